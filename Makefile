@@ -1,0 +1,67 @@
+# Everything a person or CI does here. `make` alone lists the targets.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
+
+$(READY): requirements-setup.lock requirements-dev.lock pyproject.toml
+	@echo "Setting up $(VENV) (once; about ten seconds)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.x")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-setup.lock -r requirements-dev.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: setup
+setup: $(READY) ## make the virtual environment from the hashed requirements
+
+.PHONY: demo
+demo: $(READY) ## tell the whole story once, on real parts, and leave nothing running
+	@$(BIN)/devstack demo
+
+.PHONY: up
+up: $(READY) ## the same stack, left running until Ctrl-C, with an inbox page
+	@$(BIN)/devstack up
+
+.PHONY: test
+test: $(READY) ## every test that this machine can run
+	@$(BIN)/pytest --numprocesses 2 --dist loadgroup
+
+.PHONY: lint
+lint: $(READY) ## style, types, import contracts
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: check
+check: lint test test-installed-postgres ## all that CI runs
+
+.PHONY: test-installed-postgres
+test-installed-postgres: $(READY) ## the database tests again, on the machine's own PostgreSQL where it has one
+	@SIGNPOST_TEST_POSTGRES=installed $(BIN)/pytest --numprocesses 2 --dist loadgroup tests/integration
+
+.PHONY: bench
+bench: $(READY) ## the benchmark, with the machine's own limits beside it
+	@$(BIN)/python -m bench
+
+.PHONY: format
+format: $(READY) ## put the code into shape
+	@$(BIN)/ruff check --fix --exit-zero --quiet
+	@$(BIN)/ruff format
+
+.PHONY: lock
+lock: $(READY) ## choose the dependencies anew, with hashes
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-setup.in -o requirements-setup.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade --extra dev pyproject.toml -o requirements-dev.lock
+
+.PHONY: clean
+clean: ## remove what these targets made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

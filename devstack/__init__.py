@@ -1,0 +1,1 @@
+"""All of it on one machine from one command: PostgreSQL, an inbox, the services as real processes."""

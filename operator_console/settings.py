@@ -1,0 +1,25 @@
+"""The console's settings, from its environment."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from shared.settings import DatabaseUrl, SettingsSchema, about
+
+
+@dataclass(frozen=True)
+class ConsoleSettings:
+    """All that the console is told from outside."""
+
+    database_url: str = field(repr=False)
+
+
+class ConsoleSettingsSchema(SettingsSchema):
+    """How the console's settings are written."""
+
+    result: ClassVar = ConsoleSettings
+
+    database_url = DatabaseUrl(
+        data_key="DATABASE_URL",
+        required=True,
+        metadata=about("Where the outbox is; log in as a member of signpost_console.", is_secret=True),
+    )

@@ -1,0 +1,65 @@
+"""One form for each address, so that two ways of writing it are found to be one; and its mask.
+
+An address is kept twice: as the person wrote it, for the message, and in its canonical form, for
+every comparison. Nothing here looks at the network.
+"""
+
+import phonenumbers
+from email_validator import EmailNotValidError, validate_email
+from phonenumbers import NumberParseException, PhoneNumberFormat
+
+LONGEST_EMAIL = 254
+"""Octets, of the whole address (RFC 5321 §4.5.3.1.3, less the angle brackets)."""
+
+
+class InvalidAddressError(ValueError):
+    """The text is not an address that a message could reach."""
+
+
+def deliverable_email(text: str) -> str:
+    """Return the address in the form that every mail server takes: its domain in lower-case ASCII.
+
+    The local part stays as written. Raises InvalidAddressError, also for local parts that need
+    SMTPUTF8 and for those that a mail reader could take for an encoded word (RFC 2047).
+    """
+    try:
+        parsed = validate_email(
+            text, check_deliverability=False, allow_smtputf8=False, test_environment=True, strict=True
+        )
+    except EmailNotValidError as error:
+        raise InvalidAddressError("not an e-mail address") from error
+    address = parsed.ascii_email or ""
+    if not address or len(address) > LONGEST_EMAIL or "=?" in address:
+        raise InvalidAddressError("not an e-mail address")
+    return address
+
+
+def canonical_email(deliverable: str) -> str:
+    """Return the form in which addresses are compared.
+
+    Local parts are case-sensitive by RFC 5321 §2.4, but no provider in use treats them so, and two
+    accounts for one mailbox would be a trap.
+    """
+    return deliverable.lower()
+
+
+def canonical_phone(text: str) -> str:
+    """Return the number in E.164 form (``+33612345678``); it must be written with its country code."""
+    try:
+        number = phonenumbers.parse(text, None)
+    except NumberParseException as error:
+        raise InvalidAddressError("not a phone number with its country code") from error
+    if not phonenumbers.is_valid_number(number) or number.extension:
+        raise InvalidAddressError("not a phone number that exists")
+    return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+def masked(address: str) -> str:
+    """Return enough of an address to recognise one's own, and too little to write to anyone else's.
+
+    ``ada@example.org`` becomes ``a…@example.org``, ``+33612345678`` becomes ``+33…78``.
+    """
+    local, at, domain = address.partition("@")
+    if at:
+        return f"{local[:1]}…@{domain}"
+    return f"{address[:3]}…{address[-2:]}"

@@ -1,0 +1,48 @@
+"""Adding a message to the caller's transaction: the one way into the outbox."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from shared.models import OutboxMessage
+from shared.vocabulary import Channel, Locale, Template
+
+MOST_ATTEMPTS = 8
+
+
+@dataclass(frozen=True)
+class NewMessage:
+    """What to tell whom. The payload never holds a secret; what is derived is derived by the relay."""
+
+    template: Template
+    channel: Channel
+    recipient: str
+    locale: Locale
+    payload: dict[str, Any] = field(repr=False)
+    user_id: UUID | None = None
+    token_id: UUID | None = None
+    expires_at: datetime | None = None
+
+
+def enqueue(session: Session, new: NewMessage) -> OutboxMessage:
+    """Add the message to the caller's transaction, due at once.
+
+    Never commits: the message exists if, and only if, what it tells of does.
+    """
+    message = OutboxMessage(
+        template=new.template,
+        channel=new.channel,
+        recipient=new.recipient,
+        locale=new.locale,
+        payload=new.payload,
+        user_id=new.user_id,
+        token_id=new.token_id,
+        max_attempts=MOST_ATTEMPTS,
+        expires_at=new.expires_at,
+    )
+    session.add(message)
+    session.flush()
+    return message

@@ -1,0 +1,78 @@
+"""Codes and links are derived from a token's id when they are needed, and never stored.
+
+The API derives to check, the relay derives to render; what both know is SECRET_KEYS. Each token
+names the key it was made under, so that keys can be rotated while messages wait.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from uuid import UUID
+
+from itsdangerous import BadSignature, Signer
+from itsdangerous.encoding import base64_decode, base64_encode
+
+CODE_DIGITS = 6
+SHORTEST_KEY_BYTES = 32
+"""The output length of SHA-256, below which a key weakens the MAC (RFC 2104 §3)."""
+
+_CODE_LABEL = b"signpost/code/1:"
+_LINK_SALT = b"signpost/link/1"
+
+
+class UnknownKeyError(LookupError):
+    """A token names a key that SECRET_KEYS no longer holds."""
+
+
+@dataclass(frozen=True)
+class SecretKeys:
+    """The server's keys by id, newest first: the first derives new tokens, all of them verify."""
+
+    by_id: Mapping[str, bytes] = field(repr=False)
+
+    @property
+    def newest_id(self) -> str:
+        """The id under which new tokens are made."""
+        return next(iter(self.by_id))
+
+    def __getitem__(self, key_id: str) -> bytes:
+        """Return the key of that id; raises UnknownKeyError."""
+        try:
+            return self.by_id[key_id]
+        except KeyError:
+            raise UnknownKeyError(f"SECRET_KEYS has no key {key_id!r}") from None
+
+
+def code_for(token_id: UUID, key: bytes) -> str:
+    """Derive the token's six digits: HMAC-SHA-256 of its id, truncated as RFC 4226 §5.3 does."""
+    digest = hmac.digest(key, _CODE_LABEL + token_id.bytes, "sha256")
+    offset = digest[-1] & 0x0F
+    number = int.from_bytes(digest[offset : offset + 4], "big") & 0x7FFFFFFF
+    return f"{number % 10**CODE_DIGITS:0{CODE_DIGITS}d}"
+
+
+def is_code_of(token_id: UUID, key: bytes, offered: str) -> bool:
+    """Compare an offered code with the token's own, in constant time."""
+    return hmac.compare_digest(code_for(token_id, key).encode(), offered.encode())
+
+
+def link_token_for(token_id: UUID, key: bytes) -> str:
+    """Derive what a link carries: the token's id and a signature of it, safe in a URL."""
+    return _signer(key).sign(base64_encode(token_id.bytes)).decode()
+
+
+def token_id_of_link(link_token: str, keys: SecretKeys) -> UUID | None:
+    """Return the id that one of our keys has signed, or None for anything else."""
+    for key in keys.by_id.values():
+        try:
+            return UUID(bytes=base64_decode(_signer(key).unsign(link_token.encode())))
+        except (BadSignature, ValueError):
+            continue
+    return None
+
+
+@lru_cache(maxsize=16)
+def _signer(key: bytes) -> Signer:
+    return Signer(key, salt=_LINK_SALT, key_derivation="hmac", digest_method=hashlib.sha256)

@@ -1,0 +1,185 @@
+"""How a process reads its environment: once, whole, and with every fault reported together.
+
+A service describes its settings as a ``SettingsSchema``; ``read`` gives a frozen object, or raises
+SettingsError with a line for each thing that is wrong. docs/settings.md is held to these
+descriptions by a test.
+"""
+
+import base64
+import binascii
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, NoReturn
+from urllib.parse import urlsplit
+
+from marshmallow import Schema, ValidationError, fields
+
+from shared.secrets import SHORTEST_KEY_BYTES, SecretKeys
+
+EXIT_WRONG_SETTINGS = 2
+HIGHEST_PORT = 65_535
+
+
+class SettingsError(Exception):
+    """The environment is not one to start with; ``faults`` has a line for each reason."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+def about(meaning: str, *, unit: str = "", is_secret: bool = False) -> dict[str, Any]:
+    """Describe a setting for docs/settings.md; a secret may also come from the file NAME_FILE names."""
+    return {"meaning": meaning, "unit": unit, "is_secret": is_secret}
+
+
+class SettingsSchema(Schema):
+    """A process's settings: each field's ``data_key`` is the variable's name in the environment.
+
+    Messages of faults are predicates ("is not set"): the variable's name is put before them.
+    """
+
+    result: ClassVar[Callable[..., Any]]
+
+    def read(self, environment: Mapping[str, str]) -> Any:
+        """Return ``result`` filled from the environment. Raises SettingsError with all faults."""
+        values, faults = self._collect(environment)
+        loaded: dict[str, Any] = {}
+        try:
+            loaded = self.load(values)
+        except ValidationError as error:
+            faults |= {
+                name: self._told(name, predicates, values)
+                for name, predicates in error.messages_dict.items()
+                if name not in faults
+            }
+        if faults:
+            raise SettingsError([line for lines in faults.values() for line in lines])
+        return type(self).result(**loaded)
+
+    def _collect(self, environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, list[str]]]:
+        values: dict[str, str] = {}
+        faults: dict[str, list[str]] = {}
+        for name, field in self._fields_by_name().items():
+            try:
+                value = _value_of(name, environment, may_be_file=field.metadata["is_secret"])
+            except SettingsError as error:
+                faults[name] = error.faults
+                continue
+            if value:
+                values[name] = value
+        return values, faults
+
+    def _told(self, name: str, predicates: list[str], values: Mapping[str, str]) -> list[str]:
+        if name == "_schema":
+            return predicates
+        is_secret = self._fields_by_name()[name].metadata["is_secret"]
+        shown = name if is_secret or name not in values else f"{name}={values[name]!r}"
+        return [f"{shown} {predicate}" for predicate in predicates]
+
+    def _fields_by_name(self) -> dict[str, fields.Field[Any]]:
+        return {str(field.data_key): field for field in self.fields.values()}
+
+
+def _value_of(name: str, environment: Mapping[str, str], *, may_be_file: bool) -> str | None:
+    path = environment.get(f"{name}_FILE") if may_be_file else None
+    if not path:
+        return environment.get(name)
+    if environment.get(name):
+        raise SettingsError([f"{name} and {name}_FILE are both set: keep one of them"])
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{name}_FILE={path!r} cannot be read: {type(error).__name__}"]) from error
+
+
+def whole(lowest: int, highest: int) -> dict[str, Any]:
+    """Return the arguments of an Integer field that takes ``lowest`` to ``highest``."""
+
+    def within(number: int) -> None:
+        if not lowest <= number <= highest:
+            raise ValidationError(f"is not from {lowest} to {highest}")
+
+    return {"validate": within, "error_messages": {"invalid": "is not a whole number"} | NOT_SET}
+
+
+NOT_SET: dict[str, Any] = {"required": "is not set"}
+
+
+class Text(fields.String):
+    """Any text at all."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(error_messages=NOT_SET, **options)
+
+
+class DatabaseUrl(Text):
+    """``postgresql+psycopg://user:password@host/database``: the one driver that the code is written for."""
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
+        url = str(super()._deserialize(value, *rest, **more))
+        if not url.startswith("postgresql+psycopg://"):
+            raise ValidationError("does not begin with postgresql+psycopg://")
+        return url
+
+
+class WebUrl(Text):
+    """An http or https URL without query or fragment, without its closing slash."""
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
+        url = str(super()._deserialize(value, *rest, **more)).rstrip("/")
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValidationError("is not an http or https URL")
+        return url
+
+
+class Bind(Text):
+    """``host:port`` to listen on; as a value, the pair of them."""
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        host, colon, port = str(super()._deserialize(value, *rest, **more)).rpartition(":")
+        if not (host and colon and port.isdecimal() and int(port) <= HIGHEST_PORT):
+            raise ValidationError("is not host:port")
+        return host, int(port)
+
+
+class KeyRing(Text):
+    """``id:base64,id:base64``: the first derives, all verify."""
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        keys: dict[str, bytes] = {}
+        for entry in str(super()._deserialize(value, *rest, **more)).split(","):
+            key_id, _, encoded = entry.strip().partition(":")
+            if not key_id or key_id in keys:
+                raise ValidationError("has an entry without an id of its own; each is id:base64")
+            keys[key_id] = _decoded_key(key_id, encoded)
+        return SecretKeys(keys)
+
+
+def _decoded_key(key_id: str, encoded: str) -> bytes:
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except binascii.Error as error:
+        raise ValidationError(f"has a key, {key_id!r}, that is not base64") from error
+    if len(key) < SHORTEST_KEY_BYTES:
+        raise ValidationError(f"has a key, {key_id!r}, of fewer than {SHORTEST_KEY_BYTES} bytes")
+    return key
+
+
+class LogLevel(Text):
+    """One of Python's level names, in lower case."""
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
+        level = str(super()._deserialize(value, *rest, **more))
+        if level not in ("debug", "info", "warning", "error"):
+            raise ValidationError("is not one of debug, info, warning, error")
+        return level
+
+
+def exit_telling(error: SettingsError) -> NoReturn:
+    """Print one line per fault on standard error and leave with code 2."""
+    for fault in error.faults:
+        sys.stderr.write(f"settings: {fault}\n")
+    sys.exit(EXIT_WRONG_SETTINGS)

@@ -1,0 +1,1 @@
+"""What tests of every kind share: databases, builders, and fakes of the world outside."""

@@ -1,0 +1,83 @@
+"""Real PostgreSQL for tests: one server a worker, and for each test a fresh copy of a migrated database."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from devstack.cluster import QUICK_AND_FORGETFUL, Cluster, embedded_binaries, installed_binaries
+from devstack.logins import create_logins
+from migrations import commands
+from shared.database import driver_url
+
+TEMPLATE = "signpost_template"
+
+
+@dataclass(frozen=True)
+class Database:
+    """A migrated database of one test's own; each process has a login of its own role."""
+
+    cluster: Cluster
+    name: str
+
+    @property
+    def owner_url(self) -> str:
+        return self.cluster.url(self.name)
+
+    @property
+    def api_url(self) -> str:
+        return self.cluster.url(self.name, user="api")
+
+    @property
+    def relay_url(self) -> str:
+        return self.cluster.url(self.name, user="relay")
+
+    @property
+    def console_url(self) -> str:
+        return self.cluster.url(self.name, user="console")
+
+    def connect(self) -> psycopg.Connection:
+        """Connect as the owner, in autocommit: for looking at rows and for moving their times."""
+        return psycopg.connect(driver_url(self.owner_url), autocommit=True)
+
+
+@contextmanager
+def migrated_cluster() -> Iterator[Cluster]:
+    binaries = embedded_binaries()
+    if os.environ.get("SIGNPOST_TEST_POSTGRES") == "installed":
+        installed = installed_binaries()
+        if installed is None:
+            pytest.skip("this machine has no PostgreSQL server of its own installed")
+        binaries = installed
+    with Cluster(binaries, settings=QUICK_AND_FORGETFUL, with_tcp=True) as cluster:
+        execute(cluster, f"create database {TEMPLATE}")
+        commands.upgrade(cluster.url(TEMPLATE))
+        create_logins(cluster.url(TEMPLATE))
+        yield cluster
+
+
+@contextmanager
+def fresh_database(cluster: Cluster, template: str = TEMPLATE) -> Iterator[Database]:
+    name = f"test_{uuid4().hex}"
+    execute(cluster, f"create database {name} template {template}")
+    yield Database(cluster, name)
+    execute(cluster, f"drop database {name} with (force)")
+
+
+def execute(cluster: Cluster, statement: str) -> None:
+    with psycopg.connect(driver_url(cluster.url("postgres")), autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def is_refused(url: str, statement: str) -> bool:
+    """Tell whether the role that the URL logs in as lacks the right to do that."""
+    with psycopg.connect(driver_url(url)) as connection:
+        try:
+            connection.execute(statement)
+        except psycopg.errors.InsufficientPrivilege:
+            return True
+    return False

@@ -1,0 +1,57 @@
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.secrets import SecretKeys, UnknownKeyError, code_for, is_code_of, link_token_for, token_id_of_link
+
+KEY, OTHER = b"k" * 32, b"o" * 32
+TOKEN = UUID("0123456789abcdef0123456789abcdef")
+
+
+@given(st.uuids(), st.binary(min_size=32, max_size=64))
+def test_a_code_is_six_digits_and_the_same_each_time(token_id: UUID, key: bytes) -> None:
+    code = code_for(token_id, key)
+    assert len(code) == 6
+    assert code.isdecimal()
+    assert is_code_of(token_id, key, code)
+
+
+def test_codes_of_this_release_stay_what_they_are() -> None:
+    # A change here makes every code that is on its way useless.
+    assert code_for(TOKEN, KEY) == "744524"
+
+
+def test_another_key_or_token_gives_another_code() -> None:
+    codes = {code_for(uuid4(), key) for key in (KEY, OTHER) for _ in range(500)}
+    assert len(codes) > 950
+
+
+@pytest.mark.parametrize("offered", ["", "12345", "1234567", "十二三四五六", "abcdef", "\0" * 6])
+def test_what_is_not_the_code_is_refused_without_a_fuss(offered: str) -> None:
+    assert not is_code_of(TOKEN, KEY, offered)
+
+
+def test_a_link_gives_back_its_token_under_any_key_still_held() -> None:
+    link = link_token_for(TOKEN, KEY)
+    assert token_id_of_link(link, SecretKeys({"new": OTHER, "old": KEY})) == TOKEN
+    assert token_id_of_link(link, SecretKeys({"new": OTHER})) is None
+
+
+@given(st.text())
+def test_what_we_did_not_sign_is_no_link(text: str) -> None:
+    assert token_id_of_link(text, SecretKeys({"k": KEY})) is None
+
+
+@given(st.integers(min_value=0), st.characters())
+def test_a_link_with_any_character_changed_is_no_link(position: int, character: str) -> None:
+    link = link_token_for(TOKEN, KEY)
+    at = position % len(link)
+    changed = link[:at] + character + link[at + 1 :]
+    assert changed == link or token_id_of_link(changed, SecretKeys({"k": KEY})) is None
+
+
+def test_a_key_that_was_taken_away_is_named_in_the_error() -> None:
+    with pytest.raises(UnknownKeyError, match="k9"):
+        SecretKeys({"k1": KEY})["k9"]
