@@ -4,7 +4,6 @@ The API derives to check, the relay derives to render; what both know is SECRET_
 names the key it was made under, so that keys can be rotated while messages wait.
 """
 
-import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,13 +12,14 @@ from uuid import UUID
 
 from itsdangerous import BadSignature, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
+from itsdangerous.signer import SigningAlgorithm
 
 CODE_DIGITS = 6
 SHORTEST_KEY_BYTES = 32
 """The output length of SHA-256, below which a key weakens the MAC (RFC 2104 §3)."""
 
 _CODE_LABEL = b"signpost/code/1:"
-_LINK_SALT = b"signpost/link/1"
+_LINK_LABEL = b"signpost/link/1"
 
 
 class UnknownKeyError(LookupError):
@@ -47,7 +47,7 @@ class SecretKeys:
 
 def code_for(token_id: UUID, key: bytes) -> str:
     """Derive the token's six digits: HMAC-SHA-256 of its id, truncated as RFC 4226 §5.3 does."""
-    digest = hmac.digest(key, _CODE_LABEL + token_id.bytes, "sha256")
+    digest = _mac(key, _CODE_LABEL + token_id.bytes)
     offset = digest[-1] & 0x0F
     number = int.from_bytes(digest[offset : offset + 4], "big") & 0x7FFFFFFF
     return f"{number % 10**CODE_DIGITS:0{CODE_DIGITS}d}"
@@ -73,6 +73,27 @@ def token_id_of_link(link_token: str, keys: SecretKeys) -> UUID | None:
     return None
 
 
+class _KeyedAlgorithm(SigningAlgorithm):
+    """HMAC-SHA-256 for itsdangerous, which by itself would key each signature anew."""
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        """Return the MAC of the value."""
+        return _mac(key, value)
+
+
 @lru_cache(maxsize=16)
 def _signer(key: bytes) -> Signer:
-    return Signer(key, salt=_LINK_SALT, key_derivation="hmac", digest_method=hashlib.sha256)
+    own_key = _mac(key, _LINK_LABEL)
+    return Signer(own_key, salt=_LINK_LABEL, key_derivation="none", algorithm=_KeyedAlgorithm())
+
+
+def _mac(key: bytes, message: bytes) -> bytes:
+    mac = _keyed(key).copy()
+    mac.update(message)
+    return mac.digest()
+
+
+@lru_cache(maxsize=32)
+def _keyed(key: bytes) -> hmac.HMAC:
+    # Keying costs as much as the MAC of one of our messages: it is done once for each key.
+    return hmac.new(key, digestmod="sha256")

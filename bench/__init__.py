@@ -1,0 +1,1 @@
+"""What this stack can do, beside what the machine can do."""

@@ -1,0 +1,139 @@
+"""The benchmark: what Signpost does, with the machine's own limits beside it, measured in the same run.
+
+Times of shared machines are noisy: trust the ratios. What is compared takes turns.
+"""
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from operator import truediv
+
+import click
+
+from bench.ground import Ground, ground, mail_sink_program
+from bench.registering import answer_times, argon2_rate, commit_rate, registration_rate
+from bench.relaying import acceptance_latencies, bare_sender, drain, percentile
+from bench.rendering import measure_rendering
+
+WHOLE_FROM = 100
+LATENCY_EVERY = timedelta(milliseconds=20)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    rounds: int
+    messages: int
+    latencies: int
+    seconds: float
+    answers: int
+
+
+FULL = Size(rounds=5, messages=10_000, latencies=500, seconds=6, answers=200)
+QUICK = Size(rounds=1, messages=5_000, latencies=100, seconds=2, answers=40)
+
+Report = dict[str, float | str]
+
+
+@click.command(help=__doc__)
+@click.option("--quick", is_flag=True, help="One short round of each: a look, not a measurement.")
+@click.option("--json", "is_json", is_flag=True, help="The figures as one JSON object.")
+def main(*, quick: bool, is_json: bool) -> None:
+    """Measure and report."""
+    size = QUICK if quick else FULL
+    report: Report = machine()
+    parts = {
+        "draining": relaying,
+        "acceptance when idle": latency,
+        "registrations": registering,
+        "answers while mail hangs": mail_and_answers,
+    }
+    with ground() as ours:
+        for name, measure in parts.items():
+            click.echo(f"measuring {name} …", err=True)
+            report |= measure(ours, size)
+    click.echo("measuring rendering …", err=True)
+    report |= {f"rendering: {name}": value for name, value in measure_rendering().items()}
+    click.echo(json.dumps(report) if is_json else as_text(report))
+
+
+def machine() -> Report:
+    """Describe where this was measured."""
+    return {
+        "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}",
+        "PostgreSQL": "18, embedded, durable commits, over its socket",
+        "mail sink": mail_sink_program(0).name,
+    }
+
+
+def relaying(ours: Ground, size: Size) -> Report:
+    """Measure the relay with a full outbox."""
+    pairs = [(drain(ours, size.messages), bare_sender(ours, size.messages)) for _ in range(size.rounds)]
+    return {
+        "drain, messages/s": median(drained.rate for drained, _ in pairs),
+        "  limit: bare SMTP sender, letters/s": median(bare for _, bare in pairs),
+        "  drain ÷ limit": median(drained.rate / bare for drained, bare in pairs),
+        "  relay's CPU, s per 1,000": median(drained.cpu_per_thousand for drained, _ in pairs),
+    }
+
+
+def latency(ours: Ground, size: Size) -> Report:
+    """Measure the relay with one message at a time."""
+    rounds = [acceptance_latencies(ours, size.latencies, LATENCY_EVERY) for _ in range(max(1, size.rounds // 2))]
+    return {
+        f"commit to acceptance, p{percent}, ms": median(percentile(values, percent) for values in rounds)
+        for percent in (50, 95, 99)
+    }
+
+
+def registering(ours: Ground, size: Size) -> Report:
+    """Measure the API at saturation."""
+    pairs = [(registration_rate(ours, size.seconds), argon2_rate(size.seconds)) for _ in range(size.rounds)]
+    return {
+        "registrations/s": median(registered for registered, _ in pairs),
+        "  limit: argon2 alone on all cores, hashes/s": median(hashed for _, hashed in pairs),
+        "  registrations ÷ limit": median(registered / hashed for registered, hashed in pairs),
+        "  limit: three bare inserts a commit, 1 client, commits/s": commit_rate(ours, 1, size.seconds),
+        "  limit: the same, 8 clients": commit_rate(ours, 8, size.seconds),
+    }
+
+
+def mail_and_answers(ours: Ground, size: Size) -> Report:
+    """Measure one client of the API while a relay delivers."""
+    pairs = [
+        (answer_times(ours, size.answers, is_hanging=True), answer_times(ours, size.answers, is_hanging=False))
+        for _ in range(max(1, size.rounds // 2))
+    ]
+    report: Report = {}
+    for percent in (50, 95):
+        hanging, quick = ([percentile(times, percent) for times in column] for column in zip(*pairs, strict=True))
+        name = f"answer to a registration, p{percent}"
+        report[f"{name}, ms"] = median(quick)
+        report[f"  {name}: mail server hanging ÷ quick"] = median(map(truediv, hanging, quick))
+    return report
+
+
+def median(values: Iterable[float]) -> float:
+    """Return the median."""
+    return statistics.median(values)
+
+
+def as_text(report: Report) -> str:
+    """Lay the figures out in two columns."""
+    width = max(map(len, report)) + 2
+    return "\n".join(f"{name:<{width}}{_figure(value)}" for name, value in report.items())
+
+
+def _figure(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if value >= WHOLE_FROM else f"{value:,.3g}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The ground that every measurement stands on: a durable PostgreSQL, a mail sink, real processes."""
+
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from devstack.cluster import Cluster, embedded_binaries
+from devstack.janitor import Janitor
+from devstack.logins import create_logins
+from devstack.ports import LOOPBACK, free_ports
+from devstack.processes import Process, Program
+from devstack.programs import DATABASE, fresh_keys
+from migrations import commands
+from shared.database import driver_url
+
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A migrated database with durable commits, and what it takes to run processes beside it."""
+
+    cluster: Cluster
+    folder: Path
+    janitor: Janitor
+    secret_keys: str
+
+    def url(self, login: str = "postgres") -> str:
+        """Return the database's URL for a login."""
+        return self.cluster.url(DATABASE, login)
+
+    def connect(self) -> psycopg.Connection:
+        """Connect as the owner, in autocommit."""
+        return psycopg.connect(driver_url(self.url()), autocommit=True)
+
+    def number(self, query: str) -> float:
+        """Return the one number that the query asks for."""
+        with self.connect() as connection:
+            row = connection.execute(query).fetchone()
+        return float(row[0]) if row else 0.0
+
+    def empty(self) -> None:
+        """Take everything out of the tables, as if newly made."""
+        with self.connect() as connection:
+            connection.execute("truncate users, tokens, outbox_messages, delivery_attempts")
+            connection.execute("vacuum analyze")
+            connection.execute("checkpoint")
+
+    @contextmanager
+    def running(self, program: Program) -> Iterator[Process]:
+        """Run the program once it is ready, and end it."""
+        process = Process(program, self.folder, self.janitor)
+        process.log.unlink(missing_ok=True)
+        process.start()
+        try:
+            process.wait_until_ready()
+            yield process
+        finally:
+            process.stop()
+
+    def relay(self, smtp_port: int, **settings: str) -> Program:
+        """Return a relay that delivers to the port."""
+        port = free_ports().relay
+        environment = self._told("relay", PUBLIC_URL="https://signpost.example", RELAY_BIND=f"{LOOPBACK}:{port}")
+        environment |= {
+            "EMAIL_FROM": "Signpost <no-reply@signpost.example>",
+            "EMAIL_PROVIDERS": f"smtp://{LOOPBACK}:{smtp_port}?tls=none",
+        }
+        command = (sys.executable, "-c", "from outbox_relay.cli import main; main()", "run")
+        return Program("relay", command, environment | settings, f"http://{LOOPBACK}:{port}/readyz")
+
+    def api(self, port: int) -> Program:
+        """Return the API, with as many workers as there are cores."""
+        environment = self._told("api", API_BIND=f"{LOOPBACK}:{port}")
+        command = (sys.executable, "-c", "from api_service.cli import main; main()", "serve")
+        return Program("api", command, environment, f"http://{LOOPBACK}:{port}/readyz")
+
+    def _told(self, login: str, **settings: str) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": self.url(login),
+            "SECRET_KEYS": self.secret_keys,
+        } | settings
+
+
+@contextmanager
+def ground() -> Iterator[Ground]:
+    """Make the ground, and leave nothing of it behind."""
+    with ExitStack() as ending:
+        janitor = ending.enter_context(Janitor())
+        folder = Path(tempfile.mkdtemp(prefix="signpost-bench-"))
+        janitor.watch_folder(folder)
+        ending.callback(shutil.rmtree, folder, ignore_errors=True)
+        cluster = Cluster(embedded_binaries(), settings={"max_wal_size": "4GB", "checkpoint_timeout": "30min"})
+        janitor.watch_server(cluster.folder)
+        ending.enter_context(cluster)
+        with psycopg.connect(driver_url(cluster.url("postgres")), autocommit=True) as connection:
+            connection.execute(f"create database {DATABASE}")
+        commands.upgrade(cluster.url(DATABASE))
+        create_logins(cluster.url(DATABASE))
+        yield Ground(cluster, folder, janitor, fresh_keys())
+
+
+def mail_sink_program(port: int, *, is_hanging: bool = False) -> Program:
+    """Return Postfix's smtp-sink where the machine has it, our own otherwise, and always our own for hanging."""
+    found = shutil.which("smtp-sink", path=f"{os.environ['PATH']}:/usr/sbin")
+    environment = {"PATH": os.environ["PATH"]}
+    if found and not is_hanging:
+        user = ("-u", "nobody") if os.geteuid() == 0 else ()
+        return Program("smtp-sink", (found, *user, f"{LOOPBACK}:{port}", "1000"), environment)
+    options = ("--hang",) if is_hanging else ()
+    return Program("own sink", (sys.executable, "-m", "bench.sink", str(port), *options), environment)
+
+
+def wait_for_port(port: int) -> None:
+    """Return once something listens there."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex((LOOPBACK, port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"nothing listens on port {port}")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS

@@ -1,0 +1,137 @@
+"""What the API does: registrations a second beside what its parts allow, and whether mail can slow it down."""
+
+import http.client
+import itertools
+import json
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import psycopg
+
+from api_service.passwords import hashed
+from bench.ground import Ground
+from bench.relaying import mail_sink
+from devstack.ports import LOOPBACK, free_ports
+from shared.database import driver_url
+from shared.ids import uuid7
+
+CLIENTS = 8
+CORES = len(os.sched_getaffinity(0))
+ACCEPTED = 202
+PASSWORD = "correct horse battery staple"
+_number = itertools.count()
+
+
+def registration_rate(ground: Ground, seconds: float) -> float:
+    """Register from several clients at once; return registrations a second."""
+    ground.empty()
+    port = free_ports().api
+    with ground.running(ground.api(port)):
+        _client(port, time.perf_counter() + 1)  # warm
+        return rate_of(lambda until: _client(port, until), CLIENTS, seconds)
+
+
+def argon2_rate(seconds: float) -> float:
+    """Hash on every core at once; return hashes a second."""
+
+    def hash_until(until: float) -> int:
+        done = 0
+        while time.perf_counter() < until:
+            hashed(PASSWORD)
+            done += 1
+        return done
+
+    return rate_of(hash_until, CORES, seconds)
+
+
+def commit_rate(ground: Ground, clients: int, seconds: float) -> float:
+    """Insert three bare rows a transaction; return transactions a second."""
+    ground.empty()
+
+    def insert_until(until: float) -> int:
+        done = 0
+        with psycopg.connect(driver_url(ground.url("api"))) as connection:
+            while time.perf_counter() < until:
+                _insert_three(connection)
+                done += 1
+        return done
+
+    return rate_of(insert_until, clients, seconds)
+
+
+def answer_times(ground: Ground, requests: int, *, is_hanging: bool) -> list[float]:
+    """Register one after the other while a relay delivers to a quick or a hanging server; return milliseconds."""
+    ground.empty()
+    port = free_ports().api
+    with (
+        mail_sink(ground, is_hanging=is_hanging) as smtp,
+        ground.running(ground.relay(smtp)),
+        ground.running(ground.api(port)),
+    ):
+        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+        return [_timed(lambda: _register(connection)) for _ in range(requests)][requests // 10 :]
+
+
+def rate_of(work: Callable[[float], int], workers: int, seconds: float) -> float:
+    """Let several threads work until a moment; return what they got done a second."""
+    barrier = threading.Barrier(workers)
+
+    def run() -> tuple[int, float]:
+        barrier.wait()
+        began = time.perf_counter()
+        return work(began + seconds), time.perf_counter() - began
+
+    with ThreadPoolExecutor(workers) as pool:
+        results = [future.result() for future in [pool.submit(run) for _ in range(workers)]]
+    return sum(done for done, _ in results) / statistics.mean(took for _, took in results)
+
+
+def _client(port: int, until: float) -> int:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+    done = 0
+    while time.perf_counter() < until:
+        _register(connection)
+        done += 1
+    connection.close()
+    return done
+
+
+def _register(connection: http.client.HTTPConnection) -> None:
+    body = json.dumps({"email": f"user{next(_number)}@example.org", "password": PASSWORD, "full_name": "Ada"})
+    connection.request("POST", "/v1/registrations", body, {"Content-Type": "application/json"})
+    response = connection.getresponse()
+    answer = response.read()
+    if response.status != ACCEPTED:
+        raise RuntimeError(f"a registration was answered {response.status}: {answer!r}")
+
+
+def _insert_three(connection: psycopg.Connection) -> None:
+    user_id, token_id = uuid4(), uuid4()
+    address = f"bare{next(_number)}@example.org"
+    connection.execute(
+        "insert into users (id, email, email_canonical, password_hash, locale) values (%s, %s, %s, 'x', 'en')",
+        [user_id, address, address],
+    )
+    connection.execute(
+        "insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, expires_at)"
+        " values (%s, %s, 'activation', 'email', 'k', 5, now() + interval '1 day')",
+        [token_id, user_id],
+    )
+    connection.execute(
+        "insert into outbox_messages"
+        " (id, template, channel, recipient, locale, payload, user_id, token_id, max_attempts)"
+        " values (%s, 'activation', 'email', %s, 'en', '{}', %s, %s, 8)",
+        [uuid7(), address, user_id, token_id],
+    )
+    connection.commit()
+
+
+def _timed(work: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1000

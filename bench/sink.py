@@ -1,0 +1,48 @@
+"""A mail sink of our own, for machines without Postfix's, and one that hangs, for measuring beside it."""
+
+import argparse
+import asyncio
+
+from devstack.ports import LOOPBACK
+
+ANSWERS = {
+    b"EHLO": b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
+    b"DATA": b"354 go ahead\r\n",
+    b"QUIT": b"221 bye\r\n",
+}
+
+
+async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take whatever comes."""
+    writer.write(b"220 sink\r\n")
+    while line := await reader.readline():
+        verb = line[:4].upper()
+        writer.write(ANSWERS.get(verb, b"250 ok\r\n"))
+        if verb == b"DATA":
+            await reader.readuntil(b"\r\n.\r\n")
+            writer.write(b"250 queued\r\n")
+
+
+async def hang(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    """Take the connection and say nothing, ever."""
+    await asyncio.Event().wait()
+
+
+async def serve(port: int, *, is_hanging: bool) -> None:
+    """Listen until ended."""
+    server = await asyncio.start_server(hang if is_hanging else talk, LOOPBACK, port, limit=1 << 20)
+    async with server:
+        await server.serve_forever()
+
+
+def main() -> None:
+    """Serve on a port of loopback."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("port", type=int)
+    parser.add_argument("--hang", action="store_true")
+    given = parser.parse_args()
+    asyncio.run(serve(given.port, is_hanging=given.hang))
+
+
+if __name__ == "__main__":
+    main()

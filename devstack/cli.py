@@ -1,0 +1,106 @@
+"""The command line: ``devstack demo`` tells the story, ``devstack up`` leaves it all running."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from devstack.cluster import ClusterError
+from devstack.inbox.process import InboxSettings, run_inbox
+from devstack.ports import FRIENDLY, free_ports
+from devstack.processes import ProcessError
+from devstack.stack import Stack, running_stack
+from devstack.story import STORY
+from devstack.telling import tell
+from shared.log import configure_logging
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """All of Signpost on this machine: PostgreSQL, the services as real processes, and an inbox."""
+
+
+@main.command()
+def demo() -> None:
+    """Tell the whole story once, each step checked, and leave nothing running. Exits 1 if a step does not hold."""
+    console = Console()
+    begun = time.perf_counter()
+    with _ended_orderly():
+        console.print("Starting PostgreSQL, the services and an inbox …")
+        with running_stack(free_ports()) as stack:
+            console.print(f"Ready after {time.perf_counter() - begun:.1f} s.\n", highlight=False)
+            is_told = tell(STORY, stack, console)
+    if not is_told:
+        sys.exit(1)
+    console.print("\nEvery step held.")
+
+
+@main.command()
+def up() -> None:
+    """Run everything until Ctrl-C."""
+    console = Console()
+    with _ended_orderly():
+        try:
+            console.print("Starting PostgreSQL, the services and an inbox …")
+            with running_stack(free_ports(FRIENDLY)) as stack:
+                console.print(_welcome(stack), markup=False, highlight=False, soft_wrap=True)
+                stack.watch()
+        except KeyboardInterrupt:
+            console.print("\nEnded.")
+
+
+@main.command()
+@click.option(
+    "--smtp-port", type=int, default=FRIENDLY.inbox_smtp, show_default=True, help="For mail; 0: any free one."
+)
+@click.option(
+    "--http-port", type=int, default=FRIENDLY.inbox_http, show_default=True, help="For SMS and pages; 0: likewise."
+)
+@click.option("--folder", type=click.Path(path_type=Path), required=True, help="Where to keep what arrives.")
+@click.option(
+    "--sms-token", envvar="INBOX_SMS_TOKEN", show_envvar=True, required=True, help="What SMS clients must know."
+)
+def inbox(smtp_port: int, http_port: int, folder: Path, sms_token: str) -> None:
+    """Run the inbox by itself: a mail server and an SMS gateway, with pages to read what arrived."""
+    configure_logging("inbox", "info")
+    try:
+        run_inbox(InboxSettings(smtp_port, http_port, folder, sms_token), _tell_ports)
+    except OSError as error:
+        raise click.ClickException(f"the inbox cannot listen or keep things: {error.strerror}") from error
+
+
+@contextmanager
+def _ended_orderly() -> Iterator[None]:
+    """Take being told to end, or the terminal's going away, like a Ctrl-C; tell what did not come up, and exit 1."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    except (ProcessError, ClusterError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _welcome(stack: Stack) -> str:
+    programs = stack.programs
+    return f"""
+  API      {programs.api_url}
+  Inbox    {programs.inbox_url}
+  Metrics  {programs.relay_url}/metrics
+  Logs     {stack.folder}
+
+Try:
+
+  curl {programs.api_url}/v1/registrations -H 'Content-Type: application/json' \\
+    -d '{{"email": "you@example.org", "password": "a walk by the harbour"}}'
+
+and open the inbox. Ctrl-C ends it all.
+"""
+
+
+def _tell_ports(smtp_port: int, http_port: int) -> None:
+    print(f"smtp://127.0.0.1:{smtp_port} http://127.0.0.1:{http_port}", flush=True)

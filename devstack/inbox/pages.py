@@ -1,0 +1,71 @@
+"""What arrived, for people (pages that need no script) and for programs (JSON)."""
+
+from typing import Any
+
+from flask import Blueprint, Response, abort, jsonify, render_template, request
+
+from devstack.inbox.refusals import Refusals
+from devstack.inbox.store import Arrival, Store
+
+# The message's own HTML is shown in a frame that may run nothing, load nothing and reach nothing.
+FRAME_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+
+
+def pages(store: Store, refusals: Refusals) -> Blueprint:
+    """Make the pages over that store, and the list of refusals that may be changed."""
+    blueprint = Blueprint("pages", __name__)
+
+    @blueprint.get("/")
+    def show_list() -> str:
+        return render_template("list.html", arrivals=store.newest_first(), refused=refusals.all())
+
+    @blueprint.get("/messages.json")
+    def list_for_programs() -> Response:
+        return jsonify([_for_programs(arrival) for arrival in store.newest_first(request.args.get("recipient"))])
+
+    @blueprint.get("/messages/<arrival_id>")
+    def show_message(arrival_id: str) -> str:
+        return render_template("message.html", arrival=_arrival(store, arrival_id))
+
+    @blueprint.get("/messages/<arrival_id>/html")
+    def show_html(arrival_id: str) -> Response:
+        page = Response(_arrival(store, arrival_id).reading.html or "", mimetype="text/html")
+        page.headers["Content-Security-Policy"] = FRAME_POLICY
+        return page
+
+    @blueprint.get("/messages/<arrival_id>/raw")
+    def show_raw(arrival_id: str) -> Response:
+        return Response(_arrival(store, arrival_id).content, mimetype="text/plain")
+
+    @blueprint.put("/refusals/<path:address>")
+    def refuse(address: str) -> tuple[str, int]:
+        refusals.add(address)
+        return "", 204
+
+    @blueprint.delete("/refusals/<path:address>")
+    def take_in_again(address: str) -> tuple[str, int]:
+        refusals.remove(address)
+        return "", 204
+
+    return blueprint
+
+
+def _arrival(store: Store, arrival_id: str) -> Arrival:
+    return store.get(arrival_id) or abort(404)
+
+
+def _for_programs(arrival: Arrival) -> dict[str, Any]:
+    reading = arrival.reading
+    return {
+        "id": arrival.id,
+        "channel": arrival.channel,
+        "recipients": arrival.recipients,
+        "received_at": arrival.received_at.isoformat(),
+        "sender": reading.sender,
+        "subject": reading.subject,
+        "headers": reading.headers,
+        "text": reading.text,
+        "html": reading.html,
+        "code": reading.code,
+        "link": reading.link,
+    }

@@ -1,0 +1,43 @@
+"""The HTTP side of the inbox: the SMS gateway and the pages, in one application."""
+
+from flask import Flask, Response
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from devstack.inbox.gateway import gateway
+from devstack.inbox.pages import pages
+from devstack.inbox.refusals import Refusals
+from devstack.inbox.smtp import LOOPBACK
+from devstack.inbox.store import Store
+
+PAGE_POLICY = "default-src 'none'; style-src 'self'; frame-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+
+def create_app(store: Store, refusals: Refusals, sms_token: str) -> Flask:
+    """Compose the application."""
+    app = Flask(__name__)
+    # A page elsewhere could have its own name resolve to loopback and read the codes from here.
+    app.config["TRUSTED_HOSTS"] = [LOOPBACK, "localhost"]
+    app.register_blueprint(gateway(store, refusals, sms_token))
+    app.register_blueprint(pages(store, refusals))
+    app.after_request(_guarded)
+    return app
+
+
+def listen(app: Flask, port: int) -> BaseWSGIServer:
+    """Listen on loopback, a thread for each connection; port 0 takes any that is free."""
+    return make_server(LOOPBACK, port, app, threaded=True, request_handler=_QuietRequestHandler)
+
+
+class _QuietRequestHandler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"  # clients of a gateway keep their connections
+
+    def log_request(self, *_about: object) -> None:
+        """Log nothing: the lines would hold paths, and these hold addresses."""
+
+
+def _guarded(response: Response) -> Response:
+    response.headers.setdefault("Content-Security-Policy", PAGE_POLICY)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,127 @@
+"""Programs run as real processes: started, waited for until they are ready, and surely ended."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from devstack.janitor import Janitor
+
+READY_SECONDS = 60.0
+GRACE_SECONDS = 10.0
+POLL_SECONDS = 0.05
+TAIL_LINES = 25
+
+
+class ProcessError(Exception):
+    """A process ended, or was not ready in time; the message says which, and holds the end of its log."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run, with which environment (and no more of ours than a path), and where it says that it is ready."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    ready_url: str | None = None
+
+
+class Process:
+    """A program that can be started and stopped, more than once. Its log goes on in the same file."""
+
+    def __init__(
+        self, program: Program, folder: Path, janitor: Janitor, *, grace_seconds: float = GRACE_SECONDS
+    ) -> None:
+        self.name = program.name
+        self.log = folder / f"{program.name}.log"
+        self._program = program
+        self._janitor = janitor
+        self._grace_seconds = grace_seconds
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process's id. Raises ProcessError while it does not run."""
+        if self._popen is None:
+            raise ProcessError(f"{self.name} does not run")
+        return self._popen.pid
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it as the leader of a group of its own, so that its children can be ended with it."""
+        with self.log.open("ab") as log:
+            self._popen = subprocess.Popen(  # noqa: S603 - our own commands
+                self._program.command,
+                env=self._program.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._janitor.watch_process(self._popen.pid)
+        return self._popen
+
+    def run(self) -> None:
+        """Start it and wait for its end. Raises ProcessError if that is late, or not a good one."""
+        try:
+            code = self.start().wait(READY_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise ProcessError(f"{self.name} did not end within {READY_SECONDS:g} s\n{self.tail()}") from error
+        finally:
+            self.stop()
+        if code:
+            raise ProcessError(f"{self.name} ended with {code}\n{self.tail()}")
+
+    def wait_until_ready(self) -> None:
+        """Return once it says that it is ready. Raises ProcessError if it ends before, or takes too long."""
+        deadline = time.monotonic() + READY_SECONDS
+        while not self._is_ready():
+            self.raise_if_ended()
+            if time.monotonic() > deadline:
+                raise ProcessError(f"{self.name} was not ready within {READY_SECONDS:g} s\n{self.tail()}")
+            time.sleep(POLL_SECONDS)
+
+    def raise_if_ended(self) -> None:
+        """Raise ProcessError if it has ended although nobody told it to."""
+        code = self._popen.poll() if self._popen else None
+        if code is not None:
+            raise ProcessError(f"{self.name} ended by itself with {code}\n{self.tail()}")
+
+    def tell_to_end(self) -> None:
+        """Send it SIGTERM, and do not wait."""
+        if self._popen:
+            self._popen.terminate()
+
+    def stop(self) -> None:
+        """Tell it to end, and if it does not, end it; what it leaves of its children ends too."""
+        self.tell_to_end()
+        popen, self._popen = self._popen, None
+        if popen is None:
+            return
+        try:
+            with suppress(subprocess.TimeoutExpired):
+                popen.wait(self._grace_seconds)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(popen.pid, signal.SIGKILL)
+            popen.wait()
+            self._janitor.cross_off_process(popen.pid)
+
+    def tail(self) -> str:
+        """Return the end of its log, under its name."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return "\n".join([f"--- the end of {self.name}'s log:", *(lines[-TAIL_LINES:] or ["(empty)"])])
+
+    def _is_ready(self) -> bool:
+        if self._program.ready_url is None:
+            return True
+        try:
+            return httpx.get(self._program.ready_url, timeout=2, trust_env=False).is_success
+        except httpx.TransportError:
+            return False

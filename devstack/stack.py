@@ -1,0 +1,106 @@
+"""Everything on one machine, started as production would: PostgreSQL, migrations, logins, services, an inbox."""
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import psycopg
+
+from devstack.cluster import Cluster, embedded_binaries
+from devstack.janitor import Janitor
+from devstack.logins import create_logins
+from devstack.ports import Ports
+from devstack.processes import Process, ProcessError
+from devstack.programs import DATABASE, Programs
+from shared.database import driver_url
+
+WATCH_SECONDS = 0.5
+
+
+@contextmanager
+def running_stack(ports: Ports) -> Iterator["Stack"]:
+    """Start everything and yield it ready; end it all and leave nothing behind, however the block is left.
+
+    Raises ProcessError or ClusterError, which hold the end of a log, if a part does not come up.
+    """
+    with ExitStack() as ending:
+        janitor = ending.enter_context(Janitor())
+        folder = ending.enter_context(_temporary_folder(janitor))
+        cluster = Cluster(embedded_binaries())
+        janitor.watch_server(cluster.folder)
+        ending.enter_context(cluster)
+        stack = Stack(Programs(ports, folder, cluster), janitor)
+        ending.callback(stack.stop)
+        stack.start()
+        yield stack
+
+
+@contextmanager
+def _temporary_folder(janitor: Janitor) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="signpost-devstack-"))
+    janitor.watch_folder(folder)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class Stack:
+    """The parts, and what can be done with them while they run."""
+
+    def __init__(self, programs: Programs, janitor: Janitor) -> None:
+        self.programs = programs
+        self.folder = programs.folder
+        self._cluster = programs.cluster
+        self.inbox = Process(programs.inbox(), self.folder, janitor)
+        self.api = Process(programs.api(), self.folder, janitor)
+        self.relay = Process(programs.relay(), self.folder, janitor)
+        self._migrate = Process(programs.migrate(), self.folder, janitor)
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """Those that stay, in the order in which a message passes them."""
+        return self.api, self.relay, self.inbox
+
+    def start(self) -> None:
+        """Start everything that needs the database and return once it is ready."""
+        self.inbox.start()
+        with psycopg.connect(driver_url(self._cluster.url("postgres")), autocommit=True) as connection:
+            connection.execute(f"create database {DATABASE}")
+        self._migrate.run()
+        create_logins(self._cluster.url(DATABASE))
+        self.api.start()
+        self.relay.start()
+        for process in self.processes:
+            process.wait_until_ready()
+
+    def stop(self) -> None:
+        """End every process; all are told at once, so that they end side by side."""
+        for process in self.processes:
+            process.tell_to_end()
+        for process in self.processes:
+            process.stop()
+
+    def watch(self) -> NoReturn:
+        """Stay until a process ends by itself, and raise ProcessError then."""
+        while True:
+            for process in self.processes:
+                process.raise_if_ended()
+            time.sleep(WATCH_SECONDS)
+
+    def outboxctl(self, *arguments: str) -> str:
+        """Run the operator's command line and return what it prints. Raises ProcessError with what it complains of."""
+        program = self.programs.outboxctl(*arguments)
+        done = subprocess.run(  # noqa: S603 - our own command
+            program.command, env=program.environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise ProcessError(f"outboxctl {arguments[0]} ended with {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
+
+    def tails(self) -> str:
+        """Return the ends of all logs."""
+        return "\n".join(process.tail() for process in self.processes)

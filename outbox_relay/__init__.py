@@ -1,0 +1,5 @@
+"""Step 2: wake → claim → render → deliver → settle.
+
+Read downwards: ``cli`` · ``bootstrap`` · ``daemon`` · ``relay`` (one lane per channel) · ``claims``,
+``settles``, ``rendering``, ``channels`` · ``schedule`` · ``messages``, ``outcomes``.
+"""

@@ -1,0 +1,166 @@
+"""Provider URLs → providers; each scheme is one line of the table below.
+
+What is wrong is told as a predicate ("has a URL without a host") and never quotes the URL: anything
+in it may be part of a password that was not percent-encoded.
+"""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from outbox_relay.channels.base import Provider
+from outbox_relay.channels.console import ConsoleProvider
+from outbox_relay.channels.file import FileProvider
+from outbox_relay.channels.http_json import HttpJsonProvider
+from outbox_relay.channels.smtp.dialogue import Credentials, Server, Tls, is_loopback
+from outbox_relay.channels.smtp.session import SmtpProvider
+from shared.vocabulary import Channel
+
+SUBMISSION_PORT = 587
+SUBMISSIONS_PORT = 465
+
+
+@dataclass(frozen=True)
+class DeliveryContext:
+    """What all providers are told: the envelope's sender, and how long one attempt may take."""
+
+    sender: str
+    timeout: timedelta
+
+
+def providers_from(urls: str, channel: Channel, context: DeliveryContext) -> tuple[Provider, ...]:
+    """Make the channel's providers in the order in which they are to be tried; raises ValueError."""
+    return tuple(_provider(url.strip(), channel, context) for url in urls.split(","))
+
+
+def check_provider_urls(urls: str, channel: Channel) -> None:
+    """Raise ValueError, with a predicate for its text, if one of the URLs makes no provider."""
+    providers_from(urls, channel, DeliveryContext(sender="", timeout=timedelta(seconds=1)))
+
+
+def _provider(url: str, channel: Channel, context: DeliveryContext) -> Provider:
+    if not url:
+        raise ValueError("has an empty entry")
+    parts = _split(url)
+    make = _MAKERS[channel].get(parts.scheme)
+    if make is None:
+        raise ValueError(f"has a URL whose scheme is not one of {', '.join(_MAKERS[channel])}")
+    if parts.fragment:
+        raise ValueError("has a URL with a '#': in a user or password, write it as %23")
+    return make(parts, context)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # is only looked at when asked for
+    except ValueError:  # its text quotes the URL
+        raise ValueError("has a URL that cannot be read: is all in its user and password percent-encoded?") from None
+    return parts
+
+
+def _smtp(parts: SplitResult, context: DeliveryContext) -> Provider:
+    options = _options(parts, {"tls", "ca"})
+    match options.get("tls", "starttls"):
+        case "starttls":
+            return _mail_server(parts, Tls.STARTTLS, options, context)
+        case "none":
+            return _mail_server(parts, Tls.NONE, options, context)
+        case _:
+            raise ValueError("has a smtp URL whose tls is neither starttls nor none")
+
+
+def _smtps(parts: SplitResult, context: DeliveryContext) -> Provider:
+    return _mail_server(parts, Tls.IMPLICIT, _options(parts, {"ca"}), context)
+
+
+def _mail_server(parts: SplitResult, tls: Tls, options: dict[str, str], context: DeliveryContext) -> Provider:
+    if parts.path.strip("/"):
+        raise ValueError(f"has a {parts.scheme} URL with a path")
+    server = Server(
+        host=_host(parts),
+        port=parts.port or (SUBMISSIONS_PORT if tls is Tls.IMPLICIT else SUBMISSION_PORT),
+        tls=tls,
+        credentials=_credentials(parts),
+        ssl_context=None if tls is Tls.NONE else _ssl_context(options.get("ca")),
+        timeout=context.timeout.total_seconds(),
+    )
+    return SmtpProvider(server, context.sender)
+
+
+def _gateway(parts: SplitResult, context: DeliveryContext) -> Provider:
+    options = _options(parts, {"ca"})
+    host = _host(parts)
+    if parts.password or not parts.username:
+        raise ValueError(f"has a {parts.scheme} URL without a token, or with more than one, before its host")
+    if parts.scheme == "http+json" and not is_loopback(host):
+        raise ValueError("has a http+json URL to another machine: its token would go in clear")
+    token = unquote(parts.username)
+    if not (token.isascii() and token.isprintable()):
+        raise ValueError(f"has a {parts.scheme} URL with a token that cannot stand in a header")
+    place = parts.netloc.rpartition("@")[2]
+    return HttpJsonProvider(
+        name=f"{parts.scheme}:{place}",
+        url=f"{parts.scheme.removesuffix('+json')}://{place}{parts.path}",
+        token=token,
+        ssl_context=_ssl_context(options.get("ca")),
+        timeout=context.timeout.total_seconds(),
+    )
+
+
+def _file(parts: SplitResult, _context: DeliveryContext) -> Provider:
+    if parts.netloc or parts.query or not parts.path.startswith("/"):
+        raise ValueError("has a file URL that is not file:///directory")
+    return FileProvider(Path(unquote(parts.path)))
+
+
+def _console(parts: SplitResult, _context: DeliveryContext) -> Provider:
+    if parts.netloc or parts.path or parts.query:
+        raise ValueError("has a console URL with more to it than console:")
+    return ConsoleProvider()
+
+
+_MAKERS: dict[Channel, dict[str, Callable[[SplitResult, DeliveryContext], Provider]]] = {
+    Channel.EMAIL: {"smtp": _smtp, "smtps": _smtps, "console": _console, "file": _file},
+    Channel.SMS: {"https+json": _gateway, "http+json": _gateway, "console": _console, "file": _file},
+}
+
+
+def _host(parts: SplitResult) -> str:
+    host = parts.hostname
+    if not host:
+        raise ValueError(f"has a {parts.scheme} URL without a host")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError(f"has a {parts.scheme} URL whose host is not a host name") from None
+    return host
+
+
+def _credentials(parts: SplitResult) -> Credentials | None:
+    if parts.username is None:
+        return None
+    if not parts.username or not parts.password:
+        raise ValueError(f"has a {parts.scheme} URL with only one of user and password")
+    return Credentials(unquote(parts.username), unquote(parts.password))
+
+
+def _options(parts: SplitResult, known: set[str]) -> dict[str, str]:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if not options.keys() <= known:
+        raise ValueError(f"has a {parts.scheme} URL with an option other than {' and '.join(sorted(known))}")
+    return options
+
+
+def _ssl_context(ca: str | None) -> ssl.SSLContext:
+    """Make a context that trusts the machine's authorities and, beside them, the one in file ``ca``."""
+    context = ssl.create_default_context()
+    if ca is not None:
+        try:
+            context.load_verify_locations(cafile=ca)
+        except OSError:
+            raise ValueError("has a URL whose ca is not a file of certificates that can be read") from None
+    return context

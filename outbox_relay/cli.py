@@ -1,0 +1,54 @@
+"""`outbox-relay`: the daemon, one drain, and a check of the settings."""
+
+import asyncio
+import os
+import sys
+
+import click
+
+from outbox_relay.daemon import run_daemon, run_once
+from outbox_relay.settings import RelaySettings, RelaySettingsSchema
+from shared.log import configure_logging, get_logger
+from shared.settings import SettingsError, exit_telling
+
+log = get_logger("relay.cli")
+
+
+@click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Gather the commands."""
+
+
+@main.command()
+def run() -> None:
+    """Deliver what is due, until SIGTERM."""
+    settings = _settings()
+    try:
+        asyncio.run(run_daemon(settings))
+    except OSError as error:
+        # Only the listener's own port raises one up to here: connections break inside their parts.
+        log.error("relay cannot listen", bind=f"{settings.bind[0]}:{settings.bind[1]}", error=error.strerror)  # noqa: TRY400 - no trace wanted
+        sys.exit(1)
+
+
+@main.command()
+def once() -> None:
+    """Deliver what is due now and leave; exits 1 if a provider was down."""
+    settings = _settings()
+    sys.exit(0 if asyncio.run(run_once(settings)) else 1)
+
+
+@main.command("check-settings")
+def check_settings() -> None:
+    """Tell everything that is wrong with the settings, and leave."""
+    _settings()
+    click.echo("settings: all well")
+
+
+def _settings() -> RelaySettings:
+    try:
+        settings: RelaySettings = RelaySettingsSchema().read(os.environ)
+    except SettingsError as error:
+        exit_telling(error)
+    configure_logging("outbox-relay", settings.log_level)
+    return settings

@@ -1,0 +1,50 @@
+"""The daemon: signals, the clock, the listener, and the relay between them."""
+
+import asyncio
+import signal
+from functools import partial
+
+from outbox_relay.bootstrap import Parts, assemble
+from outbox_relay.health import health_listener
+from outbox_relay.listener import listen
+from outbox_relay.settings import RelaySettings
+from outbox_relay.upkeep import schedule_upkeep
+from shared.log import get_logger
+
+log = get_logger("relay.daemon")
+
+
+async def run_daemon(settings: RelaySettings) -> None:
+    """Relay until SIGTERM or SIGINT, then finish what is in flight and return."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    parts = assemble(settings)
+    scheduler = schedule_upkeep(parts.relay, parts.settling, settings.poll_seconds)
+    with health_listener(settings.bind, partial(_unready, parts)) as port:
+        log.info("relay started", bind=f"{settings.bind[0]}:{port}")
+        listening = asyncio.create_task(listen(settings.database_url, parts.relay.wake))
+        scheduler.start()
+        try:
+            await parts.relay.run(stopping)
+        finally:
+            scheduler.shutdown(wait=False)
+            listening.cancel()
+            await parts.close()
+    log.info("relay stopped")
+
+
+async def run_once(settings: RelaySettings) -> bool:
+    """Deliver what is due and return; True unless a provider was down."""
+    parts = assemble(settings)
+    try:
+        return await parts.relay.drain()
+    finally:
+        await parts.close()
+
+
+def _unready(parts: Parts) -> list[str]:
+    """Name what keeps the relay from claiming; asked from the health listener's thread."""
+    is_away = parts.claiming.is_lost or parts.settling.is_lost or not parts.claims.has_claimed
+    return ["database"] if is_away else []

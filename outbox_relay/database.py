@@ -1,0 +1,87 @@
+"""The relay's connections: few, in autocommit, and made again when they break."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import psycopg
+from psycopg import AsyncConnection
+
+from shared.database import CONNECT_TIMEOUT_SECONDS, describe, driver_url
+from shared.log import get_logger
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+STATEMENT_TIMEOUT_MILLISECONDS = 15_000
+
+# Without the last, the planner may read and sort the whole backlog for one claim, as long as it believes
+# a partition to be as empty as when it was last analysed; the due index gives the order anyway.
+OPTIONS = f"-c statement_timeout={STATEMENT_TIMEOUT_MILLISECONDS} -c timezone=UTC -c enable_sort=off"
+
+log = get_logger("relay.database")
+Result = TypeVar("Result")
+
+
+async def connect(url: str, purpose: str) -> AsyncConnection:
+    """Open a connection in autocommit that notices a silent network within half a minute."""
+    return await AsyncConnection.connect(
+        driver_url(url),
+        autocommit=True,
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        application_name=f"outbox-relay {purpose}",
+        options=OPTIONS,
+        keepalives_idle=10,
+        keepalives_interval=5,
+        keepalives_count=3,
+        tcp_user_timeout=20_000,
+    )
+
+
+class Lifeline:
+    """One connection for one purpose, which waits out a lost database and says so once."""
+
+    def __init__(self, url: str, purpose: str) -> None:
+        self._url = url
+        self._purpose = purpose
+        self._connection: AsyncConnection | None = None
+        self._opening = asyncio.Lock()
+        self.is_lost = False
+
+    async def run(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        """Return what ``work`` returns, trying again for as long as the database is away.
+
+        ``work`` may run more than once, also when its first run was committed and only the answer
+        got lost; so it must be a statement of which a second run does no harm.
+        """
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                result = await work(await self._opened())
+            except psycopg.Error as error:
+                self._tell_lost(error)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            else:
+                self._tell_found()
+                return result
+
+    async def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def _opened(self) -> AsyncConnection:
+        async with self._opening:
+            if self._connection is None or self._connection.closed:
+                self._connection = await connect(self._url, self._purpose)
+            return self._connection
+
+    def _tell_lost(self, error: psycopg.Error) -> None:
+        if not self.is_lost:
+            log.warning("database lost", purpose=self._purpose, **describe(error))
+        self.is_lost = True
+
+    def _tell_found(self) -> None:
+        if self.is_lost:
+            log.info("database found again", purpose=self._purpose)
+        self.is_lost = False

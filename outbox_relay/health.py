@@ -1,0 +1,66 @@
+"""The relay's own listener: alive, ready, and its metrics. For loopback or a private network."""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+Unready = Callable[[], list[str]]
+
+
+@contextmanager
+def health_listener(bind: tuple[str, int], unready: Unready) -> Iterator[int]:
+    """Serve /livez, /readyz and /metrics from a thread; yields the port, which is chosen where ``bind`` says 0.
+
+    ``unready`` names what is not as it should be. Raises OSError if the port is taken.
+    """
+    server = make_server(*bind, _application(unready), server_class=_Server, handler_class=_Silent)
+    thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
+    thread.start()
+    try:
+        yield int(server.server_port)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _application(unready: Unready) -> Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]]:
+    def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        status, content_type, body = _answer(environ["PATH_INFO"], unready)
+        start_response(status, [("Content-Type", content_type), ("Cache-Control", "no-store")])
+        return [body]
+
+    return application
+
+
+def _answer(path: str, unready: Unready) -> tuple[str, str, bytes]:
+    match path:
+        case "/livez":
+            return "200 OK", "application/json", b'{"status": "alive"}'
+        case "/readyz":
+            missing = unready()
+            body = json.dumps({"status": "not ready", "missing": missing} if missing else {"status": "ready"})
+            return "503 Service Unavailable" if missing else "200 OK", "application/json", body.encode()
+        case "/metrics":
+            return "200 OK", CONTENT_TYPE_LATEST, generate_latest()
+        case _:
+            return "404 Not Found", "application/json", b'{"status": "no such page"}'
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Silent(WSGIRequestHandler):
+    timeout = 10
+
+    def log_message(self, *_arguments: object) -> None:
+        """Keep the requests of probes out of the log."""

@@ -1,0 +1,151 @@
+"""One channel's way through the relay: claim → prepare → deliver → settle.
+
+Each channel has a lane of its own, so that a backlog or an outage of one never delays the other.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from outbox_relay.channels.base import ProviderDownError, Session
+from outbox_relay.claims import Claims
+from outbox_relay.ladder import Ladder
+from outbox_relay.outcomes import Deferred, Outcome
+from outbox_relay.settler import Settler
+from outbox_relay.settles import Settles
+from outbox_relay.tray import Preparation, RungTray, Waiting
+from shared.vocabulary import Channel
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """The two things the relay does to the table."""
+
+    claims: Claims
+    settles: Settles
+
+
+@dataclass(frozen=True)
+class LaneLimits:
+    """How much a lane takes on: messages a claim, and connections to its provider."""
+
+    batch_size: int
+    connections: int
+
+
+Stand = tuple[RungTray, Session]
+"""A courier's place at one provider."""
+
+
+class Lane:
+    """Keeps one channel's messages moving while ``tasks`` run; ``stop`` lets it run dry."""
+
+    def __init__(
+        self, channel: Channel, outbox: Outbox, ladder: Ladder, preparation: Preparation, limits: LaneLimits
+    ) -> None:
+        self.channel = channel
+        self._claims = outbox.claims
+        self._ladder = ladder
+        self._preparation = preparation
+        self._limits = limits
+        self._waiting = Waiting()
+        self._settler = Settler(outbox.settles, self._on_settled)
+        self._wake = asyncio.Event()
+        self._settled_all = asyncio.Event()
+        self._settled_all.set()
+        self._is_waiting_for_room = False
+        self._is_stopping = False
+
+    def wake(self) -> None:
+        """Look for due messages soon."""
+        self._wake.set()
+
+    def workers(self) -> Iterator[Coroutine[None, None, None]]:
+        """Yield what has to run beside ``pump``: the settler, and a courier per connection."""
+        yield self._settler.run()
+        for _ in range(self._limits.connections):
+            yield self._courier()
+
+    async def pump(self) -> None:
+        """Claim whatever is due whenever there is room for it, until stopped.
+
+        A wake-up that comes while a claim is on its way is not lost: the event is cleared before it.
+        """
+        while not self._is_stopping:
+            self._wake.clear()
+            if not await self._claim_is_full():
+                await self._wake.wait()
+
+    async def drain(self) -> None:
+        """Claim and deliver until nothing is due or no provider can be tried."""
+        while await self._claim_is_full():
+            await self._settled_all.wait()
+        await self._settled_all.wait()
+
+    async def stop(self) -> None:
+        """Claim no more, hand back what no courier has taken, and wait until all else is settled."""
+        self._is_stopping = True
+        self.wake()
+        self._hand_back(Deferred(timedelta(0)))
+        await self._settled_all.wait()
+
+    @property
+    def is_healthy(self) -> bool:
+        """Tell whether any provider of this channel may be tried."""
+        return self._ladder.is_usable()
+
+    async def _claim_is_full(self) -> bool:
+        limit = self._room()
+        self._is_waiting_for_room = limit == 0
+        if limit == 0:
+            return False
+        claimed = await self._claims.claim(self.channel, limit)
+        if claimed:
+            self._settler.held += len(claimed)
+            self._settled_all.clear()
+            self._waiting.add(claimed)
+        if self._is_stopping:
+            self._hand_back(Deferred(timedelta(0)))
+        return len(claimed) == limit
+
+    def _room(self) -> int:
+        """Return how many messages to claim: a batch while less than one is held, or one as a probe."""
+        if self._settler.held > self._limits.batch_size:
+            return 0
+        allowance = self._ladder.allowance(self._limits.batch_size)
+        is_probe = allowance < self._limits.batch_size
+        return 0 if is_probe and self._settler.held else allowance
+
+    def _on_settled(self) -> None:
+        if self._settler.held == 0:
+            self._settled_all.set()
+        if self._is_waiting_for_room:
+            self._wake.set()
+
+    async def _courier(self) -> None:
+        stands = [self._stand(rung_number) for rung_number in range(len(self._ladder.rungs))]
+        try:
+            while True:
+                await self._waiting.some()
+                await self._carry(stands)
+        finally:
+            await asyncio.gather(*(session.close() for _, session in stands))
+
+    def _stand(self, rung_number: int) -> Stand:
+        rung = self._ladder.rungs[rung_number]
+        return RungTray(rung, self._waiting, self._preparation, self._settler.put), rung.provider.session()
+
+    async def _carry(self, stands: list[Stand]) -> None:
+        for tray, session in stands:
+            if tray.rung.is_usable() and self._waiting:
+                try:
+                    await session.carry(tray)
+                except ProviderDownError as error:
+                    tray.rung.failed(error.failure)
+        if not self._ladder.is_usable():
+            self._hand_back(self._ladder.deferral())
+
+    def _hand_back(self, outcome: Outcome) -> None:
+        while message := self._waiting.next():
+            self._settler.put(message, outcome)

@@ -1,0 +1,48 @@
+"""What the relay holds in its hands: a message it has claimed, and the letter made of it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from shared.vocabulary import Channel, Locale, Template
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedMessage:
+    """A message and the lease on it.
+
+    ``attempt`` counts the attempts already spent. ``lease_ends``, ``expires`` and ``enqueued`` are
+    moments of this process's monotonic clock, worked out from intervals that the database measured.
+    """
+
+    id: UUID
+    template: Template
+    channel: Channel
+    recipient: str = field(repr=False)
+    locale: Locale
+    payload: dict[str, Any] = field(repr=False)
+    token_id: UUID | None = field(repr=False)
+    attempt: int
+    max_attempts: int
+    expiries: int
+    created_at: datetime
+    expires_at: datetime | None
+    lease_token: UUID
+    lease_ends: float
+    expires: float
+    enqueued: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message rendered for its channel, ready to hand over.
+
+    ``content`` of an e-mail is the whole RFC 5322 message: 7-bit, CRLF line ends, no line that begins
+    with a dot, ending in CRLF. That of an SMS is its text in UTF-8. ``taken`` is the moment, on the
+    monotonic clock, at which a session took it in hand.
+    """
+
+    message: ClaimedMessage
+    content: bytes = field(repr=False)
+    taken: float = 0.0

@@ -1,0 +1,56 @@
+"""What the relay counts, for Prometheus; names and labels are CONTRACT to dashboards."""
+
+from collections import Counter as Tally
+from collections.abc import Iterable
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from outbox_relay.outcomes import Dead, Deferred, Outcome, Retry, Sent
+from outbox_relay.settles import Settlement
+
+SETTLED = Counter(
+    "signpost_messages_settled_total",
+    "Outcomes written to the outbox.",
+    ["channel", "template", "outcome", "dead_reason"],
+)
+ACCEPT_LATENCY = Histogram(
+    "signpost_accept_latency_seconds",
+    "From the message's commit to the provider's yes.",
+    ["channel"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600),
+)
+DELIVERY_DURATION = Histogram(
+    "signpost_delivery_duration_seconds",
+    "From taking a letter in hand to the provider's answer.",
+    ["provider"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
+)
+BREAKER_OPEN = Gauge("signpost_breaker_open", "1 while a provider is left alone.", ["provider"])
+BACKLOG = Gauge("signpost_backlog_messages", "Messages due now.", ["channel"])
+BACKLOG_LAG = Gauge("signpost_backlog_lag_seconds", "Age of the oldest due message.", ["channel"])
+
+
+def count_settled(settlements: Iterable[Settlement]) -> None:
+    """Count outcomes as they are written."""
+    tally = Tally(labels_of(settlement) for settlement in settlements)
+    for labels, count in tally.items():
+        SETTLED.labels(*labels).inc(count)
+
+
+def labels_of(settlement: Settlement) -> tuple[str, str, str, str]:
+    """Return channel, template, outcome and dead_reason."""
+    message = settlement.message
+    outcome, reason = _outcome_words(settlement.outcome)
+    return message.channel.value, message.template.value, outcome, reason
+
+
+def _outcome_words(outcome: Outcome) -> tuple[str, str]:
+    match outcome:
+        case Sent():
+            return "sent", ""
+        case Retry():
+            return "retry", ""
+        case Deferred():
+            return "deferred", ""
+        case Dead():
+            return "dead", outcome.reason.value

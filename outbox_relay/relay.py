@@ -1,0 +1,55 @@
+"""The relay: a lane for each channel that has a provider, woken together."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from outbox_relay.lane import Lane
+from shared.log import get_logger
+
+log = get_logger("relay")
+
+
+class Relay:
+    """Runs the lanes until told to stop, or once until nothing is due."""
+
+    def __init__(self, lanes: Sequence[Lane], stopping_time: timedelta) -> None:
+        self._lanes = lanes
+        self._stopping_time = stopping_time
+
+    def wake(self) -> None:
+        """Let every lane look for due messages soon."""
+        for lane in self._lanes:
+            lane.wake()
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Deliver until ``stopping`` is set, then finish what is in flight.
+
+        What cannot be finished within the stopping time is left to its lease. A fault of ours in any
+        part ends the whole, so that whoever supervises the process can start it anew.
+        """
+        async with asyncio.TaskGroup() as group:
+            workers = [group.create_task(worker) for lane in self._lanes for worker in lane.workers()]
+            pumps = [group.create_task(lane.pump()) for lane in self._lanes]
+            log.info("relay claiming", channels=[lane.channel.value for lane in self._lanes])
+            await stopping.wait()
+            log.info("relay stopping")
+            await self._stop()
+            for task in (*pumps, *workers):
+                task.cancel()
+
+    async def drain(self) -> bool:
+        """Deliver what is due now; return whether every channel's provider could be tried."""
+        async with asyncio.TaskGroup() as group:
+            workers = [group.create_task(worker) for lane in self._lanes for worker in lane.workers()]
+            await asyncio.gather(*(lane.drain() for lane in self._lanes))
+            for worker in workers:
+                worker.cancel()
+        return all(lane.is_healthy for lane in self._lanes)
+
+    async def _stop(self) -> None:
+        try:
+            async with asyncio.timeout(self._stopping_time.total_seconds()):
+                await asyncio.gather(*(lane.stop() for lane in self._lanes))
+        except TimeoutError:
+            log.warning("relay stopped with messages unsettled")

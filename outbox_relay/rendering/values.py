@@ -1,0 +1,85 @@
+"""What goes into the holes: pure functions of what a message holds."""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from functools import lru_cache
+
+from babel.dates import format_datetime as format_for_people
+
+from outbox_relay.rendering.errors import RenderingError
+from shared.addresses import LONGEST_EMAIL
+from shared.vocabulary import Channel, Locale
+
+LONGEST_NAME = 60
+_SECONDS_A_MINUTE = 60
+
+# What a mail reader would make a link of. Anyone can register any address, and so could have us
+# send their link, as somebody's name, to somebody else.
+_LINK_IN_NAME = re.compile(r"://|www\.|\w[.。]\w|[@/]", re.IGNORECASE)
+
+# A dot-atom on both sides (RFC 5322 §3.2.3): nothing that could end the header or be read as an
+# encoded word.
+_PLAIN_ADDRESS = re.compile(
+    r"(?!.*=\?)[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*", re.ASCII
+)
+
+
+def greeted_name(name: object) -> str | None:
+    """Return the name to greet with, on one line and of at most 60 characters.
+
+    None where there is none, or where it holds what could become a link.
+    """
+    if name is None:
+        return None
+    if not isinstance(name, str):
+        raise RenderingError("the payload's name is not text")
+    if not name.isprintable():
+        name = "".join(character if character.isprintable() else " " for character in name)
+    words = " ".join(name.split())
+    if not words or _LINK_IN_NAME.search(unicodedata.normalize("NFKC", words)):
+        return None
+    return words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1].rstrip() + "…"
+
+
+def plain_address(recipient: str) -> str:
+    """Return the address as it may stand in a header. Raises RenderingError if it may not."""
+    if len(recipient) > LONGEST_EMAIL or not _PLAIN_ADDRESS.fullmatch(recipient):
+        raise RenderingError("the recipient is not a plain e-mail address")
+    return recipient
+
+
+def header_date(moment: datetime) -> str:
+    """Return a moment in the form of RFC 5322 §3.3, in UTC."""
+    return _header_date(int(moment.timestamp()))
+
+
+def expiry_text(moment: datetime, locale: Locale, channel: Channel) -> str:
+    """Return the minute until which something holds, in words; seconds are dropped, never added."""
+    return _expiry_text(int(moment.timestamp()) // _SECONDS_A_MINUTE, locale, channel)
+
+
+@lru_cache(maxsize=64)
+def _header_date(seconds: int) -> str:
+    return format_datetime(datetime.fromtimestamp(seconds, UTC))
+
+
+@lru_cache(maxsize=1024)
+def _expiry_text(minutes: int, locale: Locale, channel: Channel) -> str:
+    moment = datetime.fromtimestamp(minutes * _SECONDS_A_MINUTE, UTC)
+    pattern = _expiry_pattern(locale, channel, is_first_of_month=moment.day == 1)
+    return format_for_people(moment, pattern, tzinfo=UTC, locale=locale.value)
+
+
+def _expiry_pattern(locale: Locale, channel: Channel, *, is_first_of_month: bool) -> str:
+    is_short = channel is Channel.SMS
+    match locale:
+        case Locale.EN:
+            return f"d {'MMM' if is_short else 'MMMM'} y, HH:mm 'UTC'"
+        case Locale.FR if is_short:
+            # The û of août is not in GSM-7: with it, one SMS would become two.
+            return "dd/MM/y 'à' HH'h'mm 'UTC'"
+        case Locale.FR:
+            day = "'1er'" if is_first_of_month else "d"
+            return f"{day} MMMM y 'à' HH\N{NO-BREAK SPACE}'h'\N{NO-BREAK SPACE}mm 'UTC'"

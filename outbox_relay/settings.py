@@ -1,0 +1,174 @@
+"""The relay's settings, from its environment."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from marshmallow import ValidationError, fields, validates_schema
+
+from outbox_relay.channels.urls import check_provider_urls
+from outbox_relay.rendering import Sender, parse_sender
+from shared.secrets import SecretKeys
+from shared.settings import (
+    Bind,
+    DatabaseUrl,
+    KeyRing,
+    LogLevel,
+    SettingsSchema,
+    Text,
+    WebUrl,
+    about,
+    whole,
+)
+from shared.vocabulary import Channel
+
+
+@dataclass(frozen=True)
+class RelaySettings:
+    """All that the relay is told from outside."""
+
+    database_url: str = field(repr=False)
+    secret_keys: SecretKeys
+    public_url: str
+    email_providers: str | None = field(repr=False)
+    sms_providers: str | None = field(repr=False)
+    email_from: Sender
+    bind: tuple[str, int]
+    batch_size: int
+    lease_seconds: int
+    poll_seconds: int
+    connections: int
+    send_seconds: int
+    log_level: str
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claimed message is this relay's own."""
+        return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def longest_send(self) -> timedelta:
+        """How long one attempt may take."""
+        return timedelta(seconds=self.send_seconds)
+
+
+class ProviderUrls(Text):
+    """A channel's providers, comma-separated, in the order in which they are tried."""
+
+    def __init__(self, channel: Channel, **options: Any) -> None:
+        super().__init__(**options)
+        self.channel = channel
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
+        urls = str(super()._deserialize(value, *rest, **more))
+        try:
+            check_provider_urls(urls, self.channel)
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+        return urls
+
+
+class From(Text):
+    """``Name <address>``."""
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        try:
+            return parse_sender(str(super()._deserialize(value, *rest, **more)))
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+
+class RelaySettingsSchema(SettingsSchema):
+    """How the relay's settings are written."""
+
+    result: ClassVar = RelaySettings
+
+    database_url = DatabaseUrl(
+        data_key="DATABASE_URL",
+        required=True,
+        metadata=about("Where the outbox is; log in as a member of signpost_relay.", is_secret=True),
+    )
+    secret_keys = KeyRing(
+        data_key="SECRET_KEYS",
+        required=True,
+        metadata=about("`id:base64,id:base64`; the first derives, all verify. The same as the API's.", is_secret=True),
+    )
+    public_url = WebUrl(
+        data_key="PUBLIC_URL", required=True, metadata=about("What links in messages begin with.", unit="URL")
+    )
+    email_providers = ProviderUrls(
+        Channel.EMAIL,
+        data_key="EMAIL_PROVIDERS",
+        load_default=None,
+        metadata=about(
+            "Tried in order: `smtp://user:pw@host:587?tls=starttls`, `smtps://…`, `console:`, `file:///directory`."
+            " Without it, e-mails wait for a relay that has it.",
+            unit="URLs, comma-separated",
+            is_secret=True,
+        ),
+    )
+    sms_providers = ProviderUrls(
+        Channel.SMS,
+        data_key="SMS_PROVIDERS",
+        load_default=None,
+        metadata=about(
+            "Tried in order: `https+json://token@host/path`, `console:`, `file:///directory`."
+            " Without it, SMS wait for a relay that has it.",
+            unit="URLs, comma-separated",
+            is_secret=True,
+        ),
+    )
+    email_from = From(
+        data_key="EMAIL_FROM",
+        required=True,
+        metadata=about("Who e-mails come from; its name is what SMS begin with.", unit="`Name <address>`"),
+    )
+    bind = Bind(
+        data_key="RELAY_BIND",
+        load_default=("127.0.0.1", 8002),
+        metadata=about("Where /livez, /readyz and /metrics are served.", unit="host:port"),
+    )
+    batch_size = fields.Integer(
+        data_key="RELAY_BATCH_SIZE",
+        load_default=500,
+        metadata=about("Most messages claimed at a time; up to twice as many are held.", unit="messages"),
+        **whole(1, 5000),
+    )
+    lease_seconds = fields.Integer(
+        data_key="RELAY_LEASE_SECONDS",
+        load_default=60,
+        metadata=about("How long a claimed message is this relay's own.", unit="seconds"),
+        **whole(2, 3600),
+    )
+    poll_seconds = fields.Integer(
+        data_key="RELAY_POLL_SECONDS",
+        load_default=5,
+        metadata=about("How often to look without having been woken.", unit="seconds"),
+        **whole(1, 300),
+    )
+    connections = fields.Integer(
+        data_key="RELAY_CONNECTIONS",
+        load_default=8,
+        metadata=about("Connections to each provider.", unit="connections"),
+        **whole(1, 200),
+    )
+    send_seconds = fields.Integer(
+        data_key="RELAY_SEND_SECONDS",
+        load_default=20,
+        metadata=about("How long one attempt may take; at most half of the lease.", unit="seconds"),
+        **whole(1, 1800),
+    )
+    log_level = LogLevel(
+        data_key="LOG_LEVEL", load_default="info", metadata=about("debug, info, warning or error.", unit="level")
+    )
+
+    @validates_schema(skip_on_field_errors=False)
+    def _fits_together(self, settings: dict[str, Any], **_more: Any) -> None:
+        faults = []
+        if not settings.get("email_providers") and not settings.get("sms_providers"):
+            faults.append("EMAIL_PROVIDERS and SMS_PROVIDERS are both not set: there is nothing to deliver through")
+        lease, send = settings.get("lease_seconds", 0), settings.get("send_seconds", 0)
+        if lease < 2 * send:
+            faults.append(f"RELAY_LEASE_SECONDS={lease} is below twice the longest send (RELAY_SEND_SECONDS={send})")
+        if faults:
+            raise ValidationError(faults)

@@ -1,0 +1,91 @@
+"""Gathers outcomes and settles them together: one statement for many, at once for a single one."""
+
+import asyncio
+from collections.abc import Callable
+from uuid import UUID
+
+from outbox_relay.messages import ClaimedMessage
+from outbox_relay.metrics import count_settled
+from outbox_relay.outcomes import Dead, Deferred, Outcome, Retry, Sent
+from outbox_relay.settles import Settlement, Settles
+from shared.log import get_logger
+
+FULL_BATCH = 100
+LINGER_SECONDS = 0.005
+
+log = get_logger("relay.settler")
+
+
+class Settler:
+    """Holds outcomes until they are written. ``held`` counts messages claimed and not yet settled."""
+
+    def __init__(self, settles: Settles, on_room: Callable[[], None]) -> None:
+        self._settles = settles
+        self._on_room = on_room
+        self._outcomes: list[Settlement] = []
+        self._some = asyncio.Event()
+        self.held = 0
+
+    def put(self, message: ClaimedMessage, outcome: Outcome) -> None:
+        """Take an outcome to be written soon."""
+        self._outcomes.append(Settlement(message, outcome))
+        self._some.set()
+
+    async def run(self) -> None:
+        """Write outcomes as they come, until cancelled.
+
+        When other messages are still on their way, a few milliseconds are waited for their company;
+        the last one on its own is written at once.
+        """
+        while True:
+            await self._some.wait()
+            if len(self._outcomes) < min(FULL_BATCH, self.held):
+                await asyncio.sleep(LINGER_SECONDS)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        batch = self._next_batch()
+        await self._settles.settle(batch)
+        count_settled(batch)
+        _tell(batch)
+        self.held -= len(batch)
+        self._on_room()
+
+    def _next_batch(self) -> list[Settlement]:
+        """Take each message once: one that was claimed anew meanwhile waits for the next statement."""
+        batch: dict[UUID, Settlement] = {}
+        for settlement in self._outcomes:
+            batch.setdefault(settlement.message.id, settlement)
+        self._outcomes = [one for one in self._outcomes if batch[one.message.id] is not one]
+        if not self._outcomes:
+            self._some.clear()
+        return list(batch.values())
+
+
+def _tell(batch: list[Settlement]) -> None:
+    sent = [str(settlement.message.id) for settlement in batch if isinstance(settlement.outcome, Sent)]
+    if sent:
+        log.info("messages sent", channel=batch[0].message.channel.value, count=len(sent), message_ids=sent)
+    for settlement in batch:
+        _tell_unsent(settlement.message, settlement.outcome)
+
+
+def _tell_unsent(message: ClaimedMessage, outcome: Outcome) -> None:
+    match outcome:
+        case Sent() | Deferred():
+            return
+        case Retry():
+            log.info(
+                "message will be retried",
+                message_id=str(message.id),
+                attempt=message.attempt + 1,
+                error_class=outcome.failure.kind.value,
+                delay_seconds=round(outcome.delay.total_seconds(), 1),
+            )
+        case Dead():
+            log.warning(
+                "message dead",
+                message_id=str(message.id),
+                dead_reason=outcome.reason.value,
+                error_class=outcome.failure.kind.value if outcome.failure else None,
+            )

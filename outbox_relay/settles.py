@@ -1,0 +1,153 @@
+"""Settling: write what became of many messages, in one statement."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from outbox_relay.database import Lifeline
+from outbox_relay.messages import ClaimedMessage
+from outbox_relay.outcomes import Dead, Deferred, Failure, Outcome, Retry, Sent, Unsent
+
+LONGEST_ERROR = 500
+"""Characters of a provider's words that are kept for operators."""
+
+# Sent is a fact and names no lease: it is written in any case, and beats a death that another relay
+# wrote meanwhile. Whatever else a late relay believes is fenced by the lease that it held.
+# - The bounds let the other partitions be pruned. An "id = any(array)" beside the join, as in CLAIM, was
+#   measured at 94 ms for 500 rows instead of 27: the planner then scans the whole array for each row.
+# - Only a pending message has a lease, so the token says it all; a condition on the status as well would
+#   tempt the planner into the due index, which does not lead with the id.
+SETTLE_SENT = """
+with told as materialized (
+    select * from unnest(%(ids)s::uuid[], %(providers)s::text[], %(provider_ids)s::text[])
+        as told (id, provider, provider_id))
+update outbox_messages as message
+   set status = 'sent', dead_reason = null, settled_at = clock_timestamp(), attempt = message.attempt + 1,
+       lease_token = null, leased_until = null, provider = told.provider, provider_message_id = told.provider_id
+  from told
+ where message.id = told.id and message.status <> 'sent'
+   and message.id >= %(lowest)s and message.id <= %(highest)s
+"""
+
+SETTLE_UNSENT = """
+with told as materialized (
+    select *
+      from unnest(%(ids)s::uuid[], %(lease_tokens)s::uuid[], %(outcomes)s::text[], %(delays)s::float8[],
+                  %(spent)s::integer[], %(reasons)s::text[], %(providers)s::text[], %(error_classes)s::text[],
+                  %(errors)s::text[])
+        as told (id, lease_token, outcome, delay, spent, reason, provider, error_class, error)),
+settled as (
+    update outbox_messages as message
+       set status = case told.outcome when 'dead' then 'dead' else 'pending' end,
+           dead_reason = told.reason,
+           settled_at = case told.outcome when 'dead' then clock_timestamp() end,
+           attempt = message.attempt + told.spent,
+           due_at = clock_timestamp() + make_interval(secs => told.delay),
+           lease_token = null,
+           leased_until = null,
+           provider = coalesce(told.provider, message.provider),
+           last_error_class = coalesce(told.error_class, message.last_error_class),
+           last_error = coalesce(told.error, message.last_error)
+      from told
+     where message.id = told.id and message.lease_token = told.lease_token
+       and message.id >= %(lowest)s and message.id <= %(highest)s
+    returning message.id, message.attempt, message.due_at),
+noted as (
+    insert into delivery_attempts (message_id, attempt, outcome, provider, error_class, error, due_at)
+    select id, settled.attempt, told.outcome, told.provider, told.error_class, told.error,
+           case told.outcome when 'retry' then settled.due_at end
+      from settled join told using (id)
+     where told.spent > 0)
+select id from settled
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A message and what became of it."""
+
+    message: ClaimedMessage
+    outcome: Outcome
+
+
+class Settles:
+    """The relay's pen in the outbox."""
+
+    def __init__(self, lifeline: Lifeline) -> None:
+        self._lifeline = lifeline
+
+    async def settle(self, settlements: Sequence[Settlement]) -> int:
+        """Write the outcomes, each message at most once among them; return how many took effect.
+
+        One statement for what was sent and one for the rest, each committed when this returns; waits
+        for as long as the database is away. What takes no effect was sent already, or its lease was
+        lost to another relay.
+        """
+        # In the order of ids, so that two relays that settle the same messages cannot deadlock.
+        ordered = sorted(settlements, key=lambda settlement: settlement.message.id)
+        sent = [(one.message, one.outcome) for one in ordered if isinstance(one.outcome, Sent)]
+        unsent = [(one.message, one.outcome) for one in ordered if not isinstance(one.outcome, Sent)]
+        written = await self._write(SETTLE_SENT, sent_parameters(sent)) if sent else 0
+        return written + (await self._write(SETTLE_UNSENT, unsent_parameters(unsent)) if unsent else 0)
+
+    async def _write(self, statement: str, parameters: dict[str, Any]) -> int:
+        async def work(connection: AsyncConnection) -> int:
+            return (await connection.execute(statement, parameters)).rowcount
+
+        return await self._lifeline.run(work)
+
+
+def sent_parameters(told: Sequence[tuple[ClaimedMessage, Sent]]) -> dict[str, Any]:
+    """Return the parameters of SETTLE_SENT, parallel arrays in the order of ids."""
+    return _ids([message for message, _ in told]) | {
+        "providers": [sent.provider for _, sent in told],
+        "provider_ids": [_storable(sent.provider_message_id) for _, sent in told],
+    }
+
+
+def unsent_parameters(told: Sequence[tuple[ClaimedMessage, Unsent]]) -> dict[str, Any]:
+    """Return the parameters of SETTLE_UNSENT, parallel arrays in the order of ids."""
+    names = ("outcomes", "delays", "spent", "reasons", "providers", "error_classes", "errors")
+    columns = zip(*(_columns(outcome) for _, outcome in told), strict=True)
+    messages = [message for message, _ in told]
+    return (
+        _ids(messages)
+        | dict(zip(names, map(list, columns), strict=True))
+        | {
+            "lease_tokens": [message.lease_token for message in messages],
+        }
+    )
+
+
+def _ids(messages: Sequence[ClaimedMessage]) -> dict[str, Any]:
+    return {
+        "ids": [message.id for message in messages],
+        "lowest": messages[0].id,
+        "highest": messages[-1].id,
+    }
+
+
+def _columns(outcome: Unsent) -> tuple[Any, ...]:
+    match outcome:
+        case Retry():
+            return "retry", outcome.delay.total_seconds(), 1, None, *_failure_columns(outcome.failure)
+        case Deferred():
+            return "deferred", outcome.delay.total_seconds(), 0, None, *_failure_columns(outcome.failure)
+        case Dead():
+            spent = 1 if outcome.failure else 0
+            return "dead", 0.0, spent, outcome.reason.value, *_failure_columns(outcome.failure)
+
+
+def _failure_columns(failure: Failure | None) -> tuple[str | None, ...]:
+    if failure is None:
+        return None, None, None
+    return failure.provider, failure.kind.value, _storable(failure.error)
+
+
+def _storable(text: str | None) -> str | None:
+    """Make a server's words fit for PostgreSQL, which takes no NUL and no lone surrogate."""
+    if text is None:
+        return None
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")[:LONGEST_ERROR]

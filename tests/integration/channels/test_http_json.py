@@ -1,0 +1,196 @@
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from outbox_relay.channels.base import ProviderDownError, Session
+from outbox_relay.channels.urls import DeliveryContext, providers_from
+from outbox_relay.messages import Letter
+from outbox_relay.outcomes import FailureClass, Sent
+from shared.vocabulary import Channel
+from tests.support.certificates import Authority
+from tests.support.http_gateway import ENDLESS, HttpGateway, Silence, answer
+from tests.support.letters import ListTray, a_letter
+
+pytestmark = pytest.mark.anyio
+
+ACCEPTED = answer(202, b'{"id": "sms-1"}')
+
+
+def an_sms() -> Letter:
+    return a_letter("+33612345678", "Voilà: 123456".encode(), Channel.SMS)
+
+
+@asynccontextmanager
+async def session_to(
+    gateway: HttpGateway, *, scheme: str = "http+json", query: str = "", seconds: float = 10.0
+) -> AsyncIterator[Session]:
+    context = DeliveryContext(sender="", timeout=timedelta(seconds=seconds))
+    url = f"{scheme}://t%2Fken@127.0.0.1:{gateway.port}/sms{query}"
+    [provider] = providers_from(url, Channel.SMS, context)
+    session = provider.session()
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+async def test_a_message_is_one_post_with_its_id_as_idempotency_key() -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with HttpGateway(ACCEPTED) as gateway, session_to(gateway) as session:
+        await session.carry(tray)
+    [request] = gateway.requests
+    assert request.line == "POST /sms HTTP/1.1"
+    assert request.headers["authorization"] == "Bearer t/ken"
+    assert request.headers["idempotency-key"] == str(letter.message.id)
+    assert request.body == {"to": "+33612345678", "text": "Voilà: 123456", "id": str(letter.message.id)}
+    assert tray.fate(letter) == Sent(f"http+json:127.0.0.1:{gateway.port}", "sms-1")
+
+
+async def test_many_messages_share_one_connection() -> None:
+    letters = [an_sms() for _ in range(20)]
+    tray = ListTray(letters)
+    async with HttpGateway(ACCEPTED) as gateway, session_to(gateway) as session:
+        await session.carry(tray)
+    assert [request.body["id"] for request in gateway.requests] == [str(letter.message.id) for letter in letters]
+    assert all(isinstance(tray.fate(letter), Sent) for letter in letters)
+    assert gateway.connections == 1
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        pytest.param(answer(200), id="empty"),
+        pytest.param(answer(200, b"OK"), id="text"),
+        pytest.param(answer(200, b"[1]"), id="list"),
+        pytest.param(answer(201, b'{"id": null}'), id="null"),
+        pytest.param(answer(200, b'{"id": ' + b"[" * 10_000), id="deep"),
+        pytest.param(answer(200, b"\xff\xfe"), id="binary"),
+        pytest.param(ENDLESS, id="endless"),
+    ],
+)
+async def test_the_status_alone_says_that_it_was_accepted(says: bytes) -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with HttpGateway(says) as gateway, session_to(gateway) as session:
+        await session.carry(tray)
+    assert tray.fate(letter) == Sent(f"http+json:127.0.0.1:{gateway.port}", None)
+
+
+@pytest.mark.parametrize(
+    ("says", "kind"),
+    [
+        (answer(400, b'{"code": "bad"}'), FailureClass.CONTENT),
+        (answer(422, b'{"code": "invalid_recipient"}'), FailureClass.RECIPIENT),
+        (answer(401), FailureClass.PROVIDER),
+        (answer(429), FailureClass.PROVIDER),
+        (answer(503), FailureClass.PROVIDER),
+    ],
+)
+async def test_a_refusal_costs_what_it_says_and_the_next_message_goes_on(says: bytes, kind: FailureClass) -> None:
+    refused, welcome = an_sms(), an_sms()
+    tray = ListTray([refused])
+    async with HttpGateway(says) as gateway, session_to(gateway) as session:
+        await session.carry(tray)
+        gateway.says = ACCEPTED
+        tray.waiting.append(welcome)
+        await session.carry(tray)
+    assert (tray.failure(refused).kind, tray.failure(refused).is_handed_over) == (kind, False)
+    assert isinstance(tray.fate(welcome), Sent)
+
+
+async def test_retry_after_is_passed_on() -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with HttpGateway(answer(429, Retry_After="90")) as gateway, session_to(gateway) as session:
+        await session.carry(tray)
+    assert tray.failure(letter).retry_after == timedelta(seconds=90)
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with HttpGateway(ACCEPTED) as elsewhere:
+        redirect = answer(307, Location=f"http://127.0.0.1:{elsewhere.port}/sms")
+        async with HttpGateway(redirect) as gateway, session_to(gateway) as session:
+            await session.carry(tray)
+    assert tray.failure(letter).kind is FailureClass.PROVIDER
+    assert not elsewhere.requests
+
+
+@pytest.mark.parametrize("silence", Silence)
+async def test_without_an_answer_the_message_may_have_arrived(silence: Silence) -> None:
+    letters = [an_sms(), an_sms()]
+    tray = ListTray(letters)
+    seconds = 0.5 if silence is Silence.HANG else 10.0
+    async with HttpGateway(silence) as gateway, session_to(gateway, seconds=seconds) as session:
+        with pytest.raises(ProviderDownError) as caught:
+            await session.carry(tray)
+    failure = tray.failure(letters[0])
+    assert (failure.kind, failure.is_handed_over) == (FailureClass.TRANSIENT, True)
+    assert caught.value.failure.kind is FailureClass.PROVIDER
+    assert list(tray.waiting) == letters[1:]
+
+
+async def test_when_nobody_listens_the_message_was_not_handed_over() -> None:
+    async with HttpGateway(ACCEPTED) as gateway:
+        pass
+    await assert_not_handed_over(gateway, "http+json")
+
+
+async def test_while_connecting_hangs_nothing_is_handed_over() -> None:
+    async with HttpGateway(ACCEPTED) as deaf_to_tls:
+        await assert_not_handed_over(deaf_to_tls, "https+json", seconds=0.5)
+    assert not deaf_to_tls.requests
+
+
+async def test_a_gateway_whose_certificate_nobody_vouches_for_gets_nothing(authority: Authority) -> None:
+    async with HttpGateway(ACCEPTED, authority.server_context("IP:127.0.0.1")) as gateway:
+        await assert_not_handed_over(gateway, "https+json")
+    assert not gateway.requests
+
+
+async def assert_not_handed_over(gateway: HttpGateway, scheme: str, seconds: float = 10.0) -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with session_to(gateway, scheme=scheme, seconds=seconds) as session:
+        with pytest.raises(ProviderDownError):
+            await session.carry(tray)
+    assert (tray.failure(letter).kind, tray.failure(letter).is_handed_over) == (FailureClass.PROVIDER, False)
+
+
+async def test_over_tls_with_an_authority_of_ones_own(authority: Authority) -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with (
+        HttpGateway(ACCEPTED, authority.server_context("IP:127.0.0.1")) as gateway,
+        session_to(gateway, scheme="https+json", query=f"?ca={authority.file}") as session,
+    ):
+        await session.carry(tray)
+    assert isinstance(tray.fate(letter), Sent)
+
+
+async def test_cancelled_it_says_that_the_message_may_have_arrived() -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with HttpGateway(Silence.HANG) as gateway, session_to(gateway) as session:
+        carrying = asyncio.create_task(session.carry(tray))
+        await gateway.has_request.wait()
+        carrying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await carrying
+    assert tray.failure(letter).is_handed_over
+
+
+async def test_the_environments_proxies_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with HttpGateway(answer(500)) as proxy, HttpGateway(ACCEPTED) as gateway:
+        monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
+        async with session_to(gateway) as session:
+            await session.carry(tray)
+    assert isinstance(tray.fate(letter), Sent)
+    assert not proxy.requests

@@ -1,0 +1,167 @@
+import asyncio
+
+import pytest
+
+from outbox_relay.messages import Letter
+from outbox_relay.outcomes import FailureClass, Sent
+from tests.support.letters import ListTray, a_letter
+from tests.support.smtp_server import Moment, Script, SmtpServer
+from tests.support.smtp_sessions import SENDER, session_to
+
+pytestmark = pytest.mark.anyio
+
+UNKNOWN = b"550 5.1.1 no such user"
+
+
+@pytest.fixture(params=[("PIPELINING", "8BITMIME"), ("8BITMIME",)], ids=["pipelining", "lock-step"])
+def offers(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    return request.param
+
+
+async def test_a_letter_is_sent_once_the_server_has_accepted_it(offers: tuple[str, ...]) -> None:
+    letter = a_letter()
+    tray = ListTray([letter])
+    async with SmtpServer(Script(offers)) as server, session_to(server) as session:
+        await session.carry(tray)
+    assert tray.fate(letter) == Sent(f"smtp:127.0.0.1:{server.port}", "1")
+    assert server.letters == [("ada@example.org", letter.content)]
+    assert f"MAIL FROM:<{SENDER}>" in server.commands
+    assert not server.faults
+
+
+async def test_a_thousand_letters_over_a_few_connections_arrive_once_each_and_unchanged(
+    offers: tuple[str, ...],
+) -> None:
+    letters = [a_letter(f"user{n}@example.org", b"Subject: %d\r\n\r\n%b\r\n" % (n, b"x" * n)) for n in range(1000)]
+    tray = ListTray(letters)
+    async with (
+        SmtpServer(Script(offers)) as server,
+        session_to(server) as one,
+        session_to(server) as two,
+        session_to(server) as three,
+    ):
+        await asyncio.gather(one.carry(tray), two.carry(tray), three.carry(tray))
+    assert sorted(server.letters) == sorted((letter.message.recipient, letter.content) for letter in letters)
+    assert all(isinstance(tray.fate(letter), Sent) for letter in letters)
+    assert server.connections == 3
+    assert not server.faults
+
+
+async def test_with_pipelining_the_next_letter_is_announced_before_the_verdict_on_this_one() -> None:
+    script = Script()
+    async with SmtpServer(script) as server, session_to(server) as session:
+        tray = ListTray([a_letter(), a_letter("grace@example.org")])
+        reading = asyncio.create_task(session.carry(tray))
+        await server.reached[Moment.CONTENT].wait()
+        assert not tray.waiting
+        await reading
+    assert len(server.letters) == 2
+
+
+@pytest.mark.parametrize("asks_for_content", [False, True], ids=["DATA refused", "DATA accepted"])
+async def test_one_refused_recipient_leaves_the_others_alone(offers: tuple[str, ...], asks_for_content: bool) -> None:  # noqa: FBT001 - a test's parameter
+    letters = [a_letter(f"{name}@example.org") for name in ("ada", "nobody", "grace", "nobody", "edith")]
+    tray = ListTray(letters)
+    script = Script(offers, refused={"nobody@example.org": UNKNOWN}, asks_for_content_of_refused=asks_for_content)
+    async with SmtpServer(script) as server, session_to(server) as session:
+        await session.carry(tray)
+    assert [recipient for recipient, _ in server.letters] == [
+        "ada@example.org",
+        "grace@example.org",
+        "edith@example.org",
+    ]
+    assert [isinstance(tray.fate(letter), Sent) for letter in letters] == [True, False, True, False, True]
+    assert tray.failure(letters[1]).kind is FailureClass.RECIPIENT
+    assert tray.failure(letters[1]).error == "RCPT: 550 5.1.1 no such user"
+    assert not server.faults
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("moment", "reply", "kind"),
+    [
+        (Moment.MAIL, b"451 4.3.0 try later", FailureClass.PROVIDER),
+        (Moment.MAIL, b"550 5.7.1 sender not allowed", FailureClass.PROVIDER),
+        (Moment.RCPT, b"450 4.2.0 greylisted, try again in 5 minutes", FailureClass.TRANSIENT),
+        (Moment.RCPT, UNKNOWN, FailureClass.RECIPIENT),
+        (Moment.RCPT, b"554 5.7.1 <ada@example.org>: Relay access denied", FailureClass.PROVIDER),
+        (Moment.DATA, b"451 4.3.0 try later", FailureClass.TRANSIENT),
+        (Moment.DATA, b"250 what", FailureClass.PROVIDER),
+        (Moment.FINAL_DOT, b"452 4.3.1 no space", FailureClass.TRANSIENT),
+        (Moment.FINAL_DOT, b"554 5.6.0 looks like spam", FailureClass.CONTENT),
+    ],
+)
+async def test_a_refusal_costs_what_it_says_and_the_connection_stays_good(
+    offers: tuple[str, ...], moment: Moment, reply: bytes, kind: FailureClass
+) -> None:
+    refused, welcome = [a_letter(), a_letter()], a_letter()
+    tray = ListTray(refused)
+    script = Script(offers, instead={moment: reply})
+    async with SmtpServer(script) as server, session_to(server) as session:
+        await session.carry(tray)
+        script.instead.clear()
+        tray.waiting.append(welcome)
+        await session.carry(tray)
+    assert [tray.failure(letter).kind for letter in refused] == [kind, kind]
+    assert not any(tray.failure(letter).is_handed_over for letter in refused)
+    assert isinstance(tray.fate(welcome), Sent)
+    assert len(server.letters) == 1
+    assert not server.faults
+    assert server.connections == 1
+
+
+async def test_a_greylisting_servers_hint_is_passed_on() -> None:
+    letter = a_letter()
+    tray = ListTray([letter])
+    greylisted = {Moment.RCPT: b"450 4.2.0 Greylisted, please try again in 300 seconds"}
+    async with SmtpServer(Script(instead=dict(greylisted))) as server, session_to(server) as session:
+        await session.carry(tray)
+    wait = tray.failure(letter).retry_after
+    assert wait is not None
+    assert wait.total_seconds() == 300
+
+
+async def test_an_address_that_could_end_its_command_never_reaches_the_server() -> None:
+    poisoned, plain = a_letter("ada@example.org>\r\nRCPT TO:<eve@example.org"), a_letter()
+    tray = ListTray([poisoned, plain])
+    async with SmtpServer() as server, session_to(server) as session:
+        await session.carry(tray)
+    assert tray.failure(poisoned).kind is FailureClass.RECIPIENT
+    assert not any("eve" in command for command in server.commands)
+    assert isinstance(tray.fate(plain), Sent)
+
+
+async def test_a_letter_of_a_megabyte_arrives_whole(offers: tuple[str, ...]) -> None:
+    letters = [a_letter(content=b"x" * 70 + b"\r\n" * 500_000), a_letter()]
+    tray = ListTray(letters)
+    async with SmtpServer(Script(offers)) as server, session_to(server) as session:
+        await session.carry(tray)
+    assert [content for _, content in server.letters] == [letter.content for letter in letters]
+
+
+async def test_a_mistake_of_the_relays_own_is_raised_as_it_is() -> None:
+    class BrokenTray(ListTray):
+        def take(self) -> Letter | None:
+            raise LookupError
+
+    async with SmtpServer() as server, session_to(server) as session:
+        with pytest.raises(LookupError):
+            await session.carry(BrokenTray([a_letter()]))
+
+
+async def test_when_the_relay_errs_in_mid_way_the_letter_in_hand_comes_back() -> None:
+    letter = a_letter()
+
+    class OnceTray(ListTray):
+        def take(self) -> Letter | None:
+            if not self.waiting:
+                raise LookupError
+            return super().take()
+
+    tray = OnceTray([letter])
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)  # it would be logged
+    async with SmtpServer() as server, session_to(server) as session:
+        with pytest.raises(LookupError):
+            await session.carry(tray)
+    assert tray.failure(letter).kind is FailureClass.PROVIDER
+    assert not tray.failure(letter).is_handed_over

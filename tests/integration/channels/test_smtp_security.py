@@ -1,0 +1,147 @@
+import asyncio
+import ssl
+from base64 import b64encode
+
+import pytest
+
+from outbox_relay.channels.base import ProviderDownError
+from outbox_relay.channels.smtp.dialogue import Credentials, Server, Tls
+from outbox_relay.outcomes import FailureClass, Sent
+from tests.support.certificates import Authority
+from tests.support.letters import ListTray, a_letter
+from tests.support.smtp_server import End, Moment, Script, SmtpServer
+from tests.support.smtp_sessions import IMPATIENT, PATIENT, session_to
+
+pytestmark = pytest.mark.anyio
+
+LOCALHOST = "IP:127.0.0.1"
+STARTTLS = ("PIPELINING", "STARTTLS", "AUTH PLAIN LOGIN")
+CREDENTIALS = Credentials("relay", "pa55 wörd")
+PLAIN = b64encode("\0relay\0pa55 wörd".encode()).decode()
+
+
+async def assert_is_down(server: SmtpServer, context: ssl.SSLContext | None, patience: float = PATIENT) -> str:
+    """See to it that not even a letter's envelope goes to this server; return the error."""
+    tray = ListTray([a_letter()])
+    async with session_to(
+        server, tls=Tls.STARTTLS, context=context, credentials=CREDENTIALS, patience=patience
+    ) as session:
+        with pytest.raises(ProviderDownError) as caught:
+            await session.carry(tray)
+    assert len(tray.waiting) == 1
+    assert caught.value.failure.kind is FailureClass.PROVIDER
+    assert not any(command.startswith(("MAIL", "RCPT", "DATA")) for command in server.commands)
+    assert_no_credentials_in(bytes(server.in_clear))
+    return caught.value.failure.error
+
+
+def assert_no_credentials_in(text: bytes) -> None:
+    for secret in (b"AUTH", PLAIN.encode(), b64encode(b"relay"), b64encode("pa55 wörd".encode())):
+        assert secret not in text
+
+
+async def test_with_starttls_only_the_hello_goes_in_clear(authority: Authority) -> None:
+    letter = a_letter()
+    tray = ListTray([letter])
+    async with (
+        SmtpServer(Script(STARTTLS, tls=authority.server_context(LOCALHOST))) as server,
+        session_to(server, tls=Tls.STARTTLS, context=authority.client_context(), credentials=CREDENTIALS) as session,
+    ):
+        await session.carry(tray)
+    assert isinstance(tray.fate(letter), Sent)
+    assert server.letters == [("ada@example.org", letter.content)]
+    assert f"AUTH PLAIN {PLAIN}" in server.commands
+    assert [line.split()[0] for line in bytes(server.in_clear).splitlines()] == [b"EHLO", b"STARTTLS"]
+
+
+async def test_with_implicit_tls_nothing_goes_in_clear(authority: Authority) -> None:
+    letters = [a_letter(f"user{n}@example.org") for n in range(20)]
+    tray = ListTray(letters)
+    script = Script(tls=authority.server_context(LOCALHOST), is_encrypted=True)
+    async with (
+        SmtpServer(script) as server,
+        session_to(server, tls=Tls.IMPLICIT, context=authority.client_context()) as session,
+    ):
+        await session.carry(tray)
+    assert all(isinstance(tray.fate(letter), Sent) for letter in letters)
+    assert not server.in_clear
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(authority: Authority) -> None:
+    async with SmtpServer(Script(STARTTLS, tls=authority.server_context(LOCALHOST))) as server:
+        error = await assert_is_down(server, ssl.create_default_context())
+    assert "certificate verify failed" in error
+
+
+async def test_a_certificate_for_another_host_is_refused(authority: Authority) -> None:
+    async with SmtpServer(Script(STARTTLS, tls=authority.server_context("DNS:mail.example.org"))) as server:
+        error = await assert_is_down(server, authority.client_context())
+    assert "certificate verify failed" in error
+
+
+async def test_an_untrusted_certificate_is_refused_with_implicit_tls_too(authority: Authority) -> None:
+    script = Script(tls=authority.server_context(LOCALHOST), is_encrypted=True)
+    tray = ListTray([a_letter()])
+    async with (
+        SmtpServer(script) as server,
+        session_to(server, tls=Tls.IMPLICIT, context=ssl.create_default_context()) as session,
+    ):
+        with pytest.raises(ProviderDownError):
+            await session.carry(tray)
+    assert len(tray.waiting) == 1
+    assert not server.commands
+
+
+async def test_a_server_without_starttls_gets_nothing() -> None:
+    async with SmtpServer(Script(("PIPELINING", "AUTH PLAIN"))) as server:
+        error = await assert_is_down(server, ssl.create_default_context())
+    assert error == "the server does not offer STARTTLS"
+
+
+@pytest.mark.parametrize("injected", [b"250 AUTH PLAIN", b"250-AUTH PLAIN"], ids=["whole", "begun"])
+async def test_what_is_put_behind_the_yes_to_starttls_is_not_believed(authority: Authority, injected: bytes) -> None:
+    script = Script(STARTTLS, tls=authority.server_context(LOCALHOST))
+    script.instead[Moment.STARTTLS] = b"220 go ahead\r\n" + injected
+    async with SmtpServer(script) as server:
+        await assert_is_down(server, authority.client_context())
+
+
+@pytest.mark.parametrize("end", End)
+async def test_breaking_off_while_getting_safe_is_the_providers_fault(authority: Authority, end: End) -> None:
+    async def break_off(moment: Moment) -> None:
+        async with SmtpServer(Script(STARTTLS, tls=context, instead={moment: end})) as server:
+            await assert_is_down(server, authority.client_context(), IMPATIENT if end is End.HANG else PATIENT)
+
+    context = authority.server_context(LOCALHOST)
+    await asyncio.gather(*(break_off(moment) for moment in (Moment.STARTTLS, Moment.HANDSHAKE, Moment.AUTH)))
+
+
+async def test_a_refused_login_is_the_providers_fault(authority: Authority) -> None:
+    script = Script(STARTTLS, tls=authority.server_context(LOCALHOST), instead={Moment.AUTH: b"535 5.7.8 wrong"})
+    async with SmtpServer(script) as server:
+        assert await assert_is_down(server, authority.client_context()) == "AUTH: 535 5.7.8 wrong"
+
+
+async def test_without_a_way_to_log_in_that_we_know_no_letter_goes(authority: Authority) -> None:
+    script = Script(("STARTTLS", "AUTH GSSAPI"), tls=authority.server_context(LOCALHOST))
+    async with SmtpServer(script) as server:
+        await assert_is_down(server, authority.client_context())
+
+
+async def test_login_is_used_where_plain_is_not_offered() -> None:
+    letter = a_letter()
+    tray = ListTray([letter])
+    async with (
+        SmtpServer(Script(("AUTH LOGIN",))) as server,
+        session_to(server, credentials=CREDENTIALS) as session,
+    ):
+        await session.carry(tray)
+    assert isinstance(tray.fate(letter), Sent)
+    words = [b64encode(word.encode()).decode() for word in (CREDENTIALS.user, CREDENTIALS.password)]
+    assert server.commands[1:4] == ["AUTH LOGIN", *words]
+
+
+def test_credentials_in_clear_are_for_loopback_only() -> None:
+    with pytest.raises(ValueError, match="in clear"):
+        Server("mail.example.org", 25, Tls.NONE, CREDENTIALS, None, 1.0)
+    assert Server("127.0.0.1", 25, Tls.NONE, CREDENTIALS, None, 1.0).credentials

@@ -1,0 +1,63 @@
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from devstack.cluster import Cluster, embedded_binaries
+from devstack.janitor import Janitor
+from devstack.ports import free_ports
+from devstack.programs import Programs
+from devstack.scene import Scene, expect
+from devstack.stack import Stack
+from devstack.story import STORY, Step
+from devstack.telling import tell
+
+
+@pytest.fixture
+def stopped_stack(tmp_path: Path) -> Iterator[Stack]:
+    cluster = Cluster(embedded_binaries())
+    with Janitor() as janitor:
+        yield Stack(Programs(free_ports(), tmp_path, cluster), janitor)
+    shutil.rmtree(cluster.folder)
+
+
+def told(story: list[Step], stack: Stack) -> tuple[bool, str]:
+    page = io.StringIO()
+    is_told = tell(story, stack, Console(file=page))
+    return is_told, page.getvalue()
+
+
+def holds(_scene: Scene) -> None:
+    pass
+
+
+def fails(_scene: Scene) -> None:
+    expect("[two] messages", seen="[one]", is_so=False)
+
+
+def test_each_step_is_a_line_with_its_milliseconds(stopped_stack: Stack) -> None:
+    is_told, page = told([Step("One", holds), Step("Two", holds)], stopped_stack)
+    assert is_told
+    assert [line.split()[:3] for line in page.splitlines()] == [["ok", "1", "One"], ["ok", "2", "Two"]]
+    assert all(line.endswith(" ms") for line in page.splitlines())
+
+
+def test_a_step_that_fails_ends_the_story_with_what_was_expected_what_was_seen_and_the_logs(
+    stopped_stack: Stack,
+) -> None:
+    stopped_stack.relay.log.write_text("the relay's last words\n")
+    is_told, page = told([Step("One", fails), Step("Two", holds)], stopped_stack)
+    assert not is_told
+    assert "no  1  One" in page
+    assert "expected: [two] messages\n       seen:     [one]\n" in page
+    assert "--- the end of outbox-relay's log:\nthe relay's last words\n" in page
+    assert "Two" not in page
+
+
+def test_the_story_does_not_hold_where_nothing_runs(stopped_stack: Stack) -> None:
+    is_told, page = told(list(STORY), stopped_stack)
+    assert not is_told
+    assert "ConnectError" in page

@@ -1,0 +1,155 @@
+import json
+from collections.abc import Callable
+
+import pytest
+from click.testing import CliRunner, Result
+
+from operator_console.cli import main
+from outbox_relay.outcomes import Dead, Failure, FailureClass
+from shared.ids import uuid7
+from shared.vocabulary import DeadReason
+from tests.support.databases import Database, is_refused
+from tests.support.outbox import Outbox
+
+Outboxctl = Callable[..., Result]
+REFUSED = Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 <ada@example.org>: no such user")
+
+
+@pytest.fixture
+def outbox(database: Database) -> Outbox:
+    return Outbox(database)
+
+
+@pytest.fixture
+def outboxctl(database: Database) -> Outboxctl:
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(main, list(arguments), env={"DATABASE_URL": database.console_url})
+
+    return run
+
+
+def a_dead_message(outbox: Outbox, **columns: str) -> str:
+    outbox.put(**columns)
+    [message] = outbox.claim()
+    outbox.settle([(message, Dead(DeadReason.REJECTED, REFUSED))])
+    return str(message.id)
+
+
+def test_list_shows_what_died_with_its_recipient_masked(outbox: Outbox, outboxctl: Outboxctl) -> None:
+    message_id = a_dead_message(outbox)
+    outbox.put()
+    result = outboxctl("list", "--status", "dead", "--json")
+    [line] = result.stdout.splitlines()
+    shown = json.loads(line)
+    assert (shown["id"], shown["dead_reason"], shown["recipient"]) == (message_id, "rejected", "a…@example.org")
+    assert shown["attempt"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        ([], 3),
+        (["--status", "pending"], 2),
+        (["--channel", "sms"], 1),
+        (["--dead-reason", "rejected"], 1),
+        (["--dead-reason", "expired"], 0),
+        (["--template", "activation", "--limit", "2"], 2),
+    ],
+)
+def test_list_filters(outbox: Outbox, outboxctl: Outboxctl, arguments: list[str], count: int) -> None:
+    a_dead_message(outbox)
+    outbox.put()
+    outbox.put(channel="sms", recipient="'+33612345678'")
+    assert len(outboxctl("list", *arguments).stdout.splitlines()) == count
+
+
+def test_show_tells_the_attempts_without_the_address(outbox: Outbox, outboxctl: Outboxctl) -> None:
+    message_id = a_dead_message(outbox)
+    shown = json.loads(outboxctl("show", message_id, "--json").stdout)
+    [attempt] = shown["attempts"]
+    assert attempt["error"] == "550 5.1.1 <a…@example.org>: no such user"
+    assert "ada@" not in outboxctl("show", message_id).stdout
+
+
+def test_requeue_makes_a_dead_message_due_as_if_never_tried(outbox: Outbox, outboxctl: Outboxctl) -> None:
+    message_id = a_dead_message(outbox)
+    result = outboxctl("requeue", message_id, "--reason", "mailbox exists now")
+    assert result.exit_code == 0, result.output
+    [claimed] = outbox.claim()
+    assert (str(claimed.id), claimed.attempt, claimed.expiries) == (message_id, 0, 0)
+
+
+def test_requeue_leaves_a_row_of_who_did_it_and_why(outbox: Outbox, outboxctl: Outboxctl) -> None:
+    message_id = a_dead_message(outbox)
+    outboxctl("requeue", message_id, "--reason", "mailbox exists now")
+    [action] = json.loads(outboxctl("show", message_id, "--json").stdout)["operator_actions"]
+    assert (action["action"], action["reason"]) == ("requeue", "mailbox exists now")
+    assert action["operator"]
+
+
+def test_requeue_mints_a_fresh_token_when_the_old_one_has_expired(outbox: Outbox, outboxctl: Outboxctl) -> None:
+    outbox.execute(
+        "insert into users (id, email, email_canonical, password_hash, locale)"
+        " values (gen_random_uuid(), 'ada@example.org', 'ada@example.org', 'x', 'en')"
+    )
+    [(token_id,)] = outbox.execute(
+        "insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, created_at, expires_at)"
+        " select gen_random_uuid(), id, 'activation', 'email', 'k1', 0, now() - interval '2 h', now() - interval '1 h'"
+        " from users returning id"
+    )
+    message_id = a_dead_message(outbox, token_id=f"'{token_id}'", expires_at="now() - interval '1 hour'")
+    outboxctl("requeue", message_id, "--reason", "too late")
+    [claimed] = outbox.claim()
+    assert claimed.token_id != token_id
+    assert outbox.execute(
+        "select t.attempts_left, t.purpose, t.key_id, t.expires_at = m.expires_at,"
+        " t.expires_at - now() between '59 minutes' and '1 hour'"
+        " from tokens t join outbox_messages m on m.token_id = t.id"
+    ) == [(5, "activation", "k1", True, True)]
+
+
+def test_requeue_refuses_what_is_not_dead_and_changes_nothing(outbox: Outbox, outboxctl: Outboxctl) -> None:
+    [message_id] = outbox.put(due_at="now() + interval '1 hour'")
+    result = outboxctl("requeue", str(message_id), "--reason", "impatience")
+    assert result.exit_code == 1
+    assert result.stderr == f"outboxctl: message {message_id} is pending: only a dead one can be requeued\n"
+    assert outbox.claim() == []
+    assert outbox.execute("select * from operator_actions") == []
+
+
+@pytest.mark.parametrize("arguments", [["show"], ["requeue", "--reason", "why not"]])
+def test_a_message_that_does_not_exist_is_an_error(outboxctl: Outboxctl, arguments: list[str]) -> None:
+    unknown = str(uuid7())
+    result = outboxctl(*arguments, unknown)
+    assert (result.exit_code, result.stderr) == (1, f"outboxctl: there is no message {unknown}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["list", "--status", "lost"], ["show", "7"], ["list", "--limit", "0"], ["requeue", str(uuid7())]]
+)
+def test_wrong_usage_exits_2(outboxctl: Outboxctl, arguments: list[str]) -> None:
+    assert outboxctl(*arguments).exit_code == 2
+
+
+def test_missing_settings_exit_2_and_say_which() -> None:
+    result = CliRunner().invoke(main, ["list"], env={"DATABASE_URL": ""})
+    assert (result.exit_code, result.stderr) == (2, "settings: DATABASE_URL is not set\n")
+
+
+def test_a_database_that_is_away_is_said_in_one_line() -> None:
+    url = "postgresql+psycopg://console:hush@127.0.0.1:1/nowhere"
+    result = CliRunner().invoke(main, ["list"], env={"DATABASE_URL": url})
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "hush" not in result.output
+
+
+def test_the_console_can_neither_touch_users_nor_write_messages_of_its_own(database: Database) -> None:
+    for statement in (
+        "select * from users",
+        "delete from outbox_messages",
+        "insert into outbox_messages (id) values (gen_random_uuid())",
+        "update outbox_messages set recipient = 'eve@example.org'",
+        "update operator_actions set reason = ''",
+    ):
+        assert is_refused(database.console_url, statement), statement

@@ -1,0 +1,81 @@
+"""The plans of the two statements that run for every message, under the worst assumptions.
+
+A generic plan is what psycopg's automatic preparing ends in, and a random_page_cost of 4 is what a
+server has that nobody tuned.
+"""
+
+import re
+from typing import Any
+
+import pytest
+from psycopg import sql
+
+from outbox_relay.claims import CLAIM
+from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
+from outbox_relay.settles import SETTLE_SENT, SETTLE_UNSENT, sent_parameters, unsent_parameters
+from shared.ids import uuid7
+from tests.support.outbox import A_DAY, Outbox
+
+PARTITIONS = 9
+
+
+@pytest.fixture
+def full_outbox(outbox: Outbox) -> Outbox:
+    outbox.put(count=3000, status="'sent'", settled_at="now()")
+    outbox.put(count=300)
+    outbox.execute("analyze")
+    return outbox
+
+
+def test_the_claim_reads_the_due_index_in_order_and_one_partition_by_key(full_outbox: Outbox) -> None:
+    plan = generic_plan(full_outbox, CLAIM, CLAIM_PARAMETERS)
+    picked, _, updated = plan.partition("InitPlan")
+    assert rows_read(plan, "Seq Scan") == []
+    assert picked.count("_channel_due_at_id_idx") == PARTITIONS
+    assert "Sort  (" not in picked
+    assert len(rows_read(updated, "_pkey")) == 1
+
+
+def test_the_settle_finds_its_rows_by_key_and_only_in_their_partition(full_outbox: Outbox) -> None:
+    sent = [(message, Sent("smtp")) for message in full_outbox.claim(10)]
+    plan = generic_plan(full_outbox, SETTLE_SENT, sent_parameters(sent))
+    assert rows_read(plan, "Seq Scan") == []
+    assert len(rows_read(plan, "_pkey")) == 1
+
+
+def test_a_settle_of_retries_walks_over_no_other_pending_message(full_outbox: Outbox) -> None:
+    failure = Failure(FailureClass.TRANSIENT, "smtp", "450")
+    retries = [(message, Retry(A_DAY, failure)) for message in full_outbox.claim(10)]
+    plan = generic_plan(full_outbox, SETTLE_UNSENT, unsent_parameters(retries))
+    assert rows_read(plan, "_channel_due_at_id_idx") == []
+    assert rows_read(plan, "Seq Scan") == []
+
+
+CLAIM_PARAMETERS = {
+    "channel": "email",
+    "floor": "2020-01-01T00:00:00Z",
+    "limit": 10,
+    "lease": "1 minute",
+    "lease_token": uuid7(),
+}
+
+
+def rows_read(plan: str, how: str) -> list[str]:
+    """Return the lines of the scans of that kind on the outbox which did run."""
+    return [
+        line
+        for line in plan.splitlines()
+        if "Scan" in line and how in line and " on outbox_messages" in line and "never executed" not in line
+    ]
+
+
+def generic_plan(outbox: Outbox, statement: str, parameters: dict[str, Any]) -> str:
+    numbers = {name: f"${position}" for position, name in enumerate(parameters, start=1)}
+    numbered = re.sub(r"%\((\w+)\)s", lambda match: numbers[match[1]], statement)
+    values = sql.SQL(", ").join(map(sql.Literal, parameters.values()))
+    with outbox.database.connect() as connection:
+        connection.execute("set plan_cache_mode = force_generic_plan")
+        connection.execute("set random_page_cost = 4")
+        connection.execute(f"prepare statement as {numbered}")
+        explain = sql.SQL("explain (analyze, costs off, timing off) execute statement ({})").format(values)
+        return "\n".join(line for (line,) in connection.execute(explain).fetchall())

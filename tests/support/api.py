@@ -1,0 +1,107 @@
+"""The API in this process, on a real database, with the questions that tests ask about it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from flask.testing import FlaskClient
+from psycopg.rows import namedtuple_row
+from werkzeug.test import TestResponse
+
+from api_service.app import Api, create_app
+from api_service.services import EXTENSION
+from api_service.settings import ApiSettingsSchema
+from shared.secrets import code_for, link_token_for
+from tests.support.databases import Database
+from tests.support.keys import KEY, SECRET_KEYS
+
+PASSWORD = "four quiet words here"
+WRONG_CODE = "no code"
+"""Right for no token: codes are digits."""
+
+
+@dataclass(frozen=True)
+class ApiUnderTest:
+    """The app, a client of it, and the database behind it."""
+
+    app: Api
+    client: FlaskClient
+    database: Database
+
+    def register(self, **body: Any) -> TestResponse:
+        addresses = {} if "email" in body or "phone" in body else {"email": "ada@example.org"}
+        return self.client.post("/v1/registrations", json={"password": PASSWORD, **addresses, **body})
+
+    def registered(self, **body: Any) -> UUID:
+        """Register someone and return the registration's id."""
+        answer = self.register(**body)
+        assert answer.status_code == 202, answer.text
+        return UUID(answer.json["id"])
+
+    def activated(self, **body: Any) -> UUID:
+        """Register someone, activate them and return the registration's id."""
+        registration_id = self.registered(**body)
+        assert self.activate(registration_id).status_code == 200
+        return registration_id
+
+    def look_up(self, registration_id: UUID, **headers: str) -> TestResponse:
+        return self.client.get(f"/v1/registrations/{registration_id}", headers=headers)
+
+    def resend(self, registration_id: UUID, **body: Any) -> TestResponse:
+        return self.client.post(f"/v1/registrations/{registration_id}/resend", json=body)
+
+    def activate(self, registration_id: UUID, code: str | None = None) -> TestResponse:
+        """Activate with that code, or with the right one of the newest token."""
+        body = {"registration_id": str(registration_id), "code": code or self.code(registration_id)}
+        return self.client.post("/v1/activations", json=body)
+
+    def activate_by_link(self, link_token: str) -> TestResponse:
+        return self.client.post("/v1/activations", json={"token": link_token})
+
+    def code(self, registration_id: UUID) -> str:
+        return code_for(self.tokens(registration_id)[0].id, KEY)
+
+    def link_token(self, registration_id: UUID) -> str:
+        return link_token_for(self.tokens(registration_id)[0].id, KEY)
+
+    def user(self, registration_id: UUID) -> Any:
+        return self.rows("select * from users where id = %s", registration_id)[0]
+
+    def tokens(self, registration_id: UUID) -> list[Any]:
+        """Return the registration's tokens, newest first."""
+        return self.rows("select * from tokens where user_id = %s order by created_at desc", registration_id)
+
+    def messages(self, registration_id: UUID) -> list[Any]:
+        """Return the registration's messages, newest first."""
+        return self.rows("select * from outbox_messages where user_id = %s order by created_at desc", registration_id)
+
+    def rows(self, query: str, *parameters: Any) -> list[Any]:
+        """Run a statement as the database's owner and return its rows, if it has any."""
+        with self.database.connect() as connection, connection.cursor(row_factory=namedtuple_row) as cursor:
+            cursor.execute(query, parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def count_rows(self) -> tuple[int, int, int]:
+        """Count users, tokens and messages."""
+        return counted(self.database)
+
+
+def counted(database: Database) -> tuple[int, int, int]:
+    """Count users, tokens and messages."""
+    with database.connect() as connection:
+        row = connection.execute(
+            "select (select count(*) from users), (select count(*) from tokens), (select count(*) from outbox_messages)"
+        ).fetchone()
+    assert row
+    return row
+
+
+@contextmanager
+def api_on(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
+    """Make the app over that database, without a cooldown unless one is set."""
+    settings = {"DATABASE_URL": database.api_url, "SECRET_KEYS": SECRET_KEYS, "RESEND_COOLDOWN_SECONDS": "0"}
+    app = create_app(ApiSettingsSchema().read(settings | environment))
+    yield ApiUnderTest(app, app.test_client(), database)
+    app.extensions[EXTENSION].close()

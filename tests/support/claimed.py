@@ -1,0 +1,32 @@
+"""A claimed message for tests that need one and no database."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from outbox_relay.messages import ClaimedMessage
+from shared.vocabulary import Channel, Locale, Template
+
+A_TOKEN = UUID("0b9fa9a3-6a4e-4d0f-8a57-0a6d8a0f1c11")
+
+
+def a_claimed_message(**changes: Any) -> ClaimedMessage:
+    """Return Ada's activation e-mail, but for what the test says."""
+    fields: dict[str, Any] = {
+        "id": UUID("019aa5c0-0000-7000-8000-000000000001"),
+        "template": Template.ACTIVATION,
+        "channel": Channel.EMAIL,
+        "recipient": "ada@example.org",
+        "locale": Locale.EN,
+        "payload": {"name": "Ada", "key_id": "k1"},
+        "token_id": A_TOKEN,
+        "attempt": 0,
+        "max_attempts": 8,
+        "expiries": 0,
+        "created_at": datetime(2026, 11, 20, 10, 0, 30, tzinfo=UTC),
+        "expires_at": datetime(2026, 11, 21, 10, 0, 30, tzinfo=UTC),
+        "lease_token": UUID("7d4ce6a8-9d34-4a52-9bb5-0b1e1f1e2a10"),
+        "lease_ends": 60.0,
+        "expires": 86_400.0,
+    }
+    return ClaimedMessage(**fields | changes)

@@ -1,0 +1,93 @@
+"""An SMS gateway on a real socket: HTTP/1.1, one scripted answer for every request."""
+
+import asyncio
+import json
+import ssl
+from dataclasses import dataclass
+from enum import Enum, auto
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+
+
+class Silence(Enum):
+    """What it can do instead of answering."""
+
+    CLOSE = auto()
+    HANG = auto()
+
+
+@dataclass(frozen=True)
+class Request:
+    line: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
+def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
+    """Compose an answer; ``Retry_After="5"`` is the header Retry-After."""
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Content-Length: {len(body)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n"
+
+
+class HttpGateway:
+    """Keeps the requests that came; ``says`` may be changed on the way."""
+
+    def __init__(self, says: bytes | Silence, tls: ssl.SSLContext | None = None) -> None:
+        self.says = says
+        self.requests: list[Request] = []
+        self.connections = 0
+        self.has_request = asyncio.Event()
+        self._tls = tls
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self.port: int = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._listener.close()
+        if self._running:
+            await asyncio.wait(self._running, timeout=5)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = asyncio.current_task()
+        assert task
+        self._running.add(task)
+        try:
+            while True:
+                self.requests.append(await _request(reader))
+                self.has_request.set()
+                await self._answer(reader, writer)
+        except (EOFError, OSError):
+            writer.transport.abort()
+        finally:
+            self._running.discard(task)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        match self.says:
+            case Silence.CLOSE:
+                raise EOFError
+            case Silence.HANG:
+                await reader.read()  # until the client goes
+                raise EOFError
+            case bytes() as reply:
+                writer.write(reply)
+                await writer.drain()
+                while reply is ENDLESS:
+                    writer.write(b" " * 65536)
+                    await writer.drain()
+
+
+async def _request(reader: asyncio.StreamReader) -> Request:
+    line, *rest = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (header.partition(":") for header in rest)}
+    return Request(line, headers, json.loads(await reader.readexactly(int(headers["content-length"]))))

@@ -1,0 +1,83 @@
+"""A mail server for many messages: takes them over PIPELINING and counts them by Message-ID."""
+
+import asyncio
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+MESSAGE_ID = re.compile(rb"^Message-ID: <([^>]+)>", re.MULTILINE | re.IGNORECASE)
+GO_AHEAD = {b"EHLO": b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n", b"DATA": b"354 go ahead\r\n"}
+
+
+class MailSink:
+    """What arrived, and a gate that holds every answer back while it is closed."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.arrived: Counter[str] = Counter()
+        self.connections = 0
+        self._open = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+
+    def hold(self) -> None:
+        """Hang: take connections and lines, and answer nothing."""
+        self._loop.call_soon_threadsafe(self._open.clear)
+
+    def release(self) -> None:
+        self._loop.call_soon_threadsafe(self._open.set)
+
+    async def serve(self, started: threading.Event) -> None:
+        self._open.set()
+        server = await asyncio.start_server(self._talk, "127.0.0.1", 0, limit=1 << 20)
+        self.port = server.sockets[0].getsockname()[1]
+        started.set()
+        async with server:
+            await server.serve_forever()
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            await self._answer(writer, b"220 sink\r\n")
+            while line := await reader.readline():
+                verb = line[:4].upper()
+                await self._answer(writer, GO_AHEAD.get(verb, b"250 ok\r\n"))
+                if verb == b"DATA":
+                    content = await reader.readuntil(b"\r\n.\r\n")
+                    self.arrived[MESSAGE_ID.search(content)[1].decode()] += 1  # type: ignore[index] # or the test fails
+                    await self._answer(writer, b"250 queued\r\n")
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, writer: asyncio.StreamWriter, answer: bytes) -> None:
+        await self._open.wait()
+        writer.write(answer)
+
+    def run(self, started: threading.Event) -> None:
+        try:
+            self._loop.run_until_complete(self.serve(started))
+        except asyncio.CancelledError:
+            pass
+        finally:
+            self._loop.close()
+
+    def stop(self) -> None:
+        def cancel_all() -> None:
+            for task in asyncio.all_tasks(self._loop):
+                task.cancel()
+
+        self._loop.call_soon_threadsafe(cancel_all)
+
+
+@contextmanager
+def mail_sink() -> Iterator[MailSink]:
+    sink, started = MailSink(), threading.Event()
+    thread = threading.Thread(target=sink.run, args=[started], daemon=True)
+    thread.start()
+    assert started.wait(5)
+    yield sink
+    sink.stop()
+    thread.join(5)

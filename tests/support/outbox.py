@@ -1,0 +1,82 @@
+"""An outbox to try things on: rows put in, claimed and settled, and looked at, on a real database."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from psycopg.rows import namedtuple_row
+
+from outbox_relay.claims import Claims
+from outbox_relay.database import Lifeline
+from outbox_relay.messages import ClaimedMessage
+from outbox_relay.outcomes import Outcome
+from outbox_relay.settles import Settlement, Settles
+from shared.ids import uuid7
+from shared.vocabulary import Channel
+from tests.support.databases import Database
+
+EXPIRED = timedelta(0)
+A_DAY = timedelta(days=1)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Outbox:
+    """Talks to the table as the relay does, through the relay's own role and statements."""
+
+    database: Database
+
+    def put(self, *, count: int = 1, channel: str = "email", **columns: Any) -> list[UUID]:
+        """Insert due messages; ``columns`` are SQL expressions that replace the usual values."""
+        ids = [uuid7() for _ in range(count)]
+        values = {
+            "template": "'activation'",
+            "recipient": "'ada@example.org'",
+            "locale": "'en'",
+            "payload": "'" + json.dumps({"name": "Ada", "key_id": "k1"}) + "'",
+            "token_id": "gen_random_uuid()",
+            "max_attempts": "8",
+            "expires_at": "now() + interval '1 day'",
+        } | columns
+        names, expressions = ", ".join(values), ", ".join(values.values())
+        with self.database.connect() as connection:
+            connection.execute(
+                f"insert into outbox_messages (id, channel, {names})"
+                f" select id, %s, {expressions} from unnest(%s::uuid[]) as id",
+                [channel, ids],
+            )
+        return ids
+
+    def claim(
+        self, limit: int = 1, *, lease: timedelta = A_DAY, channel: Channel = Channel.EMAIL
+    ) -> list[ClaimedMessage]:
+        return self._with_lifeline(lambda lifeline: Claims(lifeline, lease).claim(channel, limit))
+
+    def settle(self, outcomes: Sequence[tuple[ClaimedMessage, Outcome]]) -> int:
+        settlements = [Settlement(message, outcome) for message, outcome in outcomes]
+        return self._with_lifeline(lambda lifeline: Settles(lifeline).settle(settlements))
+
+    def row(self, message_id: UUID) -> Any:
+        with self.database.connect() as connection:
+            cursor = connection.cursor(row_factory=namedtuple_row)
+            return cursor.execute("select * from outbox_messages where id = %s", [message_id]).fetchone()
+
+    def execute(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with self.database.connect() as connection:
+            cursor = connection.execute(statement, parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def _with_lifeline(self, work: Callable[[Lifeline], Awaitable[Result]]) -> Result:
+        async def run() -> Result:
+            lifeline = Lifeline(self.database.relay_url, "test")
+            try:
+                return await work(lifeline)
+            finally:
+                await lifeline.close()
+
+        return asyncio.run(run())

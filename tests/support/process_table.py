@@ -1,0 +1,36 @@
+"""Which processes are there: found by a mark in their environment, which their children inherit."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+MARK_VARIABLE = "LOGNAME"  # one of those that the devstack hands on to what it starts
+POLL_SECONDS = 0.05
+
+
+def marked_processes(mark: str) -> dict[int, str]:
+    """Return the command line of each living process that bears the mark; zombies have none."""
+    if not Path("/proc/self/environ").exists():
+        pytest.skip("this machine has no /proc to look processes up in")
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"{MARK_VARIABLE}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+        except OSError:  # it has ended in the meantime
+            continue
+    return found
+
+
+def marked_environment(mark: str) -> dict[str, str]:
+    return os.environ | {MARK_VARIABLE: mark}
+
+
+def wait_until_gone(mark: str, seconds: float = 30) -> dict[int, str]:
+    """Return the marked processes that are still there when none is left, or the time is up."""
+    deadline = time.monotonic() + seconds
+    while (left := marked_processes(mark)) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return left

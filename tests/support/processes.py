@@ -1,0 +1,102 @@
+"""Services of ours as real processes, started as production starts them."""
+
+import json
+import os
+import signal
+import subprocess
+import sysconfig
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+from tests.support.keys import SECRET_KEYS
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process that leads a group of its own, and what it writes on standard error."""
+
+    process: "subprocess.Popen[bytes]"
+    log_path: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def children(self) -> list[int]:
+        """Return the ids of its own children, such as gunicorn's workers."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def log_text(self) -> str:
+        return self.log_path.read_text()
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        """Return its log; fails if a line is not JSON."""
+        return [json.loads(line) for line in self.log_text().splitlines()]
+
+
+@dataclass(frozen=True)
+class RunningApi(Running):
+    """The API, listening on a free port of loopback."""
+
+    @property
+    def base_url(self) -> str:
+        [listening] = [line for line in self.log_lines() if line["event"] == "api listening"]
+        return str(listening["bind"][0])
+
+    def answers(self) -> bool:
+        with suppress(OSError, ValueError):
+            return httpx.get(f"{self.base_url}/livez", timeout=5).is_success
+        return False
+
+
+@contextmanager
+def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Running]:
+    """Run a console script of ours with that environment and no other; kill its whole group at the end."""
+    with tempfile.TemporaryDirectory(prefix="signpost-test-") as folder:
+        log_path = Path(folder) / "log"
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                [SCRIPTS / command[0], *command[1:]],
+                env={"PATH": os.environ["PATH"], "TMPDIR": folder, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                start_new_session=True,
+            )
+        with process:
+            try:
+                yield Running(process, log_path)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def running_api(database: Database, **settings: str) -> Iterator[RunningApi]:
+    """Run the API over that database, and wait until it answers."""
+    environment = {
+        "DATABASE_URL": database.api_url,
+        "SECRET_KEYS": SECRET_KEYS,
+        "API_BIND": "127.0.0.1:0",
+        "API_WORKERS": "1",
+        "API_THREADS": "4",
+    } | settings
+    with running(["api-service", "serve"], environment) as started:
+        api = RunningApi(started.process, started.log_path)
+        eventually(lambda: api.answers() or _raise_if_ended(api), seconds=20)
+        yield api
+
+
+def _raise_if_ended(started: Running) -> None:
+    if started.process.poll() is not None:
+        raise AssertionError(f"it ended with {started.process.returncode}: {started.log_text()}")

@@ -1,0 +1,32 @@
+"""A session of ours to a test's SMTP server."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from outbox_relay.channels.base import Session
+from outbox_relay.channels.smtp.dialogue import Credentials, Server, Tls
+from outbox_relay.channels.smtp.session import SmtpProvider
+from tests.support.smtp_server import SmtpServer
+
+PATIENT = 10.0
+IMPATIENT = 1.0
+"""Seconds: enough for all that a busy machine answers, and for a test to wait in vain."""
+SENDER = "no-reply@signpost.example"
+
+
+@asynccontextmanager
+async def session_to(
+    server: SmtpServer,
+    *,
+    patience: float = PATIENT,
+    tls: Tls = Tls.NONE,
+    context: ssl.SSLContext | None = None,
+    credentials: Credentials | None = None,
+) -> AsyncIterator[Session]:
+    provider = SmtpProvider(Server("127.0.0.1", server.port, tls, credentials, context, patience), SENDER)
+    session = provider.session()
+    try:
+        yield session
+    finally:
+        await session.close()

@@ -1,0 +1,42 @@
+"""The words as people read them, kept beside the tests so that a change of words is seen in review.
+
+To renew them: RENEW_GOLDEN=1 pytest tests/unit/outbox_relay/rendering/test_golden.py
+"""
+
+import os
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import pytest
+
+from outbox_relay.rendering import Renderer, Sender
+from shared.secrets import SecretKeys
+from shared.vocabulary import Channel, Locale, Template
+from tests.support.claimed import a_claimed_message
+
+GOLDEN = Path(__file__).parent / "golden"
+KEYS = SecretKeys({"k1": b"k" * 32})
+RENDERER = Renderer(KEYS, "https://signpost.example", Sender("Signpost", "no-reply@signpost.example"))
+
+
+@pytest.mark.parametrize("template", Template)
+@pytest.mark.parametrize("locale", Locale)
+def test_an_email_says_what_was_agreed(template: Template, locale: Locale) -> None:
+    content = RENDERER.render(a_claimed_message(template=template, locale=locale))
+    mail = message_from_bytes(content, policy=policy.default)
+    text, html = (part.get_content().replace("\r\n", "\n") for part in mail.iter_parts())
+    assert f"{mail['Subject']}\n\n{text}" == agreed(f"{template}.{locale}.txt", f"{mail['Subject']}\n\n{text}")
+    assert html == agreed(f"{template}.{locale}.html", html)
+
+
+@pytest.mark.parametrize("template", Template)
+@pytest.mark.parametrize("locale", Locale)
+def test_an_sms_says_what_was_agreed(template: Template, locale: Locale) -> None:
+    content = RENDERER.render(a_claimed_message(template=template, locale=locale, channel=Channel.SMS)).decode()
+    assert f"{content}\n" == agreed(f"{template}.{locale}.sms.txt", f"{content}\n")
+
+
+def agreed(name: str, now: str) -> str:
+    if os.environ.get("RENEW_GOLDEN"):
+        (GOLDEN / name).write_text(now, encoding="utf-8")
+    return (GOLDEN / name).read_text(encoding="utf-8")

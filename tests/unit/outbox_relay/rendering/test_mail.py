@@ -1,0 +1,180 @@
+import quopri
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from outbox_relay.messages import ClaimedMessage
+from outbox_relay.rendering import Renderer, RenderingError, Sender
+from outbox_relay.rendering.forms import activation_link
+from outbox_relay.rendering.quoted_printable import SOFT_BREAK, quoted
+from outbox_relay.rendering.values import expiry_text, greeted_name
+from outbox_relay.rendering.words import Words
+from shared.secrets import SecretKeys, code_for, link_token_for
+from shared.vocabulary import Locale, Template
+from tests.support.claimed import A_TOKEN, a_claimed_message
+
+KEY = b"k" * 32
+PUBLIC_URL = "https://signpost.example"
+SENDER = Sender("Signpost", "no-reply@signpost.example")
+RENDERER = Renderer(SecretKeys({"k1": KEY}), PUBLIC_URL, SENDER)
+WORDS = {locale: Words(locale, SENDER.name) for locale in Locale}
+
+nasty_text = st.text(alphabet="=.\r\n\0\t <>&\"'%{}é…😀aZ:@", max_size=90)
+names = st.none() | st.text(max_size=200) | nasty_text
+moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
+messages = st.builds(
+    lambda name, **fields: a_claimed_message(payload={"name": name, "key_id": "k1"}, **fields),
+    name=names,
+    id=st.uuids(),
+    template=st.sampled_from(Template),
+    locale=st.sampled_from(Locale),
+    recipient=st.emails().filter(lambda address: "=?" not in address),
+    token_id=st.uuids(),
+    created_at=moments,
+    expires_at=moments,
+)
+
+
+@given(message=messages)
+@example(message=a_claimed_message(payload={"name": ".", "key_id": "k1"}))
+@example(message=a_claimed_message(payload={"name": "=\r\n.\r\nBcc: eve", "key_id": "k1"}))
+@example(message=a_claimed_message(payload={"name": "😀" * 300, "key_id": "k1"}))
+@example(message=a_claimed_message(payload={"name": "O'Brien", "key_id": "k1"}))
+def test_a_mail_parses_back_to_exactly_what_was_meant(message: ClaimedMessage) -> None:
+    parsed = parse(RENDERER.render(message))
+    text, html = parsed.iter_parts()
+    assert headers_of(parsed) == intended_headers(message)
+    assert [part.get_content_type() for part in (text, html)] == ["text/plain", "text/html"]
+    assert content_of(text) == directly_rendered(message, "body.txt")
+    assert content_of(html) == directly_rendered(message, "body.html")
+
+
+@given(message=messages)
+@example(message=a_claimed_message(payload={"name": "é." * 30, "key_id": "k1"}))
+def test_a_mail_is_7_bit_in_short_lines_none_of_which_begins_with_a_dot(message: ClaimedMessage) -> None:
+    content = RENDERER.render(message)
+    lines = content.split(b"\r\n")
+    assert lines.pop() == b""
+    assert content.isascii()
+    assert not any(b"\r" in line or b"\n" in line or b"\0" in line for line in lines)
+    assert not any(line.startswith(b".") for line in lines)
+    assert [line for line in lines if len(line) > 76 and line != b"To: " + message.recipient.encode()] == []
+
+
+def test_dots_in_the_fixed_words_neither_begin_a_line_nor_lengthen_it() -> None:
+    renderer = Renderer(SecretKeys({"k1": KEY}), PUBLIC_URL, Sender("." * 200, "no-reply@signpost.example"))
+    _, _, body = renderer.render(a_claimed_message()).partition(b"\r\n\r\n")
+    lines = body.split(b"\r\n")
+    assert b"=2E" in body
+    assert [line for line in lines if line.startswith(b".") or len(line) > 76] == []
+
+
+@given(recipient=st.builds("{}@{}".format, nasty_text | st.text(), nasty_text | st.just("example.org")))
+def test_whatever_the_recipient_no_header_is_added_or_changed(recipient: str) -> None:
+    message = a_claimed_message(recipient=recipient)
+    with suppress(RenderingError):
+        assert headers_of(parse(RENDERER.render(message))) == intended_headers(message)
+
+
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        "ada@example.org\r\nBcc: eve@example.org",
+        "ada@example.org\n",
+        "=?utf-8?q?ada?=@example.org",
+        "ada@example.org, eve@example.org",
+        "Ada <ada@example.org>",
+        "ädä@example.org",
+        "+33612345678",
+        f"ada@{'a' * 250}.org",
+    ],
+)
+def test_a_recipient_that_is_not_a_plain_address_is_refused(recipient: str) -> None:
+    with pytest.raises(RenderingError):
+        RENDERER.render(a_claimed_message(recipient=recipient))
+
+
+@given(value=st.text() | nasty_text)
+@example(value="a" * 76)
+@example(value="é" * 40)
+def test_any_value_survives_between_two_soft_breaks(value: str) -> None:
+    written = quoted(value)
+    lines = written.split(SOFT_BREAK)
+    assert quopri.decodestring(SOFT_BREAK + written + SOFT_BREAK) == value.encode()
+    assert all(len(line) <= 75 and not line.startswith(b".") for line in lines)
+    assert not any(b"\r" in line or b"\n" in line for line in lines)
+
+
+@pytest.mark.parametrize("name", ["Signpost", "Acme, Inc.", "Société Générale", 'The "Best" (one)', "Zoë, Cie"])
+def test_the_sender_is_named_as_it_calls_itself(name: str) -> None:
+    renderer = Renderer(SecretKeys({"k1": KEY}), PUBLIC_URL, Sender(name, "no-reply@signpost.example"))
+    parsed = parse(renderer.render(a_claimed_message(locale=Locale.FR)))
+    assert parsed["From"].addresses == (Address(name, "no-reply", "signpost.example"),)
+    assert parsed["Subject"] == f"Votre compte {name}\N{NO-BREAK SPACE}: confirmez votre adresse"
+
+
+def test_each_attempt_hands_over_the_same_bytes() -> None:
+    first, second = (a_claimed_message(attempt=attempt, lease_token=UUID(int=attempt)) for attempt in (0, 1))
+    assert RENDERER.render(first) == RENDERER.render(second)
+
+
+def test_the_code_is_in_the_words_and_in_no_header() -> None:
+    code = code_for(A_TOKEN, KEY)
+    head, _, body = RENDERER.render(a_claimed_message()).partition(b"\r\n\r\n")
+    assert len(re.findall(code.encode(), body)) == 2
+    assert code.encode() not in head
+
+
+def parse(content: bytes) -> EmailMessage:
+    parsed = message_from_bytes(content, policy=policy.default)
+    assert isinstance(parsed, EmailMessage)
+    assert not any(part.defects for part in parsed.walk())
+    assert not any(header.defects for header in parsed.values())
+    return parsed
+
+
+def headers_of(parsed: EmailMessage) -> list[tuple[str, str]]:
+    return [(name, str(value)) for name, value in parsed.items()]
+
+
+def intended_headers(message: ClaimedMessage) -> list[tuple[str, str]]:
+    return [
+        ("Date", format_datetime(message.created_at.replace(microsecond=0))),
+        ("Message-ID", f"<{message.id}@signpost.example>"),
+        ("To", message.recipient),
+        ("From", "Signpost <no-reply@signpost.example>"),
+        ("Subject", WORDS[message.locale].say(message.template, "subject.txt", {})),
+        ("Auto-Submitted", "auto-generated"),
+        ("X-Auto-Response-Suppress", "All"),
+        ("MIME-Version", "1.0"),
+        ("Content-Type", 'multipart/alternative; boundary="=_signpost"'),
+        ("Content-Language", message.locale.value),
+    ]
+
+
+def directly_rendered(message: ClaimedMessage, file: str) -> str:
+    assert message.token_id is not None
+    assert message.expires_at is not None
+    values: dict[str, Any] = {
+        "name": greeted_name(message.payload["name"]),
+        "code": code_for(message.token_id, KEY),
+        "link": activation_link(PUBLIC_URL, link_token_for(message.token_id, KEY)),
+        "expires": expiry_text(message.expires_at, message.locale, message.channel),
+    }
+    return WORDS[message.locale].say(message.template, file, values)
+
+
+def content_of(part: Any) -> str:
+    content = part.get_content()
+    assert isinstance(content, str)
+    return content.replace("\r\n", "\n").removesuffix("\n")

@@ -1,0 +1,130 @@
+import re
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from typing import Any
+
+import pytest
+from jinja2 import UndefinedError
+
+from outbox_relay.messages import ClaimedMessage, Letter
+from outbox_relay.rendering import Renderer, RenderingError, Sender
+from outbox_relay.rendering.words import Words
+from shared.secrets import SecretKeys, code_for, link_token_for
+from shared.vocabulary import Channel, Locale, Template
+from tests.support.claimed import A_TOKEN, a_claimed_message
+
+KEY = b"k" * 32
+RENDERER = Renderer(
+    SecretKeys({"k1": KEY}), "https://signpost.example", Sender("Signpost", "no-reply@signpost.example")
+)
+
+# 3GPP TS 23.038 §6.2.1, without the characters that take two septets.
+GSM_7 = (
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+
+every_template = pytest.mark.parametrize("template", Template)
+every_channel = pytest.mark.parametrize("channel", Channel)
+every_locale = pytest.mark.parametrize("locale", Locale)
+
+
+@every_template
+@every_channel
+@every_locale
+@pytest.mark.parametrize("name", ["Ada", None])
+def test_every_template_has_words_for_every_channel_and_locale(
+    template: Template, channel: Channel, locale: Locale, name: str | None
+) -> None:
+    message = a_claimed_message(
+        template=template, channel=channel, locale=locale, payload={"name": name, "key_id": "k1"}
+    )
+    words = words_of(message)
+    assert "Signpost" in words
+    assert not re.search(r"hole_|%\(|\{\{|None", words)
+
+
+@every_locale
+def test_an_activation_carries_code_and_link_by_mail_and_the_code_alone_by_sms(locale: Locale) -> None:
+    mail = words_of(a_claimed_message(locale=locale))
+    sms = words_of(a_claimed_message(locale=locale, channel=Channel.SMS, recipient="+33612345678"))
+    assert code_for(A_TOKEN, KEY) in mail
+    assert f"https://signpost.example/activate?token={link_token_for(A_TOKEN, KEY)}" in mail
+    assert code_for(A_TOKEN, KEY) in sms
+    assert "http" not in sms
+
+
+@every_channel
+@every_locale
+def test_an_account_that_exists_is_told_without_code_link_or_the_name_that_a_stranger_may_have_typed(
+    channel: Channel, locale: Locale
+) -> None:
+    words = words_of(a_claimed_message(template=Template.ACCOUNT_EXISTS, channel=channel, locale=locale))
+    assert code_for(A_TOKEN, KEY) not in words
+    assert "http" not in words
+    assert "Ada" not in words
+
+
+@every_template
+@every_locale
+def test_in_the_name_of_signpost_an_sms_is_a_single_one(template: Template, locale: Locale) -> None:
+    for month in range(1, 13):
+        message = a_claimed_message(
+            template=template,
+            channel=Channel.SMS,
+            locale=locale,
+            expires_at=datetime(2026, month, 28, 23, 59, tzinfo=UTC),
+        )
+        text = words_of(message)
+        assert text.startswith("Signpost")
+        assert len(text) <= 160
+        assert set(text) <= set(GSM_7)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"payload": {"name": "Ada", "key_id": "secret-key-id"}},
+        {"payload": {"name": "Ada"}},
+        {"payload": {"name": ["secret-name"], "key_id": "k1"}},
+        {"payload": {"name": "Ada", "key_id": 7}},
+        {"token_id": None},
+        {"expires_at": None},
+        {"recipient": "secret-recipient"},
+        {"template": "secret-template"},
+    ],
+)
+def test_a_message_that_cannot_be_put_into_words_is_refused_without_quoting_it(changes: dict[str, Any]) -> None:
+    with pytest.raises(RenderingError) as refusal:
+        RENDERER.render(a_claimed_message(**changes))
+    assert "secret-" not in str(refusal.value)
+    assert refusal.value.__cause__ is None
+
+
+def test_a_message_is_rendered_with_the_key_it_names_also_after_rotation() -> None:
+    rotated = SecretKeys({"k2": b"n" * 32, "k1": KEY})
+    renderer = Renderer(rotated, "https://signpost.example", Sender("Signpost", "no-reply@signpost.example"))
+    assert renderer.render(a_claimed_message()) == RENDERER.render(a_claimed_message())
+
+
+def test_a_template_that_asks_for_a_value_nobody_gives_is_broken() -> None:
+    with pytest.raises(UndefinedError):
+        Words(Locale.EN, "Signpost").say(Template.ACTIVATION, "body.txt", {"name": None, "code": "123456"})
+
+
+def test_neither_renderer_nor_letter_shows_the_code() -> None:
+    message = a_claimed_message()
+    letter = Letter(message, RENDERER.render(message))
+    shown = repr((RENDERER, message, letter))
+    assert code_for(A_TOKEN, KEY) not in shown
+    assert link_token_for(A_TOKEN, KEY) not in shown
+
+
+def words_of(message: ClaimedMessage) -> str:
+    content = RENDERER.render(message)
+    match message.channel:
+        case Channel.SMS:
+            return content.decode()
+        case Channel.EMAIL:
+            mail = message_from_bytes(content, policy=policy.default)
+            return "\n".join([mail["Subject"], *(part.get_content() for part in mail.iter_parts())])

@@ -1,0 +1,141 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from outbox_relay.failures import (
+    LONGEST_WAIT,
+    SmtpCommand,
+    broken_off,
+    from_http_status,
+    from_smtp_reply,
+    retry_after_header,
+    retry_after_in,
+)
+from outbox_relay.outcomes import FailureClass
+
+PROVIDER, RECIPIENT = FailureClass.PROVIDER, FailureClass.RECIPIENT
+TRANSIENT, CONTENT = FailureClass.TRANSIENT, FailureClass.CONTENT
+CONNECT, EHLO, AUTH, MAIL = SmtpCommand.CONNECT, SmtpCommand.EHLO, SmtpCommand.AUTH, SmtpCommand.MAIL
+RCPT, DATA, END = SmtpCommand.RCPT, SmtpCommand.DATA, SmtpCommand.CONTENT
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("command", SmtpCommand)
+def test_a_server_that_is_closing_is_the_providers_fault_wherever_it_says_so(command: SmtpCommand) -> None:
+    assert from_smtp_reply(command, 421, "4.3.2 closing") is PROVIDER
+
+
+@pytest.mark.parametrize("command", [CONNECT, EHLO, SmtpCommand.STARTTLS, AUTH, MAIL])
+@pytest.mark.parametrize("code", [400, 450, 451, 452, 454, 500, 501, 530, 535, 550, 552, 553, 554])
+def test_what_is_refused_before_the_recipient_is_named_kills_no_message(command: SmtpCommand, code: int) -> None:
+    assert from_smtp_reply(command, code, "5.1.1 no") is PROVIDER
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "text", "kind"),
+    [
+        (RCPT, 450, "4.2.0 Greylisted", TRANSIENT),
+        (RCPT, 451, "try later", TRANSIENT),
+        (RCPT, 452, "4.2.2 mailbox full", TRANSIENT),
+        (RCPT, 552, "mailbox full", TRANSIENT),
+        (RCPT, 550, "5.2.2 over quota", TRANSIENT),
+        (RCPT, 550, "no such user here", RECIPIENT),
+        (RCPT, 550, "5.1.1 <relay@example.org>: unknown", RECIPIENT),
+        (RCPT, 551, "user not local", RECIPIENT),
+        (RCPT, 553, "mailbox name not allowed", RECIPIENT),
+        (RCPT, 556, "5.1.10 null MX", RECIPIENT),
+        (RCPT, 501, "5.1.3 bad address syntax", RECIPIENT),
+        (RCPT, 503, "5.5.1 bad sequence of commands", PROVIDER),
+        (RCPT, 554, "5.7.1 <ada@example.org>: Relay access denied", PROVIDER),
+        (RCPT, 550, "5.7.1 Unable to relay", PROVIDER),
+        (RCPT, 450, "4.7.1 Client host rejected: cannot find your hostname", PROVIDER),
+        (RCPT, 554, "5.7.1 Service unavailable; Client host [192.0.2.1] blocked using a list", PROVIDER),
+        (RCPT, 550, "5.1.8 <us@example.org>: Sender address rejected: Domain not found", PROVIDER),
+        (RCPT, 530, "5.7.0 Authentication required", PROVIDER),
+        (RCPT, 250, "not an answer", PROVIDER),
+        (DATA, 451, "4.3.0 not now", TRANSIENT),
+        (DATA, 554, "5.6.0 no", CONTENT),
+        (DATA, 503, "5.5.1 bad sequence", PROVIDER),
+        (END, 451, "4.3.0 queue file write error", TRANSIENT),
+        (END, 452, "4.3.1 insufficient storage", TRANSIENT),
+        (END, 552, "5.3.4 too big", CONTENT),
+        (END, 554, "5.6.0 looks like spam", CONTENT),
+        (END, 550, "5.7.1 unsolicited mail", CONTENT),
+        (END, 550, "5.1.1 unknown after all", RECIPIENT),
+        (END, 550, "5.7.26 unauthenticated mail from us is not accepted", PROVIDER),
+        (END, 554, "Message rejected: Email address is not verified", PROVIDER),
+    ],
+)
+def test_a_refusal_of_one_letter_is_told_apart_by_code_and_words(
+    command: SmtpCommand, code: int, text: str, kind: FailureClass
+) -> None:
+    assert from_smtp_reply(command, code, text) is kind
+
+
+def test_an_address_cannot_imitate_words_about_us() -> None:
+    assert from_smtp_reply(RCPT, 550, '<"relay-access-denied"@example.org>: unknown') is RECIPIENT
+
+
+@pytest.mark.parametrize(
+    ("statuses", "kind"),
+    [
+        ((400, 413, 422), CONTENT),
+        ((409,), TRANSIENT),
+        ((301, 307, 401, 402, 403, 404, 405, 408, 418, 425, 429, 500, 502, 503, 504), PROVIDER),
+    ],
+)
+def test_http_statuses_say_whose_fault_it_was(statuses: tuple[int, ...], kind: FailureClass) -> None:
+    assert {from_http_status(status, None) for status in statuses} == {kind}
+
+
+def test_only_an_answer_about_the_request_can_be_about_its_recipient() -> None:
+    assert from_http_status(422, "invalid_recipient") is RECIPIENT
+    assert from_http_status(503, "invalid_recipient") is PROVIDER
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("4.2.0 Greylisted, try again in 5 minutes", 300),
+        ("Please retry after 300 seconds", 300),
+        ("greylisted for 59s", 59),
+        ("Graylisted; please wait 2 hours", 7200),
+        ("4.7.0 Try again in 5 min.", 300),
+        ("try again in 99999 hours", LONGEST_WAIT.total_seconds()),
+    ],
+)
+def test_hints_of_greylisting_servers_are_found(text: str, seconds: float) -> None:
+    assert retry_after_in(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "try again later", "queue of 300 seconds", "quota of 5 MB, try again"])
+def test_other_words_hold_no_hint(text: str) -> None:
+    assert retry_after_in(text) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "wait"),
+    [
+        ("120", timedelta(seconds=120)),
+        ("0", timedelta(0)),
+        ("9" * 5000, LONGEST_WAIT),
+        ("Sat, 21 Nov 2026 12:01:00 GMT", timedelta(minutes=1)),
+        ("Sat, 21 Nov 2026 12:01:00 -0000", timedelta(minutes=1)),
+        ("Sat, 21 Nov 2026 11:00:00 GMT", timedelta(0)),
+        ("Sat, 21 Nov 9000 11:00:00 GMT", LONGEST_WAIT),
+        (None, None),
+        ("", None),
+        ("-5", None),
+        ("²", None),
+        ("soon", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str | None, wait: timedelta | None) -> None:
+    assert retry_after_header(value, NOON) == wait
+
+
+def test_what_broke_off_before_the_hand_over_costs_no_attempt() -> None:
+    before = broken_off("smtp:a:25", ConnectionResetError("closed"), is_handed_over=False)
+    after = broken_off("smtp:a:25", TimeoutError(), is_handed_over=True)
+    assert (before.kind, before.is_handed_over, before.error) == (PROVIDER, False, "closed")
+    assert (after.kind, after.is_handed_over, after.error) == (TRANSIENT, True, "TimeoutError")

@@ -1,0 +1,110 @@
+from datetime import timedelta
+
+import pytest
+
+from outbox_relay.channels.http_json import HttpJsonProvider
+from outbox_relay.channels.smtp.dialogue import Credentials, Tls
+from outbox_relay.channels.smtp.session import SmtpProvider
+from outbox_relay.channels.urls import DeliveryContext, check_provider_urls, providers_from
+from shared.vocabulary import Channel
+
+CONTEXT = DeliveryContext(sender="no-reply@signpost.example", timeout=timedelta(seconds=20))
+SECRET = "hunter2"
+
+
+def mail_server(url: str) -> SmtpProvider:
+    [provider] = providers_from(url, Channel.EMAIL, CONTEXT)
+    assert isinstance(provider, SmtpProvider)
+    return provider
+
+
+@pytest.mark.parametrize(
+    ("channel", "url", "name"),
+    [
+        (Channel.EMAIL, "smtp://relay:pw@Mail.example.org", "smtp:mail.example.org:587"),
+        (Channel.EMAIL, "smtp://mail.example.org:2525?tls=none", "smtp:mail.example.org:2525"),
+        (Channel.EMAIL, "smtp://relay:pw@[::1]:25?tls=none", "smtp:[::1]:25"),
+        (Channel.EMAIL, "smtps://relay:pw@mail.example.org", "smtps:mail.example.org:465"),
+        (Channel.EMAIL, "console:", "console"),
+        (Channel.EMAIL, "file:///var/mail%20out", "file:/var/mail out"),
+        (Channel.SMS, "https+json://token@sms.example.org/v1/send", "https+json:sms.example.org"),
+        (Channel.SMS, "http+json://token@127.0.0.1:8025/sms", "http+json:127.0.0.1:8025"),
+        (Channel.SMS, "console:", "console"),
+        (Channel.SMS, "file:///tmp/sms", "file:/tmp/sms"),
+    ],
+)
+def test_a_provider_is_named_without_its_credentials(channel: Channel, url: str, name: str) -> None:
+    [provider] = providers_from(url, channel, CONTEXT)
+    assert provider.name == name
+
+
+def test_providers_are_tried_in_the_order_in_which_they_are_written() -> None:
+    providers = providers_from("smtps://a.example, smtp://b.example:25 ,console:", Channel.EMAIL, CONTEXT)
+    assert [provider.name for provider in providers] == ["smtps:a.example:465", "smtp:b.example:25", "console"]
+
+
+def test_user_and_password_are_percent_decoded() -> None:
+    server = mail_server("smtp://us%40example.org:p%2Cw%23%2F%3F@mail.example.org").server
+    assert server.credentials == Credentials("us@example.org", "p,w#/?")
+
+
+def test_mail_is_encrypted_unless_it_says_otherwise() -> None:
+    assert mail_server("smtp://mail.example.org").server.tls is Tls.STARTTLS
+    assert mail_server("smtp://mail.example.org?tls=none").server.tls is Tls.NONE
+    assert mail_server("smtps://mail.example.org").server.tls is Tls.IMPLICIT
+
+
+def test_sender_and_timeout_reach_the_provider() -> None:
+    provider = mail_server("smtp://mail.example.org")
+    assert (provider.sender, provider.server.timeout) == ("no-reply@signpost.example", 20.0)
+
+
+def test_a_gateways_token_is_no_part_of_its_url() -> None:
+    [provider] = providers_from("https+json://to%2Fken@sms.example.org:8443/v1", Channel.SMS, CONTEXT)
+    assert isinstance(provider, HttpJsonProvider)
+    assert (provider.url, provider.token) == ("https://sms.example.org:8443/v1", "to/ken")
+    assert "to/ken" not in repr(provider)
+
+
+@pytest.mark.parametrize(
+    ("channel", "url", "fault"),
+    [
+        (Channel.EMAIL, "", "has an empty entry"),
+        (Channel.EMAIL, "console:,", "has an empty entry"),
+        (Channel.EMAIL, "mail.example.org", "has a URL whose scheme is not one of smtp, smtps, console, file"),
+        (Channel.EMAIL, "https+json://hunter2@a.example/", "whose scheme is not one of smtp, smtps"),
+        (Channel.SMS, "twilio://sid:hunter2@a.example", "whose scheme is not one of https+json, http+json"),
+        (Channel.EMAIL, "smtp://", "has a smtp URL without a host"),
+        (Channel.EMAIL, "smtp://u:hunter2@", "has a smtp URL without a host"),
+        (Channel.EMAIL, "smtp://u:hunter2@a..example", "whose host is not a host name"),
+        (Channel.EMAIL, "smtp://u:hunter2@a.example:many", "cannot be read"),
+        (Channel.EMAIL, "smtp://u:hunter2/x@a.example", "cannot be read"),
+        (Channel.EMAIL, "smtp://u:12/hunter2@a.example", "with a path"),
+        (Channel.EMAIL, "smtp://u:1#hunter2@a.example", "with a '#'"),
+        (Channel.EMAIL, "smtp://u:1?hunter2@a.example", "with an option other than ca and tls"),
+        (Channel.EMAIL, "smtp://u:hunter2@a\u2100.example", "cannot be read"),
+        (Channel.EMAIL, "smtp://hunter2@a.example", "with only one of user and password"),
+        (Channel.EMAIL, "smtp://:hunter2@a.example", "with only one of user and password"),
+        (Channel.EMAIL, "smtp://a.example?tls=hunter2", "whose tls is neither starttls nor none"),
+        (Channel.EMAIL, "smtps://a.example?tls=none", "with an option other than ca"),
+        (Channel.EMAIL, "smtp://u:hunter2@a.example?tls=none", "would send credentials in clear over a network"),
+        (Channel.EMAIL, "smtp://a.example?ca=/hunter2/none.pem", "whose ca is not a file of certificates"),
+        (Channel.EMAIL, "console:hunter2", "more to it than console:"),
+        (Channel.EMAIL, "file://hunter2/x", "that is not file:///directory"),
+        (Channel.EMAIL, "file:hunter2", "that is not file:///directory"),
+        (Channel.SMS, "https+json://a.example/", "without a token, or with more than one"),
+        (Channel.SMS, "https+json://u:hunter2@a.example/", "without a token, or with more than one"),
+        (Channel.SMS, "https+json://hunter2%0A@a.example/", "with a token that cannot stand in a header"),
+        (Channel.SMS, "http+json://hunter2@a.example/", "to another machine: its token would go in clear"),
+    ],
+)
+def test_a_fault_is_told_without_quoting_the_url(channel: Channel, url: str, fault: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is looked at below
+        check_provider_urls(url, channel)
+    assert fault in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_credentials_in_clear_are_allowed_on_this_machine() -> None:
+    check_provider_urls("smtp://u:pw@localhost:25?tls=none", Channel.EMAIL)
+    check_provider_urls("smtp://u:pw@127.0.0.2:25?tls=none", Channel.EMAIL)
