@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 26
 
 $(READY): requirements-setup.lock requirements-dev.lock pyproject.toml
 	@echo "Setting up $(VENV) (once; about ten seconds)"
@@ -50,6 +50,10 @@ test-installed-postgres: $(READY) ## the database tests again, on the machine's 
 .PHONY: bench
 bench: $(READY) ## the benchmark, with the machine's own limits beside it
 	@$(BIN)/python -m bench
+
+.PHONY: bench-quick
+bench-quick: $(READY) ## one short round of it: a look, not a measurement
+	@$(BIN)/python -m bench --quick
 
 .PHONY: format
 format: $(READY) ## put the code into shape

@@ -18,7 +18,7 @@ from outbox_relay.tray import Preparation
 from shared.vocabulary import Channel
 
 STOPPING_MARGIN = timedelta(seconds=5)
-"""For the last settles, on top of the longest send."""
+"""For the last settles, on top of the letters in hand."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ def assemble(settings: RelaySettings) -> Parts:
     settling = Lifeline(settings.database_url, "settle")
     outbox = Outbox(Claims(claiming, settings.lease), Settles(settling))
     renderer = Renderer(settings.secret_keys, settings.public_url, settings.email_from)
-    preparation = Preparation(renderer.render, settings.longest_send)
+    preparation = Preparation(renderer.render, settings.longest_in_hand)
     limits = LaneLimits(settings.batch_size, settings.connections)
     lanes = [
         Lane(channel, outbox, Ladder(providers, time.monotonic), preparation, limits)
         for channel, providers in _providers(settings).items()
     ]
-    relay = Relay(lanes, settings.longest_send + STOPPING_MARGIN)
+    relay = Relay(lanes, settings.longest_in_hand + STOPPING_MARGIN)
     return Parts(relay, outbox.claims, claiming, settling)
 
 

@@ -148,6 +148,13 @@ def broken_off(provider: str, error: BaseException, *, is_handed_over: bool) -> 
     Once handed over, nobody knows whether the provider has the letter, and trying again costs an
     attempt; before that, it is only the provider that failed.
     """
-    text = str(error) or type(error).__name__
+    text = printable(str(error)) or type(error).__name__
     kind = FailureClass.TRANSIENT if is_handed_over else FailureClass.PROVIDER
     return Failure(kind, provider, text[:LONGEST_ERROR], retry_after_in(text), is_handed_over)
+
+
+def printable(text: str) -> str:
+    """Replace what cannot be printed by spaces: line ends, and NUL and surrogates, which no database takes."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else " " for character in text).strip()

@@ -22,6 +22,9 @@ from shared.settings import (
 )
 from shared.vocabulary import Channel
 
+LEASE_IN_SENDS = 3
+"""A letter is in hand for two sends at most, its own and the one before it; the third is room to wait in."""
+
 
 @dataclass(frozen=True)
 class RelaySettings:
@@ -50,6 +53,11 @@ class RelaySettings:
     def longest_send(self) -> timedelta:
         """How long one attempt may take."""
         return timedelta(seconds=self.send_seconds)
+
+    @property
+    def longest_in_hand(self) -> timedelta:
+        """How long a session may hold a letter: it takes the next one while the last is being sent."""
+        return 2 * self.longest_send
 
 
 class ProviderUrls(Text):
@@ -155,7 +163,7 @@ class RelaySettingsSchema(SettingsSchema):
     send_seconds = fields.Integer(
         data_key="RELAY_SEND_SECONDS",
         load_default=20,
-        metadata=about("How long one attempt may take; at most half of the lease.", unit="seconds"),
+        metadata=about("How long one attempt may take; at most a third of the lease.", unit="seconds"),
         **whole(1, 1800),
     )
     log_level = LogLevel(
@@ -168,7 +176,7 @@ class RelaySettingsSchema(SettingsSchema):
         if not settings.get("email_providers") and not settings.get("sms_providers"):
             faults.append("EMAIL_PROVIDERS and SMS_PROVIDERS are both not set: there is nothing to deliver through")
         lease, send = settings.get("lease_seconds", 0), settings.get("send_seconds", 0)
-        if lease < 2 * send:
-            faults.append(f"RELAY_LEASE_SECONDS={lease} is below twice the longest send (RELAY_SEND_SECONDS={send})")
+        if lease < LEASE_IN_SENDS * send:
+            faults.append(f"RELAY_LEASE_SECONDS={lease} is below three times RELAY_SEND_SECONDS={send}")
         if faults:
             raise ValidationError(faults)

@@ -59,9 +59,9 @@ class Waiting:
 class Preparation:
     """Decides what can still be delivered, and makes letters of it."""
 
-    def __init__(self, render: Render, longest_send: timedelta) -> None:
+    def __init__(self, render: Render, longest_in_hand: timedelta) -> None:
         self._render = render
-        self._longest_send = longest_send.total_seconds()
+        self._longest_in_hand = longest_in_hand.total_seconds()
 
     def prepare(self, message: ClaimedMessage, now: float) -> Letter | Outcome:
         """Return the message as a letter, or its outcome if it must not be delivered now.
@@ -70,7 +70,7 @@ class Preparation:
         """
         if now >= message.expires:
             return Dead(DeadReason.EXPIRED)
-        if now + self._longest_send > message.lease_ends:
+        if now + self._longest_in_hand > message.lease_ends:
             return Deferred(timedelta(0))
         return self._rendered(message, now)
 

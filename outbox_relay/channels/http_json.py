@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from outbox_relay.channels.base import ProviderDownError, Session, Tray
-from outbox_relay.failures import LONGEST_ERROR, broken_off, from_http_status, retry_after_header
+from outbox_relay.failures import LONGEST_ERROR, broken_off, from_http_status, printable, retry_after_header
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Failure, Sent
 
@@ -47,7 +47,7 @@ class HttpJsonSession:
         self._client = httpx.AsyncClient(
             verify=provider.ssl_context,
             headers={"Authorization": f"Bearer {provider.token}", "Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(provider.timeout, connect=min(provider.timeout, LONGEST_CONNECT_SECONDS)),
+            timeout=httpx.Timeout(provider.timeout, connect=min(provider.timeout / 2, LONGEST_CONNECT_SECONDS)),
             limits=httpx.Limits(max_connections=1),
             follow_redirects=False,
             trust_env=False,
@@ -132,4 +132,4 @@ def _message_id(answer: Mapping[str, Any]) -> str | None:
     given = answer.get("id")
     if not isinstance(given, str | int):
         return None
-    return str(given)[:LONGEST_MESSAGE_ID]
+    return printable(str(given))[:LONGEST_MESSAGE_ID] or None

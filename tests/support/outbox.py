@@ -18,6 +18,7 @@ from outbox_relay.settles import Settlement, Settles
 from shared.ids import uuid7
 from shared.vocabulary import Channel
 from tests.support.databases import Database
+from tests.support.keys import KEY_ID
 
 EXPIRED = timedelta(0)
 A_DAY = timedelta(days=1)
@@ -38,7 +39,7 @@ class Outbox:
             "template": "'activation'",
             "recipient": "'ada@example.org'",
             "locale": "'en'",
-            "payload": "'" + json.dumps({"name": "Ada", "key_id": "k1"}) + "'",
+            "payload": "'" + json.dumps({"name": "Ada", "key_id": KEY_ID}) + "'",
             "token_id": "gen_random_uuid()",
             "max_attempts": "8",
             "expires_at": "now() + interval '1 day'",

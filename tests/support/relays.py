@@ -1,68 +1,50 @@
 """Real relay processes for tests, and what they say of themselves."""
 
-import base64
-import json
-import os
 import signal
 import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.support.databases import Database
+from tests.support.eventually import eventually
+from tests.support.keys import SECRET_KEYS
+from tests.support.processes import SCRIPTS, Running, running
 
-KEY = b"key of the tests, long enough by far"
-SECRET_KEYS = f"k1:{base64.b64encode(KEY).decode()}"
-DEADLINE_SECONDS = 30
+END_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class RelayProcess:
+class RunningRelay(Running):
     """A relay that runs as it would in production."""
 
-    process: "subprocess.Popen[bytes]"
-    log_file: Path
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        """What it has logged so far, one object a line."""
-        return [json.loads(line) for line in self.log_file.read_text().splitlines()]
-
     def said(self, event: str) -> list[dict[str, Any]]:
-        return [line for line in self.lines if line["event"] == event]
-
-    @property
-    def url(self) -> str:
-        wait_until(lambda: bool(self.said("relay started")), "the relay starts")
-        return f"http://{self.said('relay started')[0]['bind']}"
+        """Return the lines it has logged of that event."""
+        return [line for line in self.log_lines() if line["event"] == event]
 
     def get(self, path: str) -> httpx.Response:
-        return httpx.get(f"{self.url}{path}", timeout=5)
+        [started] = eventually(lambda: self.said("relay started"))
+        return httpx.get(f"http://{started['bind']}{path}", timeout=5)
 
     def wait_until_ready(self) -> None:
-        wait_until(lambda: self.get("/readyz").status_code == 200, "the relay is ready")
+        eventually(lambda: self.get("/readyz").is_success)
 
     def kill(self) -> None:
         """End it as a power cut would."""
         self.process.kill()
         self.process.wait()
 
-    def terminate(self, timeout: float = DEADLINE_SECONDS) -> int:
+    def terminate(self) -> int:
         """Ask it to stop, and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout)
+        return self.process.wait(END_SECONDS)
 
 
 def relay_environment(database: Database, **settings: str) -> dict[str, str]:
     return {
-        "PATH": os.environ["PATH"],
         "DATABASE_URL": database.relay_url,
         "SECRET_KEYS": SECRET_KEYS,
         "PUBLIC_URL": "https://signpost.example",
@@ -73,27 +55,14 @@ def relay_environment(database: Database, **settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_relay(database: Database, **settings: str) -> Iterator[RelayProcess]:
+def running_relay(database: Database, **settings: str) -> Iterator[RunningRelay]:
     """Run a relay with those settings; kill it at the end if it still runs."""
-    descriptor, name = tempfile.mkstemp(prefix="signpost-relay-", suffix=".log")
-    with os.fdopen(descriptor, "wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from outbox_relay.cli import main; main()", "run"],
-            env=relay_environment(database, **settings),
-            stdout=log,
-            stderr=log,
-        )
-    relay = RelayProcess(process, Path(name))
-    try:
-        yield relay
-    finally:
-        relay.kill()
-        relay.log_file.unlink()
+    with running(["outbox-relay", "run"], relay_environment(database, **settings)) as started:
+        yield RunningRelay(started.process, started.log_path)
 
 
-def wait_until(is_so: Callable[[], bool], what: str, *, seconds: float = DEADLINE_SECONDS) -> None:
-    """Return once ``is_so`` says yes; fail the test when it takes too long."""
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain until {what}"
-        time.sleep(0.02)
+def relay_once(database: Database, **settings: str) -> int:
+    """Let a relay deliver what is due, and return its exit code."""
+    command = [SCRIPTS / "outbox-relay", "once"]
+    environment = relay_environment(database, **settings)
+    return subprocess.run(command, env=environment, timeout=END_SECONDS, capture_output=True, check=False).returncode

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from outbox_relay.failures import printable
+
 LONGEST_LINE = 2048
 """Octets; four times what RFC 5321 §4.5.3.1.5 allows."""
 
@@ -77,13 +79,6 @@ def _parsed(line: bytes) -> tuple[Reply, bool]:
         raise GarbageError("the server sent something that is not an SMTP reply")
     code, separator, text = found.groups()
     return Reply(int(code), printable((text or b"").decode("ascii", "replace"))), separator != b"-"
-
-
-def printable(text: str) -> str:
-    """Replace what cannot be printed, NUL and line ends too, by spaces."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else " " for character in text).strip()
 
 
 def message_id_in(reply: Reply) -> str | None:

@@ -50,6 +50,15 @@ async def test_a_message_is_one_post_with_its_id_as_idempotency_key() -> None:
     assert tray.fate(letter) == Sent(f"http+json:127.0.0.1:{gateway.port}", "sms-1")
 
 
+async def test_a_gateways_name_for_a_message_is_made_fit_to_be_kept() -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    says = answer(200, rb'{"id": "a\u0000b\ud800' + b"c" * 500 + b'"}')
+    async with HttpGateway(says) as gateway, session_to(gateway) as session:
+        await session.carry(tray)
+    assert tray.fate(letter) == Sent(f"http+json:127.0.0.1:{gateway.port}", "a b " + "c" * 196)
+
+
 async def test_many_messages_share_one_connection() -> None:
     letters = [an_sms() for _ in range(20)]
     tray = ListTray(letters)

@@ -1,0 +1,41 @@
+"""A registration as JSON; the names are CONTRACT to clients."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, jsonify
+
+from api_service.use_cases.look_up import Registration
+
+
+def registration_answer(registration: Registration, status: HTTPStatus) -> Response:
+    """Return the answer that shows the registration."""
+    answer = jsonify(registration_document(registration))
+    answer.status_code = status
+    return answer
+
+
+def registration_document(registration: Registration) -> dict[str, Any]:
+    """Return the JSON of a registration; moments are RFC 3339 in UTC."""
+    delivery = registration.delivery
+    return {
+        "id": str(registration.id),
+        "status": registration.status,
+        "channel": registration.channel,
+        "destination": registration.destination,
+        "expires_at": _moment(registration.expires_at),
+        "email_confirmation_sent": registration.is_email_confirmation_sent,
+        "can_resend": registration.can_resend,
+        "resend_after": _moment(registration.resend_after),
+        "delivery": {
+            "status": delivery.status,
+            "attempts": delivery.attempts,
+            "due_at": _moment(delivery.due_at),
+            "problem": delivery.problem,
+        },
+    }
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

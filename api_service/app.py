@@ -1,0 +1,62 @@
+"""Putting the parts together: settings in, a WSGI application out."""
+
+from typing import Any
+
+from flask import Flask, g
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import sessionmaker
+
+from api_service.bodies import MOST_BYTES_READ
+from api_service.notifier import Notifier
+from api_service.observing import observe
+from api_service.problems import handle_problems
+from api_service.readiness import Readiness
+from api_service.routes import activation_page, activations, operations, registrations
+from api_service.services import EXTENSION, Services
+from api_service.settings import ApiSettings
+from api_service.use_cases.tokens import Terms
+from api_service.waiting import WaitingRoom
+from shared.database import create_database_engine, describe
+from shared.log import get_logger
+
+log = get_logger("api.app")
+
+
+class Api(Flask):
+    """Flask, except that it logs as we do."""
+
+    def log_exception(self, exc_info: Any) -> None:
+        """Log what nobody expected, by its class and the lines it passed; Flask would quote the path."""
+        error = exc_info[1]
+        details = describe(error) if isinstance(error, DBAPIError) else {}
+        log.error("request failed", request_id=g.get("request_id"), exc_info=exc_info, **details)
+
+
+def create_app(settings: ApiSettings) -> Api:
+    """Return the application. Nothing is connected yet, so that workers can be forked off."""
+    app = Api("api_service", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES_READ
+    app.extensions[EXTENSION] = _services(settings)
+    observe(app)
+    handle_problems(app)
+    for routes in (registrations, activations, activation_page, operations):
+        app.register_blueprint(routes.blueprint)
+    return app
+
+
+def _services(settings: ApiSettings) -> Services:
+    engine = create_database_engine(settings.database_url, application_name="signpost-api", pool_size=settings.threads)
+    return Services(
+        engine=engine,
+        sessions=sessionmaker(engine, expire_on_commit=False),
+        keys=settings.secret_keys,
+        terms=Terms(
+            lifetimes=settings.lifetimes,
+            attempts=settings.activation_attempts,
+            resend_cooldown=settings.resend_cooldown,
+            key_id=settings.secret_keys.newest_id,
+        ),
+        notifier=Notifier(settings.database_url),
+        waiting_room=WaitingRoom(settings.threads),
+        readiness=Readiness(engine),
+    )

@@ -1,0 +1,82 @@
+"""Reading a request's body strictly: JSON that says one thing only, of the shape asked for."""
+
+import json
+from collections.abc import Iterator
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+from flask import request
+from marshmallow import Schema, ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from api_service.errors import (
+    Fault,
+    FaultCode,
+    MalformedJsonError,
+    UnsupportedMediaTypeError,
+    ValidationFailedError,
+)
+
+LONGEST_BODY_BYTES = 16 * 1024
+MOST_BYTES_READ = LONGEST_BODY_BYTES + 1
+"""One more, so as to see it: Werkzeug cuts a chunked body off at its limit without a word."""
+
+_WHOLE_BODY = "_schema"
+"""Marshmallow's name for what is wrong with an object as a whole."""
+
+
+def read_body(schema: Schema, *, may_be_empty: bool = False) -> Any:
+    """Return what the schema makes of the request's body.
+
+    Raises UnsupportedMediaTypeError, MalformedJsonError, ValidationFailedError, or Werkzeug's
+    RequestEntityTooLarge.
+    """
+    body = request.get_data()
+    if len(body) > LONGEST_BODY_BYTES:
+        raise RequestEntityTooLarge
+    if may_be_empty and not body:
+        return schema.load({})
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaTypeError
+    try:
+        return schema.load(parsed(body))
+    except ValidationError as error:
+        # Not as its cause: the values, passwords among them, are in it.
+        raise ValidationFailedError(list(_faults(error.messages_dict))) from None
+
+
+def parsed(body: bytes) -> Any:
+    """Return the JSON value. Raises MalformedJsonError.
+
+    Refused are also names that occur twice and strings that are not Unicode (RFC 8259 §4, §8.2),
+    numbers that are none (NaN), and what is nested or long enough to hurt a parser.
+    """
+    try:
+        value = json.loads(body.decode(), object_pairs_hook=_distinct, parse_constant=_refused)
+        json.dumps(value, ensure_ascii=False).encode()  # fails on half a surrogate pair
+    except (ValueError, RecursionError):
+        raise MalformedJsonError from None
+    return value
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return value
+
+
+def _refused(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _faults(messages: dict[str, Any]) -> Iterator[Fault]:
+    for name, codes in messages.items():
+        pointer = "#" if name == _WHOLE_BODY else f"#/{_escaped(name)}"
+        for code in codes:
+            yield Fault(pointer, FaultCode(code))
+
+
+def _escaped(name: str) -> str:
+    """Write a name as part of a JSON pointer in a URI's fragment (RFC 6901 §3, §6)."""
+    return quote(name.replace("~", "~0").replace("/", "~1"), safe="~")

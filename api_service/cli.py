@@ -1,0 +1,66 @@
+"""`api-service`: serving, migrating, and a check of the settings."""
+
+import os
+import sys
+import tempfile
+from typing import Any
+
+import click
+from sqlalchemy.exc import DBAPIError
+
+from api_service.settings import (
+    COUNTS_FOLDER_VARIABLE,
+    ApiSettings,
+    ApiSettingsSchema,
+    MigrateSettings,
+    MigrateSettingsSchema,
+)
+from migrations.commands import upgrade
+from shared.database import describe
+from shared.log import configure_logging, get_logger
+from shared.settings import SettingsError, SettingsSchema, exit_telling
+
+log = get_logger("api.cli")
+
+
+@click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Gather the commands."""
+
+
+@main.command()
+def serve() -> None:
+    """Serve clients, until SIGTERM."""
+    settings: ApiSettings = _read(ApiSettingsSchema())
+    configure_logging("api-service", settings.log_level)
+    os.environ[COUNTS_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="signpost-api-counts-")
+    from api_service.server import Server  # noqa: PLC0415 - the counters choose at import where they count
+
+    Server(settings).run()
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database's schema up to date; log in as its owner."""
+    settings: MigrateSettings = _read(MigrateSettingsSchema())
+    configure_logging("api-service", "info")
+    try:
+        upgrade(settings.database_url)
+    except DBAPIError as error:
+        log.error("schema not migrated", **describe(error))  # noqa: TRY400 - the error's text may quote a row
+        sys.exit(1)
+    click.echo("schema: up to date")
+
+
+@main.command("check-settings")
+def check_settings() -> None:
+    """Tell everything that is wrong with the settings, and leave."""
+    _read(ApiSettingsSchema())
+    click.echo("settings: all well")
+
+
+def _read(schema: SettingsSchema) -> Any:
+    try:
+        return schema.read(os.environ)
+    except SettingsError as error:
+        exit_telling(error)

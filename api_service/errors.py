@@ -1,0 +1,122 @@
+"""Why a client does not get what it asked for; ``problems`` turns each of these into an answer."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+DATABASE_FAILURES = (OperationalError, InterfaceError, PoolTimeoutError)
+"""What is raised when the database cannot be reached, is shutting down, or has no connection to spare."""
+
+
+class Code(StrEnum):
+    """The stable names of refusals, which clients may rely on."""
+
+    BAD_REQUEST = "bad_request"
+    MALFORMED_JSON = "malformed_json"
+    INVALID_OR_EXPIRED = "invalid_or_expired"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    ALREADY_ACTIVE = "already_active"
+    BODY_TOO_LARGE = "body_too_large"
+    URI_TOO_LONG = "uri_too_long"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    VALIDATION_FAILED = "validation_failed"
+    TOO_MANY_ATTEMPTS = "too_many_attempts"
+    RESEND_TOO_SOON = "resend_too_soon"
+    HEADERS_TOO_LARGE = "headers_too_large"
+    INTERNAL_ERROR = "internal_error"
+    DATABASE_UNAVAILABLE = "database_unavailable"
+    NOT_READY = "not_ready"
+
+
+class FaultCode(StrEnum):
+    """What can be wrong with one field of a body."""
+
+    REQUIRED = "required"
+    UNKNOWN_FIELD = "unknown_field"
+    INVALID_TYPE = "invalid_type"
+    INVALID_EMAIL = "invalid_email"
+    INVALID_PHONE = "invalid_phone"
+    INVALID_ID = "invalid_id"
+    INVALID_CHOICE = "invalid_choice"
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    TOO_COMMON = "too_common"
+    IS_THE_ADDRESS = "is_the_address"
+    CONTROL_CHARACTER = "control_character"
+    ADDRESS_REQUIRED = "address_required"
+    CHANNEL_WITHOUT_ADDRESS = "channel_without_address"
+    ONE_FORM_REQUIRED = "one_form_required"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a body; the pointer says where (RFC 6901 §6: ``#/email``)."""
+
+    pointer: str
+    code: FaultCode
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error of ours
+    """The client's fault, told apart by its code."""
+
+    code: ClassVar[Code]
+
+
+class MalformedJsonError(Refusal):
+    """The body is not JSON, or is JSON that two readers could read differently."""
+
+    code = Code.MALFORMED_JSON
+
+
+class UnsupportedMediaTypeError(Refusal):
+    """The body is said to be something other than JSON."""
+
+    code = Code.UNSUPPORTED_MEDIA_TYPE
+
+
+class ValidationFailedError(Refusal):
+    """The body is JSON, and not what was asked for."""
+
+    code = Code.VALIDATION_FAILED
+
+    def __init__(self, faults: list[Fault]) -> None:
+        super().__init__()
+        self.faults = faults
+
+
+class UnknownRegistrationError(Refusal):
+    """No registration has that id."""
+
+    code = Code.NOT_FOUND
+
+
+class InvalidOrExpiredError(Refusal):
+    """The code or link is wrong, used, expired, unknown or a decoy: which one stays untold."""
+
+    code = Code.INVALID_OR_EXPIRED
+
+
+class TooManyAttemptsError(Refusal):
+    """The token has no attempts left; its link still works."""
+
+    code = Code.TOO_MANY_ATTEMPTS
+
+
+class AlreadyActiveError(Refusal):
+    """Nothing is left to resend. The id's holder may know: looking the registration up says so too."""
+
+    code = Code.ALREADY_ACTIVE
+
+
+class ResendTooSoonError(Refusal):
+    """The last message is too fresh."""
+
+    code = Code.RESEND_TOO_SOON
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__()
+        self.retry_after_seconds = retry_after_seconds

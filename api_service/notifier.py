@@ -1,0 +1,77 @@
+"""Waking the relays after a commit: soon, seldom, and never at a request's expense."""
+
+import threading
+from datetime import timedelta
+
+import psycopg
+
+from shared.database import CONNECT_TIMEOUT_SECONDS, describe, driver_url
+from shared.log import get_logger
+from shared.vocabulary import WAKE_CHANNEL
+
+log = get_logger("api.notifier")
+
+COALESCING = timedelta(milliseconds=20)
+SHORTEST_PAUSE = timedelta(milliseconds=100)
+LONGEST_PAUSE = timedelta(seconds=5)
+
+
+class Notifier:
+    """Notifies from a thread and a connection of its own, at most once in 20 ms.
+
+    NOTIFY inside the writing transaction would serialise all commits behind one database-wide lock.
+    A wake-up that is lost costs the relays one poll interval, and no message.
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self._url = driver_url(database_url)
+        self._is_due = threading.Event()
+        self._is_closing = threading.Event()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._pause = SHORTEST_PAUSE
+
+    def wake(self) -> None:
+        """Have the relays woken; returns at once, whatever state the database is in."""
+        self._is_due.set()
+        # Started by the first wake-up, not when made: a thread would not live through gunicorn's fork.
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """End the thread and its connection."""
+        self._is_closing.set()
+        self._is_due.set()
+        if self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._is_closing.is_set():
+            try:
+                self._notify_while_connected()
+            except psycopg.Error as error:
+                log.warning("relays not woken", **describe(error))
+                self._is_due.set()
+                self._is_closing.wait(self._pause.total_seconds())
+                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def _notify_while_connected(self) -> None:
+        self._is_due.wait()
+        with self._connect() as connection:
+            while not self._is_closing.is_set():
+                self._is_due.clear()
+                connection.execute("select pg_notify(%s, '')", [WAKE_CHANNEL])
+                self._pause = SHORTEST_PAUSE
+                self._is_closing.wait(COALESCING.total_seconds())
+                self._is_due.wait()
+
+    def _connect(self) -> psycopg.Connection:
+        return psycopg.connect(
+            self._url,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            application_name="signpost-api-notifier",
+            options="-c synchronous_commit=off",
+        )

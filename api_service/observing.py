@@ -1,0 +1,56 @@
+"""What happens around every request: an id for it, safe headers, one log line and one count."""
+
+import re
+import time
+from uuid import uuid4
+
+from flask import Flask, Response, g, request
+
+from api_service.metrics import REQUEST_DURATION
+from shared.log import get_logger
+
+log = get_logger("api.requests")
+
+KNOWN_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def observe(app: Flask) -> None:
+    """Have every request of the app observed."""
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def request_id_for(offered: str | None) -> str:
+    """Return the client's id for the request, if it is harmless in a header and a log; else a new one."""
+    return offered if offered and _REQUEST_ID.fullmatch(offered) else str(uuid4())
+
+
+def _begin() -> None:
+    g.started = time.perf_counter()
+    g.request_id = request_id_for(request.headers.get("X-Request-Id"))
+
+
+def _end(answer: Response) -> Response:
+    answer.headers["X-Request-Id"] = g.request_id
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    answer.headers.setdefault("Cache-Control", "no-store")
+    _record(answer.status_code, time.perf_counter() - g.started)
+    return answer
+
+
+def _record(status: int, seconds: float) -> None:
+    # The route, never the path: a registration's id is a capability, and a link's token rides in the query.
+    route = request.url_rule.rule if request.url_rule else "unmatched"
+    # Methods are the client's words; as labels they must not be without number.
+    method = request.method if request.method in KNOWN_METHODS else "other"
+    REQUEST_DURATION.labels(route, method, str(status)).observe(seconds)
+    log.info(
+        "request served",
+        method=method,
+        route=route,
+        status=status,
+        took_ms=round(seconds * 1000, 1),
+        request_id=g.request_id,
+    )

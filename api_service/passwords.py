@@ -1,0 +1,56 @@
+"""What a password must not be, and how it is kept. Decides without asking anyone: the list is embedded."""
+
+import unicodedata
+from collections.abc import Iterable
+from importlib.resources import files
+from string import digits, punctuation, whitespace
+
+from argon2 import PasswordHasher
+
+from api_service.errors import FaultCode
+
+SHORTEST = 12
+LONGEST = 256
+"""Code points; NIST SP 800-63B §3.1.1 asks for at least 64, and a bound keeps hashing cheap."""
+
+COMMON = frozenset(files("api_service").joinpath("common_passwords.txt").read_text(encoding="utf-8").splitlines())
+
+_PADDING = digits + punctuation + whitespace
+
+# OWASP Password Storage: argon2id with 19 MiB, two passes, one lane. argon2 frees the GIL meanwhile.
+_hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+
+
+def normalised(password: str) -> str:
+    """Return the one form of a password: keyboards differ in how they compose an accent (NFKC)."""
+    return unicodedata.normalize("NFKC", password)
+
+
+def fault_in(password: str, addresses: Iterable[str]) -> FaultCode | None:
+    """Say what is wrong with a normalised password for someone with these addresses, if anything is."""
+    if len(password) < SHORTEST:
+        return FaultCode.TOO_SHORT
+    if len(password) > LONGEST:
+        return FaultCode.TOO_LONG
+    if is_common(password):
+        return FaultCode.TOO_COMMON
+    if any(is_address(password, address) for address in addresses):
+        return FaultCode.IS_THE_ADDRESS
+    return None
+
+
+def is_common(password: str) -> bool:
+    """Tell whether the list has the password, as it is or without the digits and signs put after it."""
+    folded = password.casefold()
+    return folded in COMMON or folded.rstrip(_PADDING) in COMMON
+
+
+def is_address(password: str, address: str) -> bool:
+    """Tell whether the password is the address itself, or the part of it before the at sign."""
+    local, _, _domain = address.partition("@")
+    return password.casefold() in (address.casefold(), local.casefold())
+
+
+def hashed(password: str) -> str:
+    """Hash a normalised password with argon2id; takes tens of milliseconds, so do it outside any transaction."""
+    return _hasher.hash(password)

@@ -1,0 +1,160 @@
+"""Every refusal and every failure as application/problem+json (RFC 9457), in this one place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, g, jsonify
+from werkzeug.exceptions import HTTPException
+
+from api_service.errors import (
+    DATABASE_FAILURES,
+    Code,
+    FaultCode,
+    Refusal,
+    ResendTooSoonError,
+    ValidationFailedError,
+)
+from shared.database import describe
+from shared.log import get_logger
+
+log = get_logger("api.problems")
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 2
+"""For a database that is away: a restart takes about that long."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is said of a code whenever it occurs."""
+
+    status: HTTPStatus
+    title: str
+    detail: str
+
+
+KINDS: Mapping[Code, Kind] = {
+    Code.BAD_REQUEST: Kind(HTTPStatus.BAD_REQUEST, "Bad request", "The request could not be understood."),
+    Code.MALFORMED_JSON: Kind(
+        HTTPStatus.BAD_REQUEST, "Malformed JSON", "The body is not JSON in UTF-8, or names something twice."
+    ),
+    Code.INVALID_OR_EXPIRED: Kind(
+        HTTPStatus.BAD_REQUEST, "Invalid or expired", "The code or link is wrong, was used already, or has expired."
+    ),
+    Code.NOT_FOUND: Kind(HTTPStatus.NOT_FOUND, "Not found", "There is nothing at this address."),
+    Code.METHOD_NOT_ALLOWED: Kind(
+        HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", "The Allow header lists the methods of this address."
+    ),
+    Code.ALREADY_ACTIVE: Kind(HTTPStatus.CONFLICT, "Already active", "The registration has been activated."),
+    Code.BODY_TOO_LARGE: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Body too large", "A body has at most 16 KiB."),
+    Code.URI_TOO_LONG: Kind(HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "The request's first line is too long."),
+    Code.UNSUPPORTED_MEDIA_TYPE: Kind(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", "The body must be application/json."
+    ),
+    Code.VALIDATION_FAILED: Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed", "The errors say what is wrong, and where."
+    ),
+    Code.TOO_MANY_ATTEMPTS: Kind(
+        HTTPStatus.TOO_MANY_REQUESTS, "Too many attempts", "This code was tried too often and works no longer."
+    ),
+    Code.RESEND_TOO_SOON: Kind(
+        HTTPStatus.TOO_MANY_REQUESTS, "Resend too soon", "Retry-After says in how many seconds to ask again."
+    ),
+    Code.HEADERS_TOO_LARGE: Kind(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large", "The request's headers are too long."
+    ),
+    Code.INTERNAL_ERROR: Kind(
+        HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error", "The fault is ours; the request_id helps us to find it."
+    ),
+    Code.DATABASE_UNAVAILABLE: Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "Database unavailable", "The database is away; try again shortly."
+    ),
+    Code.NOT_READY: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready", "What is missing is named."),
+}
+
+FAULTS: Mapping[FaultCode, str] = {
+    FaultCode.REQUIRED: "This field is required.",
+    FaultCode.UNKNOWN_FIELD: "There is no such field.",
+    FaultCode.INVALID_TYPE: "This is not of the right JSON type.",
+    FaultCode.INVALID_EMAIL: "This is not an e-mail address.",
+    FaultCode.INVALID_PHONE: "This is not a phone number with its country code (+33…).",
+    FaultCode.INVALID_ID: "This is not an id.",
+    FaultCode.INVALID_CHOICE: "This is not one of the words that are possible here.",
+    FaultCode.TOO_SHORT: "This is too short.",
+    FaultCode.TOO_LONG: "This is too long.",
+    FaultCode.TOO_COMMON: "This password is among the first that anyone would try.",
+    FaultCode.IS_THE_ADDRESS: "The password must not be the address.",
+    FaultCode.CONTROL_CHARACTER: "This has a control character in it.",
+    FaultCode.ADDRESS_REQUIRED: "An e-mail address or a phone number is required.",
+    FaultCode.CHANNEL_WITHOUT_ADDRESS: "No address was given for this channel.",
+    FaultCode.ONE_FORM_REQUIRED: "Give either token, or registration_id and code.",
+}
+
+_CODES_BY_STATUS = {
+    HTTPStatus.NOT_FOUND: Code.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED: Code.METHOD_NOT_ALLOWED,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Code.BODY_TOO_LARGE,
+    HTTPStatus.REQUEST_URI_TOO_LONG: Code.URI_TOO_LONG,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: Code.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: Code.HEADERS_TOO_LARGE,
+    HTTPStatus.INTERNAL_SERVER_ERROR: Code.INTERNAL_ERROR,
+}
+
+
+def handle_problems(app: Flask) -> None:
+    """Have every error that leaves a route answered here."""
+    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(HTTPException, _from_werkzeug)
+    for failure in DATABASE_FAILURES:
+        app.register_error_handler(failure, database_unavailable)
+
+
+def problem(code: Code, **members: Any) -> Response:
+    """Return the answer for a code, with members of its own beside the usual ones."""
+    answer = jsonify(problem_document(code, g.request_id, **members))
+    answer.status_code = KINDS[code].status
+    answer.mimetype = MEDIA_TYPE
+    return answer
+
+
+def problem_document(code: Code, request_id: str, **members: Any) -> dict[str, Any]:
+    """Return the JSON of a problem."""
+    kind = KINDS[code]
+    return {
+        "type": f"/problems/{code}",
+        "title": kind.title,
+        "status": kind.status.value,
+        "detail": kind.detail,
+        "code": code,
+        "request_id": request_id,
+    } | members
+
+
+def database_unavailable(error: Exception) -> Response:
+    """Answer that the database is away, and log in which way."""
+    log.warning("database unavailable", request_id=g.request_id, **describe(error))
+    answer = problem(Code.DATABASE_UNAVAILABLE)
+    answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return answer
+
+
+def _refused(refusal: Refusal) -> Response:
+    match refusal:
+        case ValidationFailedError(faults=faults):
+            errors = [{"pointer": fault.pointer, "code": fault.code, "message": FAULTS[fault.code]} for fault in faults]
+            return problem(refusal.code, errors=errors)
+        case ResendTooSoonError(retry_after_seconds=seconds):
+            answer = problem(refusal.code)
+            answer.headers["Retry-After"] = str(seconds)
+            return answer
+        case _:
+            return problem(refusal.code)
+
+
+def _from_werkzeug(error: HTTPException) -> Response:
+    answer = problem(_CODES_BY_STATUS.get(HTTPStatus(error.code or 500), Code.BAD_REQUEST))
+    own_headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
+    answer.headers.update(own_headers)
+    return answer

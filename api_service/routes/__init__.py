@@ -1,0 +1,1 @@
+"""One module for each face: ``registrations`` · ``activations`` · ``activation_page`` · ``operations``."""

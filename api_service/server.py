@@ -1,0 +1,123 @@
+"""Serving the app with gunicorn: processes of threads, which argon2 and the database leave free to run."""
+
+import json
+import os
+import shutil
+from http import HTTPStatus
+from typing import Any
+from uuid import uuid4
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.workers.gthread import ThreadWorker
+
+from api_service.app import Api, create_app
+from api_service.errors import Code
+from api_service.problems import KINDS, MEDIA_TYPE, problem_document
+from api_service.settings import COUNTS_FOLDER_VARIABLE, ApiSettings
+from shared.log import get_logger
+
+log = get_logger("api.server")
+
+STOP_SECONDS = 30
+"""Above the longest wait that a client may prefer, so that SIGTERM lets every request finish."""
+HANG_SECONDS = 60
+"""A worker whose main loop has not stirred for so long is killed. Its threads may take longer."""
+
+
+class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
+    """The app under gunicorn, told everything by our settings and nothing by gunicorn's own."""
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self.settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Give gunicorn its configuration."""
+        for name, value in configuration(self.settings).items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Api:
+        """Make the app, in each worker after the fork."""
+        return create_app(self.settings)
+
+
+def configuration(settings: ApiSettings) -> dict[str, Any]:
+    """Return gunicorn's configuration."""
+    host, port = settings.bind
+    return {
+        "bind": f"{host}:{port}",
+        "workers": settings.workers,
+        "threads": settings.threads,
+        "worker_class": Worker,
+        "logger_class": QuietLogger,
+        "timeout": HANG_SECONDS,
+        "graceful_timeout": STOP_SECONDS,
+        "keepalive": 5,
+        "control_socket_disable": True,
+        "when_ready": tell_listening,
+        "on_exit": remove_counts,
+    }
+
+
+def tell_listening(server: Arbiter) -> None:
+    """Log that clients are served from now on."""
+    log.info("api listening", bind=[str(listener) for listener in server.LISTENERS], workers=server.num_workers)
+
+
+def remove_counts(_server: Arbiter) -> None:
+    """Remove the folder in which the workers counted. Only the parent process comes here, at its end."""
+    shutil.rmtree(os.environ[COUNTS_FOLDER_VARIABLE], ignore_errors=True)
+
+
+class QuietLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
+    """Gunicorn's lines, in our form and from warnings up; requests are logged by ``observing``."""
+
+    def setup(self, cfg: Any) -> None:
+        """Hand everything to the root logger, which ``shared.log`` has configured."""
+        self.cfg = cfg
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
+    """A worker that answers in our form, too, what gunicorn refuses before the app is asked."""
+
+    def handle_error(self, _request: Any, client: Any, _address: Any, error: BaseException) -> None:
+        """Answer with a problem and log the error's class: its text, and gunicorn's line, quote the request."""
+        code = refusal_of(error)
+        request_id = str(uuid4())
+        if code is Code.INTERNAL_ERROR:
+            log.error("request failed", request_id=request_id, exc_info=error)
+        else:
+            log.info("request refused unread", error=type(error).__name__, request_id=request_id)
+        try:
+            client.sendall(raw_answer(code, request_id))
+        except OSError:
+            log.debug("client gone", request_id=request_id)
+
+
+def refusal_of(error: BaseException) -> Code:
+    """Decide what to call an error of gunicorn's."""
+    match error:
+        case LimitRequestLine():
+            return Code.URI_TOO_LONG
+        case LimitRequestHeaders():
+            return Code.HEADERS_TOO_LARGE
+        case ParseException():
+            return Code.BAD_REQUEST
+        case _:
+            return Code.INTERNAL_ERROR
+
+
+def raw_answer(code: Code, request_id: str) -> bytes:
+    """Return a whole HTTP/1.1 answer with the problem."""
+    status: HTTPStatus = KINDS[code].status
+    body = json.dumps(problem_document(code, request_id)).encode()
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
+        f"X-Request-Id: {request_id}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body

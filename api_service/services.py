@@ -1,0 +1,39 @@
+"""What the routes need and ``app`` puts together."""
+
+from dataclasses import dataclass
+
+from flask import current_app
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from api_service.notifier import Notifier
+from api_service.readiness import Readiness
+from api_service.use_cases.tokens import Terms
+from api_service.waiting import WaitingRoom
+from shared.secrets import SecretKeys
+
+EXTENSION = "signpost"
+
+
+@dataclass(frozen=True)
+class Services:
+    """One of each, for the life of the process."""
+
+    engine: Engine
+    sessions: sessionmaker[Session]
+    keys: SecretKeys
+    terms: Terms
+    notifier: Notifier
+    waiting_room: WaitingRoom
+    readiness: Readiness
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.notifier.close()
+        self.engine.dispose()
+
+
+def services() -> Services:
+    """Return the services of the app that serves the present request."""
+    found: Services = current_app.extensions[EXTENSION]
+    return found

@@ -1,0 +1,5 @@
+"""What people come for, each in a handful of lines: ``register`` · ``look_up`` · ``resend`` · ``activate``.
+
+They work inside the caller's session and know nothing of HTTP. ``addresses`` and ``tokens`` are what
+several of them do.
+"""

@@ -1,0 +1,40 @@
+"""A user's address on a channel, and who else has it."""
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from shared.models import User
+from shared.vocabulary import Channel
+
+
+def address_of(user: User, channel: Channel) -> str | None:
+    """Return where a message reaches the user on that channel, if anywhere."""
+    match channel:
+        case Channel.EMAIL:
+            return user.email
+        case Channel.SMS:
+            return user.phone
+
+
+def has_same_address(user: User, channel: Channel) -> ColumnElement[bool]:
+    """Return the condition that a row of users has this user's address on that channel."""
+    match channel:
+        case Channel.EMAIL:
+            return User.email_canonical == user.email_canonical
+        case Channel.SMS:
+            return User.phone == user.phone
+
+
+def proven_at(channel: Channel) -> InstrumentedAttribute[object]:
+    """Return the column that says when the channel's address was proven to be the user's."""
+    match channel:
+        case Channel.EMAIL:
+            return User.email_verified_at
+        case Channel.SMS:
+            return User.phone_verified_at
+
+
+def is_taken(session: Session, user: User, channel: Channel) -> bool:
+    """Tell whether someone has proven to hold the user's address on that channel."""
+    holders = select(User.id).where(has_same_address(user, channel), proven_at(channel).is_not(None))
+    return bool(session.scalar(select(holders.exists())))

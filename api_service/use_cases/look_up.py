@@ -1,0 +1,159 @@
+"""How a registration stands, as its holder may see it: a decoy's and a retired one's like any other."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, Select, func, select, true
+from sqlalchemy.orm import Session
+
+from api_service.errors import UnknownRegistrationError
+from shared.addresses import masked
+from shared.models import OutboxMessage, Token, User
+from shared.vocabulary import Channel, DeadReason, Status, UserStatus
+
+PASSING = ("provider", "transient")
+"""The relay's failure classes that pass by themselves."""
+CONTENT = "content"
+"""The relay's failure class for what is wrong with the words, not with the address."""
+
+
+class Standing(StrEnum):
+    """What is told of a registration."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    EXPIRED = "expired"
+
+
+class DeliveryProblem(StrEnum):
+    """Our words for what keeps a message; never a server's."""
+
+    TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
+    ADDRESS_REJECTED = "address_rejected"
+    EXPIRED = "expired"
+    UNDELIVERABLE = "undeliverable"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How the newest message fares."""
+
+    status: Status
+    attempts: int
+    due_at: datetime
+    problem: DeliveryProblem | None
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What the registration's id, which is a capability, lets its holder see."""
+
+    id: UUID
+    status: Standing
+    channel: Channel
+    destination: str = field(repr=False)
+    expires_at: datetime
+    can_resend: bool
+    resend_after: datetime
+    delivery: Delivery
+
+    @property
+    def is_email_confirmation_sent(self) -> bool:
+        """Whether a provider has accepted the newest message, and it is an e-mail."""
+        return self.channel is Channel.EMAIL and self.delivery.status is Status.SENT
+
+
+def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedelta) -> Registration:
+    """Return how the registration stands by the database's clock. Raises UnknownRegistrationError."""
+    row = session.execute(_registration(registration_id, resend_cooldown)).one_or_none()
+    if row is None:
+        raise UnknownRegistrationError
+    is_active = row.user_status is UserStatus.ACTIVE
+    return Registration(
+        id=registration_id,
+        status=standing(is_active=is_active, is_expired=row.is_expired),
+        channel=row.channel,
+        destination=masked(row.recipient),
+        expires_at=row.expires_at,
+        can_resend=row.has_cooled_down and not is_active,
+        resend_after=row.resend_after,
+        delivery=_delivery(row),
+    )
+
+
+def is_settled(session: Session, registration_id: UUID) -> bool:
+    """Tell whether the registration's newest message has been sent or given up."""
+    newest = _newest_message(registration_id, OutboxMessage.status)
+    return session.scalar(newest) is not Status.PENDING
+
+
+def standing(*, is_active: bool, is_expired: bool) -> Standing:
+    """Decide what to tell: that a user was retired by another's activation is nobody's business."""
+    if is_active:
+        return Standing.ACTIVE
+    return Standing.EXPIRED if is_expired else Standing.PENDING
+
+
+def problem_of(status: Status, dead_reason: DeadReason | None, error_class: str | None) -> DeliveryProblem | None:
+    """Put into our words what keeps a message from arriving."""
+    if status is Status.PENDING and error_class in PASSING:
+        return DeliveryProblem.TEMPORARILY_UNAVAILABLE
+    return _cause_of_death(dead_reason, error_class) if dead_reason else None
+
+
+def _cause_of_death(dead_reason: DeadReason, error_class: str | None) -> DeliveryProblem:
+    match dead_reason:
+        case DeadReason.REJECTED:
+            return DeliveryProblem.UNDELIVERABLE if error_class == CONTENT else DeliveryProblem.ADDRESS_REJECTED
+        case DeadReason.EXPIRED:
+            return DeliveryProblem.EXPIRED
+        case DeadReason.UNKNOWN_OUTCOME:
+            return DeliveryProblem.OUTCOME_UNKNOWN
+        case DeadReason.EXHAUSTED | DeadReason.DISCARDED | DeadReason.POISON | DeadReason.SUPERSEDED:
+            return DeliveryProblem.UNDELIVERABLE
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    problem = problem_of(row.status, row.dead_reason, row.last_error_class)
+    return Delivery(status=row.status, attempts=row.attempt, due_at=row.due_at, problem=problem)
+
+
+def _registration(registration_id: UUID, resend_cooldown: timedelta) -> Select[Any]:
+    message = _newest_message(
+        registration_id,
+        OutboxMessage.token_id,
+        OutboxMessage.channel,
+        OutboxMessage.recipient,
+        OutboxMessage.status,
+        OutboxMessage.dead_reason,
+        OutboxMessage.attempt,
+        OutboxMessage.due_at,
+        OutboxMessage.last_error_class,
+        (OutboxMessage.created_at + resend_cooldown).label("resend_after"),
+    ).subquery()
+    return (
+        select(
+            User.status.label("user_status"),
+            message,
+            (message.c.resend_after <= func.now()).label("has_cooled_down"),
+            Token.expires_at,
+            (Token.expires_at <= func.now()).label("is_expired"),
+        )
+        .select_from(User)
+        .join(message, true())
+        .join(Token, Token.id == message.c.token_id)
+        .where(User.id == registration_id)
+    )
+
+
+def _newest_message(registration_id: UUID, *columns: Any) -> Select[Any]:
+    return (
+        select(*columns)
+        .where(OutboxMessage.user_id == registration_id)
+        .order_by(OutboxMessage.created_at.desc(), OutboxMessage.id.desc())
+        .limit(1)
+    )

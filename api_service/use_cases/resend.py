@@ -1,0 +1,117 @@
+"""Resending: the same code again while it is young enough, and a fresh one after that."""
+
+from collections.abc import Sequence
+from math import ceil
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from api_service.errors import (
+    AlreadyActiveError,
+    Fault,
+    FaultCode,
+    ResendTooSoonError,
+    UnknownRegistrationError,
+    ValidationFailedError,
+)
+from api_service.use_cases.addresses import address_of
+from api_service.use_cases.tokens import Terms, add_token, message_about, purpose_for
+from shared.enqueue import enqueue
+from shared.models import OutboxMessage, Token, User
+from shared.vocabulary import Channel, UserStatus
+
+
+def resend(session: Session, registration_id: UUID, channel: Channel | None, *, terms: Terms) -> None:
+    """Add another message to the caller's transaction, and close what it replaces.
+
+    Never commits. Whether the address is taken is decided anew, as in registering. Attempts that were
+    used up stay used up while the code is repeated: a resend must not buy new guesses.
+    """
+    user = locked_user(session, registration_id)
+    newest = newest_token(session, user)
+    chosen = channel_for(user, channel or newest.channel)
+    refuse_until_cooled_down(session, user, terms)
+    if newest.channel is chosen and has_half_its_life_left(session, newest):
+        token = repeated(session, user, newest)
+    else:
+        token = replaced(session, user, chosen, terms)
+    enqueue(session, message_about(user, token))
+
+
+def locked_user(session: Session, registration_id: UUID) -> User:
+    """Return the user, who until the end of the transaction is nobody else's to resend to or activate."""
+    user = session.scalar(select(User).where(User.id == registration_id).with_for_update())
+    if user is None:
+        raise UnknownRegistrationError
+    if user.status is UserStatus.ACTIVE:
+        raise AlreadyActiveError
+    return user
+
+
+def newest_token(session: Session, user: User) -> Token:
+    """Return the token whose code the user was told last."""
+    return session.scalars(
+        select(Token).where(Token.user_id == user.id).order_by(Token.created_at.desc(), Token.id).limit(1)
+    ).one()
+
+
+def channel_for(user: User, wanted: Channel) -> Channel:
+    """Return the channel wanted, if the user gave an address for it."""
+    if address_of(user, wanted) is None:
+        raise ValidationFailedError([Fault("#/channel", FaultCode.CHANNEL_WITHOUT_ADDRESS)])
+    return wanted
+
+
+def refuse_until_cooled_down(session: Session, user: User, terms: Terms) -> None:
+    """Raise ResendTooSoonError while the user's newest message is younger than the cooldown."""
+    coolest_at = func.max(OutboxMessage.created_at) + terms.resend_cooldown
+    left = session.scalar(
+        select(func.extract("epoch", coolest_at - func.now())).where(OutboxMessage.user_id == user.id)
+    )
+    if left is not None and left > 0:
+        raise ResendTooSoonError(retry_after_seconds=ceil(left))
+
+
+def has_half_its_life_left(session: Session, token: Token) -> bool:
+    """Tell whether repeating the token's code leaves enough time to use it."""
+    is_young = Token.expires_at - func.now() >= func.now() - Token.created_at
+    return bool(session.scalar(select(is_young).where(Token.id == token.id)))
+
+
+def repeated(session: Session, user: User, token: Token) -> Token:
+    """Return the same token, its code and link unchanged; a message still pending about it is closed."""
+    supersede_messages(session, token)
+    token.purpose = purpose_for(session, user, token.channel)
+    session.flush()
+    return token
+
+
+def replaced(session: Session, user: User, channel: Channel, terms: Terms) -> Token:
+    """Return a fresh token; the channel's earlier ones end here, and so do their pending messages.
+
+    One that is young still hands on no more attempts than it has left: going back and forth between
+    two channels must not buy new guesses either.
+    """
+    attempts_left = terms.attempts
+    for earlier in living_tokens(session, user, channel):
+        if has_half_its_life_left(session, earlier):
+            attempts_left = min(attempts_left, earlier.attempts_left)
+        supersede_messages(session, earlier)
+        earlier.expires_at = func.now()
+    token = add_token(session, user, channel, terms)
+    token.attempts_left = attempts_left
+    session.flush()
+    return token
+
+
+def living_tokens(session: Session, user: User, channel: Channel) -> Sequence[Token]:
+    """Return the user's tokens for the channel that have not expired."""
+    return session.scalars(
+        select(Token).where(Token.user_id == user.id, Token.channel == channel, Token.expires_at > func.now())
+    ).all()
+
+
+def supersede_messages(session: Session, token: Token) -> None:
+    """Close the token's pending messages, which is all that the API may do to a message."""
+    session.execute(select(func.signpost_supersede(token.user_id, token.id)))

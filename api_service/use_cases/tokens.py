@@ -1,0 +1,65 @@
+"""Activation tokens, and the messages that bring their codes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import func
+from sqlalchemy.orm import Session
+
+from api_service.use_cases.addresses import address_of, is_taken
+from shared.enqueue import NewMessage
+from shared.models import Token, User
+from shared.vocabulary import Channel, Purpose, Template
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On what terms activation tokens are given out."""
+
+    lifetimes: Mapping[Channel, timedelta]
+    attempts: int
+    resend_cooldown: timedelta
+    key_id: str
+
+
+def purpose_for(session: Session, user: User, channel: Channel) -> Purpose:
+    """Decide what a token for that address may do: nothing, while someone else is active under it."""
+    return Purpose.DECOY if is_taken(session, user, channel) else Purpose.ACTIVATION
+
+
+def add_token(session: Session, user: User, channel: Channel, terms: Terms) -> Token:
+    """Add a token to the caller's transaction; its life is measured by the database's clock."""
+    token = Token(
+        user_id=user.id,
+        purpose=purpose_for(session, user, channel),
+        channel=channel,
+        key_id=terms.key_id,
+        attempts_left=terms.attempts,
+        expires_at=func.now() + terms.lifetimes[channel],
+    )
+    session.add(token)
+    session.flush()
+    return token
+
+
+def message_about(user: User, token: Token) -> NewMessage:
+    """Compose what to tell the user: the code, or that the address has an account already."""
+    return NewMessage(
+        template=_template_for(token.purpose),
+        channel=token.channel,
+        recipient=address_of(user, token.channel) or "",
+        locale=user.locale,
+        payload={"name": user.full_name, "key_id": token.key_id},
+        user_id=user.id,
+        token_id=token.id,
+        expires_at=token.expires_at,
+    )
+
+
+def _template_for(purpose: Purpose) -> Template:
+    match purpose:
+        case Purpose.ACTIVATION:
+            return Template.ACTIVATION
+        case Purpose.DECOY:
+            return Template.ACCOUNT_EXISTS

@@ -1,0 +1,112 @@
+"""The activation page in a real browser, as people meet it."""
+
+import shutil
+from collections.abc import Iterator
+from uuid import UUID
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from shared.secrets import link_token_for
+from tests.support.api import PASSWORD
+from tests.support.databases import Database
+from tests.support.keys import KEY
+from tests.support.processes import RunningApi, running_api
+
+OPTIONS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--disable-sync",
+    "--no-first-run",
+)
+SMALL_PHONE = {"width": 320, "height": 568}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("this machine has no chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(OPTIONS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page on a small phone; fails the test if the browser complained, as it does of a broken policy."""
+    complaints: list[str] = []
+    with browser.new_context(viewport=SMALL_PHONE, locale="en-GB") as context:
+        page = context.new_page()
+        page.on("console", lambda line: complaints.append(line.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield page
+    assert [text for text in complaints if "400 (BAD REQUEST)" not in text] == []
+
+
+@pytest.fixture
+def api(database: Database) -> Iterator[RunningApi]:
+    with running_api(database) as api:
+        yield api
+
+
+def test_the_button_activates_and_pressing_it_again_says_so(page: Page, api: RunningApi, database: Database) -> None:
+    link = link_of_a_registration(api, database)
+
+    page.goto(link)
+    assert status(database) == "pending"
+    page.get_by_role("button", name="Activate my account").click()
+    expect(page.get_by_role("heading")).to_have_text("Your account is active")
+    assert status(database) == "active"
+
+    page.goto(link)
+    page.get_by_role("button").click()
+    expect(page.get_by_role("heading")).to_have_text("This link does not work")
+
+
+def test_the_keyboard_is_enough(page: Page, api: RunningApi, database: Database) -> None:
+    page.goto(link_of_a_registration(api, database))
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button")).to_be_focused()
+    page.keyboard.press("Enter")
+
+    expect(page.get_by_role("heading")).to_have_text("Your account is active")
+    assert status(database) == "active"
+
+
+def test_the_page_fits_a_small_phone_and_follows_light_and_dark(page: Page, api: RunningApi) -> None:
+    page.goto(f"{api.base_url}/activate?token=t")
+
+    assert page.evaluate("document.documentElement.scrollWidth") <= SMALL_PHONE["width"]
+    button = page.get_by_role("button").bounding_box()
+    assert button
+    assert button["height"] >= 44
+    assert {scheme: ground(page, scheme) for scheme in ("light", "dark")} == {
+        "light": "rgb(246, 246, 244)",
+        "dark": "rgb(19, 21, 23)",
+    }
+
+
+def ground(page: Page, scheme: str) -> str:
+    """Return the page's background under that colour scheme."""
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+
+def link_of_a_registration(api: RunningApi, database: Database) -> str:
+    body = {"email": "ada@example.org", "password": PASSWORD}
+    registration_id = UUID(httpx.post(f"{api.base_url}/v1/registrations", json=body).json()["id"])
+    with database.connect() as connection:
+        [(token_id,)] = connection.execute("select id from tokens where user_id = %s", [registration_id]).fetchall()
+    return f"{api.base_url}/activate?token={link_token_for(token_id, KEY)}"
+
+
+def status(database: Database) -> str:
+    with database.connect() as connection:
+        [(status,)] = connection.execute("select status from users").fetchall()
+    return str(status)

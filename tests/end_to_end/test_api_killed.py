@@ -1,0 +1,108 @@
+"""Killing the API at every point of a registration leaves all three rows, or none."""
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+
+from tests.support.api import PASSWORD, counted
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+from tests.support.processes import RunningApi, running_api
+
+NONE, ALL = (0, 0, 0), (1, 1, 1)
+GATE = 42
+
+BEFORE_INSERT = "create trigger gate before insert on {table} for each row execute function wait_at_gate()"
+AT_COMMIT = (
+    "create constraint trigger gate after insert on users deferrable initially deferred"
+    " for each row execute function wait_at_gate()"
+)
+POINTS = {
+    "at the user": BEFORE_INSERT.format(table="users"),
+    "at the token": BEFORE_INSERT.format(table="tokens"),
+    "at the message": BEFORE_INSERT.format(table="outbox_messages"),
+    "at the commit": AT_COMMIT,
+}
+
+# As the database sees them: those that wait at the gate, and all.
+AT_GATE = "select count(*) from pg_stat_activity where wait_event = 'advisory' and application_name = 'signpost-api'"
+CONNECTED = (
+    "select count(*) from pg_stat_activity where application_name = 'signpost-api' and datname = current_database()"
+)
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_worker_killed_on_the_way_leaves_all_or_nothing(database: Database, point: str) -> None:
+    with running_api(database) as api, database.connect() as owner, registering(api) as register:
+        with gate(owner, POINTS[point]):
+            answer = register()
+            eventually(lambda: number(owner, AT_GATE) == 1)
+            [worker] = api.children()
+            os.kill(worker, signal.SIGKILL)
+            assert isinstance(answer.exception(timeout=10), httpx.TransportError)
+        eventually(lambda: number(owner, CONNECTED) == 0)
+
+        # What the database was already committing it goes on to commit.
+        assert counted(database) == (ALL if point == "at the commit" else NONE)
+        eventually(api.answers)
+        assert register().result(10).status_code == 202
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_parent_killed_on_the_way_lets_the_request_finish(database: Database, point: str) -> None:
+    with running_api(database) as api, database.connect() as owner, registering(api) as register:
+        with gate(owner, POINTS[point]):
+            answer = register()
+            eventually(lambda: number(owner, AT_GATE) == 1)
+            api.process.kill()
+            api.process.wait()
+        assert answer.result(10).status_code == 202
+        eventually(lambda: number(owner, CONNECTED) == 0)
+        assert counted(database) == ALL
+
+
+def test_all_killed_between_commit_and_answer_leave_everything(database: Database) -> None:
+    with running_api(database) as api, registering(api, prefer="wait=20") as register:
+        answer = register()
+        eventually(lambda: counted(database) == ALL)
+        os.killpg(api.pid, signal.SIGKILL)
+        assert isinstance(answer.exception(timeout=10), httpx.TransportError)
+        assert counted(database) == ALL
+
+
+@contextmanager
+def gate(owner: "psycopg.Connection[Any]", trigger: str) -> Iterator[None]:
+    """Make every registration wait at the trigger until the block ends."""
+    owner.execute(
+        "create function wait_at_gate() returns trigger language plpgsql as"
+        f" $$ begin perform pg_advisory_xact_lock_shared({GATE}); return new; end $$"
+    )
+    owner.execute(trigger)
+    owner.execute("select pg_advisory_lock(%s)", [GATE])
+    yield
+    owner.execute("select pg_advisory_unlock(%s)", [GATE])
+
+
+@contextmanager
+def registering(api: RunningApi, *, prefer: str = "") -> Iterator[Any]:
+    """Yield what registers someone from a thread of its own and returns the future answer."""
+    body = {"email": "ada@example.org", "password": PASSWORD}
+    with ThreadPoolExecutor(2) as clients:
+
+        def register() -> "Future[httpx.Response]":
+            url = f"{api.base_url}/v1/registrations"
+            return clients.submit(httpx.post, url, json=body, headers={"Prefer": prefer}, timeout=30)
+
+        yield register
+
+
+def number(owner: "psycopg.Connection[Any]", query: str) -> int:
+    [(count,)] = owner.execute(query).fetchall()
+    return int(count)

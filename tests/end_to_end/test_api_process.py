@@ -1,0 +1,213 @@
+"""The API as a process: how it starts, what it says, how it stops."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from devstack.cluster import Cluster
+from shared.secrets import code_for, link_token_for
+from tests.support.api import PASSWORD, counted
+from tests.support.databases import Database, fresh_database
+from tests.support.eventually import eventually
+from tests.support.forwarding import forwarding, unused_port
+from tests.support.keys import KEY, SECRET_KEYS
+from tests.support.processes import SCRIPTS, RunningApi, running_api
+
+JSON = "application/json"
+ADA = {"email": "ada@example.org", "password": PASSWORD, "full_name": "Ada Lovelace"}
+
+
+@pytest.fixture
+def api(database: Database) -> Iterator[RunningApi]:
+    with running_api(database) as api:
+        yield api
+
+
+def test_no_line_of_the_log_tells_who_or_how(api: RunningApi, database: Database) -> None:
+    registration = httpx.post(f"{api.base_url}/v1/registrations", json=ADA).json()
+    with database.connect() as connection:
+        [(token_id,)] = connection.execute("select id from tokens").fetchall()
+    code, link_token = code_for(token_id, KEY), link_token_for(token_id, KEY)
+    httpx.get(f"{api.base_url}/v1/registrations/{registration['id']}")
+    httpx.get(f"{api.base_url}/activate?token={link_token}")
+    httpx.get(f"{api.base_url}/nowhere/{link_token}?email=ada@example.org")
+    httpx.post(f"{api.base_url}/v1/activations", json={"token": link_token, "code": code})
+    raw(api, f"GET /activate?token={link_token} HTTP/9.9\r\n\r\n".encode())
+    raw(api, f"GET /activate?token={link_token}&{'x' * 5000} HTTP/1.1\r\n\r\n".encode())
+    assert httpx.post(f"{api.base_url}/activate", data={"token": link_token}).status_code == 200
+
+    served = [line for line in api.log_lines() if line["event"] == "request served"]
+    assert {line["route"] for line in served} >= {
+        "/v1/registrations",
+        "/v1/registrations/<uuid:registration_id>",
+        "/v1/activations",
+        "/activate",
+        "unmatched",
+    }
+    assert all({"method", "status", "took_ms", "request_id", "service", "timestamp"} <= line.keys() for line in served)
+    for secret in (registration["id"], link_token, str(token_id), "example.org", "Ada", PASSWORD, "argon2"):
+        assert secret not in api.log_text()
+    assert not re.search(rf"(?<!\d){code}(?!\d)", api.log_text())
+
+
+def test_what_nobody_expected_is_logged_once_and_answered_with_500(api: RunningApi, database: Database) -> None:
+    with database.connect() as owner:
+        owner.execute("alter table users rename column full_name to renamed")
+
+    answer = httpx.post(f"{api.base_url}/v1/registrations", json=ADA)
+
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    [line] = [line for line in api.log_lines() if line["level"] == "error"]
+    assert (line["event"], line["error"]) == ("request failed", "ProgrammingError")
+    assert line["request_id"] == answer.json()["request_id"]
+    assert all(re.fullmatch(r"/.+\.py:\d+", frame) for frame in line["trace"])
+    assert line["trace"]
+    assert line["sqlstate"] == "42703"
+    assert "ada@" not in api.log_text()
+
+
+def test_what_is_no_http_is_answered_with_a_problem_too(api: RunningApi) -> None:
+    expected = {
+        b"GET / HTTP/9.9\r\n\r\n": (400, "bad_request"),
+        b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n": (414, "uri_too_long"),
+        b"GET / HTTP/1.1\r\nX: " + b"x" * 9000 + b"\r\n\r\n": (431, "headers_too_large"),
+    }
+    for request_bytes, (status, code) in expected.items():
+        head, _, body = raw(api, request_bytes).partition(b"\r\n\r\n")
+
+        assert head.startswith(f"HTTP/1.1 {status} ".encode())
+        assert b"application/problem+json" in head
+        assert (json.loads(body)["status"], json.loads(body)["code"]) == (status, code)
+
+
+def test_a_body_without_a_length_is_bounded_too(api: RunningApi, database: Database) -> None:
+    body = json.dumps(ADA).encode().ljust(16 * 1024)
+
+    answers = [
+        httpx.post(f"{api.base_url}/v1/registrations", content=iter(chunks), headers={"Content-Type": JSON})
+        for chunks in ([body[:100], body[100:]], [body, b" "], [b" " * 100_000, body])
+    ]
+
+    assert [answer.status_code for answer in answers] == [202, 413, 413]
+    assert counted(database) == (1, 1, 1)
+
+
+def test_workers_count_together(database: Database) -> None:
+    with running_api(database, API_WORKERS="2") as api:
+        assert len(eventually(lambda: api.children() if len(api.children()) == 2 else [])) == 2
+        with ThreadPoolExecutor(4) as clients:
+            list(clients.map(lambda _: httpx.get(f"{api.base_url}/nowhere"), range(20)))
+        httpx.post(f"{api.base_url}/v1/registrations", json=ADA)
+
+        counts = httpx.get(f"{api.base_url}/metrics").text
+
+    assert 'signpost_registrations_total{channel="email"} 1.0' in counts
+    assert 'signpost_http_request_duration_seconds_count{method="GET",route="unmatched",status="404"} 20.0' in counts
+
+
+def test_sigterm_lets_a_request_finish_and_leaves_nothing_behind(database: Database, tmp_path: Path) -> None:
+    with running_api(database, TMPDIR=str(tmp_path)) as api, ThreadPoolExecutor(1) as client:
+        assert list(tmp_path.glob("signpost-*"))
+        url = f"{api.base_url}/v1/registrations"
+        answer = client.submit(httpx.post, url, json=ADA, headers={"Prefer": "wait=2"}, timeout=30)
+        eventually(lambda: counted(database) == (1, 1, 1))
+
+        api.process.terminate()
+
+        assert answer.result(10).status_code == 202
+        assert api.process.wait(30) == 0
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_that_dies_is_replaced(api: RunningApi) -> None:
+    [first] = api.children()
+    os.kill(first, signal.SIGKILL)
+
+    eventually(lambda: api.children() not in ([], [first]))
+    eventually(api.answers)
+
+
+def test_without_its_database_it_starts_says_so_and_recovers_by_itself(database: Database) -> None:
+    port = unused_port()
+    url = database.cluster.tcp_url(database.name, user="api", port=port)
+    with running_api(database, DATABASE_URL=url) as api:
+        ready = httpx.get(f"{api.base_url}/readyz")
+        refused = httpx.post(f"{api.base_url}/v1/registrations", json=ADA)
+        assert (ready.status_code, ready.json()["missing"]) == (503, ["database"])
+        assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
+        assert "Retry-After" in refused.headers
+
+        for _outage in range(2):
+            with forwarding(port, to=database.cluster.port):
+                eventually(lambda: httpx.get(f"{api.base_url}/readyz").is_success)
+                assert httpx.post(f"{api.base_url}/v1/registrations", json=ADA).status_code == 202
+            assert httpx.post(f"{api.base_url}/v1/registrations", json=ADA).status_code == 503
+
+        assert not [line for line in api.log_lines() if line["level"] == "error"]
+    assert counted(database) == (2, 2, 2)
+
+
+def test_all_faults_of_the_settings_are_told_at_once() -> None:
+    environment = {"API_THREADS": "many", "ACTIVATION_SMS_LIFETIME_SECONDS": "3600", "API_BIND": "8000"}
+    for command in ("serve", "check-settings"):
+        done = run(command, environment)
+        assert done.returncode == 2
+        assert set(done.stderr.splitlines()) == {
+            "settings: DATABASE_URL is not set",
+            "settings: SECRET_KEYS is not set",
+            "settings: API_THREADS='many' is not a whole number",
+            "settings: ACTIVATION_SMS_LIFETIME_SECONDS='3600' is not from 60 to 600",
+            "settings: API_BIND='8000' is not host:port",
+        }
+
+
+def test_good_settings_are_said_to_be_so() -> None:
+    environment = {"DATABASE_URL": "postgresql+psycopg://api@nowhere/signpost", "SECRET_KEYS": SECRET_KEYS}
+
+    assert run("check-settings", environment).returncode == 0
+
+
+def test_migrate_brings_an_empty_database_to_readiness(cluster: Cluster) -> None:
+    with fresh_database(cluster, template="template0") as empty:
+        assert run("migrate", {"DATABASE_URL": empty.owner_url}).returncode == 0
+        assert run("migrate", {"DATABASE_URL": empty.owner_url}).returncode == 0
+        with running_api(empty) as api:
+            assert httpx.get(f"{api.base_url}/readyz").status_code == 200
+
+
+def test_migrating_a_database_that_is_away_fails_in_one_line() -> None:
+    done = run("migrate", {"DATABASE_URL": f"postgresql+psycopg://api@127.0.0.1:{unused_port()}/signpost"})
+
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert json.loads(line)["event"] == "schema not migrated"
+
+
+def run(command: str, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [SCRIPTS / "api-service", command],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def raw(api: RunningApi, request_bytes: bytes) -> bytes:
+    """Send those bytes and return all that comes back until the server hangs up."""
+    parts: Any = urlsplit(api.base_url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
+        connection.sendall(request_bytes)
+        return b"".join(iter(lambda: connection.recv(65_536), b""))

@@ -1,0 +1,167 @@
+"""What the README promises of the whole, on real processes: API, relay, PostgreSQL, mail server, SMS gateway."""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from shared.secrets import code_for, link_token_for
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+from tests.support.inbox import Inbox, running_inbox
+from tests.support.keys import KEY
+from tests.support.mail_sink import mail_sink
+from tests.support.processes import running_api
+from tests.support.relays import running_relay
+
+PASSWORD = "four quiet words here"
+
+
+class Whole:
+    """Everything, running."""
+
+    def __init__(self, ending: ExitStack, database: Database, folder: Path) -> None:
+        self.database = database
+        self.inbox: Inbox = ending.enter_context(running_inbox(folder))
+        self.api = ending.enter_context(running_api(database, RESEND_COOLDOWN_SECONDS="0"))
+        self.relay = ending.enter_context(
+            running_relay(database, EMAIL_PROVIDERS=self.inbox.email_provider, SMS_PROVIDERS=self.inbox.sms_provider)
+        )
+        self.client = ending.enter_context(httpx.Client(base_url=self.api.base_url, timeout=30))
+
+    def register(self, **body: Any) -> Any:
+        answer = self.client.post("/v1/registrations", json={"password": PASSWORD, **body})
+        assert answer.status_code == 202, answer.text
+        return answer.json()
+
+    def row(self, query: str, *parameters: Any) -> Any:
+        with self.database.connect() as connection:
+            return connection.execute(query, parameters).fetchone()
+
+    def token_id(self, registration: Any) -> UUID:
+        [token_id] = self.row("select id from tokens where user_id = %s", registration["id"])
+        return token_id
+
+
+@pytest.fixture
+def whole(database: Database, tmp_path: Path) -> Iterator[Whole]:
+    with ExitStack() as ending:
+        yield Whole(ending, database, tmp_path)
+
+
+def test_what_arrives_by_mail_activates_by_its_code(whole: Whole) -> None:
+    registration = whole.register(email="ada@example.org", full_name="Ada")
+    [mail] = whole.inbox.wait_for("ada@example.org")
+    answer = whole.client.post("/v1/activations", json={"registration_id": registration["id"], "code": mail.code})
+    assert (answer.status_code, answer.json()) == (200, {"status": "active"})
+
+
+def test_what_arrives_by_mail_activates_by_its_link(whole: Whole) -> None:
+    registration = whole.register(email="ada@example.org")
+    [mail] = whole.inbox.wait_for("ada@example.org")
+    token = str(mail.link).partition("token=")[2]
+    assert whole.client.post("/v1/activations", json={"token": token}).status_code == 200
+    assert whole.client.get(f"/v1/registrations/{registration['id']}").json()["status"] == "active"
+
+
+def test_what_arrives_by_sms_activates(whole: Whole) -> None:
+    registration = whole.register(phone="+33 6 12 34 56 78", locale="fr")
+    [text] = whole.inbox.wait_for("+33612345678")
+    answer = whole.client.post("/v1/activations", json={"registration_id": registration["id"], "code": text.code})
+    assert answer.json() == {"status": "active"}
+
+
+def test_a_client_that_prefers_to_wait_is_told_that_the_mail_was_accepted(whole: Whole) -> None:
+    answer = whole.client.post(
+        "/v1/registrations", json={"email": "ada@example.org", "password": PASSWORD}, headers={"Prefer": "wait=20"}
+    )
+    assert answer.json()["email_confirmation_sent"] is True
+    assert answer.json()["delivery"]["status"] == "sent"
+
+
+def test_a_resent_message_brings_the_same_code(whole: Whole) -> None:
+    registration = whole.register(email="ada@example.org")
+    whole.inbox.wait_for("ada@example.org")
+    assert whole.client.post(f"/v1/registrations/{registration['id']}/resend", json={}).status_code == 202
+    again, first = whole.inbox.wait_for("ada@example.org", count=2)
+    assert again.code == first.code
+
+
+def test_a_taken_address_is_told_so_by_mail_and_by_nothing_else(whole: Whole) -> None:
+    first = whole.register(email="ada@example.org")
+    [mail] = whole.inbox.wait_for("ada@example.org")
+    whole.client.post("/v1/activations", json={"registration_id": first["id"], "code": mail.code})
+    second = whole.register(email="Ada@example.org")
+    notice, _ = whole.inbox.wait_for("ada@example.org", count=2)
+    assert (second.keys(), second["status"]) == (first.keys(), first["status"])
+    assert (notice.code, notice.link) == (None, None)
+    right_code = code_for(whole.token_id(second), KEY)
+    answer = whole.client.post("/v1/activations", json={"registration_id": second["id"], "code": right_code})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_or_expired")
+
+
+def test_a_code_stands_nowhere_but_in_its_message(whole: Whole) -> None:
+    registration = whole.register(email="ada@example.org", full_name="Ada Lovelace")
+    other = whole.register(phone="+33612345678")
+    [mail] = whole.inbox.wait_for("ada@example.org")
+    whole.inbox.wait_for("+33612345678")
+    wrong = "000000" if mail.code != "000000" else "111111"
+    for code in (wrong, mail.code):
+        whole.client.post("/v1/activations", json={"registration_id": registration["id"], "code": code})
+    whole.client.get("/activate", params={"token": link_token_for(whole.token_id(registration), KEY)})
+    everything = {
+        "tables": everything_stored(whole.database),
+        "api log": whole.api.log_text(),
+        "relay log": whole.relay.log_text(),
+        "inbox log": whole.inbox.log,
+        "api metrics": whole.client.get("/metrics").text,
+        "relay metrics": whole.relay.get("/metrics").text,
+    }
+    for token_id in (whole.token_id(registration), whole.token_id(other)):
+        code, link = code_for(token_id, KEY), link_token_for(token_id, KEY)
+        assert [where for where, text in everything.items() if holds_code(text, code) or link in text] == []
+    for private in ("ada@example.org", "Lovelace", "+33612345678", PASSWORD):
+        assert [where for where, text in everything.items() if where != "tables" and private in text] == []
+    assert holds_code(mail.text, str(mail.code))
+
+
+def holds_code(text: str, code: str) -> bool:
+    """Tell whether the digits stand there by themselves, and not by chance within an id or a time."""
+    return re.search(rf"(?<![0-9a-fA-F.-]){code}(?![0-9a-fA-F-])", text) is not None
+
+
+def everything_stored(database: Database) -> str:
+    with database.connect() as connection:
+        tables = connection.execute(
+            "select c.oid::regclass::text from pg_class c where relkind in ('r', 'm')"
+            " and relnamespace = 'public'::regnamespace"
+        ).fetchall()
+        assert len(tables) >= 6
+        rows = [connection.execute(f"select to_jsonb(t)::text from {table} t").fetchall() for (table,) in tables]
+    return "\n".join(text for table in rows for (text,) in table)
+
+
+def test_registration_is_answered_while_the_mail_server_hangs(database: Database) -> None:
+    with mail_sink() as sink, running_api(database) as api:
+        sink.hold()
+        provider = f"smtp://127.0.0.1:{sink.port}?tls=none"
+        with running_relay(database, EMAIL_PROVIDERS=provider) as relay:
+            answers = [
+                httpx.post(
+                    f"{api.base_url}/v1/registrations",
+                    json={"email": f"ada{number}@example.org", "password": PASSWORD},
+                    timeout=10,
+                ).status_code
+                for number in range(5)
+            ]
+            eventually(lambda: sink.connections)
+            assert answers == [202] * 5
+            assert sink.arrived == {}
+            assert not relay.said("messages sent")
+            sink.release()
+            eventually(lambda: sink.arrived.total() == 5, seconds=30)

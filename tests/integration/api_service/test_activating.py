@@ -1,0 +1,200 @@
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from uuid import UUID, uuid4
+
+import pytest
+
+from shared.secrets import SecretKeys, code_for, link_token_for
+from tests.support.api import WRONG_CODE, ApiUnderTest
+from tests.support.keys import KEY
+
+BOTH = {"email": "ada@example.org", "phone": "+33612345678"}
+
+
+def test_the_code_activates_and_proves_the_address_it_went_to_only(api: ApiUnderTest) -> None:
+    registration_id = api.registered(**BOTH)
+
+    answer = api.activate(registration_id)
+
+    assert (answer.status_code, answer.json) == (200, {"status": "active"})
+    user, [token] = api.user(registration_id), api.tokens(registration_id)
+    assert user.status == "active"
+    assert user.activated_at == user.email_verified_at == token.used_at is not None
+    assert user.phone_verified_at is None
+    assert api.look_up(registration_id).json["status"] == "active"
+
+
+def test_a_code_sent_by_sms_proves_the_number_only(api: ApiUnderTest) -> None:
+    registration_id = api.activated(**BOTH, channel="sms")
+
+    user = api.user(registration_id)
+    assert user.phone_verified_at == user.activated_at is not None
+    assert user.email_verified_at is None
+
+
+def test_the_link_activates(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+
+    assert api.activate_by_link(api.link_token(registration_id)).status_code == 200
+    assert api.user(registration_id).status == "active"
+
+
+def test_a_code_may_be_typed_with_spaces_as_it_is_read(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    code = api.code(registration_id)
+
+    assert api.activate(registration_id, f" {code[:3]} {code[3:]} ").status_code == 200
+
+
+def test_a_code_and_a_link_work_once(api: ApiUnderTest) -> None:
+    registration_id = api.activated()
+
+    for answer in (api.activate(registration_id), api.activate_by_link(api.link_token(registration_id))):
+        assert (answer.status_code, answer.json["code"]) == (400, "invalid_or_expired")
+
+
+def test_wrong_unknown_and_expired_ones_are_refused_alike(api: ApiUnderTest) -> None:
+    wrong, expired, expired_link = api.registered(), api.registered(), api.registered()
+    api.rows("update tokens set expires_at = now() where user_id in (%s, %s)", expired, expired_link)
+    tokenless = link_token_for(uuid4(), KEY)
+    forged = link_token_for(api.tokens(wrong)[0].id, bytes(32))
+
+    answers = [
+        api.activate(wrong, WRONG_CODE),
+        api.activate(expired),
+        api.activate(uuid4(), "123456"),
+        api.activate_by_link(api.link_token(expired_link)),
+        api.activate_by_link(tokenless),
+        api.activate_by_link(forged),
+        api.activate_by_link("not a token"),
+        api.activate_by_link("é.\0"),
+    ]
+
+    told = [answer.json | {"request_id": None} for answer in answers]
+    assert {answer.status_code for answer in answers} == {400}
+    assert told == [told[0]] * len(told)
+    assert told[0]["code"] == "invalid_or_expired"
+    assert api.rows("select 1 from users where status <> 'pending'") == []
+
+
+def test_five_wrong_codes_use_the_token_up_even_for_the_right_one(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+
+    statuses = [api.activate(registration_id, WRONG_CODE).status_code for _ in range(6)]
+    right = api.activate(registration_id)
+
+    assert statuses == [400] * 5 + [429]
+    assert (right.status_code, right.json["code"]) == (429, "too_many_attempts")
+    assert api.tokens(registration_id)[0].attempts_left == 0
+    assert api.user(registration_id).status == "pending"
+
+
+def test_the_fifth_attempt_still_counts(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    for _ in range(4):
+        api.activate(registration_id, WRONG_CODE)
+
+    assert api.activate(registration_id).status_code == 200
+
+
+def test_a_crowd_of_guesses_gets_no_attempt_for_nothing(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    body = {"registration_id": str(registration_id), "code": WRONG_CODE}
+
+    with ThreadPoolExecutor(12) as crowd:
+        statuses = list(
+            crowd.map(lambda _: api.app.test_client().post("/v1/activations", json=body).status_code, range(12))
+        )
+
+    assert sorted(statuses) == [400] * 5 + [429] * 7
+
+
+def test_a_link_still_works_when_the_code_was_tried_too_often(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    for _ in range(6):
+        api.activate(registration_id, WRONG_CODE)
+
+    assert api.activate_by_link(api.link_token(registration_id)).status_code == 200
+
+
+def test_a_decoy_answers_like_any_other_and_never_activates(api: ApiUnderTest) -> None:
+    holder = api.activated()
+    decoy = api.registered()
+
+    right = api.activate(decoy)
+    by_link = api.activate_by_link(api.link_token(decoy))
+    guesses = [api.activate(decoy, WRONG_CODE).status_code for _ in range(5)]
+
+    assert (right.status_code, right.json["code"]) == (400, "invalid_or_expired")
+    assert (by_link.status_code, by_link.json["code"]) == (400, "invalid_or_expired")
+    assert guesses == [400] * 4 + [429]
+    assert (api.user(decoy).status, api.user(holder).status) == ("pending", "active")
+
+
+def test_activating_retires_the_others_who_are_pending_under_the_address(api: ApiUnderTest) -> None:
+    first, second = api.registered(email="Ada@example.org"), api.registered(**BOTH)
+    neighbour = api.registered(email="bob@example.org")
+
+    assert api.activate(first).status_code == 200
+
+    assert api.user(second).status == "retired"
+    assert api.user(neighbour).status == "pending"
+    late = api.activate(second)
+    assert (late.status_code, late.json["code"]) == (400, "invalid_or_expired")
+    assert api.tokens(second)[0].used_at is None
+
+
+def test_a_retired_registration_looks_like_a_pending_one(api: ApiUnderTest) -> None:
+    first, second = api.registered(), api.registered()
+    before = api.look_up(second).json
+    api.activate(first)
+
+    assert api.look_up(second).json == before
+
+
+def test_an_address_proven_behind_its_back_makes_a_code_invalid(api: ApiUnderTest) -> None:
+    """As when another registration was committed and activated after the pending ones were locked."""
+    registration_id = api.registered()
+    holder = api.registered(email="other@example.org")
+    api.activate(holder)
+    api.rows("update users set email = 'ada@example.org', email_canonical = 'ada@example.org' where id = %s", holder)
+
+    answer = api.activate(registration_id)
+
+    assert (answer.status_code, answer.json["code"]) == (400, "invalid_or_expired")
+    assert api.user(registration_id).status == "pending"
+    assert api.tokens(registration_id)[0].used_at is None
+
+
+@pytest.mark.parametrize("_round", range(3))
+def test_of_activations_at_once_exactly_one_wins(api: ApiUnderTest, _round: int) -> None:
+    registrations = [api.registered() for _ in range(4)]
+    codes = {registration_id: api.code(registration_id) for registration_id in registrations}
+    start = Barrier(len(registrations))
+
+    def activate(registration_id: UUID) -> int:
+        client = api.app.test_client()
+        body = {"registration_id": str(registration_id), "code": codes[registration_id]}
+        start.wait()
+        return client.post("/v1/activations", json=body).status_code
+
+    with ThreadPoolExecutor(len(registrations)) as crowd:
+        statuses = list(crowd.map(activate, registrations))
+
+    assert sorted(statuses) == [200, 400, 400, 400]
+    assert sorted(api.user(registration_id).status for registration_id in registrations) == [
+        "active",
+        "retired",
+        "retired",
+        "retired",
+    ]
+
+
+def test_a_code_works_under_an_old_key_and_not_under_one_that_is_gone(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    token = api.tokens(registration_id)[0]
+    gone = SecretKeys({"gone": bytes([7]) * 32})["gone"]
+    api.rows("update tokens set key_id = 'gone' where id = %s", token.id)
+
+    assert api.activate(registration_id, code_for(token.id, gone)).status_code == 400
+    assert api.activate(registration_id, code_for(token.id, KEY)).status_code == 400

@@ -1,0 +1,74 @@
+import re
+
+from tests.support.api import ApiUnderTest
+
+
+def test_looking_at_the_page_changes_nothing(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    before = (api.user(registration_id), api.tokens(registration_id))
+
+    for method in ("GET", "HEAD", "OPTIONS"):
+        answer = api.client.open(f"/activate?token={api.link_token(registration_id)}", method=method)
+        assert answer.status_code == 200
+
+    assert (api.user(registration_id), api.tokens(registration_id)) == before
+
+
+def test_the_button_sends_the_token_and_activates_once(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    link_token = api.link_token(registration_id)
+    page = api.client.get(f"/activate?token={link_token}").text
+    assert f'<input type="hidden" name="token" value="{link_token}">' in page
+
+    first = api.client.post("/activate", data={"token": link_token})
+    second = api.client.post("/activate", data={"token": link_token})
+
+    assert first.status_code == 200
+    assert "Your account is active" in first.text
+    assert api.user(registration_id).status == "active"
+    assert second.status_code == 400
+    assert "This link does not work" in second.text
+
+
+def test_a_bad_token_gets_a_page_that_says_so(api: ApiUnderTest) -> None:
+    for form in ({}, {"token": ""}, {"token": "no.such"}, {"tokens": "x"}):
+        answer = api.client.post("/activate", data=form)
+
+        assert (answer.status_code, answer.mimetype) == (400, "text/html")
+        assert "<form" not in answer.text
+
+
+def test_a_link_without_its_token_has_no_button(api: ApiUnderTest) -> None:
+    answer = api.client.get("/activate")
+
+    assert answer.status_code == 400
+    assert "<form" not in answer.text
+
+
+def test_a_token_cannot_break_out_of_the_page(api: ApiUnderTest) -> None:
+    answer = api.client.get("/activate", query_string={"token": '"><script>alert(1)</script>'})
+
+    assert "<script" not in answer.text
+
+
+def test_the_page_runs_nothing_and_tells_nobody(api: ApiUnderTest) -> None:
+    answer = api.client.get("/activate?token=t")
+
+    policy = answer.headers["Content-Security-Policy"]
+    assert re.fullmatch(
+        r"default-src 'none'; style-src 'sha256-[\w+/]{43}='; form-action 'self';"
+        r" frame-ancestors 'none'; base-uri 'none'",
+        policy,
+    )
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["X-Robots-Tag"] == "noindex, nofollow"
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_the_page_speaks_the_client_s_language(api: ApiUnderTest) -> None:
+    answer = api.client.get("/activate?token=t", headers={"Accept-Language": "fr-FR,fr;q=0.9,en;q=0.1"})
+
+    assert '<html lang="fr">' in answer.text
+    assert "Activer mon compte" in answer.text
+    assert (answer.headers["Content-Language"], answer.headers["Vary"]) == ("fr", "Accept-Language")

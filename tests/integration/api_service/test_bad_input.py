@@ -1,0 +1,203 @@
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from devstack.cluster import Cluster
+from tests.support.api import PASSWORD, ApiUnderTest, api_on
+from tests.support.databases import fresh_database
+
+MAIL = {"email": "ada@example.org"}
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
+    """One database for all: what is refused writes nothing."""
+    with fresh_database(cluster) as database, api_on(database) as api:
+        yield api
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "code"),
+    [
+        ({}, "#", "address_required"),
+        ({"email": "ada"}, "#/email", "invalid_email"),
+        ({"email": "ada@"}, "#/email", "invalid_email"),
+        ({"email": "ada@localhost@example.org"}, "#/email", "invalid_email"),
+        ({"email": " ada@example.org"}, "#/email", "invalid_email"),
+        ({"email": "Ada <ada@example.org>"}, "#/email", "invalid_email"),
+        ({"email": "ada@example.org\n"}, "#/email", "control_character"),
+        ({"email": "ada@example.org\r\nBcc: eve@example.org"}, "#/email", "control_character"),
+        ({"email": "ada\0@example.org"}, "#/email", "control_character"),
+        ({"email": "a" * 600 + "@example.org"}, "#/email", "too_long"),
+        ({"email": "a" * 65 + "@example.org"}, "#/email", "invalid_email"),
+        ({"email": 7}, "#/email", "invalid_type"),
+        ({"email": None}, "#/email", "invalid_type"),
+        ({"email": ["ada@example.org"]}, "#/email", "invalid_type"),
+        ({"phone": "0612345678"}, "#/phone", "invalid_phone"),
+        ({"phone": "+33"}, "#/phone", "invalid_phone"),
+        ({"phone": "+1 555"}, "#/phone", "invalid_phone"),
+        ({"phone": "call +33612345678"}, "#/phone", "invalid_phone"),
+        ({"phone": "+33612345678;ext=7"}, "#/phone", "invalid_phone"),
+        ({"phone": "+\uff13\uff13612345678"}, "#/phone", "invalid_phone"),
+        ({"phone": "+33612345678\n"}, "#/phone", "control_character"),
+        ({"phone": 33612345678}, "#/phone", "invalid_type"),
+        ({**MAIL, "password": "eleven char"}, "#/password", "too_short"),
+        ({**MAIL, "password": "é" * 257}, "#/password", "too_long"),
+        ({**MAIL, "password": "x" * 2000}, "#/password", "too_long"),
+        ({**MAIL, "password": 123456789012}, "#/password", "invalid_type"),
+        ({**MAIL, "password": "123456789012"}, "#/password", "too_common"),
+        ({**MAIL, "password": "Password2024!!"}, "#/password", "too_common"),
+        ({**MAIL, "password": "\uff30\uff41\uff53\uff53\uff57\uff4f\uff52\uff44\uff11234"}, "#/password", "too_common"),
+        ({**MAIL, "password": "ADA@example.org"}, "#/password", "is_the_address"),
+        ({"email": "ada.lovelace.1815@example.org", "password": "Ada.Lovelace.1815"}, "#/password", "is_the_address"),
+        ({"phone": "+33612345678", "password": "+33612345678"}, "#/password", "is_the_address"),
+        ({**MAIL, "full_name": ""}, "#/full_name", "too_short"),
+        ({**MAIL, "full_name": " \u3000 "}, "#/full_name", "too_short"),
+        ({**MAIL, "full_name": "x" * 201}, "#/full_name", "too_long"),
+        ({**MAIL, "full_name": "Ada\r\nBcc: eve@example.org"}, "#/full_name", "control_character"),
+        ({**MAIL, "full_name": "Ada\n"}, "#/full_name", "control_character"),
+        ({**MAIL, "full_name": "Ada\0"}, "#/full_name", "control_character"),
+        ({**MAIL, "full_name": "Ada\u2028"}, "#/full_name", "control_character"),
+        ({**MAIL, "full_name": "Ada \u202egro.elpmaxe"}, "#/full_name", "control_character"),
+        ({**MAIL, "full_name": True}, "#/full_name", "invalid_type"),
+        ({**MAIL, "locale": "de"}, "#/locale", "invalid_choice"),
+        ({**MAIL, "locale": "EN"}, "#/locale", "invalid_choice"),
+        ({**MAIL, "locale": {}}, "#/locale", "invalid_type"),
+        ({**MAIL, "channel": "pigeon"}, "#/channel", "invalid_choice"),
+        ({**MAIL, "channel": "sms"}, "#/channel", "channel_without_address"),
+        ({"phone": "+33612345678", "channel": "email"}, "#/channel", "channel_without_address"),
+        ({**MAIL, "is_admin": True}, "#/is_admin", "unknown_field"),
+        ({**MAIL, "a/b~c d": 1}, "#/a~1b~0c%20d", "unknown_field"),
+    ],
+)
+def test_bad_fields_are_pointed_at_and_nothing_is_written(
+    api: ApiUnderTest, body: dict[str, Any], pointer: str, code: str
+) -> None:
+    answer = api.client.post("/v1/registrations", json={"password": PASSWORD, **body})
+
+    assert (answer.status_code, answer.mimetype) == (422, "application/problem+json")
+    assert (answer.json["code"], answer.json["status"]) == ("validation_failed", 422)
+    assert [(error["pointer"], error["code"]) for error in answer.json["errors"]] == [(pointer, code)]
+    assert all(error["message"] for error in answer.json["errors"])
+    assert api.count_rows() == (0, 0, 0)
+
+
+def test_all_faults_are_told_at_once(api: ApiUnderTest) -> None:
+    answer = api.client.post("/v1/registrations", json={"email": "ada", "password": "short", "nickname": "A"})
+
+    assert {error["pointer"] for error in answer.json["errors"]} == {"#/email", "#/password", "#/nickname"}
+
+
+def test_a_missing_password_is_pointed_at(api: ApiUnderTest) -> None:
+    answer = api.client.post("/v1/registrations", json=MAIL)
+
+    assert [(error["pointer"], error["code"]) for error in answer.json["errors"]] == [("#/password", "required")]
+
+
+@pytest.mark.parametrize("value", [[], [MAIL], "ada@example.org", 7, None, True])
+def test_a_body_that_is_no_object_is_refused_as_a_whole(api: ApiUnderTest, value: Any) -> None:
+    answer = api.client.post("/v1/registrations", data=json.dumps(value), headers=JSON)
+
+    assert answer.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in answer.json["errors"]] == [("#", "invalid_type")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"email": "ada@example.org",}',
+        b'{"email": "ada@example.org", "email": "eve@example.org", "password": "four quiet words here"}',
+        b'{"email": NaN}',
+        b'{"email": "\xff"}',
+        b'{"email": "\\ud800"}',
+        b'{"full_name": "Ada", "password": "\\udfff four quiet words"}',
+        b"[" * 16_000,
+        b'{"a":' * 3_000,
+        b'{"email": ' + b"9" * 5_000 + b"}",
+        "\ufeff{}".encode(),
+    ],
+)
+def test_what_is_not_json_or_says_two_things_is_malformed(api: ApiUnderTest, body: bytes) -> None:
+    answer = api.client.post("/v1/registrations", data=body, headers=JSON)
+
+    assert (answer.status_code, answer.json["code"]) == (400, "malformed_json")
+    assert api.count_rows() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml", ""])
+def test_only_json_is_taken(api: ApiUnderTest, content_type: str) -> None:
+    body = json.dumps({**MAIL, "password": PASSWORD})
+    answer = api.client.post("/v1/registrations", data=body, headers={"Content-Type": content_type})
+
+    assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
+    assert api.count_rows() == (0, 0, 0)
+
+
+def test_a_body_of_16_kib_is_read_and_a_byte_more_is_not(api: ApiUnderTest) -> None:
+    body = json.dumps({**MAIL, "password": "too short"}).encode()
+
+    read = api.client.post("/v1/registrations", data=body.ljust(16 * 1024), headers=JSON)
+    unread = api.client.post("/v1/registrations", data=body.ljust(16 * 1024 + 1), headers=JSON)
+
+    assert (read.status_code, read.json["code"]) == (422, "validation_failed")
+    assert (unread.status_code, unread.json["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("GET", "/v1/registrations/not-an-id", 404, "not_found"),
+        ("GET", "/v1/registrations/6f3f9f0e-6a49-4f4d-9a0e-0123456789ab", 404, "not_found"),
+        ("POST", "/v1/registrations/6f3f9f0e-6a49-4f4d-9a0e-0123456789ab/resend", 404, "not_found"),
+        ("DELETE", "/v1/registrations", 405, "method_not_allowed"),
+        ("GET", "/v1/activations", 405, "method_not_allowed"),
+    ],
+)
+def test_wrong_addresses_and_methods_are_problems_too(
+    api: ApiUnderTest, method: str, path: str, status: int, code: str
+) -> None:
+    answer = api.client.open(path, method=method)
+
+    assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
+    assert answer.json.keys() == {"type", "title", "status", "detail", "code", "request_id"}
+    assert (answer.json["code"], answer.json["type"]) == (code, f"/problems/{code}")
+    assert ("Allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "code"),
+    [
+        ({}, "#", "one_form_required"),
+        ({"code": "123456"}, "#", "one_form_required"),
+        ({"token": "t", "code": "123456"}, "#", "one_form_required"),
+        ({"registration_id": "7", "code": "123456"}, "#/registration_id", "invalid_id"),
+        ({"registration_id": 7, "code": "123456"}, "#/registration_id", "invalid_type"),
+        ({"token": "x" * 600}, "#/token", "too_long"),
+        ({"token": 7}, "#/token", "invalid_type"),
+        ({"token": "t", "next": "/"}, "#/next", "unknown_field"),
+    ],
+)
+def test_an_activation_has_exactly_one_form(api: ApiUnderTest, body: dict[str, Any], pointer: str, code: str) -> None:
+    answer = api.client.post("/v1/activations", json=body)
+
+    assert answer.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in answer.json["errors"]] == [(pointer, code)]
+
+
+@pytest.mark.parametrize(
+    ("offered", "is_echoed"),
+    [("a-B_c.9", True), ("x" * 128, True), ("x" * 129, False), ("two words", False), ("é", False), ("", False)],
+)
+def test_a_harmless_request_id_is_echoed_and_any_other_replaced(
+    api: ApiUnderTest, offered: str, *, is_echoed: bool
+) -> None:
+    answer = api.client.get("/nowhere", headers={"X-Request-Id": offered})
+
+    assert answer.json["request_id"] == answer.headers["X-Request-Id"] != ""
+    assert (answer.headers["X-Request-Id"] == offered) is is_echoed

@@ -1,0 +1,129 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from api_service.services import EXTENSION, Services
+from tests.support.api import PASSWORD, ApiUnderTest, api_on
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+
+
+@pytest.mark.parametrize(
+    ("fate", "status", "problem"),
+    [
+        ("due_at = due_at", "pending", None),
+        ("attempt = 1, last_error_class = 'transient'", "pending", "temporarily_unavailable"),
+        ("last_error_class = 'provider'", "pending", "temporarily_unavailable"),
+        ("status = 'sent', settled_at = now(), last_error_class = 'provider'", "sent", None),
+        ("status = 'dead', settled_at = now(), dead_reason = 'rejected'", "dead", "address_rejected"),
+        ("status = 'dead', settled_at = now(), dead_reason = 'expired'", "dead", "expired"),
+        ("status = 'dead', settled_at = now(), dead_reason = 'exhausted'", "dead", "undeliverable"),
+    ],
+)
+def test_delivery_is_told_in_our_words(api: ApiUnderTest, fate: str, status: str, problem: str | None) -> None:
+    registration_id = api.registered()
+    api.rows(f"update outbox_messages set last_error = '550 no such user', provider = 'smtp-1', {fate}")
+
+    answer = api.look_up(registration_id)
+
+    assert (answer.json["delivery"]["status"], answer.json["delivery"]["problem"]) == (status, problem)
+    assert answer.json["email_confirmation_sent"] is (status == "sent")
+    assert "550" not in answer.text
+    assert "smtp-1" not in answer.text
+
+
+def test_a_sent_sms_is_no_e_mail_confirmation(api: ApiUnderTest) -> None:
+    registration_id = api.registered(phone="+33612345678")
+    settle(api)
+
+    registration = api.look_up(registration_id).json
+    assert (registration["delivery"]["status"], registration["email_confirmation_sent"]) == ("sent", False)
+
+
+def test_the_answer_waits_for_the_message_to_settle(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+
+    with ThreadPoolExecutor(1) as client:
+        waiting = client.submit(look_up_elsewhere, api, registration_id, "wait=20")
+        eventually(lambda: services_of(api).waiting_room.taken == 1)
+        settle(api)
+        answer = waiting.result(10)
+
+    assert answer.json["email_confirmation_sent"] is True
+    assert answer.headers["Preference-Applied"] == "wait=20"
+
+
+def test_registering_can_wait_too(api: ApiUnderTest) -> None:
+    def register() -> Any:
+        body = {"email": "ada@example.org", "password": PASSWORD}
+        return api.app.test_client().post("/v1/registrations", json=body, headers={"Prefer": "wait=20"})
+
+    with ThreadPoolExecutor(1) as client:
+        waiting = client.submit(register)
+        eventually(lambda: services_of(api).waiting_room.taken == 1)
+        settle(api)
+        answer = waiting.result(10)
+
+    assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, "wait=20")
+    assert answer.json["delivery"]["status"] == "sent"
+
+
+def test_when_the_time_is_up_the_answer_comes_all_the_same(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+
+    started = time.monotonic()
+    answer = api.look_up(registration_id, Prefer="wait=1")
+
+    assert 1 <= time.monotonic() - started < 5
+    assert (answer.json["delivery"]["status"], answer.headers["Preference-Applied"]) == ("pending", "wait=1")
+
+
+def test_without_a_preference_nobody_waits(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+
+    for preference in ("respond-async", "wait=0", "wait=soon"):
+        answer = api.look_up(registration_id, Prefer=preference)
+        assert answer.status_code == 200
+        assert "Preference-Applied" not in answer.headers
+
+
+def test_those_who_wait_hold_no_connection(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    pool: Any = services_of(api).engine.pool
+
+    with ThreadPoolExecutor(4) as clients:
+        waiting = [clients.submit(look_up_elsewhere, api, registration_id, "wait=20") for _ in range(4)]
+        eventually(lambda: services_of(api).waiting_room.taken == 4)
+        eventually(lambda: pool.checkedout() == 0)
+        settle(api)
+        assert {answer.result(10).status_code for answer in waiting} == {200}
+
+
+def test_whoever_finds_no_seat_is_answered_at_once(database: Database) -> None:
+    with api_on(database, API_THREADS="2") as api, ThreadPoolExecutor(1) as client:
+        registration_id = api.registered()
+        waiting = client.submit(look_up_elsewhere, api, registration_id, "wait=20")
+        eventually(lambda: services_of(api).waiting_room.taken == 1)
+
+        answer = api.look_up(registration_id, Prefer="wait=20")
+
+        assert answer.json["delivery"]["status"] == "pending"
+        assert "Preference-Applied" not in answer.headers
+        settle(api)
+        assert waiting.result(10).json["delivery"]["status"] == "sent"
+
+
+def services_of(api: ApiUnderTest) -> Services:
+    services: Services = api.app.extensions[EXTENSION]
+    return services
+
+
+def look_up_elsewhere(api: ApiUnderTest, registration_id: Any, preference: str) -> Any:
+    """Look the registration up with a client of its own, for use in another thread."""
+    return api.app.test_client().get(f"/v1/registrations/{registration_id}", headers={"Prefer": preference})
+
+
+def settle(api: ApiUnderTest) -> None:
+    api.rows("update outbox_messages set status = 'sent', settled_at = now() where status = 'pending'")

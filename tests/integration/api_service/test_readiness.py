@@ -1,0 +1,55 @@
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from devstack.cluster import Cluster
+from migrations import commands
+from shared.secrets import link_token_for
+from tests.support.api import ApiUnderTest, api_on
+from tests.support.databases import Database, fresh_database
+from tests.support.keys import KEY
+
+NOWHERE = "postgresql+psycopg://api@127.0.0.1:1/nowhere"
+
+
+@pytest.fixture
+def empty(cluster: Cluster) -> Iterator[Database]:
+    with fresh_database(cluster, template="template0") as database:
+        yield database
+
+
+def test_it_is_ready_over_a_migrated_database(api: ApiUnderTest) -> None:
+    answer = api.client.get("/readyz")
+
+    assert (answer.status_code, answer.json) == (200, {"status": "ready"})
+
+
+def test_a_schema_that_is_behind_or_absent_is_named(empty: Database) -> None:
+    with api_on(empty) as api:
+        absent = api.client.get("/readyz")
+        commands.upgrade(empty.owner_url, "0004")
+        behind = api.client.get("/readyz")
+
+    for answer in (absent, behind):
+        assert (answer.status_code, answer.json["code"]) == (503, "not_ready")
+        assert answer.json["missing"] == ["schema"]
+
+
+def test_a_schema_newer_than_this_release_is_served(api: ApiUnderTest) -> None:
+    api.rows("update alembic_version set version_num = '9999'")
+
+    assert api.client.get("/readyz").status_code == 200
+
+
+def test_without_a_database_it_lives_and_says_what_is_missing(database: Database) -> None:
+    with api_on(database, DATABASE_URL=NOWHERE) as api:
+        live, ready = api.client.get("/livez"), api.client.get("/readyz")
+        registration, page = api.register(), api.client.post("/activate", data={"token": link_token_for(uuid4(), KEY)})
+
+    assert live.status_code == 200
+    assert (ready.status_code, ready.json["missing"]) == (503, ["database"])
+    assert (registration.status_code, registration.json["code"]) == (503, "database_unavailable")
+    assert int(registration.headers["Retry-After"]) >= 1
+    assert (page.status_code, page.mimetype) == (503, "text/html")
+    assert int(page.headers["Retry-After"]) >= 1

@@ -1,0 +1,140 @@
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID
+
+import pytest
+from argon2 import PasswordHasher, extract_parameters
+from argon2.low_level import Type
+
+from tests.support.api import PASSWORD, ApiUnderTest
+
+EVERYTHING = {"email": "Ada.L@Example.ORG", "phone": "+33 6 12 34 56 78", "full_name": " Ada L. ", "locale": "fr"}
+
+
+def test_a_registration_is_a_user_a_token_and_a_message(api: ApiUnderTest) -> None:
+    registration_id = api.registered(**EVERYTHING)
+
+    assert api.count_rows() == (1, 1, 1)
+    user, [token], [message] = api.user(registration_id), api.tokens(registration_id), api.messages(registration_id)
+    assert (user.status, user.email, user.email_canonical) == ("pending", "Ada.L@example.org", "ada.l@example.org")
+    assert (user.phone, user.full_name, user.locale) == ("+33612345678", "Ada L.", "fr")
+    assert (user.email_verified_at, user.phone_verified_at, user.activated_at) == (None, None, None)
+    assert (token.purpose, token.channel, token.key_id, token.attempts_left) == ("activation", "email", "test", 5)
+    assert (token.expires_at - token.created_at).total_seconds() == 86_400
+    assert (message.template, message.channel, message.recipient) == ("activation", "email", "Ada.L@example.org")
+    assert (message.status, message.locale, message.token_id) == ("pending", "fr", token.id)
+    assert message.payload == {"name": "Ada L.", "key_id": "test"}
+    assert message.expires_at == token.expires_at
+
+
+def test_an_answer_shows_the_registration_and_where_to_look_at_it(api: ApiUnderTest) -> None:
+    answer = api.register(email="ada@example.org")
+
+    registration = answer.json
+    assert answer.status_code == 202
+    assert answer.headers["Location"] == f"/v1/registrations/{registration['id']}"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert UUID(registration["id"]).version == 4
+    assert registration["destination"] == "a…@example.org"
+    assert (registration["status"], registration["channel"]) == ("pending", "email")
+    assert registration["email_confirmation_sent"] is False
+    assert {name: registration["delivery"][name] for name in ("status", "attempts", "problem")} == {
+        "status": "pending",
+        "attempts": 0,
+        "problem": None,
+    }
+    assert api.client.get(answer.headers["Location"]).json == registration
+
+
+@pytest.mark.parametrize(
+    ("body", "channel", "lifetime_seconds"),
+    [
+        ({"email": "ada@example.org"}, "email", 86_400),
+        ({"phone": "+33612345678"}, "sms", 600),
+        ({"email": "ada@example.org", "phone": "+33612345678"}, "email", 86_400),
+        ({"email": "ada@example.org", "phone": "+33612345678", "channel": "sms"}, "sms", 600),
+    ],
+)
+def test_the_message_goes_the_way_chosen_or_by_mail_first(
+    api: ApiUnderTest, body: dict[str, Any], channel: str, lifetime_seconds: int
+) -> None:
+    registration_id = api.registered(**body)
+
+    [token], [message] = api.tokens(registration_id), api.messages(registration_id)
+    assert (token.channel, message.channel) == (channel, channel)
+    assert (token.expires_at - token.created_at).total_seconds() == lifetime_seconds
+    assert message.recipient == (body["phone"] if channel == "sms" else body["email"])
+
+
+@pytest.mark.parametrize(
+    ("accepted", "locale"),
+    [("fr-CA,fr;q=0.9,en;q=0.5", "fr"), ("de, fr;q=0.2", "fr"), ("de", "en"), ("", "en"), ("\xff;q=x,,", "en")],
+)
+def test_without_a_locale_the_client_s_languages_decide(api: ApiUnderTest, accepted: str, locale: str) -> None:
+    body = {"email": "ada@example.org", "password": PASSWORD}
+    answer = api.client.post("/v1/registrations", json=body, headers={"Accept-Language": accepted})
+
+    assert api.user(answer.json["id"]).locale == locale
+
+
+def test_the_password_is_kept_as_argon2id_of_its_normalised_form(api: ApiUnderTest) -> None:
+    composed, decomposed = "caf\u00e9 caf\u00e9 caf\u00e9", "cafe\u0301 cafe\u0301 cafe\u0301"
+    password_hash = api.user(api.registered(password=decomposed)).password_hash
+
+    parameters = extract_parameters(password_hash)
+    assert parameters.type is Type.ID
+    assert (parameters.time_cost, parameters.memory_cost, parameters.parallelism) == (2, 19_456, 1)
+    assert PasswordHasher().verify(password_hash, composed)
+
+
+def test_a_taken_address_answers_like_a_new_one(api: ApiUnderTest) -> None:
+    api.activated(email="taken@example.org")
+
+    new, taken = api.register(email="newer@example.org"), api.register(email="TAKEN@example.org")
+
+    assert taken.status_code == new.status_code == 202
+    assert list(taken.headers.keys()) == list(new.headers.keys())
+    assert shape(taken.json) == shape(new.json)
+    assert len(taken.text) == len(new.text)
+    [token], [message] = api.tokens(taken.json["id"]), api.messages(taken.json["id"])
+    assert (token.purpose, message.template) == ("decoy", "account_exists")
+    assert api.messages(new.json["id"])[0].template == "activation"
+
+
+def test_only_the_chosen_address_decides_whether_it_is_taken(api: ApiUnderTest) -> None:
+    api.activated(email="ada@example.org", phone="+33612345678")
+
+    by_phone = api.registered(email="ada@example.org", phone="+33612345678", channel="sms")
+    by_email = api.registered(email="ada@example.org", phone="+33612345678")
+
+    assert api.messages(by_phone)[0].template == "activation"
+    assert api.messages(by_email)[0].template == "account_exists"
+
+
+def test_twenty_registrations_of_one_address_at_once_all_succeed(api: ApiUnderTest) -> None:
+    def register(_number: int) -> int:
+        body = {"email": "ada@example.org", "password": PASSWORD}
+        return api.app.test_client().post("/v1/registrations", json=body).status_code
+
+    with ThreadPoolExecutor(20) as crowd:
+        statuses = list(crowd.map(register, range(20)))
+
+    assert statuses == [202] * 20
+    assert api.count_rows() == (20, 20, 20)
+
+
+def test_no_row_holds_the_password_or_the_code(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+
+    everything = str([api.user(registration_id), api.tokens(registration_id), api.messages(registration_id)])
+    assert PASSWORD not in everything
+    assert not re.search(rf"(?<!\d){api.code(registration_id)}(?!\d)", everything)
+    assert api.link_token(registration_id) not in everything
+
+
+def shape(document: Any) -> Any:
+    """Return a document's names and types, without its values."""
+    if isinstance(document, dict):
+        return {name: shape(value) for name, value in document.items()}
+    return type(document)

@@ -1,0 +1,41 @@
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from devstack.cluster import Cluster
+from shared.database import driver_url
+from tests.support.api import ApiUnderTest, api_on
+from tests.support.databases import fresh_database
+
+
+@pytest.fixture(scope="module")
+def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
+    """One database for all: what is refused changes nothing."""
+    with fresh_database(cluster) as database, api_on(database) as api:
+        api.registered()
+        yield api
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update outbox_messages set status = 'pending', dead_reason = null, settled_at = null",
+        "update outbox_messages set due_at = now()",
+        "delete from outbox_messages",
+        "delete from users",
+        "delete from tokens",
+        "truncate users cascade",
+        "select last_error from outbox_messages",
+        "select * from delivery_attempts",
+        "select signpost_make_partitions(1)",
+        "update alembic_version set version_num = '0000'",
+        "create table notes (id integer)",
+    ],
+)
+def test_the_api_s_login_may_do_no_more_than_its_work(api: ApiUnderTest, statement: str) -> None:
+    with (
+        psycopg.connect(driver_url(api.database.api_url), autocommit=True) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute(statement)

@@ -1,0 +1,80 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from api_service.notifier import Notifier
+from shared.database import driver_url
+from shared.vocabulary import WAKE_CHANNEL
+from tests.support.api import ApiUnderTest
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+
+OWN_CONNECTION = (
+    "from pg_stat_activity where application_name = 'signpost-api-notifier' and datname = current_database()"
+)
+
+
+@pytest.fixture
+def notifier(database: Database) -> Iterator[Notifier]:
+    notifier = Notifier(database.api_url)
+    yield notifier
+    notifier.close()
+
+
+@contextmanager
+def listening(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(driver_url(database.owner_url), autocommit=True) as connection:
+        connection.execute(f"listen {WAKE_CHANNEL}")
+        yield connection
+
+
+def wake_ups(connection: psycopg.Connection[Any], *, at_least: int = 1, quiet_seconds: float = 0.2) -> int:
+    """Count the notifications until there are so many and then none for a while."""
+    count = 0
+    while count < at_least:
+        received = len(list(connection.notifies(timeout=10, stop_after=1)))
+        assert received, "no wake-up came"
+        count += received
+    return count + len(list(connection.notifies(timeout=quiet_seconds)))
+
+
+def test_a_registration_and_a_resend_wake_the_relays(api: ApiUnderTest) -> None:
+    with listening(api.database) as connection:
+        registration_id = api.registered()
+        assert wake_ups(connection) == 1
+        api.resend(registration_id)
+        assert wake_ups(connection) == 1
+
+
+def test_what_was_not_committed_wakes_nobody(api: ApiUnderTest) -> None:
+    with listening(api.database) as connection:
+        api.register(email="no address")
+        assert list(connection.notifies(timeout=0.2)) == []
+
+
+def test_many_wake_ups_at_once_become_few(database: Database, notifier: Notifier) -> None:
+    with listening(database) as connection:
+        for _ in range(1000):
+            notifier.wake()
+        assert 1 <= wake_ups(connection) <= 5
+
+
+def test_a_lost_connection_is_made_anew(database: Database, notifier: Notifier) -> None:
+    with listening(database) as listener, database.connect() as owner:
+        notifier.wake()
+        assert wake_ups(listener) == 1
+        owner.execute(f"select pg_terminate_backend(pid) {OWN_CONNECTION}")
+        eventually(lambda: owner.execute(f"select count(*) {OWN_CONNECTION}").fetchone() == (0,))
+        notifier.wake()
+        assert wake_ups(listener) >= 1
+
+
+def test_its_connection_waits_for_no_disk(database: Database, notifier: Notifier) -> None:
+    with listening(database) as listener:
+        notifier.wake()
+        wake_ups(listener)
+    with notifier._connect() as connection:  # noqa: SLF001 - the connection's own settings are the effect
+        assert connection.execute("show synchronous_commit").fetchone() == ("off",)

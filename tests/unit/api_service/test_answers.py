@@ -1,0 +1,64 @@
+from http import HTTPStatus
+
+import pytest
+
+from api_service.errors import Code, FaultCode
+from api_service.problems import FAULTS, KINDS, problem_document
+from api_service.routes.activation_words import WORDS, Page
+from api_service.use_cases.look_up import DeliveryProblem, Standing, problem_of, standing
+from shared.vocabulary import DeadReason, Locale, Status
+
+
+def test_every_refusal_has_a_status_a_title_and_a_detail() -> None:
+    assert KINDS.keys() == set(Code)
+    assert all(kind.status >= HTTPStatus.BAD_REQUEST and kind.title and kind.detail for kind in KINDS.values())
+
+
+def test_every_fault_has_a_message() -> None:
+    assert FAULTS.keys() == set(FaultCode)
+
+
+def test_a_problem_has_the_members_of_rfc_9457_and_ours() -> None:
+    assert problem_document(Code.NOT_FOUND, "an-id", missing=["it"]) == {
+        "type": "/problems/not_found",
+        "title": "Not found",
+        "status": 404,
+        "detail": "There is nothing at this address.",
+        "code": "not_found",
+        "request_id": "an-id",
+        "missing": ["it"],
+    }
+
+
+def test_the_page_has_words_for_everything_in_every_language() -> None:
+    assert WORDS.keys() == set(Locale)
+    assert all(words.keys() == set(Page) for words in WORDS.values())
+
+
+@pytest.mark.parametrize(
+    ("status", "dead_reason", "error_class", "problem"),
+    [
+        (Status.PENDING, None, None, None),
+        (Status.PENDING, None, "transient", DeliveryProblem.TEMPORARILY_UNAVAILABLE),
+        (Status.PENDING, None, "provider", DeliveryProblem.TEMPORARILY_UNAVAILABLE),
+        (Status.SENT, None, "transient", None),
+        (Status.DEAD, DeadReason.REJECTED, "recipient", DeliveryProblem.ADDRESS_REJECTED),
+        (Status.DEAD, DeadReason.REJECTED, "content", DeliveryProblem.UNDELIVERABLE),
+        (Status.DEAD, DeadReason.EXPIRED, None, DeliveryProblem.EXPIRED),
+        (Status.DEAD, DeadReason.UNKNOWN_OUTCOME, "provider", DeliveryProblem.OUTCOME_UNKNOWN),
+        (Status.DEAD, DeadReason.EXHAUSTED, "transient", DeliveryProblem.UNDELIVERABLE),
+        (Status.DEAD, DeadReason.DISCARDED, None, DeliveryProblem.UNDELIVERABLE),
+        (Status.DEAD, DeadReason.POISON, None, DeliveryProblem.UNDELIVERABLE),
+        (Status.DEAD, DeadReason.SUPERSEDED, None, DeliveryProblem.UNDELIVERABLE),
+    ],
+)
+def test_a_delivery_problem_is_a_word_of_ours(
+    status: Status, dead_reason: DeadReason | None, error_class: str | None, problem: DeliveryProblem | None
+) -> None:
+    assert problem_of(status, dead_reason, error_class) is problem
+
+
+def test_a_registration_stands_active_expired_or_pending() -> None:
+    assert standing(is_active=True, is_expired=True) is Standing.ACTIVE
+    assert standing(is_active=False, is_expired=True) is Standing.EXPIRED
+    assert standing(is_active=False, is_expired=False) is Standing.PENDING

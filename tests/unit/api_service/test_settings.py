@@ -1,0 +1,48 @@
+from datetime import timedelta
+
+import pytest
+
+from api_service.settings import ApiSettings, ApiSettingsSchema
+from shared.settings import SettingsError
+from shared.vocabulary import Channel
+from tests.support.keys import KEY_ID, SECRET_KEYS
+
+NEEDED = {"DATABASE_URL": "postgresql+psycopg://api:open-sesame@db/signpost", "SECRET_KEYS": SECRET_KEYS}
+
+
+def read(**environment: str) -> ApiSettings:
+    settings: ApiSettings = ApiSettingsSchema().read(NEEDED | environment)
+    return settings
+
+
+def test_what_is_not_set_has_a_default() -> None:
+    settings = read()
+
+    assert (settings.bind, settings.threads, settings.activation_attempts) == (("127.0.0.1", 8000), 8, 5)
+    assert settings.workers >= 1
+    assert settings.lifetimes == {Channel.EMAIL: timedelta(days=1), Channel.SMS: timedelta(minutes=10)}
+    assert settings.resend_cooldown == timedelta(minutes=1)
+    assert settings.secret_keys.newest_id == KEY_ID
+
+
+def test_a_cooldown_that_outlives_the_code_is_refused() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        read(RESEND_COOLDOWN_SECONDS="600")
+
+    assert refusal.value.faults == [
+        "RESEND_COOLDOWN_SECONDS=600 is not below ACTIVATION_SMS_LIFETIME_SECONDS=600: nobody could ask again in time"
+    ]
+
+
+def test_settings_do_not_show_their_secrets() -> None:
+    assert "open-sesame" not in repr(read())
+    assert SECRET_KEYS.split(":")[1] not in repr(read())
+
+
+def test_a_refused_secret_is_not_quoted() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        ApiSettingsSchema().read({"DATABASE_URL": "mysql://api:open-sesame@db", "SECRET_KEYS": "k:c2hvcnQ="})
+
+    assert "open-sesame" not in str(refusal.value)
+    assert "c2hvcnQ" not in str(refusal.value)
+    assert len(refusal.value.faults) == 2
