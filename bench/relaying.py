@@ -60,6 +60,7 @@ def drain(ground: Ground, messages: int) -> Drain:
         began = time.time()
         connection.execute("select pg_notify(%s, '')", [WAKE_CHANNEL])
         while connection.execute(IS_PENDING).fetchone() != (False,):
+            relay.raise_if_ended()
             time.sleep(POLL_SECONDS)
         cpu = cpu_seconds(relay.pid) - idle_cpu
         ended = ground.number("select extract(epoch from max(settled_at)) from outbox_messages")
@@ -83,13 +84,14 @@ def acceptance_latencies(ground: Ground, messages: int, every: timedelta) -> lis
     ground.empty()
     engine = create_database_engine(ground.url("api"), application_name="bench", pool_size=1)
     notifier = Notifier(ground.url("api"))
-    with mail_sink(ground) as port, ground.running(ground.relay(port)):
+    with mail_sink(ground) as port, ground.running(ground.relay(port)) as relay:
         for _ in range(messages):
             with Session(engine) as session, session.begin():
                 enqueue(session, _message(ground))
             notifier.wake()
             time.sleep(every.total_seconds())
         while ground.number(f"select ({IS_PENDING})::integer"):
+            relay.raise_if_ended()
             time.sleep(POLL_SECONDS)
     notifier.close()
     engine.dispose()

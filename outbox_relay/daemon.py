@@ -1,6 +1,7 @@
 """The daemon: signals, the clock, the listener, and the relay between them."""
 
 import asyncio
+import gc
 import signal
 from functools import partial
 
@@ -21,6 +22,7 @@ async def run_daemon(settings: RelaySettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     parts = assemble(settings)
+    spare_the_collector()
     scheduler = schedule_upkeep(parts.relay, parts.settling, settings.poll_seconds)
     with health_listener(settings.bind, partial(_unready, parts)) as port:
         log.info("relay started", bind=f"{settings.bind[0]}:{port}")
@@ -42,6 +44,16 @@ async def run_once(settings: RelaySettings) -> bool:
         return await parts.relay.drain()
     finally:
         await parts.close()
+
+
+def spare_the_collector() -> None:
+    """Have the garbage collector leave alone what was made at the start, and look seldom at the rest.
+
+    A message makes hundreds of objects and no cycles: counting references frees them all. With
+    Python's own thresholds the collector took a sixth of the CPU of a drain.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def _unready(parts: Parts) -> list[str]:
