@@ -45,7 +45,7 @@ def requeue(session: Session, message_id: UUID, act: Act) -> None:
     if message.status is not Status.DEAD:
         raise NotDeadError(message.status)
     note(session, message, "requeue", act)
-    if message.token_id and _has_expired(session, message):
+    if message.token_id and _has_expired(session, message.token_id):
         mint_token(session, message, message.token_id)
     revive(message)
     # In the transaction: at an operator's pace, the lock that NOTIFY takes at commit costs nobody anything.
@@ -101,7 +101,6 @@ def revive(message: OutboxMessage) -> None:
     message.due_at = func.now()
 
 
-def _has_expired(session: Session, message: OutboxMessage) -> bool:
-    if message.expires_at is None:
-        return False
-    return bool(session.scalar(select(func.now() >= message.expires_at)))
+def _has_expired(session: Session, token_id: UUID) -> bool:
+    """Tell whether the token has: a resend may have ended it before the message that brings its code."""
+    return bool(session.scalar(select(Token.expires_at <= func.now()).where(Token.id == token_id)))

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -35,6 +35,7 @@ LISTED = (
     "created_at",
 )
 HIGHEST_LIMIT = 10_000
+ID_WIDTH = 36
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -122,7 +123,9 @@ def _fail(what: str) -> NoReturn:
 
 
 def _table(messages: list[MessageView]) -> Table:
-    table = Table(*LISTED, box=None, header_style="bold")
+    # The id is what one copies: whatever else a narrow terminal folds, it stays whole.
+    whole_id = Column("id", no_wrap=True, min_width=ID_WIDTH)
+    table = Table(whole_id, *LISTED[1:], box=None, header_style="bold")
     for message in messages:
         table.add_row(*("" if message[column] is None else str(message[column]) for column in LISTED))
     return table

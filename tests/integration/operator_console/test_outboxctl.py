@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from uuid import UUID
 
 import pytest
 from click.testing import CliRunner, Result
@@ -33,6 +34,19 @@ def a_dead_message(outbox: Outbox, **columns: str) -> str:
     [message] = outbox.claim()
     outbox.settle([(message, Dead(DeadReason.REJECTED, REFUSED))])
     return str(message.id)
+
+
+def a_token(outbox: Outbox, *, expires_at: str) -> UUID:
+    outbox.execute(
+        "insert into users (id, email, email_canonical, password_hash, locale)"
+        " values (gen_random_uuid(), 'ada@example.org', 'ada@example.org', 'x', 'en')"
+    )
+    [(token_id,)] = outbox.execute(
+        "insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, created_at, expires_at)"
+        f" select gen_random_uuid(), id, 'activation', 'email', 'k1', 0, {expires_at} - interval '1 h', {expires_at}"
+        " from users returning id"
+    )
+    return UUID(str(token_id))
 
 
 def test_list_shows_what_died_with_its_recipient_masked(outbox: Outbox, outboxctl: Outboxctl) -> None:
@@ -88,15 +102,7 @@ def test_requeue_leaves_a_row_of_who_did_it_and_why(outbox: Outbox, outboxctl: O
 
 
 def test_requeue_mints_a_fresh_token_when_the_old_one_has_expired(outbox: Outbox, outboxctl: Outboxctl) -> None:
-    outbox.execute(
-        "insert into users (id, email, email_canonical, password_hash, locale)"
-        " values (gen_random_uuid(), 'ada@example.org', 'ada@example.org', 'x', 'en')"
-    )
-    [(token_id,)] = outbox.execute(
-        "insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, created_at, expires_at)"
-        " select gen_random_uuid(), id, 'activation', 'email', 'k1', 0, now() - interval '2 h', now() - interval '1 h'"
-        " from users returning id"
-    )
+    token_id = a_token(outbox, expires_at="now() - interval '1 hour'")
     message_id = a_dead_message(outbox, token_id=f"'{token_id}'", expires_at="now() - interval '1 hour'")
     outboxctl("requeue", message_id, "--reason", "too late")
     [claimed] = outbox.claim()
@@ -106,6 +112,22 @@ def test_requeue_mints_a_fresh_token_when_the_old_one_has_expired(outbox: Outbox
         " t.expires_at - now() between '59 minutes' and '1 hour'"
         " from tokens t join outbox_messages m on m.token_id = t.id"
     ) == [(5, "activation", "k1", True, True)]
+
+
+def test_requeue_mints_a_fresh_token_when_a_resend_has_ended_the_old_one(outbox: Outbox, outboxctl: Outboxctl) -> None:
+    token_id = a_token(outbox, expires_at="now() - interval '1 minute'")
+    message_id = a_dead_message(outbox, token_id=f"'{token_id}'", expires_at="now() + interval '1 hour'")
+    outboxctl("requeue", message_id, "--reason", "the newer one was refused")
+    [claimed] = outbox.claim()
+    assert claimed.token_id != token_id
+
+
+def test_requeue_keeps_a_token_that_still_works(outbox: Outbox, outboxctl: Outboxctl) -> None:
+    token_id = a_token(outbox, expires_at="now() + interval '1 hour'")
+    message_id = a_dead_message(outbox, token_id=f"'{token_id}'")
+    outboxctl("requeue", message_id, "--reason", "mailbox exists now")
+    [claimed] = outbox.claim()
+    assert claimed.token_id == token_id
 
 
 def test_requeue_refuses_what_is_not_dead_and_changes_nothing(outbox: Outbox, outboxctl: Outboxctl) -> None:
