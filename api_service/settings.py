@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import ValidationError, validates_schema
 
 from shared.secrets import SecretKeys
-from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, SettingsSchema, about, whole
+from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, SettingsSchema, Whole
 from shared.vocabulary import Channel
 
 COUNTS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -60,64 +60,51 @@ class ApiSettingsSchema(SettingsSchema):
     result: ClassVar = ApiSettings
 
     database_url = DatabaseUrl(
-        data_key="DATABASE_URL",
-        required=True,
-        metadata=about("Where users and the outbox are; log in as a member of signpost_api.", is_secret=True),
+        "DATABASE_URL", "Where users and the outbox are; log in as a member of signpost_api.", is_secret=True
     )
     secret_keys = KeyRing(
-        data_key="SECRET_KEYS",
-        required=True,
-        metadata=about(
-            "`id:base64,id:base64`; the first derives, all verify. The same as the relay's.", is_secret=True
-        ),
+        "SECRET_KEYS", "`id:base64,id:base64`; the first derives, all verify. The same as the relay's.", is_secret=True
     )
-    bind = Bind(
-        data_key="API_BIND",
-        load_default=("127.0.0.1", 8000),
-        metadata=about("Where clients are served.", unit="host:port"),
+    bind = Bind("API_BIND", "Where clients are served.", unit="host:port", default=("127.0.0.1", 8000))
+    workers = Whole(
+        "API_WORKERS",
+        "Processes that serve; without it, as many as there are cores.",
+        unit="processes",
+        default=cores,
+        bounds=(1, 256),
     )
-    workers = fields.Integer(
-        data_key="API_WORKERS",
-        load_default=cores,
-        metadata=about("Processes that serve; without it, as many as there are cores.", unit="processes"),
-        **whole(1, 256),
+    threads = Whole(
+        "API_THREADS",
+        "Threads of each process, and its connections to the database; up to half of them hold requests that wait.",
+        unit="threads",
+        default=8,
+        bounds=(1, 256),
     )
-    threads = fields.Integer(
-        data_key="API_THREADS",
-        load_default=8,
-        metadata=about(
-            "Threads of each process, and its connections to the database; up to half of them hold requests that wait.",
-            unit="threads",
-        ),
-        **whole(1, 256),
+    activation_email_lifetime_seconds = Whole(
+        "ACTIVATION_EMAIL_LIFETIME_SECONDS",
+        "How long the code and the link in an e-mail work.",
+        unit="seconds",
+        default=86_400,
+        bounds=(60, LONGEST_EMAIL_LIFETIME_SECONDS),
     )
-    activation_email_lifetime_seconds = fields.Integer(
-        data_key="ACTIVATION_EMAIL_LIFETIME_SECONDS",
-        load_default=86_400,
-        metadata=about("How long the code and the link in an e-mail work.", unit="seconds"),
-        **whole(60, LONGEST_EMAIL_LIFETIME_SECONDS),
+    activation_sms_lifetime_seconds = Whole(
+        "ACTIVATION_SMS_LIFETIME_SECONDS",
+        "How long the code in an SMS works.",
+        unit="seconds",
+        default=600,
+        bounds=(60, LONGEST_SMS_LIFETIME_SECONDS),
     )
-    activation_sms_lifetime_seconds = fields.Integer(
-        data_key="ACTIVATION_SMS_LIFETIME_SECONDS",
-        load_default=600,
-        metadata=about("How long the code in an SMS works.", unit="seconds"),
-        **whole(60, LONGEST_SMS_LIFETIME_SECONDS),
+    activation_attempts = Whole(
+        "ACTIVATION_ATTEMPTS", "How often a code may be tried.", unit="attempts", default=5, bounds=(1, 20)
     )
-    activation_attempts = fields.Integer(
-        data_key="ACTIVATION_ATTEMPTS",
-        load_default=5,
-        metadata=about("How often a code may be tried.", unit="attempts"),
-        **whole(1, 20),
+    resend_cooldown_seconds = Whole(
+        "RESEND_COOLDOWN_SECONDS",
+        "How old the newest message must be before another is sent.",
+        unit="seconds",
+        default=60,
+        bounds=(0, 3600),
     )
-    resend_cooldown_seconds = fields.Integer(
-        data_key="RESEND_COOLDOWN_SECONDS",
-        load_default=60,
-        metadata=about("How old the newest message must be before another is sent.", unit="seconds"),
-        **whole(0, 3600),
-    )
-    log_level = LogLevel(
-        data_key="LOG_LEVEL", load_default="info", metadata=about("debug, info, warning or error.", unit="level")
-    )
+    log_level = LogLevel()
 
     @validates_schema
     def _fits_together(self, settings: dict[str, Any], **_more: Any) -> None:
@@ -142,8 +129,4 @@ class MigrateSettingsSchema(SettingsSchema):
 
     result: ClassVar = MigrateSettings
 
-    database_url = DatabaseUrl(
-        data_key="DATABASE_URL",
-        required=True,
-        metadata=about("The database to migrate; log in as its owner.", is_secret=True),
-    )
+    database_url = DatabaseUrl("DATABASE_URL", "The database to migrate; log in as its owner.", is_secret=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from shared.settings import DatabaseUrl, SettingsSchema, about
+from shared.settings import DatabaseUrl, SettingsSchema
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,5 @@ class ConsoleSettingsSchema(SettingsSchema):
     result: ClassVar = ConsoleSettings
 
     database_url = DatabaseUrl(
-        data_key="DATABASE_URL",
-        required=True,
-        metadata=about("Where the outbox is; log in as a member of signpost_console.", is_secret=True),
+        "DATABASE_URL", "Where the outbox is; log in as a member of signpost_console.", is_secret=True
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from marshmallow import ValidationError, fields, validates_schema
+from marshmallow import ValidationError, validates_schema
 
 from outbox_relay.channels.urls import check_provider_urls
 from outbox_relay.rendering import Sender, parse_sender
@@ -17,8 +17,7 @@ from shared.settings import (
     SettingsSchema,
     Text,
     WebUrl,
-    about,
-    whole,
+    Whole,
 )
 from shared.vocabulary import Channel
 
@@ -63,8 +62,8 @@ class RelaySettings:
 class ProviderUrls(Text):
     """A channel's providers, comma-separated, in the order in which they are tried."""
 
-    def __init__(self, channel: Channel, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, channel: Channel, name: str, meaning: str, **about: Any) -> None:
+        super().__init__(name, meaning, **about)
         self.channel = channel
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
@@ -92,83 +91,62 @@ class RelaySettingsSchema(SettingsSchema):
     result: ClassVar = RelaySettings
 
     database_url = DatabaseUrl(
-        data_key="DATABASE_URL",
-        required=True,
-        metadata=about("Where the outbox is; log in as a member of signpost_relay.", is_secret=True),
+        "DATABASE_URL", "Where the outbox is; log in as a member of signpost_relay.", is_secret=True
     )
     secret_keys = KeyRing(
-        data_key="SECRET_KEYS",
-        required=True,
-        metadata=about("`id:base64,id:base64`; the first derives, all verify. The same as the API's.", is_secret=True),
+        "SECRET_KEYS", "`id:base64,id:base64`; the first derives, all verify. The same as the API's.", is_secret=True
     )
-    public_url = WebUrl(
-        data_key="PUBLIC_URL", required=True, metadata=about("What links in messages begin with.", unit="URL")
-    )
+    public_url = WebUrl("PUBLIC_URL", "What links in messages begin with.", unit="URL")
     email_providers = ProviderUrls(
         Channel.EMAIL,
-        data_key="EMAIL_PROVIDERS",
-        load_default=None,
-        metadata=about(
-            "Tried in order: `smtp://user:pw@host:587?tls=starttls`, `smtps://…`, `console:`, `file:///directory`."
-            " Without it, e-mails wait for a relay that has it.",
-            unit="URLs, comma-separated",
-            is_secret=True,
-        ),
+        "EMAIL_PROVIDERS",
+        "Tried in order: `smtp://user:pw@host:587?tls=starttls`, `smtps://…`, `console:`, `file:///directory`."
+        " Without it, e-mails wait for a relay that has it.",
+        unit="URLs, comma-separated",
+        is_secret=True,
+        default=None,
     )
     sms_providers = ProviderUrls(
         Channel.SMS,
-        data_key="SMS_PROVIDERS",
-        load_default=None,
-        metadata=about(
-            "Tried in order: `https+json://token@host/path`, `console:`, `file:///directory`."
-            " Without it, SMS wait for a relay that has it.",
-            unit="URLs, comma-separated",
-            is_secret=True,
-        ),
+        "SMS_PROVIDERS",
+        "Tried in order: `https+json://token@host/path`, `console:`, `file:///directory`."
+        " Without it, SMS wait for a relay that has it.",
+        unit="URLs, comma-separated",
+        is_secret=True,
+        default=None,
     )
-    email_from = From(
-        data_key="EMAIL_FROM",
-        required=True,
-        metadata=about("Who e-mails come from; its name is what SMS begin with.", unit="`Name <address>`"),
-    )
+    email_from = From("EMAIL_FROM", "Who e-mails come from; its name is what SMS begin with.", unit="`Name <address>`")
     bind = Bind(
-        data_key="RELAY_BIND",
-        load_default=("127.0.0.1", 8002),
-        metadata=about("Where /livez, /readyz and /metrics are served.", unit="host:port"),
+        "RELAY_BIND", "Where /livez, /readyz and /metrics are served.", unit="host:port", default=("127.0.0.1", 8002)
     )
-    batch_size = fields.Integer(
-        data_key="RELAY_BATCH_SIZE",
-        load_default=500,
-        metadata=about("Most messages claimed at a time; up to twice as many are held.", unit="messages"),
-        **whole(1, 5000),
+    batch_size = Whole(
+        "RELAY_BATCH_SIZE",
+        "Most messages claimed at a time; up to twice as many are held.",
+        unit="messages",
+        default=500,
+        bounds=(1, 5000),
     )
-    lease_seconds = fields.Integer(
-        data_key="RELAY_LEASE_SECONDS",
-        load_default=60,
-        metadata=about("How long a claimed message is this relay's own.", unit="seconds"),
-        **whole(2, 3600),
+    lease_seconds = Whole(
+        "RELAY_LEASE_SECONDS",
+        "How long a claimed message is this relay's own.",
+        unit="seconds",
+        default=60,
+        bounds=(2, 3600),
     )
-    poll_seconds = fields.Integer(
-        data_key="RELAY_POLL_SECONDS",
-        load_default=5,
-        metadata=about("How often to look without having been woken.", unit="seconds"),
-        **whole(1, 300),
+    poll_seconds = Whole(
+        "RELAY_POLL_SECONDS", "How often to look without having been woken.", unit="seconds", default=5, bounds=(1, 300)
     )
-    connections = fields.Integer(
-        data_key="RELAY_CONNECTIONS",
-        load_default=8,
-        metadata=about("Connections to each provider.", unit="connections"),
-        **whole(1, 200),
+    connections = Whole(
+        "RELAY_CONNECTIONS", "Connections to each provider.", unit="connections", default=8, bounds=(1, 200)
     )
-    send_seconds = fields.Integer(
-        data_key="RELAY_SEND_SECONDS",
-        load_default=20,
-        metadata=about("How long one attempt may take; at most a third of the lease.", unit="seconds"),
-        **whole(1, 1800),
+    send_seconds = Whole(
+        "RELAY_SEND_SECONDS",
+        "How long one attempt may take; at most a third of the lease.",
+        unit="seconds",
+        default=20,
+        bounds=(1, 1800),
     )
-    log_level = LogLevel(
-        data_key="LOG_LEVEL", load_default="info", metadata=about("debug, info, warning or error.", unit="level")
-    )
+    log_level = LogLevel()
 
     @validates_schema(skip_on_field_errors=False)
     def _fits_together(self, settings: dict[str, Any], **_more: Any) -> None:

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 from urllib.parse import urlsplit
 
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import Schema, ValidationError, fields, missing
 
 from shared.secrets import SHORTEST_KEY_BYTES, SecretKeys
 
 EXIT_WRONG_SETTINGS = 2
+NOT_SET: dict[str, Any] = {"required": "is not set"}
 HIGHEST_PORT = 65_535
 
 
@@ -27,11 +28,6 @@ class SettingsError(Exception):
     def __init__(self, faults: list[str]) -> None:
         super().__init__("; ".join(faults))
         self.faults = faults
-
-
-def about(meaning: str, *, unit: str = "", is_secret: bool = False) -> dict[str, Any]:
-    """Describe a setting for docs/settings.md; a secret may also come from the file NAME_FILE names."""
-    return {"meaning": meaning, "unit": unit, "is_secret": is_secret}
 
 
 class SettingsSchema(Schema):
@@ -94,24 +90,31 @@ def _value_of(name: str, environment: Mapping[str, str], *, may_be_file: bool) -
         raise SettingsError([f"{name}_FILE={path!r} cannot be read: {type(error).__name__}"]) from error
 
 
-def whole(lowest: int, highest: int) -> dict[str, Any]:
-    """Return the arguments of an Integer field that takes ``lowest`` to ``highest``."""
-
-    def within(number: int) -> None:
-        if not lowest <= number <= highest:
-            raise ValidationError(f"is not from {lowest} to {highest}")
-
-    return {"validate": within, "error_messages": {"invalid": "is not a whole number"} | NOT_SET}
-
-
-NOT_SET: dict[str, Any] = {"required": "is not set"}
+def described(name: str, meaning: str, default: Any, *, unit: str = "", is_secret: bool = False) -> dict[str, Any]:
+    """Return a field's options: without a default it is required; a secret may also come from NAME_FILE."""
+    options: dict[str, Any] = {"required": True} if default is missing else {"load_default": default}
+    return options | {"data_key": name, "metadata": {"meaning": meaning, "unit": unit, "is_secret": is_secret}}
 
 
 class Text(fields.String):
-    """Any text at all."""
+    """Any text at all. ``about`` is ``unit`` and ``is_secret``."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(error_messages=NOT_SET, **options)
+    def __init__(self, name: str, meaning: str, *, default: Any = missing, **about: Any) -> None:
+        super().__init__(error_messages=NOT_SET, **described(name, meaning, default, **about))
+
+
+class Whole(fields.Integer):
+    """A whole number from the first to the second of ``bounds``."""
+
+    def __init__(
+        self, name: str, meaning: str, *, bounds: tuple[int, int], default: Any = missing, **about: Any
+    ) -> None:
+        def within(number: int) -> None:
+            if not bounds[0] <= number <= bounds[1]:
+                raise ValidationError(f"is not from {bounds[0]} to {bounds[1]}")
+
+        messages = NOT_SET | {"invalid": "is not a whole number"}
+        super().__init__(validate=within, error_messages=messages, **described(name, meaning, default, **about))
 
 
 class DatabaseUrl(Text):
@@ -170,6 +173,9 @@ def _decoded_key(key_id: str, encoded: str) -> bytes:
 
 class LogLevel(Text):
     """One of Python's level names, in lower case."""
+
+    def __init__(self) -> None:
+        super().__init__("LOG_LEVEL", "debug, info, warning or error.", unit="level", default="info")
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
         level = str(super()._deserialize(value, *rest, **more))

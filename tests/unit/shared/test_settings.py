@@ -3,10 +3,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from marshmallow import fields
 
 from shared.secrets import SecretKeys
-from shared.settings import Bind, DatabaseUrl, KeyRing, SettingsError, SettingsSchema, WebUrl, about, whole
+from shared.settings import Bind, DatabaseUrl, KeyRing, SettingsError, SettingsSchema, WebUrl, Whole
 
 KEY = "A" * 43 + "="
 
@@ -23,11 +22,11 @@ class Example:
 class ExampleSchema(SettingsSchema):
     result: ClassVar = Example
 
-    database_url = DatabaseUrl(data_key="DATABASE_URL", required=True, metadata=about("where", is_secret=True))
-    secret_keys = KeyRing(data_key="SECRET_KEYS", required=True, metadata=about("keys", is_secret=True))
-    public_url = WebUrl(data_key="PUBLIC_URL", load_default="https://example.org", metadata=about("links"))
-    bind = Bind(data_key="BIND", load_default=("127.0.0.1", 80), metadata=about("listen"))
-    batch_size = fields.Integer(data_key="BATCH_SIZE", load_default=5, metadata=about("how many"), **whole(1, 10))
+    database_url = DatabaseUrl("DATABASE_URL", "where", is_secret=True)
+    secret_keys = KeyRing("SECRET_KEYS", "keys", is_secret=True)
+    public_url = WebUrl("PUBLIC_URL", "links", default="https://example.org")
+    bind = Bind("BIND", "listen", default=("127.0.0.1", 80))
+    batch_size = Whole("BATCH_SIZE", "how many", bounds=(1, 10), default=5)
 
 
 GOOD = {"DATABASE_URL": "postgresql+psycopg://h/d", "SECRET_KEYS": f"new:{KEY},old:{KEY}"}
