@@ -148,13 +148,13 @@ class RelaySettingsSchema(SettingsSchema):
     )
     log_level = LogLevel()
 
-    @validates_schema(skip_on_field_errors=False)
-    def _fits_together(self, settings: dict[str, Any], **_more: Any) -> None:
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _fits_together(self, settings: dict[str, Any], written: dict[str, str], **_more: Any) -> None:
         faults = []
-        if not settings.get("email_providers") and not settings.get("sms_providers"):
+        if not {"EMAIL_PROVIDERS", "SMS_PROVIDERS"} & written.keys():
             faults.append("EMAIL_PROVIDERS and SMS_PROVIDERS are both not set: there is nothing to deliver through")
-        lease, send = settings.get("lease_seconds", 0), settings.get("send_seconds", 0)
-        if lease < LEASE_IN_SENDS * send:
+        lease, send = settings.get("lease_seconds"), settings.get("send_seconds")
+        if lease and send and lease < LEASE_IN_SENDS * send:
             faults.append(f"RELAY_LEASE_SECONDS={lease} is below three times RELAY_SEND_SECONDS={send}")
         if faults:
             raise ValidationError(faults)

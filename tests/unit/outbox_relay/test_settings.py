@@ -1,0 +1,60 @@
+import pytest
+
+from outbox_relay.settings import RelaySettings, RelaySettingsSchema
+from shared.settings import SettingsError
+from tests.support.keys import SECRET_KEYS
+
+GOOD = {
+    "DATABASE_URL": "postgresql+psycopg://relay@db/signpost",
+    "SECRET_KEYS": SECRET_KEYS,
+    "PUBLIC_URL": "https://signpost.example",
+    "EMAIL_PROVIDERS": "smtps://user:hush@mail.example.org",
+    "EMAIL_FROM": "Signpost <no-reply@signpost.example>",
+}
+
+
+def read(**changes: str) -> RelaySettings:
+    settings: RelaySettings = RelaySettingsSchema().read(GOOD | changes)
+    return settings
+
+
+def faults_of(**changes: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        read(**changes)
+    return caught.value.faults
+
+
+def test_the_defaults_fit_together() -> None:
+    settings = read()
+    assert settings.lease >= settings.longest_in_hand + settings.longest_send
+    assert settings.email_from.address == "no-reply@signpost.example"
+
+
+def test_a_lease_that_ends_before_what_it_covers_is_refused() -> None:
+    assert faults_of(RELAY_LEASE_SECONDS="59") == ["RELAY_LEASE_SECONDS=59 is below three times RELAY_SEND_SECONDS=20"]
+    assert read(RELAY_LEASE_SECONDS="3", RELAY_SEND_SECONDS="1").lease_seconds == 3
+
+
+def test_a_relay_with_nothing_to_deliver_through_is_refused() -> None:
+    assert faults_of(EMAIL_PROVIDERS="") == [
+        "EMAIL_PROVIDERS and SMS_PROVIDERS are both not set: there is nothing to deliver through"
+    ]
+
+
+def test_contradictions_are_told_beside_all_other_faults() -> None:
+    faults = faults_of(EMAIL_FROM="nobody", RELAY_BATCH_SIZE="0", EMAIL_PROVIDERS="")
+    assert len(faults) == 3
+
+
+def test_a_providers_password_is_never_shown() -> None:
+    [fault] = faults_of(EMAIL_PROVIDERS="ftp://user:hush@mail.example.org")
+    assert "hush" not in fault
+    assert "hush" not in repr(read())
+
+
+@pytest.mark.parametrize(
+    "sender", ["nobody", "<>", "A <a@>", "A <a@b.org>\r\nBcc: c@d.org", "A <a@b.org>, B <b@b.org>"]
+)
+def test_a_sender_that_is_none_is_refused(sender: str) -> None:
+    [fault] = faults_of(EMAIL_FROM=sender)
+    assert fault.startswith("EMAIL_FROM=")
