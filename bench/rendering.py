@@ -49,8 +49,9 @@ def _message() -> ClaimedMessage:
         created_at=now,
         expires_at=now + timedelta(days=1),
         lease_token=uuid4(),
-        lease_ends=0.0,
-        expires=0.0,
+        lease_ends_monotonic=0.0,
+        expires_monotonic=0.0,
+        enqueued_monotonic=0.0,
     )
 
 

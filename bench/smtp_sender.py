@@ -23,7 +23,7 @@ class _Heap:
 
     def __init__(self, letters: int) -> None:
         content = (b"Subject: bench\r\n\r\n" + b"x" * 70 + b"\r\n" * 28).ljust(LETTER_BYTES - 2, b"y") + b"\r\n"
-        self._waiting = deque(Letter(_message(), content) for _ in range(letters))
+        self._waiting = deque(Letter(_message(), content, taken_monotonic=0.0) for _ in range(letters))
         self.sent = 0
 
     def take(self) -> Letter | None:
@@ -52,8 +52,9 @@ def _message() -> ClaimedMessage:
         created_at=datetime.now(UTC),
         expires_at=None,
         lease_token=UUID(int=0),
-        lease_ends=0.0,
-        expires=0.0,
+        lease_ends_monotonic=0.0,
+        expires_monotonic=0.0,
+        enqueued_monotonic=0.0,
     )
 
 

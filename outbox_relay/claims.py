@@ -1,13 +1,14 @@
 """Claiming: lease the longest due messages of a channel, in one short statement."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID, uuid4
 
 from psycopg import AsyncConnection
+from psycopg.rows import namedtuple_row
 
 from outbox_relay.database import Lifeline
 from outbox_relay.messages import ClaimedMessage
@@ -17,12 +18,14 @@ from shared.vocabulary import Channel, Locale, Template
 # - The CTE runs once; as a plain subquery the planner may rerun it per row and lock more than the limit.
 # - "id = any(array(...))" stays an index scan under a generic plan, where a join to the CTE becomes a
 #   hash join over a sequential scan; the bounds beside it let the other partitions be pruned.
+# - Templates and locales that this release does not know are left to a newer one's relays.
 # - now() is stable and so an index condition; clock_timestamp() would be a filter on every pending row.
 CLAIM = """
 with picked as materialized (
     select id, due_at
       from outbox_messages
      where channel = %(channel)s and status = 'pending' and due_at >= %(floor)s and due_at <= now()
+       and template = any(%(templates)s) and locale = any(%(locales)s)
      order by due_at, id
      limit %(limit)s
        for update skip locked)
@@ -35,11 +38,16 @@ update outbox_messages
    and id >= (select id from picked order by id limit 1)
    and id <= (select id from picked order by id desc limit 1)
 returning id, template, recipient, locale, payload, token_id, attempt, max_attempts, expiries, created_at, expires_at,
-          extract(epoch from expires_at - now())::float8,
-          extract(epoch from now() - created_at)::float8,
-          now(),
-          (select due_at from picked order by due_at desc limit 1)
+          extract(epoch from expires_at - now())::float8 as seconds_left,
+          extract(epoch from now() - created_at)::float8 as age_seconds,
+          now() as claimed_at,
+          (select due_at from picked order by due_at desc limit 1) as last_due_at
 """
+
+KNOWN_WORDS = {
+    "templates": [template.value for template in Template],
+    "locales": [locale.value for locale in Locale],
+}
 
 BEFORE_EVERYTHING = datetime.min.replace(tzinfo=UTC)
 FLOOR_MARGIN = timedelta(seconds=2)
@@ -97,22 +105,21 @@ class Claims:
 
     async def _claim(self, connection: AsyncConnection, channel: Channel, limit: int) -> list[ClaimedMessage]:
         began = asyncio.get_running_loop().time()
-        lease_token = uuid4()
-        parameters = {
+        lease = Lease(channel, uuid4(), began, began + self._lease.total_seconds())
+        parameters = KNOWN_WORDS | {
             "channel": channel.value,
             "floor": self._floors[channel].next(began),
             "limit": limit,
             "lease": self._lease,
-            "lease_token": lease_token,
+            "lease_token": lease.token,
         }
-        async with connection.cursor(binary=True) as cursor:
+        async with connection.cursor(binary=True, row_factory=namedtuple_row) as cursor:
             await cursor.execute(CLAIM, parameters)
-            rows = await cursor.fetchall()
+            rows: list[Any] = await cursor.fetchall()
         if rows:
-            self._floors[channel].reached(rows[0][-1] if len(rows) == limit else rows[0][-2])
-        lease = Lease(channel, lease_token, began, began + self._lease.total_seconds())
+            self._floors[channel].reached(rows[0].last_due_at if len(rows) == limit else rows[0].claimed_at)
         # UPDATE … RETURNING has no order; a version 7 id has that of enqueueing.
-        return [claimed_message(row, lease) for row in sorted(rows)]
+        return [claimed_message(row, lease) for row in sorted(rows, key=attrgetter("id"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,25 +132,23 @@ class Lease:
     ends: float
 
 
-def claimed_message(row: Sequence[Any], lease: Lease) -> ClaimedMessage:
+def claimed_message(row: Any, lease: Lease) -> ClaimedMessage:
     """Make a message of a row that CLAIM returned."""
-    identity, template, recipient, locale, payload, token_id, attempt, max_attempts, expiries, *moments = row
-    created_at, expires_at, seconds_left, age, *_ = moments
     return ClaimedMessage(
-        id=identity,
-        template=Template(template),
+        id=row.id,
+        template=Template(row.template),
         channel=lease.channel,
-        recipient=recipient,
-        locale=Locale(locale),
-        payload=payload,
-        token_id=token_id,
-        attempt=attempt,
-        max_attempts=max_attempts,
-        expiries=expiries,
-        created_at=created_at,
-        expires_at=expires_at,
+        recipient=row.recipient,
+        locale=Locale(row.locale),
+        payload=row.payload,
+        token_id=row.token_id,
+        attempt=row.attempt,
+        max_attempts=row.max_attempts,
+        expiries=row.expiries,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
         lease_token=lease.token,
-        lease_ends=lease.ends,
-        expires=float("inf") if seconds_left is None else lease.began + seconds_left,
-        enqueued=lease.began - age,
+        lease_ends_monotonic=lease.ends,
+        expires_monotonic=float("inf") if row.seconds_left is None else lease.began + row.seconds_left,
+        enqueued_monotonic=lease.began - row.age_seconds,
     )

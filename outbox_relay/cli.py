@@ -29,6 +29,10 @@ def run() -> None:
         # Only the listener's own port raises one up to here: connections break inside their parts.
         log.error("relay cannot listen", bind=f"{settings.bind[0]}:{settings.bind[1]}", error=error.strerror)  # noqa: TRY400 - no trace wanted
         sys.exit(1)
+    except Exception:
+        # A fault of ours. Whoever supervises the process starts it anew; what it held is due again by itself.
+        log.exception("relay failed")
+        sys.exit(1)
 
 
 @main.command()

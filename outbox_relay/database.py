@@ -39,32 +39,64 @@ async def connect(url: str, purpose: str) -> AsyncConnection:
     )
 
 
+class Outage:
+    """How long to wait between tries while the database is away, and whether that was said already."""
+
+    def __init__(self, purpose: str) -> None:
+        self._purpose = purpose
+        self._pause = FIRST_PAUSE_SECONDS
+        self.is_on = False
+
+    async def wait(self, error: psycopg.Error) -> None:
+        """Say that it began, if this is its beginning, and wait: longer each time."""
+        if not self.is_on:
+            # Connections come and go; anything else, such as a missing table or grant, needs somebody.
+            is_usual = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+            tell = log.warning if is_usual else log.error
+            tell("database lost", purpose=self._purpose, **describe(error))
+        self.is_on = True
+        await asyncio.sleep(self._pause)
+        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def end(self) -> None:
+        """Say that it is over, if there was one."""
+        if self.is_on:
+            log.info("database found again", purpose=self._purpose)
+        self.is_on = False
+        self._pause = FIRST_PAUSE_SECONDS
+
+
 class Lifeline:
-    """One connection for one purpose, which waits out a lost database and says so once."""
+    """One connection for one purpose, which waits out a lost database."""
 
     def __init__(self, url: str, purpose: str) -> None:
         self._url = url
         self._purpose = purpose
         self._connection: AsyncConnection | None = None
         self._opening = asyncio.Lock()
-        self.is_lost = False
+        self._outage = Outage(purpose)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the last try failed."""
+        return self._outage.is_on
 
     async def run(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
         """Return what ``work`` returns, trying again for as long as the database is away.
 
         ``work`` may run more than once, also when its first run was committed and only the answer
-        got lost; so it must be a statement of which a second run does no harm.
+        got lost; so it must be a statement of which a second run does no harm. What PostgreSQL cannot
+        take as data is raised: no second try would change that.
         """
-        pause = FIRST_PAUSE_SECONDS
         while True:
             try:
                 result = await work(await self._opened())
+            except psycopg.DataError:
+                raise
             except psycopg.Error as error:
-                self._tell_lost(error)
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                await self._outage.wait(error)
             else:
-                self._tell_found()
+                self._outage.end()
                 return result
 
     async def close(self) -> None:
@@ -77,13 +109,3 @@ class Lifeline:
             if self._connection is None or self._connection.closed:
                 self._connection = await connect(self._url, self._purpose)
             return self._connection
-
-    def _tell_lost(self, error: psycopg.Error) -> None:
-        if not self.is_lost:
-            log.warning("database lost", purpose=self._purpose, **describe(error))
-        self.is_lost = True
-
-    def _tell_found(self) -> None:
-        if self.is_lost:
-            log.info("database found again", purpose=self._purpose)
-        self.is_lost = False

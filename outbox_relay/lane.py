@@ -39,7 +39,7 @@ Stand = tuple[RungTray, Session]
 
 
 class Lane:
-    """Keeps one channel's messages moving while ``tasks`` run; ``stop`` lets it run dry."""
+    """Keeps one channel's messages moving while ``pump`` and the workers run; ``stop`` lets it run dry."""
 
     def __init__(
         self, channel: Channel, outbox: Outbox, ladder: Ladder, preparation: Preparation, limits: LaneLimits

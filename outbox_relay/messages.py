@@ -12,8 +12,8 @@ from shared.vocabulary import Channel, Locale, Template
 class ClaimedMessage:
     """A message and the lease on it.
 
-    ``attempt`` counts the attempts already spent. ``lease_ends``, ``expires`` and ``enqueued`` are
-    moments of this process's monotonic clock, worked out from intervals that the database measured.
+    ``attempt`` counts the attempts already spent. What ends in ``_monotonic`` is a moment of this
+    process's monotonic clock, in seconds, worked out from intervals that the database measured.
     """
 
     id: UUID
@@ -29,9 +29,9 @@ class ClaimedMessage:
     created_at: datetime
     expires_at: datetime | None
     lease_token: UUID
-    lease_ends: float
-    expires: float
-    enqueued: float = 0.0
+    lease_ends_monotonic: float
+    expires_monotonic: float
+    enqueued_monotonic: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ class Letter:
     """A message rendered for its channel, ready to hand over.
 
     ``content`` of an e-mail is the whole RFC 5322 message: 7-bit, CRLF line ends, no line that begins
-    with a dot, ending in CRLF. That of an SMS is its text in UTF-8. ``taken`` is the moment, on the
-    monotonic clock, at which a session took it in hand.
+    with a dot, ending in CRLF. That of an SMS is its text in UTF-8. ``taken_monotonic`` is when a
+    session took it in hand.
     """
 
     message: ClaimedMessage
     content: bytes = field(repr=False)
-    taken: float = 0.0
+    taken_monotonic: float

@@ -1,4 +1,4 @@
-"""What the relay counts, for Prometheus; names and labels are CONTRACT to dashboards."""
+"""What the relay counts, for Prometheus. Dashboards and alarms hold on to the names and labels."""
 
 from collections import Counter as Tally
 from collections.abc import Iterable

@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import Callable
 from uuid import UUID
 
+import psycopg
+
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.metrics import count_settled
 from outbox_relay.outcomes import Dead, Deferred, Outcome, Retry, Sent
 from outbox_relay.settles import Settlement, Settles
+from shared.database import describe
 from shared.log import get_logger
 
 FULL_BATCH = 100
@@ -45,11 +48,23 @@ class Settler:
 
     async def _flush(self) -> None:
         batch = self._next_batch()
-        await self._settles.settle(batch)
-        count_settled(batch)
-        _tell(batch)
+        await self._write(batch)
         self.held -= len(batch)
         self._on_room()
+
+    async def _write(self, batch: list[Settlement]) -> None:
+        """Settle the batch; if PostgreSQL cannot take it, each by itself, so that one spoils no other."""
+        try:
+            await self._settles.settle(batch)
+        except psycopg.DataError as error:
+            if len(batch) == 1:
+                log.error("outcome not written", message_id=str(batch[0].message.id), **describe(error))  # noqa: TRY400 - the text quotes the row
+                return
+            for settlement in batch:
+                await self._write([settlement])
+        else:
+            count_settled(batch)
+            _tell(batch)
 
     def _next_batch(self) -> list[Settlement]:
         """Take each message once: one that was claimed anew meanwhile waits for the next statement."""

@@ -14,7 +14,11 @@ from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Outcome
 from outbox_relay.rendering import RenderingError
 from outbox_relay.schedule import SCHEDULES, Tries, after_failure
 from shared.log import get_logger
+from shared.secrets import UnknownKeyError
 from shared.vocabulary import Channel, DeadReason
+
+KEY_PAUSE = timedelta(minutes=1)
+"""How long a message waits for a key that SECRET_KEYS does not hold."""
 
 log = get_logger("relay.tray")
 
@@ -68,15 +72,19 @@ class Preparation:
 
         What would outlive its lease is handed back rather than sent by two relays at once.
         """
-        if now >= message.expires:
+        if now >= message.expires_monotonic:
             return Dead(DeadReason.EXPIRED)
-        if now + self._longest_in_hand > message.lease_ends:
+        if now + self._longest_in_hand > message.lease_ends_monotonic:
             return Deferred(timedelta(0))
         return self._rendered(message, now)
 
     def _rendered(self, message: ClaimedMessage, now: float) -> Letter | Outcome:
         try:
-            return Letter(message, self._render(message), taken=now)
+            return Letter(message, self._render(message), taken_monotonic=now)
+        except UnknownKeyError as error:
+            # Not the message's fault: another relay may have the key, or this one have it tomorrow.
+            log.error("key missing", message_id=str(message.id))  # noqa: TRY400 - no trace wanted
+            return Deferred(KEY_PAUSE, Failure(FailureClass.PROVIDER, None, str(error)))
         except RenderingError as error:
             return Dead(DeadReason.REJECTED, Failure(FailureClass.CONTENT, None, str(error)))
         except Exception as error:
@@ -109,11 +117,11 @@ class RungTray:
     def report(self, letter: Letter, fate: Sent | Failure) -> None:
         """Turn a letter's fate into its message's outcome, and learn from it about the provider."""
         now = self.rung.clock()
-        self._delivery_duration.observe(now - letter.taken)
+        self._delivery_duration.observe(now - letter.taken_monotonic)
         match fate:
             case Sent():
                 self.rung.succeeded()
-                self._accept_latency[letter.message.channel].observe(max(now - letter.message.enqueued, 0.0))
+                self._accept_latency[letter.message.channel].observe(max(now - letter.message.enqueued_monotonic, 0.0))
                 self._put(letter.message, fate)
             case Failure():
                 self._put(letter.message, self._after(letter.message, fate, now))
@@ -125,5 +133,5 @@ class RungTray:
             failure = replace(failure, retry_after=pause)
         else:
             self.rung.succeeded()
-        tries = Tries(message.attempt, message.max_attempts, message.expires - now)
+        tries = Tries(message.attempt, message.max_attempts, message.expires_monotonic - now)
         return after_failure(SCHEDULES[message.template], tries, failure, dice=random.random())  # noqa: S311 - jitter

@@ -6,10 +6,14 @@ Python's own module come out in the same form, and only from warnings up.
 
 import logging
 import sys
-from typing import Any
+from pathlib import Path
+from traceback import walk_tb
 
 import structlog
 from structlog.typing import EventDict, Processor
+
+ROOT = Path(__file__).parents[1]
+MOST_LINES = 8
 
 
 def configure_logging(service: str, level: str) -> None:
@@ -60,21 +64,20 @@ def _stamped_with(service: str) -> Processor:
 
 
 def _without_traceback_values(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Tell an exception by its class and the lines it passed; its text may quote a row or an address."""
+    """Tell an exception by its class and the lines of ours that it passed; its text may quote a row or an address."""
     exc_info = event.pop("exc_info", None)
-    if exc_info is True:
-        exc_info = sys.exc_info()
-    if isinstance(exc_info, BaseException):
-        exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
-    if exc_info and exc_info[0]:
-        event["error"] = exc_info[0].__name__
-        event["trace"] = [f"{frame.f_code.co_filename}:{line}" for frame, line in _frames(exc_info[2])]
+    error = sys.exc_info()[1] if exc_info is True else exc_info[1] if isinstance(exc_info, tuple) else exc_info
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, BaseException):
+        event["error"] = type(error).__name__
+        event["trace"] = _lines_passed(error)
     return event
 
 
-def _frames(traceback: Any) -> list[tuple[Any, int]]:
-    frames = []
-    while traceback is not None:
-        frames.append((traceback.tb_frame, traceback.tb_lineno))
-        traceback = traceback.tb_next
-    return frames[-8:]
+def _lines_passed(error: BaseException) -> list[str]:
+    """Return where the error passed through our code, and where it came from, innermost last."""
+    frames = list(walk_tb(error.__traceback__))
+    ours = [frame for frame in frames if Path(frame[0].f_code.co_filename).is_relative_to(ROOT)]
+    passed = ours[-MOST_LINES:] + [frame for frame in frames[-1:] if frame not in ours]
+    return [f"{frame.f_code.co_filename.removeprefix(f'{ROOT}/')}:{line}" for frame, line in passed]

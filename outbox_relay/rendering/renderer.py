@@ -9,7 +9,7 @@ from outbox_relay.rendering.forms import Form, prepare_forms
 from outbox_relay.rendering.sender import Sender
 from outbox_relay.rendering.skeleton import Skeleton, Value
 from outbox_relay.rendering.values import expiry_text, greeted_name, header_date, plain_address
-from shared.secrets import SecretKeys, UnknownKeyError, code_for, link_token_for
+from shared.secrets import SecretKeys, code_for, link_token_for
 
 
 class Renderer:
@@ -30,7 +30,8 @@ class Renderer:
     def render(self, message: ClaimedMessage) -> bytes:
         """Return the content of the message's letter, the same at each attempt.
 
-        The only place where a code or a link is ever written down. Raises RenderingError.
+        The only place where a code or a link is ever written down. Raises RenderingError, and
+        UnknownKeyError if SECRET_KEYS does not hold the key that the message names.
         """
         name = greeted_name(message.payload.get("name"))
         skeleton = self._skeleton(message, has_name=name is not None)
@@ -47,10 +48,7 @@ class Renderer:
         key_id = message.payload.get("key_id")
         if message.token_id is None or not isinstance(key_id, str):
             raise RenderingError("the message names no token, or its payload no key_id")
-        try:
-            return derive(message.token_id, self._keys[key_id])
-        except UnknownKeyError:
-            raise RenderingError("SECRET_KEYS no longer holds the key that the message names") from None
+        return derive(message.token_id, self._keys[key_id])
 
 
 def _expiry(message: ClaimedMessage) -> str:

@@ -133,13 +133,38 @@ def test_what_expired_is_never_sent(outbox: Outbox, sink: MailSink) -> None:
 def test_a_message_that_cannot_be_rendered_harms_no_neighbour(outbox: Outbox, sink: MailSink) -> None:
     [before] = outbox.put()
     [broken] = outbox.put(payload="'{}'")
-    [unknown_key] = outbox.put(payload="""'{"name": null, "key_id": "gone"}'""")
+    [shapeless] = outbox.put(payload="'[]'")
     [after] = outbox.put()
     with running_relay(outbox.database, EMAIL_PROVIDERS=provider(sink)):
         eventually(lambda: number(outbox, UNSETTLED) == 0, seconds=30)
-    rows = [outbox.row(message_id) for message_id in (before, broken, unknown_key, after)]
+    rows = [outbox.row(message_id) for message_id in (before, broken, shapeless, after)]
     assert [row.status for row in rows] == ["sent", "dead", "dead", "sent"]
     assert {row.last_error_class for row in rows[1:3]} == {"content"}
+
+
+def test_a_message_whose_key_is_missing_waits_for_it_unharmed(outbox: Outbox, sink: MailSink) -> None:
+    [message_id] = outbox.put(payload="""'{"name": null, "key_id": "of tomorrow"}'""")
+    with running_relay(outbox.database, EMAIL_PROVIDERS=provider(sink)) as relay:
+        eventually(lambda: relay.said("key missing"), seconds=30)
+        eventually(lambda: outbox.row(message_id).lease_token is None, seconds=30)
+    assert (outbox.row(message_id).status, outbox.row(message_id).attempt) == ("pending", 0)
+
+
+def test_a_message_of_a_newer_release_waits_for_its_relay(outbox: Outbox, sink: MailSink) -> None:
+    newer = [*outbox.put(template="'of_tomorrow'"), *outbox.put(locale="'eo'")]
+    outbox.put(count=3)
+    with running_relay(outbox.database, EMAIL_PROVIDERS=provider(sink)):
+        eventually(lambda: number(outbox, UNSETTLED) == len(newer), seconds=30)
+    assert [outbox.row(message_id).expiries for message_id in newer] == [0, 0]
+
+
+def test_an_outcome_that_cannot_be_written_harms_no_neighbour(outbox: Outbox, sink: MailSink) -> None:
+    [spoilt] = outbox.put(attempt="32767")  # the largest that its column takes
+    outbox.put(count=20)
+    with running_relay(outbox.database, EMAIL_PROVIDERS=provider(sink)) as relay:
+        eventually(lambda: relay.said("outcome not written"), seconds=30)
+        eventually(lambda: number(outbox, UNSETTLED) == 1, seconds=30)
+        assert relay.said("outcome not written")[0]["message_id"] == str(spoilt)
 
 
 def test_sms_and_mail_do_not_wait_for_each_other(outbox: Outbox, sink: MailSink, tmp_path: Path) -> None:

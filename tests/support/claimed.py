@@ -26,7 +26,8 @@ def a_claimed_message(**changes: Any) -> ClaimedMessage:
         "created_at": datetime(2026, 11, 20, 10, 0, 30, tzinfo=UTC),
         "expires_at": datetime(2026, 11, 21, 10, 0, 30, tzinfo=UTC),
         "lease_token": UUID("7d4ce6a8-9d34-4a52-9bb5-0b1e1f1e2a10"),
-        "lease_ends": 60.0,
-        "expires": 86_400.0,
+        "lease_ends_monotonic": 60.0,
+        "expires_monotonic": 86_400.0,
+        "enqueued_monotonic": 0.0,
     }
     return ClaimedMessage(**fields | changes)

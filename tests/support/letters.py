@@ -30,10 +30,11 @@ def a_letter(
         created_at=datetime.now(UTC),
         expires_at=None,
         lease_token=uuid4(),
-        lease_ends=0.0,
-        expires=0.0,
+        lease_ends_monotonic=0.0,
+        expires_monotonic=0.0,
+        enqueued_monotonic=0.0,
     )
-    return Letter(message, content)
+    return Letter(message, content, taken_monotonic=0.0)
 
 
 class ListTray:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from outbox_relay.claims import CLAIM
+from outbox_relay.claims import CLAIM, KNOWN_WORDS
 from outbox_relay.database import OPTIONS
 from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
 from outbox_relay.settles import SETTLE_SENT, SETTLE_UNSENT, sent_parameters, unsent_parameters
@@ -68,7 +68,7 @@ def test_no_statement_of_the_relay_is_worth_compiling(full_outbox: Outbox) -> No
         assert "JIT" not in generic_plan(full_outbox, statement, parameters)
 
 
-CLAIM_PARAMETERS = {
+CLAIM_PARAMETERS = KNOWN_WORDS | {
     "channel": "email",
     "floor": "2020-01-01T00:00:00Z",
     "limit": 10,

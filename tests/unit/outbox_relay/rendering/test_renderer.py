@@ -9,7 +9,7 @@ from jinja2 import UndefinedError
 from outbox_relay.messages import ClaimedMessage, Letter
 from outbox_relay.rendering import Renderer, RenderingError, Sender
 from outbox_relay.rendering.words import Words
-from shared.secrets import SecretKeys, code_for, link_token_for
+from shared.secrets import SecretKeys, UnknownKeyError, code_for, link_token_for
 from shared.vocabulary import Channel, Locale, Template
 from tests.support.claimed import A_TOKEN, a_claimed_message
 
@@ -84,7 +84,6 @@ def test_in_the_name_of_signpost_an_sms_is_a_single_one(template: Template, loca
 @pytest.mark.parametrize(
     "changes",
     [
-        {"payload": {"name": "Ada", "key_id": "secret-key-id"}},
         {"payload": {"name": "Ada"}},
         {"payload": {"name": ["secret-name"], "key_id": "k1"}},
         {"payload": {"name": "Ada", "key_id": 7}},
@@ -101,6 +100,11 @@ def test_a_message_that_cannot_be_put_into_words_is_refused_without_quoting_it(c
     assert refusal.value.__cause__ is None
 
 
+def test_a_key_that_is_missing_is_no_fault_of_the_message() -> None:
+    with pytest.raises(UnknownKeyError):
+        RENDERER.render(a_claimed_message(payload={"name": "Ada", "key_id": "of tomorrow"}))
+
+
 def test_a_message_is_rendered_with_the_key_it_names_also_after_rotation() -> None:
     rotated = SecretKeys({"k2": b"n" * 32, "k1": KEY})
     renderer = Renderer(rotated, "https://signpost.example", Sender("Signpost", "no-reply@signpost.example"))
@@ -114,7 +118,7 @@ def test_a_template_that_asks_for_a_value_nobody_gives_is_broken() -> None:
 
 def test_neither_renderer_nor_letter_shows_the_code() -> None:
     message = a_claimed_message()
-    letter = Letter(message, RENDERER.render(message))
+    letter = Letter(message, RENDERER.render(message), taken_monotonic=0.0)
     shown = repr((RENDERER, message, letter))
     assert code_for(A_TOKEN, KEY) not in shown
     assert link_token_for(A_TOKEN, KEY) not in shown
