@@ -5,6 +5,7 @@ Each channel has a lane of its own, so that a backlog or an outage of one never 
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -34,6 +35,9 @@ class LaneLimits:
     connections: int
 
 
+LONGEST_CLAIM_SECONDS = 2.0
+"""How long stopping waits for a claim that is on its way; without a database it would never end."""
+
 Stand = tuple[RungTray, Session]
 """A courier's place at one provider."""
 
@@ -54,6 +58,8 @@ class Lane:
         self._wake = asyncio.Event()
         self._settled_all = asyncio.Event()
         self._settled_all.set()
+        self._has_stopped_claiming = asyncio.Event()
+        self._has_stopped_claiming.set()
         self._is_waiting_for_room = False
         self._is_stopping = False
 
@@ -72,10 +78,12 @@ class Lane:
 
         A wake-up that comes while a claim is on its way is not lost: the event is cleared before it.
         """
+        self._has_stopped_claiming.clear()
         while not self._is_stopping:
             self._wake.clear()
             if not await self._claim_is_full():
                 await self._wake.wait()
+        self._has_stopped_claiming.set()
 
     async def drain(self) -> None:
         """Claim and deliver until nothing is due or no provider can be tried."""
@@ -88,6 +96,9 @@ class Lane:
         self._is_stopping = True
         self.wake()
         self._hand_back(Deferred(timedelta(0)))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_CLAIM_SECONDS):
+                await self._has_stopped_claiming.wait()
         await self._settled_all.wait()
 
     @property
