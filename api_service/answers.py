@@ -31,7 +31,7 @@ def registration_document(registration: Registration) -> dict[str, Any]:
         "delivery": {
             "status": delivery.status,
             "attempts": delivery.attempts,
-            "due_at": _moment(delivery.due_at),
+            "due_at": _moment(delivery.due_at) if delivery.due_at else None,
             "problem": delivery.problem,
         },
     }

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from flask import Flask, g
+from flask import Flask, Response, g
+from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import sessionmaker
 
@@ -23,7 +24,13 @@ log = get_logger("api.app")
 
 
 class Api(Flask):
-    """Flask, except that it logs as we do."""
+    """Flask, except that it logs as we do, and leaves a body that cannot be read to the server."""
+
+    def handle_exception(self, e: Exception) -> Response:
+        """Answer what nobody expected; but raise what is no HTTP, for only the server can hang up as well."""
+        if isinstance(e, ParseException):
+            raise e
+        return super().handle_exception(e)
 
     def log_exception(self, exc_info: Any) -> None:
         """Log what nobody expected, by its class and the lines it passed; Flask would quote the path."""

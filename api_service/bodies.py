@@ -72,9 +72,10 @@ def _refused(constant: str) -> NoReturn:
 
 def _faults(messages: dict[str, Any]) -> Iterator[Fault]:
     for name, codes in messages.items():
-        pointer = "#" if name == _WHOLE_BODY else f"#/{_escaped(name)}"
-        for code in codes:
-            yield Fault(pointer, FaultCode(code))
+        for code in map(FaultCode, codes):
+            # A client can name a field so, too, and is told that there is none.
+            is_whole_body = name == _WHOLE_BODY and code is not FaultCode.UNKNOWN_FIELD
+            yield Fault("#" if is_whole_body else f"#/{_escaped(name)}", code)
 
 
 def _escaped(name: str) -> str:

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-DATABASE_FAILURES = (OperationalError, InterfaceError, PoolTimeoutError)
-"""What is raised when the database cannot be reached, is shutting down, or has no connection to spare."""
+DATABASE_FAILURES = (DBAPIError, PoolTimeoutError)
+"""What may mean that the database is away; ``is_database_away`` tells."""
 
 
 class Code(StrEnum):
@@ -19,6 +19,7 @@ class Code(StrEnum):
     INVALID_OR_EXPIRED = "invalid_or_expired"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    REQUEST_TIMEOUT = "request_timeout"
     ALREADY_ACTIVE = "already_active"
     BODY_TOO_LARGE = "body_too_large"
     URI_TOO_LONG = "uri_too_long"

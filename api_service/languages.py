@@ -6,5 +6,9 @@ from shared.vocabulary import Locale
 
 
 def preferred_locale() -> Locale:
-    """Return the best of ours by the request's Accept-Language; English if none is wanted."""
-    return Locale(request.accept_languages.best_match(list(Locale), default=Locale.EN))
+    """Return the first of ours that the request's Accept-Language wants, in whatever region; else English."""
+    for language, quality in request.accept_languages:
+        spoken = language.partition("-")[0].lower()
+        if quality > 0 and spoken in list(Locale):
+            return Locale(spoken)
+    return Locale.EN

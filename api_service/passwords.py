@@ -1,5 +1,6 @@
 """What a password must not be, and how it is kept. Decides without asking anyone: the list is embedded."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from importlib.resources import files
@@ -8,13 +9,18 @@ from string import digits, punctuation, whitespace
 from argon2 import PasswordHasher
 
 from api_service.errors import FaultCode
+from shared.addresses import InvalidAddressError, canonical_email, deliverable_email
 
 SHORTEST = 12
 LONGEST = 256
 """Code points; NIST SP 800-63B §3.1.1 asks for at least 64, and a bound keeps hashing cheap."""
 
+SHORTEST_NUMBER = 7
+"""Digits after the country code and the zeros before it; with fewer, few numbers are told apart."""
+
 COMMON = frozenset(files("api_service").joinpath("common_passwords.txt").read_text(encoding="utf-8").splitlines())
 
+_NUMBER = re.compile(r"[0-9 ().+/-]+")
 _PADDING = digits + punctuation + whitespace
 
 # OWASP Password Storage: argon2id with 19 MiB, two passes, one lane. argon2 frees the GIL meanwhile.
@@ -40,15 +46,32 @@ def fault_in(password: str, addresses: Iterable[str]) -> FaultCode | None:
 
 
 def is_common(password: str) -> bool:
-    """Tell whether the list has the password, as it is or without the digits and signs put after it."""
+    """Tell whether it is blank, or the list has it as it is or without the digits and signs put after it."""
     folded = password.casefold()
-    return folded in COMMON or folded.rstrip(_PADDING) in COMMON
+    return not folded.strip() or folded in COMMON or folded.rstrip(_PADDING) in COMMON
 
 
 def is_address(password: str, address: str) -> bool:
-    """Tell whether the password is the address itself, or the part of it before the at sign."""
-    local, _, _domain = address.partition("@")
-    return password.casefold() in (address.casefold(), local.casefold())
+    """Tell whether the password is the address itself, however it is spelt, or the part before the at sign."""
+    local, at, _domain = address.partition("@")
+    if not at:
+        return is_number(password, address)
+    return canonical_email(local) == password.lower() or canonical_email(address) == _as_email(password)
+
+
+def is_number(password: str, number: str) -> bool:
+    """Tell whether the password is that phone number in E.164 form, with or without its country code."""
+    if not _NUMBER.fullmatch(password):
+        return False
+    significant = "".join(filter(str.isdecimal, password)).lstrip("0")
+    return len(significant) >= SHORTEST_NUMBER and number.endswith(significant)
+
+
+def _as_email(password: str) -> str | None:
+    try:
+        return canonical_email(deliverable_email(password))
+    except InvalidAddressError:
+        return None
 
 
 def hashed(password: str) -> str:

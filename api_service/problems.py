@@ -16,7 +16,7 @@ from api_service.errors import (
     ResendTooSoonError,
     ValidationFailedError,
 )
-from shared.database import describe
+from shared.database import describe, is_database_away
 from shared.log import get_logger
 
 log = get_logger("api.problems")
@@ -47,6 +47,7 @@ KINDS: Mapping[Code, Kind] = {
     Code.METHOD_NOT_ALLOWED: Kind(
         HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", "The Allow header lists the methods of this address."
     ),
+    Code.REQUEST_TIMEOUT: Kind(HTTPStatus.REQUEST_TIMEOUT, "Request timeout", "The request took too long to arrive."),
     Code.ALREADY_ACTIVE: Kind(HTTPStatus.CONFLICT, "Already active", "The registration has been activated."),
     Code.BODY_TOO_LARGE: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Body too large", "A body has at most 16 KiB."),
     Code.URI_TOO_LONG: Kind(HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "The request's first line is too long."),
@@ -133,7 +134,9 @@ def problem_document(code: Code, request_id: str, **members: Any) -> dict[str, A
 
 
 def database_unavailable(error: Exception) -> Response:
-    """Answer that the database is away, and log in which way."""
+    """Answer that the database is away, and log in which way; raise again what means something else."""
+    if not is_database_away(error):
+        raise error
     log.warning("database unavailable", request_id=g.request_id, **describe(error))
     answer = problem(Code.DATABASE_UNAVAILABLE)
     answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -154,7 +157,14 @@ def _refused(refusal: Refusal) -> Response:
 
 
 def _from_werkzeug(error: HTTPException) -> Response:
-    answer = problem(_CODES_BY_STATUS.get(HTTPStatus(error.code or 500), Code.BAD_REQUEST))
+    answer = problem(code_of(error))
     own_headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
     answer.headers.update(own_headers)
     return answer
+
+
+def code_of(error: HTTPException) -> Code:
+    """Decide what to call an error of Werkzeug's; one without a name here is our fault from 500 on."""
+    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    is_ours = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return _CODES_BY_STATUS.get(status, Code.INTERNAL_ERROR if is_ours else Code.BAD_REQUEST)

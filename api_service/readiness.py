@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy.exc import ProgrammingError
 
 from api_service.errors import DATABASE_FAILURES
 from migrations.commands import configuration
@@ -35,7 +35,7 @@ class Readiness:
             revision = self._revision()
         except ProgrammingError:
             return [Lack.SCHEMA]
-        except (DBAPIError, *DATABASE_FAILURES):
+        except DATABASE_FAILURES:
             return [Lack.DATABASE]
         is_behind = revision is None or (revision in self._known and revision != self._head)
         return [Lack.SCHEMA] if is_behind else []

@@ -5,16 +5,17 @@ import os
 import shutil
 from http import HTTPStatus
 from typing import Any
-from uuid import uuid4
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from api_service.app import Api, create_app
+from api_service.client_socket import ClientSocket, SlowRequestError
 from api_service.errors import Code
+from api_service.observing import request_id_for
 from api_service.problems import KINDS, MEDIA_TYPE, problem_document
 from api_service.settings import COUNTS_FOLDER_VARIABLE, ApiSettings
 from shared.log import get_logger
@@ -25,6 +26,8 @@ STOP_SECONDS = 30
 """Above the longest wait that a client may prefer, so that SIGTERM lets every request finish."""
 HANG_SECONDS = 60
 """A worker whose main loop has not stirred for so long is killed. Its threads may take longer."""
+REQUEST_SECONDS = 10
+"""How long a request may take to arrive, which with its body is at most a few dozen KiB."""
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
@@ -83,12 +86,19 @@ class QuietLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
-    """A worker that answers in our form, too, what gunicorn refuses before the app is asked."""
+    """A worker that waits for no request forever, and answers in our form what cannot be read."""
 
-    def handle_error(self, _request: Any, client: Any, _address: Any, error: BaseException) -> None:
+    def handle(self, connection: TConn) -> Any:
+        """Serve a request on the connection, if it arrives in time."""
+        if not isinstance(connection.sock, ClientSocket):
+            connection.sock = ClientSocket(connection.sock)
+        connection.sock.expect_request(REQUEST_SECONDS)
+        return super().handle(connection)
+
+    def handle_error(self, request: Any, client: Any, _address: Any, error: BaseException) -> None:
         """Answer with a problem and log the error's class: its text, and gunicorn's line, quote the request."""
         code = refusal_of(error)
-        request_id = str(uuid4())
+        request_id = request_id_for(offered_id(request))
         if code is Code.INTERNAL_ERROR:
             log.error("request failed", request_id=request_id, exc_info=error)
         else:
@@ -99,9 +109,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             log.debug("client gone", request_id=request_id)
 
 
+def offered_id(request: Any) -> str | None:
+    """Return the client's own id for the request, if its headers have been read."""
+    return dict(request.headers).get("X-REQUEST-ID") if request else None
+
+
 def refusal_of(error: BaseException) -> Code:
     """Decide what to call an error of gunicorn's."""
     match error:
+        case SlowRequestError():
+            return Code.REQUEST_TIMEOUT
         case LimitRequestLine():
             return Code.URI_TOO_LONG
         case LimitRequestHeaders():

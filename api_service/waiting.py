@@ -9,13 +9,22 @@ LONGEST_WAIT_SECONDS = 20
 FIRST_LOOK_SECONDS = 0.025
 LONGEST_LOOK_SECONDS = 0.25
 
-_WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=[;,]|$)', re.IGNORECASE)
+# One preference of a list. A comma in a quoted string does not end it, not even if the quote never ends.
+_PREFERENCE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*(?:"|\\?$))+')
+_WAIT = re.compile(r'\s*wait\s*=\s*"?0*([0-9]+)"?\s*(?:;.*)?', re.IGNORECASE)
 
 
 def preferred_seconds(header: str | None) -> int:
     """Read how long the client would wait (RFC 7240 §4.3), up to what we allow; 0 if it says nothing."""
-    found = _WAIT.search(header or "")
-    return min(int(found[1]), LONGEST_WAIT_SECONDS) if found else 0
+    for preference in _PREFERENCE.findall(header or ""):
+        if found := _WAIT.fullmatch(preference):
+            return _at_most(LONGEST_WAIT_SECONDS, digits=found[1])
+    return 0
+
+
+def _at_most(longest: int, *, digits: str) -> int:
+    # Python refuses to read numbers of thousands of digits.
+    return longest if len(digits) > len(str(longest)) else min(int(digits), longest)
 
 
 class WaitingRoom:

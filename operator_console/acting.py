@@ -1,16 +1,32 @@
 """What operators may change. Each change leaves a row that says who made it and why."""
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, Text, and_, func, insert, literal, select, type_coerce, update
+from sqlalchemy.orm import Session, aliased
 
 from shared.models import OperatorAction, OutboxMessage, Token
-from shared.vocabulary import WAKE_CHANNEL, Status
+from shared.vocabulary import WAKE_CHANNEL, DeadReason, Status
+
+MessageRow: TypeAlias = Row[*tuple[Any, ...]]
+TokenRow: TypeAlias = Row[*tuple[Any, ...]]
 
 FRESH_ATTEMPTS = 5
 """How often the code of a token minted here may be tried."""
+
+AS_ENQUEUED = {
+    "status": Status.PENDING,
+    "dead_reason": None,
+    "settled_at": None,
+    "lease_token": None,
+    "leased_until": None,
+    "attempt": 0,
+    "expiries": 0,
+    "due_at": func.now(),
+}
+"""What a message never tried has in these columns."""
 
 
 class UnknownMessageError(LookupError):
@@ -20,9 +36,13 @@ class UnknownMessageError(LookupError):
 class NotDeadError(Exception):
     """Only a dead message can be requeued; this one is ``status``."""
 
-    def __init__(self, status: Status) -> None:
-        super().__init__(status.value)
+    def __init__(self, status: str) -> None:
+        super().__init__(status)
         self.status = status
+
+
+class SupersededError(Exception):
+    """A newer message replaced this one: that is the one to requeue, should it be dead."""
 
 
 @dataclass(frozen=True)
@@ -36,26 +56,50 @@ class Act:
 def requeue(session: Session, message_id: UUID, act: Act) -> None:
     """Make a dead message pending and due now, as if it had never been tried.
 
-    If its code has expired, a fresh token of the same lifetime is minted for it, so that what
-    arrives can be used. Never commits. Raises UnknownMessageError and NotDeadError.
+    It brings the newest code of its user and channel, and a fresh one if that has expired: one minted
+    beside a code that still works would end that one, since only the newest counts. Never commits.
+    Raises UnknownMessageError, NotDeadError and SupersededError.
     """
-    message = session.get(OutboxMessage, message_id, with_for_update=True)
-    if message is None:
-        raise UnknownMessageError(str(message_id))
-    if message.status is not Status.DEAD:
-        raise NotDeadError(message.status)
+    message = locked_message(session, message_id)
+    refuse_unless_requeueable(message)
     note(session, message, "requeue", act)
-    if message.token_id and _has_expired(session, message.token_id):
-        mint_token(session, message, message.token_id)
-    revive(message)
+    revive(session, message, working_token(session, message))
     # In the transaction: at an operator's pace, the lock that NOTIFY takes at commit costs nobody anything.
     session.execute(select(func.pg_notify(WAKE_CHANNEL, "")))
 
 
-def note(session: Session, message: OutboxMessage, action: str, act: Act) -> None:
+def locked_message(session: Session, message_id: UUID) -> MessageRow:
+    """Return how the message stands, its words as text: a newer release may have words unknown here."""
+    message = session.execute(
+        select(
+            OutboxMessage.id,
+            OutboxMessage.token_id,
+            type_coerce(OutboxMessage.status, Text).label("status"),
+            type_coerce(OutboxMessage.dead_reason, Text).label("dead_reason"),
+            OutboxMessage.attempt,
+            OutboxMessage.expiries,
+            OutboxMessage.last_error_class,
+        )
+        .where(OutboxMessage.id == message_id)
+        .with_for_update()
+    ).one_or_none()
+    if message is None:
+        raise UnknownMessageError(str(message_id))
+    return message
+
+
+def refuse_unless_requeueable(message: MessageRow) -> None:
+    """Raise NotDeadError or SupersededError, whichever it is."""
+    if message.status != Status.DEAD:
+        raise NotDeadError(message.status)
+    if message.dead_reason == DeadReason.SUPERSEDED:
+        raise SupersededError
+
+
+def note(session: Session, message: MessageRow, action: str, act: Act) -> None:
     """Add the row that says who did what, why, and how the message stood before."""
     before = {
-        "dead_reason": message.dead_reason.value if message.dead_reason else None,
+        "dead_reason": message.dead_reason,
         "attempt": message.attempt,
         "expiries": message.expiries,
         "last_error_class": message.last_error_class,
@@ -65,42 +109,48 @@ def note(session: Session, message: OutboxMessage, action: str, act: Act) -> Non
     )
 
 
-def mint_token(session: Session, message: OutboxMessage, old_id: UUID) -> None:
-    """Give the message a new token, like its old one in everything but its id and its time."""
-    old = session.execute(
-        select(Token.user_id, Token.purpose, Token.channel, Token.key_id, (Token.expires_at - Token.created_at)).where(
-            Token.id == old_id
-        )
+def working_token(session: Session, message: MessageRow) -> TokenRow | None:
+    """Return the token whose code the message is to bring; None if it brings none, or its user was erased."""
+    newest = newest_token(session, message.token_id)
+    if newest is None or newest.is_living:
+        return newest
+    return mint_token(session, newest.id)
+
+
+def newest_token(session: Session, token_id: UUID | None) -> TokenRow | None:
+    """Return the newest token with the user and the channel of this one."""
+    own = aliased(Token)
+    return session.execute(
+        select(Token.id, Token.key_id, Token.expires_at, (Token.expires_at > func.now()).label("is_living"))
+        .join(own, and_(own.user_id == Token.user_id, own.channel == Token.channel))
+        .where(own.id == token_id)
+        .order_by(Token.created_at.desc(), Token.id)
+        .limit(1)
     ).one_or_none()
-    if old is None:  # its user was erased, and the token with them
-        return
-    user_id, purpose, channel, key_id, lifetime = old
-    fresh = Token(
-        user_id=user_id,
-        purpose=purpose,
-        channel=channel,
-        key_id=key_id,
-        attempts_left=FRESH_ATTEMPTS,
-        expires_at=func.now() + lifetime,
+
+
+def mint_token(session: Session, old_id: UUID) -> TokenRow | None:
+    """Add a token like the old one in everything but its id, its time and its attempts; None if that is gone."""
+    expires_at = func.now() + (Token.expires_at - Token.created_at)
+    alike = select(
+        Token.user_id, Token.purpose, Token.channel, Token.key_id, literal(FRESH_ATTEMPTS), expires_at
+    ).where(Token.id == old_id)
+    columns = ["user_id", "purpose", "channel", "key_id", "attempts_left", "expires_at"]
+    return session.execute(
+        insert(Token).from_select(columns, alike).returning(Token.id, Token.key_id, Token.expires_at)
+    ).one_or_none()
+
+
+def revive(session: Session, message: MessageRow, token: TokenRow | None) -> None:
+    """Set the message back to how it was enqueued, due now, about that token if there is one."""
+    values: dict[str, Any] = dict(AS_ENQUEUED)
+    if token:
+        # The relay derives the code under the payload's key, which has to be the token's.
+        payload = OutboxMessage.payload.concat({"key_id": token.key_id})
+        values |= {"token_id": token.id, "expires_at": token.expires_at, "payload": payload}
+    session.execute(
+        update(OutboxMessage)
+        .where(OutboxMessage.id == message.id)
+        .values(values)
+        .execution_options(synchronize_session=False)
     )
-    session.add(fresh)
-    session.flush()
-    message.token_id = fresh.id
-    message.expires_at = fresh.expires_at
-
-
-def revive(message: OutboxMessage) -> None:
-    """Set the message back to how it was enqueued, due now."""
-    message.status = Status.PENDING
-    message.dead_reason = None
-    message.settled_at = None
-    message.lease_token = None
-    message.leased_until = None
-    message.attempt = 0
-    message.expiries = 0
-    message.due_at = func.now()
-
-
-def _has_expired(session: Session, token_id: UUID) -> bool:
-    """Tell whether the token has: a resend may have ended it before the message that brings its code."""
-    return bool(session.scalar(select(Token.expires_at <= func.now()).where(Token.id == token_id)))

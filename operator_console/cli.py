@@ -13,10 +13,10 @@ from uuid import UUID
 import click
 from rich.console import Console
 from rich.table import Column, Table
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from operator_console.acting import Act, NotDeadError, UnknownMessageError, requeue
+from operator_console.acting import Act, NotDeadError, SupersededError, UnknownMessageError, requeue
 from operator_console.reading import MessageFilter, MessageView, list_messages, show_message
 from operator_console.settings import ConsoleSettingsSchema
 from shared.database import create_database_engine, describe
@@ -36,6 +36,10 @@ LISTED = (
 )
 HIGHEST_LIMIT = 10_000
 ID_WIDTH = 36
+
+# SQLSTATEs, PostgreSQL's appendix A: the table, column or function does not exist.
+UNDEFINED = ("42P01", "42703", "42883")
+INSUFFICIENT_PRIVILEGE = "42501"
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,7 +67,7 @@ class OneOf(click.Choice[str]):
 @click.option("--limit", type=click.IntRange(1, HIGHEST_LIMIT), default=50, show_default=True, help="At most so many.")
 @click.option("--json", "is_json", is_flag=True, help="One JSON object a line, for programs.")
 def list_command(limit: int, *, is_json: bool, **wanted: Any) -> None:
-    """List messages, newest first; recipients are masked."""
+    """List messages, newest first; recipients are masked. A terminal gets a table, a pipe gets JSON lines."""
     with database() as session:
         messages = list_messages(session, MessageFilter(**wanted), limit)
     if is_json or not sys.stdout.isatty():
@@ -89,14 +93,16 @@ def show_command(message_id: UUID, *, is_json: bool) -> None:
 @click.argument("message_id", type=click.UUID)
 @click.option("--reason", required=True, help="Why; kept with the change.")
 def requeue_command(message_id: UUID, reason: str) -> None:
-    """Give a dead message another try, with a fresh code if the old one has expired."""
+    """Give a dead message another try, with the newest code, or a fresh one if that has expired."""
     try:
         with database() as session:
             requeue(session, message_id, Act(operator=getpass.getuser(), reason=reason))
     except UnknownMessageError:
         _fail(f"there is no message {message_id}")
     except NotDeadError as error:
-        _fail(f"message {message_id} is {error.status.value}: only a dead one can be requeued")
+        _fail(f"message {message_id} is {error.status}: only a dead one can be requeued")
+    except SupersededError:
+        _fail(f"message {message_id} is superseded: a newer message replaced it")
     click.echo(f"message {message_id} is pending and due now")
 
 
@@ -111,10 +117,22 @@ def database() -> Iterator[Session]:
     try:
         with Session(engine) as session, session.begin():
             yield session
-    except OperationalError as error:
-        _fail(f"the database does not answer ({describe(error)['error']}): check DATABASE_URL and that it runs")
+    except DBAPIError as error:
+        _fail(_told_of(error))
     finally:
         engine.dispose()
+
+
+def _told_of(error: DBAPIError) -> str:
+    """Say what is wrong and what to do, without the error's own text: it quotes rows."""
+    facts = describe(error)
+    if facts["sqlstate"] in UNDEFINED:
+        return f"the database lacks what this release needs ({facts['error']}): run `api-service migrate`"
+    if facts["sqlstate"] == INSUFFICIENT_PRIVILEGE:
+        return f"this login may not do that ({facts['error']}): use a member of signpost_console"
+    if isinstance(error, OperationalError):
+        return f"the database does not answer ({facts['error']}): check DATABASE_URL and that it runs"
+    return f"the database refused ({facts['error']}, {facts['sqlstate']})"
 
 
 def _fail(what: str) -> NoReturn:

@@ -48,7 +48,7 @@ def assemble(settings: RelaySettings) -> Parts:
         Lane(channel, outbox, Ladder(providers, time.monotonic), preparation, limits)
         for channel, providers in _providers(settings).items()
     ]
-    relay = Relay(lanes, settings.longest_in_hand + STOPPING_MARGIN)
+    relay = Relay(lanes, min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease))
     return Parts(relay, outbox.claims, claiming, settling)
 
 

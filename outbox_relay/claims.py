@@ -74,9 +74,14 @@ class ScanFloor:
         self.swept = now
         return BEFORE_EVERYTHING
 
-    def reached(self, moment: datetime) -> None:
-        """Note that everything due before ``moment`` was seen; the floor only rises."""
-        self.floor = max(self.floor, moment - FLOOR_MARGIN)
+    def reached(self, moment: datetime, began_at: datetime) -> None:
+        """Note that everything due between ``began_at`` and ``moment`` was seen.
+
+        The floor rises; only a sweep, which began before everything, may lower it: to go on with a
+        backlog that was committed late.
+        """
+        reached = moment - FLOOR_MARGIN
+        self.floor = reached if began_at == BEFORE_EVERYTHING else max(self.floor, reached)
 
 
 class Claims:
@@ -106,9 +111,10 @@ class Claims:
     async def _claim(self, connection: AsyncConnection, channel: Channel, limit: int) -> list[ClaimedMessage]:
         began = asyncio.get_running_loop().time()
         lease = Lease(channel, uuid4(), began, began + self._lease.total_seconds())
+        floor = self._floors[channel].next(began)
         parameters = KNOWN_WORDS | {
             "channel": channel.value,
-            "floor": self._floors[channel].next(began),
+            "floor": floor,
             "limit": limit,
             "lease": self._lease,
             "lease_token": lease.token,
@@ -117,7 +123,8 @@ class Claims:
             await cursor.execute(CLAIM, parameters)
             rows: list[Any] = await cursor.fetchall()
         if rows:
-            self._floors[channel].reached(rows[0].last_due_at if len(rows) == limit else rows[0].claimed_at)
+            seen_until = rows[0].last_due_at if len(rows) == limit else rows[0].claimed_at
+            self._floors[channel].reached(seen_until, floor)
         # UPDATE … RETURNING has no order; a version 7 id has that of enqueueing.
         return [claimed_message(row, lease) for row in sorted(rows, key=attrgetter("id"))]
 

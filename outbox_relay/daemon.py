@@ -5,11 +5,15 @@ import gc
 import signal
 from functools import partial
 
+import psycopg
+
 from outbox_relay.bootstrap import Parts, assemble
+from outbox_relay.database import connect
 from outbox_relay.health import health_listener
 from outbox_relay.listener import listen
 from outbox_relay.settings import RelaySettings
 from outbox_relay.upkeep import schedule_upkeep
+from shared.database import describe
 from shared.log import get_logger
 
 log = get_logger("relay.daemon")
@@ -17,13 +21,10 @@ log = get_logger("relay.daemon")
 
 async def run_daemon(settings: RelaySettings) -> None:
     """Relay until SIGTERM or SIGINT, then finish what is in flight and return."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = stop_signal()
     parts = assemble(settings)
     spare_the_collector()
-    scheduler = schedule_upkeep(parts.relay, parts.settling, settings.poll_seconds)
+    scheduler = schedule_upkeep(parts.relay, settings.database_url, settings.poll_seconds)
     with health_listener(settings.bind, partial(_unready, parts)) as port:
         log.info("relay started", bind=f"{settings.bind[0]}:{port}")
         listening = asyncio.create_task(listen(settings.database_url, parts.relay.wake))
@@ -38,12 +39,25 @@ async def run_daemon(settings: RelaySettings) -> None:
 
 
 async def run_once(settings: RelaySettings) -> bool:
-    """Deliver what is due and return; True unless a provider was down."""
+    """Deliver what is due and return; False if the database or a provider was down, or it was told to stop."""
+    stopping = stop_signal()
     parts = assemble(settings)
     try:
-        return await parts.relay.drain()
+        await (await connect(settings.database_url, "try")).close()
+        return await parts.relay.drain(stopping)
+    except psycopg.Error as error:
+        log.error("database lost", **describe(error))  # noqa: TRY400 - the text quotes rows and addresses
+        return False
     finally:
         await parts.close()
+
+
+def stop_signal() -> asyncio.Event:
+    """Return the event that SIGTERM and SIGINT set."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
 
 
 def spare_the_collector() -> None:

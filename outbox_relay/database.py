@@ -32,6 +32,7 @@ async def connect(url: str, purpose: str) -> AsyncConnection:
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         application_name=f"outbox-relay {purpose}",
         options=OPTIONS,
+        target_session_attrs="read-write",
         keepalives_idle=10,
         keepalives_interval=5,
         keepalives_count=3,
@@ -94,15 +95,18 @@ class Lifeline:
             except psycopg.DataError:
                 raise
             except psycopg.Error as error:
+                # A session can stay unfit for ever, such as one opened while the server was read-only.
+                await self.close()
                 await self._outage.wait(error)
             else:
                 self._outage.end()
                 return result
 
     async def close(self) -> None:
-        """Close the connection, if there is one."""
-        if self._connection is not None:
-            await self._connection.close()
+        """Close the connection, if there is one; the next run opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
     async def _opened(self) -> AsyncConnection:
         async with self._opening:

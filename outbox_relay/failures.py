@@ -77,6 +77,7 @@ _SMTP_RULES = (
     _Rule(FailureClass.PROVIDER, enhanced=_OUR_STANDING),
     _Rule(FailureClass.RECIPIENT, codes=range(500, 600), enhanced=re.compile(r"5\.1\.\d+|5\.2\.1")),
     _Rule(FailureClass.PROVIDER, text=_ABOUT_US),
+    _Rule(FailureClass.PROVIDER, enhanced=re.compile(r"4\.3\.[01235]")),  # RFC 3463 §3.4: the system, not the letter
     _Rule(FailureClass.TRANSIENT, codes=range(400, 500)),
     # A full mailbox empties. RFC 5321 §4.5.3.1.10: 552 at RCPT is to be read as 452.
     _Rule(FailureClass.TRANSIENT, enhanced=re.compile(r"5\.2\.2")),

@@ -38,6 +38,9 @@ class LaneLimits:
 LONGEST_CLAIM_SECONDS = 2.0
 """How long stopping waits for a claim that is on its way; without a database it would never end."""
 
+ALARM_MARGIN_SECONDS = 0.01
+FARTHEST_ALARM = timedelta(minutes=1)
+
 Stand = tuple[RungTray, Session]
 """A courier's place at one provider."""
 
@@ -81,15 +84,15 @@ class Lane:
         self._has_stopped_claiming.clear()
         while not self._is_stopping:
             self._wake.clear()
-            if not await self._claim_is_full():
+            limit = self._room()
+            if limit == 0 or await self._claim(limit) < limit:
                 await self._wake.wait()
         self._has_stopped_claiming.set()
 
     async def drain(self) -> None:
         """Claim and deliver until nothing is due or no provider can be tried."""
-        while await self._claim_is_full():
+        while self._ladder.is_usable() and await self._claim(self._limits.batch_size):
             await self._settled_all.wait()
-        await self._settled_all.wait()
 
     async def stop(self) -> None:
         """Claim no more, hand back what no courier has taken, and wait until all else is settled."""
@@ -106,11 +109,7 @@ class Lane:
         """Tell whether any provider of this channel may be tried."""
         return self._ladder.is_usable()
 
-    async def _claim_is_full(self) -> bool:
-        limit = self._room()
-        self._is_waiting_for_room = limit == 0
-        if limit == 0:
-            return False
+    async def _claim(self, limit: int) -> int:
         claimed = await self._claims.claim(self.channel, limit)
         if claimed:
             self._settler.held += len(claimed)
@@ -118,21 +117,33 @@ class Lane:
             self._waiting.add(claimed)
         if self._is_stopping:
             self._hand_back(Deferred(timedelta(0)))
-        return len(claimed) == limit
+        return len(claimed)
 
     def _room(self) -> int:
-        """Return how many messages to claim: a batch while less than one is held, or one as a probe."""
-        if self._settler.held > self._limits.batch_size:
-            return 0
+        """Return how many messages to claim: a batch while less than one is held, or one as a probe.
+
+        Where there is no room, something is set to wake the pump when there will be.
+        """
         allowance = self._ladder.allowance(self._limits.batch_size)
         is_probe = allowance < self._limits.batch_size
-        return 0 if is_probe and self._settler.held else allowance
+        is_full = self._settler.held > (0 if is_probe else self._limits.batch_size)
+        self._is_waiting_for_room = is_full
+        if not allowance:
+            self._wake_after(self._ladder.remaining())
+        return 0 if is_full else allowance
 
-    def _on_settled(self) -> None:
+    def _on_settled(self, soonest: timedelta | None) -> None:
         if self._settler.held == 0:
             self._settled_all.set()
         if self._is_waiting_for_room:
             self._wake.set()
+        if soonest is not None:
+            self._wake_after(soonest)
+
+    def _wake_after(self, delay: timedelta) -> None:
+        """Wake the pump when something is due again; what is further away the poll will find."""
+        if delay < FARTHEST_ALARM:
+            asyncio.get_running_loop().call_later(delay.total_seconds() + ALARM_MARGIN_SECONDS, self.wake)
 
     async def _courier(self) -> None:
         stands = [self._stand(rung_number) for rung_number in range(len(self._ladder.rungs))]
@@ -145,17 +156,23 @@ class Lane:
 
     def _stand(self, rung_number: int) -> Stand:
         rung = self._ladder.rungs[rung_number]
-        return RungTray(rung, self._waiting, self._preparation, self._settler.put), rung.provider.session()
+        tray = RungTray(rung, self._ladder, self._waiting, self._preparation, self._settler.put)
+        return tray, rung.provider.session()
 
     async def _carry(self, stands: list[Stand]) -> None:
+        """Go to the first provider that admits; hand back what none of them does."""
         for tray, session in stands:
-            if tray.rung.is_usable() and self._waiting:
-                try:
-                    await session.carry(tray)
-                except ProviderDownError as error:
-                    tray.rung.failed(error.failure)
-        if not self._ladder.is_usable():
+            if self._waiting and tray.rung.admits():
+                await self._visit(tray, session)
+        if not any(tray.rung.admits() for tray, _ in stands):
             self._hand_back(self._ladder.deferral())
+
+    async def _visit(self, tray: RungTray, session: Session) -> None:
+        with tray.rung.visited():
+            try:
+                await session.carry(tray)
+            except ProviderDownError as error:
+                tray.rung.failed(error.failure)
 
     def _hand_back(self, outcome: Outcome) -> None:
         while message := self._waiting.next():

@@ -25,8 +25,9 @@ class Failure:
     """What went wrong in one attempt.
 
     ``is_handed_over`` says that the provider may have taken the message all the same: the attempt
-    broke after the final dot or the HTTP body, so its outcome is unknown. ``error`` is for operators;
-    it may quote the recipient and so is never logged.
+    broke after the final dot or the HTTP body, so its outcome is unknown. ``is_reply`` says that the
+    provider has answered, about this very letter. ``error`` is for operators; it may quote the
+    recipient and so is never logged.
     """
 
     kind: FailureClass
@@ -34,6 +35,7 @@ class Failure:
     error: str
     retry_after: timedelta | None = None
     is_handed_over: bool = False
+    is_reply: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,14 +38,18 @@ class Relay:
             for task in (*pumps, *workers):
                 task.cancel()
 
-    async def drain(self) -> bool:
-        """Deliver what is due now; return whether every channel's provider could be tried."""
+    async def drain(self, stopping: asyncio.Event) -> bool:
+        """Deliver what is due now; return whether all of it was tried, with every provider up."""
         async with asyncio.TaskGroup() as group:
             workers = [group.create_task(worker) for lane in self._lanes for worker in lane.workers()]
-            await asyncio.gather(*(lane.drain() for lane in self._lanes))
-            for worker in workers:
-                worker.cancel()
-        return all(lane.is_healthy for lane in self._lanes)
+            drains = [group.create_task(lane.drain()) for lane in self._lanes]
+            stop = group.create_task(stopping.wait())
+            await asyncio.wait([stop, asyncio.ensure_future(asyncio.wait(drains))], return_when="FIRST_COMPLETED")
+            if stopping.is_set():
+                await self._stop()
+            for task in (stop, *drains, *workers):
+                task.cancel()
+        return not stopping.is_set() and all(lane.is_healthy for lane in self._lanes)
 
     async def _stop(self) -> None:
         try:

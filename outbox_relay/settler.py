@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID
 
 import psycopg
@@ -20,11 +21,14 @@ log = get_logger("relay.settler")
 
 
 class Settler:
-    """Holds outcomes until they are written. ``held`` counts messages claimed and not yet settled."""
+    """Holds outcomes until they are written. ``held`` counts messages claimed and not yet settled.
 
-    def __init__(self, settles: Settles, on_room: Callable[[], None]) -> None:
+    ``on_settled`` is told, after each statement, how soon one of its messages is due again.
+    """
+
+    def __init__(self, settles: Settles, on_settled: Callable[[timedelta | None], None]) -> None:
         self._settles = settles
-        self._on_room = on_room
+        self._on_settled = on_settled
         self._outcomes: list[Settlement] = []
         self._some = asyncio.Event()
         self.held = 0
@@ -50,7 +54,7 @@ class Settler:
         batch = self._next_batch()
         await self._write(batch)
         self.held -= len(batch)
-        self._on_room()
+        self._on_settled(_soonest(batch))
 
     async def _write(self, batch: list[Settlement]) -> None:
         """Settle the batch; if PostgreSQL cannot take it, each by itself, so that one spoils no other."""
@@ -75,6 +79,12 @@ class Settler:
         if not self._outcomes:
             self._some.clear()
         return list(batch.values())
+
+
+def _soonest(batch: list[Settlement]) -> timedelta | None:
+    """Return how soon the first of the messages is due again, if any is."""
+    delays = [one.outcome.delay for one in batch if isinstance(one.outcome, Retry | Deferred)]
+    return min(delays, default=None)
 
 
 def _tell(batch: list[Settlement]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 
-from outbox_relay.ladder import Rung
+from outbox_relay.ladder import Ladder, Rung
 from outbox_relay.messages import ClaimedMessage, Letter
 from outbox_relay.metrics import ACCEPT_LATENCY, DELIVERY_DURATION
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Outcome, Sent
@@ -51,6 +51,10 @@ class Waiting:
     def next(self) -> ClaimedMessage | None:
         """Take the one that waits longest, if any does."""
         return self._messages.popleft() if self._messages else None
+
+    def put_back(self, message: ClaimedMessage) -> None:
+        """Put a message before those that wait, to be tried elsewhere."""
+        self._messages.appendleft(message)
 
     async def some(self) -> None:
         """Return once there is something to take."""
@@ -97,8 +101,9 @@ class Preparation:
 class RungTray:
     """The tray that a session of one provider sees: it is empty while that provider is left alone."""
 
-    def __init__(self, rung: Rung, waiting: Waiting, preparation: Preparation, put: Put) -> None:
+    def __init__(self, rung: Rung, ladder: Ladder, waiting: Waiting, preparation: Preparation, put: Put) -> None:
         self.rung = rung
+        self._ladder = ladder
         self._waiting = waiting
         self._preparation = preparation
         self._put = put
@@ -121,17 +126,28 @@ class RungTray:
         match fate:
             case Sent():
                 self.rung.succeeded()
-                self._accept_latency[letter.message.channel].observe(max(now - letter.message.enqueued_monotonic, 0.0))
+                latency = max(now - letter.message.enqueued_monotonic, 0.0)
+                self._accept_latency[letter.message.channel].observe(latency)
                 self._put(letter.message, fate)
+            case Failure(kind=FailureClass.PROVIDER, is_reply=True) if self.rung.is_healthy():
+                # It takes the others: leaving it alone would let a few such letters stop them all.
+                self._settle_failed(letter.message, replace(fate, kind=FailureClass.TRANSIENT), now)
+            case Failure(kind=FailureClass.PROVIDER):
+                self._give_up_provider(letter.message, fate, now)
             case Failure():
-                self._put(letter.message, self._after(letter.message, fate, now))
+                if not fate.is_handed_over:
+                    self.rung.succeeded()
+                self._settle_failed(letter.message, fate, now)
 
-    def _after(self, message: ClaimedMessage, failure: Failure, now: float) -> Outcome:
-        if failure.kind is FailureClass.PROVIDER:
-            self.rung.failed(failure)
-            pause = max(self.rung.remaining(), failure.retry_after or timedelta(0))
-            failure = replace(failure, retry_after=pause)
+    def _give_up_provider(self, message: ClaimedMessage, failure: Failure, now: float) -> None:
+        self.rung.failed(failure)
+        if self._ladder.is_usable() and not failure.is_handed_over:
+            self._waiting.put_back(message)
         else:
-            self.rung.succeeded()
+            pause = max(self.rung.remaining(), failure.retry_after or timedelta(0))
+            self._settle_failed(message, replace(failure, retry_after=pause), now)
+
+    def _settle_failed(self, message: ClaimedMessage, failure: Failure, now: float) -> None:
         tries = Tries(message.attempt, message.max_attempts, message.expires_monotonic - now)
-        return after_failure(SCHEDULES[message.template], tries, failure, dice=random.random())  # noqa: S311 - jitter
+        schedule, dice = SCHEDULES[message.template], random.random()  # noqa: S311 - jitter, not a secret
+        self._put(message, after_failure(schedule, tries, failure, dice=dice))

@@ -3,10 +3,14 @@
 from psycopg import Error as DriverError
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_MILLISECONDS = 15_000
 IDLE_IN_TRANSACTION_TIMEOUT_MILLISECONDS = 30_000
+
+AWAY = ("08", "53", "57", "25006")
+"""SQLSTATE classes: connections, resources, an operator (or a timeout) steps in; and a standby's refusal to write."""
 
 
 def create_database_engine(url: str, *, application_name: str, pool_size: int) -> Engine:
@@ -31,6 +35,20 @@ def create_database_engine(url: str, *, application_name: str, pool_size: int) -
 def driver_url(url: str) -> str:
     """Return a ``postgresql+psycopg://`` URL in the form that psycopg itself takes."""
     return url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+def is_database_away(error: BaseException) -> bool:
+    """Tell whether to try again later: the server is out of reach, stopping, overwhelmed, or may not write.
+
+    Anything else is a fault of ours, and will be there the next time too.
+    """
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, PoolTimeoutError)
+    driver_error = _driver_error(error)
+    if driver_error and driver_error.sqlstate:
+        return driver_error.sqlstate.startswith(AWAY)
+    # The driver's own complaints: about the connection, or about a statement that it would not send.
+    return error.connection_invalidated or error.statement is None
 
 
 def violated_constraint(error: BaseException) -> str | None:

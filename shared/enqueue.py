@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from shared.models import OutboxMessage
 from shared.vocabulary import Channel, Locale, Template
 
-MOST_ATTEMPTS = 8
+MOST_ATTEMPTS = 30
+"""With delays of up to an hour, ten hours on average: what ends a message is its expiry, as a rule."""
 
 
 @dataclass(frozen=True)

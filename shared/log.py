@@ -13,6 +13,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("api_service", "outbox_relay", "operator_console", "shared", "migrations")
 MOST_LINES = 8
 
 
@@ -78,6 +79,11 @@ def _without_traceback_values(_logger: object, _method: str, event: EventDict) -
 def _lines_passed(error: BaseException) -> list[str]:
     """Return where the error passed through our code, and where it came from, innermost last."""
     frames = list(walk_tb(error.__traceback__))
-    ours = [frame for frame in frames if Path(frame[0].f_code.co_filename).is_relative_to(ROOT)]
+    ours = [frame for frame in frames if _is_ours(Path(frame[0].f_code.co_filename))]
     passed = ours[-MOST_LINES:] + [frame for frame in frames[-1:] if frame not in ours]
     return [f"{frame.f_code.co_filename.removeprefix(f'{ROOT}/')}:{line}" for frame, line in passed]
+
+
+def _is_ours(path: Path) -> bool:
+    # Installed, our packages lie among the others; in a checkout, the others lie below ours.
+    return path.is_relative_to(ROOT) and path.relative_to(ROOT).parts[0] in PACKAGES

@@ -147,6 +147,10 @@ class OutboxMessage(Base):
         CheckConstraint("(status = 'dead') = (dead_reason is not null)", name="dead_has_reason"),
         CheckConstraint("(status = 'pending') = (settled_at is null)", name="settled_has_time"),
         CheckConstraint("(lease_token is null) = (leased_until is null)", name="lease_has_end"),
+        CheckConstraint(
+            "isfinite(due_at) and isfinite(created_at) and (expires_at is null or isfinite(expires_at))",
+            name="finite_times",
+        ),
         Index("ix_outbox_messages_due", "channel", "due_at", "id", postgresql_where=text("status = 'pending'")),
         Index("ix_outbox_messages_dead", "settled_at", "id", postgresql_where=text("status = 'dead'")),
         Index("ix_outbox_messages_user_id", "user_id", "created_at"),

@@ -67,9 +67,11 @@ def token_id_of_link(link_token: str, keys: SecretKeys) -> UUID | None:
     """Return the id that one of our keys has signed, or None for anything else."""
     for key in keys.by_id.values():
         try:
-            return UUID(bytes=base64_decode(_signer(key).unsign(link_token.encode())))
+            token_id = UUID(bytes=base64_decode(_signer(key).unsign(link_token.encode())))
         except (BadSignature, ValueError):
             continue
+        # Base64 has other spellings of the same bytes: with padding, or with other bits at its end.
+        return token_id if link_token == link_token_for(token_id, key) else None
     return None
 
 

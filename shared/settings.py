@@ -13,8 +13,13 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 from urllib.parse import urlsplit
 
+import psycopg
 from marshmallow import Schema, ValidationError, fields, missing
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
+from shared.database import driver_url
 from shared.secrets import SHORTEST_KEY_BYTES, SecretKeys
 
 EXIT_WRONG_SETTINGS = 2
@@ -124,7 +129,16 @@ class DatabaseUrl(Text):
         url = str(super()._deserialize(value, *rest, **more))
         if not url.startswith("postgresql+psycopg://"):
             raise ValidationError("does not begin with postgresql+psycopg://")
+        if not _is_readable(url):
+            raise ValidationError("cannot be read: does it name a database, and is all in it percent-encoded?")
         return url
+
+
+def _is_readable(url: str) -> bool:
+    try:
+        return bool(make_url(url).database and conninfo_to_dict(driver_url(url)))
+    except (ArgumentError, ValueError, psycopg.Error):  # their texts quote the URL
+        return False
 
 
 class WebUrl(Text):

@@ -28,9 +28,9 @@ class Words:
 WORDS: Mapping[Locale, Mapping[Page, Words]] = {
     Locale.EN: {
         Page.BUTTON: Words(
-            title="Activate your account",
-            text="Press the button to confirm that this address is yours.",
-            button="Activate my account",
+            title="Confirm your address",
+            text="Press the button to confirm that this address is yours. This activates your account.",
+            button="Confirm my address",
         ),
         Page.DONE: Words(title="Your account is active", text="You can close this page and sign in."),
         Page.INVALID: Words(
@@ -44,9 +44,9 @@ WORDS: Mapping[Locale, Mapping[Page, Words]] = {
     },
     Locale.FR: {
         Page.BUTTON: Words(
-            title="Activez votre compte",
-            text="Appuyez sur le bouton pour confirmer que cette adresse est bien la vôtre.",
-            button="Activer mon compte",
+            title="Confirmez votre adresse",
+            text="Appuyez sur le bouton pour confirmer que cette adresse est bien la vôtre. Votre compte sera activé.",
+            button="Confirmer mon adresse",
         ),
         Page.DONE: Words(title="Votre compte est actif", text="Vous pouvez fermer cette page et vous connecter."),
         Page.INVALID: Words(

@@ -1,4 +1,6 @@
-"""/livez, /readyz and /metrics, for whoever runs the service."""
+"""/livez, /readyz and /metrics, for whoever runs the service; and /favicon.ico, for browsers."""
+
+from http import HTTPStatus
 
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -22,6 +24,12 @@ def get_readyz() -> Response:
     """Say whether requests can be served, and what is missing if not."""
     missing = services().readiness.lacking()
     return problem(Code.NOT_READY, missing=missing) if missing else jsonify(status="ready")
+
+
+@blueprint.get("/favicon.ico")
+def get_favicon() -> Response:
+    """Say that there is no icon, which every browser asks for beside a page."""
+    return Response(status=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "public, max-age=604800"})
 
 
 @blueprint.get("/metrics")

@@ -17,6 +17,7 @@ from api_service.use_cases.look_up import Registration, is_settled, look_up
 from api_service.use_cases.register import RegisterCommand, register
 from api_service.use_cases.resend import resend
 from api_service.waiting import preferred_seconds
+from shared.database import is_database_away
 from shared.vocabulary import Status
 
 blueprint = Blueprint("registrations", __name__, url_prefix="/v1/registrations")
@@ -79,7 +80,9 @@ def _after_waiting(registration: Registration, seconds: int) -> tuple[bool, Regi
     try:
         has_waited = services().waiting_room.wait_until(lambda: _is_settled(registration.id), seconds)
         return has_waited, _looked_up(registration.id) if has_waited else registration
-    except DATABASE_FAILURES:
+    except DATABASE_FAILURES as error:
+        if not is_database_away(error):
+            raise
         return False, registration
 
 

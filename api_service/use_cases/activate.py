@@ -1,19 +1,19 @@
 """Activating: one pending user becomes active, the others under the same address retire."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.errors import InvalidOrExpiredError, TooManyAttemptsError
 from api_service.use_cases.addresses import has_same_address, proven_at
+from api_service.use_cases.tokens import tokens_of
 from shared.database import violated_constraint
 from shared.models import Token, User
 from shared.secrets import SecretKeys, UnknownKeyError, is_code_of, token_id_of_link
-from shared.vocabulary import Purpose, UserStatus
+from shared.vocabulary import Channel, Purpose, UserStatus
 
 ONE_HOLDER = ("uq_users_active_email", "uq_users_active_phone")
 
@@ -57,9 +57,9 @@ def spend_attempt(session: Session, registration_id: UUID) -> Attempt | None:
     Returns None if it has none. Raises TooManyAttemptsError if no attempt is left.
     """
     newest = (
-        select(Token.id)
-        .where(Token.user_id == registration_id, Token.used_at.is_(None), Token.expires_at > func.now())
-        .order_by(Token.created_at.desc(), Token.id)
+        tokens_of(registration_id)
+        .with_only_columns(Token.id)
+        .where(Token.used_at.is_(None), Token.expires_at > func.now())
         .limit(1)
         .cte("newest")
     )
@@ -99,29 +99,27 @@ def activate(session: Session, token_id: UUID) -> None:
     token = session.get(Token, token_id)
     if token is None:
         raise InvalidOrExpiredError
-    user, others = locked_contenders(session, token)
+    user = locked_contender(session, token)
     use_up(session, token)
     make_active(session, user, token)
-    retire(session, others)
+    retire_others(session, user, token.channel)
 
 
-def locked_contenders(session: Session, token: Token) -> tuple[User, Sequence[UUID]]:
-    """Return the token's user and the ids of all others who are pending under the address, locked.
+def locked_contender(session: Session, token: Token) -> User:
+    """Return the token's user, locked with all others who are pending under the address.
 
     In the order of their ids, and before anything is written, so that two activations of one
-    address wait for each other instead of deadlocking.
+    address wait for each other instead of deadlocking. Raises InvalidOrExpiredError for one who
+    is pending no longer.
     """
     user = session.get_one(User, token.user_id)
-    pending = session.scalars(
-        select(User)
-        .where(has_same_address(user, token.channel), User.status == UserStatus.PENDING)
-        .order_by(User.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).all()
-    if user not in pending:
+    locked = pending_under(user, token.channel).order_by(User.id).with_for_update().cte("locked")
+    # Anyone can have an address registered any number of times: the ids stay in the database.
+    # They are counted, for a look whether one exists would stop there, and lock no further.
+    found = session.scalar(select(func.count()).select_from(locked).where(locked.c.id == user.id))
+    if not found:
         raise InvalidOrExpiredError
-    return user, [other.id for other in pending if other is not user]
+    return user
 
 
 def use_up(session: Session, token: Token) -> None:
@@ -155,6 +153,19 @@ def make_active(session: Session, user: User, token: Token) -> None:
         raise
 
 
-def retire(session: Session, others: Sequence[UUID]) -> None:
+def retire_others(session: Session, user: User, channel: Channel) -> None:
     """Retire the others: their codes work no longer, and nothing they see tells them why."""
-    session.execute(update(User).where(User.id.in_(others)).values(status=UserStatus.RETIRED))
+    # Whoever is locked by someone else registered after the contenders were locked. Waiting could
+    # deadlock, and is not needed: the address is taken when their turn comes.
+    others = pending_under(user, channel).where(User.id != user.id).with_for_update(skip_locked=True).cte("others")
+    session.execute(
+        update(User)
+        .where(User.id == others.c.id)
+        .values(status=UserStatus.RETIRED)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def pending_under(user: User, channel: Channel) -> Select[UUID]:
+    """Select the ids of all who are pending under the user's address on that channel."""
+    return select(User.id).where(has_same_address(user, channel), User.status == UserStatus.PENDING)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, func, select, true
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, select, true
 from sqlalchemy.orm import Session
 
 from api_service.errors import UnknownRegistrationError
@@ -40,11 +40,11 @@ class DeliveryProblem(StrEnum):
 
 @dataclass(frozen=True)
 class Delivery:
-    """How the newest message fares."""
+    """How the newest message fares; it is due at no time while it is being tried, and after its last try."""
 
     status: Status
     attempts: int
-    due_at: datetime
+    due_at: datetime | None
     problem: DeliveryProblem | None
 
 
@@ -131,7 +131,7 @@ def _registration(registration_id: UUID, resend_cooldown: timedelta) -> Select[A
         OutboxMessage.status,
         OutboxMessage.dead_reason,
         OutboxMessage.attempt,
-        OutboxMessage.due_at,
+        _waits_until().label("due_at"),
         OutboxMessage.last_error_class,
         (OutboxMessage.created_at + resend_cooldown).label("resend_after"),
     ).subquery()
@@ -148,6 +148,12 @@ def _registration(registration_id: UUID, resend_cooldown: timedelta) -> Select[A
         .join(Token, Token.id == message.c.token_id)
         .where(User.id == registration_id)
     )
+
+
+def _waits_until() -> ColumnElement[datetime | None]:
+    # A relay that has claimed a message moves its due_at to the lease's end.
+    is_leased = OutboxMessage.leased_until > func.now()
+    return case((and_(OutboxMessage.status == Status.PENDING, is_leased.is_not(true())), OutboxMessage.due_at))
 
 
 def _newest_message(registration_id: UUID, *columns: Any) -> Select[Any]:

@@ -16,7 +16,7 @@ from api_service.errors import (
     ValidationFailedError,
 )
 from api_service.use_cases.addresses import address_of
-from api_service.use_cases.tokens import Terms, add_token, message_about, purpose_for
+from api_service.use_cases.tokens import Terms, add_token, message_about, purpose_for, tokens_of
 from shared.enqueue import enqueue
 from shared.models import OutboxMessage, Token, User
 from shared.vocabulary import Channel, UserStatus
@@ -51,9 +51,7 @@ def locked_user(session: Session, registration_id: UUID) -> User:
 
 def newest_token(session: Session, user: User) -> Token:
     """Return the token whose code the user was told last."""
-    return session.scalars(
-        select(Token).where(Token.user_id == user.id).order_by(Token.created_at.desc(), Token.id).limit(1)
-    ).one()
+    return session.scalars(tokens_of(user.id).limit(1)).one()
 
 
 def channel_for(user: User, wanted: Channel) -> Channel:
@@ -107,9 +105,7 @@ def replaced(session: Session, user: User, channel: Channel, terms: Terms) -> To
 
 def living_tokens(session: Session, user: User, channel: Channel) -> Sequence[Token]:
     """Return the user's tokens for the channel that have not expired."""
-    return session.scalars(
-        select(Token).where(Token.user_id == user.id, Token.channel == channel, Token.expires_at > func.now())
-    ).all()
+    return session.scalars(tokens_of(user.id).where(Token.channel == channel, Token.expires_at > func.now())).all()
 
 
 def supersede_messages(session: Session, token: Token) -> None:

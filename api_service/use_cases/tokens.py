@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from api_service.use_cases.addresses import address_of, is_taken
@@ -41,6 +42,11 @@ def add_token(session: Session, user: User, channel: Channel, terms: Terms) -> T
     session.add(token)
     session.flush()
     return token
+
+
+def tokens_of(user_id: UUID) -> Select[Token]:
+    """Select the user's tokens, newest first: the code that counts is the one that the user was told last."""
+    return select(Token).where(Token.user_id == user_id).order_by(Token.created_at.desc(), Token.id)
 
 
 def message_about(user: User, token: Token) -> NewMessage:

@@ -1,5 +1,6 @@
 """What arrived, for people (pages that need no script) and for programs (JSON)."""
 
+import re
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, render_template, request
@@ -7,8 +8,13 @@ from flask import Blueprint, Response, abort, jsonify, render_template, request
 from devstack.inbox.refusals import Refusals
 from devstack.inbox.store import Arrival, Store
 
-# The message's own HTML is shown in a frame that may run nothing, load nothing and reach nothing.
-FRAME_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+# The message's own HTML is shown in a frame that may run nothing and load nothing. What is pressed in it
+# opens a page of its own, which is none of the sandbox's: a mail's button is there to be pressed.
+SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
+FRAME_POLICY = (
+    f"sandbox {SANDBOX}; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+)
+HEAD = re.compile(r"<head\b[^>]*>", re.IGNORECASE)
 
 
 def pages(store: Store, refusals: Refusals) -> Blueprint:
@@ -25,11 +31,12 @@ def pages(store: Store, refusals: Refusals) -> Blueprint:
 
     @blueprint.get("/messages/<arrival_id>")
     def show_message(arrival_id: str) -> str:
-        return render_template("message.html", arrival=_arrival(store, arrival_id))
+        return render_template("message.html", arrival=_arrival(store, arrival_id), sandbox=SANDBOX)
 
     @blueprint.get("/messages/<arrival_id>/html")
     def show_html(arrival_id: str) -> Response:
-        page = Response(_arrival(store, arrival_id).reading.html or "", mimetype="text/html")
+        html = _with_links_outwards(_arrival(store, arrival_id).reading.html or "")
+        page = Response(html, mimetype="text/html")
         page.headers["Content-Security-Policy"] = FRAME_POLICY
         return page
 
@@ -52,6 +59,14 @@ def pages(store: Store, refusals: Refusals) -> Blueprint:
 
 def _arrival(store: Store, arrival_id: str) -> Arrival:
     return store.get(arrival_id) or abort(404)
+
+
+def _with_links_outwards(html: str) -> str:
+    """Let links open outside of the frame, in a page that cannot reach back (a target of _blank means noopener)."""
+    base = '<base target="_blank">'
+    head = HEAD.search(html)
+    end = head.end() if head else 0
+    return f"{html[:end]}{base}{html[end:]}"
 
 
 def _for_programs(arrival: Arrival) -> dict[str, Any]:

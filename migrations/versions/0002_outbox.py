@@ -19,31 +19,52 @@ language sql immutable strict parallel safe
 return (rpad(lpad(to_hex(floor(extract(epoch from moment) * 1000)::bigint), 12, '0'), 32, '0'))::uuid
 """
 
-# A partition is made as a table of its own and then attached: the parent is locked for the blink
-# of the ATTACH only, and by lock_timeout never for longer than that. Made ahead of time, so that
-# the default partition, which catches what a wrong clock writes, stays empty.
-MAKE_PARTITIONS = f"""
+# Made ahead of time, so that the default partition, which catches what a wrong clock writes, stays empty.
+# A day whose rows are there already is taken out of it. The parent is locked for the blink of the ATTACH
+# only, and nobody waits long behind it: a day that cannot be made now is left to the next call.
+MAKE_PARTITIONS = """
 create function signpost_make_partitions(days_ahead integer) returns integer
-language plpgsql security definer set search_path = public, pg_temp set lock_timeout = '2s'
+language plpgsql security definer set search_path = public, pg_temp set lock_timeout = '200ms'
 as $$
 declare
     day timestamptz := date_trunc('day', now(), 'UTC');
     last_day constant timestamptz := day + make_interval(days => days_ahead);
-    partition text;
     made integer := 0;
 begin
+    perform pg_advisory_xact_lock(hashtext('signpost_make_partitions'));
     while day <= last_day loop
-        partition := 'outbox_messages_' || to_char(day at time zone 'UTC', 'YYYYMMDD');
-        if to_regclass(partition) is null then
-            execute format('create table %I (like outbox_messages including defaults including constraints)'
-                           ' with ({STORAGE})', partition);
-            execute format('alter table outbox_messages attach partition %I for values from (%L) to (%L)',
-                           partition, signpost_uuid7_floor(day), signpost_uuid7_floor(day + interval '1 day'));
-            made := made + 1;
-        end if;
+        begin
+            made := made + signpost_make_partition(day);
+        exception when lock_not_available or check_violation then
+            raise warning 'partition of % not made: %', day, sqlerrm;
+        end;
         day := day + interval '1 day';
     end loop;
     return made;
+end
+$$
+"""
+
+MAKE_PARTITION = f"""
+create function signpost_make_partition(day timestamptz) returns integer
+language plpgsql set search_path = public, pg_temp
+as $$
+declare
+    partition constant text := 'outbox_messages_' || to_char(day at time zone 'UTC', 'YYYYMMDD');
+    lowest constant uuid := signpost_uuid7_floor(day);
+    beyond constant uuid := signpost_uuid7_floor(day + interval '1 day');
+begin
+    if to_regclass(partition) is not null then
+        return 0;
+    end if;
+    execute format('create table %I (like outbox_messages including defaults including constraints)'
+                   ' with ({STORAGE})', partition);
+    lock table outbox_messages_default in access exclusive mode;
+    execute format('with misplaced as (delete from outbox_messages_default where id >= %L and id < %L returning *)'
+                   ' insert into %I select * from misplaced', lowest, beyond, partition);
+    execute format('alter table outbox_messages attach partition %I for values from (%L) to (%L)',
+                   partition, lowest, beyond);
+    return 1;
 end
 $$
 """
@@ -88,6 +109,10 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "(lease_token is null) = (leased_until is null)", name=op.f("ck_outbox_messages_lease_has_end")
         ),
+        sa.CheckConstraint(
+            "isfinite(due_at) and isfinite(created_at) and (expires_at is null or isfinite(expires_at))",
+            name=op.f("ck_outbox_messages_finite_times"),
+        ),
         postgresql_partition_by="RANGE (id)",
     )
     op.create_index(
@@ -104,6 +129,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_outbox_messages_user_id", "outbox_messages", ["user_id", "created_at"])
     op.execute(FLOOR_OF_DAY)
+    op.execute(MAKE_PARTITION)
     op.execute(MAKE_PARTITIONS)
     op.execute("create table outbox_messages_default partition of outbox_messages default")
     op.execute("select signpost_make_partitions(7)")
@@ -127,4 +153,5 @@ def downgrade() -> None:
     op.drop_table("delivery_attempts")
     op.drop_table("outbox_messages")
     op.execute("drop function signpost_make_partitions(integer)")
+    op.execute("drop function signpost_make_partition(timestamptz)")
     op.execute("drop function signpost_uuid7_floor(timestamptz)")

@@ -18,7 +18,8 @@ return case when position('@' in address) > 0
 DEAD_LETTERS = """
 create view dead_letters as
 select id, template, channel, signpost_masked(recipient) as recipient, dead_reason, attempt, provider,
-       last_error_class, last_error, created_at, settled_at
+       last_error_class, replace(replace(last_error, recipient, signpost_masked(recipient)), lower(recipient),
+       signpost_masked(recipient)) as last_error, created_at, settled_at
   from outbox_messages
  where status = 'dead'
 """

@@ -12,10 +12,13 @@ depends_on = None
 
 ROLES = ("signpost_api", "signpost_relay", "signpost_console")
 
-# Two databases of one server may be migrated at the same moment (the tests do).
+# Asked first, since an owner without CREATEROLE is refused even where the role exists already; caught as well,
+# since two databases of one server may be migrated at the same moment (the tests do).
 MAKE_ROLE = """
 do $$ begin
-    create role {role} nologin;
+    if not exists (select from pg_roles where rolname = '{role}') then
+        create role {role} nologin;
+    end if;
 exception when duplicate_object or unique_violation then null;
 end $$
 """
@@ -36,14 +39,15 @@ end
 """
 
 READ_BY_API = "id, template, channel, recipient, user_id, token_id, status, dead_reason, attempt, due_at, expires_at, "
-READ_BY_API += "last_error_class, created_at, settled_at, locale, payload, max_attempts, expiries"
+READ_BY_API += "last_error_class, created_at, settled_at, locale, payload, max_attempts, expiries, leased_until"
 
 SETTLED_BY_RELAY = (
     "status, dead_reason, attempt, expiries, due_at, leased_until, lease_token, provider, provider_message_id, "
     "last_error_class, last_error, settled_at"
 )
 REQUEUED_BY_CONSOLE = (
-    "status, dead_reason, attempt, expiries, due_at, leased_until, lease_token, settled_at, token_id, expires_at"
+    "status, dead_reason, attempt, expiries, due_at, leased_until, lease_token, settled_at, token_id, expires_at, "
+    "payload"
 )
 RENEWED_BY_CONSOLE = "id, user_id, purpose, channel, key_id, created_at, expires_at"
 
@@ -71,6 +75,7 @@ def upgrade() -> None:
     op.execute(SUPERSEDE)
     op.execute("revoke all on function signpost_supersede(uuid, uuid) from public")
     op.execute("revoke all on function signpost_make_partitions(integer) from public")
+    op.execute("revoke all on function signpost_make_partition(timestamptz) from public")
     for grant in GRANTS:
         op.execute(grant)
 

@@ -16,6 +16,9 @@ from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Failure, Sent
 
 LONGEST_CONNECT_SECONDS = 5.0
+LONGEST_ANSWER_SECONDS = 2.0
+ABOUT_US = frozenset({401, 402, 403, 404, 407, 408, 425, 429, 502, 503, 504})
+"""Statuses that say nothing of the letter: our account, our pace, or what stands behind the gateway."""
 LONGEST_ANSWER_BYTES = 16 * 1024
 LONGEST_MESSAGE_ID = 200
 
@@ -81,8 +84,12 @@ class _Posting:
         self._is_handed_over = False
 
     async def run(self, client: httpx.AsyncClient) -> Sent | Failure:
-        async with asyncio.timeout(self._provider.timeout), client.stream(**self._request()) as response:
+        async with asyncio.timeout(self._provider.timeout):
+            response = await client.send(client.build_request(**self._request()), stream=True)
+        try:
             return self._fate(response, await _answer(response))
+        finally:
+            await response.aclose()
 
     def broken_off(self, error: BaseException) -> Failure:
         return broken_off(self._provider.name, error, is_handed_over=self._is_handed_over)
@@ -110,7 +117,11 @@ class _Posting:
         kind = from_http_status(response.status_code, problem if isinstance(problem, str) else None)
         error = f"HTTP {response.status_code} {json.dumps(answer) if answer else ''}".strip()[:LONGEST_ERROR]
         return Failure(
-            kind, provider, error, retry_after_header(response.headers.get("Retry-After"), datetime.now(UTC))
+            kind,
+            provider,
+            error,
+            retry_after_header(response.headers.get("Retry-After"), datetime.now(UTC)),
+            is_reply=response.status_code not in ABOUT_US,
         )
 
 
@@ -118,12 +129,13 @@ async def _answer(response: httpx.Response) -> Mapping[str, Any]:
     """Return the JSON object that came, or an empty one: the status alone decides."""
     content = b""
     try:
-        async for chunk in response.aiter_raw():
-            content += chunk
-            if len(content) > LONGEST_ANSWER_BYTES:
-                return {}
+        async with asyncio.timeout(LONGEST_ANSWER_SECONDS):
+            async for chunk in response.aiter_raw():
+                content += chunk
+                if len(content) > LONGEST_ANSWER_BYTES:
+                    return {}
         answer = json.loads(content)
-    except (httpx.TransportError, ValueError, RecursionError):
+    except (TimeoutError, httpx.TransportError, ValueError, RecursionError):
         return {}
     return answer if isinstance(answer, dict) else {}
 

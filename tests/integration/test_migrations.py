@@ -1,6 +1,42 @@
+from datetime import date, timedelta
+
+import psycopg
+
 from devstack.cluster import Cluster
 from migrations import commands
 from tests.support.databases import Database, fresh_database
+
+# All that migrations make, but for the partitions: those of a day are not those of the next. Each row
+# says of what sort a thing is, its name, and how it is made with who may use it.
+SCHEMA = """
+with ours as (
+    select oid, relname, relkind, relacl from pg_class
+     where relnamespace = 'public'::regnamespace and not relispartition
+)
+select 'relation', relname::text, concat_ws(' ', relkind, relacl) from ours
+union all
+select 'column', relname || '.' || attname,
+       concat_ws(' ', format_type(atttypid, atttypmod), attnotnull, attidentity, pg_get_expr(adbin, adrelid), attacl)
+  from ours join pg_attribute on attrelid = ours.oid and attnum > 0 and not attisdropped
+       left join pg_attrdef on adrelid = attrelid and adnum = attnum
+union all
+select 'constraint', conname, pg_get_constraintdef(pg_constraint.oid)
+  from pg_constraint join ours on conrelid = ours.oid and contype <> 'n'
+union all
+select 'index', relname, pg_get_indexdef(indexrelid) from pg_index join ours on indexrelid = ours.oid
+union all
+select 'trigger', tgname, pg_get_triggerdef(pg_trigger.oid)
+  from pg_trigger join ours on tgrelid = ours.oid and not tgisinternal
+union all
+select 'view', relname, pg_get_viewdef(oid) from ours where relkind = 'v'
+union all
+select 'function', proname, concat_ws(' ', pg_get_functiondef(oid), proacl)
+  from pg_proc where pronamespace = 'public'::regnamespace
+union all
+select 'schema', nspname, coalesce(nspacl::text, '') from pg_namespace where nspname = 'public'
+"""
+
+Schema = set[tuple[str, str, str]]
 
 
 def test_up_down_and_up_again_leaves_the_same_schema(cluster: Cluster) -> None:
@@ -8,9 +44,23 @@ def test_up_down_and_up_again_leaves_the_same_schema(cluster: Cluster) -> None:
         commands.upgrade(empty.owner_url)
         first = schema_of(empty)
         commands.downgrade(empty.owner_url, "base")
-        assert schema_of(empty) == {("alembic_version", "version_num")}
         commands.upgrade(empty.owner_url)
         assert schema_of(empty) == first
+        assert {sort for sort, _, _ in first} == {
+            "relation", "column", "constraint", "index", "trigger", "view", "function", "schema",
+        }  # fmt: skip
+
+
+def test_a_downgrade_leaves_nothing_of_ours(cluster: Cluster) -> None:
+    with fresh_database(cluster, template="template0") as empty:
+        commands.upgrade(empty.owner_url)
+        commands.downgrade(empty.owner_url, "base")
+        left = schema_of(empty)
+        with empty.connect() as connection:
+            partitions = connection.execute("select relname from pg_class where relispartition").fetchall()
+    assert {name.split(".")[0] for _, name, _ in left} == {"alembic_version", "alembic_version_pkc", "public"}
+    assert [what for _, _, what in left if "signpost" in what] == []
+    assert partitions == []
 
 
 def test_models_and_migrations_agree(database: Database) -> None:
@@ -20,29 +70,56 @@ def test_models_and_migrations_agree(database: Database) -> None:
 def test_every_constraint_has_a_name_of_ours(database: Database) -> None:
     with database.connect() as connection:
         names = connection.execute(
-            "select conname from pg_constraint where connamespace = 'public'::regnamespace"
-            " and contype in ('c', 'f', 'p', 'u') and conislocal and conrelid in"
-            " ('users'::regclass, 'tokens'::regclass, 'outbox_messages'::regclass, 'delivery_attempts'::regclass)"
+            "select conname from pg_constraint join pg_class on pg_class.oid = conrelid"
+            " where connamespace = 'public'::regnamespace and contype in ('c', 'f', 'p', 'u')"
+            " and not relispartition and relname <> 'alembic_version'"
         ).fetchall()
-    assert len(names) >= 14
+    assert len(names) >= 15
     assert {name.split("_")[0] for (name,) in names} <= {"ck", "fk", "pk", "uq"}
+    assert ("pk_operator_actions",) in names
 
 
-def test_partitions_stand_ready_for_the_days_to_come(database: Database) -> None:
+def test_a_migration_makes_the_partitions_of_eight_days(cluster: Cluster) -> None:
+    with fresh_database(cluster, template="template0") as empty:
+        before = today(empty)
+        commands.upgrade(empty.owner_url)
+        days = days_with_partitions(empty)
+    assert days == eight_days(before) or days == eight_days(before + timedelta(days=1))
+
+
+def test_partitions_are_made_once_and_for_the_days_asked_for(database: Database) -> None:
+    # One transaction: its now() is one moment, whatever midnight passes.
+    with database.connect() as connection, connection.transaction():
+        made = [made_partitions(connection, days) for days in (7, 7, 9)]
+    assert made[1:] == [0, 2]
+
+
+def schema_of(database: Database) -> Schema:
     with database.connect() as connection:
-        days = connection.execute(
-            "select count(*) from pg_inherits where inhparent = 'outbox_messages'::regclass"
-        ).fetchone()
-        made_again = connection.execute("select signpost_make_partitions(7)").fetchone()
-        made_further = connection.execute("select signpost_make_partitions(9)").fetchone()
-    assert days == (9,)
-    assert made_again == (0,)
-    assert made_further == (2,)
+        return set(connection.execute(SCHEMA).fetchall())
 
 
-def schema_of(database: Database) -> set[tuple[str, str]]:
+def today(database: Database) -> date:
     with database.connect() as connection:
-        columns = connection.execute(
-            "select table_name, column_name from information_schema.columns where table_schema = 'public'"
-        ).fetchall()
-    return set(columns)
+        [(day,)] = connection.execute("select (now() at time zone 'UTC')::date").fetchall()
+    return day
+
+
+def eight_days(first: date) -> list[date]:
+    return [first + timedelta(days=days) for days in range(8)]
+
+
+def days_with_partitions(database: Database) -> list[date]:
+    with database.connect() as connection:
+        return [
+            day
+            for (day,) in connection.execute(
+                "select to_date(right(relname, 8), 'YYYYMMDD') from pg_class"
+                " where relispartition and relkind = 'r' and relname <> 'outbox_messages_default' order by 1"
+            )
+        ]
+
+
+def made_partitions(connection: psycopg.Connection, days: int) -> int:
+    [(made,)] = connection.execute("select signpost_make_partitions(%s)", [days]).fetchall()
+    return made

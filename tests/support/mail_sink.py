@@ -18,8 +18,18 @@ class MailSink:
         self.port = 0
         self.arrived: Counter[str] = Counter()
         self.connections = 0
+        self.refusals: dict[bytes, bytes] = {}
         self._open = asyncio.Event()
         self._loop = asyncio.new_event_loop()
+
+    @property
+    def provider(self) -> str:
+        """Return EMAIL_PROVIDERS for a relay that is to deliver here."""
+        return f"smtp://127.0.0.1:{self.port}?tls=none"
+
+    def refuse(self, recipient: str, reply: str) -> None:
+        """Answer so whenever that recipient is named."""
+        self.refusals[f"RCPT TO:<{recipient}>".upper().encode()] = f"{reply}\r\n".encode()
 
     def hold(self) -> None:
         """Hang: take connections and lines, and answer nothing."""
@@ -40,10 +50,15 @@ class MailSink:
         self.connections += 1
         try:
             await self._answer(writer, b"220 sink\r\n")
+            is_refused = False
             while line := await reader.readline():
                 verb = line[:4].upper()
-                await self._answer(writer, GO_AHEAD.get(verb, b"250 ok\r\n"))
-                if verb == b"DATA":
+                refusal = self.refusals.get(line.strip().upper()) if verb == b"RCPT" else None
+                is_refused = bool(refusal) if verb == b"RCPT" else is_refused
+                if verb == b"DATA" and is_refused:
+                    refusal = b"554 no valid recipients\r\n"
+                await self._answer(writer, refusal or GO_AHEAD.get(verb, b"250 ok\r\n"))
+                if verb == b"DATA" and not is_refused:
                     content = await reader.readuntil(b"\r\n.\r\n")
                     self.arrived[MESSAGE_ID.search(content)[1].decode()] += 1  # type: ignore[index] # or the test fails
                     await self._answer(writer, b"250 queued\r\n")

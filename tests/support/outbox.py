@@ -67,6 +67,14 @@ class Outbox:
             cursor = connection.cursor(row_factory=namedtuple_row)
             return cursor.execute("select * from outbox_messages where id = %s", [message_id]).fetchone()
 
+    def number(self, query: str) -> int:
+        """Return the one number that the query asks for."""
+        [(number,)] = self.execute(query)
+        return int(number)
+
+    def is_all_sent(self) -> bool:
+        return self.number("select count(*) from outbox_messages where status <> 'sent'") == 0
+
     def execute(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with self.database.connect() as connection:
             cursor = connection.execute(statement, parameters or None)

@@ -82,7 +82,9 @@ def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
 
 
 @contextmanager
-def running_api(database: Database, **settings: str) -> Iterator[RunningApi]:
+def running_api(
+    database: Database, *, command: Sequence[str] = ("api-service", "serve"), **settings: str
+) -> Iterator[RunningApi]:
     """Run the API over that database, and wait until it answers."""
     environment = {
         "DATABASE_URL": database.api_url,
@@ -91,7 +93,7 @@ def running_api(database: Database, **settings: str) -> Iterator[RunningApi]:
         "API_WORKERS": "1",
         "API_THREADS": "4",
     } | settings
-    with running(["api-service", "serve"], environment) as started:
+    with running(command, environment) as started:
         api = RunningApi(started.process, started.log_path)
         eventually(lambda: api.answers() or _raise_if_ended(api), seconds=20)
         yield api

@@ -181,7 +181,9 @@ class Delivery:
         envelope.is_refused = True
         kind = from_smtp_reply(command, reply.code, reply.text)
         error = f"{command}: {reply}"[:LONGEST_ERROR]
-        self._report(envelope, Failure(kind, self._terms.provider, error, retry_after_in(reply.text)))
+        is_reply = reply.code != CLOSING
+        wait = retry_after_in(reply.text)
+        self._report(envelope, Failure(kind, self._terms.provider, error, wait, is_reply=is_reply))
 
     def _report(self, envelope: _Envelope, fate: Sent | Failure) -> None:
         # Replies come in order, and a letter is announced only when the one before has its 354.

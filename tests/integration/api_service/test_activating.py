@@ -3,8 +3,13 @@ from threading import Barrier
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
+from api_service.services import EXTENSION
+from api_service.use_cases.activate import locked_contender, retire_others
+from shared.models import Token
 from shared.secrets import SecretKeys, code_for, link_token_for
+from shared.vocabulary import Channel
 from tests.support.api import WRONG_CODE, ApiUnderTest
 from tests.support.keys import KEY
 
@@ -66,6 +71,7 @@ def test_wrong_unknown_and_expired_ones_are_refused_alike(api: ApiUnderTest) -> 
         api.activate_by_link(api.link_token(expired_link)),
         api.activate_by_link(tokenless),
         api.activate_by_link(forged),
+        api.activate_by_link(api.link_token(wrong) + "="),
         api.activate_by_link("not a token"),
         api.activate_by_link("é.\0"),
     ]
@@ -164,6 +170,33 @@ def test_an_address_proven_behind_its_back_makes_a_code_invalid(api: ApiUnderTes
     assert (answer.status_code, answer.json["code"]) == (400, "invalid_or_expired")
     assert api.user(registration_id).status == "pending"
     assert api.tokens(registration_id)[0].used_at is None
+
+
+def test_a_crowd_pending_under_an_address_cannot_keep_its_holder_out(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    api.rows(
+        "insert into users (id, email, email_canonical, password_hash, locale)"
+        " select gen_random_uuid(), 'ada@example.org', 'ada@example.org', '', 'en' from generate_series(1, 70000)"
+    )
+
+    assert api.activate(registration_id).status_code == 200
+    assert api.rows("select status, count(*) from users group by status order by status") == [
+        ("active", 1),
+        ("retired", 70_000),
+    ]
+
+
+def test_nobody_is_waited_for_who_came_after_the_contenders_were_locked(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    with api.app.extensions[EXTENSION].sessions.begin() as session, api.database.connect() as elsewhere:
+        user = locked_contender(session, session.get_one(Token, api.tokens(registration_id)[0].id))
+        late = api.registered()
+        with elsewhere.transaction():
+            elsewhere.execute("select 1 from users where id = %s for update", [late])
+            session.execute(text("set local lock_timeout = 1000"))
+            retire_others(session, user, Channel.EMAIL)
+
+    assert api.user(late).status == "pending"
 
 
 @pytest.mark.parametrize("_round", range(3))

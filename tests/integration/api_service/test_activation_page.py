@@ -1,5 +1,7 @@
 import re
 
+import pytest
+
 from tests.support.api import ApiUnderTest
 
 
@@ -70,5 +72,31 @@ def test_the_page_speaks_the_client_s_language(api: ApiUnderTest) -> None:
     answer = api.client.get("/activate?token=t", headers={"Accept-Language": "fr-FR,fr;q=0.9,en;q=0.1"})
 
     assert '<html lang="fr">' in answer.text
-    assert "Activer mon compte" in answer.text
+    assert "Confirmer mon adresse" in answer.text
     assert (answer.headers["Content-Language"], answer.headers["Vary"]) == ("fr", "Accept-Language")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "spoken"),
+    [
+        ("fr-CA, en", "fr"),
+        ("FR", "fr"),
+        ("de, fr;q=0.5", "fr"),
+        ("en;q=0.5, fr;q=0.9", "fr"),
+        ("fr;q=0, de", "en"),
+        ("en-GB, fr", "en"),
+        ("frr, *", "en"),
+        ("", "en"),
+    ],
+)
+def test_of_the_languages_wanted_the_first_that_we_have_is_spoken(api: ApiUnderTest, wanted: str, spoken: str) -> None:
+    answer = api.client.get("/activate?token=t", headers={"Accept-Language": wanted})
+
+    assert answer.headers["Content-Language"] == spoken
+
+
+def test_a_browser_that_asks_for_an_icon_gets_none_and_asks_no_more(api: ApiUnderTest) -> None:
+    answer = api.client.get("/favicon.ico")
+
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert "max-age=" in answer.headers["Cache-Control"]

@@ -54,6 +54,7 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
         ({**MAIL, "password": "ADA@example.org"}, "#/password", "is_the_address"),
         ({"email": "ada.lovelace.1815@example.org", "password": "Ada.Lovelace.1815"}, "#/password", "is_the_address"),
         ({"phone": "+33612345678", "password": "+33612345678"}, "#/password", "is_the_address"),
+        ({"email": "ada@b\u00fccher.example", "password": "Ada@B\u00dcCHER.example"}, "#/password", "is_the_address"),
         ({**MAIL, "full_name": ""}, "#/full_name", "too_short"),
         ({**MAIL, "full_name": " \u3000 "}, "#/full_name", "too_short"),
         ({**MAIL, "full_name": "x" * 201}, "#/full_name", "too_long"),
@@ -71,6 +72,7 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
         ({"phone": "+33612345678", "channel": "email"}, "#/channel", "channel_without_address"),
         ({**MAIL, "is_admin": True}, "#/is_admin", "unknown_field"),
         ({**MAIL, "a/b~c d": 1}, "#/a~1b~0c%20d", "unknown_field"),
+        ({**MAIL, "_schema": 1}, "#/_schema", "unknown_field"),
     ],
 )
 def test_bad_fields_are_pointed_at_and_nothing_is_written(

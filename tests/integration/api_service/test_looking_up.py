@@ -1,5 +1,6 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from api_service.services import EXTENSION, Services
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
 from tests.support.databases import Database
 from tests.support.eventually import eventually
+
+LEASED = "lease_token = gen_random_uuid(), leased_until = {end}, due_at = {end}"
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,29 @@ def test_delivery_is_told_in_our_words(api: ApiUnderTest, fate: str, status: str
     assert answer.json["email_confirmation_sent"] is (status == "sent")
     assert "550" not in answer.text
     assert "smtp-1" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("fate", "is_due"),
+    [
+        ("due_at = due_at", True),
+        ("attempt = 1, due_at = now() + interval '1 hour'", True),
+        (LEASED.format(end="now() + interval '1 minute'"), False),
+        (LEASED.format(end="now() - interval '1 minute'"), True),
+        ("status = 'sent', settled_at = now(), due_at = now() + interval '1 minute'", False),
+        ("status = 'dead', settled_at = now(), dead_reason = 'rejected'", False),
+    ],
+)
+def test_a_delivery_is_due_while_it_waits_and_at_no_other_time(api: ApiUnderTest, fate: str, *, is_due: bool) -> None:
+    registration_id = api.registered()
+    api.rows(f"update outbox_messages set {fate}")
+
+    told = api.look_up(registration_id).json["delivery"]["due_at"]
+
+    due_at = api.messages(registration_id)[0].due_at
+    assert (told and datetime.fromisoformat(told)) == (
+        due_at.replace(microsecond=due_at.microsecond // 1000 * 1000) if is_due else None
+    )
 
 
 def test_a_sent_sms_is_no_e_mail_confirmation(api: ApiUnderTest) -> None:

@@ -1,5 +1,4 @@
 import io
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,6 @@ def stopped_stack(tmp_path: Path) -> Iterator[Stack]:
     cluster = Cluster(embedded_binaries())
     with Janitor() as janitor:
         yield Stack(Programs(free_ports(), tmp_path, cluster), janitor)
-    shutil.rmtree(cluster.folder)
 
 
 def told(story: list[Step], stack: Stack) -> tuple[bool, str]:

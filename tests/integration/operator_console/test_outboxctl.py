@@ -5,11 +5,12 @@ from uuid import UUID
 import pytest
 from click.testing import CliRunner, Result
 
+from devstack.cluster import Cluster
 from operator_console.cli import main
 from outbox_relay.outcomes import Dead, Failure, FailureClass
 from shared.ids import uuid7
 from shared.vocabulary import DeadReason
-from tests.support.databases import Database, is_refused
+from tests.support.databases import Database, fresh_database, is_refused
 from tests.support.outbox import Outbox
 
 Outboxctl = Callable[..., Result]
@@ -36,17 +37,28 @@ def a_dead_message(outbox: Outbox, **columns: str) -> str:
     return str(message.id)
 
 
-def a_token(outbox: Outbox, *, expires_at: str) -> UUID:
+def a_token(outbox: Outbox, *, expires_at: str, channel: str = "email", key_id: str = "k1") -> UUID:
+    """Add a token of the one user, who is added with the first."""
     outbox.execute(
-        "insert into users (id, email, email_canonical, password_hash, locale)"
-        " values (gen_random_uuid(), 'ada@example.org', 'ada@example.org', 'x', 'en')"
+        "insert into users (id, email, email_canonical, phone, password_hash, locale)"
+        " select gen_random_uuid(), 'ada@example.org', 'ada@example.org', '+33612345678', 'x', 'en'"
+        " where not exists (select from users)"
     )
     [(token_id,)] = outbox.execute(
         "insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, created_at, expires_at)"
-        f" select gen_random_uuid(), id, 'activation', 'email', 'k1', 0, {expires_at} - interval '1 h', {expires_at}"
-        " from users returning id"
+        " select gen_random_uuid(), id, 'activation', %s, %s, 0,"
+        f" {expires_at} - interval '1 h', {expires_at} from users returning id",
+        channel,
+        key_id,
     )
     return UUID(str(token_id))
+
+
+def a_dead_message_whose_token_has_expired(outbox: Outbox) -> str:
+    token_id = a_token(outbox, expires_at="now() - interval '1 hour'")
+    return a_dead_message(
+        outbox, user_id="(select id from users)", token_id=f"'{token_id}'", expires_at="now() + interval '1 hour'"
+    )
 
 
 def test_list_shows_what_died_with_its_recipient_masked(outbox: Outbox, outboxctl: Outboxctl) -> None:
@@ -85,6 +97,16 @@ def test_show_tells_the_attempts_without_the_address(outbox: Outbox, outboxctl: 
     assert "ada@" not in outboxctl("show", message_id).stdout
 
 
+def test_words_of_a_newer_release_are_shown_as_they_are(outbox: Outbox, outboxctl: Outboxctl) -> None:
+    [message_id] = outbox.put(
+        template="'goodbye'", locale="'eo'", status="'dead'", dead_reason="'bored'", settled_at="now()"
+    )
+    listed = json.loads(outboxctl("list").stdout)
+    assert (listed["template"], listed["dead_reason"]) == ("goodbye", "bored")
+    assert "goodbye" in outboxctl("show", str(message_id)).stdout
+    assert outboxctl("requeue", str(message_id), "--reason", "why not").exit_code == 0
+
+
 def test_requeue_makes_a_dead_message_due_as_if_never_tried(outbox: Outbox, outboxctl: Outboxctl) -> None:
     message_id = a_dead_message(outbox)
     result = outboxctl("requeue", message_id, "--reason", "mailbox exists now")
@@ -101,25 +123,51 @@ def test_requeue_leaves_a_row_of_who_did_it_and_why(outbox: Outbox, outboxctl: O
     assert action["operator"]
 
 
-def test_requeue_mints_a_fresh_token_when_the_old_one_has_expired(outbox: Outbox, outboxctl: Outboxctl) -> None:
-    token_id = a_token(outbox, expires_at="now() - interval '1 hour'")
-    message_id = a_dead_message(outbox, token_id=f"'{token_id}'", expires_at="now() - interval '1 hour'")
-    outboxctl("requeue", message_id, "--reason", "too late")
-    [claimed] = outbox.claim()
-    assert claimed.token_id != token_id
+def test_requeue_mints_a_fresh_token_where_none_lives(outbox: Outbox, outboxctl: Outboxctl) -> None:
+    outboxctl("requeue", a_dead_message_whose_token_has_expired(outbox), "--reason", "too late")
+    assert outbox.claim()
     assert outbox.execute(
-        "select t.attempts_left, t.purpose, t.key_id, t.expires_at = m.expires_at,"
+        "select t.attempts_left, t.purpose, t.key_id, m.payload->>'key_id', t.expires_at = m.expires_at,"
         " t.expires_at - now() between '59 minutes' and '1 hour'"
         " from tokens t join outbox_messages m on m.token_id = t.id"
-    ) == [(5, "activation", "k1", True, True)]
+    ) == [(5, "activation", "k1", "k1", True, True)]
 
 
-def test_requeue_mints_a_fresh_token_when_a_resend_has_ended_the_old_one(outbox: Outbox, outboxctl: Outboxctl) -> None:
-    token_id = a_token(outbox, expires_at="now() - interval '1 minute'")
-    message_id = a_dead_message(outbox, token_id=f"'{token_id}'", expires_at="now() + interval '1 hour'")
-    outboxctl("requeue", message_id, "--reason", "the newer one was refused")
-    [claimed] = outbox.claim()
-    assert claimed.token_id != token_id
+def test_a_fresh_token_lives_as_long_as_one_that_no_resend_ended_early(outbox: Outbox, outboxctl: Outboxctl) -> None:
+    message_id = a_dead_message_whose_token_has_expired(outbox)
+    outbox.execute("update tokens set created_at = expires_at - interval '5 minutes'")
+    a_token(outbox, expires_at="now() - interval '1 minute'")
+    outboxctl("requeue", message_id, "--reason", "too late")
+    assert outbox.execute(
+        "select t.expires_at - now() between '59 minutes' and '1 hour'"
+        " from tokens t join outbox_messages m on m.token_id = t.id"
+    ) == [(True,)]
+
+
+def test_requeue_brings_the_newer_code_of_a_resend_instead_of_ending_it(outbox: Outbox, outboxctl: Outboxctl) -> None:
+    message_id = a_dead_message_whose_token_has_expired(outbox)
+    newer = a_token(outbox, expires_at="now() + interval '30 minutes'", key_id="k2")
+    outboxctl("requeue", message_id, "--reason", "mailbox exists now")
+    assert outbox.execute(
+        "select t.id, m.payload, t.expires_at = m.expires_at from tokens t join outbox_messages m on m.token_id = t.id"
+    ) == [(newer, {"name": "Ada", "key_id": "k2"}, True)]
+    assert outbox.execute("select count(*) from tokens") == [(2,)]
+
+
+def test_requeue_brings_no_code_that_went_another_way(outbox: Outbox, outboxctl: Outboxctl) -> None:
+    message_id = a_dead_message_whose_token_has_expired(outbox)
+    a_token(outbox, expires_at="now() + interval '30 minutes'", channel="sms")
+    outboxctl("requeue", message_id, "--reason", "mailbox exists now")
+    assert outbox.execute("select t.channel from tokens t join outbox_messages m on m.token_id = t.id") == [("email",)]
+
+
+def test_requeue_refuses_what_a_newer_message_replaced(outbox: Outbox, outboxctl: Outboxctl) -> None:
+    [message_id] = outbox.put(status="'dead'", dead_reason="'superseded'", settled_at="now()")
+    result = outboxctl("requeue", str(message_id), "--reason", "impatience")
+    assert result.exit_code == 1
+    assert result.stderr == f"outboxctl: message {message_id} is superseded: a newer message replaced it\n"
+    assert outbox.claim() == []
+    assert outbox.execute("select * from operator_actions") == []
 
 
 def test_requeue_keeps_a_token_that_still_works(outbox: Outbox, outboxctl: Outboxctl) -> None:
@@ -164,6 +212,27 @@ def test_a_database_that_is_away_is_said_in_one_line() -> None:
     assert result.exit_code == 1
     assert result.stderr.count("\n") == 1
     assert "hush" not in result.output
+
+
+def test_a_database_without_our_tables_is_said_in_one_line(cluster: Cluster) -> None:
+    with fresh_database(cluster, template="template0") as empty:
+        result = CliRunner().invoke(main, ["list"], env={"DATABASE_URL": empty.owner_url})
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "outboxctl: the database lacks what this release needs (UndefinedTable): run `api-service migrate`\n"
+    )
+
+
+def test_a_login_without_the_rights_is_said_in_one_line(database: Database) -> None:
+    result = CliRunner().invoke(main, ["show", str(uuid7())], env={"DATABASE_URL": database.api_url})
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "outboxctl: this login may not do that (InsufficientPrivilege): use a member of signpost_console\n"
+    )
+
+
+def test_the_help_of_list_says_that_a_pipe_gets_json(outboxctl: Outboxctl) -> None:
+    assert "a pipe gets JSON lines" in " ".join(outboxctl("list", "--help").stdout.split())
 
 
 def test_the_console_can_neither_touch_users_nor_write_messages_of_its_own(database: Database) -> None:

@@ -1,12 +1,15 @@
+import re
 from http import HTTPStatus
 
 import pytest
+from werkzeug.exceptions import default_exceptions
 
 from api_service.errors import Code, FaultCode
-from api_service.problems import FAULTS, KINDS, problem_document
+from api_service.problems import FAULTS, KINDS, code_of, problem_document
 from api_service.routes.activation_words import WORDS, Page
 from api_service.use_cases.look_up import DeliveryProblem, Standing, problem_of, standing
-from shared.vocabulary import DeadReason, Locale, Status
+from outbox_relay.rendering.words import Words as MailWords
+from shared.vocabulary import DeadReason, Locale, Status, Template
 
 
 def test_every_refusal_has_a_status_a_title_and_a_detail() -> None:
@@ -30,9 +33,25 @@ def test_a_problem_has_the_members_of_rfc_9457_and_ours() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(404, Code.NOT_FOUND), (406, Code.BAD_REQUEST), (500, Code.INTERNAL_ERROR), (502, Code.INTERNAL_ERROR)],
+)
+def test_an_error_without_a_name_of_its_own_stays_on_its_side(status: int, code: Code) -> None:
+    assert code_of(default_exceptions[status]()) is code
+
+
 def test_the_page_has_words_for_everything_in_every_language() -> None:
     assert WORDS.keys() == set(Locale)
     assert all(words.keys() == set(Page) for words in WORDS.values())
+
+
+@pytest.mark.parametrize("locale", Locale)
+def test_the_page_s_button_is_called_as_the_one_in_the_mail(locale: Locale) -> None:
+    values = dict.fromkeys(("name", "code", "link", "expires"), "")
+    mail = MailWords(locale, "Signpost").say(Template.ACTIVATION, "body.html", values)
+
+    assert re.findall(r'class="button"[^>]*>([^<]+)<', mail) == [WORDS[locale][Page.BUTTON].button]
 
 
 @pytest.mark.parametrize(

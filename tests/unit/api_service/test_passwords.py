@@ -28,6 +28,33 @@ def test_a_password_is_long_rare_and_not_the_address(password: str, fault: Fault
     assert passwords.fault_in(password, ["ada.lovelace@example.org"]) == fault
 
 
+@pytest.mark.parametrize(
+    ("password", "address"),
+    [
+        ("ada@b\u00fccher.example", "ada@xn--bcher-kva.example"),
+        ("ADA@B\u00dcCHER.EXAMPLE", "ada@xn--bcher-kva.example"),
+        ("ada@xn--bcher-kva.example", "Ada@xn--bcher-kva.example"),
+        ("+33 6 12 34 56 78", "+33612345678"),
+        ("+33-(6)-12.34.56.78", "+33612345678"),
+        ("0033612345678", "+33612345678"),
+        ("06 12 34 56 78", "+33612345678"),
+        ("336 1234 5678", "+33612345678"),
+    ],
+)
+def test_no_spelling_of_the_address_makes_a_password_of_it(password: str, address: str) -> None:
+    assert passwords.fault_in(password, [address]) is FaultCode.IS_THE_ADDRESS
+
+
+@pytest.mark.parametrize("password", ["+33 6 12 34 56 79", "my 0612345678", "12 34 56 78 90 12", "--- 5678 ---"])
+def test_a_password_may_look_like_a_number(password: str) -> None:
+    assert passwords.fault_in(password, ["+33612345678"]) is None
+
+
+@pytest.mark.parametrize("space", [" ", "\u3000", "\t", "\u00a0"])
+def test_spaces_alone_are_no_password(space: str) -> None:
+    assert passwords.fault_in(passwords.normalised(space * 12), []) is FaultCode.TOO_COMMON
+
+
 def test_the_list_has_a_thousand_that_are_long_enough_to_be_tried_here() -> None:
     assert sum(len(password) >= passwords.SHORTEST for password in passwords.COMMON) >= 1000
 

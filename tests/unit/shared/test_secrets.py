@@ -1,3 +1,4 @@
+import string
 from uuid import UUID, uuid4
 
 import pytest
@@ -42,6 +43,14 @@ def test_a_link_gives_back_its_token_under_any_key_still_held() -> None:
 @given(st.text())
 def test_what_we_did_not_sign_is_no_link(text: str) -> None:
     assert token_id_of_link(text, SecretKeys({"k": KEY})) is None
+
+
+def test_a_link_has_one_spelling() -> None:
+    link = link_token_for(TOKEN, KEY)
+    spellings = [f"{link}=", f"{link}==", link.replace(".", "=.", 1), link.replace(".", "==.", 1)]
+    alphabet = string.ascii_letters + string.digits + "-_"
+    spellings += [link[:-1] + last for last in alphabet if last != link[-1]]
+    assert [text for text in spellings if token_id_of_link(text, SecretKeys({"k": KEY}))] == []
 
 
 @given(st.integers(min_value=0), st.characters())

@@ -1,0 +1,55 @@
+"""What others hold on to, people with psql, dashboards, alarms, stays as it is named here."""
+
+import pytest
+from prometheus_client import Counter, Gauge, Histogram
+
+from api_service import metrics as api_metrics
+from outbox_relay import metrics as relay_metrics
+from tests.support.databases import Database
+
+COLUMNS = {
+    "outbox_messages": (
+        "id", "template", "channel", "recipient", "locale", "payload", "user_id", "token_id", "status", "dead_reason",
+        "attempt", "max_attempts", "expiries", "due_at", "leased_until", "lease_token", "expires_at", "provider",
+        "provider_message_id", "last_error_class", "last_error", "traceparent", "created_at", "settled_at",
+    ),
+    "dead_letters": (
+        "id", "template", "channel", "recipient", "dead_reason", "attempt", "provider", "last_error_class",
+        "last_error", "created_at", "settled_at",
+    ),
+    "outbox_backlog": ("channel", "due", "leased", "pending", "lag_seconds"),
+}  # fmt: skip
+
+METRICS = {
+    "signpost_registrations_total": ("channel",),
+    "signpost_http_request_duration_seconds": ("route", "method", "status"),
+    "signpost_messages_settled_total": ("channel", "template", "outcome", "dead_reason"),
+    "signpost_delivery_duration_seconds": ("provider",),
+    "signpost_accept_latency_seconds": ("channel",),
+    "signpost_backlog_messages": ("channel",),
+    "signpost_backlog_lag_seconds": ("channel",),
+    "signpost_breaker_open": ("provider",),
+}
+
+
+@pytest.mark.parametrize("relation", COLUMNS)
+def test_a_table_or_view_has_the_columns_that_others_read(database: Database, relation: str) -> None:
+    with database.connect() as connection:
+        columns = [column.name for column in connection.execute(f"select * from {relation} limit 0").description or ()]
+    # A column more breaks nobody.
+    assert [name for name in COLUMNS[relation] if name not in columns] == []
+
+
+def test_the_metrics_have_the_names_and_labels_that_dashboards_ask_for() -> None:
+    found = labels_by_name(api_metrics) | labels_by_name(relay_metrics)
+    assert {name: found.get(name) for name in METRICS} == METRICS
+
+
+def labels_by_name(module: object) -> dict[str, tuple[str, ...]]:
+    metrics = [value for value in vars(module).values() if isinstance(value, Counter | Gauge | Histogram)]
+    return {exposed_name(metric): tuple(metric._labelnames) for metric in metrics}  # noqa: SLF001 - said nowhere else
+
+
+def exposed_name(metric: Counter | Gauge | Histogram) -> str:
+    described = next(iter(metric.describe()))
+    return f"{described.name}_total" if isinstance(metric, Counter) else described.name

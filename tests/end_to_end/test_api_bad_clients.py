@@ -1,0 +1,121 @@
+"""Clients that send what is no HTTP, or send it too slowly, cost the API next to nothing."""
+
+import json
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.databases import Database
+from tests.support.processes import RunningApi, running_api
+
+BODY_TO_COME = b"POST /v1/registrations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-Request-Id: mine\r\n"
+FORM_TO_COME = b"POST /activate HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+HASTY = "from api_service import server; server.REQUEST_SECONDS = 0.5; from api_service.cli import main; main()"
+
+
+@pytest.fixture
+def api(database: Database) -> Iterator[RunningApi]:
+    """An API with four threads and little patience."""
+    with running_api(database, command=[sys.executable, "-c", HASTY, "serve"]) as api:
+        yield api
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"zz\r\n", b"2\r\n{}XX", b"-1\r\n", b"2;\x00\r\n{}\r\n", b"2\r\n{}\r\n0\r\nno header\r\n\r\n"],
+)
+def test_a_body_in_broken_chunks_is_the_client_s_fault(api: RunningApi, body: bytes) -> None:
+    with connected(api) as client:
+        client.sendall(BODY_TO_COME + b"Transfer-Encoding: chunked\r\n\r\n" + body)
+        head, problem = answer(client)
+
+    assert head[0] == "HTTP/1.1 400 Bad Request"
+    assert {"Content-Type: application/problem+json", "Connection: close", "X-Request-Id: mine"} <= set(head)
+    assert (problem["code"], problem["request_id"]) == ("bad_request", "mine")
+    assert [line for line in api.log_lines() if line["level"] == "error"] == []
+
+
+def test_a_client_that_hangs_up_amid_its_body_is_no_error_of_ours(api: RunningApi) -> None:
+    for framing in (b"Content-Length: 100", b"Transfer-Encoding: chunked"):
+        with connected(api) as client:
+            client.sendall(BODY_TO_COME + framing + b"\r\n\r\n5\r\n{")
+            client.shutdown(socket.SHUT_WR)
+            head, _problem = answer(client)
+        assert head[0].startswith("HTTP/1.1 400 ")
+
+    assert [line for line in api.log_lines() if line["level"] == "error"] == []
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        BODY_TO_COME + b"Content-Length: 100\r\n\r\n{",
+        BODY_TO_COME + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+        FORM_TO_COME + b"Content-Length: 100\r\n\r\ntoken=",
+        b"GET /livez HTTP/1.1\r\nHos",
+    ],
+)
+def test_a_crowd_that_never_ends_its_requests_is_shown_out(api: RunningApi, begun: bytes) -> None:
+    with ExitStack() as crowd:
+        clients = [crowd.enter_context(connected(api)) for _ in range(12)]
+        for client in clients:
+            client.sendall(begun)
+        assert api.answers()
+        for client in clients:
+            head, problem = answer(client)
+            assert head[0] == "HTTP/1.1 408 Request Timeout"
+            assert "Connection: close" in head
+            assert problem["code"] == "request_timeout"
+
+    assert [line for line in api.log_lines() if line["level"] == "error"] == []
+
+
+def test_a_byte_now_and_then_buys_no_more_time(api: RunningApi) -> None:
+    with connected(api) as client:
+        client.sendall(BODY_TO_COME + b"Content-Length: 100000\r\n\r\n")
+        client.settimeout(0.05)
+        received = b""
+        for _ in range(100):
+            try:
+                client.sendall(b" ")
+                received = client.recv(1)
+                break
+            except TimeoutError:
+                continue
+        assert received == b"H"
+
+
+def test_a_connection_may_rest_between_requests_and_go_on(api: RunningApi) -> None:
+    with connected(api) as client:
+        for _ in range(2):
+            client.settimeout(0.7)
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            client.settimeout(10)
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert received_until(b"}\n", client).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@contextmanager
+def connected(api: RunningApi) -> Iterator[socket.socket]:
+    address: Any = urlsplit(api.base_url)
+    with socket.create_connection((address.hostname, address.port), timeout=10) as client:
+        yield client
+
+
+def received_until(end: bytes, client: socket.socket) -> bytes:
+    received = b""
+    while not received.endswith(end):
+        received += client.recv(65_536)
+    return received
+
+
+def answer(client: socket.socket) -> tuple[list[str], dict[str, Any]]:
+    """Return the lines of the answer's head, and the problem that it brings, once the server has hung up."""
+    head, _, body = b"".join(iter(lambda: client.recv(65_536), b"")).partition(b"\r\n\r\n")
+    return head.decode().split("\r\n"), json.loads(body)

@@ -1,0 +1,29 @@
+import psycopg
+import pytest
+
+from shared.database import driver_url
+from tests.support.databases import Database
+from tests.support.outbox import Outbox
+
+A_USER = """
+insert into users (id, email, email_canonical, password_hash, locale)
+values (gen_random_uuid(), %(email)s, %(email)s, 'x', 'en') returning id
+"""
+A_TOKEN = """
+insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, expires_at)
+values (gen_random_uuid(), %s, 'activation', 'email', 'test', 5, now() + interval '1 day') returning id
+"""
+
+
+def test_the_console_cannot_have_one_users_code_sent_to_another(database: Database) -> None:
+    outbox = Outbox(database)
+    with database.connect() as owner:
+        users = [owner.execute(A_USER, {"email": f"{name}@example.org"}).fetchone() for name in ("victim", "eve")]
+        (victims,), (eves,) = (owner.execute(A_TOKEN, user).fetchone() or () for user in users if user)
+    [message_id] = outbox.put(user_id=f"'{users[1][0]}'" if users[1] else "", token_id=f"'{eves}'")
+    with (
+        psycopg.connect(driver_url(database.console_url)) as console,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        console.execute("update outbox_messages set token_id = %s where id = %s", [victims, message_id])
+    assert outbox.row(message_id).token_id == eves

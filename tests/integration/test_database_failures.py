@@ -1,0 +1,66 @@
+"""Which of a database's failures mean that it is away."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.database import create_database_engine, is_database_away
+from tests.support.databases import Database
+from tests.support.forwarding import unused_port
+
+MORE_PARAMETERS_THAN_THE_PROTOCOL_COUNTS = 65_536
+
+
+@pytest.fixture
+def engine(database: Database) -> Iterator[Engine]:
+    engine = create_database_engine(database.api_url, application_name="test", pool_size=1)
+    yield engine
+    engine.dispose()
+
+
+def failure(engine: Engine, statement: str) -> SQLAlchemyError:
+    with engine.connect() as connection, pytest.raises(SQLAlchemyError) as failed:
+        connection.execute(text(statement))
+    return failed.value
+
+
+def test_a_server_that_cannot_be_reached_is_away() -> None:
+    engine = create_engine(f"postgresql+psycopg://api@127.0.0.1:{unused_port()}/signpost")
+    with pytest.raises(SQLAlchemyError) as failed:
+        engine.connect()
+    assert is_database_away(failed.value)
+
+
+def test_so_is_one_that_hangs_up_or_has_no_time(engine: Engine) -> None:
+    assert is_database_away(failure(engine, "select pg_terminate_backend(pg_backend_pid())"))
+    assert is_database_away(failure(engine, "set statement_timeout = 1; select pg_sleep(1)"))
+
+
+def test_so_is_one_without_a_connection_to_spare(engine: Engine) -> None:
+    impatient = create_engine(engine.url, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    with impatient.connect(), pytest.raises(SQLAlchemyError) as failed:
+        impatient.connect()
+    impatient.dispose()
+    assert is_database_away(failed.value)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["select 1 / 0", "select * from nowhere", "insert into users default values", "do $$ begin raise 'P0001'; end $$"],
+)
+def test_one_that_refuses_a_statement_is_not(engine: Engine, statement: str) -> None:
+    assert not is_database_away(failure(engine, statement))
+
+
+def test_a_statement_that_could_not_even_be_sent_is_our_own_fault(engine: Engine) -> None:
+    numbers = tuple(range(MORE_PARAMETERS_THAN_THE_PROTOCOL_COUNTS))
+    statement = f"select 1 where 1 in ({', '.join(['%s'] * len(numbers))})"
+    with engine.connect() as connection, pytest.raises(SQLAlchemyError) as failed:
+        connection.exec_driver_sql(statement, numbers)
+    assert not is_database_away(failed.value)
+
+
+def test_what_has_nothing_to_do_with_a_database_is_not() -> None:
+    assert not is_database_away(ValueError())

@@ -1,0 +1,50 @@
+"""docs/http.md names every endpoint, refusal and fault that the API has, and no other."""
+
+import re
+from pathlib import Path
+
+from api_service.app import create_app
+from api_service.errors import FaultCode
+from api_service.problems import KINDS
+from api_service.server import REQUEST_SECONDS
+from api_service.settings import ApiSettingsSchema
+from api_service.use_cases.look_up import DeliveryProblem
+from api_service.waiting import LONGEST_WAIT_SECONDS
+from tests.support.keys import SECRET_KEYS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+NOWHERE = {"DATABASE_URL": "postgresql+psycopg://api@nowhere/signpost", "SECRET_KEYS": SECRET_KEYS}
+
+
+def test_every_endpoint_is_documented() -> None:
+    served = {
+        (method, re.sub(r"<.+?>", "{id}", rule.rule))
+        for rule in create_app(ApiSettingsSchema().read(NOWHERE)).url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    documented = re.findall(r"^\| ([A-Z]+) (/\S*) \|", PAGE, re.MULTILINE)
+
+    assert set(documented) == served
+    assert len(documented) == len(served)
+
+
+def test_every_refusal_is_documented_with_its_status() -> None:
+    documented = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", PAGE, re.MULTILINE)
+
+    assert documented == sorted(documented, key=lambda row: row[1])
+    assert dict(documented) == {code.value: str(kind.status.value) for code, kind in KINDS.items()}
+
+
+def test_every_fault_is_documented() -> None:
+    table = PAGE.partition("| fault | when |\n|---|---|\n")[2].partition("\n\n")[0]
+    documented = [word for row in table.splitlines() for word in re.findall(r"`(\w+)`", row.split("|")[1])]
+
+    assert sorted(documented) == sorted(FaultCode)
+
+
+def test_words_and_bounds_are_those_of_the_code() -> None:
+    [row] = [line for line in PAGE.splitlines() if line.startswith("| `delivery.problem`")]
+
+    assert set(re.findall(r"`(\w+)`", row)) == set(DeliveryProblem)
+    assert f"{REQUEST_SECONDS} seconds after its first byte" in PAGE
+    assert f"for {LONGEST_WAIT_SECONDS} seconds at most" in PAGE
