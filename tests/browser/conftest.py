@@ -15,7 +15,8 @@ OPTIONS = (
 )
 
 
-@pytest.fixture(scope="session")
+# Of a module, not of the session: while playwright is there, its event loop runs, and no test could run its own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
