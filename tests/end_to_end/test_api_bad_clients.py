@@ -116,6 +116,10 @@ def received_until(end: bytes, client: socket.socket) -> bytes:
 
 
 def answer(client: socket.socket) -> tuple[list[str], dict[str, Any]]:
-    """Return the lines of the answer's head, and the problem that it brings, once the server has hung up."""
-    head, _, body = b"".join(iter(lambda: client.recv(65_536), b"")).partition(b"\r\n\r\n")
-    return head.decode().split("\r\n"), json.loads(body)
+    """Return the lines of the answer's head, and the problem that it brings; then hang up."""
+    with client.makefile("rb") as stream:
+        head = [line.decode().strip() for line in iter(stream.readline, b"\r\n")]
+        [length] = [int(line.partition(":")[2]) for line in head if line.startswith("Content-Length:")]
+        problem = json.loads(stream.read(length))
+    client.close()
+    return head, problem
