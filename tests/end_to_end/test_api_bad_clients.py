@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.databases import Database
+from devstack.cluster import Cluster
+from tests.support.databases import fresh_database
 from tests.support.processes import RunningApi, running_api
 
 BODY_TO_COME = b"POST /v1/registrations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-Request-Id: mine\r\n"
@@ -18,10 +19,13 @@ FORM_TO_COME = b"POST /activate HTTP/1.1\r\nHost: a\r\nContent-Type: application
 HASTY = "from api_service import server; server.REQUEST_SECONDS = 0.5; from api_service.cli import main; main()"
 
 
-@pytest.fixture
-def api(database: Database) -> Iterator[RunningApi]:
-    """An API with four threads and little patience."""
-    with running_api(database, command=[sys.executable, "-c", HASTY, "serve"]) as api:
+@pytest.fixture(scope="module")
+def api(cluster: Cluster) -> Iterator[RunningApi]:
+    """An API with four threads and little patience, the same for all: nothing that they send gets written."""
+    with (
+        fresh_database(cluster) as database,
+        running_api(database, command=[sys.executable, "-c", HASTY, "serve"]) as api,
+    ):
         yield api
 
 

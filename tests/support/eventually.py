@@ -7,7 +7,7 @@ from typing import TypeVar
 Seen = TypeVar("Seen")
 
 
-def eventually(look: Callable[[], Seen], *, seconds: float = 10) -> Seen:
+def eventually(look: Callable[[], Seen], *, seconds: float = 30) -> Seen:
     """Return what ``look`` sees once it is true; fail when it is not by the deadline."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):

@@ -95,7 +95,7 @@ def running_api(
     } | settings
     with running(command, environment) as started:
         api = RunningApi(started.process, started.log_path)
-        eventually(lambda: api.answers() or _raise_if_ended(api), seconds=20)
+        eventually(lambda: api.answers() or _raise_if_ended(api), seconds=60)
         yield api
 
 
