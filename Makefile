@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 
 .PHONY: help
 help: ## list the targets
@@ -62,9 +63,9 @@ format: $(READY) ## put the code into shape
 
 .PHONY: lock
 lock: $(READY) ## choose the dependencies anew, with hashes
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-setup.in -o requirements-setup.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade pyproject.toml -o requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade --extra dev pyproject.toml -o requirements-dev.lock
+	@$(COMPILE) requirements-setup.in -o requirements-setup.lock
+	@$(COMPILE) pyproject.toml -o requirements.lock
+	@$(COMPILE) --extra dev pyproject.toml -o requirements-dev.lock
 
 .PHONY: clean
 clean: ## remove what these targets made

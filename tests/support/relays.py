@@ -1,6 +1,5 @@
 """Real relay processes for tests, and what they say of themselves."""
 
-import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,11 +35,6 @@ class RunningRelay(Running):
         """End it as a power cut would."""
         self.process.kill()
         self.process.wait()
-
-    def terminate(self) -> int:
-        """Ask it to stop, and return its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(END_SECONDS)
 
 
 def relay_environment(database: Database, **settings: str) -> dict[str, str]:
