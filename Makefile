@@ -32,7 +32,7 @@ up: $(READY) ## the same stack, left running until Ctrl-C, with an inbox page
 
 .PHONY: test
 test: $(READY) ## every test that this machine can run
-	@$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 .PHONY: lint
 lint: $(READY) ## style, types, import contracts
@@ -46,7 +46,7 @@ check: lint test test-installed-postgres ## all that CI runs
 
 .PHONY: test-installed-postgres
 test-installed-postgres: $(READY) ## the database tests again, on the machine's own PostgreSQL where it has one
-	@SIGNPOST_TEST_POSTGRES=installed $(BIN)/pytest --numprocesses 2 --dist loadgroup tests/integration
+	@SIGNPOST_TEST_POSTGRES=installed $(BIN)/pytest --numprocesses 2 --dist loadfile tests/integration
 
 .PHONY: bench
 bench: $(READY) ## the benchmark, with the machine's own limits beside it

@@ -17,7 +17,8 @@ from api_service.services import EXTENSION, Services
 from api_service.settings import ApiSettings
 from api_service.use_cases.tokens import Terms
 from api_service.waiting import WaitingRoom
-from shared.database import create_database_engine, describe
+from shared.database import describe
+from shared.engine import create_database_engine
 from shared.log import get_logger
 
 log = get_logger("api.app")

@@ -16,7 +16,8 @@ from api_service.errors import (
     ResendTooSoonError,
     ValidationFailedError,
 )
-from shared.database import describe, is_database_away
+from shared.database import describe
+from shared.engine import is_database_away
 from shared.log import get_logger
 
 log = get_logger("api.problems")

@@ -16,7 +16,7 @@ from api_service.notifier import Notifier
 from bench.ground import Ground, cpu_seconds, mail_sink_program, wait_for_port
 from bench.smtp_sender import send_bare
 from devstack.ports import LOOPBACK, free_ports
-from shared.database import create_database_engine
+from shared.engine import create_database_engine
 from shared.enqueue import NewMessage, enqueue
 from shared.vocabulary import WAKE_CHANNEL, Channel, Locale, Template
 

@@ -5,6 +5,7 @@ from typing import Any
 from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 
+from shared.engine import engine_url
 from shared.models import Base
 
 LOCK_TIMEOUT = "3s"
@@ -20,7 +21,9 @@ def is_ours(_object: Any, name: str | None, kind: str, is_reflected: bool, _othe
 
 def run() -> None:
     """Run what alembic was asked for."""
-    engine = create_engine(context.config.attributes["database_url"], poolclass=NullPool, hide_parameters=True)
+    engine = create_engine(
+        engine_url(context.config.attributes["database_url"]), poolclass=NullPool, hide_parameters=True
+    )
     with engine.connect() as connection:
         connection.execute(text(f"set lock_timeout = '{LOCK_TIMEOUT}'"))
         connection.execute(text(f"set statement_timeout = '{STATEMENT_TIMEOUT}'"))

@@ -19,7 +19,8 @@ from sqlalchemy.orm import Session
 from operator_console.acting import Act, NotDeadError, SupersededError, UnknownMessageError, requeue
 from operator_console.reading import MessageFilter, MessageView, list_messages, show_message
 from operator_console.settings import ConsoleSettingsSchema
-from shared.database import create_database_engine, describe
+from shared.database import describe
+from shared.engine import create_database_engine
 from shared.settings import SettingsError, exit_telling
 from shared.vocabulary import Channel, DeadReason, Status, Template
 

@@ -17,7 +17,7 @@ from api_service.use_cases.look_up import Registration, is_settled, look_up
 from api_service.use_cases.register import RegisterCommand, register
 from api_service.use_cases.resend import resend
 from api_service.waiting import preferred_seconds
-from shared.database import is_database_away
+from shared.engine import is_database_away
 from shared.vocabulary import Status
 
 blueprint = Blueprint("registrations", __name__, url_prefix="/v1/registrations")

@@ -1,4 +1,7 @@
-"""What the README promises of the whole, on real processes: API, relay, PostgreSQL, mail server, SMS gateway."""
+"""What the README promises of the whole, on real processes: API, relay, PostgreSQL, mail server, SMS gateway.
+
+They are started once for all that is asked here, so each test registers somebody else.
+"""
 
 import re
 from collections.abc import Iterator
@@ -10,8 +13,9 @@ from uuid import UUID
 import httpx
 import pytest
 
+from devstack.cluster import Cluster
 from shared.secrets import code_for, link_token_for
-from tests.support.databases import Database
+from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
 from tests.support.inbox import Inbox, running_inbox
 from tests.support.keys import KEY
@@ -48,10 +52,11 @@ class Whole:
         return token_id
 
 
-@pytest.fixture
-def whole(database: Database, tmp_path: Path) -> Iterator[Whole]:
+@pytest.fixture(scope="module")
+def whole(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     with ExitStack() as ending:
-        yield Whole(ending, database, tmp_path)
+        database = ending.enter_context(fresh_database(cluster))
+        yield Whole(ending, database, tmp_path_factory.mktemp("inbox"))
 
 
 def test_what_arrives_by_mail_activates_by_its_code(whole: Whole) -> None:
@@ -62,8 +67,8 @@ def test_what_arrives_by_mail_activates_by_its_code(whole: Whole) -> None:
 
 
 def test_what_arrives_by_mail_activates_by_its_link(whole: Whole) -> None:
-    registration = whole.register(email="ada@example.org")
-    [mail] = whole.inbox.wait_for("ada@example.org")
+    registration = whole.register(email="bea@example.org")
+    [mail] = whole.inbox.wait_for("bea@example.org")
     token = str(mail.link).partition("token=")[2]
     assert whole.client.post("/v1/activations", json={"token": token}).status_code == 200
     assert whole.client.get(f"/v1/registrations/{registration['id']}").json()["status"] == "active"
@@ -78,26 +83,26 @@ def test_what_arrives_by_sms_activates(whole: Whole) -> None:
 
 def test_a_client_that_prefers_to_wait_is_told_that_the_mail_was_accepted(whole: Whole) -> None:
     answer = whole.client.post(
-        "/v1/registrations", json={"email": "ada@example.org", "password": PASSWORD}, headers={"Prefer": "wait=20"}
+        "/v1/registrations", json={"email": "eve@example.org", "password": PASSWORD}, headers={"Prefer": "wait=20"}
     )
     assert answer.json()["email_confirmation_sent"] is True
     assert answer.json()["delivery"]["status"] == "sent"
 
 
 def test_a_resent_message_brings_the_same_code(whole: Whole) -> None:
-    registration = whole.register(email="ada@example.org")
-    whole.inbox.wait_for("ada@example.org")
+    registration = whole.register(email="fay@example.org")
+    whole.inbox.wait_for("fay@example.org")
     assert whole.client.post(f"/v1/registrations/{registration['id']}/resend", json={}).status_code == 202
-    again, first = whole.inbox.wait_for("ada@example.org", count=2)
+    again, first = whole.inbox.wait_for("fay@example.org", count=2)
     assert again.code == first.code
 
 
 def test_a_taken_address_is_told_so_by_mail_and_by_nothing_else(whole: Whole) -> None:
-    first = whole.register(email="ada@example.org")
-    [mail] = whole.inbox.wait_for("ada@example.org")
+    first = whole.register(email="gil@example.org")
+    [mail] = whole.inbox.wait_for("gil@example.org")
     whole.client.post("/v1/activations", json={"registration_id": first["id"], "code": mail.code})
-    second = whole.register(email="Ada@example.org")
-    notice, _ = whole.inbox.wait_for("ada@example.org", count=2)
+    second = whole.register(email="Gil@example.org")
+    notice, _ = whole.inbox.wait_for("gil@example.org", count=2)
     assert (second.keys(), second["status"]) == (first.keys(), first["status"])
     assert (notice.code, notice.link) == (None, None)
     right_code = code_for(whole.token_id(second), KEY)
@@ -106,10 +111,10 @@ def test_a_taken_address_is_told_so_by_mail_and_by_nothing_else(whole: Whole) ->
 
 
 def test_a_code_stands_nowhere_but_in_its_message(whole: Whole) -> None:
-    registration = whole.register(email="ada@example.org", full_name="Ada Lovelace")
-    other = whole.register(phone="+33612345678")
-    [mail] = whole.inbox.wait_for("ada@example.org")
-    whole.inbox.wait_for("+33612345678")
+    registration = whole.register(email="ida@example.org", full_name="Ida Lovelace")
+    other = whole.register(phone="+33687654321")
+    [mail] = whole.inbox.wait_for("ida@example.org")
+    whole.inbox.wait_for("+33687654321")
     wrong = "000000" if mail.code != "000000" else "111111"
     for code in (wrong, mail.code):
         whole.client.post("/v1/activations", json={"registration_id": registration["id"], "code": code})
@@ -125,7 +130,7 @@ def test_a_code_stands_nowhere_but_in_its_message(whole: Whole) -> None:
     for token_id in (whole.token_id(registration), whole.token_id(other)):
         code, link = code_for(token_id, KEY), link_token_for(token_id, KEY)
         assert [where for where, text in everything.items() if holds_code(text, code) or link in text] == []
-    for private in ("ada@example.org", "Lovelace", "+33612345678", PASSWORD):
+    for private in ("ida@example.org", "Lovelace", "+33687654321", PASSWORD):
         assert [where for where, text in everything.items() if where != "tables" and private in text] == []
     assert holds_code(mail.text, str(mail.code))
 

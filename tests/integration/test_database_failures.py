@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.database import create_database_engine, is_database_away
+from shared.engine import create_database_engine, engine_url, is_database_away
 from tests.support.databases import Database
 from tests.support.forwarding import unused_port
 
@@ -64,3 +64,18 @@ def test_a_statement_that_could_not_even_be_sent_is_our_own_fault(engine: Engine
 
 def test_what_has_nothing_to_do_with_a_database_is_not() -> None:
     assert not is_database_away(ValueError())
+
+
+def test_an_engine_reads_a_url_as_libpq_does_and_hides_its_password() -> None:
+    url = engine_url("postgresql+psycopg://api:s%40crt@[::1]:5433,second:5434/signpost?target_session_attrs=read-write")
+    [_, told] = create_engine(url).dialect.create_connect_args(url)
+    del told["context"]
+    assert told == {
+        "user": "api",
+        "password": "s@crt",
+        "host": "::1,second",
+        "port": "5433,5434",
+        "dbname": "signpost",
+        "target_session_attrs": "read-write",
+    }
+    assert "crt" not in repr(url)

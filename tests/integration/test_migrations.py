@@ -1,9 +1,11 @@
 from datetime import date, timedelta
 
 import psycopg
+from alembic.script import ScriptDirectory
 
 from devstack.cluster import Cluster
 from migrations import commands
+from migrations.revisions import REVISIONS
 from tests.support.databases import Database, fresh_database
 
 # All that migrations make, but for the partitions: those of a day are not those of the next. Each row
@@ -123,3 +125,8 @@ def days_with_partitions(database: Database) -> list[date]:
 def made_partitions(connection: psycopg.Connection, days: int) -> int:
     [(made,)] = connection.execute("select signpost_make_partitions(%s)", [days]).fetchall()
     return made
+
+
+def test_serving_knows_the_revisions_without_alembic() -> None:
+    scripts = ScriptDirectory.from_config(commands.configuration("")).walk_revisions()
+    assert [script.revision for script in scripts] == REVISIONS[::-1]
