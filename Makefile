@@ -6,6 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 
+# One more than two cores, since tests also wait; a file stays together, since its tests may share a process;
+# in the order of the tree, since its slow ones then come first.
+TESTS := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 26
@@ -32,7 +36,7 @@ up: $(READY) ## the same stack, left running until Ctrl-C, with an inbox page
 
 .PHONY: test
 test: $(READY) ## every test that this machine can run
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile
+	@$(TESTS)
 
 .PHONY: lint
 lint: $(READY) ## style, types, import contracts
@@ -46,7 +50,7 @@ check: lint test test-installed-postgres ## all that CI runs
 
 .PHONY: test-installed-postgres
 test-installed-postgres: $(READY) ## the database tests again, on the machine's own PostgreSQL where it has one
-	@SIGNPOST_TEST_POSTGRES=installed $(BIN)/pytest --numprocesses 2 --dist loadfile tests/integration
+	@SIGNPOST_TEST_POSTGRES=installed $(TESTS) tests/integration
 
 .PHONY: bench
 bench: $(READY) ## the benchmark, with the machine's own limits beside it

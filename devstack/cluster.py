@@ -70,13 +70,21 @@ def _within_reach(site_packages: Path) -> Path:
 class Cluster:
     """One server with its data in a temporary folder; use it with ``with``, which makes the folder and removes it.
 
-    The folder's name is known before, so that a janitor can be told of it first.
+    The folder's name is known before, so that a janitor can be told of it first. It lies in ``parent``,
+    or where temporary files do.
     """
 
-    def __init__(self, binaries: Path, *, settings: Mapping[str, str] | None = None, with_tcp: bool = False) -> None:
+    def __init__(
+        self,
+        binaries: Path,
+        *,
+        settings: Mapping[str, str] | None = None,
+        with_tcp: bool = False,
+        parent: Path | None = None,
+    ) -> None:
         self.binaries = binaries
         # Short: the path of a socket in it may have 107 bytes.
-        self.folder = Path(tempfile.gettempdir()) / f"signpost-pg-{secrets.token_hex(4)}"
+        self.folder = (parent or Path(tempfile.gettempdir())) / f"signpost-pg-{secrets.token_hex(4)}"
         self.port = free_port()
         self._settings = {
             "listen_addresses": "127.0.0.1" if with_tcp else "",

@@ -11,8 +11,9 @@ import httpx
 import psycopg
 import pytest
 
+from devstack.cluster import Cluster
 from tests.support.api import PASSWORD, counted
-from tests.support.databases import Database
+from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
 from tests.support.processes import RunningApi, running_api
 
@@ -38,9 +39,18 @@ CONNECTED = (
 )
 
 
+@pytest.fixture(scope="module")
+def lasting(cluster: Cluster) -> Iterator[tuple[RunningApi, Database]]:
+    """An API that outlives its workers, and its database."""
+    with fresh_database(cluster) as database, running_api(database) as api:
+        yield api, database
+
+
 @pytest.mark.parametrize("point", POINTS)
-def test_a_worker_killed_on_the_way_leaves_all_or_nothing(database: Database, point: str) -> None:
-    with running_api(database) as api, database.connect() as owner, registering(api) as register:
+def test_a_worker_killed_on_the_way_leaves_all_or_nothing(lasting: tuple[RunningApi, Database], point: str) -> None:
+    api, database = lasting
+    before = counted(database)
+    with database.connect() as owner, registering(api) as register:
         with gate(owner, POINTS[point]):
             answer = register()
             eventually(lambda: number(owner, AT_GATE) == 1)
@@ -50,7 +60,9 @@ def test_a_worker_killed_on_the_way_leaves_all_or_nothing(database: Database, po
         eventually(lambda: number(owner, CONNECTED) == 0)
 
         # What the database was already committing it goes on to commit.
-        assert counted(database) == (ALL if point == "at the commit" else NONE)
+        now = counted(database)
+        written = tuple(after - count for after, count in zip(now, before, strict=True))
+        assert written == (ALL if point == "at the commit" else NONE)
         eventually(api.answers)
         assert register().result(10).status_code == 202
 
@@ -80,6 +92,7 @@ def test_all_killed_between_commit_and_answer_leave_everything(database: Databas
 @contextmanager
 def gate(owner: "psycopg.Connection[Any]", trigger: str) -> Iterator[None]:
     """Make every registration wait at the trigger until the block ends."""
+    owner.execute("drop function if exists wait_at_gate cascade")  # and with it an earlier trigger
     owner.execute(
         "create function wait_at_gate() returns trigger language plpgsql as"
         f" $$ begin perform pg_advisory_xact_lock_shared({GATE}); return new; end $$"

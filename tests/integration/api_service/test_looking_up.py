@@ -33,7 +33,7 @@ def test_delivery_is_told_in_our_words(api: ApiUnderTest, fate: str, status: str
 
     assert (answer.json["delivery"]["status"], answer.json["delivery"]["problem"]) == (status, problem)
     assert answer.json["email_confirmation_sent"] is (status == "sent")
-    assert "550" not in answer.text
+    assert "no such user" not in answer.text
     assert "smtp-1" not in answer.text
 
 
