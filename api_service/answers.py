@@ -1,4 +1,4 @@
-"""A registration as JSON; the names are CONTRACT to clients."""
+"""A registration as JSON; clients rely on the names."""
 
 from datetime import datetime
 from http import HTTPStatus

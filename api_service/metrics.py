@@ -1,4 +1,4 @@
-"""What the API counts, for Prometheus; names and labels are CONTRACT to dashboards.
+"""What the API counts, for Prometheus; dashboards rely on names and labels.
 
 Under gunicorn each worker process counts in files of its own, in the folder that
 COUNTS_FOLDER_VARIABLE names, and whichever worker is asked adds them all up. The variable must
