@@ -34,7 +34,7 @@ def test_the_claim_reads_the_due_index_in_order_and_one_partition_by_key(full_ou
     plan = generic_plan(full_outbox, CLAIM, CLAIM_PARAMETERS)
     picked, _, updated = plan.partition("InitPlan")
     assert rows_read(plan, "Seq Scan") == []
-    assert picked.count("_channel_due_at_id_idx") == PARTITIONS
+    assert picked.count("_channel_urgency_due_at_id_idx") == PARTITIONS
     assert "Sort  (" not in picked
     assert len(rows_read(updated, "_pkey")) == 1
 
@@ -50,7 +50,7 @@ def test_a_settle_of_retries_walks_over_no_other_pending_message(full_outbox: Ou
     failure = Failure(FailureClass.TRANSIENT, "smtp", "450")
     retries = [(message, Retry(A_DAY, failure)) for message in full_outbox.claim(10)]
     plan = generic_plan(full_outbox, SETTLE_UNSENT, unsent_parameters(retries))
-    assert rows_read(plan, "_channel_due_at_id_idx") == []
+    assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
     assert rows_read(plan, "Seq Scan") == []
 
 
@@ -58,7 +58,7 @@ def test_a_partition_that_looks_empty_is_not_read_whole_for_one_claim(outbox: Ou
     outbox.execute("vacuum analyze")
     outbox.put(count=3000)
     picked, _, _ = generic_plan(outbox, CLAIM, CLAIM_PARAMETERS).partition("InitPlan")
-    assert "_channel_due_at_id_idx" in picked
+    assert "_channel_urgency_due_at_id_idx" in picked
     assert "Sort Method" not in picked
 
 
@@ -70,6 +70,7 @@ def test_no_statement_of_the_relay_is_worth_compiling(full_outbox: Outbox) -> No
 
 CLAIM_PARAMETERS = KNOWN_WORDS | {
     "channel": "email",
+    "urgency": "code",
     "floor": "2020-01-01T00:00:00Z",
     "limit": 10,
     "lease": "1 minute",
