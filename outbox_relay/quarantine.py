@@ -7,6 +7,7 @@ dead: poison. Ordinary claims leave suspects alone, and nothing here costs anyth
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from outbox_relay.claims import SWEEP_SECONDS, Claims
@@ -17,6 +18,10 @@ from shared.vocabulary import Channel
 
 TURN_SECONDS = 1.0
 """How long a turn goes on claiming suspects; everything else waits for its end."""
+
+ALONE_SECONDS = 5.0
+"""How long one suspect may keep everything else waiting. What kills a process does so at once, as a rule; what takes
+longer hangs at its provider."""
 
 REST_IN_TURNS = 4
 """A turn is followed by at least so many times its own length for everything else."""
@@ -97,9 +102,12 @@ class Quarantine:
         loop, tried = asyncio.get_running_loop(), 0
         until = loop.time() + TURN_SECONDS
         while loop.time() < until and (suspect := await self._claim()):
-            await self._lane_of[suspect.channel].deliver_alone(suspect)
             tried += 1
-        log.info("suspects tried", count=tried)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ALONE_SECONDS):
+                    await self._lane_of[suspect.channel].deliver_alone(suspect)
+        if tried:
+            log.info("suspects tried", count=tried)
 
     async def _claim(self) -> ClaimedMessage | None:
         channels = self._usable_channels()

@@ -11,12 +11,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from outbox_relay.claims import CLAIM, KNOWN_WORDS
+from outbox_relay.claims import CLAIM, CLAIM_SUSPECT, HAS_SUSPECTS, KNOWN_WORDS, suspect_parameters
 from outbox_relay.database import OPTIONS
 from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
 from outbox_relay.settles import SETTLE_SENT, SETTLE_UNSENT, sent_parameters, unsent_parameters
 from shared.database import driver_url
 from shared.ids import uuid7
+from shared.vocabulary import Channel
 from tests.support.outbox import A_DAY, Outbox
 
 PARTITIONS = 9
@@ -36,6 +37,25 @@ def test_the_claim_reads_the_due_index_in_order_and_one_partition_by_key(full_ou
     assert rows_read(plan, "Seq Scan") == []
     assert picked.count("_channel_urgency_due_at_id_idx") == PARTITIONS
     assert "Sort  (" not in picked
+    assert len(rows_read(updated, "_pkey")) == 1
+
+
+def test_looking_for_suspects_walks_over_no_other_message(full_outbox: Outbox) -> None:
+    full_outbox.put(count=3, expiries="2")
+    plan = generic_plan(full_outbox, HAS_SUSPECTS, SUSPECT_PARAMETERS)
+    assert len(rows_read(plan, "_due_at_id_idx")) >= 1
+    assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
+    assert rows_read(plan, "Seq Scan") == []
+
+
+def test_a_suspect_is_claimed_by_its_own_index_and_in_one_partition(full_outbox: Outbox) -> None:
+    full_outbox.put(count=3, expiries="2")
+    lease = {"lease": "1 minute", "lease_token": uuid7()}
+    plan = generic_plan(full_outbox, CLAIM_SUSPECT, SUSPECT_PARAMETERS | lease)
+    _, _, updated = plan.partition("InitPlan")
+    assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
+    assert rows_read(plan, "Seq Scan") == []
+    assert len(rows_read(plan, "_due_at_id_idx")) == PARTITIONS
     assert len(rows_read(updated, "_pkey")) == 1
 
 
@@ -76,6 +96,9 @@ CLAIM_PARAMETERS = KNOWN_WORDS | {
     "lease": "1 minute",
     "lease_token": uuid7(),
 }
+
+
+SUSPECT_PARAMETERS = suspect_parameters([Channel.EMAIL])
 
 
 def rows_read(plan: str, how: str) -> list[str]:
