@@ -47,6 +47,7 @@ def _message() -> ClaimedMessage:
         max_attempts=8,
         expiries=0,
         created_at=now,
+        due_at=now,
         expires_at=now + timedelta(days=1),
         lease_token=uuid4(),
         lease_ends_monotonic=0.0,

@@ -50,6 +50,7 @@ def _message() -> ClaimedMessage:
         max_attempts=1,
         expiries=0,
         created_at=datetime.now(UTC),
+        due_at=datetime.now(UTC),
         expires_at=None,
         lease_token=UUID(int=0),
         lease_ends_monotonic=0.0,

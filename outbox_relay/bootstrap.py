@@ -10,12 +10,14 @@ from outbox_relay.claims import Claims
 from outbox_relay.database import Lifeline
 from outbox_relay.ladder import Ladder
 from outbox_relay.lane import Lane, LaneLimits, Outbox
+from outbox_relay.messages import LaneKey
+from outbox_relay.quarantine import Quarantine
 from outbox_relay.relay import Relay
 from outbox_relay.rendering import Renderer
 from outbox_relay.settings import RelaySettings
 from outbox_relay.settles import Settles
 from outbox_relay.tray import Preparation
-from shared.vocabulary import Channel
+from shared.vocabulary import Channel, Urgency
 
 STOPPING_MARGIN = timedelta(seconds=5)
 """For the last settles, on top of the letters in hand."""
@@ -43,13 +45,24 @@ def assemble(settings: RelaySettings) -> Parts:
     outbox = Outbox(Claims(claiming, settings.lease), Settles(settling))
     renderer = Renderer(settings.secret_keys, settings.public_url, settings.email_from)
     preparation = Preparation(renderer.render, settings.longest_in_hand)
-    limits = LaneLimits(settings.batch_size, settings.connections)
+    ladders = {channel: Ladder(providers, time.monotonic) for channel, providers in _providers(settings).items()}
     lanes = [
-        Lane(channel, outbox, Ladder(providers, time.monotonic), preparation, limits)
-        for channel, providers in _providers(settings).items()
+        Lane(LaneKey(channel, urgency), outbox, ladder, preparation, _limits(settings, urgency))
+        for channel, ladder in ladders.items()
+        for urgency in Urgency
     ]
-    relay = Relay(lanes, min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease))
+    relay = Relay(
+        lanes, Quarantine(outbox.claims, lanes), min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease)
+    )
     return Parts(relay, outbox.claims, claiming, settling)
+
+
+def _limits(settings: RelaySettings, urgency: Urgency) -> LaneLimits:
+    match urgency:
+        case Urgency.CODE:
+            return LaneLimits(settings.batch_size, settings.connections)
+        case Urgency.NOTICE:
+            return LaneLimits(settings.batch_size, settings.connections_for_notices)
 
 
 def _providers(settings: RelaySettings) -> dict[Channel, tuple[Provider, ...]]:

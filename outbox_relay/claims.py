@@ -1,6 +1,7 @@
-"""Claiming: lease the longest due messages of a channel, in one short statement."""
+"""Claiming: lease the longest due messages of a lane, or one suspect, in one short statement."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -11,8 +12,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import namedtuple_row
 
 from outbox_relay.database import Lifeline
-from outbox_relay.messages import ClaimedMessage
-from shared.vocabulary import Channel, Locale, Template
+from outbox_relay.messages import ClaimedMessage, LaneKey
+from shared.vocabulary import Channel, Locale, Template, Urgency
 
 # An expired lease needs no rescue: claiming moves due_at to the lease's end, where the row is due again.
 # - The CTE runs once; as a plain subquery the planner may rerun it per row and lock more than the limit.
@@ -20,15 +21,43 @@ from shared.vocabulary import Channel, Locale, Template
 #   hash join over a sequential scan; the bounds beside it let the other partitions be pruned.
 # - Templates and locales that this release does not know are left to a newer one's relays.
 # - now() is stable and so an index condition; clock_timestamp() would be a filter on every pending row.
-CLAIM = """
+# - A message that is due and has a lease token lost that lease, which is counted only now.
+PICK_DUE = """
 with picked as materialized (
     select id, due_at
       from outbox_messages
-     where channel = %(channel)s and status = 'pending' and due_at >= %(floor)s and due_at <= now()
+     where channel = %(channel)s and urgency = %(urgency)s and status = 'pending'
+       and due_at >= %(floor)s and due_at <= now()
+       and expiries + (lease_token is not null)::integer < 2
        and template = any(%(templates)s) and locale = any(%(locales)s)
      order by due_at, id
      limit %(limit)s
        for update skip locked)
+"""
+
+# The condition on the expiries is that of the index of suspects, word for word.
+PICK_SUSPECT = """
+with picked as materialized (
+    select id, due_at
+      from outbox_messages
+     where status = 'pending' and expiries + (lease_token is not null)::integer >= 2 and due_at <= now()
+       and channel = any(%(channels)s) and urgency = any(%(urgencies)s)
+       and template = any(%(templates)s) and locale = any(%(locales)s)
+     order by due_at, id
+     limit 1
+       for update skip locked)
+"""
+
+HAS_SUSPECTS = """
+select exists (
+    select
+      from outbox_messages
+     where status = 'pending' and expiries + (lease_token is not null)::integer >= 2 and due_at <= now()
+       and channel = any(%(channels)s) and urgency = any(%(urgencies)s)
+       and template = any(%(templates)s) and locale = any(%(locales)s))
+"""
+
+LEASE_PICKED = """
 update outbox_messages
    set lease_token = %(lease_token)s,
        leased_until = now() + %(lease)s,
@@ -37,17 +66,22 @@ update outbox_messages
  where id = any(array(select id from picked))
    and id >= (select id from picked order by id limit 1)
    and id <= (select id from picked order by id desc limit 1)
-returning id, template, recipient, locale, payload, token_id, attempt, max_attempts, expiries, created_at, expires_at,
+returning id, template, channel, recipient, locale, payload, token_id, attempt, max_attempts, expiries,
+          created_at, expires_at,
           extract(epoch from expires_at - now())::float8 as seconds_left,
           extract(epoch from now() - created_at)::float8 as age_seconds,
           now() as claimed_at,
           (select due_at from picked order by due_at desc limit 1) as last_due_at
 """
 
+CLAIM = PICK_DUE + LEASE_PICKED
+CLAIM_SUSPECT = PICK_SUSPECT + LEASE_PICKED
+
 KNOWN_WORDS = {
     "templates": [template.value for template in Template],
     "locales": [locale.value for locale in Locale],
 }
+KNOWN_URGENCIES = {"urgencies": [urgency.value for urgency in Urgency]}
 
 BEFORE_EVERYTHING = datetime.min.replace(tzinfo=UTC)
 FLOOR_MARGIN = timedelta(seconds=2)
@@ -85,16 +119,16 @@ class ScanFloor:
 
 
 class Claims:
-    """The relay's hand in the outbox, one scan floor per channel."""
+    """The relay's hand in the outbox, one scan floor per lane."""
 
     def __init__(self, lifeline: Lifeline, lease: timedelta) -> None:
         self._lifeline = lifeline
         self._lease = lease
-        self._floors = {channel: ScanFloor() for channel in Channel}
+        self._floors = {LaneKey(channel, urgency): ScanFloor() for channel in Channel for urgency in Urgency}
         self.has_claimed = False
 
-    async def claim(self, channel: Channel, limit: int) -> list[ClaimedMessage]:
-        """Lease the ``limit`` longest due messages of ``channel``, skipping those that others hold.
+    async def claim(self, key: LaneKey, limit: int) -> list[ClaimedMessage]:
+        """Lease the ``limit`` longest due messages of the lane, skipping suspects and those that others hold.
 
         One statement, committed when this returns; waits for as long as the database is away. A lease
         not settled in time is free again, so a message can be delivered twice; channels pass its id
@@ -102,41 +136,77 @@ class Claims:
         """
 
         async def work(connection: AsyncConnection) -> list[ClaimedMessage]:
-            return await self._claim(connection, channel, limit)
+            return await self._claim(connection, key, limit)
 
         messages = await self._lifeline.run(work)
         self.has_claimed = True
         return messages
 
-    async def _claim(self, connection: AsyncConnection, channel: Channel, limit: int) -> list[ClaimedMessage]:
-        began = asyncio.get_running_loop().time()
-        lease = Lease(channel, uuid4(), began, began + self._lease.total_seconds())
-        floor = self._floors[channel].next(began)
+    async def claim_suspect(self, channels: Collection[Channel]) -> ClaimedMessage | None:
+        """Lease the longest due of the messages that have lost two leases or more, if there is any."""
+        parameters = suspect_parameters(channels)
+
+        async def work(connection: AsyncConnection) -> list[ClaimedMessage]:
+            return claimed_messages(*await self._leased(connection, CLAIM_SUSPECT, parameters))
+
+        return next(iter(await self._lifeline.run(work)), None)
+
+    async def has_suspects(self, channels: Collection[Channel]) -> bool:
+        """Tell whether any such message is due; cheap, the more so when there is none."""
+        parameters = suspect_parameters(channels)
+
+        async def work(connection: AsyncConnection) -> bool:
+            row = await (await connection.execute(HAS_SUSPECTS, parameters)).fetchone()
+            return bool(row and row[0])
+
+        return await self._lifeline.run(work)
+
+    def sweep_soon(self, key: LaneKey) -> None:
+        """Have the lane's next claim begin before everything: something was put back below its floor."""
+        self._floors[key].swept = float("-inf")
+
+    async def _claim(self, connection: AsyncConnection, key: LaneKey, limit: int) -> list[ClaimedMessage]:
+        floor = self._floors[key].next(asyncio.get_running_loop().time())
         parameters = KNOWN_WORDS | {
-            "channel": channel.value,
+            "channel": key.channel.value,
+            "urgency": key.urgency.value,
             "floor": floor,
             "limit": limit,
-            "lease": self._lease,
-            "lease_token": lease.token,
         }
-        async with connection.cursor(binary=True, row_factory=namedtuple_row) as cursor:
-            await cursor.execute(CLAIM, parameters)
-            rows: list[Any] = await cursor.fetchall()
+        lease, rows = await self._leased(connection, CLAIM, parameters)
         if rows:
             seen_until = rows[0].last_due_at if len(rows) == limit else rows[0].claimed_at
-            self._floors[channel].reached(seen_until, floor)
-        # UPDATE … RETURNING has no order; a version 7 id has that of enqueueing.
-        return [claimed_message(row, lease) for row in sorted(rows, key=attrgetter("id"))]
+            self._floors[key].reached(seen_until, floor)
+        return claimed_messages(lease, rows)
+
+    async def _leased(
+        self, connection: AsyncConnection, statement: str, parameters: dict[str, Any]
+    ) -> tuple["Lease", list[Any]]:
+        began = asyncio.get_running_loop().time()
+        lease = Lease(uuid4(), began, began + self._lease.total_seconds())
+        async with connection.cursor(binary=True, row_factory=namedtuple_row) as cursor:
+            await cursor.execute(statement, parameters | {"lease": self._lease, "lease_token": lease.token})
+            return lease, await cursor.fetchall()
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
     """What the messages of one claim have in common; its moments are of a monotonic clock."""
 
-    channel: Channel
     token: UUID
     began: float
     ends: float
+
+
+def suspect_parameters(channels: Collection[Channel]) -> dict[str, Any]:
+    """Return what the statements about suspects have in common."""
+    return KNOWN_WORDS | KNOWN_URGENCIES | {"channels": [channel.value for channel in channels]}
+
+
+def claimed_messages(lease: Lease, rows: list[Any]) -> list[ClaimedMessage]:
+    """Make messages of the rows that were leased, in the order in which they were enqueued."""
+    # UPDATE … RETURNING has no order; a version 7 id has that of enqueueing.
+    return [claimed_message(row, lease) for row in sorted(rows, key=attrgetter("id"))]
 
 
 def claimed_message(row: Any, lease: Lease) -> ClaimedMessage:
@@ -144,7 +214,7 @@ def claimed_message(row: Any, lease: Lease) -> ClaimedMessage:
     return ClaimedMessage(
         id=row.id,
         template=Template(row.template),
-        channel=lease.channel,
+        channel=Channel(row.channel),
         recipient=row.recipient,
         locale=Locale(row.locale),
         payload=row.payload,
@@ -153,6 +223,7 @@ def claimed_message(row: Any, lease: Lease) -> ClaimedMessage:
         max_attempts=row.max_attempts,
         expiries=row.expiries,
         created_at=row.created_at,
+        due_at=row.last_due_at,
         expires_at=row.expires_at,
         lease_token=lease.token,
         lease_ends_monotonic=lease.ends,

@@ -1,22 +1,24 @@
-"""One channel's way through the relay: claim → prepare → deliver → settle.
+"""The way of one channel's messages of one urgency: claim → prepare → deliver → settle.
 
-Each channel has a lane of its own, so that a backlog or an outage of one never delays the other.
+Each channel and urgency has a lane of its own, so that a backlog of one never delays the other. Lanes of
+one channel share its ladder: what one of them learns of a provider, all of them know.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator
-from contextlib import suppress
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from outbox_relay.channels.base import ProviderDownError, Session
 from outbox_relay.claims import Claims
 from outbox_relay.ladder import Ladder
-from outbox_relay.outcomes import Deferred, Outcome
+from outbox_relay.messages import ClaimedMessage, LaneKey
+from outbox_relay.outcomes import Dead, Deferred, Outcome
 from outbox_relay.settler import Settler
 from outbox_relay.settles import Settles
 from outbox_relay.tray import Preparation, RungTray, Waiting
-from shared.vocabulary import Channel
+from shared.vocabulary import DeadReason
 
 
 @dataclass(frozen=True)
@@ -40,18 +42,46 @@ LONGEST_CLAIM_SECONDS = 2.0
 
 ALARM_MARGIN_SECONDS = 0.01
 FARTHEST_ALARM = timedelta(minutes=1)
+HANDED_BACK = Deferred(timedelta(0))
 
 Stand = tuple[RungTray, Session]
 """A courier's place at one provider."""
 
 
+class Crossing:
+    """Tells whether a claim is on its way; what it brings is only known once it is back."""
+
+    def __init__(self) -> None:
+        self._is_clear = asyncio.Event()
+        self._is_clear.set()
+
+    @contextmanager
+    def crossed(self) -> Iterator[None]:
+        """Be on the way."""
+        self._is_clear.clear()
+        try:
+            yield
+        finally:
+            self._is_clear.set()
+
+    async def clear(self) -> None:
+        """Return once nothing is on its way."""
+        await self._is_clear.wait()
+
+    async def clear_soon(self) -> None:
+        """Likewise, but wait no longer than stopping may take."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_CLAIM_SECONDS):
+                await self.clear()
+
+
 class Lane:
-    """Keeps one channel's messages moving while ``pump`` and the workers run; ``stop`` lets it run dry."""
+    """Keeps one lane's messages moving while ``pump`` and the workers run; ``stop`` lets it run dry."""
 
     def __init__(
-        self, channel: Channel, outbox: Outbox, ladder: Ladder, preparation: Preparation, limits: LaneLimits
+        self, key: LaneKey, outbox: Outbox, ladder: Ladder, preparation: Preparation, limits: LaneLimits
     ) -> None:
-        self.channel = channel
+        self.key = key
         self._claims = outbox.claims
         self._ladder = ladder
         self._preparation = preparation
@@ -61,10 +91,10 @@ class Lane:
         self._wake = asyncio.Event()
         self._settled_all = asyncio.Event()
         self._settled_all.set()
-        self._has_stopped_claiming = asyncio.Event()
-        self._has_stopped_claiming.set()
+        self._claiming = Crossing()
         self._is_waiting_for_room = False
         self._is_stopping = False
+        self._is_paused = False
 
     def wake(self) -> None:
         """Look for due messages soon."""
@@ -81,27 +111,44 @@ class Lane:
 
         A wake-up that comes while a claim is on its way is not lost: the event is cleared before it.
         """
-        self._has_stopped_claiming.clear()
         while not self._is_stopping:
             self._wake.clear()
             limit = self._room()
             if limit == 0 or await self._claim(limit) < limit:
                 await self._wake.wait()
-        self._has_stopped_claiming.set()
 
     async def drain(self) -> None:
         """Claim and deliver until nothing is due or no provider can be tried."""
-        while self._ladder.is_usable() and await self._claim(self._limits.batch_size):
+        while self.is_healthy and not self._is_stopping and await self._claim(self._limits.batch_size):
             await self._settled_all.wait()
 
     async def stop(self) -> None:
         """Claim no more, hand back what no courier has taken, and wait until all else is settled."""
         self._is_stopping = True
         self.wake()
-        self._hand_back(Deferred(timedelta(0)))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LONGEST_CLAIM_SECONDS):
-                await self._has_stopped_claiming.wait()
+        self._hand_back(HANDED_BACK)
+        await self._claiming.clear_soon()
+        await self._settled_all.wait()
+
+    async def pause(self) -> None:
+        """Claim nothing until resumed, hand back likewise, and wait until nothing is held."""
+        self._is_paused = True
+        self._hand_back(HANDED_BACK)
+        await self._claiming.clear()
+        await self._settled_all.wait()
+
+    def resume(self) -> None:
+        """Claim again, also what was handed back."""
+        self._is_paused = False
+        self.wake()
+
+    async def deliver_alone(self, suspect: ClaimedMessage) -> None:
+        """Deliver a message that was claimed for a paused lane, or bury it, and wait until it is settled."""
+        self._hold([suspect])
+        if suspect.is_poison:
+            self._hand_back(Dead(DeadReason.POISON))
+        elif self._is_stopping:
+            self._hand_back(HANDED_BACK)
         await self._settled_all.wait()
 
     @property
@@ -110,14 +157,18 @@ class Lane:
         return self._ladder.is_usable()
 
     async def _claim(self, limit: int) -> int:
-        claimed = await self._claims.claim(self.channel, limit)
+        with self._claiming.crossed():
+            claimed = await self._claims.claim(self.key, limit)
+            self._hold(claimed)
+        if self._is_stopping or self._is_paused:
+            self._hand_back(HANDED_BACK)
+        return len(claimed)
+
+    def _hold(self, claimed: Sequence[ClaimedMessage]) -> None:
         if claimed:
             self._settler.held += len(claimed)
             self._settled_all.clear()
             self._waiting.add(claimed)
-        if self._is_stopping:
-            self._hand_back(Deferred(timedelta(0)))
-        return len(claimed)
 
     def _room(self) -> int:
         """Return how many messages to claim: a batch while less than one is held, or one as a probe.
@@ -130,13 +181,15 @@ class Lane:
         self._is_waiting_for_room = is_full
         if not allowance:
             self._wake_after(self._ladder.remaining())
-        return 0 if is_full else allowance
+        return 0 if is_full or self._is_paused else allowance
 
     def _on_settled(self, soonest: timedelta | None) -> None:
         if self._settler.held == 0:
             self._settled_all.set()
         if self._is_waiting_for_room:
             self._wake.set()
+        if soonest == HANDED_BACK.delay:
+            self._claims.sweep_soon(self.key)
         if soonest is not None:
             self._wake_after(soonest)
 

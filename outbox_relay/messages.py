@@ -5,7 +5,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from shared.vocabulary import Channel, Locale, Template
+from shared.vocabulary import Channel, Locale, Template, Urgency
+
+POISON_EXPIRIES = 5
+"""After so many lost leases a message is taken for one that kills whatever tries it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneKey:
+    """What the messages of one lane have in common."""
+
+    channel: Channel
+    urgency: Urgency
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +25,7 @@ class ClaimedMessage:
 
     ``attempt`` counts the attempts already spent. What ends in ``_monotonic`` is a moment of this
     process's monotonic clock, in seconds, worked out from intervals that the database measured.
+    ``due_at`` is its place in the queue: the moment when the last message of its claim was due.
     """
 
     id: UUID
@@ -27,11 +39,17 @@ class ClaimedMessage:
     max_attempts: int
     expiries: int
     created_at: datetime
+    due_at: datetime
     expires_at: datetime | None
     lease_token: UUID
     lease_ends_monotonic: float
     expires_monotonic: float
     enqueued_monotonic: float
+
+    @property
+    def is_poison(self) -> bool:
+        """Tell whether it has cost too many leases to be tried again."""
+        return self.expiries >= POISON_EXPIRIES
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Not the message's fault: due again after ``delay``, no attempt spent."""
+    """Not the message's fault: due again after ``delay``, no attempt spent; without delay, in its old place."""
 
     delay: timedelta
     failure: Failure | None = None

@@ -1,10 +1,11 @@
-"""The relay: a lane for each channel that has a provider, woken together."""
+"""The relay: lanes for each channel that has a provider, woken together, and the quarantine beside them."""
 
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
 from outbox_relay.lane import Lane
+from outbox_relay.quarantine import Quarantine
 from shared.log import get_logger
 
 log = get_logger("relay")
@@ -13,8 +14,9 @@ log = get_logger("relay")
 class Relay:
     """Runs the lanes until told to stop, or once until nothing is due."""
 
-    def __init__(self, lanes: Sequence[Lane], stopping_time: timedelta) -> None:
+    def __init__(self, lanes: Sequence[Lane], quarantine: Quarantine, stopping_time: timedelta) -> None:
         self._lanes = lanes
+        self._quarantine = quarantine
         self._stopping_time = stopping_time
 
     def wake(self) -> None:
@@ -31,29 +33,35 @@ class Relay:
         async with asyncio.TaskGroup() as group:
             workers = [group.create_task(worker) for lane in self._lanes for worker in lane.workers()]
             pumps = [group.create_task(lane.pump()) for lane in self._lanes]
-            log.info("relay claiming", channels=[lane.channel.value for lane in self._lanes])
+            quarantine = group.create_task(self._quarantine.run())
+            log.info("relay claiming", channels=sorted({lane.key.channel.value for lane in self._lanes}))
             await stopping.wait()
             log.info("relay stopping")
             await self._stop()
-            for task in (*pumps, *workers):
+            for task in (quarantine, *pumps, *workers):
                 task.cancel()
 
     async def drain(self, stopping: asyncio.Event) -> bool:
         """Deliver what is due now; return whether all of it was tried, with every provider up."""
         async with asyncio.TaskGroup() as group:
             workers = [group.create_task(worker) for lane in self._lanes for worker in lane.workers()]
-            drains = [group.create_task(lane.drain()) for lane in self._lanes]
+            draining = group.create_task(self._drain())
             stop = group.create_task(stopping.wait())
-            await asyncio.wait([stop, asyncio.ensure_future(asyncio.wait(drains))], return_when="FIRST_COMPLETED")
+            await asyncio.wait([stop, draining], return_when="FIRST_COMPLETED")
             if stopping.is_set():
                 await self._stop()
-            for task in (stop, *drains, *workers):
+            for task in (stop, draining, *workers):
                 task.cancel()
         return not stopping.is_set() and all(lane.is_healthy for lane in self._lanes)
+
+    async def _drain(self) -> None:
+        await asyncio.gather(*(lane.drain() for lane in self._lanes))
+        await self._quarantine.drain()
 
     async def _stop(self) -> None:
         try:
             async with asyncio.timeout(self._stopping_time.total_seconds()):
+                await self._quarantine.stop()
                 await asyncio.gather(*(lane.stop() for lane in self._lanes))
         except TimeoutError:
             log.warning("relay stopped with messages unsettled")

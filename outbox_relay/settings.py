@@ -58,6 +58,11 @@ class RelaySettings:
         """How long a session may hold a letter: it takes the next one while the last is being sent."""
         return 2 * self.longest_send
 
+    @property
+    def connections_for_notices(self) -> int:
+        """How many connections to each provider notices have for themselves: half as many, for nobody waits for one."""
+        return max(self.connections // 2, 1)
+
 
 class ProviderUrls(Text):
     """A channel's providers, comma-separated, in the order in which they are tried."""
@@ -121,7 +126,7 @@ class RelaySettingsSchema(SettingsSchema):
     )
     batch_size = Whole(
         "RELAY_BATCH_SIZE",
-        "Most messages claimed at a time; up to twice as many are held.",
+        "Most messages claimed at a time; for each channel and urgency, up to twice as many are held.",
         unit="messages",
         default=500,
         bounds=(1, 5000),
@@ -137,7 +142,11 @@ class RelaySettingsSchema(SettingsSchema):
         "RELAY_POLL_SECONDS", "How often to look without having been woken.", unit="seconds", default=5, bounds=(1, 300)
     )
     connections = Whole(
-        "RELAY_CONNECTIONS", "Connections to each provider.", unit="connections", default=8, bounds=(1, 200)
+        "RELAY_CONNECTIONS",
+        "Connections to each provider for codes; notices have half as many beside them, at least one.",
+        unit="connections",
+        default=8,
+        bounds=(1, 200),
     )
     send_seconds = Whole(
         "RELAY_SEND_SECONDS",

@@ -36,15 +36,17 @@ with told as materialized (
     select *
       from unnest(%(ids)s::uuid[], %(lease_tokens)s::uuid[], %(outcomes)s::text[], %(delays)s::float8[],
                   %(spent)s::integer[], %(reasons)s::text[], %(providers)s::text[], %(error_classes)s::text[],
-                  %(errors)s::text[])
-        as told (id, lease_token, outcome, delay, spent, reason, provider, error_class, error)),
+                  %(errors)s::text[], %(places)s::timestamptz[])
+        as told (id, lease_token, outcome, delay, spent, reason, provider, error_class, error, place)),
 settled as (
     update outbox_messages as message
        set status = case told.outcome when 'dead' then 'dead' else 'pending' end,
            dead_reason = told.reason,
            settled_at = case told.outcome when 'dead' then clock_timestamp() end,
            attempt = message.attempt + told.spent,
-           due_at = clock_timestamp() + make_interval(secs => told.delay),
+           due_at = case when told.outcome = 'deferred' and told.delay = 0 then told.place
+                         else clock_timestamp() + make_interval(secs => told.delay) end,
+           expiries = case told.outcome when 'retry' then 0 else message.expiries end,
            lease_token = null,
            leased_until = null,
            provider = coalesce(told.provider, message.provider),
@@ -117,6 +119,7 @@ def unsent_parameters(told: Sequence[tuple[ClaimedMessage, Unsent]]) -> dict[str
         | dict(zip(names, map(list, columns), strict=True))
         | {
             "lease_tokens": [message.lease_token for message in messages],
+            "places": [message.due_at for message in messages],
         }
     )
 

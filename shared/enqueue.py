@@ -35,6 +35,7 @@ def enqueue(session: Session, new: NewMessage) -> OutboxMessage:
     """
     message = OutboxMessage(
         template=new.template,
+        urgency=new.template.urgency,
         channel=new.channel,
         recipient=new.recipient,
         locale=new.locale,

@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from shared.ids import uuid7
-from shared.vocabulary import Channel, DeadReason, Locale, Purpose, Status, Template, UserStatus
+from shared.vocabulary import Channel, DeadReason, Locale, Purpose, Status, Template, Urgency, UserStatus
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -72,6 +72,7 @@ class Base(DeclarativeBase):
         Status: Word(Status),
         DeadReason: Word(DeadReason),
         Template: Word(Template),
+        Urgency: Word(Urgency),
         Purpose: Word(Purpose),
         UserStatus: Word(UserStatus),
         Locale: Word(Locale),
@@ -151,7 +152,15 @@ class OutboxMessage(Base):
             "isfinite(due_at) and isfinite(created_at) and (expires_at is null or isfinite(expires_at))",
             name="finite_times",
         ),
-        Index("ix_outbox_messages_due", "channel", "due_at", "id", postgresql_where=text("status = 'pending'")),
+        Index(
+            "ix_outbox_messages_due", "channel", "urgency", "due_at", "id", postgresql_where=text("status = 'pending'")
+        ),
+        Index(
+            "ix_outbox_messages_suspect",
+            "due_at",
+            "id",
+            postgresql_where=text("status = 'pending' and expiries + (lease_token is not null)::integer >= 2"),
+        ),
         Index("ix_outbox_messages_dead", "settled_at", "id", postgresql_where=text("status = 'dead'")),
         Index("ix_outbox_messages_user_id", "user_id", "created_at"),
         {"postgresql_partition_by": "RANGE (id)"},
@@ -181,6 +190,7 @@ class OutboxMessage(Base):
     traceparent: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     settled_at: Mapped[datetime | None]
+    urgency: Mapped[Urgency] = mapped_column(server_default="code")
 
 
 class DeliveryAttempt(Base):

@@ -33,11 +33,27 @@ class DeadReason(StrEnum):
     UNKNOWN_OUTCOME = "unknown_outcome"
 
 
+class Urgency(StrEnum):
+    """How long a message can wait, the most urgent first: someone sits before a code; a notice tells what was done."""
+
+    CODE = "code"
+    NOTICE = "notice"
+
+
 class Template(StrEnum):
     """Which words a message carries."""
 
     ACTIVATION = "activation"
     ACCOUNT_EXISTS = "account_exists"
+
+    @property
+    def urgency(self) -> Urgency:
+        """How long a message with these words can wait."""
+        match self:
+            # Whoever registers sees when the message was sent. Were the one to a taken address any less
+            # urgent, a backlog of notices would tell which addresses are taken.
+            case Template.ACTIVATION | Template.ACCOUNT_EXISTS:
+                return Urgency.CODE
 
 
 class Purpose(StrEnum):

@@ -24,6 +24,7 @@ def a_claimed_message(**changes: Any) -> ClaimedMessage:
         "max_attempts": 8,
         "expiries": 0,
         "created_at": datetime(2026, 11, 20, 10, 0, 30, tzinfo=UTC),
+        "due_at": datetime(2026, 11, 20, 10, 0, 30, tzinfo=UTC),
         "expires_at": datetime(2026, 11, 21, 10, 0, 30, tzinfo=UTC),
         "lease_token": UUID("7d4ce6a8-9d34-4a52-9bb5-0b1e1f1e2a10"),
         "lease_ends_monotonic": 60.0,

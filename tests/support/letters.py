@@ -28,6 +28,7 @@ def a_letter(
         max_attempts=8,
         expiries=0,
         created_at=datetime.now(UTC),
+        due_at=datetime.now(UTC),
         expires_at=None,
         lease_token=uuid4(),
         lease_ends_monotonic=0.0,

@@ -19,6 +19,7 @@ class MailSink:
         self.arrived: Counter[str] = Counter()
         self.connections = 0
         self.refusals: dict[bytes, bytes] = {}
+        self.seconds_per_letter = 0.0
         self._open = asyncio.Event()
         self._loop = asyncio.new_event_loop()
 
@@ -61,6 +62,7 @@ class MailSink:
                 if verb == b"DATA" and not is_refused:
                     content = await reader.readuntil(b"\r\n.\r\n")
                     self.arrived[MESSAGE_ID.search(content)[1].decode()] += 1  # type: ignore[index] # or the test fails
+                    await asyncio.sleep(self.seconds_per_letter)
                     await self._answer(writer, b"250 queued\r\n")
         except (ConnectionError, asyncio.IncompleteReadError):
             pass

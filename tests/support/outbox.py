@@ -12,11 +12,11 @@ from psycopg.rows import namedtuple_row
 
 from outbox_relay.claims import Claims
 from outbox_relay.database import Lifeline
-from outbox_relay.messages import ClaimedMessage
+from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.outcomes import Outcome
 from outbox_relay.settles import Settlement, Settles
 from shared.ids import uuid7
-from shared.vocabulary import Channel
+from shared.vocabulary import Channel, Urgency
 from tests.support.databases import Database
 from tests.support.keys import KEY_ID
 
@@ -54,9 +54,18 @@ class Outbox:
         return ids
 
     def claim(
-        self, limit: int = 1, *, lease: timedelta = A_DAY, channel: Channel = Channel.EMAIL
+        self,
+        limit: int = 1,
+        *,
+        lease: timedelta = A_DAY,
+        channel: Channel = Channel.EMAIL,
+        urgency: Urgency = Urgency.CODE,
     ) -> list[ClaimedMessage]:
-        return self._with_lifeline(lambda lifeline: Claims(lifeline, lease).claim(channel, limit))
+        key = LaneKey(channel, urgency)
+        return self._with_lifeline(lambda lifeline: Claims(lifeline, lease).claim(key, limit))
+
+    def claim_suspect(self, *, lease: timedelta = A_DAY) -> ClaimedMessage | None:
+        return self._with_lifeline(lambda lifeline: Claims(lifeline, lease).claim_suspect(list(Channel)))
 
     def settle(self, outcomes: Sequence[tuple[ClaimedMessage, Outcome]]) -> int:
         settlements = [Settlement(message, outcome) for message, outcome in outcomes]

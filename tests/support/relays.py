@@ -1,7 +1,7 @@
 """Real relay processes for tests, and what they say of themselves."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -49,9 +49,11 @@ def relay_environment(database: Database, **settings: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_relay(database: Database, **settings: str) -> Iterator[RunningRelay]:
+def running_relay(
+    database: Database, *, command: Sequence[str] = ("outbox-relay", "run"), **settings: str
+) -> Iterator[RunningRelay]:
     """Run a relay with those settings; kill it at the end if it still runs."""
-    with running(["outbox-relay", "run"], relay_environment(database, **settings)) as started:
+    with running(command, relay_environment(database, **settings)) as started:
         yield RunningRelay(started.process, started.log_path)
 
 

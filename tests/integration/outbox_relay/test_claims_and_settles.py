@@ -1,7 +1,7 @@
 from datetime import timedelta
 
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Retry, Sent
-from shared.vocabulary import Channel, DeadReason
+from shared.vocabulary import Channel, DeadReason, Urgency
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
 
 GREYLISTED = Failure(FailureClass.TRANSIENT, "smtp:mx:25", "450 4.2.0 try later")
@@ -37,6 +37,20 @@ def test_what_is_not_due_or_goes_another_way_is_left_alone(outbox: Outbox) -> No
     outbox.put(channel="sms", recipient="'+33612345678'")
     assert outbox.claim(10) == []
     assert len(outbox.claim(10, channel=Channel.SMS)) == 1
+
+
+def test_each_urgency_is_claimed_by_itself(outbox: Outbox) -> None:
+    outbox.put(count=3, urgency="'notice'", due_at="now() - interval '1 hour'")
+    [code] = outbox.put()
+    outbox.put(urgency="'of_tomorrow'")
+    assert [message.id for message in outbox.claim(10)] == [code]
+    assert len(outbox.claim(10, urgency=Urgency.NOTICE)) == 3
+
+
+def test_the_backlog_is_told_by_channel_whatever_the_urgency(outbox: Outbox) -> None:
+    outbox.put(count=3, urgency="'notice'")
+    outbox.put(count=2)
+    assert outbox.execute("select channel, due from outbox_backlog") == [("email", 5)]
 
 
 def test_two_claims_at_once_share_the_work_and_nothing_twice(outbox: Outbox) -> None:
@@ -81,6 +95,13 @@ def test_a_deferral_costs_nothing_and_leaves_no_attempt(outbox: Outbox) -> None:
     assert (row.status, row.attempt, row.last_error_class) == ("pending", 0, "provider")
     assert outbox.execute("select * from delivery_attempts") == []
     assert [again.id for again in outbox.claim()] == [message.id]
+
+
+def test_what_is_handed_back_untried_keeps_its_place(outbox: Outbox) -> None:
+    first = outbox.put(count=2, due_at="now() - interval '2 minutes'")
+    outbox.settle([(message, Deferred(timedelta(0))) for message in outbox.claim(2)])
+    outbox.put(count=5, due_at="now() - interval '1 minute'")
+    assert [message.id for message in outbox.claim(2)] == first
 
 
 def test_a_refused_message_is_dead_with_its_reason(outbox: Outbox) -> None:

@@ -11,12 +11,13 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from outbox_relay.claims import CLAIM, KNOWN_WORDS
+from outbox_relay.claims import CLAIM, CLAIM_SUSPECT, HAS_SUSPECTS, KNOWN_WORDS, suspect_parameters
 from outbox_relay.database import OPTIONS
 from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
 from outbox_relay.settles import SETTLE_SENT, SETTLE_UNSENT, sent_parameters, unsent_parameters
 from shared.database import driver_url
 from shared.ids import uuid7
+from shared.vocabulary import Channel
 from tests.support.outbox import A_DAY, Outbox
 
 PARTITIONS = 9
@@ -34,8 +35,27 @@ def test_the_claim_reads_the_due_index_in_order_and_one_partition_by_key(full_ou
     plan = generic_plan(full_outbox, CLAIM, CLAIM_PARAMETERS)
     picked, _, updated = plan.partition("InitPlan")
     assert rows_read(plan, "Seq Scan") == []
-    assert picked.count("_channel_due_at_id_idx") == PARTITIONS
+    assert picked.count("_channel_urgency_due_at_id_idx") == PARTITIONS
     assert "Sort  (" not in picked
+    assert len(rows_read(updated, "_pkey")) == 1
+
+
+def test_looking_for_suspects_walks_over_no_other_message(full_outbox: Outbox) -> None:
+    full_outbox.put(count=3, expiries="2")
+    plan = generic_plan(full_outbox, HAS_SUSPECTS, SUSPECT_PARAMETERS)
+    assert len(rows_read(plan, "_due_at_id_idx")) >= 1
+    assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
+    assert rows_read(plan, "Seq Scan") == []
+
+
+def test_a_suspect_is_claimed_by_its_own_index_and_in_one_partition(full_outbox: Outbox) -> None:
+    full_outbox.put(count=3, expiries="2")
+    lease = {"lease": "1 minute", "lease_token": uuid7()}
+    plan = generic_plan(full_outbox, CLAIM_SUSPECT, SUSPECT_PARAMETERS | lease)
+    _, _, updated = plan.partition("InitPlan")
+    assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
+    assert rows_read(plan, "Seq Scan") == []
+    assert len(rows_read(plan, "_due_at_id_idx")) == PARTITIONS
     assert len(rows_read(updated, "_pkey")) == 1
 
 
@@ -50,7 +70,7 @@ def test_a_settle_of_retries_walks_over_no_other_pending_message(full_outbox: Ou
     failure = Failure(FailureClass.TRANSIENT, "smtp", "450")
     retries = [(message, Retry(A_DAY, failure)) for message in full_outbox.claim(10)]
     plan = generic_plan(full_outbox, SETTLE_UNSENT, unsent_parameters(retries))
-    assert rows_read(plan, "_channel_due_at_id_idx") == []
+    assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
     assert rows_read(plan, "Seq Scan") == []
 
 
@@ -58,7 +78,7 @@ def test_a_partition_that_looks_empty_is_not_read_whole_for_one_claim(outbox: Ou
     outbox.execute("vacuum analyze")
     outbox.put(count=3000)
     picked, _, _ = generic_plan(outbox, CLAIM, CLAIM_PARAMETERS).partition("InitPlan")
-    assert "_channel_due_at_id_idx" in picked
+    assert "_channel_urgency_due_at_id_idx" in picked
     assert "Sort Method" not in picked
 
 
@@ -70,11 +90,15 @@ def test_no_statement_of_the_relay_is_worth_compiling(full_outbox: Outbox) -> No
 
 CLAIM_PARAMETERS = KNOWN_WORDS | {
     "channel": "email",
+    "urgency": "code",
     "floor": "2020-01-01T00:00:00Z",
     "limit": 10,
     "lease": "1 minute",
     "lease_token": uuid7(),
 }
+
+
+SUSPECT_PARAMETERS = suspect_parameters([Channel.EMAIL])
 
 
 def rows_read(plan: str, how: str) -> list[str]:

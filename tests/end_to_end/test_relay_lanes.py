@@ -1,0 +1,20 @@
+"""The relay as a process: nothing waits behind what is less urgent."""
+
+from tests.support.eventually import eventually
+from tests.support.mail_sink import MailSink
+from tests.support.outbox import Outbox
+from tests.support.relays import running_relay
+
+NOTICES = 2000
+
+
+def test_a_code_overtakes_the_notices_that_wait_for_a_slow_server(outbox: Outbox, sink: MailSink) -> None:
+    sink.seconds_per_letter = 0.05
+    outbox.put(count=NOTICES, urgency="'notice'")
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
+        eventually(lambda: sink.arrived.total() >= 20)
+        [code] = outbox.put()
+        outbox.execute("select pg_notify('signpost_outbox', '')")
+        eventually(lambda: outbox.row(code).status == "sent")
+        assert sink.arrived.total() < NOTICES / 2
+        assert outbox.execute("select channel, pending > %s from outbox_backlog", NOTICES / 2) == [("email", True)]

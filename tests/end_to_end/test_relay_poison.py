@@ -1,0 +1,129 @@
+"""The relay as a process: a message that takes it down, and what becomes of those beside it."""
+
+import sys
+from pathlib import Path
+from uuid import UUID
+
+from tests.support.eventually import eventually
+from tests.support.mail_sink import MailSink
+from tests.support.outbox import Outbox
+from tests.support.relays import RunningRelay, relay_once, running_relay
+
+UNSETTLED = "select count(*) from outbox_messages where status = 'pending'"
+LEASED = "select count(*) from outbox_messages where status = 'pending' and lease_token is not null"
+DEADLY = "'poison@example.org'"
+KILLED_BY_IT = 99
+
+# A relay that no handler of ours can save: as if out of memory, or crashed in a library.
+FRAGILE = f"""
+import os
+from outbox_relay.rendering.renderer import Renderer
+from outbox_relay.cli import main
+
+def fragile_render(self, message, render=Renderer.render):
+    return os._exit({KILLED_BY_IT}) if message.recipient == {DEADLY} else render(self, message)
+
+Renderer.render = fragile_render
+main()
+"""
+COMMAND = [sys.executable, "-c", FRAGILE, "run"]
+
+
+def test_poison_is_dead_after_five_lost_leases_and_costs_its_neighbours_nothing(outbox: Outbox, sink: MailSink) -> None:
+    [poison] = outbox.put(recipient=DEADLY)
+    innocents = outbox.put(count=50)
+    settings = {"EMAIL_PROVIDERS": sink.provider, "RELAY_LEASE_SECONDS": "3", "RELAY_SEND_SECONDS": "1"}
+    deaths = 0
+    while deaths < 10:
+        with running_relay(outbox.database, command=COMMAND, **settings) as relay:
+            eventually(lambda relay=relay: relay.process.poll() is not None or outbox.number(UNSETTLED) == 0)
+            if relay.process.poll() is None:
+                metrics, said = relay.get("/metrics").text, relay.said("message dead")
+                break
+        assert relay.process.returncode == KILLED_BY_IT
+        deaths += 1
+        end_leases(outbox)
+    assert deaths == 5
+    row = outbox.row(poison)
+    assert (row.status, row.dead_reason, row.attempt, row.expiries) == ("dead", "poison", 0, 5)
+    assert [(line["message_id"], line["dead_reason"]) for line in said] == [(str(poison), "poison")]
+    labels = 'channel="email",dead_reason="poison",outcome="dead",template="activation"'
+    assert f"signpost_messages_settled_total{{{labels}}} 1.0" in metrics
+    assert outbox.execute("select id, dead_reason from dead_letters") == [(poison, "poison")]
+    assert sink.arrived.keys() == {f"{message_id}@signpost.example" for message_id in innocents}
+    assert outbox.execute("select distinct status, attempt from outbox_messages where id <> %s", poison) == [
+        ("sent", 1)
+    ]
+
+
+def test_while_a_suspect_is_tried_the_process_holds_nothing_else(outbox: Outbox, sink: MailSink) -> None:
+    sink.seconds_per_letter = 0.01
+    outbox.put(count=500)
+    outbox.put(count=500, urgency="'notice'")
+    suspect = a_suspect(outbox, recipient=DEADLY)
+    with running_relay(outbox.database, command=COMMAND, EMAIL_PROVIDERS=sink.provider) as relay:
+        eventually(lambda: relay.process.poll() is not None)
+    assert outbox.number(LEASED) == 1
+    assert outbox.row(suspect).lease_token is not None
+
+
+def test_suspects_are_found_beside_a_backlog_and_it_goes_on_after_them(outbox: Outbox, sink: MailSink) -> None:
+    suspects = outbox.put(count=30, expiries="2")
+    outbox.put(count=300)
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, RELAY_POLL_SECONDS="300") as relay:
+        eventually(outbox.is_all_sent)
+        assert sum(line["count"] for line in relay.said("suspects tried")) == len(suspects)
+    assert sink.arrived.total() == 330
+
+
+def test_a_suspect_that_hangs_at_its_provider_stops_the_others_for_seconds_only(
+    outbox: Outbox, sink: MailSink, tmp_path: Path
+) -> None:
+    sink.hold()
+    a_suspect(outbox)
+    settings = {"EMAIL_PROVIDERS": sink.provider, "SMS_PROVIDERS": f"file://{tmp_path}"}
+    patient = {"RELAY_LEASE_SECONDS": "3600", "RELAY_SEND_SECONDS": "1200", "RELAY_POLL_SECONDS": "300"}
+    with running_relay(outbox.database, **settings, **patient) as relay:
+        eventually(lambda: sink.connections == 1)
+        text = a_text(outbox, relay)
+        eventually(lambda: outbox.row(text).status == "sent")
+        assert outbox.number(LEASED) == 1
+
+
+def test_suspects_wait_for_their_provider_and_delay_nobody_meanwhile(outbox: Outbox, tmp_path: Path) -> None:
+    suspect = a_suspect(outbox)
+    settings = {"EMAIL_PROVIDERS": "smtp://127.0.0.1:1?tls=none", "SMS_PROVIDERS": f"file://{tmp_path}"}
+    with running_relay(outbox.database, **settings) as relay:
+        eventually(lambda: bool(relay.said("provider down")))
+        text = a_text(outbox, relay)
+        eventually(lambda: outbox.row(text).status == "sent")
+        eventually(lambda: outbox.row(suspect).lease_token is None)
+    row = outbox.row(suspect)
+    assert (row.status, row.attempt, row.expiries) == ("pending", 0, 2)
+
+
+def test_once_tries_suspects_when_all_else_is_done(outbox: Outbox, sink: MailSink) -> None:
+    outbox.put(count=3, expiries="2")
+    outbox.put(count=20)
+    assert relay_once(outbox.database, EMAIL_PROVIDERS=sink.provider) == 0
+    assert outbox.is_all_sent()
+
+
+def a_suspect(outbox: Outbox, **columns: str) -> UUID:
+    [suspect] = outbox.put(expiries="2", **columns)
+    return suspect
+
+
+def a_text(outbox: Outbox, relay: RunningRelay) -> UUID:
+    relay.wait_until_ready()
+    [text] = outbox.put(channel="sms", recipient="'+33612345678'")
+    outbox.execute("select pg_notify('signpost_outbox', '')")
+    return text
+
+
+def end_leases(outbox: Outbox) -> None:
+    """Let the leases of a relay that is gone run out now."""
+    outbox.execute(
+        "update outbox_messages set due_at = now(), leased_until = now()"
+        " where status = 'pending' and lease_token is not null"
+    )
