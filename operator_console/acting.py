@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Row, Text, and_, func, insert, literal, select, type_coerce, update
 from sqlalchemy.orm import Session, aliased
 
+from shared.enqueue import LONGEST_LIFE
 from shared.models import OperatorAction, OutboxMessage, Token
 from shared.vocabulary import WAKE_CHANNEL, DeadReason, Status
 
@@ -148,6 +149,8 @@ def revive(session: Session, message: MessageRow, token: TokenRow | None) -> Non
         # The relay derives the code under the payload's key, which has to be the token's.
         payload = OutboxMessage.payload.concat({"key_id": token.key_id})
         values |= {"token_id": token.id, "expires_at": token.expires_at, "payload": payload}
+    elif message.token_id is None:
+        values["expires_at"] = func.now() + LONGEST_LIFE
     session.execute(
         update(OutboxMessage)
         .where(OutboxMessage.id == message.id)

@@ -12,7 +12,7 @@ from outbox_relay.messages import ClaimedMessage, Letter
 from outbox_relay.metrics import ACCEPT_LATENCY, DELIVERY_DURATION
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Outcome, Sent
 from outbox_relay.rendering import RenderingError
-from outbox_relay.schedule import SCHEDULES, Tries, after_failure
+from outbox_relay.schedule import Tries, after_failure, policy_for
 from shared.log import get_logger
 from shared.secrets import UnknownKeyError
 from shared.vocabulary import Channel, DeadReason
@@ -149,5 +149,5 @@ class RungTray:
 
     def _settle_failed(self, message: ClaimedMessage, failure: Failure, now: float) -> None:
         tries = Tries(message.attempt, message.max_attempts, message.expires_monotonic - now)
-        schedule, dice = SCHEDULES[message.template], random.random()  # noqa: S311 - jitter, not a secret
-        self._put(message, after_failure(schedule, tries, failure, dice=dice))
+        policy, dice = policy_for(message.template, message.channel), random.random()  # noqa: S311 - jitter, not a secret
+        self._put(message, after_failure(policy, tries, failure, dice=dice))

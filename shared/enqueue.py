@@ -1,17 +1,21 @@
 """Adding a message to the caller's transaction: the one way into the outbox."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from shared.models import OutboxMessage
 from shared.vocabulary import Channel, Locale, Template
 
-MOST_ATTEMPTS = 30
-"""With delays of up to an hour, ten hours on average: what ends a message is its expiry, as a rule."""
+MOST_ATTEMPTS = 200
+"""More than the relay's schedules fit into the longest life: what ends a message is its expiry, as a rule."""
+
+LONGEST_LIFE = timedelta(hours=72)
+"""Of a message that tells of nothing that expires by itself: it is not tried for ever."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class NewMessage:
 def enqueue(session: Session, new: NewMessage) -> OutboxMessage:
     """Add the message to the caller's transaction, due at once.
 
-    Never commits: the message exists if, and only if, what it tells of does.
+    Never commits: the message exists if, and only if, what it tells of does. One without an end of its
+    own is given LONGEST_LIFE.
     """
     message = OutboxMessage(
         template=new.template,
@@ -43,7 +48,7 @@ def enqueue(session: Session, new: NewMessage) -> OutboxMessage:
         user_id=new.user_id,
         token_id=new.token_id,
         max_attempts=MOST_ATTEMPTS,
-        expires_at=new.expires_at,
+        expires_at=func.now() + LONGEST_LIFE if new.expires_at is None else new.expires_at,
     )
     session.add(message)
     session.flush()

@@ -1,0 +1,81 @@
+"""Connections that fail: what became of the letter depends on the phase, what to tell on the error."""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from outbox_relay.failures.words import LONGEST_ERROR, printable, retry_after_in
+from outbox_relay.outcomes import Failure, FailureClass
+
+
+@dataclass(frozen=True)
+class BreakRule:
+    """One row: how operators are told of such an error of the network, and how it is known.
+
+    Its class is the phase's alone: before the hand-over only the provider has failed; after it nobody
+    knows whether the provider has the letter, and trying again costs an attempt (RFC 5321 §4.2.5).
+    """
+
+    cause: str
+    source: str
+    fits: Callable[[BaseException], bool]
+
+
+def _is(*kinds: type[BaseException]) -> Callable[[BaseException], bool]:
+    return lambda error: isinstance(error, kinds)
+
+
+def _is_unnamed(error: BaseException) -> bool:
+    # getaddrinfo's own numbers are below zero, where no errno is.
+    return isinstance(error, OSError) and error.errno is not None and error.errno < 0
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Tell whether a channel has raised it and said why; the system's errors have a number."""
+    return not isinstance(error, ssl.SSLError) and getattr(error, "errno", None) is None
+
+
+BREAK_RULES = (
+    BreakRule("certificate not trusted", "RFC 7817 §3, RFC 9525", _is(ssl.SSLCertVerificationError)),
+    BreakRule("TLS failed", "RFC 3207 §4.1, RFC 8446 §6.2", _is(ssl.SSLError)),
+    BreakRule("in the channel's words", "no STARTTLS, no reply in time, 421, closed, garbage", _is_ours),
+    BreakRule("no such host", "RFC 5321 §5.1, getaddrinfo(3)", _is_unnamed),
+    BreakRule("connection refused", "RFC 9293 §3.10.7.3, connect(2) ECONNREFUSED", _is(ConnectionRefusedError)),
+    BreakRule(
+        "connection broken",
+        "RFC 9293 §3.10.7.4, ECONNRESET, ECONNABORTED, EPIPE",
+        _is(ConnectionResetError, ConnectionAbortedError, BrokenPipeError),
+    ),
+    BreakRule("no answer in time", "RFC 5321 §4.5.3.2, connect(2) ETIMEDOUT", _is(TimeoutError)),
+    BreakRule("network failed", "connect(2) ENETUNREACH, EHOSTUNREACH and the rest of errno(3)", _is(BaseException)),
+)
+
+IN_ITS_OWN_WORDS = BREAK_RULES[2]
+
+
+def break_rule_for(error: BaseException) -> BreakRule:
+    """Return the first rule that fits."""
+    return next(rule for rule in BREAK_RULES if rule.fits(error))
+
+
+def from_break(*, is_handed_over: bool) -> FailureClass:
+    """Classify a break by its phase."""
+    return FailureClass.TRANSIENT if is_handed_over else FailureClass.PROVIDER
+
+
+def broken_off(provider: str, error: BaseException, *, is_handed_over: bool) -> Failure:
+    """Say what a connection that failed means for a letter in hand."""
+    text = _told(error)
+    return Failure(
+        from_break(is_handed_over=is_handed_over),
+        provider,
+        text[:LONGEST_ERROR],
+        retry_after_in(text),
+        is_handed_over,
+    )
+
+
+def _told(error: BaseException) -> str:
+    text = printable(str(error)) or type(error).__name__
+    rule = break_rule_for(error)
+    return text if rule is IN_ITS_OWN_WORDS else f"{rule.cause}: {text}"
