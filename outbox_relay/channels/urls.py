@@ -14,7 +14,9 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from outbox_relay.channels.base import Provider
 from outbox_relay.channels.console import ConsoleProvider
 from outbox_relay.channels.file import FileProvider
-from outbox_relay.channels.http_json import HttpJsonProvider
+from outbox_relay.channels.http.session import HttpProvider
+from outbox_relay.channels.http_json.api import HttpJsonApi
+from outbox_relay.channels.sms_gateways import GATEWAYS, Gateway
 from outbox_relay.channels.smtp.dialogue import Credentials, Server, Tls, is_loopback
 from outbox_relay.channels.smtp.session import SmtpProvider
 from shared.vocabulary import Channel
@@ -102,13 +104,28 @@ def _gateway(parts: SplitResult, context: DeliveryContext) -> Provider:
     if not (token.isascii() and token.isprintable()):
         raise ValueError(f"has a {parts.scheme} URL with a token that cannot stand in a header")
     place = parts.netloc.rpartition("@")[2]
-    return HttpJsonProvider(
-        name=f"{parts.scheme}:{place}",
-        url=f"{parts.scheme.removesuffix('+json')}://{place}{parts.path}",
-        token=token,
+    url = f"{parts.scheme.removesuffix('+json')}://{place}{parts.path}"
+    api = HttpJsonApi(f"{parts.scheme}:{place}", url, token)
+    return HttpProvider(api, _ssl_context(options.get("ca")), context.timeout.total_seconds())
+
+
+def _sms_gateway(parts: SplitResult, context: DeliveryContext) -> Provider:
+    options = _options(parts, {"from", "tls", "ca"})
+    account = _credentials(parts)
+    if account is None:
+        raise ValueError(f"has a {parts.scheme} URL without user and password")
+    gateway = Gateway(
+        host=_host(parts),
+        port=parts.port,
+        path=parts.path.rstrip("/"),
+        user=account.user,
+        password=account.password,
+        sender=_sender(options),
+        has_tls=_has_tls(parts, options),
         ssl_context=_ssl_context(options.get("ca")),
         timeout=context.timeout.total_seconds(),
     )
+    return GATEWAYS[parts.scheme](gateway)
 
 
 def _file(parts: SplitResult, _context: DeliveryContext) -> Provider:
@@ -125,7 +142,13 @@ def _console(parts: SplitResult, _context: DeliveryContext) -> Provider:
 
 _MAKERS: dict[Channel, dict[str, Callable[[SplitResult, DeliveryContext], Provider]]] = {
     Channel.EMAIL: {"smtp": _smtp, "smtps": _smtps, "console": _console, "file": _file},
-    Channel.SMS: {"https+json": _gateway, "http+json": _gateway, "console": _console, "file": _file},
+    Channel.SMS: {
+        "https+json": _gateway,
+        "http+json": _gateway,
+        **dict.fromkeys(GATEWAYS, _sms_gateway),
+        "console": _console,
+        "file": _file,
+    },
 }
 
 
@@ -146,6 +169,22 @@ def _credentials(parts: SplitResult) -> Credentials | None:
     if not parts.username or not parts.password:
         raise ValueError(f"has a {parts.scheme} URL with only one of user and password")
     return Credentials(unquote(parts.username), unquote(parts.password))
+
+
+def _has_tls(parts: SplitResult, options: dict[str, str]) -> bool:
+    if "tls" not in options:
+        return True
+    if options["tls"] != "none":
+        raise ValueError(f"has a {parts.scheme} URL whose tls is not none: it is encrypted without it")
+    if not is_loopback(_host(parts)):
+        raise ValueError(f"has a {parts.scheme} URL in clear to another machine: it would show its password and codes")
+    return False
+
+
+def _sender(options: dict[str, str]) -> str:
+    # In a query a plus is a space; but from=+1… is how everybody writes a number.
+    sender = options.get("from", "")
+    return f"+{sender.strip()}" if sender.startswith(" ") else sender
 
 
 def _options(parts: SplitResult, known: set[str]) -> dict[str, str]:

@@ -1,13 +1,15 @@
-"""An SMS gateway on a real socket: HTTP/1.1, one scripted answer for every request."""
+"""An SMS gateway on a real socket: HTTP/1.1, and what it answers, the same to each request or made for it."""
 
 import asyncio
 import json
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
 
 
 class Silence(Enum):
@@ -21,7 +23,21 @@ class Silence(Enum):
 class Request:
     line: str
     headers: dict[str, str]
-    body: dict[str, Any]
+    content: bytes
+
+    @property
+    def body(self) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(self.content)
+        return body
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.line.split()[1]).path
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """Return what a form holds, sent as a body or behind the path."""
+        return dict(parse_qsl(self.content.decode() or urlsplit(self.line.split()[1]).query, keep_blank_values=True))
 
 
 def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
@@ -31,13 +47,15 @@ def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+Says = bytes | Silence | Callable[[Request], bytes]
+
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n"
 
 
 class HttpGateway:
     """Keeps the requests that came; ``says`` may be changed on the way."""
 
-    def __init__(self, says: bytes | Silence, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, says: Says, tls: ssl.SSLContext | None = None) -> None:
         self.says = says
         self.requests: list[Request] = []
         self.connections = 0
@@ -66,14 +84,14 @@ class HttpGateway:
             while True:
                 self.requests.append(await _request(reader))
                 self.has_request.set()
-                await self._answer(reader, writer)
+                await self._answer(self.says, reader, writer)
         except (EOFError, OSError):
             writer.transport.abort()
         finally:
             self._running.discard(task)
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        match self.says:
+    async def _answer(self, says: Says, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        match says:
             case Silence.CLOSE:
                 raise EOFError
             case Silence.HANG:
@@ -85,9 +103,11 @@ class HttpGateway:
                 while reply is ENDLESS:
                     writer.write(b" " * 65536)
                     await writer.drain()
+            case made:
+                await self._answer(made(self.requests[-1]), reader, writer)
 
 
 async def _request(reader: asyncio.StreamReader) -> Request:
     line, *rest = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (header.partition(":") for header in rest)}
-    return Request(line, headers, json.loads(await reader.readexactly(int(headers["content-length"]))))
+    return Request(line, headers, await reader.readexactly(int(headers.get("content-length", "0"))))

@@ -2,7 +2,9 @@ from datetime import timedelta
 
 import pytest
 
-from outbox_relay.channels.http_json import HttpJsonProvider
+from outbox_relay.channels.http.session import HttpProvider
+from outbox_relay.channels.http_json.api import HttpJsonApi
+from outbox_relay.channels.smpp.session import SmppProvider
 from outbox_relay.channels.smtp.dialogue import Credentials, Tls
 from outbox_relay.channels.smtp.session import SmtpProvider
 from outbox_relay.channels.urls import DeliveryContext, check_provider_urls, providers_from
@@ -29,6 +31,11 @@ def mail_server(url: str) -> SmtpProvider:
         (Channel.EMAIL, "file:///var/mail%20out", "file:/var/mail out"),
         (Channel.SMS, "https+json://token@sms.example.org/v1/send", "https+json:sms.example.org"),
         (Channel.SMS, "http+json://token@127.0.0.1:8025/sms", "http+json:127.0.0.1:8025"),
+        (Channel.SMS, "twilio://AC1:pw@api.twilio.com?from=+15005550006", "twilio:api.twilio.com"),
+        (Channel.SMS, "kannel://us:pw@sms.example.org?from=Signpost", "kannel:sms.example.org:13013"),
+        (Channel.SMS, "kannel://us:pw@[::1]:13014/sendsms?tls=none", "kannel:[::1]:13014"),
+        (Channel.SMS, "smpp://us:pw@smsc.example.org?from=Signpost", "smpp:smsc.example.org:3550"),
+        (Channel.SMS, "smpp://us:pw@[::1]?from=32665&tls=none", "smpp:[::1]:2775"),
         (Channel.SMS, "console:", "console"),
         (Channel.SMS, "file:///tmp/sms", "file:/tmp/sms"),
     ],
@@ -61,8 +68,9 @@ def test_sender_and_timeout_reach_the_provider() -> None:
 
 def test_a_gateways_token_is_no_part_of_its_url() -> None:
     [provider] = providers_from("https+json://to%2Fken@sms.example.org:8443/v1", Channel.SMS, CONTEXT)
-    assert isinstance(provider, HttpJsonProvider)
-    assert (provider.url, provider.token) == ("https://sms.example.org:8443/v1", "to/ken")
+    assert isinstance(provider, HttpProvider)
+    assert isinstance(provider.api, HttpJsonApi)
+    assert (provider.api.url, provider.api.token) == ("https://sms.example.org:8443/v1", "to/ken")
     assert "to/ken" not in repr(provider)
 
 
@@ -73,7 +81,7 @@ def test_a_gateways_token_is_no_part_of_its_url() -> None:
         (Channel.EMAIL, "console:,", "has an empty entry"),
         (Channel.EMAIL, "mail.example.org", "has a URL whose scheme is not one of smtp, smtps, console, file"),
         (Channel.EMAIL, "https+json://hunter2@a.example/", "whose scheme is not one of smtp, smtps"),
-        (Channel.SMS, "twilio://sid:hunter2@a.example", "whose scheme is not one of https+json, http+json"),
+        (Channel.SMS, "smtp://sid:hunter2@a.example", "whose scheme is not one of https+json, http+json"),
         (Channel.EMAIL, "smtp://", "has a smtp URL without a host"),
         (Channel.EMAIL, "smtp://u:hunter2@", "has a smtp URL without a host"),
         (Channel.EMAIL, "smtp://u:hunter2@a..example", "whose host is not a host name"),
@@ -95,6 +103,15 @@ def test_a_gateways_token_is_no_part_of_its_url() -> None:
         (Channel.SMS, "https+json://a.example/", "without a token, or with more than one"),
         (Channel.SMS, "https+json://u:hunter2@a.example/", "without a token, or with more than one"),
         (Channel.SMS, "https+json://hunter2%0A@a.example/", "with a token that cannot stand in a header"),
+        (Channel.SMS, "twilio://a.example?from=1", "has a twilio URL without user and password"),
+        (Channel.SMS, "twilio://sid:hunter2@a.example", "has a twilio URL with a path, or without a from"),
+        (Channel.SMS, "twilio://sid:hunter2@a.example/x?from=1", "has a twilio URL with a path, or without a from"),
+        (Channel.SMS, "twilio://sid:hunter2@a.example?from=1&tls=none", "in clear to another machine"),
+        (Channel.SMS, "kannel://u:hunter2@a.example?tls=starttls", "whose tls is not none"),
+        (Channel.SMS, "kannel://u:hunter2@a.example?to=1", "with an option other than ca and from and tls"),
+        (Channel.SMS, "smpp://u:hunter2@a.example", "whose from is not 1 to 20 plain characters"),
+        (Channel.SMS, "smpp://u:hunter2@a.example?from=Caf%C3%A9", "whose from is not 1 to 20 plain characters"),
+        (Channel.SMS, "smpp://u:hunter2hunter2@a.example?from=1", "with a user over 15 or a password over 8"),
         (Channel.SMS, "http+json://hunter2@a.example/", "to another machine: its token would go in clear"),
     ],
 )
@@ -108,3 +125,19 @@ def test_a_fault_is_told_without_quoting_the_url(channel: Channel, url: str, fau
 def test_credentials_in_clear_are_allowed_on_this_machine() -> None:
     check_provider_urls("smtp://u:pw@localhost:25?tls=none", Channel.EMAIL)
     check_provider_urls("smtp://u:pw@127.0.0.2:25?tls=none", Channel.EMAIL)
+
+
+@pytest.mark.parametrize(
+    ("written", "sender"),
+    [("+15005550006", "+15005550006"), ("%2B15005550006", "+15005550006"), ("My+Shop", "My Shop"), ("32665", "32665")],
+)
+def test_a_number_as_sender_keeps_its_plus(written: str, sender: str) -> None:
+    [provider] = providers_from(f"smpp://us:pw@smsc.example.org?from={written}", Channel.SMS, CONTEXT)
+    assert isinstance(provider, SmppProvider)
+    assert provider.sender == sender
+
+
+@pytest.mark.parametrize("scheme", ["twilio", "kannel", "smpp"])
+def test_no_gateway_shows_its_password(scheme: str) -> None:
+    [provider] = providers_from(f"{scheme}://us:{SECRET}@127.0.0.1?from=1&tls=none", Channel.SMS, CONTEXT)
+    assert SECRET not in repr(provider)

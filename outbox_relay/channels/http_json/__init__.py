@@ -1,0 +1,1 @@
+"""SMS over a gateway that takes JSON: ``https+json://``."""

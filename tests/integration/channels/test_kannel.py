@@ -1,0 +1,107 @@
+from datetime import timedelta
+
+import pytest
+
+from outbox_relay.channels.urls import DeliveryContext, providers_from
+from outbox_relay.messages import Letter
+from outbox_relay.outcomes import Failure, FailureClass, Sent
+from shared.vocabulary import Channel
+from tests.support.http_gateway import HttpGateway, Says, answer
+from tests.support.letters import ListTray, a_letter
+from tests.support.sms_faces import KANNEL_QUEUED, NOT_ROUTABLE, TEMPORAL_FAILURE, kannel
+
+pytestmark = pytest.mark.anyio
+
+RECIPIENT, CONTENT, TRANSIENT, PROVIDER = FailureClass
+
+
+def an_sms(recipient: str = "+33612345678", text: str = "Voilà: 123456 & more") -> Letter:
+    return a_letter(recipient, text.encode(), Channel.SMS)
+
+
+async def carried(
+    letter: Letter, gateway: HttpGateway, user: str = "us:p%26ss", query: str = "&from=Signpost"
+) -> Sent | Failure:
+    context = DeliveryContext(sender="", timeout=timedelta(seconds=10))
+    url = f"kannel://{user}@127.0.0.1:{gateway.port}?tls=none{query}"
+    [provider] = providers_from(url, Channel.SMS, context)
+    session = provider.session()
+    tray = ListTray([letter])
+    try:
+        await session.carry(tray)
+    finally:
+        await session.close()
+    return tray.fate(letter)
+
+
+async def test_a_message_is_one_call_of_sendsms() -> None:
+    async with HttpGateway(kannel) as gateway:
+        fate = await carried(an_sms(), gateway)
+    [request] = gateway.requests
+    assert request.fields == {
+        "username": "us",
+        "password": "p&ss",
+        "from": "Signpost",
+        "to": "+33612345678",
+        "text": "Voilà: 123456 & more",
+        "coding": "0",
+        "charset": "UTF-8",
+    }
+    assert fate == Sent(f"kannel:127.0.0.1:{gateway.port}")
+
+
+async def test_what_gsm_7_has_no_letters_for_goes_as_ucs_2() -> None:
+    async with HttpGateway(kannel) as gateway:
+        fate = await carried(an_sms(text="Код: 123456"), gateway)
+    assert isinstance(fate, Sent)
+    assert (gateway.requests[0].fields["coding"], gateway.requests[0].fields["text"]) == ("2", "Код: 123456")
+
+
+@pytest.mark.parametrize("says", [KANNEL_QUEUED, answer(202, b"Sent."), answer(200, b"0: Accepted for delivery")])
+async def test_what_kannel_answers_for_is_sent(says: bytes) -> None:
+    async with HttpGateway(says) as gateway:
+        assert isinstance(await carried(an_sms(), gateway), Sent)
+
+
+async def test_a_page_that_is_not_kannels_is_no_yes() -> None:
+    failure = await refusal(answer(200, b"<html>Log in to the Wi-Fi</html>"))
+    assert failure.kind is PROVIDER
+
+
+async def test_a_number_that_kannel_denies_is_the_recipients_fault() -> None:
+    async with HttpGateway(kannel) as gateway:
+        fate = await carried(an_sms("+15005550001"), gateway)
+    assert isinstance(fate, Failure)
+    assert (fate.kind, fate.is_handed_over) == (RECIPIENT, False)
+
+
+async def test_wrong_credentials_and_a_missing_sender_are_no_fault_of_the_message() -> None:
+    async with HttpGateway(kannel) as gateway:
+        fates = [await carried(an_sms(), gateway, user="us:wrong"), await carried(an_sms(), gateway, query="")]
+    for fate in fates:
+        assert isinstance(fate, Failure)
+        assert (fate.kind, fate.is_reply) == (PROVIDER, False)
+
+
+@pytest.mark.parametrize(
+    ("says", "kind", "is_reply"),
+    [
+        (NOT_ROUTABLE, PROVIDER, True),
+        (TEMPORAL_FAILURE, PROVIDER, False),
+        (answer(400, b"Charset or body misformed, rejected"), CONTENT, True),
+        (answer(400, b"Something new"), PROVIDER, True),
+        (answer(500, b"Sending failed."), PROVIDER, True),
+        (answer(404, b"Unknown request."), PROVIDER, False),
+        (answer(307, Location="http://127.0.0.1:1/"), PROVIDER, False),
+    ],
+)
+async def test_kannels_words_say_whose_fault_it_was(says: bytes, kind: FailureClass, *, is_reply: bool) -> None:
+    failure = await refusal(says)
+    assert (failure.kind, failure.is_reply) == (kind, is_reply)
+
+
+async def refusal(says: Says) -> Failure:
+    async with HttpGateway(says) as gateway:
+        fate = await carried(an_sms(), gateway)
+    assert isinstance(fate, Failure)
+    return fate

@@ -1,0 +1,125 @@
+"""What is the same for all gateways over HTTP that are no JSON one (which test_http_json.py tries)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from outbox_relay.channels.base import ProviderDownError, Session
+from outbox_relay.channels.urls import DeliveryContext, providers_from
+from outbox_relay.messages import Letter
+from outbox_relay.outcomes import FailureClass, Sent
+from shared.vocabulary import Channel
+from tests.support.certificates import Authority
+from tests.support.http_gateway import HttpGateway, Says, Silence
+from tests.support.letters import ListTray, a_letter
+from tests.support.sms_faces import kannel, twilio
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass(frozen=True)
+class Face:
+    user: str
+    accepts: Says
+
+
+FACES = {"twilio": Face("twilio://AC1:t%2Fken", twilio), "kannel": Face("kannel://us:p%26ss", kannel)}
+
+
+@pytest.fixture(params=FACES)
+def face(request: pytest.FixtureRequest) -> Face:
+    return FACES[request.param]
+
+
+def an_sms() -> Letter:
+    return a_letter("+33612345678", b"Your code is 123456", Channel.SMS)
+
+
+@asynccontextmanager
+async def session_to(
+    face: Face, gateway: HttpGateway, *, query: str = "&tls=none", seconds: float = 10.0
+) -> AsyncIterator[Session]:
+    context = DeliveryContext(sender="", timeout=timedelta(seconds=seconds))
+    [provider] = providers_from(f"{face.user}@127.0.0.1:{gateway.port}?from=32665{query}", Channel.SMS, context)
+    session = provider.session()
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+async def test_many_messages_share_one_connection(face: Face) -> None:
+    letters = [an_sms() for _ in range(20)]
+    tray = ListTray(letters)
+    async with HttpGateway(face.accepts) as gateway, session_to(face, gateway) as session:
+        await session.carry(tray)
+    assert all(isinstance(tray.fate(letter), Sent) for letter in letters)
+    assert (len(gateway.requests), gateway.connections) == (20, 1)
+
+
+@pytest.mark.parametrize("silence", Silence)
+async def test_without_an_answer_the_message_may_have_arrived(face: Face, silence: Silence) -> None:
+    letters = [an_sms(), an_sms()]
+    tray = ListTray(letters)
+    seconds = 0.5 if silence is Silence.HANG else 10.0
+    async with HttpGateway(silence) as gateway, session_to(face, gateway, seconds=seconds) as session:
+        with pytest.raises(ProviderDownError) as caught:
+            await session.carry(tray)
+    failure = tray.failure(letters[0])
+    assert (failure.kind, failure.is_handed_over) == (FailureClass.TRANSIENT, True)
+    assert caught.value.failure.kind is FailureClass.PROVIDER
+    assert list(tray.waiting) == letters[1:]
+
+
+async def test_when_nobody_listens_the_message_was_not_handed_over(face: Face) -> None:
+    async with HttpGateway(face.accepts) as gateway:
+        pass
+    await assert_not_handed_over(face, gateway, "&tls=none")
+
+
+async def test_while_connecting_hangs_nothing_is_handed_over(face: Face) -> None:
+    async with HttpGateway(face.accepts) as deaf_to_tls:
+        await assert_not_handed_over(face, deaf_to_tls, "", seconds=0.5)
+    assert not deaf_to_tls.requests
+
+
+async def test_a_gateway_whose_certificate_nobody_vouches_for_gets_nothing(face: Face, authority: Authority) -> None:
+    async with HttpGateway(face.accepts, authority.server_context("IP:127.0.0.1")) as gateway:
+        await assert_not_handed_over(face, gateway, "")
+    assert not gateway.requests
+
+
+async def test_over_tls_with_an_authority_of_ones_own(face: Face, authority: Authority) -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with (
+        HttpGateway(face.accepts, authority.server_context("IP:127.0.0.1")) as gateway,
+        session_to(face, gateway, query=f"&ca={authority.file}") as session,
+    ):
+        await session.carry(tray)
+    assert isinstance(tray.fate(letter), Sent)
+
+
+async def test_cancelled_it_says_that_the_message_may_have_arrived(face: Face) -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with HttpGateway(Silence.HANG) as gateway, session_to(face, gateway) as session:
+        carrying = asyncio.create_task(session.carry(tray))
+        await gateway.has_request.wait()
+        carrying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await carrying
+    assert tray.failure(letter).is_handed_over
+
+
+async def assert_not_handed_over(face: Face, gateway: HttpGateway, query: str, seconds: float = 10.0) -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with session_to(face, gateway, query=query, seconds=seconds) as session:
+        with pytest.raises(ProviderDownError):
+            await session.carry(tray)
+    assert (tray.failure(letter).kind, tray.failure(letter).is_handed_over) == (FailureClass.PROVIDER, False)

@@ -1,0 +1,128 @@
+from datetime import timedelta
+
+import pytest
+
+from outbox_relay.channels.urls import DeliveryContext, providers_from
+from outbox_relay.messages import Letter
+from outbox_relay.outcomes import Failure, FailureClass, Sent
+from shared.vocabulary import Channel
+from tests.support.http_gateway import HttpGateway, Says, answer
+from tests.support.letters import ListTray, a_letter
+from tests.support.sms_faces import TWILIO_MAGIC, twilio, twilio_accepted, twilio_refused
+
+pytestmark = pytest.mark.anyio
+
+RECIPIENT, CONTENT, TRANSIENT, PROVIDER = FailureClass
+
+
+def an_sms(recipient: str = "+33612345678") -> Letter:
+    return a_letter(recipient, "Voilà: 123456 & more".encode(), Channel.SMS)
+
+
+async def carried(
+    letter: Letter, gateway: HttpGateway, user: str = "AC1:t%2Fken", sender: str = "+15005550006"
+) -> Sent | Failure:
+    context = DeliveryContext(sender="", timeout=timedelta(seconds=10))
+    url = f"twilio://{user}@127.0.0.1:{gateway.port}?from={sender}&tls=none"
+    [provider] = providers_from(url, Channel.SMS, context)
+    session = provider.session()
+    tray = ListTray([letter])
+    try:
+        await session.carry(tray)
+    finally:
+        await session.close()
+    return tray.fate(letter)
+
+
+async def refusal(says: Says) -> Failure:
+    async with HttpGateway(says) as gateway:
+        fate = await carried(an_sms(), gateway)
+    assert isinstance(fate, Failure)
+    return fate
+
+
+async def test_a_message_is_one_form_to_the_accounts_messages() -> None:
+    async with HttpGateway(twilio) as gateway:
+        fate = await carried(an_sms(), gateway)
+    [request] = gateway.requests
+    assert request.fields == {"To": "+33612345678", "From": "+15005550006", "Body": "Voilà: 123456 & more"}
+    assert fate == Sent(f"twilio:127.0.0.1:{gateway.port}", "SM1")
+
+
+async def test_a_messaging_service_sends_in_place_of_a_number() -> None:
+    async with HttpGateway(twilio) as gateway:
+        fate = await carried(an_sms(), gateway, sender="MG0123")
+    assert isinstance(fate, Sent)
+    assert gateway.requests[0].fields["MessagingServiceSid"] == "MG0123"
+    assert "From" not in gateway.requests[0].fields
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        ("+15005550001", RECIPIENT),
+        ("+15005550002", PROVIDER),
+        ("+15005550003", PROVIDER),
+        ("+15005550004", RECIPIENT),
+        ("+15005550009", RECIPIENT),
+    ],
+)
+async def test_what_is_wrong_with_a_number_is_the_recipients_and_what_is_wrong_with_a_route_is_not(
+    number: str, kind: FailureClass
+) -> None:
+    async with HttpGateway(twilio) as gateway:
+        fate = await carried(an_sms(number), gateway)
+    assert isinstance(fate, Failure)
+    assert (fate.kind, fate.is_reply, fate.is_handed_over) == (kind, True, False)
+    assert fate.error.startswith(f"HTTP 400 {TWILIO_MAGIC[number][0]}: ")
+
+
+async def test_wrong_credentials_are_no_fault_of_the_message() -> None:
+    async with HttpGateway(twilio) as gateway:
+        fate = await carried(an_sms(), gateway, user="AC1:wrong")
+    assert isinstance(fate, Failure)
+    assert (fate.kind, fate.is_reply) == (PROVIDER, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "is_reply"),
+    [
+        (400, 21602, CONTENT, True),
+        (400, 21617, CONTENT, True),
+        (400, 21606, PROVIDER, False),
+        (400, 21611, PROVIDER, False),
+        (400, 30003, TRANSIENT, True),
+        (400, 99999, PROVIDER, True),
+        (429, 20429, PROVIDER, False),
+        (500, 20500, PROVIDER, False),
+        (503, 20503, PROVIDER, False),
+    ],
+)
+async def test_a_code_says_whose_fault_it_was(status: int, code: int, kind: FailureClass, *, is_reply: bool) -> None:
+    failure = await refusal(twilio_refused(status, code, "no"))
+    assert (failure.kind, failure.is_reply) == (kind, is_reply)
+
+
+async def test_retry_after_is_passed_on() -> None:
+    failure = await refusal(twilio_refused(429, 20429, "Too many requests", Retry_After="7"))
+    assert failure.retry_after == timedelta(seconds=7)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'{"code": "many"}', b"\xff"])
+async def test_a_refusal_without_a_code_is_no_fault_of_the_message(body: bytes) -> None:
+    assert (await refusal(answer(400, body))).kind is PROVIDER
+
+
+async def test_a_yes_that_tells_of_an_error_is_none() -> None:
+    says = answer(201, b'{"sid": "SM1", "status": "failed", "error_code": 30005, "error_message": "Unknown"}')
+    assert (await refusal(says)).kind is RECIPIENT
+
+
+async def test_accepted_without_a_name_for_it_is_accepted() -> None:
+    async with HttpGateway(answer(201)) as gateway:
+        assert await carried(an_sms(), gateway) == Sent(f"twilio:127.0.0.1:{gateway.port}", None)
+    async with HttpGateway(twilio_accepted("SM\\u0000" + "9" * 500)) as gateway:
+        fate = await carried(an_sms(), gateway)
+    assert isinstance(fate, Sent)
+    assert fate.provider_message_id
+    assert len(fate.provider_message_id) == 200

@@ -1,0 +1,152 @@
+"""An SMSC on a real socket: as much of SMPP 3.4 as a transmitter meets, written by hand from the specification.
+
+By hand, so that what goes over the wire is not judged by the library that wrote it.
+"""
+
+import asyncio
+import ssl
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from types import TracebackType
+from typing import Self
+
+from tests.support.http_gateway import Silence
+
+BIND_TRANSMITTER, SUBMIT_SM, DELIVER_SM, UNBIND, ENQUIRE_LINK = 0x02, 0x04, 0x05, 0x06, 0x15
+RESPONSE, GENERIC_NACK = 0x80000000, 0x80000000
+MESSAGE_PAYLOAD = 0x0424
+BIND_FAILED, THROTTLED = 0x0D, 0x58
+
+Says = int | Silence | bytes
+"""A command_status, or nothing, or bytes that may be anything."""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    source: tuple[int, int, str]
+    destination: tuple[int, int, str]
+    data_coding: int
+    short_message: bytes
+    payload: bytes
+
+
+@dataclass
+class Smsc:
+    """Keeps what was submitted; ``says`` and ``bind_says`` may be changed on the way."""
+
+    says: Says = 0
+    bind_says: Says = 0
+    tls: ssl.SSLContext | None = None
+    ignores_enquiries: bool = False
+    submitted: list[Submitted] = field(default_factory=list)
+    binds: list[tuple[str, str]] = field(default_factory=list)
+    enquiries: int = 0
+    heard: list[int] = field(default_factory=list)
+
+    async def __aenter__(self) -> Self:
+        self.has_submission = asyncio.Event()
+        self.has_enquiry = asyncio.Event()
+        self.has_answer = asyncio.Event()
+        self.is_unbound = asyncio.Event()
+        self.peer: asyncio.StreamWriter | None = None
+        self._ids = count(1)
+        self._running: set[asyncio.Task[None]] = set()
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
+        self.port: int = self._listener.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._listener.close()
+        if self._running:
+            await asyncio.wait(self._running, timeout=5)
+
+    def ask(self, command: int, number: int = 77) -> None:
+        """Send a request of its own to whoever is bound."""
+        assert self.peer
+        self.peer.write(pdu(command, 0, number))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._running.add(task)
+        self.peer = writer
+        try:
+            while True:
+                length, command, _status, number = struct.unpack(">IIII", await reader.readexactly(16))
+                body = await reader.readexactly(length - 16)
+                await self._heard(command, number, body, reader)
+        except (EOFError, OSError):
+            writer.transport.abort()
+        finally:
+            self._running.discard(task)
+
+    async def _heard(self, command: int, number: int, body: bytes, reader: asyncio.StreamReader) -> None:
+        self.heard.append(command)
+        if command & RESPONSE:
+            self.has_answer.set()
+        elif command == BIND_TRANSMITTER:
+            system_id, password = (part.decode() for part in body.split(b"\0")[:2])
+            self.binds.append((system_id, password))
+            await self._answer(self.bind_says, command, number, b"SMSC\0", reader)
+        elif command == SUBMIT_SM:
+            self.submitted.append(submitted(body))
+            self.has_submission.set()
+            await self._answer(self.says, command, number, f"id-{next(self._ids)}\0".encode(), reader)
+        elif command == ENQUIRE_LINK:
+            self.enquiries += 1
+            self.has_enquiry.set()
+            if not self.ignores_enquiries:
+                await self._answer(0, command, number, b"", reader)
+        elif command == UNBIND:
+            self.is_unbound.set()
+            await self._answer(0, command, number, b"", reader)
+
+    async def _answer(self, says: Says, command: int, number: int, body: bytes, reader: asyncio.StreamReader) -> None:
+        assert self.peer
+        match says:
+            case Silence.CLOSE:
+                raise EOFError
+            case Silence.HANG:
+                await reader.read()  # until the client goes
+                raise EOFError
+            case bytes() as anything:
+                self.peer.write(anything)
+            case int() as status:
+                # SMPP 3.4 §4.1.2, §4.4.2: an answer that refuses has no body.
+                self.peer.write(pdu(command | RESPONSE, status, number, b"" if status else body))
+
+
+def pdu(command: int, status: int, number: int, body: bytes = b"") -> bytes:
+    return struct.pack(">IIII", 16 + len(body), command, status, number) + body
+
+
+def submitted(body: bytes) -> Submitted:
+    """Read a submit_sm (§4.4.1)."""
+    octets = iter(body)
+    text(octets)  # service_type
+    source = (next(octets), next(octets), text(octets))
+    destination = (next(octets), next(octets), text(octets))
+    for _ in range(3):  # esm_class, protocol_id, priority_flag
+        assert next(octets) == 0
+    assert (text(octets), text(octets)) == ("", "")  # schedule_delivery_time, validity_period
+    assert (next(octets), next(octets)) == (0, 0)  # registered_delivery, replace_if_present_flag
+    data_coding = next(octets)
+    assert next(octets) == 0  # sm_default_msg_id
+    short_message = bytes(next(octets) for _ in range(next(octets)))
+    return Submitted(source, destination, data_coding, short_message, payload(bytes(octets)))
+
+
+def payload(optional: bytes) -> bytes:
+    if not optional:
+        return b""
+    tag, length = struct.unpack(">HH", optional[:4])
+    assert (tag, length) == (MESSAGE_PAYLOAD, len(optional) - 4)
+    return optional[4:]
+
+
+def text(octets: Iterator[int]) -> str:
+    return bytes(iter(octets.__next__, 0)).decode("ascii")
