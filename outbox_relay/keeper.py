@@ -120,7 +120,8 @@ class Keeper:
             log.info("upkeep lease taken")
         elif was_holder and not self._is_holder:
             log.info("upkeep lease lost")
-        UPKEEP_DONE.set(0) if not self._is_holder else None
+        if not self._is_holder:
+            UPKEEP_DONE.set(0)
         return self._is_holder
 
     async def _do_all(self, connection: AsyncConnection) -> None:
