@@ -7,13 +7,14 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from operator import truediv
 
 import click
 
+from bench.claiming import Amounts, claim_times
 from bench.ground import Ground, ground, mail_sink_program
 from bench.registering import answer_times, argon2_rate, commit_rate, registration_rate
 from bench.relaying import acceptance_latencies, bare_sender, drain, percentile
@@ -32,34 +33,27 @@ class Size:
     latencies: int
     seconds: float
     answers: int
+    claims: Amounts
 
 
-FULL = Size(rounds=5, messages=10_000, latencies=500, seconds=6, answers=200)
-QUICK = Size(rounds=1, messages=5_000, latencies=100, seconds=2, answers=40)
+FULL = Size(
+    rounds=5,
+    messages=10_000,
+    latencies=500,
+    seconds=6,
+    answers=200,
+    claims=Amounts(settled=1_000_000, pending=100_000, dead_tuples=500_000, claims=400),
+)
+QUICK = Size(
+    rounds=1,
+    messages=5_000,
+    latencies=100,
+    seconds=2,
+    answers=40,
+    claims=Amounts(settled=50_000, pending=10_000, dead_tuples=25_000, claims=20),
+)
 
 Report = dict[str, float | str]
-
-
-@click.command(help=__doc__)
-@click.option("--quick", is_flag=True, help="One short round of each: a look, not a measurement.")
-@click.option("--json", "is_json", is_flag=True, help="The figures as one JSON object.")
-def main(*, quick: bool, is_json: bool) -> None:
-    """Measure and report."""
-    size = QUICK if quick else FULL
-    report: Report = machine()
-    parts = {
-        "draining": relaying,
-        "acceptance when idle": latency,
-        "registrations": registering,
-        "answers while mail hangs": mail_and_answers,
-    }
-    with ground() as ours:
-        for name, measure in parts.items():
-            click.echo(f"measuring {name} …", err=True)
-            report |= measure(ours, size)
-    click.echo("measuring rendering …", err=True)
-    report |= {f"rendering: {name}": value for name, value in measure_rendering().items()}
-    click.echo(json.dumps(report) if is_json else as_text(report))
 
 
 def machine() -> Report:
@@ -116,6 +110,50 @@ def mail_and_answers(ours: Ground, size: Size) -> Report:
         report[f"{name}, ms"] = median(quick)
         report[f"  {name}: mail server hanging ÷ quick"] = median(map(truediv, hanging, quick))
     return report
+
+
+def claiming(ours: Ground, size: Size) -> Report:
+    """Measure claims beside what a busy outbox gathers."""
+    first, *others = claim_times(ours, size.claims)
+    report: Report = {}
+    for percent in (50, 95):
+        shortest = percentile(first.claims, percent)
+        report[f"claim of 100, nothing else there, p{percent}, ms"] = shortest
+        for state in others:
+            report[f"  {state.name}, p{percent} ÷ that"] = percentile(state.claims, percent) / shortest
+    report["sweep and claim of 100, nothing else there, p50, ms"] = median(first.sweeps)
+    for state in others:
+        report[f"  {state.name}, sweep ÷ that"] = median(state.sweeps) / median(first.sweeps)
+    return report
+
+
+def rendering(_ours: Ground, _size: Size) -> Report:
+    """Measure the rendering of a mail."""
+    return {f"rendering: {name}": value for name, value in measure_rendering().items()}
+
+
+PARTS: dict[str, Callable[[Ground, Size], Report]] = {
+    "draining": relaying,
+    "latency": latency,
+    "registrations": registering,
+    "answers": mail_and_answers,
+    "claims": claiming,
+    "rendering": rendering,
+}
+
+
+@click.command(help=f"{__doc__} With PARTS, only those.")
+@click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
+@click.option("--quick", is_flag=True, help="One short round of each: a look, not a measurement.")
+@click.option("--json", "is_json", is_flag=True, help="The figures as one JSON object.")
+def main(parts: tuple[str, ...], *, quick: bool, is_json: bool) -> None:
+    """Measure and report."""
+    report: Report = machine()
+    with ground() as ours:
+        for part in parts or PARTS:
+            click.echo(f"measuring {part} …", err=True)
+            report |= PARTS[part](ours, QUICK if quick else FULL)
+    click.echo(json.dumps(report) if is_json else as_text(report))
 
 
 def median(values: Iterable[float]) -> float:

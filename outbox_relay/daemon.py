@@ -24,7 +24,7 @@ async def run_daemon(settings: RelaySettings) -> None:
     stopping = stop_signal()
     parts = assemble(settings)
     spare_the_collector()
-    scheduler = schedule_upkeep(parts.relay, settings.database_url, settings.poll_seconds)
+    scheduler = schedule_upkeep(parts.relay, settings)
     with health_listener(settings.bind, partial(_unready, parts)) as port:
         log.info("relay started", bind=f"{settings.bind[0]}:{port}")
         listening = asyncio.create_task(listen(settings.database_url, parts.relay.wake))

@@ -29,6 +29,11 @@ BREAKER_OPEN = Gauge("signpost_breaker_open", "1 while a provider is left alone.
 BACKLOG = Gauge("signpost_backlog_messages", "Messages due now.", ["channel"])
 BACKLOG_LAG = Gauge("signpost_backlog_lag_seconds", "Age of the oldest due message.", ["channel"])
 
+UPKEEP_DONE = Gauge(
+    "signpost_upkeep_last_success_timestamp_seconds",
+    "When this relay last did all of the upkeep; 0 while another holds the lease.",
+)
+
 
 def count_settled(settlements: Iterable[Settlement]) -> None:
     """Count outcomes as they are written."""

@@ -23,6 +23,7 @@ from shared.vocabulary import Channel
 
 LEASE_IN_SENDS = 3
 """A letter is in hand for two sends at most, its own and the one before it; the third is room to wait in."""
+LONGEST_KEPT_DAYS = 36_500
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class RelaySettings:
     poll_seconds: int
     connections: int
     send_seconds: int
+    upkeep_seconds: int
+    retention_days: int
+    actions_retention_days: int
+    pending_users_days: int
     log_level: str
 
     @property
@@ -155,6 +160,34 @@ class RelaySettingsSchema(SettingsSchema):
         default=20,
         bounds=(1, 1800),
     )
+    upkeep_seconds = Whole(
+        "RELAY_UPKEEP_SECONDS",
+        "How often the relay that holds the upkeep lease makes and drops partitions and prunes.",
+        unit="seconds",
+        default=60,
+        bounds=(1, 3600),
+    )
+    retention_days = Whole(
+        "RELAY_RETENTION_DAYS",
+        "How long settled messages and their attempts are kept; 0 is for ever.",
+        unit="days",
+        default=90,
+        bounds=(0, LONGEST_KEPT_DAYS),
+    )
+    actions_retention_days = Whole(
+        "RELAY_ACTIONS_RETENTION_DAYS",
+        "How long it is kept which operator did what; at least as long as messages are.",
+        unit="days",
+        default=365,
+        bounds=(90, LONGEST_KEPT_DAYS),
+    )
+    pending_users_days = Whole(
+        "RELAY_PENDING_USERS_DAYS",
+        "How long users who never activated are kept after their last token has expired; 0 is for ever.",
+        unit="days",
+        default=30,
+        bounds=(0, LONGEST_KEPT_DAYS),
+    )
     log_level = LogLevel()
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
@@ -165,5 +198,8 @@ class RelaySettingsSchema(SettingsSchema):
         lease, send = settings.get("lease_seconds"), settings.get("send_seconds")
         if lease and send and lease < LEASE_IN_SENDS * send:
             faults.append(f"RELAY_LEASE_SECONDS={lease} is below three times RELAY_SEND_SECONDS={send}")
+        kept, actions_kept = settings.get("retention_days"), settings.get("actions_retention_days")
+        if kept and actions_kept and actions_kept < kept:
+            faults.append(f"RELAY_ACTIONS_RETENTION_DAYS={actions_kept} is below RELAY_RETENTION_DAYS={kept}")
         if faults:
             raise ValidationError(faults)

@@ -1,4 +1,4 @@
-"""What the relay does by the clock: the fallback poll, partitions made ahead, gauges."""
+"""What the relay does by the clock: the fallback poll, a turn of upkeep, gauges."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -8,26 +8,27 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from psycopg import AsyncConnection
 
 from outbox_relay.database import connect
+from outbox_relay.keeper import Keeper
 from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
 from outbox_relay.relay import Relay
+from outbox_relay.settings import RelaySettings
 from shared.database import describe
 from shared.log import get_logger
 from shared.vocabulary import Channel
 
-DAYS_AHEAD = 7
-PARTITIONS_EVERY_SECONDS = 600
 GAUGES_EVERY_SECONDS = 15
 
 log = get_logger("relay.upkeep")
 
 
-def schedule_upkeep(relay: Relay, database_url: str, poll_seconds: float) -> AsyncIOScheduler:
+def schedule_upkeep(relay: Relay, settings: RelaySettings) -> AsyncIOScheduler:
     """Return a scheduler, not started yet, with all that the relay does by the clock."""
     scheduler = AsyncIOScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
     at_once = {"next_run_time": datetime.now(UTC)}
-    scheduler.add_job(relay.wake, "interval", seconds=poll_seconds)
-    for work, seconds in ((make_partitions, PARTITIONS_EVERY_SECONDS), (measure_backlog, GAUGES_EVERY_SECONDS)):
-        scheduler.add_job(try_once, "interval", [database_url, work], name=work.__name__, seconds=seconds, **at_once)
+    scheduler.add_job(relay.wake, "interval", seconds=settings.poll_seconds)
+    scheduler.add_job(Keeper(settings).turn, "interval", name="upkeep", seconds=settings.upkeep_seconds, **at_once)
+    gauges = [settings.database_url, measure_backlog]
+    scheduler.add_job(try_once, "interval", gauges, name="gauges", seconds=GAUGES_EVERY_SECONDS, **at_once)
     return scheduler
 
 
@@ -41,15 +42,6 @@ async def try_once(database_url: str, work: Callable[[AsyncConnection], Awaitabl
             await work(connection)
     except psycopg.Error as error:
         log.warning("upkeep failed", work=work.__name__, **describe(error))
-
-
-async def make_partitions(connection: AsyncConnection) -> None:
-    """Make the partitions of the days to come, where they are missing."""
-    connection.add_notice_handler(lambda notice: log.warning("partition not made", sqlstate=notice.sqlstate))
-    cursor = await connection.execute("select signpost_make_partitions(%s)", [DAYS_AHEAD])
-    row = await cursor.fetchone()
-    if row and row[0]:
-        log.info("partitions made", count=row[0])
 
 
 async def measure_backlog(connection: AsyncConnection) -> None:

@@ -100,6 +100,7 @@ class User(Base):
         Index("uq_users_active_phone", "phone", unique=True, postgresql_where=text("phone_verified_at is not null")),
         Index("ix_users_pending_email", "email_canonical", postgresql_where=text("status = 'pending'")),
         Index("ix_users_pending_phone", "phone", postgresql_where=text("status = 'pending'")),
+        Index("ix_users_inactive", "created_at", postgresql_where=text("status in ('pending', 'retired')")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
@@ -223,3 +224,14 @@ class OperatorAction(Base):
     reason: Mapped[str]
     before: Mapped[dict[str, Any]]
     acted_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class UpkeepLease(Base):
+    """One row: the relay that does the upkeep for all, until its lease ends."""
+
+    __tablename__ = "upkeep_lease"
+    __table_args__ = (CheckConstraint("id = 1", name="only_one"),)
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False, server_default="1")
+    holder: Mapped[UUID | None]
+    leased_until: Mapped[datetime] = mapped_column(server_default=NOW)

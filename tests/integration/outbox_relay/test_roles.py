@@ -1,7 +1,16 @@
+from collections.abc import Iterator
+
 import pytest
 
-from tests.support.databases import is_refused
-from tests.support.outbox import Outbox
+from devstack.cluster import Cluster
+from tests.support.databases import Database, fresh_database, is_refused
+
+
+@pytest.fixture(scope="module")
+def refusing(cluster: Cluster) -> Iterator[Database]:
+    """One database for all: what is refused changes nothing."""
+    with fresh_database(cluster) as database:
+        yield database
 
 
 @pytest.mark.parametrize(
@@ -17,7 +26,34 @@ from tests.support.outbox import Outbox
         "select * from operator_actions",
         "select signpost_supersede(gen_random_uuid(), gen_random_uuid())",
         "create table loot (id integer)",
+        "delete from users",
+        "delete from tokens",
+        "delete from delivery_attempts",
+        "delete from operator_actions",
+        "drop table outbox_messages_default",
+        "select signpost_make_partition(now())",
+        "select signpost_has_unsettled('users')",
+        "select signpost_is_abandoned(gen_random_uuid(), now())",
+        "delete from upkeep_lease",
+        "insert into upkeep_lease (id) values (1)",
     ],
 )
-def test_the_relay_may_do_no_more_than_deliver(outbox: Outbox, statement: str) -> None:
-    assert is_refused(outbox.database.relay_url, statement)
+def test_the_relay_may_do_no_more_than_deliver(refusing: Database, statement: str) -> None:
+    assert is_refused(refusing.relay_url, statement)
+
+
+@pytest.mark.parametrize("login", ["api", "console"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select signpost_make_partitions(7)",
+        "select signpost_drop_partition(90)",
+        "select signpost_prune_messages(90, 1)",
+        "select signpost_prune_attempts(90, 1)",
+        "select signpost_prune_actions(365, 1)",
+        "select signpost_prune_users(30, 1)",
+        "update upkeep_lease set leased_until = now() + interval '1 year'",
+    ],
+)
+def test_the_upkeep_is_the_relays_alone(refusing: Database, login: str, statement: str) -> None:
+    assert is_refused(refusing.cluster.url(refusing.name, user=login), statement)

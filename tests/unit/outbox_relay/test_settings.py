@@ -35,6 +35,13 @@ def test_a_lease_that_ends_before_what_it_covers_is_refused() -> None:
     assert read(RELAY_LEASE_SECONDS="3", RELAY_SEND_SECONDS="1").lease_seconds == 3
 
 
+def test_what_operators_did_may_not_be_forgotten_before_what_they_did_it_to() -> None:
+    assert faults_of(RELAY_RETENTION_DAYS="400") == [
+        "RELAY_ACTIONS_RETENTION_DAYS=365 is below RELAY_RETENTION_DAYS=400"
+    ]
+    assert read(RELAY_RETENTION_DAYS="0").retention_days == 0
+
+
 def test_a_relay_with_nothing_to_deliver_through_is_refused() -> None:
     assert faults_of(EMAIL_PROVIDERS="") == [
         "EMAIL_PROVIDERS and SMS_PROVIDERS are both not set: there is nothing to deliver through"

@@ -1,0 +1,158 @@
+"""Upkeep: partitions made ahead, what is past its time taken away, by the relay that holds the upkeep lease.
+
+Each call is one transaction of a function that migration 0010 made, and does a bounded part: whatever
+ends it in the middle leaves nothing half done, and the next turn goes on. Two relays at it at once, after
+a lease was lost unnoticed, do no harm.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+from psycopg import AsyncConnection
+
+from outbox_relay.database import connect
+from outbox_relay.metrics import UPKEEP_DONE
+from outbox_relay.settings import RelaySettings
+from shared.database import describe
+from shared.log import get_logger
+
+# A row and not a lock of a session: behind PgBouncer a session is nobody's own.
+HOLD = """
+update upkeep_lease set holder = %(holder)s, leased_until = now() + %(lease)s
+ where holder = %(holder)s or leased_until <= now()
+"""
+
+DAYS_AHEAD = 7
+ROWS = 5000
+USERS = 500
+"""Fewer than of other rows: each is looked for in all partitions."""
+MOST_CALLS = 50
+"""Of each step in a turn, so that a mountain of old rows keeps none of the other steps from their turn."""
+LEASE_IN_TURNS = 3
+SHORTEST_LEASE_SECONDS = 60
+"""The lease is renewed between calls, and one takes 15 seconds at most (the statement timeout)."""
+
+log = get_logger("relay.upkeep")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A statement that does a part of the work and returns how much; ``full`` is when more may be left."""
+
+    what: str
+    statement: str
+    parameters: tuple[int, ...]
+    full: int
+
+
+def steps_for(settings: RelaySettings) -> list[Step]:
+    """Return what a turn consists of; what is kept for ever is left out."""
+    ahead, kept = (DAYS_AHEAD,), settings.retention_days
+    steps = [Step("partitions_made", "select signpost_make_partitions(%s)", ahead, full=DAYS_AHEAD + 2)]
+    if kept:
+        steps += [
+            Step("partitions_dropped", "select signpost_drop_partition(%s)", (kept,), full=1),
+            _pruning("messages", kept, ROWS),
+            _pruning("attempts", kept, ROWS),
+        ]
+    steps.append(_pruning("actions", settings.actions_retention_days, ROWS))
+    if settings.pending_users_days:
+        steps.append(_pruning("users", settings.pending_users_days, USERS))
+    return steps
+
+
+def _pruning(what: str, kept_days: int, batch: int) -> Step:
+    return Step(f"{what}_pruned", f"select signpost_prune_{what}(%s, %s)", (kept_days, batch), full=batch)
+
+
+class Warnings:
+    """What this relay has warned of: each is said once, and again only after a turn without it."""
+
+    def __init__(self) -> None:
+        self._before: set[Any] = set()
+        self._now: set[Any] = set()
+
+    def tell(self, event: str, **fields: Any) -> None:
+        """Log it, unless the last turn had the same."""
+        warning = (event, *sorted(fields.items()))
+        if warning not in self._before | self._now:
+            log.warning(event, **fields)
+        self._now.add(warning)
+
+    def end_turn(self) -> None:
+        """Forget what did not come again."""
+        self._before, self._now = self._now, set()
+
+
+class Keeper:
+    """This relay's part in the upkeep: all of it while it holds the lease, and none otherwise."""
+
+    def __init__(self, settings: RelaySettings) -> None:
+        self._url = settings.database_url
+        self._steps = steps_for(settings)
+        seconds = max(LEASE_IN_TURNS * settings.upkeep_seconds, SHORTEST_LEASE_SECONDS)
+        self._claim = {"holder": uuid4(), "lease": timedelta(seconds=seconds)}
+        self._is_holder = False
+        self._warnings = Warnings()
+
+    async def turn(self) -> None:
+        """Do all that is to be done now, if the lease is this relay's or free; what fails waits for the next turn.
+
+        On a connection of its own, so that it can hold up neither a claim nor a settle.
+        """
+        try:
+            async with await connect(self._url, "upkeep") as connection:
+                connection.add_notice_handler(self._pass_on)
+                if await self._hold(connection):
+                    await self._do_all(connection)
+        except psycopg.Error as error:
+            self._warnings.tell("upkeep failed", work="connecting", **describe(error))
+        self._warnings.end_turn()
+
+    async def _hold(self, connection: AsyncConnection) -> bool:
+        was_holder = self._is_holder
+        self._is_holder = (await connection.execute(HOLD, self._claim)).rowcount == 1
+        if self._is_holder and not was_holder:
+            log.info("upkeep lease taken")
+        elif was_holder and not self._is_holder:
+            log.info("upkeep lease lost")
+        if not self._is_holder:
+            UPKEEP_DONE.set(0)
+        return self._is_holder
+
+    async def _do_all(self, connection: AsyncConnection) -> None:
+        done: Counter[str] = Counter()
+        succeeded = [await self._do(step, connection, done) for step in self._steps]
+        if any(done.values()):
+            log.info("upkeep done", **{what: count for what, count in done.items() if count})
+        if self._is_holder and all(succeeded):
+            UPKEEP_DONE.set_to_current_time()
+
+    async def _do(self, step: Step, connection: AsyncConnection, done: Counter[str]) -> bool:
+        """Repeat the step until nothing is left of it; return False if it failed: the others must not wait for it."""
+        try:
+            for _ in range(MOST_CALLS):
+                if not await self._hold(connection):
+                    break
+                count = await _number(connection, step)
+                done[step.what] += count
+                if count < step.full:
+                    break
+        except psycopg.Error as error:
+            if connection.broken:
+                raise
+            self._warnings.tell("upkeep failed", work=step.what, **describe(error))
+            return False
+        return True
+
+    def _pass_on(self, notice: psycopg.errors.Diagnostic) -> None:
+        self._warnings.tell("upkeep put off", partition=notice.table_name, sqlstate=notice.sqlstate)
+
+
+async def _number(connection: AsyncConnection, step: Step) -> int:
+    row = await (await connection.execute(step.statement, step.parameters)).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,137 @@
+"""What is past its time goes, what may still be needed stays, and nobody waits for either."""
+
+from uuid import UUID
+
+import psycopg
+import pytest
+from structlog.testing import capture_logs
+
+from shared.database import driver_url
+from tests.support.outbox import Outbox
+from tests.support.upkeep import has_partition, keeper_on, partition_of, put_old, turn
+
+PENDING = {"status": "'pending'", "settled_at": "null"}
+MESSAGES = "select count(*) from outbox_messages"
+ATTEMPTS = "select count(*) from delivery_attempts"
+ACTIONS = "select count(*) from operator_actions"
+
+
+def test_a_partition_is_dropped_once_its_last_moment_is_past_retention(outbox: Outbox) -> None:
+    for days in (10, 11, 30):
+        put_old(outbox, days)
+    turn(keeper_on(outbox, RELAY_RETENTION_DAYS="10"))
+    assert [has_partition(outbox, days) for days in (0, 10, 11, 30)] == [True, True, False, False]
+    assert outbox.number(MESSAGES) == 1
+
+
+def test_nothing_is_dropped_that_is_to_be_kept_for_ever(outbox: Outbox) -> None:
+    put_old(outbox, 4000)
+    turn(keeper_on(outbox, RELAY_RETENTION_DAYS="0"))
+    assert outbox.number(MESSAGES) == 1
+
+
+def test_an_unsettled_message_keeps_its_partition_but_no_gigabytes_in_it(outbox: Outbox) -> None:
+    [stuck] = put_old(outbox, 50, **PENDING)
+    put_old(outbox, 50, count=20)
+    keeper = keeper_on(outbox, RELAY_RETENTION_DAYS="10")
+    turn(keeper)
+    assert outbox.execute("select id, tableoid::regclass::text from outbox_messages") == [
+        (stuck, partition_of(outbox, 50))
+    ]
+    outbox.execute("update outbox_messages set status = 'sent', settled_at = now()")
+    turn(keeper)
+    assert not has_partition(outbox, 50)
+
+
+def test_what_a_wrong_clock_wrote_is_pruned_by_when_it_was_settled(outbox: Outbox) -> None:
+    young, _old = (into_default_partition(outbox, days=days) for days in (9, 11))
+    pending = into_default_partition(outbox, days=11, **PENDING)
+    turn(keeper_on(outbox, RELAY_RETENTION_DAYS="10"))
+    assert outbox.execute("select id from outbox_messages order by created_at") == [(young,), (pending,)]
+
+
+def test_attempts_go_with_their_message_and_not_before(outbox: Outbox) -> None:
+    [stuck] = put_old(outbox, 50, **PENDING)
+    [gone] = put_old(outbox, 60)
+    [young] = outbox.put()
+    for message_id, days in ((stuck, 50), (gone, 60), (gone, 60), (young, 0)):
+        outbox.execute(
+            "insert into delivery_attempts (message_id, attempt, outcome, ended_at)"
+            " values (%s, 1, 'retry', now() - %s * interval '1 day')",
+            message_id,
+            days,
+        )
+    turn(keeper_on(outbox, RELAY_RETENTION_DAYS="10"))
+    assert outbox.execute("select message_id from delivery_attempts order by id") == [(stuck,), (young,)]
+
+
+def test_what_operators_did_is_kept_longer_than_what_they_did_it_to(outbox: Outbox) -> None:
+    for days in (364, 366):
+        outbox.execute(
+            "insert into operator_actions (operator, action, message_id, reason, before, acted_at)"
+            " values ('ada', 'requeue', gen_random_uuid(), 'mended', '{}', now() - %s * interval '1 day')",
+            days,
+        )
+    turn(keeper_on(outbox))
+    assert outbox.number(ACTIONS) == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "signpost_drop_partition(0)",
+        "signpost_prune_messages(0, 100)",
+        "signpost_prune_attempts(0, 100)",
+        "signpost_prune_users(0, 100)",
+        "signpost_prune_actions(89, 100)",
+    ],
+)
+def test_no_relay_can_ask_for_less_than_the_shortest_retention(outbox: Outbox, call: str) -> None:
+    with psycopg.connect(driver_url(outbox.database.relay_url)) as relay, pytest.raises(psycopg.DataError):
+        relay.execute(f"select {call}")
+
+
+def test_a_call_deletes_no_more_than_its_batch(outbox: Outbox) -> None:
+    put_old(outbox, 50, **PENDING)
+    put_old(outbox, 50, count=7)
+    put_old(outbox, 60, **PENDING)
+    put_old(outbox, 60, count=3)
+    calls = [outbox.number("select signpost_prune_messages(10, 4)") for _ in range(4)]
+    assert calls == [4, 4, 2, 0]
+
+
+@pytest.mark.parametrize("held", ["outbox_messages", "its partition"])
+def test_a_long_transaction_puts_a_drop_off_and_holds_up_no_claim(outbox: Outbox, held: str) -> None:
+    put_old(outbox, 50)
+    outbox.put()
+    keeper = keeper_on(outbox, RELAY_RETENTION_DAYS="10")
+    with outbox.database.connect() as reader, capture_logs() as logged:
+        reader.execute("begin")
+        reader.execute(f"select from {held.replace('its partition', partition_of(outbox, 50))}")
+        turn(keeper)
+        turn(keeper)
+        assert len(outbox.claim()) == 1
+    [warning] = [line for line in logged if line["event"] == "upkeep put off"]
+    assert (warning["partition"], warning["sqlstate"]) == (partition_of(outbox, 50), "55P03")
+    turn(keeper)
+    assert not has_partition(outbox, 50)
+
+
+def test_a_partition_that_is_held_keeps_no_other_from_being_dropped(outbox: Outbox) -> None:
+    put_old(outbox, 50)
+    put_old(outbox, 60)
+    with outbox.database.connect() as reader:
+        reader.execute("begin")
+        reader.execute(f"select from {partition_of(outbox, 60)}")
+        turn(keeper_on(outbox, RELAY_RETENTION_DAYS="10"))
+        assert (has_partition(outbox, 50), has_partition(outbox, 60)) == (False, True)
+
+
+def into_default_partition(outbox: Outbox, days: int, **columns: str) -> UUID:
+    """Put a message that was sent so many days ago by a relay whose clock was years ahead."""
+    [message_id] = put_old(outbox, days, **columns)
+    [(misplaced,)] = outbox.execute(
+        "update outbox_messages set id = overlay(id::text placing 'ff' from 1)::uuid where id = %s returning id",
+        message_id,
+    )
+    return UUID(str(misplaced))

@@ -1,0 +1,47 @@
+"""Turns of upkeep in this process, under the relay's own role, and rows that look as old as a test wants them."""
+
+import asyncio
+from uuid import UUID
+
+from outbox_relay.keeper import Keeper
+from outbox_relay.settings import RelaySettingsSchema
+from tests.support.outbox import Outbox
+from tests.support.relays import relay_environment
+
+
+def keeper_on(outbox: Outbox, **settings: str) -> Keeper:
+    """Return another relay's part in the upkeep."""
+    environment = relay_environment(outbox.database, EMAIL_PROVIDERS="console:", **settings)
+    return Keeper(RelaySettingsSchema().read(environment))
+
+
+def turn(keeper: Keeper) -> None:
+    asyncio.run(keeper.turn())
+
+
+def put_old(outbox: Outbox, days: int, *, count: int = 1, **columns: str) -> list[UUID]:
+    """Put messages that were sent so many days ago, in that day's partition; ``columns`` replace the usual values."""
+    outbox.execute("select signpost_make_partition(date_trunc('day', now(), 'UTC') - %s * interval '1 day')", days)
+    sent_then = {"status": "'sent'", "settled_at": f"now() - interval '{days} days'"}
+    new = outbox.put(count=count, **sent_then | columns)
+    moved = outbox.execute(
+        "update outbox_messages set id = overlay(id::text placing"
+        " left(signpost_uuid7_floor(now() - %s * interval '1 day')::text, 13) from 1)::uuid"
+        " where id = any(%s) returning id",
+        days,
+        new,
+    )
+    return [message_id for (message_id,) in moved]
+
+
+def partition_of(outbox: Outbox, days: int) -> str:
+    """Return the name of the partition of the day so many days ago."""
+    [(name,)] = outbox.execute(
+        "select 'outbox_messages_' || to_char((now() - %s * interval '1 day') at time zone 'UTC', 'YYYYMMDD')", days
+    )
+    return str(name)
+
+
+def has_partition(outbox: Outbox, days: int) -> bool:
+    [(found,)] = outbox.execute("select to_regclass(%s) is not null", partition_of(outbox, days))
+    return bool(found)
