@@ -7,11 +7,11 @@ import psycopg
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from psycopg import AsyncConnection
 
-from outbox_relay.database import connect
+from outbox_relay.database import connect, under_settings
 from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
 from outbox_relay.relay import Relay
-from shared.database import describe
 from shared.log import get_logger
+from shared.outage import Outage
 from shared.vocabulary import Channel
 
 DAYS_AHEAD = 7
@@ -27,20 +27,23 @@ def schedule_upkeep(relay: Relay, database_url: str, poll_seconds: float) -> Asy
     at_once = {"next_run_time": datetime.now(UTC)}
     scheduler.add_job(relay.wake, "interval", seconds=poll_seconds)
     for work, seconds in ((make_partitions, PARTITIONS_EVERY_SECONDS), (measure_backlog, GAUGES_EVERY_SECONDS)):
-        scheduler.add_job(try_once, "interval", [database_url, work], name=work.__name__, seconds=seconds, **at_once)
+        told = [database_url, work, Outage(log, work.__name__)]
+        scheduler.add_job(try_once, "interval", told, name=work.__name__, seconds=seconds, **at_once)
     return scheduler
 
 
-async def try_once(database_url: str, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+async def try_once(database_url: str, work: Callable[[AsyncConnection], Awaitable[None]], outage: Outage) -> None:
     """Do the work on a connection of its own; if that fails, the next time is soon enough.
 
     So nothing of this can hold up a claim or a settle.
     """
     try:
-        async with await connect(database_url, "upkeep") as connection:
+        async with await connect(database_url, "upkeep") as connection, under_settings(connection):
             await work(connection)
     except psycopg.Error as error:
-        log.warning("upkeep failed", work=work.__name__, **describe(error))
+        outage.failed(error)
+    else:
+        outage.end()
 
 
 async def make_partitions(connection: AsyncConnection) -> None:
