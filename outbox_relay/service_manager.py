@@ -14,6 +14,9 @@ ALIVE = "WATCHDOG=1"
 BEAT = timedelta(seconds=10)
 """How often to look after the relay where nobody has said how often they want to hear of it."""
 
+LONGEST_TELLING_SECONDS = 0.1
+"""How long to wait for a supervisor whose mailbox is full."""
+
 
 def reloading() -> str:
     """Return what announces that settings are being read anew; READY ends it."""
@@ -37,5 +40,6 @@ class ServiceManager:
             return
         # A name that begins with @ is of Linux's abstract namespace, whose names begin with NUL.
         address = f"\0{self._path[1:]}" if self._path.startswith("@") else self._path
-        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as mailbox:
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as mailbox:
+            mailbox.settimeout(LONGEST_TELLING_SECONDS)
             mailbox.sendto("\n".join(facts).encode(), address)
