@@ -5,15 +5,18 @@ from datetime import timedelta
 
 import psycopg
 
-from shared.database import CONNECT_TIMEOUT_SECONDS, describe, driver_url
+from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.log import get_logger
+from shared.outage import Outage
 from shared.vocabulary import WAKE_CHANNEL
 
 log = get_logger("api.notifier")
 
 COALESCING = timedelta(milliseconds=20)
-SHORTEST_PAUSE = timedelta(milliseconds=100)
-LONGEST_PAUSE = timedelta(seconds=5)
+
+# A transaction that notifies waits for the disk, unless told otherwise. Told in the same statement,
+# it also holds in a session that a pooler lends for one transaction.
+NOTIFY = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
 
 
 class Notifier:
@@ -29,7 +32,7 @@ class Notifier:
         self._is_closing = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._pause = SHORTEST_PAUSE
+        self._outage = Outage(log, "notify")
 
     def wake(self) -> None:
         """Have the relays woken; returns at once, whatever state the database is in."""
@@ -51,19 +54,17 @@ class Notifier:
         while not self._is_closing.is_set():
             try:
                 self._notify_while_connected()
-            except psycopg.Error as error:
-                log.warning("relays not woken", **describe(error))
+            except Exception as error:  # noqa: BLE001 - whatever it was, without this thread nobody is woken again
                 self._is_due.set()
-                self._is_closing.wait(self._pause.total_seconds())
-                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+                self._is_closing.wait(self._outage.failed(error))
 
     def _notify_while_connected(self) -> None:
         self._is_due.wait()
         with self._connect() as connection:
             while not self._is_closing.is_set():
                 self._is_due.clear()
-                connection.execute("select pg_notify(%s, '')", [WAKE_CHANNEL])
-                self._pause = SHORTEST_PAUSE
+                connection.execute(NOTIFY, [WAKE_CHANNEL])
+                self._outage.end()
                 self._is_closing.wait(COALESCING.total_seconds())
                 self._is_due.wait()
 
@@ -73,5 +74,5 @@ class Notifier:
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             application_name="signpost-api-notifier",
-            options="-c synchronous_commit=off",
+            prepare_threshold=None,
         )

@@ -18,10 +18,11 @@ from bench.relaying import FILL
 from devstack.programs import DATABASE
 from outbox_relay.claims import Claims
 from outbox_relay.database import Lifeline
+from outbox_relay.messages import LaneKey
 from outbox_relay.outcomes import Sent
 from outbox_relay.settles import Settlement, Settles
 from shared.database import driver_url
-from shared.vocabulary import Channel
+from shared.vocabulary import Channel, Urgency
 
 BATCH = 100
 LEASE = timedelta(minutes=1)
@@ -147,7 +148,7 @@ class _Hand:
         if not self.state.has_backlog:
             await self.owner.execute(FILL, ["k", BATCH])
         began = time.perf_counter()
-        messages = await claims.claim(Channel.EMAIL, BATCH)
+        messages = await claims.claim(LaneKey(Channel.EMAIL, Urgency.CODE), BATCH)
         took = time.perf_counter() - began
         if len(messages) != BATCH:
             raise RuntimeError(f"{self.state.name}: {len(messages)} messages were claimed")

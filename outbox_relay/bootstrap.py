@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from outbox_relay.channels.base import Provider
 from outbox_relay.channels.urls import DeliveryContext, providers_from
@@ -31,6 +31,16 @@ class Parts:
     claims: Claims
     claiming: Lifeline
     settling: Lifeline
+
+    @property
+    def failures(self) -> int:
+        """How many tries at the database have failed."""
+        return self.claiming.failures + self.settling.failures
+
+    @property
+    def lost_since(self) -> datetime | None:
+        """Since when the database has been away, if it is."""
+        return min(filter(None, (self.claiming.lost_since, self.settling.lost_since)), default=None)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -21,10 +21,10 @@ def main() -> None:
 
 @main.command()
 def run() -> None:
-    """Deliver what is due, until SIGTERM."""
+    """Deliver what is due, until SIGTERM; SIGHUP reads again what settings come from files."""
     settings = _settings()
     try:
-        asyncio.run(run_daemon(settings))
+        asyncio.run(run_daemon(settings, _read))
     except OSError as error:
         # Only the listener's own port raises one up to here: connections break inside their parts.
         log.error("relay cannot listen", bind=f"{settings.bind[0]}:{settings.bind[1]}", error=error.strerror)  # noqa: TRY400 - no trace wanted
@@ -51,8 +51,13 @@ def check_settings() -> None:
 
 def _settings() -> RelaySettings:
     try:
-        settings: RelaySettings = RelaySettingsSchema().read(os.environ)
+        settings = _read()
     except SettingsError as error:
         exit_telling(error)
     configure_logging("outbox-relay", settings.log_level)
+    return settings
+
+
+def _read() -> RelaySettings:
+    settings: RelaySettings = RelaySettingsSchema().read(os.environ)
     return settings

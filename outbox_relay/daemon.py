@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import os
 import signal
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import psycopg
 
@@ -11,31 +13,119 @@ from outbox_relay.bootstrap import Parts, assemble
 from outbox_relay.database import connect
 from outbox_relay.health import health_listener
 from outbox_relay.listener import listen
+from outbox_relay.service_manager import STOPPING, ServiceManager, reloading
 from outbox_relay.settings import RelaySettings
 from outbox_relay.upkeep import schedule_upkeep
+from outbox_relay.watch import Phase
+from outbox_relay.watchman import Watchman
 from shared.database import describe
 from shared.log import get_logger
+from shared.settings import SettingsError
 
 log = get_logger("relay.daemon")
 
+ReadSettings = Callable[[], RelaySettings]
 
-async def run_daemon(settings: RelaySettings) -> None:
-    """Relay until SIGTERM or SIGINT, then finish what is in flight and return."""
-    stopping = stop_signal()
-    parts = assemble(settings)
-    spare_the_collector()
-    scheduler = schedule_upkeep(parts.relay, settings)
-    with health_listener(settings.bind, partial(_unready, parts)) as port:
-        log.info("relay started", bind=f"{settings.bind[0]}:{port}")
-        listening = asyncio.create_task(listen(settings.database_url, parts.relay.wake))
+
+@dataclass
+class Shift:
+    """The relay as one reading of its settings made it, from its first claim to its last settle."""
+
+    settings: RelaySettings
+    parts: Parts
+    watchman: Watchman
+    ending: asyncio.Event
+
+    async def work(self, leaving: asyncio.Event) -> None:
+        """Relay until ``ending`` is set, then finish what is in flight: in haste once ``leaving`` is set."""
+        relay, url = self.parts.relay, self.settings.database_url
+        scheduler = schedule_upkeep(relay, self.settings)
         scheduler.start()
         try:
-            await parts.relay.run(stopping)
+            async with asyncio.TaskGroup() as group:
+                aside = [
+                    group.create_task(listen(self.settings.listen_database_url or url, relay.wake)),
+                    group.create_task(self.watchman.run()),
+                    group.create_task(self.watchman.announce()),
+                ]
+                await relay.run(self.ending, leaving)
+                for task in aside:
+                    task.cancel()
         finally:
             scheduler.shutdown(wait=False)
-            listening.cancel()
-            await parts.close()
-    log.info("relay stopped")
+            await self.parts.close()
+
+    def unready(self) -> list[str]:
+        """Name what keeps the relay from claiming."""
+        parts = self.parts
+        is_away = parts.claiming.is_lost or parts.settling.is_lost or not parts.claims.has_claimed
+        return ["database"] if is_away else []
+
+
+class Daemon:
+    """One shift after another: SIGHUP brings the next, SIGTERM and SIGINT end the last."""
+
+    def __init__(self, settings: RelaySettings, read: ReadSettings) -> None:
+        self._read = read
+        self._manager = ServiceManager(os.environ)
+        self._leaving = asyncio.Event()
+        self._shift = self._assembled(settings)
+        self._next: Shift | None = None
+
+    async def run(self) -> None:
+        """Relay until told to stop, then finish what is in flight and return."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        bind = self._shift.settings.bind
+        with health_listener(bind, self._unready) as port:
+            log.info("relay started", bind=f"{bind[0]}:{port}")
+            await self._shift.work(self._leaving)
+            while self._next and not self._leaving.is_set():
+                self._shift, self._next = self._next, None
+                log.info("relay reloaded")
+                await self._shift.work(self._leaving)
+        log.info("relay stopped")
+
+    def _unready(self) -> list[str]:
+        """Name what keeps the present shift from claiming; asked from the health listener's thread."""
+        return self._shift.unready()
+
+    def _assembled(self, settings: RelaySettings) -> Shift:
+        parts = assemble(settings)
+        return Shift(settings, parts, Watchman(self._manager, parts, settings), asyncio.Event())
+
+    def _stop(self) -> None:
+        self._leaving.set()
+        self._shift.watchman.phase = Phase.STOPPING
+        self._shift.watchman.tell(STOPPING)
+        self._shift.ending.set()
+
+    def _reload(self) -> None:
+        """Put the next shift together before the present one ends, so that wrong settings end nothing."""
+        if self._leaving.is_set():
+            return
+        self._shift.watchman.tell(reloading())
+        try:
+            self._next = self._assembled(self._read())
+        except SettingsError as error:
+            for fault in error.faults:
+                log.error("settings refused", fault=fault)  # noqa: TRY400 - the fault says it all
+        except Exception:
+            log.exception("reload failed")
+        if self._next:
+            self._shift.watchman.phase = Phase.RELOADING
+            self._shift.ending.set()
+        else:
+            self._shift.watchman.go_on()
+
+
+async def run_daemon(settings: RelaySettings, read: ReadSettings) -> None:
+    """Relay until SIGTERM or SIGINT; ``read`` gives the settings anew at SIGHUP."""
+    daemon = Daemon(settings, read)
+    spare_the_collector()
+    await daemon.run()
 
 
 async def run_once(settings: RelaySettings) -> bool:
@@ -68,9 +158,3 @@ def spare_the_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-
-
-def _unready(parts: Parts) -> list[str]:
-    """Name what keeps the relay from claiming; asked from the health listener's thread."""
-    is_away = parts.claiming.is_lost or parts.settling.is_lost or not parts.claims.has_claimed
-    return ["database"] if is_away else []

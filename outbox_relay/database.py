@@ -1,70 +1,81 @@
 """The relay's connections: few, in autocommit, and made again when they break."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
 
-from shared.database import CONNECT_TIMEOUT_SECONDS, describe, driver_url
+from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.log import get_logger
+from shared.outage import Outage
+from shared.sessions import SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
 
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 5.0
 STATEMENT_TIMEOUT_MILLISECONDS = 15_000
 
 # enable_sort: with it, the planner may read and sort the whole backlog for one claim, as long as it believes
 # a partition to be as empty as when it was last analysed; the due index gives the order anyway.
 # jit: before PostgreSQL 18 a plan that cannot do without a sort is priced so high for it that it gets
 # compiled, which took four seconds.
-OPTIONS = f"-c statement_timeout={STATEMENT_TIMEOUT_MILLISECONDS} -c timezone=UTC -c enable_sort=off -c jit=off"
+SETTINGS = {
+    "statement_timeout": str(STATEMENT_TIMEOUT_MILLISECONDS),
+    "timezone": "UTC",
+    "enable_sort": "off",
+    "jit": "off",
+}
 
 log = get_logger("relay.database")
 Result = TypeVar("Result")
 
 
-async def connect(url: str, purpose: str) -> AsyncConnection:
+class RelayConnection(AsyncConnection[TupleRow]):
+    """A connection that knows whether its session is its own, or a pooler's and lent for one transaction."""
+
+    has_own_session = True
+
+
+async def connect(url: str, purpose: str) -> RelayConnection:
     """Open a connection in autocommit that notices a silent network within half a minute."""
-    return await AsyncConnection.connect(
+    connection = await RelayConnection.connect(
         driver_url(url),
         autocommit=True,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         application_name=f"outbox-relay {purpose}",
-        options=OPTIONS,
         target_session_attrs="read-write",
         keepalives_idle=10,
         keepalives_interval=5,
         keepalives_count=3,
         tcp_user_timeout=20_000,
     )
+    try:
+        await _settle_in(connection)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
 
 
-class Outage:
-    """How long to wait between tries while the database is away, and whether that was said already."""
+async def _settle_in(connection: RelayConnection) -> None:
+    parameters = own_session_parameters(SETTINGS, connection.info.backend_pid)
+    cursor = await connection.execute(SET_IN_OWN_SESSION, parameters, prepare=False)
+    if cursor.rowcount == 0:
+        connection.has_own_session = False
+        connection.prepare_threshold = None  # the next transaction may run in another session
 
-    def __init__(self, purpose: str) -> None:
-        self._purpose = purpose
-        self._pause = FIRST_PAUSE_SECONDS
-        self.is_on = False
 
-    async def wait(self, error: psycopg.Error) -> None:
-        """Say that it began, if this is its beginning, and wait: longer each time."""
-        if not self.is_on:
-            # Connections come and go; anything else, such as a missing table or grant, needs somebody.
-            is_usual = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-            tell = log.warning if is_usual else log.error
-            tell("database lost", purpose=self._purpose, **describe(error))
-        self.is_on = True
-        await asyncio.sleep(self._pause)
-        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
-
-    def end(self) -> None:
-        """Say that it is over, if there was one."""
-        if self.is_on:
-            log.info("database found again", purpose=self._purpose)
-        self.is_on = False
-        self._pause = FIRST_PAUSE_SECONDS
+@asynccontextmanager
+async def under_settings(connection: RelayConnection) -> AsyncIterator[None]:
+    """Have SETTINGS hold for what is run inside: one transaction, where the session is a pooler's."""
+    if connection.has_own_session:
+        yield
+        return
+    async with connection.transaction():
+        await connection.execute(set_in_transaction(SETTINGS))
+        yield
 
 
 class Lifeline:
@@ -73,14 +84,20 @@ class Lifeline:
     def __init__(self, url: str, purpose: str) -> None:
         self._url = url
         self._purpose = purpose
-        self._connection: AsyncConnection | None = None
-        self._opening = asyncio.Lock()
-        self._outage = Outage(purpose)
+        self._connection: RelayConnection | None = None
+        self._turn = asyncio.Lock()
+        self._outage = Outage(log, purpose)
+        self.failures = 0
 
     @property
     def is_lost(self) -> bool:
         """Whether the last try failed."""
         return self._outage.is_on
+
+    @property
+    def lost_since(self) -> datetime | None:
+        """When the first of the tries failed that have failed since the last success."""
+        return self._outage.since
 
     async def run(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
         """Return what ``work`` returns, trying again for as long as the database is away.
@@ -91,13 +108,12 @@ class Lifeline:
         """
         while True:
             try:
-                result = await work(await self._opened())
+                result = await self._try(work)
             except psycopg.DataError:
                 raise
             except psycopg.Error as error:
-                # A session can stay unfit for ever, such as one opened while the server was read-only.
-                await self.close()
-                await self._outage.wait(error)
+                self.failures += 1
+                await asyncio.sleep(self._outage.failed(error))
             else:
                 self._outage.end()
                 return result
@@ -108,8 +124,21 @@ class Lifeline:
         if connection is not None:
             await connection.close()
 
-    async def _opened(self) -> AsyncConnection:
-        async with self._opening:
-            if self._connection is None or self._connection.closed:
-                self._connection = await connect(self._url, self._purpose)
-            return self._connection
+    async def _try(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        # One at a time: where a transaction is needed, another's statements must not come into it.
+        async with self._turn:
+            try:
+                connection = await self._opened()
+                async with under_settings(connection):
+                    return await work(connection)
+            except psycopg.DataError:
+                raise
+            except psycopg.Error:
+                # A session can stay unfit for ever, such as one opened while the server was read-only.
+                await self.close()
+                raise
+
+    async def _opened(self) -> RelayConnection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await connect(self._url, self._purpose)
+        return self._connection

@@ -12,9 +12,8 @@ from typing import Any
 from uuid import uuid4
 
 import psycopg
-from psycopg import AsyncConnection
 
-from outbox_relay.database import connect
+from outbox_relay.database import RelayConnection, connect, under_settings
 from outbox_relay.metrics import UPKEEP_DONE
 from outbox_relay.settings import RelaySettings
 from shared.database import describe
@@ -113,9 +112,10 @@ class Keeper:
             self._warnings.tell("upkeep failed", work="connecting", **describe(error))
         self._warnings.end_turn()
 
-    async def _hold(self, connection: AsyncConnection) -> bool:
+    async def _hold(self, connection: RelayConnection) -> bool:
         was_holder = self._is_holder
-        self._is_holder = (await connection.execute(HOLD, self._claim)).rowcount == 1
+        async with under_settings(connection):
+            self._is_holder = (await connection.execute(HOLD, self._claim)).rowcount == 1
         if self._is_holder and not was_holder:
             log.info("upkeep lease taken")
         elif was_holder and not self._is_holder:
@@ -124,7 +124,7 @@ class Keeper:
             UPKEEP_DONE.set(0)
         return self._is_holder
 
-    async def _do_all(self, connection: AsyncConnection) -> None:
+    async def _do_all(self, connection: RelayConnection) -> None:
         done: Counter[str] = Counter()
         succeeded = [await self._do(step, connection, done) for step in self._steps]
         if any(done.values()):
@@ -132,7 +132,7 @@ class Keeper:
         if self._is_holder and all(succeeded):
             UPKEEP_DONE.set_to_current_time()
 
-    async def _do(self, step: Step, connection: AsyncConnection, done: Counter[str]) -> bool:
+    async def _do(self, step: Step, connection: RelayConnection, done: Counter[str]) -> bool:
         """Repeat the step until nothing is left of it; return False if it failed: the others must not wait for it."""
         try:
             for _ in range(MOST_CALLS):
@@ -153,6 +153,7 @@ class Keeper:
         self._warnings.tell("upkeep put off", partition=notice.table_name, sqlstate=notice.sqlstate)
 
 
-async def _number(connection: AsyncConnection, step: Step) -> int:
-    row = await (await connection.execute(step.statement, step.parameters)).fetchone()
+async def _number(connection: RelayConnection, step: Step) -> int:
+    async with under_settings(connection):
+        row = await (await connection.execute(step.statement, step.parameters)).fetchone()
     return int(row[0]) if row else 0

@@ -18,6 +18,7 @@ from outbox_relay.outcomes import Dead, Deferred, Outcome
 from outbox_relay.settler import Settler
 from outbox_relay.settles import Settles
 from outbox_relay.tray import Preparation, RungTray, Waiting
+from outbox_relay.watch import Pulse
 from shared.vocabulary import DeadReason
 
 
@@ -95,6 +96,13 @@ class Lane:
         self._is_waiting_for_room = False
         self._is_stopping = False
         self._is_paused = False
+        self._looks = 0
+        self.has_looked = asyncio.Event()
+
+    @property
+    def pulse(self) -> Pulse:
+        """What shows from outside whether the lane moves."""
+        return Pulse(self._settler.held, self._looks, self._settler.settled, self._is_stopping)
 
     def wake(self) -> None:
         """Look for due messages soon."""
@@ -114,7 +122,10 @@ class Lane:
         while not self._is_stopping:
             self._wake.clear()
             limit = self._room()
-            if limit == 0 or await self._claim(limit) < limit:
+            is_all = limit == 0 or await self._claim(limit) < limit
+            self._looks += 1
+            self.has_looked.set()
+            if is_all:
                 await self._wake.wait()
 
     async def drain(self) -> None:

@@ -1,30 +1,42 @@
 """Waking at once when the API has committed something; the poll is the net below it."""
 
+import asyncio
 from collections.abc import Callable
 
 import psycopg
 from psycopg import sql
 
-from outbox_relay.database import Outage, connect
+from outbox_relay.database import RelayConnection, connect
+from shared.log import get_logger
+from shared.outage import Outage
 from shared.vocabulary import WAKE_CHANNEL
 
 LISTEN = sql.SQL("listen {}").format(sql.Identifier(WAKE_CHANNEL))
+
+log = get_logger("relay.listener")
 
 
 async def listen(url: str, wake: Callable[[], None]) -> None:
     """Call ``wake`` at every notification, until cancelled; a lost connection is made again.
 
-    Notifications that come while there is no connection are lost, and so the first thing a new one
-    does is to wake.
+    Returns, and says so, if a pooler is in between, which would swallow every notification.
     """
-    outage = Outage("listen")
+    outage = Outage(log, "listen")
     while True:
         try:
             async with await connect(url, "listen") as connection:
-                await connection.execute(LISTEN)
                 outage.end()
-                wake()
-                async for _ in connection.notifies():
-                    wake()
+                if not connection.has_own_session:
+                    log.warning("relay polls only", reason="a pooler passes no notifications on")
+                    return
+                await _pass_on(connection, wake)
         except psycopg.Error as error:
-            await outage.wait(error)
+            await asyncio.sleep(outage.failed(error))
+
+
+async def _pass_on(connection: RelayConnection, wake: Callable[[], None]) -> None:
+    await connection.execute(LISTEN)
+    # Notifications that came while there was no connection are lost.
+    wake()
+    async for _ in connection.notifies():
+        wake()

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from outbox_relay.lane import Lane
 from outbox_relay.quarantine import Quarantine
+from outbox_relay.watch import Pulse
 from shared.log import get_logger
 
 log = get_logger("relay")
@@ -19,15 +20,26 @@ class Relay:
         self._quarantine = quarantine
         self._stopping_time = stopping_time
 
+    @property
+    def pulses(self) -> list[Pulse]:
+        """The pulse of each lane."""
+        return [lane.pulse for lane in self._lanes]
+
+    async def begun(self) -> None:
+        """Return once every lane has looked for due messages."""
+        for lane in self._lanes:
+            await lane.has_looked.wait()
+
     def wake(self) -> None:
         """Let every lane look for due messages soon."""
         for lane in self._lanes:
             lane.wake()
 
-    async def run(self, stopping: asyncio.Event) -> None:
-        """Deliver until ``stopping`` is set, then finish what is in flight.
+    async def run(self, ending: asyncio.Event, leaving: asyncio.Event) -> None:
+        """Deliver until ``ending`` is set, then finish what is in flight.
 
-        What cannot be finished within the stopping time is left to its lease. A fault of ours in any
+        Once ``leaving`` is set as well, the process is to end: what cannot be finished within the
+        stopping time is left to its lease. A fault of ours in any
         part ends the whole, so that whoever supervises the process can start it anew.
         """
         async with asyncio.TaskGroup() as group:
@@ -35,9 +47,9 @@ class Relay:
             pumps = [group.create_task(lane.pump()) for lane in self._lanes]
             quarantine = group.create_task(self._quarantine.run())
             log.info("relay claiming", channels=sorted({lane.key.channel.value for lane in self._lanes}))
-            await stopping.wait()
+            await ending.wait()
             log.info("relay stopping")
-            await self._stop()
+            await self._stop(leaving)
             for task in (quarantine, *pumps, *workers):
                 task.cancel()
 
@@ -49,7 +61,7 @@ class Relay:
             stop = group.create_task(stopping.wait())
             await asyncio.wait([stop, draining], return_when="FIRST_COMPLETED")
             if stopping.is_set():
-                await self._stop()
+                await self._stop(stopping)
             for task in (stop, draining, *workers):
                 task.cancel()
         return not stopping.is_set() and all(lane.is_healthy for lane in self._lanes)
@@ -58,10 +70,17 @@ class Relay:
         await asyncio.gather(*(lane.drain() for lane in self._lanes))
         await self._quarantine.drain()
 
-    async def _stop(self) -> None:
+    async def _stop(self, leaving: asyncio.Event) -> None:
+        drying = asyncio.ensure_future(self._run_dry())
+        haste = asyncio.ensure_future(leaving.wait())
+        await asyncio.wait((drying, haste), return_when="FIRST_COMPLETED")
+        haste.cancel()
         try:
             async with asyncio.timeout(self._stopping_time.total_seconds()):
-                await self._quarantine.stop()
-                await asyncio.gather(*(lane.stop() for lane in self._lanes))
+                await drying
         except TimeoutError:
             log.warning("relay stopped with messages unsettled")
+
+    async def _run_dry(self) -> None:
+        await self._quarantine.stop()
+        await asyncio.gather(*(lane.stop() for lane in self._lanes))

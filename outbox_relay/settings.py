@@ -31,6 +31,7 @@ class RelaySettings:
     """All that the relay is told from outside."""
 
     database_url: str = field(repr=False)
+    listen_database_url: str | None = field(repr=False)
     secret_keys: SecretKeys
     public_url: str
     email_providers: str | None = field(repr=False)
@@ -52,6 +53,11 @@ class RelaySettings:
     def lease(self) -> timedelta:
         """How long a claimed message is this relay's own."""
         return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def poll(self) -> timedelta:
+        """How often to look without having been woken."""
+        return timedelta(seconds=self.poll_seconds)
 
     @property
     def longest_send(self) -> timedelta:
@@ -102,6 +108,13 @@ class RelaySettingsSchema(SettingsSchema):
 
     database_url = DatabaseUrl(
         "DATABASE_URL", "Where the outbox is; log in as a member of signpost_relay.", is_secret=True
+    )
+    listen_database_url = DatabaseUrl(
+        "LISTEN_DATABASE_URL",
+        "Where to listen for wake-ups, if DATABASE_URL leads to a pooler: past it, to the server itself."
+        " Without it, DATABASE_URL.",
+        is_secret=True,
+        default=None,
     )
     secret_keys = KeyRing(
         "SECRET_KEYS", "`id:base64,id:base64`; the first derives, all verify. The same as the API's.", is_secret=True

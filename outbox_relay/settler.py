@@ -21,8 +21,9 @@ log = get_logger("relay.settler")
 
 
 class Settler:
-    """Holds outcomes until they are written. ``held`` counts messages claimed and not yet settled.
+    """Holds outcomes until they are written.
 
+    ``held`` counts messages claimed and not yet settled, ``settled`` those that no longer are held.
     ``on_settled`` is told, after each statement, how soon one of its messages is due again.
     """
 
@@ -32,6 +33,7 @@ class Settler:
         self._outcomes: list[Settlement] = []
         self._some = asyncio.Event()
         self.held = 0
+        self.settled = 0
 
     def put(self, message: ClaimedMessage, outcome: Outcome) -> None:
         """Take an outcome to be written soon."""
@@ -54,6 +56,7 @@ class Settler:
         batch = self._next_batch()
         await self._write(batch)
         self.held -= len(batch)
+        self.settled += len(batch)
         self._on_settled(_soonest(batch))
 
     async def _write(self, batch: list[Settlement]) -> None:

@@ -7,13 +7,13 @@ import psycopg
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from psycopg import AsyncConnection
 
-from outbox_relay.database import connect
+from outbox_relay.database import connect, under_settings
 from outbox_relay.keeper import Keeper
 from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
 from outbox_relay.relay import Relay
 from outbox_relay.settings import RelaySettings
-from shared.database import describe
 from shared.log import get_logger
+from shared.outage import Outage
 from shared.vocabulary import Channel
 
 GAUGES_EVERY_SECONDS = 15
@@ -27,21 +27,23 @@ def schedule_upkeep(relay: Relay, settings: RelaySettings) -> AsyncIOScheduler:
     at_once = {"next_run_time": datetime.now(UTC)}
     scheduler.add_job(relay.wake, "interval", seconds=settings.poll_seconds)
     scheduler.add_job(Keeper(settings).turn, "interval", name="upkeep", seconds=settings.upkeep_seconds, **at_once)
-    gauges = [settings.database_url, measure_backlog]
+    gauges = [settings.database_url, measure_backlog, Outage(log, "gauges")]
     scheduler.add_job(try_once, "interval", gauges, name="gauges", seconds=GAUGES_EVERY_SECONDS, **at_once)
     return scheduler
 
 
-async def try_once(database_url: str, work: Callable[[AsyncConnection], Awaitable[None]]) -> None:
+async def try_once(database_url: str, work: Callable[[AsyncConnection], Awaitable[None]], outage: Outage) -> None:
     """Do the work on a connection of its own; if that fails, the next time is soon enough.
 
     So nothing of this can hold up a claim or a settle.
     """
     try:
-        async with await connect(database_url, "upkeep") as connection:
+        async with await connect(database_url, "upkeep") as connection, under_settings(connection):
             await work(connection)
     except psycopg.Error as error:
-        log.warning("upkeep failed", work=work.__name__, **describe(error))
+        outage.failed(error)
+    else:
+        outage.end()
 
 
 async def measure_backlog(connection: AsyncConnection) -> None:

@@ -1,22 +1,30 @@
 """Engines for the processes that use SQLAlchemy, and which of its errors mean that the database is away."""
 
+from typing import Any
+
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_error, driver_url
+from shared.sessions import SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
 
-STATEMENT_TIMEOUT_MILLISECONDS = 15_000
-IDLE_IN_TRANSACTION_TIMEOUT_MILLISECONDS = 30_000
+SETTINGS = {"statement_timeout": "15000", "idle_in_transaction_session_timeout": "30000", "timezone": "UTC"}
+"""Milliseconds, where it is a time."""
 
-AWAY = ("08", "53", "57", "25006")
+READ_ONLY = "25006"
+AWAY = ("08", "53", "57", READ_ONLY)
 """SQLSTATE classes: connections, resources, an operator (or a timeout) steps in; and a standby's refusal to write."""
+
+_IS_LENT = "is lent"
+_SET_IN_TRANSACTION = set_in_transaction(SETTINGS)
 
 
 def create_database_engine(url: str, *, application_name: str, pool_size: int) -> Engine:
     """Make an engine whose connections give up rather than hang; nothing is connected yet."""
-    return create_engine(
+    engine = create_engine(
         engine_url(url),
         pool_size=pool_size,
         max_overflow=0,
@@ -26,11 +34,35 @@ def create_database_engine(url: str, *, application_name: str, pool_size: int) -
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "application_name": application_name,
-            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MILLISECONDS}"
-            f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MILLISECONDS}"
-            " -c timezone=UTC",
         },
     )
+    event.listen(engine, "connect", _settle_in)
+    event.listen(engine, "begin", _set_where_lent)
+    event.listen(engine, "handle_error", _part_with_read_only_sessions)
+    return engine
+
+
+def _settle_in(connection: Any, record: Any) -> None:
+    """Set SETTINGS for good in a session of our own; note where a pooler lends us its sessions instead."""
+    connection.autocommit = True
+    parameters = own_session_parameters(SETTINGS, connection.info.backend_pid)
+    is_own = connection.execute(SET_IN_OWN_SESSION, parameters, prepare=False).rowcount > 0
+    connection.autocommit = False
+    record.info[_IS_LENT] = not is_own
+    if not is_own:
+        connection.prepare_threshold = None  # the next transaction may run in another session
+
+
+def _set_where_lent(connection: Connection) -> None:
+    if connection.info[_IS_LENT]:
+        connection.exec_driver_sql(_SET_IN_TRANSACTION)
+
+
+def _part_with_read_only_sessions(context: ExceptionContext) -> None:
+    """Have the pool drop its connections when the server refuses to write: they may stay read-only for ever."""
+    original = driver_error(context.original_exception)
+    if original and original.sqlstate == READ_ONLY:
+        context.is_disconnect = True
 
 
 def engine_url(url: str) -> URL:

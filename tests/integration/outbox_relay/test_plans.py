@@ -12,11 +12,12 @@ import pytest
 from psycopg import sql
 
 from outbox_relay.claims import CLAIM, CLAIM_SUSPECT, HAS_SUSPECTS, KNOWN_WORDS, suspect_parameters
-from outbox_relay.database import OPTIONS
+from outbox_relay.database import SETTINGS
 from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
 from outbox_relay.settles import SETTLE_SENT, SETTLE_UNSENT, sent_parameters, unsent_parameters
 from shared.database import driver_url
 from shared.ids import uuid7
+from shared.sessions import set_in_transaction
 from shared.vocabulary import Channel
 from tests.support.outbox import A_DAY, Outbox
 
@@ -114,7 +115,8 @@ def generic_plan(outbox: Outbox, statement: str, parameters: dict[str, Any]) -> 
     numbers = {name: f"${position}" for position, name in enumerate(parameters, start=1)}
     numbered = re.sub(r"%\((\w+)\)s", lambda match: numbers[match[1]], statement)
     values = sql.SQL(", ").join(map(sql.Literal, parameters.values()))
-    with psycopg.connect(driver_url(outbox.database.owner_url), options=OPTIONS) as connection:
+    with psycopg.connect(driver_url(outbox.database.owner_url)) as connection:
+        connection.execute(set_in_transaction(SETTINGS))
         connection.execute("set plan_cache_mode = force_generic_plan")
         connection.execute("set random_page_cost = 4")
         connection.execute(f"prepare statement as {numbered}")

@@ -1,0 +1,75 @@
+"""Telling a relay that is stuck from one that waits for a database, or for the morning."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+TRY_MARGIN = timedelta(minutes=1)
+"""Above the longest that one try at the database takes: connecting, a statement's time-out, and the pause after it."""
+
+
+class Phase(StrEnum):
+    """What the relay is doing, in a person's words."""
+
+    STARTING = "Starting"
+    CLAIMING = "Claiming"
+    RELOADING = "Reloading"
+    STOPPING = "Stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What a lane shows of itself: messages held, how often it has looked for more, and how many it has settled."""
+
+    held: int
+    looks: int
+    settled: int
+    is_stopping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a lane may go without looking for messages, and without settling any of those it holds."""
+
+    between_looks: timedelta
+    between_settles: timedelta
+
+
+def patience(poll: timedelta, longest_in_hand: timedelta) -> Patience:
+    """Return what is left to chance: each poll makes a lane look, and no letter is in hand for longer than that."""
+    return Patience(poll + TRY_MARGIN, longest_in_hand + TRY_MARGIN)
+
+
+class LaneWatch:
+    """Counts the beats in which a lane has not moved, rather than seconds: a stopped process made no beats."""
+
+    def __init__(self, limits: Patience, beat: timedelta) -> None:
+        self._limits = limits
+        self._beat = beat
+        self._last = (Pulse(0, 0, 0), 0)
+        self._beats_without_look = 0
+        self._beats_without_settle = 0
+
+    def is_stuck_after(self, pulse: Pulse, failures: int) -> bool:
+        """Take the pulse at a beat and decide. ``failures`` counts tries at the database that failed.
+
+        While it is away nothing moves but these, and restarting would not bring it back.
+        """
+        last, last_failures = self._last
+        self._last = (pulse, failures)
+        is_trying = failures != last_failures
+        has_looked = is_trying or pulse.looks != last.looks or pulse.is_stopping
+        has_settled = is_trying or pulse.settled != last.settled or pulse.held == 0
+        self._beats_without_look = 0 if has_looked else self._beats_without_look + 1
+        self._beats_without_settle = 0 if has_settled else self._beats_without_settle + 1
+        return (
+            self._beats_without_look * self._beat > self._limits.between_looks
+            or self._beats_without_settle * self._beat > self._limits.between_settles
+        )
+
+
+def status_line(phase: Phase, pulses: Sequence[Pulse], lost_since: datetime | None) -> str:
+    """Return what a person who asks `systemctl status` is told."""
+    doing = f"{phase}, database lost since {lost_since:%Y-%m-%d %H:%M:%S} UTC" if lost_since else phase.value
+    return f"{doing}; {sum(pulse.held for pulse in pulses)} in hand"

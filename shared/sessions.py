@@ -1,0 +1,30 @@
+"""Settings of a database session, in a form that holds behind a pooler too.
+
+PgBouncer in transaction mode lends a session of the server's for one transaction at a time. It refuses
+or drops what libpq sends as ``options``, and what one client sets would stay for the next. So a
+session's settings are set once, for good, where the session is our own, and in each transaction where
+it is not.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+# A pooler tells its clients a process id of its own invention, to find them by when they cancel.
+# Nothing is set in a session that is another's the next moment.
+SET_IN_OWN_SESSION = """
+select set_config(name, value, false)
+  from unnest(%s::text[], %s::text[]) as setting (name, value)
+ where pg_backend_pid() = %s
+"""
+"""Returns no row where the session is not our own."""
+
+
+def own_session_parameters(settings: Mapping[str, str], told_pid: int) -> list[Any]:
+    """Return the parameters of SET_IN_OWN_SESSION; ``told_pid`` is what the connection was told of its server."""
+    return [list(settings), list(settings.values()), told_pid]
+
+
+def set_in_transaction(settings: Mapping[str, str]) -> str:
+    """Return a statement that makes the settings hold until the transaction ends; names and values are our own."""
+    calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+    return f"select {calls}"

@@ -1,0 +1,116 @@
+"""PgBouncer in transaction mode between the services and the database."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+
+from outbox_relay.database import Lifeline
+from shared.database import driver_url
+from shared.engine import create_database_engine
+from shared.secrets import code_for
+from tests.support.eventually import eventually
+from tests.support.keys import KEY
+from tests.support.mail_sink import MailSink
+from tests.support.outbox import Outbox
+from tests.support.pgbouncer import Pooler, pgbouncer
+from tests.support.processes import RunningApi, running_api
+from tests.support.relays import RunningRelay, running_relay
+
+SHOWN = ("enable_sort", "jit", "statement_timeout", "TimeZone")
+SHOW = f"select {', '.join(f'current_setting({name!r})' for name in SHOWN)}"
+OURS = ("off", "off", "15s", "UTC")
+LISTENERS = "select count(*) from pg_stat_activity where query like 'listen %' and usename = 'relay'"
+
+
+@pytest.fixture
+def pooler(outbox: Outbox) -> Iterator[Pooler]:
+    with pgbouncer(outbox.database) as pooler:
+        yield pooler
+
+
+def test_people_register_and_activate_through_it_and_wake_ups_come_past_it(
+    pooler: Pooler, outbox: Outbox, sink: MailSink
+) -> None:
+    settings = {"EMAIL_PROVIDERS": sink.provider, "RELAY_POLL_SECONDS": "300"}
+    past_it = {"DATABASE_URL": pooler.url("relay"), "LISTEN_DATABASE_URL": outbox.database.relay_url}
+    with (
+        running_relay(outbox.database, **settings, **past_it) as relay,
+        running_api(outbox.database, DATABASE_URL=pooler.url("api")) as api,
+    ):
+        relay.wait_until_ready()
+        eventually(lambda: outbox.number(LISTENERS) == 1)
+        ids = [register(api, f"ada{number}@example.org") for number in range(30)]
+        eventually(outbox.is_all_sent)
+        assert {activate(api, outbox, registration_id) for registration_id in ids} == {200}
+        assert_all_is_well(relay, api)
+        assert relay.said("relay polls only") == []
+    assert sink.arrived.total() == len(ids)
+
+
+def test_without_a_way_past_it_the_relay_polls_and_says_so_once(pooler: Pooler, outbox: Outbox, sink: MailSink) -> None:
+    settings = {"EMAIL_PROVIDERS": sink.provider, "RELAY_POLL_SECONDS": "1", "RELAY_BATCH_SIZE": "10"}
+    with running_relay(outbox.database, **settings, DATABASE_URL=pooler.url("relay")) as relay:
+        eventually(lambda: relay.said("relay polls only"))
+        for _ in range(3):  # more often than a statement is run before psycopg would prepare it
+            outbox.put(count=30)
+            eventually(outbox.is_all_sent)
+        assert_all_is_well(relay)
+        assert len(relay.said("relay polls only")) == 1
+    assert sink.arrived.total() == 90
+
+
+def register(api: RunningApi, email: str) -> str:
+    answer = httpx.post(f"{api.base_url}/v1/registrations", json={"email": email, "password": "four quiet words here"})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["id"])
+
+
+def activate(api: RunningApi, outbox: Outbox, registration_id: str) -> int:
+    [(token_id,)] = outbox.execute("select id from tokens where user_id = %s", registration_id)
+    body = {"registration_id": registration_id, "code": code_for(token_id, KEY)}
+    return httpx.post(f"{api.base_url}/v1/activations", json=body).status_code
+
+
+def assert_all_is_well(*services: RunningRelay | RunningApi) -> None:
+    for service in services:
+        assert [line for line in service.log_lines() if line["level"] in ("warning", "error")] == [
+            line for line in service.log_lines() if line["event"] == "relay polls only"
+        ]
+
+
+def in_a_lifeline(url: str, statement: str) -> list[tuple[Any, ...]]:
+    async def work(connection: AsyncConnection) -> list[tuple[Any, ...]]:
+        return await (await connection.execute(statement)).fetchall()
+
+    async def run() -> list[tuple[Any, ...]]:
+        lifeline = Lifeline(url, "test")
+        try:
+            return await lifeline.run(work)
+        finally:
+            await lifeline.close()
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("is_pooled", [True, False], ids=["through it", "direct"])
+def test_the_relays_statements_run_under_the_settings_that_their_plans_need(
+    *, pooler: Pooler, outbox: Outbox, is_pooled: bool
+) -> None:
+    assert in_a_lifeline(pooler.url("relay") if is_pooled else outbox.database.relay_url, SHOW) == [OURS]
+
+
+def test_what_one_client_needs_is_not_left_to_the_next(pooler: Pooler) -> None:
+    in_a_lifeline(pooler.url("relay"), SHOW)
+    engine = create_database_engine(pooler.url("relay"), application_name="test", pool_size=1)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("show idle_in_transaction_session_timeout").scalar() == "30s"
+    engine.dispose()
+    with psycopg.connect(driver_url(pooler.url("relay"))) as connection:
+        # The sessions that were used are the first to be used again.
+        assert connection.execute("show enable_sort").fetchone() == ("on",)
+        assert connection.execute("show idle_in_transaction_session_timeout").fetchone() == ("0",)

@@ -1,0 +1,81 @@
+"""PgBouncer in transaction mode before a test's database, where the machine has it."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from shared.database import driver_url
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+from tests.support.forwarding import unused_port
+
+UNPRIVILEGED_USER = "nobody"
+SESSIONS_FOR_EACH_LOGIN = 3
+"""Fewer than our processes have connections, so that transactions of different clients do share sessions."""
+
+CONFIGURATION = """
+[databases]
+{name} = host=127.0.0.1 port={server_port}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {folder}/users
+pool_mode = transaction
+default_pool_size = {sessions}
+"""
+
+
+@dataclass(frozen=True)
+class Pooler:
+    """Where it listens, and which database is behind it."""
+
+    port: int
+    database: Database
+
+    def url(self, user: str) -> str:
+        return self.database.cluster.tcp_url(self.database.name, user, self.port)
+
+    def answers(self) -> bool:
+        with suppress(psycopg.OperationalError), psycopg.connect(driver_url(self.url("api"))):
+            return True
+        return False
+
+
+@contextmanager
+def pgbouncer(database: Database) -> Iterator[Pooler]:
+    """Run a PgBouncer that refuses what its default configuration refuses, ``options`` among it."""
+    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if program is None:
+        pytest.skip("this machine has no pgbouncer")
+    pooler = Pooler(unused_port(), database)
+    account = pwd.getpwnam(UNPRIVILEGED_USER) if os.geteuid() == 0 else None  # it refuses to run as root
+    with tempfile.TemporaryDirectory(prefix="signpost-pgbouncer-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "users").write_text('"api" ""\n"relay" ""\n"console" ""\n')
+        text = CONFIGURATION.format(
+            name=database.name,
+            server_port=database.cluster.port,
+            port=pooler.port,
+            folder=folder,
+            sessions=SESSIONS_FOR_EACH_LOGIN,
+        )
+        (folder / "ini").write_text(text)
+        user = account.pw_uid if account else None
+        with subprocess.Popen([program, "--quiet", folder / "ini"], user=user, stderr=subprocess.DEVNULL) as process:
+            try:
+                eventually(pooler.answers)
+                yield pooler
+            finally:
+                process.kill()

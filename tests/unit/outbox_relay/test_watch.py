@@ -1,0 +1,53 @@
+from datetime import UTC, datetime, timedelta
+
+from outbox_relay.watch import LaneWatch, Patience, Phase, Pulse, status_line
+
+SECOND = timedelta(seconds=1)
+LIMITS = Patience(between_looks=3 * SECOND, between_settles=5 * SECOND)
+
+
+def verdicts(*beats: tuple[Pulse, int]) -> list[bool]:
+    """Return, for one beat a second, whether the lane was held to be stuck."""
+    watch = LaneWatch(LIMITS, SECOND)
+    return [watch.is_stuck_after(pulse, failures) for pulse, failures in beats]
+
+
+def test_an_idle_lane_that_looks_now_and_then_is_well() -> None:
+    assert not any(verdicts(*[(Pulse(held=0, looks=1 + beat // 3, settled=0), 0) for beat in range(100)]))
+
+
+def test_a_lane_that_no_longer_looks_is_stuck() -> None:
+    assert verdicts(*[(Pulse(held=0, looks=1, settled=0), 0)] * 6) == [False] * 4 + [True] * 2
+
+
+def test_a_lane_that_settles_nothing_of_what_it_holds_is_stuck() -> None:
+    assert verdicts(*[(Pulse(held=7, looks=beat, settled=0), 0) for beat in range(8)]) == [False] * 5 + [True] * 3
+
+
+def test_a_lane_that_settles_slowly_is_well() -> None:
+    assert not any(verdicts(*[(Pulse(held=7, looks=beat, settled=beat // 5), 0) for beat in range(100)]))
+
+
+def test_a_lane_that_waits_for_its_database_is_well() -> None:
+    assert not any(verdicts(*[(Pulse(held=7, looks=1, settled=0), beat // 2) for beat in range(100)]))
+
+
+def test_a_lane_that_no_longer_tries_the_database_either_is_stuck() -> None:
+    assert verdicts(*[(Pulse(held=7, looks=1, settled=0), min(beat, 50)) for beat in range(100)])[-1]
+
+
+def test_a_lane_that_stops_need_not_look_but_must_settle() -> None:
+    assert not any(verdicts(*[(Pulse(7, 1, settled=beat, is_stopping=True), 0) for beat in range(100)]))
+    assert verdicts(*[(Pulse(7, 1, settled=0, is_stopping=True), 0)] * 100)[-1]
+
+
+def test_a_lane_that_moves_again_is_well_at_once() -> None:
+    still = [(Pulse(held=0, looks=1, settled=0), 0)] * 10
+    assert verdicts(*still, (Pulse(held=0, looks=2, settled=0), 0))[-2:] == [True, False]
+
+
+def test_the_status_tells_a_person_what_goes_on() -> None:
+    pulses = [Pulse(held=3, looks=1, settled=0), Pulse(held=4, looks=1, settled=0)]
+    since = datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC)
+    assert status_line(Phase.CLAIMING, pulses, None) == "Claiming; 7 in hand"
+    assert status_line(Phase.CLAIMING, [], since) == "Claiming, database lost since 2026-11-21 03:04:05 UTC; 0 in hand"

@@ -1,0 +1,55 @@
+from typing import Any
+
+import psycopg
+import structlog
+from structlog.testing import LogCapture
+
+from shared.outage import LONGEST_PAUSE_SECONDS, Outage
+
+
+class ListeningOutage(Outage):
+    """An outage that also tells the test what it said, as (level, event)."""
+
+    def __init__(self) -> None:
+        self._capture = LogCapture()
+        log: Any = structlog.wrap_logger(None, processors=[self._capture], wrapper_class=structlog.stdlib.BoundLogger)
+        super().__init__(log, "claim")
+
+    @property
+    def said(self) -> list[tuple[str, str]]:
+        return [(line["log_level"], line["event"]) for line in self._capture.entries]
+
+
+def test_an_outage_is_said_once_however_often_it_is_met() -> None:
+    outage = ListeningOutage()
+    for _ in range(1000):
+        outage.failed(psycopg.OperationalError())
+    assert outage.said == [("warning", "database lost")]
+    outage.end()
+    outage.end()
+    assert outage.said == [("warning", "database lost"), ("info", "database found again")]
+
+
+def test_what_will_not_pass_by_itself_is_an_error() -> None:
+    for error in (psycopg.errors.UndefinedTable(), psycopg.errors.InsufficientPrivilege(), RuntimeError()):
+        outage = ListeningOutage()
+        outage.failed(error)
+        assert outage.said == [("error", "database lost")]
+
+
+def test_pauses_grow_to_a_limit_and_begin_anew_after_it() -> None:
+    outage = ListeningOutage()
+    pauses = [outage.failed(psycopg.OperationalError()) for _ in range(10)]
+    assert pauses[:3] == [0.1, 0.2, 0.4]
+    assert pauses[-1] == LONGEST_PAUSE_SECONDS
+    outage.end()
+    assert outage.failed(psycopg.OperationalError()) == pauses[0]
+
+
+def test_it_knows_since_when() -> None:
+    outage = ListeningOutage()
+    assert outage.since is None
+    outage.failed(psycopg.OperationalError())
+    began = outage.since
+    outage.failed(psycopg.OperationalError())
+    assert outage.since is began is not None
