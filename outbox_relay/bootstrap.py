@@ -4,10 +4,11 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 
-from outbox_relay.channels.base import Provider
-from outbox_relay.channels.urls import DeliveryContext, providers_from
+from outbox_relay.channels.base import CappedProvider
+from outbox_relay.channels.urls import DeliveryContext, capped_providers_from
 from outbox_relay.claims import Claims
 from outbox_relay.database import Lifeline
+from outbox_relay.fleet import Fleet
 from outbox_relay.ladder import Ladder
 from outbox_relay.lane import Lane, LaneLimits, Outbox
 from outbox_relay.relay import Relay
@@ -43,16 +44,20 @@ def assemble(settings: RelaySettings) -> Parts:
     outbox = Outbox(Claims(claiming, settings.lease), Settles(settling))
     renderer = Renderer(settings.secret_keys, settings.public_url, settings.email_from)
     preparation = Preparation(renderer.render, settings.longest_in_hand)
-    limits = LaneLimits(settings.batch_size, settings.connections)
-    lanes = [
-        Lane(channel, outbox, Ladder(providers, time.monotonic), preparation, limits)
+    ladders = {
+        channel: Ladder(providers, time.monotonic, settings.connections)
         for channel, providers in _providers(settings).items()
+    }
+    lanes = [
+        Lane(channel, outbox, ladder, preparation, LaneLimits(settings.batch_size, ladder.connections))
+        for channel, ladder in ladders.items()
     ]
-    relay = Relay(lanes, min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease))
+    fleet = Fleet(settings.database_url, list(ladders.values()))
+    relay = Relay(lanes, fleet, min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease))
     return Parts(relay, outbox.claims, claiming, settling)
 
 
-def _providers(settings: RelaySettings) -> dict[Channel, tuple[Provider, ...]]:
+def _providers(settings: RelaySettings) -> dict[Channel, tuple[CappedProvider, ...]]:
     context = DeliveryContext(sender=settings.email_from.address, timeout=settings.longest_send)
     urls = {Channel.EMAIL: settings.email_providers, Channel.SMS: settings.sms_providers}
-    return {channel: providers_from(text, channel, context) for channel, text in urls.items() if text}
+    return {channel: capped_providers_from(text, channel, context) for channel, text in urls.items() if text}
