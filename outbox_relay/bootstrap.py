@@ -4,15 +4,16 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from outbox_relay.channels.base import Provider
-from outbox_relay.channels.urls import DeliveryContext, providers_from
+from outbox_relay.channels.base import CappedProvider
+from outbox_relay.channels.urls import DeliveryContext, capped_providers_from
 from outbox_relay.claims import Claims
 from outbox_relay.database import Lifeline
+from outbox_relay.fleet import Fleet
 from outbox_relay.ladder import Ladder
 from outbox_relay.lane import Lane, LaneLimits, Outbox
 from outbox_relay.messages import LaneKey
 from outbox_relay.quarantine import Quarantine
-from outbox_relay.relay import Relay
+from outbox_relay.relay import Beside, Relay
 from outbox_relay.rendering import Renderer
 from outbox_relay.settings import RelaySettings
 from outbox_relay.settles import Settles
@@ -55,27 +56,29 @@ def assemble(settings: RelaySettings) -> Parts:
     outbox = Outbox(Claims(claiming, settings.lease), Settles(settling))
     renderer = Renderer(settings.secret_keys, settings.public_url, settings.email_from)
     preparation = Preparation(renderer.render, settings.longest_in_hand)
-    ladders = {channel: Ladder(providers, time.monotonic) for channel, providers in _providers(settings).items()}
+    ladders = {
+        channel: Ladder(providers, time.monotonic, settings.connections)
+        for channel, providers in _providers(settings).items()
+    }
     lanes = [
-        Lane(LaneKey(channel, urgency), outbox, ladder, preparation, _limits(settings, urgency))
+        Lane(LaneKey(channel, urgency), outbox, ladder, preparation, _limits(settings, ladder, urgency))
         for channel, ladder in ladders.items()
         for urgency in Urgency
     ]
-    relay = Relay(
-        lanes, Quarantine(outbox.claims, lanes), min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease)
-    )
+    beside = Beside(Quarantine(outbox.claims, lanes), Fleet(settings.database_url, list(ladders.values())))
+    relay = Relay(lanes, beside, min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease))
     return Parts(relay, outbox.claims, claiming, settling)
 
 
-def _limits(settings: RelaySettings, urgency: Urgency) -> LaneLimits:
+def _limits(settings: RelaySettings, ladder: Ladder, urgency: Urgency) -> LaneLimits:
     match urgency:
         case Urgency.CODE:
-            return LaneLimits(settings.batch_size, settings.connections)
+            return LaneLimits(settings.batch_size, ladder.connections)
         case Urgency.NOTICE:
             return LaneLimits(settings.batch_size, settings.connections_for_notices)
 
 
-def _providers(settings: RelaySettings) -> dict[Channel, tuple[Provider, ...]]:
+def _providers(settings: RelaySettings) -> dict[Channel, tuple[CappedProvider, ...]]:
     context = DeliveryContext(sender=settings.email_from.address, timeout=settings.longest_send)
     urls = {Channel.EMAIL: settings.email_providers, Channel.SMS: settings.sms_providers}
-    return {channel: providers_from(text, channel, context) for channel, text in urls.items() if text}
+    return {channel: capped_providers_from(text, channel, context) for channel, text in urls.items() if text}

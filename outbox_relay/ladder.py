@@ -1,95 +1,53 @@
-"""A channel's providers in order, each behind its breaker: the first that is not down is used."""
+"""A channel's providers in order, each behind its breaker and its caps: the first that can is used."""
 
-import random
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
-from outbox_relay.breaker import NOTHING, Breaker
-from outbox_relay.channels.base import Provider
-from outbox_relay.metrics import BREAKER_OPEN
-from outbox_relay.outcomes import Deferred, Failure
-from shared.log import get_logger
+from outbox_relay.breaker import Condition
+from outbox_relay.channels.base import CappedProvider
+from outbox_relay.messages import ClaimedMessage
+from outbox_relay.outcomes import Deferred
+from outbox_relay.rung import LOOK_AGAIN_SECONDS, Rung
 
-HEALTHY_SECONDS = 30.0
 SHORTEST_DEFERRAL = timedelta(seconds=1)
-
-log = get_logger("relay.ladder")
-
-
-@dataclass
-class Rung:
-    """One provider and what is known of how it does."""
-
-    provider: Provider
-    clock: Callable[[], float]
-    breaker: Breaker = field(default_factory=Breaker)
-    last_failure: Failure | None = None
-    last_success: float = float("-inf")
-
-    def is_usable(self) -> bool:
-        """Tell whether letters may be handed to it now."""
-        return not self.breaker.is_open(self.clock())
-
-    def admits(self) -> bool:
-        """Tell whether another courier may go there now."""
-        return self.breaker.admits(self.clock())
-
-    def is_healthy(self) -> bool:
-        """Tell whether it has taken a letter just now, and so what it refuses is the letter's own affair."""
-        return self.clock() - self.last_success < HEALTHY_SECONDS
-
-    def remaining(self) -> timedelta:
-        """Return how long it is still to be left alone."""
-        return self.breaker.remaining(self.clock())
-
-    @contextmanager
-    def visited(self) -> Iterator[None]:
-        """Be there; while it is half open, others keep away meanwhile."""
-        is_probe = bool(self.breaker.failures)
-        self.breaker.is_probing |= is_probe
-        try:
-            yield
-        finally:
-            if is_probe:
-                self.breaker.is_probing = False
-
-    def failed(self, failure: Failure) -> None:
-        """Leave it alone for a while, or for as long as it asked; said once per outage."""
-        if not self.breaker.failures:
-            log.warning("provider down", provider=self.provider.name)
-        self.last_failure = failure
-        dice = random.random()  # noqa: S311 - jitter, not a secret
-        self.breaker.failed(self.clock(), dice=dice, at_least=failure.retry_after or NOTHING)
-        BREAKER_OPEN.labels(self.provider.name).set(1)
-
-    def succeeded(self) -> None:
-        """Trust it again."""
-        self.last_success = self.clock()
-        if self.breaker.failures:
-            log.info("provider up again", provider=self.provider.name)
-            self.breaker.succeeded()
-            BREAKER_OPEN.labels(self.provider.name).set(0)
+PATIENCE = timedelta(seconds=5)
+"""How old a message may grow while it waits for a place or a token at the first provider: a cap reached
+is no outage, and the second may cost more or have the worse name. Whoever is late already does not wait."""
 
 
 class Ladder:
-    """The rungs of one channel."""
+    """The rungs of one channel. ``on_change`` are called when more letters may be claimed than before."""
 
-    def __init__(self, providers: Sequence[Provider], clock: Callable[[], float]) -> None:
-        self.rungs = [Rung(provider, clock) for provider in providers]
+    def __init__(self, providers: Sequence[CappedProvider], clock: Callable[[], float], connections: int = 1) -> None:
+        self.rungs = [Rung(provider, clock, connections) for provider in providers]
+        self.on_change: list[Callable[[], None]] = []
+        self.ask: Callable[[], None] = _nobody_to_ask
         self._clock = clock
-        for provider in providers:
-            BREAKER_OPEN.labels(provider.name).set(0)
+        self._changed = asyncio.Event()
+        self._awaited_by: Counter[object] = Counter()
+
+    @property
+    def connections(self) -> int:
+        """How many letters may be under way at once, at all providers together."""
+        return sum(rung.connections for rung in self.rungs)
 
     def is_usable(self) -> bool:
         """Tell whether any provider may be tried now."""
         return any(rung.is_usable() for rung in self.rungs)
 
-    def allowance(self, limit: int) -> int:
-        """Return how many of ``limit`` messages are worth claiming now."""
-        now = self._clock()
-        return max(rung.breaker.allowance(now, limit) for rung in self.rungs)
+    def allowance(self, limit: int, waiting: int = 0) -> int:
+        """Return how many of ``limit`` messages are worth claiming now, beside those that wait already."""
+        offered = sum(rung.offer(limit + waiting) for rung in self.rungs)
+        self.ask_if_needed()
+        return min(max(offered - waiting, 0), limit)
+
+    def ask_if_needed(self) -> None:
+        """Have the fleet asked soon, if a rung has something to tell or to ask."""
+        if any(rung.is_asking() for rung in self.rungs):
+            self.ask()
 
     def remaining(self) -> timedelta:
         """Return how long it takes until a provider may be tried."""
@@ -99,3 +57,50 @@ class Ladder:
         """Return the outcome of a message that no provider could be tried with."""
         first_back = min(self.rungs, key=Rung.remaining)
         return Deferred(max(first_back.remaining(), SHORTEST_DEFERRAL), first_back.last_failure)
+
+    def is_for(self, number: int, message: ClaimedMessage, first: int) -> bool:
+        """Tell whether a message that may go to the rungs from ``first`` on is for that one now.
+
+        It is when none above is there to wait for, or when the message has waited long enough.
+        """
+        if number <= first:
+            return number == first
+        is_late = self._clock() - message.enqueued_monotonic > PATIENCE.total_seconds()
+        return is_late or all(rung.condition() is not Condition.CLOSED for rung in self.rungs[first:number])
+
+    def has_usable_beyond(self, number: int) -> bool:
+        """Tell whether a rung below that one may be tried."""
+        return any(rung.is_usable() for rung in self.rungs[number + 1 :])
+
+    def is_worth_waiting(self, first: int) -> bool:
+        """Tell whether a rung from ``first`` on will soon take another letter."""
+        return any(rung.may_admit_within(PATIENCE) for rung in self.rungs[first:])
+
+    async def until_change(self, lane: object) -> None:
+        """Wait until a place or a token may have come free, or for a second."""
+        self.ask_if_needed()
+        self._awaited_by[lane] += 1
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                    await self._changed.wait()
+        finally:
+            self._awaited_by[lane] -= 1
+
+    def is_awaited(self, besides: object) -> bool:
+        """Tell whether couriers of another lane wait for a place."""
+        return any(count for lane, count in self._awaited_by.items() if lane is not besides)
+
+    def changed(self) -> None:
+        """Let all who wait for a place or a token look again."""
+        self._changed.set()
+        self._changed.clear()
+
+    def has_more(self) -> None:
+        """Let the lanes claim again."""
+        for callback in self.on_change:
+            callback()
+
+
+def _nobody_to_ask() -> None:
+    """Do nothing: this relay is not part of a fleet yet."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-from outbox_relay.channels.base import ProviderDownError, Session
+from outbox_relay.channels.base import Session
 from outbox_relay.claims import Claims
 from outbox_relay.ladder import Ladder
 from outbox_relay.messages import ClaimedMessage, LaneKey
@@ -42,6 +42,7 @@ LONGEST_CLAIM_SECONDS = 2.0
 """How long stopping waits for a claim that is on its way; without a database it would never end."""
 
 ALARM_MARGIN_SECONDS = 0.01
+SHORTEST_ALARM = timedelta(seconds=0.05)
 FARTHEST_ALARM = timedelta(minutes=1)
 HANDED_BACK = Deferred(timedelta(0))
 
@@ -98,6 +99,8 @@ class Lane:
         self._is_paused = False
         self._looks = 0
         self.has_looked = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
+        ladder.on_change.append(self.wake)
 
     @property
     def pulse(self) -> Pulse:
@@ -182,17 +185,25 @@ class Lane:
             self._waiting.add(claimed)
 
     def _room(self) -> int:
-        """Return how many messages to claim: a batch while less than one is held, or one as a probe.
+        """Return how many messages to claim: a batch while less than one is held, or as many as the ladder allows.
 
         Where there is no room, something is set to wake the pump when there will be.
         """
-        allowance = self._ladder.allowance(self._limits.batch_size)
-        is_probe = allowance < self._limits.batch_size
-        is_full = self._settler.held > (0 if is_probe else self._limits.batch_size)
-        self._is_waiting_for_room = is_full
-        if not allowance:
-            self._wake_after(self._ladder.remaining())
-        return 0 if is_full or self._is_paused else allowance
+        if self._is_paused:
+            return 0
+        is_full = self._settler.held > self._limits.batch_size
+        allowance = 0 if is_full else self._ladder.allowance(self._limits.batch_size, len(self._waiting))
+        self._is_waiting_for_room = not allowance
+        if not (is_full or allowance):
+            self._look_again_after(self._ladder.remaining())
+        return allowance
+
+    def _look_again_after(self, delay: timedelta) -> None:
+        """Wake the pump when a provider may take more; only the last of such alarms rings."""
+        if self._alarm:
+            self._alarm.cancel()
+        seconds = max(delay, SHORTEST_ALARM).total_seconds() + ALARM_MARGIN_SECONDS
+        self._alarm = asyncio.get_running_loop().call_later(seconds, self.wake)
 
     def _on_settled(self, soonest: timedelta | None) -> None:
         if self._settler.held == 0:
@@ -219,24 +230,20 @@ class Lane:
             await asyncio.gather(*(session.close() for _, session in stands))
 
     def _stand(self, rung_number: int) -> Stand:
-        rung = self._ladder.rungs[rung_number]
-        tray = RungTray(rung, self._ladder, self._waiting, self._preparation, self._settler.put)
-        return tray, rung.provider.session()
+        tray = RungTray(rung_number, self._ladder, self._waiting, self._preparation, self._settler.put)
+        return tray, tray.rung.session()
 
     async def _carry(self, stands: list[Stand]) -> None:
-        """Go to the first provider that admits; hand back what none of them does."""
+        """Go to the providers that letters are for; where none takes one, wait for the caps or hand back."""
         for tray, session in stands:
-            if self._waiting and tray.rung.admits():
-                await self._visit(tray, session)
-        if not any(tray.rung.admits() for tray, _ in stands):
+            if tray.is_wanted():
+                await tray.visit(session)
+        if not self._waiting or any(tray.is_wanted() for tray, _ in stands):
+            return
+        if self._ladder.is_worth_waiting(self._waiting.first_rung()):
+            await self._ladder.until_change(self._waiting)
+        else:
             self._hand_back(self._ladder.deferral())
-
-    async def _visit(self, tray: RungTray, session: Session) -> None:
-        with tray.rung.visited():
-            try:
-                await session.carry(tray)
-            except ProviderDownError as error:
-                tray.rung.failed(error.failure)
 
     def _hand_back(self, outcome: Outcome) -> None:
         while message := self._waiting.next():

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
+from outbox_relay.fleet import Fleet
 from outbox_relay.lane import Lane
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.watch import Pulse
@@ -12,12 +14,21 @@ from shared.log import get_logger
 log = get_logger("relay")
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What runs beside the lanes: trying suspects, and keeping in step with the other relays."""
+
+    quarantine: Quarantine
+    fleet: Fleet
+
+
 class Relay:
     """Runs the lanes until told to stop, or once until nothing is due."""
 
-    def __init__(self, lanes: Sequence[Lane], quarantine: Quarantine, stopping_time: timedelta) -> None:
+    def __init__(self, lanes: Sequence[Lane], beside: Beside, stopping_time: timedelta) -> None:
         self._lanes = lanes
-        self._quarantine = quarantine
+        self._quarantine = beside.quarantine
+        self._fleet = beside.fleet
         self._stopping_time = stopping_time
 
     @property
@@ -43,7 +54,8 @@ class Relay:
         part ends the whole, so that whoever supervises the process can start it anew.
         """
         async with asyncio.TaskGroup() as group:
-            workers = [group.create_task(worker) for lane in self._lanes for worker in lane.workers()]
+            workers = self._begin_work(group)
+            await self._fleet.known()
             pumps = [group.create_task(lane.pump()) for lane in self._lanes]
             quarantine = group.create_task(self._quarantine.run())
             log.info("relay claiming", channels=sorted({lane.key.channel.value for lane in self._lanes}))
@@ -56,7 +68,8 @@ class Relay:
     async def drain(self, stopping: asyncio.Event) -> bool:
         """Deliver what is due now; return whether all of it was tried, with every provider up."""
         async with asyncio.TaskGroup() as group:
-            workers = [group.create_task(worker) for lane in self._lanes for worker in lane.workers()]
+            workers = self._begin_work(group)
+            await self._fleet.known()
             draining = group.create_task(self._drain())
             stop = group.create_task(stopping.wait())
             await asyncio.wait([stop, draining], return_when="FIRST_COMPLETED")
@@ -69,6 +82,10 @@ class Relay:
     async def _drain(self) -> None:
         await asyncio.gather(*(lane.drain() for lane in self._lanes))
         await self._quarantine.drain()
+
+    def _begin_work(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        workers = (worker for lane in self._lanes for worker in lane.workers())
+        return [group.create_task(work) for work in (self._fleet.run(), *workers)]
 
     async def _stop(self, leaving: asyncio.Event) -> None:
         drying = asyncio.ensure_future(self._run_dry())

@@ -2,23 +2,31 @@
 
 import asyncio
 import random
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 
-from outbox_relay.ladder import Ladder, Rung
+from outbox_relay.breaker import NOTHING
+from outbox_relay.channels.base import ProviderDownError, Session
+from outbox_relay.ladder import Ladder
 from outbox_relay.messages import ClaimedMessage, Letter
 from outbox_relay.metrics import ACCEPT_LATENCY, DELIVERY_DURATION
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Outcome, Sent
 from outbox_relay.rendering import RenderingError
-from outbox_relay.schedule import Tries, after_failure, policy_for
+from outbox_relay.schedule import PROVIDER_PAUSE, Tries, after_failure, policy_for
 from shared.log import get_logger
 from shared.secrets import UnknownKeyError
 from shared.vocabulary import Channel, DeadReason
 
 KEY_PAUSE = timedelta(minutes=1)
 """How long a message waits for a key that SECRET_KEYS does not hold."""
+
+TURN_SECONDS = 0.1
+"""How long a courier stays at a provider where those of another lane wait for a place."""
+
+LAST_RUNG = sys.maxsize
 
 log = get_logger("relay.tray")
 
@@ -35,6 +43,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._messages: deque[ClaimedMessage] = deque()
+        self._passed_on: deque[tuple[ClaimedMessage, int]] = deque()
         self._idle: list[asyncio.Future[None]] = []
 
     def add(self, messages: Iterable[ClaimedMessage]) -> None:
@@ -45,20 +54,32 @@ class Waiting:
             if not idle.done():
                 idle.set_result(None)
 
-    def __bool__(self) -> bool:
-        return bool(self._messages)
+    def __len__(self) -> int:
+        return len(self._messages) + len(self._passed_on)
 
-    def next(self) -> ClaimedMessage | None:
-        """Take the one that waits longest, if any does."""
+    def first(self, number: int) -> tuple[ClaimedMessage, int] | None:
+        """Return the one that waits longest for that rung, and the first rung that it may go to."""
+        if self._passed_on and self._passed_on[0][1] <= number:
+            return self._passed_on[0]
+        return (self._messages[0], 0) if self._messages else None
+
+    def first_rung(self) -> int:
+        """Return the first rung that any of them may go to."""
+        return 0 if self._messages or not self._passed_on else min(first for _, first in self._passed_on)
+
+    def next(self, number: int = LAST_RUNG) -> ClaimedMessage | None:
+        """Take the one that waits longest for that rung, if any does."""
+        if self._passed_on and self._passed_on[0][1] <= number:
+            return self._passed_on.popleft()[0]
         return self._messages.popleft() if self._messages else None
 
-    def put_back(self, message: ClaimedMessage) -> None:
-        """Put a message before those that wait, to be tried elsewhere."""
-        self._messages.appendleft(message)
+    def pass_on(self, message: ClaimedMessage, first: int) -> None:
+        """Let a message be tried elsewhere, before those that wait: from rung ``first`` on."""
+        self._passed_on.append((message, first))
 
     async def some(self) -> None:
         """Return once there is something to take."""
-        while not self._messages:
+        while not self:
             idle = asyncio.get_running_loop().create_future()
             self._idle.append(idle)
             await idle
@@ -99,30 +120,65 @@ class Preparation:
 
 
 class RungTray:
-    """The tray that a session of one provider sees: it is empty while that provider is left alone."""
+    """The tray that a session of one provider sees: it is empty while that provider can be given nothing."""
 
-    def __init__(self, rung: Rung, ladder: Ladder, waiting: Waiting, preparation: Preparation, put: Put) -> None:
-        self.rung = rung
+    def __init__(self, number: int, ladder: Ladder, waiting: Waiting, preparation: Preparation, put: Put) -> None:
+        self.rung = ladder.rungs[number]
+        self._number = number
         self._ladder = ladder
         self._waiting = waiting
         self._preparation = preparation
         self._put = put
-        self._delivery_duration = DELIVERY_DURATION.labels(rung.provider.name)
+        self._turn_ends = 0.0
+        self._is_failure_told = False
+        self._delivery_duration = DELIVERY_DURATION.labels(self.rung.provider.name)
         self._accept_latency = {channel: ACCEPT_LATENCY.labels(channel.value) for channel in Channel}
+
+    def is_wanted(self) -> bool:
+        """Tell whether there is a letter for this provider, and a way to it for another courier."""
+        return self._has_one() and self.rung.admits()
+
+    async def visit(self, session: Session) -> None:
+        """Go to the provider, hand over what may be handed over, and make room for others."""
+        self._turn_ends = self.rung.clock() + TURN_SECONDS
+        self._is_failure_told = False
+        try:
+            with self.rung.visited():
+                await session.carry(self)
+        except ProviderDownError as error:
+            if not self._is_failure_told:
+                self.rung.failed(error.failure)
+        self._ladder.ask_if_needed()
+        self._ladder.changed()
+        # Whoever waits for the place has it before this courier comes back for it.
+        await asyncio.sleep(0)
 
     def take(self) -> Letter | None:
         """Return the next letter that can be delivered; what can't is settled on the way."""
-        while self.rung.is_usable() and (message := self._waiting.next()):
+        while self._has_one() and self.rung.may_take() and not self._is_turn_over():
+            message = self._waiting.next(self._number)
+            if message is None:
+                break
             prepared = self._preparation.prepare(message, self.rung.clock())
             if isinstance(prepared, Letter):
+                self.rung.took(message.id)
+                self._is_failure_told = False
                 return prepared
             self._put(message, prepared)
         return None
+
+    def _has_one(self) -> bool:
+        first = self._waiting.first(self._number)
+        return first is not None and self._ladder.is_for(self._number, *first)
+
+    def _is_turn_over(self) -> bool:
+        return self._ladder.is_awaited(besides=self._waiting) and self.rung.clock() > self._turn_ends
 
     def report(self, letter: Letter, fate: Sent | Failure) -> None:
         """Turn a letter's fate into its message's outcome, and learn from it about the provider."""
         now = self.rung.clock()
         self._delivery_duration.observe(now - letter.taken_monotonic)
+        self.rung.is_done_with(letter.message.id)
         match fate:
             case Sent():
                 self.rung.succeeded()
@@ -134,18 +190,25 @@ class RungTray:
                 self._settle_failed(letter.message, replace(fate, kind=FailureClass.TRANSIENT), now)
             case Failure(kind=FailureClass.PROVIDER):
                 self._give_up_provider(letter.message, fate, now)
+            case Failure(is_handed_over=True):
+                self._count_failure(fate)
+                self._settle_failed(letter.message, fate, now)
             case Failure():
-                if not fate.is_handed_over:
-                    self.rung.succeeded()
+                self.rung.succeeded()
                 self._settle_failed(letter.message, fate, now)
 
     def _give_up_provider(self, message: ClaimedMessage, failure: Failure, now: float) -> None:
-        self.rung.failed(failure)
-        if self._ladder.is_usable() and not failure.is_handed_over:
-            self._waiting.put_back(message)
+        self._count_failure(failure)
+        if not failure.is_handed_over and self._ladder.has_usable_beyond(self._number):
+            self._waiting.pass_on(message, self._number + 1)
         else:
-            pause = max(self.rung.remaining(), failure.retry_after or timedelta(0))
+            pause = max(self.rung.remaining(), failure.retry_after or NOTHING) or PROVIDER_PAUSE
             self._settle_failed(message, replace(failure, retry_after=pause), now)
+
+    def _count_failure(self, failure: Failure) -> None:
+        """Count it once, for the letter: that the session then breaks off is no second one."""
+        self._is_failure_told = True
+        self.rung.failed(failure)
 
     def _settle_failed(self, message: ClaimedMessage, failure: Failure, now: float) -> None:
         tries = Tries(message.attempt, message.max_attempts, message.expires_monotonic - now)

@@ -5,10 +5,12 @@ provider never holds more than it is delivering, and a quick one can write the n
 last without waiting in between.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Failure, Sent
+from outbox_relay.rates import WITHOUT_CAPS, Caps
 
 
 class ProviderDownError(Exception):
@@ -54,3 +56,11 @@ class Provider(Protocol):
 
     def session(self) -> Session:
         """Make a session; nothing is connected yet."""
+
+
+@dataclass(frozen=True)
+class CappedProvider:
+    """A provider and what it may be given at most."""
+
+    provider: Provider
+    caps: Caps = WITHOUT_CAPS

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
-from outbox_relay.channels.base import Provider
+from outbox_relay.channels.base import CappedProvider, Provider
 from outbox_relay.channels.console import ConsoleProvider
 from outbox_relay.channels.file import FileProvider
 from outbox_relay.channels.http.session import HttpProvider
@@ -19,10 +19,14 @@ from outbox_relay.channels.http_json.api import HttpJsonApi
 from outbox_relay.channels.sms_gateways import GATEWAYS, Gateway
 from outbox_relay.channels.smtp.dialogue import Credentials, Server, Tls, is_loopback
 from outbox_relay.channels.smtp.session import SmtpProvider
+from outbox_relay.rates import Caps, Rate, parse_rate
 from shared.vocabulary import Channel
 
 SUBMISSION_PORT = 587
 SUBMISSIONS_PORT = 465
+CAPS = ("rate", "connections")
+WITHOUT_SERVER = ("console", "file")
+MOST_DIGITS = 3
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,14 @@ class DeliveryContext:
     timeout: timedelta
 
 
-def providers_from(urls: str, channel: Channel, context: DeliveryContext) -> tuple[Provider, ...]:
+def capped_providers_from(urls: str, channel: Channel, context: DeliveryContext) -> tuple[CappedProvider, ...]:
     """Make the channel's providers in the order in which they are to be tried; raises ValueError."""
-    return tuple(_provider(url.strip(), channel, context) for url in urls.split(","))
+    return tuple(_capped_provider(url.strip(), channel, context) for url in urls.split(","))
+
+
+def providers_from(urls: str, channel: Channel, context: DeliveryContext) -> tuple[Provider, ...]:
+    """Make the same without their caps."""
+    return tuple(capped.provider for capped in capped_providers_from(urls, channel, context))
 
 
 def check_provider_urls(urls: str, channel: Channel) -> None:
@@ -43,7 +52,7 @@ def check_provider_urls(urls: str, channel: Channel) -> None:
     providers_from(urls, channel, DeliveryContext(sender="", timeout=timedelta(seconds=1)))
 
 
-def _provider(url: str, channel: Channel, context: DeliveryContext) -> Provider:
+def _capped_provider(url: str, channel: Channel, context: DeliveryContext) -> CappedProvider:
     if not url:
         raise ValueError("has an empty entry")
     parts = _split(url)
@@ -52,7 +61,34 @@ def _provider(url: str, channel: Channel, context: DeliveryContext) -> Provider:
         raise ValueError(f"has a URL whose scheme is not one of {', '.join(_MAKERS[channel])}")
     if parts.fragment:
         raise ValueError("has a URL with a '#': in a user or password, write it as %23")
-    return make(parts, context)
+    if parts.scheme in WITHOUT_SERVER:
+        return CappedProvider(make(parts, context))
+    caps, parts = _caps(parts)
+    return CappedProvider(make(parts, context), caps)
+
+
+def _caps(parts: SplitResult) -> tuple[Caps, SplitResult]:
+    """Return the caps that every real server's URL may have, and the URL without them."""
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    caps = {name: value for name, value in options if name in CAPS}
+    rest = urlencode([(name, value) for name, value in options if name not in CAPS])
+    rate, connections = caps.get("rate"), caps.get("connections")
+    return Caps(_rate(rate), _connections(connections)), parts._replace(query=rest)
+
+
+def _rate(text: str | None) -> Rate | None:
+    try:
+        return None if text is None else parse_rate(text)
+    except ValueError:
+        raise ValueError("has a URL whose rate is not one such as 14/s, 100/m or 1000/h") from None
+
+
+def _connections(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS and int(text)):
+        raise ValueError("has a URL whose connections are not a number from 1 to 999")
+    return int(text)
 
 
 def _split(url: str) -> SplitResult:
@@ -190,7 +226,9 @@ def _sender(options: dict[str, str]) -> str:
 def _options(parts: SplitResult, known: set[str]) -> dict[str, str]:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if not options.keys() <= known:
-        raise ValueError(f"has a {parts.scheme} URL with an option other than {' and '.join(sorted(known))}")
+        raise ValueError(
+            f"has a {parts.scheme} URL with an option other than {' and '.join(sorted(known))}, rate and connections"
+        )
     return options
 
 

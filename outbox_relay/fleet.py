@@ -1,0 +1,202 @@
+"""Keeps what this relay knows of its providers in step with the other relays': a row for each provider.
+
+Nothing waits for it. A rate's tokens and the leave to probe are asked for before claiming, once a batch; all
+else is looked at once a second. When the rows cannot be reached, each relay goes on by what it knows itself.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import class_row, namedtuple_row
+
+from outbox_relay.breaker import Condition
+from outbox_relay.database import connect
+from outbox_relay.ladder import Ladder
+from outbox_relay.rung import LEAVE_SECONDS, LOOK_AGAIN_SECONDS, Rung
+from outbox_relay.standing import Report, Standing
+from shared.database import describe
+from shared.log import get_logger
+
+LONGEST_EXCHANGE_SECONDS = 2.0
+
+# All moments are the database's, and what leaves it is intervals: the hosts' clocks do not matter.
+LOOK = """
+with seen as (
+    update providers set seen_at = now()
+     where name = any(%(names)s) and seen_at < now() - interval '1 minute')
+select name, openings, greatest(extract(epoch from open_until - now()), 0)::float8 as open_for
+  from providers where name = any(%(names)s)
+"""
+
+JOIN = """
+insert into providers (name, rate)
+select name, rate from unnest(%(names)s::text[], %(rates)s::text[]) as told (name, rate)
+on conflict (name) do update set rate = excluded.rate where providers.rate is distinct from excluded.rate
+"""
+
+# - The row is locked first, and all that follows is worked out from it as it is by then.
+# - A relay that opens while the row stands open adds no doubling: it is the same outage.
+# - A bucket never drawn from is full.
+TELL = """
+with before as materialized (
+    select name, openings, probe_by, probe_until, open_until, clock_timestamp() as moment,
+           openings > 0 and open_until > clock_timestamp() as is_open,
+           least(coalesce(tokens + %(per_second)s * greatest(extract(epoch from clock_timestamp() - refilled_at), 0),
+                          %(burst)s) + %(returned)s, %(burst)s)::float8 as tokens
+      from providers where name = %(name)s for update),
+decided as (
+    select *, least(%(wanted)s, floor(tokens)) as granted,
+           case when %(is_closing)s then 0
+                when %(is_opening)s and is_open then openings
+                when %(is_opening)s then greatest(openings + 1, %(openings)s)
+                else openings end as openings_now,
+           %(wants_leave)s and openings > 0 and not is_open and not %(is_opening)s and not %(is_closing)s
+           and (probe_by = %(relay)s or probe_until is null or probe_until <= moment) as has_leave
+      from before)
+update providers
+   set openings = openings_now,
+       open_until = case when %(is_closing)s then null
+                         when %(is_opening)s then greatest(case when decided.is_open then decided.open_until end,
+                                                           moment + make_interval(secs => %(open_for)s))
+                         else decided.open_until end,
+       since = case when (decided.openings = 0) = (openings_now = 0) then since else moment end,
+       probe_by = case when has_leave then %(relay)s when openings_now = decided.openings then decided.probe_by end,
+       probe_until = case when has_leave then moment + make_interval(secs => %(leave)s)
+                          when openings_now = decided.openings then decided.probe_until end,
+       tokens = decided.tokens - granted,
+       refilled_at = moment,
+       last_failure_class = coalesce(%(failure_class)s, last_failure_class),
+       last_failed_at = case when %(is_opening)s then moment else last_failed_at end,
+       seen_at = moment
+  from decided
+ where providers.name = decided.name
+returning providers.openings, has_leave, granted::integer,
+          greatest(extract(epoch from providers.open_until - moment), 0)::float8 as open_for,
+          (greatest(1 - providers.tokens, 0) / nullif(%(per_second)s, 0))::float8 as token_in
+"""
+
+log = get_logger("relay.fleet")
+
+
+class Fleet:
+    """This relay's part in the fleet of those that share the database."""
+
+    def __init__(self, database_url: str, ladders: Sequence[Ladder]) -> None:
+        self._database_url = database_url
+        self._ladders = ladders
+        self._relay = uuid4()
+        self._connection: AsyncConnection | None = None
+        self._asked = asyncio.Event()
+        self._is_known = asyncio.Event()
+        self._is_alone = False
+        for ladder in ladders:
+            ladder.ask = self._asked.set
+
+    async def run(self) -> None:
+        """Exchange what is known, once a second and whenever something is to be told or asked; until cancelled."""
+        try:
+            while True:
+                self._asked.clear()
+                await self.exchange()
+                self._is_known.set()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                        await self._asked.wait()
+        finally:
+            await self._close()
+
+    async def known(self) -> None:
+        """Wait until the fleet was asked once, so that a new relay leaves alone what is known to be down."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_EXCHANGE_SECONDS):
+                await self._is_known.wait()
+
+    async def exchange(self) -> None:
+        """Tell and learn; what cannot be told is kept, and the relay goes on by its own knowledge."""
+        reports = [(rung, rung.report()) for rung in chain.from_iterable(ladder.rungs for ladder in self._ladders)]
+        try:
+            async with asyncio.timeout(LONGEST_EXCHANGE_SECONDS):
+                standings = await self._standings(reports)
+        except (psycopg.Error, TimeoutError) as error:
+            await self._close()
+            self._tell_alone(error)
+            changes = {rung: rung.go_on_alone(report) for rung, report in reports}
+        else:
+            self._tell_together()
+            changes = {rung: rung.learn(report, standings[rung]) for rung, report in reports}
+        for ladder in self._ladders:
+            ladder.changed()
+            if any(changes[rung] for rung in ladder.rungs):
+                ladder.has_more()
+
+    async def _standings(self, reports: Sequence[tuple[Rung, Report | None]]) -> dict[Rung, Standing]:
+        connection = await self._connected()
+        standings = {rung: await self._tell(connection, rung, report) for rung, report in reports if report}
+        quiet = [rung for rung, report in reports if not report]
+        found = await self._look(connection, [rung.provider.name for rung in quiet]) if quiet else {}
+        return standings | {rung: found[rung.provider.name] for rung in quiet}
+
+    async def _connected(self) -> AsyncConnection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await connect(self._database_url, "providers")
+            await self._join(self._connection)
+        return self._connection
+
+    async def _join(self, connection: AsyncConnection) -> None:
+        rates = {rung.provider.name: rung.rate for ladder in self._ladders for rung in ladder.rungs}
+        texts = [str(rate) if rate else None for rate in rates.values()]
+        await connection.execute(JOIN, {"names": list(rates), "rates": texts})
+
+    async def _look(self, connection: AsyncConnection, names: list[str]) -> dict[str, Standing]:
+        async with connection.cursor(row_factory=namedtuple_row) as cursor:
+            await cursor.execute(LOOK, {"names": names})
+            rows: list[Any] = await cursor.fetchall()
+        found = {row.name: Standing(row.openings, row.open_for) for row in rows}
+        if len(found) < len(set(names)):
+            await self._join(connection)
+        return dict.fromkeys(names, Standing(0, 0.0)) | found
+
+    async def _tell(self, connection: AsyncConnection, rung: Rung, report: Report) -> Standing:
+        async with connection.cursor(row_factory=class_row(Standing)) as cursor:
+            await cursor.execute(TELL, told_parameters(rung, report) | {"relay": self._relay})
+            standing = await cursor.fetchone()
+        return standing or Standing(report.openings, report.open_for)
+
+    async def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    def _tell_alone(self, error: BaseException) -> None:
+        if not self._is_alone:
+            log.warning("providers not shared", **describe(error))
+        self._is_alone = True
+
+    def _tell_together(self) -> None:
+        if self._is_alone:
+            log.info("providers shared again")
+        self._is_alone = False
+
+
+def told_parameters(rung: Rung, report: Report) -> dict[str, Any]:
+    """Return the parameters of TELL, but for the relay's own id."""
+    return {
+        "name": rung.provider.name,
+        "per_second": rung.rate.per_second if rung.rate else 0.0,
+        "burst": rung.rate.burst if rung.rate else 0.0,
+        "wanted": report.wanted,
+        "returned": report.returned,
+        "is_opening": report.news is Condition.OPEN,
+        "is_closing": report.news is Condition.CLOSED,
+        "openings": report.openings,
+        "open_for": report.open_for,
+        "failure_class": report.failure_class,
+        "wants_leave": report.wants_leave,
+        "leave": LEAVE_SECONDS,
+    }

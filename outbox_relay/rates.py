@@ -1,0 +1,128 @@
+"""What a provider may be given at most: its caps, and the tokens that a rate is counted in; no IO.
+
+The fleet's tokens are in the provider's row. A relay draws some of them ahead, into a purse.
+"""
+
+import re
+from dataclasses import dataclass
+
+SECONDS_PER = {"s": 1, "m": 60, "h": 3600}
+MOST = 1_000_000
+DRAW_PAUSE_SECONDS = 0.25
+"""Between draws of an exhausted rate: so the row is changed by the batch and not by the message."""
+KEPT_SECONDS = 1.0
+"""How long tokens are kept unused before they go back to the other relays."""
+_RATE = re.compile(r"([0-9]{1,7})/([smh])")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many letters a second (``s``), minute (``m``) or hour (``h``)."""
+
+    count: int
+    unit: str
+
+    @property
+    def per_second(self) -> float:
+        """Letters a second."""
+        return self.count / SECONDS_PER[self.unit]
+
+    @property
+    def burst(self) -> float:
+        """Letters that may go together after a pause: those of one second, or a single one."""
+        return max(self.per_second, 1.0)
+
+    def __str__(self) -> str:
+        return f"{self.count}/{self.unit}"
+
+
+@dataclass(frozen=True)
+class Caps:
+    """The most letters of the whole fleet in a time, and connections of one process; None is no cap."""
+
+    rate: Rate | None = None
+    connections: int | None = None
+
+
+WITHOUT_CAPS = Caps()
+
+
+def parse_rate(text: str) -> Rate:
+    """Read ``14/s``, ``100/m`` or ``1000/h``; raises ValueError."""
+    found = _RATE.fullmatch(text)
+    if found is None or not 1 <= int(found[1]) <= MOST:
+        raise ValueError("not a rate")
+    return Rate(int(found[1]), found[2])
+
+
+@dataclass
+class Bucket:
+    """The tokens of a rate as one process counts them by itself; moments are of a monotonic clock."""
+
+    rate: Rate
+    tokens: float = 0.0
+    refilled: float = 0.0
+
+    def draw(self, wanted: int, now: float) -> int:
+        """Take at most ``wanted`` tokens, as many as there are."""
+        self.tokens = min(self.rate.burst, self.tokens + self.rate.per_second * (now - self.refilled))
+        self.refilled = now
+        drawn = min(wanted, int(self.tokens))
+        self.tokens -= drawn
+        return drawn
+
+    def seconds_to_next(self) -> float:
+        """Return how long after the last draw there is a whole token again."""
+        return max(1.0 - self.tokens, 0.0) / self.rate.per_second
+
+
+class Purse:
+    """The tokens that this relay holds of a provider's rate; without a rate there is no end of them."""
+
+    def __init__(self, rate: Rate | None, now: float) -> None:
+        self.tokens = 0
+        self._wanted = 0
+        self._drawn_at = self._draw_after = now
+        self._bucket = Bucket(rate, refilled=now) if rate else None
+
+    def affordable(self, limit: int, now: float) -> int:
+        """Return how many of ``limit`` letters there are tokens for; what is missing is wanted from now on."""
+        if self._bucket is None:
+            return limit
+        if self.tokens < limit and now >= self._draw_after:
+            self._wanted = limit
+        return min(limit, self.tokens)
+
+    def spend(self) -> None:
+        """Take out one letter's token."""
+        self.tokens -= 1 if self._bucket else 0
+
+    def wait(self, now: float) -> float:
+        """Return in how many seconds there may be tokens; 0 when there are, or when nobody has asked yet."""
+        is_empty = self._bucket is not None and self.tokens < 1
+        return max(self._draw_after - now, 0.0) if is_empty else 0.0
+
+    def is_wanting(self, now: float) -> bool:
+        """Tell whether tokens are to be drawn now."""
+        return self._wanted > 0 and now >= self._draw_after
+
+    def has_leftovers(self, now: float) -> bool:
+        """Tell whether tokens have lain here unused for so long that others should have them."""
+        return self.tokens > 0 and now - self._drawn_at >= KEPT_SECONDS
+
+    def empty(self, now: float) -> tuple[int, int]:
+        """Return how many tokens are wanted, and those that go back: all."""
+        wanted, returned = self._wanted if self.is_wanting(now) else 0, self.tokens
+        self._wanted = self.tokens = 0
+        return wanted, returned
+
+    def fill(self, granted: int, wanted: int, token_in: float, now: float) -> None:
+        """Take in what was granted; the next whole token comes in so many seconds."""
+        self.tokens += granted
+        self._drawn_at = now
+        self._draw_after = now + max(token_in, DRAW_PAUSE_SECONDS) if granted < wanted else now
+
+    def fill_alone(self, wanted: int, now: float) -> None:
+        """Take in what the rate allows a relay that knows of no other."""
+        if self._bucket:
+            self.fill(self._bucket.draw(wanted, now), wanted, self._bucket.seconds_to_next(), now)

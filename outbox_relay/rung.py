@@ -1,0 +1,227 @@
+"""One provider of a ladder: whether it may be given letters now, and what this relay tells the fleet of it."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from uuid import UUID
+
+from outbox_relay.breaker import NOTHING, WINDOW_SECONDS, Breaker, Condition
+from outbox_relay.channels.base import CappedProvider, Session
+from outbox_relay.channels.shared import SharedSession
+from outbox_relay.metrics import BREAKER_OPEN, RATE_WAIT
+from outbox_relay.outcomes import Failure
+from outbox_relay.rates import Purse
+from outbox_relay.standing import Report, Standing
+from shared.log import get_logger
+
+LOOK_AGAIN_SECONDS = 1.0
+LEAVE_SECONDS = 5.0
+"""How long the leave to probe is kept from other relays; renewed while a probe is under way."""
+
+log = get_logger("relay.ladder")
+
+
+class Rung:
+    """What is known of a provider here, and its sessions, of which there are never more than ``connections``."""
+
+    def __init__(self, capped: CappedProvider, clock: Callable[[], float], connections: int) -> None:
+        self.provider = capped.provider
+        self.rate = capped.caps.rate
+        self.connections = capped.caps.connections or connections
+        self.clock = clock
+        self.breaker = Breaker()
+        self.last_failure: Failure | None = None
+        self._last_success = float("-inf")
+        self._idle: list[Session] = []
+        self._visitors = 0
+        self._has_prober = False
+        self._probe: UUID | None = None
+        self._purse = Purse(self.rate, clock())
+        self._news: Condition | None = None
+        self._wants_leave = False
+        self._refused_until = float("-inf")
+        BREAKER_OPEN.labels(self.provider.name).set(0)
+
+    # What may be done with it now.
+
+    def condition(self) -> Condition:
+        """Return how its breaker stands."""
+        return self.breaker.condition(self.clock())
+
+    def is_usable(self) -> bool:
+        """Tell whether letters may be handed to it now, or may be soon."""
+        return self.condition() is not Condition.OPEN
+
+    def is_healthy(self) -> bool:
+        """Tell whether it has taken a letter just now, and so what it refuses is the letter's own affair."""
+        return self.clock() - self._last_success < WINDOW_SECONDS
+
+    def offer(self, limit: int) -> int:
+        """Return how many of ``limit`` letters it may be given now; what keeps the rest is asked of the fleet."""
+        now = self.clock()
+        match self.breaker.condition(now):
+            case Condition.CLOSED:
+                return self._purse.affordable(limit, now)
+            case Condition.HALF_OPEN if self.breaker.has_leave(now):
+                return self._purse.affordable(0 if self._is_probed() else 1, now)
+            case Condition.HALF_OPEN:
+                self._wants_leave = now >= self._refused_until
+                return 0
+            case Condition.OPEN:
+                return 0
+
+    def admits(self) -> bool:
+        """Tell whether another courier may go there now, and begin with a letter."""
+        return self._visitors < self.connections and self.offer(1) > 0
+
+    def may_take(self) -> bool:
+        """Tell whether a courier who is there may take another letter: any while closed, one while half open."""
+        now = self.clock()
+        match self.breaker.condition(now):
+            case Condition.OPEN:
+                return False
+            case Condition.HALF_OPEN if self._probe is not None or not self.breaker.has_leave(now):
+                return False
+            case _:
+                return self._purse.affordable(1, now) > 0
+
+    def may_admit_within(self, patience: timedelta) -> bool:
+        """Tell whether it is worth waiting for: what it lacks is a place, a token soon, or an answer of the fleet."""
+        now = self.clock()
+        match self.breaker.condition(now):
+            case Condition.OPEN:
+                return False
+            case Condition.HALF_OPEN:
+                return self.breaker.has_leave(now) or now >= self._refused_until
+            case Condition.CLOSED:
+                return self._purse.wait(now) <= patience.total_seconds()
+
+    def remaining(self) -> timedelta:
+        """Return how long it is still to be left alone."""
+        now = self.clock()
+        match self.breaker.condition(now):
+            case Condition.OPEN:
+                return self.breaker.remaining(now)
+            case Condition.HALF_OPEN:
+                return timedelta(seconds=LOOK_AGAIN_SECONDS)
+            case Condition.CLOSED:
+                return timedelta(seconds=self._purse.wait(now))
+
+    # What happens there.
+
+    def session(self) -> SharedSession:
+        """Make a courier's access to its sessions."""
+        return SharedSession(self._idle, self.provider)
+
+    @contextmanager
+    def visited(self) -> Iterator[None]:
+        """Be there; while it is half open, others keep away meanwhile."""
+        is_prober = self.condition() is Condition.HALF_OPEN
+        self._visitors += 1
+        self._has_prober |= is_prober
+        try:
+            yield
+        finally:
+            self._visitors -= 1
+            if is_prober:
+                self._has_prober = False
+
+    def took(self, message_id: UUID) -> None:
+        """Note that a letter is being handed over; it costs a token."""
+        self._purse.spend()
+        if self.condition() is Condition.HALF_OPEN:
+            self._probe = message_id
+
+    def is_done_with(self, message_id: UUID) -> None:
+        """Note that a letter's fate is known."""
+        if self._probe == message_id:
+            self._probe = None
+
+    def failed(self, failure: Failure) -> None:
+        """Count a failure of the provider's own; an outage that begins with it is said once."""
+        was_closed = self.condition() is Condition.CLOSED
+        self.last_failure = failure
+        dice = random.random()  # noqa: S311 - jitter, not a secret
+        if self.breaker.failed(self.clock(), dice=dice, at_least=failure.retry_after or NOTHING):
+            self._news = Condition.OPEN
+            if was_closed:
+                self._tell_down()
+
+    def succeeded(self) -> None:
+        """Trust it the more."""
+        self._last_success = self.clock()
+        if self.breaker.succeeded(self._last_success):
+            self._news = Condition.CLOSED
+            self._tell_up()
+
+    # What passes between it and the fleet.
+
+    def is_asking(self) -> bool:
+        """Tell whether the fleet should hear or answer something now."""
+        return self._news is not None or self._wants_leave or self._purse.is_wanting(self.clock())
+
+    def report(self) -> Report | None:
+        """Take what there is to tell and to ask, or None; the tokens in hand go back with it."""
+        now = self.clock()
+        renews = self._is_probed() and self.condition() is Condition.HALF_OPEN
+        if not (self.is_asking() or self._purse.has_leftovers(now) or renews):
+            return None
+        wanted, returned = self._purse.empty(now)
+        failure_class = self.last_failure.kind.value if self.last_failure else None
+        report = Report(
+            news=self._news,
+            openings=self.breaker.openings,
+            open_for=self.breaker.remaining(now).total_seconds(),
+            failure_class=failure_class if self._news is Condition.OPEN else None,
+            wanted=wanted,
+            returned=returned,
+            wants_leave=self._wants_leave or renews,
+        )
+        self._news, self._wants_leave = None, False
+        return report
+
+    def learn(self, report: Report | None, standing: Standing) -> bool:
+        """Stand as the fleet does, unless there is newer news from here; return whether more may be done now."""
+        now, before = self.clock(), self.condition()
+        if self._news is None:
+            self._adopt(now, standing)
+        if report is None:
+            return before is not self.condition()
+        if report.wants_leave and not standing.has_leave:
+            self._refused_until = now + LOOK_AGAIN_SECONDS
+        if standing.has_leave:
+            self.breaker.leave_until = now + LEAVE_SECONDS
+        if report.wanted:
+            self._purse.fill(standing.granted, report.wanted, standing.token_in, now)
+            RATE_WAIT.labels(self.provider.name).set(self._purse.wait(now))
+        return standing.has_leave or standing.granted > 0 or before is not self.condition()
+
+    def go_on_alone(self, report: Report | None) -> bool:
+        """Do as if it were the only relay, since the fleet cannot be asked; return whether more may be done now."""
+        if report is None:
+            return False
+        now = self.clock()
+        self._news = self._news or report.news
+        if report.wants_leave:
+            self.breaker.leave_until = now + LEAVE_SECONDS
+        if report.wanted:
+            self._purse.fill_alone(report.wanted, now)
+        return True
+
+    def _adopt(self, now: float, standing: Standing) -> None:
+        was_open = self.breaker.openings > 0
+        self.breaker.adopt(now, standing.openings, standing.open_for)
+        if was_open != (standing.openings > 0):
+            (self._tell_up if was_open else self._tell_down)()
+
+    def _is_probed(self) -> bool:
+        return self._has_prober or self._probe is not None
+
+    def _tell_down(self) -> None:
+        log.warning("provider down", provider=self.provider.name)
+        BREAKER_OPEN.labels(self.provider.name).set(1)
+
+    def _tell_up(self) -> None:
+        log.info("provider up again", provider=self.provider.name)
+        BREAKER_OPEN.labels(self.provider.name).set(0)
