@@ -1,10 +1,11 @@
 """Adding a message to the caller's transaction: the one way into the outbox."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from shared.models import OutboxMessage
@@ -12,6 +13,18 @@ from shared.vocabulary import Channel, Locale, Template
 
 MOST_ATTEMPTS = 30
 """With delays of up to an hour, ten hours on average: what ends a message is its expiry, as a rule."""
+
+
+@dataclass(frozen=True)
+class NewFallback:
+    """The channel that takes over ``after`` a while without a provider's yes, or as soon as the address is refused.
+
+    ``lifetime`` is how long the code works that goes there.
+    """
+
+    channel: Channel
+    after: timedelta
+    lifetime: timedelta
 
 
 @dataclass(frozen=True)
@@ -26,6 +39,7 @@ class NewMessage:
     user_id: UUID | None = None
     token_id: UUID | None = None
     expires_at: datetime | None = None
+    fallback: NewFallback | None = None
 
 
 def enqueue(session: Session, new: NewMessage) -> OutboxMessage:
@@ -43,7 +57,16 @@ def enqueue(session: Session, new: NewMessage) -> OutboxMessage:
         token_id=new.token_id,
         max_attempts=MOST_ATTEMPTS,
         expires_at=new.expires_at,
+        **(_fallback_columns(new.fallback) if new.fallback else {}),
     )
     session.add(message)
     session.flush()
     return message
+
+
+def _fallback_columns(fallback: NewFallback) -> dict[str, Any]:
+    return {
+        "fallback_channel": fallback.channel,
+        "fallback_lifetime": fallback.lifetime,
+        "fallback_at": func.now() + fallback.after,
+    }
