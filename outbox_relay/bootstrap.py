@@ -8,6 +8,7 @@ from outbox_relay.channels.base import Provider
 from outbox_relay.channels.urls import DeliveryContext, providers_from
 from outbox_relay.claims import Claims
 from outbox_relay.database import Lifeline
+from outbox_relay.fallbacks import Fallbacks
 from outbox_relay.ladder import Ladder
 from outbox_relay.lane import Lane, LaneLimits, Outbox
 from outbox_relay.relay import Relay
@@ -27,13 +28,16 @@ class Parts:
 
     relay: Relay
     claims: Claims
+    fallbacks: Fallbacks
     claiming: Lifeline
     settling: Lifeline
+    falling_back: Lifeline
 
     async def close(self) -> None:
         """Close the connections."""
         await self.claiming.close()
         await self.settling.close()
+        await self.falling_back.close()
 
 
 def assemble(settings: RelaySettings) -> Parts:
@@ -49,7 +53,10 @@ def assemble(settings: RelaySettings) -> Parts:
         for channel, providers in _providers(settings).items()
     ]
     relay = Relay(lanes, min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease))
-    return Parts(relay, outbox.claims, claiming, settling)
+    falling_back = Lifeline(settings.database_url, "fall back")
+    newest_key = settings.secret_keys[settings.secret_keys.newest_id]
+    fallbacks = Fallbacks(falling_back, settings.fallback_budgets, newest_key)
+    return Parts(relay, outbox.claims, fallbacks, claiming, settling, falling_back)
 
 
 def _providers(settings: RelaySettings) -> dict[Channel, tuple[Provider, ...]]:

@@ -28,12 +28,14 @@ async def run_daemon(settings: RelaySettings) -> None:
     with health_listener(settings.bind, partial(_unready, parts)) as port:
         log.info("relay started", bind=f"{settings.bind[0]}:{port}")
         listening = asyncio.create_task(listen(settings.database_url, parts.relay.wake))
+        falling_back = asyncio.create_task(parts.fallbacks.run(parts.relay.wake))
         scheduler.start()
         try:
             await parts.relay.run(stopping)
         finally:
             scheduler.shutdown(wait=False)
             listening.cancel()
+            falling_back.cancel()
             await parts.close()
     log.info("relay stopped")
 
@@ -44,6 +46,7 @@ async def run_once(settings: RelaySettings) -> bool:
     parts = assemble(settings)
     try:
         await (await connect(settings.database_url, "try")).close()
+        await parts.fallbacks.take_due()
         return await parts.relay.drain(stopping)
     except psycopg.Error as error:
         log.error("database lost", **describe(error))  # noqa: TRY400 - the text quotes rows and addresses

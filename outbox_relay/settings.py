@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
+from outbox_relay.budgets import Budgets
 from outbox_relay.channels.urls import check_provider_urls
 from outbox_relay.rendering import Sender, parse_sender
 from shared.secrets import SecretKeys
@@ -24,6 +25,8 @@ from shared.vocabulary import Channel
 LEASE_IN_SENDS = 3
 """A letter is in hand for two sends at most, its own and the one before it; the third is room to wait in."""
 
+MOST_SMS = 1_000_000
+
 
 @dataclass(frozen=True)
 class RelaySettings:
@@ -41,6 +44,9 @@ class RelaySettings:
     poll_seconds: int
     connections: int
     send_seconds: int
+    sms_fallback_per_number: int
+    sms_fallback_per_prefix: int
+    sms_fallback_total: int
     log_level: str
 
     @property
@@ -57,6 +63,11 @@ class RelaySettings:
     def longest_in_hand(self) -> timedelta:
         """How long a session may hold a letter: it takes the next one while the last is being sent."""
         return 2 * self.longest_send
+
+    @property
+    def fallback_budgets(self) -> Budgets:
+        """How many messages a day may fall back to SMS."""
+        return Budgets(self.sms_fallback_total, self.sms_fallback_per_prefix, self.sms_fallback_per_number)
 
 
 class ProviderUrls(Text):
@@ -145,6 +156,27 @@ class RelaySettingsSchema(SettingsSchema):
         unit="seconds",
         default=20,
         bounds=(1, 1800),
+    )
+    sms_fallback_per_number = Whole(
+        "SMS_FALLBACK_PER_NUMBER",
+        "How many messages may fall back to SMS to one number, of all relays together.",
+        unit="messages a day (UTC)",
+        default=2,
+        bounds=(0, MOST_SMS),
+    )
+    sms_fallback_per_prefix = Whole(
+        "SMS_FALLBACK_PER_PREFIX",
+        "The same for all numbers of one country prefix.",
+        unit="messages a day (UTC)",
+        default=50,
+        bounds=(0, MOST_SMS),
+    )
+    sms_fallback_total = Whole(
+        "SMS_FALLBACK_TOTAL",
+        "The same for all numbers; 0 means none at all.",
+        unit="messages a day (UTC)",
+        default=100,
+        bounds=(0, MOST_SMS),
     )
     log_level = LogLevel()
 
