@@ -47,7 +47,7 @@ def add_token(session: Session, user: User, channel: Channel, terms: Terms) -> T
 
 
 def tokens_of(user_id: UUID) -> Select[Token]:
-    """Select the user's tokens, newest first: the code that counts is the one that the user was told last."""
+    """Select the user's tokens, newest first: that is the one whose code the user was told last."""
     return select(Token).where(Token.user_id == user_id).order_by(Token.created_at.desc(), Token.id)
 
 

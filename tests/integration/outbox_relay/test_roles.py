@@ -16,6 +16,7 @@ from tests.support.outbox import Outbox
         "update delivery_attempts set error = ''",
         "select * from operator_actions",
         "select signpost_supersede(gen_random_uuid(), gen_random_uuid())",
+        "update outbox_messages set fallback_of = null",
         "create table loot (id integer)",
     ],
 )
