@@ -63,6 +63,8 @@ def _services(settings: ApiSettings) -> Services:
             attempts=settings.activation_attempts,
             resend_cooldown=settings.resend_cooldown,
             key_id=settings.secret_keys.newest_id,
+            fallback_after=settings.fallback_after,
+            fallbacks=settings.fallbacks,
         ),
         notifier=Notifier(settings.database_url),
         waiting_room=WaitingRoom(settings.threads),

@@ -4,12 +4,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
 from shared.secrets import SecretKeys
-from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, SettingsSchema, Whole
+from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, OneOf, SettingsSchema, Whole
 from shared.vocabulary import Channel
 
 COUNTS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -18,6 +19,28 @@ COUNTS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 LONGEST_EMAIL_LIFETIME_SECONDS = 72 * 3600
 LONGEST_SMS_LIFETIME_SECONDS = 600
 """OWASP ASVS 5.0 §6.5.5: a code sent out of band lives for ten minutes at most."""
+
+
+class ActivationFallback(StrEnum):
+    """Which channel may take over from the other."""
+
+    NONE = "none"
+    SMS = "sms"
+    EMAIL = "email"
+    BOTH = "both"
+
+    @property
+    def channels(self) -> Mapping[Channel, Channel]:
+        """Return the channel that takes over, by the one that it takes over from."""
+        match self:
+            case ActivationFallback.NONE:
+                return {}
+            case ActivationFallback.SMS:
+                return {Channel.EMAIL: Channel.SMS}
+            case ActivationFallback.EMAIL:
+                return {Channel.SMS: Channel.EMAIL}
+            case ActivationFallback.BOTH:
+                return {Channel.EMAIL: Channel.SMS, Channel.SMS: Channel.EMAIL}
 
 
 @dataclass(frozen=True)
@@ -33,6 +56,8 @@ class ApiSettings:
     activation_sms_lifetime_seconds: int
     activation_attempts: int
     resend_cooldown_seconds: int
+    activation_fallback: ActivationFallback
+    activation_fallback_seconds: int
     log_level: str
 
     @property
@@ -47,6 +72,16 @@ class ApiSettings:
     def resend_cooldown(self) -> timedelta:
         """How long a registration's newest message must have been there before the next."""
         return timedelta(seconds=self.resend_cooldown_seconds)
+
+    @property
+    def fallbacks(self) -> Mapping[Channel, Channel]:
+        """Which channel takes over from which."""
+        return self.activation_fallback.channels
+
+    @property
+    def fallback_after(self) -> timedelta:
+        """How long a message may go without a provider's yes before the other channel takes over."""
+        return timedelta(seconds=self.activation_fallback_seconds)
 
 
 def cores() -> int:
@@ -104,6 +139,21 @@ class ApiSettingsSchema(SettingsSchema):
         default=60,
         bounds=(0, 3600),
     )
+    activation_fallback = OneOf(
+        ActivationFallback,
+        "ACTIVATION_FALLBACK",
+        "Which channel may take over, if the user gave both addresses: `sms` from e-mail, `email` from SMS, `both`, or"
+        " `none`.",
+        unit="channel",
+        default=ActivationFallback.NONE,
+    )
+    activation_fallback_seconds = Whole(
+        "ACTIVATION_FALLBACK_SECONDS",
+        "How long no provider has accepted the message when the other channel takes over; at once if it is refused.",
+        unit="seconds",
+        default=120,
+        bounds=(10, 86_400),
+    )
     log_level = LogLevel()
 
     @validates_schema
@@ -114,6 +164,17 @@ class ApiSettingsSchema(SettingsSchema):
                 shortest = f"{name.upper()}={settings[name]}"
                 raise ValidationError(
                     f"RESEND_COOLDOWN_SECONDS={cooldown} is not below {shortest}: nobody could ask again in time"
+                )
+
+    @validates_schema
+    def _falls_back_in_time(self, settings: dict[str, Any], **_more: Any) -> None:
+        after = settings["activation_fallback_seconds"]
+        for channel in settings["activation_fallback"].channels:
+            name = f"activation_{channel}_lifetime_seconds"
+            if after >= settings[name]:
+                lifetime = f"{name.upper()}={settings[name]}"
+                raise ValidationError(
+                    f"ACTIVATION_FALLBACK_SECONDS={after} is not below {lifetime}: nothing would be left to take over"
                 )
 
 

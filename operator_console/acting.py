@@ -26,8 +26,9 @@ AS_ENQUEUED = {
     "attempt": 0,
     "expiries": 0,
     "due_at": func.now(),
+    "fallback_at": None,
 }
-"""What a message never tried has in these columns."""
+"""What a message never tried has in these columns; it goes the way that the operator sends it, and no other."""
 
 
 class UnknownMessageError(LookupError):

@@ -45,6 +45,7 @@ def show_message(session: Session, message_id: UUID) -> MessageView | None:
         "provider_message_id": message.provider_message_id,
         "expires_at": _moment(message.expires_at),
         "leased_until": _moment(message.leased_until),
+        **_fallback_view(session, message),
         "attempts": [_attempt_view(attempt, message.recipient) for attempt in _attempts(session, message_id)],
         "operator_actions": [_action_view(action) for action in _actions(session, message_id)],
     }
@@ -73,6 +74,19 @@ def _messages() -> Select[Any]:
     # Words stay the text they are: a newer release may have written some that this one does not know.
     columns = OutboxMessage.__table__.columns
     return select(*(type_coerce(column, Text) if isinstance(column.type, Word) else column for column in columns))
+
+
+def _fallback_view(session: Session, message: Row[Any]) -> MessageView:
+    """Return when and where the message falls back, and its neighbour on either side if it did."""
+    second = select(OutboxMessage.id).where(
+        OutboxMessage.user_id == message.user_id, OutboxMessage.fallback_of == message.id
+    )
+    return {
+        "fallback_channel": message.fallback_channel,
+        "fallback_at": _moment(message.fallback_at),
+        "fallback_of": _text(message.fallback_of),
+        "fell_back_to": _text(session.scalar(second)),
+    }
 
 
 def _attempts(session: Session, message_id: UUID) -> Sequence[DeliveryAttempt]:
@@ -108,6 +122,10 @@ def _action_view(action: OperatorAction) -> dict[str, Any]:
 def _without_recipient(error: str | None, recipient: str) -> str | None:
     """Mask the address where a server's reply repeats it."""
     return error.replace(recipient, masked(recipient)) if error else error
+
+
+def _text(message_id: UUID | None) -> str | None:
+    return str(message_id) if message_id else None
 
 
 def _moment(moment: Any) -> str | None:

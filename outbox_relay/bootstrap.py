@@ -8,6 +8,7 @@ from outbox_relay.channels.base import CappedProvider
 from outbox_relay.channels.urls import DeliveryContext, capped_providers_from
 from outbox_relay.claims import Claims
 from outbox_relay.database import Lifeline
+from outbox_relay.fallbacks import Fallbacks
 from outbox_relay.fleet import Fleet
 from outbox_relay.ladder import Ladder
 from outbox_relay.lane import Lane, LaneLimits, Outbox
@@ -30,8 +31,10 @@ class Parts:
 
     relay: Relay
     claims: Claims
+    fallbacks: Fallbacks
     claiming: Lifeline
     settling: Lifeline
+    falling_back: Lifeline
 
     @property
     def failures(self) -> int:
@@ -47,6 +50,7 @@ class Parts:
         """Close the connections."""
         await self.claiming.close()
         await self.settling.close()
+        await self.falling_back.close()
 
 
 def assemble(settings: RelaySettings) -> Parts:
@@ -67,7 +71,10 @@ def assemble(settings: RelaySettings) -> Parts:
     ]
     beside = Beside(Quarantine(outbox.claims, lanes), Fleet(settings.database_url, list(ladders.values())))
     relay = Relay(lanes, beside, min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease))
-    return Parts(relay, outbox.claims, claiming, settling)
+    falling_back = Lifeline(settings.database_url, "fall back")
+    newest_key = settings.secret_keys[settings.secret_keys.newest_id]
+    fallbacks = Fallbacks(falling_back, settings.fallback_budgets, newest_key)
+    return Parts(relay, outbox.claims, fallbacks, claiming, settling, falling_back)
 
 
 def _limits(settings: RelaySettings, ladder: Ladder, urgency: Urgency) -> LaneLimits:

@@ -45,6 +45,7 @@ class Shift:
             async with asyncio.TaskGroup() as group:
                 aside = [
                     group.create_task(listen(self.settings.listen_database_url or url, relay.wake)),
+                    group.create_task(self.parts.fallbacks.run(relay.wake)),
                     group.create_task(self.watchman.run()),
                     group.create_task(self.watchman.announce()),
                 ]
@@ -134,6 +135,7 @@ async def run_once(settings: RelaySettings) -> bool:
     parts = assemble(settings)
     try:
         await (await connect(settings.database_url, "try")).close()
+        await parts.fallbacks.take_due()
         return await parts.relay.drain(stopping)
     except psycopg.Error as error:
         log.error("database lost", **describe(error))  # noqa: TRY400 - the text quotes rows and addresses

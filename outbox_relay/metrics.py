@@ -25,6 +25,10 @@ DELIVERY_DURATION = Histogram(
     ["provider"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 )
+FALLBACKS = Counter("signpost_fallbacks_total", "Messages that fell back, by the channel they went to.", ["channel"])
+FALLBACKS_OVER_BUDGET = Counter(
+    "signpost_fallbacks_over_budget_total", "Messages that may not fall back: a budget is used up.", ["scope"]
+)
 BREAKER_OPEN = Gauge("signpost_breaker_open", "1 while a provider is left alone or only probed.", ["provider"])
 RATE_WAIT = Gauge(
     "signpost_rate_wait_seconds", "How long letters wait for a provider's rate; 0 while they need not.", ["provider"]

@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
-from outbox_relay.channels.urls import check_provider_urls
-from outbox_relay.rendering import Sender, parse_sender
+from outbox_relay.budgets import Budgets
+from outbox_relay.rendering import Sender
+from outbox_relay.setting_fields import From, ProviderUrls
 from shared.secrets import SecretKeys
 from shared.settings import (
     Bind,
@@ -15,7 +16,6 @@ from shared.settings import (
     KeyRing,
     LogLevel,
     SettingsSchema,
-    Text,
     WebUrl,
     Whole,
 )
@@ -24,6 +24,7 @@ from shared.vocabulary import Channel
 LEASE_IN_SENDS = 3
 """A letter is in hand for two sends at most, its own and the one before it; the third is room to wait in."""
 LONGEST_KEPT_DAYS = 36_500
+MOST_SMS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class RelaySettings:
     retention_days: int
     actions_retention_days: int
     pending_users_days: int
+    sms_fallback_per_number: int
+    sms_fallback_per_prefix: int
+    sms_fallback_total: int
     log_level: str
 
     @property
@@ -74,31 +78,10 @@ class RelaySettings:
         """How many connections to each provider notices have for themselves: half as many, for nobody waits for one."""
         return max(self.connections // 2, 1)
 
-
-class ProviderUrls(Text):
-    """A channel's providers, comma-separated, in the order in which they are tried."""
-
-    def __init__(self, channel: Channel, name: str, meaning: str, **about: Any) -> None:
-        super().__init__(name, meaning, **about)
-        self.channel = channel
-
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
-        urls = str(super()._deserialize(value, *rest, **more))
-        try:
-            check_provider_urls(urls, self.channel)
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
-        return urls
-
-
-class From(Text):
-    """``Name <address>``."""
-
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
-        try:
-            return parse_sender(str(super()._deserialize(value, *rest, **more)))
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
+    @property
+    def fallback_budgets(self) -> Budgets:
+        """How many messages a day may fall back to SMS."""
+        return Budgets(self.sms_fallback_total, self.sms_fallback_per_prefix, self.sms_fallback_per_number)
 
 
 class RelaySettingsSchema(SettingsSchema):
@@ -200,6 +183,27 @@ class RelaySettingsSchema(SettingsSchema):
         unit="days",
         default=30,
         bounds=(0, LONGEST_KEPT_DAYS),
+    )
+    sms_fallback_per_number = Whole(
+        "SMS_FALLBACK_PER_NUMBER",
+        "How many messages may fall back to SMS to one number, of all relays together.",
+        unit="messages a day (UTC)",
+        default=2,
+        bounds=(0, MOST_SMS),
+    )
+    sms_fallback_per_prefix = Whole(
+        "SMS_FALLBACK_PER_PREFIX",
+        "The same for all numbers of one country prefix.",
+        unit="messages a day (UTC)",
+        default=50,
+        bounds=(0, MOST_SMS),
+    )
+    sms_fallback_total = Whole(
+        "SMS_FALLBACK_TOTAL",
+        "The same for all numbers; 0 means none at all.",
+        unit="messages a day (UTC)",
+        default=100,
+        bounds=(0, MOST_SMS),
     )
     log_level = LogLevel()
 

@@ -31,6 +31,7 @@ update outbox_messages as message
    and message.id >= %(lowest)s and message.id <= %(highest)s
 """
 
+# What dies need not wait to fall back: its time has come.
 SETTLE_UNSENT = """
 with told as materialized (
     select *
@@ -51,7 +52,9 @@ settled as (
            leased_until = null,
            provider = coalesce(told.provider, message.provider),
            last_error_class = coalesce(told.error_class, message.last_error_class),
-           last_error = coalesce(told.error, message.last_error)
+           last_error = coalesce(told.error, message.last_error),
+           fallback_at = case when told.outcome = 'dead' and message.fallback_at > clock_timestamp()
+                              then clock_timestamp() else message.fallback_at end
       from told
      where message.id = told.id and message.lease_token = told.lease_token
        and message.id >= %(lowest)s and message.id <= %(highest)s

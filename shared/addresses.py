@@ -54,6 +54,14 @@ def canonical_phone(text: str) -> str:
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
 
 
+def country_prefix(number: str) -> str:
+    """Return what an E.164 number begins with by its country: ``33`` of ``+33612345678``; ``0`` of what is none."""
+    try:
+        return str(phonenumbers.parse(number, None).country_code)
+    except NumberParseException:
+        return "0"
+
+
 def masked(address: str) -> str:
     """Return enough of an address to recognise one's own, and too little to write to anyone else's.
 

@@ -19,6 +19,18 @@ LONGEST_LIFE = timedelta(hours=72)
 
 
 @dataclass(frozen=True)
+class NewFallback:
+    """The channel that takes over ``after`` a while without a provider's yes, or as soon as the address is refused.
+
+    ``lifetime`` is how long the code works that goes there.
+    """
+
+    channel: Channel
+    after: timedelta
+    lifetime: timedelta
+
+
+@dataclass(frozen=True)
 class NewMessage:
     """What to tell whom. The payload never holds a secret; what is derived is derived by the relay."""
 
@@ -30,6 +42,7 @@ class NewMessage:
     user_id: UUID | None = None
     token_id: UUID | None = None
     expires_at: datetime | None = None
+    fallback: NewFallback | None = None
 
 
 def enqueue(session: Session, new: NewMessage) -> OutboxMessage:
@@ -49,7 +62,16 @@ def enqueue(session: Session, new: NewMessage) -> OutboxMessage:
         token_id=new.token_id,
         max_attempts=MOST_ATTEMPTS,
         expires_at=func.now() + LONGEST_LIFE if new.expires_at is None else new.expires_at,
+        **(_fallback_columns(new.fallback) if new.fallback else {}),
     )
     session.add(message)
     session.flush()
     return message
+
+
+def _fallback_columns(fallback: NewFallback) -> dict[str, Any]:
+    return {
+        "fallback_channel": fallback.channel,
+        "fallback_lifetime": fallback.lifetime,
+        "fallback_at": func.now() + fallback.after,
+    }

@@ -3,7 +3,7 @@
 Each moment is PostgreSQL's: the processes compare times that others wrote, and their clocks differ.
 """
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
@@ -154,6 +154,11 @@ class OutboxMessage(Base):
             "isfinite(due_at) and isfinite(created_at) and (expires_at is null or isfinite(expires_at))",
             name="finite_times",
         ),
+        CheckConstraint(
+            "fallback_at is null or (fallback_channel in ('email', 'sms') and fallback_channel <> channel"
+            " and fallback_lifetime is not null and isfinite(fallback_at))",
+            name="fallback_is_whole",
+        ),
         Index(
             "ix_outbox_messages_due", "channel", "urgency", "due_at", "id", postgresql_where=text("status = 'pending'")
         ),
@@ -165,6 +170,11 @@ class OutboxMessage(Base):
         ),
         Index("ix_outbox_messages_dead", "settled_at", "id", postgresql_where=text("status = 'dead'")),
         Index("ix_outbox_messages_user_id", "user_id", "created_at"),
+        Index(
+            "ix_outbox_messages_fallback_at",
+            "fallback_at",
+            postgresql_where=text("fallback_at is not null and status <> 'sent'"),
+        ),
         {"postgresql_partition_by": "RANGE (id)"},
     )
 
@@ -193,6 +203,20 @@ class OutboxMessage(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     settled_at: Mapped[datetime | None]
     urgency: Mapped[Urgency] = mapped_column(server_default="code")
+    fallback_channel: Mapped[Channel | None]
+    fallback_lifetime: Mapped[timedelta | None]
+    fallback_at: Mapped[datetime | None]
+    fallback_of: Mapped[UUID | None]
+
+
+class FallbackBudget(Base):
+    """How many messages fell back to SMS on a day (UTC) within a scope; numbers stand there as keyed hashes."""
+
+    __tablename__ = "fallback_budgets"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    spent: Mapped[int]
 
 
 class DeliveryAttempt(Base):

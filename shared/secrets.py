@@ -20,6 +20,7 @@ SHORTEST_KEY_BYTES = 32
 
 _CODE_LABEL = b"signpost/code/1:"
 _LINK_LABEL = b"signpost/link/1"
+_NUMBER_LABEL = b"signpost/number/1:"
 
 
 class UnknownKeyError(LookupError):
@@ -73,6 +74,11 @@ def token_id_of_link(link_token: str, keys: SecretKeys) -> UUID | None:
         # Base64 has other spellings of the same bytes: with padding, or with other bits at its end.
         return token_id if link_token == link_token_for(token_id, key) else None
     return None
+
+
+def number_hash(number: str, key: bytes) -> str:
+    """Return what stands for a phone number where it is only counted: there are too few for a hash without a key."""
+    return _mac(key, _NUMBER_LABEL + number.encode()).hex()[:32]
 
 
 class _KeyedAlgorithm(SigningAlgorithm):

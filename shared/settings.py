@@ -9,6 +9,7 @@ import base64
 import binascii
 import sys
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 from urllib.parse import urlsplit
@@ -118,6 +119,21 @@ class Whole(fields.Integer):
 
         messages = NOT_SET | {"invalid": "is not a whole number"}
         super().__init__(validate=within, error_messages=messages, **described(name, meaning, default, **about))
+
+
+class OneOf(Text):
+    """A word of a closed set."""
+
+    def __init__(self, kind: type[StrEnum], name: str, meaning: str, **about: Any) -> None:
+        super().__init__(name, meaning, **about)
+        self.kind = kind
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        word = str(super()._deserialize(value, *rest, **more))
+        try:
+            return self.kind(word)
+        except ValueError:
+            raise ValidationError(f"is not one of {', '.join(self.kind)}") from None
 
 
 class DatabaseUrl(Text):

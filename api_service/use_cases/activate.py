@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.errors import InvalidOrExpiredError, TooManyAttemptsError
 from api_service.use_cases.addresses import has_same_address, proven_at
-from api_service.use_cases.tokens import tokens_of
 from shared.database import violated_constraint
 from shared.models import Token, User
 from shared.secrets import SecretKeys, UnknownKeyError, is_code_of, token_id_of_link
@@ -42,40 +41,46 @@ def activate_by_code(sessions: sessionmaker[Session], keys: SecretKeys, registra
     simultaneous requests gets a guess for nothing.
     """
     with sessions.begin() as session:
-        attempt = spend_attempt(session, registration_id)
+        attempts = spend_attempt(session, registration_id)
     # Without an attempt a code is derived all the same, to take as long.
-    is_right = has_code(attempt or nobodys(keys), keys, code)
-    if attempt is None or not is_right:
+    right = [attempt for attempt in attempts or [nobodys(keys)] if has_code(attempt, keys, code)]
+    if not (attempts and right):
         raise InvalidOrExpiredError
     with sessions.begin() as session:
-        activate(session, attempt.token_id)
+        activate(session, right[0].token_id)
 
 
-def spend_attempt(session: Session, registration_id: UUID) -> Attempt | None:
-    """Count an attempt against the registration's newest living token, decoys included.
+def spend_attempt(session: Session, registration_id: UUID) -> list[Attempt]:
+    """Count an attempt against each of the registration's living tokens, decoys included; newest first.
 
-    Returns None if it has none. Raises TooManyAttemptsError if no attempt is left.
+    There are several where a message went another way too: whichever of them arrives, its code works.
+    A try costs each of them one, so that two ways do not allow more tries than one. Returns none if no
+    token lives. Raises TooManyAttemptsError if none of them has an attempt left.
     """
-    newest = (
-        tokens_of(registration_id)
-        .with_only_columns(Token.id)
-        .where(Token.used_at.is_(None), Token.expires_at > func.now())
-        .limit(1)
-        .cte("newest")
+    # Locked in the order of ids, so that two tries at once wait for each other instead of deadlocking.
+    living = (
+        select(Token.id, Token.created_at)
+        .where(Token.user_id == registration_id, Token.used_at.is_(None), Token.expires_at > func.now())
+        .order_by(Token.id)
+        .with_for_update()
+        .cte("living")
     )
     spent = (
         update(Token)
-        .where(Token.id == select(newest.c.id).scalar_subquery(), Token.attempts_left > 0)
+        .where(Token.id == living.c.id, Token.attempts_left > 0)
         .values(attempts_left=Token.attempts_left - 1)
         .returning(Token.id, Token.key_id)
         .cte("spent")
     )
-    row = session.execute(select(newest.c.id, spent.c.key_id).outerjoin(spent, spent.c.id == newest.c.id)).one_or_none()
-    if row is None:
-        return None
-    if row.key_id is None:
+    rows = session.execute(
+        select(living.c.id, spent.c.key_id)
+        .outerjoin(spent, spent.c.id == living.c.id)
+        .order_by(living.c.created_at.desc())
+    ).all()
+    attempts = [Attempt(token_id=row.id, key_id=row.key_id) for row in rows if row.key_id is not None]
+    if rows and not attempts:
         raise TooManyAttemptsError
-    return Attempt(token_id=row.id, key_id=row.key_id)
+    return attempts
 
 
 def nobodys(keys: SecretKeys) -> Attempt:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, select, true
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal, select, true
 from sqlalchemy.orm import Session
 
 from api_service.errors import UnknownRegistrationError
@@ -86,8 +86,8 @@ def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedel
 
 
 def is_settled(session: Session, registration_id: UUID) -> bool:
-    """Tell whether the registration's newest message has been sent or given up."""
-    newest = _newest_message(registration_id, OutboxMessage.status)
+    """Tell whether the registration's newest message has been sent, or given up on every way that it had."""
+    newest = _newest_message(registration_id, _status())
     return session.scalar(newest) is not Status.PENDING
 
 
@@ -128,7 +128,7 @@ def _registration(registration_id: UUID, resend_cooldown: timedelta) -> Select[A
         OutboxMessage.token_id,
         OutboxMessage.channel,
         OutboxMessage.recipient,
-        OutboxMessage.status,
+        _status().label("status"),
         OutboxMessage.dead_reason,
         OutboxMessage.attempt,
         _waits_until().label("due_at"),
@@ -150,6 +150,12 @@ def _registration(registration_id: UUID, resend_cooldown: timedelta) -> Select[A
     )
 
 
+def _status() -> ColumnElement[Status]:
+    # What died and has still to fall back, which takes a second, is not given up.
+    has_second_way = and_(OutboxMessage.status == Status.DEAD, OutboxMessage.fallback_at.is_not(None))
+    return case((has_second_way, literal(Status.PENDING, OutboxMessage.status.type)), else_=OutboxMessage.status)
+
+
 def _waits_until() -> ColumnElement[datetime | None]:
     # A relay that has claimed a message moves its due_at to the lease's end.
     is_leased = OutboxMessage.leased_until > func.now()
@@ -157,9 +163,11 @@ def _waits_until() -> ColumnElement[datetime | None]:
 
 
 def _newest_message(registration_id: UUID, *columns: Any) -> Select[Any]:
+    # Where the second way led nowhere either, the first may still be open: that is the one to tell of.
+    is_dead_end = and_(OutboxMessage.status == Status.DEAD, OutboxMessage.fallback_of.is_not(None))
     return (
         select(*columns)
         .where(OutboxMessage.user_id == registration_id)
-        .order_by(OutboxMessage.created_at.desc(), OutboxMessage.id.desc())
+        .order_by(is_dead_end, OutboxMessage.created_at.desc(), OutboxMessage.id.desc())
         .limit(1)
     )

@@ -33,7 +33,7 @@ def register(session: Session, command: RegisterCommand, *, password_hash: str, 
     """
     user = add_pending_user(session, command, password_hash)
     token = add_token(session, user, command.channel, terms)
-    enqueue(session, message_about(user, token))
+    enqueue(session, message_about(user, token, terms))
     return user.id
 
 

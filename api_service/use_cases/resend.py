@@ -36,7 +36,7 @@ def resend(session: Session, registration_id: UUID, channel: Channel | None, *, 
         token = repeated(session, user, newest)
     else:
         token = replaced(session, user, chosen, terms)
-    enqueue(session, message_about(user, token))
+    enqueue(session, message_about(user, token, terms))
 
 
 def locked_user(session: Session, registration_id: UUID) -> User:

@@ -1,7 +1,7 @@
 """Activation tokens, and the messages that bring their codes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,19 +9,21 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from api_service.use_cases.addresses import address_of, is_taken
-from shared.enqueue import NewMessage
+from shared.enqueue import NewFallback, NewMessage
 from shared.models import Token, User
 from shared.vocabulary import Channel, Purpose, Template
 
 
 @dataclass(frozen=True)
 class Terms:
-    """On what terms activation tokens are given out."""
+    """On what terms activation tokens are given out, and ``fallbacks``: which channel takes over from which."""
 
     lifetimes: Mapping[Channel, timedelta]
     attempts: int
     resend_cooldown: timedelta
     key_id: str
+    fallback_after: timedelta = timedelta(0)
+    fallbacks: Mapping[Channel, Channel] = field(default_factory=dict)
 
 
 def purpose_for(session: Session, user: User, channel: Channel) -> Purpose:
@@ -45,12 +47,15 @@ def add_token(session: Session, user: User, channel: Channel, terms: Terms) -> T
 
 
 def tokens_of(user_id: UUID) -> Select[Token]:
-    """Select the user's tokens, newest first: the code that counts is the one that the user was told last."""
+    """Select the user's tokens, newest first: that is the one whose code the user was told last."""
     return select(Token).where(Token.user_id == user_id).order_by(Token.created_at.desc(), Token.id)
 
 
-def message_about(user: User, token: Token) -> NewMessage:
-    """Compose what to tell the user: the code, or that the address has an account already."""
+def message_about(user: User, token: Token, terms: Terms) -> NewMessage:
+    """Compose what to tell the user: the code, or that the address has an account already.
+
+    Both may fall back alike: whether an address is taken must not show on the other channel.
+    """
     return NewMessage(
         template=_template_for(token.purpose),
         channel=token.channel,
@@ -60,7 +65,16 @@ def message_about(user: User, token: Token) -> NewMessage:
         user_id=user.id,
         token_id=token.id,
         expires_at=token.expires_at,
+        fallback=fallback_for(user, token.channel, terms),
     )
+
+
+def fallback_for(user: User, channel: Channel, terms: Terms) -> NewFallback | None:
+    """Return the second way, if the terms give one to that channel and the user an address for it."""
+    second = terms.fallbacks.get(channel)
+    if second is None or address_of(user, second) is None:
+        return None
+    return NewFallback(second, terms.fallback_after, terms.lifetimes[second])
 
 
 def _template_for(purpose: Purpose) -> Template:

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from outbox_relay.claims import CLAIM, CLAIM_SUSPECT, HAS_SUSPECTS, KNOWN_WORDS, suspect_parameters
 from outbox_relay.database import SETTINGS
+from outbox_relay.fallbacks import DUE
 from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
 from outbox_relay.settles import SETTLE_SENT, SETTLE_UNSENT, sent_parameters, unsent_parameters
 from shared.database import driver_url
@@ -81,6 +82,16 @@ def test_a_partition_that_looks_empty_is_not_read_whole_for_one_claim(outbox: Ou
     picked, _, _ = generic_plan(outbox, CLAIM, CLAIM_PARAMETERS).partition("InitPlan")
     assert "_channel_urgency_due_at_id_idx" in picked
     assert "Sort Method" not in picked
+
+
+def test_looking_for_what_falls_back_reads_only_what_may(full_outbox: Outbox) -> None:
+    falls_back = {"fallback_channel": "'sms'", "fallback_lifetime": "'600 s'"}
+    full_outbox.put(count=300, fallback_at="now() + interval '1 h'", **falls_back)
+    full_outbox.put(count=3, fallback_at="now()", **falls_back)
+    plan = generic_plan(full_outbox, DUE, {"limit": 100})
+    assert rows_read(plan, "Seq Scan") == []
+    assert "Sort  (" not in plan
+    assert [line for line in rows_read(plan, "_fallback_at_idx") if "actual rows=3" in line]
 
 
 def test_no_statement_of_the_relay_is_worth_compiling(full_outbox: Outbox) -> None:

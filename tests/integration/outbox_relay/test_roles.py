@@ -25,6 +25,7 @@ def refusing(cluster: Cluster) -> Iterator[Database]:
         "update delivery_attempts set error = ''",
         "select * from operator_actions",
         "select signpost_supersede(gen_random_uuid(), gen_random_uuid())",
+        "update outbox_messages set fallback_of = null",
         "create table loot (id integer)",
         "delete from users",
         "delete from tokens",

@@ -1,0 +1,104 @@
+"""What a registration tells while its message goes a second way."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.support.api import ApiUnderTest, api_on
+from tests.support.databases import Database
+from tests.support.fallbacks import fall_back
+
+BOTH = {"email": "ada@example.org", "phone": "+33612345678"}
+DEAD = (
+    "update outbox_messages set status = 'dead', dead_reason = 'rejected', last_error_class = 'recipient',"
+    " settled_at = now(), fallback_at = case when fallback_at is not null then now() end"
+)
+SENT = "update outbox_messages set status = 'sent', settled_at = now(), dead_reason = null"
+
+
+@pytest.fixture
+def api(database: Database) -> Iterator[ApiUnderTest]:
+    with api_on(database, ACTIVATION_FALLBACK="sms") as api:
+        yield api
+
+
+def told(api: ApiUnderTest, registration_id: Any) -> tuple[str, str, str]:
+    answer = api.look_up(registration_id).json
+    return answer["channel"], answer["delivery"]["status"], answer["destination"]
+
+
+def refuse(api: ApiUnderTest, channel: str) -> None:
+    """Settle what goes that way as refused, as the relay does."""
+    api.rows(f"{DEAD} where channel = %s", channel)
+
+
+def test_a_refused_message_is_not_given_up_before_it_went_the_second_way(api: ApiUnderTest) -> None:
+    registration_id = api.registered(**BOTH)
+    refuse(api, "email")
+
+    answer = api.look_up(registration_id).json["delivery"]
+    assert (answer["status"], answer["problem"], answer["due_at"]) == ("pending", "address_rejected", None)
+
+    fall_back(api.database)
+    assert told(api, registration_id) == ("sms", "pending", "+33…78")
+
+
+def test_without_a_second_way_a_refused_message_is_given_up(api: ApiUnderTest) -> None:
+    registration_id = api.registered(email="ada@example.org")
+    refuse(api, "email")
+    assert told(api, registration_id)[1] == "dead"
+
+
+def test_when_both_ways_are_refused_it_is_given_up(api: ApiUnderTest) -> None:
+    registration_id = api.registered(**BOTH)
+    refuse(api, "email")
+    fall_back(api.database)
+    refuse(api, "sms")
+    assert told(api, registration_id)[:2] == ("email", "dead")
+
+
+def test_a_second_way_that_leads_nowhere_does_not_hide_the_first(api: ApiUnderTest) -> None:
+    registration_id = api.registered(**BOTH)
+    api.rows("update outbox_messages set fallback_at = now()")
+    fall_back(api.database)
+    refuse(api, "sms")
+    assert told(api, registration_id) == ("email", "pending", "a…@example.org")
+
+
+def test_whoever_waits_is_told_when_the_second_way_was_accepted(api: ApiUnderTest) -> None:
+    registration_id = api.registered(**BOTH)
+    refuse(api, "email")
+    fall_back(api.database)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(
+            lambda: api.app.test_client().get(f"/v1/registrations/{registration_id}", headers={"Prefer": "wait=20"})
+        )
+        api.rows(f"{SENT} where channel = 'sms'")
+        answer = waiting.result(timeout=30)
+    assert (answer.json["channel"], answer.json["delivery"]["status"]) == ("sms", "sent")
+    assert answer.json["email_confirmation_sent"] is False
+
+
+def test_both_codes_of_a_message_that_went_two_ways_work(api: ApiUnderTest) -> None:
+    registration_id = api.registered(**BOTH)
+    first_code = api.code(registration_id)
+    api.rows("update outbox_messages set fallback_at = now()")
+    fall_back(api.database)
+
+    assert api.code(registration_id) != first_code
+    assert api.activate(registration_id, first_code).status_code == 200
+    assert api.user(registration_id).email_verified_at is not None
+    assert api.user(registration_id).phone_verified_at is None
+
+
+def test_two_ways_buy_no_guesses(api: ApiUnderTest) -> None:
+    registration_id = api.registered(**BOTH)
+    for _ in range(3):
+        api.activate(registration_id, "no code")
+    api.rows("update outbox_messages set fallback_at = now()")
+    fall_back(api.database)
+
+    answers = [api.activate(registration_id, "no code").status_code for _ in range(3)]
+    assert answers == [400, 400, 429]

@@ -1,0 +1,254 @@
+"""Falling back, from the API's transaction to the relay's, through the roles that each of them has."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from outbox_relay.messages import ClaimedMessage
+from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Sent
+from shared.secrets import code_for
+from shared.vocabulary import Channel, DeadReason
+from tests.support.api import ApiUnderTest, api_on
+from tests.support.databases import Database
+from tests.support.fallbacks import fall_back
+from tests.support.keys import KEY
+from tests.support.outbox import EXPIRED, Outbox
+
+REFUSED = Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no such user")
+REJECTED = Dead(DeadReason.REJECTED, REFUSED)
+SENT = Sent("smtp:mx:25", "queued-1")
+BOTH = {"email": "ada@example.org", "phone": "+33612345678"}
+
+
+@pytest.fixture
+def api(database: Database) -> Iterator[ApiUnderTest]:
+    with api_on(database, ACTIVATION_FALLBACK="both") as api:
+        yield api
+
+
+def settled(outbox: Outbox, outcome: Any, *, channel: Channel = Channel.EMAIL) -> ClaimedMessage:
+    """Claim the one message that is due, settle it so, and return it."""
+    [message] = outbox.claim(channel=channel)
+    assert outbox.settle([(message, outcome)]) == 1
+    return message
+
+
+def is_overdue(api: ApiUnderTest) -> None:
+    """Put the time by which the message should have been accepted into the past."""
+    api.rows("update outbox_messages set fallback_at = now() - interval '1 second' where fallback_at is not null")
+
+
+def test_a_refused_message_falls_back_at_once_with_a_code_of_the_other_address(
+    api: ApiUnderTest, outbox: Outbox
+) -> None:
+    registration_id = api.registered(**BOTH)
+    first = settled(outbox, REJECTED)
+
+    assert fall_back(api.database) == 1
+
+    [second, dead] = api.messages(registration_id)
+    assert (second.channel, second.recipient, second.status, second.template) == (
+        "sms", "+33612345678", "pending", "activation",
+    )  # fmt: skip
+    assert (second.fallback_of, second.fallback_at, second.payload) == (first.id, None, first.payload)
+    assert (dead.id, dead.status, dead.dead_reason) == (first.id, "dead", "rejected")
+    assert second.token_id == api.tokens(registration_id)[0].id != first.token_id
+
+
+def test_what_came_the_second_way_proves_the_address_it_went_to_and_no_other(api: ApiUnderTest, outbox: Outbox) -> None:
+    registration_id = api.registered(**BOTH)
+    settled(outbox, REJECTED)
+    fall_back(api.database)
+    [claimed] = outbox.claim(channel=Channel.SMS)
+
+    assert claimed.token_id is not None
+    assert api.activate(registration_id, code_for(claimed.token_id, KEY)).status_code == 200
+
+    user = api.user(registration_id)
+    assert user.phone_verified_at is not None
+    assert user.email_verified_at is None
+
+
+def test_the_other_way_round_works_too(api: ApiUnderTest, outbox: Outbox) -> None:
+    registration_id = api.registered(**BOTH, channel="sms")
+    settled(outbox, REJECTED, channel=Channel.SMS)
+
+    assert fall_back(api.database) == 1
+    assert api.messages(registration_id)[0].recipient == "ada@example.org"
+
+
+def test_a_code_of_the_second_way_lives_as_its_channel_has_it_and_no_longer_than_the_first(
+    api: ApiUnderTest, outbox: Outbox
+) -> None:
+    by_mail = api.registered(**BOTH)
+    settled(outbox, REJECTED)
+    by_sms = api.registered(**BOTH, channel="sms")
+    settled(outbox, REJECTED, channel=Channel.SMS)
+    assert fall_back(api.database) == 2
+
+    [(sms_life,)] = api.rows("select expires_at - created_at from tokens where user_id = %s order by 1", by_mail)[:1]
+    [first, second] = sorted(api.tokens(by_sms), key=lambda token: token.created_at)
+    assert sms_life == timedelta(minutes=10)
+    assert second.expires_at == first.expires_at
+    assert api.messages(by_sms)[0].expires_at == second.expires_at
+
+
+def test_a_message_not_accepted_in_time_falls_back_and_stays_due_itself(api: ApiUnderTest, outbox: Outbox) -> None:
+    registration_id = api.registered(**BOTH)
+    settled(outbox, Deferred(timedelta(0)))
+    assert fall_back(api.database) == 0
+    is_overdue(api)
+
+    assert fall_back(api.database) == 1
+
+    assert [message.status for message in api.messages(registration_id)] == ["pending", "pending"]
+    assert len(outbox.claim()) == len(outbox.claim(channel=Channel.SMS)) == 1
+
+
+def test_a_message_falls_back_once_however_many_relays_look(api: ApiUnderTest, outbox: Outbox) -> None:
+    registrations = [api.registered(**BOTH) for _ in range(8)]
+    is_overdue(api)
+
+    assert fall_back(api.database, relays=4) == 8
+    is_overdue(api)
+    assert fall_back(api.database, relays=2) == 0
+
+    assert [len(api.messages(registration)) for registration in registrations] == [2] * 8
+    assert outbox.number("select count(distinct fallback_of) from outbox_messages") == 8
+
+
+def test_two_settles_of_one_death_and_a_late_sent_make_one_fallback(api: ApiUnderTest, outbox: Outbox) -> None:
+    registration_id = api.registered(**BOTH)
+    [stale] = outbox.claim(lease=EXPIRED)
+    [fresh] = outbox.claim()
+    assert outbox.settle([(fresh, REJECTED)]) == 1
+    assert outbox.settle([(stale, REJECTED)]) == 0
+    assert fall_back(api.database) == 1
+    assert outbox.settle([(stale, SENT)]) == 1
+    assert fall_back(api.database) == 0
+
+    assert [(message.channel, message.status) for message in api.messages(registration_id)] == [
+        ("sms", "pending"),
+        ("email", "sent"),
+    ]
+
+
+def test_what_was_sent_meanwhile_needs_no_second_way(api: ApiUnderTest, outbox: Outbox) -> None:
+    registration_id = api.registered(**BOTH)
+    [stale] = outbox.claim(lease=EXPIRED)
+    settled(outbox, REJECTED)
+    outbox.settle([(stale, SENT)])
+
+    assert fall_back(api.database) == 0
+    assert len(api.messages(registration_id)) == 1
+
+
+@pytest.mark.parametrize("reason", [DeadReason.EXPIRED, DeadReason.UNKNOWN_OUTCOME, DeadReason.POISON])
+def test_a_death_that_says_nothing_of_the_address_is_not_fallen_back_from(
+    api: ApiUnderTest, outbox: Outbox, reason: DeadReason
+) -> None:
+    registration_id = api.registered(**BOTH)
+    settled(outbox, Dead(reason))
+
+    assert fall_back(api.database) == 0
+    [message] = api.messages(registration_id)
+    assert message.fallback_at is None
+
+
+def test_spent_attempts_are_a_reason_to_go_the_other_way(api: ApiUnderTest, outbox: Outbox) -> None:
+    api.registered(**BOTH)
+    settled(outbox, Dead(DeadReason.EXHAUSTED, Failure(FailureClass.TRANSIENT, "smtp:mx:25", "450")))
+
+    assert fall_back(api.database) == 1
+
+
+def test_a_second_way_has_no_third(api: ApiUnderTest, outbox: Outbox) -> None:
+    registration_id = api.registered(**BOTH)
+    settled(outbox, REJECTED)
+    fall_back(api.database)
+    settled(outbox, REJECTED, channel=Channel.SMS)
+
+    assert fall_back(api.database) == 0
+    assert len(api.messages(registration_id)) == 2
+
+
+def test_by_default_nothing_ever_falls_back(database: Database, outbox: Outbox) -> None:
+    with api_on(database) as api:
+        registration_id = api.registered(**BOTH)
+        settled(outbox, REJECTED)
+        is_overdue(api)
+
+        assert fall_back(database) == 0
+        assert [message.fallback_channel for message in api.messages(registration_id)] == [None]
+
+
+@pytest.mark.parametrize("address", [{"email": "ada@example.org"}, {"phone": "+33612345678"}])
+def test_who_gave_one_address_has_one_way(api: ApiUnderTest, address: dict[str, str]) -> None:
+    assert [message.fallback_at for message in api.messages(api.registered(**address))] == [None]
+
+
+def test_whether_the_first_address_is_taken_does_not_show_on_the_second(api: ApiUnderTest, outbox: Outbox) -> None:
+    api.activated(email=BOTH["email"])
+    outbox.claim(10)
+    decoy = api.registered(**BOTH)
+    settled(outbox, REJECTED)
+    fall_back(api.database)
+
+    [second, first] = api.messages(decoy)
+    assert (first.template, second.template) == ("account_exists", "activation")
+
+
+def test_a_second_address_that_is_taken_gets_no_code(api: ApiUnderTest, outbox: Outbox) -> None:
+    api.activated(phone=BOTH["phone"])
+    registration_id = api.registered(**BOTH)
+    settled(outbox, REJECTED)
+    fall_back(api.database)
+
+    assert api.messages(registration_id)[0].template == "account_exists"
+    assert api.activate(registration_id).status_code == 400
+    assert api.user(registration_id).status == "pending"
+
+
+def test_who_is_active_already_is_not_told_again(api: ApiUnderTest) -> None:
+    registration_id = api.activated(**BOTH)
+    is_overdue(api)
+
+    assert fall_back(api.database) == 0
+    assert len(api.messages(registration_id)) == 1
+
+
+def test_a_resend_takes_the_place_of_a_fallback_to_come(api: ApiUnderTest) -> None:
+    registration_id = api.registered(**BOTH)
+    api.resend(registration_id, channel="sms")
+    api.rows("update outbox_messages set fallback_at = null where channel = 'sms'")
+    is_overdue(api)
+
+    assert fall_back(api.database) == 0
+    assert len(api.messages(registration_id)) == 2
+
+
+def test_a_resend_closes_a_fallback_still_pending(api: ApiUnderTest) -> None:
+    registration_id = api.registered(**BOTH)
+    is_overdue(api)
+    fall_back(api.database)
+
+    assert api.resend(registration_id, channel="email").status_code == 202
+
+    assert [(message.channel, message.dead_reason) for message in api.messages(registration_id)] == [
+        ("email", None),
+        ("sms", "superseded"),
+        ("email", "superseded"),
+    ]
+
+
+def test_a_fallback_waits_for_a_resend_in_progress_instead_of_deadlocking(api: ApiUnderTest) -> None:
+    registration_id = api.registered(**BOTH)
+    is_overdue(api)
+    with api.database.connect() as resending:
+        resending.execute("begin")
+        resending.execute("select from users where id = %s for update", [registration_id])
+        assert fall_back(api.database) == 0
+        resending.execute("rollback")
+    assert fall_back(api.database) == 1

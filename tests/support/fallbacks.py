@@ -1,0 +1,26 @@
+"""The relay's fallbacks for tests: looked for once, at a moment that the test chooses."""
+
+import asyncio
+
+from outbox_relay.budgets import Budgets
+from outbox_relay.database import Lifeline
+from outbox_relay.fallbacks import Fallbacks
+from tests.support.databases import Database
+from tests.support.keys import KEY
+
+AMPLE = Budgets(total=1000, per_prefix=1000, per_number=1000)
+
+
+def fall_back(database: Database, budgets: Budgets = AMPLE, *, relays: int = 1) -> int:
+    """Let so many relays look at once, and return how many messages fell back."""
+
+    async def run() -> int:
+        lifelines = [Lifeline(database.relay_url, "test") for _ in range(relays)]
+        try:
+            looks = [Fallbacks(lifeline, budgets, KEY).take_due() for lifeline in lifelines]
+            return sum(await asyncio.gather(*looks))
+        finally:
+            for lifeline in lifelines:
+                await lifeline.close()
+
+    return asyncio.run(run())
