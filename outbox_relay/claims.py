@@ -48,13 +48,16 @@ with picked as materialized (
        for update skip locked)
 """
 
-HAS_SUSPECTS = """
-select exists (
-    select
-      from outbox_messages
-     where status = 'pending' and expiries + (lease_token is not null)::integer >= 2 and due_at <= now()
-       and channel = any(%(channels)s) and urgency = any(%(urgencies)s)
-       and template = any(%(templates)s) and locale = any(%(locales)s))
+# Ordered, so that the planner keeps to that index, which gives the order. It takes a third of all pending messages for
+# suspects and would else read the table, sure to find one soon: with 100,000 pending and no suspect, 76 ms against 1.
+FIND_SUSPECT = """
+select id
+  from outbox_messages
+ where status = 'pending' and expiries + (lease_token is not null)::integer >= 2 and due_at <= now()
+   and channel = any(%(channels)s) and urgency = any(%(urgencies)s)
+   and template = any(%(templates)s) and locale = any(%(locales)s)
+ order by due_at, id
+ limit 1
 """
 
 LEASE_PICKED = """
@@ -152,12 +155,11 @@ class Claims:
         return next(iter(await self._lifeline.run(work)), None)
 
     async def has_suspects(self, channels: Collection[Channel]) -> bool:
-        """Tell whether any such message is due; cheap, the more so when there is none."""
+        """Tell whether any such message is due."""
         parameters = suspect_parameters(channels)
 
         async def work(connection: AsyncConnection) -> bool:
-            row = await (await connection.execute(HAS_SUSPECTS, parameters)).fetchone()
-            return bool(row and row[0])
+            return await (await connection.execute(FIND_SUSPECT, parameters)).fetchone() is not None
 
         return await self._lifeline.run(work)
 

@@ -12,6 +12,7 @@ COLUMNS = {
         "id", "template", "channel", "recipient", "locale", "payload", "user_id", "token_id", "status", "dead_reason",
         "attempt", "max_attempts", "expiries", "due_at", "leased_until", "lease_token", "expires_at", "provider",
         "provider_message_id", "last_error_class", "last_error", "traceparent", "created_at", "settled_at",
+        "urgency",
     ),
     "dead_letters": (
         "id", "template", "channel", "recipient", "dead_reason", "attempt", "provider", "last_error_class",

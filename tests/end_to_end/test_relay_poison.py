@@ -91,15 +91,27 @@ def test_a_suspect_that_hangs_at_its_provider_stops_the_others_for_seconds_only(
 
 
 def test_suspects_wait_for_their_provider_and_delay_nobody_meanwhile(outbox: Outbox, tmp_path: Path) -> None:
-    suspect = a_suspect(outbox)
+    outbox.put(count=20, expiries="2")
     settings = {"EMAIL_PROVIDERS": "smtp://127.0.0.1:1?tls=none", "SMS_PROVIDERS": f"file://{tmp_path}"}
     with running_relay(outbox.database, **settings) as relay:
-        eventually(lambda: bool(relay.said("provider down")))
         text = a_text(outbox, relay)
         eventually(lambda: outbox.row(text).status == "sent")
-        eventually(lambda: outbox.row(suspect).lease_token is None)
-    row = outbox.row(suspect)
-    assert (row.status, row.attempt, row.expiries) == ("pending", 0, 2)
+        [first_turn, *_] = eventually(lambda: relay.said("suspects tried"))
+        eventually(lambda: outbox.number(LEASED) == 0)
+    assert first_turn["count"] < 20
+    assert outbox.number(f"{UNSETTLED} and attempt = 0 and expiries = 2") == 20
+
+
+def test_stopping_amid_suspects_costs_them_no_lease(outbox: Outbox, sink: MailSink) -> None:
+    sink.seconds_per_letter = 0.02
+    outbox.put(count=200, expiries="2")
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
+        eventually(lambda: sink.arrived.total() >= 5)
+        relay.process.terminate()
+        assert relay.process.wait(20) == 0
+    assert outbox.number(LEASED) == 0
+    assert outbox.number("select max(expiries) from outbox_messages") == 2
+    assert sink.arrived.total() == outbox.number("select count(*) from outbox_messages where status = 'sent'")
 
 
 def test_once_tries_suspects_when_all_else_is_done(outbox: Outbox, sink: MailSink) -> None:

@@ -24,6 +24,7 @@ def test_a_registration_is_a_user_a_token_and_a_message(api: ApiUnderTest) -> No
     assert (token.expires_at - token.created_at).total_seconds() == 86_400
     assert (message.template, message.channel, message.recipient) == ("activation", "email", "Ada.L@example.org")
     assert (message.status, message.locale, message.token_id) == ("pending", "fr", token.id)
+    assert message.urgency == "code"
     assert message.payload == {"name": "Ada L.", "key_id": "test"}
     assert message.expires_at == token.expires_at
 
@@ -100,6 +101,14 @@ def test_a_taken_address_answers_like_a_new_one(api: ApiUnderTest) -> None:
     [token], [message] = api.tokens(taken.json["id"]), api.messages(taken.json["id"])
     assert (token.purpose, message.template) == ("decoy", "account_exists")
     assert api.messages(new.json["id"])[0].template == "activation"
+
+
+def test_the_message_to_a_taken_address_waits_no_longer_than_one_to_a_new_one(api: ApiUnderTest) -> None:
+    api.activated(email="taken@example.org")
+
+    urgencies = {api.messages(api.registered(email=f"{name}@example.org"))[0].urgency for name in ("taken", "newer")}
+
+    assert urgencies == {"code"}
 
 
 def test_only_the_chosen_address_decides_whether_it_is_taken(api: ApiUnderTest) -> None:
