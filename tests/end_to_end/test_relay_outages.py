@@ -1,7 +1,10 @@
 """The relay as a process: what it survives, and how it stops."""
 
+from contextlib import ExitStack
+
 from tests.support.databases import execute
 from tests.support.eventually import eventually
+from tests.support.forwarding import forwarding, unused_port
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 from tests.support.relays import running_relay
@@ -127,3 +130,37 @@ def test_connections_cut_by_the_server_are_made_again(outbox: Outbox, sink: Mail
         outbox.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'relay'")
         outbox.put(count=10)
         eventually(outbox.is_all_sent, seconds=30)
+
+
+def test_a_server_without_a_connection_to_spare_is_waited_for(outbox: Outbox, sink: MailSink) -> None:
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
+        relay.wait_until_ready()
+        outbox.execute("alter role relay connection limit 0")
+        try:
+            outbox.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'relay'")
+            eventually(lambda: len(relay.said("database lost")) >= 2)
+        finally:
+            outbox.execute("alter role relay connection limit -1")
+        outbox.put(count=10)
+        eventually(outbox.is_all_sent)
+        relay.wait_until_ready()
+        lost = relay.said("database lost")
+        assert len({line["purpose"] for line in lost}) == len(lost)
+
+
+def test_a_fail_over_to_another_host_of_the_url_is_followed(outbox: Outbox, sink: MailSink) -> None:
+    cluster, name = outbox.database.cluster, outbox.database.name
+    first, second = unused_port(), unused_port()
+    hosts = f"127.0.0.1:{first},127.0.0.1:{second}"
+    settings = {"DATABASE_URL": f"postgresql+psycopg://relay@{hosts}/{name}", "EMAIL_PROVIDERS": sink.provider}
+    with ExitStack() as first_host, running_relay(outbox.database, **settings) as relay:
+        first_host.enter_context(forwarding(first, to=cluster.port))
+        relay.wait_until_ready()
+        first_host.close()
+        eventually(lambda: relay.said("database lost"))
+        with forwarding(second, to=cluster.port):
+            outbox.put(count=10)
+            eventually(outbox.is_all_sent)
+            relay.wait_until_ready()
+            # Its connections end here, before the port does.
+            relay.kill()

@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from api_service.notifier import Notifier
+from api_service.notifier import NOTIFY, Notifier
 from shared.database import driver_url
 from shared.vocabulary import WAKE_CHANNEL
 from tests.support.api import ApiUnderTest
@@ -72,9 +72,8 @@ def test_a_lost_connection_is_made_anew(database: Database, notifier: Notifier) 
         assert wake_ups(listener) >= 1
 
 
-def test_its_connection_waits_for_no_disk(database: Database, notifier: Notifier) -> None:
-    with listening(database) as listener:
-        notifier.wake()
-        wake_ups(listener)
-    with notifier._connect() as connection:  # noqa: SLF001 - the connection's own settings are the effect
+def test_a_wake_up_waits_for_no_disk(database: Database) -> None:
+    with psycopg.connect(driver_url(database.api_url)) as connection:
+        connection.execute("set synchronous_commit = on")
+        connection.execute(NOTIFY, [WAKE_CHANNEL])
         assert connection.execute("show synchronous_commit").fetchone() == ("off",)

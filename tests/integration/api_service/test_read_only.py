@@ -1,0 +1,51 @@
+"""A server that refuses to write for a while, as one does that was demoted to a standby."""
+
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from api_service.notifier import Notifier
+from shared.database import driver_url
+from shared.vocabulary import WAKE_CHANNEL
+from tests.support.api import ApiUnderTest
+from tests.support.databases import execute
+from tests.support.eventually import eventually
+
+WRITING_AGAIN = "reset default_transaction_read_only"
+
+
+@pytest.fixture
+def read_only(api: ApiUnderTest) -> Iterator[str]:
+    """Have sessions that are opened from now on be read-only; yields what makes later ones writable again."""
+    name, cluster = api.database.name, api.database.cluster
+    execute(cluster, f"alter database {name} set default_transaction_read_only = on")
+    yield f"alter database {name} {WRITING_AGAIN}"
+    execute(cluster, f"alter database {name} {WRITING_AGAIN}")
+
+
+def test_the_api_recovers_from_a_read_only_server_by_itself(api: ApiUnderTest, read_only: str) -> None:
+    refused = [api.register() for _ in range(3)]
+    assert {(answer.status_code, answer.json["code"]) for answer in refused} == {(503, "database_unavailable")}
+    execute(api.database.cluster, read_only)
+    assert api.register().status_code == 202
+
+
+def test_no_fault_ends_the_waking_of_relays(api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, is_broken = psycopg.connect, threading.Event()
+
+    def broken_once(*arguments: object, **options: object) -> psycopg.Connection:
+        if not is_broken.is_set():
+            is_broken.set()
+            raise RuntimeError
+        return connect(*arguments, **options)  # type: ignore[arg-type] # passes on what it was given
+
+    notifier = Notifier(api.database.api_url)
+    with psycopg.connect(driver_url(api.database.owner_url), autocommit=True) as listener:
+        listener.execute(f"listen {WAKE_CHANNEL}")
+        monkeypatch.setattr(psycopg, "connect", broken_once)
+        notifier.wake()
+        eventually(lambda: len(list(listener.notifies(timeout=1, stop_after=1))) == 1)
+    notifier.close()
+    assert is_broken.is_set()
