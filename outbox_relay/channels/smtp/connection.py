@@ -23,7 +23,8 @@ class Listener(Protocol):
 class Connection(asyncio.BufferedProtocol):
     """Hands replies on from within the event loop's own callback, so that letters cost no task switch.
 
-    A buffer of its own saves the loop's making one of 256 KiB for each read.
+    A buffer of its own saves the loop's making one of 256 KiB for each read. ``reads`` counts them: what
+    is heard within one read was said before anything written in it could have arrived.
     """
 
     _transport: asyncio.Transport
@@ -31,6 +32,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, listener: Listener) -> None:
         self.listener = listener
         self.is_open = False
+        self.reads = 0
         self._closed = asyncio.get_running_loop().create_future()
         self._parser = ReplyParser()
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
@@ -89,6 +91,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Hand on the replies that the read has completed; what is no reply ends the connection."""
+        self.reads += 1
         try:
             for reply in self._parser.feed(bytes(self._buffer[:nbytes])):
                 self.listener.heard(reply)

@@ -42,6 +42,7 @@ class _Envelope:
     letter: Letter
     is_refused: bool = False
     is_handed_over: bool = False
+    left_in_read: int = 0
 
 
 _Handler = Callable[[_Envelope, Reply], None]
@@ -52,7 +53,10 @@ def _rcpt(envelope: _Envelope) -> bytes:
 
 
 class Delivery:
-    """Hands over what is on one tray. At most two letters are in hand: one under way, one announced."""
+    """Hands over what is on one tray. At most two letters are in hand: one under way, one announced.
+
+    ``is_out_of_step`` says afterwards that the server seems to lose or mix up what comes in one write.
+    """
 
     def __init__(self, connection: Connection, tray: Tray, terms: Terms) -> None:
         self._connection = connection
@@ -64,6 +68,8 @@ class Delivery:
         self._awaited: deque[tuple[_Handler, _Envelope]] = deque()
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._deadline = Deadline(terms.timeout, self._give_up_waiting)
+        self.has_accepted = False
+        self.is_out_of_step = False
 
     async def run(self) -> None:
         """Return when the tray is empty; raises ProviderDownError when the connection breaks.
@@ -121,9 +127,16 @@ class Delivery:
             self._is_being_closed(reply)
         elif self._awaited:
             answered, envelope = self._awaited.popleft()
-            answered(envelope, reply)
+            if self._is_misplaced(answered, reply):
+                self._connection.abort(GarbageError("the server's answers are out of step"))
+            else:
+                answered(envelope, reply)
         else:
             self._connection.abort(GarbageError("the server spoke out of turn"))
+
+    def _is_misplaced(self, answered: _Handler, reply: Reply) -> bool:
+        """Tell whether it must be the answer to something else: 354 is the yes to DATA, and to nothing else."""
+        return reply.is_yes if answered == self._on_data else reply.code == START_MAIL_INPUT
 
     def _on_mail(self, envelope: _Envelope, reply: Reply) -> None:
         if not reply.is_yes:
@@ -163,11 +176,17 @@ class Delivery:
         content = b"" if envelope.is_refused else envelope.letter.content
         ahead = self._take() if self._has_pipelining else None
         envelope.is_handed_over = not envelope.is_refused
+        envelope.left_in_read = self._connection.reads
         self._awaited.append((self._on_verdict, envelope))
         announcement = self._announcement(ahead) if ahead else b""
         self._connection.write(b"".join((content, FINAL_DOT, announcement)))
 
     def _on_verdict(self, envelope: _Envelope, reply: Reply) -> None:
+        if envelope.left_in_read == self._connection.reads:
+            # It came along with the 354: a yes to a letter that had not left yet is none.
+            self._connection.abort(GarbageError("the server answered before it had the letter"))
+            return
+        self.has_accepted |= reply.is_yes
         if not reply.is_yes:
             self._refuse(envelope, SmtpCommand.CONTENT, reply)
         elif not envelope.is_refused:
@@ -202,6 +221,8 @@ class Delivery:
 
     def lost(self, error: Exception) -> None:
         """Report what is in hand; an error that is not of the network is a bug, and is raised as it is."""
+        is_silent = isinstance(error, TimeoutError) and not self.has_accepted
+        self.is_out_of_step = self._has_pipelining and (is_silent or isinstance(error, GarbageError))
         while self._in_hand:
             envelope = self._in_hand.popleft()
             failure = broken_off(self._terms.provider, error, is_handed_over=envelope.is_handed_over)

@@ -1,9 +1,9 @@
 """What the relay holds of an SMTP server: a connection, opened when needed and kept warm in between."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from outbox_relay.channels.base import Session, Tray
+from outbox_relay.channels.base import ProviderDownError, Session, Tray
 from outbox_relay.channels.smtp.connection import Connection
 from outbox_relay.channels.smtp.delivery import Delivery, Terms
 from outbox_relay.channels.smtp.dialogue import Dialogue, Server
@@ -12,12 +12,32 @@ LONGEST_IDLE_SECONDS = 30.0
 """Servers hang up on those that only listen, and a hang-up may cross with our next letter."""
 
 
+LOCK_STEP_SECONDS = 3600.0
+"""How long a server that could not cope with PIPELINING is spared it; a middlebox is not mended sooner."""
+
+
+@dataclass
+class Manners:
+    """How a server wants to be spoken to, as its sessions have found out."""
+
+    lock_step_until: float = float("-inf")
+
+    def bears_pipelining(self, now: float) -> bool:
+        """Tell whether several commands may go in one write, at that moment of the loop's clock."""
+        return now >= self.lock_step_until
+
+    def spare_pipelining(self, now: float) -> None:
+        """Speak in lock-step for a while."""
+        self.lock_step_until = now + LOCK_STEP_SECONDS
+
+
 @dataclass(frozen=True)
 class SmtpProvider:
     """A mail server; letters leave from ``sender``, the envelope's address, where bounces go."""
 
     server: Server
     sender: str
+    manners: Manners = field(default_factory=Manners, compare=False)
 
     @property
     def name(self) -> str:
@@ -40,15 +60,22 @@ class SmtpSession:
         self._provider = provider
         self._connection: Connection | None = None
         self._has_pipelining = False
+        self._has_worked = False
         self._idle_since = 0.0
 
     async def carry(self, tray: Tray) -> None:
         """Hand over what is on the tray, on a connection that is open and fresh."""
-        connection = await self._warm_connection()
+        delivery = Delivery(await self._warm_connection(), tray, self._terms())
+        delivery.has_accepted = self._has_worked
         try:
-            await Delivery(connection, tray, self._terms()).run()
+            await delivery.run()
+        except ProviderDownError:
+            if delivery.is_out_of_step:
+                self._provider.manners.spare_pipelining(self._now())
+            raise
         finally:
-            self._idle_since = asyncio.get_running_loop().time()
+            self._has_worked = delivery.has_accepted
+            self._idle_since = self._now()
 
     async def close(self) -> None:
         """Say good-bye and close."""
@@ -62,11 +89,15 @@ class SmtpSession:
         await self.close()
         dialogue = Dialogue(self._provider.server)
         self._connection = await dialogue.open()
-        self._has_pipelining = "PIPELINING" in dialogue.offers
+        self._has_pipelining = "PIPELINING" in dialogue.offers and self._provider.manners.bears_pipelining(self._now())
+        self._has_worked = False
         return self._connection
 
     def _is_stale(self) -> bool:
-        return asyncio.get_running_loop().time() - self._idle_since > LONGEST_IDLE_SECONDS
+        return self._now() - self._idle_since > LONGEST_IDLE_SECONDS
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     def _terms(self) -> Terms:
         provider = self._provider

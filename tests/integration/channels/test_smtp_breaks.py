@@ -112,6 +112,17 @@ async def test_what_breaks_after_the_final_dot_may_have_arrived(
     broken.assert_first_may_have_arrived(offers)
 
 
+@pytest.mark.parametrize(
+    ("moment", "reply"),
+    [(Moment.MAIL, b"354 go ahead"), (Moment.RCPT, b"354 go ahead"), (Moment.DATA, b"250 2.0.0 Ok")],
+)
+async def test_an_answer_that_must_be_another_commands_ends_the_connection(
+    offers: tuple[str, ...], moment: Moment, reply: bytes
+) -> None:
+    broken = await broken_carry(Script(offers, instead={moment: reply}))
+    broken.assert_first_was_not_handed_over()
+
+
 async def test_a_server_that_hangs_counts_like_one_that_breaks_off(offers: tuple[str, ...]) -> None:
     moments = (*BEFORE_ANY_LETTER, *BEFORE_HAND_OVER, *AFTER_HAND_OVER, Moment.ACCEPTED)
     scripts = [Script(offers, instead={moment: End.HANG}) for moment in moments]

@@ -1,0 +1,41 @@
+"""docs/delivery.md prints the tables that the relay decides by; RENEW_DOCS=1 writes them anew."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from shared.enqueue import LONGEST_LIFE, MOST_ATTEMPTS
+from tests.support.delivery_tables import break_table, http_table, schedule_table, smtp_table
+
+PAGE = Path(__file__).parents[2] / "docs" / "delivery.md"
+TABLES = {
+    "smtp replies": smtp_table,
+    "http statuses": http_table,
+    "breaks": break_table,
+    "schedules": schedule_table,
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_tables_are_those_that_the_relay_decides_by(name: str) -> None:
+    expected = printed(TABLES[name])
+    before, mark, rest = PAGE.read_text().partition(f"<!-- {name} -->\n\n")
+    documented, end, after = rest.partition("<!-- end -->")
+    assert mark
+    assert end
+    if os.environ.get("RENEW_DOCS"):
+        PAGE.write_text(before + mark + expected + end + after)
+    else:
+        assert documented == expected
+
+
+def test_the_bounds_are_those_of_the_code() -> None:
+    text = " ".join(PAGE.read_text().split())
+    assert f"anything else {LONGEST_LIFE.total_seconds() / 3600:.0f} hours" in text
+    assert f"the {MOST_ATTEMPTS} attempts that a message is allowed" in text
+
+
+def printed(table: Callable[[], str]) -> str:
+    return table() + "\n\n"

@@ -1,0 +1,104 @@
+"""The tables of docs/delivery.md, as the code has them."""
+
+import re
+from collections.abc import Container, Iterable
+from datetime import timedelta
+from itertools import product
+
+from outbox_relay.failures.breaks import BREAK_RULES, BreakRule, from_break
+from outbox_relay.failures.http import EVERY_STATUS, HTTP_RULES, HttpRule
+from outbox_relay.failures.smtp import ABOUT_NO_LETTER, ALWAYS, SMTP_RULES, SmtpCommand, SmtpRule
+from outbox_relay.schedule import CODE, LINK, NOTICE, Policy, policy_for
+from shared.vocabulary import Channel, Template
+
+KINDS = {"code by SMS": CODE, "link by e-mail": LINK, "notice": NOTICE}
+SHOWN = 9
+
+
+def smtp_table() -> str:
+    rows = ((command_words(rule), reply_words(rule), rule.meaning, rule.kind, rule.source) for rule in SMTP_RULES)
+    return table(("answer to", "reply", "it is about", "class", "source"), rows)
+
+
+def http_table() -> str:
+    rows = ((status_words(rule), rule.meaning, rule.kind, rule.source) for rule in HTTP_RULES)
+    return table(("status", "it is about", "class", "source"), rows)
+
+
+def break_table() -> str:
+    rows = ((rule.cause, *break_classes(rule), rule.source) for rule in BREAK_RULES)
+    return table(("what broke", "before the hand-over", "after it", "source"), rows)
+
+
+def schedule_table() -> str:
+    rows = (
+        (kind, kinds_of_message(policy), ", ".join(ceilings(policy)), policy.unknown) for kind, policy in KINDS.items()
+    )
+    head = (
+        "kind",
+        "messages",
+        f"longest delay before attempt 2, 3 … {SHOWN + 1}",
+        "after a break behind the hand-over",
+    )
+    return table(head, rows)
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def command_words(rule: SmtpRule) -> str:
+    match rule.commands:
+        case everything if everything == ALWAYS:
+            return "anything"
+        case before if before == ABOUT_NO_LETTER:
+            return "anything before RCPT, RSET"
+        case some:
+            names = {SmtpCommand.CONTENT: "the final dot"}
+            return ", ".join(names.get(command, command.value) for command in SmtpCommand if command in some)
+
+
+def reply_words(rule: SmtpRule) -> str:
+    parts = [number_words(rule.codes)]
+    if rule.enhanced != ".*":
+        parts.append(f"`{rule.enhanced}`")
+    if rule.words:
+        parts.append("its words")
+    return ", ".join(part for part in parts if part) or "any"
+
+
+def number_words(codes: Container[int]) -> str:
+    matching = [code for code in range(1000) if code in codes]
+    if len(matching) == len(EVERY_STATUS):
+        return ""
+    if len(matching) == 100:
+        return f"{matching[0] // 100}yz"
+    return ", ".join(map(str, matching))
+
+
+def status_words(rule: HttpRule) -> str:
+    return number_words(rule.statuses).replace("yz", "xx") or "any"
+
+
+def break_classes(_rule: BreakRule) -> tuple[str, str]:
+    return from_break(is_handed_over=False), from_break(is_handed_over=True)
+
+
+def kinds_of_message(policy: Policy) -> str:
+    users = [
+        f"`{template}` by {channel}"
+        for template, channel in product(Template, Channel)
+        if policy_for(template, channel) is policy
+    ]
+    return ", ".join(users) or "none yet"
+
+
+def ceilings(policy: Policy) -> list[str]:
+    return [duration_words(policy.schedule.ceiling(spent)) for spent in range(1, SHOWN + 1)]
+
+
+def duration_words(delay: timedelta) -> str:
+    text = str(delay)
+    hours, minutes, seconds = map(int, re.split(":", text))
+    return " ".join(f"{n} {unit}" for n, unit in ((hours, "h"), (minutes, "min"), (seconds, "s")) if n)
