@@ -41,7 +41,9 @@ def assemble(settings: RelaySettings) -> Parts:
     claiming = Lifeline(settings.database_url, "claim")
     settling = Lifeline(settings.database_url, "settle")
     outbox = Outbox(Claims(claiming, settings.lease), Settles(settling))
-    renderer = Renderer(settings.secret_keys, settings.public_url, settings.email_from)
+    renderer = Renderer(
+        settings.secret_keys, settings.public_url, settings.email_from, one_tap_domain=settings.one_tap_domain
+    )
     preparation = Preparation(renderer.render, settings.longest_in_hand)
     limits = LaneLimits(settings.batch_size, settings.connections)
     lanes = [

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, validates_schema
 
 from outbox_relay.channels.urls import check_provider_urls
-from outbox_relay.rendering import Sender, parse_sender
+from outbox_relay.rendering import Sender, one_tap_domain, parse_sender
 from shared.secrets import SecretKeys
 from shared.settings import (
     Bind,
@@ -15,6 +15,7 @@ from shared.settings import (
     KeyRing,
     LogLevel,
     SettingsSchema,
+    Switch,
     Text,
     WebUrl,
     Whole,
@@ -34,6 +35,7 @@ class RelaySettings:
     public_url: str
     email_providers: str | None = field(repr=False)
     sms_providers: str | None = field(repr=False)
+    sms_one_tap: bool
     email_from: Sender
     bind: tuple[str, int]
     batch_size: int
@@ -47,6 +49,11 @@ class RelaySettings:
     def lease(self) -> timedelta:
         """How long a claimed message is this relay's own."""
         return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def one_tap_domain(self) -> str | None:
+        """The domain that codes in SMS are bound to, or None where they are bound to none."""
+        return one_tap_domain(self.public_url) if self.sms_one_tap else None
 
     @property
     def longest_send(self) -> timedelta:
@@ -109,11 +116,17 @@ class RelaySettingsSchema(SettingsSchema):
     sms_providers = ProviderUrls(
         Channel.SMS,
         "SMS_PROVIDERS",
-        "Tried in order: `https+json://token@host/path`, `console:`, `file:///directory`."
+        "Tried in order: `https+json://token@host/path`, `twilio://sid:token@api.twilio.com?from=+1…`,"
+        " `kannel://user:pw@host:13013?from=…`, `smpp://user:pw@host:3550?from=…`, `console:`, `file:///directory`."
         " Without it, SMS wait for a relay that has it.",
         unit="URLs, comma-separated",
         is_secret=True,
         default=None,
+    )
+    sms_one_tap = Switch(
+        "SMS_ONE_TAP",
+        "Whether a code's SMS ends in a line by which phones offer the code to PUBLIC_URL's page, and to no other.",
+        default=False,
     )
     email_from = From("EMAIL_FROM", "Who e-mails come from; its name is what SMS begin with.", unit="`Name <address>`")
     bind = Bind(
@@ -156,5 +169,17 @@ class RelaySettingsSchema(SettingsSchema):
         lease, send = settings.get("lease_seconds"), settings.get("send_seconds")
         if lease and send and lease < LEASE_IN_SENDS * send:
             faults.append(f"RELAY_LEASE_SECONDS={lease} is below three times RELAY_SEND_SECONDS={send}")
+        faults += _one_tap_faults(settings)
         if faults:
             raise ValidationError(faults)
+
+
+def _one_tap_faults(settings: dict[str, Any]) -> list[str]:
+    public_url = settings.get("public_url")
+    if not settings.get("sms_one_tap") or public_url is None:
+        return []
+    try:
+        one_tap_domain(public_url)
+    except ValueError as error:
+        return [f"SMS_ONE_TAP=on {error}"]
+    return []

@@ -120,6 +120,19 @@ class Whole(fields.Integer):
         super().__init__(validate=within, error_messages=messages, **described(name, meaning, default, **about))
 
 
+class Switch(Text):
+    """``on`` or ``off``; as a value, a bool."""
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        match str(super()._deserialize(value, *rest, **more)):
+            case "on":
+                return True
+            case "off":
+                return False
+            case _:
+                raise ValidationError("is neither on nor off")
+
+
 class DatabaseUrl(Text):
     """``postgresql+psycopg://user:password@host/database``: the one driver that the code is written for."""
 
