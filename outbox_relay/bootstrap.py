@@ -58,7 +58,9 @@ def assemble(settings: RelaySettings) -> Parts:
     claiming = Lifeline(settings.database_url, "claim")
     settling = Lifeline(settings.database_url, "settle")
     outbox = Outbox(Claims(claiming, settings.lease), Settles(settling))
-    renderer = Renderer(settings.secret_keys, settings.public_url, settings.email_from)
+    renderer = Renderer(
+        settings.secret_keys, settings.public_url, settings.email_from, one_tap_domain=settings.one_tap_domain
+    )
     preparation = Preparation(renderer.render, settings.longest_in_hand)
     ladders = {
         channel: Ladder(providers, time.monotonic, settings.connections)

@@ -5,8 +5,11 @@ from collections.abc import Iterable
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Dead, Deferred, Outcome, Retry, Sent
+from outbox_relay.segments import segments_in
 from outbox_relay.settles import Settlement
+from shared.vocabulary import Channel
 
 SETTLED = Counter(
     "signpost_messages_settled_total",
@@ -24,6 +27,11 @@ DELIVERY_DURATION = Histogram(
     "From taking a letter in hand to the provider's answer.",
     ["provider"],
     buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
+)
+SMS_SEGMENTS = Counter(
+    "signpost_sms_segments_total",
+    "Segments of the SMS that providers have accepted.",
+    ["provider"],
 )
 FALLBACKS = Counter("signpost_fallbacks_total", "Messages that fell back, by the channel they went to.", ["channel"])
 FALLBACKS_OVER_BUDGET = Counter(
@@ -47,6 +55,12 @@ def count_settled(settlements: Iterable[Settlement]) -> None:
     tally = Tally(labels_of(settlement) for settlement in settlements)
     for labels, count in tally.items():
         SETTLED.labels(*labels).inc(count)
+
+
+def count_segments(letter: Letter, provider: str) -> None:
+    """Count what an SMS that was accepted will cost; an e-mail costs nothing."""
+    if letter.message.channel is Channel.SMS:
+        SMS_SEGMENTS.labels(provider).inc(segments_in(letter.content.decode()))
 
 
 def labels_of(settlement: Settlement) -> tuple[str, str, str, str]:

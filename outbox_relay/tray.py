@@ -12,7 +12,7 @@ from outbox_relay.breaker import NOTHING
 from outbox_relay.channels.base import ProviderDownError, Session
 from outbox_relay.ladder import Ladder
 from outbox_relay.messages import ClaimedMessage, Letter
-from outbox_relay.metrics import ACCEPT_LATENCY, DELIVERY_DURATION
+from outbox_relay.metrics import ACCEPT_LATENCY, DELIVERY_DURATION, count_segments
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Outcome, Sent
 from outbox_relay.rendering import RenderingError
 from outbox_relay.schedule import PROVIDER_PAUSE, Tries, after_failure, policy_for
@@ -184,6 +184,7 @@ class RungTray:
                 self.rung.succeeded()
                 latency = max(now - letter.message.enqueued_monotonic, 0.0)
                 self._accept_latency[letter.message.channel].observe(latency)
+                count_segments(letter, fate.provider)
                 self._put(letter.message, fate)
             case Failure(kind=FailureClass.PROVIDER, is_reply=True) if self.rung.is_healthy():
                 # It takes the others: leaving it alone would let a few such letters stop them all.

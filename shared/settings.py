@@ -136,6 +136,19 @@ class OneOf(Text):
             raise ValidationError(f"is not one of {', '.join(self.kind)}") from None
 
 
+class Switch(Text):
+    """``on`` or ``off``; as a value, a bool."""
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        match str(super()._deserialize(value, *rest, **more)):
+            case "on":
+                return True
+            case "off":
+                return False
+            case _:
+                raise ValidationError("is neither on nor off")
+
+
 class DatabaseUrl(Text):
     """``postgresql+psycopg://user:password@host/database``: the one driver that the code is written for."""
 

@@ -147,15 +147,15 @@ def _gateway(parts: SplitResult, context: DeliveryContext) -> Provider:
 
 def _sms_gateway(parts: SplitResult, context: DeliveryContext) -> Provider:
     options = _options(parts, {"from", "tls", "ca"})
-    account = _credentials(parts)
-    if account is None:
+    credentials = _credentials(parts)
+    if credentials is None:
         raise ValueError(f"has a {parts.scheme} URL without user and password")
     gateway = Gateway(
         host=_host(parts),
         port=parts.port,
         path=parts.path.rstrip("/"),
-        user=account.user,
-        password=account.password,
+        user=credentials.user,
+        password=credentials.password,
         sender=_sender(options),
         has_tls=_has_tls(parts, options),
         ssl_context=_ssl_context(options.get("ca")),

@@ -1,13 +1,14 @@
 """From a claimed message to what its channel hands over.
 
 Read downwards: ``renderer`` fills a prepared form · ``forms`` prepares them all when the relay starts
-· ``mail`` the MIME around the words of an e-mail · ``words`` the templates in each language
-· ``skeleton`` fixed bytes with holes, which ``quoted_printable`` keeps 7-bit · ``values`` what goes into
-the holes · ``sender`` who writes · ``errors``.
+· ``mail`` the MIME around the words of an e-mail · ``sms`` what keeps an SMS to one · ``words`` the
+templates in each language · ``skeleton`` fixed bytes with holes, which ``quoted_printable`` keeps 7-bit
+· ``values`` what goes into the holes · ``sender`` who writes · ``errors``.
 """
 
 from outbox_relay.rendering.errors import RenderingError
 from outbox_relay.rendering.renderer import Renderer
 from outbox_relay.rendering.sender import Sender, parse_sender
+from outbox_relay.rendering.sms import one_tap_domain
 
-__all__ = ["Renderer", "RenderingError", "Sender", "parse_sender"]
+__all__ = ["Renderer", "RenderingError", "Sender", "one_tap_domain", "parse_sender"]

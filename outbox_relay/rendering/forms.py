@@ -10,6 +10,7 @@ from typing import NamedTuple
 from outbox_relay.rendering.mail import MailWords, mail_skeleton
 from outbox_relay.rendering.sender import Sender
 from outbox_relay.rendering.skeleton import Place, Skeleton, Value, cut, mark
+from outbox_relay.rendering.sms import one_tap_line, sms_name
 from outbox_relay.rendering.words import Words
 from shared.vocabulary import Channel, Locale, Template
 
@@ -23,11 +24,19 @@ class Form(NamedTuple):
     has_name: bool
 
 
-def prepare_forms(public_url: str, sender: Sender) -> Mapping[Form, Skeleton]:
+class Origin(NamedTuple):
+    """Where messages come from: what links begin with, who writes, and the domain of one-tap codes if they are on."""
+
+    public_url: str
+    sender: Sender
+    one_tap_domain: str | None
+
+
+def prepare_forms(origin: Origin) -> Mapping[Form, Skeleton]:
     """Prepare the forms of every template. Raises Jinja's TemplateError for one that is broken."""
-    words = {locale: Words(locale, sender.name) for locale in Locale}
+    words = {locale: Words(locale, origin.sender.name) for locale in Locale}
     forms = (Form(*parts) for parts in product(Template, Channel, Locale, (True, False)))
-    return {form: _prepared(form, words[form.locale], public_url, sender) for form in forms}
+    return {form: _prepared(form, words[form.locale], origin) for form in forms}
 
 
 def activation_link(public_url: str, link_token: str) -> str:
@@ -35,12 +44,12 @@ def activation_link(public_url: str, link_token: str) -> str:
     return f"{public_url}/activate?token={link_token}"
 
 
-def _prepared(form: Form, words: Words, public_url: str, sender: Sender) -> Skeleton:
+def _prepared(form: Form, words: Words, origin: Origin) -> Skeleton:
     match form.channel:
         case Channel.EMAIL:
-            return mail_skeleton(_mail_words(form, words, public_url), sender, form.locale)
+            return mail_skeleton(_mail_words(form, words, origin.public_url), origin.sender, form.locale)
         case Channel.SMS:
-            return cut(words.say(form.template, "sms.txt", _marks(Place.SMS, form, public_url)).encode())
+            return cut(_sms_words(form, words, origin).encode())
 
 
 def _mail_words(form: Form, words: Words, public_url: str) -> MailWords:
@@ -49,6 +58,14 @@ def _mail_words(form: Form, words: Words, public_url: str) -> MailWords:
         text=words.say(form.template, "body.txt", _marks(Place.TEXT, form, public_url)),
         html=words.say(form.template, "body.html", _marks(Place.HTML, form, public_url)),
     )
+
+
+def _sms_words(form: Form, words: Words, origin: Origin) -> str:
+    marks = _marks(Place.SMS, form, origin.public_url) | {"product": sms_name(origin.sender.name)}
+    text, code = words.say(form.template, "sms.txt", marks), mark(Place.SMS, Value.CODE)
+    if origin.one_tap_domain is None or code not in text:
+        return text
+    return text + one_tap_line(origin.one_tap_domain, code)
 
 
 def _marks(place: Place, form: Form, public_url: str) -> dict[str, str | None]:

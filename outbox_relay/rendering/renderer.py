@@ -5,7 +5,7 @@ from uuid import UUID
 
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.rendering.errors import RenderingError
-from outbox_relay.rendering.forms import Form, prepare_forms
+from outbox_relay.rendering.forms import Form, Origin, prepare_forms
 from outbox_relay.rendering.sender import Sender
 from outbox_relay.rendering.skeleton import Skeleton, Value
 from outbox_relay.rendering.values import expiry_text, greeted_name, header_date, plain_address
@@ -15,9 +15,9 @@ from shared.secrets import SecretKeys, code_for, link_token_for
 class Renderer:
     """Puts messages into words. Made once, at the start, which prepares every form of every template."""
 
-    def __init__(self, keys: SecretKeys, public_url: str, sender: Sender) -> None:
+    def __init__(self, keys: SecretKeys, public_url: str, sender: Sender, *, one_tap_domain: str | None = None) -> None:
         self._keys = keys
-        self._forms = prepare_forms(public_url, sender)
+        self._forms = prepare_forms(Origin(public_url, sender, one_tap_domain))
         self._sources: Mapping[Value, Callable[[ClaimedMessage], str]] = {
             Value.RECIPIENT: lambda message: plain_address(message.recipient),
             Value.DATE: lambda message: header_date(message.created_at),

@@ -31,6 +31,7 @@ METRICS = {
     "signpost_backlog_lag_seconds": ("channel",),
     "signpost_breaker_open": ("provider",),
     "signpost_upkeep_last_success_timestamp_seconds": (),
+    "signpost_sms_segments_total": ("provider",),
 }
 
 

@@ -76,6 +76,8 @@ def default_of(field: object) -> str:
         return "required"
     if default is None or default is missing:
         return "none"
+    if isinstance(default, bool):
+        return "on" if default else "off"
     if callable(default):
         return "by the machine"
     return f"{default[0]}:{default[1]}" if isinstance(default, tuple) else str(default)

@@ -17,11 +17,11 @@ from outbox_relay.outcomes import Failure, Sent
 
 @dataclass(frozen=True)
 class TwilioApi:
-    """An account at ``base_url``; ``sender`` is a number, a name, or a messaging service (``MG…``)."""
+    """The account ``sid`` at ``base_url``; ``sender`` is a number, a name, or a messaging service (``MG…``)."""
 
     name: str
     base_url: str
-    account: str
+    sid: str
     token: str = field(repr=False)
     sender: str
 
@@ -30,9 +30,9 @@ class TwilioApi:
         sender = "MessagingServiceSid" if self.sender.startswith("MG") else "From"
         return {
             "method": "POST",
-            "url": f"{self.base_url}/2010-04-01/Accounts/{self.account}/Messages.json",
+            "url": f"{self.base_url}/2010-04-01/Accounts/{self.sid}/Messages.json",
             "data": {"To": letter.message.recipient, sender: self.sender, "Body": letter.content.decode()},
-            "headers": {"Authorization": f"Basic {b64encode(f'{self.account}:{self.token}'.encode()).decode()}"},
+            "headers": {"Authorization": f"Basic {b64encode(f'{self.sid}:{self.token}'.encode()).decode()}"},
         }
 
     def fate(self, answer: Answer) -> Sent | Failure:

@@ -48,6 +48,24 @@ def test_a_relay_with_nothing_to_deliver_through_is_refused() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "public_url",
+    ["http://signpost.example", "https://signpost.example:8443", "https://192.0.2.1", "https://[2001:db8::1]"],
+)
+def test_codes_that_phones_offer_need_an_address_that_they_can_be_bound_to(public_url: str) -> None:
+    assert faults_of(PUBLIC_URL=public_url, SMS_ONE_TAP="on") == [
+        "SMS_ONE_TAP=on needs a PUBLIC_URL that is https at a domain, without a port"
+    ]
+    assert read(PUBLIC_URL=public_url).one_tap_domain is None
+
+
+def test_codes_are_bound_to_the_domain_of_the_public_url_if_that_is_wanted() -> None:
+    assert read(SMS_ONE_TAP="on").one_tap_domain == "signpost.example"
+    assert read(SMS_ONE_TAP="on", PUBLIC_URL="https://bücher.example").one_tap_domain == "xn--bcher-kva.example"
+    assert read(SMS_ONE_TAP="off").one_tap_domain is None
+    assert faults_of(SMS_ONE_TAP="yes") == ["SMS_ONE_TAP='yes' is neither on nor off"]
+
+
 def test_contradictions_are_told_beside_all_other_faults() -> None:
     faults = faults_of(EMAIL_FROM="nobody", RELAY_BATCH_SIZE="0", EMAIL_PROVIDERS="")
     assert len(faults) == 3

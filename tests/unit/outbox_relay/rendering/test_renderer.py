@@ -1,5 +1,4 @@
 import re
-from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from typing import Any
 
@@ -16,12 +15,6 @@ from tests.support.claimed import A_TOKEN, a_claimed_message
 KEY = b"k" * 32
 RENDERER = Renderer(
     SecretKeys({"k1": KEY}), "https://signpost.example", Sender("Signpost", "no-reply@signpost.example")
-)
-
-# 3GPP TS 23.038 §6.2.1, without the characters that take two septets.
-GSM_7 = (
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
-    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 
 every_template = pytest.mark.parametrize("template", Template)
@@ -63,22 +56,6 @@ def test_an_account_that_exists_is_told_without_code_link_or_the_name_that_a_str
     assert code_for(A_TOKEN, KEY) not in words
     assert "http" not in words
     assert "Ada" not in words
-
-
-@every_template
-@every_locale
-def test_in_the_name_of_signpost_an_sms_is_a_single_one(template: Template, locale: Locale) -> None:
-    for month in range(1, 13):
-        message = a_claimed_message(
-            template=template,
-            channel=Channel.SMS,
-            locale=locale,
-            expires_at=datetime(2026, month, 28, 23, 59, tzinfo=UTC),
-        )
-        text = words_of(message)
-        assert text.startswith("Signpost")
-        assert len(text) <= 160
-        assert set(text) <= set(GSM_7)
 
 
 @pytest.mark.parametrize(

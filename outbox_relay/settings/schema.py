@@ -1,91 +1,30 @@
-"""The relay's settings, from its environment."""
+"""How the relay's settings are written."""
 
-from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
-from outbox_relay.budgets import Budgets
-from outbox_relay.rendering import Sender
-from outbox_relay.setting_fields import From, ProviderUrls
-from shared.secrets import SecretKeys
+from outbox_relay.settings.faults import contradictions
+from outbox_relay.settings.fields import From, ProviderUrls
+from outbox_relay.settings.values import RelaySettings
 from shared.settings import (
     Bind,
     DatabaseUrl,
     KeyRing,
     LogLevel,
     SettingsSchema,
+    Switch,
     WebUrl,
     Whole,
 )
 from shared.vocabulary import Channel
 
-LEASE_IN_SENDS = 3
-"""A letter is in hand for two sends at most, its own and the one before it; the third is room to wait in."""
 LONGEST_KEPT_DAYS = 36_500
 MOST_SMS = 1_000_000
 
 
-@dataclass(frozen=True)
-class RelaySettings:
-    """All that the relay is told from outside."""
-
-    database_url: str = field(repr=False)
-    listen_database_url: str | None = field(repr=False)
-    secret_keys: SecretKeys
-    public_url: str
-    email_providers: str | None = field(repr=False)
-    sms_providers: str | None = field(repr=False)
-    email_from: Sender
-    bind: tuple[str, int]
-    batch_size: int
-    lease_seconds: int
-    poll_seconds: int
-    connections: int
-    send_seconds: int
-    upkeep_seconds: int
-    retention_days: int
-    actions_retention_days: int
-    pending_users_days: int
-    sms_fallback_per_number: int
-    sms_fallback_per_prefix: int
-    sms_fallback_total: int
-    log_level: str
-
-    @property
-    def lease(self) -> timedelta:
-        """How long a claimed message is this relay's own."""
-        return timedelta(seconds=self.lease_seconds)
-
-    @property
-    def poll(self) -> timedelta:
-        """How often to look without having been woken."""
-        return timedelta(seconds=self.poll_seconds)
-
-    @property
-    def longest_send(self) -> timedelta:
-        """How long one attempt may take."""
-        return timedelta(seconds=self.send_seconds)
-
-    @property
-    def longest_in_hand(self) -> timedelta:
-        """How long a session may hold a letter: it takes the next one while the last is being sent."""
-        return 2 * self.longest_send
-
-    @property
-    def connections_for_notices(self) -> int:
-        """How many connections to each provider notices have for themselves: half as many, for nobody waits for one."""
-        return max(self.connections // 2, 1)
-
-    @property
-    def fallback_budgets(self) -> Budgets:
-        """How many messages a day may fall back to SMS."""
-        return Budgets(self.sms_fallback_total, self.sms_fallback_per_prefix, self.sms_fallback_per_number)
-
-
 class RelaySettingsSchema(SettingsSchema):
-    """How the relay's settings are written."""
+    """Name, meaning, unit, default and bounds of each, in the order of the docs."""
 
     result: ClassVar = RelaySettings
 
@@ -115,11 +54,17 @@ class RelaySettingsSchema(SettingsSchema):
     sms_providers = ProviderUrls(
         Channel.SMS,
         "SMS_PROVIDERS",
-        "Tried in order: `https+json://token@host/path`, `console:`, `file:///directory`."
+        "Tried in order: `https+json://token@host/path`, `twilio://sid:token@api.twilio.com?from=+1…`,"
+        " `kannel://user:pw@host:13013?from=…`, `smpp://user:pw@host:3550?from=…`, `console:`, `file:///directory`."
         " Without it, SMS wait for a relay that has it.",
         unit="URLs, comma-separated",
         is_secret=True,
         default=None,
+    )
+    sms_one_tap = Switch(
+        "SMS_ONE_TAP",
+        "Whether a code's SMS ends in a line by which phones offer the code to PUBLIC_URL's page, and to no other.",
+        default=False,
     )
     email_from = From("EMAIL_FROM", "Who e-mails come from; its name is what SMS begin with.", unit="`Name <address>`")
     bind = Bind(
@@ -209,14 +154,5 @@ class RelaySettingsSchema(SettingsSchema):
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
     def _fits_together(self, settings: dict[str, Any], written: dict[str, str], **_more: Any) -> None:
-        faults = []
-        if not {"EMAIL_PROVIDERS", "SMS_PROVIDERS"} & written.keys():
-            faults.append("EMAIL_PROVIDERS and SMS_PROVIDERS are both not set: there is nothing to deliver through")
-        lease, send = settings.get("lease_seconds"), settings.get("send_seconds")
-        if lease and send and lease < LEASE_IN_SENDS * send:
-            faults.append(f"RELAY_LEASE_SECONDS={lease} is below three times RELAY_SEND_SECONDS={send}")
-        kept, actions_kept = settings.get("retention_days"), settings.get("actions_retention_days")
-        if kept and actions_kept and actions_kept < kept:
-            faults.append(f"RELAY_ACTIONS_RETENTION_DAYS={actions_kept} is below RELAY_RETENTION_DAYS={kept}")
-        if faults:
+        if faults := contradictions(settings, written.keys()):
             raise ValidationError(faults)

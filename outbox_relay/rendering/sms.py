@@ -1,0 +1,58 @@
+"""What is particular to the words of an SMS: GSM-7 where that is possible, and the line that phones read."""
+
+import unicodedata
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from outbox_relay.segments import Alphabet, alphabet_of
+
+# What word processors put in place of what a keyboard has.
+_TYPEWRITTEN = str.maketrans({
+    "\N{LEFT SINGLE QUOTATION MARK}": "'",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    "\N{LEFT DOUBLE QUOTATION MARK}": '"',
+    "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
+    "\N{EN DASH}": "-",
+    "\N{EM DASH}": "-",
+    "\N{NO-BREAK SPACE}": " ",
+})  # fmt: skip
+
+
+def sms_name(product: str) -> str:
+    """Return a product's name as SMS begin with it: without what would make two SMS of one.
+
+    é is in GSM-7 and stays; ê is not and loses its accent; a name in another script stays as it is.
+    """
+    plain = "".join(_plain(character) for character in product.translate(_TYPEWRITTEN))
+    return plain if alphabet_of(plain) is Alphabet.GSM_7 else product
+
+
+def one_tap_domain(public_url: str) -> str:
+    """Return the domain that codes are bound to. Raises ValueError for a URL that the format has no room for.
+
+    That is https on its own port at a domain (WICG, "Origin-bound one-time codes delivered via SMS", §3.1).
+    """
+    parts = urlsplit(public_url)
+    domain = parts.hostname or ""
+    if parts.scheme != "https" or parts.port or _is_ip_address(domain):
+        raise ValueError("needs a PUBLIC_URL that is https at a domain, without a port")
+    return domain.encode("idna").decode()
+
+
+def one_tap_line(domain: str, code: str) -> str:
+    """Return the last line of an SMS by which a phone offers the code to that domain's page, and to no other."""
+    return f"\n@{domain} #{code}"
+
+
+def _plain(character: str) -> str:
+    if alphabet_of(character) is Alphabet.GSM_7:
+        return character
+    return "".join(part for part in unicodedata.normalize("NFKD", character) if not unicodedata.combining(part))
+
+
+def _is_ip_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,71 @@
+"""All that the relay is told from outside, and what follows from it."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from outbox_relay.budgets import Budgets
+from outbox_relay.rendering import Sender, one_tap_domain
+from shared.secrets import SecretKeys
+
+
+@dataclass(frozen=True)
+class RelaySettings:
+    """All that the relay is told from outside."""
+
+    database_url: str = field(repr=False)
+    listen_database_url: str | None = field(repr=False)
+    secret_keys: SecretKeys
+    public_url: str
+    email_providers: str | None = field(repr=False)
+    sms_providers: str | None = field(repr=False)
+    sms_one_tap: bool
+    email_from: Sender
+    bind: tuple[str, int]
+    batch_size: int
+    lease_seconds: int
+    poll_seconds: int
+    connections: int
+    send_seconds: int
+    upkeep_seconds: int
+    retention_days: int
+    actions_retention_days: int
+    pending_users_days: int
+    sms_fallback_per_number: int
+    sms_fallback_per_prefix: int
+    sms_fallback_total: int
+    log_level: str
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claimed message is this relay's own."""
+        return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def poll(self) -> timedelta:
+        """How often to look without having been woken."""
+        return timedelta(seconds=self.poll_seconds)
+
+    @property
+    def one_tap_domain(self) -> str | None:
+        """The domain that codes in SMS are bound to, or None where they are bound to none."""
+        return one_tap_domain(self.public_url) if self.sms_one_tap else None
+
+    @property
+    def longest_send(self) -> timedelta:
+        """How long one attempt may take."""
+        return timedelta(seconds=self.send_seconds)
+
+    @property
+    def longest_in_hand(self) -> timedelta:
+        """How long a session may hold a letter: it takes the next one while the last is being sent."""
+        return 2 * self.longest_send
+
+    @property
+    def connections_for_notices(self) -> int:
+        """How many connections to each provider notices have for themselves: half as many, for nobody waits for one."""
+        return max(self.connections // 2, 1)
+
+    @property
+    def fallback_budgets(self) -> Budgets:
+        """How many messages a day may fall back to SMS."""
+        return Budgets(self.sms_fallback_total, self.sms_fallback_per_prefix, self.sms_fallback_per_number)

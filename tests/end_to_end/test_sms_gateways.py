@@ -1,0 +1,67 @@
+"""A relay and the SMS gateways of the world outside, or what stands for them."""
+
+import asyncio
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.http_gateway import HttpGateway
+from tests.support.outbox import Outbox
+from tests.support.relays import running_relay
+from tests.support.sms_faces import TEMPORAL_FAILURE, twilio_refused
+from tests.support.smsc import Smsc
+
+pytestmark = pytest.mark.anyio
+
+AT = "\0"
+"""In GSM-7; all else in this text has the code that it has in ASCII."""
+
+SECRETS = ("t/ken", "t%2Fken", "p&ss", "p%26ss", "hush", "33612345678")
+
+
+@dataclass(frozen=True)
+class Heard:
+    metrics: str
+    log: str
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+def delivered_through(outbox: Outbox, providers: str) -> Heard:
+    """Let a relay deliver what is due; return what it counted and said."""
+    settings = {"SMS_PROVIDERS": providers, "SMS_ONE_TAP": "on", "LOG_LEVEL": "debug"}
+    with running_relay(outbox.database, **settings) as relay:
+        eventually(outbox.is_all_sent, seconds=30)
+        return Heard(relay.get("/metrics").text, relay.log_text())
+
+
+async def test_the_first_gateway_that_takes_it_sends_the_code_and_nobody_else_learns_it(outbox: Outbox) -> None:
+    [message_id] = outbox.put(channel="sms", recipient="'+33612345678'")
+    async with (
+        HttpGateway(twilio_refused(429, 20429, "Too many requests")) as twilio,
+        HttpGateway(TEMPORAL_FAILURE) as kannel,
+        Smsc() as smsc,
+    ):
+        providers = (
+            f"twilio://AC1:t%2Fken@127.0.0.1:{twilio.port}?from=+15005550006&tls=none",
+            f"kannel://us:p%26ss@127.0.0.1:{kannel.port}?from=Signpost&tls=none",
+            f"smpp://us:hush@127.0.0.1:{smsc.port}?from=Signpost&tls=none",
+        )
+        heard = await asyncio.to_thread(delivered_through, outbox, ",".join(providers))
+
+    [submitted] = smsc.submitted
+    text = submitted.short_message.decode()
+    [code, again] = re.findall(r"\b\d{6}\b", text)
+    assert code == again
+    assert text.endswith(f"\n{AT}signpost.example #{code}")
+    assert (len(twilio.requests), len(kannel.requests)) == (1, 1)
+    assert f'signpost_sms_segments_total{{provider="smpp:127.0.0.1:{smsc.port}"}} 1.0' in heard.metrics
+    assert outbox.row(message_id).attempt == 1
+    for secret in (code, *SECRETS):
+        assert secret not in heard.log
+        assert secret not in heard.metrics

@@ -1,0 +1,113 @@
+import asyncio
+
+import pytest
+
+from outbox_relay.channels.base import ProviderDownError
+from outbox_relay.outcomes import FailureClass, Sent
+from tests.support.certificates import Authority
+from tests.support.http_gateway import Silence
+from tests.support.letters import ListTray
+from tests.support.smpp_sessions import NOT_SMPP, an_sms, session_to
+from tests.support.smsc import BIND_FAILED, DELIVER_SM, ENQUIRE_LINK, GENERIC_NACK, RESPONSE, UNBIND, Says, Smsc
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("bind_says", [BIND_FAILED, 0x0E, 0x0F, Silence.CLOSE, Silence.HANG, NOT_SMPP])
+async def test_while_the_smsc_will_not_have_us_no_message_is_taken(bind_says: Says) -> None:
+    tray = ListTray([an_sms()])
+    seconds = 0.5 if bind_says is Silence.HANG else 10.0
+    async with Smsc(bind_says=bind_says) as smsc, session_to(smsc, seconds=seconds) as session:
+        with pytest.raises(ProviderDownError) as caught:
+            await session.carry(tray)
+    assert (caught.value.failure.kind, caught.value.failure.is_handed_over) == (FailureClass.PROVIDER, False)
+    assert len(tray.waiting) == 1
+
+
+async def test_when_nobody_listens_no_message_is_taken() -> None:
+    tray = ListTray([an_sms()])
+    async with Smsc() as smsc:
+        pass
+    async with session_to(smsc) as session:
+        with pytest.raises(ProviderDownError):
+            await session.carry(tray)
+    assert len(tray.waiting) == 1
+
+
+async def test_cancelled_it_says_that_the_message_may_have_arrived_and_binds_anew() -> None:
+    letter, later = an_sms(), an_sms()
+    tray = ListTray([letter])
+    async with Smsc(says=Silence.HANG) as smsc, session_to(smsc) as session:
+        carrying = asyncio.create_task(session.carry(tray))
+        await smsc.has_submission.wait()
+        carrying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await carrying
+        smsc.says = 0
+        tray.waiting.append(later)
+        await session.carry(tray)
+    assert tray.failure(letter).is_handed_over
+    assert isinstance(tray.fate(later), Sent)
+    assert len(smsc.binds) == 2
+
+
+async def test_a_bind_is_kept_alive_while_nothing_is_to_be_sent() -> None:
+    async with Smsc() as smsc, session_to(smsc, enquire=0.01) as session:
+        await session.carry(ListTray([an_sms()]))
+        for _ in range(3):
+            smsc.has_enquiry.clear()
+            await smsc.has_enquiry.wait()
+        await session.carry(ListTray([an_sms()]))
+    assert len(smsc.binds) == 1
+
+
+async def test_an_smsc_that_no_longer_answers_is_left_before_a_message_is_given_to_it() -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with Smsc(ignores_enquiries=True) as smsc, session_to(smsc, seconds=0.2, enquire=0.01) as session:
+        await session.carry(ListTray([an_sms()]))
+        peer = smsc.peer
+        assert peer
+        await peer.wait_closed()
+        await session.carry(tray)
+    assert isinstance(tray.fate(letter), Sent)
+    assert len(smsc.binds) == 2
+
+
+@pytest.mark.parametrize(
+    ("asks", "answer"),
+    [(ENQUIRE_LINK, ENQUIRE_LINK | RESPONSE), (UNBIND, UNBIND | RESPONSE), (DELIVER_SM, GENERIC_NACK)],
+)
+async def test_what_the_smsc_asks_in_between_is_answered(asks: int, answer: int) -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with Smsc() as smsc, session_to(smsc) as session:
+        await session.carry(ListTray([an_sms()]))
+        smsc.ask(asks)
+        await smsc.has_answer.wait()
+        await session.carry(tray)
+    assert answer in smsc.heard
+    assert isinstance(tray.fate(letter), Sent)
+    assert len(smsc.binds) == (2 if asks == UNBIND else 1)
+
+
+async def test_over_tls_with_an_authority_of_ones_own(authority: Authority) -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with (
+        Smsc(tls=authority.server_context("IP:127.0.0.1")) as smsc,
+        session_to(smsc, query=f"&ca={authority.file}") as session,
+    ):
+        await session.carry(tray)
+    assert isinstance(tray.fate(letter), Sent)
+
+
+async def test_an_smsc_whose_certificate_nobody_vouches_for_gets_neither_password_nor_message(
+    authority: Authority,
+) -> None:
+    tray = ListTray([an_sms()])
+    async with Smsc(tls=authority.server_context("IP:127.0.0.1")) as smsc, session_to(smsc, query="") as session:
+        with pytest.raises(ProviderDownError):
+            await session.carry(tray)
+    assert not smsc.binds
+    assert len(tray.waiting) == 1

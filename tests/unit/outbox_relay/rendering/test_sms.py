@@ -1,0 +1,81 @@
+"""The words of an SMS: one segment of GSM-7 in every language, and the line that phones read."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from outbox_relay.rendering import Renderer, Sender
+from outbox_relay.rendering.sms import sms_name
+from outbox_relay.segments import Alphabet, alphabet_of, segments_in
+from shared.secrets import SecretKeys, code_for
+from shared.vocabulary import Channel, Locale, Template
+from tests.support.claimed import A_TOKEN, a_claimed_message
+
+KEY = b"k" * 32
+LONGEST_SENSIBLE_NAME = 24
+
+every_template = pytest.mark.parametrize("template", Template)
+every_locale = pytest.mark.parametrize("locale", Locale)
+
+
+def text_of(
+    template: Template, locale: Locale, *, product: str = "Signpost", domain: str | None = None, month: int = 11
+) -> str:
+    sender = Sender(product, "no-reply@signpost.example")
+    renderer = Renderer(SecretKeys({"k1": KEY}), "https://signpost.example", sender, one_tap_domain=domain)
+    expires_at = datetime(2026, month, 28, 23, 59, tzinfo=UTC)
+    message = a_claimed_message(template=template, channel=Channel.SMS, locale=locale, expires_at=expires_at)
+    return renderer.render(message).decode()
+
+
+@every_template
+@every_locale
+@pytest.mark.parametrize("product", ["Signpost", "X" * LONGEST_SENSIBLE_NAME, "Hôtel de l\u2019Éléphant rêvé"])
+@pytest.mark.parametrize("domain", [None, "signpost.example"])
+def test_an_sms_is_a_single_one(template: Template, locale: Locale, product: str, domain: str | None) -> None:
+    text = text_of(template, locale, product=product, domain=domain)
+    assert (alphabet_of(text), segments_in(text)) == (Alphabet.GSM_7, 1)
+
+
+@every_locale
+def test_in_every_month_an_sms_is_a_single_one(locale: Locale) -> None:
+    texts = [text_of(Template.ACTIVATION, locale, month=month) for month in range(1, 13)]
+    assert {(alphabet_of(text), segments_in(text)) for text in texts} == {(Alphabet.GSM_7, 1)}
+
+
+@every_template
+@every_locale
+def test_an_sms_begins_with_who_it_is_from_and_greets_nobody_by_name(template: Template, locale: Locale) -> None:
+    text = text_of(template, locale)
+    assert text.startswith("Signpost")
+    assert "Ada" not in text
+
+
+@pytest.mark.parametrize(
+    ("product", "name"),
+    [
+        ("Signpost", "Signpost"),
+        ("Café é à ü ñ", "Café é à ü ñ"),
+        ("Hôtel Forêt Ça ça", "Hotel Foret Ça ca"),
+        ("L\u2019Étoile \u2014 1", "L'Étoile - 1"),
+        ("Почта", "Почта"),
+        ("ê 名", "ê 名"),
+    ],
+)
+def test_a_name_loses_what_would_make_two_sms_of_one_and_nothing_else(product: str, name: str) -> None:
+    assert sms_name(product) == name
+
+
+@every_locale
+def test_one_tap_is_a_last_line_with_domain_and_code(locale: Locale) -> None:
+    plain = text_of(Template.ACTIVATION, locale)
+    assert "@" not in plain
+    line = f"@signpost.example #{code_for(A_TOKEN, KEY)}"
+    assert text_of(Template.ACTIVATION, locale, domain="signpost.example") == f"{plain}\n{line}"
+
+
+@every_locale
+def test_an_sms_without_a_code_has_nothing_to_offer(locale: Locale) -> None:
+    assert text_of(Template.ACCOUNT_EXISTS, locale, domain="signpost.example") == text_of(
+        Template.ACCOUNT_EXISTS, locale
+    )
