@@ -26,9 +26,7 @@ DELIVERY_DURATION = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 )
 BREAKER_OPEN = Gauge("signpost_breaker_open", "1 while a provider is left alone or only probed.", ["provider"])
-RATE_WAIT = Gauge(
-    "signpost_rate_wait_seconds", "How long letters wait for a provider's rate; 0 while they need not.", ["provider"]
-)
+RATE_WAIT = Gauge("signpost_rate_wait_seconds", "Until a provider's rate allows the next letter.", ["provider"])
 BACKLOG = Gauge("signpost_backlog_messages", "Messages due now.", ["channel"])
 BACKLOG_LAG = Gauge("signpost_backlog_lag_seconds", "Age of the oldest due message.", ["channel"])
 

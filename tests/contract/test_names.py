@@ -29,6 +29,7 @@ METRICS = {
     "signpost_backlog_messages": ("channel",),
     "signpost_backlog_lag_seconds": ("channel",),
     "signpost_breaker_open": ("provider",),
+    "signpost_rate_wait_seconds": ("provider",),
 }
 
 

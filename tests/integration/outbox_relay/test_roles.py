@@ -15,6 +15,8 @@ from tests.support.outbox import Outbox
         "update outbox_messages set payload = '{}'",
         "update delivery_attempts set error = ''",
         "select * from operator_actions",
+        "delete from providers",
+        "update providers set name = 'smtp:other:25'",
         "select signpost_supersede(gen_random_uuid(), gen_random_uuid())",
         "create table loot (id integer)",
     ],
