@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from operator_console.acting import Act, NotDeadError, SupersededError, UnknownMessageError, requeue
-from operator_console.reading import MessageFilter, MessageView, list_messages, show_message
+from operator_console.reading import MessageFilter, MessageView, list_messages, list_providers, show_message
 from operator_console.settings import ConsoleSettingsSchema
 from shared.database import describe
 from shared.engine import create_database_engine
@@ -35,6 +35,7 @@ LISTED = (
     "last_error_class",
     "created_at",
 )
+PROVIDERS_LISTED = ("provider", "breaker", "since", "last_failure_class", "last_failed_at", "rate")
 HIGHEST_LIMIT = 10_000
 ID_WIDTH = 36
 
@@ -75,7 +76,22 @@ def list_command(limit: int, *, is_json: bool, **wanted: Any) -> None:
         for message in messages:
             click.echo(json.dumps(message))
     else:
-        Console().print(_table(messages))
+        # The id is what one copies: whatever else a narrow terminal folds, it stays whole.
+        whole_id = Column("id", no_wrap=True, min_width=ID_WIDTH)
+        Console().print(_table(messages, whole_id, LISTED))
+
+
+@main.command("providers")
+@click.option("--json", "is_json", is_flag=True, help="One JSON object a line, for programs.")
+def providers_command(*, is_json: bool) -> None:
+    """List the providers: breaker, since when, last failure, rate. A terminal gets a table, a pipe gets JSON lines."""
+    with database() as session:
+        providers = list_providers(session)
+    if is_json or not sys.stdout.isatty():
+        for provider in providers:
+            click.echo(json.dumps(provider))
+    else:
+        Console().print(_table(providers, Column("provider", no_wrap=True), PROVIDERS_LISTED))
 
 
 @main.command("show")
@@ -141,12 +157,10 @@ def _fail(what: str) -> NoReturn:
     sys.exit(1)
 
 
-def _table(messages: list[MessageView]) -> Table:
-    # The id is what one copies: whatever else a narrow terminal folds, it stays whole.
-    whole_id = Column("id", no_wrap=True, min_width=ID_WIDTH)
-    table = Table(whole_id, *LISTED[1:], box=None, header_style="bold")
-    for message in messages:
-        table.add_row(*("" if message[column] is None else str(message[column]) for column in LISTED))
+def _table(rows: list[dict[str, Any]], first: Column, columns: tuple[str, ...]) -> Table:
+    table = Table(first, *columns[1:], box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*("" if row[column] is None else str(row[column]) for column in columns))
     return table
 
 

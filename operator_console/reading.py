@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, Text, select, type_coerce
+from sqlalchemy import Row, Select, Text, case, func, select, type_coerce
 from sqlalchemy.orm import Session
 
 from shared.addresses import masked
-from shared.models import DeliveryAttempt, OperatorAction, OutboxMessage, Word
+from shared.models import DeliveryAttempt, OperatorAction, OutboxMessage, ProviderRow, Word
 from shared.vocabulary import Channel, DeadReason, Status, Template
 
 MessageView = dict[str, Any]
 """A message as operators may see it: plain values, in the order in which they are shown."""
+
+ProviderView = dict[str, Any]
+"""A provider likewise; its breaker is closed, open or half_open."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,31 @@ def show_message(session: Session, message_id: UUID) -> MessageView | None:
         **_fallback_view(session, message),
         "attempts": [_attempt_view(attempt, message.recipient) for attempt in _attempts(session, message_id)],
         "operator_actions": [_action_view(action) for action in _actions(session, message_id)],
+    }
+
+
+def list_providers(session: Session) -> list[ProviderView]:
+    """Return what the relays know together of each provider; its times are the database's."""
+    breaker = case(
+        (ProviderRow.openings == 0, "closed"),
+        (ProviderRow.open_until > func.now(), "open"),
+        else_="half_open",
+    )
+    query = select(ProviderRow, breaker.label("breaker")).order_by(ProviderRow.name)
+    return [_provider_view(row, breaker) for row, breaker in session.execute(query)]
+
+
+def _provider_view(row: ProviderRow, breaker: str) -> ProviderView:
+    return {
+        "provider": row.name,
+        "breaker": breaker,
+        "since": _moment(row.since),
+        "open_until": _moment(row.open_until),
+        "openings": row.openings,
+        "last_failure_class": row.last_failure_class,
+        "last_failed_at": _moment(row.last_failed_at),
+        "rate": row.rate,
+        "seen_at": _moment(row.seen_at),
     }
 
 

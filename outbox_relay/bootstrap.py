@@ -67,7 +67,13 @@ def assemble(settings: RelaySettings) -> Parts:
         for channel, providers in _providers(settings).items()
     }
     lanes = [
-        Lane(LaneKey(channel, urgency), outbox, ladder, preparation, _limits(settings, ladder, urgency))
+        Lane(
+            LaneKey(channel, urgency),
+            outbox,
+            ladder,
+            preparation,
+            _limits(settings.batch_size, ladder.connections, urgency),
+        )
         for channel, ladder in ladders.items()
         for urgency in Urgency
     ]
@@ -79,12 +85,12 @@ def assemble(settings: RelaySettings) -> Parts:
     return Parts(relay, outbox.claims, fallbacks, claiming, settling, falling_back)
 
 
-def _limits(settings: RelaySettings, ladder: Ladder, urgency: Urgency) -> LaneLimits:
+def _limits(batch_size: int, connections: int, urgency: Urgency) -> LaneLimits:
     match urgency:
         case Urgency.CODE:
-            return LaneLimits(settings.batch_size, ladder.connections)
+            return LaneLimits(batch_size, connections)
         case Urgency.NOTICE:
-            return LaneLimits(settings.batch_size, settings.connections_for_notices)
+            return LaneLimits(batch_size, max(connections // 2, 1))  # the other half is for codes to come
 
 
 def _providers(settings: RelaySettings) -> dict[Channel, tuple[CappedProvider, ...]]:

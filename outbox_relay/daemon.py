@@ -59,7 +59,9 @@ class Shift:
     def unready(self) -> list[str]:
         """Name what keeps the relay from claiming."""
         parts = self.parts
-        is_away = parts.claiming.is_lost or parts.settling.is_lost or not parts.claims.has_claimed
+        # With all providers known to be down nothing is claimed, and that is no fault of this relay.
+        has_begun = parts.claims.has_claimed or not parts.relay.may_claim
+        is_away = parts.claiming.is_lost or parts.settling.is_lost or not has_begun
         return ["database"] if is_away else []
 
 

@@ -47,8 +47,10 @@ TELL = """
 with before as materialized (
     select name, openings, probe_by, probe_until, open_until, clock_timestamp() as moment,
            openings > 0 and open_until > clock_timestamp() as is_open,
-           least(coalesce(tokens + %(per_second)s * greatest(extract(epoch from clock_timestamp() - refilled_at), 0),
-                          %(burst)s) + %(returned)s, %(burst)s)::float8 as tokens
+           case when refilled_at is null then %(burst)s
+                else least(tokens + %(returned)s + %(per_second)s
+                           * greatest(extract(epoch from clock_timestamp() - refilled_at), 0), %(burst)s)
+           end::float8 as tokens
       from providers where name = %(name)s for update),
 decided as (
     select *, least(%(wanted)s, floor(tokens)) as granted,
@@ -109,7 +111,7 @@ class Fleet:
                     async with asyncio.timeout(LOOK_AGAIN_SECONDS):
                         await self._asked.wait()
         finally:
-            await self._close()
+            await self.close()
 
     async def known(self) -> None:
         """Wait until the fleet was asked once, so that a new relay leaves alone what is known to be down."""
@@ -124,7 +126,7 @@ class Fleet:
             async with asyncio.timeout(LONGEST_EXCHANGE_SECONDS):
                 standings = await self._standings(reports)
         except (psycopg.Error, TimeoutError) as error:
-            await self._close()
+            await self.close()
             self._tell_alone(error)
             changes = {rung: rung.go_on_alone(report) for rung, report in reports}
         else:
@@ -168,7 +170,8 @@ class Fleet:
             standing = await cursor.fetchone()
         return standing or Standing(report.openings, report.open_for)
 
-    async def _close(self) -> None:
+    async def close(self) -> None:
+        """Close the connection, if there is one; the next exchange opens another."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()

@@ -38,9 +38,7 @@ FALLBACKS_OVER_BUDGET = Counter(
     "signpost_fallbacks_over_budget_total", "Messages that may not fall back: a budget is used up.", ["scope"]
 )
 BREAKER_OPEN = Gauge("signpost_breaker_open", "1 while a provider is left alone or only probed.", ["provider"])
-RATE_WAIT = Gauge(
-    "signpost_rate_wait_seconds", "How long letters wait for a provider's rate; 0 while they need not.", ["provider"]
-)
+RATE_WAIT = Gauge("signpost_rate_wait_seconds", "Until a provider's rate allows the next letter.", ["provider"])
 BACKLOG = Gauge("signpost_backlog_messages", "Messages due now.", ["channel"])
 BACKLOG_LAG = Gauge("signpost_backlog_lag_seconds", "Age of the oldest due message.", ["channel"])
 

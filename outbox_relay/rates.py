@@ -10,6 +10,8 @@ SECONDS_PER = {"s": 1, "m": 60, "h": 3600}
 MOST = 1_000_000
 DRAW_PAUSE_SECONDS = 0.25
 """Between draws of an exhausted rate: so the row is changed by the batch and not by the message."""
+LONGEST_DRAW_PAUSE_SECONDS = 5.0
+"""Another relay may have given tokens back long before the next one falls due."""
 KEPT_SECONDS = 1.0
 """How long tokens are kept unused before they go back to the other relays."""
 _RATE = re.compile(r"([0-9]{1,7})/([smh])")
@@ -82,7 +84,7 @@ class Purse:
     def __init__(self, rate: Rate | None, now: float) -> None:
         self.tokens = 0
         self._wanted = 0
-        self._drawn_at = self._draw_after = now
+        self._drawn_at = self._draw_after = self._token_at = now
         self._bucket = Bucket(rate, refilled=now) if rate else None
 
     def affordable(self, limit: int, now: float) -> int:
@@ -100,7 +102,7 @@ class Purse:
     def wait(self, now: float) -> float:
         """Return in how many seconds there may be tokens; 0 when there are, or when nobody has asked yet."""
         is_empty = self._bucket is not None and self.tokens < 1
-        return max(self._draw_after - now, 0.0) if is_empty else 0.0
+        return max(self._token_at - now, 0.0) if is_empty else 0.0
 
     def is_wanting(self, now: float) -> bool:
         """Tell whether tokens are to be drawn now."""
@@ -120,7 +122,9 @@ class Purse:
         """Take in what was granted; the next whole token comes in so many seconds."""
         self.tokens += granted
         self._drawn_at = now
-        self._draw_after = now + max(token_in, DRAW_PAUSE_SECONDS) if granted < wanted else now
+        pause = min(max(token_in, DRAW_PAUSE_SECONDS), LONGEST_DRAW_PAUSE_SECONDS) if granted < wanted else 0.0
+        self._draw_after = now + pause
+        self._token_at = now + max(token_in, pause)
 
     def fill_alone(self, wanted: int, now: float) -> None:
         """Take in what the rate allows a relay that knows of no other."""

@@ -46,6 +46,11 @@ class Relay:
         for lane in self._lanes:
             lane.wake()
 
+    @property
+    def may_claim(self) -> bool:
+        """Tell whether any lane has a provider that may be tried."""
+        return any(lane.is_healthy for lane in self._lanes)
+
     async def run(self, ending: asyncio.Event, leaving: asyncio.Event) -> None:
         """Deliver until ``ending`` is set, then finish what is in flight.
 

@@ -42,6 +42,8 @@ class Rung:
         self._wants_leave = False
         self._refused_until = float("-inf")
         BREAKER_OPEN.labels(self.provider.name).set(0)
+        if self.rate:
+            RATE_WAIT.labels(self.provider.name).set_function(lambda: self._purse.wait(clock()))
 
     # What may be done with it now.
 
@@ -194,7 +196,6 @@ class Rung:
             self.breaker.leave_until = now + LEAVE_SECONDS
         if report.wanted:
             self._purse.fill(standing.granted, report.wanted, standing.token_in, now)
-            RATE_WAIT.labels(self.provider.name).set(self._purse.wait(now))
         return standing.has_leave or standing.granted > 0 or before is not self.condition()
 
     def go_on_alone(self, report: Report | None) -> bool:

@@ -89,7 +89,7 @@ class RelaySettingsSchema(SettingsSchema):
     )
     connections = Whole(
         "RELAY_CONNECTIONS",
-        "Connections to each provider for codes; notices have half as many beside them, at least one.",
+        "Connections to each provider whose URL does not say; notices may take up half of them.",
         unit="connections",
         default=8,
         bounds=(1, 200),

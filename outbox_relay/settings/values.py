@@ -61,11 +61,6 @@ class RelaySettings:
         return 2 * self.longest_send
 
     @property
-    def connections_for_notices(self) -> int:
-        """How many connections to each provider notices have for themselves: half as many, for nobody waits for one."""
-        return max(self.connections // 2, 1)
-
-    @property
     def fallback_budgets(self) -> Budgets:
         """How many messages a day may fall back to SMS."""
         return Budgets(self.sms_fallback_total, self.sms_fallback_per_prefix, self.sms_fallback_per_number)

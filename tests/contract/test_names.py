@@ -32,6 +32,7 @@ METRICS = {
     "signpost_breaker_open": ("provider",),
     "signpost_upkeep_last_success_timestamp_seconds": (),
     "signpost_sms_segments_total": ("provider",),
+    "signpost_rate_wait_seconds": ("provider",),
 }
 
 

@@ -2,7 +2,7 @@ import psycopg
 import pytest
 
 from shared.database import driver_url
-from tests.support.databases import Database
+from tests.support.databases import Database, is_refused
 from tests.support.outbox import Outbox
 
 A_USER = """
@@ -27,3 +27,8 @@ def test_the_console_cannot_have_one_users_code_sent_to_another(database: Databa
     ):
         console.execute("update outbox_messages set token_id = %s where id = %s", [victims, message_id])
     assert outbox.row(message_id).token_id == eves
+
+
+@pytest.mark.parametrize("statement", ["update providers set openings = 0", "delete from providers"])
+def test_the_console_only_looks_at_providers(database: Database, statement: str) -> None:
+    assert is_refused(database.console_url, statement)

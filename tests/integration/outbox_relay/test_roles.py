@@ -24,6 +24,8 @@ def refusing(cluster: Cluster) -> Iterator[Database]:
         "update outbox_messages set payload = '{}'",
         "update delivery_attempts set error = ''",
         "select * from operator_actions",
+        "delete from providers",
+        "update providers set name = 'smtp:other:25'",
         "select signpost_supersede(gen_random_uuid(), gen_random_uuid())",
         "update outbox_messages set fallback_of = null",
         "create table loot (id integer)",

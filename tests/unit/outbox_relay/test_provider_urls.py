@@ -7,7 +7,8 @@ from outbox_relay.channels.http_json.api import HttpJsonApi
 from outbox_relay.channels.smpp.session import SmppProvider
 from outbox_relay.channels.smtp.dialogue import Credentials, Tls
 from outbox_relay.channels.smtp.session import SmtpProvider
-from outbox_relay.channels.urls import DeliveryContext, check_provider_urls, providers_from
+from outbox_relay.channels.urls import DeliveryContext, capped_providers_from, check_provider_urls, providers_from
+from outbox_relay.rates import Caps, Rate
 from shared.vocabulary import Channel
 
 CONTEXT = DeliveryContext(sender="no-reply@signpost.example", timeout=timedelta(seconds=20))
@@ -100,6 +101,11 @@ def test_a_gateways_token_is_no_part_of_its_url() -> None:
         (Channel.EMAIL, "console:hunter2", "more to it than console:"),
         (Channel.EMAIL, "file://hunter2/x", "that is not file:///directory"),
         (Channel.EMAIL, "file:hunter2", "that is not file:///directory"),
+        (Channel.EMAIL, "smtp://a.example?rate=hunter2", "whose rate is not one such as 14/s"),
+        (Channel.EMAIL, "smtps://a.example?rate=", "whose rate is not one such as 14/s"),
+        (Channel.EMAIL, "smtp://a.example?connections=hunter2", "whose connections are not a number from 1 to 999"),
+        (Channel.SMS, "https+json://t@a.example/?connections=0", "whose connections are not a number from 1 to 999"),
+        (Channel.EMAIL, "console:?rate=1/s", "more to it than console:"),
         (Channel.SMS, "https+json://a.example/", "without a token, or with more than one"),
         (Channel.SMS, "https+json://u:hunter2@a.example/", "without a token, or with more than one"),
         (Channel.SMS, "https+json://hunter2%0A@a.example/", "with a token that cannot stand in a header"),
@@ -141,3 +147,20 @@ def test_a_number_as_sender_keeps_its_plus(written: str, sender: str) -> None:
 def test_no_gateway_shows_its_password(scheme: str) -> None:
     [provider] = providers_from(f"{scheme}://us:{SECRET}@127.0.0.1?from=1&tls=none", Channel.SMS, CONTEXT)
     assert SECRET not in repr(provider)
+
+
+@pytest.mark.parametrize(
+    ("channel", "url"),
+    [
+        (Channel.EMAIL, "smtp://mail.example.org:25?tls=none&rate=14/s&connections=8"),
+        (Channel.EMAIL, "smtps://mail.example.org?connections=8&rate=14%2Fs"),
+        (Channel.SMS, "https+json://token@sms.example.org/v1?rate=14/s&connections=8"),
+    ],
+)
+def test_every_real_server_may_have_caps(channel: Channel, url: str) -> None:
+    [capped] = capped_providers_from(url, channel, CONTEXT)
+    assert capped.caps == Caps(Rate(14, "s"), connections=8)
+
+
+def test_caps_leave_the_other_options_as_they_are() -> None:
+    assert mail_server("smtp://mail.example.org?rate=14/s&tls=none").server.tls is Tls.NONE

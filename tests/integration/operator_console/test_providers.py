@@ -1,0 +1,27 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from operator_console.cli import main
+from tests.support.databases import Database
+
+A_ROW = "insert into providers (name, rate, openings, open_until, last_failure_class) values ('smtp:mx:25', '14/s', "
+
+
+@pytest.mark.parametrize(
+    ("columns", "breaker"),
+    [
+        ("0, null, null", "closed"),
+        ("2, now() + interval '1 hour', 'provider'", "open"),
+        ("2, now() - interval '1 second', 'provider'", "half_open"),
+    ],
+)
+def test_providers_tells_how_each_stands(database: Database, columns: str, breaker: str) -> None:
+    with database.connect() as owner:
+        owner.execute(f"{A_ROW}{columns})")
+    result = CliRunner().invoke(main, ["providers", "--json"], env={"DATABASE_URL": database.console_url})
+    [shown] = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (shown["provider"], shown["breaker"], shown["rate"]) == ("smtp:mx:25", breaker, "14/s")
+    assert shown["last_failure_class"] == ("provider" if breaker != "closed" else None)
+    assert shown["since"]
