@@ -29,6 +29,8 @@ METRICS = {
     "signpost_backlog_messages": ("channel",),
     "signpost_backlog_lag_seconds": ("channel",),
     "signpost_breaker_open": ("provider",),
+    "signpost_fallbacks_total": ("channel",),
+    "signpost_fallbacks_over_budget_total": ("scope",),
 }
 
 
