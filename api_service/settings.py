@@ -174,7 +174,7 @@ class ApiSettingsSchema(SettingsSchema):
             if after >= settings[name]:
                 lifetime = f"{name.upper()}={settings[name]}"
                 raise ValidationError(
-                    f"ACTIVATION_FALLBACK_SECONDS={after} is not below {lifetime}: nothing would be left to take over"
+                    f"ACTIVATION_FALLBACK_SECONDS={after} is not below {lifetime}: nothing would be left"
                 )
 
 

@@ -35,7 +35,7 @@ class Budgets:
                 return self.per_number
 
 
-def accounts_of(number: str, key: bytes) -> Mapping[str, Scope]:
+def scopes_by_name(number: str, key: bytes) -> Mapping[str, Scope]:
     """Return the names under which an SMS to the number is counted, each with its scope.
 
     In the order in which every relay is to lock them: the one that all of them share comes first, so

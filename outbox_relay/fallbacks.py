@@ -10,7 +10,7 @@ import psycopg
 from psycopg import AsyncConnection, Rollback
 from psycopg.rows import scalar_row
 
-from outbox_relay.budgets import Budgets, Scope, accounts_of
+from outbox_relay.budgets import Budgets, Scope, scopes_by_name
 from outbox_relay.database import Lifeline
 from outbox_relay.metrics import FALLBACKS, FALLBACKS_OVER_BUDGET
 from shared.ids import uuid7
@@ -37,7 +37,7 @@ SECOND = "select channel, recipient from outbox_messages where id = %(second_id)
 SPEND = """
 insert into fallback_budgets as budget (day, scope, spent)
 select (now() at time zone 'UTC')::date, scope, 1
-  from unnest(%(accounts)s::text[]) with ordinality as asked (scope, place)
+  from unnest(%(names)s::text[]) with ordinality as asked (scope, place)
  order by place
     on conflict (day, scope) do update set spent = budget.spent + 1
 returning day, scope, spent
@@ -61,11 +61,11 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class OverBudget:
-    """A budget that is used up; ``account`` tells it from others of its scope, and tells no number."""
+    """A budget that is used up; ``name`` tells it from others of its scope, and tells no number."""
 
     day: date
     scope: Scope
-    account: str
+    name: str
 
 
 class Fallbacks:
@@ -129,12 +129,12 @@ class Fallbacks:
                 return await self._spend_sms(connection, second.recipient)
 
     async def _spend_sms(self, connection: AsyncConnection, number: str) -> OverBudget | None:
-        scopes = accounts_of(number, self._key)
-        cursor = await connection.execute(SPEND, {"accounts": list(scopes)})
-        for day, account, spent in await cursor.fetchall():
-            scope = scopes[account]
+        scopes = scopes_by_name(number, self._key)
+        cursor = await connection.execute(SPEND, {"names": list(scopes)})
+        for day, name, spent in await cursor.fetchall():
+            scope = scopes[name]
             if spent > self._budgets.of(scope):
-                return OverBudget(day, scope, scope.value if scope is Scope.NUMBER else account)
+                return OverBudget(day, scope, scope.value if scope is Scope.NUMBER else name)
             if scope is Scope.TOTAL and spent == 1:
                 await connection.execute(FORGET)
         return None
@@ -158,7 +158,7 @@ class Fallbacks:
     def _tell_once(self, over_budget: OverBudget) -> None:
         """Say once a day that a budget is used up; numbers, of which there are many, share one line."""
         if over_budget not in self._told:
-            log.warning("fallback budget used up", scope=over_budget.scope.value, account=over_budget.account)
+            log.warning("fallback budget used up", scope=over_budget.scope.value, name=over_budget.name)
         self._told = {one for one in self._told if one.day == over_budget.day} | {over_budget}
 
 

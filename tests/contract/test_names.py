@@ -33,6 +33,8 @@ METRICS = {
     "signpost_upkeep_last_success_timestamp_seconds": (),
     "signpost_sms_segments_total": ("provider",),
     "signpost_rate_wait_seconds": ("provider",),
+    "signpost_fallbacks_total": ("channel",),
+    "signpost_fallbacks_over_budget_total": ("scope",),
 }
 
 

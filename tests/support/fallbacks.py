@@ -5,6 +5,7 @@ import asyncio
 from outbox_relay.budgets import Budgets
 from outbox_relay.database import Lifeline
 from outbox_relay.fallbacks import Fallbacks
+from tests.support.api import ApiUnderTest
 from tests.support.databases import Database
 from tests.support.keys import KEY
 
@@ -24,3 +25,8 @@ def fall_back(database: Database, budgets: Budgets = AMPLE, *, relays: int = 1) 
                 await lifeline.close()
 
     return asyncio.run(run())
+
+
+def make_overdue(api: ApiUnderTest) -> None:
+    """Put the time by which the messages should have been accepted into the past."""
+    api.rows("update outbox_messages set fallback_at = now() - interval '1 second' where fallback_at is not null")

@@ -12,7 +12,7 @@ from shared.secrets import code_for
 from shared.vocabulary import Channel, DeadReason
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import Database
-from tests.support.fallbacks import fall_back
+from tests.support.fallbacks import fall_back, make_overdue
 from tests.support.keys import KEY
 from tests.support.outbox import EXPIRED, Outbox
 
@@ -33,11 +33,6 @@ def settled(outbox: Outbox, outcome: Any, *, channel: Channel = Channel.EMAIL) -
     [message] = outbox.claim(channel=channel)
     assert outbox.settle([(message, outcome)]) == 1
     return message
-
-
-def is_overdue(api: ApiUnderTest) -> None:
-    """Put the time by which the message should have been accepted into the past."""
-    api.rows("update outbox_messages set fallback_at = now() - interval '1 second' where fallback_at is not null")
 
 
 def test_a_refused_message_falls_back_at_once_with_a_code_of_the_other_address(
@@ -99,7 +94,7 @@ def test_a_message_not_accepted_in_time_falls_back_and_stays_due_itself(api: Api
     registration_id = api.registered(**BOTH)
     settled(outbox, Deferred(timedelta(0)))
     assert fall_back(api.database) == 0
-    is_overdue(api)
+    make_overdue(api)
 
     assert fall_back(api.database) == 1
 
@@ -109,10 +104,10 @@ def test_a_message_not_accepted_in_time_falls_back_and_stays_due_itself(api: Api
 
 def test_a_message_falls_back_once_however_many_relays_look(api: ApiUnderTest, outbox: Outbox) -> None:
     registrations = [api.registered(**BOTH) for _ in range(8)]
-    is_overdue(api)
+    make_overdue(api)
 
     assert fall_back(api.database, relays=4) == 8
-    is_overdue(api)
+    make_overdue(api)
     assert fall_back(api.database, relays=2) == 0
 
     assert [len(api.messages(registration)) for registration in registrations] == [2] * 8
@@ -178,7 +173,7 @@ def test_by_default_nothing_ever_falls_back(database: Database, outbox: Outbox) 
     with api_on(database) as api:
         registration_id = api.registered(**BOTH)
         settled(outbox, REJECTED)
-        is_overdue(api)
+        make_overdue(api)
 
         assert fall_back(database) == 0
         assert [message.fallback_channel for message in api.messages(registration_id)] == [None]
@@ -213,42 +208,7 @@ def test_a_second_address_that_is_taken_gets_no_code(api: ApiUnderTest, outbox: 
 
 def test_who_is_active_already_is_not_told_again(api: ApiUnderTest) -> None:
     registration_id = api.activated(**BOTH)
-    is_overdue(api)
+    make_overdue(api)
 
     assert fall_back(api.database) == 0
     assert len(api.messages(registration_id)) == 1
-
-
-def test_a_resend_takes_the_place_of_a_fallback_to_come(api: ApiUnderTest) -> None:
-    registration_id = api.registered(**BOTH)
-    api.resend(registration_id, channel="sms")
-    api.rows("update outbox_messages set fallback_at = null where channel = 'sms'")
-    is_overdue(api)
-
-    assert fall_back(api.database) == 0
-    assert len(api.messages(registration_id)) == 2
-
-
-def test_a_resend_closes_a_fallback_still_pending(api: ApiUnderTest) -> None:
-    registration_id = api.registered(**BOTH)
-    is_overdue(api)
-    fall_back(api.database)
-
-    assert api.resend(registration_id, channel="email").status_code == 202
-
-    assert [(message.channel, message.dead_reason) for message in api.messages(registration_id)] == [
-        ("email", None),
-        ("sms", "superseded"),
-        ("email", "superseded"),
-    ]
-
-
-def test_a_fallback_waits_for_a_resend_in_progress_instead_of_deadlocking(api: ApiUnderTest) -> None:
-    registration_id = api.registered(**BOTH)
-    is_overdue(api)
-    with api.database.connect() as resending:
-        resending.execute("begin")
-        resending.execute("select from users where id = %s for update", [registration_id])
-        assert fall_back(api.database) == 0
-        resending.execute("rollback")
-    assert fall_back(api.database) == 1

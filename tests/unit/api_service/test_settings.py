@@ -46,3 +46,27 @@ def test_a_refused_secret_is_not_quoted() -> None:
     assert "open-sesame" not in str(refusal.value)
     assert "c2hvcnQ" not in str(refusal.value)
     assert len(refusal.value.faults) == 2
+
+
+def test_no_channel_takes_over_unless_one_is_chosen() -> None:
+    assert read().fallbacks == {}
+    assert read(ACTIVATION_FALLBACK="sms").fallbacks == {Channel.EMAIL: Channel.SMS}
+    assert read(ACTIVATION_FALLBACK="email").fallbacks == {Channel.SMS: Channel.EMAIL}
+    assert len(read(ACTIVATION_FALLBACK="both").fallbacks) == 2
+
+
+def test_a_fallback_that_comes_when_the_code_has_expired_is_refused() -> None:
+    assert read(ACTIVATION_FALLBACK="sms", ACTIVATION_FALLBACK_SECONDS="600").fallback_after == timedelta(minutes=10)
+    with pytest.raises(SettingsError) as refusal:
+        read(ACTIVATION_FALLBACK="both", ACTIVATION_FALLBACK_SECONDS="600")
+
+    assert refusal.value.faults == [
+        "ACTIVATION_FALLBACK_SECONDS=600 is not below ACTIVATION_SMS_LIFETIME_SECONDS=600: nothing would be left"
+    ]
+
+
+def test_a_way_that_is_none_is_refused() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        read(ACTIVATION_FALLBACK="pigeon")
+
+    assert refusal.value.faults == ["ACTIVATION_FALLBACK='pigeon' is not one of none, sms, email, both"]
