@@ -1,5 +1,5 @@
 """Step 2: wake → claim → render → deliver → settle.
 
-Read downwards: ``cli`` · ``bootstrap`` · ``daemon`` · ``relay`` (one lane per channel) · ``claims``,
+Read downwards: ``cli`` · ``daemon`` · ``watchman`` · ``bootstrap`` · ``relay`` (one lane per channel) · ``claims``,
 ``settles``, ``rendering``, ``channels`` · ``schedule`` · ``messages``, ``outcomes``.
 """
