@@ -1,68 +1,37 @@
 """An SMTP server on a real socket that does as its script says, and is strict about what it is sent."""
 
 import asyncio
-import ssl
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import Enum, StrEnum, auto
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-
-class Moment(StrEnum):
-    """When the server could do something else than it should."""
-
-    CONNECT = "connect"
-    EHLO = "EHLO"
-    STARTTLS = "STARTTLS"
-    HANDSHAKE = "TLS handshake"
-    AUTH = "AUTH"
-    MAIL = "MAIL"
-    RCPT = "RCPT"
-    DATA = "DATA"
-    CONTENT = "content"  # when the first of it has come
-    FINAL_DOT = "final dot"
-    ACCEPTED = "accepted"  # when it has said so
-    RSET = "RSET"
-    QUIT = "QUIT"
-
-
-class End(Enum):
-    """What it can do instead of answering."""
-
-    CLOSE = auto()
-    HANG = auto()
-
-
-@dataclass
-class Script:
-    """What the server does; it looks each time, so that a test may change it on the way."""
-
-    offers: tuple[str, ...] = ("PIPELINING", "8BITMIME")
-    instead: dict[Moment, bytes | End] = field(default_factory=dict)
-    refused: Mapping[str, bytes] = field(default_factory=dict)
-    asks_for_content_of_refused: bool = False
-    tls: ssl.SSLContext | None = None
-    is_encrypted: bool = False  # from the start
+from tests.support.smtp_script import End, Moment, Script
 
 
 class SmtpServer:
-    """Keeps what arrived. ``faults`` is what no client may do; ``in_clear`` every byte that came unencrypted."""
+    """Keeps what arrived. ``faults`` is what no client may do; ``in_clear`` every byte that came unencrypted.
 
-    def __init__(self, script: Script | None = None) -> None:
+    ``letters`` are those that it said yes to, ``handed_over`` all that came whole.
+    """
+
+    def __init__(
+        self, script: Script | None = None, talk: "Callable[[SmtpServer], Conversation] | None" = None
+    ) -> None:
         self.script = script or Script()
         self.letters: list[tuple[str, bytes]] = []
+        self.handed_over: list[bytes] = []
         self.commands: list[str] = []
         self.faults: list[str] = []
         self.in_clear = bytearray()
         self.connections = 0
         self.reached = {moment: asyncio.Event() for moment in Moment}
+        self._talk = talk or Conversation
         self._conversations: dict[Conversation, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
         tls = self.script.tls if self.script.is_encrypted else None
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(lambda: Conversation(self), "127.0.0.1", 0, ssl=tls)
+        self._listener = await loop.create_server(lambda: self._talk(self), "127.0.0.1", 0, ssl=tls)
         self.port: int = self._listener.sockets[0].getsockname()[1]
         return self
 
@@ -189,6 +158,7 @@ class Conversation(asyncio.Protocol):
         if not await self._answer(Moment.DATA, b"354 go ahead"):
             return
         content = await self._content()
+        self._server.handed_over.append(content)
         recipient, _ = self._recipient, self._forget()
         if recipient is None:
             if content:
@@ -220,7 +190,8 @@ class Conversation(asyncio.Protocol):
     async def _answer(self, moment: Moment, usual: bytes) -> bool:
         """Do what the script has for the moment, or the usual; tell whether the answer said the same."""
         self._server.reached[moment].set()
-        match self._script.instead.get(moment, usual):
+        planned = self._script.instead.get(moment)
+        match (next(planned, None) if isinstance(planned, Iterator) else planned) or usual:
             case End.CLOSE:
                 raise EOFError
             case End.HANG:

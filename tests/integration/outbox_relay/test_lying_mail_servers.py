@@ -1,0 +1,209 @@
+"""Mail servers that misbehave, and the whole relay before them: nothing is lost, and nothing dies that should not."""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from itertools import cycle
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from outbox_relay.bootstrap import Parts, assemble
+from outbox_relay.settings import RelaySettingsSchema
+from tests.support.certificates import make_authority
+from tests.support.outbox import Outbox
+from tests.support.relays import relay_environment
+from tests.support.smtp_lies import Lie, LyingConversation
+from tests.support.smtp_server import End, Moment, Script, SmtpServer
+
+pytestmark = pytest.mark.anyio
+
+MESSAGE_ID = re.compile(rb"^Message-ID: <([^>@]+)@", re.MULTILINE)
+CLOSING = b"421 4.3.2 shutting down"
+PIPELINING, LOCK_STEP = ("PIPELINING",), ("8BITMIME",)
+PATIENCE_SECONDS = 30
+
+# What waits for its schedule is made due, so that no test waits along.
+HASTEN = "update outbox_messages set due_at = now() where status = 'pending' and lease_token is null"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(params=[PIPELINING, LOCK_STEP], ids=["pipelining", "lock-step"])
+def offers(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    return request.param
+
+
+@asynccontextmanager
+async def relaying(outbox: Outbox, server: SmtpServer, *, tls: str = "none") -> AsyncIterator[Parts]:
+    """Run the relay's parts as the daemon puts them together, with one connection to that server."""
+    provider = f"smtp://127.0.0.1:{server.port}?tls={tls}"
+    told = {"EMAIL_PROVIDERS": provider, "RELAY_CONNECTIONS": "1", "RELAY_SEND_SECONDS": "1"}
+    parts = assemble(RelaySettingsSchema().read(relay_environment(outbox.database, **told)))
+    stopping = asyncio.Event()
+    running = asyncio.create_task(parts.relay.run(stopping))
+    try:
+        yield parts
+    finally:
+        stopping.set()
+        await running
+        await parts.close()
+
+
+async def until(outbox: Outbox, parts: Parts, query: str, *, hasten: bool = False) -> None:
+    """Wake the relay again and again until the query finds something."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await asyncio.to_thread(outbox.execute, query):
+            if hasten:
+                await asyncio.to_thread(outbox.execute, HASTEN)
+            parts.relay.wake()
+            await asyncio.sleep(0.02)
+
+
+async def until_all_are_settled(outbox: Outbox, parts: Parts) -> None:
+    settled = "select 1 where not exists (select from outbox_messages where status = 'pending')"
+    await until(outbox, parts, settled, hasten=True)
+
+
+async def all_relayed(outbox: Outbox, server: SmtpServer, *, count: int = 6) -> list[UUID]:
+    """Deliver messages until none is pending; see to it that each is sent and in the server's hands."""
+    ids = outbox.put(count=count)
+    async with relaying(outbox, server) as parts:
+        await until_all_are_settled(outbox, parts)
+    assert outbox.number("select count(*) from outbox_messages where status = 'sent'") == count
+    assert accepted(server).keys() == set(map(str, ids))
+    assert not server.faults
+    return ids
+
+
+def accepted(server: SmtpServer) -> Counter[str]:
+    return Counter(message_id(content) for _, content in server.letters)
+
+
+def handed_over(server: SmtpServer) -> Counter[str]:
+    return Counter(message_id(content) for content in server.handed_over if content)
+
+
+def message_id(content: bytes) -> str:
+    found = MESSAGE_ID.search(content)
+    assert found
+    return found[1].decode()
+
+
+def attempts(outbox: Outbox) -> list[int]:
+    return [attempt for (attempt,) in outbox.execute("select attempt from outbox_messages order by id")]
+
+
+@pytest.mark.parametrize("lapse", [End.HANG, End.CLOSE, b"hello there"], ids=["hangs", "closes", "garbage"])
+async def test_what_breaks_behind_the_final_dot_goes_again_under_its_message_id(
+    outbox: Outbox, offers: tuple[str, ...], lapse: bytes | End
+) -> None:
+    async with SmtpServer(Script(offers, {Moment.FINAL_DOT: iter([None, lapse])})) as server:
+        ids = await all_relayed(outbox, server)
+    assert accepted(server).total() == len(ids)
+    assert sorted(handed_over(server).values()) == [1, 1, 1, 1, 1, 2]
+    assert sorted(attempts(outbox)) == [1, 1, 1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("moment", [Moment.CONNECT, Moment.RCPT, Moment.DATA])
+async def test_garbage_before_the_final_dot_costs_no_attempt(outbox: Outbox, moment: Moment) -> None:
+    async with SmtpServer(Script(instead={moment: iter([b"\x00\xff hello"])})) as server:
+        ids = await all_relayed(outbox, server)
+    assert handed_over(server).total() == len(ids)
+    assert set(attempts(outbox)) == {1}
+
+
+async def test_a_server_that_says_250_and_closes_gets_each_letter_once(outbox: Outbox, offers: tuple[str, ...]) -> None:
+    async with SmtpServer(Script(offers, {Moment.ACCEPTED: End.CLOSE})) as server:
+        ids = await all_relayed(outbox, server, count=3)
+    assert handed_over(server).total() == accepted(server).total() == len(ids)
+    assert set(attempts(outbox)) == {1}
+
+
+@pytest.mark.parametrize("moment", [Moment.MAIL, Moment.FINAL_DOT])
+async def test_a_server_that_closes_on_every_third_gets_each_letter_once_and_costs_nothing(
+    outbox: Outbox, moment: Moment
+) -> None:
+    async with SmtpServer(Script(instead={moment: cycle([None, None, CLOSING])})) as server:
+        ids = await all_relayed(outbox, server)
+    assert accepted(server).total() == len(ids)
+    assert set(attempts(outbox)) == {1}
+
+
+@pytest.mark.parametrize("lie", Lie)
+async def test_a_server_that_cannot_do_what_it_offers_is_spoken_to_in_lock_step(outbox: Outbox, lie: Lie) -> None:
+    async with SmtpServer(Script(PIPELINING), partial(LyingConversation, lie=lie)) as server:
+        ids = await all_relayed(outbox, server)
+    assert handed_over(server).total() == accepted(server).total() == len(ids)
+    assert set(attempts(outbox)) == {1}
+    assert server.connections == 2
+
+
+async def test_a_yes_that_came_before_the_letter_is_not_believed(outbox: Outbox, offers: tuple[str, ...]) -> None:
+    hasty = {Moment.DATA: iter([b"354 go ahead\r\n250 2.0.0 queued as 1"]), Moment.FINAL_DOT: iter([End.CLOSE])}
+    async with SmtpServer(Script(offers, dict(hasty))) as server:
+        await all_relayed(outbox, server, count=2)
+
+
+async def test_greylisting_is_waited_out_for_as_long_as_it_says(outbox: Outbox, offers: tuple[str, ...]) -> None:
+    script = Script(offers, {Moment.RCPT: iter([b"451 4.7.1 Greylisted, try again in 5 minutes"])})
+    outbox.put()
+    async with SmtpServer(script) as server, relaying(outbox, server) as parts:
+        await until(outbox, parts, "select 1 from outbox_messages where attempt = 1 and lease_token is null")
+        [(wait, status)] = outbox.execute(
+            "select extract(epoch from message.due_at - ended_at)::float8, status"
+            " from outbox_messages as message, delivery_attempts"
+        )
+        assert status == "pending"
+        assert wait == pytest.approx(300, abs=1)
+        assert not server.handed_over
+        await until_all_are_settled(outbox, parts)
+    assert accepted(server).total() == 1
+    assert attempts(outbox) == [2]
+
+
+async def test_replies_of_many_lines_and_of_two_thousand_octets_are_understood(outbox: Outbox) -> None:
+    long = b"250-" + b"x" * 1994 + b"\r\n"
+    talkative = {
+        Moment.CONNECT: b"220-test\r\n" * 50 + b"220 at last",
+        Moment.MAIL: long * 20 + b"250 2.1.0 Ok",
+        Moment.RCPT: long + b"250 2.1.5 Ok",
+        Moment.FINAL_DOT: long * 3 + b"250 2.0.0 Ok: queued as 1",
+    }
+    async with SmtpServer(Script(instead=dict(talkative))) as server:
+        ids = await all_relayed(outbox, server)
+    assert handed_over(server).total() == len(ids)
+    assert server.connections == 1
+
+
+async def test_to_a_server_with_a_wrong_certificate_nothing_goes_and_nothing_dies(
+    outbox: Outbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = make_authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    script = Script(("PIPELINING", "STARTTLS"), tls=authority.server_context("DNS:mail.example.org"))
+    outbox.put(count=3)
+    async with SmtpServer(script) as server, relaying(outbox, server, tls="starttls") as parts:
+        await until(outbox, parts, "select 1 from outbox_messages where last_error ~ 'certificate not trusted'")
+        assert {line.split()[0] for line in bytes(server.in_clear).splitlines()} == {b"EHLO", b"STARTTLS"}
+        assert outbox.number("select count(*) from outbox_messages where status = 'pending' and attempt = 0") == 3
+        script.tls = authority.server_context("IP:127.0.0.1")
+        await until_all_are_settled(outbox, parts)
+    assert {line.split()[0] for line in bytes(server.in_clear).splitlines()} == {b"EHLO", b"STARTTLS"}
+    assert accepted(server).total() == 3
+    assert set(attempts(outbox)) == {1}
+
+
+async def test_a_server_without_the_encryption_asked_for_gets_nothing(outbox: Outbox) -> None:
+    outbox.put()
+    async with SmtpServer(Script(PIPELINING)) as server, relaying(outbox, server, tls="starttls") as parts:
+        await until(outbox, parts, "select 1 from outbox_messages where last_error ~ 'does not offer STARTTLS'")
+    assert {line.split()[0] for line in bytes(server.in_clear).splitlines()} <= {b"EHLO", b"QUIT"}
+    assert outbox.number("select count(*) from outbox_messages where status = 'pending' and attempt = 0") == 1
