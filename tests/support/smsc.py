@@ -64,6 +64,11 @@ class Smsc:
         if self._running:
             await asyncio.wait(self._running, timeout=5)
 
+    async def wait_for(self, event: asyncio.Event) -> None:
+        """Wait until something has happened here, or fail."""
+        async with asyncio.timeout(30):
+            await event.wait()
+
     def ask(self, command: int, number: int = 77) -> None:
         """Send a request of its own to whoever is bound."""
         assert self.peer

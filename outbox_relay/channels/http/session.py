@@ -52,7 +52,7 @@ class Answer:
 
     def failure(self, provider: str, kind: FailureClass, *, words: str, is_reply: bool) -> Failure:
         """Return what this answer means, with the wait that it asks for; ``words`` are for operators."""
-        error = f"HTTP {self.status} {words}".strip()[:LONGEST_ERROR]
+        error = printable(f"HTTP {self.status} {words}").strip()[:LONGEST_ERROR]
         wait = retry_after_header(self.headers.get("Retry-After"), datetime.now(UTC))
         return Failure(kind, provider, error, wait, is_reply=is_reply)
 

@@ -18,6 +18,7 @@ HEADER = struct.Struct(">IIII")
 LONGEST_PDU = 64 * 1024
 RESPONSE = 0x80000000
 LONGEST_NUMBER = 20
+LONGEST_MESSAGE_ID = 64
 LONGEST_SYSTEM_ID, LONGEST_PASSWORD = 15, 8
 """Octets; smpplib would cut longer ones off without a word (SMPP 3.4 §4.1.1)."""
 
@@ -51,7 +52,7 @@ class Pdu:
     @property
     def message_id(self) -> str | None:
         """Return the SMSC's own name for a message (§4.4.2)."""
-        return self.body.partition(b"\0")[0].decode("ascii", errors="replace") or None
+        return self.body.partition(b"\0")[0][:LONGEST_MESSAGE_ID].decode("ascii", errors="replace") or None
 
 
 @dataclass(frozen=True)

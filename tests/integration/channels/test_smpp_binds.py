@@ -39,7 +39,7 @@ async def test_cancelled_it_says_that_the_message_may_have_arrived_and_binds_ane
     tray = ListTray([letter])
     async with Smsc(says=Silence.HANG) as smsc, session_to(smsc) as session:
         carrying = asyncio.create_task(session.carry(tray))
-        await smsc.has_submission.wait()
+        await smsc.wait_for(smsc.has_submission)
         carrying.cancel()
         with pytest.raises(asyncio.CancelledError):
             await carrying
@@ -56,7 +56,7 @@ async def test_a_bind_is_kept_alive_while_nothing_is_to_be_sent() -> None:
         await session.carry(ListTray([an_sms()]))
         for _ in range(3):
             smsc.has_enquiry.clear()
-            await smsc.has_enquiry.wait()
+            await smsc.wait_for(smsc.has_enquiry)
         await session.carry(ListTray([an_sms()]))
     assert len(smsc.binds) == 1
 
@@ -64,11 +64,13 @@ async def test_a_bind_is_kept_alive_while_nothing_is_to_be_sent() -> None:
 async def test_an_smsc_that_no_longer_answers_is_left_before_a_message_is_given_to_it() -> None:
     letter = an_sms()
     tray = ListTray([letter])
-    async with Smsc(ignores_enquiries=True) as smsc, session_to(smsc, seconds=0.2, enquire=0.01) as session:
+    async with Smsc(ignores_enquiries=True) as smsc, session_to(smsc, seconds=2.0, enquire=0.01) as session:
         await session.carry(ListTray([an_sms()]))
         peer = smsc.peer
         assert peer
-        await peer.wait_closed()
+        async with asyncio.timeout(30):
+            await peer.wait_closed()
+        smsc.ignores_enquiries = False
         await session.carry(tray)
     assert isinstance(tray.fate(letter), Sent)
     assert len(smsc.binds) == 2
@@ -84,7 +86,7 @@ async def test_what_the_smsc_asks_in_between_is_answered(asks: int, answer: int)
     async with Smsc() as smsc, session_to(smsc) as session:
         await session.carry(ListTray([an_sms()]))
         smsc.ask(asks)
-        await smsc.has_answer.wait()
+        await smsc.wait_for(smsc.has_answer)
         await session.carry(tray)
     assert answer in smsc.heard
     assert isinstance(tray.fate(letter), Sent)

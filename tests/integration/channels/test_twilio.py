@@ -113,6 +113,12 @@ async def test_a_refusal_without_a_code_is_no_fault_of_the_message(body: bytes) 
     assert (await refusal(answer(400, body))).kind is PROVIDER
 
 
+async def test_a_refusals_words_are_made_fit_to_be_kept() -> None:
+    failure = await refusal(answer(400, rb'{"code": 21211, "message": "a\u0000b\ud800' + b"c" * 600 + b'"}'))
+    assert failure.error.startswith("HTTP 400 21211: a b c")
+    assert len(failure.error) == 500
+
+
 async def test_a_yes_that_tells_of_an_error_is_none() -> None:
     says = answer(201, b'{"sid": "SM1", "status": "failed", "error_code": 30005, "error_message": "Unknown"}')
     assert (await refusal(says)).kind is RECIPIENT
