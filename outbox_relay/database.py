@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.errors import ConnectionTimeout
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, describe, driver_url
 from shared.log import get_logger
@@ -13,6 +14,14 @@ from shared.log import get_logger
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 STATEMENT_TIMEOUT_MILLISECONDS = 15_000
+
+ANSWER_SECONDS = 20.0
+"""Longer than any statement may take: whoever has not answered by then never will.
+
+Something on the way that has lost the server and still acknowledges our bytes, as load balancers do, escapes
+keepalives and tcp_user_timeout alike. To cancel it may take psycopg ten seconds more, and before its issue 1371
+was mended it took for ever.
+"""
 
 # enable_sort: with it, the planner may read and sort the whole backlog for one claim, as long as it believes
 # a partition to be as empty as when it was last analysed; the due index gives the order anyway.
@@ -38,6 +47,15 @@ async def connect(url: str, purpose: str) -> AsyncConnection:
         keepalives_count=3,
         tcp_user_timeout=20_000,
     )
+
+
+async def answered(work: Callable[[AsyncConnection], Awaitable[Result]], connection: AsyncConnection) -> Result:
+    """Return what ``work`` returns; raises psycopg's ConnectionTimeout where that takes too long to come."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await work(connection)
+    except TimeoutError as error:
+        raise ConnectionTimeout("no answer") from error
 
 
 class Outage:
@@ -91,7 +109,7 @@ class Lifeline:
         """
         while True:
             try:
-                result = await work(await self._opened())
+                result = await answered(work, await self._opened())
             except psycopg.DataError:
                 raise
             except psycopg.Error as error:
