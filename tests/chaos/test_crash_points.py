@@ -17,6 +17,7 @@ from tests.support.eventually import eventually
 from tests.support.gates import (
     end_sessions,
     gate_at_claims,
+    logins_refused,
     row_held,
     wait_until_held_up,
     wait_until_sessions_are_gone,
@@ -60,15 +61,6 @@ class Place:
     def has_arrived(self) -> bool:
         return self.sink.arrived.total() == 1
 
-    @contextmanager
-    def logins_refused(self) -> Iterator[None]:
-        """Let relays keep the sessions that they have, and open none."""
-        self.outbox.execute("alter role relay nologin")
-        try:
-            yield
-        finally:
-            self.outbox.execute("alter role relay login")
-
 
 def before_the_claim_commits(place: Place, _message_id: UUID) -> None:
     with gate_at_claims(place.database), place.relay() as relay:
@@ -101,7 +93,7 @@ def after_the_yes_and_before_the_settle(place: Place, _message_id: UUID) -> None
     place.sink.hold()
     with place.relay() as relay:
         eventually(place.is_leased)
-        with place.logins_refused():
+        with logins_refused(place.database):
             place.sink.release()
             eventually(lambda: [line for line in relay.said("database lost") if line["purpose"] == "settle"])
             relay.kill()

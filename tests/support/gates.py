@@ -48,6 +48,17 @@ def row_held(database: Database, message_id: UUID) -> Iterator["psycopg.Connecti
         yield owner
 
 
+@contextmanager
+def logins_refused(database: Database) -> Iterator[None]:
+    """Let relays keep the sessions that they have and open none, until the block ends."""
+    with database.connect() as owner:
+        owner.execute("alter role relay nologin")
+        try:
+            yield
+        finally:
+            owner.execute("alter role relay login")
+
+
 def wait_until_held_up(database: Database, purpose: str) -> None:
     """Return when a relay's session for that purpose stands at a gate."""
     with database.connect() as owner:
