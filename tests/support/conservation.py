@@ -18,11 +18,12 @@ from shared.engine import create_database_engine
 from shared.enqueue import NewMessage, enqueue
 from shared.vocabulary import Channel, DeadReason, Locale, Status, Template
 from tests.support.databases import Database
+from tests.support.eventually import eventually
 from tests.support.keys import KEY_ID
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 
-SENDER_DOMAIN = "signpost.example"
+DOMAIN = "@signpost.example"
 LEASES_BEFORE_POISON = 5
 TRANSACTION_SIZE = 20
 
@@ -45,10 +46,10 @@ class Ledger:
         """Enqueue as the API does, in transactions of its role; then as many as said that are rolled back."""
         with self._session() as session:
             for begin in range(0, count, TRANSACTION_SIZE):
-                self._commit(session, min(TRANSACTION_SIZE, count - begin))
+                size = min(TRANSACTION_SIZE, count - begin)
+                eventually(lambda size=size: self._is_committed(session, size), seconds=60)
             if rolled_back:
-                self.rolled_back |= added(session, rolled_back)
-                session.rollback()
+                eventually(lambda: self._is_rolled_back(session, rolled_back), seconds=60)
 
     def registered(self, registration_ids: list[UUID]) -> None:
         """Note the messages of registrations that the API has confirmed."""
@@ -65,8 +66,8 @@ class Ledger:
         self.disturbances += 1
         return len(in_flight)
 
-    def _commit(self, session: Session, count: int) -> None:
-        """Commit some more; where the database goes away meanwhile, nobody can say whether it did."""
+    def _is_committed(self, session: Session, count: int) -> bool:
+        """Commit some more; where the database goes away in the middle of that, nobody can say whether it did."""
         messages: set[UUID] = set()
         try:
             messages = added(session, count)
@@ -74,8 +75,18 @@ class Ledger:
         except DBAPIError:
             session.invalidate()
             self.uncertain |= messages
-        else:
-            self.committed |= messages
+            return False
+        self.committed |= messages
+        return True
+
+    def _is_rolled_back(self, session: Session, count: int) -> bool:
+        try:
+            self.rolled_back |= added(session, count)
+            session.rollback()
+        except DBAPIError:
+            session.invalidate()
+            return False
+        return True
 
     @contextmanager
     def _session(self) -> Iterator[Session]:
@@ -118,7 +129,7 @@ def a_new_message() -> NewMessage:
 def conserved(ledger: Ledger, sink: MailSink) -> Tally:
     """Fail unless everything is where it has to be; return how it fares."""
     rows = {row[0]: row[1:] for row in Outbox(ledger.database).execute(STANDING)}
-    delivered = {UUID(message_id.removesuffix(f"@{SENDER_DOMAIN}")): count for message_id, count in sink.arrived.items()}
+    delivered = {UUID(message_id.removesuffix(DOMAIN)): count for message_id, count in sink.arrived.items()}
     nothing_is_lost_or_made_up(ledger, set(rows), set(delivered))
     statuses = Counter(status for status, *_ in rows.values())
     assert statuses.total() == sum(statuses[status.value] for status in Status)

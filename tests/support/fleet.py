@@ -4,6 +4,7 @@ import os
 import random
 import secrets
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -75,5 +76,5 @@ def go_on(relay: RunningRelay) -> None:
 def seeded() -> random.Random:
     """Return the dice of a test; CHAOS_SEED repeats the throws that an earlier one has printed."""
     seed = os.environ.get("CHAOS_SEED") or secrets.token_hex(4)
-    print(f"CHAOS_SEED={seed}")
+    sys.stdout.write(f"CHAOS_SEED={seed}\n")  # pytest shows it where a test fails
     return random.Random(seed)

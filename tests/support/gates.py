@@ -59,10 +59,10 @@ def logins_refused(database: Database) -> Iterator[None]:
             owner.execute("alter role relay login")
 
 
-def wait_until_held_up(database: Database, purpose: str) -> None:
-    """Return when a relay's session for that purpose stands at a gate."""
+def wait_until_held_up(database: Database, purpose: str, *, count: int = 1) -> None:
+    """Return when so many of the relays' sessions for that purpose stand at a gate."""
     with database.connect() as owner:
-        eventually(lambda: _number(owner, WAITING, [f"outbox-relay {purpose}"]))
+        eventually(lambda: _number(owner, WAITING, [f"outbox-relay {purpose}"]) == count)
 
 
 def end_sessions(database: Database) -> None:
