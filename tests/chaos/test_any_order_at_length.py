@@ -11,7 +11,7 @@ from tests.support.databases import Database
 from tests.support.outbox_machine import OutboxMachine, machine_on
 
 LONG = settings(
-    max_examples=100,
+    max_examples=60,
     stateful_step_count=40,
     deadline=None,
     database=None,
