@@ -35,8 +35,12 @@ up: $(READY) ## the same stack, left running until Ctrl-C, with an inbox page
 	@$(BIN)/devstack up
 
 .PHONY: test
-test: $(READY) ## every test that this machine can run
-	@$(TESTS)
+test: $(READY) ## every test that this machine can run, but for the long ones of chaos
+	@$(TESTS) --ignore=tests/chaos
+
+.PHONY: chaos
+chaos: $(READY) ## kill, freeze and cut off real processes for four minutes: nothing may be lost
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/chaos
 
 .PHONY: lint
 lint: $(READY) ## style, types, import contracts
@@ -46,7 +50,7 @@ lint: $(READY) ## style, types, import contracts
 	@$(BIN)/lint-imports
 
 .PHONY: check
-check: lint test test-installed-postgres ## all that CI runs
+check: lint test test-installed-postgres ## all that CI runs, but for chaos and the benchmark
 
 .PHONY: test-installed-postgres
 test-installed-postgres: $(READY) ## the database tests again, on the machine's own PostgreSQL where it has one

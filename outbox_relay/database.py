@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.errors import ConnectionTimeout
 from psycopg.rows import TupleRow
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
@@ -16,6 +17,14 @@ from shared.outage import Outage
 from shared.sessions import SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
 
 STATEMENT_TIMEOUT_MILLISECONDS = 15_000
+
+ANSWER_SECONDS = 20.0
+"""Longer than any statement may take: whoever has not answered by then never will.
+
+Something on the way that has lost the server and still acknowledges our bytes, as load balancers do, escapes
+keepalives and tcp_user_timeout alike. To cancel it may take psycopg ten seconds more, and before its issue 1371
+was mended it took for ever.
+"""
 
 # enable_sort: with it, the planner may read and sort the whole backlog for one claim, as long as it believes
 # a partition to be as empty as when it was last analysed; the due index gives the order anyway.
@@ -65,6 +74,16 @@ async def _settle_in(connection: RelayConnection) -> None:
     if cursor.rowcount == 0:
         connection.has_own_session = False
         connection.prepare_threshold = None  # the next transaction may run in another session
+
+
+@asynccontextmanager
+async def answered_in_time() -> AsyncIterator[None]:
+    """Raise psycopg's ConnectionTimeout where what is done inside gets no answer."""
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise ConnectionTimeout("no answer") from error
 
 
 @asynccontextmanager
@@ -129,7 +148,7 @@ class Lifeline:
         async with self._turn:
             try:
                 connection = await self._opened()
-                async with under_settings(connection):
+                async with answered_in_time(), under_settings(connection):
                     return await work(connection)
             except psycopg.DataError:
                 raise

@@ -57,7 +57,7 @@ def test_poison_is_dead_after_five_lost_leases_and_costs_its_neighbours_nothing(
 
 
 def test_while_a_suspect_is_tried_the_process_holds_nothing_else(outbox: Outbox, sink: MailSink) -> None:
-    sink.seconds_per_letter = 0.01
+    sink.verdict_seconds = 0.01
     outbox.put(count=500)
     outbox.put(count=500, urgency="'notice'")
     suspect = a_suspect(outbox, recipient=DEADLY)
@@ -103,7 +103,7 @@ def test_suspects_wait_for_their_provider_and_delay_nobody_meanwhile(outbox: Out
 
 
 def test_stopping_amid_suspects_costs_them_no_lease(outbox: Outbox, sink: MailSink) -> None:
-    sink.seconds_per_letter = 0.02
+    sink.verdict_seconds = 0.02
     outbox.put(count=200, expiries="2")
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
         eventually(lambda: sink.arrived.total() >= 5)

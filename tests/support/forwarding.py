@@ -5,16 +5,39 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+LOOPBACK = "127.0.0.1"
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+class Road:
+    """The connections that go over it."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.pairs: list[Pair] = []
+        self._silent: set[socket.socket] = set()
+
+    def fall_silent(self) -> None:
+        """Carry nothing more on the connections that there are, and close none: each end waits for the other.
+
+        Their bytes go on being acknowledged, so TCP sees nothing wrong. New connections are carried as ever.
+        """
+        self._silent.update(end for pair in self.pairs for end in pair)
+
+    def carries(self, source: socket.socket) -> bool:
+        return source not in self._silent
+
 
 @contextmanager
-def forwarding(port: int, *, to: int) -> Iterator[None]:
-    """Lead connections to that port of loopback on to another; cut them all at the end."""
-    pairs: list[tuple[socket.socket, socket.socket]] = []
-    with socket.create_server(("127.0.0.1", port)) as listener:
-        threading.Thread(target=_accept, args=(listener, to, pairs), daemon=True).start()
-        yield
+def forwarding(port: int, *, to: int, host: str = LOOPBACK) -> Iterator[Road]:
+    """Lead connections to that port of ``host``, any if it is 0, on to another of loopback; cut them all at the end."""
+    with socket.create_server((host, port)) as listener:
+        road = Road(int(listener.getsockname()[1]))
+        threading.Thread(target=_accept, args=(listener, to, road), daemon=True).start()
+        yield road
         listener.shutdown(socket.SHUT_RDWR)
-    for end in (end for pair in pairs for end in pair):
+    for end in (end for pair in road.pairs for end in pair):
         with suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
         end.close()
@@ -22,22 +45,24 @@ def forwarding(port: int, *, to: int) -> Iterator[None]:
 
 def unused_port() -> int:
     """Return a port of loopback that nothing listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+    with socket.create_server((LOOPBACK, 0)) as probe:
         return int(probe.getsockname()[1])
 
 
-def _accept(listener: socket.socket, to: int, pairs: list[tuple[socket.socket, socket.socket]]) -> None:
+def _accept(listener: socket.socket, to: int, road: Road) -> None:
     with suppress(OSError):
         while True:
             near, _ = listener.accept()
-            far = socket.create_connection(("127.0.0.1", to))
-            pairs.append((near, far))
+            far = socket.create_connection((LOOPBACK, to))
+            road.pairs.append((near, far))
             for source, target in ((near, far), (far, near)):
-                threading.Thread(target=_pump, args=(source, target), daemon=True).start()
+                threading.Thread(target=_pump, args=(source, target, road), daemon=True).start()
 
 
-def _pump(source: socket.socket, target: socket.socket) -> None:
+def _pump(source: socket.socket, target: socket.socket, road: Road) -> None:
     with suppress(OSError):
         while chunk := source.recv(65_536):
-            target.sendall(chunk)
-        target.shutdown(socket.SHUT_WR)
+            if road.carries(source):
+                target.sendall(chunk)
+        if road.carries(source):
+            target.shutdown(socket.SHUT_WR)

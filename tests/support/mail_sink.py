@@ -3,7 +3,7 @@
 import asyncio
 import re
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,15 +12,20 @@ GO_AHEAD = {b"EHLO": b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n", b"DATA":
 
 
 class MailSink:
-    """What arrived, and a gate that holds every answer back while it is closed."""
+    """What arrived, and gates that hold every answer back, or only the last one to each letter.
+
+    ``message_ids`` are those that each recipient has got; ``verdict_seconds`` is how long a letter is thought over.
+    """
 
     def __init__(self) -> None:
         self.port = 0
         self.arrived: Counter[str] = Counter()
         self.connections = 0
         self.refusals: dict[bytes, bytes] = {}
-        self.seconds_per_letter = 0.0
+        self.message_ids: defaultdict[str, set[str]] = defaultdict(set)
+        self.verdict_seconds = 0.0
         self._open = asyncio.Event()
+        self._says_verdicts = asyncio.Event()
         self._loop = asyncio.new_event_loop()
 
     @property
@@ -32,15 +37,25 @@ class MailSink:
         """Answer so whenever that recipient is named."""
         self.refusals[f"RCPT TO:<{recipient}>".upper().encode()] = f"{reply}\r\n".encode()
 
+    def refuse_nobody(self) -> None:
+        self.refusals.clear()
+
     def hold(self) -> None:
         """Hang: take connections and lines, and answer nothing."""
         self._loop.call_soon_threadsafe(self._open.clear)
 
+    def hold_verdicts(self) -> None:
+        """Take letters, and say neither yes nor no to them."""
+        self._loop.call_soon_threadsafe(self._says_verdicts.clear)
+
     def release(self) -> None:
+        """Go on, where it was held."""
         self._loop.call_soon_threadsafe(self._open.set)
+        self._loop.call_soon_threadsafe(self._says_verdicts.set)
 
     async def serve(self, started: threading.Event) -> None:
         self._open.set()
+        self._says_verdicts.set()
         server = await asyncio.start_server(self._talk, "127.0.0.1", 0, limit=1 << 20)
         self.port = server.sockets[0].getsockname()[1]
         started.set()
@@ -51,23 +66,33 @@ class MailSink:
         self.connections += 1
         try:
             await self._answer(writer, b"220 sink\r\n")
-            is_refused = False
+            is_refused, recipient = False, ""
             while line := await reader.readline():
                 verb = line[:4].upper()
                 refusal = self.refusals.get(line.strip().upper()) if verb == b"RCPT" else None
                 is_refused = bool(refusal) if verb == b"RCPT" else is_refused
+                recipient = line.decode() if verb == b"RCPT" else recipient
                 if verb == b"DATA" and is_refused:
                     refusal = b"554 no valid recipients\r\n"
                 await self._answer(writer, refusal or GO_AHEAD.get(verb, b"250 ok\r\n"))
                 if verb == b"DATA" and not is_refused:
-                    content = await reader.readuntil(b"\r\n.\r\n")
-                    self.arrived[MESSAGE_ID.search(content)[1].decode()] += 1  # type: ignore[index] # or the test fails
-                    await asyncio.sleep(self.seconds_per_letter)
-                    await self._answer(writer, b"250 queued\r\n")
+                    self._take(recipient, await reader.readuntil(b"\r\n.\r\n"))
+                    await self._judge(writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
+
+    def _take(self, recipient: str, content: bytes) -> None:
+        message_id = MESSAGE_ID.search(content)[1].decode()  # type: ignore[index] # or the test fails
+        self.arrived[message_id] += 1
+        self.message_ids[recipient].add(message_id)
+
+    async def _judge(self, writer: asyncio.StreamWriter) -> None:
+        if self.verdict_seconds:
+            await asyncio.sleep(self.verdict_seconds)
+        await self._says_verdicts.wait()
+        await self._answer(writer, b"250 queued\r\n")
 
     async def _answer(self, writer: asyncio.StreamWriter, answer: bytes) -> None:
         await self._open.wait()

@@ -1,0 +1,31 @@
+"""The state machine of the integration tests again, longer and with other dice each time."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.support.databases import Database
+from tests.support.outbox_machine import OutboxMachine, machine_on
+
+LONG = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def machine(database: Database) -> Iterator[type[OutboxMachine]]:
+    machine = machine_on(database)
+    yield machine
+    for engine in machine.engines.values():
+        engine.dispose()
+
+
+def test_the_outbox_does_as_its_model_for_long(machine: type[OutboxMachine], dice: random.Random) -> None:
+    run_state_machine_as_test(seed(dice.randrange(2**32))(machine), settings=LONG)

@@ -1,0 +1,54 @@
+"""The database stopped as by a power cut and started again, three times in mid-drain: none lost."""
+
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from devstack.cluster import Cluster, embedded_binaries
+from devstack.logins import create_logins
+from migrations import commands
+from tests.support.conservation import Ledger, conserved
+from tests.support.databases import Database, execute
+from tests.support.eventually import eventually
+from tests.support.fleet import fleet_of
+from tests.support.mail_sink import MailSink
+from tests.support.outbox import Outbox
+
+NAME = "signpost"
+MESSAGES = 1_500
+
+
+@pytest.fixture
+def lasting_database() -> Iterator[Database]:
+    """A database on a server of its own that keeps what it has committed, as production's does."""
+    with Cluster(embedded_binaries(), with_tcp=True) as cluster:
+        execute(cluster, f"create database {NAME}")
+        commands.upgrade(cluster.url(NAME))
+        create_logins(cluster.url(NAME))
+        yield Database(cluster, NAME)
+
+
+def test_a_database_killed_three_times_in_mid_drain_loses_nothing(
+    lasting_database: Database, sink: MailSink, dice: random.Random
+) -> None:
+    ledger, outbox = Ledger(lasting_database), Outbox(lasting_database)
+    ledger.enqueue(MESSAGES, rolled_back=100)
+    sink.verdict_seconds = 0.04
+    with fleet_of(2, lasting_database, EMAIL_PROVIDERS=sink.provider) as fleet, ThreadPoolExecutor(1) as writer:
+        for _kill in range(3):
+            writing = writer.submit(ledger.enqueue, MESSAGES // 3, rolled_back=20)
+            before = sink.arrived.total()
+            letters = dice.randint(50, 200)
+            eventually(lambda before=before, letters=letters: sink.arrived.total() >= before + letters, seconds=60)
+            lasting_database.cluster.stop("immediate")
+            lasting_database.cluster.start()
+            ledger.note_disturbance()
+            writing.result()
+        sink.verdict_seconds = 0
+        eventually(outbox.is_all_sent, seconds=60)
+        assert all(relay.said("database lost") and relay.process.poll() is None for relay in fleet.relays)
+    tally = conserved(ledger, sink)
+    assert (tally.dead, tally.pending, tally.poisoned) == (0, 0, 0)
+    assert tally.sent >= len(ledger.committed) == 2 * MESSAGES

@@ -1,0 +1,81 @@
+"""A relay that comes back with old news: what it knows counts, what it believes does not."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from tests.support.conservation import Ledger, conserved
+from tests.support.eventually import eventually
+from tests.support.fleet import go_on, stop
+from tests.support.gates import logins_refused
+from tests.support.mail_sink import MailSink
+from tests.support.outbox import Outbox
+from tests.support.relays import RunningRelay, running_relay
+
+NO_SUCH_USER = "550 5.1.1 no such user"
+
+
+def test_a_late_sent_wins_over_a_death_that_another_relay_wrote_meanwhile(
+    outbox: Outbox, ledger: Ledger, sink: MailSink
+) -> None:
+    with frozen_before_its_settle(outbox, ledger, sink) as (zombie, message_id):
+        sink.refuse(outbox.row(message_id).recipient, NO_SUCH_USER)
+        with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
+            eventually(lambda: outbox.row(message_id).dead_reason == "rejected")
+        go_on(zombie)
+        eventually(lambda: outbox.row(message_id).status == "sent")
+    assert outbox.row(message_id).dead_reason is None
+    assert conserved(ledger, sink).copies == 0
+
+
+def test_a_late_death_is_not_written_over_what_another_relay_has_sent(
+    outbox: Outbox, ledger: Ledger, sink: MailSink
+) -> None:
+    with frozen_before_its_settle(outbox, ledger, sink, refusal=NO_SUCH_USER) as (zombie, message_id):
+        sink.refuse_nobody()
+        with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
+            eventually(lambda: outbox.row(message_id).status == "sent")
+        before = outbox.row(message_id)
+        go_on(zombie)
+        eventually(lambda: zombie.said("message dead"))
+        assert outbox.row(message_id) == before
+    assert outbox.execute("select * from delivery_attempts") == []
+    assert conserved(ledger, sink).copies == 0
+
+
+def test_a_late_death_is_not_written_while_another_relay_is_at_it(
+    outbox: Outbox, ledger: Ledger, sink: MailSink
+) -> None:
+    with frozen_before_its_settle(outbox, ledger, sink, refusal=NO_SUCH_USER) as (zombie, message_id):
+        sink.refuse_nobody()
+        sink.hold_verdicts()
+        with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
+            eventually(lambda: sink.arrived.total() == 1)
+            before = outbox.row(message_id)
+            go_on(zombie)
+            eventually(lambda: zombie.said("message dead"))
+            assert outbox.row(message_id) == before
+            sink.release()
+            eventually(outbox.is_all_sent)
+    assert conserved(ledger, sink).copies == 0
+
+
+@contextmanager
+def frozen_before_its_settle(
+    outbox: Outbox, ledger: Ledger, sink: MailSink, *, refusal: str | None = None
+) -> Iterator[tuple[RunningRelay, UUID]]:
+    """Yield a frozen relay that has delivered a message, or been refused, and could not write it; its lease is over."""
+    ledger.enqueue(1)
+    [message_id] = ledger.committed
+    if refusal:
+        sink.refuse(outbox.row(message_id).recipient, refusal)
+    sink.hold()
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as zombie:
+        eventually(lambda: outbox.row(message_id).lease_token)
+        with logins_refused(outbox.database):
+            sink.release()
+            eventually(lambda: [line for line in zombie.said("database lost") if line["purpose"] == "settle"])
+            stop(zombie)
+        ledger.note_disturbance()
+        outbox.execute("update outbox_messages set leased_until = now(), due_at = now()")
+        yield zombie, message_id

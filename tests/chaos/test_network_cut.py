@@ -1,0 +1,70 @@
+"""One of two relays loses the network to the database, and only that: the other takes over, and it may come back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.support.conservation import Ledger, conserved
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+from tests.support.forwarding import forwarding
+from tests.support.mail_sink import MailSink
+from tests.support.namespaces import Namespace, namespace
+from tests.support.outbox import Outbox
+from tests.support.processes import SCRIPTS, running
+from tests.support.relays import RunningRelay, relay_environment, running_relay
+
+LEASED = "select count(*) from outbox_messages where lease_token is not null"
+ROWS = "select * from outbox_messages order by id"
+LONGEST = 60
+
+
+def test_a_relay_cut_off_from_the_database_is_replaced_and_writes_nothing_wrong_when_it_is_back(
+    outbox: Outbox, ledger: Ledger, sink: MailSink
+) -> None:
+    with namespace(cables=2) as host, remote_relay(host, outbox.database, sink) as cut_off:
+        to_database, _ = host.cables
+        sink.hold()
+        ledger.enqueue(20, rolled_back=5)
+        eventually(lambda: outbox.number(LEASED) == 20)
+        to_database.pull()
+        ledger.note_disturbance()
+        deliver_unwritten(outbox, ledger, sink)
+
+        with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
+            eventually(outbox.is_all_sent, seconds=LONGEST)
+        before = outbox.execute(ROWS)
+        to_database.plug_in()
+        # It settles first what it has kept, in the order of its claims, and so all of that before these.
+        ledger.enqueue(5)
+        eventually(outbox.is_all_sent, seconds=LONGEST)
+        eventually(lambda: cut_off.said("message dead"))
+        assert outbox.execute(ROWS)[: len(before)] == before
+    assert conserved(ledger, sink).copies == 19
+
+
+def deliver_unwritten(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
+    """Let the relay that is cut off hear yes for all of its messages but one, and a final no for that."""
+    [refused, *_] = sorted(ledger.committed)
+    sink.refuse(outbox.row(refused).recipient, "550 5.1.1 no such user")
+    sink.release()
+    eventually(lambda: sink.arrived.total() == 19)
+    sink.refuse_nobody()
+
+
+@contextmanager
+def remote_relay(host: Namespace, database: Database, sink: MailSink) -> Iterator[RunningRelay]:
+    """Run a relay in that namespace, one cable for the database and one for the mail."""
+    to_database, to_mail = host.cables
+    with (
+        forwarding(0, to=database.cluster.port, host=to_database.host) as database_road,
+        forwarding(0, to=sink.port, host=to_mail.host) as mail_road,
+    ):
+        environment = relay_environment(
+            database,
+            DATABASE_URL=f"postgresql+psycopg://relay@{to_database.host}:{database_road.port}/{database.name}",
+            EMAIL_PROVIDERS=f"smtp://{to_mail.host}:{mail_road.port}?tls=none",
+            RELAY_LEASE_SECONDS="6",
+            RELAY_SEND_SECONDS="2",
+        )
+        with running([*host.prefix, str(SCRIPTS / "outbox-relay"), "run"], environment) as started:
+            yield RunningRelay(started.process, started.log_path)

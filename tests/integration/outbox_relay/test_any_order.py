@@ -1,0 +1,31 @@
+"""Whatever happens to messages, in whatever order, the outbox stands as its model says."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.support.databases import Database
+from tests.support.outbox_machine import OutboxMachine, machine_on
+
+SHORT = settings(
+    max_examples=30,
+    stateful_step_count=20,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def machine(database: Database) -> Iterator[type[OutboxMachine]]:
+    machine = machine_on(database)
+    yield machine
+    for engine in machine.engines.values():
+        engine.dispose()
+
+
+def test_the_outbox_does_as_its_model_whatever_happens(machine: type[OutboxMachine]) -> None:
+    run_state_machine_as_test(machine, settings=SHORT)

@@ -1,0 +1,98 @@
+"""The check that all chaos is held against notices what it is there to notice."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+
+from tests.support.conservation import DOMAIN, Ledger, conserved
+from tests.support.databases import Database
+from tests.support.mail_sink import MailSink, mail_sink
+from tests.support.outbox import Outbox
+
+SENT = "update outbox_messages set status = 'sent', settled_at = now()"
+
+
+@pytest.fixture
+def sink() -> Iterator[MailSink]:
+    with mail_sink() as sink:
+        yield sink
+
+
+@pytest.fixture
+def ledger(database: Database) -> Ledger:
+    """Three messages that were committed and one that was not."""
+    ledger = Ledger(database)
+    ledger.enqueue(3, rolled_back=1)
+    return ledger
+
+
+@pytest.fixture
+def outbox(database: Database) -> Outbox:
+    return Outbox(database)
+
+
+def arrive(sink: MailSink, message_id: UUID) -> None:
+    sink.arrived[f"{message_id}{DOMAIN}"] += 1
+
+
+def test_what_is_sent_and_arrived_once_is_conserved(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
+    for message_id in ledger.committed:
+        arrive(sink, message_id)
+    outbox.execute(SENT)
+    tally = conserved(ledger, sink)
+    assert (tally.sent, tally.pending, tally.copies) == (3, 0, 0)
+
+
+def test_a_lost_message_is_noticed(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
+    outbox.execute("delete from outbox_messages where id = (select id from outbox_messages limit 1)")
+    with pytest.raises(AssertionError, match="committed message is gone"):
+        conserved(ledger, sink)
+
+
+def test_a_message_that_nobody_committed_is_noticed(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
+    outbox.put()
+    with pytest.raises(AssertionError, match="nobody committed"):
+        conserved(ledger, sink)
+
+
+def test_what_is_marked_sent_and_never_arrived_is_noticed(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
+    outbox.execute(SENT)
+    with pytest.raises(AssertionError, match="3 are marked sent and never arrived"):
+        conserved(ledger, sink)
+
+
+def test_a_delivery_from_a_transaction_that_was_rolled_back_is_noticed(ledger: Ledger, sink: MailSink) -> None:
+    [never] = ledger.rolled_back
+    arrive(sink, never)
+    with pytest.raises(AssertionError, match="rolled-back transaction"):
+        conserved(ledger, sink)
+
+
+def test_a_copy_is_noticed_unless_it_was_in_flight_when_something_broke(
+    ledger: Ledger, outbox: Outbox, sink: MailSink
+) -> None:
+    [claimed] = outbox.claim()
+    assert ledger.note_disturbance() == 1
+    for _ in range(2):
+        arrive(sink, claimed.id)
+    assert conserved(ledger, sink).copies == 1
+    arrive(sink, claimed.id)
+    with pytest.raises(AssertionError, match="1 went out more often"):
+        conserved(ledger, sink)
+
+
+def test_a_copy_under_another_message_id_is_noticed(ledger: Ledger, sink: MailSink) -> None:
+    sink.message_ids["ada@example.org"] = {"one", "another"}
+    with pytest.raises(AssertionError, match="another Message-ID"):
+        conserved(ledger, sink)
+
+
+def test_poison_is_told_apart_from_other_deaths(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
+    died = (
+        "update outbox_messages set status = 'dead', settled_at = now(), dead_reason = %s, expiries = %s where id = %s"
+    )
+    for message_id, reason, expiries in zip(ledger.committed, ("poison", "poison", "rejected"), (5, 0, 5), strict=True):
+        outbox.execute(died, reason, expiries, message_id)
+    tally = conserved(ledger, sink)
+    assert (tally.poisoned, tally.dead) == (1, 2)
