@@ -137,7 +137,11 @@ class RelaySettingsSchema(SettingsSchema):
         "RELAY_POLL_SECONDS", "How often to look without having been woken.", unit="seconds", default=5, bounds=(1, 300)
     )
     connections = Whole(
-        "RELAY_CONNECTIONS", "Connections to each provider whose URL does not say.", unit="connections", default=8, bounds=(1, 200)
+        "RELAY_CONNECTIONS",
+        "Connections to each provider whose URL does not say.",
+        unit="connections",
+        default=8,
+        bounds=(1, 200),
     )
     send_seconds = Whole(
         "RELAY_SEND_SECONDS",
