@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-TRY_MARGIN = timedelta(minutes=1)
-"""Above the longest that one try at the database takes: connecting, a statement's time-out, and the pause after it."""
+TRY_MARGIN = timedelta(minutes=3)
+"""Above the longest that one try at the database takes: by default, PgBouncer lets it wait for two minutes."""
 
 
 class Phase(StrEnum):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from shared.database import driver_url
 from shared.engine import create_database_engine
 from shared.secrets import code_for
 from tests.support.eventually import eventually
+from tests.support.forwarding import forwarding, unused_port
 from tests.support.keys import KEY
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
@@ -62,6 +64,24 @@ def test_without_a_way_past_it_the_relay_polls_and_says_so_once(pooler: Pooler, 
         assert_all_is_well(relay)
         assert len(relay.said("relay polls only")) == 1
     assert sink.arrived.total() == 90
+
+
+def test_a_server_that_goes_away_behind_it_is_waited_for(outbox: Outbox, sink: MailSink) -> None:
+    port = unused_port()
+    with ExitStack() as network:
+        network.enter_context(forwarding(port, to=outbox.database.cluster.port))
+        with (
+            pgbouncer(outbox.database, server_port=port) as pooler,
+            running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, DATABASE_URL=pooler.url("relay")) as relay,
+        ):
+            relay.wait_until_ready()
+            network.close()
+            outbox.put(count=30)
+            eventually(lambda: relay.said("database lost"))
+            network.enter_context(forwarding(port, to=outbox.database.cluster.port))
+            eventually(outbox.is_all_sent)
+            relay.wait_until_ready()
+    assert sink.arrived.total() == 30
 
 
 def register(api: RunningApi, email: str) -> str:

@@ -33,6 +33,7 @@ auth_type = trust
 auth_file = {folder}/users
 pool_mode = transaction
 default_pool_size = {sessions}
+server_login_retry = 1
 """
 
 
@@ -53,8 +54,11 @@ class Pooler:
 
 
 @contextmanager
-def pgbouncer(database: Database) -> Iterator[Pooler]:
-    """Run a PgBouncer that refuses what its default configuration refuses, ``options`` among it."""
+def pgbouncer(database: Database, *, server_port: int | None = None) -> Iterator[Pooler]:
+    """Run a PgBouncer that refuses what its default configuration refuses, ``options`` among it.
+
+    It reaches the server through ``server_port``, if that is given.
+    """
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         pytest.skip("this machine has no pgbouncer")
@@ -66,7 +70,7 @@ def pgbouncer(database: Database) -> Iterator[Pooler]:
         (folder / "users").write_text('"api" ""\n"relay" ""\n"console" ""\n')
         text = CONFIGURATION.format(
             name=database.name,
-            server_port=database.cluster.port,
+            server_port=server_port or database.cluster.port,
             port=pooler.port,
             folder=folder,
             sessions=SESSIONS_FOR_EACH_LOGIN,

@@ -1,23 +1,7 @@
-from typing import Any
-
 import psycopg
-import structlog
-from structlog.testing import LogCapture
 
-from shared.outage import LONGEST_PAUSE_SECONDS, Outage
-
-
-class ListeningOutage(Outage):
-    """An outage that also tells the test what it said, as (level, event)."""
-
-    def __init__(self) -> None:
-        self._capture = LogCapture()
-        log: Any = structlog.wrap_logger(None, processors=[self._capture], wrapper_class=structlog.stdlib.BoundLogger)
-        super().__init__(log, "claim")
-
-    @property
-    def said(self) -> list[tuple[str, str]]:
-        return [(line["log_level"], line["event"]) for line in self._capture.entries]
+from shared.outage import LONGEST_PAUSE_SECONDS
+from tests.support.outages import ListeningOutage
 
 
 def test_an_outage_is_said_once_however_often_it_is_met() -> None:

@@ -1,0 +1,21 @@
+"""An outage that tests can listen to."""
+
+from typing import Any
+
+import structlog
+from structlog.testing import LogCapture
+
+from shared.outage import Outage
+
+
+class ListeningOutage(Outage):
+    """An outage that also tells the test what it said, as (level, event)."""
+
+    def __init__(self) -> None:
+        self._capture = LogCapture()
+        log: Any = structlog.wrap_logger(None, processors=[self._capture], wrapper_class=structlog.stdlib.BoundLogger)
+        super().__init__(log, "claim")
+
+    @property
+    def said(self) -> list[tuple[str, str]]:
+        return [(line["log_level"], line["event"]) for line in self._capture.entries]
