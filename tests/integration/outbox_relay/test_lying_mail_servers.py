@@ -1,10 +1,7 @@
 """Mail servers that misbehave, and the whole relay before them: nothing is lost, and nothing dies that should not."""
 
-import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -12,11 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from outbox_relay.bootstrap import Parts, assemble
-from outbox_relay.settings import RelaySettingsSchema
 from tests.support.certificates import make_authority
 from tests.support.outbox import Outbox
-from tests.support.relays import relay_environment
+from tests.support.relaying import relaying, until, until_all_are_settled
 from tests.support.smtp_lies import Lie, LyingConversation
 from tests.support.smtp_server import End, Moment, Script, SmtpServer
 
@@ -25,10 +20,6 @@ pytestmark = pytest.mark.anyio
 MESSAGE_ID = re.compile(rb"^Message-ID: <([^>@]+)@", re.MULTILINE)
 CLOSING = b"421 4.3.2 shutting down"
 PIPELINING, LOCK_STEP = ("PIPELINING",), ("8BITMIME",)
-PATIENCE_SECONDS = 30
-
-# What waits for its schedule is made due, so that no test waits along.
-HASTEN = "update outbox_messages set due_at = now() where status = 'pending' and lease_token is null"
 
 
 @pytest.fixture
@@ -39,37 +30,6 @@ def anyio_backend() -> str:
 @pytest.fixture(params=[PIPELINING, LOCK_STEP], ids=["pipelining", "lock-step"])
 def offers(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return request.param
-
-
-@asynccontextmanager
-async def relaying(outbox: Outbox, server: SmtpServer, *, tls: str = "none") -> AsyncIterator[Parts]:
-    """Run the relay's parts as the daemon puts them together, with one connection to that server."""
-    provider = f"smtp://127.0.0.1:{server.port}?tls={tls}"
-    told = {"EMAIL_PROVIDERS": provider, "RELAY_CONNECTIONS": "1", "RELAY_SEND_SECONDS": "1"}
-    parts = assemble(RelaySettingsSchema().read(relay_environment(outbox.database, **told)))
-    stopping = asyncio.Event()
-    running = asyncio.create_task(parts.relay.run(stopping))
-    try:
-        yield parts
-    finally:
-        stopping.set()
-        await running
-        await parts.close()
-
-
-async def until(outbox: Outbox, parts: Parts, query: str, *, hasten: bool = False) -> None:
-    """Wake the relay again and again until the query finds something."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await asyncio.to_thread(outbox.execute, query):
-            if hasten:
-                await asyncio.to_thread(outbox.execute, HASTEN)
-            parts.relay.wake()
-            await asyncio.sleep(0.02)
-
-
-async def until_all_are_settled(outbox: Outbox, parts: Parts) -> None:
-    settled = "select 1 where not exists (select from outbox_messages where status = 'pending')"
-    await until(outbox, parts, settled, hasten=True)
 
 
 async def all_relayed(outbox: Outbox, server: SmtpServer, *, count: int = 6) -> list[UUID]:
