@@ -149,18 +149,22 @@ end
 $$
 """
 
-IS_ABANDONED = """
-create function signpost_is_abandoned(candidate uuid, cutoff timestamptz) returns boolean
+MAY_STILL_ACTIVATE = """
+create function signpost_has_token_since(candidate uuid, cutoff timestamptz) returns boolean
 language sql stable strict set search_path = public, pg_temp
 begin atomic
-    select not exists (select from tokens where user_id = candidate and expires_at >= cutoff)
-       and not exists (select from outbox_messages where user_id = candidate and status = 'pending');
+    select exists (select from tokens where user_id = candidate and expires_at >= cutoff);
 end
 """
 
+# The messages are not asked for by a function of their own: each call of it would open all partitions.
+ABANDONED = """status in ('pending', 'retired')
+           and not signpost_has_token_since(id, cutoff)
+           and not exists (select from outbox_messages where user_id = users.id and status = 'pending')"""
+
 # Two statements: the first locks, and the second, which has a snapshot of its own, asks again. A resend or a
 # requeue that committed in between has added a token, which takes a lock on the user; after ours none can.
-PRUNE_USERS = """
+PRUNE_USERS = f"""
 create function signpost_prune_users(keep_days integer, batch integer) returns integer
 language plpgsql strict security definer set search_path = public, pg_temp
 as $$
@@ -171,14 +175,13 @@ declare
 begin
     candidates := array(
         select id from users
-         where status in ('pending', 'retired') and created_at < cutoff
-           and email_verified_at is null and phone_verified_at is null
-           and signpost_is_abandoned(id, cutoff)
-         order by created_at
+         where created_at < cutoff and email_verified_at is null and phone_verified_at is null
+           and {ABANDONED}
          limit batch
            for update skip locked);
     delete from users
-     where id = any(candidates) and status in ('pending', 'retired') and signpost_is_abandoned(id, cutoff);
+     where id = any(candidates)
+           and {ABANDONED};
     get diagnostics pruned = row_count;
     return pruned;
 end
@@ -189,7 +192,7 @@ HELPERS = (
     "signpost_cutoff(integer, integer)",
     "signpost_partitions_before(timestamptz)",
     "signpost_has_unsettled(text)",
-    "signpost_is_abandoned(uuid, timestamptz)",
+    "signpost_has_token_since(uuid, timestamptz)",
 )
 FOR_THE_RELAY = (
     "signpost_drop_partition(integer)",
@@ -215,7 +218,7 @@ def upgrade() -> None:
     )
     for function in (CUTOFF, OLD_PARTITIONS, HAS_UNSETTLED, DROP_PARTITION, PRUNE_MESSAGES):
         op.execute(function)
-    for function in (PRUNE_ATTEMPTS, PRUNE_ACTIONS, IS_ABANDONED, PRUNE_USERS):
+    for function in (PRUNE_ATTEMPTS, PRUNE_ACTIONS, MAY_STILL_ACTIVATE, PRUNE_USERS):
         op.execute(function)
     for function in HELPERS + FOR_THE_RELAY:
         op.execute(f"revoke all on function {function} from public")

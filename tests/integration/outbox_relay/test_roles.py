@@ -36,7 +36,7 @@ def refusing(cluster: Cluster) -> Iterator[Database]:
         "drop table outbox_messages_default",
         "select signpost_make_partition(now())",
         "select signpost_has_unsettled('users')",
-        "select signpost_is_abandoned(gen_random_uuid(), now())",
+        "select signpost_has_token_since(gen_random_uuid(), now())",
         "delete from upkeep_lease",
         "insert into upkeep_lease (id) values (1)",
     ],
