@@ -43,6 +43,9 @@ OUTCOMES: list[Outcome] = [
     Dead(DeadReason.REJECTED, REFUSED),
     Dead(DeadReason.EXPIRED),
 ]
+LATE_OUTCOMES = [OUTCOMES[0], OUTCOMES[3]]
+"""A fact and a belief; more of them would only make each pair rarer."""
+
 ACT = Act("ada", "a test")
 DISCARD = text("update outbox_messages set dead_reason = 'discarded' where id = :id and status = 'dead'")
 STANDING = "select id, status, dead_reason, attempt, expiries, lease_token from outbox_messages"
@@ -109,11 +112,13 @@ class OutboxMachine(RuleBasedStateMachine):
         self.hands[hand].held += claimed
 
     @precondition(lambda self: self.model.claimable())
-    @rule(hand=st.integers(0, 1))
-    def overtake(self, hand: int) -> None:
-        """Let one relay be late with what it has claimed, and the other claim the same."""
+    @rule(hand=st.integers(0, 1), meanwhile=st.sampled_from(OUTCOMES), late=st.sampled_from(LATE_OUTCOMES))
+    def overtake(self, hand: int, meanwhile: Outcome, late: Outcome) -> None:
+        """Let one relay be late with what it has claimed: the other claims and settles the same before it does."""
         self.claim(hand, MOST_MESSAGES, is_over_at_once=True)
         self.claim(1 - hand, MOST_MESSAGES, is_over_at_once=False)
+        self.settle(1 - hand, 0, meanwhile, meanwhile)
+        self.settle(hand, 0, late, late)
 
     @precondition(lambda self: self.hands[0].held or self.hands[1].held)
     @rule(hand=st.integers(0, 1), pick=picks, outcome=st.sampled_from(OUTCOMES), other=st.sampled_from(OUTCOMES))
