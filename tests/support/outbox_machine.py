@@ -31,6 +31,9 @@ from tests.support.outbox_model import Model, ModelMessage
 MOST_LOST_LEASES = 1
 """A message that has lost more of them is suspected of killing its relay, which is another story."""
 
+MOST_MESSAGES = 4
+"""Few, so that the relays meet over the same ones."""
+
 REFUSED = Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no such user")
 GREYLISTED = Failure(FailureClass.TRANSIENT, "smtp:mx:25", "450 4.2.0 try later")
 OUTCOMES: list[Outcome] = [
@@ -40,12 +43,15 @@ OUTCOMES: list[Outcome] = [
     Dead(DeadReason.REJECTED, REFUSED),
     Dead(DeadReason.EXPIRED),
 ]
+LATE_OUTCOMES = [OUTCOMES[0], OUTCOMES[3]]
+"""A fact and a belief; more of them would only make each pair rarer."""
+
 ACT = Act("ada", "a test")
 DISCARD = text("update outbox_messages set dead_reason = 'discarded' where id = :id and status = 'dead'")
 STANDING = "select id, status, dead_reason, attempt, expiries, lease_token from outbox_messages"
 
 picks = st.integers(min_value=0, max_value=7)
-"""Which of several, counted round: small numbers make for short counterexamples."""
+"""Which of several, counted back from the newest, and round."""
 
 
 class Hand:
@@ -83,7 +89,8 @@ class OutboxMachine(RuleBasedStateMachine):
         self.owner.close()
         self.runner.close()
 
-    @rule(count=st.integers(1, 3), is_committed=st.booleans())
+    @precondition(lambda self: len(self.model.messages) < MOST_MESSAGES)
+    @rule(count=st.integers(1, 2), is_committed=st.booleans())
     def enqueue(self, count: int, *, is_committed: bool) -> None:
         with Session(self.engines["api"]) as session:
             added = [enqueue(session, a_new_message()).id for _ in range(count)]
@@ -94,7 +101,8 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(hand=st.integers(0, 1), limit=st.integers(1, 4), is_over_at_once=st.booleans())
     def claim(self, hand: int, limit: int, *, is_over_at_once: bool) -> None:
         claimable = self.model.claimable()
-        lease = EXPIRED if is_over_at_once and self._may_lose_leases(claimable) else A_DAY
+        is_lost = is_over_at_once and all(self.model.messages[one].lost_leases < MOST_LOST_LEASES for one in claimable)
+        lease = EXPIRED if is_lost else A_DAY
         claims = self.hands[hand].claims[lease]
         claimed = self.runner.run(claims.claim(Channel.EMAIL, limit))
         assert {message.id for message in claimed} <= claimable
@@ -103,6 +111,15 @@ class OutboxMachine(RuleBasedStateMachine):
             self.model.messages[message.id].claim(message.lease_token, is_over_at_once=lease is EXPIRED)
         self.hands[hand].held += claimed
 
+    @precondition(lambda self: self.model.claimable())
+    @rule(hand=st.integers(0, 1), meanwhile=st.sampled_from(OUTCOMES), late=st.sampled_from(LATE_OUTCOMES))
+    def overtake(self, hand: int, meanwhile: Outcome, late: Outcome) -> None:
+        """Let one relay be late with what it has claimed: the other claims and settles the same before it does."""
+        self.claim(hand, MOST_MESSAGES, is_over_at_once=True)
+        self.claim(1 - hand, MOST_MESSAGES, is_over_at_once=False)
+        self.settle(1 - hand, 0, meanwhile, meanwhile)
+        self.settle(hand, 0, late, late)
+
     @precondition(lambda self: self.hands[0].held or self.hands[1].held)
     @rule(hand=st.integers(0, 1), pick=picks, outcome=st.sampled_from(OUTCOMES), other=st.sampled_from(OUTCOMES))
     def settle(self, hand: int, pick: int, outcome: Outcome, other: Outcome) -> None:
@@ -110,7 +127,7 @@ class OutboxMachine(RuleBasedStateMachine):
         held = self.hands[hand].held
         if not held:
             return
-        picked = {message.id: message for message in (held[pick % len(held)], held[(pick + 1) % len(held)])}
+        picked = {message.id: message for message in (held[-1 - pick % len(held)], held[-1 - (pick + 1) % len(held)])}
         settlements = [Settlement(*pair) for pair in zip(picked.values(), (outcome, other), strict=False)]
         written = self.runner.run(self.hands[hand].settles.settle(settlements))
         expected = [
@@ -122,7 +139,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def expire(self) -> None:
         """Let all leases run out of those messages that may lose one."""
         for message_id, message in self.model.messages.items():
-            if message.lease_token and self._may_lose_leases({message_id}):
+            if message.lease_token and message.expiries < MOST_LOST_LEASES:
                 self.owner.execute(
                     "update outbox_messages set due_at = now(), leased_until = now() where id = %s", [message_id]
                 )
@@ -166,10 +183,6 @@ class OutboxMachine(RuleBasedStateMachine):
     def _picked(self, pick: int) -> UUID:
         ids = list(self.model.messages)
         return ids[pick % len(ids)]
-
-    def _may_lose_leases(self, ids: set[UUID]) -> bool:
-        messages = [self.model.messages[message_id] for message_id in ids]
-        return all(one.expiries + (one.lease_token is not None) <= MOST_LOST_LEASES for one in messages)
 
 
 def machine_on(database: Database) -> type[OutboxMachine]:

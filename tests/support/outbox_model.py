@@ -66,6 +66,11 @@ class ModelMessage:
         self.dead_reason = DeadReason.DISCARDED
 
     @property
+    def lost_leases(self) -> int:
+        """Return how many leases it has lost once it is claimed again."""
+        return self.expiries + (self.lease_token is not None)
+
+    @property
     def is_claimable(self) -> bool:
         return self.status == Status.PENDING and self.due is Due.NOW
 

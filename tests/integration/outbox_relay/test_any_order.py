@@ -10,8 +10,8 @@ from tests.support.databases import Database
 from tests.support.outbox_machine import OutboxMachine, machine_on
 
 SHORT = settings(
-    max_examples=30,
-    stateful_step_count=20,
+    max_examples=40,
+    stateful_step_count=12,
     deadline=None,
     derandomize=True,
     database=None,
