@@ -17,16 +17,18 @@ from sqlalchemy.orm import Session
 from operator_console.acting import Act, NotDeadError, requeue
 from outbox_relay.claims import Claims
 from outbox_relay.database import Lifeline
-from outbox_relay.messages import ClaimedMessage
+from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Outcome, Retry, Sent
 from outbox_relay.settles import Settlement, Settles
 from shared.engine import create_database_engine
 from shared.enqueue import enqueue
-from shared.vocabulary import Channel, DeadReason, Status
+from shared.vocabulary import Channel, DeadReason, Status, Urgency
 from tests.support.conservation import a_new_message
 from tests.support.databases import Database
 from tests.support.outbox import A_DAY, EXPIRED
 from tests.support.outbox_model import Model, ModelMessage
+
+CODES = LaneKey(Channel.EMAIL, Urgency.CODE)
 
 MOST_LOST_LEASES = 1
 """A message that has lost more of them is suspected of killing its relay, which is another story."""
@@ -104,7 +106,7 @@ class OutboxMachine(RuleBasedStateMachine):
         is_lost = is_over_at_once and all(self.model.messages[one].lost_leases < MOST_LOST_LEASES for one in claimable)
         lease = EXPIRED if is_lost else A_DAY
         claims = self.hands[hand].claims[lease]
-        claimed = self.runner.run(claims.claim(Channel.EMAIL, limit))
+        claimed = self.runner.run(claims.claim(CODES, limit))
         assert {message.id for message in claimed} <= claimable
         assert len(claimed) == min(limit, len(claimable))
         for message in claimed:

@@ -23,7 +23,7 @@ async def relaying(outbox: Outbox, server: SmtpServer, *, tls: str = "none", **s
     told = {"EMAIL_PROVIDERS": provider, "RELAY_CONNECTIONS": "1", "RELAY_SEND_SECONDS": "1"} | settings
     parts = assemble(RelaySettingsSchema().read(relay_environment(outbox.database, **told)))
     stopping = asyncio.Event()
-    running = asyncio.create_task(parts.relay.run(stopping))
+    running = asyncio.create_task(parts.relay.run(stopping, stopping))
     try:
         yield parts
     finally:

@@ -1,0 +1,22 @@
+"""The tables, as every process sees them; the numbered files in migrations make them.
+
+Each moment is PostgreSQL's: the processes compare times that others wrote, and their clocks differ.
+"""
+
+from shared.models.accounts import Token, User
+from shared.models.base import Base, Word
+from shared.models.fleet import FallbackBudget, ProviderRow, UpkeepLease
+from shared.models.outbox import DeliveryAttempt, OperatorAction, OutboxMessage
+
+__all__ = [
+    "Base",
+    "DeliveryAttempt",
+    "FallbackBudget",
+    "OperatorAction",
+    "OutboxMessage",
+    "ProviderRow",
+    "Token",
+    "UpkeepLease",
+    "User",
+    "Word",
+]

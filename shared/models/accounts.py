@@ -1,0 +1,70 @@
+"""Users, and the tokens by which they activate."""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.models.base import NOW, Base
+from shared.vocabulary import Channel, Locale, Purpose, UserStatus
+
+
+class User(Base):
+    """Someone who registered. Its id is also the registration's, and so is random, not ordered.
+
+    An address belongs to the active user who proved it; pending users may share it, so that
+    registering an address that is taken looks like registering any other.
+    """
+
+    __tablename__ = "users"
+    __table_args__ = (
+        CheckConstraint("email is not null or phone is not null", name="has_address"),
+        CheckConstraint("(email is null) = (email_canonical is null)", name="email_has_both_forms"),
+        CheckConstraint("status in ('pending', 'active', 'retired')", name="status"),
+        Index(
+            "uq_users_active_email",
+            "email_canonical",
+            unique=True,
+            postgresql_where=text("email_verified_at is not null"),
+        ),
+        Index("uq_users_active_phone", "phone", unique=True, postgresql_where=text("phone_verified_at is not null")),
+        Index("ix_users_pending_email", "email_canonical", postgresql_where=text("status = 'pending'")),
+        Index("ix_users_pending_phone", "phone", postgresql_where=text("status = 'pending'")),
+        Index("ix_users_inactive", "created_at", postgresql_where=text("status in ('pending', 'retired')")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    status: Mapped[UserStatus] = mapped_column(default=UserStatus.PENDING, server_default="pending")
+    email: Mapped[str | None]
+    email_canonical: Mapped[str | None]
+    email_verified_at: Mapped[datetime | None]
+    phone: Mapped[str | None]
+    phone_verified_at: Mapped[datetime | None]
+    password_hash: Mapped[str]
+    full_name: Mapped[str | None]
+    locale: Mapped[Locale]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    activated_at: Mapped[datetime | None]
+
+
+class Token(Base):
+    """A right to do one thing once. The code and the link are derived from its id, never kept."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (
+        CheckConstraint("purpose in ('activation', 'decoy')", name="purpose"),
+        CheckConstraint("channel in ('email', 'sms')", name="channel"),
+        CheckConstraint("attempts_left >= 0", name="attempts_left"),
+        Index("ix_tokens_user_id", "user_id", "created_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    purpose: Mapped[Purpose]
+    channel: Mapped[Channel]
+    key_id: Mapped[str]
+    attempts_left: Mapped[int] = mapped_column(SmallInteger)
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]

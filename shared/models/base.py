@@ -1,0 +1,61 @@
+"""What all tables have in common: types, names of constraints, the clock."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import DateTime, Dialect, MetaData, Text, TypeDecorator, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase
+
+from shared.vocabulary import Channel, DeadReason, Locale, Purpose, Status, Template, Urgency, UserStatus
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+NOW = text("now()")
+
+
+class Word(TypeDecorator[StrEnum]):
+    """One of a closed set, kept as text: the set can then grow while the previous release still runs."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Give the driver plain text."""
+        return None if value is None else self.kind(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 - SQLAlchemy's signature
+        """Give the code the member; a word that is not of the set raises ValueError."""
+        return None if value is None else self.kind(value)
+
+
+class Base(DeclarativeBase):
+    """Common ground: aware datetimes, text without a length, JSON as jsonb, constraints with names."""
+
+    metadata = MetaData(naming_convention=NAMES)
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a plain class attribute
+        datetime: DateTime(timezone=True),
+        str: Text(),
+        UUID: Uuid(),
+        dict[str, Any]: JSONB(),
+        Channel: Word(Channel),
+        Status: Word(Status),
+        DeadReason: Word(DeadReason),
+        Template: Word(Template),
+        Urgency: Word(Urgency),
+        Purpose: Word(Purpose),
+        UserStatus: Word(UserStatus),
+        Locale: Word(Locale),
+    }

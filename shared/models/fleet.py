@@ -1,0 +1,50 @@
+"""What the relays that share a database know together."""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Double, SmallInteger
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.models.base import NOW, Base
+
+
+class FallbackBudget(Base):
+    """How many messages fell back to SMS on a day (UTC) within a scope; numbers stand there as keyed hashes."""
+
+    __tablename__ = "fallback_budgets"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    scope: Mapped[str] = mapped_column(primary_key=True)
+    spent: Mapped[int]
+
+
+class UpkeepLease(Base):
+    """One row: the relay that does the upkeep for all, until its lease ends."""
+
+    __tablename__ = "upkeep_lease"
+    __table_args__ = (CheckConstraint("id = 1", name="only_one"),)
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False, server_default="1")
+    holder: Mapped[UUID | None]
+    leased_until: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class ProviderRow(Base):
+    """What all relays know together of one provider. Its breaker is closed while ``openings`` is 0."""
+
+    __tablename__ = "providers"
+    __table_args__ = (CheckConstraint("(openings = 0) = (open_until is null)", name="open_has_end"),)
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    rate: Mapped[str | None]
+    tokens: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
+    refilled_at: Mapped[datetime | None]
+    openings: Mapped[int] = mapped_column(default=0, server_default="0")
+    open_until: Mapped[datetime | None]
+    probe_by: Mapped[UUID | None]
+    probe_until: Mapped[datetime | None]
+    since: Mapped[datetime] = mapped_column(server_default=NOW)
+    last_failure_class: Mapped[str | None]
+    last_failed_at: Mapped[datetime | None]
+    seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
