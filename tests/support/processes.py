@@ -54,7 +54,7 @@ class RunningApi(Running):
         return str(listening["bind"][0])
 
     def answers(self) -> bool:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, httpx.TransportError):
             return httpx.get(f"{self.base_url}/livez", timeout=5).is_success
         return False
 
