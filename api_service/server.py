@@ -2,7 +2,12 @@
 
 import json
 import os
+import selectors
 import shutil
+import socket
+import time
+from concurrent.futures import Future
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -26,6 +31,9 @@ STOP_SECONDS = 30
 """Above the longest wait that a client may prefer, so that SIGTERM lets every request finish."""
 HANG_SECONDS = 60
 """A worker whose main loop has not stirred for so long is killed. Its threads may take longer."""
+MOST_DRAINED = 65_536
+LINGER_SECONDS = 2
+"""How long a client may take to hang up after its last answer; cut off at once, it might not get to read it."""
 REQUEST_SECONDS = 10
 """How long a request may take to arrive, which with its body is at most a few dozen KiB."""
 
@@ -94,6 +102,46 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             connection.sock = ClientSocket(connection.sock)
         connection.sock.expect_request(REQUEST_SECONDS)
         return super().handle(connection)
+
+    def finish_request(self, connection: TConn, done: "Future[Any]") -> None:
+        """Keep the connection, or part from it without keeping anybody waiting.
+
+        Gunicorn's own parting waits for the client in the loop that accepts all others.
+        """
+        is_to_close = not (done.cancelled() or done.exception() or done.result())
+        if is_to_close and self.alive:
+            self._part(connection)
+        else:
+            super().finish_request(connection, done)
+
+    def _part(self, connection: TConn) -> None:
+        """Say that no more will come, and let the poller see the client hang up (RFC 9112 §9.6)."""
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+            connection.sock.settimeout(0)
+        except OSError:
+            self._close(connection)
+            return
+        connection.timeout = time.monotonic() + LINGER_SECONDS
+        self.poller.register(connection.sock, selectors.EVENT_READ, partial(self._drain, connection))
+        self.pending_conns.append(connection)  # which are closed when their time is up
+
+    def _drain(self, connection: TConn, client: ClientSocket) -> None:
+        """Drop what still comes; close when the client has."""
+        try:
+            if client.recv(MOST_DRAINED):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self.poller.unregister(client)
+        self.pending_conns.remove(connection)
+        self._close(connection)
+
+    def _close(self, connection: TConn) -> None:
+        self.nr_conns -= 1
+        connection.close()
 
     def handle_error(self, request: Any, client: Any, _address: Any, error: BaseException) -> None:
         """Answer with a problem and log the error's class: its text, and gunicorn's line, quote the request."""

@@ -80,6 +80,18 @@ def test_a_crowd_that_never_ends_its_requests_is_shown_out(api: RunningApi, begu
     assert [line for line in api.log_lines() if line["level"] == "error"] == []
 
 
+def test_those_who_do_not_hang_up_keep_nobody_waiting(api: RunningApi) -> None:
+    with ExitStack() as crowd:
+        clients = [crowd.enter_context(connected(api)) for _ in range(12)]
+        for client in clients:
+            client.sendall(BODY_TO_COME + b"Content-Length: 100\r\n\r\n{")
+        for client in clients:
+            assert received_until(b"}", client).startswith(b"HTTP/1.1 408 ")
+        assert api.answers()
+        for client in clients:
+            assert client.recv(1) == b""
+
+
 def test_a_byte_now_and_then_buys_no_more_time(api: RunningApi) -> None:
     with connected(api) as client:
         client.sendall(BODY_TO_COME + b"Content-Length: 100000\r\n\r\n")

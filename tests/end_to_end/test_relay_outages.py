@@ -13,29 +13,6 @@ IN_FLIGHT = "select count(*) from outbox_messages where status = 'pending' and l
 UNSETTLED = "select count(*) from outbox_messages where status = 'pending'"
 
 
-def test_each_kill_costs_at_most_what_was_in_flight_and_loses_nothing(outbox: Outbox, sink: MailSink) -> None:
-    ids = outbox.put(count=1000)
-    settings = {
-        "EMAIL_PROVIDERS": sink.provider,
-        "RELAY_BATCH_SIZE": "20",
-        "RELAY_LEASE_SECONDS": "3",
-        "RELAY_SEND_SECONDS": "1",
-        "RELAY_CONNECTIONS": "2",
-    }
-    in_flight = 0
-    for kill in range(1, 5):
-        with running_relay(outbox.database, **settings) as one, running_relay(outbox.database, **settings) as other:
-            eventually(lambda kill=kill: len(sink.arrived) >= 200 * kill, seconds=30)
-            one.kill()
-            other.kill()
-            in_flight += outbox.number(IN_FLIGHT)
-    with running_relay(outbox.database, **settings), running_relay(outbox.database, **settings):
-        eventually(outbox.is_all_sent, seconds=30)
-    assert sink.arrived.keys() == {f"{message_id}@signpost.example" for message_id in ids}
-    assert sink.arrived.total() - len(ids) <= in_flight
-    assert outbox.number("select count(*) from outbox_messages") == len(ids)
-
-
 def test_sigterm_finishes_what_is_in_flight_and_hands_back_the_rest(outbox: Outbox, sink: MailSink) -> None:
     outbox.put(count=50)
     sink.hold()

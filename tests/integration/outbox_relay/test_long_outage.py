@@ -43,13 +43,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> TurnedClock:
 
 
 async def pass_time(outbox: Outbox, parts: Parts, clock: TurnedClock) -> None:
-    """Let half a minute pass: for the breakers, for what all relays know of them, and for what the outbox holds back."""
+    """Let half a minute pass: for the breakers, for the fleet, and for what the outbox holds back."""
     in_hand = "select 1 where not exists (select from outbox_messages where lease_token is not null)"
     await until(outbox, parts, in_hand)
     clock.ahead += STEP_SECONDS
     later = f"update outbox_messages set due_at = due_at - interval '{STEP_SECONDS} s' where status = 'pending'"
     await asyncio.to_thread(outbox.execute, later)
-    await asyncio.to_thread(outbox.execute, f"update providers set open_until = open_until - interval '{STEP_SECONDS} s'")
+    sooner = f"update providers set open_until = open_until - interval '{STEP_SECONDS} s'"
+    await asyncio.to_thread(outbox.execute, sooner)
     parts.relay.wake()
 
 
