@@ -34,9 +34,11 @@ def forwarding(port: int, *, to: int, host: str = LOOPBACK) -> Iterator[Road]:
     """Lead connections to that port of ``host``, any if it is 0, on to another of loopback; cut them all at the end."""
     with socket.create_server((host, port)) as listener:
         road = Road(int(listener.getsockname()[1]))
-        threading.Thread(target=_accept, args=(listener, to, road), daemon=True).start()
+        accepting = threading.Thread(target=_accept, args=(listener, to, road), daemon=True)
+        accepting.start()
         yield road
         listener.shutdown(socket.SHUT_RDWR)
+        accepting.join()  # so that no connection comes after the cut
     for end in (end for pair in road.pairs for end in pair):
         with suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
@@ -53,10 +55,19 @@ def _accept(listener: socket.socket, to: int, road: Road) -> None:
     with suppress(OSError):
         while True:
             near, _ = listener.accept()
-            far = socket.create_connection((LOOPBACK, to))
+            far = _reached(to, near)
             road.pairs.append((near, far))
             for source, target in ((near, far), (far, near)):
                 threading.Thread(target=_pump, args=(source, target, road), daemon=True).start()
+
+
+def _reached(to: int, near: socket.socket) -> socket.socket:
+    """Connect to the other end; where nobody listens there, hang up at this one."""
+    try:
+        return socket.create_connection((LOOPBACK, to))
+    except OSError:
+        near.close()
+        raise
 
 
 def _pump(source: socket.socket, target: socket.socket, road: Road) -> None:
