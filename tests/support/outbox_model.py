@@ -50,6 +50,7 @@ class ModelMessage:
                 self.attempt += 1
             case Retry():
                 self.attempt += 1
+                self.expiries = 0
                 self.due = Due.LATER
             case Deferred():
                 self.due = Due.NOW

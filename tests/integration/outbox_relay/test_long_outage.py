@@ -80,7 +80,8 @@ async def test_ten_minutes_without_a_provider_kill_nothing_and_cost_nothing(outb
     assert set(rows) == {("sent", 1, 0)}
     arrived = [arrived_id(content) for _, content in server.letters]
     assert sorted(arrived) == sorted(map(str, old + young))
-    # Who knocked at the closed door meanwhile, or went ahead when it opened, stands behind the others of its age; all others keep their places.
+    # Who knocked meanwhile, or went ahead when the door opened, stands behind the others of its age.
+    # All others keep their places.
     first_in_line = [one for one in arrived if one in set(map(str, old))]
     assert arrived[0] in first_in_line
     assert set(arrived[: len(old) - knocks]) <= set(first_in_line)
