@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from outbox_relay.channels.base import CappedProvider
-from outbox_relay.channels.urls import DeliveryContext, capped_providers_from
+from outbox_relay.channels.urls import DeliveryContext, providers_from
 from outbox_relay.claims import Claims
 from outbox_relay.database import Lifeline
 from outbox_relay.fallbacks import Fallbacks
@@ -96,4 +96,4 @@ def _limits(batch_size: int, connections: int, urgency: Urgency) -> LaneLimits:
 def _providers(settings: RelaySettings) -> dict[Channel, tuple[CappedProvider, ...]]:
     context = DeliveryContext(sender=settings.email_from.address, timeout=settings.longest_send)
     urls = {Channel.EMAIL: settings.email_providers, Channel.SMS: settings.sms_providers}
-    return {channel: capped_providers_from(text, channel, context) for channel, text in urls.items() if text}
+    return {channel: providers_from(text, channel, context) for channel, text in urls.items() if text}

@@ -4,6 +4,8 @@ import pytest
 
 from devstack.cluster import Cluster
 from tests.support.databases import Database, fresh_database, migrated_cluster
+from tests.support.mail_sink import MailSink, mail_sink
+from tests.support.outbox import Outbox
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +18,19 @@ def cluster() -> Iterator[Cluster]:
 def database(cluster: Cluster) -> Iterator[Database]:
     with fresh_database(cluster) as database:
         yield database
+
+
+@pytest.fixture
+def outbox(database: Database) -> Outbox:
+    return Outbox(database)
+
+
+@pytest.fixture
+def sink() -> Iterator[MailSink]:
+    with mail_sink() as sink:
+        yield sink
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"

@@ -37,14 +37,9 @@ class DeliveryContext:
     timeout: timedelta
 
 
-def capped_providers_from(urls: str, channel: Channel, context: DeliveryContext) -> tuple[CappedProvider, ...]:
+def providers_from(urls: str, channel: Channel, context: DeliveryContext) -> tuple[CappedProvider, ...]:
     """Make the channel's providers in the order in which they are to be tried; raises ValueError."""
     return tuple(_capped_provider(url.strip(), channel, context) for url in urls.split(","))
-
-
-def providers_from(urls: str, channel: Channel, context: DeliveryContext) -> tuple[Provider, ...]:
-    """Make the same without their caps."""
-    return tuple(capped.provider for capped in capped_providers_from(urls, channel, context))
 
 
 def check_provider_urls(urls: str, channel: Channel) -> None:

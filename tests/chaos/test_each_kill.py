@@ -2,10 +2,8 @@
 
 from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
-from tests.support.outbox import Outbox
+from tests.support.outbox import IN_FLIGHT, Outbox
 from tests.support.relays import running_relay
-
-IN_FLIGHT = "select count(*) from outbox_messages where status = 'pending' and leased_until > now()"
 
 
 def test_each_kill_costs_at_most_what_was_in_flight_and_loses_nothing(outbox: Outbox, sink: MailSink) -> None:

@@ -6,10 +6,9 @@ from uuid import UUID
 
 from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
-from tests.support.outbox import Outbox
+from tests.support.outbox import UNSETTLED, Outbox
 from tests.support.relays import RunningRelay, relay_once, running_relay
 
-UNSETTLED = "select count(*) from outbox_messages where status = 'pending'"
 LEASED = "select count(*) from outbox_messages where status = 'pending' and lease_token is not null"
 DEADLY = "'poison@example.org'"
 KILLED_BY_IT = 99

@@ -6,11 +6,8 @@ from tests.support.databases import execute
 from tests.support.eventually import eventually
 from tests.support.forwarding import forwarding, unused_port
 from tests.support.mail_sink import MailSink
-from tests.support.outbox import Outbox
+from tests.support.outbox import IN_FLIGHT, UNSETTLED, Outbox
 from tests.support.relays import running_relay
-
-IN_FLIGHT = "select count(*) from outbox_messages where status = 'pending' and leased_until > now()"
-UNSETTLED = "select count(*) from outbox_messages where status = 'pending'"
 
 
 def test_sigterm_finishes_what_is_in_flight_and_hands_back_the_rest(outbox: Outbox, sink: MailSink) -> None:

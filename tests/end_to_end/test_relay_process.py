@@ -4,10 +4,8 @@ from pathlib import Path
 
 from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
-from tests.support.outbox import Outbox
+from tests.support.outbox import UNSETTLED, Outbox
 from tests.support.relays import relay_once, running_relay
-
-UNSETTLED = "select count(*) from outbox_messages where status = 'pending'"
 
 
 def test_a_message_goes_out_once_and_is_marked_sent(outbox: Outbox, sink: MailSink) -> None:

@@ -27,11 +27,6 @@ class Heard:
     log: str
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def delivered_through(outbox: Outbox, providers: str) -> Heard:
     """Let a relay deliver what is due; return what it counted and said."""
     settings = {"SMS_PROVIDERS": providers, "SMS_ONE_TAP": "on", "LOG_LEVEL": "debug"}

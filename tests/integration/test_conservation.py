@@ -1,22 +1,15 @@
 """The check that all chaos is held against notices what it is there to notice."""
 
-from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
 
 from tests.support.conservation import DOMAIN, Ledger, conserved
 from tests.support.databases import Database
-from tests.support.mail_sink import MailSink, mail_sink
+from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 
 SENT = "update outbox_messages set status = 'sent', settled_at = now()"
-
-
-@pytest.fixture
-def sink() -> Iterator[MailSink]:
-    with mail_sink() as sink:
-        yield sink
 
 
 @pytest.fixture
@@ -25,11 +18,6 @@ def ledger(database: Database) -> Ledger:
     ledger = Ledger(database)
     ledger.enqueue(3, rolled_back=1)
     return ledger
-
-
-@pytest.fixture
-def outbox(database: Database) -> Outbox:
-    return Outbox(database)
 
 
 def arrive(sink: MailSink, message_id: UUID) -> None:

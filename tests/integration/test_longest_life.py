@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
 from click.testing import CliRunner
 from sqlalchemy.orm import Session
 
@@ -16,11 +15,6 @@ from tests.support.outbox import Outbox
 
 A_NOTICE = NewMessage(Template.ACCOUNT_EXISTS, Channel.EMAIL, "ada@example.org", Locale.EN, {})
 REASON = ("--reason", "mended")
-
-
-@pytest.fixture
-def outbox(database: Database) -> Outbox:
-    return Outbox(database)
 
 
 def enqueued_as_the_api_does(database: Database, new: NewMessage) -> None:

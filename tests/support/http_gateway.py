@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.support.listening import listening
+
 
 class Silence(Enum):
     """What it can do instead of answering."""
@@ -60,35 +62,23 @@ class HttpGateway:
         self.requests: list[Request] = []
         self.connections = 0
         self.has_request = asyncio.Event()
-        self._tls = tls
-        self._running: set[asyncio.Task[None]] = set()
+        self._listening = listening(self._talk, tls)
 
     async def __aenter__(self) -> Self:
-        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
-        self.port: int = self._listener.sockets[0].getsockname()[1]
+        self.port = await self._listening.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._listener.close()
-        if self._running:
-            await asyncio.wait(self._running, timeout=5)
+        await self._listening.__aexit__(kind, error, traceback)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        task = asyncio.current_task()
-        assert task
-        self._running.add(task)
-        try:
-            while True:
-                self.requests.append(await _request(reader))
-                self.has_request.set()
-                await self._answer(self.says, reader, writer)
-        except (EOFError, OSError):
-            writer.transport.abort()
-        finally:
-            self._running.discard(task)
+        while True:
+            self.requests.append(await _request(reader))
+            self.has_request.set()
+            await self._answer(self.says, reader, writer)
 
     async def _answer(self, says: Says, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         match says:

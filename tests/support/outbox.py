@@ -23,6 +23,10 @@ from tests.support.keys import KEY_ID
 EXPIRED = timedelta(0)
 A_DAY = timedelta(days=1)
 
+IN_FLIGHT = "select count(*) from outbox_messages where status = 'pending' and leased_until > now()"
+UNSETTLED = "select count(*) from outbox_messages where status = 'pending'"
+"""Queries for ``number``."""
+
 Result = TypeVar("Result")
 
 

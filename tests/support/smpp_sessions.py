@@ -3,14 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
 
 from outbox_relay.channels.base import Session
 from outbox_relay.channels.smpp.session import SmppProvider
-from outbox_relay.channels.urls import DeliveryContext, providers_from
 from outbox_relay.messages import Letter
 from shared.vocabulary import Channel
 from tests.support.letters import a_letter
+from tests.support.sms_sessions import provider_at
 from tests.support.smsc import Smsc
 
 NOT_SMPP = b"HTTP/1.1 400 Bad Request\r\n\r\n"
@@ -24,9 +23,8 @@ def an_sms(text: str = "Your code is 123456", recipient: str = "+33612345678") -
 async def session_to(
     smsc: Smsc, *, sender: str = "Signpost", query: str = "&tls=none", seconds: float = 10.0, enquire: float = 30.0
 ) -> AsyncIterator[Session]:
-    context = DeliveryContext(sender="", timeout=timedelta(seconds=seconds))
     url = f"smpp://us:p%40ss@127.0.0.1:{smsc.port}?from={sender}{query}"
-    [provider] = providers_from(url, Channel.SMS, context)
+    provider = provider_at(url, seconds=seconds)
     assert isinstance(provider, SmppProvider)
     session = replace(provider, smsc=replace(provider.smsc, enquire_seconds=enquire)).session()
     try:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.http_gateway import Silence
+from tests.support.listening import listening
 
 BIND_TRANSMITTER, SUBMIT_SM, DELIVER_SM, UNBIND, ENQUIRE_LINK = 0x02, 0x04, 0x05, 0x06, 0x15
 RESPONSE, GENERIC_NACK = 0x80000000, 0x80000000
@@ -52,17 +53,14 @@ class Smsc:
         self.is_unbound = asyncio.Event()
         self.peer: asyncio.StreamWriter | None = None
         self._ids = count(1)
-        self._running: set[asyncio.Task[None]] = set()
-        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls)
-        self.port: int = self._listener.sockets[0].getsockname()[1]
+        self._listening = listening(self._talk, self.tls)
+        self.port = await self._listening.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._listener.close()
-        if self._running:
-            await asyncio.wait(self._running, timeout=5)
+        await self._listening.__aexit__(kind, error, traceback)
 
     async def wait_for(self, event: asyncio.Event) -> None:
         """Wait until something has happened here, or fail."""
@@ -74,20 +72,12 @@ class Smsc:
         assert self.peer
         self.peer.write(pdu(command, 0, number))
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        self._running.add(task)
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.peer = writer
-        try:
-            while True:
-                length, command, _status, number = struct.unpack(">IIII", await reader.readexactly(16))
-                body = await reader.readexactly(length - 16)
-                await self._heard(command, number, body, reader)
-        except (EOFError, OSError):
-            writer.transport.abort()
-        finally:
-            self._running.discard(task)
+        while True:
+            length, command, _status, number = struct.unpack(">IIII", await reader.readexactly(16))
+            body = await reader.readexactly(length - 16)
+            await self._heard(command, number, body, reader)
 
     async def _heard(self, command: int, number: int, body: bytes, reader: asyncio.StreamReader) -> None:
         self.heard.append(command)

@@ -6,10 +6,5 @@ from tests.support.certificates import Authority, make_authority
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return make_authority(tmp_path)

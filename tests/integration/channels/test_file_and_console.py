@@ -16,7 +16,8 @@ MAIL = b"Subject: =?utf-8?q?Voil=C3=A0?=\r\nContent-Type: text/plain\r\n\r\nYour
 
 
 def provider(url: str, channel: Channel) -> Provider:
-    return providers_from(url, channel, DeliveryContext("", timedelta(seconds=1)))[0]
+    [capped] = providers_from(url, channel, DeliveryContext("", timedelta(seconds=1)))
+    return capped.provider
 
 
 def names_in(folder: Path) -> list[str]:

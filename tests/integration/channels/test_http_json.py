@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 
 from outbox_relay.channels.base import ProviderDownError, Session
-from outbox_relay.channels.urls import DeliveryContext, providers_from
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import FailureClass, Sent
 from shared.vocabulary import Channel
 from tests.support.certificates import Authority
 from tests.support.http_gateway import ENDLESS, HttpGateway, Silence, answer
 from tests.support.letters import ListTray, a_letter
+from tests.support.sms_sessions import session_at
 
 pytestmark = pytest.mark.anyio
 
@@ -27,14 +27,9 @@ def an_sms() -> Letter:
 async def session_to(
     gateway: HttpGateway, *, scheme: str = "http+json", query: str = "", seconds: float = 10.0
 ) -> AsyncIterator[Session]:
-    context = DeliveryContext(sender="", timeout=timedelta(seconds=seconds))
     url = f"{scheme}://t%2Fken@127.0.0.1:{gateway.port}/sms{query}"
-    [provider] = providers_from(url, Channel.SMS, context)
-    session = provider.session()
-    try:
+    async with session_at(url, seconds=seconds) as session:
         yield session
-    finally:
-        await session.close()
 
 
 async def test_a_message_is_one_post_with_its_id_as_idempotency_key() -> None:

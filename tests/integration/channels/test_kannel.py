@@ -1,14 +1,12 @@
-from datetime import timedelta
-
 import pytest
 
-from outbox_relay.channels.urls import DeliveryContext, providers_from
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Failure, FailureClass, Sent
 from shared.vocabulary import Channel
 from tests.support.http_gateway import HttpGateway, Says, answer
-from tests.support.letters import ListTray, a_letter
+from tests.support.letters import a_letter
 from tests.support.sms_faces import KANNEL_QUEUED, NOT_ROUTABLE, TEMPORAL_FAILURE, kannel
+from tests.support.sms_sessions import fate_through
 
 pytestmark = pytest.mark.anyio
 
@@ -22,16 +20,8 @@ def an_sms(recipient: str = "+33612345678", text: str = "Voilà: 123456 & more")
 async def carried(
     letter: Letter, gateway: HttpGateway, user: str = "us:p%26ss", query: str = "&from=Signpost"
 ) -> Sent | Failure:
-    context = DeliveryContext(sender="", timeout=timedelta(seconds=10))
     url = f"kannel://{user}@127.0.0.1:{gateway.port}?tls=none{query}"
-    [provider] = providers_from(url, Channel.SMS, context)
-    session = provider.session()
-    tray = ListTray([letter])
-    try:
-        await session.carry(tray)
-    finally:
-        await session.close()
-    return tray.fate(letter)
+    return await fate_through(url, letter)
 
 
 async def test_a_message_is_one_call_of_sendsms() -> None:

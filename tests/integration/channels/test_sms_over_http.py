@@ -4,12 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 
 import pytest
 
 from outbox_relay.channels.base import ProviderDownError, Session
-from outbox_relay.channels.urls import DeliveryContext, providers_from
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import FailureClass, Sent
 from shared.vocabulary import Channel
@@ -17,6 +15,7 @@ from tests.support.certificates import Authority
 from tests.support.http_gateway import HttpGateway, Says, Silence
 from tests.support.letters import ListTray, a_letter
 from tests.support.sms_faces import kannel, twilio
+from tests.support.sms_sessions import session_at
 
 pytestmark = pytest.mark.anyio
 
@@ -43,13 +42,9 @@ def an_sms() -> Letter:
 async def session_to(
     face: Face, gateway: HttpGateway, *, query: str = "&tls=none", seconds: float = 10.0
 ) -> AsyncIterator[Session]:
-    context = DeliveryContext(sender="", timeout=timedelta(seconds=seconds))
-    [provider] = providers_from(f"{face.user}@127.0.0.1:{gateway.port}?from=32665{query}", Channel.SMS, context)
-    session = provider.session()
-    try:
+    url = f"{face.user}@127.0.0.1:{gateway.port}?from=32665{query}"
+    async with session_at(url, seconds=seconds) as session:
         yield session
-    finally:
-        await session.close()
 
 
 async def test_many_messages_share_one_connection(face: Face) -> None:

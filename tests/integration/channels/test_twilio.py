@@ -2,13 +2,13 @@ from datetime import timedelta
 
 import pytest
 
-from outbox_relay.channels.urls import DeliveryContext, providers_from
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Failure, FailureClass, Sent
 from shared.vocabulary import Channel
 from tests.support.http_gateway import HttpGateway, Says, answer
-from tests.support.letters import ListTray, a_letter
+from tests.support.letters import a_letter
 from tests.support.sms_faces import TWILIO_MAGIC, twilio, twilio_accepted, twilio_refused
+from tests.support.sms_sessions import fate_through
 
 pytestmark = pytest.mark.anyio
 
@@ -22,16 +22,8 @@ def an_sms(recipient: str = "+33612345678") -> Letter:
 async def carried(
     letter: Letter, gateway: HttpGateway, user: str = "AC1:t%2Fken", sender: str = "+15005550006"
 ) -> Sent | Failure:
-    context = DeliveryContext(sender="", timeout=timedelta(seconds=10))
     url = f"twilio://{user}@127.0.0.1:{gateway.port}?from={sender}&tls=none"
-    [provider] = providers_from(url, Channel.SMS, context)
-    session = provider.session()
-    tray = ListTray([letter])
-    try:
-        await session.carry(tray)
-    finally:
-        await session.close()
-    return tray.fate(letter)
+    return await fate_through(url, letter)
 
 
 async def refusal(says: Says) -> Failure:

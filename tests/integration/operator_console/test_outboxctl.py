@@ -18,11 +18,6 @@ REFUSED = Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 <ada@example.
 
 
 @pytest.fixture
-def outbox(database: Database) -> Outbox:
-    return Outbox(database)
-
-
-@pytest.fixture
 def outboxctl(database: Database) -> Outboxctl:
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(main, list(arguments), env={"DATABASE_URL": database.console_url})

@@ -13,11 +13,6 @@ Outboxctl = Callable[..., Result]
 
 
 @pytest.fixture
-def outbox(database: Database) -> Outbox:
-    return Outbox(database)
-
-
-@pytest.fixture
 def outboxctl(database: Database) -> Outboxctl:
     def run(*arguments: str) -> Result:
         return CliRunner().invoke(main, list(arguments), env={"DATABASE_URL": database.console_url})

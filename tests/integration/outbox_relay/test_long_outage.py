@@ -19,11 +19,6 @@ STEP_SECONDS = 30
 A_HOUR = {"RELAY_LEASE_SECONDS": "3600"}  # of the turned clock, so that no lease ends in between
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 class TurnedClock:
     """The breakers' clock, which runs ahead as far as the test says."""
 

@@ -22,11 +22,6 @@ CLOSING = b"421 4.3.2 shutting down"
 PIPELINING, LOCK_STEP = ("PIPELINING",), ("8BITMIME",)
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(params=[PIPELINING, LOCK_STEP], ids=["pipelining", "lock-step"])
 def offers(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return request.param

@@ -2,12 +2,13 @@ from datetime import timedelta
 
 import pytest
 
+from outbox_relay.channels.base import Provider
 from outbox_relay.channels.http.session import HttpProvider
 from outbox_relay.channels.http_json.api import HttpJsonApi
 from outbox_relay.channels.smpp.session import SmppProvider
 from outbox_relay.channels.smtp.dialogue import Credentials, Tls
 from outbox_relay.channels.smtp.session import SmtpProvider
-from outbox_relay.channels.urls import DeliveryContext, capped_providers_from, check_provider_urls, providers_from
+from outbox_relay.channels.urls import DeliveryContext, check_provider_urls, providers_from
 from outbox_relay.rates import Caps, Rate
 from shared.vocabulary import Channel
 
@@ -15,8 +16,12 @@ CONTEXT = DeliveryContext(sender="no-reply@signpost.example", timeout=timedelta(
 SECRET = "hunter2"
 
 
+def made_from(urls: str, channel: Channel) -> list[Provider]:
+    return [capped.provider for capped in providers_from(urls, channel, CONTEXT)]
+
+
 def mail_server(url: str) -> SmtpProvider:
-    [provider] = providers_from(url, Channel.EMAIL, CONTEXT)
+    [provider] = made_from(url, Channel.EMAIL)
     assert isinstance(provider, SmtpProvider)
     return provider
 
@@ -42,12 +47,12 @@ def mail_server(url: str) -> SmtpProvider:
     ],
 )
 def test_a_provider_is_named_without_its_credentials(channel: Channel, url: str, name: str) -> None:
-    [provider] = providers_from(url, channel, CONTEXT)
+    [provider] = made_from(url, channel)
     assert provider.name == name
 
 
 def test_providers_are_tried_in_the_order_in_which_they_are_written() -> None:
-    providers = providers_from("smtps://a.example, smtp://b.example:25 ,console:", Channel.EMAIL, CONTEXT)
+    providers = made_from("smtps://a.example, smtp://b.example:25 ,console:", Channel.EMAIL)
     assert [provider.name for provider in providers] == ["smtps:a.example:465", "smtp:b.example:25", "console"]
 
 
@@ -68,7 +73,7 @@ def test_sender_and_timeout_reach_the_provider() -> None:
 
 
 def test_a_gateways_token_is_no_part_of_its_url() -> None:
-    [provider] = providers_from("https+json://to%2Fken@sms.example.org:8443/v1", Channel.SMS, CONTEXT)
+    [provider] = made_from("https+json://to%2Fken@sms.example.org:8443/v1", Channel.SMS)
     assert isinstance(provider, HttpProvider)
     assert isinstance(provider.api, HttpJsonApi)
     assert (provider.api.url, provider.api.token) == ("https://sms.example.org:8443/v1", "to/ken")
@@ -138,14 +143,14 @@ def test_credentials_in_clear_are_allowed_on_this_machine() -> None:
     [("+15005550006", "+15005550006"), ("%2B15005550006", "+15005550006"), ("My+Shop", "My Shop"), ("32665", "32665")],
 )
 def test_a_number_as_sender_keeps_its_plus(written: str, sender: str) -> None:
-    [provider] = providers_from(f"smpp://us:pw@smsc.example.org?from={written}", Channel.SMS, CONTEXT)
+    [provider] = made_from(f"smpp://us:pw@smsc.example.org?from={written}", Channel.SMS)
     assert isinstance(provider, SmppProvider)
     assert provider.sender == sender
 
 
 @pytest.mark.parametrize("scheme", ["twilio", "kannel", "smpp"])
 def test_no_gateway_shows_its_password(scheme: str) -> None:
-    [provider] = providers_from(f"{scheme}://us:{SECRET}@127.0.0.1?from=1&tls=none", Channel.SMS, CONTEXT)
+    [provider] = made_from(f"{scheme}://us:{SECRET}@127.0.0.1?from=1&tls=none", Channel.SMS)
     assert SECRET not in repr(provider)
 
 
@@ -158,7 +163,7 @@ def test_no_gateway_shows_its_password(scheme: str) -> None:
     ],
 )
 def test_every_real_server_may_have_caps(channel: Channel, url: str) -> None:
-    [capped] = capped_providers_from(url, channel, CONTEXT)
+    [capped] = providers_from(url, channel, CONTEXT)
     assert capped.caps == Caps(Rate(14, "s"), connections=8)
 
 

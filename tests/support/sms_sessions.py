@@ -1,0 +1,34 @@
+"""Sessions of the relay's with an SMS gateway of ours, made from a URL as in production."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from outbox_relay.channels.base import Provider, Session
+from outbox_relay.channels.urls import DeliveryContext, providers_from
+from outbox_relay.messages import Letter
+from outbox_relay.outcomes import Failure, Sent
+from shared.vocabulary import Channel
+from tests.support.letters import ListTray
+
+
+def provider_at(url: str, *, seconds: float = 10.0) -> Provider:
+    [capped] = providers_from(url, Channel.SMS, DeliveryContext(sender="", timeout=timedelta(seconds=seconds)))
+    return capped.provider
+
+
+@asynccontextmanager
+async def session_at(url: str, *, seconds: float = 10.0) -> AsyncIterator[Session]:
+    session = provider_at(url, seconds=seconds).session()
+    try:
+        yield session
+    finally:
+        await session.close()
+
+
+async def fate_through(url: str, letter: Letter) -> Sent | Failure:
+    """Hand one letter over, and return what became of it."""
+    tray = ListTray([letter])
+    async with session_at(url) as session:
+        await session.carry(tray)
+    return tray.fate(letter)
