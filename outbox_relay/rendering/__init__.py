@@ -2,8 +2,8 @@
 
 Read downwards: ``renderer`` fills a prepared form · ``forms`` prepares them all when the relay starts
 · ``mail`` the MIME around the words of an e-mail · ``sms`` what keeps an SMS to one · ``words`` the
-templates in each language · ``skeleton`` fixed bytes with holes, which ``quoted_printable`` keeps 7-bit
-· ``values`` what goes into the holes · ``sender`` who writes · ``errors``.
+templates in each language · ``skeleton`` fixed bytes with holes · ``pens`` how a value is written in its
+holes, which ``quoted_printable`` keeps 7-bit · ``values`` what is written · ``sender`` who writes · ``errors``.
 """
 
 from outbox_relay.rendering.errors import RenderingError

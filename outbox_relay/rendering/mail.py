@@ -10,9 +10,10 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 
+from outbox_relay.rendering.pens import Place, Value
 from outbox_relay.rendering.quoted_printable import LONGEST_LINE, SOFT_BREAK, without_first_dots
 from outbox_relay.rendering.sender import Sender
-from outbox_relay.rendering.skeleton import Place, Skeleton, Value, cut, mark
+from outbox_relay.rendering.skeleton import Skeleton, cut, mark
 from shared.vocabulary import Locale
 
 BOUNDARY = "=_signpost"

@@ -6,6 +6,8 @@ A value of any length fits wherever it is put: a soft line break stands before a
 import re
 from binascii import b2a_qp
 
+from markupsafe import escape
+
 SOFT_BREAK = b"=\r\n"
 LONGEST_LINE = 76
 """Columns, with the ``=`` of a soft break (RFC 2045 §6.7, rule 5)."""
@@ -20,7 +22,14 @@ def quoted(value: str) -> bytes:
     if _WRITTEN_AS_IT_IS.fullmatch(value):
         return value.encode("ascii")
     octets = value.encode()
+    if len(octets) <= _BYTES_A_LINE:
+        return _line(octets)
     return SOFT_BREAK.join([_line(octets[at : at + _BYTES_A_LINE]) for at in range(0, len(octets), _BYTES_A_LINE)])
+
+
+def quoted_html(value: str) -> bytes:
+    """Encode a value that stands between two soft line breaks of HTML, as text there."""
+    return quoted(str(escape(value)))
 
 
 def without_first_dots(encoded: bytes) -> bytes:

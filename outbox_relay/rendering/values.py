@@ -19,6 +19,9 @@ _SECONDS_A_MINUTE = 60
 # send their link, as somebody's name, to somebody else.
 _LINK_IN_NAME = re.compile(r"://|www\.|\w[.。]\w|[@/]", re.IGNORECASE)
 
+# Most names in one look: Latin letters, of which none is printed as a dot, and single characters between them.
+_PLAIN_NAME = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ]+(?:[ '-][A-Za-zÀ-ÖØ-öø-ɏ]+)*")
+
 # A dot-atom on both sides (RFC 5322 §3.2.3): nothing that could end the header or be read as an
 # encoded word.
 _PLAIN_ADDRESS = re.compile(
@@ -35,12 +38,9 @@ def greeted_name(name: object) -> str | None:
         return None
     if not isinstance(name, str):
         raise RenderingError("the payload's name is not text")
-    if not name.isprintable():
-        name = "".join(character if character.isprintable() else " " for character in name)
-    words = " ".join(name.split())
-    if not words or _LINK_IN_NAME.search(unicodedata.normalize("NFKC", words)):
-        return None
-    return words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1].rstrip() + "…"
+    if len(name) <= LONGEST_NAME and _PLAIN_NAME.fullmatch(name):
+        return name
+    return _mended(name)
 
 
 def plain_address(recipient: str) -> str:
@@ -50,7 +50,7 @@ def plain_address(recipient: str) -> str:
     return recipient
 
 
-def header_date(moment: datetime) -> str:
+def header_date(moment: datetime) -> bytes:
     """Return a moment in the form of RFC 5322 §3.3, in UTC."""
     return _header_date(int(moment.timestamp()))
 
@@ -60,9 +60,18 @@ def expiry_text(moment: datetime, locale: Locale, channel: Channel) -> str:
     return _expiry_text(int(moment.timestamp()) // _SECONDS_A_MINUTE, locale, channel)
 
 
+def _mended(name: str) -> str | None:
+    if not name.isprintable():
+        name = "".join(character if character.isprintable() else " " for character in name)
+    words = " ".join(name.split())
+    if not words or _LINK_IN_NAME.search(unicodedata.normalize("NFKC", words)):
+        return None
+    return words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1].rstrip() + "…"
+
+
 @lru_cache(maxsize=64)
-def _header_date(seconds: int) -> str:
-    return format_datetime(datetime.fromtimestamp(seconds, UTC))
+def _header_date(seconds: int) -> bytes:
+    return format_datetime(datetime.fromtimestamp(seconds, UTC)).encode("ascii")
 
 
 @lru_cache(maxsize=1024)

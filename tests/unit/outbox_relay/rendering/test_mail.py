@@ -6,6 +6,7 @@ from email import message_from_bytes, policy
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import format_datetime
+from html import unescape
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.rendering import Renderer, RenderingError, Sender
 from outbox_relay.rendering.forms import activation_link
-from outbox_relay.rendering.quoted_printable import SOFT_BREAK, quoted
+from outbox_relay.rendering.pens import Place, Value
+from outbox_relay.rendering.quoted_printable import SOFT_BREAK, quoted, quoted_html
+from outbox_relay.rendering.skeleton import cut, mark
 from outbox_relay.rendering.values import expiry_text, greeted_name
 from outbox_relay.rendering.words import Words
 from shared.secrets import SecretKeys, code_for, link_token_for
@@ -30,7 +33,8 @@ RENDERER = Renderer(SecretKeys({"k1": KEY}), PUBLIC_URL, SENDER)
 WORDS = {locale: Words(locale, SENDER.name) for locale in Locale}
 
 nasty_text = st.text(alphabet="=.\r\n\0\t <>&\"'%{}é…😀aZ:@", max_size=90)
-names = st.none() | st.text(max_size=200) | nasty_text
+usual_name = st.text(alphabet="Adaß é'-.", max_size=90)
+names = st.none() | st.text(max_size=200) | nasty_text | usual_name
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
 messages = st.builds(
     lambda name, **fields: a_claimed_message(payload={"name": name, "key_id": "k1"}, **fields),
@@ -50,6 +54,7 @@ messages = st.builds(
 @example(message=a_claimed_message(payload={"name": "=\r\n.\r\nBcc: eve", "key_id": "k1"}))
 @example(message=a_claimed_message(payload={"name": "😀" * 300, "key_id": "k1"}))
 @example(message=a_claimed_message(payload={"name": "O'Brien", "key_id": "k1"}))
+@example(message=a_claimed_message(payload={"name": "Zoë O'Brien", "key_id": "k1"}))
 def test_a_mail_parses_back_to_exactly_what_was_meant(message: ClaimedMessage) -> None:
     parsed = parse(RENDERER.render(message))
     text, html = parsed.iter_parts()
@@ -113,6 +118,21 @@ def test_any_value_survives_between_two_soft_breaks(value: str) -> None:
     assert quopri.decodestring(SOFT_BREAK + written + SOFT_BREAK) == value.encode()
     assert all(len(line) <= 75 and not line.startswith(b".") for line in lines)
     assert not any(b"\r" in line or b"\n" in line for line in lines)
+
+
+@given(value=st.text() | nasty_text)
+@example(value="'" * 20)
+def test_any_value_is_text_and_no_markup_within_html(value: str) -> None:
+    written = SOFT_BREAK + quoted_html(value) + SOFT_BREAK
+    in_html = quopri.decodestring(written).decode()
+    assert unescape(in_html) == value
+    assert not set(in_html) & set("<>\"'")
+    assert all(len(line) <= 76 for line in written.split(b"\r\n"))
+
+
+def test_a_value_where_nothing_says_how_to_write_it_breaks_its_template() -> None:
+    with pytest.raises(KeyError):
+        cut(f"Subject: {mark(Place.HEADER, Value.NAME)}\r\n".encode())
 
 
 @pytest.mark.parametrize("name", ["Signpost", "Acme, Inc.", "Société Générale", 'The "Best" (one)', "Zoë, Cie"])

@@ -1,6 +1,10 @@
+import sys
+import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from outbox_relay.rendering.values import expiry_text, greeted_name, header_date
 from shared.vocabulary import Channel, Locale
@@ -23,6 +27,27 @@ NBSP = "\N{NO-BREAK SPACE}"
 )
 def test_a_name_is_greeted_on_one_line_of_60_characters(given: str, greeted: str) -> None:
     assert greeted_name(given) == greeted
+
+
+# Usual names are known by a look at their letters; white space at the end calls for a closer one.
+@given(name=st.text(alphabet=st.characters(max_codepoint=0x24F), max_size=70) | st.text())
+@example(name="".join(filter(str.isalpha, map(chr, range(0x100))))[:60])
+def test_white_space_around_a_name_changes_nothing(name: str) -> None:
+    assert greeted_name(f" {name} ") == greeted_name(name)
+
+
+def test_nothing_that_is_printed_as_part_of_a_link_passes_for_a_letter() -> None:
+    printed = ((character, unicodedata.normalize("NFKC", character)) for character in map(chr, range(sys.maxunicode)))
+    suspects = [character for character, as_seen in printed if set(as_seen) & set("./@:。")]
+    assert len(suspects) > 20
+    assert [each for each in suspects if greeted_name(f"a{each}b ") != greeted_name(f"a{each}b")] == []
+
+
+@pytest.mark.parametrize("locale", Locale)
+@pytest.mark.parametrize("channel", Channel)
+def test_an_expiry_has_no_character_that_is_markup(locale: Locale, channel: Channel) -> None:
+    days = [datetime(2026, month, day, 9, 5, tzinfo=UTC) for month in range(1, 13) for day in (1, 2)]
+    assert not set("".join(expiry_text(day, locale, channel) for day in days)) & set("<>&\"'")
 
 
 @pytest.mark.parametrize(
@@ -71,4 +96,4 @@ def test_an_expiry_is_told_in_the_language_of_the_message_and_never_too_late(
 def test_times_of_another_zone_are_told_in_utc() -> None:
     moment = datetime(2026, 11, 21, 1, 30, tzinfo=timezone(timedelta(hours=2)))
     assert expiry_text(moment, Locale.EN, Channel.EMAIL) == "20 November 2026, 23:30 UTC"
-    assert header_date(moment) == "Fri, 20 Nov 2026 23:30:00 +0000"
+    assert header_date(moment) == b"Fri, 20 Nov 2026 23:30:00 +0000"
