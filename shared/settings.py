@@ -19,7 +19,7 @@ from marshmallow import Schema, ValidationError, fields, missing
 from psycopg.conninfo import conninfo_to_dict
 
 from shared.database import driver_url
-from shared.secrets import SHORTEST_KEY_BYTES, SecretKeys
+from shared.secrets import LONGEST_KEY_BYTES, SHORTEST_KEY_BYTES, SecretKeys
 
 EXIT_WRONG_SETTINGS = 2
 NOT_SET: dict[str, Any] = {"required": "is not set"}
@@ -209,6 +209,8 @@ def _decoded_key(key_id: str, encoded: str) -> bytes:
         raise ValidationError(f"has a key, {key_id!r}, that is not base64") from error
     if len(key) < SHORTEST_KEY_BYTES:
         raise ValidationError(f"has a key, {key_id!r}, of fewer than {SHORTEST_KEY_BYTES} bytes")
+    if len(key) > LONGEST_KEY_BYTES:
+        raise ValidationError(f"has a key, {key_id!r}, of more than {LONGEST_KEY_BYTES} bytes")
     return key
 
 

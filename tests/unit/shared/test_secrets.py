@@ -1,3 +1,4 @@
+import re
 import string
 from uuid import UUID, uuid4
 
@@ -19,9 +20,15 @@ def test_a_code_is_six_digits_and_the_same_each_time(token_id: UUID, key: bytes)
     assert is_code_of(token_id, key, code)
 
 
-def test_codes_of_this_release_stay_what_they_are() -> None:
-    # A change here makes every code that is on its way useless.
-    assert code_for(TOKEN, KEY) == "744524"
+def test_codes_and_links_of_this_release_stay_what_they_are() -> None:
+    # A change here makes every code and link that is on its way useless.
+    assert code_for(TOKEN, KEY) == "381447"
+    assert link_token_for(TOKEN, KEY) == "ASNFZ4mrze8BI0VniavN7w.m3DGlz_0x2bSt9ACMW50V7WPpWfNVLIjS7DhC-YMEI4"
+
+
+@given(st.uuids(), st.binary(min_size=32, max_size=64))
+def test_a_link_needs_no_encoding_wherever_it_stands(token_id: UUID, key: bytes) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}", link_token_for(token_id, key))
 
 
 def test_another_key_or_token_gives_another_code() -> None:

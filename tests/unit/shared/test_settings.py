@@ -8,6 +8,7 @@ from shared.secrets import SecretKeys
 from shared.settings import Bind, DatabaseUrl, KeyRing, SettingsError, SettingsSchema, WebUrl, Whole
 
 KEY = "A" * 43 + "="
+TOO_LONG = "A" * 87 + "="
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def test_everything_wrong_is_told_at_once() -> None:
     ("keys", "fault"),
     [
         ("k1:c2hvcnQ=", "SECRET_KEYS has a key, 'k1', of fewer than 32 bytes"),
+        (f"k1:{TOO_LONG}", "SECRET_KEYS has a key, 'k1', of more than 64 bytes"),
         ("k1:???", "SECRET_KEYS has a key, 'k1', that is not base64"),
         (f":{KEY}", "SECRET_KEYS has an entry without an id of its own; each is id:base64"),
         (f"k1:{KEY},k1:{KEY}", "SECRET_KEYS has an entry without an id of its own; each is id:base64"),
