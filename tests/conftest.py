@@ -1,11 +1,16 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from devstack.cluster import Cluster
 from tests.support.databases import Database, fresh_database, migrated_cluster
 from tests.support.mail_sink import MailSink, mail_sink
 from tests.support.outbox import Outbox
+
+# How long an example takes tells of the machine, not of the code.
+settings.register_profile("on any machine", deadline=None)
+settings.load_profile("on any machine")
 
 
 @pytest.fixture(scope="session")
