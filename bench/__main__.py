@@ -137,7 +137,7 @@ def claiming(ours: Ground, size: Size) -> Report:
 def backlogs(ours: Ground, size: Size) -> Report:
     """Measure the relay with a full outbox beside what a busy outbox gathers."""
     amounts = replace(size.beside, pending=size.beside.settled)
-    rates = drain_rates(ours, amounts, size.messages, size.rounds)
+    rates = drain_rates(ours, amounts, size.messages // 2, size.rounds)
     (_, alone), *others = rates.items()
     report: Report = {"drain beside nothing, messages/s": median(alone)}
     for state, measured in others:
@@ -157,7 +157,7 @@ def growing(ours: Ground, size: Size) -> Report:
 
 def waking(ours: Ground, size: Size) -> Report:
     """Measure what waking the relays costs those who commit."""
-    rates = commit_rates(ours, size.seconds / 2, size.rounds)
+    rates = commit_rates(ours, size.seconds / 3, size.rounds)
     return {
         "commits/s of 16 writers, nobody woken": median(rates.unwoken),
         "  woken after the commit ÷ that": median(map(truediv, rates.after_commit, rates.unwoken)),
