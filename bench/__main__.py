@@ -8,17 +8,21 @@ import os
 import platform
 import statistics
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from operator import truediv
 
 import click
 
-from bench.claiming import Amounts, claim_times
+from bench.backlogs import drain_rates
+from bench.claiming import claim_times
 from bench.ground import Ground, ground, mail_sink_program
+from bench.outbox_costs import growth, wal_bytes
 from bench.registering import answer_times, argon2_rate, commit_rate, registration_rate
 from bench.relaying import acceptance_latencies, bare_sender, drain, percentile
 from bench.rendering import measure_rendering
+from bench.states import Amounts
+from bench.waking import commit_rates
 
 WHOLE_FROM = 100
 LATENCY_EVERY = timedelta(milliseconds=20)
@@ -33,7 +37,8 @@ class Size:
     latencies: int
     seconds: float
     answers: int
-    claims: Amounts
+    claims: int
+    beside: Amounts
 
 
 FULL = Size(
@@ -42,7 +47,8 @@ FULL = Size(
     latencies=500,
     seconds=6,
     answers=200,
-    claims=Amounts(settled=1_000_000, pending=100_000, dead_tuples=500_000, claims=400),
+    claims=400,
+    beside=Amounts(settled=1_000_000, pending=100_000, dead_tuples=500_000),
 )
 QUICK = Size(
     rounds=1,
@@ -50,7 +56,8 @@ QUICK = Size(
     latencies=100,
     seconds=2,
     answers=40,
-    claims=Amounts(settled=50_000, pending=10_000, dead_tuples=25_000, claims=20),
+    claims=20,
+    beside=Amounts(settled=50_000, pending=10_000, dead_tuples=25_000),
 )
 
 Report = dict[str, float | str]
@@ -114,17 +121,48 @@ def mail_and_answers(ours: Ground, size: Size) -> Report:
 
 def claiming(ours: Ground, size: Size) -> Report:
     """Measure claims beside what a busy outbox gathers."""
-    first, *others = claim_times(ours, size.claims)
+    first, *others = claim_times(ours, size.beside, size.claims)
     report: Report = {}
     for percent in (50, 95):
         shortest = percentile(first.claims, percent)
         report[f"claim of 100, nothing else there, p{percent}, ms"] = shortest
-        for state in others:
-            report[f"  {state.name}, p{percent} ÷ that"] = percentile(state.claims, percent) / shortest
+        for times in others:
+            report[f"  {times.state.name}, p{percent} ÷ that"] = percentile(times.claims, percent) / shortest
     report["sweep and claim of 100, nothing else there, p50, ms"] = median(first.sweeps)
-    for state in others:
-        report[f"  {state.name}, sweep ÷ that"] = median(state.sweeps) / median(first.sweeps)
+    for times in others:
+        report[f"  {times.state.name}, sweep ÷ that"] = median(times.sweeps) / median(first.sweeps)
     return report
+
+
+def backlogs(ours: Ground, size: Size) -> Report:
+    """Measure the relay with a full outbox beside what a busy outbox gathers."""
+    amounts = replace(size.beside, pending=size.beside.settled)
+    rates = drain_rates(ours, amounts, size.messages // 2, size.rounds)
+    (_, alone), *others = rates.items()
+    report: Report = {"drain beside nothing, messages/s": median(alone)}
+    for state, measured in others:
+        report[f"  {state.name} ÷ that"] = median(map(truediv, measured, alone))
+    return report
+
+
+def wal(ours: Ground, size: Size) -> Report:
+    """Count what a message writes ahead."""
+    return {f"WAL of a message, claimed and settled, {what}": value for what, value in wal_bytes(ours, size.messages)}
+
+
+def growing(ours: Ground, size: Size) -> Report:
+    """Count what a message costs with more of them there."""
+    return {f"growth: {what}": value for what, value in growth(ours, size.beside.settled, size.messages)}
+
+
+def waking(ours: Ground, size: Size) -> Report:
+    """Measure what waking the relays costs those who commit."""
+    rates = commit_rates(ours, size.seconds / 3, size.rounds)
+    return {
+        "commits/s of 16 writers, nobody woken": median(rates.unwoken),
+        "  woken after the commit ÷ that": median(map(truediv, rates.after_commit, rates.unwoken)),
+        "  NOTIFY inside the transaction ÷ that": median(map(truediv, rates.inside, rates.unwoken)),
+    }
 
 
 def rendering(_ours: Ground, _size: Size) -> Report:
@@ -138,6 +176,10 @@ PARTS: dict[str, Callable[[Ground, Size], Report]] = {
     "registrations": registering,
     "answers": mail_and_answers,
     "claims": claiming,
+    "backlogs": backlogs,
+    "wal": wal,
+    "growth": growing,
+    "notify": waking,
     "rendering": rendering,
 }
 

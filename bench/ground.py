@@ -34,6 +34,11 @@ class Ground:
     janitor: Janitor
     secret_keys: str
 
+    @property
+    def key_id(self) -> str:
+        """The id of the key that codes are derived with."""
+        return self.secret_keys.partition(":")[0]
+
     def url(self, login: str = "postgres") -> str:
         """Return the database's URL for a login."""
         return self.cluster.url(DATABASE, login)

@@ -25,7 +25,7 @@ class ClaimedMessage:
 
     ``attempt`` counts the attempts already spent. What ends in ``_monotonic`` is a moment of this
     process's monotonic clock, in seconds, worked out from intervals that the database measured.
-    ``due_at`` is its place in the queue: the moment when the last message of its claim was due.
+    ``due_at`` is its place in the queue, which it keeps while it is leased.
     """
 
     id: UUID

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from outbox_relay.claims import SWEEP_SECONDS, Claims
+from outbox_relay.claims import Claims
+from outbox_relay.floor import SWEEP_SECONDS
 from outbox_relay.lane import Crossing, Lane
 from outbox_relay.messages import ClaimedMessage
 from shared.log import get_logger

@@ -31,22 +31,22 @@ update outbox_messages as message
    and message.id >= %(lowest)s and message.id <= %(highest)s
 """
 
-# What dies need not wait to fall back: its time has come.
+# What dies need not wait to fall back: its time has come. What need not wait at all keeps its place in the queue.
 SETTLE_UNSENT = """
 with told as materialized (
     select *
       from unnest(%(ids)s::uuid[], %(lease_tokens)s::uuid[], %(outcomes)s::text[], %(delays)s::float8[],
                   %(spent)s::integer[], %(reasons)s::text[], %(providers)s::text[], %(error_classes)s::text[],
-                  %(errors)s::text[], %(places)s::timestamptz[])
-        as told (id, lease_token, outcome, delay, spent, reason, provider, error_class, error, place)),
+                  %(errors)s::text[])
+        as told (id, lease_token, outcome, delay, spent, reason, provider, error_class, error)),
 settled as (
     update outbox_messages as message
        set status = case told.outcome when 'dead' then 'dead' else 'pending' end,
            dead_reason = told.reason,
            settled_at = case told.outcome when 'dead' then clock_timestamp() end,
            attempt = message.attempt + told.spent,
-           due_at = case when told.outcome = 'deferred' and told.delay = 0 then told.place
-                         else clock_timestamp() + make_interval(secs => told.delay) end,
+           due_at = case told.delay when 0 then message.due_at
+                    else clock_timestamp() + make_interval(secs => told.delay) end,
            expiries = case told.outcome when 'retry' then 0 else message.expiries end,
            lease_token = null,
            leased_until = null,
@@ -120,10 +120,7 @@ def unsent_parameters(told: Sequence[tuple[ClaimedMessage, Unsent]]) -> dict[str
     return (
         _ids(messages)
         | dict(zip(names, map(list, columns), strict=True))
-        | {
-            "lease_tokens": [message.lease_token for message in messages],
-            "places": [message.due_at for message in messages],
-        }
+        | {"lease_tokens": [message.lease_token for message in messages]}
     )
 
 

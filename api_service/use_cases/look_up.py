@@ -157,7 +157,7 @@ def _status() -> ColumnElement[Status]:
 
 
 def _waits_until() -> ColumnElement[datetime | None]:
-    # A relay that has claimed a message moves its due_at to the lease's end.
+    # A message that a relay has claimed keeps its due_at; it is being tried.
     is_leased = OutboxMessage.leased_until > func.now()
     return case((and_(OutboxMessage.status == Status.PENDING, is_leased.is_not(true())), OutboxMessage.due_at))
 

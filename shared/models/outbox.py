@@ -38,7 +38,7 @@ class OutboxMessage(Base):
             "ix_outbox_messages_suspect",
             "due_at",
             "id",
-            postgresql_where=text("status = 'pending' and expiries + (lease_token is not null)::integer >= 2"),
+            postgresql_where=text("status = 'pending' and expiries >= 1"),
         ),
         Index("ix_outbox_messages_dead", "settled_at", "id", postgresql_where=text("status = 'dead'")),
         Index("ix_outbox_messages_user_id", "user_id", "created_at"),

@@ -77,13 +77,16 @@ class OutboxMachine(RuleBasedStateMachine):
     database: ClassVar[Database]
     engines: ClassVar[dict[str, Engine]]
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(meanwhile=st.sampled_from(OUTCOMES), late=st.sampled_from(LATE_OUTCOMES))
+    def begin(self, meanwhile: Outcome, late: Outcome) -> None:
+        """Begin with a relay that was late: left to the dice, a late fact on a wrong death would hardly ever come."""
         self.model = Model()
         self.runner = asyncio.Runner()
         self.owner = self.database.connect()
         self.owner.execute("delete from outbox_messages")
         self.hands = [Hand(self.database.relay_url) for _ in range(2)]
+        self.enqueue(1, is_committed=True)
+        self.overtake(0, meanwhile, late)
 
     def teardown(self) -> None:
         for hand in self.hands:

@@ -10,7 +10,7 @@ from tests.support.databases import Database
 from tests.support.outbox_machine import OutboxMachine, machine_on
 
 SHORT = settings(
-    max_examples=40,
+    max_examples=25,
     stateful_step_count=12,
     deadline=None,
     derandomize=True,

@@ -53,6 +53,20 @@ def test_the_backlog_is_told_by_channel_whatever_the_urgency(outbox: Outbox) -> 
     assert outbox.execute("select channel, due from outbox_backlog") == [("email", 5)]
 
 
+def test_what_is_leased_is_told_as_leased_and_not_as_due(outbox: Outbox) -> None:
+    outbox.put(count=3, due_at="now() - interval '1 hour'")
+    outbox.put()
+    outbox.claim(3, lease=A_DAY)
+    assert outbox.execute("select due, leased, pending, lag_seconds < 60 from outbox_backlog") == [(1, 3, 4, True)]
+
+
+def test_a_claim_leaves_a_message_s_place_in_the_queue_as_it_was(outbox: Outbox) -> None:
+    [message_id] = outbox.put(due_at="now() - interval '1 hour'")
+    place = outbox.row(message_id).due_at
+    [message] = outbox.claim(lease=A_DAY)
+    assert message.due_at == outbox.row(message_id).due_at == place
+
+
 def test_two_claims_at_once_share_the_work_and_nothing_twice(outbox: Outbox) -> None:
     ids = outbox.put(count=100)
     with outbox.database.connect() as other:

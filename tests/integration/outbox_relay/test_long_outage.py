@@ -33,7 +33,8 @@ class TurnedClock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> TurnedClock:
     clock = TurnedClock()
     # What this test moves back in time lies below where claims begin; every claim is to find it.
-    monkeypatch.setattr("outbox_relay.claims.SWEEP_SECONDS", 0.0)
+    monkeypatch.setattr("outbox_relay.floor.SWEEP_SECONDS", 0.0)
+    monkeypatch.setattr("outbox_relay.floor.REST_IN_SWEEPS", 0.0)
     monkeypatch.setattr("outbox_relay.bootstrap.time", SimpleNamespace(monotonic=clock.monotonic))
     return clock
 

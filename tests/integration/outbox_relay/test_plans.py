@@ -6,6 +6,7 @@ server has that nobody tuned.
 
 import re
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -40,6 +41,13 @@ def test_the_claim_reads_the_due_index_in_order_and_one_partition_by_key(full_ou
     assert picked.count("_channel_urgency_due_at_id_idx") == PARTITIONS
     assert "Sort  (" not in picked
     assert len(rows_read(updated, "_pkey")) == 1
+
+
+def test_the_claim_begins_at_its_floor_also_among_messages_due_at_the_same_moment(full_outbox: Outbox) -> None:
+    picked, _, _ = generic_plan(full_outbox, CLAIM, CLAIM_PARAMETERS).partition("InitPlan")
+    conditions = [line for line in picked.splitlines() if "Index Cond" in line]
+    assert len(conditions) == PARTITIONS
+    assert all("(ROW(due_at, id) >= ROW(" in condition for condition in conditions)
 
 
 def test_looking_for_suspects_where_there_are_none_reads_no_message(outbox: Outbox) -> None:
@@ -106,6 +114,7 @@ CLAIM_PARAMETERS = KNOWN_WORDS | {
     "channel": "email",
     "urgency": "code",
     "floor": "2020-01-01T00:00:00Z",
+    "floor_id": UUID(int=0),
     "limit": 10,
     "lease": "1 minute",
     "lease_token": uuid7(),

@@ -1,0 +1,110 @@
+"""What an outbox gathers: settled rows, a backlog, dead tuples. Each state has a database of its own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+
+from bench.ground import Ground
+from bench.relaying import FILL
+from devstack.programs import DATABASE
+from shared.database import driver_url
+
+PAST_DAYS = 15
+
+PAST_PARTITIONS = """
+select signpost_make_partition(date_trunc('day', now(), 'UTC') - n * interval '1 day') from generate_series(1, %s) as n
+"""
+SETTLED_ROWS = """
+insert into outbox_messages (id, template, channel, recipient, locale, payload, token_id, max_attempts, attempt,
+                             status, provider, created_at, due_at, settled_at)
+select overlay(gen_random_uuid()::text placing left(signpost_uuid7_floor(moment)::text, 13) from 1)::uuid,
+       'activation', 'email', 'user' || n || '@example.org', 'en', '{"name": "Ada", "key_id": "k"}',
+       gen_random_uuid(), 8, 1, 'sent', 'smtp:mail:25', moment, moment, moment
+  from generate_series(1, %(rows)s) as n, lateral (select now() - n %% %(days)s * interval '1 day') as day (moment)
+"""
+# As if claimed and settled one after the other: each message leaves two dead versions.
+CLAIMED = "update outbox_messages set lease_token = gen_random_uuid(), leased_until = now()"
+SETTLED = """
+update outbox_messages
+   set status = 'sent', attempt = 1, settled_at = now(), lease_token = null, leased_until = null
+"""
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """How much lies in each state."""
+
+    settled: int
+    pending: int
+    dead_tuples: int
+
+
+@dataclass(frozen=True)
+class State:
+    """An outbox in some state."""
+
+    name: str
+    database: str
+    has_backlog: bool = False
+
+
+@contextmanager
+def empty(ours: Ground, _amounts: Amounts) -> Iterator[State]:
+    """Have nothing there but what is claimed."""
+    with state_database(ours, "state_empty"):
+        yield State("empty", "state_empty")
+
+
+@contextmanager
+def settled(ours: Ground, amounts: Amounts) -> Iterator[State]:
+    """Have settled messages of sixteen days, today's among them."""
+    with state_database(ours, "state_settled") as connection:
+        connection.execute(PAST_PARTITIONS, [PAST_DAYS])
+        connection.execute(SETTLED_ROWS, {"rows": amounts.settled, "days": PAST_DAYS + 1})
+        connection.execute("vacuum analyze outbox_messages")
+        yield State(f"{amounts.settled:,} settled in {PAST_DAYS + 1} partitions", "state_settled")
+
+
+@contextmanager
+def backlog(ours: Ground, amounts: Amounts) -> Iterator[State]:
+    """Have more messages due than the claims take."""
+    with state_database(ours, "state_backlog") as connection:
+        connection.execute(FILL, [ours.key_id, amounts.pending])
+        connection.execute("vacuum analyze outbox_messages")
+        yield State(f"{amounts.pending:,} pending", "state_backlog", has_backlog=True)
+
+
+@contextmanager
+def dead_tuples(ours: Ground, amounts: Amounts) -> Iterator[State]:
+    """Have an old transaction open, and behind it what no vacuum may take away."""
+    with state_database(ours, "state_dead") as connection, old_transaction(connection.info.dsn):
+        connection.execute(FILL, [ours.key_id, amounts.dead_tuples // 2])
+        connection.execute(CLAIMED)
+        connection.execute(SETTLED)
+        connection.execute("vacuum analyze outbox_messages")
+        yield State(f"{amounts.dead_tuples:,} dead tuples behind an old transaction", "state_dead")
+
+
+@contextmanager
+def old_transaction(dsn: str) -> Iterator[None]:
+    """Hold a transaction open that has looked at the database as it is now."""
+    with psycopg.connect(dsn) as old:
+        old.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        old.execute("select count(*) from users")
+        yield
+        old.rollback()
+
+
+@contextmanager
+def state_database(ours: Ground, name: str) -> Iterator[psycopg.Connection]:
+    """Make a database like the ground's, and take it away."""
+    with ours.connect() as connection:
+        connection.execute(f"create database {name} template {DATABASE}")
+    try:
+        with psycopg.connect(driver_url(ours.cluster.url(name)), autocommit=True) as connection:
+            yield connection
+    finally:
+        with ours.connect() as connection:
+            connection.execute(f"drop database {name} with (force)")

@@ -1,0 +1,126 @@
+"""What waking the relays costs those who commit: nobody woken, woken after the commit, woken inside the transaction.
+
+The writers are pgbench's, a program in C: sixteen threads of Python would be slower than what they measure.
+A listener hears every wake-up, as relays do.
+"""
+
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from psycopg import sql
+
+from api_service.notifier import Notifier
+from bench.ground import Ground
+from devstack.programs import DATABASE
+from shared.vocabulary import WAKE_CHANNEL
+
+WRITERS = 16
+THREADS = 2
+WAKE_SECONDS = 0.001
+"""From one committing request's wake-up to the next; the notifier makes one of those that come within 20 ms."""
+
+HEARING_SECONDS = 0.5
+
+# A user, a token and a message in one transaction, as a registration has them.
+REGISTER = """
+begin;
+with holder as (
+    insert into users (id, email, email_canonical, password_hash, locale)
+    select gen_random_uuid(), address, address, 'x', 'en' from (select random() || '@example.org') as made (address)
+    returning id, email),
+right_to as (
+    insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, expires_at)
+    select gen_random_uuid(), id, 'activation', 'email', 'k', 5, now() + interval '1 day' from holder
+    returning id, user_id)
+insert into outbox_messages (id, template, channel, recipient, locale, payload, user_id, token_id, max_attempts)
+select overlay(gen_random_uuid()::text placing left(signpost_uuid7_floor(clock_timestamp())::text, 13) from 1)::uuid,
+       'activation', 'email', email, 'en', '{}', user_id, right_to.id, 8
+  from holder, right_to;
+"""
+TRANSACTIONS = re.compile(r"tps = ([0-9.]+)")
+
+
+@dataclass
+class CommitRates:
+    """Transactions a second, measured in turns."""
+
+    unwoken: list[float] = field(default_factory=list)
+    after_commit: list[float] = field(default_factory=list)
+    inside: list[float] = field(default_factory=list)
+
+
+def commit_rates(ours: Ground, seconds: float, rounds: int) -> CommitRates:
+    """Have sixteen writers commit for so long in each way, so many times in turns."""
+    ours.empty()
+    rates = CommitRates()
+    with _listening(ours):
+        for _ in range(rounds):
+            rates.unwoken.append(_rate(ours, REGISTER + "commit;", seconds))
+            with _woken_all_the_time(ours):
+                rates.after_commit.append(_rate(ours, REGISTER + "commit;", seconds))
+            rates.inside.append(_rate(ours, f"{REGISTER}notify {WAKE_CHANNEL}; commit;", seconds))
+    return rates
+
+
+def _rate(ours: Ground, script: str, seconds: float) -> float:
+    path = Path(ours.folder) / "register.sql"
+    # pgbench takes a line for a command.
+    path.write_text(" ".join(script.split()).replace("; ", ";\n"))
+    options = ("--no-vacuum", f"--client={WRITERS}", f"--jobs={THREADS}", f"--time={max(1, round(seconds))}")
+    server = (f"--host={ours.cluster.folder}", f"--port={ours.cluster.port}", "--username=api")
+    command = [
+        str(ours.cluster.binaries / "pgbench"),
+        *options,
+        *server,
+        f"--file={path}",
+        "--protocol=prepared",
+        DATABASE,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = TRANSACTIONS.search(done.stdout)
+    if found is None:
+        raise RuntimeError(f"pgbench told no rate: {done.stdout}")
+    return float(found[1])
+
+
+@contextmanager
+def _listening(ours: Ground) -> Iterator[None]:
+    with ours.connect() as connection:
+        connection.execute(sql.SQL("listen {}").format(sql.Identifier(WAKE_CHANNEL)))
+        is_over = threading.Event()
+
+        def hear() -> None:
+            while not is_over.is_set():
+                list(connection.notifies(timeout=HEARING_SECONDS))
+
+        hearing = threading.Thread(target=hear)
+        hearing.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            hearing.join()
+
+
+@contextmanager
+def _woken_all_the_time(ours: Ground) -> Iterator[None]:
+    """Wake as often as busy workers of the API would."""
+    notifier, is_over = Notifier(ours.url("api")), threading.Event()
+
+    def wake() -> None:
+        while not is_over.wait(WAKE_SECONDS):
+            notifier.wake()
+
+    waking = threading.Thread(target=wake)
+    waking.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        waking.join()
+        notifier.close()

@@ -1,0 +1,67 @@
+"""Where claims begin to look in the due index, so that they do not walk over what was settled long ago."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from outbox_relay.messages import ClaimedMessage
+
+Place = tuple[datetime, UUID]
+"""Where a message stands in the due index: when it is due, then its id."""
+
+NO_ID = UUID(int=0)
+BEFORE_EVERYTHING: Place = (datetime.min.replace(tzinfo=UTC), NO_ID)
+FLOOR_MARGIN = timedelta(seconds=1)
+"""How long after its now() a transaction may commit and still be seen by the claims that follow, without a sweep."""
+
+SWEEP_SECONDS = 5.0
+REST_IN_SWEEPS = 50
+"""A sweep is followed by at least so many times its own length without: it may take up 2 % of a lane's time."""
+
+
+@dataclass
+class ScanFloor:
+    """Where in the due index a claim begins to look.
+
+    A busy outbox leaves dead index entries behind its oldest pending row, and while any old
+    transaction is open no vacuum can take them away; each claim from the index's head would walk
+    over all of them. So claims begin where the last one stopped, or a little before now, and a sweep
+    from the head every few seconds finds what was committed late, what was put back further down, and
+    whose lease was lost. One that turns out long is followed by a long rest.
+    """
+
+    place: Place = BEFORE_EVERYTHING
+    next_sweep: float = float("-inf")
+
+    def next(self, now: float) -> Place:
+        """Return where to begin at that moment of a monotonic clock."""
+        if now < self.next_sweep:
+            return self.place
+        self.next_sweep = now + SWEEP_SECONDS
+        return BEFORE_EVERYTHING
+
+    def sweep_soon(self) -> None:
+        """Have the next claim begin before everything."""
+        self.next_sweep = float("-inf")
+
+    def took(self, began_at: Place, began: float, ended: float) -> None:
+        """Note how long a claim took, also one that failed; if another sweep was asked for meanwhile, that stands."""
+        if began_at == BEFORE_EVERYTHING and self.next_sweep > began:
+            self.next_sweep = ended + max(SWEEP_SECONDS, REST_IN_SWEEPS * (ended - began))
+
+    def reached(self, place: Place, began_at: Place) -> None:
+        """Note that everything between ``began_at`` and ``place`` was seen.
+
+        The floor rises; only a sweep, which began before everything, may lower it: to go on with a
+        backlog that was committed late.
+        """
+        self.place = place if began_at == BEFORE_EVERYTHING else max(self.place, place)
+
+
+def seen_until(messages: Collection[ClaimedMessage], limit: int, claimed_at: datetime) -> Place:
+    """Return the place up to which a claim has seen whatever was committed within the margin."""
+    lately = (claimed_at - FLOOR_MARGIN, NO_ID)
+    if len(messages) < limit:
+        return lately
+    return min(lately, max((message.due_at, message.id) for message in messages))
