@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from psycopg import AsyncConnection
 
@@ -29,6 +30,7 @@ update outbox_messages as message
   from told
  where message.id = told.id and message.status <> 'sent'
    and message.id >= %(lowest)s and message.id <= %(highest)s
+returning message.id
 """
 
 # What dies need not wait to fall back: its time has come.
@@ -83,23 +85,28 @@ class Settles:
     def __init__(self, lifeline: Lifeline) -> None:
         self._lifeline = lifeline
 
-    async def settle(self, settlements: Sequence[Settlement]) -> int:
-        """Write the outcomes, each message at most once among them; return how many took effect.
+    async def settle(self, settlements: Sequence[Settlement]) -> set[UUID]:
+        """Write the outcomes, each message at most once among them; return the messages where it took effect.
 
         One statement for what was sent and one for the rest, each committed when this returns; waits
         for as long as the database is away. What takes no effect was sent already, or its lease was
-        lost to another relay.
+        lost to another relay. Where an answer got lost, all of its messages count: they may have been written.
         """
         # In the order of ids, so that two relays that settle the same messages cannot deadlock.
         ordered = sorted(settlements, key=lambda settlement: settlement.message.id)
         sent = [(one.message, one.outcome) for one in ordered if isinstance(one.outcome, Sent)]
         unsent = [(one.message, one.outcome) for one in ordered if not isinstance(one.outcome, Sent)]
-        written = await self._write(SETTLE_SENT, sent_parameters(sent)) if sent else 0
-        return written + (await self._write(SETTLE_UNSENT, unsent_parameters(unsent)) if unsent else 0)
+        written = await self._write(SETTLE_SENT, sent_parameters(sent)) if sent else set()
+        return written | (await self._write(SETTLE_UNSENT, unsent_parameters(unsent)) if unsent else set())
 
-    async def _write(self, statement: str, parameters: dict[str, Any]) -> int:
-        async def work(connection: AsyncConnection) -> int:
-            return (await connection.execute(statement, parameters)).rowcount
+    async def _write(self, statement: str, parameters: dict[str, Any]) -> set[UUID]:
+        unanswered: set[UUID] = set()
+
+        async def work(connection: AsyncConnection) -> set[UUID]:
+            maybe_written = unanswered.copy()
+            unanswered.update(parameters["ids"])
+            cursor = await connection.execute(statement, parameters)
+            return maybe_written.union(message_id for (message_id,) in await cursor.fetchall())
 
         return await self._lifeline.run(work)
 

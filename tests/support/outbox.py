@@ -73,7 +73,7 @@ class Outbox:
 
     def settle(self, outcomes: Sequence[tuple[ClaimedMessage, Outcome]]) -> int:
         settlements = [Settlement(message, outcome) for message, outcome in outcomes]
-        return self._with_lifeline(lambda lifeline: Settles(lifeline).settle(settlements))
+        return len(self._with_lifeline(lambda lifeline: Settles(lifeline).settle(settlements)))
 
     def row(self, message_id: UUID) -> Any:
         with self.database.connect() as connection:
