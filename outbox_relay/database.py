@@ -70,7 +70,8 @@ async def connect(url: str, purpose: str) -> RelayConnection:
 
 async def _settle_in(connection: RelayConnection) -> None:
     parameters = own_session_parameters(SETTINGS, connection.info.backend_pid)
-    cursor = await connection.execute(SET_IN_OWN_SESSION, parameters, prepare=False)
+    async with answered_in_time():
+        cursor = await connection.execute(SET_IN_OWN_SESSION, parameters, prepare=False)
     if cursor.rowcount == 0:
         connection.has_own_session = False
         connection.prepare_threshold = None  # the next transaction may run in another session
@@ -88,13 +89,17 @@ async def answered_in_time() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def under_settings(connection: RelayConnection) -> AsyncIterator[None]:
-    """Have SETTINGS hold for what is run inside: one transaction, where the session is a pooler's."""
-    if connection.has_own_session:
-        yield
-        return
-    async with connection.transaction():
-        await connection.execute(set_in_transaction(SETTINGS))
-        yield
+    """Have SETTINGS hold for what is run inside, and have it answered in time.
+
+    One transaction, where the session is a pooler's.
+    """
+    async with answered_in_time():
+        if connection.has_own_session:
+            yield
+            return
+        async with connection.transaction():
+            await connection.execute(set_in_transaction(SETTINGS))
+            yield
 
 
 class Lifeline:
@@ -148,7 +153,7 @@ class Lifeline:
         async with self._turn:
             try:
                 connection = await self._opened()
-                async with answered_in_time(), under_settings(connection):
+                async with under_settings(connection):
                     return await work(connection)
             except psycopg.DataError:
                 raise
