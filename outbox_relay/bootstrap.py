@@ -31,6 +31,7 @@ class Parts:
 
     relay: Relay
     claims: Claims
+    settles: Settles
     fallbacks: Fallbacks
     claiming: Lifeline
     settling: Lifeline
@@ -82,7 +83,7 @@ def assemble(settings: RelaySettings) -> Parts:
     falling_back = Lifeline(settings.database_url, "fall back")
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
     fallbacks = Fallbacks(falling_back, settings.fallback_budgets, newest_key)
-    return Parts(relay, outbox.claims, fallbacks, claiming, settling, falling_back)
+    return Parts(relay, outbox.claims, outbox.settles, fallbacks, claiming, settling, falling_back)
 
 
 def _limits(batch_size: int, connections: int, urgency: Urgency) -> LaneLimits:

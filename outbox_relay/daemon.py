@@ -132,13 +132,13 @@ async def run_daemon(settings: RelaySettings, read: ReadSettings) -> None:
 
 
 async def run_once(settings: RelaySettings) -> bool:
-    """Deliver what is due and return; False if the database or a provider was down, or it was told to stop."""
+    """Deliver what is due and return; False if the database was lost, some was put off, or it was told to stop."""
     stopping = stop_signal()
     parts = assemble(settings)
     try:
         await (await connect(settings.database_url, "try")).close()
         await parts.fallbacks.take_due()
-        return await parts.relay.drain(stopping)
+        return await parts.relay.drain(stopping) and not parts.settles.has_deferred
     except psycopg.Error as error:
         log.error("database lost", **describe(error))  # noqa: TRY400 - the text quotes rows and addresses
         return False

@@ -80,10 +80,11 @@ class Settlement:
 
 
 class Settles:
-    """The relay's pen in the outbox."""
+    """The relay's pen in the outbox. ``has_deferred`` is whether anything was put off, for want of what it needs."""
 
     def __init__(self, lifeline: Lifeline) -> None:
         self._lifeline = lifeline
+        self.has_deferred = False
 
     async def settle(self, settlements: Sequence[Settlement]) -> set[UUID]:
         """Write the outcomes, each message at most once among them; return the messages where it took effect.
@@ -96,6 +97,7 @@ class Settles:
         ordered = sorted(settlements, key=lambda settlement: settlement.message.id)
         sent = [(one.message, one.outcome) for one in ordered if isinstance(one.outcome, Sent)]
         unsent = [(one.message, one.outcome) for one in ordered if not isinstance(one.outcome, Sent)]
+        self.has_deferred |= any(isinstance(outcome, Deferred) and outcome.delay for _, outcome in unsent)
         written = await self._write(SETTLE_SENT, sent_parameters(sent)) if sent else set()
         return written | (await self._write(SETTLE_UNSENT, unsent_parameters(unsent)) if unsent else set())
 

@@ -110,6 +110,19 @@ def test_once_says_when_the_provider_was_down(outbox: Outbox) -> None:
     assert outbox.number("select count(*) from outbox_messages where attempt = 0 and status = 'pending'") == 1
 
 
+def test_once_waits_for_a_rate_that_has_tokens_soon(outbox: Outbox, sink: MailSink) -> None:
+    outbox.put(count=8)
+    assert relay_once(outbox.database, EMAIL_PROVIDERS=f"{sink.provider}&rate=4/s") == 0
+    assert outbox.is_all_sent()
+
+
+def test_once_says_when_something_may_not_be_sent_yet(outbox: Outbox, sink: MailSink) -> None:
+    outbox.put(count=3)
+    assert relay_once(outbox.database, EMAIL_PROVIDERS=f"{sink.provider}&rate=1/h") == 1
+    assert sink.arrived.total() == 1
+    assert outbox.number("select count(*) from outbox_messages where attempt = 0 and status = 'pending'") == 2
+
+
 def test_a_port_that_is_taken_is_said_and_ends_it(outbox: Outbox, sink: MailSink) -> None:
     settings = {"EMAIL_PROVIDERS": sink.provider, "RELAY_BIND": f"127.0.0.1:{sink.port}"}
     with running_relay(outbox.database, **settings) as relay:
