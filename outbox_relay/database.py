@@ -1,15 +1,17 @@
 """The relay's connections: few, in autocommit, and made again when they break."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.errors import ConnectionTimeout
 from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_loads
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.log import get_logger
@@ -60,12 +62,21 @@ async def connect(url: str, purpose: str) -> RelayConnection:
         keepalives_count=3,
         tcp_user_timeout=20_000,
     )
+    set_json_loads(_readable, connection)
     try:
         await _settle_in(connection)
     except BaseException:
         await connection.close()
         raise
     return connection
+
+
+def _readable(document: str | bytes) -> Any:
+    """Read a payload; one that nests deeper than Python can follow is nothing, and so spoils no row but its own."""
+    try:
+        return json.loads(document)
+    except RecursionError:
+        return None
 
 
 async def _settle_in(connection: RelayConnection) -> None:
