@@ -28,18 +28,19 @@ async def listen(url: str, wake: Callable[[], None]) -> None:
     while True:
         try:
             async with await connect(url, "listen") as connection:
-                outage.end()
                 if not connection.has_own_session:
+                    outage.end()
                     log.warning("relay polls only", reason="a pooler passes no notifications on")
                     return
+                async with answered_in_time():
+                    await connection.execute(LISTEN)
+                outage.end()
                 await _pass_on(connection, wake)
         except psycopg.Error as error:
             await asyncio.sleep(outage.failed(error))
 
 
 async def _pass_on(connection: RelayConnection, wake: Callable[[], None]) -> None:
-    async with answered_in_time():
-        await connection.execute(LISTEN)
     # Notifications that came while there was no connection are lost.
     wake()
     while True:
