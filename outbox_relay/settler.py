@@ -71,7 +71,7 @@ class Settler:
                 await self._write([settlement])
         else:
             # That something was sent is true, whoever has written it first.
-            true = [one for one in batch if one.message.id in written or isinstance(one.outcome, Sent)]
+            true = [one for one in batch if isinstance(one.outcome, Sent) or one.message.id in written.unsent]
             count_settled(true)
             _tell(true)
             if len(true) < len(batch):

@@ -1,8 +1,8 @@
 """Settling: write what became of many messages, in one statement."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection
@@ -30,7 +30,6 @@ update outbox_messages as message
   from told
  where message.id = told.id and message.status <> 'sent'
    and message.id >= %(lowest)s and message.id <= %(highest)s
-returning message.id
 """
 
 # What dies need not wait to fall back: its time has come.
@@ -79,6 +78,13 @@ class Settlement:
     outcome: Outcome
 
 
+class Written(NamedTuple):
+    """What took effect: how many of those that were sent, and which of the others."""
+
+    sent: int
+    unsent: Set[UUID]
+
+
 class Settles:
     """The relay's pen in the outbox. ``has_deferred`` is whether anything was put off, for want of what it needs."""
 
@@ -86,29 +92,41 @@ class Settles:
         self._lifeline = lifeline
         self.has_deferred = False
 
-    async def settle(self, settlements: Sequence[Settlement]) -> set[UUID]:
-        """Write the outcomes, each message at most once among them; return the messages where it took effect.
+    async def settle(self, settlements: Sequence[Settlement]) -> Written:
+        """Write the outcomes, each message at most once among them.
 
         One statement for what was sent and one for the rest, each committed when this returns; waits
         for as long as the database is away. What takes no effect was sent already, or its lease was
-        lost to another relay. Where an answer got lost, all of its messages count: they may have been written.
+        lost to another relay.
         """
         # In the order of ids, so that two relays that settle the same messages cannot deadlock.
         ordered = sorted(settlements, key=lambda settlement: settlement.message.id)
         sent = [(one.message, one.outcome) for one in ordered if isinstance(one.outcome, Sent)]
         unsent = [(one.message, one.outcome) for one in ordered if not isinstance(one.outcome, Sent)]
+        return Written(
+            sent=await self._write_sent(sent) if sent else 0,
+            unsent=await self._write_unsent(unsent) if unsent else frozenset(),
+        )
+
+    async def _write_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> int:
+        parameters = sent_parameters(sent)
+
+        async def work(connection: AsyncConnection) -> int:
+            return (await connection.execute(SETTLE_SENT, parameters)).rowcount
+
+        return await self._lifeline.run(work)
+
+    async def _write_unsent(self, unsent: Sequence[tuple[ClaimedMessage, Unsent]]) -> Set[UUID]:
+        """Return the messages; all of them where an answer got lost, since the first try may have written them."""
         self.has_deferred |= any(isinstance(outcome, Deferred) and outcome.delay for _, outcome in unsent)
-        written = await self._write(SETTLE_SENT, sent_parameters(sent)) if sent else set()
-        return written | (await self._write(SETTLE_UNSENT, unsent_parameters(unsent)) if unsent else set())
+        parameters, answers_lost = unsent_parameters(unsent), -1
 
-    async def _write(self, statement: str, parameters: dict[str, Any]) -> set[UUID]:
-        unanswered: set[UUID] = set()
-
-        async def work(connection: AsyncConnection) -> set[UUID]:
-            maybe_written = unanswered.copy()
-            unanswered.update(parameters["ids"])
-            cursor = await connection.execute(statement, parameters)
-            return maybe_written.union(message_id for (message_id,) in await cursor.fetchall())
+        async def work(connection: AsyncConnection) -> Set[UUID]:
+            nonlocal answers_lost
+            answers_lost += 1
+            cursor = await connection.execute(SETTLE_UNSENT, parameters)
+            written = {message_id for (message_id,) in await cursor.fetchall()}
+            return {message.id for message, _ in unsent} if answers_lost else written
 
         return await self._lifeline.run(work)
 

@@ -132,11 +132,13 @@ class OutboxMachine(RuleBasedStateMachine):
         picked = {message.id: message for message in (held[-1 - pick % len(held)], held[-1 - (pick + 1) % len(held)])}
         settlements = [Settlement(*pair) for pair in zip(picked.values(), (outcome, other), strict=False)]
         written = self.runner.run(self.hands[hand].settles.settle(settlements))
-        assert written == {
-            one.message.id
+        expected = [
+            one
             for one in settlements
             if self.model.messages[one.message.id].settle(one.message.lease_token, one.outcome)
-        }
+        ]
+        assert written.unsent == {one.message.id for one in expected if not isinstance(one.outcome, Sent)}
+        assert written.sent == sum(isinstance(one.outcome, Sent) for one in expected)
 
     @rule()
     def expire(self) -> None:

@@ -68,7 +68,7 @@ def test_what_was_written_under_a_lost_answer_counts_as_written(outbox: Outbox) 
     async def settle() -> set[object]:
         lifeline = DeafLifeline(outbox.database.relay_url, "test")
         try:
-            return {*await Settles(lifeline).settle([Settlement(message, BELIEFS[0])])}
+            return {*(await Settles(lifeline).settle([Settlement(message, BELIEFS[0])])).unsent}
         finally:
             await lifeline.close()
 
