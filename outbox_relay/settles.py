@@ -1,6 +1,6 @@
 """Settling: write what became of many messages, in one statement."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -82,7 +82,7 @@ class Written(NamedTuple):
     """What took effect: how many of those that were sent, and which of the others."""
 
     sent: int
-    unsent: Set[UUID]
+    unsent: frozenset[UUID]
 
 
 class Settles:
@@ -116,17 +116,17 @@ class Settles:
 
         return await self._lifeline.run(work)
 
-    async def _write_unsent(self, unsent: Sequence[tuple[ClaimedMessage, Unsent]]) -> Set[UUID]:
+    async def _write_unsent(self, unsent: Sequence[tuple[ClaimedMessage, Unsent]]) -> frozenset[UUID]:
         """Return the messages; all of them where an answer got lost, since the first try may have written them."""
         self.has_deferred |= any(isinstance(outcome, Deferred) and outcome.delay for _, outcome in unsent)
         parameters, answers_lost = unsent_parameters(unsent), -1
 
-        async def work(connection: AsyncConnection) -> Set[UUID]:
+        async def work(connection: AsyncConnection) -> frozenset[UUID]:
             nonlocal answers_lost
             answers_lost += 1
             cursor = await connection.execute(SETTLE_UNSENT, parameters)
-            written = {message_id for (message_id,) in await cursor.fetchall()}
-            return {message.id for message, _ in unsent} if answers_lost else written
+            written = frozenset(message_id for (message_id,) in await cursor.fetchall())
+            return frozenset(message.id for message, _ in unsent) if answers_lost else written
 
         return await self._lifeline.run(work)
 
