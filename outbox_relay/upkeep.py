@@ -25,7 +25,7 @@ log = get_logger("relay.upkeep")
 
 def schedule_upkeep(relay: Relay, settings: RelaySettings) -> AsyncIOScheduler:
     """Return a scheduler, not started yet, with all that the relay does by the clock."""
-    # However late: a second late by default, a job would be left out, and say so each time.
+    # However late: by default, what is a second late is left out, and that is said each time.
     defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
     at_once = {"next_run_time": datetime.now(UTC)}
@@ -37,7 +37,7 @@ def schedule_upkeep(relay: Relay, settings: RelaySettings) -> AsyncIOScheduler:
 
 
 async def keep_in_time(scheduler: AsyncIOScheduler) -> None:
-    """See to it, until cancelled, that jobs run as often as they should though the machine's clock is set back.
+    """See to it, until cancelled, that all this runs as often as it should though the machine's clock is set back.
 
     The scheduler goes by that clock, and would do nothing until it is as late again as it was.
     """
@@ -47,10 +47,10 @@ async def keep_in_time(scheduler: AsyncIOScheduler) -> None:
 
 
 def bring_forward(scheduler: AsyncIOScheduler, now: datetime) -> None:
-    """Have those jobs run at once that are further away than they ever should be."""
-    for job in scheduler.get_jobs():
-        if job.next_run_time - now > job.trigger.interval:
-            job.modify(next_run_time=now)
+    """Have run at once what is further away than it ever should be."""
+    for timer in scheduler.get_jobs():
+        if timer.next_run_time - now > timer.trigger.interval:
+            timer.modify(next_run_time=now)
 
 
 async def try_once(database_url: str, work: Callable[[AsyncConnection], Awaitable[None]], outage: Outage) -> None:
