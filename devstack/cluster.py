@@ -99,7 +99,7 @@ class Cluster:
         with ExitStack() as ending:
             self._make_folder()
             ending.callback(shutil.rmtree, self.folder, ignore_errors=True)
-            self._run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync")
+            self._make_data()
             ending.callback(self.stop, "immediate")
             self.start()
             self._ending = ending.pop_all()
@@ -127,6 +127,10 @@ class Cluster:
     def tcp_url(self, database: str, user: str = "postgres", port: int | None = None) -> str:
         """Return its URL over loopback, or over a proxy's port there."""
         return f"postgresql+psycopg://{user}@127.0.0.1:{port or self.port}/{database}"
+
+    def _make_data(self) -> None:
+        """Fill the data folder with a server that holds nothing yet."""
+        self._run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync")
 
     def _make_folder(self) -> None:
         self.folder.mkdir(mode=0o700)

@@ -30,7 +30,9 @@ class Parts:
     """The relay and the connections it works through."""
 
     relay: Relay
+    providers: frozenset[str]
     claims: Claims
+    settles: Settles
     fallbacks: Fallbacks
     claiming: Lifeline
     settling: Lifeline
@@ -82,7 +84,8 @@ def assemble(settings: RelaySettings) -> Parts:
     falling_back = Lifeline(settings.database_url, "fall back")
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
     fallbacks = Fallbacks(falling_back, settings.fallback_budgets, newest_key)
-    return Parts(relay, outbox.claims, fallbacks, claiming, settling, falling_back)
+    names = frozenset(rung.provider.name for ladder in ladders.values() for rung in ladder.rungs)
+    return Parts(relay, names, outbox.claims, outbox.settles, fallbacks, claiming, settling, falling_back)
 
 
 def _limits(batch_size: int, connections: int, urgency: Urgency) -> LaneLimits:

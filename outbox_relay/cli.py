@@ -37,7 +37,11 @@ def run() -> None:
 
 @main.command()
 def once() -> None:
-    """Deliver what is due now and leave; exits 1 if a provider was down."""
+    """Deliver what is due now and leave; exits 1 if any of it had to be put off.
+
+    So it is when no provider was up, when their rate is used up for longer than a few seconds, or when
+    SECRET_KEYS lacks a key. A message refused or retried is its own affair.
+    """
     settings = _settings()
     sys.exit(0 if asyncio.run(run_once(settings)) else 1)
 

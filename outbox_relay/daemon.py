@@ -13,9 +13,10 @@ from outbox_relay.bootstrap import Parts, assemble
 from outbox_relay.database import connect
 from outbox_relay.health import health_listener
 from outbox_relay.listener import listen
+from outbox_relay.metrics import forget_providers
 from outbox_relay.service_manager import STOPPING, ServiceManager, reloading
 from outbox_relay.settings import RelaySettings
-from outbox_relay.upkeep import schedule_upkeep
+from outbox_relay.upkeep import keep_in_time, schedule_upkeep
 from outbox_relay.watch import Phase
 from outbox_relay.watchman import Watchman
 from shared.database import describe
@@ -48,6 +49,7 @@ class Shift:
                     group.create_task(self.parts.fallbacks.run(relay.wake)),
                     group.create_task(self.watchman.run()),
                     group.create_task(self.watchman.announce()),
+                    group.create_task(keep_in_time(scheduler)),
                 ]
                 await relay.run(self.ending, leaving)
                 for task in aside:
@@ -86,6 +88,7 @@ class Daemon:
             log.info("relay started", bind=f"{bind[0]}:{port}")
             await self._shift.work(self._leaving)
             while self._next and not self._leaving.is_set():
+                forget_providers(self._shift.parts.providers - self._next.parts.providers)
                 self._shift, self._next = self._next, None
                 log.info("relay reloaded")
                 await self._shift.work(self._leaving)
@@ -132,13 +135,13 @@ async def run_daemon(settings: RelaySettings, read: ReadSettings) -> None:
 
 
 async def run_once(settings: RelaySettings) -> bool:
-    """Deliver what is due and return; False if the database or a provider was down, or it was told to stop."""
+    """Deliver what is due and return; False if the database was lost, some was put off, or it was told to stop."""
     stopping = stop_signal()
     parts = assemble(settings)
     try:
         await (await connect(settings.database_url, "try")).close()
         await parts.fallbacks.take_due()
-        return await parts.relay.drain(stopping)
+        return await parts.relay.drain(stopping) and not parts.settles.has_deferred
     except psycopg.Error as error:
         log.error("database lost", **describe(error))  # noqa: TRY400 - the text quotes rows and addresses
         return False

@@ -1,15 +1,17 @@
 """The relay's connections: few, in autocommit, and made again when they break."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.errors import ConnectionTimeout
 from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_loads
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.log import get_logger
@@ -60,6 +62,7 @@ async def connect(url: str, purpose: str) -> RelayConnection:
         keepalives_count=3,
         tcp_user_timeout=20_000,
     )
+    set_json_loads(_readable, connection)
     try:
         await _settle_in(connection)
     except BaseException:
@@ -68,9 +71,18 @@ async def connect(url: str, purpose: str) -> RelayConnection:
     return connection
 
 
+def _readable(document: str | bytes) -> Any:
+    """Read a payload; one that nests deeper than Python can follow is nothing, and so spoils no row but its own."""
+    try:
+        return json.loads(document)
+    except RecursionError:
+        return None
+
+
 async def _settle_in(connection: RelayConnection) -> None:
     parameters = own_session_parameters(SETTINGS, connection.info.backend_pid)
-    cursor = await connection.execute(SET_IN_OWN_SESSION, parameters, prepare=False)
+    async with answered_in_time():
+        cursor = await connection.execute(SET_IN_OWN_SESSION, parameters, prepare=False)
     if cursor.rowcount == 0:
         connection.has_own_session = False
         connection.prepare_threshold = None  # the next transaction may run in another session
@@ -88,13 +100,17 @@ async def answered_in_time() -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def under_settings(connection: RelayConnection) -> AsyncIterator[None]:
-    """Have SETTINGS hold for what is run inside: one transaction, where the session is a pooler's."""
-    if connection.has_own_session:
-        yield
-        return
-    async with connection.transaction():
-        await connection.execute(set_in_transaction(SETTINGS))
-        yield
+    """Have SETTINGS hold for what is run inside, and have it answered in time.
+
+    One transaction, where the session is a pooler's.
+    """
+    async with answered_in_time():
+        if connection.has_own_session:
+            yield
+            return
+        async with connection.transaction():
+            await connection.execute(set_in_transaction(SETTINGS))
+            yield
 
 
 class Lifeline:
@@ -148,7 +164,7 @@ class Lifeline:
         async with self._turn:
             try:
                 connection = await self._opened()
-                async with answered_in_time(), under_settings(connection):
+                async with under_settings(connection):
                     return await work(connection)
             except psycopg.DataError:
                 raise

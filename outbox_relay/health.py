@@ -5,13 +5,18 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+MOST_AT_ONCE = 50
+"""Who comes beyond that is turned away: each takes a thread."""
+PATIENCE_SECONDS = 10.0
+"""For a request to come, and its answer to go."""
 
 Unready = Callable[[], list[str]]
 
@@ -57,10 +62,35 @@ def _answer(path: str, unready: Unready) -> tuple[str, str, bytes]:
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+    request_queue_size = MOST_AT_ONCE
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._places = threading.Semaphore(MOST_AT_ONCE)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own, while there is a place for one."""
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and free the place."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, *_arguments: object) -> None:
+        """Keep those out of the log who hang up, or never ask: it would quote their addresses, and not as JSON."""
 
 
 class _Silent(WSGIRequestHandler):
-    timeout = 10
+    def setup(self) -> None:
+        """Be patient, but not for ever."""
+        super().setup()
+        self.connection.settimeout(PATIENCE_SECONDS)
 
     def log_message(self, *_arguments: object) -> None:
         """Keep the requests of probes out of the log."""

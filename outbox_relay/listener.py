@@ -6,10 +6,13 @@ from collections.abc import Callable
 import psycopg
 from psycopg import sql
 
-from outbox_relay.database import RelayConnection, connect
+from outbox_relay.database import RelayConnection, answered_in_time, connect
 from shared.log import get_logger
 from shared.outage import Outage
 from shared.vocabulary import WAKE_CHANNEL
+
+QUIET_SECONDS = 30.0
+"""How often to ask whether the session still answers: a silent one looks like one with nothing to tell."""
 
 LISTEN = sql.SQL("listen {}").format(sql.Identifier(WAKE_CHANNEL))
 
@@ -25,18 +28,23 @@ async def listen(url: str, wake: Callable[[], None]) -> None:
     while True:
         try:
             async with await connect(url, "listen") as connection:
-                outage.end()
                 if not connection.has_own_session:
+                    outage.end()
                     log.warning("relay polls only", reason="a pooler passes no notifications on")
                     return
+                async with answered_in_time():
+                    await connection.execute(LISTEN)
+                outage.end()
                 await _pass_on(connection, wake)
         except psycopg.Error as error:
             await asyncio.sleep(outage.failed(error))
 
 
 async def _pass_on(connection: RelayConnection, wake: Callable[[], None]) -> None:
-    await connection.execute(LISTEN)
     # Notifications that came while there was no connection are lost.
     wake()
-    async for _ in connection.notifies():
-        wake()
+    while True:
+        async for _ in connection.notifies(timeout=QUIET_SECONDS):
+            wake()
+        async with answered_in_time():
+            await connection.execute("select 1")

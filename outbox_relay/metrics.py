@@ -2,6 +2,7 @@
 
 from collections import Counter as Tally
 from collections.abc import Iterable
+from contextlib import suppress
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -46,6 +47,14 @@ UPKEEP_DONE = Gauge(
     "signpost_upkeep_last_success_timestamp_seconds",
     "When this relay last did all of the upkeep; 0 while another holds the lease.",
 )
+
+
+def forget_providers(names: Iterable[str]) -> None:
+    """Tell no more of providers that are gone: one taken out because it was down would stand as down for ever."""
+    for name in names:
+        for gauge in (BREAKER_OPEN, RATE_WAIT):
+            with suppress(KeyError):
+                gauge.remove(name)
 
 
 def count_settled(settlements: Iterable[Settlement]) -> None:

@@ -121,6 +121,8 @@ class Purse:
     def fill(self, granted: int, wanted: int, token_in: float, now: float) -> None:
         """Take in what was granted; the next whole token comes in so many seconds."""
         self.tokens += granted
+        # Whoever asked meanwhile looked into an empty purse. Left to stand, that would send these back unseen.
+        self._wanted = 0
         self._drawn_at = now
         pause = min(max(token_in, DRAW_PAUSE_SECONDS), LONGEST_DRAW_PAUSE_SECONDS) if granted < wanted else 0.0
         self._draw_after = now + pause

@@ -62,7 +62,7 @@ class Settler:
     async def _write(self, batch: list[Settlement]) -> None:
         """Settle the batch; if PostgreSQL cannot take it, each by itself, so that one spoils no other."""
         try:
-            await self._settles.settle(batch)
+            written = await self._settles.settle(batch)
         except psycopg.DataError as error:
             if len(batch) == 1:
                 log.error("outcome not written", message_id=str(batch[0].message.id), **describe(error))  # noqa: TRY400 - the text quotes the row
@@ -70,8 +70,12 @@ class Settler:
             for settlement in batch:
                 await self._write([settlement])
         else:
-            count_settled(batch)
-            _tell(batch)
+            # That something was sent is true, whoever has written it first.
+            true = [one for one in batch if isinstance(one.outcome, Sent) or one.message.id in written.unsent]
+            count_settled(true)
+            _tell(true)
+            if len(true) < len(batch):
+                _tell_late({one.message.id for one in batch} - {one.message.id for one in true})
 
     def _next_batch(self) -> list[Settlement]:
         """Take each message once: one that was claimed anew meanwhile waits for the next statement."""
@@ -91,11 +95,17 @@ def _soonest(batch: list[Settlement]) -> timedelta | None:
 
 
 def _tell(batch: list[Settlement]) -> None:
+    """Say what was written."""
     sent = [str(settlement.message.id) for settlement in batch if isinstance(settlement.outcome, Sent)]
     if sent:
         log.info("messages sent", channel=batch[0].message.channel.value, count=len(sent), message_ids=sent)
     for settlement in batch:
         _tell_unsent(settlement.message, settlement.outcome)
+
+
+def _tell_late(message_ids: set[UUID]) -> None:
+    """Say what was not written: the relay that has the messages by now decides on them."""
+    log.info("outcomes too late", count=len(message_ids), message_ids=sorted(map(str, message_ids)))
 
 
 def _tell_unsent(message: ClaimedMessage, outcome: Outcome) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from psycopg import AsyncConnection
 
@@ -77,14 +78,22 @@ class Settlement:
     outcome: Outcome
 
 
+class Written(NamedTuple):
+    """What took effect: how many of those that were sent, and which of the others."""
+
+    sent: int
+    unsent: frozenset[UUID]
+
+
 class Settles:
-    """The relay's pen in the outbox."""
+    """The relay's pen in the outbox. ``has_deferred`` is whether anything was put off, for want of what it needs."""
 
     def __init__(self, lifeline: Lifeline) -> None:
         self._lifeline = lifeline
+        self.has_deferred = False
 
-    async def settle(self, settlements: Sequence[Settlement]) -> int:
-        """Write the outcomes, each message at most once among them; return how many took effect.
+    async def settle(self, settlements: Sequence[Settlement]) -> Written:
+        """Write the outcomes, each message at most once among them.
 
         One statement for what was sent and one for the rest, each committed when this returns; waits
         for as long as the database is away. What takes no effect was sent already, or its lease was
@@ -94,12 +103,30 @@ class Settles:
         ordered = sorted(settlements, key=lambda settlement: settlement.message.id)
         sent = [(one.message, one.outcome) for one in ordered if isinstance(one.outcome, Sent)]
         unsent = [(one.message, one.outcome) for one in ordered if not isinstance(one.outcome, Sent)]
-        written = await self._write(SETTLE_SENT, sent_parameters(sent)) if sent else 0
-        return written + (await self._write(SETTLE_UNSENT, unsent_parameters(unsent)) if unsent else 0)
+        return Written(
+            sent=await self._write_sent(sent) if sent else 0,
+            unsent=await self._write_unsent(unsent) if unsent else frozenset(),
+        )
 
-    async def _write(self, statement: str, parameters: dict[str, Any]) -> int:
+    async def _write_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> int:
+        parameters = sent_parameters(sent)
+
         async def work(connection: AsyncConnection) -> int:
-            return (await connection.execute(statement, parameters)).rowcount
+            return (await connection.execute(SETTLE_SENT, parameters)).rowcount
+
+        return await self._lifeline.run(work)
+
+    async def _write_unsent(self, unsent: Sequence[tuple[ClaimedMessage, Unsent]]) -> frozenset[UUID]:
+        """Return the messages; all of them where an answer got lost, since the first try may have written them."""
+        self.has_deferred |= any(isinstance(outcome, Deferred) and outcome.delay for _, outcome in unsent)
+        parameters, answers_lost = unsent_parameters(unsent), -1
+
+        async def work(connection: AsyncConnection) -> frozenset[UUID]:
+            nonlocal answers_lost
+            answers_lost += 1
+            cursor = await connection.execute(SETTLE_UNSENT, parameters)
+            written = frozenset(message_id for (message_id,) in await cursor.fetchall())
+            return frozenset(message.id for message, _ in unsent) if answers_lost else written
 
         return await self._lifeline.run(work)
 

@@ -91,6 +91,7 @@ class Preparation:
     def __init__(self, render: Render, longest_in_hand: timedelta) -> None:
         self._render = render
         self._longest_in_hand = longest_in_hand.total_seconds()
+        self._told: set[str] = set()
 
     def prepare(self, message: ClaimedMessage, now: float) -> Letter | Outcome:
         """Return the message as a letter, or its outcome if it must not be delivered now.
@@ -108,7 +109,7 @@ class Preparation:
             return Letter(message, self._render(message), taken_monotonic=now)
         except UnknownKeyError as error:
             # Not the message's fault: another relay may have the key, or this one have it tomorrow.
-            log.error("key missing", message_id=str(message.id))  # noqa: TRY400 - no trace wanted
+            self._tell_once(str(error), message)
             return Deferred(KEY_PAUSE, Failure(FailureClass.PROVIDER, None, str(error)))
         except RenderingError as error:
             return Dead(DeadReason.REJECTED, Failure(FailureClass.CONTENT, None, str(error)))
@@ -117,6 +118,12 @@ class Preparation:
             log.exception("rendering failed", message_id=str(message.id))
             failure = Failure(FailureClass.CONTENT, None, f"rendering broke: {type(error).__name__}")
             return Dead(DeadReason.REJECTED, failure)
+
+    def _tell_once(self, missing: str, message: ClaimedMessage) -> None:
+        """Say that a key is missing with the first message that needs it: a backlog of them comes back each minute."""
+        if missing not in self._told:
+            log.error("key missing", message_id=str(message.id))
+        self._told.add(missing)
 
 
 class RungTray:

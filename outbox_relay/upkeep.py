@@ -1,5 +1,6 @@
 """What the relay does by the clock: the fallback poll, a turn of upkeep, gauges."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -17,19 +18,39 @@ from shared.outage import Outage
 from shared.vocabulary import Channel
 
 GAUGES_EVERY_SECONDS = 15
+LOOK_SECONDS = 5.0
 
 log = get_logger("relay.upkeep")
 
 
 def schedule_upkeep(relay: Relay, settings: RelaySettings) -> AsyncIOScheduler:
     """Return a scheduler, not started yet, with all that the relay does by the clock."""
-    scheduler = AsyncIOScheduler(timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1})
+    # However late: by default, what is a second late is left out, and that is said each time.
+    defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+    scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
     at_once = {"next_run_time": datetime.now(UTC)}
     scheduler.add_job(relay.wake, "interval", seconds=settings.poll_seconds)
     scheduler.add_job(Keeper(settings).turn, "interval", name="upkeep", seconds=settings.upkeep_seconds, **at_once)
     gauges = [settings.database_url, measure_backlog, Outage(log, "gauges")]
     scheduler.add_job(try_once, "interval", gauges, name="gauges", seconds=GAUGES_EVERY_SECONDS, **at_once)
     return scheduler
+
+
+async def keep_in_time(scheduler: AsyncIOScheduler) -> None:
+    """See to it, until cancelled, that all this runs as often as it should though the machine's clock is set back.
+
+    The scheduler goes by that clock, and would do nothing until it is as late again as it was.
+    """
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        bring_forward(scheduler, datetime.now(UTC))
+
+
+def bring_forward(scheduler: AsyncIOScheduler, now: datetime) -> None:
+    """Have run at once what is further away than it ever should be."""
+    for timer in scheduler.get_jobs():
+        if timer.next_run_time - now > timer.trigger.interval:
+            timer.modify(next_run_time=now)
 
 
 async def try_once(database_url: str, work: Callable[[AsyncConnection], Awaitable[None]], outage: Outage) -> None:

@@ -23,7 +23,10 @@ class OutboxMessage(Base):
         CheckConstraint("(status = 'pending') = (settled_at is null)", name="settled_has_time"),
         CheckConstraint("(lease_token is null) = (leased_until is null)", name="lease_has_end"),
         CheckConstraint(
-            "isfinite(due_at) and isfinite(created_at) and (expires_at is null or isfinite(expires_at))",
+            " and ".join(
+                f"{column} >= '0001-01-02 00:00:00+00' and {column} < '9999-01-01 00:00:00+00'"
+                for column in ("due_at", "created_at", "expires_at")
+            ),
             name="finite_times",
         ),
         CheckConstraint(

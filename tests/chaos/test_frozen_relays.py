@@ -37,7 +37,7 @@ def test_a_late_death_is_not_written_over_what_another_relay_has_sent(
             eventually(lambda: outbox.row(message_id).status == "sent")
         before = outbox.row(message_id)
         go_on(zombie)
-        eventually(lambda: zombie.said("message dead"))
+        assert_says_that_it_came_too_late(zombie, message_id)
         assert outbox.row(message_id) == before
     assert outbox.execute("select * from delivery_attempts") == []
     assert conserved(ledger, sink).copies == 0
@@ -53,11 +53,18 @@ def test_a_late_death_is_not_written_while_another_relay_is_at_it(
             eventually(lambda: sink.arrived.total() == 1)
             before = outbox.row(message_id)
             go_on(zombie)
-            eventually(lambda: zombie.said("message dead"))
+            assert_says_that_it_came_too_late(zombie, message_id)
             assert outbox.row(message_id) == before
             sink.release()
             eventually(outbox.is_all_sent)
     assert conserved(ledger, sink).copies == 0
+
+
+def assert_says_that_it_came_too_late(zombie: RunningRelay, message_id: UUID) -> None:
+    [late] = eventually(lambda: zombie.said("outcomes too late"))
+    assert late["message_ids"] == [str(message_id)]
+    assert zombie.said("message dead") == []
+    assert 'outcome="dead"' not in zombie.get("/metrics").text
 
 
 @contextmanager

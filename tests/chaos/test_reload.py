@@ -12,6 +12,7 @@ from tests.support.outbox import Outbox
 from tests.support.relays import RunningRelay, running_relay
 from tests.support.service_manager import supervisor
 
+GAUGES = ("signpost_breaker_open", "signpost_rate_wait")
 EXPIRED_LEASES = "select count(*) from outbox_messages where expiries > 0"
 
 
@@ -47,6 +48,22 @@ def test_a_provider_is_changed_while_messages_flow_and_each_goes_out_once(
     assert arrived == {f"{message_id}@signpost.example": 1 for message_id in ids}
     assert sink.arrived.total() <= 50 + 50
     assert outbox.number(EXPIRED_LEASES) == 0
+
+
+def test_a_provider_that_was_down_and_is_taken_out_is_told_of_no_more(
+    outbox: Outbox, sink: MailSink, tmp_path: Path
+) -> None:
+    providers = tmp_path / "providers"
+    providers.write_text("smtp://127.0.0.1:1?tls=none&rate=10/s")
+    outbox.put()
+    with running_relay(outbox.database, EMAIL_PROVIDERS_FILE=str(providers)) as relay:
+        eventually(lambda: 'signpost_breaker_open{provider="smtp:127.0.0.1:1"} 1.0' in relay.get("/metrics").text)
+        providers.write_text(sink.provider)
+        reload(relay)
+        eventually(outbox.is_all_sent)
+        metrics = relay.get("/metrics").text
+    assert f'signpost_breaker_open{{provider="smtp:127.0.0.1:{sink.port}"}} 0.0' in metrics
+    assert not [line for line in metrics.splitlines() if line.startswith(GAUGES) and '127.0.0.1:1"' in line]
 
 
 def test_wrong_settings_are_refused_each_fault_is_said_and_the_old_ones_go_on(

@@ -1,13 +1,23 @@
 """A session that is never answered again and never closed, as behind a load balancer that has lost its server."""
 
+import asyncio
 from contextlib import AbstractContextManager
 
+import pytest
+
+from outbox_relay import database, listener
+from outbox_relay.keeper import Keeper
+from outbox_relay.listener import listen
+from outbox_relay.settings import RelaySettingsSchema
+from outbox_relay.upkeep import measure_backlog, try_once
 from tests.support.conservation import Ledger, conserved
 from tests.support.eventually import eventually
 from tests.support.forwarding import Road, forwarding
+from tests.support.gates import wait_until_held_up
 from tests.support.mail_sink import MailSink
+from tests.support.outages import ListeningOutage
 from tests.support.outbox import Outbox
-from tests.support.relays import RunningRelay, running_relay
+from tests.support.relays import RunningRelay, relay_environment, running_relay
 
 LEASED = "select count(*) from outbox_messages where lease_token is not null"
 UNSENT = "select count(*) from outbox_messages where status <> 'sent'"
@@ -39,6 +49,57 @@ def test_statements_that_are_never_answered_are_sent_again_over_other_sessions(
 
 def relay_over(road: Road, outbox: Outbox, sink: MailSink) -> AbstractContextManager[RunningRelay]:
     """Run a relay that reaches its database by that road only."""
-    database = outbox.database
-    url = database.cluster.tcp_url(database.name, user="relay", port=road.port)
-    return running_relay(database, EMAIL_PROVIDERS=sink.provider, DATABASE_URL=url)
+    return running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, DATABASE_URL=url_over(road, outbox))
+
+
+def url_over(road: Road, outbox: Outbox) -> str:
+    return outbox.database.cluster.tcp_url(outbox.database.name, user="relay", port=road.port)
+
+
+@pytest.fixture
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten how long an answer may take; psycopg's own ten seconds to let go of a session remain."""
+    monkeypatch.setattr(database, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(listener, "QUIET_SECONDS", 0.1)
+
+
+@pytest.mark.usefixtures("impatience")
+def test_a_listener_whose_session_has_fallen_silent_listens_over_another(outbox: Outbox) -> None:
+    async def listen_twice(road: Road) -> None:
+        woken = asyncio.Event()
+        listening = asyncio.create_task(listen(url_over(road, outbox), woken.set))
+        async with asyncio.timeout(LONGEST):
+            await woken.wait()  # it wakes whenever it has begun to listen
+            road.fall_silent()
+            woken.clear()
+            await woken.wait()
+        listening.cancel()
+
+    with forwarding(0, to=outbox.database.cluster.port) as road:
+        asyncio.run(listen_twice(road))
+
+
+@pytest.mark.usefixtures("impatience")
+def test_gauges_and_upkeep_do_not_wait_for_a_session_that_has_fallen_silent(outbox: Outbox) -> None:
+    outage = ListeningOutage()
+
+    async def do_both(road: Road) -> None:
+        keeper = Keeper(
+            RelaySettingsSchema().read(
+                relay_environment(outbox.database, DATABASE_URL=url_over(road, outbox), EMAIL_PROVIDERS="console:")
+            )
+        )
+        async with asyncio.timeout(LONGEST), asyncio.TaskGroup() as group:
+            group.create_task(try_once(url_over(road, outbox), measure_backlog, outage))
+            group.create_task(keeper.turn())
+            await asyncio.to_thread(wait_until_held_up, outbox.database, "upkeep", count=2)
+            road.fall_silent()
+
+    with (
+        forwarding(0, to=outbox.database.cluster.port) as road,
+        outbox.database.connect() as owner,
+        owner.transaction(),
+    ):
+        owner.execute("lock outbox_messages, upkeep_lease")
+        asyncio.run(do_both(road))
+    assert outage.is_on

@@ -73,7 +73,8 @@ class Outbox:
 
     def settle(self, outcomes: Sequence[tuple[ClaimedMessage, Outcome]]) -> int:
         settlements = [Settlement(message, outcome) for message, outcome in outcomes]
-        return self._with_lifeline(lambda lifeline: Settles(lifeline).settle(settlements))
+        written = self._with_lifeline(lambda lifeline: Settles(lifeline).settle(settlements))
+        return written.sent + len(written.unsent)
 
     def row(self, message_id: UUID) -> Any:
         with self.database.connect() as connection:

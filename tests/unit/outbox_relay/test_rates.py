@@ -46,6 +46,16 @@ def test_an_exhausted_rate_is_not_asked_for_each_token() -> None:
     assert purse.is_wanting(now=0.25)
 
 
+def test_what_was_just_granted_does_not_go_back_because_somebody_asked_meanwhile() -> None:
+    purse = Purse(FOURTEEN, now=0.0)
+    purse.affordable(1, now=0.0)
+    assert purse.empty(now=0.0) == (1, 0)
+    assert purse.affordable(1, now=0.01) == 0  # while the fleet is being asked
+    purse.fill(granted=1, wanted=1, token_in=0.0, now=0.02)
+    assert not purse.is_wanting(now=0.02)
+    assert purse.affordable(1, now=0.02) == 1
+
+
 def test_tokens_that_nobody_used_go_back() -> None:
     purse = Purse(FOURTEEN, now=0.0)
     purse.fill(granted=10, wanted=10, token_in=0.0, now=0.0)

@@ -1,0 +1,97 @@
+"""The primary lost for good, and its standby promoted: relays and API go on there by themselves."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import httpx
+
+from tests.support.api import PASSWORD
+from tests.support.conservation import Ledger, conserved
+from tests.support.eventually import eventually
+from tests.support.fleet import fleet_of
+from tests.support.mail_sink import MailSink
+from tests.support.outbox import Outbox
+from tests.support.processes import Running, RunningApi, running_api
+from tests.support.standby import primary_and_standby, url_of_both
+
+MESSAGES = 600
+MESSAGES_OF = "select id from outbox_messages where recipient = any(%s)"
+
+
+@dataclass
+class Registrations:
+    """Somebody who registers one address after the other, and hears yes to some."""
+
+    api: RunningApi
+    confirmed: list[UUID] = field(default_factory=list)
+    unconfirmed: list[str] = field(default_factory=list)
+    is_over: threading.Event = field(default_factory=threading.Event)
+
+    def go_on(self) -> None:
+        while not self.is_over.is_set():
+            email = f"ada{len(self.confirmed) + len(self.unconfirmed)}@example.org"
+            if registration_id := self._register(email):
+                self.confirmed.append(registration_id)
+            else:
+                self.unconfirmed.append(email)
+
+    def _register(self, email: str) -> UUID | None:
+        with suppress(httpx.TransportError):
+            body = {"email": email, "password": PASSWORD}
+            answer = httpx.post(f"{self.api.base_url}/v1/registrations", json=body, timeout=30)
+            return UUID(answer.json()["id"]) if answer.status_code == 202 else None
+        return None
+
+
+def test_relays_and_api_go_on_at_the_standby_that_takes_over(sink: MailSink) -> None:
+    with primary_and_standby("signpost") as (first, second):
+        ledger, outbox = Ledger(first), Outbox(second)
+        ledger.enqueue(MESSAGES, rolled_back=50)
+        sink.verdict_seconds = 0.04
+        for_relays = {"DATABASE_URL": url_of_both(first, second, "relay"), "EMAIL_PROVIDERS": sink.provider}
+        with (
+            fleet_of(2, first, **for_relays) as fleet,
+            running_api(first, DATABASE_URL=url_of_both(first, second, "api")) as api,
+        ):
+            with registering(api) as registrations:
+                eventually(lambda: sink.arrived.total() >= MESSAGES / 4 and len(registrations.confirmed) >= 5)
+                first.cluster.stop("immediate")
+                second.cluster.promote()
+                ledger.database = second
+                ledger.note_disturbance()
+                before = len(registrations.confirmed)
+                eventually(lambda: len(registrations.confirmed) >= before + 5)
+            sink.verdict_seconds = 0
+            eventually(outbox.is_all_sent, seconds=60)
+            assert_said_once(api, *fleet.relays)
+        ledger.registered(registrations.confirmed)
+        ledger.uncertain |= {message_id for (message_id,) in outbox.execute(MESSAGES_OF, registrations.unconfirmed)}
+        tally = conserved(ledger, sink)
+        assert (tally.dead, tally.pending, tally.poisoned) == (0, 0, 0)
+        assert tally.sent >= MESSAGES + len(registrations.confirmed)
+
+
+def assert_said_once(*services: Running) -> None:
+    for service in services:
+        lines = service.log_lines()
+        lost = [line["purpose"] for line in lines if line["event"] == "database lost"]
+        found = [line["purpose"] for line in lines if line["event"] == "database found again"]
+        assert lost
+        assert sorted(lost) == sorted(set(lost)) == sorted(found)
+
+
+@contextmanager
+def registering(api: RunningApi) -> Iterator[Registrations]:
+    """Have somebody register until the block ends."""
+    registrations = Registrations(api)
+    with ThreadPoolExecutor(1) as writer:
+        writing = writer.submit(registrations.go_on)
+        try:
+            yield registrations
+        finally:
+            registrations.is_over.set()
+        writing.result()

@@ -1,0 +1,66 @@
+"""The relay as a process, with rows that nobody in their senses would write: each harms itself alone."""
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from outbox_relay.outcomes import FailureClass
+from shared.vocabulary import Status
+from tests.support.eventually import eventually
+from tests.support.keys import KEY_ID
+from tests.support.mail_sink import MailSink
+from tests.support.outbox import UNSETTLED, Outbox
+from tests.support.relays import running_relay
+
+DEEP = f"'{'[' * 5000}{']' * 5000}'"
+
+
+def written(**changes: Any) -> str:
+    """Return a payload, but for the changes, as SQL."""
+    return f"'{json.dumps({'name': 'Ada', 'key_id': KEY_ID} | changes)}'"
+
+
+IMPOSSIBLE = [
+    {"payload": "'null'"},
+    {"payload": "'[]'"},
+    {"payload": "'{}'"},
+    {"payload": DEEP},
+    {"payload": written(key_id=5)},
+    {"payload": written(name=[])},
+    {"token_id": "null"},
+    {"expires_at": "null"},
+    {"recipient": "''"},
+    {"recipient": "repeat('a', 1000000) || '@example.org'"},
+    {"recipient": "E'ada@example.org\\r\\nRCPT TO:<eve@example.org>'"},
+]
+ODD = [
+    {"payload": written(name="A" * 1_000_000)},
+    {"payload": written(more={"than": ["known"]})},
+    {"created_at": "'1970-01-01'"},
+    {"created_at": "now() + interval '1 day'"},
+    {"due_at": "'0001-01-02 00:00+00'"},
+    {"expires_at": "'9998-12-31'"},
+    {"max_attempts": "0"},
+]
+"""Whatever else they are, they can be delivered."""
+
+
+def test_rows_that_make_no_letter_die_and_harm_no_neighbour(outbox: Outbox, sink: MailSink) -> None:
+    impossible = {outbox.put(**columns)[0] for columns in IMPOSSIBLE}
+    odd = {outbox.put(**columns)[0] for columns in ODD} | set(outbox.put(count=5))
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
+        eventually(lambda: outbox.number(UNSETTLED) == 0)
+        assert relay.said("relay failed") == []
+    fates = {row[0]: row[1:] for row in outbox.execute("select id, status, last_error_class from outbox_messages")}
+    assert {fates[message_id] for message_id in odd} == {(Status.SENT, None)}
+    assert {fates[message_id] for message_id in impossible} == {(Status.DEAD, FailureClass.CONTENT)}
+    assert sink.arrived.total() == len(odd)
+
+
+@pytest.mark.parametrize("column", ["due_at", "created_at", "expires_at"])
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "10000-01-01", "0044-03-15 BC"])
+def test_a_moment_that_no_calendar_has_is_no_row(outbox: Outbox, column: str, moment: str) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        outbox.put(**{column: f"'{moment}'"})

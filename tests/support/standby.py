@@ -1,0 +1,55 @@
+"""A server that follows another one and can take its place."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from devstack.cluster import Cluster, embedded_binaries
+from devstack.logins import create_logins
+from migrations import commands
+from tests.support.databases import Database, execute
+from tests.support.eventually import eventually
+
+IN_STEP = "select count(*) from pg_stat_replication where sync_state = 'sync'"
+
+
+class Standby(Cluster):
+    """Streams what ``primary`` writes, and refuses to write itself until it is promoted."""
+
+    def __init__(self, primary: Cluster) -> None:
+        super().__init__(primary.binaries, with_tcp=True)
+        self._primary = primary
+
+    def promote(self) -> None:
+        """Make it a primary, and return once it takes writes."""
+        self._run("pg_ctl", "promote", "--wait")
+
+    def _make_data(self) -> None:
+        to_primary = f"host={self._primary.folder} port={self._primary.port} user=postgres"
+        self._run("pg_basebackup", f"--dbname={to_primary}", "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+
+
+@contextmanager
+def primary_and_standby(name: str) -> Iterator[tuple[Database, Database]]:
+    """Run two servers with a migrated database; what the first has confirmed is on the second's disk too."""
+    with Cluster(embedded_binaries(), with_tcp=True) as primary:
+        execute(primary, f"create database {name}")
+        commands.upgrade(primary.url(name))
+        create_logins(primary.url(name))
+        with Standby(primary) as standby:
+            # Only now: without a standby nothing would be confirmed, and it would copy the setting.
+            execute(primary, "alter system set synchronous_standby_names = '*'")
+            execute(primary, "select pg_reload_conf()")
+            first, second = Database(primary, name), Database(standby, name)
+            eventually(lambda: is_followed(first))
+            yield first, second
+
+
+def is_followed(database: Database) -> bool:
+    with database.connect() as connection:
+        return connection.execute(IN_STEP).fetchone() == (1,)
+
+
+def url_of_both(first: Database, second: Database, user: str) -> str:
+    """Return a URL that names both hosts, of which a session is to be had at the one that may be written to."""
+    hosts = f"127.0.0.1:{first.cluster.port},127.0.0.1:{second.cluster.port}"
+    return f"postgresql+psycopg://{user}@{hosts}/{first.name}?target_session_attrs=read-write"
