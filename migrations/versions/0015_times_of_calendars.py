@@ -5,8 +5,8 @@ PostgreSQL's reach from 4713 BC to 294276, and a relay that cannot read one row 
 
 from alembic import op
 
-revision = "0027"
-down_revision = "0010"
+revision = "0015"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
