@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -89,10 +89,10 @@ async def _settle_in(connection: RelayConnection) -> None:
 
 
 @asynccontextmanager
-async def answered_in_time() -> AsyncIterator[None]:
-    """Raise psycopg's ConnectionTimeout where what is done inside gets no answer."""
+async def answered_in_time(seconds: float | None = None) -> AsyncIterator[None]:
+    """Raise psycopg's ConnectionTimeout where what is done inside gets no answer within ANSWER_SECONDS, or as told."""
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(ANSWER_SECONDS if seconds is None else seconds):
             yield
     except TimeoutError as error:
         raise ConnectionTimeout("no answer") from error
@@ -122,6 +122,7 @@ class Lifeline:
         self._connection: RelayConnection | None = None
         self._turn = asyncio.Lock()
         self._outage = Outage(log, purpose)
+        self._pause = 0.0
         self.failures = 0
 
     @property
@@ -143,15 +144,27 @@ class Lifeline:
         """
         while True:
             try:
-                result = await self._try(work)
+                return await self.once(work)
             except psycopg.DataError:
                 raise
-            except psycopg.Error as error:
-                self.failures += 1
-                await asyncio.sleep(self._outage.failed(error))
-            else:
-                self._outage.end()
-                return result
+            except psycopg.Error:
+                await asyncio.sleep(self._pause)
+
+    async def once(
+        self, work: Callable[[AsyncConnection], Awaitable[Result]], *, within: float | None = None
+    ) -> Result:
+        """Likewise, but raise if the database is away, or does not answer within so many seconds."""
+        try:
+            async with answered_in_time(within) if within else nullcontext():
+                result = await self._try(work)
+        except psycopg.DataError:
+            raise
+        except psycopg.Error as error:
+            self.failures += 1
+            self._pause = self._outage.failed(error)
+            raise
+        self._outage.end()
+        return result
 
     async def close(self) -> None:
         """Close the connection, if there is one; the next run opens another."""

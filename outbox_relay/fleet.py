@@ -16,12 +16,10 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row, namedtuple_row
 
 from outbox_relay.breaker import Condition
-from outbox_relay.database import connect
+from outbox_relay.database import Lifeline
 from outbox_relay.ladder import Ladder
 from outbox_relay.rung import LEAVE_SECONDS, LOOK_AGAIN_SECONDS, Rung
 from outbox_relay.standing import Report, Standing
-from shared.database import describe
-from shared.log import get_logger
 
 LONGEST_EXCHANGE_SECONDS = 2.0
 
@@ -83,20 +81,17 @@ returning providers.openings, has_leave, granted::integer,
           (greatest(1 - providers.tokens, 0) / nullif(%(per_second)s, 0))::float8 as token_in
 """
 
-log = get_logger("relay.fleet")
-
 
 class Fleet:
     """This relay's part in the fleet of those that share the database."""
 
     def __init__(self, database_url: str, ladders: Sequence[Ladder]) -> None:
-        self._database_url = database_url
+        self._lifeline = Lifeline(database_url, "providers")
         self._ladders = ladders
         self._relay = uuid4()
-        self._connection: AsyncConnection | None = None
+        self._joined_over: AsyncConnection | None = None
         self._asked = asyncio.Event()
         self._is_known = asyncio.Event()
-        self._is_alone = False
         for ladder in ladders:
             ladder.ask = self._asked.set
 
@@ -121,34 +116,36 @@ class Fleet:
 
     async def exchange(self) -> None:
         """Tell and learn; what cannot be told is kept, and the relay goes on by its own knowledge."""
-        reports = [(rung, rung.report()) for rung in chain.from_iterable(ladder.rungs for ladder in self._ladders)]
+        # By name: behind a pooler all is one transaction, and two relays would wait for each other's rows.
+        rungs = sorted(
+            chain.from_iterable(ladder.rungs for ladder in self._ladders), key=lambda rung: rung.provider.name
+        )
+        reports = [(rung, rung.report()) for rung in rungs]
+
+        async def work(connection: AsyncConnection) -> dict[Rung, Standing]:
+            return await self._standings(connection, reports)
+
         try:
-            async with asyncio.timeout(LONGEST_EXCHANGE_SECONDS):
-                standings = await self._standings(reports)
-        except (psycopg.Error, TimeoutError) as error:
-            await self.close()
-            self._tell_alone(error)
+            standings = await self._lifeline.once(work, within=LONGEST_EXCHANGE_SECONDS)
+        except psycopg.Error:
             changes = {rung: rung.go_on_alone(report) for rung, report in reports}
         else:
-            self._tell_together()
             changes = {rung: rung.learn(report, standings[rung]) for rung, report in reports}
         for ladder in self._ladders:
             ladder.changed()
             if any(changes[rung] for rung in ladder.rungs):
                 ladder.has_more()
 
-    async def _standings(self, reports: Sequence[tuple[Rung, Report | None]]) -> dict[Rung, Standing]:
-        connection = await self._connected()
+    async def _standings(
+        self, connection: AsyncConnection, reports: Sequence[tuple[Rung, Report | None]]
+    ) -> dict[Rung, Standing]:
+        if connection is not self._joined_over:
+            await self._join(connection)
+            self._joined_over = connection
         standings = {rung: await self._tell(connection, rung, report) for rung, report in reports if report}
         quiet = [rung for rung, report in reports if not report]
         found = await self._look(connection, [rung.provider.name for rung in quiet]) if quiet else {}
         return standings | {rung: found[rung.provider.name] for rung in quiet}
-
-    async def _connected(self) -> AsyncConnection:
-        if self._connection is None or self._connection.closed:
-            self._connection = await connect(self._database_url, "providers")
-            await self._join(self._connection)
-        return self._connection
 
     async def _join(self, connection: AsyncConnection) -> None:
         rates = {rung.provider.name: rung.rate for ladder in self._ladders for rung in ladder.rungs}
@@ -172,19 +169,7 @@ class Fleet:
 
     async def close(self) -> None:
         """Close the connection, if there is one; the next exchange opens another."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
-
-    def _tell_alone(self, error: BaseException) -> None:
-        if not self._is_alone:
-            log.warning("providers not shared", **describe(error))
-        self._is_alone = True
-
-    def _tell_together(self) -> None:
-        if self._is_alone:
-            log.info("providers shared again")
-        self._is_alone = False
+        await self._lifeline.close()
 
 
 def told_parameters(rung: Rung, report: Report) -> dict[str, Any]:
