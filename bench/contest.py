@@ -80,8 +80,12 @@ def draining(ours: Ground, size: Size) -> Report:
     take_turns([relay, idle, *peers, *limits], size.rounds, RATE, told)
     report: Report = {one.name: _figures(one) for one in [relay, idle, *limits, *peers] if one.runs}
     report |= {one.name: f"failed: {one.failure}" for one in peers if one.failure}
-    report |= {peer.name: "absent" for peer in PEERS if peer.is_absent}
-    return report | _ratios(relay, idle, peers, limits[0])
+    return report | absent() | _ratios(relay, idle, peers, limits[0])
+
+
+def absent() -> Report:
+    """Tell which peers could not be measured because they are not installed."""
+    return {peer.name: "absent" for peer in PEERS if peer.is_absent}
 
 
 def _limit(limit: Callable[[Ground, int], float], ours: Ground, size: Size) -> Callable[[], Drain]:

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -96,7 +96,7 @@ class Ground:
         finally:
             process.stop()
 
-    def relay(self, smtp_port: int, **settings: str) -> Program:
+    def relay(self, smtp_port: int, module: str = "outbox_relay.cli", **settings: str) -> Program:
         """Return a relay that delivers to the port."""
         port = free_ports().relay
         environment = self._told("relay", PUBLIC_URL="https://signpost.example", RELAY_BIND=f"{LOOPBACK}:{port}")
@@ -104,18 +104,17 @@ class Ground:
             "EMAIL_FROM": "Signpost <no-reply@signpost.example>",
             "EMAIL_PROVIDERS": f"smtp://{LOOPBACK}:{smtp_port}?tls=none",
         }
-        command = (sys.executable, "-c", "from outbox_relay.cli import main; main()", "run")
+        command = (sys.executable, "-c", f"from {module} import main; main()", "run")
         return Program("relay", command, environment | settings, f"http://{LOOPBACK}:{port}/readyz")
 
     def null_relay(self) -> Program:
         """Return a relay that does nothing with what it claims but settle it."""
-        relay = self.relay(ANY, EMAIL_PROVIDERS="null:")
-        return replace(relay, command=(sys.executable, "-m", "bench.null_relay", "run"))
+        return self.relay(ANY, "bench.null_relay", EMAIL_PROVIDERS="null:")
 
-    def api(self, port: int) -> Program:
-        """Return the API, with as many workers as there are cores."""
+    def api(self, port: int, module: str = "api_service.cli") -> Program:
+        """Return the API, with as many workers as there are cores, or what the module makes of it."""
         environment = self._told("api", API_BIND=f"{LOOPBACK}:{port}")
-        command = (sys.executable, "-c", "from api_service.cli import main; main()", "serve")
+        command = (sys.executable, "-c", f"from {module} import main; main()", "serve")
         return Program("api", command, environment, f"http://{LOOPBACK}:{port}/readyz")
 
     def _told(self, login: str, **settings: str) -> dict[str, str]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from unittest.mock import patch
 from urllib.parse import SplitResult
 
+from outbox_relay import cli
 from outbox_relay.channels.base import Tray
 from outbox_relay.channels.urls import DeliveryContext
-from outbox_relay.cli import main
 from outbox_relay.outcomes import Sent
 from outbox_relay.rendering import Renderer
 from shared.vocabulary import Channel
@@ -45,7 +45,8 @@ def _null(_parts: SplitResult, _context: DeliveryContext) -> NullProvider:
     return NullProvider()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Do as `outbox-relay`."""
     schemes = {Channel.EMAIL: {"null": _null}}
     with patch.dict("outbox_relay.channels.urls._MAKERS", schemes), patch.object(Renderer, "render", return_value=b""):
-        main()
+        cli.main()

@@ -28,8 +28,8 @@ INSTALLED = ROOT / ".peers"
 FILL_SECONDS = 90
 START_SECONDS = 30
 LOOK_SECONDS = 0.01
-WARM_UP = 10
-"""Latencies not counted: connections open, code is compiled and statements are prepared."""
+WARM_UP = 50
+"""Messages whose latency is not counted: workers start, connections open, code is compiled."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,7 @@ class PeerRun:
 
     def latencies(self) -> list[float]:
         """Return the milliseconds that each message took, in no order between processes."""
-        return [
-            float(line) for path in self.folder.glob("latencies-*") for line in path.read_text().splitlines()[WARM_UP:]
-        ]
+        return [float(line) for path in self.folder.glob("latencies-*") for line in path.read_text().splitlines()]
 
 
 @dataclass(frozen=True)
@@ -158,9 +156,7 @@ def drain_peer(ground: Ground, peer: Peer, load: Load) -> Drain:
 
 
 def _watched(run: PeerRun, worker: Process, load: Load) -> Drain:
-    deadline = time.monotonic() + START_SECONDS
-    while not (begun := run.tallied()).count:
-        _go_on(worker, deadline)
+    begun = _wait_for(run, worker, 1)
     used_before = cpu_seconds(worker.pid), cpu_seconds(run.store_pid)
     deadline = time.monotonic() + load.most.total_seconds()
     while (done := run.tallied()).count < load.messages and time.monotonic() < deadline:
@@ -184,13 +180,19 @@ def peer_latencies(ground: Ground, peer: Peer, messages: int, every: timedelta) 
     """Return the milliseconds from before each message's enqueueing until its mail was accepted, in an idle system."""
     with running(ground, peer) as run, mail_sink(ground) as port:
         run.tell(replace(errand_for(run, Form.USUAL, port, is_draining=False), pause_seconds=every.total_seconds()))
-        run.command("fill", "0")
+        run.command("fill", str(WARM_UP))
         with ground.running(run.working()) as worker:
-            run.command("trickle", str(messages + WARM_UP))
-            deadline = time.monotonic() + START_SECONDS
-            while run.tallied().count < messages + WARM_UP:
-                _go_on(worker, deadline)
+            _wait_for(run, worker, WARM_UP)
+            run.command("trickle", str(messages))
+            _wait_for(run, worker, WARM_UP + messages)
         return run.latencies()
+
+
+def _wait_for(run: PeerRun, worker: Process, count: int) -> Tallied:
+    deadline = time.monotonic() + START_SECONDS
+    while (tallied := run.tallied()).count < count:
+        _go_on(worker, deadline)
+    return tallied
 
 
 def errand_for(run: PeerRun, form: Form, port: int, *, is_draining: bool) -> Errand:

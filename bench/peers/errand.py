@@ -123,11 +123,17 @@ class Tally:
                 self._latencies.write(f"{(now - enqueued_at) * 1000}\n")
 
 
+# Two threads must not make the process's tally at once: each would empty the file that the other has mapped.
+_making = threading.Lock()
+
+
 @cache
 def _tally_of(_pid: int) -> Tally:
     return Tally(errand().folder)
 
 
 def handled(enqueued_at: float) -> None:
-    """Count a message as delivered; works in forked processes too."""
-    _tally_of(os.getpid()).add(enqueued_at)
+    """Count a message as delivered; works in threads and in forked processes too."""
+    with _making:
+        tally = _tally_of(os.getpid())
+    tally.add(enqueued_at)
