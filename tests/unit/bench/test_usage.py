@@ -11,7 +11,7 @@ from tests.support.eventually import eventually
 PARENT = """
 import subprocess, sys
 subprocess.run([sys.executable, "-c", "while __import__('time').process_time() < 0.3: pass"])
-child = subprocess.Popen([sys.executable, "-c", "memory = bytes(50_000_000); print('ready', flush=True); input()"],
+child = subprocess.Popen([sys.executable, "-c", "memory = b'x' * 50_000_000; print('ready', flush=True); input()"],
                          stdin=subprocess.PIPE, stdout=sys.stdout)
 input()
 child.communicate()
