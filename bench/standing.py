@@ -18,6 +18,8 @@ SETTLE_SECONDS = 3
 """So long a relay has work from its start: its first look, its listener, its fleet."""
 EARLY = 10_000
 LOOK_SECONDS = 0.2
+OWN_LOOK = 1
+"""The transaction that counted at the beginning is itself among those counted at the end."""
 TRANSACTIONS = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()"
 SENT = "select count(*) from outbox_messages where status = 'sent'"
 
@@ -30,7 +32,7 @@ def idle(ours: Ground, size: Size) -> Report:
         began, cpu, statements = time.monotonic(), cpu_seconds(relay.pid), ours.number(TRANSACTIONS)
         time.sleep(size.idle_seconds)
         took = time.monotonic() - began
-        cpu, statements = cpu_seconds(relay.pid) - cpu, ours.number(TRANSACTIONS) - statements
+        cpu, statements = cpu_seconds(relay.pid) - cpu, ours.number(TRANSACTIONS) - statements - OWN_LOOK
         memory = peak_megabytes(relay.pid)
     intervals = took / POLL_SECONDS
     return {IDLE_CPU: cpu / took * 100, IDLE_STATEMENTS: statements / intervals, "idle relay, MB": memory}

@@ -1,4 +1,4 @@
-"""pgqueuer: psycopg, LISTEN, batches of its own benchmark's size."""
+"""pgqueuer: psycopg, LISTEN, large batches."""
 
 import asyncio
 import sys
@@ -14,7 +14,7 @@ from pgqueuer.queries import Queries
 from bench.peers.errand import errand
 from bench.peers.sending import deliver
 
-BATCH = 250
+BATCH = 500
 ENTRYPOINT = "mail"
 
 
