@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .peers
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 
 # One more than two cores, since tests also wait; a file stays together, since its tests may share a process;
@@ -57,12 +58,21 @@ test-installed-postgres: $(READY) ## the database tests again, on the machine's 
 	@SIGNPOST_TEST_POSTGRES=installed $(TESTS) tests/integration
 
 .PHONY: bench
-bench: $(READY) ## the benchmark, with the machine's own limits beside it
+bench: $(READY) ## the benchmark, with its peers where they are installed and the machine's own limits
 	@$(BIN)/python -m bench
 
 .PHONY: bench-quick
 bench-quick: $(READY) ## one short round of it: a look, not a measurement
 	@$(BIN)/python -m bench --quick
+
+.PHONY: bench-peers
+bench-peers: $(READY) ## install the benchmark's peers, in an environment of their own
+	@$(PYTHON) -m venv $(PEERS)/venv
+	@$(BIN)/uv pip install --quiet --python $(PEERS)/venv/bin/python -r bench/peers/requirements.txt
+	@cp bench/peers/package.json $(PEERS)/
+	@if command -v npm >/dev/null; then cd $(PEERS) && npm install --silent --no-package-lock --no-fund --no-audit; \
+	else echo "npm is not installed: graphile-worker and pg-boss stay absent"; fi
+	@command -v redis-server >/dev/null || echo "redis-server is not installed: Celery and Dramatiq stay absent"
 
 .PHONY: format
 format: $(READY) ## put the code into shape
@@ -77,4 +87,4 @@ lock: $(READY) ## choose the dependencies anew, with hashes
 
 .PHONY: clean
 clean: ## remove what these targets made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

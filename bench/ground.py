@@ -16,13 +16,12 @@ import psycopg
 from devstack.cluster import Cluster, embedded_binaries
 from devstack.janitor import Janitor
 from devstack.logins import create_logins
-from devstack.ports import LOOPBACK, free_ports
+from devstack.ports import ANY, LOOPBACK, free_ports
 from devstack.processes import Process, Program
 from devstack.programs import DATABASE, fresh_keys
 from migrations import commands
 from shared.database import driver_url
-
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+from shared.vocabulary import WAKE_CHANNEL
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,18 @@ class Ground:
         """The id of the key that codes are derived with."""
         return self.secret_keys.partition(":")[0]
 
+    @property
+    def dsn(self) -> str:
+        """Where the database is, as libpq wants to be told."""
+        return driver_url(self.url())
+
     def url(self, login: str = "postgres") -> str:
         """Return the database's URL for a login."""
         return self.cluster.url(DATABASE, login)
 
     def connect(self) -> psycopg.Connection:
         """Connect as the owner, in autocommit."""
-        return psycopg.connect(driver_url(self.url()), autocommit=True)
+        return psycopg.connect(self.dsn, autocommit=True)
 
     def number(self, query: str) -> float:
         """Return the one number that the query asks for."""
@@ -53,11 +57,31 @@ class Ground:
             row = connection.execute(query).fetchone()
         return float(row[0]) if row else 0.0
 
+    @property
+    def cluster_pid(self) -> int:
+        """The process of the database server that all its others stand below."""
+        return int((self.cluster.folder / "data" / "postmaster.pid").read_text().split()[0])
+
     def empty(self) -> None:
         """Take everything out of the tables, as if newly made."""
         with self.connect() as connection:
             connection.execute("truncate users, tokens, outbox_messages, delivery_attempts")
             connection.execute("vacuum analyze")
+            connection.execute("checkpoint")
+
+    def fill(self, filling: str, messages: int) -> None:
+        """Commit so many messages at once, by a statement that is told the key's id and their number."""
+        with self.connect() as connection:
+            connection.execute(filling, [self.key_id, messages])
+
+    def wake_relays(self) -> None:
+        """Tell them that there is something to do."""
+        with self.connect() as connection:
+            connection.execute("select pg_notify(%s, '')", [WAKE_CHANNEL])
+
+    def settle_down(self) -> None:
+        """Have written what is to be written, so that it is not during what is measured next."""
+        with self.connect() as connection:
             connection.execute("checkpoint")
 
     @contextmanager
@@ -72,7 +96,7 @@ class Ground:
         finally:
             process.stop()
 
-    def relay(self, smtp_port: int, **settings: str) -> Program:
+    def relay(self, smtp_port: int, module: str = "outbox_relay.cli", **settings: str) -> Program:
         """Return a relay that delivers to the port."""
         port = free_ports().relay
         environment = self._told("relay", PUBLIC_URL="https://signpost.example", RELAY_BIND=f"{LOOPBACK}:{port}")
@@ -80,13 +104,17 @@ class Ground:
             "EMAIL_FROM": "Signpost <no-reply@signpost.example>",
             "EMAIL_PROVIDERS": f"smtp://{LOOPBACK}:{smtp_port}?tls=none",
         }
-        command = (sys.executable, "-c", "from outbox_relay.cli import main; main()", "run")
+        command = (sys.executable, "-c", f"from {module} import main; main()", "run")
         return Program("relay", command, environment | settings, f"http://{LOOPBACK}:{port}/readyz")
 
-    def api(self, port: int) -> Program:
-        """Return the API, with as many workers as there are cores."""
+    def null_relay(self) -> Program:
+        """Return a relay that does nothing with what it claims but settle it."""
+        return self.relay(ANY, "bench.null_relay", EMAIL_PROVIDERS="null:")
+
+    def api(self, port: int, module: str = "api_service.cli") -> Program:
+        """Return the API, with as many workers as there are cores, or what the module makes of it."""
         environment = self._told("api", API_BIND=f"{LOOPBACK}:{port}")
-        command = (sys.executable, "-c", "from api_service.cli import main; main()", "serve")
+        command = (sys.executable, "-c", f"from {module} import main; main()", "serve")
         return Program("api", command, environment, f"http://{LOOPBACK}:{port}/readyz")
 
     def _told(self, login: str, **settings: str) -> dict[str, str]:
@@ -115,15 +143,20 @@ def ground() -> Iterator[Ground]:
         yield Ground(cluster, folder, janitor, fresh_keys())
 
 
-def mail_sink_program(port: int, *, is_hanging: bool = False) -> Program:
-    """Return Postfix's smtp-sink where the machine has it, our own otherwise, and always our own for hanging."""
-    found = shutil.which("smtp-sink", path=f"{os.environ['PATH']}:/usr/sbin")
+def mail_sink_program(port: int, *, is_hanging: bool = False, milliseconds: int = 0) -> Program:
+    """Return Postfix's smtp-sink where the machine has it, and our own otherwise, or where it is to hang or be slow."""
+    found = of_postfix("smtp-sink")
     environment = {"PATH": os.environ["PATH"]}
-    if found and not is_hanging:
+    if found and not is_hanging and not milliseconds:
         user = ("-u", "nobody") if os.geteuid() == 0 else ()
         return Program("smtp-sink", (found, *user, f"{LOOPBACK}:{port}", "1000"), environment)
-    options = ("--hang",) if is_hanging else ()
+    options = ("--hang",) if is_hanging else ("--milliseconds", str(milliseconds))
     return Program("own sink", (sys.executable, "-m", "bench.sink", str(port), *options), environment)
+
+
+def of_postfix(name: str) -> str | None:
+    """Return where one of Postfix's own programs is, if the machine has it."""
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
 
 
 def wait_for_port(port: int) -> None:
@@ -135,9 +168,3 @@ def wait_for_port(port: int) -> None:
                 return
         time.sleep(0.05)
     raise RuntimeError(f"nothing listens on port {port}")
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that a process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS

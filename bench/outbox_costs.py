@@ -6,7 +6,7 @@ Counted, not timed, so that what else the machine does plays no part.
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from datetime import timedelta
 
 import psycopg
@@ -58,25 +58,21 @@ class Cost:
     wal_bytes: float
 
 
-def wal_bytes(ours: Ground, messages: int) -> Iterator[tuple[str, float]]:
+def wal_bytes(ours: Ground, messages: int) -> Iterator[float]:
     """Count the WAL of claiming and settling so many, without whole pages, then with those that follow a checkpoint."""
-    for name, is_written in (("records alone, bytes", False), ("right after a checkpoint, bytes", True)):
+    for is_written in (False, True):
         ours.empty()
         with ours.connect() as owner:
             owner.execute(PUT, [messages])
             owner.execute("vacuum analyze outbox_messages")
             with full_pages(owner, written=is_written):
-                yield name, cost_per_message(ours.url(), ours.url("relay"), messages, BATCH).wal_bytes
+                yield cost_per_message(ours.url(), ours.url("relay"), messages, BATCH).wal_bytes
 
 
-def growth(ours: Ground, many: int, handled: int) -> Iterator[tuple[str, float]]:
-    """Compare what a message costs where few are there and where many are."""
+def growth(ours: Ground, many: int, handled: int) -> Cost:
+    """Tell by how much a message costs more where many are there than where few are."""
     few = _cost_among(ours, FEW, FEW)
-    grown = ratio(_cost_among(ours, many, handled), few)
-    for cost in fields(Cost):
-        name = cost.name.replace("_", " ")
-        yield f"{name} of one among {FEW:,}", getattr(few, cost.name)
-        yield f"{name} of one among {many:,} ÷ that", getattr(grown, cost.name)
+    return ratio(_cost_among(ours, many, handled), few)
 
 
 def _cost_among(ours: Ground, messages: int, handled: int) -> Cost:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from uuid import uuid4
 
 import psycopg
@@ -16,6 +17,7 @@ import psycopg
 from api_service.passwords import hashed
 from bench.ground import Ground
 from bench.relaying import mail_sink
+from bench.usage import cpu_seconds
 from devstack.ports import LOOPBACK, free_ports
 from shared.database import driver_url
 from shared.ids import uuid7
@@ -27,13 +29,28 @@ PASSWORD = "correct horse battery staple"
 _number = itertools.count()
 
 
-def registration_rate(ground: Ground, seconds: float) -> float:
-    """Register from several clients at once; return registrations a second."""
+@dataclass(frozen=True)
+class Saturated:
+    """How many were done a second, and the CPU seconds that each took."""
+
+    rate: float
+    cpu_each: float
+
+
+def registrations(ground: Ground, seconds: float, module: str = "api_service.cli") -> Saturated:
+    """Register from several clients at once; the CPU is the API's, without PostgreSQL's and the clients'."""
     ground.empty()
     port = free_ports().api
-    with ground.running(ground.api(port)):
+    with ground.running(ground.api(port, module)) as api:
         _client(port, time.perf_counter() + 1)  # warm
-        return rate_of(lambda until: _client(port, until), CLIENTS, seconds)
+        before = cpu_seconds(api.pid)
+        rate, done = rate_of(lambda until: _client(port, until), CLIENTS, seconds)
+        return Saturated(rate, (cpu_seconds(api.pid) - before) / done)
+
+
+def cpu_outside_argon2(ground: Ground, seconds: float) -> float:
+    """Return the CPU seconds of a registration where hashing is as good as free."""
+    return registrations(ground, seconds, "bench.hasty_api").cpu_each
 
 
 def argon2_rate(seconds: float) -> float:
@@ -46,7 +63,7 @@ def argon2_rate(seconds: float) -> float:
             done += 1
         return done
 
-    return rate_of(hash_until, CORES, seconds)
+    return rate_of(hash_until, CORES, seconds)[0]
 
 
 def commit_rate(ground: Ground, clients: int, seconds: float) -> float:
@@ -61,7 +78,7 @@ def commit_rate(ground: Ground, clients: int, seconds: float) -> float:
                 done += 1
         return done
 
-    return rate_of(insert_until, clients, seconds)
+    return rate_of(insert_until, clients, seconds)[0]
 
 
 def answer_times(ground: Ground, requests: int, *, is_hanging: bool) -> list[float]:
@@ -77,8 +94,8 @@ def answer_times(ground: Ground, requests: int, *, is_hanging: bool) -> list[flo
         return [_timed(lambda: _register(connection)) for _ in range(requests)][requests // 10 :]
 
 
-def rate_of(work: Callable[[float], int], workers: int, seconds: float) -> float:
-    """Let several threads work until a moment; return what they got done a second."""
+def rate_of(work: Callable[[float], int], workers: int, seconds: float) -> tuple[float, int]:
+    """Let several threads work until a moment; return what they got done a second, and in all."""
     barrier = threading.Barrier(workers)
 
     def run() -> tuple[int, float]:
@@ -88,7 +105,8 @@ def rate_of(work: Callable[[float], int], workers: int, seconds: float) -> float
 
     with ThreadPoolExecutor(workers) as pool:
         results = [future.result() for future in [pool.submit(run) for _ in range(workers)]]
-    return sum(done for done, _ in results) / statistics.mean(took for _, took in results)
+    done = sum(done for done, _ in results)
+    return done / statistics.mean(took for _, took in results), done
 
 
 def _client(port: int, until: float) -> int:

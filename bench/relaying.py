@@ -1,10 +1,9 @@
 """What the relay does: how many messages it drains, and how soon a single one is accepted."""
 
 import asyncio
-import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
@@ -13,12 +12,15 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from api_service.notifier import Notifier
-from bench.ground import Ground, cpu_seconds, mail_sink_program, wait_for_port
+from bench.ground import Ground, mail_sink_program, wait_for_port
+from bench.mails import mail_in
 from bench.smtp_sender import send_bare
-from devstack.ports import LOOPBACK, free_ports
+from bench.usage import cpu_seconds, peak_megabytes
+from devstack.ports import free_port
+from devstack.processes import Process, Program
 from shared.engine import create_database_engine
 from shared.enqueue import NewMessage, enqueue
-from shared.vocabulary import WAKE_CHANNEL, Channel, Locale, Template
+from shared.vocabulary import Channel, Locale, Template
 
 CONNECTIONS = 8
 IS_PENDING = "select exists (select from outbox_messages where status = 'pending')"
@@ -31,48 +33,78 @@ select overlay(overlay(gen_random_uuid()::text placing left(signpost_uuid7_floor
        jsonb_build_object('name', 'User ' || n, 'key_id', %s::text), gen_random_uuid(), 8, now() + interval '1 day'
   from generate_series(1, %s) as n
 """
+FILL_SMS = FILL.replace("'email'", "'sms'").replace("'user' || n || '@example.org'", "'+1415' || lpad(n::text, 7, '0')")
 
 
 @dataclass(frozen=True)
 class Drain:
-    """Messages a second, and the CPU that the relay's process used for each thousand."""
+    """Messages a second, and what it took: CPU seconds for each thousand, megabytes at the most.
+
+    The store is PostgreSQL, or a peer's Redis.
+    """
 
     rate: float
     cpu_per_thousand: float
+    store_cpu_per_thousand: float
+    peak_megabytes: float
+
+    @property
+    def whole_cpu_per_thousand(self) -> float:
+        """The CPU seconds of worker and store."""
+        return self.cpu_per_thousand + self.store_cpu_per_thousand
 
 
 @contextmanager
-def mail_sink(ground: Ground, *, is_hanging: bool = False) -> Iterator[int]:
-    """Run a sink and yield its port."""
-    port = free_ports().inbox_smtp
-    with ground.running(mail_sink_program(port, is_hanging=is_hanging)):
+def mail_sink(ground: Ground, *, is_hanging: bool = False, milliseconds: int = 0) -> Iterator[int]:
+    """Run a sink, which takes so long for each message, and yield its port."""
+    port = free_port()
+    with ground.running(mail_sink_program(port, is_hanging=is_hanging, milliseconds=milliseconds)):
         wait_for_port(port)
         yield port
 
 
 def drain(ground: Ground, messages: int) -> Drain:
     """Commit so many messages at once beside a relay that waits, and measure until the last is settled."""
+    with mail_sink(ground) as port:
+        return drain_by(ground, [ground.relay(port)], messages)
+
+
+def drain_by(ground: Ground, relays: Sequence[Program], messages: int, filling: str = FILL) -> Drain:
+    """Do so with these relays, and with what this statement fills in."""
     ground.empty()
-    with mail_sink(ground) as port, ground.running(ground.relay(port)) as relay, ground.connect() as connection:
-        key_id = ground.secret_keys.partition(":")[0]
-        idle_cpu = cpu_seconds(relay.pid)
-        connection.execute(FILL, [key_id, messages])
+    with ExitStack() as ending:
+        running = [ending.enter_context(ground.running(relay)) for relay in relays]
+        ground.fill(filling, messages)
+        used_before = _used(ground, running)
         began = time.time()
-        connection.execute("select pg_notify(%s, '')", [WAKE_CHANNEL])
-        while connection.execute(IS_PENDING).fetchone() != (False,):
-            relay.raise_if_ended()
-            time.sleep(POLL_SECONDS)
-        cpu = cpu_seconds(relay.pid) - idle_cpu
-        ended = ground.number("select extract(epoch from max(settled_at)) from outbox_messages")
+        ground.wake_relays()
+        _wait_until_settled(ground, running)
+        used = [after - before for before, after in zip(used_before, _used(ground, running), strict=True)]
+        memory = sum(peak_megabytes(relay.pid) for relay in running)
+    ended = ground.number("select extract(epoch from max(settled_at)) from outbox_messages")
     if ground.number("select count(*) from outbox_messages where status = 'sent'") != messages:
         raise RuntimeError("not all messages were sent")
-    return Drain(messages / (ended - began), cpu / messages * 1000)
+    by_relays, by_store = (seconds / messages * 1000 for seconds in used)
+    return Drain(messages / (ended - began), by_relays, by_store, memory)
+
+
+def _used(ground: Ground, relays: list[Process]) -> tuple[float, float]:
+    return sum(cpu_seconds(relay.pid) for relay in relays), cpu_seconds(ground.cluster_pid)
+
+
+def _wait_until_settled(ground: Ground, relays: list[Process]) -> None:
+    with ground.connect() as connection:
+        while connection.execute(IS_PENDING).fetchone() != (False,):
+            for relay in relays:
+                relay.raise_if_ended()
+            time.sleep(POLL_SECONDS)
 
 
 def bare_sender(ground: Ground, messages: int) -> float:
-    """Send as many letters without a database or rendering; return letters a second."""
+    """Send as many of the same letter without a database or rendering; return letters a second."""
+    letter = mail_in(Locale.EN).content
     with mail_sink(ground) as port:
-        return messages / asyncio.run(send_bare(LOOPBACK, port, messages, CONNECTIONS))
+        return messages / asyncio.run(send_bare(port, messages, CONNECTIONS, letter))
 
 
 def acceptance_latencies(ground: Ground, messages: int, every: timedelta) -> list[float]:
@@ -90,19 +122,12 @@ def acceptance_latencies(ground: Ground, messages: int, every: timedelta) -> lis
                 enqueue(session, _message(ground))
             notifier.wake()
             time.sleep(every.total_seconds())
-        while ground.number(f"select ({IS_PENDING})::integer"):
-            relay.raise_if_ended()
-            time.sleep(POLL_SECONDS)
+        _wait_until_settled(ground, [relay])
     notifier.close()
     engine.dispose()
     with ground.connect() as connection:
         rows = connection.execute("select extract(epoch from settled_at - created_at)::float8 from outbox_messages")
         return [seconds * 1000 for (seconds,) in rows]
-
-
-def percentile(values: list[float], percent: int) -> float:
-    """Return the value that so many per cent of them do not exceed."""
-    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
 
 
 def _message(ground: Ground) -> NewMessage:
@@ -111,7 +136,7 @@ def _message(ground: Ground) -> NewMessage:
         channel=Channel.EMAIL,
         recipient="ada@example.org",
         locale=Locale.EN,
-        payload={"name": "Ada", "key_id": ground.secret_keys.partition(":")[0]},
+        payload={"name": "Ada", "key_id": ground.key_id},
         token_id=uuid4(),
         expires_at=func.now() + timedelta(days=1),  # type: ignore[arg-type] # PostgreSQL's clock, not ours
     )

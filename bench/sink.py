@@ -1,7 +1,8 @@
-"""A mail sink of our own, for machines without Postfix's, and one that hangs, for measuring beside it."""
+"""A mail sink of our own, for machines without Postfix's, and one that is slow or hangs."""
 
 import argparse
 import asyncio
+from functools import partial
 
 from devstack.ports import LOOPBACK
 
@@ -12,14 +13,15 @@ ANSWERS = {
 }
 
 
-async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Take whatever comes."""
+async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, seconds: float = 0) -> None:
+    """Take whatever comes, and take so long for each mail."""
     writer.write(b"220 sink\r\n")
     while line := await reader.readline():
         verb = line[:4].upper()
         writer.write(ANSWERS.get(verb, b"250 ok\r\n"))
         if verb == b"DATA":
             await reader.readuntil(b"\r\n.\r\n")
+            await asyncio.sleep(seconds)
             writer.write(b"250 queued\r\n")
 
 
@@ -28,9 +30,10 @@ async def hang(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> 
     await asyncio.Event().wait()
 
 
-async def serve(port: int, *, is_hanging: bool) -> None:
+async def serve(port: int, *, is_hanging: bool, milliseconds: int) -> None:
     """Listen until ended."""
-    server = await asyncio.start_server(hang if is_hanging else talk, LOOPBACK, port, limit=1 << 20)
+    conversation = hang if is_hanging else partial(talk, seconds=milliseconds / 1000)
+    server = await asyncio.start_server(conversation, LOOPBACK, port, limit=1 << 20)
     async with server:
         await server.serve_forever()
 
@@ -40,8 +43,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("port", type=int)
     parser.add_argument("--hang", action="store_true")
+    parser.add_argument("--milliseconds", type=int, default=0, help="how long each mail takes")
     given = parser.parse_args()
-    asyncio.run(serve(given.port, is_hanging=given.hang))
+    asyncio.run(serve(given.port, is_hanging=given.hang, milliseconds=given.milliseconds))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,139 @@
+"""What a peer is told, and how it tells how far it is.
+
+It imports nothing of the project, so that peers do not pay for what they do not use.
+"""
+
+import json
+import mmap
+import os
+import struct
+import threading
+import time
+from dataclasses import dataclass
+from email.message import EmailMessage
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+
+TALLY = struct.Struct("<qdd")
+"""How many messages were handled; when the first and the last of them were, in seconds since 1970."""
+
+
+class Form(StrEnum):
+    """What a peer does with a message."""
+
+    USUAL = "usual"
+    """Builds the mail and sends it as its users would."""
+    PREPARED = "prepared"
+    """Is given the mail as bytes, and sends it with the relay's own pipelining sender."""
+    NOTHING = "nothing"
+    """Takes it, and is done."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """A mail's words in one language, with {name} and {code} where those go."""
+
+    subject: str
+    text: str
+    html: str
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What to do, with what, and where to tell."""
+
+    form: Form
+    is_draining: bool
+    """Whether many messages wait; else they come one by one and each is to be quick."""
+    smtp_port: int
+    connections: int
+    pause_seconds: float
+    sender: str
+    words: dict[str, Words]
+    letter: bytes
+    folder: Path
+
+
+@cache
+def errand() -> Errand:
+    """Read what BENCH_ERRAND says."""
+    path = Path(os.environ["BENCH_ERRAND"])
+    told = json.loads(path.read_text())
+    return Errand(
+        form=Form(told["form"]),
+        is_draining=told["is_draining"],
+        smtp_port=told["smtp_port"],
+        connections=told["connections"],
+        pause_seconds=told["pause_seconds"],
+        sender=told["sender"],
+        words={locale: Words(**words) for locale, words in told["words"].items()},
+        letter=told["letter"].encode(),
+        folder=path.parent,
+    )
+
+
+def recipient(number: int) -> str:
+    """Return whom the message goes to."""
+    return f"user{number}@example.org"
+
+
+def mail(number: int) -> EmailMessage:
+    """Build the message's mail as Python's documentation has it."""
+    words = words_for(number)
+    built = EmailMessage()
+    built["Subject"] = words.subject
+    built["From"] = errand().sender
+    built["To"] = recipient(number)
+    built.set_content(words.text)
+    built.add_alternative(words.html, subtype="html")
+    return built
+
+
+def words_for(number: int) -> Words:
+    """Return the message's words, filled; by replacement, since braces also stand in the mail's style sheet."""
+    words = errand().words["en" if number % 2 else "fr"]
+    return Words(*(_filled(text, number) for text in (words.subject, words.text, words.html)))
+
+
+def _filled(text: str, number: int) -> str:
+    return text.replace("{name}", f"User {number}").replace("{code}", f"{number % 1_000_000:06}")
+
+
+class Tally:
+    """How many messages this process has handled, in a file that others can look into at any time."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / f"tally-{os.getpid()}"
+        path.write_bytes(bytes(TALLY.size))
+        with path.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), TALLY.size)
+        self._latencies = (folder / f"latencies-{os.getpid()}").open("w", buffering=1)
+        self._guard = threading.Lock()
+        self._count, self._first = 0, 0.0
+
+    def add(self, enqueued_at: float) -> None:
+        """Count a message, and write down how long it took if it says when it was enqueued."""
+        now = time.time()
+        with self._guard:
+            self._count += 1
+            self._first = self._first or now
+            TALLY.pack_into(self._memory, 0, self._count, self._first, now)
+            if enqueued_at:
+                self._latencies.write(f"{(now - enqueued_at) * 1000}\n")
+
+
+# Two threads must not make the process's tally at once: each would empty the file that the other has mapped.
+_making = threading.Lock()
+
+
+@cache
+def _tally_of(_pid: int) -> Tally:
+    return Tally(errand().folder)
+
+
+def handled(enqueued_at: float) -> None:
+    """Count a message as delivered; works in threads and in forked processes too."""
+    with _making:
+        tally = _tally_of(os.getpid())
+    tally.add(enqueued_at)

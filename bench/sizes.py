@@ -1,0 +1,67 @@
+"""How much is measured: all of it within ten minutes, or a look within one."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bench.peers.errand import Form
+from bench.states import Amounts
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured, and how long a peer may take for its part of it."""
+
+    rounds: int
+    messages: int
+    forms: tuple[Form, ...]
+    peer_messages: int
+    peer_time: timedelta
+    latencies: int
+    seconds: float
+    answers: int
+    claims: int
+    beside: Amounts
+    growth: int
+    slow_rounds: int
+    slow_messages: int
+    idle_seconds: float
+    backlog: int
+    memory_time: timedelta
+
+
+FULL = Size(
+    rounds=5,
+    messages=10_000,
+    forms=tuple(Form),
+    peer_messages=10_000,
+    peer_time=timedelta(seconds=1.5),
+    latencies=200,
+    seconds=4,
+    answers=100,
+    claims=200,
+    beside=Amounts(settled=1_000_000, pending=100_000, dead_tuples=500_000),
+    growth=1_000_000,
+    slow_rounds=3,
+    slow_messages=600,
+    idle_seconds=15,
+    backlog=1_000_000,
+    memory_time=timedelta(seconds=40),
+)
+QUICK = Size(
+    rounds=1,
+    messages=3_000,
+    forms=(Form.USUAL,),
+    peer_messages=2_000,
+    peer_time=timedelta(seconds=1),
+    latencies=50,
+    seconds=1,
+    answers=20,
+    claims=12,
+    beside=Amounts(settled=20_000, pending=5_000, dead_tuples=10_000),
+    growth=20_000,
+    slow_rounds=1,
+    slow_messages=160,
+    idle_seconds=6,
+    backlog=20_000,
+    memory_time=timedelta(seconds=5),
+)
