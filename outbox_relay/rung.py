@@ -137,7 +137,7 @@ class Rung:
 
     def is_done_with(self, message_id: UUID) -> None:
         """Note that a letter's fate is known."""
-        if self._probe == message_id:
+        if self._probe is not None and self._probe == message_id:
             self._probe = None
 
     def failed(self, failure: Failure) -> None:
