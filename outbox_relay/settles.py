@@ -1,6 +1,6 @@
 """Settling: write what became of many messages, in one statement."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -81,10 +81,11 @@ BY_ID = attrgetter("message.id.int")
 
 
 class Settles:
-    """The relay's pen in the outbox."""
+    """The relay's pen in the outbox. ``on_death`` is called once a death is written: it may have a fallback."""
 
     def __init__(self, lifeline: Lifeline) -> None:
         self._lifeline = lifeline
+        self.on_death: Callable[[], None] = _nobody_to_tell
 
     async def settle(self, settlements: Sequence[Settlement]) -> int:
         """Write the outcomes, each message at most once among them; return how many took effect.
@@ -98,13 +99,20 @@ class Settles:
         sent = [(message, outcome) for message, outcome in ordered if isinstance(outcome, Sent)]
         unsent = [(message, outcome) for message, outcome in ordered if not isinstance(outcome, Sent)]
         written = await self._write(SETTLE_SENT, sent_parameters(sent)) if sent else 0
-        return written + (await self._write(SETTLE_UNSENT, unsent_parameters(unsent)) if unsent else 0)
+        written += await self._write(SETTLE_UNSENT, unsent_parameters(unsent)) if unsent else 0
+        if any(isinstance(outcome, Dead) for _, outcome in unsent):
+            self.on_death()
+        return written
 
     async def _write(self, statement: str, parameters: dict[str, Any]) -> int:
         async def work(connection: AsyncConnection) -> int:
             return (await connection.execute(statement, parameters)).rowcount
 
         return await self._lifeline.run(work)
+
+
+def _nobody_to_tell() -> None:
+    """Do nothing: whoever settles has no fallbacks to look for."""
 
 
 def sent_parameters(told: Sequence[tuple[ClaimedMessage, Sent]]) -> dict[str, Any]:
