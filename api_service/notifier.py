@@ -12,15 +12,21 @@ from shared.vocabulary import WAKE_CHANNEL
 
 log = get_logger("api.notifier")
 
-COALESCING = timedelta(milliseconds=20)
+SHORTEST_PAUSE = timedelta(milliseconds=1)
+LONGEST_PAUSE = timedelta(milliseconds=20)
 
 # A transaction that notifies waits for the disk, unless told otherwise. Told in the same statement,
 # it also holds in a session that a pooler lends for one transaction.
 NOTIFY = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
 
 
+def next_pause(pause: timedelta, *, is_due: bool) -> timedelta:
+    """Return how long to gather wake-ups after the next notification: longer while they come faster than that."""
+    return min(4 * pause, LONGEST_PAUSE) if is_due else SHORTEST_PAUSE
+
+
 class Notifier:
-    """Notifies from a thread and a connection of its own, at most once in 20 ms.
+    """Notifies from a thread and a connection of its own: at once when little is written, else once in 20 ms.
 
     NOTIFY inside the writing transaction would serialise all commits behind one database-wide lock.
     A wake-up that is lost costs the relays one poll interval, and no message.
@@ -61,11 +67,13 @@ class Notifier:
     def _notify_while_connected(self) -> None:
         self._is_due.wait()
         with self._connect() as connection:
+            pause = SHORTEST_PAUSE
             while not self._is_closing.is_set():
                 self._is_due.clear()
                 connection.execute(NOTIFY, [WAKE_CHANNEL])
                 self._outage.end()
-                self._is_closing.wait(COALESCING.total_seconds())
+                self._is_closing.wait(pause.total_seconds())
+                pause = next_pause(pause, is_due=self._is_due.is_set())
                 self._is_due.wait()
 
     def _connect(self) -> psycopg.Connection:

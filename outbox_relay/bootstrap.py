@@ -84,6 +84,7 @@ def assemble(settings: RelaySettings) -> Parts:
     falling_back = Lifeline(settings.database_url, "fall back")
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
     fallbacks = Fallbacks(falling_back, settings.fallback_budgets, newest_key)
+    outbox.settles.on_death = fallbacks.soon
     names = frozenset(rung.provider.name for ladder in ladders.values() for rung in ladder.rungs)
     return Parts(relay, names, outbox.claims, outbox.settles, fallbacks, claiming, settling, falling_back)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
@@ -17,7 +18,7 @@ from shared.ids import uuid7
 from shared.log import get_logger
 from shared.vocabulary import Channel
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 5.0
 MOST_AT_A_LOOK = 100
 
 # Settling moves the fallback_at of what died to that moment: so the mark is written with the death, and a relay
@@ -76,13 +77,22 @@ class Fallbacks:
         self._budgets = budgets
         self._key = key
         self._told: set[OverBudget] = set()
+        self._asked = asyncio.Event()
+
+    def soon(self) -> None:
+        """Look soon: something has died here."""
+        self._asked.set()
 
     async def run(self, wake: Callable[[], None]) -> None:
-        """Look every second, until cancelled; ``wake`` is called when something was enqueued."""
+        """Look every few seconds and when asked, until cancelled; ``wake`` is called when something was enqueued."""
         while True:
+            self._asked.clear()
             if await self.take_due():
                 wake()
-            await asyncio.sleep(LOOK_SECONDS)
+                self.soon()  # a look takes a hundred at most
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._asked.wait()
 
     async def take_due(self) -> int:
         """Enqueue the fallbacks that are due, at most a hundred; return how many there were.

@@ -1,7 +1,8 @@
 """Keeps what this relay knows of its providers in step with the other relays': a row for each provider.
 
 Nothing waits for it. A rate's tokens and the leave to probe are asked for before claiming, once a batch; all
-else is looked at once a second. When the rows cannot be reached, each relay goes on by what it knows itself.
+else is looked at once a second, or once in five when there is nothing to do. When the rows cannot be reached,
+each relay goes on by what it knows itself.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ from outbox_relay.rung import LEAVE_SECONDS, LOOK_AGAIN_SECONDS, Rung
 from outbox_relay.standing import Report, Standing
 
 LONGEST_EXCHANGE_SECONDS = 2.0
+QUIET_SECONDS = 5.0
+"""Between looks while every provider is up and nothing goes there from here."""
 
 # All moments are the database's, and what leaves it is intervals: the hosts' clocks do not matter.
 LOOK = """
@@ -96,17 +99,21 @@ class Fleet:
             ladder.ask = self._asked.set
 
     async def run(self) -> None:
-        """Exchange what is known, once a second and whenever something is to be told or asked; until cancelled."""
+        """Exchange what is known, every few seconds and whenever something is to be told or asked; until cancelled."""
         try:
             while True:
                 self._asked.clear()
                 await self.exchange()
                 self._is_known.set()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_AGAIN_SECONDS):
+                    async with asyncio.timeout(self._pause()):
                         await self._asked.wait()
         finally:
             await self.close()
+
+    def _pause(self) -> float:
+        is_quiet = all(rung.is_quiet() for ladder in self._ladders for rung in ladder.rungs)
+        return QUIET_SECONDS if is_quiet else LOOK_AGAIN_SECONDS
 
     async def known(self) -> None:
         """Wait until the fleet was asked once, so that a new relay leaves alone what is known to be down."""

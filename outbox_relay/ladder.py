@@ -86,10 +86,11 @@ class Ladder:
                     await self._changed.wait()
         finally:
             self._awaited_by[lane] -= 1
+            self._awaited_by = +self._awaited_by  # whoever hands letters over asks for each whether anybody waits
 
     def is_awaited(self, besides: object) -> bool:
         """Tell whether couriers of another lane wait for a place."""
-        return any(count for lane, count in self._awaited_by.items() if lane is not besides)
+        return bool(self._awaited_by) and any(lane is not besides for lane in self._awaited_by)
 
     def changed(self) -> None:
         """Let all who wait for a place or a token look again."""

@@ -4,8 +4,9 @@ from collections import Counter as Tally
 from collections.abc import Iterable
 from contextlib import suppress
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge
 
+from outbox_relay.histograms import Histogram
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Dead, Deferred, Outcome, Retry, Sent
 from outbox_relay.segments import segments_in
@@ -20,15 +21,17 @@ SETTLED = Counter(
 ACCEPT_LATENCY = Histogram(
     "signpost_accept_latency_seconds",
     "From the message's commit to the provider's yes.",
-    ["channel"],
-    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600),
+    "channel",
+    (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600),
 )
 DELIVERY_DURATION = Histogram(
     "signpost_delivery_duration_seconds",
     "From taking a letter in hand to the provider's answer.",
-    ["provider"],
-    buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
+    "provider",
+    (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 )
+REGISTRY.register(ACCEPT_LATENCY)
+REGISTRY.register(DELIVERY_DURATION)
 SMS_SEGMENTS = Counter(
     "signpost_sms_segments_total",
     "Segments of the SMS that providers have accepted.",
@@ -59,9 +62,9 @@ def forget_providers(names: Iterable[str]) -> None:
 
 def count_settled(settlements: Iterable[Settlement]) -> None:
     """Count outcomes as they are written."""
-    tally = Tally(labels_of(settlement) for settlement in settlements)
-    for labels, count in tally.items():
-        SETTLED.labels(*labels).inc(count)
+    tally = Tally([(message.channel, message.template, _outcome_words(outcome)) for message, outcome in settlements])
+    for (channel, template, words), count in tally.items():
+        SETTLED.labels(channel.value, template.value, *words).inc(count)
 
 
 def count_segments(letter: Letter, provider: str) -> None:
@@ -70,14 +73,8 @@ def count_segments(letter: Letter, provider: str) -> None:
         SMS_SEGMENTS.labels(provider).inc(segments_in(letter.content.decode()))
 
 
-def labels_of(settlement: Settlement) -> tuple[str, str, str, str]:
-    """Return channel, template, outcome and dead_reason."""
-    message = settlement.message
-    outcome, reason = _outcome_words(settlement.outcome)
-    return message.channel.value, message.template.value, outcome, reason
-
-
 def _outcome_words(outcome: Outcome) -> tuple[str, str]:
+    """Return outcome and dead_reason."""
     match outcome:
         case Sent():
             return "sent", ""

@@ -10,6 +10,9 @@ from outbox_relay.lane import Lane
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.watch import Pulse
 from shared.log import get_logger
+from shared.vocabulary import Urgency
+
+NOTICES_LATER_SECONDS = 0.05
 
 log = get_logger("relay")
 
@@ -30,6 +33,7 @@ class Relay:
         self._quarantine = beside.quarantine
         self._fleet = beside.fleet
         self._stopping_time = stopping_time
+        self._waking_notices: asyncio.TimerHandle | None = None
 
     @property
     def pulses(self) -> list[Pulse]:
@@ -42,9 +46,23 @@ class Relay:
             await lane.has_looked.wait()
 
     def wake(self) -> None:
-        """Let every lane look for due messages soon."""
+        """Let the lanes of codes look for due messages at once, and those of notices a little later.
+
+        They share a connection and a core: looking for a notice held up the code that was just claimed.
+        """
+        self._wake_all(Urgency.CODE)
+        if self._waking_notices is None:
+            later = asyncio.get_running_loop().call_later
+            self._waking_notices = later(NOTICES_LATER_SECONDS, self._wake_notices)
+
+    def _wake_notices(self) -> None:
+        self._waking_notices = None
+        self._wake_all(Urgency.NOTICE)
+
+    def _wake_all(self, urgency: Urgency) -> None:
         for lane in self._lanes:
-            lane.wake()
+            if lane.key.urgency is urgency:
+                lane.wake()
 
     @property
     def may_claim(self) -> bool:

@@ -137,7 +137,7 @@ class Rung:
 
     def is_done_with(self, message_id: UUID) -> None:
         """Note that a letter's fate is known."""
-        if self._probe == message_id:
+        if self._probe is not None and self._probe == message_id:
             self._probe = None
 
     def failed(self, failure: Failure) -> None:
@@ -162,6 +162,11 @@ class Rung:
     def is_asking(self) -> bool:
         """Tell whether the fleet should hear or answer something now."""
         return self._news is not None or self._wants_leave or self._purse.is_wanting(self.clock())
+
+    def is_quiet(self) -> bool:
+        """Tell whether nothing goes there, nothing is wrong with it and no token of it lies here."""
+        is_unused = not self._visitors and self._purse.tokens == 0
+        return is_unused and self.clock() - self._last_success > LOOK_AGAIN_SECONDS and not self.breaker.openings
 
     def report(self) -> Report | None:
         """Take what there is to tell and to ask, or None; the tokens in hand go back with it."""

@@ -106,7 +106,7 @@ class Preparation:
 
     def _rendered(self, message: ClaimedMessage, now: float) -> Letter | Outcome:
         try:
-            return Letter(message, self._render(message), taken_monotonic=now)
+            return Letter(message, self._render(message), now)
         except UnknownKeyError as error:
             # Not the message's fault: another relay may have the key, or this one have it tomorrow.
             self._tell_once(str(error), message)
@@ -138,8 +138,8 @@ class RungTray:
         self._put = put
         self._turn_ends = 0.0
         self._is_failure_told = False
-        self._delivery_duration = DELIVERY_DURATION.labels(self.rung.provider.name)
-        self._accept_latency = {channel: ACCEPT_LATENCY.labels(channel.value) for channel in Channel}
+        self._delivery_duration = DELIVERY_DURATION.of(self.rung.provider.name)
+        self._accept_latency = {channel: ACCEPT_LATENCY.of(channel.value) for channel in Channel}
 
     def is_wanted(self) -> bool:
         """Tell whether there is a letter for this provider, and a way to it for another courier."""

@@ -29,7 +29,7 @@ def schedule_upkeep(relay: Relay, settings: RelaySettings) -> AsyncIOScheduler:
     defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
     at_once = {"next_run_time": datetime.now(UTC)}
-    scheduler.add_job(relay.wake, "interval", seconds=settings.poll_seconds)
+    scheduler.add_job(poll, "interval", [relay], seconds=settings.poll_seconds)
     scheduler.add_job(Keeper(settings).turn, "interval", name="upkeep", seconds=settings.upkeep_seconds, **at_once)
     gauges = [settings.database_url, measure_backlog, Outage(log, "gauges")]
     scheduler.add_job(try_once, "interval", gauges, name="gauges", seconds=GAUGES_EVERY_SECONDS, **at_once)
@@ -51,6 +51,11 @@ def bring_forward(scheduler: AsyncIOScheduler, now: datetime) -> None:
     for timer in scheduler.get_jobs():
         if timer.next_run_time - now > timer.trigger.interval:
             timer.modify(next_run_time=now)
+
+
+async def poll(relay: Relay) -> None:
+    """Wake the relay: a coroutine, since a mere function would be run in a thread."""
+    relay.wake()
 
 
 async def try_once(database_url: str, work: Callable[[AsyncConnection], Awaitable[None]], outage: Outage) -> None:

@@ -45,7 +45,7 @@ class _Envelope:
     left_in_read: int = 0
 
 
-_Handler = Callable[[_Envelope, Reply], None]
+_Handler = Callable[["Delivery", _Envelope, Reply], None]
 
 
 def _rcpt(envelope: _Envelope) -> bytes:
@@ -100,7 +100,7 @@ class Delivery:
         elif self._has_pipelining:
             self._connection.write(self._announcement(envelope))
         else:
-            self._ask(self._mail, self._on_mail, envelope)
+            self._ask(self._mail, Delivery._on_mail, envelope)
 
     def _take(self) -> _Envelope | None:
         while not self._done.done() and (letter := self._tray.take()) is not None:
@@ -114,7 +114,8 @@ class Delivery:
 
     def _announcement(self, envelope: _Envelope) -> bytes:
         """Expect the replies to the three commands of a letter, and return the commands."""
-        self._awaited.extend(((self._on_mail, envelope), (self._on_rcpt, envelope), (self._on_data, envelope)))
+        for answered in (Delivery._on_mail, Delivery._on_rcpt, Delivery._on_data):
+            self._awaited.append((answered, envelope))
         return b"%b%bDATA\r\n" % (self._mail, _rcpt(envelope))
 
     def _ask(self, line: bytes, answered: _Handler, envelope: _Envelope) -> None:
@@ -130,25 +131,25 @@ class Delivery:
             if self._is_misplaced(answered, reply):
                 self._connection.abort(GarbageError("the server's answers are out of step"))
             else:
-                answered(envelope, reply)
+                answered(self, envelope, reply)
         else:
             self._connection.abort(GarbageError("the server spoke out of turn"))
 
     def _is_misplaced(self, answered: _Handler, reply: Reply) -> bool:
         """Tell whether it must be the answer to something else: 354 is the yes to DATA, and to nothing else."""
-        return reply.is_yes if answered == self._on_data else reply.code == START_MAIL_INPUT
+        return reply.is_yes if answered is Delivery._on_data else reply.code == START_MAIL_INPUT
 
     def _on_mail(self, envelope: _Envelope, reply: Reply) -> None:
         if not reply.is_yes:
             self._refuse(envelope, SmtpCommand.MAIL, reply)
         if not self._has_pipelining:
-            self._ask_unless_refused(_rcpt(envelope), self._on_rcpt, envelope)
+            self._ask_unless_refused(_rcpt(envelope), Delivery._on_rcpt, envelope)
 
     def _on_rcpt(self, envelope: _Envelope, reply: Reply) -> None:
         if not reply.is_yes:
             self._refuse(envelope, SmtpCommand.RCPT, reply)
         if not self._has_pipelining:
-            self._ask_unless_refused(b"DATA\r\n", self._on_data, envelope)
+            self._ask_unless_refused(b"DATA\r\n", Delivery._on_data, envelope)
 
     def _ask_unless_refused(self, line: bytes, answered: _Handler, envelope: _Envelope) -> None:
         if envelope.is_refused:
@@ -165,7 +166,7 @@ class Delivery:
 
     def _reset(self, envelope: _Envelope) -> None:
         """End a transaction that the server has not ended itself: only a final dot does that."""
-        self._ask(b"RSET\r\n", self._on_reset, envelope)
+        self._ask(b"RSET\r\n", Delivery._on_reset, envelope)
 
     def _on_reset(self, _envelope: _Envelope, _reply: Reply) -> None:
         self._go_on()
@@ -177,7 +178,7 @@ class Delivery:
         ahead = self._take() if self._has_pipelining else None
         envelope.is_handed_over = not envelope.is_refused
         envelope.left_in_read = self._connection.reads
-        self._awaited.append((self._on_verdict, envelope))
+        self._awaited.append((Delivery._on_verdict, envelope))
         announcement = self._announcement(ahead) if ahead else b""
         self._connection.write(b"".join((content, FINAL_DOT, announcement)))
 

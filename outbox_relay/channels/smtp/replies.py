@@ -53,6 +53,9 @@ class ReplyParser:
         self._rest = lines.pop()
         for line in lines:
             reply, is_last = _parsed(line)
+            if is_last and not self._texts:
+                yield reply
+                continue
             if self._texts or not is_last:
                 self._texts.append(reply.text)
             if len(self._texts) > MOST_LINES:

@@ -1,13 +1,16 @@
 """Falling back, from the API's transaction to the relay's, through the roles that each of them has."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from outbox_relay.database import Lifeline
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Sent
+from outbox_relay.settles import Settlement, Settles
 from shared.secrets import code_for
 from shared.vocabulary import Channel, DeadReason
 from tests.support.api import ApiUnderTest, api_on
@@ -212,3 +215,18 @@ def test_who_is_active_already_is_not_told_again(api: ApiUnderTest) -> None:
 
     assert fall_back(api.database) == 0
     assert len(api.messages(registration_id)) == 1
+
+
+def test_a_death_and_nothing_else_has_its_relay_look_for_fallbacks_at_once(outbox: Outbox) -> None:
+    async def looks_after(*outcomes: Any) -> int:
+        settles, looks = Settles(lifeline := Lifeline(outbox.database.relay_url, "test")), []
+        settles.on_death = lambda: looks.append(True)
+        await settles.settle([Settlement(*pair) for pair in zip(messages, outcomes, strict=True)])
+        await lifeline.close()
+        return len(looks)
+
+    outbox.put(count=2)
+    messages = outbox.claim(2)
+    assert asyncio.run(looks_after(Deferred(timedelta(0)), SENT)) == 0
+    messages = [*outbox.claim(), messages[1]]
+    assert asyncio.run(looks_after(REJECTED, SENT)) == 1

@@ -201,3 +201,20 @@ def test_a_token_far_off_is_not_worth_waiting_for() -> None:
     answer(first, Standing(openings=0, open_for=0.0, granted=0, token_in=59.0))
     assert not ladder.is_worth_waiting(0)
     assert ladder.deferral().delay == timedelta(seconds=59)
+
+
+def test_a_provider_is_quiet_only_while_nothing_goes_there_and_nothing_is_wrong_with_it() -> None:
+    clock = Clock()
+    first, second = a_ladder(clock, first=Caps(Rate(10, "s"))).rungs
+    assert first.is_quiet()
+    with first.visited():
+        assert not first.is_quiet()
+    first.succeeded()
+    assert not first.is_quiet()
+    clock.now += 60
+    assert first.is_quiet()
+    first.offer(1)
+    answer(first, Standing(openings=0, open_for=0.0, granted=1))
+    assert not first.is_quiet()  # others may want the token that lies here
+    half_open(second, clock)
+    assert not second.is_quiet()

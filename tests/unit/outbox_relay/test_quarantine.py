@@ -1,4 +1,4 @@
-from outbox_relay.claims import SWEEP_SECONDS
+from outbox_relay.floor import SWEEP_SECONDS
 from outbox_relay.quarantine import LONGEST_PATIENCE_SECONDS, SHORTEST_PATIENCE_SECONDS, Pace
 
 
