@@ -1,4 +1,4 @@
-"""A registration as JSON; clients rely on the names."""
+"""Registrations and codes as JSON; clients rely on the names."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -6,7 +6,9 @@ from typing import Any
 
 from flask import Response, jsonify
 
+from api_service.use_cases.addresses import Address
 from api_service.use_cases.look_up import Registration
+from shared.addresses import masked
 
 
 def registration_answer(registration: Registration, status: HTTPStatus) -> Response:
@@ -34,6 +36,15 @@ def registration_document(registration: Registration) -> dict[str, Any]:
             "due_at": _moment(delivery.due_at) if delivery.due_at else None,
             "problem": delivery.problem,
         },
+    }
+
+
+def code_document(address: Address, expires_at: datetime) -> dict[str, Any]:
+    """Return the JSON of a code that is on its way: nothing but what was asked, and until when it will work."""
+    return {
+        "channel": address.channel,
+        "destination": masked(address.deliverable),
+        "expires_at": _moment(expires_at),
     }
 
 

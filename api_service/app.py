@@ -12,7 +12,7 @@ from api_service.notifier import Notifier
 from api_service.observing import observe
 from api_service.problems import handle_problems
 from api_service.readiness import Readiness
-from api_service.routes import activation_page, activations, operations, registrations
+from api_service.routes import activation_page, activations, operations, password_resets, registrations
 from api_service.services import EXTENSION, Services
 from api_service.settings import ApiSettings
 from api_service.use_cases.tokens import Terms
@@ -47,7 +47,7 @@ def create_app(settings: ApiSettings) -> Api:
     app.extensions[EXTENSION] = _services(settings)
     observe(app)
     handle_problems(app)
-    for routes in (registrations, activations, activation_page, operations):
+    for routes in (registrations, activations, activation_page, password_resets, operations):
         app.register_blueprint(routes.blueprint)
     return app
 
@@ -65,6 +65,12 @@ def _services(settings: ApiSettings) -> Services:
             key_id=settings.secret_keys.newest_id,
             fallback_after=settings.fallback_after,
             fallbacks=settings.fallbacks,
+        ),
+        account_terms=Terms(
+            lifetimes=settings.account_code_lifetimes,
+            attempts=settings.activation_attempts,
+            resend_cooldown=settings.resend_cooldown,
+            key_id=settings.secret_keys.newest_id,
         ),
         notifier=Notifier(settings.database_url),
         waiting_room=WaitingRoom(settings.threads),

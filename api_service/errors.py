@@ -49,6 +49,7 @@ class FaultCode(StrEnum):
     IS_THE_ADDRESS = "is_the_address"
     CONTROL_CHARACTER = "control_character"
     ADDRESS_REQUIRED = "address_required"
+    ONE_ADDRESS_REQUIRED = "one_address_required"
     CHANNEL_WITHOUT_ADDRESS = "channel_without_address"
     ONE_FORM_REQUIRED = "one_form_required"
 

@@ -90,6 +90,7 @@ FAULTS: Mapping[FaultCode, str] = {
     FaultCode.IS_THE_ADDRESS: "The password must not be the address.",
     FaultCode.CONTROL_CHARACTER: "This has a control character in it.",
     FaultCode.ADDRESS_REQUIRED: "An e-mail address or a phone number is required.",
+    FaultCode.ONE_ADDRESS_REQUIRED: "Give either email or phone, not both.",
     FaultCode.CHANNEL_WITHOUT_ADDRESS: "No address was given for this channel.",
     FaultCode.ONE_FORM_REQUIRED: "Give either token, or registration_id and code.",
 }

@@ -23,6 +23,7 @@ class Services:
     sessions: sessionmaker[Session]
     keys: SecretKeys
     terms: Terms
+    account_terms: Terms
     notifier: Notifier
     waiting_room: WaitingRoom
     readiness: Readiness

@@ -17,6 +17,7 @@ COUNTS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Not a setting of ours: where ``serve`` tells prometheus_client that the worker processes count."""
 
 LONGEST_EMAIL_LIFETIME_SECONDS = 72 * 3600
+LONGEST_ACCOUNT_CODE_SECONDS = 3600
 LONGEST_SMS_LIFETIME_SECONDS = 600
 """OWASP ASVS 5.0 §6.5.5: a code sent out of band lives for ten minutes at most."""
 
@@ -55,6 +56,8 @@ class ApiSettings:
     activation_email_lifetime_seconds: int
     activation_sms_lifetime_seconds: int
     activation_attempts: int
+    account_code_email_lifetime_seconds: int
+    account_code_sms_lifetime_seconds: int
     resend_cooldown_seconds: int
     activation_fallback: ActivationFallback
     activation_fallback_seconds: int
@@ -66,6 +69,14 @@ class ApiSettings:
         return {
             Channel.EMAIL: timedelta(seconds=self.activation_email_lifetime_seconds),
             Channel.SMS: timedelta(seconds=self.activation_sms_lifetime_seconds),
+        }
+
+    @property
+    def account_code_lifetimes(self) -> Mapping[Channel, timedelta]:
+        """How long a code works that resets a password or proves a new address."""
+        return {
+            Channel.EMAIL: timedelta(seconds=self.account_code_email_lifetime_seconds),
+            Channel.SMS: timedelta(seconds=self.account_code_sms_lifetime_seconds),
         }
 
     @property
@@ -130,7 +141,25 @@ class ApiSettingsSchema(SettingsSchema):
         bounds=(60, LONGEST_SMS_LIFETIME_SECONDS),
     )
     activation_attempts = Whole(
-        "ACTIVATION_ATTEMPTS", "How often a code may be tried.", unit="attempts", default=5, bounds=(1, 20)
+        "ACTIVATION_ATTEMPTS",
+        "How often a code may be tried, of whatever kind.",
+        unit="attempts",
+        default=5,
+        bounds=(1, 20),
+    )
+    account_code_email_lifetime_seconds = Whole(
+        "ACCOUNT_CODE_EMAIL_LIFETIME_SECONDS",
+        "How long the code in an e-mail works that resets a password or proves a new address.",
+        unit="seconds",
+        default=900,
+        bounds=(60, LONGEST_ACCOUNT_CODE_SECONDS),
+    )
+    account_code_sms_lifetime_seconds = Whole(
+        "ACCOUNT_CODE_SMS_LIFETIME_SECONDS",
+        "The same of the code in an SMS.",
+        unit="seconds",
+        default=600,
+        bounds=(60, LONGEST_SMS_LIFETIME_SECONDS),
     )
     resend_cooldown_seconds = Whole(
         "RESEND_COOLDOWN_SECONDS",

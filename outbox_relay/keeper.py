@@ -27,6 +27,8 @@ update upkeep_lease set holder = %(holder)s, leased_until = now() + %(lease)s
 
 DAYS_AHEAD = 7
 ROWS = 5000
+TOKENS_DAYS = 1
+"""For how long the codes of resets and changes are kept after their end: they are of use to nobody."""
 USERS = 500
 """Fewer than of other rows: each is looked for in all partitions."""
 MOST_CALLS = 50
@@ -59,6 +61,7 @@ def steps_for(settings: RelaySettings) -> list[Step]:
             _pruning("attempts", kept, ROWS),
         ]
     steps.append(_pruning("actions", settings.actions_retention_days, ROWS))
+    steps.append(_pruning("tokens", TOKENS_DAYS, ROWS))
     if settings.pending_users_days:
         steps.append(_pruning("users", settings.pending_users_days, USERS))
     return steps
