@@ -1,4 +1,4 @@
-"""A registration as JSON; clients rely on the names."""
+"""Registrations, sessions and users as JSON; clients rely on the names."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -7,6 +7,8 @@ from typing import Any
 from flask import Response, jsonify
 
 from api_service.use_cases.look_up import Registration
+from api_service.use_cases.sessions import ListedSession
+from shared.models import User
 
 
 def registration_answer(registration: Registration, status: HTTPStatus) -> Response:
@@ -34,6 +36,32 @@ def registration_document(registration: Registration) -> dict[str, Any]:
             "due_at": _moment(delivery.due_at) if delivery.due_at else None,
             "problem": delivery.problem,
         },
+    }
+
+
+def session_listing(listed: ListedSession, *, is_current: bool) -> dict[str, Any]:
+    """Return the JSON of one of a user's sessions."""
+    return {
+        "id": str(listed.id),
+        "created_at": _moment(listed.created_at),
+        "last_used_at": _moment(listed.last_used_at),
+        "expires_at": _moment(listed.expires_at),
+        "user_agent": listed.user_agent,
+        "is_current": is_current,
+    }
+
+
+def user_document(user: User) -> dict[str, Any]:
+    """Return the JSON of a user as they see themselves."""
+    return {
+        "id": str(user.id),
+        "email": user.email,
+        "is_email_verified": user.email_verified_at is not None,
+        "phone": user.phone,
+        "is_phone_verified": user.phone_verified_at is not None,
+        "full_name": user.full_name,
+        "locale": user.locale,
+        "created_at": _moment(user.created_at),
     }
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
+from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -17,6 +18,11 @@ class Code(StrEnum):
     BAD_REQUEST = "bad_request"
     MALFORMED_JSON = "malformed_json"
     INVALID_OR_EXPIRED = "invalid_or_expired"
+    TOKEN_REQUIRED = "token_required"
+    INVALID_TOKEN = "invalid_token"
+    INVALID_CREDENTIALS = "invalid_credentials"
+    INVALID_REFRESH_TOKEN = "invalid_refresh_token"
+    ACCOUNT_NOT_ACTIVATED = "account_not_activated"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     REQUEST_TIMEOUT = "request_timeout"
@@ -49,6 +55,7 @@ class FaultCode(StrEnum):
     IS_THE_ADDRESS = "is_the_address"
     CONTROL_CHARACTER = "control_character"
     ADDRESS_REQUIRED = "address_required"
+    ONE_ADDRESS_ONLY = "one_address_only"
     CHANNEL_WITHOUT_ADDRESS = "channel_without_address"
     ONE_FORM_REQUIRED = "one_form_required"
 
@@ -121,3 +128,43 @@ class ResendTooSoonError(Refusal):
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__()
         self.retry_after_seconds = retry_after_seconds
+
+
+class TokenRequiredError(Refusal):
+    """The request does not say who is asking: it has no bearer token."""
+
+    code = Code.TOKEN_REQUIRED
+
+
+class InvalidTokenError(Refusal):
+    """The access token is none of ours, is not for us, has expired, or its session has ended."""
+
+    code = Code.INVALID_TOKEN
+
+
+class InvalidCredentialsError(Refusal):
+    """Nobody has that address with that password: which of the two is wrong stays untold."""
+
+    code = Code.INVALID_CREDENTIALS
+
+
+class AccountNotActivatedError(Refusal):
+    """The password is right, and the account waits for its code."""
+
+    code = Code.ACCOUNT_NOT_ACTIVATED
+
+    def __init__(self, registration_id: UUID) -> None:
+        super().__init__()
+        self.registration_id = registration_id
+
+
+class InvalidRefreshTokenError(Refusal):
+    """The refresh token is unknown, used, or its session has ended."""
+
+    code = Code.INVALID_REFRESH_TOKEN
+
+
+class UnknownSessionError(Refusal):
+    """The user has no session of that id."""
+
+    code = Code.NOT_FOUND

@@ -21,6 +21,7 @@ SHORTEST_KEY_BYTES = 32
 _CODE_LABEL = b"signpost/code/1:"
 _LINK_LABEL = b"signpost/link/1"
 _NUMBER_LABEL = b"signpost/number/1:"
+_SIGNING_LABEL = b"signpost/access-token/1"
 
 
 class UnknownKeyError(LookupError):
@@ -79,6 +80,11 @@ def token_id_of_link(link_token: str, keys: SecretKeys) -> UUID | None:
 def number_hash(number: str, key: bytes) -> str:
     """Return what stands for a phone number where it is only counted: there are too few for a hash without a key."""
     return _mac(key, _NUMBER_LABEL + number.encode()).hex()[:32]
+
+
+def signing_seed(key: bytes) -> bytes:
+    """Derive the 32 bytes that the Ed25519 key of access tokens is made of (RFC 8032 §5.1.5)."""
+    return _mac(key, _SIGNING_LABEL)
 
 
 class _KeyedAlgorithm(SigningAlgorithm):

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.errors import InvalidOrExpiredError, TooManyAttemptsError
 from api_service.use_cases.addresses import has_same_address, proven_at
+from api_service.use_cases.sessions import BegunSession, Opening, begin_session
 from shared.database import violated_constraint
 from shared.models import Token, User
 from shared.secrets import SecretKeys, UnknownKeyError, is_code_of, token_id_of_link
@@ -34,8 +35,12 @@ def activate_by_link(sessions: sessionmaker[Session], keys: SecretKeys, link_tok
         activate(session, token_id)
 
 
-def activate_by_code(sessions: sessionmaker[Session], keys: SecretKeys, registration_id: UUID, code: str) -> None:
-    """Activate the user whom the code was sent to. Raises InvalidOrExpiredError or TooManyAttemptsError.
+def activate_by_code(
+    sessions: sessionmaker[Session], keys: SecretKeys, registration_id: UUID, code: str, *, opening: Opening
+) -> BegunSession:
+    """Activate the user whom the code was sent to, and sign them in: it is the client that registered.
+
+    Raises InvalidOrExpiredError or TooManyAttemptsError.
 
     The attempt is committed before the code is looked at, so that no crash and no crowd of
     simultaneous requests gets a guess for nothing.
@@ -47,7 +52,8 @@ def activate_by_code(sessions: sessionmaker[Session], keys: SecretKeys, registra
     if not (attempts and right):
         raise InvalidOrExpiredError
     with sessions.begin() as session:
-        activate(session, right[0].token_id)
+        user_id = activate(session, right[0].token_id)
+        return begin_session(session, user_id, opening)
 
 
 def spend_attempt(session: Session, registration_id: UUID) -> list[Attempt]:
@@ -96,10 +102,10 @@ def has_code(attempt: Attempt, keys: SecretKeys, code: str) -> bool:
         return False
 
 
-def activate(session: Session, token_id: UUID) -> None:
+def activate(session: Session, token_id: UUID) -> UUID:
     """Use the token up, make its user active and retire the others, in the caller's transaction.
 
-    Never commits. Raises InvalidOrExpiredError, whatever the reason.
+    Returns the user's id. Never commits. Raises InvalidOrExpiredError, whatever the reason.
     """
     token = session.get(Token, token_id)
     if token is None:
@@ -108,6 +114,7 @@ def activate(session: Session, token_id: UUID) -> None:
     use_up(session, token)
     make_active(session, user, token)
     retire_others(session, user, token.channel)
+    return user.id
 
 
 def locked_contender(session: Session, token: Token) -> User:

@@ -3,6 +3,7 @@
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from shared.addresses import canonical_email
 from shared.models import User
 from shared.vocabulary import Channel
 
@@ -23,6 +24,15 @@ def has_same_address(user: User, channel: Channel) -> ColumnElement[bool]:
             return User.email_canonical == user.email_canonical
         case Channel.SMS:
             return User.phone == user.phone
+
+
+def is_at(address: str, channel: Channel) -> ColumnElement[bool]:
+    """Return the condition that a row of users has that address, in deliverable form, on the channel."""
+    match channel:
+        case Channel.EMAIL:
+            return User.email_canonical == canonical_email(address)
+        case Channel.SMS:
+            return User.phone == address
 
 
 def proven_at(channel: Channel) -> InstrumentedAttribute[object]:
