@@ -22,7 +22,7 @@ class AddressedSchema(StrictSchema):
         if not ("email" in body or "phone" in body):
             raise ValidationError(FaultCode.ADDRESS_REQUIRED)
         if "email" in body and "phone" in body:
-            raise ValidationError(FaultCode.ONE_ADDRESS_REQUIRED)
+            raise ValidationError(FaultCode.ONE_ADDRESS_ONLY)
 
     @post_load
     def _with_address(self, body: dict[str, Any], **_more: Any) -> dict[str, Any]:
@@ -47,3 +47,50 @@ class ConfirmResetSchema(AddressedSchema):
         fault = passwords.fault_in(body["new_password"], addresses) if "new_password" in body else None
         if fault:
             raise ValidationError(fault, "new_password")
+
+
+class ChangePasswordSchema(StrictSchema):
+    """The password so far, whatever it is, and the one to have from now on."""
+
+    old_password = Password(required=True)
+    new_password = Password(required=True)
+
+    @validates_schema(skip_on_field_errors=False)
+    def _has_good_password(self, body: dict[str, Any], **_more: Any) -> None:
+        fault = passwords.fault_in(body["new_password"], []) if "new_password" in body else None
+        if fault:
+            raise ValidationError(fault, "new_password")
+
+
+class NewEmailSchema(StrictSchema):
+    """Another e-mail address, and the account's password."""
+
+    email = Email(required=True)
+    password = Password(required=True)
+
+    @post_load
+    def _with_address(self, body: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        return {"password": body["password"], "address": Address(Channel.EMAIL, body["email"])}
+
+
+class NewPhoneSchema(StrictSchema):
+    """Another number, and the account's password."""
+
+    phone = Phone(required=True)
+    password = Password(required=True)
+
+    @post_load
+    def _with_address(self, body: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        return {"password": body["password"], "address": Address(Channel.SMS, body["phone"])}
+
+
+class CodeSchema(StrictSchema):
+    """The code that went to a new address."""
+
+    code = TypedCode(required=True)
+
+
+class EraseSchema(StrictSchema):
+    """The account's password; whoever has just signed in may leave it out."""
+
+    password = Password()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, validates_schema
 
 from shared.secrets import SecretKeys
-from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, OneOf, SettingsSchema, Whole
+from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, OneOf, SettingsSchema, WebUrl, Whole
 from shared.vocabulary import Channel
 
 COUNTS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -50,6 +50,7 @@ class ApiSettings:
 
     database_url: str = field(repr=False)
     secret_keys: SecretKeys
+    public_url: str
     bind: tuple[str, int]
     workers: int
     threads: int
@@ -61,6 +62,9 @@ class ApiSettings:
     resend_cooldown_seconds: int
     activation_fallback: ActivationFallback
     activation_fallback_seconds: int
+    access_token_lifetime_seconds: int
+    session_idle_days: int
+    session_lifetime_days: int
     log_level: str
 
     @property
@@ -94,6 +98,11 @@ class ApiSettings:
         """How long a message may go without a provider's yes before the other channel takes over."""
         return timedelta(seconds=self.activation_fallback_seconds)
 
+    @property
+    def access_token_lifetime(self) -> timedelta:
+        """How long an access token holds, and so how often sessions are refreshed."""
+        return timedelta(seconds=self.access_token_lifetime_seconds)
+
 
 def cores() -> int:
     """Count the processors that this process may run on."""
@@ -110,6 +119,11 @@ class ApiSettingsSchema(SettingsSchema):
     )
     secret_keys = KeyRing(
         "SECRET_KEYS", "`id:base64,id:base64`; the first derives, all verify. The same as the relay's.", is_secret=True
+    )
+    public_url = WebUrl(
+        "PUBLIC_URL",
+        "Where people reach the API: what access tokens are issued by and for. The relay's too.",
+        unit="URL",
     )
     bind = Bind("API_BIND", "Where clients are served.", unit="host:port", default=("127.0.0.1", 8000))
     workers = Whole(
@@ -183,6 +197,27 @@ class ApiSettingsSchema(SettingsSchema):
         default=120,
         bounds=(10, 86_400),
     )
+    access_token_lifetime_seconds = Whole(
+        "ACCESS_TOKEN_LIFETIME_SECONDS",
+        "How long an access token holds before its session has to be refreshed.",
+        unit="seconds",
+        default=600,
+        bounds=(60, 3600),
+    )
+    session_idle_days = Whole(
+        "SESSION_IDLE_DAYS",
+        "How long a session goes on without being refreshed.",
+        unit="days",
+        default=30,
+        bounds=(1, 365),
+    )
+    session_lifetime_days = Whole(
+        "SESSION_LIFETIME_DAYS",
+        "How long a session goes on at the most; then one signs in again.",
+        unit="days",
+        default=90,
+        bounds=(1, 365),
+    )
     log_level = LogLevel()
 
     @validates_schema
@@ -206,17 +241,10 @@ class ApiSettingsSchema(SettingsSchema):
                     f"ACTIVATION_FALLBACK_SECONDS={after} is not below {lifetime}: nothing would be left"
                 )
 
-
-@dataclass(frozen=True)
-class MigrateSettings:
-    """All that ``migrate`` needs."""
-
-    database_url: str = field(repr=False)
-
-
-class MigrateSettingsSchema(SettingsSchema):
-    """How the settings of ``migrate`` are written."""
-
-    result: ClassVar = MigrateSettings
-
-    database_url = DatabaseUrl("DATABASE_URL", "The database to migrate; log in as its owner.", is_secret=True)
+    @validates_schema
+    def _ends_sessions(self, settings: dict[str, Any], **_more: Any) -> None:
+        idle, lifetime = settings["session_idle_days"], settings["session_lifetime_days"]
+        if idle > lifetime:
+            raise ValidationError(
+                f"SESSION_IDLE_DAYS={idle} is above SESSION_LIFETIME_DAYS={lifetime}: no session would go on that long"
+            )

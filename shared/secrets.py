@@ -22,6 +22,7 @@ _CODE_LABEL = b"signpost/code/1:"
 _LINK_LABEL = b"signpost/link/1"
 _NUMBER_LABEL = b"signpost/number/1:"
 _ADDRESS_LABEL = b"signpost/address/1:"
+_SIGNING_LABEL = b"signpost/access-token/1"
 
 
 class UnknownKeyError(LookupError):
@@ -85,6 +86,11 @@ def number_hash(number: str, key: bytes) -> str:
 def address_id(canonical: str, key: bytes) -> UUID:
     """Return what stands for an address where it is only looked up, whether or not anybody has it."""
     return UUID(bytes=_mac(key, _ADDRESS_LABEL + canonical.encode())[:16])
+
+
+def signing_seed(key: bytes) -> bytes:
+    """Derive the 32 bytes that the Ed25519 key of access tokens is made of (RFC 8032 §5.1.5)."""
+    return _mac(key, _SIGNING_LABEL)
 
 
 class _KeyedAlgorithm(SigningAlgorithm):

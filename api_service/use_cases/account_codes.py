@@ -5,8 +5,7 @@ one for an address without an account, a decoy that is nobody's, costs the same 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select
@@ -15,9 +14,19 @@ from sqlalchemy.orm import Session
 from api_service.use_cases.addresses import Address
 from api_service.use_cases.tokens import Terms, has_half_its_life_left, supersede_messages
 from shared.enqueue import NewMessage
-from shared.models import Token, User
+from shared.models import Token
 from shared.secrets import SecretKeys
-from shared.vocabulary import Locale, Purpose, Template
+from shared.vocabulary import Channel, Locale, Purpose, Template
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """Who is written to: where, in which language, and by what name if it is known to be theirs."""
+
+    address: str = field(repr=False)
+    locale: Locale
+    name: str | None = field(default=None, repr=False)
+
 
 FOR_A_RESET = (Purpose.PASSWORD_RESET, Purpose.DECOY)
 
@@ -37,7 +46,7 @@ def issue(session: Session, wanted: Wanted, keys: SecretKeys, terms: Terms) -> T
     While the last token has half its life left, it is that one: its code is repeated, with the attempts that
     it has left, so that asking again buys no new guesses. Otherwise a fresh one, and the earlier end here.
     """
-    lock(session, wanted, keys)
+    let_others_wait(session, wanted, keys)
     earlier = living(session, replaced_by(wanted, keys))
     for token in earlier:
         supersede_messages(session, owner_of_messages(token), token)
@@ -48,7 +57,7 @@ def issue(session: Session, wanted: Wanted, keys: SecretKeys, terms: Terms) -> T
     return add(session, wanted, keys, terms)
 
 
-def lock(session: Session, wanted: Wanted, keys: SecretKeys) -> None:
+def let_others_wait(session: Session, wanted: Wanted, keys: SecretKeys) -> None:
     """Let nobody ask for the same until the transaction ends: two at once would send two codes."""
     what = wanted.owner_id if wanted.purpose is Purpose.ADDRESS_CHANGE else wanted.address.id_under(keys)
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(what), 0))))
@@ -57,14 +66,14 @@ def lock(session: Session, wanted: Wanted, keys: SecretKeys) -> None:
 def replaced_by(wanted: Wanted, keys: SecretKeys) -> ColumnElement[bool]:
     """Return the condition of the tokens that the wanted one takes the place of."""
     if wanted.purpose is Purpose.ADDRESS_CHANGE:
-        return changes_of(wanted)
+        return changes_of(wanted.owner_id, wanted.address.channel)
     return resets_of(wanted.address, keys)
 
 
-def changes_of(wanted: Wanted) -> ColumnElement[bool]:
+def changes_of(user_id: UUID | None, channel: Channel) -> ColumnElement[bool]:
     """Return the condition of a user's tokens for a new address on that channel, whichever address it is."""
     is_change = Token.purpose == Purpose.ADDRESS_CHANGE
-    return (Token.user_id == wanted.owner_id) & is_change & (Token.channel == wanted.address.channel)
+    return (Token.user_id == user_id) & is_change & (Token.channel == channel)
 
 
 def resets_of(address: Address, keys: SecretKeys) -> ColumnElement[bool]:
@@ -114,15 +123,14 @@ def owner_of_messages(token: Token) -> UUID | None:
     return token.user_id or token.address_id
 
 
-def message_with(template: Template, token: Token, recipient: str, holder: User | None, locale: Locale) -> NewMessage:
-    """Compose what brings the token's code, or tells that there is no account; in the holder's language if any."""
-    payload: dict[str, Any] = {"name": holder.full_name if holder else None, "key_id": token.key_id}
+def message_with(template: Template, token: Token, to: Recipient) -> NewMessage:
+    """Compose what brings the token's code, or tells that there is no account."""
     return NewMessage(
         template=template,
         channel=token.channel,
-        recipient=recipient,
-        locale=holder.locale if holder else locale,
-        payload=payload,
+        recipient=to.address,
+        locale=to.locale,
+        payload={"name": to.name, "key_id": token.key_id},
         user_id=owner_of_messages(token),
         token_id=token.id,
         expires_at=token.expires_at,

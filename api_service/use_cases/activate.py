@@ -10,6 +10,7 @@ from api_service.errors import InvalidOrExpiredError, TooManyAttemptsError
 from api_service.use_cases.addresses import has_same_address, proven_at
 from api_service.use_cases.codes import right_attempt, spend_attempt, use_up
 from api_service.use_cases.notices import notice
+from api_service.use_cases.sessions import BegunSession, Opening, begin_session
 from api_service.use_cases.tokens import OF_A_REGISTRATION
 from shared.database import violated_constraint
 from shared.enqueue import enqueue
@@ -29,8 +30,12 @@ def activate_by_link(sessions: sessionmaker[Session], keys: SecretKeys, link_tok
         activate(session, token_id)
 
 
-def activate_by_code(sessions: sessionmaker[Session], keys: SecretKeys, registration_id: UUID, code: str) -> None:
-    """Activate the user whom the code was sent to. Raises InvalidOrExpiredError or TooManyAttemptsError.
+def activate_by_code(
+    sessions: sessionmaker[Session], keys: SecretKeys, registration_id: UUID, code: str, *, opening: Opening
+) -> BegunSession:
+    """Activate the user whom the code was sent to, and sign them in: it is the client that registered.
+
+    Raises InvalidOrExpiredError or TooManyAttemptsError.
 
     The attempt is committed before the code is looked at, so that no crash and no crowd of
     simultaneous requests gets a guess for nothing.
@@ -41,13 +46,14 @@ def activate_by_code(sessions: sessionmaker[Session], keys: SecretKeys, registra
         raise TooManyAttemptsError
     attempt = right_attempt(spent, keys, code)
     with sessions.begin() as session:
-        activate(session, attempt.token_id)
+        user_id = activate(session, attempt.token_id)
+        return begin_session(session, user_id, opening)
 
 
-def activate(session: Session, token_id: UUID) -> None:
+def activate(session: Session, token_id: UUID) -> UUID:
     """Use the token up, make its user active, retire the others and enqueue a welcome, in the caller's transaction.
 
-    Never commits. Raises InvalidOrExpiredError, whatever the reason.
+    Returns the user's id. Never commits. Raises InvalidOrExpiredError, whatever the reason.
     """
     token = session.get(Token, token_id)
     if token is None or token.user_id is None:
@@ -57,6 +63,7 @@ def activate(session: Session, token_id: UUID) -> None:
     make_active(session, user, token)
     retire_others(session, user, token.channel)
     enqueue(session, notice(Template.WELCOME, user, token.channel))
+    return user.id
 
 
 def locked_contender(session: Session, token: Token) -> User:

@@ -30,6 +30,15 @@ def has_same_address(user: User, channel: Channel) -> ColumnElement[bool]:
             return User.phone == user.phone
 
 
+def is_at(address: str, channel: Channel) -> ColumnElement[bool]:
+    """Return the condition that a row of users has that address, in deliverable form, on the channel."""
+    match channel:
+        case Channel.EMAIL:
+            return User.email_canonical == canonical_email(address)
+        case Channel.SMS:
+            return User.phone == address
+
+
 def proven_at(channel: Channel) -> InstrumentedAttribute[object]:
     """Return the column that says when the channel's address was proven to be the user's."""
     match channel:
@@ -72,9 +81,5 @@ class Address:
     @property
     def is_proven(self) -> ColumnElement[bool]:
         """The condition that a row of users has proven the address, which one at most has."""
-        is_holder = and_(proven_at(self.channel).is_not(None), User.status == UserStatus.ACTIVE)
-        match self.channel:
-            case Channel.EMAIL:
-                return and_(User.email_canonical == self.canonical, is_holder)
-            case Channel.SMS:
-                return and_(User.phone == self.canonical, is_holder)
+        is_theirs = is_at(self.deliverable, self.channel)
+        return and_(is_theirs, proven_at(self.channel).is_not(None), User.status == UserStatus.ACTIVE)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0014"
-down_revision = "0010"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
@@ -142,7 +142,6 @@ FUNCTIONS = (
 )
 PURPOSE = "ck_tokens_purpose"
 ABOUT_AN_ADDRESS = sa.text("address_id is not null")
-RETIRED = sa.text("status = 'retired'")
 
 
 def upgrade() -> None:
@@ -166,8 +165,6 @@ def upgrade() -> None:
     )
     op.create_index("ix_tokens_address_id", "tokens", ["address_id", "created_at"], postgresql_where=ABOUT_AN_ADDRESS)
     op.create_index("ix_tokens_expires_at", "tokens", ["expires_at"], postgresql_where=ABOUT_AN_ADDRESS)
-    op.create_index("ix_users_retired_email", "users", ["email_canonical"], postgresql_where=RETIRED)
-    op.create_index("ix_users_retired_phone", "users", ["phone"], postgresql_where=RETIRED)
     for function in (CHECK_LIKENESS, ERASE, MESSAGES_OF, PRUNE_TOKENS):
         op.execute(function)
     for function in FUNCTIONS:
@@ -180,8 +177,6 @@ def downgrade() -> None:
     for function in FUNCTIONS:
         op.execute(f"drop function {function}")
     op.execute(CHECK_OWNER)
-    op.drop_index("ix_users_retired_phone", "users")
-    op.drop_index("ix_users_retired_email", "users")
     op.execute("delete from tokens where address_id is not null")
     for column in ("new_address", "address_id"):
         op.drop_column("tokens", column)
