@@ -1,12 +1,18 @@
-"""A registration as JSON; clients rely on the names."""
+"""Registrations, sessions, users and codes as JSON; clients rely on the names."""
 
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 from flask import Response, jsonify
 
+from api_service.use_cases.addresses import Address
 from api_service.use_cases.look_up import Registration
+from api_service.use_cases.personal_data import Held
+from api_service.use_cases.sessions import ListedSession
+from shared.addresses import masked
+from shared.models import Token, User
 
 
 def registration_answer(registration: Registration, status: HTTPStatus) -> Response:
@@ -35,6 +41,73 @@ def registration_document(registration: Registration) -> dict[str, Any]:
             "problem": delivery.problem,
         },
     }
+
+
+def code_document(address: Address, expires_at: datetime) -> dict[str, Any]:
+    """Return the JSON of a code that is on its way: nothing but what was asked, and until when it will work."""
+    return {
+        "channel": address.channel,
+        "destination": masked(address.deliverable),
+        "expires_at": _moment(expires_at),
+    }
+
+
+def session_listing(listed: ListedSession, *, is_current: bool) -> dict[str, Any]:
+    """Return the JSON of one of a user's sessions."""
+    return {
+        "id": str(listed.id),
+        "created_at": _moment(listed.created_at),
+        "last_used_at": _moment(listed.last_used_at),
+        "expires_at": _moment(listed.expires_at),
+        "user_agent": listed.user_agent,
+        "is_current": is_current,
+    }
+
+
+def user_document(user: User) -> dict[str, Any]:
+    """Return the JSON of a user as they see themselves."""
+    return {
+        "id": str(user.id),
+        "email": user.email,
+        "is_email_verified": user.email_verified_at is not None,
+        "phone": user.phone,
+        "is_phone_verified": user.phone_verified_at is not None,
+        "full_name": user.full_name,
+        "locale": user.locale,
+        "created_at": _moment(user.created_at),
+    }
+
+
+def export_document(held: Held, current_session: UUID) -> dict[str, Any]:
+    """Return the JSON of all that is held of a person."""
+    return {
+        "user": user_document(held.user)
+        | {
+            "status": held.user.status,
+            "email_verified_at": _moment_or_null(held.user.email_verified_at),
+            "phone_verified_at": _moment_or_null(held.user.phone_verified_at),
+            "activated_at": _moment_or_null(held.user.activated_at),
+        },
+        "tokens": [_token_document(token) for token in held.tokens],
+        "sessions": [session_listing(listed, is_current=listed.id == current_session) for listed in held.sessions],
+        "messages": held.messages,
+    }
+
+
+def _token_document(token: Token) -> dict[str, Any]:
+    return {
+        "purpose": token.purpose,
+        "channel": token.channel,
+        "new_address": token.new_address,
+        "attempts_left": token.attempts_left,
+        "created_at": _moment(token.created_at),
+        "expires_at": _moment(token.expires_at),
+        "used_at": _moment_or_null(token.used_at),
+    }
+
+
+def _moment_or_null(moment: datetime | None) -> str | None:
+    return _moment(moment) if moment else None
 
 
 def _moment(moment: datetime) -> str:

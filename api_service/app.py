@@ -1,5 +1,6 @@
 """Putting the parts together: settings in, a WSGI application out."""
 
+from datetime import timedelta
 from typing import Any
 
 from flask import Flask, Response, g
@@ -7,14 +8,25 @@ from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import sessionmaker
 
+from api_service.access_tokens import AccessTokens
 from api_service.bodies import MOST_BYTES_READ
 from api_service.notifier import Notifier
 from api_service.observing import observe
 from api_service.problems import handle_problems
 from api_service.readiness import Readiness
-from api_service.routes import activation_page, activations, operations, registrations
+from api_service.routes import (
+    account,
+    activation_page,
+    activations,
+    me,
+    operations,
+    password_resets,
+    registrations,
+    sessions,
+)
 from api_service.services import EXTENSION, Services
 from api_service.settings import ApiSettings
+from api_service.use_cases.sessions import SessionTerms
 from api_service.use_cases.tokens import Terms
 from api_service.waiting import WaitingRoom
 from shared.database import describe
@@ -47,7 +59,7 @@ def create_app(settings: ApiSettings) -> Api:
     app.extensions[EXTENSION] = _services(settings)
     observe(app)
     handle_problems(app)
-    for routes in (registrations, activations, activation_page, operations):
+    for routes in (registrations, activations, activation_page, sessions, me, account, password_resets, operations):
         app.register_blueprint(routes.blueprint)
     return app
 
@@ -66,6 +78,16 @@ def _services(settings: ApiSettings) -> Services:
             fallback_after=settings.fallback_after,
             fallbacks=settings.fallbacks,
         ),
+        account_terms=Terms(
+            lifetimes=settings.account_code_lifetimes,
+            attempts=settings.activation_attempts,
+            resend_cooldown=settings.resend_cooldown,
+            key_id=settings.secret_keys.newest_id,
+        ),
+        session_terms=SessionTerms(
+            idle=timedelta(days=settings.session_idle_days), lifetime=timedelta(days=settings.session_lifetime_days)
+        ),
+        access_tokens=AccessTokens(settings.secret_keys, settings.public_url, settings.access_token_lifetime),
         notifier=Notifier(settings.database_url),
         waiting_room=WaitingRoom(settings.threads),
         readiness=Readiness(engine),

@@ -8,13 +8,8 @@ from typing import Any
 import click
 from sqlalchemy.exc import DBAPIError
 
-from api_service.settings import (
-    COUNTS_FOLDER_VARIABLE,
-    ApiSettings,
-    ApiSettingsSchema,
-    MigrateSettings,
-    MigrateSettingsSchema,
-)
+from api_service.migrate_settings import MigrateSettings, MigrateSettingsSchema
+from api_service.settings import COUNTS_FOLDER_VARIABLE, ApiSettings, ApiSettingsSchema
 from shared.database import describe
 from shared.log import configure_logging, get_logger
 from shared.settings import SettingsError, SettingsSchema, exit_telling

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
+from uuid import UUID
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -17,10 +18,18 @@ class Code(StrEnum):
     BAD_REQUEST = "bad_request"
     MALFORMED_JSON = "malformed_json"
     INVALID_OR_EXPIRED = "invalid_or_expired"
+    TOKEN_REQUIRED = "token_required"
+    INVALID_TOKEN = "invalid_token"
+    INVALID_CREDENTIALS = "invalid_credentials"
+    INVALID_REFRESH_TOKEN = "invalid_refresh_token"
+    ACCOUNT_NOT_ACTIVATED = "account_not_activated"
+    WRONG_PASSWORD = "wrong_password"
+    FRESH_SIGN_IN_REQUIRED = "fresh_sign_in_required"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     REQUEST_TIMEOUT = "request_timeout"
     ALREADY_ACTIVE = "already_active"
+    ADDRESS_TAKEN = "address_taken"
     BODY_TOO_LARGE = "body_too_large"
     URI_TOO_LONG = "uri_too_long"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
@@ -49,6 +58,7 @@ class FaultCode(StrEnum):
     IS_THE_ADDRESS = "is_the_address"
     CONTROL_CHARACTER = "control_character"
     ADDRESS_REQUIRED = "address_required"
+    ONE_ADDRESS_ONLY = "one_address_only"
     CHANNEL_WITHOUT_ADDRESS = "channel_without_address"
     ONE_FORM_REQUIRED = "one_form_required"
 
@@ -121,3 +131,61 @@ class ResendTooSoonError(Refusal):
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__()
         self.retry_after_seconds = retry_after_seconds
+
+
+class TokenRequiredError(Refusal):
+    """The request does not say who is asking: it has no bearer token."""
+
+    code = Code.TOKEN_REQUIRED
+
+
+class InvalidTokenError(Refusal):
+    """The access token is none of ours, is not for us, has expired, or its session has ended."""
+
+    code = Code.INVALID_TOKEN
+
+
+class InvalidCredentialsError(Refusal):
+    """Nobody has that address with that password: which of the two is wrong stays untold."""
+
+    code = Code.INVALID_CREDENTIALS
+
+
+class AccountNotActivatedError(Refusal):
+    """The password is right, and the account waits for its code."""
+
+    code = Code.ACCOUNT_NOT_ACTIVATED
+
+    def __init__(self, registration_id: UUID) -> None:
+        super().__init__()
+        self.registration_id = registration_id
+
+
+class InvalidRefreshTokenError(Refusal):
+    """The refresh token is unknown, used, or its session has ended."""
+
+    code = Code.INVALID_REFRESH_TOKEN
+
+
+class UnknownSessionError(Refusal):
+    """The user has no session of that id."""
+
+    code = Code.NOT_FOUND
+
+
+class WrongPasswordError(Refusal):
+    """The user is signed in, and the password beside it is not theirs, or not any more."""
+
+    code = Code.WRONG_PASSWORD
+
+
+class FreshSignInRequiredError(Refusal):
+    """The session is too old to be enough for this without the password."""
+
+    code = Code.FRESH_SIGN_IN_REQUIRED
+
+
+class AddressTakenError(Refusal):
+    """Somebody else has proven the address. Told only to who has the code that went there."""
+
+    code = Code.ADDRESS_TAKEN

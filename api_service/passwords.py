@@ -4,9 +4,11 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from importlib.resources import files
+from secrets import token_urlsafe
 from string import digits, punctuation, whitespace
 
 from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
 
 from api_service.errors import FaultCode
 from shared.addresses import InvalidAddressError, canonical_email, deliverable_email
@@ -77,3 +79,20 @@ def _as_email(password: str) -> str | None:
 def hashed(password: str) -> str:
     """Hash a normalised password with argon2id; takes tens of milliseconds, so do it outside any transaction."""
     return _hasher.hash(password)
+
+
+NOBODYS_HASH = hashed(token_urlsafe())
+"""Of a password that nobody has, to be compared with where there is nobody: it takes as long."""
+
+
+def is_password_of(password_hash: str, password: str) -> bool:
+    """Tell whether a normalised password is the one that was hashed; takes as long as hashing."""
+    try:
+        return _hasher.verify(password_hash, password)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+def is_hashed_as_of_now(password_hash: str) -> bool:
+    """Tell whether the hash was made with the parameters that new ones are made with."""
+    return not _hasher.check_needs_rehash(password_hash)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, g, jsonify
+from flask import Flask, Response, g, jsonify, url_for
 from werkzeug.exceptions import HTTPException
 
 from api_service.errors import (
     DATABASE_FAILURES,
+    AccountNotActivatedError,
     Code,
     FaultCode,
     Refusal,
@@ -23,6 +24,7 @@ from shared.log import get_logger
 log = get_logger("api.problems")
 
 MEDIA_TYPE = "application/problem+json"
+CHALLENGE = 'Bearer realm="signpost"'
 RETRY_AFTER_SECONDS = 2
 """For a database that is away: a restart takes about that long."""
 
@@ -44,12 +46,34 @@ KINDS: Mapping[Code, Kind] = {
     Code.INVALID_OR_EXPIRED: Kind(
         HTTPStatus.BAD_REQUEST, "Invalid or expired", "The code or link is wrong, was used already, or has expired."
     ),
+    Code.TOKEN_REQUIRED: Kind(
+        HTTPStatus.UNAUTHORIZED, "Token required", "Send an access token: Authorization: Bearer and the token."
+    ),
+    Code.INVALID_TOKEN: Kind(
+        HTTPStatus.UNAUTHORIZED,
+        "Invalid token",
+        "The access token is not valid, has expired, or its session has ended.",
+    ),
+    Code.INVALID_CREDENTIALS: Kind(
+        HTTPStatus.UNAUTHORIZED, "Invalid credentials", "The address and the password do not belong together."
+    ),
+    Code.INVALID_REFRESH_TOKEN: Kind(
+        HTTPStatus.UNAUTHORIZED, "Invalid refresh token", "The session has ended, or this token was used already."
+    ),
+    Code.ACCOUNT_NOT_ACTIVATED: Kind(
+        HTTPStatus.FORBIDDEN, "Account not activated", "The account waits for its code, which can be sent again."
+    ),
+    Code.WRONG_PASSWORD: Kind(HTTPStatus.FORBIDDEN, "Wrong password", "The password is not the account's."),
+    Code.FRESH_SIGN_IN_REQUIRED: Kind(
+        HTTPStatus.FORBIDDEN, "Fresh sign-in required", "Give the password, or sign in again before asking for this."
+    ),
     Code.NOT_FOUND: Kind(HTTPStatus.NOT_FOUND, "Not found", "There is nothing at this address."),
     Code.METHOD_NOT_ALLOWED: Kind(
         HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", "The Allow header lists the methods of this address."
     ),
     Code.REQUEST_TIMEOUT: Kind(HTTPStatus.REQUEST_TIMEOUT, "Request timeout", "The request took too long to arrive."),
     Code.ALREADY_ACTIVE: Kind(HTTPStatus.CONFLICT, "Already active", "The registration has been activated."),
+    Code.ADDRESS_TAKEN: Kind(HTTPStatus.CONFLICT, "Address taken", "Another account has this address."),
     Code.BODY_TOO_LARGE: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Body too large", "A body has at most 16 KiB."),
     Code.URI_TOO_LONG: Kind(HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "The request's first line is too long."),
     Code.UNSUPPORTED_MEDIA_TYPE: Kind(
@@ -90,6 +114,7 @@ FAULTS: Mapping[FaultCode, str] = {
     FaultCode.IS_THE_ADDRESS: "The password must not be the address.",
     FaultCode.CONTROL_CHARACTER: "This has a control character in it.",
     FaultCode.ADDRESS_REQUIRED: "An e-mail address or a phone number is required.",
+    FaultCode.ONE_ADDRESS_ONLY: "Give either an e-mail address or a phone number.",
     FaultCode.CHANNEL_WITHOUT_ADDRESS: "No address was given for this channel.",
     FaultCode.ONE_FORM_REQUIRED: "Give either token, or registration_id and code.",
 }
@@ -118,7 +143,14 @@ def problem(code: Code, **members: Any) -> Response:
     answer = jsonify(problem_document(code, g.request_id, **members))
     answer.status_code = KINDS[code].status
     answer.mimetype = MEDIA_TYPE
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        answer.headers["WWW-Authenticate"] = challenge_for(code)
     return answer
+
+
+def challenge_for(code: Code) -> str:
+    """Return what every 401 asks for; only a token that was sent can be called wrong (RFC 6750 §3.1)."""
+    return CHALLENGE + (', error="invalid_token"' if code is Code.INVALID_TOKEN else "")
 
 
 def problem_document(code: Code, request_id: str, **members: Any) -> dict[str, Any]:
@@ -153,6 +185,8 @@ def _refused(refusal: Refusal) -> Response:
             answer = problem(refusal.code)
             answer.headers["Retry-After"] = str(seconds)
             return answer
+        case AccountNotActivatedError(registration_id=registration_id):
+            return problem(refusal.code, resend=url_for("registrations.post_resend", registration_id=registration_id))
         case _:
             return problem(refusal.code)
 

@@ -12,6 +12,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, post_load, valid
 from api_service import passwords
 from api_service.errors import FaultCode
 from api_service.use_cases.register import RegisterCommand
+from api_service.use_cases.sign_in import Credentials
 from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
 from shared.vocabulary import Channel, Locale
 
@@ -190,6 +191,33 @@ class ResendSchema(StrictSchema):
     """Which way to send again, if not the last one."""
 
     channel = OneOf(Channel, load_default=None)
+
+
+class SignInSchema(StrictSchema):
+    """Who wants to sign in: one address, and the password, whatever it is."""
+
+    email = Email()
+    phone = Phone()
+    password = Password(required=True)
+
+    @validates_schema
+    def _has_one_address(self, body: dict[str, Any], **_more: Any) -> None:
+        given = body.keys() & {"email", "phone"}
+        if not given:
+            raise ValidationError(FaultCode.ADDRESS_REQUIRED)
+        if len(given) > 1:
+            raise ValidationError(FaultCode.ONE_ADDRESS_ONLY)
+
+    @post_load
+    def _as_credentials(self, body: dict[str, Any], **_more: Any) -> Credentials:
+        channel = Channel.EMAIL if "email" in body else Channel.SMS
+        return Credentials(channel, body.get("email") or body["phone"], body["password"])
+
+
+class RefreshSchema(StrictSchema):
+    """What a session was last given to go on with."""
+
+    refresh_token = Text(required=True)
 
 
 class ActivateSchema(StrictSchema):

@@ -6,8 +6,10 @@ from flask import current_app
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from api_service.access_tokens import AccessTokens
 from api_service.notifier import Notifier
 from api_service.readiness import Readiness
+from api_service.use_cases.sessions import SessionTerms
 from api_service.use_cases.tokens import Terms
 from api_service.waiting import WaitingRoom
 from shared.secrets import SecretKeys
@@ -23,6 +25,9 @@ class Services:
     sessions: sessionmaker[Session]
     keys: SecretKeys
     terms: Terms
+    account_terms: Terms
+    session_terms: SessionTerms
+    access_tokens: AccessTokens
     notifier: Notifier
     waiting_room: WaitingRoom
     readiness: Readiness

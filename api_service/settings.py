@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, validates_schema
 
 from shared.secrets import SecretKeys
-from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, OneOf, SettingsSchema, Whole
+from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, OneOf, SettingsSchema, WebUrl, Whole
 from shared.vocabulary import Channel
 
 COUNTS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Not a setting of ours: where ``serve`` tells prometheus_client that the worker processes count."""
 
 LONGEST_EMAIL_LIFETIME_SECONDS = 72 * 3600
+LONGEST_ACCOUNT_CODE_SECONDS = 3600
 LONGEST_SMS_LIFETIME_SECONDS = 600
 """OWASP ASVS 5.0 §6.5.5: a code sent out of band lives for ten minutes at most."""
 
@@ -49,15 +50,21 @@ class ApiSettings:
 
     database_url: str = field(repr=False)
     secret_keys: SecretKeys
+    public_url: str
     bind: tuple[str, int]
     workers: int
     threads: int
     activation_email_lifetime_seconds: int
     activation_sms_lifetime_seconds: int
     activation_attempts: int
+    account_code_email_lifetime_seconds: int
+    account_code_sms_lifetime_seconds: int
     resend_cooldown_seconds: int
     activation_fallback: ActivationFallback
     activation_fallback_seconds: int
+    access_token_lifetime_seconds: int
+    session_idle_days: int
+    session_lifetime_days: int
     log_level: str
 
     @property
@@ -66,6 +73,14 @@ class ApiSettings:
         return {
             Channel.EMAIL: timedelta(seconds=self.activation_email_lifetime_seconds),
             Channel.SMS: timedelta(seconds=self.activation_sms_lifetime_seconds),
+        }
+
+    @property
+    def account_code_lifetimes(self) -> Mapping[Channel, timedelta]:
+        """How long a code works that resets a password or proves a new address."""
+        return {
+            Channel.EMAIL: timedelta(seconds=self.account_code_email_lifetime_seconds),
+            Channel.SMS: timedelta(seconds=self.account_code_sms_lifetime_seconds),
         }
 
     @property
@@ -83,6 +98,11 @@ class ApiSettings:
         """How long a message may go without a provider's yes before the other channel takes over."""
         return timedelta(seconds=self.activation_fallback_seconds)
 
+    @property
+    def access_token_lifetime(self) -> timedelta:
+        """How long an access token holds, and so how often sessions are refreshed."""
+        return timedelta(seconds=self.access_token_lifetime_seconds)
+
 
 def cores() -> int:
     """Count the processors that this process may run on."""
@@ -99,6 +119,11 @@ class ApiSettingsSchema(SettingsSchema):
     )
     secret_keys = KeyRing(
         "SECRET_KEYS", "`id:base64,id:base64`; the first derives, all verify. The same as the relay's.", is_secret=True
+    )
+    public_url = WebUrl(
+        "PUBLIC_URL",
+        "Where people reach the API: what access tokens are issued by and for. The relay's too.",
+        unit="URL",
     )
     bind = Bind("API_BIND", "Where clients are served.", unit="host:port", default=("127.0.0.1", 8000))
     workers = Whole(
@@ -130,7 +155,25 @@ class ApiSettingsSchema(SettingsSchema):
         bounds=(60, LONGEST_SMS_LIFETIME_SECONDS),
     )
     activation_attempts = Whole(
-        "ACTIVATION_ATTEMPTS", "How often a code may be tried.", unit="attempts", default=5, bounds=(1, 20)
+        "ACTIVATION_ATTEMPTS",
+        "How often a code may be tried, of whatever kind.",
+        unit="attempts",
+        default=5,
+        bounds=(1, 20),
+    )
+    account_code_email_lifetime_seconds = Whole(
+        "ACCOUNT_CODE_EMAIL_LIFETIME_SECONDS",
+        "How long the code in an e-mail works that resets a password or proves a new address.",
+        unit="seconds",
+        default=900,
+        bounds=(60, LONGEST_ACCOUNT_CODE_SECONDS),
+    )
+    account_code_sms_lifetime_seconds = Whole(
+        "ACCOUNT_CODE_SMS_LIFETIME_SECONDS",
+        "The same of the code in an SMS.",
+        unit="seconds",
+        default=600,
+        bounds=(60, LONGEST_SMS_LIFETIME_SECONDS),
     )
     resend_cooldown_seconds = Whole(
         "RESEND_COOLDOWN_SECONDS",
@@ -153,6 +196,27 @@ class ApiSettingsSchema(SettingsSchema):
         unit="seconds",
         default=120,
         bounds=(10, 86_400),
+    )
+    access_token_lifetime_seconds = Whole(
+        "ACCESS_TOKEN_LIFETIME_SECONDS",
+        "How long an access token holds before its session has to be refreshed.",
+        unit="seconds",
+        default=600,
+        bounds=(60, 3600),
+    )
+    session_idle_days = Whole(
+        "SESSION_IDLE_DAYS",
+        "How long a session goes on without being refreshed.",
+        unit="days",
+        default=30,
+        bounds=(1, 365),
+    )
+    session_lifetime_days = Whole(
+        "SESSION_LIFETIME_DAYS",
+        "How long a session goes on at the most; then one signs in again.",
+        unit="days",
+        default=90,
+        bounds=(1, 365),
     )
     log_level = LogLevel()
 
@@ -177,17 +241,10 @@ class ApiSettingsSchema(SettingsSchema):
                     f"ACTIVATION_FALLBACK_SECONDS={after} is not below {lifetime}: nothing would be left"
                 )
 
-
-@dataclass(frozen=True)
-class MigrateSettings:
-    """All that ``migrate`` needs."""
-
-    database_url: str = field(repr=False)
-
-
-class MigrateSettingsSchema(SettingsSchema):
-    """How the settings of ``migrate`` are written."""
-
-    result: ClassVar = MigrateSettings
-
-    database_url = DatabaseUrl("DATABASE_URL", "The database to migrate; log in as its owner.", is_secret=True)
+    @validates_schema
+    def _ends_sessions(self, settings: dict[str, Any], **_more: Any) -> None:
+        idle, lifetime = settings["session_idle_days"], settings["session_lifetime_days"]
+        if idle > lifetime:
+            raise ValidationError(
+                f"SESSION_IDLE_DAYS={idle} is above SESSION_LIFETIME_DAYS={lifetime}: no session would go on that long"
+            )

@@ -56,6 +56,7 @@ class Programs:
         environment = self._told(
             "api",
             SECRET_KEYS=self.secret_keys,
+            PUBLIC_URL=self.api_url,
             API_BIND=f"{LOOPBACK}:{self.ports.api}",
             API_WORKERS="2",
             RESEND_COOLDOWN_SECONDS="1",

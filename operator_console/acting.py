@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Row, Text, and_, func, insert, literal, select, type_coerce, update
+from sqlalchemy import Row, Text, and_, func, insert, literal, or_, select, type_coerce, update
 from sqlalchemy.orm import Session, aliased
 
 from shared.enqueue import LONGEST_LIFE
@@ -120,11 +120,15 @@ def working_token(session: Session, message: MessageRow) -> TokenRow | None:
 
 
 def newest_token(session: Session, token_id: UUID | None) -> TokenRow | None:
-    """Return the newest token with the user and the channel of this one."""
+    """Return the newest token that this one's user was given for the same: channel, address and purpose."""
     own = aliased(Token)
+    is_for_the_same = or_(
+        and_(own.address_id.is_(None), Token.address_id.is_(None)),
+        and_(own.address_id == Token.address_id, own.purpose == Token.purpose),
+    )
     return session.execute(
         select(Token.id, Token.key_id, Token.expires_at, (Token.expires_at > func.now()).label("is_living"))
-        .join(own, and_(own.user_id == Token.user_id, own.channel == Token.channel))
+        .join(own, and_(own.user_id == Token.user_id, own.channel == Token.channel, is_for_the_same))
         .where(own.id == token_id)
         .order_by(Token.created_at.desc(), Token.id)
         .limit(1)
@@ -134,10 +138,9 @@ def newest_token(session: Session, token_id: UUID | None) -> TokenRow | None:
 def mint_token(session: Session, old_id: UUID) -> TokenRow | None:
     """Add a token like the old one in everything but its id, its time and its attempts; None if that is gone."""
     expires_at = func.now() + (Token.expires_at - Token.created_at)
-    alike = select(
-        Token.user_id, Token.purpose, Token.channel, Token.key_id, literal(FRESH_ATTEMPTS), expires_at
-    ).where(Token.id == old_id)
-    columns = ["user_id", "purpose", "channel", "key_id", "attempts_left", "expires_at"]
+    kept = (Token.user_id, Token.purpose, Token.channel, Token.key_id, Token.address_id, Token.new_address)
+    alike = select(*kept, literal(FRESH_ATTEMPTS), expires_at).where(Token.id == old_id)
+    columns = [*(column.key for column in kept), "attempts_left", "expires_at"]
     return session.execute(
         insert(Token).from_select(columns, alike).returning(Token.id, Token.key_id, Token.expires_at)
     ).one_or_none()

@@ -1,6 +1,6 @@
 """Upkeep: partitions made ahead, what is past its time taken away, by the relay that holds the upkeep lease.
 
-Each call is one transaction of a function that migration 0010 made, and does a bounded part: whatever
+Each call is one transaction of a function that a migration made (0010, 0012), and does a bounded part: whatever
 ends it in the middle leaves nothing half done, and the next turn goes on. Two relays at it at once, after
 a lease was lost unnoticed, do no harm.
 """
@@ -27,6 +27,8 @@ update upkeep_lease set holder = %(holder)s, leased_until = now() + %(lease)s
 
 DAYS_AHEAD = 7
 ROWS = 5000
+TOKENS_DAYS = 1
+"""For how long the codes of resets and changes are kept after their end: they are of use to nobody."""
 USERS = 500
 """Fewer than of other rows: each is looked for in all partitions."""
 MOST_CALLS = 50
@@ -59,6 +61,8 @@ def steps_for(settings: RelaySettings) -> list[Step]:
             _pruning("attempts", kept, ROWS),
         ]
     steps.append(_pruning("actions", settings.actions_retention_days, ROWS))
+    steps.append(_pruning("tokens", TOKENS_DAYS, ROWS))
+    steps.append(Step("sessions_pruned", "select signpost_prune_sessions(%s)", (ROWS,), full=ROWS))
     if settings.pending_users_days:
         steps.append(_pruning("users", settings.pending_users_days, USERS))
     return steps

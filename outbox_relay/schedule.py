@@ -92,6 +92,10 @@ def policy_for(template: Template, channel: Channel) -> Policy:
     match template:
         case Template.ACTIVATION | Template.ACCOUNT_EXISTS:
             return CODE if channel is Channel.SMS else LINK
+        case Template.PASSWORD_RESET | Template.NO_ACCOUNT | Template.ADDRESS_CHANGE:
+            return CODE
+        case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED:
+            return NOTICE
 
 
 def after_failure(policy: Policy, tries: Tries, failure: Failure, *, dice: float) -> Outcome:

@@ -25,6 +25,8 @@ _MAC_BYTES = 32
 _CODE_LABEL = b"signpost/code/1:"
 _LINK_LABEL = b"signpost/link/1"
 _NUMBER_LABEL = b"signpost/number/1:"
+_ADDRESS_LABEL = b"signpost/address/1:"
+_SIGNING_LABEL = b"signpost/access-token/1"
 
 
 class UnknownKeyError(LookupError):
@@ -87,6 +89,16 @@ def token_id_of_link(link_token: str, keys: SecretKeys) -> UUID | None:
 def number_hash(number: str, key: bytes) -> str:
     """Return what stands for a phone number where it is only counted: there are too few for a hash without a key."""
     return _mac(key, _NUMBER_LABEL + number.encode()).hex()[:32]
+
+
+def address_id(canonical: str, key: bytes) -> UUID:
+    """Return what stands for an address where it is only looked up, whether or not anybody has it."""
+    return UUID(bytes=_mac(key, _ADDRESS_LABEL + canonical.encode())[:16])
+
+
+def signing_seed(key: bytes) -> bytes:
+    """Derive the 32 bytes that the Ed25519 key of access tokens is made of (RFC 8032 §5.1.5)."""
+    return _mac(key, _SIGNING_LABEL)
 
 
 class _KeyedAlgorithm(SigningAlgorithm):

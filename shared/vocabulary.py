@@ -45,6 +45,12 @@ class Template(StrEnum):
 
     ACTIVATION = "activation"
     ACCOUNT_EXISTS = "account_exists"
+    WELCOME = "welcome"
+    PASSWORD_RESET = "password_reset"  # noqa: S105 - the name of a template
+    NO_ACCOUNT = "no_account"
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of a template
+    ADDRESS_CHANGE = "address_change"
+    ADDRESS_CHANGED = "address_changed"
 
     @property
     def urgency(self) -> Urgency:
@@ -54,6 +60,10 @@ class Template(StrEnum):
             # urgent, a backlog of notices would tell which addresses are taken.
             case Template.ACTIVATION | Template.ACCOUNT_EXISTS:
                 return Urgency.CODE
+            case Template.PASSWORD_RESET | Template.NO_ACCOUNT | Template.ADDRESS_CHANGE:
+                return Urgency.CODE
+            case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED:
+                return Urgency.NOTICE
 
 
 class Purpose(StrEnum):
@@ -61,6 +71,8 @@ class Purpose(StrEnum):
 
     ACTIVATION = "activation"
     DECOY = "decoy"
+    PASSWORD_RESET = "password_reset"  # noqa: S105 - the name of a purpose
+    ADDRESS_CHANGE = "address_change"
 
 
 class UserStatus(StrEnum):

@@ -1,1 +1,1 @@
-"""One module for each face: ``registrations`` · ``activations`` · ``activation_page`` · ``operations``."""
+"""One module for each face: registrations, activations, the activation page, sessions, me, operations."""

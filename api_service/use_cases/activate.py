@@ -1,7 +1,6 @@
 """Activating: one pending user becomes active, the others under the same address retire."""
 
-from dataclasses import dataclass
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.exc import IntegrityError
@@ -9,20 +8,17 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.errors import InvalidOrExpiredError, TooManyAttemptsError
 from api_service.use_cases.addresses import has_same_address, proven_at
+from api_service.use_cases.codes import right_attempt, spend_attempt, use_up
+from api_service.use_cases.notices import notice
+from api_service.use_cases.sessions import BegunSession, Opening, begin_session
+from api_service.use_cases.tokens import OF_A_REGISTRATION
 from shared.database import violated_constraint
+from shared.enqueue import enqueue
 from shared.models import Token, User
-from shared.secrets import SecretKeys, UnknownKeyError, is_code_of, token_id_of_link
-from shared.vocabulary import Channel, Purpose, UserStatus
+from shared.secrets import SecretKeys, token_id_of_link
+from shared.vocabulary import Channel, Purpose, Template, UserStatus
 
 ONE_HOLDER = ("uq_users_active_email", "uq_users_active_phone")
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One try of a code, already counted."""
-
-    token_id: UUID
-    key_id: str
 
 
 def activate_by_link(sessions: sessionmaker[Session], keys: SecretKeys, link_token: str) -> None:
@@ -34,80 +30,40 @@ def activate_by_link(sessions: sessionmaker[Session], keys: SecretKeys, link_tok
         activate(session, token_id)
 
 
-def activate_by_code(sessions: sessionmaker[Session], keys: SecretKeys, registration_id: UUID, code: str) -> None:
-    """Activate the user whom the code was sent to. Raises InvalidOrExpiredError or TooManyAttemptsError.
+def activate_by_code(
+    sessions: sessionmaker[Session], keys: SecretKeys, registration_id: UUID, code: str, *, opening: Opening
+) -> BegunSession:
+    """Activate the user whom the code was sent to, and sign them in: it is the client that registered.
+
+    Raises InvalidOrExpiredError or TooManyAttemptsError.
 
     The attempt is committed before the code is looked at, so that no crash and no crowd of
     simultaneous requests gets a guess for nothing.
     """
     with sessions.begin() as session:
-        attempts = spend_attempt(session, registration_id)
-    # Without an attempt a code is derived all the same, to take as long.
-    right = [attempt for attempt in attempts or [nobodys(keys)] if has_code(attempt, keys, code)]
-    if not (attempts and right):
-        raise InvalidOrExpiredError
-    with sessions.begin() as session:
-        activate(session, right[0].token_id)
-
-
-def spend_attempt(session: Session, registration_id: UUID) -> list[Attempt]:
-    """Count an attempt against each of the registration's living tokens, decoys included; newest first.
-
-    There are several where a message went another way too: whichever of them arrives, its code works.
-    A try costs each of them one, so that two ways do not allow more tries than one. Returns none if no
-    token lives. Raises TooManyAttemptsError if none of them has an attempt left.
-    """
-    # Locked in the order of ids, so that two tries at once wait for each other instead of deadlocking.
-    living = (
-        select(Token.id, Token.created_at)
-        .where(Token.user_id == registration_id, Token.used_at.is_(None), Token.expires_at > func.now())
-        .order_by(Token.id)
-        .with_for_update()
-        .cte("living")
-    )
-    spent = (
-        update(Token)
-        .where(Token.id == living.c.id, Token.attempts_left > 0)
-        .values(attempts_left=Token.attempts_left - 1)
-        .returning(Token.id, Token.key_id)
-        .cte("spent")
-    )
-    rows = session.execute(
-        select(living.c.id, spent.c.key_id)
-        .outerjoin(spent, spent.c.id == living.c.id)
-        .order_by(living.c.created_at.desc())
-    ).all()
-    attempts = [Attempt(token_id=row.id, key_id=row.key_id) for row in rows if row.key_id is not None]
-    if rows and not attempts:
+        spent = spend_attempt(session, Token.user_id == registration_id, Token.purpose.in_(OF_A_REGISTRATION))
+    if spent.is_used_up:
         raise TooManyAttemptsError
-    return attempts
+    attempt = right_attempt(spent, keys, code)
+    with sessions.begin() as session:
+        user_id = activate(session, attempt.token_id)
+        return begin_session(session, user_id, opening)
 
 
-def nobodys(keys: SecretKeys) -> Attempt:
-    """Return an attempt at a token that does not exist."""
-    return Attempt(token_id=uuid4(), key_id=keys.newest_id)
+def activate(session: Session, token_id: UUID) -> UUID:
+    """Use the token up, make its user active, retire the others and enqueue a welcome, in the caller's transaction.
 
-
-def has_code(attempt: Attempt, keys: SecretKeys, code: str) -> bool:
-    """Tell whether the code is the token's; none is, once its key is gone from SECRET_KEYS."""
-    try:
-        return is_code_of(attempt.token_id, keys[attempt.key_id], code)
-    except UnknownKeyError:
-        return False
-
-
-def activate(session: Session, token_id: UUID) -> None:
-    """Use the token up, make its user active and retire the others, in the caller's transaction.
-
-    Never commits. Raises InvalidOrExpiredError, whatever the reason.
+    Returns the user's id. Never commits. Raises InvalidOrExpiredError, whatever the reason.
     """
     token = session.get(Token, token_id)
-    if token is None:
+    if token is None or token.user_id is None:
         raise InvalidOrExpiredError
     user = locked_contender(session, token)
-    use_up(session, token)
+    use_up(session, token, Purpose.ACTIVATION)
     make_active(session, user, token)
     retire_others(session, user, token.channel)
+    enqueue(session, notice(Template.WELCOME, user, token.channel))
+    return user.id
 
 
 def locked_contender(session: Session, token: Token) -> User:
@@ -125,24 +81,6 @@ def locked_contender(session: Session, token: Token) -> User:
     if not found:
         raise InvalidOrExpiredError
     return user
-
-
-def use_up(session: Session, token: Token) -> None:
-    """Mark the token used, unless it is already, has expired, or is a decoy."""
-    used = session.execute(
-        update(Token)
-        .where(
-            Token.id == token.id,
-            Token.purpose == Purpose.ACTIVATION,
-            Token.used_at.is_(None),
-            Token.expires_at > func.now(),
-        )
-        .values(used_at=func.now())
-        .returning(Token.id)
-        .execution_options(synchronize_session=False)
-    )
-    if used.one_or_none() is None:
-        raise InvalidOrExpiredError
 
 
 def make_active(session: Session, user: User, token: Token) -> None:

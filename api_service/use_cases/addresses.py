@@ -1,10 +1,15 @@
 """A user's address on a channel, and who else has it."""
 
-from sqlalchemy import ColumnElement, select
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from shared.addresses import canonical_email
 from shared.models import User
-from shared.vocabulary import Channel
+from shared.secrets import SecretKeys, address_id
+from shared.vocabulary import Channel, UserStatus
 
 
 def address_of(user: User, channel: Channel) -> str | None:
@@ -25,6 +30,15 @@ def has_same_address(user: User, channel: Channel) -> ColumnElement[bool]:
             return User.phone == user.phone
 
 
+def is_at(address: str, channel: Channel) -> ColumnElement[bool]:
+    """Return the condition that a row of users has that address, in deliverable form, on the channel."""
+    match channel:
+        case Channel.EMAIL:
+            return User.email_canonical == canonical_email(address)
+        case Channel.SMS:
+            return User.phone == address
+
+
 def proven_at(channel: Channel) -> InstrumentedAttribute[object]:
     """Return the column that says when the channel's address was proven to be the user's."""
     match channel:
@@ -38,3 +52,34 @@ def is_taken(session: Session, user: User, channel: Channel) -> bool:
     """Tell whether someone has proven to hold the user's address on that channel."""
     holders = select(User.id).where(has_same_address(user, channel), proven_at(channel).is_not(None))
     return bool(session.scalar(select(holders.exists())))
+
+
+@dataclass(frozen=True)
+class Address:
+    """An address as someone typed it, in deliverable form, and the channel that it is for."""
+
+    channel: Channel
+    deliverable: str = field(repr=False)
+
+    @property
+    def canonical(self) -> str:
+        """The form in which addresses are compared."""
+        match self.channel:
+            case Channel.EMAIL:
+                return canonical_email(self.deliverable)
+            case Channel.SMS:
+                return self.deliverable
+
+    def id_under(self, keys: SecretKeys) -> UUID:
+        """Return what new tokens name the address by."""
+        return address_id(self.canonical, keys[keys.newest_id])
+
+    def ids_under(self, keys: SecretKeys) -> list[UUID]:
+        """Return all that tokens may name the address by: a key is rotated while codes are on their way."""
+        return [address_id(self.canonical, key) for key in keys.by_id.values()]
+
+    @property
+    def is_proven(self) -> ColumnElement[bool]:
+        """The condition that a row of users has proven the address, which one at most has."""
+        is_theirs = is_at(self.deliverable, self.channel)
+        return and_(is_theirs, proven_at(self.channel).is_not(None), User.status == UserStatus.ACTIVE)

@@ -12,10 +12,12 @@ from sqlalchemy.orm import Session
 from api_service.errors import UnknownRegistrationError
 from shared.addresses import masked
 from shared.models import OutboxMessage, Token, User
-from shared.vocabulary import Channel, DeadReason, Status, UserStatus
+from shared.vocabulary import Channel, DeadReason, Status, Template, UserStatus
 
 PASSING = ("provider", "transient")
 """The relay's failure classes that pass by themselves."""
+OF_A_REGISTRATION = (Template.ACTIVATION, Template.ACCOUNT_EXISTS)
+"""What is told of to whoever holds the registration's id; what an account is told later is not."""
 CONTENT = "content"
 """The relay's failure class for what is wrong with the words, not with the address."""
 
@@ -167,7 +169,7 @@ def _newest_message(registration_id: UUID, *columns: Any) -> Select[Any]:
     is_dead_end = and_(OutboxMessage.status == Status.DEAD, OutboxMessage.fallback_of.is_not(None))
     return (
         select(*columns)
-        .where(OutboxMessage.user_id == registration_id)
+        .where(OutboxMessage.user_id == registration_id, OutboxMessage.template.in_(OF_A_REGISTRATION))
         .order_by(is_dead_end, OutboxMessage.created_at.desc(), OutboxMessage.id.desc())
         .limit(1)
     )

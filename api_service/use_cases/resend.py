@@ -16,7 +16,15 @@ from api_service.errors import (
     ValidationFailedError,
 )
 from api_service.use_cases.addresses import address_of
-from api_service.use_cases.tokens import Terms, add_token, message_about, purpose_for, tokens_of
+from api_service.use_cases.tokens import (
+    Terms,
+    add_token,
+    has_half_its_life_left,
+    message_about,
+    purpose_for,
+    supersede_messages,
+    tokens_of,
+)
 from shared.enqueue import enqueue
 from shared.models import OutboxMessage, Token, User
 from shared.vocabulary import Channel, UserStatus
@@ -71,15 +79,9 @@ def refuse_until_cooled_down(session: Session, user: User, terms: Terms) -> None
         raise ResendTooSoonError(retry_after_seconds=ceil(left))
 
 
-def has_half_its_life_left(session: Session, token: Token) -> bool:
-    """Tell whether repeating the token's code leaves enough time to use it."""
-    is_young = Token.expires_at - func.now() >= func.now() - Token.created_at
-    return bool(session.scalar(select(is_young).where(Token.id == token.id)))
-
-
 def repeated(session: Session, user: User, token: Token) -> Token:
     """Return the same token, its code and link unchanged; a message still pending about it is closed."""
-    supersede_messages(session, token)
+    supersede_messages(session, user.id, token)
     token.purpose = purpose_for(session, user, token.channel)
     session.flush()
     return token
@@ -95,7 +97,7 @@ def replaced(session: Session, user: User, channel: Channel, terms: Terms) -> To
     for earlier in living_tokens(session, user, channel):
         if has_half_its_life_left(session, earlier):
             attempts_left = min(attempts_left, earlier.attempts_left)
-        supersede_messages(session, earlier)
+        supersede_messages(session, user.id, earlier)
         earlier.expires_at = func.now()
     token = add_token(session, user, channel, terms)
     token.attempts_left = attempts_left
@@ -106,8 +108,3 @@ def replaced(session: Session, user: User, channel: Channel, terms: Terms) -> To
 def living_tokens(session: Session, user: User, channel: Channel) -> Sequence[Token]:
     """Return the user's tokens for the channel that have not expired."""
     return session.scalars(tokens_of(user.id).where(Token.channel == channel, Token.expires_at > func.now())).all()
-
-
-def supersede_messages(session: Session, token: Token) -> None:
-    """Close the token's pending messages, which is all that the API may do to a message."""
-    session.execute(select(func.signpost_supersede(token.user_id, token.id)))

@@ -1,4 +1,4 @@
-"""Activation tokens, and the messages that bring their codes."""
+"""Tokens: how they are given out, and the messages that bring their codes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +13,12 @@ from shared.enqueue import NewFallback, NewMessage
 from shared.models import Token, User
 from shared.vocabulary import Channel, Purpose, Template
 
+OF_A_REGISTRATION = (Purpose.ACTIVATION, Purpose.DECOY)
+
 
 @dataclass(frozen=True)
 class Terms:
-    """On what terms activation tokens are given out, and ``fallbacks``: which channel takes over from which."""
+    """On what terms tokens are given out, and ``fallbacks``: which channel takes over from which."""
 
     lifetimes: Mapping[Channel, timedelta]
     attempts: int
@@ -47,8 +49,23 @@ def add_token(session: Session, user: User, channel: Channel, terms: Terms) -> T
 
 
 def tokens_of(user_id: UUID) -> Select[Token]:
-    """Select the user's tokens, newest first: that is the one whose code the user was told last."""
-    return select(Token).where(Token.user_id == user_id).order_by(Token.created_at.desc(), Token.id)
+    """Select the registration's tokens, newest first: that is the one whose code the user was told last."""
+    return (
+        select(Token)
+        .where(Token.user_id == user_id, Token.purpose.in_(OF_A_REGISTRATION))
+        .order_by(Token.created_at.desc(), Token.id)
+    )
+
+
+def has_half_its_life_left(session: Session, token: Token) -> bool:
+    """Tell whether repeating the token's code leaves enough time to use it."""
+    is_young = Token.expires_at - func.now() >= func.now() - Token.created_at
+    return bool(session.scalar(select(is_young).where(Token.id == token.id)))
+
+
+def supersede_messages(session: Session, owner_id: UUID | None, token: Token) -> None:
+    """Close the token's pending messages, which is all that the API may do to a message."""
+    session.execute(select(func.signpost_supersede(owner_id, token.id)))
 
 
 def message_about(user: User, token: Token, terms: Terms) -> NewMessage:
@@ -83,3 +100,5 @@ def _template_for(purpose: Purpose) -> Template:
             return Template.ACTIVATION
         case Purpose.DECOY:
             return Template.ACCOUNT_EXISTS
+        case Purpose.PASSWORD_RESET | Purpose.ADDRESS_CHANGE:
+            raise ValueError("such a token is none of a registration's")

@@ -6,7 +6,7 @@ PostgreSQL's reach from 4713 BC to 294276, and a relay that cannot read one row 
 from alembic import op
 
 revision = "0015"
-down_revision = "0011"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 

@@ -3,7 +3,7 @@
 Each moment is PostgreSQL's: the processes compare times that others wrote, and their clocks differ.
 """
 
-from shared.models.accounts import Token, User
+from shared.models.accounts import SessionRow, Token, User
 from shared.models.base import Base, Word
 from shared.models.fleet import FallbackBudget, ProviderRow, UpkeepLease
 from shared.models.outbox import DeliveryAttempt, OperatorAction, OutboxMessage
@@ -15,6 +15,7 @@ __all__ = [
     "OperatorAction",
     "OutboxMessage",
     "ProviderRow",
+    "SessionRow",
     "Token",
     "UpkeepLease",
     "User",

@@ -1,9 +1,9 @@
-"""Users, and the tokens by which they activate."""
+"""Users, the tokens whose codes they are told, and the sessions that they begin."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.models.base import NOW, Base
@@ -29,8 +29,8 @@ class User(Base):
             postgresql_where=text("email_verified_at is not null"),
         ),
         Index("uq_users_active_phone", "phone", unique=True, postgresql_where=text("phone_verified_at is not null")),
-        Index("ix_users_pending_email", "email_canonical", postgresql_where=text("status = 'pending'")),
-        Index("ix_users_pending_phone", "phone", postgresql_where=text("status = 'pending'")),
+        Index("ix_users_email", "email_canonical", "created_at", postgresql_where=text("email_canonical is not null")),
+        Index("ix_users_phone", "phone", "created_at", postgresql_where=text("phone is not null")),
         Index("ix_users_inactive", "created_at", postgresql_where=text("status in ('pending', 'retired')")),
     )
 
@@ -49,18 +49,27 @@ class User(Base):
 
 
 class Token(Base):
-    """A right to do one thing once. The code and the link are derived from its id, never kept."""
+    """A right to do one thing once. The code and the link are derived from its id, never kept.
+
+    What resets a password or changes an address names the address by ``address_id``, and so can be
+    found, and counted, whether or not the address has an account: without one, it is nobody's.
+    """
 
     __tablename__ = "tokens"
     __table_args__ = (
-        CheckConstraint("purpose in ('activation', 'decoy')", name="purpose"),
+        CheckConstraint("purpose in ('activation', 'decoy', 'password_reset', 'address_change')", name="purpose"),
+        CheckConstraint("user_id is not null or (purpose = 'decoy' and address_id is not null)", name="has_owner"),
+        CheckConstraint("address_id is not null or purpose in ('activation', 'decoy')", name="is_about_an_address"),
+        CheckConstraint("(new_address is not null) = (purpose = 'address_change')", name="new_address"),
         CheckConstraint("channel in ('email', 'sms')", name="channel"),
         CheckConstraint("attempts_left >= 0", name="attempts_left"),
         Index("ix_tokens_user_id", "user_id", "created_at"),
+        Index("ix_tokens_address_id", "address_id", "created_at", postgresql_where=text("address_id is not null")),
+        Index("ix_tokens_expires_at", "expires_at", postgresql_where=text("address_id is not null")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     purpose: Mapped[Purpose]
     channel: Mapped[Channel]
     key_id: Mapped[str]
@@ -68,3 +77,31 @@ class Token(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
+    address_id: Mapped[UUID | None]
+    new_address: Mapped[str | None]
+
+
+class SessionRow(Base):
+    """One place where a user is signed in, until it ends: then the row goes. It is its refresh family, too.
+
+    Of the refresh token's two halves only the SHA-256 is kept. The first half stays for the life of the
+    family, the second is new at each refresh: so a used token is known for what it is, and none is kept.
+    """
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        UniqueConstraint("family_hash"),
+        CheckConstraint("octet_length(family_hash) = 32", name="family_hash"),
+        CheckConstraint("octet_length(refresh_hash) = 32", name="refresh_hash"),
+        Index("ix_sessions_user_id", "user_id", "last_used_at"),
+        Index("ix_sessions_expires_at", "expires_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    family_hash: Mapped[bytes]
+    refresh_hash: Mapped[bytes]
+    user_agent: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    last_used_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    expires_at: Mapped[datetime]

@@ -21,7 +21,7 @@ from tests.support.api import PASSWORD, counted
 from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
 from tests.support.forwarding import forwarding, unused_port
-from tests.support.keys import KEY, SECRET_KEYS
+from tests.support.keys import KEY, PUBLIC_URL, SECRET_KEYS
 from tests.support.processes import SCRIPTS, RunningApi, running_api
 
 JSON = "application/json"
@@ -175,6 +175,7 @@ def test_all_faults_of_the_settings_are_told_at_once() -> None:
         assert set(done.stderr.splitlines()) == {
             "settings: DATABASE_URL is not set",
             "settings: SECRET_KEYS is not set",
+            "settings: PUBLIC_URL is not set",
             "settings: API_THREADS='many' is not a whole number",
             "settings: ACTIVATION_SMS_LIFETIME_SECONDS='3600' is not from 60 to 600",
             "settings: API_BIND='8000' is not host:port",
@@ -182,7 +183,11 @@ def test_all_faults_of_the_settings_are_told_at_once() -> None:
 
 
 def test_good_settings_are_said_to_be_so() -> None:
-    environment = {"DATABASE_URL": "postgresql+psycopg://api@nowhere/signpost", "SECRET_KEYS": SECRET_KEYS}
+    environment = {
+        "DATABASE_URL": "postgresql+psycopg://api@nowhere/signpost",
+        "SECRET_KEYS": SECRET_KEYS,
+        "PUBLIC_URL": PUBLIC_URL,
+    }
 
     assert run("check-settings", environment).returncode == 0
 

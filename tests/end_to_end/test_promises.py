@@ -63,7 +63,7 @@ def test_what_arrives_by_mail_activates_by_its_code(whole: Whole) -> None:
     registration = whole.register(email="ada@example.org", full_name="Ada")
     [mail] = whole.inbox.wait_for("ada@example.org")
     answer = whole.client.post("/v1/activations", json={"registration_id": registration["id"], "code": mail.code})
-    assert (answer.status_code, answer.json()) == (200, {"status": "active"})
+    assert (answer.status_code, answer.json()["status"]) == (200, "active")
 
 
 def test_what_arrives_by_mail_activates_by_its_link(whole: Whole) -> None:
@@ -78,7 +78,7 @@ def test_what_arrives_by_sms_activates(whole: Whole) -> None:
     registration = whole.register(phone="+33 6 12 34 56 78", locale="fr")
     [text] = whole.inbox.wait_for("+33612345678")
     answer = whole.client.post("/v1/activations", json={"registration_id": registration["id"], "code": text.code})
-    assert answer.json() == {"status": "active"}
+    assert answer.json()["status"] == "active"
 
 
 def test_a_client_that_prefers_to_wait_is_told_that_the_mail_was_accepted(whole: Whole) -> None:

@@ -10,10 +10,14 @@ from api_service.server import REQUEST_SECONDS
 from api_service.settings import ApiSettingsSchema
 from api_service.use_cases.look_up import DeliveryProblem
 from api_service.waiting import LONGEST_WAIT_SECONDS
-from tests.support.keys import SECRET_KEYS
+from tests.support.keys import PUBLIC_URL, SECRET_KEYS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
-NOWHERE = {"DATABASE_URL": "postgresql+psycopg://api@nowhere/signpost", "SECRET_KEYS": SECRET_KEYS}
+NOWHERE = {
+    "DATABASE_URL": "postgresql+psycopg://api@nowhere/signpost",
+    "SECRET_KEYS": SECRET_KEYS,
+    "PUBLIC_URL": PUBLIC_URL,
+}
 
 
 def test_every_endpoint_is_documented() -> None:

@@ -15,7 +15,7 @@ from api_service.services import EXTENSION
 from api_service.settings import ApiSettingsSchema
 from shared.secrets import code_for, link_token_for
 from tests.support.databases import Database
-from tests.support.keys import KEY, SECRET_KEYS
+from tests.support.keys import KEY, PUBLIC_URL, SECRET_KEYS
 
 PASSWORD = "four quiet words here"
 WRONG_CODE = "no code"
@@ -101,7 +101,12 @@ def counted(database: Database) -> tuple[int, int, int]:
 @contextmanager
 def api_on(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
     """Make the app over that database, without a cooldown unless one is set."""
-    settings = {"DATABASE_URL": database.api_url, "SECRET_KEYS": SECRET_KEYS, "RESEND_COOLDOWN_SECONDS": "0"}
+    settings = {
+        "DATABASE_URL": database.api_url,
+        "SECRET_KEYS": SECRET_KEYS,
+        "PUBLIC_URL": PUBLIC_URL,
+        "RESEND_COOLDOWN_SECONDS": "0",
+    }
     app = create_app(ApiSettingsSchema().read(settings | environment))
     yield ApiUnderTest(app, app.test_client(), database)
     app.extensions[EXTENSION].close()

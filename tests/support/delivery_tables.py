@@ -11,7 +11,7 @@ from outbox_relay.failures.smtp import ABOUT_NO_LETTER, ALWAYS, SMTP_RULES, Smtp
 from outbox_relay.schedule import CODE, LINK, NOTICE, Policy, policy_for
 from shared.vocabulary import Channel, Template
 
-KINDS = {"code by SMS": CODE, "link by e-mail": LINK, "notice": NOTICE}
+KINDS = {"code": CODE, "link by e-mail": LINK, "notice": NOTICE}
 SHOWN = 9
 
 

@@ -1,4 +1,4 @@
-"""The server's keys in tests."""
+"""The server's keys in tests, and its name in access tokens."""
 
 import base64
 
@@ -8,3 +8,4 @@ KEY_ID = "test"
 KEY = bytes(range(32))
 KEYS = SecretKeys({KEY_ID: KEY})
 SECRET_KEYS = f"{KEY_ID}:{base64.b64encode(KEY).decode()}"
+PUBLIC_URL = "https://signpost.example"

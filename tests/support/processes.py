@@ -16,7 +16,7 @@ import httpx
 
 from tests.support.databases import Database
 from tests.support.eventually import eventually
-from tests.support.keys import SECRET_KEYS
+from tests.support.keys import PUBLIC_URL, SECRET_KEYS
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
@@ -89,6 +89,7 @@ def running_api(
     environment = {
         "DATABASE_URL": database.api_url,
         "SECRET_KEYS": SECRET_KEYS,
+        "PUBLIC_URL": PUBLIC_URL,
         "API_BIND": "127.0.0.1:0",
         "API_WORKERS": "1",
         "API_THREADS": "4",

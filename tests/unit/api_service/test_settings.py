@@ -5,9 +5,13 @@ import pytest
 from api_service.settings import ApiSettings, ApiSettingsSchema
 from shared.settings import SettingsError
 from shared.vocabulary import Channel
-from tests.support.keys import KEY_ID, SECRET_KEYS
+from tests.support.keys import KEY_ID, PUBLIC_URL, SECRET_KEYS
 
-NEEDED = {"DATABASE_URL": "postgresql+psycopg://api:open-sesame@db/signpost", "SECRET_KEYS": SECRET_KEYS}
+NEEDED = {
+    "DATABASE_URL": "postgresql+psycopg://api:open-sesame@db/signpost",
+    "SECRET_KEYS": SECRET_KEYS,
+    "PUBLIC_URL": PUBLIC_URL,
+}
 
 
 def read(**environment: str) -> ApiSettings:
@@ -41,7 +45,7 @@ def test_settings_do_not_show_their_secrets() -> None:
 
 def test_a_refused_secret_is_not_quoted() -> None:
     with pytest.raises(SettingsError) as refusal:
-        ApiSettingsSchema().read({"DATABASE_URL": "mysql://api:open-sesame@db", "SECRET_KEYS": "k:c2hvcnQ="})
+        read(DATABASE_URL="mysql://api:open-sesame@db", SECRET_KEYS="k:c2hvcnQ=")
 
     assert "open-sesame" not in str(refusal.value)
     assert "c2hvcnQ" not in str(refusal.value)
@@ -70,3 +74,13 @@ def test_a_way_that_is_none_is_refused() -> None:
         read(ACTIVATION_FALLBACK="pigeon")
 
     assert refusal.value.faults == ["ACTIVATION_FALLBACK='pigeon' is not one of none, sms, email, both"]
+
+
+def test_a_session_that_would_go_on_unused_for_longer_than_it_may_at_all_is_refused() -> None:
+    assert read(SESSION_IDLE_DAYS="7", SESSION_LIFETIME_DAYS="7").session_idle_days == 7
+    with pytest.raises(SettingsError) as refusal:
+        read(SESSION_LIFETIME_DAYS="7")
+
+    assert refusal.value.faults == [
+        "SESSION_IDLE_DAYS=30 is above SESSION_LIFETIME_DAYS=7: no session would go on that long"
+    ]

@@ -20,7 +20,7 @@ from outbox_relay.schedule import (
     policy_for,
 )
 from shared.enqueue import LONGEST_LIFE, MOST_ATTEMPTS
-from shared.vocabulary import Channel, DeadReason, Template
+from shared.vocabulary import Channel, DeadReason, Template, Urgency
 
 SCHEDULE = Doubling(first=timedelta(seconds=10), cap=timedelta(minutes=5))
 POLICY = Policy(SCHEDULE)
@@ -163,8 +163,20 @@ def test_an_address_that_is_taken_is_tried_exactly_like_one_that_is_not() -> Non
         assert policy_for(Template.ACCOUNT_EXISTS, channel) is policy_for(Template.ACTIVATION, channel)
 
 
+def test_an_unknown_address_is_tried_exactly_like_one_with_an_account() -> None:
+    for channel in Channel:
+        assert policy_for(Template.NO_ACCOUNT, channel) is policy_for(Template.PASSWORD_RESET, channel)
+    assert Template.NO_ACCOUNT.urgency is Template.PASSWORD_RESET.urgency
+
+
+def test_what_tells_of_something_done_is_less_urgent_than_any_code() -> None:
+    notices = {template for template in Template if template.urgency is Urgency.NOTICE}
+    assert notices == {Template.WELCOME, Template.PASSWORD_CHANGED, Template.ADDRESS_CHANGED}
+    assert {policy_for(template, channel) for template, channel in product(notices, Channel)} == {NOTICE}
+
+
 def test_every_kind_of_message_has_a_policy() -> None:
-    assert {policy_for(template, channel) for template, channel in product(Template, Channel)} == {CODE, LINK}
+    assert {policy_for(template, channel) for template, channel in product(Template, Channel)} == {CODE, LINK, NOTICE}
 
 
 @pytest.mark.parametrize("policy", [LINK, NOTICE], ids=["link", "notice"])

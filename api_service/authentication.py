@@ -1,0 +1,56 @@
+"""Who is asking: the access token of a request, and what a client gets that has signed in."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import request
+
+from api_service.access_tokens import SignedIn
+from api_service.errors import InvalidTokenError, TokenRequiredError
+from api_service.services import services
+from api_service.use_cases.sessions import BegunSession, Opening, has_session
+
+SCHEME = "bearer"
+LONGEST_USER_AGENT = 120
+
+
+def signed_in() -> SignedIn:
+    """Return whose access token the request carries. Raises TokenRequiredError or InvalidTokenError.
+
+    The session is looked up each time, so that one that was ended is so at once.
+    """
+    holder = services().access_tokens.read(bearer_token(request.headers.get("Authorization", "")))
+    with services().sessions.begin() as session:
+        if not has_session(session, holder.session_id, holder.user_id):
+            raise InvalidTokenError
+    return holder
+
+
+def bearer_token(authorization: str) -> str:
+    """Return the token in an Authorization header (RFC 6750 §2.1). Raises TokenRequiredError."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != SCHEME or not token.strip():
+        raise TokenRequiredError
+    return token.strip()
+
+
+def opening() -> Opening:
+    """Return on what terms the request may begin a session."""
+    return Opening(services().session_terms, shortened(request.headers.get("User-Agent", "")))
+
+
+def shortened(user_agent: str) -> str | None:
+    """Return as much of a client's name for itself as its user needs to know it by."""
+    printable = "".join(character for character in user_agent if character.isprintable())
+    return printable[:LONGEST_USER_AGENT].strip() or None
+
+
+def session_document(begun: BegunSession) -> dict[str, Any]:
+    """Return the JSON by which a client goes on; the names are those of OAuth (RFC 6749 §5.1)."""
+    access_tokens = services().access_tokens
+    return {
+        "access_token": access_tokens.issue(SignedIn(begun.user_id, begun.id), datetime.now(UTC)),
+        "token_type": "Bearer",
+        "expires_in": int(access_tokens.lifetime.total_seconds()),
+        "refresh_token": begun.refresh_token,
+    }

@@ -1,0 +1,73 @@
+"""/v1/sessions: signing in, going on, looking at where one is signed in, and signing out."""
+
+from http import HTTPStatus
+from uuid import UUID
+
+from flask import Blueprint, Response, jsonify
+
+from api_service.answers import session_listing
+from api_service.authentication import opening, session_document, signed_in
+from api_service.bodies import read_body
+from api_service.schemas import RefreshSchema, SignInSchema
+from api_service.services import services
+from api_service.use_cases.sessions import end_session, listed_sessions, refresh_session
+from api_service.use_cases.sign_in import sign_in
+
+KEY_SET_CACHE = "public, max-age=300"
+"""A new key is there for as long as it is last in SECRET_KEYS before it signs: far longer."""
+
+blueprint = Blueprint("sessions", __name__)
+
+
+@blueprint.post("/v1/sessions")
+def post_session() -> Response:
+    """Sign in."""
+    begun = sign_in(services().sessions, read_body(SignInSchema()), opening())
+    answer = jsonify(session_document(begun))
+    answer.status_code = HTTPStatus.CREATED
+    return answer
+
+
+@blueprint.post("/v1/sessions/refresh")
+def post_refresh() -> Response:
+    """Give another access token, and another refresh token for the one that is used up."""
+    body = read_body(RefreshSchema())
+    return jsonify(
+        session_document(refresh_session(services().sessions, body["refresh_token"], services().session_terms))
+    )
+
+
+@blueprint.get("/v1/sessions")
+def get_sessions() -> Response:
+    """List where the user is signed in."""
+    holder = signed_in()
+    with services().sessions.begin() as session:
+        listed = listed_sessions(session, holder.user_id)
+    return jsonify(sessions=[session_listing(one, is_current=one.id == holder.session_id) for one in listed])
+
+
+@blueprint.delete("/v1/sessions/current")
+def delete_current_session() -> Response:
+    """Sign out."""
+    holder = signed_in()
+    return _ended(holder.session_id, holder.user_id)
+
+
+@blueprint.delete("/v1/sessions/<uuid:session_id>")
+def delete_session(session_id: UUID) -> Response:
+    """Sign out somewhere else."""
+    return _ended(session_id, signed_in().user_id)
+
+
+@blueprint.get("/.well-known/jwks.json")
+def get_key_set() -> Response:
+    """Give the keys by which anyone can verify access tokens."""
+    answer = jsonify(services().access_tokens.key_set())
+    answer.headers["Cache-Control"] = KEY_SET_CACHE
+    return answer
+
+
+def _ended(session_id: UUID, user_id: UUID) -> Response:
+    with services().sessions.begin() as session:
+        end_session(session, session_id, user_id)
+    return Response(status=HTTPStatus.NO_CONTENT)

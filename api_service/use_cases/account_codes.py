@@ -1,0 +1,144 @@
+"""Tokens about an address: what resets a password, and what proves a new address.
+
+A reset is asked for by whoever knows an address. Its token is found by what stands for that (``address_id``), so that
+one for an address without an account, a decoy that is nobody's, costs the same statements as any other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from api_service.use_cases.addresses import Address
+from api_service.use_cases.tokens import Terms, has_half_its_life_left, supersede_messages
+from shared.enqueue import NewMessage
+from shared.models import Token
+from shared.secrets import SecretKeys
+from shared.vocabulary import Channel, Locale, Purpose, Template
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """Who is written to: where, in which language, and by what name if it is known to be theirs."""
+
+    address: str = field(repr=False)
+    locale: Locale
+    name: str | None = field(default=None, repr=False)
+
+
+FOR_A_RESET = (Purpose.PASSWORD_RESET, Purpose.DECOY)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A token that is asked for: whose it is, what it may be used for, and the address that its code goes to."""
+
+    owner_id: UUID | None
+    purpose: Purpose
+    address: Address
+
+
+def issue(session: Session, wanted: Wanted, keys: SecretKeys, terms: Terms) -> Token:
+    """Return the token whose code is to be told; earlier messages that still wait are closed.
+
+    While the last token has half its life left, it is that one: its code is repeated, with the attempts that
+    it has left, so that asking again buys no new guesses. Otherwise a fresh one, and the earlier end here.
+    """
+    let_others_wait(session, wanted, keys)
+    earlier = living(session, replaced_by(wanted, keys))
+    for token in earlier:
+        supersede_messages(session, owner_of_messages(token), token)
+    if earlier and is_like(earlier[0], wanted) and has_half_its_life_left(session, earlier[0]):
+        return earlier[0]
+    for token in earlier:
+        token.expires_at = func.now()
+    return add(session, wanted, keys, terms)
+
+
+def let_others_wait(session: Session, wanted: Wanted, keys: SecretKeys) -> None:
+    """Let nobody ask for the same until the transaction ends: two at once would send two codes."""
+    what = wanted.owner_id if wanted.purpose is Purpose.ADDRESS_CHANGE else wanted.address.id_under(keys)
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(what), 0))))
+
+
+def replaced_by(wanted: Wanted, keys: SecretKeys) -> ColumnElement[bool]:
+    """Return the condition of the tokens that the wanted one takes the place of."""
+    if wanted.purpose is Purpose.ADDRESS_CHANGE:
+        return changes_of(wanted.owner_id, wanted.address.channel)
+    return resets_of(wanted.address, keys)
+
+
+def changes_of(user_id: UUID | None, channel: Channel) -> ColumnElement[bool]:
+    """Return the condition of a user's tokens for a new address on that channel, whichever address it is."""
+    is_change = Token.purpose == Purpose.ADDRESS_CHANGE
+    return (Token.user_id == user_id) & is_change & (Token.channel == channel)
+
+
+def resets_of(address: Address, keys: SecretKeys) -> ColumnElement[bool]:
+    """Return the condition of the tokens that were asked for to reset the password behind an address."""
+    return Token.address_id.in_(address.ids_under(keys)) & Token.purpose.in_(FOR_A_RESET)
+
+
+def living(session: Session, which: ColumnElement[bool]) -> Sequence[Token]:
+    """Return the tokens that still work, newest first."""
+    works = Token.used_at.is_(None) & (Token.expires_at > func.now())
+    return session.scalars(select(Token).where(which, works).order_by(Token.created_at.desc(), Token.id)).all()
+
+
+def is_like(token: Token, wanted: Wanted) -> bool:
+    """Tell whether the token is for what is wanted: the address may have found, or lost, its account meanwhile."""
+    return (token.user_id, token.purpose, token.new_address) == (
+        wanted.owner_id,
+        wanted.purpose,
+        new_address(wanted),
+    )
+
+
+def add(session: Session, wanted: Wanted, keys: SecretKeys, terms: Terms) -> Token:
+    """Add a token to the caller's transaction; its life is measured by the database's clock."""
+    token = Token(
+        user_id=wanted.owner_id,
+        purpose=wanted.purpose,
+        channel=wanted.address.channel,
+        key_id=terms.key_id,
+        attempts_left=terms.attempts,
+        expires_at=func.now() + terms.lifetimes[wanted.address.channel],
+        address_id=wanted.address.id_under(keys),
+        new_address=new_address(wanted),
+    )
+    session.add(token)
+    session.flush()
+    return token
+
+
+def new_address(wanted: Wanted) -> str | None:
+    """Return the address that the code proves, if it does."""
+    return wanted.address.deliverable if wanted.purpose is Purpose.ADDRESS_CHANGE else None
+
+
+def owner_of_messages(token: Token) -> UUID | None:
+    """Return by whose id the token's messages are found: what is nobody's goes by the address."""
+    return token.user_id or token.address_id
+
+
+def message_with(template: Template, token: Token, to: Recipient) -> NewMessage:
+    """Compose what brings the token's code, or tells that there is no account."""
+    return NewMessage(
+        template=template,
+        channel=token.channel,
+        recipient=to.address,
+        locale=to.locale,
+        payload={"name": to.name, "key_id": token.key_id},
+        user_id=owner_of_messages(token),
+        token_id=token.id,
+        expires_at=token.expires_at,
+    )
+
+
+def end_resets(session: Session, user_id: UUID) -> None:
+    """End the user's codes that reset a password: what they rest on has changed."""
+    for token in living(session, (Token.user_id == user_id) & (Token.purpose == Purpose.PASSWORD_RESET)):
+        supersede_messages(session, user_id, token)
+        token.expires_at = func.now()

@@ -1,0 +1,92 @@
+"""Another e-mail address or number: a code goes there, and whoever has it makes the address the account's.
+
+Whether somebody else has the address shows only to whoever reads what goes there.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, sessionmaker
+
+from api_service.errors import AddressTakenError, InvalidOrExpiredError, TooManyAttemptsError
+from api_service.use_cases.account_codes import Recipient, Wanted, changes_of, end_resets, issue, message_with
+from api_service.use_cases.activate import ONE_HOLDER, retire_others
+from api_service.use_cases.addresses import Address, proven_at
+from api_service.use_cases.codes import right_attempt, spend_attempt, use_up
+from api_service.use_cases.notices import tell_everywhere
+from api_service.use_cases.proof import Proof, locked_user
+from api_service.use_cases.tokens import Terms
+from shared.addresses import canonical_email
+from shared.database import violated_constraint
+from shared.enqueue import enqueue
+from shared.models import Token, User
+from shared.secrets import SecretKeys
+from shared.vocabulary import Channel, Purpose, Template, UserStatus
+
+
+def ask_for_change(session: Session, proof: Proof, address: Address, *, keys: SecretKeys, terms: Terms) -> Token:
+    """Add a token for the new address, and the message that brings its code, to the caller's transaction.
+
+    Never commits. Without a name: the address may be somebody else's.
+    """
+    user = locked_user(session, proof)
+    token = issue(session, Wanted(user.id, Purpose.ADDRESS_CHANGE, address), keys, terms)
+    to = Recipient(address.deliverable, user.locale)
+    enqueue(session, message_with(Template.ADDRESS_CHANGE, token, to))
+    return token
+
+
+def change_address(
+    sessions: sessionmaker[Session], keys: SecretKeys, user_id: UUID, channel: Channel, code: str
+) -> None:
+    """Make the address that the code went to the user's. The attempt is committed before the code is looked at.
+
+    Raises InvalidOrExpiredError, TooManyAttemptsError, or AddressTakenError: only to whoever has the code,
+    and so reads what goes to the address.
+    """
+    with sessions.begin() as session:
+        spent = spend_attempt(session, changes_of(user_id, channel))
+    if spent.is_used_up:
+        raise TooManyAttemptsError
+    attempt = right_attempt(spent, keys, code)
+    with sessions.begin() as session:
+        use_for_address(session, user_id, attempt.token_id)
+
+
+def use_for_address(session: Session, user_id: UUID, token_id: UUID) -> None:
+    """Use the token up, tell the addresses so far, and change one of them, in the caller's transaction."""
+    user = session.scalar(
+        select(User).where(User.id == user_id, User.status == UserStatus.ACTIVE).with_for_update(key_share=True)
+    )
+    if user is None:
+        raise InvalidOrExpiredError
+    token = session.get_one(Token, token_id)
+    use_up(session, token, Purpose.ADDRESS_CHANGE)
+    tell_everywhere(session, Template.ADDRESS_CHANGED, user)
+    end_resets(session, user.id)
+    take_address(session, user, token)
+    retire_others(session, user, token.channel)
+
+
+def take_address(session: Session, user: User, token: Token) -> None:
+    """Make the token's address the user's, proven. Raises AddressTakenError."""
+    try:
+        session.execute(update(User).where(User.id == user.id).values(new_columns(token)))
+    except IntegrityError as error:
+        if violated_constraint(error) in ONE_HOLDER:
+            raise AddressTakenError from error
+        raise
+    session.refresh(user)
+
+
+def new_columns(token: Token) -> dict[str, Any]:
+    """Return what changes in the user's row."""
+    address = token.new_address or ""
+    proven: dict[str, Any] = {proven_at(token.channel).key: func.now()}
+    match token.channel:
+        case Channel.EMAIL:
+            return proven | {"email": address, "email_canonical": canonical_email(address)}
+        case Channel.SMS:
+            return proven | {"phone": address}

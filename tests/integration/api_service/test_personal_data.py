@@ -1,0 +1,142 @@
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from outbox_relay.outcomes import Dead, Failure, FailureClass, Retry, Sent
+from shared.vocabulary import DeadReason, Urgency
+from tests.support.accounts import ADA, NUMBER, Account, ask_for_reset, refusal, signed_in, tables
+from tests.support.api import PASSWORD, ApiUnderTest
+from tests.support.outbox import Outbox
+
+NAME = "Augusta Ada King"
+TRACES = (ADA, NUMBER, NAME)
+QUOTED = Failure(FailureClass.TRANSIENT, "smtp:mx:25", f"450 4.2.0 <{ADA}> greylisted")
+A_MINUTE = timedelta(minutes=1)
+OLD_SESSION = "update sessions set created_at = created_at - interval '11 minutes'"
+
+
+@pytest.fixture
+def ada(api: ApiUnderTest) -> Account:
+    user_id = api.activated(email=ADA, phone=NUMBER, channel="email", full_name=NAME)
+    api.rows("update users set phone_verified_at = now()")
+    return Account(api, user_id, signed_in(api))
+
+
+def test_erasing_leaves_no_trace_and_keeps_the_counts(api: ApiUnderTest, ada: Account, outbox: Outbox) -> None:
+    [code] = outbox.claim()
+    outbox.settle([(code, Retry(A_MINUTE, QUOTED))])
+    ask_for_reset(api)
+    abandoned = api.registered(email=ADA)
+    assert all(trace in tables(api) for trace in TRACES)
+    assert re.search(r"greylisted", tables(api))
+    messages, attempts = api.count_rows()[2], len(api.rows("select * from delivery_attempts"))
+
+    assert ada.erase(password=PASSWORD).status_code == 202
+
+    left = tables(api)
+    assert [trace for trace in (*TRACES, "greylisted", str(ada.id), str(abandoned)) if trace in left] == []
+    assert api.count_rows() == (0, 0, messages)
+    assert len(api.rows("select * from delivery_attempts")) == attempts == 1
+    assert api.rows("select * from sessions") == []
+
+
+def test_what_waits_dies_and_what_was_settled_keeps_its_fate(api: ApiUnderTest, ada: Account) -> None:
+    api.rows("update outbox_messages set status = 'sent', settled_at = now() where template = 'activation'")
+    ada.erase(password=PASSWORD)
+    fates = api.rows("select template, status, dead_reason, recipient from outbox_messages order by created_at")
+    assert [tuple(row) for row in fates] == [
+        ("activation", "sent", None, "erased"),
+        ("welcome", "dead", "discarded", "erased"),
+    ]
+
+
+@pytest.mark.parametrize("outcome", [Retry(A_MINUTE, QUOTED), Dead(DeadReason.REJECTED, QUOTED)])
+def test_what_a_relay_believes_of_an_erased_message_is_written_nowhere(
+    api: ApiUnderTest, ada: Account, outbox: Outbox, outcome: Retry | Dead
+) -> None:
+    [welcome] = outbox.claim(urgency=Urgency.NOTICE)
+    ada.erase(password=PASSWORD)
+    outbox.settle([(welcome, outcome)])
+    row = outbox.row(welcome.id)
+    assert (row.status, row.dead_reason, row.last_error) == ("dead", "discarded", None)
+    assert [trace for trace in TRACES if trace in tables(api)] == []
+
+
+def test_that_an_erased_message_went_out_all_the_same_is_still_written(
+    api: ApiUnderTest, ada: Account, outbox: Outbox
+) -> None:
+    [welcome] = outbox.claim(urgency=Urgency.NOTICE)
+    ada.erase(password=PASSWORD)
+    outbox.settle([(welcome, Sent("smtp:mx:25", "q1"))])
+    assert outbox.row(welcome.id).status == "sent"
+    assert [trace for trace in TRACES if trace in tables(api)] == []
+
+
+def test_others_keep_all_that_is_theirs(api: ApiUnderTest, ada: Account) -> None:
+    grace = api.activated(email="grace@example.org")
+    ask_for_reset(api, "grace@example.org")
+    before = [api.user(grace), api.tokens(grace), api.messages(grace)]
+    ada.erase(password=PASSWORD)
+    assert [api.user(grace), api.tokens(grace), api.messages(grace)] == before
+
+
+def test_an_address_that_was_given_and_never_proven_is_not_the_eraser_s(api: ApiUnderTest, ada: Account) -> None:
+    api.rows("update users set phone_verified_at = null")
+    theirs = api.registered(phone=NUMBER)
+    ada.erase(password=PASSWORD)
+    assert api.user(theirs).status == "pending"
+
+
+def test_after_erasing_the_address_is_unknown_and_free_again(api: ApiUnderTest, ada: Account) -> None:
+    ada.erase(password=PASSWORD)
+    assert ada.get("/v1/me").status_code == 401
+    assert api.look_up(ada.id).status_code == 404
+    answer = api.client.post("/v1/sessions", json={"email": ADA, "password": PASSWORD})
+    assert refusal(answer) == (401, "invalid_credentials")
+    assert api.activated(email=ADA) != ada.id
+
+
+def test_erasing_needs_the_password_or_a_session_that_has_just_begun(api: ApiUnderTest, ada: Account) -> None:
+    assert refusal(ada.erase(password="not the password")) == (403, "wrong_password")
+    api.rows(OLD_SESSION)
+    assert refusal(ada.erase()) == (403, "fresh_sign_in_required")
+    assert api.user(ada.id).email == ADA
+    fresh = Account(api, ada.id, signed_in(api))
+    assert fresh.erase().status_code == 202
+
+
+def test_of_two_erasures_at_once_one_finds_nothing_left(api: ApiUnderTest, ada: Account) -> None:
+    def erase(_: int) -> int:
+        client = api.app.test_client()
+        return client.delete("/v1/me", json={"password": PASSWORD}, headers=ada.headers).status_code
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = sorted(pool.map(erase, range(2)))
+    assert answers in ([202, 401], [202, 403])
+    assert api.count_rows()[:2] == (0, 0)
+
+
+def test_the_export_has_all_that_is_held_and_no_secret(api: ApiUnderTest, ada: Account, outbox: Outbox) -> None:
+    [code] = outbox.claim()
+    outbox.settle([(code, Retry(A_MINUTE, QUOTED))])
+    answer = ada.get("/v1/me/export")
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+    export = answer.json
+    assert (export["user"]["email"], export["user"]["phone"], export["user"]["full_name"]) == (ADA, NUMBER, NAME)
+    assert [token["purpose"] for token in export["tokens"]] == ["activation"]
+    assert [session["is_current"] for session in export["sessions"]].count(True) == 1
+    [activation, welcome] = export["messages"]
+    assert (activation["recipient"], activation["name"], welcome["template"]) == (ADA, NAME, "welcome")
+    assert [failure["error"] for failure in activation["failures"]] == [QUOTED.error]
+    hashes = [api.user(ada.id).password_hash, *(row.family_hash.hex() for row in api.rows("select * from sessions"))]
+    assert [secret for secret in (*hashes, api.code(ada.id)) if secret in answer.text] == []
+
+
+def test_an_export_holds_nothing_of_anybody_else(api: ApiUnderTest, ada: Account) -> None:
+    api.activated(email="grace@example.org", full_name="Grace")
+    api.registered(email=ADA, full_name="Somebody")
+    text = ada.get("/v1/me/export").text
+    assert ADA in text
+    assert [name for name in ("grace@example.org", "Grace", "Somebody") if name in text] == []

@@ -1,0 +1,87 @@
+"""What tests ask of an account's codes: the right one of each purpose, and the messages about it."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from werkzeug.test import TestResponse
+
+from api_service import passwords
+from shared.secrets import code_for
+from tests.support.api import PASSWORD, ApiUnderTest
+from tests.support.keys import KEY
+
+ADA = "ada@example.org"
+NUMBER = "+447400123456"
+NEW_PASSWORD = "another four quiet words"
+
+
+def newest_code(api: ApiUnderTest, purpose: str) -> str:
+    """Return the code of the newest token of that purpose."""
+    return code_for(tokens_for(api, purpose)[0].id, KEY)
+
+
+def tokens_for(api: ApiUnderTest, purpose: str) -> list[Any]:
+    """Return all tokens of that purpose, newest first."""
+    return api.rows("select * from tokens where purpose = %s order by created_at desc, id", purpose)
+
+
+def ask_for_reset(api: ApiUnderTest, email: str = ADA, **headers: str) -> TestResponse:
+    return api.client.post("/v1/password-resets", json={"email": email}, headers=headers)
+
+
+def confirm_reset(api: ApiUnderTest, code: str, password: str = NEW_PASSWORD, **address: str) -> TestResponse:
+    body = {"code": code, "new_password": password} | (address or {"email": ADA})
+    return api.client.post("/v1/password-resets/confirm", json=body)
+
+
+def is_password(api: ApiUnderTest, password: str) -> bool:
+    """Tell whether it is the password of the one active user."""
+    [user] = api.rows("select password_hash from users where status = 'active'")
+    return passwords.is_password_of(user.password_hash, password)
+
+
+def templates_told(api: ApiUnderTest, user_id: UUID) -> list[str]:
+    """Return which words the user's messages carry, the oldest first."""
+    return [message.template for message in reversed(api.messages(user_id))]
+
+
+def tables(api: ApiUnderTest) -> str:
+    """Return all that is held, as text."""
+    names = ("users", "tokens", "outbox_messages", "delivery_attempts")
+    return "\n".join(str(row) for name in names for row in api.rows(f"select * from {name}"))
+
+
+def refusal(answer: TestResponse) -> tuple[int, str]:
+    return answer.status_code, answer.json["code"]
+
+
+@dataclass(frozen=True)
+class Account:
+    """Someone who is signed in."""
+
+    api: ApiUnderTest
+    id: UUID
+    access_token: str
+
+    def post(self, path: str, **body: Any) -> TestResponse:
+        return self.api.client.post(path, json=body, headers=self.headers)
+
+    def get(self, path: str) -> TestResponse:
+        return self.api.client.get(path, headers=self.headers)
+
+    def erase(self, **body: Any) -> TestResponse:
+        return self.api.client.delete("/v1/me", json=body, headers=self.headers)
+
+    def is_signed_in(self) -> bool:
+        return self.get("/v1/me").status_code == 200
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.access_token}"}
+
+
+def signed_in(api: ApiUnderTest, email: str = ADA, password: str = PASSWORD) -> str:
+    answer = api.client.post("/v1/sessions", json={"email": email, "password": password})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json["access_token"])
