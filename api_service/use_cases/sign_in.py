@@ -71,7 +71,7 @@ def holder_and_newest(credentials: Credentials) -> Select[UUID, UserStatus, str,
     is_theirs = is_at(credentials.address, credentials.channel)
     columns = User.id, User.status, User.password_hash
     holder = select(*columns, literal(0).label("rank")).where(is_theirs, proven_at(credentials.channel).is_not(None))
-    newest = select(*columns, literal(1)).where(is_theirs).order_by(User.created_at.desc(), User.id).limit(1)
+    newest = select(*columns, literal(1)).where(is_theirs).order_by(User.created_at.desc()).limit(1)
     both = union_all(holder, newest.subquery().select()).subquery()
     return select(both.c.id, both.c.status, both.c.password_hash, both.c.rank)
 

@@ -32,3 +32,8 @@ def test_the_console_cannot_have_one_users_code_sent_to_another(database: Databa
 @pytest.mark.parametrize("statement", ["update providers set openings = 0", "delete from providers"])
 def test_the_console_only_looks_at_providers(database: Database, statement: str) -> None:
     assert is_refused(database.console_url, statement)
+
+
+@pytest.mark.parametrize("statement", ["select id from sessions", "delete from sessions"])
+def test_where_users_are_signed_in_is_not_the_console_s_business(database: Database, statement: str) -> None:
+    assert is_refused(database.console_url, statement)

@@ -18,6 +18,8 @@ def refusing(cluster: Cluster) -> Iterator[Database]:
     [
         "select * from users",
         "select * from tokens",
+        "select id from sessions",
+        "delete from sessions",
         "insert into outbox_messages (id) values (gen_random_uuid())",
         "delete from outbox_messages",
         "update outbox_messages set recipient = 'eve@example.org'",
@@ -55,6 +57,7 @@ def test_the_relay_may_do_no_more_than_deliver(refusing: Database, statement: st
         "select signpost_prune_attempts(90, 1)",
         "select signpost_prune_actions(365, 1)",
         "select signpost_prune_users(30, 1)",
+        "select signpost_prune_sessions(1)",
         "update upkeep_lease set leased_until = now() + interval '1 year'",
     ],
 )

@@ -1,0 +1,245 @@
+import base64
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from threading import Barrier
+from uuid import UUID, uuid4
+
+import jwt
+from werkzeug.test import TestResponse
+
+from api_service.access_tokens import SignedIn
+from api_service.services import EXTENSION
+from api_service.use_cases.sessions import MOST_SESSIONS, Opening, SessionTerms, begin_session, end_sessions_of
+from shared.secrets import link_token_for
+from tests.support.api import PASSWORD, ApiUnderTest, api_on
+from tests.support.databases import Database
+from tests.support.keys import KEY, PUBLIC_URL
+
+Tokens = dict[str, str]
+A_MONTH = SessionTerms(idle=timedelta(days=30), lifetime=timedelta(days=90))
+
+
+def signed_in(api: ApiUnderTest, email: str = "ada@example.org", **headers: str) -> Tokens:
+    """Sign in, as someone who is active by then, and return what the client gets."""
+    if not api.rows("select 1 from users where email = %s and status = 'active'", email):
+        api.activated(email=email)
+        api.rows("delete from sessions where user_id in (select id from users where email = %s)", email)
+    answer = api.client.post("/v1/sessions", json={"email": email, "password": PASSWORD}, headers=headers)
+    tokens: Tokens = answer.json
+    return tokens
+
+
+def bearing(tokens: Tokens) -> dict[str, str]:
+    return {"Authorization": f"Bearer {tokens['access_token']}"}
+
+
+def refresh(api: ApiUnderTest, refresh_token: object) -> TestResponse:
+    return api.app.test_client().post("/v1/sessions/refresh", json={"refresh_token": refresh_token})
+
+
+def listed(api: ApiUnderTest, tokens: Tokens) -> list[dict[str, object]]:
+    sessions: list[dict[str, object]] = api.client.get("/v1/sessions", headers=bearing(tokens)).json["sessions"]
+    return sessions
+
+
+def is_signed_in(api: ApiUnderTest, tokens: Tokens) -> bool:
+    answer = api.client.get("/v1/me", headers=bearing(tokens))
+    assert answer.status_code in (200, 401)
+    return answer.status_code == 200
+
+
+def session_id_in(tokens: Tokens) -> UUID:
+    return UUID(jwt.decode(tokens["access_token"], options={"verify_signature": False})["sid"])
+
+
+def refusal(answer: TestResponse) -> tuple[int, str]:
+    return answer.status_code, answer.json["code"]
+
+
+def test_a_refresh_gives_new_tokens_of_the_same_session(api: ApiUnderTest) -> None:
+    first = signed_in(api)
+
+    answer = refresh(api, first["refresh_token"])
+
+    second = answer.json
+    assert answer.status_code == 200
+    assert second.keys() == first.keys() == {"access_token", "token_type", "expires_in", "refresh_token"}
+    assert second["refresh_token"] != first["refresh_token"]
+    assert session_id_in(second) == session_id_in(first)
+    assert is_signed_in(api, second)
+    assert refresh(api, second["refresh_token"]).status_code == 200
+
+
+def test_a_refresh_token_that_is_used_again_ends_its_session_and_no_other(api: ApiUnderTest) -> None:
+    stolen, elsewhere = signed_in(api), signed_in(api)
+    newest = refresh(api, refresh(api, stolen["refresh_token"]).json["refresh_token"]).json
+
+    again = refresh(api, stolen["refresh_token"])
+
+    assert refusal(again) == (401, "invalid_refresh_token")
+    assert again.headers["WWW-Authenticate"] == 'Bearer realm="signpost"'
+    assert refresh(api, newest["refresh_token"]).status_code == 401
+    assert not is_signed_in(api, newest)
+    assert is_signed_in(api, elsewhere)
+
+
+def test_of_refreshes_at_once_exactly_one_gets_tokens_and_the_session_ends(api: ApiUnderTest) -> None:
+    start = Barrier(4)
+
+    def refresh_with_the_others(tokens: Tokens) -> TestResponse:
+        start.wait()
+        return refresh(api, tokens["refresh_token"])
+
+    with ThreadPoolExecutor(4) as crowd:
+        for _ in range(5):
+            answers = list(crowd.map(refresh_with_the_others, [signed_in(api)] * 4))
+            assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401]
+            assert api.rows("select 1 from sessions") == []
+
+
+def test_what_is_stored_of_a_refresh_token_does_not_refresh(api: ApiUnderTest) -> None:
+    tokens = signed_in(api)
+    [row] = api.rows("select * from sessions")
+    stored = base64.urlsafe_b64encode(row.family_hash + row.refresh_hash).rstrip(b"=").decode()
+
+    assert refusal(refresh(api, stored)) == (401, "invalid_refresh_token")
+    assert refresh(api, tokens["refresh_token"]).status_code == 200
+    text = api.rows("select sessions::text as all_of_it from sessions")[0].all_of_it
+    raw = base64.urlsafe_b64decode(tokens["refresh_token"] + "==")
+    assert raw[:32].hex() not in text
+    assert raw[32:].hex() not in text
+
+
+def test_tokens_of_another_purpose_do_not_refresh_and_end_nothing(api: ApiUnderTest) -> None:
+    tokens = signed_in(api)
+    user_id = api.rows("select user_id from sessions")[0].user_id
+
+    others = [
+        tokens["access_token"],
+        link_token_for(api.tokens(user_id)[0].id, KEY),
+        str(session_id_in(tokens)),
+        tokens["refresh_token"][:-1],
+        tokens["refresh_token"] + "A",
+        tokens["refresh_token"] + "==",
+        " " + tokens["refresh_token"],
+        tokens["refresh_token"].replace(tokens["refresh_token"][0], "é", 1),
+        "A" * 86,
+        "",
+    ]
+
+    assert {refusal(refresh(api, other)) for other in others} == {(401, "invalid_refresh_token")}
+    assert is_signed_in(api, tokens)
+
+
+def test_a_refresh_moves_the_end_but_not_past_the_session_s_lifetime(api: ApiUnderTest) -> None:
+    tokens = signed_in(api)
+    api.rows("update sessions set created_at = now() - interval '50 days', expires_at = now() + interval '1 day'")
+    tokens = refresh(api, tokens["refresh_token"]).json
+    [young] = api.rows("select * from sessions")
+    api.rows("update sessions set created_at = created_at - interval '30 days'")
+    refresh(api, tokens["refresh_token"])
+    [old] = api.rows("select * from sessions")
+
+    assert young.expires_at - young.last_used_at == timedelta(days=30)
+    assert old.expires_at - old.created_at == timedelta(days=90)
+
+
+def test_a_session_that_expired_is_gone_for_every_use(api: ApiUnderTest) -> None:
+    expired, living = signed_in(api), signed_in(api)
+    api.rows("update sessions set expires_at = now() where id = %s", session_id_in(expired))
+
+    assert refusal(refresh(api, expired["refresh_token"])) == (401, "invalid_refresh_token")
+    assert not is_signed_in(api, expired)
+    assert [each["id"] for each in listed(api, living)] == [str(session_id_in(living))]
+
+
+def test_signing_out_ends_the_session_at_once(api: ApiUnderTest) -> None:
+    tokens, elsewhere = signed_in(api), signed_in(api)
+
+    answer = api.client.delete("/v1/sessions/current", headers=bearing(tokens))
+
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert not is_signed_in(api, tokens)
+    assert refresh(api, tokens["refresh_token"]).status_code == 401
+    assert is_signed_in(api, elsewhere)
+
+
+def test_a_user_sees_where_they_are_signed_in_and_nothing_of_others(api: ApiUnderTest) -> None:
+    phone = signed_in(api, **{"User-Agent": "A phone"})
+    signed_in(api, "bob@example.org")
+    laptop = signed_in(api, **{"User-Agent": "A laptop"})
+
+    sessions = listed(api, laptop)
+
+    assert [(each["id"], each["user_agent"], each["is_current"]) for each in sessions] == [
+        (str(session_id_in(laptop)), "A laptop", True),
+        (str(session_id_in(phone)), "A phone", False),
+    ]
+    assert sessions[0].keys() == {"id", "created_at", "last_used_at", "expires_at", "user_agent", "is_current"}
+    refresh(api, phone["refresh_token"])
+    assert [each["user_agent"] for each in listed(api, laptop)] == ["A phone", "A laptop"]
+
+
+def test_a_user_ends_a_session_elsewhere_and_none_of_another_user(api: ApiUnderTest) -> None:
+    ada, lost, bob = signed_in(api), signed_in(api), signed_in(api, "bob@example.org")
+
+    def end(session_id: object) -> TestResponse:
+        return api.client.delete(f"/v1/sessions/{session_id}", headers=bearing(ada))
+
+    assert end(session_id_in(lost)).status_code == 204
+    for unknown in (session_id_in(lost), session_id_in(bob), uuid4(), "7", "current%00"):
+        assert refusal(end(unknown)) == (404, "not_found")
+    assert [is_signed_in(api, tokens) for tokens in (ada, lost, bob)] == [True, False, True]
+
+
+def test_ending_all_sessions_of_a_user_ends_no_other_s(api: ApiUnderTest) -> None:
+    ada, again, bob = signed_in(api), signed_in(api), signed_in(api, "bob@example.org")
+    user_id = api.rows("select user_id from sessions where id = %s", session_id_in(ada))[0].user_id
+
+    with api.app.extensions[EXTENSION].sessions.begin() as session:
+        end_sessions_of(session, user_id)
+
+    assert [is_signed_in(api, tokens) for tokens in (ada, again, bob)] == [False, False, True]
+
+
+def test_the_list_has_an_end_for_the_session_not_used_for_longest_makes_room(api: ApiUnderTest) -> None:
+    oldest, second = signed_in(api), signed_in(api)
+    user_id = api.rows("select user_id from sessions limit 1")[0].user_id
+    for _ in range(MOST_SESSIONS - 1):
+        with api.app.extensions[EXTENSION].sessions.begin() as session:
+            begin_session(session, user_id, Opening(A_MONTH, None))
+
+    assert not is_signed_in(api, oldest)
+    assert len(listed(api, second)) == MOST_SESSIONS
+
+
+def test_a_good_signature_without_a_session_of_the_user_is_not_enough(api: ApiUnderTest) -> None:
+    """As whoever holds SECRET_KEYS could make it, who does not know the ids of sessions."""
+    tokens, bob = signed_in(api), signed_in(api, "bob@example.org")
+    issuer = api.app.extensions[EXTENSION].access_tokens
+    user_id = api.rows("select user_id from sessions where id = %s", session_id_in(tokens))[0].user_id
+
+    for session_id in (uuid4(), session_id_in(bob)):
+        forged = {"access_token": issuer.issue(SignedIn(user_id, session_id), datetime.now(UTC))}
+        assert not is_signed_in(api, forged)
+
+
+def test_whoever_has_the_key_set_can_verify_an_access_token(api: ApiUnderTest) -> None:
+    tokens = signed_in(api)
+
+    answer = api.client.get("/.well-known/jwks.json")
+
+    [key] = jwt.PyJWKSet.from_dict(answer.json).keys
+    read = jwt.decode(tokens["access_token"], key, algorithms=["EdDSA"], audience=PUBLIC_URL, issuer=PUBLIC_URL)
+    assert read["sid"] == str(session_id_in(tokens))
+    assert answer.headers["Cache-Control"] == "public, max-age=300"
+
+
+def test_the_settings_say_for_how_long_tokens_and_sessions_hold(database: Database) -> None:
+    settings = {"ACCESS_TOKEN_LIFETIME_SECONDS": "90", "SESSION_IDLE_DAYS": "2", "SESSION_LIFETIME_DAYS": "3"}
+    with api_on(database, **settings) as api:
+        tokens = signed_in(api)
+        [row] = api.rows("select expires_at - created_at as length from sessions")
+
+    assert tokens["expires_in"] == 90
+    assert row.length == timedelta(days=2)

@@ -1,0 +1,41 @@
+"""Sessions that expired go with the upkeep; those that go on stay."""
+
+from tests.support.outbox import Outbox
+from tests.support.upkeep import keeper_on, turn
+
+A_USER = """
+insert into users (id, email, email_canonical, password_hash, locale)
+values (gen_random_uuid(), 'ada@example.org', 'ada@example.org', 'x', 'en')
+"""
+A_SESSION = """
+insert into sessions (id, user_id, family_hash, refresh_hash, created_at, expires_at)
+select gen_random_uuid(), id, sha256(random()::text::bytea), sha256(random()::text::bytea),
+       now() - interval '80 days', now() + %s * interval '1 day'
+  from users, generate_series(1, %s)
+"""
+
+
+def put(outbox: Outbox, days: int, *, count: int = 1) -> None:
+    outbox.execute(A_SESSION, days, count)
+
+
+def test_what_expired_goes_and_what_goes_on_stays(outbox: Outbox) -> None:
+    outbox.execute(A_USER)
+    put(outbox, -1, count=3)
+    put(outbox, 10, count=2)
+    turn(keeper_on(outbox))
+    assert outbox.number("select count(*) from sessions") == 2
+    assert outbox.number("select count(*) from sessions where expires_at > now()") == 2
+
+
+def test_a_call_prunes_no_more_sessions_than_its_batch(outbox: Outbox) -> None:
+    outbox.execute(A_USER)
+    put(outbox, -1, count=5)
+    assert [outbox.number("select signpost_prune_sessions(2)") for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_sessions_go_with_their_user(outbox: Outbox) -> None:
+    outbox.execute(A_USER)
+    put(outbox, 10)
+    outbox.execute("delete from users")
+    assert outbox.number("select count(*) from sessions") == 0
