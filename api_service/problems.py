@@ -12,10 +12,13 @@ from api_service.errors import (
     DATABASE_FAILURES,
     Code,
     FaultCode,
+    KeyInUseError,
     Refusal,
     ResendTooSoonError,
     ValidationFailedError,
 )
+from api_service.rate_limits import TooManyRequestsError
+from api_service.rate_limits.headers import limit_headers
 from shared.database import describe
 from shared.engine import is_database_away
 from shared.log import get_logger
@@ -25,6 +28,8 @@ log = get_logger("api.problems")
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
 """For a database that is away: a restart takes about that long."""
+IN_USE_SECONDS = 1
+"""For a key in use: a transaction takes far less."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,18 @@ KINDS: Mapping[Code, Kind] = {
     ),
     Code.VALIDATION_FAILED: Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed", "The errors say what is wrong, and where."
+    ),
+    Code.IDEMPOTENCY_KEY_MALFORMED: Kind(
+        HTTPStatus.BAD_REQUEST, "Idempotency-Key malformed", "The key is a string of 16 to 255 visible characters."
+    ),
+    Code.IDEMPOTENCY_KEY_IN_USE: Kind(
+        HTTPStatus.CONFLICT, "Idempotency-Key in use", "The first request with this key has not been answered yet."
+    ),
+    Code.IDEMPOTENCY_KEY_REUSED: Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "Idempotency-Key reused", "Another request has had this key already."
+    ),
+    Code.TOO_MANY_REQUESTS: Kind(
+        HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", "Retry-After says in how many seconds to ask again."
     ),
     Code.TOO_MANY_ATTEMPTS: Kind(
         HTTPStatus.TOO_MANY_REQUESTS, "Too many attempts", "This code was tried too often and works no longer."
@@ -139,9 +156,7 @@ def database_unavailable(error: Exception) -> Response:
     if not is_database_away(error):
         raise error
     log.warning("database unavailable", request_id=g.request_id, **describe(error))
-    answer = problem(Code.DATABASE_UNAVAILABLE)
-    answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return answer
+    return _later(problem(Code.DATABASE_UNAVAILABLE), RETRY_AFTER_SECONDS)
 
 
 def _refused(refusal: Refusal) -> Response:
@@ -150,11 +165,20 @@ def _refused(refusal: Refusal) -> Response:
             errors = [{"pointer": fault.pointer, "code": fault.code, "message": FAULTS[fault.code]} for fault in faults]
             return problem(refusal.code, errors=errors)
         case ResendTooSoonError(retry_after_seconds=seconds):
-            answer = problem(refusal.code)
-            answer.headers["Retry-After"] = str(seconds)
-            return answer
+            return _later(problem(refusal.code), seconds)
+        case KeyInUseError():
+            return _later(problem(refusal.code), IN_USE_SECONDS)
+        case TooManyRequestsError(tallies=tallies, reached=reached, retry_after_seconds=seconds):
+            answer = problem(refusal.code, limits=sorted({tally.limit.value for tally in reached}))
+            answer.headers.update(limit_headers(tallies))
+            return _later(answer, seconds)
         case _:
             return problem(refusal.code)
+
+
+def _later(answer: Response, seconds: int) -> Response:
+    answer.headers["Retry-After"] = str(seconds)
+    return answer
 
 
 def _from_werkzeug(error: HTTPException) -> Response:

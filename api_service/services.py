@@ -7,7 +7,9 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.notifier import Notifier
+from api_service.rate_limits import Limiter
 from api_service.readiness import Readiness
+from api_service.settled import SettledListener
 from api_service.use_cases.tokens import Terms
 from api_service.waiting import WaitingRoom
 from shared.secrets import SecretKeys
@@ -22,14 +24,17 @@ class Services:
     engine: Engine
     sessions: sessionmaker[Session]
     keys: SecretKeys
+    limiter: Limiter
     terms: Terms
     notifier: Notifier
     waiting_room: WaitingRoom
+    settled: SettledListener
     readiness: Readiness
 
     def close(self) -> None:
         """Let go of the database."""
         self.notifier.close()
+        self.settled.close()
         self.engine.dispose()
 
 

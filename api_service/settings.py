@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
+from api_service.limit_settings import LimitSettings, Origins, RateLimits
+from api_service.rate_limits import Limit
 from shared.secrets import SecretKeys
-from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, OneOf, SettingsSchema, Whole
+from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, OneOf, SettingsSchema, Switch, WebUrl, Whole
 from shared.vocabulary import Channel
 
 COUNTS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -44,12 +46,16 @@ class ActivationFallback(StrEnum):
 
 
 @dataclass(frozen=True)
-class ApiSettings:
+class ApiSettings(LimitSettings):
     """All that the API is told from outside."""
 
     database_url: str = field(repr=False)
+    listen_database_url: str | None = field(repr=False)
     secret_keys: SecretKeys
     bind: tuple[str, int]
+    public_url: str | None
+    trusted_proxies: int
+    cors_origins: frozenset[str]
     workers: int
     threads: int
     activation_email_lifetime_seconds: int
@@ -97,10 +103,32 @@ class ApiSettingsSchema(SettingsSchema):
     database_url = DatabaseUrl(
         "DATABASE_URL", "Where users and the outbox are; log in as a member of signpost_api.", is_secret=True
     )
+    listen_database_url = DatabaseUrl(
+        "LISTEN_DATABASE_URL",
+        "Where to listen for settled messages, if DATABASE_URL leads to a pooler: past it, to the server itself.",
+        default=None,
+        is_secret=True,
+    )
     secret_keys = KeyRing(
         "SECRET_KEYS", "`id:base64,id:base64`; the first derives, all verify. The same as the relay's.", is_secret=True
     )
     bind = Bind("API_BIND", "Where clients are served.", unit="host:port", default=("127.0.0.1", 8000))
+    public_url = WebUrl(
+        "PUBLIC_URL",
+        "Where people reach the API; if that is https, browsers are told to keep to it (HSTS).",
+        unit="URL",
+        default=None,
+    )
+    trusted_proxies = Whole(
+        "TRUSTED_PROXIES",
+        "How many proxies in front append to X-Forwarded-For; what they did not write is not believed.",
+        unit="proxies",
+        default=0,
+        bounds=(0, 16),
+    )
+    cors_origins = Origins(
+        "CORS_ORIGINS", "The sites whose pages may call the API from a browser, such as `https://app.example.org`."
+    )
     workers = Whole(
         "API_WORKERS",
         "Processes that serve; without it, as many as there are cores.",
@@ -154,6 +182,17 @@ class ApiSettingsSchema(SettingsSchema):
         default=120,
         bounds=(10, 86_400),
     )
+    rate_limits = Switch(
+        "RATE_LIMITS", "Whether there are limits at all; off only where nobody else calls.", default=True
+    )
+    registrations_per_network = RateLimits(Limit.REGISTRATIONS_PER_NETWORK)
+    registrations_per_address = RateLimits(Limit.REGISTRATIONS_PER_ADDRESS)
+    resends_per_address = RateLimits(Limit.RESENDS_PER_ADDRESS)
+    code_tries_per_address = RateLimits(Limit.CODE_TRIES_PER_ADDRESS)
+    failed_logins_per_network = RateLimits(Limit.FAILED_LOGINS_PER_NETWORK)
+    failed_logins_per_address = RateLimits(Limit.FAILED_LOGINS_PER_ADDRESS)
+    resets_per_network = RateLimits(Limit.RESETS_PER_NETWORK)
+    resets_per_address = RateLimits(Limit.RESETS_PER_ADDRESS)
     log_level = LogLevel()
 
     @validates_schema

@@ -80,7 +80,7 @@ class Ground:
 
     def api(self, port: int) -> Program:
         """Return the API, with as many workers as there are cores."""
-        environment = self._told("api", API_BIND=f"{LOOPBACK}:{port}")
+        environment = self._told("api", API_BIND=f"{LOOPBACK}:{port}", RATE_LIMITS="off")
         command = (sys.executable, "-c", "from api_service.cli import main; main()", "serve")
         return Program("api", command, environment, f"http://{LOOPBACK}:{port}/readyz")
 

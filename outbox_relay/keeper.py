@@ -59,6 +59,9 @@ def steps_for(settings: RelaySettings) -> list[Step]:
             _pruning("attempts", kept, ROWS),
         ]
     steps.append(_pruning("actions", settings.actions_retention_days, ROWS))
+    steps += [
+        Step(f"{what}_pruned", f"select signpost_prune_{what}(%s)", (ROWS,), ROWS) for what in ("answers", "limits")
+    ]
     if settings.pending_users_days:
         steps.append(_pruning("users", settings.pending_users_days, USERS))
     return steps

@@ -21,6 +21,8 @@ SHORTEST_KEY_BYTES = 32
 _CODE_LABEL = b"signpost/code/1:"
 _LINK_LABEL = b"signpost/link/1"
 _NUMBER_LABEL = b"signpost/number/1:"
+_ADDRESS_LABEL = b"signpost/address/1:"
+_REQUEST_LABEL = b"signpost/request/1:"
 
 
 class UnknownKeyError(LookupError):
@@ -79,6 +81,16 @@ def token_id_of_link(link_token: str, keys: SecretKeys) -> UUID | None:
 def number_hash(number: str, key: bytes) -> str:
     """Return what stands for a phone number where it is only counted: there are too few for a hash without a key."""
     return _mac(key, _NUMBER_LABEL + number.encode()).hex()[:32]
+
+
+def address_hash(canonical: str, key: bytes) -> str:
+    """Return what stands for an address where it is only counted: a list of addresses leads nobody back from it."""
+    return _mac(key, _ADDRESS_LABEL + canonical.encode()).hex()[:32]
+
+
+def request_mac(request: bytes, key: bytes) -> bytes:
+    """Return what a whole request is recognised by; without the key no password in it can be guessed from that."""
+    return _mac(key, _REQUEST_LABEL + request)
 
 
 class _KeyedAlgorithm(SigningAlgorithm):

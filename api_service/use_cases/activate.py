@@ -1,13 +1,15 @@
 """Activating: one pending user becomes active, the others under the same address retire."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Row, Select, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.errors import InvalidOrExpiredError, TooManyAttemptsError
+from api_service.rate_limits import Limit, Limiter
 from api_service.use_cases.addresses import has_same_address, proven_at
 from shared.database import violated_constraint
 from shared.models import Token, User
@@ -23,31 +25,42 @@ class Attempt:
 
     token_id: UUID
     key_id: str
+    address: str = field(default="", repr=False)
 
 
 def activate_by_link(sessions: sessionmaker[Session], keys: SecretKeys, link_token: str) -> None:
     """Activate the user whom the link was sent to. Raises InvalidOrExpiredError."""
+    with sessions.begin() as session:
+        activate(session, token_of_link(keys, link_token))
+
+
+def token_of_link(keys: SecretKeys, link_token: str) -> UUID:
+    """Return the id of the token that the link was made of. Raises InvalidOrExpiredError."""
     token_id = token_id_of_link(link_token, keys)
     if token_id is None:
         raise InvalidOrExpiredError
-    with sessions.begin() as session:
-        activate(session, token_id)
+    return token_id
 
 
-def activate_by_code(sessions: sessionmaker[Session], keys: SecretKeys, registration_id: UUID, code: str) -> None:
-    """Activate the user whom the code was sent to. Raises InvalidOrExpiredError or TooManyAttemptsError.
+def token_of_code(
+    sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, registration_id: UUID, code: str
+) -> UUID:
+    """Return the id of the registration's token that has this code.
+
+    Raises InvalidOrExpiredError, TooManyAttemptsError, or TooManyRequestsError.
 
     The attempt is committed before the code is looked at, so that no crash and no crowd of
     simultaneous requests gets a guess for nothing.
     """
     with sessions.begin() as session:
         attempts = spend_attempt(session, registration_id)
+        tries = [limiter.address(Limit.CODE_TRIES_PER_ADDRESS, attempt.address) for attempt in attempts]
+        limiter.spend(tries, session.connection())
     # Without an attempt a code is derived all the same, to take as long.
     right = [attempt for attempt in attempts or [nobodys(keys)] if has_code(attempt, keys, code)]
     if not (attempts and right):
         raise InvalidOrExpiredError
-    with sessions.begin() as session:
-        activate(session, right[0].token_id)
+    return right[0].token_id
 
 
 def spend_attempt(session: Session, registration_id: UUID) -> list[Attempt]:
@@ -59,7 +72,7 @@ def spend_attempt(session: Session, registration_id: UUID) -> list[Attempt]:
     """
     # Locked in the order of ids, so that two tries at once wait for each other instead of deadlocking.
     living = (
-        select(Token.id, Token.created_at)
+        select(Token.id, Token.channel, Token.created_at)
         .where(Token.user_id == registration_id, Token.used_at.is_(None), Token.expires_at > func.now())
         .order_by(Token.id)
         .with_for_update()
@@ -73,14 +86,21 @@ def spend_attempt(session: Session, registration_id: UUID) -> list[Attempt]:
         .cte("spent")
     )
     rows = session.execute(
-        select(living.c.id, spent.c.key_id)
+        select(living.c.id, living.c.channel, spent.c.key_id, User.email_canonical, User.phone)
+        .select_from(living)
+        .join(User, User.id == registration_id)
         .outerjoin(spent, spent.c.id == living.c.id)
         .order_by(living.c.created_at.desc())
     ).all()
-    attempts = [Attempt(token_id=row.id, key_id=row.key_id) for row in rows if row.key_id is not None]
+    attempts = [_attempt(row) for row in rows if row.key_id is not None]
     if rows and not attempts:
         raise TooManyAttemptsError
     return attempts
+
+
+def _attempt(row: Row[Any]) -> Attempt:
+    address = row.email_canonical if row.channel is Channel.EMAIL else row.phone
+    return Attempt(token_id=row.id, key_id=row.key_id, address=address or "")
 
 
 def nobodys(keys: SecretKeys) -> Attempt:

@@ -101,7 +101,12 @@ def counted(database: Database) -> tuple[int, int, int]:
 @contextmanager
 def api_on(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
     """Make the app over that database, without a cooldown unless one is set."""
-    settings = {"DATABASE_URL": database.api_url, "SECRET_KEYS": SECRET_KEYS, "RESEND_COOLDOWN_SECONDS": "0"}
+    settings = {
+        "DATABASE_URL": database.api_url,
+        "SECRET_KEYS": SECRET_KEYS,
+        "RESEND_COOLDOWN_SECONDS": "0",
+        "RATE_LIMITS": "off",
+    }
     app = create_app(ApiSettingsSchema().read(settings | environment))
     yield ApiUnderTest(app, app.test_client(), database)
     app.extensions[EXTENSION].close()
