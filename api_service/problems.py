@@ -105,7 +105,7 @@ FAULTS: Mapping[FaultCode, str] = {
     FaultCode.TOO_LONG: "This is too long.",
     FaultCode.TOO_COMMON: "This password is among the first that anyone would try.",
     FaultCode.IS_THE_ADDRESS: "The password must not be the address.",
-    FaultCode.CONTROL_CHARACTER: "This has a control character in it.",
+    FaultCode.CONTROL_CHARACTER: "This has a control character in it, or one that nobody sees.",
     FaultCode.ADDRESS_REQUIRED: "An e-mail address or a phone number is required.",
     FaultCode.CHANNEL_WITHOUT_ADDRESS: "No address was given for this channel.",
     FaultCode.ONE_FORM_REQUIRED: "Give either token, or registration_id and code.",

@@ -17,7 +17,7 @@ from shared.vocabulary import SETTLED_CHANNEL
 log = get_logger("api.settled")
 
 LISTEN = sql.SQL("listen {}").format(sql.Identifier(SETTLED_CHANNEL))
-LOOK_UP_SECONDS = 1.0
+LOOK_UP_SECONDS = 0.5
 """How soon the thread notices that it is to end."""
 
 
@@ -88,7 +88,7 @@ class SettledListener:
 
     def __init__(self, database_url: str, bells: Bells) -> None:
         self._url = driver_url(database_url)
-        self._bells = bells
+        self.bells = bells
         self._is_closing = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -113,7 +113,7 @@ class SettledListener:
                 if not self._listen_while_connected():
                     return
             except Exception as error:  # noqa: BLE001 - whatever it was, without this thread nobody is rung for again
-                self._bells.feed(is_fed=False)
+                self.bells.feed(is_fed=False)
                 self._is_closing.wait(self._outage.failed(error))
 
     def _listen_while_connected(self) -> bool:
@@ -124,10 +124,10 @@ class SettledListener:
                 return False
             connection.execute(LISTEN)
             self._outage.end()
-            self._bells.feed(is_fed=True)
+            self.bells.feed(is_fed=True)
             while not self._is_closing.is_set():
                 for notification in connection.notifies(timeout=LOOK_UP_SECONDS):
-                    self._bells.ring(ids_in(notification.payload))
+                    self.bells.ring(ids_in(notification.payload))
         return True
 
     def _connect(self) -> psycopg.Connection:

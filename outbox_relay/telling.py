@@ -15,7 +15,7 @@ from shared.vocabulary import SETTLED_CHANNEL
 
 log = get_logger("relay.telling")
 
-COALESCING_SECONDS = 0.02
+COALESCING_SECONDS = 0.1
 IDS_A_NOTIFICATION = 200
 """A payload has fewer than 8,000 bytes; an id and its comma are 33."""
 
@@ -27,7 +27,7 @@ select set_config('synchronous_commit', 'off', true), pg_notify(%s, payload)
 
 
 class Teller:
-    """Notifies on a connection of its own, at most once in 20 ms, so that no settle waits for it.
+    """Notifies on a connection of its own, at most ten times a second, so that no settle waits for it.
 
     What cannot be told is dropped: those who wait look for themselves every now and then.
     """
