@@ -80,7 +80,8 @@ class Ground:
 
     def api(self, port: int) -> Program:
         """Return the API, with as many workers as there are cores."""
-        environment = self._told("api", API_BIND=f"{LOOPBACK}:{port}", PUBLIC_URL=f"http://{LOOPBACK}:{port}")
+        bound = f"{LOOPBACK}:{port}"
+        environment = self._told("api", API_BIND=bound, PUBLIC_URL=f"http://{bound}", RATE_LIMITS="off")
         command = (sys.executable, "-c", "from api_service.cli import main; main()", "serve")
         return Program("api", command, environment, f"http://{LOOPBACK}:{port}/readyz")
 
