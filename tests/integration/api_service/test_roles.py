@@ -36,6 +36,7 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
         "select last_error from outbox_messages",
         "select * from delivery_attempts",
         "select signpost_make_partitions(1)",
+        "select signpost_prune_tokens(1, 100)",
         "update alembic_version set version_num = '0000'",
         "create table notes (id integer)",
     ],

@@ -14,6 +14,12 @@ insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, expire
 values (gen_random_uuid(), %s, 'activation', 'email', 'test', 5, now() + interval '1 day') returning id
 """
 
+A_RESET = """
+insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, expires_at, address_id)
+values (gen_random_uuid(), %s, 'password_reset', 'email', 'test', 5, now() + interval '1 day',
+        gen_random_uuid()) returning id
+"""
+
 
 def test_the_console_cannot_have_one_users_code_sent_to_another(database: Database) -> None:
     outbox = Outbox(database)
@@ -27,6 +33,25 @@ def test_the_console_cannot_have_one_users_code_sent_to_another(database: Databa
     ):
         console.execute("update outbox_messages set token_id = %s where id = %s", [victims, message_id])
     assert outbox.row(message_id).token_id == eves
+
+
+def test_the_console_cannot_have_a_code_sent_in_a_message_about_something_else(database: Database) -> None:
+    outbox = Outbox(database)
+    with database.connect() as owner:
+        [(user_id,)] = owner.execute(A_USER, {"email": "ada@example.org"}).fetchall()
+        [(activation,)] = owner.execute(A_TOKEN, [user_id]).fetchall()
+        [[(reset,)], [(of_another_address,)]] = [owner.execute(A_RESET, [user_id]).fetchall() for _ in range(2)]
+    whose = f"'{user_id}'"
+    [stale] = outbox.put(user_id=whose, token_id=f"'{activation}'")
+    [elsewhere] = outbox.put(user_id=whose, token_id=f"'{of_another_address}'", template="'password_reset'")
+    for message_id in (stale, elsewhere):
+        statement = f"update outbox_messages set token_id = '{reset}' where id = '{message_id}'"
+        assert is_refused(database.console_url, statement)
+
+
+@pytest.mark.parametrize("statement", ["select signpost_erase(gen_random_uuid(), '{}')", "select * from users"])
+def test_the_console_reads_and_erases_no_user(database: Database, statement: str) -> None:
+    assert is_refused(database.console_url, statement)
 
 
 @pytest.mark.parametrize("statement", ["update providers set openings = 0", "delete from providers"])
