@@ -43,6 +43,13 @@ def registration_document(registration: Registration) -> dict[str, Any]:
     }
 
 
+def code_answer(address: Address, expires_at: datetime) -> Response:
+    """Return the answer that tells of a code on its way."""
+    answer = jsonify(code_document(address, expires_at))
+    answer.status_code = HTTPStatus.ACCEPTED
+    return answer
+
+
 def code_document(address: Address, expires_at: datetime) -> dict[str, Any]:
     """Return the JSON of a code that is on its way: nothing but what was asked, and until when it will work."""
     return {

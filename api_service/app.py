@@ -10,9 +10,12 @@ from sqlalchemy.orm import sessionmaker
 
 from api_service.access_tokens import AccessTokens
 from api_service.bodies import MOST_BYTES_READ
+from api_service.limiting import tell_limits
 from api_service.notifier import Notifier
 from api_service.observing import observe
+from api_service.origins import allow_origins
 from api_service.problems import handle_problems
+from api_service.rate_limits import Limiter
 from api_service.readiness import Readiness
 from api_service.routes import (
     account,
@@ -26,6 +29,7 @@ from api_service.routes import (
 )
 from api_service.services import EXTENSION, Services
 from api_service.settings import ApiSettings
+from api_service.settled import Bells, SettledListener
 from api_service.use_cases.sessions import SessionTerms
 from api_service.use_cases.tokens import Terms
 from api_service.waiting import WaitingRoom
@@ -57,7 +61,9 @@ def create_app(settings: ApiSettings) -> Api:
     app = Api("api_service", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES_READ
     app.extensions[EXTENSION] = _services(settings)
-    observe(app)
+    observe(app, is_https=settings.public_url.startswith("https:"))
+    tell_limits(app, settings.trusted_proxies)
+    allow_origins(app, settings.cors_origins)
     handle_problems(app)
     for routes in (registrations, activations, activation_page, sessions, me, account, password_resets, operations):
         app.register_blueprint(routes.blueprint)
@@ -66,10 +72,12 @@ def create_app(settings: ApiSettings) -> Api:
 
 def _services(settings: ApiSettings) -> Services:
     engine = create_database_engine(settings.database_url, application_name="signpost-api", pool_size=settings.threads)
+    bells = Bells()
     return Services(
         engine=engine,
         sessions=sessionmaker(engine, expire_on_commit=False),
         keys=settings.secret_keys,
+        limiter=Limiter(engine, settings.limits, settings.secret_keys[settings.secret_keys.newest_id]),
         terms=Terms(
             lifetimes=settings.lifetimes,
             attempts=settings.activation_attempts,
@@ -89,6 +97,7 @@ def _services(settings: ApiSettings) -> Services:
         ),
         access_tokens=AccessTokens(settings.secret_keys, settings.public_url, settings.access_token_lifetime),
         notifier=Notifier(settings.database_url),
-        waiting_room=WaitingRoom(settings.threads),
+        waiting_room=WaitingRoom(settings.threads, bells),
+        settled=SettledListener(settings.listen_database_url or settings.database_url, bells),
         readiness=Readiness(engine),
     )

@@ -1,14 +1,18 @@
 """Who is asking: the access token of a request, and what a client gets that has signed in."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import wraps
 from typing import Any
 
-from flask import request
+from flask import Response, g, request
 
 from api_service.access_tokens import SignedIn
 from api_service.errors import InvalidTokenError, TokenRequiredError
 from api_service.services import services
 from api_service.use_cases.sessions import BegunSession, Opening, has_session
+
+View = Callable[..., Response]
 
 SCHEME = "bearer"
 LONGEST_USER_AGENT = 120
@@ -24,6 +28,18 @@ def signed_in() -> SignedIn:
         if not has_session(session, holder.session_id, holder.user_id):
             raise InvalidTokenError
     return holder
+
+
+def for_users(view: View) -> View:
+    """Have the route called for signed-in users only: ``holder`` is who asks, ``g.user_id`` whose keys are asked by."""
+
+    @wraps(view)
+    def asked_by_user(**arguments: Any) -> Response:
+        holder = signed_in()
+        g.user_id = holder.user_id
+        return view(holder, **arguments)
+
+    return asked_by_user
 
 
 def bearer_token(authorization: str) -> str:

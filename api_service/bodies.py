@@ -36,13 +36,19 @@ def read_body(schema: Schema, *, may_be_empty: bool = False) -> Any:
         raise RequestEntityTooLarge
     if may_be_empty and not body:
         return schema.load({})
-    if request.mimetype != "application/json":
+    if not _is_json():
         raise UnsupportedMediaTypeError
     try:
         return schema.load(parsed(body))
     except ValidationError as error:
         # Not as its cause: the values, passwords among them, are in it.
         raise ValidationFailedError(list(_faults(error.messages_dict))) from None
+
+
+def _is_json() -> bool:
+    """Tell whether the body is said to be JSON, and in no charset but the one that JSON has (RFC 8259 §8.1, §11)."""
+    charset = request.mimetype_params.get("charset", "utf-8")
+    return request.mimetype == "application/json" and charset.lower() == "utf-8"
 
 
 def parsed(body: bytes) -> Any:

@@ -34,7 +34,11 @@ class Code(StrEnum):
     URI_TOO_LONG = "uri_too_long"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     VALIDATION_FAILED = "validation_failed"
+    IDEMPOTENCY_KEY_MALFORMED = "idempotency_key_malformed"
+    IDEMPOTENCY_KEY_IN_USE = "idempotency_key_in_use"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
+    TOO_MANY_REQUESTS = "too_many_requests"
     RESEND_TOO_SOON = "resend_too_soon"
     HEADERS_TOO_LARGE = "headers_too_large"
     INTERNAL_ERROR = "internal_error"
@@ -189,3 +193,21 @@ class AddressTakenError(Refusal):
     """Somebody else has proven the address. Told only to who has the code that went there."""
 
     code = Code.ADDRESS_TAKEN
+
+
+class KeyMalformedError(Refusal):
+    """The Idempotency-Key is not of the form that keys have."""
+
+    code = Code.IDEMPOTENCY_KEY_MALFORMED
+
+
+class KeyInUseError(Refusal):
+    """The first request with the Idempotency-Key is still being carried out."""
+
+    code = Code.IDEMPOTENCY_KEY_IN_USE
+
+
+class KeyReusedError(Refusal):
+    """The Idempotency-Key was another request's."""
+
+    code = Code.IDEMPOTENCY_KEY_REUSED

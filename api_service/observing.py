@@ -16,10 +16,16 @@ KNOWN_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def observe(app: Flask) -> None:
-    """Have every request of the app observed."""
+HSTS = "max-age=31536000"
+"""A year (RFC 6797 §6.1.1). Not for subdomains, which may be someone else's."""
+
+
+def observe(app: Flask, *, is_https: bool) -> None:
+    """Have every request of the app observed; ``is_https`` says how people reach it."""
     app.before_request(_begin)
     app.after_request(_end)
+    if is_https:
+        app.after_request(_keep_to_https)
 
 
 def request_id_for(offered: str | None) -> str:
@@ -35,8 +41,14 @@ def _begin() -> None:
 def _end(answer: Response) -> Response:
     answer.headers["X-Request-Id"] = g.request_id
     answer.headers["X-Content-Type-Options"] = "nosniff"
+    answer.headers.setdefault("Referrer-Policy", "no-referrer")
     answer.headers.setdefault("Cache-Control", "no-store")
     _record(answer.status_code, time.perf_counter() - g.started)
+    return answer
+
+
+def _keep_to_https(answer: Response) -> Response:
+    answer.headers["Strict-Transport-Security"] = HSTS
     return answer
 
 

@@ -13,10 +13,13 @@ from api_service.errors import (
     AccountNotActivatedError,
     Code,
     FaultCode,
+    KeyInUseError,
     Refusal,
     ResendTooSoonError,
     ValidationFailedError,
 )
+from api_service.rate_limits import TooManyRequestsError
+from api_service.rate_limits.headers import limit_headers
 from shared.database import describe
 from shared.engine import is_database_away
 from shared.log import get_logger
@@ -27,6 +30,8 @@ MEDIA_TYPE = "application/problem+json"
 CHALLENGE = 'Bearer realm="signpost"'
 RETRY_AFTER_SECONDS = 2
 """For a database that is away: a restart takes about that long."""
+IN_USE_SECONDS = 1
+"""For a key in use: a transaction takes far less."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,18 @@ KINDS: Mapping[Code, Kind] = {
     Code.VALIDATION_FAILED: Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed", "The errors say what is wrong, and where."
     ),
+    Code.IDEMPOTENCY_KEY_MALFORMED: Kind(
+        HTTPStatus.BAD_REQUEST, "Idempotency-Key malformed", "The key is a string of 16 to 255 visible characters."
+    ),
+    Code.IDEMPOTENCY_KEY_IN_USE: Kind(
+        HTTPStatus.CONFLICT, "Idempotency-Key in use", "The first request with this key has not been answered yet."
+    ),
+    Code.IDEMPOTENCY_KEY_REUSED: Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "Idempotency-Key reused", "Another request has had this key already."
+    ),
+    Code.TOO_MANY_REQUESTS: Kind(
+        HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", "Retry-After says in how many seconds to ask again."
+    ),
     Code.TOO_MANY_ATTEMPTS: Kind(
         HTTPStatus.TOO_MANY_REQUESTS, "Too many attempts", "This code was tried too often and works no longer."
     ),
@@ -112,7 +129,7 @@ FAULTS: Mapping[FaultCode, str] = {
     FaultCode.TOO_LONG: "This is too long.",
     FaultCode.TOO_COMMON: "This password is among the first that anyone would try.",
     FaultCode.IS_THE_ADDRESS: "The password must not be the address.",
-    FaultCode.CONTROL_CHARACTER: "This has a control character in it.",
+    FaultCode.CONTROL_CHARACTER: "This has a control character in it, or one that nobody sees.",
     FaultCode.ADDRESS_REQUIRED: "An e-mail address or a phone number is required.",
     FaultCode.ONE_ADDRESS_ONLY: "Give either an e-mail address or a phone number.",
     FaultCode.CHANNEL_WITHOUT_ADDRESS: "No address was given for this channel.",
@@ -171,24 +188,43 @@ def database_unavailable(error: Exception) -> Response:
     if not is_database_away(error):
         raise error
     log.warning("database unavailable", request_id=g.request_id, **describe(error))
-    answer = problem(Code.DATABASE_UNAVAILABLE)
-    answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return answer
+    return _later(problem(Code.DATABASE_UNAVAILABLE), RETRY_AFTER_SECONDS)
 
 
 def _refused(refusal: Refusal) -> Response:
+    answer = problem(refusal.code, **_members(refusal))
+    answer.headers.update(_headers(refusal))
+    return answer
+
+
+def _members(refusal: Refusal) -> dict[str, Any]:
     match refusal:
         case ValidationFailedError(faults=faults):
             errors = [{"pointer": fault.pointer, "code": fault.code, "message": FAULTS[fault.code]} for fault in faults]
-            return problem(refusal.code, errors=errors)
-        case ResendTooSoonError(retry_after_seconds=seconds):
-            answer = problem(refusal.code)
-            answer.headers["Retry-After"] = str(seconds)
-            return answer
+            return {"errors": errors}
         case AccountNotActivatedError(registration_id=registration_id):
-            return problem(refusal.code, resend=url_for("registrations.post_resend", registration_id=registration_id))
+            return {"resend": url_for("registrations.post_resend", registration_id=registration_id)}
+        case TooManyRequestsError(reached=reached):
+            return {"limits": sorted({tally.limit.value for tally in reached})}
         case _:
-            return problem(refusal.code)
+            return {}
+
+
+def _headers(refusal: Refusal) -> dict[str, str]:
+    match refusal:
+        case ResendTooSoonError(retry_after_seconds=seconds):
+            return {"Retry-After": str(seconds)}
+        case KeyInUseError():
+            return {"Retry-After": str(IN_USE_SECONDS)}
+        case TooManyRequestsError(tallies=tallies, retry_after_seconds=seconds):
+            return limit_headers(tallies) | {"Retry-After": str(seconds)}
+        case _:
+            return {}
+
+
+def _later(answer: Response, seconds: int) -> Response:
+    answer.headers["Retry-After"] = str(seconds)
+    return answer
 
 
 def _from_werkzeug(error: HTTPException) -> Response:

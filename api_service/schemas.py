@@ -1,7 +1,6 @@
 """What bodies must look like. Each fault is one of FaultCode's words; ``bodies`` says where it was."""
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
@@ -10,6 +9,7 @@ from uuid import UUID
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validates_schema
 
 from api_service import passwords
+from api_service.characters import BLANKS, refuse_controls, refuse_unseen
 from api_service.errors import FaultCode
 from api_service.use_cases.register import RegisterCommand
 from api_service.use_cases.sign_in import Credentials
@@ -23,8 +23,6 @@ LONGEST_TEXT = 512
 # Written with its country code, in the ways people write numbers. The parser of phonenumbers would
 # take letters and fish a number out of any sentence.
 _PHONE = re.compile(r"\+[0-9][0-9 ().-]{4,40}", re.ASCII)
-_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_CONTROL_CATEGORIES = ("Cc", "Zl", "Zp")
 
 
 class StrictSchema(Schema):
@@ -92,8 +90,9 @@ class FullName(Text):
     def accepted(self, text: str) -> str:
         """Return the name without the spaces around it."""
         refuse_controls(text)
+        refuse_unseen(text)
         name = text.strip()
-        if not name:
+        if not name.strip("".join(BLANKS) + " "):
             raise ValidationError(FaultCode.TOO_SHORT)
         if len(name) > LONGEST_NAME:
             raise ValidationError(FaultCode.TOO_LONG)
@@ -231,10 +230,3 @@ class ActivateSchema(StrictSchema):
     def _has_one_form(self, body: dict[str, Any], **_more: Any) -> None:
         if body.keys() not in ({"token"}, {"registration_id", "code"}):
             raise ValidationError(FaultCode.ONE_FORM_REQUIRED)
-
-
-def refuse_controls(text: str) -> None:
-    """Raise ValidationError for characters that end lines, or that reorder what is read after them."""
-    for character in text:
-        if character in _BIDI_CONTROLS or unicodedata.category(character) in _CONTROL_CATEGORIES:
-            raise ValidationError(FaultCode.CONTROL_CHARACTER)

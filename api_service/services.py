@@ -8,7 +8,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.access_tokens import AccessTokens
 from api_service.notifier import Notifier
+from api_service.rate_limits import Limiter
 from api_service.readiness import Readiness
+from api_service.settled import SettledListener
 from api_service.use_cases.sessions import SessionTerms
 from api_service.use_cases.tokens import Terms
 from api_service.waiting import WaitingRoom
@@ -24,17 +26,20 @@ class Services:
     engine: Engine
     sessions: sessionmaker[Session]
     keys: SecretKeys
+    limiter: Limiter
     terms: Terms
     account_terms: Terms
     session_terms: SessionTerms
     access_tokens: AccessTokens
     notifier: Notifier
     waiting_room: WaitingRoom
+    settled: SettledListener
     readiness: Readiness
 
     def close(self) -> None:
         """Let go of the database."""
         self.notifier.close()
+        self.settled.close()
         self.engine.dispose()
 
 

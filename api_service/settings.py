@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
+from api_service.limit_settings import LimitSettings, LimitSettingsSchema, Origins
+from api_service.session_settings import SessionSettings, SessionSettingsSchema
 from shared.secrets import SecretKeys
-from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, OneOf, SettingsSchema, WebUrl, Whole
+from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, OneOf, WebUrl, Whole
 from shared.vocabulary import Channel
 
 COUNTS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -45,13 +47,16 @@ class ActivationFallback(StrEnum):
 
 
 @dataclass(frozen=True)
-class ApiSettings:
+class ApiSettings(LimitSettings, SessionSettings):
     """All that the API is told from outside."""
 
     database_url: str = field(repr=False)
+    listen_database_url: str | None = field(repr=False)
     secret_keys: SecretKeys
     public_url: str
     bind: tuple[str, int]
+    trusted_proxies: int
+    cors_origins: frozenset[str]
     workers: int
     threads: int
     activation_email_lifetime_seconds: int
@@ -62,9 +67,6 @@ class ApiSettings:
     resend_cooldown_seconds: int
     activation_fallback: ActivationFallback
     activation_fallback_seconds: int
-    access_token_lifetime_seconds: int
-    session_idle_days: int
-    session_lifetime_days: int
     log_level: str
 
     @property
@@ -98,18 +100,13 @@ class ApiSettings:
         """How long a message may go without a provider's yes before the other channel takes over."""
         return timedelta(seconds=self.activation_fallback_seconds)
 
-    @property
-    def access_token_lifetime(self) -> timedelta:
-        """How long an access token holds, and so how often sessions are refreshed."""
-        return timedelta(seconds=self.access_token_lifetime_seconds)
-
 
 def cores() -> int:
     """Count the processors that this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
-class ApiSettingsSchema(SettingsSchema):
+class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):
     """How the API's settings are written."""
 
     result: ClassVar = ApiSettings
@@ -117,15 +114,32 @@ class ApiSettingsSchema(SettingsSchema):
     database_url = DatabaseUrl(
         "DATABASE_URL", "Where users and the outbox are; log in as a member of signpost_api.", is_secret=True
     )
+    listen_database_url = DatabaseUrl(
+        "LISTEN_DATABASE_URL",
+        "Where to listen for settled messages, if DATABASE_URL leads to a pooler: past it, to the server itself.",
+        default=None,
+        is_secret=True,
+    )
     secret_keys = KeyRing(
         "SECRET_KEYS", "`id:base64,id:base64`; the first derives, all verify. The same as the relay's.", is_secret=True
     )
     public_url = WebUrl(
         "PUBLIC_URL",
-        "Where people reach the API: what access tokens are issued by and for. The relay's too.",
+        "Where people reach the API: what access tokens are issued by and for; if that is https, browsers are told "
+        "to keep to it (HSTS). The relay's too.",
         unit="URL",
     )
     bind = Bind("API_BIND", "Where clients are served.", unit="host:port", default=("127.0.0.1", 8000))
+    trusted_proxies = Whole(
+        "TRUSTED_PROXIES",
+        "How many proxies in front append to X-Forwarded-For; what they did not write is not believed.",
+        unit="proxies",
+        default=0,
+        bounds=(0, 16),
+    )
+    cors_origins = Origins(
+        "CORS_ORIGINS", "The sites whose pages may call the API from a browser, such as `https://app.example.org`."
+    )
     workers = Whole(
         "API_WORKERS",
         "Processes that serve; without it, as many as there are cores.",
@@ -197,27 +211,6 @@ class ApiSettingsSchema(SettingsSchema):
         default=120,
         bounds=(10, 86_400),
     )
-    access_token_lifetime_seconds = Whole(
-        "ACCESS_TOKEN_LIFETIME_SECONDS",
-        "How long an access token holds before its session has to be refreshed.",
-        unit="seconds",
-        default=600,
-        bounds=(60, 3600),
-    )
-    session_idle_days = Whole(
-        "SESSION_IDLE_DAYS",
-        "How long a session goes on without being refreshed.",
-        unit="days",
-        default=30,
-        bounds=(1, 365),
-    )
-    session_lifetime_days = Whole(
-        "SESSION_LIFETIME_DAYS",
-        "How long a session goes on at the most; then one signs in again.",
-        unit="days",
-        default=90,
-        bounds=(1, 365),
-    )
     log_level = LogLevel()
 
     @validates_schema
@@ -240,11 +233,3 @@ class ApiSettingsSchema(SettingsSchema):
                 raise ValidationError(
                     f"ACTIVATION_FALLBACK_SECONDS={after} is not below {lifetime}: nothing would be left"
                 )
-
-    @validates_schema
-    def _ends_sessions(self, settings: dict[str, Any], **_more: Any) -> None:
-        idle, lifetime = settings["session_idle_days"], settings["session_lifetime_days"]
-        if idle > lifetime:
-            raise ValidationError(
-                f"SESSION_IDLE_DAYS={idle} is above SESSION_LIFETIME_DAYS={lifetime}: no session would go on that long"
-            )

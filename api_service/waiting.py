@@ -4,10 +4,15 @@ import re
 import time
 from collections.abc import Callable
 from threading import Lock
+from uuid import UUID
+
+from api_service.settled import Bells
 
 LONGEST_WAIT_SECONDS = 20
 FIRST_LOOK_SECONDS = 0.025
 LONGEST_LOOK_SECONDS = 0.25
+LISTENING_LOOK_SECONDS = 2.0
+"""Between looks while the relays are heard: for what they could not tell, or what a crash swallowed."""
 
 # One preference of a list. A comma in a quoted string does not end it, not even if the quote never ends.
 _PREFERENCE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*(?:"|\\?$))+')
@@ -30,23 +35,35 @@ def _at_most(longest: int, *, digits: str) -> int:
 class WaitingRoom:
     """Seats for requests that wait: at most half of the threads, so that the other half goes on serving."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, bells: Bells) -> None:
         self.seats = threads // 2
         self.taken = 0
         self._door = Lock()
+        self._bells = bells
 
-    def wait_until(self, is_over: Callable[[], bool], seconds: int) -> bool:
-        """Wait for ``is_over``, for so many seconds at most; returns False, at once, if no seat is free.
+    def wait_until_settled(self, unsettled: Callable[[], UUID | None], seconds: int) -> bool:
+        """Wait until ``unsettled`` names no message any more, for so many seconds at most.
 
-        What ``is_over`` raises ends the waiting.
+        Returns False, at once, if no seat is free. What ``unsettled`` raises ends the waiting.
         """
         if not self._has_taken_seat():
             return False
         try:
-            _look_until(is_over, time.monotonic() + seconds)
+            self._look_until(unsettled, time.monotonic() + seconds)
         finally:
             self._leave()
         return True
+
+    def _look_until(self, unsettled: Callable[[], UUID | None], deadline: float) -> None:
+        pause = FIRST_LOOK_SECONDS
+        with self._bells.bell() as bell:
+            while (message_id := unsettled()) and (left := deadline - time.monotonic()) > 0:
+                if bell.message_id != message_id:
+                    # Looked at once more before the first wait: it may have settled just before the bell was set.
+                    bell.message_id = message_id
+                    continue
+                bell.wait(min(LISTENING_LOOK_SECONDS if self._bells.is_fed else pause, left))
+                pause = min(pause * 1.5, LONGEST_LOOK_SECONDS)
 
     def _has_taken_seat(self) -> bool:
         with self._door:
@@ -57,10 +74,3 @@ class WaitingRoom:
     def _leave(self) -> None:
         with self._door:
             self.taken -= 1
-
-
-def _look_until(is_over: Callable[[], bool], deadline: float) -> None:
-    pause = FIRST_LOOK_SECONDS
-    while not is_over() and (left := deadline - time.monotonic()) > 0:
-        time.sleep(min(pause, left))
-        pause = min(pause * 1.5, LONGEST_LOOK_SECONDS)

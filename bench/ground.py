@@ -113,7 +113,8 @@ class Ground:
 
     def api(self, port: int, module: str = "api_service.cli") -> Program:
         """Return the API, with as many workers as there are cores, or what the module makes of it."""
-        environment = self._told("api", API_BIND=f"{LOOPBACK}:{port}", PUBLIC_URL=f"http://{LOOPBACK}:{port}")
+        bound = f"{LOOPBACK}:{port}"
+        environment = self._told("api", API_BIND=bound, PUBLIC_URL=f"http://{bound}", RATE_LIMITS="off")
         command = (sys.executable, "-c", f"from {module} import main; main()", "serve")
         return Program("api", command, environment, f"http://{LOOPBACK}:{port}/readyz")
 

@@ -60,6 +60,7 @@ class Programs:
             API_BIND=f"{LOOPBACK}:{self.ports.api}",
             API_WORKERS="2",
             RESEND_COOLDOWN_SECONDS="1",
+            RATE_LIMITS="off",
         )
         return Program("api-service", _script("api-service", "serve"), environment, f"{self.api_url}/readyz")
 

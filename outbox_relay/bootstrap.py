@@ -18,6 +18,7 @@ from outbox_relay.relay import Beside, Relay
 from outbox_relay.rendering import Renderer
 from outbox_relay.settings import RelaySettings
 from outbox_relay.settles import Settles
+from outbox_relay.telling import Teller, ToldSettles
 from outbox_relay.tray import Preparation
 from shared.vocabulary import Channel, Urgency
 
@@ -37,6 +38,7 @@ class Parts:
     claiming: Lifeline
     settling: Lifeline
     falling_back: Lifeline
+    teller: Teller
 
     @property
     def failures(self) -> int:
@@ -53,13 +55,15 @@ class Parts:
         await self.claiming.close()
         await self.settling.close()
         await self.falling_back.close()
+        await self.teller.close()
 
 
 def assemble(settings: RelaySettings) -> Parts:
     """Put the relay together. Raises if a template is broken, so that a bad release does not start."""
     claiming = Lifeline(settings.database_url, "claim")
     settling = Lifeline(settings.database_url, "settle")
-    outbox = Outbox(Claims(claiming, settings.lease), Settles(settling))
+    teller = Teller(settings.database_url)
+    outbox = Outbox(Claims(claiming, settings.lease), ToldSettles(settling, teller))
     renderer = Renderer(
         settings.secret_keys, settings.public_url, settings.email_from, one_tap_domain=settings.one_tap_domain
     )
@@ -86,7 +90,7 @@ def assemble(settings: RelaySettings) -> Parts:
     fallbacks = Fallbacks(falling_back, settings.fallback_budgets, newest_key)
     outbox.settles.on_death = fallbacks.soon
     names = frozenset(rung.provider.name for ladder in ladders.values() for rung in ladder.rungs)
-    return Parts(relay, names, outbox.claims, outbox.settles, fallbacks, claiming, settling, falling_back)
+    return Parts(relay, names, outbox.claims, outbox.settles, fallbacks, claiming, settling, falling_back, teller)
 
 
 def _limits(batch_size: int, connections: int, urgency: Urgency) -> LaneLimits:

@@ -62,7 +62,10 @@ def steps_for(settings: RelaySettings) -> list[Step]:
         ]
     steps.append(_pruning("actions", settings.actions_retention_days, ROWS))
     steps.append(_pruning("tokens", TOKENS_DAYS, ROWS))
-    steps.append(Step("sessions_pruned", "select signpost_prune_sessions(%s)", (ROWS,), full=ROWS))
+    steps += [
+        Step(f"{what}_pruned", f"select signpost_prune_{what}(%s)", (ROWS,), ROWS)
+        for what in ("sessions", "answers", "limits")
+    ]
     if settings.pending_users_days:
         steps.append(_pruning("users", settings.pending_users_days, USERS))
     return steps

@@ -43,6 +43,11 @@ def canonical_email(deliverable: str) -> str:
     return deliverable.lower()
 
 
+def canonical_address(deliverable: str) -> str:
+    """Return the form in which addresses of either kind are compared; an E.164 number has but one."""
+    return canonical_email(deliverable) if "@" in deliverable else deliverable
+
+
 def canonical_phone(text: str) -> str:
     """Return the number in E.164 form (``+33612345678``); it must be written with its country code."""
     try:

@@ -27,6 +27,7 @@ _LINK_LABEL = b"signpost/link/1"
 _NUMBER_LABEL = b"signpost/number/1:"
 _ADDRESS_LABEL = b"signpost/address/1:"
 _SIGNING_LABEL = b"signpost/access-token/1"
+_REQUEST_LABEL = b"signpost/request/1:"
 
 
 class UnknownKeyError(LookupError):
@@ -99,6 +100,16 @@ def address_id(canonical: str, key: bytes) -> UUID:
 def signing_seed(key: bytes) -> bytes:
     """Derive the 32 bytes that the Ed25519 key of access tokens is made of (RFC 8032 §5.1.5)."""
     return _mac(key, _SIGNING_LABEL)
+
+
+def address_hash(canonical: str, key: bytes) -> str:
+    """Return what stands for an address where it is only counted: a list of addresses leads nobody back from it."""
+    return _mac(key, _ADDRESS_LABEL + canonical.encode()).hex()[:32]
+
+
+def request_mac(request: bytes, key: bytes) -> bytes:
+    """Return what a whole request is recognised by; without the key no password in it can be guessed from that."""
+    return _mac(key, _REQUEST_LABEL + request)
 
 
 class _KeyedAlgorithm(SigningAlgorithm):

@@ -4,6 +4,8 @@ from enum import StrEnum
 
 WAKE_CHANNEL = "signpost_outbox"
 """PostgreSQL NOTIFY channel on which the API tells the relays that something is due."""
+SETTLED_CHANNEL = "signpost_settled"
+"""PostgreSQL NOTIFY channel on which the relays tell the API which messages have settled: ids, comma-separated."""
 
 
 class Channel(StrEnum):

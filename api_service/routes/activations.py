@@ -1,24 +1,37 @@
 """/v1/activations: what programs call with the code or the link's token."""
 
+from typing import Any
+from uuid import UUID
+
 from flask import Blueprint, Response, jsonify
 
 from api_service.authentication import opening, session_document
 from api_service.bodies import read_body
+from api_service.idempotency import idempotent, keep, take_key
 from api_service.schemas import ActivateSchema
 from api_service.services import services
-from api_service.use_cases.activate import activate_by_code, activate_by_link
+from api_service.use_cases.activate import activate, token_of_code, token_of_link
+from api_service.use_cases.sessions import begin_session
 from shared.vocabulary import UserStatus
 
 blueprint = Blueprint("activations", __name__, url_prefix="/v1/activations")
 
 
 @blueprint.post("")
+@idempotent
 def post_activation() -> Response:
     """Activate whoever the code or the link was sent to; the code signs them in, for its client registered."""
     body = read_body(ActivateSchema())
-    sessions, keys = services().sessions, services().keys
+    token_id = _token_of(body)
+    with services().sessions.begin() as session:
+        take_key(session)
+        user_id = activate(session, token_id)
+        signed_in = {} if "token" in body else session_document(begin_session(session, user_id, opening()))
+        return keep(session, jsonify(status=UserStatus.ACTIVE, **signed_in))
+
+
+def _token_of(body: dict[str, Any]) -> UUID:
     if "token" in body:
-        activate_by_link(sessions, keys, body["token"])
-        return jsonify(status=UserStatus.ACTIVE)
-    begun = activate_by_code(sessions, keys, body["registration_id"], body["code"], opening=opening())
-    return jsonify(status=UserStatus.ACTIVE, **session_document(begun))
+        return token_of_link(services().keys, body["token"])
+    parts = services()
+    return token_of_code(parts.sessions, parts.keys, parts.limiter, body["registration_id"], body["code"])

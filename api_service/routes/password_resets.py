@@ -2,40 +2,51 @@
 
 from http import HTTPStatus
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response
 
 from api_service import passwords
 from api_service.account_schemas import AskForResetSchema, ConfirmResetSchema
-from api_service.answers import code_document
+from api_service.answers import code_answer
 from api_service.bodies import read_body
+from api_service.idempotency import idempotent, keep, take_key
 from api_service.languages import preferred_locale
+from api_service.limiting import from_network, spend, to_addresses
+from api_service.rate_limits import Limit
 from api_service.services import services
-from api_service.use_cases.reset_password import NewPassword, ask_for_reset, reset_password
+from api_service.use_cases.addresses import Address
+from api_service.use_cases.reset_password import NewPassword, ask_for_reset, reset_password, token_of_reset
 
 blueprint = Blueprint("password_resets", __name__, url_prefix="/v1/password-resets")
 
 
 @blueprint.post("")
+@idempotent
 def post_password_reset() -> Response:
     """Send a code, or say that there is no account: to the address, and to nobody else."""
-    address = read_body(AskForResetSchema())["address"]
+    address: Address = read_body(AskForResetSchema())["address"]
+    spend(from_network(Limit.RESETS_PER_NETWORK), *to_addresses(Limit.RESETS_PER_ADDRESS, address.canonical))
     with services().sessions.begin() as session:
+        take_key(session)
         token = ask_for_reset(
             session, address, preferred_locale(), keys=services().keys, terms=services().account_terms
         )
+        answer = keep(session, code_answer(address, token.expires_at))
     services().notifier.wake()
-    answer = jsonify(code_document(address, token.expires_at))
-    answer.status_code = HTTPStatus.ACCEPTED
     return answer
 
 
 @blueprint.post("/confirm")
+@idempotent
 def post_confirmation() -> Response:
     """Set a new password."""
     body = read_body(ConfirmResetSchema())
     # Before the code is looked at, and in any case: it takes most of the time.
     password_hash = passwords.hashed(body["new_password"])
     new = NewPassword(body["address"], body["code"], body["new_password"], password_hash)
-    reset_password(services().sessions, services().keys, new)
+    token_id = token_of_reset(services().sessions, services().keys, services().limiter, new)
+    with services().sessions.begin() as session:
+        take_key(session)
+        reset_password(session, token_id, new)
+        answer = keep(session, Response(status=HTTPStatus.NO_CONTENT))
     services().notifier.wake()
-    return Response(status=HTTPStatus.NO_CONTENT)
+    return answer

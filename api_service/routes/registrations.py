@@ -1,69 +1,93 @@
 """/v1/registrations: registering, looking at how it goes, and asking for the message again."""
 
+from collections.abc import Callable
 from http import HTTPStatus
 from uuid import UUID
 
 from flask import Blueprint, Response, request, url_for
+from sqlalchemy.orm import Session
 
 from api_service import passwords
 from api_service.answers import registration_answer
 from api_service.bodies import read_body
 from api_service.errors import DATABASE_FAILURES
+from api_service.idempotency import idempotent, keep, take_key
 from api_service.languages import preferred_locale
+from api_service.limiting import from_network, spend, to_addresses
 from api_service.metrics import REGISTRATIONS
+from api_service.rate_limits import Limit
 from api_service.schemas import RegisterSchema, ResendSchema
 from api_service.services import services
-from api_service.use_cases.look_up import Registration, is_settled, look_up
-from api_service.use_cases.register import RegisterCommand, register
+from api_service.use_cases.look_up import Registration, look_up, unsettled_message
+from api_service.use_cases.register import RegisterCommand, canonical_addresses, register
 from api_service.use_cases.resend import resend
 from api_service.waiting import preferred_seconds
 from shared.engine import is_database_away
 from shared.vocabulary import Status
 
+Shape = Callable[[Registration], Response]
+
 blueprint = Blueprint("registrations", __name__, url_prefix="/v1/registrations")
 
 
 @blueprint.post("")
+@idempotent
 def post_registration() -> Response:
     """Register someone, and answer before any message goes."""
     command: RegisterCommand = read_body(RegisterSchema(preferred_locale()))
+    spend(
+        from_network(Limit.REGISTRATIONS_PER_NETWORK),
+        *to_addresses(Limit.REGISTRATIONS_PER_ADDRESS, *canonical_addresses(command)),
+    )
     password_hash = passwords.hashed(command.password)
-    terms = services().terms
     with services().sessions.begin() as session:
-        registration_id = register(session, command, password_hash=password_hash, terms=terms)
-        registration = look_up(session, registration_id, resend_cooldown=terms.resend_cooldown)
+        take_key(session)
+        registration_id = register(session, command, password_hash=password_hash, terms=services().terms)
+        registration = _shown(session, registration_id)
+        keep(session, _accepted(registration))
     services().notifier.wake()
     REGISTRATIONS.labels(command.channel).inc()
-    answer = _answer_when_told(registration, HTTPStatus.ACCEPTED)
-    answer.headers["Location"] = url_for("registrations.get_registration", registration_id=registration_id)
-    return answer
+    return _when_told(registration, _accepted)
 
 
 @blueprint.get("/<uuid:registration_id>")
 def get_registration(registration_id: UUID) -> Response:
     """Show how a registration stands."""
-    return _answer_when_told(_looked_up(registration_id), HTTPStatus.OK)
+    return _when_told(_looked_up(registration_id), _shown_as(HTTPStatus.OK))
 
 
 @blueprint.post("/<uuid:registration_id>/resend")
+@idempotent
 def post_resend(registration_id: UUID) -> Response:
     """Send the message again."""
     body = read_body(ResendSchema(), may_be_empty=True)
-    terms = services().terms
+    answer = _shown_as(HTTPStatus.ACCEPTED)
     with services().sessions.begin() as session:
-        resend(session, registration_id, body["channel"], terms=terms)
-        registration = look_up(session, registration_id, resend_cooldown=terms.resend_cooldown)
+        take_key(session)
+        resend(session, registration_id, body["channel"], terms=services().terms, limiter=services().limiter)
+        registration = _shown(session, registration_id)
+        keep(session, answer(registration))
     services().notifier.wake()
-    return _answer_when_told(registration, HTTPStatus.ACCEPTED)
+    return _when_told(registration, answer)
 
 
-def _answer_when_told(registration: Registration, status: HTTPStatus) -> Response:
+def _accepted(registration: Registration) -> Response:
+    answer = registration_answer(registration, HTTPStatus.ACCEPTED)
+    answer.headers["Location"] = url_for("registrations.get_registration", registration_id=registration.id)
+    return answer
+
+
+def _shown_as(status: HTTPStatus) -> Shape:
+    return lambda registration: registration_answer(registration, status)
+
+
+def _when_told(registration: Registration, shape: Shape) -> Response:
     """Answer, after having waited for the message to settle if the client would rather wait."""
     seconds = preferred_seconds(request.headers.get("Prefer"))
     if not seconds:
-        return registration_answer(registration, status)
+        return shape(registration)
     has_waited, latest = _after_waiting(registration, seconds)
-    answer = registration_answer(latest, status)
+    answer = shape(latest)
     if has_waited:
         answer.headers["Preference-Applied"] = f"wait={seconds}"
     return answer
@@ -77,8 +101,9 @@ def _after_waiting(registration: Registration, seconds: int) -> tuple[bool, Regi
     """
     if registration.delivery.status is not Status.PENDING:
         return True, registration
+    services().settled.start()
     try:
-        has_waited = services().waiting_room.wait_until(lambda: _is_settled(registration.id), seconds)
+        has_waited = services().waiting_room.wait_until_settled(lambda: _unsettled(registration.id), seconds)
         return has_waited, _looked_up(registration.id) if has_waited else registration
     except DATABASE_FAILURES as error:
         if not is_database_away(error):
@@ -88,9 +113,14 @@ def _after_waiting(registration: Registration, seconds: int) -> tuple[bool, Regi
 
 def _looked_up(registration_id: UUID) -> Registration:
     with services().sessions.begin() as session:
-        return look_up(session, registration_id, resend_cooldown=services().terms.resend_cooldown)
+        return _shown(session, registration_id)
 
 
-def _is_settled(registration_id: UUID) -> bool:
+def _shown(session: Session, registration_id: UUID) -> Registration:
+    parts = services()
+    return look_up(session, registration_id, resend_cooldown=parts.terms.resend_cooldown, limiter=parts.limiter)
+
+
+def _unsettled(registration_id: UUID) -> UUID | None:
     with services().sessions.begin() as session:
-        return is_settled(session, registration_id)
+        return unsettled_message(session, registration_id)

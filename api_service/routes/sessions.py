@@ -5,13 +5,17 @@ from uuid import UUID
 
 from flask import Blueprint, Response, jsonify
 
+from api_service.access_tokens import SignedIn
 from api_service.answers import session_listing
-from api_service.authentication import opening, session_document, signed_in
+from api_service.authentication import for_users, opening, session_document
 from api_service.bodies import read_body
+from api_service.limiting import from_network, spend, to_addresses
+from api_service.rate_limits import Limit
 from api_service.schemas import RefreshSchema, SignInSchema
 from api_service.services import services
 from api_service.use_cases.sessions import end_session, listed_sessions, refresh_session
-from api_service.use_cases.sign_in import sign_in
+from api_service.use_cases.sign_in import Credentials, sign_in
+from shared.addresses import canonical_address
 
 KEY_SET_CACHE = "public, max-age=300"
 """A new key is there for as long as it is last in SECRET_KEYS before it signs: far longer."""
@@ -22,7 +26,14 @@ blueprint = Blueprint("sessions", __name__)
 @blueprint.post("/v1/sessions")
 def post_session() -> Response:
     """Sign in."""
-    begun = sign_in(services().sessions, read_body(SignInSchema()), opening())
+    credentials: Credentials = read_body(SignInSchema())
+    network = from_network(Limit.FAILED_LOGINS_PER_NETWORK)
+    addresses = to_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, canonical_address(credentials.address))
+    # Counted before the password is looked at, as if it were wrong: many at once get no more tries than the limit.
+    spend(network, *addresses)
+    begun = sign_in(services().sessions, credentials, opening())
+    services().limiter.give_back([network])
+    services().limiter.forget(addresses)
     answer = jsonify(session_document(begun))
     answer.status_code = HTTPStatus.CREATED
     return answer
@@ -38,25 +49,26 @@ def post_refresh() -> Response:
 
 
 @blueprint.get("/v1/sessions")
-def get_sessions() -> Response:
+@for_users
+def get_sessions(holder: SignedIn) -> Response:
     """List where the user is signed in."""
-    holder = signed_in()
     with services().sessions.begin() as session:
         listed = listed_sessions(session, holder.user_id)
     return jsonify(sessions=[session_listing(one, is_current=one.id == holder.session_id) for one in listed])
 
 
 @blueprint.delete("/v1/sessions/current")
-def delete_current_session() -> Response:
+@for_users
+def delete_current_session(holder: SignedIn) -> Response:
     """Sign out."""
-    holder = signed_in()
     return _ended(holder.session_id, holder.user_id)
 
 
 @blueprint.delete("/v1/sessions/<uuid:session_id>")
-def delete_session(session_id: UUID) -> Response:
+@for_users
+def delete_session(holder: SignedIn, session_id: UUID) -> Response:
     """Sign out somewhere else."""
-    return _ended(session_id, signed_in().user_id)
+    return _ended(session_id, holder.user_id)
 
 
 @blueprint.get("/.well-known/jwks.json")

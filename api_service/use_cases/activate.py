@@ -7,10 +7,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.errors import InvalidOrExpiredError, TooManyAttemptsError
+from api_service.rate_limits import Limiter
 from api_service.use_cases.addresses import has_same_address, proven_at
-from api_service.use_cases.codes import right_attempt, spend_attempt, use_up
+from api_service.use_cases.codes import count_tries, right_attempt, spend_attempt, use_up
 from api_service.use_cases.notices import notice
-from api_service.use_cases.sessions import BegunSession, Opening, begin_session
 from api_service.use_cases.tokens import OF_A_REGISTRATION
 from shared.database import violated_constraint
 from shared.enqueue import enqueue
@@ -23,31 +23,34 @@ ONE_HOLDER = ("uq_users_active_email", "uq_users_active_phone")
 
 def activate_by_link(sessions: sessionmaker[Session], keys: SecretKeys, link_token: str) -> None:
     """Activate the user whom the link was sent to. Raises InvalidOrExpiredError."""
+    with sessions.begin() as session:
+        activate(session, token_of_link(keys, link_token))
+
+
+def token_of_link(keys: SecretKeys, link_token: str) -> UUID:
+    """Return the id of the token that the link was made of. Raises InvalidOrExpiredError."""
     token_id = token_id_of_link(link_token, keys)
     if token_id is None:
         raise InvalidOrExpiredError
-    with sessions.begin() as session:
-        activate(session, token_id)
+    return token_id
 
 
-def activate_by_code(
-    sessions: sessionmaker[Session], keys: SecretKeys, registration_id: UUID, code: str, *, opening: Opening
-) -> BegunSession:
-    """Activate the user whom the code was sent to, and sign them in: it is the client that registered.
+def token_of_code(
+    sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, registration_id: UUID, code: str
+) -> UUID:
+    """Return the id of the registration's token that has this code.
 
-    Raises InvalidOrExpiredError or TooManyAttemptsError.
+    Raises InvalidOrExpiredError, TooManyAttemptsError, or TooManyRequestsError.
 
     The attempt is committed before the code is looked at, so that no crash and no crowd of
     simultaneous requests gets a guess for nothing.
     """
     with sessions.begin() as session:
         spent = spend_attempt(session, Token.user_id == registration_id, Token.purpose.in_(OF_A_REGISTRATION))
+        count_tries(session, limiter, *spent.addresses)
     if spent.is_used_up:
         raise TooManyAttemptsError
-    attempt = right_attempt(spent, keys, code)
-    with sessions.begin() as session:
-        user_id = activate(session, attempt.token_id)
-        return begin_session(session, user_id, opening)
+    return right_attempt(spent, keys, code).token_id
 
 
 def activate(session: Session, token_id: UUID) -> UUID:

@@ -3,6 +3,7 @@
 Whether somebody else has the address shows only to whoever reads what goes there.
 """
 
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -11,10 +12,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.errors import AddressTakenError, InvalidOrExpiredError, TooManyAttemptsError
+from api_service.rate_limits import Limiter
 from api_service.use_cases.account_codes import Recipient, Wanted, changes_of, end_resets, issue, message_with
 from api_service.use_cases.activate import ONE_HOLDER, retire_others
 from api_service.use_cases.addresses import Address, proven_at
-from api_service.use_cases.codes import right_attempt, spend_attempt, use_up
+from api_service.use_cases.codes import count_tries, right_attempt, spend_attempt, use_up
 from api_service.use_cases.notices import tell_everywhere
 from api_service.use_cases.proof import Proof, locked_user
 from api_service.use_cases.tokens import Terms
@@ -38,25 +40,33 @@ def ask_for_change(session: Session, proof: Proof, address: Address, *, keys: Se
     return token
 
 
-def change_address(
-    sessions: sessionmaker[Session], keys: SecretKeys, user_id: UUID, channel: Channel, code: str
-) -> None:
-    """Make the address that the code went to the user's. The attempt is committed before the code is looked at.
+@dataclass(frozen=True)
+class AddressCode:
+    """A code that is to make an address a user's."""
 
-    Raises InvalidOrExpiredError, TooManyAttemptsError, or AddressTakenError: only to whoever has the code,
-    and so reads what goes to the address.
+    user_id: UUID
+    channel: Channel
+    code: str = field(repr=False)
+
+
+def token_of_change(sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, offered: AddressCode) -> UUID:
+    """Return the id of the user's token that has this code. The attempt is committed before the code is looked at.
+
+    Raises InvalidOrExpiredError, TooManyAttemptsError, or TooManyRequestsError.
     """
     with sessions.begin() as session:
-        spent = spend_attempt(session, changes_of(user_id, channel))
+        spent = spend_attempt(session, changes_of(offered.user_id, offered.channel))
+        count_tries(session, limiter, *spent.addresses)
     if spent.is_used_up:
         raise TooManyAttemptsError
-    attempt = right_attempt(spent, keys, code)
-    with sessions.begin() as session:
-        use_for_address(session, user_id, attempt.token_id)
+    return right_attempt(spent, keys, offered.code).token_id
 
 
-def use_for_address(session: Session, user_id: UUID, token_id: UUID) -> None:
-    """Use the token up, tell the addresses so far, and change one of them, in the caller's transaction."""
+def change_address(session: Session, user_id: UUID, token_id: UUID) -> None:
+    """Use the token up, tell the addresses so far, and change one of them, in the caller's transaction.
+
+    Never commits. Raises AddressTakenError: only to whoever has the code, and so reads what goes to the address.
+    """
     user = session.scalar(
         select(User).where(User.id == user_id, User.status == UserStatus.ACTIVE).with_for_update(key_share=True)
     )

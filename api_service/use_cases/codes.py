@@ -1,15 +1,17 @@
 """Trying a code: each try is counted before it is compared, and then the token is used up once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
 
 from api_service.errors import InvalidOrExpiredError
-from shared.models import Token
+from api_service.rate_limits import Limit, Limiter
+from shared.addresses import canonical_address
+from shared.models import Token, User
 from shared.secrets import SecretKeys, UnknownKeyError, is_code_of
-from shared.vocabulary import Purpose
+from shared.vocabulary import Channel, Purpose
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Attempt:
 
     token_id: UUID
     key_id: str
+    address: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,11 @@ class Spent:
 
     attempts: tuple[Attempt, ...]
     is_used_up: bool
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the codes went, in canonical form."""
+        return [canonical_address(attempt.address) for attempt in self.attempts if attempt.address]
 
 
 def spend_attempt(session: Session, *which: ColumnElement[bool]) -> Spent:
@@ -46,16 +54,27 @@ def spend_attempt(session: Session, *which: ColumnElement[bool]) -> Spent:
         update(Token)
         .where(Token.id == living.c.id, Token.attempts_left > 0)
         .values(attempts_left=Token.attempts_left - 1)
-        .returning(Token.id, Token.key_id)
+        .returning(Token.id, Token.key_id, Token.user_id, Token.channel, Token.new_address)
         .cte("spent")
     )
+    users_own = case((spent.c.channel == Channel.EMAIL, User.email), else_=User.phone)
     rows = session.execute(
-        select(living.c.id, spent.c.key_id)
+        select(living.c.id, spent.c.key_id, func.coalesce(spent.c.new_address, users_own, "").label("address"))
+        .select_from(living)
         .outerjoin(spent, spent.c.id == living.c.id)
+        .outerjoin(User, User.id == spent.c.user_id)
         .order_by(living.c.created_at.desc())
     ).all()
-    attempts = tuple(Attempt(token_id=row.id, key_id=row.key_id) for row in rows if row.key_id is not None)
+    attempts = tuple(Attempt(row.id, row.key_id, row.address) for row in rows if row.key_id is not None)
     return Spent(attempts, is_used_up=bool(rows) and not attempts)
+
+
+def count_tries(session: Session, limiter: Limiter, *canonical: str) -> None:
+    """Count a try of a code against the addresses that it could have gone to. Raises TooManyRequestsError.
+
+    In the transaction that spends the attempt: what is refused costs none.
+    """
+    limiter.spend([limiter.address(Limit.CODE_TRIES_PER_ADDRESS, each) for each in canonical], session.connection())
 
 
 def right_attempt(spent: Spent, keys: SecretKeys, code: str) -> Attempt:

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal, se
 from sqlalchemy.orm import Session
 
 from api_service.errors import UnknownRegistrationError
-from shared.addresses import masked
+from api_service.rate_limits import Limit, Limiter
+from shared.addresses import canonical_address, masked
 from shared.models import OutboxMessage, Token, User
 from shared.vocabulary import Channel, DeadReason, Status, Template, UserStatus
 
@@ -69,28 +70,39 @@ class Registration:
         return self.channel is Channel.EMAIL and self.delivery.status is Status.SENT
 
 
-def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedelta) -> Registration:
+def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedelta, limiter: Limiter) -> Registration:
     """Return how the registration stands by the database's clock. Raises UnknownRegistrationError."""
     row = session.execute(_registration(registration_id, resend_cooldown)).one_or_none()
     if row is None:
         raise UnknownRegistrationError
     is_active = row.user_status is UserStatus.ACTIVE
+    resend_after = row.resend_after if is_active else _resend_after(session, row, limiter)
     return Registration(
         id=registration_id,
         status=standing(is_active=is_active, is_expired=row.is_expired),
         channel=row.channel,
         destination=masked(row.recipient),
         expires_at=row.expires_at,
-        can_resend=row.has_cooled_down and not is_active,
-        resend_after=row.resend_after,
+        can_resend=resend_after <= row.now and not is_active,
+        resend_after=resend_after,
         delivery=_delivery(row),
     )
 
 
-def is_settled(session: Session, registration_id: UUID) -> bool:
-    """Tell whether the registration's newest message has been sent, or given up on every way that it had."""
-    newest = _newest_message(registration_id, _status())
-    return session.scalar(newest) is not Status.PENDING
+def _resend_after(session: Session, row: Row[Any], limiter: Limiter) -> datetime:
+    """Return when another message may be asked for: by the cooldown, and by what the address has had."""
+    subject = limiter.address(Limit.RESENDS_PER_ADDRESS, canonical_address(row.recipient))
+    wait = limiter.wait_for(subject, session.connection())
+    after: datetime = max(row.resend_after, row.now + wait) if wait else row.resend_after
+    return after
+
+
+def unsettled_message(session: Session, registration_id: UUID) -> UUID | None:
+    """Return the id of the registration's newest message, unless it was sent, or given up on every way that it had."""
+    newest = session.execute(
+        _newest_message(registration_id, OutboxMessage.id, _status().label("status"))
+    ).one_or_none()
+    return newest.id if newest and newest.status is Status.PENDING else None
 
 
 def standing(*, is_active: bool, is_expired: bool) -> Standing:
@@ -141,7 +153,7 @@ def _registration(registration_id: UUID, resend_cooldown: timedelta) -> Select[A
         select(
             User.status.label("user_status"),
             message,
-            (message.c.resend_after <= func.now()).label("has_cooled_down"),
+            func.now().label("now"),
             Token.expires_at,
             (Token.expires_at <= func.now()).label("is_expired"),
         )

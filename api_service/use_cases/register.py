@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from api_service.use_cases.tokens import Terms, add_token, message_about
-from shared.addresses import canonical_email
+from shared.addresses import canonical_address, canonical_email
 from shared.enqueue import enqueue
 from shared.models import User
 from shared.vocabulary import Channel, Locale
@@ -35,6 +35,11 @@ def register(session: Session, command: RegisterCommand, *, password_hash: str, 
     token = add_token(session, user, command.channel, terms)
     enqueue(session, message_about(user, token, terms))
     return user.id
+
+
+def canonical_addresses(command: RegisterCommand) -> list[str]:
+    """Return the addresses in the form in which they are compared."""
+    return [canonical_address(address) for address in (command.email, command.phone) if address]
 
 
 def add_pending_user(session: Session, command: RegisterCommand, password_hash: str) -> User:

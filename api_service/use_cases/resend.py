@@ -15,6 +15,7 @@ from api_service.errors import (
     UnknownRegistrationError,
     ValidationFailedError,
 )
+from api_service.rate_limits import Limit, Limiter
 from api_service.use_cases.addresses import address_of
 from api_service.use_cases.tokens import (
     Terms,
@@ -25,12 +26,13 @@ from api_service.use_cases.tokens import (
     supersede_messages,
     tokens_of,
 )
+from shared.addresses import canonical_address
 from shared.enqueue import enqueue
 from shared.models import OutboxMessage, Token, User
 from shared.vocabulary import Channel, UserStatus
 
 
-def resend(session: Session, registration_id: UUID, channel: Channel | None, *, terms: Terms) -> None:
+def resend(session: Session, registration_id: UUID, channel: Channel | None, *, terms: Terms, limiter: Limiter) -> None:
     """Add another message to the caller's transaction, and close what it replaces.
 
     Never commits. Whether the address is taken is decided anew, as in registering. Attempts that were
@@ -44,7 +46,14 @@ def resend(session: Session, registration_id: UUID, channel: Channel | None, *, 
         token = repeated(session, user, newest)
     else:
         token = replaced(session, user, chosen, terms)
-    enqueue(session, message_about(user, token, terms))
+    message = enqueue(session, message_about(user, token, terms))
+    count_resend(session, message, limiter)
+
+
+def count_resend(session: Session, message: OutboxMessage, limiter: Limiter) -> None:
+    """Count it against its address; one that is rolled back does not count. Raises TooManyRequestsError."""
+    subject = limiter.address(Limit.RESENDS_PER_ADDRESS, canonical_address(message.recipient))
+    limiter.spend([subject], session.connection())
 
 
 def locked_user(session: Session, registration_id: UUID) -> User:

@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.errors import Fault, FaultCode, InvalidOrExpiredError, ValidationFailedError
 from api_service.passwords import is_address
+from api_service.rate_limits import Limiter
 from api_service.use_cases.account_codes import Recipient, Wanted, end_resets, issue, message_with, resets_of
 from api_service.use_cases.addresses import Address, address_of
-from api_service.use_cases.codes import Attempt, right_attempt, spend_attempt, use_up
+from api_service.use_cases.codes import count_tries, right_attempt, spend_attempt, use_up
 from api_service.use_cases.notices import tell_everywhere
 from api_service.use_cases.sessions import end_sessions_of, sessions_of
 from api_service.use_cases.tokens import Terms
@@ -61,22 +62,24 @@ def holder_of(session: Session, address: Address) -> User | None:
     return session.scalar(select(User).where(address.is_proven).with_for_update(read=True, key_share=True))
 
 
-def reset_password(sessions: sessionmaker[Session], keys: SecretKeys, new: NewPassword) -> None:
-    """Give the account behind the address its new password. Raises InvalidOrExpiredError, whatever the reason.
+def token_of_reset(sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, new: NewPassword) -> UUID:
+    """Return the id of the token that has this code. Raises InvalidOrExpiredError, or TooManyRequestsError.
 
-    The attempt is committed before the code is looked at. That a code is used up is not told apart either:
-    it would tell that there is an account.
+    The attempt is committed before the code is looked at. That a code is used up is not told apart:
+    it would tell that there is an account; so a try counts against the address in any case.
     """
     with sessions.begin() as session:
         spent = spend_attempt(session, resets_of(new.address, keys))
-    attempt = right_attempt(spent, keys, new.code)
-    with sessions.begin() as session:
-        use_for_password(session, attempt, new)
+        count_tries(session, limiter, new.address.canonical)
+    return right_attempt(spent, keys, new.code).token_id
 
 
-def use_for_password(session: Session, attempt: Attempt, new: NewPassword) -> None:
-    """Use the token up, set the password, end what rested on the old one and tell, in the caller's transaction."""
-    token = session.get_one(Token, attempt.token_id)
+def reset_password(session: Session, token_id: UUID, new: NewPassword) -> None:
+    """Use the token up, set the password, end what rested on the old one and tell, in the caller's transaction.
+
+    Never commits. Raises InvalidOrExpiredError, whatever the reason.
+    """
+    token = session.get_one(Token, token_id)
     holder = locked_holder(session, token, new.address)
     use_up(session, token, Purpose.PASSWORD_RESET)
     refuse_own_address(holder, new.password, "#/new_password")

@@ -6,15 +6,18 @@ Each moment is PostgreSQL's: the processes compare times that others wrote, and 
 from shared.models.accounts import SessionRow, Token, User
 from shared.models.base import Base, Word
 from shared.models.fleet import FallbackBudget, ProviderRow, UpkeepLease
+from shared.models.guards import KeptAnswer, RateLimit
 from shared.models.outbox import DeliveryAttempt, OperatorAction, OutboxMessage
 
 __all__ = [
     "Base",
     "DeliveryAttempt",
     "FallbackBudget",
+    "KeptAnswer",
     "OperatorAction",
     "OutboxMessage",
     "ProviderRow",
+    "RateLimit",
     "SessionRow",
     "Token",
     "UpkeepLease",

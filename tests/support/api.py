@@ -106,6 +106,7 @@ def api_on(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
         "SECRET_KEYS": SECRET_KEYS,
         "PUBLIC_URL": PUBLIC_URL,
         "RESEND_COOLDOWN_SECONDS": "0",
+        "RATE_LIMITS": "off",
     }
     app = create_app(ApiSettingsSchema().read(settings | environment))
     yield ApiUnderTest(app, app.test_client(), database)

@@ -63,6 +63,15 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
         ({**MAIL, "full_name": "Ada\0"}, "#/full_name", "control_character"),
         ({**MAIL, "full_name": "Ada\u2028"}, "#/full_name", "control_character"),
         ({**MAIL, "full_name": "Ada \u202egro.elpmaxe"}, "#/full_name", "control_character"),
+        ({**MAIL, "full_name": "A\u200bda"}, "#/full_name", "control_character"),
+        ({**MAIL, "full_name": "Ada\u200d"}, "#/full_name", "control_character"),
+        ({**MAIL, "full_name": "A\u200dda"}, "#/full_name", "control_character"),
+        ({**MAIL, "full_name": "Ada\ufeff"}, "#/full_name", "control_character"),
+        ({**MAIL, "full_name": "A\u00adda"}, "#/full_name", "control_character"),
+        ({**MAIL, "full_name": "Ada\U000e0041"}, "#/full_name", "control_character"),
+        ({**MAIL, "full_name": "Ada\ue000"}, "#/full_name", "control_character"),
+        ({**MAIL, "full_name": "Ada\uffff"}, "#/full_name", "control_character"),
+        ({**MAIL, "full_name": "\u3164 \u2800"}, "#/full_name", "too_short"),
         ({**MAIL, "full_name": True}, "#/full_name", "invalid_type"),
         ({**MAIL, "locale": "de"}, "#/locale", "invalid_choice"),
         ({**MAIL, "locale": "EN"}, "#/locale", "invalid_choice"),
@@ -129,6 +138,18 @@ def test_what_is_not_json_or_says_two_things_is_malformed(api: ApiUnderTest, bod
 
     assert (answer.status_code, answer.json["code"]) == (400, "malformed_json")
     assert api.count_rows() == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json; charset=latin-1", "application/json;charset=utf-16", 'application/json; charset="x"'],
+)
+def test_json_is_utf_8_and_nothing_else(api: ApiUnderTest, content_type: str) -> None:
+    answer = api.client.post("/v1/registrations", data=b"{}", headers={"Content-Type": content_type})
+
+    assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
+    told = {"Content-Type": 'application/json; charset="UTF-8"'}
+    assert api.client.post("/v1/registrations", data=b"{}", headers=told).status_code == 422
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml", ""])

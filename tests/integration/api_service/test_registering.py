@@ -147,3 +147,15 @@ def shape(document: Any) -> Any:
     if isinstance(document, dict):
         return {name: shape(value) for name, value in document.items()}
     return type(document)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627",
+        "\u0d36\u0d4d\u0d30\u0d40\u0d1c\u0d3f\u0d24\u0d4d\u200d \u0d2e\u0d47\u0d28\u0d4b\u0d7b",
+        "Zo\u0308e \u674e O'Neil-\u00df",
+    ],
+)
+def test_names_are_taken_as_people_write_them(api: ApiUnderTest, name: str) -> None:
+    assert api.user(api.registered(full_name=name)).full_name == name

@@ -2,6 +2,7 @@ from datetime import timedelta
 
 import pytest
 
+from api_service.rate_limits import Limit
 from api_service.settings import ApiSettings, ApiSettingsSchema
 from shared.settings import SettingsError
 from shared.vocabulary import Channel
@@ -84,3 +85,41 @@ def test_a_session_that_would_go_on_unused_for_longer_than_it_may_at_all_is_refu
     assert refusal.value.faults == [
         "SESSION_IDLE_DAYS=30 is above SESSION_LIFETIME_DAYS=7: no session would go on that long"
     ]
+
+
+def test_a_limit_is_written_in_words_of_several_windows_or_none() -> None:
+    settings = read(LIMIT_RESENDS_PER_ADDRESS="3/hour; 10 per 2 days", LIMIT_RESETS_PER_NETWORK="none")
+
+    allowed = [(item.amount, item.get_expiry()) for item in settings.limits[Limit.RESENDS_PER_ADDRESS].items]
+    assert allowed == [(3, 3600), (10, 2 * 86_400)]
+    assert settings.limits[Limit.RESETS_PER_NETWORK].items == ()
+    assert str(settings.limits[Limit.REGISTRATIONS_PER_NETWORK]) == "20/minute"
+
+
+def test_all_limits_go_at_once() -> None:
+    assert not any(windows.items for windows in read(RATE_LIMITS="off").limits.values())
+
+
+@pytest.mark.parametrize("text", ["5", "5/fortnight", "0/hour", "1001/hour", "five/hour", "-1/hour"])
+def test_a_limit_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        read(LIMIT_RESENDS_PER_ADDRESS=text)
+    assert refusal.value.faults == [
+        f"LIMIT_RESENDS_PER_ADDRESS={text!r} is not such as 5/hour, 5/5 minutes or none; 1 to 1000 at a time"
+    ]
+
+
+def test_origins_are_written_as_browsers_write_them() -> None:
+    assert read().cors_origins == frozenset()
+    assert read(CORS_ORIGINS="https://a.example, http://b.example:3000").cors_origins == {
+        "https://a.example",
+        "http://b.example:3000",
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["*", "null", "a.example", "https://a.example/", "https://A.example", "https://a.example,"]
+)
+def test_an_origin_that_no_browser_would_write_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError):
+        read(CORS_ORIGINS=text)

@@ -1,0 +1,102 @@
+"""Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07): a request repeated is a request carried out once.
+
+A route is marked ``@idempotent``. Inside the transaction that does what is asked for it calls ``take_key``
+before the first write and ``keep`` after the last; both do nothing for a request without a key.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
+
+from flask import Response, g, json, make_response, request
+from sqlalchemy.orm import Session
+
+from api_service.errors import KeyMalformedError
+from api_service.services import services
+from api_service.use_cases.kept_answers import (
+    Answer,
+    AnsweredMeanwhileError,
+    RequestKey,
+    kept_answer,
+    without,
+)
+from api_service.use_cases.kept_answers import keep as keep_for
+from api_service.use_cases.kept_answers import take_key as take
+from shared.secrets import request_mac
+
+View = Callable[..., Response]
+
+KEPT_HEADERS = ("Content-Type", "Location")
+SECRET_MEMBERS = ("access_token", "refresh_token")
+"""Never at rest: a repetition is told all but these, and its client logs in."""
+
+# A string of RFC 9651, or what most clients send: the same without quotes. Shorter ones would be no
+# secret of the client, nor its own: another's request would be refused for having the same.
+_QUOTED = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\]){16,255})"')
+_BARE = re.compile(r"[A-Za-z0-9._~:/+=@-]{16,255}")
+
+
+def idempotent(view: View) -> View:
+    """Have the route's repetitions answered as its first request was; ``g.user_id``, if set, has keys of its own."""
+
+    @wraps(view)
+    def once(*parts: Any, **arguments: Any) -> Response:
+        offered = request.headers.get("Idempotency-Key")
+        if offered is None:
+            return view(*parts, **arguments)
+        g.request_key = request_key(key_of(offered))
+        with services().sessions.begin() as session:
+            answer = kept_answer(session, g.request_key)
+        return _repeated(answer) if answer else _carried_out(partial(view, *parts, **arguments))
+
+    return once
+
+
+def take_key(session: Session) -> None:
+    """Make the request's key the transaction's own, if it has one. Raises KeyInUseError."""
+    if "request_key" in g:
+        take(session, g.request_key)
+
+
+def keep(session: Session, answer: Response) -> Response:
+    """Add the answer to the transaction, if the request has a key, and return it."""
+    if "request_key" in g:
+        headers = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
+        body = (
+            json.dumps(without(answer.get_json(), SECRET_MEMBERS)) if answer.is_json else answer.get_data(as_text=True)
+        )
+        keep_for(session, g.request_key, Answer(answer.status_code, headers, body))
+    return answer
+
+
+def key_of(header: str) -> str:
+    """Read the header. Raises KeyMalformedError."""
+    if quoted := _QUOTED.fullmatch(header):
+        return re.sub(r"\\(.)", r"\1", quoted[1])
+    if _BARE.fullmatch(header):
+        return header
+    raise KeyMalformedError
+
+
+def request_key(key: str) -> RequestKey:
+    """Return what the present request is recognised by, so that nothing of it can be found from that."""
+    route = request.url_rule.rule if request.url_rule else ""
+    place = "\0".join((request.method, route, str(g.get("user_id", "")), key))
+    said = f"{request.method}\0{request.path}\0".encode() + request.get_data()
+    macs = tuple(request_mac(said, server_key) for server_key in services().keys.by_id.values())
+    return RequestKey(hashlib.sha256(place.encode()).digest(), macs)
+
+
+def _carried_out(view: View) -> Response:
+    try:
+        return view()
+    except AnsweredMeanwhileError as meanwhile:
+        return _repeated(meanwhile.answer)
+
+
+def _repeated(answer: Answer) -> Response:
+    again = make_response(answer.body, answer.status, dict(answer.headers))
+    again.headers["Idempotency-Replayed"] = "true"
+    return again

@@ -1,0 +1,45 @@
+"""Limits around a request: whose hits it counts as, and what its answer tells of them."""
+
+from flask import Flask, Response, g, request
+
+from api_service.networks import client_address, network_of
+from api_service.rate_limits import Limit, Subject, TooManyRequestsError
+from api_service.rate_limits.headers import limit_headers
+from api_service.services import services
+
+
+def tell_limits(app: Flask, trusted_proxies: int) -> None:
+    """Have each request know its client, and its answer tell of the limits that it was counted by."""
+
+    def begin() -> None:
+        forwarded_for = request.headers.get("X-Forwarded-For", "")
+        g.client_address = client_address(request.remote_addr or "", forwarded_for, trusted_proxies)
+
+    app.before_request(begin)
+    app.after_request(_tell)
+
+
+def spend(*subjects: Subject) -> None:
+    """Count the request against these, before anything slow is done for it. Raises TooManyRequestsError."""
+    try:
+        tallies = services().limiter.spend(subjects)
+    except TooManyRequestsError as refusal:
+        g.tallies = [*g.get("tallies", []), *refusal.tallies]
+        raise
+    g.tallies = [*g.get("tallies", []), *tallies]
+
+
+def from_network(limit: Limit) -> Subject:
+    """Name the client's network."""
+    return Subject(limit, network_of(g.client_address))
+
+
+def to_addresses(limit: Limit, *canonical: str) -> list[Subject]:
+    """Name these addresses."""
+    return [services().limiter.address(limit, address) for address in canonical]
+
+
+def _tell(answer: Response) -> Response:
+    for name, value in limit_headers(g.get("tallies", [])).items():
+        answer.headers.setdefault(name, value)
+    return answer

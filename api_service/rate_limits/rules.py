@@ -1,0 +1,84 @@
+"""The limits there are, whom each of them counts, and what it allows unless a setting says otherwise."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from limits import RateLimitItem, parse_many
+
+MOST_HITS = 1000
+"""Of one window: each hit's moment is kept, and read with every next one."""
+NONE = "none"
+
+
+class Limit(StrEnum):
+    """The limits, by the names that clients and settings know them by."""
+
+    REGISTRATIONS_PER_NETWORK = "registrations_per_network"
+    REGISTRATIONS_PER_ADDRESS = "registrations_per_address"
+    RESENDS_PER_ADDRESS = "resends_per_address"
+    CODE_TRIES_PER_ADDRESS = "code_tries_per_address"
+    FAILED_LOGINS_PER_NETWORK = "failed_logins_per_network"
+    FAILED_LOGINS_PER_ADDRESS = "failed_logins_per_address"
+    RESETS_PER_NETWORK = "resets_per_network"
+    RESETS_PER_ADDRESS = "resets_per_address"
+
+
+class Per(StrEnum):
+    """Whose hits are counted together."""
+
+    NETWORK = "network"
+    ADDRESS = "address"
+
+
+@dataclass(frozen=True)
+class Windows:
+    """So many in such a time, and of several all: ``5/hour; 20/day``. None of them is no limit."""
+
+    text: str
+    items: tuple[RateLimitItem, ...]
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read what a setting says. Raises ValueError."""
+        if text == NONE:
+            return cls(text, ())
+        items = tuple(parse_many(text))
+        if not all(1 <= item.amount <= MOST_HITS and item.multiples >= 1 for item in items):
+            raise ValueError("too few or too many")
+        return cls(text, items)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Whom a limit counts, what it is about, and its default."""
+
+    per: Per
+    meaning: str
+    default: Windows
+
+
+def _rule(per: Per, meaning: str, default: str) -> Rule:
+    return Rule(per, meaning, Windows.read(default))
+
+
+RULES: Mapping[Limit, Rule] = {
+    Limit.REGISTRATIONS_PER_NETWORK: _rule(Per.NETWORK, "Registrations from one network.", "20/minute"),
+    Limit.REGISTRATIONS_PER_ADDRESS: _rule(Per.ADDRESS, "Registrations of one address.", "5/hour"),
+    Limit.RESENDS_PER_ADDRESS: _rule(
+        Per.ADDRESS, "Resends to one address; RESEND_COOLDOWN_SECONDS is between them.", "5/day"
+    ),
+    Limit.CODE_TRIES_PER_ADDRESS: _rule(
+        Per.ADDRESS, "Tries of codes sent to one address, right ones included; links are not limited.", "10/day"
+    ),
+    Limit.FAILED_LOGINS_PER_NETWORK: _rule(
+        Per.NETWORK, "Failed logins from one network; a success does not clear them.", "10/minute"
+    ),
+    Limit.FAILED_LOGINS_PER_ADDRESS: _rule(Per.ADDRESS, "Failed logins to one address.", "5/5 minutes"),
+    Limit.RESETS_PER_NETWORK: _rule(Per.NETWORK, "Password resets asked for from one network.", "20/minute"),
+    Limit.RESETS_PER_ADDRESS: _rule(Per.ADDRESS, "Password resets of one address.", "5/hour"),
+}

@@ -1,0 +1,46 @@
+"""What stands before the API's work: counts of hits against limits, and answers kept for repeated requests."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import DateTime, Index, LargeBinary, SmallInteger
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.models.base import NOW, Base
+
+
+class KeptAnswer(Base):
+    """What a request with an Idempotency-Key was answered, in the transaction that did what it asked for.
+
+    ``id`` is a hash of the key and where it was used, ``fingerprint`` a MAC of the request: neither the key
+    nor a password can be found from them.
+    """
+
+    __tablename__ = "kept_answers"
+    __table_args__ = (Index("ix_kept_answers_created_at", "created_at"),)
+
+    id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
+    status: Mapped[int] = mapped_column(SmallInteger)
+    headers: Mapped[dict[str, Any]]
+    body: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class RateLimit(Base):
+    """The hits of one subject against one limit that its period still holds, oldest first.
+
+    ``is_admitted`` says of the last hit whether it was one of them. UNLOGGED: a crash of the server
+    empties the table.
+    """
+
+    __tablename__ = "rate_limits"
+    __table_args__ = ({"prefixes": ["UNLOGGED"], "postgresql_with": {"fillfactor": "50"}},)
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    amount: Mapped[int]
+    period: Mapped[timedelta]
+    hits: Mapped[list[datetime]] = mapped_column(ARRAY(DateTime(timezone=True)))
+    is_admitted: Mapped[bool] = mapped_column(server_default="true")
+    ends_at: Mapped[datetime]

@@ -1,0 +1,95 @@
+"""Whatever a client sends, it gets a clear problem, never a 500, and nothing is written."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from devstack.cluster import Cluster
+from tests.support.api import PASSWORD, ApiUnderTest, api_on
+from tests.support.databases import fresh_database
+
+UNKNOWN = "/v1/registrations/6f3f9f0e-6a49-4f4d-9a0e-0123456789ab/resend"
+PATHS = ("/v1/registrations", "/v1/activations", UNKNOWN)
+TAKEN: set[str] = set()
+"""The registrations that were made: as many rows there are at the end, and no more."""
+NAMES = ("email", "phone", "password", "full_name", "locale", "channel", "token", "registration_id", "code")
+
+texts = st.text(st.characters(codec=None), max_size=60)
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+near = st.sampled_from(
+    [
+        "ada@example.org",
+        "+33612345678",
+        PASSWORD,
+        "en",
+        "email",
+        "123456",
+        str(UUID(int=1)),
+        "",
+        "\0",
+        "\ud800",
+        "\u202e",
+    ]
+)
+bodies = st.dictionaries(st.sampled_from(NAMES) | texts, near | values, max_size=6)
+headers = st.dictionaries(
+    st.sampled_from(
+        ["Prefer", "Idempotency-Key", "Accept-Language", "X-Forwarded-For", "Origin", "X-Request-Id", "Content-Type",
+         "Content-Encoding", "Accept", "Cookie", "Authorization", "Range"]
+    ),
+    st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=60),
+    max_size=3,
+)  # fmt: skip
+many = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture(scope="module")
+def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
+    """One database for all; with limits, which read headers too, that nobody reaches."""
+    relaxed = {"RATE_LIMITS": "on", "LIMIT_REGISTRATIONS_PER_NETWORK": "1000/second", "TRUSTED_PROXIES": "1"}
+    relaxed |= {"LIMIT_REGISTRATIONS_PER_ADDRESS": "none", "CORS_ORIGINS": "https://app.example.org"}
+    with fresh_database(cluster) as database, api_on(database, **relaxed) as api:
+        yield api
+        assert api.count_rows() == (len(TAKEN),) * 3
+
+
+@many
+@given(path=st.sampled_from(PATHS), body=bodies | values, sent_with=headers)
+def test_any_json_is_taken_or_clearly_refused(
+    api: ApiUnderTest, path: str, body: Any, sent_with: dict[str, str]
+) -> None:
+    refused_or_taken(api, path, json.dumps(body).encode(), {"Content-Type": "application/json"} | sent_with)
+
+
+@many
+@given(path=st.sampled_from(PATHS), body=st.binary(max_size=60))
+def test_any_bytes_are_taken_or_clearly_refused(api: ApiUnderTest, path: str, body: bytes) -> None:
+    refused_or_taken(api, path, body, {"Content-Type": "application/json"})
+
+
+@many
+@given(query=texts, form=texts)
+def test_the_page_says_so_of_any_link_that_is_none(api: ApiUnderTest, query: str, form: str) -> None:
+    sent = query.encode("utf-8", "replace").decode(), form.encode("utf-8", "replace").decode()
+    assert api.client.get("/activate", query_string={"token": sent[0]}).status_code in (200, 400)
+    assert api.client.post("/activate", data={"token": sent[1]}).status_code == 400
+
+
+def refused_or_taken(api: ApiUnderTest, path: str, body: bytes, sent_with: dict[str, str]) -> None:
+    answer = api.client.post(path, data=body, headers=sent_with)
+    if answer.status_code == 202:
+        TAKEN.add(answer.json["id"])
+        return
+    assert 400 <= answer.status_code < 500, (answer.status_code, body, sent_with)
+    assert (answer.mimetype, answer.json["status"]) == ("application/problem+json", answer.status_code)

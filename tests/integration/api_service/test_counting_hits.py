@@ -1,0 +1,164 @@
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from limits import parse
+from limits.strategies import MovingWindowRateLimiter
+from sqlalchemy import Engine
+
+from api_service.rate_limits import RULES, Limit, Limiter, Subject, TooManyRequestsError, Windows
+from api_service.rate_limits.storage import PostgresStorage
+from shared.engine import create_database_engine
+from tests.support.databases import Database
+from tests.support.hits import move
+from tests.support.keys import KEY
+
+ADA = Subject(Limit.REGISTRATIONS_PER_ADDRESS, "ada")
+HERE = Subject(Limit.REGISTRATIONS_PER_NETWORK, "192.0.2.1")
+
+
+@pytest.fixture
+def engine(database: Database) -> Iterator[Engine]:
+    engine = create_database_engine(database.api_url, application_name="test", pool_size=4)
+    yield engine
+    engine.dispose()
+
+
+def limiter_of(engine: Engine, **texts: str) -> Limiter:
+    windows = {limit: Windows.read(texts.get(limit.value, "none")) for limit in Limit}
+    return Limiter(engine, windows, KEY)
+
+
+def test_hits_of_many_at_once_never_exceed_the_limit(database: Database) -> None:
+    engines = [create_database_engine(database.api_url, application_name=name, pool_size=4) for name in "ab"]
+    limits = {"registrations_per_address": "7/hour; 9/day", "registrations_per_network": "20/minute"}
+    limiters = [limiter_of(engine, **limits) for engine in engines] * 4
+
+    def hit(limiter: Limiter) -> int:
+        admitted = 0
+        for _ in range(10):
+            with suppress(TooManyRequestsError):
+                limiter.spend([HERE, ADA] if limiter is limiters[0] else [ADA, HERE])
+                admitted += 1
+        return admitted
+
+    with ThreadPoolExecutor(8) as clients:
+        assert sum(clients.map(hit, limiters)) == 7
+    for engine in engines:
+        engine.dispose()
+
+
+def test_a_window_moves_and_what_was_refused_is_not_held_against_anyone(database: Database, engine: Engine) -> None:
+    limiter = limiter_of(engine, registrations_per_address="2/hour")
+    limiter.spend([ADA])
+    move(database, timedelta(minutes=40))
+    limiter.spend([ADA])
+    for _ in range(5):
+        with pytest.raises(TooManyRequestsError) as refusal:
+            limiter.spend([ADA])
+    assert 19 * 60 < refusal.value.retry_after_seconds <= 20 * 60
+
+    move(database, timedelta(minutes=21))
+
+    assert limiter.spend([ADA])[0].left == 0
+    with pytest.raises(TooManyRequestsError):
+        limiter.spend([ADA])
+
+
+def test_all_windows_of_a_limit_must_admit(database: Database, engine: Engine) -> None:
+    limiter = limiter_of(engine, registrations_per_address="2/minute; 3/hour")
+    for _ in range(3):
+        limiter.spend([ADA])
+        move(database, timedelta(minutes=2))
+
+    with pytest.raises(TooManyRequestsError) as refusal:
+        limiter.spend([ADA])
+    assert [tally.item.get_expiry() for tally in refusal.value.reached] == [3600]
+
+
+def test_a_hit_within_a_transaction_counts_if_that_commits(engine: Engine) -> None:
+    limiter = limiter_of(engine, registrations_per_address="1/hour")
+    with engine.connect() as connection:
+        limiter.spend([ADA], connection)
+        connection.rollback()
+    assert limiter.wait_for(ADA) == timedelta(0)
+
+    with engine.begin() as connection:
+        limiter.spend([ADA], connection)
+    assert timedelta(minutes=59) < limiter.wait_for(ADA) <= timedelta(hours=1)
+
+
+def test_a_hit_can_be_given_back_and_a_success_can_clear_an_account(engine: Engine) -> None:
+    limiter = limiter_of(engine, registrations_per_address="2/hour", registrations_per_network="3/hour")
+    for _ in range(2):
+        limiter.spend([ADA, HERE])
+
+    limiter.give_back([HERE])
+    limiter.forget([ADA])
+
+    assert {tally.limit: tally.left for tally in limiter.spend([ADA, HERE])} == {ADA.limit: 1, HERE.limit: 1}
+
+
+def test_giving_back_what_was_never_taken_gives_nothing(engine: Engine) -> None:
+    limiter = limiter_of(engine, registrations_per_address="1/hour")
+    limiter.spend([ADA])
+    for _ in range(3):
+        limiter.give_back([ADA])
+    limiter.spend([ADA])
+    with pytest.raises(TooManyRequestsError):
+        limiter.spend([ADA])
+
+
+def test_the_library_s_own_strategy_works_on_our_storage(engine: Engine) -> None:
+    strategy, item = MovingWindowRateLimiter(PostgresStorage(engine)), parse("2/hour")
+
+    assert strategy.get_window_stats(item, "ada").remaining == 2
+    assert [strategy.hit(item, "ada") for _ in range(3)] == [True, True, False]
+    assert strategy.hit(item, "grace")
+    assert not strategy.test(item, "ada")
+    strategy.clear(item, "ada")
+    assert strategy.test(item, "ada")
+
+
+def test_a_crash_of_the_server_empties_the_counts_and_nothing_else(database: Database) -> None:
+    with database.connect() as owner:
+        unlogged = owner.execute(
+            "select relname from pg_class where relpersistence = 'u' and relkind = 'r'"
+            " and relnamespace = 'public'::regnamespace"
+        ).fetchall()
+    assert unlogged == [("rate_limits",)]
+
+
+def test_old_counts_and_answers_are_pruned_and_young_ones_stay(database: Database, engine: Engine) -> None:
+    limiter = limiter_of(engine, registrations_per_address="5/hour", registrations_per_network="5/day")
+    limiter.spend([ADA, HERE])
+    with database.connect() as owner:
+        owner.execute("update rate_limits set ends_at = ends_at - interval '2 hours'")
+        owner.execute(
+            "insert into kept_answers select decode(n::text, 'escape'), '', 202, '{}', '',"
+            " now() - make_interval(hours => n) from generate_series(22, 26) as n"
+        )
+        owner.execute("set role relay")
+        pruned = [
+            owner.execute(f"select signpost_prune_{what}(100)").fetchone() for what in ("limits", "answers", "limits")
+        ]
+        owner.execute("reset role")
+        kept = owner.execute("select count(*) from kept_answers").fetchone()
+    assert (pruned, kept) == ([(1,), (3,), (0,)], (2,))
+    assert limiter.wait_for(ADA) == timedelta(0)
+
+
+def test_what_is_said_of_each_limit_is_complete() -> None:
+    assert RULES.keys() == set(Limit)
+    assert {limit: str(rule.default) for limit, rule in RULES.items()} == {
+        Limit.REGISTRATIONS_PER_NETWORK: "20/minute",
+        Limit.REGISTRATIONS_PER_ADDRESS: "5/hour",
+        Limit.RESENDS_PER_ADDRESS: "5/day",
+        Limit.CODE_TRIES_PER_ADDRESS: "10/day",
+        Limit.FAILED_LOGINS_PER_NETWORK: "10/minute",
+        Limit.FAILED_LOGINS_PER_ADDRESS: "5/5 minutes",
+        Limit.RESETS_PER_NETWORK: "20/minute",
+        Limit.RESETS_PER_ADDRESS: "5/hour",
+    }

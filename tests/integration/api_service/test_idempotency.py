@@ -1,0 +1,167 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+
+import pytest
+from flask import g, jsonify
+from werkzeug.test import TestResponse
+
+from api_service.idempotency import SECRET_MEMBERS, keep, key_of, request_key
+from api_service.services import EXTENSION
+from api_service.use_cases.kept_answers import take_key
+from tests.support.api import PASSWORD, ApiUnderTest, api_on
+from tests.support.databases import Database
+from tests.support.keys import SECRET_KEYS
+
+KEY = '"5b2f0d3e-7c1a-4e8b-9f66-0a1b2c3d4e5f"'
+BODY = {"email": "ada@example.org", "password": PASSWORD}
+
+
+def post(api: ApiUnderTest, body: object = BODY, key: str = KEY, path: str = "/v1/registrations") -> TestResponse:
+    headers = {"Idempotency-Key": key, "Content-Type": "application/json"}
+    return api.app.test_client().post(path, data=json.dumps(body), headers=headers)
+
+
+def test_a_request_repeated_is_carried_out_once_and_answered_alike(api: ApiUnderTest) -> None:
+    first, second, bare = post(api), post(api), post(api, key=KEY.strip('"'))
+
+    for again in (second, bare):
+        assert (again.status_code, again.json) == (202, first.json)
+        assert again.headers["Location"] == first.headers["Location"]
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert again.mimetype == first.mimetype
+    assert "Idempotency-Replayed" not in first.headers
+    assert api.count_rows() == (1, 1, 1)
+
+
+def test_without_a_key_or_with_another_each_request_is_its_own(api: ApiUnderTest) -> None:
+    answers = [post(api), post(api, key=KEY.replace("5b", "5c")), api.register(), api.register()]
+
+    assert {answer.status_code for answer in answers} == {202}
+    assert api.count_rows() == (4, 4, 4)
+
+
+def test_a_key_is_not_good_for_another_body_or_path(api: ApiUnderTest) -> None:
+    first = api.registered(email="grace@example.org")
+    post(api)
+    post(api, {}, path=f"/v1/registrations/{first}/resend")
+
+    others = [
+        post(api, {**BODY, "password": PASSWORD + "!"}),
+        post(api, {}, path=f"/v1/registrations/{post(api).json['id']}/resend"),
+    ]
+
+    assert {(answer.status_code, answer.json["code"]) for answer in others} == {(422, "idempotency_key_reused")}
+    assert api.count_rows() == (2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "short",
+        '"short, quoted"',
+        '"' + "x" * 256 + '"',
+        '"an unfinished string',
+        '"two of them at", "once"',
+        "with spaces in it and no quotes",
+        '"a back\\slash too many"',
+        '"not ascii: \u00e9\u00e9\u00e9\u00e9\u00e9"',
+        '"sixteen-letters-or-more";q=1',
+    ],
+)
+def test_a_key_that_is_none_is_refused(api: ApiUnderTest, key: str) -> None:
+    answer = post(api, key=key)
+
+    assert (answer.status_code, answer.json["code"]) == (400, "idempotency_key_malformed")
+    assert api.count_rows() == (0, 0, 0)
+
+
+def test_quotes_are_no_part_of_a_key() -> None:
+    assert key_of(r'"sixteen \"letters\" or \\ more"') == 'sixteen "letters" or \\ more'
+
+
+def test_a_crowd_with_one_key_registers_once(api: ApiUnderTest) -> None:
+    with ThreadPoolExecutor(8) as crowd:
+        answers = list(crowd.map(lambda _: post(api), range(16)))
+
+    assert {answer.status_code for answer in answers} <= {202, 409}
+    assert len({answer.json["id"] for answer in answers if answer.status_code == 202}) == 1
+    assert {answer.json["code"] for answer in answers if answer.status_code == 409} <= {"idempotency_key_in_use"}
+    assert api.count_rows() == (1, 1, 1)
+    assert post(api).headers["Idempotency-Replayed"] == "true"
+
+
+def test_while_the_first_is_being_carried_out_nobody_waits_for_it(api: ApiUnderTest) -> None:
+    sessions = api.app.extensions[EXTENSION].sessions
+    with api.app.test_request_context("/v1/registrations", method="POST", json=BODY), sessions.begin() as session:
+        take_key(session, request_key(key_of(KEY)))
+        answer = post(api)
+
+    assert (answer.status_code, answer.json["code"]) == (409, "idempotency_key_in_use")
+    assert answer.headers["Retry-After"] == "1"
+    assert api.count_rows() == (0, 0, 0)
+    assert post(api).status_code == 202
+
+
+def test_what_was_refused_is_looked_at_again(api: ApiUnderTest) -> None:
+    assert post(api, {**BODY, "password": "short"}).status_code == 422
+
+    assert post(api).status_code == 202
+    assert "Idempotency-Replayed" not in post(api, key=KEY.replace("5b", "5c")).headers
+
+
+def test_an_activation_whose_answer_got_lost_can_be_repeated(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    body = {"registration_id": str(registration_id), "code": api.code(registration_id)}
+
+    answers = [post(api, body, path="/v1/activations") for _ in range(2)]
+
+    assert answers[0].json.keys() == {"status", "access_token", "token_type", "expires_in", "refresh_token"}
+    without_access = {name: value for name, value in answers[0].json.items() if name not in SECRET_MEMBERS}
+    assert (answers[1].status_code, answers[1].json) == (200, without_access)
+    assert api.tokens(registration_id)[0].attempts_left == 4
+    assert post(api, body, KEY.replace("5b", "5c"), "/v1/activations").status_code == 400
+
+
+def test_a_repetition_is_cheap_it_counts_against_no_limit(database: Database) -> None:
+    with api_on(database, RATE_LIMITS="on", LIMIT_REGISTRATIONS_PER_ADDRESS="1/hour") as api:
+        first = post(api)
+        assert post(api).json == first.json
+        assert api.register().status_code == 429
+
+
+def test_neither_key_nor_password_can_be_found_from_what_is_kept(api: ApiUnderTest) -> None:
+    post(api)
+    [row] = api.rows("select * from kept_answers")
+
+    kept = b"".join((bytes(row.id), bytes(row.fingerprint), json.dumps(row.headers).encode(), row.body.encode()))
+    body = json.dumps(BODY).encode()
+    assert not any(secret in kept for secret in (b"ada@", PASSWORD.encode(), KEY.strip('"').encode()))
+    assert bytes(row.fingerprint) not in (sha256(body).digest(), sha256(b"POST\0/v1/registrations\0" + body).digest())
+
+
+def test_after_a_rotation_of_keys_a_repetition_is_still_known(api: ApiUnderTest) -> None:
+    first = post(api)
+    rotated = "new:" + "TmV3IGtleSBvZiAzMiBieXRlcywgb3Igc29tZSBtb3Jl" + "," + SECRET_KEYS
+    with api_on(api.database, SECRET_KEYS=rotated) as later:
+        assert post(later).json == first.json
+
+
+def test_access_is_never_at_rest(api: ApiUnderTest) -> None:
+    sessions = api.app.extensions[EXTENSION].sessions
+    with api.app.test_request_context("/v1/activations", method="POST", data=b"{}"), sessions.begin() as session:
+        g.request_key = request_key("a key of some length")
+        keep(session, jsonify(status="active", access_token="a.b.c", refresh_token="r", expires_in=300))
+
+    [row] = api.rows("select body from kept_answers")
+    assert json.loads(row.body) == {"status": "active", "expires_in": 300}
+
+
+def test_users_do_not_share_keys(api: ApiUnderTest) -> None:
+    def key_for(user_id: str) -> bytes:
+        with api.app.test_request_context("/v1/registrations", method="POST", data=b"{}"):
+            g.user_id = user_id
+            return request_key("a key of some length").id
+
+    assert key_for("ada") == key_for("ada") != key_for("grace")

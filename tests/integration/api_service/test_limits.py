@@ -1,0 +1,126 @@
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from werkzeug.test import TestResponse
+
+from tests.support.api import WRONG_CODE, ApiUnderTest, api_on
+from tests.support.databases import Database
+from tests.support.hits import move
+
+
+@pytest.fixture
+def limited(database: Database) -> Iterator[ApiUnderTest]:
+    """Limits as they are by default, but for the pause between resends."""
+    with api_on(database, RATE_LIMITS="on", TRUSTED_PROXIES="1") as api:
+        yield api
+
+
+def test_a_network_may_register_so_often_and_others_go_on(limited: ApiUnderTest) -> None:
+    answers = [register_from(limited, "192.0.2.1", n) for n in range(21)]
+
+    assert [answer.status_code for answer in answers] == [202] * 20 + [429]
+    assert answers[0].headers["RateLimit-Policy"] == '"registrations_per_network";q=20;w=60'
+    assert answers[0].headers["RateLimit"].startswith('"registrations_per_network";r=19;t=')
+    assert (answers[20].json["code"], answers[20].json["limits"]) == (
+        "too_many_requests",
+        ["registrations_per_network"],
+    )
+    assert 1 <= int(answers[20].headers["Retry-After"]) <= 60
+    assert '"registrations_per_network";r=0;t=' in answers[20].headers["RateLimit"]
+    assert limited.count_rows()[0] == 20
+    assert register_from(limited, "192.0.2.2", 21).status_code == 202
+
+
+def test_ipv6_clients_are_counted_by_their_64_and_cannot_hop_about_in_it(limited: ApiUnderTest) -> None:
+    hopping = [register_from(limited, f"2001:db8:0:1::{n:x}", n).status_code for n in range(21)]
+
+    assert hopping == [202] * 20 + [429]
+    assert register_from(limited, "2001:db8:0:2::1", 21).status_code == 202
+
+
+def test_without_trusted_proxies_what_a_client_forwards_is_not_believed(database: Database) -> None:
+    with api_on(database, RATE_LIMITS="on", LIMIT_REGISTRATIONS_PER_NETWORK="2/minute") as api:
+        assert [register_from(api, f"192.0.2.{n}", n).status_code for n in range(3)] == [202, 202, 429]
+
+
+def test_an_address_that_is_taken_is_limited_just_as_one_that_is_not(limited: ApiUnderTest) -> None:
+    limited.activated(email="ada@example.org")
+    limited.rows("truncate rate_limits")
+
+    known = [register_again(limited, "ADA@example.org") for _ in range(6)]
+    unknown = [register_again(limited, "grace@example.org") for _ in range(6)]
+
+    assert [answer.status_code for answer in known] == [202] * 5 + [429]
+    for one, other in zip(known, unknown, strict=True):
+        assert (one.status_code, one.json.keys()) == (other.status_code, other.json.keys())
+        assert [name for name, _ in one.headers] == [name for name, _ in other.headers]
+        assert one.headers.get("RateLimit-Policy") == other.headers.get("RateLimit-Policy")
+    assert 3590 < int(known[5].headers["Retry-After"]) <= 3600
+    assert "address" not in known[4].headers["RateLimit"]
+
+
+def test_the_counts_name_no_address(limited: ApiUnderTest) -> None:
+    limited.registered(email="ada@example.org", phone="+33612345678")
+    keys = " ".join(row.key for row in limited.rows("select key from rate_limits"))
+
+    assert "registrations_per_address" in keys
+    assert not any(word in keys.lower() for word in ("ada", "example", "612345678"))
+
+
+def test_resends_are_limited_by_the_address_and_can_resend_tells_so(limited: ApiUnderTest) -> None:
+    first, second = limited.registered(), limited.registered()
+    assert [limited.resend(first).status_code for _ in range(4)] == [202] * 4
+    assert limited.look_up(second).json["can_resend"] is True
+
+    last = limited.resend(second)
+    refused = limited.resend(first)
+
+    assert (last.status_code, last.json["can_resend"]) == (202, False)
+    assert (refused.status_code, refused.json["limits"]) == (429, ["resends_per_address"])
+    shown = limited.look_up(second).json
+    assert (shown["can_resend"], shown["resend_after"] > shown["expires_at"][:10]) == (False, True)
+    move(limited.database, timedelta(hours=24))
+    assert limited.look_up(second).json["can_resend"] is True
+    assert limited.resend(first).status_code == 202
+
+
+def test_a_resend_that_comes_too_soon_uses_up_nothing(database: Database) -> None:
+    with api_on(database, RATE_LIMITS="on", RESEND_COOLDOWN_SECONDS="60", LIMIT_RESENDS_PER_ADDRESS="1/day") as api:
+        registration_id = api.registered()
+        assert [api.resend(registration_id).json["code"] for _ in range(3)] == ["resend_too_soon"] * 3
+        api.rows("update outbox_messages set created_at = created_at - interval '61 seconds'")
+        assert api.resend(registration_id).status_code == 202
+
+
+def test_codes_to_one_address_are_tried_ten_times_a_day_whatever_they_were_sent_for(limited: ApiUnderTest) -> None:
+    registrations = [limited.registered() for _ in range(3)]
+    wrong = [limited.activate(registrations[n // 5], WRONG_CODE).json["code"] for n in range(10)]
+    assert set(wrong) == {"invalid_or_expired"}
+
+    right = limited.activate(registrations[2])
+
+    assert (right.status_code, right.json["limits"]) == (429, ["code_tries_per_address"])
+    assert limited.tokens(registrations[2])[0].attempts_left == 5
+    assert limited.activate_by_link(limited.link_token(registrations[2])).status_code == 200
+
+
+def test_no_crowd_gets_more_tries_than_that(database: Database) -> None:
+    with api_on(database, RATE_LIMITS="on", LIMIT_CODE_TRIES_PER_ADDRESS="3/day", ACTIVATION_ATTEMPTS="20") as api:
+        registration_id = api.registered()
+        body = {"registration_id": str(registration_id), "code": WRONG_CODE}
+        with ThreadPoolExecutor(8) as crowd:
+            codes = list(
+                crowd.map(lambda _: api.app.test_client().post("/v1/activations", json=body).json["code"], range(12))
+            )
+    assert sorted(codes) == ["invalid_or_expired"] * 3 + ["too_many_requests"] * 9
+
+
+def register_from(api: ApiUnderTest, address: str, n: int) -> TestResponse:
+    body = {"email": f"user{n}@example.org", "password": "four quiet words here"}
+    return api.client.post("/v1/registrations", json=body, headers={"X-Forwarded-For": f"198.51.100.7, {address}"})
+
+
+def register_again(api: ApiUnderTest, email: str) -> TestResponse:
+    return api.register(email=email)
