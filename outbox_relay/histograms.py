@@ -26,9 +26,9 @@ class Histogram(Collector):
     """A histogram with one label, to be registered as it is."""
 
     def __init__(self, name: str, documentation: str, label: str, buckets: Sequence[float]) -> None:
-        self._name = name
+        self.name = name
         self._documentation = documentation
-        self._label = label
+        self.label = label
         self._bounds = (*map(float, buckets), float("inf"))
         self._series: dict[str, Series] = {}
 
@@ -38,7 +38,7 @@ class Histogram(Collector):
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """Yield what was counted so far; asked from the health listener's thread."""
-        family = HistogramMetricFamily(self._name, self._documentation, labels=[self._label])
+        family = HistogramMetricFamily(self.name, self._documentation, labels=[self.label])
         bounds = [*map(str, self._bounds[:-1]), "+Inf"]
         for value, series in list(self._series.items()):
             cumulative = [float(count) for count in accumulate(list(series.counts))]

@@ -4,6 +4,7 @@ import pytest
 from prometheus_client import Counter, Gauge, Histogram
 
 from api_service import metrics as api_metrics
+from outbox_relay import histograms
 from outbox_relay import metrics as relay_metrics
 from tests.support.databases import Database
 
@@ -52,8 +53,10 @@ def test_the_metrics_have_the_names_and_labels_that_dashboards_ask_for() -> None
 
 
 def labels_by_name(module: object) -> dict[str, tuple[str, ...]]:
-    metrics = [value for value in vars(module).values() if isinstance(value, Counter | Gauge | Histogram)]
-    return {exposed_name(metric): tuple(metric._labelnames) for metric in metrics}  # noqa: SLF001 - said nowhere else
+    values = vars(module).values()
+    metrics = [value for value in values if isinstance(value, Counter | Gauge | Histogram)]
+    named = {exposed_name(metric): tuple(metric._labelnames) for metric in metrics}  # noqa: SLF001 - said nowhere else
+    return named | {value.name: (value.label,) for value in values if isinstance(value, histograms.Histogram)}
 
 
 def exposed_name(metric: Counter | Gauge | Histogram) -> str:
