@@ -179,7 +179,9 @@ class DocumentSchema(AnswerSchema):
 
     openapi = _text("the version of OpenAPI", "3.1.0")
     info = fields.Dict(required=True)
+    tags = fields.List(fields.Dict(), required=True)
     paths = fields.Dict(required=True)
+    components = fields.Dict(required=True)
 
 
 class ButtonSchema(AnswerSchema):

@@ -48,7 +48,11 @@ class Text(fields.String):
 class Email(Text):
     """An address that a mail can be sent to; as a value, in deliverable form."""
 
-    looks: ClassVar = {"format": "email", "examples": ["ada@example.org"]}
+    looks: ClassVar = {
+        "description": "an address that a mail can be sent to",
+        "format": "email",
+        "examples": ["ada@example.org"],
+    }
 
     def accepted(self, text: str) -> str:
         """Return the deliverable form."""
@@ -62,7 +66,11 @@ class Email(Text):
 class Phone(Text):
     """A number with its country code; as a value, in E.164 form."""
 
-    looks: ClassVar = {"pattern": f"^{_PHONE.pattern}$", "examples": ["+33 6 12 34 56 78"]}
+    looks: ClassVar = {
+        "description": "a number with its country code",
+        "pattern": f"^{_PHONE.pattern}$",
+        "examples": ["+33 6 12 34 56 78"],
+    }
 
     def accepted(self, text: str) -> str:
         """Return the E.164 form."""
@@ -142,7 +150,7 @@ class Id(Text):
 class TypedCode(Text):
     """A code as someone typed it; as a value, without spaces."""
 
-    looks: ClassVar = {"examples": ["123456"]}
+    looks: ClassVar = {"description": "six digits, spaces or not", "examples": ["123456"]}
 
     def accepted(self, text: str) -> str:
         """Return what is left without the spaces that people read a code with."""

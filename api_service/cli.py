@@ -59,10 +59,10 @@ def check_settings() -> None:
 @main.command()
 def openapi() -> None:
     """Print the API's document (OpenAPI 3.1)."""
-    from flask import Flask  # noqa: PLC0415 - serving starts without this command's imports
+    from flask import Flask  # noqa: PLC0415 - settings are checked faster without the web
 
-    from api_service.app import add_routes  # noqa: PLC0415
-    from api_service.openapi import document_of  # noqa: PLC0415
+    from api_service.app import add_routes  # noqa: PLC0415 - likewise
+    from api_service.openapi import document_of  # noqa: PLC0415 - likewise
 
     app = Flask("api_service", static_folder=None)
     add_routes(app)

@@ -28,7 +28,7 @@ class Tag(StrEnum):
     REGISTRATIONS = "Registrations"
     SESSIONS = "Sessions"
     PASSWORDS = "Forgotten passwords"
-    ACCOUNT = "The signed-in user"
+    USER = "The signed-in user"
     PAGES = "Pages"
     OPERATIONS = "Operations"
 

@@ -43,8 +43,9 @@ def resolved(document: Json, part: Json) -> Json:
 def shape_of(document: Json, schema: Json, media_type: str) -> Shape:
     """Return how a schema is shown."""
     target = resolved(document, schema)
+    meaning = f"{target.get('description', '')} {_forms(target)}".strip()
     example = json.dumps(example_of(document, target), indent=2, ensure_ascii=False)
-    return Shape(media_type, target.get("description", ""), list(_fields(document, target)), example)
+    return Shape(media_type, meaning, list(_fields(document, target)), example)
 
 
 def example_of(document: Json, schema: Json) -> Any:
@@ -65,6 +66,14 @@ def _needed(schema: Json) -> set[str]:
     """Return what must be there in the first of the forms that the object can have."""
     forms = schema.get("oneOf") or schema.get("anyOf") or [{}]
     return {*schema.get("required", ()), *forms[FIRST_FORM].get("required", ())}
+
+
+def _forms(schema: Json) -> str:
+    """Say which fields go together, if there are several ways."""
+    link = "either " if "oneOf" in schema else ""
+    forms = schema.get("oneOf") or schema.get("anyOf") or []
+    ways = " or ".join(" and ".join(f"`{name}`" for name in form["required"]) for form in forms)
+    return f"With {link}{ways}." if ways else ""
 
 
 def _fields(document: Json, schema: Json, prefix: str = "") -> Iterator[Field]:

@@ -32,7 +32,7 @@ OF_CODES = (Code.INVALID_OR_EXPIRED, Code.ADDRESS_TAKEN, Code.TOO_MANY_ATTEMPTS,
 @blueprint.post("/password")
 @described(
     Description(
-        Tag.ACCOUNT,
+        Tag.USER,
         {HTTPStatus.NO_CONTENT: Answer("It is the password; the user's addresses are told.")},
         body=Body(ChangePasswordSchema),
         refusals=(Code.WRONG_PASSWORD,),
@@ -56,7 +56,7 @@ def post_password(holder: SignedIn) -> Response:
 
 
 @blueprint.post("/email")
-@described(Description(Tag.ACCOUNT, CODE_SENT, body=Body(NewEmailSchema), refusals=(Code.WRONG_PASSWORD,)))
+@described(Description(Tag.USER, CODE_SENT, body=Body(NewEmailSchema), refusals=(Code.WRONG_PASSWORD,)))
 @for_users
 @idempotent
 def post_email(holder: SignedIn) -> Response:
@@ -65,7 +65,7 @@ def post_email(holder: SignedIn) -> Response:
 
 
 @blueprint.post("/phone")
-@described(Description(Tag.ACCOUNT, CODE_SENT, body=Body(NewPhoneSchema), refusals=(Code.WRONG_PASSWORD,)))
+@described(Description(Tag.USER, CODE_SENT, body=Body(NewPhoneSchema), refusals=(Code.WRONG_PASSWORD,)))
 @for_users
 @idempotent
 def post_phone(holder: SignedIn) -> Response:
@@ -74,7 +74,7 @@ def post_phone(holder: SignedIn) -> Response:
 
 
 @blueprint.post("/email/confirm")
-@described(Description(Tag.ACCOUNT, ADDRESS_CHANGED, body=Body(CodeSchema), refusals=OF_CODES))
+@described(Description(Tag.USER, ADDRESS_CHANGED, body=Body(CodeSchema), refusals=OF_CODES))
 @for_users
 @idempotent
 def post_email_confirmation(holder: SignedIn) -> Response:
@@ -83,7 +83,7 @@ def post_email_confirmation(holder: SignedIn) -> Response:
 
 
 @blueprint.post("/phone/confirm")
-@described(Description(Tag.ACCOUNT, ADDRESS_CHANGED, body=Body(CodeSchema), refusals=OF_CODES))
+@described(Description(Tag.USER, ADDRESS_CHANGED, body=Body(CodeSchema), refusals=OF_CODES))
 @for_users
 @idempotent
 def post_phone_confirmation(holder: SignedIn) -> Response:
@@ -92,9 +92,7 @@ def post_phone_confirmation(holder: SignedIn) -> Response:
 
 
 @blueprint.get("/export")
-@described(
-    Description(Tag.ACCOUNT, {HTTPStatus.OK: Answer("All of it.", ExportSchema, headers=("Content-Disposition",))})
-)
+@described(Description(Tag.USER, {HTTPStatus.OK: Answer("All of it.", ExportSchema, headers=("Content-Disposition",))}))
 @for_users
 def get_export(holder: SignedIn) -> Response:
     """Give the user all that is held of them."""
@@ -108,7 +106,7 @@ def get_export(holder: SignedIn) -> Response:
 @blueprint.delete("")
 @described(
     Description(
-        Tag.ACCOUNT,
+        Tag.USER,
         {HTTPStatus.ACCEPTED: Answer("All that was held of the user is gone.", StatusSchema)},
         body=Body(EraseSchema, is_required=False),
         refusals=(Code.WRONG_PASSWORD, Code.FRESH_SIGN_IN_REQUIRED),

@@ -17,7 +17,7 @@ blueprint = Blueprint("me", __name__, url_prefix="/v1/me")
 
 
 @blueprint.get("")
-@described(Description(Tag.ACCOUNT, {HTTPStatus.OK: Answer("The user.", UserSchema)}))
+@described(Description(Tag.USER, {HTTPStatus.OK: Answer("The user.", UserSchema)}))
 @for_users
 def get_me(holder: SignedIn) -> Response:
     """Show the user what is known of them."""
