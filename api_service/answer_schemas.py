@@ -94,10 +94,10 @@ class ActivatedSchema(AnswerSchema):
     """The account is active; by code, with a session beside it (without its tokens where the answer is repeated)."""
 
     status = _word([UserStatus.ACTIVE], "how the account is now")
-    access_token = fields.String(metadata={"examples": [AN_ACCESS_TOKEN]})
-    token_type = fields.String(metadata={"enum": ["Bearer"], "examples": ["Bearer"]})
-    expires_in = fields.Integer(metadata={"examples": [600]})
-    refresh_token = fields.String(metadata={"examples": [A_REFRESH_TOKEN]})
+    access_token = fields.String(metadata=SessionSchema().fields["access_token"].metadata)
+    token_type = fields.String(metadata=SessionSchema().fields["token_type"].metadata)
+    expires_in = fields.Integer(metadata=SessionSchema().fields["expires_in"].metadata)
+    refresh_token = fields.String(metadata=SessionSchema().fields["refresh_token"].metadata)
 
 
 class ListedSessionSchema(AnswerSchema):

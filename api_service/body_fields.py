@@ -137,7 +137,7 @@ class OneOf(Text):
 class Id(Text):
     """A UUID in its usual form."""
 
-    looks: ClassVar = {"format": "uuid"}
+    looks: ClassVar = {"format": "uuid", "examples": ["0192f0c4-7a3e-7cc1-9a55-3d1f0a9b8c7d"]}
 
     def accepted(self, text: str) -> UUID:
         """Return the UUID."""

@@ -32,6 +32,7 @@ class Reply:
 
     status: HTTPStatus
     meaning: str
+    is_refusal: bool
     codes: list[str]
     headers: list[str]
     shape: Shape | None
@@ -102,10 +103,12 @@ def _operation(document: Json, method: str, path: str, operation: Json) -> Opera
 
 
 def _reply(document: Json, status: int, reply: Json) -> Reply:
-    problems: dict[str, Any] = reply.get("content", {}).get(MEDIA_TYPE, {})
+    content: dict[str, Any] = reply.get("content", {})
+    problems: dict[str, Any] = content.get(MEDIA_TYPE, {})
     return Reply(
         status=HTTPStatus(status),
         meaning=reply["description"].partition("\n")[0],
+        is_refusal=content.keys() == {MEDIA_TYPE},
         codes=list(problems.get("examples", {})),
         headers=[name for name in reply["headers"] if name != "X-Request-Id"],
         shape=_content_shape(document, reply),

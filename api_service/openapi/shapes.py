@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
+from api_service.describing import FORM
 from api_service.openapi.components import Json
 
 FIRST_FORM = 0
@@ -44,12 +46,13 @@ def shape_of(document: Json, schema: Json, media_type: str) -> Shape:
     """Return how a schema is shown."""
     target = resolved(document, schema)
     meaning = f"{target.get('description', '')} {_forms(target)}".strip()
-    example = json.dumps(example_of(document, target), indent=2, ensure_ascii=False)
-    return Shape(media_type, meaning, list(_fields(document, target)), example)
+    example = example_of(document, target)
+    written = urlencode(example) if media_type == FORM else json.dumps(example, indent=2, ensure_ascii=False)
+    return Shape(media_type, meaning, list(_fields(document, target)), written)
 
 
 def example_of(document: Json, schema: Json) -> Any:
-    """Return an example: the schema's own, or one of what it needs; without any, an object of no members."""
+    """Return an example: the schema's own, or an object put together from those of its members."""
     schema = resolved(document, schema)
     if "examples" in schema:
         return schema["examples"][0]
@@ -57,13 +60,16 @@ def example_of(document: Json, schema: Json) -> Any:
         return schema["enum"][0]
     if "items" in schema:
         return [example_of(document, schema["items"])]
-    properties = schema.get("properties", {})
-    needed = _needed(schema)
-    return {name: example_of(document, each) for name, each in properties.items() if name in needed}
+    if schema.get("type") == "string":
+        return "…"
+    shown = _shown(schema)
+    return {name: example_of(document, each) for name, each in schema.get("properties", {}).items() if name in shown}
 
 
-def _needed(schema: Json) -> set[str]:
-    """Return what must be there in the first of the forms that the object can have."""
+def _shown(schema: Json) -> set[str]:
+    """Return the members of an example: all of an answer; of a body what the first of its forms needs."""
+    if schema.get("additionalProperties") is not False:
+        return {*schema.get("properties", ())}
     forms = schema.get("oneOf") or schema.get("anyOf") or [{}]
     return {*schema.get("required", ()), *forms[FIRST_FORM].get("required", ())}
 
