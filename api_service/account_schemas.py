@@ -1,18 +1,21 @@
 """What bodies about an account must look like."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import ValidationError, post_load, validates_schema
 
 from api_service import passwords
+from api_service.body_fields import Email, NewPassword, Password, Phone, TypedCode
 from api_service.errors import FaultCode
-from api_service.schemas import Email, Password, Phone, StrictSchema, TypedCode
+from api_service.schemas import ONE_ADDRESS, StrictSchema
 from api_service.use_cases.addresses import Address
 from shared.vocabulary import Channel
 
 
 class AddressedSchema(StrictSchema):
     """Whose account it is about: by the one address or by the other."""
+
+    forms: ClassVar = ONE_ADDRESS
 
     email = Email()
     phone = Phone()
@@ -39,7 +42,7 @@ class ConfirmResetSchema(AddressedSchema):
     """The code that went to the address, and the password to have from now on."""
 
     code = TypedCode(required=True)
-    new_password = Password(required=True)
+    new_password = NewPassword(required=True)
 
     @validates_schema(skip_on_field_errors=False)
     def _has_good_password(self, body: dict[str, Any], **_more: Any) -> None:
@@ -53,7 +56,7 @@ class ChangePasswordSchema(StrictSchema):
     """The password so far, whatever it is, and the one to have from now on."""
 
     old_password = Password(required=True)
-    new_password = Password(required=True)
+    new_password = NewPassword(required=True)
 
     @validates_schema(skip_on_field_errors=False)
     def _has_good_password(self, body: dict[str, Any], **_more: Any) -> None:

@@ -21,6 +21,7 @@ from api_service.routes import (
     account,
     activation_page,
     activations,
+    documentation,
     me,
     operations,
     password_resets,
@@ -38,6 +39,18 @@ from shared.engine import create_database_engine
 from shared.log import get_logger
 
 log = get_logger("api.app")
+
+ROUTES = (
+    registrations,
+    activations,
+    activation_page,
+    sessions,
+    me,
+    account,
+    password_resets,
+    documentation,
+    operations,
+)
 
 
 class Api(Flask):
@@ -65,9 +78,14 @@ def create_app(settings: ApiSettings) -> Api:
     tell_limits(app, settings.trusted_proxies)
     allow_origins(app, settings.cors_origins)
     handle_problems(app)
-    for routes in (registrations, activations, activation_page, sessions, me, account, password_resets, operations):
-        app.register_blueprint(routes.blueprint)
+    add_routes(app)
     return app
+
+
+def add_routes(app: Flask) -> None:
+    """Have the app serve all that there is."""
+    for routes in ROUTES:
+        app.register_blueprint(routes.blueprint)
 
 
 def _services(settings: ApiSettings) -> Services:

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Response, g, request
 
 from api_service.access_tokens import SignedIn
+from api_service.describing import Mark, marked
 from api_service.errors import InvalidTokenError, TokenRequiredError
 from api_service.services import services
 from api_service.use_cases.sessions import BegunSession, Opening, has_session
@@ -39,7 +40,7 @@ def for_users(view: View) -> View:
         g.user_id = holder.user_id
         return view(holder, **arguments)
 
-    return asked_by_user
+    return marked(asked_by_user, Mark.FOR_USERS)
 
 
 def bearer_token(authorization: str) -> str:

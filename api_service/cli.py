@@ -1,5 +1,6 @@
-"""`api-service`: serving, migrating, and a check of the settings."""
+"""`api-service`: serving, migrating, a check of the settings, and the document."""
 
+import json
 import os
 import sys
 import tempfile
@@ -53,6 +54,19 @@ def check_settings() -> None:
     """Tell everything that is wrong with the settings, and leave."""
     _read(ApiSettingsSchema())
     click.echo("settings: all well")
+
+
+@main.command()
+def openapi() -> None:
+    """Print the API's document (OpenAPI 3.1)."""
+    from flask import Flask  # noqa: PLC0415 - settings are checked faster without the web
+
+    from api_service.app import add_routes  # noqa: PLC0415 - likewise
+    from api_service.openapi import document_of  # noqa: PLC0415 - likewise
+
+    app = Flask("api_service", static_folder=None)
+    add_routes(app)
+    click.echo(json.dumps(document_of(app), indent=2))
 
 
 def _read(schema: SettingsSchema) -> Any:

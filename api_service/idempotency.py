@@ -13,6 +13,7 @@ from typing import Any
 from flask import Response, g, json, make_response, request
 from sqlalchemy.orm import Session
 
+from api_service.describing import Mark, marked
 from api_service.errors import KeyMalformedError
 from api_service.services import services
 from api_service.use_cases.kept_answers import (
@@ -51,7 +52,7 @@ def idempotent(view: View) -> View:
             answer = kept_answer(session, g.request_key)
         return _repeated(answer) if answer else _carried_out(partial(view, *parts, **arguments))
 
-    return once
+    return marked(once, Mark.IDEMPOTENT)
 
 
 def take_key(session: Session) -> None:

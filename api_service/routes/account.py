@@ -7,9 +7,12 @@ from flask import Blueprint, Response, jsonify
 from api_service import passwords
 from api_service.access_tokens import SignedIn
 from api_service.account_schemas import ChangePasswordSchema, CodeSchema, EraseSchema, NewEmailSchema, NewPhoneSchema
+from api_service.answer_schemas import CodeSentSchema, ExportSchema, StatusSchema
 from api_service.answers import code_answer, export_document
 from api_service.authentication import for_users
 from api_service.bodies import read_body
+from api_service.describing import Answer, Body, Description, Tag, described
+from api_service.errors import Code
 from api_service.idempotency import idempotent, keep, take_key
 from api_service.schemas import StrictSchema
 from api_service.services import services
@@ -21,8 +24,20 @@ from shared.vocabulary import Channel
 
 blueprint = Blueprint("account", __name__, url_prefix="/v1/me")
 
+CODE_SENT = {HTTPStatus.ACCEPTED: Answer("A code goes to the new address.", CodeSentSchema)}
+ADDRESS_CHANGED = {HTTPStatus.NO_CONTENT: Answer("It is the user's; the addresses so far are told.")}
+OF_CODES = (Code.INVALID_OR_EXPIRED, Code.ADDRESS_TAKEN, Code.TOO_MANY_ATTEMPTS, Code.TOO_MANY_REQUESTS)
+
 
 @blueprint.post("/password")
+@described(
+    Description(
+        Tag.USER,
+        {HTTPStatus.NO_CONTENT: Answer("It is the password; the user's addresses are told.")},
+        body=Body(ChangePasswordSchema),
+        refusals=(Code.WRONG_PASSWORD,),
+    )
+)
 @for_users
 @idempotent
 def post_password(holder: SignedIn) -> Response:
@@ -41,6 +56,7 @@ def post_password(holder: SignedIn) -> Response:
 
 
 @blueprint.post("/email")
+@described(Description(Tag.USER, CODE_SENT, body=Body(NewEmailSchema), refusals=(Code.WRONG_PASSWORD,)))
 @for_users
 @idempotent
 def post_email(holder: SignedIn) -> Response:
@@ -49,6 +65,7 @@ def post_email(holder: SignedIn) -> Response:
 
 
 @blueprint.post("/phone")
+@described(Description(Tag.USER, CODE_SENT, body=Body(NewPhoneSchema), refusals=(Code.WRONG_PASSWORD,)))
 @for_users
 @idempotent
 def post_phone(holder: SignedIn) -> Response:
@@ -57,6 +74,7 @@ def post_phone(holder: SignedIn) -> Response:
 
 
 @blueprint.post("/email/confirm")
+@described(Description(Tag.USER, ADDRESS_CHANGED, body=Body(CodeSchema), refusals=OF_CODES))
 @for_users
 @idempotent
 def post_email_confirmation(holder: SignedIn) -> Response:
@@ -65,6 +83,7 @@ def post_email_confirmation(holder: SignedIn) -> Response:
 
 
 @blueprint.post("/phone/confirm")
+@described(Description(Tag.USER, ADDRESS_CHANGED, body=Body(CodeSchema), refusals=OF_CODES))
 @for_users
 @idempotent
 def post_phone_confirmation(holder: SignedIn) -> Response:
@@ -73,6 +92,7 @@ def post_phone_confirmation(holder: SignedIn) -> Response:
 
 
 @blueprint.get("/export")
+@described(Description(Tag.USER, {HTTPStatus.OK: Answer("All of it.", ExportSchema, headers=("Content-Disposition",))}))
 @for_users
 def get_export(holder: SignedIn) -> Response:
     """Give the user all that is held of them."""
@@ -84,6 +104,14 @@ def get_export(holder: SignedIn) -> Response:
 
 
 @blueprint.delete("")
+@described(
+    Description(
+        Tag.USER,
+        {HTTPStatus.ACCEPTED: Answer("All that was held of the user is gone.", StatusSchema)},
+        body=Body(EraseSchema, is_required=False),
+        refusals=(Code.WRONG_PASSWORD, Code.FRESH_SIGN_IN_REQUIRED),
+    )
+)
 @for_users
 def delete_me(holder: SignedIn) -> Response:
     """Take the user away for good."""

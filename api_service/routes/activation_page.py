@@ -3,15 +3,15 @@
 Mail scanners open links, and some run scripts: so there is no script, and GET only shows the button.
 """
 
-import base64
-import hashlib
 from http import HTTPStatus
-from importlib.resources import files
 
 from flask import Blueprint, Response, make_response, render_template, request
 
+from api_service.answer_schemas import ButtonSchema
+from api_service.describing import FORM, HTML, Answer, Body, Description, Tag, described
 from api_service.errors import DATABASE_FAILURES, InvalidOrExpiredError
 from api_service.languages import preferred_locale
+from api_service.pages import safe_headers, style_named
 from api_service.problems import database_unavailable
 from api_service.routes.activation_words import WORDS, Page
 from api_service.services import services
@@ -19,18 +19,25 @@ from api_service.use_cases.activate import activate_by_link
 
 blueprint = Blueprint("activation_page", __name__, url_prefix="/activate")
 
-STYLE = files("api_service").joinpath("templates/activation.css").read_text(encoding="utf-8")
-_STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-SAFE_HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self';"
-    " frame-ancestors 'none'; base-uri 'none'",
-    "Referrer-Policy": "no-referrer",
+STYLE = style_named("activation")
+SAFE_HEADERS = safe_headers(STYLE, form_action="'self'") | {
     "X-Robots-Tag": "noindex, nofollow",
     "Vary": "Accept-Language",
 }
 
 
 @blueprint.get("")
+@described(
+    Description(
+        Tag.PAGES,
+        {
+            HTTPStatus.OK: Answer("The page with the button.", media_type=HTML),
+            HTTPStatus.BAD_REQUEST: Answer("A page: the link is incomplete.", media_type=HTML),
+        },
+        parameters=("token",),
+        needs_database=False,
+    )
+)
 def get_page() -> Response:
     """Show the button."""
     link_token = request.args.get("token", "")
@@ -40,6 +47,20 @@ def get_page() -> Response:
 
 
 @blueprint.post("")
+@described(
+    Description(
+        Tag.PAGES,
+        {
+            HTTPStatus.OK: Answer("A page: the account is active.", media_type=HTML),
+            HTTPStatus.BAD_REQUEST: Answer("A page: the link does not work.", media_type=HTML),
+            HTTPStatus.SERVICE_UNAVAILABLE: Answer(
+                "A page: the database is away.", media_type=HTML, headers=("Retry-After",)
+            ),
+        },
+        body=Body(ButtonSchema, media_type=FORM),
+        needs_database=False,
+    )
+)
 def post_page() -> Response:
     """Activate, and say whether it worked."""
     try:

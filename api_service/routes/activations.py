@@ -1,12 +1,16 @@
 """/v1/activations: what programs call with the code or the link's token."""
 
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
 from flask import Blueprint, Response, jsonify
 
+from api_service.answer_schemas import ActivatedSchema
 from api_service.authentication import opening, session_document
 from api_service.bodies import read_body
+from api_service.describing import Answer, Body, Description, Tag, described
+from api_service.errors import Code
 from api_service.idempotency import idempotent, keep, take_key
 from api_service.schemas import ActivateSchema
 from api_service.services import services
@@ -18,6 +22,14 @@ blueprint = Blueprint("activations", __name__, url_prefix="/v1/activations")
 
 
 @blueprint.post("")
+@described(
+    Description(
+        Tag.REGISTRATIONS,
+        {HTTPStatus.OK: Answer("The account is active; by code, its client is signed in.", ActivatedSchema)},
+        body=Body(ActivateSchema),
+        refusals=(Code.INVALID_OR_EXPIRED, Code.TOO_MANY_ATTEMPTS, Code.TOO_MANY_REQUESTS),
+    )
+)
 @idempotent
 def post_activation() -> Response:
     """Activate whoever the code or the link was sent to; the code signs them in, for its client registered."""

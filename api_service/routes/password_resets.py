@@ -6,8 +6,11 @@ from flask import Blueprint, Response
 
 from api_service import passwords
 from api_service.account_schemas import AskForResetSchema, ConfirmResetSchema
+from api_service.answer_schemas import CodeSentSchema
 from api_service.answers import code_answer
 from api_service.bodies import read_body
+from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
+from api_service.errors import Code
 from api_service.idempotency import idempotent, keep, take_key
 from api_service.languages import preferred_locale
 from api_service.limiting import from_network, spend, to_addresses
@@ -20,6 +23,14 @@ blueprint = Blueprint("password_resets", __name__, url_prefix="/v1/password-rese
 
 
 @blueprint.post("")
+@described(
+    Description(
+        Tag.PASSWORDS,
+        {HTTPStatus.ACCEPTED: Answer("The same, whether or not there is an account.", CodeSentSchema, headers=COUNTED)},
+        body=Body(AskForResetSchema),
+        refusals=(Code.TOO_MANY_REQUESTS,),
+    )
+)
 @idempotent
 def post_password_reset() -> Response:
     """Send a code, or say that there is no account: to the address, and to nobody else."""
@@ -36,6 +47,14 @@ def post_password_reset() -> Response:
 
 
 @blueprint.post("/confirm")
+@described(
+    Description(
+        Tag.PASSWORDS,
+        {HTTPStatus.NO_CONTENT: Answer("It is the password, and every session has ended.")},
+        body=Body(ConfirmResetSchema),
+        refusals=(Code.INVALID_OR_EXPIRED, Code.TOO_MANY_REQUESTS),
+    )
+)
 @idempotent
 def post_confirmation() -> Response:
     """Set a new password."""

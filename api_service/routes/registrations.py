@@ -8,9 +8,11 @@ from flask import Blueprint, Response, request, url_for
 from sqlalchemy.orm import Session
 
 from api_service import passwords
+from api_service.answer_schemas import RegistrationSchema
 from api_service.answers import registration_answer
 from api_service.bodies import read_body
-from api_service.errors import DATABASE_FAILURES
+from api_service.describing import COUNTED, WAITED, Answer, Body, Description, Tag, described
+from api_service.errors import DATABASE_FAILURES, Code
 from api_service.idempotency import idempotent, keep, take_key
 from api_service.languages import preferred_locale
 from api_service.limiting import from_network, spend, to_addresses
@@ -23,7 +25,7 @@ from api_service.use_cases.register import RegisterCommand, canonical_addresses,
 from api_service.use_cases.resend import resend
 from api_service.waiting import preferred_seconds
 from shared.engine import is_database_away
-from shared.vocabulary import Status
+from shared.vocabulary import Locale, Status
 
 Shape = Callable[[Registration], Response]
 
@@ -31,6 +33,19 @@ blueprint = Blueprint("registrations", __name__, url_prefix="/v1/registrations")
 
 
 @blueprint.post("")
+@described(
+    Description(
+        Tag.REGISTRATIONS,
+        {
+            HTTPStatus.ACCEPTED: Answer(
+                "A message is on its way.", RegistrationSchema, headers=(*COUNTED, *WAITED, "Location")
+            )
+        },
+        body=Body(lambda: RegisterSchema(Locale.EN)),
+        refusals=(Code.TOO_MANY_REQUESTS,),
+        parameters=("Prefer",),
+    )
+)
 @idempotent
 def post_registration() -> Response:
     """Register someone, and answer before any message goes."""
@@ -51,12 +66,29 @@ def post_registration() -> Response:
 
 
 @blueprint.get("/<uuid:registration_id>")
+@described(
+    Description(
+        Tag.REGISTRATIONS,
+        {HTTPStatus.OK: Answer("How it stands.", RegistrationSchema, headers=WAITED)},
+        refusals=(Code.NOT_FOUND,),
+        parameters=("Prefer",),
+    )
+)
 def get_registration(registration_id: UUID) -> Response:
     """Show how a registration stands."""
     return _when_told(_looked_up(registration_id), _shown_as(HTTPStatus.OK))
 
 
 @blueprint.post("/<uuid:registration_id>/resend")
+@described(
+    Description(
+        Tag.REGISTRATIONS,
+        {HTTPStatus.ACCEPTED: Answer("Another message is on its way.", RegistrationSchema, headers=WAITED)},
+        body=Body(ResendSchema, is_required=False),
+        refusals=(Code.NOT_FOUND, Code.ALREADY_ACTIVE, Code.RESEND_TOO_SOON, Code.TOO_MANY_REQUESTS),
+        parameters=("Prefer",),
+    )
+)
 @idempotent
 def post_resend(registration_id: UUID) -> Response:
     """Send the message again."""
@@ -64,7 +96,7 @@ def post_resend(registration_id: UUID) -> Response:
     answer = _shown_as(HTTPStatus.ACCEPTED)
     with services().sessions.begin() as session:
         take_key(session)
-        resend(session, registration_id, body["channel"], terms=services().terms, limiter=services().limiter)
+        resend(session, registration_id, body.get("channel"), terms=services().terms, limiter=services().limiter)
         registration = _shown(session, registration_id)
         keep(session, answer(registration))
     services().notifier.wake()

@@ -6,9 +6,12 @@ from uuid import UUID
 from flask import Blueprint, Response, jsonify
 
 from api_service.access_tokens import SignedIn
+from api_service.answer_schemas import KeySetSchema, ListedSessionsSchema, SessionSchema
 from api_service.answers import session_listing
 from api_service.authentication import for_users, opening, session_document
 from api_service.bodies import read_body
+from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
+from api_service.errors import Code
 from api_service.limiting import from_network, spend, to_addresses
 from api_service.rate_limits import Limit
 from api_service.schemas import RefreshSchema, SignInSchema
@@ -24,6 +27,14 @@ blueprint = Blueprint("sessions", __name__)
 
 
 @blueprint.post("/v1/sessions")
+@described(
+    Description(
+        Tag.SESSIONS,
+        {HTTPStatus.CREATED: Answer("A session has begun.", SessionSchema, headers=COUNTED)},
+        body=Body(SignInSchema),
+        refusals=(Code.INVALID_CREDENTIALS, Code.ACCOUNT_NOT_ACTIVATED, Code.TOO_MANY_REQUESTS),
+    )
+)
 def post_session() -> Response:
     """Sign in."""
     credentials: Credentials = read_body(SignInSchema())
@@ -40,6 +51,14 @@ def post_session() -> Response:
 
 
 @blueprint.post("/v1/sessions/refresh")
+@described(
+    Description(
+        Tag.SESSIONS,
+        {HTTPStatus.OK: Answer("The session goes on, with these.", SessionSchema)},
+        body=Body(RefreshSchema),
+        refusals=(Code.INVALID_REFRESH_TOKEN,),
+    )
+)
 def post_refresh() -> Response:
     """Give another access token, and another refresh token for the one that is used up."""
     body = read_body(RefreshSchema())
@@ -49,6 +68,7 @@ def post_refresh() -> Response:
 
 
 @blueprint.get("/v1/sessions")
+@described(Description(Tag.SESSIONS, {HTTPStatus.OK: Answer("All of the user's sessions.", ListedSessionsSchema)}))
 @for_users
 def get_sessions(holder: SignedIn) -> Response:
     """List where the user is signed in."""
@@ -58,6 +78,7 @@ def get_sessions(holder: SignedIn) -> Response:
 
 
 @blueprint.delete("/v1/sessions/current")
+@described(Description(Tag.SESSIONS, {HTTPStatus.NO_CONTENT: Answer("The session has ended.")}))
 @for_users
 def delete_current_session(holder: SignedIn) -> Response:
     """Sign out."""
@@ -65,6 +86,9 @@ def delete_current_session(holder: SignedIn) -> Response:
 
 
 @blueprint.delete("/v1/sessions/<uuid:session_id>")
+@described(
+    Description(Tag.SESSIONS, {HTTPStatus.NO_CONTENT: Answer("The session has ended.")}, refusals=(Code.NOT_FOUND,))
+)
 @for_users
 def delete_session(holder: SignedIn, session_id: UUID) -> Response:
     """Sign out somewhere else."""
@@ -72,6 +96,9 @@ def delete_session(holder: SignedIn, session_id: UUID) -> Response:
 
 
 @blueprint.get("/.well-known/jwks.json")
+@described(
+    Description(Tag.SESSIONS, {HTTPStatus.OK: Answer("The keys, by `kid`.", KeySetSchema)}, needs_database=False)
+)
 def get_key_set() -> Response:
     """Give the keys by which anyone can verify access tokens."""
     answer = jsonify(services().access_tokens.key_set())

@@ -1,0 +1,53 @@
+"""The page that describes the API, in a real browser."""
+
+from collections.abc import Iterator
+from threading import Thread
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, expect
+from werkzeug.serving import make_server
+
+from api_service.app import add_routes
+
+SMALL_PHONE = {"width": 320, "height": 568}
+DESKTOP = {"width": 1280, "height": 800}
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    app = Flask("api_service", static_folder=None)
+    add_routes(app)
+    server = make_server("127.0.0.1", 0, app)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/docs"
+    server.shutdown()
+
+
+@pytest.mark.parametrize("viewport", [SMALL_PHONE, DESKTOP])
+@pytest.mark.parametrize(("scheme", "ground"), [("light", "rgb(246, 247, 249)"), ("dark", "rgb(17, 21, 28)")])
+def test_the_page_fits_the_window_and_follows_light_and_dark(
+    browser: Browser, address: str, viewport: dict[str, int], scheme: str, ground: str
+) -> None:
+    complaints: list[str] = []
+    with browser.new_context(viewport=viewport, color_scheme="dark" if scheme == "dark" else "light") as context:
+        page = context.new_page()
+        page.on("console", lambda line: complaints.append(line.text))
+        page.goto(address)
+        for details in page.locator("details").all():
+            details.evaluate("each => each.open = true")
+
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == ground
+    assert complaints == []
+
+
+def test_each_refusal_leads_to_what_it_means(browser: Browser, address: str) -> None:
+    with browser.new_context(viewport=DESKTOP, java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(address)
+        page.locator("#post_resend").get_by_text("What is refused").click()
+        page.locator("#post_resend").get_by_role("link", name="resend_too_soon").click()
+
+        expect(page.locator("#problem-resend_too_soon")).to_be_in_viewport()
+        assert page.locator(":target").get_attribute("id") == "problem-resend_too_soon"

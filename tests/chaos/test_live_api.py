@@ -1,0 +1,78 @@
+"""The API as it runs, held to its own document by schemathesis: what it answers to good, odd and broken requests."""
+
+import json
+import subprocess
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from devstack.cluster import Cluster
+from tests.support.databases import Database, fresh_database
+from tests.support.processes import RunningApi, running_api
+from tests.support.signing_in import signed_in_at
+
+SCHEMATHESIS = Path(sysconfig.get_path("scripts")) / "schemathesis"
+CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
+ENDING = "^(delete_me|delete_current_session)$"
+"""Operations that end the session they are called in: with a user of their own, and last."""
+SECONDS = 300
+
+
+@pytest.fixture(scope="module")
+def database(cluster: Cluster) -> Iterator[Database]:
+    with fresh_database(cluster) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def api(database: Database) -> Iterator[RunningApi]:
+    with running_api(database, RATE_LIMITS="off", RESEND_COOLDOWN_SECONDS="0") as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def document(api: RunningApi, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The document as served, but that answers may have no members it does not name."""
+    served = httpx.get(f"{api.base_url}/openapi.json").json()
+    for schema in served["components"]["schemas"].values():
+        schema.setdefault("additionalProperties", False)
+    path = tmp_path_factory.mktemp("openapi") / "openapi.json"
+    path.write_text(json.dumps(served))
+    return path
+
+
+@pytest.mark.parametrize("which", ["--exclude-operation-id-regex", "--include-operation-id-regex"])
+def test_whatever_is_asked_the_answer_is_as_documented(
+    which: str, document: Path, api: RunningApi, database: Database
+) -> None:
+    told = schemathesis(
+        document, api, f"Authorization: Bearer {signed_in_at(api, database, f'{which[2:4]}@example.org')}", which
+    )
+
+    assert told.returncode == 0, told.stdout
+    assert "500" not in [str(line.get("status")) for line in api.log_lines()]
+
+
+def schemathesis(document: Path, api: RunningApi, header: str, which: str) -> "subprocess.CompletedProcess[str]":
+    options: dict[str, Any] = {
+        "--url": api.base_url,
+        "--header": header,
+        "--checks": "all",
+        "--phases": "examples,coverage,fuzzing",
+        "--max-examples": 5,
+        "--seed": 1,
+        which: ENDING,
+    }
+    arguments = [str(each) for option in options.items() for each in option]
+    return subprocess.run(
+        [SCHEMATHESIS, f"--config-file={CONFIGURATION}", "run", document, *arguments, "--continue-on-failure"],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+        cwd=document.parent,
+    )

@@ -1,0 +1,109 @@
+"""The document is valid, whole, and what docs/openapi.yaml shows."""
+
+import json
+import os
+import re
+import subprocess
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+from apispec.yaml_utils import dict_to_yaml
+from flask import Flask
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from api_service.app import add_routes
+from api_service.describing import description_of
+from api_service.errors import Code
+from api_service.openapi import document_of
+from api_service.problems import KINDS
+from tests.support.keys import SECRET_KEYS
+
+KEPT = Path(__file__).parents[2] / "docs" / "openapi.yaml"
+NOT_OF_AN_OPERATION = {Code.METHOD_NOT_ALLOWED}
+"""What is answered where there is no operation."""
+
+
+@pytest.fixture(scope="module")
+def app() -> Flask:
+    app = Flask("api_service", static_folder=None)
+    add_routes(app)
+    return app
+
+
+@pytest.fixture(scope="module")
+def document(app: Flask) -> dict[str, Any]:
+    return document_of(app)
+
+
+def operations(document: dict[str, Any]) -> dict[tuple[str, str], Any]:
+    return {
+        (method.upper(), path): operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_the_document_is_openapi(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1.")
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_route_is_described_and_nothing_else(app: Flask, document: dict[str, Any]) -> None:
+    assert [endpoint for endpoint, view in app.view_functions.items() if not description_of(view)] == []
+    served = {
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert operations(document).keys() == served
+
+
+def test_every_problem_is_named_by_an_operation_under_its_status(document: dict[str, Any]) -> None:
+    named = {
+        (name, status)
+        for operation in operations(document).values()
+        for status, response in operation["responses"].items()
+        for name in codes_in(document, response)
+    }
+
+    assert named == {(code.value, str(KINDS[code].status.value)) for code in set(Code) - NOT_OF_AN_OPERATION}
+
+
+def codes_in(document: dict[str, Any], response: dict[str, Any]) -> list[str]:
+    if "$ref" in response:
+        response = document["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    return list(response.get("content", {}).get("application/problem+json", {}).get("examples", {}))
+
+
+def test_who_must_sign_in_and_what_may_be_repeated_follow_from_the_code(document: dict[str, Any]) -> None:
+    signed_in = {path for (_, path), operation in operations(document).items() if operation["security"]}
+    assert signed_in == {
+        path
+        for _, path in operations(document)
+        if path.startswith(("/v1/me", "/v1/sessions/{", "/v1/sessions/current"))
+    } | {"/v1/sessions"}
+
+    keyed = {
+        path
+        for (_, path), operation in operations(document).items()
+        if {"$ref": "#/components/parameters/Idempotency-Key"} in operation["parameters"]
+    }
+    posts = {path for method, path in operations(document) if method == "POST" and path.startswith("/v1/")}
+    assert keyed == posts - {"/v1/sessions", "/v1/sessions/refresh"}
+
+
+def test_the_command_prints_it_without_any_settings(document: dict[str, Any]) -> None:
+    command = [Path(sysconfig.get_path("scripts")) / "api-service", "openapi"]
+    printed = subprocess.run(command, capture_output=True, check=True, env={"PATH": os.environ["PATH"]}, timeout=60)
+
+    assert json.loads(printed.stdout) == document
+    assert SECRET_KEYS not in printed.stdout.decode()
+
+
+def test_the_kept_document_is_the_app_s(document: dict[str, Any]) -> None:
+    written = dict_to_yaml(document, {"sort_keys": False, "allow_unicode": True, "width": 100})
+    if os.environ.get("RENEW_DOCS"):
+        KEPT.write_text(written)
+    assert KEPT.read_text() == written, "RENEW_DOCS=1 .venv/bin/pytest tests/contract/test_openapi.py"
