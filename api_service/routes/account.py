@@ -11,9 +11,11 @@ from api_service.answer_schemas import CodeSentSchema, ExportSchema, StatusSchem
 from api_service.answers import code_answer, export_document
 from api_service.authentication import for_users
 from api_service.bodies import read_body
-from api_service.describing import Answer, Body, Description, Tag, described
+from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
 from api_service.errors import Code
 from api_service.idempotency import idempotent, keep, take_key
+from api_service.limiting import spend, to_addresses
+from api_service.rate_limits import Limit
 from api_service.schemas import StrictSchema
 from api_service.services import services
 from api_service.use_cases.change_address import AddressCode, ask_for_change, change_address, token_of_change
@@ -24,8 +26,9 @@ from shared.vocabulary import Channel
 
 blueprint = Blueprint("account", __name__, url_prefix="/v1/me")
 
-CODE_SENT = {HTTPStatus.ACCEPTED: Answer("A code goes to the new address.", CodeSentSchema)}
+CODE_SENT = {HTTPStatus.ACCEPTED: Answer("A code goes to the new address.", CodeSentSchema, headers=COUNTED)}
 ADDRESS_CHANGED = {HTTPStatus.NO_CONTENT: Answer("It is the user's; the addresses so far are told.")}
+OF_PASSWORDS = (Code.WRONG_PASSWORD, Code.TOO_MANY_REQUESTS)
 OF_CODES = (Code.INVALID_OR_EXPIRED, Code.ADDRESS_TAKEN, Code.TOO_MANY_ATTEMPTS, Code.TOO_MANY_REQUESTS)
 
 
@@ -33,9 +36,9 @@ OF_CODES = (Code.INVALID_OR_EXPIRED, Code.ADDRESS_TAKEN, Code.TOO_MANY_ATTEMPTS,
 @described(
     Description(
         Tag.USER,
-        {HTTPStatus.NO_CONTENT: Answer("It is the password; the user's addresses are told.")},
+        {HTTPStatus.NO_CONTENT: Answer("It is the password; the user's addresses are told.", headers=COUNTED)},
         body=Body(ChangePasswordSchema),
-        refusals=(Code.WRONG_PASSWORD,),
+        refusals=OF_PASSWORDS,
     )
 )
 @for_users
@@ -43,7 +46,7 @@ OF_CODES = (Code.INVALID_OR_EXPIRED, Code.ADDRESS_TAKEN, Code.TOO_MANY_ATTEMPTS,
 def post_password(holder: SignedIn) -> Response:
     """Set another password; the user stays signed in here, and nowhere else."""
     body = read_body(ChangePasswordSchema())
-    proof = prove_by_password(services().sessions, holder.user_id, body["old_password"])
+    proof = _proven(holder, body["old_password"])
     password_hash = passwords.hashed(body["new_password"])
     with services().sessions.begin() as session:
         take_key(session)
@@ -56,7 +59,7 @@ def post_password(holder: SignedIn) -> Response:
 
 
 @blueprint.post("/email")
-@described(Description(Tag.USER, CODE_SENT, body=Body(NewEmailSchema), refusals=(Code.WRONG_PASSWORD,)))
+@described(Description(Tag.USER, CODE_SENT, body=Body(NewEmailSchema), refusals=OF_PASSWORDS))
 @for_users
 @idempotent
 def post_email(holder: SignedIn) -> Response:
@@ -65,7 +68,7 @@ def post_email(holder: SignedIn) -> Response:
 
 
 @blueprint.post("/phone")
-@described(Description(Tag.USER, CODE_SENT, body=Body(NewPhoneSchema), refusals=(Code.WRONG_PASSWORD,)))
+@described(Description(Tag.USER, CODE_SENT, body=Body(NewPhoneSchema), refusals=OF_PASSWORDS))
 @for_users
 @idempotent
 def post_phone(holder: SignedIn) -> Response:
@@ -107,9 +110,9 @@ def get_export(holder: SignedIn) -> Response:
 @described(
     Description(
         Tag.USER,
-        {HTTPStatus.ACCEPTED: Answer("All that was held of the user is gone.", StatusSchema)},
+        {HTTPStatus.ACCEPTED: Answer("All that was held of the user is gone.", StatusSchema, headers=COUNTED)},
         body=Body(EraseSchema, is_required=False),
-        refusals=(Code.WRONG_PASSWORD, Code.FRESH_SIGN_IN_REQUIRED),
+        refusals=(*OF_PASSWORDS, Code.FRESH_SIGN_IN_REQUIRED),
     )
 )
 @for_users
@@ -123,16 +126,25 @@ def delete_me(holder: SignedIn) -> Response:
     return answer
 
 
+def _proven(holder: SignedIn, password: str) -> Proof:
+    # Counted as signing in is, before the password is looked at: an access token must not help to guess it.
+    tries = to_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, str(holder.user_id))
+    spend(*tries)
+    proof = prove_by_password(services().sessions, holder.user_id, password)
+    services().limiter.forget(tries)
+    return proof
+
+
 def _erasing_proof(holder: SignedIn) -> Proof:
     body = read_body(EraseSchema(), may_be_empty=True)
     if "password" in body:
-        return prove_by_password(services().sessions, holder.user_id, body["password"])
+        return _proven(holder, body["password"])
     return prove_by_fresh_session(services().sessions, holder.user_id, holder.session_id)
 
 
 def _code_sent(holder: SignedIn, schema: StrictSchema) -> Response:
     body = read_body(schema)
-    proof = prove_by_password(services().sessions, holder.user_id, body["password"])
+    proof = _proven(holder, body["password"])
     keys, terms = services().keys, services().account_terms
     with services().sessions.begin() as session:
         take_key(session)

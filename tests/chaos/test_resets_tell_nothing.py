@@ -14,7 +14,7 @@ import pytest
 from api_service.errors import InvalidOrExpiredError
 from api_service.services import EXTENSION, Services
 from api_service.use_cases.addresses import Address
-from api_service.use_cases.reset_password import NewPassword, ask_for_reset, reset_password
+from api_service.use_cases.reset_password import NewPassword, ask_for_reset, token_of_reset
 from shared.vocabulary import Channel, Locale
 from tests.support.api import PASSWORD, WRONG_CODE, api_on
 from tests.support.databases import Database
@@ -42,7 +42,7 @@ def confirming(services: Services, email: str) -> None:
     # The password is hashed before and in any case: what could differ comes after.
     new = NewPassword(Address(Channel.EMAIL, email), WRONG_CODE, PASSWORD, password_hash="x")
     with pytest.raises(InvalidOrExpiredError):
-        reset_password(services.sessions, services.keys, new)
+        token_of_reset(services.sessions, services.keys, services.limiter, new)
 
 
 def test_how_long_a_reset_takes_does_not_tell_whether_there_is_an_account(database: Database) -> None:

@@ -108,3 +108,15 @@ def change_password(api: ApiUnderTest, email: str) -> TestResponse:
     headers = {"Authorization": f"Bearer {signed_in.json['access_token']}", "Idempotency-Key": KEY}
     passwords = {"old_password": PASSWORD, "new_password": NEW_PASSWORD}
     return api.client.post("/v1/me/password", json=passwords, headers=headers)
+
+
+def test_an_access_token_does_not_help_to_guess_the_password(limited: ApiUnderTest) -> None:
+    limited.activated(email=ADA)
+    bearer = {"Authorization": f"Bearer {log_in(limited, PASSWORD).json['access_token']}"}
+
+    def change(old_password: str) -> TestResponse:
+        body = {"old_password": old_password, "new_password": NEW_PASSWORD}
+        return limited.client.post("/v1/me/password", json=body, headers=bearer)
+
+    assert [change(f"a wrong password {n}").status_code for n in range(5)] == [403] * 5
+    assert refusal(change(PASSWORD)) == LIMITED
