@@ -90,7 +90,9 @@ returning id, template, channel, recipient, locale, payload, token_id, attempt, 
           due_at, now() as claimed_at
 """
 
-CLAIM = f"{PICK_DUE}{LONE_IS_QUICK}{LEASE_PICKED.rstrip()}, (select count(*) from quick) as is_quick"
+IS_QUICK = """, (select count(*) from quick) as is_quick
+"""
+CLAIM = PICK_DUE + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
 CLAIM_SUSPECT = PICK_SUSPECT + LEASE_PICKED
 
 KNOWN_WORDS = {

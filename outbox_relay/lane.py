@@ -97,6 +97,7 @@ class Lane:
         self._is_waiting_for_room = False
         self._is_stopping = False
         self._is_paused = False
+        self._is_resting = False
         self._looks = 0
         self.has_looked = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
@@ -110,6 +111,13 @@ class Lane:
     def wake(self) -> None:
         """Look for due messages soon."""
         self._wake.set()
+
+    def polled(self, *, is_due: bool) -> None:
+        """Look for what may be due; to see that nothing is counts as a look, if the pump is there to be woken."""
+        if is_due:
+            self.wake()
+        elif self._is_resting:
+            self._looks += 1
 
     def workers(self) -> Iterator[Coroutine[None, None, None]]:
         """Yield what has to run beside ``pump``: the settler, and a courier per connection."""
@@ -129,7 +137,9 @@ class Lane:
             self._looks += 1
             self.has_looked.set()
             if is_all:
+                self._is_resting = True
                 await self._wake.wait()
+                self._is_resting = False
 
     async def drain(self) -> None:
         """Claim and deliver until nothing is due or no provider can be tried."""
