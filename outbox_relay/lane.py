@@ -6,12 +6,12 @@ one channel share its ladder: what one of them learns of a provider, all of them
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from outbox_relay.channels.base import Session
 from outbox_relay.claims import Claims
+from outbox_relay.crossing import Crossing
 from outbox_relay.ladder import Ladder
 from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.outcomes import Dead, Deferred, Outcome
@@ -38,9 +38,6 @@ class LaneLimits:
     connections: int
 
 
-LONGEST_CLAIM_SECONDS = 2.0
-"""How long stopping waits for a claim that is on its way; without a database it would never end."""
-
 ALARM_MARGIN_SECONDS = 0.01
 SHORTEST_ALARM = timedelta(seconds=0.05)
 FARTHEST_ALARM = timedelta(minutes=1)
@@ -48,33 +45,6 @@ HANDED_BACK = Deferred(timedelta(0))
 
 Stand = tuple[RungTray, Session]
 """A courier's place at one provider."""
-
-
-class Crossing:
-    """Tells whether a claim is on its way; what it brings is only known once it is back."""
-
-    def __init__(self) -> None:
-        self._is_clear = asyncio.Event()
-        self._is_clear.set()
-
-    @contextmanager
-    def crossed(self) -> Iterator[None]:
-        """Be on the way."""
-        self._is_clear.clear()
-        try:
-            yield
-        finally:
-            self._is_clear.set()
-
-    async def clear(self) -> None:
-        """Return once nothing is on its way."""
-        await self._is_clear.wait()
-
-    async def clear_soon(self) -> None:
-        """Likewise, but wait no longer than stopping may take."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LONGEST_CLAIM_SECONDS):
-                await self.clear()
 
 
 class Lane:

@@ -11,8 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from outbox_relay.claims import Claims
+from outbox_relay.crossing import Crossing
 from outbox_relay.floor import SWEEP_SECONDS
-from outbox_relay.lane import Crossing, Lane
+from outbox_relay.lane import Lane
 from outbox_relay.messages import ClaimedMessage
 from shared.log import get_logger
 from shared.vocabulary import Channel
