@@ -4,10 +4,12 @@ import threading
 from datetime import timedelta
 
 import psycopg
+from psycopg import sql
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.log import get_logger
 from shared.outage import Outage
+from shared.sessions import SET_IN_OWN_SESSION, own_session_parameters
 from shared.vocabulary import WAKE_CHANNEL
 
 log = get_logger("api.notifier")
@@ -15,9 +17,13 @@ log = get_logger("api.notifier")
 SHORTEST_PAUSE = timedelta(milliseconds=1)
 LONGEST_PAUSE = timedelta(milliseconds=20)
 
-# A transaction that notifies waits for the disk, unless told otherwise. Told in the same statement,
-# it also holds in a session that a pooler lends for one transaction.
-NOTIFY = "select set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
+# A transaction that notifies waits for the disk, unless told otherwise: once, where the session is our own, which
+# saves a third of the way to the relay; where a pooler lends it for one transaction, in the same statement.
+ONLY_IN_MEMORY = {"synchronous_commit": "off"}
+NOTIFY = sql.SQL("notify {}").format(sql.Identifier(WAKE_CHANNEL))
+NOTIFY_IN_LENT_SESSION = sql.SQL("select set_config('synchronous_commit', 'off', true), pg_notify({}, '')").format(
+    sql.Literal(WAKE_CHANNEL)
+)
 
 
 def next_pause(pause: timedelta, *, is_due: bool) -> timedelta:
@@ -67,10 +73,10 @@ class Notifier:
     def _notify_while_connected(self) -> None:
         self._is_due.wait()
         with self._connect() as connection:
-            pause = SHORTEST_PAUSE
+            notify, pause = settled_in(connection), SHORTEST_PAUSE
             while not self._is_closing.is_set():
                 self._is_due.clear()
-                connection.execute(NOTIFY, [WAKE_CHANNEL])
+                connection.execute(notify)
                 self._outage.end()
                 self._is_closing.wait(pause.total_seconds())
                 pause = next_pause(pause, is_due=self._is_due.is_set())
@@ -84,3 +90,10 @@ class Notifier:
             application_name="signpost-api-notifier",
             prepare_threshold=None,
         )
+
+
+def settled_in(connection: psycopg.Connection) -> sql.Composed:
+    """Set what holds for a session of our own, and return how to notify over this connection."""
+    parameters = own_session_parameters(ONLY_IN_MEMORY, connection.info.backend_pid)
+    is_own = connection.execute(SET_IN_OWN_SESSION, parameters).rowcount > 0
+    return NOTIFY if is_own else NOTIFY_IN_LENT_SESSION

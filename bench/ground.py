@@ -155,6 +155,12 @@ def mail_sink_program(port: int, *, is_hanging: bool = False, milliseconds: int 
     return Program("own sink", (sys.executable, "-m", "bench.sink", str(port), *options), environment)
 
 
+def telling_sink_program(port: int, times: Path) -> Program:
+    """Return our own sink, which writes down when it accepted each mail."""
+    command = (sys.executable, "-m", "bench.sink", str(port), "--times", str(times))
+    return Program("own sink", command, {"PATH": os.environ["PATH"]})
+
+
 def of_postfix(name: str) -> str | None:
     """Return where one of Postfix's own programs is, if the machine has it."""
     return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")

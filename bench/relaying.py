@@ -12,7 +12,7 @@ from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from api_service.notifier import Notifier
-from bench.ground import Ground, mail_sink_program, wait_for_port
+from bench.ground import Ground, mail_sink_program, telling_sink_program, wait_for_port
 from bench.mails import mail_in
 from bench.smtp_sender import send_bare
 from bench.usage import cpu_seconds, peak_megabytes
@@ -107,19 +107,25 @@ def bare_sender(ground: Ground, messages: int) -> float:
         return messages / asyncio.run(send_bare(port, messages, CONNECTIONS, letter))
 
 
-def acceptance_latencies(ground: Ground, messages: int, every: timedelta) -> list[float]:
-    """Commit one message at a time into an idle system; return milliseconds until each is settled as sent.
+@dataclass(frozen=True)
+class Promptness:
+    """Milliseconds for each message: from commit to the provider's yes; from before its transaction until settled."""
 
-    Counted from the start of its transaction to the settle that follows the provider's yes, so a
-    little more than from commit to acceptance.
-    """
+    accepted: list[float]
+    settled: list[float]
+
+
+def promptness(ground: Ground, messages: int, every: timedelta) -> Promptness:
+    """Commit one message at a time into an idle system whose mail server is a sink that tells the time."""
     ground.empty()
+    port, times, commits = free_port(), ground.folder / "accepted", []
     engine = create_database_engine(ground.url("api"), application_name="bench", pool_size=1)
     notifier = Notifier(ground.url("api"))
-    with mail_sink(ground) as port, ground.running(ground.relay(port)) as relay:
+    with ground.running(telling_sink_program(port, times)), ground.running(ground.relay(port)) as relay:
         for _ in range(messages):
             with Session(engine) as session, session.begin():
                 enqueue(session, _message(ground))
+            commits.append(time.time())
             notifier.wake()
             time.sleep(every.total_seconds())
         _wait_until_settled(ground, [relay])
@@ -127,7 +133,9 @@ def acceptance_latencies(ground: Ground, messages: int, every: timedelta) -> lis
     engine.dispose()
     with ground.connect() as connection:
         rows = connection.execute("select extract(epoch from settled_at - created_at)::float8 from outbox_messages")
-        return [seconds * 1000 for (seconds,) in rows]
+        settled = [seconds * 1000 for (seconds,) in rows]
+    accepted = sorted(map(float, times.read_text().split()))
+    return Promptness([(yes - commit) * 1000 for yes, commit in zip(accepted, commits, strict=True)], settled)
 
 
 def _message(ground: Ground) -> NewMessage:

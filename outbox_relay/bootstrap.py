@@ -12,6 +12,7 @@ from outbox_relay.fallbacks import Fallbacks
 from outbox_relay.fleet import Fleet
 from outbox_relay.ladder import Ladder
 from outbox_relay.lane import Lane, LaneLimits, Outbox
+from outbox_relay.lookout import Concerned, Lookout
 from outbox_relay.messages import LaneKey
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.relay import Beside, Relay
@@ -35,9 +36,11 @@ class Parts:
     claims: Claims
     settles: Settles
     fallbacks: Fallbacks
+    lookout: Lookout
     claiming: Lifeline
     settling: Lifeline
     falling_back: Lifeline
+    looking: Lifeline
     teller: Teller
 
     @property
@@ -55,6 +58,7 @@ class Parts:
         await self.claiming.close()
         await self.settling.close()
         await self.falling_back.close()
+        await self.looking.close()
         await self.teller.close()
 
 
@@ -83,14 +87,18 @@ def assemble(settings: RelaySettings) -> Parts:
         for channel, ladder in ladders.items()
         for urgency in Urgency
     ]
-    beside = Beside(Quarantine(outbox.claims, lanes), Fleet(settings.database_url, list(ladders.values())))
-    relay = Relay(lanes, beside, min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease))
+    looking = Lifeline(settings.database_url, "look")
     falling_back = Lifeline(settings.database_url, "fall back")
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
     fallbacks = Fallbacks(falling_back, settings.fallback_budgets, newest_key)
     outbox.settles.on_death = fallbacks.soon
+    quarantine, fleet = Quarantine(outbox.claims, lanes), Fleet(settings.database_url, list(ladders.values()))
+    lookout = Lookout(looking, Concerned(lanes, quarantine, fleet, fallbacks), settings.poll)
+    stopping_time = min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease)
+    relay = Relay(lanes, Beside(quarantine, fleet, lookout), stopping_time)
     names = frozenset(rung.provider.name for ladder in ladders.values() for rung in ladder.rungs)
-    return Parts(relay, names, outbox.claims, outbox.settles, fallbacks, claiming, settling, falling_back, teller)
+    lifelines = (claiming, settling, falling_back, looking)
+    return Parts(relay, names, outbox.claims, outbox.settles, fallbacks, lookout, *lifelines, teller)
 
 
 def _limits(batch_size: int, connections: int, urgency: Urgency) -> LaneLimits:

@@ -69,6 +69,12 @@ select id
  limit 1
 """
 
+# A message that comes alone is a person waiting: its claim need not wait for the disk, which its settle will, a few
+# milliseconds later. A server that crashes in between forgets one lease, where a batch would be hundreds.
+LONE_IS_QUICK = """, quick as materialized (
+    select set_config('synchronous_commit', 'off', true) from picked having count(*) = 1)
+"""
+
 LEASE_PICKED = """
 update outbox_messages
    set lease_token = %(lease_token)s,
@@ -84,7 +90,9 @@ returning id, template, channel, recipient, locale, payload, token_id, attempt, 
           due_at, now() as claimed_at
 """
 
-CLAIM = PICK_DUE + LEASE_PICKED
+IS_QUICK = """, (select count(*) from quick) as is_quick
+"""
+CLAIM = PICK_DUE + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
 CLAIM_SUSPECT = PICK_SUSPECT + LEASE_PICKED
 
 KNOWN_WORDS = {

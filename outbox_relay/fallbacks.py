@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
@@ -18,7 +17,6 @@ from shared.ids import uuid7
 from shared.log import get_logger
 from shared.vocabulary import Channel
 
-LOOK_SECONDS = 5.0
 MOST_AT_A_LOOK = 100
 
 # Settling moves the fallback_at of what died to that moment: so the mark is written with the death, and a relay
@@ -30,6 +28,8 @@ select id
  order by fallback_at
  limit %(limit)s
 """
+
+FIND_FALLBACK = DUE.replace("%(limit)s", "1")
 
 FALL_BACK = "select signpost_fall_back(%(first_id)s, %(second_id)s)"
 
@@ -80,19 +80,17 @@ class Fallbacks:
         self._asked = asyncio.Event()
 
     def soon(self) -> None:
-        """Look soon: something has died here."""
+        """Look soon: something has died here, or was found to be due."""
         self._asked.set()
 
     async def run(self, wake: Callable[[], None]) -> None:
-        """Look every few seconds and when asked, until cancelled; ``wake`` is called when something was enqueued."""
+        """Look now and whenever asked, until cancelled; ``wake`` is called when something was enqueued."""
         while True:
             self._asked.clear()
             if await self.take_due():
                 wake()
                 self.soon()  # a look takes a hundred at most
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._asked.wait()
+            await self._asked.wait()
 
     async def take_due(self) -> int:
         """Enqueue the fallbacks that are due, at most a hundred; return how many there were.

@@ -1,12 +1,12 @@
 """Keeps what this relay knows of its providers in step with the other relays': a row for each provider.
 
 Nothing waits for it. A rate's tokens and the leave to probe are asked for before claiming, once a batch; all
-else is looked at once a second, or once in five when there is nothing to do. When the rows cannot be reached,
-each relay goes on by what it knows itself.
+else is looked at once a second or, when there is nothing to do, told by the lookout. When the rows cannot be
+reached, each relay goes on by what it knows itself.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -23,17 +23,20 @@ from outbox_relay.rung import LEAVE_SECONDS, LOOK_AGAIN_SECONDS, Rung
 from outbox_relay.standing import Report, Standing
 
 LONGEST_EXCHANGE_SECONDS = 2.0
-QUIET_SECONDS = 5.0
-"""Between looks while every provider is up and nothing goes there from here."""
+QUIET_SECONDS = 60.0
+"""Between looks of its own while every provider is up and nothing goes there from here: the lookout looks, too."""
 
 # All moments are the database's, and what leaves it is intervals: the hosts' clocks do not matter.
-LOOK = """
-with seen as (
+SEE = """
     update providers set seen_at = now()
-     where name = any(%(names)s) and seen_at < now() - interval '1 minute')
+     where name = any(%(names)s) and seen_at < now() - interval '1 minute'
+"""
+
+LOOK = f"""
+with seen as ({SEE})
 select name, openings, greatest(extract(epoch from open_until - now()), 0)::float8 as open_for
   from providers where name = any(%(names)s)
-"""
+"""  # noqa: S608 - put together from our own
 
 JOIN = """
 insert into providers (name, rate)
@@ -99,7 +102,7 @@ class Fleet:
             ladder.ask = self._asked.set
 
     async def run(self) -> None:
-        """Exchange what is known, every few seconds and whenever something is to be told or asked; until cancelled."""
+        """Exchange what is known, every second or so and whenever something is to be told or asked; until cancelled."""
         try:
             while True:
                 self._asked.clear()
@@ -111,9 +114,26 @@ class Fleet:
         finally:
             await self.close()
 
+    @property
+    def names(self) -> list[str]:
+        """What its providers are called."""
+        return [rung.provider.name for rung in self._rungs()]
+
+    def hear(self, standings: Mapping[str, Standing]) -> None:
+        """Learn what the lookout has seen while there is nothing to tell or to ask here; otherwise exchange soon."""
+        if self._is_quiet() and standings.keys() >= set(self.names):
+            self._learned({rung: rung.learn(None, standings[rung.provider.name]) for rung in self._rungs()})
+        if not self._is_quiet() or standings.keys() < set(self.names):
+            self._asked.set()
+
+    def _rungs(self) -> list[Rung]:
+        return list(chain.from_iterable(ladder.rungs for ladder in self._ladders))
+
+    def _is_quiet(self) -> bool:
+        return all(rung.is_quiet() for rung in self._rungs())
+
     def _pause(self) -> float:
-        is_quiet = all(rung.is_quiet() for ladder in self._ladders for rung in ladder.rungs)
-        return QUIET_SECONDS if is_quiet else LOOK_AGAIN_SECONDS
+        return QUIET_SECONDS if self._is_quiet() else LOOK_AGAIN_SECONDS
 
     async def known(self) -> None:
         """Wait until the fleet was asked once, so that a new relay leaves alone what is known to be down."""
@@ -124,9 +144,7 @@ class Fleet:
     async def exchange(self) -> None:
         """Tell and learn; what cannot be told is kept, and the relay goes on by its own knowledge."""
         # By name: behind a pooler all is one transaction, and two relays would wait for each other's rows.
-        rungs = sorted(
-            chain.from_iterable(ladder.rungs for ladder in self._ladders), key=lambda rung: rung.provider.name
-        )
+        rungs = sorted(self._rungs(), key=lambda rung: rung.provider.name)
         reports = [(rung, rung.report()) for rung in rungs]
 
         async def work(connection: AsyncConnection) -> dict[Rung, Standing]:
@@ -135,9 +153,12 @@ class Fleet:
         try:
             standings = await self._lifeline.once(work, within=LONGEST_EXCHANGE_SECONDS)
         except psycopg.Error:
-            changes = {rung: rung.go_on_alone(report) for rung, report in reports}
+            self._learned({rung: rung.go_on_alone(report) for rung, report in reports})
         else:
-            changes = {rung: rung.learn(report, standings[rung]) for rung, report in reports}
+            self._learned({rung: rung.learn(report, standings[rung]) for rung, report in reports})
+
+    def _learned(self, changes: Mapping[Rung, bool]) -> None:
+        """Have those look again who wait; ``changes`` tells where more may be done now."""
         for ladder in self._ladders:
             ladder.changed()
             if any(changes[rung] for rung in ladder.rungs):

@@ -6,12 +6,12 @@ one channel share its ladder: what one of them learns of a provider, all of them
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from outbox_relay.channels.base import Session
 from outbox_relay.claims import Claims
+from outbox_relay.crossing import Crossing
 from outbox_relay.ladder import Ladder
 from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.outcomes import Dead, Deferred, Outcome
@@ -38,9 +38,6 @@ class LaneLimits:
     connections: int
 
 
-LONGEST_CLAIM_SECONDS = 2.0
-"""How long stopping waits for a claim that is on its way; without a database it would never end."""
-
 ALARM_MARGIN_SECONDS = 0.01
 SHORTEST_ALARM = timedelta(seconds=0.05)
 FARTHEST_ALARM = timedelta(minutes=1)
@@ -48,33 +45,6 @@ HANDED_BACK = Deferred(timedelta(0))
 
 Stand = tuple[RungTray, Session]
 """A courier's place at one provider."""
-
-
-class Crossing:
-    """Tells whether a claim is on its way; what it brings is only known once it is back."""
-
-    def __init__(self) -> None:
-        self._is_clear = asyncio.Event()
-        self._is_clear.set()
-
-    @contextmanager
-    def crossed(self) -> Iterator[None]:
-        """Be on the way."""
-        self._is_clear.clear()
-        try:
-            yield
-        finally:
-            self._is_clear.set()
-
-    async def clear(self) -> None:
-        """Return once nothing is on its way."""
-        await self._is_clear.wait()
-
-    async def clear_soon(self) -> None:
-        """Likewise, but wait no longer than stopping may take."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LONGEST_CLAIM_SECONDS):
-                await self.clear()
 
 
 class Lane:
@@ -97,6 +67,7 @@ class Lane:
         self._is_waiting_for_room = False
         self._is_stopping = False
         self._is_paused = False
+        self._is_resting = False
         self._looks = 0
         self.has_looked = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
@@ -110,6 +81,13 @@ class Lane:
     def wake(self) -> None:
         """Look for due messages soon."""
         self._wake.set()
+
+    def polled(self, *, is_due: bool) -> None:
+        """Look for what may be due; to see that nothing is counts as a look, if the pump is there to be woken."""
+        if is_due:
+            self.wake()
+        elif self._is_resting:
+            self._looks += 1
 
     def workers(self) -> Iterator[Coroutine[None, None, None]]:
         """Yield what has to run beside ``pump``: the settler, and a courier per connection."""
@@ -129,7 +107,9 @@ class Lane:
             self._looks += 1
             self.has_looked.set()
             if is_all:
+                self._is_resting = True
                 await self._wake.wait()
+                self._is_resting = False
 
     async def drain(self) -> None:
         """Claim and deliver until nothing is due or no provider can be tried."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import psycopg
 from psycopg import sql
@@ -41,10 +42,41 @@ async def listen(url: str, wake: Callable[[], None]) -> None:
 
 
 async def _pass_on(connection: RelayConnection, wake: Callable[[], None]) -> None:
+    connection.add_notify_handler(lambda _: wake())  # of what comes along with an answer
     # Notifications that came while there was no connection are lost.
     wake()
     while True:
-        async for _ in connection.notifies(timeout=QUIET_SECONDS):
-            wake()
+        await _hear(connection, wake)
         async with answered_in_time():
             await connection.execute("select 1")
+
+
+async def _hear(connection: RelayConnection, wake: Callable[[], None]) -> None:
+    """Wake from within the event loop's own callback, for QUIET_SECONDS; raises once the connection is lost.
+
+    psycopg's own waiting looks up ten times a second, and a notification takes longer through it.
+    """
+    loop, socket = asyncio.get_running_loop(), connection.fileno()
+    lost: asyncio.Future[None] = loop.create_future()
+
+    def read() -> None:
+        try:
+            connection.pgconn.consume_input()
+        except psycopg.Error as error:
+            loop.remove_reader(socket)
+            lost.set_exception(error)
+        if has_notifications(connection):
+            wake()
+
+    loop.add_reader(socket, read)
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(QUIET_SECONDS):
+                await lost
+    finally:
+        loop.remove_reader(socket)
+
+
+def has_notifications(connection: RelayConnection) -> bool:
+    """Take all notifications that were read, and tell whether there were any."""
+    return bool(list(iter(connection.pgconn.notifies, None)))

@@ -11,8 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from outbox_relay.claims import Claims
+from outbox_relay.crossing import Crossing
 from outbox_relay.floor import SWEEP_SECONDS
-from outbox_relay.lane import Crossing, Lane
+from outbox_relay.lane import Lane
 from outbox_relay.messages import ClaimedMessage
 from shared.log import get_logger
 from shared.vocabulary import Channel
@@ -57,7 +58,7 @@ class Pace:
 
 
 class Quarantine:
-    """Looks for suspects every few seconds, and gives them a turn of bounded length."""
+    """Gives suspects a turn of bounded length when the lookout has seen some, every few seconds at most."""
 
     def __init__(self, claims: Claims, lanes: Sequence[Lane]) -> None:
         self._claims = claims
@@ -66,11 +67,18 @@ class Quarantine:
         self._pace = Pace()
         self._claiming = Crossing()
         self._is_stopping = False
+        self._asked = asyncio.Event()
+
+    def soon(self) -> None:
+        """Look for suspects soon: some were seen."""
+        self._asked.set()
 
     async def run(self) -> None:
         """Keep suspects moving until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
+            await self._asked.wait()
+            self._asked.clear()
             began = loop.time()
             if (channels := self._usable_channels()) and await self._claims.has_suspects(channels):
                 await self._turn(began + self._pace.patience)

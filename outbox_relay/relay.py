@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from outbox_relay.fleet import Fleet
 from outbox_relay.lane import Lane
+from outbox_relay.lookout import Lookout
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.watch import Pulse
 from shared.log import get_logger
@@ -19,10 +20,11 @@ log = get_logger("relay")
 
 @dataclass(frozen=True)
 class Beside:
-    """What runs beside the lanes: trying suspects, and keeping in step with the other relays."""
+    """What runs beside the lanes: trying suspects, keeping in step with the other relays, and looking out for all."""
 
     quarantine: Quarantine
     fleet: Fleet
+    lookout: Lookout
 
 
 class Relay:
@@ -32,6 +34,7 @@ class Relay:
         self._lanes = lanes
         self._quarantine = beside.quarantine
         self._fleet = beside.fleet
+        self._lookout = beside.lookout
         self._stopping_time = stopping_time
         self._waking_notices: asyncio.TimerHandle | None = None
 
@@ -80,12 +83,12 @@ class Relay:
             workers = self._begin_work(group)
             await self._fleet.known()
             pumps = [group.create_task(lane.pump()) for lane in self._lanes]
-            quarantine = group.create_task(self._quarantine.run())
+            aside = [group.create_task(work) for work in (self._quarantine.run(), self._lookout.run())]
             log.info("relay claiming", channels=sorted({lane.key.channel.value for lane in self._lanes}))
             await ending.wait()
             log.info("relay stopping")
             await self._stop(leaving)
-            for task in (quarantine, *pumps, *workers):
+            for task in (*aside, *pumps, *workers):
                 task.cancel()
 
     async def drain(self, stopping: asyncio.Event) -> bool:

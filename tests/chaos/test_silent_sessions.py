@@ -6,16 +6,15 @@ from contextlib import AbstractContextManager
 import pytest
 
 from outbox_relay import database, listener
+from outbox_relay.bootstrap import assemble
 from outbox_relay.keeper import Keeper
 from outbox_relay.listener import listen
 from outbox_relay.settings import RelaySettingsSchema
-from outbox_relay.upkeep import measure_backlog, try_once
 from tests.support.conservation import Ledger, conserved
 from tests.support.eventually import eventually
 from tests.support.forwarding import Road, forwarding
 from tests.support.gates import wait_until_held_up
 from tests.support.mail_sink import MailSink
-from tests.support.outages import ListeningOutage
 from tests.support.outbox import Outbox
 from tests.support.relays import RunningRelay, relay_environment, running_relay
 
@@ -80,20 +79,20 @@ def test_a_listener_whose_session_has_fallen_silent_listens_over_another(outbox:
 
 
 @pytest.mark.usefixtures("impatience")
-def test_gauges_and_upkeep_do_not_wait_for_a_session_that_has_fallen_silent(outbox: Outbox) -> None:
-    outage = ListeningOutage()
-
+def test_looks_and_upkeep_do_not_wait_for_a_session_that_has_fallen_silent(outbox: Outbox) -> None:
     async def do_both(road: Road) -> None:
-        keeper = Keeper(
-            RelaySettingsSchema().read(
-                relay_environment(outbox.database, DATABASE_URL=url_over(road, outbox), EMAIL_PROVIDERS="console:")
-            )
+        settings = RelaySettingsSchema().read(
+            relay_environment(outbox.database, DATABASE_URL=url_over(road, outbox), EMAIL_PROVIDERS="console:")
         )
+        parts = assemble(settings)
         async with asyncio.timeout(LONGEST), asyncio.TaskGroup() as group:
-            group.create_task(try_once(url_over(road, outbox), measure_backlog, outage))
-            group.create_task(keeper.turn())
-            await asyncio.to_thread(wait_until_held_up, outbox.database, "upkeep", count=2)
+            group.create_task(parts.lookout.look())
+            group.create_task(Keeper(settings).turn())
+            for purpose in ("look", "upkeep"):
+                await asyncio.to_thread(wait_until_held_up, outbox.database, purpose)
             road.fall_silent()
+        assert parts.looking.is_lost
+        await parts.close()
 
     with (
         forwarding(0, to=outbox.database.cluster.port) as road,
@@ -102,4 +101,3 @@ def test_gauges_and_upkeep_do_not_wait_for_a_session_that_has_fallen_silent(outb
     ):
         owner.execute("lock outbox_messages, upkeep_lease")
         asyncio.run(do_both(road))
-    assert outage.is_on

@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from api_service.notifier import NOTIFY, Notifier
+from api_service.notifier import NOTIFY, NOTIFY_IN_LENT_SESSION, Notifier, settled_in
 from shared.database import driver_url
 from shared.vocabulary import WAKE_CHANNEL
 from tests.support.api import ApiUnderTest
@@ -72,8 +72,13 @@ def test_a_lost_connection_is_made_anew(database: Database, notifier: Notifier) 
         assert wake_ups(listener) >= 1
 
 
-def test_a_wake_up_waits_for_no_disk(database: Database) -> None:
+def test_a_wake_up_waits_for_no_disk_in_a_session_of_its_own(database: Database) -> None:
+    with psycopg.connect(driver_url(database.api_url), autocommit=True) as connection:
+        assert settled_in(connection) == NOTIFY
+        assert connection.execute("show synchronous_commit").fetchone() == ("off",)
+
+
+def test_nor_in_one_that_is_lent(database: Database) -> None:
     with psycopg.connect(driver_url(database.api_url)) as connection:
-        connection.execute("set synchronous_commit = on")
-        connection.execute(NOTIFY, [WAKE_CHANNEL])
+        connection.execute(NOTIFY_IN_LENT_SESSION)
         assert connection.execute("show synchronous_commit").fetchone() == ("off",)

@@ -1,5 +1,11 @@
 from datetime import timedelta
+from uuid import uuid4
 
+import pytest
+
+from outbox_relay.claims import CLAIM, claim_parameters
+from outbox_relay.floor import BEFORE_EVERYTHING
+from outbox_relay.messages import LaneKey
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Retry, Sent
 from shared.vocabulary import Channel, DeadReason, Urgency
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
@@ -181,3 +187,17 @@ def test_a_servers_words_cannot_break_a_settle(outbox: Outbox) -> None:
     garbage = Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 \0 \udcff" + "x" * 10_000)
     assert outbox.settle([(message, Dead(DeadReason.REJECTED, garbage))]) == 1
     assert len(outbox.row(message.id).last_error) == 500
+
+
+@pytest.mark.parametrize(("due", "waiting"), [(1, "off"), (2, "on")])
+def test_the_claim_of_a_lone_message_waits_for_no_disk_and_that_of_several_does(
+    outbox: Outbox, due: int, waiting: str
+) -> None:
+    outbox.put(count=due)
+    key = LaneKey(Channel.EMAIL, Urgency.CODE)
+    lease = {"lease": A_DAY, "lease_token": uuid4()}
+    with outbox.database.connect() as owner, owner.transaction():
+        owner.execute("set local synchronous_commit = on")
+        claimed = owner.execute(CLAIM, claim_parameters(key, BEFORE_EVERYTHING, 10) | lease).fetchall()
+        assert len(claimed) == due
+        assert owner.execute("show synchronous_commit").fetchone() == (waiting,)

@@ -15,6 +15,7 @@ from psycopg import sql
 from outbox_relay.claims import CLAIM, CLAIM_SUSPECT, FIND_SUSPECT, KNOWN_WORDS, suspect_parameters
 from outbox_relay.database import SETTINGS
 from outbox_relay.fallbacks import DUE
+from outbox_relay.lookout import LOOK, look_parameters
 from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
 from outbox_relay.settles import SETTLE_SENT, SETTLE_UNSENT, sent_parameters, unsent_parameters
 from shared.database import driver_url
@@ -102,6 +103,20 @@ def test_looking_for_what_falls_back_reads_only_what_may(full_outbox: Outbox) ->
     assert rows_read(plan, "Seq Scan") == []
     assert "Sort  (" not in plan
     assert [line for line in rows_read(plan, "_fallback_at_idx") if "actual rows=3" in line]
+
+
+def test_a_look_for_all_reads_a_message_of_each_lane_at_most(full_outbox: Outbox) -> None:
+    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], is_sweep=True))
+    assert rows_read(plan, "Seq Scan") == []
+    assert "Sort  (" not in plan
+    read = rows_read(plan, "_channel_urgency_due_at_id_idx")
+    assert read
+    assert all(float(re.findall(r"actual rows=([0-9.]+)", line)[0]) <= 1 for line in read)
+
+
+def test_a_look_without_a_sweep_leaves_the_due_index_alone(full_outbox: Outbox) -> None:
+    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], is_sweep=False))
+    assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
 
 
 def test_no_statement_of_the_relay_is_worth_compiling(full_outbox: Outbox) -> None:

@@ -1,0 +1,166 @@
+"""Looking for whatever there is to do, in one statement; those whom it concerns then ask for themselves.
+
+So a relay without work costs one round trip a turn, however many lanes it has. What is committed meanwhile is told by
+notifications; this is the net below them.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import product
+from math import ceil
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import namedtuple_row
+
+from outbox_relay.claims import FIND_SUSPECT, suspect_parameters
+from outbox_relay.database import Lifeline
+from outbox_relay.fallbacks import FIND_FALLBACK, Fallbacks
+from outbox_relay.fleet import SEE, Fleet
+from outbox_relay.floor import REST_IN_SWEEPS
+from outbox_relay.lane import Lane
+from outbox_relay.messages import LaneKey
+from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
+from outbox_relay.quarantine import Quarantine
+from outbox_relay.standing import Standing
+from shared.vocabulary import Channel, Urgency
+
+LONGEST_PAUSE = timedelta(seconds=5)
+"""For suspects, fallbacks and the fleet's news, also where lanes are polled less often."""
+
+GAUGES_SECONDS = 15.0
+LATENESS_SECONDS = 0.5
+"""What the last turn may have been late, so that the next is not left out for coming in time."""
+
+KEYS = [LaneKey(channel, urgency) for channel, urgency in product(Channel, Urgency)]
+
+# - A scalar subquery keeps its order and limit, and so its index; an "exists" would lose both.
+# - Looking for what is due begins before everything, and so has to be left out sometimes, as claims' sweeps are.
+LOOK = f"""
+with seen as ({SEE})
+select found.*, name, openings, greatest(extract(epoch from open_until - now()), 0)::float8 as open_for
+  from (select array(select lane.number
+               from unnest(%(lane_channels)s::text[], %(lane_urgencies)s::text[]) with ordinality
+                    as lane (channel, urgency, number)
+              where %(is_sweep)s
+                and (select id
+                       from outbox_messages
+                      where channel = lane.channel and urgency = lane.urgency and status = 'pending'
+                        and due_at <= now() and (leased_until is null or leased_until <= now())
+                      order by due_at, id
+                      limit 1) is not null) as due,
+       ({FIND_SUSPECT}) is not null as has_suspects,
+       ({FIND_FALLBACK}) is not null as has_fallbacks) as found
+  left join providers on name = any(%(names)s)
+"""  # noqa: S608 - put together from our own
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a look has found; ``due`` are the lanes that may have something, ``standings`` those of known providers."""
+
+    due: frozenset[LaneKey]
+    has_suspects: bool
+    has_fallbacks: bool
+    standings: dict[str, Standing]
+
+
+@dataclass(frozen=True)
+class Concerned:
+    """Those whom a look may have news for."""
+
+    lanes: Sequence[Lane]
+    quarantine: Quarantine
+    fleet: Fleet
+    fallbacks: Fallbacks
+
+
+def look_parameters(names: Sequence[str], *, is_sweep: bool) -> dict[str, Any]:
+    """Return what LOOK needs."""
+    return suspect_parameters(list(Channel)) | {
+        "names": list(names),
+        "lane_channels": [key.channel.value for key in KEYS],
+        "lane_urgencies": [key.urgency.value for key in KEYS],
+        "is_sweep": is_sweep,
+    }
+
+
+class Lookout:
+    """Looks every few seconds, and tells the lanes as often as they are to be polled."""
+
+    def __init__(self, lifeline: Lifeline, concerned: Concerned, poll: timedelta) -> None:
+        self._lifeline = lifeline
+        self._concerned = concerned
+        self._poll = poll.total_seconds()
+        self._next_poll = 0.0
+        self._next_sweep = 0.0
+        self._next_gauges = 0.0
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        pause = self._poll / ceil(self._poll / LONGEST_PAUSE.total_seconds())
+        while True:
+            await self.look()
+            await asyncio.sleep(pause)
+
+    async def look(self) -> None:
+        """Look once; where that fails, have all look for themselves, as if there were something for each."""
+        now = asyncio.get_running_loop().time()
+        is_poll = now >= self._next_poll
+        is_sweep = is_poll and now >= self._next_sweep
+        try:
+            sight = await self._lifeline.once(lambda connection: self._sight(connection, is_sweep=is_sweep))
+            if is_sweep:
+                await self._set_gauges(sight.due, now)
+        except psycopg.Error:
+            sight = Sight(frozenset(KEYS), has_suspects=True, has_fallbacks=True, standings={})
+        self._tell(sight, is_poll=is_poll)
+        if is_poll:
+            self._next_poll = now + self._poll - LATENESS_SECONDS
+
+    async def _sight(self, connection: AsyncConnection, *, is_sweep: bool) -> Sight:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        async with connection.cursor(row_factory=namedtuple_row) as cursor:
+            await cursor.execute(LOOK, look_parameters(self._concerned.fleet.names, is_sweep=is_sweep))
+            rows: list[Any] = await cursor.fetchall()
+        if is_sweep:
+            self._next_sweep = loop.time() + REST_IN_SWEEPS * (loop.time() - began)
+        standings = {row.name: Standing(row.openings, row.open_for) for row in rows if row.name}
+        due = frozenset(KEYS[number - 1] for number in rows[0].due) if is_sweep else frozenset(KEYS)
+        return Sight(due, rows[0].has_suspects, rows[0].has_fallbacks, standings)
+
+    async def _set_gauges(self, due: frozenset[LaneKey], now: float) -> None:
+        """Count what is due every 15 seconds, if anything is."""
+        if not due:
+            set_gauges({})
+        elif now >= self._next_gauges:
+            set_gauges(await self._lifeline.once(backlog))
+            self._next_gauges = now + GAUGES_SECONDS - LATENESS_SECONDS
+
+    def _tell(self, sight: Sight, *, is_poll: bool) -> None:
+        concerned = self._concerned
+        concerned.fleet.hear(sight.standings)
+        if sight.has_suspects:
+            concerned.quarantine.soon()
+        if sight.has_fallbacks:
+            concerned.fallbacks.soon()
+        for lane in concerned.lanes if is_poll else ():
+            lane.polled(is_due=lane.key in sight.due)
+
+
+async def backlog(connection: AsyncConnection) -> dict[str, tuple[int, float]]:
+    """Return how many messages are due in each channel that has some, and the age of the oldest in seconds."""
+    cursor = await connection.execute("select channel, due, lag_seconds from outbox_backlog")
+    return {channel: (due, lag) for channel, due, lag in await cursor.fetchall()}
+
+
+def set_gauges(found: Mapping[str, tuple[int, float]]) -> None:
+    """Tell what is due, for each channel."""
+    for channel in Channel:
+        due, lag = found.get(channel.value, (0, 0.0))
+        BACKLOG.labels(channel.value).set(due)
+        BACKLOG_LAG.labels(channel.value).set(lag)
