@@ -61,7 +61,7 @@ def assemble(settings: RelaySettings) -> Parts:
     settling = Lifeline(settings.database_url, "settle")
     outbox = Outbox(Claims(claiming, settings.lease), Settles(settling))
     renderer = Renderer(
-        settings.secret_keys, settings.public_url, settings.email_from, one_tap_domain=settings.one_tap_domain
+        settings.secret_keys, settings.public_url, settings.sender, one_tap_domain=settings.one_tap_domain
     )
     preparation = Preparation(renderer.render, settings.longest_in_hand)
     ladders = {

@@ -8,7 +8,7 @@ holes, which ``quoted_printable`` keeps 7-bit · ``values`` what is written · `
 
 from outbox_relay.rendering.errors import RenderingError
 from outbox_relay.rendering.renderer import Renderer
-from outbox_relay.rendering.sender import Sender, parse_sender
+from outbox_relay.rendering.sender import Sender, parse_reply_to, parse_sender
 from outbox_relay.rendering.sms import one_tap_domain
 
-__all__ = ["Renderer", "RenderingError", "Sender", "one_tap_domain", "parse_sender"]
+__all__ = ["Renderer", "RenderingError", "Sender", "one_tap_domain", "parse_reply_to", "parse_sender"]

@@ -23,10 +23,11 @@ _LINK_IN_NAME = re.compile(r"://|www\.|\w[.。]\w|[@/]", re.IGNORECASE)
 _PLAIN_NAME = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ]+(?:[ '-][A-Za-zÀ-ÖØ-öø-ɏ]+)*")
 
 # A dot-atom on both sides (RFC 5322 §3.2.3): nothing that could end the header or be read as an
-# encoded word.
-_PLAIN_ADDRESS = re.compile(
-    r"(?!.*=\?)[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*", re.ASCII
-)
+# encoded word. Beyond ASCII, RFC 6532 §3.2 takes any character into the atoms of the local part.
+_ATOM, _ANY_ATOM = r"[A-Za-z0-9_!#$%&'*+/=?^`{|}~-]+", r"[A-Za-z0-9_!#$%&'*+/=?^`{|}~\x80-\U0010ffff-]+"
+_DOMAIN = r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
+_PLAIN_ADDRESS = re.compile(rf"(?!.*=\?){_ATOM}(?:\.{_ATOM})*@{_DOMAIN}")
+_INTERNATIONAL_ADDRESS = re.compile(rf"(?!.*=\?){_ANY_ATOM}(?:\.{_ANY_ATOM})*@{_DOMAIN}")
 
 
 def greeted_name(name: object) -> str | None:
@@ -43,11 +44,16 @@ def greeted_name(name: object) -> str | None:
     return _mended(name)
 
 
-def plain_address(recipient: str) -> str:
-    """Return the address as it may stand in a header. Raises RenderingError if it may not."""
-    if len(recipient) > LONGEST_EMAIL or not _PLAIN_ADDRESS.fullmatch(recipient):
-        raise RenderingError("the recipient is not a plain e-mail address")
-    return recipient
+def header_address(recipient: str) -> bytes:
+    """Return the address as it may stand in a header, in UTF-8 (RFC 6532). Raises RenderingError if it may not."""
+    if len(recipient) <= LONGEST_EMAIL and _PLAIN_ADDRESS.fullmatch(recipient):
+        return recipient.encode()
+    # What is not printable is, among others, half a character, white space and what ends lines elsewhere.
+    if recipient.isprintable() and _INTERNATIONAL_ADDRESS.fullmatch(recipient):
+        octets = recipient.encode()
+        if len(octets) <= LONGEST_EMAIL:
+            return octets
+    raise RenderingError("the recipient is not a plain e-mail address")
 
 
 def header_date(moment: datetime) -> bytes:

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import ValidationError
 
 from outbox_relay.channels.urls import check_provider_urls
-from outbox_relay.rendering import parse_sender
+from outbox_relay.rendering import parse_reply_to, parse_sender
 from shared.settings import Text
 from shared.vocabulary import Channel
 
@@ -32,5 +32,15 @@ class From(Text):
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
         try:
             return parse_sender(str(super()._deserialize(value, *rest, **more)))
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
+
+
+class ReplyTo(Text):
+    """``Name <address>``, or an address alone."""
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        try:
+            return parse_reply_to(str(super()._deserialize(value, *rest, **more)))
         except ValueError as error:
             raise ValidationError(str(error)) from error

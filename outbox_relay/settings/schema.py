@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, validates_schema
 
 from outbox_relay.settings.faults import contradictions
-from outbox_relay.settings.fields import From, ProviderUrls
+from outbox_relay.settings.fields import From, ProviderUrls, ReplyTo
 from outbox_relay.settings.values import RelaySettings
 from shared.settings import (
     Bind,
@@ -67,6 +67,12 @@ class RelaySettingsSchema(SettingsSchema):
         default=False,
     )
     email_from = From("EMAIL_FROM", "Who e-mails come from; its name is what SMS begin with.", unit="`Name <address>`")
+    reply_to = ReplyTo(
+        "REPLY_TO",
+        "Where answers to e-mails go. Without it, to the address in EMAIL_FROM.",
+        unit="`Name <address>` or address",
+        default=None,
+    )
     bind = Bind(
         "RELAY_BIND", "Where /livez, /readyz and /metrics are served.", unit="host:port", default=("127.0.0.1", 8002)
     )

@@ -1,7 +1,8 @@
 """All that the relay is told from outside, and what follows from it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from email.headerregistry import Address
 
 from outbox_relay.budgets import Budgets
 from outbox_relay.rendering import Sender, one_tap_domain
@@ -20,6 +21,7 @@ class RelaySettings:
     sms_providers: str | None = field(repr=False)
     sms_one_tap: bool
     email_from: Sender
+    reply_to: Address | None
     bind: tuple[str, int]
     batch_size: int
     lease_seconds: int
@@ -44,6 +46,11 @@ class RelaySettings:
     def poll(self) -> timedelta:
         """How often to look without having been woken."""
         return timedelta(seconds=self.poll_seconds)
+
+    @property
+    def sender(self) -> Sender:
+        """Who messages come from, and where answers go."""
+        return replace(self.email_from, reply_to=self.reply_to)
 
     @property
     def one_tap_domain(self) -> str | None:
