@@ -5,7 +5,7 @@ from datetime import timedelta
 from email.headerregistry import Address
 
 from outbox_relay.budgets import Budgets
-from outbox_relay.rendering import Sender, one_tap_domain
+from outbox_relay.rendering import Dkim, DkimKey, Sender, one_tap_domain
 from shared.secrets import SecretKeys
 
 
@@ -22,6 +22,9 @@ class RelaySettings:
     sms_one_tap: bool
     email_from: Sender
     reply_to: Address | None
+    dkim_domain: str | None
+    dkim_selector: tuple[str, ...]
+    dkim_key: tuple[DkimKey, ...] = field(repr=False)
     bind: tuple[str, int]
     batch_size: int
     lease_seconds: int
@@ -51,6 +54,13 @@ class RelaySettings:
     def sender(self) -> Sender:
         """Who messages come from, and where answers go."""
         return replace(self.email_from, reply_to=self.reply_to)
+
+    @property
+    def dkim(self) -> Dkim | None:
+        """What e-mails are signed with, or None where they are not signed here."""
+        if self.dkim_domain is None:
+            return None
+        return Dkim(self.dkim_domain, tuple(zip(self.dkim_selector, self.dkim_key, strict=True)))
 
     @property
     def one_tap_domain(self) -> str | None:

@@ -1,5 +1,4 @@
 import pytest
-
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -33,7 +32,8 @@ def test_two_ways_of_writing_an_address_are_one(written: str, deliverable: str, 
     "text",
     [
         "", "ada", "ada@", "@example.org", "ada@example", "a b@example.org", "ada@example.org\r\nBcc: eve@example.org",
-        "ada@exam\0ple.org", "é" * 121 + "@example.org", "a\u200bb@example.org", "=?utf-8?q?ada?=@example.org", '"a b"@example.org', "ada@[127.0.0.1]",
+        "ada@exam\0ple.org", "é" * 121 + "@example.org",
+        "a\u200bb@example.org", "=?utf-8?q?ada?=@example.org", '"a b"@example.org', "ada@[127.0.0.1]",
         "ada@example.org,eve@example.org", "Ada <ada@example.org>", "a" * 65 + "@example.org",
         "ada@" + "a" * 250 + ".org", "ada@-example.org",
     ],
