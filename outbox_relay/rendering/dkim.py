@@ -1,7 +1,8 @@
 """DKIM signatures of mails that are filled: who answers for them, and that nobody changed them on the way.
 
-RFC 6376, and RFC 8463 for Ed25519. Canonicalised ``relaxed/relaxed``, since servers on the way fold headers and trim lines anew. There is no
-time in a signature: each attempt hands over the same bytes, and Date is signed.
+RFC 6376, and RFC 8463 for Ed25519. Canonicalised ``relaxed/relaxed``, since servers on the way fold
+headers and trim lines anew. There is no time in a signature: each attempt hands over the same bytes, and
+Date is signed.
 """
 
 import re
