@@ -15,9 +15,14 @@ from shared.vocabulary import Channel, Locale
 LONGEST_NAME = 60
 _SECONDS_A_MINUTE = 60
 
-# What a mail reader would make a link of. Anyone can register any address, and so could have us
-# send their link, as somebody's name, to somebody else.
-_LINK_IN_NAME = re.compile(r"://|www\.|\w[.。]\w|[@/]", re.IGNORECASE)
+# What a mail reader would make a link of, or a person read as one. Anyone can register any address, and
+# so could have us send their link, number or code, as somebody's name, to somebody else. After a dot, no name
+# goes on without a space, but for "Jr.," and "M.-L."; whoever else is meant is greeted without a name.
+_DOTS = ".。\u06d4\u0701\u0702\ua4f8\ua60e\U00010a50\U0001d16d"
+_SLASHES = "/\\\\\u2044\u2215\u29f8\u29f9\u1735\u3033\u2cc6"
+_LINK_IN_NAME = re.compile(
+    rf"[@:\u2236\ua789{_SLASHES}]|[{_DOTS}](?![\s,'\u2019-]|$)|\bwww\b|xn--|(?:\d\D*){{5}}", re.IGNORECASE
+)
 
 # Most names in one look: Latin letters, of which none is printed as a dot, and single characters between them.
 _PLAIN_NAME = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ]+(?:[ '-][A-Za-zÀ-ÖØ-öø-ɏ]+)*")
@@ -70,9 +75,16 @@ def _mended(name: str) -> str | None:
     if not name.isprintable():
         name = "".join(character if character.isprintable() else " " for character in name)
     words = " ".join(name.split())
-    if not words or _LINK_IN_NAME.search(unicodedata.normalize("NFKC", words)):
+    if not words or _could_be_link(words):
         return None
     return words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1].rstrip() + "…"
+
+
+def _could_be_link(words: str) -> bool:
+    """Look at what is seen: without marks, which may be invisible or hidden by their letter, and in plain forms."""
+    apart = unicodedata.normalize("NFKD", words)
+    seen = "".join(character for character in apart if not unicodedata.category(character).startswith("M"))
+    return _LINK_IN_NAME.search(seen) is not None
 
 
 @lru_cache(maxsize=64)

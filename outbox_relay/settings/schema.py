@@ -85,13 +85,13 @@ class RelaySettingsSchema(SettingsSchema):
         "Where the public key is published: `SELECTOR._domainkey.DKIM_DOMAIN`; as many as there are keys, in their"
         " order.",
         unit="names, comma-separated",
-        default=(),
+        default=None,
     )
     dkim_key = DkimKeys(
         "DKIM_KEY",
         "The private key in PEM form, RSA of 2048 to 4096 bits or Ed25519, or several one behind the other. Others must"
         " not be able to read its file.",
-        default=(),
+        default=None,
     )
     bind = Bind(
         "RELAY_BIND", "Where /livez, /readyz and /metrics are served.", unit="host:port", default=("127.0.0.1", 8002)

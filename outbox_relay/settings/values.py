@@ -23,8 +23,8 @@ class RelaySettings:
     email_from: Sender
     reply_to: Address | None
     dkim_domain: str | None
-    dkim_selector: tuple[str, ...]
-    dkim_key: tuple[DkimKey, ...] = field(repr=False)
+    dkim_selector: tuple[str, ...] | None
+    dkim_key: tuple[DkimKey, ...] | None = field(repr=False)
     bind: tuple[str, int]
     batch_size: int
     lease_seconds: int
@@ -58,8 +58,8 @@ class RelaySettings:
     @property
     def dkim(self) -> Dkim | None:
         """What e-mails are signed with, or None where they are not signed here."""
-        if self.dkim_domain is None:
-            return None
+        if self.dkim_domain is None or self.dkim_selector is None or self.dkim_key is None:
+            return None  # one without the others has been refused
         return Dkim(self.dkim_domain, tuple(zip(self.dkim_selector, self.dkim_key, strict=True)))
 
     @property
