@@ -25,8 +25,8 @@ SHORTEST_RSA_BITS, LONGEST_RSA_BITS = 2048, 4096
 """What signers should not stay below, and what every verifier can do (RFC 8301 §3.2)."""
 
 # Named once more than they are there, so that none can be put before ours on the way (RFC 6376 §8.15).
-SEALED = (b"from", b"reply-to", b"to", b"cc", b"subject", b"date", b"message-id", b"mime-version", b"content-type")
-SIGNED = (*SEALED, b"auto-submitted", b"content-language")
+GUARDED = (b"from", b"reply-to", b"to", b"cc", b"subject", b"date", b"message-id", b"mime-version", b"content-type")
+SIGNED = (*GUARDED, b"auto-submitted", b"content-language")
 
 _FOLD = b"\r\n "
 _COLUMNS = 72
@@ -113,7 +113,7 @@ def _sign(key: DkimKey, octets: bytes) -> bytes:
 
 def _names(fields: Container[bytes]) -> bytes:
     there = b":".join(name for name in SIGNED if name in fields)
-    return there + b":" + _FOLD + b":".join(SEALED)
+    return there + b":" + _FOLD + b":".join(GUARDED)
 
 
 def _relaxed_field(field: bytes) -> tuple[bytes, bytes]:
