@@ -62,6 +62,8 @@ urls = (
 @example(before="", url="evil\u034f.com", after="")
 @example(before="", url="i❤.ws", after="")
 @example(before="", url="www .x", after="")
+@example(before="", url="www. evil", after="")
+@example(before="", url="xn--evl-4ve", after="")
 @example(before="Hello ", url="evil .com", after="")
 def test_a_name_with_a_url_in_any_disguise_is_not_greeted(before: str, url: str, after: str) -> None:
     assert greeted_name(f"{before}{url}{after}") is None
