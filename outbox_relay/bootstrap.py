@@ -13,14 +13,14 @@ from outbox_relay.fleet import Fleet
 from outbox_relay.ladder import Ladder
 from outbox_relay.lane import Lane, LaneLimits, Outbox
 from outbox_relay.lookout import Concerned, Lookout
-from outbox_relay.messages import LaneKey
+from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.relay import Beside, Relay
-from outbox_relay.rendering import Renderer
+from outbox_relay.rendering import Renderer, Signer
 from outbox_relay.settings import RelaySettings
 from outbox_relay.settles import Settles
 from outbox_relay.telling import Teller, ToldSettles
-from outbox_relay.tray import Preparation
+from outbox_relay.tray import Preparation, Render
 from shared.vocabulary import Channel, Urgency
 
 STOPPING_MARGIN = timedelta(seconds=5)
@@ -68,13 +68,10 @@ def assemble(settings: RelaySettings) -> Parts:
     settling = Lifeline(settings.database_url, "settle")
     teller = Teller(settings.database_url)
     outbox = Outbox(Claims(claiming, settings.lease), ToldSettles(settling, teller))
-    renderer = Renderer(
-        settings.secret_keys, settings.public_url, settings.email_from, one_tap_domain=settings.one_tap_domain
-    )
-    preparation = Preparation(renderer.render, settings.longest_in_hand)
+    preparation = Preparation(rendering_of(settings), settings.longest_in_hand)
     ladders = {
         channel: Ladder(providers, time.monotonic, settings.connections)
-        for channel, providers in _providers(settings).items()
+        for channel, providers in providers_of(settings).items()
     }
     lanes = [
         Lane(
@@ -109,7 +106,26 @@ def _limits(batch_size: int, connections: int, urgency: Urgency) -> LaneLimits:
             return LaneLimits(batch_size, max(connections // 2, 1))  # the other half is for codes to come
 
 
-def _providers(settings: RelaySettings) -> dict[Channel, tuple[CappedProvider, ...]]:
+def rendering_of(settings: RelaySettings) -> Render:
+    """Prepare what puts messages into words, and signs those that are e-mails if that is wanted."""
+    render = Renderer(
+        settings.secret_keys, settings.public_url, settings.sender, one_tap_domain=settings.one_tap_domain
+    ).render
+    return signing(render, Signer(settings.dkim)) if settings.dkim else render
+
+
+def signing(render: Render, signer: Signer) -> Render:
+    """Sign what is rendered as an e-mail."""
+
+    def render_and_sign(message: ClaimedMessage) -> bytes:
+        content = render(message)
+        return signer.signed(content) if message.channel is Channel.EMAIL else content
+
+    return render_and_sign
+
+
+def providers_of(settings: RelaySettings) -> dict[Channel, tuple[CappedProvider, ...]]:
+    """Make the providers of each channel that has any, in the order in which they are tried."""
     context = DeliveryContext(sender=settings.email_from.address, timeout=settings.longest_send)
     urls = {Channel.EMAIL: settings.email_providers, Channel.SMS: settings.sms_providers}
     return {channel: providers_from(text, channel, context) for channel, text in urls.items() if text}

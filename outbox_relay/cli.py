@@ -1,4 +1,4 @@
-"""`outbox-relay`: the daemon, one drain, and a check of the settings."""
+"""`outbox-relay`: the daemon, one drain, a sample message, and a check of the settings."""
 
 import asyncio
 import os
@@ -7,9 +7,12 @@ import sys
 import click
 
 from outbox_relay.daemon import run_daemon, run_once
+from outbox_relay.send_test import channel_of, deliverable, send_test
 from outbox_relay.settings import RelaySettings, RelaySettingsSchema
+from shared.addresses import InvalidAddressError
 from shared.log import configure_logging, get_logger
 from shared.settings import SettingsError, exit_telling
+from shared.vocabulary import Channel
 
 log = get_logger("relay.cli")
 
@@ -51,6 +54,29 @@ def check_settings() -> None:
     """Tell everything that is wrong with the settings, and leave."""
     _settings()
     click.echo("settings: all well")
+
+
+@main.command("send-test")
+@click.argument("address")
+@click.option(
+    "--channel", type=click.Choice([channel.value for channel in Channel]), help="If it is not plain from it."
+)
+def send_sample(address: str, channel: str | None) -> None:
+    """Send a sample message to ADDRESS through each provider, and tell what each said.
+
+    Nothing of the outbox is touched. Exits 1 if a provider did not accept it.
+    """
+    way = Channel(channel) if channel else channel_of(address)
+    try:
+        recipient = deliverable(way, address)
+    except InvalidAddressError as error:
+        raise click.BadParameter(str(error), param_hint="ADDRESS") from error
+    verdicts = asyncio.run(send_test(_settings(), way, recipient))
+    if not verdicts:
+        exit_telling(SettingsError([f"{way.upper()}_PROVIDERS is not set: there is nothing to send through"]))
+    for verdict in verdicts:
+        click.echo(verdict)
+    sys.exit(0 if all(verdict.is_sent for verdict in verdicts) else 1)
 
 
 def _settings() -> RelaySettings:

@@ -58,9 +58,9 @@ class ClaimedMessage(NamedTuple):
 class Letter(NamedTuple):
     """A message rendered for its channel, ready to hand over.
 
-    ``content`` of an e-mail is the whole RFC 5322 message: 7-bit, CRLF line ends, no line that begins
-    with a dot, ending in CRLF. That of an SMS is its text in UTF-8. ``taken_monotonic`` is when a
-    session took it in hand.
+    ``content`` of an e-mail is the whole RFC 5322 message: 7-bit, but for a recipient that is not, CRLF
+    line ends, no line that begins with a dot, ending in CRLF. That of an SMS is its text in UTF-8.
+    ``taken_monotonic`` is when a session took it in hand.
     """
 
     message: ClaimedMessage

@@ -17,20 +17,27 @@ class InvalidAddressError(ValueError):
 
 
 def deliverable_email(text: str) -> str:
-    """Return the address in the form that every mail server takes: its domain in lower-case ASCII.
+    """Return the address in the form that mails are sent to: its domain in lower-case ASCII.
 
-    The local part stays as written. Raises InvalidAddressError, also for local parts that need
-    SMTPUTF8 and for those that a mail reader could take for an encoded word (RFC 2047).
+    The local part stays as written, and one beyond ASCII in Unicode's composed form: mail servers that
+    offer SMTPUTF8 take it (RFC 6531). Raises InvalidAddressError, also for local parts that a mail
+    reader could take for an encoded word (RFC 2047).
     """
     try:
-        parsed = validate_email(
-            text, check_deliverability=False, allow_smtputf8=False, test_environment=True, strict=True
-        )
+        parsed = validate_email(text, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError as error:
         raise InvalidAddressError("not an e-mail address") from error
-    address = parsed.ascii_email or ""
-    if not address or len(address) > LONGEST_EMAIL or "=?" in address:
+    address = f"{parsed.local_part}@{parsed.ascii_domain}"
+    if len(address.encode()) > LONGEST_EMAIL or "=?" in address:
         raise InvalidAddressError("not an e-mail address")
+    return address
+
+
+def ascii_email(text: str) -> str:
+    """Return the address in the form that every mail server takes. Raises InvalidAddressError, also beyond ASCII."""
+    address = deliverable_email(text)
+    if not address.isascii():
+        raise InvalidAddressError("not an e-mail address that every mail server takes")
     return address
 
 
@@ -38,7 +45,8 @@ def canonical_email(deliverable: str) -> str:
     """Return the form in which addresses are compared.
 
     Local parts are case-sensitive by RFC 5321 §2.4, but no provider in use treats them so, and two
-    accounts for one mailbox would be a trap.
+    accounts for one mailbox would be a trap. What is composed already, as a deliverable form is, never
+    becomes ASCII here: no address beyond it can pass for one within.
     """
     return deliverable.lower()
 

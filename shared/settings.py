@@ -7,6 +7,7 @@ descriptions by a test.
 
 import base64
 import binascii
+import stat
 import sys
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -63,9 +64,10 @@ class SettingsSchema(Schema):
         faults: dict[str, list[str]] = {}
         for name, field in self._fields_by_name().items():
             try:
-                value = _value_of(name, environment, may_be_file=field.metadata["is_secret"])
+                value = _value_of(name, environment, field.metadata)
             except SettingsError as error:
                 faults[name] = error.faults
+                values[name] = ""  # it was given: nothing else may say that it is not set
                 continue
             if value:
                 values[name] = value
@@ -82,13 +84,15 @@ class SettingsSchema(Schema):
         return {str(field.data_key): field for field in self.fields.values()}
 
 
-def _value_of(name: str, environment: Mapping[str, str], *, may_be_file: bool) -> str | None:
-    path = environment.get(f"{name}_FILE") if may_be_file else None
+def _value_of(name: str, environment: Mapping[str, str], about: Mapping[str, Any]) -> str | None:
+    path = environment.get(f"{name}_FILE") if about["is_secret"] else None
     if not path:
         return environment.get(name)
     if environment.get(name):
         raise SettingsError([f"{name} and {name}_FILE are both set: keep one of them"])
     try:
+        if about.get("must_be_private") and Path(path).stat().st_mode & stat.S_IROTH:
+            raise SettingsError([f"{name}_FILE={path!r} can be read by others: chmod o= would keep them out"])
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError([f"{name}_FILE={path!r} cannot be read: {type(error).__name__}"]) from error

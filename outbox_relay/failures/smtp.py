@@ -81,6 +81,14 @@ _NOT_NOW = range(400, 500)
 
 SMTP_RULES = (
     SmtpRule(PROVIDER, "it is closing, whatever was asked", "RFC 5321 §3.8", codes={421}, commands=ALWAYS),
+    SmtpRule(
+        RECIPIENT,
+        "an address that is not ASCII, on a server that has offered to take it",
+        "RFC 6531 §3.5, RFC 5248",
+        codes=_REFUSED,
+        commands=ABOUT_ONE_LETTER | {SmtpCommand.MAIL},
+        enhanced=r"5\.6\.(?:7|9|10)",
+    ),
     SmtpRule(PROVIDER, "refused before a recipient is named", "RFC 5321 §4.3.2", commands=ABOUT_NO_LETTER),
     SmtpRule(PROVIDER, "it takes no mail at all", "RFC 7504 §3", codes={521}),
     SmtpRule(PROVIDER, "our login", "RFC 4954 §6; 454: RFC 3207 §4, too", codes={432, 454, 530, 534, 535, 538}),

@@ -1,7 +1,8 @@
 """The MIME around the words of an e-mail, composed once by the standard library and cut at the marks.
 
-Everything in the result is 7-bit, and every line ends in CRLF and is at most 76 columns wide, but for
-a header line whose address or Message-ID is longer: those cannot be folded.
+Everything in the result is 7-bit, but for a recipient's address that is not; and every line ends in CRLF
+and is at most 76 columns wide, but for a header line whose address or Message-ID is longer: those cannot
+be folded, and keep within 998 all the same (RFC 5322 §2.1.1).
 """
 
 import re
@@ -42,6 +43,8 @@ def compose(words: MailWords, sender: Sender, locale: Locale) -> EmailMessage:
     """Compose what all mails of these words share: all of it but Date, Message-ID and To."""
     message = EmailMessage(policy=NARROW_SMTP)
     message["From"] = Address(sender.name, addr_spec=sender.address)
+    if sender.reply_to:
+        message["Reply-To"] = sender.reply_to
     message["Subject"] = words.subject
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834 §5: no vacation notice answers it
     message["X-Auto-Response-Suppress"] = "All"  # the same for Exchange

@@ -14,7 +14,7 @@ from uuid import UUID
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.rendering.errors import RenderingError
 from outbox_relay.rendering.quoted_printable import quoted, quoted_html
-from outbox_relay.rendering.values import expiry_text, header_date, plain_address
+from outbox_relay.rendering.values import expiry_text, header_address, header_date
 from shared.secrets import SecretKeys, code_for, link_token_for
 
 
@@ -63,7 +63,7 @@ def _id(facts: Facts) -> bytes:
 
 
 def _recipient(facts: Facts) -> bytes:
-    return plain_address(facts.message.recipient).encode()
+    return header_address(facts.message.recipient)
 
 
 def _code(facts: Facts) -> bytes:

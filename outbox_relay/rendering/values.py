@@ -15,18 +15,24 @@ from shared.vocabulary import Channel, Locale
 LONGEST_NAME = 60
 _SECONDS_A_MINUTE = 60
 
-# What a mail reader would make a link of. Anyone can register any address, and so could have us
-# send their link, as somebody's name, to somebody else.
-_LINK_IN_NAME = re.compile(r"://|www\.|\w[.。]\w|[@/]", re.IGNORECASE)
+# What a mail reader would make a link of, or a person read as one. Anyone can register any address, and
+# so could have us send their link, number or code, as somebody's name, to somebody else. After a dot, no name
+# goes on without a space, but for "Jr.," and "M.-L."; whoever else is meant is greeted without a name.
+_DOTS = ".。\u06d4\u0701\u0702\ua4f8\ua60e\U00010a50\U0001d16d"
+_SLASHES = "/\\\\\u2044\u2215\u29f8\u29f9\u1735\u3033\u2cc6"
+_LINK_IN_NAME = re.compile(
+    rf"[@:\u2236\ua789{_SLASHES}]|[{_DOTS}](?![\s,'\u2019-]|$)|\bwww\b|xn--|(?:\d\D*){{5}}", re.IGNORECASE
+)
 
 # Most names in one look: Latin letters, of which none is printed as a dot, and single characters between them.
 _PLAIN_NAME = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ]+(?:[ '-][A-Za-zÀ-ÖØ-öø-ɏ]+)*")
 
 # A dot-atom on both sides (RFC 5322 §3.2.3): nothing that could end the header or be read as an
-# encoded word.
-_PLAIN_ADDRESS = re.compile(
-    r"(?!.*=\?)[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*", re.ASCII
-)
+# encoded word. Beyond ASCII, RFC 6532 §3.2 takes any character into the atoms of the local part.
+_ATOM, _ANY_ATOM = r"[A-Za-z0-9_!#$%&'*+/=?^`{|}~-]+", r"[A-Za-z0-9_!#$%&'*+/=?^`{|}~\x80-\U0010ffff-]+"
+_DOMAIN = r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
+_PLAIN_ADDRESS = re.compile(rf"(?!.*=\?){_ATOM}(?:\.{_ATOM})*@{_DOMAIN}")
+_INTERNATIONAL_ADDRESS = re.compile(rf"(?!.*=\?){_ANY_ATOM}(?:\.{_ANY_ATOM})*@{_DOMAIN}")
 
 
 def greeted_name(name: object) -> str | None:
@@ -43,11 +49,16 @@ def greeted_name(name: object) -> str | None:
     return _mended(name)
 
 
-def plain_address(recipient: str) -> str:
-    """Return the address as it may stand in a header. Raises RenderingError if it may not."""
-    if len(recipient) > LONGEST_EMAIL or not _PLAIN_ADDRESS.fullmatch(recipient):
-        raise RenderingError("the recipient is not a plain e-mail address")
-    return recipient
+def header_address(recipient: str) -> bytes:
+    """Return the address as it may stand in a header, in UTF-8 (RFC 6532). Raises RenderingError if it may not."""
+    if len(recipient) <= LONGEST_EMAIL and _PLAIN_ADDRESS.fullmatch(recipient):
+        return recipient.encode()
+    # What is not printable is, among others, half a character, white space and what ends lines elsewhere.
+    if recipient.isprintable() and _INTERNATIONAL_ADDRESS.fullmatch(recipient):
+        octets = recipient.encode()
+        if len(octets) <= LONGEST_EMAIL:
+            return octets
+    raise RenderingError("the recipient is not a plain e-mail address")
 
 
 def header_date(moment: datetime) -> bytes:
@@ -64,9 +75,16 @@ def _mended(name: str) -> str | None:
     if not name.isprintable():
         name = "".join(character if character.isprintable() else " " for character in name)
     words = " ".join(name.split())
-    if not words or _LINK_IN_NAME.search(unicodedata.normalize("NFKC", words)):
+    if not words or _could_be_link(words):
         return None
     return words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1].rstrip() + "…"
+
+
+def _could_be_link(words: str) -> bool:
+    """Look at what is seen: without marks, which may be invisible or hidden by their letter, and in plain forms."""
+    apart = unicodedata.normalize("NFKD", words)
+    seen = "".join(character for character in apart if not unicodedata.category(character).startswith("M"))
+    return _LINK_IN_NAME.search(seen) is not None
 
 
 @lru_cache(maxsize=64)

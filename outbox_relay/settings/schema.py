@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, validates_schema
 
 from outbox_relay.settings.faults import contradictions
-from outbox_relay.settings.fields import From, ProviderUrls
+from outbox_relay.settings.fields import DkimKeys, Domain, From, ProviderUrls, ReplyTo, Selectors
 from outbox_relay.settings.values import RelaySettings
 from shared.settings import (
     Bind,
@@ -67,6 +67,32 @@ class RelaySettingsSchema(SettingsSchema):
         default=False,
     )
     email_from = From("EMAIL_FROM", "Who e-mails come from; its name is what SMS begin with.", unit="`Name <address>`")
+    reply_to = ReplyTo(
+        "REPLY_TO",
+        "Where answers to e-mails go. Without it, to the address in EMAIL_FROM.",
+        unit="`Name <address>` or address",
+        default=None,
+    )
+    dkim_domain = Domain(
+        "DKIM_DOMAIN",
+        "The domain that e-mails are signed for: that of EMAIL_FROM, or one above or below it. Without it, they are not"
+        " signed here.",
+        unit="domain",
+        default=None,
+    )
+    dkim_selector = Selectors(
+        "DKIM_SELECTOR",
+        "Where the public key is published: `SELECTOR._domainkey.DKIM_DOMAIN`; as many as there are keys, in their"
+        " order.",
+        unit="names, comma-separated",
+        default=None,
+    )
+    dkim_key = DkimKeys(
+        "DKIM_KEY",
+        "The private key in PEM form, RSA of 2048 to 4096 bits or Ed25519, or several one behind the other. Others must"
+        " not be able to read its file.",
+        default=None,
+    )
     bind = Bind(
         "RELAY_BIND", "Where /livez, /readyz and /metrics are served.", unit="host:port", default=("127.0.0.1", 8002)
     )

@@ -1,10 +1,11 @@
 """All that the relay is told from outside, and what follows from it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from email.headerregistry import Address
 
 from outbox_relay.budgets import Budgets
-from outbox_relay.rendering import Sender, one_tap_domain
+from outbox_relay.rendering import Dkim, DkimKey, Sender, one_tap_domain
 from shared.secrets import SecretKeys
 
 
@@ -20,6 +21,10 @@ class RelaySettings:
     sms_providers: str | None = field(repr=False)
     sms_one_tap: bool
     email_from: Sender
+    reply_to: Address | None
+    dkim_domain: str | None
+    dkim_selector: tuple[str, ...] | None
+    dkim_key: tuple[DkimKey, ...] | None = field(repr=False)
     bind: tuple[str, int]
     batch_size: int
     lease_seconds: int
@@ -44,6 +49,18 @@ class RelaySettings:
     def poll(self) -> timedelta:
         """How often to look without having been woken."""
         return timedelta(seconds=self.poll_seconds)
+
+    @property
+    def sender(self) -> Sender:
+        """Who messages come from, and where answers go."""
+        return replace(self.email_from, reply_to=self.reply_to)
+
+    @property
+    def dkim(self) -> Dkim | None:
+        """What e-mails are signed with, or None where they are not signed here."""
+        if self.dkim_domain is None or self.dkim_selector is None or self.dkim_key is None:
+            return None  # one without the others has been refused
+        return Dkim(self.dkim_domain, tuple(zip(self.dkim_selector, self.dkim_key, strict=True)))
 
     @property
     def one_tap_domain(self) -> str | None:

@@ -65,6 +65,7 @@ class Conversation(asyncio.Protocol):
         self._is_over = False
         self._is_encrypted = server.script.is_encrypted
         self._has_sender = False
+        self._takes_utf8 = False
         self._recipient: str | None = None
         self._commands = {
             "EHLO": self._hello,
@@ -136,7 +137,10 @@ class Conversation(asyncio.Protocol):
                 self._server.commands.append((await self._until(b"\r\n")).decode())
         await self._answer(Moment.AUTH, b"235 2.7.0 Welcome")
 
-    async def _mail(self, _line: str) -> None:
+    async def _mail(self, line: str) -> None:
+        self._takes_utf8 = line.endswith(" SMTPUTF8")
+        if self._takes_utf8 and "SMTPUTF8" not in self._script.offers:
+            self._server.faults.append("SMTPUTF8 without an offer of it")
         if self._has_sender:
             self._server.faults.append("MAIL within a transaction")
         if await self._answer(Moment.MAIL, b"250 2.1.0 Ok"):
@@ -144,6 +148,8 @@ class Conversation(asyncio.Protocol):
 
     async def _rcpt(self, line: str) -> None:
         recipient = line.removeprefix("RCPT TO:<").removesuffix(">")
+        if not (recipient.isascii() or self._takes_utf8):
+            self._server.faults.append("an address beyond ASCII without SMTPUTF8")
         if not self._has_sender:
             self._say(b"503 5.5.1 need MAIL command")
         elif recipient in self._script.refused:

@@ -6,7 +6,6 @@ command waits for the reply to the one before.
 """
 
 import asyncio
-import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from outbox_relay.channels.base import ProviderDownError, Tray
 from outbox_relay.channels.smtp.connection import Connection
 from outbox_relay.channels.smtp.deadline import Deadline
+from outbox_relay.channels.smtp.envelope import Envelopes, UnnameableError
 from outbox_relay.channels.smtp.replies import GarbageError, Reply, message_id_in
 from outbox_relay.failures import LONGEST_ERROR, SmtpCommand, broken_off, from_smtp_reply, retry_after_in
 from outbox_relay.messages import Letter
@@ -22,9 +22,6 @@ from outbox_relay.outcomes import Failure, FailureClass, Sent
 CLOSING = 421
 START_MAIL_INPUT = 354
 FINAL_DOT = b".\r\n"
-
-_PLAIN_ADDRESS = re.compile(r"[!-;=?-~]+")
-"""Printable ASCII without space and angle brackets: nothing that could end the command it stands in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +32,20 @@ class Terms:
     sender: str
     timeout: float
     has_pipelining: bool
+    has_smtputf8: bool
 
 
 @dataclass(slots=True, eq=False)
 class _Envelope:
     letter: Letter
+    mail: bytes
+    rcpt: bytes
     is_refused: bool = False
     is_handed_over: bool = False
     left_in_read: int = 0
 
 
 _Handler = Callable[["Delivery", _Envelope, Reply], None]
-
-
-def _rcpt(envelope: _Envelope) -> bytes:
-    return b"RCPT TO:<%b>\r\n" % envelope.letter.message.recipient.encode("ascii")
 
 
 class Delivery:
@@ -63,7 +59,7 @@ class Delivery:
         self._tray = tray
         self._terms = terms
         self._has_pipelining = terms.has_pipelining
-        self._mail = f"MAIL FROM:<{terms.sender}>\r\n".encode("ascii")
+        self._envelopes = Envelopes(terms.sender, has_smtputf8=terms.has_smtputf8)
         self._in_hand: deque[_Envelope] = deque()
         self._awaited: deque[tuple[_Handler, _Envelope]] = deque()
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -100,23 +96,24 @@ class Delivery:
         elif self._has_pipelining:
             self._connection.write(self._announcement(envelope))
         else:
-            self._ask(self._mail, Delivery._on_mail, envelope)
+            self._ask(envelope.mail, Delivery._on_mail, envelope)
 
     def _take(self) -> _Envelope | None:
         while not self._done.done() and (letter := self._tray.take()) is not None:
-            if _PLAIN_ADDRESS.fullmatch(letter.message.recipient):
-                envelope = _Envelope(letter)
+            try:
+                envelope = _Envelope(letter, *self._envelopes.commands(letter.message.recipient))
+            except UnnameableError as error:
+                self._tray.report(letter, Failure(FailureClass.RECIPIENT, self._terms.provider, str(error)))
+            else:
                 self._in_hand.append(envelope)
                 return envelope
-            error = "the address cannot stand in an SMTP command"
-            self._tray.report(letter, Failure(FailureClass.RECIPIENT, self._terms.provider, error))
         return None
 
     def _announcement(self, envelope: _Envelope) -> bytes:
         """Expect the replies to the three commands of a letter, and return the commands."""
         for answered in (Delivery._on_mail, Delivery._on_rcpt, Delivery._on_data):
             self._awaited.append((answered, envelope))
-        return b"%b%bDATA\r\n" % (self._mail, _rcpt(envelope))
+        return b"%b%bDATA\r\n" % (envelope.mail, envelope.rcpt)
 
     def _ask(self, line: bytes, answered: _Handler, envelope: _Envelope) -> None:
         self._awaited.append((answered, envelope))
@@ -143,7 +140,7 @@ class Delivery:
         if not reply.is_yes:
             self._refuse(envelope, SmtpCommand.MAIL, reply)
         if not self._has_pipelining:
-            self._ask_unless_refused(_rcpt(envelope), Delivery._on_rcpt, envelope)
+            self._ask_unless_refused(envelope.rcpt, Delivery._on_rcpt, envelope)
 
     def _on_rcpt(self, envelope: _Envelope, reply: Reply) -> None:
         if not reply.is_yes:

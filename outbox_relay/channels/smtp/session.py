@@ -60,6 +60,7 @@ class SmtpSession:
         self._provider = provider
         self._connection: Connection | None = None
         self._has_pipelining = False
+        self._has_smtputf8 = False
         self._has_worked = False
         self._idle_since = 0.0
 
@@ -90,6 +91,7 @@ class SmtpSession:
         dialogue = Dialogue(self._provider.server)
         self._connection = await dialogue.open()
         self._has_pipelining = "PIPELINING" in dialogue.offers and self._provider.manners.bears_pipelining(self._now())
+        self._has_smtputf8 = "SMTPUTF8" in dialogue.offers
         self._has_worked = False
         return self._connection
 
@@ -101,4 +103,4 @@ class SmtpSession:
 
     def _terms(self) -> Terms:
         provider = self._provider
-        return Terms(provider.name, provider.sender, provider.server.timeout, self._has_pipelining)
+        return Terms(provider.name, provider.sender, provider.server.timeout, self._has_pipelining, self._has_smtputf8)

@@ -29,6 +29,15 @@ def test_a_registration_is_a_user_a_token_and_a_message(api: ApiUnderTest) -> No
     assert message.expires_at == token.expires_at
 
 
+def test_an_address_beyond_ascii_is_taken_in_one_form_however_it_is_composed(api: ApiUnderTest) -> None:
+    first = api.registered(email="Zoe\N{COMBINING DIAERESIS}@B\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example")
+    second = api.registered(email="zo\N{LATIN SMALL LETTER E WITH DIAERESIS}@xn--bcher-kva.example")
+
+    [message] = api.messages(first)
+    assert message.recipient == "Zo\N{LATIN SMALL LETTER E WITH DIAERESIS}@xn--bcher-kva.example"
+    assert api.user(first).email_canonical == api.user(second).email_canonical
+
+
 def test_an_answer_shows_the_registration_and_where_to_look_at_it(api: ApiUnderTest) -> None:
     answer = api.register(email="ada@example.org")
 

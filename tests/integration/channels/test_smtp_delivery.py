@@ -130,6 +130,54 @@ async def test_an_address_that_could_end_its_command_never_reaches_the_server() 
     assert isinstance(tray.fate(plain), Sent)
 
 
+async def test_an_address_beyond_ascii_is_named_to_a_server_that_offers_to_take_it(offers: tuple[str, ...]) -> None:
+    plain, utf8, again = a_letter(), a_letter("zoë.用户@example.org", b"To: zo\xc3\xab\r\n\r\n\r\n"), a_letter()
+    tray = ListTray([plain, utf8, again])
+    async with SmtpServer(Script((*offers, "SMTPUTF8"))) as server, session_to(server) as session:
+        await session.carry(tray)
+    assert all(isinstance(tray.fate(letter), Sent) for letter in (plain, utf8, again))
+    assert ("zoë.用户@example.org", utf8.content) in server.letters
+    assert [command for command in server.commands if command.startswith("MAIL")] == [
+        f"MAIL FROM:<{SENDER}>",
+        f"MAIL FROM:<{SENDER}> BODY=8BITMIME SMTPUTF8",
+        f"MAIL FROM:<{SENDER}>",
+    ]
+    assert not server.faults
+
+
+async def test_an_address_beyond_ascii_is_dead_where_the_server_does_not_take_it_and_says_why(
+    offers: tuple[str, ...],
+) -> None:
+    utf8, plain = a_letter("zoë@example.org"), a_letter()
+    tray = ListTray([utf8, plain])
+    async with SmtpServer(Script(offers)) as server, session_to(server) as session:
+        await session.carry(tray)
+    assert tray.failure(utf8).kind is FailureClass.RECIPIENT
+    assert tray.failure(utf8).error == "the address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531)"
+    assert isinstance(tray.fate(plain), Sent)
+    assert not server.faults
+
+
+async def test_a_server_that_offers_smtputf8_and_refuses_it_costs_that_letter_alone(offers: tuple[str, ...]) -> None:
+    script = Script((*offers, "SMTPUTF8"), instead={Moment.MAIL: iter([b"550 5.6.7 not for this sender", None])})
+    utf8, plain = a_letter("zoë@example.org"), a_letter()
+    tray = ListTray([utf8, plain])
+    async with SmtpServer(script) as server, session_to(server) as session:
+        await session.carry(tray)
+    assert tray.failure(utf8).kind is FailureClass.RECIPIENT
+    assert isinstance(tray.fate(plain), Sent)
+
+
+@pytest.mark.parametrize("recipient", ["é\u2028@example.org", "é @example.org", "é>@example.org", "é\x85@example.org"])
+async def test_an_address_beyond_ascii_cannot_end_its_command_either(recipient: str) -> None:
+    poisoned = a_letter(recipient)
+    tray = ListTray([poisoned])
+    async with SmtpServer(Script(("PIPELINING", "SMTPUTF8"))) as server, session_to(server) as session:
+        await session.carry(tray)
+    assert tray.failure(poisoned).error == "the address cannot stand in an SMTP command"
+    assert not any(command.startswith("MAIL") for command in server.commands)
+
+
 async def test_a_letter_of_a_megabyte_arrives_whole(offers: tuple[str, ...]) -> None:
     letters = [a_letter(content=b"x" * 70 + b"\r\n" * 500_000), a_letter()]
     tray = ListTray(letters)

@@ -19,6 +19,12 @@ RCPT, DATA, END = SmtpCommand.RCPT, SmtpCommand.DATA, SmtpCommand.CONTENT
 
 SMTP_EXAMPLES = {
     "it is closing, whatever was asked": [(CONNECT, 421, "busy"), (RCPT, 421, "4.7.0 too many"), (END, 421, "5.1.1 x")],
+    "an address that is not ASCII, on a server that has offered to take it": [
+        (MAIL, 550, "5.6.7 non-ASCII addresses not permitted"),
+        (RCPT, 553, "5.6.7 non-ASCII addresses not permitted for that recipient"),
+        (END, 554, "5.6.9 UTF-8 header message cannot be transferred"),
+        (DATA, 554, "5.6.10 the same"),
+    ],
     "refused before a recipient is named": [
         (CONNECT, 554, "no SMTP service here"),
         (EHLO, 550, "5.1.1 who are you"),

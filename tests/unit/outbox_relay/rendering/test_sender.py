@@ -1,6 +1,8 @@
+from email.headerregistry import Address
+
 import pytest
 
-from outbox_relay.rendering import Sender, parse_sender
+from outbox_relay.rendering import Sender, parse_reply_to, parse_sender
 
 
 @pytest.mark.parametrize(
@@ -24,6 +26,7 @@ def test_a_sender_is_a_name_and_an_address(text: str, sender: Sender) -> None:
         '"" <no-reply@signpost.example>',
         "Signpost",
         "Signpost <>",
+        "Signpost <zoë@signpost.example>",
         "Signpost <nobody>",
         "Sign\nBcc: x <no-reply@signpost.example>",
         "Signpost <no-reply@signpost.example> <b@signpost.example>",
@@ -32,3 +35,22 @@ def test_a_sender_is_a_name_and_an_address(text: str, sender: Sender) -> None:
 def test_anything_else_is_refused_in_words_that_follow_the_settings_name(text: str) -> None:
     with pytest.raises(ValueError, match=r"^(is not|does not) "):
         parse_sender(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("help@signpost.example", Address("", "help", "signpost.example")),
+        ("Signpost, Aide <aide@bücher.example>", Address("Signpost, Aide", "aide", "xn--bcher-kva.example")),
+    ],
+)
+def test_answers_go_to_an_address_with_or_without_a_name(text: str, address: Address) -> None:
+    assert parse_reply_to(text) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nobody", "a@b.org, c@d.org", "A <a@b.org>\r\nBcc: c@d.org", "zoë@b.org", "<a@b.org>"]
+)
+def test_answers_go_nowhere_else(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^(is neither|is not|does not) "):
+        parse_reply_to(text)

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from outbox_relay.rendering import Renderer, Sender
 from outbox_relay.rendering.sms import sms_name
@@ -34,7 +36,7 @@ def text_of(
 @pytest.mark.parametrize("domain", [None, "signpost.example"])
 def test_an_sms_is_a_single_one(template: Template, locale: Locale, product: str, domain: str | None) -> None:
     text = text_of(template, locale, product=product, domain=domain)
-    assert (alphabet_of(text), segments_in(text)) == (Alphabet.GSM_7, 1)
+    assert (alphabet_of(text), segments_in(text), counted(text)) == (Alphabet.GSM_7, 1, 1)
 
 
 @every_locale
@@ -79,3 +81,33 @@ def test_an_sms_without_a_code_has_nothing_to_offer(locale: Locale) -> None:
     assert text_of(Template.ACCOUNT_EXISTS, locale, domain="signpost.example") == text_of(
         Template.ACCOUNT_EXISTS, locale
     )
+
+
+# Counted anew, by 3GPP TS 23.038 and 23.040 alone: characters that cost one septet, and those that cost two.
+ONE_SEPTET = set(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§"
+    "¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+TWO_SEPTETS = set("\f^{}\\[~]|€")
+
+
+def counted(text: str) -> int:
+    """Count the SMS of a text, cutting off one after the other what fits."""
+    if set(text) <= ONE_SEPTET | TWO_SEPTETS:
+        widths = [2 if character in TWO_SEPTETS else 1 for character in text]
+        alone, joined = 160, 153
+    else:
+        widths = [2 if ord(character) > 0xFFFF else 1 for character in text]
+        alone, joined = 70, 67
+    if sum(widths) <= alone:
+        return 1
+    segments = 0
+    while widths:
+        fitting = max(length for length in range(joined + 1) if sum(widths[:length]) <= joined)
+        widths, segments = widths[fitting:], segments + 1
+    return segments
+
+
+@given(text=st.text(max_size=400) | st.text(alphabet="ab€{é😀ê", max_size=400))
+def test_segments_are_those_that_are_counted_anew(text: str) -> None:
+    assert segments_in(text) == counted(text)

@@ -1,0 +1,121 @@
+"""One sample message through each configured provider, in the foreground; neither the outbox nor the database is asked.
+
+What came of it is said by each provider, one after the other, as a courier would have heard it.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from uuid import uuid4
+
+from outbox_relay.bootstrap import providers_of, rendering_of
+from outbox_relay.channels.base import Provider, ProviderDownError
+from outbox_relay.messages import ClaimedMessage, Letter
+from outbox_relay.outcomes import Failure, Sent
+from outbox_relay.settings import RelaySettings
+from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
+from shared.ids import uuid7
+from shared.vocabulary import Channel, Locale, Template
+
+SAMPLE_LIFE = timedelta(minutes=10)
+
+
+class Verdict(NamedTuple):
+    """What came of the sample at one provider."""
+
+    provider: str
+    fate: Sent | Failure
+
+    @property
+    def is_sent(self) -> bool:
+        """Tell whether the provider has accepted it."""
+        return isinstance(self.fate, Sent)
+
+    def __str__(self) -> str:
+        match self.fate:
+            case Sent(provider_message_id=answer):
+                return f"{self.provider}: accepted" + (f" ({answer})" if answer else "")
+            case Failure(kind=kind, error=error):
+                return f"{self.provider}: not accepted, by a fault of the {kind}: {error}"
+
+
+class OneLetterTray:
+    """See ``channels.base.Tray``; has one letter, and keeps its fate."""
+
+    def __init__(self, letter: Letter) -> None:
+        self._letter: Letter | None = letter
+        self.fate: Sent | Failure | None = None
+
+    def take(self) -> Letter | None:
+        """Return the letter, once."""
+        letter, self._letter = self._letter, None
+        return letter
+
+    def report(self, letter: Letter, fate: Sent | Failure) -> None:  # noqa: ARG002 - there is only one
+        """Keep the letter's fate."""
+        self.fate = fate
+
+
+async def send_test(settings: RelaySettings, channel: Channel, recipient: str) -> list[Verdict]:
+    """Hand a sample to each provider of the channel, in their order; empty if it has none.
+
+    The sample is an activation as anybody gets it, but its code and its link open nothing.
+    """
+    render = rendering_of(settings)
+    verdicts = []
+    for capped in providers_of(settings).get(channel, ()):
+        message = _sample(channel, recipient, settings.secret_keys.newest_id)
+        fate = await _tried(capped.provider, Letter(message, render(message), taken_monotonic=0.0))
+        verdicts.append(Verdict(capped.provider.name, fate))
+    return verdicts
+
+
+def channel_of(address: str) -> Channel:
+    """Tell which way an address is reached."""
+    return Channel.EMAIL if "@" in address else Channel.SMS
+
+
+def deliverable(channel: Channel, address: str) -> str:
+    """Return the address as the outbox would hold it. Raises InvalidAddressError."""
+    match channel:
+        case Channel.EMAIL:
+            return deliverable_email(address)
+        case Channel.SMS if address.startswith("+"):
+            return canonical_phone(address)
+        case Channel.SMS:
+            raise InvalidAddressError("not a phone number with its country code")
+
+
+async def _tried(provider: Provider, letter: Letter) -> Sent | Failure:
+    tray, session = OneLetterTray(letter), provider.session()
+    try:
+        await session.carry(tray)
+    except ProviderDownError as error:
+        return tray.fate or error.failure
+    finally:
+        await session.close()
+    if tray.fate is None:
+        raise RuntimeError("the session has reported nothing")
+    return tray.fate
+
+
+def _sample(channel: Channel, recipient: str, key_id: str) -> ClaimedMessage:
+    now = datetime.now(UTC)
+    return ClaimedMessage(
+        id=uuid7(),
+        template=Template.ACTIVATION,
+        channel=channel,
+        recipient=recipient,
+        locale=Locale.EN,
+        payload={"key_id": key_id},
+        token_id=uuid4(),
+        attempt=0,
+        max_attempts=1,
+        expiries=0,
+        created_at=now,
+        due_at=now,
+        expires_at=now + SAMPLE_LIFE,
+        lease_token=uuid4(),
+        lease_ends_monotonic=float("inf"),
+        expires_monotonic=float("inf"),
+        enqueued_monotonic=0.0,
+    )

@@ -1,0 +1,67 @@
+"""`outbox-relay send-test`, as an operator runs it: no database is there, and none is asked for."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from outbox_relay.cli import main
+from tests.support.keys import SECRET_KEYS
+from tests.support.mail_sink import MailSink
+from tests.support.processes import SCRIPTS
+
+NOWHERE = "smtp://127.0.0.1:1?tls=none"
+
+
+def send_test(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": "postgresql+psycopg://relay@127.0.0.1:1/signpost",
+        "SECRET_KEYS": SECRET_KEYS,
+        "PUBLIC_URL": "https://signpost.example",
+        "EMAIL_FROM": "Signpost <no-reply@signpost.example>",
+    } | settings
+    command = [SCRIPTS / "outbox-relay", "send-test", *arguments]
+    return subprocess.run(command, env=environment, timeout=60, capture_output=True, text=True, check=False)
+
+
+def test_each_provider_is_tried_and_what_it_said_is_told(sink: MailSink, tmp_path: Path) -> None:
+    sink.refuse("nobody@example.org", "550 5.1.1 no such user")
+    done = send_test("nobody@example.org", EMAIL_PROVIDERS=f"{NOWHERE},{sink.provider},file://{tmp_path}")
+    assert done.returncode == 1
+    down, refused, accepted = done.stdout.splitlines()
+    [letter] = tmp_path.glob("*.eml")
+    assert down.startswith("smtp:127.0.0.1:1: not accepted, by a fault of the provider: ")
+    assert refused == (
+        f"smtp:127.0.0.1:{sink.port}: not accepted, by a fault of the recipient: RCPT: 550 5.1.1 no such user"
+    )
+    assert accepted == f"file:{tmp_path}: accepted ({letter.name})"
+
+
+def test_a_number_gets_an_sms(tmp_path: Path) -> None:
+    done = send_test("+33 6 12 34 56 78", SMS_PROVIDERS=f"file://{tmp_path}")
+    assert (done.returncode, done.stderr) == (0, "")
+    [letter] = tmp_path.glob("*.txt")
+    assert letter.read_text().startswith("Signpost: your code is ")
+
+
+def test_without_a_provider_for_the_channel_nothing_can_be_tried() -> None:
+    done = send_test("+33612345678", EMAIL_PROVIDERS=NOWHERE)
+    assert done.returncode == 2
+    assert done.stderr == "settings: SMS_PROVIDERS is not set: there is nothing to send through\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("ada",), "not a phone number with its country code"),
+        (("ada@example.org", "--channel", "sms"), "not a phone number"),
+        (("ada@", "--channel", "email"), "not an e-mail address"),
+    ],
+)
+def test_what_is_no_address_ends_with_2(arguments: tuple[str, ...], said: str) -> None:
+    done = CliRunner().invoke(main, ["send-test", *arguments])
+    assert done.exit_code == 2
+    assert said in done.output
