@@ -15,10 +15,12 @@ from outbox_relay.lane import Lane, LaneLimits, Outbox
 from outbox_relay.messages import LaneKey
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.relay import Beside, Relay
-from outbox_relay.rendering import Renderer
-from outbox_relay.settings import RelaySettings
+from outbox_relay.rendering import BrokenTemplateError, Renderer
+from outbox_relay.settings import LookSettings, RelaySettings
 from outbox_relay.settles import Settles
 from outbox_relay.tray import Preparation
+from shared.secrets import SecretKeys
+from shared.settings import SettingsError
 from shared.vocabulary import Channel, Urgency
 
 STOPPING_MARGIN = timedelta(seconds=5)
@@ -56,13 +58,11 @@ class Parts:
 
 
 def assemble(settings: RelaySettings) -> Parts:
-    """Put the relay together. Raises if a template is broken, so that a bad release does not start."""
+    """Put the relay together. Raises SettingsError if a template is broken, so that a bad theme does not start."""
     claiming = Lifeline(settings.database_url, "claim")
     settling = Lifeline(settings.database_url, "settle")
     outbox = Outbox(Claims(claiming, settings.lease), Settles(settling))
-    renderer = Renderer(
-        settings.secret_keys, settings.public_url, settings.email_from, one_tap_domain=settings.one_tap_domain
-    )
+    renderer = renderer_for(settings, settings.secret_keys)
     preparation = Preparation(renderer.render, settings.longest_in_hand)
     ladders = {
         channel: Ladder(providers, time.monotonic, settings.connections)
@@ -87,6 +87,20 @@ def assemble(settings: RelaySettings) -> Parts:
     outbox.settles.on_death = fallbacks.soon
     names = frozenset(rung.provider.name for ladder in ladders.values() for rung in ladder.rungs)
     return Parts(relay, names, outbox.claims, outbox.settles, fallbacks, claiming, settling, falling_back)
+
+
+def renderer_for(settings: LookSettings, keys: SecretKeys) -> Renderer:
+    """Prepare all templates. Raises SettingsError for one that is broken, naming its file."""
+    try:
+        return Renderer(
+            keys,
+            settings.public_url,
+            settings.email_from,
+            one_tap_domain=settings.one_tap_domain,
+            look=settings.look,
+        )
+    except BrokenTemplateError as error:
+        raise SettingsError([f"template {error}"]) from error
 
 
 def _limits(batch_size: int, connections: int, urgency: Urgency) -> LaneLimits:

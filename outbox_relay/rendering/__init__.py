@@ -1,14 +1,32 @@
 """From a claimed message to what its channel hands over.
 
-Read downwards: ``renderer`` fills a prepared form · ``forms`` prepares them all when the relay starts
+Read downwards: ``preview`` shows a message with ``samples`` for its values · ``renderer`` fills a prepared
+form · ``forms`` prepares them all when the relay starts · ``theme`` the folder that goes before our templates
 · ``mail`` the MIME around the words of an e-mail · ``sms`` what keeps an SMS to one · ``words`` the
-templates in each language · ``skeleton`` fixed bytes with holes · ``pens`` how a value is written in its
-holes, which ``quoted_printable`` keeps 7-bit · ``values`` what is written · ``sender`` who writes · ``errors``.
+templates in each language · ``pages`` MJML to HTML · ``look`` and ``colours`` whose they are, and readable ·
+``skeleton`` fixed bytes with holes · ``pens`` how a value is written in its holes, which
+``quoted_printable`` keeps 7-bit · ``values`` and ``digest`` what is written · ``sender`` who writes · ``errors``.
 """
 
-from outbox_relay.rendering.errors import RenderingError
+from outbox_relay.rendering.colours import colour_from
+from outbox_relay.rendering.errors import BrokenTemplateError, RenderingError
+from outbox_relay.rendering.look import USUAL_COLOUR, Brand, Look
+from outbox_relay.rendering.preview import Preview, preview
 from outbox_relay.rendering.renderer import Renderer
 from outbox_relay.rendering.sender import Sender, parse_sender
 from outbox_relay.rendering.sms import one_tap_domain
 
-__all__ = ["Renderer", "RenderingError", "Sender", "one_tap_domain", "parse_sender"]
+__all__ = [
+    "USUAL_COLOUR",
+    "Brand",
+    "BrokenTemplateError",
+    "Look",
+    "Preview",
+    "Renderer",
+    "RenderingError",
+    "Sender",
+    "colour_from",
+    "one_tap_domain",
+    "parse_sender",
+    "preview",
+]

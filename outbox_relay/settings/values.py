@@ -2,24 +2,55 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from outbox_relay.budgets import Budgets
-from outbox_relay.rendering import Sender, one_tap_domain
+from outbox_relay.rendering import Brand, Look, Sender, one_tap_domain
 from shared.secrets import SecretKeys
 
 
 @dataclass(frozen=True)
-class RelaySettings:
+class LookSettings:
+    """All that decides how messages look."""
+
+    public_url: str
+    sms_one_tap: bool
+    email_from: Sender
+    brand_name: str | None
+    brand_colour: str
+    brand_logo_url: str | None
+    support_address: str | None
+    brand_footer: str | None
+    theme_folder: Path | None
+    console_url: str | None
+
+    @property
+    def look(self) -> Look:
+        """How messages look."""
+        brand = Brand(
+            self.brand_name or self.email_from.name,
+            self.brand_colour,
+            self.brand_logo_url,
+            self.support_address,
+            self.brand_footer,
+        )
+        return Look(brand, self.theme_folder, self.console_url)
+
+    @property
+    def one_tap_domain(self) -> str | None:
+        """The domain that codes in SMS are bound to, or None where they are bound to none."""
+        return one_tap_domain(self.public_url) if self.sms_one_tap else None
+
+
+@dataclass(frozen=True)
+class RelaySettings(LookSettings):
     """All that the relay is told from outside."""
 
     database_url: str = field(repr=False)
     listen_database_url: str | None = field(repr=False)
     secret_keys: SecretKeys
-    public_url: str
     email_providers: str | None = field(repr=False)
     sms_providers: str | None = field(repr=False)
-    sms_one_tap: bool
-    email_from: Sender
     bind: tuple[str, int]
     batch_size: int
     lease_seconds: int
@@ -44,11 +75,6 @@ class RelaySettings:
     def poll(self) -> timedelta:
         """How often to look without having been woken."""
         return timedelta(seconds=self.poll_seconds)
-
-    @property
-    def one_tap_domain(self) -> str | None:
-        """The domain that codes in SMS are bound to, or None where they are bound to none."""
-        return one_tap_domain(self.public_url) if self.sms_one_tap else None
 
     @property
     def longest_send(self) -> timedelta:
