@@ -6,6 +6,7 @@ import sys
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -22,6 +23,18 @@ from shared.settings import SettingsError, exit_telling
 from shared.vocabulary import Channel, Locale, Template
 
 log = get_logger("relay.cli")
+
+
+class OneOf(click.Choice[str]):
+    """A word of a closed set, as the set's own member."""
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__([word.value for word in kind])
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the word, as click does, or refuse it."""
+        return self.kind(super().convert(value, param, ctx))
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -68,9 +81,9 @@ def check_settings() -> None:
 
 
 @main.command()
-@click.argument("template", type=click.Choice(list(Template)))
-@click.option("--locale", type=click.Choice(list(Locale)), default=Locale.EN, show_default=True)
-@click.option("--channel", type=click.Choice(list(Channel)), default=Channel.EMAIL, show_default=True)
+@click.argument("template", type=OneOf(Template), metavar="TEMPLATE")
+@click.option("--locale", type=OneOf(Locale), default=Locale.EN.value, show_default=True)
+@click.option("--channel", type=OneOf(Channel), default=Channel.EMAIL.value, show_default=True)
 @click.option("--name", default="Ada", show_default=True, help="Whom to greet; empty for nobody.")
 @click.option("--html", "wants_html", is_flag=True, help="The HTML of an e-mail instead of its text.")
 @click.option("--output", type=click.File("w", encoding="utf-8"), default="-", help="A file instead of the terminal.")
