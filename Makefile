@@ -74,6 +74,10 @@ bench-peers: $(READY) ## install the benchmark's peers, in an environment of the
 	else echo "npm is not installed: graphile-worker and pg-boss stay absent"; fi
 	@command -v redis-server >/dev/null || echo "redis-server is not installed: Celery and Dramatiq stay absent"
 
+.PHONY: pictures
+pictures: $(READY) ## take the pictures of docs/messages.md anew, with Chromium
+	@$(BIN)/python -m tests.support.pictures
+
 .PHONY: format
 format: $(READY) ## put the code into shape
 	@$(BIN)/ruff check --fix --exit-zero --quiet

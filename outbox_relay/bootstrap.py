@@ -16,11 +16,13 @@ from outbox_relay.lookout import Concerned, Lookout
 from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.relay import Beside, Relay
-from outbox_relay.rendering import Renderer, Signer
-from outbox_relay.settings import RelaySettings
+from outbox_relay.rendering import BrokenTemplateError, Renderer, Signer
+from outbox_relay.settings import LookSettings, RelaySettings
 from outbox_relay.settles import Settles
 from outbox_relay.telling import Teller, ToldSettles
 from outbox_relay.tray import Preparation, Render
+from shared.secrets import SecretKeys
+from shared.settings import SettingsError
 from shared.vocabulary import Channel, Urgency
 
 STOPPING_MARGIN = timedelta(seconds=5)
@@ -63,7 +65,7 @@ class Parts:
 
 
 def assemble(settings: RelaySettings) -> Parts:
-    """Put the relay together. Raises if a template is broken, so that a bad release does not start."""
+    """Put the relay together. Raises SettingsError if a template is broken, so that a bad theme does not start."""
     claiming = Lifeline(settings.database_url, "claim")
     settling = Lifeline(settings.database_url, "settle")
     teller = Teller(settings.database_url)
@@ -106,11 +108,23 @@ def _limits(batch_size: int, connections: int, urgency: Urgency) -> LaneLimits:
             return LaneLimits(batch_size, max(connections // 2, 1))  # the other half is for codes to come
 
 
+def renderer_for(settings: LookSettings, keys: SecretKeys) -> Renderer:
+    """Prepare all templates. Raises SettingsError for one that is broken, naming its file."""
+    try:
+        return Renderer(
+            keys,
+            settings.public_url,
+            settings.sender,
+            one_tap_domain=settings.one_tap_domain,
+            look=settings.look,
+        )
+    except BrokenTemplateError as error:
+        raise SettingsError([f"template {error}"]) from error
+
+
 def rendering_of(settings: RelaySettings) -> Render:
     """Prepare what puts messages into words, and signs those that are e-mails if that is wanted."""
-    render = Renderer(
-        settings.secret_keys, settings.public_url, settings.sender, one_tap_domain=settings.one_tap_domain
-    ).render
+    render = renderer_for(settings, settings.secret_keys).render
     return signing(render, Signer(settings.dkim)) if settings.dkim else render
 
 

@@ -1,20 +1,42 @@
-"""`outbox-relay`: the daemon, one drain, a sample message, and a check of the settings."""
+"""`outbox-relay`: the daemon, one drain, a check of the settings, a sample message, and a look at the messages."""
 
 import asyncio
 import os
 import sys
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
 
 import click
 
+from outbox_relay.bootstrap import renderer_for
 from outbox_relay.daemon import run_daemon, run_once
+from outbox_relay.rendering.preview import preview as preview_of
+from outbox_relay.rendering.samples import KEYS
 from outbox_relay.send_test import channel_of, deliverable, send_test
-from outbox_relay.settings import RelaySettings, RelaySettingsSchema
+from outbox_relay.settings import PreviewSettingsSchema, RelaySettings, RelaySettingsSchema
 from shared.addresses import InvalidAddressError
 from shared.log import configure_logging, get_logger
 from shared.settings import SettingsError, exit_telling
-from shared.vocabulary import Channel
+from shared.vocabulary import Channel, Locale, Template
 
 log = get_logger("relay.cli")
+
+
+class OneOf(click.Choice[str]):
+    """A word of a closed set, as the set's own member."""
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__([word.value for word in kind])
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the word, as click does, or refuse it."""
+        return self.kind(super().convert(value, param, ctx))
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,7 +49,8 @@ def run() -> None:
     """Deliver what is due, until SIGTERM; SIGHUP reads again what settings come from files."""
     settings = _settings()
     try:
-        asyncio.run(run_daemon(settings, _read))
+        with _told_if_broken():
+            asyncio.run(run_daemon(settings, _read))
     except OSError as error:
         # Only the listener's own port raises one up to here: connections break inside their parts.
         log.error("relay cannot listen", bind=f"{settings.bind[0]}:{settings.bind[1]}", error=error.strerror)  # noqa: TRY400 - no trace wanted
@@ -46,13 +69,16 @@ def once() -> None:
     SECRET_KEYS lacks a key. A message refused or retried is its own affair.
     """
     settings = _settings()
-    sys.exit(0 if asyncio.run(run_once(settings)) else 1)
+    with _told_if_broken():
+        sys.exit(0 if asyncio.run(run_once(settings)) else 1)
 
 
 @main.command("check-settings")
 def check_settings() -> None:
-    """Tell everything that is wrong with the settings, and leave."""
-    _settings()
+    """Tell everything that is wrong with the settings and the theme, and leave."""
+    settings = _settings()
+    with _told_if_broken():
+        renderer_for(settings, settings.secret_keys)
     click.echo("settings: all well")
 
 
@@ -79,11 +105,47 @@ def send_sample(address: str, channel: str | None) -> None:
     sys.exit(0 if all(verdict.is_sent for verdict in verdicts) else 1)
 
 
-def _settings() -> RelaySettings:
+@main.command()
+@click.argument("template", type=OneOf(Template), metavar="TEMPLATE")
+@click.option("--locale", type=OneOf(Locale), default=Locale.EN.value, show_default=True)
+@click.option("--channel", type=OneOf(Channel), default=Channel.EMAIL.value, show_default=True)
+@click.option("--name", default="Ada", show_default=True, help="Whom to greet; empty for nobody.")
+@click.option("--html", "wants_html", is_flag=True, help="The HTML of an e-mail instead of its text.")
+@click.option("--output", type=click.File("w", encoding="utf-8"), default="-", help="A file instead of the terminal.")
+@click.option("--open", "opens", is_flag=True, help="Show it in a browser.")
+def preview(template: Template, locale: Locale, channel: Channel, name: str, **how: Any) -> None:
+    """Write a message with sample values, in the look that the environment describes; no database is needed.
+
+    It is rendered like any other: by EMAIL_FROM, PUBLIC_URL, BRAND_… and THEME_FOLDER, each with a default.
+    """
+    with _told_if_broken():
+        settings = PreviewSettingsSchema().read(os.environ)
+        shown = preview_of(renderer_for(settings, KEYS), template, channel, locale, name=name or None)
+    how["output"].write(shown.html or shown.text if how["wants_html"] else shown.as_text())
+    if how["opens"]:
+        _open(shown.as_page())
+
+
+def _open(page: str) -> None:
+    """Show a page in the browser of whoever asks ($BROWSER), from a file that is left to the system to clean up."""
+    path = Path(mkdtemp(prefix="signpost-preview-")) / "preview.html"
+    path.write_text(page, encoding="utf-8")
+    if not webbrowser.open(path.as_uri()):
+        raise click.ClickException(f"no browser was found; the page is {path}")
+
+
+@contextmanager
+def _told_if_broken() -> Iterator[None]:
+    """Tell what is wrong with settings or theme, and exit 2."""
     try:
-        settings = _read()
+        yield
     except SettingsError as error:
         exit_telling(error)
+
+
+def _settings() -> RelaySettings:
+    with _told_if_broken():
+        settings = _read()
     configure_logging("outbox-relay", settings.log_level)
     return settings
 

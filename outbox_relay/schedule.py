@@ -94,7 +94,7 @@ def policy_for(template: Template, channel: Channel) -> Policy:
             return CODE if channel is Channel.SMS else LINK
         case Template.PASSWORD_RESET | Template.NO_ACCOUNT | Template.ADDRESS_CHANGE:
             return CODE
-        case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED:
+        case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED | Template.OPERATOR_DIGEST:
             return NOTICE
 
 

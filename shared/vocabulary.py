@@ -53,6 +53,7 @@ class Template(StrEnum):
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of a template
     ADDRESS_CHANGE = "address_change"
     ADDRESS_CHANGED = "address_changed"
+    OPERATOR_DIGEST = "operator_digest"
 
     @property
     def urgency(self) -> Urgency:
@@ -64,7 +65,7 @@ class Template(StrEnum):
                 return Urgency.CODE
             case Template.PASSWORD_RESET | Template.NO_ACCOUNT | Template.ADDRESS_CHANGE:
                 return Urgency.CODE
-            case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED:
+            case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED | Template.OPERATOR_DIGEST:
                 return Urgency.NOTICE
 
 

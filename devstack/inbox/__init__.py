@@ -2,5 +2,5 @@
 
 ``process`` starts both · ``smtp`` and ``gateway`` take messages in · ``store`` keeps them in a folder
 · ``refusals`` says who is turned away · ``reading`` makes sense of what was kept · ``pages`` shows it
-· ``client`` asks it all over HTTP.
+· ``gallery`` shows every message that there is · ``client`` asks it all over HTTP.
 """

@@ -3,6 +3,7 @@
 from flask import Flask, Response
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
+from devstack.inbox.gallery import gallery, sample_shower
 from devstack.inbox.gateway import gateway
 from devstack.inbox.pages import pages
 from devstack.inbox.refusals import Refusals
@@ -19,6 +20,7 @@ def create_app(store: Store, refusals: Refusals, sms_token: str) -> Flask:
     app.config["TRUSTED_HOSTS"] = [LOOPBACK, "localhost"]
     app.register_blueprint(gateway(store, refusals, sms_token))
     app.register_blueprint(pages(store, refusals))
+    app.register_blueprint(gallery(sample_shower()))
     app.after_request(_guarded)
     return app
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from outbox_relay.messages import ClaimedMessage
+from outbox_relay.rendering.digest import causes_in_html, causes_in_text, dead_count
 from outbox_relay.rendering.errors import RenderingError
 from outbox_relay.rendering.quoted_printable import quoted, quoted_html
 from outbox_relay.rendering.values import expiry_text, header_address, header_date
@@ -28,6 +29,8 @@ class Value(StrEnum):
     CODE = "code"
     LINK = "link"
     EXPIRES = "expires"
+    DEAD = "dead"
+    CAUSES = "causes"
 
 
 class Place(StrEnum):
@@ -74,6 +77,10 @@ def _link(facts: Facts) -> bytes:
     return link_token_for(*_token_and_key(facts)).encode()
 
 
+def _dead(facts: Facts) -> bytes:
+    return str(dead_count(facts.message.payload)).encode()
+
+
 def _token_and_key(facts: Facts) -> tuple[UUID, bytes]:
     token_id, key_id = facts.message.token_id, facts.message.payload.get("key_id")
     if token_id is None or not isinstance(key_id, str):
@@ -111,5 +118,10 @@ PENS: Mapping[tuple[Place, Value], Pen] = {
     (Place.TEXT, Value.EXPIRES): _expiry_in_mail,
     (Place.HTML, Value.EXPIRES): _expiry_in_mail,
     (Place.SMS, Value.EXPIRES): _expiry_in_sms,
+    (Place.TEXT, Value.DEAD): _dead,
+    (Place.HTML, Value.DEAD): _dead,
+    (Place.SMS, Value.DEAD): _dead,
+    (Place.TEXT, Value.CAUSES): lambda facts: quoted(causes_in_text(facts.message.payload)),
+    (Place.HTML, Value.CAUSES): lambda facts: quoted(causes_in_html(facts.message.payload)),
 }
 """What may stand where, and how: a template that asks for anything else is broken."""

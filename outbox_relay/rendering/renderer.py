@@ -3,6 +3,7 @@
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.rendering.errors import RenderingError
 from outbox_relay.rendering.forms import Origin, prepare_forms
+from outbox_relay.rendering.look import Brand, Look
 from outbox_relay.rendering.pens import Facts
 from outbox_relay.rendering.sender import Sender
 from outbox_relay.rendering.skeleton import Skeleton
@@ -11,11 +12,22 @@ from shared.secrets import SecretKeys
 
 
 class Renderer:
-    """Puts messages into words. Made once, at the start, which prepares every form of every template."""
+    """Puts messages into words. Made once, at the start, which prepares every form of every template.
 
-    def __init__(self, keys: SecretKeys, public_url: str, sender: Sender, *, one_tap_domain: str | None = None) -> None:
+    Without a ``look``, messages have the sender's name and nothing else of a brand. Raises BrokenTemplateError.
+    """
+
+    def __init__(
+        self,
+        keys: SecretKeys,
+        public_url: str,
+        sender: Sender,
+        *,
+        one_tap_domain: str | None = None,
+        look: Look | None = None,
+    ) -> None:
         self._keys = keys
-        self._forms = prepare_forms(Origin(public_url, sender, one_tap_domain))
+        self._forms = prepare_forms(Origin(public_url, sender, one_tap_domain, look or Look(Brand(sender.name))))
 
     def render(self, message: ClaimedMessage) -> bytes:
         """Return the content of the message's letter, the same at each attempt.

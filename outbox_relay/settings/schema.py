@@ -6,6 +6,15 @@ from marshmallow import ValidationError, validates_schema
 
 from outbox_relay.settings.faults import contradictions
 from outbox_relay.settings.fields import DkimKeys, Domain, From, ProviderUrls, ReplyTo, Selectors
+from outbox_relay.settings.look import (
+    BrandColour,
+    BrandLogoUrl,
+    SupportAddress,
+    ThemeFolder,
+    brand_footer,
+    brand_name,
+    console_url,
+)
 from outbox_relay.settings.values import RelaySettings
 from shared.settings import (
     Bind,
@@ -66,7 +75,7 @@ class RelaySettingsSchema(SettingsSchema):
         "Whether a code's SMS ends in a line by which phones offer the code to PUBLIC_URL's page, and to no other.",
         default=False,
     )
-    email_from = From("EMAIL_FROM", "Who e-mails come from; its name is what SMS begin with.", unit="`Name <address>`")
+    email_from = From("EMAIL_FROM", "Who e-mails come from.", unit="`Name <address>`")
     reply_to = ReplyTo(
         "REPLY_TO",
         "Where answers to e-mails go. Without it, to the address in EMAIL_FROM.",
@@ -93,6 +102,13 @@ class RelaySettingsSchema(SettingsSchema):
         " not be able to read its file.",
         default=None,
     )
+    brand_name = brand_name()
+    brand_colour = BrandColour()
+    brand_logo_url = BrandLogoUrl()
+    support_address = SupportAddress()
+    brand_footer = brand_footer()
+    theme_folder = ThemeFolder()
+    console_url = console_url()
     bind = Bind(
         "RELAY_BIND", "Where /livez, /readyz and /metrics are served.", unit="host:port", default=("127.0.0.1", 8002)
     )

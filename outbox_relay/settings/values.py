@@ -3,24 +3,60 @@
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email.headerregistry import Address
+from pathlib import Path
 
 from outbox_relay.budgets import Budgets
-from outbox_relay.rendering import Dkim, DkimKey, Sender, one_tap_domain
+from outbox_relay.rendering import Brand, Dkim, DkimKey, Look, Sender, one_tap_domain
 from shared.secrets import SecretKeys
 
 
 @dataclass(frozen=True)
-class RelaySettings:
+class LookSettings:
+    """All that decides how messages look."""
+
+    public_url: str
+    sms_one_tap: bool
+    email_from: Sender
+    brand_name: str | None
+    brand_colour: str
+    brand_logo_url: str | None
+    support_address: str | None
+    brand_footer: str | None
+    theme_folder: Path | None
+    console_url: str | None
+
+    @property
+    def look(self) -> Look:
+        """How messages look."""
+        brand = Brand(
+            self.brand_name or self.email_from.name,
+            self.brand_colour,
+            self.brand_logo_url,
+            self.support_address,
+            self.brand_footer,
+        )
+        return Look(brand, self.theme_folder, self.console_url)
+
+    @property
+    def sender(self) -> Sender:
+        """Who messages come from."""
+        return self.email_from
+
+    @property
+    def one_tap_domain(self) -> str | None:
+        """The domain that codes in SMS are bound to, or None where they are bound to none."""
+        return one_tap_domain(self.public_url) if self.sms_one_tap else None
+
+
+@dataclass(frozen=True)
+class RelaySettings(LookSettings):
     """All that the relay is told from outside."""
 
     database_url: str = field(repr=False)
     listen_database_url: str | None = field(repr=False)
     secret_keys: SecretKeys
-    public_url: str
     email_providers: str | None = field(repr=False)
     sms_providers: str | None = field(repr=False)
-    sms_one_tap: bool
-    email_from: Sender
     reply_to: Address | None
     dkim_domain: str | None
     dkim_selector: tuple[str, ...] | None
@@ -61,11 +97,6 @@ class RelaySettings:
         if self.dkim_domain is None or self.dkim_selector is None or self.dkim_key is None:
             return None  # one without the others has been refused
         return Dkim(self.dkim_domain, tuple(zip(self.dkim_selector, self.dkim_key, strict=True)))
-
-    @property
-    def one_tap_domain(self) -> str | None:
-        """The domain that codes in SMS are bound to, or None where they are bound to none."""
-        return one_tap_domain(self.public_url) if self.sms_one_tap else None
 
     @property
     def longest_send(self) -> timedelta:

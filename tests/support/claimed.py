@@ -9,6 +9,11 @@ from shared.vocabulary import Channel, Locale, Template
 
 A_TOKEN = UUID("0b9fa9a3-6a4e-4d0f-8a57-0a6d8a0f1c11")
 
+A_DIGEST: dict[str, Any] = {
+    "dead": 39,
+    "causes": [{"cause": "rejected, mail1: 550 <unknown> & gone", "count": 27}, {"cause": "poison", "count": 12}],
+}
+
 
 def a_claimed_message(**changes: Any) -> ClaimedMessage:
     """Return Ada's activation e-mail, but for what the test says."""
@@ -18,7 +23,7 @@ def a_claimed_message(**changes: Any) -> ClaimedMessage:
         "channel": Channel.EMAIL,
         "recipient": "ada@example.org",
         "locale": Locale.EN,
-        "payload": {"name": "Ada", "key_id": "k1"},
+        "payload": {"name": "Ada", "key_id": "k1", **A_DIGEST},
         "token_id": A_TOKEN,
         "attempt": 0,
         "max_attempts": 8,

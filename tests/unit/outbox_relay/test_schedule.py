@@ -171,7 +171,8 @@ def test_an_unknown_address_is_tried_exactly_like_one_with_an_account() -> None:
 
 def test_what_tells_of_something_done_is_less_urgent_than_any_code() -> None:
     notices = {template for template in Template if template.urgency is Urgency.NOTICE}
-    assert notices == {Template.WELCOME, Template.PASSWORD_CHANGED, Template.ADDRESS_CHANGED}
+    digest = {Template.OPERATOR_DIGEST}
+    assert notices == digest | {Template.WELCOME, Template.PASSWORD_CHANGED, Template.ADDRESS_CHANGED}
     assert {policy_for(template, channel) for template, channel in product(notices, Channel)} == {NOTICE}
 
 

@@ -14,24 +14,26 @@ from uuid import UUID
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from outbox_relay.messages import ClaimedMessage
-from outbox_relay.rendering import Renderer, RenderingError, Sender
+from outbox_relay.rendering import Brand, Look, Renderer, RenderingError, Sender
+from outbox_relay.rendering.digest import causes_in_html, causes_in_text
 from outbox_relay.rendering.forms import activation_link
 from outbox_relay.rendering.pens import Place, Value
 from outbox_relay.rendering.quoted_printable import SOFT_BREAK, quoted, quoted_html
 from outbox_relay.rendering.skeleton import cut, mark
 from outbox_relay.rendering.values import expiry_text, greeted_name
-from outbox_relay.rendering.words import Words
+from outbox_relay.rendering.words import PAGE, Words
 from shared.secrets import SecretKeys, code_for, link_token_for
 from shared.vocabulary import Locale, Template
-from tests.support.claimed import A_TOKEN, a_claimed_message
+from tests.support.claimed import A_DIGEST, A_TOKEN, a_claimed_message
 
 KEY = b"k" * 32
 PUBLIC_URL = "https://signpost.example"
 SENDER = Sender("Signpost", "no-reply@signpost.example")
 RENDERER = Renderer(SecretKeys({"k1": KEY}), PUBLIC_URL, SENDER)
-WORDS = {locale: Words(locale, SENDER.name) for locale in Locale}
+WORDS = {locale: Words(locale, Look(Brand(SENDER.name))) for locale in Locale}
 
 nasty_text = st.text(alphabet="=.\r\n\0\t <>&\"'%{}é…😀aZ:@", max_size=90)
 usual_name = st.text(alphabet="Adaß é'-.", max_size=90)
@@ -40,7 +42,7 @@ beyond_ascii = st.text(st.characters(categories=["L", "N", "S"], min_codepoint=0
 addresses = st.emails().filter(lambda address: "=?" not in address) | st.builds("{}@example.org".format, beyond_ascii)
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds the zone
 messages = st.builds(
-    lambda name, **fields: a_claimed_message(payload={"name": name, "key_id": "k1"}, **fields),
+    lambda name, **fields: a_claimed_message(payload={"name": name, "key_id": "k1", **A_DIGEST}, **fields),
     name=names,
     id=st.uuids(),
     template=st.sampled_from(Template),
@@ -65,7 +67,7 @@ def test_a_mail_parses_back_to_exactly_what_was_meant(message: ClaimedMessage) -
     assert headers_of(parsed) == intended_headers(message)
     assert [part.get_content_type() for part in (text, html)] == ["text/plain", "text/html"]
     assert content_of(text) == directly_rendered(message, "body.txt")
-    assert content_of(html) == directly_rendered(message, "body.html")
+    assert content_of(html) == directly_rendered(message, PAGE)
 
 
 @given(message=messages)
@@ -208,8 +210,14 @@ def directly_rendered(message: ClaimedMessage, file: str) -> str:
         "code": code_for(message.token_id, KEY),
         "link": activation_link(PUBLIC_URL, link_token_for(message.token_id, KEY)),
         "expires": expiry_text(message.expires_at, message.locale, message.channel),
+        "dead": str(A_DIGEST["dead"]),
+        "causes": causes_for(file).replace("\r", ""),
     }
     return WORDS[message.locale].say(message.template, file, values)
+
+
+def causes_for(file: str) -> str:
+    return Markup(causes_in_html(A_DIGEST)) if file == PAGE else causes_in_text(A_DIGEST)
 
 
 def content_of(part: Any) -> str:

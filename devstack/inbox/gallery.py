@@ -1,0 +1,60 @@
+"""Every message that there is, with sample values: template by template, language by language."""
+
+from collections.abc import Callable
+from functools import cache
+from itertools import product
+
+from flask import Blueprint, Response, abort, render_template
+from flask.typing import ResponseReturnValue
+
+from devstack.inbox.pages import FRAME_POLICY, SANDBOX
+from outbox_relay.rendering import Preview, Renderer, Sender, preview
+from outbox_relay.rendering.samples import KEYS
+from shared.vocabulary import Channel, Locale, Template
+
+SENDER = Sender("Signpost", "no-reply@signpost.example")
+
+Show = Callable[[Template, Channel, Locale], Preview]
+
+
+def sample_shower() -> Show:
+    """Return what renders samples, as the devstack's relay looks; templates are read when first asked for."""
+    ready = cache(lambda: Renderer(KEYS, "https://signpost.example", SENDER))
+    return lambda template, channel, locale: preview(ready(), template, channel, locale)
+
+
+def gallery(show: Show) -> Blueprint:
+    """Make the pages; ``show`` renders a sample."""
+    blueprint = Blueprint("gallery", __name__)
+
+    @blueprint.get("/gallery")
+    def show_all() -> str:
+        pieces = {
+            template: [
+                (locale, channel, show(template, channel, locale)) for locale, channel in product(Locale, Channel)
+            ]
+            for template in Template
+        }
+        return render_template("gallery.html", pieces=pieces)
+
+    @blueprint.get("/gallery/<template>/<locale>/<channel>")
+    def show_one(template: str, locale: str, channel: str) -> ResponseReturnValue:
+        piece = _found(show, template, locale, channel)
+        return render_template(
+            "piece.html", piece=piece, template=template, locale=locale, channel=channel, sandbox=SANDBOX
+        )
+
+    @blueprint.get("/gallery/<template>/<locale>/<channel>/html")
+    def show_html(template: str, locale: str, channel: str) -> ResponseReturnValue:
+        page = Response(_found(show, template, locale, channel).as_page(), mimetype="text/html")
+        page.headers["Content-Security-Policy"] = FRAME_POLICY
+        return page
+
+    return blueprint
+
+
+def _found(show: Show, template: str, locale: str, channel: str) -> Preview:
+    try:
+        return show(Template(template), Channel(channel), Locale(locale))
+    except ValueError:
+        abort(404)

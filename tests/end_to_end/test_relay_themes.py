@@ -1,0 +1,52 @@
+"""A theme in a running relay: read at the start, read again at SIGHUP, refused where it is broken."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.support.eventually import eventually
+from tests.support.outbox import Outbox
+from tests.support.processes import SCRIPTS
+from tests.support.relays import relay_environment, running_relay
+
+
+def test_a_theme_is_read_again_on_a_reload_and_a_broken_one_changes_nothing(outbox: Outbox, tmp_path: Path) -> None:
+    theme, letters = tmp_path / "theme", tmp_path / "letters"
+    letters.mkdir()
+    subject = theme / "activation" / "subject.txt"
+    subject.parent.mkdir(parents=True)
+    subject.write_text("First")
+
+    def said(words: str) -> bool:
+        return any(f"\nSubject: {words}\r\n".encode() in letter.read_bytes() for letter in letters.glob("*.eml"))
+
+    settings = {"EMAIL_PROVIDERS": f"file://{letters}", "THEME_FOLDER": str(theme)}
+    with running_relay(outbox.database, **settings) as relay:
+        outbox.put()
+        eventually(lambda: said("First"), seconds=30)
+        subject.write_text("{{ nobody }}")
+        relay.process.send_signal(signal.SIGHUP)
+        [refused] = eventually(lambda: relay.said("settings refused"))
+        assert refused["fault"] == f"template {subject}, line 1: 'nobody' is undefined"
+        subject.write_text("Second")
+        relay.process.send_signal(signal.SIGHUP)
+        eventually(lambda: relay.said("relay reloaded"))
+        outbox.put()
+        eventually(lambda: said("Second"), seconds=30)
+
+
+def test_a_broken_theme_is_told_before_anything_starts(outbox: Outbox, tmp_path: Path) -> None:
+    (tmp_path / "layout.mjml").write_text("<mjml>")
+    settings = {"EMAIL_PROVIDERS": "console:", "THEME_FOLDER": str(tmp_path)}
+    for command in ("run", "once", "check-settings"):
+        done = subprocess.run(
+            [SCRIPTS / "outbox-relay", command],
+            env=relay_environment(outbox.database, **settings),
+            timeout=30,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert done.stderr.startswith("settings: template ")
+        assert done.stderr.count("\n") == 1

@@ -1,0 +1,32 @@
+"""docs/messages.md shows every e-mail, in pictures that cost a reader little; docs/translating.md names real files."""
+
+import re
+from pathlib import Path
+
+from outbox_relay.rendering.words import TEMPLATES
+from shared.vocabulary import Template
+
+DOCS = Path(__file__).parents[2] / "docs"
+MOST_BYTES = 60_000
+
+
+def test_every_email_is_shown_by_light_and_in_the_dark() -> None:
+    page = (DOCS / "messages.md").read_text()
+    pictures = r"!\[By light\]\(pictures/\1-light.png\)\n!\[In the dark\]\(pictures/\1-dark.png\)"
+    shown = re.findall(rf"^## (\w+)\n\n{pictures}", page, re.MULTILINE)
+    assert sorted(shown) == sorted(Template)
+
+
+def test_pictures_are_small_and_all_are_shown() -> None:
+    page = (DOCS / "messages.md").read_text()
+    pictures = list((DOCS / "pictures").iterdir())
+    assert [each.name for each in pictures if each.stat().st_size > MOST_BYTES] == []
+    assert [each.name for each in pictures if f"pictures/{each.name})" not in page] == []
+
+
+def test_the_files_of_a_template_are_those_that_translators_are_told_of() -> None:
+    [row] = re.findall(r"a folder with (.*) in English", " ".join((DOCS / "translating.md").read_text().split()))
+    told = set(re.findall(r"`([\w.]+)`", row))
+    assert dict.fromkeys(Template, told) == {
+        template: {path.name for path in (TEMPLATES / template).iterdir()} for template in Template
+    }

@@ -1,0 +1,37 @@
+"""Pictures of text with few colours, as small as PNG makes them: a palette instead of three bytes a pixel."""
+
+import struct
+import zlib
+from collections import Counter
+
+COLOURS = 64
+
+Colour = tuple[int, int, int]
+
+
+def small_png(width: int, rgba: bytes) -> bytes:
+    """Return a PNG (ISO/IEC 15948) of those pixels, with the colours used most, and for each other the nearest."""
+    pixels = list(zip(rgba[0::4], rgba[1::4], rgba[2::4], strict=True))
+    counted = Counter(pixels)
+    palette = [colour for colour, _ in counted.most_common(COLOURS)]
+    indexes = {colour: _nearest(colour, palette) for colour in counted}
+    indexed = bytes(map(indexes.__getitem__, pixels))
+    rows = [b"\0" + indexed[start : start + width] for start in range(0, len(indexed), width)]
+    header = struct.pack(">IIBBBBB", width, len(rows), 8, 3, 0, 0, 0)
+    chunks = {
+        b"IHDR": header,
+        b"PLTE": b"".join(map(bytes, palette)),
+        b"IDAT": zlib.compress(b"".join(rows), 9),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks.items())
+
+
+def _nearest(colour: Colour, palette: list[Colour]) -> int:
+    return min(
+        range(len(palette)), key=lambda index: sum((a - b) ** 2 for a, b in zip(colour, palette[index], strict=True))
+    )
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

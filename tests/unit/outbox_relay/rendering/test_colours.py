@@ -1,0 +1,44 @@
+"""Contrast, by WCAG: whatever colour a brand has, its mails can be read in both modes."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from outbox_relay.rendering.colours import BLACK, LEAST_CONTRAST, WHITE, colour_from, contrast, palette_of, text_on
+
+colours = st.integers(0, 0xFFFFFF).map("#{:06x}".format)
+
+
+@given(brand=colours)
+@example(brand="#777777")
+@example(brand="#767676")
+def test_all_text_of_any_brand_can_be_read_by_light_and_in_the_dark(brand: str) -> None:
+    palette = palette_of(brand)
+    pairs = [(palette.on_brand, brand)]
+    for scheme in (palette.light, palette.dark):
+        pairs += [(text, scheme.card) for text in (scheme.ink, scheme.quiet, scheme.link)]
+        pairs += [(scheme.code_ink, scheme.code)]
+    assert [pair for pair in pairs if contrast(*pair) < LEAST_CONTRAST] == []
+
+
+def test_a_colour_that_can_be_read_is_left_as_it_is() -> None:
+    palette = palette_of("#1d4ed8")
+    assert (palette.light.link, palette.on_brand) == ("#1d4ed8", WHITE)
+
+
+@pytest.mark.parametrize(
+    ("ground", "text"), [("#1d4ed8", WHITE), ("#ffcc00", BLACK), ("#777777", BLACK), ("#767676", WHITE)]
+)
+def test_text_is_white_where_that_can_be_read_and_else_black(ground: str, text: str) -> None:
+    assert text_on(ground) == text
+
+
+def test_contrast_is_that_of_the_standard() -> None:
+    assert contrast(BLACK, WHITE) == pytest.approx(21)
+    assert contrast("#777777", WHITE) == pytest.approx(4.48, abs=0.005)
+
+
+@pytest.mark.parametrize("text", ["red", "#fff", "#12345g", "#1d4ed8; }", ""])
+def test_anything_but_rrggbb_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^is not #rrggbb$"):
+        colour_from(text)

@@ -1,0 +1,140 @@
+"""A brand by settings and a theme by a folder: what they change, and how a broken one is told."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from outbox_relay.rendering import Brand, BrokenTemplateError, Look, Preview, Renderer, Sender, preview
+from outbox_relay.rendering.samples import KEYS, sample_message
+from shared.vocabulary import Channel, Locale, Template
+
+SENDER = Sender("Signpost", "no-reply@signpost.example")
+USUAL = Look(Brand("Signpost"))
+FULL = Brand(
+    "Acme & Sons",
+    "#ffcc00",
+    "https://acme.example/logo.png?a=1&b=2",
+    support="help@acme.example",
+    footer="Acme <Ltd>, 1 High Street",
+)
+MOST_BYTES = 9_000
+
+
+def renderer_in(look: Look) -> Renderer:
+    return Renderer(KEYS, "https://signpost.example", SENDER, look=look)
+
+
+def shown_in(look: Look, template: Template = Template.ACTIVATION, locale: Locale = Locale.EN) -> Preview:
+    return preview(renderer_in(look), template, Channel.EMAIL, locale)
+
+
+class Tags(HTMLParser):
+    """All start tags of a page with their attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        # What only Outlook reads is a comment for everybody else; here it counts too.
+        self.feed(re.sub(r"<!--\[if mso \| IE\]>|<!\[endif\]-->", "", html))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+@pytest.fixture(scope="module")
+def branded() -> Renderer:
+    return renderer_in(Look(FULL, console_url="https://console.example"))
+
+
+@pytest.mark.parametrize("template", Template)
+@pytest.mark.parametrize("locale", Locale)
+def test_every_mail_is_small_and_says_its_language_its_pictures_and_which_tables_are_layout(
+    branded: Renderer, template: Template, locale: Locale
+) -> None:
+    message = sample_message(template, Channel.EMAIL, locale)
+    shown = preview(branded, template, Channel.EMAIL, locale)
+    tags = Tags(shown.html or "").found
+    assert len(branded.render(message)) < MOST_BYTES
+    assert {about.get("lang") for tag, about in tags if tag == "html"} == {locale.value}
+    assert [about["alt"] for tag, about in tags if tag == "img"] == ["Acme & Sons"]
+    data = [about for tag, about in tags if tag == "table" and about.get("role") != "presentation"]
+    assert len(data) == (1 if template is Template.OPERATOR_DIGEST else 0)
+    assert sum("mso-padding-alt:0px" in (about.get("style") or "") for tag, about in tags if tag == "a") <= 1
+
+
+def test_a_brand_is_in_the_text_and_on_the_page_and_nothing_of_it_is_markup() -> None:
+    shown = shown_in(Look(FULL))
+    assert shown.text.rstrip().endswith("Acme & Sons\nAcme <Ltd>, 1 High Street")
+    assert "Write to help@acme.example." in shown.text
+    assert shown.html is not None
+    assert "Acme &lt;Ltd&gt;, 1 High Street" in shown.html
+    assert 'src="https://acme.example/logo.png?a=1&amp;b=2"' in shown.html
+    assert "background:#ffcc00;color:#000000" in shown.html
+
+
+def test_without_a_brand_of_its_own_a_mail_has_the_senders_name_and_no_picture() -> None:
+    shown = shown_in(USUAL)
+    assert "<img" not in str(shown.html)
+    assert "Questions?" not in shown.text
+
+
+def test_a_digest_links_to_the_console_if_there_is_one() -> None:
+    linked = shown_in(Look(FULL, console_url="https://console.example"), Template.OPERATOR_DIGEST)
+    assert "https://console.example" in linked.text
+    assert 'href="https://console.example"' in str(linked.html)
+    assert "href" not in str(shown_in(USUAL, Template.OPERATOR_DIGEST).html)
+
+
+@pytest.fixture
+def theme(tmp_path: Path) -> Path:
+    (tmp_path / "welcome").mkdir()
+    (tmp_path / "activation").mkdir()
+    return tmp_path
+
+
+def test_a_theme_goes_before_our_templates_and_may_extend_them(theme: Path) -> None:
+    (theme / "welcome" / "subject.txt").write_text("{{ _('Ahoy from %(product)s', product=product) }}")
+    (theme / "layout.mjml").write_text(
+        '{% extends "signpost/layout.mjml" %}{% block why %}Sent with <b>care</b>.{% endblock %}'
+    )
+    catalogue = theme / "locale/fr/LC_MESSAGES/messages.po"
+    catalogue.parent.mkdir(parents=True)
+    head = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"'
+    catalogue.write_text(head + '\n\nmsgid "Ahoy from %(product)s"\nmsgstr "Ohé de %(product)s"\n')
+    look = Look(Brand("Acme"), theme)
+    assert shown_in(look, Template.WELCOME).subject == "Ahoy from Acme"
+    french = shown_in(look, Template.WELCOME, Locale.FR)
+    assert french.subject == "Ohé de Acme"
+    assert "Bonjour Ada" in french.text
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("welcom/body.txt", "Hello", "no template has a file of this name"),
+        ("welcome/body.txt", "{{ nme }}", "line 1: 'nme' is undefined"),
+        ("welcome/body.txt", "\n{% if %}", "line 2: "),
+        ("welcome/body.txt", "{{ code }}", "'code' is undefined"),
+        ("welcome/subject.txt", "{{ _('%(who)s') }}", "who"),
+        ("welcome/body.mjml", "<mjml><mj-body>", "unexpected end of stream"),
+        ("activation/body.txt", "Hello", "leaves out the code"),
+        ("activation/sms.txt", "Hello", "leaves out the code"),
+        ("parts.mjml", "{% macro", "parts.mjml"),
+    ],
+)
+def test_a_broken_theme_is_told_with_its_file(theme: Path, file: str, content: str, told: str) -> None:
+    path = theme / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content)
+    with pytest.raises(BrokenTemplateError) as broken:
+        renderer_in(Look(Brand("Acme"), theme))
+    assert file in str(broken.value)
+    assert told in str(broken.value)
+
+
+def test_a_subject_of_two_lines_is_refused(theme: Path) -> None:
+    (theme / "welcome" / "subject.txt").write_text("Hello\nBcc: eve@example.org")
+    with pytest.raises(BrokenTemplateError, match="welcome"):
+        renderer_in(Look(Brand("Acme"), theme))
