@@ -14,15 +14,18 @@ from bench.backlogs import drain_rates
 from bench.claiming import claim_times
 from bench.conditions import conditions
 from bench.contest import draining, latency
+from bench.distances import critical_distance, distance
 from bench.goals import (
     NOTIFY_COST,
     OLD_TO_NONE,
     PENDING_TO_NONE,
     REGISTRATION_CPU,
+    REGISTRATION_P99,
     REGISTRATIONS_TO_LIMIT,
     ROWS_GROWTH,
     SETTLED_TO_NONE,
     STATEMENTS_GROWTH,
+    TELLING,
     WAL_BYTES,
     WAL_GROWTH,
     goals_as_text,
@@ -31,22 +34,37 @@ from bench.goals import (
 from bench.ground import Ground, ground
 from bench.machine import machine
 from bench.outbox_costs import growth, wal_bytes
-from bench.registering import answer_times, argon2_rate, commit_rate, cpu_outside_argon2, registrations
+from bench.registering import (
+    answer_times,
+    argon2_rate,
+    commit_rate,
+    registrations,
+    registrations_hardly_hashed,
+    times_with_cores,
+)
 from bench.rendering import measure_rendering
 from bench.report import Report, as_text, median, percentile
 from bench.sizes import FULL, QUICK, Size
 from bench.standing import idle, memory
+from bench.telling import answer_times_by_kind
 from bench.waking import commit_rates
 
 
 def registering(ours: Ground, size: Size) -> Report:
     """Measure the API at saturation."""
     pairs = [(registrations(ours, size.seconds), argon2_rate(size.seconds)) for _ in range(size.rounds)]
+    unhashed = [registrations_hardly_hashed(ours, size.seconds) for _ in range(size.rounds)]
+    times = [times_with_cores(ours, size.answers) for _ in range(size.rounds)]
     return {
         "registrations/s": median(registered.rate for registered, _ in pairs),
         "  limit: argon2 alone on all cores, hashes/s": median(hashed for _, hashed in pairs),
         REGISTRATIONS_TO_LIMIT: median(registered.rate / hashed for registered, hashed in pairs),
-        REGISTRATION_CPU: median(cpu_outside_argon2(ours, size.seconds) * 1000 for _ in range(size.rounds)),
+        REGISTRATION_CPU: median(one.cpu_each * 1000 for one in unhashed),
+        "  and PostgreSQL's, ms": median(one.store_cpu_each * 1000 for one in unhashed),
+        REGISTRATION_P99: median(one.to_parts(99) for one in times),
+        "  the same, p50": median(one.to_parts(50) for one in times),
+        "  limit: one hash, ms": median(one.hash for one in times),
+        "  limit: one bare commit, ms": median(one.commit for one in times),
         "  limit: three bare inserts a commit, 1 client, commits/s": commit_rate(ours, 1, size.seconds),
         "  limit: the same, 8 clients": commit_rate(ours, 8, size.seconds),
     }
@@ -65,6 +83,13 @@ def mail_and_answers(ours: Ground, size: Size) -> Report:
         report[f"{name}, ms"] = median(quick)
         report[f"  {name}: mail server hanging ÷ quick"] = median(map(truediv, hanging, quick))
     return report
+
+
+def enumeration(ours: Ground, size: Size) -> Report:
+    """Measure whether the time of an answer tells if an address has an account."""
+    distances = {name: distance(*kinds) for name, kinds in answer_times_by_kind(ours, size.samples).items()}
+    report: Report = {f"  {name}: distance": found for name, found in distances.items()}
+    return report | {TELLING: max(distances.values()) / critical_distance(size.samples)}
 
 
 def claiming(ours: Ground, size: Size) -> Report:
@@ -134,6 +159,7 @@ PARTS: dict[str, Callable[[Ground, Size], Report]] = {
     "idle": idle,
     "memory": memory,
     "registrations": registering,
+    "enumeration": enumeration,
     "answers": mail_and_answers,
     "claims": claiming,
     "backlogs": backlogs,

@@ -65,7 +65,7 @@ class Ground:
     def empty(self) -> None:
         """Take everything out of the tables, as if newly made."""
         with self.connect() as connection:
-            connection.execute("truncate users, tokens, outbox_messages, delivery_attempts")
+            connection.execute("truncate users, sessions, tokens, outbox_messages, delivery_attempts")
             connection.execute("vacuum analyze")
             connection.execute("checkpoint")
 
@@ -111,12 +111,12 @@ class Ground:
         """Return a relay that does nothing with what it claims but settle it."""
         return self.relay(ANY, "bench.null_relay", EMAIL_PROVIDERS="null:")
 
-    def api(self, port: int, module: str = "api_service.cli") -> Program:
+    def api(self, port: int, module: str = "api_service.cli", **settings: str) -> Program:
         """Return the API, with as many workers as there are cores, or what the module makes of it."""
         bound = f"{LOOPBACK}:{port}"
         environment = self._told("api", API_BIND=bound, PUBLIC_URL=f"http://{bound}", RATE_LIMITS="off")
         command = (sys.executable, "-c", f"from {module} import main; main()", "serve")
-        return Program("api", command, environment, f"http://{LOOPBACK}:{port}/readyz")
+        return Program("api", command, environment | settings, f"http://{LOOPBACK}:{port}/readyz")
 
     def _told(self, login: str, **settings: str) -> dict[str, str]:
         return {

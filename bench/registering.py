@@ -17,12 +17,14 @@ import psycopg
 from api_service.passwords import hashed
 from bench.ground import Ground
 from bench.relaying import mail_sink
+from bench.report import percentile
 from bench.usage import cpu_seconds
 from devstack.ports import LOOPBACK, free_ports
 from shared.database import driver_url
 from shared.ids import uuid7
 
 CLIENTS = 8
+WARM_UP = 10
 CORES = len(os.sched_getaffinity(0))
 ACCEPTED = 202
 PASSWORD = "correct horse battery staple"
@@ -35,22 +37,65 @@ class Saturated:
 
     rate: float
     cpu_each: float
+    store_cpu_each: float
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long registrations took, and what none can do without: a hash, and a commit of three rows; milliseconds."""
+
+    registrations: list[float]
+    hash: float
+    commit: float
+
+    def to_parts(self, percent: int) -> float:
+        """Return how many times as long as its parts a registration took, but for the slowest of a hundred."""
+        return percentile(self.registrations, percent) / (self.hash + self.commit)
 
 
 def registrations(ground: Ground, seconds: float, module: str = "api_service.cli") -> Saturated:
-    """Register from several clients at once; the CPU is the API's, without PostgreSQL's and the clients'."""
+    """Register from several clients at once; the CPU is the API's and PostgreSQL's, without the clients'."""
     ground.empty()
     port = free_ports().api
     with ground.running(ground.api(port, module)) as api:
         _client(port, time.perf_counter() + 1)  # warm
-        before = cpu_seconds(api.pid)
+        before, of_store = cpu_seconds(api.pid), cpu_seconds(ground.cluster_pid)
         rate, done = rate_of(lambda until: _client(port, until), CLIENTS, seconds)
-        return Saturated(rate, (cpu_seconds(api.pid) - before) / done)
+        used, by_store = cpu_seconds(api.pid) - before, cpu_seconds(ground.cluster_pid) - of_store
+        return Saturated(rate, used / done, by_store / done)
 
 
-def cpu_outside_argon2(ground: Ground, seconds: float) -> float:
-    """Return the CPU seconds of a registration where hashing is as good as free."""
-    return registrations(ground, seconds, "bench.hasty_api").cpu_each
+def registrations_hardly_hashed(ground: Ground, seconds: float) -> Saturated:
+    """Do the same where hashing is as good as free: the CPU is what a registration takes outside argon2."""
+    return registrations(ground, seconds, "bench.hasty_api")
+
+
+def times_with_cores(ground: Ground, requests: int) -> Times:
+    """Register from as many clients as there are cores; then hash, and commit, as many at once."""
+    ground.empty()
+    port = free_ports().api
+    with ground.running(ground.api(port)):
+        registered = _on_each_core(lambda: _registration_times(port, requests))
+    hashed_in = _on_each_core(lambda: [_timed(lambda: hashed(PASSWORD)) for _ in range(requests)])
+    committed_in = _on_each_core(lambda: _commit_times(ground, requests))
+    return Times(registered, statistics.median(hashed_in), statistics.median(committed_in))
+
+
+def _on_each_core(work: Callable[[], list[float]]) -> list[float]:
+    with ThreadPoolExecutor(CORES) as pool:
+        return [time for future in [pool.submit(work) for _ in range(CORES)] for time in future.result()]
+
+
+def _registration_times(port: int, requests: int) -> list[float]:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+    times = [_timed(lambda: _register(connection)) for _ in range(requests + WARM_UP)][WARM_UP:]
+    connection.close()
+    return times
+
+
+def _commit_times(ground: Ground, requests: int) -> list[float]:
+    with psycopg.connect(driver_url(ground.url("api"))) as connection:
+        return [_timed(lambda: _insert_three(connection)) for _ in range(requests + WARM_UP)][WARM_UP:]
 
 
 def argon2_rate(seconds: float) -> float:
@@ -149,7 +194,7 @@ def _insert_three(connection: psycopg.Connection) -> None:
     connection.commit()
 
 
-def _timed(work: Callable[[], None]) -> float:
+def _timed(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return (time.perf_counter() - began) * 1000

@@ -19,6 +19,7 @@ class Size:
     latencies: int
     seconds: float
     answers: int
+    samples: int
     claims: int
     beside: Amounts
     growth: int
@@ -38,6 +39,7 @@ FULL = Size(
     latencies=200,
     seconds=4,
     answers=100,
+    samples=1_000,
     claims=200,
     beside=Amounts(settled=1_000_000, pending=100_000, dead_tuples=500_000),
     growth=1_000_000,
@@ -56,6 +58,7 @@ QUICK = Size(
     latencies=50,
     seconds=1,
     answers=20,
+    samples=100,
     claims=12,
     beside=Amounts(settled=20_000, pending=5_000, dead_tuples=10_000),
     growth=20_000,

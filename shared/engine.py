@@ -1,11 +1,14 @@
 """Engines for the processes that use SQLAlchemy, and which of its errors mean that the database is away."""
 
+import select
+import time
 from typing import Any
 
+from psycopg import Error as DriverError
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_error, driver_url
@@ -18,7 +21,11 @@ READ_ONLY = "25006"
 AWAY = ("08", "53", "57", READ_ONLY)
 """SQLSTATE classes: connections, resources, an operator (or a timeout) steps in; and a standby's refusal to write."""
 
+LONGEST_REST_SECONDS = 5
+"""In the pool, after which a connection is asked whether it still works."""
+
 _IS_LENT = "is lent"
+_RETURNED_AT = "returned at"
 _SET_IN_TRANSACTION = set_in_transaction(SETTINGS)
 
 
@@ -29,7 +36,6 @@ def create_database_engine(url: str, *, application_name: str, pool_size: int) -
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=CONNECT_TIMEOUT_SECONDS,
-        pool_pre_ping=True,
         hide_parameters=True,
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
@@ -37,6 +43,8 @@ def create_database_engine(url: str, *, application_name: str, pool_size: int) -
         },
     )
     event.listen(engine, "connect", _settle_in)
+    event.listen(engine, "checkin", _note_return)
+    event.listen(engine, "checkout", _part_with_dead)
     event.listen(engine, "begin", _set_where_lent)
     event.listen(engine, "handle_error", _part_with_read_only_sessions)
     return engine
@@ -51,6 +59,38 @@ def _settle_in(connection: Any, record: Any) -> None:
     record.info[_IS_LENT] = not is_own
     if not is_own:
         connection.prepare_threshold = None  # the next transaction may run in another session
+
+
+def _note_return(_connection: Any, record: Any) -> None:
+    record.info[_RETURNED_AT] = time.monotonic()
+
+
+def _part_with_dead(connection: Any, record: Any, _lent: Any) -> None:
+    """Have the pool replace a connection that the server has closed, before anybody works with it.
+
+    A server that stops or restarts, or ends a session, says so and hangs up: that is seen without asking,
+    which would cost every transaction a round trip. What a network has silently forgotten shows only by
+    asking; so after a rest it is asked all the same.
+    """
+    rested = time.monotonic() - record.info.get(_RETURNED_AT, time.monotonic())
+    if _has_something_to_say(connection) or (rested > LONGEST_REST_SECONDS and not _answers(connection)):
+        raise DisconnectionError
+
+
+def _has_something_to_say(connection: Any) -> bool:
+    """Tell whether something came, or the end, on a connection that was asked nothing."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(connection.closed or poll.poll(0))
+
+
+def _answers(connection: Any) -> bool:
+    try:
+        connection.execute("select 1")
+        connection.rollback()
+    except DriverError:
+        return False
+    return True
 
 
 def _set_where_lent(connection: Connection) -> None:

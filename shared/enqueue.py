@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func
+from sqlalchemy import DateTime, Interval, bindparam, func, insert
 from sqlalchemy.orm import Session
 
+from shared.ids import uuid7
 from shared.models import OutboxMessage
 from shared.vocabulary import Channel, Locale, Template
 
@@ -45,33 +46,56 @@ class NewMessage:
     fallback: NewFallback | None = None
 
 
-def enqueue(session: Session, new: NewMessage) -> OutboxMessage:
+@dataclass(frozen=True)
+class EnqueuedMessage:
+    """A message as it was added; it is due from the moment of its transaction."""
+
+    id: UUID
+    recipient: str = field(repr=False)
+    created_at: datetime
+    due_at: datetime
+
+
+# Put together once, and past the unit of work: as an object of the session's, a row costs twice the CPU.
+ADD = (
+    insert(OutboxMessage)
+    .values(
+        expires_at=func.coalesce(bindparam("ends_at", type_=DateTime(timezone=True)), func.now() + LONGEST_LIFE),
+        fallback_at=func.now() + bindparam("fallback_after", type_=Interval()),
+    )
+    .returning(OutboxMessage.created_at, OutboxMessage.due_at)
+)
+
+
+def enqueue(session: Session, new: NewMessage) -> EnqueuedMessage:
     """Add the message to the caller's transaction, due at once.
 
     Never commits: the message exists if, and only if, what it tells of does. One without an end of its
     own is given LONGEST_LIFE.
     """
-    message = OutboxMessage(
-        template=new.template,
-        urgency=new.template.urgency,
-        channel=new.channel,
-        recipient=new.recipient,
-        locale=new.locale,
-        payload=new.payload,
-        user_id=new.user_id,
-        token_id=new.token_id,
-        max_attempts=MOST_ATTEMPTS,
-        expires_at=func.now() + LONGEST_LIFE if new.expires_at is None else new.expires_at,
-        **(_fallback_columns(new.fallback) if new.fallback else {}),
-    )
-    session.add(message)
-    session.flush()
-    return message
+    message_id = uuid7()
+    added = session.connection().execute(ADD, {"id": message_id, **_columns(new), **_fallback(new.fallback)}).one()
+    return EnqueuedMessage(message_id, new.recipient, added.created_at, added.due_at)
 
 
-def _fallback_columns(fallback: NewFallback) -> dict[str, Any]:
+def _columns(new: NewMessage) -> dict[str, Any]:
     return {
-        "fallback_channel": fallback.channel,
-        "fallback_lifetime": fallback.lifetime,
-        "fallback_at": func.now() + fallback.after,
+        "template": new.template,
+        "urgency": new.template.urgency,
+        "channel": new.channel,
+        "recipient": new.recipient,
+        "locale": new.locale,
+        "payload": new.payload,
+        "user_id": new.user_id,
+        "token_id": new.token_id,
+        "max_attempts": MOST_ATTEMPTS,
+        "ends_at": new.expires_at,
+    }
+
+
+def _fallback(fallback: NewFallback | None) -> dict[str, Any]:
+    return {
+        "fallback_channel": fallback.channel if fallback else None,
+        "fallback_lifetime": fallback.lifetime if fallback else None,
+        "fallback_after": fallback.after if fallback else None,
     }

@@ -20,14 +20,17 @@ from api_service.metrics import REGISTRATIONS
 from api_service.rate_limits import Limit
 from api_service.schemas import RegisterSchema, ResendSchema
 from api_service.services import services
-from api_service.use_cases.look_up import Registration, look_up, unsettled_message
-from api_service.use_cases.register import RegisterCommand, canonical_addresses, register
+from api_service.use_cases.look_up import Registration, just_added, look_up, unsettled_message
+from api_service.use_cases.register import RegisterCommand, Registered, canonical_addresses, register
 from api_service.use_cases.resend import resend
 from api_service.waiting import preferred_seconds
 from shared.engine import is_database_away
 from shared.vocabulary import Locale, Status
 
 Shape = Callable[[Registration], Response]
+
+# Marshmallow copies all fields whenever a schema is made.
+SCHEMAS = {locale: RegisterSchema(locale) for locale in Locale}
 
 blueprint = Blueprint("registrations", __name__, url_prefix="/v1/registrations")
 
@@ -49,7 +52,7 @@ blueprint = Blueprint("registrations", __name__, url_prefix="/v1/registrations")
 @idempotent
 def post_registration() -> Response:
     """Register someone, and answer before any message goes."""
-    command: RegisterCommand = read_body(RegisterSchema(preferred_locale()))
+    command: RegisterCommand = read_body(SCHEMAS[preferred_locale()])
     spend(
         from_network(Limit.REGISTRATIONS_PER_NETWORK),
         *to_addresses(Limit.REGISTRATIONS_PER_ADDRESS, *canonical_addresses(command)),
@@ -57,8 +60,8 @@ def post_registration() -> Response:
     password_hash = passwords.hashed(command.password)
     with services().sessions.begin() as session:
         take_key(session)
-        registration_id = register(session, command, password_hash=password_hash, terms=services().terms)
-        registration = _shown(session, registration_id)
+        registered = register(session, command, password_hash=password_hash, terms=services().terms)
+        registration = _just_added(session, registered)
         keep(session, _accepted(registration))
     services().notifier.wake()
     REGISTRATIONS.labels(command.channel).inc()
@@ -151,6 +154,11 @@ def _looked_up(registration_id: UUID) -> Registration:
 def _shown(session: Session, registration_id: UUID) -> Registration:
     parts = services()
     return look_up(session, registration_id, resend_cooldown=parts.terms.resend_cooldown, limiter=parts.limiter)
+
+
+def _just_added(session: Session, registered: Registered) -> Registration:
+    parts = services()
+    return just_added(session, registered, resend_cooldown=parts.terms.resend_cooldown, limiter=parts.limiter)
 
 
 def _unsettled(registration_id: UUID) -> UUID | None:

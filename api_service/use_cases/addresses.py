@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import BindParameter, ColumnElement, and_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from shared.addresses import canonical_email
+from shared.addresses import canonical_address, canonical_email
 from shared.models import User
 from shared.secrets import SecretKeys, address_id
 from shared.vocabulary import Channel, UserStatus
@@ -25,18 +25,23 @@ def has_same_address(user: User, channel: Channel) -> ColumnElement[bool]:
     """Return the condition that a row of users has this user's address on that channel."""
     match channel:
         case Channel.EMAIL:
-            return User.email_canonical == user.email_canonical
+            return has_address(channel, user.email_canonical)
         case Channel.SMS:
-            return User.phone == user.phone
+            return has_address(channel, user.phone)
 
 
 def is_at(address: str, channel: Channel) -> ColumnElement[bool]:
     """Return the condition that a row of users has that address, in deliverable form, on the channel."""
+    return has_address(channel, canonical_address(address))
+
+
+def has_address(channel: Channel, canonical: str | BindParameter[str] | None) -> ColumnElement[bool]:
+    """Return the condition that a row of users has that address, in canonical form or still to be given."""
     match channel:
         case Channel.EMAIL:
-            return User.email_canonical == canonical_email(address)
+            return User.email_canonical == canonical
         case Channel.SMS:
-            return User.phone == address
+            return User.phone == canonical
 
 
 def proven_at(channel: Channel) -> InstrumentedAttribute[object]:

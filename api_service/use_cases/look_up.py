@@ -6,11 +6,12 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal, select, true
+from sqlalchemy import ColumnElement, Interval, Row, Select, and_, bindparam, case, func, literal, select, true
 from sqlalchemy.orm import Session
 
 from api_service.errors import UnknownRegistrationError
 from api_service.rate_limits import Limit, Limiter
+from api_service.use_cases.register import Registered
 from shared.addresses import canonical_address, masked
 from shared.models import OutboxMessage, Token, User
 from shared.vocabulary import Channel, DeadReason, Status, Template, UserStatus
@@ -72,11 +73,13 @@ class Registration:
 
 def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedelta, limiter: Limiter) -> Registration:
     """Return how the registration stands by the database's clock. Raises UnknownRegistrationError."""
-    row = session.execute(_registration(registration_id, resend_cooldown)).one_or_none()
+    asked = {"registration_id": registration_id, "resend_cooldown": resend_cooldown}
+    row = session.connection().execute(_REGISTRATION, asked).one_or_none()
     if row is None:
         raise UnknownRegistrationError
     is_active = row.user_status is UserStatus.ACTIVE
-    resend_after = row.resend_after if is_active else _resend_after(session, row, limiter)
+    wait = timedelta(0) if is_active else _wait(session, row.recipient, limiter)
+    resend_after = max(row.resend_after, row.now + wait) if wait else row.resend_after
     return Registration(
         id=registration_id,
         status=standing(is_active=is_active, is_expired=row.is_expired),
@@ -89,19 +92,34 @@ def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedel
     )
 
 
-def _resend_after(session: Session, row: Row[Any], limiter: Limiter) -> datetime:
-    """Return when another message may be asked for: by the cooldown, and by what the address has had."""
-    subject = limiter.address(Limit.RESENDS_PER_ADDRESS, canonical_address(row.recipient))
-    wait = limiter.wait_for(subject, session.connection())
-    after: datetime = max(row.resend_after, row.now + wait) if wait else row.resend_after
-    return after
+def just_added(
+    session: Session, registered: Registered, *, resend_cooldown: timedelta, limiter: Limiter
+) -> Registration:
+    """Return how a registration stands in the transaction that adds it, as a look would find it, without one."""
+    token, message = registered.token, registered.message
+    now = message.created_at
+    resend_after = now + max(resend_cooldown, _wait(session, message.recipient, limiter))
+    return Registration(
+        id=registered.id,
+        status=Standing.PENDING,
+        channel=token.channel,
+        destination=masked(message.recipient),
+        expires_at=token.expires_at,
+        can_resend=resend_after <= now,
+        resend_after=resend_after,
+        delivery=Delivery(Status.PENDING, attempts=0, due_at=message.due_at, problem=None),
+    )
+
+
+def _wait(session: Session, recipient: str, limiter: Limiter) -> timedelta:
+    """Return for how long the address has had enough messages."""
+    subject = limiter.address(Limit.RESENDS_PER_ADDRESS, canonical_address(recipient))
+    return limiter.wait_for(subject, session.connection())
 
 
 def unsettled_message(session: Session, registration_id: UUID) -> UUID | None:
     """Return the id of the registration's newest message, unless it was sent, or given up on every way that it had."""
-    newest = session.execute(
-        _newest_message(registration_id, OutboxMessage.id, _status().label("status"))
-    ).one_or_none()
+    newest = session.connection().execute(_NEWEST, {"registration_id": registration_id}).one_or_none()
     return newest.id if newest and newest.status is Status.PENDING else None
 
 
@@ -136,9 +154,9 @@ def _delivery(row: Row[Any]) -> Delivery:
     return Delivery(status=row.status, attempts=row.attempt, due_at=row.due_at, problem=problem)
 
 
-def _registration(registration_id: UUID, resend_cooldown: timedelta) -> Select[Any]:
+def _registration() -> Select[Any]:
+    """Return the statement that looks a registration up, by ``registration_id`` and with ``resend_cooldown``."""
     message = _newest_message(
-        registration_id,
         OutboxMessage.token_id,
         OutboxMessage.channel,
         OutboxMessage.recipient,
@@ -147,7 +165,7 @@ def _registration(registration_id: UUID, resend_cooldown: timedelta) -> Select[A
         OutboxMessage.attempt,
         _waits_until().label("due_at"),
         OutboxMessage.last_error_class,
-        (OutboxMessage.created_at + resend_cooldown).label("resend_after"),
+        (OutboxMessage.created_at + bindparam("resend_cooldown", type_=Interval())).label("resend_after"),
     ).subquery()
     return (
         select(
@@ -160,7 +178,7 @@ def _registration(registration_id: UUID, resend_cooldown: timedelta) -> Select[A
         .select_from(User)
         .join(message, true())
         .join(Token, Token.id == message.c.token_id)
-        .where(User.id == registration_id)
+        .where(User.id == bindparam("registration_id"))
     )
 
 
@@ -176,12 +194,17 @@ def _waits_until() -> ColumnElement[datetime | None]:
     return case((and_(OutboxMessage.status == Status.PENDING, is_leased.is_not(true())), OutboxMessage.due_at))
 
 
-def _newest_message(registration_id: UUID, *columns: Any) -> Select[Any]:
+def _newest_message(*columns: Any) -> Select[Any]:
     # Where the second way led nowhere either, the first may still be open: that is the one to tell of.
     is_dead_end = and_(OutboxMessage.status == Status.DEAD, OutboxMessage.fallback_of.is_not(None))
     return (
         select(*columns)
-        .where(OutboxMessage.user_id == registration_id, OutboxMessage.template.in_(OF_A_REGISTRATION))
+        .where(OutboxMessage.user_id == bindparam("registration_id"), OutboxMessage.template.in_(OF_A_REGISTRATION))
         .order_by(is_dead_end, OutboxMessage.created_at.desc(), OutboxMessage.id.desc())
         .limit(1)
     )
+
+
+# Put together once: to do so takes longer than to carry them out.
+_REGISTRATION = _registration()
+_NEWEST = _newest_message(OutboxMessage.id, _status().label("status"))

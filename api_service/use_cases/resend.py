@@ -27,7 +27,7 @@ from api_service.use_cases.tokens import (
     tokens_of,
 )
 from shared.addresses import canonical_address
-from shared.enqueue import enqueue
+from shared.enqueue import EnqueuedMessage, enqueue
 from shared.models import OutboxMessage, Token, User
 from shared.vocabulary import Channel, UserStatus
 
@@ -50,7 +50,7 @@ def resend(session: Session, registration_id: UUID, channel: Channel | None, *, 
     count_resend(session, message, limiter)
 
 
-def count_resend(session: Session, message: OutboxMessage, limiter: Limiter) -> None:
+def count_resend(session: Session, message: EnqueuedMessage, limiter: Limiter) -> None:
     """Count it against its address; one that is rolled back does not count. Raises TooManyRequestsError."""
     subject = limiter.address(Limit.RESENDS_PER_ADDRESS, canonical_address(message.recipient))
     limiter.spend([subject], session.connection())
@@ -108,10 +108,8 @@ def replaced(session: Session, user: User, channel: Channel, terms: Terms) -> To
             attempts_left = min(attempts_left, earlier.attempts_left)
         supersede_messages(session, user.id, earlier)
         earlier.expires_at = func.now()
-    token = add_token(session, user, channel, terms)
-    token.attempts_left = attempts_left
     session.flush()
-    return token
+    return add_token(session, user, channel, terms, attempts_left)
 
 
 def living_tokens(session: Session, user: User, channel: Channel) -> Sequence[Token]:

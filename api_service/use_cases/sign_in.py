@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import Row, Select, literal, select, union_all, update
+from sqlalchemy import Integer, Row, Select, column, literal, select, union_all, update, values
 from sqlalchemy.orm import Session, sessionmaker
 
 from api_service import passwords
@@ -63,22 +63,25 @@ def candidates_at(session: Session, credentials: Credentials) -> list[Candidate]
     they gave hears that the account is not activated, as they would at a free one.
     """
     found = {row.rank: row for row in session.execute(holder_and_newest(credentials))}
-    return [candidate_in(found.get(rank)) for rank in (0, 1)]
+    return [candidate_in(found[rank]) for rank in (0, 1)]
 
 
 def holder_and_newest(credentials: Credentials) -> Select[UUID, UserStatus, str, int]:
-    """Select both by the address's index, in one statement."""
+    """Select both by the address's index, in one statement: two rows in any case, for one less takes less time."""
     is_theirs = is_at(credentials.address, credentials.channel)
     columns = User.id, User.status, User.password_hash
     holder = select(*columns, literal(0).label("rank")).where(is_theirs, proven_at(credentials.channel).is_not(None))
     newest = select(*columns, literal(1)).where(is_theirs).order_by(User.created_at.desc()).limit(1)
     both = union_all(holder, newest.subquery().select()).subquery()
-    return select(both.c.id, both.c.status, both.c.password_hash, both.c.rank)
+    ranks = values(column("rank", Integer), name="ranks").data([(0,), (1,)])
+    return select(both.c.id, both.c.status, both.c.password_hash, ranks.c.rank).select_from(
+        ranks.outerjoin(both, both.c.rank == ranks.c.rank)
+    )
 
 
-def candidate_in(row: Row[UUID, UserStatus, str, int] | None) -> Candidate:
-    """Return the candidate that a row has."""
-    return NOBODY if row is None else Candidate(row.id, row.status, row.password_hash)
+def candidate_in(row: Row[UUID, UserStatus, str, int]) -> Candidate:
+    """Return the candidate that a row has, if it has one."""
+    return NOBODY if row.id is None else Candidate(row.id, row.status, row.password_hash)
 
 
 def with_password(candidates: list[Candidate], password: str) -> Iterator[Candidate]:

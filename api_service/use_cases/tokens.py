@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Insert, Interval, Select, bindparam, case, func, insert, select
 from sqlalchemy.orm import Session
 
-from api_service.use_cases.addresses import address_of, is_taken
+from api_service.use_cases.addresses import address_of, has_address, is_taken, proven_at
+from shared.addresses import canonical_address
 from shared.enqueue import NewFallback, NewMessage
 from shared.models import Token, User
 from shared.vocabulary import Channel, Purpose, Template
@@ -33,18 +34,40 @@ def purpose_for(session: Session, user: User, channel: Channel) -> Purpose:
     return Purpose.DECOY if is_taken(session, user, channel) else Purpose.ACTIVATION
 
 
-def add_token(session: Session, user: User, channel: Channel, terms: Terms) -> Token:
-    """Add a token to the caller's transaction; its life is measured by the database's clock."""
-    token = Token(
-        user_id=user.id,
-        purpose=purpose_for(session, user, channel),
-        channel=channel,
-        key_id=terms.key_id,
-        attempts_left=terms.attempts,
-        expires_at=func.now() + terms.lifetimes[channel],
+def _addition(channel: Channel) -> Insert:
+    """Return the statement that adds a token for that channel, and decides meanwhile what it may do."""
+    holders = select(User.id).where(has_address(channel, bindparam("address")), proven_at(channel).is_not(None))
+    return (
+        insert(Token)
+        .values(
+            channel=channel,
+            purpose=case((holders.exists(), Purpose.DECOY.value), else_=Purpose.ACTIVATION.value),
+            expires_at=func.now() + bindparam("lifetime", type_=Interval()),
+        )
+        .returning(Token.purpose, Token.expires_at)
     )
-    session.add(token)
-    session.flush()
+
+
+_ADDITIONS = {channel: _addition(channel) for channel in Channel}
+
+
+def add_token(session: Session, user: User, channel: Channel, terms: Terms, attempts: int | None = None) -> Token:
+    """Add a token to the caller's transaction; its life is measured by the database's clock.
+
+    One statement, put together once: it is part of each registration. The token returned is no object of
+    the session's: what is done to it is not written.
+    """
+    token = Token(id=uuid4(), user_id=user.id, channel=channel, key_id=terms.key_id)
+    token.attempts_left = terms.attempts if attempts is None else attempts
+    given = {
+        "id": token.id,
+        "user_id": token.user_id,
+        "key_id": token.key_id,
+        "attempts_left": token.attempts_left,
+        "address": canonical_address(address_of(user, channel) or ""),
+        "lifetime": terms.lifetimes[channel],
+    }
+    token.purpose, token.expires_at = session.connection().execute(_ADDITIONS[channel], given).one()
     return token
 
 

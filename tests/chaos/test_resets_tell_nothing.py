@@ -4,10 +4,7 @@ The largest distance of the two distributions is compared with what chance allow
 """
 
 import time
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from itertools import chain
-from math import log, sqrt
+from collections.abc import Callable
 
 import pytest
 
@@ -15,12 +12,12 @@ from api_service.errors import InvalidOrExpiredError
 from api_service.services import EXTENSION, Services
 from api_service.use_cases.addresses import Address
 from api_service.use_cases.reset_password import NewPassword, ask_for_reset, token_of_reset
+from bench.distances import critical_distance, distance
 from shared.vocabulary import Channel, Locale
 from tests.support.api import PASSWORD, WRONG_CODE, api_on
 from tests.support.databases import Database
 
 SAMPLES = 1_000
-CHANCE = 0.001
 WARM_UP = 50
 
 USERS = """
@@ -63,23 +60,3 @@ def durations(services: Services, ask: Ask) -> tuple[list[float], list[float]]:
             ask(services, f"{kind}{number}@example.org")
             kinds[kind].append(time.perf_counter() - begun)
     return kinds["known"][WARM_UP:], kinds["unknown"][WARM_UP:]
-
-
-def distance(one: Sequence[float], other: Sequence[float]) -> float:
-    """Return the largest distance between the two empirical distribution functions."""
-    first, second = sorted(one), sorted(other)
-    return max(
-        abs(bisect_right(first, value) / len(first) - bisect_right(second, value) / len(second))
-        for value in chain(first, second)
-    )
-
-
-def critical_distance(samples: int) -> float:
-    """Return the distance that two samples of the same distribution exceed by that small a chance."""
-    return sqrt(-log(CHANCE / 2) / 2) * sqrt(2 / samples)
-
-
-def test_two_distributions_that_differ_are_told_apart() -> None:
-    even = [number / SAMPLES for number in range(SAMPLES)]
-    assert distance(even, even) == 0
-    assert distance(even, [value + 0.1 for value in even]) > critical_distance(SAMPLES)

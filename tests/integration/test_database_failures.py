@@ -79,3 +79,25 @@ def test_an_engine_reads_a_url_as_libpq_does_and_hides_its_password() -> None:
         "target_session_attrs": "read-write",
     }
     assert "crt" not in repr(url)
+
+
+def test_a_connection_that_the_server_has_closed_meanwhile_is_replaced_before_anybody_works_with_it(
+    engine: Engine, database: Database
+) -> None:
+    with engine.connect() as connection:
+        closed = connection.scalar(text("select pg_backend_pid()"))
+    with database.connect() as owner:
+        owner.execute("select pg_terminate_backend(%s, 10000)", [closed])
+    with engine.connect() as connection:
+        assert connection.scalar(text("select pg_backend_pid()")) != closed
+
+
+def test_a_connection_that_works_is_used_again_also_after_a_rest(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    for longest_rest in (5, 0, 0):
+        monkeypatch.setattr("shared.engine.LONGEST_REST_SECONDS", longest_rest)
+        with engine.connect() as connection:
+            seen.append(connection.scalar(text("select pg_backend_pid()")))
+    assert len(set(seen)) == 1

@@ -1,0 +1,111 @@
+"""Whether an address has an account cannot be told from an answer, nor from the work that it took.
+
+How long it takes is measured by ``python -m bench enumeration``.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event
+from werkzeug.test import TestResponse
+
+from api_service.services import EXTENSION
+from tests.support.accounts import ask_for_reset, confirm_reset
+from tests.support.api import WRONG_CODE, ApiUnderTest
+
+KNOWN, UNKNOWN = "known@example.org", "never@example.org"
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """An address, and the newest registration of it."""
+
+    email: str
+    registration_id: UUID
+
+
+@dataclass
+class Work:
+    """What an answer took: the statements in their order, and how many rows each of them wrote."""
+
+    statements: list[str] = field(default_factory=list)
+    rows_written: list[int] = field(default_factory=list)
+
+
+def registering(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return api.register(email=who.email)
+
+
+def resending(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return api.resend(who.registration_id)
+
+
+def asking_for_a_reset(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return ask_for_reset(api, who.email)
+
+
+def confirming_a_reset(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return confirm_reset(api, WRONG_CODE, email=who.email)
+
+
+def signing_in(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return api.client.post("/v1/sessions", json={"email": who.email, "password": "not the right four words"})
+
+
+Ask = Callable[[ApiUnderTest, Somebody], TestResponse]
+ASKED: list[tuple[Ask, int]] = [
+    (registering, 202),
+    (resending, 202),
+    (asking_for_a_reset, 202),
+    (confirming_a_reset, 400),
+    (signing_in, 401),
+]
+
+
+@pytest.mark.parametrize(("ask", "status"), ASKED)
+def test_answers_and_the_work_for_them_are_alike_with_an_account_and_without(
+    api: ApiUnderTest, ask: Ask, status: int
+) -> None:
+    api.activated(email=KNOWN)
+    both = [Somebody(email, api.registered(email=email)) for email in (KNOWN, UNKNOWN)]
+
+    answers, works = zip(*(observed(api, ask, who) for who in both), strict=True)
+
+    assert [answer.status_code for answer in answers] == [status, status]
+    assert are_alike(list(answer.headers.keys()) for answer in answers)
+    assert are_alike(answer.headers["Content-Length"] for answer in answers)
+    assert are_alike(shape(answer.json) for answer in answers)
+    assert are_alike(works)
+    assert works[0].statements
+
+
+def observed(api: ApiUnderTest, ask: Ask, who: Somebody) -> tuple[TestResponse, Work]:
+    """Ask for that one, and note what the database has to do."""
+    work = Work()
+
+    def note(_connection: Any, cursor: Any, statement: str, *_more: Any) -> None:
+        work.statements.append(statement)
+        is_read = cursor.statusmessage.startswith("SELECT")
+        work.rows_written.append(0 if is_read else cursor.rowcount)
+
+    engine = api.app.extensions[EXTENSION].engine
+    event.listen(engine, "after_cursor_execute", note)
+    answer = ask(api, who)
+    event.remove(engine, "after_cursor_execute", note)
+    return answer, work
+
+
+def are_alike(both: Iterable[Any]) -> bool:
+    """Tell whether the first equals the second."""
+    first, second = both
+    return bool(first == second)
+
+
+def shape(document: Any) -> Any:
+    """Return a document's names and types, without its values."""
+    if isinstance(document, dict):
+        return {name: shape(value) for name, value in document.items()}
+    return type(document)
