@@ -1,4 +1,3 @@
-import re
 from http import HTTPStatus
 
 import pytest
@@ -8,8 +7,11 @@ from api_service.errors import Code, FaultCode
 from api_service.problems import FAULTS, KINDS, code_of, problem_document
 from api_service.routes.activation_words import WORDS, Page
 from api_service.use_cases.look_up import DeliveryProblem, Standing, problem_of, standing
-from outbox_relay.rendering.words import Words as MailWords
-from shared.vocabulary import DeadReason, Locale, Status, Template
+from outbox_relay.rendering import Renderer, Sender, preview
+from outbox_relay.rendering.samples import KEYS
+from shared.vocabulary import Channel, DeadReason, Locale, Status, Template
+
+SENDER = Sender("Signpost", "no-reply@signpost.example")
 
 
 def test_every_refusal_has_a_status_a_title_and_a_detail() -> None:
@@ -48,10 +50,9 @@ def test_the_page_has_words_for_everything_in_every_language() -> None:
 
 @pytest.mark.parametrize("locale", Locale)
 def test_the_page_s_button_is_called_as_the_one_in_the_mail(locale: Locale) -> None:
-    values = dict.fromkeys(("name", "code", "link", "expires"), "")
-    mail = MailWords(locale, "Signpost").say(Template.ACTIVATION, "body.html", values)
+    mail = preview(Renderer(KEYS, "https://signpost.example", SENDER), Template.ACTIVATION, Channel.EMAIL, locale)
 
-    assert re.findall(r'class="button"[^>]*>([^<]+)<', mail) == [WORDS[locale][Page.BUTTON].button]
+    assert f">{WORDS[locale][Page.BUTTON].button}</a>" in str(mail.html)
 
 
 @pytest.mark.parametrize(
