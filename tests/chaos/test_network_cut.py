@@ -64,7 +64,7 @@ def remote_relay(host: Namespace, database: Database, sink: MailSink) -> Iterato
             database,
             DATABASE_URL=f"postgresql+psycopg://relay@{to_database.host}:{database_road.port}/{database.name}",
             EMAIL_PROVIDERS=f"smtp://{to_mail.host}:{mail_road.port}?tls=none",
-            RELAY_LEASE_SECONDS="6",
+            RELAY_LEASE_SECONDS="10",  # all is handed over within it, also on a busy machine
             RELAY_SEND_SECONDS="2",
         )
         with running([*host.prefix, str(SCRIPTS / "outbox-relay"), "run"], environment) as started:
