@@ -1,19 +1,10 @@
-"""An API that hashes as carelessly as argon2 allows: what is left is what a registration costs beside it."""
-
-from dataclasses import replace
-from unittest.mock import patch
-
-from argon2 import PasswordHasher
+"""An API that hashes hastily: what is left is what a registration costs beside it."""
 
 from api_service import cli
-from api_service.use_cases.sign_in import NOBODY
-
-HASTY = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+from bench.hasty import hashing_hastily
 
 
 def main() -> None:
     """Do as `api-service`."""
-    # A password is compared with nobody's where there is nobody: that must not take longer now.
-    nobody = replace(NOBODY, password_hash=HASTY.hash("nobody's"))
-    with patch("api_service.passwords._hasher", HASTY), patch("api_service.use_cases.sign_in.NOBODY", nobody):
+    with hashing_hastily():
         cli.main()

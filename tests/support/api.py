@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 from api_service.app import Api, create_app
 from api_service.services import EXTENSION
 from api_service.settings import ApiSettingsSchema
+from bench.hasty import hashing_hastily
 from shared.secrets import code_for, link_token_for
 from tests.support.databases import Database
 from tests.support.keys import KEY, PUBLIC_URL, SECRET_KEYS
@@ -100,7 +101,10 @@ def counted(database: Database) -> tuple[int, int, int]:
 
 @contextmanager
 def api_on(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
-    """Make the app over that database, without a cooldown unless one is set."""
+    """Make the app over that database, without a cooldown unless one is set.
+
+    Passwords are hashed hastily, which nothing here depends on; tests of real processes hash as one should.
+    """
     settings = {
         "DATABASE_URL": database.api_url,
         "SECRET_KEYS": SECRET_KEYS,
@@ -109,5 +113,6 @@ def api_on(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
         "RATE_LIMITS": "off",
     }
     app = create_app(ApiSettingsSchema().read(settings | environment))
-    yield ApiUnderTest(app, app.test_client(), database)
+    with hashing_hastily():
+        yield ApiUnderTest(app, app.test_client(), database)
     app.extensions[EXTENSION].close()

@@ -170,14 +170,15 @@ def test_an_unproven_address_signs_in_nobody_where_someone_else_holds_it(api: Ap
 
 def test_a_hash_made_with_other_parameters_is_renewed_by_signing_in(api: ApiUnderTest) -> None:
     user_id = api.activated()
-    weak = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
-    api.rows("update users set password_hash = %s", weak)
+    other = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
+    api.rows("update users set password_hash = %s", other)
 
     assert sign_in(api, "four loud words here").status_code == 401
-    assert api.user(user_id).password_hash == weak
+    assert api.user(user_id).password_hash == other
     assert sign_in(api).status_code == 201
 
     renewed = api.user(user_id).password_hash
+    assert renewed != other
     assert passwords.is_hashed_as_of_now(renewed)
     assert sign_in(api).status_code == 201
     assert api.user(user_id).password_hash == renewed

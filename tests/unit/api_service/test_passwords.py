@@ -1,4 +1,5 @@
 import pytest
+from argon2 import Type, extract_parameters
 
 from api_service import passwords
 from api_service.errors import FaultCode
@@ -66,3 +67,9 @@ def test_every_listed_password_is_refused_however_it_is_capitalised() -> None:
 def test_the_same_password_typed_on_two_keyboards_is_the_same() -> None:
     assert passwords.normalised("cafe\u0301") == passwords.normalised("caf\u00e9")
     assert passwords.normalised("ﬁne") == "fine"
+
+
+def test_a_password_is_hashed_as_owasp_has_it() -> None:
+    parameters = extract_parameters(passwords.hashed("four quiet words here"))
+    assert parameters.type is Type.ID
+    assert (parameters.time_cost, parameters.memory_cost, parameters.parallelism) == (2, 19_456, 1)
