@@ -76,11 +76,11 @@ async def connect(url: str, purpose: str) -> RelayConnection:
 def read_json(data: str | bytes) -> Any:
     """Read what PostgreSQL wrote, whose encoding and ends need no search: in half the time of ``json.loads``.
 
-    What nests deeper than Python can follow is nothing, and so spoils no row but its own.
+    What Python cannot follow, for its depth or the length of a number, is nothing, and so spoils no row but its own.
     """
     try:
         return _JSON.raw_decode(data if isinstance(data, str) else data.decode())[0]
-    except RecursionError:
+    except (RecursionError, ValueError):
         return None
 
 

@@ -17,7 +17,8 @@ FLOOR_MARGIN = timedelta(seconds=1)
 
 SWEEP_SECONDS = 5.0
 REST_IN_SWEEPS = 50
-"""A sweep is followed by at least so many times its own length without: it may take up 2 % of a lane's time."""
+LONGEST_REST_SECONDS = 60.0
+"""A sweep is followed by so many times its own length without, a minute at most: it takes up 2 % of a lane's time."""
 
 
 @dataclass
@@ -48,7 +49,7 @@ class ScanFloor:
     def took(self, began_at: Place, began: float, ended: float) -> None:
         """Note how long a claim took, also one that failed; if another sweep was asked for meanwhile, that stands."""
         if began_at == BEFORE_EVERYTHING and self.next_sweep > began:
-            self.next_sweep = ended + max(SWEEP_SECONDS, REST_IN_SWEEPS * (ended - began))
+            self.next_sweep = ended + max(SWEEP_SECONDS, min(REST_IN_SWEEPS * (ended - began), LONGEST_REST_SECONDS))
 
     def reached(self, place: Place, began_at: Place) -> None:
         """Note that everything between ``began_at`` and ``place`` was seen.

@@ -6,7 +6,7 @@ notifications; this is the net below them.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import product
 from math import ceil
@@ -68,6 +68,9 @@ class Sight:
     standings: dict[str, Standing]
 
 
+EVERYTHING = Sight(frozenset(KEYS), has_suspects=True, has_fallbacks=True, standings={})
+
+
 @dataclass(frozen=True)
 class Concerned:
     """Those whom a look may have news for."""
@@ -98,6 +101,7 @@ class Lookout:
         self._next_poll = 0.0
         self._next_sweep = 0.0
         self._next_gauges = 0.0
+        self._was_blind = False
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -107,7 +111,10 @@ class Lookout:
             await asyncio.sleep(pause)
 
     async def look(self) -> None:
-        """Look once; where that fails, have all look for themselves, as if there were something for each."""
+        """Look once; where that fails, have all look for themselves, as if there were something for each.
+
+        Once more after that, so that each of them knows that the database is back.
+        """
         now = asyncio.get_running_loop().time()
         is_poll = now >= self._next_poll
         is_sweep = is_poll and now >= self._next_sweep
@@ -116,7 +123,10 @@ class Lookout:
             if is_sweep:
                 await self._set_gauges(sight.due, now)
         except psycopg.Error:
-            sight = Sight(frozenset(KEYS), has_suspects=True, has_fallbacks=True, standings={})
+            sight, self._was_blind = EVERYTHING, True
+        else:
+            if self._was_blind:
+                sight, self._was_blind = replace(EVERYTHING, standings=sight.standings), False
         self._tell(sight, is_poll=is_poll)
         if is_poll:
             self._next_poll = now + self._poll - LATENESS_SECONDS

@@ -14,7 +14,7 @@ from api_service.bodies import read_body
 from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
 from api_service.errors import Code
 from api_service.idempotency import idempotent, keep, take_key
-from api_service.limiting import spend, to_addresses
+from api_service.limiting import from_network, spend, to_addresses
 from api_service.rate_limits import Limit
 from api_service.schemas import StrictSchema
 from api_service.services import services
@@ -144,6 +144,8 @@ def _erasing_proof(holder: SignedIn) -> Proof:
 
 def _code_sent(holder: SignedIn, schema: StrictSchema) -> Response:
     body = read_body(schema)
+    # As many as codes for resets: whoever has an account must not flood other people's addresses.
+    spend(from_network(Limit.RESETS_PER_NETWORK), *to_addresses(Limit.RESETS_PER_ADDRESS, body["address"].canonical))
     proof = _proven(holder, body["password"])
     keys, terms = services().keys, services().account_terms
     with services().sessions.begin() as session:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from api_service.errors import InvalidOrExpiredError, TooManyAttemptsError
 from api_service.rate_limits import Limiter
 from api_service.use_cases.addresses import has_same_address, proven_at
-from api_service.use_cases.codes import count_tries, right_attempt, spend_attempt, use_up
+from api_service.use_cases.codes import count_tries, destinations, right_attempt, spend_attempt, use_up
 from api_service.use_cases.notices import notice
 from api_service.use_cases.tokens import OF_A_REGISTRATION
 from shared.database import violated_constraint
@@ -47,7 +47,7 @@ def token_of_code(
     """
     with sessions.begin() as session:
         spent = spend_attempt(session, Token.user_id == registration_id, Token.purpose.in_(OF_A_REGISTRATION))
-        count_tries(session, limiter, *spent.addresses)
+        count_tries(session, limiter, *destinations(session, spent))
     if spent.is_used_up:
         raise TooManyAttemptsError
     return right_attempt(spent, keys, code).token_id

@@ -16,7 +16,7 @@ from api_service.rate_limits import Limiter
 from api_service.use_cases.account_codes import Recipient, Wanted, changes_of, end_resets, issue, message_with
 from api_service.use_cases.activate import ONE_HOLDER, retire_others
 from api_service.use_cases.addresses import Address, proven_at
-from api_service.use_cases.codes import count_tries, right_attempt, spend_attempt, use_up
+from api_service.use_cases.codes import count_tries, destinations, right_attempt, spend_attempt, use_up
 from api_service.use_cases.notices import tell_everywhere
 from api_service.use_cases.proof import Proof, locked_user
 from api_service.use_cases.tokens import Terms
@@ -56,7 +56,7 @@ def token_of_change(sessions: sessionmaker[Session], keys: SecretKeys, limiter: 
     """
     with sessions.begin() as session:
         spent = spend_attempt(session, changes_of(offered.user_id, offered.channel))
-        count_tries(session, limiter, *spent.addresses)
+        count_tries(session, limiter, *destinations(session, spent))
     if spent.is_used_up:
         raise TooManyAttemptsError
     return right_attempt(spent, keys, offered.code).token_id

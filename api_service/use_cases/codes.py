@@ -1,6 +1,6 @@
 """Trying a code: each try is counted before it is compared, and then the token is used up once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, case, func, select, update
@@ -20,7 +20,6 @@ class Attempt:
 
     token_id: UUID
     key_id: str
-    address: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,6 @@ class Spent:
 
     attempts: tuple[Attempt, ...]
     is_used_up: bool
-
-    @property
-    def addresses(self) -> list[str]:
-        """Where the codes went, in canonical form."""
-        return [canonical_address(attempt.address) for attempt in self.attempts if attempt.address]
 
 
 def spend_attempt(session: Session, *which: ColumnElement[bool]) -> Spent:
@@ -54,19 +48,32 @@ def spend_attempt(session: Session, *which: ColumnElement[bool]) -> Spent:
         update(Token)
         .where(Token.id == living.c.id, Token.attempts_left > 0)
         .values(attempts_left=Token.attempts_left - 1)
-        .returning(Token.id, Token.key_id, Token.user_id, Token.channel, Token.new_address)
+        .returning(Token.id, Token.key_id)
         .cte("spent")
     )
-    users_own = case((spent.c.channel == Channel.EMAIL, User.email), else_=User.phone)
     rows = session.execute(
-        select(living.c.id, spent.c.key_id, func.coalesce(spent.c.new_address, users_own, "").label("address"))
+        select(living.c.id, spent.c.key_id)
         .select_from(living)
         .outerjoin(spent, spent.c.id == living.c.id)
-        .outerjoin(User, User.id == spent.c.user_id)
         .order_by(living.c.created_at.desc())
     ).all()
-    attempts = tuple(Attempt(row.id, row.key_id, row.address) for row in rows if row.key_id is not None)
+    attempts = tuple(Attempt(row.id, row.key_id) for row in rows if row.key_id is not None)
     return Spent(attempts, is_used_up=bool(rows) and not attempts)
+
+
+def destinations(session: Session, spent: Spent) -> list[str]:
+    """Return where the codes went, in canonical form.
+
+    Apart from spending: of a code that nobody's account asked for, the time to find a user would tell so.
+    """
+    users_own = case((Token.channel == Channel.EMAIL, User.email), else_=User.phone)
+    found = session.scalars(
+        select(func.coalesce(Token.new_address, users_own))
+        .select_from(Token)
+        .outerjoin(User, User.id == Token.user_id)
+        .where(Token.id.in_([attempt.token_id for attempt in spent.attempts]))
+    )
+    return [canonical_address(address) for address in found if address]
 
 
 def count_tries(session: Session, limiter: Limiter, *canonical: str) -> None:

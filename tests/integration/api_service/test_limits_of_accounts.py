@@ -120,3 +120,13 @@ def test_an_access_token_does_not_help_to_guess_the_password(limited: ApiUnderTe
 
     assert [change(f"a wrong password {n}").status_code for n in range(5)] == [403] * 5
     assert refusal(change(PASSWORD)) == LIMITED
+
+
+def test_codes_to_new_addresses_are_limited_as_those_of_resets_are(limited: ApiUnderTest) -> None:
+    limited.activated(email=ADA)
+    bearer = {"Authorization": f"Bearer {log_in(limited, PASSWORD).json['access_token']}"}
+    body = {"phone": "+14155550100", "password": PASSWORD}
+
+    answers = [limited.client.post("/v1/me/phone", json=body, headers=bearer).status_code for _ in range(6)]
+
+    assert answers == [202] * 5 + [429]

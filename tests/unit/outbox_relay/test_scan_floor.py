@@ -4,6 +4,7 @@ from uuid import UUID
 from outbox_relay.floor import (
     BEFORE_EVERYTHING,
     FLOOR_MARGIN,
+    LONGEST_REST_SECONDS,
     NO_ID,
     REST_IN_SWEEPS,
     SWEEP_SECONDS,
@@ -45,9 +46,14 @@ def test_a_sweep_that_finds_a_late_backlog_lets_the_next_claims_go_on_with_it() 
 
 
 def test_a_long_sweep_is_followed_by_a_rest_of_many_times_its_length() -> None:
-    floor = swept_floor(seconds=2.0)
-    assert floor.next(now=2.0 + 2.0 * REST_IN_SWEEPS - 0.1) == AT_NOON
-    assert floor.next(now=2.0 + 2.0 * REST_IN_SWEEPS) == BEFORE_EVERYTHING
+    floor = swept_floor(seconds=1.0)
+    assert floor.next(now=1.0 + REST_IN_SWEEPS - 0.1) == AT_NOON
+    assert floor.next(now=1.0 + REST_IN_SWEEPS) == BEFORE_EVERYTHING
+
+
+def test_a_sweep_that_hung_is_followed_by_another_within_a_minute() -> None:
+    floor = swept_floor(seconds=30.0)
+    assert floor.next(now=30.0 + LONGEST_REST_SECONDS) == BEFORE_EVERYTHING
 
 
 def test_a_claim_from_the_floor_puts_no_sweep_off_however_long_it_took() -> None:
