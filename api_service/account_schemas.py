@@ -34,6 +34,12 @@ class AddressedSchema(StrictSchema):
         return body | {"address": address}
 
 
+class SignInSchema(AddressedSchema):
+    """Who wants to sign in: one address, and the password, whatever it is."""
+
+    password = Password(required=True)
+
+
 class AskForResetSchema(AddressedSchema):
     """Whose password is to be reset."""
 

@@ -5,10 +5,9 @@ from typing import Any, ClassVar
 from marshmallow import RAISE, Schema, ValidationError, post_load, validates_schema
 
 from api_service import passwords
-from api_service.body_fields import Email, FullName, Id, NewPassword, OneOf, Password, Phone, Text, TypedCode
+from api_service.body_fields import Email, FullName, Id, NewPassword, OneOf, Phone, Text, TypedCode
 from api_service.errors import FaultCode
 from api_service.use_cases.register import RegisterCommand
-from api_service.use_cases.sign_in import Credentials
 from shared.vocabulary import Channel, Locale
 
 ONE_ADDRESS = {"oneOf": [{"required": ["email"]}, {"required": ["phone"]}]}
@@ -78,29 +77,6 @@ class ResendSchema(StrictSchema):
     """Which way to send again, if not the last one."""
 
     channel = OneOf(Channel)
-
-
-class SignInSchema(StrictSchema):
-    """Who wants to sign in: one address, and the password, whatever it is."""
-
-    forms: ClassVar = ONE_ADDRESS
-
-    email = Email()
-    phone = Phone()
-    password = Password(required=True)
-
-    @validates_schema
-    def _has_one_address(self, body: dict[str, Any], **_more: Any) -> None:
-        given = body.keys() & {"email", "phone"}
-        if not given:
-            raise ValidationError(FaultCode.ADDRESS_REQUIRED)
-        if len(given) > 1:
-            raise ValidationError(FaultCode.ONE_ADDRESS_ONLY)
-
-    @post_load
-    def _as_credentials(self, body: dict[str, Any], **_more: Any) -> Credentials:
-        channel = Channel.EMAIL if "email" in body else Channel.SMS
-        return Credentials(channel, body.get("email") or body["phone"], body["password"])
 
 
 class RefreshSchema(StrictSchema):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
-from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from api_service.notifier import Notifier
@@ -146,5 +145,4 @@ def _message(ground: Ground) -> NewMessage:
         locale=Locale.EN,
         payload={"name": "Ada", "key_id": ground.key_id},
         token_id=uuid4(),
-        expires_at=func.now() + timedelta(days=1),  # type: ignore[arg-type] # PostgreSQL's clock, not ours
     )

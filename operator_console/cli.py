@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from sqlalchemy.orm import Session
 from operator_console.acting import Act, NotDeadError, SupersededError, UnknownMessageError, requeue
 from operator_console.reading import MessageFilter, MessageView, list_messages, list_providers, show_message
 from operator_console.settings import ConsoleSettingsSchema
+from shared.command_line import OneOf
 from shared.database import describe
 from shared.engine import create_database_engine
 from shared.settings import SettingsError, exit_telling
@@ -47,18 +47,6 @@ INSUFFICIENT_PRIVILEGE = "42501"
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Gather the commands."""
-
-
-class OneOf(click.Choice[str]):
-    """The option type of a closed set: its words on the command line, its members in the code."""
-
-    def __init__(self, kind: type[StrEnum]) -> None:
-        super().__init__([word.value for word in kind])
-        self.kind = kind
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the member; what is no member is wrong usage."""
-        return self.kind(super().convert(value, param, ctx))
 
 
 @main.command("list")

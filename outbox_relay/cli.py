@@ -6,7 +6,6 @@ import sys
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -20,23 +19,12 @@ from outbox_relay.rendering.samples import KEYS
 from outbox_relay.send_test import channel_of, deliverable, send_test
 from outbox_relay.settings import PreviewSettingsSchema, RelaySettings, RelaySettingsSchema
 from shared.addresses import InvalidAddressError
+from shared.command_line import OneOf
 from shared.log import configure_logging, get_logger
 from shared.settings import SettingsError, exit_telling
 from shared.vocabulary import Channel, Locale, Template
 
 log = get_logger("relay.cli")
-
-
-class OneOf(click.Choice[str]):
-    """A word of a closed set, as the set's own member."""
-
-    def __init__(self, kind: type[StrEnum]) -> None:
-        super().__init__([word.value for word in kind])
-        self.kind = kind
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read the word, as click does, or refuse it."""
-        return self.kind(super().convert(value, param, ctx))
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})

@@ -93,18 +93,16 @@ def number_hash(number: str, key: bytes) -> str:
 
 
 def address_id(canonical: str, key: bytes) -> UUID:
-    """Return what stands for an address where it is only looked up, whether or not anybody has it."""
+    """Return what stands for an address where it is only looked up or counted, whether or not anybody has it.
+
+    Without the key no list of addresses leads back from it.
+    """
     return UUID(bytes=_mac(key, _ADDRESS_LABEL + canonical.encode())[:16])
 
 
 def signing_seed(key: bytes) -> bytes:
     """Derive the 32 bytes that the Ed25519 key of access tokens is made of (RFC 8032 §5.1.5)."""
     return _mac(key, _SIGNING_LABEL)
-
-
-def address_hash(canonical: str, key: bytes) -> str:
-    """Return what stands for an address where it is only counted: a list of addresses leads nobody back from it."""
-    return _mac(key, _ADDRESS_LABEL + canonical.encode()).hex()[:32]
 
 
 def request_mac(request: bytes, key: bytes) -> bytes:

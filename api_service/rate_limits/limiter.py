@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from api_service.errors import Code, Refusal
 from api_service.rate_limits.rules import Limit, Windows
 from api_service.rate_limits.storage import Ask, PostgresStorage, Told
-from shared.secrets import address_hash
+from shared.secrets import address_id
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Limiter:
         self._key = key
 
     def address(self, limit: Limit, canonical: str) -> Subject:
-        """Name an address by its hash under the server's key, which no list of addresses leads back from."""
-        return Subject(limit, address_hash(canonical, self._key))
+        """Name an address by its id under the server's key, which no list of addresses leads back from."""
+        return Subject(limit, address_id(canonical, self._key).hex)
 
     def spend(self, subjects: Iterable[Subject], connection: Connection | None = None) -> list[Tally]:
         """Count one hit of each, in one round trip. Raises TooManyRequestsError where any is refused.

@@ -62,10 +62,10 @@ def post_registration() -> Response:
         take_key(session)
         registered = register(session, command, password_hash=password_hash, terms=services().terms)
         registration = _just_added(session, registered)
-        keep(session, _accepted(registration))
+        answer = keep(session, _accepted(registration))
     services().notifier.wake()
     REGISTRATIONS.labels(command.channel).inc()
-    return _when_told(registration, _accepted)
+    return _when_told(registration, answer, _accepted)
 
 
 @blueprint.get("/<uuid:registration_id>")
@@ -79,7 +79,8 @@ def post_registration() -> Response:
 )
 def get_registration(registration_id: UUID) -> Response:
     """Show how a registration stands."""
-    return _when_told(_looked_up(registration_id), _shown_as(HTTPStatus.OK))
+    registration, shape = _looked_up(registration_id), _shown_as(HTTPStatus.OK)
+    return _when_told(registration, shape(registration), shape)
 
 
 @blueprint.post("/<uuid:registration_id>/resend")
@@ -96,14 +97,14 @@ def get_registration(registration_id: UUID) -> Response:
 def post_resend(registration_id: UUID) -> Response:
     """Send the message again."""
     body = read_body(ResendSchema(), may_be_empty=True)
-    answer = _shown_as(HTTPStatus.ACCEPTED)
+    shape = _shown_as(HTTPStatus.ACCEPTED)
     with services().sessions.begin() as session:
         take_key(session)
         resend(session, registration_id, body.get("channel"), terms=services().terms, limiter=services().limiter)
         registration = _shown(session, registration_id)
-        keep(session, answer(registration))
+        answer = keep(session, shape(registration))
     services().notifier.wake()
-    return _when_told(registration, answer)
+    return _when_told(registration, answer, shape)
 
 
 def _accepted(registration: Registration) -> Response:
@@ -116,16 +117,17 @@ def _shown_as(status: HTTPStatus) -> Shape:
     return lambda registration: registration_answer(registration, status)
 
 
-def _when_told(registration: Registration, shape: Shape) -> Response:
-    """Answer, after having waited for the message to settle if the client would rather wait."""
+def _when_told(registration: Registration, answer: Response, shape: Shape) -> Response:
+    """Give the answer, or a later one if the client would rather wait for the message to settle."""
     seconds = preferred_seconds(request.headers.get("Prefer"))
     if not seconds:
-        return shape(registration)
+        return answer
     has_waited, latest = _after_waiting(registration, seconds)
-    answer = shape(latest)
-    if has_waited:
-        answer.headers["Preference-Applied"] = f"wait={seconds}"
-    return answer
+    if not has_waited:
+        return answer
+    later = shape(latest)
+    later.headers["Preference-Applied"] = f"wait={seconds}"
+    return later
 
 
 def _after_waiting(registration: Registration, seconds: int) -> tuple[bool, Registration]:

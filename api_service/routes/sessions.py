@@ -6,6 +6,7 @@ from uuid import UUID
 from flask import Blueprint, Response, jsonify
 
 from api_service.access_tokens import SignedIn
+from api_service.account_schemas import SignInSchema
 from api_service.answer_schemas import KeySetSchema, ListedSessionsSchema, SessionSchema
 from api_service.answers import session_listing
 from api_service.authentication import for_users, opening, session_document
@@ -14,11 +15,10 @@ from api_service.describing import COUNTED, Answer, Body, Description, Tag, desc
 from api_service.errors import Code
 from api_service.limiting import from_network, spend, to_addresses
 from api_service.rate_limits import Limit
-from api_service.schemas import RefreshSchema, SignInSchema
+from api_service.schemas import RefreshSchema
 from api_service.services import services
 from api_service.use_cases.sessions import end_session, listed_sessions, refresh_session
 from api_service.use_cases.sign_in import Credentials, sign_in
-from shared.addresses import canonical_address
 
 KEY_SET_CACHE = "public, max-age=300"
 """A new key is there for as long as it is last in SECRET_KEYS before it signs: far longer."""
@@ -37,9 +37,10 @@ blueprint = Blueprint("sessions", __name__)
 )
 def post_session() -> Response:
     """Sign in."""
-    credentials: Credentials = read_body(SignInSchema())
+    body = read_body(SignInSchema())
+    credentials = Credentials(body["address"], body["password"])
     network = from_network(Limit.FAILED_LOGINS_PER_NETWORK)
-    addresses = to_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, canonical_address(credentials.address))
+    addresses = to_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, credentials.address.canonical)
     # Counted before the password is looked at, as if it were wrong: many at once get no more tries than the limit.
     spend(network, *addresses)
     begun = sign_in(services().sessions, credentials, opening())

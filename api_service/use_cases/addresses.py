@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import BindParameter, ColumnElement, and_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from shared.addresses import canonical_address, canonical_email
+from shared.addresses import canonical_address
 from shared.models import User
 from shared.secrets import SecretKeys, address_id
 from shared.vocabulary import Channel, UserStatus
@@ -28,11 +28,6 @@ def has_same_address(user: User, channel: Channel) -> ColumnElement[bool]:
             return has_address(channel, user.email_canonical)
         case Channel.SMS:
             return has_address(channel, user.phone)
-
-
-def is_at(address: str, channel: Channel) -> ColumnElement[bool]:
-    """Return the condition that a row of users has that address, in deliverable form, on the channel."""
-    return has_address(channel, canonical_address(address))
 
 
 def has_address(channel: Channel, canonical: str | BindParameter[str] | None) -> ColumnElement[bool]:
@@ -69,11 +64,7 @@ class Address:
     @property
     def canonical(self) -> str:
         """The form in which addresses are compared."""
-        match self.channel:
-            case Channel.EMAIL:
-                return canonical_email(self.deliverable)
-            case Channel.SMS:
-                return self.deliverable
+        return canonical_address(self.deliverable)
 
     def id_under(self, keys: SecretKeys) -> UUID:
         """Return what new tokens name the address by."""
@@ -84,7 +75,11 @@ class Address:
         return [address_id(self.canonical, key) for key in keys.by_id.values()]
 
     @property
+    def is_theirs(self) -> ColumnElement[bool]:
+        """The condition that a row of users has the address, proven or not."""
+        return has_address(self.channel, self.canonical)
+
+    @property
     def is_proven(self) -> ColumnElement[bool]:
         """The condition that a row of users has proven the address, which one at most has."""
-        is_theirs = is_at(self.deliverable, self.channel)
-        return and_(is_theirs, proven_at(self.channel).is_not(None), User.status == UserStatus.ACTIVE)
+        return and_(self.is_theirs, proven_at(self.channel).is_not(None), User.status == UserStatus.ACTIVE)

@@ -9,18 +9,17 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api_service import passwords
 from api_service.errors import AccountNotActivatedError, InvalidCredentialsError
-from api_service.use_cases.addresses import is_at, proven_at
+from api_service.use_cases.addresses import Address, proven_at
 from api_service.use_cases.sessions import BegunSession, Opening, begin_session
 from shared.models import User
-from shared.vocabulary import Channel, UserStatus
+from shared.vocabulary import UserStatus
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What someone offers: an address in deliverable form, and a normalised password."""
+    """What someone offers: an address, and a normalised password."""
 
-    channel: Channel
-    address: str = field(repr=False)
+    address: Address
     password: str = field(repr=False)
 
 
@@ -68,9 +67,9 @@ def candidates_at(session: Session, credentials: Credentials) -> list[Candidate]
 
 def holder_and_newest(credentials: Credentials) -> Select[UUID, UserStatus, str, int]:
     """Select both by the address's index, in one statement: two rows in any case, for one less takes less time."""
-    is_theirs = is_at(credentials.address, credentials.channel)
+    is_theirs, is_proven = credentials.address.is_theirs, proven_at(credentials.address.channel).is_not(None)
     columns = User.id, User.status, User.password_hash
-    holder = select(*columns, literal(0).label("rank")).where(is_theirs, proven_at(credentials.channel).is_not(None))
+    holder = select(*columns, literal(0).label("rank")).where(is_theirs, is_proven)
     newest = select(*columns, literal(1)).where(is_theirs).order_by(User.created_at.desc()).limit(1)
     both = union_all(holder, newest.subquery().select()).subquery()
     ranks = values(column("rank", Integer), name="ranks").data([(0,), (1,)])

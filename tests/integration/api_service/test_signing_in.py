@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from api_service import passwords
 from api_service.services import EXTENSION
+from api_service.use_cases.addresses import Address
 from api_service.use_cases.sign_in import Credentials, candidates_at, holder_and_newest
 from shared.vocabulary import Channel
 from tests.support.api import PASSWORD, ApiUnderTest
@@ -99,7 +100,7 @@ def test_whoever_is_there_a_wrong_password_is_compared_with_two_hashes(api: ApiU
 
     for name, nobodies in {"holder": 0, "both": 0, "pending": 1, "nobody": 2}.items():
         with api.app.extensions[EXTENSION].sessions.begin() as session:
-            candidates = candidates_at(session, Credentials(Channel.EMAIL, f"{name}@example.org", PASSWORD))
+            candidates = candidates_at(session, Credentials(Address(Channel.EMAIL, f"{name}@example.org"), PASSWORD))
         assert len(candidates) == 2
         assert all(passwords.is_hashed_as_of_now(candidate.password_hash) for candidate in candidates)
         assert [candidate.id for candidate in candidates].count(None) == nobodies
@@ -111,7 +112,7 @@ def test_a_crowd_pending_under_an_address_makes_signing_in_no_slower(api: ApiUnd
         " select gen_random_uuid(), 'ada@example.org', 'ada@example.org', '', 'en' from generate_series(1, 5000)"
     )
     api.rows("analyze users")
-    statement = holder_and_newest(Credentials(Channel.EMAIL, "ada@example.org", PASSWORD))
+    statement = holder_and_newest(Credentials(Address(Channel.EMAIL, "ada@example.org"), PASSWORD))
     literal = statement.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
 
     plan = "\n".join(row[0] for row in api.rows(f"explain {literal}"))
