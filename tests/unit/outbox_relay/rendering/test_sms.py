@@ -1,6 +1,7 @@
 """The words of an SMS: one segment of GSM-7 in every language, and the line that phones read."""
 
 from datetime import UTC, datetime
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -23,11 +24,16 @@ every_locale = pytest.mark.parametrize("locale", Locale)
 def text_of(
     template: Template, locale: Locale, *, product: str = "Signpost", domain: str | None = None, month: int = 11
 ) -> str:
-    sender = Sender(product, "no-reply@signpost.example")
-    renderer = Renderer(SecretKeys({"k1": KEY}), "https://signpost.example", sender, one_tap_domain=domain)
     expires_at = datetime(2026, month, 28, 23, 59, tzinfo=UTC)
     message = a_claimed_message(template=template, channel=Channel.SMS, locale=locale, expires_at=expires_at)
-    return renderer.render(message).decode()
+    return renderer_of(product, domain).render(message).decode()
+
+
+@cache
+def renderer_of(product: str, domain: str | None) -> Renderer:
+    """Prepare the forms once for all tests that look at the same ones."""
+    sender = Sender(product, "no-reply@signpost.example")
+    return Renderer(SecretKeys({"k1": KEY}), "https://signpost.example", sender, one_tap_domain=domain)
 
 
 @every_template
