@@ -9,14 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from outbox_relay.rendering import Renderer, Sender
-from shared.secrets import SecretKeys
 from shared.vocabulary import Channel, Locale, Template
 from tests.support.claimed import a_claimed_message
+from tests.support.rendering import RENDERER
 
 GOLDEN = Path(__file__).parent / "golden"
-KEYS = SecretKeys({"k1": b"k" * 32})
-RENDERER = Renderer(KEYS, "https://signpost.example", Sender("Signpost", "no-reply@signpost.example"))
 
 
 @pytest.mark.parametrize("template", Template)

@@ -25,14 +25,11 @@ from outbox_relay.rendering.quoted_printable import SOFT_BREAK, quoted, quoted_h
 from outbox_relay.rendering.skeleton import cut, mark
 from outbox_relay.rendering.values import expiry_text, greeted_name
 from outbox_relay.rendering.words import PAGE, Words
-from shared.secrets import SecretKeys, code_for, link_token_for
+from shared.secrets import code_for, link_token_for
 from shared.vocabulary import Locale, Template
 from tests.support.claimed import A_DIGEST, A_TOKEN, a_claimed_message
+from tests.support.rendering import KEY, KEYS, PUBLIC_URL, RENDERER, SENDER
 
-KEY = b"k" * 32
-PUBLIC_URL = "https://signpost.example"
-SENDER = Sender("Signpost", "no-reply@signpost.example")
-RENDERER = Renderer(SecretKeys({"k1": KEY}), PUBLIC_URL, SENDER)
 WORDS = {locale: Words(locale, Look(Brand(SENDER.name))) for locale in Locale}
 
 nasty_text = st.text(alphabet="=.\r\n\0\t <>&\"'%{}é…😀aZ:@", max_size=90)
@@ -83,7 +80,7 @@ def test_a_mail_is_7_bit_in_short_lines_none_of_which_begins_with_a_dot(message:
 
 
 def test_dots_in_the_fixed_words_neither_begin_a_line_nor_lengthen_it() -> None:
-    renderer = Renderer(SecretKeys({"k1": KEY}), PUBLIC_URL, Sender("." * 200, "no-reply@signpost.example"))
+    renderer = Renderer(KEYS, PUBLIC_URL, Sender("." * 200, "no-reply@signpost.example"))
     _, _, body = renderer.render(a_claimed_message()).partition(b"\r\n\r\n")
     lines = body.split(b"\r\n")
     assert b"=2E" in body
@@ -147,7 +144,7 @@ def test_a_value_where_nothing_says_how_to_write_it_breaks_its_template() -> Non
 
 @pytest.mark.parametrize("name", ["Signpost", "Acme, Inc.", "Société Générale", 'The "Best" (one)', "Zoë, Cie"])
 def test_the_sender_is_named_as_it_calls_itself(name: str) -> None:
-    renderer = Renderer(SecretKeys({"k1": KEY}), PUBLIC_URL, Sender(name, "no-reply@signpost.example"))
+    renderer = Renderer(KEYS, PUBLIC_URL, Sender(name, "no-reply@signpost.example"))
     parsed = parse(renderer.render(a_claimed_message(locale=Locale.FR)))
     assert parsed["From"].addresses == (Address(name, "no-reply", "signpost.example"),)
     assert parsed["Subject"] == f"Votre compte {name}\N{NO-BREAK SPACE}: confirmez votre adresse"
@@ -156,7 +153,7 @@ def test_the_sender_is_named_as_it_calls_itself(name: str) -> None:
 @pytest.mark.parametrize("answered", [Address("", "help", "signpost.example"), Address("Zoë, Cie", "a", "b.example")])
 def test_answers_go_where_they_are_wanted(answered: Address) -> None:
     sender = Sender("Signpost", "no-reply@signpost.example", reply_to=answered)
-    parsed = parse(Renderer(SecretKeys({"k1": KEY}), PUBLIC_URL, sender).render(a_claimed_message()))
+    parsed = parse(Renderer(KEYS, PUBLIC_URL, sender).render(a_claimed_message()))
     assert parsed["Reply-To"].addresses == (answered,)
     assert parsed.get_all("From") == ["Signpost <no-reply@signpost.example>"]
 

@@ -10,12 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from jinja2.utils import urlize
 
-from outbox_relay.rendering import Renderer, Sender
 from outbox_relay.rendering.values import greeted_name
-from shared.secrets import SecretKeys
 from tests.support.claimed import a_claimed_message
-
-RENDERER = Renderer(SecretKeys({"k1": b"k" * 32}), "https://signpost.example", Sender("Signpost", "a@signpost.example"))
+from tests.support.rendering import RENDERER
 
 DOTS = (".", "\u3002", "\uff0e", "\uff61", "\u2024", "\ufe52", "\u06d4", "\u0701", "\ua60e", ".\u034f", "\u0307.")
 SLASHES = ("/", "\uff0f", "\u2044", "\u2215", "\u29f8", "\\", "\uff3c")

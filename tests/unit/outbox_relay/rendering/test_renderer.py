@@ -10,11 +10,7 @@ from outbox_relay.rendering.words import Words
 from shared.secrets import SecretKeys, UnknownKeyError, code_for, link_token_for
 from shared.vocabulary import Channel, Locale, Template
 from tests.support.claimed import A_DIGEST, A_TOKEN, a_claimed_message
-
-KEY = b"k" * 32
-RENDERER = Renderer(
-    SecretKeys({"k1": KEY}), "https://signpost.example", Sender("Signpost", "no-reply@signpost.example")
-)
+from tests.support.rendering import KEY, RENDERER
 
 every_template = pytest.mark.parametrize("template", Template)
 every_channel = pytest.mark.parametrize("channel", Channel)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from outbox_relay.rendering import Renderer, Sender
 from outbox_relay.rendering.sms import sms_name
 from outbox_relay.segments import Alphabet, alphabet_of, segments_in
-from shared.secrets import SecretKeys, code_for
+from shared.secrets import code_for
 from shared.vocabulary import Channel, Locale, Template
 from tests.support.claimed import A_TOKEN, a_claimed_message
+from tests.support.rendering import KEY, KEYS
 
-KEY = b"k" * 32
 LONGEST_SENSIBLE_NAME = 24
 
 every_template = pytest.mark.parametrize("template", Template)
@@ -33,7 +33,7 @@ def text_of(
 def renderer_of(product: str, domain: str | None) -> Renderer:
     """Prepare the forms once for all tests that look at the same ones."""
     sender = Sender(product, "no-reply@signpost.example")
-    return Renderer(SecretKeys({"k1": KEY}), "https://signpost.example", sender, one_tap_domain=domain)
+    return Renderer(KEYS, "https://signpost.example", sender, one_tap_domain=domain)
 
 
 @every_template
