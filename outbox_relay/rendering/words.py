@@ -36,6 +36,9 @@ PAGE = "body.mjml"
 # What a template can do wrong while it is filled, in its own words or in those of a catalogue.
 _FAULTS = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
+MOST_BYTES = 100_000
+"""Of what one file says: Gmail cuts off a mail's page at 102 KB, and the message's end is where it says why it came."""
+
 
 class Compiled(BytecodeCache):
     """What templates compile to, which is the same in each language."""
@@ -82,11 +85,16 @@ class Words:
 
     def say(self, template: Template, file: str, values: Mapping[str, str | None]) -> str:
         """Render one file of a template. Raises BrokenTemplateError, also for a value that is not there."""
+        path = f"{template}/{file}"
         try:
-            words = self._environment.get_template(f"{template}/{file}").render(values).strip()
-            return page_from(words) if file == PAGE else words
+            words = self._environment.get_template(path).render(values).strip()
+            return _of_a_sensible_size(page_from(words) if file == PAGE else words)
+        except RecursionError as error:
+            raise BrokenTemplateError(
+                f"{path}: takes itself in; the one that a theme may extend is signpost/{path}"
+            ) from error
         except _FAULTS as error:
-            raise BrokenTemplateError(f"{self._where(error, f'{template}/{file}')}: {error}") from error
+            raise BrokenTemplateError(f"{self._where(error, path)}: {error}") from error
 
     def _where(self, error: Exception, file: str) -> str:
         """Return the file at fault, with its line where that is known: it may be one that the other extends."""
@@ -95,6 +103,14 @@ class Words:
         if ours:
             return "{}, line {}".format(*ours[-1])
         return str(next((folder / file for folder in self._folders if (folder / file).exists()), file))
+
+
+def _of_a_sensible_size(said: str) -> str:
+    if not said:
+        raise ValueError("says nothing")
+    if len(said.encode()) > MOST_BYTES:
+        raise ValueError(f"says more than {MOST_BYTES:,} bytes")
+    return said
 
 
 def catalogue_path(locale: Locale, folder: Path = FOLDER) -> Path:

@@ -122,6 +122,9 @@ def test_a_theme_goes_before_our_templates_and_may_extend_them(theme: Path) -> N
         ("activation/body.txt", "Hello", "leaves out the code"),
         ("activation/sms.txt", "Hello", "leaves out the code"),
         ("parts.mjml", "{% macro", "parts.mjml"),
+        ("welcome/body.txt", '{% extends "welcome/body.txt" %}', "takes itself in"),
+        ("welcome/subject.txt", " ", "says nothing"),
+        ("welcome/body.txt", "{{ 'x' * 100001 }}", "more than 100,000 bytes"),
     ],
 )
 def test_a_broken_theme_is_told_with_its_file(theme: Path, file: str, content: str, told: str) -> None:
