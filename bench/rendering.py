@@ -6,20 +6,19 @@ ready-made, so it does less: no template, no code, no link. The three take turns
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from itertools import cycle, islice
 from typing import TypeVar
-from uuid import uuid4
 
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.rendering import Renderer, Sender
 from outbox_relay.rendering.mail import MailWords, compose
+from outbox_relay.rendering.samples import fresh_activation
 from outbox_relay.rendering.values import header_date
-from shared.ids import uuid7
 from shared.secrets import SecretKeys
-from shared.vocabulary import Channel, Locale, Template
+from shared.vocabulary import Channel, Locale
 
 SENDER = Sender("Signpost", "no-reply@signpost.example")
 NAMES = ("Ada Lovelace", "Grace Hopper", "José Ramírez", "Jean-Luc Moreau", "Kate O'Brien", "Li Wei", None, "Zoë")
@@ -48,25 +47,9 @@ def measure_rendering() -> dict[str, float]:
 
 
 def _message(number: int, name: str | None) -> ClaimedMessage:
-    created = datetime.now(UTC) + number * timedelta(milliseconds=5)
-    return ClaimedMessage(
-        id=uuid7(),
-        template=Template.ACTIVATION,
-        channel=Channel.EMAIL,
-        recipient=f"user-{number}@example.org",
-        locale=LOCALES[number % len(LOCALES)],
-        payload={"name": name, "key_id": "bench"},
-        token_id=uuid4(),
-        attempt=0,
-        max_attempts=8,
-        expiries=0,
-        created_at=created,
-        due_at=created,
-        expires_at=created + timedelta(days=1),
-        lease_token=uuid4(),
-        lease_ends_monotonic=0.0,
-        expires_monotonic=0.0,
-        enqueued_monotonic=0.0,
+    message = fresh_activation(Channel.EMAIL, LOCALES[number % len(LOCALES)], "bench", name=name)
+    return message._replace(
+        recipient=f"user-{number}@example.org", created_at=message.created_at + number * timedelta(milliseconds=5)
     )
 
 

@@ -3,18 +3,17 @@
 What came of it is said by each provider, one after the other, as a courier would have heard it.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
-from uuid import uuid4
 
 from outbox_relay.bootstrap import providers_of, rendering_of
 from outbox_relay.channels.base import Provider, ProviderDownError
-from outbox_relay.messages import ClaimedMessage, Letter
+from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Failure, Sent
+from outbox_relay.rendering.samples import fresh_activation
 from outbox_relay.settings import RelaySettings
 from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
-from shared.ids import uuid7
-from shared.vocabulary import Channel, Locale, Template
+from shared.vocabulary import Channel, Locale
 
 SAMPLE_LIFE = timedelta(minutes=10)
 
@@ -60,10 +59,10 @@ async def send_test(settings: RelaySettings, channel: Channel, recipient: str) -
 
     The sample is an activation as anybody gets it, but its code and its link open nothing.
     """
-    render = rendering_of(settings)
+    render, key_id = rendering_of(settings), settings.secret_keys.newest_id
     verdicts = []
     for capped in providers_of(settings).get(channel, ()):
-        message = _sample(channel, recipient, settings.secret_keys.newest_id)
+        message = fresh_activation(channel, Locale.EN, key_id, life=SAMPLE_LIFE)._replace(recipient=recipient)
         fate = await _tried(capped.provider, Letter(message, render(message), taken_monotonic=0.0))
         verdicts.append(Verdict(capped.provider.name, fate))
     return verdicts
@@ -96,26 +95,3 @@ async def _tried(provider: Provider, letter: Letter) -> Sent | Failure:
     if tray.fate is None:
         raise RuntimeError("the session has reported nothing")
     return tray.fate
-
-
-def _sample(channel: Channel, recipient: str, key_id: str) -> ClaimedMessage:
-    now = datetime.now(UTC)
-    return ClaimedMessage(
-        id=uuid7(),
-        template=Template.ACTIVATION,
-        channel=channel,
-        recipient=recipient,
-        locale=Locale.EN,
-        payload={"key_id": key_id},
-        token_id=uuid4(),
-        attempt=0,
-        max_attempts=1,
-        expiries=0,
-        created_at=now,
-        due_at=now,
-        expires_at=now + SAMPLE_LIFE,
-        lease_token=uuid4(),
-        lease_ends_monotonic=float("inf"),
-        expires_monotonic=float("inf"),
-        enqueued_monotonic=0.0,
-    )

@@ -4,12 +4,11 @@ Processes are its usual pool; with a sender that pipelines, threads, so that the
 """
 
 import os
-import sys
 import time
 
 from celery import Celery
 
-from bench.peers.errand import Form, errand
+from bench.peers.errand import Form, act, errand
 from bench.peers.sending import deliver_blocking
 
 PROCESSES = 2 * len(os.sched_getaffinity(0))
@@ -49,16 +48,5 @@ def work() -> None:
     app.worker_main(["worker", *pool, "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "ERROR"])
 
 
-def main() -> None:
-    """Do as told."""
-    match sys.argv[1:]:
-        case ["fill", count]:
-            fill(int(count))
-        case ["trickle", count]:
-            trickle(int(count))
-        case _:
-            work()
-
-
 if __name__ == "__main__":
-    main()
+    act(fill=fill, trickle=trickle, work=work)

@@ -9,7 +9,7 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.cli import main as run_workers
 from dramatiq.cli import make_argument_parser
 
-from bench.peers.errand import Form, errand
+from bench.peers.errand import Form, act, errand
 from bench.peers.sending import deliver_blocking
 
 THREADS = 8
@@ -41,16 +41,5 @@ def work() -> None:
     sys.exit(run_workers(make_argument_parser().parse_args(options)))
 
 
-def main() -> None:
-    """Do as told."""
-    match sys.argv[1:]:
-        case ["fill", count]:
-            fill(int(count))
-        case ["trickle", count]:
-            trickle(int(count))
-        case _:
-            work()
-
-
 if __name__ == "__main__":
-    main()
+    act(fill=fill, trickle=trickle, work=work)

@@ -7,13 +7,16 @@ import json
 import mmap
 import os
 import struct
+import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import EmailMessage
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 TALLY = struct.Struct("<qdd")
 """How many messages were handled; when the first and the last of them were, in seconds since 1970."""
@@ -71,6 +74,26 @@ def errand() -> Errand:
         letter=told["letter"].encode(),
         folder=path.parent,
     )
+
+
+def act(
+    *,
+    fill: Callable[[int], Any],
+    trickle: Callable[[int], Any],
+    work: Callable[[], Any],
+    run: Callable[[Any], None] = lambda _done: None,
+) -> None:
+    """Do what the command line says: fill COUNT, trickle COUNT, or else work until told to end.
+
+    What they return goes through ``run``: coroutines are only begun so.
+    """
+    match sys.argv[1:]:
+        case ["fill", count]:
+            run(fill(int(count)))
+        case ["trickle", count]:
+            run(trickle(int(count)))
+        case _:
+            run(work())
 
 
 def recipient(number: int) -> str:

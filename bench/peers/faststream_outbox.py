@@ -1,7 +1,6 @@
 """faststream-outbox: asyncpg with LISTEN, large batches, terminal rows deleted in batches."""
 
 import asyncio
-import sys
 import time
 
 from faststream import FastStream
@@ -9,7 +8,7 @@ from faststream_outbox import OutboxBroker, make_outbox_table
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from bench.peers.errand import errand
+from bench.peers.errand import act, errand
 from bench.peers.sending import deliver
 
 WORKERS = 64
@@ -62,16 +61,5 @@ async def handle(body: list[float]) -> None:
     await deliver(int(number), enqueued_at)
 
 
-def main() -> None:
-    """Do as told."""
-    match sys.argv[1:]:
-        case ["fill", count]:
-            asyncio.run(fill(int(count)))
-        case ["trickle", count]:
-            asyncio.run(trickle(int(count)))
-        case _:
-            asyncio.run(work())
-
-
 if __name__ == "__main__":
-    main()
+    act(fill=fill, trickle=trickle, work=work, run=asyncio.run)

@@ -1,7 +1,6 @@
 """pgqueuer: psycopg, LISTEN, large batches."""
 
 import asyncio
-import sys
 import time
 from datetime import timedelta
 from typing import Any
@@ -11,7 +10,7 @@ from pgqueuer import PgQueuer
 from pgqueuer.db import PsycopgDriver
 from pgqueuer.queries import Queries
 
-from bench.peers.errand import errand
+from bench.peers.errand import act, errand
 from bench.peers.sending import deliver
 
 BATCH = 500
@@ -54,16 +53,5 @@ async def handle(job: Any) -> None:
     await deliver(int(number), float(enqueued_at))
 
 
-def main() -> None:
-    """Do as told."""
-    match sys.argv[1:]:
-        case ["fill", count]:
-            asyncio.run(fill(int(count)))
-        case ["trickle", count]:
-            asyncio.run(trickle(int(count)))
-        case _:
-            asyncio.run(work())
-
-
 if __name__ == "__main__":
-    main()
+    act(fill=fill, trickle=trickle, work=work, run=asyncio.run)

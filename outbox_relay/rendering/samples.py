@@ -1,9 +1,11 @@
 """A message of each kind with made-up values, for people who look at words."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from math import inf
+from uuid import UUID, uuid4
 
 from outbox_relay.messages import ClaimedMessage
+from shared.ids import uuid7
 from shared.secrets import SecretKeys
 from shared.vocabulary import Channel, Locale, Template
 
@@ -39,4 +41,21 @@ def sample_message(template: Template, channel: Channel, locale: Locale, *, name
         lease_ends_monotonic=0.0,
         expires_monotonic=0.0,
         enqueued_monotonic=0.0,
+    )
+
+
+def fresh_activation(
+    channel: Channel, locale: Locale, key_id: str, *, name: str | None = None, life: timedelta = timedelta(days=1)
+) -> ClaimedMessage:
+    """Return an activation of now, with ids of its own and a lease without end; nobody's code is derived from it."""
+    now = datetime.now(UTC)
+    return sample_message(Template.ACTIVATION, channel, locale)._replace(
+        id=uuid7(),
+        token_id=uuid4(),
+        payload={"name": name, "key_id": key_id},
+        created_at=now,
+        due_at=now,
+        expires_at=now + life,
+        lease_ends_monotonic=inf,
+        expires_monotonic=inf,
     )
