@@ -23,7 +23,7 @@ language sql immutable parallel safe
 return coalesce(substring(error from '^[0-9]{3}(?:[ -][245][.][0-9]{1,3}[.][0-9]{1,3})?'), '')
     || left(regexp_replace(
            regexp_replace(error, '^[0-9]{3}(?:[ -][245][.][0-9]{1,3}[.][0-9]{1,3})?', ''),
-           '"[^"]*"|<[^>]*>|\S*(?:[@0-9]|[[:alnum:]][.][[:alpha:]])\S*|\m[B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{7,}\M',
+           '\S*(?:"[^"]*"|<[^>]*>|[@0-9]|[[:alnum:]][.][[:alpha:]])\S*|\m[B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{7,}\M',
            '…', 'g'), 200)
 """
 
@@ -134,7 +134,7 @@ FUNCTIONS = (
     "signpost_correct_address(uuid, text, text)",
     "signpost_revoke_operator_token(uuid)",
 )
-MOVED_BY_STEPS = "status, cursor, acted, skipped, next_step_at, ended_at, filter"
+MOVED_BY_STEPS = "status, cursor, acted, skipped, next_step_at, ended_at, wanted"
 GRANTS = (
     "grant update (recipient, locale) on outbox_messages to signpost_console",
     "grant execute on function signpost_correct_address(uuid, text, text) to signpost_console",
@@ -206,7 +206,7 @@ def _make_bulk_acts() -> None:
         sa.Column("action", sa.Text(), nullable=False),
         sa.Column("operator", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("filter", JSONB(), nullable=False),
+        sa.Column("wanted", JSONB(), nullable=False),
         sa.Column("per_minute", sa.Integer()),
         sa.Column("status", sa.Text(), server_default="running", nullable=False),
         sa.Column("found", sa.Integer(), nullable=False),

@@ -37,7 +37,7 @@ def begin_bulk(session: Session, plan: BulkPlan, act: Act) -> Bulk:
         action=plan.action.value,
         operator=act.operator,
         reason=act.reason,
-        filter=only_dead(plan.wanted).as_json(),
+        wanted=only_dead(plan.wanted).as_json(),
         per_minute=plan.per_minute,
         found=count_plan(session, plan),
     )
@@ -55,7 +55,7 @@ def step_bulk(session: Session, bulk_id: UUID) -> Bulk:
     """
     taken = _taken(session, bulk_id)
     if taken is not None:
-        wanted, slice_size = MessageFilter.from_json(taken.filter), step_size(taken.per_minute)
+        wanted, slice_size = MessageFilter.from_json(taken.wanted), step_size(taken.per_minute)
         ids = _next_ids(session, taken, wanted, slice_size)
         act = Act(taken.operator, taken.reason, taken.id)
         acted = sum(_act_on(session, message_id, Action(taken.action), act) for message_id in ids)
@@ -154,7 +154,7 @@ def _end(session: Session, bulk_id: UUID, status: BulkStatus, wanted: MessageFil
     session.execute(
         update(BulkActRow)
         .where(BulkActRow.id == bulk_id)
-        .values(status=status, ended_at=func.clock_timestamp(), filter=wanted.masked())
+        .values(status=status, ended_at=func.clock_timestamp(), wanted=wanted.masked())
         .execution_options(synchronize_session=False)
     )
 
@@ -185,7 +185,7 @@ def _view(row: Row[Any]) -> Bulk:
         action=row.action,
         operator=row.operator,
         reason=row.reason,
-        filter=row.filter,
+        wanted=row.wanted,
         per_minute=row.per_minute,
         status=row.status,
         found=row.found,

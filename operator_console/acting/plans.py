@@ -43,7 +43,7 @@ class Bulk:
     action: str
     operator: str
     reason: str
-    filter: dict[str, Any]
+    wanted: dict[str, Any]
     per_minute: int | None
     status: str
     found: int

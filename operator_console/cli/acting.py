@@ -41,7 +41,7 @@ class Way:
 class Choice:
     """What the options say of a bulk act: which messages, how many a minute, and how sure the operator is."""
 
-    filter: dict[str, Any]
+    wanted: dict[str, Any]
     is_all: bool
     is_dry_run: bool
     is_sure: bool
@@ -50,7 +50,7 @@ class Choice:
     @property
     def is_made(self) -> bool:
         """Whether any of it was said."""
-        is_filtered = any(value is not None for value in self.filter.values())
+        is_filtered = any(value is not None for value in self.wanted.values())
         return is_filtered or self.is_all or self.is_dry_run or self.per_minute is not None
 
 
@@ -116,7 +116,7 @@ def _act(way: Way, ids: tuple[UUID, ...], reason: str, said: dict[str, Any]) -> 
     if ids:
         _act_on_each(way, ids, reason)
         return
-    wanted = filter_of(choice.filter)
+    wanted = filter_of(choice.wanted)
     if wanted.is_empty_but_for_dead and not choice.is_all:
         raise click.UsageError("Say which messages: their ids, a filter, or --all.")
     plan = BulkPlan(way.action, wanted, choice.per_minute, choice.is_all)

@@ -63,7 +63,7 @@ class BulkActRow(Base):
     action: Mapped[str]
     operator: Mapped[str]
     reason: Mapped[str]
-    filter: Mapped[dict[str, Any]]
+    wanted: Mapped[dict[str, Any]]
     per_minute: Mapped[int | None]
     status: Mapped[str] = mapped_column(server_default="running")
     found: Mapped[int]
