@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import uuid4
 
 import psycopg
 
@@ -71,6 +72,7 @@ class Daemon:
     """One shift after another: SIGHUP brings the next, SIGTERM and SIGINT end the last."""
 
     def __init__(self, settings: RelaySettings, read: ReadSettings) -> None:
+        self._id = uuid4()
         self._read = read
         self._manager = ServiceManager(os.environ)
         self._leaving = asyncio.Event()
@@ -99,7 +101,7 @@ class Daemon:
         return self._shift.unready()
 
     def _assembled(self, settings: RelaySettings) -> Shift:
-        parts = assemble(settings)
+        parts = assemble(settings, self._id)
         return Shift(settings, parts, Watchman(self._manager, parts, settings), asyncio.Event())
 
     def _stop(self) -> None:

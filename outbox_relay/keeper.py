@@ -1,6 +1,6 @@
 """Upkeep: partitions made ahead, what is past its time taken away, by the relay that holds the upkeep lease.
 
-Each call is one transaction of a function that a migration made (0010, 0012), and does a bounded part: whatever
+Each call is one transaction of a function that a migration made (0010, 0012, 0017), and does a bounded part: whatever
 ends it in the middle leaves nothing half done, and the next turn goes on. Two relays at it at once, after
 a lease was lost unnoticed, do no harm.
 """
@@ -64,7 +64,7 @@ def steps_for(settings: RelaySettings) -> list[Step]:
     steps.append(_pruning("tokens", TOKENS_DAYS, ROWS))
     steps += [
         Step(f"{what}_pruned", f"select signpost_prune_{what}(%s)", (ROWS,), ROWS)
-        for what in ("sessions", "answers", "limits")
+        for what in ("sessions", "answers", "limits", "relays")
     ]
     if settings.pending_users_days:
         steps.append(_pruning("users", settings.pending_users_days, USERS))

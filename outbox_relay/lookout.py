@@ -24,6 +24,7 @@ from outbox_relay.floor import REST_IN_SWEEPS
 from outbox_relay.lane import Lane
 from outbox_relay.messages import LaneKey
 from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
+from outbox_relay.presence import ENTER, PRESENT, Presence
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.standing import Standing
 from shared.vocabulary import Channel, Urgency
@@ -40,7 +41,9 @@ KEYS = [LaneKey(channel, urgency) for channel, urgency in product(Channel, Urgen
 # - A scalar subquery keeps its order and limit, and so its index; an "exists" would lose both.
 # - Looking for what is due begins before everything, and so has to be left out sometimes, as claims' sweeps are.
 LOOK = f"""
-with seen as ({SEE})
+with seen as ({SEE}),
+present as ({PRESENT}),
+entered as ({ENTER})
 select found.*, name, openings, greatest(extract(epoch from open_until - now()), 0)::float8 as open_for
   from (select array(select lane.number
                from unnest(%(lane_channels)s::text[], %(lane_urgencies)s::text[]) with ordinality
@@ -81,21 +84,26 @@ class Concerned:
     fallbacks: Fallbacks
 
 
-def look_parameters(names: Sequence[str], *, is_sweep: bool) -> dict[str, Any]:
+def look_parameters(names: Sequence[str], presence: Presence, *, is_sweep: bool) -> dict[str, Any]:
     """Return what LOOK needs."""
-    return suspect_parameters(list(Channel)) | {
-        "names": list(names),
-        "lane_channels": [key.channel.value for key in KEYS],
-        "lane_urgencies": [key.urgency.value for key in KEYS],
-        "is_sweep": is_sweep,
-    }
+    return (
+        suspect_parameters(list(Channel))
+        | presence.parameters
+        | {
+            "names": list(names),
+            "lane_channels": [key.channel.value for key in KEYS],
+            "lane_urgencies": [key.urgency.value for key in KEYS],
+            "is_sweep": is_sweep,
+        }
+    )
 
 
 class Lookout:
     """Looks every few seconds, and tells the lanes as often as they are to be polled."""
 
-    def __init__(self, lifeline: Lifeline, concerned: Concerned, poll: timedelta) -> None:
+    def __init__(self, lifeline: Lifeline, presence: Presence, concerned: Concerned, poll: timedelta) -> None:
         self._lifeline = lifeline
+        self._presence = presence
         self._concerned = concerned
         self._poll = poll.total_seconds()
         self._next_poll = 0.0
@@ -132,10 +140,10 @@ class Lookout:
             self._next_poll = now + self._poll - LATENESS_SECONDS
 
     async def _sight(self, connection: AsyncConnection, *, is_sweep: bool) -> Sight:
-        loop = asyncio.get_running_loop()
+        loop, names = asyncio.get_running_loop(), self._concerned.fleet.names
         began = loop.time()
         async with connection.cursor(row_factory=namedtuple_row) as cursor:
-            await cursor.execute(LOOK, look_parameters(self._concerned.fleet.names, is_sweep=is_sweep))
+            await cursor.execute(LOOK, look_parameters(names, self._presence, is_sweep=is_sweep))
             rows: list[Any] = await cursor.fetchall()
         if is_sweep:
             self._next_sweep = loop.time() + REST_IN_SWEEPS * (loop.time() - began)

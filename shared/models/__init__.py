@@ -5,7 +5,7 @@ Each moment is PostgreSQL's: the processes compare times that others wrote, and 
 
 from shared.models.accounts import SessionRow, Token, User
 from shared.models.base import Base, Word
-from shared.models.fleet import FallbackBudget, ProviderRow, UpkeepLease
+from shared.models.fleet import FallbackBudget, ProviderRow, RelayRow, UpkeepLease
 from shared.models.guards import KeptAnswer, RateLimit
 from shared.models.outbox import DeliveryAttempt, OperatorAction, OutboxMessage
 
@@ -18,6 +18,7 @@ __all__ = [
     "OutboxMessage",
     "ProviderRow",
     "RateLimit",
+    "RelayRow",
     "SessionRow",
     "Token",
     "UpkeepLease",
