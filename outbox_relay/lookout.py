@@ -27,6 +27,7 @@ from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
 from outbox_relay.presence import ENTER, PRESENT, Presence
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.standing import Standing
+from outbox_relay.watch import LateLane
 from shared.vocabulary import Channel, Urgency
 
 LONGEST_PAUSE = timedelta(seconds=5)
@@ -45,16 +46,15 @@ with seen as ({SEE}),
 present as ({PRESENT}),
 entered as ({ENTER})
 select found.*, name, openings, greatest(extract(epoch from open_until - now()), 0)::float8 as open_for
-  from (select array(select lane.number
-               from unnest(%(lane_channels)s::text[], %(lane_urgencies)s::text[]) with ordinality
-                    as lane (channel, urgency, number)
-              where %(is_sweep)s
-                and (select id
+  from (select array(select array[lane.number, case when %(is_sweep)s then extract(epoch from now() - (
+                     select due_at
                        from outbox_messages
                       where channel = lane.channel and urgency = lane.urgency and status = 'pending'
                         and due_at <= now() and (leased_until is null or leased_until <= now())
                       order by due_at, id
-                      limit 1) is not null) as due,
+                      limit 1)) end]::float8[]
+               from unnest(%(lane_channels)s::text[], %(lane_urgencies)s::text[]) with ordinality
+                    as lane (channel, urgency, number)) as lags,
        ({FIND_SUSPECT}) is not null as has_suspects,
        ({FIND_FALLBACK}) is not null as has_fallbacks) as found
   left join providers on name = any(%(names)s)
@@ -63,15 +63,19 @@ select found.*, name, openings, greatest(extract(epoch from open_until - now()),
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a look has found; ``due`` are the lanes that may have something, ``standings`` those of known providers."""
+    """What a look has found; ``due`` are the lanes that may have something, ``standings`` those of known providers.
+
+    ``lags`` are the ages of the oldest due message of each lane that has one, in seconds, or None if it was not asked.
+    """
 
     due: frozenset[LaneKey]
+    lags: dict[LaneKey, float] | None
     has_suspects: bool
     has_fallbacks: bool
     standings: dict[str, Standing]
 
 
-EVERYTHING = Sight(frozenset(KEYS), has_suspects=True, has_fallbacks=True, standings={})
+EVERYTHING = Sight(frozenset(KEYS), None, has_suspects=True, has_fallbacks=True, standings={})
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,15 @@ class Lookout:
         self._next_sweep = 0.0
         self._next_gauges = 0.0
         self._was_blind = False
+        self._lags: dict[LaneKey, float] = {}
+
+    def late(self, limit: timedelta) -> list[LateLane]:
+        """Tell which of this relay's lanes had a message due for longer than that when all was last looked through."""
+        return [
+            LateLane(str(lane.key), lag, lane.hindrances)
+            for lane in self._concerned.lanes
+            if (lag := self._lags.get(lane.key, 0.0)) > limit.total_seconds()
+        ]
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -148,8 +161,10 @@ class Lookout:
         if is_sweep:
             self._next_sweep = loop.time() + REST_IN_SWEEPS * (loop.time() - began)
         standings = {row.name: Standing(row.openings, row.open_for) for row in rows if row.name}
-        due = frozenset(KEYS[number - 1] for number in rows[0].due) if is_sweep else frozenset(KEYS)
-        return Sight(due, rows[0].has_suspects, rows[0].has_fallbacks, standings)
+        lags = {KEYS[int(number) - 1]: lag for number, lag in rows[0].lags if lag is not None} if is_sweep else None
+        return Sight(
+            frozenset(KEYS if lags is None else lags), lags, rows[0].has_suspects, rows[0].has_fallbacks, standings
+        )
 
     async def _set_gauges(self, due: frozenset[LaneKey], now: float) -> None:
         """Count what is due every 15 seconds, if anything is."""
@@ -161,6 +176,7 @@ class Lookout:
 
     def _tell(self, sight: Sight, *, is_poll: bool) -> None:
         concerned = self._concerned
+        self._lags = self._lags if sight.lags is None else sight.lags
         concerned.fleet.hear(sight.standings)
         if sight.has_suspects:
             concerned.quarantine.soon()

@@ -46,6 +46,8 @@ RATE_WAIT = Gauge("signpost_rate_wait_seconds", "Until a provider's rate allows 
 BACKLOG = Gauge("signpost_backlog_messages", "Messages due now.", ["channel"])
 BACKLOG_LAG = Gauge("signpost_backlog_lag_seconds", "Age of the oldest due message.", ["channel"])
 
+RELAY_READY = Gauge("signpost_relay_ready", "1 while the relay does its work, as /readyz tells.")
+
 UPKEEP_DONE = Gauge(
     "signpost_upkeep_last_success_timestamp_seconds",
     "When this relay last did all of the upkeep; 0 while another holds the lease.",

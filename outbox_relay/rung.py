@@ -110,6 +110,13 @@ class Rung:
             case Condition.CLOSED:
                 return timedelta(seconds=self._purse.wait(now))
 
+    def hindrance(self) -> str | None:
+        """Say what keeps letters from it, or has done so within the breaker's window: an outage, or its rate."""
+        now = self.clock()
+        if self.breaker.condition(now) is not Condition.CLOSED:
+            return f"{self.provider.name} is down"
+        return f"{self.provider.name} is at its rate" if now - self._purse.short_at < WINDOW_SECONDS else None
+
     # What happens there.
 
     def session(self) -> SharedSession:
