@@ -11,10 +11,13 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from api_service.settings import COUNTS_FOLDER_VARIABLE
+from shared.vocabulary import Channel
 
 _registry = CollectorRegistry()
 
 REGISTRATIONS = Counter("signpost_registrations_total", "Registrations committed.", ["channel"], registry=_registry)
+for _channel in Channel:  # Prometheus takes no step from nothing to one for an increase
+    REGISTRATIONS.labels(_channel.value)
 REQUEST_DURATION = Histogram(
     "signpost_http_request_duration_seconds",
     "From a request's first line to its answer.",

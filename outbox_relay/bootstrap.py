@@ -1,8 +1,12 @@
 """Where the relay is put together: settings in, parts out. Nothing is connected yet."""
 
+import socket
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from importlib.metadata import version
+from uuid import UUID, uuid4
 
 from outbox_relay.channels.base import CappedProvider
 from outbox_relay.channels.urls import DeliveryContext, providers_from
@@ -14,6 +18,7 @@ from outbox_relay.ladder import Ladder
 from outbox_relay.lane import Lane, LaneLimits, Outbox
 from outbox_relay.lookout import Concerned, Lookout
 from outbox_relay.messages import ClaimedMessage, LaneKey
+from outbox_relay.presence import Presence
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.relay import Beside, Relay
 from outbox_relay.rendering import BrokenTemplateError, Renderer, Signer
@@ -64,8 +69,11 @@ class Parts:
         await self.teller.close()
 
 
-def assemble(settings: RelaySettings) -> Parts:
-    """Put the relay together. Raises SettingsError if a template is broken, so that a bad theme does not start."""
+def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> Parts:
+    """Put the relay together; ``relay_id`` is its process's, where that outlives it.
+
+    Raises SettingsError if a template is broken, so that a bad theme does not start.
+    """
     claiming = Lifeline(settings.database_url, "claim")
     settling = Lifeline(settings.database_url, "settle")
     teller = Teller(settings.database_url)
@@ -92,12 +100,20 @@ def assemble(settings: RelaySettings) -> Parts:
     fallbacks = Fallbacks(falling_back, settings.fallback_budgets, newest_key)
     outbox.settles.on_death = fallbacks.soon
     quarantine, fleet = Quarantine(outbox.claims, lanes), Fleet(settings.database_url, list(ladders.values()))
-    lookout = Lookout(looking, Concerned(lanes, quarantine, fleet, fallbacks), settings.poll)
+    presence = _presence(settings, ladders, relay_id or uuid4())
+    lookout = Lookout(looking, presence, Concerned(lanes, quarantine, fleet, fallbacks), settings.poll)
     stopping_time = min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease)
     relay = Relay(lanes, Beside(quarantine, fleet, lookout), stopping_time)
     names = frozenset(rung.provider.name for ladder in ladders.values() for rung in ladder.rungs)
     lifelines = (claiming, settling, falling_back, looking)
     return Parts(relay, names, outbox.claims, outbox.settles, fallbacks, lookout, *lifelines, teller)
+
+
+def _presence(settings: RelaySettings, channels: Iterable[Channel], relay_id: UUID) -> Presence:
+    served = tuple(sorted(channels))
+    return Presence(
+        relay_id, socket.gethostname(), version("signpost"), served, settings.batch_size, settings.connections
+    )
 
 
 def _limits(batch_size: int, connections: int, urgency: Urgency) -> LaneLimits:

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import uuid4
 
 import psycopg
 
@@ -13,11 +14,11 @@ from outbox_relay.bootstrap import Parts, assemble
 from outbox_relay.database import connect
 from outbox_relay.health import health_listener
 from outbox_relay.listener import listen
-from outbox_relay.metrics import forget_providers
+from outbox_relay.metrics import RELAY_READY, forget_providers
 from outbox_relay.service_manager import STOPPING, ServiceManager, reloading
 from outbox_relay.settings import RelaySettings
 from outbox_relay.upkeep import keep_in_time, schedule_upkeep
-from outbox_relay.watch import Phase
+from outbox_relay.watch import Phase, Readiness, readiness
 from outbox_relay.watchman import Watchman
 from shared.database import describe
 from shared.log import get_logger
@@ -59,19 +60,20 @@ class Shift:
             await self.parts.lookout.write_hours()
             await self.parts.close()
 
-    def unready(self) -> list[str]:
-        """Name what keeps the relay from claiming."""
+    def readiness(self) -> Readiness:
+        """Name what keeps the relay from claiming, or from getting on with it."""
         parts = self.parts
         # With all providers known to be down nothing is claimed, and that is no fault of this relay.
         has_begun = parts.claims.has_claimed or not parts.relay.may_claim
         is_away = parts.claiming.is_lost or parts.settling.is_lost or not has_begun
-        return ["database"] if is_away else []
+        return readiness(parts.lookout.late(self.settings.latest), is_away=is_away)
 
 
 class Daemon:
     """One shift after another: SIGHUP brings the next, SIGTERM and SIGINT end the last."""
 
     def __init__(self, settings: RelaySettings, read: ReadSettings) -> None:
+        self._id = uuid4()
         self._read = read
         self._manager = ServiceManager(os.environ)
         self._leaving = asyncio.Event()
@@ -85,7 +87,8 @@ class Daemon:
             loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         bind = self._shift.settings.bind
-        with health_listener(bind, self._unready) as port:
+        RELAY_READY.set_function(lambda: not self._readiness().missing)
+        with health_listener(bind, self._readiness) as port:
             log.info("relay started", bind=f"{bind[0]}:{port}")
             await self._shift.work(self._leaving)
             while self._next and not self._leaving.is_set():
@@ -95,12 +98,12 @@ class Daemon:
                 await self._shift.work(self._leaving)
         log.info("relay stopped")
 
-    def _unready(self) -> list[str]:
-        """Name what keeps the present shift from claiming; asked from the health listener's thread."""
-        return self._shift.unready()
+    def _readiness(self) -> Readiness:
+        """Name what keeps the present shift from its work; asked from the health listener's thread."""
+        return self._shift.readiness()
 
     def _assembled(self, settings: RelaySettings) -> Shift:
-        parts = assemble(settings)
+        parts = assemble(settings, self._id)
         return Shift(settings, parts, Watchman(self._manager, parts, settings), asyncio.Event())
 
     def _stop(self) -> None:

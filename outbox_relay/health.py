@@ -10,6 +10,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from outbox_relay.watch import Readiness
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
@@ -18,16 +20,16 @@ MOST_AT_ONCE = 50
 PATIENCE_SECONDS = 10.0
 """For a request to come, and its answer to go."""
 
-Unready = Callable[[], list[str]]
+AskReadiness = Callable[[], Readiness]
 
 
 @contextmanager
-def health_listener(bind: tuple[str, int], unready: Unready) -> Iterator[int]:
+def health_listener(bind: tuple[str, int], ask: AskReadiness) -> Iterator[int]:
     """Serve /livez, /readyz and /metrics from a thread; yields the port, which is chosen where ``bind`` says 0.
 
-    ``unready`` names what is not as it should be. Raises OSError if the port is taken.
+    ``ask`` names what is not as it should be. Raises OSError if the port is taken.
     """
-    server = make_server(*bind, _application(unready), server_class=_Server, handler_class=_Silent)
+    server = make_server(*bind, _application(ask), server_class=_Server, handler_class=_Silent)
     thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
     thread.start()
     try:
@@ -37,22 +39,23 @@ def health_listener(bind: tuple[str, int], unready: Unready) -> Iterator[int]:
         server.server_close()
 
 
-def _application(unready: Unready) -> Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]]:
+def _application(ask: AskReadiness) -> Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]]:
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        status, content_type, body = _answer(environ["PATH_INFO"], unready)
+        status, content_type, body = _answer(environ["PATH_INFO"], ask)
         start_response(status, [("Content-Type", content_type), ("Cache-Control", "no-store")])
         return [body]
 
     return application
 
 
-def _answer(path: str, unready: Unready) -> tuple[str, str, bytes]:
+def _answer(path: str, ask: AskReadiness) -> tuple[str, str, bytes]:
     match path:
         case "/livez":
             return "200 OK", "application/json", b'{"status": "alive"}'
         case "/readyz":
-            missing = unready()
-            body = json.dumps({"status": "not ready", "missing": missing} if missing else {"status": "ready"})
+            missing, held = ask()
+            told = {"status": "not ready", "missing": missing} if missing else {"status": "ready"}
+            body = json.dumps(told | {"held": held} if held else told)
             return "503 Service Unavailable" if missing else "200 OK", "application/json", body.encode()
         case "/metrics":
             return "200 OK", CONTENT_TYPE_LATEST, generate_latest()

@@ -1,6 +1,6 @@
 """Upkeep: partitions made ahead, what is past its time taken away, by the relay that holds the upkeep lease.
 
-Each call is one transaction of a function that a migration made (0010, 0012), and does a bounded part: whatever
+Each call is one transaction of a function that a migration made (0010, 0012, 0017), and does a bounded part: whatever
 ends it in the middle leaves nothing half done, and the next turn goes on. Two relays at it at once, after
 a lease was lost unnoticed, do no harm.
 """
@@ -14,7 +14,7 @@ from uuid import uuid4
 import psycopg
 
 from outbox_relay.database import RelayConnection, connect, under_settings
-from outbox_relay.metrics import UPKEEP_DONE
+from outbox_relay.metrics import PARTITIONS_AHEAD, UPKEEP_DONE
 from outbox_relay.settings import RelaySettings
 from shared.database import describe
 from shared.log import get_logger
@@ -26,6 +26,12 @@ update upkeep_lease set holder = %(holder)s, leased_until = now() + %(lease)s
 """
 
 DAYS_AHEAD = 7
+# The first day without a partition, today being 0: what comes for it goes to the default one, and is moved later.
+AHEAD = f"""
+select coalesce(min(day), {DAYS_AHEAD + 2}) - 1
+  from generate_series(0, {DAYS_AHEAD + 1}) as day
+ where to_regclass('outbox_messages_' || to_char((now() at time zone 'UTC')::date + day, 'YYYYMMDD')) is null
+"""  # noqa: S608 - put together from our own
 ROWS = 5000
 TOKENS_DAYS = 1
 """For how long the codes of resets and changes are kept after their end: they are of use to nobody."""
@@ -64,7 +70,7 @@ def steps_for(settings: RelaySettings) -> list[Step]:
     steps.append(_pruning("tokens", TOKENS_DAYS, ROWS))
     steps += [
         Step(f"{what}_pruned", f"select signpost_prune_{what}(%s)", (ROWS,), ROWS)
-        for what in ("sessions", "answers", "limits")
+        for what in ("sessions", "answers", "limits", "relays")
     ]
     if settings.pending_users_days:
         steps.append(_pruning("users", settings.pending_users_days, USERS))
@@ -129,6 +135,7 @@ class Keeper:
             log.info("upkeep lease lost")
         if not self._is_holder:
             UPKEEP_DONE.set(0)
+            PARTITIONS_AHEAD.set(0)
         return self._is_holder
 
     async def _do_all(self, connection: RelayConnection) -> None:
@@ -136,6 +143,8 @@ class Keeper:
         succeeded = [await self._do(step, connection, done) for step in self._steps]
         if any(done.values()):
             log.info("upkeep done", **{what: count for what, count in done.items() if count})
+        if self._is_holder:
+            PARTITIONS_AHEAD.set(await _number(connection, Step("partitions_ahead", AHEAD, (), full=0)))
         if self._is_holder and all(succeeded):
             UPKEEP_DONE.set_to_current_time()
 

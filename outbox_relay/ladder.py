@@ -68,6 +68,11 @@ class Ladder:
         is_late = self._clock() - message.enqueued_monotonic > PATIENCE.total_seconds()
         return is_late or all(rung.condition() is not Condition.CLOSED for rung in self.rungs[first:number])
 
+    def hindrances(self) -> list[str]:
+        """Say what keeps letters from each of the providers; nothing, if one of them is free."""
+        found = [hindrance for rung in self.rungs if (hindrance := rung.hindrance())]
+        return found if len(found) == len(self.rungs) else []
+
     def has_usable_beyond(self, number: int) -> bool:
         """Tell whether a rung below that one may be tried."""
         return any(rung.is_usable() for rung in self.rungs[number + 1 :])

@@ -78,6 +78,11 @@ class Lane:
         """What shows from outside whether the lane moves."""
         return Pulse(self._settler.held, self._looks, self._settler.settled, self._is_stopping)
 
+    @property
+    def hindrances(self) -> list[str]:
+        """What keeps it from delivering, and is no fault of this relay's."""
+        return self._ladder.hindrances()
+
     def wake(self) -> None:
         """Look for due messages soon."""
         self._wake.set()

@@ -26,8 +26,10 @@ from outbox_relay.hours import BOOK, WRITE_SECONDS, add_to_hours
 from outbox_relay.lane import Lane
 from outbox_relay.messages import LaneKey
 from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
+from outbox_relay.presence import ENTER, PRESENT, Presence
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.standing import Standing
+from outbox_relay.watch import LateLane
 from shared.vocabulary import Channel, Urgency
 
 LONGEST_PAUSE = timedelta(seconds=5)
@@ -44,18 +46,19 @@ KEYS = [LaneKey(channel, urgency) for channel, urgency in product(Channel, Urgen
 # - A scalar subquery keeps its order and limit, and so its index; an "exists" would lose both.
 # - Looking for what is due begins before everything, and so has to be left out sometimes, as claims' sweeps are.
 LOOK = f"""
-with seen as ({SEE})
+with seen as ({SEE}),
+present as ({PRESENT}),
+entered as ({ENTER})
 select found.*, name, openings, greatest(extract(epoch from open_until - now()), 0)::float8 as open_for
-  from (select array(select lane.number
-               from unnest(%(lane_channels)s::text[], %(lane_urgencies)s::text[]) with ordinality
-                    as lane (channel, urgency, number)
-              where %(is_sweep)s
-                and (select id
+  from (select array(select array[lane.number, case when %(is_sweep)s then extract(epoch from now() - (
+                     select due_at
                        from outbox_messages
                       where channel = lane.channel and urgency = lane.urgency and status = 'pending'
                         and due_at <= now() and (leased_until is null or leased_until <= now())
                       order by due_at, id
-                      limit 1) is not null) as due,
+                      limit 1)) end]::float8[]
+               from unnest(%(lane_channels)s::text[], %(lane_urgencies)s::text[]) with ordinality
+                    as lane (channel, urgency, number)) as lags,
        ({FIND_SUSPECT}) is not null as has_suspects,
        ({FIND_FALLBACK}) is not null as has_fallbacks) as found
   left join providers on name = any(%(names)s)
@@ -64,15 +67,19 @@ select found.*, name, openings, greatest(extract(epoch from open_until - now()),
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a look has found; ``due`` are the lanes that may have something, ``standings`` those of known providers."""
+    """What a look has found; ``due`` are the lanes that may have something, ``standings`` those of known providers.
+
+    ``lags`` are the ages of the oldest due message of each lane that has one, in seconds, or None if it was not asked.
+    """
 
     due: frozenset[LaneKey]
+    lags: dict[LaneKey, float] | None
     has_suspects: bool
     has_fallbacks: bool
     standings: dict[str, Standing]
 
 
-EVERYTHING = Sight(frozenset(KEYS), has_suspects=True, has_fallbacks=True, standings={})
+EVERYTHING = Sight(frozenset(KEYS), None, has_suspects=True, has_fallbacks=True, standings={})
 
 
 @dataclass(frozen=True)
@@ -85,21 +92,26 @@ class Concerned:
     fallbacks: Fallbacks
 
 
-def look_parameters(names: Sequence[str], *, is_sweep: bool) -> dict[str, Any]:
+def look_parameters(names: Sequence[str], presence: Presence, *, is_sweep: bool) -> dict[str, Any]:
     """Return what LOOK needs."""
-    return suspect_parameters(list(Channel)) | {
-        "names": list(names),
-        "lane_channels": [key.channel.value for key in KEYS],
-        "lane_urgencies": [key.urgency.value for key in KEYS],
-        "is_sweep": is_sweep,
-    }
+    return (
+        suspect_parameters(list(Channel))
+        | presence.parameters
+        | {
+            "names": list(names),
+            "lane_channels": [key.channel.value for key in KEYS],
+            "lane_urgencies": [key.urgency.value for key in KEYS],
+            "is_sweep": is_sweep,
+        }
+    )
 
 
 class Lookout:
     """Looks every few seconds, and tells the lanes as often as they are to be polled."""
 
-    def __init__(self, lifeline: Lifeline, concerned: Concerned, poll: timedelta) -> None:
+    def __init__(self, lifeline: Lifeline, presence: Presence, concerned: Concerned, poll: timedelta) -> None:
         self._lifeline = lifeline
+        self._presence = presence
         self._concerned = concerned
         self._poll = poll.total_seconds()
         self._next_poll = 0.0
@@ -107,6 +119,15 @@ class Lookout:
         self._next_gauges = 0.0
         self._next_hours = 0.0
         self._was_blind = False
+        self._lags: dict[LaneKey, float] = {}
+
+    def late(self, limit: timedelta) -> list[LateLane]:
+        """Tell which of this relay's lanes had a message due for longer than that when all was last looked through."""
+        return [
+            LateLane(str(lane.key), lag, lane.hindrances)
+            for lane in self._concerned.lanes
+            if (lag := self._lags.get(lane.key, 0.0)) > limit.total_seconds()
+        ]
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -149,16 +170,18 @@ class Lookout:
                 BOOK.give_back(counts)
 
     async def _sight(self, connection: AsyncConnection, *, is_sweep: bool) -> Sight:
-        loop = asyncio.get_running_loop()
+        loop, names = asyncio.get_running_loop(), self._concerned.fleet.names
         began = loop.time()
         async with connection.cursor(row_factory=namedtuple_row) as cursor:
-            await cursor.execute(LOOK, look_parameters(self._concerned.fleet.names, is_sweep=is_sweep))
+            await cursor.execute(LOOK, look_parameters(names, self._presence, is_sweep=is_sweep))
             rows: list[Any] = await cursor.fetchall()
         if is_sweep:
             self._next_sweep = loop.time() + REST_IN_SWEEPS * (loop.time() - began)
         standings = {row.name: Standing(row.openings, row.open_for) for row in rows if row.name}
-        due = frozenset(KEYS[number - 1] for number in rows[0].due) if is_sweep else frozenset(KEYS)
-        return Sight(due, rows[0].has_suspects, rows[0].has_fallbacks, standings)
+        lags = {KEYS[int(number) - 1]: lag for number, lag in rows[0].lags if lag is not None} if is_sweep else None
+        return Sight(
+            frozenset(KEYS if lags is None else lags), lags, rows[0].has_suspects, rows[0].has_fallbacks, standings
+        )
 
     async def _set_gauges(self, due: frozenset[LaneKey], now: float) -> None:
         """Count what is due every 15 seconds, if anything is."""
@@ -170,6 +193,7 @@ class Lookout:
 
     def _tell(self, sight: Sight, *, is_poll: bool) -> None:
         concerned = self._concerned
+        self._lags = self._lags if sight.lags is None else sight.lags
         concerned.fleet.hear(sight.standings)
         if sight.has_suspects:
             concerned.quarantine.soon()

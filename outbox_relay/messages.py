@@ -18,6 +18,9 @@ class LaneKey:
     channel: Channel
     urgency: Urgency
 
+    def __str__(self) -> str:
+        return f"{self.channel} {self.urgency}"
+
 
 class ClaimedMessage(NamedTuple):
     """A message and the lease on it.

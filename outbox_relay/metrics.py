@@ -3,15 +3,18 @@
 from collections import Counter as Tally
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import product
 
 from prometheus_client import REGISTRY, Counter, Gauge
 
+from outbox_relay.budgets import Scope
+from outbox_relay.failures import Trouble, trouble_of
 from outbox_relay.histograms import Histogram
 from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Dead, Deferred, Outcome, Retry, Sent
+from outbox_relay.outcomes import Dead, Deferred, Failure, Outcome, Retry, Sent
 from outbox_relay.segments import segments_in
 from outbox_relay.settles import Settlement
-from shared.vocabulary import Channel
+from shared.vocabulary import Channel, DeadReason, Template
 
 SETTLED = Counter(
     "signpost_messages_settled_total",
@@ -41,15 +44,41 @@ FALLBACKS = Counter("signpost_fallbacks_total", "Messages that fell back, by the
 FALLBACKS_OVER_BUDGET = Counter(
     "signpost_fallbacks_over_budget_total", "Messages that may not fall back: a budget is used up.", ["scope"]
 )
+PROVIDER_FAILURES = Counter(
+    "signpost_provider_failures_total",
+    "Failures of a provider's own: certificate, credentials or other.",
+    ["provider", "trouble"],
+)
 BREAKER_OPEN = Gauge("signpost_breaker_open", "1 while a provider is left alone or only probed.", ["provider"])
 RATE_WAIT = Gauge("signpost_rate_wait_seconds", "Until a provider's rate allows the next letter.", ["provider"])
 BACKLOG = Gauge("signpost_backlog_messages", "Messages due now.", ["channel"])
 BACKLOG_LAG = Gauge("signpost_backlog_lag_seconds", "Age of the oldest due message.", ["channel"])
 
+RELAY_READY = Gauge("signpost_relay_ready", "1 while the relay does its work, as /readyz tells.")
+
+PARTITIONS_AHEAD = Gauge(
+    "signpost_partitions_ahead_days",
+    "Days after today until the first without a partition; 0 while another relay holds the upkeep lease.",
+)
 UPKEEP_DONE = Gauge(
     "signpost_upkeep_last_success_timestamp_seconds",
     "When this relay last did all of the upkeep; 0 while another holds the lease.",
 )
+
+
+# Prometheus takes no step from nothing to one for an increase: what alarms count stands at 0 from the start.
+OUTCOMES = [("sent", ""), ("retry", ""), ("deferred", ""), *(("dead", reason.value) for reason in DeadReason)]
+for _channel, _template, _words in product(Channel, Template, OUTCOMES):
+    SETTLED.labels(_channel.value, _template.value, *_words)
+for _scope in Scope:
+    FALLBACKS_OVER_BUDGET.labels(_scope.value)
+
+
+def know_provider(name: str) -> None:
+    """Tell of a provider of which nothing is known yet."""
+    BREAKER_OPEN.labels(name).set(0)
+    for trouble in Trouble:
+        PROVIDER_FAILURES.labels(name, trouble.value)
 
 
 def forget_providers(names: Iterable[str]) -> None:
@@ -65,6 +94,11 @@ def count_settled(settlements: Iterable[Settlement]) -> None:
     tally = Tally([(message.channel, message.template, _outcome_words(outcome)) for message, outcome in settlements])
     for (channel, template, words), count in tally.items():
         SETTLED.labels(channel.value, template.value, *words).inc(count)
+
+
+def count_failure(failure: Failure, provider: str) -> None:
+    """Count a failure of the provider's own."""
+    PROVIDER_FAILURES.labels(provider, trouble_of(failure.error).value).inc()
 
 
 def count_segments(letter: Letter, provider: str) -> None:

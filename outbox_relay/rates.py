@@ -85,14 +85,17 @@ class Purse:
         self.tokens = 0
         self._wanted = 0
         self._drawn_at = self._draw_after = self._token_at = now
+        self.short_at = float("-inf")
         self._bucket = Bucket(rate, refilled=now) if rate else None
 
     def affordable(self, limit: int, now: float) -> int:
         """Return how many of ``limit`` letters there are tokens for; what is missing is wanted from now on."""
         if self._bucket is None:
             return limit
-        if self.tokens < limit and now >= self._draw_after:
-            self._wanted = limit
+        if self.tokens < limit:
+            self.short_at = now
+            if now >= self._draw_after:
+                self._wanted = limit
         return min(limit, self.tokens)
 
     def spend(self) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from outbox_relay.breaker import NOTHING, WINDOW_SECONDS, Breaker, Condition
 from outbox_relay.channels.base import CappedProvider, Session
 from outbox_relay.channels.shared import SharedSession
-from outbox_relay.metrics import BREAKER_OPEN, RATE_WAIT
+from outbox_relay.metrics import BREAKER_OPEN, RATE_WAIT, count_failure, know_provider
 from outbox_relay.outcomes import Failure
 from outbox_relay.rates import Purse
 from outbox_relay.standing import Report, Standing
@@ -41,7 +41,7 @@ class Rung:
         self._news: Condition | None = None
         self._wants_leave = False
         self._refused_until = float("-inf")
-        BREAKER_OPEN.labels(self.provider.name).set(0)
+        know_provider(self.provider.name)
         if self.rate:
             RATE_WAIT.labels(self.provider.name).set_function(lambda: self._purse.wait(clock()))
 
@@ -110,6 +110,13 @@ class Rung:
             case Condition.CLOSED:
                 return timedelta(seconds=self._purse.wait(now))
 
+    def hindrance(self) -> str | None:
+        """Say what keeps letters from it, or has done so within the breaker's window: an outage, or its rate."""
+        now = self.clock()
+        if self.breaker.condition(now) is not Condition.CLOSED:
+            return f"{self.provider.name} is down"
+        return f"{self.provider.name} is at its rate" if now - self._purse.short_at < WINDOW_SECONDS else None
+
     # What happens there.
 
     def session(self) -> SharedSession:
@@ -144,6 +151,7 @@ class Rung:
         """Count a failure of the provider's own; an outage that begins with it is said once."""
         was_closed = self.condition() is Condition.CLOSED
         self.last_failure = failure
+        count_failure(failure, self.provider.name)
         dice = random.random()  # noqa: S311 - jitter, not a secret
         if self.breaker.failed(self.clock(), dice=dice, at_least=failure.retry_after or NOTHING):
             self._news = Condition.OPEN

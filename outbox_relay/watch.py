@@ -1,9 +1,10 @@
 """Telling a relay that is stuck from one that waits for a database, or for the morning."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 TRY_MARGIN = timedelta(minutes=3)
 """Above the longest that one try at the database takes: by default, PgBouncer lets it wait for two minutes."""
@@ -67,6 +68,33 @@ class LaneWatch:
             self._beats_without_look * self._beat > self._limits.between_looks
             or self._beats_without_settle * self._beat > self._limits.between_settles
         )
+
+
+class LateLane(NamedTuple):
+    """A lane whose oldest due message is older than the limit, in seconds; and what keeps it from being delivered."""
+
+    name: str
+    lag: float
+    hindrances: Sequence[str]
+
+
+class Readiness(NamedTuple):
+    """What a relay lacks to do its work, and what it waits for without any fault of its own."""
+
+    missing: list[str]
+    held: list[str]
+
+
+def readiness(lates: Iterable[LateLane], *, is_away: bool) -> Readiness:
+    """Decide what is wrong: a lane that is late and could deliver; one that is held back is only told of."""
+    missing = ["database"] if is_away else []
+    held: list[str] = []
+    for lane in lates:
+        if lane.hindrances:
+            held += [f"{lane.name}: {hindrance}" for hindrance in lane.hindrances]
+        else:
+            missing.append(f"{lane.name}: a message has been due for {lane.lag:.0f} seconds")
+    return Readiness(missing, held)
 
 
 def status_line(phase: Phase, pulses: Sequence[Pulse], lost_since: datetime | None) -> str:

@@ -6,6 +6,8 @@ WAKE_CHANNEL = "signpost_outbox"
 """PostgreSQL NOTIFY channel on which the API tells the relays that something is due."""
 SETTLED_CHANNEL = "signpost_settled"
 """PostgreSQL NOTIFY channel on which the relays tell the API which messages have settled: ids, comma-separated."""
+RELAY_ALIVE_SECONDS = 30
+"""A relay not seen in its row of `relays` for longer is taken for dead; it tells of itself every ten to fifteen."""
 
 
 class Channel(StrEnum):

@@ -129,6 +129,14 @@ class RelaySettingsSchema(SettingsSchema):
     poll_seconds = Whole(
         "RELAY_POLL_SECONDS", "How often to look without having been woken.", unit="seconds", default=5, bounds=(1, 300)
     )
+    late_seconds = Whole(
+        "RELAY_LATE_SECONDS",
+        "How long a message may be due before something is wrong: /readyz then fails, unless providers or their rates"
+        " keep it back.",
+        unit="seconds",
+        default=300,
+        bounds=(1, 86_400),
+    )
     connections = Whole(
         "RELAY_CONNECTIONS",
         "Connections to each provider whose URL does not say; notices may take up half of them.",

@@ -65,6 +65,7 @@ class RelaySettings(LookSettings):
     batch_size: int
     lease_seconds: int
     poll_seconds: int
+    late_seconds: int
     connections: int
     send_seconds: int
     upkeep_seconds: int
@@ -85,6 +86,11 @@ class RelaySettings(LookSettings):
     def poll(self) -> timedelta:
         """How often to look without having been woken."""
         return timedelta(seconds=self.poll_seconds)
+
+    @property
+    def latest(self) -> timedelta:
+        """How long a message may be due before something is wrong."""
+        return timedelta(seconds=self.late_seconds)
 
     @property
     def sender(self) -> Sender:

@@ -3,7 +3,8 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Double, SmallInteger
+from sqlalchemy import CheckConstraint, Double, SmallInteger, Text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.models.base import NOW, Base
@@ -47,4 +48,19 @@ class ProviderRow(Base):
     since: Mapped[datetime] = mapped_column(server_default=NOW)
     last_failure_class: Mapped[str | None]
     last_failed_at: Mapped[datetime | None]
+    seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class RelayRow(Base):
+    """A relay at work, kept fresh by itself; it is alive if it was seen in the last RELAY_ALIVE_SECONDS."""
+
+    __tablename__ = "relays"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    host: Mapped[str]
+    version: Mapped[str]
+    channels: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+    batch_size: Mapped[int]
+    connections: Mapped[int]
+    started_at: Mapped[datetime] = mapped_column(server_default=NOW)
     seen_at: Mapped[datetime] = mapped_column(server_default=NOW)

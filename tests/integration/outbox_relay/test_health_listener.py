@@ -10,6 +10,7 @@ import pytest
 
 from outbox_relay import health
 from outbox_relay.health import health_listener
+from outbox_relay.watch import Readiness
 from tests.support.eventually import eventually
 
 LOOPBACK = "127.0.0.1"
@@ -20,7 +21,7 @@ HANG_UP_AT_ONCE = struct.pack("ii", 1, 0)
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(health, "MOST_AT_ONCE", 5)
     monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.2)
-    with health_listener((LOOPBACK, 0), list) as port:
+    with health_listener((LOOPBACK, 0), lambda: Readiness([], [])) as port:
         yield port
 
 

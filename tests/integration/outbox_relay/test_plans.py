@@ -17,6 +17,7 @@ from outbox_relay.database import SETTINGS
 from outbox_relay.fallbacks import DUE
 from outbox_relay.lookout import LOOK, look_parameters
 from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
+from outbox_relay.presence import Presence
 from outbox_relay.settles import SETTLE_SENT, SETTLE_UNSENT, sent_parameters, unsent_parameters
 from shared.database import driver_url
 from shared.ids import uuid7
@@ -25,6 +26,7 @@ from shared.vocabulary import Channel
 from tests.support.outbox import A_DAY, Outbox
 
 PARTITIONS = 9
+A_RELAY = Presence(uuid7(), "host", "1.0", ("email",), 500, 8)
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ def test_looking_for_what_falls_back_reads_only_what_may(full_outbox: Outbox) ->
 
 
 def test_a_look_for_all_reads_a_message_of_each_lane_at_most(full_outbox: Outbox) -> None:
-    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], is_sweep=True))
+    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], A_RELAY, is_sweep=True))
     assert rows_read(plan, "Seq Scan") == []
     assert "Sort  (" not in plan
     read = rows_read(plan, "_channel_urgency_due_at_id_idx")
@@ -115,7 +117,7 @@ def test_a_look_for_all_reads_a_message_of_each_lane_at_most(full_outbox: Outbox
 
 
 def test_a_look_without_a_sweep_leaves_the_due_index_alone(full_outbox: Outbox) -> None:
-    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], is_sweep=False))
+    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], A_RELAY, is_sweep=False))
     assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
 
 

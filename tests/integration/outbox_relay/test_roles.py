@@ -41,6 +41,8 @@ def refusing(cluster: Cluster) -> Iterator[Database]:
         "select signpost_has_token_since(gen_random_uuid(), now())",
         "delete from upkeep_lease",
         "insert into upkeep_lease (id) values (1)",
+        "delete from relays",
+        "update relays set started_at = now()",
     ],
 )
 def test_the_relay_may_do_no_more_than_deliver(refusing: Database, statement: str) -> None:
@@ -60,6 +62,8 @@ def test_the_relay_may_do_no_more_than_deliver(refusing: Database, statement: st
         "select signpost_prune_sessions(1)",
         "select signpost_prune_answers(1)",
         "select signpost_prune_limits(1)",
+        "select signpost_prune_relays(1)",
+        "update relays set seen_at = now()",
         "update upkeep_lease set leased_until = now() + interval '1 year'",
     ],
 )

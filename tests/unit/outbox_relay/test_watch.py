@@ -1,6 +1,6 @@
 from datetime import UTC, datetime, timedelta
 
-from outbox_relay.watch import LaneWatch, Patience, Phase, Pulse, status_line
+from outbox_relay.watch import LaneWatch, LateLane, Patience, Phase, Pulse, readiness, status_line
 
 SECOND = timedelta(seconds=1)
 LIMITS = Patience(between_looks=3 * SECOND, between_settles=5 * SECOND)
@@ -51,3 +51,13 @@ def test_the_status_tells_a_person_what_goes_on() -> None:
     since = datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC)
     assert status_line(Phase.CLAIMING, pulses, None) == "Claiming; 7 in hand"
     assert status_line(Phase.CLAIMING, [], since) == "Claiming, database lost since 2026-11-21 03:04:05 UTC; 0 in hand"
+
+
+def test_a_lane_that_is_late_is_missing_only_where_nothing_holds_it_back() -> None:
+    late, held = LateLane("email code", 301.4, []), LateLane("sms code", 400, ["twilio is down"])
+    assert readiness([], is_away=False) == ([], [])
+    assert readiness([late, held], is_away=False) == (
+        ["email code: a message has been due for 301 seconds"],
+        ["sms code: twilio is down"],
+    )
+    assert readiness([late], is_away=True).missing[0] == "database"

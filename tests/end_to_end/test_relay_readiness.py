@@ -1,0 +1,55 @@
+"""A relay is ready while it gets on with its work, or while what it waits for is no fault of its own."""
+
+from tests.support.eventually import eventually
+from tests.support.mail_sink import MailSink
+from tests.support.outbox import Outbox
+from tests.support.relays import RunningRelay, running_relay
+
+LONG_DUE = "now() - interval '1 hour'"
+
+
+def readyz(relay: RunningRelay, status: int, member: str) -> list[str]:
+    """Return that member of the answer, once it comes with that status."""
+
+    def told() -> list[str]:
+        answer = relay.get("/readyz")
+        return list(answer.json().get(member, [])) if answer.status_code == status else []
+
+    return eventually(told, seconds=30)
+
+
+def ready_metric(relay: RunningRelay) -> list[str]:
+    return [line for line in relay.get("/metrics").text.splitlines() if line.startswith("signpost_relay_ready")]
+
+
+def test_a_relay_that_leaves_an_old_message_alone_is_not_ready_until_it_is_delivered(
+    outbox: Outbox, sink: MailSink
+) -> None:
+    outbox.put(due_at=LONG_DUE)
+    with outbox.database.connect() as owner, running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
+        with owner.transaction():
+            owner.execute("select from outbox_messages for update")
+            [told] = readyz(relay, 503, "missing")
+            assert told.startswith("email code: a message has been due for 36")
+            assert ready_metric(relay) == ["signpost_relay_ready 0.0"]
+            assert relay.get("/livez").is_success
+        relay.wait_until_ready()
+        assert ready_metric(relay) == ["signpost_relay_ready 1.0"]
+        eventually(outbox.is_all_sent)
+
+
+def test_a_relay_whose_provider_is_down_is_ready_and_says_what_it_waits_for(outbox: Outbox, sink: MailSink) -> None:
+    provider = f"smtp:127.0.0.1:{sink.port}"
+    outbox.execute(
+        "insert into providers (name, openings, open_until) values (%s, 3, now() + interval '1 hour')", provider
+    )
+    outbox.put(due_at=LONG_DUE)
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
+        assert readyz(relay, 200, "held") == [f"email code: {provider} is down"]
+
+
+def test_a_relay_that_keeps_to_a_rate_is_ready_and_says_so(outbox: Outbox, sink: MailSink) -> None:
+    outbox.put(count=3, due_at=LONG_DUE)
+    with running_relay(outbox.database, EMAIL_PROVIDERS=f"{sink.provider}&rate=1/h") as relay:
+        eventually(lambda: outbox.number("select count(*) from outbox_messages where status = 'sent'") == 1, seconds=30)
+        assert readyz(relay, 200, "held") == [f"email code: smtp:127.0.0.1:{sink.port} is at its rate"]

@@ -1,0 +1,67 @@
+"""The rows by which operators see which relays are alive."""
+
+import asyncio
+from typing import Any
+from uuid import UUID, uuid4
+
+from outbox_relay.bootstrap import assemble
+from outbox_relay.settings import RelaySettingsSchema
+from shared.vocabulary import RELAY_ALIVE_SECONDS
+from tests.support.outbox import Outbox
+from tests.support.relays import relay_environment
+from tests.support.upkeep import keeper_on, turn
+
+ALIVE = f"select count(*) from relays where seen_at > now() - interval '{RELAY_ALIVE_SECONDS} seconds'"
+WRITTEN = "select xmin::text, xmax::text from relays"
+A_ROW = """
+insert into relays (id, host, version, channels, batch_size, connections, seen_at)
+values (gen_random_uuid(), 'old', '1', '{email}', 1, 1, now() - %s * interval '1 hour')
+"""
+
+
+def look(outbox: Outbox, relay_id: UUID, **settings: str) -> None:
+    """Have a relay with that id look once."""
+
+    async def look_once() -> None:
+        environment = relay_environment(outbox.database, EMAIL_PROVIDERS="console:", **settings)
+        parts = assemble(RelaySettingsSchema().read(environment), relay_id)
+        await parts.lookout.look()
+        await parts.close()
+
+    asyncio.run(look_once())
+
+
+def told(outbox: Outbox) -> list[tuple[Any, ...]]:
+    return outbox.execute("select channels, batch_size, connections, version from relays")
+
+
+def test_a_relay_tells_what_it_is_and_writes_nothing_at_the_next_look(outbox: Outbox) -> None:
+    relay_id = uuid4()
+    look(outbox, relay_id, RELAY_BATCH_SIZE="7")
+    assert told(outbox) == [(["email"], 7, 8, "0.1.0")]
+    written = outbox.execute(WRITTEN)
+    look(outbox, relay_id, RELAY_BATCH_SIZE="7")
+    assert outbox.execute(WRITTEN) == written
+
+
+def test_a_relay_not_seen_for_ten_seconds_is_seen_again_at_the_next_look(outbox: Outbox) -> None:
+    relay_id = uuid4()
+    look(outbox, relay_id)
+    outbox.execute("update relays set seen_at = now() - interval '1 minute'")
+    assert outbox.number(ALIVE) == 0
+    look(outbox, relay_id)
+    assert outbox.number(ALIVE) == 1
+
+
+def test_what_a_reload_has_changed_is_told_at_once_in_the_same_row(outbox: Outbox) -> None:
+    relay_id = uuid4()
+    look(outbox, relay_id)
+    look(outbox, relay_id, SMS_PROVIDERS="console:", RELAY_CONNECTIONS="3")
+    assert told(outbox) == [(["email", "sms"], 500, 3, "0.1.0")]
+
+
+def test_relays_not_seen_for_a_day_go_with_the_upkeep(outbox: Outbox) -> None:
+    for hours in (1, 25, 30):
+        outbox.execute(A_ROW, hours)
+    turn(keeper_on(outbox))
+    assert outbox.number("select count(*) from relays") == 1

@@ -1,0 +1,149 @@
+"""Alarms and dashboard: each names what is counted, fires when it should and not otherwise, and has its page."""
+
+import json
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import REGISTRY
+
+from api_service import metrics as api_metrics
+from outbox_relay import metrics as relay_metrics
+
+ROOT = Path(__file__).parents[2]
+RULES = sorted((ROOT / "deploy" / "prometheus").glob("*.rules.yml"))
+DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "signpost.json").read_text())
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+CASES = yaml.safe_load((Path(__file__).parent / "alarm_cases.yml").read_text())
+PROMTOOL = shutil.which("promtool")
+
+
+def alarms() -> list[dict[str, Any]]:
+    groups = [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def names() -> list[str]:
+    return sorted(alarm["alert"] for alarm in alarms())
+
+
+def panels() -> list[dict[str, Any]]:
+    return [panel for panel in DASHBOARD["panels"] if "targets" in panel]
+
+
+def questions() -> dict[str, str]:
+    """Return all that Prometheus is asked, by who asks."""
+    asked = {f"alarm {alarm['alert']}": alarm["expr"] for alarm in alarms()}
+    return asked | {f"panel {panel['title']}": target["expr"] for panel in panels() for target in panel["targets"]}
+
+
+@cache
+def counted() -> dict[str, set[str]]:
+    """Return each series that the services give to Prometheus, with its labels."""
+    known: dict[str, set[str]] = {"up": set()}
+    for collector in [*vars(relay_metrics).values(), *vars(api_metrics).values()]:
+        if hasattr(collector, "collect") and collector is not REGISTRY:
+            known |= series_of(collector)
+    return known
+
+
+def series_of(collector: Any) -> dict[str, set[str]]:
+    about = vars(collector)
+    if "label" in about:
+        return {f"{about['name']}{end}": {about["label"], "le"} for end in ("_bucket", "_count", "_sum")}
+    if "_labelnames" not in about:
+        return {}
+    [family], labels = collector.describe(), set(about["_labelnames"])
+    match family.type:
+        case "counter":
+            return {f"{family.name}_total": labels}
+        case "histogram":
+            return {f"{family.name}{end}": labels | {"le"} for end in ("_bucket", "_count", "_sum")}
+        case _:
+            return {family.name: labels}
+
+
+@pytest.mark.parametrize("who", questions())
+def test_alarms_and_panels_ask_for_what_is_counted_and_by_labels_that_it_has(who: str) -> None:
+    known, question = counted(), questions()[who]
+    named = set(re.findall(r"\b(signpost_\w+|up)\b", re.sub(r'"[^"]*"', '""', question)))
+    assert named
+    assert named - known.keys() == set()
+    for name, matchers in re.findall(r"\b(\w+)\{([^}]*)\}", question):
+        assert set(re.findall(r"(\w+)[!=]", matchers)) <= known[name] | {"job", "instance"}
+    for by in re.findall(r"by \(([^)]*)\)", question):
+        labels = set().union(*(known[name] for name in named)) | {"instance"}
+        assert set(re.findall(r"\w+", by)) <= labels
+
+
+def test_each_alarm_has_its_heading_and_each_heading_its_alarm() -> None:
+    headings = re.findall(r"^### (Signpost\w+)$", OPERATIONS, re.MULTILINE)
+    assert sorted(headings) == names()
+    for alarm in alarms():
+        assert alarm["annotations"]["runbook"] == f"docs/operations.md#{alarm['alert'].lower()}"
+        assert alarm["labels"]["severity"] in {"page", "ticket"}
+
+
+@pytest.mark.parametrize("alarm", names())
+def test_each_page_says_what_it_means_what_to_look_at_and_what_to_type(alarm: str) -> None:
+    page = re.split(r"^##+ ", OPERATIONS.partition(f"### {alarm}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    assert [word for word in ("**Means**", "**Look at**", "**Do**") if word not in page] == []
+    assert "```console" in page
+
+
+def test_each_alarm_is_tried_both_ways() -> None:
+    for at in ("fires_at", "quiet_at"):
+        assert sorted({case["alarm"] for case in CASES if at in case}) == names()
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool, of Debian's prometheus, is not installed")
+def test_alarms_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
+    tests = {
+        "rule_files": [str(path) for path in RULES],
+        "evaluation_interval": "1m",
+        "tests": [as_promtool_has_it(case) for case in CASES],
+    }
+    written = tmp_path / "cases.yml"
+    written.write_text(json.dumps(tests))
+    ran = subprocess.run([str(PROMTOOL), "test", "rules", written], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def as_promtool_has_it(case: dict[str, Any]) -> dict[str, Any]:
+    count = f'count(ALERTS{{alertname="{case["alarm"]}",alertstate="firing"}})'
+    firing = [{"labels": "{}", "value": case.get("count", 1)}] if "fires_at" in case else []
+    minute = case.get("fires_at") or case["quiet_at"]
+    return {
+        "name": f"{case['alarm']}: {case['when']}",
+        "interval": "1m",
+        "input_series": [{"series": series, "values": values} for series, values in case["series"].items()],
+        "promql_expr_test": [{"expr": count, "eval_time": f"{minute}m", "exp_samples": firing}],
+    }
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool, of Debian's prometheus, is not installed")
+def test_prometheus_understands_all_that_it_is_asked(tmp_path: Path) -> None:
+    asked = [{"record": f"asked:{number}", "expr": expr} for number, expr in enumerate(questions().values())]
+    written = tmp_path / "asked.yml"
+    written.write_text(json.dumps({"groups": [{"name": "asked", "rules": asked}]}).replace("$__rate_interval", "5m"))
+    for path in (*RULES, written):
+        ran = subprocess.run([str(PROMTOOL), "check", "rules", path], capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_panels_are_told_apart_and_none_lies_on_another() -> None:
+    every = DASHBOARD["panels"]
+    assert len({panel["id"] for panel in every}) == len({panel["title"] for panel in every}) == len(every)
+    cells = [
+        (x, y)
+        for at in (panel["gridPos"] for panel in every)
+        for x in range(at["x"], at["x"] + at["w"])
+        for y in range(at["y"], at["y"] + at["h"])
+    ]
+    assert len(set(cells)) == len(cells)
+    assert max(x for x, _ in cells) < 24
