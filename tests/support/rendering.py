@@ -1,0 +1,10 @@
+"""A renderer that tests share: to prepare every form takes a third of a second."""
+
+from outbox_relay.rendering import Renderer, Sender
+from shared.secrets import SecretKeys
+
+KEY = b"k" * 32
+KEYS = SecretKeys({"k1": KEY})
+PUBLIC_URL = "https://signpost.example"
+SENDER = Sender("Signpost", "no-reply@signpost.example")
+RENDERER = Renderer(KEYS, PUBLIC_URL, SENDER)
