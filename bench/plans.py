@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session
 
-EXPLAIN = "explain (analyze, format json) "
+EXPLAIN = "explain (analyze, timing off, format json) "
 
 
 @dataclass(frozen=True)
