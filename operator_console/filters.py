@@ -111,11 +111,11 @@ def found_by_index(wanted: MessageFilter) -> list[ColumnElement[bool]]:
 
 
 def looked_for(wanted: MessageFilter, messages: Messages = OutboxMessage) -> list[ColumnElement[bool]]:
-    """Return the conditions that each row is held against."""
+    """Return the conditions that each row is held against, beyond those that an index has answered."""
     conditions: list[ColumnElement[bool]] = []
     for name in ("status", "dead_reason", "channel", "template", "provider"):
         value = getattr(wanted, name)
-        if value is not None:
+        if value is not None and value is not Status.DEAD:
             conditions.append(getattr(messages, name) == value)
     if wanted.recipient is not None:
         conditions.append(func.lower(messages.recipient) == func.lower(wanted.recipient))

@@ -12,7 +12,8 @@ MOST_CAUSES = 500
 # compared as text, since uuids have no max() before PostgreSQL 18.
 CAUSES = text("""
 select signpost_cause(dead_reason, provider, last_error) as cause, count(*) as messages,
-       min(dead_reason) as dead_reason, min(provider) as provider, signpost_error_pattern(min(last_error)) as error,
+       min(dead_reason collate "C") as dead_reason, min(provider collate "C") as provider,
+       signpost_error_pattern(min(last_error collate "C")) as error,
        min(settled_at) as first_seen, max(settled_at) as last_seen, max(id::text collate "C")::uuid as newest_id
   from outbox_messages
  where status = 'dead'

@@ -16,7 +16,7 @@ from shared.addresses import masked
 from shared.models import OutboxMessage, Word
 from shared.vocabulary import Status
 
-MOST_ROWS_LOOKED_AT = 20_000
+MOST_ROWS_LOOKED_AT = 10_000
 """By one statement, so that it answers within a fifth of a second however little it finds."""
 
 
@@ -33,7 +33,7 @@ def list_messages(
     messages = tuple(_view(row, mask) for row in rows[:limit])
     if len(rows) > limit:
         return Page(messages, next_cursor=messages[-1].id)
-    horizon = _horizon(session, begin)
+    horizon = _horizon(session, begin) if looked_for(wanted) else None
     if horizon is None:
         return Page(messages, next_cursor=None)
     return Page(messages, next_cursor=horizon.id, looked_back_to=horizon.created_at)
@@ -42,6 +42,8 @@ def list_messages(
 def _looking(begin: list[ColumnElement[bool]], wanted: MessageFilter, limit: int) -> Select[Any]:
     """Look at the first rows only, whatever is found among them: their own limit keeps the planner to that."""
     newest = OutboxMessage.id.desc()
+    if not looked_for(wanted):
+        return _messages().where(*begin).order_by(newest).limit(limit)
     looked_at = select(OutboxMessage).where(*begin).order_by(newest).limit(MOST_ROWS_LOOKED_AT).subquery()
     looked = aliased(OutboxMessage, looked_at)
     return _messages(looked).where(*looked_for(wanted, looked)).order_by(looked.id.desc()).limit(limit)
