@@ -83,9 +83,7 @@ def test_a_death_that_the_relay_writes_has_its_cause_and_loses_it_when_requeued(
     assert lines_of(outboxctl(outbox.database, "groups")) == []
 
 
-def test_the_filter_takes_a_cause_and_finds_its_messages_only(
-    outbox: Outbox, console: sessionmaker[Session]
-) -> None:
+def test_the_filter_takes_a_cause_and_finds_its_messages_only(outbox: Outbox, console: sessionmaker[Session]) -> None:
     theirs = put_dead(outbox, count=3, last_error="'552 5.2.2 mailbox full'")
     put_dead(outbox, count=2, last_error="'550 5.1.1 no such user'")
     with console() as session:
