@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import Session
 
-EXPLAIN = "explain (analyze, format json) "
+EXPLAIN = "explain (analyze, timing off, format json) "
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Reading:
     milliseconds: float
     rows: int
     scans: frozenset[str]
-    """The sorts of scans of tables and indexes that ran."""
+    """The sorts of scans of tables and indexes that looked at any."""
 
 
 def readings_of(engine: Engine, work: Callable[[Session], object]) -> list[Reading]:
@@ -54,7 +54,7 @@ def _explained(connection: Connection, statement: str, parameters: Any) -> Readi
         statement=statement,
         milliseconds=told["Planning Time"] + told["Execution Time"],
         rows=round(sum(_rows_looked_at(scan) for scan in scans)),
-        scans=frozenset(scan["Node Type"] for scan in scans),
+        scans=frozenset(scan["Node Type"] for scan in scans if _rows_looked_at(scan)),
     )
 
 

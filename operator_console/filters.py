@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, func, literal_column
 
@@ -87,9 +87,13 @@ _READERS: dict[str, Any] = {
 }
 
 
-def cause_of_message() -> Function[str]:
+Messages: TypeAlias = type[OutboxMessage]
+"""The outbox, or some rows of it under another name."""
+
+
+def cause_of(messages: Messages = OutboxMessage) -> Function[str]:
     """Return the cause of a dead message as the index has it."""
-    return func.signpost_cause(OutboxMessage.dead_reason, OutboxMessage.provider, OutboxMessage.last_error)
+    return func.signpost_cause(messages.dead_reason, messages.provider, messages.last_error)
 
 
 def found_by_index(wanted: MessageFilter) -> list[ColumnElement[bool]]:
@@ -98,7 +102,7 @@ def found_by_index(wanted: MessageFilter) -> list[ColumnElement[bool]]:
     if wanted.is_about_dead:
         conditions.append(OutboxMessage.status == _DEAD)
     if wanted.cause is not None:
-        conditions.append(cause_of_message() == wanted.cause)
+        conditions.append(cause_of() == wanted.cause)
     if wanted.created_after is not None:
         conditions.append(OutboxMessage.id >= _floor_of(wanted.created_after))
     if wanted.created_before is not None:
@@ -106,15 +110,15 @@ def found_by_index(wanted: MessageFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def looked_for(wanted: MessageFilter) -> list[ColumnElement[bool]]:
-    """Return the conditions that each row is held against."""
+def looked_for(wanted: MessageFilter, messages: Messages = OutboxMessage) -> list[ColumnElement[bool]]:
+    """Return the conditions that each row is held against, beyond those that an index has answered."""
     conditions: list[ColumnElement[bool]] = []
     for name in ("status", "dead_reason", "channel", "template", "provider"):
         value = getattr(wanted, name)
-        if value is not None:
-            conditions.append(getattr(OutboxMessage, name) == value)
+        if value is not None and value is not Status.DEAD:
+            conditions.append(getattr(messages, name) == value)
     if wanted.recipient is not None:
-        conditions.append(func.lower(OutboxMessage.recipient) == func.lower(wanted.recipient))
+        conditions.append(func.lower(messages.recipient) == func.lower(wanted.recipient))
     return conditions
 
 

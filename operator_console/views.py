@@ -119,7 +119,6 @@ class CauseView:
     dead_reason: str
     provider: str | None
     error: str | None
-    last_error_class: str | None
     first_seen: datetime
     last_seen: datetime
     newest_id: UUID
@@ -150,7 +149,10 @@ class ProviderView:
 
 @dataclass(frozen=True)
 class BacklogView:
-    """What waits on a channel: counted up to a bound, of which ``is_more`` says that it was reached."""
+    """What waits on a channel: counted up to a bound, of which ``is_more`` says that it was reached.
+
+    ``due`` has what relays hold just now, too; ``lag_seconds``, the age of the oldest due message, looks past it.
+    """
 
     channel: str
     due: int

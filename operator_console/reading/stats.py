@@ -18,9 +18,8 @@ select channel,
              where message.channel = asked.channel and status = 'pending' limit :most) as pending) as pending,
        (select count(*) from (
             select from outbox_messages as message
-             where message.channel = asked.channel and status = 'pending' and urgency = any(:urgencies)
-               and due_at <= now() and (leased_until is null or leased_until <= now())
-             limit :most) as due) as due,
+             where message.channel = asked.channel and urgency = any(:urgencies) and status = 'pending'
+               and due_at <= now() limit :most) as due) as due,
        (select coalesce(extract(epoch from now() - min(oldest.due_at)), 0)::float8
           from unnest(cast(:urgencies as text[])) as known (urgency)
          cross join lateral (

@@ -49,6 +49,7 @@ class OutboxMessage(Base):
             "ix_outbox_messages_cause",
             text("signpost_cause(dead_reason, provider, last_error)"),
             "id",
+            postgresql_include=["settled_at", "dead_reason", "provider", "last_error"],
             postgresql_where=text("status = 'dead'"),
         ),
         Index("ix_outbox_messages_user_id", "user_id", "created_at"),

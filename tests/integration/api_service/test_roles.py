@@ -22,6 +22,13 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
     [
         "update outbox_messages set status = 'pending', dead_reason = null, settled_at = null",
         "update outbox_messages set due_at = now()",
+        "update outbox_messages set dead_reason = 'rejected'",
+        "update outbox_messages set recipient = 'eve@example.org'",
+        "delete from bulk_acts",
+        "select * from operator_tokens",
+        "insert into operator_actions (operator, action, reason, before) values ('api', 'requeue', '', '{}')",
+        "select signpost_correct_address(gen_random_uuid(), 'a', 'a')",
+        "select signpost_revoke_operator_token(gen_random_uuid())",
         "delete from outbox_messages",
         "delete from users",
         "delete from tokens",

@@ -1,0 +1,145 @@
+"""A corrected recipient: whoever receives a code proves an address by it, so that not every address will do."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from devstack.cluster import Cluster
+from operator_console.acting import AddressNotTheirsError, Correction, WrongAddressError, requeue
+from shared.secrets import link_token_for
+from shared.vocabulary import Locale
+from tests.support.api import ApiUnderTest, api_on
+from tests.support.databases import fresh_database
+from tests.support.desk import ACT, a_token_of, a_user, console_of, outboxctl, put_dead
+from tests.support.keys import KEY
+from tests.support.outbox import Outbox
+
+SLIP, MEANT = "ada@exmaple.org", "ada@example.org"
+DIE = "update outbox_messages set status = 'dead', dead_reason = 'rejected', settled_at = now() where id = %s"
+
+
+@pytest.fixture
+def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
+    with fresh_database(cluster) as database, api_on(database) as api:
+        yield api
+
+
+def corrected(api: ApiUnderTest, message_id: UUID, recipient: str) -> None:
+    with console_of(api.database) as console, console.begin() as session:
+        requeue(session, message_id, ACT, Correction(recipient=recipient))
+
+
+def test_a_slip_in_a_registration_is_mended_with_the_registration_itself(api: ApiUnderTest) -> None:
+    registration = api.registered(email=SLIP)
+    [message] = api.messages(registration)
+    api.rows(DIE, message.id)
+    old_link = api.link_token(registration)
+    corrected(api, message.id, MEANT)
+    [message] = api.messages(registration)
+    assert (message.status, message.recipient, message.template) == ("pending", MEANT, "activation")
+    assert api.activate_by_link(old_link).status_code == 400
+    assert api.activate_by_link(link_token_for(message.token_id, KEY)).status_code == 200
+    assert (api.user(registration).email, api.user(registration).status) == (MEANT, "active")
+
+
+def test_an_address_that_someone_has_proven_is_told_so_and_proves_nothing(api: ApiUnderTest) -> None:
+    api.activated(email=MEANT)
+    registration = api.registered(email=SLIP)
+    [message] = api.messages(registration)
+    api.rows(DIE, message.id)
+    corrected(api, message.id, MEANT)
+    [message] = api.messages(registration)
+    assert message.template == "account_exists"
+    assert api.activate_by_link(link_token_for(message.token_id, KEY)).status_code == 400
+    assert api.activate(registration).status_code == 400
+
+
+def test_what_else_still_waits_for_the_old_address_is_closed(api: ApiUnderTest) -> None:
+    registration = api.registered(email=SLIP)
+    api.rows(DIE, api.messages(registration)[0].id)
+    api.resend(registration)
+    dead = next(message for message in api.messages(registration) if message.status == "dead")
+    corrected(api, dead.id, MEANT)
+    waiting = [message for message in api.messages(registration) if message.status == "pending"]
+    assert [(message.id, message.recipient) for message in waiting] == [(dead.id, MEANT)]
+
+
+def test_who_has_activated_is_given_no_other_address(api: ApiUnderTest) -> None:
+    registration = api.activated(email=MEANT)
+    welcome = next(message for message in api.messages(registration) if message.template == "welcome")
+    api.rows(DIE, welcome.id)
+    with pytest.raises(AddressNotTheirsError):
+        corrected(api, welcome.id, "eve@example.org")
+    assert api.rows("select recipient, status from outbox_messages where id = %s", welcome.id) == [(MEANT, "dead")]
+    assert api.rows("select * from operator_actions") == []
+
+
+def test_a_reset_goes_to_nobody_but_its_user(outbox: Outbox, console: sessionmaker[Session]) -> None:
+    user = a_user(outbox, "ada@example.org", status="active")
+    outbox.execute(f"insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, expires_at, address_id)"
+                   f" values (gen_random_uuid(), {user}, 'password_reset', 'email', 'test', 5, now() + interval '1 h',"
+                   " gen_random_uuid())")  # fmt: skip
+    [message_id] = put_dead(outbox, user_id=user, token_id="(select id from tokens)", template="'password_reset'")
+    for recipient in ("eve@example.org", "ada@example.com"):
+        with pytest.raises(AddressNotTheirsError), console.begin() as session:
+            requeue(session, message_id, ACT, Correction(recipient=recipient))
+    assert outbox.row(message_id).recipient == "ada@example.org"
+
+
+def test_the_same_address_written_another_way_is_nobody_else_s(outbox: Outbox) -> None:
+    user = a_user(outbox, "ada@example.org", status="active")
+    [message_id] = put_dead(outbox, user_id=user, template="'welcome'")
+    change = ("--to", "Ada@Example.org", "--reason", "a picky server")
+    result = outboxctl(outbox.database, "requeue", str(message_id), *change)
+    assert result.exit_code == 0, result.output
+    assert outbox.row(message_id).recipient == "Ada@example.org"
+
+
+def test_what_tells_of_nobody_may_go_to_another_address(outbox: Outbox, console: sessionmaker[Session]) -> None:
+    [message_id] = put_dead(outbox, template="'operator_digest'")
+    with console.begin() as session:
+        requeue(session, message_id, ACT, Correction(recipient="ops@example.org"))
+    assert outbox.row(message_id).recipient == "ops@example.org"
+
+
+@pytest.mark.parametrize(
+    ("channel", "recipient"), [("email", "+33612345678"), ("sms", "ada@example.org"), ("sms", "7")]
+)
+def test_an_address_has_to_fit_the_channel(
+    outbox: Outbox, console: sessionmaker[Session], channel: str, recipient: str
+) -> None:
+    [message_id] = put_dead(outbox, channel=channel)
+    with pytest.raises(WrongAddressError), console.begin() as session:
+        requeue(session, message_id, ACT, Correction(recipient=recipient))
+
+
+def test_a_number_is_corrected_like_an_address(outbox: Outbox, console: sessionmaker[Session]) -> None:
+    user = a_user(outbox, phone="+33612345670")
+    token = a_token_of(outbox, user, channel="sms")
+    [message_id] = put_dead(outbox, channel="sms", recipient="'+33612345670'", user_id=user, token_id=token)
+    with console.begin() as session:
+        requeue(session, message_id, ACT, Correction(recipient="+33 6 12 34 56 78"))
+    assert outbox.execute("select phone from users") == [("+33612345678",)]
+    row = outbox.row(message_id)
+    assert (row.recipient, row.payload["key_id"]) == ("+33612345678", "test")
+    assert f"'{row.token_id}'" != token
+
+
+def test_the_language_is_corrected_and_the_audit_row_says_so_without_addresses(
+    outbox: Outbox, console: sessionmaker[Session]
+) -> None:
+    [message_id] = put_dead(outbox, template="'operator_digest'")
+    with console.begin() as session:
+        requeue(session, message_id, ACT, Correction(recipient="ops@example.org", locale=Locale.FR))
+    assert outbox.row(message_id).locale == "fr"
+    assert outbox.execute("select before->>'recipient', before->>'locale', after from operator_actions") == [
+        ("a…@example.org", "en", {"recipient": "o…@example.org", "locale": "fr"})
+    ]
+
+
+def test_only_one_message_is_corrected_at_a_time(outbox: Outbox) -> None:
+    ids = [str(one) for one in put_dead(outbox, count=2)]
+    result = outboxctl(outbox.database, "requeue", *ids, "--locale", "fr", "--reason", "French")
+    assert result.exit_code == 2

@@ -1,0 +1,41 @@
+"""Addresses are masked; whoever wants to see one says why, and that is written down first."""
+
+import pytest
+
+from tests.support.desk import lines_of, outboxctl, put_dead
+from tests.support.outbox import Outbox
+
+WHY = ("--reveal", "--reason", "ada called")
+
+
+def test_a_revealed_message_shows_its_address_and_leaves_an_audit_row(outbox: Outbox) -> None:
+    [message_id] = put_dead(outbox, last_error="'550 <ada@example.org>?'")
+    [masked] = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json"))
+    [shown] = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json", *WHY))
+    assert (masked["recipient"], shown["recipient"]) == ("a…@example.org", "ada@example.org")
+    assert (masked["last_error"], shown["last_error"]) == ("550 <a…@example.org>?", "550 <ada@example.org>?")
+    [row] = lines_of(outboxctl(outbox.database, "audit"))
+    assert (row["action"], row["reason"], row["message_id"]) == ("reveal", "ada called", str(message_id))
+
+
+def test_a_revealed_list_is_written_down_with_its_filter_masked(outbox: Outbox) -> None:
+    put_dead(outbox)
+    [shown] = lines_of(outboxctl(outbox.database, "list", "--recipient", "ada@example.org", *WHY))
+    assert shown["recipient"] == "ada@example.org"
+    [row] = lines_of(outboxctl(outbox.database, "audit"))
+    assert (row["action"], row["before"]) == ("reveal", {"filter": {"recipient": "a…@example.org"}})
+
+
+@pytest.mark.parametrize("command", [("list",), ("show", "00000000-0000-0000-0000-000000000000")])
+def test_without_a_reason_nothing_is_revealed(outbox: Outbox, command: tuple[str, ...]) -> None:
+    result = outboxctl(outbox.database, *command, "--reveal")
+    assert result.exit_code == 2
+    assert outbox.execute("select * from operator_actions") == []
+
+
+def test_nothing_is_shown_where_it_cannot_be_written_down(outbox: Outbox) -> None:
+    put_dead(outbox)
+    outbox.execute("revoke insert on operator_actions from signpost_console")
+    result = outboxctl(outbox.database, "list", *WHY)
+    assert result.exit_code == 1
+    assert "ada@" not in result.output
