@@ -75,7 +75,7 @@ bench-peers: $(READY) ## install the benchmark's peers, in an environment of the
 	@command -v redis-server >/dev/null || echo "redis-server is not installed: Celery and Dramatiq stay absent"
 
 .PHONY: pictures
-pictures: $(READY) ## take the pictures of docs/messages.md anew, with Chromium
+pictures: $(READY) ## take the pictures of the docs anew, with Chromium
 	@$(BIN)/python -m tests.support.pictures
 
 .PHONY: format

@@ -90,6 +90,7 @@ def _welcome(stack: Stack) -> str:
     return f"""
   API      {programs.api_url}
   Inbox    {programs.inbox_url}
+  Console  {programs.console_url}, with the token {stack.operators_token()}
   Metrics  {programs.relay_url}/metrics
   Logs     {stack.folder}
 
@@ -98,7 +99,7 @@ Try:
   curl {programs.api_url}/v1/registrations -H 'Content-Type: application/json' \\
     -d '{{"email": "you@example.org", "password": "a walk by the harbour"}}'
 
-and open the inbox. Ctrl-C ends it all.
+and open the inbox, or the console. Ctrl-C ends it all.
 """
 
 

@@ -15,16 +15,17 @@ class Ports:
 
     api: int = ANY
     relay: int = ANY
+    console: int = ANY
     inbox_http: int = ANY
     inbox_smtp: int = ANY
 
 
-FRIENDLY = Ports(api=8000, relay=8002, inbox_http=8025, inbox_smtp=2525)
+FRIENDLY = Ports(api=8000, relay=8002, console=8001, inbox_http=8025, inbox_smtp=2525)
 
 
 def free_ports(wished: Ports = Ports()) -> Ports:
     """Return the wished ports, with one that is free in place of each that is taken."""
-    return Ports(*_free((wished.api, wished.relay, wished.inbox_http, wished.inbox_smtp)))
+    return Ports(*_free((wished.api, wished.relay, wished.console, wished.inbox_http, wished.inbox_smtp)))
 
 
 def free_port() -> int:

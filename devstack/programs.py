@@ -43,6 +43,11 @@ class Programs:
         return f"http://{LOOPBACK}:{self.ports.relay}"
 
     @property
+    def console_url(self) -> str:
+        """Where operators look and act."""
+        return f"http://{LOOPBACK}:{self.ports.console}"
+
+    @property
     def inbox_url(self) -> str:
         """Where what arrived can be read."""
         return f"http://{LOOPBACK}:{self.ports.inbox_http}"
@@ -88,9 +93,17 @@ class Programs:
         environment = _ours() | {"INBOX_SMS_TOKEN": self.sms_token}
         return Program("inbox", _script("devstack", "inbox", *options), environment, f"{self.inbox_url}/messages.json")
 
-    def outboxctl(self, *arguments: str) -> Program:
+    def console(self) -> Program:
+        """Serve operators."""
+        environment = self._told(
+            "console", CONSOLE_BIND=f"{LOOPBACK}:{self.ports.console}", CONSOLE_URL=self.console_url
+        )
+        command = _script("operator-console", "serve")
+        return Program("operator-console", command, environment, f"{self.console_url}/readyz")
+
+    def outboxctl(self, *arguments: str, login: str = "console") -> Program:
         """Look and act as an operator."""
-        return Program("outboxctl", _script("outboxctl", *arguments), self._told("console"))
+        return Program("outboxctl", _script("outboxctl", *arguments), self._told(login))
 
     def _told(self, login: str, **settings: str) -> Mapping[str, str]:
         return _ours() | {"DATABASE_URL": self.cluster.url(DATABASE, login)} | settings

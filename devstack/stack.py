@@ -16,7 +16,7 @@ from devstack.janitor import Janitor
 from devstack.logins import create_logins
 from devstack.ports import Ports
 from devstack.processes import Process, ProcessError
-from devstack.programs import DATABASE, Programs
+from devstack.programs import DATABASE, OWNER, Programs
 from shared.database import driver_url
 
 WATCH_SECONDS = 0.5
@@ -58,12 +58,13 @@ class Stack:
         self.inbox = Process(programs.inbox(), self.folder, janitor)
         self.api = Process(programs.api(), self.folder, janitor)
         self.relay = Process(programs.relay(), self.folder, janitor)
+        self.console = Process(programs.console(), self.folder, janitor)
         self._migrate = Process(programs.migrate(), self.folder, janitor)
 
     @property
     def processes(self) -> tuple[Process, ...]:
         """Those that stay, in the order in which a message passes them."""
-        return self.api, self.relay, self.inbox
+        return self.api, self.relay, self.inbox, self.console
 
     def start(self) -> None:
         """Start everything that needs the database and return once it is ready."""
@@ -74,6 +75,7 @@ class Stack:
         create_logins(self._cluster.url(DATABASE))
         self.api.start()
         self.relay.start()
+        self.console.start()
         for process in self.processes:
             process.wait_until_ready()
 
@@ -91,9 +93,15 @@ class Stack:
                 process.raise_if_ended()
             time.sleep(WATCH_SECONDS)
 
-    def outboxctl(self, *arguments: str) -> str:
+    def operators_token(self) -> str:
+        """Make a token for the console that may do everything; that is the schema's owner's to do."""
+        scopes = [f"--scope={scope}" for scope in ("read", "act", "reveal")]
+        making = ("tokens", "create", "--name=you", "--days=1", "--reason=the devstack was started", *scopes)
+        return self.outboxctl(*making, login=OWNER).strip()
+
+    def outboxctl(self, *arguments: str, login: str = "console") -> str:
         """Run the operator's command line and return what it prints. Raises ProcessError with what it complains of."""
-        program = self.programs.outboxctl(*arguments)
+        program = self.programs.outboxctl(*arguments, login=login)
         done = subprocess.run(  # noqa: S603 - our own command
             program.command, env=program.environment, capture_output=True, text=True, check=False
         )

@@ -9,6 +9,7 @@ from marshmallow import missing
 
 from api_service.settings import ApiSettingsSchema
 from operator_console.settings import ConsoleSettingsSchema
+from operator_console.web.settings import WebSettingsSchema
 from outbox_relay.settings import RelaySettingsSchema
 from shared.settings import SettingsSchema
 from shared.vocabulary import Channel, DeadReason, Locale, Purpose, Status, Template, Urgency, UserStatus
@@ -18,6 +19,7 @@ PROCESSES = {
     "api-service": ApiSettingsSchema,
     "outbox-relay": RelaySettingsSchema,
     "outboxctl": ConsoleSettingsSchema,
+    "operator-console": WebSettingsSchema,
 }
 
 

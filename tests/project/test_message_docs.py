@@ -11,7 +11,7 @@ MOST_BYTES = 60_000
 
 
 def test_every_email_is_shown_by_light_and_in_the_dark() -> None:
-    page = (DOCS / "messages.md").read_text()
+    page = "".join((DOCS / name).read_text() for name in ("messages.md", "console.md"))
     pictures = r"!\[By light\]\(pictures/\1-light.png\)\n!\[In the dark\]\(pictures/\1-dark.png\)"
     shown = re.findall(rf"^## (\w+)\n\n{pictures}", page, re.MULTILINE)
     assert sorted(shown) == sorted(Template)

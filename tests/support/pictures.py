@@ -1,9 +1,8 @@
-"""The pictures of docs/messages.md: each e-mail as a desktop and a phone show it, by light and in the dark.
+"""The pictures of the docs: each e-mail as a desktop and a phone show it, by light and in the dark, and the console.
 
 `make pictures` takes them anew; it needs Chromium.
 """
 
-import base64
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +12,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from outbox_relay.rendering import Renderer, Sender, preview
 from outbox_relay.rendering.samples import KEYS
 from shared.vocabulary import Channel, Locale, Template
-from tests.support.small_png import small_png
+from tests.support.console_pictures import take_console_pictures
+from tests.support.small_png import small_picture
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 RENDERER = Renderer(KEYS, "https://signpost.example", Sender("Signpost", "no-reply@signpost.example"))
@@ -24,20 +24,6 @@ OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disabl
 SIDE_BY_SIDE = """<!doctype html><meta name="color-scheme" content="light dark">
 <style>body{margin:0;display:flex;gap:8px;width:100%;background:#8b94a3}iframe{border:0;display:block}</style>
 <iframe width="640"></iframe><iframe width="360"></iframe>"""
-PIXELS = """async url => {
-  const image = new Image();
-  image.src = url;
-  await image.decode();
-  const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
-  const drawn = canvas.getContext("2d");
-  drawn.drawImage(image, 0, 0);
-  const bytes = new Blob([drawn.getImageData(0, 0, image.width, image.height).data]);
-  return new Promise(done => {
-    const reader = new FileReader();
-    reader.onload = () => done(reader.result.split(",")[1]);
-    reader.readAsDataURL(bytes);
-  });
-}"""
 FILL = """async html => {
   const frames = [...document.querySelectorAll("iframe")];
   await Promise.all(frames.map(frame => new Promise(done => { frame.onload = done; frame.srcdoc = html; })));
@@ -47,7 +33,7 @@ FILL = """async html => {
 
 
 def take_pictures() -> None:
-    """Write a picture for each template and colour scheme."""
+    """Write a picture for each template and colour scheme, and those of the console."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         sys.exit("pictures need chromium, which this machine does not have")
@@ -56,6 +42,7 @@ def take_pictures() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(OPTIONS))
         for scheme in SCHEMES:
             _take_all(browser, scheme)
+        take_console_pictures(browser, PICTURES)
         browser.close()
 
 
@@ -70,9 +57,7 @@ def _take_all(browser: Browser, scheme: str) -> None:
 def _take(page: Page, template: Template, path: Path) -> None:
     page.set_content(SIDE_BY_SIDE)
     page.evaluate(FILL, preview(RENDERER, template, Channel.EMAIL, Locale.EN).html)
-    taken = base64.b64encode(page.screenshot(full_page=True)).decode()
-    pixels = base64.b64decode(page.evaluate(PIXELS, f"data:image/png;base64,{taken}"))
-    path.write_bytes(small_png(WIDTH, pixels))
+    path.write_bytes(small_picture(page, WIDTH))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,37 @@
 """Pictures of text with few colours, as small as PNG makes them: a palette instead of three bytes a pixel."""
 
+import base64
 import struct
 import zlib
 from collections import Counter
 
+from playwright.sync_api import Page
+
 COLOURS = 64
 
 Colour = tuple[int, int, int]
+
+
+PIXELS = """async url => {
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  const canvas = Object.assign(document.createElement("canvas"), { width: image.width, height: image.height });
+  const drawn = canvas.getContext("2d");
+  drawn.drawImage(image, 0, 0);
+  const bytes = new Blob([drawn.getImageData(0, 0, image.width, image.height).data]);
+  return new Promise(done => {
+    const reader = new FileReader();
+    reader.onload = () => done(reader.result.split(",")[1]);
+    reader.readAsDataURL(bytes);
+  });
+}"""
+
+
+def small_picture(page: Page, width: int) -> bytes:
+    """Return a small PNG of all of the page, which is so wide."""
+    taken = base64.b64encode(page.screenshot(full_page=True)).decode()
+    return small_png(width, base64.b64decode(page.evaluate(PIXELS, f"data:image/png;base64,{taken}")))
 
 
 def small_png(width: int, rgba: bytes) -> bytes:

@@ -106,4 +106,4 @@ def post_resume(bulk_id: UUID) -> Response:
 
 def progress_of(bulk: Bulk) -> Progress:
     """Return it as it may be shown: what is running has its filter as it was asked, recipient and all."""
-    return Progress(bulk, MessageFilter.from_json(bulk.filter).masked())
+    return Progress(bulk, MessageFilter.from_json(bulk.wanted).masked())

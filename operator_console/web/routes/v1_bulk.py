@@ -1,6 +1,5 @@
 """/v1/requeues and /v1/discards: acting on all that a filter lets through, at a rate, and how far that has come."""
 
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
@@ -79,7 +78,8 @@ def post_resume(bulk_id: UUID) -> Response:
 
 def document_of(bulk: Bulk) -> dict[str, Any]:
     """Return a bulk act as JSON; the filter of one that runs has its recipient as it was asked, and is masked here."""
-    plain = as_json(replace(bulk, filter=MessageFilter.from_json(bulk.filter).masked()))
+    plain = as_json(bulk)
+    plain["filter"] = MessageFilter.from_json(plain.pop("wanted")).masked()
     return plain | {"wait": bulk.wait.total_seconds()}
 
 

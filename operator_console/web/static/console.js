@@ -36,6 +36,11 @@ document.addEventListener("htmx:afterSwap", () => {
   delete document.body.dataset.stale;
 });
 
+// Whoever comes back to the page sees at once how it stands.
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) document.querySelectorAll("[hx-get]").forEach((region) => htmx.trigger(region, "renew"));
+});
+
 for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {
   document.addEventListener(failure, () => {
     document.body.dataset.stale = "";

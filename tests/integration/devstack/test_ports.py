@@ -16,4 +16,4 @@ def test_a_wished_port_is_taken_where_it_is_free_and_replaced_where_not() -> Non
 
 def test_no_port_is_given_out_twice() -> None:
     same = free_ports().api
-    assert len(set(astuple(free_ports(Ports(same, same, same, same))))) == 4
+    assert len(set(astuple(free_ports(Ports(*[same] * 5))))) == 5

@@ -1,0 +1,244 @@
+"""The console in a real browser, with a real relay behind it: finding what died, and seeing it sent."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from devstack.cluster import Cluster
+from tests.support.console_pages import put_dead, renew, sign_in, tab_to
+from tests.support.consoles import RunningConsole, operators_token, running_console
+from tests.support.contrasts import written_on
+from tests.support.databases import Database, fresh_database
+from tests.support.mail_sink import MailSink, mail_sink
+from tests.support.outbox import Outbox
+from tests.support.relays import running_relay
+
+DESKTOP = {"width": 1280, "height": 900}
+SMALL_PHONE = {"width": 320, "height": 568}
+MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+PATHS = ("/", "/messages", "/messages?status=dead", "/messages/causes", "/bulk", "/bulk/new?status=dead", "/relays")
+PATHS += ("/audit", "/tokens")
+FAR = {"due_at": "now() + interval '1 hour'"}
+
+
+@pytest.fixture(scope="module")
+def shared_database(cluster: Cluster) -> Iterator[Database]:
+    with fresh_database(cluster) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def shared_outbox(shared_database: Database) -> Outbox:
+    return Outbox(shared_database)
+
+
+@pytest.fixture(scope="module")
+def token(shared_database: Database) -> str:
+    return operators_token(shared_database)
+
+
+@pytest.fixture(scope="module")
+def console(shared_database: Database) -> Iterator[RunningConsole]:
+    with running_console(shared_database) as console:
+        yield console
+
+
+@pytest.fixture(scope="module")
+def arrivals(shared_database: Database) -> Iterator[MailSink]:
+    """A mail server, and a relay that delivers to it what is requeued."""
+    with mail_sink() as sink, running_relay(shared_database, EMAIL_PROVIDERS=sink.provider):
+        yield sink
+
+
+@pytest.fixture
+def page(browser: Browser, console: RunningConsole) -> Iterator[Page]:
+    with browser.new_context(viewport=DESKTOP, base_url=console.base_url) as context:
+        yield context.new_page()
+
+
+@pytest.fixture
+def signed_in(page: Page, token: str) -> Page:
+    sign_in(page, token)
+    return page
+
+
+def test_what_died_is_found_by_its_cause_requeued_and_seen_sent(
+    signed_in: Page, shared_outbox: Outbox, arrivals: MailSink
+) -> None:
+    [message_id] = put_dead(shared_outbox, "550 5.7.9 mailbox moved", recipient="'mover@example.org'")
+    signed_in.goto("/")
+    cause = signed_in.get_by_role("listitem").filter(has_text="mailbox moved")
+    cause.get_by_role("link", name="Look").click()
+    signed_in.get_by_role("link", name="Look at the message to m…@example.org").click()
+    signed_in.locator("#why").fill("it has moved back")
+    signed_in.get_by_role("button", name="Requeue").click()
+    expect(signed_in.get_by_role("status").filter(has_text="Requeued")).to_be_visible()
+    # Without a reload: the page renews itself.
+    expect(signed_in.locator(".head .mark")).to_have_text("sent", timeout=30_000)
+    expect(signed_in.get_by_text("it has moved back")).to_be_visible()
+    assert arrivals.arrived[f"{message_id}@signpost.example"] == 1
+
+
+def test_all_of_a_cause_are_requeued_with_a_count_first_and_seen_to_the_end(
+    signed_in: Page, shared_outbox: Outbox, arrivals: MailSink
+) -> None:
+    ids = put_dead(shared_outbox, "421 4.3.2 shutting down for a while", count=3)
+    signed_in.goto("/")
+    cause = signed_in.get_by_role("listitem").filter(has_text="shutting down")
+    cause.get_by_role("link", name="Requeue").click()
+    expect(signed_in.get_by_role("heading", level=1)).to_have_text("3 messages")
+    signed_in.get_by_label("Why?").fill("it is up again")
+    signed_in.get_by_role("button", name="Requeue 3").click()
+    expect(signed_in.locator(".head .mark")).to_have_text("done", timeout=30_000)
+    expect(signed_in.get_by_text("3 of 3: 3 requeued")).to_be_visible()
+    signed_in.goto("/messages?status=sent")
+    for message_id in ids:
+        expect(signed_in.locator(f"#look-{message_id}")).to_be_visible(timeout=30_000)
+    assert {arrivals.arrived[f"{message_id}@signpost.example"] for message_id in ids} == {1}
+
+
+def test_a_discard_can_be_taken_back(signed_in: Page, shared_outbox: Outbox) -> None:
+    [message_id] = put_dead(shared_outbox, "550 5.1.2 no such host")
+    signed_in.goto(f"/messages/{message_id}")
+    signed_in.locator("#why").fill("a test account")
+    signed_in.get_by_role("button", name="Discard").click()
+    expect(signed_in.locator(".head")).to_contain_text("discarded")
+    signed_in.locator("#why-restore").fill("it was not")
+    signed_in.get_by_role("button", name="Take the discard back").click()
+    expect(signed_in.locator(".head")).to_contain_text("rejected")
+
+
+def test_a_filter_can_be_bookmarked(signed_in: Page, shared_outbox: Outbox) -> None:
+    shared_outbox.put(channel="sms", recipient="'+33612345678'", **FAR)
+    signed_in.goto("/messages")
+    signed_in.get_by_label("Channel").select_option("sms")
+    signed_in.get_by_label("Recipient").fill("+33 6 12 34 56 78")
+    signed_in.get_by_role("button", name="Show").click()
+    expect(signed_in.locator("tbody tr")).to_have_count(1)
+    bookmark = signed_in.url
+    assert bookmark.partition("?")[2] == "channel=sms&recipient=%2B33+6+12+34+56+78"
+    signed_in.goto("/")
+    signed_in.goto(bookmark)
+    expect(signed_in.locator("tbody tr")).to_have_count(1)
+    expect(signed_in.get_by_label("Channel")).to_have_value("sms")
+
+
+def test_the_keyboard_suffices_from_the_door_to_a_requeue(page: Page, token: str, shared_outbox: Outbox) -> None:
+    [message_id] = put_dead(shared_outbox, "550 5.2.1 mailbox disabled", recipient="'keys@example.org'")
+    page.goto("/messages")
+    page.keyboard.type(token)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Messages")
+    tab_to(page, "document.activeElement.className === 'skip'")
+    page.keyboard.press("Enter")
+    tab_to(page, "document.activeElement.id === 'recipient'")
+    page.keyboard.type("keys@example.org")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/messages?recipient=*")
+    tab_to(page, f"document.activeElement.id === 'look-{message_id}'")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/messages/{message_id}")
+    tab_to(page, "document.activeElement.id === 'why'")
+    page.keyboard.type("enabled again")
+    tab_to(page, "document.activeElement.textContent === 'Requeue'")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status").filter(has_text="Requeued")).to_be_visible()
+    assert shared_outbox.row(message_id).status != "dead"
+
+
+def test_what_is_typed_chosen_or_selected_stays_while_the_page_renews_itself(
+    signed_in: Page, shared_outbox: Outbox
+) -> None:
+    [message_id] = put_dead(shared_outbox, "550 5.1.1 before")
+    signed_in.goto(f"/messages/{message_id}")
+    field = signed_in.locator("#why")
+    field.press_sequentially("half a rea")
+    shared_outbox.execute("update outbox_messages set attempt = 7 where id = %s", message_id)
+    signed_in.evaluate("htmx.trigger('#one', 'renew')")
+    field.press_sequentially("son")
+    expect(field).to_have_value("half a reason")
+    expect(field).to_be_focused()
+    expect(signed_in.get_by_text("1 of 8 spent")).to_be_visible()
+
+    field.fill("")
+    signed_in.locator("#cause").focus()
+    renew(signed_in, "#one")
+    expect(signed_in.get_by_text("7 of 8 spent")).to_be_visible()
+    expect(signed_in.locator("#cause")).to_be_focused()
+
+
+def test_what_was_opened_stays_open_while_the_page_renews_itself(signed_in: Page, shared_outbox: Outbox) -> None:
+    signed_in.goto("/")
+    signed_in.get_by_text("As a table").click()
+    shared_outbox.put(count=3, due_at="now() + interval '2 hours'")
+    before = signed_in.locator(".figures").inner_text()
+    renew(signed_in, "#now")
+    expect(signed_in.locator(".figures")).not_to_have_text(before, use_inner_text=True)
+    expect(signed_in.locator("#hours-table table")).to_be_visible()
+
+
+def test_an_ended_session_leads_to_the_door_and_back(signed_in: Page, token: str, shared_outbox: Outbox) -> None:
+    signed_in.goto("/audit")
+    shared_outbox.execute("update console_sessions set used_at = now() - interval '1 day'")
+    renew(signed_in, "#audit")
+    expect(signed_in.get_by_label("Your operator's token")).to_be_visible()
+    signed_in.get_by_label("Your operator's token").fill(token)
+    signed_in.keyboard.press("Enter")
+    expect(signed_in.get_by_role("heading", level=1)).to_have_text("Audit")
+
+
+def test_a_form_of_another_session_changes_nothing(signed_in: Page, shared_outbox: Outbox) -> None:
+    [message_id] = put_dead(shared_outbox, "550 5.1.1 forged")
+    signed_in.goto(f"/messages/{message_id}")
+    signed_in.evaluate("document.querySelectorAll('[name=csrf]').forEach(field => { field.value = 'x'; })")
+    signed_in.locator("#why").fill("why not")
+    signed_in.get_by_role("button", name="Requeue").click()
+    expect(signed_in.get_by_role("heading", level=1)).to_have_text("Form expired")
+    assert shared_outbox.row(message_id).status == "dead"
+
+
+def test_a_page_that_cannot_renew_itself_says_so_until_it_can(signed_in: Page) -> None:
+    signed_in.goto("/relays")
+    expect(signed_in.locator(".stale")).to_be_hidden()
+    signed_in.context.set_offline(True)
+    signed_in.evaluate("htmx.trigger('#fleet', 'renew')")
+    expect(signed_in.locator(".stale")).to_be_visible()
+    signed_in.context.set_offline(False)
+    renew(signed_in, "#fleet")
+    expect(signed_in.locator(".stale")).to_be_hidden()
+
+
+def test_markup_of_others_runs_nothing_and_our_own_breaks_no_policy(signed_in: Page, shared_outbox: Outbox) -> None:
+    said: list[str] = []
+    signed_in.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    signed_in.on("console", lambda line: said.append(line.text))
+    signed_in.on("pageerror", lambda error: said.append(str(error)))
+    quoted = f"'{MARKUP}'"
+    [message_id] = put_dead(shared_outbox, MARKUP, recipient=quoted, provider=quoted)
+    for path in (*PATHS, f"/messages/{message_id}"):
+        signed_in.goto(path, wait_until="networkidle")
+    renew(signed_in, "#one")
+    expect(signed_in.get_by_text(MARKUP).first).to_be_visible()
+    assert said == []
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_all_can_be_read_on_a_small_phone_without_scrolling_sideways(
+    signed_in: Page, shared_outbox: Outbox, mode: Literal["light", "dark"]
+) -> None:
+    [message_id] = put_dead(shared_outbox, "550 5.1.1 <a.very.long.name.indeed@a.very.long.host.example.org>: unknown")
+    signed_in.emulate_media(color_scheme=mode)
+    signed_in.set_viewport_size(SMALL_PHONE)
+    for path in (*PATHS, f"/messages/{message_id}"):
+        signed_in.goto(path)
+        assert signed_in.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
+        written = written_on(signed_in)
+        assert len(written) > 10
+        assert [one for one in written if not one.is_readable] == [], path
+    for button in signed_in.locator("main button").all():
+        box = button.bounding_box()
+        assert box is not None
+        assert box["height"] >= 44

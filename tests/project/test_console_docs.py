@@ -1,0 +1,46 @@
+"""docs/console.md names every address for scripts, its scope, and every refusal, and no other."""
+
+import re
+from pathlib import Path
+
+from operator_console.operator_tokens import Scope
+from operator_console.web.app import create_app
+from operator_console.web.problems import KINDS
+from operator_console.web.settings import WebSettingsSchema
+
+PAGE = (Path(__file__).parents[2] / "docs" / "console.md").read_text()
+NOWHERE = {"DATABASE_URL": "postgresql+psycopg://console@nowhere/signpost"}
+SCOPES = {scope.value for scope in Scope}
+FOR_PEOPLE = re.compile(r"/(?!v1/|livez|readyz|metrics)")
+
+
+def test_every_address_for_scripts_is_documented_with_its_scope() -> None:
+    app = create_app(WebSettingsSchema().read(NOWHERE))
+    served = {
+        (
+            method,
+            re.sub(r"<.+?>", "{id}", rule.rule),
+            scope if (scope := scope_of(app, rule.endpoint)) in SCOPES else "",
+        )
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if not FOR_PEOPLE.match(rule.rule)
+    }
+    documented = re.findall(r"^\| ([A-Z]+) (/\S*) \| (\w*) ?\|", PAGE, re.MULTILINE)
+    assert set(documented) == served
+    assert len(documented) == len(served)
+
+
+def test_every_refusal_is_documented_with_its_status() -> None:
+    documented = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", PAGE, re.MULTILINE)
+    assert documented == sorted(documented, key=lambda row: row[1])
+    assert dict(documented) == {code.value: str(kind.status.value) for code, kind in KINDS.items()}
+
+
+def test_every_scope_is_documented() -> None:
+    assert re.findall(r"^\| `(\w+)` \| [a-z]", PAGE, re.MULTILINE)[: len(Scope)] == list(Scope)
+
+
+def scope_of(app: object, endpoint: str) -> str:
+    view = app.view_functions[endpoint]  # type: ignore[attr-defined] # any Flask app has them
+    return str(view.needed_scope)

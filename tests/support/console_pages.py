@@ -1,0 +1,36 @@
+"""What browsers do with the console's pages in tests, and what they find there."""
+
+from typing import Any
+from uuid import UUID
+
+from playwright.sync_api import Page, expect
+
+from tests.support.outbox import Outbox
+
+
+def sign_in(page: Page, token: str, path: str = "/") -> None:
+    page.goto(path)
+    page.get_by_label("Your operator's token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def put_dead(outbox: Outbox, error: str, *, count: int = 1, **columns: Any) -> list[UUID]:
+    dead = {"status": "'dead'", "dead_reason": "'rejected'", "settled_at": "now()", "attempt": "1"}
+    said = {"last_error_class": "'recipient'", "last_error": f"'{error}'", "provider": "'smtp:mx:25'"}
+    return outbox.put(count=count, **(dead | said | columns))
+
+
+def renew(page: Page, region: str) -> None:
+    """Have the region ask for itself at once, as it does every few seconds, and wait for the answer."""
+    with page.expect_response(lambda answer: "hx-request" in answer.request.headers):
+        page.evaluate("region => htmx.trigger(region, 'renew')", region)
+
+
+def tab_to(page: Page, is_there: str) -> None:
+    """Press Tab until the focused element is the one; fail where the keyboard does not lead there."""
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate(f"{is_there}"):
+            return
+    raise AssertionError(f"Tab does not lead to {is_there}")
