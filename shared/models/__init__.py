@@ -5,7 +5,7 @@ Each moment is PostgreSQL's: the processes compare times that others wrote, and 
 
 from shared.models.accounts import SessionRow, Token, User
 from shared.models.base import Base, Word
-from shared.models.fleet import FallbackBudget, ProviderRow, RelayRow, UpkeepLease
+from shared.models.fleet import FallbackBudget, ProviderRow, RelayRow, ToldCause, UpkeepLease
 from shared.models.guards import KeptAnswer, RateLimit
 from shared.models.outbox import DeliveryAttempt, OperatorAction, OutboxMessage
 
@@ -21,6 +21,7 @@ __all__ = [
     "RelayRow",
     "SessionRow",
     "Token",
+    "ToldCause",
     "UpkeepLease",
     "User",
     "Word",
