@@ -31,6 +31,7 @@ from api_service.routes import (
 from api_service.services import EXTENSION, Services
 from api_service.settings import ApiSettings
 from api_service.settled import Bells, SettledListener
+from api_service.traced_transactions import trace_transactions
 from api_service.use_cases.sessions import SessionTerms
 from api_service.use_cases.tokens import Terms
 from api_service.waiting import WaitingRoom
@@ -90,6 +91,7 @@ def add_routes(app: Flask) -> None:
 
 def _services(settings: ApiSettings) -> Services:
     engine = create_database_engine(settings.database_url, application_name="signpost-api", pool_size=settings.threads)
+    trace_transactions(engine)
     bells = Bells()
     return Services(
         engine=engine,

@@ -14,6 +14,7 @@ from api_service.settings import COUNTS_FOLDER_VARIABLE, ApiSettings, ApiSetting
 from shared.database import describe
 from shared.log import configure_logging, get_logger
 from shared.settings import SettingsError, SettingsSchema, exit_telling
+from shared.telemetry import check_recording
 
 log = get_logger("api.cli")
 
@@ -71,6 +72,7 @@ def openapi() -> None:
 
 def _read(schema: SettingsSchema) -> Any:
     try:
+        check_recording(os.environ)
         return schema.read(os.environ)
     except SettingsError as error:
         exit_telling(error)

@@ -2,12 +2,14 @@
 
 import re
 import time
+from http import HTTPStatus
 from uuid import uuid4
 
 from flask import Flask, Response, g, request
 
 from api_service.metrics import REQUEST_DURATION
 from shared.log import get_logger
+from shared.tracing import recorder, set_traceparent, traceparent_in
 
 log = get_logger("api.requests")
 
@@ -36,6 +38,22 @@ def request_id_for(offered: str | None) -> str:
 def _begin() -> None:
     g.started = time.perf_counter()
     g.request_id = request_id_for(request.headers.get("X-Request-Id"))
+    _begin_trace()
+
+
+def _begin_trace() -> None:
+    """Continue the client's trace, or begin one if traces are recorded; what is enqueued meanwhile belongs to it."""
+    parent = traceparent_in(request.headers.get("traceparent"))
+    taker = recorder()
+    g.span = taker.begin(f"{_method()} {_route()}", parent) if taker else None
+    set_traceparent(g.span.traceparent if g.span else parent)
+
+
+def _end_trace(status: int) -> None:
+    if g.span:
+        facts = {"http.request.method": _method(), "http.route": _route(), "http.response.status_code": status}
+        g.span.end(facts, has_failed=status >= HTTPStatus.INTERNAL_SERVER_ERROR)
+    set_traceparent(None)
 
 
 def _end(answer: Response) -> Response:
@@ -44,6 +62,7 @@ def _end(answer: Response) -> Response:
     answer.headers.setdefault("Referrer-Policy", "no-referrer")
     answer.headers.setdefault("Cache-Control", "no-store")
     _record(answer.status_code, time.perf_counter() - g.started)
+    _end_trace(answer.status_code)
     return answer
 
 
@@ -53,10 +72,7 @@ def _keep_to_https(answer: Response) -> Response:
 
 
 def _record(status: int, seconds: float) -> None:
-    # The route, never the path: a registration's id is a capability, and a link's token rides in the query.
-    route = request.url_rule.rule if request.url_rule else "unmatched"
-    # Methods are the client's words; as labels they must not be without number.
-    method = request.method if request.method in KNOWN_METHODS else "other"
+    route, method = _route(), _method()
     REQUEST_DURATION.labels(route, method, str(status)).observe(seconds)
     log.info(
         "request served",
@@ -66,3 +82,13 @@ def _record(status: int, seconds: float) -> None:
         took_ms=round(seconds * 1000, 1),
         request_id=g.request_id,
     )
+
+
+def _route() -> str:
+    # Never the path: a registration's id is a capability, and a link's token rides in the query.
+    return request.url_rule.rule if request.url_rule else "unmatched"
+
+
+def _method() -> str:
+    # Methods are the client's words; as labels they must not be without number.
+    return request.method if request.method in KNOWN_METHODS else "other"

@@ -24,6 +24,7 @@ from api_service.observing import request_id_for
 from api_service.problems import KINDS, MEDIA_TYPE, problem_document
 from api_service.settings import COUNTS_FOLDER_VARIABLE, ApiSettings
 from shared.log import get_logger
+from shared.telemetry import begin_recording
 
 log = get_logger("api.server")
 
@@ -52,6 +53,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
     def load(self) -> Api:
         """Make the app, in each worker after the fork."""
+        begin_recording("api-service", os.environ)
         return create_app(self.settings)
 
 

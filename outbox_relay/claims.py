@@ -14,6 +14,8 @@ from psycopg.rows import namedtuple_row
 from outbox_relay.database import Lifeline
 from outbox_relay.floor import Place, ScanFloor, seen_until
 from outbox_relay.messages import ClaimedMessage, LaneKey
+from outbox_relay.spans import record_claims
+from shared.tracing import recorder
 from shared.vocabulary import Channel, Locale, Template, Urgency
 
 # An expired lease needs no rescue: the row is due as it always was, and no lease hides it any longer.
@@ -93,6 +95,8 @@ returning id, template, channel, recipient, locale, payload, token_id, attempt, 
 IS_QUICK = """, (select count(*) from quick) as is_quick
 """
 CLAIM = PICK_DUE + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
+CLAIM_TRACED = PICK_DUE + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK + ", traceparent"
+"""Where traces are recorded; everybody else is spared the column."""
 CLAIM_SUSPECT = PICK_SUSPECT + LEASE_PICKED
 
 KNOWN_WORDS = {
@@ -160,10 +164,14 @@ class Claims:
         began = clock()
         began_at = floor.next(began)
         try:
-            lease, rows = await self._leased(connection, CLAIM, claim_parameters(key, began_at, limit))
+            statement = CLAIM_TRACED if recorder() else CLAIM
+            lease, rows = await self._leased(connection, statement, claim_parameters(key, began_at, limit))
         finally:
             floor.took(began_at, began, clock())
         messages = claimed_messages(lease, rows)
+        if taker := recorder():
+            messages = traced(messages, rows)
+            record_claims(taker, messages, clock() - began)
         if messages:
             floor.reached(seen_until(messages, limit, rows[0].claimed_at), began_at)
         return messages
@@ -208,6 +216,12 @@ def claimed_messages(lease: Lease, rows: list[Any]) -> list[ClaimedMessage]:
     """Make messages of the rows that were leased, in the order in which they were enqueued."""
     # UPDATE … RETURNING has no order; a version 7 id has that of enqueueing.
     return [claimed_message(row, lease) for row in sorted(rows, key=BY_ID)]
+
+
+def traced(messages: list[ClaimedMessage], rows: list[Any]) -> list[ClaimedMessage]:
+    """Give the messages the traces that they belong to."""
+    traces = {row.id: row.traceparent for row in rows}
+    return [message._replace(traceparent=traces[message.id]) for message in messages]
 
 
 def claimed_message(row: Any, lease: Lease) -> ClaimedMessage:

@@ -22,6 +22,7 @@ from shared.addresses import InvalidAddressError
 from shared.command_line import OneOf
 from shared.log import configure_logging, get_logger
 from shared.settings import SettingsError, exit_telling
+from shared.telemetry import begin_recording, check_recording
 from shared.vocabulary import Channel, Locale, Template
 
 log = get_logger("relay.cli")
@@ -38,6 +39,7 @@ def run() -> None:
     settings = _settings()
     try:
         with _told_if_broken():
+            begin_recording("outbox-relay", os.environ)
             asyncio.run(run_daemon(settings, _read))
     except OSError as error:
         # Only the listener's own port raises one up to here: connections break inside their parts.
@@ -58,6 +60,7 @@ def once() -> None:
     """
     settings = _settings()
     with _told_if_broken():
+        begin_recording("outbox-relay", os.environ)
         sys.exit(0 if asyncio.run(run_once(settings)) else 1)
 
 
@@ -139,5 +142,6 @@ def _settings() -> RelaySettings:
 
 
 def _read() -> RelaySettings:
+    check_recording(os.environ)
     settings: RelaySettings = RelaySettingsSchema().read(os.environ)
     return settings

@@ -14,6 +14,7 @@ from uuid import uuid4
 import psycopg
 
 from outbox_relay.database import RelayConnection, connect, under_settings
+from outbox_relay.digests import Digests
 from outbox_relay.metrics import PARTITIONS_AHEAD, UPKEEP_DONE
 from outbox_relay.settings import RelaySettings
 from shared.database import describe
@@ -106,6 +107,7 @@ class Keeper:
     def __init__(self, settings: RelaySettings) -> None:
         self._url = settings.database_url
         self._steps = steps_for(settings)
+        self._digests = Digests(settings)
         seconds = max(LEASE_IN_TURNS * settings.upkeep_seconds, SHORTEST_LEASE_SECONDS)
         self._claim = {"holder": uuid4(), "lease": timedelta(seconds=seconds)}
         self._is_holder = False
@@ -123,6 +125,7 @@ class Keeper:
                     await self._do_all(connection)
         except psycopg.Error as error:
             self._warnings.tell("upkeep failed", work="connecting", **describe(error))
+        await self._digests.post()
         self._warnings.end_turn()
 
     async def _hold(self, connection: RelayConnection) -> bool:
@@ -144,9 +147,21 @@ class Keeper:
         if any(done.values()):
             log.info("upkeep done", **{what: count for what, count in done.items() if count})
         if self._is_holder:
-            PARTITIONS_AHEAD.set(await _number(connection, Step("partitions_ahead", AHEAD, (), full=0)))
+            succeeded.append(await self._look_around(connection))
         if self._is_holder and all(succeeded):
             UPKEEP_DONE.set_to_current_time()
+
+    async def _look_around(self, connection: RelayConnection) -> bool:
+        """See how far the partitions reach and what operators have to be told; return False if that failed."""
+        try:
+            PARTITIONS_AHEAD.set(await _number(connection, Step("partitions_ahead", AHEAD, (), full=0)))
+            await self._digests.gather(connection)
+        except psycopg.Error as error:
+            if connection.broken:
+                raise
+            self._warnings.tell("upkeep failed", work="telling operators", **describe(error))
+            return False
+        return True
 
     async def _do(self, step: Step, connection: RelayConnection, done: Counter[str]) -> bool:
         """Repeat the step until nothing is left of it; return False if it failed: the others must not wait for it."""

@@ -27,7 +27,8 @@ class ClaimedMessage(NamedTuple):
 
     ``attempt`` counts the attempts already spent. What ends in ``_monotonic`` is a moment of this
     process's monotonic clock, in seconds, worked out from intervals that the database measured.
-    ``due_at`` is its place in the queue, which it keeps while it is leased. A tuple, since a frozen
+    ``due_at`` is its place in the queue, which it keeps while it is leased; ``traceparent`` is read only where traces
+    are recorded. A tuple, since a frozen
     dataclass of so many fields takes seven times as long to make.
     """
 
@@ -48,6 +49,7 @@ class ClaimedMessage(NamedTuple):
     lease_ends_monotonic: float
     expires_monotonic: float
     enqueued_monotonic: float
+    traceparent: str | None = None
 
     def __repr__(self) -> str:
         return f"ClaimedMessage({self.id})"  # neither the recipient nor what is in the payload

@@ -54,6 +54,9 @@ RATE_WAIT = Gauge("signpost_rate_wait_seconds", "Until a provider's rate allows 
 BACKLOG = Gauge("signpost_backlog_messages", "Messages due now.", ["channel"])
 BACKLOG_LAG = Gauge("signpost_backlog_lag_seconds", "Age of the oldest due message.", ["channel"])
 
+DIGESTS = Counter("signpost_digests_total", "Digests for operators: told or failed, by way.", ["way", "outcome"])
+for _way, _outcome in (("email", "told"), ("webhook", "told"), ("webhook", "failed")):
+    DIGESTS.labels(_way, _outcome)
 RELAY_READY = Gauge("signpost_relay_ready", "1 while the relay does its work, as /readyz tells.")
 
 PARTITIONS_AHEAD = Gauge(

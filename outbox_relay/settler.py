@@ -1,6 +1,7 @@
 """Gathers outcomes and settles them together: one statement for many, at once for a single one."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
@@ -12,8 +13,10 @@ from outbox_relay.messages import ClaimedMessage
 from outbox_relay.metrics import count_settled
 from outbox_relay.outcomes import Dead, Deferred, Outcome, Retry, Sent
 from outbox_relay.settles import Settlement, Settles
+from outbox_relay.spans import record_settles
 from shared.database import describe
 from shared.log import get_logger
+from shared.tracing import recorder
 
 FULL_BATCH = 250
 LINGER_SECONDS = 0.005
@@ -56,8 +59,10 @@ class Settler:
             await self._flush()
 
     async def _flush(self) -> None:
-        batch = self._next_batch()
+        batch, began = self._next_batch(), time.monotonic()
         await self._write(batch)
+        if taker := recorder():
+            record_settles(taker, batch, time.monotonic() - began)
         self.held -= len(batch)
         self.settled += len(batch)
         self._on_settled(_soonest(batch))

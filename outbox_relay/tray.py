@@ -16,8 +16,10 @@ from outbox_relay.metrics import ACCEPT_LATENCY, DELIVERY_DURATION, count_segmen
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Outcome, Sent
 from outbox_relay.rendering import RenderingError
 from outbox_relay.schedule import PROVIDER_PAUSE, Tries, after_failure, policy_for
+from outbox_relay.spans import record_attempt
 from shared.log import get_logger
 from shared.secrets import UnknownKeyError
+from shared.tracing import recorder
 from shared.vocabulary import Channel, DeadReason
 
 KEY_PAUSE = timedelta(minutes=1)
@@ -185,6 +187,8 @@ class RungTray:
         """Turn a letter's fate into its message's outcome, and learn from it about the provider."""
         now = self.rung.clock()
         self._delivery_duration.observe(now - letter.taken_monotonic)
+        if taker := recorder():
+            record_attempt(taker, letter, self.rung.provider.name, fate, now - letter.taken_monotonic)
         self.rung.is_done_with(letter.message.id)
         match fate:
             case Sent():

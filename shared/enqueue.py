@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from shared.ids import uuid7
 from shared.models import OutboxMessage
+from shared.tracing import present_traceparent
 from shared.vocabulary import Channel, Locale, Template
 
 MOST_ATTEMPTS = 200
@@ -89,6 +90,7 @@ def _columns(new: NewMessage) -> dict[str, Any]:
         "user_id": new.user_id,
         "token_id": new.token_id,
         "max_attempts": MOST_ATTEMPTS,
+        "traceparent": present_traceparent(),
         "ends_at": new.expires_at,
     }
 

@@ -1,4 +1,4 @@
-"""What a digest for operators is about: how many messages died, and of what."""
+"""What a digest for operators is about: how many messages died or are late, and of what."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ _ROW = (
 
 
 def dead_count(payload: Mapping[str, Any]) -> int:
-    """Return how many messages died."""
+    """Return how many messages died or are late."""
     return _count(payload.get("dead"))
 
 
@@ -33,19 +33,24 @@ def causes_in_html(payload: Mapping[str, Any]) -> str:
     return "".join(_ROW.format(count, escape(cause)) for count, cause in _causes(payload))
 
 
-def _causes(payload: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+def _causes(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     causes = payload.get("causes")
     if not isinstance(causes, Sequence) or not causes:
         raise RenderingError("the payload names no causes")
     for cause in causes[:MOST_CAUSES]:
         if not isinstance(cause, Mapping) or not isinstance(cause.get("cause"), str):
             raise RenderingError("a cause is not made of words and a count")
-        yield _count(cause.get("count")), _on_one_line(cause["cause"])
+        yield _shown(cause.get("count")), _on_one_line(cause["cause"])
 
 
 def _on_one_line(words: str) -> str:
     printable = "".join(character if character.isprintable() else " " for character in words)
     return " ".join(printable.split())[:LONGEST_CAUSE]
+
+
+def _shown(value: object) -> str:
+    """Write a count; a cause that is about no message has none."""
+    return "" if value is None else str(_count(value))
 
 
 def _count(value: object) -> int:

@@ -22,6 +22,8 @@ def contradictions(settings: Mapping[str, Any], written: Collection[str]) -> lis
     kept, actions_kept = settings.get("retention_days"), settings.get("actions_retention_days")
     if kept and actions_kept and actions_kept < kept:
         faults.append(f"RELAY_ACTIONS_RETENTION_DAYS={actions_kept} is below RELAY_RETENTION_DAYS={kept}")
+    if "OPERATOR_WEBHOOK_KEY" in written and "OPERATOR_WEBHOOK_URL" not in written:
+        faults.append("OPERATOR_WEBHOOK_KEY is set and OPERATOR_WEBHOOK_URL is not: there is nothing to sign")
     return faults + _one_tap_faults(settings) + _dkim_faults(settings, written)
 
 

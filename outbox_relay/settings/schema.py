@@ -15,6 +15,7 @@ from outbox_relay.settings.look import (
     brand_name,
     console_url,
 )
+from outbox_relay.settings.operators import OperatorAddresses, WebhookKey, WebhookUrl, operator_locale
 from outbox_relay.settings.values import RelaySettings
 from shared.settings import (
     Bind,
@@ -131,8 +132,8 @@ class RelaySettingsSchema(SettingsSchema):
     )
     late_seconds = Whole(
         "RELAY_LATE_SECONDS",
-        "How long a message may be due before something is wrong: /readyz then fails, unless providers or their rates"
-        " keep it back.",
+        "How long a message may be due, or a provider down, before something is wrong: operators are told, and /readyz"
+        " fails unless providers or their rates keep the message back.",
         unit="seconds",
         default=300,
         bounds=(1, 86_400),
@@ -200,6 +201,10 @@ class RelaySettingsSchema(SettingsSchema):
         default=100,
         bounds=(0, MOST_SMS),
     )
+    operator_addresses = OperatorAddresses()
+    operator_webhook_url = WebhookUrl()
+    operator_webhook_key = WebhookKey()
+    operator_locale = operator_locale()
     log_level = LogLevel()
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from outbox_relay.budgets import Budgets
 from outbox_relay.rendering import Brand, Dkim, DkimKey, Look, Sender, one_tap_domain
 from shared.secrets import SecretKeys
+from shared.vocabulary import Locale
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ class RelaySettings(LookSettings):
     sms_fallback_per_number: int
     sms_fallback_per_prefix: int
     sms_fallback_total: int
+    operator_addresses: tuple[str, ...] | None = field(repr=False)
+    operator_webhook_url: str | None = field(repr=False)
+    operator_webhook_key: str | None = field(repr=False)
+    operator_locale: Locale
     log_level: str
 
     @property

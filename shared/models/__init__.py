@@ -7,7 +7,7 @@ from shared.models.accounts import SessionRow, Token, User
 from shared.models.base import Base, Word
 from shared.models.console import ConsoleSession
 from shared.models.desk import BulkActRow, OperatorAction, OperatorToken, SettledByHour
-from shared.models.fleet import FallbackBudget, ProviderRow, RelayRow, UpkeepLease
+from shared.models.fleet import FallbackBudget, ProviderRow, RelayRow, ToldCause, UpkeepLease
 from shared.models.guards import KeptAnswer, RateLimit
 from shared.models.outbox import DeliveryAttempt, OutboxMessage
 
@@ -27,6 +27,7 @@ __all__ = [
     "SessionRow",
     "SettledByHour",
     "Token",
+    "ToldCause",
     "UpkeepLease",
     "User",
     "Word",

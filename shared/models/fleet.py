@@ -51,6 +51,15 @@ class ProviderRow(Base):
     seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
+class ToldCause(Base):
+    """When operators were last told of something that needs them; within the hour they are not told again."""
+
+    __tablename__ = "told_causes"
+
+    cause: Mapped[str] = mapped_column(primary_key=True)
+    told_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
 class RelayRow(Base):
     """A relay at work, kept fresh by itself; it is alive if it was seen in the last RELAY_ALIVE_SECONDS."""
 

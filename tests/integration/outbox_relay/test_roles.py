@@ -42,6 +42,8 @@ def refusing(cluster: Cluster) -> Iterator[Database]:
         "delete from upkeep_lease",
         "insert into upkeep_lease (id) values (1)",
         "delete from relays",
+        "select * from told_causes",
+        "delete from told_causes",
         "update relays set started_at = now()",
     ],
 )
@@ -63,6 +65,7 @@ def test_the_relay_may_do_no_more_than_deliver(refusing: Database, statement: st
         "select signpost_prune_answers(1)",
         "select signpost_prune_limits(1)",
         "select signpost_prune_relays(1)",
+        "select signpost_tell_operators('{}', '{}', 'en', '1 hour')",
         "update relays set seen_at = now()",
         "update upkeep_lease set leased_until = now() + interval '1 year'",
     ],
