@@ -33,7 +33,8 @@ def run_tests_of(release: str, root: Path, tests: tuple[str, ...], python: Path 
             python = folder / ".venv" / "bin" / "python"
         chosen = tests or tuple(place for place in USING_THE_SCHEMA if (folder / place).exists())
         skipped = [f"--ignore={place}" for place in ABOUT_THE_SCHEMA_ITSELF]
-        command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *skipped, *chosen]
+        # One that fails is an answer; the next might wait for what a broken statement never does.
+        command = [str(python), "-m", "pytest", "-q", "--exitfirst", "-p", "no:cacheprovider", *skipped, *chosen]
         environment = os.environ | {SCHEMA_FROM: str(root), "PYTHONPATH": str(folder)}
         return subprocess.run(command, cwd=folder, env=environment, check=False).returncode == 0  # noqa: S603 - our own
 

@@ -12,7 +12,9 @@ import pytest
 from migrations.revisions import REVISIONS
 from tests.support.commands import ROOT
 
-OF_THE_RELEASE = "tests/integration/api_service/test_registering.py"
+OF_THE_RELEASE = (
+    "tests/integration/api_service/test_registering.py::test_a_registration_is_a_user_a_token_and_a_message"
+)
 MIGRATION = """
 from alembic import op
 

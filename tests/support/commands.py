@@ -19,7 +19,6 @@ SETTINGS: dict[str, type[SettingsSchema]] = {
     "api-service migrate": MigrateSettingsSchema,
     "api-service": ApiSettingsSchema,
     "outbox-relay": RelaySettingsSchema,
-    "operator-console": ConsoleSettingsSchema,
     "outboxctl": ConsoleSettingsSchema,
 }
 
@@ -49,7 +48,16 @@ def faults_of(words: list[str]) -> list[str]:
 
 def settings_of(words: list[str]) -> set[str]:
     """Return the names in the environment that the command reads, NAME_FILE of secrets among them."""
-    schema = SETTINGS.get(" ".join(words[:2])) or SETTINGS[words[0]]
+    schema = SETTINGS.get(" ".join(words[:2])) or SETTINGS.get(words[0]) or only_schema_of(words[0])
     fields = schema().fields.values()
     secrets = {f"{field.data_key}_FILE" for field in fields if field.metadata["is_secret"]}
     return {str(field.data_key) for field in fields} | secrets
+
+
+def only_schema_of(program: str) -> type[SettingsSchema]:
+    """Return the schema that the program's own module reads, where it reads just one."""
+    known = vars(import_module(PROGRAMS[program].partition(":")[0])).values()
+    [schema] = {each for each in known if isinstance(each, type) and issubclass(each, SettingsSchema)} - {
+        SettingsSchema
+    }
+    return schema
