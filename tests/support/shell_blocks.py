@@ -5,11 +5,12 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 from tests.support.commands import PROGRAMS, ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 ASSIGNED = re.compile(r"^[A-Z][A-Z0-9_]*=")
 WRAPPERS = {"sudo", "exec", "time"}
 
@@ -55,7 +56,7 @@ def mentioned() -> list[Command]:
 
 def _lines_of(text: str) -> Iterator[str]:
     for kind, block in FENCED.findall(text):
-        joined = block.replace("\\\n", " ")
+        joined = dedent(block).replace("\\\n", " ")
         if kind == "console":
             yield from (line[2:] for line in joined.splitlines() if line.startswith(("$ ", "# ")))
         elif kind in {"sh", "bash"}:
