@@ -1,6 +1,7 @@
 """A machine that has never seen us: what is missing is told; once it is filled in, the units' commands do it all."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import yaml
 from devstack.cluster import Cluster, embedded_binaries
 from devstack.logins import create_logins
 from shared.database import driver_url
-from tests.support.commands import ROOT, SETTINGS
+from tests.support.commands import ROOT, SETTINGS, is_there
 from tests.support.keys import PUBLIC_URL, SECRET_KEYS
 from tests.support.mail_sink import MailSink
 from tests.support.processes import Running, RunningApi, running
@@ -34,6 +35,32 @@ def server() -> Iterator[Cluster]:
         with psycopg.connect(driver_url(cluster.url("postgres")), autocommit=True) as connection:
             connection.execute("create database signpost")
         yield cluster
+
+
+@pytest.fixture(scope="module")
+def filled_in(machine: Machine, server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """Return the same release on a machine where somebody has filled in what it asks for, and migrated."""
+    folder = tmp_path_factory.mktemp("filled-in")
+    (folder / "opt").symlink_to(machine.root / "opt")
+    shutil.copytree(machine.root / "etc", folder / "etc")
+    ready = Machine(folder)
+    ready.fill_in(
+        {
+            "owner-database-url": server.url("signpost"),
+            "api-database-url": server.url("signpost", "api"),
+            "relay-database-url": server.url("signpost", "relay"),
+            "console-database-url": server.url("signpost", "console"),
+            "secret-keys": SECRET_KEYS,
+        },
+        api={"PUBLIC_URL": PUBLIC_URL, "API_BIND": "127.0.0.1:0", "API_WORKERS": "1"},
+        relay={"PUBLIC_URL": PUBLIC_URL, "EMAIL_FROM": EMAIL_FROM, "RELAY_BIND": "127.0.0.1:0"},
+        console={"CONSOLE_BIND": "127.0.0.1:0"},
+    )
+    for _ in range(2):  # a second time there is nothing to do
+        migrated = run_to_its_end(ready, "signpost-migrate.service", folder)
+        assert (migrated.returncode, migrated.stdout) == (0, "schema: up to date\n"), migrated.stderr
+    create_logins(server.url("signpost"))
+    return ready
 
 
 @pytest.mark.parametrize(
@@ -56,30 +83,15 @@ def test_migrating_tells_likewise(machine: Machine, tmp_path: Path) -> None:
 
 
 def test_once_all_is_filled_in_the_units_commands_bring_a_registrations_mail(
-    machine: Machine, server: Cluster, sink: MailSink, tmp_path: Path
+    filled_in: Machine, sink: MailSink, tmp_path: Path
 ) -> None:
-    machine.fill_in(
-        {
-            "owner-database-url": server.url("signpost"),
-            "api-database-url": server.url("signpost", "api"),
-            "relay-database-url": server.url("signpost", "relay"),
-            "console-database-url": server.url("signpost", "console"),
-            "secret-keys": SECRET_KEYS,
-            "email-providers": sink.provider,
-        },
-        api={"PUBLIC_URL": PUBLIC_URL, "API_BIND": "127.0.0.1:0", "API_WORKERS": "1"},
-        relay={"PUBLIC_URL": PUBLIC_URL, "EMAIL_FROM": EMAIL_FROM, "RELAY_BIND": "127.0.0.1:0"},
-    )
-    for _ in range(2):  # a second time there is nothing to do
-        migrated = run_to_its_end(machine, "signpost-migrate.service", tmp_path)
-        assert (migrated.returncode, migrated.stdout) == (0, "schema: up to date\n"), migrated.stderr
-    create_logins(server.url("signpost"))
+    filled_in.fill_in({"email-providers": sink.provider})
     for unit, process in (("api-service.service", "api-service"), ("outbox-relay.service", "outbox-relay")):
-        checked = run_to_its_end(machine, unit, tmp_path, instead=[process, "check-settings"])
+        checked = run_to_its_end(filled_in, unit, tmp_path, instead=[process, "check-settings"])
         assert checked.stdout == "settings: all well\n", checked.stderr
 
-    with started(machine, "api-service.service", tmp_path) as serving:
-        with started(machine, "outbox-relay.service", tmp_path) as relaying:
+    with started(filled_in, "api-service.service", tmp_path) as serving:
+        with started(filled_in, "outbox-relay.service", tmp_path) as relaying:
             api = RunningApi(serving.process, serving.log_path)
             relay = RunningRelay(relaying.process, relaying.log_path)
             body = {"email": "ada@example.org", "password": "a walk by the harbour"}
@@ -93,6 +105,17 @@ def test_once_all_is_filled_in_the_units_commands_bring_a_registrations_mail(
             assert ended(relaying) == 0
         assert ended(serving) == 0
     assert not is_healthy("api", 8000, served)
+
+
+def test_the_console_serves_operators_there(filled_in: Machine, tmp_path: Path) -> None:
+    if not is_there("operator-console"):
+        pytest.skip("this release has no operator-console")
+    with started(filled_in, "operator-console.service", tmp_path) as serving:
+        [listening] = [line for line in serving.log_lines() if line["event"] == "console listening"]
+        served = str(listening["bind"][0]).removeprefix("http://")
+        assert is_healthy("console", 8001, served)
+        assert ended(serving) == 0
+    assert not is_healthy("console", 8001, served)
 
 
 def run_to_its_end(
