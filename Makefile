@@ -36,12 +36,20 @@ up: $(READY) ## the same stack, left running until Ctrl-C, with an inbox page
 	@$(BIN)/devstack up
 
 .PHONY: test
-test: $(READY) ## every test that this machine can run, but for the long ones of chaos
-	@$(TESTS) --ignore=tests/chaos
+test: $(READY) ## every test that this machine can run, but for the long ones of chaos and shipping
+	@$(TESTS) --ignore=tests/chaos --ignore=tests/shipping
 
 .PHONY: chaos
 chaos: $(READY) ## kill, freeze and cut off real processes for four minutes: nothing may be lost
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/chaos
+
+.PHONY: test-shipping
+test-shipping: $(READY) ## build the wheel and the image's steps, install them beside this machine, start them
+	@$(BIN)/pytest -q tests/shipping
+
+.PHONY: test-upgrade
+test-upgrade: $(READY) ## the previous release's tests on this schema
+	@$(BIN)/python -m releasing upgrade
 
 .PHONY: lint
 lint: $(READY) ## style, types, import contracts
@@ -56,6 +64,27 @@ check: lint test test-installed-postgres ## all that CI runs, but for chaos and 
 .PHONY: test-installed-postgres
 test-installed-postgres: $(READY) ## the database tests again, on the machine's own PostgreSQL where it has one
 	@SIGNPOST_TEST_POSTGRES=installed $(TESTS) tests/integration
+
+.PHONY: wheel
+wheel: $(READY) ## build the wheel, into dist/
+	@$(BIN)/python -m build --wheel --no-isolation --outdir dist
+
+.PHONY: sbom
+sbom: $(READY) ## write what a server gets beside our own code, into dist/sbom.cdx.json (CycloneDX)
+	@mkdir -p dist
+	@$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o dist/sbom.cdx.json
+
+.PHONY: licences
+licences: $(READY) ## list the licences of all that a server gets
+	@$(BIN)/python -m releasing licences
+
+.PHONY: audit
+audit: $(READY) ## ask whether anything is known against what a server gets
+	@$(BIN)/python -m releasing audit
+
+.PHONY: release-check
+release-check: $(READY) ## tell what stands between this source and a release of it
+	@$(BIN)/python -m releasing check
 
 .PHONY: bench
 bench: $(READY) ## the benchmark, with its peers where they are installed and the machine's own limits

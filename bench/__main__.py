@@ -15,6 +15,7 @@ from bench.claiming import claim_times
 from bench.conditions import conditions
 from bench.contest import draining, latency
 from bench.desk import desk
+from bench.disk import disk_bytes
 from bench.distances import critical_distance, distance
 from bench.goals import (
     NOTIFY_COST,
@@ -123,6 +124,17 @@ def wal(ours: Ground, size: Size) -> Report:
     return dict(zip((WAL_BYTES, "  the same, right after a checkpoint"), wal_bytes(ours, size.messages), strict=True))
 
 
+def keeping(ours: Ground, size: Size) -> Report:
+    """Measure what stays on the disk of a million registrations."""
+    kept = disk_bytes(ours, size.messages)
+    return {
+        "disk, a million users and tokens, GB": kept.account / 1000,
+        "disk, a million messages pending, GB": kept.pending / 1000,
+        "  the same once settled, GB": kept.settled / 1000,
+        "  the same without what claims and settles leave behind, GB": kept.vacuumed / 1000,
+    }
+
+
 def growing(ours: Ground, size: Size) -> Report:
     """Count what a message costs with more of them there."""
     grown = growth(ours, size.growth, size.messages)
@@ -165,6 +177,7 @@ PARTS: dict[str, Callable[[Ground, Size], Report]] = {
     "claims": claiming,
     "backlogs": backlogs,
     "wal": wal,
+    "disk": keeping,
     "growth": growing,
     "desk": desk,
     "notify": waking,

@@ -1,17 +1,12 @@
 """One of two relays loses the network to the database, and only that: the other takes over, and it may come back."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from tests.support.conservation import Ledger, conserved
-from tests.support.databases import Database
 from tests.support.eventually import eventually
-from tests.support.forwarding import forwarding
 from tests.support.mail_sink import MailSink
-from tests.support.namespaces import Namespace, namespace
+from tests.support.namespaces import namespace
 from tests.support.outbox import Outbox
-from tests.support.processes import SCRIPTS, running
-from tests.support.relays import RunningRelay, relay_environment, running_relay
+from tests.support.relays import running_relay
+from tests.support.relays_elsewhere import remote_relay
 
 LEASED = "select count(*) from outbox_messages where lease_token is not null"
 ROWS = "select * from outbox_messages order by id"
@@ -50,22 +45,3 @@ def deliver_unwritten(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
     sink.release()
     eventually(lambda: sink.arrived.total() == 19)
     sink.refuse_nobody()
-
-
-@contextmanager
-def remote_relay(host: Namespace, database: Database, sink: MailSink) -> Iterator[RunningRelay]:
-    """Run a relay in that namespace, one cable for the database and one for the mail."""
-    to_database, to_mail = host.cables
-    with (
-        forwarding(0, to=database.cluster.port, host=to_database.host) as database_road,
-        forwarding(0, to=sink.port, host=to_mail.host) as mail_road,
-    ):
-        environment = relay_environment(
-            database,
-            DATABASE_URL=f"postgresql+psycopg://relay@{to_database.host}:{database_road.port}/{database.name}",
-            EMAIL_PROVIDERS=f"smtp://{to_mail.host}:{mail_road.port}?tls=none",
-            RELAY_LEASE_SECONDS="10",  # all is handed over within it, also on a busy machine
-            RELAY_SEND_SECONDS="2",
-        )
-        with running([*host.prefix, str(SCRIPTS / "outbox-relay"), "run"], environment) as started:
-            yield RunningRelay(started.process, started.log_path)

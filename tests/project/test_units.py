@@ -1,8 +1,8 @@
 """The unit files in deploy/systemd, as systemd reads them."""
 
+import re
 import shutil
 import subprocess
-from configparser import RawConfigParser
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,38 +11,94 @@ import pytest
 from api_service.server import STOP_SECONDS
 from outbox_relay.bootstrap import STOPPING_MARGIN
 from outbox_relay.settings import RelaySettingsSchema
-from tests.support.processes import SCRIPTS
+from tests.support.commands import faults_of, is_there, settings_of
+from tests.support.units import CONFIGURATION, INSTALLED, UNITS, credentials_of, said, settings_given, words_of
 
-UNITS = Path(__file__).parents[2] / "deploy" / "systemd"
-INSTALLED = "/opt/signpost/.venv/bin"
-
-
-def settings_of(unit: str, section: str = "Service") -> dict[str, str]:
-    parser = RawConfigParser(strict=False)
-    parser.optionxform = str  # type: ignore[method-assign,assignment] # the documented way to keep names as written
-    parser.read(UNITS / unit)
-    return dict(parser[section])
+NAMES = sorted(path.name for path in UNITS.glob("*.service"))
+HIGHEST_EXPOSURE = 2.0
 
 
-@pytest.mark.parametrize("unit", sorted(path.name for path in UNITS.glob("*.service")))
-def test_systemd_finds_nothing_wrong(unit: str, tmp_path: Path) -> None:
-    verify = shutil.which("systemd-analyze")
-    if verify is None:
+def systemd_analyze() -> str:
+    program = shutil.which("systemd-analyze")
+    if program is None:
         pytest.skip("this machine has no systemd-analyze")
-    # Verifying looks for the program, which here lies in this checkout's own environment.
+    return program
+
+
+def needs_its_program(unit: str) -> None:
+    if not is_there(words_of(unit)[0]):
+        pytest.skip(f"this release has no {words_of(unit)[0]}")
+
+
+@pytest.mark.parametrize("unit", NAMES)
+def test_systemd_finds_nothing_wrong(unit: str, tmp_path: Path) -> None:
+    # Verifying looks for the program, which is not installed here; test_each_unit_starts_a_command_that_exists does it.
+    program = tmp_path / words_of(unit)[0]
+    program.symlink_to("/bin/true")
     copy = tmp_path / unit.replace("@.", "@1.")
-    copy.write_text((UNITS / unit).read_text().replace(INSTALLED, str(SCRIPTS)))
-    done = subprocess.run([verify, "verify", "--man=no", copy], capture_output=True, text=True, check=False)
+    copy.write_text((UNITS / unit).read_text().replace(INSTALLED, str(tmp_path)))
+    verify = [systemd_analyze(), "verify", "--man=no", copy]
+    done = subprocess.run(verify, capture_output=True, text=True, check=False)
     complaints = [line for line in done.stderr.splitlines() if str(copy) in line or unit in line]
     assert (done.returncode, complaints) == (0, []), done.stderr
+
+
+@pytest.mark.parametrize("unit", NAMES)
+def test_a_unit_is_exposed_as_little_as_can_be(unit: str) -> None:
+    look = [systemd_analyze(), "security", "--offline=yes", "--no-pager", UNITS / unit]
+    done = subprocess.run(look, capture_output=True, text=True, check=False)
+    [exposure] = re.findall(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    assert float(exposure) <= HIGHEST_EXPOSURE, done.stdout
+
+
+@pytest.mark.parametrize("unit", NAMES)
+def test_each_unit_starts_a_command_that_exists(unit: str) -> None:
+    needs_its_program(unit)
+    assert faults_of(words_of(unit)) == []
+
+
+@pytest.mark.parametrize("unit", NAMES)
+def test_each_variable_of_a_unit_is_a_setting_of_its_process(unit: str) -> None:
+    needs_its_program(unit)
+    assert set(settings_given(unit)) - settings_of(words_of(unit)) == set()
+
+
+@pytest.mark.parametrize("unit", NAMES)
+def test_every_secret_that_a_process_may_have_reaches_it_as_a_credential(unit: str) -> None:
+    needs_its_program(unit)
+    secrets = {name for name in settings_of(words_of(unit)) if name.endswith("_FILE")}
+    given = settings_given(unit)
+    assert given.keys() == secrets
+    assert {value.removeprefix("%d/") for value in given.values()} == credentials_of(unit).keys()
+
+
+@pytest.mark.parametrize("unit", NAMES)
+def test_no_process_has_a_user_of_its_own_on_the_machine(unit: str) -> None:
+    assert said(unit, "DynamicUser") == ["yes"]
+
+
+def test_secrets_are_read_from_where_the_installation_puts_them() -> None:
+    read = {path for unit in NAMES for path in credentials_of(unit).values()}
+    [listed] = re.findall(r"for secret in (.*?); do", (UNITS.parent / "install.sh").read_text(), re.DOTALL)
+    assert read == {f"{CONFIGURATION}/secrets/{name}" for name in listed.replace("\\", " ").split()}
+
+
+@pytest.mark.parametrize("process", ["api", "relay", "console"])
+def test_the_settings_that_are_suggested_exist(process: str) -> None:
+    suggested = re.findall(r"^#([A-Z_]+)=", (UNITS.parent / "etc" / f"{process}.env").read_text(), re.MULTILINE)
+    program = {"api": "api-service", "relay": "outbox-relay", "console": "operator-console"}[process]
+    if process == "console" and not is_there(program):
+        pytest.skip(f"this release has no {program}")
+    assert suggested
+    assert set(suggested) <= settings_of([program, "serve"])
 
 
 def test_no_relay_is_killed_while_it_finishes_what_it_has_in_hand() -> None:
     send_seconds = RelaySettingsSchema().fields["send_seconds"].load_default
     longest = 2 * timedelta(seconds=send_seconds) + STOPPING_MARGIN
     for unit in ("outbox-relay.service", "outbox-relay@.service"):
-        assert timedelta(seconds=int(settings_of(unit)["TimeoutStopSec"])) > longest
-    assert int(settings_of("api-service.service")["TimeoutStopSec"]) > STOP_SECONDS
+        assert timedelta(seconds=int(said(unit, "TimeoutStopSec")[0])) > longest
+    assert int(said("api-service.service", "TimeoutStopSec")[0]) > STOP_SECONDS
 
 
 def test_several_relays_differ_from_one_in_their_name_and_environment_only() -> None:

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,9 +61,21 @@ def migrated_cluster() -> Iterator[Cluster]:
         binaries = installed
     with Cluster(binaries, settings=QUICK_AND_FORGETFUL, with_tcp=True, parent=memory_if_enough()) as cluster:
         execute(cluster, f"create database {TEMPLATE}")
-        commands.upgrade(cluster.url(TEMPLATE))
+        migrate(cluster.url(TEMPLATE))
         create_logins(cluster.url(TEMPLATE))
         yield cluster
+
+
+def migrate(url: str) -> None:
+    """Bring a database to the schema beside these tests, or to that of another source (`make test-upgrade`)."""
+    source = os.environ.get("SIGNPOST_TEST_SCHEMA_FROM")
+    if source is None:
+        commands.upgrade(url)
+        return
+    code = "import sys; from migrations.commands import upgrade; upgrade(sys.argv[1])"
+    # In that folder, and with nothing of this one in sight: its migrations may use what only its own packages have.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run([sys.executable, "-c", code, url], cwd=source, env=environment, check=True)
 
 
 def memory_if_enough() -> Path | None:

@@ -1,0 +1,23 @@
+#!/bin/sh
+# Makes the secrets that docker-compose.yml mounts, each in a file of its own; what is there already stays as it is.
+set -eu
+folder=${1:-$(dirname "$0")/secrets}
+umask 077
+mkdir -p "$folder"
+chmod 700 "$folder"
+
+keep() { # keep NAME VALUE: write it, unless it is there
+    [ -e "$folder/$1" ] || printf '%s\n' "$2" >"$folder/$1"
+    # Containers see the file as it is here, under a user of their own; the folder keeps everyone else out.
+    chmod 444 "$folder/$1"
+}
+
+fresh() { od -An -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
+
+for login in owner api relay console; do
+    keep "$login-password" "$(fresh 24)"
+    keep "$login-database-url" "postgresql+psycopg://$login:$(cat "$folder/$login-password")@postgres/signpost"
+done
+keep secret-keys "first:$(head -c 32 /dev/urandom | base64)"
+keep email-providers "smtp://mailpit:1025?tls=none"
+keep sms-providers ""

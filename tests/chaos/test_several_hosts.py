@@ -1,0 +1,65 @@
+"""Relays on three hosts share one outbox without knowing of each other; one that loses the network is not missed."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from tests.support.conservation import Ledger, conserved
+from tests.support.eventually import eventually
+from tests.support.mail_sink import MailSink
+from tests.support.namespaces import Namespace, namespace
+from tests.support.outbox import Outbox
+from tests.support.relays import RunningRelay
+from tests.support.relays_elsewhere import remote_relay
+
+HOSTS = 3
+IN_SMALL_BATCHES = {"RELAY_BATCH_SIZE": "10", "RELAY_CONNECTIONS": "2"}
+VERDICT_SECONDS = 0.05
+"""With two connections of each of three relays, 120 letters a second: none can take all before the others begin."""
+
+
+def test_hosts_share_the_work_and_each_message_goes_out_once(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
+    with hosts(outbox, sink) as (relays, _):
+        sink.verdict_seconds = VERDICT_SECONDS
+        ledger.enqueue(300, rolled_back=10)
+        eventually(outbox.is_all_sent, seconds=60)
+        shares = eventually(lambda: all_of(300, relays))
+        assert min(shares) > 0, shares
+    assert conserved(ledger, sink).copies == 0
+
+
+def test_a_host_that_is_cut_off_is_not_missed(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
+    with hosts(outbox, sink) as (relays, machines):
+        sink.verdict_seconds = VERDICT_SECONDS
+        ledger.enqueue(150)
+        eventually(lambda: min(sent_by(relay) for relay in relays) > 0)
+        to_database, _ = machines[0].cables
+        to_database.pull()
+        ledger.note_disturbance()
+        ledger.enqueue(150)
+        eventually(outbox.is_all_sent, seconds=60)
+    tally = conserved(ledger, sink)
+    assert (tally.sent, tally.dead, tally.pending) == (300, 0, 0)
+
+
+@contextmanager
+def hosts(outbox: Outbox, sink: MailSink) -> Iterator[tuple[list[RunningRelay], list[Namespace]]]:
+    """Run a relay on each host; return once all of them claim."""
+    with ExitStack() as ending:
+        machines = [ending.enter_context(namespace(cables=2)) for _ in range(HOSTS)]
+        relays = [
+            ending.enter_context(remote_relay(machine, outbox.database, sink, **IN_SMALL_BATCHES))
+            for machine in machines
+        ]
+        for relay in relays:
+            eventually(lambda relay=relay: relay.said("relay claiming"))
+        yield relays, machines
+
+
+def sent_by(relay: RunningRelay) -> int:
+    return sum(line["count"] for line in relay.said("messages sent"))
+
+
+def all_of(count: int, relays: list[RunningRelay]) -> list[int] | None:
+    """Return how many each has said that it sent, once that is all of them."""
+    shares = [sent_by(relay) for relay in relays]
+    return shares if sum(shares) == count else None

@@ -1,0 +1,114 @@
+"""Every command that the docs tell people to type exists, with its options; those that harm nothing are run."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import PARTS
+from tests.support.commands import PROGRAMS, ROOT, faults_of
+from tests.support.processes import SCRIPTS
+from tests.support.shell_blocks import Command, mentioned, typed
+from tests.support.units import UNITS
+
+TARGETS = set(re.findall(r"^\.PHONY: (\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+SERVICES = {path.name.removesuffix(".service").partition("@")[0] for path in UNITS.glob("*.service")}
+OURS = {path.name for path in (*(ROOT / "deploy").rglob("*.sh"), *(ROOT / ".ci").iterdir())}
+OF_THE_MACHINE = {
+    "base64", "cat", "chmod", "chown", "cp", "curl", "docker", "git", "install", "journalctl", "ln", "mv", "openssl",
+    "pg_basebackup", "pg_dump", "pg_restore", "pip", "psql", "pytest", "ssh", "sudoedit", "tail", "uv",
+}  # fmt: skip
+"""What they do is theirs; the files of ours that they are given must be there."""
+
+
+def said(command: Command) -> str:
+    return str(command)
+
+
+@pytest.mark.parametrize("command", typed(), ids=said)
+def test_what_is_to_be_typed_exists(command: Command) -> None:
+    assert command.programs
+    assert [fault for words in command.programs for fault in faults_in(words)] == []
+
+
+@pytest.mark.parametrize("command", mentioned(), ids=said)
+def test_what_is_mentioned_exists(command: Command) -> None:
+    assert [fault for words in command.programs for fault in faults_in(words)] == []
+
+
+def test_commands_are_found_where_they_are_told() -> None:
+    pages = {command.page.name for command in typed()}
+    assert {"README.md", "running.md", "settings.md", "containers.md", "upgrades.md", "releasing.md"} <= pages
+    assert len(typed()) > 20
+    assert len(mentioned()) > 20
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["make dema", "outbox-relay rum", "outboxctl list --statsu=dead", "systemctl start nobody", "cat deploy/nothing"],
+)
+def test_a_command_that_does_not_exist_would_be_seen(line: str) -> None:
+    assert [fault for words in Command(ROOT, line).programs for fault in faults_in(words)] != []
+
+
+def test_what_the_settings_page_shows_is_what_is_answered() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text()
+    [shown] = re.findall(r"```console\n\$ (RELAY_.*? outbox-relay check-settings)\n(.*?)```", page, re.DOTALL)
+    *assigned, program, argument = shown[0].split()
+    environment = dict(word.split("=", 1) for word in assigned)
+    done = subprocess.run([SCRIPTS / program, argument], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, shown[1])
+
+
+def test_the_preview_that_is_shown_can_be_had(tmp_path: Path) -> None:
+    [command] = [each for each in typed() if each.page.name == "messages.md" and "preview" in each.line]
+    [words] = command.programs
+    wanted = [word for word in words[1:] if word != "--open"]  # there is nobody to show it to
+    environment = dict(word.split("=", 1) for word in command.line.split() if re.match(r"[A-Z_]+=", word))
+    mail = tmp_path / "mail"
+    subprocess.run([SCRIPTS / words[0], *wanted, f"--output={mail}"], env=environment, check=True)
+    assert environment["BRAND_NAME"] in mail.read_text()
+
+
+def faults_in(words: list[str]) -> list[str]:
+    """Return what is wrong with a program and its words, as far as it can be told without running it."""
+    program, *rest = words
+    found: list[str] = []
+    match program:
+        case _ if program in PROGRAMS:
+            found = faults_of(words)
+        case "make":
+            found = [f"make has no target {word}" for word in rest if word not in TARGETS and "=" not in word]
+        case "systemctl":
+            found = [f"there is no unit {name}" for name in _units_in(rest) if name not in SERVICES]
+        case "python" | "python3":
+            found = _faults_of_module(rest)
+        case _ if program in OURS or program in OF_THE_MACHINE:
+            found = _missing(rest)
+        case _:
+            found = [f"{program} is not known"]
+    return found
+
+
+def _units_in(words: list[str]) -> list[str]:
+    _, *names = [word for word in words if not word.startswith("-")] or [""]
+    return [name.removesuffix(".service").partition("@")[0] for name in names]
+
+
+def _faults_of_module(words: list[str]) -> list[str]:
+    match words:
+        case ["-m", "bench", *parts]:
+            named = [part for part in parts if not part.startswith("-") and part != "PARTS"]
+            return [f"bench has no part {part}" for part in named if part not in PARTS]
+        case ["-m", module, *_]:
+            is_known = module in {"venv", "build"} or (ROOT / module.replace(".", "/")).exists()
+            return [] if is_known else [f"there is no module {module}"]
+        case _:
+            return [f"python {' '.join(words)} is not understood"]
+
+
+def _missing(words: list[str]) -> list[str]:
+    """Return the files of ours among the words that are not there; those elsewhere are the reader's."""
+    ours = [word for word in words if re.match(r"(\./)?(deploy|tests|docs|requirements)\b", word)]
+    return [f"{name} is not there" for name in ours if not list(ROOT.glob(name.removeprefix("./")))]

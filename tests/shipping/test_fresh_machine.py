@@ -1,0 +1,156 @@
+"""A machine that has never seen us: what is missing is told; once it is filled in, the units' commands do it all."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+import yaml
+
+from devstack.cluster import Cluster, embedded_binaries
+from devstack.logins import create_logins
+from shared.database import driver_url
+from tests.support.commands import ROOT, SETTINGS, is_there
+from tests.support.keys import PUBLIC_URL, SECRET_KEYS
+from tests.support.mail_sink import MailSink
+from tests.support.processes import Running, RunningApi, running
+from tests.support.relays import RunningRelay
+from tests.support.service_manager import supervisor
+from tests.support.shipping import Machine
+
+PATIENTLY = {"Prefer": "wait=20"}
+EMAIL_FROM = "Signpost <no-reply@signpost.example>"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Cluster]:
+    """A server that somebody has made the database and the logins on, as docs/settings.md says."""
+    with Cluster(embedded_binaries()) as cluster:
+        with psycopg.connect(driver_url(cluster.url("postgres")), autocommit=True) as connection:
+            connection.execute("create database signpost")
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def filled_in(machine: Machine, server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """Return the same release on a machine where somebody has filled in what it asks for, and migrated."""
+    folder = tmp_path_factory.mktemp("filled-in")
+    (folder / "opt").symlink_to(machine.root / "opt")
+    shutil.copytree(machine.root / "etc", folder / "etc")
+    ready = Machine(folder)
+    ready.fill_in(
+        {
+            "owner-database-url": server.url("signpost"),
+            "api-database-url": server.url("signpost", "api"),
+            "relay-database-url": server.url("signpost", "relay"),
+            "console-database-url": server.url("signpost", "console"),
+            "secret-keys": SECRET_KEYS,
+        },
+        api={"PUBLIC_URL": PUBLIC_URL, "API_BIND": "127.0.0.1:0", "API_WORKERS": "1"},
+        relay={"PUBLIC_URL": PUBLIC_URL, "EMAIL_FROM": EMAIL_FROM, "RELAY_BIND": "127.0.0.1:0"},
+        console={"CONSOLE_BIND": "127.0.0.1:0"},
+    )
+    for _ in range(2):  # a second time there is nothing to do
+        migrated = run_to_its_end(ready, "signpost-migrate.service", folder)
+        assert (migrated.returncode, migrated.stdout) == (0, "schema: up to date\n"), migrated.stderr
+    create_logins(server.url("signpost"))
+    return ready
+
+
+@pytest.mark.parametrize(
+    ("unit", "process"), [("api-service.service", "api-service"), ("outbox-relay.service", "outbox-relay")]
+)
+def test_check_settings_tells_every_setting_that_is_missing(
+    machine: Machine, unit: str, process: str, tmp_path: Path
+) -> None:
+    done = run_to_its_end(machine, unit, tmp_path, instead=[process, "check-settings"])
+    told = {line.split()[1] for line in done.stderr.splitlines()}
+    required = {str(field.data_key) for field in SETTINGS[process]().fields.values() if field.required}
+    assert done.returncode == 2
+    assert told - {"EMAIL_PROVIDERS"} == required  # that one, or the other, or both: said in a line of its own
+    assert len(required) > 2
+
+
+def test_migrating_tells_likewise(machine: Machine, tmp_path: Path) -> None:
+    done = run_to_its_end(machine, "signpost-migrate.service", tmp_path)
+    assert (done.returncode, done.stderr) == (2, "settings: DATABASE_URL is not set\n")
+
+
+def test_once_all_is_filled_in_the_units_commands_bring_a_registrations_mail(
+    filled_in: Machine, sink: MailSink, tmp_path: Path
+) -> None:
+    filled_in.fill_in({"email-providers": sink.provider})
+    for unit, process in (("api-service.service", "api-service"), ("outbox-relay.service", "outbox-relay")):
+        checked = run_to_its_end(filled_in, unit, tmp_path, instead=[process, "check-settings"])
+        assert checked.stdout == "settings: all well\n", checked.stderr
+
+    with started(filled_in, "api-service.service", tmp_path) as serving:
+        with started(filled_in, "outbox-relay.service", tmp_path) as relaying:
+            api = RunningApi(serving.process, serving.log_path)
+            relay = RunningRelay(relaying.process, relaying.log_path)
+            body = {"email": "ada@example.org", "password": "a walk by the harbour"}
+            answer = httpx.post(f"{api.base_url}/v1/registrations", json=body, headers=PATIENTLY, timeout=30)
+            assert answer.json()["delivery"]["status"] == "sent", answer.text
+            assert sink.arrived.total() == 1
+            [bound] = relay.said("relay started")
+            assert is_healthy("relay", 8002, str(bound["bind"]))
+            served = api.base_url.removeprefix("http://")
+            assert is_healthy("api", 8000, served)
+            assert ended(relaying) == 0
+        assert ended(serving) == 0
+    assert not is_healthy("api", 8000, served)
+
+
+def test_the_console_serves_operators_there(filled_in: Machine, tmp_path: Path) -> None:
+    if not is_there("operator-console"):
+        pytest.skip("this release has no operator-console")
+    with started(filled_in, "operator-console.service", tmp_path) as serving:
+        [listening] = [line for line in serving.log_lines() if line["event"] == "console listening"]
+        served = str(listening["bind"][0]).removeprefix("http://")
+        assert is_healthy("console", 8001, served)
+        assert ended(serving) == 0
+    assert not is_healthy("console", 8001, served)
+
+
+def run_to_its_end(
+    machine: Machine, unit: str, folder: Path, *, instead: list[str] | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run the unit's command, or another in its place, in the unit's environment."""
+    command, environment = machine.unit(unit, folder)
+    return subprocess.run(
+        machine.command(instead) if instead else command,
+        env=environment | {"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@contextmanager
+def started(machine: Machine, unit: str, folder: Path) -> Iterator[Running]:
+    """Run the unit's command until the end of the block; return once it has told systemd that it is ready."""
+    command, environment = machine.unit(unit, folder)
+    with supervisor() as systemd, running(command, environment | systemd.environment(15_000_000)) as process:
+        systemd.wait_for("READY=1")
+        yield process
+
+
+def ended(process: Running) -> int:
+    process.process.send_signal(signal.SIGTERM)
+    return process.process.wait(timeout=60)
+
+
+def is_healthy(service: str, port: int, bind: str) -> bool:
+    """Ask as the container's health check does, at the place where it listens here."""
+    config = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    _, *check = config["services"][service]["healthcheck"]["test"]
+    assert f"127.0.0.1:{port}/" in check[-1]
+    asked = [word.replace(f"127.0.0.1:{port}/", f"{bind}/") for word in check]
+    return subprocess.run(asked, capture_output=True, check=False).returncode == 0

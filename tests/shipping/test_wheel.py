@@ -1,0 +1,61 @@
+"""The wheel: all that the source has is in it, and in an environment with nothing else its commands work."""
+
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from tests.support.commands import PROGRAMS
+from tests.support.shipping import PACKAGES, ROOT, Machine
+
+
+def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    files = {
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert files - packed == set()
+    assert {name for name in packed if ".dist-info/" not in name} - files == set()
+    needed = ("common_passwords.txt", ".mjml", ".po", ".css", ".html", "/0001_users_and_tokens.py", "script.py.mako")
+    assert [ending for ending in needed if not any(name.endswith(ending) for name in packed)] == []
+
+
+def test_every_command_tells_of_itself_where_nothing_else_is_installed(machine: Machine) -> None:
+    for words in sorted(commands()):
+        if words[0] == "devstack":
+            continue  # its parts come with an extra that a server does not need
+        done = subprocess.run(machine.command([*words, "--help"]), capture_output=True, text=True, check=False)
+        assert (done.returncode, "Usage:" in done.stdout) == (0, True), (words, done.stderr)
+
+
+def test_the_environment_holds_what_the_lock_names_and_no_more(machine: Machine) -> None:
+    listed = subprocess.run(
+        [machine.current / "bin" / "python", "-m", "pip", "list", "--format=freeze"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    locked = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line}
+    installed = {line.split("==")[0].lower().replace("_", "-") for line in listed}
+    assert installed - {"pip", "setuptools", "signpost"} <= locked
+    assert "signpost==1.0.0" in listed
+
+
+def test_the_version_is_that_of_the_wheel_wherever_it_is_told(machine: Machine) -> None:
+    printed = subprocess.run(machine.command(["api-service", "openapi"]), capture_output=True, text=True, check=True)
+    assert '"version": "1.0.0"' in printed.stdout
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    for program, place in PROGRAMS.items():
+        module, _, name = place.partition(":")
+        found: click.Command = getattr(import_module(module), name)
+        yield (program,)
+        if isinstance(found, click.Group):
+            yield from ((program, each) for each in found.commands)

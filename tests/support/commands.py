@@ -1,0 +1,63 @@
+"""Our command lines as click knows them, and the settings that each process reads."""
+
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from api_service.migrate_settings import MigrateSettingsSchema
+from api_service.settings import ApiSettingsSchema
+from operator_console.settings import ConsoleSettingsSchema
+from outbox_relay.settings import RelaySettingsSchema
+from shared.settings import SettingsSchema
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROGRAMS: dict[str, str] = PROJECT["project"]["scripts"]
+SETTINGS: dict[str, type[SettingsSchema]] = {
+    "api-service migrate": MigrateSettingsSchema,
+    "api-service": ApiSettingsSchema,
+    "outbox-relay": RelaySettingsSchema,
+    "outboxctl": ConsoleSettingsSchema,
+}
+
+
+def is_there(program: str) -> bool:
+    """Tell whether this release has that program."""
+    return program in PROGRAMS
+
+
+def faults_of(words: list[str]) -> list[str]:
+    """Return what is wrong with a command line of ours: a command or an option that does not exist.
+
+    Values are not looked at, and no setting is read.
+    """
+    program, *rest = words
+    module, _, name = PROGRAMS[program].partition(":")
+    command: click.Command = getattr(import_module(module), name)
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        found = command.commands.get(rest[0])
+        if found is None:
+            return [f"{program} has no command {rest[0]}"]
+        command, rest = found, rest[1:]
+    known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help", "-h"}
+    given = {word.partition("=")[0] for word in rest if word.startswith("-") and word != "-"}
+    return [f"{program} {command.name} has no option {option}" for option in sorted(given - known)]
+
+
+def settings_of(words: list[str]) -> set[str]:
+    """Return the names in the environment that the command reads, NAME_FILE of secrets among them."""
+    schema = SETTINGS.get(" ".join(words[:2])) or SETTINGS.get(words[0]) or only_schema_of(words[0])
+    fields = schema().fields.values()
+    secrets = {f"{field.data_key}_FILE" for field in fields if field.metadata["is_secret"]}
+    return {str(field.data_key) for field in fields} | secrets
+
+
+def only_schema_of(program: str) -> type[SettingsSchema]:
+    """Return the schema that the program's own module reads, where it reads just one."""
+    known = vars(import_module(PROGRAMS[program].partition(":")[0])).values()
+    [schema] = {each for each in known if isinstance(each, type) and issubclass(each, SettingsSchema)} - {
+        SettingsSchema
+    }
+    return schema

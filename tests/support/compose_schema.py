@@ -1,0 +1,69 @@
+"""What docker-compose.yml may say: the part of the Compose specification that it uses, and no more.
+
+Strict, so that a misspelt key fails here and not on the first machine with an engine.
+https://github.com/compose-spec/compose-spec/blob/main/05-services.md
+"""
+
+from typing import Any
+
+TEXT = {"type": "string", "minLength": 1}
+TEXTS = {"type": "array", "items": TEXT, "uniqueItems": True}
+DURATION = {"type": "string", "pattern": r"^(\d+h)?(\d+m)?(\d+s)?$", "minLength": 2}
+TEXTS_BY_NAME = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
+
+
+def exactly(*required: str, **properties: Any) -> dict[str, Any]:
+    """Return the schema of an object with these properties and no others."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+DEPENDENCY = exactly(
+    "condition",
+    condition={"enum": ["service_started", "service_healthy", "service_completed_successfully"]},
+    required={"type": "boolean"},
+)
+
+HEALTHCHECK = exactly(
+    "test",
+    test={"type": "array", "prefixItems": [{"const": "CMD"}], "items": TEXT, "minItems": 2},
+    interval=DURATION,
+    timeout=DURATION,
+    start_period=DURATION,
+    retries={"type": "integer", "minimum": 1},
+)
+
+SERVICE = exactly(
+    "image",
+    "restart",
+    image=TEXT,
+    build=TEXT,
+    profiles=TEXTS,
+    command=TEXTS,
+    restart={"type": "string", "pattern": r"^(no|always|unless-stopped|on-failure(:\d+)?)$"},
+    read_only={"type": "boolean"},
+    init={"type": "boolean"},
+    tmpfs=TEXTS,
+    cap_drop=TEXTS,
+    security_opt=TEXTS,
+    environment=TEXTS_BY_NAME,
+    secrets=TEXTS,
+    volumes=TEXTS,
+    ports=TEXTS,
+    shm_size=TEXT,
+    stop_grace_period=DURATION,
+    depends_on={"type": "object", "additionalProperties": DEPENDENCY},
+    healthcheck=HEALTHCHECK,
+)
+
+COMPOSE = exactly(
+    "services",
+    name={"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]*$"},
+    services={"type": "object", "additionalProperties": SERVICE},
+    volumes={"type": "object", "additionalProperties": {"type": ["object", "null"]}},
+    secrets={"type": "object", "additionalProperties": exactly("file", file=TEXT)},
+) | {"patternProperties": {"^x-": {}}}

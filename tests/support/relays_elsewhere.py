@@ -1,0 +1,31 @@
+"""Relays on other hosts, as far as the network is concerned."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.support.databases import Database
+from tests.support.forwarding import forwarding
+from tests.support.mail_sink import MailSink
+from tests.support.namespaces import Namespace
+from tests.support.processes import SCRIPTS, running
+from tests.support.relays import RunningRelay, relay_environment
+
+
+@contextmanager
+def remote_relay(host: Namespace, database: Database, sink: MailSink, **settings: str) -> Iterator[RunningRelay]:
+    """Run a relay in that namespace, one cable for the database and one for the mail."""
+    to_database, to_mail = host.cables
+    with (
+        forwarding(0, to=database.cluster.port, host=to_database.host) as database_road,
+        forwarding(0, to=sink.port, host=to_mail.host) as mail_road,
+    ):
+        environment = relay_environment(
+            database,
+            DATABASE_URL=f"postgresql+psycopg://relay@{to_database.host}:{database_road.port}/{database.name}",
+            EMAIL_PROVIDERS=f"smtp://{to_mail.host}:{mail_road.port}?tls=none",
+            RELAY_LEASE_SECONDS="10",  # all is handed over within it, also on a busy machine
+            RELAY_SEND_SECONDS="2",
+            **settings,
+        )
+        with running([*host.prefix, str(SCRIPTS / "outbox-relay"), "run"], environment) as started:
+            yield RunningRelay(started.process, started.log_path)

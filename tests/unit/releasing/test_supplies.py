@@ -1,0 +1,41 @@
+"""What is made of what pip-audit and pip-licenses say."""
+
+import json
+from typing import Any
+
+import pytest
+
+from releasing.supplies import read_audit, unexpected
+
+SOUND = {"name": "flask", "version": "3.1", "vulns": []}
+UNKNOWN = {"name": "ours", "skip_reason": "Dependency not found on PyPI and could not be audited"}
+
+
+def report(*packages: dict[str, Any]) -> str:
+    return json.dumps({"dependencies": packages, "fixes": []})
+
+
+def test_what_the_service_does_not_know_was_not_looked_at() -> None:
+    audit = read_audit(report(SOUND, UNKNOWN))
+    assert (audit.audited, audit.unknown, audit.vulnerable) == (1, ["ours"], [])
+    assert read_audit(report(UNKNOWN)).audited == 0
+
+
+def test_what_is_known_against_a_package_is_told_with_what_mends_it() -> None:
+    found = [{"id": "PYSEC-1", "fix_versions": ["3.2"]}, {"id": "PYSEC-2", "fix_versions": []}]
+    audit = read_audit(report(SOUND | {"vulns": found}))
+    assert audit.audited == 1
+    assert audit.vulnerable == [
+        "flask 3.1: PYSEC-1, mended in 3.2",
+        "flask 3.1: PYSEC-2, mended in no version yet",
+    ]
+
+
+@pytest.mark.parametrize("words", ["MIT", "BSD-3-Clause", "Apache-2.0 OR BSD-3-Clause", "LGPL-3.0-only", "PSF-2.0"])
+def test_licences_that_were_thought_about_are_no_news(words: str) -> None:
+    assert unexpected({"package": words}) == []
+
+
+@pytest.mark.parametrize("words", ["GPL-3.0-only", "AGPL-3.0", "UNKNOWN", "MIT AND GPL-2.0", "Proprietary", "LIMITED"])
+def test_others_are(words: str) -> None:
+    assert unexpected({"package": words}) == [f"package: {words}"]
