@@ -3,6 +3,7 @@
 So there is no second secret to keep, and the keys rotate with those of codes: the first signs, all verify.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +25,9 @@ LONGEST = 2048
 
 LEEWAY = timedelta(seconds=5)
 """By how much the clocks of hosts that serve the API may differ."""
+
+# No padding (RFC 7515 §2), which the library would overlook: one token has one spelling.
+_FORM = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){2}")
 
 _CLAIMS = ("iss", "aud", "sub", "sid", "iat", "exp", "jti")
 
@@ -67,7 +71,7 @@ class AccessTokens:
 
         Raises InvalidTokenError for anything else. Whether the session goes on is for the database to say.
         """
-        if len(access_token) > LONGEST:
+        if len(access_token) > LONGEST or not _FORM.fullmatch(access_token):
             raise InvalidTokenError
         try:
             claims = self._verified(access_token)

@@ -188,6 +188,7 @@ class ButtonSchema(AnswerSchema):
     """The form that the activation page's button sends."""
 
     token = _text("the link's", "AZLwxHo-fsGaVT0fCpuMfQ.c2ln")
+    password = fields.String(metadata={"description": "the registration's, where the page has asked for it"})
 
 
 class FaultSchema(AnswerSchema):

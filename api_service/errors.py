@@ -24,6 +24,7 @@ class Code(StrEnum):
     INVALID_REFRESH_TOKEN = "invalid_refresh_token"
     ACCOUNT_NOT_ACTIVATED = "account_not_activated"
     WRONG_PASSWORD = "wrong_password"
+    PASSWORD_REQUIRED = "password_required"
     FRESH_SIGN_IN_REQUIRED = "fresh_sign_in_required"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
@@ -178,9 +179,15 @@ class UnknownSessionError(Refusal):
 
 
 class WrongPasswordError(Refusal):
-    """The user is signed in, and the password beside it is not theirs, or not any more."""
+    """The user is signed in, or has a link, and the password beside it is not theirs, or not any more."""
 
     code = Code.WRONG_PASSWORD
+
+
+class PasswordRequiredError(Refusal):
+    """The link is right, and several have registered its address: the link does not say which of them presses it."""
+
+    code = Code.PASSWORD_REQUIRED
 
 
 class FreshSignInRequiredError(Refusal):

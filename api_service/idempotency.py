@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
+from uuid import UUID
 
 from flask import Response, g, json, make_response, request
 from sqlalchemy.orm import Session
 
 from api_service.describing import Mark, marked
-from api_service.errors import KeyMalformedError
+from api_service.errors import KeyMalformedError, Refusal
 from api_service.services import services
 from api_service.use_cases.kept_answers import (
     Answer,
@@ -48,8 +49,7 @@ def idempotent(view: View) -> View:
         if offered is None:
             return view(*parts, **arguments)
         g.request_key = request_key(key_of(offered))
-        with services().sessions.begin() as session:
-            answer = kept_answer(session, g.request_key)
+        answer = _kept()
         return _repeated(answer) if answer else _carried_out(partial(view, *parts, **arguments))
 
     return marked(once, Mark.IDEMPOTENT)
@@ -61,14 +61,17 @@ def take_key(session: Session) -> None:
         take(session, g.request_key)
 
 
-def keep(session: Session, answer: Response) -> Response:
-    """Add the answer to the transaction, if the request has a key, and return it."""
+def keep(session: Session, answer: Response, user_id: UUID | None = None) -> Response:
+    """Add the answer to the transaction, if the request has a key, and return it.
+
+    It tells of that user, or of whoever is signed in, and is not kept for longer than they are.
+    """
     if "request_key" in g:
         headers = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
         body = (
             json.dumps(without(answer.get_json(), SECRET_MEMBERS)) if answer.is_json else answer.get_data(as_text=True)
         )
-        keep_for(session, g.request_key, Answer(answer.status_code, headers, body))
+        keep_for(session, g.request_key, Answer(answer.status_code, headers, body), user_id or g.get("user_id"))
     return answer
 
 
@@ -95,6 +98,17 @@ def _carried_out(view: View) -> Response:
         return view()
     except AnsweredMeanwhileError as meanwhile:
         return _repeated(meanwhile.answer)
+    except Refusal:
+        # It may be refused for what the first request has done since the first look: its code is used up now.
+        answer = _kept()
+        if answer is None:
+            raise
+        return _repeated(answer)
+
+
+def _kept() -> Answer | None:
+    with services().sessions.begin() as session:
+        return kept_answer(session, g.request_key)
 
 
 def _repeated(answer: Answer) -> Response:

@@ -22,6 +22,7 @@ class LimitSettings:
     code_tries_per_address: Windows
     failed_logins_per_network: Windows
     failed_logins_per_address: Windows
+    wrong_passwords_per_user: Windows
     resets_per_network: Windows
     resets_per_address: Windows
 
@@ -57,6 +58,7 @@ class LimitSettingsSchema(SettingsSchema):
     code_tries_per_address = RateLimits(Limit.CODE_TRIES_PER_ADDRESS)
     failed_logins_per_network = RateLimits(Limit.FAILED_LOGINS_PER_NETWORK)
     failed_logins_per_address = RateLimits(Limit.FAILED_LOGINS_PER_ADDRESS)
+    wrong_passwords_per_user = RateLimits(Limit.WRONG_PASSWORDS_PER_USER)
     resets_per_network = RateLimits(Limit.RESETS_PER_NETWORK)
     resets_per_address = RateLimits(Limit.RESETS_PER_ADDRESS)
 

@@ -1,5 +1,7 @@
 """Limits around a request: whose hits it counts as, and what its answer tells of them."""
 
+from uuid import UUID
+
 from flask import Flask, Response, g, request
 
 from api_service.networks import client_address, network_of
@@ -32,6 +34,11 @@ def spend(*subjects: Subject) -> None:
 def from_network(limit: Limit) -> Subject:
     """Name the client's network."""
     return Subject(limit, network_of(g.client_address))
+
+
+def by_user(limit: Limit, user_id: UUID) -> Subject:
+    """Name the user who is signed in."""
+    return Subject(limit, user_id.hex)
 
 
 def to_addresses(limit: Limit, *canonical: str) -> list[Subject]:

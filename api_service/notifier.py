@@ -6,7 +6,7 @@ from datetime import timedelta
 import psycopg
 from psycopg import sql
 
-from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
+from api_service.background import Background
 from shared.log import get_logger
 from shared.outage import Outage
 from shared.sessions import SET_IN_OWN_SESSION, own_session_parameters
@@ -31,48 +31,34 @@ def next_pause(pause: timedelta, *, is_due: bool) -> timedelta:
     return min(4 * pause, LONGEST_PAUSE) if is_due else SHORTEST_PAUSE
 
 
-class Notifier:
+class Notifier(Background):
     """Notifies from a thread and a connection of its own: at once when little is written, else once in 20 ms.
 
     NOTIFY inside the writing transaction would serialise all commits behind one database-wide lock.
     A wake-up that is lost costs the relays one poll interval, and no message.
     """
 
+    name = "notifier"
+
     def __init__(self, database_url: str) -> None:
-        self._url = driver_url(database_url)
+        super().__init__(database_url, Outage(log, "notify"))
         self._is_due = threading.Event()
-        self._is_closing = threading.Event()
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._outage = Outage(log, "notify")
 
     def wake(self) -> None:
         """Have the relays woken; returns at once, whatever state the database is in."""
         self._is_due.set()
-        # Started by the first wake-up, not when made: a thread would not live through gunicorn's fork.
-        with self._starting:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
-                self._thread.start()
+        self.start()
 
     def close(self) -> None:
         """End the thread and its connection."""
         self._is_closing.set()
         self._is_due.set()
-        if self._thread:
-            self._thread.join()
+        super().close()
 
-    def _run(self) -> None:
-        while not self._is_closing.is_set():
-            try:
-                self._notify_while_connected()
-            except Exception as error:  # noqa: BLE001 - whatever it was, without this thread nobody is woken again
-                self._is_due.set()
-                self._is_closing.wait(self._outage.failed(error))
-
-    def _notify_while_connected(self) -> None:
+    def work(self) -> None:
+        """Notify whenever it is due."""
         self._is_due.wait()
-        with self._connect() as connection:
+        with self.connect() as connection:
             notify, pause = settled_in(connection), SHORTEST_PAUSE
             while not self._is_closing.is_set():
                 self._is_due.clear()
@@ -82,14 +68,9 @@ class Notifier:
                 pause = next_pause(pause, is_due=self._is_due.is_set())
                 self._is_due.wait()
 
-    def _connect(self) -> psycopg.Connection:
-        return psycopg.connect(
-            self._url,
-            autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            application_name="signpost-api-notifier",
-            prepare_threshold=None,
-        )
+    def lost(self) -> None:
+        """Have the relays woken once the database is back: the last wake-up may have been lost."""
+        self._is_due.set()
 
 
 def settled_in(connection: psycopg.Connection) -> sql.Composed:

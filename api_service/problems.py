@@ -69,6 +69,11 @@ KINDS: Mapping[Code, Kind] = {
         HTTPStatus.FORBIDDEN, "Account not activated", "The account waits for its code, which can be sent again."
     ),
     Code.WRONG_PASSWORD: Kind(HTTPStatus.FORBIDDEN, "Wrong password", "The password is not the account's."),
+    Code.PASSWORD_REQUIRED: Kind(
+        HTTPStatus.FORBIDDEN,
+        "Password required",
+        "The address was registered more than once: give the password that was chosen beside the link's token.",
+    ),
     Code.FRESH_SIGN_IN_REQUIRED: Kind(
         HTTPStatus.FORBIDDEN, "Fresh sign-in required", "Give the password, or sign in again before asking for this."
     ),

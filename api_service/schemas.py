@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from marshmallow import RAISE, Schema, ValidationError, post_load, validates_schema
 
 from api_service import passwords
-from api_service.body_fields import Email, FullName, Id, NewPassword, OneOf, Phone, Text, TypedCode
+from api_service.body_fields import Email, FullName, Id, NewPassword, OneOf, Password, Phone, Text, TypedCode
 from api_service.errors import FaultCode
 from api_service.use_cases.register import RegisterCommand
 from shared.vocabulary import Channel, Locale
@@ -86,20 +86,24 @@ class RefreshSchema(StrictSchema):
 
 
 class ActivateSchema(StrictSchema):
-    """What was in the message: the link's token, or the code with the registration's id."""
+    """What was in the message: the code with the registration's id, or the link's token, with the password if asked."""
 
     forms: ClassVar = {
         "oneOf": [
-            {"required": ["registration_id", "code"], "not": {"required": ["token"]}},
+            {
+                "required": ["registration_id", "code"],
+                "not": {"anyOf": [{"required": ["token"]}, {"required": ["password"]}]},
+            },
             {"required": ["token"], "not": {"anyOf": [{"required": ["registration_id"]}, {"required": ["code"]}]}},
         ]
     }
 
     token = Text()
+    password = Password()
     registration_id = Id()
     code = TypedCode()
 
     @validates_schema
     def _has_one_form(self, body: dict[str, Any], **_more: Any) -> None:
-        if body.keys() not in ({"token"}, {"registration_id", "code"}):
+        if body.keys() not in ({"token"}, {"token", "password"}, {"registration_id", "code"}):
             raise ValidationError(FaultCode.ONE_FORM_REQUIRED)

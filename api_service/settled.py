@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
+from api_service.background import Background
 from shared.log import get_logger
 from shared.outage import Outage
 from shared.sessions import SET_IN_OWN_SESSION, own_session_parameters
@@ -17,6 +17,7 @@ from shared.vocabulary import SETTLED_CHANNEL
 log = get_logger("api.settled")
 
 LISTEN = sql.SQL("listen {}").format(sql.Identifier(SETTLED_CHANNEL))
+KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 LOOK_UP_SECONDS = 0.5
 """How soon the thread notices that it is to end."""
 
@@ -80,67 +81,34 @@ class Bells:
             return list(self._bells)
 
 
-class SettledListener:
+class SettledListener(Background):
     """Rings the bells from a thread and a connection of its own: one, from the first waiting request on.
 
     Behind a pooler, which passes no notifications on, and while the database is away nobody is rung for.
     """
 
+    name = "settled"
+
     def __init__(self, database_url: str, bells: Bells) -> None:
-        self._url = driver_url(database_url)
+        super().__init__(database_url, Outage(log, "listen"))
         self.bells = bells
-        self._is_closing = threading.Event()
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._outage = Outage(log, "listen")
 
-    def start(self) -> None:
-        """Begin to listen, unless it has begun; not when made, for a thread would not live through gunicorn's fork."""
-        with self._starting:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="settled", daemon=True)
-                self._thread.start()
-
-    def close(self) -> None:
-        """End the thread and its connection."""
-        self._is_closing.set()
-        if self._thread:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._is_closing.is_set():
-            try:
-                if not self._listen_while_connected():
-                    return
-            except Exception as error:  # noqa: BLE001 - whatever it was, without this thread nobody is rung for again
-                self.bells.feed(is_fed=False)
-                self._is_closing.wait(self._outage.failed(error))
-
-    def _listen_while_connected(self) -> bool:
-        """Return False, and say so, where listening is of no use."""
-        with self._connect() as connection:
+    def work(self) -> None:
+        """Listen, and ring; returns at once, and says so, where listening is of no use."""
+        with self.connect(**KEEPALIVES) as connection:
             if not _has_own_session(connection):
                 log.warning("waiting requests look themselves", reason="a pooler passes no notifications on")
-                return False
+                return
             connection.execute(LISTEN)
             self._outage.end()
             self.bells.feed(is_fed=True)
             while not self._is_closing.is_set():
                 for notification in connection.notifies(timeout=LOOK_UP_SECONDS):
                     self.bells.ring(ids_in(notification.payload))
-        return True
 
-    def _connect(self) -> psycopg.Connection:
-        return psycopg.connect(
-            self._url,
-            autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-            application_name="signpost-api-settled",
-            prepare_threshold=None,
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
-        )
+    def lost(self) -> None:
+        """Have those who wait look themselves."""
+        self.bells.feed(is_fed=False)
 
 
 def ids_in(payload: str) -> set[UUID]:

@@ -18,8 +18,11 @@ SETTINGS = {"statement_timeout": "15000", "idle_in_transaction_session_timeout":
 """Milliseconds, where it is a time."""
 
 READ_ONLY = "25006"
-AWAY = ("08", "53", "57", READ_ONLY)
-"""SQLSTATE classes: connections, resources, an operator (or a timeout) steps in; and a standby's refusal to write."""
+UNDONE = ("40001", "40P01")
+"""A transaction gave way to another that it was at odds with, or waited for in a circle: it may be tried again."""
+AWAY = ("08", "40", "53", "57", READ_ONLY)
+"""SQLSTATE classes: connections, transactions undone, resources, an operator (or a timeout) steps in; and a standby's
+refusal to write."""
 
 LONGEST_REST_SECONDS = 5
 """In the pool, after which a connection is asked whether it still works."""
@@ -117,8 +120,14 @@ def engine_url(url: str) -> URL:
     )
 
 
+def was_undone(error: BaseException) -> bool:
+    """Tell whether the transaction was rolled back through no fault of its own, and could do as well the next time."""
+    original = driver_error(error)
+    return bool(original and original.sqlstate in UNDONE)
+
+
 def is_database_away(error: BaseException) -> bool:
-    """Tell whether to try again later: the server is out of reach, stopping, overwhelmed, or may not write.
+    """Tell whether to try again later: the server is out of reach, stopping, overwhelmed, at odds, or may not write.
 
     Anything else is a fault of ours, and will be there the next time too.
     """

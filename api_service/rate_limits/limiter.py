@@ -10,14 +10,14 @@ from limits import RateLimitItem
 from sqlalchemy import Connection, Engine
 
 from api_service.errors import Code, Refusal
-from api_service.rate_limits.rules import Limit, Windows
+from api_service.rate_limits.rules import RULES, Limit, Per, Windows
 from api_service.rate_limits.storage import Ask, PostgresStorage, Told
 from shared.secrets import address_id
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Who is counted by a limit: a network, or the hash of an address."""
+    """Who is counted by a limit: a network, the hash of an address, or a user."""
 
     limit: Limit
     name: str = field(repr=False)
@@ -57,7 +57,8 @@ class TooManyRequestsError(Refusal):
 class Limiter:
     """Counts hits against the limits that are set; where none is, nobody is counted.
 
-    Whatever is refused by one limit still counts against the others that it was counted by.
+    A network comes first: what it is refused counts against nobody else, or whoever is refused could go on
+    using up what other people's addresses are allowed. What an address is refused still counts against the network.
     """
 
     def __init__(self, engine: Engine, windows: Mapping[Limit, Windows], key: bytes) -> None:
@@ -78,8 +79,8 @@ class Limiter:
         asked = self._asked(subjects)
         if not asked:
             return []
-        told = self._storage.hit([Ask(key, item.amount, item.get_expiry()) for key, _, item in asked], connection)
-        tallies = [_tally(limit, item, told[key]) for key, limit, item in asked]
+        told = self._storage.hit([_ask(key, limit, item) for key, limit, item in asked], connection)
+        tallies = [_tally(limit, item, told[key]) for key, limit, item in asked if key in told]
         if not all(tally.is_admitted for tally in tallies):
             raise TooManyRequestsError(tallies)
         return tallies
@@ -110,6 +111,10 @@ class Limiter:
             for subject in dict.fromkeys(subjects)
             for item in self._windows[subject.limit].items
         ]
+
+
+def _ask(key: str, limit: Limit, item: RateLimitItem) -> Ask:
+    return Ask(key, item.amount, item.get_expiry(), is_first=RULES[limit].per is Per.NETWORK)
 
 
 def _tally(limit: Limit, item: RateLimitItem, told: Told) -> Tally:

@@ -21,6 +21,7 @@ class Limit(StrEnum):
     CODE_TRIES_PER_ADDRESS = "code_tries_per_address"
     FAILED_LOGINS_PER_NETWORK = "failed_logins_per_network"
     FAILED_LOGINS_PER_ADDRESS = "failed_logins_per_address"
+    WRONG_PASSWORDS_PER_USER = "wrong_passwords_per_user"
     RESETS_PER_NETWORK = "resets_per_network"
     RESETS_PER_ADDRESS = "resets_per_address"
 
@@ -30,6 +31,7 @@ class Per(StrEnum):
 
     NETWORK = "network"
     ADDRESS = "address"
+    USER = "user"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,9 @@ RULES: Mapping[Limit, Rule] = {
         Per.NETWORK, "Failed logins from one network; a success does not clear them.", "10/minute"
     ),
     Limit.FAILED_LOGINS_PER_ADDRESS: _rule(Per.ADDRESS, "Failed logins to one address.", "5/5 minutes"),
+    Limit.WRONG_PASSWORDS_PER_USER: _rule(
+        Per.USER, "Wrong passwords given by one user who is signed in, for what needs it again.", "5/5 minutes"
+    ),
     Limit.RESETS_PER_NETWORK: _rule(Per.NETWORK, "Password resets asked for from one network.", "20/minute"),
     Limit.RESETS_PER_ADDRESS: _rule(Per.ADDRESS, "Password resets of one address.", "5/hour"),
 }

@@ -17,11 +17,12 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 # In the order of keys, so that two requests with several limits in common cannot deadlock.
-HIT = text("""
+UPSERT = """
 insert into rate_limits as kept (key, amount, period, hits, ends_at)
 select key, amount, period, array[clock_timestamp()], clock_timestamp() + period
-  from unnest(cast(:keys as text[]), cast(:amounts as integer[]), cast(:periods as interval[]))
-    as asked (key, amount, period)
+  from unnest(cast(:keys as text[]), cast(:amounts as integer[]), cast(:periods as interval[]),
+              cast(:firsts as boolean[])) as asked (key, amount, period, is_first)
+ where {which}
  order by key
 on conflict (key) do update set (hits, is_admitted, ends_at) = (
     select case when cardinality(held) < excluded.amount then held || at else held end,
@@ -31,7 +32,14 @@ on conflict (key) do update set (hits, is_admitted, ends_at) = (
               from clock_timestamp() as at) as seen)
 returning key, is_admitted, cardinality(hits) as held,
           extract(epoch from hits[1] + period - clock_timestamp())::float8 as seconds
-""")
+"""
+
+# The others are counted only once all that come first are known: each key stands in one of the two.
+GATES = UPSERT.format(which="is_first")
+OTHERS = UPSERT.format(which="not is_first and not exists (select from gates where not gates.is_admitted)")
+HIT = text(
+    f"with gates as ({GATES}), others as ({OTHERS}) select * from gates union all select * from others"  # noqa: S608 - all of it is ours
+)
 
 LOOK = text("""
 select key, cardinality(held) as held, extract(epoch from held[1] + period - clock_timestamp())::float8 as seconds,
@@ -50,11 +58,15 @@ FORGET_ALL = text("update rate_limits set hits = '{}'")
 
 @dataclass(frozen=True)
 class Ask:
-    """One more hit of ``key``, of which ``amount`` are allowed in ``seconds``."""
+    """One more hit of ``key``, of which ``amount`` are allowed in ``seconds``.
+
+    One that ``is_first`` is a gate to all that are not: where it is refused, they are not counted at all.
+    """
 
     key: str
     amount: int
     seconds: int
+    is_first: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,11 +95,15 @@ class PostgresStorage(Storage, MovingWindowSupport):
         return DBAPIError
 
     def hit(self, asks: Sequence[Ask], connection: Connection | None = None) -> dict[str, Told]:
-        """Count all of them in one statement, on that connection or one of its own; return by key what came of it."""
+        """Count them in one statement, on that connection or one of its own.
+
+        Returns by key what came of it; what comes after a gate that refused is not there.
+        """
         parameters = {
             "keys": [ask.key for ask in asks],
             "amounts": [ask.amount for ask in asks],
             "periods": [timedelta(seconds=ask.seconds) for ask in asks],
+            "firsts": [ask.is_first for ask in asks],
         }
         rows = self._run(HIT, parameters, connection)
         return {row.key: Told(row.is_admitted, row.held, max(row.seconds, 0)) for row in rows}

@@ -3,6 +3,7 @@
 from http import HTTPStatus
 
 from flask import Blueprint, Response, jsonify
+from sqlalchemy.orm import Session
 
 from api_service import passwords
 from api_service.access_tokens import SignedIn
@@ -14,13 +15,14 @@ from api_service.bodies import read_body
 from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
 from api_service.errors import Code
 from api_service.idempotency import idempotent, keep, take_key
-from api_service.limiting import from_network, spend, to_addresses
+from api_service.limiting import by_user, from_network, spend, to_addresses
 from api_service.rate_limits import Limit
 from api_service.schemas import StrictSchema
 from api_service.services import services
+from api_service.transactions import in_transaction
 from api_service.use_cases.change_address import AddressCode, ask_for_change, change_address, token_of_change
 from api_service.use_cases.personal_data import erase, gather
-from api_service.use_cases.proof import Proof, locked_user, prove_by_fresh_session, prove_by_password
+from api_service.use_cases.proof import Proof, locked_prover, prove_by_fresh_session, prove_by_password
 from api_service.use_cases.reset_password import refuse_own_address, set_password
 from shared.vocabulary import Channel
 
@@ -48,12 +50,15 @@ def post_password(holder: SignedIn) -> Response:
     body = read_body(ChangePasswordSchema())
     proof = _proven(holder, body["old_password"])
     password_hash = passwords.hashed(body["new_password"])
-    with services().sessions.begin() as session:
+
+    def changed(session: Session) -> Response:
         take_key(session)
-        user = locked_user(session, proof)
+        user = locked_prover(session, proof)
         refuse_own_address(user, body["new_password"], "#/new_password")
         set_password(session, user, password_hash, kept_session=holder.session_id)
-        answer = keep(session, _done())
+        return keep(session, _done())
+
+    answer = in_transaction(services().sessions, changed)
     services().notifier.wake()
     return answer
 
@@ -119,19 +124,19 @@ def get_export(holder: SignedIn) -> Response:
 def delete_me(holder: SignedIn) -> Response:
     """Take the user away for good."""
     proof = _erasing_proof(holder)
-    with services().sessions.begin() as session:
-        erase(session, proof, services().keys)
+    in_transaction(services().sessions, lambda session: erase(session, proof, services().keys))
     answer = jsonify(status="erased")
     answer.status_code = HTTPStatus.ACCEPTED
     return answer
 
 
 def _proven(holder: SignedIn, password: str) -> Proof:
-    # Counted as signing in is, before the password is looked at: an access token must not help to guess it.
-    tries = to_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, str(holder.user_id))
-    spend(*tries)
-    proof = prove_by_password(services().sessions, holder.user_id, password)
-    services().limiter.forget(tries)
+    # Counted before the password is looked at, as signing in is: an access token must not help to guess it. And
+    # apart from that: who fails to sign in as somebody must not keep them from their own account.
+    tries = by_user(Limit.WRONG_PASSWORDS_PER_USER, holder.user_id)
+    spend(tries)
+    proof = prove_by_password(services().sessions, holder, password)
+    services().limiter.forget([tries])
     return proof
 
 
@@ -139,7 +144,7 @@ def _erasing_proof(holder: SignedIn) -> Proof:
     body = read_body(EraseSchema(), may_be_empty=True)
     if "password" in body:
         return _proven(holder, body["password"])
-    return prove_by_fresh_session(services().sessions, holder.user_id, holder.session_id)
+    return prove_by_fresh_session(services().sessions, holder)
 
 
 def _code_sent(holder: SignedIn, schema: StrictSchema) -> Response:
@@ -159,10 +164,13 @@ def _code_sent(holder: SignedIn, schema: StrictSchema) -> Response:
 def _address_changed(holder: SignedIn, channel: Channel) -> Response:
     offered = AddressCode(holder.user_id, channel, read_body(CodeSchema())["code"])
     token_id = token_of_change(services().sessions, services().keys, services().limiter, offered)
-    with services().sessions.begin() as session:
+
+    def changed(session: Session) -> Response:
         take_key(session)
-        change_address(session, holder.user_id, token_id)
-        answer = keep(session, _done())
+        change_address(session, holder, token_id)
+        return keep(session, _done())
+
+    answer = in_transaction(services().sessions, changed)
     services().notifier.wake()
     return answer
 

@@ -8,14 +8,18 @@ from http import HTTPStatus
 from flask import Blueprint, Response, make_response, render_template, request
 
 from api_service.answer_schemas import ButtonSchema
-from api_service.describing import FORM, HTML, Answer, Body, Description, Tag, described
-from api_service.errors import DATABASE_FAILURES, InvalidOrExpiredError
+from api_service.describing import COUNTED, FORM, HTML, Answer, Body, Description, Tag, described
+from api_service.errors import DATABASE_FAILURES, InvalidOrExpiredError, PasswordRequiredError, WrongPasswordError
 from api_service.languages import preferred_locale
 from api_service.pages import safe_headers, style_named
+from api_service.passwords import normalised
 from api_service.problems import database_unavailable
+from api_service.rate_limits import TooManyRequestsError
 from api_service.routes.activation_words import WORDS, Page
+from api_service.routes.activations import by_link
 from api_service.services import services
-from api_service.use_cases.activate import activate_by_link
+from api_service.transactions import in_transaction
+from api_service.use_cases.activate import activate
 
 blueprint = Blueprint("activation_page", __name__, url_prefix="/activate")
 
@@ -53,6 +57,10 @@ def get_page() -> Response:
         {
             HTTPStatus.OK: Answer("A page: the account is active.", media_type=HTML),
             HTTPStatus.BAD_REQUEST: Answer("A page: the link does not work.", media_type=HTML),
+            HTTPStatus.FORBIDDEN: Answer("A page: the registration's password is needed, or wrong.", media_type=HTML),
+            HTTPStatus.TOO_MANY_REQUESTS: Answer(
+                "A page: too many wrong passwords.", media_type=HTML, headers=("Retry-After", *COUNTED)
+            ),
             HTTPStatus.SERVICE_UNAVAILABLE: Answer(
                 "A page: the database is away.", media_type=HTML, headers=("Retry-After",)
             ),
@@ -62,12 +70,27 @@ def get_page() -> Response:
     )
 )
 def post_page() -> Response:
-    """Activate, and say whether it worked."""
+    """Activate, and say whether it worked, or ask for the password where the address was registered more than once."""
+    link_token, password = request.form.get("token", ""), request.form.get("password")
     try:
-        activate_by_link(services().sessions, services().keys, request.form.get("token", ""))
+        confirmation = by_link(link_token, normalised(password) if password else None)
+        in_transaction(services().sessions, lambda session: activate(session, confirmation))
     except InvalidOrExpiredError:
         return _page(Page.INVALID, HTTPStatus.BAD_REQUEST)
+    except PasswordRequiredError:
+        return _page(Page.PASSWORD, HTTPStatus.FORBIDDEN, link_token)
+    except WrongPasswordError:
+        return _page(Page.WRONG_PASSWORD, HTTPStatus.FORBIDDEN, link_token)
     return _page(Page.DONE, HTTPStatus.OK)
+
+
+def _too_often(error: TooManyRequestsError) -> Response:
+    page = _page(Page.TOO_OFTEN, HTTPStatus.TOO_MANY_REQUESTS)
+    page.headers["Retry-After"] = str(error.retry_after_seconds)
+    return page
+
+
+blueprint.register_error_handler(TooManyRequestsError, _too_often)
 
 
 def _unavailable(error: Exception) -> Response:

@@ -13,16 +13,20 @@ class Page(StrEnum):
     BUTTON = "button"
     DONE = "done"
     INVALID = "invalid"
+    PASSWORD = "password"  # noqa: S105 - the name of a page
+    WRONG_PASSWORD = "wrong_password"  # noqa: S105 - the name of a page
+    TOO_OFTEN = "too_often"
     UNAVAILABLE = "unavailable"
 
 
 @dataclass(frozen=True)
 class Words:
-    """A page's title, its text, and the button's label if it has one."""
+    """A page's title, its text, and the labels of its button and its field if it has them."""
 
     title: str
     text: str
     button: str = ""
+    field: str = ""
 
 
 WORDS: Mapping[Locale, Mapping[Page, Words]] = {
@@ -36,6 +40,24 @@ WORDS: Mapping[Locale, Mapping[Page, Words]] = {
         Page.INVALID: Words(
             title="This link does not work",
             text="It may be incomplete, used already, or too old. Ask for a new message where you registered.",
+        ),
+        Page.PASSWORD: Words(
+            title="Enter your password",
+            text="Your address was registered more than once, perhaps by somebody else. Enter the password that you "
+            "chose when you registered, so that the account becomes yours.",
+            button="Confirm my address",
+            field="Password",
+        ),
+        Page.WRONG_PASSWORD: Words(
+            title="This is another password",
+            text="The link belongs to a registration with another password. If you did not mistype yours, somebody "
+            "else has registered your address: use the link in our other message.",
+            button="Confirm my address",
+            field="Password",
+        ),
+        Page.TOO_OFTEN: Words(
+            title="Too many wrong passwords",
+            text="Please wait a minute, then open the link in your message again.",
         ),
         Page.UNAVAILABLE: Words(
             title="Please try again shortly",
@@ -53,6 +75,24 @@ WORDS: Mapping[Locale, Mapping[Page, Words]] = {
             title="Ce lien ne fonctionne pas",
             text="Il est peut-être incomplet, déjà utilisé ou trop ancien. "
             "Demandez un nouveau message là où vous vous êtes inscrit.",
+        ),
+        Page.PASSWORD: Words(
+            title="Saisissez votre mot de passe",
+            text="Votre adresse a été inscrite plusieurs fois, peut-être par quelqu'un d'autre. Saisissez le mot de "
+            "passe que vous avez choisi en vous inscrivant, pour que le compte soit bien le vôtre.",
+            button="Confirmer mon adresse",
+            field="Mot de passe",
+        ),
+        Page.WRONG_PASSWORD: Words(
+            title="Ce n'est pas ce mot de passe",
+            text="Le lien appartient à une inscription avec un autre mot de passe. Si vous ne vous êtes pas trompé, "
+            "quelqu'un d'autre a inscrit votre adresse : utilisez le lien de notre autre message.",
+            button="Confirmer mon adresse",
+            field="Mot de passe",
+        ),
+        Page.TOO_OFTEN: Words(
+            title="Trop de mots de passe erronés",
+            text="Veuillez attendre une minute, puis ouvrir à nouveau le lien de votre message.",
         ),
         Page.UNAVAILABLE: Words(
             title="Veuillez réessayer sous peu",

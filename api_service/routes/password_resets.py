@@ -3,6 +3,7 @@
 from http import HTTPStatus
 
 from flask import Blueprint, Response
+from sqlalchemy.orm import Session
 
 from api_service import passwords
 from api_service.account_schemas import AskForResetSchema, ConfirmResetSchema
@@ -16,6 +17,7 @@ from api_service.languages import preferred_locale
 from api_service.limiting import from_network, spend, to_addresses
 from api_service.rate_limits import Limit
 from api_service.services import services
+from api_service.transactions import in_transaction
 from api_service.use_cases.addresses import Address
 from api_service.use_cases.reset_password import NewPassword, ask_for_reset, reset_password, token_of_reset
 
@@ -41,7 +43,7 @@ def post_password_reset() -> Response:
         token = ask_for_reset(
             session, address, preferred_locale(), keys=services().keys, terms=services().account_terms
         )
-        answer = keep(session, code_answer(address, token.expires_at))
+        answer = keep(session, code_answer(address, token.expires_at), token.user_id)
     services().notifier.wake()
     return answer
 
@@ -59,13 +61,16 @@ def post_password_reset() -> Response:
 def post_confirmation() -> Response:
     """Set a new password."""
     body = read_body(ConfirmResetSchema())
-    # Before the code is looked at, and in any case: it takes most of the time.
-    password_hash = passwords.hashed(body["new_password"])
-    new = NewPassword(body["address"], body["code"], body["new_password"], password_hash)
+    new = NewPassword(body["address"], body["code"], body["new_password"])
     token_id = token_of_reset(services().sessions, services().keys, services().limiter, new)
-    with services().sessions.begin() as session:
+    # Only for the right code, which no decoy's can be said to be: nobody makes the server hash by guessing.
+    password_hash = passwords.hashed(new.password)
+
+    def reset(session: Session) -> Response:
         take_key(session)
-        reset_password(session, token_id, new)
-        answer = keep(session, Response(status=HTTPStatus.NO_CONTENT))
+        holder = reset_password(session, token_id, new, password_hash)
+        return keep(session, Response(status=HTTPStatus.NO_CONTENT), holder.id)
+
+    answer = in_transaction(services().sessions, reset)
     services().notifier.wake()
     return answer

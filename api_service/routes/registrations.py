@@ -62,7 +62,7 @@ def post_registration() -> Response:
         take_key(session)
         registered = register(session, command, password_hash=password_hash, terms=services().terms)
         registration = _just_added(session, registered)
-        answer = keep(session, _accepted(registration))
+        answer = keep(session, _accepted(registration), registration.id)
     services().notifier.wake()
     REGISTRATIONS.labels(command.channel).inc()
     return _when_told(registration, answer, _accepted)
@@ -102,7 +102,7 @@ def post_resend(registration_id: UUID) -> Response:
         take_key(session)
         resend(session, registration_id, body.get("channel"), terms=services().terms, limiter=services().limiter)
         registration = _shown(session, registration_id)
-        answer = keep(session, shape(registration))
+        answer = keep(session, shape(registration), registration_id)
     services().notifier.wake()
     return _when_told(registration, answer, shape)
 

@@ -43,10 +43,14 @@ def post_session() -> Response:
     addresses = to_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, credentials.address.canonical)
     # Counted before the password is looked at, as if it were wrong: many at once get no more tries than the limit.
     spend(network, *addresses)
-    begun = sign_in(services().sessions, credentials, opening())
-    services().limiter.give_back([network])
-    services().limiter.forget(addresses)
-    answer = jsonify(session_document(begun))
+    entry = sign_in(services().sessions, credentials, opening())
+    if entry.is_by_proven_address:
+        services().limiter.give_back([network])
+        services().limiter.forget(addresses)
+    else:
+        # What failed was meant for the address's holder, perhaps, whom a stranger who claims it must not help to guess.
+        services().limiter.give_back([network, *addresses])
+    answer = jsonify(session_document(entry.begun))
     answer.status_code = HTTPStatus.CREATED
     return answer
 

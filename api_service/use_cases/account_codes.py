@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from api_service.use_cases.addresses import Address
-from api_service.use_cases.tokens import Terms, has_half_its_life_left, supersede_messages
+from api_service.use_cases.tokens import Terms, supersede_messages
 from shared.enqueue import NewMessage
 from shared.models import Token
 from shared.secrets import SecretKeys
@@ -43,18 +43,32 @@ class Wanted:
 def issue(session: Session, wanted: Wanted, keys: SecretKeys, terms: Terms) -> Token:
     """Return the token whose code is to be told; earlier messages that still wait are closed.
 
-    While the last token has half its life left, it is that one: its code is repeated, with the attempts that
-    it has left, so that asking again buys no new guesses. Otherwise a fresh one, and the earlier end here.
+    The last one, while it is young and has attempts left: its code is repeated, and asking again buys no new
+    guesses. Otherwise a fresh one, and the earlier end here. Either lives for its whole time from now on: what
+    an answer tells of its end is the same whether or not there was one, or somebody has used it.
     """
     let_others_wait(session, wanted, keys)
     earlier = living(session, replaced_by(wanted, keys))
     for token in earlier:
         supersede_messages(session, owner_of_messages(token), token)
-    if earlier and is_like(earlier[0], wanted) and has_half_its_life_left(session, earlier[0]):
-        return earlier[0]
+    if earlier and is_like(earlier[0], wanted) and is_worth_repeating(session, earlier[0], terms):
+        return prolonged(session, earlier[0], terms)
     for token in earlier:
         token.expires_at = func.now()
     return add(session, wanted, keys, terms)
+
+
+def is_worth_repeating(session: Session, token: Token, terms: Terms) -> bool:
+    """Tell whether the token has attempts left, and was made no longer ago than half of the time that codes live."""
+    is_young = Token.created_at + terms.lifetimes[token.channel] / 2 >= func.now()
+    return bool(session.scalar(select(is_young & (Token.attempts_left > 0)).where(Token.id == token.id)))
+
+
+def prolonged(session: Session, token: Token, terms: Terms) -> Token:
+    """Have the token live as long as one that was made now: so for one and a half times that in all, at most."""
+    token.expires_at = func.now() + terms.lifetimes[token.channel]
+    session.flush()
+    return token
 
 
 def let_others_wait(session: Session, wanted: Wanted, keys: SecretKeys) -> None:
@@ -137,8 +151,8 @@ def message_with(template: Template, token: Token, to: Recipient) -> NewMessage:
     )
 
 
-def end_resets(session: Session, user_id: UUID) -> None:
-    """End the user's codes that reset a password: what they rest on has changed."""
-    for token in living(session, (Token.user_id == user_id) & (Token.purpose == Purpose.PASSWORD_RESET)):
+def end_codes(session: Session, user_id: UUID, *purposes: Purpose) -> None:
+    """End the user's codes for these purposes: what they rest on has changed."""
+    for token in living(session, (Token.user_id == user_id) & Token.purpose.in_(purposes)):
         supersede_messages(session, user_id, token)
         token.expires_at = func.now()

@@ -1,12 +1,14 @@
 """Activating: one pending user becomes active, the others under the same address retire."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from api_service.errors import InvalidOrExpiredError, TooManyAttemptsError
+from api_service.errors import InvalidOrExpiredError, PasswordRequiredError, TooManyAttemptsError, WrongPasswordError
+from api_service.passwords import NOBODYS_HASH, is_password_of
 from api_service.rate_limits import Limiter
 from api_service.use_cases.addresses import has_same_address, proven_at
 from api_service.use_cases.codes import count_tries, destinations, right_attempt, spend_attempt, use_up
@@ -21,24 +23,40 @@ from shared.vocabulary import Channel, Purpose, Template, UserStatus
 ONE_HOLDER = ("uq_users_active_email", "uq_users_active_phone")
 
 
-def activate_by_link(sessions: sessionmaker[Session], keys: SecretKeys, link_token: str) -> None:
-    """Activate the user whom the link was sent to. Raises InvalidOrExpiredError."""
-    with sessions.begin() as session:
-        activate(session, token_of_link(keys, link_token))
+@dataclass(frozen=True)
+class Confirmation:
+    """That somebody reads what goes to a token's address; and whether they are known to be who registered it."""
+
+    token_id: UUID
+    is_by_registrant: bool
 
 
-def token_of_link(keys: SecretKeys, link_token: str) -> UUID:
-    """Return the id of the token that the link was made of. Raises InvalidOrExpiredError."""
+def confirmed_by_link(
+    sessions: sessionmaker[Session], keys: SecretKeys, link_token: str, password: str | None = None
+) -> Confirmation:
+    """Return what the link confirms. Raises InvalidOrExpiredError, or WrongPasswordError.
+
+    Whoever has the link need not have registered: that only the registration's password shows, normalised.
+    Hashing happens outside any transaction.
+    """
     token_id = token_id_of_link(link_token, keys)
     if token_id is None:
         raise InvalidOrExpiredError
-    return token_id
+    if password is None:
+        return Confirmation(token_id, is_by_registrant=False)
+    with sessions.begin() as session:
+        password_hash = session.scalar(
+            select(User.password_hash).join(Token, Token.user_id == User.id).where(Token.id == token_id)
+        )
+    if not is_password_of(password_hash or NOBODYS_HASH, password):
+        raise WrongPasswordError
+    return Confirmation(token_id, is_by_registrant=True)
 
 
-def token_of_code(
+def confirmed_by_code(
     sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, registration_id: UUID, code: str
-) -> UUID:
-    """Return the id of the registration's token that has this code.
+) -> Confirmation:
+    """Return what the code confirms: it is of the registration whose id only whoever registered was told.
 
     Raises InvalidOrExpiredError, TooManyAttemptsError, or TooManyRequestsError.
 
@@ -50,27 +68,31 @@ def token_of_code(
         count_tries(session, limiter, *destinations(session, spent))
     if spent.is_used_up:
         raise TooManyAttemptsError
-    return right_attempt(spent, keys, code).token_id
+    return Confirmation(right_attempt(spent, keys, code).token_id, is_by_registrant=True)
 
 
-def activate(session: Session, token_id: UUID) -> UUID:
+def activate(session: Session, confirmation: Confirmation) -> UUID:
     """Use the token up, make its user active, retire the others and enqueue a welcome, in the caller's transaction.
 
-    Returns the user's id. Never commits. Raises InvalidOrExpiredError, whatever the reason.
+    Returns the user's id. Never commits. Raises InvalidOrExpiredError, whatever the reason; or
+    PasswordRequiredError where the address has others waiting, and any of them may be who presses the link:
+    somebody's who knew only the address must not become active with a password that they chose.
     """
-    token = session.get(Token, token_id)
+    token = session.get(Token, confirmation.token_id)
     if token is None or token.user_id is None:
         raise InvalidOrExpiredError
-    user = locked_contender(session, token)
+    user, is_contested = locked_contender(session, token)
     use_up(session, token, Purpose.ACTIVATION)
+    if is_contested and not confirmation.is_by_registrant:
+        raise PasswordRequiredError
     make_active(session, user, token)
     retire_others(session, user, token.channel)
     enqueue(session, notice(Template.WELCOME, user, token.channel))
     return user.id
 
 
-def locked_contender(session: Session, token: Token) -> User:
-    """Return the token's user, locked with all others who are pending under the address.
+def locked_contender(session: Session, token: Token) -> tuple[User, bool]:
+    """Return the token's user, locked with all others who are pending under the address, and whether there are any.
 
     In the order of their ids, and before anything is written, so that two activations of one
     address wait for each other instead of deadlocking. Raises InvalidOrExpiredError for one who
@@ -80,10 +102,11 @@ def locked_contender(session: Session, token: Token) -> User:
     locked = pending_under(user, token.channel).order_by(User.id).with_for_update().cte("locked")
     # Anyone can have an address registered any number of times: the ids stay in the database.
     # They are counted, for a look whether one exists would stop there, and lock no further.
-    found = session.scalar(select(func.count()).select_from(locked).where(locked.c.id == user.id))
+    is_user = func.count().filter(locked.c.id == user.id)
+    found, contenders = session.execute(select(is_user, func.count()).select_from(locked)).one()
     if not found:
         raise InvalidOrExpiredError
-    return user
+    return user, contenders > 1
 
 
 def make_active(session: Session, user: User, token: Token) -> None:

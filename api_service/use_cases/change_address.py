@@ -7,25 +7,26 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from api_service.errors import AddressTakenError, InvalidOrExpiredError, TooManyAttemptsError
+from api_service.access_tokens import SignedIn
+from api_service.errors import AddressTakenError, TooManyAttemptsError
 from api_service.rate_limits import Limiter
-from api_service.use_cases.account_codes import Recipient, Wanted, changes_of, end_resets, issue, message_with
+from api_service.use_cases.account_codes import Recipient, Wanted, changes_of, end_codes, issue, message_with
 from api_service.use_cases.activate import ONE_HOLDER, retire_others
 from api_service.use_cases.addresses import Address, proven_at
 from api_service.use_cases.codes import count_tries, destinations, right_attempt, spend_attempt, use_up
 from api_service.use_cases.notices import tell_everywhere
-from api_service.use_cases.proof import Proof, locked_user
+from api_service.use_cases.proof import Proof, locked_holder, locked_prover
 from api_service.use_cases.tokens import Terms
 from shared.addresses import canonical_email
 from shared.database import violated_constraint
 from shared.enqueue import enqueue
 from shared.models import Token, User
 from shared.secrets import SecretKeys
-from shared.vocabulary import Channel, Purpose, Template, UserStatus
+from shared.vocabulary import Channel, Purpose, Template
 
 
 def ask_for_change(session: Session, proof: Proof, address: Address, *, keys: SecretKeys, terms: Terms) -> Token:
@@ -33,7 +34,7 @@ def ask_for_change(session: Session, proof: Proof, address: Address, *, keys: Se
 
     Never commits. Without a name: the address may be somebody else's.
     """
-    user = locked_user(session, proof)
+    user = locked_prover(session, proof)
     token = issue(session, Wanted(user.id, Purpose.ADDRESS_CHANGE, address), keys, terms)
     to = Recipient(address.deliverable, user.locale)
     enqueue(session, message_with(Template.ADDRESS_CHANGE, token, to))
@@ -62,20 +63,16 @@ def token_of_change(sessions: sessionmaker[Session], keys: SecretKeys, limiter: 
     return right_attempt(spent, keys, offered.code).token_id
 
 
-def change_address(session: Session, user_id: UUID, token_id: UUID) -> None:
+def change_address(session: Session, holder: SignedIn, token_id: UUID) -> None:
     """Use the token up, tell the addresses so far, and change one of them, in the caller's transaction.
 
     Never commits. Raises AddressTakenError: only to whoever has the code, and so reads what goes to the address.
     """
-    user = session.scalar(
-        select(User).where(User.id == user_id, User.status == UserStatus.ACTIVE).with_for_update(key_share=True)
-    )
-    if user is None:
-        raise InvalidOrExpiredError
+    user = locked_holder(session, holder)
     token = session.get_one(Token, token_id)
     use_up(session, token, Purpose.ADDRESS_CHANGE)
     tell_everywhere(session, Template.ADDRESS_CHANGED, user)
-    end_resets(session, user.id)
+    end_codes(session, user.id, Purpose.PASSWORD_RESET)
     take_address(session, user, token)
     retire_others(session, user, token.channel)
 

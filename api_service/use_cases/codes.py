@@ -39,7 +39,7 @@ def spend_attempt(session: Session, *which: ColumnElement[bool]) -> Spent:
     # Locked in the order of ids, so that two tries at once wait for each other instead of deadlocking.
     living = (
         select(Token.id, Token.created_at)
-        .where(*which, Token.used_at.is_(None), Token.expires_at > func.now())
+        .where(*which, Token.used_at.is_(None), Token.expires_at > func.clock_timestamp())
         .order_by(Token.id)
         .with_for_update()
         .cte("living")
@@ -110,13 +110,14 @@ def has_code(attempt: Attempt, keys: SecretKeys, code: str) -> bool:
 
 def use_up(session: Session, token: Token, purpose: Purpose) -> None:
     """Mark the token used. Raises InvalidOrExpiredError if it is already, has expired, or is for something else."""
+    # By the clock, not by now(): whoever has waited for another to end the token began before its end.
     used = session.execute(
         update(Token)
         .where(
             Token.id == token.id,
             Token.purpose == purpose,
             Token.used_at.is_(None),
-            Token.expires_at > func.now(),
+            Token.expires_at > func.clock_timestamp(),
         )
         .values(used_at=func.now())
         .returning(Token.id)

@@ -6,6 +6,7 @@ is carried out. Refusals are rolled back and leave none; repeated, they are look
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -63,8 +64,8 @@ def take_key(session: Session, key: RequestKey) -> None:
         raise AnsweredMeanwhileError(answer)
 
 
-def keep(session: Session, key: RequestKey, answer: Answer) -> None:
-    """Add the answer to the caller's transaction. Never commits."""
+def keep(session: Session, key: RequestKey, answer: Answer, user_id: UUID | None) -> None:
+    """Add the answer to the caller's transaction; it goes with the user, if it tells of one. Never commits."""
     session.add(
         KeptAnswer(
             id=key.id,
@@ -72,6 +73,7 @@ def keep(session: Session, key: RequestKey, answer: Answer) -> None:
             status=answer.status,
             headers=dict(answer.headers),
             body=answer.body,
+            user_id=user_id,
         )
     )
     session.flush()

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from api_service.errors import InvalidTokenError
 from api_service.use_cases.addresses import Address, address_of
 from api_service.use_cases.notices import proven_channels
-from api_service.use_cases.proof import Proof, locked_user
+from api_service.use_cases.proof import Proof, locked_prover
 from api_service.use_cases.sessions import ListedSession, listed_sessions
 from shared.models import Token, User
 from shared.secrets import SecretKeys
@@ -45,7 +45,7 @@ def erase(session: Session, proof: Proof, keys: SecretKeys) -> None:
 
     Messages that have not gone die; one that a relay has in hand at this moment may still arrive.
     """
-    user = locked_user(session, proof)
+    user = locked_prover(session, proof)
     addresses = [Address(channel, address_of(user, channel) or "") for channel in proven_channels(user)]
     nobodies = [address_id for address in addresses for address_id in address.ids_under(keys)]
     session.execute(select(func.signpost_erase(user.id, nobodies)))

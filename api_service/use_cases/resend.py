@@ -17,6 +17,7 @@ from api_service.errors import (
 )
 from api_service.rate_limits import Limit, Limiter
 from api_service.use_cases.addresses import address_of
+from api_service.use_cases.locking import locked_user
 from api_service.use_cases.tokens import (
     Terms,
     add_token,
@@ -29,7 +30,7 @@ from api_service.use_cases.tokens import (
 from shared.addresses import canonical_address
 from shared.enqueue import EnqueuedMessage, enqueue
 from shared.models import OutboxMessage, Token, User
-from shared.vocabulary import Channel, UserStatus
+from shared.vocabulary import Channel, Purpose, UserStatus
 
 
 def resend(session: Session, registration_id: UUID, channel: Channel | None, *, terms: Terms, limiter: Limiter) -> None:
@@ -38,7 +39,7 @@ def resend(session: Session, registration_id: UUID, channel: Channel | None, *, 
     Never commits. Whether the address is taken is decided anew, as in registering. Attempts that were
     used up stay used up while the code is repeated: a resend must not buy new guesses.
     """
-    user = locked_user(session, registration_id)
+    user = locked_registrant(session, registration_id)
     newest = newest_token(session, user)
     chosen = channel_for(user, channel or newest.channel)
     refuse_until_cooled_down(session, user, terms)
@@ -46,6 +47,7 @@ def resend(session: Session, registration_id: UUID, channel: Channel | None, *, 
         token = repeated(session, user, newest)
     else:
         token = replaced(session, user, chosen, terms)
+    bring_back(user, token)
     message = enqueue(session, message_about(user, token, terms))
     count_resend(session, message, limiter)
 
@@ -56,14 +58,21 @@ def count_resend(session: Session, message: EnqueuedMessage, limiter: Limiter) -
     limiter.spend([subject], session.connection())
 
 
-def locked_user(session: Session, registration_id: UUID) -> User:
+def locked_registrant(session: Session, registration_id: UUID) -> User:
     """Return the user, who until the end of the transaction is nobody else's to resend to or activate."""
-    user = session.scalar(select(User).where(User.id == registration_id).with_for_update())
-    if user is None:
-        raise UnknownRegistrationError
+    user = locked_user(session, User.id == registration_id, otherwise=UnknownRegistrationError())
     if user.status is UserStatus.ACTIVE:
         raise AlreadyActiveError
     return user
+
+
+def bring_back(user: User, token: Token) -> None:
+    """Have one who is retired wait again, where the code that is sent could activate: it would be dead otherwise.
+
+    Whoever activated another registration took one address, or has left it since.
+    """
+    if user.status is UserStatus.RETIRED and token.purpose is Purpose.ACTIVATION:
+        user.status = UserStatus.PENDING
 
 
 def newest_token(session: Session, user: User) -> Token:

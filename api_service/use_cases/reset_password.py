@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session, sessionmaker
 from api_service.errors import Fault, FaultCode, InvalidOrExpiredError, ValidationFailedError
 from api_service.passwords import is_address
 from api_service.rate_limits import Limiter
-from api_service.use_cases.account_codes import Recipient, Wanted, end_resets, issue, message_with, resets_of
+from api_service.use_cases.account_codes import Recipient, Wanted, end_codes, issue, message_with, resets_of
 from api_service.use_cases.addresses import Address, address_of
 from api_service.use_cases.codes import count_tries, right_attempt, spend_attempt, use_up
+from api_service.use_cases.locking import locked_user
 from api_service.use_cases.notices import tell_everywhere
 from api_service.use_cases.sessions import end_sessions_of, sessions_of
 from api_service.use_cases.tokens import Terms
@@ -26,12 +27,11 @@ from shared.vocabulary import Channel, Locale, Purpose, Template
 
 @dataclass(frozen=True)
 class NewPassword:
-    """What someone chose who has a code; the hash was made before any transaction."""
+    """What someone chose who has a code."""
 
     address: Address
     code: str = field(repr=False)
     password: str = field(repr=False)
-    password_hash: str = field(repr=False)
 
 
 def ask_for_reset(session: Session, address: Address, locale: Locale, *, keys: SecretKeys, terms: Terms) -> Token:
@@ -65,35 +65,32 @@ def holder_of(session: Session, address: Address) -> User | None:
 def token_of_reset(sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, new: NewPassword) -> UUID:
     """Return the id of the token that has this code. Raises InvalidOrExpiredError, or TooManyRequestsError.
 
-    The attempt is committed before the code is looked at. That a code is used up is not told apart:
-    it would tell that there is an account; so a try counts against the address in any case.
+    The attempt is committed before the code is looked at. It counts against the address, an account's or
+    nobody's, if there is a code to be tried: else a stranger could use up all tries without a single message.
+    That a code is used up is not told apart.
     """
     with sessions.begin() as session:
         spent = spend_attempt(session, resets_of(new.address, keys))
-        count_tries(session, limiter, new.address.canonical)
+        count_tries(session, limiter, *([new.address.canonical] if spent.attempts else []))
     return right_attempt(spent, keys, new.code).token_id
 
 
-def reset_password(session: Session, token_id: UUID, new: NewPassword) -> None:
+def reset_password(session: Session, token_id: UUID, new: NewPassword, password_hash: str) -> User:
     """Use the token up, set the password, end what rested on the old one and tell, in the caller's transaction.
 
-    Never commits. Raises InvalidOrExpiredError, whatever the reason.
+    Returns the user. Never commits. Raises InvalidOrExpiredError, whatever the reason.
     """
     token = session.get_one(Token, token_id)
     holder = locked_holder(session, token, new.address)
     use_up(session, token, Purpose.PASSWORD_RESET)
     refuse_own_address(holder, new.password, "#/new_password")
-    set_password(session, holder, new.password_hash)
+    set_password(session, holder, password_hash)
+    return holder
 
 
 def locked_holder(session: Session, token: Token, address: Address) -> User:
     """Return the token's user, locked, if the address is still theirs. Raises InvalidOrExpiredError."""
-    holder = session.scalar(
-        select(User).where(User.id == token.user_id, address.is_proven).with_for_update(key_share=True)
-    )
-    if holder is None:
-        raise InvalidOrExpiredError
-    return holder
+    return locked_user(session, (User.id == token.user_id) & address.is_proven, otherwise=InvalidOrExpiredError())
 
 
 def refuse_own_address(user: User, password: str, pointer: str) -> None:
@@ -111,5 +108,5 @@ def set_password(session: Session, user: User, password_hash: str, *, kept_sessi
         session.execute(sessions_of(user.id).where(SessionRow.id != kept_session))
     else:
         end_sessions_of(session, user.id)
-    end_resets(session, user.id)
+    end_codes(session, user.id, Purpose.PASSWORD_RESET, Purpose.ADDRESS_CHANGE)
     tell_everywhere(session, Template.PASSWORD_CHANGED, user)

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Delete, Row, delete, func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from api_service.errors import InvalidRefreshTokenError, UnknownSessionError
+from api_service.errors import InvalidRefreshTokenError, InvalidTokenError, UnknownSessionError
 from shared.log import get_logger
 from shared.models import SessionRow
 
@@ -158,6 +158,13 @@ def has_session(session: Session, session_id: UUID, user_id: UUID) -> bool:
     """Tell whether the user's session still goes on: one row by its key."""
     alive = select(SessionRow.id).where(SessionRow.id == session_id, SessionRow.user_id == user_id, is_alive())
     return session.scalar(alive) is not None
+
+
+def hold_session(session: Session, session_id: UUID) -> None:
+    """Keep the session from ending until the transaction does. Raises InvalidTokenError if it has ended."""
+    held = select(SessionRow.id).where(SessionRow.id == session_id, is_alive())
+    if session.scalar(held.with_for_update(read=True, key_share=True)) is None:
+        raise InvalidTokenError
 
 
 def listed_sessions(session: Session, user_id: UUID) -> list[ListedSession]:

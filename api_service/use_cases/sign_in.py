@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import Integer, Row, Select, column, literal, select, union_all, update, values
+from sqlalchemy import Integer, Row, Select, column, literal, select, union_all, values
 from sqlalchemy.orm import Session, sessionmaker
 
 from api_service import passwords
 from api_service.errors import AccountNotActivatedError, InvalidCredentialsError
 from api_service.use_cases.addresses import Address, proven_at
+from api_service.use_cases.locking import is_active, locked_user
 from api_service.use_cases.sessions import BegunSession, Opening, begin_session
 from shared.models import User
 from shared.vocabulary import UserStatus
@@ -30,12 +31,22 @@ class Candidate:
     id: UUID | None
     status: UserStatus
     password_hash: str = field(repr=False)
+    has_proven_address: bool = False
 
 
+HOLDER, NEWEST = 0, 1
 NOBODY = Candidate(None, UserStatus.RETIRED, passwords.NOBODYS_HASH)
 
 
-def sign_in(sessions: sessionmaker[Session], credentials: Credentials, opening: Opening) -> BegunSession:
+@dataclass(frozen=True)
+class Entry:
+    """A session that has begun, and whether by an address that its user has proven, or by one only claimed."""
+
+    begun: BegunSession
+    is_by_proven_address: bool
+
+
+def sign_in(sessions: sessionmaker[Session], credentials: Credentials, opening: Opening) -> Entry:
     """Begin a session for whoever has that address and password.
 
     Raises InvalidCredentialsError, or, after the right password only, AccountNotActivatedError. Hashing
@@ -50,8 +61,9 @@ def sign_in(sessions: sessionmaker[Session], credentials: Credentials, opening: 
         raise AccountNotActivatedError(right.id)
     renewed_hash = renewed(right.password_hash, credentials.password)
     with sessions.begin() as session:
-        keep_to_password(session, right, renewed_hash)
-        return begin_session(session, right.id, opening)
+        user = keep_to_password(session, right.id, right.password_hash)
+        user.password_hash = renewed_hash
+        return Entry(begin_session(session, user.id, opening), right.has_proven_address)
 
 
 def candidates_at(session: Session, credentials: Credentials) -> list[Candidate]:
@@ -62,17 +74,17 @@ def candidates_at(session: Session, credentials: Credentials) -> list[Candidate]
     they gave hears that the account is not activated, as they would at a free one.
     """
     found = {row.rank: row for row in session.execute(holder_and_newest(credentials))}
-    return [candidate_in(found[rank]) for rank in (0, 1)]
+    return [candidate_in(found[rank]) for rank in (HOLDER, NEWEST)]
 
 
 def holder_and_newest(credentials: Credentials) -> Select[UUID, UserStatus, str, int]:
     """Select both by the address's index, in one statement: two rows in any case, for one less takes less time."""
     is_theirs, is_proven = credentials.address.is_theirs, proven_at(credentials.address.channel).is_not(None)
     columns = User.id, User.status, User.password_hash
-    holder = select(*columns, literal(0).label("rank")).where(is_theirs, is_proven)
-    newest = select(*columns, literal(1)).where(is_theirs).order_by(User.created_at.desc()).limit(1)
+    holder = select(*columns, literal(HOLDER).label("rank")).where(is_theirs, is_proven)
+    newest = select(*columns, literal(NEWEST)).where(is_theirs).order_by(User.created_at.desc()).limit(1)
     both = union_all(holder, newest.subquery().select()).subquery()
-    ranks = values(column("rank", Integer), name="ranks").data([(0,), (1,)])
+    ranks = values(column("rank", Integer), name="ranks").data([(HOLDER,), (NEWEST,)])
     return select(both.c.id, both.c.status, both.c.password_hash, ranks.c.rank).select_from(
         ranks.outerjoin(both, both.c.rank == ranks.c.rank)
     )
@@ -80,7 +92,7 @@ def holder_and_newest(credentials: Credentials) -> Select[UUID, UserStatus, str,
 
 def candidate_in(row: Row[UUID, UserStatus, str, int]) -> Candidate:
     """Return the candidate that a row has, if it has one."""
-    return NOBODY if row.id is None else Candidate(row.id, row.status, row.password_hash)
+    return NOBODY if row.id is None else Candidate(row.id, row.status, row.password_hash, row.rank == HOLDER)
 
 
 def with_password(candidates: list[Candidate], password: str) -> Iterator[Candidate]:
@@ -93,13 +105,10 @@ def renewed(password_hash: str, password: str) -> str:
     return password_hash if passwords.is_hashed_as_of_now(password_hash) else passwords.hashed(password)
 
 
-def keep_to_password(session: Session, user: Candidate, renewed_hash: str) -> None:
-    """Lock the user until the end of the transaction, unless their password has changed meanwhile.
+def keep_to_password(session: Session, user_id: UUID, password_hash: str) -> User:
+    """Return the user, locked. Raises InvalidCredentialsError if their password has changed meanwhile.
 
     A session must not begin with the old password after the new one has ended all sessions.
     """
-    has_it_still = User.id == user.id, User.password_hash == user.password_hash, User.status == UserStatus.ACTIVE
-    if session.scalar(select(User.id).where(*has_it_still).with_for_update(key_share=True)) is None:
-        raise InvalidCredentialsError
-    if renewed_hash != user.password_hash:
-        session.execute(update(User).where(User.id == user.id).values(password_hash=renewed_hash))
+    has_it_still = is_active(user_id) & (User.password_hash == password_hash)
+    return locked_user(session, has_it_still, otherwise=InvalidCredentialsError())

@@ -2,8 +2,9 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import DateTime, Index, LargeBinary, SmallInteger
+from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, SmallInteger, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -14,11 +15,14 @@ class KeptAnswer(Base):
     """What a request with an Idempotency-Key was answered, in the transaction that did what it asked for.
 
     ``id`` is a hash of the key and where it was used, ``fingerprint`` a MAC of the request: neither the key
-    nor a password can be found from them.
+    nor a password can be found from them. It goes with the user whom it tells of, if it tells of one.
     """
 
     __tablename__ = "kept_answers"
-    __table_args__ = (Index("ix_kept_answers_created_at", "created_at"),)
+    __table_args__ = (
+        Index("ix_kept_answers_created_at", "created_at"),
+        Index("ix_kept_answers_user_id", "user_id", postgresql_where=text("user_id is not null")),
+    )
 
     id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
@@ -26,6 +30,7 @@ class KeptAnswer(Base):
     headers: Mapped[dict[str, Any]]
     body: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
 
 
 class RateLimit(Base):

@@ -36,8 +36,8 @@ def asking(services: Services, email: str) -> None:
 
 
 def confirming(services: Services, email: str) -> None:
-    # The password is hashed before and in any case: what could differ comes after.
-    new = NewPassword(Address(Channel.EMAIL, email), WRONG_CODE, PASSWORD, password_hash="x")
+    # Both have been asked for: each has a code to be tried. No password is hashed for a wrong one.
+    new = NewPassword(Address(Channel.EMAIL, email), WRONG_CODE, PASSWORD)
     with pytest.raises(InvalidOrExpiredError):
         token_of_reset(services.sessions, services.keys, services.limiter, new)
 

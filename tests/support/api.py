@@ -58,8 +58,8 @@ class ApiUnderTest:
         body = {"registration_id": str(registration_id), "code": code or self.code(registration_id)}
         return self.client.post("/v1/activations", json=body)
 
-    def activate_by_link(self, link_token: str) -> TestResponse:
-        return self.client.post("/v1/activations", json={"token": link_token})
+    def activate_by_link(self, link_token: str, **more: Any) -> TestResponse:
+        return self.client.post("/v1/activations", json={"token": link_token, **more})
 
     def code(self, registration_id: UUID) -> str:
         return code_for(self.tokens(registration_id)[0].id, KEY)

@@ -189,7 +189,7 @@ def test_a_crowd_pending_under_an_address_cannot_keep_its_holder_out(api: ApiUnd
 def test_nobody_is_waited_for_who_came_after_the_contenders_were_locked(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     with api.app.extensions[EXTENSION].sessions.begin() as session, api.database.connect() as elsewhere:
-        user = locked_contender(session, session.get_one(Token, api.tokens(registration_id)[0].id))
+        user, _is_contested = locked_contender(session, session.get_one(Token, api.tokens(registration_id)[0].id))
         late = api.registered()
         with elsewhere.transaction():
             elsewhere.execute("select 1 from users where id = %s for update", [late])

@@ -159,6 +159,7 @@ def test_what_is_said_of_each_limit_is_complete() -> None:
         Limit.CODE_TRIES_PER_ADDRESS: "10/day",
         Limit.FAILED_LOGINS_PER_NETWORK: "10/minute",
         Limit.FAILED_LOGINS_PER_ADDRESS: "5/5 minutes",
+        Limit.WRONG_PASSWORDS_PER_USER: "5/5 minutes",
         Limit.RESETS_PER_NETWORK: "20/minute",
         Limit.RESETS_PER_ADDRESS: "5/hour",
     }

@@ -1,6 +1,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from uuid import UUID
 
 import pytest
 from flask import g, jsonify
@@ -11,8 +12,10 @@ from api_service.services import EXTENSION
 from api_service.use_cases.kept_answers import take_key
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
 from tests.support.databases import Database
+from tests.support.eventually import eventually
 from tests.support.keys import SECRET_KEYS
 
+WAITING = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 KEY = '"5b2f0d3e-7c1a-4e8b-9f66-0a1b2c3d4e5f"'
 BODY = {"email": "ada@example.org", "password": PASSWORD}
 
@@ -122,6 +125,42 @@ def test_an_activation_whose_answer_got_lost_can_be_repeated(api: ApiUnderTest) 
     assert (answers[1].status_code, answers[1].json) == (200, without_access)
     assert api.tokens(registration_id)[0].attempts_left == 4
     assert post(api, body, KEY.replace("5b", "5c"), "/v1/activations").status_code == 400
+
+
+def test_a_repetition_that_overlaps_the_first_is_not_refused_for_what_that_has_done(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    body = {"registration_id": str(registration_id), "code": api.code(registration_id)}
+    with api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
+        with elsewhere.transaction():
+            # The repetition has found no answer, and waits to try the code.
+            elsewhere.execute("select from tokens for update")
+            overlapping = someone.submit(post, api, body, path="/v1/activations")
+            eventually(lambda: api.rows(WAITING))
+            with api.app.test_request_context("/v1/activations", method="POST", data=json.dumps(body)):
+                first_key = request_key(key_of(KEY))
+            elsewhere.execute("update tokens set used_at = now()")
+            elsewhere.execute(
+                "insert into kept_answers (id, fingerprint, status, headers, body) values (%s, %s, 200, '{}', 'first')",
+                [first_key.id, first_key.fingerprints[0]],
+            )
+        again = overlapping.result(30)
+
+    assert (again.status_code, again.text, again.headers["Idempotency-Replayed"]) == (200, "first", "true")
+
+
+def test_a_kept_answer_goes_with_its_user(api: ApiUnderTest) -> None:
+    registration_id = UUID(post(api).json["id"])
+    post(api, {}, path=f"/v1/registrations/{registration_id}/resend")
+    activation = {"registration_id": str(registration_id), "code": api.code(registration_id)}
+    bearer = {"Authorization": f"Bearer {post(api, activation, path='/v1/activations').json['access_token']}"}
+    post(api, {"email": BODY["email"]}, path="/v1/password-resets")
+    new = {"email": "countess@example.org", "password": PASSWORD}
+    api.client.post("/v1/me/email", json=new, headers=bearer | {"Idempotency-Key": KEY})
+    assert [row.user_id for row in api.rows("select user_id from kept_answers")] == [registration_id] * 5
+
+    assert api.client.delete("/v1/me", json={"password": PASSWORD}, headers=bearer).status_code == 202
+
+    assert api.rows("select 1 from kept_answers") == []
 
 
 def test_a_repetition_is_cheap_it_counts_against_no_limit(database: Database) -> None:

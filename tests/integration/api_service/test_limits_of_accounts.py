@@ -1,10 +1,11 @@
 from collections.abc import Iterator
 
 import pytest
+from argon2 import PasswordHasher
 from werkzeug.test import TestResponse
 
-from tests.support.accounts import ADA, NEW_PASSWORD, ask_for_reset, confirm_reset, newest_code, refusal
-from tests.support.api import PASSWORD, ApiUnderTest, api_on
+from tests.support.accounts import ADA, NEW_PASSWORD, NUMBER, ask_for_reset, confirm_reset, newest_code, refusal
+from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest, api_on
 from tests.support.databases import Database
 
 KEY = "5b2f0d3e-7c1a-4e8b-9f66-0a1b2c3d4e5f"
@@ -16,6 +17,14 @@ def limited(database: Database) -> Iterator[ApiUnderTest]:
     """Limits as they are by default; proxies say where a request is from."""
     with api_on(database, RATE_LIMITS="on", TRUSTED_PROXIES="1") as api:
         yield api
+
+
+class CountingHasher(PasswordHasher):
+    hashes = 0
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        self.hashes += 1
+        return super().hash(password, salt=salt)
 
 
 def log_in(api: ApiUnderTest, password: str, *, email: str = ADA, network: str = "192.0.2.1") -> TestResponse:
@@ -67,6 +76,7 @@ def test_codes_of_resets_are_tried_ten_times_a_day_for_known_and_unknown_address
     with api_on(database, RATE_LIMITS="on", ACTIVATION_ATTEMPTS="20") as api:
         api.activated(email=ADA)
         ask_for_reset(api)
+        ask_for_reset(api, "nobody@example.org")
         code = newest_code(api, "password_reset")
         wrong = "000000" if code != "000000" else "000001"
         # Activating was a try of a code, too.
@@ -75,6 +85,74 @@ def test_codes_of_resets_are_tried_ten_times_a_day_for_known_and_unknown_address
 
         assert (known, unknown) == ([400] * 9, [400] * 10 + [429])
         assert refusal(confirm_reset(api, code)) == LIMITED
+
+
+@pytest.mark.parametrize("has_asked", [True, False])
+def test_where_no_code_was_sent_nobody_can_use_up_the_tries_of_an_address(
+    limited: ApiUnderTest, *, has_asked: bool
+) -> None:
+    limited.activated(email=ADA)
+    if has_asked:
+        ask_for_reset(limited)
+    blind = [refusal(confirm_reset(limited, WRONG_CODE)) for _ in range(12)]
+    limited.rows("update tokens set expires_at = now()")
+    ask_for_reset(limited)
+
+    assert set(blind) == {(400, "invalid_or_expired")}
+    assert confirm_reset(limited, newest_code(limited, "password_reset")).status_code == 204
+
+
+def test_a_wrong_code_costs_no_hash_and_a_right_one_does(
+    limited: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited.activated(email=ADA)
+    ask_for_reset(limited)
+    hasher = CountingHasher(time_cost=1, memory_cost=8, parallelism=1)
+    monkeypatch.setattr("api_service.passwords._hasher", hasher)
+
+    confirm_reset(limited, WRONG_CODE)
+    confirm_reset(limited, WRONG_CODE, email="nobody@example.org")
+    assert hasher.hashes == 0
+    assert confirm_reset(limited, newest_code(limited, "password_reset")).status_code == 204
+    assert hasher.hashes == 1
+
+
+def test_who_only_claims_an_address_cannot_clear_what_failed_for_its_holder(limited: ApiUnderTest) -> None:
+    limited.activated(email=ADA)
+    limited.activated(email=ADA, phone=NUMBER, channel="sms", password=NEW_PASSWORD)
+
+    for _ in range(2):
+        assert [log_in(limited, "a wrong password").status_code for _ in range(2)] == [401] * 2
+        assert log_in(limited, NEW_PASSWORD).status_code == 201
+
+    assert log_in(limited, "a wrong password").status_code == 401
+    assert refusal(log_in(limited, PASSWORD, network="192.0.2.9")) == LIMITED
+
+
+def test_what_a_network_is_refused_uses_up_nothing_of_an_address(database: Database) -> None:
+    limits = {"LIMIT_FAILED_LOGINS_PER_NETWORK": "1/minute", "LIMIT_RESETS_PER_NETWORK": "1/minute"}
+    with api_on(database, RATE_LIMITS="on", TRUSTED_PROXIES="1", **limits) as api:
+        api.activated(email=ADA)
+        log_in(api, "a wrong password", email="x@example.org")
+        ask_for_reset(api, "x@example.org", **{"X-Forwarded-For": "192.0.2.1"})
+
+        refused = [log_in(api, "a wrong password") for _ in range(9)]
+        refused += [ask_for_reset(api, **{"X-Forwarded-For": "192.0.2.1"}) for _ in range(9)]
+
+        assert {refusal(answer) for answer in refused} == {LIMITED}
+        assert api.rows("select key from rate_limits where key like '%address%' and cardinality(hits) > 1") == []
+        assert log_in(api, PASSWORD, network="192.0.2.2").status_code == 201
+        assert ask_for_reset(api, **{"X-Forwarded-For": "192.0.2.2"}).status_code == 202
+
+
+def test_who_fails_to_sign_in_as_somebody_does_not_keep_them_from_their_account(limited: ApiUnderTest) -> None:
+    limited.activated(email=ADA)
+    bearer = {"Authorization": f"Bearer {log_in(limited, PASSWORD).json['access_token']}"}
+    for n in range(6):
+        log_in(limited, "a wrong password", network=f"192.0.2.{n}")
+
+    body = {"old_password": PASSWORD, "new_password": NEW_PASSWORD}
+    assert limited.client.post("/v1/me/password", json=body, headers=bearer).status_code == 204
 
 
 def test_a_reset_whose_answer_got_lost_can_be_repeated(api: ApiUnderTest) -> None:

@@ -188,6 +188,29 @@ def test_a_retired_registration_gets_other_words_and_looks_the_same(api: ApiUnde
     assert api.tokens(second)[0].purpose == "decoy"
 
 
+def test_a_retired_registration_asked_for_another_way_waits_again_and_its_code_works(api: ApiUnderTest) -> None:
+    first, second = api.registered(), api.registered(**BOTH)
+    api.activate(first)
+    assert api.user(second).status == "retired"
+
+    assert api.resend(second, channel="sms").status_code == 202
+
+    assert api.messages(second)[0].template == "activation"
+    assert api.activate(second).status_code == 200
+    assert (api.user(second).phone_verified_at is None, api.user(second).email_verified_at) == (False, None)
+
+
+def test_a_retired_registration_whose_address_was_left_since_waits_again(api: ApiUnderTest) -> None:
+    first, second = api.registered(), api.registered()
+    api.activate(first)
+    api.rows("delete from users where id = %s", first)
+
+    api.resend(second)
+
+    assert api.messages(second)[0].template == "activation"
+    assert api.activate(second).status_code == 200
+
+
 def test_a_decoy_can_activate_once_its_address_is_free_again(api: ApiUnderTest) -> None:
     holder = api.activated()
     decoy = api.registered()

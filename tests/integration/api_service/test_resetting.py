@@ -126,41 +126,6 @@ def test_codes_of_another_purpose_or_user_do_not_work(api: ApiUnderTest) -> None
     assert {token.user_id: token.attempts_left for token in tokens_for(api, "password_reset")} == left
 
 
-def test_asking_again_repeats_the_code_with_the_attempts_it_has_left_and_one_message_waits(api: ApiUnderTest) -> None:
-    ada = api.activated()
-    ask_for_reset(api)
-    code = newest_code(api, "password_reset")
-    confirm_reset(api, WRONG_CODE)
-    ask_for_reset(api)
-    [token] = tokens_for(api, "password_reset")
-    assert (newest_code(api, "password_reset"), token.attempts_left) == (code, 4)
-    fates = [
-        (message.status, message.dead_reason) for message in api.messages(ada) if message.template == "password_reset"
-    ]
-    assert fates == [("pending", None), ("dead", "superseded")]
-
-
-def test_a_code_past_half_its_life_is_replaced_and_works_no_longer(api: ApiUnderTest) -> None:
-    api.activated()
-    ask_for_reset(api)
-    old = newest_code(api, "password_reset")
-    api.rows(
-        "update tokens set created_at = created_at - age, expires_at = expires_at - age"
-        " from cast('8 minutes' as interval) as age"
-    )
-    ask_for_reset(api)
-    assert len(tokens_for(api, "password_reset")) == 2
-    assert confirm_reset(api, old).status_code == 400
-    assert confirm_reset(api, newest_code(api, "password_reset")).status_code == 204
-
-
-def test_for_a_stranger_too_only_the_newest_message_waits(api: ApiUnderTest) -> None:
-    ask_for_reset(api, STRANGER)
-    ask_for_reset(api, STRANGER)
-    rows = api.rows("select status, dead_reason from outbox_messages order by created_at")
-    assert [(row.status, row.dead_reason) for row in rows] == [("dead", "superseded"), ("pending", None)]
-
-
 def test_a_code_asked_for_before_the_account_was_there_never_works(api: ApiUnderTest) -> None:
     ask_for_reset(api)
     [decoy] = tokens_for(api, "decoy")

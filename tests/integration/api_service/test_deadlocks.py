@@ -1,0 +1,96 @@
+"""Two that wait for each other: PostgreSQL undoes one of them, and whoever asked for that hears nothing of it."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, sessionmaker
+
+from api_service.transactions import MOST_TRIES, in_transaction
+from shared.engine import engine_url, is_database_away
+from tests.support.api import ApiUnderTest
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+
+WAITING = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+UNDO = text("do $$ begin raise 'gave way' using errcode = '40P01'; end $$")
+
+
+@pytest.fixture
+def engine(database: Database) -> Iterator[Engine]:
+    engine = create_engine(engine_url(database.api_url))
+    yield engine
+    engine.dispose()
+
+
+def test_an_activation_that_fell_to_a_deadlock_is_carried_out_all_the_same(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    link_token = api.link_token(registration_id)
+    with api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
+        with elsewhere.transaction():
+            elsewhere.execute("select from tokens for update")
+            # The activation has its user and waits for the token. Who has waited for longer is the first to look
+            # whether it waits in a circle, and gives way.
+            activation = someone.submit(api.activate_by_link, link_token)
+            eventually(lambda: api.rows(WAITING))
+            elsewhere.execute("select from users for update")
+        answer = activation.result(30)
+
+    assert answer.status_code == 200
+    assert api.user(registration_id).status == "active"
+
+
+def test_work_is_tried_three_times_and_each_time_anew(engine: Engine) -> None:
+    tried: list[Session] = []
+
+    def work(session: Session) -> str:
+        tried.append(session)
+        if len(tried) < MOST_TRIES:
+            session.execute(UNDO)
+        return "done"
+
+    assert in_transaction(sessionmaker(engine), work) == "done"
+    assert len({id(session) for session in tried}) == MOST_TRIES
+
+
+def test_what_never_goes_well_is_told_as_something_to_try_later(engine: Engine) -> None:
+    tried: list[Session] = []
+
+    def work(session: Session) -> None:
+        tried.append(session)
+        session.execute(UNDO)
+
+    with pytest.raises(DBAPIError) as undone:
+        in_transaction(sessionmaker(engine), work)
+    assert len(tried) == MOST_TRIES
+    assert is_database_away(undone.value)
+
+
+def test_what_failed_for_another_reason_is_not_tried_again(engine: Engine) -> None:
+    tried: list[Session] = []
+
+    def work(session: Session) -> None:
+        tried.append(session)
+        session.execute(text("select 1 / 0"))
+
+    with pytest.raises(DBAPIError):
+        in_transaction(sessionmaker(engine), work)
+    assert len(tried) == 1
+
+
+def test_where_nothing_is_tried_again_the_client_may(api: ApiUnderTest) -> None:
+    with psycopg.connect(api.database.owner_url.replace("+psycopg", ""), autocommit=True) as owner:
+        owner.execute(
+            "create function give_way() returns trigger language plpgsql as"
+            " $$ begin raise 'gave way' using errcode = '40P01'; end $$"
+        )
+        owner.execute("create trigger give_way before insert on users for each row execute function give_way()")
+
+    answer = api.register()
+
+    assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert api.count_rows() == (0, 0, 0)

@@ -1,0 +1,114 @@
+"""What ends while a request that needs it is on its way: the request is refused, and changes nothing."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from werkzeug.test import TestResponse
+
+from tests.support.accounts import (
+    ADA,
+    NEW_PASSWORD,
+    Account,
+    ask_for_reset,
+    confirm_reset,
+    newest_code,
+    refusal,
+    signed_in,
+    tokens_for,
+)
+from tests.support.api import PASSWORD, ApiUnderTest
+from tests.support.eventually import eventually
+
+NEW_EMAIL = "countess@example.org"
+WAITING = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+END_SESSIONS = "delete from sessions where user_id = %s"
+END_TOKENS = "update tokens set expires_at = clock_timestamp() where user_id = %s"
+
+Request = Callable[[], TestResponse]
+
+
+@pytest.fixture
+def ada(api: ApiUnderTest) -> Account:
+    user_id = api.activated(email=ADA)
+    return Account(api, user_id, signed_in(api))
+
+
+@contextmanager
+def meanwhile(account: Account, request: Request) -> Iterator[tuple[psycopg.Connection, list[TestResponse]]]:
+    """Hold the user until the request waits for it; give a connection that holds, and, after the block, the answer."""
+    answers: list[TestResponse] = []
+    with account.api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
+        with elsewhere.transaction():
+            elsewhere.execute("select from users where id = %s for update", [account.id])
+            asked = someone.submit(request)
+            eventually(lambda: account.api.rows(WAITING))
+            yield elsewhere, answers
+        answers.append(asked.result(30))
+
+
+@pytest.mark.parametrize("path", ["/v1/me/email/confirm", "/v1/me/password", "/v1/me/email"])
+def test_a_session_that_ends_changes_no_account_any_more(api: ApiUnderTest, ada: Account, path: str) -> None:
+    ada.post("/v1/me/email", email=NEW_EMAIL, password=PASSWORD)
+    bodies = {
+        "/v1/me/email/confirm": {"code": newest_code(api, "address_change")},
+        "/v1/me/password": {"old_password": PASSWORD, "new_password": NEW_PASSWORD},
+        "/v1/me/email": {"email": NEW_EMAIL, "password": PASSWORD},
+    }
+    before = (api.user(ada.id), api.count_rows())
+
+    with meanwhile(ada, lambda: ada.post(path, **bodies[path])) as (elsewhere, answers):
+        elsewhere.execute(END_SESSIONS, [ada.id])
+
+    assert refusal(answers[0]) == (401, "invalid_token")
+    assert (api.user(ada.id), api.count_rows()) == before
+
+
+def test_a_session_that_ends_erases_nobody(api: ApiUnderTest, ada: Account) -> None:
+    with meanwhile(ada, ada.erase) as (elsewhere, answers):
+        elsewhere.execute(END_SESSIONS, [ada.id])
+
+    assert refusal(answers[0]) == (401, "invalid_token")
+    assert api.user(ada.id).email == ADA
+
+
+def test_a_link_that_ends_activates_nobody(api: ApiUnderTest) -> None:
+    pending = Account(api, api.registered(email="bob@example.org"), access_token="")
+    link_token = api.link_token(pending.id)
+
+    with meanwhile(pending, lambda: api.activate_by_link(link_token)) as (elsewhere, answers):
+        elsewhere.execute(END_TOKENS, [pending.id])
+
+    assert refusal(answers[0]) == (400, "invalid_or_expired")
+    assert api.user(pending.id).status == "pending"
+
+
+def test_a_code_that_ends_resets_no_password(api: ApiUnderTest, ada: Account) -> None:
+    ask_for_reset(api)
+    code = newest_code(api, "password_reset")
+
+    with meanwhile(ada, lambda: confirm_reset(api, code)) as (elsewhere, answers):
+        elsewhere.execute(END_TOKENS, [ada.id])
+
+    assert refusal(answers[0]) == (400, "invalid_or_expired")
+    assert ada.is_signed_in()
+
+
+@pytest.mark.parametrize("is_reset", [True, False])
+def test_a_new_password_ends_the_codes_for_another_address(api: ApiUnderTest, ada: Account, *, is_reset: bool) -> None:
+    ada.post("/v1/me/email", email=NEW_EMAIL, password=PASSWORD)
+    code = newest_code(api, "address_change")
+    if is_reset:
+        ask_for_reset(api)
+        confirm_reset(api, newest_code(api, "password_reset"))
+    else:
+        ada.post("/v1/me/password", old_password=PASSWORD, new_password=NEW_PASSWORD)
+
+    later = Account(api, ada.id, signed_in(api, password=NEW_PASSWORD))
+
+    assert refusal(later.post("/v1/me/email/confirm", code=code)) == (400, "invalid_or_expired")
+    [token] = tokens_for(api, "address_change")
+    [message] = [row for row in api.messages(ada.id) if row.token_id == token.id]
+    assert message.dead_reason == "superseded"
