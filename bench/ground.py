@@ -65,7 +65,7 @@ class Ground:
     def empty(self) -> None:
         """Take everything out of the tables, as if newly made."""
         with self.connect() as connection:
-            connection.execute("truncate users, sessions, tokens, outbox_messages, delivery_attempts")
+            connection.execute("truncate users, sessions, tokens, kept_answers, outbox_messages, delivery_attempts")
             connection.execute("vacuum analyze")
             connection.execute("checkpoint")
 
