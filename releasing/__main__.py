@@ -10,7 +10,7 @@ import click
 
 from releasing.checking import faults
 from releasing.project import ROOT, git, locked, releases, version
-from releasing.supplies import read_audit, unexpected
+from releasing.supplies import is_unreachable, read_audit, unexpected
 from releasing.upgrading import run_tests_of
 
 
@@ -40,7 +40,7 @@ def audit() -> None:
         command += ["--requirement", str(ROOT / "requirements.lock"), "--format=json", f"--output={report}"]
         done = _tool(command)
         if not report.exists():
-            click.echo(f"audit: skipped: the service could not be asked ({_last_line(done.stderr)})")
+            _tell_unasked(done.stderr)
             return
         found = read_audit(report.read_text())
     if not found.audited:
@@ -89,13 +89,18 @@ def upgrade(tests: tuple[str, ...], source: Path, python: Path | None) -> None:
         sys.exit(1)
 
 
+def _tell_unasked(words: str) -> None:
+    """Say why there is no answer; exits 1 unless it is that the service cannot be reached."""
+    last = (words.strip().splitlines() or ["it said nothing"])[-1]
+    if not is_unreachable(last):
+        click.echo(f"audit: pip-audit failed: {last}", err=True)
+        sys.exit(1)
+    click.echo("audit: skipped: the service cannot be reached")
+
+
 def _tool(command: list[str], *, is_checked: bool = False) -> "subprocess.CompletedProcess[str]":
     program = Path(sys.executable).parent / command[0]
     return subprocess.run([program, *command[1:]], capture_output=True, text=True, check=is_checked)  # noqa: S603 - our own
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["it said nothing"])[-1]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 PERMISSIVE = ("Apache", "BSD", "ISC", "MIT", "PSF", "Python Software Foundation", "Unlicense")
 WEAK_COPYLEFT = ("LGPL", "GNU Lesser General Public License", "MPL", "Mozilla Public License")
 """Used as they are, from their own packages, these ask nothing of the code that calls them."""
+NOBODY_ANSWERED = re.compile(r"Could not connect|Max retries exceeded|Connection(Error| refused)|[Tt]imed out")
 KNOWN = re.compile(rf"\b({'|'.join((*PERMISSIVE, *WEAK_COPYLEFT))})\b")
 
 
@@ -37,6 +38,11 @@ def read_audit(report: str) -> Audit:
 def _told(package: dict[str, Any], found: dict[str, Any]) -> str:
     mended = ", ".join(found["fix_versions"]) or "no version yet"
     return f"{package['name']} {package['version']}: {found['id']}, mended in {mended}"
+
+
+def is_unreachable(last_words: str) -> bool:
+    """Tell whether pip-audit broke off because nobody answered, and not by a fault that must be mended here."""
+    return bool(NOBODY_ANSWERED.search(last_words))
 
 
 def unexpected(licences: dict[str, str]) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from releasing.supplies import read_audit, unexpected
+from releasing.supplies import is_unreachable, read_audit, unexpected
 
 SOUND = {"name": "flask", "version": "3.1", "vulns": []}
 UNKNOWN = {"name": "ours", "skip_reason": "Dependency not found on PyPI and could not be audited"}
@@ -29,6 +29,13 @@ def test_what_is_known_against_a_package_is_told_with_what_mends_it() -> None:
         "flask 3.1: PYSEC-1, mended in 3.2",
         "flask 3.1: PYSEC-2, mended in no version yet",
     ]
+
+
+def test_only_silence_of_the_service_is_no_fault_of_ours() -> None:
+    assert is_unreachable("requests.exceptions.ProxyError: HTTPSConnectionPool(…): Max retries exceeded with url: …")
+    assert is_unreachable("ERROR:pip_audit._cli:Could not connect to PyPI's vulnerability feed")
+    assert not is_unreachable("pip-audit: error: unrecognized arguments: --requires-hashes")
+    assert not is_unreachable("ERROR:pip_audit._cli:requirement flask does not contain a hash")
 
 
 @pytest.mark.parametrize("words", ["MIT", "BSD-3-Clause", "Apache-2.0 OR BSD-3-Clause", "LGPL-3.0-only", "PSF-2.0"])
