@@ -56,7 +56,8 @@ make_configuration() {
     done
     # Empty files are settings that are not set; `check-settings` says which must be.
     for secret in owner-database-url api-database-url relay-database-url console-database-url secret-keys \
-        api-listen-database-url relay-listen-database-url email-providers sms-providers dkim-key; do
+        api-listen-database-url relay-listen-database-url email-providers sms-providers dkim-key \
+        operator-webhook-url operator-webhook-key; do
         keep 600 "$configuration/secrets/$secret" </dev/null
     done
 }

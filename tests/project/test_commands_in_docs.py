@@ -16,8 +16,9 @@ TARGETS = set(re.findall(r"^\.PHONY: (\S+)", (ROOT / "Makefile").read_text(), re
 SERVICES = {path.name.removesuffix(".service").partition("@")[0] for path in UNITS.glob("*.service")}
 OURS = {path.name for path in (*(ROOT / "deploy").rglob("*.sh"), *(ROOT / ".ci").iterdir())}
 OF_THE_MACHINE = {
-    "base64", "cat", "chmod", "chown", "cp", "curl", "docker", "git", "install", "journalctl", "ln", "mv", "openssl",
-    "pg_basebackup", "pg_dump", "pg_restore", "pip", "psql", "pytest", "ssh", "sudoedit", "tail", "uv",
+    "base64", "cat", "chmod", "chown", "cp", "curl", "docker", "git", "grep", "head", "install", "journalctl", "ln",
+    "mv", "openssl", "pg_basebackup", "pg_dump", "pg_restore", "pip", "psql", "pytest", "ssh", "sudoedit", "tail",
+    "top", "uv",
 }  # fmt: skip
 """What they do is theirs; the files of ours that they are given must be there."""
 
@@ -93,7 +94,7 @@ def faults_in(words: list[str]) -> list[str]:
 
 def _units_in(words: list[str]) -> list[str]:
     _, *names = [word for word in words if not word.startswith("-")] or [""]
-    return [name.removesuffix(".service").partition("@")[0] for name in names]
+    return [name.removesuffix(".service").partition("@")[0].rstrip("*") for name in names]
 
 
 def _faults_of_module(words: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from textwrap import dedent
 
@@ -27,7 +28,7 @@ class Command:
         """Return the words of each program in it, without what is set for them; pipes and lists taken apart."""
         found: list[list[str]] = []
         for part in re.split(r"\s(?:\||\|\||&&|;)\s", self.line):
-            words = shlex.split(re.sub(r"(\s#\s|\s>).*", "", part))
+            words = list(takewhile(lambda word: not word.startswith(">"), shlex.split(re.sub(r"\s#\s.*", "", part))))
             while words and (ASSIGNED.match(words[0]) or words[0] in WRAPPERS):
                 words = words[1:]
             if words:
