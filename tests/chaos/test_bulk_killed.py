@@ -7,13 +7,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from tests.support.databases import Database
 from tests.support.desk import lines_of, outboxctl, put_dead
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
 
-MESSAGES, PER_MINUTE = 3_000, 12_000
+MESSAGES, PER_MINUTE, SLICE = 1_000, 12_000, 50
 KILLS = 3
 REQUEUED = "select count(*), count(distinct message_id) from operator_actions where action = 'requeue'"
 ACTED = "select coalesce(sum(acted), 0) from bulk_acts"
@@ -32,15 +33,15 @@ def test_a_bulk_act_killed_again_and_again_does_all_of_it_once_and_at_its_rate(o
     for _ in range(KILLS):
         with running(outbox.database, *arguments) as process:
             before = outbox.number(ACTED)
-            eventually(lambda before=before: outbox.number(ACTED) > before)
+            eventually(lambda before=before: outbox.number(ACTED) > before, seconds=90)
             process.kill()
         [bulk] = lines_of(outboxctl(outbox.database, "bulk", "list"))
         arguments = ["bulk", "resume", bulk["id"], "--reason", "its process died"]
     assert outboxctl(outbox.database, *arguments).exit_code == 0
     assert outbox.execute(REQUEUED) == [(MESSAGES, MESSAGES)]
     assert outbox.number("select count(*) from outbox_messages where status = 'pending'") == MESSAGES
-    assert outbox.number(MOST_IN_TEN_SECONDS) <= PER_MINUTE / 6 + 200
-    assert time.monotonic() - began >= (MESSAGES - 200) / PER_MINUTE * 60
+    assert outbox.number(MOST_IN_TEN_SECONDS) <= PER_MINUTE / 6 + SLICE
+    assert time.monotonic() - began >= (MESSAGES - SLICE) / PER_MINUTE * 60
 
 
 def test_an_interrupt_stops_it_and_says_how_to_go_on(outbox: Outbox) -> None:
@@ -61,7 +62,9 @@ def running(database: Database, *arguments: str) -> "Iterator[subprocess.Popen[s
     command = [sys.executable, "-c", "from operator_console.cli import main; main()", *arguments]
     environment = os.environ | {"DATABASE_URL": database.console_url}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+    # A shell has what it runs in the background ignore interrupts, and so this suite, perhaps.
+    heeding = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, env=environment, text=True, preexec_fn=heeding, **pipes) as process:  # noqa: PLW1509 - no thread of ours runs here
         try:
             yield process
         finally:
