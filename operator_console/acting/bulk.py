@@ -22,8 +22,8 @@ from operator_console.filters import MessageFilter
 from shared.engine import is_database_away
 from shared.models import BulkActRow, OutboxMessage
 
-MOST_A_STEP = 200
-"""Messages; a step then takes well below the second for which it may hold them."""
+MOST_A_STEP = 50
+"""Messages, of some ten statements each: the rows of a step are held for as long as all of them take."""
 STEP_SECONDS = 2
 """How much of a rate is used at once: little, since a rate is meant to spare somebody."""
 

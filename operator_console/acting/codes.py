@@ -19,13 +19,15 @@ def working_token(session: Session, token_id: UUID | None) -> TokenRow | None:
 
     One minted beside a code that still works would end that one, since only the newest counts.
     """
+    if token_id is None:
+        return None
     newest = newest_token(session, token_id)
     if newest is None or newest.is_living:
         return newest
     return mint_token(session, newest.id)
 
 
-def newest_token(session: Session, token_id: UUID | None) -> TokenRow | None:
+def newest_token(session: Session, token_id: UUID) -> TokenRow | None:
     """Return the newest token that this one's user was given for the same: channel, address and purpose."""
     own = aliased(Token)
     is_for_the_same = or_(

@@ -31,6 +31,7 @@ from operator_console.cli.output import show_rows
 from operator_console.views import as_json
 
 LISTED = ("id", "status", "action", "found", "acted", "skipped", "per_minute", "operator", "created_at", "reason")
+SHORTEST_WAIT_SECONDS = 0.01
 LONGEST_WAIT_SECONDS = 1.0
 """Between two looks: whoever stops it elsewhere is heeded within it."""
 DONE = {Action.REQUEUE: "requeued", Action.DISCARD: "discarded"}
@@ -48,6 +49,11 @@ def run_plan(plan: BulkPlan, reason: str, *, is_dry_run: bool, is_sure: bool) ->
         with made.begin() as session:
             begun = begin_bulk(session, plan, act_because(reason))
         carry_on(made, begun)
+
+
+def _pause(bulk: Bulk) -> float:
+    """Return how long to wait before the next step; a little at least, since somebody else may be at it."""
+    return max(SHORTEST_WAIT_SECONDS, min(bulk.wait.total_seconds(), LONGEST_WAIT_SECONDS))
 
 
 def _confirm(plan: BulkPlan, found: int, *, is_sure: bool) -> None:
@@ -68,7 +74,7 @@ def carry_on(made: sessionmaker[Session], begun: Bulk) -> None:
                     bulk = step_bulk(session, bulk.id)
                 progress(bulk)
                 if bulk.status == BulkStatus.RUNNING:
-                    time.sleep(min(bulk.wait.total_seconds(), LONGEST_WAIT_SECONDS))
+                    time.sleep(_pause(bulk))
     except KeyboardInterrupt:
         with made.begin() as session:
             bulk = stop_bulk(session, begun.id, act_because("interrupted"))

@@ -1,5 +1,8 @@
 """What messages died of: replies that differ in addresses, numbers and ids only are one cause."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -22,9 +25,26 @@ select signpost_cause(dead_reason, provider, last_error) as cause, count(*) as m
  limit :most
 """)
 
+# The planner takes the making of a cause to be as cheap as comparing numbers, and would make that of each dead row anew
+# where rows that died together lie together. In the index it stands already, and in order: with no other way to an
+# order, the planner takes that.
+SWITCH = text("""
+select set_config(name, :switched, true)
+  from unnest(array['enable_hashagg', 'enable_sort']) as setting (name)
+""")
+
 
 def list_causes(session: Session) -> Causes:
     """Return what the dead messages died of, the commonest cause first."""
-    rows = session.execute(CAUSES, {"most": MOST_CAUSES + 1}).mappings().all()
+    with _in_the_order_of_an_index(session):
+        rows = session.execute(CAUSES, {"most": MOST_CAUSES + 1}).mappings().all()
     causes = tuple(CauseView(**row) for row in rows)
     return Causes(causes[:MOST_CAUSES], is_whole=len(causes) <= MOST_CAUSES)
+
+
+@contextmanager
+def _in_the_order_of_an_index(session: Session) -> Iterator[None]:
+    """Have nothing sorted that an index has in order, for what is asked inside; what fails ends the transaction."""
+    session.execute(SWITCH, {"switched": "off"})
+    yield
+    session.execute(SWITCH, {"switched": "on"})

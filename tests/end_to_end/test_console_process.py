@@ -1,0 +1,58 @@
+"""The console as a process: how it starts and stops, what its log tells, and that bulk acts outlive it."""
+
+import signal
+from typing import Any
+
+import httpx
+
+from tests.support.consoles import RunningConsole, operators_token, running_console
+from tests.support.databases import Database
+from tests.support.desk import put_dead
+from tests.support.eventually import eventually
+from tests.support.outbox import Outbox
+
+PENDING = "select count(*) from outbox_messages where status = 'pending'"
+
+
+def ask(console: RunningConsole, method: str, path: str, token: str, **options: Any) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.request(method, f"{console.base_url}{path}", headers=headers, timeout=30, **options)
+
+
+def test_no_line_of_the_log_tells_an_address_or_a_token(database: Database, outbox: Outbox) -> None:
+    token = operators_token(database)
+    [message_id] = put_dead(outbox, last_error="'550 <ada@example.org> unknown'")
+    with running_console(database) as console:
+        ask(console, "GET", "/v1/messages?recipient=ada@example.org", token)
+        ask(console, "GET", "/messages?recipient=ada@example.org", token)
+        ask(console, "GET", f"/nowhere/{token}", token)
+        ask(console, "POST", f"/v1/messages/{message_id}/reveal", token, json={"reason": "ada@example.org called"})
+        httpx.post(f"{console.base_url}/sign-in", data={"token": token, "next": "/messages?recipient=ada@example.org"})
+        console.process.send_signal(signal.SIGTERM)
+        assert console.process.wait(timeout=30) == 0
+        served = [line for line in console.log_lines() if line["event"] == "request served"]
+        assert {line["route"] for line in served} >= {"/v1/messages", "/messages", "unmatched", "/sign-in"}
+        for secret in (token, "ada@", "example.org"):
+            assert secret not in console.log_text()
+
+
+def test_a_bulk_act_goes_on_where_it_stood_when_its_console_is_killed(database: Database, outbox: Outbox) -> None:
+    token = operators_token(database)
+    ids = put_dead(outbox, count=6)
+    body = {"filter": {"dead_reason": "rejected"}, "reason": "mended", "per_minute": 60}
+    with running_console(database) as console:
+        path = ask(console, "POST", "/v1/requeues", token, json=body).headers["Location"]
+        eventually(lambda: outbox.number(PENDING))
+    assert 0 < outbox.number(PENDING) < len(ids)
+    outbox.execute("update bulk_acts set per_minute = 60000, next_step_at = now()")
+    with running_console(database) as console:
+        eventually(lambda: ask(console, "GET", path, token).json()["status"] == "done")
+        assert ask(console, "GET", path, token).json()["acted"] == len(ids)
+    assert outbox.number("select count(*) from operator_actions where action = 'requeue'") == len(ids)
+
+
+def test_what_is_no_http_is_answered_all_the_same(database: Database) -> None:
+    with running_console(database) as console:
+        answer = httpx.get(f"{console.base_url}/{'x' * 5000}", timeout=30)
+        assert (answer.status_code, answer.json()["code"]) == (414, "uri_too_long")
+        assert "xxx" not in console.log_text()
