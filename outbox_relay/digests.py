@@ -99,7 +99,7 @@ class Digests:
                 client.stream("POST", url, content=body, headers=headers) as answer,
             ):
                 is_taken, told = answer.is_success, str(answer.status_code)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             is_taken, told = False, type(error).__name__  # its text may quote the URL
         if not is_taken:
             log.warning("digest not posted", answer=told)

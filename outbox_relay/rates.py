@@ -85,22 +85,29 @@ class Purse:
         self.tokens = 0
         self._wanted = 0
         self._drawn_at = self._draw_after = self._token_at = now
-        self.short_at = float("-inf")
+        self._spent_at = float("-inf")
         self._bucket = Bucket(rate, refilled=now) if rate else None
 
     def affordable(self, limit: int, now: float) -> int:
         """Return how many of ``limit`` letters there are tokens for; what is missing is wanted from now on."""
         if self._bucket is None:
             return limit
-        if self.tokens < limit:
-            self.short_at = now
-            if now >= self._draw_after:
-                self._wanted = limit
+        if self.tokens < limit and now >= self._draw_after:
+            self._wanted = limit
         return min(limit, self.tokens)
 
-    def spend(self) -> None:
+    def spend(self, now: float) -> None:
         """Take out one letter's token."""
-        self.tokens -= 1 if self._bucket else 0
+        if self._bucket:
+            self.tokens -= 1
+            self._spent_at = now if self.tokens < 1 else self._spent_at
+
+    def is_short(self, now: float, window: float) -> bool:
+        """Tell whether letters wait for tokens, or have used up what there was within so many seconds.
+
+        That it holds none says nothing: so does a purse that nobody needs.
+        """
+        return self.wait(now) > 0 or now - self._spent_at < window
 
     def wait(self, now: float) -> float:
         """Return in how many seconds there may be tokens; 0 when there are, or when nobody has asked yet."""

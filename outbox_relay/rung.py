@@ -115,7 +115,7 @@ class Rung:
         now = self.clock()
         if self.breaker.condition(now) is not Condition.CLOSED:
             return f"{self.provider.name} is down"
-        return f"{self.provider.name} is at its rate" if now - self._purse.short_at < WINDOW_SECONDS else None
+        return f"{self.provider.name} is at its rate" if self._purse.is_short(now, WINDOW_SECONDS) else None
 
     # What happens there.
 
@@ -138,7 +138,7 @@ class Rung:
 
     def took(self, message_id: UUID) -> None:
         """Note that a letter is being handed over; it costs a token."""
-        self._purse.spend()
+        self._purse.spend(self.clock())
         if self.condition() is Condition.HALF_OPEN:
             self._probe = message_id
 

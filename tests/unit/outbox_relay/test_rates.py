@@ -33,7 +33,7 @@ def test_what_is_missing_is_asked_for_at_once_and_what_was_granted_is_spent() ->
     purse.fill(granted=10, wanted=10, token_in=0.0, now=0.0)
     for _ in range(10):
         assert purse.affordable(1, now=0.0) == 1
-        purse.spend()
+        purse.spend(now=0.0)
     assert purse.affordable(1, now=0.0) == 0
 
 
@@ -56,6 +56,20 @@ def test_what_was_just_granted_does_not_go_back_because_somebody_asked_meanwhile
     assert purse.affordable(1, now=0.02) == 1
 
 
+def test_a_purse_is_short_while_it_waits_or_was_just_emptied_and_not_because_nobody_needs_it() -> None:
+    purse = Purse(FOURTEEN, now=0.0)
+    assert not purse.is_short(0.0, window=30)
+    purse.fill(granted=2, wanted=500, token_in=0.0, now=10.0)
+    assert not purse.is_short(10.0, window=30)
+    purse.spend(now=10.0)
+    assert not purse.is_short(10.0, window=30)
+    purse.spend(now=11.0)
+    assert purse.is_short(40.0, window=30)
+    assert not purse.is_short(41.5, window=30)
+    purse.fill(granted=0, wanted=1, token_in=3600.0, now=100.0)
+    assert purse.is_short(3000.0, window=30)
+
+
 def test_tokens_that_nobody_used_go_back() -> None:
     purse = Purse(FOURTEEN, now=0.0)
     purse.fill(granted=10, wanted=10, token_in=0.0, now=0.0)
@@ -75,6 +89,6 @@ def test_a_relay_on_its_own_never_goes_beyond_its_rate(rate: Rate, draws: list[t
         now += passing
         purse.fill_alone(wanted, now)
         while purse.tokens:
-            purse.spend()
+            purse.spend(now)
             spent += 1
         assert spent <= rate.burst + rate.per_second * now + 1e-6
