@@ -4,6 +4,7 @@ Times of shared machines are noisy: trust the ratios. What is compared takes tur
 """
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from operator import truediv
@@ -180,7 +181,9 @@ def main(parts: Sequence[str], *, quick: bool, is_json: bool) -> None:
     with ground() as ours:
         for part in parts or PARTS:
             click.echo(f"measuring {part} …", err=True)
+            began = time.monotonic()
             report |= PARTS[part](ours, QUICK if quick else FULL)
+            click.echo(f"  took {time.monotonic() - began:.0f} s", err=True)
     judgements = judge(report)
     if is_json:
         click.echo(json.dumps(report | {"goals": [asdict(judgement) for judgement in judgements]}))

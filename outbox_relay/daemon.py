@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import UUID, uuid4
 
 import psycopg
 
@@ -33,6 +34,7 @@ class Shift:
     """The relay as one reading of its settings made it, from its first claim to its last settle."""
 
     settings: RelaySettings
+    holder: UUID
     parts: Parts
     watchman: Watchman
     ending: asyncio.Event
@@ -40,7 +42,7 @@ class Shift:
     async def work(self, leaving: asyncio.Event) -> None:
         """Relay until ``ending`` is set, then finish what is in flight: in haste once ``leaving`` is set."""
         relay, url = self.parts.relay, self.settings.database_url
-        scheduler = schedule_upkeep(self.settings)
+        scheduler = schedule_upkeep(self.settings, self.holder)
         scheduler.start()
         try:
             async with asyncio.TaskGroup() as group:
@@ -74,6 +76,7 @@ class Daemon:
         self._read = read
         self._manager = ServiceManager(os.environ)
         self._leaving = asyncio.Event()
+        self._holder = uuid4()
         self._shift = self._assembled(settings)
         self._next: Shift | None = None
 
@@ -90,6 +93,7 @@ class Daemon:
             while self._next and not self._leaving.is_set():
                 forget_providers(self._shift.parts.providers - self._next.parts.providers)
                 self._shift, self._next = self._next, None
+                forget_the_last_shift()
                 log.info("relay reloaded")
                 await self._shift.work(self._leaving)
         log.info("relay stopped")
@@ -100,7 +104,7 @@ class Daemon:
 
     def _assembled(self, settings: RelaySettings) -> Shift:
         parts = assemble(settings)
-        return Shift(settings, parts, Watchman(self._manager, parts, settings), asyncio.Event())
+        return Shift(settings, self._holder, parts, Watchman(self._manager, parts, settings), asyncio.Event())
 
     def _stop(self) -> None:
         self._leaving.set()
@@ -165,3 +169,10 @@ def spare_the_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+
+
+def forget_the_last_shift() -> None:
+    """Free the shift that is over: its parts know each other, and the collector was told to spare them."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -6,6 +6,7 @@ notifications; this is the net below them.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import product
@@ -20,7 +21,7 @@ from outbox_relay.claims import FIND_SUSPECT, suspect_parameters
 from outbox_relay.database import Lifeline
 from outbox_relay.fallbacks import FIND_FALLBACK, Fallbacks
 from outbox_relay.fleet import SEE, Fleet
-from outbox_relay.floor import REST_IN_SWEEPS
+from outbox_relay.floor import LATENESS_SECONDS, rest_after
 from outbox_relay.lane import Lane
 from outbox_relay.messages import LaneKey
 from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
@@ -32,8 +33,6 @@ LONGEST_PAUSE = timedelta(seconds=5)
 """For suspects, fallbacks and the fleet's news, also where lanes are polled less often."""
 
 GAUGES_SECONDS = 15.0
-LATENESS_SECONDS = 0.5
-"""What the last turn may have been late, so that the next is not left out for coming in time."""
 
 KEYS = [LaneKey(channel, urgency) for channel, urgency in product(Channel, Urgency)]
 
@@ -81,6 +80,14 @@ class Concerned:
     fallbacks: Fallbacks
 
 
+@dataclass(frozen=True)
+class Eyes:
+    """Its connections: one to look, and one to count, which may fail without a look's being any the worse for it."""
+
+    looking: Lifeline
+    counting: Lifeline
+
+
 def look_parameters(names: Sequence[str], *, is_sweep: bool) -> dict[str, Any]:
     """Return what LOOK needs."""
     return suspect_parameters(list(Channel)) | {
@@ -94,8 +101,8 @@ def look_parameters(names: Sequence[str], *, is_sweep: bool) -> dict[str, Any]:
 class Lookout:
     """Looks every few seconds, and tells the lanes as often as they are to be polled."""
 
-    def __init__(self, lifeline: Lifeline, concerned: Concerned, poll: timedelta) -> None:
-        self._lifeline = lifeline
+    def __init__(self, eyes: Eyes, concerned: Concerned, poll: timedelta) -> None:
+        self._eyes = eyes
         self._concerned = concerned
         self._poll = poll.total_seconds()
         self._next_poll = 0.0
@@ -119,9 +126,7 @@ class Lookout:
         is_poll = now >= self._next_poll
         is_sweep = is_poll and now >= self._next_sweep
         try:
-            sight = await self._lifeline.once(lambda connection: self._sight(connection, is_sweep=is_sweep))
-            if is_sweep:
-                await self._set_gauges(sight.due, now)
+            sight = await self._eyes.looking.once(lambda connection: self._sight(connection, is_sweep=is_sweep))
         except psycopg.Error:
             sight, self._was_blind = EVERYTHING, True
         else:
@@ -130,26 +135,33 @@ class Lookout:
         self._tell(sight, is_poll=is_poll)
         if is_poll:
             self._next_poll = now + self._poll - LATENESS_SECONDS
+        if is_sweep and not self._was_blind:
+            await self._set_gauges(sight.due)
 
     async def _sight(self, connection: AsyncConnection, *, is_sweep: bool) -> Sight:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        async with connection.cursor(row_factory=namedtuple_row) as cursor:
-            await cursor.execute(LOOK, look_parameters(self._concerned.fleet.names, is_sweep=is_sweep))
-            rows: list[Any] = await cursor.fetchall()
-        if is_sweep:
-            self._next_sweep = loop.time() + REST_IN_SWEEPS * (loop.time() - began)
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            async with connection.cursor(row_factory=namedtuple_row) as cursor:
+                await cursor.execute(LOOK, look_parameters(self._concerned.fleet.names, is_sweep=is_sweep))
+                rows: list[Any] = await cursor.fetchall()
+        finally:
+            if is_sweep:
+                self._next_sweep = clock() + rest_after(clock() - began)
         standings = {row.name: Standing(row.openings, row.open_for) for row in rows if row.name}
         due = frozenset(KEYS[number - 1] for number in rows[0].due) if is_sweep else frozenset(KEYS)
         return Sight(due, rows[0].has_suspects, rows[0].has_fallbacks, standings)
 
-    async def _set_gauges(self, due: frozenset[LaneKey], now: float) -> None:
-        """Count what is due every 15 seconds, if anything is."""
+    async def _set_gauges(self, due: frozenset[LaneKey]) -> None:
+        """Count what is due every 15 seconds, if anything is; a count that fails rests as a look does."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
         if not due:
             set_gauges({})
-        elif now >= self._next_gauges:
-            set_gauges(await self._lifeline.once(backlog))
-            self._next_gauges = now + GAUGES_SECONDS - LATENESS_SECONDS
+        elif began >= self._next_gauges:
+            with suppress(psycopg.Error):
+                set_gauges(await self._eyes.counting.once(backlog))
+            self._next_gauges = max(began + GAUGES_SECONDS - LATENESS_SECONDS, clock() + rest_after(clock() - began))
 
     def _tell(self, sight: Sight, *, is_poll: bool) -> None:
         concerned = self._concerned
