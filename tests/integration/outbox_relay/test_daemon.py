@@ -5,7 +5,7 @@ import gc
 import os
 import signal
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -46,7 +46,6 @@ def test_a_shift_that_is_over_leaves_nothing_behind_and_its_upkeep_lease_to_the_
     )
 
     async def reload_twice() -> None:
-        relaying = asyncio.create_task(daemon.run_daemon(settings, lambda: settings))
         await seen(lambda: outbox.execute(HOLDER))
         held_by = outbox.execute(HOLDER)
         for number in range(2):
@@ -55,12 +54,18 @@ def test_a_shift_that_is_over_leaves_nothing_behind_and_its_upkeep_lease_to_the_
             outbox.execute("update upkeep_lease set leased_until = now() + interval '2 days'")
             await seen(lambda: outbox.number(IS_RENEWED))
             assert outbox.execute(HOLDER) == held_by
-        os.kill(os.getpid(), signal.SIGTERM)
-        await relaying
+
+    async def relay() -> None:
+        relaying = asyncio.create_task(daemon.run_daemon(settings, lambda: settings))
+        try:
+            await reload_twice()
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await relaying
 
     outbox.put(count=3)  # which have the relay set alarms for when it may try again
-    asyncio.run(reload_twice())
+    asyncio.run(relay())
 
 
-async def seen(look: object) -> None:
+async def seen(look: Callable[[], object]) -> None:
     await asyncio.to_thread(eventually, look)
