@@ -91,7 +91,7 @@ bench: $(READY) ## the benchmark, with its peers where they are installed and th
 	@$(BIN)/python -m bench
 
 .PHONY: bench-quick
-bench-quick: $(READY) ## one short round of it: a look, not a measurement
+bench-quick: $(READY) ## one short round of most of it: a look, not a measurement
 	@$(BIN)/python -m bench --quick
 
 .PHONY: bench-peers

@@ -122,7 +122,7 @@ def _two_relays(ours: Ground, size: Size) -> Report:
         return drain_by(ours, _numbered([ours.null_relay() for _ in range(count)]), size.messages)
 
     one, two = Contestant("one relay, doing nothing", lambda: idle(1)), Contestant("two", lambda: idle(2))
-    take_turns([one, two], size.rounds, RATE, told)
+    take_turns([one, two], size.slow_rounds, RATE, told)
     return {TWO_TO_ONE: ratio(two, one, RATE)}
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -130,13 +131,13 @@ def answer_times(ground: Ground, requests: int, *, is_hanging: bool) -> list[flo
     """Register one after the other while a relay delivers to a quick or a hanging server; return milliseconds."""
     ground.empty()
     port = free_ports().api
-    with (
-        mail_sink(ground, is_hanging=is_hanging) as smtp,
-        ground.running(ground.relay(smtp)),
-        ground.running(ground.api(port)),
-    ):
-        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
-        return [_timed(lambda: _register(connection)) for _ in range(requests)][requests // 10 :]
+    with ExitStack() as serving:
+        smtp = serving.enter_context(mail_sink(ground, is_hanging=is_hanging))
+        with ground.running(ground.relay(smtp)), ground.running(ground.api(port)):
+            connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+            times = [_timed(lambda: _register(connection)) for _ in range(requests)][requests // 10 :]
+            serving.close()  # before the relay, which would wait for a server that hangs
+    return times
 
 
 def rate_of(work: Callable[[float], int], workers: int, seconds: float) -> tuple[float, int]:

@@ -7,8 +7,8 @@ A listener hears every wake-up, as relays do.
 import re
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,10 +60,12 @@ def commit_rates(ours: Ground, seconds: float, rounds: int) -> CommitRates:
     rates = CommitRates()
     with _listening(ours):
         for _ in range(rounds):
-            rates.unwoken.append(_rate(ours, REGISTER + "commit;", seconds))
-            with _woken_all_the_time(ours):
+            with _waking(_nobody):
+                rates.unwoken.append(_rate(ours, REGISTER + "commit;", seconds))
+            with closing(Notifier(ours.url("api"))) as notifier, _waking(notifier.wake):
                 rates.after_commit.append(_rate(ours, REGISTER + "commit;", seconds))
-            rates.inside.append(_rate(ours, f"{REGISTER}notify {WAKE_CHANNEL}; commit;", seconds))
+            with _waking(_nobody):
+                rates.inside.append(_rate(ours, f"{REGISTER}notify {WAKE_CHANNEL}; commit;", seconds))
     return rates
 
 
@@ -108,19 +110,22 @@ def _listening(ours: Ground) -> Iterator[None]:
 
 
 @contextmanager
-def _woken_all_the_time(ours: Ground) -> Iterator[None]:
-    """Wake as often as busy workers of the API would."""
-    notifier, is_over = Notifier(ours.url("api")), threading.Event()
+def _waking(wake: Callable[[], None]) -> Iterator[None]:
+    """Call that as often as busy workers of the API would: also nobody, since this thread has its own cost."""
+    is_over = threading.Event()
 
-    def wake() -> None:
+    def go_on() -> None:
         while not is_over.wait(WAKE_SECONDS):
-            notifier.wake()
+            wake()
 
-    waking = threading.Thread(target=wake)
+    waking = threading.Thread(target=go_on)
     waking.start()
     try:
         yield
     finally:
         is_over.set()
         waking.join()
-        notifier.close()
+
+
+def _nobody() -> None:
+    """Wake nobody."""

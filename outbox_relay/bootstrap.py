@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -16,7 +16,7 @@ from outbox_relay.fallbacks import Fallbacks
 from outbox_relay.fleet import Fleet
 from outbox_relay.ladder import Ladder
 from outbox_relay.lane import Lane, LaneLimits, Outbox
-from outbox_relay.lookout import Concerned, Lookout
+from outbox_relay.lookout import Concerned, Eyes, Lookout
 from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.presence import Presence
 from outbox_relay.quarantine import Quarantine
@@ -34,7 +34,7 @@ STOPPING_MARGIN = timedelta(seconds=5)
 """For the last settles, on top of the letters in hand."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """The relay and the connections it works through."""
 
@@ -48,6 +48,7 @@ class Parts:
     settling: Lifeline
     falling_back: Lifeline
     looking: Lifeline
+    counting: Lifeline
     teller: Teller
 
     @property
@@ -66,6 +67,7 @@ class Parts:
         await self.settling.close()
         await self.falling_back.close()
         await self.looking.close()
+        await self.counting.close()
         await self.teller.close()
 
 
@@ -78,12 +80,41 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> Parts:
     settling = Lifeline(settings.database_url, "settle")
     teller = Teller(settings.database_url)
     outbox = Outbox(Claims(claiming, settings.lease), ToldSettles(settling, teller))
-    preparation = Preparation(rendering_of(settings), settings.longest_in_hand)
     ladders = {
         channel: Ladder(providers, time.monotonic, settings.connections)
         for channel, providers in providers_of(settings).items()
     }
-    lanes = [
+    lanes = _lanes(settings, outbox, ladders)
+    looking, counting = Lifeline(settings.database_url, "look"), Lifeline(settings.database_url, "count")
+    falling_back = Lifeline(settings.database_url, "fall back")
+    newest_key = settings.secret_keys[settings.secret_keys.newest_id]
+    fallbacks = Fallbacks(falling_back, settings.fallback_budgets, newest_key)
+    outbox.settles.on_death = fallbacks.soon
+    quarantine, fleet = Quarantine(outbox.claims, lanes), Fleet(settings.database_url, list(ladders.values()))
+    presence = _presence(settings, ladders, relay_id or uuid4())
+    concerned = Concerned(lanes, quarantine, fleet, fallbacks)
+    lookout = Lookout(Eyes(looking, counting), presence, concerned, settings.poll)
+    stopping_time = min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease)
+    relay = Relay(lanes, Beside(quarantine, fleet, lookout), stopping_time)
+    return Parts(
+        relay=relay,
+        providers=frozenset(rung.provider.name for ladder in ladders.values() for rung in ladder.rungs),
+        claims=outbox.claims,
+        settles=outbox.settles,
+        fallbacks=fallbacks,
+        lookout=lookout,
+        claiming=claiming,
+        settling=settling,
+        falling_back=falling_back,
+        looking=looking,
+        counting=counting,
+        teller=teller,
+    )
+
+
+def _lanes(settings: RelaySettings, outbox: Outbox, ladders: Mapping[Channel, Ladder]) -> list[Lane]:
+    preparation = Preparation(rendering_of(settings), settings.longest_in_hand)
+    return [
         Lane(
             LaneKey(channel, urgency),
             outbox,
@@ -94,19 +125,6 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> Parts:
         for channel, ladder in ladders.items()
         for urgency in Urgency
     ]
-    looking = Lifeline(settings.database_url, "look")
-    falling_back = Lifeline(settings.database_url, "fall back")
-    newest_key = settings.secret_keys[settings.secret_keys.newest_id]
-    fallbacks = Fallbacks(falling_back, settings.fallback_budgets, newest_key)
-    outbox.settles.on_death = fallbacks.soon
-    quarantine, fleet = Quarantine(outbox.claims, lanes), Fleet(settings.database_url, list(ladders.values()))
-    presence = _presence(settings, ladders, relay_id or uuid4())
-    lookout = Lookout(looking, presence, Concerned(lanes, quarantine, fleet, fallbacks), settings.poll)
-    stopping_time = min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease)
-    relay = Relay(lanes, Beside(quarantine, fleet, lookout), stopping_time)
-    names = frozenset(rung.provider.name for ladder in ladders.values() for rung in ladder.rungs)
-    lifelines = (claiming, settling, falling_back, looking)
-    return Parts(relay, names, outbox.claims, outbox.settles, fallbacks, lookout, *lifelines, teller)
 
 
 def _presence(settings: RelaySettings, channels: Iterable[Channel], relay_id: UUID) -> Presence:

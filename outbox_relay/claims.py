@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import timedelta
-from operator import attrgetter
 from typing import Any
 from uuid import UUID, uuid4
 
 from psycopg import AsyncConnection
+from psycopg.errors import QueryCanceled
 from psycopg.rows import namedtuple_row
 
+from outbox_relay.claimed_rows import Lease, claimed_messages, traced
 from outbox_relay.database import Lifeline
 from outbox_relay.floor import Place, ScanFloor, seen_until
+from outbox_relay.lost_claims import PICK_OWN, PICK_OWN_SUSPECT, Grasp
 from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.spans import record_claims
 from shared.tracing import recorder
@@ -23,11 +24,11 @@ from shared.vocabulary import Channel, Locale, Template, Urgency
 #   one and leaves all indexes alone, which is half of what a message costs in WAL.
 # - The floor is a place in the due index, down to the id: thousands of one transaction are due at the same moment.
 # - The CTE runs once; as a plain subquery the planner may rerun it per row and lock more than the limit.
-# - "id = any(array(...))" stays an index scan under a generic plan, where a join to the CTE becomes a
-#   hash join over a sequential scan; the bounds beside it let the other partitions be pruned.
-# - Templates and locales that this release does not know are left to a newer one's relays.
+# - "id = any(array(...))" stays an index scan under a generic plan, where a join becomes a hash join over a
+#   sequential scan; the bounds beside it let the other partitions be pruned.
+# - Templates and locales unknown to this release are left to a newer one's relays.
 # - now() is stable and so an index condition; clock_timestamp() would be a filter on every pending row.
-# - A message that is due and has a lease token lost that lease, which is counted only now.
+# - What is due and has a lease token lost that lease, counted only now.
 PICK_DUE = """
 with picked as materialized (
     select id, due_at
@@ -71,46 +72,39 @@ select id
  limit 1
 """
 
-# A message that comes alone is a person waiting: its claim need not wait for the disk, which its settle will, a few
-# milliseconds later. A server that crashes in between forgets one lease, where a batch would be hundreds.
+# A message that comes alone is a person waiting: its claim need not wait for the disk, as its settle soon will. A
+# server that crashes in between forgets one lease, where a batch would be hundreds.
 LONE_IS_QUICK = """, quick as materialized (
     select set_config('synchronous_commit', 'off', true) from picked having count(*) = 1)
 """
 
+# Intervals count from when the statement came in: behind a pooler its transaction began before the relay looked at
+# its own clock, and the lease would end sooner than it believes.
 LEASE_PICKED = """
 update outbox_messages
    set lease_token = %(lease_token)s,
-       leased_until = now() + %(lease)s,
-       expiries = expiries + (lease_token is not null)::integer
+       leased_until = statement_timestamp() + %(lease)s,
+       expiries = expiries + (lease_token <> %(lease_token)s is true)::integer
  where id = any(array(select id from picked))
    and id >= (select id from picked order by id limit 1)
    and id <= (select id from picked order by id desc limit 1)
 returning id, template, channel, recipient, locale, payload, token_id, attempt, max_attempts, expiries,
           created_at, expires_at,
-          extract(epoch from expires_at - now())::float8 as seconds_left,
-          extract(epoch from now() - created_at)::float8 as age_seconds,
+          extract(epoch from expires_at - statement_timestamp())::float8 as seconds_left,
+          extract(epoch from statement_timestamp() - created_at)::float8 as age_seconds,
           due_at, now() as claimed_at
 """
 
-IS_QUICK = """, (select count(*) from quick) as is_quick
-"""
+IS_QUICK = ", (select count(*) from quick) as is_quick"
 CLAIM = PICK_DUE + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
 CLAIM_TRACED = PICK_DUE + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK + ", traceparent"
 """Where traces are recorded; everybody else is spared the column."""
 CLAIM_SUSPECT = PICK_SUSPECT + LEASE_PICKED
+CLAIM_AGAIN = PICK_OWN + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
+CLAIM_SUSPECT_AGAIN = PICK_OWN_SUSPECT + LEASE_PICKED
 
-KNOWN_WORDS = {
-    "templates": [template.value for template in Template],
-    "locales": [locale.value for locale in Locale],
-}
-TEMPLATES = {template.value: template for template in Template}
-CHANNELS = {channel.value: channel for channel in Channel}
-LOCALES = {locale.value: locale for locale in Locale}
-KNOWN_URGENCIES = {"urgencies": [urgency.value for urgency in Urgency]}
-
-NEVER = float("inf")
-BY_ID = attrgetter("id.int")
-"""The order of ids, a fifth of the cost of comparing them as UUIDs."""
+# As PostgreSQL writes its arrays: of lists, psycopg looks at each word for its type, 50 µs for every claim.
+KNOWN_WORDS = {"templates": f"{{{','.join(Template)}}}", "locales": f"{{{','.join(Locale)}}}"}
 
 
 class Claims:
@@ -129,9 +123,11 @@ class Claims:
         not settled in time is free again, so a message can be delivered twice; channels pass its id
         on as idempotency key.
         """
+        grasp = Grasp(key, limit)
 
         async def work(connection: AsyncConnection) -> list[ClaimedMessage]:
-            return await self._claim(connection, key, limit)
+            with grasp.tried():
+                return await self._claim_again(connection, grasp) or await self._claim(connection, grasp)
 
         messages = await self._lifeline.run(work)
         self.has_claimed = True
@@ -139,10 +135,11 @@ class Claims:
 
     async def claim_suspect(self, channels: Collection[Channel]) -> ClaimedMessage | None:
         """Lease the longest due of the messages that have lost two leases or more, if there is any."""
-        parameters = suspect_parameters(channels)
+        parameters, token = suspect_parameters(channels), uuid4()
 
         async def work(connection: AsyncConnection) -> list[ClaimedMessage]:
-            return claimed_messages(*await self._leased(connection, CLAIM_SUSPECT, parameters))
+            again = claimed_messages(*await self._leased(connection, CLAIM_SUSPECT_AGAIN, parameters, token))
+            return again or claimed_messages(*await self._leased(connection, CLAIM_SUSPECT, parameters, token))
 
         return next(iter(await self._lifeline.run(work)), None)
 
@@ -159,40 +156,41 @@ class Claims:
         """Have the lane's next claim begin before everything: something was put back below its floor."""
         self._floors[key].sweep_soon()
 
-    async def _claim(self, connection: AsyncConnection, key: LaneKey, limit: int) -> list[ClaimedMessage]:
-        floor, clock = self._floors[key], asyncio.get_running_loop().time
+    async def _claim_again(self, connection: AsyncConnection, grasp: Grasp) -> list[ClaimedMessage]:
+        if grasp.lost_from is None:
+            return []
+        parameters = claim_parameters(grasp.key, grasp.lost_from, grasp.limit)
+        return claimed_messages(*await self._leased(connection, CLAIM_AGAIN, parameters, grasp.token))
+
+    async def _claim(self, connection: AsyncConnection, grasp: Grasp) -> list[ClaimedMessage]:
+        floor, clock = self._floors[grasp.key], asyncio.get_running_loop().time
         began = clock()
         began_at = floor.next(began)
+        grasp.reaches(began_at)
         try:
             statement = CLAIM_TRACED if recorder() else CLAIM
-            lease, rows = await self._leased(connection, statement, claim_parameters(key, began_at, limit))
-        finally:
+            parameters = claim_parameters(grasp.key, began_at, grasp.limit)
+            lease, rows = await self._leased(connection, statement, parameters, grasp.token)
+        except QueryCanceled:
             floor.took(began_at, began, clock())
+            raise
+        floor.took(began_at, began, clock())
         messages = claimed_messages(lease, rows)
         if taker := recorder():
             messages = traced(messages, rows)
             record_claims(taker, messages, clock() - began)
         if messages:
-            floor.reached(seen_until(messages, limit, rows[0].claimed_at), began_at)
+            floor.reached(seen_until(messages, grasp.limit, rows[0].claimed_at), began_at)
         return messages
 
     async def _leased(
-        self, connection: AsyncConnection, statement: str, parameters: dict[str, Any]
-    ) -> tuple["Lease", list[Any]]:
+        self, connection: AsyncConnection, statement: str, parameters: dict[str, Any], token: UUID
+    ) -> tuple[Lease, list[Any]]:
         began = asyncio.get_running_loop().time()
-        lease = Lease(uuid4(), began, began + self._lease.total_seconds())
+        lease = Lease(token, began, began + self._lease.total_seconds())
         async with connection.cursor(binary=True, row_factory=namedtuple_row) as cursor:
-            await cursor.execute(statement, parameters | {"lease": self._lease, "lease_token": lease.token})
+            await cursor.execute(statement, parameters | {"lease": self._lease, "lease_token": token})
             return lease, await cursor.fetchall()
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """What the messages of one claim have in common; its moments are of a monotonic clock."""
-
-    token: UUID
-    began: float
-    ends: float
 
 
 def claim_parameters(key: LaneKey, begin_at: Place, limit: int) -> dict[str, Any]:
@@ -209,40 +207,5 @@ def claim_parameters(key: LaneKey, begin_at: Place, limit: int) -> dict[str, Any
 
 def suspect_parameters(channels: Collection[Channel]) -> dict[str, Any]:
     """Return what the statements about suspects have in common."""
-    return KNOWN_WORDS | KNOWN_URGENCIES | {"channels": [channel.value for channel in channels]}
-
-
-def claimed_messages(lease: Lease, rows: list[Any]) -> list[ClaimedMessage]:
-    """Make messages of the rows that were leased, in the order in which they were enqueued."""
-    # UPDATE … RETURNING has no order; a version 7 id has that of enqueueing.
-    return [claimed_message(row, lease) for row in sorted(rows, key=BY_ID)]
-
-
-def traced(messages: list[ClaimedMessage], rows: list[Any]) -> list[ClaimedMessage]:
-    """Give the messages the traces that they belong to."""
-    traces = {row.id: row.traceparent for row in rows}
-    return [message._replace(traceparent=traces[message.id]) for message in messages]
-
-
-def claimed_message(row: Any, lease: Lease) -> ClaimedMessage:
-    """Make a message of a row that CLAIM returned."""
-    # In the order of the fields: with their names, a message took 4 µs longer to make.
-    return ClaimedMessage(
-        row.id,
-        TEMPLATES[row.template],
-        CHANNELS[row.channel],
-        row.recipient,
-        LOCALES[row.locale],
-        row.payload,
-        row.token_id,
-        row.attempt,
-        row.max_attempts,
-        row.expiries,
-        row.created_at,
-        row.due_at,
-        row.expires_at,
-        lease.token,
-        lease.ends,
-        NEVER if row.seconds_left is None else lease.began + row.seconds_left,
-        lease.began - row.age_seconds,
-    )
+    urgencies = [urgency.value for urgency in Urgency]
+    return KNOWN_WORDS | {"urgencies": urgencies, "channels": [channel.value for channel in channels]}

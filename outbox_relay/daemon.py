@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 
@@ -34,6 +34,7 @@ class Shift:
     """The relay as one reading of its settings made it, from its first claim to its last settle."""
 
     settings: RelaySettings
+    holder: UUID
     parts: Parts
     watchman: Watchman
     ending: asyncio.Event
@@ -41,7 +42,7 @@ class Shift:
     async def work(self, leaving: asyncio.Event) -> None:
         """Relay until ``ending`` is set, then finish what is in flight: in haste once ``leaving`` is set."""
         relay, url = self.parts.relay, self.settings.database_url
-        scheduler = schedule_upkeep(self.settings)
+        scheduler = schedule_upkeep(self.settings, self.holder)
         scheduler.start()
         try:
             async with asyncio.TaskGroup() as group:
@@ -94,6 +95,7 @@ class Daemon:
             while self._next and not self._leaving.is_set():
                 forget_providers(self._shift.parts.providers - self._next.parts.providers)
                 self._shift, self._next = self._next, None
+                forget_the_last_shift()
                 log.info("relay reloaded")
                 await self._shift.work(self._leaving)
         log.info("relay stopped")
@@ -104,7 +106,7 @@ class Daemon:
 
     def _assembled(self, settings: RelaySettings) -> Shift:
         parts = assemble(settings, self._id)
-        return Shift(settings, parts, Watchman(self._manager, parts, settings), asyncio.Event())
+        return Shift(settings, self._id, parts, Watchman(self._manager, parts, settings), asyncio.Event())
 
     def _stop(self) -> None:
         self._leaving.set()
@@ -170,3 +172,10 @@ def spare_the_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+
+
+def forget_the_last_shift() -> None:
+    """Free the shift that is over: its parts know each other, and the collector was told to spare them."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

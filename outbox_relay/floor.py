@@ -16,9 +16,16 @@ FLOOR_MARGIN = timedelta(seconds=1)
 """How long after its now() a transaction may commit and still be seen by the claims that follow, without a sweep."""
 
 SWEEP_SECONDS = 5.0
+LATENESS_SECONDS = 0.5
+"""What the last turn may have been late, so that the next is not left out for coming in time."""
 REST_IN_SWEEPS = 50
 LONGEST_REST_SECONDS = 60.0
 """A sweep is followed by so many times its own length without, a minute at most: it takes up 2 % of a lane's time."""
+
+
+def rest_after(seconds: float) -> float:
+    """Return how long what reads from the head of the due index is left alone after it took so long, in seconds."""
+    return min(REST_IN_SWEEPS * seconds, LONGEST_REST_SECONDS)
 
 
 @dataclass
@@ -39,7 +46,7 @@ class ScanFloor:
         """Return where to begin at that moment of a monotonic clock."""
         if now < self.next_sweep:
             return self.place
-        self.next_sweep = now + SWEEP_SECONDS
+        self.next_sweep = now + SWEEP_SECONDS - LATENESS_SECONDS
         return BEFORE_EVERYTHING
 
     def sweep_soon(self) -> None:
@@ -47,9 +54,12 @@ class ScanFloor:
         self.next_sweep = float("-inf")
 
     def took(self, began_at: Place, began: float, ended: float) -> None:
-        """Note how long a claim took, also one that failed; if another sweep was asked for meanwhile, that stands."""
+        """Note how long the server took for a claim; if another sweep was asked for meanwhile, that stands.
+
+        One that failed without the server's having had enough of it tells nothing of what the next will take.
+        """
         if began_at == BEFORE_EVERYTHING and self.next_sweep > began:
-            self.next_sweep = ended + max(SWEEP_SECONDS, min(REST_IN_SWEEPS * (ended - began), LONGEST_REST_SECONDS))
+            self.next_sweep = max(self.next_sweep, ended + rest_after(ended - began))
 
     def reached(self, place: Place, began_at: Place) -> None:
         """Note that everything between ``began_at`` and ``place`` was seen.

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import psycopg
 
@@ -102,14 +102,17 @@ class Warnings:
 
 
 class Keeper:
-    """This relay's part in the upkeep: all of it while it holds the lease, and none otherwise."""
+    """This relay's part in the upkeep: all of it while it holds the lease, and none otherwise.
 
-    def __init__(self, settings: RelaySettings) -> None:
+    ``holder`` is what the process goes by as long as it lives; under another name it would wait for its own lease.
+    """
+
+    def __init__(self, settings: RelaySettings, holder: UUID) -> None:
         self._url = settings.database_url
         self._steps = steps_for(settings)
         self._digests = Digests(settings)
         seconds = max(LEASE_IN_TURNS * settings.upkeep_seconds, SHORTEST_LEASE_SECONDS)
-        self._claim = {"holder": uuid4(), "lease": timedelta(seconds=seconds)}
+        self._claim = {"holder": holder, "lease": timedelta(seconds=seconds)}
         self._is_holder = False
         self._warnings = Warnings()
 

@@ -188,7 +188,7 @@ class Lane:
         if self._alarm:
             self._alarm.cancel()
         seconds = max(delay, SHORTEST_ALARM).total_seconds() + ALARM_MARGIN_SECONDS
-        self._alarm = asyncio.get_running_loop().call_later(seconds, self.wake)
+        self._alarm = asyncio.get_running_loop().call_later(seconds, self._wake.set)
 
     def _on_settled(self, soonest: timedelta | None) -> None:
         if self._settler.held == 0:
@@ -203,7 +203,8 @@ class Lane:
     def _wake_after(self, delay: timedelta) -> None:
         """Wake the pump when something is due again; what is further away the poll will find."""
         if delay < FARTHEST_ALARM:
-            asyncio.get_running_loop().call_later(delay.total_seconds() + ALARM_MARGIN_SECONDS, self.wake)
+            # The event's own, so that no alarm keeps the lane of a shift that is over.
+            asyncio.get_running_loop().call_later(delay.total_seconds() + ALARM_MARGIN_SECONDS, self._wake.set)
 
     async def _courier(self) -> None:
         stands = [self._stand(rung_number) for rung_number in range(len(self._ladder.rungs))]

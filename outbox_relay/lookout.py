@@ -6,6 +6,7 @@ notifications; this is the net below them.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -21,7 +22,7 @@ from outbox_relay.claims import FIND_SUSPECT, suspect_parameters
 from outbox_relay.database import Lifeline
 from outbox_relay.fallbacks import FIND_FALLBACK, Fallbacks
 from outbox_relay.fleet import SEE, Fleet
-from outbox_relay.floor import REST_IN_SWEEPS
+from outbox_relay.floor import LATENESS_SECONDS, rest_after
 from outbox_relay.hours import BOOK, WRITE_SECONDS, add_to_hours
 from outbox_relay.lane import Lane
 from outbox_relay.messages import LaneKey
@@ -38,8 +39,6 @@ LONGEST_PAUSE = timedelta(seconds=5)
 GAUGES_SECONDS = 15.0
 PATIENCE_SECONDS = 2.0
 """For counts that operators look at: they keep no relay from ending."""
-LATENESS_SECONDS = 0.5
-"""What the last turn may have been late, so that the next is not left out for coming in time."""
 
 KEYS = [LaneKey(channel, urgency) for channel, urgency in product(Channel, Urgency)]
 
@@ -92,6 +91,14 @@ class Concerned:
     fallbacks: Fallbacks
 
 
+@dataclass(frozen=True)
+class Eyes:
+    """Its connections: one to look, and one to count, which may fail without a look's being any the worse for it."""
+
+    looking: Lifeline
+    counting: Lifeline
+
+
 def look_parameters(names: Sequence[str], presence: Presence, *, is_sweep: bool) -> dict[str, Any]:
     """Return what LOOK needs."""
     return (
@@ -109,8 +116,8 @@ def look_parameters(names: Sequence[str], presence: Presence, *, is_sweep: bool)
 class Lookout:
     """Looks every few seconds, and tells the lanes as often as they are to be polled."""
 
-    def __init__(self, lifeline: Lifeline, presence: Presence, concerned: Concerned, poll: timedelta) -> None:
-        self._lifeline = lifeline
+    def __init__(self, eyes: Eyes, presence: Presence, concerned: Concerned, poll: timedelta) -> None:
+        self._eyes = eyes
         self._presence = presence
         self._concerned = concerned
         self._poll = poll.total_seconds()
@@ -145,9 +152,7 @@ class Lookout:
         is_poll = now >= self._next_poll
         is_sweep = is_poll and now >= self._next_sweep
         try:
-            sight = await self._lifeline.once(lambda connection: self._sight(connection, is_sweep=is_sweep))
-            if is_sweep:
-                await self._set_gauges(sight.due, now)
+            sight = await self._eyes.looking.once(lambda connection: self._sight(connection, is_sweep=is_sweep))
         except psycopg.Error:
             sight, self._was_blind = EVERYTHING, True
         else:
@@ -159,37 +164,44 @@ class Lookout:
             self._next_hours = now + WRITE_SECONDS - LATENESS_SECONDS
         if is_poll:
             self._next_poll = now + self._poll - LATENESS_SECONDS
+        if is_sweep and not self._was_blind:
+            await self._set_gauges(sight.due)
 
     async def write_hours(self) -> None:
         """Write down what was sent and died since the last time, if anything; what cannot be written waits."""
         counts = BOOK.take()
         if counts:
             try:
-                await self._lifeline.once(partial(add_to_hours, counts), within=PATIENCE_SECONDS)
+                await self._eyes.counting.once(partial(add_to_hours, counts), within=PATIENCE_SECONDS)
             except psycopg.Error:
                 BOOK.give_back(counts)
 
     async def _sight(self, connection: AsyncConnection, *, is_sweep: bool) -> Sight:
-        loop, names = asyncio.get_running_loop(), self._concerned.fleet.names
-        began = loop.time()
-        async with connection.cursor(row_factory=namedtuple_row) as cursor:
-            await cursor.execute(LOOK, look_parameters(names, self._presence, is_sweep=is_sweep))
-            rows: list[Any] = await cursor.fetchall()
-        if is_sweep:
-            self._next_sweep = loop.time() + REST_IN_SWEEPS * (loop.time() - began)
+        clock, names = asyncio.get_running_loop().time, self._concerned.fleet.names
+        began = clock()
+        try:
+            async with connection.cursor(row_factory=namedtuple_row) as cursor:
+                await cursor.execute(LOOK, look_parameters(names, self._presence, is_sweep=is_sweep))
+                rows: list[Any] = await cursor.fetchall()
+        finally:
+            if is_sweep:
+                self._next_sweep = clock() + rest_after(clock() - began)
         standings = {row.name: Standing(row.openings, row.open_for) for row in rows if row.name}
         lags = {KEYS[int(number) - 1]: lag for number, lag in rows[0].lags if lag is not None} if is_sweep else None
         return Sight(
             frozenset(KEYS if lags is None else lags), lags, rows[0].has_suspects, rows[0].has_fallbacks, standings
         )
 
-    async def _set_gauges(self, due: frozenset[LaneKey], now: float) -> None:
-        """Count what is due every 15 seconds, if anything is."""
+    async def _set_gauges(self, due: frozenset[LaneKey]) -> None:
+        """Count what is due every 15 seconds, if anything is; a count that fails rests as a look does."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
         if not due:
             set_gauges({})
-        elif now >= self._next_gauges:
-            set_gauges(await self._lifeline.once(backlog))
-            self._next_gauges = now + GAUGES_SECONDS - LATENESS_SECONDS
+        elif began >= self._next_gauges:
+            with suppress(psycopg.Error):
+                set_gauges(await self._eyes.counting.once(backlog))
+            self._next_gauges = max(began + GAUGES_SECONDS - LATENESS_SECONDS, clock() + rest_after(clock() - began))
 
     def _tell(self, sight: Sight, *, is_poll: bool) -> None:
         concerned = self._concerned

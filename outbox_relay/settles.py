@@ -69,6 +69,22 @@ noted as (
 select id from settled
 """
 
+# What an earlier try has written is as it was told. Had another relay had the message since, it would have counted
+# the lease that was lost before.
+STANDING_AS_TOLD = """
+select message.id
+  from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
+              %(expiries)s::integer[], %(spent)s::integer[])
+       as told (id, outcome, reason, attempt, expiries, spent)
+  join outbox_messages as message on message.id = told.id
+ where message.lease_token is null
+   and message.status = case told.outcome when 'dead' then 'dead' else 'pending' end
+   and message.dead_reason is not distinct from told.reason
+   and message.attempt = told.attempt + told.spent
+   and message.expiries = case told.outcome when 'retry' then 0 else told.expiries end
+   and message.id >= %(lowest)s and message.id <= %(highest)s
+"""
+
 
 class Settlement(NamedTuple):
     """A message and what became of it."""
@@ -127,18 +143,24 @@ class Settles:
         return await self._lifeline.run(work)
 
     async def _write_unsent(self, unsent: Sequence[tuple[ClaimedMessage, Unsent]]) -> frozenset[UUID]:
-        """Return the messages; all of them where an answer got lost, since the first try may have written them."""
+        """Return the messages written; also those that an earlier try wrote whose answer got lost."""
         self.has_deferred |= any(isinstance(outcome, Deferred) and outcome.delay for _, outcome in unsent)
-        parameters, answers_lost = unsent_parameters(unsent), -1
+        parameters, is_again = unsent_parameters(unsent), False
 
         async def work(connection: AsyncConnection) -> frozenset[UUID]:
-            nonlocal answers_lost
-            answers_lost += 1
-            cursor = await connection.execute(SETTLE_UNSENT, parameters)
-            written = frozenset(message_id for (message_id,) in await cursor.fetchall())
-            return frozenset(message.id for message, _ in unsent) if answers_lost else written
+            nonlocal is_again
+            is_first, is_again = not is_again, True
+            written = await _ids_of(connection, SETTLE_UNSENT, parameters)
+            if is_first:
+                return written
+            return written | await _ids_of(connection, STANDING_AS_TOLD, parameters | _counts(unsent))
 
         return await self._lifeline.run(work)
+
+
+async def _ids_of(connection: AsyncConnection, statement: str, parameters: dict[str, Any]) -> frozenset[UUID]:
+    cursor = await connection.execute(statement, parameters)
+    return frozenset(message_id for (message_id,) in await cursor.fetchall())
 
 
 def _nobody_to_tell() -> None:
@@ -163,6 +185,13 @@ def unsent_parameters(told: Sequence[tuple[ClaimedMessage, Unsent]]) -> dict[str
         | dict(zip(names, map(list, columns), strict=True))
         | {"lease_tokens": [message.lease_token for message in messages]}
     )
+
+
+def _counts(told: Sequence[tuple[ClaimedMessage, Unsent]]) -> dict[str, Any]:
+    return {
+        "attempts": [message.attempt for message, _ in told],
+        "expiries": [message.expiries for message, _ in told],
+    }
 
 
 def _ids(messages: Sequence[ClaimedMessage]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ class Teller:
         self._lifeline = Lifeline(url, "tell")
         self._ids: list[UUID] = []
         self._task: asyncio.Task[None] | None = None
+        self._is_closing = False
 
     def tell(self, ids: Sequence[UUID]) -> None:
         """Have it told that these have settled; returns at once."""
@@ -47,12 +48,14 @@ class Teller:
 
     async def close(self) -> None:
         """Tell what is left, and close the connection."""
+        self._is_closing = True
         if self._task:
             await self._task
         await self._lifeline.close()
 
     async def _run(self) -> None:
-        while self._ids:
+        # With the database lost it goes on with nothing to tell, so that it is found again when it is there.
+        while self._ids or (self._lifeline.is_lost and not self._is_closing):
             payloads = payloads_of(self._ids)
             self._ids = []
             try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from uuid import UUID
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -11,13 +12,14 @@ from outbox_relay.settings import RelaySettings
 LOOK_SECONDS = 30.0
 
 
-def schedule_upkeep(settings: RelaySettings) -> AsyncIOScheduler:
-    """Return a scheduler, not started yet, with all that the relay does by the clock."""
+def schedule_upkeep(settings: RelaySettings, holder: UUID) -> AsyncIOScheduler:
+    """Return a scheduler, not started yet, with all that the relay does by the clock, as that holder of the lease."""
     # However late: by default, what is a second late is left out, and that is said each time.
     defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
     at_once = {"next_run_time": datetime.now(UTC)}
-    scheduler.add_job(Keeper(settings).turn, "interval", name="upkeep", seconds=settings.upkeep_seconds, **at_once)
+    keeper = Keeper(settings, holder)
+    scheduler.add_job(keeper.turn, "interval", name="upkeep", seconds=settings.upkeep_seconds, **at_once)
     return scheduler
 
 

@@ -7,7 +7,7 @@ from outbox_relay.rendering.look import Brand, Look
 from outbox_relay.rendering.pens import Facts
 from outbox_relay.rendering.sender import Sender
 from outbox_relay.rendering.skeleton import Skeleton
-from outbox_relay.rendering.values import greeted_name
+from outbox_relay.rendering.values import greeted_name, load_dates
 from shared.secrets import SecretKeys
 
 
@@ -26,6 +26,7 @@ class Renderer:
         one_tap_domain: str | None = None,
         look: Look | None = None,
     ) -> None:
+        load_dates()
         self._keys = keys
         self._forms = prepare_forms(Origin(public_url, sender, one_tap_domain, look or Look(Brand(sender.name))))
 

@@ -86,8 +86,8 @@ def assert_said_once(*services: Running) -> None:
 
 
 def still_lost(service: Running) -> set[str]:
-    """Return who has not said that it is found; whoever tells what has settled may have had nothing to tell since."""
-    return set(purposes(service, "database lost")) - set(purposes(service, "database found again")) - {"tell"}
+    """Return who has not said that it is found."""
+    return set(purposes(service, "database lost")) - set(purposes(service, "database found again"))
 
 
 def purposes(service: Running, event: str) -> list[str]:

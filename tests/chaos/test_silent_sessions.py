@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AbstractContextManager
+from uuid import uuid4
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_looks_and_upkeep_do_not_wait_for_a_session_that_has_fallen_silent(outbo
         parts = assemble(settings)
         async with asyncio.timeout(LONGEST), asyncio.TaskGroup() as group:
             group.create_task(parts.lookout.look())
-            group.create_task(Keeper(settings).turn())
+            group.create_task(Keeper(settings, uuid4()).turn())
             for purpose in ("look", "upkeep"):
                 await asyncio.to_thread(wait_until_held_up, outbox.database, purpose)
             road.fall_silent()

@@ -17,6 +17,9 @@ class Road:
         self.port = port
         self.pairs: list[Pair] = []
         self._silent: set[socket.socket] = set()
+        self._giving = threading.Lock()
+        self._is_holding = False
+        self._held: dict[socket.socket, bytes] = {}
 
     def fall_silent(self) -> None:
         """Carry nothing more on the connections that there are, and close none: each end waits for the other.
@@ -24,6 +27,28 @@ class Road:
         Their bytes go on being acknowledged, so TCP sees nothing wrong. New connections are carried as ever.
         """
         self._silent.update(end for pair in self.pairs for end in pair)
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(map(len, self._held.values()))
+
+    def hold_answers(self) -> None:
+        """Keep what comes from the far end, until ``release`` hands it on, to each in one piece."""
+        self._is_holding = True
+
+    def release(self) -> None:
+        with self._giving:
+            self._is_holding = False
+            for near, kept in self._held.items():
+                near.sendall(kept)
+            self._held.clear()
+
+    def give(self, chunk: bytes, target: socket.socket) -> None:
+        with self._giving:
+            if self._is_holding and any(target is near for near, _ in self.pairs):
+                self._held[target] = self._held.get(target, b"") + chunk
+            else:
+                target.sendall(chunk)
 
     def carries(self, source: socket.socket) -> bool:
         return source not in self._silent
@@ -74,6 +99,6 @@ def _pump(source: socket.socket, target: socket.socket, road: Road) -> None:
     with suppress(OSError):
         while chunk := source.recv(65_536):
             if road.carries(source):
-                target.sendall(chunk)
+                road.give(chunk, target)
         if road.carries(source):
             target.shutdown(socket.SHUT_WR)

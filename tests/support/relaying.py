@@ -10,7 +10,7 @@ from tests.support.outbox import Outbox
 from tests.support.relays import relay_environment
 from tests.support.smtp_server import SmtpServer
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 
 # What waits for its schedule is made due, so that no test waits along.
 HASTEN = "update outbox_messages set due_at = now() where status = 'pending' and lease_token is null"

@@ -23,8 +23,9 @@ def remote_relay(host: Namespace, database: Database, sink: MailSink, **settings
             database,
             DATABASE_URL=f"postgresql+psycopg://relay@{to_database.host}:{database_road.port}/{database.name}",
             EMAIL_PROVIDERS=f"smtp://{to_mail.host}:{mail_road.port}?tls=none",
-            RELAY_LEASE_SECONDS="10",  # all is handed over within it, also on a busy machine
-            RELAY_SEND_SECONDS="2",
+            # The mail server hangs, and then all is handed over, within these, however busy the machine is.
+            RELAY_LEASE_SECONDS="180",
+            RELAY_SEND_SECONDS="60",
             **settings,
         )
         with running([*host.prefix, str(SCRIPTS / "outbox-relay"), "run"], environment) as started:

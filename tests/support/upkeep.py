@@ -1,7 +1,7 @@
 """Turns of upkeep in this process, under the relay's own role, and rows that look as old as a test wants them."""
 
 import asyncio
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from outbox_relay.keeper import Keeper
 from outbox_relay.settings import RelaySettingsSchema
@@ -12,7 +12,7 @@ from tests.support.relays import relay_environment
 def keeper_on(outbox: Outbox, **settings: str) -> Keeper:
     """Return another relay's part in the upkeep."""
     environment = relay_environment(outbox.database, EMAIL_PROVIDERS="console:", **settings)
-    return Keeper(RelaySettingsSchema().read(environment))
+    return Keeper(RelaySettingsSchema().read(environment), uuid4())
 
 
 def turn(keeper: Keeper) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from api_service import waiting
 from api_service.services import EXTENSION, Services
@@ -20,6 +21,7 @@ from shared.vocabulary import SETTLED_CHANNEL, DeadReason
 from tests.support.api import ApiUnderTest
 from tests.support.databases import Database
 from tests.support.eventually import eventually
+from tests.support.gates import logins_refused
 from tests.support.outbox import Outbox
 
 END = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = %s"
@@ -105,6 +107,23 @@ def test_a_relay_that_was_cut_off_tells_what_settles_later(database: Database) -
     with listening(database) as connection, asyncio.Runner() as runner:
         loop = runner.get_loop()
         runner.run(tell_through_a_cut())
+
+
+def test_a_relay_says_that_the_database_is_there_again_though_it_has_nothing_to_tell(database: Database) -> None:
+    async def tell_through_an_outage() -> None:
+        teller = Teller(database.relay_url)
+        with logins_refused(database):
+            teller.tell([uuid4()])
+            await asyncio.to_thread(eventually, lambda: "database lost" in said())
+        await asyncio.to_thread(eventually, lambda: "database found again" in said())
+        await teller.close()
+
+    def said() -> list[str]:
+        return [line["event"] for line in logged]
+
+    with capture_logs() as logged:
+        asyncio.run(tell_through_an_outage())
+    assert said() == ["database lost", "database found again"]
 
 
 def settle_and_tell(outbox: Outbox, outcome: Outcome) -> None:

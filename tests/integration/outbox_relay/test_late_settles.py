@@ -1,22 +1,18 @@
 """Two relays settle the same message at the same moment: what is known wins, whoever comes first."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import pytest
-from psycopg import AsyncConnection
 
-from outbox_relay.database import Lifeline
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Outcome, Retry, Sent
 from outbox_relay.settles import Settlement, Settles
 from shared.vocabulary import DeadReason
 from tests.support.gates import row_held, wait_until_held_up
+from tests.support.lifelines import DeafLifeline
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
 
 SENT = Sent("smtp:mx:25", "queued-1")
-Result = TypeVar("Result")
 BELIEFS: list[Outcome] = [
     Dead(DeadReason.REJECTED, Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no such user")),
     Retry(A_DAY, Failure(FailureClass.TRANSIENT, "smtp:mx:25", "450 4.2.0 try later")),
@@ -51,14 +47,6 @@ def test_a_late_sent_and_a_wrong_belief_at_once_end_as_sent(
 def spent(belief: Outcome) -> int:
     """Return how many attempts the belief costs where it is written first."""
     return 0 if isinstance(belief, Deferred) else 1
-
-
-class DeafLifeline(Lifeline):
-    """Loses the first answer, and asks again."""
-
-    async def run(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
-        await super().run(work)
-        return await super().run(work)
 
 
 def test_what_was_written_under_a_lost_answer_counts_as_written(outbox: Outbox) -> None:

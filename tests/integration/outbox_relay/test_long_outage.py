@@ -9,14 +9,15 @@ import pytest
 from outbox_relay.bootstrap import Parts
 from outbox_relay.breaker import PROBES_TO_CLOSE
 from tests.support.outbox import Outbox
-from tests.support.relaying import relaying, until, until_all_are_settled
+from tests.support.relaying import PATIENCE_SECONDS, relaying, until, until_all_are_settled
 from tests.support.smtp_server import End, Moment, Script, SmtpServer
 
 pytestmark = pytest.mark.anyio
 
 OUTAGE_SECONDS = 600
 STEP_SECONDS = 30
-A_HOUR = {"RELAY_LEASE_SECONDS": "3600"}  # of the turned clock, so that no lease ends in between
+# Of the turned clock, so that no lease ends in between; and no letter is given up because the machine is busy.
+A_HOUR = {"RELAY_LEASE_SECONDS": "3600", "RELAY_SEND_SECONDS": "60"}
 
 
 class TurnedClock:
@@ -52,7 +53,7 @@ async def pass_time(outbox: Outbox, parts: Parts, clock: TurnedClock) -> None:
 
 
 async def knocked_again(server: SmtpServer) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await server.reached[Moment.CONNECT].wait()
     server.reached[Moment.CONNECT].clear()
 

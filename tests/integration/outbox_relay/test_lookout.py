@@ -7,10 +7,14 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import REGISTRY
 
-from outbox_relay.bootstrap import Parts
+from outbox_relay.bootstrap import Parts, assemble
+from outbox_relay.lookout import set_gauges
+from outbox_relay.settings import RelaySettingsSchema
 from tests.support.eventually import eventually
+from tests.support.gates import wait_until_held_up
 from tests.support.outbox import Outbox
 from tests.support.relaying import PATIENCE_SECONDS, relaying
+from tests.support.relays import relay_environment
 from tests.support.smtp_server import SmtpServer
 
 pytestmark = pytest.mark.anyio
@@ -54,3 +58,32 @@ async def test_what_is_due_is_counted_and_that_nothing_is_as_well(outbox: Outbox
         await until(lambda: backlog()[0] == 2)
         outbox.execute("update outbox_messages set status = 'sent', settled_at = now()")
         await until(lambda: backlog() == (0, 0))
+
+
+async def test_a_count_that_fails_costs_no_look(outbox: Outbox) -> None:
+    async with unwoken(outbox) as parts:
+        outbox.execute("drop view outbox_backlog")
+        outbox.put(channel="sms")  # for which this relay has no provider
+        outbox.put(expiries="2")
+        await until(lambda: parts.counting.is_lost)
+        assert not parts.looking.is_lost
+        await until(lambda: outbox.number("select count(*) from outbox_messages where status = 'sent'") == 1)
+
+
+async def test_a_look_that_was_given_up_is_followed_by_as_long_a_rest_as_any(outbox: Outbox) -> None:
+    settings = relay_environment(outbox.database, EMAIL_PROVIDERS="console:")
+    parts = assemble(RelaySettingsSchema().read(settings))
+    set_gauges({})
+    with outbox.database.connect() as owner, owner.transaction():
+        owner.execute("lock outbox_messages")
+        look = asyncio.create_task(parts.lookout.look())
+        await asyncio.to_thread(wait_until_held_up, outbox.database, "look")
+        await asyncio.to_thread(outbox.execute, "select pg_sleep(0.6)")  # longer than from one poll to the next
+        outbox.execute(
+            "select pg_cancel_backend(pid) from pg_stat_activity where application_name = 'outbox-relay look'"
+        )
+        await look
+    outbox.put(channel="sms")
+    await parts.lookout.look()
+    assert REGISTRY.get_sample_value("signpost_backlog_messages", {"channel": "sms"}) == 0
+    await parts.close()

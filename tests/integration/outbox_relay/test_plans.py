@@ -12,7 +12,15 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from outbox_relay.claims import CLAIM, CLAIM_SUSPECT, FIND_SUSPECT, KNOWN_WORDS, suspect_parameters
+from outbox_relay.claims import (
+    CLAIM,
+    CLAIM_AGAIN,
+    CLAIM_SUSPECT,
+    CLAIM_SUSPECT_AGAIN,
+    FIND_SUSPECT,
+    KNOWN_WORDS,
+    suspect_parameters,
+)
 from outbox_relay.database import SETTINGS
 from outbox_relay.fallbacks import DUE
 from outbox_relay.lookout import LOOK, look_parameters
@@ -27,6 +35,8 @@ from tests.support.outbox import A_DAY, Outbox
 
 PARTITIONS = 9
 A_RELAY = Presence(uuid7(), "host", "1.0", ("email",), 500, 8)
+DUE_INDEX = "_channel_urgency_due_at_id_idx"
+SUSPECTS_INDEX = "_due_at_id_idx"
 
 
 @pytest.fixture
@@ -72,6 +82,17 @@ def test_a_suspect_is_claimed_by_its_own_index_and_in_one_partition(full_outbox:
     assert rows_read(plan, "Seq Scan") == []
     assert len(rows_read(plan, "_due_at_id_idx")) == PARTITIONS
     assert len(rows_read(updated, "_pkey")) == 1
+
+
+@pytest.mark.parametrize(("statement", "index"), [(CLAIM_AGAIN, DUE_INDEX), (CLAIM_SUSPECT_AGAIN, SUSPECTS_INDEX)])
+def test_what_a_lost_answer_leased_is_found_by_the_index_it_was_claimed_by(
+    full_outbox: Outbox, statement: str, index: str
+) -> None:
+    full_outbox.put(count=3, expiries="2")
+    used = {name: value for name, value in CLAIM_PARAMETERS.items() if f"%({name})s" in statement}
+    plan = generic_plan(full_outbox, statement, used)
+    assert rows_read(plan, "Seq Scan") == []
+    assert plan.count(index) == PARTITIONS
 
 
 def test_the_settle_finds_its_rows_by_key_and_only_in_their_partition(full_outbox: Outbox) -> None:

@@ -4,6 +4,7 @@ from uuid import UUID
 from outbox_relay.floor import (
     BEFORE_EVERYTHING,
     FLOOR_MARGIN,
+    LATENESS_SECONDS,
     LONGEST_REST_SECONDS,
     NO_ID,
     REST_IN_SWEEPS,
@@ -54,6 +55,18 @@ def test_a_long_sweep_is_followed_by_a_rest_of_many_times_its_length() -> None:
 def test_a_sweep_that_hung_is_followed_by_another_within_a_minute() -> None:
     floor = swept_floor(seconds=30.0)
     assert floor.next(now=30.0 + LONGEST_REST_SECONDS) == BEFORE_EVERYTHING
+
+
+def test_a_sweep_comes_with_every_poll_though_each_claim_takes_a_while_and_a_poll_is_early() -> None:
+    floor = swept_floor(seconds=0.05)
+    assert floor.next(now=SWEEP_SECONDS - LATENESS_SECONDS / 2) == BEFORE_EVERYTHING
+
+
+def test_a_sweep_that_nobody_answered_puts_the_next_one_off_no_longer_than_any() -> None:
+    floor = ScanFloor()
+    floor.next(now=0.0)
+    assert floor.next(now=1.0) == floor.place
+    assert floor.next(now=SWEEP_SECONDS) == BEFORE_EVERYTHING
 
 
 def test_a_claim_from_the_floor_puts_no_sweep_off_however_long_it_took() -> None:

@@ -1,4 +1,6 @@
 import re
+import subprocess
+import sys
 from email import message_from_bytes, policy
 from typing import Any
 
@@ -30,6 +32,25 @@ def test_every_template_has_words_for_every_channel_and_locale(
     words = words_of(message)
     assert "Signpost" in words
     assert not re.search(r"hole_|%\(|\{\{|None", words)
+
+
+RENDER_ALL = """
+import sys
+from itertools import product
+from outbox_relay.rendering import Renderer, Sender
+from outbox_relay.rendering.samples import KEYS, sample_message
+from shared.vocabulary import Channel, Locale, Template
+
+renderer = Renderer(KEYS, "https://signpost.example", Sender("Signpost", "no-reply@signpost.example"))
+sys.addaudithook(lambda event, details: event == "open" and print(details[0]))
+for template, channel, locale in product(Template, Channel, Locale):
+    renderer.render(sample_message(template, channel, locale))
+"""
+
+
+def test_all_that_is_read_for_messages_is_read_before_the_first_one() -> None:
+    done = subprocess.run([sys.executable, "-c", RENDER_ALL], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
 
 
 @every_locale

@@ -1,0 +1,60 @@
+"""A synchronous standby that goes away: the primary commits, and cannot say so."""
+
+import asyncio
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from devstack.cluster import Cluster, embedded_binaries
+from devstack.logins import create_logins
+from migrations import commands
+from outbox_relay import database
+from shared.database import driver_url
+from tests.support.databases import Database, execute
+from tests.support.eventually import eventually
+from tests.support.outbox import Outbox
+from tests.support.relaying import relaying, until
+from tests.support.smtp_server import SmtpServer
+
+pytestmark = pytest.mark.anyio
+
+ANSWERS_LOST = 16
+"""They take longer than a lease or two, after which a message would be a suspect."""
+
+
+@pytest.fixture
+def lonely() -> Iterator[Outbox]:
+    """An outbox on a primary of its own, which may be told to wait for a standby that there is not."""
+    with Cluster(embedded_binaries()) as primary:
+        execute(primary, "create database signpost")
+        commands.upgrade(primary.url("signpost"))
+        create_logins(primary.url("signpost"))
+        yield Outbox(Database(primary, "signpost"))
+
+
+def wait_for_standby(outbox: Outbox, names: str) -> None:
+    cluster = outbox.database.cluster
+    execute(cluster, f"alter system set synchronous_standby_names = '{names}'")
+    execute(cluster, "select pg_reload_conf()")
+    shown = "select count(*) from pg_settings where name = 'synchronous_standby_names' and setting = %s"
+    with psycopg.connect(driver_url(cluster.url("signpost"))) as connection:
+        eventually(lambda: connection.execute(shown, [names]).fetchone() == (1,))
+
+
+async def test_messages_lose_no_lease_to_a_primary_that_cannot_confirm_and_go_out_once_it_can(
+    lonely: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr("shared.outage.LONGEST_PAUSE_SECONDS", 0.3)
+    ids = lonely.put(count=20)
+    await asyncio.to_thread(wait_for_standby, lonely, "*")
+    short = {"RELAY_LEASE_SECONDS": "3", "RELAY_SEND_SECONDS": "1", "RELAY_POLL_SECONDS": "1"}
+    async with SmtpServer() as server, relaying(lonely, server, **short) as parts:
+        await asyncio.to_thread(eventually, lambda: parts.claiming.failures >= ANSWERS_LOST)
+        assert server.letters == []
+        monkeypatch.setattr(database, "ANSWER_SECONDS", 20.0)
+        await asyncio.to_thread(wait_for_standby, lonely, "")
+        await until(lonely, parts, "select 1 where not exists (select from outbox_messages where status = 'pending')")
+        assert len(server.letters) == len(ids)
+    assert set(lonely.execute("select status, attempt, expiries from outbox_messages")) == {("sent", 1, 0)}
