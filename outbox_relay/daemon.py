@@ -40,7 +40,8 @@ class Shift:
     async def work(self, leaving: asyncio.Event) -> None:
         """Relay until ``ending`` is set, then finish what is in flight: in haste once ``leaving`` is set."""
         relay, url = self.parts.relay, self.settings.database_url
-        scheduler = schedule_upkeep(self.settings)
+        site = self.parts.site
+        scheduler = schedule_upkeep(self.settings, site.leftovers if site else None)
         scheduler.start()
         try:
             async with asyncio.TaskGroup() as group:
