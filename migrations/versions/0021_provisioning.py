@@ -159,6 +159,26 @@ end
 $$
 """
 
+# A founder who never activated goes after a while, and nobody has ever entered what they founded: it has failed, and
+# is dropped like anything half built. What one who did activate leaves behind is for operators to decide about.
+ABANDON = """
+create function signpost_abandon_organization() returns trigger
+language plpgsql security definer set search_path = public, pg_temp
+as $$
+begin
+    update organizations set status = 'failed', failed_at = now(), ready_at = null
+     where id = old.organization_id and status <> 'failed'
+       and not exists (select from users where organization_id = old.organization_id);
+    return null;
+end
+$$
+"""
+ON_DELETE = """
+create trigger tr_users_abandon_organization after delete on users
+for each row when (old.organization_id is not null and old.activated_at is null)
+execute function signpost_abandon_organization()
+"""
+
 HELPER = "signpost_tell_founder(outbox_messages, boolean, uuid)"
 FOR_THE_RELAY = (
     "signpost_begin_provisioning(uuid, uuid)",
@@ -166,12 +186,13 @@ FOR_THE_RELAY = (
     "signpost_provisioning_failed(uuid, uuid)",
 )
 FOR_WHOEVER_SEES_IT = "signpost_enqueue_repair(uuid, uuid)"
+ABANDONING = "signpost_abandon_organization()"
 
 
 def upgrade() -> None:
-    for function in (BEGIN, TELL_FOUNDER, SUCCEED, FAIL, REPAIR):
+    for function in (BEGIN, TELL_FOUNDER, SUCCEED, FAIL, REPAIR, ABANDON, ON_DELETE):
         op.execute(function)
-    for function in (HELPER, *FOR_THE_RELAY, FOR_WHOEVER_SEES_IT):
+    for function in (HELPER, *FOR_THE_RELAY, FOR_WHOEVER_SEES_IT, ABANDONING):
         op.execute(f"revoke all on function {function} from public")
     for function in FOR_THE_RELAY:
         op.execute(f"grant execute on function {function} to signpost_relay")
@@ -180,6 +201,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("drop trigger tr_users_abandon_organization on users")
     op.execute("revoke update (drop_until, dropped_at) on organizations from signpost_relay")
-    for function in (FOR_WHOEVER_SEES_IT, *FOR_THE_RELAY, HELPER):
+    for function in (ABANDONING, FOR_WHOEVER_SEES_IT, *FOR_THE_RELAY, HELPER):
         op.execute(f"drop function {function}")

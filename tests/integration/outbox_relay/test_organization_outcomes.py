@@ -172,6 +172,28 @@ def test_what_a_paused_relay_makes_after_the_drop_is_dropped(outbox: Outbox, org
     assert name not in organizer.databases()
 
 
+def test_what_a_founder_who_never_activated_has_founded_is_dropped(
+    outbox: Outbox, organizer: Organizer, ada: UUID
+) -> None:
+    name = half_built(outbox, organizer, ada)
+    settle_work(outbox, claim_work(outbox), DONE)
+    outbox.execute("delete from users where id = %s", ada)
+    assert status_of(outbox, ada) == "failed"
+    turn_of_leftovers(outbox, organizer)
+    assert name not in organizer.databases()
+
+
+def test_what_a_founder_who_activated_has_founded_outlives_them(
+    api: ApiUnderTest, outbox: Outbox, organizer: Organizer, ada: UUID
+) -> None:
+    name = half_built(outbox, organizer, ada)
+    settle_work(outbox, claim_work(outbox), DONE)
+    assert api.activate(ada).status_code == 200
+    outbox.execute("delete from users where id = %s", ada)
+    turn_of_leftovers(outbox, organizer)
+    assert (status_of(outbox, ada), name in organizer.databases()) == ("ready", True)
+
+
 def requeue(outbox: Outbox) -> None:
     """Do what an operator's requeue does to the row."""
     outbox.execute(
