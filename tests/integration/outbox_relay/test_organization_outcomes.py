@@ -98,7 +98,7 @@ def test_a_relay_that_lost_its_lease_cannot_undo_a_failure_or_an_organization(ou
     late = claim_work(outbox, lease=EXPIRED)
     settle_work(outbox, claim_work(outbox), GIVEN_UP)
     settle_work(outbox, late, DONE)
-    assert status_of(outbox, ada) == "failed"
+    assert (status_of(outbox, ada), outbox.row(late.id).status) == ("failed", "dead")
 
 
 def test_a_relay_that_lost_its_lease_cannot_fail_what_is_ready(outbox: Outbox, ada: UUID) -> None:
