@@ -87,7 +87,9 @@ def assemble(settings: RelaySettings) -> Parts:
     outbox = Outbox(Claims(claiming, settings.lease), ToldSettles(settling, teller))
     ways, site = ways_to_people(settings, outbox), site_of(settings)
     if site:
-        ways[WorkChannel.PROVISION] = way_to(site, settings, Outbox(outbox.claims, ProvisionSettles(settling, teller)))
+        # Not over the connection of the others: what follows may have to wait for its founder's row.
+        settles = ProvisionSettles(site.recording, teller)
+        ways[WorkChannel.PROVISION] = way_to(site, settings, Outbox(outbox.claims, settles))
     lanes = [lane_of(LaneKey(channel, urgency), way) for channel, way in ways.items() for urgency in Urgency]
     ladders = [way.ladder for way in ways.values()]
     looking = Lifeline(settings.database_url, "look")

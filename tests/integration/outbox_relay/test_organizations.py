@@ -155,3 +155,22 @@ async def test_while_the_server_refuses_a_decoy_waits_like_the_others(
         organizer.allow(create=True)
     assert {organization_of(outbox, person)["status"] for person in (real, stranger)} == {"provisioning"}
     await provisioned(outbox, organizer)
+
+
+async def test_a_sequel_that_waits_for_its_founder_holds_up_nobody_else(
+    api: ApiUnderTest, outbox: Outbox, organizer: Organizer
+) -> None:
+    jay = founded(api, "jay@example.org")
+    kim = api.registered(email="kim@example.org")
+    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and application_name like 'outbox-relay%'"
+    sent = f"select 1 from outbox_messages where user_id = '{kim}' and status = 'sent'"
+    outbox.execute("update outbox_messages set due_at = now() + interval '1 hour' where user_id = %s", kim)
+    with outbox.database.connect() as holder:
+        holder.execute("begin")
+        holder.execute("select from users where id = %s for update", [jay])
+        async with SmtpServer() as server, relaying(outbox, server, PROVISION_DATABASE_URL=organizer.url) as parts:
+            await until(outbox, parts, waiting)
+            await until(outbox, parts, sent, hasten=True)
+            holder.execute("rollback")
+            await until(outbox, parts, ALL_SETTLED)
+    assert organization_of(outbox, jay)["status"] == "ready"
