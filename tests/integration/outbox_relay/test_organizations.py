@@ -162,7 +162,10 @@ async def test_a_sequel_that_waits_for_its_founder_holds_up_nobody_else(
 ) -> None:
     jay = founded(api, "jay@example.org")
     kim = api.registered(email="kim@example.org")
-    waiting = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and application_name like 'outbox-relay%'"
+    waiting = (
+        "select pid, query_start from pg_stat_activity"
+        " where wait_event_type = 'Lock' and query like '%signpost_provisioned%' and datname = current_database()"
+    )
     sent = f"select 1 from outbox_messages where user_id = '{kim}' and status = 'sent'"
     outbox.execute("update outbox_messages set due_at = now() + interval '1 hour' where user_id = %s", kim)
     with outbox.database.connect() as holder:
@@ -170,7 +173,9 @@ async def test_a_sequel_that_waits_for_its_founder_holds_up_nobody_else(
         holder.execute("select from users where id = %s for update", [jay])
         async with SmtpServer() as server, relaying(outbox, server, PROVISION_DATABASE_URL=organizer.url) as parts:
             await until(outbox, parts, waiting)
+            same_statement = outbox.execute(waiting)
             await until(outbox, parts, sent, hasten=True)
+            assert outbox.execute(waiting) == same_statement
             holder.execute("rollback")
             await until(outbox, parts, ALL_SETTLED)
     assert organization_of(outbox, jay)["status"] == "ready"
