@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
@@ -18,6 +18,8 @@ from outbox_relay.ladder import Ladder
 from outbox_relay.lane import Lane, LaneLimits, Outbox
 from outbox_relay.lookout import Concerned, Eyes, Lookout
 from outbox_relay.messages import ClaimedMessage, LaneKey
+from outbox_relay.organizations.settles import ProvisionSettles
+from outbox_relay.organizations.site import Site, nothing_to_say, site_of
 from outbox_relay.presence import Presence
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.relay import Beside, Relay
@@ -28,7 +30,7 @@ from outbox_relay.telling import Teller, ToldSettles
 from outbox_relay.tray import Preparation, Render
 from shared.secrets import SecretKeys
 from shared.settings import SettingsError
-from shared.vocabulary import Channel, Urgency
+from shared.vocabulary import AnyChannel, Channel, Urgency, WorkChannel
 
 STOPPING_MARGIN = timedelta(seconds=5)
 """For the last settles, on top of the letters in hand."""
@@ -50,6 +52,7 @@ class Parts:
     looking: Lifeline
     counting: Lifeline
     teller: Teller
+    site: Site | None
 
     @property
     def failures(self) -> int:
@@ -69,6 +72,18 @@ class Parts:
         await self.looking.close()
         await self.counting.close()
         await self.teller.close()
+        if self.site:
+            await self.site.close()
+
+
+@dataclass(frozen=True)
+class Way:
+    """What the messages of one channel go through; a channel may bring parts of its own."""
+
+    ladder: Ladder
+    outbox: Outbox
+    preparation: Preparation
+    batch_size: int
 
 
 def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> Parts:
@@ -80,25 +95,23 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> Parts:
     settling = Lifeline(settings.database_url, "settle")
     teller = Teller(settings.database_url)
     outbox = Outbox(Claims(claiming, settings.lease), ToldSettles(settling, teller))
-    ladders = {
-        channel: Ladder(providers, time.monotonic, settings.connections)
-        for channel, providers in providers_of(settings).items()
-    }
-    lanes = _lanes(settings, outbox, ladders)
+    site = site_of(settings)
+    ways = ways_to_people(settings, outbox) | ways_to(site, settings, outbox.claims, teller)
+    lanes = [lane_of(LaneKey(channel, urgency), way) for channel, way in ways.items() for urgency in Urgency]
+    ladders = [way.ladder for way in ways.values()]
     looking, counting = Lifeline(settings.database_url, "look"), Lifeline(settings.database_url, "count")
     falling_back = Lifeline(settings.database_url, "fall back")
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
     fallbacks = Fallbacks(falling_back, settings.fallback_budgets, newest_key)
     outbox.settles.on_death = fallbacks.soon
-    quarantine, fleet = Quarantine(outbox.claims, lanes), Fleet(settings.database_url, list(ladders.values()))
-    presence = _presence(settings, ladders, relay_id or uuid4())
+    quarantine, fleet = Quarantine(outbox.claims, lanes), Fleet(settings.database_url, ladders)
+    presence = presence_of(settings, ways, relay_id or uuid4())
     concerned = Concerned(lanes, quarantine, fleet, fallbacks)
     lookout = Lookout(Eyes(looking, counting), presence, concerned, settings.poll)
     stopping_time = min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease)
-    relay = Relay(lanes, Beside(quarantine, fleet, lookout), stopping_time)
     return Parts(
-        relay=relay,
-        providers=frozenset(rung.provider.name for ladder in ladders.values() for rung in ladder.rungs),
+        relay=Relay(lanes, Beside(quarantine, fleet, lookout), stopping_time),
+        providers=frozenset(rung.provider.name for ladder in ladders for rung in ladder.rungs),
         claims=outbox.claims,
         settles=outbox.settles,
         fallbacks=fallbacks,
@@ -109,25 +122,39 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> Parts:
         looking=looking,
         counting=counting,
         teller=teller,
+        site=site,
     )
 
 
-def _lanes(settings: RelaySettings, outbox: Outbox, ladders: Mapping[Channel, Ladder]) -> list[Lane]:
+def ways_to_people(settings: RelaySettings, outbox: Outbox) -> dict[AnyChannel, Way]:
+    """Return the way of each channel that has a provider."""
     preparation = Preparation(rendering_of(settings), settings.longest_in_hand)
-    return [
-        Lane(
-            LaneKey(channel, urgency),
-            outbox,
-            ladder,
-            preparation,
-            _limits(settings.batch_size, ladder.connections, urgency),
-        )
-        for channel, ladder in ladders.items()
-        for urgency in Urgency
-    ]
+    ladders = {
+        channel: Ladder(providers, time.monotonic, settings.connections)
+        for channel, providers in providers_of(settings).items()
+    }
+    return {channel: Way(ladder, outbox, preparation, settings.batch_size) for channel, ladder in ladders.items()}
 
 
-def _presence(settings: RelaySettings, channels: Iterable[Channel], relay_id: UUID) -> Presence:
+def ways_to(site: Site | None, settings: RelaySettings, claims: Claims, teller: Teller) -> dict[AnyChannel, Way]:
+    """Return the way of organizations, if they are made here: no more of them are claimed than can be worked on."""
+    if site is None:
+        return {}
+    ladder = Ladder([site.provider], time.monotonic, settings.connections)
+    # Not over the connection of the others: what follows may have to wait for its founder's row.
+    outbox = Outbox(claims, ProvisionSettles(site.recording, teller))
+    preparation = Preparation(nothing_to_say, settings.longest_in_hand)
+    return {WorkChannel.PROVISION: Way(ladder, outbox, preparation, ladder.connections)}
+
+
+def lane_of(key: LaneKey, way: Way) -> Lane:
+    """Make a lane for one urgency of the way's messages."""
+    limits = _limits(way.batch_size, way.ladder.connections, key.urgency)
+    return Lane(key, way.outbox, way.ladder, way.preparation, limits)
+
+
+def presence_of(settings: RelaySettings, channels: Iterable[AnyChannel], relay_id: UUID) -> Presence:
+    """Return what operators are shown of this relay."""
     served = tuple(sorted(channels))
     return Presence(
         relay_id, socket.gethostname(), version("signpost"), served, settings.batch_size, settings.connections

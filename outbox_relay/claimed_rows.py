@@ -6,10 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from outbox_relay.messages import ClaimedMessage
-from shared.vocabulary import Channel, Locale, Template
+from shared.vocabulary import CHANNELS, TEMPLATES, Locale
 
-TEMPLATES = {template.value: template for template in Template}
-CHANNELS = {channel.value: channel for channel in Channel}
+TEMPLATES_BY_WORD = {template.value: template for template in TEMPLATES}
+CHANNELS_BY_WORD = {channel.value: channel for channel in CHANNELS}
 LOCALES = {locale.value: locale for locale in Locale}
 
 NEVER = float("inf")
@@ -42,8 +42,8 @@ def claimed_message(row: Any, lease: Lease) -> ClaimedMessage:
     """Make a message of a row that CLAIM returned, by the order of the fields: their names would cost 4 µs."""
     return ClaimedMessage(
         row.id,
-        TEMPLATES[row.template],
-        CHANNELS[row.channel],
+        TEMPLATES_BY_WORD[row.template],
+        CHANNELS_BY_WORD[row.channel],
         row.recipient,
         LOCALES[row.locale],
         row.payload,

@@ -17,7 +17,7 @@ from outbox_relay.lost_claims import PICK_OWN, PICK_OWN_SUSPECT, Grasp
 from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.spans import record_claims
 from shared.tracing import recorder
-from shared.vocabulary import Channel, Locale, Template, Urgency
+from shared.vocabulary import CHANNELS, TEMPLATES, AnyChannel, Locale, Urgency
 
 # An expired lease needs no rescue: the row is due as it always was, and no lease hides it any longer.
 # - Claiming changes no indexed column, least of all due_at: so PostgreSQL writes the new version beside the old
@@ -104,7 +104,8 @@ CLAIM_AGAIN = PICK_OWN + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
 CLAIM_SUSPECT_AGAIN = PICK_OWN_SUSPECT + LEASE_PICKED
 
 # As PostgreSQL writes its arrays: of lists, psycopg looks at each word for its type, 50 µs for every claim.
-KNOWN_WORDS = {"templates": f"{{{','.join(Template)}}}", "locales": f"{{{','.join(Locale)}}}"}
+KNOWN_WORDS = {"templates": f"{{{','.join(TEMPLATES)}}}", "locales": f"{{{','.join(Locale)}}}"}
+KNOWN_URGENCIES = {"urgencies": [urgency.value for urgency in Urgency]}
 
 
 class Claims:
@@ -113,7 +114,7 @@ class Claims:
     def __init__(self, lifeline: Lifeline, lease: timedelta) -> None:
         self._lifeline = lifeline
         self._lease = lease
-        self._floors = {LaneKey(channel, urgency): ScanFloor() for channel in Channel for urgency in Urgency}
+        self._floors = {LaneKey(channel, urgency): ScanFloor() for channel in CHANNELS for urgency in Urgency}
         self.has_claimed = False
 
     async def claim(self, key: LaneKey, limit: int) -> list[ClaimedMessage]:
@@ -133,7 +134,7 @@ class Claims:
         self.has_claimed = True
         return messages
 
-    async def claim_suspect(self, channels: Collection[Channel]) -> ClaimedMessage | None:
+    async def claim_suspect(self, channels: Collection[AnyChannel]) -> ClaimedMessage | None:
         """Lease the longest due of the messages that have lost two leases or more, if there is any."""
         parameters, token = suspect_parameters(channels), uuid4()
 
@@ -143,7 +144,7 @@ class Claims:
 
         return next(iter(await self._lifeline.run(work)), None)
 
-    async def has_suspects(self, channels: Collection[Channel]) -> bool:
+    async def has_suspects(self, channels: Collection[AnyChannel]) -> bool:
         """Tell whether any such message is due."""
         parameters = suspect_parameters(channels)
 
@@ -205,7 +206,6 @@ def claim_parameters(key: LaneKey, begin_at: Place, limit: int) -> dict[str, Any
     }
 
 
-def suspect_parameters(channels: Collection[Channel]) -> dict[str, Any]:
+def suspect_parameters(channels: Collection[AnyChannel]) -> dict[str, Any]:
     """Return what the statements about suspects have in common."""
-    urgencies = [urgency.value for urgency in Urgency]
-    return KNOWN_WORDS | {"urgencies": urgencies, "channels": [channel.value for channel in channels]}
+    return KNOWN_WORDS | KNOWN_URGENCIES | {"channels": [channel.value for channel in channels]}

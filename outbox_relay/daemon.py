@@ -42,7 +42,7 @@ class Shift:
     async def work(self, leaving: asyncio.Event) -> None:
         """Relay until ``ending`` is set, then finish what is in flight: in haste once ``leaving`` is set."""
         relay, url = self.parts.relay, self.settings.database_url
-        scheduler = schedule_upkeep(self.settings, self.holder)
+        scheduler = schedule_upkeep(self.settings, self.holder, self.parts.site)
         scheduler.start()
         try:
             async with asyncio.TaskGroup() as group:

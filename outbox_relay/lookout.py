@@ -31,7 +31,7 @@ from outbox_relay.presence import ENTER, PRESENT, Presence
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.standing import Standing
 from outbox_relay.watch import LateLane
-from shared.vocabulary import Channel, Urgency
+from shared.vocabulary import CHANNELS, Urgency
 
 LONGEST_PAUSE = timedelta(seconds=5)
 """For suspects, fallbacks and the fleet's news, also where lanes are polled less often."""
@@ -40,7 +40,7 @@ GAUGES_SECONDS = 15.0
 PATIENCE_SECONDS = 2.0
 """For counts that operators look at: they keep no relay from ending."""
 
-KEYS = [LaneKey(channel, urgency) for channel, urgency in product(Channel, Urgency)]
+KEYS = [LaneKey(channel, urgency) for channel, urgency in product(CHANNELS, Urgency)]
 
 # - A scalar subquery keeps its order and limit, and so its index; an "exists" would lose both.
 # - Looking for what is due begins before everything, and so has to be left out sometimes, as claims' sweeps are.
@@ -102,7 +102,7 @@ class Eyes:
 def look_parameters(names: Sequence[str], presence: Presence, *, is_sweep: bool) -> dict[str, Any]:
     """Return what LOOK needs."""
     return (
-        suspect_parameters(list(Channel))
+        suspect_parameters(CHANNELS)
         | presence.parameters
         | {
             "names": list(names),
@@ -223,7 +223,7 @@ async def backlog(connection: AsyncConnection) -> dict[str, tuple[int, float]]:
 
 def set_gauges(found: Mapping[str, tuple[int, float]]) -> None:
     """Tell what is due, for each channel."""
-    for channel in Channel:
+    for channel in CHANNELS:
         due, lag = found.get(channel.value, (0, 0.0))
         BACKLOG.labels(channel.value).set(due)
         BACKLOG_LAG.labels(channel.value).set(lag)

@@ -33,6 +33,13 @@ DELIVERY_DURATION = Histogram(
     "provider",
     (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 )
+STEP_DURATION = Histogram(
+    "signpost_provisioning_step_duration_seconds",
+    "From the beginning of a step of an organization's provisioning to its end.",
+    "step",
+    (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
+)
+REGISTRY.register(STEP_DURATION)
 REGISTRY.register(ACCEPT_LATENCY)
 REGISTRY.register(DELIVERY_DURATION)
 SMS_SEGMENTS = Counter(
@@ -48,6 +55,9 @@ PROVIDER_FAILURES = Counter(
     "signpost_provider_failures_total",
     "Failures of a provider's own: certificate, credentials or other.",
     ["provider", "trouble"],
+)
+ORGANIZATIONS_DROPPED = Counter(
+    "signpost_organizations_dropped_total", "Organizations that failed and of which all that was built is gone."
 )
 BREAKER_OPEN = Gauge("signpost_breaker_open", "1 while a provider is left alone or only probed.", ["provider"])
 RATE_WAIT = Gauge("signpost_rate_wait_seconds", "Until a provider's rate allows the next letter.", ["provider"])

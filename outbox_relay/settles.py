@@ -33,7 +33,7 @@ update outbox_messages as message
 """
 
 # What dies need not wait to fall back: its time has come. What need not wait at all keeps its place in the queue.
-SETTLE_UNSENT = """
+UNSENT = """
 with told as materialized (
     select *
       from unnest(%(ids)s::uuid[], %(lease_tokens)s::uuid[], %(outcomes)s::text[], %(delays)s::float8[],
@@ -65,9 +65,11 @@ noted as (
     select id, settled.attempt, told.outcome, told.provider, told.error_class, told.error,
            case told.outcome when 'retry' then settled.due_at end
       from settled join told using (id)
-     where told.spent > 0)
-select id from settled
-"""
+     where told.spent > 0)"""
+
+SETTLE_UNSENT = f"{UNSENT}\nselect id from settled"
+
+Statement = tuple[str, dict[str, Any]]
 
 # What an earlier try has written is as it was told. Had another relay had the message since, it would have counted
 # the lease that was lost before.
@@ -134,23 +136,31 @@ class Settles:
             self.on_death()
         return written
 
+    def statement_of_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> Statement:
+        """Return what writes that these were sent. A channel that has something follow brings its own."""
+        return SETTLE_SENT, sent_parameters(sent)
+
+    def statement_of_unsent(self, unsent: Sequence[tuple[ClaimedMessage, Unsent]]) -> Statement:
+        """Likewise for the rest; the first column of its rows is the id of a message that it has written."""
+        return SETTLE_UNSENT, unsent_parameters(unsent)
+
     async def _write_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> int:
-        parameters = sent_parameters(sent)
+        statement, parameters = self.statement_of_sent(sent)
 
         async def work(connection: AsyncConnection) -> int:
-            return (await connection.execute(SETTLE_SENT, parameters)).rowcount
+            return (await connection.execute(statement, parameters)).rowcount
 
         return await self._lifeline.run(work)
 
     async def _write_unsent(self, unsent: Sequence[tuple[ClaimedMessage, Unsent]]) -> frozenset[UUID]:
         """Return the messages written; also those that an earlier try wrote whose answer got lost."""
         self.has_deferred |= any(isinstance(outcome, Deferred) and outcome.delay for _, outcome in unsent)
-        parameters, is_again = unsent_parameters(unsent), False
+        (statement, parameters), is_again = self.statement_of_unsent(unsent), False
 
         async def work(connection: AsyncConnection) -> frozenset[UUID]:
             nonlocal is_again
             is_first, is_again = not is_again, True
-            written = await _ids_of(connection, SETTLE_UNSENT, parameters)
+            written = await _ids_of(connection, statement, parameters)
             if is_first:
                 return written
             return written | await _ids_of(connection, STANDING_AS_TOLD, parameters | _counts(unsent))
@@ -171,7 +181,7 @@ def sent_parameters(told: Sequence[tuple[ClaimedMessage, Sent]]) -> dict[str, An
     """Return the parameters of SETTLE_SENT, parallel arrays in the order of ids."""
     return _ids([message for message, _ in told]) | {
         "providers": text_array(sent.provider for _, sent in told),
-        "provider_ids": text_array(_storable(sent.provider_message_id) for _, sent in told),
+        "provider_ids": text_array(storable(sent.provider_message_id) for _, sent in told),
     }
 
 
@@ -232,10 +242,10 @@ def _columns(outcome: Unsent) -> tuple[Any, ...]:
 def _failure_columns(failure: Failure | None) -> tuple[str | None, ...]:
     if failure is None:
         return None, None, None
-    return failure.provider, failure.kind.value, _storable(failure.error)
+    return failure.provider, failure.kind.value, storable(failure.error)
 
 
-def _storable(text: str | None) -> str | None:
+def storable(text: str | None) -> str | None:
     """Make a server's words fit for PostgreSQL, which takes no NUL and no lone surrogate."""
     if text is None or (text.isascii() and "\0" not in text):
         return text and text[:LONGEST_ERROR]

@@ -1,4 +1,4 @@
-"""What the relay does by the clock: a turn of upkeep."""
+"""What the relay does by the clock: turns of upkeep, and dropping what failed organizations have left."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -7,19 +7,22 @@ from uuid import UUID
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from outbox_relay.keeper import Keeper
+from outbox_relay.organizations.leftovers import Leftovers
 from outbox_relay.settings import RelaySettings
 
 LOOK_SECONDS = 30.0
 
 
-def schedule_upkeep(settings: RelaySettings, holder: UUID) -> AsyncIOScheduler:
+def schedule_upkeep(settings: RelaySettings, holder: UUID, site: Site | None = None) -> AsyncIOScheduler:
     """Return a scheduler, not started yet, with all that the relay does by the clock, as that holder of the lease."""
     # However late: by default, what is a second late is left out, and that is said each time.
     defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
     at_once = {"next_run_time": datetime.now(UTC)}
-    keeper = Keeper(settings, holder)
-    scheduler.add_job(keeper.turn, "interval", name="upkeep", seconds=settings.upkeep_seconds, **at_once)
+    every = {"seconds": settings.upkeep_seconds, **at_once}
+    scheduler.add_job(Keeper(settings, holder).turn, "interval", name="upkeep", **every)
+    if site:
+        scheduler.add_job(site.leftovers.turn, "interval", name="leftovers", **every)
     return scheduler
 
 

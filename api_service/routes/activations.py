@@ -17,6 +17,7 @@ from api_service.schemas import ActivateSchema
 from api_service.services import services
 from api_service.transactions import in_transaction
 from api_service.use_cases.activate import Confirmation, activate, confirmed_by_code, confirmed_by_link
+from api_service.use_cases.organizations import may_enter
 from api_service.use_cases.sessions import begin_session
 from shared.vocabulary import UserStatus
 
@@ -53,7 +54,8 @@ def post_activation() -> Response:
     def activated(session: Session) -> Response:
         take_key(session)
         user_id = activate(session, confirmation)
-        signed_in = {} if "token" in body else session_document(begin_session(session, user_id, opening()))
+        has_session = "token" not in body and may_enter(session, user_id)
+        signed_in = session_document(begin_session(session, user_id, opening())) if has_session else {}
         return keep(session, jsonify(status=UserStatus.ACTIVE, **signed_in), user_id)
 
     return in_transaction(parts.sessions, activated)

@@ -12,7 +12,7 @@ from api_service.answers import session_listing
 from api_service.authentication import for_users, opening, session_document
 from api_service.bodies import read_body
 from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
-from api_service.errors import Code
+from api_service.errors import Code, OrganizationNotReadyError
 from api_service.limiting import from_network, spend, to_addresses
 from api_service.rate_limits import Limit
 from api_service.schemas import RefreshSchema
@@ -32,7 +32,12 @@ blueprint = Blueprint("sessions", __name__)
         Tag.SESSIONS,
         {HTTPStatus.CREATED: Answer("A session has begun.", SessionSchema, headers=COUNTED)},
         body=Body(SignInSchema),
-        refusals=(Code.INVALID_CREDENTIALS, Code.ACCOUNT_NOT_ACTIVATED, Code.TOO_MANY_REQUESTS),
+        refusals=(
+            Code.INVALID_CREDENTIALS,
+            Code.ACCOUNT_NOT_ACTIVATED,
+            Code.TOO_MANY_REQUESTS,
+            Code.ORGANIZATION_NOT_READY,
+        ),
     )
 )
 def post_session() -> Response:
@@ -50,6 +55,9 @@ def post_session() -> Response:
     else:
         # What failed was meant for the address's holder, perhaps, whom a stranger who claims it must not help to guess.
         services().limiter.give_back([network, *addresses])
+    if entry.begun is None:
+        services().notifier.wake()
+        raise OrganizationNotReadyError
     answer = jsonify(session_document(entry.begun))
     answer.status_code = HTTPStatus.CREATED
     return answer

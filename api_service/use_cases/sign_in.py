@@ -11,6 +11,7 @@ from api_service import passwords
 from api_service.errors import AccountNotActivatedError, InvalidCredentialsError
 from api_service.use_cases.addresses import Address, proven_at
 from api_service.use_cases.locking import is_active, locked_user
+from api_service.use_cases.organizations import may_enter
 from api_service.use_cases.sessions import BegunSession, Opening, begin_session
 from shared.models import User
 from shared.vocabulary import UserStatus
@@ -40,9 +41,12 @@ NOBODY = Candidate(None, UserStatus.RETIRED, passwords.NOBODYS_HASH)
 
 @dataclass(frozen=True)
 class Entry:
-    """A session that has begun, and whether by an address that its user has proven, or by one only claimed."""
+    """A session that has begun, and whether by an address that its user has proven, or by one only claimed.
 
-    begun: BegunSession
+    None has begun where the user's organization is not ready, for which a repair has been asked for.
+    """
+
+    begun: BegunSession | None
     is_by_proven_address: bool
 
 
@@ -63,7 +67,9 @@ def sign_in(sessions: sessionmaker[Session], credentials: Credentials, opening: 
     with sessions.begin() as session:
         user = keep_to_password(session, right.id, right.password_hash)
         user.password_hash = renewed_hash
-        return Entry(begin_session(session, user.id, opening), right.has_proven_address)
+        has_entered = user.organization_id is None or may_enter(session, user.id)
+        begun = begin_session(session, user.id, opening) if has_entered else None
+        return Entry(begun, right.has_proven_address)
 
 
 def candidates_at(session: Session, credentials: Credentials) -> list[Candidate]:

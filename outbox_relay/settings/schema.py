@@ -71,6 +71,27 @@ class RelaySettingsSchema(SettingsSchema):
         is_secret=True,
         default=None,
     )
+    provision_database_url = DatabaseUrl(
+        "PROVISION_DATABASE_URL",
+        "The server on which organizations get a database of their own, past any pooler; log in as a role that may"
+        " create databases. Without it, organizations wait for a relay that has it.",
+        is_secret=True,
+        default=None,
+    )
+    provision_connections = Whole(
+        "PROVISION_CONNECTIONS",
+        "Most connections of this relay to that server; an organization takes two while it is made.",
+        unit="connections",
+        default=8,
+        bounds=(2, 200),
+    )
+    provision_grace_hours = Whole(
+        "PROVISION_GRACE_HOURS",
+        "How long what was half built of an organization that failed is kept before it is dropped.",
+        unit="hours",
+        default=24,
+        bounds=(0, 8760),
+    )
     sms_one_tap = Switch(
         "SMS_ONE_TAP",
         "Whether a code's SMS ends in a line by which phones offer the code to PUBLIC_URL's page, and to no other.",

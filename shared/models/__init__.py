@@ -9,6 +9,7 @@ from shared.models.console import ConsoleSession
 from shared.models.desk import BulkActRow, OperatorAction, OperatorToken, SettledByHour
 from shared.models.fleet import FallbackBudget, ProviderRow, RelayRow, ToldCause, UpkeepLease
 from shared.models.guards import KeptAnswer, RateLimit
+from shared.models.organizations import Organization, OrganizationStep
 from shared.models.outbox import DeliveryAttempt, OutboxMessage
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "KeptAnswer",
     "OperatorAction",
     "OperatorToken",
+    "Organization",
+    "OrganizationStep",
     "OutboxMessage",
     "ProviderRow",
     "RateLimit",

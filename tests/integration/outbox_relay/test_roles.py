@@ -45,6 +45,12 @@ def refusing(cluster: Cluster) -> Iterator[Database]:
         "select * from told_causes",
         "delete from told_causes",
         "update relays set started_at = now()",
+        "insert into organizations (id, name) values (gen_random_uuid(), '')",
+        "update organizations set status = 'ready'",
+        "update organizations set name = ''",
+        "delete from organizations",
+        "delete from organization_steps",
+        "select signpost_tell_founder(null, false, gen_random_uuid())",
     ],
 )
 def test_the_relay_may_do_no_more_than_deliver(refusing: Database, statement: str) -> None:

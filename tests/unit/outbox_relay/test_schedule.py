@@ -11,6 +11,7 @@ from outbox_relay.schedule import (
     CODE,
     LINK,
     NOTICE,
+    PROVISIONING,
     Doubling,
     Policy,
     Steps,
@@ -20,7 +21,7 @@ from outbox_relay.schedule import (
     policy_for,
 )
 from shared.enqueue import LONGEST_LIFE, MOST_ATTEMPTS
-from shared.vocabulary import Channel, DeadReason, Template, Urgency
+from shared.vocabulary import Channel, DeadReason, Template, Urgency, Work, WorkChannel
 
 SCHEDULE = Doubling(first=timedelta(seconds=10), cap=timedelta(minutes=5))
 POLICY = Policy(SCHEDULE)
@@ -171,13 +172,14 @@ def test_an_unknown_address_is_tried_exactly_like_one_with_an_account() -> None:
 
 def test_what_tells_of_something_done_is_less_urgent_than_any_code() -> None:
     notices = {template for template in Template if template.urgency is Urgency.NOTICE}
-    digest = {Template.OPERATOR_DIGEST}
-    assert notices == digest | {Template.WELCOME, Template.PASSWORD_CHANGED, Template.ADDRESS_CHANGED}
+    told_later = {Template.OPERATOR_DIGEST, Template.ORGANIZATION_FAILED}
+    assert notices == told_later | {Template.WELCOME, Template.PASSWORD_CHANGED, Template.ADDRESS_CHANGED}
     assert {policy_for(template, channel) for template, channel in product(notices, Channel)} == {NOTICE}
 
 
 def test_every_kind_of_message_has_a_policy() -> None:
     assert {policy_for(template, channel) for template, channel in product(Template, Channel)} == {CODE, LINK, NOTICE}
+    assert {policy_for(work, channel) for work, channel in product(Work, WorkChannel)} == {PROVISIONING}
 
 
 @pytest.mark.parametrize("policy", [LINK, NOTICE], ids=["link", "notice"])

@@ -1,0 +1,115 @@
+"""Relays killed at each step of a provisioning: every organization ends ready or cleanly failed, with no orphan.
+
+A relay dies by its own hand, in a process of its own, as soon as the step named has been written down.
+"""
+
+import sys
+from collections.abc import Iterator
+from itertools import product
+from uuid import UUID
+
+import pytest
+
+from devstack.cluster import QUICK_AND_FORGETFUL, Cluster, embedded_binaries
+from outbox_relay.provisioning import Step
+from tests.support.api import ApiUnderTest, api_on
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+from tests.support.mail_sink import MailSink
+from tests.support.organizations import CLINIC, Organizer, organization_of, organizer_on, templates_of
+from tests.support.outbox import Outbox
+from tests.support.relays import running_relay
+
+DYING = """
+import os, signal, sys
+from outbox_relay.organizations.founding import LeasedRecord
+moment, step = sys.argv[1:]
+write = getattr(LeasedRecord, moment)
+async def write_and_die(self, at):
+    await write(self, at)
+    if at.value == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+setattr(LeasedRecord, moment, write_and_die)
+sys.argv[1:] = ["run"]
+from outbox_relay.cli import main
+main()
+"""
+DIE_SECONDS = 60
+EXPIRE_LEASES = "update outbox_messages set leased_until = now() where status = 'pending' and lease_token is not null"
+MOST_ORGANIZATIONS = 50
+ALLOWED_CONNECTIONS = 30
+
+
+@pytest.fixture
+def organizer(cluster: Cluster) -> Iterator[Organizer]:
+    with organizer_on(cluster) as organizer:
+        yield organizer
+
+
+@pytest.fixture
+def api(database: Database) -> Iterator[ApiUnderTest]:
+    with api_on(database) as api:
+        yield api
+
+
+def killed(database: Database, sink: MailSink, organizer: Organizer, moment: str, step: Step) -> None:
+    """Let a relay come as far as that, and die there; its leases end at once."""
+    command = (sys.executable, "-c", DYING, moment, step.value)
+    told = {"EMAIL_PROVIDERS": sink.provider, "PROVISION_DATABASE_URL": organizer.url}
+    with running_relay(database, command=command, **told) as relay:
+        assert relay.process.wait(DIE_SECONDS) == -9
+    Outbox(database).execute(EXPIRE_LEASES)
+
+
+@pytest.mark.parametrize("death", list(product(("begun", "done"), Step)))
+def test_a_relay_killed_at_any_step_leaves_what_the_next_one_finishes(
+    api: ApiUnderTest, outbox: Outbox, sink: MailSink, organizer: Organizer, death: tuple[str, Step]
+) -> None:
+    ada = api.registered(organization=CLINIC)
+    killed(outbox.database, sink, organizer, *death)
+    assert templates_of(outbox, ada) == ["organization"]
+    assert api.look_up(ada).json["organization"]["status"] == "provisioning"
+    told = {"EMAIL_PROVIDERS": sink.provider, "PROVISION_DATABASE_URL": organizer.url}
+    with running_relay(outbox.database, **told):
+        eventually(outbox.is_all_sent)
+    organization = organization_of(outbox, ada)
+    assert (organization["status"], organizer.databases()) == ("ready", {organization["database_name"]})
+    assert templates_of(outbox, ada) == ["organization", "activation"]
+    assert [message.attempt for message in api.messages(ada)] == [1, 1]
+
+
+def test_what_kills_every_relay_ends_as_failed_and_leaves_no_database(
+    api: ApiUnderTest, outbox: Outbox, sink: MailSink, organizer: Organizer
+) -> None:
+    ada = api.registered(organization=CLINIC)
+    for _ in range(5):
+        killed(outbox.database, sink, organizer, "done", Step.MIGRATE)
+    told = {"EMAIL_PROVIDERS": sink.provider, "PROVISION_DATABASE_URL": organizer.url}
+    with running_relay(outbox.database, PROVISION_GRACE_HOURS="0", RELAY_UPKEEP_SECONDS="1", **told):
+        eventually(lambda: organization_of(outbox, ada)["dropped_at"], seconds=60)
+    assert (organization_of(outbox, ada)["status"], organizer.databases()) == ("failed", set())
+    assert templates_of(outbox, ada) == ["organization", "organization_failed"]
+
+
+def test_fifty_at_once_on_a_server_allowed_thirty_connections_are_all_made(
+    api: ApiUnderTest, outbox: Outbox, sink: MailSink
+) -> None:
+    """Both relays together would open twice as many as there are."""
+    emails = [f"ada{number}@example.org" for number in range(MOST_ORGANIZATIONS)]
+    people = [api.registered(email=email, organization=CLINIC) for email in emails]
+    narrow = QUICK_AND_FORGETFUL | {"max_connections": str(ALLOWED_CONNECTIONS)}
+    with Cluster(embedded_binaries(), settings=narrow, with_tcp=True) as cluster, organizer_on(cluster) as organizer:
+        told = {
+            "EMAIL_PROVIDERS": sink.provider,
+            "PROVISION_DATABASE_URL": organizer.url,
+            "PROVISION_CONNECTIONS": str(2 * ALLOWED_CONNECTIONS),
+        }
+        with running_relay(outbox.database, **told), running_relay(outbox.database, **told):
+            eventually(lambda: all_are_ready(outbox, people), seconds=180)
+        assert len(organizer.databases()) == MOST_ORGANIZATIONS
+    attempts = outbox.execute("select distinct attempt from outbox_messages where channel = 'provision'")
+    assert attempts == [(1,)]
+
+
+def all_are_ready(outbox: Outbox, people: list[UUID]) -> bool:
+    return outbox.number("select count(*) from organizations where status = 'ready'") == len(people)
