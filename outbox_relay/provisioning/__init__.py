@@ -1,0 +1,31 @@
+"""A database for each organization: made in steps that may be begun again, looked after, and taken away.
+
+Read downwards: ``provision`` (``provision``, ``drop``) · ``check`` · ``databases``, ``upgrading``, ``looking`` (what
+the steps do) · ``server`` (connections) · ``faults`` (whose fault it was) · ``organization`` (the words). All of it
+knows the server of the organizations only; what is written in Signpost's own database is the caller's affair.
+"""
+
+from outbox_relay.provisioning.check import check
+from outbox_relay.provisioning.organization import (
+    Health,
+    Organization,
+    Record,
+    Step,
+    StepFailedError,
+    Verdict,
+)
+from outbox_relay.provisioning.provision import drop, provision
+from outbox_relay.provisioning.server import ProvisionServer
+
+__all__ = [
+    "Health",
+    "Organization",
+    "ProvisionServer",
+    "Record",
+    "Step",
+    "StepFailedError",
+    "Verdict",
+    "check",
+    "drop",
+    "provision",
+]

@@ -1,0 +1,92 @@
+"""All organizations' databases brought to one revision: side by side, and each by itself.
+
+What is left to do is read from the databases themselves, so there is nothing to lose when it is broken off.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.database import CONNECT_TIMEOUT_SECONDS, describe, driver_url
+from tenants.commands import upgrade
+from tenants.naming import organization_of
+from tenants.revisions import HEAD, REVISIONS, VERSION_TABLE
+
+OWNED = "select datname from pg_database where datdba = (select oid from pg_roles where rolname = current_user)"
+"""Also the order: the oldest organization first, since its id begins with its time."""
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """A database that has this release's revision now."""
+
+    database: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """One that was left as it was by the migration that failed."""
+
+    database: str
+    error: str
+    sqlstate: str | None
+
+
+Ended = Upgraded | Failed
+
+
+def databases_behind(url: str) -> list[str]:
+    """Return the organizations' databases that are not at this release's revision, the oldest first.
+
+    One that cannot be asked is among them: its upgrade will tell why.
+    """
+    with psycopg.connect(driver_url(url), autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+        names = [name for (name,) in connection.execute(f"{OWNED} order by datname") if organization_of(name)]
+    return [name for name in names if _is_behind(url, name)]
+
+
+def upgrade_all(url: str, databases: list[str], at_once: int) -> Iterator[Ended]:
+    """Upgrade them, ``at_once`` side by side, and yield how each ended, as they end.
+
+    In processes: alembic keeps what it works on in globals. Each imports it once, for all that it is given.
+    """
+    with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
+        running = {pool.submit(upgrade_one, url_of(url, name)): name for name in databases}
+        for future in as_completed(running):
+            try:
+                failure = future.result()
+            except BrokenProcessPool:
+                failure = ("process ended", None)
+            yield Failed(running[future], *failure) if failure else Upgraded(running[future])
+
+
+def upgrade_one(url: str) -> tuple[str, str | None] | None:
+    """Upgrade one database; return the error's class and SQLSTATE where it failed, and None where all went well."""
+    try:
+        upgrade(url)
+    except (SQLAlchemyError, psycopg.Error) as error:
+        facts = describe(error)
+        return facts["error"] or "", facts["sqlstate"]
+    return None
+
+
+def url_of(url: str, database: str) -> str:
+    """Return the URL of another database on the same server, in the driver's form."""
+    parts: dict[str, Any] = dict(conninfo_to_dict(driver_url(url)))
+    return make_conninfo(**parts | {"dbname": database})
+
+
+def _is_behind(url: str, database: str) -> bool:
+    try:
+        with psycopg.connect(url_of(url, database), connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+            row = connection.execute(f"select version_num from {VERSION_TABLE}").fetchone()  # noqa: S608 - a name of our own
+    except psycopg.Error:
+        return True
+    return row is None or (row[0] != HEAD and row[0] in REVISIONS)
