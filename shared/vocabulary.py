@@ -15,6 +15,17 @@ class Channel(StrEnum):
     SMS = "sms"
 
 
+class WorkChannel(StrEnum):
+    """The way of a message that has the relay do something, instead of telling somebody."""
+
+    PROVISION = "provision"
+
+
+AnyChannel = Channel | WorkChannel
+"""Of a message in the outbox, whatever it is for."""
+CHANNELS: tuple[AnyChannel, ...] = (*Channel, *WorkChannel)
+
+
 class Status(StrEnum):
     """Where a message stands. Being leased is not a status: a lease runs out by itself."""
 
@@ -67,6 +78,33 @@ class Template(StrEnum):
                 return Urgency.CODE
             case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED | Template.OPERATOR_DIGEST:
                 return Urgency.NOTICE
+
+
+class Work(StrEnum):
+    """What a message has the relay do; it stands where others have their template."""
+
+    FOUND_ORGANIZATION = "organization"
+    REPAIR_ORGANIZATION = "organization_repair"
+
+    @property
+    def urgency(self) -> Urgency:
+        """How long it can wait: someone sits before a form, or before a door that is closed."""
+        match self:
+            case Work.FOUND_ORGANIZATION | Work.REPAIR_ORGANIZATION:
+                return Urgency.CODE
+
+
+AnyTemplate = Template | Work
+"""Of a message in the outbox, whatever it is for."""
+TEMPLATES: tuple[AnyTemplate, ...] = (*Template, *Work)
+
+
+class OrganizationStatus(StrEnum):
+    """Where an organization stands. That it is ready says that its database once was; its health says whether it is."""
+
+    PROVISIONING = "provisioning"
+    READY = "ready"
+    FAILED = "failed"
 
 
 class Purpose(StrEnum):

@@ -32,6 +32,7 @@ class User(Base):
         Index("ix_users_email", "email_canonical", "created_at", postgresql_where=text("email_canonical is not null")),
         Index("ix_users_phone", "phone", "created_at", postgresql_where=text("phone is not null")),
         Index("ix_users_inactive", "created_at", postgresql_where=text("status in ('pending', 'retired')")),
+        Index("ix_users_organization_id", "organization_id", postgresql_where=text("organization_id is not null")),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
@@ -46,6 +47,9 @@ class User(Base):
     locale: Mapped[Locale]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     activated_at: Mapped[datetime | None]
+    organization_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("organizations.id", deferrable=True, initially="DEFERRED")
+    )
 
 
 class Token(Base):

@@ -9,7 +9,17 @@ from sqlalchemy import DateTime, Dialect, MetaData, Text, TypeDecorator, Uuid, t
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 
-from shared.vocabulary import Channel, DeadReason, Locale, Purpose, Status, Template, Urgency, UserStatus
+from shared.vocabulary import (
+    Channel,
+    DeadReason,
+    Locale,
+    OrganizationStatus,
+    Purpose,
+    Status,
+    Template,
+    Urgency,
+    UserStatus,
+)
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -23,22 +33,29 @@ NOW = text("now()")
 
 
 class Word(TypeDecorator[StrEnum]):
-    """One of a closed set, kept as text: the set can then grow while the previous release still runs."""
+    """One of a closed set, or of two beside each other, as text: it can then grow while the last release still runs."""
 
     impl = Text
     cache_ok = True
 
-    def __init__(self, kind: type[StrEnum]) -> None:
+    def __init__(self, kind: type[StrEnum], beside: type[StrEnum] | None = None) -> None:
         super().__init__()
         self.kind = kind
+        self.beside = beside
+        self._members: dict[str, StrEnum] = {word.value: word for each in (kind, beside) if each for word in each}
 
     def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Give the driver plain text."""
-        return None if value is None else self.kind(value).value
+        return None if value is None else self._member(value).value
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Give the code the member; a word that is not of the set raises ValueError."""
-        return None if value is None else self.kind(value)
+        return None if value is None else self._member(value)
+
+    def _member(self, word: str) -> StrEnum:
+        if word not in self._members:
+            raise ValueError("a word that is none of the set")
+        return self._members[word]
 
 
 class Base(DeclarativeBase):
@@ -57,5 +74,6 @@ class Base(DeclarativeBase):
         Urgency: Word(Urgency),
         Purpose: Word(Purpose),
         UserStatus: Word(UserStatus),
+        OrganizationStatus: Word(OrganizationStatus),
         Locale: Word(Locale),
     }

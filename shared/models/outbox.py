@@ -8,8 +8,19 @@ from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, SmallIntege
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.ids import uuid7
-from shared.models.base import NOW, Base
-from shared.vocabulary import Channel, DeadReason, Locale, Status, Template, Urgency
+from shared.models.base import NOW, Base, Word
+from shared.vocabulary import (
+    AnyChannel,
+    AnyTemplate,
+    Channel,
+    DeadReason,
+    Locale,
+    Status,
+    Template,
+    Urgency,
+    Work,
+    WorkChannel,
+)
 
 
 class OutboxMessage(Base):
@@ -18,7 +29,7 @@ class OutboxMessage(Base):
     __tablename__ = "outbox_messages"
     __table_args__ = (
         CheckConstraint("status in ('pending', 'sent', 'dead')", name="status"),
-        CheckConstraint("channel in ('email', 'sms')", name="channel"),
+        CheckConstraint("channel in ('email', 'sms', 'provision')", name="channel"),
         CheckConstraint("(status = 'dead') = (dead_reason is not null)", name="dead_has_reason"),
         CheckConstraint("(status = 'pending') = (settled_at is null)", name="settled_has_time"),
         CheckConstraint("(lease_token is null) = (leased_until is null)", name="lease_has_end"),
@@ -54,8 +65,8 @@ class OutboxMessage(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    template: Mapped[Template]
-    channel: Mapped[Channel]
+    template: Mapped[AnyTemplate] = mapped_column(Word(Template, Work))
+    channel: Mapped[AnyChannel] = mapped_column(Word(Channel, WorkChannel))
     recipient: Mapped[str]
     locale: Mapped[Locale]
     payload: Mapped[dict[str, Any]]
