@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, describe, driver_url
 from tenants.commands import upgrade
-from tenants.naming import organization_of
+from tenants.naming import is_of_an_organization
 from tenants.revisions import HEAD, REVISIONS, VERSION_TABLE
 
 OWNED = "select datname from pg_database where datdba = (select oid from pg_roles where rolname = current_user)"
@@ -48,7 +48,7 @@ def databases_behind(url: str) -> list[str]:
     One that cannot be asked is among them: its upgrade will tell why.
     """
     with psycopg.connect(driver_url(url), autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
-        names = [name for (name,) in connection.execute(f"{OWNED} order by datname") if organization_of(name)]
+        names = [name for (name,) in connection.execute(f"{OWNED} order by datname") if is_of_an_organization(name)]
     return [name for name in names if _is_behind(url, name)]
 
 

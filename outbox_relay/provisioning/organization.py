@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from outbox_relay.outcomes import Failure
-from tenants.naming import database_name
+from shared.organizations import HEALTHY, database_name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Organization:
 
     @property
     def database(self) -> str:
-        """What its database, and the role that logs in to it, are called."""
-        return database_name(self.id)
+        """What its database is called, and the role that logs in to it."""
+        return database_name_of(self.id)
 
 
 class Step(StrEnum):
@@ -71,7 +71,7 @@ class Verdict(StrEnum):
     server gave no answer, or had no room, which tells nothing of what is in the database.
     """
 
-    HEALTHY = "healthy"
+    HEALTHY = HEALTHY
     LOST = "lost"
     DAMAGED = "damaged"
     UNREACHABLE = "unreachable"
