@@ -24,7 +24,7 @@ async def check(server: ProvisionServer, organization: Organization) -> Health:
     async with server.place():
         try:
             async with answered_in_time(LOOK_SECONDS):
-                return _healthy(await _findings(server, organization))
+                return _well(await _findings(server, organization))
         except DamagedError as error:
             return Health(Verdict.DAMAGED, error.what)
         except psycopg.Error as error:
@@ -38,8 +38,8 @@ async def _findings(server: ProvisionServer, organization: Organization) -> Find
         return await look(connection, organization)
 
 
-def _healthy(findings: Findings) -> Health:
-    return Health(Verdict.HEALTHY, None, findings.revision, findings.tables, findings.size_bytes)
+def _well(findings: Findings) -> Health:
+    return Health(Verdict.WELL, None, findings.revision, findings.tables, findings.size_bytes)
 
 
 def _refused(sqlstate: str) -> Health:
@@ -53,12 +53,14 @@ def _refused(sqlstate: str) -> Health:
 async def _why_closed(server: ProvisionServer, organization: Organization) -> Health:
     try:
         async with answered_in_time(LOOK_SECONDS), await server.administration() as connection:
-            return await _reason(connection, organization.database)
+            found = await _in_catalogue(connection, organization.database)
     except psycopg.Error:
         return Health(Verdict.UNREACHABLE, "the server gives no answer")
+    return found or await _beside_the_role(server, organization)
 
 
-async def _reason(connection: Connection, database: str) -> Health:
+async def _in_catalogue(connection: Connection, database: str) -> Health | None:
+    """Say what the server's own tables tell, or None where by them all is as it should be."""
     standing = await standing_of(connection, database)
     if standing is None:
         return Health(Verdict.LOST, "there is no such database")
@@ -67,4 +69,13 @@ async def _reason(connection: Connection, database: str) -> Health:
     row = await (await connection.execute(COUNT_SESSIONS, [database])).fetchone()
     if row and row[0] >= ROLE_CONNECTIONS:
         return Health(Verdict.UNREACHABLE, "all connections of its role are taken")
-    return Health(Verdict.DAMAGED, "its role is not let in")
+    return None
+
+
+async def _beside_the_role(server: ProvisionServer, organization: Organization) -> Health:
+    """Tell whether nobody is let in, or the organization's role alone is not."""
+    try:
+        async with answered_in_time(LOOK_SECONDS), await server.owned(organization.database):
+            return Health(Verdict.DAMAGED, "its role is not let in")
+    except psycopg.Error:
+        return Health(Verdict.UNREACHABLE, "the server takes no writing connections")

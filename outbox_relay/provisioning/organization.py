@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from outbox_relay.outcomes import Failure
-from shared.organizations import HEALTHY, database_name_of
+from shared.organizations import database_name_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Verdict(StrEnum):
     server gave no answer, or had no room, which tells nothing of what is in the database.
     """
 
-    HEALTHY = HEALTHY
+    WELL = "healthy"
     LOST = "lost"
     DAMAGED = "damaged"
     UNREACHABLE = "unreachable"

@@ -17,7 +17,7 @@ from outbox_relay.provisioning.databases import drop_database, make_database, ma
 from outbox_relay.provisioning.faults import fault_of
 from outbox_relay.provisioning.looking import has_been_used, look, revision_of, seed
 from outbox_relay.provisioning.organization import DamagedError, Organization, Record, Step, StepFailedError
-from outbox_relay.provisioning.server import ProvisionServer
+from outbox_relay.provisioning.server import ProvisionServer, TurnTakenError
 from outbox_relay.provisioning.upgrading import UpgradeFailedError, current_template, upgrade
 from tenants.revisions import REVISIONS, is_behind
 
@@ -121,7 +121,7 @@ async def _blaming(step: Step, server: ProvisionServer) -> AsyncIterator[None]:
         raise StepFailedError(step, Failure(FailureClass.CONTENT, server.name, error.what)) from error
     except UpgradeFailedError as error:
         raise StepFailedError(step, Failure(error.kind, server.name, str(error))) from error
-    except OSError as error:  # no process could be begun for alembic
+    except (OSError, TurnTakenError) as error:  # no process could be begun for alembic; another relay is at it
         raise StepFailedError(step, Failure(FailureClass.PROVIDER, server.name, type(error).__name__)) from error
     except psycopg.Error as error:
         raise StepFailedError(step, Failure(fault_of(error.sqlstate), server.name, _told(error))) from error

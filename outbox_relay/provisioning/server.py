@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from outbox_relay.database import RelayConnection, answered_in_time, connect
+from outbox_relay.database import RelayConnection, connect
 from shared.database import driver_url
 from shared.secrets import SecretKeys, tenant_password
 from shared.sessions import SET_IN_OWN_SESSION, own_session_parameters
@@ -23,17 +23,18 @@ CREATE_SECONDS = 60
 IDLE_SECONDS = 120
 """After which the server ends a session that holds a turn and does nothing: its relay was paused, or is cut off."""
 
-TURN_SECONDS = 15
+TURN_SECONDS = 15.0
+"""For how long to wait for a turn that another has."""
 
-_OF_ADMINISTRATION = {
-    "statement_timeout": f"{CREATE_SECONDS}s",
-    "lock_timeout": f"{TURN_SECONDS}s",
-    "idle_session_timeout": f"{IDLE_SECONDS}s",
-}
+_OF_ADMINISTRATION = {"statement_timeout": f"{CREATE_SECONDS}s", "idle_session_timeout": f"{IDLE_SECONDS}s"}
 
 
 class PooledError(psycopg.OperationalError):
     """PROVISION_DATABASE_URL leads to a pooler, where no session is our own and a turn would be anybody's."""
+
+
+class TurnTakenError(Exception):
+    """Somebody else has had the turn for as long as it was waited for."""
 
 
 class ProvisionServer:
@@ -56,16 +57,19 @@ class ProvisionServer:
         async with self._places:
             yield
 
-    async def turn(self, number: int) -> RelayConnection:
+    async def turn(self, number: int, *, seconds: float = TURN_SECONDS) -> RelayConnection:
         """Connect for making and dropping databases, as the only one who has a turn of that number.
 
         The server keeps it as long as the session lives: a relay that dies gives it back, one that was paused
-        loses both, and so can make or drop nothing any more. Raises LockNotAvailable after TURN_SECONDS.
+        loses both, and so can make or drop nothing any more. Raises TurnTakenError after so many seconds.
         """
         connection = await self.administration()
         try:
-            async with answered_in_time():
+            async with asyncio.timeout(seconds):
                 await connection.execute("select pg_advisory_lock(%s)", [number])
+        except TimeoutError:
+            await connection.close()
+            raise TurnTakenError from None
         except BaseException:
             await connection.close()
             raise

@@ -26,6 +26,9 @@ UPGRADE_SECONDS = 90
 TEMPLATE_TURN = 0x7369676E706F7374
 """For making the template: any number that no organization's id ends in."""
 
+TEMPLATE_SECONDS = 55.0
+"""For how long to wait while another makes the template: two seconds, and many on a machine that is busy."""
+
 TEMPLATE_IS_MADE = "select from pg_database where datname = %s and datistemplate and not datallowconn"
 
 log = get_logger("relay.provisioning")
@@ -49,7 +52,7 @@ async def current_template(server: ProvisionServer) -> str:
     name = template_name(HEAD)
     if server.has_template:
         return name
-    async with await server.turn(TEMPLATE_TURN) as connection:
+    async with await server.turn(TEMPLATE_TURN, seconds=TEMPLATE_SECONDS) as connection:
         if not (await connection.execute(TEMPLATE_IS_MADE, [name])).rowcount:
             await _make_template(server, connection, name)
     server.has_template = True

@@ -7,7 +7,7 @@ from shared.models.accounts import SessionRow, Token, User
 from shared.models.base import Base, Word
 from shared.models.fleet import FallbackBudget, ProviderRow, UpkeepLease
 from shared.models.guards import KeptAnswer, RateLimit
-from shared.models.organizations import Organization, OrganizationStep
+from shared.models.organizations import Organization, OrganizationLoss, OrganizationStep
 from shared.models.outbox import DeliveryAttempt, OperatorAction, OutboxMessage
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "KeptAnswer",
     "OperatorAction",
     "Organization",
+    "OrganizationLoss",
     "OrganizationStep",
     "OutboxMessage",
     "ProviderRow",

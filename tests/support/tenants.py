@@ -74,7 +74,7 @@ class Tenants:
 def tenants_on(cluster: Cluster) -> Iterator[Tenants]:
     """Lend the cluster to organizations, and leave nothing of theirs but a role that others may use again."""
     tenants = Tenants(cluster)
-    if not tenants.execute(f"select from pg_roles where rolname = '{PROVISIONER}'"):
+    if not tenants.execute(f"select 1 from pg_roles where rolname = '{PROVISIONER}'"):
         tenants.execute(f"create role {PROVISIONER} login createdb createrole")
     try:
         yield tenants
