@@ -5,17 +5,20 @@ Each moment is PostgreSQL's: the processes compare times that others wrote, and 
 
 from shared.models.accounts import SessionRow, Token, User
 from shared.models.base import Base, Word
+from shared.models.desk import BulkActRow, OperatorAction, OperatorToken, SettledByHour
 from shared.models.fleet import FallbackBudget, ProviderRow, UpkeepLease
 from shared.models.guards import KeptAnswer, RateLimit
 from shared.models.organizations import Organization, OrganizationLoss, OrganizationStep
-from shared.models.outbox import DeliveryAttempt, OperatorAction, OutboxMessage
+from shared.models.outbox import DeliveryAttempt, OutboxMessage
 
 __all__ = [
     "Base",
+    "BulkActRow",
     "DeliveryAttempt",
     "FallbackBudget",
     "KeptAnswer",
     "OperatorAction",
+    "OperatorToken",
     "Organization",
     "OrganizationLoss",
     "OrganizationStep",
@@ -23,6 +26,7 @@ __all__ = [
     "ProviderRow",
     "RateLimit",
     "SessionRow",
+    "SettledByHour",
     "Token",
     "UpkeepLease",
     "User",

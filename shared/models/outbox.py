@@ -1,4 +1,4 @@
-"""The outbox, what went wrong in delivering it, and who changed it by hand."""
+"""The outbox, and what went wrong in delivering it."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -55,6 +55,13 @@ class OutboxMessage(Base):
             postgresql_where=text("status = 'pending' and expiries >= 1"),
         ),
         Index("ix_outbox_messages_dead", "settled_at", "id", postgresql_where=text("status = 'dead'")),
+        Index("ix_outbox_messages_dead_id", "id", postgresql_where=text("status = 'dead'")),
+        Index(
+            "ix_outbox_messages_cause",
+            text("signpost_cause(dead_reason, provider, last_error)"),
+            "id",
+            postgresql_where=text("status = 'dead'"),
+        ),
         Index("ix_outbox_messages_user_id", "user_id", "created_at"),
         Index(
             "ix_outbox_messages_fallback_at",
@@ -110,18 +117,3 @@ class DeliveryAttempt(Base):
     error: Mapped[str | None]
     due_at: Mapped[datetime | None]
     ended_at: Mapped[datetime] = mapped_column(server_default=NOW)
-
-
-class OperatorAction(Base):
-    """Who changed what in the outbox by hand, and why."""
-
-    __tablename__ = "operator_actions"
-    __table_args__ = (Index("ix_operator_actions_message_id", "message_id", "id"),)
-
-    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
-    operator: Mapped[str]
-    action: Mapped[str]
-    message_id: Mapped[UUID]
-    reason: Mapped[str]
-    before: Mapped[dict[str, Any]]
-    acted_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -235,7 +235,7 @@ def test_the_console_can_neither_touch_users_nor_write_messages_of_its_own(datab
         "select * from users",
         "delete from outbox_messages",
         "insert into outbox_messages (id) values (gen_random_uuid())",
-        "update outbox_messages set recipient = 'eve@example.org'",
+        "update outbox_messages set template = 'welcome'",
         "update operator_actions set reason = ''",
     ):
         assert is_refused(database.console_url, statement), statement

@@ -49,6 +49,18 @@ def test_the_console_cannot_have_a_code_sent_in_a_message_about_something_else(d
         assert is_refused(database.console_url, statement)
 
 
+def test_the_console_cannot_have_a_code_sent_to_a_stranger(database: Database) -> None:
+    outbox = Outbox(database)
+    with database.connect() as owner:
+        [(user_id,)] = owner.execute(A_USER, {"email": "ada@example.org"}).fetchall()
+        [(token,)] = owner.execute(A_TOKEN, [user_id]).fetchall()
+    outbox.put(user_id=f"'{user_id}'", token_id=f"'{token}'")
+    outbox.put(user_id=f"'{user_id}'", token_id="null")
+    for to_whom, is_a_stranger in (("eve@example.org", True), ("Ada@Example.org", False)):
+        statement = f"update outbox_messages set recipient = '{to_whom}'"
+        assert is_refused(database.console_url, statement) is is_a_stranger
+
+
 @pytest.mark.parametrize("statement", ["select signpost_erase(gen_random_uuid(), '{}')", "select * from users"])
 def test_the_console_reads_and_erases_no_user(database: Database, statement: str) -> None:
     assert is_refused(database.console_url, statement)

@@ -1,0 +1,59 @@
+"""What operators may change. Each change is an audit row in the same transaction, which is the caller's."""
+
+from operator_console.acting.audit import Act, Action, note_reveal
+from operator_console.acting.bulk import (
+    begin_bulk,
+    find_bulk,
+    list_bulks,
+    next_running_bulk,
+    resume_bulk,
+    step_bulk,
+    stop_bulk,
+)
+from operator_console.acting.corrections import Correction
+from operator_console.acting.discarding import discard, undo_discard
+from operator_console.acting.errors import (
+    ActingError,
+    AddressNotTheirsError,
+    ErasedError,
+    NotDeadError,
+    NotDiscardedError,
+    NothingChosenError,
+    SupersededError,
+    UnknownBulkError,
+    UnknownMessageError,
+    WrongAddressError,
+)
+from operator_console.acting.plans import Bulk, BulkPlan, BulkStatus, count_plan
+from operator_console.acting.requeueing import requeue
+
+__all__ = [
+    "Act",
+    "ActingError",
+    "Action",
+    "AddressNotTheirsError",
+    "Bulk",
+    "BulkPlan",
+    "BulkStatus",
+    "Correction",
+    "ErasedError",
+    "NotDeadError",
+    "NotDiscardedError",
+    "NothingChosenError",
+    "SupersededError",
+    "UnknownBulkError",
+    "UnknownMessageError",
+    "WrongAddressError",
+    "begin_bulk",
+    "count_plan",
+    "discard",
+    "find_bulk",
+    "list_bulks",
+    "next_running_bulk",
+    "note_reveal",
+    "requeue",
+    "resume_bulk",
+    "step_bulk",
+    "stop_bulk",
+    "undo_discard",
+]

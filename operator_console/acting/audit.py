@@ -1,0 +1,89 @@
+"""Audit rows: who did what, why, and how it stood before and after. No address stands in one, but masked."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from sqlalchemy import Row
+from sqlalchemy.orm import Session
+
+from operator_console.filters import MessageFilter
+from shared.addresses import masked
+from shared.models import OperatorAction
+
+MessageRow: TypeAlias = Row[*tuple[Any, ...]]
+
+
+class Action(StrEnum):
+    """What operators do."""
+
+    REQUEUE = "requeue"
+    DISCARD = "discard"
+    UNDO_DISCARD = "undo_discard"
+    REVEAL = "reveal"
+    BEGIN_BULK = "begin_bulk"
+    STOP_BULK = "stop_bulk"
+    RESUME_BULK = "resume_bulk"
+    CREATE_TOKEN = "create_token"  # noqa: S105 - the name of an action
+    REVOKE_TOKEN = "revoke_token"  # noqa: S105 - the name of an action
+
+
+@dataclass(frozen=True)
+class Act:
+    """Who changes something, and why; and of which bulk act it is a part."""
+
+    operator: str
+    reason: str
+    bulk_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """Of which message, if of one, and how it stood before and after, as far as that is told."""
+
+    message_id: UUID | None = None
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] | None = None
+
+
+def note_message(
+    session: Session, message: MessageRow, action: Action, act: Act, after: dict[str, Any] | None = None
+) -> None:
+    """Add the row about a change of a message, with how it stood before."""
+    before = {
+        "status": message.status,
+        "dead_reason": message.dead_reason,
+        "attempt": message.attempt,
+        "expiries": message.expiries,
+        "last_error_class": message.last_error_class,
+        "recipient": masked(message.recipient),
+        "locale": message.locale,
+    }
+    note(session, action, act, Change(message.id, before, after))
+
+
+def note_reveal(
+    session: Session, act: Act, *, message_id: UUID | None = None, wanted: MessageFilter | None = None
+) -> None:
+    """Add the row about addresses that are about to be shown: of one message, or of those that a filter lets through.
+
+    To be committed before they are shown, so that nothing is seen that is not written down.
+    """
+    before = {} if wanted is None else {"filter": wanted.masked()}
+    note(session, Action.REVEAL, act, Change(message_id, before))
+
+
+def note(session: Session, action: Action, act: Act, change: Change) -> None:
+    """Add an audit row to the caller's transaction."""
+    session.add(
+        OperatorAction(
+            operator=act.operator,
+            action=action.value,
+            message_id=change.message_id,
+            reason=act.reason,
+            before=change.before,
+            after=change.after,
+            bulk_id=act.bulk_id,
+        )
+    )

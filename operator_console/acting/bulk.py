@@ -1,0 +1,197 @@
+"""Bulk acts: all that a filter lets through is requeued or discarded, in steps, at a rate, and each message once.
+
+A bulk act is a row. A step is one transaction: it takes the row, acts on the next few messages, moves the cursor past
+them, and writes when the next step may be. So it goes on after any crash where it stood, at the same rate whoever and
+however many carry it on, and can be stopped between two steps.
+"""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from operator_console.acting.audit import Act, Action, Change, note
+from operator_console.acting.discarding import discard
+from operator_console.acting.errors import ActingError, UnknownBulkError
+from operator_console.acting.plans import Bulk, BulkPlan, BulkStatus, chosen_by, count_plan, only_dead
+from operator_console.acting.requeueing import requeue_one, wake_relays
+from operator_console.filters import MessageFilter
+from shared.engine import is_database_away
+from shared.models import BulkActRow, OutboxMessage
+
+MOST_A_STEP = 200
+"""Messages; a step then takes well below the second for which it may hold them."""
+STEP_SECONDS = 2
+"""How much of a rate is used at once: little, since a rate is meant to spare somebody."""
+
+
+def begin_bulk(session: Session, plan: BulkPlan, act: Act) -> Bulk:
+    """Count, and add the row of a bulk act; ``step_bulk`` does the rest. Never commits.
+
+    Raises NothingChosenError.
+    """
+    row = BulkActRow(
+        action=plan.action.value,
+        operator=act.operator,
+        reason=act.reason,
+        wanted=only_dead(plan.wanted).as_json(),
+        per_minute=plan.per_minute,
+        found=count_plan(session, plan),
+    )
+    session.add(row)
+    session.flush()
+    after = {"action": row.action, "filter": plan.wanted.masked(), "found": row.found, "per_minute": row.per_minute}
+    note(session, Action.BEGIN_BULK, Act(act.operator, act.reason, row.id), Change(after=after))
+    return find_bulk(session, row.id)
+
+
+def step_bulk(session: Session, bulk_id: UUID) -> Bulk:
+    """Act on the next few messages, if it is time and nobody else does; return how the bulk act then stands.
+
+    One transaction of the caller's, to be committed at once. Raises UnknownBulkError.
+    """
+    taken = _taken(session, bulk_id)
+    if taken is not None:
+        wanted, slice_size = MessageFilter.from_json(taken.wanted), step_size(taken.per_minute)
+        ids = _next_ids(session, taken, wanted, slice_size)
+        act = Act(taken.operator, taken.reason, taken.id)
+        acted = sum(_act_on(session, message_id, Action(taken.action), act) for message_id in ids)
+        _move(session, taken, ids, acted)
+        if len(ids) < slice_size:
+            _end(session, taken.id, BulkStatus.DONE, wanted)
+        if acted:
+            wake_relays(session)
+    return find_bulk(session, bulk_id)
+
+
+def step_size(per_minute: int | None) -> int:
+    """Return how many messages a step takes at the most."""
+    return MOST_A_STEP if per_minute is None else max(1, min(MOST_A_STEP, per_minute * STEP_SECONDS // 60))
+
+
+def stop_bulk(session: Session, bulk_id: UUID, act: Act) -> Bulk:
+    """Have no further step made until it is resumed; one that is done stays so. Raises UnknownBulkError."""
+    return _switch(session, bulk_id, (BulkStatus.RUNNING, BulkStatus.STOPPED), act, Action.STOP_BULK)
+
+
+def resume_bulk(session: Session, bulk_id: UUID, act: Act) -> Bulk:
+    """Have a stopped one go on where it stood. Raises UnknownBulkError."""
+    return _switch(session, bulk_id, (BulkStatus.STOPPED, BulkStatus.RUNNING), act, Action.RESUME_BULK)
+
+
+def find_bulk(session: Session, bulk_id: UUID) -> Bulk:
+    """Return how a bulk act stands. Raises UnknownBulkError."""
+    row = session.execute(_bulks().where(BulkActRow.id == bulk_id)).one_or_none()
+    if row is None:
+        raise UnknownBulkError
+    return _view(row)
+
+
+def list_bulks(session: Session, limit: int = 50) -> tuple[Bulk, ...]:
+    """Return the newest bulk acts, the newest first."""
+    return tuple(_view(row) for row in session.execute(_bulks().order_by(BulkActRow.id.desc()).limit(limit)))
+
+
+def next_running_bulk(session: Session) -> Bulk | None:
+    """Return the running bulk act whose next step is due first, for whoever carries them on; ``wait`` says when."""
+    running = _bulks().where(BulkActRow.status == BulkStatus.RUNNING).order_by(BulkActRow.next_step_at).limit(1)
+    row = session.execute(running).one_or_none()
+    return None if row is None else _view(row)
+
+
+def _taken(session: Session, bulk_id: UUID) -> Row[Any] | None:
+    """Take the bulk act for this transaction if it is its turn; whoever else has it makes the step instead."""
+    is_time = (BulkActRow.status == BulkStatus.RUNNING, BulkActRow.next_step_at <= func.now())
+    query = select(*BulkActRow.__table__.columns).where(BulkActRow.id == bulk_id, *is_time)
+    return session.execute(query.with_for_update(skip_locked=True)).one_or_none()
+
+
+def _next_ids(session: Session, taken: Row[Any], wanted: MessageFilter, limit: int) -> list[UUID]:
+    """Return the next messages behind the cursor. What died after the beginning was not counted and is not meant."""
+    query = select(OutboxMessage.id).where(*chosen_by(wanted), OutboxMessage.settled_at <= taken.created_at)
+    if taken.cursor is not None:
+        query = query.where(OutboxMessage.id > taken.cursor)
+    return list(session.scalars(query.order_by(OutboxMessage.id).limit(limit)))
+
+
+def _act_on(session: Session, message_id: UUID, action: Action, act: Act) -> bool:
+    """Act on one message; False where it can no longer be, or is odd: one oddity stops no other."""
+    try:
+        with session.begin_nested():
+            if action is Action.DISCARD:
+                return discard(session, message_id, act)
+            requeue_one(session, message_id, act)
+            return True
+    except ActingError:
+        return False
+    except DBAPIError as error:
+        if is_database_away(error):
+            raise
+        return False
+
+
+def _move(session: Session, taken: Row[Any], ids: list[UUID], acted: int) -> None:
+    """Write how far it has come, and that the next step waits for as long as these messages are to take."""
+    pause = timedelta(minutes=len(ids) / taken.per_minute) if taken.per_minute else timedelta(0)
+    session.execute(
+        update(BulkActRow)
+        .where(BulkActRow.id == taken.id)
+        .values(
+            cursor=ids[-1] if ids else taken.cursor,
+            acted=BulkActRow.acted + acted,
+            skipped=BulkActRow.skipped + len(ids) - acted,
+            next_step_at=func.now() + pause,
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _end(session: Session, bulk_id: UUID, status: BulkStatus, wanted: MessageFilter) -> None:
+    """Write that nothing is left to do; its filter is then needed no longer, and keeps no address."""
+    session.execute(
+        update(BulkActRow)
+        .where(BulkActRow.id == bulk_id)
+        .values(status=status, ended_at=func.clock_timestamp(), wanted=wanted.masked())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _switch(session: Session, bulk_id: UUID, way: tuple[BulkStatus, BulkStatus], act: Act, action: Action) -> Bulk:
+    """Change its status if it stands so, with an audit row."""
+    before, after = way
+    changed = session.execute(
+        update(BulkActRow)
+        .where(BulkActRow.id == bulk_id, BulkActRow.status == before)
+        .values(status=after)
+        .returning(BulkActRow.id)
+        .execution_options(synchronize_session=False)
+    ).one_or_none()
+    if changed:
+        note(session, action, Act(act.operator, act.reason, bulk_id), Change())
+    return find_bulk(session, bulk_id)
+
+
+def _bulks() -> Any:
+    wait = func.greatest(BulkActRow.next_step_at - func.clock_timestamp(), timedelta(0)).label("wait")
+    return select(*BulkActRow.__table__.columns, wait)
+
+
+def _view(row: Row[Any]) -> Bulk:
+    return Bulk(
+        id=row.id,
+        action=row.action,
+        operator=row.operator,
+        reason=row.reason,
+        wanted=row.wanted,
+        per_minute=row.per_minute,
+        status=row.status,
+        found=row.found,
+        acted=row.acted,
+        skipped=row.skipped,
+        created_at=row.created_at,
+        ended_at=row.ended_at,
+        wait=row.wait,
+    )

@@ -1,0 +1,81 @@
+"""What a bulk act is to do, to which messages: decided here, done in ``bulk``."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.orm import Session
+
+from operator_console.acting.audit import Action
+from operator_console.acting.errors import NothingChosenError
+from operator_console.acting.messages import ERASED
+from operator_console.filters import MessageFilter, found_by_index, looked_for
+from shared.models import OutboxMessage
+from shared.vocabulary import DeadReason, Status
+
+
+class BulkStatus(StrEnum):
+    """How a bulk act stands."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class BulkPlan:
+    """What to do to which messages, and how many a minute at most; ``is_all`` says that no filter is no slip."""
+
+    action: Action
+    wanted: MessageFilter
+    per_minute: int | None = None
+    is_all: bool = False
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """A bulk act as it stands. ``wait`` is how long until its next step may be made."""
+
+    id: UUID
+    action: str
+    operator: str
+    reason: str
+    wanted: dict[str, Any]
+    per_minute: int | None
+    status: str
+    found: int
+    acted: int
+    skipped: int
+    created_at: datetime
+    ended_at: datetime | None
+    wait: timedelta
+
+
+def only_dead(wanted: MessageFilter) -> MessageFilter:
+    """Return the filter as it is for an act: nothing but what died can be requeued or discarded."""
+    return replace(wanted, status=Status.DEAD)
+
+
+def chosen_by(wanted: MessageFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions for a bulk act to take a message.
+
+    What was replaced or erased is nobody's to act on, and what was discarded is closed unless it is asked for.
+    """
+    closed = {DeadReason.SUPERSEDED, DeadReason.DISCARDED} - {wanted.dead_reason}
+    dead = only_dead(wanted)
+    return [
+        *found_by_index(dead),
+        *looked_for(dead),
+        OutboxMessage.dead_reason.not_in(closed | {DeadReason.SUPERSEDED}),
+        OutboxMessage.recipient != ERASED,
+    ]
+
+
+def count_plan(session: Session, plan: BulkPlan) -> int:
+    """Return how many messages the plan would act on now. Raises NothingChosenError."""
+    if plan.wanted.is_empty_but_for_dead and not plan.is_all:
+        raise NothingChosenError
+    return session.scalar(select(func.count()).select_from(OutboxMessage).where(*chosen_by(plan.wanted))) or 0

@@ -1,0 +1,149 @@
+"""Bulk acts from the command line: carried on in the foreground with their progress, listed, stopped, resumed."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy.orm import Session, sessionmaker
+
+from operator_console.acting import (
+    Action,
+    Bulk,
+    BulkPlan,
+    BulkStatus,
+    UnknownBulkError,
+    begin_bulk,
+    count_plan,
+    find_bulk,
+    list_bulks,
+    resume_bulk,
+    step_bulk,
+    stop_bulk,
+)
+from operator_console.cli.database import act_because, database, fail, sessions
+from operator_console.cli.options import json_option, reason_option
+from operator_console.cli.output import show_rows
+from operator_console.views import as_json
+
+LISTED = ("id", "status", "action", "found", "acted", "skipped", "per_minute", "operator", "created_at", "reason")
+LONGEST_WAIT_SECONDS = 1.0
+"""Between two looks: whoever stops it elsewhere is heeded within it."""
+DONE = {Action.REQUEUE: "requeued", Action.DISCARD: "discarded"}
+
+
+def run_plan(plan: BulkPlan, reason: str, *, is_dry_run: bool, is_sure: bool) -> None:
+    """Count what is meant, ask, and carry the bulk act on until it is done or stopped."""
+    with sessions() as made:
+        with made.begin() as session:
+            found = count_plan(session, plan)
+        click.echo(f"{found} dead messages would be {DONE[plan.action]}" if is_dry_run else f"{found} dead messages")
+        if is_dry_run or not found:
+            return
+        _confirm(plan, found, is_sure=is_sure)
+        with made.begin() as session:
+            begun = begin_bulk(session, plan, act_because(reason))
+        carry_on(made, begun)
+
+
+def _confirm(plan: BulkPlan, found: int, *, is_sure: bool) -> None:
+    if is_sure:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError("Nobody is there to ask whether that is meant: say --yes.")
+    click.confirm(f"Have {found} messages {DONE[plan.action]}?", abort=True)
+
+
+def carry_on(made: sessionmaker[Session], begun: Bulk) -> None:
+    """Make step after step, as the rate allows; an interrupt stops it, for `outboxctl bulk resume` to go on."""
+    try:
+        with _progress(begun) as progress:
+            bulk = begun
+            while bulk.status == BulkStatus.RUNNING:
+                with made.begin() as session:
+                    bulk = step_bulk(session, bulk.id)
+                progress(bulk)
+                if bulk.status == BulkStatus.RUNNING:
+                    time.sleep(min(bulk.wait.total_seconds(), LONGEST_WAIT_SECONDS))
+    except KeyboardInterrupt:
+        with made.begin() as session:
+            bulk = stop_bulk(session, begun.id, act_because("interrupted"))
+    _tell(bulk)
+
+
+@contextmanager
+def _progress(begun: Bulk) -> Iterator["Reporter"]:
+    """Show a bar on a terminal, on standard error, and nothing in a pipe."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        yield Reporter(bar, begun)
+
+
+class Reporter:
+    """Moves the bar to where a bulk act stands."""
+
+    def __init__(self, bar: Progress, begun: Bulk) -> None:
+        self._bar = bar
+        self._line = bar.add_task(begun.action, total=begun.found, completed=begun.acted + begun.skipped)
+
+    def __call__(self, bulk: Bulk) -> None:
+        """Move it."""
+        self._bar.update(self._line, completed=bulk.acted + bulk.skipped)
+
+
+def _tell(bulk: Bulk) -> None:
+    skipped = f", {bulk.skipped} could no longer be" if bulk.skipped else ""
+    click.echo(f"{bulk.acted} {DONE[Action(bulk.action)]}{skipped}")
+    if bulk.status == BulkStatus.STOPPED:
+        fail(f"stopped before the end: `outboxctl bulk resume {bulk.id} --reason …` goes on")
+
+
+@click.group("bulk")
+def bulk_commands() -> None:
+    """Look at acts on many messages, stop one, and go on with it where it stood."""
+
+
+@bulk_commands.command("list")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
+@json_option
+def list_bulks_command(limit: int, *, is_json: bool) -> None:
+    """List bulk acts, newest first. A terminal gets a table, a pipe gets JSON lines."""
+    with database() as session:
+        bulks = list_bulks(session, limit)
+    show_rows([_as_json(bulk) for bulk in bulks], LISTED, is_json=is_json)
+
+
+def _as_json(bulk: Bulk) -> dict[str, object]:
+    return as_json(bulk) | {"wait": bulk.wait.total_seconds()}
+
+
+@bulk_commands.command("stop")
+@click.argument("bulk_id", type=click.UUID)
+@reason_option
+def stop_bulk_command(bulk_id: UUID, reason: str) -> None:
+    """Stop a bulk act after the step that it is at."""
+    try:
+        with database() as session:
+            bulk = stop_bulk(session, bulk_id, act_because(reason))
+    except UnknownBulkError:
+        fail(f"there is no bulk act {bulk_id}")
+    click.echo(f"bulk act {bulk_id} is {bulk.status} at {bulk.acted + bulk.skipped} of {bulk.found}")
+
+
+@bulk_commands.command("resume")
+@click.argument("bulk_id", type=click.UUID)
+@reason_option
+def resume_bulk_command(bulk_id: UUID, reason: str) -> None:
+    """Go on with a bulk act that was stopped, or whose process died, until it is done."""
+    try:
+        with sessions() as made:
+            with made.begin() as session:
+                resume_bulk(session, bulk_id, act_because(reason))
+                bulk = find_bulk(session, bulk_id)
+            carry_on(made, bulk)
+    except UnknownBulkError:
+        fail(f"there is no bulk act {bulk_id}")

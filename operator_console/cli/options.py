@@ -1,0 +1,63 @@
+"""Options that several commands have: which messages, in which form, and why."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+from operator_console.filters import MessageFilter
+from shared.command_line import OneOf
+from shared.vocabulary import Channel, DeadReason, Status, Template
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
+
+FILTERS = (
+    click.option("--dead-reason", type=OneOf(DeadReason), help="Only messages that died of this."),
+    click.option("--channel", type=OneOf(Channel), help="Only messages that go this way."),
+    click.option("--template", type=OneOf(Template), help="Only messages with these words."),
+    click.option("--provider", help="Only messages that this provider had last."),
+    click.option("--recipient", help="Only messages to exactly this address or number."),
+    click.option("--created-after", type=MOMENT, help="Only messages enqueued then or later; UTC if it says nothing."),
+    click.option("--created-before", type=MOMENT, help="Only messages enqueued earlier; likewise."),
+    click.option("--cause", help="Only messages of this cause; `outboxctl groups` tells its id."),
+)
+
+json_option = click.option("--json", "is_json", is_flag=True, help="One JSON object a line, for programs.")
+reason_option = click.option("--reason", required=True, help="Why; kept with the change.")
+status_option = click.option("--status", type=OneOf(Status), help="Only messages that stand so.")
+
+
+def filter_options(command: Command) -> Command:
+    """Give a command the options that say which messages; ``filter_of`` takes them out of its keywords."""
+    for option in reversed(FILTERS):
+        command = option(command)
+    return command
+
+
+def reveal_options(command: Command) -> Command:
+    """Give a command the options by which addresses are shown as they are, which leaves an audit row."""
+    command = click.option("--reason", help="Why addresses are revealed; kept.")(command)
+    return click.option("--reveal", is_flag=True, help="Show addresses as they are; say why with --reason.")(command)
+
+
+def check_reveal(*, reveal: bool, reason: str | None) -> None:
+    """Raise wrong usage where addresses are to be revealed for no reason."""
+    if reveal and not reason:
+        raise click.UsageError("--reveal is written down: say why with --reason.")
+
+
+def filter_of(wanted: dict[str, Any]) -> MessageFilter:
+    """Return the filter that the options make."""
+    plain = {name: _aware(value) for name, value in wanted.items() if value is not None}
+    return MessageFilter.from_json({name: _text(value) for name, value in plain.items()})
+
+
+def _aware(value: Any) -> Any:
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+
+
+def _text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

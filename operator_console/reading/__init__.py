@@ -1,0 +1,17 @@
+"""What operators may see. Nothing here changes anything, and addresses are masked unless they were revealed."""
+
+from operator_console.reading.actions import list_actions
+from operator_console.reading.causes import list_causes
+from operator_console.reading.messages import count_messages, list_messages, show_message
+from operator_console.reading.providers import list_providers
+from operator_console.reading.stats import stats
+
+__all__ = [
+    "count_messages",
+    "list_actions",
+    "list_causes",
+    "list_messages",
+    "list_providers",
+    "show_message",
+    "stats",
+]

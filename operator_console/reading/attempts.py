@@ -1,0 +1,32 @@
+"""The tries of a message that failed, in the words of the providers, less the address."""
+
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.orm import Session
+
+from operator_console.views import AttemptView, Mask
+from shared.models import DeliveryAttempt
+
+
+def attempts_of(session: Session, message: Row[Any], mask: Mask) -> tuple[AttemptView, ...]:
+    """Return a message's failed attempts, the first first."""
+    query = select(DeliveryAttempt).where(DeliveryAttempt.message_id == message.id).order_by(DeliveryAttempt.id)
+    return tuple(
+        AttemptView(
+            attempt=one.attempt,
+            outcome=one.outcome,
+            provider=one.provider,
+            error_class=one.error_class,
+            error=without_recipient(one.error, message.recipient, mask),
+            ended_at=one.ended_at,
+        )
+        for one in session.scalars(query)
+    )
+
+
+def without_recipient(error: str | None, recipient: str, mask: Mask) -> str | None:
+    """Mask the address where a server's reply repeats it, as it is or in lower case."""
+    if not error:
+        return error
+    return error.replace(recipient, mask(recipient)).replace(recipient.lower(), mask(recipient))

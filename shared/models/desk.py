@@ -1,0 +1,87 @@
+"""What operators leave and hold: the record of what they did, acts on many messages, tokens; and counts to look at."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.ids import uuid7
+from shared.models.base import NOW, Base
+
+
+class OperatorAction(Base):
+    """Who changed or revealed what by hand, and why. Addresses are masked in it; one message's, or none's."""
+
+    __tablename__ = "operator_actions"
+    __table_args__ = (Index("ix_operator_actions_message_id", "message_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    operator: Mapped[str]
+    action: Mapped[str]
+    message_id: Mapped[UUID | None]
+    reason: Mapped[str]
+    before: Mapped[dict[str, Any]]
+    acted_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    after: Mapped[dict[str, Any] | None]
+    bulk_id: Mapped[UUID | None]
+
+
+class OperatorToken(Base):
+    """A right to use the console, until it expires or is revoked. Of the token only its SHA-256 is kept."""
+
+    __tablename__ = "operator_tokens"
+    __table_args__ = (
+        UniqueConstraint("token_hash"),
+        CheckConstraint("octet_length(token_hash) = 32", name="token_hash"),
+        CheckConstraint("cardinality(scopes) > 0 and scopes <@ array['read', 'act', 'reveal']", name="scopes"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str]
+    token_hash: Mapped[bytes]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+
+class BulkActRow(Base):
+    """A requeue or discard of all that a filter lets through, and how far it has come."""
+
+    __tablename__ = "bulk_acts"
+    __table_args__ = (
+        CheckConstraint("action in ('requeue', 'discard')", name="action"),
+        CheckConstraint("status in ('running', 'stopped', 'done')", name="status"),
+        CheckConstraint("per_minute > 0", name="per_minute"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    action: Mapped[str]
+    operator: Mapped[str]
+    reason: Mapped[str]
+    wanted: Mapped[dict[str, Any]]
+    per_minute: Mapped[int | None]
+    status: Mapped[str] = mapped_column(server_default="running")
+    found: Mapped[int]
+    acted: Mapped[int] = mapped_column(default=0, server_default="0")
+    skipped: Mapped[int] = mapped_column(default=0, server_default="0")
+    cursor: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    next_step_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    ended_at: Mapped[datetime | None]
+
+
+class SettledByHour(Base):
+    """How many messages of a channel were sent, or died, in an hour; the relays add to it every few seconds."""
+
+    __tablename__ = "settled_by_hour"
+    __table_args__ = (CheckConstraint("status in ('sent', 'dead')", name="status"),)
+
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(primary_key=True)
+    messages: Mapped[int] = mapped_column(BigInteger)
