@@ -16,8 +16,9 @@ from psycopg.rows import TupleRow
 
 from outbox_relay.database import Lifeline
 from outbox_relay.metrics import count_check, tell_organizations
-from outbox_relay.provisioning import Health, Organization, ProvisionServer, Verdict, check
+from outbox_relay.provisioning import Health, Organization, ProvisionServer, check
 from shared.log import get_logger
+from shared.vocabulary import Verdict
 from tenants.revisions import REVISIONS
 
 AGAIN_SECONDS = 30

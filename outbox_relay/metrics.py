@@ -9,10 +9,9 @@ from prometheus_client import REGISTRY, Counter, Gauge
 from outbox_relay.histograms import Histogram
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Dead, Deferred, Outcome, Retry, Sent
-from outbox_relay.provisioning import Verdict
 from outbox_relay.segments import segments_in
 from outbox_relay.settles import Settlement
-from shared.vocabulary import Channel
+from shared.vocabulary import Channel, Verdict
 
 SETTLED = Counter(
     "signpost_messages_settled_total",

@@ -12,7 +12,6 @@ from outbox_relay.provisioning.organization import (
     Record,
     Step,
     StepFailedError,
-    Verdict,
 )
 from outbox_relay.provisioning.provision import drop, provision
 from outbox_relay.provisioning.server import ProvisionServer
@@ -24,7 +23,6 @@ __all__ = [
     "Record",
     "Step",
     "StepFailedError",
-    "Verdict",
     "check",
     "drop",
     "provision",

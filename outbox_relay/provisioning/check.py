@@ -7,8 +7,9 @@ from outbox_relay.outcomes import FailureClass
 from outbox_relay.provisioning.databases import ROLE_CONNECTIONS, Connection, standing_of
 from outbox_relay.provisioning.faults import fault_of
 from outbox_relay.provisioning.looking import Findings, look
-from outbox_relay.provisioning.organization import DamagedError, Health, Organization, Verdict
+from outbox_relay.provisioning.organization import DamagedError, Health, Organization
 from outbox_relay.provisioning.server import ProvisionServer
+from shared.vocabulary import Verdict
 
 LOOK_SECONDS = 20.0
 

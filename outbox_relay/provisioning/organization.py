@@ -7,6 +7,7 @@ from uuid import UUID
 
 from outbox_relay.outcomes import Failure
 from shared.organizations import database_name_of
+from shared.vocabulary import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +63,6 @@ class DamagedError(Exception):
     def __init__(self, what: str) -> None:
         super().__init__(what)
         self.what = what
-
-
-class Verdict(StrEnum):
-    """How an organization's database was found.
-
-    ``LOST``: there is none. ``DAMAGED``: it is there, and its own members cannot work in it. ``UNREACHABLE``: the
-    server gave no answer, or had no room, which tells nothing of what is in the database.
-    """
-
-    WELL = "healthy"
-    LOST = "lost"
-    DAMAGED = "damaged"
-    UNREACHABLE = "unreachable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.cluster import Cluster
-from outbox_relay.provisioning import Organization, Verdict, check, drop, provision
+from outbox_relay.provisioning import Organization, check, drop, provision
+from shared.vocabulary import Verdict
 from tests.support.provision_and_die import killed_at
 from tests.support.tenants import Noted, Tenants, an_organization, tenants_on
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from outbox_relay.provisioning import Health, Organization, Verdict, check, provision
+from outbox_relay.provisioning import Health, Organization, check, provision
 from shared.secrets import SecretKeys
+from shared.vocabulary import Verdict
 from tenants.revisions import HEAD, tables_at
 from tests.support.eventually import eventually
 from tests.support.keys import KEY, KEYS

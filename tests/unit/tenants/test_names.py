@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox_relay.outcomes import FailureClass
-from outbox_relay.provisioning import Organization, Verdict
+from outbox_relay.provisioning import Organization
 from outbox_relay.provisioning.faults import fault_of
 from shared import organizations
 from shared.ids import uuid7
 from shared.secrets import tenant_password
+from shared.vocabulary import Verdict
 from tenants.naming import is_of_an_organization, template_name
 from tenants.revisions import HEAD, MADE_BY, REVISIONS, is_behind, tables_at
 from tests.support.keys import KEY
