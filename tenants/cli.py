@@ -1,15 +1,13 @@
 """`tenants`: brings organizations' databases up to date."""
 
-import json
 import os
 import sys
 
 import click
-from sqlalchemy.exc import DBAPIError
 
-from shared.database import describe
 from shared.settings import SettingsError, exit_telling
 from tenants.everyone import Failed, Upgraded, databases_behind, upgrade_all
+from tenants.helper import answer
 from tenants.progress import told_as_they_come
 from tenants.revisions import HEAD
 from tenants.settings import TenantsSettings, TenantsSettingsSchema
@@ -22,14 +20,8 @@ def main() -> None:
 
 @main.command("upgrade", hidden=True)
 def upgrade_command() -> None:
-    """Bring the database that TENANT_DATABASE_URL names up to date: the relay has it done so, in its own process."""
-    from tenants.commands import upgrade  # noqa: PLC0415 - listing starts without alembic
-
-    try:
-        upgrade(os.environ["TENANT_DATABASE_URL"])
-    except DBAPIError as error:
-        click.echo(json.dumps(describe(error)))
-        sys.exit(1)
+    """Bring databases up to date whose URLs are on standard input: for other processes of ours."""
+    answer(sys.stdin, sys.stdout)
 
 
 @main.command("migrate")

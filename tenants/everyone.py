@@ -4,18 +4,17 @@ What is left to do is read from the databases themselves, so there is nothing to
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass
-from multiprocessing import get_context
+from queue import SimpleQueue
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy.exc import SQLAlchemyError
 
-from shared.database import CONNECT_TIMEOUT_SECONDS, describe, driver_url
-from tenants.commands import upgrade
+from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
+from tenants.helper import Facts, Helper
 from tenants.naming import is_of_an_organization
 from tenants.revisions import HEAD, REVISIONS, VERSION_TABLE
 
@@ -57,24 +56,27 @@ def upgrade_all(url: str, databases: list[str], at_once: int) -> Iterator[Ended]
 
     In processes: alembic keeps what it works on in globals. Each imports it once, for all that it is given.
     """
-    with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(upgrade_one, url_of(url, name)): name for name in databases}
+    helpers: SimpleQueue[Helper] = SimpleQueue()
+    with ExitStack() as ending:
+        for _ in range(min(at_once, len(databases))):
+            helpers.put(ending.enter_context(Helper()))
+        threads = ending.enter_context(ThreadPoolExecutor(at_once))
+        ending.callback(threads.shutdown, cancel_futures=True)
+        running = {threads.submit(_upgrade_with_one_of, helpers, url_of(url, name)): name for name in databases}
         for future in as_completed(running):
-            try:
-                failure = future.result()
-            except BrokenProcessPool:
-                failure = ("process ended", None)
-            yield Failed(running[future], *failure) if failure else Upgraded(running[future])
+            yield _ended(running[future], future.result())
 
 
-def upgrade_one(url: str) -> tuple[str, str | None] | None:
-    """Upgrade one database; return the error's class and SQLSTATE where it failed, and None where all went well."""
+def _upgrade_with_one_of(helpers: "SimpleQueue[Helper]", url: str) -> Facts:
+    helper = helpers.get()
     try:
-        upgrade(url)
-    except (SQLAlchemyError, psycopg.Error) as error:
-        facts = describe(error)
-        return facts["error"] or "", facts["sqlstate"]
-    return None
+        return helper.upgrade(url)
+    finally:
+        helpers.put(helper)
+
+
+def _ended(database: str, failure: Facts) -> Ended:
+    return Failed(database, str(failure["error"]), failure["sqlstate"]) if failure else Upgraded(database)
 
 
 def url_of(url: str, database: str) -> str:

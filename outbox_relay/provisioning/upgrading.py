@@ -6,7 +6,6 @@ process of its own: once a release for the template, and for databases that were
 
 import asyncio
 import json
-import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 
@@ -77,26 +76,25 @@ async def _make_template(server: ProvisionServer, connection: AsyncConnection[Tu
 async def upgrade(url: str) -> None:
     """Run the tenants' migrations on one database, in a process of its own. Raises UpgradeFailedError."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tenants", "upgrade",
-        env=os.environ | {"TENANT_DATABASE_URL": url},
-        stdin=DEVNULL, stdout=PIPE, stderr=DEVNULL,
-    )  # fmt: skip
+        sys.executable, "-m", "tenants", "upgrade", stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+    )
     try:
         async with asyncio.timeout(UPGRADE_SECONDS):
-            told, _ = await child.communicate()
+            told, _ = await child.communicate(json.dumps(url).encode() + b"\n")
     except TimeoutError:
         raise UpgradeFailedError(FailureClass.TRANSIENT, None) from None
     finally:
         if child.returncode is None:
             child.kill()
             await child.wait()
-    if child.returncode:
-        sqlstate = _sqlstate_in(told)
-        raise UpgradeFailedError(fault_of(sqlstate), sqlstate)
+    if facts := _facts_in(told):
+        raise UpgradeFailedError(fault_of(facts["sqlstate"]), facts["sqlstate"])
 
 
-def _sqlstate_in(told: bytes) -> str | None:
+def _facts_in(told: bytes) -> dict[str, str | None]:
+    """Return what went wrong, if anything did; a process that died without a word tells no SQLSTATE."""
     try:
-        return str(json.loads(told)["sqlstate"])
-    except (ValueError, KeyError, TypeError):
-        return None
+        facts: dict[str, str | None] = json.loads(told)
+    except ValueError:
+        return {"sqlstate": None}
+    return facts

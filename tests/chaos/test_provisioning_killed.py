@@ -35,7 +35,7 @@ def test_each_organization_ends_ready_or_gone_wherever_its_relay_was_killed(tena
         assert tenants.names() == tenants.roles() == [finished.database], f"killed before {words}"
         tenants.clean()
     assert is_in_order(killed_before, ["create role", "grant", "create database", "revoke all", "alter database"])
-    assert is_in_order(killed_before, ["insert into organization", "insert into members", "insert into settings"])
+    assert is_in_order(killed_before, ["insert into organization", "insert into members", "\ninsert into settings"])
 
 
 def test_a_template_is_made_wherever_its_maker_was_killed(tenants: Tenants) -> None:
