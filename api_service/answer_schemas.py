@@ -9,7 +9,7 @@ from marshmallow import EXCLUDE, Schema, fields
 from api_service.errors import Code, FaultCode
 from api_service.rate_limits import Limit
 from api_service.use_cases.look_up import DeliveryProblem, Standing
-from shared.vocabulary import Channel, Locale, Purpose, Status, UserStatus
+from shared.vocabulary import Channel, Locale, OrganizationStatus, Purpose, Status, UserStatus
 
 AN_ID = "0192f0c4-7a3e-7cc1-9a55-3d1f0a9b8c7d"
 A_MOMENT = "2027-01-15T09:30:00.000Z"
@@ -67,6 +67,13 @@ class DeliverySchema(AnswerSchema):
     problem = _text("what keeps it, in our words", None, enum=[*map(str, DeliveryProblem), None], allow_none=True)
 
 
+class OrganizationSchema(AnswerSchema):
+    """How the organization stands that is founded with a registration."""
+
+    name = _text("as it was given, in NFC and with single spaces", "Analytical Engines")
+    status = _word(OrganizationStatus, "the code goes once it is `ready`, and never if it has `failed`")
+
+
 class RegistrationSchema(AnswerSchema):
     """How a registration stands, as its holder may see it."""
 
@@ -79,6 +86,7 @@ class RegistrationSchema(AnswerSchema):
     can_resend = _yes("whether another message may be asked for now", example=False)
     resend_after = _moment("from when on another may be asked for, if not active")
     delivery = fields.Nested(DeliverySchema, required=True)
+    organization = fields.Nested(OrganizationSchema)
 
 
 class SessionSchema(AnswerSchema):

@@ -9,6 +9,7 @@ from flask import Response, jsonify
 
 from api_service.use_cases.addresses import Address
 from api_service.use_cases.look_up import Registration
+from api_service.use_cases.organizations import OrganizationStanding
 from api_service.use_cases.personal_data import Held
 from api_service.use_cases.sessions import ListedSession
 from shared.addresses import masked
@@ -40,7 +41,14 @@ def registration_document(registration: Registration) -> dict[str, Any]:
             "due_at": _moment(delivery.due_at) if delivery.due_at else None,
             "problem": delivery.problem,
         },
+        **_organization_document(registration.organization),
     }
+
+
+def _organization_document(organization: OrganizationStanding | None) -> dict[str, Any]:
+    if organization is None:
+        return {}
+    return {"organization": {"name": organization.name, "status": organization.status}}
 
 
 def code_answer(address: Address, expires_at: datetime) -> Response:

@@ -76,12 +76,15 @@ def _refused(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _faults(messages: dict[str, Any]) -> Iterator[Fault]:
+def _faults(messages: dict[str, Any], within: str = "#") -> Iterator[Fault]:
     for name, codes in messages.items():
+        if isinstance(codes, dict):
+            yield from _faults(codes, f"{within}/{_escaped(name)}")
+            continue
         for code in map(FaultCode, codes):
             # A client can name a field so, too, and is told that there is none.
-            is_whole_body = name == _WHOLE_BODY and code is not FaultCode.UNKNOWN_FIELD
-            yield Fault("#" if is_whole_body else f"#/{_escaped(name)}", code)
+            is_whole_object = name == _WHOLE_BODY and code is not FaultCode.UNKNOWN_FIELD
+            yield Fault(within if is_whole_object else f"{within}/{_escaped(name)}", code)
 
 
 def _escaped(name: str) -> str:

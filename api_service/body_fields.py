@@ -1,6 +1,7 @@
 """What the fields of bodies must look like. Each fault is one of FaultCode's words."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -10,6 +11,7 @@ from marshmallow import ValidationError, fields
 
 from api_service import passwords
 from api_service.characters import BLANKS, refuse_controls, refuse_unseen
+from api_service.countries import COUNTRIES
 from api_service.errors import FaultCode
 from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
 
@@ -98,6 +100,31 @@ class FullName(Text):
         if len(name) > LONGEST_NAME:
             raise ValidationError(FaultCode.TOO_LONG)
         return name
+
+
+class OrganizationName(FullName):
+    """What an organization is called, by the same rules; as a value, in NFC and with single spaces."""
+
+    looks: ClassVar = {"minLength": 1, "maxLength": LONGEST_NAME, "examples": ["Analytical Engines"]}
+
+    def accepted(self, text: str) -> str:
+        """Return the name as it is kept, which has a letter or a digit at least."""
+        name = " ".join(super().accepted(unicodedata.normalize("NFC", text)).split())
+        if not any(character.isalnum() for character in name):
+            raise ValidationError(FaultCode.TOO_SHORT)
+        return name
+
+
+class Country(Text):
+    """A country; as a value, its code."""
+
+    looks: ClassVar = {"description": "ISO 3166-1 alpha-2", "pattern": "^[A-Z]{2}$", "examples": ["FR"]}
+
+    def accepted(self, text: str) -> str:
+        """Return the code, if there is such a country."""
+        if text not in COUNTRIES:
+            raise ValidationError(FaultCode.INVALID_COUNTRY)
+        return text
 
 
 class Password(Text):

@@ -44,6 +44,8 @@ class Code(StrEnum):
     INTERNAL_ERROR = "internal_error"
     DATABASE_UNAVAILABLE = "database_unavailable"
     NOT_READY = "not_ready"
+    ORGANIZATION_FAILED = "organization_failed"
+    ORGANIZATION_NOT_READY = "organization_not_ready"
 
 
 class FaultCode(StrEnum):
@@ -56,6 +58,7 @@ class FaultCode(StrEnum):
     INVALID_PHONE = "invalid_phone"
     INVALID_ID = "invalid_id"
     INVALID_CHOICE = "invalid_choice"
+    INVALID_COUNTRY = "invalid_country"
     TOO_SHORT = "too_short"
     TOO_LONG = "too_long"
     TOO_COMMON = "too_common"
@@ -135,6 +138,19 @@ class ResendTooSoonError(Refusal):
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__()
         self.retry_after_seconds = retry_after_seconds
+
+
+class OrganizationFailedError(Refusal):
+    """The organization that was to be founded could not be: nothing will come of this registration."""
+
+    code = Code.ORGANIZATION_FAILED
+
+
+class OrganizationNotReadyError(Refusal):
+    """The password is right, and the database of the user's organization cannot be used at the moment."""
+
+    code = Code.ORGANIZATION_NOT_READY
+    retry_after_seconds = 5
 
 
 class TokenRequiredError(Refusal):

@@ -14,6 +14,7 @@ from api_service.errors import (
     Code,
     FaultCode,
     KeyInUseError,
+    OrganizationNotReadyError,
     Refusal,
     ResendTooSoonError,
     ValidationFailedError,
@@ -79,6 +80,9 @@ KINDS: Mapping[Code, Kind] = {
     Code.REQUEST_TIMEOUT: Kind(HTTPStatus.REQUEST_TIMEOUT, "Request timeout", "The request took too long to arrive."),
     Code.ALREADY_ACTIVE: Kind(HTTPStatus.CONFLICT, "Already active", "The registration has been activated."),
     Code.ADDRESS_TAKEN: Kind(HTTPStatus.CONFLICT, "Address taken", "Another account has this address."),
+    Code.ORGANIZATION_FAILED: Kind(
+        HTTPStatus.CONFLICT, "Organization failed", "The organization could not be set up. Please register again."
+    ),
     Code.BODY_TOO_LARGE: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Body too large", "A body has at most 16 KiB."),
     Code.URI_TOO_LONG: Kind(HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "The request's first line is too long."),
     Code.UNSUPPORTED_MEDIA_TYPE: Kind(
@@ -114,6 +118,9 @@ KINDS: Mapping[Code, Kind] = {
     Code.DATABASE_UNAVAILABLE: Kind(
         HTTPStatus.SERVICE_UNAVAILABLE, "Database unavailable", "The database is away; try again shortly."
     ),
+    Code.ORGANIZATION_NOT_READY: Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "Organization not ready", "The organization is being repaired; try again soon."
+    ),
     Code.NOT_READY: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready", "What is missing is named."),
 }
 
@@ -125,6 +132,7 @@ FAULTS: Mapping[FaultCode, str] = {
     FaultCode.INVALID_PHONE: "This is not a phone number with its country code (+33…).",
     FaultCode.INVALID_ID: "This is not an id.",
     FaultCode.INVALID_CHOICE: "This is not one of the words that are possible here.",
+    FaultCode.INVALID_COUNTRY: "This is not a country's code of two capital letters (ISO 3166-1 alpha-2).",
     FaultCode.TOO_SHORT: "This is too short.",
     FaultCode.TOO_LONG: "This is too long.",
     FaultCode.TOO_COMMON: "This password is among the first that anyone would try.",
@@ -212,7 +220,7 @@ def _members(refusal: Refusal) -> dict[str, Any]:
 
 def _headers(refusal: Refusal) -> dict[str, str]:
     match refusal:
-        case ResendTooSoonError(retry_after_seconds=seconds):
+        case ResendTooSoonError(retry_after_seconds=seconds) | OrganizationNotReadyError(retry_after_seconds=seconds):
             return {"Retry-After": str(seconds)}
         case KeyInUseError():
             return {"Retry-After": str(IN_USE_SECONDS)}

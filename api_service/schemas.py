@@ -2,14 +2,27 @@
 
 from typing import Any, ClassVar
 
-from marshmallow import RAISE, Schema, ValidationError, post_load, validates_schema
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validates_schema
 
 from api_service import passwords
-from api_service.body_fields import Email, FullName, Id, NewPassword, OneOf, Phone, Text, TypedCode
+from api_service.body_fields import (
+    Country,
+    Email,
+    FullName,
+    Id,
+    NewPassword,
+    OneOf,
+    OrganizationName,
+    Phone,
+    Text,
+    TypedCode,
+)
 from api_service.errors import FaultCode
+from api_service.use_cases.organizations import NewOrganization
 from api_service.use_cases.register import RegisterCommand
 from shared.vocabulary import Channel, Locale
 
+NO_OBJECT: dict[str, Any] = {"null": FaultCode.INVALID_TYPE, "type": FaultCode.INVALID_TYPE}
 ONE_ADDRESS = {"oneOf": [{"required": ["email"]}, {"required": ["phone"]}]}
 
 
@@ -29,6 +42,17 @@ class StrictSchema(Schema):
         self.error_messages |= {"unknown": FaultCode.UNKNOWN_FIELD, "type": FaultCode.INVALID_TYPE}
 
 
+class FoundSchema(StrictSchema):
+    """The organization that is founded with the registration."""
+
+    name = OrganizationName(required=True)
+    country = Country()
+
+    @post_load
+    def _as_organization(self, body: dict[str, Any], **_more: Any) -> NewOrganization:
+        return NewOrganization(body["name"], body.get("country"))
+
+
 class RegisterSchema(StrictSchema):
     """Who wants to register. Without a locale, the one that the client prefers is taken."""
 
@@ -40,6 +64,7 @@ class RegisterSchema(StrictSchema):
     full_name = FullName()
     locale = OneOf(Locale)
     channel = OneOf(Channel)
+    organization = fields.Nested(FoundSchema(), error_messages=NO_OBJECT)
 
     def __init__(self, preferred_locale: Locale) -> None:
         super().__init__()
@@ -70,6 +95,7 @@ class RegisterSchema(StrictSchema):
             full_name=body.get("full_name"),
             locale=body.get("locale", self.preferred_locale),
             channel=body.get("channel", Channel.EMAIL if email else Channel.SMS),
+            organization=body.get("organization"),
         )
 
 

@@ -14,6 +14,8 @@ from outbox_relay.ladder import Ladder
 from outbox_relay.lane import Lane, LaneLimits, Outbox
 from outbox_relay.lookout import Concerned, Lookout
 from outbox_relay.messages import ClaimedMessage, LaneKey
+from outbox_relay.organizations.settles import ProvisionSettles
+from outbox_relay.organizations.site import Site, nothing_to_say, site_of
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.relay import Beside, Relay
 from outbox_relay.rendering import BrokenTemplateError, Renderer, Signer
@@ -23,7 +25,7 @@ from outbox_relay.telling import Teller, ToldSettles
 from outbox_relay.tray import Preparation, Render
 from shared.secrets import SecretKeys
 from shared.settings import SettingsError
-from shared.vocabulary import Channel, Urgency
+from shared.vocabulary import AnyChannel, Channel, Urgency, WorkChannel
 
 STOPPING_MARGIN = timedelta(seconds=5)
 """For the last settles, on top of the letters in hand."""
@@ -44,6 +46,7 @@ class Parts:
     falling_back: Lifeline
     looking: Lifeline
     teller: Teller
+    site: Site | None
 
     @property
     def failures(self) -> int:
@@ -62,6 +65,18 @@ class Parts:
         await self.falling_back.close()
         await self.looking.close()
         await self.teller.close()
+        if self.site:
+            await self.site.close()
+
+
+@dataclass(frozen=True)
+class Way:
+    """What the messages of one channel go through; a channel may bring parts of its own."""
+
+    ladder: Ladder
+    outbox: Outbox
+    preparation: Preparation
+    batch_size: int
 
 
 def assemble(settings: RelaySettings) -> Parts:
@@ -70,34 +85,45 @@ def assemble(settings: RelaySettings) -> Parts:
     settling = Lifeline(settings.database_url, "settle")
     teller = Teller(settings.database_url)
     outbox = Outbox(Claims(claiming, settings.lease), ToldSettles(settling, teller))
-    preparation = Preparation(rendering_of(settings), settings.longest_in_hand)
-    ladders = {
-        channel: Ladder(providers, time.monotonic, settings.connections)
-        for channel, providers in providers_of(settings).items()
-    }
-    lanes = [
-        Lane(
-            LaneKey(channel, urgency),
-            outbox,
-            ladder,
-            preparation,
-            _limits(settings.batch_size, ladder.connections, urgency),
-        )
-        for channel, ladder in ladders.items()
-        for urgency in Urgency
-    ]
+    ways, site = ways_to_people(settings, outbox), site_of(settings)
+    if site:
+        ways[WorkChannel.PROVISION] = way_to(site, settings, Outbox(outbox.claims, ProvisionSettles(settling, teller)))
+    lanes = [lane_of(LaneKey(channel, urgency), way) for channel, way in ways.items() for urgency in Urgency]
+    ladders = [way.ladder for way in ways.values()]
     looking = Lifeline(settings.database_url, "look")
     falling_back = Lifeline(settings.database_url, "fall back")
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
     fallbacks = Fallbacks(falling_back, settings.fallback_budgets, newest_key)
     outbox.settles.on_death = fallbacks.soon
-    quarantine, fleet = Quarantine(outbox.claims, lanes), Fleet(settings.database_url, list(ladders.values()))
+    quarantine, fleet = Quarantine(outbox.claims, lanes), Fleet(settings.database_url, ladders)
     lookout = Lookout(looking, Concerned(lanes, quarantine, fleet, fallbacks), settings.poll)
     stopping_time = min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease)
     relay = Relay(lanes, Beside(quarantine, fleet, lookout), stopping_time)
-    names = frozenset(rung.provider.name for ladder in ladders.values() for rung in ladder.rungs)
+    names = frozenset(rung.provider.name for ladder in ladders for rung in ladder.rungs)
     lifelines = (claiming, settling, falling_back, looking)
-    return Parts(relay, names, outbox.claims, outbox.settles, fallbacks, lookout, *lifelines, teller)
+    return Parts(relay, names, outbox.claims, outbox.settles, fallbacks, lookout, *lifelines, teller, site)
+
+
+def ways_to_people(settings: RelaySettings, outbox: Outbox) -> dict[AnyChannel, Way]:
+    """Return the way of each channel that has a provider."""
+    preparation = Preparation(rendering_of(settings), settings.longest_in_hand)
+    ladders = {
+        channel: Ladder(providers, time.monotonic, settings.connections)
+        for channel, providers in providers_of(settings).items()
+    }
+    return {channel: Way(ladder, outbox, preparation, settings.batch_size) for channel, ladder in ladders.items()}
+
+
+def way_to(site: Site, settings: RelaySettings, outbox: Outbox) -> Way:
+    """Return the way of organizations: no more of them are claimed than can be worked on."""
+    ladder = Ladder([site.provider], time.monotonic, settings.connections)
+    return Way(ladder, outbox, Preparation(nothing_to_say, settings.longest_in_hand), ladder.connections)
+
+
+def lane_of(key: LaneKey, way: Way) -> Lane:
+    """Make a lane for one urgency of the way's messages."""
+    limits = _limits(way.batch_size, way.ladder.connections, key.urgency)
+    return Lane(key, way.outbox, way.ladder, way.preparation, limits)
 
 
 def _limits(batch_size: int, connections: int, urgency: Urgency) -> LaneLimits:

@@ -14,7 +14,7 @@ from psycopg.rows import namedtuple_row
 from outbox_relay.database import Lifeline
 from outbox_relay.floor import Place, ScanFloor, seen_until
 from outbox_relay.messages import ClaimedMessage, LaneKey
-from shared.vocabulary import Channel, Locale, Template, Urgency
+from shared.vocabulary import CHANNELS, TEMPLATES, AnyChannel, Locale, Urgency
 
 # An expired lease needs no rescue: the row is due as it always was, and no lease hides it any longer.
 # - Claiming changes no indexed column, least of all due_at: so PostgreSQL writes the new version beside the old
@@ -96,11 +96,11 @@ CLAIM = PICK_DUE + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
 CLAIM_SUSPECT = PICK_SUSPECT + LEASE_PICKED
 
 KNOWN_WORDS = {
-    "templates": [template.value for template in Template],
+    "templates": [template.value for template in TEMPLATES],
     "locales": [locale.value for locale in Locale],
 }
-TEMPLATES = {template.value: template for template in Template}
-CHANNELS = {channel.value: channel for channel in Channel}
+TEMPLATES_BY_WORD = {template.value: template for template in TEMPLATES}
+CHANNELS_BY_WORD = {channel.value: channel for channel in CHANNELS}
 LOCALES = {locale.value: locale for locale in Locale}
 KNOWN_URGENCIES = {"urgencies": [urgency.value for urgency in Urgency]}
 
@@ -115,7 +115,7 @@ class Claims:
     def __init__(self, lifeline: Lifeline, lease: timedelta) -> None:
         self._lifeline = lifeline
         self._lease = lease
-        self._floors = {LaneKey(channel, urgency): ScanFloor() for channel in Channel for urgency in Urgency}
+        self._floors = {LaneKey(channel, urgency): ScanFloor() for channel in CHANNELS for urgency in Urgency}
         self.has_claimed = False
 
     async def claim(self, key: LaneKey, limit: int) -> list[ClaimedMessage]:
@@ -133,7 +133,7 @@ class Claims:
         self.has_claimed = True
         return messages
 
-    async def claim_suspect(self, channels: Collection[Channel]) -> ClaimedMessage | None:
+    async def claim_suspect(self, channels: Collection[AnyChannel]) -> ClaimedMessage | None:
         """Lease the longest due of the messages that have lost two leases or more, if there is any."""
         parameters = suspect_parameters(channels)
 
@@ -142,7 +142,7 @@ class Claims:
 
         return next(iter(await self._lifeline.run(work)), None)
 
-    async def has_suspects(self, channels: Collection[Channel]) -> bool:
+    async def has_suspects(self, channels: Collection[AnyChannel]) -> bool:
         """Tell whether any such message is due."""
         parameters = suspect_parameters(channels)
 
@@ -199,7 +199,7 @@ def claim_parameters(key: LaneKey, begin_at: Place, limit: int) -> dict[str, Any
     }
 
 
-def suspect_parameters(channels: Collection[Channel]) -> dict[str, Any]:
+def suspect_parameters(channels: Collection[AnyChannel]) -> dict[str, Any]:
     """Return what the statements about suspects have in common."""
     return KNOWN_WORDS | KNOWN_URGENCIES | {"channels": [channel.value for channel in channels]}
 
@@ -215,8 +215,8 @@ def claimed_message(row: Any, lease: Lease) -> ClaimedMessage:
     # In the order of the fields: with their names, a message took 4 µs longer to make.
     return ClaimedMessage(
         row.id,
-        TEMPLATES[row.template],
-        CHANNELS[row.channel],
+        TEMPLATES_BY_WORD[row.template],
+        CHANNELS_BY_WORD[row.channel],
         row.recipient,
         LOCALES[row.locale],
         row.payload,

@@ -40,7 +40,7 @@ class Shift:
     async def work(self, leaving: asyncio.Event) -> None:
         """Relay until ``ending`` is set, then finish what is in flight: in haste once ``leaving`` is set."""
         relay, url = self.parts.relay, self.settings.database_url
-        scheduler = schedule_upkeep(self.settings)
+        scheduler = schedule_upkeep(self.settings, self.parts.site)
         scheduler.start()
         try:
             async with asyncio.TaskGroup() as group:

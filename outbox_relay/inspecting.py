@@ -16,10 +16,14 @@ from psycopg.rows import TupleRow
 
 from outbox_relay.database import Lifeline
 from outbox_relay.metrics import count_check, tell_organizations
-from outbox_relay.provisioning import Health, Organization, ProvisionServer, check
+from outbox_relay.provisioning import CONNECTIONS_EACH, Health, Organization, ProvisionServer, check
+from outbox_relay.settings import RelaySettings
 from shared.log import get_logger
 from shared.vocabulary import Verdict
 from tenants.revisions import REVISIONS
+
+TURN_SECONDS = 5
+"""So often a relay looks whether any are due."""
 
 AGAIN_SECONDS = 30
 """After which what was not in order is looked at again: it may have been mended."""
@@ -72,7 +76,16 @@ class Pace:
 
     period: timedelta
     most: int
-    at_once: int = 4
+    at_once: int = 2
+
+
+def pace_of(settings: RelaySettings) -> Pace:
+    """Return the pace that settings ask for. Half of the connections are left for making databases."""
+    return Pace(
+        timedelta(seconds=settings.provision_check_seconds),
+        settings.provision_checks_per_minute * TURN_SECONDS // 60,
+        max(settings.provision_connections // CONNECTIONS_EACH // 2, 1),
+    )
 
 
 class Inspector:

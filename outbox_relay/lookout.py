@@ -26,7 +26,7 @@ from outbox_relay.messages import LaneKey
 from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.standing import Standing
-from shared.vocabulary import Channel, Urgency
+from shared.vocabulary import CHANNELS, Urgency
 
 LONGEST_PAUSE = timedelta(seconds=5)
 """For suspects, fallbacks and the fleet's news, also where lanes are polled less often."""
@@ -35,7 +35,7 @@ GAUGES_SECONDS = 15.0
 LATENESS_SECONDS = 0.5
 """What the last turn may have been late, so that the next is not left out for coming in time."""
 
-KEYS = [LaneKey(channel, urgency) for channel, urgency in product(Channel, Urgency)]
+KEYS = [LaneKey(channel, urgency) for channel, urgency in product(CHANNELS, Urgency)]
 
 # - A scalar subquery keeps its order and limit, and so its index; an "exists" would lose both.
 # - Looking for what is due begins before everything, and so has to be left out sometimes, as claims' sweeps are.
@@ -83,7 +83,7 @@ class Concerned:
 
 def look_parameters(names: Sequence[str], *, is_sweep: bool) -> dict[str, Any]:
     """Return what LOOK needs."""
-    return suspect_parameters(list(Channel)) | {
+    return suspect_parameters(CHANNELS) | {
         "names": list(names),
         "lane_channels": [key.channel.value for key in KEYS],
         "lane_urgencies": [key.urgency.value for key in KEYS],
@@ -170,7 +170,7 @@ async def backlog(connection: AsyncConnection) -> dict[str, tuple[int, float]]:
 
 def set_gauges(found: Mapping[str, tuple[int, float]]) -> None:
     """Tell what is due, for each channel."""
-    for channel in Channel:
+    for channel in CHANNELS:
         due, lag = found.get(channel.value, (0, 0.0))
         BACKLOG.labels(channel.value).set(due)
         BACKLOG_LAG.labels(channel.value).set(lag)

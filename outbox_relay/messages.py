@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from shared.vocabulary import Channel, Locale, Template, Urgency
+from shared.vocabulary import AnyChannel, AnyTemplate, Locale, Urgency
 
 POISON_EXPIRIES = 5
 """After so many lost leases a message is taken for one that kills whatever tries it."""
@@ -15,7 +15,7 @@ POISON_EXPIRIES = 5
 class LaneKey:
     """What the messages of one lane have in common."""
 
-    channel: Channel
+    channel: AnyChannel
     urgency: Urgency
 
 
@@ -29,8 +29,8 @@ class ClaimedMessage(NamedTuple):
     """
 
     id: UUID
-    template: Template
-    channel: Channel
+    template: AnyTemplate
+    channel: AnyChannel
     recipient: str
     locale: Locale
     payload: dict[str, Any]

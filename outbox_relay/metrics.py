@@ -30,6 +30,13 @@ DELIVERY_DURATION = Histogram(
     "provider",
     (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 )
+STEP_DURATION = Histogram(
+    "signpost_provisioning_step_duration_seconds",
+    "From the beginning of a step of an organization's provisioning to its end.",
+    "step",
+    (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
+)
+REGISTRY.register(STEP_DURATION)
 REGISTRY.register(ACCEPT_LATENCY)
 REGISTRY.register(DELIVERY_DURATION)
 SMS_SEGMENTS = Counter(
@@ -40,6 +47,9 @@ SMS_SEGMENTS = Counter(
 FALLBACKS = Counter("signpost_fallbacks_total", "Messages that fell back, by the channel they went to.", ["channel"])
 FALLBACKS_OVER_BUDGET = Counter(
     "signpost_fallbacks_over_budget_total", "Messages that may not fall back: a budget is used up.", ["scope"]
+)
+ORGANIZATIONS_DROPPED = Counter(
+    "signpost_organizations_dropped_total", "Organizations that failed and of which all that was built is gone."
 )
 BREAKER_OPEN = Gauge("signpost_breaker_open", "1 while a provider is left alone or only probed.", ["provider"])
 RATE_WAIT = Gauge("signpost_rate_wait_seconds", "Until a provider's rate allows the next letter.", ["provider"])

@@ -16,7 +16,7 @@ from outbox_relay.floor import SWEEP_SECONDS
 from outbox_relay.lane import Lane
 from outbox_relay.messages import ClaimedMessage
 from shared.log import get_logger
-from shared.vocabulary import Channel
+from shared.vocabulary import AnyChannel
 
 TURN_SECONDS = 1.0
 """How long a turn goes on claiming suspects; everything else waits for its end."""
@@ -125,5 +125,5 @@ class Quarantine:
         with self._claiming.crossed():
             return await self._claims.claim_suspect(channels)
 
-    def _usable_channels(self) -> list[Channel]:
+    def _usable_channels(self) -> list[AnyChannel]:
         return [channel for channel, lane in self._lane_of.items() if lane.is_healthy]

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Outcome, Retry
-from shared.vocabulary import Channel, DeadReason, Template
+from shared.vocabulary import AnyChannel, AnyTemplate, Channel, DeadReason, Template, Work
 
 PROVIDER_PAUSE = timedelta(seconds=5)
 """How long a message waits after a provider's failure, unless the provider or its breaker says longer."""
@@ -83,7 +83,11 @@ NOTICE = Policy(Doubling(first=timedelta(minutes=1), cap=timedelta(hours=4)))
 """Nobody waits for it; three days are what a mail server's long weekend takes."""
 
 
-def policy_for(template: Template, channel: Channel) -> Policy:
+PROVISIONING = Policy(Doubling(first=timedelta(seconds=5), cap=timedelta(minutes=10)))
+"""Someone waits for their organization; what fails again and again by its own fault is an operator's to look at."""
+
+
+def policy_for(template: AnyTemplate, channel: AnyChannel) -> Policy:
     """Return how hard to try for such a message.
 
     Whoever registered sees the attempts made. So what tells of an account that exists already is tried
@@ -96,6 +100,10 @@ def policy_for(template: Template, channel: Channel) -> Policy:
             return CODE
         case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED | Template.OPERATOR_DIGEST:
             return NOTICE
+        case Template.ORGANIZATION_FAILED:
+            return NOTICE
+        case Work.FOUND_ORGANIZATION | Work.REPAIR_ORGANIZATION:
+            return PROVISIONING
 
 
 def after_failure(policy: Policy, tries: Tries, failure: Failure, *, dice: float) -> Outcome:

@@ -33,7 +33,7 @@ update outbox_messages as message
 """
 
 # What dies need not wait to fall back: its time has come. What need not wait at all keeps its place in the queue.
-SETTLE_UNSENT = """
+UNSENT = """
 with told as materialized (
     select *
       from unnest(%(ids)s::uuid[], %(lease_tokens)s::uuid[], %(outcomes)s::text[], %(delays)s::float8[],
@@ -65,9 +65,11 @@ noted as (
     select id, settled.attempt, told.outcome, told.provider, told.error_class, told.error,
            case told.outcome when 'retry' then settled.due_at end
       from settled join told using (id)
-     where told.spent > 0)
-select id from settled
-"""
+     where told.spent > 0)"""
+
+SETTLE_UNSENT = f"{UNSENT}\nselect id from settled"
+
+Statement = tuple[str, dict[str, Any]]
 
 
 class Settlement(NamedTuple):
@@ -118,24 +120,33 @@ class Settles:
             self.on_death()
         return written
 
+    def statement_of_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> Statement:
+        """Return what writes that these were sent. A channel that has something follow brings its own."""
+        return SETTLE_SENT, sent_parameters(sent)
+
+    def statement_of_unsent(self, unsent: Sequence[tuple[ClaimedMessage, Unsent]]) -> Statement:
+        """Likewise for the rest; the first column of its rows is the id of a message that it has written."""
+        return SETTLE_UNSENT, unsent_parameters(unsent)
+
     async def _write_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> int:
-        parameters = sent_parameters(sent)
+        statement, parameters = self.statement_of_sent(sent)
 
         async def work(connection: AsyncConnection) -> int:
-            return (await connection.execute(SETTLE_SENT, parameters)).rowcount
+            return (await connection.execute(statement, parameters)).rowcount
 
         return await self._lifeline.run(work)
 
     async def _write_unsent(self, unsent: Sequence[tuple[ClaimedMessage, Unsent]]) -> frozenset[UUID]:
         """Return the messages; all of them where an answer got lost, since the first try may have written them."""
         self.has_deferred |= any(isinstance(outcome, Deferred) and outcome.delay for _, outcome in unsent)
-        parameters, answers_lost = unsent_parameters(unsent), -1
+        statement, parameters = self.statement_of_unsent(unsent)
+        answers_lost = -1
 
         async def work(connection: AsyncConnection) -> frozenset[UUID]:
             nonlocal answers_lost
             answers_lost += 1
-            cursor = await connection.execute(SETTLE_UNSENT, parameters)
-            written = frozenset(message_id for (message_id,) in await cursor.fetchall())
+            cursor = await connection.execute(statement, parameters)
+            written = frozenset(row[0] for row in await cursor.fetchall())
             return frozenset(message.id for message, _ in unsent) if answers_lost else written
 
         return await self._lifeline.run(work)
@@ -149,7 +160,7 @@ def sent_parameters(told: Sequence[tuple[ClaimedMessage, Sent]]) -> dict[str, An
     """Return the parameters of SETTLE_SENT, parallel arrays in the order of ids."""
     return _ids([message for message, _ in told]) | {
         "providers": text_array(sent.provider for _, sent in told),
-        "provider_ids": text_array(_storable(sent.provider_message_id) for _, sent in told),
+        "provider_ids": text_array(storable(sent.provider_message_id) for _, sent in told),
     }
 
 
@@ -203,10 +214,10 @@ def _columns(outcome: Unsent) -> tuple[Any, ...]:
 def _failure_columns(failure: Failure | None) -> tuple[str | None, ...]:
     if failure is None:
         return None, None, None
-    return failure.provider, failure.kind.value, _storable(failure.error)
+    return failure.provider, failure.kind.value, storable(failure.error)
 
 
-def _storable(text: str | None) -> str | None:
+def storable(text: str | None) -> str | None:
     """Make a server's words fit for PostgreSQL, which takes no NUL and no lone surrogate."""
     if text is None or (text.isascii() and "\0" not in text):
         return text and text[:LONGEST_ERROR]

@@ -18,7 +18,7 @@ from outbox_relay.rendering import RenderingError
 from outbox_relay.schedule import PROVIDER_PAUSE, Tries, after_failure, policy_for
 from shared.log import get_logger
 from shared.secrets import UnknownKeyError
-from shared.vocabulary import Channel, DeadReason
+from shared.vocabulary import CHANNELS, DeadReason
 
 KEY_PAUSE = timedelta(minutes=1)
 """How long a message waits for a key that SECRET_KEYS does not hold."""
@@ -139,7 +139,7 @@ class RungTray:
         self._turn_ends = 0.0
         self._is_failure_told = False
         self._delivery_duration = DELIVERY_DURATION.of(self.rung.provider.name)
-        self._accept_latency = {channel: ACCEPT_LATENCY.of(channel.value) for channel in Channel}
+        self._accept_latency = {channel: ACCEPT_LATENCY.of(channel.value) for channel in CHANNELS}
 
     def is_wanted(self) -> bool:
         """Tell whether there is a letter for this provider, and a way to it for another courier."""

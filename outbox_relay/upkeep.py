@@ -1,23 +1,29 @@
-"""What the relay does by the clock: a turn of upkeep."""
+"""What the relay does by the clock: turns of upkeep, and looking after organizations' databases."""
 
 import asyncio
 from datetime import UTC, datetime
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from outbox_relay.inspecting import TURN_SECONDS
 from outbox_relay.keeper import Keeper
+from outbox_relay.organizations.site import Site
 from outbox_relay.settings import RelaySettings
 
 LOOK_SECONDS = 30.0
 
 
-def schedule_upkeep(settings: RelaySettings) -> AsyncIOScheduler:
+def schedule_upkeep(settings: RelaySettings, site: Site | None = None) -> AsyncIOScheduler:
     """Return a scheduler, not started yet, with all that the relay does by the clock."""
     # However late: by default, what is a second late is left out, and that is said each time.
     defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
     at_once = {"next_run_time": datetime.now(UTC)}
-    scheduler.add_job(Keeper(settings).turn, "interval", name="upkeep", seconds=settings.upkeep_seconds, **at_once)
+    every = {"seconds": settings.upkeep_seconds, **at_once}
+    scheduler.add_job(Keeper(settings).turn, "interval", name="upkeep", **every)
+    if site:
+        scheduler.add_job(site.leftovers.turn, "interval", name="leftovers", **every)
+        scheduler.add_job(site.inspector.turn, "interval", name="inspecting", seconds=TURN_SECONDS, **at_once)
     return scheduler
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from shared.ids import uuid7
 from shared.models import OutboxMessage
-from shared.vocabulary import Channel, Locale, Template
+from shared.vocabulary import AnyChannel, AnyTemplate, Channel, Locale
 
 MOST_ATTEMPTS = 200
 """More than the relay's schedules fit into the longest life: what ends a message is its expiry, as a rule."""
@@ -35,8 +35,8 @@ class NewFallback:
 class NewMessage:
     """What to tell whom. The payload never holds a secret; what is derived is derived by the relay."""
 
-    template: Template
-    channel: Channel
+    template: AnyTemplate
+    channel: AnyChannel
     recipient: str
     locale: Locale
     payload: dict[str, Any] = field(repr=False)
@@ -44,6 +44,7 @@ class NewMessage:
     token_id: UUID | None = None
     expires_at: datetime | None = None
     fallback: NewFallback | None = None
+    max_attempts: int = MOST_ATTEMPTS
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _columns(new: NewMessage) -> dict[str, Any]:
         "payload": new.payload,
         "user_id": new.user_id,
         "token_id": new.token_id,
-        "max_attempts": MOST_ATTEMPTS,
+        "max_attempts": new.max_attempts,
         "ends_at": new.expires_at,
     }
 

@@ -65,6 +65,7 @@ class Template(StrEnum):
     ADDRESS_CHANGE = "address_change"
     ADDRESS_CHANGED = "address_changed"
     OPERATOR_DIGEST = "operator_digest"
+    ORGANIZATION_FAILED = "organization_failed"
 
     @property
     def urgency(self) -> Urgency:
@@ -77,6 +78,8 @@ class Template(StrEnum):
             case Template.PASSWORD_RESET | Template.NO_ACCOUNT | Template.ADDRESS_CHANGE:
                 return Urgency.CODE
             case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED | Template.OPERATOR_DIGEST:
+                return Urgency.NOTICE
+            case Template.ORGANIZATION_FAILED:
                 return Urgency.NOTICE
 
 

@@ -15,6 +15,7 @@ from api_service.idempotency import idempotent, keep, take_key
 from api_service.schemas import ActivateSchema
 from api_service.services import services
 from api_service.use_cases.activate import activate, token_of_code, token_of_link
+from api_service.use_cases.organizations import may_enter
 from api_service.use_cases.sessions import begin_session
 from shared.vocabulary import UserStatus
 
@@ -38,7 +39,8 @@ def post_activation() -> Response:
     with services().sessions.begin() as session:
         take_key(session)
         user_id = activate(session, token_id)
-        signed_in = {} if "token" in body else session_document(begin_session(session, user_id, opening()))
+        has_session = "token" not in body and may_enter(session, user_id)
+        signed_in = session_document(begin_session(session, user_id, opening())) if has_session else {}
         return keep(session, jsonify(status=UserStatus.ACTIVE, **signed_in))
 
 

@@ -89,7 +89,13 @@ def get_registration(registration_id: UUID) -> Response:
         Tag.REGISTRATIONS,
         {HTTPStatus.ACCEPTED: Answer("Another message is on its way.", RegistrationSchema, headers=WAITED)},
         body=Body(ResendSchema, is_required=False),
-        refusals=(Code.NOT_FOUND, Code.ALREADY_ACTIVE, Code.RESEND_TOO_SOON, Code.TOO_MANY_REQUESTS),
+        refusals=(
+            Code.NOT_FOUND,
+            Code.ALREADY_ACTIVE,
+            Code.ORGANIZATION_FAILED,
+            Code.RESEND_TOO_SOON,
+            Code.TOO_MANY_REQUESTS,
+        ),
         parameters=("Prefer",),
     )
 )

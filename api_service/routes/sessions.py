@@ -1,5 +1,6 @@
 """/v1/sessions: signing in, going on, looking at where one is signed in, and signing out."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from uuid import UUID
 
@@ -12,9 +13,9 @@ from api_service.answers import session_listing
 from api_service.authentication import for_users, opening, session_document
 from api_service.bodies import read_body
 from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
-from api_service.errors import Code
+from api_service.errors import Code, OrganizationNotReadyError
 from api_service.limiting import from_network, spend, to_addresses
-from api_service.rate_limits import Limit
+from api_service.rate_limits import Limit, Subject
 from api_service.schemas import RefreshSchema
 from api_service.services import services
 from api_service.use_cases.sessions import end_session, listed_sessions, refresh_session
@@ -32,7 +33,12 @@ blueprint = Blueprint("sessions", __name__)
         Tag.SESSIONS,
         {HTTPStatus.CREATED: Answer("A session has begun.", SessionSchema, headers=COUNTED)},
         body=Body(SignInSchema),
-        refusals=(Code.INVALID_CREDENTIALS, Code.ACCOUNT_NOT_ACTIVATED, Code.TOO_MANY_REQUESTS),
+        refusals=(
+            Code.INVALID_CREDENTIALS,
+            Code.ACCOUNT_NOT_ACTIVATED,
+            Code.TOO_MANY_REQUESTS,
+            Code.ORGANIZATION_NOT_READY,
+        ),
     )
 )
 def post_session() -> Response:
@@ -43,9 +49,13 @@ def post_session() -> Response:
     addresses = to_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, credentials.address.canonical)
     # Counted before the password is looked at, as if it were wrong: many at once get no more tries than the limit.
     spend(network, *addresses)
-    begun = sign_in(services().sessions, credentials, opening())
-    services().limiter.give_back([network])
-    services().limiter.forget(addresses)
+    try:
+        begun = sign_in(services().sessions, credentials, opening())
+    except OrganizationNotReadyError:
+        services().notifier.wake()
+        _count_no_failure(network, addresses)
+        raise
+    _count_no_failure(network, addresses)
     answer = jsonify(session_document(begun))
     answer.status_code = HTTPStatus.CREATED
     return answer
@@ -105,6 +115,12 @@ def get_key_set() -> Response:
     answer = jsonify(services().access_tokens.key_set())
     answer.headers["Cache-Control"] = KEY_SET_CACHE
     return answer
+
+
+def _count_no_failure(network: Subject, addresses: Sequence[Subject]) -> None:
+    """Forget what was counted before the password turned out to be right."""
+    services().limiter.give_back([network])
+    services().limiter.forget(addresses)
 
 
 def _ended(session_id: UUID, user_id: UUID) -> Response:

@@ -6,19 +6,20 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Interval, Row, Select, and_, bindparam, case, func, literal, select, true
+from sqlalchemy import ColumnElement, Interval, Row, Select, Uuid, and_, bindparam, case, func, literal, select, true
 from sqlalchemy.orm import Session
 
 from api_service.errors import UnknownRegistrationError
 from api_service.rate_limits import Limit, Limiter
+from api_service.use_cases.organizations import OrganizationStanding
 from api_service.use_cases.register import Registered
 from shared.addresses import canonical_address, masked
-from shared.models import OutboxMessage, Token, User
-from shared.vocabulary import Channel, DeadReason, Status, Template, UserStatus
+from shared.models import Organization, OutboxMessage, Token, User
+from shared.vocabulary import Channel, DeadReason, OrganizationStatus, Status, Template, UserStatus, Work
 
 PASSING = ("provider", "transient")
 """The relay's failure classes that pass by themselves."""
-OF_A_REGISTRATION = (Template.ACTIVATION, Template.ACCOUNT_EXISTS)
+OF_A_REGISTRATION = (Template.ACTIVATION, Template.ACCOUNT_EXISTS, Work.FOUND_ORGANIZATION)
 """What is told of to whoever holds the registration's id; what an account is told later is not."""
 CONTENT = "content"
 """The relay's failure class for what is wrong with the words, not with the address."""
@@ -64,6 +65,7 @@ class Registration:
     can_resend: bool
     resend_after: datetime
     delivery: Delivery
+    organization: OrganizationStanding | None = None
 
     @property
     def is_email_confirmation_sent(self) -> bool:
@@ -80,15 +82,18 @@ def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedel
     is_active = row.user_status is UserStatus.ACTIVE
     wait = timedelta(0) if is_active else _wait(session, row.recipient, limiter)
     resend_after = max(row.resend_after, row.now + wait) if wait else row.resend_after
+    organization = _organization(row)
+    is_ready = organization is None or organization.status is OrganizationStatus.READY
     return Registration(
         id=registration_id,
-        status=standing(is_active=is_active, is_expired=row.is_expired),
+        status=standing(is_active=is_active, is_expired=row.is_expired and is_ready),
         channel=row.channel,
         destination=masked(row.recipient),
         expires_at=row.expires_at,
-        can_resend=resend_after <= row.now and not is_active,
+        can_resend=resend_after <= row.now and not is_active and is_ready,
         resend_after=resend_after,
         delivery=_delivery(row),
+        organization=organization,
     )
 
 
@@ -96,7 +101,7 @@ def just_added(
     session: Session, registered: Registered, *, resend_cooldown: timedelta, limiter: Limiter
 ) -> Registration:
     """Return how a registration stands in the transaction that adds it, as a look would find it, without one."""
-    token, message = registered.token, registered.message
+    token, message, organization = registered.token, registered.message, registered.organization
     now = message.created_at
     resend_after = now + max(resend_cooldown, _wait(session, message.recipient, limiter))
     return Registration(
@@ -105,9 +110,10 @@ def just_added(
         channel=token.channel,
         destination=masked(message.recipient),
         expires_at=token.expires_at,
-        can_resend=resend_after <= now,
+        can_resend=resend_after <= now and organization is None,
         resend_after=resend_after,
         delivery=Delivery(Status.PENDING, attempts=0, due_at=message.due_at, problem=None),
+        organization=OrganizationStanding(organization.name, OrganizationStatus.PROVISIONING) if organization else None,
     )
 
 
@@ -149,6 +155,12 @@ def _cause_of_death(dead_reason: DeadReason, error_class: str | None) -> Deliver
             return DeliveryProblem.UNDELIVERABLE
 
 
+def _organization(row: Row[Any]) -> OrganizationStanding | None:
+    if row.organization_status is None:
+        return None
+    return OrganizationStanding(row.organization_name, row.organization_status)
+
+
 def _delivery(row: Row[Any]) -> Delivery:
     problem = problem_of(row.status, row.dead_reason, row.last_error_class)
     return Delivery(status=row.status, attempts=row.attempt, due_at=row.due_at, problem=problem)
@@ -157,8 +169,7 @@ def _delivery(row: Row[Any]) -> Delivery:
 def _registration() -> Select[Any]:
     """Return the statement that looks a registration up, by ``registration_id`` and with ``resend_cooldown``."""
     message = _newest_message(
-        OutboxMessage.token_id,
-        OutboxMessage.channel,
+        _token_id().label("token_id"),
         OutboxMessage.recipient,
         _status().label("status"),
         OutboxMessage.dead_reason,
@@ -172,14 +183,23 @@ def _registration() -> Select[Any]:
             User.status.label("user_status"),
             message,
             func.now().label("now"),
+            Token.channel,
             Token.expires_at,
             (Token.expires_at <= func.now()).label("is_expired"),
+            Organization.name.label("organization_name"),
+            Organization.status.label("organization_status"),
         )
         .select_from(User)
         .join(message, true())
         .join(Token, Token.id == message.c.token_id)
+        .outerjoin(Organization, Organization.id == User.organization_id)
         .where(User.id == bindparam("registration_id"))
     )
+
+
+def _token_id() -> ColumnElement[UUID]:
+    # What provisions brings no code, and only names the token whose code goes once it is done.
+    return func.coalesce(OutboxMessage.token_id, OutboxMessage.payload["token_id"].astext.cast(Uuid))
 
 
 def _status() -> ColumnElement[Status]:

@@ -6,9 +6,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
+from api_service.use_cases.organizations import NewOrganization, found
 from api_service.use_cases.tokens import Terms, add_token, message_about
 from shared.addresses import canonical_address, canonical_email
 from shared.enqueue import EnqueuedMessage, enqueue
+from shared.ids import uuid7
 from shared.models import Token, User
 from shared.vocabulary import Channel, Locale
 
@@ -23,15 +25,20 @@ class RegisterCommand:
     full_name: str | None = field(repr=False)
     locale: Locale
     channel: Channel
+    organization: NewOrganization | None = None
 
 
 @dataclass(frozen=True)
 class Registered:
-    """What was added: a user, by the registration's id, with a token and the message about it."""
+    """What was added: a user, by the registration's id, with a token and the message about it.
+
+    For one who founds an organization that message is the one which provisions it.
+    """
 
     id: UUID
     token: Token
     message: EnqueuedMessage
+    organization: NewOrganization | None
 
 
 # Put together once, and past the unit of work: as an object of the session's, a row costs twice the CPU.
@@ -46,8 +53,9 @@ def register(session: Session, command: RegisterCommand, *, password_hash: str, 
     """
     user = add_pending_user(session, command, password_hash)
     token = add_token(session, user, command.channel, terms)
-    message = enqueue(session, message_about(user, token, terms))
-    return Registered(user.id, token, message)
+    told = message_about(user, token, terms)
+    first = found(session, command.organization, user, token, told) if command.organization else told
+    return Registered(user.id, token, enqueue(session, first), command.organization)
 
 
 def canonical_addresses(command: RegisterCommand) -> list[str]:
@@ -68,6 +76,7 @@ def add_pending_user(session: Session, command: RegisterCommand, password_hash: 
         "password_hash": password_hash,
         "full_name": command.full_name,
         "locale": command.locale,
+        "organization_id": uuid7() if command.organization else None,
     }
     session.connection().execute(ADD_USER, given)
     return User(**given)

@@ -17,6 +17,7 @@ from api_service.errors import (
 )
 from api_service.rate_limits import Limit, Limiter
 from api_service.use_cases.addresses import address_of
+from api_service.use_cases.organizations import refuse_until_ready
 from api_service.use_cases.tokens import (
     Terms,
     add_token,
@@ -41,6 +42,7 @@ def resend(session: Session, registration_id: UUID, channel: Channel | None, *, 
     user = locked_user(session, registration_id)
     newest = newest_token(session, user)
     chosen = channel_for(user, channel or newest.channel)
+    refuse_until_ready(session, user)
     refuse_until_cooled_down(session, user, terms)
     if newest.channel is chosen and has_half_its_life_left(session, newest):
         token = repeated(session, user, newest)

@@ -8,8 +8,9 @@ from sqlalchemy import Integer, Row, Select, column, literal, select, union_all,
 from sqlalchemy.orm import Session, sessionmaker
 
 from api_service import passwords
-from api_service.errors import AccountNotActivatedError, InvalidCredentialsError
+from api_service.errors import AccountNotActivatedError, InvalidCredentialsError, OrganizationNotReadyError
 from api_service.use_cases.addresses import Address, proven_at
+from api_service.use_cases.organizations import closed_organization, enqueue_repair
 from api_service.use_cases.sessions import BegunSession, Opening, begin_session
 from shared.models import User
 from shared.vocabulary import UserStatus
@@ -38,8 +39,8 @@ NOBODY = Candidate(None, UserStatus.RETIRED, passwords.NOBODYS_HASH)
 def sign_in(sessions: sessionmaker[Session], credentials: Credentials, opening: Opening) -> BegunSession:
     """Begin a session for whoever has that address and password.
 
-    Raises InvalidCredentialsError, or, after the right password only, AccountNotActivatedError. Hashing
-    happens between the transactions.
+    Raises InvalidCredentialsError, or, after the right password only, AccountNotActivatedError or
+    OrganizationNotReadyError; with the latter, a repair has been asked for. Hashing happens between the transactions.
     """
     with sessions.begin() as session:
         candidates = candidates_at(session, credentials)
@@ -50,8 +51,11 @@ def sign_in(sessions: sessionmaker[Session], credentials: Credentials, opening: 
         raise AccountNotActivatedError(right.id)
     renewed_hash = renewed(right.password_hash, credentials.password)
     with sessions.begin() as session:
-        keep_to_password(session, right, renewed_hash)
-        return begin_session(session, right.id, opening)
+        closed_id = keep_to_password(session, right, renewed_hash)
+        if closed_id is None:
+            return begin_session(session, right.id, opening)
+        enqueue_repair(session, closed_id)
+    raise OrganizationNotReadyError
 
 
 def candidates_at(session: Session, credentials: Credentials) -> list[Candidate]:
@@ -93,13 +97,18 @@ def renewed(password_hash: str, password: str) -> str:
     return password_hash if passwords.is_hashed_as_of_now(password_hash) else passwords.hashed(password)
 
 
-def keep_to_password(session: Session, user: Candidate, renewed_hash: str) -> None:
+def keep_to_password(session: Session, user: Candidate, renewed_hash: str) -> UUID | None:
     """Lock the user until the end of the transaction, unless their password has changed meanwhile.
 
-    A session must not begin with the old password after the new one has ended all sessions.
+    A session must not begin with the old password after the new one has ended all sessions. Returns the user's
+    organization if it must not be entered now.
     """
     has_it_still = User.id == user.id, User.password_hash == user.password_hash, User.status == UserStatus.ACTIVE
-    if session.scalar(select(User.id).where(*has_it_still).with_for_update(key_share=True)) is None:
+    locked = select(User.id, closed_organization().label("closed_id")).where(*has_it_still)
+    found = session.execute(locked.with_for_update(key_share=True, of=User)).one_or_none()
+    if found is None:
         raise InvalidCredentialsError
     if renewed_hash != user.password_hash:
         session.execute(update(User).where(User.id == user.id).values(password_hash=renewed_hash))
+    closed_id: UUID | None = found.closed_id
+    return closed_id

@@ -9,7 +9,7 @@ from outbox_relay.channels.base import ProviderDownError, Session, Tray
 from outbox_relay.failures import broken_off
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Sent
-from shared.vocabulary import Channel
+from shared.vocabulary import Channel, WorkChannel
 
 RULE = "─" * 72
 
@@ -56,7 +56,7 @@ def _words(letter: Letter) -> str:
     match letter.message.channel:
         case Channel.EMAIL:
             return _words_of_mail(letter.content)
-        case Channel.SMS:
+        case Channel.SMS | WorkChannel():
             return letter.content.decode(errors="replace")
 
 

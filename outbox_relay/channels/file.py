@@ -9,7 +9,7 @@ from outbox_relay.channels.base import ProviderDownError, Session, Tray
 from outbox_relay.failures import broken_off
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Sent
-from shared.vocabulary import Channel
+from shared.vocabulary import Channel, WorkChannel
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _file_name(letter: Letter) -> str:
     match letter.message.channel:
         case Channel.EMAIL:
             return f"{letter.message.id}.eml"
-        case Channel.SMS:
+        case Channel.SMS | WorkChannel():
             return f"{letter.message.id}.txt"
 
 

@@ -14,9 +14,10 @@ from outbox_relay.provisioning.organization import (
     StepFailedError,
 )
 from outbox_relay.provisioning.provision import drop, provision
-from outbox_relay.provisioning.server import ProvisionServer
+from outbox_relay.provisioning.server import CONNECTIONS_EACH, ProvisionServer
 
 __all__ = [
+    "CONNECTIONS_EACH",
     "Health",
     "Organization",
     "ProvisionServer",

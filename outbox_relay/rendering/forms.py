@@ -17,7 +17,7 @@ from outbox_relay.rendering.skeleton import Skeleton, cut, mark
 from outbox_relay.rendering.sms import one_tap_line, sms_name
 from outbox_relay.rendering.theme import check_theme
 from outbox_relay.rendering.words import PAGE, Compiled, Words
-from shared.vocabulary import Channel, Locale, Template
+from shared.vocabulary import AnyChannel, AnyTemplate, Channel, Locale, Template
 
 
 class Form(NamedTuple):
@@ -41,7 +41,7 @@ class Origin(NamedTuple):
 Marks = dict[str, str | None]
 """What stands in for the values while a template is said; a name may be missing."""
 
-Forms = Mapping[tuple[Template, Channel, Locale, bool], Skeleton]
+Forms = Mapping[tuple[AnyTemplate, AnyChannel, Locale, bool], Skeleton]
 """The letter of each form, by the form's parts: to make a Form of them would double the time of a look-up."""
 
 
@@ -120,7 +120,7 @@ def _values(template: Template) -> set[Value]:
             return code | {Value.LINK} if template is Template.ACTIVATION else code
         case Template.ADDRESS_CHANGE:
             return {Value.CODE, Value.EXPIRES}
-        case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED:
+        case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED | Template.ORGANIZATION_FAILED:
             return {Value.NAME}
         case Template.OPERATOR_DIGEST:
             return {Value.DEAD, Value.CAUSES}

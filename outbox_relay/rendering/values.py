@@ -10,7 +10,7 @@ from babel.dates import format_datetime as format_for_people
 
 from outbox_relay.rendering.errors import RenderingError
 from shared.addresses import LONGEST_EMAIL
-from shared.vocabulary import Channel, Locale
+from shared.vocabulary import AnyChannel, Channel, Locale
 
 LONGEST_NAME = 60
 _SECONDS_A_MINUTE = 60
@@ -66,7 +66,7 @@ def header_date(moment: datetime) -> bytes:
     return _header_date(int(moment.timestamp()))
 
 
-def expiry_text(moment: datetime, locale: Locale, channel: Channel) -> str:
+def expiry_text(moment: datetime, locale: Locale, channel: AnyChannel) -> str:
     """Return the minute until which something holds, in words; seconds are dropped, never added."""
     return _expiry_text(int(moment.timestamp()) // _SECONDS_A_MINUTE, locale, channel)
 
@@ -93,13 +93,13 @@ def _header_date(seconds: int) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _expiry_text(minutes: int, locale: Locale, channel: Channel) -> str:
+def _expiry_text(minutes: int, locale: Locale, channel: AnyChannel) -> str:
     moment = datetime.fromtimestamp(minutes * _SECONDS_A_MINUTE, UTC)
     pattern = _expiry_pattern(locale, channel, is_first_of_month=moment.day == 1)
     return format_for_people(moment, pattern, tzinfo=UTC, locale=locale.value)
 
 
-def _expiry_pattern(locale: Locale, channel: Channel, *, is_first_of_month: bool) -> str:
+def _expiry_pattern(locale: Locale, channel: AnyChannel, *, is_first_of_month: bool) -> str:
     is_short = channel is Channel.SMS
     match locale:
         case Locale.EN:

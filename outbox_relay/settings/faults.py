@@ -8,14 +8,16 @@ from outbox_relay.rendering import one_tap_domain
 LEASE_IN_SENDS = 3
 """A letter is in hand for two sends at most, its own and the one before it; the third is room to wait in."""
 
+WAYS = ("EMAIL_PROVIDERS", "SMS_PROVIDERS", "PROVISION_DATABASE_URL")
+
 DKIM_SETTINGS = ("DKIM_DOMAIN", "DKIM_SELECTOR", "DKIM_KEY")
 
 
 def contradictions(settings: Mapping[str, Any], written: Collection[str]) -> list[str]:
     """Return what does not fit together; ``settings`` holds those that could be read, ``written`` names all given."""
     faults = []
-    if not {"EMAIL_PROVIDERS", "SMS_PROVIDERS"} & set(written):
-        faults.append("EMAIL_PROVIDERS and SMS_PROVIDERS are both not set: there is nothing to deliver through")
+    if not {*WAYS} & set(written):
+        faults.append(f"{', '.join(WAYS[:-1])} and {WAYS[-1]} are all not set: there is nothing to deliver through")
     lease, send = settings.get("lease_seconds"), settings.get("send_seconds")
     if lease and send and lease < LEASE_IN_SENDS * send:
         faults.append(f"RELAY_LEASE_SECONDS={lease} is below three times RELAY_SEND_SECONDS={send}")

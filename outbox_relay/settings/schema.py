@@ -70,6 +70,41 @@ class RelaySettingsSchema(SettingsSchema):
         is_secret=True,
         default=None,
     )
+    provision_database_url = DatabaseUrl(
+        "PROVISION_DATABASE_URL",
+        "The server on which organizations get a database of their own, past any pooler; log in as a role that may"
+        " create databases. Without it, organizations wait for a relay that has it.",
+        is_secret=True,
+        default=None,
+    )
+    provision_connections = Whole(
+        "PROVISION_CONNECTIONS",
+        "Most connections of this relay to that server; an organization takes two while it is made.",
+        unit="connections",
+        default=8,
+        bounds=(2, 200),
+    )
+    provision_grace_hours = Whole(
+        "PROVISION_GRACE_HOURS",
+        "How long what was half built of an organization that failed is kept before it is dropped.",
+        unit="hours",
+        default=24,
+        bounds=(0, 8760),
+    )
+    provision_check_seconds = Whole(
+        "PROVISION_CHECK_SECONDS",
+        "How often each organization's database is looked at.",
+        unit="seconds",
+        default=900,
+        bounds=(30, 86_400),
+    )
+    provision_checks_per_minute = Whole(
+        "PROVISION_CHECKS_PER_MINUTE",
+        "How many organizations' databases this relay looks at in a minute at most.",
+        unit="databases",
+        default=600,
+        bounds=(12, 60_000),
+    )
     sms_one_tap = Switch(
         "SMS_ONE_TAP",
         "Whether a code's SMS ends in a line by which phones offer the code to PUBLIC_URL's page, and to no other.",

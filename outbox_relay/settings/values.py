@@ -57,6 +57,11 @@ class RelaySettings(LookSettings):
     secret_keys: SecretKeys
     email_providers: str | None = field(repr=False)
     sms_providers: str | None = field(repr=False)
+    provision_database_url: str | None = field(repr=False)
+    provision_connections: int
+    provision_grace_hours: int
+    provision_check_seconds: int
+    provision_checks_per_minute: int
     reply_to: Address | None
     dkim_domain: str | None
     dkim_selector: tuple[str, ...] | None
@@ -107,6 +112,11 @@ class RelaySettings(LookSettings):
     def longest_in_hand(self) -> timedelta:
         """How long a session may hold a letter: it takes the next one while the last is being sent."""
         return 2 * self.longest_send
+
+    @property
+    def provision_grace(self) -> timedelta:
+        """How long what was half built of an organization is kept."""
+        return timedelta(hours=self.provision_grace_hours)
 
     @property
     def fallback_budgets(self) -> Budgets:

@@ -38,9 +38,7 @@ class Organization(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     name: Mapped[str]
     country: Mapped[str | None]
-    status: Mapped[OrganizationStatus] = mapped_column(
-        default=OrganizationStatus.PROVISIONING, server_default="provisioning"
-    )
+    status: Mapped[OrganizationStatus] = mapped_column(server_default="provisioning")
     founder_id: Mapped[UUID]
     database_name: Mapped[str]
     is_decoy: Mapped[bool] = mapped_column(default=False, server_default="false")

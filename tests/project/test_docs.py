@@ -11,7 +11,19 @@ from api_service.settings import ApiSettingsSchema
 from operator_console.settings import ConsoleSettingsSchema
 from outbox_relay.settings import RelaySettingsSchema
 from shared.settings import SettingsSchema
-from shared.vocabulary import Channel, DeadReason, Locale, Purpose, Status, Template, Urgency, UserStatus
+from shared.vocabulary import (
+    Channel,
+    DeadReason,
+    Locale,
+    OrganizationStatus,
+    Purpose,
+    Status,
+    Template,
+    Urgency,
+    UserStatus,
+    Work,
+    WorkChannel,
+)
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = {
@@ -35,7 +47,13 @@ def test_settings_are_documented_as_they_are(process: str) -> None:
         assert documented == expected
 
 
-@pytest.mark.parametrize("kind", [Channel, Status, DeadReason, Template, Urgency, Purpose, UserStatus, Locale])
+KINDS = [
+    *(Channel, Status, DeadReason, Template, Urgency, Purpose, UserStatus, Locale),
+    *(WorkChannel, Work, OrganizationStatus),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_glossary_has_every_word_of_a_closed_set(kind: type[Status]) -> None:
     glossary = (ROOT / "docs" / "glossary.md").read_text()
     assert [word.value for word in kind if f"`{word.value}`" not in glossary] == []

@@ -8,10 +8,10 @@ from itertools import product
 from outbox_relay.failures.breaks import BREAK_RULES, BreakRule, from_break
 from outbox_relay.failures.http import EVERY_STATUS, HTTP_RULES, HttpRule
 from outbox_relay.failures.smtp import ABOUT_NO_LETTER, ALWAYS, SMTP_RULES, SmtpCommand, SmtpRule
-from outbox_relay.schedule import CODE, LINK, NOTICE, Policy, policy_for
-from shared.vocabulary import Channel, Template
+from outbox_relay.schedule import CODE, LINK, NOTICE, PROVISIONING, Policy, policy_for
+from shared.vocabulary import Channel, Template, Work, WorkChannel
 
-KINDS = {"code": CODE, "link by e-mail": LINK, "notice": NOTICE}
+KINDS = {"code": CODE, "link by e-mail": LINK, "notice": NOTICE, "organization": PROVISIONING}
 SHOWN = 9
 
 
@@ -88,7 +88,7 @@ def break_classes(_rule: BreakRule) -> tuple[str, str]:
 def kinds_of_message(policy: Policy) -> str:
     users = [
         f"`{template}` by {channel}"
-        for template, channel in product(Template, Channel)
+        for template, channel in [*product(Template, Channel), *product(Work, WorkChannel)]
         if policy_for(template, channel) is policy
     ]
     return ", ".join(users) or "none yet"

@@ -16,7 +16,7 @@ from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.outcomes import Outcome
 from outbox_relay.settles import Settlement, Settles
 from shared.ids import uuid7
-from shared.vocabulary import Channel, Urgency
+from shared.vocabulary import AnyChannel, Channel, Urgency
 from tests.support.databases import Database
 from tests.support.keys import KEY_ID
 
@@ -62,18 +62,18 @@ class Outbox:
         limit: int = 1,
         *,
         lease: timedelta = A_DAY,
-        channel: Channel = Channel.EMAIL,
+        channel: AnyChannel = Channel.EMAIL,
         urgency: Urgency = Urgency.CODE,
     ) -> list[ClaimedMessage]:
         key = LaneKey(channel, urgency)
-        return self._with_lifeline(lambda lifeline: Claims(lifeline, lease).claim(key, limit))
+        return self.with_lifeline(lambda lifeline: Claims(lifeline, lease).claim(key, limit))
 
     def claim_suspect(self, *, lease: timedelta = A_DAY) -> ClaimedMessage | None:
-        return self._with_lifeline(lambda lifeline: Claims(lifeline, lease).claim_suspect(list(Channel)))
+        return self.with_lifeline(lambda lifeline: Claims(lifeline, lease).claim_suspect(list(Channel)))
 
     def settle(self, outcomes: Sequence[tuple[ClaimedMessage, Outcome]]) -> int:
         settlements = [Settlement(message, outcome) for message, outcome in outcomes]
-        written = self._with_lifeline(lambda lifeline: Settles(lifeline).settle(settlements))
+        written = self.with_lifeline(lambda lifeline: Settles(lifeline).settle(settlements))
         return written.sent + len(written.unsent)
 
     def row(self, message_id: UUID) -> Any:
@@ -94,7 +94,7 @@ class Outbox:
             cursor = connection.execute(statement, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
-    def _with_lifeline(self, work: Callable[[Lifeline], Awaitable[Result]]) -> Result:
+    def with_lifeline(self, work: Callable[[Lifeline], Awaitable[Result]]) -> Result:
         async def run() -> Result:
             lifeline = Lifeline(self.database.relay_url, "test")
             try:

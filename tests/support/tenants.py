@@ -16,7 +16,7 @@ from tenants.naming import template_name
 from tenants.revisions import HEAD
 from tests.support.keys import KEY, KEYS
 
-PROVISIONER = "provisioner"
+PROVISIONER = "organizer"
 OURS = "select datname from pg_database where datname ~ '^org_' order by datname"
 TEMPLATES = "select datname from pg_database where datname ~ '^signpost_template_[0-9]'"
 
@@ -76,6 +76,7 @@ def tenants_on(cluster: Cluster) -> Iterator[Tenants]:
     tenants = Tenants(cluster)
     if not tenants.execute(f"select 1 from pg_roles where rolname = '{PROVISIONER}'"):
         tenants.execute(f"create role {PROVISIONER} login createdb createrole")
+    tenants.clean()
     try:
         yield tenants
     finally:

@@ -39,6 +39,13 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
         "select signpost_prune_tokens(1, 100)",
         "update alembic_version set version_num = '0000'",
         "create table notes (id integer)",
+        "update organizations set status = 'ready'",
+        "update organizations set health = 'healthy'",
+        "delete from organizations",
+        "select is_decoy from organizations",
+        "select * from organization_steps",
+        "select signpost_provisioned(gen_random_uuid(), gen_random_uuid())",
+        "select signpost_provisioning_failed(gen_random_uuid(), gen_random_uuid())",
     ],
 )
 def test_the_api_s_login_may_do_no_more_than_its_work(api: ApiUnderTest, statement: str) -> None:

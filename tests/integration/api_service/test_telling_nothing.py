@@ -39,6 +39,10 @@ def registering(api: ApiUnderTest, who: Somebody) -> TestResponse:
     return api.register(email=who.email)
 
 
+def founding(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return api.register(email=who.email, organization={"name": "Clinic", "country": "FR"})
+
+
 def resending(api: ApiUnderTest, who: Somebody) -> TestResponse:
     return api.resend(who.registration_id)
 
@@ -58,6 +62,7 @@ def signing_in(api: ApiUnderTest, who: Somebody) -> TestResponse:
 Ask = Callable[[ApiUnderTest, Somebody], TestResponse]
 ASKED: list[tuple[Ask, int]] = [
     (registering, 202),
+    (founding, 202),
     (resending, 202),
     (asking_for_a_reset, 202),
     (confirming_a_reset, 400),

@@ -41,6 +41,12 @@ def refusing(cluster: Cluster) -> Iterator[Database]:
         "select signpost_has_token_since(gen_random_uuid(), now())",
         "delete from upkeep_lease",
         "insert into upkeep_lease (id) values (1)",
+        "insert into organizations (id, name) values (gen_random_uuid(), '')",
+        "update organizations set status = 'ready'",
+        "update organizations set name = ''",
+        "delete from organizations",
+        "delete from organization_steps",
+        "select signpost_tell_founder(null, false, gen_random_uuid())",
     ],
 )
 def test_the_relay_may_do_no_more_than_deliver(refusing: Database, statement: str) -> None:

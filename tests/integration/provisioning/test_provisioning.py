@@ -9,7 +9,7 @@ import pytest
 from outbox_relay.outcomes import FailureClass
 from outbox_relay.provisioning import Organization, ProvisionServer, Step, StepFailedError, drop, provision
 from tenants.revisions import HEAD, tables_at
-from tests.support.tenants import Noted, Tenants, an_organization, template
+from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization, template
 
 pytestmark = pytest.mark.anyio
 
@@ -129,7 +129,7 @@ async def test_the_template_is_made_once_however_many_need_it_first(tenants: Ten
 async def test_a_template_that_was_left_half_made_is_made_anew(tenants: Tenants) -> None:
     tenants.drop_templates()
     tenants.execute(f"create database {template()}")
-    tenants.execute(f"alter database {template()} owner to provisioner")
+    tenants.execute(f"alter database {template()} owner to {PROVISIONER}")
     await ready(tenants, an_organization())
 
 
@@ -197,9 +197,7 @@ async def test_two_relays_at_the_same_organization_make_one_database(tenants: Te
 
 async def test_a_relay_that_lost_its_turn_can_make_and_drop_nothing_any_more(tenants: Tenants) -> None:
     organization = an_organization()
-    end_sessions = (
-        "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'provisioner' and datname = 'postgres'"
-    )
+    end_sessions = f"select pg_terminate_backend(pid) from pg_stat_activity where usename = '{PROVISIONER}' and datname = 'postgres'"
 
     def lose_the_turn(moment: str, step: Step) -> None:
         if (moment, step) == ("begun", Step.CREATE_DATABASE):

@@ -44,7 +44,7 @@ def test_what_operators_did_may_not_be_forgotten_before_what_they_did_it_to() ->
 
 def test_a_relay_with_nothing_to_deliver_through_is_refused() -> None:
     assert faults_of(EMAIL_PROVIDERS="") == [
-        "EMAIL_PROVIDERS and SMS_PROVIDERS are both not set: there is nothing to deliver through"
+        "EMAIL_PROVIDERS, SMS_PROVIDERS and PROVISION_DATABASE_URL are all not set: there is nothing to deliver through"
     ]
 
 

@@ -1,0 +1,92 @@
+"""What was half built of an organization that has failed is dropped, once there was time to look at it.
+
+Only what its own record says was begun; its name is its own, and nobody else's database can be meant by it. Once more
+in the day after that: a relay that was paused in the middle may have made it meanwhile.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+
+from outbox_relay.database import RelayConnection, connect, under_settings
+from outbox_relay.metrics import ORGANIZATIONS_DROPPED
+from outbox_relay.provisioning import Organization, ProvisionServer, StepFailedError, drop
+from shared.database import describe
+from shared.log import get_logger
+
+MOST_AT_A_TURN = 20
+DROP_SECONDS = 60.0
+"""Well below the time for which nobody may provision it (below), so that a drop never meets a new try."""
+
+# Whoever is named here is this relay's for two minutes, and cannot be revived for as long.
+CLAIM = """
+update organizations
+   set drop_until = now() + interval '2 minutes'
+ where id = any(array(
+    select organization.id from organizations as organization
+     where status = 'failed' and not is_decoy and failed_at <= now() - %(grace)s
+       and (drop_until is null or drop_until <= now())
+       and (dropped_at is null
+            or dropped_at <= now() - interval '1 hour' and dropped_at <= failed_at + %(grace)s + interval '1 day')
+       and exists (select from organization_steps as step where step.organization_id = organization.id)
+     order by failed_at limit %(limit)s for update skip locked))
+returning id, name, country, founder_id
+"""
+
+DROPPED = """
+update organizations set dropped_at = now(), drop_until = null
+ where id = %(id)s and status = 'failed' and drop_until > now()
+"""
+
+log = get_logger("relay.leftovers")
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """The record of a drop: there is nothing to write down but that it was done."""
+
+    async def begun(self, step: Any) -> None:
+        """Do nothing."""
+
+    async def done(self, step: Any) -> None:
+        """Do nothing."""
+
+
+class Leftovers:
+    """Drops them by the clock, in relays that may make databases."""
+
+    def __init__(self, url: str, server: ProvisionServer, grace: timedelta) -> None:
+        self._url = url
+        self._server = server
+        self._grace = grace
+
+    async def turn(self) -> None:
+        """Drop what is to be dropped now; what fails waits for another turn."""
+        try:
+            async with await connect(self._url, "leftovers") as connection:
+                for organization in await self._claimed(connection):
+                    await self._drop(connection, organization)
+        except psycopg.Error as error:
+            log.warning("leftovers not dropped", **describe(error))
+
+    async def _claimed(self, connection: RelayConnection) -> list[Organization]:
+        async with under_settings(connection):
+            cursor = await connection.execute(CLAIM, {"grace": self._grace, "limit": MOST_AT_A_TURN})
+            rows = await cursor.fetchall()
+        return [Organization(key, name, country, founder_id, "") for key, name, country, founder_id in rows]
+
+    async def _drop(self, connection: RelayConnection, organization: Organization) -> None:
+        try:
+            async with asyncio.timeout(DROP_SECONDS):
+                await drop(self._server, organization, Nothing())
+        except (StepFailedError, TimeoutError) as error:
+            failure = error.failure.kind.value if isinstance(error, StepFailedError) else "no answer"
+            log.warning("organization not dropped", organization_id=str(organization.id), error_class=failure)
+            return
+        async with under_settings(connection):
+            await connection.execute(DROPPED, {"id": organization.id})
+        ORGANIZATIONS_DROPPED.inc()
+        log.info("organization dropped", organization_id=str(organization.id))

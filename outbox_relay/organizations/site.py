@@ -1,0 +1,48 @@
+"""Where organizations are made, put together from settings; relays that may make none have no such place."""
+
+from dataclasses import dataclass
+
+from outbox_relay.channels.base import CappedProvider
+from outbox_relay.database import Lifeline
+from outbox_relay.inspecting import Inspector, pace_of
+from outbox_relay.messages import ClaimedMessage
+from outbox_relay.organizations.channel import ProvisionProvider
+from outbox_relay.organizations.founding import Foundings
+from outbox_relay.organizations.leftovers import Leftovers
+from outbox_relay.provisioning import CONNECTIONS_EACH, ProvisionServer
+from outbox_relay.rates import Caps
+from outbox_relay.settings import RelaySettings
+
+
+@dataclass(frozen=True)
+class Site:
+    """The server as a provider, and what is done beside its channel."""
+
+    provider: CappedProvider
+    leftovers: Leftovers
+    inspector: Inspector
+    recording: Lifeline
+
+    async def close(self) -> None:
+        """Close the connections to our own database."""
+        await self.recording.close()
+        await self.inspector.close()
+
+
+def site_of(settings: RelaySettings) -> Site | None:
+    """Return where this relay makes organizations, if it may."""
+    url = settings.provision_database_url
+    if url is None:
+        return None
+    server = ProvisionServer(url, settings.secret_keys, connections=settings.provision_connections)
+    recording = Lifeline(settings.database_url, "record")
+    caps = Caps(connections=max(settings.provision_connections // CONNECTIONS_EACH, 1))
+    provider = CappedProvider(ProvisionProvider(server, Foundings(recording)), caps)
+    leftovers = Leftovers(settings.database_url, server, settings.provision_grace)
+    inspector = Inspector(Lifeline(settings.database_url, "inspect"), server, pace_of(settings))
+    return Site(provider, leftovers, inspector, recording)
+
+
+def nothing_to_say(_message: ClaimedMessage) -> bytes:
+    """Return the words of a message that tells nobody anything."""
+    return b""

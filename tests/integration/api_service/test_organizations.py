@@ -1,0 +1,180 @@
+"""Founding an organization with a registration, and signing in to one."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from werkzeug.test import TestResponse
+
+from devstack.cluster import Cluster
+from tests.support.api import PASSWORD, ApiUnderTest, api_on
+from tests.support.databases import fresh_database
+from tests.support.organizations import CLINIC
+
+DONE = (
+    "with done as (update outbox_messages set status = 'sent', settled_at = now() - interval '1 hour'"
+    " where channel = 'provision' and status = 'pending' returning id)"
+    " select signpost_provisioned(id, gen_random_uuid()) from done"
+)
+REPAIRS = "select * from outbox_messages where template = 'organization_repair'"
+
+
+@pytest.fixture(scope="module")
+def refusing(cluster: Cluster) -> Iterator[ApiUnderTest]:
+    """One API for all: what is refused changes nothing."""
+    with fresh_database(cluster) as database, api_on(database) as api:
+        yield api
+
+
+def sign_in(api: ApiUnderTest, email: str = "ada@example.org") -> TestResponse:
+    return api.client.post("/v1/sessions", json={"email": email, "password": PASSWORD})
+
+
+def member_of_a_ready_one(api: ApiUnderTest) -> None:
+    ada = api.registered(organization=CLINIC)
+    api.rows(DONE)
+    assert api.activate(ada).status_code == 200
+
+
+def found_to_be(api: ApiUnderTest, health: str) -> None:
+    api.rows("update organizations set health = %s, checked_at = now()", health)
+
+
+def test_user_organization_token_and_one_message_are_added_together(api: ApiUnderTest) -> None:
+    answer = api.register(organization={"name": "  Cafe\u0301   du  Port ", "country": "FR"})
+    assert (answer.status_code, answer.json["organization"]) == (
+        202,
+        {"name": "Café du Port", "status": "provisioning"},
+    )
+    [organization] = api.rows("select * from organizations")
+    [message] = api.rows("select * from outbox_messages")
+    [user] = api.rows("select * from users")
+    assert (user.organization_id, organization.founder_id) == (organization.id, user.id)
+    assert (message.channel, message.template, message.user_id) == ("provision", "organization", user.id)
+    assert (organization.name, organization.country, organization.is_decoy) == ("Café du Port", "FR", False)
+    assert not answer.json["can_resend"]
+
+
+def test_a_registration_without_one_says_nothing_of_organizations(api: ApiUnderTest) -> None:
+    assert "organization" not in api.register().json
+    assert api.rows("select * from organizations") == []
+
+
+def test_a_look_shows_what_the_registration_was_answered(api: ApiUnderTest) -> None:
+    answer = api.register(organization=CLINIC).json
+    assert api.look_up(answer["id"]).json == answer
+
+
+@pytest.mark.parametrize(
+    ("organization", "pointer", "code"),
+    [
+        ({}, "#/organization/name", "required"),
+        ("Clinic", "#/organization", "invalid_type"),
+        (None, "#/organization", "invalid_type"),
+        ({"name": "Clinic", "size": 3}, "#/organization/size", "unknown_field"),
+        ({"name": ""}, "#/organization/name", "too_short"),
+        ({"name": " -- "}, "#/organization/name", "too_short"),
+        ({"name": "x" * 201}, "#/organization/name", "too_long"),
+        ({"name": "Clinic\u202etset"}, "#/organization/name", "control_character"),
+        ({"name": "Cli\u200bnic"}, "#/organization/name", "control_character"),
+        ({"name": "Clinic\nBcc: eve@example.org"}, "#/organization/name", "control_character"),
+        ({"name": "Clinic", "country": "fr"}, "#/organization/country", "invalid_country"),
+        ({"name": "Clinic", "country": "EU"}, "#/organization/country", "invalid_country"),
+        ({"name": "Clinic", "country": "FRA"}, "#/organization/country", "invalid_country"),
+        ({"name": "Clinic", "country": None}, "#/organization/country", "invalid_type"),
+    ],
+)
+def test_what_cannot_be_an_organization_is_refused_with_its_place(
+    refusing: ApiUnderTest, organization: Any, pointer: str, code: str
+) -> None:
+    answer = refusing.register(organization=organization)
+    assert answer.status_code == 422
+    assert [(fault["pointer"], fault["code"]) for fault in answer.json["errors"]] == [(pointer, code)]
+    assert refusing.count_rows() == (0, 0, 0)
+
+
+def test_nothing_is_sent_again_before_it_was_sent_at_all(api: ApiUnderTest) -> None:
+    ada = api.registered(organization=CLINIC)
+    answer = api.resend(ada)
+    assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (429, "resend_too_soon", "5")
+    api.rows(DONE)
+    assert api.look_up(ada).json["can_resend"]
+    assert api.resend(ada).status_code == 202
+
+
+def test_of_an_organization_that_failed_nothing_is_sent_again(api: ApiUnderTest) -> None:
+    ada = api.registered(organization=CLINIC)
+    api.rows("update organizations set status = 'failed', failed_at = now()")
+    answer = api.resend(ada)
+    assert (answer.status_code, answer.json["code"]) == (409, "organization_failed")
+    assert [message.template for message in api.messages(ada)] == ["organization"]
+
+
+def test_a_member_signs_in_while_the_organization_was_found_to_be_in_order(api: ApiUnderTest) -> None:
+    member_of_a_ready_one(api)
+    assert sign_in(api).status_code == 201
+    assert api.rows(REPAIRS) == []
+
+
+@pytest.mark.parametrize("health", ["lost", "damaged", "unreachable"])
+def test_a_member_of_one_that_is_not_is_asked_to_wait_and_one_repair_is_enqueued(
+    api: ApiUnderTest, health: str
+) -> None:
+    member_of_a_ready_one(api)
+    found_to_be(api, health)
+    for _ in range(7):
+        answer = sign_in(api)
+        assert (answer.status_code, answer.json["code"]) == (503, "organization_not_ready")
+        assert answer.headers["Retry-After"] == "5"
+    [repair] = api.rows(REPAIRS)
+    assert (repair.channel, repair.status) == ("provision", "pending")
+    assert api.rows("select * from sessions where created_at > %s", repair.created_at) == []
+
+
+def test_after_a_repair_that_did_not_help_there_is_another_a_minute_later(api: ApiUnderTest) -> None:
+    member_of_a_ready_one(api)
+    found_to_be(api, "lost")
+    sign_in(api)
+    api.rows("update outbox_messages set status = 'sent', settled_at = now() where status = 'pending'")
+    sign_in(api)
+    assert len(api.rows(REPAIRS)) == 1
+    api.rows("update outbox_messages set settled_at = settled_at - interval '2 minutes'")
+    sign_in(api)
+    assert len(api.rows(REPAIRS)) == 2
+
+
+def test_a_wrong_password_tells_nothing_of_the_organization(api: ApiUnderTest) -> None:
+    member_of_a_ready_one(api)
+    found_to_be(api, "lost")
+    answer = api.client.post("/v1/sessions", json={"email": "ada@example.org", "password": "not the right four words"})
+    assert (answer.status_code, answer.json["code"]) == (401, "invalid_credentials")
+    assert api.rows(REPAIRS) == []
+
+
+def test_who_has_no_organization_signs_in_whatever_becomes_of_others(api: ApiUnderTest) -> None:
+    member_of_a_ready_one(api)
+    found_to_be(api, "lost")
+    api.activated(email="bea@example.org")
+    assert sign_in(api, "bea@example.org").status_code == 201
+
+
+def test_a_code_activates_but_begins_no_session_while_the_organization_cannot_be_entered(api: ApiUnderTest) -> None:
+    ada = api.registered(organization=CLINIC)
+    api.rows(DONE)
+    found_to_be(api, "lost")
+    assert api.activate(ada).json == {"status": "active"}
+    assert len(api.rows(REPAIRS)) == 1
+
+
+def test_whoever_gets_into_a_decoy_has_it_made_for_real(api: ApiUnderTest) -> None:
+    """The address was taken when the organization was founded, and is not any more."""
+    holder = api.activated()
+    stranger = api.registered(organization=CLINIC)
+    api.rows(DONE)
+    api.rows("delete from users where id = %s", holder)
+    assert api.resend(stranger).status_code == 202
+    assert api.activate(stranger).json == {"status": "active"}
+    assert sign_in(api).status_code == 503
+    [repair] = api.rows(REPAIRS)
+    [organization] = api.rows("select * from organizations")
+    assert (organization.is_decoy, repair.payload["organization_id"]) == (False, str(organization.id))

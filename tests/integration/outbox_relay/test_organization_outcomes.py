@@ -1,0 +1,199 @@
+"""What follows the outcome of a provisioning, who may write it, and what becomes of leftovers."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from devstack.cluster import Cluster
+from outbox_relay.organizations.founding import Foundings, LeaseLostError
+from outbox_relay.organizations.leftovers import Leftovers
+from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Sent
+from outbox_relay.provisioning import Organization, ProvisionServer, Step
+from shared.vocabulary import DeadReason
+from tests.support.api import ApiUnderTest, api_on
+from tests.support.databases import Database
+from tests.support.keys import KEYS
+from tests.support.organizations import (
+    CLINIC,
+    Organizer,
+    claim_work,
+    organization_of,
+    organizer_on,
+    rows,
+    settle_work,
+    templates_of,
+)
+from tests.support.outbox import EXPIRED, Outbox
+
+DONE = Sent("provision:here:5432")
+GIVEN_UP = Dead(DeadReason.EXHAUSTED, Failure(FailureClass.TRANSIENT, "provision:here:5432", "its tables"))
+
+
+@pytest.fixture(scope="module")
+def organizer(cluster: Cluster) -> Iterator[Organizer]:
+    with organizer_on(cluster) as organizer:
+        yield organizer
+
+
+@pytest.fixture
+def api(database: Database) -> Iterator[ApiUnderTest]:
+    with api_on(database) as api:
+        yield api
+
+
+@pytest.fixture
+def ada(api: ApiUnderTest) -> UUID:
+    return api.registered(organization=CLINIC)
+
+
+def status_of(outbox: Outbox, person: UUID) -> str:
+    return str(organization_of(outbox, person)["status"])
+
+
+def turn_of_leftovers(outbox: Outbox, organizer: Organizer, grace: timedelta = EXPIRED) -> None:
+    server = ProvisionServer(organizer.url, KEYS, connections=2)
+    asyncio.run(Leftovers(outbox.database.relay_url, server, grace).turn())
+
+
+def half_built(outbox: Outbox, organizer: Organizer, person: UUID) -> str:
+    """Have the organization's database made, and its first step written down."""
+    organization = organization_of(outbox, person)
+    outbox.execute(
+        "insert into organization_steps (organization_id, step) values (%s, 'create_database')", organization["id"]
+    )
+    organizer.execute(f"create database {organization['database_name']} owner organizer")
+    return str(organization["database_name"])
+
+
+def test_that_an_organization_is_ready_and_the_code_are_written_together(outbox: Outbox, ada: UUID) -> None:
+    settle_work(outbox, claim_work(outbox), DONE)
+    assert status_of(outbox, ada) == "ready"
+    [work, told] = rows(outbox, "select * from outbox_messages where user_id = %s order by created_at", ada)
+    assert (work["status"], told["template"], told["status"]) == ("sent", "activation", "pending")
+    assert told["payload"].keys() == {"name", "key_id"}
+    assert told["created_at"] == organization_of(outbox, ada)["ready_at"]
+
+
+def test_a_code_that_cannot_be_enqueued_leaves_the_organization_as_it_was(outbox: Outbox, ada: UUID) -> None:
+    message = claim_work(outbox)
+    outbox.execute("update outbox_messages set payload = jsonb_set(payload, '{token_id}', '\"none\"')")
+    with pytest.raises(psycopg.DataError):
+        settle_work(outbox, message, DONE)
+    assert (status_of(outbox, ada), outbox.row(message.id).status) == ("provisioning", "pending")
+
+
+def test_a_relay_that_lost_its_lease_makes_nothing_ready_and_nobody_is_told_twice(outbox: Outbox, ada: UUID) -> None:
+    late = claim_work(outbox, lease=EXPIRED)
+    settle_work(outbox, claim_work(outbox), DONE)
+    settle_work(outbox, late, DONE)
+    assert templates_of(outbox, ada) == ["organization", "activation"]
+
+
+def test_a_relay_that_lost_its_lease_cannot_undo_a_failure_or_an_organization(outbox: Outbox, ada: UUID) -> None:
+    late = claim_work(outbox, lease=EXPIRED)
+    settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    settle_work(outbox, late, DONE)
+    assert status_of(outbox, ada) == "failed"
+
+
+def test_a_relay_that_lost_its_lease_cannot_fail_what_is_ready(outbox: Outbox, ada: UUID) -> None:
+    late = claim_work(outbox, lease=EXPIRED)
+    settle_work(outbox, claim_work(outbox), DONE)
+    settle_work(outbox, late, GIVEN_UP)
+    assert status_of(outbox, ada) == "ready"
+
+
+def test_a_step_is_written_down_under_the_lease_only(outbox: Outbox, ada: UUID) -> None:
+    late = claim_work(outbox, lease=EXPIRED)
+    claim_work(outbox)
+    row = organization_of(outbox, ada)
+    organization = Organization(row["id"], "Clinic", "FR", ada, "Ada")
+
+    async def write(lifeline: Any) -> None:
+        await Foundings(lifeline).record(late, organization).begun(Step.CREATE_DATABASE)
+
+    with pytest.raises(LeaseLostError):
+        outbox.with_lifeline(write)
+    assert rows(outbox, "select * from organization_steps") == []
+
+
+def test_an_organization_that_failed_has_its_founder_told_and_not_activated(
+    api: ApiUnderTest, outbox: Outbox, ada: UUID
+) -> None:
+    settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    assert status_of(outbox, ada) == "failed"
+    assert templates_of(outbox, ada) == ["organization", "organization_failed"]
+    assert api.look_up(ada).json["organization"] == {"name": "Clinic", "status": "failed"}
+
+
+def test_a_failed_decoy_tells_the_holder_of_the_address_nothing(api: ApiUnderTest, outbox: Outbox) -> None:
+    api.activated()
+    stranger = api.registered(organization=CLINIC)
+    settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    assert status_of(outbox, stranger) == "failed"
+    assert templates_of(outbox, stranger) == ["organization"]
+
+
+def test_what_is_put_off_is_followed_by_nothing(outbox: Outbox, ada: UUID) -> None:
+    settle_work(outbox, claim_work(outbox), Deferred(timedelta(seconds=5)))
+    assert (status_of(outbox, ada), templates_of(outbox, ada)) == ("provisioning", ["organization"])
+
+
+def test_leftovers_are_dropped_after_the_grace_and_not_before(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
+    name = half_built(outbox, organizer, ada)
+    settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    turn_of_leftovers(outbox, organizer, timedelta(hours=1))
+    assert name in organizer.databases()
+    turn_of_leftovers(outbox, organizer)
+    assert name not in organizer.databases()
+    assert organization_of(outbox, ada)["dropped_at"] is not None
+
+
+def test_of_what_has_not_failed_nothing_is_dropped(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
+    name = half_built(outbox, organizer, ada)
+    turn_of_leftovers(outbox, organizer)
+    settle_work(outbox, claim_work(outbox), DONE)
+    turn_of_leftovers(outbox, organizer)
+    assert name in organizer.databases()
+
+
+def test_what_a_paused_relay_makes_after_the_drop_is_dropped(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
+    name = half_built(outbox, organizer, ada)
+    settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    turn_of_leftovers(outbox, organizer)
+    organizer.execute(f"create database {name} owner organizer")
+    outbox.execute("update organizations set dropped_at = dropped_at - interval '2 hours'")
+    turn_of_leftovers(outbox, organizer)
+    assert name not in organizer.databases()
+
+
+def requeue(outbox: Outbox) -> None:
+    """Do what an operator's requeue does to the row."""
+    outbox.execute(
+        "update outbox_messages set status = 'pending', dead_reason = null, settled_at = null, due_at = now(),"
+        " attempt = 0 where channel = 'provision'"
+    )
+
+
+def test_a_requeued_organization_is_provisioned_again(outbox: Outbox, ada: UUID) -> None:
+    settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    requeue(outbox)
+    message = claim_work(outbox)
+    assert outbox.with_lifeline(lambda lifeline: Foundings(lifeline).begin(message)) is not None
+    assert status_of(outbox, ada) == "provisioning"
+    settle_work(outbox, message, DONE)
+    assert (status_of(outbox, ada), organization_of(outbox, ada)["failed_at"]) == ("ready", None)
+
+
+def test_what_is_being_dropped_is_not_provisioned_meanwhile(outbox: Outbox, ada: UUID) -> None:
+    settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    outbox.execute("update organizations set drop_until = now() + interval '1 minute'")
+    requeue(outbox)
+    message = claim_work(outbox)
+    assert outbox.with_lifeline(lambda lifeline: Foundings(lifeline).begin(message)) is None
+    assert status_of(outbox, ada) == "failed"

@@ -1,0 +1,157 @@
+"""Organizations, from a registration to a database of their own, by the relay's own parts."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+
+from devstack.cluster import Cluster
+from shared.organizations import database_name_of
+from tests.support.api import ApiUnderTest, api_on
+from tests.support.databases import Database, fresh_database
+from tests.support.organizations import (
+    ALL_SETTLED,
+    CLINIC,
+    STEPS,
+    Organizer,
+    organization_of,
+    organizer_on,
+    rows,
+    templates_of,
+)
+from tests.support.outbox import Outbox
+from tests.support.relaying import relaying, until
+from tests.support.smtp_server import SmtpServer
+
+pytestmark = pytest.mark.anyio
+
+TOLD = "select 1 where not exists (select from outbox_messages where status = 'pending')"
+
+
+@pytest.fixture(scope="module")
+def organizer(cluster: Cluster) -> Iterator[Organizer]:
+    with organizer_on(cluster) as organizer:
+        yield organizer
+
+
+@pytest.fixture(scope="module")
+def outbox(cluster: Cluster) -> Iterator[Outbox]:
+    """One database for all: each test has people of its own."""
+    with fresh_database(cluster) as database:
+        yield Outbox(database)
+
+
+@pytest.fixture
+def api(outbox: Outbox) -> Iterator[ApiUnderTest]:
+    with api_on(outbox.database) as api:
+        yield api
+
+
+@pytest.fixture
+def database(outbox: Outbox) -> Database:
+    return outbox.database
+
+
+async def provisioned(outbox: Outbox, organizer: Organizer, query: str = ALL_SETTLED) -> None:
+    """Let a relay that may make databases work until the query finds something."""
+    async with SmtpServer() as server, relaying(outbox, server, PROVISION_DATABASE_URL=organizer.url) as parts:
+        await until(outbox, parts, query, hasten=True)
+
+
+def founded(api: ApiUnderTest, email: str) -> UUID:
+    return api.registered(email=email, organization=CLINIC)
+
+
+async def test_an_organization_gets_a_database_before_its_founder_is_told_anything(
+    api: ApiUnderTest, outbox: Outbox, organizer: Organizer
+) -> None:
+    ada = founded(api, "ada@example.org")
+    assert templates_of(outbox, ada) == ["organization"]
+    await provisioned(outbox, organizer)
+    organization = organization_of(outbox, ada)
+    assert (organization["status"], organization["health"]) == ("ready", "healthy")
+    assert organization["database_name"] == database_name_of(organization["id"])
+    assert organization["database_name"] in organizer.databases()
+    assert templates_of(outbox, ada) == ["organization", "activation"]
+    steps = rows(outbox, "select * from organization_steps where organization_id = %s", organization["id"])
+    assert {step["step"] for step in steps if step["done_at"]} == STEPS
+
+
+async def test_the_code_that_follows_is_as_young_as_its_message(
+    api: ApiUnderTest, outbox: Outbox, organizer: Organizer
+) -> None:
+    bea = founded(api, "bea@example.org")
+    before = "update tokens set created_at = now() - interval '2 days', expires_at = now() - interval '1 day'"
+    outbox.execute(f"{before} where user_id = %s", bea)
+    await provisioned(outbox, organizer)
+    [token] = api.tokens(bea)
+    [told] = [message for message in api.messages(bea) if message.template == "activation"]
+    assert token.expires_at == told.expires_at > told.created_at
+    assert api.activate(bea).status_code == 200
+
+
+async def test_the_sequel_falls_back_as_any_code_would(outbox: Outbox, organizer: Organizer) -> None:
+    with api_on(outbox.database, ACTIVATION_FALLBACK="sms", ACTIVATION_FALLBACK_SECONDS="90") as api:
+        cay = api.registered(email="cay@example.org", phone="+447400123456", organization=CLINIC)
+    await provisioned(outbox, organizer)
+    [told] = [message for message in api.messages(cay) if message.template == "activation"]
+    assert (told.fallback_channel, (told.fallback_at - told.created_at).total_seconds()) == ("sms", 90)
+
+
+async def test_a_relay_without_a_server_for_them_leaves_organizations_alone(api: ApiUnderTest, outbox: Outbox) -> None:
+    dee = founded(api, "dee@example.org")
+    with api_on(outbox.database) as other:
+        eve = other.registered(email="eve@example.org")
+    sent = f"select from outbox_messages where user_id = '{eve}' and status = 'sent'"
+    async with SmtpServer() as server, relaying(outbox, server) as parts:
+        await until(outbox, parts, f"select 1 where exists ({sent})")
+    [message] = api.messages(dee)
+    assert (message.status, message.attempt, message.expiries, message.lease_token) == ("pending", 0, 0, None)
+
+
+async def test_a_taken_address_founds_nothing_and_fares_like_any_other(
+    api: ApiUnderTest, outbox: Outbox, organizer: Organizer
+) -> None:
+    api.activated(email="fay@example.org")
+    stranger = founded(api, "fay@example.org")
+    before = api.look_up(stranger).json
+    await provisioned(outbox, organizer)
+    organization = organization_of(outbox, stranger)
+    assert organization["database_name"] not in organizer.databases()
+    assert (before["organization"]["status"], organization["status"]) == ("provisioning", "ready")
+    assert api.look_up(stranger).json["organization"]["status"] == "ready"
+    assert templates_of(outbox, stranger) == ["organization", "account_exists"]
+    assert api.activate(stranger).status_code == 400
+
+
+async def test_what_the_server_refuses_costs_no_attempt_and_is_done_once_it_takes_it(
+    api: ApiUnderTest, outbox: Outbox, organizer: Organizer
+) -> None:
+    organizer.allow(create=False)
+    people = [founded(api, f"gus{number}@example.org") for number in range(3)]
+    refused = "select 1 from providers where name like 'provision:%' and openings >= 1"
+    try:
+        await provisioned(outbox, organizer, refused)
+    finally:
+        organizer.allow(create=True)
+    for person in people:
+        [message] = api.messages(person)
+        assert (message.status, message.attempt) == ("pending", 0)
+    await provisioned(outbox, organizer)
+    assert {organization_of(outbox, person)["status"] for person in people} == {"ready"}
+
+
+async def test_while_the_server_refuses_a_decoy_waits_like_the_others(
+    api: ApiUnderTest, outbox: Outbox, organizer: Organizer
+) -> None:
+    api.activated(email="hal@example.org")
+    organizer.allow(create=False)
+    real = founded(api, "ida@example.org")
+    stranger = founded(api, "hal@example.org")
+    refused = "select 1 from providers where name like 'provision:%' and openings >= 1"
+    try:
+        await provisioned(outbox, organizer, refused)
+    finally:
+        organizer.allow(create=True)
+    assert {organization_of(outbox, person)["status"] for person in (real, stranger)} == {"provisioning"}
+    await provisioned(outbox, organizer)

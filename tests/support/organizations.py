@@ -1,0 +1,106 @@
+"""Organizations in tests: a login that may make their databases, and which of them there are."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+
+from devstack.cluster import Cluster
+from outbox_relay.database import Lifeline
+from outbox_relay.messages import ClaimedMessage
+from outbox_relay.organizations.settles import ProvisionSettles
+from outbox_relay.outcomes import Outcome
+from outbox_relay.settles import Settlement
+from outbox_relay.telling import Teller
+from shared.database import driver_url
+from shared.vocabulary import WorkChannel
+from tests.support.outbox import A_DAY, Outbox
+
+LOGIN = "organizer"
+CLINIC = {"name": "Clinic", "country": "FR"}
+STEPS = {"create_database", "migrate", "seed_founder", "verify"}
+
+PENDING = "select from outbox_messages where status = 'pending' and channel = 'provision'"
+ALL_SETTLED = f"select 1 where not exists ({PENDING})"
+
+
+@dataclass(frozen=True)
+class Organizer:
+    """The server that organizations' databases are made on, by a login that may do so."""
+
+    cluster: Cluster
+
+    @property
+    def url(self) -> str:
+        return self.cluster.tcp_url("postgres", user=LOGIN)
+
+    def databases(self) -> set[str]:
+        """Return the databases of organizations that are there."""
+        names = {name for (name,) in self.execute("select datname from pg_database")}
+        return {name for name in names if re.fullmatch("org_[0-9a-f]{32}", name)}
+
+    def allow(self, *, create: bool) -> None:
+        """Let the login make databases, or not."""
+        self.execute(f"alter role {LOGIN} {'createdb' if create else 'nocreatedb'}")
+
+    def drop_by_hand(self, name: str) -> None:
+        self.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)).as_string())
+
+    def execute(self, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(driver_url(self.cluster.url("postgres")), autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def organizer_on(cluster: Cluster) -> Iterator[Organizer]:
+    """Give the cluster a login for organizations; drop their databases at the end."""
+    organizer = Organizer(cluster)
+    if not organizer.execute(f"select from pg_roles where rolname = '{LOGIN}'"):
+        organizer.execute(f"create role {LOGIN} login createdb createrole")
+    organizer.allow(create=True)
+    try:
+        yield organizer
+    finally:
+        for name in organizer.databases():
+            organizer.drop_by_hand(name)
+
+
+def organization_of(outbox: Outbox, registration_id: UUID) -> dict[str, Any]:
+    """Return the row of the organization that was founded with a registration."""
+    return rows(outbox, "select * from organizations where founder_id = %s", registration_id)[0]
+
+
+def rows(outbox: Outbox, query: str, *parameters: Any) -> list[dict[str, Any]]:
+    with outbox.database.connect() as connection:
+        cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
+        return cursor.execute(query.encode(), parameters or None).fetchall()
+
+
+def templates_of(outbox: Outbox, registration_id: UUID) -> list[str]:
+    """Return what a registration's messages are for, oldest first."""
+    query = "select template from outbox_messages where user_id = %s order by created_at, id"
+    return [template for (template,) in outbox.execute(query, registration_id)]
+
+
+def claim_work(outbox: Outbox, *, lease: timedelta = A_DAY) -> ClaimedMessage:
+    """Claim the one message that is due for organizations."""
+    [message] = outbox.claim(1, lease=lease, channel=WorkChannel.PROVISION)
+    return message
+
+
+def settle_work(outbox: Outbox, message: ClaimedMessage, outcome: Outcome) -> None:
+    """Settle it as its own lane does, with whatever follows."""
+
+    async def work(lifeline: Lifeline) -> None:
+        teller = Teller(outbox.database.relay_url)
+        await ProvisionSettles(lifeline, teller).settle([Settlement(message, outcome)])
+        await teller.close()
+
+    outbox.with_lifeline(work)
