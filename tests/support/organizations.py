@@ -62,7 +62,7 @@ class Organizer:
 def organizer_on(cluster: Cluster) -> Iterator[Organizer]:
     """Give the cluster a login for organizations; drop their databases at the end."""
     organizer = Organizer(cluster)
-    if not organizer.execute(f"select from pg_roles where rolname = '{LOGIN}'"):
+    if not organizer.execute(f"select 1 from pg_roles where rolname = '{LOGIN}'"):
         organizer.execute(f"create role {LOGIN} login createdb createrole")
     organizer.allow(create=True)
     try:

@@ -197,7 +197,10 @@ async def test_two_relays_at_the_same_organization_make_one_database(tenants: Te
 
 async def test_a_relay_that_lost_its_turn_can_make_and_drop_nothing_any_more(tenants: Tenants) -> None:
     organization = an_organization()
-    end_sessions = f"select pg_terminate_backend(pid) from pg_stat_activity where usename = '{PROVISIONER}' and datname = 'postgres'"
+    end_sessions = (
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        f" where usename = '{PROVISIONER}' and datname = 'postgres'"
+    )
 
     def lose_the_turn(moment: str, step: Step) -> None:
         if (moment, step) == ("begun", Step.CREATE_DATABASE):
