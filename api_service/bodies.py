@@ -1,8 +1,7 @@
 """Reading a request's body strictly: JSON that says one thing only, of the shape asked for."""
 
-import json
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote
 
 from flask import request
@@ -16,6 +15,7 @@ from api_service.errors import (
     UnsupportedMediaTypeError,
     ValidationFailedError,
 )
+from shared.strict_json import strictly_parsed
 
 LONGEST_BODY_BYTES = 16 * 1024
 MOST_BYTES_READ = LONGEST_BODY_BYTES + 1
@@ -52,28 +52,11 @@ def _is_json() -> bool:
 
 
 def parsed(body: bytes) -> Any:
-    """Return the JSON value. Raises MalformedJsonError.
-
-    Refused are also names that occur twice and strings that are not Unicode (RFC 8259 §4, §8.2),
-    numbers that are none (NaN), and what is nested or long enough to hurt a parser.
-    """
+    """Return the JSON value, read strictly. Raises MalformedJsonError."""
     try:
-        value = json.loads(body.decode(), object_pairs_hook=_distinct, parse_constant=_refused)
-        json.dumps(value, ensure_ascii=False).encode()  # fails on half a surrogate pair
+        return strictly_parsed(body)
     except (ValueError, RecursionError):
         raise MalformedJsonError from None
-    return value
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        raise ValueError("a name occurs twice")
-    return value
-
-
-def _refused(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def _faults(messages: dict[str, Any], within: str = "#") -> Iterator[Fault]:

@@ -14,6 +14,7 @@ from bench.backlogs import drain_rates
 from bench.claiming import claim_times
 from bench.conditions import conditions
 from bench.contest import draining, latency
+from bench.desk import desk
 from bench.distances import critical_distance, distance
 from bench.goals import (
     NOTIFY_COST,
@@ -165,6 +166,7 @@ PARTS: dict[str, Callable[[Ground, Size], Report]] = {
     "backlogs": backlogs,
     "wal": wal,
     "growth": growing,
+    "desk": desk,
     "notify": waking,
     "rendering": rendering,
 }

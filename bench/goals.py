@@ -67,6 +67,8 @@ REGISTRATION_P99 = "registration p99 ÷ (one hash + one bare commit)"
 TELLING = "known and unknown addresses: distance ÷ what chance allows"
 NOTIFY_COST = "cost of NOTIFY on commits at 16 writers, %"
 WAL_BYTES = "WAL a message, claimed and settled, bytes"
+DESK_MILLISECONDS = "desk: the slowest question, ms at the database"
+DESK_PAGES = "desk: last pages ÷ first pages"
 STATEMENTS_GROWTH = "growth: statements a message, among many ÷ among few"
 ROWS_GROWTH = "growth: rows written a message, among many ÷ among few"
 WAL_GROWTH = "growth: WAL a message, among many ÷ among few"
@@ -96,6 +98,8 @@ GOALS = (
     Goal(TELLING, Bound.AT_MOST, 1),
     Goal(NOTIFY_COST, Bound.AT_MOST, 3),
     Goal(WAL_BYTES, Bound.AT_MOST, 1_200),
+    Goal(DESK_MILLISECONDS, Bound.AT_MOST, 200),
+    Goal(DESK_PAGES, Bound.AT_MOST, 1.5),
     Goal(STATEMENTS_GROWTH, Bound.AT_MOST, 1.1),
     Goal(ROWS_GROWTH, Bound.AT_MOST, 1.1),
     Goal(WAL_GROWTH, Bound.AT_MOST, 1.1),

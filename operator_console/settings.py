@@ -1,7 +1,8 @@
 """The console's settings, from its environment."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from shared.settings import DatabaseUrl, SettingsSchema
 
@@ -16,7 +17,7 @@ class ConsoleSettings:
 class ConsoleSettingsSchema(SettingsSchema):
     """How the console's settings are written."""
 
-    result: ClassVar = ConsoleSettings
+    result: ClassVar[Callable[..., Any]] = ConsoleSettings
 
     database_url = DatabaseUrl(
         "DATABASE_URL", "Where the outbox is; log in as a member of signpost_console.", is_secret=True

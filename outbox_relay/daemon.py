@@ -56,6 +56,7 @@ class Shift:
                     task.cancel()
         finally:
             scheduler.shutdown(wait=False)
+            await self.parts.lookout.write_hours()
             await self.parts.close()
 
     def unready(self) -> list[str]:
@@ -146,6 +147,7 @@ async def run_once(settings: RelaySettings) -> bool:
         log.error("database lost", **describe(error))  # noqa: TRY400 - the text quotes rows and addresses
         return False
     finally:
+        await parts.lookout.write_hours()
         await parts.close()
 
 

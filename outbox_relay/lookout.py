@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from itertools import product
 from math import ceil
 from typing import Any
@@ -21,6 +22,7 @@ from outbox_relay.database import Lifeline
 from outbox_relay.fallbacks import FIND_FALLBACK, Fallbacks
 from outbox_relay.fleet import SEE, Fleet
 from outbox_relay.floor import REST_IN_SWEEPS
+from outbox_relay.hours import BOOK, WRITE_SECONDS, add_to_hours
 from outbox_relay.lane import Lane
 from outbox_relay.messages import LaneKey
 from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
@@ -32,6 +34,8 @@ LONGEST_PAUSE = timedelta(seconds=5)
 """For suspects, fallbacks and the fleet's news, also where lanes are polled less often."""
 
 GAUGES_SECONDS = 15.0
+PATIENCE_SECONDS = 2.0
+"""For counts that operators look at: they keep no relay from ending."""
 LATENESS_SECONDS = 0.5
 """What the last turn may have been late, so that the next is not left out for coming in time."""
 
@@ -101,6 +105,7 @@ class Lookout:
         self._next_poll = 0.0
         self._next_sweep = 0.0
         self._next_gauges = 0.0
+        self._next_hours = 0.0
         self._was_blind = False
 
     async def run(self) -> None:
@@ -128,8 +133,20 @@ class Lookout:
             if self._was_blind:
                 sight, self._was_blind = replace(EVERYTHING, standings=sight.standings), False
         self._tell(sight, is_poll=is_poll)
+        if now >= self._next_hours:
+            await self.write_hours()
+            self._next_hours = now + WRITE_SECONDS - LATENESS_SECONDS
         if is_poll:
             self._next_poll = now + self._poll - LATENESS_SECONDS
+
+    async def write_hours(self) -> None:
+        """Write down what was sent and died since the last time, if anything; what cannot be written waits."""
+        counts = BOOK.take()
+        if counts:
+            try:
+                await self._lifeline.once(partial(add_to_hours, counts), within=PATIENCE_SECONDS)
+            except psycopg.Error:
+                BOOK.give_back(counts)
 
     async def _sight(self, connection: AsyncConnection, *, is_sweep: bool) -> Sight:
         loop = asyncio.get_running_loop()

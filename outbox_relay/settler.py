@@ -7,6 +7,7 @@ from uuid import UUID
 
 import psycopg
 
+from outbox_relay.hours import BOOK
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.metrics import count_settled
 from outbox_relay.outcomes import Dead, Deferred, Outcome, Retry, Sent
@@ -75,6 +76,7 @@ class Settler:
             # That something was sent is true, whoever has written it first.
             true = [one for one in batch if isinstance(one.outcome, Sent) or one.message.id in written.unsent]
             count_settled(true)
+            BOOK.count(true)
             _tell(true)
             if len(true) < len(batch):
                 _tell_late({one.message.id for one in batch} - {one.message.id for one in true})

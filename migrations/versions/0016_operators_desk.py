@@ -23,7 +23,7 @@ language sql immutable parallel safe
 return coalesce(substring(error from '^[0-9]{3}(?:[ -][245][.][0-9]{1,3}[.][0-9]{1,3})?'), '')
     || left(regexp_replace(
            regexp_replace(error, '^[0-9]{3}(?:[ -][245][.][0-9]{1,3}[.][0-9]{1,3})?', ''),
-           '"[^"]*"|<[^>]*>|\S*(?:[@0-9]|[[:alnum:]][.][[:alpha:]])\S*|\m[B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{7,}\M',
+           '\S*(?:"[^"]*"|<[^>]*>|[@0-9]|[[:alnum:]][.][[:alpha:]])\S*|\m[B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{7,}\M',
            '…', 'g'), 200)
 """
 

@@ -5,6 +5,7 @@ Each moment is PostgreSQL's: the processes compare times that others wrote, and 
 
 from shared.models.accounts import SessionRow, Token, User
 from shared.models.base import Base, Word
+from shared.models.console import ConsoleSession
 from shared.models.desk import BulkActRow, OperatorAction, OperatorToken, SettledByHour
 from shared.models.fleet import FallbackBudget, ProviderRow, UpkeepLease
 from shared.models.guards import KeptAnswer, RateLimit
@@ -14,6 +15,7 @@ from shared.models.outbox import DeliveryAttempt, OutboxMessage
 __all__ = [
     "Base",
     "BulkActRow",
+    "ConsoleSession",
     "DeliveryAttempt",
     "FallbackBudget",
     "KeptAnswer",

@@ -1,0 +1,62 @@
+"""What the pages have in common: headers that allow nothing from elsewhere, and the way to the sign-in."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response, g, make_response, redirect, render_template, request, url_for
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+}
+FOR_PROGRAMS = ("/v1/", "/livez", "/readyz", "/metrics")
+
+
+def is_for_people() -> bool:
+    """Tell whether the request's answer is a page, by its address."""
+    return not request.path.startswith(FOR_PROGRAMS)
+
+
+def is_renewal() -> bool:
+    """Tell whether an open page asks for itself again; that nobody need be sitting before it."""
+    return "HX-Request" in request.headers
+
+
+def page(template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
+    """Return the page that the template makes of the values."""
+    answer = make_response(render_template(template, asker=g.get("asker"), **values), status)
+    answer.headers.update(HEADERS)
+    return answer
+
+
+def to_sign_in() -> Response:
+    """Send whoever has no session to the page for signing in, and from there back to where they wanted to go.
+
+    The cookie is not sent along from other sites (SameSite=Strict), as from a link in a mail: then the page is
+    asked for once more, from here, before anybody has to sign in again.
+    """
+    if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.method == "GET":
+        return page("bounce.html")
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else "/"
+    address = url_for("signing_in.get_sign_in") + "?" + urlencode({"next": wanted})
+    if is_renewal():
+        return Response(status=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": address})
+    return see_other(address)
+
+
+def see_other(address: str) -> Response:
+    """Send the browser to another page of ours, by GET."""
+    return make_response(redirect(address, HTTPStatus.SEE_OTHER))
+
+
+def address_of(endpoint: str, query: Mapping[str, str]) -> str:
+    """Return a route's address with that query, whatever stands in it."""
+    return f"{url_for(endpoint)}?{urlencode(query)}" if query else url_for(endpoint)
+
+
+def safe_next(wanted: str) -> str:
+    """Return the address to go on to, if it is a path of this site; else the first page."""
+    is_path = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and wanted.isprintable()
+    return wanted if is_path else "/"

@@ -1,0 +1,89 @@
+"""/messages: the list with its filters, one message and its way, and what can be done to it."""
+
+from uuid import UUID
+
+from flask import Blueprint, Response, request, url_for
+
+from operator_console.acting import discard, requeue, undo_discard
+from operator_console.operator_tokens import Scope
+from operator_console.reading import list_causes, list_messages
+from operator_console.views import MessageDetail
+from operator_console.web.access import asker, needs
+from operator_console.web.bodies import read_query
+from operator_console.web.forms import read_reason
+from operator_console.web.looking import revealed, shown
+from operator_console.web.pages import address_of, page, see_other
+from operator_console.web.schemas import PageQuery
+from operator_console.web.services import services
+from operator_console.web.words import BY_OPERATORS, HAPPENINGS
+from shared import vocabulary
+
+blueprint = Blueprint("messages", __name__, url_prefix="/messages")
+
+
+@blueprint.get("")
+@needs(Scope.READ)
+def get_list() -> Response:
+    """List messages, newest first, at an address that says what is asked, and no more than that."""
+    wanted, limit, cursor = read_query(PageQuery())
+    said = {name: value for name, value in request.args.items() if value}
+    if len(said) < len(request.args):
+        return see_other(address_of(".get_list", said))
+    with services().sessions.begin() as session:
+        found = list_messages(session, wanted, limit=limit, cursor=cursor)
+    asked = {name: value for name, value in said.items() if name not in ("cursor", "did")}
+    return page("messages.html", wanted=wanted, shown=found, is_first=cursor is None, asked=asked, words=vocabulary)
+
+
+@blueprint.get("/causes")
+@needs(Scope.READ)
+def get_causes() -> Response:
+    """Count the dead by what they died of."""
+    with services().sessions.begin() as session:
+        found = list_causes(session)
+    return page("causes.html", found=found, causes=found.causes)
+
+
+@blueprint.get("/<uuid:message_id>")
+@needs(Scope.READ)
+def get_one(message_id: UUID) -> Response:
+    """Show one message, its way, and what can be done."""
+    return _page_of(shown(message_id))
+
+
+@blueprint.post("/<uuid:message_id>/requeue")
+@needs(Scope.ACT)
+def post_requeue(message_id: UUID) -> Response:
+    """Give it another try."""
+    with services().sessions.begin() as session:
+        requeue(session, message_id, asker().act(read_reason()))
+    return see_other(url_for(".get_one", message_id=message_id, did="requeued"))
+
+
+@blueprint.post("/<uuid:message_id>/discard")
+@needs(Scope.ACT)
+def post_discard(message_id: UUID) -> Response:
+    """Close it."""
+    with services().sessions.begin() as session:
+        discard(session, message_id, asker().act(read_reason()))
+    return see_other(url_for(".get_one", message_id=message_id, did="discarded"))
+
+
+@blueprint.post("/<uuid:message_id>/undo-discard")
+@needs(Scope.ACT)
+def post_undo_discard(message_id: UUID) -> Response:
+    """Open it again."""
+    with services().sessions.begin() as session:
+        undo_discard(session, message_id, asker().act(read_reason()))
+    return see_other(url_for(".get_one", message_id=message_id, did="restored"))
+
+
+@blueprint.post("/<uuid:message_id>/reveal")
+@needs(Scope.REVEAL)
+def post_reveal(message_id: UUID) -> Response:
+    """Show its address, once, in the answer to this; the page as such goes on masking it."""
+    return _page_of(shown(message_id), revealed=revealed(message_id, read_reason()).recipient)
+
+
+def _page_of(message: MessageDetail, revealed: str | None = None) -> Response:
+    return page("message.html", message=message, revealed=revealed, happenings=HAPPENINGS, operators_words=BY_OPERATORS)

@@ -1,0 +1,86 @@
+"""/v1/messages: looking at messages, and acting on one."""
+
+from http import HTTPStatus
+from uuid import UUID
+
+from flask import Blueprint, Response, jsonify, request
+
+from operator_console.acting import Correction, discard, requeue, undo_discard
+from operator_console.operator_tokens import Scope
+from operator_console.reading import list_causes, list_messages
+from operator_console.views import as_json
+from operator_console.web.access import asker, needs
+from operator_console.web.bodies import read_body, read_query
+from operator_console.web.looking import revealed, shown
+from operator_console.web.pages import address_of
+from operator_console.web.schemas import MessagesQuery, ReasonSchema, RequeueSchema
+from operator_console.web.services import services
+
+blueprint = Blueprint("v1_messages", __name__, url_prefix="/v1/messages")
+
+
+@blueprint.get("")
+@needs(Scope.READ)
+def get_messages() -> Response:
+    """List messages, newest first, page by page; recipients are masked."""
+    wanted, limit, cursor = read_query(MessagesQuery())
+    with services().sessions.begin() as session:
+        page = list_messages(session, wanted, limit=limit, cursor=cursor)
+    answer = jsonify(as_json(page))
+    if page.next_cursor:
+        following = address_of(".get_messages", request.args.to_dict() | {"cursor": str(page.next_cursor)})
+        answer.headers["Link"] = f'<{following}>; rel="next"'
+    return answer
+
+
+@blueprint.get("/groups")
+@needs(Scope.READ)
+def get_groups() -> Response:
+    """Count the dead by what they died of."""
+    with services().sessions.begin() as session:
+        return jsonify(as_json(list_causes(session)))
+
+
+@blueprint.get("/<uuid:message_id>")
+@needs(Scope.READ)
+def get_message(message_id: UUID) -> Response:
+    """Show one message with its attempts, its way, and what operators did to it."""
+    return jsonify(as_json(shown(message_id)))
+
+
+@blueprint.post("/<uuid:message_id>/reveal")
+@needs(Scope.REVEAL)
+def post_reveal(message_id: UUID) -> Response:
+    """Show one message with its recipient's address; who looked, and why, is written down before."""
+    return jsonify(as_json(revealed(message_id, read_body(ReasonSchema())["reason"])))
+
+
+@blueprint.post("/<uuid:message_id>/requeue")
+@needs(Scope.ACT)
+def post_requeue(message_id: UUID) -> tuple[Response, HTTPStatus]:
+    """Give a dead message another try, corrected if need be."""
+    asked = read_body(RequeueSchema())
+    with services().sessions.begin() as session:
+        correction = Correction(asked.get("recipient"), asked.get("locale"))
+        requeue(session, message_id, asker().act(asked["reason"]), correction)
+    return jsonify(id=message_id, status="pending"), HTTPStatus.ACCEPTED
+
+
+@blueprint.post("/<uuid:message_id>/discard")
+@needs(Scope.ACT)
+def post_discard(message_id: UUID) -> Response:
+    """Close a dead message; what is closed stays so."""
+    reason = read_body(ReasonSchema())["reason"]
+    with services().sessions.begin() as session:
+        discard(session, message_id, asker().act(reason))
+    return jsonify(id=message_id, status="dead", dead_reason="discarded")
+
+
+@blueprint.post("/<uuid:message_id>/undo-discard")
+@needs(Scope.ACT)
+def post_undo_discard(message_id: UUID) -> Response:
+    """Open a discarded message again, dead of what it had died of."""
+    reason = read_body(ReasonSchema())["reason"]
+    with services().sessions.begin() as session:
+        undo_discard(session, message_id, asker().act(reason))
+    return jsonify(as_json(shown(message_id)))

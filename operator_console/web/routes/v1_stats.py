@@ -1,0 +1,45 @@
+"""/v1/stats and what else operators read: providers, the audit."""
+
+from flask import Blueprint, Response, jsonify, request
+
+from operator_console.operator_tokens import Scope
+from operator_console.reading import list_actions, list_providers, stats
+from operator_console.views import as_json
+from operator_console.web.access import needs
+from operator_console.web.bodies import read_query
+from operator_console.web.pages import address_of
+from operator_console.web.schemas import AuditQuery
+from operator_console.web.services import services
+
+blueprint = Blueprint("v1_stats", __name__, url_prefix="/v1")
+
+
+@blueprint.get("/stats")
+@needs(Scope.READ)
+def get_stats() -> Response:
+    """Tell backlog, lag, what is dead, and what was sent and died in each of the last 24 hours, by channel."""
+    with services().sessions.begin() as session:
+        return jsonify(as_json(stats(session)))
+
+
+@blueprint.get("/providers")
+@needs(Scope.READ)
+def get_providers() -> Response:
+    """Tell how providers stand."""
+    with services().sessions.begin() as session:
+        return jsonify(providers=[as_json(one) for one in list_providers(session)])
+
+
+@blueprint.get("/audit")
+@needs(Scope.READ)
+def get_audit() -> Response:
+    """List what operators did, newest first, page by page."""
+    limit, cursor = read_query(AuditQuery())
+    with services().sessions.begin() as session:
+        actions = list_actions(session, limit=limit, before_id=cursor)
+    following = actions[-1].id if len(actions) == limit else None
+    answer = jsonify(actions=[as_json(one) for one in actions], next_cursor=following)
+    if following:
+        address = address_of(".get_audit", request.args.to_dict() | {"cursor": str(following)})
+        answer.headers["Link"] = f'<{address}>; rel="next"'
+    return answer

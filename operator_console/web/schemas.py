@@ -1,0 +1,242 @@
+"""What may be asked for, and how it is written: in a query, in JSON, in a form."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
+
+from operator_console.filters import MessageFilter
+from operator_console.web.errors import FaultCode
+from shared.vocabulary import Channel, DeadReason, Locale, Status, Template, Verdict
+
+DEFAULT_LIMIT, HIGHEST_LIMIT = 50, 200
+HIGHEST_PER_MINUTE = 1_000_000
+LONGEST_TEXT = 300
+LONGEST_REASON = 500
+CODES: dict[str, Any] = {
+    "required": FaultCode.REQUIRED,
+    "null": FaultCode.INVALID_TYPE,
+    "invalid": FaultCode.INVALID_TYPE,
+    "validator_failed": FaultCode.INVALID_TYPE,
+    "type": FaultCode.INVALID_TYPE,
+    "too_large": FaultCode.OUT_OF_RANGE,
+}
+
+
+class BulkAction(StrEnum):
+    """What can be done to many at once."""
+
+    REQUEUE = "requeue"
+    DISCARD = "discard"
+
+
+class Strict(Schema):
+    """Knows each field by name, and says by codes what is wrong."""
+
+    error_messages = {"unknown": FaultCode.UNKNOWN_FIELD, "type": FaultCode.INVALID_TYPE}  # noqa: RUF012 - marshmallow's way
+
+
+class Words(fields.String):
+    """Some text, which may be bounded in length; white space around it is none of it."""
+
+    def __init__(self, longest: int = LONGEST_TEXT, **options: Any) -> None:
+        super().__init__(error_messages=CODES, **options)
+        self.longest = longest
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        text = str(super()._deserialize(value, *rest, **more)).strip()
+        if not text and self.required:
+            raise ValidationError(FaultCode.REQUIRED)
+        if len(text) > self.longest:
+            raise ValidationError(FaultCode.TOO_LONG)
+        if not text.replace("\n", "").replace("\r", "").isprintable():
+            raise ValidationError(FaultCode.INVALID_TYPE)
+        return text
+
+
+class OneOf(fields.String):
+    """A word of a closed set."""
+
+    def __init__(self, kind: type[StrEnum], **options: Any) -> None:
+        super().__init__(error_messages=CODES, **options)
+        self.kind = kind
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        try:
+            return self.kind(super()._deserialize(value, *rest, **more))
+        except ValueError:
+            raise ValidationError(FaultCode.INVALID_CHOICE) from None
+
+
+class Moment(fields.String):
+    """A time with its offset; a form's has none, and means UTC."""
+
+    def __init__(self, *, is_of_form: bool = False) -> None:
+        super().__init__(error_messages=CODES)
+        self.is_of_form = is_of_form
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        try:
+            moment = datetime.fromisoformat(super()._deserialize(value, *rest, **more))
+        except ValueError:
+            raise ValidationError(FaultCode.INVALID_TIME) from None
+        if moment.tzinfo is None and self.is_of_form:
+            moment = moment.replace(tzinfo=UTC)
+        if moment.tzinfo is None:
+            raise ValidationError(FaultCode.INVALID_TIME)
+        return moment
+
+
+class Number(fields.Integer):
+    """A whole number from 1 to ``highest``; in JSON it is no text."""
+
+    def __init__(self, highest: int, *, strict: bool, **options: Any) -> None:
+        super().__init__(strict=strict, error_messages=CODES, **options)
+        self.highest = highest
+        self.is_of_json = strict
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        if self.is_of_json and (isinstance(value, bool) or not isinstance(value, int)):
+            raise ValidationError(FaultCode.INVALID_TYPE)
+        number = super()._deserialize(value, *rest, **more)
+        if number is not None and not 1 <= number <= self.highest:
+            raise ValidationError(FaultCode.OUT_OF_RANGE)
+        return number
+
+
+class Switch(fields.Boolean):
+    """True or false, and nothing that merely looks like it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(error_messages=CODES, **options)
+
+    def _deserialize(self, value: Any, *_rest: Any, **_more: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError(FaultCode.INVALID_TYPE)
+        return value
+
+
+class FilterSchema(Strict):
+    """Which messages are meant. What is empty does not matter."""
+
+    status = OneOf(Status)
+    dead_reason = OneOf(DeadReason)
+    channel = OneOf(Channel)
+    template = OneOf(Template)
+    provider = Words()
+    recipient = Words()
+    created_after = Moment()
+    created_before = Moment()
+    cause = Words()
+
+    @pre_load
+    def _without_empty(self, values: Any, **_more: Any) -> Any:
+        is_object = isinstance(values, Mapping)
+        return {name: value for name, value in values.items() if value != ""} if is_object else values
+
+    @post_load
+    def _as_filter(self, values: dict[str, Any], **_more: Any) -> Any:
+        return self.made_of(values)
+
+    def made_of(self, values: dict[str, Any]) -> Any:
+        """Return what the checked values make."""
+        return filter_of(values)
+
+
+def filter_of(values: Mapping[str, Any]) -> MessageFilter:
+    """Return the filter, its recipient in the form in which messages carry it."""
+    plain = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
+    return MessageFilter.from_json(plain)
+
+
+class MessagesQuery(FilterSchema):
+    """A page of messages, of a list that goes on at the cursor."""
+
+    limit = Number(HIGHEST_LIMIT, strict=False, load_default=DEFAULT_LIMIT)
+    cursor = fields.UUID(error_messages={"invalid_uuid": FaultCode.INVALID_CURSOR})
+
+    def made_of(self, values: dict[str, Any]) -> Any:
+        """Return the filter, the limit and the cursor."""
+        limit, cursor = values.pop("limit"), values.pop("cursor", None)
+        return filter_of(values), limit, cursor
+
+
+class PageQuery(MessagesQuery):
+    """The same as a form asks for it; ``did`` tells the page what has just been done."""
+
+    created_after = Moment(is_of_form=True)
+    created_before = Moment(is_of_form=True)
+    did = Words()
+
+    def made_of(self, values: dict[str, Any]) -> Any:
+        """Return the filter, the limit and the cursor."""
+        values.pop("did", None)
+        return super().made_of(values)
+
+
+class OrganizationsQuery(Strict):
+    """A page of organizations, those whose databases were found so."""
+
+    health = OneOf(Verdict)
+    limit = Number(HIGHEST_LIMIT, strict=False, load_default=DEFAULT_LIMIT)
+    cursor = fields.UUID(error_messages={"invalid_uuid": FaultCode.INVALID_CURSOR})
+    did = Words()
+
+    @pre_load
+    def _without_empty(self, values: Any, **_more: Any) -> Any:
+        return {name: value for name, value in values.items() if value != ""}
+
+
+class ReasonSchema(Strict):
+    """Why something is done; it is kept with the act."""
+
+    reason = Words(LONGEST_REASON, required=True)
+
+
+class RequeueSchema(ReasonSchema):
+    """The same, and what to correct on the way."""
+
+    recipient = Words()
+    locale = OneOf(Locale)
+
+
+class BulkSchema(ReasonSchema):
+    """An act on all that a filter lets through; that this is everything that is dead has to be said."""
+
+    wanted = fields.Nested(FilterSchema, required=True, data_key="filter", error_messages=CODES)
+    dry_run = Switch(load_default=False)
+    per_minute = Number(HIGHEST_PER_MINUTE, strict=True, load_default=None, allow_none=True)
+    all = Switch(load_default=False)
+
+    @validates_schema
+    def _is_about_the_dead(self, values: dict[str, Any], **_more: Any) -> None:
+        if values["wanted"].status not in (None, Status.DEAD):
+            raise ValidationError({"filter": {"status": [FaultCode.ONLY_THE_DEAD]}})
+
+
+class BulkForm(PageQuery):
+    """The same as the page's form writes it: the filter's fields beside the others."""
+
+    reason = Words(LONGEST_REASON, required=True)
+    action = OneOf(BulkAction, required=True)
+    per_minute = Number(HIGHEST_PER_MINUTE, strict=False, load_default=None)
+    all = Words(load_default="")
+
+    def made_of(self, values: dict[str, Any]) -> Any:
+        """Return the filter beside the other values."""
+        others = {name: values.pop(name) for name in ("reason", "action", "per_minute", "all")}
+        wanted, _, _ = super().made_of(values)
+        return others | {"wanted": wanted}
+
+
+class AuditQuery(Strict):
+    """A page of the audit, whose cursor is an audit row's id."""
+
+    limit = Number(HIGHEST_LIMIT, strict=False, load_default=DEFAULT_LIMIT)
+    cursor = Number(2**63 - 1, strict=False, load_default=None)
+
+    @post_load
+    def _as_pair(self, values: dict[str, Any], **_more: Any) -> tuple[int, int | None]:
+        return values["limit"], values["cursor"]

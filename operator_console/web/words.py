@@ -1,0 +1,86 @@
+"""The words of the pages: what stands in the database, in English, and numbers and times as people read them."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from shared.vocabulary import Channel, DeadReason, Verdict
+
+DEAD_REASONS: Mapping[str, str] = {
+    DeadReason.REJECTED: "refused for good",
+    DeadReason.EXHAUSTED: "all attempts spent",
+    DeadReason.EXPIRED: "no longer of use",
+    DeadReason.SUPERSEDED: "replaced by a newer one",
+    DeadReason.DISCARDED: "closed by hand",
+    DeadReason.POISON: "takes the relay down",
+    DeadReason.UNKNOWN_OUTCOME: "may have arrived",
+}
+CHANNELS: Mapping[str, str] = {Channel.EMAIL: "E-mail", Channel.SMS: "SMS"}
+BREAKERS: Mapping[str, str] = {"closed": "in order", "open": "left alone", "half_open": "probed"}
+HEALTH: Mapping[str, str] = {
+    Verdict.WELL: "in order",
+    Verdict.LOST: "lost",
+    Verdict.DAMAGED: "damaged",
+    Verdict.UNREACHABLE: "no answer",
+}
+HAPPENINGS: Mapping[str, str] = {
+    "enqueued": "Enqueued",
+    "retry": "An attempt failed, tried again",
+    "deferred": "Put off, at no cost",
+    "dead": "Died",
+    "sent": "Accepted by the provider",
+    "fell_back": "Fell back to the other channel",
+    "requeue": "Requeued",
+    "discard": "Discarded",
+    "undo_discard": "Discard taken back",
+    "reveal": "Address revealed",
+    "begin_bulk": "Bulk act begun",
+    "stop_bulk": "Bulk act stopped",
+    "resume_bulk": "Bulk act resumed",
+    "repair": "Organization's repair asked for",
+    "create_token": "Token made",
+    "revoke_token": "Token revoked",
+}
+BY_OPERATORS = ("requeue", "discard", "undo_discard", "reveal")
+DONE: Mapping[str, str] = {
+    "requeued": "Requeued: it is pending and due now.",
+    "discarded": "Discarded. You can take that back below.",
+    "restored": "The discard is taken back.",
+    "repairing": "A repair is on its way. What was found last stands here until it is done.",
+    "well": "It was found in order, and will be looked at again now.",
+    "begun": "Begun. It goes on by itself, also when you leave.",
+    "stopped": "Stopped. It can go on from where it stands.",
+    "resumed": "It goes on.",
+    "revoked": "Revoked: the token works no longer.",
+    "signed-out": "You are signed out.",
+}
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+
+def spoken(span: timedelta | float | None) -> str:
+    """Say how long something takes in one unit, or in two where one would be coarse; nothing as a dash."""
+    if span is None:
+        return "—"
+    seconds = int(span.total_seconds() if isinstance(span, timedelta) else span)
+    if seconds < MINUTE:
+        return f"{seconds} s"
+    if seconds < HOUR:
+        return f"{seconds // MINUTE} min"
+    if seconds < DAY:
+        return f"{seconds // HOUR} h {seconds % HOUR // MINUTE} min"
+    return f"{seconds // DAY} d {seconds % DAY // HOUR} h"
+
+
+def grouped(number: int) -> str:
+    """Write a number with thin spaces between its thousands."""
+    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def sized(size_bytes: int | None) -> str:
+    """Write how much a database takes, in megabytes of a million bytes; nothing as a dash."""
+    return "—" if size_bytes is None else f"{size_bytes / 1_000_000:.1f} MB"
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """Say how many there are."""
+    return f"{grouped(number)} {one if number == 1 else many}"

@@ -1,0 +1,26 @@
+"""JSON that says one thing only: what two readers could read differently is refused."""
+
+import json
+from typing import Any, NoReturn
+
+
+def strictly_parsed(text: bytes) -> Any:
+    """Return the JSON value. Raises ValueError or RecursionError.
+
+    Refused are also names that occur twice and strings that are not Unicode (RFC 8259 §4, §8.2),
+    numbers that are none (NaN), and what is nested or long enough to hurt a parser.
+    """
+    value = json.loads(text.decode(), object_pairs_hook=_distinct, parse_constant=_refused)
+    json.dumps(value, ensure_ascii=False).encode()  # fails on half a surrogate pair
+    return value
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return value
+
+
+def _refused(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

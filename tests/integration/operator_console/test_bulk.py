@@ -1,0 +1,192 @@
+"""Requeueing and discarding many: at a rate, to be stopped and resumed, and each message once."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from operator_console.acting import (
+    Action,
+    Bulk,
+    BulkPlan,
+    BulkStatus,
+    NothingChosenError,
+    bulk,
+    step_bulk,
+    stop_bulk,
+)
+from operator_console.acting import begin_bulk as begin
+from operator_console.filters import MessageFilter
+from shared.vocabulary import Channel, DeadReason
+from tests.support.desk import ACT, lines_of, outboxctl, put_dead
+from tests.support.outbox import Outbox
+
+REQUEUED = "select count(*) from operator_actions where action = 'requeue'"
+TWICE = "select message_id from operator_actions where action = 'requeue' group by 1 having count(*) > 1"
+PENDING = "select count(*) from outbox_messages where status = 'pending'"
+NEXT_STEP_NOW = "update bulk_acts set next_step_at = now()"
+EMAILS = MessageFilter(channel=Channel.EMAIL)
+
+
+def begun(console: sessionmaker[Session], per_minute: int | None = None, wanted: MessageFilter = EMAILS) -> Bulk:
+    with console.begin() as session:
+        return begin(session, BulkPlan(Action.REQUEUE, wanted, per_minute), ACT)
+
+
+def stepped(console: sessionmaker[Session], bulk_id: UUID) -> Bulk:
+    with console.begin() as session:
+        return step_bulk(session, bulk_id)
+
+
+def test_a_bulk_act_requeues_what_its_filter_lets_through_and_nothing_else(
+    outbox: Outbox, console: sessionmaker[Session]
+) -> None:
+    put_dead(outbox, count=3)
+    put_dead(outbox, channel="sms", recipient="'+33612345678'")
+    one = begun(console)
+    assert (one.found, one.acted, one.status) == (3, 0, "running")
+    one = stepped(console, one.id)
+    assert (one.acted, one.skipped, one.status) == (3, 0, "done")
+    assert outbox.execute("select channel from outbox_messages where status = 'dead'") == [("sms",)]
+    assert outbox.execute("select distinct bulk_id from operator_actions where action = 'requeue'") == [(one.id,)]
+
+
+@pytest.mark.parametrize(("per_minute", "size"), [(None, 200), (60_000, 200), (600, 20), (60, 2), (29, 1), (1, 1)])
+def test_a_step_takes_two_seconds_of_the_rate(per_minute: int | None, size: int) -> None:
+    assert bulk.step_size(per_minute) == size
+
+
+def test_between_two_steps_there_is_as_long_a_pause_as_the_rate_asks_for(
+    outbox: Outbox, console: sessionmaker[Session]
+) -> None:
+    put_dead(outbox, count=5)
+    one = stepped(console, begun(console, per_minute=60).id)
+    assert one.acted == 2
+    assert timedelta(seconds=1) < one.wait <= timedelta(seconds=2)
+    # Whoever asks too early, be it another process, has nothing done.
+    assert stepped(console, one.id).acted == 2
+    outbox.execute("update bulk_acts set next_step_at = next_step_at - interval '2 s'")
+    assert stepped(console, one.id).acted == 4
+
+
+def test_stopped_it_does_nothing_and_resumed_it_goes_on_where_it_stood(
+    outbox: Outbox, console: sessionmaker[Session]
+) -> None:
+    put_dead(outbox, count=5)
+    one = stepped(console, begun(console, per_minute=60).id)
+    with console.begin() as session:
+        assert stop_bulk(session, one.id, ACT).status == BulkStatus.STOPPED
+    outbox.execute(NEXT_STEP_NOW)
+    assert stepped(console, one.id).acted == 2
+    outbox.execute("update bulk_acts set per_minute = null")
+    result = outboxctl(outbox.database, "bulk", "resume", str(one.id), "--reason", "the server is back")
+    assert (result.exit_code, result.stdout) == (0, "5 requeued\n")
+    assert outbox.number(REQUEUED) == 5
+    assert outbox.execute(TWICE) == []
+    [shown] = lines_of(outboxctl(outbox.database, "bulk", "list"))
+    assert (shown["id"], shown["status"], shown["acted"], shown["found"]) == (str(one.id), "done", 5, 5)
+
+
+def test_a_message_that_dies_again_meanwhile_is_not_requeued_again(
+    outbox: Outbox, console: sessionmaker[Session]
+) -> None:
+    put_dead(outbox, count=3)
+    one = stepped(console, begun(console, per_minute=30).id)
+    outbox.execute(
+        "update outbox_messages set status = 'dead', dead_reason = 'rejected', settled_at = clock_timestamp()"
+        " where status = 'pending'"
+    )
+    put_dead(outbox, settled_at="clock_timestamp()")
+    outbox.execute("update bulk_acts set per_minute = null, next_step_at = now()")
+    one = stepped(console, one.id)
+    assert (one.acted, one.status) == (3, "done")
+    assert outbox.execute(TWICE) == []
+
+
+def test_two_who_carry_it_on_at_once_do_not_do_it_twice(outbox: Outbox, console: sessionmaker[Session]) -> None:
+    put_dead(outbox, count=3)
+    one = begun(console)
+    with console.begin() as first:
+        assert step_bulk(first, one.id).acted == 3
+        assert stepped(console, one.id).acted == 0
+    assert outbox.number(REQUEUED) == 3
+
+
+def test_what_is_undone_in_the_middle_of_a_step_is_done_by_the_next(
+    outbox: Outbox, console: sessionmaker[Session]
+) -> None:
+    put_dead(outbox, count=3)
+    one = begun(console)
+    with console() as dying:
+        step_bulk(dying, one.id)
+        dying.rollback()
+    assert outbox.number(PENDING) == 0
+    assert stepped(console, one.id).acted == 3
+
+
+def test_what_was_replaced_erased_or_closed_is_left_alone(outbox: Outbox, console: sessionmaker[Session]) -> None:
+    put_dead(outbox, dead_reason="'superseded'")
+    put_dead(outbox, dead_reason="'discarded'")
+    put_dead(outbox, recipient="'erased'")
+    assert begun(console).found == 0
+    asked_for = begun(console, wanted=MessageFilter(dead_reason=DeadReason.DISCARDED))
+    assert stepped(console, asked_for.id).acted == 1
+
+
+def test_one_odd_message_stops_no_other(outbox: Outbox, console: sessionmaker[Session]) -> None:
+    put_dead(outbox)
+    put_dead(outbox, payload="'[]'", user_id=(user := "gen_random_uuid()"), token_id="null")
+    put_dead(outbox)
+    outbox.execute(
+        "create function refuse() returns trigger language plpgsql as $$ begin raise 'no'; end $$;"
+        "create trigger refuse before update on outbox_messages for each row when (old.user_id is not null)"
+        " execute function refuse()"
+    )
+    one = stepped(console, begun(console).id)
+    assert (one.acted, one.skipped, one.status) == (2, 1, "done")
+    assert outbox.number(REQUEUED) == 2, user
+
+
+def test_without_a_filter_all_has_to_be_said(outbox: Outbox, console: sessionmaker[Session]) -> None:
+    put_dead(outbox, count=2)
+    with pytest.raises(NothingChosenError), console.begin() as session:
+        begin(session, BulkPlan(Action.REQUEUE, MessageFilter()), ACT)
+    refused = outboxctl(outbox.database, "requeue", "--reason", "all of it", "--yes")
+    assert refused.exit_code == 2
+    assert "--all" in refused.stderr
+    assert outbox.number(PENDING) == 0
+    allowed = outboxctl(outbox.database, "requeue", "--reason", "all of it", "--yes", "--all")
+    assert (allowed.exit_code, allowed.stdout) == (0, "2 dead messages\n2 requeued\n")
+
+
+def test_a_dry_run_counts_and_changes_nothing(outbox: Outbox) -> None:
+    put_dead(outbox, count=2)
+    result = outboxctl(outbox.database, "requeue", "--dead-reason", "rejected", "--reason", "a look", "--dry-run")
+    assert result.stdout == "2 dead messages would be requeued\n"
+    assert outbox.execute("select count(*) from bulk_acts") == [(0,)]
+    assert outbox.number(PENDING) == 0
+
+
+def test_without_anybody_to_ask_yes_has_to_be_said(outbox: Outbox) -> None:
+    put_dead(outbox)
+    result = outboxctl(outbox.database, "discard", "--dead-reason", "rejected", "--reason", "old")
+    assert result.exit_code == 2
+    assert "say --yes" in result.stderr
+    done = outboxctl(outbox.database, "discard", "--dead-reason", "rejected", "--reason", "old", "--yes")
+    assert done.stdout == "1 dead messages\n1 discarded\n"
+
+
+def test_what_is_done_keeps_no_address(outbox: Outbox, console: sessionmaker[Session]) -> None:
+    put_dead(outbox)
+    one = begun(console, wanted=MessageFilter(recipient="ada@example.org"))
+    stepped(console, one.id)
+    assert "ada@" not in str(outbox.execute("select wanted::text from bulk_acts"))
+    assert "ada@" not in str(outbox.execute("select before::text, after::text from operator_actions"))
+
+
+def test_a_bulk_act_that_does_not_exist_is_an_error(outbox: Outbox) -> None:
+    unknown = str(UUID(int=7))
+    for command in ("stop", "resume"):
+        result = outboxctl(outbox.database, "bulk", command, unknown, "--reason", "why not")
+        assert (result.exit_code, result.stderr) == (1, f"outboxctl: there is no bulk act {unknown}\n")

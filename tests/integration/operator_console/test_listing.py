@@ -1,0 +1,109 @@
+"""Lists: what a filter lets through, page after page, and how far one statement looks."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy.orm import Session, sessionmaker
+
+from operator_console.filters import MessageFilter
+from operator_console.reading import list_messages, messages
+from shared.ids import uuid7_at
+from shared.vocabulary import Channel, DeadReason, Status, Template
+from tests.support.desk import lines_of, outboxctl, put_dead
+from tests.support.outbox import Outbox
+
+NOW = datetime.now(UTC)
+
+
+def pages(console: sessionmaker[Session], wanted: MessageFilter, limit: int) -> list[list[UUID]]:
+    """Return the ids of each page to the last."""
+    found: list[list[UUID]] = []
+    cursor = None
+    while True:
+        with console() as session:
+            page = list_messages(session, wanted, limit=limit, cursor=cursor)
+        found.append([message.id for message in page.messages])
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+def at(moment: datetime) -> str:
+    """Return the id of a message enqueued then, as SQL has it."""
+    return f"'{uuid7_at(int(moment.timestamp() * 1e9), bytes(8))}'"
+
+
+@pytest.mark.parametrize("looked_at", [50_000, 3, 1])
+def test_pages_have_each_message_once_newest_first_however_far_a_statement_looks(
+    outbox: Outbox, console: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
+    monkeypatch.setattr(messages, "MOST_ROWS_LOOKED_AT", looked_at)
+    ours = put_dead(outbox, count=5)
+    outbox.put(count=4)
+    ours += put_dead(outbox, count=2)
+    found = pages(console, MessageFilter(dead_reason=DeadReason.REJECTED), 3)
+    assert [message_id for page in found for message_id in page] == ours[::-1]
+    found = pages(console, MessageFilter(template=Template.ACTIVATION, status=Status.PENDING), 3)
+    assert len([message_id for page in found for message_id in page]) == 4
+    assert pages(console, MessageFilter(channel=Channel.SMS), 3)[-1] == []
+
+
+def test_a_page_that_ends_early_says_how_far_it_looked(
+    outbox: Outbox, console: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "MOST_ROWS_LOOKED_AT", 2)
+    ids = outbox.put(count=3)
+    with console() as session:
+        page = list_messages(session, MessageFilter(channel=Channel.SMS))
+    assert (page.messages, page.next_cursor) == ((), ids[1])
+    assert page.looked_back_to is not None
+
+
+def test_the_command_line_looks_on_until_it_has_what_was_asked_for(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "MOST_ROWS_LOOKED_AT", 2)
+    [sms] = outbox.put(channel="sms", recipient="'+33612345678'")
+    outbox.put(count=5)
+    [listed] = lines_of(outboxctl(outbox.database, "list", "--channel", "sms"))
+    assert listed["id"] == str(sms)
+
+
+def test_the_next_page_is_asked_for_by_the_last_id(outbox: Outbox) -> None:
+    ids = outbox.put(count=3)
+    listed = lines_of(outboxctl(outbox.database, "list", "--before", str(ids[1])))
+    assert [message["id"] for message in listed] == [str(ids[0])]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        (["--provider", "smtp:mx:25"], 1),
+        (["--provider", "smtp:mx"], 0),
+        (["--recipient", "Grace@example.org"], 1),
+        (["--recipient", "race@example.org"], 0),
+        (["--recipient", "+33 6 12 34 56 78"], 1),
+        (["--created-after", "2020-01-02"], 3),
+        (["--created-before", "2020-01-02"], 1),
+        (["--created-after", "2020-01-01", "--created-before", "2020-01-02T00:00:00+0200"], 1),
+        (["--cause", "no-such-cause"], 0),
+    ],
+)
+def test_filters_find_what_they_say(outbox: Outbox, arguments: list[str], count: int) -> None:
+    outbox.put(recipient="'grace@example.org'", provider="'smtp:mx:25'")
+    outbox.put(channel="sms", recipient="'+33612345678'")
+    outbox.put()
+    outbox.execute(f"update outbox_messages set id = {at(datetime(2020, 1, 1, 12, tzinfo=UTC))} where id ="
+                   " (select min(id::text)::uuid from outbox_messages)")  # fmt: skip
+    outbox.put()
+    assert len(lines_of(outboxctl(outbox.database, "list", *arguments))) == count
+
+
+def test_a_filter_survives_being_written_down() -> None:
+    wanted = MessageFilter(
+        Status.DEAD, DeadReason.EXPIRED, Channel.SMS, Template.WELCOME, "twilio:x", "+33612345678",
+        NOW - timedelta(days=1), NOW, "0123456789ab",
+    )  # fmt: skip
+    assert MessageFilter.from_json(wanted.as_json()) == wanted
+    assert wanted.masked()["recipient"] == "+33…78"

@@ -1,0 +1,208 @@
+"""/v1: what scripts get of messages, and what they can do to one."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import pytest
+
+from tests.support.consoles import ConsoleUnderTest
+from tests.support.outbox import Outbox
+
+NOBODY = UUID(int=0)
+DEAD = {
+    "status": "'dead'",
+    "dead_reason": "'rejected'",
+    "settled_at": "now()",
+    "attempt": "1",
+    "provider": "'smtp:mx:25'",
+    "last_error_class": "'recipient'",
+    "last_error": "'550 5.1.1 <ada@example.org>: no such user'",
+}
+
+
+def a_dead_message(outbox: Outbox, **columns: str) -> UUID:
+    [message_id] = outbox.put(**(DEAD | {"token_id": "null"} | columns))
+    return message_id
+
+
+def ids_in(answer: Any) -> list[str]:
+    return [message["id"] for message in answer.json["messages"]]
+
+
+def test_pages_go_on_by_their_link_until_all_were_seen_once(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    expected = [str(message_id) for message_id in reversed(outbox.put(count=7))]
+    seen, path = [], "/v1/messages?limit=3&channel=email"
+    while path:
+        answer = console.ask("GET", path, token)
+        seen += ids_in(answer)
+        link = answer.headers.get("Link", "")
+        assert (answer.json["next_cursor"] is None) == (link == "")
+        path = link.removeprefix("<").removesuffix('>; rel="next"')
+        assert "channel=email" in (path or "channel=email")
+    assert seen == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("", 3),
+        ("status=dead", 1),
+        ("status=&dead_reason=&channel=&template=&provider=&recipient=", 3),
+        ("dead_reason=rejected", 1),
+        ("dead_reason=expired", 0),
+        ("channel=sms", 1),
+        ("template=welcome", 0),
+        (f"provider={quote('smtp:mx:25')}", 1),
+        ("recipient=ada@example.org", 2),
+        (f"recipient={quote('+33612345678')}", 1),
+        ("created_after=2100-01-01T00:00:00Z", 0),
+        ("created_before=2100-01-01T00:00:00Z", 3),
+    ],
+)
+def test_the_list_filters(console: ConsoleUnderTest, outbox: Outbox, token: str, query: str, count: int) -> None:
+    a_dead_message(outbox)
+    outbox.put()
+    outbox.put(channel="sms", recipient="'+33612345678'")
+    assert len(ids_in(console.ask("GET", f"/v1/messages?{query}", token))) == count
+
+
+@pytest.mark.parametrize(
+    ("query", "pointer", "code"),
+    [
+        ("state=dead", "state", "unknown_field"),
+        ("status=gone", "status", "invalid_choice"),
+        ("created_after=yesterday", "created_after", "invalid_time"),
+        ("created_after=2026-11-21T03:00:00", "created_after", "invalid_time"),
+        ("limit=0", "limit", "out_of_range"),
+        ("limit=201", "limit", "out_of_range"),
+        ("limit=many", "limit", "invalid_type"),
+        ("cursor=7", "cursor", "invalid_cursor"),
+        ("status=dead&status=sent", "status", "invalid_type"),
+    ],
+)
+def test_a_query_that_says_something_else_is_refused_where_it_does(
+    console: ConsoleUnderTest, token: str, query: str, pointer: str, code: str
+) -> None:
+    answer = console.ask("GET", f"/v1/messages?{query}", token)
+    assert answer.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in answer.json["errors"]] == [(pointer, code)]
+
+
+def test_addresses_are_masked_until_it_is_written_down_who_looked_and_why(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    message_id = a_dead_message(outbox)
+    for path in ("/v1/messages", f"/v1/messages/{message_id}", "/v1/messages/groups", "/v1/audit"):
+        assert "ada@" not in console.ask("GET", path, token).text
+    revealed = console.ask("POST", f"/v1/messages/{message_id}/reveal", token, json={"reason": "she called"})
+    assert revealed.json["recipient"] == "ada@example.org"
+    assert revealed.json["last_error"] == "550 5.1.1 <ada@example.org>: no such user"
+    [latest] = [one for one in console.ask("GET", "/v1/audit", token).json["actions"] if one["action"] == "reveal"]
+    assert (latest["operator"], latest["reason"], latest["message_id"]) == ("ada", "she called", str(message_id))
+
+
+def test_nothing_is_written_about_a_look_at_nothing(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+    assert console.ask("POST", f"/v1/messages/{NOBODY}/reveal", token, json={"reason": "why"}).status_code == 404
+    assert outbox.number("select count(*) from operator_actions where action = 'reveal'") == 0
+
+
+def test_groups_count_by_cause_whose_id_is_a_filter(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+    for name in ("ada", "grace"):
+        a_dead_message(outbox, recipient=f"'{name}@example.org'", last_error=f"'550 5.1.1 <{name}@example.org>: no'")
+    a_dead_message(outbox, dead_reason="'expired'", last_error="null", provider="null")
+    groups = console.ask("GET", "/v1/messages/groups", token).json["causes"]
+    assert [(group["messages"], group["dead_reason"]) for group in groups] == [(2, "rejected"), (1, "expired")]
+    assert groups[0]["first_seen"] <= groups[0]["last_seen"]
+    assert len(ids_in(console.ask("GET", f"/v1/messages?cause={groups[0]['cause']}", token))) == 2
+
+
+def test_requeue_is_accepted_once_and_then_a_conflict(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+    path = f"/v1/messages/{a_dead_message(outbox)}/requeue"
+    first = console.ask("POST", path, token, json={"reason": "mailbox exists now"})
+    second = console.ask("POST", path, token, json={"reason": "mailbox exists now"})
+    assert (first.status_code, first.json["status"]) == (202, "pending")
+    assert (second.status_code, second.json["code"]) == (409, "not_dead")
+    assert len(outbox.claim(5)) == 1
+
+
+def test_discard_can_be_repeated_and_taken_back(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+    message_id = a_dead_message(outbox)
+    for _ in range(2):
+        answer = console.ask("POST", f"/v1/messages/{message_id}/discard", token, json={"reason": "a test account"})
+        assert (answer.status_code, answer.json["dead_reason"]) == (200, "discarded")
+    undone = console.ask("POST", f"/v1/messages/{message_id}/undo-discard", token, json={"reason": "a slip"})
+    assert (undone.status_code, undone.json["dead_reason"]) == (200, "rejected")
+    again = console.ask("POST", f"/v1/messages/{message_id}/undo-discard", token, json={"reason": "a slip"})
+    assert (again.status_code, again.json["code"]) == (409, "not_discarded")
+
+
+@pytest.mark.parametrize("act", ["requeue", "discard", "undo-discard"])
+def test_what_lives_or_is_unknown_cannot_be_acted_on(
+    console: ConsoleUnderTest, outbox: Outbox, token: str, act: str
+) -> None:
+    [pending] = outbox.put()
+    living = console.ask("POST", f"/v1/messages/{pending}/{act}", token, json={"reason": "why"})
+    unknown = console.ask("POST", f"/v1/messages/{NOBODY}/{act}", token, json={"reason": "why"})
+    assert (living.status_code, living.json["code"]) == (409, "not_dead")
+    assert (unknown.status_code, unknown.json["code"]) == (404, "unknown_message")
+
+
+@pytest.mark.parametrize(
+    ("body", "refusal"),
+    [
+        (b"{}", (422, "validation_failed")),
+        (b'{"reason": "  "}', (422, "validation_failed")),
+        (b'{"reason": 7}', (422, "validation_failed")),
+        (b'{"reason": "a", "reason": "b"}', (400, "malformed_json")),
+        (b'{"reason": NaN}', (400, "malformed_json")),
+        (b"[1]", (422, "validation_failed")),
+        (b'{"reason": "a", "when": "now"}', (422, "validation_failed")),
+        (json.dumps({"reason": "x" * 501}).encode(), (422, "validation_failed")),
+        (json.dumps({"reason": "x" * 17_000}).encode(), (413, "body_too_large")),
+    ],
+)
+def test_a_body_is_read_strictly_and_changes_nothing_otherwise(
+    console: ConsoleUnderTest, outbox: Outbox, token: str, body: bytes, refusal: tuple[int, str]
+) -> None:
+    message_id = a_dead_message(outbox)
+    path = f"/v1/messages/{message_id}/requeue"
+    answer = console.ask("POST", path, token, data=body, content_type="application/json")
+    assert (answer.status_code, answer.json["code"]) == refusal
+    assert outbox.row(message_id).status == "dead"
+
+
+def test_a_body_that_is_no_json_is_another_medium(console: ConsoleUnderTest, token: str) -> None:
+    answer = console.ask("POST", f"/v1/messages/{NOBODY}/requeue", token, data={"reason": "why"})
+    assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
+
+
+def test_stats_tell_backlog_lag_and_hours_by_channel(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+    outbox.put(count=2, due_at="now() - interval '90 seconds'")
+    a_dead_message(outbox)
+    stats = console.ask("GET", "/v1/stats", token).json
+    [mail] = [one for one in stats["backlog"] if one["channel"] == "email"]
+    assert mail["due"] == 2
+    assert mail["lag_seconds"] >= 90
+    assert stats["dead"] == 1
+    assert len({hour["hour"] for hour in stats["hours"]}) == 24
+
+
+def test_health_and_counts_are_there_for_who_runs_it(console: ConsoleUnderTest, token: str) -> None:
+    console.ask("GET", "/v1/stats", token)
+    stranger = console.app.test_client()
+    assert stranger.get("/livez").json == {"status": "alive"}
+    assert stranger.get("/readyz").json == {"status": "ready"}
+    assert (
+        'signpost_console_request_duration_seconds_count{method="GET",route="/v1/stats"'
+        in stranger.get("/metrics").text
+    )
+
+
+def test_a_schema_that_is_behind_is_not_ready(console: ConsoleUnderTest, outbox: Outbox) -> None:
+    outbox.execute("update alembic_version set version_num = '0015'")
+    answer = console.app.test_client().get("/readyz")
+    assert (answer.status_code, answer.json["missing"]) == (503, ["schema"])

@@ -1,0 +1,95 @@
+"""The console, in this process or as one of its own, and tokens to ask it with."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import httpx
+from flask.testing import FlaskClient
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+from werkzeug.test import TestResponse
+
+from operator_console.acting import Act
+from operator_console.operator_tokens import Scope, create_token
+from operator_console.web.app import Console, create_app
+from operator_console.web.settings import WebSettingsSchema
+from shared.engine import engine_url
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+from tests.support.processes import Running, running
+
+ALL = tuple(Scope)
+A_DAY = timedelta(days=1)
+SETUP = Act("setup", "for a test")
+_CSRF = re.compile(r'name="csrf" value="([^"]+)"')
+
+
+@dataclass(frozen=True)
+class RunningConsole(Running):
+    """A console that listens on a free port of loopback."""
+
+    @property
+    def base_url(self) -> str:
+        [listening] = [line for line in self.log_lines() if line["event"] == "console listening"]
+        return str(listening["bind"][0])
+
+    def answers(self) -> bool:
+        with suppress(OSError, ValueError, httpx.TransportError):
+            return httpx.get(f"{self.base_url}/livez", timeout=5).is_success
+        return False
+
+
+@dataclass(frozen=True)
+class ConsoleUnderTest:
+    """The app, and the database behind it."""
+
+    app: Console
+    database: Database
+
+    def ask(self, method: str, path: str, token: str, **options: Any) -> TestResponse:
+        """Ask as a script does."""
+        return self.app.test_client().open(path, method=method, headers={"Authorization": f"Bearer {token}"}, **options)
+
+    def signed_in(self, token: str) -> FlaskClient:
+        """Return a browser in which somebody has signed in."""
+        browser = self.app.test_client()
+        assert browser.post("/sign-in", data={"token": token}).status_code == 303
+        return browser
+
+
+def csrf_in(page: TestResponse) -> str:
+    """Return what the forms of a page carry."""
+    found = _CSRF.search(page.text)
+    assert found, page.text
+    return found[1]
+
+
+@contextmanager
+def console_on(database: Database, **environment: str) -> Iterator[ConsoleUnderTest]:
+    """Make the app over that database; nothing carries bulk acts on."""
+    app = create_app(WebSettingsSchema().read({"DATABASE_URL": database.console_url} | environment))
+    yield ConsoleUnderTest(app, database)
+    app.end_work()
+
+
+@contextmanager
+def running_console(database: Database, **settings: str) -> Iterator[RunningConsole]:
+    """Run the console over that database, and wait until it answers."""
+    environment = {"DATABASE_URL": database.console_url, "CONSOLE_BIND": "127.0.0.1:0"} | settings
+    with running(("operator-console", "serve"), environment) as started:
+        console = RunningConsole(started.process, started.log_path)
+        eventually(console.answers, seconds=60)
+        yield console
+
+
+def operators_token(database: Database, *scopes: Scope, name: str = "ada", lifetime: timedelta = A_DAY) -> str:
+    """Make a token as the schema's owner does; one of all scopes, unless some are named."""
+    engine = create_engine(engine_url(database.owner_url))
+    with Session(engine) as session, session.begin():
+        _, text = create_token(session, name, scopes or ALL, lifetime, SETUP)
+    engine.dispose()
+    return text

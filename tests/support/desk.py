@@ -1,0 +1,72 @@
+"""An operator's desk to try things on: dead messages with causes, sessions of the console's role, its command line."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from click.testing import CliRunner, Result
+from sqlalchemy.orm import Session, sessionmaker
+
+from operator_console.acting import Act
+from operator_console.cli import main
+from shared.engine import create_database_engine
+from tests.support.databases import Database
+from tests.support.outbox import Outbox
+
+ACT = Act("ada", "a test")
+DEAD = {"status": "'dead'", "dead_reason": "'rejected'", "settled_at": "now()", "last_error_class": "'recipient'"}
+
+
+def put_dead(outbox: Outbox, *, count: int = 1, **columns: Any) -> list[UUID]:
+    """Put dead messages about no user, so that any of them can be requeued; the oldest first."""
+    return outbox.put(count=count, **(DEAD | {"token_id": "null"} | columns))
+
+
+@contextmanager
+def console_of(database: Database) -> Iterator[sessionmaker[Session]]:
+    """Log in as the console does."""
+    engine = create_database_engine(database.console_url, application_name="test", pool_size=2)
+    try:
+        yield sessionmaker(engine)
+    finally:
+        engine.dispose()
+
+
+def outboxctl(database: Database, *arguments: str, **environment: str) -> Result:
+    """Run the command line as an operator does, into a pipe."""
+    told = {"DATABASE_URL": database.console_url} | environment
+    return CliRunner().invoke(main, list(arguments), env=told)
+
+
+def lines_of(result: Result) -> list[Any]:
+    """Return the JSON lines that it wrote."""
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def a_user(outbox: Outbox, email: str = "ada@example.org", phone: str | None = None, status: str = "pending") -> str:
+    """Add a user who has proven the address if active; return the id as SQL has it."""
+    verified = "now()" if status == "active" else "null"
+    [(user_id,)] = outbox.execute(
+        "insert into users (id, email, email_canonical, phone, password_hash, locale, status, email_verified_at)"
+        f" values (gen_random_uuid(), %s, lower(%s), %s, 'x', 'en', %s, {verified}) returning id",
+        email,
+        email,
+        phone,
+        status,
+    )
+    return f"'{user_id}'"
+
+
+def a_token_of(outbox: Outbox, user_id: str, *, channel: str = "email", purpose: str = "activation") -> str:
+    """Add a living token that was made half an hour ago, for an hour."""
+    [(token_id,)] = outbox.execute(
+        "insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, created_at, expires_at)"
+        f" values (gen_random_uuid(), {user_id}, %s, %s, 'test', 5, now() - interval '30 min',"
+        " now() + interval '30 min') returning id",
+        purpose,
+        channel,
+    )
+    return f"'{token_id}'"
