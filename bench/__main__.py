@@ -34,6 +34,7 @@ from bench.goals import (
 )
 from bench.ground import Ground, ground
 from bench.machine import machine
+from bench.organizations import organizations
 from bench.outbox_costs import growth, wal_bytes
 from bench.registering import (
     answer_times,
@@ -169,6 +170,7 @@ PARTS: dict[str, Callable[[Ground, Size], Report]] = {
     "desk": desk,
     "notify": waking,
     "rendering": rendering,
+    "organizations": organizations,
 }
 
 
