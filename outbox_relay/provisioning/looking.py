@@ -57,11 +57,11 @@ async def seed(connection: AsyncConnection[TupleRow], organization: Organization
 async def look(connection: AsyncConnection[TupleRow], organization: Organization) -> Findings:
     """Read, write and read again, with the rights that its members have. Raises DamagedError."""
     try:
-        [(revision, owner, tables, size_bytes)] = await (await connection.execute(FIND)).fetchall()
+        [(revision, whose, tables, size_bytes)] = await (await connection.execute(FIND)).fetchall()
         written = await (await connection.execute(WRITE_AND_READ, [PROBE])).fetchone()
     except psycopg.ProgrammingError as error:
         raise DamagedError(f"a table or a right is missing ({error.sqlstate})") from error
-    if owner != organization.id:
+    if whose != organization.id:
         raise DamagedError("it is not this organization's")
     if missing := tables_at(revision or "") - set(tables):
         raise DamagedError(f"without {', '.join(sorted(missing))}")

@@ -103,9 +103,9 @@ class ProvisionServer:
         """Return what the organization's role is to log in with from now on."""
         return self._passwords(organization_id)[0]
 
-    def url_of(self, database: str, **login: str) -> str:
+    def url_of(self, database: str, **credentials: str) -> str:
         """Return where a database is, in the driver's form, for us or for another login."""
-        return make_conninfo(**self._parts | {"dbname": database} | login)
+        return make_conninfo(**self._parts | {"dbname": database} | credentials)
 
     def _passwords(self, organization_id: UUID) -> list[str]:
         return [tenant_password(organization_id, key) for key in self._keys.by_id.values()]

@@ -21,15 +21,18 @@ from shared.vocabulary import (
     Template,
     Urgency,
     UserStatus,
+    Verdict,
     Work,
     WorkChannel,
 )
+from tenants.settings import TenantsSettingsSchema
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = {
     "api-service": ApiSettingsSchema,
     "outbox-relay": RelaySettingsSchema,
     "outboxctl": ConsoleSettingsSchema,
+    "tenants": TenantsSettingsSchema,
 }
 
 
@@ -49,7 +52,7 @@ def test_settings_are_documented_as_they_are(process: str) -> None:
 
 KINDS = [
     *(Channel, Status, DeadReason, Template, Urgency, Purpose, UserStatus, Locale),
-    *(WorkChannel, Work, OrganizationStatus),
+    *(WorkChannel, Work, OrganizationStatus, Verdict),
 ]
 
 
