@@ -25,6 +25,9 @@ from tenants.revisions import REVISIONS
 TURN_SECONDS = 5
 """So often a relay looks whether any are due."""
 
+TURNS_UNCOUNTED = 12
+"""After so many turns all are counted, though this relay looked at none: others may have found something else."""
+
 AGAIN_SECONDS = 30
 """After which what was not in order is looked at again: it may have been mended."""
 
@@ -96,15 +99,18 @@ class Inspector:
         self._server = server
         self._pace = pace
         self._places = asyncio.Semaphore(pace.at_once)
+        self._turns = 0
 
     async def turn(self) -> int:
         """Look at those that are due, and return how many; what fails waits for the next turn."""
         try:
             due = await self._lifeline.once(self._take)
             await asyncio.gather(*(self._look_at(organization) for organization in due))
-            await self._lifeline.once(_count)
+            if due or self._turns % TURNS_UNCOUNTED == 0:
+                await self._lifeline.once(_count)
         except psycopg.Error:
             return 0  # the lifeline has said that the outbox's database is away
+        self._turns += 1
         return len(due)
 
     async def close(self) -> None:
