@@ -36,6 +36,7 @@ from bench.goals import (
 )
 from bench.ground import Ground, ground
 from bench.machine import machine
+from bench.organizations import organizations
 from bench.outbox_costs import growth, wal_bytes
 from bench.registering import (
     answer_times,
@@ -183,6 +184,7 @@ PARTS: dict[str, Callable[[Ground, Size], Report]] = {
     "desk": desk,
     "notify": waking,
     "rendering": rendering,
+    "organizations": organizations,
 }
 
 LENGTHY = ("idle", "memory", "enumeration")

@@ -28,6 +28,8 @@ class Size:
     idle_seconds: float
     backlog: int
     memory_time: timedelta
+    organizations: int
+    looks: int
 
 
 FULL = Size(
@@ -48,6 +50,8 @@ FULL = Size(
     idle_seconds=15,
     backlog=1_000_000,
     memory_time=timedelta(seconds=25),
+    organizations=100,
+    looks=1_000,
 )
 QUICK = Size(
     rounds=1,
@@ -67,4 +71,6 @@ QUICK = Size(
     idle_seconds=5,
     backlog=5_000,
     memory_time=timedelta(seconds=2),
+    organizations=5,
+    looks=40,
 )

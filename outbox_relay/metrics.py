@@ -1,7 +1,7 @@
 """What the relay counts, for Prometheus. Dashboards and alarms hold on to the names and labels."""
 
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import product
 
@@ -14,7 +14,7 @@ from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Dead, Deferred, Failure, Outcome, Retry, Sent
 from outbox_relay.segments import segments_in
 from outbox_relay.settles import Settlement
-from shared.vocabulary import Channel, DeadReason, Template
+from shared.vocabulary import Channel, DeadReason, Template, Verdict
 
 SETTLED = Counter(
     "signpost_messages_settled_total",
@@ -73,6 +73,23 @@ PARTITIONS_AHEAD = Gauge(
     "signpost_partitions_ahead_days",
     "Days after today until the first without a partition; 0 while another relay holds the upkeep lease.",
 )
+ORGANIZATION_CHECKS = Counter(
+    "signpost_organization_checks_total", "Looks at organizations' databases, by what was found.", ["health"]
+)
+ORGANIZATION_CHECK_DURATION = Histogram(
+    "signpost_organization_check_duration_seconds",
+    "One look at an organization's database.",
+    "health",
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
+)
+REGISTRY.register(ORGANIZATION_CHECK_DURATION)
+ORGANIZATIONS = Gauge(
+    "signpost_organizations", "Organizations that are ready, by how their databases were last found.", ["health"]
+)
+ORGANIZATIONS_BEHIND = Gauge(
+    "signpost_organizations_behind", "Organizations whose databases are of an earlier release's revision."
+)
+
 UPKEEP_DONE = Gauge(
     "signpost_upkeep_last_success_timestamp_seconds",
     "When this relay last did all of the upkeep; 0 while another holds the lease.",
@@ -100,6 +117,19 @@ def forget_providers(names: Iterable[str]) -> None:
         for gauge in (BREAKER_OPEN, RATE_WAIT):
             with suppress(KeyError):
                 gauge.remove(name)
+
+
+def count_check(health: str, seconds: float) -> None:
+    """Count one look at an organization's database."""
+    ORGANIZATION_CHECKS.labels(health).inc()
+    ORGANIZATION_CHECK_DURATION.of(health).observe(seconds)
+
+
+def tell_organizations(by_health: Mapping[str, int], behind: int) -> None:
+    """Tell how all of them were last found; a verdict that is gone stands at 0, so that an alarm on it ends."""
+    for health in {*(verdict.value for verdict in Verdict), *by_health}:
+        ORGANIZATIONS.labels(health).set(by_health.get(health, 0))
+    ORGANIZATIONS_BEHIND.set(behind)
 
 
 def count_settled(settlements: Iterable[Settlement]) -> None:

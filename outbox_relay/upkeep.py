@@ -1,4 +1,4 @@
-"""What the relay does by the clock: turns of upkeep, and dropping what failed organizations have left."""
+"""What the relay does by the clock: turns of upkeep, and looking after organizations' databases."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -6,8 +6,9 @@ from uuid import UUID
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from outbox_relay.inspecting import TURN_SECONDS
 from outbox_relay.keeper import Keeper
-from outbox_relay.organizations.leftovers import Leftovers
+from outbox_relay.organizations.site import Site
 from outbox_relay.settings import RelaySettings
 
 LOOK_SECONDS = 30.0
@@ -23,6 +24,7 @@ def schedule_upkeep(settings: RelaySettings, holder: UUID, site: Site | None = N
     scheduler.add_job(Keeper(settings, holder).turn, "interval", name="upkeep", **every)
     if site:
         scheduler.add_job(site.leftovers.turn, "interval", name="leftovers", **every)
+        scheduler.add_job(site.inspector.turn, "interval", name="inspecting", seconds=TURN_SECONDS, **at_once)
     return scheduler
 
 

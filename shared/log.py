@@ -13,7 +13,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("api_service", "outbox_relay", "operator_console", "shared", "migrations")
+PACKAGES = ("api_service", "outbox_relay", "operator_console", "shared", "migrations", "tenants")
 MOST_LINES = 8
 
 

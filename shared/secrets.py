@@ -28,6 +28,7 @@ _NUMBER_LABEL = b"signpost/number/1:"
 _ADDRESS_LABEL = b"signpost/address/1:"
 _SIGNING_LABEL = b"signpost/access-token/1"
 _REQUEST_LABEL = b"signpost/request/1:"
+_TENANT_LABEL = b"signpost/tenant/1:"
 
 
 class UnknownKeyError(LookupError):
@@ -108,6 +109,11 @@ def signing_seed(key: bytes) -> bytes:
 def request_mac(request: bytes, key: bytes) -> bytes:
     """Return what a whole request is recognised by; without the key no password in it can be guessed from that."""
     return _mac(key, _REQUEST_LABEL + request)
+
+
+def tenant_password(organization_id: UUID, key: bytes) -> str:
+    """Derive what an organization's own role logs in to its database with."""
+    return _spelled(_mac(key, _TENANT_LABEL + organization_id.bytes)).decode()
 
 
 class _KeyedAlgorithm(SigningAlgorithm):

@@ -134,3 +134,16 @@ class Locale(StrEnum):
 
     EN = "en"
     FR = "fr"
+
+
+class Verdict(StrEnum):
+    """How an organization's database was found.
+
+    ``LOST``: there is none. ``DAMAGED``: it is there, and its own members cannot work in it. ``UNREACHABLE``: the
+    server gave no answer, or had no room, which tells nothing of what is in the database.
+    """
+
+    WELL = "healthy"
+    LOST = "lost"
+    DAMAGED = "damaged"
+    UNREACHABLE = "unreachable"

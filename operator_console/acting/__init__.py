@@ -18,12 +18,15 @@ from operator_console.acting.errors import (
     ErasedError,
     NotDeadError,
     NotDiscardedError,
+    NotFoundedError,
     NothingChosenError,
     SupersededError,
     UnknownBulkError,
     UnknownMessageError,
+    UnknownOrganizationError,
     WrongAddressError,
 )
+from operator_console.acting.organizations import Repair, repair, request_checks
 from operator_console.acting.plans import Bulk, BulkPlan, BulkStatus, count_plan
 from operator_console.acting.requeueing import requeue
 
@@ -39,10 +42,13 @@ __all__ = [
     "ErasedError",
     "NotDeadError",
     "NotDiscardedError",
+    "NotFoundedError",
     "NothingChosenError",
+    "Repair",
     "SupersededError",
     "UnknownBulkError",
     "UnknownMessageError",
+    "UnknownOrganizationError",
     "WrongAddressError",
     "begin_bulk",
     "count_plan",
@@ -51,6 +57,8 @@ __all__ = [
     "list_bulks",
     "next_running_bulk",
     "note_reveal",
+    "repair",
+    "request_checks",
     "requeue",
     "resume_bulk",
     "step_bulk",

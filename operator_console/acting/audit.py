@@ -26,6 +26,7 @@ class Action(StrEnum):
     STOP_BULK = "stop_bulk"
     RESUME_BULK = "resume_bulk"
     CREATE_TOKEN = "create_token"  # noqa: S105 - the name of an action
+    REPAIR = "repair"
     REVOKE_TOKEN = "revoke_token"  # noqa: S105 - the name of an action
 
 

@@ -92,3 +92,22 @@ class UnknownBulkError(ActingError):
 
     def __init__(self) -> None:
         super().__init__("there is no such bulk act")
+
+
+class UnknownOrganizationError(ActingError):
+    """There is no such organization."""
+
+    code = "unknown_organization"
+
+    def __init__(self) -> None:
+        super().__init__("there is no such organization")
+
+
+class NotFoundedError(ActingError):
+    """Only what has once been ready can be repaired; this organization is ``status``."""
+
+    code = "organization_not_ready"
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"is {status}: its database was never handed over, and its message is what to requeue")
+        self.status = status

@@ -8,6 +8,7 @@ import click
 from operator_console.cli.acting import discard_command, requeue_command, undo_discard_command
 from operator_console.cli.bulks import bulk_commands
 from operator_console.cli.looking import audit_command, groups_command, list_command, show_command
+from operator_console.cli.organizations import organizations_commands
 from operator_console.cli.standing import providers_command, status_command
 from operator_console.cli.tokens import tokens_commands
 
@@ -31,5 +32,6 @@ for command in (
     providers_command,
     audit_command,
     tokens_commands,
+    organizations_commands,
 ):
     main.add_command(command)

@@ -3,6 +3,7 @@
 from operator_console.reading.actions import list_actions
 from operator_console.reading.causes import list_causes
 from operator_console.reading.messages import count_messages, list_messages, show_message
+from operator_console.reading.organizations import list_organizations, show_organization
 from operator_console.reading.providers import list_providers
 from operator_console.reading.stats import stats
 
@@ -11,7 +12,9 @@ __all__ = [
     "list_actions",
     "list_causes",
     "list_messages",
+    "list_organizations",
     "list_providers",
     "show_message",
+    "show_organization",
     "stats",
 ]

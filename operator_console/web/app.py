@@ -18,12 +18,14 @@ from operator_console.web.routes import (
     bulk,
     messages,
     operations,
+    organizations,
     overview,
     relays,
     signing_in,
     tokens,
     v1_bulk,
     v1_messages,
+    v1_organizations,
     v1_stats,
 )
 from operator_console.web.services import EXTENSION, Services
@@ -36,7 +38,21 @@ from shared.log import get_logger
 
 log = get_logger("console.app")
 
-ROUTES = (overview, messages, bulk, relays, audit, tokens, signing_in, v1_messages, v1_bulk, v1_stats, operations)
+ROUTES = (
+    overview,
+    messages,
+    bulk,
+    relays,
+    organizations,
+    audit,
+    tokens,
+    signing_in,
+    v1_messages,
+    v1_bulk,
+    v1_organizations,
+    v1_stats,
+    operations,
+)
 
 
 class Console(Flask):

@@ -28,6 +28,8 @@ class Code(StrEnum):
     METHOD_NOT_ALLOWED = "method_not_allowed"
     UNKNOWN_MESSAGE = "unknown_message"
     UNKNOWN_BULK = "unknown_bulk"
+    UNKNOWN_ORGANIZATION = "unknown_organization"
+    ORGANIZATION_NOT_READY = "organization_not_ready"
     NOT_DEAD = "not_dead"
     NOT_DISCARDED = "not_discarded"
     SUPERSEDED = "superseded"

@@ -67,6 +67,14 @@ KINDS: Mapping[Code, Kind] = {
     ),
     Code.UNKNOWN_MESSAGE: Kind(HTTPStatus.NOT_FOUND, "Unknown message", "There is no message with that id."),
     Code.UNKNOWN_BULK: Kind(HTTPStatus.NOT_FOUND, "Unknown bulk act", "There is no bulk act with that id."),
+    Code.UNKNOWN_ORGANIZATION: Kind(
+        HTTPStatus.NOT_FOUND, "Unknown organization", "There is no organization with that id."
+    ),
+    Code.ORGANIZATION_NOT_READY: Kind(
+        HTTPStatus.CONFLICT,
+        "Organization not ready",
+        "Its database was never handed over: its message is what to requeue.",
+    ),
     Code.NOT_DEAD: Kind(HTTPStatus.CONFLICT, "Not dead", "Only a dead message can be changed so; this one is not."),
     Code.NOT_DISCARDED: Kind(HTTPStatus.CONFLICT, "Not discarded", "There is no discard here to take back."),
     Code.SUPERSEDED: Kind(

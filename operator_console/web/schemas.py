@@ -9,7 +9,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, pre_load, va
 
 from operator_console.filters import MessageFilter
 from operator_console.web.errors import FaultCode
-from shared.vocabulary import Channel, DeadReason, Locale, Status, Template
+from shared.vocabulary import Channel, DeadReason, Locale, Status, Template, Verdict
 
 DEFAULT_LIMIT, HIGHEST_LIMIT = 50, 200
 HIGHEST_PER_MINUTE = 1_000_000
@@ -174,6 +174,19 @@ class PageQuery(MessagesQuery):
         """Return the filter, the limit and the cursor."""
         values.pop("did", None)
         return super().made_of(values)
+
+
+class OrganizationsQuery(Strict):
+    """A page of organizations, those whose databases were found so."""
+
+    health = OneOf(Verdict)
+    limit = Number(HIGHEST_LIMIT, strict=False, load_default=DEFAULT_LIMIT)
+    cursor = fields.UUID(error_messages={"invalid_uuid": FaultCode.INVALID_CURSOR})
+    did = Words()
+
+    @pre_load
+    def _without_empty(self, values: Any, **_more: Any) -> Any:
+        return {name: value for name, value in values.items() if value != ""}
 
 
 class ReasonSchema(Strict):

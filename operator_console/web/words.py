@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from shared.vocabulary import Channel, DeadReason
+from shared.vocabulary import Channel, DeadReason, Verdict
 
 DEAD_REASONS: Mapping[str, str] = {
     DeadReason.REJECTED: "refused for good",
@@ -16,6 +16,12 @@ DEAD_REASONS: Mapping[str, str] = {
 }
 CHANNELS: Mapping[str, str] = {Channel.EMAIL: "E-mail", Channel.SMS: "SMS"}
 BREAKERS: Mapping[str, str] = {"closed": "in order", "open": "left alone", "half_open": "probed"}
+HEALTH: Mapping[str, str] = {
+    Verdict.WELL: "in order",
+    Verdict.LOST: "lost",
+    Verdict.DAMAGED: "damaged",
+    Verdict.UNREACHABLE: "no answer",
+}
 HAPPENINGS: Mapping[str, str] = {
     "enqueued": "Enqueued",
     "retry": "An attempt failed, tried again",
@@ -30,6 +36,7 @@ HAPPENINGS: Mapping[str, str] = {
     "begin_bulk": "Bulk act begun",
     "stop_bulk": "Bulk act stopped",
     "resume_bulk": "Bulk act resumed",
+    "repair": "Organization's repair asked for",
     "create_token": "Token made",
     "revoke_token": "Token revoked",
 }
@@ -38,6 +45,8 @@ DONE: Mapping[str, str] = {
     "requeued": "Requeued: it is pending and due now.",
     "discarded": "Discarded. You can take that back below.",
     "restored": "The discard is taken back.",
+    "repairing": "A repair is on its way. What was found last stands here until it is done.",
+    "well": "It was found in order, and will be looked at again now.",
     "begun": "Begun. It goes on by itself, also when you leave.",
     "stopped": "Stopped. It can go on from where it stands.",
     "resumed": "It goes on.",
@@ -65,6 +74,11 @@ def spoken(span: timedelta | float | None) -> str:
 def grouped(number: int) -> str:
     """Write a number with thin spaces between its thousands."""
     return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def sized(size_bytes: int | None) -> str:
+    """Write how much a database takes, in megabytes of a million bytes; nothing as a dash."""
+    return "—" if size_bytes is None else f"{size_bytes / 1_000_000:.1f} MB"
 
 
 def counted(number: int, one: str, many: str) -> str:

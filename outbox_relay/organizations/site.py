@@ -4,16 +4,14 @@ from dataclasses import dataclass
 
 from outbox_relay.channels.base import CappedProvider
 from outbox_relay.database import Lifeline
+from outbox_relay.inspecting import Inspector, pace_of
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.organizations.channel import ProvisionProvider
 from outbox_relay.organizations.founding import Foundings
 from outbox_relay.organizations.leftovers import Leftovers
-from outbox_relay.provisioning import ProvisionServer
+from outbox_relay.provisioning import CONNECTIONS_EACH, ProvisionServer
 from outbox_relay.rates import Caps
 from outbox_relay.settings import RelaySettings
-
-CONNECTIONS_EACH = 2
-"""For one organization: to the server, and in its database."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +20,13 @@ class Site:
 
     provider: CappedProvider
     leftovers: Leftovers
+    inspector: Inspector
     recording: Lifeline
 
     async def close(self) -> None:
-        """Close the connection to our own database."""
+        """Close the connections to our own database."""
         await self.recording.close()
+        await self.inspector.close()
 
 
 def site_of(settings: RelaySettings) -> Site | None:
@@ -38,7 +38,9 @@ def site_of(settings: RelaySettings) -> Site | None:
     recording = Lifeline(settings.database_url, "record")
     caps = Caps(connections=max(settings.provision_connections // CONNECTIONS_EACH, 1))
     provider = CappedProvider(ProvisionProvider(server, Foundings(recording)), caps)
-    return Site(provider, Leftovers(settings.database_url, server, settings.provision_grace), recording)
+    leftovers = Leftovers(settings.database_url, server, settings.provision_grace)
+    inspector = Inspector(Lifeline(settings.database_url, "inspect"), server, pace_of(settings))
+    return Site(provider, leftovers, inspector, recording)
 
 
 def nothing_to_say(_message: ClaimedMessage) -> bytes:

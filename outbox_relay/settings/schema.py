@@ -92,6 +92,20 @@ class RelaySettingsSchema(SettingsSchema):
         default=24,
         bounds=(0, 8760),
     )
+    provision_check_seconds = Whole(
+        "PROVISION_CHECK_SECONDS",
+        "How often each organization's database is looked at.",
+        unit="seconds",
+        default=900,
+        bounds=(30, 86_400),
+    )
+    provision_checks_per_minute = Whole(
+        "PROVISION_CHECKS_PER_MINUTE",
+        "How many organizations' databases this relay looks at in a minute at most.",
+        unit="databases",
+        default=600,
+        bounds=(12, 60_000),
+    )
     sms_one_tap = Switch(
         "SMS_ONE_TAP",
         "Whether a code's SMS ends in a line by which phones offer the code to PUBLIC_URL's page, and to no other.",

@@ -61,6 +61,8 @@ class RelaySettings(LookSettings):
     provision_database_url: str | None = field(repr=False)
     provision_connections: int
     provision_grace_hours: int
+    provision_check_seconds: int
+    provision_checks_per_minute: int
     reply_to: Address | None
     dkim_domain: str | None
     dkim_selector: tuple[str, ...] | None

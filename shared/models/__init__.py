@@ -9,7 +9,7 @@ from shared.models.console import ConsoleSession
 from shared.models.desk import BulkActRow, OperatorAction, OperatorToken, SettledByHour
 from shared.models.fleet import FallbackBudget, ProviderRow, RelayRow, ToldCause, UpkeepLease
 from shared.models.guards import KeptAnswer, RateLimit
-from shared.models.organizations import Organization, OrganizationStep
+from shared.models.organizations import Organization, OrganizationLoss, OrganizationStep
 from shared.models.outbox import DeliveryAttempt, OutboxMessage
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "OperatorAction",
     "OperatorToken",
     "Organization",
+    "OrganizationLoss",
     "OrganizationStep",
     "OutboxMessage",
     "ProviderRow",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.ids import uuid7
@@ -28,6 +28,11 @@ class Organization(Base):
         CheckConstraint("(status = 'ready') = (ready_at is not null)", name="ready_has_time"),
         CheckConstraint("(status = 'failed') = (failed_at is not null)", name="failed_has_time"),
         Index("ix_organizations_failed_at", "failed_at", postgresql_where=text("status = 'failed'")),
+        Index(
+            "ix_organizations_check_due_at",
+            "check_due_at",
+            postgresql_where=text("status = 'ready' and not is_decoy"),
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
@@ -47,6 +52,10 @@ class Organization(Base):
     drop_until: Mapped[datetime | None]
     dropped_at: Mapped[datetime | None]
     repair_id: Mapped[UUID | None]
+    tables: Mapped[int | None]
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    healthy_at: Mapped[datetime | None]
+    check_due_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class OrganizationStep(Base):
@@ -60,3 +69,27 @@ class OrganizationStep(Base):
     done_at: Mapped[datetime | None]
     error_class: Mapped[str | None]
     error: Mapped[str | None]
+
+
+class OrganizationLoss(Base):
+    """A database that was found to be gone: what it had been when it was last found in order, and when another was."""
+
+    __tablename__ = "organization_losses"
+    __table_args__ = (
+        Index("ix_organization_losses_organization_id", "organization_id"),
+        Index(
+            "uq_organization_losses_organization_id",
+            "organization_id",
+            unique=True,
+            postgresql_where=text("restored_at is null"),
+        ),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
+    organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))
+    found_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    healthy_at: Mapped[datetime | None]
+    revision: Mapped[str | None]
+    tables: Mapped[int | None]
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    restored_at: Mapped[datetime | None]

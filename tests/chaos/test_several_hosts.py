@@ -12,7 +12,13 @@ from tests.support.relays import RunningRelay
 from tests.support.relays_elsewhere import remote_relay
 
 HOSTS = 3
-IN_SMALL_BATCHES = {"RELAY_BATCH_SIZE": "10", "RELAY_CONNECTIONS": "2"}
+IN_SMALL_BATCHES = {
+    "RELAY_BATCH_SIZE": "10",
+    "RELAY_CONNECTIONS": "2",
+    "RELAY_LEASE_SECONDS": "10",
+    "RELAY_SEND_SECONDS": "2",
+}
+"""And with leases that end soon: what the host that is cut off has in hand is waited for."""
 VERDICT_SECONDS = 0.05
 """With two connections of each of three relays, 120 letters a second: none can take all before the others begin."""
 

@@ -22,9 +22,11 @@ from shared.vocabulary import (
     Template,
     Urgency,
     UserStatus,
+    Verdict,
     Work,
     WorkChannel,
 )
+from tenants.settings import TenantsSettingsSchema
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = {
@@ -32,6 +34,7 @@ PROCESSES = {
     "outbox-relay": RelaySettingsSchema,
     "outboxctl": ConsoleSettingsSchema,
     "operator-console": WebSettingsSchema,
+    "tenants": TenantsSettingsSchema,
 }
 
 
@@ -51,7 +54,7 @@ def test_settings_are_documented_as_they_are(process: str) -> None:
 
 KINDS = [
     *(Channel, Status, DeadReason, Template, Urgency, Purpose, UserStatus, Locale),
-    *(WorkChannel, Work, OrganizationStatus),
+    *(WorkChannel, Work, OrganizationStatus, Verdict),
 ]
 
 

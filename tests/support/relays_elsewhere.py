@@ -10,6 +10,9 @@ from tests.support.namespaces import Namespace
 from tests.support.processes import SCRIPTS, running
 from tests.support.relays import RunningRelay, relay_environment
 
+IN_GOOD_TIME = {"RELAY_LEASE_SECONDS": "180", "RELAY_SEND_SECONDS": "60"}
+"""A mail server may hang, and then all be handed over, within these, however busy the machine is."""
+
 
 @contextmanager
 def remote_relay(host: Namespace, database: Database, sink: MailSink, **settings: str) -> Iterator[RunningRelay]:
@@ -23,10 +26,7 @@ def remote_relay(host: Namespace, database: Database, sink: MailSink, **settings
             database,
             DATABASE_URL=f"postgresql+psycopg://relay@{to_database.host}:{database_road.port}/{database.name}",
             EMAIL_PROVIDERS=f"smtp://{to_mail.host}:{mail_road.port}?tls=none",
-            # The mail server hangs, and then all is handed over, within these, however busy the machine is.
-            RELAY_LEASE_SECONDS="180",
-            RELAY_SEND_SECONDS="60",
-            **settings,
+            **IN_GOOD_TIME | settings,
         )
         with running([*host.prefix, str(SCRIPTS / "outbox-relay"), "run"], environment) as started:
             yield RunningRelay(started.process, started.log_path)

@@ -1,0 +1,82 @@
+"""Checking: one look at an organization's database, and, where it fails, whose fault that is."""
+
+import psycopg
+
+from outbox_relay.database import answered_in_time
+from outbox_relay.outcomes import FailureClass
+from outbox_relay.provisioning.databases import ROLE_CONNECTIONS, Connection, standing_of
+from outbox_relay.provisioning.faults import fault_of
+from outbox_relay.provisioning.looking import Findings, look
+from outbox_relay.provisioning.organization import DamagedError, Health, Organization
+from outbox_relay.provisioning.server import ProvisionServer
+from shared.vocabulary import Verdict
+
+LOOK_SECONDS = 20.0
+
+COUNT_SESSIONS = "select count(*) from pg_stat_activity where usename = %s"
+
+
+async def check(server: ProvisionServer, organization: Organization) -> Health:
+    """Look at the organization's database as its members see it; raises nothing that has to do with it.
+
+    One connection where all is well, and another only to find out why not: a server that refuses a connection
+    tells the reason in words, and no SQLSTATE.
+    """
+    async with server.place():
+        try:
+            async with answered_in_time(LOOK_SECONDS):
+                return _well(await _findings(server, organization))
+        except DamagedError as error:
+            return Health(Verdict.DAMAGED, error.what)
+        except psycopg.Error as error:
+            if error.sqlstate:
+                return _refused(error.sqlstate)
+            return await _why_closed(server, organization)
+
+
+async def _findings(server: ProvisionServer, organization: Organization) -> Findings:
+    async with await server.as_tenant(organization.id, organization.database) as connection:
+        return await look(connection, organization)
+
+
+def _well(findings: Findings) -> Health:
+    return Health(Verdict.WELL, None, findings.revision, findings.tables, findings.size_bytes)
+
+
+def _refused(sqlstate: str) -> Health:
+    match fault_of(sqlstate):
+        case FailureClass.CONTENT | FailureClass.RECIPIENT:
+            return Health(Verdict.DAMAGED, f"it cannot be read or written ({sqlstate})")
+        case FailureClass.TRANSIENT | FailureClass.PROVIDER:
+            return Health(Verdict.UNREACHABLE, f"the server refused ({sqlstate})")
+
+
+async def _why_closed(server: ProvisionServer, organization: Organization) -> Health:
+    try:
+        async with answered_in_time(LOOK_SECONDS), await server.administration() as connection:
+            found = await _in_catalogue(connection, organization.database)
+    except psycopg.Error:
+        return Health(Verdict.UNREACHABLE, "the server gives no answer")
+    return found or await _beside_the_role(server, organization)
+
+
+async def _in_catalogue(connection: Connection, database: str) -> Health | None:
+    """Say what the server's own tables tell, or None where by them all is as it should be."""
+    standing = await standing_of(connection, database)
+    if standing is None:
+        return Health(Verdict.LOST, "there is no such database")
+    if standing.is_broken or not standing.is_open:
+        return Health(Verdict.DAMAGED, "the database is closed")
+    row = await (await connection.execute(COUNT_SESSIONS, [database])).fetchone()
+    if row and row[0] >= ROLE_CONNECTIONS:
+        return Health(Verdict.UNREACHABLE, "all connections of its role are taken")
+    return None
+
+
+async def _beside_the_role(server: ProvisionServer, organization: Organization) -> Health:
+    """Tell whether nobody is let in, or the organization's role alone is not."""
+    try:
+        async with answered_in_time(LOOK_SECONDS), await server.owned(organization.database):
+            return Health(Verdict.DAMAGED, "its role is not let in")
+    except psycopg.Error:
+        return Health(Verdict.UNREACHABLE, "the server takes no writing connections")

@@ -1,0 +1,137 @@
+"""Provisioning: from nothing, or from wherever the last try broke off, to a database that was seen to work.
+
+Every step looks at what is there, and so does no harm when it is done twice; the record tells people how far it
+came. One organization is in one relay's hands at a time, for as long as that relay's session lives.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg
+
+from outbox_relay.database import RelayConnection, answered_in_time
+from outbox_relay.outcomes import Failure, FailureClass
+from outbox_relay.provisioning.databases import drop_database, make_database, make_role, standing_of
+from outbox_relay.provisioning.faults import fault_of
+from outbox_relay.provisioning.looking import has_been_used, look, revision_of, seed
+from outbox_relay.provisioning.organization import DamagedError, Organization, Record, Step, StepFailedError
+from outbox_relay.provisioning.server import ProvisionServer, TurnTakenError
+from outbox_relay.provisioning.upgrading import UpgradeFailedError, current_template, upgrade
+from tenants.revisions import REVISIONS, is_behind
+
+STEP_SECONDS = 100.0
+"""The most that a step may take: making the template is a part of the first, once a release."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where one organization's database is made: nobody else works on it meanwhile."""
+
+    server: ProvisionServer
+    connection: RelayConnection
+
+
+async def provision(server: ProvisionServer, organization: Organization, record: Record) -> None:
+    """Give the organization a database of its own, and return once its own role has read and written in it.
+
+    Raises StepFailedError; what was done by then stays, and the next try goes on from there.
+    """
+    async with _site(server, organization.id) as site:
+        for step, work in STEPS.items():
+            await record.begun(step)
+            async with _blaming(step, server):
+                await work(site, organization)
+            await record.done(step)
+
+
+async def drop(server: ProvisionServer, organization: Organization, record: Record) -> None:  # noqa: ARG001 - what a record says was made is looked up where it was made
+    """Take away what provisioning has made so far, if anything; a database that was worked in stays.
+
+    Raises StepFailedError: of class ``content`` for one that stays, for good.
+    """
+    async with _site(server, organization.id) as site, _blaming(Step.CREATE_DATABASE, server):
+        standing = await standing_of(site.connection, organization.database)
+        if standing and not standing.is_ours:
+            raise DamagedError("a database of that name belongs to another role")
+        if standing and standing.is_open and not standing.is_broken:
+            await _refuse_if_used(server, organization)
+        await drop_database(site.connection, organization.database)
+
+
+async def create_database(site: Site, organization: Organization) -> None:
+    """Make its role and its database, a copy of the template."""
+    template = await current_template(site.server)
+    await make_role(site.connection, organization.database, site.server.newest_password(organization.id))
+    try:
+        await make_database(site.connection, organization.database, template)
+    except psycopg.errors.InvalidCatalogName:
+        site.server.has_template = False
+        raise
+
+
+async def migrate(site: Site, organization: Organization) -> None:
+    """Bring its tables to this release's revision; a fresh copy of the template has it."""
+    async with await site.server.owned(organization.database) as connection:
+        revision = await revision_of(connection)
+    if revision is None or is_behind(revision):
+        await upgrade(site.server.url_of(organization.database))
+
+
+async def seed_founder(site: Site, organization: Organization) -> None:
+    """Write the organization and its founder into it."""
+    async with await site.server.owned(organization.database) as connection:
+        await seed(connection, organization)
+
+
+async def verify(site: Site, organization: Organization) -> None:
+    """Log in as its members will, and see that all is there and can be written and read."""
+    async with await site.server.as_tenant(organization.id, organization.database) as connection:
+        findings = await look(connection, organization)
+    if is_behind(findings.revision):
+        raise DamagedError(f"it stayed at revision {findings.revision} of {REVISIONS[-1]}")
+
+
+STEPS: dict[Step, Callable[[Site, Organization], Awaitable[None]]] = {
+    Step.CREATE_DATABASE: create_database,
+    Step.MIGRATE: migrate,
+    Step.SEED_FOUNDER: seed_founder,
+    Step.VERIFY: verify,
+}
+
+
+@asynccontextmanager
+async def _site(server: ProvisionServer, organization_id: UUID) -> AsyncIterator[Site]:
+    turn = int.from_bytes(organization_id.bytes[8:], signed=True)
+    async with server.place():
+        async with _blaming(Step.CREATE_DATABASE, server):
+            connection = await server.turn(turn)
+        async with connection:
+            yield Site(server, connection)
+
+
+@asynccontextmanager
+async def _blaming(step: Step, server: ProvisionServer) -> AsyncIterator[None]:
+    """Raise what goes wrong inside as the step's failure, with whose fault it was."""
+    try:
+        async with answered_in_time(STEP_SECONDS):
+            yield
+    except DamagedError as error:
+        raise StepFailedError(step, Failure(FailureClass.CONTENT, server.name, error.what)) from error
+    except UpgradeFailedError as error:
+        raise StepFailedError(step, Failure(error.kind, server.name, str(error))) from error
+    except (OSError, TurnTakenError) as error:  # no process could be begun for alembic; another relay is at it
+        raise StepFailedError(step, Failure(FailureClass.PROVIDER, server.name, type(error).__name__)) from error
+    except psycopg.Error as error:
+        raise StepFailedError(step, Failure(fault_of(error.sqlstate), server.name, _told(error))) from error
+
+
+def _told(error: psycopg.Error) -> str:
+    return f"{type(error).__name__}: {error.diag.message_primary or error}"
+
+
+async def _refuse_if_used(server: ProvisionServer, organization: Organization) -> None:
+    async with await server.owned(organization.database) as connection:
+        if await has_been_used(connection):
+            raise DamagedError("it has been worked in")

@@ -1,0 +1,94 @@
+"""All organizations' databases brought to one revision: side by side, and each by itself.
+
+What is left to do is read from the databases themselves, so there is nothing to lose when it is broken off.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
+from tenants.helper import Facts, Helper
+from tenants.naming import is_of_an_organization
+from tenants.revisions import HEAD, REVISIONS, VERSION_TABLE
+
+OWNED = "select datname from pg_database where datdba = (select oid from pg_roles where rolname = current_user)"
+"""Also the order: the oldest organization first, since its id begins with its time."""
+
+
+@dataclass(frozen=True)
+class Upgraded:
+    """A database that has this release's revision now."""
+
+    database: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """One that was left as it was by the migration that failed."""
+
+    database: str
+    error: str
+    sqlstate: str | None
+
+
+Ended = Upgraded | Failed
+
+
+def databases_behind(url: str) -> list[str]:
+    """Return the organizations' databases that are not at this release's revision, the oldest first.
+
+    One that cannot be asked is among them: its upgrade will tell why.
+    """
+    with psycopg.connect(driver_url(url), autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+        names = [name for (name,) in connection.execute(f"{OWNED} order by datname") if is_of_an_organization(name)]
+    return [name for name in names if _is_behind(url, name)]
+
+
+def upgrade_all(url: str, databases: list[str], at_once: int) -> Iterator[Ended]:
+    """Upgrade them, ``at_once`` side by side, and yield how each ended, as they end.
+
+    In processes: alembic keeps what it works on in globals. Each imports it once, for all that it is given.
+    """
+    helpers: SimpleQueue[Helper] = SimpleQueue()
+    with ExitStack() as ending:
+        for _ in range(min(at_once, len(databases))):
+            helpers.put(ending.enter_context(Helper()))
+        threads = ending.enter_context(ThreadPoolExecutor(at_once))
+        ending.callback(threads.shutdown, cancel_futures=True)
+        running = {threads.submit(_upgrade_with_one_of, helpers, url_of(url, name)): name for name in databases}
+        for future in as_completed(running):
+            yield _ended(running[future], future.result())
+
+
+def _upgrade_with_one_of(helpers: "SimpleQueue[Helper]", url: str) -> Facts:
+    helper = helpers.get()
+    try:
+        return helper.upgrade(url)
+    finally:
+        helpers.put(helper)
+
+
+def _ended(database: str, failure: Facts) -> Ended:
+    return Failed(database, str(failure["error"]), failure["sqlstate"]) if failure else Upgraded(database)
+
+
+def url_of(url: str, database: str) -> str:
+    """Return the URL of another database on the same server, in the driver's form."""
+    parts: dict[str, Any] = dict(conninfo_to_dict(driver_url(url)))
+    return make_conninfo(**parts | {"dbname": database})
+
+
+def _is_behind(url: str, database: str) -> bool:
+    try:
+        with psycopg.connect(url_of(url, database), connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+            row = connection.execute(f"select version_num from {VERSION_TABLE}").fetchone()  # noqa: S608 - a name of our own
+    except psycopg.Error:
+        return True
+    return row is None or (row[0] != HEAD and row[0] in REVISIONS)

@@ -1,0 +1,1 @@
+"""The numbered files of the tenants."""

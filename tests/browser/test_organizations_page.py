@@ -1,0 +1,95 @@
+"""A tenant database dropped by hand, and the console's page on which an operator sees it and has it repaired."""
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from devstack.cluster import Cluster
+from shared.ids import uuid7
+from tests.support.consoles import RunningConsole, operators_token, running_console
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+from tests.support.relays import running_relay
+from tests.support.tenants import Tenants, tenants_on
+
+PATIENCE_MILLISECONDS = 90_000
+LOOK_NOW = "update organizations set check_due_at = now()"
+MOST_REPAIRED = "update outbox_messages set settled_at = settled_at - interval '2 minutes'"
+
+
+@pytest.fixture
+def tenants(cluster: Cluster) -> Iterator[Tenants]:
+    with tenants_on(cluster) as tenants:
+        yield tenants
+
+
+@pytest.fixture
+def console(database: Database, tenants: Tenants) -> Iterator[RunningConsole]:
+    """A console, and a relay that may make databases."""
+    with running_relay(database, PROVISION_DATABASE_URL=tenants.url), running_console(database) as console:
+        yield console
+
+
+@pytest.fixture
+def page(browser: Browser, console: RunningConsole, database: Database) -> Iterator[Page]:
+    with browser.new_context(base_url=console.base_url) as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MILLISECONDS)
+        page.goto("/organizations")
+        page.get_by_label("token").fill(operators_token(database))
+        page.get_by_role("button", name="Sign in").click()
+        yield page
+
+
+def test_a_database_dropped_by_hand_is_seen_repaired_and_said_to_be_empty(
+    page: Page, database: Database, tenants: Tenants
+) -> None:
+    organization_id = founded_and_in_order(database)
+    name = f"org_{organization_id.hex}"
+    tenants.execute("insert into settings (name, value) values ('greeting', '\"hello\"')", name)
+
+    tenants.execute(f"drop database {name} with (force)")
+    change(database, LOOK_NOW)
+    page.goto("/organizations?health=lost")
+    expect(page.get_by_role("link", name="Clinic")).to_be_visible(timeout=PATIENCE_MILLISECONDS)
+    page.get_by_role("link", name="Clinic").click()
+    expect(page.locator("#one")).to_contain_text("there is no such database")
+    expect(page.locator("#one")).to_contain_text("Nothing has taken its place yet.")
+
+    page.get_by_label("Why?").fill("dropped by mistake")
+    page.get_by_role("button", name="Repair").click()
+    expect(page.get_by_role("status").filter(has_text="A repair is on its way.")).to_be_visible()
+    expect(page.locator("#one")).to_contain_text("An empty one has taken its place", timeout=PATIENCE_MILLISECONDS)
+    expect(page.locator("#one")).to_contain_text("5 tables")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Clinic")
+    assert tenants.execute("select count(*) from settings where name = 'greeting'", name) == [(0,)]
+
+
+def founded_and_in_order(database: Database) -> UUID:
+    """Add a ready organization without a database, have it made as a repair does, and wait until it was looked at."""
+    organization_id = uuid7()
+    change(
+        database,
+        "insert into organizations (id, name, status, founder_id, database_name, ready_at)"
+        f" values ('{organization_id}', 'Clinic', 'ready', gen_random_uuid(), 'org_{organization_id.hex}', now())",
+    )
+    change(database, f"select signpost_enqueue_repair('{organization_id}', '{uuid7()}')")
+    eventually(lambda: change(database, LOOK_NOW) or has_been_well(database), seconds=90)
+    change(database, MOST_REPAIRED)
+    return organization_id
+
+
+def has_been_well(database: Database) -> bool:
+    with database.connect() as connection:
+        found = connection.execute(
+            "select from organizations where healthy_at is not null and health = 'healthy'"
+            " and not exists (select from outbox_messages where status = 'pending')"
+        )
+        return found.rowcount == 1
+
+
+def change(database: Database, statement: str) -> None:
+    with database.connect() as connection:
+        connection.execute(statement)

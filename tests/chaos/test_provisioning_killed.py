@@ -1,0 +1,66 @@
+"""Provisioning killed before each of its statements in turn: what is left is finished, or dropped, and nothing more."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from devstack.cluster import Cluster
+from outbox_relay.provisioning import Organization, check, drop, provision
+from shared.vocabulary import Verdict
+from tests.support.provision_and_die import killed_at
+from tests.support.tenants import Noted, Tenants, an_organization, tenants_on
+
+MOST_STATEMENTS = 60
+
+
+@pytest.fixture(scope="module")
+def tenants(cluster: Cluster) -> Iterator[Tenants]:
+    with tenants_on(cluster) as tenants:
+        yield tenants
+
+
+def test_each_organization_ends_ready_or_gone_wherever_its_relay_was_killed(tenants: Tenants) -> None:
+    asyncio.run(provision(tenants.server(), an_organization(), Noted()))  # and so there is a template
+    tenants.clean()
+    killed_before = []
+    for number in range(MOST_STATEMENTS):
+        finished, dropped = an_organization(), an_organization()
+        words = killed_at(tenants.url, finished, number)
+        if words is None:
+            break
+        killed_before.append(words)
+        killed_at(tenants.url, dropped, number)
+        asyncio.run(finish(tenants, finished, dropped))
+        assert tenants.names() == tenants.roles() == [finished.database], f"killed before {words}"
+        tenants.clean()
+    assert is_in_order(killed_before, ["create role", "grant", "create database", "revoke all", "alter database"])
+    assert is_in_order(killed_before, ["insert into organization", "insert into members", "\ninsert into settings"])
+
+
+def test_a_template_is_made_wherever_its_maker_was_killed(tenants: Tenants) -> None:
+    killed_before = []
+    for number in range(MOST_STATEMENTS):
+        tenants.drop_templates()
+        words = killed_at(tenants.url, an_organization(), number)
+        assert words is not None
+        killed_before.append(words)
+        organization = an_organization()
+        asyncio.run(provision(tenants.server(), organization, Noted()))
+        tenants.clean()
+        if words.startswith("alter database") and "is_template" in words:
+            break
+    assert is_in_order(killed_before, ["drop database", "create database", "revoke all", "alter database"])
+
+
+async def finish(tenants: Tenants, finished: Organization, dropped: Organization) -> None:
+    server = tenants.server()
+    await provision(server, finished, Noted())
+    assert (await check(server, finished)).verdict is Verdict.WELL
+    await drop(server, dropped, Noted())
+
+
+def is_in_order(statements: list[str], beginnings: list[str]) -> bool:
+    """Tell whether statements with these beginnings came, one after the other."""
+    rest = iter(statements)
+    return all(any(words.startswith(beginning) for words in rest) for beginning in beginnings)

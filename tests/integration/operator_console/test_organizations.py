@@ -1,0 +1,158 @@
+"""What operators see of organizations' databases, and what they can have done about them."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from uuid import UUID, uuid4
+
+import pytest
+
+from shared.ids import uuid7
+from tests.support.consoles import ConsoleUnderTest, console_on, csrf_in, operators_token
+from tests.support.databases import Database
+from tests.support.processes import SCRIPTS
+
+HOW = {"healthy": None, "lost": "there is no such database", None: None}
+BECAUSE = {"reason": "a member called"}
+
+
+@pytest.fixture
+def console(database: Database) -> Iterator[ConsoleUnderTest]:
+    with console_on(database) as console:
+        yield console
+
+
+@pytest.fixture
+def token(database: Database) -> str:
+    return operators_token(database)
+
+
+def founded(database: Database, health: str | None, *, status: str = "ready", is_decoy: bool = False) -> UUID:
+    """Add an organization whose database was found so a minute ago, and the founder it had."""
+    organization_id = uuid7()
+    with database.connect() as connection:
+        connection.execute(
+            "insert into organizations (id, name, status, founder_id, database_name, is_decoy, health, health_error,"
+            " revision, tables, size_bytes, checked_at, ready_at, check_due_at)"
+            " values (%s, 'Clinic <b>', %s, %s, %s, %s, %s, %s, '0002', 5, 7600000, now() - interval '1 minute',"
+            " case when %s = 'ready' then now() end, now() + interval '1 hour')",
+            [organization_id, status, uuid4(), f"org_{organization_id.hex}", is_decoy, health, HOW[health], status],
+        )
+    return organization_id
+
+
+def repairs(database: Database) -> list[tuple[str, ...]]:
+    with database.connect() as connection:
+        return connection.execute("select template, recipient from outbox_messages").fetchall()
+
+
+def test_a_list_goes_on_by_its_link_and_leaves_decoys_out(
+    database: Database, console: ConsoleUnderTest, token: str
+) -> None:
+    ids = [str(founded(database, "healthy")) for _ in range(5)]
+    founded(database, None, is_decoy=True)
+    seen, path = [], "/v1/organizations?limit=2"
+    while path:
+        answer = console.ask("GET", path, token)
+        seen += [one["id"] for one in answer.json["organizations"]]
+        path = answer.headers.get("Link", "").removeprefix("<").removesuffix('>; rel="next"')
+    assert seen == ids[::-1]
+
+
+def test_a_list_is_of_those_that_were_found_so(database: Database, console: ConsoleUnderTest, token: str) -> None:
+    lost = founded(database, "lost")
+    founded(database, "healthy")
+    [one] = console.ask("GET", "/v1/organizations?health=lost", token).json["organizations"]
+    assert one | {"checked_at": None, "created_at": None} == {
+        "id": str(lost),
+        "name": "Clinic <b>",
+        "status": "ready",
+        "health": "lost",
+        "health_error": "there is no such database",
+        "revision": "0002",
+        "tables": 5,
+        "size_bytes": 7_600_000,
+        "checked_at": None,
+        "created_at": None,
+    }
+    assert console.ask("GET", "/v1/organizations?health=unwell", token).status_code == 422
+
+
+def test_a_repair_is_enqueued_once_and_written_down(database: Database, console: ConsoleUnderTest, token: str) -> None:
+    organization_id = founded(database, "lost")
+    answers = [console.ask("POST", f"/v1/organizations/{organization_id}/repair", token, json=BECAUSE) for _ in "12"]
+    assert [(answer.status_code, answer.json["repair"]) for answer in answers] == [
+        (202, "enqueued"),
+        (202, "under_way"),
+    ]
+    assert repairs(database) == [("organization_repair", str(organization_id))]
+    with database.connect() as connection:
+        [(action, reason, before, due)] = connection.execute(
+            "select action, reason, before, check_due_at <= now() from operator_actions, organizations"
+            " where action = 'repair'"
+        ).fetchall()
+    assert (action, reason, before["health"], due) == ("repair", "a member called", "lost", True)
+
+
+def test_what_is_in_order_is_said_to_be_and_looked_at_again(
+    database: Database, console: ConsoleUnderTest, token: str
+) -> None:
+    organization_id = founded(database, "healthy")
+    answer = console.ask("POST", f"/v1/organizations/{organization_id}/repair", token, json=BECAUSE)
+    assert (answer.status_code, answer.json["repair"]) == (200, "not_needed")
+    assert repairs(database) == []
+
+
+def test_what_was_never_handed_over_is_not_repaired(database: Database, console: ConsoleUnderTest, token: str) -> None:
+    ids = [founded(database, None, status="provisioning"), founded(database, None, is_decoy=True)]
+    answers = [console.ask("POST", f"/v1/organizations/{each}/repair", token, json=BECAUSE) for each in ids]
+    assert [(answer.status_code, answer.json["code"]) for answer in answers] == [
+        (409, "organization_not_ready"),
+        (404, "unknown_organization"),
+    ]
+
+
+def test_the_page_says_what_was_lost_and_has_a_button(
+    database: Database, console: ConsoleUnderTest, token: str
+) -> None:
+    organization_id = founded(database, "lost")
+    with database.connect() as connection:
+        connection.execute(
+            "insert into organization_losses (id, organization_id, healthy_at, revision, tables, size_bytes)"
+            " select gen_random_uuid(), id, checked_at, revision, tables, size_bytes from organizations"
+        )
+    person = console.signed_in(token)
+    listed = person.get("/organizations?health=lost")
+    assert "Clinic &lt;b&gt;" in listed.text
+    page = person.get(f"/organizations/{organization_id}")
+    assert "5 tables, 7.6 MB, at revision 0002" in page.text
+    assert "Nothing has taken its place yet." in page.text
+    pressed = person.post(
+        f"/organizations/{organization_id}/repair",
+        data={"csrf": csrf_in(page), **BECAUSE},
+        headers={"Origin": "http://localhost"},
+        follow_redirects=True,
+    )
+    assert "A repair is on its way." in pressed.text
+    assert len(repairs(database)) == 1
+
+
+def outboxctl(database: Database, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"DATABASE_URL": database.console_url}
+    command = (str(SCRIPTS / "outboxctl"), "organizations")
+    return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_command_line_shows_and_repairs_the_same(database: Database) -> None:
+    organization_id = founded(database, "lost")
+    listed = outboxctl(database, "list", "--health", "lost")
+    assert json.loads(listed.stdout)["id"] == str(organization_id)
+    shown = outboxctl(database, "show", str(organization_id), "--json")
+    assert json.loads(shown.stdout)["database_name"] == f"org_{organization_id.hex}"
+    repaired = outboxctl(database, "repair", str(organization_id), "--reason", "a member called")
+    assert repaired.stdout == f"organization {organization_id} will be repaired\n"
+    unseen = outboxctl(database, "check", str(organization_id), "--wait", "0")
+    assert (unseen.returncode, "nobody has looked" in unseen.stderr) == (1, True)
+    unknown = outboxctl(database, "show", str(uuid4()))
+    assert unknown.returncode == 1

@@ -1,0 +1,160 @@
+"""What one look at an organization's database finds, and who may log in to it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from outbox_relay.provisioning import Health, Organization, check, provision
+from shared.secrets import SecretKeys
+from shared.vocabulary import Verdict
+from tenants.revisions import HEAD, tables_at
+from tests.support.eventually import eventually
+from tests.support.keys import KEY, KEYS
+from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization
+
+pytestmark = pytest.mark.anyio
+
+NEW_KEY = bytes(range(32, 64))
+NOWHERE = "postgresql+psycopg://provisioner@127.0.0.1:9/postgres"
+
+
+async def found(tenants: Tenants, organization: Organization) -> Health:
+    return await check(tenants.server(), organization)
+
+
+@pytest.fixture
+async def organization(tenants: Tenants) -> Organization:
+    organization = an_organization()
+    await provision(tenants.server(), organization, Noted())
+    return organization
+
+
+async def test_a_database_in_order_is_found_with_its_revision_its_tables_and_its_size(
+    tenants: Tenants, organization: Organization
+) -> None:
+    health = await found(tenants, organization)
+    assert (health.verdict, health.error, health.revision) == (Verdict.WELL, None, HEAD)
+    assert health.tables == len(tables_at(HEAD))
+    assert (health.size_bytes or 0) > 1_000_000
+
+
+async def test_a_database_that_was_dropped_is_lost(tenants: Tenants, organization: Organization) -> None:
+    tenants.execute(f"drop database {organization.database}")
+    assert await found(tenants, organization) == Health(Verdict.LOST, "there is no such database")
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("drop table members", "without members"),
+        ("drop table settings", "a table or a right is missing (42P01)"),
+        ("drop table schema_revision", "a table or a right is missing (42P01)"),
+        ("delete from schema_revision", "it has no revision"),
+        ("revoke insert on settings from signpost_tenant", "a table or a right is missing (42501)"),
+        ("update organization set id = gen_random_uuid()", "it is not this organization's"),
+    ],
+)
+async def test_a_database_in_which_members_cannot_work_is_damaged(
+    tenants: Tenants, organization: Organization, damage: str, told: str
+) -> None:
+    tenants.execute(damage, organization.database)
+    assert await found(tenants, organization) == Health(Verdict.DAMAGED, told)
+
+
+async def test_a_database_that_is_closed_or_lets_its_role_not_in_is_damaged(
+    tenants: Tenants, organization: Organization
+) -> None:
+    name = organization.database
+    tenants.execute(f"revoke connect on database {name} from {name}")
+    assert await found(tenants, organization) == Health(Verdict.DAMAGED, "its role is not let in")
+    tenants.execute(f"alter database {name} allow_connections false")
+    assert await found(tenants, organization) == Health(Verdict.DAMAGED, "the database is closed")
+    await provision(tenants.server(), organization, Noted())
+    assert (await found(tenants, organization)).verdict is Verdict.WELL
+
+
+async def test_a_database_that_can_only_be_read_is_not_the_organization_s_fault(
+    tenants: Tenants, organization: Organization
+) -> None:
+    tenants.execute(f"alter database {organization.database} set default_transaction_read_only = on")
+    assert await found(tenants, organization) == Health(Verdict.UNREACHABLE, "the server takes no writing connections")
+
+
+async def test_a_server_that_gives_no_answer_says_nothing_of_its_databases(organization: Organization) -> None:
+    server = Tenants.server(None, url=NOWHERE)  # type: ignore[arg-type] - with a URL, nothing is asked of it
+    assert await check(server, organization) == Health(Verdict.UNREACHABLE, "the server gives no answer")
+
+
+async def test_members_who_take_all_connections_are_not_taken_for_damage(
+    tenants: Tenants, organization: Organization
+) -> None:
+    taken = []
+    with suppress(psycopg.OperationalError):
+        while True:
+            taken.append(tenants.as_member(organization))
+    try:
+        assert len(taken) == 20
+        health = await found(tenants, organization)
+    finally:
+        for connection in taken:
+            connection.close()
+    assert health == Health(Verdict.UNREACHABLE, "all connections of its role are taken")
+
+
+async def test_a_look_at_an_older_database_finds_it_in_order(tenants: Tenants, organization: Organization) -> None:
+    tenants.execute("drop table audit; update schema_revision set version_num = '0001'", organization.database)
+    health = await found(tenants, organization)
+    assert (health.verdict, health.revision) == (Verdict.WELL, "0001")
+
+
+async def test_a_look_at_a_newer_database_finds_it_in_order(tenants: Tenants, organization: Organization) -> None:
+    tenants.execute("update schema_revision set version_num = '9999'", organization.database)
+    health = await found(tenants, organization)
+    assert (health.verdict, health.revision) == (Verdict.WELL, "9999")
+
+
+async def test_passwords_are_asked_for_and_outlive_a_new_key_until_the_next_provisioning(
+    tenants: Tenants, organization: Organization
+) -> None:
+    both, only_new = SecretKeys({"new": NEW_KEY, **KEYS.by_id}), SecretKeys({"new": NEW_KEY})
+    url = tenants.cluster.tcp_url("postgres", user=PROVISIONER)
+    with passwords_asked_of(tenants):
+        assert (await check(tenants.server(both, url=url), organization)).verdict is Verdict.WELL
+        assert (await check(tenants.server(only_new, url=url), organization)).error == "its role is not let in"
+        await provision(tenants.server(both, url=url), organization, Noted())
+        assert (await check(tenants.server(only_new, url=url), organization)).verdict is Verdict.WELL
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(tenants.tcp_url(organization, KEY))
+
+
+async def test_one_organization_s_password_opens_no_other_s_role(tenants: Tenants, organization: Organization) -> None:
+    other = an_organization()
+    await provision(tenants.server(), other, Noted())
+    mine_in_theirs = tenants.tcp_url(organization).replace(organization.database + ":", other.database + ":")
+    with passwords_asked_of(tenants), pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(mine_in_theirs)
+
+
+@contextmanager
+def passwords_asked_of(tenants: Tenants) -> Iterator[None]:
+    """Have the server ask organizations' roles for their passwords on loopback, as it would anybody in production."""
+    access = Path(tenants.cluster.folder) / "data" / "pg_hba.conf"
+    before = access.read_text()
+    # Since PostgreSQL 16, who makes a role is a member of it.
+    provisioner = f"host all {PROVISIONER} 127.0.0.1/32 trust"
+    access.write_text(f"{provisioner}\nhost all +signpost_tenant 127.0.0.1/32 scram-sha-256\n{before}")
+    try:
+        reload(tenants, rules=1)
+        yield
+    finally:
+        access.write_text(before)
+        reload(tenants, rules=0)
+
+
+def reload(tenants: Tenants, *, rules: int) -> None:
+    tenants.execute("select pg_reload_conf()")
+    asked = "select count(*) from pg_hba_file_rules where auth_method = 'scram-sha-256'"
+    eventually(lambda: tenants.execute(asked) == [(rules,)])

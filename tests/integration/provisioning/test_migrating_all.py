@@ -1,0 +1,59 @@
+"""`tenants migrate`: all organizations' databases brought to this release's revision."""
+
+import os
+import subprocess
+
+import pytest
+
+from tenants.everyone import databases_behind
+from tenants.revisions import HEAD
+from tests.support.migrating import MIGRATE, migrated, older, revisions, told_of
+from tests.support.tenants import Tenants
+
+pytestmark = pytest.mark.anyio
+
+
+def migrated_before_a_terminal(tenants: Tenants) -> tuple[int, str, str]:
+    """Return how it ended, what it said, and what was shown on the terminal meanwhile."""
+    reading, writing = os.openpty()
+    with subprocess.Popen(MIGRATE, env=told_of(tenants), stdout=subprocess.PIPE, stderr=writing, text=True) as child:
+        os.close(writing)
+        shown = everything_from(reading)
+        told, _ = child.communicate()
+    os.close(reading)
+    return child.returncode, told, shown
+
+
+async def test_one_that_fails_stops_no_other_and_is_all_that_is_left_for_the_next_time(tenants: Tenants) -> None:
+    organizations = await older(tenants, 3)
+    broken = organizations[1].database
+    tenants.execute("create table audit ()", broken)
+
+    code, told, shown = migrated_before_a_terminal(tenants)
+    assert (code, told) == (
+        1,
+        f"revision {HEAD}: 2 brought to it, 1 failed\n  {broken}: DuplicateTable 42P07\n",
+    )
+    assert "3/3" in shown
+    assert "1 failed" in shown
+    assert revisions(tenants, organizations) == [HEAD, "0001", HEAD]
+
+    tenants.execute("drop table audit", broken)
+    second = migrated(tenants)
+    assert (second.returncode, second.stdout) == (0, f"revision {HEAD}: 1 brought to it, 0 failed\n")
+    assert databases_behind(tenants.url) == []
+
+
+def test_without_a_server_to_ask_it_says_which_setting_is_missing() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PROVISION_DATABASE_URL"}
+    told = subprocess.run(MIGRATE, env=environment, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (2, "settings: PROVISION_DATABASE_URL is not set\n")
+
+
+def everything_from(reading: int) -> str:
+    shown = b""
+    while True:
+        try:
+            shown += os.read(reading, 65_536)
+        except OSError:  # nobody has the other side any more
+            return shown.decode()

@@ -1,0 +1,212 @@
+"""An organization's database, from nothing to one that its own role has read and written in."""
+
+import asyncio
+from itertools import product
+
+import psycopg
+import pytest
+
+from outbox_relay.outcomes import FailureClass
+from outbox_relay.provisioning import Organization, ProvisionServer, Step, StepFailedError, drop, provision
+from tenants.revisions import HEAD, tables_at
+from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization, template
+
+pytestmark = pytest.mark.anyio
+
+IN_ORDER = [(moment, step) for step in Step for moment in ("begun", "done")]
+
+
+class BrokenOffError(Exception):
+    """What a record raises in place of a relay's death."""
+
+
+async def ready(tenants: Tenants, organization: Organization) -> ProvisionServer:
+    server = tenants.server()
+    await provision(server, organization, Noted())
+    return server
+
+
+async def failure_of(server: ProvisionServer, organization: Organization) -> StepFailedError:
+    with pytest.raises(StepFailedError) as failed:
+        await provision(server, organization, Noted())
+    return failed.value
+
+
+async def test_an_organization_gets_tables_a_founder_and_a_login_of_its_own(tenants: Tenants) -> None:
+    organization, record = an_organization(), Noted()
+    await provision(tenants.server(), organization, record)
+    assert record.entries == IN_ORDER
+    with tenants.as_member(organization) as member:
+        assert member.execute("select version_num from schema_revision").fetchall() == [(HEAD,)]
+        found = {name for (name,) in member.execute("select tablename from pg_tables where schemaname = 'public'")}
+        assert found == tables_at(HEAD)
+        assert member.execute("select user_id, full_name, role from members").fetchall() == [
+            (organization.founder_id, "Ada Lovelace", "founder")
+        ]
+        assert member.execute("select id, name, country from organization").fetchall() == [
+            (organization.id, "Clinic", "FR")
+        ]
+        assert member.execute("select action from audit").fetchall() == [("founded",)]
+
+
+async def test_provisioning_again_changes_nothing_that_was_written_meanwhile(tenants: Tenants) -> None:
+    organization = an_organization()
+    server = await ready(tenants, organization)
+    with tenants.as_member(organization) as member:
+        member.execute("update members set full_name = 'Ada King'")
+        member.execute("insert into audit (action) values ('opened')")
+    await provision(server, organization, Noted())
+    with tenants.as_member(organization) as member:
+        assert member.execute("select full_name from members").fetchall() == [("Ada King",)]
+        assert member.execute("select action from audit order by id").fetchall() == [("founded",), ("opened",)]
+
+
+@pytest.mark.parametrize(("step", "moment"), list(product(Step, ["begun", "done"])))
+async def test_what_broke_off_anywhere_is_finished_by_the_next_try(tenants: Tenants, step: Step, moment: str) -> None:
+    organization = an_organization()
+
+    def break_off(now: str, at: Step) -> None:
+        if (now, at) == (moment, step):
+            raise BrokenOffError
+
+    with pytest.raises(BrokenOffError):
+        await provision(tenants.server(), organization, Noted(at=break_off))
+    await ready(tenants, organization)
+    assert tenants.names() == tenants.roles() == [organization.database]
+
+
+async def test_a_name_is_stored_and_never_part_of_a_statement(tenants: Tenants) -> None:
+    organization = an_organization(name='Robert\'); drop table members; -- "x" %s {}')
+    await ready(tenants, organization)
+    with tenants.as_member(organization) as member:
+        assert member.execute("select name from organization").fetchall() == [(organization.name,)]
+
+
+async def test_no_organization_can_connect_to_another_s_database(tenants: Tenants) -> None:
+    mine, other = an_organization(), an_organization()
+    await ready(tenants, mine)
+    await ready(tenants, other)
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        tenants.as_member(mine, other.database)
+    with pytest.raises(psycopg.OperationalError, match="not currently accepting connections"):
+        tenants.as_member(mine, template())
+
+
+async def test_members_can_neither_change_tables_nor_what_was_audited(tenants: Tenants) -> None:
+    organization = an_organization()
+    await ready(tenants, organization)
+    for statement in (
+        "drop table members",
+        "create table mine (id int)",
+        "delete from audit",
+        "update audit set action = 'nothing'",
+        "update schema_revision set version_num = '0000'",
+        f"drop database {template()}",
+        "create role another",
+    ):
+        with tenants.as_member(organization) as member, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            member.execute(statement)
+
+
+async def test_connections_to_a_database_are_limited_by_role_and_by_database(tenants: Tenants) -> None:
+    organization = an_organization()
+    await ready(tenants, organization)
+    limits = (
+        "select rolconnlimit, datconnlimit from pg_roles join pg_database on rolname = datname"
+        f" where datname = '{organization.database}'"
+    )
+    assert tenants.execute(limits) == [(20, 24)]
+
+
+async def test_the_template_is_made_once_however_many_need_it_first(tenants: Tenants) -> None:
+    tenants.drop_templates()
+    organizations = [an_organization() for _ in range(4)]
+    servers = [tenants.server() for _ in organizations]  # as many relays
+    await asyncio.gather(*(provision(*each, Noted()) for each in zip(servers, organizations, strict=True)))
+    assert tenants.names() == sorted(each.database for each in organizations)
+
+
+async def test_a_template_that_was_left_half_made_is_made_anew(tenants: Tenants) -> None:
+    tenants.drop_templates()
+    tenants.execute(f"create database {template()}")
+    tenants.execute(f"alter database {template()} owner to {PROVISIONER}")
+    await ready(tenants, an_organization())
+
+
+async def test_a_template_that_was_dropped_costs_one_try_and_no_attempt(tenants: Tenants) -> None:
+    server = await ready(tenants, an_organization())
+    tenants.drop_templates()
+    organization = an_organization()
+    failed = await failure_of(server, organization)
+    assert (failed.step, failed.failure.kind) == (Step.CREATE_DATABASE, FailureClass.PROVIDER)
+    await provision(server, organization, Noted())
+
+
+async def test_an_older_database_is_brought_to_this_release_s_revision(tenants: Tenants) -> None:
+    organization = an_organization()
+    server = await ready(tenants, organization)
+    tenants.execute("drop table audit; update schema_revision set version_num = '0001'", organization.database)
+    await provision(server, organization, Noted())
+    with tenants.as_member(organization) as member:
+        assert member.execute("select version_num, (select count(*) from audit) from schema_revision").fetchall() == [
+            (HEAD, 1)
+        ]
+
+
+async def test_what_is_half_made_is_dropped_and_a_second_drop_finds_nothing(tenants: Tenants) -> None:
+    organization, kept = an_organization(), an_organization()
+    server = await ready(tenants, kept)
+
+    def break_off(_moment: str, step: Step) -> None:
+        if step is Step.SEED_FOUNDER:
+            raise BrokenOffError
+
+    with pytest.raises(BrokenOffError):
+        await provision(server, organization, Noted(at=break_off))
+    for _ in range(2):
+        await drop(server, organization, Noted())
+        assert tenants.names() == tenants.roles() == [kept.database]
+
+
+async def test_a_database_that_was_worked_in_is_never_dropped(tenants: Tenants) -> None:
+    organization = an_organization()
+    server = await ready(tenants, organization)
+    with tenants.as_member(organization) as member:
+        member.execute("insert into audit (action) values ('opened')")
+    with pytest.raises(StepFailedError) as failed:
+        await drop(server, organization, Noted())
+    assert failed.value.failure.kind is FailureClass.CONTENT
+    assert tenants.names() == [organization.database]
+
+
+async def test_a_database_of_somebody_else_s_is_neither_used_nor_dropped(tenants: Tenants) -> None:
+    organization = an_organization()
+    tenants.execute(f"create database {organization.database}")
+    failed = await failure_of(tenants.server(), organization)
+    assert failed.failure.kind is FailureClass.CONTENT
+    with pytest.raises(StepFailedError):
+        await drop(tenants.server(), organization, Noted())
+    assert tenants.names() == [organization.database]
+
+
+async def test_two_relays_at_the_same_organization_make_one_database(tenants: Tenants) -> None:
+    organization = an_organization()
+    await asyncio.gather(*(ready(tenants, organization) for _ in range(3)))
+    assert tenants.names() == [organization.database]
+
+
+async def test_a_relay_that_lost_its_turn_can_make_and_drop_nothing_any_more(tenants: Tenants) -> None:
+    organization = an_organization()
+    end_sessions = (
+        "select pg_terminate_backend(pid) from pg_stat_activity"
+        f" where usename = '{PROVISIONER}' and datname = 'postgres'"
+    )
+
+    def lose_the_turn(moment: str, step: Step) -> None:
+        if (moment, step) == ("begun", Step.CREATE_DATABASE):
+            tenants.execute(end_sessions)  # as the server does after IDLE_SECONDS
+
+    with pytest.raises(StepFailedError) as failed:
+        await provision(tenants.server(), organization, Noted(at=lose_the_turn))
+    assert failed.value.failure.kind is FailureClass.PROVIDER
+    assert tenants.names() == []

@@ -1,0 +1,110 @@
+"""A server for organizations' databases: the tests' own cluster, through a role that may make databases."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import psycopg
+
+from devstack.cluster import Cluster
+from outbox_relay.provisioning import Organization, ProvisionServer, Step
+from shared.database import driver_url
+from shared.ids import uuid7
+from shared.secrets import SecretKeys, tenant_password
+from tenants.naming import template_name
+from tenants.revisions import HEAD
+from tests.support.keys import KEY, KEYS
+
+PROVISIONER = "organizer"
+OURS = "select datname from pg_database where datname ~ '^org_' order by datname"
+TEMPLATES = "select datname from pg_database where datname ~ '^signpost_template_[0-9]'"
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Tenants:
+    """What tests ask of the server, as its superuser; what they provision with goes through ``server``."""
+
+    cluster: Cluster
+
+    @property
+    def url(self) -> str:
+        return self.cluster.url("postgres", user=PROVISIONER)
+
+    def server(self, keys: SecretKeys = KEYS, *, connections: int = 8, url: str | None = None) -> ProvisionServer:
+        return ProvisionServer(url or self.url, keys, connections=connections)
+
+    def connect(self, database: str = "postgres", user: str = "postgres") -> psycopg.Connection:
+        return psycopg.connect(driver_url(self.cluster.url(database, user)), autocommit=True)
+
+    def execute(self, statement: str, database: str = "postgres") -> list[Any]:
+        with self.connect(database) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+    def names(self) -> list[str]:
+        return [name for (name,) in self.execute(OURS)]
+
+    def roles(self) -> list[str]:
+        return [name for (name,) in self.execute("select rolname from pg_roles where rolname ~ '^org_' order by 1")]
+
+    def as_member(self, organization: Organization, database: str | None = None) -> psycopg.Connection:
+        """Connect as the organization's own role does: over the socket, where the server asks for no password."""
+        return self.connect(database or organization.database, organization.database)
+
+    def tcp_url(self, organization: Organization, key: bytes = KEY) -> str:
+        password = tenant_password(organization.id, key)
+        return driver_url(self.cluster.tcp_url(organization.database, f"{organization.database}:{password}"))
+
+    def clean(self) -> None:
+        for name in self.names():
+            self.execute(f"drop database {name} with (force)")
+        for name in self.roles():
+            self.execute(f"drop role {name}")
+
+    def drop_templates(self) -> None:
+        for (name,) in self.execute(TEMPLATES):
+            self.execute(f"alter database {name} is_template false")
+            self.execute(f"drop database {name} with (force)")
+
+
+@contextmanager
+def tenants_on(cluster: Cluster) -> Iterator[Tenants]:
+    """Lend the cluster to organizations, and leave nothing of theirs but a role that others may use again."""
+    tenants = Tenants(cluster)
+    if not tenants.execute(f"select 1 from pg_roles where rolname = '{PROVISIONER}'"):
+        tenants.execute(f"create role {PROVISIONER} login createdb createrole")
+    tenants.clean()
+    try:
+        yield tenants
+    finally:
+        tenants.clean()
+        tenants.drop_templates()
+
+
+@dataclass
+class Noted:
+    """A record that is a list, and calls ``at`` with each entry."""
+
+    entries: list[tuple[str, Step]] = field(default_factory=list)
+    at: Callable[[str, Step], None] = lambda _moment, _step: None
+
+    async def begun(self, step: Step) -> None:
+        self._note("begun", step)
+
+    async def done(self, step: Step) -> None:
+        self._note("done", step)
+
+    def _note(self, moment: str, step: Step) -> None:
+        self.entries.append((moment, step))
+        self.at(moment, step)
+
+
+def an_organization(name: str = "Clinic") -> Organization:
+    return Organization(uuid7(), name, "FR", founder_id=uuid7(), founder_full_name="Ada Lovelace")
+
+
+def template() -> str:
+    return template_name(HEAD)

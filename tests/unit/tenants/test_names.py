@@ -1,0 +1,81 @@
+"""What organizations' databases, roles and passwords follow from."""
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outbox_relay.outcomes import FailureClass
+from outbox_relay.provisioning import Organization
+from outbox_relay.provisioning.faults import fault_of
+from shared import organizations
+from shared.ids import uuid7
+from shared.secrets import tenant_password
+from shared.vocabulary import Verdict
+from tenants.naming import is_of_an_organization, template_name
+from tenants.revisions import HEAD, MADE_BY, REVISIONS, is_behind, tables_at
+from tests.support.keys import KEY
+
+AN_ID = UUID("018f3e6a-7c1d-7b2a-9f00-1234567890ab")
+
+
+@given(name=st.text(), full_name=st.text())
+def test_a_database_s_name_follows_from_the_id_alone(name: str, full_name: str) -> None:
+    organization = Organization(AN_ID, name, None, uuid7(), full_name)
+    assert organization.database == "org_018f3e6a7c1d7b2a9f001234567890ab"
+    assert is_of_an_organization(organization.database)
+    assert repr(organization) == f"Organization({AN_ID})"
+
+
+@pytest.mark.parametrize("name", ["postgres", "org_", "org_018F3E6A7C1D7B2A9F001234567890AB", "org_" + "0" * 33, "x"])
+def test_other_databases_are_left_alone(name: str) -> None:
+    assert not is_of_an_organization(name)
+
+
+def test_a_template_is_called_after_its_revision() -> None:
+    assert template_name("0002") == "signpost_template_0002"
+
+
+def test_passwords_differ_by_organization_and_by_key_and_stand_as_they_are_in_a_url() -> None:
+    one = tenant_password(AN_ID, KEY)
+    assert len({one, tenant_password(uuid7(), KEY), tenant_password(AN_ID, KEY[::-1])}) == 3
+    assert len(one) == 43
+    assert set(one) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+def test_each_revision_says_which_tables_it_makes() -> None:
+    assert list(MADE_BY) == REVISIONS
+    assert tables_at(HEAD) == frozenset().union(*MADE_BY.values())
+    assert tables_at("0001") < tables_at(HEAD)
+
+
+def test_only_an_earlier_revision_is_behind() -> None:
+    assert [revision for revision in [*REVISIONS, "9999"] if is_behind(revision)] == REVISIONS[:-1]
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "kind"),
+    [
+        (None, FailureClass.PROVIDER),  # no connection
+        ("53300", FailureClass.PROVIDER),  # too many connections
+        ("53100", FailureClass.PROVIDER),  # disk full
+        ("42501", FailureClass.PROVIDER),  # our role may not
+        ("55006", FailureClass.PROVIDER),  # the template is in use
+        ("25006", FailureClass.PROVIDER),  # read only
+        ("57P01", FailureClass.PROVIDER),  # shutting down
+        ("58030", FailureClass.PROVIDER),  # an I/O error
+        ("XX000", FailureClass.PROVIDER),
+        ("40P01", FailureClass.TRANSIENT),
+        ("55P03", FailureClass.TRANSIENT),
+        ("22021", FailureClass.CONTENT),
+        ("23514", FailureClass.CONTENT),
+        ("42P01", FailureClass.CONTENT),
+    ],
+)
+def test_only_what_is_the_organization_s_own_costs_it_anything(sqlstate: str | None, kind: FailureClass) -> None:
+    assert fault_of(sqlstate) is kind
+
+
+def test_there_is_one_word_for_a_database_in_order() -> None:
+    assert "healthy" == Verdict.WELL in vars(organizations).values()
