@@ -6,6 +6,7 @@ import os
 import signal
 import weakref
 from collections.abc import Callable, Iterator
+from uuid import UUID
 
 import pytest
 
@@ -26,8 +27,8 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> Iterator[list["weakref.ref[Claims
     """The claims of each shift, which its lanes hold and nobody else, if they are still there."""
     made = []
 
-    def noted(settings: RelaySettings) -> Parts:
-        parts = assemble(settings)
+    def noted(settings: RelaySettings, relay_id: UUID) -> Parts:
+        parts = assemble(settings, relay_id)
         made.append(weakref.ref(parts.claims))
         return parts
 
