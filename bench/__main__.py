@@ -38,6 +38,7 @@ from bench.ground import Ground, ground
 from bench.machine import machine
 from bench.organizations import organizations
 from bench.outbox_costs import growth, wal_bytes
+from bench.progress import seconds_left
 from bench.registering import (
     answer_times,
     argon2_rate,
@@ -51,14 +52,14 @@ from bench.report import Report, as_text, median, percentile
 from bench.sizes import FULL, QUICK, Size
 from bench.standing import idle, memory
 from bench.telling import answer_times_by_kind
-from bench.waking import commit_rates
+from bench.waking import waking_costs
 
 
 def registering(ours: Ground, size: Size) -> Report:
     """Measure the API at saturation."""
-    pairs = [(registrations(ours, size.seconds), argon2_rate(size.seconds)) for _ in range(size.rounds)]
-    unhashed = [registrations_hardly_hashed(ours, size.seconds) for _ in range(size.rounds)]
-    times = [times_with_cores(ours, size.answers) for _ in range(size.rounds)]
+    pairs = [(registrations(ours, size.seconds), argon2_rate(size.seconds)) for _ in range(size.saturated_rounds)]
+    unhashed = [registrations_hardly_hashed(ours, size.seconds) for _ in range(size.saturated_rounds)]
+    times = [times_with_cores(ours, size.answers) for _ in range(size.saturated_rounds)]
     return {
         "registrations/s": median(registered.rate for registered, _ in pairs),
         "  limit: argon2 alone on all cores, hashes/s": median(hashed for _, hashed in pairs),
@@ -78,7 +79,7 @@ def mail_and_answers(ours: Ground, size: Size) -> Report:
     """Measure one client of the API while a relay delivers."""
     pairs = [
         (answer_times(ours, size.answers, is_hanging=True), answer_times(ours, size.answers, is_hanging=False))
-        for _ in range(max(1, size.rounds // 2))
+        for _ in range(max(1, size.slow_rounds // 2))
     ]
     report: Report = {}
     for percent in (50, 95):
@@ -114,7 +115,7 @@ def claiming(ours: Ground, size: Size) -> Report:
 def backlogs(ours: Ground, size: Size) -> Report:
     """Measure the relay with a full outbox beside what a busy outbox gathers."""
     amounts = replace(size.beside, pending=size.beside.settled)
-    rates = drain_rates(ours, amounts, size.messages // 2, size.rounds)
+    rates = drain_rates(ours, amounts, size.messages // 2, size.slow_rounds)
     alone, *others = rates.values()
     names = (SETTLED_TO_NONE, PENDING_TO_NONE, OLD_TO_NONE)
     report: Report = {"drain beside nothing, messages/s": median(alone)}
@@ -150,15 +151,12 @@ def growing(ours: Ground, size: Size) -> Report:
 
 def waking(ours: Ground, size: Size) -> Report:
     """Measure what waking the relays costs those who commit."""
-    rates = commit_rates(ours, size.seconds / 3, size.rounds)
-    after, inside = (
-        median((1 - one / unwoken) * 100 for one, unwoken in zip(woken, rates.unwoken, strict=True))
-        for woken in (rates.after_commit, rates.inside)
-    )
+    costs = waking_costs(ours, size.notify_rounds)
     return {
-        "commits/s of 16 writers, nobody woken": median(rates.unwoken),
-        NOTIFY_COST: after,
-        "  the same inside the transaction, %": inside,
+        "commits/s of 16 writers, nobody woken": median(costs.unwoken),
+        NOTIFY_COST: median(costs.after_commit),
+        "  from quarter to quarter of the rounds": {f"p{one}": percentile(costs.after_commit, one) for one in (25, 75)},
+        "  the same inside the transaction, %": median(costs.inside),
     }
 
 
@@ -187,7 +185,7 @@ PARTS: dict[str, Callable[[Ground, Size], Report]] = {
     "organizations": organizations,
 }
 
-LENGTHY = ("idle", "memory", "enumeration")
+LENGTHY = ("idle", "memory", "enumeration", "backlogs", "organizations")
 """Parts that a look leaves out unless they are asked for: what they measure takes its time, or many tries."""
 
 
@@ -196,19 +194,28 @@ def parts_of(asked: Sequence[str], *, quick: bool) -> list[str]:
     return list(asked) or [part for part in PARTS if not (quick and part in LENGTHY)]
 
 
+def measured(parts: Sequence[str], *, quick: bool) -> Report:
+    """Measure the parts one after the other, and say before each how long they are likely to take together."""
+    report: Report = {}
+    took: dict[str, float] = {}
+    with ground() as ours:
+        for number, part in enumerate(parts):
+            left = seconds_left(parts[number:], took, quick=quick)
+            click.echo(f"measuring {part} ({number + 1} of {len(parts)}; about {left:.0f} s left) …", err=True)
+            began = time.monotonic()
+            report |= PARTS[part](ours, QUICK if quick else FULL)
+            took[part] = time.monotonic() - began
+            click.echo(f"  took {took[part]:.0f} s", err=True)
+    return report | {"seconds that it took": sum(took.values())}
+
+
 @click.command(help=f"{__doc__} With PARTS, only those.")
 @click.argument("parts", nargs=-1, type=click.Choice(list(PARTS)))
 @click.option("--quick", is_flag=True, help="One short round of what can be quick: a look, not a measurement.")
 @click.option("--json", "is_json", is_flag=True, help="The figures and goals as one JSON object.")
 def main(parts: Sequence[str], *, quick: bool, is_json: bool) -> None:
     """Measure, report, and hold against the goals."""
-    report: Report = machine()
-    with ground() as ours:
-        for part in parts_of(parts, quick=quick):
-            click.echo(f"measuring {part} …", err=True)
-            began = time.monotonic()
-            report |= PARTS[part](ours, QUICK if quick else FULL)
-            click.echo(f"  took {time.monotonic() - began:.0f} s", err=True)
+    report: Report = machine() | measured(parts_of(parts, quick=quick), quick=quick)
     judgements = judge(report)
     if is_json:
         click.echo(json.dumps(report | {"goals": [asdict(judgement) for judgement in judgements]}))

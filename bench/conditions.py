@@ -10,7 +10,8 @@ from functools import partial
 from bench.contest import RATE, ratio, told
 from bench.goals import ROUND_TRIP_TO_LIMIT, TWO_TO_ONE
 from bench.ground import Ground, wait_for_port
-from bench.peer_runs import PEERS, Load, drain_peer
+from bench.peer_list import peers_there
+from bench.peer_runs import Load, drain_peer
 from bench.peers.errand import Form
 from bench.relaying import CONNECTIONS, FILL_SMS, Drain, drain_by, mail_sink
 from bench.report import Report, median
@@ -63,8 +64,6 @@ class Condition:
     sink: Callable[[Ground], AbstractContextManager[int]]
 
 
-STRONGEST = ("pg-boss", "graphile-worker")
-"""The peers that were the fastest with their usual senders; the others would only take time here."""
 FAR = Condition(f"{ROUND_TRIP / timedelta(milliseconds=1):g} ms round trip", far_sink)
 SLOW_SERVER = Condition(f"server takes {SLOW} ms a message", slow_sink)
 
@@ -100,9 +99,8 @@ def _ours_under(condition: Condition, ours: Ground, size: Size) -> Contestant[Dr
 
 def _peers_under(condition: Condition, ours: Ground, size: Size) -> Iterator[Contestant[Drain]]:
     load = Load(Form.USUAL, size.slow_messages, size.peer_time, condition.sink)
-    for peer in PEERS:
-        if peer.name in STRONGEST and not peer.is_absent:
-            yield Contestant(peer.name, partial(drain_peer, ours, peer, load), rivals="peers")
+    for peer in peers_there(only_strongest=True):
+        yield Contestant(peer.name, partial(drain_peer, ours, peer, load), rivals="peers")
 
 
 def _sms(ours: Ground, size: Size) -> Report:

@@ -21,7 +21,8 @@ from bench.goals import (
 )
 from bench.ground import Ground
 from bench.limits import LIMITS
-from bench.peer_runs import PEERS, Load, Peer, drain_peer, peer_latencies
+from bench.peer_list import PEERS, Peer, peers_there
+from bench.peer_runs import Load, drain_peer, peer_latencies
 from bench.peers.errand import Form
 from bench.relaying import Drain, Promptness, bare_sender, drain, drain_by, promptness
 from bench.report import Report, median, percentile
@@ -70,8 +71,7 @@ def draining(ours: Ground, size: Size) -> Report:
     idle = Contestant("ours, doing nothing", lambda: drain_by(ours, [ours.null_relay()], size.messages))
     peers = [
         Contestant(f"{peer.name}, {form.value}", PeerDrain(ours, peer, form, size), rivals=form.value)
-        for peer in PEERS
-        if not peer.is_absent
+        for peer in peers_there(only_strongest=size.only_strongest)
         for form in peer.forms
         if form in size.forms
     ]
@@ -129,8 +129,8 @@ def latency(ours: Ground, size: Size) -> Report:
     relay = Contestant("ours", lambda: promptness(ours, size.latencies, LATENCY_EVERY))
     peers = [
         Contestant(peer.name, partial(_peer_promptness, ours, peer, size.latencies), rivals="peers")
-        for peer in PEERS
-        if peer.has_daemon and not peer.is_absent
+        for peer in peers_there(only_strongest=size.only_strongest)
+        if peer.has_daemon
     ]
     take_turns([relay, *peers], size.rounds, _score, told)
     report: Report = {

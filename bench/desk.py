@@ -54,6 +54,7 @@ Question = Callable[[Session], object]
 
 def desk(ours: Ground, size: Size) -> Report:
     """Measure each question, and lists to their last page, by what the database takes for all its statements."""
+    ours.empty()  # what another part has left pending would be copied along
     with state_database(ours, STATE) as connection:
         connection.execute(PAST_PARTITIONS, [PAST_DAYS])
         connection.execute(SETTLED_ROWS, {"rows": size.beside.settled, "days": PAST_DAYS + 1})

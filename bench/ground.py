@@ -17,7 +17,7 @@ from devstack.cluster import Cluster, embedded_binaries
 from devstack.janitor import Janitor
 from devstack.logins import create_logins
 from devstack.ports import ANY, LOOPBACK, free_ports
-from devstack.processes import Process, Program
+from devstack.processes import GRACE_SECONDS, Process, Program
 from devstack.programs import DATABASE, fresh_keys
 from migrations import commands
 from shared.database import driver_url
@@ -85,9 +85,9 @@ class Ground:
             connection.execute("checkpoint")
 
     @contextmanager
-    def running(self, program: Program) -> Iterator[Process]:
-        """Run the program once it is ready, and end it."""
-        process = Process(program, self.folder, self.janitor)
+    def running(self, program: Program, grace_seconds: float = GRACE_SECONDS) -> Iterator[Process]:
+        """Run the program once it is ready, and end it: by force, if it takes longer than that about it."""
+        process = Process(program, self.folder, self.janitor, grace_seconds=grace_seconds)
         process.log.unlink(missing_ok=True)
         process.start()
         try:

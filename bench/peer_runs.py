@@ -15,6 +15,7 @@ import psycopg
 
 from bench.ground import Ground, wait_for_port
 from bench.mails import SENDER, mail_in
+from bench.peer_list import INSTALLED, ROOT, Peer
 from bench.peers.errand import TALLY, Errand, Form, Words
 from bench.relaying import CONNECTIONS, Drain, mail_sink
 from bench.turns import FailedError
@@ -23,52 +24,13 @@ from devstack.ports import LOOPBACK, free_port
 from devstack.processes import Process, Program
 from shared.vocabulary import Locale
 
-ROOT = Path(__file__).parents[1]
-INSTALLED = ROOT / ".peers"
 FILL_SECONDS = 90
 START_SECONDS = 30
 LOOK_SECONDS = 0.01
+AT_ONCE = 0.0
+"""What a peer's workers have for their end, once they are measured: some wait ten seconds for nothing."""
 WARM_UP = 50
 """Messages whose latency is not counted: workers start, connections open, code is compiled."""
-
-
-@dataclass(frozen=True)
-class Peer:
-    """Another project, and what it takes to run the program that we have for it."""
-
-    name: str
-    program: str
-    forms: tuple[Form, ...] = tuple(Form)
-    needs_redis: bool = False
-    has_daemon: bool = True
-
-    @property
-    def command(self) -> tuple[str, ...]:
-        """How to start the program."""
-        if self.program.endswith(".js"):
-            return (shutil.which("node") or "node", str(ROOT / "bench" / "peers" / self.program))
-        return (str(INSTALLED / "venv" / "bin" / "python"), "-m", f"bench.peers.{self.program}")
-
-    @property
-    def is_absent(self) -> bool:
-        """Whether something that it needs is not installed; `make bench-peers` installs it."""
-        if self.program.endswith(".js"):
-            return not (INSTALLED / "node_modules" / self.name).exists() or shutil.which("node") is None
-        found = (INSTALLED / "venv").glob(f"lib/python3*/site-packages/{self.name.replace('-', '_')}-*.dist-info")
-        return not any(found) or (self.needs_redis and shutil.which("redis-server") is None)
-
-
-IN_NODE = (Form.USUAL, Form.NOTHING)
-PEERS = (
-    Peer("pgqueuer", "pgqueuer"),
-    Peer("procrastinate", "procrastinate"),
-    Peer("celery", "celery", needs_redis=True),
-    Peer("dramatiq", "dramatiq", needs_redis=True),
-    Peer("django-post-office", "django_post_office", has_daemon=False),
-    Peer("faststream-outbox", "faststream_outbox"),
-    Peer("graphile-worker", "graphile_worker.js", IN_NODE),
-    Peer("pg-boss", "pg_boss.js", IN_NODE),
-)
 
 
 @dataclass(frozen=True)
@@ -151,7 +113,7 @@ def drain_peer(ground: Ground, peer: Peer, load: Load) -> Drain:
         run.tell(errand_for(run, load.form, port, is_draining=True))
         run.command("fill", str(load.messages))
         ground.settle_down()
-        with ground.running(run.working()) as worker:
+        with ground.running(run.working(), AT_ONCE) as worker:
             return _watched(run, worker, load)
 
 
@@ -181,7 +143,7 @@ def peer_latencies(ground: Ground, peer: Peer, messages: int, every: timedelta) 
     with running(ground, peer) as run, mail_sink(ground) as port:
         run.tell(replace(errand_for(run, Form.USUAL, port, is_draining=False), pause_seconds=every.total_seconds()))
         run.command("fill", str(WARM_UP))
-        with ground.running(run.working()) as worker:
+        with ground.running(run.working(), AT_ONCE) as worker:
             _wait_for(run, worker, WARM_UP)
             run.command("trickle", str(messages))
             _wait_for(run, worker, WARM_UP + messages)

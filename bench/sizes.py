@@ -12,12 +12,15 @@ class Size:
     """How much is measured, and how long a peer may take for its part of it."""
 
     rounds: int
+    only_strongest: bool
     messages: int
     forms: tuple[Form, ...]
     peer_messages: int
     peer_time: timedelta
     latencies: int
     seconds: float
+    saturated_rounds: int
+    notify_rounds: int
     answers: int
     samples: int
     claims: int
@@ -34,37 +37,43 @@ class Size:
 
 FULL = Size(
     rounds=5,
+    only_strongest=False,
     messages=10_000,
     forms=tuple(Form),
     peer_messages=10_000,
-    peer_time=timedelta(seconds=1.5),
-    latencies=150,
+    peer_time=timedelta(seconds=1),
+    latencies=120,
     seconds=2,
-    answers=60,
-    samples=1_000,
-    claims=200,
+    saturated_rounds=3,
+    notify_rounds=12,
+    answers=50,
+    samples=500,
+    claims=120,
     beside=Amounts(settled=1_000_000, pending=100_000, dead_tuples=500_000),
     growth=1_000_000,
     slow_rounds=3,
-    slow_messages=600,
+    slow_messages=320,
     idle_seconds=15,
     backlog=1_000_000,
-    memory_time=timedelta(seconds=25),
-    organizations=100,
-    looks=1_000,
+    memory_time=timedelta(seconds=12),
+    organizations=40,
+    looks=400,
 )
 QUICK = Size(
     rounds=1,
+    only_strongest=True,
     messages=3_000,
     forms=(Form.USUAL,),
     peer_messages=2_000,
-    peer_time=timedelta(seconds=1),
+    peer_time=timedelta(seconds=0.7),
     latencies=50,
     seconds=1,
+    saturated_rounds=1,
+    notify_rounds=2,
     answers=8,
     samples=30,
     claims=12,
-    beside=Amounts(settled=5_000, pending=2_000, dead_tuples=3_000),
+    beside=Amounts(settled=30_000, pending=5_000, dead_tuples=3_000),
     growth=5_000,
     slow_rounds=1,
     slow_messages=80,

@@ -25,6 +25,10 @@ WAKE_SECONDS = 0.001
 """From one committing request's wake-up to the next; the notifier makes one of those that come within 20 ms."""
 
 HEARING_SECONDS = 0.5
+ROUND_SECONDS = 1
+"""The shortest that pgbench measures: many short rounds say more than few long ones where others use the machine."""
+ROUNDS_INSIDE = 3
+"""What costs half of all commits needs no more to be seen."""
 
 # A user, a token and a message in one transaction, as a registration has them.
 REGISTER = """
@@ -46,34 +50,54 @@ TRANSACTIONS = re.compile(r"tps = ([0-9.]+)")
 
 
 @dataclass
-class CommitRates:
-    """Transactions a second, measured in turns."""
+class WakingCosts:
+    """Transactions a second with nobody woken, and what either way of waking costs of them in per cent."""
 
     unwoken: list[float] = field(default_factory=list)
     after_commit: list[float] = field(default_factory=list)
     inside: list[float] = field(default_factory=list)
 
 
-def commit_rates(ours: Ground, seconds: float, rounds: int) -> CommitRates:
-    """Have sixteen writers commit for so long in each way, so many times in turns."""
+def waking_costs(ours: Ground, rounds: int) -> WakingCosts:
+    """Have sixteen writers commit in short rounds, every other one of them with nobody woken."""
     ours.empty()
-    rates = CommitRates()
+    costs = WakingCosts()
+    ways = ((_woken_after_commit, costs.after_commit, rounds), (_woken_inside, costs.inside, ROUNDS_INSIDE))
     with _listening(ours):
-        for _ in range(rounds):
-            with _waking(_nobody):
-                rates.unwoken.append(_rate(ours, REGISTER + "commit;", seconds))
-            with closing(Notifier(ours.url("api"))) as notifier, _waking(notifier.wake):
-                rates.after_commit.append(_rate(ours, REGISTER + "commit;", seconds))
-            with _waking(_nobody):
-                rates.inside.append(_rate(ours, f"{REGISTER}notify {WAKE_CHANNEL}; commit;", seconds))
-    return rates
+        costs.unwoken.append(_unwoken(ours))
+        for number in range(rounds):
+            for measure, found in ((measure, found) for measure, found, most in ways if number < most):
+                woken = measure(ours)
+                costs.unwoken.append(_unwoken(ours))
+                found.append(cost(woken, *costs.unwoken[-2:]))
+    return costs
 
 
-def _rate(ours: Ground, script: str, seconds: float) -> float:
+def cost(woken: float, before: float, after: float) -> float:
+    """Return what is missing of the mean of the rounds beside it, in per cent: whatever slows down all meets both."""
+    return (1 - woken / ((before + after) / 2)) * 100
+
+
+def _unwoken(ours: Ground) -> float:
+    with _waking(_nobody):
+        return _rate(ours, REGISTER + "commit;")
+
+
+def _woken_after_commit(ours: Ground) -> float:
+    with closing(Notifier(ours.url("api"))) as notifier, _waking(notifier.wake):
+        return _rate(ours, REGISTER + "commit;")
+
+
+def _woken_inside(ours: Ground) -> float:
+    with _waking(_nobody):
+        return _rate(ours, f"{REGISTER}notify {WAKE_CHANNEL}; commit;")
+
+
+def _rate(ours: Ground, script: str) -> float:
     path = Path(ours.folder) / "register.sql"
     # pgbench takes a line for a command.
     path.write_text(" ".join(script.split()).replace("; ", ";\n"))
-    options = ("--no-vacuum", f"--client={WRITERS}", f"--jobs={THREADS}", f"--time={max(1, round(seconds))}")
+    options = ("--no-vacuum", f"--client={WRITERS}", f"--jobs={THREADS}", f"--time={ROUND_SECONDS}")
     server = (f"--host={ours.cluster.folder}", f"--port={ours.cluster.port}", "--username=api")
     command = [
         str(ours.cluster.binaries / "pgbench"),

@@ -89,6 +89,8 @@ def _mended(name: str) -> str | None:
 
 def _could_be_link(words: str) -> bool:
     """Look at what is seen: without marks, which may be invisible or hidden by their letter, and in plain forms."""
+    if words.isascii():
+        return _LINK_IN_NAME.search(words) is not None
     apart = unicodedata.normalize("NFKD", words)
     seen = "".join(character for character in apart if not unicodedata.category(character).startswith("M"))
     return _LINK_IN_NAME.search(seen) is not None

@@ -1,0 +1,24 @@
+import pytest
+
+from bench.claiming import BATCH, WARM_UP
+from bench.desk import A_PAGE, ONE_DEAD_IN
+from bench.sizes import FULL, QUICK, Size
+
+each_size = pytest.mark.parametrize("size", [FULL, QUICK], ids=["full", "quick"])
+
+
+@each_size
+def test_claims_beside_a_backlog_do_not_use_it_up(size: Size) -> None:
+    claims = WARM_UP + size.claims + size.claims // 10
+    assert claims * BATCH < size.beside.pending
+
+
+@each_size
+def test_the_desk_has_a_last_page_beside_its_first(size: Size) -> None:
+    assert size.beside.settled // ONE_DEAD_IN >= 2 * A_PAGE
+
+
+def test_what_is_compared_with_peers_is_measured_five_times_at_least() -> None:
+    least = 5
+    assert FULL.rounds >= least
+    assert not FULL.only_strongest
