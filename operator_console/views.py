@@ -148,6 +148,20 @@ class ProviderView:
 
 
 @dataclass(frozen=True)
+class RelayView:
+    """A relay that is alive: what it serves, and since when."""
+
+    id: UUID
+    host: str
+    version: str
+    channels: tuple[str, ...]
+    batch_size: int
+    connections: int
+    started_at: datetime
+    seen_at: datetime
+
+
+@dataclass(frozen=True)
 class BacklogView:
     """What waits on a channel: counted up to a bound, of which ``is_more`` says that it was reached.
 
@@ -181,6 +195,7 @@ class Stats:
     is_more_dead: bool
     hours: tuple[HourView, ...]
     providers: tuple[ProviderView, ...]
+    relays: tuple[RelayView, ...]
 
 
 def as_json(view: Any) -> dict[str, Any]:

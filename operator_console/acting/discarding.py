@@ -6,7 +6,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from operator_console.acting.audit import Act, Action, MessageRow, note_message
-from operator_console.acting.errors import NotDiscardedError
+from operator_console.acting.errors import NotDiscardedError, SupersededError
 from operator_console.acting.messages import locked_message, refuse_unless_dead
 from shared.models import OperatorAction, OutboxMessage
 from shared.vocabulary import DeadReason
@@ -15,10 +15,13 @@ from shared.vocabulary import DeadReason
 def discard(session: Session, message_id: UUID, act: Act) -> bool:
     """Close a dead message; return False if it was discarded already. Never commits.
 
-    Raises UnknownMessageError, NotDeadError and ErasedError.
+    Raises UnknownMessageError, NotDeadError, ErasedError, and SupersededError: that one is closed already, and what is
+    discarded can be requeued.
     """
     message = locked_message(session, message_id)
     refuse_unless_dead(message, "discarded")
+    if message.dead_reason == DeadReason.SUPERSEDED:
+        raise SupersededError
     if message.dead_reason == DeadReason.DISCARDED:
         return False
     note_message(session, message, Action.DISCARD, act)

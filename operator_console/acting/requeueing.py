@@ -4,13 +4,15 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
 from operator_console.acting.audit import Act, Action, MessageRow, note_message
 from operator_console.acting.codes import TokenRow, working_token
-from operator_console.acting.corrections import NOTHING, Correction, correct
-from operator_console.acting.errors import SupersededError
+from operator_console.acting.corrections import INSUFFICIENT_PRIVILEGE, NOTHING, Correction, correct
+from operator_console.acting.errors import AddressNotTheirsError, SupersededError
 from operator_console.acting.messages import locked_message, refuse_unless_dead
+from shared.database import describe
 from shared.enqueue import LONGEST_LIFE
 from shared.models import OutboxMessage
 from shared.vocabulary import WAKE_CHANNEL, DeadReason, Status
@@ -32,7 +34,8 @@ AS_ENQUEUED = {
 def requeue(session: Session, message_id: UUID, act: Act, correction: Correction = NOTHING) -> None:
     """Make a dead message pending and due now, corrected if need be. Never commits.
 
-    Raises UnknownMessageError, NotDeadError, SupersededError, ErasedError, and what ``correct`` raises.
+    Raises UnknownMessageError, NotDeadError, SupersededError, ErasedError, AddressNotTheirsError, and what ``correct``
+    raises.
     """
     requeue_one(session, message_id, act, correction)
     wake_relays(session)
@@ -48,12 +51,23 @@ def requeue_one(session: Session, message_id: UUID, act: Act, correction: Correc
     if correction != NOTHING:
         correct(session, message, correction)
         message = locked_message(session, message_id)
-    revive(session, message, working_token(session, message.token_id))
+    _revive_unless_refused(session, message)
 
 
 def wake_relays(session: Session) -> None:
     """Tell the relays at the commit: at an operator's pace, the lock that NOTIFY takes then costs nobody anything."""
     session.execute(select(func.pg_notify(WAKE_CHANNEL, "")))
+
+
+def _revive_unless_refused(session: Session, message: MessageRow) -> None:
+    """Revive it, unless its code would go where its user no longer is: the database knows, and we do not."""
+    try:
+        with session.begin_nested():
+            revive(session, message, working_token(session, message.token_id))
+    except ProgrammingError as error:
+        if describe(error)["sqlstate"] == INSUFFICIENT_PRIVILEGE:
+            raise AddressNotTheirsError from error
+        raise
 
 
 def revive(session: Session, message: MessageRow, token: TokenRow | None) -> None:

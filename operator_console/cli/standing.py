@@ -1,4 +1,4 @@
-"""How things stand: backlog, lag, the last hour, providers with their breakers."""
+"""How things stand: backlog, lag, the last hours, providers with their breakers, relays."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from operator_console.views import Stats, as_json
 
 PROVIDERS_LISTED = ("provider", "breaker", "since", "last_failure_class", "last_failed_at", "rate")
 BACKLOG_LISTED = ("channel", "due", "pending", "lag_seconds", "sent_last_hours", "dead_last_hours")
+RELAYS_LISTED = ("host", "channels", "version", "started_at")
 LATELY_HOURS = 2
 """The present hour and the one before: the present alone has just begun, now and then."""
 
@@ -19,7 +20,7 @@ LATELY_HOURS = 2
 @click.command("status")
 @json_option
 def status_command(*, is_json: bool) -> None:
-    """Tell how the outbox stands: what waits and for how long, what was sent and died lately, breakers and rates."""
+    """Tell how the outbox stands: what waits and for how long, what was sent and died lately, breakers, relays."""
     with database() as session:
         found = stats(session)
     if is_for_programs(is_json=is_json):
@@ -28,6 +29,8 @@ def status_command(*, is_json: bool) -> None:
     show_rows(_by_channel(found), BACKLOG_LISTED, is_json=False)
     click.echo(f"\n{found.dead}{' or more' if found.is_more_dead else ''} dead; `outboxctl groups` tells of what\n")
     show_rows([as_json(provider) for provider in found.providers], PROVIDERS_LISTED, is_json=False)
+    click.echo(f"\n{len(found.relays)} relays alive{'' if found.relays else ': nothing is delivered'}\n")
+    show_rows([as_json(relay) for relay in found.relays], RELAYS_LISTED, is_json=False)
 
 
 def _by_channel(found: Stats) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from operator_console.reading.causes import list_causes
 from operator_console.reading.messages import count_messages, list_messages, show_message
 from operator_console.reading.organizations import list_organizations, show_organization
 from operator_console.reading.providers import list_providers
+from operator_console.reading.relays import list_relays
 from operator_console.reading.stats import stats
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "list_messages",
     "list_organizations",
     "list_providers",
+    "list_relays",
     "show_message",
     "show_organization",
     "stats",

@@ -4,6 +4,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from operator_console.reading.providers import list_providers
+from operator_console.reading.relays import list_relays
 from operator_console.views import BacklogView, HourView, Stats
 from shared.vocabulary import Channel, Urgency
 
@@ -52,6 +53,7 @@ def stats(session: Session) -> Stats:
         is_more_dead=dead == MOST_COUNTED,
         hours=hours(session),
         providers=list_providers(session),
+        relays=list_relays(session),
     )
 
 

@@ -202,6 +202,14 @@ class RequeueSchema(ReasonSchema):
     locale = OneOf(Locale)
 
 
+class RequeueForm(RequeueSchema):
+    """The same as the page's form writes it: what is empty stays as it is."""
+
+    @pre_load
+    def _without_empty(self, values: Mapping[str, str], **_more: Any) -> dict[str, str]:
+        return {name: value for name, value in values.items() if value.strip()}
+
+
 class BulkSchema(ReasonSchema):
     """An act on all that a filter lets through; that this is everything that is dead has to be said."""
 

@@ -4,18 +4,17 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 
-import api_service.cli
-import outbox_relay.cli
 from devstack.cluster import Cluster
+from tests.support.commands import PROGRAMS, faults_of
 from tests.support.databases import Database, fresh_database
+from tests.support.shell_blocks import Command
 
-PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+PATH = Path(__file__).parents[2] / "docs" / "operations.md"
+PAGE = PATH.read_text()
 TYPED = re.findall(r"^\$ (.+)$", PAGE, re.MULTILINE)
 ASKED = sorted({asked for line in TYPED for _, asked in re.findall(r"psql -c (['\"])(.+?)\1", line)})
-PROGRAMS: dict[str, click.Group] = {"api-service": api_service.cli.main, "outbox-relay": outbox_relay.cli.main}
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +29,7 @@ def test_statements_that_operators_are_told_to_type_can_be_run(asked_database: D
         assert owner.execute(f"explain {statement}").fetchall()
 
 
-def test_commands_that_operators_are_told_to_type_exist() -> None:
-    typed = [re.match(r"(api-service|outbox-relay) ([a-z-]+)", line) for line in TYPED]
-    named = {(found[1], found[2]) for found in typed if found}
-    assert len(named) >= 3
-    assert {(program, command) for program, command in named if command not in PROGRAMS[program].commands} == set()
+def test_commands_that_operators_are_told_to_type_exist_with_their_options() -> None:
+    typed = [words for line in TYPED for words in Command(PATH, line).programs if words[0] in PROGRAMS]
+    assert {words[0] for words in typed} >= {"api-service", "outbox-relay", "outboxctl"}
+    assert [fault for words in typed for fault in faults_of(words)] == []

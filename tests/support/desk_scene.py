@@ -68,6 +68,7 @@ class Scene:
             owner.cursor().executemany(PUT, [*self._sent(), *self._dead(), *self._waiting()])
             self._put_hours(owner)
             self._put_providers(owner)
+            self._put_relays(owner)
             [(grace,)] = owner.execute(
                 "select id from outbox_messages where dead_reason = 'exhausted' order by id desc limit 1"
             ).fetchall()
@@ -133,6 +134,13 @@ class Scene:
             " values (%s, '600/minute', 0, null, now() - interval '3 d 4 h', 'provider', now() - interval '3 d 4 h'),"
             " (%s, null, 3, now() + interval '24 s', now() - interval '2 min', 'provider', now() - interval '6 s')",
             [MAIL, SMS],
+        )
+
+    def _put_relays(self, owner: psycopg.Connection) -> None:
+        owner.execute(
+            "insert into relays (id, host, version, channels, batch_size, connections, started_at)"
+            " select gen_random_uuid(), 'relay-' || number, '0.1.0', '{email,sms}', 500, 8,"
+            " now() - number * interval '3 d 7 h' from generate_series(1, 2) as number"
         )
 
     def _put_way(self, owner: psycopg.Connection, message_id: UUID) -> None:

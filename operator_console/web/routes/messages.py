@@ -4,16 +4,16 @@ from uuid import UUID
 
 from flask import Blueprint, Response, request, url_for
 
-from operator_console.acting import discard, requeue, undo_discard
+from operator_console.acting import Correction, discard, requeue, undo_discard
 from operator_console.operator_tokens import Scope
 from operator_console.reading import list_causes, list_messages
 from operator_console.views import MessageDetail
 from operator_console.web.access import asker, needs
 from operator_console.web.bodies import read_query
-from operator_console.web.forms import read_reason
+from operator_console.web.forms import read_form, read_reason
 from operator_console.web.looking import revealed, shown
 from operator_console.web.pages import address_of, page, see_other
-from operator_console.web.schemas import PageQuery
+from operator_console.web.schemas import PageQuery, RequeueForm
 from operator_console.web.services import services
 from operator_console.web.words import BY_OPERATORS, HAPPENINGS
 from shared import vocabulary
@@ -54,9 +54,11 @@ def get_one(message_id: UUID) -> Response:
 @blueprint.post("/<uuid:message_id>/requeue")
 @needs(Scope.ACT)
 def post_requeue(message_id: UUID) -> Response:
-    """Give it another try."""
+    """Give it another try, corrected where something is filled in."""
+    asked = read_form(RequeueForm())
     with services().sessions.begin() as session:
-        requeue(session, message_id, asker().act(read_reason()))
+        correction = Correction(asked.get("recipient"), asked.get("locale"))
+        requeue(session, message_id, asker().act(asked["reason"]), correction)
     return see_other(url_for(".get_one", message_id=message_id, did="requeued"))
 
 
@@ -86,4 +88,11 @@ def post_reveal(message_id: UUID) -> Response:
 
 
 def _page_of(message: MessageDetail, revealed: str | None = None) -> Response:
-    return page("message.html", message=message, revealed=revealed, happenings=HAPPENINGS, operators_words=BY_OPERATORS)
+    return page(
+        "message.html",
+        message=message,
+        revealed=revealed,
+        happenings=HAPPENINGS,
+        operators_words=BY_OPERATORS,
+        locales=vocabulary.Locale,
+    )

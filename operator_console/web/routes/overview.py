@@ -1,5 +1,6 @@
 """/: how the outbox stands, on one page."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from flask import Blueprint, Response
@@ -46,6 +47,7 @@ def get_overview() -> Response:
         "overview.html",
         now=now,
         waiting=waiting_in(now),
+        served=Counter(channel for relay in now.relays for channel in relay.channels),
         last_hour=Tally(sent[-1].count, dead[-1].count),
         sent=drawn(sent),
         dead=drawn(dead),

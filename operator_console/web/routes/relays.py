@@ -3,7 +3,7 @@
 from flask import Blueprint, Response
 
 from operator_console.operator_tokens import Scope
-from operator_console.reading import list_providers
+from operator_console.reading import list_providers, list_relays
 from operator_console.web.access import needs
 from operator_console.web.pages import page
 from operator_console.web.services import services
@@ -16,5 +16,5 @@ blueprint = Blueprint("relays", __name__, url_prefix="/relays")
 def get_relays() -> Response:
     """Show how they stand."""
     with services().sessions.begin() as session:
-        providers = list_providers(session)
-    return page("relays.html", providers=providers)
+        relays, providers = list_relays(session), list_providers(session)
+    return page("relays.html", relays=relays, providers=providers)

@@ -1,9 +1,9 @@
-"""/v1/stats and what else operators read: providers, the audit."""
+"""/v1/stats and what else operators read: providers, relays, the audit."""
 
 from flask import Blueprint, Response, jsonify, request
 
 from operator_console.operator_tokens import Scope
-from operator_console.reading import list_actions, list_providers, stats
+from operator_console.reading import list_actions, list_providers, list_relays, stats
 from operator_console.views import as_json
 from operator_console.web.access import needs
 from operator_console.web.bodies import read_query
@@ -17,7 +17,7 @@ blueprint = Blueprint("v1_stats", __name__, url_prefix="/v1")
 @blueprint.get("/stats")
 @needs(Scope.READ)
 def get_stats() -> Response:
-    """Tell backlog, lag, what is dead, and what was sent and died in each of the last 24 hours, by channel."""
+    """Tell backlog, lag, what is dead, what was sent and died in each of the last 24 hours, and who is at work."""
     with services().sessions.begin() as session:
         return jsonify(as_json(stats(session)))
 
@@ -28,6 +28,14 @@ def get_providers() -> Response:
     """Tell how providers stand."""
     with services().sessions.begin() as session:
         return jsonify(providers=[as_json(one) for one in list_providers(session)])
+
+
+@blueprint.get("/relays")
+@needs(Scope.READ)
+def get_relays() -> Response:
+    """Tell which relays are alive."""
+    with services().sessions.begin() as session:
+        return jsonify(relays=[as_json(one) for one in list_relays(session)])
 
 
 @blueprint.get("/audit")

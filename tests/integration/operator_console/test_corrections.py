@@ -11,7 +11,7 @@ from operator_console.acting import AddressNotTheirsError, Correction, WrongAddr
 from shared.secrets import link_token_for
 from shared.vocabulary import Locale
 from tests.support.api import ApiUnderTest, api_on
-from tests.support.databases import fresh_database
+from tests.support.databases import fresh_database, is_refused
 from tests.support.desk import ACT, a_token_of, a_user, console_of, outboxctl, put_dead
 from tests.support.keys import KEY
 from tests.support.outbox import Outbox
@@ -143,3 +143,35 @@ def test_only_one_message_is_corrected_at_a_time(outbox: Outbox) -> None:
     ids = [str(one) for one in put_dead(outbox, count=2)]
     result = outboxctl(outbox.database, "requeue", *ids, "--locale", "fr", "--reason", "French")
     assert result.exit_code == 2
+
+
+def test_no_other_message_takes_the_code_for_the_right_address_to_the_wrong_one(api: ApiUnderTest) -> None:
+    registration = api.registered(email=SLIP)
+    api.rows(DIE, api.messages(registration)[0].id)
+    api.resend(registration)
+    for message in api.messages(registration):
+        api.rows(DIE, message.id)
+    [first, other] = api.messages(registration)
+    corrected(api, first.id, MEANT)
+    with pytest.raises(AddressNotTheirsError):
+        corrected(api, other.id, SLIP)
+    assert {message.recipient: message.status for message in api.messages(registration)} == {
+        MEANT: "pending",
+        SLIP: "dead",
+    }
+
+
+def test_by_sql_alone_no_other_message_takes_it_there_either(api: ApiUnderTest) -> None:
+    registration = api.registered(email=SLIP)
+    api.rows(DIE, api.messages(registration)[0].id)
+    api.resend(registration)
+    for message in api.messages(registration):
+        api.rows(DIE, message.id)
+    [first, other] = api.messages(registration)
+    corrected(api, first.id, MEANT)
+    [fresh] = [message.token_id for message in api.messages(registration) if message.recipient == MEANT]
+    revive = (
+        f"update outbox_messages set token_id = '{fresh}', status = 'pending', dead_reason = null, settled_at = null"
+        f" where id = '{other.id}'"
+    )
+    assert is_refused(api.database.console_url, revive)

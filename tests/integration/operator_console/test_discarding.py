@@ -86,3 +86,10 @@ def test_the_timeline_tells_what_happened_in_its_order(outbox: Outbox) -> None:
         ("dead", "discarded"),
         ("discard", "a typo of 2019"),
     ]
+
+
+def test_what_a_newer_message_replaced_cannot_come_back_by_way_of_a_discard(outbox: Outbox) -> None:
+    [message_id] = put_dead(outbox, dead_reason="'superseded'")
+    result = outboxctl(outbox.database, "discard", str(message_id), "--reason", "to requeue it then")
+    assert (result.exit_code, "superseded" in result.stderr) == (1, True)
+    assert outbox.row(message_id).dead_reason == "superseded"

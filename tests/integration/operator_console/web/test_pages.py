@@ -113,3 +113,17 @@ def test_a_database_that_is_away_is_told_on_a_page_and_to_scripts(console: Conso
     assert "Database unavailable" in page.text
     assert script.json["code"] == "database_unavailable"
     assert "Retry-After" in script.headers
+
+
+def test_an_address_and_a_language_are_corrected_on_the_page(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    [message_id] = outbox.put(**DEAD)
+    browser = console.signed_in(token)
+    form = {"csrf": csrf_in(browser.get(f"/messages/{message_id}")), "reason": "a slip"}
+    address = f"/messages/{message_id}/requeue"
+    assert browser.post(address, data=form | {"recipient": "+33612345678", "locale": ""}).status_code == 422
+    assert outbox.row(message_id).status == "dead"
+    assert browser.post(address, data=form | {"recipient": " ops@example.net ", "locale": "fr"}).status_code == 303
+    row = outbox.row(message_id)
+    assert (row.status, row.recipient, row.locale) == ("pending", "ops@example.net", "fr")
