@@ -1,18 +1,16 @@
 """Settling: write what became of many messages, in one statement."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from outbox_relay.arrays import storable, text_array, uuid_array
 from outbox_relay.database import Lifeline
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.outcomes import Dead, Deferred, Failure, Outcome, Retry, Sent, Unsent
-
-LONGEST_ERROR = 500
-"""Characters of a provider's words that are kept for operators."""
 
 # Sent is a fact and names no lease: it is written in any case, and beats a death that another relay
 # wrote meanwhile. Whatever else a late relay believes is fenced by the lease that it held.
@@ -212,22 +210,6 @@ def _ids(messages: Sequence[ClaimedMessage]) -> dict[str, Any]:
     }
 
 
-def uuid_array(ids: Iterable[UUID]) -> str:
-    """Write a PostgreSQL array of ids; psycopg, which looks at each for its type, takes six times as long."""
-    return f"{{{','.join([one.hex for one in ids])}}}"
-
-
-def text_array(texts: Iterable[str | None]) -> str:
-    """Write a PostgreSQL array of texts, each in quotes (its manual, §8.15.6), likewise."""
-    return f"{{{','.join(['null' if text is None else _quoted(text) for text in texts])}}}"
-
-
-def _quoted(text: str) -> str:
-    if "\\" in text or '"' in text:
-        text = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{text}"'
-
-
 def _columns(outcome: Unsent) -> tuple[Any, ...]:
     match outcome:
         case Retry():
@@ -243,10 +225,3 @@ def _failure_columns(failure: Failure | None) -> tuple[str | None, ...]:
     if failure is None:
         return None, None, None
     return failure.provider, failure.kind.value, storable(failure.error)
-
-
-def storable(text: str | None) -> str | None:
-    """Make a server's words fit for PostgreSQL, which takes no NUL and no lone surrogate."""
-    if text is None or (text.isascii() and "\0" not in text):
-        return text and text[:LONGEST_ERROR]
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")[:LONGEST_ERROR]

@@ -10,12 +10,12 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from outbox_relay.arrays import storable
 from outbox_relay.database import Lifeline
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.metrics import STEP_DURATION
 from outbox_relay.outcomes import Failure
 from outbox_relay.provisioning import Organization
-from outbox_relay.settles import storable
 
 BEGIN = """
 select id, name, country, founder_id, is_decoy from signpost_begin_provisioning(%(message_id)s, %(lease_token)s)

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from outbox_relay.arrays import text_array, uuid_array
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.outcomes import Sent, Unsent
-from outbox_relay.settles import UNSENT, Statement, sent_parameters, text_array, unsent_parameters, uuid_array
+from outbox_relay.settles import UNSENT, Statement, sent_parameters, unsent_parameters
 from outbox_relay.telling import ToldSettles
 from shared.ids import uuid7
 
