@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from api_service import passwords
 from api_service.account_schemas import AskForResetSchema, ConfirmResetSchema
-from api_service.answer_schemas import CodeSentSchema
-from api_service.answers import code_answer
+from api_service.answer_schemas import ResetAskedSchema
+from api_service.answers import reset_answer
 from api_service.bodies import read_body
 from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
 from api_service.errors import Code
@@ -28,7 +28,11 @@ blueprint = Blueprint("password_resets", __name__, url_prefix="/v1/password-rese
 @described(
     Description(
         Tag.PASSWORDS,
-        {HTTPStatus.ACCEPTED: Answer("The same, whether or not there is an account.", CodeSentSchema, headers=COUNTED)},
+        {
+            HTTPStatus.ACCEPTED: Answer(
+                "The same, whether or not there is an account.", ResetAskedSchema, headers=COUNTED
+            )
+        },
         body=Body(AskForResetSchema),
         refusals=(Code.TOO_MANY_REQUESTS,),
     )
@@ -43,7 +47,7 @@ def post_password_reset() -> Response:
         token = ask_for_reset(
             session, address, preferred_locale(), keys=services().keys, terms=services().account_terms
         )
-        answer = keep(session, code_answer(address, token.expires_at), token.user_id)
+        answer = keep(session, reset_answer(address), token.user_id)
     services().notifier.wake()
     return answer
 
