@@ -206,6 +206,12 @@ class ButtonSchema(AnswerSchema):
     password = fields.String(metadata={"description": "the registration's, where the page has asked for it"})
 
 
+class DeclineSchema(AnswerSchema):
+    """The form that the activation page's other button sends."""
+
+    token = _text("the link's", "AZLwxHo-fsGaVT0fCpuMfQ.c2ln")
+
+
 class FaultSchema(AnswerSchema):
     """One thing wrong with a body."""
 

@@ -1,4 +1,4 @@
-"""What is said of every refusal and every fault: a status, a title and a sentence; only their codes are for programs."""
+"""What is said of each refusal and each fault: a status, a title and a sentence; only their codes are for programs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -14,9 +14,9 @@ from shared.vocabulary import UserStatus
 def decline(session: Session, keys: SecretKeys, link_token: str) -> None:
     """Retire the link's registration in the caller's transaction; its codes and links end, and so do its messages.
 
-    Never commits. Raises InvalidOrExpiredError for a link that could not activate. Who pressed the wrong button can have
-    another message sent, which brings the registration back: a stranger gets by it only one more of the few that an
-    address is sent in a day.
+    Never commits. Raises InvalidOrExpiredError for a link that works no longer. Who pressed the wrong button can have
+    another message sent, which brings the registration back: by that a stranger gets one of the few messages
+    that an address is sent in a day, and nothing else.
     """
     token_id = token_id_of_link(link_token, keys)
     token = session.get(Token, token_id) if token_id else None
