@@ -42,12 +42,14 @@ def post_password_reset() -> Response:
     """Send a code, or say that there is no account: to the address, and to nobody else."""
     address: Address = read_body(AskForResetSchema())["address"]
     spend(from_network(Limit.RESETS_PER_NETWORK), *to_addresses(Limit.RESETS_PER_ADDRESS, address.canonical))
-    with services().sessions.begin() as session:
+
+    def asked(session: Session) -> Response:
         take_key(session)
-        token = ask_for_reset(
-            session, address, preferred_locale(), keys=services().keys, terms=services().account_terms
-        )
-        answer = keep(session, reset_answer(address), token.user_id)
+        keys, terms = services().keys, services().account_terms
+        token = ask_for_reset(session, address, preferred_locale(), keys=keys, terms=terms)
+        return keep(session, reset_answer(address), token.user_id)
+
+    answer = in_transaction(services().sessions, asked)
     services().notifier.wake()
     return answer
 
