@@ -125,8 +125,15 @@ class ListedSessionsSchema(AnswerSchema):
     sessions = fields.List(fields.Nested(ListedSessionSchema), required=True)
 
 
+class ResetAskedSchema(AnswerSchema):
+    """A code is on its way, or a word that there is no account; the message says until when the code works."""
+
+    channel = _word(Channel, "which way")
+    destination = _text("where to, masked", "a…@example.org")
+
+
 class CodeSentSchema(AnswerSchema):
-    """A code is on its way, or a word that there is no account."""
+    """A code is on its way."""
 
     channel = _word(Channel, "which way")
     destination = _text("where to, masked", "a…@example.org")
@@ -197,6 +204,12 @@ class ButtonSchema(AnswerSchema):
 
     token = _text("the link's", "AZLwxHo-fsGaVT0fCpuMfQ.c2ln")
     password = fields.String(metadata={"description": "the registration's, where the page has asked for it"})
+
+
+class DeclineSchema(AnswerSchema):
+    """The form that the activation page's other button sends."""
+
+    token = _text("the link's", "AZLwxHo-fsGaVT0fCpuMfQ.c2ln")
 
 
 class FaultSchema(AnswerSchema):

@@ -51,20 +51,27 @@ def _organization_document(organization: OrganizationStanding | None) -> dict[st
     return {"organization": {"name": organization.name, "status": organization.status}}
 
 
+def reset_answer(address: Address) -> Response:
+    """Return the answer that tells of a reset asked for: nothing but what was asked.
+
+    Not when the code expires: it may be a repeated one, so that its end would tell of it, and of its owner's use of it.
+    """
+    return _accepted(_code_document(address))
+
+
 def code_answer(address: Address, expires_at: datetime) -> Response:
-    """Return the answer that tells of a code on its way."""
-    answer = jsonify(code_document(address, expires_at))
+    """Return the answer that tells of a code on its way, and until when it will work."""
+    return _accepted(_code_document(address) | {"expires_at": _moment(expires_at)})
+
+
+def _accepted(document: dict[str, Any]) -> Response:
+    answer = jsonify(document)
     answer.status_code = HTTPStatus.ACCEPTED
     return answer
 
 
-def code_document(address: Address, expires_at: datetime) -> dict[str, Any]:
-    """Return the JSON of a code that is on its way: nothing but what was asked, and until when it will work."""
-    return {
-        "channel": address.channel,
-        "destination": masked(address.deliverable),
-        "expires_at": _moment(expires_at),
-    }
+def _code_document(address: Address) -> dict[str, Any]:
+    return {"channel": address.channel, "destination": masked(address.deliverable)}
 
 
 def session_listing(listed: ListedSession, *, is_current: bool) -> dict[str, Any]:

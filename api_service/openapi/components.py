@@ -5,7 +5,8 @@ from typing import Any
 
 from api_service.answer_schemas import AN_ID
 from api_service.errors import Code, FaultCode
-from api_service.problems import CHALLENGE, FAULTS, problem_document
+from api_service.problem_words import FAULTS
+from api_service.problems import CHALLENGE, problem_document
 from api_service.rate_limits import Limit
 from api_service.waiting import LONGEST_WAIT_SECONDS
 

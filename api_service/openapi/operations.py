@@ -12,7 +12,8 @@ from api_service.answer_schemas import ProblemSchema
 from api_service.describing import JSON, Answer, Body, Description, Mark, marks_of
 from api_service.errors import Code
 from api_service.openapi.components import BEARER, Json
-from api_service.problems import KINDS, MEDIA_TYPE
+from api_service.problem_words import KINDS
+from api_service.problems import MEDIA_TYPE
 
 EVERYWHERE = (
     Code.BAD_REQUEST,

@@ -152,11 +152,14 @@ def _code_sent(holder: SignedIn, schema: StrictSchema) -> Response:
     # As many as codes for resets: whoever has an account must not flood other people's addresses.
     spend(from_network(Limit.RESETS_PER_NETWORK), *to_addresses(Limit.RESETS_PER_ADDRESS, body["address"].canonical))
     proof = _proven(holder, body["password"])
-    keys, terms = services().keys, services().account_terms
-    with services().sessions.begin() as session:
+
+    def asked(session: Session) -> Response:
         take_key(session)
+        keys, terms = services().keys, services().account_terms
         token = ask_for_change(session, proof, body["address"], keys=keys, terms=terms)
-        answer = keep(session, code_answer(body["address"], token.expires_at))
+        return keep(session, code_answer(body["address"], token.expires_at))
+
+    answer = in_transaction(services().sessions, asked)
     services().notifier.wake()
     return answer
 

@@ -1,4 +1,4 @@
-"""/activate: the page behind the link in a message. Looking at it changes nothing; its button does.
+"""/activate: the page behind the link in a message. Looking at it changes nothing; its buttons do.
 
 Mail scanners open links, and some run scripts: so there is no script, and GET only shows the button.
 """
@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, make_response, render_template, request
 
-from api_service.answer_schemas import ButtonSchema
+from api_service.answer_schemas import ButtonSchema, DeclineSchema
 from api_service.describing import COUNTED, FORM, HTML, Answer, Body, Description, Tag, described
 from api_service.errors import DATABASE_FAILURES, InvalidOrExpiredError, PasswordRequiredError, WrongPasswordError
 from api_service.languages import preferred_locale
@@ -20,6 +20,7 @@ from api_service.routes.activations import by_link
 from api_service.services import services
 from api_service.transactions import in_transaction
 from api_service.use_cases.activate import activate
+from api_service.use_cases.decline import decline
 
 blueprint = Blueprint("activation_page", __name__, url_prefix="/activate")
 
@@ -82,6 +83,31 @@ def post_page() -> Response:
     except WrongPasswordError:
         return _page(Page.WRONG_PASSWORD, HTTPStatus.FORBIDDEN, link_token)
     return _page(Page.DONE, HTTPStatus.OK)
+
+
+@blueprint.post("/decline")
+@described(
+    Description(
+        Tag.PAGES,
+        {
+            HTTPStatus.OK: Answer("A page: the registration is cancelled.", media_type=HTML),
+            HTTPStatus.BAD_REQUEST: Answer("A page: the link does not work.", media_type=HTML),
+            HTTPStatus.SERVICE_UNAVAILABLE: Answer(
+                "A page: the database is away.", media_type=HTML, headers=("Retry-After",)
+            ),
+        },
+        body=Body(DeclineSchema, media_type=FORM),
+        needs_database=False,
+    )
+)
+def post_declined() -> Response:
+    """Cancel the registration, for whoever reads the mailbox says that it is not theirs."""
+    link_token = request.form.get("token", "")
+    try:
+        in_transaction(services().sessions, lambda session: decline(session, services().keys, link_token))
+    except InvalidOrExpiredError:
+        return _page(Page.INVALID, HTTPStatus.BAD_REQUEST)
+    return _page(Page.DECLINED, HTTPStatus.OK)
 
 
 def _too_often(error: TooManyRequestsError) -> Response:

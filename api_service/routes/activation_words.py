@@ -12,6 +12,7 @@ class Page(StrEnum):
 
     BUTTON = "button"
     DONE = "done"
+    DECLINED = "declined"
     INVALID = "invalid"
     PASSWORD = "password"  # noqa: S105 - the name of a page
     WRONG_PASSWORD = "wrong_password"  # noqa: S105 - the name of a page
@@ -21,22 +22,29 @@ class Page(StrEnum):
 
 @dataclass(frozen=True)
 class Words:
-    """A page's title, its text, and the labels of its button and its field if it has them."""
+    """A page's title, its text, and the labels of its buttons and its field if it has them."""
 
     title: str
     text: str
     button: str = ""
     field: str = ""
+    decline: str = ""
 
 
 WORDS: Mapping[Locale, Mapping[Page, Words]] = {
     Locale.EN: {
         Page.BUTTON: Words(
             title="Confirm your address",
-            text="Press the button to confirm that this address is yours. This activates your account.",
+            text="Did you create an account with this address? Press the button to activate it, with the password that "
+            "was chosen then.",
             button="Confirm my address",
+            decline="I did not register",
         ),
         Page.DONE: Words(title="Your account is active", text="You can close this page and sign in."),
+        Page.DECLINED: Words(
+            title="Thank you for telling us",
+            text="The registration is cancelled, and the link works no longer. There is nothing else to do.",
+        ),
         Page.INVALID: Words(
             title="This link does not work",
             text="It may be incomplete, used already, or too old. Ask for a new message where you registered.",
@@ -46,6 +54,7 @@ WORDS: Mapping[Locale, Mapping[Page, Words]] = {
             text="Your address was registered more than once, perhaps by somebody else. Enter the password that you "
             "chose when you registered, so that the account becomes yours.",
             button="Confirm my address",
+            decline="I did not register",
             field="Password",
         ),
         Page.WRONG_PASSWORD: Words(
@@ -53,6 +62,7 @@ WORDS: Mapping[Locale, Mapping[Page, Words]] = {
             text="The link belongs to a registration with another password. If you did not mistype yours, somebody "
             "else has registered your address: use the link in our other message.",
             button="Confirm my address",
+            decline="I did not register",
             field="Password",
         ),
         Page.TOO_OFTEN: Words(
@@ -67,10 +77,16 @@ WORDS: Mapping[Locale, Mapping[Page, Words]] = {
     Locale.FR: {
         Page.BUTTON: Words(
             title="Confirmez votre adresse",
-            text="Appuyez sur le bouton pour confirmer que cette adresse est bien la vôtre. Votre compte sera activé.",
+            text="Avez-vous créé un compte avec cette adresse ? Appuyez sur le bouton pour l'activer, avec le mot de "
+            "passe choisi à ce moment-là.",
             button="Confirmer mon adresse",
+            decline="Je n'ai pas créé de compte",
         ),
         Page.DONE: Words(title="Votre compte est actif", text="Vous pouvez fermer cette page et vous connecter."),
+        Page.DECLINED: Words(
+            title="Merci de nous l'avoir dit",
+            text="L'inscription est annulée et le lien ne fonctionne plus. Vous n'avez rien d'autre à faire.",
+        ),
         Page.INVALID: Words(
             title="Ce lien ne fonctionne pas",
             text="Il est peut-être incomplet, déjà utilisé ou trop ancien. "
@@ -81,6 +97,7 @@ WORDS: Mapping[Locale, Mapping[Page, Words]] = {
             text="Votre adresse a été inscrite plusieurs fois, peut-être par quelqu'un d'autre. Saisissez le mot de "
             "passe que vous avez choisi en vous inscrivant, pour que le compte soit bien le vôtre.",
             button="Confirmer mon adresse",
+            decline="Je n'ai pas créé de compte",
             field="Mot de passe",
         ),
         Page.WRONG_PASSWORD: Words(
@@ -88,6 +105,7 @@ WORDS: Mapping[Locale, Mapping[Page, Words]] = {
             text="Le lien appartient à une inscription avec un autre mot de passe. Si vous ne vous êtes pas trompé, "
             "quelqu'un d'autre a inscrit votre adresse : utilisez le lien de notre autre message.",
             button="Confirmer mon adresse",
+            decline="Je n'ai pas créé de compte",
             field="Mot de passe",
         ),
         Page.TOO_OFTEN: Words(

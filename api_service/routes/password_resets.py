@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from api_service import passwords
 from api_service.account_schemas import AskForResetSchema, ConfirmResetSchema
-from api_service.answer_schemas import CodeSentSchema
-from api_service.answers import code_answer
+from api_service.answer_schemas import ResetAskedSchema
+from api_service.answers import reset_answer
 from api_service.bodies import read_body
 from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
 from api_service.errors import Code
@@ -28,7 +28,11 @@ blueprint = Blueprint("password_resets", __name__, url_prefix="/v1/password-rese
 @described(
     Description(
         Tag.PASSWORDS,
-        {HTTPStatus.ACCEPTED: Answer("The same, whether or not there is an account.", CodeSentSchema, headers=COUNTED)},
+        {
+            HTTPStatus.ACCEPTED: Answer(
+                "The same, whether or not there is an account.", ResetAskedSchema, headers=COUNTED
+            )
+        },
         body=Body(AskForResetSchema),
         refusals=(Code.TOO_MANY_REQUESTS,),
     )
@@ -38,12 +42,14 @@ def post_password_reset() -> Response:
     """Send a code, or say that there is no account: to the address, and to nobody else."""
     address: Address = read_body(AskForResetSchema())["address"]
     spend(from_network(Limit.RESETS_PER_NETWORK), *to_addresses(Limit.RESETS_PER_ADDRESS, address.canonical))
-    with services().sessions.begin() as session:
+
+    def asked(session: Session) -> Response:
         take_key(session)
-        token = ask_for_reset(
-            session, address, preferred_locale(), keys=services().keys, terms=services().account_terms
-        )
-        answer = keep(session, code_answer(address, token.expires_at), token.user_id)
+        keys, terms = services().keys, services().account_terms
+        token = ask_for_reset(session, address, preferred_locale(), keys=keys, terms=terms)
+        return keep(session, reset_answer(address), token.user_id)
+
+    answer = in_transaction(services().sessions, asked)
     services().notifier.wake()
     return answer
 

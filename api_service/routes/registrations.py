@@ -20,6 +20,7 @@ from api_service.metrics import REGISTRATIONS
 from api_service.rate_limits import Limit
 from api_service.schemas import RegisterSchema, ResendSchema
 from api_service.services import services
+from api_service.transactions import in_transaction
 from api_service.use_cases.look_up import Registration, just_added, look_up, unsettled_message
 from api_service.use_cases.register import RegisterCommand, Registered, canonical_addresses, register
 from api_service.use_cases.resend import resend
@@ -104,11 +105,14 @@ def post_resend(registration_id: UUID) -> Response:
     """Send the message again."""
     body = read_body(ResendSchema(), may_be_empty=True)
     shape = _shown_as(HTTPStatus.ACCEPTED)
-    with services().sessions.begin() as session:
+
+    def resent(session: Session) -> tuple[Registration, Response]:
         take_key(session)
         resend(session, registration_id, body.get("channel"), terms=services().terms, limiter=services().limiter)
         registration = _shown(session, registration_id)
-        answer = keep(session, shape(registration), registration_id)
+        return registration, keep(session, shape(registration), registration_id)
+
+    registration, answer = in_transaction(services().sessions, resent)
     services().notifier.wake()
     return _when_told(registration, answer, shape)
 

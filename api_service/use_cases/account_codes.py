@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from api_service.use_cases.addresses import Address
-from api_service.use_cases.tokens import Terms, supersede_messages
+from api_service.use_cases.tokens import Terms, has_half_its_life_left, supersede_messages
 from shared.enqueue import NewMessage
 from shared.models import Token
 from shared.secrets import SecretKeys
@@ -43,32 +43,23 @@ class Wanted:
 def issue(session: Session, wanted: Wanted, keys: SecretKeys, terms: Terms) -> Token:
     """Return the token whose code is to be told; earlier messages that still wait are closed.
 
-    The last one, while it is young and has attempts left: its code is repeated, and asking again buys no new
-    guesses. Otherwise a fresh one, and the earlier end here. Either lives for its whole time from now on: what
-    an answer tells of its end is the same whether or not there was one, or somebody has used it.
+    The last one, while it has half of its life and an attempt left: its code is repeated, ends when it would have,
+    and asking again buys no new guesses. Otherwise a fresh one, and the earlier end here.
     """
     let_others_wait(session, wanted, keys)
     earlier = living(session, replaced_by(wanted, keys))
     for token in earlier:
         supersede_messages(session, owner_of_messages(token), token)
-    if earlier and is_like(earlier[0], wanted) and is_worth_repeating(session, earlier[0], terms):
-        return prolonged(session, earlier[0], terms)
+    if earlier and is_like(earlier[0], wanted) and is_worth_repeating(session, earlier[0]):
+        return earlier[0]
     for token in earlier:
         token.expires_at = func.now()
     return add(session, wanted, keys, terms)
 
 
-def is_worth_repeating(session: Session, token: Token, terms: Terms) -> bool:
-    """Tell whether the token has attempts left, and was made no longer ago than half of the time that codes live."""
-    is_young = Token.created_at + terms.lifetimes[token.channel] / 2 >= func.now()
-    return bool(session.scalar(select(is_young & (Token.attempts_left > 0)).where(Token.id == token.id)))
-
-
-def prolonged(session: Session, token: Token, terms: Terms) -> Token:
-    """Have the token live as long as one that was made now: so for one and a half times that in all, at most."""
-    token.expires_at = func.now() + terms.lifetimes[token.channel]
-    session.flush()
-    return token
+def is_worth_repeating(session: Session, token: Token) -> bool:
+    """Tell whether the token's code leaves enough time, and tries, to use it."""
+    return token.attempts_left > 0 and has_half_its_life_left(session, token)
 
 
 def let_others_wait(session: Session, wanted: Wanted, keys: SecretKeys) -> None:

@@ -1,6 +1,5 @@
 """Resending: the same code again while it is young enough, and a fresh one after that."""
 
-from collections.abc import Sequence
 from math import ceil
 from uuid import UUID
 
@@ -23,6 +22,7 @@ from api_service.use_cases.tokens import (
     Terms,
     add_token,
     has_half_its_life_left,
+    living_tokens_of,
     message_about,
     purpose_for,
     supersede_messages,
@@ -114,15 +114,10 @@ def replaced(session: Session, user: User, channel: Channel, terms: Terms) -> To
     two channels must not buy new guesses either.
     """
     attempts_left = terms.attempts
-    for earlier in living_tokens(session, user, channel):
+    for earlier in living_tokens_of(session, user.id, Token.channel == channel):
         if has_half_its_life_left(session, earlier):
             attempts_left = min(attempts_left, earlier.attempts_left)
         supersede_messages(session, user.id, earlier)
         earlier.expires_at = func.now()
     session.flush()
     return add_token(session, user, channel, terms, attempts_left)
-
-
-def living_tokens(session: Session, user: User, channel: Channel) -> Sequence[Token]:
-    """Return the user's tokens for the channel that have not expired."""
-    return session.scalars(tokens_of(user.id).where(Token.channel == channel, Token.expires_at > func.now())).all()

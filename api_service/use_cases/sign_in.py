@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api_service import passwords
 from api_service.errors import AccountNotActivatedError, InvalidCredentialsError
+from api_service.transactions import in_transaction
 from api_service.use_cases.addresses import Address, proven_at
 from api_service.use_cases.locking import is_active, locked_user
 from api_service.use_cases.organizations import may_enter
@@ -59,17 +60,21 @@ def sign_in(sessions: sessionmaker[Session], credentials: Credentials, opening: 
     with sessions.begin() as session:
         candidates = candidates_at(session, credentials)
     right = next(with_password(candidates, credentials.password), NOBODY)
-    if right.id is None:
+    user_id = right.id
+    if user_id is None:
         raise InvalidCredentialsError
     if right.status is not UserStatus.ACTIVE:
-        raise AccountNotActivatedError(right.id)
+        raise AccountNotActivatedError(user_id)
     renewed_hash = renewed(right.password_hash, credentials.password)
-    with sessions.begin() as session:
-        user = keep_to_password(session, right.id, right.password_hash)
+
+    def entered(session: Session) -> Entry:
+        user = keep_to_password(session, user_id, right.password_hash)
         user.password_hash = renewed_hash
         has_entered = user.organization_id is None or may_enter(session, user.id)
         begun = begin_session(session, user.id, opening) if has_entered else None
         return Entry(begun, right.has_proven_address)
+
+    return in_transaction(sessions, entered)
 
 
 def candidates_at(session: Session, credentials: Credentials) -> list[Candidate]:

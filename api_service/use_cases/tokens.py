@@ -1,11 +1,11 @@
 """Tokens: how they are given out, and the messages that bring their codes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import Insert, Interval, Select, bindparam, case, func, insert, select
+from sqlalchemy import ColumnElement, Insert, Interval, Select, bindparam, case, func, insert, select
 from sqlalchemy.orm import Session
 
 from api_service.use_cases.addresses import address_of, has_address, is_taken, proven_at
@@ -78,6 +78,11 @@ def tokens_of(user_id: UUID) -> Select[Token]:
         .where(Token.user_id == user_id, Token.purpose.in_(OF_A_REGISTRATION))
         .order_by(Token.created_at.desc(), Token.id)
     )
+
+
+def living_tokens_of(session: Session, user_id: UUID, *which: ColumnElement[bool]) -> Sequence[Token]:
+    """Return the registration's tokens that have not expired, or those of them that ``which`` selects."""
+    return session.scalars(tokens_of(user_id).where(Token.expires_at > func.now(), *which)).all()
 
 
 def has_half_its_life_left(session: Session, token: Token) -> bool:

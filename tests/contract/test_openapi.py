@@ -17,7 +17,7 @@ from api_service.app import add_routes
 from api_service.describing import description_of
 from api_service.errors import Code
 from api_service.openapi import document_of
-from api_service.problems import KINDS
+from api_service.problem_words import KINDS
 from tests.support.keys import SECRET_KEYS
 
 KEPT = Path(__file__).parents[2] / "docs" / "openapi.yaml"

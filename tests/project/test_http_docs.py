@@ -5,7 +5,7 @@ from pathlib import Path
 
 from api_service.app import create_app
 from api_service.errors import FaultCode
-from api_service.problems import KINDS
+from api_service.problem_words import KINDS
 from api_service.server import REQUEST_SECONDS
 from api_service.settings import ApiSettingsSchema
 from api_service.use_cases.look_up import DeliveryProblem

@@ -1,17 +1,20 @@
 """Two that wait for each other: PostgreSQL undoes one of them, and whoever asked for that hears nothing of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
 
 import psycopg
 import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
+from werkzeug.test import TestResponse
 
 from api_service.transactions import MOST_TRIES, in_transaction
 from shared.engine import engine_url, is_database_away
-from tests.support.api import ApiUnderTest
+from tests.support.accounts import ADA, Account, ask_for_reset, signed_in, tokens_for
+from tests.support.api import PASSWORD, ApiUnderTest
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 
@@ -24,6 +27,17 @@ def engine(database: Database) -> Iterator[Engine]:
     engine = create_engine(engine_url(database.api_url))
     yield engine
     engine.dispose()
+
+
+def give_way_once_at(api: ApiUnderTest, table: str) -> None:
+    """Have the first row that is added there from now on be undone; a sequence is all that remembers it."""
+    api.rows("create sequence tries")
+    api.rows(
+        "create function give_way_once() returns trigger language plpgsql security definer as"
+        " $$ begin if nextval('public.tries') = 1 then raise 'gave way' using errcode = '40P01'; end if;"
+        " return new; end $$"
+    )
+    api.rows(f"create trigger give_way_once before insert on {table} for each row execute function give_way_once()")
 
 
 def test_an_activation_that_fell_to_a_deadlock_is_carried_out_all_the_same(api: ApiUnderTest) -> None:
@@ -79,6 +93,38 @@ def test_what_failed_for_another_reason_is_not_tried_again(engine: Engine) -> No
     with pytest.raises(DBAPIError):
         in_transaction(sessionmaker(engine), work)
     assert len(tried) == 1
+
+
+@pytest.mark.parametrize(
+    ("ask", "status", "table"),
+    [
+        (lambda api, ada: api.resend(ada), 202, "outbox_messages"),
+        (lambda api, _ada: ask_for_reset(api), 202, "outbox_messages"),
+        (lambda api, _ada: api.client.post("/v1/sessions", json={"email": ADA, "password": PASSWORD}), 201, "sessions"),
+    ],
+    ids=["resending", "asking for a reset", "signing in"],
+)
+def test_what_fell_to_a_deadlock_is_done_once(
+    api: ApiUnderTest, ask: Callable[[ApiUnderTest, UUID], TestResponse], status: int, table: str
+) -> None:
+    if table == "sessions":
+        api.activated()
+    ada = api.registered()
+    before = len(api.rows(f"select 1 from {table}"))
+    give_way_once_at(api, table)
+
+    assert ask(api, ada).status_code == status
+    assert len(api.rows(f"select 1 from {table}")) == before + 1
+
+
+def test_a_new_address_is_asked_for_once_though_a_deadlock_was_in_the_way(api: ApiUnderTest) -> None:
+    ada = Account(api, api.activated(), signed_in(api))
+    give_way_once_at(api, "outbox_messages")
+
+    answer = ada.post("/v1/me/email", email="countess@example.org", password=PASSWORD)
+
+    assert answer.status_code == 202
+    assert len(tokens_for(api, "address_change")) == 1
 
 
 def test_where_nothing_is_tried_again_the_client_may(api: ApiUnderTest) -> None:

@@ -4,7 +4,8 @@ import pytest
 from werkzeug.exceptions import default_exceptions
 
 from api_service.errors import Code, FaultCode
-from api_service.problems import FAULTS, KINDS, code_of, problem_document
+from api_service.problem_words import FAULTS, KINDS
+from api_service.problems import code_of, problem_document
 from api_service.routes.activation_words import WORDS, Page
 from api_service.use_cases.look_up import DeliveryProblem, Standing, problem_of, standing
 from outbox_relay.rendering import Renderer, Sender, preview
