@@ -72,7 +72,8 @@ wheel: $(READY) ## build the wheel, into dist/
 .PHONY: sbom
 sbom: $(READY) ## write what a server gets beside our own code, into dist/sbom.cdx.json (CycloneDX)
 	@mkdir -p dist
-	@$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o dist/sbom.cdx.json
+	@$(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o dist/sbom.cdx.json
+	@echo "sbom: $$(grep -c '"purl"' dist/sbom.cdx.json) packages are listed in dist/sbom.cdx.json"
 
 .PHONY: licences
 licences: $(READY) ## list the licences of all that a server gets

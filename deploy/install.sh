@@ -5,39 +5,63 @@
 # PYTHON is the interpreter to use. It may be run as often as one likes: configuration that is there is never
 # written, releases that are there stay, and `current` is switched last and at once.
 set -eu
+# What it makes is read by users that exist only while a unit runs, whatever the mask of whoever installs.
+umask 022
 
-if [ $# -ne 1 ] || [ ! -f "$1" ]; then
-    echo "usage: [DESTDIR=/root/of/it] [PYTHON=python3] $0 WHEEL" >&2
+usage() {
+    echo "usage: [DESTDIR=/root/of/it] [PYTHON=python3] $0 signpost-VERSION-py3-none-any.whl" >&2
     exit 2
-fi
+}
+
+if [ $# -ne 1 ] || [ ! -f "$1" ]; then usage; fi
 wheel=$1
+version=$(basename "$wheel" | sed -n 's/^signpost-\([0-9A-Za-z.+!]*\)-[^/]*\.whl$/\1/p')
+[ -n "$version" ] || usage
+if [ -z "${DESTDIR:-}" ] && [ "$(id -u)" != 0 ]; then
+    echo "install: only root can install here; DESTDIR=/somewhere installs below a folder of yours" >&2
+    exit 1
+fi
 source=$(cd "$(dirname "$0")/.." && pwd)
-root=${DESTDIR:-}
 python=${PYTHON:-python3}
-version=$(basename "$wheel" | cut -d- -f2)
+root=
+if [ -n "${DESTDIR:-}" ]; then
+    mkdir -p "$DESTDIR"
+    # As an environment writes it into its commands: from the root on, and without a slash at its end.
+    root=$(cd "$DESTDIR" && pwd)
+    root=${root%/}
+fi
 releases=$root/opt/signpost/releases
+draft=$releases/.draft
 configuration=$root/etc/signpost
 
-make_release() {
-    [ -e "$releases/$version" ] && { echo "release $version is there already"; return; }
+one_at_a_time() { # Two at once would make their drafts in the same folder.
     mkdir -p "$releases"
-    # Made where it is to be, since an environment cannot be moved; without its mark it is no release yet.
-    draft=$releases/.$version
-    rm -rf "$draft" "$releases/.$version.made"
+    exec 9>"$releases/.lock"
+    flock --nonblock 9 && return
+    echo "another installation is under way: waiting for its end"
+    flock 9
+}
+
+make_release() {
+    # What one that was killed has left.
+    rm -rf "$draft"
+    [ -e "$releases/$version" ] && { echo "release $version is there already"; return; }
+    # Under another name until it is whole: what stands under its version can be run.
+    trap 'rm -rf "$draft"' EXIT
     "$python" -m venv "$draft"
     "$draft/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r "$source/requirements.lock"
     "$draft/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-index "$wheel"
-    at_home "$draft"
+    at_home
     mv "$draft" "$releases/$version"
 }
 
-at_home() { # at_home DRAFT: let its commands name the place where they will be run from
-    for command in "$1"/bin/*; do
-        if [ -f "$command" ] && [ ! -L "$command" ] && grep -qI "$1" "$command"; then
-            sed -i "s|$1|/opt/signpost/releases/$version|g" "$command"
+at_home() { # Lets its commands name the place where they will be run from.
+    here=$(printf '%s' "$draft" | sed 's/[][\.*^$|]/\\&/g')
+    for file in "$draft"/bin/* "$draft/pyvenv.cfg"; do
+        if [ -f "$file" ] && [ ! -L "$file" ] && grep -qIF "$draft" "$file"; then
+            sed -i "s|$here|/opt/signpost/releases/$version|g" "$file"
         fi
     done
-    sed -i "s|$1|/opt/signpost/releases/$version|g" "$1/pyvenv.cfg"
 }
 
 keep() { # keep MODE FILE: make it from standard input, unless it is there
@@ -72,9 +96,10 @@ switch_to_release() {
     mv -T "$root/opt/signpost/current.new" "$root/opt/signpost/current"
 }
 
+one_at_a_time
 make_release
 make_configuration
 install_units
 switch_to_release
-[ -n "$root" ] || systemctl daemon-reload
+if [ -z "${DESTDIR:-}" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 echo "signpost $version is installed; docs/running.md says what to fill in, and what to start"

@@ -45,6 +45,32 @@ def test_commands_are_found_where_they_are_told() -> None:
     assert len(mentioned()) > 20
 
 
+def test_what_is_named_of_an_installation_is_what_it_makes() -> None:
+    made = (ROOT / "deploy" / "install.sh").read_text()
+    named = {
+        (command.page.name, path)
+        for command in typed()
+        for path in re.findall(r"/etc/signpost/([\w./-]*\w)", command.line)
+    }
+    environments = {"api.env", "relay.env", "console.env"}
+    lost = {
+        (page, path)
+        for page, path in named
+        if path not in environments
+        and not (path.startswith("secrets/") and re.search(rf"\s{path.removeprefix('secrets/')}[\s;]", made))
+    }
+    assert lost == set()
+    assert len(named) > 2
+
+
+def test_what_ci_runs_exists_and_the_page_on_releasing_names_it() -> None:
+    run = set(re.findall(r"^step make (\S+)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE))
+    page = (ROOT / "docs" / "releasing.md").read_text()
+    assert len(run) > 5
+    assert run - TARGETS == set()
+    assert {target for target in run if f"`make {target}`" not in page} == set()
+
+
 @pytest.mark.parametrize(
     "line",
     ["make dema", "outbox-relay rum", "outboxctl list --statsu=dead", "systemctl start nobody", "cat deploy/nothing"],

@@ -89,6 +89,20 @@ def test_a_container_can_write_nowhere_but_into_memory_and_gain_no_rights(name: 
     assert service["security_opt"] == ["no-new-privileges:true"]
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_a_container_says_cannot_fill_the_disk(name: str) -> None:
+    assert SERVICES[name]["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+def test_the_image_is_built_once_for_all_that_run_it() -> None:
+    assert {name for name in OURS if "build" in SERVICES[name]} == {"migrate"}  # all others wait for its end
+
+
+def test_nothing_that_comes_along_gains_rights_and_the_mailbox_is_not_root() -> None:
+    assert SERVICES["postgres"]["security_opt"] == ["no-new-privileges:true"]
+    assert SERVICES["mailpit"]["user"] != "0:0"
+
+
 @pytest.mark.parametrize("name", LASTING)
 def test_what_lasts_is_looked_after_and_started_again(name: str) -> None:
     assert SERVICES[name]["restart"] == "unless-stopped"

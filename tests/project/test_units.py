@@ -93,6 +93,11 @@ def test_the_settings_that_are_suggested_exist(process: str) -> None:
     assert set(suggested) <= settings_of([program, "serve"])
 
 
+@pytest.mark.parametrize("unit", [unit for unit in NAMES if said(unit, "Type") == ["notify"]])
+def test_a_process_is_started_again_however_often_it_is_killed(unit: str) -> None:
+    assert (said(unit, "Restart"), said(unit, "StartLimitIntervalSec")) == (["always"], ["0"])
+
+
 def test_no_relay_is_killed_while_it_finishes_what_it_has_in_hand() -> None:
     send_seconds = RelaySettingsSchema().fields["send_seconds"].load_default
     longest = 2 * timedelta(seconds=send_seconds) + STOPPING_MARGIN

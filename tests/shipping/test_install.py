@@ -1,14 +1,32 @@
 """deploy/install.sh, into a root of its own: again and again, another release beside it, and back."""
 
 import os
+import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.support.commands import ROOT
-from tests.support.shipping import Machine, build_wheel, copy_of_the_source
+from tests.support.eventually import eventually
+from tests.support.shipping import PATIENCE, Machine, build_wheel, copy_of_the_source
 from tests.support.units import UNITS
+
+INSTALL = ROOT / "deploy" / "install.sh"
+QUICK_PYTHON = """#!/bin/sh
+# Called as `python -m venv FOLDER`.
+"{python}" -m venv --without-pip "$3"
+cat >"$3/bin/pip" <<'PIP'
+#!/bin/sh
+case "$*" in *--require-hashes*) exit 0 ;; esac
+exec "{python}" -m pip --python "$(dirname "$0")/python" "$@"
+PIP
+chmod 755 "$3/bin/pip"
+{meanwhile}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +84,111 @@ def test_a_new_release_leaves_settings_alone_and_the_old_one_can_be_gone_back_to
             path.write_text(text)
 
 
-def test_an_installation_that_breaks_off_leaves_the_release_that_runs(machine: Machine, tmp_path: Path) -> None:
+@pytest.mark.parametrize("root", ["with spaces & [brackets]", "at its end/", "./from here on"])
+def test_it_may_be_installed_below_any_folder_and_names_none_of_it(root: str, wheel: Path, tmp_path: Path) -> None:
+    done = install(wheel, DESTDIR=root, PYTHON=str(quick_python(tmp_path)), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    installed = tmp_path / root / "opt" / "signpost" / "releases" / "1.0.0"
+    assert "/opt/signpost/releases/1.0.0/bin/python" in (installed / "bin" / "api-service").read_text()
+    assert [path.name for path in texts_in(installed) if str(tmp_path) in path.read_text()] == []
+
+
+def test_what_it_makes_can_be_read_by_every_unit_whatever_the_mask(wheel: Path, tmp_path: Path) -> None:
+    done = install(wheel, DESTDIR=str(tmp_path / "root"), PYTHON=str(quick_python(tmp_path)), umask=0o077)
+    assert done.returncode == 0, done.stderr
+    below = [path for path in (tmp_path / "root" / "opt").rglob("*") if not path.is_symlink()]
+    assert [path for path in below if not path.stat().st_mode & 0o004] == []
+    assert (tmp_path / "root" / "etc" / "signpost" / "secrets").stat().st_mode & 0o077 == 0
+
+
+def test_a_broken_wheel_leaves_the_release_that_runs_and_nothing_of_its_own(machine: Machine, tmp_path: Path) -> None:
     broken = tmp_path / "signpost-9.9.9-py3-none-any.whl"
     broken.write_bytes(b"no wheel")
-    environment = os.environ | {"DESTDIR": str(machine.root), "PYTHON": "/bin/false"}
-    done = subprocess.run([ROOT / "deploy" / "install.sh", broken], env=environment, capture_output=True, check=False)
+    done = install(broken, DESTDIR=str(machine.root), PYTHON=str(quick_python(tmp_path)))
     assert done.returncode != 0
     assert str(machine.current.readlink()) == "releases/1.0.0"
-    assert not (machine.current.parent / "releases" / "9.9.9").exists()
+    assert sorted(path.name for path in releases(machine.root)) == [".lock", "1.0.0", "1.1.0"]
+
+
+def test_what_a_killed_installation_leaves_is_in_nobodys_way(wheel: Path, tmp_path: Path) -> None:
+    python = quick_python(tmp_path, meanwhile='kill -9 "$PPID"')
+    killed = install(wheel, DESTDIR=str(tmp_path / "root"), PYTHON=str(python))
+    assert killed.returncode == -signal.SIGKILL
+    assert [path.name for path in releases(tmp_path / "root") if path.name != ".lock"] == [".draft"]
+    assert not (tmp_path / "root" / "opt" / "signpost" / "current").exists()
+
+    done = install(wheel, DESTDIR=str(tmp_path / "root"), PYTHON=str(quick_python(tmp_path)))
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in releases(tmp_path / "root") if path.name != ".lock"] == ["1.0.0"]
+
+
+def test_two_at_once_take_turns(wheel: Path, tmp_path: Path) -> None:
+    go_on, begun = tmp_path / "go-on", tmp_path / "begun"
+    python = quick_python(tmp_path, meanwhile=f'echo >>"{begun}"; until [ -e "{go_on}" ]; do sleep 0.05; done')
+    environment = os.environ | {"DESTDIR": str(tmp_path / "root"), "PYTHON": str(python)}
+    logs = [tmp_path / "one", tmp_path / "other"]
+    both = []
+    for log in logs:
+        with log.open("w") as said:
+            both.append(subprocess.Popen([INSTALL, wheel], env=environment, stdout=said, stderr=subprocess.STDOUT))
+    try:
+        eventually(lambda: any("waiting for its end" in log.read_text() for log in logs), seconds=60)
+    finally:
+        go_on.touch()
+    assert [each.wait(timeout=120) for each in both] == [0, 0], [log.read_text() for log in logs]
+    assert begun.read_text() == "\n"
+    assert sum("is there already" in log.read_text() for log in logs) == 1
+
+
+def test_who_is_not_root_is_told_so(wheel: Path) -> None:
+    with TemporaryDirectory() as name:  # which others may enter, unlike the tests' own folders
+        Path(name).chmod(0o755)
+        copies = [Path(shutil.copy(path, name)) for path in (INSTALL, wheel)]
+        without = {key: value for key, value in os.environ.items() if key != "DESTDIR"}
+        done = subprocess.run(copies, env=without, user=65534, capture_output=True, text=True, check=False)
+    assert (done.returncode, "only root" in done.stderr) == (1, True), done.stderr
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "flask-3.0.0-py3-none-any.whl", "signpost.whl"])
+def test_what_is_no_wheel_of_ours_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    done = install(tmp_path / name, DESTDIR=str(tmp_path / "root"))
+    assert (done.returncode, done.stderr[:6]) == (2, "usage:")
+    assert not (tmp_path / "root").exists()
+
+
+def install(wheel: Path, cwd: Path = ROOT, umask: int = -1, **settings: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [INSTALL, wheel],
+        cwd=cwd,
+        env=os.environ | settings,
+        umask=umask,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+
+
+def quick_python(folder: Path, *, meanwhile: str = ":") -> Path:
+    """Write an interpreter whose environments get our wheel alone: what the lock names is another test's.
+
+    ``meanwhile`` is what it does, as shell, once it has made one.
+    """
+    python = folder / "python"
+    python.write_text(QUICK_PYTHON.format(python=sys.executable, meanwhile=meanwhile))
+    python.chmod(0o755)
+    return python
+
+
+def releases(root: Path) -> list[Path]:
+    return list((root / "opt" / "signpost" / "releases").iterdir())
+
+
+def texts_in(environment: Path) -> list[Path]:
+    """Return the commands and the configuration of an environment: what names the place where it is."""
+    files = [*(environment / "bin").iterdir(), environment / "pyvenv.cfg"]
+    return [path for path in files if not path.is_symlink()]
 
 
 def contents(root: Path) -> dict[Path, tuple[int, str | bytes]]:

@@ -9,6 +9,7 @@ import click
 from api_service.migrate_settings import MigrateSettingsSchema
 from api_service.settings import ApiSettingsSchema
 from operator_console.settings import ConsoleSettingsSchema
+from operator_console.web.settings import WebSettingsSchema
 from outbox_relay.settings import RelaySettingsSchema
 from shared.settings import SettingsSchema
 
@@ -19,6 +20,7 @@ SETTINGS: dict[str, type[SettingsSchema]] = {
     "api-service migrate": MigrateSettingsSchema,
     "api-service": ApiSettingsSchema,
     "outbox-relay": RelaySettingsSchema,
+    "operator-console": WebSettingsSchema,
     "outboxctl": ConsoleSettingsSchema,
 }
 

@@ -37,6 +37,8 @@ HEALTHCHECK = exactly(
     retries={"type": "integer", "minimum": 1},
 )
 
+LOGGING = exactly("driver", driver=TEXT, options={"type": "object", "additionalProperties": TEXT})
+
 SERVICE = exactly(
     "image",
     "restart",
@@ -45,6 +47,8 @@ SERVICE = exactly(
     profiles=TEXTS,
     command=TEXTS,
     restart={"type": "string", "pattern": r"^(no|always|unless-stopped|on-failure(:\d+)?)$"},
+    logging=LOGGING,
+    user={"type": "string", "pattern": r"^[1-9]\d+:[1-9]\d+$"},
     read_only={"type": "boolean"},
     init={"type": "boolean"},
     tmpfs=TEXTS,

@@ -20,7 +20,7 @@ SHIPPED = (
     "requirements.lock",
     "requirements-setup.lock",
 )
-PATIENCE = 300
+PATIENCE = 600
 
 # The kernel's own form of MemoryDenyWriteExecute= (prctl 65, from Linux 6.3 on; older ones refuse, and go on) and of
 # NoNewPrivileges= (38): what a unit denies must not be needed.
