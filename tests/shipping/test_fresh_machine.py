@@ -17,6 +17,7 @@ from devstack.cluster import Cluster, embedded_binaries
 from devstack.logins import create_logins
 from shared.database import driver_url
 from tests.support.commands import ROOT, SETTINGS
+from tests.support.eventually import eventually
 from tests.support.keys import PUBLIC_URL, SECRET_KEYS
 from tests.support.mail_sink import MailSink
 from tests.support.processes import Running, RunningApi, running
@@ -113,7 +114,8 @@ def test_once_all_is_filled_in_the_units_commands_bring_a_registrations_mail(
 
 def test_the_console_serves_operators_there(filled_in: Machine, tmp_path: Path) -> None:
     with started(filled_in, "operator-console.service", tmp_path) as serving:
-        [listening] = [line for line in serving.log_lines() if line["event"] == "console listening"]
+        # gunicorn tells systemd first, and then us.
+        [listening] = eventually(lambda: [line for line in serving.log_lines() if line["event"] == "console listening"])
         served = str(listening["bind"][0]).removeprefix("http://")
         assert is_healthy("console", 8001, served)
         assert ended(serving) == 0
