@@ -170,7 +170,7 @@ class Settles:
 
 async def _ids_of(connection: AsyncConnection, statement: str, parameters: dict[str, Any]) -> frozenset[UUID]:
     cursor = await connection.execute(statement, parameters)
-    return frozenset(message_id for (message_id,) in await cursor.fetchall())
+    return frozenset(message_id for message_id, *_ in await cursor.fetchall())
 
 
 def _nobody_to_tell() -> None:
