@@ -106,10 +106,9 @@ class Written(NamedTuple):
 
 
 class Settles:
-    """The relay's pen in the outbox.
+    """The relay's pen in the outbox; ``has_deferred`` is whether anything was put off, for want of what it needs.
 
-    ``has_deferred`` is whether anything was put off, for want of what it needs; ``on_death`` is called once a
-    death is written: it may have a fallback.
+    ``on_death`` is called once a death is written: it may have a fallback.
     """
 
     def __init__(self, lifeline: Lifeline) -> None:
@@ -169,8 +168,7 @@ class Settles:
 
 
 async def _ids_of(connection: AsyncConnection, statement: str, parameters: dict[str, Any]) -> frozenset[UUID]:
-    cursor = await connection.execute(statement, parameters)
-    return frozenset(message_id for message_id, *_ in await cursor.fetchall())
+    return frozenset(row[0] for row in await (await connection.execute(statement, parameters)).fetchall())
 
 
 def _nobody_to_tell() -> None:
