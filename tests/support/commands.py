@@ -11,6 +11,7 @@ from api_service.settings import ApiSettingsSchema
 from operator_console.settings import ConsoleSettingsSchema
 from outbox_relay.settings import RelaySettingsSchema
 from shared.settings import SettingsSchema
+from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -20,6 +21,8 @@ SETTINGS: dict[str, type[SettingsSchema]] = {
     "api-service": ApiSettingsSchema,
     "outbox-relay": RelaySettingsSchema,
     "outboxctl": ConsoleSettingsSchema,
+    "tenants": TenantsSettingsSchema,
+    "tenants passwords": PasswordsSettingsSchema,
 }
 
 
