@@ -37,6 +37,7 @@ class StepView:
     begun_at: datetime
     done_at: datetime | None
     error_class: str | None
+    error: str | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,10 @@ class LossView:
 
 @dataclass(frozen=True)
 class OrganizationDetail(OrganizationView):
-    """One organization with all that is known of its database."""
+    """One organization with all that is known of its database.
+
+    One that has failed is dropped in a while (``dropped_at``), unless ``kept_because`` says why that is for operators.
+    """
 
     country: str | None
     founder_id: UUID
@@ -63,5 +67,7 @@ class OrganizationDetail(OrganizationView):
     healthy_at: datetime | None
     check_due_at: datetime
     repair_id: UUID | None
+    dropped_at: datetime | None
+    kept_because: str | None
     steps: tuple[StepView, ...]
     losses: tuple[LossView, ...]

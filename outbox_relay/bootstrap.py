@@ -44,6 +44,7 @@ class Parts:
     providers: frozenset[str]
     claims: Claims
     settles: Settles
+    all_settles: tuple[Settles, ...]
     fallbacks: Fallbacks
     lookout: Lookout
     claiming: Lifeline
@@ -63,6 +64,11 @@ class Parts:
     def lost_since(self) -> datetime | None:
         """Since when the database has been away, if it is."""
         return min(filter(None, (self.claiming.lost_since, self.settling.lost_since)), default=None)
+
+    @property
+    def has_deferred(self) -> bool:
+        """Whether anything was put off, on any channel."""
+        return any(settles.has_deferred for settles in self.all_settles)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -114,6 +120,7 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> Parts:
         providers=frozenset(rung.provider.name for ladder in ladders for rung in ladder.rungs),
         claims=outbox.claims,
         settles=outbox.settles,
+        all_settles=tuple({way.outbox.settles for way in ways.values()}),
         fallbacks=fallbacks,
         lookout=lookout,
         claiming=claiming,

@@ -147,7 +147,7 @@ async def run_once(settings: RelaySettings) -> bool:
     try:
         await (await connect(settings.database_url, "try")).close()
         await parts.fallbacks.take_due()
-        return await parts.relay.drain(stopping) and not parts.settles.has_deferred
+        return await parts.relay.drain(stopping) and not parts.has_deferred
     except psycopg.Error as error:
         log.error("database lost", **describe(error))  # noqa: TRY400 - the text quotes rows and addresses
         return False

@@ -116,10 +116,13 @@ class Lane:
                 await self._wake.wait()
                 self._is_resting = False
 
-    async def drain(self) -> None:
-        """Claim and deliver until nothing is due or no provider can be tried."""
+    async def drain(self) -> bool:
+        """Claim and deliver until nothing is due or no provider can be tried; return whether anything was claimed."""
+        has_claimed = False
         while self.is_healthy and not self._is_stopping and await self._claim(self._limits.batch_size):
+            has_claimed = True
             await self._settled_all.wait()
+        return has_claimed
 
     async def stop(self) -> None:
         """Claim no more, hand back what no courier has taken, and wait until all else is settled."""

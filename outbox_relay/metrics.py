@@ -14,7 +14,7 @@ from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Dead, Deferred, Failure, Outcome, Retry, Sent
 from outbox_relay.segments import segments_in
 from outbox_relay.settles import Settlement
-from shared.vocabulary import Channel, DeadReason, Template, Verdict
+from shared.vocabulary import Channel, DeadReason, Template, Verdict, Work, WorkChannel
 
 SETTLED = Counter(
     "signpost_messages_settled_total",
@@ -98,10 +98,13 @@ UPKEEP_DONE = Gauge(
 
 # Prometheus takes no step from nothing to one for an increase: what alarms count stands at 0 from the start.
 OUTCOMES = [("sent", ""), ("retry", ""), ("deferred", ""), *(("dead", reason.value) for reason in DeadReason)]
-for _channel, _template, _words in product(Channel, Template, OUTCOMES):
-    SETTLED.labels(_channel.value, _template.value, *_words)
+for _channel, _template in (*product(Channel, Template), *product(WorkChannel, Work)):
+    for _words in OUTCOMES:
+        SETTLED.labels(_channel.value, _template.value, *_words)
 for _scope in Scope:
     FALLBACKS_OVER_BUDGET.labels(_scope.value)
+for _verdict in Verdict:
+    ORGANIZATION_CHECKS.labels(_verdict.value)
 
 
 def know_provider(name: str) -> None:

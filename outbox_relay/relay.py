@@ -109,7 +109,9 @@ class Relay:
         return not stopping.is_set() and all(lane.is_healthy for lane in self._lanes)
 
     async def _drain(self) -> None:
-        await asyncio.gather(*(lane.drain() for lane in self._lanes))
+        # What one lane settles may be followed by a message for another, which had run dry by then.
+        while any(await asyncio.gather(*(lane.drain() for lane in self._lanes))):
+            pass
         await self._quarantine.drain()
 
     def _begin_work(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:

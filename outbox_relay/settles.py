@@ -104,10 +104,9 @@ class Written(NamedTuple):
 
 
 class Settles:
-    """The relay's pen in the outbox.
+    """The relay's pen in the outbox; ``has_deferred`` is whether anything was put off, for want of what it needs.
 
-    ``has_deferred`` is whether anything was put off, for want of what it needs; ``on_death`` is called once a
-    death is written: it may have a fallback.
+    ``on_death`` is called once a death is written: it may have a fallback.
     """
 
     def __init__(self, lifeline: Lifeline) -> None:

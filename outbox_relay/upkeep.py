@@ -23,6 +23,7 @@ def schedule_upkeep(settings: RelaySettings, holder: UUID, site: Site | None = N
     every = {"seconds": settings.upkeep_seconds, **at_once}
     scheduler.add_job(Keeper(settings, holder).turn, "interval", name="upkeep", **every)
     if site:
+        scheduler.add_job(site.prepare, "interval", name="template", **every)
         scheduler.add_job(site.leftovers.turn, "interval", name="leftovers", **every)
         scheduler.add_job(site.inspector.turn, "interval", name="inspecting", seconds=TURN_SECONDS, **at_once)
     return scheduler

@@ -1,16 +1,19 @@
-"""`tenants`: brings organizations' databases up to date."""
+"""`tenants`: brings organizations' databases up to date, and their passwords to the newest key."""
 
 import os
 import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import click
 
-from shared.settings import SettingsError, exit_telling
-from tenants.everyone import Failed, Upgraded, databases_behind, upgrade_all
+from shared.settings import SettingsError, SettingsSchema, exit_telling
+from tenants.everyone import Failed, databases_behind, upgrade_all
 from tenants.helper import answer
+from tenants.passwords import Passwords
 from tenants.progress import told_as_they_come
 from tenants.revisions import HEAD
-from tenants.settings import TenantsSettings, TenantsSettingsSchema
+from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,20 +35,38 @@ def migrate_command(at_once: int) -> None:
     What is there already is passed over, so that the command can be given again wherever it was broken off. One
     that fails stops no other; they are named at the end, and the command then ends with 1.
     """
-    url = _settings().provision_database_url
+    url = _read(TenantsSettingsSchema()).provision_database_url
     behind = databases_behind(url)
     outcomes = list(told_as_they_come(upgrade_all(url, behind, at_once), len(behind)))
+    _conclude(f"revision {HEAD}: {{}} brought to it, {{}} failed", outcomes)
+
+
+@main.command("passwords")
+def passwords_command() -> None:
+    """Derive the passwords of all organizations' roles from the newest of SECRET_KEYS, so that an older one can go.
+
+    Once relays and applications have the new key in front. One that fails stops no other; they are named at the end,
+    and the command then ends with 1. Given again, it does no harm.
+    """
+    settings = _read(PasswordsSettingsSchema())
+    keys = settings.secret_keys
+    passwords = Passwords(settings.provision_database_url, keys[keys.newest_id])
+    databases = passwords.databases()
+    outcomes = list(told_as_they_come(passwords.renew(databases), len(databases)))
+    _conclude(f"key {keys.newest_id}: {{}} have its password, {{}} failed", outcomes)
+
+
+def _conclude(told: str, outcomes: Sequence[object]) -> NoReturn:
+    """Tell how many were done and how many failed, which and why; end with 1 if any did."""
     failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-    upgraded = sum(isinstance(outcome, Upgraded) for outcome in outcomes)
-    click.echo(f"revision {HEAD}: {upgraded} brought to it, {len(failed)} failed")
+    click.echo(told.format(len(outcomes) - len(failed), len(failed)))
     for each in failed:
         click.echo(f"  {each.database}: {each.error} {each.sqlstate or ''}".rstrip())
     sys.exit(1 if failed else 0)
 
 
-def _settings() -> TenantsSettings:
+def _read(schema: SettingsSchema) -> Any:
     try:
-        settings: TenantsSettings = TenantsSettingsSchema().read(os.environ)
+        return schema.read(os.environ)
     except SettingsError as error:
         exit_telling(error)
-    return settings

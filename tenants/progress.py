@@ -1,14 +1,17 @@
 """Progress, for whoever sits before a terminal; a pipe gets the last line only."""
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tenants.everyone import Ended, Failed
+from tenants.everyone import Failed
+
+Outcome = TypeVar("Outcome")
 
 
-def told_as_they_come(outcomes: Iterator[Ended], count: int) -> Iterator[Ended]:
+def told_as_they_come(outcomes: Iterator[Outcome], count: int) -> Iterator[Outcome]:
     """Pass the outcomes on, and show how many of ``count`` there have been and how many failed."""
     columns = (
         TextColumn("organizations"),

@@ -1,11 +1,22 @@
 #!/bin/sh
-# Runs once, when the postgres container makes its data: a login for each process, in the role of the same name.
-# The migration gives the roles what they need; it finds them here.
+# Runs once, when the postgres container makes its data: a login for each process, in the role of the same name, and one
+# that makes organizations' databases. The migration gives the roles what they need; it finds them here.
 set -eu
-for login in api relay console; do
+ask() { # ask LOGIN: run the statements on standard input, which name it and its password
     psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --username="$POSTGRES_USER" --dbname="$POSTGRES_DB" \
-        --set=login="$login" --set=role="signpost_$login" --set=password="$(cat "${SECRETS:-/run/secrets}/$login-password")" <<'SQL'
+        --set=login="$1" --set=role="signpost_$1" --set=password="$(cat "${SECRETS:-/run/secrets}/$1-password")"
+}
+
+for login in api relay console; do
+    ask "$login" <<'SQL'
 create role :"role" nologin;
 create role :"login" login password :'password' in role :"role";
+grant connect on database :"DBNAME" to :"role";
 SQL
 done
+
+# Organizations' members have logins on this server, too: Signpost's own database is none of theirs.
+ask organizer <<'SQL'
+create role :"login" login createdb createrole password :'password';
+revoke connect on database :"DBNAME" from public;
+SQL

@@ -18,6 +18,8 @@ for login in owner api relay console; do
     keep "$login-password" "$(fresh 24)"
     keep "$login-database-url" "postgresql+psycopg://$login:$(cat "$folder/$login-password")@postgres/signpost"
 done
+keep organizer-password "$(fresh 24)"
+keep provision-database-url "postgresql+psycopg://organizer:$(cat "$folder/organizer-password")@postgres/postgres"
 keep secret-keys "first:$(head -c 32 /dev/urandom | base64)"
 keep email-providers "smtp://mailpit:1025?tls=none"
 keep sms-providers ""

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Row, Text, func, select, type_coerce, update
+from sqlalchemy import Row, Text, func, select, true, type_coerce, update
 from sqlalchemy.orm import Session
 
 from operator_console.acting.audit import Act, Action, Change, note
@@ -40,7 +40,7 @@ def repair(session: Session, organization_id: UUID, act: Act) -> Repair:
     if organization.health == Verdict.WELL:
         return Repair.NOT_NEEDED
     message_id = uuid7()
-    if not session.scalar(select(func.signpost_enqueue_repair(organization_id, message_id))):
+    if not session.scalar(select(func.signpost_enqueue_repair(organization_id, message_id, true()))):
         return Repair.UNDER_WAY
     before = {
         "organization_id": str(organization_id),

@@ -50,6 +50,8 @@ def show_organization(session: Session, organization_id: UUID) -> OrganizationDe
         healthy_at=row.healthy_at,
         check_due_at=row.check_due_at,
         repair_id=row.repair_id,
+        dropped_at=row.dropped_at,
+        kept_because=row.kept_because,
         steps=_steps_of(session, organization_id),
         losses=_losses_of(session, organization_id),
     )
@@ -76,7 +78,9 @@ def _steps_of(session: Session, organization_id: UUID) -> tuple[StepView, ...]:
         .where(OrganizationStep.organization_id == organization_id)
         .order_by(OrganizationStep.begun_at)
     )
-    return tuple(StepView(row.step, row.begun_at, row.done_at, row.error_class) for row in session.scalars(query))
+    return tuple(
+        StepView(row.step, row.begun_at, row.done_at, row.error_class, row.error) for row in session.scalars(query)
+    )
 
 
 def _losses_of(session: Session, organization_id: UUID) -> tuple[LossView, ...]:

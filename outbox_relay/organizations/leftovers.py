@@ -1,7 +1,8 @@
 """What was half built of an organization that has failed is dropped, once there was time to look at it.
 
 Only what its own record says was begun; its name is its own, and nobody else's database can be meant by it. Once more
-in the day after that: a relay that was paused in the middle may have made it meanwhile.
+in the day after that: a relay that was paused in the middle may have made it meanwhile. What somebody has worked in is
+kept for operators to decide about: that is said once, and looked at once a day, in case they have.
 """
 
 import asyncio
@@ -13,7 +14,9 @@ import psycopg
 
 from outbox_relay.database import RelayConnection, connect, under_settings
 from outbox_relay.metrics import ORGANIZATIONS_DROPPED
+from outbox_relay.outcomes import FailureClass
 from outbox_relay.provisioning import Organization, ProvisionServer, StepFailedError, drop
+from outbox_relay.settles import storable
 from shared.database import describe
 from shared.log import get_logger
 
@@ -28,20 +31,40 @@ update organizations
  where id = any(array(
     select organization.id from organizations as organization
      where status = 'failed' and not is_decoy and failed_at <= now() - %(grace)s
-       and (drop_until is null or drop_until <= now())
+       and (drop_until is null or drop_until <= now()) and (drop_due_at is null or drop_due_at <= now())
        and (dropped_at is null
             or dropped_at <= now() - interval '1 hour' and dropped_at <= failed_at + %(grace)s + interval '1 day')
        and exists (select from organization_steps as step where step.organization_id = organization.id)
      order by failed_at limit %(limit)s for update skip locked))
-returning id, name, country, founder_id
+returning id, name, country, founder_id, kept_because
 """
 
 DROPPED = """
-update organizations set dropped_at = now(), drop_until = null
+update organizations set dropped_at = now(), drop_until = null, drop_due_at = null, kept_because = null
  where id = %(id)s and status = 'failed' and drop_until > now()
 """
 
+KEPT = """
+update organizations set kept_because = %(because)s, drop_due_at = now() + interval '1 day', drop_until = null
+ where id = %(id)s and status = 'failed' and drop_until > now()
+"""
+
+# The longer it has failed, the longer until the next try; what is being dropped keeps its two minutes.
+PUT_OFF = """
+update organizations
+   set drop_due_at = now() + least(greatest(now() - failed_at - %(grace)s, interval '10 minutes'), interval '1 day')
+ where id = %(id)s and status = 'failed'
+"""
+
 log = get_logger("relay.leftovers")
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What is to be dropped, and why it was kept at the last try, if it was."""
+
+    organization: Organization
+    kept_because: str | None
 
 
 @dataclass(frozen=True)
@@ -67,26 +90,49 @@ class Leftovers:
         """Drop what is to be dropped now; what fails waits for another turn."""
         try:
             async with await connect(self._url, "leftovers") as connection:
-                for organization in await self._claimed(connection):
-                    await self._drop(connection, organization)
+                for leftover in await self._claimed(connection):
+                    await self._drop(connection, leftover)
         except psycopg.Error as error:
             log.warning("leftovers not dropped", **describe(error))
 
-    async def _claimed(self, connection: RelayConnection) -> list[Organization]:
+    async def _claimed(self, connection: RelayConnection) -> list[Leftover]:
         async with under_settings(connection):
             cursor = await connection.execute(CLAIM, {"grace": self._grace, "limit": MOST_AT_A_TURN})
             rows = await cursor.fetchall()
-        return [Organization(key, name, country, founder_id, "") for key, name, country, founder_id in rows]
+        return [
+            Leftover(Organization(key, name, country, founder_id, founder_full_name=""), kept_because)
+            for key, name, country, founder_id, kept_because in rows
+        ]
 
-    async def _drop(self, connection: RelayConnection, organization: Organization) -> None:
+    async def _drop(self, connection: RelayConnection, leftover: Leftover) -> None:
+        organization = leftover.organization
         try:
             async with asyncio.timeout(DROP_SECONDS):
                 await drop(self._server, organization, Nothing())
-        except (StepFailedError, TimeoutError) as error:
-            failure = error.failure.kind.value if isinstance(error, StepFailedError) else "no answer"
-            log.warning("organization not dropped", organization_id=str(organization.id), error_class=failure)
-            return
+        except TimeoutError:
+            await self._put_off(connection, organization, "no answer")
+        except StepFailedError as error:
+            match error.failure.kind:
+                case FailureClass.CONTENT | FailureClass.RECIPIENT:
+                    await self._keep(connection, leftover, error.failure.error)
+                case FailureClass.TRANSIENT | FailureClass.PROVIDER:
+                    await self._put_off(connection, organization, error.failure.kind.value)
+        else:
+            await self._note(connection, DROPPED, organization)
+            ORGANIZATIONS_DROPPED.inc()
+            log.info("organization dropped", organization_id=str(organization.id))
+
+    async def _keep(self, connection: RelayConnection, leftover: Leftover, because: str) -> None:
+        await self._note(connection, KEPT, leftover.organization, because=storable(because))
+        if leftover.kept_because is None:
+            log.warning("organization kept", organization_id=str(leftover.organization.id))
+
+    async def _put_off(self, connection: RelayConnection, organization: Organization, error_class: str) -> None:
+        await self._note(connection, PUT_OFF, organization, grace=self._grace)
+        log.warning("organization not dropped", organization_id=str(organization.id), error_class=error_class)
+
+    async def _note(
+        self, connection: RelayConnection, statement: str, organization: Organization, **found: object
+    ) -> None:
         async with under_settings(connection):
-            await connection.execute(DROPPED, {"id": organization.id})
-        ORGANIZATIONS_DROPPED.inc()
-        log.info("organization dropped", organization_id=str(organization.id))
+            await connection.execute(statement, {"id": organization.id, **found})

@@ -9,19 +9,30 @@ from outbox_relay.messages import ClaimedMessage
 from outbox_relay.organizations.channel import ProvisionProvider
 from outbox_relay.organizations.founding import Foundings
 from outbox_relay.organizations.leftovers import Leftovers
-from outbox_relay.provisioning import CONNECTIONS_EACH, ProvisionServer
+from outbox_relay.provisioning import CONNECTIONS_EACH, ProvisionServer, StepFailedError, prepare
 from outbox_relay.rates import Caps
 from outbox_relay.settings import RelaySettings
+from shared.log import get_logger
+
+log = get_logger("relay.organizations")
 
 
 @dataclass(frozen=True)
 class Site:
     """The server as a provider, and what is done beside its channel."""
 
+    server: ProvisionServer
     provider: CappedProvider
     leftovers: Leftovers
     inspector: Inspector
     recording: Lifeline
+
+    async def prepare(self) -> None:
+        """Have the template made before the first organization waits for it; what fails waits for another turn."""
+        try:
+            await prepare(self.server)
+        except StepFailedError as error:
+            log.warning("template not made", error_class=error.failure.kind.value, server=self.server.name)
 
     async def close(self) -> None:
         """Close the connections to our own database."""
@@ -40,7 +51,7 @@ def site_of(settings: RelaySettings) -> Site | None:
     provider = CappedProvider(ProvisionProvider(server, Foundings(recording)), caps)
     leftovers = Leftovers(settings.database_url, server, settings.provision_grace)
     inspector = Inspector(Lifeline(settings.database_url, "inspect"), server, pace_of(settings))
-    return Site(provider, leftovers, inspector, recording)
+    return Site(server, provider, leftovers, inspector, recording)
 
 
 def nothing_to_say(_message: ClaimedMessage) -> bytes:

@@ -7,7 +7,10 @@ organization's own is taken for that.
 from outbox_relay.outcomes import FailureClass
 
 _OF_ITS_VALUES = ("22", "23")  # cannot be stored: they are too long, not text, or contradict what is there
-_OF_ITS_TABLES = ("42P01", "42703", "3F000")  # a table, column or schema that was there is gone
+_OF_ITS_TABLES = (
+    *("42P01", "42703", "3F000"),  # a table, column or schema that was there is gone
+    *("42P07", "42701", "42710"),  # what a migration makes is there already, made by somebody else
+)
 _PASSING = ("40", "55P03")  # deadlock, serialization; somebody held a table for too long
 
 

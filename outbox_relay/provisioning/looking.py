@@ -20,11 +20,14 @@ insert into audit (user_id, action, about)
 select %s, 'founded', %s where not exists (select from audit where action = 'founded')
 """
 
+TABLES = """
+array(select relname::text from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p'))
+"""
+
 FIND = f"""
 select (select version_num from {VERSION_TABLE}),
        (select id from organization),
-       array(select relname::text from pg_class
-              where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')),
+       {TABLES},
        pg_database_size(current_database())
 """  # noqa: S608 - a name of our own
 
@@ -33,7 +36,8 @@ insert into settings (name, value) values (%s, to_jsonb(clock_timestamp()))
 on conflict (name) do update set value = excluded.value, changed_at = now() returning value
 """
 
-COUNT_WORK = "select (select count(*) from members) > 1 or (select count(*) from audit) > 1"
+OF_WORK = ("members", "audit")
+"""One row in each is ours: the founder, and the founding."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,25 @@ async def revision_of(connection: AsyncConnection[TupleRow]) -> str | None:
     return row[0] if row else None
 
 
+async def refuse_if_tables_are_gone(connection: AsyncConnection[TupleRow], revision: str | None) -> None:
+    """Raise DamagedError where tables were dropped: what was in them no repair can bring back, so none is made anew."""
+    [(tables,)] = await (await connection.execute(f"select {TABLES}")).fetchall()
+    expected = tables_at(revision) if revision else {VERSION_TABLE} if set(tables) - {VERSION_TABLE} else set()
+    if missing := expected - set(tables):
+        raise DamagedError(f"without {', '.join(sorted(missing))}, which has to come from a backup")
+    if expected and not revision:
+        raise DamagedError(f"{VERSION_TABLE} is empty: write into it which revision the tables have")
+
+
 async def has_been_used(connection: AsyncConnection[TupleRow]) -> bool:
-    """Tell whether anybody but us has written in it: members beside the founder, deeds beside the founding."""
+    """Tell whether anybody but us has changed it: members or deeds beside those that we wrote, or tables gone."""
+    revision = await revision_of(connection)
     try:
-        row = await (await connection.execute(COUNT_WORK)).fetchone()
-    except psycopg.errors.UndefinedTable:
-        return False
-    return bool(row and row[0])
+        await refuse_if_tables_are_gone(connection, revision)
+    except DamagedError:
+        return True
+    for table in sorted(tables_at(revision or "").intersection(OF_WORK)):
+        row = await (await connection.execute(f"select count(*) > 1 from {table}")).fetchone()  # noqa: S608 - names of our own
+        if row and row[0]:
+            return True
+    return False

@@ -15,7 +15,7 @@ from outbox_relay.database import RelayConnection, answered_in_time
 from outbox_relay.outcomes import Failure, FailureClass
 from outbox_relay.provisioning.databases import drop_database, make_database, make_role, standing_of
 from outbox_relay.provisioning.faults import fault_of
-from outbox_relay.provisioning.looking import has_been_used, look, revision_of, seed
+from outbox_relay.provisioning.looking import has_been_used, look, refuse_if_tables_are_gone, revision_of, seed
 from outbox_relay.provisioning.organization import DamagedError, Organization, Record, Step, StepFailedError
 from outbox_relay.provisioning.server import ProvisionServer, TurnTakenError
 from outbox_relay.provisioning.upgrading import UpgradeFailedError, current_template, upgrade
@@ -44,6 +44,15 @@ async def provision(server: ProvisionServer, organization: Organization, record:
             async with _blaming(step, server):
                 await work(site, organization)
             await record.done(step)
+
+
+async def prepare(server: ProvisionServer) -> None:
+    """See to it that there is a template of this release's revision, before anybody waits for it.
+
+    Raises StepFailedError.
+    """
+    async with server.place(), _blaming(Step.CREATE_DATABASE, server):
+        await current_template(server)
 
 
 async def drop(server: ProvisionServer, organization: Organization, record: Record) -> None:  # noqa: ARG001 - what a record says was made is looked up where it was made
@@ -75,6 +84,7 @@ async def migrate(site: Site, organization: Organization) -> None:
     """Bring its tables to this release's revision; a fresh copy of the template has it."""
     async with await site.server.owned(organization.database) as connection:
         revision = await revision_of(connection)
+        await refuse_if_tables_are_gone(connection, revision)
     if revision is None or is_behind(revision):
         await upgrade(site.server.url_of(organization.database))
 

@@ -16,7 +16,8 @@ class Organization(Base):
 
     ``health`` is null until somebody has looked; then it is HEALTHY, or another word for what is wrong. A decoy
     has no database: it was founded under an address that belongs to somebody else. ``repair_id`` is the last
-    message that asked for a repair; ``drop_until`` is for how long someone is dropping what was half built.
+    message that asked for a repair; ``drop_until`` is for how long someone is dropping what was half built,
+    ``kept_because`` why nobody will, and ``drop_due_at`` when that is looked at again.
     """
 
     __tablename__ = "organizations"
@@ -56,6 +57,8 @@ class Organization(Base):
     size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     healthy_at: Mapped[datetime | None]
     check_due_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    drop_due_at: Mapped[datetime | None]
+    kept_because: Mapped[str | None]
 
 
 class OrganizationStep(Base):

@@ -1,6 +1,10 @@
 """An organization's way from its founding to its members' door, through real processes."""
 
+import json
+import os
+import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -8,12 +12,14 @@ import httpx
 import pytest
 
 from devstack.cluster import Cluster
+from tenants.naming import template_name
+from tenants.revisions import HEAD, tables_at
 from tests.support.databases import fresh_database
 from tests.support.eventually import eventually
 from tests.support.inbox import Inbox, running_inbox
 from tests.support.organizations import CLINIC, Organizer, organizer_on
 from tests.support.outbox import Outbox
-from tests.support.processes import running_api
+from tests.support.processes import SCRIPTS, running_api
 from tests.support.relays import running_relay
 
 PASSWORD = "four quiet words here"
@@ -26,6 +32,7 @@ class Town:
         database = ending.enter_context(fresh_database(cluster))
         self.outbox, self.inbox = Outbox(database), inbox
         self.organizer: Organizer = ending.enter_context(organizer_on(cluster))
+        self.organizer.drop_templates()
         api = ending.enter_context(running_api(database))
         self.relay = ending.enter_context(
             running_relay(database, EMAIL_PROVIDERS=inbox.email_provider, PROVISION_DATABASE_URL=self.organizer.url)
@@ -44,6 +51,11 @@ class Town:
         body = {"registration_id": registration["id"], "code": mail.code}
         assert self.client.post("/v1/activations", json=body).status_code == 200
 
+    def outboxctl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        environment = os.environ | {"DATABASE_URL": self.outbox.database.console_url}
+        command = (str(SCRIPTS / "outboxctl"), "organizations", *arguments)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
     def sign_in(self, email: str) -> httpx.Response:
         return self.client.post("/v1/sessions", json={"email": email, "password": PASSWORD})
 
@@ -53,6 +65,12 @@ def town(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with ExitStack() as ending:
         inbox = ending.enter_context(running_inbox(tmp_path_factory.mktemp("inbox")))
         yield Town(ending, cluster, inbox)
+
+
+def test_a_relay_makes_the_template_before_anybody_founds_an_organization(town: Town) -> None:
+    made = f"select 1 from pg_database where datname = '{template_name(HEAD)}' and datistemplate"
+    eventually(lambda: town.organizer.execute(made), seconds=60)
+    assert town.outbox.execute("select count(*) from organizations") == [(0,)]
 
 
 def test_whoever_waits_is_told_that_the_organization_is_ready_and_the_code_gone(town: Town) -> None:
@@ -65,11 +83,27 @@ def test_whoever_waits_is_told_that_the_organization_is_ready_and_the_code_gone(
     assert "Clinic" not in town.relay.log_text()
 
 
-def test_a_database_dropped_by_hand_closes_the_door_until_it_is_back(town: Town) -> None:
-    town.activate(town.found("bea@example.org"), "bea@example.org")
-    [(name,)] = town.outbox.execute("select database_name from organizations order by created_at desc limit 1")
+def test_a_database_dropped_by_hand_closes_the_door_until_it_is_back_and_empty(town: Town) -> None:
+    bea = town.found("bea@example.org")
+    town.activate(bea, "bea@example.org")
+    [(key, name)] = town.outbox.execute("select id, database_name from organizations where founder_id = %s", bea["id"])
+    assert town.outboxctl("check", str(key)).stdout == f"organization {key} healthy\n"
+
     town.organizer.drop_by_hand(name)
-    town.outbox.execute("update organizations set health = 'lost', checked_at = now() where database_name = %s", name)
-    assert town.sign_in("bea@example.org").status_code == 503
-    eventually(lambda: town.sign_in("bea@example.org").status_code == 201)
+    seen = town.outboxctl("check", str(key))
+    assert (seen.returncode, seen.stdout) == (1, f"organization {key} lost: there is no such database\n")
+    with ThreadPoolExecutor(5) as members:
+        answers = list(members.map(town.sign_in, ["bea@example.org"] * 5))
+    refused = [answer for answer in answers if answer.status_code == 503]
+    assert {answer.json()["code"] for answer in refused} == {"organization_not_ready"}
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
+
+    eventually(lambda: town.sign_in("bea@example.org").status_code == 201, seconds=60)
     assert name in town.organizer.databases()
+    asked = "select count(*) from outbox_messages where template = 'organization_repair'"
+    assert town.outbox.execute(asked) == [(1,)]
+    told = town.outboxctl("repair", str(key), "--reason", "a member called").stdout
+    assert told == f"organization {key} was found in order, and will be looked at again now\n"
+    assert town.outboxctl("check", str(key)).stdout == f"organization {key} healthy\n"
+    [loss] = json.loads(town.outboxctl("show", str(key), "--json").stdout)["losses"]
+    assert (loss["revision"], loss["tables"], loss["restored_at"] is None) == (HEAD, len(tables_at(HEAD)), False)

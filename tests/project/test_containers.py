@@ -59,7 +59,7 @@ def test_a_service_is_shown_the_secrets_that_it_reads_and_no_others(name: str) -
         if str(value).startswith("/run/secrets/")
     }
     if name == "postgres":
-        read |= {f"{login}-password" for login in ("api", "relay", "console")}  # by make-logins.sh
+        read |= {f"{login}-password" for login in ("api", "relay", "console", "organizer")}  # by make-logins.sh
     assert given == read
 
 

@@ -26,7 +26,7 @@ from shared.vocabulary import (
     Work,
     WorkChannel,
 )
-from tenants.settings import TenantsSettingsSchema
+from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = {
@@ -35,6 +35,7 @@ PROCESSES = {
     "outboxctl": ConsoleSettingsSchema,
     "operator-console": WebSettingsSchema,
     "tenants": TenantsSettingsSchema,
+    "tenants passwords": PasswordsSettingsSchema,
 }
 
 

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from devstack.cluster import Cluster, embedded_binaries
 from migrations import commands
@@ -33,6 +34,16 @@ def test_the_logins_made_first_have_what_the_migration_gives_their_roles(tmp_pat
         assert not is_refused(cluster.url("signpost", "api"), "select id from users limit 1")
         assert is_refused(cluster.url("signpost", "relay"), "select password_hash from users")
         assert not is_refused(cluster.url("signpost", "console"), "select id from outbox_messages limit 1")
+        with psycopg.connect(driver_url(cluster.url("postgres", "organizer")), autocommit=True) as connection:
+            connection.execute("create role org_0 login")
+            connection.execute("create database org_0")
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            psycopg.connect(driver_url(cluster.url("signpost", "org_0")))
         with psycopg.connect(driver_url(cluster.url("postgres"))) as connection:
             with_password = "select rolname from pg_authid where rolpassword is not null order by rolname"
-            assert connection.execute(with_password).fetchall() == [("api",), ("console",), ("relay",)]
+            assert connection.execute(with_password).fetchall() == [
+                ("api",),
+                ("console",),
+                ("organizer",),
+                ("relay",),
+            ]

@@ -12,6 +12,7 @@ from operator_console.settings import ConsoleSettingsSchema
 from operator_console.web.settings import WebSettingsSchema
 from outbox_relay.settings import RelaySettingsSchema
 from shared.settings import SettingsSchema
+from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -22,6 +23,8 @@ SETTINGS: dict[str, type[SettingsSchema]] = {
     "outbox-relay": RelaySettingsSchema,
     "operator-console": WebSettingsSchema,
     "outboxctl": ConsoleSettingsSchema,
+    "tenants": TenantsSettingsSchema,
+    "tenants passwords": PasswordsSettingsSchema,
 }
 
 

@@ -52,6 +52,12 @@ class Organizer:
     def drop_by_hand(self, name: str) -> None:
         self.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)).as_string())
 
+    def drop_templates(self) -> None:
+        """Leave the server as one on which no relay has ever been."""
+        for (name,) in self.execute("select datname from pg_database where datname ~ '^signpost_template_'"):
+            self.execute(f"alter database {name} is_template false")
+            self.execute(f"drop database {name} with (force)")
+
     def execute(self, statement: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(driver_url(self.cluster.url("postgres")), autocommit=True) as connection:
             cursor = connection.execute(statement.encode())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from uuid import UUID, uuid4
@@ -13,7 +14,7 @@ from tests.support.consoles import ConsoleUnderTest, console_on, csrf_in, operat
 from tests.support.databases import Database
 from tests.support.processes import SCRIPTS
 
-HOW = {"healthy": None, "lost": "there is no such database", None: None}
+HOW = {"healthy": None, "lost": "there is no such database", "damaged": "without members", None: None}
 BECAUSE = {"reason": "a member called"}
 
 
@@ -93,6 +94,42 @@ def test_a_repair_is_enqueued_once_and_written_down(database: Database, console:
             " where action = 'repair'"
         ).fetchall()
     assert (action, reason, before["health"], due) == ("repair", "a member called", "lost", True)
+
+
+def test_after_a_repair_that_was_given_up_operators_have_another_and_the_door_has_none(
+    database: Database, console: ConsoleUnderTest, token: str
+) -> None:
+    organization_id = founded(database, "damaged")
+    path = f"/v1/organizations/{organization_id}/repair"
+    console.ask("POST", path, token, json=BECAUSE)
+    with database.connect() as connection:
+        connection.execute(
+            "update outbox_messages set status = 'dead', dead_reason = 'rejected', attempt = 1,"
+            " settled_at = now() - interval '2 minutes'"
+        )
+        door = connection.execute("select signpost_enqueue_repair(%s, %s)", [organization_id, uuid7()]).fetchall()
+    assert door == [(False,)]
+    assert console.ask("POST", path, token, json=BECAUSE).json["repair"] == "enqueued"
+
+
+def test_what_was_kept_and_why_a_step_failed_is_shown(
+    database: Database, console: ConsoleUnderTest, token: str
+) -> None:
+    organization_id = founded(database, None, status="provisioning")
+    with database.connect() as connection:
+        connection.execute(
+            "update organizations set status = 'failed', failed_at = now(), kept_because = 'it has been worked in'"
+        )
+        connection.execute(
+            "insert into organization_steps (organization_id, step, error_class, error)"
+            " values (%s, 'migrate', 'content', 'without members')",
+            [organization_id],
+        )
+    shown = outboxctl(database, "show", str(organization_id)).stdout
+    assert re.search(r"^kept_because +it has been worked in$", shown, re.MULTILINE)
+    page = console.signed_in(token).get(f"/organizations/{organization_id}").text
+    assert "it has been worked in: dropping it is for you to decide" in page
+    assert "content: without members" in page
 
 
 def test_what_is_in_order_is_said_to_be_and_looked_at_again(

@@ -1,6 +1,5 @@
-"""What follows the outcome of a provisioning, who may write it, and what becomes of leftovers."""
+"""What follows the outcome of a provisioning, and who may write it."""
 
-import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -11,13 +10,11 @@ import pytest
 
 from devstack.cluster import Cluster
 from outbox_relay.organizations.founding import Foundings, LeaseLostError
-from outbox_relay.organizations.leftovers import Leftovers
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Sent
-from outbox_relay.provisioning import Organization, ProvisionServer, Step
+from outbox_relay.provisioning import Organization, Step
 from shared.vocabulary import DeadReason
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import Database
-from tests.support.keys import KEYS
 from tests.support.organizations import (
     CLINIC,
     Organizer,
@@ -53,21 +50,6 @@ def ada(api: ApiUnderTest) -> UUID:
 
 def status_of(outbox: Outbox, person: UUID) -> str:
     return str(organization_of(outbox, person)["status"])
-
-
-def turn_of_leftovers(outbox: Outbox, organizer: Organizer, grace: timedelta = EXPIRED) -> None:
-    server = ProvisionServer(organizer.url, KEYS, connections=2)
-    asyncio.run(Leftovers(outbox.database.relay_url, server, grace).turn())
-
-
-def half_built(outbox: Outbox, organizer: Organizer, person: UUID) -> str:
-    """Have the organization's database made, and its first step written down."""
-    organization = organization_of(outbox, person)
-    outbox.execute(
-        "insert into organization_steps (organization_id, step) values (%s, 'create_database')", organization["id"]
-    )
-    organizer.execute(f"create database {organization['database_name']} owner organizer")
-    return str(organization["database_name"])
 
 
 def test_that_an_organization_is_ready_and_the_code_are_written_together(outbox: Outbox, ada: UUID) -> None:
@@ -142,56 +124,6 @@ def test_a_failed_decoy_tells_the_holder_of_the_address_nothing(api: ApiUnderTes
 def test_what_is_put_off_is_followed_by_nothing(outbox: Outbox, ada: UUID) -> None:
     settle_work(outbox, claim_work(outbox), Deferred(timedelta(seconds=5)))
     assert (status_of(outbox, ada), templates_of(outbox, ada)) == ("provisioning", ["organization"])
-
-
-def test_leftovers_are_dropped_after_the_grace_and_not_before(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
-    name = half_built(outbox, organizer, ada)
-    settle_work(outbox, claim_work(outbox), GIVEN_UP)
-    turn_of_leftovers(outbox, organizer, timedelta(hours=1))
-    assert name in organizer.databases()
-    turn_of_leftovers(outbox, organizer)
-    assert name not in organizer.databases()
-    assert organization_of(outbox, ada)["dropped_at"] is not None
-
-
-def test_of_what_has_not_failed_nothing_is_dropped(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
-    name = half_built(outbox, organizer, ada)
-    turn_of_leftovers(outbox, organizer)
-    settle_work(outbox, claim_work(outbox), DONE)
-    turn_of_leftovers(outbox, organizer)
-    assert name in organizer.databases()
-
-
-def test_what_a_paused_relay_makes_after_the_drop_is_dropped(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
-    name = half_built(outbox, organizer, ada)
-    settle_work(outbox, claim_work(outbox), GIVEN_UP)
-    turn_of_leftovers(outbox, organizer)
-    organizer.execute(f"create database {name} owner organizer")
-    outbox.execute("update organizations set dropped_at = dropped_at - interval '2 hours'")
-    turn_of_leftovers(outbox, organizer)
-    assert name not in organizer.databases()
-
-
-def test_what_a_founder_who_never_activated_has_founded_is_dropped(
-    outbox: Outbox, organizer: Organizer, ada: UUID
-) -> None:
-    name = half_built(outbox, organizer, ada)
-    settle_work(outbox, claim_work(outbox), DONE)
-    outbox.execute("delete from users where id = %s", ada)
-    assert status_of(outbox, ada) == "failed"
-    turn_of_leftovers(outbox, organizer)
-    assert name not in organizer.databases()
-
-
-def test_what_a_founder_who_activated_has_founded_outlives_them(
-    api: ApiUnderTest, outbox: Outbox, organizer: Organizer, ada: UUID
-) -> None:
-    name = half_built(outbox, organizer, ada)
-    settle_work(outbox, claim_work(outbox), DONE)
-    assert api.activate(ada).status_code == 200
-    outbox.execute("delete from users where id = %s", ada)
-    turn_of_leftovers(outbox, organizer)
-    assert (status_of(outbox, ada), name in organizer.databases()) == ("ready", True)
 
 
 def requeue(outbox: Outbox) -> None:

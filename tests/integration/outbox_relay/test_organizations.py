@@ -1,5 +1,6 @@
 """Organizations, from a registration to a database of their own, by the relay's own parts."""
 
+import asyncio
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from tests.support.organizations import (
 )
 from tests.support.outbox import Outbox
 from tests.support.relaying import relaying, until
+from tests.support.relays import relay_once
 from tests.support.smtp_server import SmtpServer
 
 pytestmark = pytest.mark.anyio
@@ -122,6 +124,37 @@ async def test_a_taken_address_founds_nothing_and_fares_like_any_other(
     assert api.look_up(stranger).json["organization"]["status"] == "ready"
     assert templates_of(outbox, stranger) == ["organization", "account_exists"]
     assert api.activate(stranger).status_code == 400
+
+
+async def test_once_makes_what_is_due_and_sends_the_code_that_follows(
+    api: ApiUnderTest, outbox: Outbox, organizer: Organizer
+) -> None:
+    lee = founded(api, "lee@example.org")
+    assert await once(outbox, organizer) == 0
+    assert [(message.template, message.status) for message in api.messages(lee)] == [
+        ("activation", "sent"),
+        ("organization", "sent"),
+    ]
+
+
+async def test_once_says_that_an_organization_was_put_off(
+    api: ApiUnderTest, outbox: Outbox, organizer: Organizer
+) -> None:
+    mia = founded(api, "mia@example.org")
+    organizer.allow(create=False)
+    try:
+        assert await once(outbox, organizer) == 1
+    finally:
+        organizer.allow(create=True)
+    [message] = api.messages(mia)
+    assert (message.status, message.attempt) == ("pending", 0)
+    await provisioned(outbox, organizer)
+
+
+async def once(outbox: Outbox, organizer: Organizer) -> int:
+    async with SmtpServer() as server:
+        told = {"EMAIL_PROVIDERS": f"smtp://127.0.0.1:{server.port}?tls=none", "PROVISION_DATABASE_URL": organizer.url}
+        return await asyncio.to_thread(relay_once, outbox.database, **told)
 
 
 async def test_what_the_server_refuses_costs_no_attempt_and_is_done_once_it_takes_it(

@@ -1,5 +1,9 @@
 """What one look at an organization's database finds, and who may log in to it."""
 
+import asyncio
+import subprocess
+import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,11 +17,13 @@ from shared.vocabulary import Verdict
 from tenants.revisions import HEAD, tables_at
 from tests.support.eventually import eventually
 from tests.support.keys import KEY, KEYS
+from tests.support.migrating import told_of
 from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization
 
 pytestmark = pytest.mark.anyio
 
 NEW_KEY = bytes(range(32, 64))
+PASSWORDS = (sys.executable, "-m", "tenants", "passwords")
 NOWHERE = "postgresql+psycopg://provisioner@127.0.0.1:9/postgres"
 
 
@@ -128,6 +134,23 @@ async def test_passwords_are_asked_for_and_outlive_a_new_key_until_the_next_prov
         assert (await check(tenants.server(only_new, url=url), organization)).verdict is Verdict.WELL
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(tenants.tcp_url(organization, KEY))
+
+
+async def test_all_passwords_are_renewed_at_once_and_one_that_fails_stops_no_other(
+    tenants: Tenants, organization: Organization
+) -> None:
+    broken, only_new = an_organization(), SecretKeys({"new": NEW_KEY})
+    tenants.execute(f"create database {broken.database} owner {PROVISIONER}")  # and no role
+    encoded = [f"{name}:{b64encode(key).decode()}" for name, key in (("new", NEW_KEY), ("old", KEY))]
+    told = told_of(tenants) | {"SECRET_KEYS": ",".join(encoded)}
+    done = await asyncio.to_thread(subprocess.run, PASSWORDS, env=told, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (
+        1,
+        f"key new: 1 have its password, 1 failed\n  {broken.database}: UndefinedObject 42704\n",
+    )
+    url = tenants.cluster.tcp_url("postgres", user=PROVISIONER)
+    with passwords_asked_of(tenants):
+        assert (await check(tenants.server(only_new, url=url), organization)).verdict is Verdict.WELL
 
 
 async def test_one_organization_s_password_opens_no_other_s_role(tenants: Tenants, organization: Organization) -> None:

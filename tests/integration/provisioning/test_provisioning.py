@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from outbox_relay.outcomes import FailureClass
-from outbox_relay.provisioning import Organization, ProvisionServer, Step, StepFailedError, drop, provision
+from outbox_relay.provisioning import Organization, ProvisionServer, Step, StepFailedError, drop, prepare, provision
 from tenants.revisions import HEAD, tables_at
 from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization, template
 
@@ -75,8 +75,9 @@ async def test_what_broke_off_anywhere_is_finished_by_the_next_try(tenants: Tena
     assert tenants.names() == tenants.roles() == [organization.database]
 
 
-async def test_a_name_is_stored_and_never_part_of_a_statement(tenants: Tenants) -> None:
-    organization = an_organization(name='Robert\'); drop table members; -- "x" %s {}')
+@pytest.mark.parametrize("name", ['Robert\'); drop table members; -- "x" %s {}', "\u202e\u05d0\u05d1\u202c 診療所 🏥"])
+async def test_a_name_is_stored_and_never_part_of_a_statement(tenants: Tenants, name: str) -> None:
+    organization = an_organization(name=name)
     await ready(tenants, organization)
     with tenants.as_member(organization) as member:
         assert member.execute("select name from organization").fetchall() == [(organization.name,)]
@@ -124,6 +125,25 @@ async def test_the_template_is_made_once_however_many_need_it_first(tenants: Ten
     servers = [tenants.server() for _ in organizations]  # as many relays
     await asyncio.gather(*(provision(*each, Noted()) for each in zip(servers, organizations, strict=True)))
     assert tenants.names() == sorted(each.database for each in organizations)
+
+
+async def test_a_template_is_there_before_the_first_organization_is(tenants: Tenants) -> None:
+    tenants.drop_templates()
+    server = tenants.server()
+    for _ in range(2):
+        await prepare(server)
+    assert tenants.execute(f"select datistemplate from pg_database where datname = '{template()}'") == [(True,)]
+
+
+async def test_a_login_that_may_make_no_databases_is_said_to_have_refused(tenants: Tenants) -> None:
+    tenants.drop_templates()
+    tenants.execute(f"alter role {PROVISIONER} nocreatedb")
+    try:
+        with pytest.raises(StepFailedError) as failed:
+            await prepare(tenants.server())
+    finally:
+        tenants.execute(f"alter role {PROVISIONER} createdb")
+    assert failed.value.failure.kind is FailureClass.PROVIDER
 
 
 async def test_a_template_that_was_left_half_made_is_made_anew(tenants: Tenants) -> None:

@@ -1,0 +1,165 @@
+"""What becomes of leftovers: dropped after a while, kept where somebody worked in them, tried later and later."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import UUID
+
+import psycopg
+import pytest
+from structlog.testing import capture_logs
+
+from devstack.cluster import Cluster
+from outbox_relay.organizations.leftovers import Leftovers
+from outbox_relay.outcomes import Dead, Failure, FailureClass, Sent
+from outbox_relay.provisioning import ProvisionServer
+from shared.database import driver_url
+from shared.vocabulary import DeadReason
+from tests.support.api import ApiUnderTest, api_on
+from tests.support.databases import Database
+from tests.support.keys import KEYS
+from tests.support.organizations import CLINIC, Organizer, claim_work, organization_of, organizer_on, settle_work
+from tests.support.outbox import EXPIRED, Outbox
+
+DONE = Sent("provision:here:5432")
+GIVEN_UP = Dead(DeadReason.EXHAUSTED, Failure(FailureClass.TRANSIENT, "provision:here:5432", "its tables"))
+
+
+@pytest.fixture(scope="module")
+def organizer(cluster: Cluster) -> Iterator[Organizer]:
+    with organizer_on(cluster) as organizer:
+        yield organizer
+
+
+@pytest.fixture
+def api(database: Database) -> Iterator[ApiUnderTest]:
+    with api_on(database) as api:
+        yield api
+
+
+@pytest.fixture
+def ada(api: ApiUnderTest) -> UUID:
+    return api.registered(organization=CLINIC)
+
+
+def status_of(outbox: Outbox, person: UUID) -> str:
+    return str(organization_of(outbox, person)["status"])
+
+
+def turn_of_leftovers(outbox: Outbox, organizer: Organizer, grace: timedelta = EXPIRED) -> None:
+    server = ProvisionServer(organizer.url, KEYS, connections=2)
+    asyncio.run(Leftovers(outbox.database.relay_url, server, grace).turn())
+
+
+def half_built(outbox: Outbox, organizer: Organizer, person: UUID) -> str:
+    """Have the organization's database made, and its first step written down."""
+    organization = organization_of(outbox, person)
+    outbox.execute(
+        "insert into organization_steps (organization_id, step) values (%s, 'create_database')", organization["id"]
+    )
+    organizer.execute(f"create database {organization['database_name']} owner organizer")
+    return str(organization["database_name"])
+
+
+def test_leftovers_are_dropped_after_the_grace_and_not_before(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
+    name = half_built(outbox, organizer, ada)
+    settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    turn_of_leftovers(outbox, organizer, timedelta(hours=1))
+    assert name in organizer.databases()
+    turn_of_leftovers(outbox, organizer)
+    assert name not in organizer.databases()
+    assert organization_of(outbox, ada)["dropped_at"] is not None
+
+
+def test_of_what_has_not_failed_nothing_is_dropped(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
+    name = half_built(outbox, organizer, ada)
+    turn_of_leftovers(outbox, organizer)
+    settle_work(outbox, claim_work(outbox), DONE)
+    turn_of_leftovers(outbox, organizer)
+    assert name in organizer.databases()
+
+
+def test_what_a_paused_relay_makes_after_the_drop_is_dropped(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
+    name = half_built(outbox, organizer, ada)
+    settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    turn_of_leftovers(outbox, organizer)
+    organizer.execute(f"create database {name} owner organizer")
+    outbox.execute("update organizations set dropped_at = dropped_at - interval '2 hours'")
+    turn_of_leftovers(outbox, organizer)
+    assert name not in organizer.databases()
+
+
+def test_what_somebody_worked_in_is_kept_said_once_and_dropped_when_that_has_ended(
+    outbox: Outbox, organizer: Organizer, ada: UUID
+) -> None:
+    name = half_built(outbox, organizer, ada)
+    settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    work_in(organizer, name)
+    with capture_logs() as lines:
+        for _ in range(3):
+            turn_of_leftovers(outbox, organizer)
+            outbox.execute("update organizations set drop_due_at = drop_due_at - interval '12 hours'")
+    assert [line["event"] for line in lines] == ["organization kept"]
+    assert organization_of(outbox, ada)["kept_because"] == "it has been worked in"
+    organizer.drop_by_hand(name)
+    outbox.execute("update organizations set drop_due_at = now()")
+    turn_of_leftovers(outbox, organizer)
+    found = organization_of(outbox, ada)
+    assert (found["kept_because"], found["dropped_at"] is None) == (None, False)
+
+
+def test_what_cannot_be_dropped_now_is_tried_again_later_and_later(
+    outbox: Outbox, organizer: Organizer, ada: UUID
+) -> None:
+    name = half_built(outbox, organizer, ada)
+    settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    with psycopg.connect(driver_url(organizer.cluster.url(name))):
+        turn_of_leftovers(outbox, organizer)
+    wait = "select extract(epoch from drop_due_at - now()) / 60 from organizations where founder_id = %s"
+    assert 9 < outbox.execute(wait, ada)[0][0] <= 10
+    turn_of_leftovers(outbox, organizer)
+    assert name in organizer.databases()
+    outbox.execute(
+        "update organizations set failed_at = now() - interval '3 hours', drop_due_at = now(), drop_until = null"
+    )
+    with psycopg.connect(driver_url(organizer.cluster.url(name))):
+        turn_of_leftovers(outbox, organizer)
+    assert outbox.execute(wait, ada)[0][0] > 170
+    outbox.execute("update organizations set drop_due_at = now(), drop_until = null")
+    turn_of_leftovers(outbox, organizer)
+    assert name not in organizer.databases()
+
+
+def work_in(organizer: Organizer, name: str) -> None:
+    """Leave in the database what tables of the first revision and a second member would."""
+    with psycopg.connect(driver_url(organizer.cluster.url(name))) as connection:
+        for table in (
+            "schema_revision (version_num) as select '0001'",
+            "organization as select 1",
+            "settings as select 1",
+        ):
+            connection.execute(f"create table {table}".encode())
+        connection.execute("create table members as select generate_series(1, 2)")
+        connection.execute("grant select on all tables in schema public to public")
+
+
+def test_what_a_founder_who_never_activated_has_founded_is_dropped(
+    outbox: Outbox, organizer: Organizer, ada: UUID
+) -> None:
+    name = half_built(outbox, organizer, ada)
+    settle_work(outbox, claim_work(outbox), DONE)
+    outbox.execute("delete from users where id = %s", ada)
+    assert status_of(outbox, ada) == "failed"
+    turn_of_leftovers(outbox, organizer)
+    assert name not in organizer.databases()
+
+
+def test_what_a_founder_who_activated_has_founded_outlives_them(
+    api: ApiUnderTest, outbox: Outbox, organizer: Organizer, ada: UUID
+) -> None:
+    name = half_built(outbox, organizer, ada)
+    settle_work(outbox, claim_work(outbox), DONE)
+    assert api.activate(ada).status_code == 200
+    outbox.execute("delete from users where id = %s", ada)
+    turn_of_leftovers(outbox, organizer)
+    assert (status_of(outbox, ada), name in organizer.databases()) == ("ready", True)

@@ -1,0 +1,62 @@
+"""Databases that somebody has changed by hand: what a repair makes of them, and that none of them is dropped."""
+
+import pytest
+
+from outbox_relay.outcomes import FailureClass
+from outbox_relay.provisioning import Organization, ProvisionServer, Step, StepFailedError, drop, provision
+from tests.support.tenants import Noted, Tenants, an_organization
+
+pytestmark = pytest.mark.anyio
+
+
+async def ready(tenants: Tenants, organization: Organization) -> ProvisionServer:
+    server = tenants.server()
+    await provision(server, organization, Noted())
+    return server
+
+
+async def failure_of(server: ProvisionServer, organization: Organization) -> StepFailedError:
+    with pytest.raises(StepFailedError) as failed:
+        await provision(server, organization, Noted())
+    return failed.value
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("drop table members", "without members, which has to come from a backup"),
+        ("drop table schema_revision", "without schema_revision, which has to come from a backup"),
+        ("delete from schema_revision", "schema_revision is empty: write into it which revision the tables have"),
+    ],
+)
+async def test_tables_that_were_dropped_are_not_made_anew_and_end_the_repair(
+    tenants: Tenants, damage: str, told: str
+) -> None:
+    organization = an_organization()
+    server = await ready(tenants, organization)
+    tenants.execute(damage, organization.database)
+    failed = await failure_of(server, organization)
+    assert (failed.step, failed.failure.kind, failed.failure.error) == (Step.MIGRATE, FailureClass.CONTENT, told)
+    with pytest.raises(StepFailedError) as kept:
+        await drop(server, organization, Noted())
+    assert kept.value.failure.kind is FailureClass.CONTENT
+
+
+async def test_what_stands_in_the_way_of_one_s_migration_is_no_fault_of_the_server(tenants: Tenants) -> None:
+    organization = an_organization()
+    server = await ready(tenants, organization)
+    tenants.execute("update schema_revision set version_num = '0001'", organization.database)
+    failed = await failure_of(server, organization)
+    assert (failed.step, failed.failure.kind) == (Step.MIGRATE, FailureClass.CONTENT)
+
+
+async def test_members_of_an_older_database_keep_it_from_being_dropped(tenants: Tenants) -> None:
+    organization = an_organization()
+    server = await ready(tenants, organization)
+    tenants.execute("drop table audit; update schema_revision set version_num = '0001'", organization.database)
+    add = "insert into members (user_id, full_name, role) values (gen_random_uuid(), 'Bea', 'member')"
+    tenants.execute(add, organization.database)
+    with pytest.raises(StepFailedError):
+        await drop(server, organization, Noted())
+    tenants.execute("delete from members where role = 'member'", organization.database)
+    await drop(server, organization, Noted())
