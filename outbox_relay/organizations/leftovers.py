@@ -12,11 +12,11 @@ from typing import Any
 
 import psycopg
 
+from outbox_relay.arrays import storable
 from outbox_relay.database import RelayConnection, connect, under_settings
 from outbox_relay.metrics import ORGANIZATIONS_DROPPED
 from outbox_relay.outcomes import FailureClass
 from outbox_relay.provisioning import Organization, ProvisionServer, StepFailedError, drop
-from outbox_relay.settles import storable
 from shared.database import describe
 from shared.log import get_logger
 
