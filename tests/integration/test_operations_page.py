@@ -31,5 +31,5 @@ def test_statements_that_operators_are_told_to_type_can_be_run(asked_database: D
 
 def test_commands_that_operators_are_told_to_type_exist_with_their_options() -> None:
     typed = [words for line in TYPED for words in Command(PATH, line).programs if words[0] in PROGRAMS]
-    assert {words[0] for words in typed} >= {"api-service", "outbox-relay", "outboxctl"}
+    assert {words[0] for words in typed} >= {"outbox-relay", "outboxctl"}
     assert [fault for words in typed for fault in faults_of(words)] == []
