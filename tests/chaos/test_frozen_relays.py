@@ -64,7 +64,9 @@ def assert_says_that_it_came_too_late(zombie: RunningRelay, message_id: UUID) ->
     [late] = eventually(lambda: zombie.said("outcomes too late"))
     assert late["message_ids"] == [str(message_id)]
     assert zombie.said("message dead") == []
-    assert 'outcome="dead"' not in zombie.get("/metrics").text
+    deaths = [line for line in zombie.get("/metrics").text.splitlines() if 'outcome="dead"' in line]
+    assert deaths
+    assert all(line.endswith(" 0.0") for line in deaths), deaths
 
 
 @contextmanager
