@@ -15,7 +15,6 @@ COPY operator_console operator_console
 COPY tenants tenants
 COPY shared shared
 COPY migrations migrations
-COPY tenants tenants
 COPY devstack devstack
 RUN /build/bin/python -m build --wheel --no-isolation --outdir /dist && /opt/signpost/bin/pip install --no-cache-dir --no-deps --no-index /dist/*.whl
 # What installs is not needed to run, and could install more.
