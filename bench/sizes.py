@@ -47,7 +47,7 @@ FULL = Size(
     saturated_rounds=3,
     notify_rounds=12,
     answers=50,
-    samples=500,
+    samples=1_000,
     claims=120,
     beside=Amounts(settled=1_000_000, pending=100_000, dead_tuples=500_000),
     growth=1_000_000,
