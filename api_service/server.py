@@ -20,11 +20,11 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from api_service.app import Api, create_app
 from api_service.client_socket import ClientSocket, SlowRequestError
 from api_service.errors import Code
-from api_service.observing import request_id_for
 from api_service.problem_words import KINDS
 from api_service.problems import MEDIA_TYPE, problem_document
 from api_service.settings import COUNTS_FOLDER_VARIABLE, ApiSettings
 from shared.log import get_logger
+from shared.request_ids import request_id_for
 from shared.telemetry import begin_recording
 
 log = get_logger("api.server")

@@ -1,21 +1,18 @@
 """What happens around every request: an id for it, safe headers, one log line and one count."""
 
-import re
 import time
-from uuid import uuid4
 
 from flask import Flask, Response, g, request
 
 from operator_console.web.metrics import REQUEST_DURATION
 from shared.log import get_logger
+from shared.request_ids import request_id_for
 
 log = get_logger("console.requests")
 
 KNOWN_METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 HSTS = "max-age=31536000"
 """A year (RFC 6797 §6.1.1)."""
-
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def observe(app: Flask, *, is_https: bool) -> None:
@@ -24,11 +21,6 @@ def observe(app: Flask, *, is_https: bool) -> None:
     app.after_request(_end)
     if is_https:
         app.after_request(_keep_to_https)
-
-
-def request_id_for(offered: str | None) -> str:
-    """Return the client's id for the request, if it is harmless in a header and a log; else a new one."""
-    return offered if offered and _REQUEST_ID.fullmatch(offered) else str(uuid4())
 
 
 def _begin() -> None:

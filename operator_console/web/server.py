@@ -14,10 +14,10 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from operator_console.web.app import Console, create_app
 from operator_console.web.errors import Code
-from operator_console.web.observing import request_id_for
 from operator_console.web.problems import KINDS, MEDIA_TYPE, problem_document
 from operator_console.web.settings import WebSettings
 from shared.log import get_logger
+from shared.request_ids import request_id_for
 
 log = get_logger("console.server")
 
