@@ -39,16 +39,10 @@ from bench.machine import machine
 from bench.organizations import organizations
 from bench.outbox_costs import growth, wal_bytes
 from bench.progress import seconds_left
-from bench.registering import (
-    answer_times,
-    argon2_rate,
-    commit_rate,
-    registrations,
-    registrations_hardly_hashed,
-    times_with_cores,
-)
+from bench.registering import answer_times, commit_rate
 from bench.rendering import measure_rendering
 from bench.report import Report, as_text, median, percentile
+from bench.saturation import hash_to_hash, saturated, spent_hardly_hashing, times_with_cores, to_parts
 from bench.sizes import FULL, QUICK, Size
 from bench.standing import idle, memory
 from bench.telling import answer_times_by_kind
@@ -57,19 +51,19 @@ from bench.waking import waking_costs
 
 def registering(ours: Ground, size: Size) -> Report:
     """Measure the API at saturation."""
-    pairs = [(registrations(ours, size.seconds), argon2_rate(size.seconds)) for _ in range(size.saturated_rounds)]
-    unhashed = [registrations_hardly_hashed(ours, size.seconds) for _ in range(size.saturated_rounds)]
-    times = [times_with_cores(ours, size.answers) for _ in range(size.saturated_rounds)]
+    rates = saturated(ours, size.saturated_turns, seconds=1)
+    unhashed = [spent_hardly_hashing(ours, size.seconds) for _ in range(size.slow_rounds)]
+    turns = times_with_cores(ours, size.timed_turns)
     return {
-        "registrations/s": median(registered.rate for registered, _ in pairs),
-        "  limit: argon2 alone on all cores, hashes/s": median(hashed for _, hashed in pairs),
-        REGISTRATIONS_TO_LIMIT: median(registered.rate / hashed for registered, hashed in pairs),
+        "registrations/s": median(one.registrations for one in rates),
+        "  limit: argon2 alone on all cores, hashes/s": median(one.hashes for one in rates),
+        REGISTRATIONS_TO_LIMIT: median(one.registrations / one.hashes for one in rates),
         REGISTRATION_CPU: median(one.cpu_each * 1000 for one in unhashed),
         "  and PostgreSQL's, ms": median(one.store_cpu_each * 1000 for one in unhashed),
-        REGISTRATION_P99: median(one.to_parts(99) for one in times),
-        "  the same, p50": median(one.to_parts(50) for one in times),
-        "  limit: one hash, ms": median(one.hash for one in times),
-        "  limit: one bare commit, ms": median(one.commit for one in times),
+        REGISTRATION_P99: to_parts(turns, 99),
+        "  the same, p50": to_parts(turns, 50),
+        "  limit: one hash and one bare commit, ms": median(one.parts for one in turns),
+        "  limit: a hash's own p99 ÷ its median": hash_to_hash(turns, 99),
         "  limit: three bare inserts a commit, 1 client, commits/s": commit_rate(ours, 1, size.seconds),
         "  limit: the same, 8 clients": commit_rate(ours, 8, size.seconds),
     }

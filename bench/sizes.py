@@ -19,7 +19,8 @@ class Size:
     peer_time: timedelta
     latencies: int
     seconds: float
-    saturated_rounds: int
+    saturated_turns: int
+    timed_turns: int
     notify_rounds: int
     answers: int
     samples: int
@@ -44,7 +45,8 @@ FULL = Size(
     peer_time=timedelta(seconds=1),
     latencies=120,
     seconds=2,
-    saturated_rounds=3,
+    saturated_turns=9,
+    timed_turns=25,
     notify_rounds=12,
     answers=50,
     samples=1_000,
@@ -68,7 +70,8 @@ QUICK = Size(
     peer_time=timedelta(seconds=0.7),
     latencies=50,
     seconds=1,
-    saturated_rounds=1,
+    saturated_turns=2,
+    timed_turns=3,
     notify_rounds=2,
     answers=8,
     samples=30,
