@@ -58,7 +58,9 @@ def is_address(password: str, address: str) -> bool:
     local, at, _domain = address.partition("@")
     if not at:
         return is_number(password, address)
-    return canonical_email(local) == password.lower() or canonical_email(address) == _as_email(password)
+    if "@" not in password:
+        return canonical_email(local) == password.lower()
+    return canonical_email(address) == _as_email(password)
 
 
 def is_number(password: str, number: str) -> bool:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from api_service.use_cases.organizations import NewOrganization, found
-from api_service.use_cases.tokens import Terms, add_token, message_about
+from api_service.use_cases.tokens import Terms, add_user_with_token, message_about
 from shared.addresses import canonical_address, canonical_email
 from shared.enqueue import EnqueuedMessage, enqueue
 from shared.ids import uuid7
@@ -41,18 +40,14 @@ class Registered:
     organization: NewOrganization | None
 
 
-# Put together once, and past the unit of work: as an object of the session's, a row costs twice the CPU.
-ADD_USER = insert(User)
-
-
 def register(session: Session, command: RegisterCommand, *, password_hash: str, terms: Terms) -> Registered:
     """Add the user, its activation token and the outbox row to the caller's transaction.
 
     Never commits; what it raises rolls the whole registration back. An address that is taken goes the
     same way, statement by statement: it gets a token that can never activate, and other words.
     """
-    user = add_pending_user(session, command, password_hash)
-    token = add_token(session, user, command.channel, terms)
+    user = pending_user(command, password_hash)
+    token = add_user_with_token(session, user, command.channel, terms)
     told = message_about(user, token, terms)
     first = found(session, command.organization, user, token, told) if command.organization else told
     return Registered(user.id, token, enqueue(session, first), command.organization)
@@ -63,20 +58,15 @@ def canonical_addresses(command: RegisterCommand) -> list[str]:
     return [canonical_address(address) for address in (command.email, command.phone) if address]
 
 
-def add_pending_user(session: Session, command: RegisterCommand, password_hash: str) -> User:
-    """Add the user; others may be pending, or even active, under the same address.
-
-    The user returned is no object of the session's: what is done to it is not written.
-    """
-    given = {
-        "id": uuid4(),
-        "email": command.email,
-        "email_canonical": canonical_email(command.email) if command.email else None,
-        "phone": command.phone,
-        "password_hash": password_hash,
-        "full_name": command.full_name,
-        "locale": command.locale,
-        "organization_id": uuid7() if command.organization else None,
-    }
-    session.connection().execute(ADD_USER, given)
-    return User(**given)
+def pending_user(command: RegisterCommand, password_hash: str) -> User:
+    """Return the user to add; others may be pending, or even active, under the same address."""
+    return User(
+        id=uuid4(),
+        email=command.email,
+        email_canonical=canonical_email(command.email) if command.email else None,
+        phone=command.phone,
+        password_hash=password_hash,
+        full_name=command.full_name,
+        locale=command.locale,
+        organization_id=uuid7() if command.organization else None,
+    )
