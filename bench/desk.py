@@ -12,7 +12,7 @@ from bench.ground import Ground
 from bench.plans import readings_of
 from bench.report import Report, median
 from bench.sizes import Size
-from bench.states import PAST_DAYS, PAST_PARTITIONS, SETTLED_ROWS, state_database
+from bench.states import state_database, with_settled
 from operator_console.filters import MessageFilter
 from operator_console.reading import list_actions, list_causes, list_messages, list_providers, show_message, stats
 from shared.engine import create_database_engine
@@ -54,10 +54,7 @@ Question = Callable[[Session], object]
 
 def desk(ours: Ground, size: Size) -> Report:
     """Measure each question, and lists to their last page, by what the database takes for all its statements."""
-    ours.empty()  # what another part has left pending would be copied along
-    with state_database(ours, STATE) as connection:
-        connection.execute(PAST_PARTITIONS, [PAST_DAYS])
-        connection.execute(SETTLED_ROWS, {"rows": size.beside.settled, "days": PAST_DAYS + 1})
+    with state_database(ours, STATE, with_settled(ours, size.beside.settled)) as connection:
         connection.execute(KILLED)
         connection.execute(HOURS)
         connection.execute("vacuum analyze")
