@@ -6,9 +6,10 @@ from datetime import timedelta
 from bench.contest import told
 from bench.goals import IDLE_CPU, IDLE_STATEMENTS, RELAY_GROWTH, RELAY_MEMORY
 from bench.ground import Ground
-from bench.relaying import FILL, IS_PENDING, mail_sink
+from bench.relaying import IS_PENDING, mail_sink
 from bench.report import Report
 from bench.sizes import Size
+from bench.states import state_database, with_pending
 from bench.usage import cpu_seconds, peak_megabytes, resident_megabytes
 from devstack.processes import Process
 
@@ -16,6 +17,7 @@ POLL_SECONDS = 5
 """RELAY_POLL_SECONDS where it is not set."""
 SETTLE_SECONDS = 15
 """A relay has work at its start, and a session that rests tells the server's statistics of it within ten seconds."""
+STATE = "state_memory"
 EARLY = 10_000
 LOOK_SECONDS = 0.2
 OWN_LOOK = 2
@@ -46,7 +48,7 @@ def memory(ours: Ground, size: Size) -> Report:
         told(f"a backlog of {backlog:,}")
         early, late, peak, sent = _drained(ours, backlog, size.memory_time)
         report[f"backlog of {backlog:,}, MB"] = {
-            f"after {EARLY:,} messages": early,
+            f"after {_early(backlog):,} messages": early,
             f"after {sent:,.0f}": late,
             "highest": peak,
         }
@@ -57,16 +59,24 @@ def memory(ours: Ground, size: Size) -> Report:
 
 def _drained(ours: Ground, backlog: int, most: timedelta) -> tuple[float, float, float, float]:
     """Return megabytes after the first messages and at the end, the most there were, and how many were sent."""
-    ours.empty()
-    ours.fill(FILL, backlog)
-    with mail_sink(ours) as port, ours.running(ours.relay(port)) as relay:
-        deadline = time.monotonic() + most.total_seconds()
-        while ours.number(SENT) < min(EARLY, backlog // 2):
-            _look_again(relay)
-        early = resident_megabytes(relay.pid)
-        while ours.number(f"select ({IS_PENDING})::integer") and time.monotonic() < deadline:
-            _look_again(relay)
-        return early, resident_megabytes(relay.pid), peak_megabytes(relay.pid), ours.number(SENT)
+    with state_database(ours, STATE, with_pending(ours, backlog)) as connection, mail_sink(ours) as port:
+
+        def number(query: str) -> float:
+            [(found,)] = connection.execute(query).fetchall()
+            return float(found)
+
+        with ours.running(ours.relay(port, DATABASE_URL=ours.cluster.url(STATE, "relay"))) as relay:
+            deadline = time.monotonic() + most.total_seconds()
+            while number(SENT) < _early(backlog):
+                _look_again(relay)
+            early = resident_megabytes(relay.pid)
+            while number(f"select ({IS_PENDING})::integer") and time.monotonic() < deadline:
+                _look_again(relay)
+            return early, resident_megabytes(relay.pid), peak_megabytes(relay.pid), number(SENT)
+
+
+def _early(backlog: int) -> int:
+    return min(EARLY, backlog // 2)
 
 
 def _look_again(relay: Process) -> None:

@@ -1,6 +1,6 @@
 """What an outbox gathers: settled rows, a backlog, dead tuples. Each state has a database of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -65,16 +65,29 @@ def settled(ours: Ground, amounts: Amounts) -> Iterator[State]:
 
 
 def with_settled(ours: Ground, rows: int) -> str:
-    """Return a database with so many settled messages of sixteen days, to be copied: it is made once in a run."""
-    name = f"settled_{rows}"
+    """Return a database with so many settled messages of sixteen days, to be copied."""
+
+    def fill(connection: psycopg.Connection) -> None:
+        connection.execute(PAST_PARTITIONS, [PAST_DAYS])
+        connection.execute(SETTLED_ROWS, {"rows": rows, "days": PAST_DAYS + 1})
+
+    return _made_once(ours, f"settled_{rows}", fill)
+
+
+def with_pending(ours: Ground, messages: int) -> str:
+    """Return a database with so many messages due, to be copied."""
+    return _made_once(ours, f"pending_{messages}", lambda connection: connection.execute(FILL, [ours.key_id, messages]))
+
+
+def _made_once(ours: Ground, name: str, fill: Callable[[psycopg.Connection], object]) -> str:
+    """Make the database, unless another part of the run has: a million rows take half a minute, their copy seconds."""
     with ours.connect() as connection:
         if connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
             return name
         ours.empty()  # what another part has left pending would be copied along
         _copy(connection, DATABASE, name)
     with psycopg.connect(driver_url(ours.cluster.url(name)), autocommit=True) as connection:
-        connection.execute(PAST_PARTITIONS, [PAST_DAYS])
-        connection.execute(SETTLED_ROWS, {"rows": rows, "days": PAST_DAYS + 1})
+        fill(connection)
         connection.execute("vacuum analyze outbox_messages")
     return name
 
@@ -82,9 +95,7 @@ def with_settled(ours: Ground, rows: int) -> str:
 @contextmanager
 def backlog(ours: Ground, amounts: Amounts) -> Iterator[State]:
     """Have more messages due than the claims take."""
-    with state_database(ours, "state_backlog") as connection:
-        connection.execute(FILL, [ours.key_id, amounts.pending])
-        connection.execute("vacuum analyze outbox_messages")
+    with state_database(ours, "state_backlog", with_pending(ours, amounts.pending)):
         yield State(f"{amounts.pending:,} pending", "state_backlog", has_backlog=True)
 
 
