@@ -1,6 +1,5 @@
 """The API's settings, from its environment."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -11,6 +10,7 @@ from marshmallow import ValidationError, validates_schema
 
 from api_service.limit_settings import LimitSettings, LimitSettingsSchema, Origins
 from api_service.session_settings import SessionSettings, SessionSettingsSchema
+from shared.cores import cores
 from shared.secrets import SecretKeys
 from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, OneOf, WebUrl, Whole
 from shared.vocabulary import Channel
@@ -99,11 +99,6 @@ class ApiSettings(LimitSettings, SessionSettings):
     def fallback_after(self) -> timedelta:
         """How long a message may go without a provider's yes before the other channel takes over."""
         return timedelta(seconds=self.activation_fallback_seconds)
-
-
-def cores() -> int:
-    """Count the processors that this process may run on."""
-    return len(os.sched_getaffinity(0))
 
 
 class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):

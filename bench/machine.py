@@ -7,6 +7,7 @@ from pathlib import Path
 from bench.ground import mail_sink_program
 from bench.mails import mail_in
 from bench.report import Report
+from shared.cores import cores
 from shared.vocabulary import Locale
 
 
@@ -14,7 +15,7 @@ def machine() -> Report:
     """Describe the machine, and what was the same for all."""
     return {
         "machine": f"{_found('/proc/cpuinfo', 'model name') or platform.machine()}, "
-        f"{len(os.sched_getaffinity(0))} cores, {_gigabytes()} GB, Linux {platform.release()}",
+        f"{cores()} cores, {_gigabytes()} GB, Linux {platform.release()}",
         "Python": platform.python_version(),
         "load when it began": f"{os.getloadavg()[0]:.1f}",
         "PostgreSQL": "18, embedded, durable commits, over its socket",

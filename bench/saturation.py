@@ -5,7 +5,6 @@ ratio is made of what stood side by side.
 """
 
 import http.client
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -22,10 +21,11 @@ from bench.registering import PASSWORD, WARM_UP, insert_three, rate_of, register
 from bench.report import percentile
 from bench.usage import cpu_seconds
 from devstack.ports import LOOPBACK, free_ports
+from shared.cores import cores
 from shared.database import driver_url
 
 CLIENTS = 8
-CORES = len(os.sched_getaffinity(0))
+CORES = cores()
 AT_ONCE = 10
 """Requests of each client in a turn."""
 

@@ -1,8 +1,12 @@
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+
 import pytest
-from argon2 import Type, extract_parameters
+from argon2 import PasswordHasher, Type, extract_parameters
 
 from api_service import passwords
 from api_service.errors import FaultCode
+from shared.cores import cores
 
 
 @pytest.mark.parametrize(
@@ -73,3 +77,32 @@ def test_a_password_is_hashed_as_owasp_has_it() -> None:
     parameters = extract_parameters(passwords.hashed("four quiet words here"))
     assert parameters.type is Type.ID
     assert (parameters.time_cost, parameters.memory_cost, parameters.parallelism) == (2, 19_456, 1)
+
+
+class CountingHasher(PasswordHasher):
+    """Hashes, and notes how many did at once."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=4096, parallelism=1)
+        self._lock = Lock()
+        self._now = 0
+        self.most = 0
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        """Hash, counted."""
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+        try:
+            return super().hash(password, salt=salt)
+        finally:
+            with self._lock:
+                self._now -= 1
+
+
+def test_no_more_passwords_are_hashed_at_once_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    hasher = CountingHasher()
+    monkeypatch.setattr(passwords, "_hasher", hasher)
+    with ThreadPoolExecutor(4 * cores()) as threads:
+        list(threads.map(passwords.hashed, ["four quiet words here"] * 16 * cores()))
+    assert 1 <= hasher.most <= cores()
