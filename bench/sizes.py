@@ -59,7 +59,7 @@ FULL = Size(
     backlog=1_000_000,
     memory_time=timedelta(seconds=12),
     organizations=40,
-    looks=400,
+    looks=1_000,
 )
 QUICK = Size(
     rounds=1,
