@@ -1,49 +1,27 @@
 """What becomes of leftovers: dropped after a while, kept where somebody worked in them, tried later and later."""
 
 import asyncio
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import UUID
 
 import psycopg
-import pytest
 from structlog.testing import capture_logs
 
-from devstack.cluster import Cluster
 from outbox_relay.organizations.leftovers import Leftovers
-from outbox_relay.outcomes import Dead, Failure, FailureClass, Sent
 from outbox_relay.provisioning import ProvisionServer
 from shared.database import driver_url
-from shared.vocabulary import DeadReason
-from tests.support.api import ApiUnderTest, api_on
-from tests.support.databases import Database
+from tests.support.api import ApiUnderTest
 from tests.support.keys import KEYS
-from tests.support.organizations import CLINIC, Organizer, claim_work, organization_of, organizer_on, settle_work
+from tests.support.organizations import (
+    DONE,
+    GIVEN_UP,
+    Organizer,
+    claim_work,
+    organization_of,
+    settle_work,
+    status_of,
+)
 from tests.support.outbox import EXPIRED, Outbox
-
-DONE = Sent("provision:here:5432")
-GIVEN_UP = Dead(DeadReason.EXHAUSTED, Failure(FailureClass.TRANSIENT, "provision:here:5432", "its tables"))
-
-
-@pytest.fixture(scope="module")
-def organizer(cluster: Cluster) -> Iterator[Organizer]:
-    with organizer_on(cluster) as organizer:
-        yield organizer
-
-
-@pytest.fixture
-def api(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database) as api:
-        yield api
-
-
-@pytest.fixture
-def ada(api: ApiUnderTest) -> UUID:
-    return api.registered(organization=CLINIC)
-
-
-def status_of(outbox: Outbox, person: UUID) -> str:
-    return str(organization_of(outbox, person)["status"])
 
 
 def turn_of_leftovers(outbox: Outbox, organizer: Organizer, grace: timedelta = EXPIRED) -> None:
