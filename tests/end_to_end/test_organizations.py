@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from tenants.naming import template_name
 from tenants.revisions import HEAD, tables_at
 from tests.support.databases import fresh_database
 from tests.support.eventually import eventually
+from tests.support.fleet import go_on, stop
 from tests.support.inbox import Inbox, running_inbox
 from tests.support.organizations import CLINIC, Organizer, organizer_on
 from tests.support.outbox import Outbox
@@ -60,11 +60,11 @@ class Town:
     @contextmanager
     def relay_at_rest(self) -> Iterator[None]:
         """Stop the relay meanwhile, so that it mends nothing."""
-        self.relay.process.send_signal(signal.SIGSTOP)
+        stop(self.relay)
         try:
             yield
         finally:
-            self.relay.process.send_signal(signal.SIGCONT)
+            go_on(self.relay)
 
     def sign_in(self, email: str) -> httpx.Response:
         return self.client.post("/v1/sessions", json={"email": email, "password": PASSWORD})
