@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import psycopg
+import pytest
 from structlog.testing import capture_logs
 
 from outbox_relay.organizations.leftovers import Leftovers
@@ -22,6 +23,7 @@ from tests.support.organizations import (
     status_of,
 )
 from tests.support.outbox import EXPIRED, Outbox
+from tests.support.upkeep import keeper_on, turn
 
 
 def turn_of_leftovers(outbox: Outbox, organizer: Organizer, grace: timedelta = EXPIRED) -> None:
@@ -141,3 +143,43 @@ def test_what_a_founder_who_activated_has_founded_outlives_them(
     outbox.execute("delete from users where id = %s", ada)
     turn_of_leftovers(outbox, organizer)
     assert (status_of(outbox, ada), name in organizer.databases()) == ("ready", True)
+
+
+OF_A_MONTH = "now() - interval '31 days'"
+
+
+def long_ago(outbox: Outbox, *, dropped_at: str, has_begun: bool = True) -> None:
+    """Have failed the organization longer ago than anything of it is kept."""
+    settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    if has_begun:
+        outbox.execute("insert into organization_steps (organization_id, step) select id, 'verify' from organizations")
+    outbox.execute(f"update organizations set failed_at = failed_at - interval '40 days', dropped_at = {dropped_at}")
+
+
+def remembered(outbox: Outbox) -> int:
+    """Count the organizations after a turn of upkeep."""
+    turn(keeper_on(outbox))
+    return outbox.number("select count(*) from organizations")
+
+
+@pytest.mark.parametrize(
+    ("has_begun", "dropped_at", "remaining"),
+    [
+        (True, OF_A_MONTH, 0),
+        (False, "null", 0),
+        (True, "null", 1),  # nobody has dropped it yet, or somebody has worked in it
+        (True, "now() - interval '1 day'", 1),  # it may be made and dropped once more
+    ],
+)
+def test_what_nobody_belongs_to_is_forgotten_once_its_database_is_gone(
+    outbox: Outbox, ada: UUID, *, has_begun: bool, dropped_at: str, remaining: int
+) -> None:
+    long_ago(outbox, dropped_at=dropped_at, has_begun=has_begun)
+    outbox.execute("delete from users where id = %s", ada)
+    assert remembered(outbox) == remaining
+
+
+@pytest.mark.usefixtures("ada")
+def test_what_has_a_founder_is_not_forgotten(outbox: Outbox) -> None:
+    long_ago(outbox, dropped_at=OF_A_MONTH)
+    assert remembered(outbox) == 1

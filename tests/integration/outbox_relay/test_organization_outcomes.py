@@ -117,6 +117,15 @@ def test_a_requeued_organization_is_provisioned_again(outbox: Outbox, ada: UUID)
     assert (status_of(outbox, ada), organization_of(outbox, ada)["failed_at"]) == ("ready", None)
 
 
+def test_what_a_founder_who_is_gone_has_founded_is_not_provisioned_again(outbox: Outbox, ada: UUID) -> None:
+    settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    outbox.execute("delete from users where id = %s", ada)
+    requeue(outbox)
+    message = claim_work(outbox)
+    assert outbox.with_lifeline(lambda lifeline: Foundings(lifeline).begin(message)) is None
+    assert status_of(outbox, ada) == "failed"
+
+
 def test_what_is_being_dropped_is_not_provisioned_meanwhile(outbox: Outbox, ada: UUID) -> None:
     settle_work(outbox, claim_work(outbox), GIVEN_UP)
     outbox.execute("update organizations set drop_until = now() + interval '1 minute'")
