@@ -1,6 +1,7 @@
 """What becomes of leftovers: dropped after a while, kept where somebody worked in them, tried later and later."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,8 +13,10 @@ from outbox_relay.organizations.leftovers import Leftovers
 from outbox_relay.provisioning import ProvisionServer
 from shared.database import driver_url
 from tests.support.api import ApiUnderTest
+from tests.support.eventually import eventually
 from tests.support.keys import KEYS
 from tests.support.organizations import (
+    CLINIC,
     DONE,
     GIVEN_UP,
     Organizer,
@@ -108,6 +111,24 @@ def test_what_cannot_be_dropped_now_is_tried_again_later_and_later(
     outbox.execute("update organizations set drop_due_at = now(), drop_until = null")
     turn_of_leftovers(outbox, organizer)
     assert name not in organizer.databases()
+
+
+def test_what_waits_for_another_to_be_dropped_can_still_be_revived(
+    api: ApiUnderTest, outbox: Outbox, organizer: Organizer, ada: UUID
+) -> None:
+    bea = api.registered(email="bea@example.org", organization=CLINIC)
+    names = {half_built(outbox, organizer, person) for person in (ada, bea)}
+    for _ in names:
+        settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    turn_of_hers = int.from_bytes(organization_of(outbox, ada)["id"].bytes[8:], signed=True)
+    with ThreadPoolExecutor(1) as another:
+        with psycopg.connect(driver_url(organizer.url)) as holder:
+            holder.execute("select pg_advisory_lock(%s)", [turn_of_hers])
+            dropping = another.submit(turn_of_leftovers, outbox, organizer)
+            eventually(lambda: organization_of(outbox, ada)["drop_until"])
+            assert organization_of(outbox, bea)["drop_until"] is None
+        dropping.result()
+    assert not names & organizer.databases()
 
 
 def work_in(organizer: Organizer, name: str) -> None:
