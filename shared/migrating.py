@@ -68,8 +68,13 @@ class Migrations:
 
 
 @contextmanager
-def connected_alone(database_url: str, version_table: str, *, application_name: str) -> Iterator[Connection]:
-    """Connect as the only one who migrates that database, with bounded waits; for the ``env.py``."""
+def connected_alone(
+    database_url: str, version_table: str, *, application_name: str, patience: str = "15min"
+) -> Iterator[Connection]:
+    """Connect as the only one who migrates that database, with bounded waits; for the ``env.py``.
+
+    ``patience`` is for how long to wait for another who does, in PostgreSQL's words.
+    """
     engine = create_engine(
         engine_url(database_url),
         poolclass=NullPool,
@@ -79,9 +84,8 @@ def connected_alone(database_url: str, version_table: str, *, application_name: 
     with engine.connect() as connection:
         with connection.begin():
             _settle_in(connection)
-            # Two at once would run the same file. The second waits for as long as a statement may take, and then
-            # finds nothing to do.
-            connection.execute(text("set local lock_timeout = 0"))
+            # Two at once would run the same file. The second waits, and then finds nothing to do.
+            connection.execute(text(f"set local lock_timeout = '{patience}'"))
             connection.execute(text("select pg_advisory_lock(hashtext(:name))"), {"name": version_table})
         yield connection
 
