@@ -40,7 +40,7 @@ def serve() -> None:
 def migrate() -> None:
     """Bring the database's schema up to date; log in as its owner. That of a newer release stays as it is."""
     from migrations.commands import upgrade  # noqa: PLC0415 - serving starts faster without alembic
-    from shared.migrating import PooledError, UnknownRevisionError  # noqa: PLC0415 - likewise
+    from shared.migrating import NotMigratedError, UnknownRevisionError  # noqa: PLC0415 - likewise
 
     settings: MigrateSettings = _read(MigrateSettingsSchema())
     configure_logging("api-service", "info")
@@ -48,7 +48,7 @@ def migrate() -> None:
         upgrade(settings.database_url)
     except UnknownRevisionError as error:
         _stop_unless_newer(error.revision)
-    except (DBAPIError, PooledError) as error:
+    except (DBAPIError, NotMigratedError) as error:
         log.error("schema not migrated", **describe(error))  # noqa: TRY400 - the error's text may quote a row
         sys.exit(1)
     else:

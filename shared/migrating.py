@@ -21,7 +21,11 @@ SETTINGS = {
 }
 
 
-class UnknownRevisionError(Exception):
+class NotMigratedError(Exception):
+    """A database was left as it is, for a reason that no statement told."""
+
+
+class UnknownRevisionError(NotMigratedError):
     """The database has a revision that this release does not bring: most likely a newer release's."""
 
     def __init__(self, revision: str) -> None:
@@ -29,7 +33,7 @@ class UnknownRevisionError(Exception):
         self.revision = revision
 
 
-class PooledError(Exception):
+class PooledError(NotMigratedError):
     """The URL leads to a pooler, where no session is ours: what is set and locked in one would be anybody's."""
 
 

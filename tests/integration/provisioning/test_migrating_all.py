@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from tenants.everyone import databases_behind
+from tenants.everyone import databases_behind, url_of
+from tenants.helper import upgrade_one
 from tenants.revisions import HEAD
 from tests.support.forwarding import unused_port
 from tests.support.keys import SECRET_KEYS
@@ -45,6 +46,13 @@ async def test_one_that_fails_stops_no_other_and_is_all_that_is_left_for_the_nex
     second = migrated(tenants)
     assert (second.returncode, second.stdout) == (0, f"revision {HEAD}: 1 brought to it, 0 failed\n")
     assert databases_behind(tenants.url) == []
+
+
+async def test_a_revision_that_nobody_here_knows_ends_no_helper(tenants: Tenants) -> None:
+    [organization] = await older(tenants, 1)
+    tenants.execute("update schema_revision set version_num = '9999'", organization.database)
+    failure = upgrade_one(url_of(tenants.url, organization.database))
+    assert failure == {"error": "UnknownRevisionError", "sqlstate": None, "constraint": None}
 
 
 def test_without_a_server_to_ask_it_says_which_setting_is_missing() -> None:
