@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from api_service.migrate_settings import MigrateSettings, MigrateSettingsSchema
 from api_service.settings import COUNTS_FOLDER_VARIABLE, ApiSettings, ApiSettingsSchema
+from migrations.revisions import is_of_a_newer_release
 from shared.database import describe
 from shared.log import configure_logging, get_logger
 from shared.settings import SettingsError, SettingsSchema, exit_telling
@@ -37,17 +38,29 @@ def serve() -> None:
 
 @main.command()
 def migrate() -> None:
-    """Bring the database's schema up to date; log in as its owner."""
+    """Bring the database's schema up to date; log in as its owner. That of a newer release stays as it is."""
     from migrations.commands import upgrade  # noqa: PLC0415 - serving starts faster without alembic
+    from shared.migrating import NotMigratedError, UnknownRevisionError  # noqa: PLC0415 - likewise
 
     settings: MigrateSettings = _read(MigrateSettingsSchema())
     configure_logging("api-service", "info")
     try:
         upgrade(settings.database_url)
-    except DBAPIError as error:
+    except UnknownRevisionError as error:
+        _stop_unless_newer(error.revision)
+    except (DBAPIError, NotMigratedError) as error:
         log.error("schema not migrated", **describe(error))  # noqa: TRY400 - the error's text may quote a row
         sys.exit(1)
-    click.echo("schema: up to date")
+    else:
+        click.echo("schema: up to date")
+
+
+def _stop_unless_newer(revision: str) -> None:
+    """Let a release that came back serve on the newer one's schema, and end with 1 at one that is not ours."""
+    if not is_of_a_newer_release(revision):
+        log.error("schema not migrated", error="revision not of this project")
+        sys.exit(1)
+    click.echo(f"schema: revision {revision} is of a newer release, and stays")
 
 
 @main.command("check-settings")

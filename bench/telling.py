@@ -30,7 +30,7 @@ class Client:
 
     connection: http.client.HTTPConnection
 
-    def post(self, path: str, **body: str) -> dict[str, str]:
+    def post(self, path: str, **body: object) -> dict[str, str]:
         """Post the object and return the answer's."""
         self.connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         answer: dict[str, str] = json.loads(self.connection.getresponse().read())
@@ -43,6 +43,11 @@ Way = Callable[[Client, str], Ask]
 
 def _registering(client: Client, email: str) -> Ask:
     return lambda: client.post("/v1/registrations", email=email, password=PASSWORD)
+
+
+def _founding(client: Client, email: str) -> Ask:
+    clinic = {"name": "Clinic", "country": "FR"}
+    return lambda: client.post("/v1/registrations", email=email, password=PASSWORD, organization=clinic)
 
 
 def _resending(client: Client, email: str) -> Ask:
@@ -60,6 +65,7 @@ def _signing_in(client: Client, email: str) -> Ask:
 
 WAYS: dict[str, Way] = {
     "registration": _registering,
+    "founding": _founding,
     "resend": _resending,
     "reset": _resetting,
     "login": _signing_in,

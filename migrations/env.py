@@ -1,16 +1,13 @@
-"""What alembic runs around each migration: one connection, one transaction a file, bounded waits."""
+"""What alembic runs around each migration: one connection, one transaction a file."""
 
 from typing import Any
 
 from alembic import context
-from sqlalchemy import NullPool, create_engine, text
 
-from shared.engine import engine_url
+from shared.migrating import connected_alone
 from shared.models import Base
 
-LOCK_TIMEOUT = "3s"
-"""Short: while a migration waits for a lock, everyone who comes after it waits too."""
-STATEMENT_TIMEOUT = "15min"
+VERSION_TABLE = "alembic_version"
 PARTITION_PREFIX = "outbox_messages_"
 
 
@@ -21,15 +18,11 @@ def is_ours(_object: Any, name: str | None, kind: str, is_reflected: bool, _othe
 
 def run() -> None:
     """Run what alembic was asked for."""
-    engine = create_engine(
-        engine_url(context.config.attributes["database_url"]), poolclass=NullPool, hide_parameters=True
-    )
-    with engine.connect() as connection:
-        connection.execute(text(f"set lock_timeout = '{LOCK_TIMEOUT}'"))
-        connection.execute(text(f"set statement_timeout = '{STATEMENT_TIMEOUT}'"))
-        connection.commit()
+    url = context.config.attributes["database_url"]
+    with connected_alone(url, VERSION_TABLE, application_name="api-service migrate") as connection:
         context.configure(
             connection=connection,
+            version_table=VERSION_TABLE,
             target_metadata=Base.metadata,
             include_object=is_ours,
             compare_server_default=True,

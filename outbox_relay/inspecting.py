@@ -7,8 +7,8 @@ and taking one moves that on, so that no two relays look at the same.
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import timedelta
-from uuid import UUID, uuid4
+from datetime import datetime, timedelta
+from uuid import uuid4
 
 import psycopg
 from psycopg import AsyncConnection
@@ -39,7 +39,13 @@ with due as (
      order by check_due_at limit %(most)s for update skip locked)
 update organizations set check_due_at = now() + %(period)s * (0.9 + 0.2 * random())
  where id = any(array(select id from due))
-returning id, name, country, founder_id
+returning id, name, country, founder_id, now()
+"""
+
+# A look may take seconds, and meanwhile a repair may have ended, or another look that began later.
+IS_NEWEST = """
+select from organizations
+ where id = %(id)s and status = 'ready' and (checked_at is null or checked_at <= %(taken_at)s) for update
 """
 
 # What was not found, the last known stays, to say what was lost. A server that gave no answer once may have been
@@ -51,14 +57,13 @@ update organizations
        tables = coalesce(%(tables)s, tables), size_bytes = coalesce(%(size_bytes)s, size_bytes),
        healthy_at = case when %(is_well)s then now() else healthy_at end,
        check_due_at = case when %(is_well)s then check_due_at else least(check_due_at, now() + %(again)s) end
- where id = %(id)s and status = 'ready'
+ where id = %(id)s
 """
 
 # Before its row is changed: what the database had been is in it. One loss stays one, however often it is seen.
 NOTE_LOSS = """
 insert into organization_losses (id, organization_id, healthy_at, revision, tables, size_bytes)
-select %(loss_id)s, id, healthy_at, revision, tables, size_bytes from organizations
- where id = %(id)s and status = 'ready'
+select %(loss_id)s, id, healthy_at, revision, tables, size_bytes from organizations where id = %(id)s
 on conflict (organization_id) where restored_at is null do nothing
 """
 NOTE_RESTORED = (
@@ -91,6 +96,14 @@ def pace_of(settings: RelaySettings) -> Pace:
     )
 
 
+@dataclass(frozen=True)
+class Due:
+    """An organization that is to be looked at, and when it was taken, by our own database's clock."""
+
+    organization: Organization
+    taken_at: datetime
+
+
 class Inspector:
     """This relay's part in looking after the organizations."""
 
@@ -105,7 +118,7 @@ class Inspector:
         """Look at those that are due, and return how many; what fails waits for the next turn."""
         try:
             due = await self._lifeline.once(self._take)
-            await asyncio.gather(*(self._look_at(organization) for organization in due))
+            await asyncio.gather(*(self._look_at(one) for one in due))
             if due or self._turns % TURNS_UNCOUNTED == 0:
                 await self._lifeline.once(_count)
         except psycopg.Error:
@@ -117,27 +130,30 @@ class Inspector:
         """Close the connection to the outbox's database."""
         await self._lifeline.close()
 
-    async def _take(self, connection: AsyncConnection[TupleRow]) -> list[Organization]:
+    async def _take(self, connection: AsyncConnection[TupleRow]) -> list[Due]:
         parameters = {"most": self._pace.most, "period": self._pace.period}
         rows = await (await connection.execute(TAKE, parameters)).fetchall()
         return [
-            Organization(organization_id, name, country, founder_id, founder_full_name="")
-            for organization_id, name, country, founder_id in rows
+            Due(Organization(organization_id, name, country, founder_id, founder_full_name=""), taken_at)
+            for organization_id, name, country, founder_id, taken_at in rows
         ]
 
-    async def _look_at(self, organization: Organization) -> None:
+    async def _look_at(self, due: Due) -> None:
         async with self._places:
             begun = time.monotonic()
-            health = await check(self._server, organization)
+            health = await check(self._server, due.organization)
             count_check(health.verdict.value, time.monotonic() - begun)
-        await self._lifeline.once(lambda connection: _note(connection, organization.id, health))
+        await self._lifeline.once(lambda connection: _note(connection, due, health))
         if health.verdict is not Verdict.WELL:
-            log.warning("organization not healthy", organization_id=str(organization.id), health=health.verdict.value)
+            log.warning(
+                "organization not healthy", organization_id=str(due.organization.id), health=health.verdict.value
+            )
 
 
-async def _note(connection: AsyncConnection[TupleRow], organization_id: UUID, health: Health) -> None:
+async def _note(connection: AsyncConnection[TupleRow], due: Due, health: Health) -> None:
     parameters = {
-        "id": organization_id,
+        "id": due.organization.id,
+        "taken_at": due.taken_at,
         "loss_id": uuid4(),
         "health": health.verdict.value,
         "error": health.error,
@@ -148,6 +164,8 @@ async def _note(connection: AsyncConnection[TupleRow], organization_id: UUID, he
         "again": timedelta(seconds=AGAIN_SECONDS),
     }
     async with connection.transaction():
+        if not (await connection.execute(IS_NEWEST, parameters)).rowcount:
+            return
         match health.verdict:
             case Verdict.LOST:
                 await connection.execute(NOTE_LOSS, parameters)

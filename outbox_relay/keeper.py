@@ -74,7 +74,8 @@ def steps_for(settings: RelaySettings) -> list[Step]:
         for what in ("sessions", "answers", "limits", "relays")
     ]
     if settings.pending_users_days:
-        steps.append(_pruning("users", settings.pending_users_days, USERS))
+        # In this order: an organization goes after its founder.
+        steps += [_pruning(what, settings.pending_users_days, USERS) for what in ("users", "organizations")]
     return steps
 
 

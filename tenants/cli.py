@@ -2,10 +2,12 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
+import psycopg
 
 from shared.settings import SettingsError, SettingsSchema, exit_telling
 from tenants.everyone import Failed, databases_behind, upgrade_all
@@ -36,7 +38,8 @@ def migrate_command(at_once: int) -> None:
     that fails stops no other; they are named at the end, and the command then ends with 1.
     """
     url = _read(TenantsSettingsSchema()).provision_database_url
-    behind = databases_behind(url)
+    with _stopping_where_nobody_answers():
+        behind = databases_behind(url)
     outcomes = list(told_as_they_come(upgrade_all(url, behind, at_once), len(behind)))
     _conclude(f"revision {HEAD}: {{}} brought to it, {{}} failed", outcomes)
 
@@ -50,8 +53,9 @@ def passwords_command() -> None:
     """
     settings = _read(PasswordsSettingsSchema())
     keys = settings.secret_keys
-    passwords = Passwords(settings.provision_database_url, keys[keys.newest_id])
-    databases = passwords.databases()
+    with _stopping_where_nobody_answers():
+        passwords = Passwords(settings.provision_database_url, keys[keys.newest_id])
+        databases = passwords.databases()
     outcomes = list(told_as_they_come(passwords.renew(databases), len(databases)))
     _conclude(f"key {keys.newest_id}: {{}} have its password, {{}} failed", outcomes)
 
@@ -63,6 +67,19 @@ def _conclude(told: str, outcomes: Sequence[object]) -> NoReturn:
     for each in failed:
         click.echo(f"  {each.database}: {each.error} {each.sqlstate or ''}".rstrip())
     sys.exit(1 if failed else 0)
+
+
+@contextmanager
+def _stopping_where_nobody_answers() -> Iterator[None]:
+    """Say in one line that the server could not be asked, and end with 1."""
+    try:
+        yield
+    except psycopg.Error as error:
+        told = f"{type(error).__name__} {error.sqlstate or ''}".rstrip()
+        click.echo(
+            f"tenants: the server does not answer ({told}): check PROVISION_DATABASE_URL and that it runs", err=True
+        )
+        sys.exit(1)
 
 
 def _read(schema: SettingsSchema) -> Any:

@@ -18,8 +18,10 @@ from tenants.helper import Facts, Helper
 from tenants.naming import is_of_an_organization
 from tenants.revisions import HEAD, REVISIONS, VERSION_TABLE
 
-OWNED = "select datname from pg_database where datdba = (select oid from pg_roles where rolname = current_user)"
-"""Also the order: the oldest organization first, since its id begins with its time."""
+OWNED = """
+select datname from pg_database
+ where datdba = (select oid from pg_roles where rolname = current_user) order by datname
+"""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,13 @@ def databases_behind(url: str) -> list[str]:
     One that cannot be asked is among them: its upgrade will tell why.
     """
     with psycopg.connect(driver_url(url), autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
-        names = [name for (name,) in connection.execute(f"{OWNED} order by datname") if is_of_an_organization(name)]
+        names = databases_of_organizations(connection)
     return [name for name in names if _is_behind(url, name)]
+
+
+def databases_of_organizations(connection: psycopg.Connection[Any]) -> list[str]:
+    """Return all that this login owns, the oldest organization first: its id, and so the name, begins with its time."""
+    return [name for (name,) in connection.execute(OWNED) if is_of_an_organization(name)]
 
 
 def upgrade_all(url: str, databases: list[str], at_once: int) -> Iterator[Ended]:

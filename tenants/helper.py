@@ -13,6 +13,7 @@ from typing import Self, TextIO
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.database import describe
+from shared.migrating import NotMigratedError
 from tenants.commands import upgrade
 
 Facts = dict[str, str | None]
@@ -32,7 +33,7 @@ def upgrade_one(url: str) -> Facts:
     """Upgrade one database, and tell what went wrong, if anything did."""
     try:
         upgrade(url)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, NotMigratedError) as error:
         return describe(error)
     return {}
 

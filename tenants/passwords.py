@@ -8,8 +8,8 @@ from psycopg import sql
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, describe, driver_url
 from shared.secrets import tenant_password
-from tenants.everyone import OWNED, Failed
-from tenants.naming import is_of_an_organization, organization_id_of
+from tenants.everyone import Failed, databases_of_organizations
+from tenants.naming import organization_id_of
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class Passwords:
 
     def databases(self) -> list[str]:
         """Return the organizations' databases, the oldest first."""
-        found = self._connection.execute(f"{OWNED} order by datname")
-        return [name for (name,) in found if is_of_an_organization(name)]
+        return databases_of_organizations(self._connection)
 
     def renew(self, databases: list[str]) -> Iterator[Renewed | Failed]:
         """Give each one's role the newest password, and yield how that ended; whoever is connected stays so."""

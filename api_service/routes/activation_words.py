@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from shared.vocabulary import Locale
 
@@ -31,14 +32,18 @@ class Words:
     decline: str = ""
 
 
+# The pages with a form have the same buttons, and those that want a password the same field.
+_asking_en = partial(Words, button="Confirm my address", decline="I did not register")
+_asking_fr = partial(Words, button="Confirmer mon adresse", decline="Je n'ai pas créé de compte")
+_password_en = partial(_asking_en, field="Password")
+_password_fr = partial(_asking_fr, field="Mot de passe")
+
 WORDS: Mapping[Locale, Mapping[Page, Words]] = {
     Locale.EN: {
-        Page.BUTTON: Words(
+        Page.BUTTON: _asking_en(
             title="Confirm your address",
             text="Did you create an account with this address? Press the button to activate it, with the password that "
             "was chosen then.",
-            button="Confirm my address",
-            decline="I did not register",
         ),
         Page.DONE: Words(title="Your account is active", text="You can close this page and sign in."),
         Page.DECLINED: Words(
@@ -49,21 +54,15 @@ WORDS: Mapping[Locale, Mapping[Page, Words]] = {
             title="This link does not work",
             text="It may be incomplete, used already, or too old. Ask for a new message where you registered.",
         ),
-        Page.PASSWORD: Words(
+        Page.PASSWORD: _password_en(
             title="Enter your password",
             text="Your address was registered more than once, perhaps by somebody else. Enter the password that you "
             "chose when you registered, so that the account becomes yours.",
-            button="Confirm my address",
-            decline="I did not register",
-            field="Password",
         ),
-        Page.WRONG_PASSWORD: Words(
+        Page.WRONG_PASSWORD: _password_en(
             title="This is another password",
             text="The link belongs to a registration with another password. If you did not mistype yours, somebody "
             "else has registered your address: use the link in our other message.",
-            button="Confirm my address",
-            decline="I did not register",
-            field="Password",
         ),
         Page.TOO_OFTEN: Words(
             title="Too many wrong passwords",
@@ -75,12 +74,10 @@ WORDS: Mapping[Locale, Mapping[Page, Words]] = {
         ),
     },
     Locale.FR: {
-        Page.BUTTON: Words(
+        Page.BUTTON: _asking_fr(
             title="Confirmez votre adresse",
             text="Avez-vous créé un compte avec cette adresse ? Appuyez sur le bouton pour l'activer, avec le mot de "
             "passe choisi à ce moment-là.",
-            button="Confirmer mon adresse",
-            decline="Je n'ai pas créé de compte",
         ),
         Page.DONE: Words(title="Votre compte est actif", text="Vous pouvez fermer cette page et vous connecter."),
         Page.DECLINED: Words(
@@ -92,21 +89,15 @@ WORDS: Mapping[Locale, Mapping[Page, Words]] = {
             text="Il est peut-être incomplet, déjà utilisé ou trop ancien. "
             "Demandez un nouveau message là où vous vous êtes inscrit.",
         ),
-        Page.PASSWORD: Words(
+        Page.PASSWORD: _password_fr(
             title="Saisissez votre mot de passe",
             text="Votre adresse a été inscrite plusieurs fois, peut-être par quelqu'un d'autre. Saisissez le mot de "
             "passe que vous avez choisi en vous inscrivant, pour que le compte soit bien le vôtre.",
-            button="Confirmer mon adresse",
-            decline="Je n'ai pas créé de compte",
-            field="Mot de passe",
         ),
-        Page.WRONG_PASSWORD: Words(
+        Page.WRONG_PASSWORD: _password_fr(
             title="Ce n'est pas ce mot de passe",
             text="Le lien appartient à une inscription avec un autre mot de passe. Si vous ne vous êtes pas trompé, "
             "quelqu'un d'autre a inscrit votre adresse : utilisez le lien de notre autre message.",
-            button="Confirmer mon adresse",
-            decline="Je n'ai pas créé de compte",
-            field="Mot de passe",
         ),
         Page.TOO_OFTEN: Words(
             title="Trop de mots de passe erronés",

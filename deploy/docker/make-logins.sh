@@ -15,8 +15,9 @@ grant connect on database :"DBNAME" to :"role";
 SQL
 done
 
-# Organizations' members have logins on this server, too: Signpost's own database is none of theirs.
+# Organizations' members have logins on this server, too: none of the databases that are here already is theirs.
 ask organizer <<'SQL'
 create role :"login" login createdb createrole password :'password';
-revoke connect on database :"DBNAME" from public;
+revoke connect on database :"DBNAME", postgres, template1 from public;
+grant connect on database postgres to :"login";
 SQL

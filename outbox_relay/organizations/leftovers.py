@@ -24,7 +24,8 @@ MOST_AT_A_TURN = 20
 DROP_SECONDS = 60.0
 """Well below the time for which nobody may provision it (below), so that a drop never meets a new try."""
 
-# Whoever is named here is this relay's for two minutes, and cannot be revived for as long.
+# Whoever is named here is this relay's for two minutes, and cannot be revived for as long. One at a time: the last of
+# many might be dropped only after its two minutes, when it is being provisioned again.
 CLAIM = """
 update organizations
    set drop_until = now() + interval '2 minutes'
@@ -35,7 +36,7 @@ update organizations
        and (dropped_at is null
             or dropped_at <= now() - interval '1 hour' and dropped_at <= failed_at + %(grace)s + interval '1 day')
        and exists (select from organization_steps as step where step.organization_id = organization.id)
-     order by failed_at limit %(limit)s for update skip locked))
+     order by failed_at limit 1 for update skip locked))
 returning id, name, country, founder_id, kept_because
 """
 
@@ -90,19 +91,20 @@ class Leftovers:
         """Drop what is to be dropped now; what fails waits for another turn."""
         try:
             async with await connect(self._url, "leftovers") as connection:
-                for leftover in await self._claimed(connection):
+                for _ in range(MOST_AT_A_TURN):
+                    if not (leftover := await self._claimed(connection)):
+                        break
                     await self._drop(connection, leftover)
         except psycopg.Error as error:
             log.warning("leftovers not dropped", **describe(error))
 
-    async def _claimed(self, connection: RelayConnection) -> list[Leftover]:
+    async def _claimed(self, connection: RelayConnection) -> Leftover | None:
         async with under_settings(connection):
-            cursor = await connection.execute(CLAIM, {"grace": self._grace, "limit": MOST_AT_A_TURN})
-            rows = await cursor.fetchall()
-        return [
-            Leftover(Organization(key, name, country, founder_id, founder_full_name=""), kept_because)
-            for key, name, country, founder_id, kept_because in rows
-        ]
+            row = await (await connection.execute(CLAIM, {"grace": self._grace})).fetchone()
+        if row is None:
+            return None
+        key, name, country, founder_id, kept_because = row
+        return Leftover(Organization(key, name, country, founder_id, founder_full_name=""), kept_because)
 
     async def _drop(self, connection: RelayConnection, leftover: Leftover) -> None:
         organization = leftover.organization

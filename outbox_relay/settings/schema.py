@@ -210,7 +210,8 @@ class RelaySettingsSchema(SettingsSchema):
     )
     pending_users_days = Whole(
         "RELAY_PENDING_USERS_DAYS",
-        "How long users who never activated are kept after their last token has expired; 0 is for ever.",
+        "How long users who never activated are kept after their last token has expired, and failed organizations "
+        "after their last user and their database are gone; 0 is for ever.",
         unit="days",
         default=30,
         bounds=(0, LONGEST_KEPT_DAYS),

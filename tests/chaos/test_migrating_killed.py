@@ -1,4 +1,4 @@
-"""`tenants migrate`, killed in the middle."""
+"""`tenants migrate`, killed in the middle, and held up."""
 
 import asyncio
 import subprocess
@@ -29,6 +29,18 @@ async def test_killed_in_the_middle_it_leaves_nobody_at_work_and_goes_on_where_i
     eventually(lambda: tenants.execute(at_work) == [(0,)])
     assert migrated(tenants).returncode == 0
     assert revisions(tenants, organizations) == [HEAD] * 3
+
+
+async def test_members_who_hold_the_lock_of_migrations_hold_up_their_own_alone(tenants: Tenants) -> None:
+    organizations = await older(tenants, 3)
+    with tenants.as_member(organizations[0]) as member:
+        member.execute("select pg_advisory_lock(hashtext('schema_revision'))")
+        told = await asyncio.to_thread(migrated, tenants)
+    assert (told.returncode, told.stdout.splitlines()) == (
+        1,
+        [f"revision {HEAD}: 2 brought to it, 1 failed", f"  {organizations[0].database}: LockNotAvailable 55P03"],
+    )
+    assert revisions(tenants, organizations) == ["0001", HEAD, HEAD]
 
 
 def kill_in_the_middle(tenants: Tenants, organizations: list[Organization]) -> None:

@@ -10,9 +10,11 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
+from migrations import commands
 from outbox_relay.database import Lifeline
 from shared.database import driver_url
 from shared.engine import create_database_engine
+from shared.migrating import PooledError
 from shared.secrets import code_for
 from tests.support.eventually import eventually
 from tests.support.forwarding import forwarding, unused_port
@@ -134,3 +136,9 @@ def test_what_one_client_needs_is_not_left_to_the_next(pooler: Pooler) -> None:
         # The sessions that were used are the first to be used again.
         assert connection.execute("show enable_sort").fetchone() == ("on",)
         assert connection.execute("show idle_in_transaction_session_timeout").fetchone() == ("0",)
+
+
+def test_migrating_through_it_is_refused_and_leaves_no_lock_to_others(pooler: Pooler, outbox: Outbox) -> None:
+    with pytest.raises(PooledError):
+        commands.upgrade(pooler.url("api"))
+    assert outbox.number("select count(*) from pg_locks where locktype = 'advisory'") == 0

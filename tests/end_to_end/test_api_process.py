@@ -200,6 +200,16 @@ def test_migrate_brings_an_empty_database_to_readiness(cluster: Cluster) -> None
             assert httpx.get(f"{api.base_url}/readyz").status_code == 200
 
 
+def test_a_schema_of_a_newer_release_stays_and_another_project_s_is_refused(cluster: Cluster) -> None:
+    with fresh_database(cluster) as database, database.connect() as connection:
+        ended = []
+        for revision in ("9999", "ae1027a6acf0"):
+            connection.execute("update alembic_version set version_num = %s", [revision])
+            done = run("migrate", {"DATABASE_URL": database.owner_url})
+            ended.append((done.returncode, done.stdout, "Traceback" in done.stderr))
+    assert ended == [(0, "schema: revision 9999 is of a newer release, and stays\n", False), (1, "", False)]
+
+
 def test_migrating_a_database_that_is_away_fails_in_one_line() -> None:
     done = run("migrate", {"DATABASE_URL": f"postgresql+psycopg://api@127.0.0.1:{unused_port()}/signpost"})
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from datetime import date, timedelta
 
 import psycopg
@@ -7,6 +9,7 @@ from devstack.cluster import Cluster
 from migrations import commands
 from migrations.revisions import REVISIONS
 from tests.support.databases import Database, fresh_database
+from tests.support.eventually import eventually
 
 # All that migrations make, but for the partitions: those of a day are not those of the next. Each row
 # says of what sort a thing is, its name, and how it is made with who may use it.
@@ -63,6 +66,20 @@ def test_a_downgrade_leaves_nothing_of_ours(cluster: Cluster) -> None:
     assert {name.split(".")[0] for _, name, _ in left} == {"alembic_version", "alembic_version_pkc", "public"}
     assert [what for _, _, what in left if "signpost" in what] == []
     assert partitions == []
+
+
+def test_of_two_who_migrate_at_once_one_waits_and_finds_nothing_to_do(cluster: Cluster) -> None:
+    code = "import sys; from migrations.commands import upgrade; upgrade(sys.argv[1])"
+    waiting = "select from pg_stat_activity where datname = %s and wait_event = 'advisory'"
+    with fresh_database(cluster, template="template0") as empty, empty.connect() as holder:
+        commands.upgrade(empty.owner_url, REVISIONS[-2])
+        holder.execute("select pg_advisory_lock(hashtext('alembic_version'))")
+        command = (sys.executable, "-c", code, empty.owner_url)
+        with subprocess.Popen(command) as one, subprocess.Popen(command) as other:
+            eventually(lambda: holder.execute(waiting, [empty.name]).rowcount == 2)
+            holder.execute("select pg_advisory_unlock_all()")
+        assert (one.returncode, other.returncode) == (0, 0)
+        assert holder.execute("select version_num from alembic_version").fetchall() == [(REVISIONS[-1],)]
 
 
 def test_models_and_migrations_agree(database: Database) -> None:

@@ -1,7 +1,10 @@
-"""What the postgres container runs when it makes its data: the logins, before their roles have anything."""
+"""The logins, before their roles have anything: as the postgres container makes them, and as the docs tell to."""
 
 import os
+import re
 import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -9,16 +12,22 @@ import pytest
 
 from devstack.cluster import Cluster, embedded_binaries
 from migrations import commands
+from outbox_relay.provisioning import provision
 from shared.database import driver_url
 from tests.support.commands import ROOT
 from tests.support.databases import is_refused
+from tests.support.tenants import Noted, Tenants, an_organization
+
+FOLDER = ROOT / "deploy" / "docker"
+OTHERS = "select datname from pg_database where datallowconn and datname <> %s order by datname"
 
 
-def test_the_logins_made_first_have_what_the_migration_gives_their_roles(tmp_path: Path) -> None:
-    folder = ROOT / "deploy" / "docker"
-    subprocess.run([folder / "make-secrets.sh", tmp_path], check=True)
+@contextmanager
+def cluster_of_the_container(secrets: Path) -> Iterator[Cluster]:
+    """Start a server, and run on it what the container's first start runs."""
+    subprocess.run([FOLDER / "make-secrets.sh", secrets], check=True)
     with Cluster(embedded_binaries()) as cluster:
-        with psycopg.connect(driver_url(cluster.url("postgres")), autocommit=True) as connection:
+        with connected(cluster) as connection:
             connection.execute("create database signpost")
         environment = {
             "PATH": f"{cluster.binaries}:{os.environ['PATH']}",
@@ -26,20 +35,34 @@ def test_the_logins_made_first_have_what_the_migration_gives_their_roles(tmp_pat
             "PGPORT": str(cluster.port),
             "POSTGRES_USER": "postgres",
             "POSTGRES_DB": "signpost",
-            "SECRETS": str(tmp_path),
+            "SECRETS": str(secrets),
         }
-        subprocess.run([folder / "make-logins.sh"], env=environment, check=True)
+        subprocess.run([FOLDER / "make-logins.sh"], env=environment, check=True)
+        yield cluster
+
+
+@contextmanager
+def cluster_by_the_docs(_folder: Path) -> Iterator[Cluster]:
+    """Start a server, and type on it what docs/organizations.md says."""
+    [typed] = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "organizations.md").read_text(), re.DOTALL)
+    with Cluster(embedded_binaries()) as cluster:
+        with connected(cluster) as connection:
+            connection.execute(typed)
+        yield cluster
+
+
+def connected(cluster: Cluster) -> psycopg.Connection:
+    return psycopg.connect(driver_url(cluster.url("postgres")), autocommit=True)
+
+
+def test_the_logins_made_first_have_what_the_migration_gives_their_roles(tmp_path: Path) -> None:
+    with cluster_of_the_container(tmp_path) as cluster:
         commands.upgrade(cluster.url("signpost"))
 
         assert not is_refused(cluster.url("signpost", "api"), "select id from users limit 1")
         assert is_refused(cluster.url("signpost", "relay"), "select password_hash from users")
         assert not is_refused(cluster.url("signpost", "console"), "select id from outbox_messages limit 1")
-        with psycopg.connect(driver_url(cluster.url("postgres", "organizer")), autocommit=True) as connection:
-            connection.execute("create role org_0 login")
-            connection.execute("create database org_0")
-        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
-            psycopg.connect(driver_url(cluster.url("signpost", "org_0")))
-        with psycopg.connect(driver_url(cluster.url("postgres"))) as connection:
+        with connected(cluster) as connection:
             with_password = "select rolname from pg_authid where rolpassword is not null order by rolname"
             assert connection.execute(with_password).fetchall() == [
                 ("api",),
@@ -47,3 +70,20 @@ def test_the_logins_made_first_have_what_the_migration_gives_their_roles(tmp_pat
                 ("organizer",),
                 ("relay",),
             ]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("set_up", [cluster_of_the_container, cluster_by_the_docs])
+async def test_an_organization_s_role_can_connect_to_its_own_database_alone(
+    tmp_path: Path, set_up: Callable[[Path], AbstractContextManager[Cluster]]
+) -> None:
+    with set_up(tmp_path) as cluster:
+        tenants, mine, other = Tenants(cluster), an_organization(), an_organization()
+        for organization in (mine, other):
+            await provision(tenants.server(), organization, Noted())
+        with tenants.as_member(mine) as member:
+            others = [name for (name,) in member.execute(OTHERS, [mine.database])]
+        assert {other.database, "postgres", "template1"} <= set(others)
+        for name in others:
+            with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                tenants.as_member(mine, name)

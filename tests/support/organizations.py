@@ -15,16 +15,19 @@ from devstack.cluster import Cluster
 from outbox_relay.database import Lifeline
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.organizations.settles import ProvisionSettles
-from outbox_relay.outcomes import Outcome
+from outbox_relay.outcomes import Dead, Failure, FailureClass, Outcome, Sent
 from outbox_relay.settles import Settlement
 from outbox_relay.telling import Teller
 from shared.database import driver_url
-from shared.vocabulary import WorkChannel
+from shared.vocabulary import DeadReason, WorkChannel
 from tests.support.outbox import A_DAY, Outbox
 
 LOGIN = "organizer"
 CLINIC = {"name": "Clinic", "country": "FR"}
 STEPS = {"create_database", "migrate", "seed_founder", "verify"}
+
+DONE = Sent("provision:here:5432")
+GIVEN_UP = Dead(DeadReason.EXHAUSTED, Failure(FailureClass.TRANSIENT, "provision:here:5432", "its tables"))
 
 PENDING = "select from outbox_messages where status = 'pending' and channel = 'provision'"
 ALL_SETTLED = f"select 1 where not exists ({PENDING})"
@@ -81,6 +84,10 @@ def organizer_on(cluster: Cluster) -> Iterator[Organizer]:
 def organization_of(outbox: Outbox, registration_id: UUID) -> dict[str, Any]:
     """Return the row of the organization that was founded with a registration."""
     return rows(outbox, "select * from organizations where founder_id = %s", registration_id)[0]
+
+
+def status_of(outbox: Outbox, registration_id: UUID) -> str:
+    return str(organization_of(outbox, registration_id)["status"])
 
 
 def rows(outbox: Outbox, query: str, *parameters: Any) -> list[dict[str, Any]]:

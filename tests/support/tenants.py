@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import psycopg
+import pytest
 
 from devstack.cluster import Cluster
-from outbox_relay.provisioning import Organization, ProvisionServer, Step
+from outbox_relay.provisioning import Organization, ProvisionServer, Step, StepFailedError, provision
 from shared.database import driver_url
 from shared.ids import uuid7
 from shared.secrets import SecretKeys, tenant_password
@@ -108,3 +109,16 @@ def an_organization(name: str = "Clinic") -> Organization:
 
 def template() -> str:
     return template_name(HEAD)
+
+
+async def ready(tenants: Tenants, organization: Organization) -> ProvisionServer:
+    """Provision the organization, and return the server that it is on."""
+    server = tenants.server()
+    await provision(server, organization, Noted())
+    return server
+
+
+async def failure_of(server: ProvisionServer, organization: Organization) -> StepFailedError:
+    with pytest.raises(StepFailedError) as failed:
+        await provision(server, organization, Noted())
+    return failed.value

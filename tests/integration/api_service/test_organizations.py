@@ -7,6 +7,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from devstack.cluster import Cluster
+from tests.support.accounts import Account, signed_in
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
 from tests.support.databases import fresh_database
 from tests.support.organizations import CLINIC
@@ -178,3 +179,16 @@ def test_whoever_gets_into_a_decoy_has_it_made_for_real(api: ApiUnderTest) -> No
     [repair] = api.rows(REPAIRS)
     [organization] = api.rows("select * from organizations")
     assert (organization.is_decoy, repair.payload["organization_id"]) == (False, str(organization.id))
+
+
+def test_a_founder_who_is_erased_leaves_the_organization_and_no_word_of_their_own(api: ApiUnderTest) -> None:
+    ada = api.registered(organization=CLINIC)
+    api.registered(organization={"name": "Nobody's"})
+    api.rows(DONE)
+    assert api.activate(ada).status_code == 200
+    assert Account(api, ada, signed_in(api)).erase(password=PASSWORD).status_code == 202
+    assert api.count_rows()[0] == 0
+    founded = api.rows("select name, status from organizations order by name")
+    assert [tuple(row) for row in founded] == [("Clinic", "ready"), ("Nobody's", "failed")]
+    work = api.rows("select recipient, payload, status from outbox_messages where channel = 'provision'")
+    assert [tuple(row) for row in work] == [("erased", {}, "sent")] * 2

@@ -14,7 +14,8 @@ from werkzeug.test import TestResponse
 
 from api_service.services import EXTENSION
 from tests.support.accounts import ask_for_reset, confirm_reset
-from tests.support.api import WRONG_CODE, ApiUnderTest
+from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest
+from tests.support.organizations import CLINIC
 
 KNOWN, UNKNOWN = "known@example.org", "never@example.org"
 
@@ -40,7 +41,22 @@ def registering(api: ApiUnderTest, who: Somebody) -> TestResponse:
 
 
 def founding(api: ApiUnderTest, who: Somebody) -> TestResponse:
-    return api.register(email=who.email, organization={"name": "Clinic", "country": "FR"})
+    return api.register(email=who.email, organization=CLINIC)
+
+
+def looking_at_what_was_founded(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return api.look_up(api.registered(email=who.email, organization=CLINIC))
+
+
+def resending_before_it_is_ready(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return api.resend(api.registered(email=who.email, organization=CLINIC))
+
+
+def repeating_a_founding(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    body = {"email": who.email, "password": PASSWORD, "organization": CLINIC}
+    for _ in range(2):
+        answer = api.client.post("/v1/registrations", json=body, headers={"Idempotency-Key": f"for-{who.email}"})
+    return answer
 
 
 def resending(api: ApiUnderTest, who: Somebody) -> TestResponse:
@@ -63,6 +79,9 @@ Ask = Callable[[ApiUnderTest, Somebody], TestResponse]
 ASKED: list[tuple[Ask, int]] = [
     (registering, 202),
     (founding, 202),
+    (looking_at_what_was_founded, 200),
+    (resending_before_it_is_ready, 429),
+    (repeating_a_founding, 202),
     (resending, 202),
     (asking_for_a_reset, 202),
     (confirming_a_reset, 400),

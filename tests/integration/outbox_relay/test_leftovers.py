@@ -1,7 +1,7 @@
 """What becomes of leftovers: dropped after a while, kept where somebody worked in them, tried later and later."""
 
 import asyncio
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,41 +9,24 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from devstack.cluster import Cluster
 from outbox_relay.organizations.leftovers import Leftovers
-from outbox_relay.outcomes import Dead, Failure, FailureClass, Sent
 from outbox_relay.provisioning import ProvisionServer
 from shared.database import driver_url
-from shared.vocabulary import DeadReason
-from tests.support.api import ApiUnderTest, api_on
-from tests.support.databases import Database
+from tests.support.api import ApiUnderTest
+from tests.support.eventually import eventually
 from tests.support.keys import KEYS
-from tests.support.organizations import CLINIC, Organizer, claim_work, organization_of, organizer_on, settle_work
+from tests.support.organizations import (
+    CLINIC,
+    DONE,
+    GIVEN_UP,
+    Organizer,
+    claim_work,
+    organization_of,
+    settle_work,
+    status_of,
+)
 from tests.support.outbox import EXPIRED, Outbox
-
-DONE = Sent("provision:here:5432")
-GIVEN_UP = Dead(DeadReason.EXHAUSTED, Failure(FailureClass.TRANSIENT, "provision:here:5432", "its tables"))
-
-
-@pytest.fixture(scope="module")
-def organizer(cluster: Cluster) -> Iterator[Organizer]:
-    with organizer_on(cluster) as organizer:
-        yield organizer
-
-
-@pytest.fixture
-def api(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database) as api:
-        yield api
-
-
-@pytest.fixture
-def ada(api: ApiUnderTest) -> UUID:
-    return api.registered(organization=CLINIC)
-
-
-def status_of(outbox: Outbox, person: UUID) -> str:
-    return str(organization_of(outbox, person)["status"])
+from tests.support.upkeep import keeper_on, turn
 
 
 def turn_of_leftovers(outbox: Outbox, organizer: Organizer, grace: timedelta = EXPIRED) -> None:
@@ -130,6 +113,24 @@ def test_what_cannot_be_dropped_now_is_tried_again_later_and_later(
     assert name not in organizer.databases()
 
 
+def test_what_waits_for_another_to_be_dropped_can_still_be_revived(
+    api: ApiUnderTest, outbox: Outbox, organizer: Organizer, ada: UUID
+) -> None:
+    bea = api.registered(email="bea@example.org", organization=CLINIC)
+    names = {half_built(outbox, organizer, person) for person in (ada, bea)}
+    for _ in names:
+        settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    turn_of_hers = int.from_bytes(organization_of(outbox, ada)["id"].bytes[8:], signed=True)
+    with ThreadPoolExecutor(1) as another:
+        with psycopg.connect(driver_url(organizer.url)) as holder:
+            holder.execute("select pg_advisory_lock(%s)", [turn_of_hers])
+            dropping = another.submit(turn_of_leftovers, outbox, organizer)
+            eventually(lambda: organization_of(outbox, ada)["drop_until"])
+            assert organization_of(outbox, bea)["drop_until"] is None
+        dropping.result()
+    assert not names & organizer.databases()
+
+
 def work_in(organizer: Organizer, name: str) -> None:
     """Leave in the database what tables of the first revision and a second member would."""
     with psycopg.connect(driver_url(organizer.cluster.url(name))) as connection:
@@ -163,3 +164,43 @@ def test_what_a_founder_who_activated_has_founded_outlives_them(
     outbox.execute("delete from users where id = %s", ada)
     turn_of_leftovers(outbox, organizer)
     assert (status_of(outbox, ada), name in organizer.databases()) == ("ready", True)
+
+
+OF_A_MONTH = "now() - interval '31 days'"
+
+
+def long_ago(outbox: Outbox, *, dropped_at: str, has_begun: bool = True) -> None:
+    """Have failed the organization longer ago than anything of it is kept."""
+    settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    if has_begun:
+        outbox.execute("insert into organization_steps (organization_id, step) select id, 'verify' from organizations")
+    outbox.execute(f"update organizations set failed_at = failed_at - interval '40 days', dropped_at = {dropped_at}")
+
+
+def remembered(outbox: Outbox) -> int:
+    """Count the organizations after a turn of upkeep."""
+    turn(keeper_on(outbox))
+    return outbox.number("select count(*) from organizations")
+
+
+@pytest.mark.parametrize(
+    ("has_begun", "dropped_at", "remaining"),
+    [
+        (True, OF_A_MONTH, 0),
+        (False, "null", 0),
+        (True, "null", 1),  # nobody has dropped it yet, or somebody has worked in it
+        (True, "now() - interval '1 day'", 1),  # it may be made and dropped once more
+    ],
+)
+def test_what_nobody_belongs_to_is_forgotten_once_its_database_is_gone(
+    outbox: Outbox, ada: UUID, *, has_begun: bool, dropped_at: str, remaining: int
+) -> None:
+    long_ago(outbox, dropped_at=dropped_at, has_begun=has_begun)
+    outbox.execute("delete from users where id = %s", ada)
+    assert remembered(outbox) == remaining
+
+
+@pytest.mark.usefixtures("ada")
+def test_what_has_a_founder_is_not_forgotten(outbox: Outbox) -> None:
+    long_ago(outbox, dropped_at=OF_A_MONTH)
+    assert remembered(outbox) == 1

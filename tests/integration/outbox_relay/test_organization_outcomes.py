@@ -1,6 +1,5 @@
 """What follows the outcome of a provisioning, and who may write it."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -8,48 +7,22 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from devstack.cluster import Cluster
 from outbox_relay.organizations.founding import Foundings, LeaseLostError
-from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Sent
+from outbox_relay.outcomes import Deferred
 from outbox_relay.provisioning import Organization, Step
-from shared.vocabulary import DeadReason
-from tests.support.api import ApiUnderTest, api_on
-from tests.support.databases import Database
+from tests.support.api import ApiUnderTest
 from tests.support.organizations import (
     CLINIC,
-    Organizer,
+    DONE,
+    GIVEN_UP,
     claim_work,
     organization_of,
-    organizer_on,
     rows,
     settle_work,
+    status_of,
     templates_of,
 )
 from tests.support.outbox import EXPIRED, Outbox
-
-DONE = Sent("provision:here:5432")
-GIVEN_UP = Dead(DeadReason.EXHAUSTED, Failure(FailureClass.TRANSIENT, "provision:here:5432", "its tables"))
-
-
-@pytest.fixture(scope="module")
-def organizer(cluster: Cluster) -> Iterator[Organizer]:
-    with organizer_on(cluster) as organizer:
-        yield organizer
-
-
-@pytest.fixture
-def api(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database) as api:
-        yield api
-
-
-@pytest.fixture
-def ada(api: ApiUnderTest) -> UUID:
-    return api.registered(organization=CLINIC)
-
-
-def status_of(outbox: Outbox, person: UUID) -> str:
-    return str(organization_of(outbox, person)["status"])
 
 
 def test_that_an_organization_is_ready_and_the_code_are_written_together(outbox: Outbox, ada: UUID) -> None:
@@ -142,6 +115,15 @@ def test_a_requeued_organization_is_provisioned_again(outbox: Outbox, ada: UUID)
     assert status_of(outbox, ada) == "provisioning"
     settle_work(outbox, message, DONE)
     assert (status_of(outbox, ada), organization_of(outbox, ada)["failed_at"]) == ("ready", None)
+
+
+def test_what_a_founder_who_is_gone_has_founded_is_not_provisioned_again(outbox: Outbox, ada: UUID) -> None:
+    settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    outbox.execute("delete from users where id = %s", ada)
+    requeue(outbox)
+    message = claim_work(outbox)
+    assert outbox.with_lifeline(lambda lifeline: Foundings(lifeline).begin(message)) is None
+    assert status_of(outbox, ada) == "failed"
 
 
 def test_what_is_being_dropped_is_not_provisioned_meanwhile(outbox: Outbox, ada: UUID) -> None:

@@ -16,7 +16,6 @@ from tests.support.organizations import (
     STEPS,
     Organizer,
     organization_of,
-    organizer_on,
     rows,
     templates_of,
 )
@@ -27,26 +26,12 @@ from tests.support.smtp_server import SmtpServer
 
 pytestmark = pytest.mark.anyio
 
-TOLD = "select 1 where not exists (select from outbox_messages where status = 'pending')"
-
-
-@pytest.fixture(scope="module")
-def organizer(cluster: Cluster) -> Iterator[Organizer]:
-    with organizer_on(cluster) as organizer:
-        yield organizer
-
 
 @pytest.fixture(scope="module")
 def outbox(cluster: Cluster) -> Iterator[Outbox]:
     """One database for all: each test has people of its own."""
     with fresh_database(cluster) as database:
         yield Outbox(database)
-
-
-@pytest.fixture
-def api(outbox: Outbox) -> Iterator[ApiUnderTest]:
-    with api_on(outbox.database) as api:
-        yield api
 
 
 @pytest.fixture

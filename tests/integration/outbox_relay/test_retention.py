@@ -83,6 +83,7 @@ def test_what_operators_did_is_kept_longer_than_what_they_did_it_to(outbox: Outb
         "signpost_prune_messages(0, 100)",
         "signpost_prune_attempts(0, 100)",
         "signpost_prune_users(0, 100)",
+        "signpost_prune_organizations(0, 100)",
         "signpost_prune_actions(89, 100)",
     ],
 )

@@ -67,6 +67,7 @@ def test_the_relay_may_do_no_more_than_deliver(refusing: Database, statement: st
         "select signpost_prune_attempts(90, 1)",
         "select signpost_prune_actions(365, 1)",
         "select signpost_prune_users(30, 1)",
+        "select signpost_prune_organizations(30, 1)",
         "select signpost_prune_sessions(1)",
         "select signpost_prune_answers(1)",
         "select signpost_prune_limits(1)",

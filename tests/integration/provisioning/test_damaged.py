@@ -3,22 +3,10 @@
 import pytest
 
 from outbox_relay.outcomes import FailureClass
-from outbox_relay.provisioning import Organization, ProvisionServer, Step, StepFailedError, drop, provision
-from tests.support.tenants import Noted, Tenants, an_organization
+from outbox_relay.provisioning import Step, StepFailedError, drop
+from tests.support.tenants import Noted, Tenants, an_organization, failure_of, ready
 
 pytestmark = pytest.mark.anyio
-
-
-async def ready(tenants: Tenants, organization: Organization) -> ProvisionServer:
-    server = tenants.server()
-    await provision(server, organization, Noted())
-    return server
-
-
-async def failure_of(server: ProvisionServer, organization: Organization) -> StepFailedError:
-    with pytest.raises(StepFailedError) as failed:
-        await provision(server, organization, Noted())
-    return failed.value
 
 
 @pytest.mark.parametrize(

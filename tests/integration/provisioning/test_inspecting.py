@@ -13,6 +13,7 @@ from outbox_relay.inspecting import Inspector, Pace
 from outbox_relay.provisioning import Organization, provision
 from tenants.revisions import HEAD
 from tests.support.databases import Database
+from tests.support.eventually import eventually
 from tests.support.tenants import Noted, Tenants, an_organization
 
 pytestmark = pytest.mark.anyio
@@ -131,6 +132,23 @@ async def test_a_server_that_is_away_for_a_moment_closes_no_door(ground: Ground)
             (expected, "the server gives no answer")
         ]
     assert ground.rows("select revision, tables from organizations") == [(HEAD, 5)]
+
+
+async def test_a_look_that_took_long_does_not_undo_what_was_found_meanwhile(ground: Ground) -> None:
+    organization = await ground.ready()
+    with ground.tenants.connect(organization.database) as holder, holder.transaction():
+        holder.execute("drop table settings")  # for whoever looks it is still there, and locked
+        looking = asyncio.create_task(ground.turn())
+        waiting = (
+            f"select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = '{organization.database}'"
+        )
+        await asyncio.to_thread(eventually, lambda: ground.tenants.execute(waiting))
+        ground.rows("update organizations set health = 'healthy', checked_at = now() returning id")
+    await looking
+    assert ground.rows("select health, health_error from organizations") == [("healthy", None)]
+    ground.make_due()
+    await ground.turn()
+    assert ground.rows("select health from organizations") == [("damaged",)]
 
 
 async def test_databases_of_an_earlier_revision_are_counted(ground: Ground) -> None:

@@ -2,11 +2,15 @@
 
 import os
 import subprocess
+import sys
 
 import pytest
 
-from tenants.everyone import databases_behind
+from tenants.everyone import databases_behind, url_of
+from tenants.helper import upgrade_one
 from tenants.revisions import HEAD
+from tests.support.forwarding import unused_port
+from tests.support.keys import SECRET_KEYS
 from tests.support.migrating import MIGRATE, migrated, older, revisions, told_of
 from tests.support.tenants import Tenants
 
@@ -44,10 +48,29 @@ async def test_one_that_fails_stops_no_other_and_is_all_that_is_left_for_the_nex
     assert databases_behind(tenants.url) == []
 
 
+async def test_a_revision_that_nobody_here_knows_ends_no_helper(tenants: Tenants) -> None:
+    [organization] = await older(tenants, 1)
+    tenants.execute("update schema_revision set version_num = '9999'", organization.database)
+    failure = upgrade_one(url_of(tenants.url, organization.database))
+    assert failure == {"error": "UnknownRevisionError", "sqlstate": None, "constraint": None}
+
+
 def test_without_a_server_to_ask_it_says_which_setting_is_missing() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PROVISION_DATABASE_URL"}
     told = subprocess.run(MIGRATE, env=environment, capture_output=True, text=True, check=False)
     assert (told.returncode, told.stderr) == (2, "settings: PROVISION_DATABASE_URL is not set\n")
+
+
+@pytest.mark.parametrize("command", ["migrate", "passwords"])
+def test_a_server_that_does_not_answer_is_told_in_one_line(command: str) -> None:
+    nowhere = f"postgresql+psycopg://organizer:secret@127.0.0.1:{unused_port()}/postgres"
+    environment = os.environ | {"PROVISION_DATABASE_URL": nowhere, "SECRET_KEYS": SECRET_KEYS}
+    asked = (sys.executable, "-m", "tenants", command)
+    told = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (1, "")
+    [line] = told.stderr.splitlines()
+    assert line.startswith("tenants: the server does not answer (")
+    assert "secret" not in line
 
 
 def everything_from(reading: int) -> str:

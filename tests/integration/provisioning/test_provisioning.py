@@ -7,9 +7,9 @@ import psycopg
 import pytest
 
 from outbox_relay.outcomes import FailureClass
-from outbox_relay.provisioning import Organization, ProvisionServer, Step, StepFailedError, drop, prepare, provision
+from outbox_relay.provisioning import Step, StepFailedError, drop, prepare, provision
 from tenants.revisions import HEAD, tables_at
-from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization, template
+from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization, failure_of, ready, template
 
 pytestmark = pytest.mark.anyio
 
@@ -18,18 +18,6 @@ IN_ORDER = [(moment, step) for step in Step for moment in ("begun", "done")]
 
 class BrokenOffError(Exception):
     """What a record raises in place of a relay's death."""
-
-
-async def ready(tenants: Tenants, organization: Organization) -> ProvisionServer:
-    server = tenants.server()
-    await provision(server, organization, Noted())
-    return server
-
-
-async def failure_of(server: ProvisionServer, organization: Organization) -> StepFailedError:
-    with pytest.raises(StepFailedError) as failed:
-        await provision(server, organization, Noted())
-    return failed.value
 
 
 async def test_an_organization_gets_tables_a_founder_and_a_login_of_its_own(tenants: Tenants) -> None:
