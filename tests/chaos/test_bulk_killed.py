@@ -14,7 +14,7 @@ from tests.support.desk import lines_of, outboxctl, put_dead
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
 
-MESSAGES, PER_MINUTE, SLICE = 1_000, 12_000, 50
+MESSAGES, PER_MINUTE, SLICE = 2_000, 12_000, 200
 KILLS = 3
 REQUEUED = "select count(*), count(distinct message_id) from operator_actions where action = 'requeue'"
 ACTED = "select coalesce(sum(acted), 0) from bulk_acts"
