@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session
 
 from operator_console.acting.audit import Act, Action, Change, MessageRow, note
 from operator_console.acting.discarding import discard_locked
-from operator_console.acting.errors import ActingError, UnknownBulkError
+from operator_console.acting.errors import UNDEFINED, ActingError, UnknownBulkError
 from operator_console.acting.messages import locked_messages
 from operator_console.acting.plans import Bulk, BulkPlan, BulkStatus, chosen_by, count_plan, only_dead
 from operator_console.acting.requeueing import requeue_locked, wake_relays
 from operator_console.filters import MessageFilter
+from shared.database import describe
 from shared.engine import is_database_away
 from shared.models import BulkActRow, OutboxMessage
 
@@ -153,7 +154,7 @@ def _act_on(session: Session, ids: Sequence[UUID], step: Step) -> int:
     except ActingError:
         pass
     except DBAPIError as error:
-        if is_database_away(error):
+        if is_database_away(error) or describe(error)["sqlstate"] in UNDEFINED:
             raise
     middle = len(ids) // 2
     return sum(_act_on(session, half, step) for half in (ids[:middle], ids[middle:])) if middle else 0

@@ -117,9 +117,7 @@ def _revive(session: Session, tokens: Mapping[UUID, UUID | None]) -> None:
 
 def _with_their_tokens(tokens: Mapping[UUID, UUID | None]) -> FromClause:
     """Return the ids of messages, each beside what its token has, as rows to join with."""
-    pairs = func.unnest(literal(list(tokens), ARRAY(Uuid)), literal(list(tokens.values()), ARRAY(Uuid))).table_valued(
-        column("id", Uuid), column("token_id", Uuid)
-    )
-    pairs = pairs.render_derived(name="pairs")
+    columns = [literal(list(ids), ARRAY(Uuid)) for ids in (tokens.keys(), tokens.values())]
+    pairs = func.unnest(*columns).table_valued(column("id", Uuid), column("token_id", Uuid)).render_derived(name="pair")
     joined = pairs.outerjoin(Token, Token.id == pairs.c.token_id)
     return select(pairs.c.id, Token.id.label("token_id"), Token.key_id, Token.expires_at).select_from(joined).subquery()

@@ -202,6 +202,17 @@ def test_a_step_that_gave_way_to_others_is_made_again(outbox: Outbox) -> None:
     assert outbox.number("select count(*) from operator_actions where action = 'requeue'") == 3
 
 
+def test_a_schema_that_is_behind_is_said_and_no_message_is_skipped_for_it(outbox: Outbox) -> None:
+    put_with_codes(outbox, 2)
+    outbox.execute("alter function signpost_newest_key() rename to signpost_unknown")
+    try:
+        result = outboxctl(outbox.database, "requeue", "--all", "--yes", "--reason", "mended")
+    finally:
+        outbox.execute("alter function signpost_unknown() rename to signpost_newest_key")
+    assert (result.exit_code, "api-service migrate" in result.stderr) == (1, True)
+    assert outbox.execute("select status, acted, skipped from bulk_acts") == [("running", 0, 0)]
+
+
 @pytest.mark.parametrize(("payload", "key_id"), [('{"key_id": "newest"}', "newest"), ("{}", KEY_ID)])
 def test_a_fresh_code_is_under_the_newest_key_that_codes_have(
     outbox: Outbox, console: sessionmaker[Session], payload: str, key_id: str
