@@ -1,6 +1,5 @@
 """What the fields of bodies must look like. Each fault is one of FaultCode's words."""
 
-import re
 import unicodedata
 from collections.abc import Mapping
 from enum import StrEnum
@@ -13,15 +12,11 @@ from api_service import passwords
 from api_service.characters import BLANKS, refuse_controls, refuse_unseen
 from api_service.countries import COUNTRIES
 from api_service.errors import FaultCode
-from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
+from shared.addresses import WRITTEN_NUMBER, InvalidAddressError, canonical_phone, deliverable_email
 
 LONGEST_NAME = 200
 LONGEST_TEXT = 512
 """Far above any address, link token or code; parsers need not be fed more."""
-
-# Written with its country code, in the ways people write numbers. The parser of phonenumbers would
-# take letters and fish a number out of any sentence.
-_PHONE = re.compile(r"\+[0-9][0-9 ().-]{4,40}", re.ASCII)
 
 
 class Text(fields.String):
@@ -70,7 +65,7 @@ class Phone(Text):
 
     looks: ClassVar = {
         "description": "a number with its country code",
-        "pattern": f"^{_PHONE.pattern}$",
+        "pattern": f"^{WRITTEN_NUMBER.pattern}$",
         "examples": ["+33 6 12 34 56 78"],
     }
 
@@ -78,11 +73,9 @@ class Phone(Text):
         """Return the E.164 form."""
         refuse_controls(text)
         try:
-            if _PHONE.fullmatch(text):
-                return canonical_phone(text)
+            return canonical_phone(text)
         except InvalidAddressError:
-            pass
-        raise ValidationError(FaultCode.INVALID_PHONE)
+            raise ValidationError(FaultCode.INVALID_PHONE) from None
 
 
 class FullName(Text):

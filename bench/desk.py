@@ -1,11 +1,12 @@
-"""What operators ask, of an outbox with a million messages of which one in twenty is dead, of twelve causes."""
+"""What operators ask and do, of an outbox with a million messages of which one in twenty is dead, of twelve causes."""
 
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from bench.goals import DESK_MILLISECONDS, DESK_PAGES
 from bench.ground import Ground
@@ -13,6 +14,8 @@ from bench.plans import readings_of
 from bench.report import Report, median
 from bench.sizes import Size
 from bench.states import state_database, with_settled
+from bench.usage import cpu_seconds
+from operator_console.acting import Act, Action, BulkPlan, BulkStatus, begin_bulk, step_bulk
 from operator_console.filters import MessageFilter
 from operator_console.reading import list_actions, list_causes, list_messages, list_providers, show_message, stats
 from shared.engine import create_database_engine
@@ -21,6 +24,7 @@ from shared.vocabulary import Channel, DeadReason, Status
 STATE = "state_desk"
 REPEATS = 5
 A_PAGE = 500
+REQUEUED = 10_000
 FEW = 10
 ONE_DEAD_IN = 20
 
@@ -60,7 +64,7 @@ def desk(ours: Ground, size: Size) -> Report:
         connection.execute("vacuum analyze")
         engine = create_database_engine(ours.cluster.url(STATE, "console"), application_name="desk", pool_size=2)
         try:
-            return _asked(engine)
+            return _asked(engine) | _requeued(engine, ours.cluster_pid)
         finally:
             engine.dispose()
 
@@ -77,6 +81,23 @@ def _asked(engine: Engine) -> Report:
     most = max(rows for _, rows in pages)
     report[f"desk: {len(pages)} pages of {A_PAGE} dead"] = {"first, ms": first, "last, ms": last, "most rows": most}
     return report | {DESK_MILLISECONDS: slowest, DESK_PAGES: last / first}
+
+
+def _requeued(engine: Engine, store_pid: int) -> Report:
+    """Requeue what is dead without a rate, in the steps that the console makes of it, or as much as is enough."""
+    made, act = sessionmaker(engine), Act("bench", "measured")
+    with made.begin() as session:
+        bulk = begin_bulk(session, BulkPlan(Action.REQUEUE, MessageFilter(), is_all=True), act)
+    began, own, stores = time.monotonic(), time.process_time(), cpu_seconds(store_pid)
+    while bulk.status == BulkStatus.RUNNING and bulk.acted < REQUEUED:
+        with made.begin() as session:
+            bulk = step_bulk(session, bulk.id)
+    seconds, own, stores = time.monotonic() - began, time.process_time() - own, cpu_seconds(store_pid) - stores
+    return {
+        "desk: bulk requeue without a rate, messages/s": bulk.acted / seconds,
+        "  CPU of who carries it on, ms a message": own / bulk.acted * 1000,
+        "  and PostgreSQL's, ms": stores / bulk.acted * 1000,
+    }
 
 
 def _measured(engine: Engine, question: Question, repeats: int = REPEATS) -> tuple[float, float]:

@@ -26,7 +26,7 @@ LIKELY = {
     "wal": Likely(5, 2),
     "disk": Likely(6, 1),
     "growth": Likely(35, 2),
-    "desk": Likely(40, 2),
+    "desk": Likely(50, 4),
     "notify": Likely(30, 3),
     "rendering": Likely(10, 10),
     "organizations": Likely(15, 5),

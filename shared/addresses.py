@@ -4,12 +4,18 @@ An address is kept twice: as the person wrote it, for the message, and in its ca
 every comparison. Nothing here looks at the network.
 """
 
+import re
+
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
 LONGEST_EMAIL = 254
 """Octets, of the whole address (RFC 5321 §4.5.3.1.3, less the angle brackets)."""
+
+# In the ways people write numbers. The parser of phonenumbers would take letters and fish a number out of any sentence.
+WRITTEN_NUMBER = re.compile(r"\+[0-9][0-9 ().-]{4,40}", re.ASCII)
+"""A phone number with its country code, as far as can be seen from its characters."""
 
 
 class InvalidAddressError(ValueError):
@@ -58,6 +64,8 @@ def canonical_address(deliverable: str) -> str:
 
 def canonical_phone(text: str) -> str:
     """Return the number in E.164 form (``+33612345678``); it must be written with its country code."""
+    if not WRITTEN_NUMBER.fullmatch(text):
+        raise InvalidAddressError("not a phone number with its country code")
     try:
         number = phonenumbers.parse(text, None)
     except NumberParseException as error:

@@ -1,31 +1,47 @@
 """Bulk acts: all that a filter lets through is requeued or discarded, in steps, at a rate, and each message once.
 
-A bulk act is a row. A step is one transaction: it takes the row, acts on the next few messages, moves the cursor past
-them, and writes when the next step may be. So it goes on after any crash where it stood, at the same rate whoever and
-however many carry it on, and can be stopped between two steps.
+A bulk act is a row. A step is one transaction: it takes the row, acts on the next messages as one set, moves the cursor
+past them, and writes when the next step may be. So it goes on after any crash where it stood, at the same rate whoever
+and however many carry it on, and can be stopped between two steps.
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from operator_console.acting.audit import Act, Action, Change, note
-from operator_console.acting.discarding import discard
-from operator_console.acting.errors import ActingError, UnknownBulkError
+from operator_console.acting.audit import Act, Action, Change, MessageRow, note
+from operator_console.acting.discarding import discard_locked
+from operator_console.acting.errors import UNDEFINED, ActingError, UnknownBulkError
+from operator_console.acting.messages import locked_messages
 from operator_console.acting.plans import Bulk, BulkPlan, BulkStatus, chosen_by, count_plan, only_dead
-from operator_console.acting.requeueing import requeue_one, wake_relays
+from operator_console.acting.requeueing import requeue_locked, wake_relays
 from operator_console.filters import MessageFilter
+from shared.database import describe
 from shared.engine import is_database_away
 from shared.models import BulkActRow, OutboxMessage
 
-MOST_A_STEP = 50
-"""Messages, of some ten statements each: the rows of a step are held for as long as all of them take."""
+MOST_A_STEP = 200
+"""Messages, whose rows are held for as long as the step takes: some hundredths of a second."""
 STEP_SECONDS = 2
 """How much of a rate is used at once: little, since a rate is meant to spare somebody."""
+
+ActOnThese = Callable[[Session, Sequence[MessageRow], Act], int]
+ACTS: Mapping[Action, ActOnThese] = {Action.REQUEUE: requeue_locked, Action.DISCARD: discard_locked}
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step does, on whose behalf, and to which messages."""
+
+    act_on: ActOnThese
+    act: Act
+    chosen: Sequence[ColumnElement[bool]]
 
 
 def begin_bulk(session: Session, plan: BulkPlan, act: Act) -> Bulk:
@@ -49,19 +65,18 @@ def begin_bulk(session: Session, plan: BulkPlan, act: Act) -> Bulk:
 
 
 def step_bulk(session: Session, bulk_id: UUID) -> Bulk:
-    """Act on the next few messages, if it is time and nobody else does; return how the bulk act then stands.
+    """Act on the next messages, if it is time and nobody else does; return how the bulk act then stands.
 
     One transaction of the caller's, to be committed at once. Raises UnknownBulkError.
     """
     taken = _taken(session, bulk_id)
     if taken is not None:
-        wanted, slice_size = MessageFilter.from_json(taken.wanted), step_size(taken.per_minute)
-        ids = _next_ids(session, taken, wanted, slice_size)
-        act = Act(taken.operator, taken.reason, taken.id)
-        acted = sum(_act_on(session, message_id, Action(taken.action), act) for message_id in ids)
+        step, size = _step_of(taken), step_size(taken.per_minute)
+        ids = _next_ids(session, taken, step, size)
+        acted = _act_on(session, ids, step) if ids else 0
         _move(session, taken, ids, acted)
-        if len(ids) < slice_size:
-            _end(session, taken.id, BulkStatus.DONE, wanted)
+        if len(ids) < size:
+            _end(session, taken, BulkStatus.DONE)
         if acted:
             wake_relays(session)
     return find_bulk(session, bulk_id)
@@ -109,28 +124,40 @@ def _taken(session: Session, bulk_id: UUID) -> Row[Any] | None:
     return session.execute(query.with_for_update(skip_locked=True)).one_or_none()
 
 
-def _next_ids(session: Session, taken: Row[Any], wanted: MessageFilter, limit: int) -> list[UUID]:
-    """Return the next messages behind the cursor. What died after the beginning was not counted and is not meant."""
-    query = select(OutboxMessage.id).where(*chosen_by(wanted), OutboxMessage.settled_at <= taken.created_at)
+def _step_of(taken: Row[Any]) -> Step:
+    """Read what is to be done to whom. What died after the beginning was not counted and is not meant."""
+    chosen = chosen_by(MessageFilter.from_json(taken.wanted))
+    return Step(
+        ACTS[Action(taken.action)],
+        Act(taken.operator, taken.reason, taken.id),
+        (*chosen, OutboxMessage.settled_at <= taken.created_at),
+    )
+
+
+def _next_ids(session: Session, taken: Row[Any], step: Step, limit: int) -> list[UUID]:
+    """Return the next messages behind the cursor."""
+    query = select(OutboxMessage.id).where(*step.chosen)
     if taken.cursor is not None:
         query = query.where(OutboxMessage.id > taken.cursor)
     return list(session.scalars(query.order_by(OutboxMessage.id).limit(limit)))
 
 
-def _act_on(session: Session, message_id: UUID, action: Action, act: Act) -> bool:
-    """Act on one message; False where it can no longer be, or is odd: one oddity stops no other."""
+def _act_on(session: Session, ids: Sequence[UUID], step: Step) -> int:
+    """Act on those of the messages that are still meant, all at once; return how many they were.
+
+    Where that is refused, on either half of them, and so on until what is odd is alone: it stops no other.
+    """
     try:
         with session.begin_nested():
-            if action is Action.DISCARD:
-                return discard(session, message_id, act)
-            requeue_one(session, message_id, act)
-            return True
+            messages = locked_messages(session, ids, step.chosen)
+            return step.act_on(session, messages, step.act) if messages else 0
     except ActingError:
-        return False
+        pass
     except DBAPIError as error:
-        if is_database_away(error):
+        if is_database_away(error) or describe(error)["sqlstate"] in UNDEFINED:
             raise
-        return False
+    middle = len(ids) // 2
+    return sum(_act_on(session, half, step) for half in (ids[:middle], ids[middle:])) if middle else 0
 
 
 def _move(session: Session, taken: Row[Any], ids: list[UUID], acted: int) -> None:
@@ -149,12 +176,12 @@ def _move(session: Session, taken: Row[Any], ids: list[UUID], acted: int) -> Non
     )
 
 
-def _end(session: Session, bulk_id: UUID, status: BulkStatus, wanted: MessageFilter) -> None:
+def _end(session: Session, taken: Row[Any], status: BulkStatus) -> None:
     """Write that nothing is left to do; its filter is then needed no longer, and keeps no address."""
     session.execute(
         update(BulkActRow)
-        .where(BulkActRow.id == bulk_id)
-        .values(status=status, ended_at=func.clock_timestamp(), wanted=wanted.masked())
+        .where(BulkActRow.id == taken.id)
+        .values(status=status, ended_at=func.clock_timestamp(), wanted=MessageFilter.from_json(taken.wanted).masked())
         .execution_options(synchronize_session=False)
     )
 

@@ -49,7 +49,13 @@ def correct(session: Session, message: MessageRow, correction: Correction) -> No
 def _deliverable(channel: str, text: str) -> str:
     """Return the address in the form that messages of the channel carry."""
     try:
-        return canonical_phone(text) if channel == Channel.SMS else deliverable_email(text)
+        match channel:
+            case Channel.EMAIL:
+                return deliverable_email(text)
+            case Channel.SMS:
+                return canonical_phone(text)
+            case _:
+                raise WrongAddressError(channel)
     except InvalidAddressError as error:
         raise WrongAddressError(channel) from error
 

@@ -1,41 +1,63 @@
-"""A message that is to be acted on: locked, and held against what an act needs."""
+"""Messages that are to be acted on: locked, and held against what an act needs."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Text, select, type_coerce
+from sqlalchemy import ColumnElement, Text, any_, bindparam, select, type_coerce
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from operator_console.acting.audit import MessageRow
-from operator_console.acting.errors import ErasedError, NotDeadError, UnknownMessageError
+from operator_console.acting.errors import ErasedError, NotDeadError, SupersededError, UnknownMessageError
 from shared.models import OutboxMessage
-from shared.vocabulary import Status
+from shared.vocabulary import DeadReason, Status
 
 ERASED = "erased"
 """What stands for the recipient of a message whose user was erased (migration 0014)."""
 
 
 def locked_message(session: Session, message_id: UUID) -> MessageRow:
-    """Return how the message stands, its words as text: a newer release may have words unknown here."""
-    message = session.execute(
-        select(
-            OutboxMessage.id,
-            OutboxMessage.token_id,
-            OutboxMessage.user_id,
-            OutboxMessage.recipient,
-            type_coerce(OutboxMessage.channel, Text).label("channel"),
-            type_coerce(OutboxMessage.locale, Text).label("locale"),
-            type_coerce(OutboxMessage.status, Text).label("status"),
-            type_coerce(OutboxMessage.dead_reason, Text).label("dead_reason"),
-            OutboxMessage.attempt,
-            OutboxMessage.expiries,
-            OutboxMessage.last_error_class,
-        )
-        .where(OutboxMessage.id == message_id)
-        .with_for_update()
-    ).one_or_none()
-    if message is None:
+    """Return how one message stands. Raises UnknownMessageError."""
+    found = locked_messages(session, [message_id])
+    if not found:
         raise UnknownMessageError
-    return message
+    return found[0]
+
+
+def locked_messages(
+    session: Session, ids: Sequence[UUID], still: Sequence[ColumnElement[bool]] = ()
+) -> Sequence[MessageRow]:
+    """Return how those of the messages stand that are ``still`` so now that nobody else can change them.
+
+    Their words are text: a newer release may have words unknown here. In the order of ids, in which all who lock
+    many do it, so that none waits for another in a circle.
+    """
+    query = select(
+        OutboxMessage.id,
+        OutboxMessage.token_id,
+        OutboxMessage.user_id,
+        OutboxMessage.recipient,
+        type_coerce(OutboxMessage.channel, Text).label("channel"),
+        type_coerce(OutboxMessage.locale, Text).label("locale"),
+        type_coerce(OutboxMessage.status, Text).label("status"),
+        type_coerce(OutboxMessage.dead_reason, Text).label("dead_reason"),
+        OutboxMessage.attempt,
+        OutboxMessage.expiries,
+        OutboxMessage.last_error_class,
+    ).where(*is_one_of(ids), *still)
+    return session.execute(query.order_by(OutboxMessage.id).with_for_update()).all()
+
+
+def is_one_of(ids: Sequence[UUID]) -> list[ColumnElement[bool]]:
+    """Return the conditions for a message to be one of these, of which there is one at least.
+
+    The bounds have PostgreSQL leave out the other partitions, which an array that it is only given later does not.
+    """
+    return [
+        OutboxMessage.id == any_(bindparam("ids", list(ids), ARRAY(OutboxMessage.id.type), unique=True)),
+        OutboxMessage.id >= min(ids),
+        OutboxMessage.id <= max(ids),
+    ]
 
 
 def refuse_unless_dead(message: MessageRow, done: str) -> None:
@@ -44,3 +66,9 @@ def refuse_unless_dead(message: MessageRow, done: str) -> None:
         raise NotDeadError(message.status, done)
     if message.recipient == ERASED:
         raise ErasedError
+
+
+def refuse_if_replaced(message: MessageRow) -> None:
+    """Raise SupersededError: a newer message is the one, and this one was closed with it."""
+    if message.dead_reason == DeadReason.SUPERSEDED:
+        raise SupersededError

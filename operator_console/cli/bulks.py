@@ -9,6 +9,7 @@ from uuid import UUID
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.acting import (
@@ -26,9 +27,11 @@ from operator_console.acting import (
     stop_bulk,
 )
 from operator_console.cli.database import act_because, database, fail, sessions
+from operator_console.cli.interrupts import finished_first
 from operator_console.cli.options import json_option, reason_option
 from operator_console.cli.output import show_rows
 from operator_console.views import as_json
+from shared.engine import was_undone
 
 LISTED = ("id", "status", "action", "found", "acted", "skipped", "per_minute", "operator", "created_at", "reason")
 SHORTEST_WAIT_SECONDS = 0.01
@@ -70,8 +73,7 @@ def carry_on(made: sessionmaker[Session], begun: Bulk) -> None:
         with _progress(begun) as progress:
             bulk = begun
             while bulk.status == BulkStatus.RUNNING:
-                with made.begin() as session:
-                    bulk = step_bulk(session, bulk.id)
+                bulk = _stepped(made, bulk)
                 progress(bulk)
                 if bulk.status == BulkStatus.RUNNING:
                     time.sleep(_pause(bulk))
@@ -79,6 +81,17 @@ def carry_on(made: sessionmaker[Session], begun: Bulk) -> None:
         with made.begin() as session:
             bulk = stop_bulk(session, begun.id, act_because("interrupted"))
     _tell(bulk)
+
+
+def _stepped(made: sessionmaker[Session], bulk: Bulk) -> Bulk:
+    """Make a step; one that gave way to others, and was undone as a whole, is simply not made yet."""
+    try:
+        with finished_first(), made.begin() as session:
+            return step_bulk(session, bulk.id)
+    except DBAPIError as error:
+        if not was_undone(error):
+            raise
+        return bulk
 
 
 @contextmanager

@@ -11,14 +11,12 @@ import click
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from operator_console.acting import Act
+from operator_console.acting import UNDEFINED, Act
 from operator_console.settings import ConsoleSettingsSchema
 from shared.database import describe
 from shared.engine import create_database_engine
 from shared.settings import SettingsError, exit_telling
 
-# SQLSTATEs, PostgreSQL's appendix A: the table, column or function does not exist.
-UNDEFINED = ("42P01", "42703", "42883")
 INSUFFICIENT_PRIVILEGE = "42501"
 
 

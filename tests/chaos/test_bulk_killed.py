@@ -1,20 +1,13 @@
 """A bulk act whose process is killed goes on where it stood, at its rate, and repeats nothing."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 
-from tests.support.databases import Database
-from tests.support.desk import lines_of, outboxctl, put_dead
+from tests.support.desk import lines_of, outboxctl, put_dead, running_outboxctl
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
 
-MESSAGES, PER_MINUTE, SLICE = 1_000, 12_000, 50
+MESSAGES, PER_MINUTE, SLICE = 2_000, 12_000, 200
 KILLS = 3
 REQUEUED = "select count(*), count(distinct message_id) from operator_actions where action = 'requeue'"
 ACTED = "select coalesce(sum(acted), 0) from bulk_acts"
@@ -31,7 +24,7 @@ def test_a_bulk_act_killed_again_and_again_does_all_of_it_once_and_at_its_rate(o
     began = time.monotonic()
     arguments = ["requeue", "--all", "--yes", "--per-minute", str(PER_MINUTE), "--reason", "mended"]
     for _ in range(KILLS):
-        with running(outbox.database, *arguments) as process:
+        with running_outboxctl(outbox.database, *arguments) as process:
             before = outbox.number(ACTED)
             eventually(lambda before=before: outbox.number(ACTED) > before, seconds=90)
             process.kill()
@@ -47,25 +40,10 @@ def test_a_bulk_act_killed_again_and_again_does_all_of_it_once_and_at_its_rate(o
 def test_an_interrupt_stops_it_and_says_how_to_go_on(outbox: Outbox) -> None:
     put_dead(outbox, count=20)
     arguments = ["requeue", "--all", "--yes", "--per-minute", "60", "--reason", "mended"]
-    with running(outbox.database, *arguments) as process:
+    with running_outboxctl(outbox.database, *arguments) as process:
         eventually(lambda: outbox.number(ACTED) > 0)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     [bulk] = lines_of(outboxctl(outbox.database, "bulk", "list"))
     assert (process.returncode, bulk["status"]) == (1, "stopped")
     assert f"outboxctl bulk resume {bulk['id']}" in said
-
-
-@contextmanager
-def running(database: Database, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
-    """Run the command line in a process of its own, and see it gone."""
-    command = [sys.executable, "-c", "from operator_console.cli import main; main()", *arguments]
-    environment = os.environ | {"DATABASE_URL": database.console_url}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # A shell has what it runs in the background ignore interrupts, and so this suite, perhaps.
-    heeding = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    with subprocess.Popen(command, env=environment, text=True, preexec_fn=heeding, **pipes) as process:  # noqa: PLW1509 - no thread of ours runs here
-        try:
-            yield process
-        finally:
-            process.kill()

@@ -1,8 +1,13 @@
 """An operator's desk to try things on: dead messages with causes, sessions of the console's role, its command line."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -38,6 +43,21 @@ def outboxctl(database: Database, *arguments: str, **environment: str) -> Result
     """Run the command line as an operator does, into a pipe."""
     told = {"DATABASE_URL": database.console_url} | environment
     return CliRunner().invoke(main, list(arguments), env=told)
+
+
+@contextmanager
+def running_outboxctl(database: Database, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
+    """Run the command line in a process of its own, and see it gone."""
+    command = [sys.executable, "-c", "from operator_console.cli import main; main()", *arguments]
+    environment = os.environ | {"DATABASE_URL": database.console_url}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # A shell has what it runs in the background ignore interrupts, and so this suite, perhaps.
+    heeding = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    with subprocess.Popen(command, env=environment, text=True, preexec_fn=heeding, **pipes) as process:  # noqa: PLW1509 - no thread of ours runs here
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def lines_of(result: Result) -> list[Any]:

@@ -52,7 +52,7 @@ def test_a_bulk_act_requeues_what_its_filter_lets_through_and_nothing_else(
     assert outbox.execute("select distinct bulk_id from operator_actions where action = 'requeue'") == [(one.id,)]
 
 
-@pytest.mark.parametrize(("per_minute", "size"), [(None, 50), (60_000, 50), (600, 20), (60, 2), (29, 1), (1, 1)])
+@pytest.mark.parametrize(("per_minute", "size"), [(None, 200), (60_000, 200), (600, 20), (60, 2), (29, 1), (1, 1)])
 def test_a_step_takes_two_seconds_of_the_rate(per_minute: int | None, size: int) -> None:
     assert bulk.step_size(per_minute) == size
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from uuid import UUID
 
 import pytest
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from devstack.cluster import Cluster
@@ -105,14 +106,42 @@ def test_what_tells_of_nobody_may_go_to_another_address(outbox: Outbox, console:
 
 
 @pytest.mark.parametrize(
-    ("channel", "recipient"), [("email", "+33612345678"), ("sms", "ada@example.org"), ("sms", "7")]
-)
+    ("channel", "recipient"),
+    [
+        ("email", "+33612345678"), ("email", "ada"), ("email", "ada@example.org, eve@example.org"),
+        ("email", "ada@example"), ("sms", "ada@example.org"), ("sms", "7"), ("sms", "tel:+33612345678"),
+        ("provision", "ada@example.org"),
+    ],
+)  # fmt: skip
 def test_an_address_has_to_fit_the_channel(
     outbox: Outbox, console: sessionmaker[Session], channel: str, recipient: str
 ) -> None:
     [message_id] = put_dead(outbox, channel=channel)
     with pytest.raises(WrongAddressError), console.begin() as session:
         requeue(session, message_id, ACT, Correction(recipient=recipient))
+
+
+def test_what_no_registration_could_be_made_with_is_refused_in_plain_words(outbox: Outbox) -> None:
+    [message_id] = put_dead(outbox)
+    result = outboxctl(outbox.database, "requeue", str(message_id), "--to", "ada@@example.org", "--reason", "a slip")
+    said = f"outboxctl: message {message_id} goes by email, and that is no address for it\n"
+    assert (result.exit_code, result.stderr) == (1, said)
+    assert outbox.row(message_id).status == "dead"
+
+
+@pytest.mark.parametrize(
+    ("address", "is_one"),
+    [("Ada@xn--bcher-kva.example", True), ("ada", False), ("a b@example.org", False), ("ada@example.org\n", False)],
+)
+def test_by_sql_alone_no_registration_is_given_an_address_that_is_none(
+    outbox: Outbox, console: sessionmaker[Session], address: str, *, is_one: bool
+) -> None:
+    user = a_user(outbox)
+    [message_id] = put_dead(outbox, user_id=user, token_id=a_token_of(outbox, user))
+    with console.begin() as session:
+        moved = session.scalar(select(func.signpost_correct_address(message_id, address, address.lower())))
+    assert moved is is_one
+    assert outbox.row(message_id).recipient == (address if is_one else "ada@example.org")
 
 
 def test_a_number_is_corrected_like_an_address(outbox: Outbox, console: sessionmaker[Session]) -> None:

@@ -67,8 +67,12 @@ def test_a_number_has_one_form(written: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0612345678", "+33", "+331", "+999123456789", "call me", "+33612345678;ext=5", "+336123456789999999"]
-)
+    "text",
+    [
+        "", "0612345678", "+33", "+331", "+999123456789", "call me", "+33612345678;ext=5", "+336123456789999999",
+        "tel:+33612345678", "+33612345678\n", "+1-800-FLOWERS", "\N{FULLWIDTH PLUS SIGN}33612345678",
+    ],
+)  # fmt: skip
 def test_what_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(InvalidAddressError):
         canonical_phone(text)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.consoles import ConsoleUnderTest
+from tests.support.consoles import ConsoleUnderTest, csrf_in
 from tests.support.outbox import Outbox
 
 NOBODY = UUID(int=0)
@@ -172,6 +172,21 @@ def test_a_body_is_read_strictly_and_changes_nothing_otherwise(
     path = f"/v1/messages/{message_id}/requeue"
     answer = console.ask("POST", path, token, data=body, content_type="application/json")
     assert (answer.status_code, answer.json["code"]) == refusal
+    assert outbox.row(message_id).status == "dead"
+
+
+@pytest.mark.parametrize("recipient", ["ada", "ada@example.org, eve@example.org", "+33612345678"])
+def test_a_correction_to_what_is_no_address_is_refused_on_the_page_too(
+    console: ConsoleUnderTest, outbox: Outbox, token: str, recipient: str
+) -> None:
+    message_id = a_dead_message(outbox)
+    asked = {"reason": "a slip", "recipient": recipient}
+    answer = console.ask("POST", f"/v1/messages/{message_id}/requeue", token, json=asked)
+    assert (answer.status_code, answer.json["code"]) == (422, "wrong_address")
+    browser = console.signed_in(token)
+    form = asked | {"csrf": csrf_in(browser.get(f"/messages/{message_id}"))}
+    page = browser.post(f"/messages/{message_id}/requeue", data=form)
+    assert (page.status_code, "Wrong address" in page.text) == (422, True)
     assert outbox.row(message_id).status == "dead"
 
 
