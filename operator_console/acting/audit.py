@@ -9,7 +9,7 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from operator_console.filters import MessageFilter
-from shared.addresses import masked
+from shared.masks import masked
 from shared.models import OperatorAction
 
 MessageRow: TypeAlias = Row[*tuple[Any, ...]]

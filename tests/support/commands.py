@@ -42,7 +42,7 @@ def faults_of(words: list[str]) -> list[str]:
     module, _, name = PROGRAMS[program].partition(":")
     command: click.Command = getattr(import_module(module), name)
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
-        found = command.commands.get(rest[0])
+        found = command.get_command(click.Context(command), rest[0])
         if found is None:
             return [f"{program} has no command {rest[0]}"]
         command, rest = found, rest[1:]

@@ -88,12 +88,9 @@ def test_list_filters(outbox: Outbox, outboxctl: Outboxctl, arguments: list[str]
 
 
 def test_status_counts_what_waits_for_a_database_of_its_own(outbox: Outbox, outboxctl: Outboxctl) -> None:
-    outbox.put(count=2, channel="provision", template="'organization'", due_at="now() - interval '90 seconds'")
-    [waiting] = [
-        one for one in json.loads(outboxctl("status", "--json").stdout)["backlog"] if one["channel"] == "provision"
-    ]
-    assert (waiting["due"], waiting["pending"]) == (2, 2)
-    assert waiting["lag_seconds"] >= 90
+    outbox.put(count=2, channel="provision", template="'organization'")
+    backlog = {one["channel"]: one for one in json.loads(outboxctl("status", "--json").stdout)["backlog"]}
+    assert (backlog["provision"]["due"], backlog["email"]["due"]) == (2, 0)
 
 
 def test_show_tells_the_attempts_without_the_address(outbox: Outbox, outboxctl: Outboxctl) -> None:
