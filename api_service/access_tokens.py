@@ -13,8 +13,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
-from api_service.errors import InvalidTokenError
 from shared.secrets import SecretKeys, signing_seed
+from shared.web.refusals import InvalidTokenError
 
 ALGORITHM = "EdDSA"
 TYPE = "at+jwt"

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, fields
 
-from api_service.errors import Code, FaultCode
+from api_service.errors import CODES, FaultCode
 from api_service.rate_limits import Limit
 from api_service.use_cases.look_up import DeliveryProblem, Standing
 from shared.vocabulary import Channel, Locale, OrganizationStatus, Purpose, Status, UserStatus
@@ -227,7 +227,7 @@ class ProblemSchema(AnswerSchema):
     title = _text("the code in words", "Not found")
     status = _number("the HTTP status", 404)
     detail = _text("what to know, or to do", "There is nothing at this address.")
-    code = _word(Code, "for programs")
+    code = _word(CODES, "for programs")
     request_id = _text("as in X-Request-Id", AN_ID)
     errors = fields.List(fields.Nested(FaultSchema), metadata={"description": "every fault, of `validation_failed`"})
     limits = fields.List(

@@ -12,7 +12,7 @@ from api_service.use_cases.look_up import Registration
 from api_service.use_cases.organizations import OrganizationStanding
 from api_service.use_cases.personal_data import Held
 from api_service.use_cases.sessions import ListedSession
-from shared.addresses import masked
+from shared.masks import masked
 from shared.models import Token, User
 
 

@@ -1,22 +1,18 @@
 """Putting the parts together: settings in, a WSGI application out."""
 
 from datetime import timedelta
-from typing import Any
 
-from flask import Flask, Response, g
+from flask import Flask, Response
 from gunicorn.http.errors import ParseException
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import sessionmaker
 
 from api_service.access_tokens import AccessTokens
-from api_service.bodies import MOST_BYTES_READ
 from api_service.limiting import tell_limits
 from api_service.notifier import Notifier
 from api_service.observing import observe
 from api_service.origins import allow_origins
 from api_service.problems import handle_problems
 from api_service.rate_limits import Limiter
-from api_service.readiness import Readiness
 from api_service.routes import (
     account,
     activation_page,
@@ -35,11 +31,9 @@ from api_service.traced_transactions import trace_transactions
 from api_service.use_cases.sessions import SessionTerms
 from api_service.use_cases.tokens import Terms
 from api_service.waiting import WaitingRoom
-from shared.database import describe
 from shared.engine import create_database_engine
-from shared.log import get_logger
-
-log = get_logger("api.app")
+from shared.web.app import WebApp
+from shared.web.bodies import MOST_BYTES_READ
 
 ROUTES = (
     registrations,
@@ -54,7 +48,7 @@ ROUTES = (
 )
 
 
-class Api(Flask):
+class Api(WebApp):
     """Flask, except that it logs as we do, and leaves a body that cannot be read to the server."""
 
     def handle_exception(self, e: Exception) -> Response:
@@ -62,12 +56,6 @@ class Api(Flask):
         if isinstance(e, ParseException):
             raise e
         return super().handle_exception(e)
-
-    def log_exception(self, exc_info: Any) -> None:
-        """Log what nobody expected, by its class and the lines it passed; Flask would quote the path."""
-        error = exc_info[1]
-        details = describe(error) if isinstance(error, DBAPIError) else {}
-        log.error("request failed", request_id=g.get("request_id"), exc_info=exc_info, **details)
 
 
 def create_app(settings: ApiSettings) -> Api:
@@ -119,5 +107,4 @@ def _services(settings: ApiSettings) -> Services:
         notifier=Notifier(settings.database_url),
         waiting_room=WaitingRoom(settings.threads, bells),
         settled=SettledListener(settings.listen_database_url or settings.database_url, bells),
-        readiness=Readiness(engine),
     )

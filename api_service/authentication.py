@@ -9,13 +9,13 @@ from flask import Response, g, request
 
 from api_service.access_tokens import SignedIn
 from api_service.describing import Mark, marked
-from api_service.errors import InvalidTokenError, TokenRequiredError
 from api_service.services import services
 from api_service.use_cases.sessions import BegunSession, Opening, has_session
+from shared.web.bearer import bearer_token
+from shared.web.refusals import InvalidTokenError
 
 View = Callable[..., Response]
 
-SCHEME = "bearer"
 LONGEST_USER_AGENT = 120
 
 
@@ -41,14 +41,6 @@ def for_users(view: View) -> View:
         return view(holder, **arguments)
 
     return marked(asked_by_user, Mark.FOR_USERS)
-
-
-def bearer_token(authorization: str) -> str:
-    """Return the token in an Authorization header (RFC 6750 §2.1). Raises TokenRequiredError."""
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != SCHEME or not token.strip():
-        raise TokenRequiredError
-    return token.strip()
 
 
 def opening() -> Opening:

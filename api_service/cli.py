@@ -31,9 +31,9 @@ def serve() -> None:
     settings: ApiSettings = _read(ApiSettingsSchema())
     configure_logging("api-service", settings.log_level)
     os.environ[COUNTS_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="signpost-api-counts-")
-    from api_service.server import Server  # noqa: PLC0415 - the counters choose at import where they count
+    from api_service import server  # noqa: PLC0415 - the counters choose at import where they count
 
-    Server(settings).run()
+    server.serve(settings)
 
 
 @main.command()

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from marshmallow import Schema
 
-from api_service.errors import Code
+from api_service.errors import AnyCode
 
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
@@ -66,7 +66,7 @@ class Description:
     tag: Tag
     answers: Mapping[HTTPStatus, Answer]
     body: Body | None = None
-    refusals: tuple[Code, ...] = ()
+    refusals: tuple[AnyCode, ...] = ()
     parameters: tuple[str, ...] = ()
     needs_database: bool = field(default=True, kw_only=True)
 

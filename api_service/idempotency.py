@@ -15,7 +15,7 @@ from flask import Response, g, json, make_response, request
 from sqlalchemy.orm import Session
 
 from api_service.describing import Mark, marked
-from api_service.errors import KeyMalformedError, Refusal
+from api_service.errors import KeyMalformedError
 from api_service.services import services
 from api_service.use_cases.kept_answers import (
     Answer,
@@ -27,6 +27,7 @@ from api_service.use_cases.kept_answers import (
 from api_service.use_cases.kept_answers import keep as keep_for
 from api_service.use_cases.kept_answers import take_key as take
 from shared.secrets import request_mac
+from shared.web.refusals import Refusal
 
 View = Callable[..., Response]
 

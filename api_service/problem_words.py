@@ -1,33 +1,22 @@
 """What is said of each refusal and each fault: a status, a title and a sentence; only their codes are for programs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from enum import StrEnum
 from http import HTTPStatus
 
 from api_service.errors import Code, FaultCode
+from shared.web.kinds import COMMON_KINDS, Kind
+from shared.web.refusals import CommonCode
 
-
-@dataclass(frozen=True)
-class Kind:
-    """What is said of a code whenever it occurs."""
-
-    status: HTTPStatus
-    title: str
-    detail: str
-
-
-KINDS: Mapping[Code, Kind] = {
-    Code.BAD_REQUEST: Kind(HTTPStatus.BAD_REQUEST, "Bad request", "The request could not be understood."),
-    Code.MALFORMED_JSON: Kind(
-        HTTPStatus.BAD_REQUEST, "Malformed JSON", "The body is not JSON in UTF-8, or names something twice."
-    ),
+KINDS: Mapping[StrEnum, Kind] = {
+    **COMMON_KINDS,
     Code.INVALID_OR_EXPIRED: Kind(
         HTTPStatus.BAD_REQUEST, "Invalid or expired", "The code or link is wrong, was used already, or has expired."
     ),
-    Code.TOKEN_REQUIRED: Kind(
+    CommonCode.TOKEN_REQUIRED: Kind(
         HTTPStatus.UNAUTHORIZED, "Token required", "Send an access token: Authorization: Bearer and the token."
     ),
-    Code.INVALID_TOKEN: Kind(
+    CommonCode.INVALID_TOKEN: Kind(
         HTTPStatus.UNAUTHORIZED,
         "Invalid token",
         "The access token is not valid, has expired, or its session has ended.",
@@ -50,22 +39,22 @@ KINDS: Mapping[Code, Kind] = {
     Code.FRESH_SIGN_IN_REQUIRED: Kind(
         HTTPStatus.FORBIDDEN, "Fresh sign-in required", "Give the password, or sign in again before asking for this."
     ),
-    Code.NOT_FOUND: Kind(HTTPStatus.NOT_FOUND, "Not found", "There is nothing at this address."),
-    Code.METHOD_NOT_ALLOWED: Kind(
-        HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", "The Allow header lists the methods of this address."
-    ),
     Code.REQUEST_TIMEOUT: Kind(HTTPStatus.REQUEST_TIMEOUT, "Request timeout", "The request took too long to arrive."),
     Code.ALREADY_ACTIVE: Kind(HTTPStatus.CONFLICT, "Already active", "The registration has been activated."),
     Code.ADDRESS_TAKEN: Kind(HTTPStatus.CONFLICT, "Address taken", "Another account has this address."),
     Code.ORGANIZATION_FAILED: Kind(
         HTTPStatus.CONFLICT, "Organization failed", "The organization could not be set up. Please register again."
     ),
-    Code.BODY_TOO_LARGE: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Body too large", "A body has at most 16 KiB."),
-    Code.URI_TOO_LONG: Kind(HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "The request's first line is too long."),
-    Code.UNSUPPORTED_MEDIA_TYPE: Kind(
+    CommonCode.BODY_TOO_LARGE: Kind(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Body too large", "A body has at most 16 KiB."
+    ),
+    CommonCode.URI_TOO_LONG: Kind(
+        HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "The request's first line is too long."
+    ),
+    CommonCode.UNSUPPORTED_MEDIA_TYPE: Kind(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", "The body must be application/json."
     ),
-    Code.VALIDATION_FAILED: Kind(
+    CommonCode.VALIDATION_FAILED: Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed", "The errors say what is wrong, and where."
     ),
     Code.IDEMPOTENCY_KEY_MALFORMED: Kind(
@@ -86,22 +75,12 @@ KINDS: Mapping[Code, Kind] = {
     Code.RESEND_TOO_SOON: Kind(
         HTTPStatus.TOO_MANY_REQUESTS, "Resend too soon", "Retry-After says in how many seconds to ask again."
     ),
-    Code.HEADERS_TOO_LARGE: Kind(
-        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large", "The request's headers are too long."
-    ),
-    Code.INTERNAL_ERROR: Kind(
-        HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error", "The fault is ours; the request_id helps us to find it."
-    ),
-    Code.DATABASE_UNAVAILABLE: Kind(
-        HTTPStatus.SERVICE_UNAVAILABLE, "Database unavailable", "The database is away; try again shortly."
-    ),
     Code.ORGANIZATION_NOT_READY: Kind(
         HTTPStatus.SERVICE_UNAVAILABLE, "Organization not ready", "The organization is being repaired; try again soon."
     ),
-    Code.NOT_READY: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready", "What is missing is named."),
 }
 
-FAULTS: Mapping[FaultCode, str] = {
+FAULTS: Mapping[str, str] = {
     FaultCode.REQUIRED: "This field is required.",
     FaultCode.UNKNOWN_FIELD: "There is no such field.",
     FaultCode.INVALID_TYPE: "This is not of the right JSON type.",

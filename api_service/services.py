@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session, sessionmaker
 from api_service.access_tokens import AccessTokens
 from api_service.notifier import Notifier
 from api_service.rate_limits import Limiter
-from api_service.readiness import Readiness
 from api_service.settled import SettledListener
 from api_service.use_cases.sessions import SessionTerms
 from api_service.use_cases.tokens import Terms
@@ -34,7 +33,6 @@ class Services:
     notifier: Notifier
     waiting_room: WaitingRoom
     settled: SettledListener
-    readiness: Readiness
 
     def close(self) -> None:
         """Let go of the database."""

@@ -1,14 +1,16 @@
 """Which messages an operator means: what command line, HTTP interface and page can ask for, as one value."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, func, literal_column
 
-from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email, masked
+from shared.masks import masked
 from shared.models import OutboxMessage
-from shared.vocabulary import Channel, DeadReason, Status, Template
+from shared.vocabulary import CHANNELS, TEMPLATES, AnyChannel, AnyTemplate, DeadReason, Status
 
 # As text: a partial index is taken for a constant only, which the parameter of a prepared statement is not.
 _DEAD: ColumnClause[str] = literal_column("'dead'")
@@ -24,8 +26,8 @@ class MessageFilter:
 
     status: Status | None = None
     dead_reason: DeadReason | None = None
-    channel: Channel | None = None
-    template: Template | None = None
+    channel: AnyChannel | None = None
+    template: AnyTemplate | None = None
     provider: str | None = None
     recipient: str | None = field(default=None, repr=False)
     created_after: datetime | None = None
@@ -68,17 +70,24 @@ class MessageFilter:
 
 def _address(text: str) -> str:
     """Return the address in the form in which messages carry it; what is no address finds no message."""
+    # Not at the top: its libraries are half as long to import as all the rest that a look needs.
+    from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email  # noqa: PLC0415 - as said above
+
     try:
         return deliverable_email(text) if "@" in text else canonical_phone(text)
     except InvalidAddressError:
         return text
 
 
+def _member_of(words: Iterable[StrEnum]) -> Callable[[str], StrEnum]:
+    return {word.value: word for word in words}.__getitem__
+
+
 _READERS: dict[str, Any] = {
     "status": Status,
     "dead_reason": DeadReason,
-    "channel": Channel,
-    "template": Template,
+    "channel": _member_of(CHANNELS),
+    "template": _member_of(TEMPLATES),
     "provider": str,
     "recipient": _address,
     "created_after": datetime.fromisoformat,

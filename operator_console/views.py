@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from shared.addresses import masked
+from shared.masks import masked
 
 Mask: TypeAlias = Callable[[str], str]
 """How an address is written: masked, or for who may see it and has said why, as it is."""

@@ -1,4 +1,4 @@
-"""One form for each address, so that two ways of writing it are found to be one; and its mask.
+"""One form for each address, so that two ways of writing it are found to be one.
 
 An address is kept twice: as the person wrote it, for the message, and in its canonical form, for
 every comparison. Nothing here looks at the network.
@@ -81,14 +81,3 @@ def country_prefix(number: str) -> str:
         return str(phonenumbers.parse(number, None).country_code)
     except NumberParseException:
         return "0"
-
-
-def masked(address: str) -> str:
-    """Return enough of an address to recognise one's own, and too little to write to anyone else's.
-
-    ``ada@example.org`` becomes ``a…@example.org``, ``+33612345678`` becomes ``+33…78``.
-    """
-    local, at, domain = address.partition("@")
-    if at:
-        return f"{local[:1]}…@{domain}"
-    return f"{address[:3]}…{address[-2:]}"

@@ -1,5 +1,6 @@
 """What the command lines have in common."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -9,10 +10,10 @@ import click
 class OneOf(click.Choice[str]):
     """The type of a closed set: its words on the command line, its members in the code."""
 
-    def __init__(self, kind: type[StrEnum]) -> None:
-        super().__init__([word.value for word in kind])
-        self.kind = kind
+    def __init__(self, members: Iterable[StrEnum]) -> None:
+        self.members = {word.value: word for word in members}
+        super().__init__(list(self.members))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the member; what is no member is wrong usage."""
-        return self.kind(super().convert(value, param, ctx))
+        return self.members[super().convert(value, param, ctx)]

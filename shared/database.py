@@ -4,6 +4,9 @@ from psycopg import Error as DriverError
 
 CONNECT_TIMEOUT_SECONDS = 5
 
+UNDEFINED = ("42P01", "42703", "42883")
+"""SQLSTATEs (PostgreSQL's appendix A): the table, column or function does not exist, since the schema is behind."""
+
 
 def driver_url(url: str) -> str:
     """Return a ``postgresql+psycopg://`` URL in the form that psycopg itself takes."""

@@ -17,6 +17,8 @@ from shared.sessions import SET_IN_OWN_SESSION, own_session_parameters, set_in_t
 SETTINGS = {"statement_timeout": "15000", "idle_in_transaction_session_timeout": "30000", "timezone": "UTC"}
 """Milliseconds, where it is a time."""
 
+DATABASE_FAILURES = (DBAPIError, PoolTimeoutError)
+"""What may mean that the database is away; ``is_database_away`` tells."""
 READ_ONLY = "25006"
 UNDONE = ("40001", "40P01")
 """A transaction gave way to another that it was at odds with, or waited for in a circle: it may be tried again."""

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from api_service.answer_schemas import AN_ID
-from api_service.errors import Code, FaultCode
-from api_service.problem_words import FAULTS
-from api_service.problems import CHALLENGE, problem_document
+from api_service.errors import AnyCode, Code, FaultCode
+from api_service.problem_words import FAULTS, KINDS
+from api_service.problems import REALM
 from api_service.rate_limits import Limit
 from api_service.waiting import LONGEST_WAIT_SECONDS
+from shared.web.bearer import challenge
+from shared.web.kinds import problem_document
+from shared.web.refusals import CommonCode
 
 Json = dict[str, Any]
 
@@ -31,7 +34,7 @@ HEADERS: Mapping[str, Json] = {
     "X-Request-Id": _header("The request's id: its own, if that was harmless, else a new one.", AN_ID),
     "Location": _header("Where the registration is.", f"/v1/registrations/{AN_ID}", format="uri-reference"),
     "Retry-After": _header("In how many seconds to ask again.", 60, type="integer", minimum=1),
-    "WWW-Authenticate": _header("What would be accepted (RFC 6750).", CHALLENGE),
+    "WWW-Authenticate": _header("What would be accepted (RFC 6750).", challenge(REALM)),
     "Allow": _header("The methods of this address.", "GET, HEAD, OPTIONS"),
     "RateLimit": _header(
         "What is left of limits (draft-ietf-httpapi-ratelimit-headers).", '"registrations_per_network";r=19;t=60'
@@ -74,17 +77,17 @@ PARAMETERS: Mapping[str, Json] = {
     },
 }
 
-_MEMBERS: Mapping[Code, Json] = {
-    Code.VALIDATION_FAILED: {
+_MEMBERS: Mapping[AnyCode, Json] = {
+    CommonCode.VALIDATION_FAILED: {
         "errors": [{"pointer": "#/email", "code": FaultCode.REQUIRED, "message": FAULTS[FaultCode.REQUIRED]}]
     },
     Code.TOO_MANY_REQUESTS: {"limits": [Limit.REGISTRATIONS_PER_NETWORK]},
-    Code.NOT_READY: {"missing": ["database"]},
+    CommonCode.NOT_READY: {"missing": ["database"]},
     Code.ACCOUNT_NOT_ACTIVATED: {"resend": f"/v1/registrations/{AN_ID}/resend"},
 }
 
 
-def example_of(code: Code) -> Json:
+def example_of(code: AnyCode) -> Json:
     """Return what a problem of that code looks like."""
-    document = problem_document(code, AN_ID, **_MEMBERS.get(code, {}))
+    document = problem_document(KINDS[code], code, AN_ID, **_MEMBERS.get(code, {}))
     return {"summary": document["title"], "value": document}

@@ -12,7 +12,7 @@ from marshmallow import Schema
 from werkzeug.routing import Rule
 
 from api_service.describing import Tag, description_of
-from api_service.errors import Code
+from api_service.errors import CODES
 from api_service.openapi.components import HEADERS, PARAMETERS, SECURITY_SCHEMES, Json, example_of
 from api_service.openapi.operations import operation_of, refusal_of
 
@@ -79,7 +79,7 @@ def _add_components(spec: APISpec) -> None:
         spec.components.parameter(name, parameter["in"], {key: parameter[key] for key in parameter if key != "in"})
     for name, scheme in SECURITY_SCHEMES.items():
         spec.components.security_scheme(name, scheme)
-    for code in Code:
+    for code in CODES:
         spec.components.example(code.value, example_of(code))
         spec.components.response(code.value, refusal_of([code]))
 

@@ -10,25 +10,26 @@ from werkzeug.routing import Rule
 
 from api_service.answer_schemas import ProblemSchema
 from api_service.describing import JSON, Answer, Body, Description, Mark, marks_of
-from api_service.errors import Code
+from api_service.errors import CODES, AnyCode, Code
 from api_service.openapi.components import BEARER, Json
 from api_service.problem_words import KINDS
-from api_service.problems import MEDIA_TYPE
+from shared.web.kinds import MEDIA_TYPE
+from shared.web.refusals import CommonCode
 
 EVERYWHERE = (
-    Code.BAD_REQUEST,
+    CommonCode.BAD_REQUEST,
     Code.REQUEST_TIMEOUT,
-    Code.URI_TOO_LONG,
-    Code.HEADERS_TOO_LARGE,
-    Code.INTERNAL_ERROR,
+    CommonCode.URI_TOO_LONG,
+    CommonCode.HEADERS_TOO_LARGE,
+    CommonCode.INTERNAL_ERROR,
 )
 """What the server, or a fault of ours, can answer to any request."""
-OF_JSON = (Code.MALFORMED_JSON, Code.UNSUPPORTED_MEDIA_TYPE, Code.VALIDATION_FAILED)
+OF_JSON = (CommonCode.MALFORMED_JSON, CommonCode.UNSUPPORTED_MEDIA_TYPE, CommonCode.VALIDATION_FAILED)
 OF_MARKS = {
-    Mark.FOR_USERS: (Code.TOKEN_REQUIRED, Code.INVALID_TOKEN),
+    Mark.FOR_USERS: (CommonCode.TOKEN_REQUIRED, CommonCode.INVALID_TOKEN),
     Mark.IDEMPOTENT: (Code.IDEMPOTENCY_KEY_MALFORMED, Code.IDEMPOTENCY_KEY_IN_USE, Code.IDEMPOTENCY_KEY_REUSED),
 }
-LATER = {Code.RESEND_TOO_SOON, Code.TOO_MANY_REQUESTS, Code.IDEMPOTENCY_KEY_IN_USE, Code.DATABASE_UNAVAILABLE}
+LATER = {Code.RESEND_TOO_SOON, Code.TOO_MANY_REQUESTS, Code.IDEMPOTENCY_KEY_IN_USE, CommonCode.DATABASE_UNAVAILABLE}
 """With these comes Retry-After."""
 
 
@@ -49,17 +50,17 @@ def operation_of(rule: Rule, view: Callable[..., Any], description: Description)
     return {name: value for name, value in operation.items() if value or name == "security"}
 
 
-def codes_of(description: Description, marks: frozenset[Mark]) -> list[Code]:
+def codes_of(description: Description, marks: frozenset[Mark]) -> list[AnyCode]:
     """Return all that the operation can refuse with, by status."""
     codes = {*EVERYWHERE, *description.refusals}
     codes |= {code for mark in marks for code in OF_MARKS[mark]}
     if description.body:
-        codes |= {Code.BODY_TOO_LARGE}
+        codes |= {CommonCode.BODY_TOO_LARGE}
     if description.body and description.body.media_type == JSON:
         codes |= {*OF_JSON}
     if description.needs_database:
-        codes |= {Code.DATABASE_UNAVAILABLE}
-    return sorted(codes, key=lambda code: (KINDS[code].status, list(Code).index(code)))
+        codes |= {CommonCode.DATABASE_UNAVAILABLE}
+    return sorted(codes, key=lambda code: (KINDS[code].status, CODES.index(code)))
 
 
 def _path_parameters(rule: Rule) -> Iterator[Json]:
@@ -95,7 +96,7 @@ def _answered(answer: Answer, marks: frozenset[Mark]) -> Json:
     return _response(answer.meaning, (*answer.headers, *replayed), content)
 
 
-def refusal_of(codes: list[Code]) -> Json:
+def refusal_of(codes: list[AnyCode]) -> Json:
     """Return the response that tells of one of the codes, all of one status."""
     meaning = "\n".join(f"- `{code}`: {KINDS[code].detail}" for code in codes)
     schema = {"allOf": [ProblemSchema, {"properties": {"code": {"enum": [code.value for code in codes]}}}]}
@@ -103,11 +104,11 @@ def refusal_of(codes: list[Code]) -> Json:
     return _response(meaning, _refused_headers(codes), {MEDIA_TYPE: {"schema": schema, "examples": examples}})
 
 
-def _refused_headers(codes: list[Code]) -> tuple[str, ...]:
+def _refused_headers(codes: list[AnyCode]) -> tuple[str, ...]:
     headers: tuple[str, ...] = ()
     if KINDS[codes[0]].status == HTTPStatus.UNAUTHORIZED:
         headers += ("WWW-Authenticate",)
-    if codes[0] is Code.METHOD_NOT_ALLOWED:
+    if codes[0] is CommonCode.METHOD_NOT_ALLOWED:
         headers += ("Allow",)
     if LATER & {*codes}:
         headers += ("Retry-After",)
@@ -121,7 +122,7 @@ def _response(meaning: str, headers: tuple[str, ...], content: Json) -> Json:
     return response | ({"content": content} if content else {})
 
 
-def _merge(responses: Json, status: str, codes: list[Code]) -> None:
+def _merge(responses: Json, status: str, codes: list[AnyCode]) -> None:
     """Add what is refused with a status: by name if it is one thing; a page can be answered with the same status."""
     if status in responses:
         present, refused = responses[status], refusal_of(codes)

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from api_service.openapi.components import Json
 from api_service.openapi.shapes import Shape, resolved, shape_of
 from api_service.pages import safe_headers, style_named
-from api_service.problems import MEDIA_TYPE
+from shared.web.kinds import MEDIA_TYPE
 
 STYLE = style_named("docs")
 _CODE = re.compile(r"`([^`]+)`")

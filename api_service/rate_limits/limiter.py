@@ -9,10 +9,11 @@ from typing import ClassVar
 from limits import RateLimitItem
 from sqlalchemy import Connection, Engine
 
-from api_service.errors import Code, Refusal
+from api_service.errors import Code
 from api_service.rate_limits.rules import RULES, Limit, Per, Windows
 from api_service.rate_limits.storage import Ask, PostgresStorage, Told
 from shared.secrets import address_id
+from shared.web.refusals import Refusal
 
 
 @dataclass(frozen=True)

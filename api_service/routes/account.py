@@ -11,7 +11,6 @@ from api_service.account_schemas import ChangePasswordSchema, CodeSchema, EraseS
 from api_service.answer_schemas import CodeSentSchema, ExportSchema, StatusSchema
 from api_service.answers import code_answer, export_document
 from api_service.authentication import for_users
-from api_service.bodies import read_body
 from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
 from api_service.errors import Code
 from api_service.idempotency import idempotent, keep, take_key
@@ -25,6 +24,7 @@ from api_service.use_cases.personal_data import erase, gather
 from api_service.use_cases.proof import Proof, locked_prover, prove_by_fresh_session, prove_by_password
 from api_service.use_cases.reset_password import refuse_own_address, set_password
 from shared.vocabulary import Channel
+from shared.web.bodies import read_body
 
 blueprint = Blueprint("account", __name__, url_prefix="/v1/me")
 

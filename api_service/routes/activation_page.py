@@ -9,11 +9,11 @@ from flask import Blueprint, Response, make_response, render_template, request
 
 from api_service.answer_schemas import ButtonSchema, DeclineSchema
 from api_service.describing import COUNTED, FORM, HTML, Answer, Body, Description, Tag, described
-from api_service.errors import DATABASE_FAILURES, InvalidOrExpiredError, PasswordRequiredError, WrongPasswordError
+from api_service.errors import InvalidOrExpiredError, PasswordRequiredError, WrongPasswordError
 from api_service.languages import preferred_locale
 from api_service.pages import safe_headers, style_named
 from api_service.passwords import normalised
-from api_service.problems import database_unavailable
+from api_service.problems import problem
 from api_service.rate_limits import TooManyRequestsError
 from api_service.routes.activation_words import WORDS, Page
 from api_service.routes.activations import by_link
@@ -21,6 +21,8 @@ from api_service.services import services
 from api_service.transactions import in_transaction
 from api_service.use_cases.activate import activate
 from api_service.use_cases.decline import decline
+from shared.engine import DATABASE_FAILURES
+from shared.web.problems import database_unavailable
 
 blueprint = Blueprint("activation_page", __name__, url_prefix="/activate")
 
@@ -120,7 +122,7 @@ blueprint.register_error_handler(TooManyRequestsError, _too_often)
 
 
 def _unavailable(error: Exception) -> Response:
-    refusal = database_unavailable(error)
+    refusal = database_unavailable(problem, error)
     page = _page(Page.UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE)
     page.headers["Retry-After"] = refusal.headers["Retry-After"]
     return page

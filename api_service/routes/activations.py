@@ -7,7 +7,6 @@ from sqlalchemy.orm import Session
 
 from api_service.answer_schemas import ActivatedSchema
 from api_service.authentication import opening, session_document
-from api_service.bodies import read_body
 from api_service.describing import Answer, Body, Description, Tag, described
 from api_service.errors import Code
 from api_service.idempotency import idempotent, keep, take_key
@@ -20,6 +19,7 @@ from api_service.use_cases.activate import Confirmation, activate, confirmed_by_
 from api_service.use_cases.organizations import may_enter
 from api_service.use_cases.sessions import begin_session
 from shared.vocabulary import UserStatus
+from shared.web.bodies import read_body
 
 blueprint = Blueprint("activations", __name__, url_prefix="/v1/activations")
 

@@ -9,9 +9,9 @@ from api_service.answer_schemas import UserSchema
 from api_service.answers import user_document
 from api_service.authentication import for_users
 from api_service.describing import Answer, Description, Tag, described
-from api_service.errors import InvalidTokenError
 from api_service.services import services
 from shared.models import User
+from shared.web.refusals import InvalidTokenError
 
 blueprint = Blueprint("me", __name__, url_prefix="/v1/me")
 

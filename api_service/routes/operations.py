@@ -7,10 +7,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from api_service.answer_schemas import StatusSchema
 from api_service.describing import Answer, Description, Tag, described
-from api_service.errors import Code
 from api_service.metrics import exposition
 from api_service.problems import problem
 from api_service.services import services
+from migrations.revisions import REVISIONS
+from shared.web.readiness import lacking
+from shared.web.refusals import CommonCode
 
 blueprint = Blueprint("operations", __name__)
 
@@ -27,14 +29,14 @@ def get_livez() -> Response:
     Description(
         Tag.OPERATIONS,
         {HTTPStatus.OK: Answer("They can.", StatusSchema)},
-        refusals=(Code.NOT_READY,),
+        refusals=(CommonCode.NOT_READY,),
         needs_database=False,
     )
 )
 def get_readyz() -> Response:
     """Say whether requests can be served, and what is missing if not."""
-    missing = services().readiness.lacking()
-    return problem(Code.NOT_READY, missing=missing) if missing else jsonify(status="ready")
+    missing = lacking(services().engine, REVISIONS)
+    return problem(CommonCode.NOT_READY, missing=missing) if missing else jsonify(status="ready")
 
 
 @blueprint.get("/favicon.ico")

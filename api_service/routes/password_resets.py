@@ -9,7 +9,6 @@ from api_service import passwords
 from api_service.account_schemas import AskForResetSchema, ConfirmResetSchema
 from api_service.answer_schemas import ResetAskedSchema
 from api_service.answers import reset_answer
-from api_service.bodies import read_body
 from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
 from api_service.errors import Code
 from api_service.idempotency import idempotent, keep, take_key
@@ -20,6 +19,7 @@ from api_service.services import services
 from api_service.transactions import in_transaction
 from api_service.use_cases.addresses import Address
 from api_service.use_cases.reset_password import NewPassword, ask_for_reset, reset_password, token_of_reset
+from shared.web.bodies import read_body
 
 blueprint = Blueprint("password_resets", __name__, url_prefix="/v1/password-resets")
 

@@ -10,9 +10,8 @@ from sqlalchemy.orm import Session
 from api_service import passwords
 from api_service.answer_schemas import RegistrationSchema
 from api_service.answers import registration_answer
-from api_service.bodies import read_body
 from api_service.describing import COUNTED, WAITED, Answer, Body, Description, Tag, described
-from api_service.errors import DATABASE_FAILURES, Code
+from api_service.errors import Code
 from api_service.idempotency import idempotent, keep, take_key
 from api_service.languages import preferred_locale
 from api_service.limiting import from_network, spend, to_addresses
@@ -25,8 +24,10 @@ from api_service.use_cases.look_up import Registration, just_added, look_up, uns
 from api_service.use_cases.register import RegisterCommand, Registered, canonical_addresses, register
 from api_service.use_cases.resend import resend
 from api_service.waiting import preferred_seconds
-from shared.engine import is_database_away
+from shared.engine import DATABASE_FAILURES, is_database_away
 from shared.vocabulary import Locale, Status
+from shared.web.bodies import read_body
+from shared.web.refusals import CommonCode
 
 Shape = Callable[[Registration], Response]
 
@@ -74,7 +75,7 @@ def post_registration() -> Response:
     Description(
         Tag.REGISTRATIONS,
         {HTTPStatus.OK: Answer("How it stands.", RegistrationSchema, headers=WAITED)},
-        refusals=(Code.NOT_FOUND,),
+        refusals=(CommonCode.NOT_FOUND,),
         parameters=("Prefer",),
     )
 )
@@ -91,7 +92,7 @@ def get_registration(registration_id: UUID) -> Response:
         {HTTPStatus.ACCEPTED: Answer("Another message is on its way.", RegistrationSchema, headers=WAITED)},
         body=Body(ResendSchema, is_required=False),
         refusals=(
-            Code.NOT_FOUND,
+            CommonCode.NOT_FOUND,
             Code.ALREADY_ACTIVE,
             Code.ORGANIZATION_FAILED,
             Code.RESEND_TOO_SOON,

@@ -10,7 +10,6 @@ from api_service.account_schemas import SignInSchema
 from api_service.answer_schemas import KeySetSchema, ListedSessionsSchema, SessionSchema
 from api_service.answers import session_listing
 from api_service.authentication import for_users, opening, session_document
-from api_service.bodies import read_body
 from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
 from api_service.errors import Code, OrganizationNotReadyError
 from api_service.limiting import from_network, spend, to_addresses
@@ -19,6 +18,8 @@ from api_service.schemas import RefreshSchema
 from api_service.services import services
 from api_service.use_cases.sessions import end_session, listed_sessions, refresh_session
 from api_service.use_cases.sign_in import Credentials, sign_in
+from shared.web.bodies import read_body
+from shared.web.refusals import CommonCode
 
 KEY_SET_CACHE = "public, max-age=300"
 """A new key is there for as long as it is last in SECRET_KEYS before it signs: far longer."""
@@ -100,7 +101,9 @@ def delete_current_session(holder: SignedIn) -> Response:
 
 @blueprint.delete("/v1/sessions/<uuid:session_id>")
 @described(
-    Description(Tag.SESSIONS, {HTTPStatus.NO_CONTENT: Answer("The session has ended.")}, refusals=(Code.NOT_FOUND,))
+    Description(
+        Tag.SESSIONS, {HTTPStatus.NO_CONTENT: Answer("The session has ended.")}, refusals=(CommonCode.NOT_FOUND,)
+    )
 )
 @for_users
 def delete_session(holder: SignedIn, session_id: UUID) -> Response:

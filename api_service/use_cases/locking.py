@@ -5,9 +5,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
-from api_service.errors import Refusal
 from shared.models import User
 from shared.vocabulary import UserStatus
+from shared.web.refusals import Refusal
 
 
 def locked_user(session: Session, which: ColumnElement[bool], *, otherwise: Refusal) -> User:

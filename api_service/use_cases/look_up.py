@@ -13,7 +13,8 @@ from api_service.errors import UnknownRegistrationError
 from api_service.rate_limits import Limit, Limiter
 from api_service.use_cases.organizations import OrganizationStanding
 from api_service.use_cases.register import Registered
-from shared.addresses import canonical_address, masked
+from shared.addresses import canonical_address
+from shared.masks import masked
 from shared.models import Organization, OutboxMessage, Token, User
 from shared.vocabulary import Channel, DeadReason, OrganizationStatus, Status, Template, UserStatus, Work
 

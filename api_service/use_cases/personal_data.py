@@ -8,13 +8,13 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from api_service.errors import InvalidTokenError
 from api_service.use_cases.addresses import Address, address_of
 from api_service.use_cases.notices import proven_channels
 from api_service.use_cases.proof import Proof, locked_prover
 from api_service.use_cases.sessions import ListedSession, listed_sessions
 from shared.models import Token, User
 from shared.secrets import SecretKeys
+from shared.web.refusals import InvalidTokenError
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api_service import passwords
 from api_service.access_tokens import SignedIn
-from api_service.errors import FreshSignInRequiredError, InvalidTokenError, WrongPasswordError
+from api_service.errors import FreshSignInRequiredError, WrongPasswordError
 from api_service.use_cases.locking import is_active, locked_user
 from api_service.use_cases.sessions import hold_session
 from shared.models import SessionRow, User
+from shared.web.refusals import InvalidTokenError
 
 FRESH = timedelta(minutes=10)
 """How long ago someone may have signed in to be believed without the password."""

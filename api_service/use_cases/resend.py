@@ -6,14 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from api_service.errors import (
-    AlreadyActiveError,
-    Fault,
-    FaultCode,
-    ResendTooSoonError,
-    UnknownRegistrationError,
-    ValidationFailedError,
-)
+from api_service.errors import AlreadyActiveError, FaultCode, ResendTooSoonError, UnknownRegistrationError
 from api_service.rate_limits import Limit, Limiter
 from api_service.use_cases.addresses import address_of
 from api_service.use_cases.locking import locked_user
@@ -32,6 +25,7 @@ from shared.addresses import canonical_address
 from shared.enqueue import EnqueuedMessage, enqueue
 from shared.models import OutboxMessage, Token, User
 from shared.vocabulary import Channel, Purpose, UserStatus
+from shared.web.refusals import Fault, ValidationFailedError
 
 
 def resend(session: Session, registration_id: UUID, channel: Channel | None, *, terms: Terms, limiter: Limiter) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
-from api_service.errors import Fault, FaultCode, InvalidOrExpiredError, ValidationFailedError
+from api_service.errors import FaultCode, InvalidOrExpiredError
 from api_service.passwords import is_address
 from api_service.rate_limits import Limiter
 from api_service.use_cases.account_codes import Recipient, Wanted, end_codes, issue, message_with, resets_of
@@ -23,6 +23,7 @@ from shared.enqueue import enqueue
 from shared.models import SessionRow, Token, User
 from shared.secrets import SecretKeys
 from shared.vocabulary import Channel, Locale, Purpose, Template
+from shared.web.refusals import Fault, ValidationFailedError
 
 
 @dataclass(frozen=True)

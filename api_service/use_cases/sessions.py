@@ -11,9 +11,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Delete, Row, delete, func, select, update
 from sqlalchemy.orm import Session, sessionmaker
 
-from api_service.errors import InvalidRefreshTokenError, InvalidTokenError, UnknownSessionError
+from api_service.errors import InvalidRefreshTokenError, UnknownSessionError
 from shared.log import get_logger
 from shared.models import SessionRow
+from shared.web.refusals import InvalidTokenError
 
 MOST_SESSIONS = 100
 """Of one user; one more ends the one that was not used for longest."""

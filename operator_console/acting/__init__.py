@@ -13,7 +13,6 @@ from operator_console.acting.bulk import (
 from operator_console.acting.corrections import Correction
 from operator_console.acting.discarding import discard, undo_discard
 from operator_console.acting.errors import (
-    UNDEFINED,
     ActingError,
     AddressNotTheirsError,
     ErasedError,
@@ -32,7 +31,6 @@ from operator_console.acting.plans import Bulk, BulkPlan, BulkStatus, count_plan
 from operator_console.acting.requeueing import requeue
 
 __all__ = [
-    "UNDEFINED",
     "Act",
     "ActingError",
     "Action",

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from operator_console.filters import MessageFilter
-from shared.addresses import masked
+from shared.masks import masked
 from shared.models import OperatorAction
 
 MessageRow: TypeAlias = Row[*tuple[Any, ...]]

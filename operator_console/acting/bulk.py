@@ -17,12 +17,12 @@ from sqlalchemy.orm import Session
 
 from operator_console.acting.audit import Act, Action, Change, MessageRow, note
 from operator_console.acting.discarding import discard_locked
-from operator_console.acting.errors import UNDEFINED, ActingError, UnknownBulkError
+from operator_console.acting.errors import ActingError, UnknownBulkError
 from operator_console.acting.messages import locked_messages
 from operator_console.acting.plans import Bulk, BulkPlan, BulkStatus, chosen_by, count_plan, only_dead
 from operator_console.acting.requeueing import requeue_locked, wake_relays
 from operator_console.filters import MessageFilter
-from shared.database import describe
+from shared.database import UNDEFINED, describe
 from shared.engine import is_database_away
 from shared.models import BulkActRow, OutboxMessage
 

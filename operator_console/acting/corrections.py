@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from operator_console.acting.audit import MessageRow
 from operator_console.acting.errors import AddressNotTheirsError, WrongAddressError
-from shared.addresses import InvalidAddressError, canonical_address, canonical_phone, deliverable_email, masked
+from shared.addresses import InvalidAddressError, canonical_address, canonical_phone, deliverable_email
 from shared.database import describe
+from shared.masks import masked
 from shared.models import OutboxMessage
 from shared.vocabulary import Channel, Locale
 

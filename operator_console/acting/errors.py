@@ -5,10 +5,6 @@ The text goes on after "the message", for people, and names no address.
 
 from typing import ClassVar
 
-# PostgreSQL's appendix A: the table, column or function does not exist.
-UNDEFINED = ("42P01", "42703", "42883")
-"""SQLSTATEs of a database that a newer release has not been migrated for: no message's fault."""
-
 
 class ActingError(Exception):
     """An act was refused, and nothing was changed."""

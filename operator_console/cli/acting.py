@@ -19,8 +19,9 @@ from operator_console.acting import (
     requeue,
     undo_discard,
 )
+from operator_console.cli.audited import act_because
 from operator_console.cli.bulks import run_plan
-from operator_console.cli.database import act_because, complain, sessions
+from operator_console.cli.database import complain, sessions
 from operator_console.cli.options import filter_of, filter_options, reason_option
 from shared.command_line import OneOf
 from shared.vocabulary import Locale

@@ -26,7 +26,8 @@ from operator_console.acting import (
     step_bulk,
     stop_bulk,
 )
-from operator_console.cli.database import act_because, database, fail, sessions
+from operator_console.cli.audited import act_because
+from operator_console.cli.database import database, fail, sessions
 from operator_console.cli.interrupts import finished_first
 from operator_console.cli.options import json_option, reason_option
 from operator_console.cli.output import show_rows

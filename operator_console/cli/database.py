@@ -1,6 +1,5 @@
 """The command line's way to the database, and what it says when that fails."""
 
-import getpass
 import os
 import sys
 from collections.abc import Iterator
@@ -11,9 +10,8 @@ import click
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
-from operator_console.acting import UNDEFINED, Act
 from operator_console.settings import ConsoleSettingsSchema
-from shared.database import describe
+from shared.database import UNDEFINED, describe
 from shared.engine import create_database_engine
 from shared.settings import SettingsError, exit_telling
 
@@ -41,11 +39,6 @@ def database(needed: str = "use a member of signpost_console") -> Iterator[Sessi
     """Open one transaction for the command; what fails in it changes nothing."""
     with sessions(needed) as made, made.begin() as session:
         yield session
-
-
-def act_because(reason: str) -> Act:
-    """Return an act of whoever is logged in on this machine."""
-    return Act(operator=getpass.getuser(), reason=reason)
 
 
 def fail(what: str) -> NoReturn:

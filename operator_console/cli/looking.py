@@ -7,8 +7,7 @@ from uuid import UUID
 import click
 from sqlalchemy.orm import Session, sessionmaker
 
-from operator_console.acting import note_reveal
-from operator_console.cli.database import act_because, complain, database, fail, sessions
+from operator_console.cli.database import complain, database, fail, sessions
 from operator_console.cli.options import (
     check_reveal,
     filter_of,
@@ -58,8 +57,7 @@ def list_command(
     chosen = filter_of(wanted)
     with sessions() as made:
         if reveal:
-            with made.begin() as session:
-                note_reveal(session, act_because(str(reason)), wanted=chosen)
+            _write_down(made, str(reason), wanted=chosen)
         found = [as_json(message) for message in _messages(made, chosen, limit, cursor, is_revealed=reveal)]
     show_rows(found, LISTED, is_json=is_json)
 
@@ -89,13 +87,18 @@ def show_command(message_id: UUID, *, reveal: bool, reason: str | None, is_json:
     check_reveal(reveal=reveal, reason=reason)
     with sessions() as made:
         if reveal:
-            with made.begin() as session:
-                note_reveal(session, act_because(str(reason)), message_id=message_id)
+            _write_down(made, str(reason), message_id=message_id)
         with made.begin() as session:
             message = show_message(session, message_id, mask=mask_for(is_revealed=reveal))
     if message is None:
         fail(f"there is no message {message_id}")
     show_lines(as_json(message), is_json=is_json)
+
+
+def _write_down(made: sessionmaker[Session], reason: str, **looked_at: Any) -> None:
+    from operator_console.cli.audited import write_down_look  # noqa: PLC0415 - looking starts faster without acting
+
+    write_down_look(made, reason, **looked_at)
 
 
 @click.command("groups")

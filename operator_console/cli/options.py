@@ -8,7 +8,7 @@ import click
 
 from operator_console.filters import MessageFilter
 from shared.command_line import OneOf
-from shared.vocabulary import Channel, DeadReason, Status, Template
+from shared.vocabulary import CHANNELS, TEMPLATES, DeadReason, Status
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -16,8 +16,8 @@ MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-
 
 FILTERS = (
     click.option("--dead-reason", type=OneOf(DeadReason), help="Only messages that died of this."),
-    click.option("--channel", type=OneOf(Channel), help="Only messages that go this way."),
-    click.option("--template", type=OneOf(Template), help="Only messages with these words."),
+    click.option("--channel", type=OneOf(CHANNELS), help="Only messages that go this way."),
+    click.option("--template", type=OneOf(TEMPLATES), help="Only messages with these words, or of this work."),
     click.option("--provider", help="Only messages that this provider had last."),
     click.option("--recipient", help="Only messages to exactly this address or number."),
     click.option("--created-after", type=MOMENT, help="Only messages enqueued then or later; UTC if it says nothing."),

@@ -14,7 +14,8 @@ from operator_console.acting import (
     repair,
     request_checks,
 )
-from operator_console.cli.database import act_because, complain, database, fail, sessions
+from operator_console.cli.audited import act_because
+from operator_console.cli.database import complain, database, fail, sessions
 from operator_console.cli.options import json_option, reason_option
 from operator_console.cli.output import show_lines, show_rows
 from operator_console.organization_views import OrganizationDetail

@@ -5,7 +5,8 @@ from uuid import UUID
 
 import click
 
-from operator_console.cli.database import act_because, database, fail
+from operator_console.cli.audited import act_because
+from operator_console.cli.database import database, fail
 from operator_console.cli.options import json_option, reason_option
 from operator_console.cli.output import show_rows
 from operator_console.operator_tokens import Scope, create_token, list_tokens, revoke_token

@@ -12,7 +12,7 @@ from operator_console.reading.actions import actions_of
 from operator_console.reading.attempts import attempts_of, without_recipient
 from operator_console.reading.timeline import timeline_of
 from operator_console.views import Mask, MessageDetail, MessageView, Page
-from shared.addresses import masked
+from shared.masks import masked
 from shared.models import OutboxMessage, Word
 from shared.vocabulary import Status
 

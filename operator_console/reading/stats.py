@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from operator_console.reading.providers import list_providers
 from operator_console.reading.relays import list_relays
 from operator_console.views import BacklogView, HourView, Stats
-from shared.vocabulary import Channel, Urgency
+from shared.vocabulary import CHANNELS, Urgency
 
 MOST_COUNTED = 100_000
 """Of a channel's pending messages, and of the dead: beyond that, a figure is no longer worth its time."""
@@ -59,7 +59,7 @@ def stats(session: Session) -> Stats:
 
 def backlog(session: Session) -> tuple[BacklogView, ...]:
     """Return what waits, by channel."""
-    asked = {"channels": list(Channel), "urgencies": list(Urgency), "most": MOST_COUNTED}
+    asked = {"channels": list(CHANNELS), "urgencies": list(Urgency), "most": MOST_COUNTED}
     return tuple(
         BacklogView(
             channel=row.channel,
@@ -74,4 +74,4 @@ def backlog(session: Session) -> tuple[BacklogView, ...]:
 
 def hours(session: Session) -> tuple[HourView, ...]:
     """Return what came of messages in each of the last 24 hours, the present one last, by channel."""
-    return tuple(HourView(**row) for row in session.execute(HOURS, {"channels": list(Channel)}).mappings())
+    return tuple(HourView(**row) for row in session.execute(HOURS, {"channels": list(CHANNELS)}).mappings())

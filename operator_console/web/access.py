@@ -13,22 +13,16 @@ from flask import Flask, current_app, g, request
 
 from operator_console.acting import Act
 from operator_console.operator_tokens import Scope, authenticate
-from operator_console.web.errors import (
-    ForeignOriginError,
-    FormExpiredError,
-    InsufficientScopeError,
-    InvalidTokenError,
-    NotSignedInError,
-    TokenRequiredError,
-)
+from operator_console.web.errors import ForeignOriginError, FormExpiredError, InsufficientScopeError, NotSignedInError
 from operator_console.web.metrics import WRONG_TOKENS
 from operator_console.web.pages import is_for_people, is_renewal
 from operator_console.web.services import services
 from operator_console.web.sessions import csrf_token_of, is_csrf_token, note_use, token_of
+from shared.web.bearer import bearer_token
+from shared.web.refusals import InvalidTokenError
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-SCHEME = "bearer"
 STATIC = "static"
 FOR_ANYBODY = "anybody"
 OF_OURS = ("same-origin", "none")
@@ -116,10 +110,7 @@ def _admit() -> None:
 
 
 def _asker_by_header() -> Asker:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != SCHEME or not token.strip():
-        raise TokenRequiredError
-    holder = asker_by_token(token.strip())
+    holder = asker_by_token(bearer_token(request.headers.get("Authorization", "")))
     return Asker(holder.name, frozenset(map(Scope, holder.scopes)))
 
 

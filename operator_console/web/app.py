@@ -1,17 +1,13 @@
 """Putting the parts together: settings in, a WSGI application out."""
 
-from typing import Any
-
-from flask import Flask, g, request
-from sqlalchemy.exc import DBAPIError
+from flask import Flask, request
 from sqlalchemy.orm import sessionmaker
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from operator_console.web.access import csrf_token, guard, origin_of
 from operator_console.web.attempts import Attempts
-from operator_console.web.bodies import MOST_BYTES_READ
 from operator_console.web.carrier import Carrier
-from operator_console.web.observing import observe
+from operator_console.web.observing import OBSERVER
 from operator_console.web.problems import handle_problems
 from operator_console.web.routes import (
     audit,
@@ -32,11 +28,9 @@ from operator_console.web.services import EXTENSION, Services
 from operator_console.web.sessions import SessionTerms
 from operator_console.web.settings import WebSettings
 from operator_console.web.words import BREAKERS, CHANNELS, DEAD_REASONS, DONE, grouped, spoken
-from shared.database import describe
 from shared.engine import create_database_engine
-from shared.log import get_logger
-
-log = get_logger("console.app")
+from shared.web.app import WebApp
+from shared.web.bodies import MOST_BYTES_READ
 
 ROUTES = (
     overview,
@@ -55,14 +49,8 @@ ROUTES = (
 )
 
 
-class Console(Flask):
+class Console(WebApp):
     """Flask, except that it logs as we do, and has work of its own beside answering."""
-
-    def log_exception(self, exc_info: Any) -> None:
-        """Log what nobody expected, by its class and the lines it passed; Flask would quote the path."""
-        error = exc_info[1]
-        details = describe(error) if isinstance(error, DBAPIError) else {}
-        log.error("request failed", request_id=g.get("request_id"), exc_info=exc_info, **details)
 
     def begin_work(self) -> None:
         """Begin what goes on beside answering: carrying bulk acts on."""
@@ -86,7 +74,7 @@ def create_app(settings: WebSettings) -> Console:
     app.extensions[EXTENSION] = _services(settings)
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0)  # type: ignore[method-assign] # as Flask documents it
-    observe(app, is_https=settings.is_https)
+    OBSERVER.watch(app, is_https=settings.is_https)
     handle_problems(app)
     for routes in ROUTES:
         app.register_blueprint(routes.blueprint)

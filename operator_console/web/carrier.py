@@ -9,7 +9,7 @@ from threading import Event, Thread
 from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.acting import next_running_bulk, step_bulk
-from operator_console.web.errors import DATABASE_FAILURES
+from shared.engine import DATABASE_FAILURES
 from shared.log import get_logger
 from shared.outage import Outage
 

@@ -19,9 +19,9 @@ def serve() -> None:
     """Serve operators, until SIGTERM."""
     settings = _read()
     configure_logging("operator-console", settings.log_level)
-    from operator_console.web.server import Server  # noqa: PLC0415 - settings are checked faster without the web
+    from operator_console.web import server  # noqa: PLC0415 - settings are checked faster without the web
 
-    Server(settings).run()
+    server.serve(settings)
 
 
 @main.command("check-settings")

@@ -3,29 +3,17 @@
 What an act itself refuses is an ``ActingError``, whose codes are among those here.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar
 
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-
-DATABASE_FAILURES = (DBAPIError, PoolTimeoutError)
-"""What may mean that the database is away; ``is_database_away`` tells."""
+from shared.web.refusals import NO_SUCH_FIELD, CommonCode, Refusal
 
 
 class Code(StrEnum):
-    """The stable names of refusals, which scripts may rely on."""
+    """The stable names of the console's own refusals, which scripts may rely on as on the common ones."""
 
-    BAD_REQUEST = "bad_request"
-    MALFORMED_JSON = "malformed_json"
-    TOKEN_REQUIRED = "token_required"  # noqa: S105 - the name of a refusal
-    INVALID_TOKEN = "invalid_token"  # noqa: S105 - likewise
     INSUFFICIENT_SCOPE = "insufficient_scope"
     FORM_EXPIRED = "form_expired"
     FOREIGN_ORIGIN = "foreign_origin"
-    NOT_FOUND = "not_found"
-    METHOD_NOT_ALLOWED = "method_not_allowed"
     UNKNOWN_MESSAGE = "unknown_message"
     UNKNOWN_BULK = "unknown_bulk"
     UNKNOWN_ORGANIZATION = "unknown_organization"
@@ -37,22 +25,18 @@ class Code(StrEnum):
     ADDRESS_NOT_THEIRS = "address_not_theirs"
     WRONG_ADDRESS = "wrong_address"
     NOTHING_CHOSEN = "nothing_chosen"
-    BODY_TOO_LARGE = "body_too_large"
-    URI_TOO_LONG = "uri_too_long"
-    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
-    VALIDATION_FAILED = "validation_failed"
     TOO_MANY_REQUESTS = "too_many_requests"
-    HEADERS_TOO_LARGE = "headers_too_large"
-    INTERNAL_ERROR = "internal_error"
-    DATABASE_UNAVAILABLE = "database_unavailable"
-    NOT_READY = "not_ready"
+
+
+AnyCode = CommonCode | Code
+CODES: tuple[AnyCode, ...] = (*CommonCode, *Code)
 
 
 class FaultCode(StrEnum):
     """What can be wrong with one field of a body, a form or a query."""
 
     REQUIRED = "required"
-    UNKNOWN_FIELD = "unknown_field"
+    UNKNOWN_FIELD = NO_SUCH_FIELD
     INVALID_TYPE = "invalid_type"
     INVALID_CHOICE = "invalid_choice"
     INVALID_TIME = "invalid_time"
@@ -62,58 +46,10 @@ class FaultCode(StrEnum):
     ONLY_THE_DEAD = "only_the_dead"
 
 
-@dataclass(frozen=True)
-class Fault:
-    """One thing wrong; the pointer says where (RFC 6901 §6: ``#/reason``; a query's fields by their names)."""
-
-    pointer: str
-    code: FaultCode
-
-
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not an error of ours
-    """The asker's fault, told apart by its code."""
-
-    code: ClassVar[Code]
-
-
-class MalformedJsonError(Refusal):
-    """The body is not JSON, or is JSON that two readers could read differently."""
-
-    code = Code.MALFORMED_JSON
-
-
-class UnsupportedMediaTypeError(Refusal):
-    """The body is said to be something other than JSON."""
-
-    code = Code.UNSUPPORTED_MEDIA_TYPE
-
-
-class ValidationFailedError(Refusal):
-    """What was sent can be read, and is not what was asked for."""
-
-    code = Code.VALIDATION_FAILED
-
-    def __init__(self, faults: list[Fault]) -> None:
-        super().__init__()
-        self.faults = faults
-
-
-class TokenRequiredError(Refusal):
-    """The request does not say who is asking."""
-
-    code = Code.TOKEN_REQUIRED
-
-
-class InvalidTokenError(Refusal):
-    """The token is none of ours, has expired or was revoked: which one stays untold."""
-
-    code = Code.INVALID_TOKEN
-
-
 class NotSignedInError(Refusal):
     """A page is asked for without a session, or with one that has ended."""
 
-    code = Code.TOKEN_REQUIRED
+    code = CommonCode.TOKEN_REQUIRED
 
 
 class InsufficientScopeError(Refusal):

@@ -1,6 +1,6 @@
 """What may be asked for, and how it is written: in a query, in JSON, in a form."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -9,7 +9,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, pre_load, va
 
 from operator_console.filters import MessageFilter
 from operator_console.web.errors import FaultCode
-from shared.vocabulary import Channel, DeadReason, Locale, Status, Template, Verdict
+from shared.vocabulary import CHANNELS, TEMPLATES, DeadReason, Locale, Status, Verdict
 
 DEFAULT_LIMIT, HIGHEST_LIMIT = 50, 200
 HIGHEST_PER_MINUTE = 1_000_000
@@ -59,14 +59,14 @@ class Words(fields.String):
 class OneOf(fields.String):
     """A word of a closed set."""
 
-    def __init__(self, kind: type[StrEnum], **options: Any) -> None:
+    def __init__(self, members: Iterable[StrEnum], **options: Any) -> None:
         super().__init__(error_messages=CODES, **options)
-        self.kind = kind
+        self.members = {word.value: word for word in members}
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
         try:
-            return self.kind(super()._deserialize(value, *rest, **more))
-        except ValueError:
+            return self.members[super()._deserialize(value, *rest, **more)]
+        except KeyError:
             raise ValidationError(FaultCode.INVALID_CHOICE) from None
 
 
@@ -123,8 +123,8 @@ class FilterSchema(Strict):
 
     status = OneOf(Status)
     dead_reason = OneOf(DeadReason)
-    channel = OneOf(Channel)
-    template = OneOf(Template)
+    channel = OneOf(CHANNELS)
+    template = OneOf(TEMPLATES)
     provider = Words()
     recipient = Words()
     created_after = Moment()

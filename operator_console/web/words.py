@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from shared.vocabulary import Channel, DeadReason, Verdict
+from shared.vocabulary import Channel, DeadReason, Verdict, WorkChannel
 
 DEAD_REASONS: Mapping[str, str] = {
     DeadReason.REJECTED: "refused for good",
@@ -14,7 +14,11 @@ DEAD_REASONS: Mapping[str, str] = {
     DeadReason.POISON: "takes the relay down",
     DeadReason.UNKNOWN_OUTCOME: "may have arrived",
 }
-CHANNELS: Mapping[str, str] = {Channel.EMAIL: "E-mail", Channel.SMS: "SMS"}
+CHANNELS: Mapping[str, str] = {
+    Channel.EMAIL: "E-mail",
+    Channel.SMS: "SMS",
+    WorkChannel.PROVISION: "Organizations",
+}
 BREAKERS: Mapping[str, str] = {"closed": "in order", "open": "left alone", "half_open": "probed"}
 HEALTH: Mapping[str, str] = {
     Verdict.WELL: "in order",

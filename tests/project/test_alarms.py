@@ -13,6 +13,7 @@ import yaml
 from prometheus_client import REGISTRY
 
 from api_service import metrics as api_metrics
+from operator_console.web import metrics as console_metrics
 from outbox_relay import metrics as relay_metrics
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +47,8 @@ def questions() -> dict[str, str]:
 def counted() -> dict[str, set[str]]:
     """Return each series that the services give to Prometheus, with its labels."""
     known: dict[str, set[str]] = {"up": set()}
-    for collector in [*vars(relay_metrics).values(), *vars(api_metrics).values()]:
+    collectors = [*vars(relay_metrics).values(), *vars(api_metrics).values(), *vars(console_metrics).values()]
+    for collector in collectors:
         if hasattr(collector, "collect") and collector is not REGISTRY:
             known |= series_of(collector)
     return known

@@ -45,6 +45,13 @@ def test_commands_are_found_where_they_are_told() -> None:
     assert len(mentioned()) > 20
 
 
+def test_what_a_command_does_not_have_is_found() -> None:
+    assert faults_of(["outboxctl", "list", "--channel", "provision"]) == []
+    assert faults_of(["outboxctl", "list", "--channel", "pigeon"]) == ["outboxctl list takes no --channel pigeon"]
+    assert faults_of(["outboxctl", "list", "--bird=pigeon"]) == ["outboxctl list has no option --bird"]
+    assert faults_of(["outboxctl", "lists"]) == ["outboxctl has no command lists"]
+
+
 def test_what_is_named_of_an_installation_is_what_it_makes() -> None:
     made = (ROOT / "deploy" / "install.sh").read_text()
     named = {

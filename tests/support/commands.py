@@ -2,6 +2,7 @@
 
 import tomllib
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -34,21 +35,34 @@ def is_there(program: str) -> bool:
 
 
 def faults_of(words: list[str]) -> list[str]:
-    """Return what is wrong with a command line of ours: a command or an option that does not exist.
+    """Return what is wrong with a command line of ours: a command, an option or a word that does not exist.
 
-    Values are not looked at, and no setting is read.
+    Other values than words of closed sets are not looked at, and no setting is read.
     """
     program, *rest = words
     module, _, name = PROGRAMS[program].partition(":")
     command: click.Command = getattr(import_module(module), name)
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
-        found = command.commands.get(rest[0])
+        found = command.get_command(click.Context(command), rest[0])
         if found is None:
             return [f"{program} has no command {rest[0]}"]
         command, rest = found, rest[1:]
     known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help", "-h"}
     given = {word.partition("=")[0] for word in rest if word.startswith("-") and word != "-"}
-    return [f"{program} {command.name} has no option {option}" for option in sorted(given - known)]
+    lost = [f"{program} {command.name} has no option {option}" for option in sorted(given - known)]
+    return lost + [f"{program} {command.name} takes no {said}" for said in words_unknown_to(command, rest)]
+
+
+def words_unknown_to(command: click.Command, rest: list[str]) -> list[str]:
+    """Return options with a word behind them that is none of their set."""
+    sets = {
+        option: each.type.choices
+        for each in command.params
+        if isinstance(each.type, click.Choice)
+        for option in each.opts
+    }
+    said = [*pairwise(rest), *(word.split("=", 1) for word in rest if "=" in word)]
+    return [f"{option} {word}" for option, word in said if option in sets and word not in sets[option]]
 
 
 def settings_of(words: list[str]) -> set[str]:

@@ -19,7 +19,8 @@ ROW = "select message_id from operator_actions where action = 'requeue'"
 def take_console_pictures(browser: Browser, folder: Path) -> None:
     """Write the overview and one message, on both and in both; and the others once."""
     with migrated_cluster() as cluster, fresh_database(cluster) as database, running_console(database) as console:
-        token = Scene(database).put()
+        scene = Scene(database)
+        token = scene.put()
         with database.connect() as owner:
             [(message_id,)] = owner.execute(ROW).fetchall()
         shown = {"overview": "/", "message": f"/messages/{message_id}"}
@@ -29,6 +30,7 @@ def take_console_pictures(browser: Browser, folder: Path) -> None:
                 with _signed_in(browser, console.base_url, token, scheme, size) as page:
                     is_first = (scheme, device) == ("light", "desktop")
                     for name, path in (shown | (once if is_first else {})).items():
+                        scene.stay()
                         page.goto(path)
                         picture = folder / f"console-{name}-{device}-{scheme}.png"
                         picture.write_bytes(small_picture(page, size["width"]))

@@ -76,6 +76,12 @@ class Scene:
         operators_token(self._database, name="night watch")
         return operators_token(self._database)
 
+    def stay(self) -> None:
+        """Have what is told anew every few seconds be of this moment, however long ago the rest was put there."""
+        with self._database.connect() as owner:
+            owner.execute("update relays set seen_at = now()")
+            owner.execute("update providers set open_until = now() + interval '24 s' where open_until is not null")
+
     def _sent(self) -> Iterator[dict[str, Any]]:
         for minutes in range(2, 240, 6):
             yield self._row(minutes, status="sent", provider=MAIL, attempt=1)
@@ -139,7 +145,7 @@ class Scene:
     def _put_relays(self, owner: psycopg.Connection) -> None:
         owner.execute(
             "insert into relays (id, host, version, channels, batch_size, connections, started_at)"
-            " select gen_random_uuid(), 'relay-' || number, '0.1.0', '{email,sms}', 500, 8,"
+            " select gen_random_uuid(), 'relay-' || number, '0.1.0', '{email,sms,provision}', 500, 8,"
             " now() - number * interval '3 d 7 h' from generate_series(1, 2) as number"
         )
 

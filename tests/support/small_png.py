@@ -7,7 +7,7 @@ from collections import Counter
 
 from playwright.sync_api import Page
 
-COLOURS = 64
+COLOURS = 40
 
 Colour = tuple[int, int, int]
 
@@ -35,10 +35,10 @@ def small_picture(page: Page, width: int) -> bytes:
 
 
 def small_png(width: int, rgba: bytes) -> bytes:
-    """Return a PNG (ISO/IEC 15948) of those pixels, with the colours used most, and for each other the nearest."""
+    """Return a PNG (ISO/IEC 15948) of those pixels, in a few colours, and the nearest of these for each other."""
     pixels = list(zip(rgba[0::4], rgba[1::4], rgba[2::4], strict=True))
     counted = Counter(pixels)
-    palette = [colour for colour, _ in counted.most_common(COLOURS)]
+    palette = _palette(counted)
     indexes = {colour: _nearest(colour, palette) for colour in counted}
     indexed = bytes(map(indexes.__getitem__, pixels))
     rows = [b"\0" + indexed[start : start + width] for start in range(0, len(indexed), width)]
@@ -52,10 +52,22 @@ def small_png(width: int, rgba: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks.items())
 
 
+def _palette(counted: Counter[Colour]) -> list[Colour]:
+    """Choose the colours that would be missed most: used often, or far from all the others, as one red mark is."""
+    palette = [counted.most_common(1)[0][0]]
+    missed = {colour: _distance(colour, palette[0]) for colour in counted}
+    while len(palette) < COLOURS and any(missed.values()):
+        palette.append(max(missed, key=lambda colour: counted[colour] * missed[colour]))
+        missed = {colour: min(far, _distance(colour, palette[-1])) for colour, far in missed.items()}
+    return palette
+
+
 def _nearest(colour: Colour, palette: list[Colour]) -> int:
-    return min(
-        range(len(palette)), key=lambda index: sum((a - b) ** 2 for a, b in zip(colour, palette[index], strict=True))
-    )
+    return min(range(len(palette)), key=lambda index: _distance(colour, palette[index]))
+
+
+def _distance(one: Colour, other: Colour) -> int:
+    return sum((a - b) ** 2 for a, b in zip(one, other, strict=True))
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

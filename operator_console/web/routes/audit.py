@@ -5,8 +5,8 @@ from flask import Blueprint, Response
 from operator_console.operator_tokens import Scope
 from operator_console.reading import list_actions
 from operator_console.web.access import needs
-from operator_console.web.bodies import read_query
 from operator_console.web.pages import page
+from operator_console.web.queries import read_query
 from operator_console.web.schemas import AuditQuery
 from operator_console.web.services import services
 from operator_console.web.words import HAPPENINGS

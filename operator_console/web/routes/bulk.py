@@ -20,9 +20,9 @@ from operator_console.filters import MessageFilter
 from operator_console.operator_tokens import Scope
 from operator_console.reading import list_causes
 from operator_console.web.access import asker, needs
-from operator_console.web.bodies import read_query
 from operator_console.web.forms import read_form, read_reason
 from operator_console.web.pages import page, see_other
+from operator_console.web.queries import read_query
 from operator_console.web.schemas import BulkForm, PageQuery
 from operator_console.web.services import services
 

@@ -9,10 +9,10 @@ from operator_console.operator_tokens import Scope
 from operator_console.reading import list_causes, list_messages
 from operator_console.views import MessageDetail
 from operator_console.web.access import asker, needs
-from operator_console.web.bodies import read_query
 from operator_console.web.forms import read_form, read_reason
 from operator_console.web.looking import revealed, shown
 from operator_console.web.pages import address_of, page, see_other
+from operator_console.web.queries import read_query
 from operator_console.web.schemas import PageQuery, RequeueForm
 from operator_console.web.services import services
 from operator_console.web.words import BY_OPERATORS, HAPPENINGS

@@ -3,12 +3,13 @@
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from migrations.revisions import REVISIONS
 from operator_console.web.access import for_anybody
-from operator_console.web.errors import Code
 from operator_console.web.metrics import exposition
 from operator_console.web.problems import problem
-from operator_console.web.readiness import lacking
 from operator_console.web.services import services
+from shared.web.readiness import lacking
+from shared.web.refusals import CommonCode
 
 blueprint = Blueprint("operations", __name__)
 
@@ -24,8 +25,8 @@ def get_livez() -> Response:
 @for_anybody
 def get_readyz() -> Response:
     """Say whether operators can be served, and what is missing if not."""
-    missing = lacking(services().engine)
-    return problem(Code.NOT_READY, missing=missing) if missing else jsonify(status="ready")
+    missing = lacking(services().engine, REVISIONS)
+    return problem(CommonCode.NOT_READY, missing=missing) if missing else jsonify(status="ready")
 
 
 @blueprint.get("/metrics")

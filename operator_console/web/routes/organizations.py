@@ -8,9 +8,9 @@ from operator_console.acting import Repair, UnknownOrganizationError, repair
 from operator_console.operator_tokens import Scope
 from operator_console.reading import list_organizations, show_organization
 from operator_console.web.access import asker, needs
-from operator_console.web.bodies import read_query
 from operator_console.web.forms import read_reason
 from operator_console.web.pages import page, see_other
+from operator_console.web.queries import read_query
 from operator_console.web.schemas import OrganizationsQuery
 from operator_console.web.services import services
 from operator_console.web.words import HEALTH, sized

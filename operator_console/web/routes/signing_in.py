@@ -6,10 +6,11 @@ from flask import Blueprint, Response, request, url_for
 
 from operator_console.operator_tokens import Scope
 from operator_console.web.access import asker, asker_by_token, for_anybody, needs
-from operator_console.web.errors import InvalidTokenError, TooManyAttemptsError
+from operator_console.web.errors import TooManyAttemptsError
 from operator_console.web.pages import page, safe_next, see_other
 from operator_console.web.services import services
 from operator_console.web.sessions import begin_session, end_session
+from shared.web.refusals import InvalidTokenError
 
 blueprint = Blueprint("signing_in", __name__)
 

@@ -21,9 +21,9 @@ from operator_console.filters import MessageFilter
 from operator_console.operator_tokens import Scope
 from operator_console.views import as_json
 from operator_console.web.access import asker, needs
-from operator_console.web.bodies import read_body
 from operator_console.web.schemas import BulkSchema, ReasonSchema
 from operator_console.web.services import services
+from shared.web.bodies import read_body
 
 blueprint = Blueprint("v1_bulk", __name__, url_prefix="/v1")
 

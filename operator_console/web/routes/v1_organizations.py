@@ -10,10 +10,11 @@ from operator_console.operator_tokens import Scope
 from operator_console.reading import list_organizations, show_organization
 from operator_console.views import as_json
 from operator_console.web.access import asker, needs
-from operator_console.web.bodies import read_body, read_query
 from operator_console.web.pages import address_of
+from operator_console.web.queries import read_query
 from operator_console.web.schemas import OrganizationsQuery, ReasonSchema
 from operator_console.web.services import services
+from shared.web.bodies import read_body
 
 blueprint = Blueprint("v1_organizations", __name__, url_prefix="/v1/organizations")
 

@@ -6,8 +6,8 @@ from operator_console.operator_tokens import Scope
 from operator_console.reading import list_actions, list_providers, list_relays, stats
 from operator_console.views import as_json
 from operator_console.web.access import needs
-from operator_console.web.bodies import read_query
 from operator_console.web.pages import address_of
+from operator_console.web.queries import read_query
 from operator_console.web.schemas import AuditQuery
 from operator_console.web.services import services
 

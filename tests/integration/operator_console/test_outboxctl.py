@@ -69,9 +69,11 @@ def test_list_shows_what_died_with_its_recipient_masked(outbox: Outbox, outboxct
 @pytest.mark.parametrize(
     ("arguments", "count"),
     [
-        ([], 3),
-        (["--status", "pending"], 2),
+        ([], 4),
+        (["--status", "pending"], 3),
         (["--channel", "sms"], 1),
+        (["--channel", "provision"], 1),
+        (["--template", "organization"], 1),
         (["--dead-reason", "rejected"], 1),
         (["--dead-reason", "expired"], 0),
         (["--template", "activation", "--limit", "2"], 2),
@@ -81,7 +83,14 @@ def test_list_filters(outbox: Outbox, outboxctl: Outboxctl, arguments: list[str]
     a_dead_message(outbox)
     outbox.put()
     outbox.put(channel="sms", recipient="'+33612345678'")
+    outbox.put(channel="provision", template="'organization'")
     assert len(outboxctl("list", *arguments).stdout.splitlines()) == count
+
+
+def test_status_counts_what_waits_for_a_database_of_its_own(outbox: Outbox, outboxctl: Outboxctl) -> None:
+    outbox.put(count=2, channel="provision", template="'organization'")
+    backlog = {one["channel"]: one for one in json.loads(outboxctl("status", "--json").stdout)["backlog"]}
+    assert (backlog["provision"]["due"], backlog["email"]["due"]) == (2, 0)
 
 
 def test_show_tells_the_attempts_without_the_address(outbox: Outbox, outboxctl: Outboxctl) -> None:

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api_service.access_tokens import LEEWAY, LONGEST, TYPE, AccessTokens, SignedIn
-from api_service.errors import InvalidTokenError
 from shared.secrets import SecretKeys, code_for, link_token_for, signing_seed
+from shared.web.refusals import InvalidTokenError
 from tests.support.keys import KEY, KEY_ID, KEYS, PUBLIC_URL
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"

@@ -2,14 +2,8 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from shared.addresses import (
-    InvalidAddressError,
-    ascii_email,
-    canonical_email,
-    canonical_phone,
-    deliverable_email,
-    masked,
-)
+from shared.addresses import InvalidAddressError, ascii_email, canonical_email, canonical_phone, deliverable_email
+from shared.masks import masked
 
 
 @pytest.mark.parametrize(

@@ -49,24 +49,27 @@ def test_pages_go_on_by_their_link_until_all_were_seen_once(
 @pytest.mark.parametrize(
     ("query", "count"),
     [
-        ("", 3),
+        ("", 4),
         ("status=dead", 1),
-        ("status=&dead_reason=&channel=&template=&provider=&recipient=", 3),
+        ("status=&dead_reason=&channel=&template=&provider=&recipient=", 4),
         ("dead_reason=rejected", 1),
         ("dead_reason=expired", 0),
         ("channel=sms", 1),
+        ("channel=provision", 1),
+        ("template=organization", 1),
         ("template=welcome", 0),
         (f"provider={quote('smtp:mx:25')}", 1),
-        ("recipient=ada@example.org", 2),
+        ("recipient=ada@example.org", 3),
         (f"recipient={quote('+33612345678')}", 1),
         ("created_after=2100-01-01T00:00:00Z", 0),
-        ("created_before=2100-01-01T00:00:00Z", 3),
+        ("created_before=2100-01-01T00:00:00Z", 4),
     ],
 )
 def test_the_list_filters(console: ConsoleUnderTest, outbox: Outbox, token: str, query: str, count: int) -> None:
     a_dead_message(outbox)
     outbox.put()
     outbox.put(channel="sms", recipient="'+33612345678'")
+    outbox.put(channel="provision", template="'organization'")
     assert len(ids_in(console.ask("GET", f"/v1/messages?{query}", token))) == count
 
 

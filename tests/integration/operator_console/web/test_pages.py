@@ -69,6 +69,18 @@ def test_a_filter_is_an_address_that_says_what_was_asked_and_no_more(console: Co
     assert 'value="2026-11-21T03:00"' in browser.get(answer.headers["Location"]).text
 
 
+def test_organizations_are_asked_for_and_counted_as_what_waits(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    [message_id] = outbox.put(channel="provision", template="'organization'")
+    browser = console.signed_in(token)
+    listed = browser.get("/messages?channel=provision&template=organization").text
+    assert "<option selected>provision</option>" in listed
+    assert "<option selected>organization</option>" in listed
+    assert str(message_id) in listed
+    assert "Organizations 1" in browser.get("/").text
+
+
 def test_whoever_may_only_read_sees_no_button_that_would_be_refused(console: ConsoleUnderTest, outbox: Outbox) -> None:
     [message_id] = outbox.put(**DEAD)
     browser = console.signed_in(operators_token(console.database, Scope.READ))

@@ -8,25 +8,27 @@ from flask import request
 from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api_service.errors import (
+from shared.strict_json import strictly_parsed
+from shared.web.refusals import (
+    NO_SUCH_FIELD,
     Fault,
-    FaultCode,
     MalformedJsonError,
     UnsupportedMediaTypeError,
     ValidationFailedError,
 )
-from shared.strict_json import strictly_parsed
 
 LONGEST_BODY_BYTES = 16 * 1024
 MOST_BYTES_READ = LONGEST_BODY_BYTES + 1
 """One more, so as to see it: Werkzeug cuts a chunked body off at its limit without a word."""
 
-_WHOLE_BODY = "_schema"
+WHOLE_DOCUMENT = "#"
+"""Where the pointers into JSON begin (RFC 6901 §6)."""
+_WHOLE_OBJECT = "_schema"
 """Marshmallow's name for what is wrong with an object as a whole."""
 
 
 def read_body(schema: Schema, *, may_be_empty: bool = False) -> Any:
-    """Return what the schema makes of the request's body.
+    """Return what the schema makes of the request's JSON.
 
     Raises UnsupportedMediaTypeError, MalformedJsonError, ValidationFailedError, or Werkzeug's
     RequestEntityTooLarge.
@@ -38,11 +40,16 @@ def read_body(schema: Schema, *, may_be_empty: bool = False) -> Any:
         return schema.load({})
     if not _is_json():
         raise UnsupportedMediaTypeError
+    return loaded(schema, _parsed(body), within=WHOLE_DOCUMENT)
+
+
+def loaded(schema: Schema, values: Any, *, within: str = "") -> Any:
+    """Return what the schema makes of the values. Raises ValidationFailedError, each fault at its pointer."""
     try:
-        return schema.load(parsed(body))
+        return schema.load(values)
     except ValidationError as error:
-        # Not as its cause: the values, passwords among them, are in it.
-        raise ValidationFailedError(list(_faults(error.messages_dict))) from None
+        # Not as its cause: the values, passwords and addresses among them, are in it.
+        raise ValidationFailedError(list(_faults(error.messages_dict, within))) from None
 
 
 def _is_json() -> bool:
@@ -51,25 +58,27 @@ def _is_json() -> bool:
     return request.mimetype == "application/json" and charset.lower() == "utf-8"
 
 
-def parsed(body: bytes) -> Any:
-    """Return the JSON value, read strictly. Raises MalformedJsonError."""
+def _parsed(body: bytes) -> Any:
     try:
         return strictly_parsed(body)
     except (ValueError, RecursionError):
         raise MalformedJsonError from None
 
 
-def _faults(messages: dict[str, Any], within: str = "#") -> Iterator[Fault]:
+def _faults(messages: dict[str, Any], within: str) -> Iterator[Fault]:
+    """Walk what marshmallow found: lists of codes at the names of fields, which may be fields of objects."""
     for name, codes in messages.items():
         if isinstance(codes, dict):
-            yield from _faults(codes, f"{within}/{_escaped(name)}")
+            yield from _faults(codes, _pointer(within, name))
             continue
-        for code in map(FaultCode, codes):
+        for code in codes:
             # A client can name a field so, too, and is told that there is none.
-            is_whole_object = name == _WHOLE_BODY and code is not FaultCode.UNKNOWN_FIELD
-            yield Fault(within if is_whole_object else f"{within}/{_escaped(name)}", code)
+            is_whole_object = name == _WHOLE_OBJECT and code != NO_SUCH_FIELD
+            yield Fault(within or WHOLE_DOCUMENT if is_whole_object else _pointer(within, name), code)
 
 
-def _escaped(name: str) -> str:
-    """Write a name as part of a JSON pointer in a URI's fragment (RFC 6901 §3, §6)."""
-    return quote(name.replace("~", "~0").replace("/", "~1"), safe="~")
+def _pointer(within: str, name: str) -> str:
+    """Write a JSON pointer as a URI's fragment (RFC 6901 §3, §6); what is no JSON has names only."""
+    if not within:
+        return name
+    return f"{within}/{quote(name.replace('~', '~0').replace('/', '~1'), safe='~')}"

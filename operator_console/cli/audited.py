@@ -1,0 +1,19 @@
+"""Who acts at the command line, and why, as it is written down."""
+
+import getpass
+from typing import Any
+
+from sqlalchemy.orm import Session, sessionmaker
+
+from operator_console.acting import Act, note_reveal
+
+
+def act_because(reason: str) -> Act:
+    """Return an act of whoever is logged in on this machine."""
+    return Act(operator=getpass.getuser(), reason=reason)
+
+
+def write_down_look(made: sessionmaker[Session], reason: str, **looked_at: Any) -> None:
+    """Leave an audit row of a look at addresses, in a transaction of its own: before anything is shown."""
+    with made.begin() as session:
+        note_reveal(session, act_because(reason), **looked_at)

@@ -1,0 +1,21 @@
+"""Flask as we use it."""
+
+from typing import Any
+
+from flask import Flask, g
+from sqlalchemy.exc import DBAPIError
+
+from shared.database import describe
+from shared.log import get_logger
+
+log = get_logger("web.app")
+
+
+class WebApp(Flask):
+    """Flask, except that it logs as we do."""
+
+    def log_exception(self, exc_info: Any) -> None:
+        """Log what nobody expected, by its class and the lines it passed; Flask would quote the path."""
+        error = exc_info[1]
+        details = describe(error) if isinstance(error, DBAPIError) else {}
+        log.error("request failed", request_id=g.get("request_id"), exc_info=exc_info, **details)

@@ -1,0 +1,20 @@
+"""Tokens that whoever bears them may use (RFC 6750)."""
+
+from enum import StrEnum
+
+from shared.web.refusals import CommonCode, TokenRequiredError
+
+SCHEME = "bearer"
+
+
+def bearer_token(authorization: str) -> str:
+    """Return the token in an Authorization header (RFC 6750 §2.1). Raises TokenRequiredError."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != SCHEME or not token.strip():
+        raise TokenRequiredError
+    return token.strip()
+
+
+def challenge(realm: str, code: StrEnum | None = None) -> str:
+    """Return what a 401 asks for; only a token that was sent can be called wrong (RFC 6750 §3.1)."""
+    return f'Bearer realm="{realm}"' + (', error="invalid_token"' if code is CommonCode.INVALID_TOKEN else "")

@@ -1,0 +1,111 @@
+"""What all that serve HTTP say alike, decided without a request."""
+
+import json
+from enum import StrEnum
+from http import HTTPStatus
+
+import pytest
+from marshmallow import RAISE, Schema, fields
+from werkzeug.exceptions import default_exceptions
+
+from shared.web.bearer import bearer_token, challenge
+from shared.web.bodies import WHOLE_DOCUMENT, loaded
+from shared.web.kinds import COMMON_KINDS, code_of, problem_document
+from shared.web.problems import told
+from shared.web.refusals import NO_SUCH_FIELD, CommonCode, Fault, TokenRequiredError, ValidationFailedError
+from shared.web.server import raw_answer
+
+
+class Place(StrEnum):
+    """What can be wrong in the schemas here."""
+
+    MISSING = "missing"
+
+
+class InnerSchema(Schema):
+    class Meta:
+        unknown = RAISE
+
+    error_messages = {"unknown": NO_SUCH_FIELD}  # noqa: RUF012 - marshmallow's way
+    name = fields.String(required=True, error_messages={"required": Place.MISSING})
+
+
+class OuterSchema(InnerSchema):
+    inner = fields.Nested(InnerSchema)
+
+
+def faults_in(values: dict[str, object], within: str) -> list[tuple[str, str]]:
+    with pytest.raises(ValidationFailedError) as refused:
+        loaded(OuterSchema(), values, within=within)
+    return sorted((fault.pointer, fault.code) for fault in refused.value.faults)
+
+
+def test_a_problem_has_the_members_of_rfc_9457_and_ours() -> None:
+    code = CommonCode.NOT_FOUND
+    assert problem_document(COMMON_KINDS[code], code, "an-id", missing=["it"]) == {
+        "type": "/problems/not_found",
+        "title": "Not found",
+        "status": 404,
+        "detail": "There is nothing at this address.",
+        "code": "not_found",
+        "request_id": "an-id",
+        "missing": ["it"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (404, CommonCode.NOT_FOUND),
+        (406, CommonCode.BAD_REQUEST),
+        (500, CommonCode.INTERNAL_ERROR),
+        (502, CommonCode.INTERNAL_ERROR),
+    ],
+)
+def test_an_error_without_a_name_of_its_own_stays_on_its_side(status: int, code: CommonCode) -> None:
+    assert status in default_exceptions
+    assert code_of(HTTPStatus(status)) is code
+
+
+def test_pointers_into_json_are_fragments_and_a_query_s_fields_are_names() -> None:
+    values = {"a/b~ç": 1, "inner": {"é": 1}}
+    assert faults_in(values, WHOLE_DOCUMENT) == [
+        ("#/a~1b~0%C3%A7", NO_SUCH_FIELD),
+        ("#/inner/%C3%A9", NO_SUCH_FIELD),
+        ("#/inner/name", Place.MISSING),
+        ("#/name", Place.MISSING),
+    ]
+    assert faults_in({"a/b~ç": 1}, "") == [("a/b~ç", NO_SUCH_FIELD), ("name", Place.MISSING)]
+
+
+def test_a_fault_is_told_in_the_service_s_words() -> None:
+    faults = [Fault("#/name", Place.MISSING)]
+    assert told(faults, {Place.MISSING: "It is not there."}) == [
+        {"pointer": "#/name", "code": "missing", "message": "It is not there."}
+    ]
+
+
+@pytest.mark.parametrize(("header", "token"), [("Bearer abc", "abc"), ("bearer  abc ", "abc"), ("BEARER a b", "a b")])
+def test_a_token_is_read_from_its_header(header: str, token: str) -> None:
+    assert bearer_token(header) == token
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic abc", "abc"])
+def test_who_bears_no_token_is_asked_for_one(header: str) -> None:
+    with pytest.raises(TokenRequiredError):
+        bearer_token(header)
+
+
+def test_only_a_token_that_was_sent_is_called_wrong() -> None:
+    assert challenge("here", CommonCode.TOKEN_REQUIRED) == 'Bearer realm="here"'
+    assert challenge("here", CommonCode.INVALID_TOKEN) == 'Bearer realm="here", error="invalid_token"'
+
+
+def test_what_cannot_be_read_is_answered_with_a_whole_problem_of_the_right_length() -> None:
+    code = CommonCode.HEADERS_TOO_LARGE
+    head, _, body = raw_answer(COMMON_KINDS[code], code, "an-id").partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    assert lines[0] == "HTTP/1.1 431 Request Header Fields Too Large"
+    assert f"Content-Length: {len(body)}" in lines
+    assert {"X-Request-Id: an-id", "Connection: close", "Content-Type: application/problem+json"} <= set(lines)
+    assert json.loads(body)["code"] == "headers_too_large"
