@@ -19,6 +19,9 @@ from outbox_relay.rendering.theme import check_theme
 from outbox_relay.rendering.words import PAGE, Compiled, Words
 from shared.vocabulary import AnyChannel, AnyTemplate, Channel, Locale, Template
 
+# Kept for the next reload, which compiles what a theme has changed: Jinja compares the source with what it compiled.
+_COMPILED = Compiled()
+
 
 class Form(NamedTuple):
     """What decides the fixed words of a message."""
@@ -49,8 +52,7 @@ def prepare_forms(origin: Origin) -> Forms:
     """Prepare the forms of every template. Raises BrokenTemplateError for one that is broken."""
     if origin.look.theme_folder:
         check_theme(origin.look.theme_folder)
-    compiled = Compiled()
-    words = {locale: Words(locale, origin.look, compiled) for locale in Locale}
+    words = {locale: Words(locale, origin.look, _COMPILED) for locale in Locale}
     prepared = cache(lambda form: _prepared(form, words[form.locale], origin))
     forms = product(Template, Channel, Locale, (True, False))
     return {form: prepared(_as_greeted(Form(*form))) for form in forms}

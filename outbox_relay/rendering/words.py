@@ -41,18 +41,18 @@ MOST_BYTES = 100_000
 
 
 class Compiled(BytecodeCache):
-    """What templates compile to, which is the same in each language."""
+    """What templates compile to, which is the same in each language and, until a file changes, at each reload."""
 
     def __init__(self) -> None:
         self._by_key: MutableMapping[str, bytes] = {}
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        """Take what another language has compiled."""
+        """Take what has been compiled before."""
         if bucket.key in self._by_key:
             bucket.bytecode_from_string(self._by_key[bucket.key])
 
     def dump_bytecode(self, bucket: Bucket) -> None:
-        """Leave it for the next one."""
+        """Leave it for the next who asks."""
         self._by_key[bucket.key] = bucket.bytecode_to_string()
 
 

@@ -12,13 +12,17 @@ from shared.vocabulary import Channel, Locale, Template
 from tests.support.contrasts import written_on
 
 BRAND = Brand("Acme", "#ffcc00", "https://acme.example/logo.png", "help@acme.example", "Acme Ltd, 1 High Street")
-RENDERER = Renderer(
-    KEYS,
-    "https://signpost.example",
-    Sender("Signpost", "no-reply@signpost.example"),
-    look=Look(BRAND, console_url="https://console.example"),
-)
 SMALL_PHONE = {"width": 320, "height": 568}
+
+
+@pytest.fixture(scope="module")
+def renderer() -> Renderer:
+    return Renderer(
+        KEYS,
+        "https://signpost.example",
+        Sender("Signpost", "no-reply@signpost.example"),
+        look=Look(BRAND, console_url="https://console.example"),
+    )
 
 
 @pytest.fixture
@@ -28,11 +32,13 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-def test_all_text_can_be_read_on_its_ground_and_fits_a_small_phone(page: Page, mode: Literal["light", "dark"]) -> None:
+def test_all_text_can_be_read_on_its_ground_and_fits_a_small_phone(
+    page: Page, renderer: Renderer, mode: Literal["light", "dark"]
+) -> None:
     page.emulate_media(color_scheme=mode)
     grounds = set()
     for template in Template:
-        page.set_content(preview(RENDERER, template, Channel.EMAIL, Locale.FR).html or "")
+        page.set_content(preview(renderer, template, Channel.EMAIL, Locale.FR).html or "")
         written = written_on(page)
         grounds |= {one.ground for one in written}
         assert len(written) > 2
@@ -42,8 +48,8 @@ def test_all_text_can_be_read_on_its_ground_and_fits_a_small_phone(page: Page, m
     assert ("#ffffff" in grounds) is (mode == "light")
 
 
-def test_a_code_is_selected_whole_by_one_click(page: Page) -> None:
-    page.set_content(preview(RENDERER, Template.ACTIVATION, Channel.EMAIL, Locale.EN).html or "")
+def test_a_code_is_selected_whole_by_one_click(page: Page, renderer: Renderer) -> None:
+    page.set_content(preview(renderer, Template.ACTIVATION, Channel.EMAIL, Locale.EN).html or "")
     code = page.locator(".code")
     code.click()
     assert page.evaluate("getSelection().toString().trim()") == code.inner_text()

@@ -2,10 +2,10 @@
 
 import re
 import subprocess
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -27,14 +27,19 @@ def needs(service: dict[str, Any]) -> None:
         pytest.skip(f"this release has no {service['command'][0]}")
 
 
+def schema_of_compose() -> Any:
+    # Imported where it is needed: it takes seconds, and every process that collects tests would pay for it.
+    return import_module("jsonschema").Draft202012Validator(COMPOSE)
+
+
 def test_it_is_a_compose_file() -> None:
-    jsonschema.Draft202012Validator(COMPOSE).validate(CONFIG)
+    schema_of_compose().validate(CONFIG)
 
 
 @pytest.mark.parametrize("mistake", ["healthchek", "depend_on", "enviroment"])
 def test_a_misspelt_key_would_be_seen(mistake: str) -> None:
     changed = CONFIG | {"services": {"api": SERVICES["api"] | {mistake: {}}}}
-    assert not jsonschema.Draft202012Validator(COMPOSE).is_valid(changed)
+    assert not schema_of_compose().is_valid(changed)
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -29,6 +29,7 @@ def words_not_used() -> list[str]:
     return sorted(words - USED_OF_SOMETHING_ELSE)
 
 
+@cache
 def tracked_files(*patterns: str, root: Path = ROOT) -> list[Path]:
     """Return the files that belong to the project, also where it was unpacked without its history."""
     paths = files_known_to_git(root)
@@ -83,7 +84,7 @@ def test_a_function_reads_as_a_story_and_not_as_a_book() -> None:
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
         for path in tracked_files("*.py")
         if "migrations/versions" not in str(path)
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in all_nodes(path)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and length_of(node) > LONGEST_FUNCTION
     }
     assert long == set()
@@ -130,10 +131,15 @@ def test_bare_make_lists_every_target_with_what_it_does() -> None:
 
 
 @cache
+def all_nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
 def names_made_in(path: Path) -> set[str]:
     """Return the names that a file gives to things of its own, not those that it finds in libraries."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in all_nodes(path):
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 names.add(name)

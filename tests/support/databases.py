@@ -5,13 +5,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg.pq import TransactionStatus
 
 from devstack.cluster import QUICK_AND_FORGETFUL, Cluster, embedded_binaries, installed_binaries
 from devstack.logins import create_logins
@@ -22,13 +23,20 @@ TEMPLATE = "signpost_template"
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 2 * 2**30
 
+ADMINS: dict[Cluster, psycopg.Connection] = {}
+"""A connection to the cluster that a worker's tests share, for making and dropping databases."""
+
 
 @dataclass(frozen=True)
 class Database:
-    """A migrated database of one test's own; each process has a login of its own role."""
+    """A migrated database of one test's own; each process has a login of its own role.
+
+    ``kept`` are connections that wait to be used again, where whoever made the database closes them at its end.
+    """
 
     cluster: Cluster
     name: str
+    kept: list[psycopg.Connection] | None = field(default=None, compare=False, repr=False)
 
     @property
     def owner_url(self) -> str:
@@ -46,9 +54,32 @@ class Database:
     def console_url(self) -> str:
         return self.cluster.url(self.name, user="console")
 
-    def connect(self) -> psycopg.Connection:
-        """Connect as the owner, in autocommit: for looking at rows and for moving their times."""
-        return psycopg.connect(driver_url(self.owner_url), autocommit=True)
+    @contextmanager
+    def connect(self) -> Iterator[psycopg.Connection]:
+        """Connect as the owner, in autocommit: for looking at rows and for moving their times.
+
+        A new connection costs the server a hundred times what a look at a row does.
+        """
+        connection = self.kept.pop() if self.kept else new_connection(self.owner_url)
+        with ExitStack() as ending:
+            ending.enter_context(connection)
+            yield connection
+            if self.kept is not None and is_as_new(connection):
+                ending.pop_all()
+                self.kept.append(connection)
+
+
+def new_connection(url: str) -> psycopg.Connection:
+    # Nothing is prepared behind its back: what is forgotten between two uses takes prepared statements along.
+    return psycopg.connect(driver_url(url), autocommit=True, prepare_threshold=None)
+
+
+def is_as_new(connection: psycopg.Connection) -> bool:
+    """Forget what the session was told, and tell whether it can be used by somebody else."""
+    if connection.closed or connection.info.transaction_status is not TransactionStatus.IDLE:
+        return False
+    connection.execute("discard all")
+    return True
 
 
 @contextmanager
@@ -63,7 +94,10 @@ def migrated_cluster() -> Iterator[Cluster]:
         execute(cluster, f"create database {TEMPLATE}")
         migrate(cluster.url(TEMPLATE))
         create_logins(cluster.url(TEMPLATE))
-        yield cluster
+        with psycopg.connect(driver_url(cluster.url("postgres")), autocommit=True) as admin:
+            ADMINS[cluster] = admin
+            yield cluster
+            del ADMINS[cluster]
 
 
 def migrate(url: str) -> None:
@@ -89,11 +123,17 @@ def fresh_database(cluster: Cluster, template: str = TEMPLATE) -> Iterator[Datab
     name = f"test_{uuid4().hex}"
     # Half the work of copying through the log, for a template that nobody writes to (PostgreSQL 15 and later).
     execute(cluster, f"create database {name} template {template} strategy file_copy")
-    yield Database(cluster, name)
+    database = Database(cluster, name, kept=[])
+    yield database
+    for connection in database.kept:
+        connection.close()
     execute(cluster, f"drop database {name} with (force)")
 
 
 def execute(cluster: Cluster, statement: str) -> None:
+    if cluster in ADMINS:
+        ADMINS[cluster].execute(statement)
+        return
     with psycopg.connect(driver_url(cluster.url("postgres")), autocommit=True) as connection:
         connection.execute(statement)
 

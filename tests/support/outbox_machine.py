@@ -5,6 +5,7 @@ through the console's, under theirs. After each step every row must stand as the
 """
 
 import asyncio
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import ClassVar
 from uuid import UUID
@@ -82,7 +83,8 @@ class OutboxMachine(RuleBasedStateMachine):
         """Begin with a relay that was late: left to the dice, a late fact on a wrong death would hardly ever come."""
         self.model = Model()
         self.runner = asyncio.Runner()
-        self.owner = self.database.connect()
+        self.ending = ExitStack()
+        self.owner = self.ending.enter_context(self.database.connect())
         self.owner.execute("delete from outbox_messages")
         self.hands = [Hand(self.database.relay_url) for _ in range(2)]
         self.enqueue(1, is_committed=True)
@@ -91,7 +93,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         for hand in self.hands:
             self.runner.run(hand.close())
-        self.owner.close()
+        self.ending.close()
         self.runner.close()
 
     @precondition(lambda self: len(self.model.messages) < MOST_MESSAGES)

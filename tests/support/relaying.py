@@ -39,7 +39,7 @@ async def until(outbox: Outbox, parts: Parts, query: str, *, hasten: bool = Fals
             if hasten:
                 await asyncio.to_thread(outbox.execute, HASTEN)
             parts.relay.wake()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.05)
 
 
 async def until_all_are_settled(outbox: Outbox, parts: Parts) -> None:
