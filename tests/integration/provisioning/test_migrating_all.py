@@ -6,13 +6,14 @@ import sys
 
 import pytest
 
+from tenants.commands import downgrade, upgrade
 from tenants.everyone import databases_behind, url_of
 from tenants.helper import upgrade_one
 from tenants.revisions import HEAD
 from tests.support.forwarding import unused_port
 from tests.support.keys import SECRET_KEYS
 from tests.support.migrating import MIGRATE, migrated, older, revisions, told_of
-from tests.support.tenants import Tenants
+from tests.support.tenants import Tenants, an_organization, ready
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +54,20 @@ async def test_a_revision_that_nobody_here_knows_ends_no_helper(tenants: Tenants
     tenants.execute("update schema_revision set version_num = '9999'", organization.database)
     failure = upgrade_one(url_of(tenants.url, organization.database))
     assert failure == {"error": "UnknownRevisionError", "sqlstate": None, "constraint": None}
+
+
+async def test_down_and_up_again_leaves_the_same_tables_with_the_same_rights(tenants: Tenants) -> None:
+    organization = an_organization()
+    await ready(tenants, organization)
+    made = "select relname, relkind, relacl::text from pg_class where relnamespace = 'public'::regnamespace order by 1"
+    before, url = tenants.execute(made, organization.database), url_of(tenants.url, organization.database)
+    downgrade(url, "base")
+    assert [name for name, *_ in tenants.execute(made, organization.database)] == [
+        "schema_revision",
+        "schema_revision_pkc",
+    ]
+    upgrade(url)
+    assert tenants.execute(made, organization.database) == before
 
 
 def test_without_a_server_to_ask_it_says_which_setting_is_missing() -> None:
