@@ -10,7 +10,7 @@ from operator_console.cli import main
 from outbox_relay.outcomes import Dead, Failure, FailureClass
 from shared.ids import uuid7
 from shared.vocabulary import DeadReason
-from tests.support.databases import Database, fresh_database, is_refused
+from tests.support.databases import Database, fresh_database
 from tests.support.outbox import Outbox
 
 Outboxctl = Callable[..., Result]
@@ -238,14 +238,3 @@ def test_a_login_without_the_rights_is_said_in_one_line(database: Database) -> N
 
 def test_the_help_of_list_says_that_a_pipe_gets_json(outboxctl: Outboxctl) -> None:
     assert "a pipe gets JSON lines" in " ".join(outboxctl("list", "--help").stdout.split())
-
-
-def test_the_console_can_neither_touch_users_nor_write_messages_of_its_own(database: Database) -> None:
-    for statement in (
-        "select * from users",
-        "delete from outbox_messages",
-        "insert into outbox_messages (id) values (gen_random_uuid())",
-        "update outbox_messages set template = 'welcome'",
-        "update operator_actions set reason = ''",
-    ):
-        assert is_refused(database.console_url, statement), statement

@@ -74,3 +74,14 @@ def test_the_console_only_looks_at_providers(database: Database, statement: str)
 @pytest.mark.parametrize("statement", ["select id from sessions", "delete from sessions"])
 def test_where_users_are_signed_in_is_not_the_console_s_business(database: Database, statement: str) -> None:
     assert is_refused(database.console_url, statement)
+
+
+def test_the_console_can_neither_touch_users_nor_write_messages_of_its_own(database: Database) -> None:
+    for statement in (
+        "select * from users",
+        "delete from outbox_messages",
+        "insert into outbox_messages (id) values (gen_random_uuid())",
+        "update outbox_messages set template = 'welcome'",
+        "update operator_actions set reason = ''",
+    ):
+        assert is_refused(database.console_url, statement), statement
