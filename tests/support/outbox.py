@@ -36,6 +36,10 @@ class Outbox:
 
     database: Database
 
+    def make_days_partitions(self) -> None:
+        """Make those that upkeep makes each day: midnight may have passed since the database was migrated."""
+        self.execute("select signpost_make_partitions(7)")
+
     def put(self, *, count: int = 1, channel: str = "email", **columns: Any) -> list[UUID]:
         """Insert due messages; ``columns`` are SQL expressions that replace the usual values."""
         ids = [uuid7() for _ in range(count)]

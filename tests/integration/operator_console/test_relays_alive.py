@@ -31,7 +31,7 @@ def test_only_relays_seen_lately_are_alive_whoever_asks(fleet: Outbox) -> None:
         overview, page = (console.signed_in(token).get(path).text for path in ("/", "/relays"))
     assert answers == [status["relays"]] * 2
     assert '<dd class="number" id="alive">2</dd>' in overview
-    assert "E-mail 2, SMS 1" in overview
+    assert '<span class="nowrap">E-mail 2</span>, <span class="nowrap">SMS 1</span>' in overview
     assert "two.example.net" in page
     assert "gone.example.net" not in page
 

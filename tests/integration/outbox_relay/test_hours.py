@@ -4,6 +4,7 @@ import pytest
 
 from outbox_relay.database import Lifeline
 from outbox_relay.hours import BOOK, add_to_hours
+from shared.vocabulary import CHANNELS
 from tests.support.desk import lines_of, outboxctl
 from tests.support.outbox import Outbox
 from tests.support.relaying import relaying, until_all_are_settled
@@ -28,7 +29,7 @@ async def test_what_a_relay_sends_and_gives_up_is_counted_and_shown(outbox: Outb
         await parts.lookout.write_hours()
     assert outbox.execute(COUNTS) == [("email", "dead", 2), ("email", "sent", 3)]
     [stats] = lines_of(outboxctl(outbox.database, "status", "--json"))
-    assert len(stats["hours"]) == 48
+    assert len(stats["hours"]) == 24 * len(CHANNELS)
     assert [(hour["sent"], hour["dead"]) for hour in stats["hours"] if hour["channel"] == "email"][-1] == (3, 2)
     assert stats["dead"] == 2
 

@@ -4,6 +4,7 @@ THREE_DAYS_ON = "to_char((now() + interval '3 days') at time zone 'UTC', 'YYYYMM
 
 
 def test_a_row_of_a_wrong_clock_keeps_no_partition_from_being_made(outbox: Outbox) -> None:
+    outbox.make_days_partitions()
     [(partition,)] = outbox.execute(f"select 'outbox_messages_' || {THREE_DAYS_ON}")
     outbox.execute(f"drop table {partition}")
     [message_id] = outbox.put()
@@ -17,6 +18,7 @@ def test_a_row_of_a_wrong_clock_keeps_no_partition_from_being_made(outbox: Outbo
 
 
 def test_a_long_reader_delays_a_partition_and_nobody_else(outbox: Outbox) -> None:
+    outbox.make_days_partitions()
     with outbox.database.connect() as reader:
         reader.execute("begin")
         reader.execute("select count(*) from outbox_messages")

@@ -103,6 +103,7 @@ def test_a_call_deletes_no_more_than_its_batch(outbox: Outbox) -> None:
 
 @pytest.mark.parametrize("held", ["outbox_messages", "its partition"])
 def test_a_long_transaction_puts_a_drop_off_and_holds_up_no_claim(outbox: Outbox, held: str) -> None:
+    outbox.make_days_partitions()
     put_old(outbox, 50)
     outbox.put()
     keeper = keeper_on(outbox, RELAY_RETENTION_DAYS="10")
