@@ -75,8 +75,9 @@ def draining(ours: Ground, size: Size) -> Report:
         for form in peer.forms
         if form in size.forms
     ]
-    limits = [Contestant("bare sender", _limit(bare_sender, ours, size))]
-    limits += [Contestant(name, _limit(limit, ours, size)) for name, limit in LIMITS.items() if limit.is_there]
+    limits = [Contestant("bare sender", _limit(bare_sender, ours, size.messages))]
+    few = size.messages // 4
+    limits += [Contestant(name, _limit(limit, ours, few)) for name, limit in LIMITS.items() if limit.is_there]
     take_turns([relay, idle, *peers, *limits], size.rounds, RATE, told)
     report: Report = {one.name: _figures(one) for one in [relay, idle, *limits, *peers] if one.runs}
     report |= {one.name: f"failed: {one.failure}" for one in peers if one.failure}
@@ -88,8 +89,8 @@ def absent() -> Report:
     return {peer.name: "absent" for peer in PEERS if peer.is_absent}
 
 
-def _limit(limit: Callable[[Ground, int], float], ours: Ground, size: Size) -> Callable[[], Drain]:
-    return lambda: Drain(limit(ours, size.messages), 0, 0, 0)
+def _limit(limit: Callable[[Ground, int], float], ours: Ground, messages: int) -> Callable[[], Drain]:
+    return lambda: Drain(limit(ours, messages), 0, 0, 0)
 
 
 def _figures(one: Contestant[Drain]) -> dict[str, float]:

@@ -105,9 +105,9 @@ class Load:
 
 
 def drain_peer(ground: Ground, peer: Peer, load: Load) -> Drain:
-    """Fill it, start it, and measure from the first message that it has handled to the last, for as long as allowed.
+    """Fill it, start it, and measure from the first message seen handled to the last, for about as long as allowed.
 
-    So neither its start nor its last settling counts; the relay's last settling does.
+    So neither its start, nor a batch fetched before that, nor its last settling counts; the relay's do.
     """
     with running(ground, peer) as run, load.sink(ground) as port:
         run.tell(errand_for(run, load.form, port, is_draining=True))
@@ -120,15 +120,16 @@ def drain_peer(ground: Ground, peer: Peer, load: Load) -> Drain:
 def _watched(run: PeerRun, worker: Process, load: Load) -> Drain:
     begun = _wait_for(run, worker, 1)
     used_before = cpu_seconds(worker.pid), cpu_seconds(run.store_pid)
-    deadline = time.monotonic() + load.most.total_seconds()
-    while (done := run.tallied()).count < load.messages and time.monotonic() < deadline:
+    now = time.monotonic()
+    enough, deadline = now + load.most.total_seconds(), now + START_SECONDS
+    while (done := run.tallied()).count < load.messages and not (time.monotonic() > enough and done.last > begun.last):
         _go_on(worker, deadline)
     used = cpu_seconds(worker.pid) - used_before[0], cpu_seconds(run.store_pid) - used_before[1]
-    if done.count == begun.count or done.last <= done.first:
+    if done.last <= begun.last:
         raise FailedError(f"{done.count} messages were over before they could be looked at")
-    thousands = (done.count - begun.count) / 1000
-    rate = (done.count - 1) / (done.last - done.first)
-    return Drain(rate, used[0] / thousands, used[1] / thousands, peak_megabytes(worker.pid))
+    handled = done.count - begun.count
+    rate = handled / (done.last - begun.last)
+    return Drain(rate, used[0] / handled * 1000, used[1] / handled * 1000, peak_megabytes(worker.pid))
 
 
 def _go_on(worker: Process, deadline: float) -> None:

@@ -11,7 +11,7 @@ Run = TypeVar("Run")
 
 TRIALS = 1
 """Rounds that everybody takes part in."""
-IN_THE_RUNNING = 0.5
+IN_THE_RUNNING = 0.7
 """Of the best rival's score: who is further behind will not be the best, and costs the others their time."""
 
 

@@ -33,8 +33,8 @@ def test_a_rival_far_behind_the_best_of_its_kind_drops_out_after_the_trials() ->
     rounds = measured(
         Contestant("ours", scoring(1)),
         Contestant("quick", scoring(100), rivals="usual"),
-        Contestant("nearly", scoring(50), rivals="usual"),
-        Contestant("slow", scoring(10), rivals="usual"),
+        Contestant("nearly", scoring(70), rivals="usual"),
+        Contestant("slow", scoring(69), rivals="usual"),
         Contestant("slow, but in another contest", scoring(10), rivals="nothing"),
         rounds=5,
     )
