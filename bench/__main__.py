@@ -4,12 +4,14 @@ Times of shared machines are noisy: trust the ratios. What is compared takes tur
 """
 
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from operator import truediv
 
 import click
+import psycopg
 
 from bench.backlogs import drain_rates
 from bench.claiming import claim_times
@@ -46,7 +48,9 @@ from bench.saturation import hash_to_hash, saturated, spent_hardly_hashing, time
 from bench.sizes import FULL, QUICK, Size
 from bench.standing import idle, memory
 from bench.telling import answer_times_by_kind
+from bench.turns import FailedError
 from bench.waking import waking_costs
+from devstack.processes import ProcessError
 
 
 def registering(ours: Ground, size: Size) -> Report:
@@ -197,10 +201,19 @@ def measured(parts: Sequence[str], *, quick: bool) -> Report:
             left = seconds_left(parts[number:], took, quick=quick)
             click.echo(f"measuring {part} ({number + 1} of {len(parts)}; about {left:.0f} s left) …", err=True)
             began = time.monotonic()
-            report |= PARTS[part](ours, QUICK if quick else FULL)
+            report |= measured_part(part, ours, QUICK if quick else FULL)
             took[part] = time.monotonic() - began
             click.echo(f"  took {took[part]:.0f} s", err=True)
     return report | {"seconds that it took": sum(took.values())}
+
+
+def measured_part(part: str, ours: Ground, size: Size) -> Report:
+    """Measure one part; one that breaks is told of, and costs nobody the others, which took minutes."""
+    try:
+        return PARTS[part](ours, size)
+    except (FailedError, ProcessError, RuntimeError, psycopg.Error) as error:
+        click.echo(f"  {part} failed: {error}", err=True)
+        return {part: f"failed: {str(error).splitlines()[0]}"}
 
 
 @click.command(help=f"{__doc__} With PARTS, only those.")
@@ -215,6 +228,7 @@ def main(parts: Sequence[str], *, quick: bool, is_json: bool) -> None:
         click.echo(json.dumps(report | {"goals": [asdict(judgement) for judgement in judgements]}))
     else:
         click.echo(f"{as_text(report)}\n\n{goals_as_text(judgements)}")
+    sys.exit(any(part in report for part in PARTS))
 
 
 if __name__ == "__main__":
