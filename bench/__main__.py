@@ -51,6 +51,7 @@ from bench.telling import answer_times_by_kind
 from bench.turns import FailedError
 from bench.waking import waking_costs
 from devstack.processes import ProcessError
+from shared.log import configure_logging
 
 
 def registering(ours: Ground, size: Size) -> Report:
@@ -222,6 +223,7 @@ def measured_part(part: str, ours: Ground, size: Size) -> Report:
 @click.option("--json", "is_json", is_flag=True, help="The figures and goals as one JSON object.")
 def main(parts: Sequence[str], *, quick: bool, is_json: bool) -> None:
     """Measure, report, and hold against the goals."""
+    configure_logging("bench", "warning")  # to standard error: the report stands alone
     report: Report = machine() | measured(parts_of(parts, quick=quick), quick=quick)
     judgements = judge(report)
     if is_json:
