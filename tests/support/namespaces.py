@@ -6,17 +6,24 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from ipaddress import IPv4Address
 
 import pytest
 
+RANGES = 1 << 15
+"""Of four addresses each, in 198.18.0.0/15, which is kept for tests of networks (RFC 2544)."""
+
 
 class Cable:
-    """One link between here and there; ``host`` is this machine's address at its end."""
+    """One link between here and there; ``host`` is this machine's address at its end.
 
-    def __init__(self, name: str, subnet: str) -> None:
-        self.host = f"{subnet}.1"
-        self.peer = f"{subnet}.2"
-        self.near, self.far = f"{name}h", f"{name}n"
+    The number is both its name and its range of addresses: the kernel gives neither to a second cable.
+    """
+
+    def __init__(self, number: int) -> None:
+        network = int(IPv4Address("198.18.0.0")) + 4 * number
+        self.host, self.peer = (str(IPv4Address(network + place)) for place in (1, 2))
+        self.near, self.far = f"sp{number}h", f"sp{number}n"
 
     def lay(self, namespace: str) -> None:
         ip("link", "add", self.near, "type", "veth", "peer", "name", self.far, "netns", namespace)
@@ -57,13 +64,25 @@ def namespace(cables: int) -> Iterator[Namespace]:
             ip("netns", "add", name)
             ending.callback(ip, "netns", "delete", name)
             ip("-n", name, "link", "set", "lo", "up")
-            laid = [Cable(f"{name}{number}", _subnet()) for number in range(cables)]
+            laid = [lay_cable(name) for _ in range(cables)]
             for cable in laid:
-                cable.lay(name)
                 ending.callback(ip, "link", "delete", cable.near)
         except subprocess.CalledProcessError as error:
             pytest.skip(f"this machine allows no network namespaces: {error.stderr.strip()}")
         yield Namespace(name, laid)
+
+
+def lay_cable(namespace: str) -> Cable:
+    """Lay one whose number no other on this machine has, of whichever process."""
+    while True:
+        cable = Cable(secrets.randbelow(RANGES))
+        try:
+            cable.lay(namespace)
+        except subprocess.CalledProcessError as error:
+            if "File exists" not in error.stderr:
+                raise
+        else:
+            return cable
 
 
 def ip(*arguments: str) -> None:
@@ -72,8 +91,3 @@ def ip(*arguments: str) -> None:
 
 def _program() -> str:
     return shutil.which("ip") or shutil.which("ip", path="/usr/sbin:/sbin") or ""
-
-
-def _subnet() -> str:
-    """Return the beginning of a range of its own among those that are kept for tests of networks (RFC 2544)."""
-    return f"198.{18 + secrets.randbelow(2)}.{secrets.randbelow(256)}"
