@@ -78,7 +78,9 @@ def add_routes(app: Flask) -> None:
 
 
 def _services(settings: ApiSettings) -> Services:
-    engine = create_database_engine(settings.database_url, application_name="signpost-api", pool_size=settings.threads)
+    engine = create_database_engine(
+        settings.database_url, application_name="signpost-api", pool_size=settings.threads, plans_once=True
+    )
     trace_transactions(engine)
     bells = Bells()
     return Services(

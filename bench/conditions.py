@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from operator import attrgetter
 
 from bench.contest import RATE, ratio, told
 from bench.goals import ROUND_TRIP_TO_LIMIT, TWO_TO_ONE
@@ -62,10 +63,11 @@ class Condition:
 
     name: str
     sink: Callable[[Ground], AbstractContextManager[int]]
+    messages: Callable[[Size], int]
 
 
-FAR = Condition(f"{ROUND_TRIP / timedelta(milliseconds=1):g} ms round trip", far_sink)
-SLOW_SERVER = Condition(f"server takes {SLOW} ms a message", slow_sink)
+FAR = Condition(f"{ROUND_TRIP / timedelta(milliseconds=1):g} ms round trip", far_sink, attrgetter("far_messages"))
+SLOW_SERVER = Condition(f"server takes {SLOW} ms a message", slow_sink, attrgetter("slow_messages"))
 
 
 def conditions(ours: Ground, size: Size) -> Report:
@@ -92,13 +94,13 @@ def _number(report: Report, name: str) -> float:
 def _ours_under(condition: Condition, ours: Ground, size: Size) -> Contestant[Drain]:
     def measure() -> Drain:
         with condition.sink(ours) as port:
-            return drain_by(ours, [ours.relay(port)], size.slow_messages)
+            return drain_by(ours, [ours.relay(port)], condition.messages(size))
 
     return Contestant("ours", measure)
 
 
 def _peers_under(condition: Condition, ours: Ground, size: Size) -> Iterator[Contestant[Drain]]:
-    load = Load(Form.USUAL, size.slow_messages, size.peer_time, condition.sink)
+    load = Load(Form.USUAL, condition.messages(size), size.peer_time, condition.sink)
     for peer in peers_there(only_strongest=True):
         yield Contestant(peer.name, partial(drain_peer, ours, peer, load), rivals="peers")
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 
+from bench import fine_waits
 from devstack.ports import LOOPBACK
 
 BODY = b'{"id": "1"}'
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("milliseconds", type=float)
     given = parser.parse_args()
-    asyncio.run(serve(given.port, given.milliseconds / 1000))
+    fine_waits.run(serve(given.port, given.milliseconds / 1000))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 from contextlib import suppress
 
+from bench import fine_waits
 from devstack.ports import LOOPBACK
 
 CHUNK = 65_536
@@ -58,7 +59,7 @@ def main() -> None:
     parser.add_argument("target_port", type=int)
     parser.add_argument("milliseconds", type=float, help="of a round trip")
     given = parser.parse_args()
-    asyncio.run(serve(given.port, given.target_port, given.milliseconds / 1000))
+    fine_waits.run(serve(given.port, given.target_port, given.milliseconds / 1000))
 
 
 if __name__ == "__main__":

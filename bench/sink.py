@@ -4,12 +4,16 @@ import argparse
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import cast
 
+from bench import fine_waits
 from devstack.ports import LOOPBACK
 
+END_OF_LINE = b"\r\n"
+END_OF_MAIL = b"\r\n.\r\n"
 ANSWERS = {
     b"EHLO": b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
     b"DATA": b"354 go ahead\r\n",
@@ -17,38 +21,74 @@ ANSWERS = {
 }
 
 
-async def talk(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, seconds: float, accepted: Callable[[], object]
-) -> None:
-    """Take whatever comes, and take so long for each mail; ``accepted`` is called with each yes."""
-    writer.write(b"220 sink\r\n")
-    while line := await reader.readline():
-        verb = line[:4].upper()
-        writer.write(ANSWERS.get(verb, b"250 ok\r\n"))
-        if verb == b"DATA":
-            await reader.readuntil(b"\r\n.\r\n")
-            if seconds:
-                await asyncio.sleep(seconds)
-            writer.write(b"250 queued\r\n")
-            accepted()
+class Talk(asyncio.Protocol):
+    """Takes whatever comes, and takes so long for each mail; ``accepted`` is called with each yes.
+
+    What came in one piece is answered in one, as Postfix does (RFC 2920 §3.2).
+    """
+
+    _transport: asyncio.Transport
+
+    def __init__(self, *, seconds: float, accepted: Callable[[], object]) -> None:
+        self._seconds = seconds
+        self._accepted = accepted
+        self._unread = b""
+        self._is_in_mail = False
+        self._is_thinking = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Greet."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(b"220 sink\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what is complete."""
+        self._unread += data
+        self._go_on()
+
+    def _go_on(self) -> None:
+        answers: list[bytes] = []
+        while not self._is_thinking:
+            piece, end, rest = self._unread.partition(END_OF_MAIL if self._is_in_mail else END_OF_LINE)
+            if not end:
+                break
+            self._unread = rest
+            answers += self._answers_to(piece)
+        self._transport.write(b"".join(answers))
+
+    def _answers_to(self, piece: bytes) -> Iterator[bytes]:
+        if not self._is_in_mail:
+            verb = piece[:4].upper()
+            self._is_in_mail = verb == b"DATA"
+            yield ANSWERS.get(verb, b"250 ok\r\n")
+        elif self._seconds:
+            self._is_thinking = True
+            asyncio.get_running_loop().call_later(self._seconds, self._accept_late)
+        else:
+            yield self._yes()
+
+    def _accept_late(self) -> None:
+        self._is_thinking = False
+        self._transport.write(self._yes())
+        self._go_on()
+
+    def _yes(self) -> bytes:
+        self._is_in_mail = False
+        self._accepted()
+        return b"250 queued\r\n"
 
 
-async def hang(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    """Take the connection and say nothing, ever."""
-    await asyncio.Event().wait()
+class Hang(asyncio.Protocol):
+    """Takes the connection and says nothing, ever."""
 
 
 async def serve(port: int, *, is_hanging: bool, milliseconds: int, times: Path) -> None:
     """Listen until ended."""
     with times.open("w", buffering=1) as told:
-        talking = partial(talk, seconds=milliseconds / 1000, accepted=lambda: told.write(f"{time.time()}\n"))
-        await _listen(port, hang if is_hanging else talking)
-
-
-async def _listen(port: int, conversation: Callable[..., Awaitable[None]]) -> None:
-    server = await asyncio.start_server(conversation, LOOPBACK, port, limit=1 << 20)
-    async with server:
-        await server.serve_forever()
+        talking = partial(Talk, seconds=milliseconds / 1000, accepted=lambda: told.write(f"{time.time()}\n"))
+        loop = asyncio.get_running_loop()
+        async with await loop.create_server(Hang if is_hanging else talking, LOOPBACK, port) as server:
+            await server.serve_forever()
 
 
 def main() -> None:
@@ -59,7 +99,7 @@ def main() -> None:
     parser.add_argument("--milliseconds", type=int, default=0, help="how long each mail takes")
     parser.add_argument("--times", type=Path, default=os.devnull, help="where to write when each mail was accepted")
     given = parser.parse_args()
-    asyncio.run(serve(given.port, is_hanging=given.hang, milliseconds=given.milliseconds, times=Path(given.times)))
+    fine_waits.run(serve(given.port, is_hanging=given.hang, milliseconds=given.milliseconds, times=Path(given.times)))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class Size:
     beside: Amounts
     growth: int
     slow_rounds: int
+    far_messages: int
     slow_messages: int
     idle_seconds: float
     backlog: int
@@ -54,8 +55,9 @@ FULL = Size(
     beside=Amounts(settled=1_000_000, pending=100_000, dead_tuples=500_000),
     growth=1_000_000,
     slow_rounds=3,
+    far_messages=2_000,
     slow_messages=320,
-    idle_seconds=15,
+    idle_seconds=20,
     backlog=1_000_000,
     memory_time=timedelta(seconds=12),
     organizations=40,
@@ -79,6 +81,7 @@ QUICK = Size(
     beside=Amounts(settled=30_000, pending=5_000, dead_tuples=3_000),
     growth=5_000,
     slow_rounds=1,
+    far_messages=400,
     slow_messages=80,
     idle_seconds=5,
     backlog=5_000,

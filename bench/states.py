@@ -12,6 +12,8 @@ from devstack.programs import DATABASE
 from shared.database import driver_url
 
 PAST_DAYS = 15
+KEPT_DAYS = 90
+"""RELAY_RETENTION_DAYS where it is not set."""
 
 PAST_PARTITIONS = """
 select signpost_make_partition(date_trunc('day', now(), 'UTC') - n * interval '1 day') from generate_series(1, %s) as n
@@ -62,6 +64,14 @@ def settled(ours: Ground, amounts: Amounts) -> Iterator[State]:
     """Have settled messages of sixteen days, today's among them."""
     with state_database(ours, "state_settled", with_settled(ours, amounts.settled)):
         yield State(f"{amounts.settled:,} settled in {PAST_DAYS + 1} partitions", "state_settled")
+
+
+@contextmanager
+def long_kept(ours: Ground, _amounts: Amounts) -> Iterator[State]:
+    """Have a partition for each of the days that messages are kept."""
+    with state_database(ours, "state_kept") as connection:
+        connection.execute(PAST_PARTITIONS, [KEPT_DAYS])
+        yield State(f"partitions of {KEPT_DAYS} days", "state_kept")
 
 
 def with_settled(ours: Ground, rows: int) -> str:

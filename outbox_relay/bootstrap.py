@@ -97,15 +97,16 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> Parts:
 
     Raises SettingsError if a template is broken, so that a bad theme does not start.
     """
-    claiming = Lifeline(settings.database_url, "claim")
-    settling = Lifeline(settings.database_url, "settle")
+    claiming = Lifeline(settings.database_url, "claim", plans_once=True)
+    settling = Lifeline(settings.database_url, "settle", plans_once=True)
     teller = Teller(settings.database_url)
     outbox = Outbox(Claims(claiming, settings.lease), ToldSettles(settling, teller))
     site = site_of(settings)
     ways = ways_to_people(settings, outbox) | ways_to(site, settings, outbox.claims, teller)
     lanes = [lane_of(LaneKey(channel, urgency), way) for channel, way in ways.items() for urgency in Urgency]
     ladders = [way.ladder for way in ways.values()]
-    looking, counting = Lifeline(settings.database_url, "look"), Lifeline(settings.database_url, "count")
+    looking = Lifeline(settings.database_url, "look", plans_once=True)
+    counting = Lifeline(settings.database_url, "count")
     falling_back = Lifeline(settings.database_url, "fall back")
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
     fallbacks = Fallbacks(falling_back, settings.fallback_budgets, newest_key)

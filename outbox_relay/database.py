@@ -16,7 +16,7 @@ from psycopg.types.json import set_json_loads
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.log import get_logger
 from shared.outage import Outage
-from shared.sessions import SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
+from shared.sessions import PLANNED_ONCE, SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
 
 STATEMENT_TIMEOUT_MILLISECONDS = 15_000
 
@@ -51,7 +51,7 @@ class RelayConnection(AsyncConnection[TupleRow]):
     has_own_session = True
 
 
-async def connect(url: str, purpose: str) -> RelayConnection:
+async def connect(url: str, purpose: str, *, plans_once: bool = False) -> RelayConnection:
     """Open a connection in autocommit that notices a silent network within half a minute."""
     connection = await RelayConnection.connect(
         driver_url(url),
@@ -66,7 +66,7 @@ async def connect(url: str, purpose: str) -> RelayConnection:
     )
     set_json_loads(read_json, connection)
     try:
-        await _settle_in(connection)
+        await _settle_in(connection, plans_once=plans_once)
     except BaseException:
         await connection.close()
         raise
@@ -84,13 +84,16 @@ def read_json(data: str | bytes) -> Any:
         return None
 
 
-async def _settle_in(connection: RelayConnection) -> None:
-    parameters = own_session_parameters(SETTINGS, connection.info.backend_pid)
+async def _settle_in(connection: RelayConnection, *, plans_once: bool) -> None:
+    settings = SETTINGS | PLANNED_ONCE if plans_once else SETTINGS
+    parameters = own_session_parameters(settings, connection.info.backend_pid)
     async with answered_in_time():
         cursor = await connection.execute(SET_IN_OWN_SESSION, parameters, prepare=False)
     if cursor.rowcount == 0:
         connection.has_own_session = False
         connection.prepare_threshold = None  # the next transaction may run in another session
+    elif plans_once:
+        connection.prepare_threshold = 0
 
 
 @asynccontextmanager
@@ -119,11 +122,12 @@ async def under_settings(connection: RelayConnection) -> AsyncIterator[None]:
 
 
 class Lifeline:
-    """One connection for one purpose, which waits out a lost database."""
+    """One connection for one purpose, which waits out a lost database; ``plans_once`` as PLANNED_ONCE."""
 
-    def __init__(self, url: str, purpose: str) -> None:
+    def __init__(self, url: str, purpose: str, *, plans_once: bool = False) -> None:
         self._url = url
         self._purpose = purpose
+        self._plans_once = plans_once
         self._connection: RelayConnection | None = None
         self._turn = asyncio.Lock()
         self._outage = Outage(log, purpose)
@@ -193,5 +197,5 @@ class Lifeline:
 
     async def _opened(self) -> RelayConnection:
         if self._connection is None or self._connection.closed:
-            self._connection = await connect(self._url, self._purpose)
+            self._connection = await connect(self._url, self._purpose, plans_once=self._plans_once)
         return self._connection

@@ -6,14 +6,21 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from outbox_relay.messages import ClaimedMessage
+from shared.ids import uuid7_floor
 
 Place = tuple[datetime, UUID]
 """Where a message stands in the due index: when it is due, then its id."""
 
 NO_ID = UUID(int=0)
+ANY_ID = NO_ID, UUID(int=(1 << 128) - 1)
+"""The lowest and the highest id."""
 BEFORE_EVERYTHING: Place = (datetime.min.replace(tzinfo=UTC), NO_ID)
 FLOOR_MARGIN = timedelta(seconds=1)
 """How long after its now() a transaction may commit and still be seen by the claims that follow, without a sweep."""
+
+NEAR_PAST = timedelta(days=2)
+NEAR_FUTURE = timedelta(days=1)
+"""Which ids a claim asks for: of what was made so long before it is due, or, by a clock that is wrong, so soon."""
 
 SWEEP_SECONDS = 5.0
 LATENESS_SECONDS = 0.5
@@ -28,6 +35,17 @@ def rest_after(seconds: float) -> float:
     return min(REST_IN_SWEEPS * seconds, LONGEST_REST_SECONDS)
 
 
+def ids_near(due_at: datetime, now: datetime) -> tuple[UUID, UUID]:
+    """Return the lowest and the highest id that is to be expected of what is due then or later."""
+    return uuid7_floor(due_at - NEAR_PAST), uuid7_floor(max(due_at, now) + NEAR_FUTURE)
+
+
+def is_far(message: ClaimedMessage, now: datetime) -> bool:
+    """Tell whether claims that ask for what is near would miss the message."""
+    lowest, highest = ids_near(message.due_at, now)
+    return not lowest <= message.id <= highest
+
+
 @dataclass
 class ScanFloor:
     """Where in the due index a claim begins to look.
@@ -37,10 +55,15 @@ class ScanFloor:
     over all of them. So claims begin where the last one stopped, or a little before now, and a sweep
     from the head every few seconds finds what was committed late, what was put back further down, and
     whose lease was lost. One that turns out long is followed by a long rest.
+
+    They ask for ids that are near, too, which spares them all partitions but those of a few days: to begin with those
+    of ninety days takes longer than all the rest. A sweep asks for any; where it finds some that are far, such as what
+    an operator has requeued, so do the claims up to the next one.
     """
 
     place: Place = BEFORE_EVERYTHING
     next_sweep: float = float("-inf")
+    has_far: bool = False
 
     def next(self, now: float) -> Place:
         """Return where to begin at that moment of a monotonic clock."""
@@ -48,6 +71,12 @@ class ScanFloor:
             return self.place
         self.next_sweep = now + SWEEP_SECONDS - LATENESS_SECONDS
         return BEFORE_EVERYTHING
+
+    def ids(self, began_at: Place, now: datetime) -> tuple[UUID, UUID]:
+        """Return the lowest and the highest id that a claim asks for which begins there."""
+        if self.has_far or began_at == BEFORE_EVERYTHING:
+            return ANY_ID
+        return ids_near(began_at[0], now)
 
     def sweep_soon(self) -> None:
         """Have the next claim begin before everything."""
@@ -60,6 +89,11 @@ class ScanFloor:
         """
         if began_at == BEFORE_EVERYTHING and self.next_sweep > began:
             self.next_sweep = max(self.next_sweep, ended + rest_after(ended - began))
+
+    def found(self, messages: Collection[ClaimedMessage], began_at: Place, now: datetime) -> None:
+        """Note whether a sweep has found what is far."""
+        if began_at == BEFORE_EVERYTHING:
+            self.has_far = any(is_far(message, now) for message in messages)
 
     def reached(self, place: Place, began_at: Place) -> None:
         """Note that everything between ``began_at`` and ``place`` was seen.

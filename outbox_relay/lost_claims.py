@@ -21,6 +21,7 @@ with picked as materialized (
       from outbox_messages
      where channel = %(channel)s and urgency = %(urgency)s and status = 'pending'
        and (due_at, id) >= (%(floor)s, %(floor_id)s) and due_at <= now()
+       and id >= %(lowest)s and id <= %(highest)s
        and lease_token = %(lease_token)s
      order by due_at, id
      limit %(limit)s

@@ -2,6 +2,8 @@
 
 import select
 import time
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from psycopg import Error as DriverError
@@ -12,7 +14,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_error, driver_url
-from shared.sessions import SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
+from shared.sessions import PLANNED_ONCE, SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
 
 SETTINGS = {"statement_timeout": "15000", "idle_in_transaction_session_timeout": "30000", "timezone": "UTC"}
 """Milliseconds, where it is a time."""
@@ -34,8 +36,11 @@ _RETURNED_AT = "returned at"
 _SET_IN_TRANSACTION = set_in_transaction(SETTINGS)
 
 
-def create_database_engine(url: str, *, application_name: str, pool_size: int) -> Engine:
-    """Make an engine whose connections give up rather than hang; nothing is connected yet."""
+def create_database_engine(url: str, *, application_name: str, pool_size: int, plans_once: bool = False) -> Engine:
+    """Make an engine whose connections give up rather than hang; nothing is connected yet.
+
+    With ``plans_once`` each statement is prepared at its first run and has one plan, for whatever parameters.
+    """
     engine = create_engine(
         engine_url(url),
         pool_size=pool_size,
@@ -47,7 +52,7 @@ def create_database_engine(url: str, *, application_name: str, pool_size: int) -
             "application_name": application_name,
         },
     )
-    event.listen(engine, "connect", _settle_in)
+    event.listen(engine, "connect", partial(_settle_in, settings=SETTINGS | PLANNED_ONCE if plans_once else SETTINGS))
     event.listen(engine, "checkin", _note_return)
     event.listen(engine, "checkout", _part_with_dead)
     event.listen(engine, "begin", _set_where_lent)
@@ -55,15 +60,17 @@ def create_database_engine(url: str, *, application_name: str, pool_size: int) -
     return engine
 
 
-def _settle_in(connection: Any, record: Any) -> None:
-    """Set SETTINGS for good in a session of our own; note where a pooler lends us its sessions instead."""
+def _settle_in(connection: Any, record: Any, settings: Mapping[str, str]) -> None:
+    """Set the settings for good in a session of our own; note where a pooler lends us its sessions instead."""
     connection.autocommit = True
-    parameters = own_session_parameters(SETTINGS, connection.info.backend_pid)
+    parameters = own_session_parameters(settings, connection.info.backend_pid)
     is_own = connection.execute(SET_IN_OWN_SESSION, parameters, prepare=False).rowcount > 0
     connection.autocommit = False
     record.info[_IS_LENT] = not is_own
     if not is_own:
         connection.prepare_threshold = None  # the next transaction may run in another session
+    elif settings.keys() >= PLANNED_ONCE.keys():
+        connection.prepare_threshold = 0
 
 
 def _note_return(_connection: Any, record: Any) -> None:

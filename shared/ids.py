@@ -2,8 +2,10 @@
 
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NANOSECONDS_PER_MILLISECOND = 1_000_000
 _VERSION = 7
 _VARIANT = 0b10
@@ -25,3 +27,8 @@ def uuid7_at(nanoseconds: int, randomness: bytes) -> UUID:
     tail = int.from_bytes(randomness, "big") >> 2
     high = (milliseconds << 16) | (_VERSION << 12) | fraction
     return UUID(int=(high << 64) | (_VARIANT << 62) | tail)
+
+
+def uuid7_floor(moment: datetime) -> UUID:
+    """Return what no UUID of that moment or a later one is below, to the millisecond."""
+    return UUID(int=((moment - _EPOCH) // timedelta(milliseconds=1)) << 80)

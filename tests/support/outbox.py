@@ -40,6 +40,11 @@ class Outbox:
         """Make those that upkeep makes each day: midnight may have passed since the database was migrated."""
         self.execute("select signpost_make_partitions(7)")
 
+    def make_past_partitions(self, days: int) -> None:
+        """Make those of so many days before today, as a database has that was migrated then."""
+        made = "signpost_make_partition(date_trunc('day', now(), 'UTC') - day * interval '1 day')"
+        self.execute(f"select {made} from generate_series(1, %s) as day", days)
+
     def put(self, *, count: int = 1, channel: str = "email", **columns: Any) -> list[UUID]:
         """Insert due messages; ``columns`` are SQL expressions that replace the usual values."""
         ids = [uuid7() for _ in range(count)]

@@ -3,12 +3,14 @@ from uuid import uuid4
 
 import pytest
 
-from outbox_relay.claims import CLAIM, claim_parameters
-from outbox_relay.floor import BEFORE_EVERYTHING
+from outbox_relay.claims import CLAIM, Claims, claim_parameters
+from outbox_relay.database import Lifeline
+from outbox_relay.floor import ANY_ID, BEFORE_EVERYTHING
 from outbox_relay.messages import LaneKey
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Retry, Sent
 from shared.vocabulary import Channel, DeadReason, Urgency
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
+from tests.support.upkeep import put_old
 
 GREYLISTED = Failure(FailureClass.TRANSIENT, "smtp:mx:25", "450 4.2.0 try later")
 REFUSED = Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no such user")
@@ -198,6 +200,22 @@ def test_the_claim_of_a_lone_message_waits_for_no_disk_and_that_of_several_does(
     lease = {"lease": A_DAY, "lease_token": uuid4()}
     with outbox.database.connect() as owner, owner.transaction():
         owner.execute("set local synchronous_commit = on")
-        claimed = owner.execute(CLAIM, claim_parameters(key, BEFORE_EVERYTHING, 10) | lease).fetchall()
+        claimed = owner.execute(CLAIM, claim_parameters(key, BEFORE_EVERYTHING, ANY_ID, 10) | lease).fetchall()
         assert len(claimed) == due
         assert owner.execute("show synchronous_commit").fetchone() == (waiting,)
+
+
+def test_what_is_older_than_claims_ask_for_is_found_by_a_sweep_and_by_the_claims_that_follow(outbox: Outbox) -> None:
+    key = LaneKey(Channel.EMAIL, Urgency.CODE)
+
+    async def claim_in_turn(lifeline: Lifeline) -> list[int]:
+        claims = Claims(lifeline, A_DAY)
+        found = [len(await claims.claim(key, 2))]
+        put_old(outbox, 9, count=3, status="'pending'", settled_at="null")
+        found.append(len(await claims.claim(key, 2)))
+        claims.sweep_soon(key)
+        found += [len(await claims.claim(key, 2)) for _ in range(2)]
+        return found
+
+    outbox.put()
+    assert outbox.with_lifeline(claim_in_turn) == [1, 0, 2, 1]

@@ -5,8 +5,8 @@ server has that nobody tuned.
 """
 
 import re
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import psycopg
 import pytest
@@ -19,10 +19,12 @@ from outbox_relay.claims import (
     CLAIM_SUSPECT_AGAIN,
     FIND_SUSPECT,
     KNOWN_WORDS,
+    claim_suspect_parameters,
     suspect_parameters,
 )
 from outbox_relay.database import SETTINGS
 from outbox_relay.fallbacks import DUE
+from outbox_relay.floor import ANY_ID, NO_ID, ids_near
 from outbox_relay.lookout import LOOK, look_parameters
 from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
 from outbox_relay.presence import Presence
@@ -63,6 +65,15 @@ def test_the_claim_begins_at_its_floor_also_among_messages_due_at_the_same_momen
     assert all("(ROW(due_at, id) >= ROW(" in condition for condition in conditions)
 
 
+def test_a_claim_is_begun_with_the_partitions_of_a_few_days_only(outbox: Outbox) -> None:
+    outbox.make_past_partitions(days=30)
+    now = datetime.now(UTC)
+    lowest, highest = ids_near(now, now)
+    plan = generic_plan(outbox, CLAIM, CLAIM_PARAMETERS | {"lowest": lowest, "highest": highest})
+    days = set(re.findall(r"on (outbox_messages_\w+)", plan))
+    assert len(days) <= 5, "two days back, today, two into which the day after now may reach"
+
+
 def test_looking_for_suspects_where_there_are_none_reads_no_message(outbox: Outbox) -> None:
     outbox.put(count=3000)
     outbox.execute("analyze")
@@ -76,7 +87,7 @@ def test_looking_for_suspects_where_there_are_none_reads_no_message(outbox: Outb
 def test_a_suspect_is_claimed_by_its_own_index_and_in_one_partition(full_outbox: Outbox) -> None:
     full_outbox.put(count=3, expiries="2")
     lease = {"lease": "1 minute", "lease_token": uuid7()}
-    plan = generic_plan(full_outbox, CLAIM_SUSPECT, SUSPECT_PARAMETERS | lease)
+    plan = generic_plan(full_outbox, CLAIM_SUSPECT, claim_suspect_parameters([Channel.EMAIL]) | lease)
     _, _, updated = plan.partition("InitPlan")
     assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
     assert rows_read(plan, "Seq Scan") == []
@@ -152,7 +163,9 @@ CLAIM_PARAMETERS = KNOWN_WORDS | {
     "channel": "email",
     "urgency": "code",
     "floor": "2020-01-01T00:00:00Z",
-    "floor_id": UUID(int=0),
+    "floor_id": NO_ID,
+    "lowest": ANY_ID[0],
+    "highest": ANY_ID[1],
     "limit": 10,
     "lease": "1 minute",
     "lease_token": uuid7(),

@@ -1,7 +1,10 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
+
 from outbox_relay.floor import (
+    ANY_ID,
     BEFORE_EVERYTHING,
     FLOOR_MARGIN,
     LATENESS_SECONDS,
@@ -12,6 +15,7 @@ from outbox_relay.floor import (
     ScanFloor,
     seen_until,
 )
+from shared.ids import uuid7_at
 from tests.support.claimed import a_claimed_message
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -93,3 +97,42 @@ def test_what_may_still_be_committed_lately_is_looked_for_again() -> None:
     lately = (NOON - FLOOR_MARGIN, NO_ID)
     assert seen_until(batch, limit=2, claimed_at=NOON) == lately
     assert seen_until(batch, limit=3, claimed_at=NOON) == lately
+
+
+DAY = timedelta(days=1)
+
+
+def an_id_of(moment: datetime) -> UUID:
+    return uuid7_at(int(moment.timestamp() * 1e9), bytes(8))
+
+
+@pytest.mark.parametrize(
+    ("made_at", "is_asked_for"),
+    [
+        (NOON, True),
+        (NOON - 1.9 * DAY, True),
+        (NOON - 2.1 * DAY, False),
+        (NOON + 5.9 * DAY, True),
+        (NOON + 6.1 * DAY, False),
+    ],
+)
+def test_a_claim_asks_for_what_was_made_from_two_days_before_its_floor_to_a_day_from_now(
+    made_at: datetime, *, is_asked_for: bool
+) -> None:
+    lowest, highest = swept_floor().ids(AT_NOON, NOON + 5 * DAY)
+    assert (lowest <= an_id_of(made_at) <= highest) == is_asked_for
+
+
+def test_a_sweep_asks_for_any_id() -> None:
+    assert swept_floor().ids(BEFORE_EVERYTHING, NOON) == ANY_ID
+
+
+@pytest.mark.parametrize("made_at", [NOON - 9 * DAY, NOON + 9 * DAY])
+def test_once_a_sweep_has_found_what_is_far_claims_ask_for_any_id_until_one_finds_none(made_at: datetime) -> None:
+    floor, near = swept_floor(), a_claimed_message(id=an_id_of(NOON), due_at=NOON)
+    floor.found([near, a_claimed_message(id=an_id_of(made_at), due_at=NOON)], BEFORE_EVERYTHING, NOON)
+    assert floor.ids(AT_NOON, NOON) == ANY_ID
+    floor.found([near], AT_NOON, NOON)
+    assert floor.ids(AT_NOON, NOON) == ANY_ID
+    floor.found([near], BEFORE_EVERYTHING, NOON)
+    assert floor.ids(AT_NOON, NOON) != ANY_ID
