@@ -13,7 +13,7 @@ from outbox_relay.messages import ClaimedMessage
 from outbox_relay.organizations.decoys import Decoys, seconds_for_decoy
 from outbox_relay.organizations.founding import Found, Foundings, LeaseLostError
 from outbox_relay.outcomes import Failure, FailureClass, Sent
-from outbox_relay.provisioning import ProvisionServer, StepFailedError, provision
+from outbox_relay.provisioning import ProvisionServer, StepFailedError, knock, provision
 from shared.log import get_logger
 
 LEASE_MARGIN_SECONDS = 2.0
@@ -71,7 +71,11 @@ class ProvisionProvider:
         self._decoys.saw(failure, clock())
         return failure
 
-    async def _played(self, _found: Found) -> Failure | None:
+    async def _played(self, found: Found) -> Failure | None:
+        try:
+            await knock(self._server, found.organization)
+        except StepFailedError as error:
+            return replace(error.failure, provider=self.name, is_reply=False)
         lately = await self._foundings.durations()
         await asyncio.sleep(seconds_for_decoy(lately, random.random()))  # noqa: S311 - no secret: which of the last ones
         return self._decoys.failure(asyncio.get_running_loop().time())

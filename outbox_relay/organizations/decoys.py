@@ -1,8 +1,8 @@
 """What becomes of an organization that is founded under a taken address: it fares like the others, without a database.
 
 Whoever registers sees when their organization is ready. One that were ready sooner than others, or while the server
-refuses them, would tell that its address is taken. So a decoy takes as long as one of the last real ones has taken,
-in a place that a real one could have had, and while those fail, it fails.
+refuses them, would tell that its address is taken. So a decoy knocks at the server, and is turned away where a real
+one would be; let in, it takes as long as one of the last real ones has taken, and while those fail, it fails.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,9 @@
 """A database for each organization: made in steps that may be begun again, looked after, and taken away.
 
-Read downwards: ``provision`` (with ``prepare`` and ``drop``) · ``check`` · ``databases``, ``upgrading``, ``looking``
-(what the steps do) · ``server`` (connections) · ``faults`` (whose fault it was) · ``organization`` (the words). All
-of it knows the server of the organizations only; what is written in Signpost's own database is the caller's affair.
+Read downwards: ``provision`` (with ``knock``, ``prepare`` and ``drop``) · ``check`` · ``databases``, ``upgrading``,
+``looking`` (what the steps do) · ``server`` (connections) · ``faults`` (whose fault it was) · ``organization`` (the
+words). All of it knows the server of the organizations only; what is written in Signpost's own database is the caller's
+affair.
 """
 
 from outbox_relay.provisioning.check import check
@@ -13,7 +14,7 @@ from outbox_relay.provisioning.organization import (
     Step,
     StepFailedError,
 )
-from outbox_relay.provisioning.provision import drop, prepare, provision
+from outbox_relay.provisioning.provision import drop, knock, prepare, provision
 from outbox_relay.provisioning.server import CONNECTIONS_EACH, ProvisionServer
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "StepFailedError",
     "check",
     "drop",
+    "knock",
     "prepare",
     "provision",
 ]

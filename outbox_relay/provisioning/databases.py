@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from psycopg import AsyncConnection, sql
+from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import TupleRow
 
 from outbox_relay.provisioning.organization import DamagedError
@@ -17,6 +18,9 @@ Connection = AsyncConnection[TupleRow]
 STANDING = """
 select datallowconn, datconnlimit = -2, datdba = (select oid from pg_roles where rolname = current_user)
   from pg_database where datname = %s
+"""
+ALLOWED = """
+select from pg_roles where rolname = current_user and (rolsuper or (rolcreatedb and rolcreaterole))
 """
 
 
@@ -36,6 +40,12 @@ async def standing_of(connection: Connection, database: str) -> Standing | None:
     """Return how a database stands, or None if there is none of that name."""
     row = await (await connection.execute(STANDING, [database])).fetchone()
     return Standing(*row) if row else None
+
+
+async def refuse_unless_allowed(connection: Connection) -> None:
+    """Raise InsufficientPrivilege where we may make no databases or roles, as the server would on being asked to."""
+    if (await connection.execute(ALLOWED)).rowcount == 0:
+        raise InsufficientPrivilege("not allowed to make databases and roles")
 
 
 async def make_role(connection: Connection, name: str, password: str) -> None:

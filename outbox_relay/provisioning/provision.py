@@ -13,7 +13,13 @@ import psycopg
 
 from outbox_relay.database import RelayConnection, answered_in_time
 from outbox_relay.outcomes import Failure, FailureClass
-from outbox_relay.provisioning.databases import drop_database, make_database, make_role, standing_of
+from outbox_relay.provisioning.databases import (
+    drop_database,
+    make_database,
+    make_role,
+    refuse_unless_allowed,
+    standing_of,
+)
 from outbox_relay.provisioning.faults import fault_of
 from outbox_relay.provisioning.looking import has_been_used, look, refuse_if_tables_are_gone, revision_of, seed
 from outbox_relay.provisioning.organization import DamagedError, Organization, Record, Step, StepFailedError
@@ -44,6 +50,16 @@ async def provision(server: ProvisionServer, organization: Organization, record:
             async with _blaming(step, server):
                 await work(site, organization)
             await record.done(step)
+
+
+async def knock(server: ProvisionServer, organization: Organization) -> None:
+    """Go as far as provisioning does before it makes anything, and turn back.
+
+    Raises StepFailedError where it would be turned away.
+    """
+    async with _site(server, organization.id) as site, _blaming(Step.CREATE_DATABASE, server):
+        await current_template(server)
+        await refuse_unless_allowed(site.connection)
 
 
 async def prepare(server: ProvisionServer) -> None:

@@ -26,6 +26,8 @@ from tests.support.smtp_server import SmtpServer
 
 pytestmark = pytest.mark.anyio
 
+REFUSED = "select 1 from providers where name like 'provision:%' and openings >= 1"
+
 
 @pytest.fixture(scope="module")
 def outbox(cluster: Cluster) -> Iterator[Outbox]:
@@ -147,9 +149,8 @@ async def test_what_the_server_refuses_costs_no_attempt_and_is_done_once_it_take
 ) -> None:
     organizer.allow(create=False)
     people = [founded(api, f"gus{number}@example.org") for number in range(3)]
-    refused = "select 1 from providers where name like 'provision:%' and openings >= 1"
     try:
-        await provisioned(outbox, organizer, refused)
+        await provisioned(outbox, organizer, REFUSED)
     finally:
         organizer.allow(create=True)
     for person in people:
@@ -166,13 +167,28 @@ async def test_while_the_server_refuses_a_decoy_waits_like_the_others(
     organizer.allow(create=False)
     real = founded(api, "ida@example.org")
     stranger = founded(api, "hal@example.org")
-    refused = "select 1 from providers where name like 'provision:%' and openings >= 1"
     try:
-        await provisioned(outbox, organizer, refused)
+        await provisioned(outbox, organizer, REFUSED)
     finally:
         organizer.allow(create=True)
     assert {organization_of(outbox, person)["status"] for person in (real, stranger)} == {"provisioning"}
     await provisioned(outbox, organizer)
+
+
+async def test_a_decoy_alone_is_turned_away_by_a_server_that_refuses_as_a_real_one_would_be(
+    api: ApiUnderTest, outbox: Outbox, organizer: Organizer
+) -> None:
+    api.activated(email="lea@example.org")
+    organizer.allow(create=False)
+    stranger = founded(api, "lea@example.org")
+    try:
+        await provisioned(outbox, organizer, REFUSED)
+    finally:
+        organizer.allow(create=True)
+    [message] = [each for each in api.messages(stranger) if each.channel == "provision"]
+    assert (message.status, message.attempt, message.last_error_class) == ("pending", 0, "provider")
+    await provisioned(outbox, organizer)
+    assert organization_of(outbox, stranger)["status"] == "ready"
 
 
 async def test_a_sequel_that_waits_for_its_founder_holds_up_nobody_else(
