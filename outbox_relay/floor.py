@@ -20,7 +20,9 @@ FLOOR_MARGIN = timedelta(seconds=1)
 
 NEAR_PAST = timedelta(days=2)
 NEAR_FUTURE = timedelta(days=1)
-"""Which ids a claim asks for: of what was made so long before it is due, or, by a clock that is wrong, so soon."""
+"""Which ids a claim asks for: of what was made so long before it is due, or, by a clock that is wrong, so soon after."""
+FIRST_DUE = datetime(1970, 1, 1, tzinfo=UTC) + NEAR_PAST
+"""No id tells of a moment before 1970; a due_at may, where someone has set it by hand."""
 
 SWEEP_SECONDS = 5.0
 LATENESS_SECONDS = 0.5
@@ -37,7 +39,7 @@ def rest_after(seconds: float) -> float:
 
 def ids_near(due_at: datetime, now: datetime) -> tuple[UUID, UUID]:
     """Return the lowest and the highest id that is to be expected of what is due then or later."""
-    return uuid7_floor(due_at - NEAR_PAST), uuid7_floor(max(due_at, now) + NEAR_FUTURE)
+    return uuid7_floor(max(due_at, FIRST_DUE) - NEAR_PAST), uuid7_floor(max(due_at, now) + NEAR_FUTURE)
 
 
 def is_far(message: ClaimedMessage, now: datetime) -> bool:

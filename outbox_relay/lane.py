@@ -119,10 +119,18 @@ class Lane:
     async def drain(self) -> bool:
         """Claim and deliver until nothing is due or no provider can be tried; return whether anything was claimed."""
         has_claimed = False
-        while self.is_healthy and not self._is_stopping and await self._claim(self._limits.batch_size):
+        while self.is_healthy and not self._is_stopping and await self._claim_whatever_is_due():
             has_claimed = True
             await self._settled_all.wait()
         return has_claimed
+
+    async def _claim_whatever_is_due(self) -> int:
+        """Claim a batch; that there is none is believed of a sweep only."""
+        claimed = await self._claim(self._limits.batch_size)
+        if not claimed:
+            self._claims.sweep_soon(self.key)
+            claimed = await self._claim(self._limits.batch_size)
+        return claimed
 
     async def stop(self) -> None:
         """Claim no more, hand back what no courier has taken, and wait until all else is settled."""

@@ -123,6 +123,21 @@ def test_a_claim_asks_for_what_was_made_from_two_days_before_its_floor_to_a_day_
     assert (lowest <= an_id_of(made_at) <= highest) == is_asked_for
 
 
+@pytest.mark.parametrize("due_at", [datetime.min.replace(tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)])
+def test_what_was_made_due_before_ids_can_tell_of_is_claimed_like_any_other(due_at: datetime) -> None:
+    floor = swept_floor()
+    message = a_claimed_message(id=an_id_of(NOON), due_at=due_at)
+    floor.found([message], BEFORE_EVERYTHING, NOON)
+    lowest, highest = floor.ids((due_at + SECOND, NO_ID), NOON)
+    assert lowest <= message.id <= highest
+
+
+@pytest.mark.parametrize("wrong_by", [-30 * DAY, 30 * DAY])
+def test_claims_that_follow_a_message_find_the_next_however_wrong_the_relay_s_clock_is(wrong_by: timedelta) -> None:
+    lowest, highest = swept_floor().ids(AT_NOON, NOON + wrong_by)
+    assert lowest <= an_id_of(NOON + SECOND) <= highest
+
+
 def test_a_sweep_asks_for_any_id() -> None:
     assert swept_floor().ids(BEFORE_EVERYTHING, NOON) == ANY_ID
 
