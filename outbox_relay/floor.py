@@ -20,7 +20,7 @@ FLOOR_MARGIN = timedelta(seconds=1)
 
 NEAR_PAST = timedelta(days=2)
 NEAR_FUTURE = timedelta(days=1)
-"""Which ids a claim asks for: of what was made so long before it is due, or, by a clock that is wrong, so soon after."""
+"""Which ids a claim asks for: of what was made so long before it is due, or so long after, by a clock that is wrong."""
 FIRST_DUE = datetime(1970, 1, 1, tzinfo=UTC) + NEAR_PAST
 """No id tells of a moment before 1970; a due_at may, where someone has set it by hand."""
 
