@@ -59,8 +59,8 @@ class ScanFloor:
     whose lease was lost. One that turns out long is followed by a long rest.
 
     They ask for ids that are near, too, which spares them all partitions but those of a few days: to begin with those
-    of ninety days takes longer than all the rest. A sweep asks for any; where it finds some that are far, such as what
-    an operator has requeued, so do the claims up to the next one.
+    of ninety days takes longer than all the rest. A sweep asks for any; where it finds some that are far, or somebody
+    has told of some, such as whoever requeued them, so do the claims up to the next one.
     """
 
     place: Place = BEFORE_EVERYTHING
@@ -72,6 +72,7 @@ class ScanFloor:
         if now < self.next_sweep:
             return self.place
         self.next_sweep = now + SWEEP_SECONDS - LATENESS_SECONDS
+        self.has_far = False  # now, and not when the sweep is over: it misses what somebody tells of meanwhile
         return BEFORE_EVERYTHING
 
     def ids(self, began_at: Place, now: datetime) -> tuple[UUID, UUID]:
@@ -79,6 +80,10 @@ class ScanFloor:
         if self.has_far or began_at == BEFORE_EVERYTHING:
             return ANY_ID
         return ids_near(began_at[0], now)
+
+    def expect_far(self) -> None:
+        """Have claims ask for any id until a sweep that begins later has found nothing far."""
+        self.has_far = True
 
     def sweep_soon(self) -> None:
         """Have the next claim begin before everything."""
@@ -95,7 +100,7 @@ class ScanFloor:
     def found(self, messages: Collection[ClaimedMessage], began_at: Place, now: datetime) -> None:
         """Note whether a sweep has found what is far."""
         if began_at == BEFORE_EVERYTHING:
-            self.has_far = any(is_far(message, now) for message in messages)
+            self.has_far |= any(is_far(message, now) for message in messages)
 
     def reached(self, place: Place, began_at: Place) -> None:
         """Note that everything between ``began_at`` and ``place`` was seen.

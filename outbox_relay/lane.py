@@ -83,14 +83,16 @@ class Lane:
         """What keeps it from delivering, and is no fault of this relay's."""
         return self._ladder.hindrances()
 
-    def wake(self) -> None:
-        """Look for due messages soon."""
+    def wake(self, *, is_old_due: bool = False) -> None:
+        """Look for due messages soon, and see to it that what was made long ago is found, too, if that may be due."""
+        if is_old_due:
+            self._claims.expect_far(self.key)
         self._wake.set()
 
     def polled(self, *, is_due: bool) -> None:
         """Look for what may be due; to see that nothing is counts as a look, if the pump is there to be woken."""
         if is_due:
-            self.wake()
+            self.wake(is_old_due=self._is_resting)  # what it has not seen of late may be old
         elif self._is_resting:
             self._looks += 1
 

@@ -142,6 +142,25 @@ def test_a_sweep_asks_for_any_id() -> None:
     assert swept_floor().ids(BEFORE_EVERYTHING, NOON) == ANY_ID
 
 
+def test_once_somebody_has_told_of_what_is_far_claims_ask_for_any_id_until_a_sweep_finds_none() -> None:
+    floor = swept_floor()
+    floor.expect_far()
+    assert floor.ids(AT_NOON, NOON) == ANY_ID
+    floor.found([], AT_NOON, NOON)
+    assert floor.ids(AT_NOON, NOON) == ANY_ID
+    floor.next(now=SWEEP_SECONDS)
+    floor.found([], BEFORE_EVERYTHING, NOON)
+    assert floor.ids(AT_NOON, NOON) != ANY_ID
+
+
+def test_what_somebody_tells_of_while_a_sweep_is_on_its_way_is_not_forgotten_with_it() -> None:
+    floor = swept_floor()
+    floor.next(now=SWEEP_SECONDS)
+    floor.expect_far()
+    floor.found([], BEFORE_EVERYTHING, NOON)
+    assert floor.ids(AT_NOON, NOON) == ANY_ID
+
+
 @pytest.mark.parametrize("made_at", [NOON - 9 * DAY, NOON + 9 * DAY])
 def test_once_a_sweep_has_found_what_is_far_claims_ask_for_any_id_until_one_finds_none(made_at: datetime) -> None:
     floor, near = swept_floor(), a_claimed_message(id=an_id_of(NOON), due_at=NOON)
@@ -149,5 +168,6 @@ def test_once_a_sweep_has_found_what_is_far_claims_ask_for_any_id_until_one_find
     assert floor.ids(AT_NOON, NOON) == ANY_ID
     floor.found([near], AT_NOON, NOON)
     assert floor.ids(AT_NOON, NOON) == ANY_ID
+    floor.next(now=SWEEP_SECONDS)
     floor.found([near], BEFORE_EVERYTHING, NOON)
     assert floor.ids(AT_NOON, NOON) != ANY_ID
