@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from outbox_relay.messages import ClaimedMessage
-from shared.ids import uuid7_floor
+from shared.uuid7 import uuid7_floor
 
 Place = tuple[datetime, UUID]
 """Where a message stands in the due index: when it is due, then its id."""

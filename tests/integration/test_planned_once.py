@@ -99,6 +99,16 @@ def test_statements_that_fail_pile_up_nothing_that_is_prepared(engine: Engine) -
         assert connection.scalar(text(PREPARED)) == 0
 
 
+def test_the_plan_of_what_a_resend_closes_is_kept(database: Database) -> None:
+    with database.connect() as owner:
+        owner.execute("set plan_cache_mode = force_generic_plan")
+        owner.execute("select signpost_supersede(gen_random_uuid(), gen_random_uuid())")
+        plans = owner.execute(
+            "select ident from pg_backend_memory_contexts where name = 'CachedPlan' and ident ilike '%superseded%'"
+        ).fetchall()
+    assert len(plans) == 1
+
+
 def test_a_transaction_whose_connection_was_lost_ends_as_one(engine: Engine, database: Database) -> None:
     with engine.connect() as connection:
         backend = connection.scalar(text("select pg_backend_pid()"))

@@ -15,7 +15,7 @@ from outbox_relay.floor import (
     ScanFloor,
     seen_until,
 )
-from shared.ids import uuid7_at
+from shared.uuid7 import uuid7_at
 from tests.support.claimed import a_claimed_message
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
