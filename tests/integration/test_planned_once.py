@@ -19,6 +19,7 @@ from tests.support.relays import relay_environment
 
 MODE = "show plan_cache_mode"
 PLANS = "select sum(generic_plans), sum(custom_plans) from pg_prepared_statements where statement = 'select 42'"
+OF_A_USER = "select max(created_at) from outbox_messages where user_id = '019aa5c0-0000-7000-8000-000000000001'"
 PREPARED = "select count(*) from pg_prepared_statements where statement like 'select 42%'"
 
 
@@ -107,6 +108,16 @@ def test_the_plan_of_what_a_resend_closes_is_kept(database: Database) -> None:
             "select ident from pg_backend_memory_contexts where name = 'CachedPlan' and ident ilike '%superseded%'"
         ).fetchall()
     assert len(plans) == 1
+
+
+def test_what_was_empty_when_it_was_planned_is_not_read_whole_when_it_is_full(
+    engine: Engine, database: Database
+) -> None:
+    with database.connect() as owner:
+        owner.execute("analyze")
+    with engine.connect() as connection:
+        plan = connection.execute(text(f"explain {OF_A_USER}")).scalars().all()
+    assert not [line for line in plan if "Seq Scan" in line]
 
 
 def test_a_transaction_whose_connection_was_lost_ends_as_one(engine: Engine, database: Database) -> None:
