@@ -161,6 +161,10 @@ class Claims:
         """Have the lane's next claim begin before everything: something was put back below its floor."""
         self._floors[key].sweep_soon()
 
+    def expect_far(self, key: LaneKey) -> None:
+        """Have the lane's next claims ask for what was made long ago, too: some of it may be due."""
+        self._floors[key].expect_far()
+
     async def _claim_again(self, connection: AsyncConnection, grasp: Grasp) -> list[ClaimedMessage]:
         if grasp.lost_from is None:
             return []

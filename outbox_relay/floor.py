@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from outbox_relay.messages import ClaimedMessage
-from shared.ids import uuid7_floor
+from shared.uuid7 import uuid7_floor
 
 Place = tuple[datetime, UUID]
 """Where a message stands in the due index: when it is due, then its id."""
@@ -20,7 +20,9 @@ FLOOR_MARGIN = timedelta(seconds=1)
 
 NEAR_PAST = timedelta(days=2)
 NEAR_FUTURE = timedelta(days=1)
-"""Which ids a claim asks for: of what was made so long before it is due, or, by a clock that is wrong, so soon."""
+"""Which ids a claim asks for: of what was made so long before it is due, or so long after, by a clock that is wrong."""
+FIRST_DUE = datetime(1970, 1, 1, tzinfo=UTC) + NEAR_PAST
+"""No id tells of a moment before 1970; a due_at may, where someone has set it by hand."""
 
 SWEEP_SECONDS = 5.0
 LATENESS_SECONDS = 0.5
@@ -37,7 +39,7 @@ def rest_after(seconds: float) -> float:
 
 def ids_near(due_at: datetime, now: datetime) -> tuple[UUID, UUID]:
     """Return the lowest and the highest id that is to be expected of what is due then or later."""
-    return uuid7_floor(due_at - NEAR_PAST), uuid7_floor(max(due_at, now) + NEAR_FUTURE)
+    return uuid7_floor(max(due_at, FIRST_DUE) - NEAR_PAST), uuid7_floor(max(due_at, now) + NEAR_FUTURE)
 
 
 def is_far(message: ClaimedMessage, now: datetime) -> bool:
@@ -57,8 +59,8 @@ class ScanFloor:
     whose lease was lost. One that turns out long is followed by a long rest.
 
     They ask for ids that are near, too, which spares them all partitions but those of a few days: to begin with those
-    of ninety days takes longer than all the rest. A sweep asks for any; where it finds some that are far, such as what
-    an operator has requeued, so do the claims up to the next one.
+    of ninety days takes longer than all the rest. A sweep asks for any; where it finds some that are far, or somebody
+    has told of some, such as whoever requeued them, so do the claims up to the next one.
     """
 
     place: Place = BEFORE_EVERYTHING
@@ -70,6 +72,7 @@ class ScanFloor:
         if now < self.next_sweep:
             return self.place
         self.next_sweep = now + SWEEP_SECONDS - LATENESS_SECONDS
+        self.has_far = False  # now, and not when the sweep is over: it misses what somebody tells of meanwhile
         return BEFORE_EVERYTHING
 
     def ids(self, began_at: Place, now: datetime) -> tuple[UUID, UUID]:
@@ -77,6 +80,10 @@ class ScanFloor:
         if self.has_far or began_at == BEFORE_EVERYTHING:
             return ANY_ID
         return ids_near(began_at[0], now)
+
+    def expect_far(self) -> None:
+        """Have claims ask for any id until a sweep that begins later has found nothing far."""
+        self.has_far = True
 
     def sweep_soon(self) -> None:
         """Have the next claim begin before everything."""
@@ -93,7 +100,7 @@ class ScanFloor:
     def found(self, messages: Collection[ClaimedMessage], began_at: Place, now: datetime) -> None:
         """Note whether a sweep has found what is far."""
         if began_at == BEFORE_EVERYTHING:
-            self.has_far = any(is_far(message, now) for message in messages)
+            self.has_far |= any(is_far(message, now) for message in messages)
 
     def reached(self, place: Place, began_at: Place) -> None:
         """Note that everything between ``began_at`` and ``place`` was seen.

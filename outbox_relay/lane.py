@@ -83,14 +83,16 @@ class Lane:
         """What keeps it from delivering, and is no fault of this relay's."""
         return self._ladder.hindrances()
 
-    def wake(self) -> None:
-        """Look for due messages soon."""
+    def wake(self, *, is_old_due: bool = False) -> None:
+        """Look for due messages soon, and see to it that what was made long ago is found, too, if that may be due."""
+        if is_old_due:
+            self._claims.expect_far(self.key)
         self._wake.set()
 
     def polled(self, *, is_due: bool) -> None:
         """Look for what may be due; to see that nothing is counts as a look, if the pump is there to be woken."""
         if is_due:
-            self.wake()
+            self.wake(is_old_due=self._is_resting)  # what it has not seen of late may be old
         elif self._is_resting:
             self._looks += 1
 
@@ -119,10 +121,18 @@ class Lane:
     async def drain(self) -> bool:
         """Claim and deliver until nothing is due or no provider can be tried; return whether anything was claimed."""
         has_claimed = False
-        while self.is_healthy and not self._is_stopping and await self._claim(self._limits.batch_size):
+        while self.is_healthy and not self._is_stopping and await self._claim_whatever_is_due():
             has_claimed = True
             await self._settled_all.wait()
         return has_claimed
+
+    async def _claim_whatever_is_due(self) -> int:
+        """Claim a batch; that there is none is believed of a sweep only."""
+        claimed = await self._claim(self._limits.batch_size)
+        if not claimed:
+            self._claims.sweep_soon(self.key)
+            claimed = await self._claim(self._limits.batch_size)
+        return claimed
 
     async def stop(self) -> None:
         """Claim no more, hand back what no courier has taken, and wait until all else is settled."""

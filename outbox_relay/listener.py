@@ -1,8 +1,8 @@
 """Waking at once when the API has committed something; the poll is the net below it."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 import psycopg
 from psycopg import sql
@@ -10,7 +10,7 @@ from psycopg import sql
 from outbox_relay.database import RelayConnection, answered_in_time, connect
 from shared.log import get_logger
 from shared.outage import Outage
-from shared.vocabulary import WAKE_CHANNEL
+from shared.vocabulary import OLD_IS_DUE, WAKE_CHANNEL
 
 QUIET_SECONDS = 30.0
 """How often to ask whether the session still answers: a silent one looks like one with nothing to tell."""
@@ -20,7 +20,14 @@ LISTEN = sql.SQL("listen {}").format(sql.Identifier(WAKE_CHANNEL))
 log = get_logger("relay.listener")
 
 
-async def listen(url: str, wake: Callable[[], None]) -> None:
+class Wake(Protocol):
+    """What is done at a notification."""
+
+    def __call__(self, *, is_old_due: bool) -> None:
+        """Look for what is due: also for what was made long ago, if ``is_old_due``."""
+
+
+async def listen(url: str, wake: Wake) -> None:
     """Call ``wake`` at every notification, until cancelled; a lost connection is made again.
 
     Returns, and says so, if a pooler is in between, which would swallow every notification.
@@ -41,17 +48,18 @@ async def listen(url: str, wake: Callable[[], None]) -> None:
             await asyncio.sleep(outage.failed(error))
 
 
-async def _pass_on(connection: RelayConnection, wake: Callable[[], None]) -> None:
-    connection.add_notify_handler(lambda _: wake())  # of what comes along with an answer
-    # Notifications that came while there was no connection are lost.
-    wake()
+async def _pass_on(connection: RelayConnection, wake: Wake) -> None:
+    # Of what comes along with an answer.
+    connection.add_notify_handler(lambda notification: wake(is_old_due=notification.payload == OLD_IS_DUE))
+    # Notifications that came while there was no connection are lost, whatever they told of.
+    wake(is_old_due=True)
     while True:
         await _hear(connection, wake)
         async with answered_in_time():
             await connection.execute("select 1")
 
 
-async def _hear(connection: RelayConnection, wake: Callable[[], None]) -> None:
+async def _hear(connection: RelayConnection, wake: Wake) -> None:
     """Wake from within the event loop's own callback, for QUIET_SECONDS; raises once the connection is lost.
 
     psycopg's own waiting looks up ten times a second, and a notification takes longer through it.
@@ -65,8 +73,8 @@ async def _hear(connection: RelayConnection, wake: Callable[[], None]) -> None:
         except psycopg.Error as error:
             loop.remove_reader(socket)
             lost.set_exception(error)
-        if has_notifications(connection):
-            wake()
+        if told := payloads_of(connection):
+            wake(is_old_due=OLD_IS_DUE in told)
 
     loop.add_reader(socket, read)
     try:
@@ -77,6 +85,6 @@ async def _hear(connection: RelayConnection, wake: Callable[[], None]) -> None:
         loop.remove_reader(socket)
 
 
-def has_notifications(connection: RelayConnection) -> bool:
-    """Take all notifications that were read, and tell whether there were any."""
-    return bool(list(iter(connection.pgconn.notifies, None)))
+def payloads_of(connection: RelayConnection) -> set[str]:
+    """Take all notifications that were read, and return what they say."""
+    return {notification.extra.decode() for notification in iter(connection.pgconn.notifies, None)}

@@ -49,11 +49,16 @@ class Relay:
         for lane in self._lanes:
             await lane.has_looked.wait()
 
-    def wake(self) -> None:
+    def wake(self, *, is_old_due: bool = False) -> None:
         """Let the lanes of codes look for due messages at once, and those of notices a little later.
 
-        They share a connection and a core: looking for a notice held up the code that was just claimed.
+        They share a connection and a core: looking for a notice held up the code that was just claimed. What is old
+        an operator has requeued: that is seldom, and all of them look at once.
         """
+        if is_old_due:
+            for lane in self._lanes:
+                lane.wake(is_old_due=True)
+            return
         self._wake_all(Urgency.CODE)
         if self._waking_notices is None:
             later = asyncio.get_running_loop().call_later

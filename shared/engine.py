@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from psycopg import Connection as DriverConnection
 from psycopg import Error as DriverError
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError
@@ -52,12 +55,31 @@ def create_database_engine(url: str, *, application_name: str, pool_size: int, p
             "application_name": application_name,
         },
     )
+    event.listen(engine, "do_connect", _connected)
     event.listen(engine, "connect", partial(_settle_in, settings=SETTINGS | PLANNED_ONCE if plans_once else SETTINGS))
     event.listen(engine, "checkin", _note_return)
     event.listen(engine, "checkout", _part_with_dead)
     event.listen(engine, "begin", _set_where_lent)
     event.listen(engine, "handle_error", _part_with_read_only_sessions)
     return engine
+
+
+class RememberingConnection(DriverConnection[TupleRow]):
+    """A connection that keeps what is prepared when a transaction is given up, as PostgreSQL itself does.
+
+    psycopg has all of it forgotten, since what was rolled back may have been the making of a table. Nothing is made
+    here; but requests are refused all the time, and each would have all that comes after it be planned anew.
+    """
+
+    def rollback(self) -> None:
+        """Roll back; after a failed statement as psycopg does, which has lost count of what the server knows."""
+        if self.info.transaction_status is TransactionStatus.INTRANS:
+            self.pgconn.exec_(b"ROLLBACK")
+        super().rollback()  # has nothing left to do, but to raise what became of a lost connection
+
+
+def _connected(_dialect: Any, _record: Any, arguments: list[str], options: dict[str, Any]) -> RememberingConnection:
+    return RememberingConnection.connect(*arguments, **options)
 
 
 def _settle_in(connection: Any, record: Any, settings: Mapping[str, str]) -> None:

@@ -27,6 +27,7 @@ from tests.support.relays import RunningRelay, running_relay
 
 SHOWN = ("enable_sort", "jit", "statement_timeout", "TimeZone")
 SHOW = f"select {', '.join(f'current_setting({name!r})' for name in SHOWN)}"
+PLAN_CACHE = "show plan_cache_mode"
 OURS = ("off", "off", "15s", "UTC")
 LISTENERS = "select count(*) from pg_stat_activity where query like 'listen %' and usename = 'relay'"
 
@@ -105,12 +106,12 @@ def assert_all_is_well(*services: RunningRelay | RunningApi) -> None:
         ]
 
 
-def in_a_lifeline(url: str, statement: str) -> list[tuple[Any, ...]]:
+def in_a_lifeline(url: str, statement: str, *, plans_once: bool = False) -> list[tuple[Any, ...]]:
     async def work(connection: AsyncConnection) -> list[tuple[Any, ...]]:
         return await (await connection.execute(statement)).fetchall()
 
     async def run() -> list[tuple[Any, ...]]:
-        lifeline = Lifeline(url, "test")
+        lifeline = Lifeline(url, "test", plans_once=plans_once)
         try:
             return await lifeline.run(work)
         finally:
@@ -136,6 +137,15 @@ def test_what_one_client_needs_is_not_left_to_the_next(pooler: Pooler) -> None:
         # The sessions that were used are the first to be used again.
         assert connection.execute("show enable_sort").fetchone() == ("on",)
         assert connection.execute("show idle_in_transaction_session_timeout").fetchone() == ("0",)
+
+
+def test_nothing_is_planned_once_in_a_session_that_is_lent(pooler: Pooler) -> None:
+    assert in_a_lifeline(pooler.url("relay"), PLAN_CACHE, plans_once=True) == [("auto",)]
+    engine = create_database_engine(pooler.url("api"), application_name="test", pool_size=1, plans_once=True)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql(PLAN_CACHE).scalar() == "auto"
+        assert connection.exec_driver_sql("select count(*) from pg_prepared_statements").scalar() == 0
+    engine.dispose()
 
 
 def test_migrating_through_it_is_refused_and_leaves_no_lock_to_others(pooler: Pooler, outbox: Outbox) -> None:

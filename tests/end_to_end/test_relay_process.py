@@ -6,6 +6,7 @@ from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import UNSETTLED, Outbox
 from tests.support.relays import relay_once, running_relay
+from tests.support.upkeep import put_old
 
 WAITING_FOR_A_KEY = (
     "select count(*) from outbox_messages where status = 'pending' and attempt = 0 and lease_token is null"
@@ -100,8 +101,9 @@ def test_metrics_tell_what_was_settled(outbox: Outbox, sink: MailSink) -> None:
         assert f"signpost_{name}{{" in metrics
 
 
-def test_once_delivers_what_is_due_and_leaves(outbox: Outbox, sink: MailSink) -> None:
-    ids = outbox.put(count=30)
+def test_once_delivers_what_is_due_however_long_ago_it_was_made_and_leaves(outbox: Outbox, sink: MailSink) -> None:
+    ids = outbox.put(count=30, due_at="now() - interval '1 minute'")
+    ids += put_old(outbox, 9, count=2, status="'pending'", settled_at="null")
     outbox.put(due_at="now() + interval '1 hour'")
     assert relay_once(outbox.database, EMAIL_PROVIDERS=sink.provider, RELAY_BATCH_SIZE="10") == 0
     assert sink.arrived.total() == len(ids)

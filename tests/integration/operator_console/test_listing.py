@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.filters import MessageFilter
 from operator_console.reading import list_messages, messages
-from shared.ids import uuid7_at
+from shared.uuid7 import uuid7_at
 from shared.vocabulary import Channel, DeadReason, Status, Template
 from tests.support.desk import lines_of, outboxctl, put_dead
 from tests.support.outbox import Outbox

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import uuid4
 
@@ -205,7 +206,10 @@ def test_the_claim_of_a_lone_message_waits_for_no_disk_and_that_of_several_does(
         assert owner.execute("show synchronous_commit").fetchone() == (waiting,)
 
 
-def test_what_is_older_than_claims_ask_for_is_found_by_a_sweep_and_by_the_claims_that_follow(outbox: Outbox) -> None:
+@pytest.mark.parametrize("expect", [Claims.sweep_soon, Claims.expect_far])
+def test_what_is_older_than_claims_ask_for_is_found_by_a_sweep_or_if_told_of_and_by_the_claims_that_follow(
+    outbox: Outbox, expect: Callable[[Claims, LaneKey], None]
+) -> None:
     key = LaneKey(Channel.EMAIL, Urgency.CODE)
 
     async def claim_in_turn(lifeline: Lifeline) -> list[int]:
@@ -213,7 +217,7 @@ def test_what_is_older_than_claims_ask_for_is_found_by_a_sweep_and_by_the_claims
         found = [len(await claims.claim(key, 2))]
         put_old(outbox, 9, count=3, status="'pending'", settled_at="null")
         found.append(len(await claims.claim(key, 2)))
-        claims.sweep_soon(key)
+        expect(claims, key)
         found += [len(await claims.claim(key, 2)) for _ in range(2)]
         return found
 

@@ -6,7 +6,7 @@ import pytest
 
 from outbox_relay import listener
 from outbox_relay.listener import listen
-from shared.vocabulary import WAKE_CHANNEL
+from shared.vocabulary import OLD_IS_DUE, WAKE_CHANNEL
 from tests.support.eventually import eventually
 from tests.support.forwarding import Road, forwarding
 from tests.support.outbox import Outbox
@@ -16,8 +16,13 @@ def test_a_notification_that_comes_in_one_piece_with_an_answer_wakes(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def listen_over(road: Road) -> None:
-        woken = asyncio.Event()
-        listening = asyncio.create_task(listen(url_over(road, outbox), woken.set))
+        woken, told = asyncio.Event(), []
+
+        def wake(*, is_old_due: bool) -> None:
+            told.append(is_old_due)
+            woken.set()
+
+        listening = asyncio.create_task(listen(url_over(road, outbox), wake))
         async with asyncio.timeout(30):
             await woken.wait()  # it wakes whenever it has begun to listen
             road.hold_answers()
@@ -25,10 +30,11 @@ def test_a_notification_that_comes_in_one_piece_with_an_answer_wakes(
             monkeypatch.setattr(listener, "QUIET_SECONDS", 3600)
             woken.clear()
             held = road.held_bytes
-            await asyncio.to_thread(outbox.execute, f"notify {WAKE_CHANNEL}")
+            await asyncio.to_thread(outbox.execute, f"notify {WAKE_CHANNEL}, '{OLD_IS_DUE}'")
             await asyncio.to_thread(eventually, lambda: road.held_bytes > held)
             road.release()
             await woken.wait()
+            assert told[-1]
         listening.cancel()
 
     monkeypatch.setattr(listener, "QUIET_SECONDS", 0.1)

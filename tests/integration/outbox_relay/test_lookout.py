@@ -16,14 +16,15 @@ from tests.support.outbox import Outbox
 from tests.support.relaying import PATIENCE_SECONDS, relaying
 from tests.support.relays import relay_environment
 from tests.support.smtp_server import SmtpServer
+from tests.support.upkeep import put_old
 
 pytestmark = pytest.mark.anyio
 
 
 @asynccontextmanager
-async def unwoken(outbox: Outbox) -> AsyncIterator[Parts]:
+async def unwoken(outbox: Outbox, **settings: str) -> AsyncIterator[Parts]:
     """Run a relay that hears nothing; yield once it has claimed for the first time."""
-    async with SmtpServer() as server, relaying(outbox, server) as parts:
+    async with SmtpServer() as server, relaying(outbox, server, **settings) as parts:
         await parts.relay.begun()
         yield parts
 
@@ -38,6 +39,30 @@ async def test_what_nobody_told_of_is_found_also_where_looking_for_all_fails(out
         outbox.execute(trouble)
         outbox.put(count=3)
         outbox.put(expiries="2")
+        await until(outbox.is_all_sent)
+
+
+async def test_what_is_old_is_found_by_the_look_that_sees_it_due_though_no_sweep_follows(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox_relay.floor.SWEEP_SECONDS", 3600.0)
+    async with unwoken(outbox):
+        outbox.put()
+        await until(outbox.is_all_sent)
+        put_old(outbox, 9, status="'pending'", settled_at="null")
+        await until(outbox.is_all_sent)
+
+
+async def test_what_is_old_is_found_at_once_by_whoever_is_told_of_it(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox_relay.floor.SWEEP_SECONDS", 3600.0)
+    async with unwoken(outbox, RELAY_POLL_SECONDS="300") as parts:
+        outbox.put()
+        parts.relay.wake()
+        await until(outbox.is_all_sent)
+        put_old(outbox, 9, status="'pending'", settled_at="null")
+        parts.relay.wake(is_old_due=True)
         await until(outbox.is_all_sent)
 
 

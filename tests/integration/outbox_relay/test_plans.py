@@ -70,8 +70,10 @@ def test_a_claim_is_begun_with_the_partitions_of_a_few_days_only(outbox: Outbox)
     now = datetime.now(UTC)
     lowest, highest = ids_near(now, now)
     plan = generic_plan(outbox, CLAIM, CLAIM_PARAMETERS | {"lowest": lowest, "highest": highest})
-    days = set(re.findall(r"on (outbox_messages_\w+)", plan))
-    assert len(days) <= 5, "two days back, today, two into which the day after now may reach"
+    # Before PostgreSQL 18 an update names all partitions, and reads no more than these.
+    days = set(re.findall(r"Scan.* on (outbox_messages_\w+)", plan))
+    assert "Subplans Removed" in plan
+    assert 1 <= len(days) <= 5, "two days back, today, two into which the day after now may reach"
 
 
 def test_looking_for_suspects_where_there_are_none_reads_no_message(outbox: Outbox) -> None:

@@ -15,7 +15,7 @@ from outbox_relay.floor import (
     ScanFloor,
     seen_until,
 )
-from shared.ids import uuid7_at
+from shared.uuid7 import uuid7_at
 from tests.support.claimed import a_claimed_message
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -123,8 +123,42 @@ def test_a_claim_asks_for_what_was_made_from_two_days_before_its_floor_to_a_day_
     assert (lowest <= an_id_of(made_at) <= highest) == is_asked_for
 
 
+@pytest.mark.parametrize("due_at", [datetime.min.replace(tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC)])
+def test_what_was_made_due_before_ids_can_tell_of_is_claimed_like_any_other(due_at: datetime) -> None:
+    floor = swept_floor()
+    message = a_claimed_message(id=an_id_of(NOON), due_at=due_at)
+    floor.found([message], BEFORE_EVERYTHING, NOON)
+    lowest, highest = floor.ids((due_at + SECOND, NO_ID), NOON)
+    assert lowest <= message.id <= highest
+
+
+@pytest.mark.parametrize("wrong_by", [-30 * DAY, 30 * DAY])
+def test_claims_that_follow_a_message_find_the_next_however_wrong_the_relay_s_clock_is(wrong_by: timedelta) -> None:
+    lowest, highest = swept_floor().ids(AT_NOON, NOON + wrong_by)
+    assert lowest <= an_id_of(NOON + SECOND) <= highest
+
+
 def test_a_sweep_asks_for_any_id() -> None:
     assert swept_floor().ids(BEFORE_EVERYTHING, NOON) == ANY_ID
+
+
+def test_once_somebody_has_told_of_what_is_far_claims_ask_for_any_id_until_a_sweep_finds_none() -> None:
+    floor = swept_floor()
+    floor.expect_far()
+    assert floor.ids(AT_NOON, NOON) == ANY_ID
+    floor.found([], AT_NOON, NOON)
+    assert floor.ids(AT_NOON, NOON) == ANY_ID
+    floor.next(now=SWEEP_SECONDS)
+    floor.found([], BEFORE_EVERYTHING, NOON)
+    assert floor.ids(AT_NOON, NOON) != ANY_ID
+
+
+def test_what_somebody_tells_of_while_a_sweep_is_on_its_way_is_not_forgotten_with_it() -> None:
+    floor = swept_floor()
+    floor.next(now=SWEEP_SECONDS)
+    floor.expect_far()
+    floor.found([], BEFORE_EVERYTHING, NOON)
+    assert floor.ids(AT_NOON, NOON) == ANY_ID
 
 
 @pytest.mark.parametrize("made_at", [NOON - 9 * DAY, NOON + 9 * DAY])
@@ -134,5 +168,6 @@ def test_once_a_sweep_has_found_what_is_far_claims_ask_for_any_id_until_one_find
     assert floor.ids(AT_NOON, NOON) == ANY_ID
     floor.found([near], AT_NOON, NOON)
     assert floor.ids(AT_NOON, NOON) == ANY_ID
+    floor.next(now=SWEEP_SECONDS)
     floor.found([near], BEFORE_EVERYTHING, NOON)
     assert floor.ids(AT_NOON, NOON) != ANY_ID

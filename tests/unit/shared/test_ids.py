@@ -4,7 +4,8 @@ from uuid import RFC_4122
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.ids import uuid7, uuid7_at, uuid7_floor
+from shared.ids import uuid7
+from shared.uuid7 import uuid7_at, uuid7_floor
 
 MOMENTS = st.integers(min_value=0, max_value=(2**48 - 1) * 1_000_000)
 

@@ -1,0 +1,131 @@
+"""Connections that run the same statements over and over plan each of them once, whatever happens in between."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import pytest
+from psycopg import AsyncConnection
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from api_service.services import EXTENSION
+from outbox_relay.bootstrap import Parts, assemble
+from outbox_relay.settings import RelaySettingsSchema
+from shared.engine import create_database_engine
+from tests.support.api import ApiUnderTest
+from tests.support.databases import Database
+from tests.support.outbox import Outbox
+from tests.support.relays import relay_environment
+
+MODE = "show plan_cache_mode"
+PLANS = "select sum(generic_plans), sum(custom_plans) from pg_prepared_statements where statement = 'select 42'"
+OF_A_USER = "select max(created_at) from outbox_messages where user_id = '019aa5c0-0000-7000-8000-000000000001'"
+PREPARED = "select count(*) from pg_prepared_statements where statement like 'select 42%'"
+
+
+@pytest.fixture
+def engine(database: Database) -> Iterator[Engine]:
+    engine = create_database_engine(database.api_url, application_name="test", pool_size=1, plans_once=True)
+    yield engine
+    engine.dispose()
+
+
+def test_the_api_s_connections_plan_once(api: ApiUnderTest) -> None:
+    with api.app.extensions[EXTENSION].engine.connect() as connection:
+        assert connection.scalar(text(MODE)) == "force_generic_plan"
+
+
+def test_so_do_those_of_the_relay_that_run_all_the_time_and_no_others(outbox: Outbox) -> None:
+    settings = RelaySettingsSchema().read(relay_environment(outbox.database, EMAIL_PROVIDERS="console:"))
+
+    async def modes(parts: Parts) -> list[str]:
+        try:
+            return [
+                await lifeline.once(mode_of)
+                for lifeline in (parts.claiming, parts.settling, parts.looking, parts.counting)
+            ]
+        finally:
+            await parts.close()
+
+    assert asyncio.run(modes(assemble(settings))) == 3 * ["force_generic_plan"] + ["auto"]
+
+
+async def mode_of(connection: AsyncConnection) -> str:
+    [(mode,)] = await (await connection.execute(MODE)).fetchall()
+    return str(mode)
+
+
+def commit(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("select 42"))
+
+
+def refuse(engine: Engine) -> None:
+    with engine.connect() as connection:
+        connection.execute(text("select 42"))
+        connection.rollback()
+
+
+@pytest.mark.parametrize("end", [commit, refuse])
+def test_a_statement_is_planned_at_its_first_run_and_known_ever_after(
+    engine: Engine, end: Callable[[Engine], None]
+) -> None:
+    for _ in range(3):
+        end(engine)
+    with engine.connect() as connection:
+        assert connection.execute(text(PLANS)).one() == (3, 0)
+
+
+def test_it_is_still_known_when_the_connection_was_asked_whether_it_works(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.engine.LONGEST_REST_SECONDS", 0)
+    for _ in range(3):
+        commit(engine)
+    with engine.connect() as connection:
+        assert connection.execute(text(PLANS)).one() == (3, 0)
+
+
+def fail(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("select 42"))
+        connection.execute(text("select 42 / :number"), {"number": 0})
+
+
+def test_statements_that_fail_pile_up_nothing_that_is_prepared(engine: Engine) -> None:
+    for _ in range(3):
+        with pytest.raises(DBAPIError):
+            fail(engine)
+    with engine.connect() as connection:
+        assert connection.scalar(text(PREPARED)) == 0
+
+
+def test_the_plan_of_what_a_resend_closes_is_kept(database: Database) -> None:
+    with database.connect() as owner:
+        owner.execute("set plan_cache_mode = force_generic_plan")
+        owner.execute("select signpost_supersede(gen_random_uuid(), gen_random_uuid())")
+        plans = owner.execute(
+            "select ident from pg_backend_memory_contexts where name = 'CachedPlan' and ident ilike '%superseded%'"
+        ).fetchall()
+    assert len(plans) == 1
+
+
+def test_what_was_empty_when_it_was_planned_is_not_read_whole_when_it_is_full(
+    engine: Engine, database: Database
+) -> None:
+    with database.connect() as owner:
+        owner.execute("analyze")
+    with engine.connect() as connection:
+        plan = connection.execute(text(f"explain {OF_A_USER}")).scalars().all()
+    assert not [line for line in plan if "Seq Scan" in line]
+
+
+def test_a_transaction_whose_connection_was_lost_ends_as_one(engine: Engine, database: Database) -> None:
+    with engine.connect() as connection:
+        backend = connection.scalar(text("select pg_backend_pid()"))
+        with database.connect() as owner:
+            owner.execute("select pg_terminate_backend(%s, 10000)", [backend])
+        with pytest.raises(DBAPIError) as failed:
+            connection.rollback()
+    assert failed.value.connection_invalidated
+    commit(engine)
