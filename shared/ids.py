@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NANOSECONDS_PER_MILLISECOND = 1_000_000
 _VERSION = 7
 _VARIANT = 0b10
@@ -31,4 +31,4 @@ def uuid7_at(nanoseconds: int, randomness: bytes) -> UUID:
 
 def uuid7_floor(moment: datetime) -> UUID:
     """Return what no UUID of that moment or a later one is below, to the millisecond."""
-    return UUID(int=((moment - _EPOCH) // timedelta(milliseconds=1)) << 80)
+    return UUID(int=((moment - EPOCH) // timedelta(milliseconds=1)) << 80)

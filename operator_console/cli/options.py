@@ -12,7 +12,7 @@ from shared.vocabulary import CHANNELS, TEMPLATES, DeadReason, Status
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
+MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
 
 FILTERS = (
     click.option("--dead-reason", type=OneOf(DeadReason), help="Only messages that died of this."),
