@@ -40,3 +40,20 @@ def test_bytes_that_are_no_text_are_wrong_usage(outbox: Outbox, option: str) -> 
 def test_a_row_beyond_all_counting_is_wrong_usage(outbox: Outbox) -> None:
     ran = outboxctl(outbox.database, "audit", "--before", "9" * 20)
     assert (ran.exit_code, "is not in the range" in ran.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 501, "rm\x1b[31m", "gnp.\u202eexe"])
+@pytest.mark.parametrize("command", ["requeue", "discard", "undo-discard"])
+def test_nothing_is_done_for_a_reason_that_says_nothing_or_cannot_be_shown(
+    outbox: Outbox, command: str, reason: str
+) -> None:
+    [message_id] = put_dead(outbox)
+    ran = outboxctl(outbox.database, command, str(message_id), "--reason", reason)
+    assert (ran.exit_code, "Invalid value for '--reason': it " in ran.stderr) == (2, True)
+    assert outbox.execute("select count(*) from operator_actions") == [(0,)]
+
+
+def test_a_reason_may_have_several_lines_and_is_kept_without_the_blanks_around_it(outbox: Outbox) -> None:
+    [message_id] = put_dead(outbox)
+    assert outboxctl(outbox.database, "discard", str(message_id), "--reason", " a slip,\nsays she \n").exit_code == 0
+    assert outbox.execute("select reason from operator_actions") == [("a slip,\nsays she",)]
