@@ -159,7 +159,7 @@ class DatabaseUrl(Text):
             raise ValidationError("does not begin with postgresql+psycopg://")
         if not is_database_url(url):
             raise ValidationError(
-                "cannot be read: it names a database, its port is a number, and all in it is percent-encoded"
+                "cannot be read: it has to name a database, a port by its number, and all percent-encoded"
             )
         return url
 

@@ -94,7 +94,7 @@ def test_a_number_out_of_its_range_is_refused(number: str) -> None:
 )
 def test_a_database_url_that_could_be_misread_is_refused_without_being_shown(rest: str) -> None:
     [fault] = faults_of(GOOD | {"DATABASE_URL": f"postgresql+psycopg://{rest}"})
-    assert fault.startswith("DATABASE_URL cannot be read: it names a database, its port is a number, ")
+    assert fault.startswith("DATABASE_URL cannot be read: it has to name a database, a port by its number, ")
 
 
 @pytest.mark.parametrize(
