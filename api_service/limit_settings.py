@@ -9,6 +9,7 @@ from marshmallow import ValidationError
 
 from api_service.rate_limits.rules import MOST_HITS, RULES, Limit, Windows
 from shared.settings import SettingsSchema, Switch, Text
+from shared.urls import is_web_url
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,7 @@ class Origins(Text):
 
 
 def _is_origin(text: str) -> bool:
+    if not is_web_url(text):
+        return False
     parts = urlsplit(text)
-    return (
-        parts.scheme in ("http", "https")
-        and bool(parts.hostname)
-        and text == f"{parts.scheme}://{parts.netloc}".lower()
-    )
+    return text == f"{parts.scheme}://{parts.netloc}".lower()

@@ -52,7 +52,9 @@ KINDS: Mapping[StrEnum, Kind] = {
         HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "The request's first line is too long."
     ),
     CommonCode.UNSUPPORTED_MEDIA_TYPE: Kind(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", "The body must be application/json."
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "Unsupported media type",
+        "The body must be plain application/json.",
     ),
     CommonCode.VALIDATION_FAILED: Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed", "The errors say what is wrong, and where."

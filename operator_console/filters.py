@@ -10,6 +10,7 @@ from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, func, litera
 
 from shared.masks import masked
 from shared.models import OutboxMessage
+from shared.uuid7 import EPOCH
 from shared.vocabulary import CHANNELS, TEMPLATES, AnyChannel, AnyTemplate, DeadReason, Status
 
 # As text: a partial index is taken for a constant only, which the parameter of a prepared statement is not.
@@ -132,4 +133,9 @@ def looked_for(wanted: MessageFilter, messages: Messages = OutboxMessage) -> lis
 
 
 def _floor_of(moment: datetime) -> Function[Any]:
+    """Return what no id of that moment or a later one is below.
+
+    Ids count from 1970 and know nothing earlier: uncut, an earlier moment would come out above all of them.
+    """
+    moment = max(moment, EPOCH)
     return func.signpost_uuid7_floor(moment, type_=Uuid())

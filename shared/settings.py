@@ -15,16 +15,13 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 from urllib.parse import urlsplit
 
-import psycopg
 from marshmallow import Schema, ValidationError, fields, missing
-from psycopg.conninfo import conninfo_to_dict
 
-from shared.database import driver_url
 from shared.secrets import LONGEST_KEY_BYTES, SHORTEST_KEY_BYTES, SecretKeys
+from shared.urls import HIGHEST_PORT, is_database_url, is_web_url
 
 EXIT_WRONG_SETTINGS = 2
 NOT_SET: dict[str, Any] = {"required": "is not set"}
-HIGHEST_PORT = 65_535
 
 
 class SettingsError(Exception):
@@ -160,16 +157,11 @@ class DatabaseUrl(Text):
         url = str(super()._deserialize(value, *rest, **more))
         if not url.startswith("postgresql+psycopg://"):
             raise ValidationError("does not begin with postgresql+psycopg://")
-        if not _is_readable(url):
-            raise ValidationError("cannot be read: does it name a database, and is all in it percent-encoded?")
+        if not is_database_url(url):
+            raise ValidationError(
+                "cannot be read: it has to name a database, a port by its number, and all percent-encoded"
+            )
         return url
-
-
-def _is_readable(url: str) -> bool:
-    try:
-        return bool(conninfo_to_dict(driver_url(url)).get("dbname"))
-    except psycopg.Error:  # its text quotes the URL
-        return False
 
 
 class WebUrl(Text):
@@ -177,8 +169,7 @@ class WebUrl(Text):
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
         url = str(super()._deserialize(value, *rest, **more)).rstrip("/")
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        if not is_web_url(url) or urlsplit(url).query or urlsplit(url).fragment:
             raise ValidationError("is not an http or https URL")
         return url
 

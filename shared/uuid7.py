@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NANOSECONDS_PER_MILLISECOND = 1_000_000
 _VERSION = 7
 _VARIANT = 0b10
@@ -23,4 +23,4 @@ def uuid7_at(nanoseconds: int, randomness: bytes) -> UUID:
 
 def uuid7_floor(moment: datetime) -> UUID:
     """Return what no UUID of that moment or a later one is below, to the millisecond; none tells of one before 1970."""
-    return UUID(int=((moment - _EPOCH) // timedelta(milliseconds=1)) << 80)
+    return UUID(int=((moment - EPOCH) // timedelta(milliseconds=1)) << 80)

@@ -4,8 +4,9 @@ Each file has a family of commands, and is imported when one of them is asked fo
 things stand does not wait for what requeues.
 """
 
+import errno
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import click
 
@@ -39,6 +40,21 @@ COMMANDS = {
 class Commands(click.Group):
     """All commands by name, of which only the one that is asked for is imported."""
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Refuse what PostgreSQL could not be asked for, whichever option it stands in."""
+        if any(not _is_unicode(argument) for argument in args):
+            raise click.UsageError("An argument is not text in UTF-8.", context)
+        return super().parse_args(context, args)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; where its output cannot be written, say so."""
+        try:
+            return super().invoke(context)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read has seen enough
+                raise
+            raise click.ClickException(f"The output cannot be written: {error.strerror}.") from error
+
     def list_commands(self, _context: click.Context) -> list[str]:
         """Name them all."""
         return sorted(COMMANDS)
@@ -55,6 +71,15 @@ class Commands(click.Group):
         """List them in the help, each with its summary."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name].summary) for name in sorted(COMMANDS)])
+
+
+def _is_unicode(argument: str) -> bool:
+    """Tell whether an argument could be decoded: Python keeps bytes that could not as halves of surrogate pairs."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @click.group(cls=Commands, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})

@@ -36,6 +36,8 @@ GROUPED = ("cause", "messages", "dead_reason", "provider", "error", "first_seen"
 AUDITED = ("id", "acted_at", "operator", "action", "message_id", "reason")
 HIGHEST_LIMIT = 10_000
 PAGE = 500
+HIGHEST_ROW = 2**63 - 1
+"""What a bigint can count to."""
 
 limit_option = click.option(
     "--limit", type=click.IntRange(1, HIGHEST_LIMIT), default=50, show_default=True, help="At most so many."
@@ -118,7 +120,7 @@ def groups_command(*, is_json: bool) -> None:
 
 @click.command("audit")
 @limit_option
-@click.option("--before", "before_id", type=int, help="Only what was done before this row.")
+@click.option("--before", "before_id", type=click.IntRange(1, HIGHEST_ROW), help="Only what was done before this row.")
 @json_option
 def audit_command(limit: int, before_id: int | None, *, is_json: bool) -> None:
     """List what operators did, newest first, and why. A terminal gets a table, a pipe gets JSON lines."""

@@ -7,12 +7,13 @@ from typing import Any, TypeVar
 import click
 
 from operator_console.filters import MessageFilter
+from operator_console.reasons import LONGEST_REASON, is_showable
 from shared.command_line import OneOf
 from shared.vocabulary import CHANNELS, TEMPLATES, DeadReason, Status
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
+MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
 
 FILTERS = (
     click.option("--dead-reason", type=OneOf(DeadReason), help="Only messages that died of this."),
@@ -25,8 +26,26 @@ FILTERS = (
     click.option("--cause", help="Only messages of this cause; `outboxctl groups` tells its id."),
 )
 
+
+class Reason(click.ParamType[str]):
+    """A sentence that says something, and nothing to the terminal it is shown at."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return it without the white space around it; what cannot be kept is wrong usage."""
+        reason = str(value).strip()
+        if not reason:
+            self.fail("it is empty", param, ctx)
+        if len(reason) > LONGEST_REASON:
+            self.fail(f"it is longer than {LONGEST_REASON} characters", param, ctx)
+        if not is_showable(reason):
+            self.fail("it has characters that cannot be shown", param, ctx)
+        return reason
+
+
 json_option = click.option("--json", "is_json", is_flag=True, help="One JSON object a line, for programs.")
-reason_option = click.option("--reason", required=True, help="Why; kept with the change.")
+reason_option = click.option("--reason", type=Reason(), required=True, help="Why; kept with the change.")
 status_option = click.option("--status", type=OneOf(Status), help="Only messages that stand so.")
 
 
@@ -39,7 +58,7 @@ def filter_options(command: Command) -> Command:
 
 def reveal_options(command: Command) -> Command:
     """Give a command the options by which addresses are shown as they are, which leaves an audit row."""
-    command = click.option("--reason", help="Why addresses are revealed; kept.")(command)
+    command = click.option("--reason", type=Reason(), help="Why addresses are revealed; kept.")(command)
     return click.option("--reveal", is_flag=True, help="Show addresses as they are; say why with --reason.")(command)
 
 

@@ -15,8 +15,8 @@ TIMES = ("_at", "_seen", "since")
 
 
 def is_for_programs(*, is_json: bool) -> bool:
-    """Tell whether to write JSON: where it was asked for, and into a pipe."""
-    return is_json or not sys.stdout.isatty()
+    """Tell whether to write JSON: where it was asked for, into a pipe, and where nobody can see it (``>&-``)."""
+    return is_json or sys.stdout is None or not sys.stdout.isatty()
 
 
 def show_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, is_json: bool) -> None:

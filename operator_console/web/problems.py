@@ -72,7 +72,7 @@ KINDS: Mapping[StrEnum, Kind] = {
         HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "The request's address is too long."
     ),
     CommonCode.UNSUPPORTED_MEDIA_TYPE: Kind(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", "Send application/json in UTF-8."
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", "Send plain application/json in UTF-8."
     ),
     CommonCode.VALIDATION_FAILED: Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed", "Each fault is listed with where it is."

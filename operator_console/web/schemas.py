@@ -8,13 +8,13 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
 from operator_console.filters import MessageFilter
+from operator_console.reasons import LONGEST_REASON, is_showable
 from operator_console.web.errors import FaultCode
 from shared.vocabulary import CHANNELS, TEMPLATES, DeadReason, Locale, Status, Verdict
 
 DEFAULT_LIMIT, HIGHEST_LIMIT = 50, 200
 HIGHEST_PER_MINUTE = 1_000_000
 LONGEST_TEXT = 300
-LONGEST_REASON = 500
 CODES: dict[str, Any] = {
     "required": FaultCode.REQUIRED,
     "null": FaultCode.INVALID_TYPE,
@@ -51,7 +51,7 @@ class Words(fields.String):
             raise ValidationError(FaultCode.REQUIRED)
         if len(text) > self.longest:
             raise ValidationError(FaultCode.TOO_LONG)
-        if not text.replace("\n", "").replace("\r", "").isprintable():
+        if not is_showable(text):
             raise ValidationError(FaultCode.INVALID_TYPE)
         return text
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from marshmallow import ValidationError
 
@@ -11,6 +10,7 @@ from outbox_relay.settings.fields import From
 from outbox_relay.settings.values import LookSettings
 from shared.addresses import InvalidAddressError, deliverable_email
 from shared.settings import SettingsSchema, Switch, Text, WebUrl
+from shared.urls import is_web_url
 
 LONGEST_FOOTER = 300
 
@@ -60,7 +60,7 @@ class BrandLogoUrl(Text):
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
         url = str(super()._deserialize(value, *rest, **more))
-        if urlsplit(url).scheme != "https" or not urlsplit(url).hostname or not url.isprintable() or " " in url:
+        if not is_web_url(url, ("https",)):
             raise ValidationError("is not an https URL")
         return url
 

@@ -1,12 +1,12 @@
 """Settings of how operators are told that something needs them: by mail, and by a webhook."""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from marshmallow import ValidationError
 
 from shared.addresses import InvalidAddressError, deliverable_email
 from shared.settings import OneOf, Text
+from shared.urls import is_web_url
 from shared.vocabulary import Locale
 
 MOST_ADDRESSES = 20
@@ -49,7 +49,7 @@ class WebhookUrl(Text):
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
         url = str(super()._deserialize(value, *rest, **more))
-        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname or not url.isprintable():
+        if not is_web_url(url):
             raise ValidationError("is not an http or https URL")
         return url
 

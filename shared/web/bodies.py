@@ -53,7 +53,9 @@ def loaded(schema: Schema, values: Any, *, within: str = "") -> Any:
 
 
 def _is_json() -> bool:
-    """Tell whether the body is said to be JSON, and in no charset but the one that JSON has (RFC 8259 §8.1, §11)."""
+    """Tell whether the body is said to be JSON, not packed, and in no charset but JSON's (RFC 8259 §8.1, §11)."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        return False  # unpacking would let a small body become a large one (RFC 9110 §8.4)
     charset = request.mimetype_params.get("charset", "utf-8")
     return request.mimetype == "application/json" and charset.lower() == "utf-8"
 

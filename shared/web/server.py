@@ -16,6 +16,9 @@ from shared.web.kinds import MEDIA_TYPE, Kind, problem_document
 from shared.web.refusals import CommonCode
 from shared.web.request_ids import request_id_for
 
+MOST_LEFT_UNREAD = 32 * 1024
+"""Of a body that nobody reads gunicorn drops twice as much, to keep the connection; for more it hangs up."""
+
 log = get_logger("web.server")
 
 
@@ -61,6 +64,12 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
     """A worker that answers in our form what cannot be read; whose words these are, a service's own says."""
 
     kinds: ClassVar[Mapping[StrEnum, Kind]]
+
+    def handle_request(self, request: Any, connection: Any) -> Any:
+        """Answer a request; one whose body is too long is told that the connection ends with it (RFC 9112 §9.6)."""
+        if int(dict(request.headers).get("CONTENT-LENGTH", 0)) > MOST_LEFT_UNREAD:
+            request.force_close()
+        return super().handle_request(request, connection)
 
     def handle_error(self, request: Any, client: Any, _address: Any, error: BaseException) -> None:
         """Answer with a problem and log the error's class: its text, and gunicorn's line, quote the request."""

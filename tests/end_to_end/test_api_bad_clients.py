@@ -45,6 +45,15 @@ def test_a_body_in_broken_chunks_is_the_client_s_fault(api: RunningApi, body: by
     assert [line for line in api.log_lines() if line["level"] == "error"] == []
 
 
+def test_who_sends_far_too_much_is_told_that_the_connection_ends(api: RunningApi) -> None:
+    with connected(api) as client:
+        client.sendall(BODY_TO_COME + b"Content-Length: 70000\r\n\r\n" + b"a" * 70_000)
+        head, problem = answer(client)
+
+    assert (head[0], problem["code"]) == ("HTTP/1.1 413 REQUEST ENTITY TOO LARGE", "body_too_large")
+    assert "Connection: close" in head
+
+
 def test_a_client_that_hangs_up_amid_its_body_is_no_error_of_ours(api: RunningApi) -> None:
     for framing in (b"Content-Length: 100", b"Transfer-Encoding: chunked"):
         with connected(api) as client:

@@ -1,3 +1,4 @@
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -150,6 +151,15 @@ def test_json_is_utf_8_and_nothing_else(api: ApiUnderTest, content_type: str) ->
     assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
     told = {"Content-Type": 'application/json; charset="UTF-8"'}
     assert api.client.post("/v1/registrations", data=b"{}", headers=told).status_code == 422
+
+
+def test_a_packed_body_is_refused_as_one(api: ApiUnderTest) -> None:
+    body = gzip.compress(json.dumps({**MAIL, "password": PASSWORD}).encode())
+    packed = api.client.post("/v1/registrations", data=body, headers=JSON | {"Content-Encoding": "gzip"})
+    plain = api.client.post("/v1/registrations", data=b"{}", headers=JSON | {"Content-Encoding": "Identity"})
+
+    assert (packed.status_code, packed.json["code"]) == (415, "unsupported_media_type")
+    assert plain.status_code == 422
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml", ""])

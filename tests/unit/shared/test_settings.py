@@ -76,6 +76,51 @@ def test_a_number_out_of_its_range_is_refused(number: str) -> None:
     assert fault.startswith(f"BATCH_SIZE='{number}' is not ")
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "h:abc/d",
+        "h:99999/d",
+        "h/d?port=abc",
+        "one:1,two:x/d",
+        "u:s3/cret@h/d",
+        "u:12/34@h/d",
+        "u:s3@cret@h/d",
+        "u:s3@c:re/t@h/d",
+        "u:s3%zzcret@h/d",
+        "[::1/d",
+        "h",
+    ],
+)
+def test_a_database_url_that_could_be_misread_is_refused_without_being_shown(rest: str) -> None:
+    [fault] = faults_of(GOOD | {"DATABASE_URL": f"postgresql+psycopg://{rest}"})
+    assert fault.startswith("DATABASE_URL cannot be read: it has to name a database, a port by its number, ")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "h/d",
+        "/d",
+        "u%40tenant:s3%2Fcr%40et@h:5432/d",
+        "u@one:5432,two/d?target_session_attrs=read-write",
+        "u@/d?host=%2Ftmp%2Fpg&port=37913",
+        "u@[::1]:5432/d",
+        "h/d?application_name=a@b",
+    ],
+)
+def test_a_database_url_may_have_all_that_the_driver_knows(rest: str) -> None:
+    url = f"postgresql+psycopg://{rest}"
+    assert ExampleSchema().read(GOOD | {"DATABASE_URL": url}).database_url == url
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://x", "https://", "http://[x", "https://x:abc", "https://x y", "https://x/\n", "x.org"]
+)
+def test_a_url_that_no_link_could_begin_with_is_refused(url: str) -> None:
+    assert faults_of(GOOD | {"PUBLIC_URL": url}) == [f"PUBLIC_URL={url!r} is not an http or https URL"]
+
+
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
     assert faults_of(GOOD | {"DATABASE_URL": ""}) == ["DATABASE_URL is not set"]
 

@@ -1,0 +1,59 @@
+"""What shells do to `outboxctl`: full disks, closed outputs, bytes that are no text."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.desk import outboxctl, put_dead
+from tests.support.outbox import Outbox
+
+RUN = [sys.executable, "-c", "from operator_console.cli import main; main()"]
+
+
+def shelled(outbox: Outbox, command: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"DATABASE_URL": outbox.database.console_url}
+    return subprocess.run([*RUN, command], env=environment, text=True, stderr=subprocess.PIPE, check=False, **options)
+
+
+def test_a_disk_that_is_full_is_said_in_one_line(outbox: Outbox) -> None:
+    put_dead(outbox)
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        ran = shelled(outbox, "list", stdout=full)
+    assert (ran.returncode, ran.stderr) == (1, "Error: The output cannot be written: No space left on device.\n")
+
+
+def test_who_closes_the_output_gets_no_traceback(outbox: Outbox) -> None:
+    ran = shelled(outbox, "status", preexec_fn=lambda: os.close(1))
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("option", ["--recipient", "--provider", "--cause"])
+def test_bytes_that_are_no_text_are_wrong_usage(outbox: Outbox, option: str) -> None:
+    ran = outboxctl(outbox.database, "list", option, os.fsdecode(b"\xff"))
+    assert (ran.exit_code, ran.stderr.splitlines()[-1]) == (2, "Error: An argument is not text in UTF-8.")
+
+
+def test_a_row_beyond_all_counting_is_wrong_usage(outbox: Outbox) -> None:
+    ran = outboxctl(outbox.database, "audit", "--before", "9" * 20)
+    assert (ran.exit_code, "is not in the range" in ran.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 501, "rm\x1b[31m", "gnp.\u202eexe"])
+@pytest.mark.parametrize("command", ["requeue", "discard", "undo-discard"])
+def test_nothing_is_done_for_a_reason_that_says_nothing_or_cannot_be_shown(
+    outbox: Outbox, command: str, reason: str
+) -> None:
+    [message_id] = put_dead(outbox)
+    ran = outboxctl(outbox.database, command, str(message_id), "--reason", reason)
+    assert (ran.exit_code, "Invalid value for '--reason': it " in ran.stderr) == (2, True)
+    assert outbox.execute("select count(*) from operator_actions") == [(0,)]
+
+
+def test_a_reason_may_have_several_lines_and_is_kept_without_the_blanks_around_it(outbox: Outbox) -> None:
+    [message_id] = put_dead(outbox)
+    assert outboxctl(outbox.database, "discard", str(message_id), "--reason", " a slip,\nsays she \n").exit_code == 0
+    assert outbox.execute("select reason from operator_actions") == [("a slip,\nsays she",)]
