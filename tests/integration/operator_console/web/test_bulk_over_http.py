@@ -51,7 +51,7 @@ def test_a_rate_is_kept_and_a_stop_holds_until_it_is_resumed(
     console: ConsoleUnderTest, outbox: Outbox, token: str
 ) -> None:
     outbox.put(count=5, **DEAD)
-    path = begun(console, token, per_minute=30).headers["Location"]
+    path = begun(console, token, per_minute=1).headers["Location"]
     assert step(console) >= 0
     assert step(console) > 1
     assert outbox.number(PENDING) == 1
