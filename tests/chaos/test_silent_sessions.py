@@ -67,7 +67,7 @@ def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_listener_whose_session_has_fallen_silent_listens_over_another(outbox: Outbox) -> None:
     async def listen_twice(road: Road) -> None:
         woken = asyncio.Event()
-        listening = asyncio.create_task(listen(url_over(road, outbox), woken.set))
+        listening = asyncio.create_task(listen(url_over(road, outbox), lambda **_: woken.set()))
         async with asyncio.timeout(LONGEST):
             await woken.wait()  # it wakes whenever it has begun to listen
             road.fall_silent()
