@@ -1,6 +1,7 @@
 """A user's address on a channel, and who else has it."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
 from uuid import UUID
 
 from sqlalchemy import BindParameter, ColumnElement, and_, select
@@ -12,7 +13,19 @@ from shared.secrets import SecretKeys, address_id
 from shared.vocabulary import Channel, UserStatus
 
 
-def address_of(user: User, channel: Channel) -> str | None:
+class Addressed(Protocol):
+    """Whoever can be written to."""
+
+    @property
+    def email(self) -> str | None:
+        """Where e-mails go."""
+
+    @property
+    def phone(self) -> str | None:
+        """Where SMS go."""
+
+
+def address_of(user: Addressed, channel: Channel) -> str | None:
     """Return where a message reaches the user on that channel, if anywhere."""
     match channel:
         case Channel.EMAIL:

@@ -48,19 +48,32 @@ def ask_for_reset(session: Session, address: Address, locale: Locale, *, keys: S
     return token
 
 
-def recipient(holder: User | None, address: Address, locale: Locale) -> Recipient:
+@dataclass(frozen=True)
+class Holder:
+    """As much of who holds an address as it takes to write to them: to load all of a user takes longer, and tells."""
+
+    id: UUID
+    email: str | None = field(repr=False)
+    phone: str | None = field(repr=False)
+    locale: Locale
+    full_name: str | None = field(repr=False)
+
+
+def recipient(holder: Holder | None, address: Address, locale: Locale) -> Recipient:
     """Return who is written to: the holder as they registered, or the address as it was typed."""
     if holder is None:
         return Recipient(address.deliverable, locale)
     return Recipient(address_of(holder, address.channel) or "", holder.locale, holder.full_name)
 
 
-def holder_of(session: Session, address: Address) -> User | None:
+def holder_of(session: Session, address: Address) -> Holder | None:
     """Return the active user who has proven the address, if there is one.
 
     Locked as the token's foreign key would lock it, but before the tokens: whoever locks both does it so.
     """
-    return session.scalar(select(User).where(address.is_proven).with_for_update(read=True, key_share=True))
+    wanted = select(User.id, User.email, User.phone, User.locale, User.full_name).where(address.is_proven)
+    row = session.execute(wanted.with_for_update(read=True, key_share=True)).one_or_none()
+    return Holder(*row) if row else None
 
 
 def token_of_reset(sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, new: NewPassword) -> UUID:
