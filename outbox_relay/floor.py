@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from outbox_relay.messages import ClaimedMessage
-from shared.uuid7 import uuid7_floor
+from shared.uuid7 import EPOCH, uuid7_floor
 
 Place = tuple[datetime, UUID]
 """Where a message stands in the due index: when it is due, then its id."""
@@ -21,7 +21,7 @@ FLOOR_MARGIN = timedelta(seconds=1)
 NEAR_PAST = timedelta(days=2)
 NEAR_FUTURE = timedelta(days=1)
 """Which ids a claim asks for: of what was made so long before it is due, or so long after, by a clock that is wrong."""
-FIRST_DUE = datetime(1970, 1, 1, tzinfo=UTC) + NEAR_PAST
+FIRST_DUE = EPOCH + NEAR_PAST
 """No id tells of a moment before 1970; a due_at may, where someone has set it by hand."""
 
 SWEEP_SECONDS = 5.0

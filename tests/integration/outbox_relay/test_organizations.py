@@ -47,6 +47,14 @@ async def provisioned(outbox: Outbox, organizer: Organizer, query: str = ALL_SET
         await until(outbox, parts, query, hasten=True)
 
 
+async def refused(outbox: Outbox, organizer: Organizer) -> None:
+    """Likewise, until the server has refused it something, as it was told to; from then on it takes what comes."""
+    try:
+        await provisioned(outbox, organizer, REFUSED)
+    finally:
+        organizer.allow(create=True)
+
+
 def founded(api: ApiUnderTest, email: str) -> UUID:
     return api.registered(email=email, organization=CLINIC)
 
@@ -149,10 +157,7 @@ async def test_what_the_server_refuses_costs_no_attempt_and_is_done_once_it_take
 ) -> None:
     organizer.allow(create=False)
     people = [founded(api, f"gus{number}@example.org") for number in range(3)]
-    try:
-        await provisioned(outbox, organizer, REFUSED)
-    finally:
-        organizer.allow(create=True)
+    await refused(outbox, organizer)
     for person in people:
         [message] = api.messages(person)
         assert (message.status, message.attempt) == ("pending", 0)
@@ -167,10 +172,7 @@ async def test_while_the_server_refuses_a_decoy_waits_like_the_others(
     organizer.allow(create=False)
     real = founded(api, "ida@example.org")
     stranger = founded(api, "hal@example.org")
-    try:
-        await provisioned(outbox, organizer, REFUSED)
-    finally:
-        organizer.allow(create=True)
+    await refused(outbox, organizer)
     assert {organization_of(outbox, person)["status"] for person in (real, stranger)} == {"provisioning"}
     await provisioned(outbox, organizer)
 
@@ -181,10 +183,7 @@ async def test_a_decoy_alone_is_turned_away_by_a_server_that_refuses_as_a_real_o
     api.activated(email="lea@example.org")
     organizer.allow(create=False)
     stranger = founded(api, "lea@example.org")
-    try:
-        await provisioned(outbox, organizer, REFUSED)
-    finally:
-        organizer.allow(create=True)
+    await refused(outbox, organizer)
     [message] = [each for each in api.messages(stranger) if each.channel == "provision"]
     assert (message.status, message.attempt, message.last_error_class) == ("pending", 0, "provider")
     await provisioned(outbox, organizer)
