@@ -161,9 +161,9 @@ def mail_sink_program(port: int, *, is_hanging: bool = False, milliseconds: int 
 
 
 def telling_sink_program(port: int, times: Path) -> Program:
-    """Return our own sink, which writes down when it accepted each mail."""
-    command = (sys.executable, "-m", "bench.sink", str(port), "--times", str(times))
-    return Program("own sink", command, {"PATH": os.environ["PATH"]})
+    """Return a sink of our own that writes down when it accepted each mail."""
+    command = (sys.executable, "-m", "bench.prompt_sink", str(port), str(times))
+    return Program("prompt sink", command, {"PATH": os.environ["PATH"]})
 
 
 def of_postfix(name: str) -> str | None:

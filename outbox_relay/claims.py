@@ -6,12 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from psycopg import AsyncConnection
 from psycopg.errors import QueryCanceled
-from psycopg.rows import namedtuple_row
 
 from outbox_relay.claimed_rows import Lease, claimed_messages, traced
-from outbox_relay.database import Lifeline
+from outbox_relay.database import Lifeline, RelayConnection
 from outbox_relay.floor import ANY_ID, Place, ScanFloor, seen_until
 from outbox_relay.lost_claims import PICK_OWN, PICK_OWN_SUSPECT, Grasp
 from outbox_relay.messages import ClaimedMessage, LaneKey
@@ -130,7 +128,7 @@ class Claims:
         """
         grasp = Grasp(key, limit)
 
-        async def work(connection: AsyncConnection) -> list[ClaimedMessage]:
+        async def work(connection: RelayConnection) -> list[ClaimedMessage]:
             with grasp.tried():
                 return await self._claim_again(connection, grasp) or await self._claim(connection, grasp)
 
@@ -142,7 +140,7 @@ class Claims:
         """Lease the longest due of the messages that have lost two leases or more, if there is any."""
         parameters, token = claim_suspect_parameters(channels), uuid4()
 
-        async def work(connection: AsyncConnection) -> list[ClaimedMessage]:
+        async def work(connection: RelayConnection) -> list[ClaimedMessage]:
             again = claimed_messages(*await self._leased(connection, CLAIM_SUSPECT_AGAIN, parameters, token))
             return again or claimed_messages(*await self._leased(connection, CLAIM_SUSPECT, parameters, token))
 
@@ -152,8 +150,8 @@ class Claims:
         """Tell whether any such message is due."""
         parameters = suspect_parameters(channels)
 
-        async def work(connection: AsyncConnection) -> bool:
-            return await (await connection.execute(FIND_SUSPECT, parameters)).fetchone() is not None
+        async def work(connection: RelayConnection) -> bool:
+            return bool((await connection.ask(FIND_SUSPECT, parameters)).rows)
 
         return await self._lifeline.run(work)
 
@@ -165,13 +163,13 @@ class Claims:
         """Have the lane's next claims ask for what was made long ago, too: some of it may be due."""
         self._floors[key].expect_far()
 
-    async def _claim_again(self, connection: AsyncConnection, grasp: Grasp) -> list[ClaimedMessage]:
+    async def _claim_again(self, connection: RelayConnection, grasp: Grasp) -> list[ClaimedMessage]:
         if grasp.lost_from is None:
             return []
         parameters = self._parameters(grasp, grasp.lost_from)
         return claimed_messages(*await self._leased(connection, CLAIM_AGAIN, parameters, grasp.token))
 
-    async def _claim(self, connection: AsyncConnection, grasp: Grasp) -> list[ClaimedMessage]:
+    async def _claim(self, connection: RelayConnection, grasp: Grasp) -> list[ClaimedMessage]:
         floor, clock = self._floors[grasp.key], asyncio.get_running_loop().time
         began = clock()
         began_at = floor.next(began)
@@ -198,13 +196,12 @@ class Claims:
         return claim_parameters(grasp.key, begin_at, ids, grasp.limit)
 
     async def _leased(
-        self, connection: AsyncConnection, statement: str, parameters: dict[str, Any], token: UUID
+        self, connection: RelayConnection, statement: str, parameters: dict[str, Any], token: UUID
     ) -> tuple[Lease, list[Any]]:
         began = asyncio.get_running_loop().time()
         lease = Lease(token, began, began + self._lease.total_seconds())
-        async with connection.cursor(binary=True, row_factory=namedtuple_row) as cursor:
-            await cursor.execute(statement, parameters | {"lease": self._lease, "lease_token": token})
-            return lease, await cursor.fetchall()
+        answer = await connection.ask(statement, parameters | {"lease": self._lease, "lease_token": token})
+        return lease, answer.rows
 
 
 def claim_parameters(key: LaneKey, begin_at: Place, ids: tuple[UUID, UUID], limit: int) -> dict[str, Any]:

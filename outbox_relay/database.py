@@ -1,7 +1,7 @@
 """The relay's connections: few, in autocommit, and made again when they break."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from datetime import datetime
 from json import JSONDecoder
@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import AsyncConnection
 from psycopg.errors import ConnectionTimeout
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, namedtuple_row
 from psycopg.types.json import set_json_loads
 
+from outbox_relay.prepared import Answer, Prepared
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.log import get_logger
 from shared.outage import Outage
@@ -49,6 +50,30 @@ class RelayConnection(AsyncConnection[TupleRow]):
     """A connection that knows whether its session is its own, or a pooler's and lent for one transaction."""
 
     has_own_session = True
+    _asking: Prepared | None = None
+
+    async def ask(self, statement: str, parameters: Mapping[str, Any]) -> Answer:
+        """Run a statement of those that are run for ever, and return what came of it."""
+        if self.has_own_session:
+            self._asking = self._asking or Prepared(self)
+            return await self._asking.ask(statement, parameters)
+        async with self.cursor(binary=True, row_factory=namedtuple_row) as cursor:
+            await cursor.execute(statement, parameters)
+            return Answer(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
+
+    async def wait(self, *arguments: Any, **options: Any) -> Any:
+        """Wait for what psycopg itself has sent."""
+        self._leave_reading()
+        return await super().wait(*arguments, **options)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self._leave_reading()
+        await super().close()
+
+    def _leave_reading(self) -> None:
+        if self._asking:
+            self._asking.leave()
 
 
 async def connect(url: str, purpose: str, *, plans_once: bool = False) -> RelayConnection:
@@ -144,7 +169,7 @@ class Lifeline:
         """When the first of the tries failed that have failed since the last success."""
         return self._outage.since
 
-    async def run(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+    async def run(self, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
         """Return what ``work`` returns, trying again for as long as the database is away.
 
         ``work`` may run more than once, also when its first run was committed and only the answer
@@ -160,7 +185,7 @@ class Lifeline:
                 await asyncio.sleep(self._pause)
 
     async def once(
-        self, work: Callable[[AsyncConnection], Awaitable[Result]], *, within: float | None = None
+        self, work: Callable[[RelayConnection], Awaitable[Result]], *, within: float | None = None
     ) -> Result:
         """Likewise, but raise if the database is away, or does not answer within so many seconds."""
         try:
@@ -181,7 +206,7 @@ class Lifeline:
         if connection is not None:
             await connection.close()
 
-    async def _try(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+    async def _try(self, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
         # One at a time: where a transaction is needed, another's statements must not come into it.
         async with self._turn:
             try:

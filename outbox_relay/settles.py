@@ -5,10 +5,8 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg import AsyncConnection
-
 from outbox_relay.arrays import storable, text_array, uuid_array
-from outbox_relay.database import Lifeline
+from outbox_relay.database import Lifeline, RelayConnection
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.outcomes import Dead, Deferred, Failure, Outcome, Retry, Sent, Unsent
 
@@ -144,8 +142,8 @@ class Settles:
     async def _write_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> int:
         statement, parameters = self.statement_of_sent(sent)
 
-        async def work(connection: AsyncConnection) -> int:
-            return (await connection.execute(statement, parameters)).rowcount
+        async def work(connection: RelayConnection) -> int:
+            return (await connection.ask(statement, parameters)).rowcount
 
         return await self._lifeline.run(work)
 
@@ -154,7 +152,7 @@ class Settles:
         self.has_deferred |= any(isinstance(outcome, Deferred) and outcome.delay for _, outcome in unsent)
         (statement, parameters), is_again = self.statement_of_unsent(unsent), False
 
-        async def work(connection: AsyncConnection) -> frozenset[UUID]:
+        async def work(connection: RelayConnection) -> frozenset[UUID]:
             nonlocal is_again
             is_first, is_again = not is_again, True
             written = await _ids_of(connection, statement, parameters)
@@ -165,9 +163,8 @@ class Settles:
         return await self._lifeline.run(work)
 
 
-async def _ids_of(connection: AsyncConnection, statement: str, parameters: dict[str, Any]) -> frozenset[UUID]:
-    cursor = await connection.execute(statement, parameters)
-    return frozenset(row[0] for row in await cursor.fetchall())
+async def _ids_of(connection: RelayConnection, statement: str, parameters: dict[str, Any]) -> frozenset[UUID]:
+    return frozenset(row[0] for row in (await connection.ask(statement, parameters)).rows)
 
 
 def _nobody_to_tell() -> None:
