@@ -77,8 +77,7 @@ def _addition(channel: Channel) -> Insert:
 # The user's columns have a prefix, for both tables have an id.
 _NEW_USER = insert(User).values({each.name: bindparam(f"new_{each.name}") for each in fields(NewUser)}).cte("new_user")
 
-# Put together once, and past the unit of work: as an object of the session's, a row costs twice the CPU; as an object
-# that only could be one, a fifth more.
+# Put together once, and past the unit of work: as an object of the session's, a row costs twice the CPU.
 _ADDITIONS = {channel: _addition(channel) for channel in Channel}
 _FIRST_ADDITIONS = {channel: addition.add_cte(_NEW_USER) for channel, addition in _ADDITIONS.items()}
 
