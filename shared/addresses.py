@@ -7,11 +7,18 @@ every comparison. Nothing here looks at the network.
 import re
 
 import phonenumbers
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
 LONGEST_EMAIL = 254
 """Octets, of the whole address (RFC 5321 §4.5.3.1.3, less the angle brackets)."""
+
+# How most addresses look: valid by every rule that email_validator knows, and in deliverable form as they are.
+# Asking it takes thirty times as long, most of it over what only occurs beyond ASCII or between quotes.
+_PLAIN_EMAIL = re.compile(
+    r"(?=.{1,64}@.{1,63}\Z)[a-z0-9]+(?:[._+-][a-z0-9]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,}"
+)
+_SPECIAL_ENDINGS = tuple(SPECIAL_USE_DOMAIN_NAMES)
 
 # In the ways people write numbers. The parser of phonenumbers would take letters and fish a number out of any sentence.
 WRITTEN_NUMBER = re.compile(r"\+[0-9][0-9 ().-]{4,40}", re.ASCII)
@@ -29,6 +36,8 @@ def deliverable_email(text: str) -> str:
     offer SMTPUTF8 take it (RFC 6531). Raises InvalidAddressError, also for local parts that a mail
     reader could take for an encoded word (RFC 2047).
     """
+    if is_plain_email(text):
+        return text
     try:
         parsed = validate_email(text, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError as error:
@@ -37,6 +46,11 @@ def deliverable_email(text: str) -> str:
     if len(address.encode()) > LONGEST_EMAIL or "=?" in address:
         raise InvalidAddressError("not an e-mail address")
     return address
+
+
+def is_plain_email(text: str) -> bool:
+    """Tell whether the text is an address of the plainest kind, whose deliverable form is the text itself."""
+    return bool(_PLAIN_EMAIL.fullmatch(text)) and not text.endswith(_SPECIAL_ENDINGS)
 
 
 def ascii_email(text: str) -> str:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import psycopg
-from structlog.stdlib import BoundLogger
+from structlog.typing import FilteringBoundLogger
 
 from shared.database import describe
 
@@ -14,7 +14,7 @@ LONGEST_PAUSE_SECONDS = 5.0
 class Outage:
     """What one user of the database knows of its absence. Whoever waits does so in its own way."""
 
-    def __init__(self, log: BoundLogger, purpose: str) -> None:
+    def __init__(self, log: FilteringBoundLogger, purpose: str) -> None:
         self._log = log
         self._purpose = purpose
         self._pause = FIRST_PAUSE_SECONDS

@@ -60,12 +60,13 @@ def post_registration() -> Response:
         *to_addresses(Limit.REGISTRATIONS_PER_ADDRESS, *canonical_addresses(command)),
     )
     password_hash = passwords.hashed(command.password)
-    with services().sessions.begin() as session:
+    parts = services()
+    with parts.sessions.begin() as session:
         take_key(session)
-        registered = register(session, command, password_hash=password_hash, terms=services().terms)
+        registered = register(session, command, password_hash=password_hash, terms=parts.terms)
         registration = _just_added(session, registered)
         answer = keep(session, _accepted(registration), registration.id)
-    services().notifier.wake()
+    parts.notifier.wake()
     REGISTRATIONS.labels(command.channel).inc()
     return _when_told(registration, answer, _accepted)
 

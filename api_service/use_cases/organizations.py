@@ -8,9 +8,10 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from api_service.errors import OrganizationFailedError, ResendTooSoonError
+from api_service.use_cases.tokens import GivenToken, NewUser
 from shared.enqueue import NewFallback, NewMessage
 from shared.ids import uuid7
-from shared.models import Organization, Token, User
+from shared.models import Organization, User
 from shared.organizations import HEALTHY, database_name_of
 from shared.vocabulary import OrganizationStatus, Purpose, Work, WorkChannel
 
@@ -36,7 +37,7 @@ class OrganizationStanding:
     status: OrganizationStatus
 
 
-def found(session: Session, new: NewOrganization, user: User, token: Token, told: NewMessage) -> NewMessage:
+def found(session: Session, new: NewOrganization, user: NewUser, token: GivenToken, told: NewMessage) -> NewMessage:
     """Add the user's organization to the caller's transaction; return the message that goes before ``told``.
 
     What the user is to be told is in its payload, without secret and address: it is enqueued by whoever settles a
@@ -65,7 +66,7 @@ def found(session: Session, new: NewOrganization, user: User, token: Token, told
     )
 
 
-def _sequel(organization_id: UUID, token: Token, fallback: NewFallback | None) -> dict[str, Any]:
+def _sequel(organization_id: UUID, token: GivenToken, fallback: NewFallback | None) -> dict[str, Any]:
     named = {"organization_id": str(organization_id), "token_id": str(token.id)}
     if fallback is None:
         return named

@@ -6,11 +6,10 @@ from uuid import UUID, uuid4
 from sqlalchemy.orm import Session
 
 from api_service.use_cases.organizations import NewOrganization, found
-from api_service.use_cases.tokens import Terms, add_user_with_token, message_about
+from api_service.use_cases.tokens import GivenToken, NewUser, Terms, add_user_with_token, message_about
 from shared.addresses import canonical_address, canonical_email
 from shared.enqueue import EnqueuedMessage, enqueue
 from shared.ids import uuid7
-from shared.models import Token, User
 from shared.vocabulary import Channel, Locale
 
 
@@ -35,7 +34,7 @@ class Registered:
     """
 
     id: UUID
-    token: Token
+    token: GivenToken
     message: EnqueuedMessage
     organization: NewOrganization | None
 
@@ -58,9 +57,9 @@ def canonical_addresses(command: RegisterCommand) -> list[str]:
     return [canonical_address(address) for address in (command.email, command.phone) if address]
 
 
-def pending_user(command: RegisterCommand, password_hash: str) -> User:
+def pending_user(command: RegisterCommand, password_hash: str) -> NewUser:
     """Return the user to add; others may be pending, or even active, under the same address."""
-    return User(
+    return NewUser(
         id=uuid4(),
         email=command.email,
         email_canonical=canonical_email(command.email) if command.email else None,

@@ -12,6 +12,7 @@ from api_service.use_cases.addresses import address_of
 from api_service.use_cases.locking import locked_user
 from api_service.use_cases.organizations import refuse_until_ready
 from api_service.use_cases.tokens import (
+    GivenToken,
     Terms,
     add_token,
     has_half_its_life_left,
@@ -39,10 +40,8 @@ def resend(session: Session, registration_id: UUID, channel: Channel | None, *, 
     chosen = channel_for(user, channel or newest.channel)
     refuse_until_ready(session, user)
     refuse_until_cooled_down(session, user, terms)
-    if newest.channel is chosen and has_half_its_life_left(session, newest):
-        token = repeated(session, user, newest)
-    else:
-        token = replaced(session, user, chosen, terms)
+    is_repeated = newest.channel is chosen and has_half_its_life_left(session, newest)
+    token = repeated(session, user, newest) if is_repeated else replaced(session, user, chosen, terms)
     bring_back(user, token)
     message = enqueue(session, message_about(user, token, terms))
     count_resend(session, message, limiter)
@@ -62,7 +61,7 @@ def locked_registrant(session: Session, registration_id: UUID) -> User:
     return user
 
 
-def bring_back(user: User, token: Token) -> None:
+def bring_back(user: User, token: Token | GivenToken) -> None:
     """Have one who is retired wait again, where the code that is sent could activate: it would be dead otherwise.
 
     Whoever activated another registration took one address, or has left it since.
@@ -101,7 +100,7 @@ def repeated(session: Session, user: User, token: Token) -> Token:
     return token
 
 
-def replaced(session: Session, user: User, channel: Channel, terms: Terms) -> Token:
+def replaced(session: Session, user: User, channel: Channel, terms: Terms) -> GivenToken:
     """Return a fresh token; the channel's earlier ones end here, and so do their pending messages.
 
     One that is young still hands on no more attempts than it has left: going back and forth between

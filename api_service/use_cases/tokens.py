@@ -1,18 +1,19 @@
 """Tokens: how they are given out, and the messages that bring their codes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import ColumnElement, Insert, Interval, Select, bindparam, case, func, insert, select
 from sqlalchemy.orm import Session
 
-from api_service.use_cases.addresses import address_of, has_address, is_taken, proven_at
+from api_service.use_cases.addresses import Addressed, address_of, has_address, is_taken, proven_at
 from shared.addresses import canonical_address
 from shared.enqueue import NewFallback, NewMessage
 from shared.models import Token, User
-from shared.vocabulary import Channel, Purpose, Template
+from shared.vocabulary import Channel, Locale, Purpose, Template
 
 OF_A_REGISTRATION = (Purpose.ACTIVATION, Purpose.DECOY)
 
@@ -27,6 +28,31 @@ class Terms:
     key_id: str
     fallback_after: timedelta = timedelta(0)
     fallbacks: Mapping[Channel, Channel] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NewUser:
+    """A user to add, column by column."""
+
+    id: UUID
+    email: str | None = field(repr=False)
+    email_canonical: str | None = field(repr=False)
+    phone: str | None = field(repr=False)
+    password_hash: str = field(repr=False)
+    full_name: str | None = field(repr=False)
+    locale: Locale
+    organization_id: UUID | None
+
+
+@dataclass(frozen=True)
+class GivenToken:
+    """A token as it was added, as far as anybody has to be told of it."""
+
+    id: UUID
+    channel: Channel
+    purpose: Purpose
+    key_id: str
+    expires_at: datetime
 
 
 def purpose_for(session: Session, user: User, channel: Channel) -> Purpose:
@@ -49,46 +75,38 @@ def _addition(channel: Channel) -> Insert:
 
 
 # The user's columns have a prefix, for both tables have an id.
-_USER_COLUMNS = ("id", "email", "email_canonical", "phone", "password_hash", "full_name", "locale", "organization_id")
-_NEW_USER = insert(User).values({name: bindparam(f"new_{name}") for name in _USER_COLUMNS}).cte("new_user")
+_NEW_USER = insert(User).values({each.name: bindparam(f"new_{each.name}") for each in fields(NewUser)}).cte("new_user")
 
 # Put together once, and past the unit of work: as an object of the session's, a row costs twice the CPU.
 _ADDITIONS = {channel: _addition(channel) for channel in Channel}
 _FIRST_ADDITIONS = {channel: addition.add_cte(_NEW_USER) for channel, addition in _ADDITIONS.items()}
 
 
-def add_token(session: Session, user: User, channel: Channel, terms: Terms, attempts: int | None = None) -> Token:
-    """Add a token to the caller's transaction; its life is measured by the database's clock.
-
-    The token returned is no object of the session's: what is done to it is not written.
-    """
-    token, columns = _new_token(user, channel, terms, attempts)
-    token.purpose, token.expires_at = session.connection().execute(_ADDITIONS[channel], columns).one()
-    return token
+def add_token(session: Session, user: User, channel: Channel, terms: Terms, attempts: int | None = None) -> GivenToken:
+    """Add a token to the caller's transaction; its life is measured by the database's clock."""
+    return _added(session, _ADDITIONS[channel], channel, _columns(user, channel, terms, attempts))
 
 
-def add_user_with_token(session: Session, user: User, channel: Channel, terms: Terms) -> Token:
-    """Add a user, who is no object of the session's either, and a token likewise: in one round trip for both."""
-    token, columns = _new_token(user, channel, terms)
-    columns |= {f"new_{name}": getattr(user, name) for name in _USER_COLUMNS}
-    token.purpose, token.expires_at = session.connection().execute(_FIRST_ADDITIONS[channel], columns).one()
-    return token
+def add_user_with_token(session: Session, user: NewUser, channel: Channel, terms: Terms) -> GivenToken:
+    """Add a user, and a token likewise: in one round trip for both."""
+    columns = {f"new_{name}": value for name, value in vars(user).items()}
+    return _added(session, _FIRST_ADDITIONS[channel], channel, columns | _columns(user, channel, terms))
 
 
-def _new_token(
-    user: User, channel: Channel, terms: Terms, attempts: int | None = None
-) -> tuple[Token, dict[str, object]]:
-    """Return the token, but for what the database decides, and what the statement that adds it is told."""
-    token = Token(id=uuid4(), user_id=user.id, channel=channel, key_id=terms.key_id)
-    token.attempts_left = terms.attempts if attempts is None else attempts
-    return token, {
-        "id": token.id,
-        "user_id": token.user_id,
-        "key_id": token.key_id,
-        "attempts_left": token.attempts_left,
+def _columns(user: User | NewUser, channel: Channel, terms: Terms, attempts: int | None = None) -> dict[str, Any]:
+    return {
+        "id": uuid4(),
+        "user_id": user.id,
+        "key_id": terms.key_id,
+        "attempts_left": terms.attempts if attempts is None else attempts,
         "address": canonical_address(address_of(user, channel) or ""),
         "lifetime": terms.lifetimes[channel],
     }
+
+
+def _added(session: Session, addition: Insert, channel: Channel, columns: dict[str, Any]) -> GivenToken:
+    purpose, expires_at = session.connection().execute(addition, columns).one()
+    return GivenToken(columns["id"], channel, purpose, columns["key_id"], expires_at)
 
 
 def tokens_of(user_id: UUID) -> Select[Token]:
@@ -116,7 +134,7 @@ def supersede_messages(session: Session, owner_id: UUID | None, token: Token) ->
     session.execute(select(func.signpost_supersede(owner_id, token.id)))
 
 
-def message_about(user: User, token: Token, terms: Terms) -> NewMessage:
+def message_about(user: User | NewUser, token: Token | GivenToken, terms: Terms) -> NewMessage:
     """Compose what to tell the user: the code, or that the address has an account already.
 
     Both may fall back alike: whether an address is taken must not show on the other channel.
@@ -134,7 +152,7 @@ def message_about(user: User, token: Token, terms: Terms) -> NewMessage:
     )
 
 
-def fallback_for(user: User, channel: Channel, terms: Terms) -> NewFallback | None:
+def fallback_for(user: Addressed, channel: Channel, terms: Terms) -> NewFallback | None:
     """Return the second way, if the terms give one to that channel and the user an address for it."""
     second = terms.fallbacks.get(channel)
     if second is None or address_of(user, second) is None:

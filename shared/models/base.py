@@ -1,8 +1,9 @@
 """What all tables have in common: types, names of constraints, the clock."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import DateTime, Dialect, MetaData, Text, TypeDecorator, Uuid, text
@@ -31,6 +32,8 @@ NAMES = {
 
 NOW = text("now()")
 
+Found = TypeVar("Found")
+
 
 class Word(TypeDecorator[StrEnum]):
     """One of a closed set, or of two beside each other, as text: it can then grow while the last release still runs."""
@@ -43,19 +46,22 @@ class Word(TypeDecorator[StrEnum]):
         self.kind = kind
         self.beside = beside
         self._members: dict[str, StrEnum] = {word.value: word for each in (kind, beside) if each for word in each}
+        self._plain = {word: word for word in self._members}
 
     def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Give the driver plain text."""
-        return None if value is None else self._member(value).value
+        return None if value is None else _known(self._plain, value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Give the code the member; a word that is not of the set raises ValueError."""
-        return None if value is None else self._member(value)
+        return None if value is None else _known(self._members, value)
 
-    def _member(self, word: str) -> StrEnum:
-        if word not in self._members:
-            raise ValueError("a word that is none of the set")
-        return self._members[word]
+
+def _known(words: Mapping[str, Found], word: str) -> Found:
+    try:
+        return words[word]
+    except KeyError:
+        raise ValueError("a word that is none of the set") from None
 
 
 class Base(DeclarativeBase):

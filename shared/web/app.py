@@ -1,5 +1,6 @@
 """Flask as we use it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, g
@@ -12,7 +13,11 @@ log = get_logger("web.app")
 
 
 class WebApp(Flask):
-    """Flask, except that it logs as we do."""
+    """Flask, except that it logs as we do, and calls what it is given without asking whether that is a coroutine."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function: none of ours is a coroutine, and Flask asks of each of them at each request."""
+        return func
 
     def log_exception(self, exc_info: Any) -> None:
         """Log what nobody expected, by its class and the lines it passed; Flask would quote the path."""

@@ -38,21 +38,25 @@ class Observer:
 
     def method(self) -> str:
         """Name the request's method. Methods are the client's words; as labels they must not be without number."""
-        return request.method if request.method in self.methods else "other"
+        method = request.method
+        return method if method in self.methods else "other"
 
     def _end(self, answer: Response) -> Response:
-        answer.headers["X-Request-Id"] = g.request_id
+        headers = answer.headers
+        headers["X-Request-Id"] = g.request_id
         for name, value in {**SAFE_HEADERS, **self.headers}.items():
-            answer.headers.setdefault(name, value)
+            if name not in headers:
+                headers.add(name, value)
         self._record(answer.status_code, time.perf_counter() - g.started)
         return answer
 
     def _record(self, status: int, seconds: float) -> None:
-        self.durations.labels(route(), self.method(), str(status)).observe(seconds)
+        served, method = route(), self.method()
+        self.durations.labels(served, method, str(status)).observe(seconds)
         log.info(
             "request served",
-            method=self.method(),
-            route=route(),
+            method=method,
+            route=served,
             status=status,
             took_ms=round(seconds * 1000, 1),
             request_id=g.request_id,
@@ -61,7 +65,8 @@ class Observer:
 
 def route() -> str:
     """Name the request's route. Never its path: ids are capabilities; tokens and addresses ride in the query."""
-    return request.url_rule.rule if request.url_rule else "unmatched"
+    matched = request.url_rule
+    return matched.rule if matched else "unmatched"
 
 
 def _begin() -> None:

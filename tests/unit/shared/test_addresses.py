@@ -1,8 +1,16 @@
 import pytest
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, validate_email
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from shared.addresses import InvalidAddressError, ascii_email, canonical_email, canonical_phone, deliverable_email
+from shared.addresses import (
+    InvalidAddressError,
+    ascii_email,
+    canonical_email,
+    canonical_phone,
+    deliverable_email,
+    is_plain_email,
+)
 from shared.masks import masked
 
 
@@ -47,6 +55,46 @@ def test_no_address_beyond_ascii_passes_for_one_within(local: str) -> None:
     except InvalidAddressError:
         assume(False)  # noqa: FBT003 - hypothesis's signature
     assert canonical_email(deliverable).isascii() == deliverable.isascii()
+
+
+WORDS = st.sampled_from(["a", "xn", "n0"]) | st.text("axn09", min_size=1, max_size=24)
+
+
+def joined_by(*separators: str) -> st.SearchStrategy[str]:
+    return st.builds(str.join, st.sampled_from(separators), st.lists(WORDS, min_size=1, max_size=3))
+
+
+ALMOST_PLAIN = st.builds(
+    "{}@{}.{}".format,
+    joined_by(".", "_", "+", "-", ".."),
+    joined_by(".", "-", "--"),
+    st.sampled_from(["org", "museum", "o2", "ORG", "xn--p1ai", *SPECIAL_USE_DOMAIN_NAMES]),
+)
+
+
+@given(ALMOST_PLAIN)
+@example("a" * 64 + "@" + "a" * 59 + ".org")
+@example("a.b_c+d-e@f-1.2g.org")
+def test_a_plain_address_is_valid_and_in_deliverable_form_by_the_validators_own_judgement(text: str) -> None:
+    assume(is_plain_email(text))
+    parsed = validate_email(text, check_deliverability=False, test_environment=True, strict=True)
+    assert f"{parsed.local_part}@{parsed.ascii_domain}" == text
+
+
+@pytest.mark.parametrize("text", ["ada@example.org", "ada.k+tag@mail-1.example.co"])
+def test_most_addresses_are_plain(text: str) -> None:
+    assert is_plain_email(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ada@example.org", "a..b@example.org", "ada@a--b.org", "ada@xn--bcher-kva.example", "ada@example.test",
+        "ada@printer.local", "a" * 65 + "@example.org", "ada@" + "a" * 64 + ".org", "ada@example.org\n", "ada@1.2",
+    ],
+)  # fmt: skip
+def test_what_the_validator_would_refuse_or_change_is_not_plain(text: str) -> None:
+    assert not is_plain_email(text)
 
 
 def test_who_writes_has_an_address_that_every_server_takes() -> None:
