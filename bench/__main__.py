@@ -156,9 +156,9 @@ def waking(ours: Ground, size: Size) -> Report:
     }
 
 
-def rendering(_ours: Ground, _size: Size) -> Report:
+def rendering(_ours: Ground, size: Size) -> Report:
     """Measure the rendering of a mail."""
-    return {f"rendering: {name}": value for name, value in measure_rendering().items()}
+    return {f"rendering: {name}": value for name, value in measure_rendering(size.renderings).items()}
 
 
 PARTS: dict[str, Callable[[Ground, Size], Report]] = {
@@ -181,8 +181,8 @@ PARTS: dict[str, Callable[[Ground, Size], Report]] = {
     "organizations": organizations,
 }
 
-LENGTHY = ("idle", "memory", "enumeration", "backlogs", "organizations")
-"""Parts that a look leaves out unless they are asked for: what they measure takes its time, or many tries."""
+LENGTHY = ("idle", "memory", "enumeration", "answers", "claims", "backlogs", "desk", "organizations")
+"""Parts that a look leaves out unless asked for them: what they measure takes time, many tries, or a million rows."""
 
 
 def parts_of(asked: Sequence[str], *, quick: bool) -> list[str]:

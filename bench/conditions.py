@@ -101,7 +101,7 @@ def _ours_under(condition: Condition, ours: Ground, size: Size) -> Contestant[Dr
 
 def _peers_under(condition: Condition, ours: Ground, size: Size) -> Iterator[Contestant[Drain]]:
     load = Load(Form.USUAL, condition.messages(size), size.peer_time, condition.sink)
-    for peer in peers_there(only_strongest=True):
+    for peer in [] if size.is_look else peers_there(only_strongest=True):
         yield Contestant(peer.name, partial(drain_peer, ours, peer, load), rivals="peers")
 
 

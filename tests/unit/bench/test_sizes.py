@@ -21,4 +21,4 @@ def test_the_desk_has_a_last_page_beside_its_first(size: Size) -> None:
 def test_what_is_compared_with_peers_is_measured_five_times_at_least() -> None:
     least = 5
     assert FULL.rounds >= least
-    assert not FULL.only_strongest
+    assert not FULL.is_look
