@@ -209,7 +209,7 @@ def measured_part(part: str, ours: Ground, size: Size) -> Report:
     """Measure one part; one that breaks is told of, and costs nobody the others, which took minutes."""
     try:
         return PARTS[part](ours, size)
-    except (FailedError, ProcessError, RuntimeError, psycopg.Error) as error:
+    except (FailedError, ProcessError, RuntimeError, OSError, psycopg.Error) as error:
         click.echo(f"  {part} failed: {error}", err=True)
         return {part: f"failed: {str(error).splitlines()[0]}"}
 

@@ -110,6 +110,7 @@ def _hold(ground: Ground, clients: Iterable[Client], accounts: int) -> None:
     for client in clients:
         email = f"somebody@{client.domain}"
         client.post("/v1/registrations", email=email, password=PASSWORD)
+        client.connection.close()  # the API ends those that rest while accounts are made
         with ground.connect() as connection:
             connection.execute(HOLD, {"somebody": email, "domain": client.domain, "accounts": accounts})
             connection.execute("vacuum analyze")
