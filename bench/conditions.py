@@ -24,6 +24,8 @@ from devstack.processes import Program
 ROUND_TRIP = timedelta(milliseconds=20)
 SLOW = 50
 """Milliseconds that a slow server, or a gateway, takes for each message."""
+PEERS_TURNS = 1
+"""No goal compares with them here: their rates are told beside ours."""
 
 
 @contextmanager
@@ -101,8 +103,8 @@ def _ours_under(condition: Condition, ours: Ground, size: Size) -> Contestant[Dr
 
 def _peers_under(condition: Condition, ours: Ground, size: Size) -> Iterator[Contestant[Drain]]:
     load = Load(Form.USUAL, condition.messages(size), size.peer_time, condition.sink)
-    for peer in peers_there(only_strongest=True):
-        yield Contestant(peer.name, partial(drain_peer, ours, peer, load), rivals="peers")
+    for peer in [] if size.is_look else peers_there(only_strongest=True):
+        yield Contestant(peer.name, partial(drain_peer, ours, peer, load), rivals="peers", most=PEERS_TURNS)
 
 
 def _sms(ours: Ground, size: Size) -> Report:

@@ -33,6 +33,11 @@ LATENCY_EVERY = timedelta(milliseconds=20)
 AHEAD = 1.3
 """How many more messages a peer is given than it would need by its last rate."""
 FEWEST = 500
+# Few are over before a large batch shows what it costs; many take those long to fill who are long in handling them.
+SHARES = {Form.USUAL: 16, Form.PREPARED: 8, Form.NOTHING: 4}
+"""Of how many a peer is given one to begin with."""
+QUICK_SHARES = {Form.USUAL: 4, Form.PREPARED: 4, Form.NOTHING: 1}
+"""The same of one that handles thousands in a second."""
 RATE = attrgetter("rate")
 
 
@@ -58,11 +63,13 @@ class PeerDrain:
         return drained
 
     def _messages(self) -> int:
-        # Few are over before a large batch shows what it costs, above all for those who do nothing with it.
         if self.last_rate is None:
-            return self.size.peer_messages if self.form is Form.NOTHING else self.size.peer_messages // 4
+            return self._first_messages()
         likely = int(self.last_rate * self.size.peer_time.total_seconds() * AHEAD)
         return min(self.size.peer_messages, max(FEWEST, likely))
+
+    def _first_messages(self) -> int:
+        return self.size.peer_messages // (QUICK_SHARES if self.peer.is_quick else SHARES)[self.form]
 
 
 def draining(ours: Ground, size: Size) -> Report:
@@ -71,7 +78,7 @@ def draining(ours: Ground, size: Size) -> Report:
     idle = Contestant("ours, doing nothing", lambda: drain_by(ours, [ours.null_relay()], size.messages))
     peers = [
         Contestant(f"{peer.name}, {form.value}", PeerDrain(ours, peer, form, size), rivals=form.value)
-        for peer in peers_there(only_strongest=size.only_strongest)
+        for peer in peers_there(only_strongest=size.is_look)
         for form in peer.forms
         if form in size.forms
     ]
@@ -130,8 +137,8 @@ def latency(ours: Ground, size: Size) -> Report:
     relay = Contestant("ours", lambda: promptness(ours, size.latencies, LATENCY_EVERY))
     peers = [
         Contestant(peer.name, partial(_peer_promptness, ours, peer, size.latencies), rivals="peers")
-        for peer in peers_there(only_strongest=size.only_strongest)
-        if peer.has_daemon
+        for peer in peers_there()
+        if peer.has_daemon and not size.is_look
     ]
     take_turns([relay, *peers], size.rounds, _score, told)
     report: Report = {

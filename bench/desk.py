@@ -22,9 +22,9 @@ from shared.engine import create_database_engine
 from shared.vocabulary import Channel, DeadReason, Status
 
 STATE = "state_desk"
-REPEATS = 5
+REPEATS = 3
 A_PAGE = 500
-REQUEUED = 10_000
+REQUEUED = 5_000
 FEW = 10
 ONE_DEAD_IN = 20
 

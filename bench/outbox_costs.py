@@ -13,6 +13,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from bench.ground import Ground
+from bench.states import state_database, with_pending
 from outbox_relay.claims import Claims
 from outbox_relay.database import Lifeline
 from outbox_relay.messages import LaneKey
@@ -45,6 +46,7 @@ select (select xact_commit from pg_stat_database where datname = current_databas
 
 
 BATCH = 500
+STATE = "state_growth"
 FEW = 1_000
 
 
@@ -76,12 +78,11 @@ def growth(ours: Ground, many: int, handled: int) -> Cost:
 
 
 def _cost_among(ours: Ground, messages: int, handled: int) -> Cost:
-    ours.empty()
-    with ours.connect() as owner:
-        owner.execute(PUT, [messages])
-        owner.execute("vacuum analyze outbox_messages")
-        with full_pages(owner, written=False):
-            return cost_per_message(ours.url(), ours.url("relay"), handled, BATCH)
+    with (
+        state_database(ours, STATE, with_pending(ours, messages)) as owner,
+        full_pages(owner, written=False),
+    ):
+        return cost_per_message(ours.cluster.url(STATE), ours.cluster.url(STATE, "relay"), handled, BATCH)
 
 
 def cost_per_message(owner_url: str, relay_url: str, messages: int, batch: int) -> Cost:

@@ -19,6 +19,8 @@ class Peer:
     forms: tuple[Form, ...] = tuple(Form)
     needs_redis: bool = False
     has_daemon: bool = True
+    is_quick: bool = False
+    """Whether it handles thousands in a second, as long as it does nothing with them."""
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -40,14 +42,14 @@ STRONGEST = ("pg-boss", "graphile-worker")
 """The peers that were the fastest with their usual senders: where the others would only take time."""
 IN_NODE = (Form.USUAL, Form.NOTHING)
 PEERS = (
-    Peer("pgqueuer", "pgqueuer"),
+    Peer("pgqueuer", "pgqueuer", is_quick=True),
     Peer("procrastinate", "procrastinate"),
     Peer("celery", "celery", needs_redis=True),
     Peer("dramatiq", "dramatiq", needs_redis=True),
     Peer("django-post-office", "django_post_office", has_daemon=False),
     Peer("faststream-outbox", "faststream_outbox"),
-    Peer("graphile-worker", "graphile_worker.js", IN_NODE),
-    Peer("pg-boss", "pg_boss.js", IN_NODE),
+    Peer("graphile-worker", "graphile_worker.js", IN_NODE, is_quick=True),
+    Peer("pg-boss", "pg_boss.js", IN_NODE, is_quick=True),
 )
 
 

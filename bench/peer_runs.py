@@ -27,8 +27,6 @@ from shared.vocabulary import Locale
 FILL_SECONDS = 90
 START_SECONDS = 30
 LOOK_SECONDS = 0.01
-AT_ONCE = 0.0
-"""What a peer's workers have for their end, once they are measured: some wait ten seconds for nothing."""
 WARM_UP = 50
 """Messages whose latency is not counted: workers start, connections open, code is compiled."""
 
@@ -113,7 +111,7 @@ def drain_peer(ground: Ground, peer: Peer, load: Load) -> Drain:
         run.tell(errand_for(run, load.form, port, is_draining=True))
         run.command("fill", str(load.messages))
         ground.settle_down()
-        with ground.running(run.working(), AT_ONCE) as worker:
+        with ground.running(run.working()) as worker:
             return _watched(run, worker, load)
 
 
@@ -144,7 +142,7 @@ def peer_latencies(ground: Ground, peer: Peer, messages: int, every: timedelta) 
     with running(ground, peer) as run, mail_sink(ground) as port:
         run.tell(replace(errand_for(run, Form.USUAL, port, is_draining=False), pause_seconds=every.total_seconds()))
         run.command("fill", str(WARM_UP))
-        with ground.running(run.working(), AT_ONCE) as worker:
+        with ground.running(run.working()) as worker:
             _wait_for(run, worker, WARM_UP)
             run.command("trickle", str(messages))
             _wait_for(run, worker, WARM_UP + messages)

@@ -13,23 +13,23 @@ class Likely:
 
 
 LIKELY = {
-    "draining": Likely(200, 16),
-    "latency": Likely(75, 9),
-    "conditions": Likely(85, 13),
-    "idle": Likely(32, 22),
-    "memory": Likely(64, 8),
-    "registrations": Likely(75, 9),
-    "enumeration": Likely(90, 8),
-    "answers": Likely(16, 4),
-    "claims": Likely(60, 2),
-    "backlogs": Likely(50, 8),
+    "draining": Likely(165, 9),
+    "latency": Likely(68, 3),
+    "conditions": Likely(62, 12),
+    "idle": Likely(34, 19),
+    "memory": Likely(38, 8),
+    "registrations": Likely(38, 9),
+    "enumeration": Likely(62, 6),
+    "answers": Likely(9, 4),
+    "claims": Likely(44, 6),
+    "backlogs": Likely(46, 8),
     "wal": Likely(4, 2),
     "disk": Likely(3, 1),
-    "growth": Likely(42, 2),
-    "desk": Likely(36, 4),
-    "notify": Likely(33, 3),
-    "rendering": Likely(4, 10),
-    "organizations": Likely(26, 5),
+    "growth": Likely(4, 2),
+    "desk": Likely(25, 5),
+    "notify": Likely(28, 7),
+    "rendering": Likely(4, 1),
+    "organizations": Likely(18, 5),
 }
 
 

@@ -6,9 +6,8 @@ import json
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from uuid import uuid4
 
 import psycopg
@@ -40,17 +39,16 @@ def commit_rate(ground: Ground, clients: int, seconds: float) -> float:
     return rate_of(insert_until, clients, seconds)[0]
 
 
-def answer_times(ground: Ground, requests: int, *, is_hanging: bool) -> list[float]:
-    """Register one after the other while a relay delivers to a quick or a hanging server; return milliseconds."""
+def answer_times(ground: Ground, requests: int) -> Iterator[list[float]]:
+    """Register one after the other while a relay delivers to a hanging, then to a quick server; yield milliseconds."""
     ground.empty()
     port = free_ports().api
-    with ExitStack() as serving:
-        smtp = serving.enter_context(mail_sink(ground, is_hanging=is_hanging))
-        with ground.running(ground.relay(smtp)), ground.running(ground.api(port)):
-            connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
-            times = [timed(lambda: register(connection)) for _ in range(requests)][requests // 10 :]
-            serving.close()  # before the relay, which would wait for a server that hangs
-    return times
+    with ground.running(ground.api(port)):
+        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+        for is_hanging in (True, False):
+            with mail_sink(ground, is_hanging=is_hanging) as smtp, ground.running(ground.relay(smtp)):
+                connection.close()  # the API ends those that rest while a relay starts; the next request opens it
+                yield [timed(lambda: register(connection)) for _ in range(requests)][requests // 10 :]
 
 
 def rate_of(work: Callable[[float], int], workers: int, seconds: float) -> tuple[float, int]:

@@ -26,12 +26,13 @@ IS_PENDING = "select exists (select from outbox_messages where status = 'pending
 POLL_SECONDS = 0.1
 FILL = """
 insert into outbox_messages (id, template, channel, recipient, locale, payload, token_id, max_attempts, expires_at)
-select overlay(overlay(gen_random_uuid()::text placing left(signpost_uuid7_floor(clock_timestamp())::text, 13) from 1)
-               placing '7' from 15)::uuid,
+select uuidv7(),
        'activation', 'email', 'user' || n || '@example.org', case n %% 2 when 0 then 'en' else 'fr' end,
        jsonb_build_object('name', 'User ' || n, 'key_id', %s::text), gen_random_uuid(), 8, now() + interval '1 day'
   from generate_series(1, %s) as n
 """
+# Due for an hour: no claim looks again for what may have been committed lately, which would depend on the time.
+FILL_LATE = FILL.replace("expires_at)", "expires_at, due_at)").replace("1 day'", "1 day', now() - interval '1 hour'")
 FILL_SMS = FILL.replace("'email'", "'sms'").replace("'user' || n || '@example.org'", "'+1415' || lpad(n::text, 7, '0')")
 
 

@@ -28,6 +28,7 @@ CLIENTS = 8
 CORES = cores()
 AT_ONCE = 10
 """Requests of each client in a turn."""
+WARM_UP_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -70,51 +71,50 @@ def hash_to_hash(turns: list[Times], percent: int) -> float:
     return percentile([time / statistics.median(turn.hashes) for turn in turns for time in turn.hashes], percent)
 
 
-def saturated(ground: Ground, turns: int, seconds: float) -> list[Rates]:
+def saturated(port: int, turns: int, seconds: float) -> list[Rates]:
     """Register from several clients at once, then hash on all cores, for so long each; so many times."""
-    with _serving(ground) as (port, _pid):
-        return [
-            Rates(
-                rate_of(lambda until: register_until(port, until), CLIENTS, seconds)[0],
-                rate_of(_hash_until, CORES, seconds)[0],
-            )
-            for _ in range(turns)
-        ]
+    return [
+        Rates(
+            rate_of(lambda until: register_until(port, until), CLIENTS, seconds)[0],
+            rate_of(_hash_until, CORES, seconds)[0],
+        )
+        for _ in range(turns)
+    ]
 
 
-def times_with_cores(ground: Ground, turns: int) -> list[Times]:
+def times_with_cores(ground: Ground, port: int, turns: int) -> list[Times]:
     """Register from as many clients as there are cores, then hash, then commit, as many at once; so many times."""
-    with _serving(ground) as (port, _pid):
-        with ThreadPoolExecutor(CORES) as pool:
-            clients = [_Client(ground, port) for _ in range(CORES)]
+    with ThreadPoolExecutor(CORES) as pool:
+        clients = [_Client(ground, port) for _ in range(CORES)]
 
-            def on_each_core(work: Callable[[_Client], list[float]]) -> list[float]:
-                return list(chain.from_iterable(pool.map(work, clients)))
+        def on_each_core(work: Callable[[_Client], list[float]]) -> list[float]:
+            return list(chain.from_iterable(pool.map(work, clients)))
 
-            found = [
-                Times(*map(on_each_core, (_Client.registers, _Client.hashes, _Client.commits))) for _ in range(turns)
-            ]
-        for client in clients:
-            client.close()
+        found = [Times(*map(on_each_core, (_Client.registers, _Client.hashes, _Client.commits))) for _ in range(turns)]
+    for client in clients:
+        client.close()
     return found
 
 
-def spent_hardly_hashing(ground: Ground, seconds: float) -> Spent:
+def spent_hardly_hashing(ground: Ground, rounds: int, seconds: float) -> list[Spent]:
     """Register where hashing is as good as free: the CPU is what a registration takes outside argon2."""
-    with _serving(ground, "bench.hasty_api") as (port, pid):
-        before, of_store = cpu_seconds(pid), cpu_seconds(ground.cluster_pid)
-        done = rate_of(lambda until: register_until(port, until), CLIENTS, seconds)[1]
-        used, by_store = cpu_seconds(pid) - before, cpu_seconds(ground.cluster_pid) - of_store
-    return Spent(used / done, by_store / done)
+    with serving(ground, "bench.hasty_api") as (port, pid):
+        return [_spent(ground, port, pid, seconds) for _ in range(rounds)]
+
+
+def _spent(ground: Ground, port: int, pid: int, seconds: float) -> Spent:
+    before, of_store = cpu_seconds(pid), cpu_seconds(ground.cluster_pid)
+    done = rate_of(lambda until: register_until(port, until), CLIENTS, seconds)[1]
+    return Spent((cpu_seconds(pid) - before) / done, (cpu_seconds(ground.cluster_pid) - of_store) / done)
 
 
 @contextmanager
-def _serving(ground: Ground, module: str = "api_service.cli") -> Iterator[tuple[int, int]]:
+def serving(ground: Ground, module: str = "api_service.cli") -> Iterator[tuple[int, int]]:
     """Run a warm API on empty tables; yield its port and its process."""
     ground.empty()
     port = free_ports().api
     with ground.running(ground.api(port, module)) as api:
-        rate_of(lambda until: register_until(port, until), CLIENTS, 1)
+        rate_of(lambda until: register_until(port, until), CLIENTS, WARM_UP_SECONDS)
         yield port, api.pid
 
 
@@ -127,9 +127,13 @@ class _Client:
         for _ in range(WARM_UP):
             register(self._api)
             insert_three(self._database)
+        self._api.close()
 
     def registers(self) -> list[float]:
-        return [timed(lambda: register(self._api)) for _ in range(AT_ONCE)]
+        found = [timed(lambda: register(self._api)) for _ in range(AT_ONCE)]
+        # The API ends connections that rest as long as others' turns may; the next request opens a new one.
+        self._api.close()
+        return found
 
     def hashes(self) -> list[float]:
         return [timed(lambda: hashed(PASSWORD)) for _ in range(AT_ONCE)]

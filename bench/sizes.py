@@ -12,7 +12,8 @@ class Size:
     """How much is measured, and how long a peer may take for its part of it."""
 
     rounds: int
-    only_strongest: bool
+    is_look: bool
+    """Whether peers are only to drain, and only the strongest of them."""
     messages: int
     forms: tuple[Form, ...]
     peer_messages: int
@@ -33,25 +34,26 @@ class Size:
     idle_seconds: float
     backlog: int
     memory_time: timedelta
+    renderings: int
     organizations: int
     looks: int
 
 
 FULL = Size(
     rounds=5,
-    only_strongest=False,
+    is_look=False,
     messages=10_000,
     forms=tuple(Form),
     peer_messages=10_000,
-    peer_time=timedelta(seconds=1),
-    latencies=120,
-    seconds=2,
-    saturated_turns=9,
-    timed_turns=25,
-    notify_rounds=12,
+    peer_time=timedelta(seconds=0.7),
+    latencies=100,
+    seconds=1,
+    saturated_turns=5,
+    timed_turns=15,
+    notify_rounds=10,
     answers=50,
     samples=1_000,
-    claims=120,
+    claims=80,
     beside=Amounts(settled=1_000_000, pending=100_000, dead_tuples=500_000),
     growth=1_000_000,
     slow_rounds=3,
@@ -59,21 +61,22 @@ FULL = Size(
     slow_messages=320,
     idle_seconds=20,
     backlog=1_000_000,
-    memory_time=timedelta(seconds=12),
-    organizations=40,
-    looks=1_000,
+    memory_time=timedelta(seconds=8),
+    renderings=30,
+    organizations=20,
+    looks=400,
 )
 QUICK = Size(
     rounds=1,
-    only_strongest=True,
+    is_look=True,
     messages=3_000,
     forms=(Form.USUAL,),
     peer_messages=2_000,
     peer_time=timedelta(seconds=0.7),
     latencies=50,
-    seconds=1,
-    saturated_turns=2,
-    timed_turns=3,
+    seconds=0.5,
+    saturated_turns=1,
+    timed_turns=1,
     notify_rounds=2,
     answers=8,
     samples=30,
@@ -86,6 +89,7 @@ QUICK = Size(
     idle_seconds=5,
     backlog=5_000,
     memory_time=timedelta(seconds=2),
+    renderings=5,
     organizations=5,
     looks=40,
 )

@@ -15,7 +15,7 @@ from devstack.processes import Process
 
 POLL_SECONDS = 5
 """RELAY_POLL_SECONDS where it is not set."""
-SETTLE_SECONDS = 15
+SETTLE_SECONDS = 12
 """A relay has work at its start, and a session that rests tells the server's statistics of it within ten seconds."""
 STATE = "state_memory"
 EARLY = 10_000

@@ -1,13 +1,14 @@
 """What an outbox gathers: settled rows, a backlog, dead tuples. Each state has a database of its own."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import psycopg
 
 from bench.ground import Ground
-from bench.relaying import FILL
+from bench.relaying import FILL, FILL_LATE
 from devstack.programs import DATABASE
 from shared.database import driver_url
 
@@ -21,11 +22,11 @@ select signpost_make_partition(date_trunc('day', now(), 'UTC') - n * interval '1
 SETTLED_ROWS = """
 insert into outbox_messages (id, template, channel, recipient, locale, payload, token_id, max_attempts, attempt,
                              status, provider, created_at, due_at, settled_at)
-select overlay(gen_random_uuid()::text placing left(signpost_uuid7_floor(moment)::text, 13) from 1)::uuid,
+select uuidv7(moment - clock_timestamp()),
        'activation', 'email', 'user' || n || '@example.org', 'en', '{"name": "Ada", "key_id": "k"}',
        gen_random_uuid(), 8, 1, 'sent', 'smtp:mail:25', moment, moment, moment
-  from generate_series(1, %(rows)s) as n, lateral (select now() - n %% %(days)s * interval '1 day') as day (moment)
-"""
+  from generate_series(1, %s) as n, lateral (select now() - n %% {days} * interval '1 day') as day (moment)
+""".replace("{days}", str(PAST_DAYS + 1))
 # As if claimed and settled one after the other: each message leaves two dead versions.
 CLAIMED = "update outbox_messages set lease_token = gen_random_uuid(), leased_until = now()"
 SETTLED = """
@@ -77,27 +78,44 @@ def long_kept(ours: Ground, _amounts: Amounts) -> Iterator[State]:
 def with_settled(ours: Ground, rows: int) -> str:
     """Return a database with so many settled messages of sixteen days, to be copied."""
 
-    def fill(connection: psycopg.Connection) -> None:
-        connection.execute(PAST_PARTITIONS, [PAST_DAYS])
-        connection.execute(SETTLED_ROWS, {"rows": rows, "days": PAST_DAYS + 1})
+    def fill(url: str) -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(PAST_PARTITIONS, [PAST_DAYS])
+        _in_halves(url, SETTLED_ROWS, rows)
 
     return _made_once(ours, f"settled_{rows}", fill)
 
 
 def with_pending(ours: Ground, messages: int) -> str:
-    """Return a database with so many messages due, to be copied."""
-    return _made_once(ours, f"pending_{messages}", lambda connection: connection.execute(FILL, [ours.key_id, messages]))
+    """Return a database with so many messages that have been due for an hour, to be copied."""
+
+    def fill(url: str) -> None:
+        _in_halves(url, FILL_LATE, messages, ours.key_id)
+
+    return _made_once(ours, f"pending_{messages}", fill)
 
 
-def _made_once(ours: Ground, name: str, fill: Callable[[psycopg.Connection], object]) -> str:
-    """Make the database, unless another part of the run has: a million rows take half a minute, their copy seconds."""
+def _in_halves(url: str, filling: str, rows: int, *told: str) -> None:
+    """Fill over two connections at once: making rows keeps a core busy."""
+
+    def fill(share: int) -> None:
+        with psycopg.connect(url) as connection:
+            connection.execute(filling.encode(), [*told, share])
+
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(fill, (rows // 2, rows - rows // 2)))
+
+
+def _made_once(ours: Ground, name: str, fill: Callable[[str], object]) -> str:
+    """Make the database, unless another part of the run has: a million rows take ten times as long as their copy."""
     with ours.connect() as connection:
         if connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
             return name
         ours.empty()  # what another part has left pending would be copied along
         _copy(connection, DATABASE, name)
-    with psycopg.connect(driver_url(ours.cluster.url(name)), autocommit=True) as connection:
-        fill(connection)
+    url = driver_url(ours.cluster.url(name))
+    fill(url)
+    with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("vacuum analyze outbox_messages")
     return name
 

@@ -26,6 +26,8 @@ class Contestant(Generic[Run]):
     name: str
     measure: Callable[[], Run]
     rivals: str | None = None
+    most: int | None = None
+    """How many times to measure, where not in each round."""
     runs: list[Run] = field(default_factory=list)
     failure: str | None = None
 
@@ -57,11 +59,12 @@ def in_the_running(
 ) -> list[Contestant[Run]]:
     """Return who takes part in the next round; a higher score is better."""
     standing = [contestant for contestant in contestants if not contestant.failure]
+    wanted = [contestant for contestant in standing if contestant.most is None or rounds_done < contestant.most]
     if rounds_done < TRIALS:
-        return standing
+        return wanted
     return [
         contestant
-        for contestant in standing
+        for contestant in wanted
         if contestant.rivals is None
         or _score(contestant, score) >= IN_THE_RUNNING * _best(standing, contestant.rivals, score)
     ]

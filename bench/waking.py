@@ -27,8 +27,8 @@ WAKE_SECONDS = 0.001
 HEARING_SECONDS = 0.5
 ROUND_SECONDS = 1
 """The shortest that pgbench measures: many short rounds say more than few long ones where others use the machine."""
-ROUNDS_INSIDE = 3
-"""What costs half of all commits needs no more to be seen."""
+ONE_INSIDE_IN = 3
+"""What costs half of all commits needs only one in so many rounds to be seen."""
 
 # A user, a token and a message in one transaction, as a registration has them.
 REGISTER = """
@@ -62,7 +62,8 @@ def waking_costs(ours: Ground, rounds: int) -> WakingCosts:
     """Have sixteen writers commit in short rounds, every other one of them with nobody woken."""
     ours.empty()
     costs = WakingCosts()
-    ways = ((_woken_after_commit, costs.after_commit, rounds), (_woken_inside, costs.inside, ROUNDS_INSIDE))
+    few = max(1, rounds // ONE_INSIDE_IN)
+    ways = ((_woken_after_commit, costs.after_commit, rounds), (_woken_inside, costs.inside, few))
     with _listening(ours):
         costs.unwoken.append(_unwoken(ours))
         for number in range(rounds):

@@ -41,6 +41,16 @@ def test_a_rival_far_behind_the_best_of_its_kind_drops_out_after_the_trials() ->
     assert rounds == {"ours": 5, "quick": 5, "nearly": 5, "slow": TRIALS, "slow, but in another contest": 5}
 
 
+def test_who_is_wanted_for_one_turn_has_one_and_still_counts_for_its_rivals() -> None:
+    rounds = measured(
+        Contestant("once", scoring(100), rivals="usual", most=1),
+        Contestant("slow", scoring(69), rivals="usual"),
+        Contestant("ours", scoring(1)),
+        rounds=3,
+    )
+    assert rounds == {"once": 1, "slow": TRIALS, "ours": 3}
+
+
 def test_a_peer_that_fails_is_told_of_and_stops_nobody() -> None:
     broken = Contestant("broken", failing, rivals="peers")
     assert measured(broken, Contestant("ours", scoring(1)), rounds=3) == {"broken": 0, "ours": 3}
