@@ -4,6 +4,7 @@ What is wrong is told as a predicate ("has a URL without a host") and never quot
 in it may be part of a password that was not percent-encoded.
 """
 
+import re
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ SUBMISSIONS_PORT = 465
 CAPS = ("rate", "connections")
 WITHOUT_SERVER = ("console", "file")
 MOST_DIGITS = 3
+HOST_NAME = re.compile(r"[0-9A-Za-z._:%-]+")
+"""With what else stands in IPv6 addresses and in names that containers give each other."""
 
 
 @dataclass(frozen=True)
@@ -188,9 +191,11 @@ def _host(parts: SplitResult) -> str:
     if not host:
         raise ValueError(f"has a {parts.scheme} URL without a host")
     try:
-        host.encode("idna")
+        name = host.encode("idna").decode()
     except UnicodeError:
-        raise ValueError(f"has a {parts.scheme} URL whose host is not a host name") from None
+        name = ""
+    if not HOST_NAME.fullmatch(name):
+        raise ValueError(f"has a {parts.scheme} URL whose host is not a host name")
     return host
 
 

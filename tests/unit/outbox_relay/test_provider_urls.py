@@ -91,6 +91,7 @@ def test_a_gateways_token_is_no_part_of_its_url() -> None:
         (Channel.EMAIL, "smtp://", "has a smtp URL without a host"),
         (Channel.EMAIL, "smtp://u:hunter2@", "has a smtp URL without a host"),
         (Channel.EMAIL, "smtp://u:hunter2@a..example", "whose host is not a host name"),
+        (Channel.EMAIL, "smtp://u:hunter2@ma il.example", "whose host is not a host name"),
         (Channel.EMAIL, "smtp://u:hunter2@a.example:many", "cannot be read"),
         (Channel.EMAIL, "smtp://u:hunter2/x@a.example", "cannot be read"),
         (Channel.EMAIL, "smtp://u:12/hunter2@a.example", "with a path"),
