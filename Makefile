@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 
 # The system's own Python where it is new enough: those who ship one build it with a profile of how it is used, which
-# version managers leave out unless told, and without which all that is Python here takes a quarter longer.
+# version managers leave out unless told. `make PYTHON=…` decides otherwise, for an environment that is not made yet.
 SYSTEM_PYTHON := /usr/bin/python3
 IS_FIT := import sys, ensurepip; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(if $(filter 0,$(shell $(SYSTEM_PYTHON) -c '$(IS_FIT)' 2>/dev/null; echo $$?)),$(SYSTEM_PYTHON),python3)

@@ -25,8 +25,8 @@ ANSWER_SECONDS = 20.0
 """Longer than any statement may take: whoever has not answered by then never will.
 
 Something on the way that has lost the server and still acknowledges our bytes, as load balancers do, escapes
-keepalives and tcp_user_timeout alike. To cancel it may take psycopg ten seconds more, and before its issue 1371
-was mended it took for ever.
+keepalives and tcp_user_timeout alike. To cancel it may take CANCEL_SECONDS more; psycopg, where it is asked itself, ten
+seconds, and before its issue 1371 was mended for ever.
 """
 
 # enable_sort: with it, the planner may read and sort the whole backlog for one claim, as long as it believes
@@ -50,30 +50,31 @@ class RelayConnection(AsyncConnection[TupleRow]):
     """A connection that knows whether its session is its own, or a pooler's and lent for one transaction."""
 
     has_own_session = True
-    _asking: Prepared | None = None
+    _statements: Prepared | None = None
 
     async def ask(self, statement: str, parameters: Mapping[str, Any]) -> Answer:
         """Run a statement of those that are run for ever, and return what came of it."""
         if self.has_own_session:
-            self._asking = self._asking or Prepared(self)
-            return await self._asking.ask(statement, parameters)
+            if self._statements is None:
+                self._statements = Prepared(self)
+            async with self.lock:
+                return await self._statements.ask(statement, parameters)
         async with self.cursor(binary=True, row_factory=namedtuple_row) as cursor:
             await cursor.execute(statement, parameters)
             return Answer(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
 
     async def wait(self, *arguments: Any, **options: Any) -> Any:
-        """Wait for what psycopg itself has sent."""
-        self._leave_reading()
+        """Leave the socket to psycopg, and wait as it does."""
+        if self._statements:
+            self._statements.wire.leave()
         return await super().wait(*arguments, **options)
 
     async def close(self) -> None:
-        """Close the connection."""
-        self._leave_reading()
+        """Close the connection; who waits for an answer is told."""
+        if self._statements:
+            self._statements.wire.lose(psycopg.OperationalError("the connection is closed"))
+            self._statements = None
         await super().close()
-
-    def _leave_reading(self) -> None:
-        if self._asking:
-            self._asking.leave()
 
 
 async def connect(url: str, purpose: str, *, plans_once: bool = False) -> RelayConnection:

@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -19,7 +20,11 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, Format
 from psycopg.pq.abc import PGresult
 
+from outbox_relay.wire import Wire
+
 CANCEL_SECONDS = 5.0
+"""How long the server may take to hear that it need not go on."""
+
 _NAME = re.compile(r"%\((\w+)\)s")
 
 
@@ -31,7 +36,7 @@ class Answer(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Kept:
+class _Known:
     """A statement as the session knows it, for parameters of these types."""
 
     name: bytes
@@ -42,24 +47,19 @@ class _Kept:
         """Read the result; how its columns are read is found out once."""
         self.loading.set_pgresult(result, set_loaders=self.make_row is None)
         self.make_row = self.make_row or _row_maker(result)
-        return Answer(self.loading.load_rows(0, result.ntuples, self.make_row), result.command_tuples or 0)
+        rows = self.loading.load_rows(0, result.ntuples, self.make_row)
+        self.loading.set_pgresult(None, set_loaders=False)  # it would be kept, whoever is named in it, until the next
+        return Answer(rows, result.command_tuples or 0)
 
 
 class Prepared:
-    """What one session has prepared. It answers one statement at a time, in autocommit.
-
-    The reader that waits for answers stays where it is until somebody else wants to read; then ``leave`` is called.
-    """
+    """The statements that a session has prepared, of which there are few, and nobody to share the session with."""
 
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self._connection = connection
-        self._pgconn = connection.pgconn
-        self._loop = asyncio.get_running_loop()
+        self.wire = Wire(connection.pgconn)
         self._dumping = Transformer(connection)
-        self._kept: dict[tuple[str, tuple[int, ...]], _Kept] = {}
-        self._results: list[PGresult] = []
-        self._answered: asyncio.Future[None] | None = None
-        self._reading_from: int | None = None
+        self._known: dict[tuple[str, tuple[int, ...]], _Known] = {}
 
     async def ask(self, statement: str, parameters: Mapping[str, Any]) -> Answer:
         """Run the statement, which has ``%(name)s`` for its parameters; raises psycopg's errors.
@@ -70,80 +70,33 @@ class Prepared:
         dumping = self._dumping
         values = dumping.dump_sequence([parameters[name] for name in names], [PyFormat.AUTO] * len(names))
         types, formats = dumping.types or (), dumping.formats
-        kept = self._kept.get((statement, types)) or await self._keep(statement, text, types)
-        self._pgconn.send_query_prepared(kept.name, values, formats, result_format=Format.BINARY)
-        return kept.answer(await self._result())
+        known = self._known.get((statement, types)) or await self._prepare(statement, text, types)
+        self._connection.pgconn.send_query_prepared(known.name, values, formats, result_format=Format.BINARY)
+        return known.answer(await self._result())
 
-    async def _keep(self, statement: str, text: bytes, types: tuple[int, ...]) -> _Kept:
-        kept = _Kept(b"signpost_%d" % len(self._kept), Transformer(self._connection))
-        self._pgconn.send_prepare(kept.name, text, types)
+    async def _prepare(self, statement: str, text: bytes, types: tuple[int, ...]) -> _Known:
+        known = _Known(b"signpost_%d" % len(self._known), Transformer(self._connection))
+        self._connection.pgconn.send_prepare(known.name, text, types)
         await self._result()
-        self._kept[statement, types] = kept
-        return kept
+        self._known[statement, types] = known
+        return known
 
     async def _result(self) -> PGresult:
-        """Return the one result of what was just sent."""
-        self._answered = self._loop.create_future()
         try:
-            self._read_from_here_on()
-            while self._pgconn.flush():
-                await self._writable()
-            await self._answered
+            result = await self.wire.result()
         except asyncio.CancelledError:
             await self._break_off()
             raise
-        result, self._results = self._results[-1], []
         if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
             raise error_from_result(result)
         return result
 
-    def _read_from_here_on(self) -> None:
-        if self._reading_from is None:
-            self._reading_from = self._pgconn.socket
-            self._loop.add_reader(self._reading_from, self._read)
-
-    def leave(self) -> None:
-        """Read no more until something is asked: somebody else will, or the socket is about to be closed."""
-        if self._reading_from is not None:  # not the connection's socket: it has none any more once it is lost
-            self._loop.remove_reader(self._reading_from)
-            self._reading_from = None
-
-    def _read(self) -> None:
-        """Take what has come in; also runs when the server says something unasked, such as that it goes away."""
-        try:
-            self._pgconn.consume_input()
-            while not self._pgconn.is_busy():
-                result = self._pgconn.get_result()
-                if result is None:
-                    self._end(None)
-                    return
-                self._results.append(result)
-        except psycopg.Error as error:
-            self.leave()
-            self._end(error)
-
-    def _end(self, error: psycopg.Error | None) -> None:
-        waiting, self._answered = self._answered, None
-        if waiting is None or waiting.done():
-            return
-        if error is None:
-            waiting.set_result(None)
-        else:
-            waiting.set_exception(error)
-
-    async def _writable(self) -> None:
-        """Return once the socket takes more. What comes in meanwhile is read, so that the server reads on, too."""
-        writable = self._loop.create_future()
-        self._loop.add_writer(self._pgconn.socket, writable.set_result, None)
-        try:
-            await writable
-        finally:
-            self._loop.remove_writer(self._pgconn.socket)
-
     async def _break_off(self) -> None:
-        self.leave()
+        """Tell the server, and close the connection; that it does not hear keeps nobody from being cancelled."""
+        self.wire.leave()
         try:
-            await self._connection.cancel_safe(timeout=CANCEL_SECONDS)
+            with suppress(psycopg.Error):
+                await self._connection.cancel_safe(timeout=CANCEL_SECONDS)
         finally:
             await self._connection.close()
 
@@ -158,5 +111,5 @@ def numbered(statement: str) -> tuple[bytes, tuple[str, ...]]:
 
 def _row_maker(result: PGresult) -> Callable[[Sequence[Any]], Any]:
     names = [(result.fname(number) or b"").decode() for number in range(result.nfields)]
-    row = namedtuple("Row", names)  # type: ignore[misc]  # noqa: PYI024 - the columns decide on the fields
+    row = namedtuple("Row", names, rename=True)  # type: ignore[misc]  # noqa: PYI024 - the columns decide on the fields
     return row._make

@@ -92,6 +92,7 @@ def _settle_in(connection: Any, record: Any, *, engine: Engine, settings: Mappin
     if not is_own:
         connection.prepare_threshold = None  # the next transaction may run in another session
         # Only now: as soon as somebody listens, SQLAlchemy tells of each statement, which costs each a thirtieth.
+        # Whoever listens already is not told twice.
         event.listen(engine, "begin", _set_where_lent)
     elif settings.keys() >= PLANNED_ONCE.keys():
         connection.prepare_threshold = 0

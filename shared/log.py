@@ -8,6 +8,7 @@ import logging
 import sys
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from traceback import walk_tb
 from typing import TextIO
 
@@ -36,10 +37,11 @@ def configure_logging(service: str, level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    lines = Lines(sys.stderr)
     # Lines of our own go past Python's module, whose records and handlers are half of what a line costs.
     structlog.configure(
         processors=[*stamps, *told],
-        logger_factory=lambda *_name: Lines(sys.stderr),
+        logger_factory=lambda *_name: lines,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
@@ -52,17 +54,17 @@ def get_logger(name: str) -> FilteringBoundLogger:
 
 
 class Lines:
-    """What is written line by line; a stream that takes none, as when nobody reads it any more, stops nothing else.
+    """What is written line by line; a stream that takes none, as when nobody reads it any more, stops nothing else."""
 
-    Needs no lock among threads: what a stream of text is given at once it hands on as one.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
+        self._turn = Lock()  # among threads: told to buffer nothing, Python writes a long line in parts
 
     def write(self, line: str) -> None:
         """Write the line, and see it off."""
-        with suppress(OSError, ValueError):
+        if self._stream is None:  # closed before we began
+            return
+        with suppress(OSError, ValueError), self._turn:
             self._stream.write(f"{line}\n")
             self._stream.flush()
 

@@ -1,15 +1,21 @@
 """What a session runs over and over, it is asked for without a cursor, and whatever happens, no answer is another's."""
 
 import asyncio
+import os
+import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import psycopg
 import pytest
 
 from outbox_relay.database import RelayConnection, connect
+from outbox_relay.prepared import Answer
 from shared.database import driver_url
 from tests.support.databases import Database
 from tests.support.eventually import eventually
+from tests.support.forwarding import forwarding
 
 pytestmark = pytest.mark.anyio
 
@@ -19,6 +25,7 @@ LONG_WORDS = "select repeat('x', %(length)s) as word from generate_series(1, 8)"
 SLEEP = "select pg_sleep(%(seconds)s)"
 PREPARED = "select count(*) from pg_prepared_statements"
 END = "select pg_terminate_backend(%s, 10000)"
+POSTMASTER = "select split_part(pg_read_file('postmaster.pid'), chr(10), 1)::integer"
 IS_AT_WORK = "select count(*) from pg_stat_activity where pid = %s and state = 'active'"
 A_MEGABYTE = "x" * 1024**2
 
@@ -103,36 +110,102 @@ async def test_who_breaks_off_stops_the_server_and_ends_the_connection(
     connection: RelayConnection, owner: psycopg.Connection
 ) -> None:
     pid = connection.info.backend_pid
-    asking = asyncio.create_task(connection.ask(SLEEP, {"seconds": 600}))
-    await asyncio.to_thread(eventually, lambda: owner.execute(IS_AT_WORK, [pid]).fetchone() == (1,))
-    asking.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
+    async with sleeping(connection, owner) as asking:
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
     assert connection.closed
     await asyncio.to_thread(eventually, lambda: owner.execute(IS_AT_WORK, [pid]).fetchone() == (0,))
 
 
-async def test_a_session_that_is_ended_meanwhile_is_told_of(
+async def test_who_breaks_off_is_let_go_though_the_server_does_not_hear_of_it(
+    connection: RelayConnection, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox_relay.prepared.CANCEL_SECONDS", 0.2)
+    [(postmaster,)] = owner.execute(POSTMASTER).fetchall()
+    async with sleeping(connection, owner) as asking:
+        with frozen(postmaster):
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+    assert connection.closed
+
+
+async def test_a_session_that_is_ended_meanwhile_says_why(
     connection: RelayConnection, owner: psycopg.Connection
 ) -> None:
-    asking = asyncio.create_task(connection.ask(SLEEP, {"seconds": 600}))
-    await asyncio.to_thread(
-        eventually, lambda: owner.execute(IS_AT_WORK, [connection.info.backend_pid]).fetchone() == (1,)
-    )
-    owner.execute(END, [connection.info.backend_pid])
-    with pytest.raises(psycopg.OperationalError):
-        await asking
-    assert connection.closed
+    pid = connection.info.backend_pid
+    async with sleeping(connection, owner) as asking:
+        owner.execute(END, [pid])
+        with pytest.raises(psycopg.errors.AdminShutdown):
+            await asking
+    await asyncio.to_thread(eventually, lambda: connection.closed)
 
 
 async def test_a_session_that_is_ended_while_nothing_is_asked_is_known_to_be(
     connection: RelayConnection, owner: psycopg.Connection
 ) -> None:
     await connection.ask(TWICE, {"number": 1})
-    loop, socket = asyncio.get_running_loop(), connection.pgconn.socket
+    loop, number_of_socket = asyncio.get_running_loop(), connection.pgconn.socket
     owner.execute(END, [connection.info.backend_pid])
     await asyncio.to_thread(eventually, lambda: connection.closed)
-    assert not loop.remove_reader(socket), "who reads from a closed socket is woken for ever"
+    assert not loop.remove_reader(number_of_socket), "who reads from a closed socket is woken for ever"
+
+
+async def test_who_asks_over_a_connection_that_is_closed_meanwhile_is_told(
+    connection: RelayConnection, owner: psycopg.Connection
+) -> None:
+    async with sleeping(connection, owner) as asking:
+        await connection.close()
+        with pytest.raises(psycopg.OperationalError):
+            await asking
+
+
+async def test_a_way_that_is_cut_before_all_is_sent_is_lost(database: Database) -> None:
+    with forwarding(0, to=database.cluster.port) as road:
+        url = database.cluster.tcp_url(database.name, "relay", road.port)
+        connection = await connect(url, "test", plans_once=True)
+        await connection.ask(SUM, {"words": ["short"]})
+        with frozen(connection.info.backend_pid):
+            asking = asyncio.create_task(connection.ask(SUM, {"words": [A_MEGABYTE] * 64}))
+            await until_the_socket_is_full(connection)
+            for near, _ in road.pairs:
+                near.shutdown(socket.SHUT_WR)
+            with pytest.raises(psycopg.OperationalError):
+                await asking
+        assert connection.closed
+
+
+async def test_two_who_ask_at_once_are_answered_in_turn(connection: RelayConnection) -> None:
+    asked = [connection.ask(TWICE, {"number": value}) for value in range(9)]
+    *answers, seven = await asyncio.gather(*asked, number(connection, "select 7"))
+    assert ([answer.rows[0].twice for answer in answers], seven) == ([2 * value for value in range(9)], 7)
+
+
+@asynccontextmanager
+async def sleeping(connection: RelayConnection, owner: psycopg.Connection) -> AsyncIterator[asyncio.Task[Answer]]:
+    """Have the connection ask for what takes for ever, once the server is at it; it is over at the end in any case."""
+    pid = connection.info.backend_pid
+    asking = asyncio.create_task(connection.ask(SLEEP, {"seconds": 600}))
+    await asyncio.to_thread(eventually, lambda: owner.execute(IS_AT_WORK, [pid]).fetchone() == (1,))
+    yield asking
+    owner.execute(END, [pid])
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Stop one of the server's processes for as long."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def until_the_socket_is_full(connection: RelayConnection) -> None:
+    async with asyncio.timeout(30):
+        while not connection.pgconn.flush():  # noqa: ASYNC110 - libpq has no event for it
+            await asyncio.sleep(0)
 
 
 async def number(connection: RelayConnection, statement: str) -> int:

@@ -14,6 +14,18 @@ logging.getLogger("library").warning("theirs")
 print("went on")
 """
 
+MANY = """
+import threading
+from shared.log import configure_logging, get_logger
+configure_logging("a-service", "info")
+def tell(thread):
+    for number in range(100):
+        get_logger(str(thread)).info("x" * 9000, thread=thread, number=number)
+threads = [threading.Thread(target=tell, args=[thread]) for thread in range(6)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+
 
 def test_lines_of_ours_and_of_libraries_come_in_one_form() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
@@ -30,4 +42,17 @@ def test_a_log_that_nobody_reads_any_more_stops_nothing() -> None:
         done = subprocess.run([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=writer, check=False)
     finally:
         os.close(writer)
+    assert done.stdout == b"went on\n"
+
+
+def test_long_lines_of_many_threads_stay_whole_where_nothing_is_buffered() -> None:
+    done = subprocess.run([sys.executable, "-u", "-c", MANY], capture_output=True, text=True, check=True)
+    told = [json.loads(line) for line in done.stderr.splitlines()]
+    assert sorted((one["thread"], one["number"]) for one in told) == [(a, b) for a in range(6) for b in range(100)]
+
+
+def test_who_has_no_standard_error_goes_on() -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, SCRIPT], capture_output=True, check=True
+    )
     assert done.stdout == b"went on\n"
