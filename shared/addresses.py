@@ -14,8 +14,8 @@ LONGEST_EMAIL = 254
 """Octets, of the whole address (RFC 5321 §4.5.3.1.3, less the angle brackets)."""
 
 # How most addresses look: valid by every rule that email_validator knows, and in deliverable form as they are.
-# Asking it takes thirty times as long, most of it over what only occurs beyond ASCII or between quotes. A domain no longer
-# than a label may be needs no look at its labels; an ending without its dot has it asked about more than is special.
+# Asking it takes thirty times as long, most of it over what only occurs beyond ASCII or between quotes. A domain no
+# longer than a label may be needs no look at its labels; an ending without its dot leaves it more than is special.
 _PLAIN_EMAIL = re.compile(
     r"(?=.{1,64}@.{1,63}\Z)[a-z0-9]+(?:[._+-][a-z0-9]+)*@(?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,}"
 )
