@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from importlib.metadata import version
 from uuid import UUID, uuid4
 
+from outbox_relay.ahead import Render
 from outbox_relay.channels.base import CappedProvider
 from outbox_relay.channels.urls import DeliveryContext, providers_from
 from outbox_relay.claims import Claims
@@ -27,7 +28,7 @@ from outbox_relay.rendering import BrokenTemplateError, Renderer, Signer
 from outbox_relay.settings import LookSettings, RelaySettings
 from outbox_relay.settles import Settles
 from outbox_relay.telling import Teller, ToldSettles
-from outbox_relay.tray import Preparation, Render
+from outbox_relay.tray import Preparation
 from shared.secrets import SecretKeys
 from shared.settings import SettingsError
 from shared.vocabulary import AnyChannel, Channel, Urgency, WorkChannel

@@ -56,9 +56,9 @@ class Lane:
         self.key = key
         self._claims = outbox.claims
         self._ladder = ladder
-        self._preparation = preparation
         self._limits = limits
         self._waiting = Waiting()
+        self._preparation = preparation.looking_ahead(self._waiting.upcoming)
         self._settler = Settler(outbox.settles, self._on_settled)
         self._wake = asyncio.Event()
         self._settled_all = asyncio.Event()

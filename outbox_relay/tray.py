@@ -5,9 +5,12 @@ import random
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import islice
+from typing import Self
 
+from outbox_relay.ahead import Render, RenderedAhead, Upcoming
 from outbox_relay.breaker import NOTHING
 from outbox_relay.channels.base import ProviderDownError, Session
 from outbox_relay.ladder import Ladder
@@ -32,7 +35,6 @@ LAST_RUNG = sys.maxsize
 
 log = get_logger("relay.tray")
 
-Render = Callable[[ClaimedMessage], bytes]
 Put = Callable[[ClaimedMessage, Outcome], None]
 
 
@@ -75,6 +77,10 @@ class Waiting:
             return self._passed_on.popleft()[0]
         return self._messages.popleft() if self._messages else None
 
+    def upcoming(self, count: int) -> Iterable[ClaimedMessage]:
+        """Return so many of those whose turn comes next, without taking them."""
+        return islice(self._messages, count)
+
     def pass_on(self, message: ClaimedMessage, first: int) -> None:
         """Let a message be tried elsewhere, before those that wait: from rung ``first`` on."""
         self._passed_on.append((message, first))
@@ -87,13 +93,17 @@ class Waiting:
             await idle
 
 
+@dataclass(frozen=True)
 class Preparation:
-    """Decides what can still be delivered, and makes letters of it."""
+    """Decides what can still be delivered, and makes letters of it; ``told`` has the keys said to be missing."""
 
-    def __init__(self, render: Render, longest_in_hand: timedelta) -> None:
-        self._render = render
-        self._longest_in_hand = longest_in_hand.total_seconds()
-        self._told: set[str] = set()
+    render: Render
+    longest_in_hand: timedelta
+    told: set[str] = field(default_factory=set)
+
+    def looking_ahead(self, upcoming: Upcoming) -> Self:
+        """Return the same, which renders ahead what comes next in one lane."""
+        return replace(self, render=RenderedAhead(self.render, upcoming).content_of)
 
     def prepare(self, message: ClaimedMessage, now: float) -> Letter | Outcome:
         """Return the message as a letter, or its outcome if it must not be delivered now.
@@ -102,13 +112,13 @@ class Preparation:
         """
         if now >= message.expires_monotonic:
             return Dead(DeadReason.EXPIRED)
-        if now + self._longest_in_hand > message.lease_ends_monotonic:
+        if now + self.longest_in_hand.total_seconds() > message.lease_ends_monotonic:
             return Deferred(timedelta(0))
         return self._rendered(message, now)
 
     def _rendered(self, message: ClaimedMessage, now: float) -> Letter | Outcome:
         try:
-            return Letter(message, self._render(message), now)
+            return Letter(message, self.render(message), now)
         except UnknownKeyError as error:
             # Not the message's fault: another relay may have the key, or this one have it tomorrow.
             self._tell_once(str(error), message)
@@ -123,9 +133,9 @@ class Preparation:
 
     def _tell_once(self, missing: str, message: ClaimedMessage) -> None:
         """Say that a key is missing with the first message that needs it: a backlog of them comes back each minute."""
-        if missing not in self._told:
+        if missing not in self.told:
             log.error("key missing", message_id=str(message.id))
-        self._told.add(missing)
+        self.told.add(missing)
 
 
 class RungTray:
