@@ -17,9 +17,6 @@ MOST_AHEAD = 100
 LONGEST_AHEAD_SECONDS = 0.002
 """For so long all else waits. Of mails that are signed only a few are rendered together, then."""
 
-LONGEST_REHEARSAL_SECONDS = 0.0005
-"""What took longer, such as signing, would still be under way when the database answers."""
-
 
 class RenderedAhead:
     """Renders a message at its turn and, while it is at it, those that come next."""
@@ -28,24 +25,15 @@ class RenderedAhead:
         self._render = render
         self._upcoming = upcoming
         self._contents: dict[UUID, tuple[ClaimedMessage, bytes]] = {}
-        self._last: ClaimedMessage | None = None
 
     def content_of(self, message: ClaimedMessage) -> bytes:
         """Return what the message says; raises what rendering it raises, whoever else is rendered."""
         kept = self._contents.pop(message.id, None)
         if kept and kept[0] is message:  # and not the same claimed anew, which an operator may have mended
             return kept[1]
-        began = monotonic()
         content = self._render(message)
-        self._last = message if monotonic() - began < LONGEST_REHEARSAL_SECONDS else None
         self._look_ahead()
         return content
-
-    def rehearse(self) -> None:
-        """Render the last one once more, for nobody: who was asleep and waits for a message is then awake for it."""
-        if self._last:
-            with suppress(Exception):
-                self._render(self._last)
 
     def _look_ahead(self) -> None:
         self._contents.clear()

@@ -6,16 +6,15 @@ one channel share its ladder: what one of them learns of a provider, all of them
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
-from outbox_relay.ahead import RenderedAhead
 from outbox_relay.channels.base import Session
 from outbox_relay.claims import Claims
 from outbox_relay.crossing import Crossing
 from outbox_relay.ladder import Ladder
 from outbox_relay.messages import ClaimedMessage, LaneKey
-from outbox_relay.outcomes import HANDED_BACK, Dead, Outcome
+from outbox_relay.outcomes import Dead, Deferred, Outcome
 from outbox_relay.settler import Settler
 from outbox_relay.settles import Settles
 from outbox_relay.tray import Preparation, RungTray, Waiting
@@ -42,6 +41,10 @@ class LaneLimits:
 ALARM_MARGIN_SECONDS = 0.01
 SHORTEST_ALARM = timedelta(seconds=0.05)
 FARTHEST_ALARM = timedelta(minutes=1)
+HANDED_BACK = Deferred(timedelta(0))
+
+Stand = tuple[RungTray, Session]
+"""A courier's place at one provider."""
 
 
 class Lane:
@@ -55,8 +58,7 @@ class Lane:
         self._ladder = ladder
         self._limits = limits
         self._waiting = Waiting()
-        self._ahead = RenderedAhead(preparation.render, self._waiting.upcoming)
-        self._preparation = replace(preparation, render=self._ahead.content_of)
+        self._preparation = preparation.looking_ahead(self._waiting.upcoming)
         self._settler = Settler(outbox.settles, self._on_settled)
         self._wake = asyncio.Event()
         self._settled_all = asyncio.Event()
@@ -167,8 +169,6 @@ class Lane:
         return self._ladder.is_usable()
 
     async def _claim(self, limit: int) -> int:
-        if not self._settler.held:
-            asyncio.get_running_loop().call_soon(self._ahead.rehearse)  # while the database looks
         with self._claiming.crossed():
             claimed = await self._claims.claim(self.key, limit)
             self._hold(claimed)
@@ -228,11 +228,11 @@ class Lane:
         finally:
             await asyncio.gather(*(session.close() for _, session in stands))
 
-    def _stand(self, rung_number: int) -> tuple[RungTray, Session]:
+    def _stand(self, rung_number: int) -> Stand:
         tray = RungTray(rung_number, self._ladder, self._waiting, self._preparation, self._settler.put)
         return tray, tray.rung.session()
 
-    async def _carry(self, stands: list[tuple[RungTray, Session]]) -> None:
+    async def _carry(self, stands: list[Stand]) -> None:
         """Go to the providers that letters are for; where none takes one, wait for the caps or hand back."""
         for tray, session in stands:
             if tray.is_wanted():

@@ -70,8 +70,5 @@ class Deferred:
     failure: Failure | None = None
 
 
-HANDED_BACK = Deferred(timedelta(0))
-"""Left to whoever claims it next."""
-
 Unsent = Retry | Dead | Deferred
 Outcome = Sent | Unsent

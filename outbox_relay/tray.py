@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
+from typing import Self
 
-from outbox_relay.ahead import Render
+from outbox_relay.ahead import Render, RenderedAhead, Upcoming
 from outbox_relay.breaker import NOTHING
 from outbox_relay.channels.base import ProviderDownError, Session
 from outbox_relay.ladder import Ladder
 from outbox_relay.messages import ClaimedMessage, Letter
 from outbox_relay.metrics import ACCEPT_LATENCY, DELIVERY_DURATION, count_segments
-from outbox_relay.outcomes import HANDED_BACK, Dead, Deferred, Failure, FailureClass, Outcome, Sent
+from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Outcome, Sent
 from outbox_relay.rendering import RenderingError
 from outbox_relay.schedule import PROVIDER_PAUSE, Tries, after_failure, policy_for
 from outbox_relay.spans import record_attempt
@@ -100,6 +101,10 @@ class Preparation:
     longest_in_hand: timedelta
     told: set[str] = field(default_factory=set)
 
+    def looking_ahead(self, upcoming: Upcoming) -> Self:
+        """Return the same, which renders ahead what comes next in one lane."""
+        return replace(self, render=RenderedAhead(self.render, upcoming).content_of)
+
     def prepare(self, message: ClaimedMessage, now: float) -> Letter | Outcome:
         """Return the message as a letter, or its outcome if it must not be delivered now.
 
@@ -108,7 +113,7 @@ class Preparation:
         if now >= message.expires_monotonic:
             return Dead(DeadReason.EXPIRED)
         if now + self.longest_in_hand.total_seconds() > message.lease_ends_monotonic:
-            return HANDED_BACK
+            return Deferred(timedelta(0))
         return self._rendered(message, now)
 
     def _rendered(self, message: ClaimedMessage, now: float) -> Letter | Outcome:

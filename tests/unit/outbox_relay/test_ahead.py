@@ -32,14 +32,10 @@ class Bench:
             raise ValueError(str(message.id))
         return message.id.bytes
 
-    def rehearse(self) -> None:
-        self._ahead.rehearse()
-
 
 @pytest.fixture(autouse=True)
 def time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("outbox_relay.ahead.LONGEST_AHEAD_SECONDS", 60.0)
-    monkeypatch.setattr("outbox_relay.ahead.LONGEST_REHEARSAL_SECONDS", 60.0)
 
 
 def test_each_is_rendered_once_the_first_with_those_that_follow() -> None:
@@ -79,23 +75,3 @@ def test_a_message_that_is_claimed_anew_is_rendered_anew() -> None:
     mended = bench.waiting.pop()._replace(recipient="mended@example.org")
     bench.content_of(mended)
     assert bench.rendered[-1] is mended
-
-
-def test_the_last_one_is_rehearsed_and_the_next_is_its_own_all_the_same() -> None:
-    bench = Bench(1)
-    bench.rehearse()
-    assert bench.rendered == []
-    [message] = bench.waiting
-    bench.take()
-    bench.rehearse()
-    assert bench.rendered == [message, message]
-    bench.waiting.append(following := a_claimed_message(id=uuid4()))
-    assert bench.take() == following.id.bytes
-
-
-def test_what_takes_long_is_not_rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("outbox_relay.ahead.LONGEST_REHEARSAL_SECONDS", -1.0)
-    bench = Bench(1)
-    bench.take()
-    bench.rehearse()
-    assert len(bench.rendered) == 1
