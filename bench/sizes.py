@@ -84,7 +84,7 @@ QUICK = Size(
     beside=Amounts(settled=30_000, pending=5_000, dead_tuples=3_000),
     growth=5_000,
     slow_rounds=1,
-    far_messages=400,
+    far_messages=320,
     slow_messages=80,
     idle_seconds=5,
     backlog=5_000,
