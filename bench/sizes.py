@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bench.peers.errand import Form
+from bench.rendering import ROUNDS
 from bench.states import Amounts
 
 
@@ -62,7 +63,7 @@ FULL = Size(
     idle_seconds=20,
     backlog=1_000_000,
     memory_time=timedelta(seconds=8),
-    renderings=30,
+    renderings=ROUNDS,
     organizations=20,
     looks=400,
 )

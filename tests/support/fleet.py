@@ -3,14 +3,12 @@
 import os
 import random
 import secrets
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from tests.support.databases import Database
-from tests.support.eventually import eventually
+from tests.support.freezing import freeze, thaw
 from tests.support.relays import RunningRelay, running_relay
 
 HURRIED = {
@@ -64,13 +62,12 @@ def fleet_of(count: int, database: Database, **settings: str) -> Iterator[Fleet]
 
 
 def stop(relay: RunningRelay) -> None:
-    """Freeze it, as a paused virtual machine would be, and return when it stands still."""
-    os.kill(relay.pid, signal.SIGSTOP)
-    eventually(lambda: Path(f"/proc/{relay.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
+    """Freeze it, and return when it stands still."""
+    freeze(relay.pid)
 
 
 def go_on(relay: RunningRelay) -> None:
-    os.kill(relay.pid, signal.SIGCONT)
+    thaw(relay.pid)
 
 
 def seeded() -> random.Random:

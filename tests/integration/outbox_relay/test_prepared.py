@@ -1,21 +1,19 @@
 """What a session runs over and over, it is asked for without a cursor, and whatever happens, no answer is another's."""
 
 import asyncio
-import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
 
 from outbox_relay.database import RelayConnection, connect
 from outbox_relay.prepared import Answer
-from shared.database import driver_url
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.forwarding import forwarding
+from tests.support.freezing import frozen
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +37,7 @@ async def connection(database: Database) -> AsyncIterator[RelayConnection]:
 
 @pytest.fixture
 def owner(database: Database) -> Iterator[psycopg.Connection]:
-    with psycopg.connect(driver_url(database.owner_url), autocommit=True) as connection:
+    with database.connect() as connection:
         yield connection
 
 
@@ -68,9 +66,7 @@ async def test_more_than_the_socket_takes_at_once_arrives_whole(connection: Rela
 
 
 async def test_more_than_one_read_brings_comes_back_whole(connection: RelayConnection) -> None:
-    answer = await connection.ask(
-        "select repeat('x', %(length)s) as word from generate_series(1, 8)", {"length": 2**20}
-    )
+    answer = await connection.ask(LONG_WORDS, {"length": 2**20})
     assert {len(row.word) for row in answer.rows} == {2**20}
     assert len(answer.rows) == 8
 
@@ -190,16 +186,6 @@ async def sleeping(connection: RelayConnection, owner: psycopg.Connection) -> As
     await asyncio.to_thread(eventually, lambda: owner.execute(IS_AT_WORK, [pid]).fetchone() == (1,))
     yield asking
     owner.execute(END, [pid])
-
-
-@contextmanager
-def frozen(pid: int) -> Iterator[None]:
-    """Stop one of the server's processes for as long."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 async def until_the_socket_is_full(connection: RelayConnection) -> None:
