@@ -49,8 +49,10 @@ from bench.sizes import FULL, QUICK, Size
 from bench.standing import idle, memory
 from bench.telling import answer_times_by_kind
 from bench.turns import FailedError
+from bench.usage import stolen_seconds
 from bench.waking import waking_costs
 from devstack.processes import ProcessError
+from shared.cores import cores
 from shared.log import configure_logging
 
 
@@ -185,6 +187,9 @@ LENGTHY = ("idle", "memory", "enumeration", "answers", "claims", "backlogs", "de
 """Parts that a look leaves out unless asked for them: what they measure takes time, many tries, or a million rows."""
 
 
+STOLEN_SHARE = "of the cores, stolen by other machines, %"
+
+
 def parts_of(asked: Sequence[str], *, quick: bool) -> list[str]:
     """Return what is to be measured: what was asked for, or all of it; of a look, what can be quick."""
     return list(asked) or [part for part in PARTS if not (quick and part in LENGTHY)]
@@ -194,15 +199,24 @@ def measured(parts: Sequence[str], *, quick: bool) -> Report:
     """Measure the parts one after the other, and say before each how long they are likely to take together."""
     report: Report = {}
     took: dict[str, float] = {}
+    lost: dict[str, float] = {}
     with ground() as ours:
         for number, part in enumerate(parts):
             left = seconds_left(parts[number:], took, quick=quick)
             click.echo(f"measuring {part} ({number + 1} of {len(parts)}; about {left:.0f} s left) …", err=True)
-            began = time.monotonic()
+            began, stolen = time.monotonic(), stolen_seconds()
             report |= measured_part(part, ours, QUICK if quick else FULL)
             took[part] = time.monotonic() - began
-            click.echo(f"  took {took[part]:.0f} s", err=True)
-    return report | {"seconds that it took": sum(took.values())}
+            lost[part] = stolen_seconds() - stolen
+            click.echo(
+                f"  took {took[part]:.0f} s, {_share(lost[part], took[part]):.0f} % of the cores stolen", err=True
+            )
+    whole = sum(took.values())
+    return report | {"seconds that it took": whole, STOLEN_SHARE: _share(sum(lost.values()), whole)}
+
+
+def _share(stolen: float, seconds: float) -> float:
+    return stolen / (seconds * cores()) * 100
 
 
 def measured_part(part: str, ours: Ground, size: Size) -> Report:

@@ -38,6 +38,8 @@ SHARES = {Form.USUAL: 16, Form.PREPARED: 8, Form.NOTHING: 4}
 """Of how many a peer is given one to begin with."""
 QUICK_SHARES = {Form.USUAL: 4, Form.PREPARED: 4, Form.NOTHING: 1}
 """The same of one that handles thousands in a second."""
+LIMITS_TURNS = 2
+"""Of others' senders: no goal compares with them."""
 RATE = attrgetter("rate")
 
 
@@ -84,7 +86,11 @@ def draining(ours: Ground, size: Size) -> Report:
     ]
     limits = [Contestant("bare sender", _limit(bare_sender, ours, size.messages))]
     few = size.messages // 4
-    limits += [Contestant(name, _limit(limit, ours, few)) for name, limit in LIMITS.items() if limit.is_there]
+    limits += [
+        Contestant(name, _limit(limit, ours, few), most=LIMITS_TURNS)
+        for name, limit in LIMITS.items()
+        if limit.is_there
+    ]
     take_turns([relay, idle, *peers, *limits], size.rounds, RATE, told)
     report: Report = {one.name: _figures(one) for one in [relay, idle, *limits, *peers] if one.runs}
     report |= {one.name: f"failed: {one.failure}" for one in peers if one.failure}

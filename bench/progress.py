@@ -13,23 +13,23 @@ class Likely:
 
 
 LIKELY = {
-    "draining": Likely(165, 9),
+    "draining": Likely(155, 9),
     "latency": Likely(68, 3),
-    "conditions": Likely(62, 12),
-    "idle": Likely(34, 19),
-    "memory": Likely(38, 8),
+    "conditions": Likely(59, 12),
+    "idle": Likely(29, 19),
+    "memory": Likely(32, 8),
     "registrations": Likely(38, 9),
     "enumeration": Likely(62, 6),
     "answers": Likely(9, 4),
-    "claims": Likely(44, 6),
+    "claims": Likely(34, 6),
     "backlogs": Likely(46, 8),
     "wal": Likely(4, 2),
     "disk": Likely(3, 1),
     "growth": Likely(4, 2),
     "desk": Likely(25, 5),
-    "notify": Likely(28, 7),
+    "notify": Likely(23, 7),
     "rendering": Likely(4, 1),
-    "organizations": Likely(18, 5),
+    "organizations": Likely(13, 5),
 }
 
 

@@ -5,50 +5,85 @@ Bytes keep their order, and those that follow do not wait for those before them:
 
 import argparse
 import asyncio
-from contextlib import suppress
+from typing import cast
 
 from bench import fine_waits
 from devstack.ports import LOOPBACK
 
-CHUNK = 65_536
+
+class End(asyncio.Protocol):
+    """One end of the road: what it hears, the other end says so many seconds later."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, delay: float) -> None:
+        self.other: End | None = None
+        self._delay = delay
+        self._later = asyncio.get_running_loop().call_later
+        self._early: list[bytes] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to hear."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Send it on its way."""
+        self._later(self._delay, self._arrive, data)
+
+    def eof_received(self) -> bool:
+        """Send on its way that nothing follows, and go on to say what comes from the other end."""
+        self._later(self._delay, self._arrive, b"")
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """End the other one, once it has said all."""
+        if self.other:
+            self._later(self._delay, self.other.transport.close)
+
+    def lead_to(self, other: "End") -> None:
+        """Have another end from now on, which says what has arrived already."""
+        self.other = other
+        for data in self._early:
+            self._arrive(data)
+
+    def _arrive(self, data: bytes) -> None:
+        if self.other is None:
+            self._early.append(data)
+        elif data:
+            self.other.transport.write(data)
+        else:
+            self.other.transport.write_eof()
 
 
-async def lead(source: asyncio.StreamReader, target: asyncio.StreamWriter, delay: float) -> None:
-    """Carry bytes from one end to the other, each so many seconds after it came."""
-    under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-    arriving = asyncio.create_task(_arrive(under_way, target))
-    clock = asyncio.get_running_loop()
-    with suppress(ConnectionError):
-        while chunk := await source.read(CHUNK):
-            under_way.put_nowait((clock.time() + delay, chunk))
-    under_way.put_nowait((clock.time() + delay, b""))
-    await arriving
+class NearEnd(End):
+    """The end that was connected to, which connects another."""
 
+    def __init__(self, delay: float, target_port: int) -> None:
+        super().__init__(delay)
+        self._target_port = target_port
 
-async def _arrive(under_way: asyncio.Queue[tuple[float, bytes]], target: asyncio.StreamWriter) -> None:
-    clock = asyncio.get_running_loop()
-    with suppress(ConnectionError):
-        while True:
-            due, chunk = await under_way.get()
-            await asyncio.sleep(due - clock.time())
-            if not chunk:
-                break
-            target.write(chunk)
-        target.write_eof()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Lead on to the other end."""
+        super().connection_made(transport)
+        self._leading = asyncio.get_running_loop().create_task(self._lead())
+
+    async def _lead(self) -> None:
+        other = End(self._delay)
+        other.other = self
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: other, LOOPBACK, self._target_port)
+        except OSError:
+            self.transport.abort()
+            return
+        self.lead_to(other)
+        if self.transport.is_closing():
+            other.transport.close()
 
 
 async def serve(port: int, target_port: int, round_trip: float) -> None:
     """Lead connections to one port of loopback on to another, until ended."""
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(LOOPBACK, target_port)
-        try:
-            await asyncio.gather(lead(reader, far_writer, round_trip / 2), lead(far_reader, writer, round_trip / 2))
-        finally:
-            writer.close()
-            far_writer.close()
-
-    async with await asyncio.start_server(connected, LOOPBACK, port) as server:
+    loop = asyncio.get_running_loop()
+    async with await loop.create_server(lambda: NearEnd(round_trip / 2, target_port), LOOPBACK, port) as server:
         await server.serve_forever()
 
 

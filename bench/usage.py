@@ -8,6 +8,8 @@ from pathlib import Path
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PARENT, FIRST_TIME, AFTER_TIMES = 1, 11, 15
 """Where a process's stat has its parent, and its own and its ended children's user and system times."""
+STOLEN = 8
+"""Where the first line of the system's stat has its cores' stolen time, in ticks."""
 
 
 def cpu_seconds(pid: int) -> float:
@@ -23,6 +25,13 @@ def peak_megabytes(pid: int) -> float:
 def resident_megabytes(pid: int) -> float:
     """Return the memory that a process has now."""
     return _kilobytes(pid, "VmRSS") / 1024
+
+
+def stolen_seconds() -> float:
+    """Return the CPU time that the cores would have worked and other machines of the same host had them (proc(5))."""
+    with suppress(OSError):
+        return int(Path("/proc/stat").read_text().split()[STOLEN]) / CLOCK_TICKS
+    return 0.0
 
 
 def family(pid: int) -> list[int]:

@@ -2,10 +2,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from bench.usage import cpu_seconds, family, peak_megabytes, resident_megabytes
+from bench.usage import cpu_seconds, family, peak_megabytes, resident_megabytes, stolen_seconds
+from shared.cores import cores
 from tests.support.eventually import eventually
 
 PARENT = """
@@ -46,3 +48,9 @@ def test_who_has_ended_uses_nothing() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
     assert (cpu_seconds(ended.pid), peak_megabytes(ended.pid)) == (0, 0)
+
+
+def test_no_more_can_have_been_stolen_than_all_cores_have_had() -> None:
+    since_boot = float(Path("/proc/uptime").read_text().split()[0])
+    before = stolen_seconds()
+    assert 0 <= before <= stolen_seconds() <= since_boot * cores()
