@@ -1,28 +1,24 @@
 """Claims that are on their way, and waiting for them."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 LONGEST_CLAIM_SECONDS = 2.0
 """How long stopping waits for a claim that is on its way; without a database it would never end."""
 
 
 class Crossing:
-    """Tells whether a claim is on its way; what it brings is only known once it is back."""
+    """Tells whether a claim is on its way, as it is inside ``with``; what it brings is only known once it is back."""
 
     def __init__(self) -> None:
         self._is_clear = asyncio.Event()
         self._is_clear.set()
 
-    @contextmanager
-    def crossed(self) -> Iterator[None]:
-        """Be on the way."""
+    def __enter__(self) -> None:
         self._is_clear.clear()
-        try:
-            yield
-        finally:
-            self._is_clear.set()
+
+    def __exit__(self, *_: object) -> None:
+        self._is_clear.set()
 
     async def clear(self) -> None:
         """Return once nothing is on its way."""

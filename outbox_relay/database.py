@@ -2,32 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from json import JSONDecoder
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg import AsyncConnection
-from psycopg.errors import ConnectionTimeout
 from psycopg.rows import TupleRow, namedtuple_row
 from psycopg.types.json import set_json_loads
 
-from outbox_relay.prepared import Answer, Prepared
+from outbox_relay.patience import answered_in_time
+from outbox_relay.prepared import Answer, Draft, Prepared
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.log import get_logger
 from shared.outage import Outage
 from shared.sessions import PLANNED_ONCE, SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
 
 STATEMENT_TIMEOUT_MILLISECONDS = 15_000
-
-ANSWER_SECONDS = 20.0
-"""Longer than any statement may take: whoever has not answered by then never will.
-
-Something on the way that has lost the server and still acknowledges our bytes, as load balancers do, escapes
-keepalives and tcp_user_timeout alike. To cancel it may take CANCEL_SECONDS more; psycopg, where it is asked itself, ten
-seconds, and before its issue 1371 was mended for ever.
-"""
 
 # enable_sort: with it, the planner may read and sort the whole backlog for one claim, as long as it believes
 # a partition to be as empty as when it was last analysed; the due index gives the order anyway.
@@ -52,13 +44,17 @@ class RelayConnection(AsyncConnection[TupleRow]):
     has_own_session = True
     _statements: Prepared | None = None
 
-    async def ask(self, statement: str, parameters: Mapping[str, Any]) -> Answer:
+    def draft(self, statement: str, parameters: Mapping[str, Any]) -> Draft | None:
+        """Return one of those statements ready to be sent, if it has been run before in a session of its own."""
+        return self._statements.draft(statement, parameters) if self._statements else None
+
+    async def ask(self, statement: str, parameters: Mapping[str, Any], draft: Draft | None = None) -> Answer:
         """Run a statement of those that are run for ever, and return what came of it."""
         if self.has_own_session:
             if self._statements is None:
                 self._statements = Prepared(self)
             async with self.lock:
-                return await self._statements.ask(statement, parameters)
+                return await self._statements.ask(statement, parameters, draft)
         async with self.cursor(binary=True, row_factory=namedtuple_row) as cursor:
             await cursor.execute(statement, parameters)
             return Answer(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
@@ -122,29 +118,19 @@ async def _settle_in(connection: RelayConnection, *, plans_once: bool) -> None:
         connection.prepare_threshold = 0
 
 
-@asynccontextmanager
-async def answered_in_time(seconds: float | None = None) -> AsyncIterator[None]:
-    """Raise psycopg's ConnectionTimeout where what is done inside gets no answer within ANSWER_SECONDS, or as told."""
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS if seconds is None else seconds):
-            yield
-    except TimeoutError as error:
-        raise ConnectionTimeout("no answer") from error
-
-
-@asynccontextmanager
-async def under_settings(connection: RelayConnection) -> AsyncIterator[None]:
+def under_settings(connection: RelayConnection) -> AbstractAsyncContextManager[None]:
     """Have SETTINGS hold for what is run inside, and have it answered in time.
 
     One transaction, where the session is a pooler's.
     """
-    async with answered_in_time():
-        if connection.has_own_session:
-            yield
-            return
-        async with connection.transaction():
-            await connection.execute(set_in_transaction(SETTINGS))
-            yield
+    return answered_in_time() if connection.has_own_session else _transaction_under_settings(connection)
+
+
+@asynccontextmanager
+async def _transaction_under_settings(connection: RelayConnection) -> AsyncIterator[None]:
+    async with answered_in_time(), connection.transaction():
+        await connection.execute(set_in_transaction(SETTINGS))
+        yield
 
 
 class Lifeline:
@@ -170,6 +156,10 @@ class Lifeline:
         """When the first of the tries failed that have failed since the last success."""
         return self._outage.since
 
+    def draft(self, statement: str, parameters: Mapping[str, Any]) -> Draft | None:
+        """Return a statement ready to be sent, if there is a connection where it has been run."""
+        return self._connection.draft(statement, parameters) if self._connection else None
+
     async def run(self, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
         """Return what ``work`` returns, trying again for as long as the database is away.
 
@@ -190,8 +180,7 @@ class Lifeline:
     ) -> Result:
         """Likewise, but raise if the database is away, or does not answer within so many seconds."""
         try:
-            async with answered_in_time(within) if within else nullcontext():
-                result = await self._try(work)
+            result = await (self._try_within(within, work) if within else self._try(work))
         except psycopg.DataError:
             raise
         except psycopg.Error as error:
@@ -206,6 +195,10 @@ class Lifeline:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+    async def _try_within(self, seconds: float, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
+        async with answered_in_time(seconds):
+            return await self._try(work)
 
     async def _try(self, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
         # One at a time: where a transaction is needed, another's statements must not come into it.

@@ -54,7 +54,7 @@ class ScanFloor:
 
     A busy outbox leaves dead index entries behind its oldest pending row, and while any old
     transaction is open no vacuum can take them away; each claim from the index's head would walk
-    over all of them. So claims begin where the last one stopped, or a little before now, and a sweep
+    over all of them. So claims begin where the last one stopped, or a little before it, and a sweep
     from the head every few seconds finds what was committed late, what was put back further down, and
     whose lease was lost. One that turns out long is followed by a long rest.
 
@@ -64,16 +64,24 @@ class ScanFloor:
     """
 
     place: Place = BEFORE_EVERYTHING
+    fresh: Place = BEFORE_EVERYTHING
+    """Up to where today's partition was seen; no sweep lowers it, since below it nothing is fresh."""
+    nothing_at: float | None = None
+    """When the last claim of anything began, by a monotonic clock, if it found nothing."""
     next_sweep: float = float("-inf")
     has_far: bool = False
 
     def next(self, now: float) -> Place:
         """Return where to begin at that moment of a monotonic clock."""
-        if now < self.next_sweep:
+        if not self.is_sweep_due(now):
             return self.place
         self.next_sweep = now + SWEEP_SECONDS - LATENESS_SECONDS
         self.has_far = False  # now, and not when the sweep is over: it misses what somebody tells of meanwhile
         return BEFORE_EVERYTHING
+
+    def is_sweep_due(self, now: float) -> bool:
+        """Tell whether a claim that begins then is a sweep."""
+        return now >= self.next_sweep
 
     def ids(self, began_at: Place, now: datetime) -> tuple[UUID, UUID]:
         """Return the lowest and the highest id that a claim asks for which begins there."""
@@ -102,6 +110,10 @@ class ScanFloor:
         if began_at == BEFORE_EVERYTHING:
             self.has_far |= any(is_far(message, now) for message in messages)
 
+    def found_nothing(self, began: float) -> None:
+        """Note that a claim of anything has, which began then."""
+        self.nothing_at = began
+
     def reached(self, place: Place, began_at: Place) -> None:
         """Note that everything between ``began_at`` and ``place`` was seen.
 
@@ -109,6 +121,19 @@ class ScanFloor:
         backlog that was committed late.
         """
         self.place = place if began_at == BEFORE_EVERYTHING else max(self.place, place)
+        self.fresh = max(self.fresh, place)
+        self.nothing_at = None
+
+    def reached_today(self, place: Place, claimed_at: datetime, now: float) -> None:
+        """Note that everything up to there was seen of today's partition, by a claim that is answered now.
+
+        It tells the server's time as well, which a claim that finds nothing does not: where the last claim of anything
+        found nothing, everything was seen up to when it began.
+        """
+        self.fresh = max(self.fresh, place)
+        if self.nothing_at is not None:
+            seen = claimed_at - timedelta(seconds=now - self.nothing_at) - FLOOR_MARGIN
+            self.place = max(self.place, (seen, NO_ID))
 
 
 def seen_until(messages: Collection[ClaimedMessage], limit: int, claimed_at: datetime) -> Place:

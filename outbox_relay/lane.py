@@ -17,6 +17,7 @@ from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.outcomes import Dead, Deferred, Outcome
 from outbox_relay.settler import Settler
 from outbox_relay.settles import Settles
+from outbox_relay.summons import Summons
 from outbox_relay.tray import Preparation, RungTray, Waiting
 from outbox_relay.watch import Pulse
 from shared.vocabulary import DeadReason
@@ -38,13 +39,11 @@ class LaneLimits:
     connections: int
 
 
-ALARM_MARGIN_SECONDS = 0.01
 SHORTEST_ALARM = timedelta(seconds=0.05)
 FARTHEST_ALARM = timedelta(minutes=1)
 HANDED_BACK = Deferred(timedelta(0))
 
-Stand = tuple[RungTray, Session]
-"""A courier's place at one provider."""
+Stand = tuple[RungTray, Session]  # a courier's place at one provider
 
 
 class Lane:
@@ -60,7 +59,7 @@ class Lane:
         self._waiting = Waiting()
         self._preparation = preparation.looking_ahead(self._waiting.upcoming)
         self._settler = Settler(outbox.settles, self._on_settled)
-        self._wake = asyncio.Event()
+        self._summons = Summons()
         self._settled_all = asyncio.Event()
         self._settled_all.set()
         self._claiming = Crossing()
@@ -83,11 +82,15 @@ class Lane:
         """What keeps it from delivering, and is no fault of this relay's."""
         return self._ladder.hindrances()
 
+    def expect_fresh(self) -> None:
+        """Look soon for what was committed just now."""
+        self._summons.for_fresh()
+
     def wake(self, *, is_old_due: bool = False) -> None:
         """Look for due messages soon, and see to it that what was made long ago is found, too, if that may be due."""
         if is_old_due:
             self._claims.expect_far(self.key)
-        self._wake.set()
+        self._summons.for_any()
 
     def polled(self, *, is_due: bool) -> None:
         """Look for what may be due; to see that nothing is counts as a look, if the pump is there to be woken."""
@@ -105,18 +108,21 @@ class Lane:
     async def pump(self) -> None:
         """Claim whatever is due whenever there is room for it, until stopped.
 
-        A wake-up that comes while a claim is on its way is not lost: the event is cleared before it.
+        At first it asks in both ways if it can, so that what a message on its own needs is planned before one comes.
         """
         while not self._is_stopping:
-            self._wake.clear()
+            is_fresh_alone = self._summons.take()
             limit = self._room()
-            is_all = limit == 0 or await self._claim(limit) < limit
+            is_all = limit == 0 or await self._claim(limit, is_fresh_alone=is_fresh_alone) < limit
             self._looks += 1
+            if not self.has_looked.is_set():
+                self._summons.for_fresh()
             self.has_looked.set()
-            if is_all:
-                self._is_resting = True
-                await self._wake.wait()
-                self._is_resting = False
+            if not is_all or (is_fresh_alone and self._claims.is_sweep_due(self.key)):
+                self._summons.for_any()
+            self._is_resting = True
+            await self._summons.come()
+            self._is_resting = False
 
     async def drain(self) -> bool:
         """Claim and deliver until nothing is due or no provider can be tried; return whether anything was claimed."""
@@ -168,9 +174,10 @@ class Lane:
         """Tell whether any provider of this channel may be tried."""
         return self._ladder.is_usable()
 
-    async def _claim(self, limit: int) -> int:
-        with self._claiming.crossed():
-            claimed = await self._claims.claim(self.key, limit)
+    async def _claim(self, limit: int, *, is_fresh_alone: bool = False) -> int:
+        ask = self._claims.claim_fresh if is_fresh_alone else self._claims.claim
+        with self._claiming:
+            claimed = await ask(self.key, limit)
             self._hold(claimed)
         if self._is_stopping or self._is_paused:
             self._hand_back(HANDED_BACK)
@@ -200,27 +207,21 @@ class Lane:
         """Wake the pump when a provider may take more; only the last of such alarms rings."""
         if self._alarm:
             self._alarm.cancel()
-        seconds = max(delay, SHORTEST_ALARM).total_seconds() + ALARM_MARGIN_SECONDS
-        self._alarm = asyncio.get_running_loop().call_later(seconds, self._wake.set)
+        self._alarm = self._summons.for_any_after(max(delay, SHORTEST_ALARM))
 
     def _on_settled(self, soonest: timedelta | None) -> None:
         if self._settler.held == 0:
             self._settled_all.set()
+            self._claims.draw_up(self.key, self._limits.batch_size)
         if self._is_waiting_for_room:
-            self._wake.set()
+            self._summons.for_any()
         if soonest == HANDED_BACK.delay:
             self._claims.sweep_soon(self.key)
-        if soonest is not None:
-            self._wake_after(soonest)
-
-    def _wake_after(self, delay: timedelta) -> None:
-        """Wake the pump when something is due again; what is further away the poll will find."""
-        if delay < FARTHEST_ALARM:
-            # The event's own, so that no alarm keeps the lane of a shift that is over.
-            asyncio.get_running_loop().call_later(delay.total_seconds() + ALARM_MARGIN_SECONDS, self._wake.set)
+        if soonest is not None and soonest < FARTHEST_ALARM:  # what is further away the poll will find
+            self._summons.for_any_after(soonest)
 
     async def _courier(self) -> None:
-        stands = [self._stand(rung_number) for rung_number in range(len(self._ladder.rungs))]
+        stands = [self._stand(number) for number in range(len(self._ladder.rungs))]
         try:
             while True:
                 await self._waiting.some()
@@ -228,8 +229,8 @@ class Lane:
         finally:
             await asyncio.gather(*(session.close() for _, session in stands))
 
-    def _stand(self, rung_number: int) -> Stand:
-        tray = RungTray(rung_number, self._ladder, self._waiting, self._preparation, self._settler.put)
+    def _stand(self, number: int) -> Stand:
+        tray = RungTray(number, self._ladder, self._waiting, self._preparation, self._settler.put)
         return tray, tray.rung.session()
 
     async def _carry(self, stands: list[Stand]) -> None:

@@ -7,7 +7,8 @@ from typing import Protocol
 import psycopg
 from psycopg import sql
 
-from outbox_relay.database import RelayConnection, answered_in_time, connect
+from outbox_relay.database import RelayConnection, connect
+from outbox_relay.patience import answered_in_time
 from shared.log import get_logger
 from shared.outage import Outage
 from shared.vocabulary import OLD_IS_DUE, WAKE_CHANNEL

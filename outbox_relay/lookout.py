@@ -18,7 +18,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import namedtuple_row
 
-from outbox_relay.claims import FIND_SUSPECT, suspect_parameters
+from outbox_relay.claim_statements import FIND_SUSPECT, suspect_parameters
 from outbox_relay.database import Lifeline
 from outbox_relay.fallbacks import FIND_FALLBACK, Fallbacks
 from outbox_relay.fleet import SEE, Fleet

@@ -122,7 +122,7 @@ class Quarantine:
         channels = self._usable_channels()
         if self._is_stopping or not channels:
             return None
-        with self._claiming.crossed():
+        with self._claiming:
             return await self._claims.claim_suspect(channels)
 
     def _usable_channels(self) -> list[AnyChannel]:

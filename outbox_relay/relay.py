@@ -59,19 +59,19 @@ class Relay:
             for lane in self._lanes:
                 lane.wake(is_old_due=True)
             return
-        self._wake_all(Urgency.CODE)
+        self._tell_all(Urgency.CODE)
         if self._waking_notices is None:
             later = asyncio.get_running_loop().call_later
             self._waking_notices = later(NOTICES_LATER_SECONDS, self._wake_notices)
 
     def _wake_notices(self) -> None:
         self._waking_notices = None
-        self._wake_all(Urgency.NOTICE)
+        self._tell_all(Urgency.NOTICE)
 
-    def _wake_all(self, urgency: Urgency) -> None:
+    def _tell_all(self, urgency: Urgency) -> None:
         for lane in self._lanes:
             if lane.key.urgency is urgency:
-                lane.wake()
+                lane.expect_fresh()
 
     @property
     def may_claim(self) -> bool:

@@ -2,8 +2,8 @@
 
 import psycopg
 
-from outbox_relay.database import answered_in_time
 from outbox_relay.outcomes import FailureClass
+from outbox_relay.patience import answered_in_time
 from outbox_relay.provisioning.databases import ROLE_CONNECTIONS, Connection, standing_of
 from outbox_relay.provisioning.faults import fault_of
 from outbox_relay.provisioning.looking import Findings, look

@@ -11,8 +11,9 @@ from uuid import UUID
 
 import psycopg
 
-from outbox_relay.database import RelayConnection, answered_in_time
+from outbox_relay.database import RelayConnection
 from outbox_relay.outcomes import Failure, FailureClass
+from outbox_relay.patience import answered_in_time
 from outbox_relay.provisioning.databases import (
     drop_database,
     make_database,

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from outbox_relay import database, listener
+from outbox_relay import listener, patience
 from outbox_relay.bootstrap import assemble
 from outbox_relay.keeper import Keeper
 from outbox_relay.listener import listen
@@ -59,7 +59,7 @@ def url_over(road: Road, outbox: Outbox) -> str:
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten how long an answer may take; psycopg's own ten seconds to let go of a session remain."""
-    monkeypatch.setattr(database, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(patience, "ANSWER_SECONDS", 0.5)
     monkeypatch.setattr(listener, "QUIET_SECONDS", 0.1)
 
 

@@ -29,10 +29,9 @@ class Terms:
     """What holds for all letters of a connection; ``timeout`` is in seconds, for one letter."""
 
     provider: str
-    sender: str
+    envelopes: Envelopes
     timeout: float
     has_pipelining: bool
-    has_smtputf8: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +58,6 @@ class Delivery:
         self._tray = tray
         self._terms = terms
         self._has_pipelining = terms.has_pipelining
-        self._envelopes = Envelopes(terms.sender, has_smtputf8=terms.has_smtputf8)
         self._in_hand: deque[_Envelope] = deque()
         self._awaited: deque[tuple[_Handler, _Envelope]] = deque()
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -101,7 +99,7 @@ class Delivery:
     def _take(self) -> _Envelope | None:
         while not self._done.done() and (letter := self._tray.take()) is not None:
             try:
-                envelope = _Envelope(letter, *self._envelopes.commands(letter.message.recipient))
+                envelope = _Envelope(letter, *self._terms.envelopes.commands(letter.message.recipient))
             except UnnameableError as error:
                 self._tray.report(letter, Failure(FailureClass.RECIPIENT, self._terms.provider, str(error)))
             else:

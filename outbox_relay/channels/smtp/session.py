@@ -1,12 +1,14 @@
 """What the relay holds of an SMTP server: a connection, opened when needed and kept warm in between."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from outbox_relay.channels.base import ProviderDownError, Session, Tray
 from outbox_relay.channels.smtp.connection import Connection
 from outbox_relay.channels.smtp.delivery import Delivery, Terms
 from outbox_relay.channels.smtp.dialogue import Dialogue, Server
+from outbox_relay.channels.smtp.envelope import Envelopes
 
 LONGEST_IDLE_SECONDS = 30.0
 """Servers hang up on those that only listen, and a hang-up may cross with our next letter."""
@@ -56,17 +58,18 @@ class SmtpSession:
     ahead, so that it is in hand for at most twice that.
     """
 
+    _terms: Terms
+
     def __init__(self, provider: SmtpProvider) -> None:
         self._provider = provider
         self._connection: Connection | None = None
-        self._has_pipelining = False
-        self._has_smtputf8 = False
         self._has_worked = False
         self._idle_since = 0.0
 
     async def carry(self, tray: Tray) -> None:
         """Hand over what is on the tray, on a connection that is open and fresh."""
-        delivery = Delivery(await self._warm_connection(), tray, self._terms())
+        connection = await self._warm_connection()
+        delivery = Delivery(connection, tray, self._terms)
         delivery.has_accepted = self._has_worked
         try:
             await delivery.run()
@@ -90,17 +93,21 @@ class SmtpSession:
         await self.close()
         dialogue = Dialogue(self._provider.server)
         self._connection = await dialogue.open()
-        self._has_pipelining = "PIPELINING" in dialogue.offers and self._provider.manners.bears_pipelining(self._now())
-        self._has_smtputf8 = "SMTPUTF8" in dialogue.offers
+        self._terms = self._agreed(dialogue.offers)
         self._has_worked = False
         return self._connection
+
+    def _agreed(self, offers: Collection[str]) -> Terms:
+        provider = self._provider
+        return Terms(
+            provider.name,
+            Envelopes(provider.sender, has_smtputf8="SMTPUTF8" in offers),
+            provider.server.timeout,
+            has_pipelining="PIPELINING" in offers and provider.manners.bears_pipelining(self._now()),
+        )
 
     def _is_stale(self) -> bool:
         return self._now() - self._idle_since > LONGEST_IDLE_SECONDS
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
-
-    def _terms(self) -> Terms:
-        provider = self._provider
-        return Terms(provider.name, provider.sender, provider.server.timeout, self._has_pipelining, self._has_smtputf8)

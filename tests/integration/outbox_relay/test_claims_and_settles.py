@@ -4,7 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from outbox_relay.claims import CLAIM, Claims, claim_parameters
+from outbox_relay.claim_statements import CLAIM, Search, claim_parameters
+from outbox_relay.claims import Claims
 from outbox_relay.database import Lifeline
 from outbox_relay.floor import ANY_ID, BEFORE_EVERYTHING
 from outbox_relay.messages import LaneKey
@@ -201,7 +202,7 @@ def test_the_claim_of_a_lone_message_waits_for_no_disk_and_that_of_several_does(
     lease = {"lease": A_DAY, "lease_token": uuid4()}
     with outbox.database.connect() as owner, owner.transaction():
         owner.execute("set local synchronous_commit = on")
-        claimed = owner.execute(CLAIM, claim_parameters(key, BEFORE_EVERYTHING, ANY_ID, 10) | lease).fetchall()
+        claimed = owner.execute(CLAIM, claim_parameters(key, Search(BEFORE_EVERYTHING, ANY_ID), 10) | lease).fetchall()
         assert len(claimed) == due
         assert owner.execute("show synchronous_commit").fetchone() == (waiting,)
 

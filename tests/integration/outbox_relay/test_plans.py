@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from outbox_relay.claims import (
+from outbox_relay.claim_statements import (
     CLAIM,
     CLAIM_AGAIN,
     CLAIM_SUSPECT,
@@ -29,6 +29,7 @@ from outbox_relay.lookout import LOOK, look_parameters
 from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
 from outbox_relay.presence import Presence
 from outbox_relay.settles import SETTLE_SENT, SETTLE_UNSENT, sent_parameters, unsent_parameters
+from outbox_relay.today import of_partition
 from shared.database import driver_url
 from shared.ids import uuid7
 from shared.sessions import set_in_transaction
@@ -74,6 +75,15 @@ def test_a_claim_is_begun_with_the_partitions_of_a_few_days_only(outbox: Outbox)
     days = set(re.findall(r"Scan.* on (outbox_messages_\w+)", plan))
     assert "Subplans Removed" in plan
     assert 1 <= len(days) <= 5, "two days back, today, two into which the day after now may reach"
+
+
+def test_a_claim_of_what_is_fresh_knows_of_one_partition_alone(full_outbox: Outbox) -> None:
+    full_outbox.make_days_partitions()
+    [(partition,)] = full_outbox.execute("select 'outbox_messages_' || to_char(now() at time zone 'UTC', 'YYYYMMDD')")
+    plan = generic_plan(full_outbox, of_partition(CLAIM, partition), CLAIM_PARAMETERS)
+    assert set(re.findall(r" on (outbox_messages\w*)", plan)) == {partition}
+    assert rows_read(plan, "Seq Scan") == []
+    assert "Sort  (" not in plan.partition("InitPlan")[0]
 
 
 def test_looking_for_suspects_where_there_are_none_reads_no_message(outbox: Outbox) -> None:

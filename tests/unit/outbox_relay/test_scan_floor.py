@@ -171,3 +171,18 @@ def test_once_a_sweep_has_found_what_is_far_claims_ask_for_any_id_until_one_find
     floor.next(now=SWEEP_SECONDS)
     floor.found([near], BEFORE_EVERYTHING, NOON)
     assert floor.ids(AT_NOON, NOON) != ANY_ID
+
+
+def test_where_a_claim_found_nothing_the_next_of_what_is_fresh_tells_up_to_when_that_was() -> None:
+    floor = swept_floor()
+    floor.found_nothing(began=100.0)
+    floor.reached_today(AT_NOON, NOON + 60 * SECOND, now=110.0)
+    assert floor.place == (NOON + 50 * SECOND - FLOOR_MARGIN, NO_ID)
+
+
+def test_what_was_found_since_is_the_floor_whatever_was_not_before_it() -> None:
+    floor = swept_floor()
+    floor.found_nothing(began=100.0)
+    floor.reached((NOON - 3600 * SECOND, NO_ID), BEFORE_EVERYTHING)
+    floor.reached_today(AT_NOON, NOON + 60 * SECOND, now=110.0)
+    assert floor.place == (NOON - 3600 * SECOND, NO_ID)

@@ -1,0 +1,160 @@
+"""The statements of claims: what picks messages, what leases those picked, and what each is told."""
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from outbox_relay.floor import ANY_ID, Place
+from outbox_relay.messages import LaneKey
+from outbox_relay.today import TABLE
+from shared.vocabulary import TEMPLATES, AnyChannel, Locale, Urgency
+
+# An expired lease needs no rescue: the row is due as it always was, and no lease hides it any longer.
+# - Claiming changes no indexed column, least of all due_at: so PostgreSQL writes the new version beside the old
+#   one and leaves all indexes alone, which is half of what a message costs in WAL.
+# - The floor is a place in the due index, down to the id: thousands of one transaction are due at the same moment.
+# - The CTE runs once; as a plain subquery the planner may rerun it per row and lock more than the limit.
+# - "id = any(array(...))" stays an index scan under a generic plan, where a join becomes a hash join over a
+#   sequential scan; the bounds beside it let the other partitions be pruned.
+# - So do, even before any is looked at, the bounds that are given: a plan that begins with ninety days of partitions
+#   takes 4 ms to be set up, one message or none.
+# - Templates and locales unknown to this release are left to a newer one's relays.
+# - now() is stable and so an index condition; clock_timestamp() would be a filter on every pending row.
+# - What is due and has a lease token lost that lease, counted only now.
+PICK_DUE = """
+with picked as materialized (
+    select id, due_at
+      from outbox_messages
+     where channel = %(channel)s and urgency = %(urgency)s and status = 'pending'
+       and (due_at, id) >= (%(floor)s, %(floor_id)s) and due_at <= now()
+       and id >= %(lowest)s and id <= %(highest)s
+       and (leased_until is null or leased_until <= now())
+       and expiries + (lease_token is not null)::integer < 2
+       and template = any(%(templates)s) and locale = any(%(locales)s)
+     order by due_at, id
+     limit %(limit)s
+       for update skip locked)
+"""
+
+# The first condition on the expiries is that of the index of suspects: any message that has lost a lease.
+PICK_SUSPECT = """
+with picked as materialized (
+    select id, due_at
+      from outbox_messages
+     where status = 'pending' and expiries >= 1 and due_at <= now()
+       and expiries + (lease_token is not null)::integer >= 2
+       and (leased_until is null or leased_until <= now())
+       and channel = any(%(channels)s) and urgency = any(%(urgencies)s)
+       and template = any(%(templates)s) and locale = any(%(locales)s)
+     order by due_at, id
+     limit 1
+       for update skip locked)
+"""
+
+# Those whose answer was lost: as the claims themselves pick, but for what hides a leased row from those.
+PICK_OWN = """
+with picked as materialized (
+    select id, due_at
+      from outbox_messages
+     where channel = %(channel)s and urgency = %(urgency)s and status = 'pending'
+       and (due_at, id) >= (%(floor)s, %(floor_id)s) and due_at <= now()
+       and id >= %(lowest)s and id <= %(highest)s
+       and lease_token = %(lease_token)s
+     order by due_at, id
+     limit %(limit)s
+       for update skip locked)
+"""
+PICK_OWN_SUSPECT = """
+with picked as materialized (
+    select id, due_at
+      from outbox_messages
+     where status = 'pending' and expiries >= 1 and due_at <= now()
+       and lease_token = %(lease_token)s
+     order by due_at, id
+     limit 1
+       for update skip locked)
+"""
+
+# Ordered, so that the planner keeps to that index, which gives the order. It takes a third of all pending messages for
+# suspects and would else read the table, sure to find one soon: with 100,000 pending and no suspect, 76 ms against 1.
+FIND_SUSPECT = """
+select id
+  from outbox_messages
+ where status = 'pending' and expiries >= 1 and due_at <= now()
+   and expiries + (lease_token is not null)::integer >= 2
+   and (leased_until is null or leased_until <= now())
+   and channel = any(%(channels)s) and urgency = any(%(urgencies)s)
+   and template = any(%(templates)s) and locale = any(%(locales)s)
+ order by due_at, id
+ limit 1
+"""
+
+# A message that comes alone is a person waiting: its claim need not wait for the disk, as its settle soon will. A
+# server that crashes in between forgets one lease, where a batch would be hundreds.
+LONE_IS_QUICK = """, quick as materialized (
+    select set_config('synchronous_commit', 'off', true) from picked having count(*) = 1)
+"""
+
+# Intervals count from when the statement came in: behind a pooler its transaction began before the relay looked at
+# its own clock, and the lease would end sooner than it believes.
+LEASE_PICKED = """
+update outbox_messages
+   set lease_token = %(lease_token)s,
+       leased_until = statement_timestamp() + %(lease)s,
+       expiries = expiries + (lease_token <> %(lease_token)s is true)::integer
+ where id = any(array(select id from picked))
+   and id >= (select id from picked order by id limit 1)
+   and id <= (select id from picked order by id desc limit 1)
+   and id >= %(lowest)s and id <= %(highest)s
+returning id, template, channel, recipient, locale, payload, token_id, attempt, max_attempts, expiries,
+          created_at, expires_at,
+          extract(epoch from expires_at - statement_timestamp())::float8 as seconds_left,
+          extract(epoch from statement_timestamp() - created_at)::float8 as age_seconds,
+          due_at, now() as claimed_at
+"""
+
+IS_QUICK = ", (select count(*) from quick) as is_quick"
+CLAIM = PICK_DUE + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
+CLAIM_TRACED = PICK_DUE + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK + ", traceparent"
+"""Where traces are recorded; everybody else is spared the column."""
+CLAIM_SUSPECT = PICK_SUSPECT + LEASE_PICKED
+CLAIM_AGAIN = PICK_OWN + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
+CLAIM_SUSPECT_AGAIN = PICK_OWN_SUSPECT + LEASE_PICKED
+
+# As PostgreSQL writes its arrays: of lists, psycopg looks at each word for its type, 50 µs for every claim.
+KNOWN_WORDS = {"templates": f"{{{','.join(TEMPLATES)}}}", "locales": f"{{{','.join(Locale)}}}"}
+KNOWN_URGENCIES = {"urgencies": [urgency.value for urgency in Urgency]}
+
+
+class Search(NamedTuple):
+    """Where a claim begins to look, for which ids at the lowest and the highest, and in which table."""
+
+    begin_at: Place
+    ids: tuple[UUID, UUID]
+    table: str = TABLE
+
+
+def claim_parameters(key: LaneKey, search: Search, limit: int) -> dict[str, Any]:
+    """Return what CLAIM needs beside a lease."""
+    floor, floor_id = search.begin_at
+    lowest, highest = search.ids
+    return KNOWN_WORDS | {
+        "channel": key.channel.value,
+        "urgency": key.urgency.value,
+        "floor": floor,
+        "floor_id": floor_id,
+        "lowest": lowest,
+        "highest": highest,
+        "limit": limit,
+    }
+
+
+def suspect_parameters(channels: Collection[AnyChannel]) -> dict[str, Any]:
+    """Return what the statements about suspects have in common."""
+    return KNOWN_WORDS | KNOWN_URGENCIES | {"channels": [channel.value for channel in channels]}
+
+
+def claim_suspect_parameters(channels: Collection[AnyChannel]) -> dict[str, Any]:
+    """Return what CLAIM_SUSPECT needs beside a lease."""
+    lowest, highest = ANY_ID
+    return suspect_parameters(channels) | {"lowest": lowest, "highest": highest}

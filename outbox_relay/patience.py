@@ -1,0 +1,39 @@
+"""Waiting for the database to answer, for no longer than it may take."""
+
+import asyncio
+from types import TracebackType
+
+from psycopg.errors import ConnectionTimeout
+
+ANSWER_SECONDS = 20.0
+"""Longer than any statement may take: whoever has not answered by then never will.
+
+Something on the way that has lost the server and still acknowledges our bytes, as load balancers do, escapes
+keepalives and tcp_user_timeout alike. To cancel it may take CANCEL_SECONDS more; psycopg, where it is asked itself, ten
+seconds, and before its issue 1371 was mended for ever.
+"""
+
+
+class AnsweredInTime:
+    """Raises psycopg's ConnectionTimeout where what is done inside gets no answer within so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError as late:
+            error = late
+        if isinstance(error, TimeoutError):
+            raise ConnectionTimeout("no answer") from error
+
+
+def answered_in_time(seconds: float | None = None) -> AnsweredInTime:
+    """Have what is done inside answered within ANSWER_SECONDS, or as told; raises ConnectionTimeout."""
+    return AnsweredInTime(ANSWER_SECONDS if seconds is None else seconds)
