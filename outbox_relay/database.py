@@ -25,11 +25,13 @@ STATEMENT_TIMEOUT_MILLISECONDS = 15_000
 # a partition to be as empty as when it was last analysed; the due index gives the order anyway.
 # jit: before PostgreSQL 18 a plan that cannot do without a sort is priced so high for it that it gets
 # compiled, which took four seconds.
+# max_parallel_workers_per_gather: only counting a large backlog would have such, and take the cores from its delivery.
 SETTINGS = {
     "statement_timeout": str(STATEMENT_TIMEOUT_MILLISECONDS),
     "timezone": "UTC",
     "enable_sort": "off",
     "jit": "off",
+    "max_parallel_workers_per_gather": "0",
 }
 
 _JSON = JSONDecoder()
