@@ -21,73 +21,56 @@ from shared.vocabulary import TEMPLATES, AnyChannel, Locale, Urgency
 # - Templates and locales unknown to this release are left to a newer one's relays.
 # - now() is stable and so an index condition; clock_timestamp() would be a filter on every pending row.
 # - What is due and has a lease token lost that lease, counted only now.
-PICK_DUE = """
-with picked as materialized (
-    select id, due_at
-      from outbox_messages
-     where channel = %(channel)s and urgency = %(urgency)s and status = 'pending'
+IN_LANE = """channel = %(channel)s and urgency = %(urgency)s and status = 'pending'
        and (due_at, id) >= (%(floor)s, %(floor_id)s) and due_at <= now()
-       and id >= %(lowest)s and id <= %(highest)s
-       and (leased_until is null or leased_until <= now())
-       and expiries + (lease_token is not null)::integer < 2
-       and template = any(%(templates)s) and locale = any(%(locales)s)
-     order by due_at, id
-     limit %(limit)s
-       for update skip locked)
-"""
+       and id >= %(lowest)s and id <= %(highest)s"""
+HAS_LOST_LEASES = "status = 'pending' and expiries >= 1 and due_at <= now()"
+IS_FREE = "(leased_until is null or leased_until <= now())"
+IS_KNOWN = "template = any(%(templates)s) and locale = any(%(locales)s)"
+IS_OWN = "lease_token = %(lease_token)s"
 
 # The first condition on the expiries is that of the index of suspects: any message that has lost a lease.
-PICK_SUSPECT = """
+IS_SUSPECT = f"""{HAS_LOST_LEASES}
+       and expiries + (lease_token is not null)::integer >= 2
+       and {IS_FREE}
+       and channel = any(%(channels)s) and urgency = any(%(urgencies)s)
+       and {IS_KNOWN}"""
+
+
+def _picking(condition: str, limit: str) -> str:
+    return f"""
 with picked as materialized (
     select id, due_at
-      from outbox_messages
-     where status = 'pending' and expiries >= 1 and due_at <= now()
-       and expiries + (lease_token is not null)::integer >= 2
-       and (leased_until is null or leased_until <= now())
-       and channel = any(%(channels)s) and urgency = any(%(urgencies)s)
-       and template = any(%(templates)s) and locale = any(%(locales)s)
+      from {TABLE}
+     where {condition}
      order by due_at, id
-     limit 1
+     limit {limit}
        for update skip locked)
-"""
+"""  # noqa: S608 - put together from our own
+
+
+PICK_DUE = _picking(
+    f"""{IN_LANE}
+       and {IS_FREE}
+       and expiries + (lease_token is not null)::integer < 2
+       and {IS_KNOWN}""",
+    limit="%(limit)s",
+)
+PICK_SUSPECT = _picking(IS_SUSPECT, limit="1")
 
 # Those whose answer was lost: as the claims themselves pick, but for what hides a leased row from those.
-PICK_OWN = """
-with picked as materialized (
-    select id, due_at
-      from outbox_messages
-     where channel = %(channel)s and urgency = %(urgency)s and status = 'pending'
-       and (due_at, id) >= (%(floor)s, %(floor_id)s) and due_at <= now()
-       and id >= %(lowest)s and id <= %(highest)s
-       and lease_token = %(lease_token)s
-     order by due_at, id
-     limit %(limit)s
-       for update skip locked)
-"""
-PICK_OWN_SUSPECT = """
-with picked as materialized (
-    select id, due_at
-      from outbox_messages
-     where status = 'pending' and expiries >= 1 and due_at <= now()
-       and lease_token = %(lease_token)s
-     order by due_at, id
-     limit 1
-       for update skip locked)
-"""
+PICK_OWN = _picking(f"{IN_LANE} and {IS_OWN}", limit="%(limit)s")
+PICK_OWN_SUSPECT = _picking(f"{HAS_LOST_LEASES} and {IS_OWN}", limit="1")
 
 # Ordered, so that the planner keeps to that index, which gives the order. It takes a third of all pending messages for
 # suspects and would else read the table, sure to find one soon: with 100,000 pending and no suspect, 76 ms against 1.
-FIND_SUSPECT = """
+FIND_SUSPECT = f"""
 select id
-  from outbox_messages
- where status = 'pending' and expiries >= 1 and due_at <= now()
-   and expiries + (lease_token is not null)::integer >= 2
-   and (leased_until is null or leased_until <= now())
-   and channel = any(%(channels)s) and urgency = any(%(urgencies)s)
-   and template = any(%(templates)s) and locale = any(%(locales)s)
+  from {TABLE}
+ where {IS_SUSPECT}
  order by due_at, id
  limit 1
-"""
+"""  # noqa: S608 - put together from our own
 
 # A message that comes alone is a person waiting: its claim need not wait for the disk, as its settle soon will. A
 # server that crashes in between forgets one lease, where a batch would be hundreds.

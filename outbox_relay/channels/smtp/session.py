@@ -68,8 +68,7 @@ class SmtpSession:
 
     async def carry(self, tray: Tray) -> None:
         """Hand over what is on the tray, on a connection that is open and fresh."""
-        connection = await self._warm_connection()
-        delivery = Delivery(connection, tray, self._terms)
+        delivery = Delivery(await self._warm_connection(), tray, self._terms)
         delivery.has_accepted = self._has_worked
         try:
             await delivery.run()

@@ -13,6 +13,7 @@ from outbox_relay.messages import LaneKey
 from shared.vocabulary import Channel, Urgency
 from tests.support.eventually import eventually
 from tests.support.outbox import A_DAY, Outbox
+from tests.support.upkeep import put_old
 
 KEY = LaneKey(Channel.EMAIL, Urgency.CODE)
 
@@ -48,6 +49,11 @@ def put_then_look(outbox: Outbox, *looks: Look) -> list[int]:
     return outbox.with_lifeline(run)
 
 
+def put_yesterdays(outbox: Outbox) -> None:
+    """Put a message that was made yesterday, and is due now."""
+    put_old(outbox, 1, status="'pending'", settled_at="null")
+
+
 def todays_partition() -> str:
     return f"outbox_messages_{datetime.now(UTC):%Y%m%d}"
 
@@ -57,9 +63,7 @@ def test_what_was_just_committed_is_claimed_once(outbox: Outbox) -> None:
 
 
 def test_what_was_made_on_another_day_is_left_to_claims_of_anything(outbox: Outbox) -> None:
-    outbox.make_past_partitions(days=1)
-    outbox.put()
-    outbox.execute("update outbox_messages set id = signpost_uuid7_floor(now() - interval '1 day')")
+    put_yesterdays(outbox)
     assert put_then_look(outbox, fresh, fresh, any_due) == [1, 1, 2]
 
 
@@ -68,15 +72,11 @@ def test_what_a_look_at_what_is_fresh_passes_by_is_not_taken_for_seen(
 ) -> None:
     monkeypatch.setattr(floor, "FLOOR_MARGIN", timedelta(0))
     monkeypatch.setattr(floor, "SWEEP_SECONDS", 3600.0)
-    outbox.make_past_partitions(days=1)
 
     async def with_one_of_yesterday_due_in_between(lifeline: Lifeline) -> list[int]:
         claims = Claims(lifeline, A_DAY)
         found = [await any_due(claims)]
-        [old] = outbox.put()
-        outbox.execute(
-            "update outbox_messages set id = signpost_uuid7_floor(now() - interval '1 day') where id = %s", old
-        )
+        put_yesterdays(outbox)
         outbox.put()
         return [*found, await fresh(claims), await any_due(claims)]
 
