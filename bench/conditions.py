@@ -12,7 +12,7 @@ from bench.contest import RATE, ratio, told
 from bench.goals import ROUND_TRIP_TO_LIMIT, TWO_TO_ONE
 from bench.ground import Ground, wait_for_port
 from bench.peer_list import peers_there
-from bench.peer_runs import Load, drain_peer
+from bench.peer_measures import Load, drain_peer
 from bench.peers.errand import Form
 from bench.relaying import CONNECTIONS, FILL_SMS, Drain, drain_by, mail_sink
 from bench.report import Report, median

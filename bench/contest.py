@@ -22,16 +22,25 @@ from bench.goals import (
 from bench.ground import Ground
 from bench.limits import LIMITS
 from bench.peer_list import PEERS, Peer, peers_there
-from bench.peer_runs import Load, drain_peer, peer_latencies
+from bench.peer_measures import Load, drain_peer, peer_latencies
 from bench.peers.errand import Form
-from bench.relaying import Drain, Promptness, bare_sender, drain, drain_by, promptness
+from bench.relaying import (
+    Drain,
+    Promptness,
+    bare_sender,
+    bare_sender_as_it_ships,
+    drain,
+    drain_as_it_ships,
+    drain_by,
+    promptness,
+)
 from bench.report import Report, median, percentile
 from bench.sizes import Size
 from bench.turns import Contestant, best, take_turns
 
 LATENCY_EVERY = timedelta(milliseconds=20)
-AHEAD = 1.3
-"""How many more messages a peer is given than it would need by its last rate."""
+PATIENCE = 2
+"""How many times as long as it should a peer may take for its messages before it is measured by what is handled."""
 FEWEST = 500
 # Few are over before a large batch shows what it costs; many take those long to fill who are long in handling them.
 SHARES = {Form.USUAL: 16, Form.PREPARED: 8, Form.NOTHING: 4}
@@ -39,7 +48,8 @@ SHARES = {Form.USUAL: 16, Form.PREPARED: 8, Form.NOTHING: 4}
 QUICK_SHARES = {Form.USUAL: 4, Form.PREPARED: 4, Form.NOTHING: 1}
 """The same of one that handles thousands in a second."""
 LIMITS_TURNS = 2
-"""Of others' senders: no goal compares with them."""
+"""Of others' senders, and of the mail as it ships: no goal compares with them."""
+AS_IT_SHIPS = "the mail as it ships"
 RATE = attrgetter("rate")
 
 
@@ -50,7 +60,7 @@ def told(line: str) -> None:
 
 @dataclass
 class PeerDrain:
-    """Drains a peer of no more messages than it is likely to manage in the time that it is given."""
+    """Drains a peer of as many messages as it is likely to manage in the time that it is given."""
 
     ground: Ground
     peer: Peer
@@ -60,15 +70,18 @@ class PeerDrain:
 
     def __call__(self) -> Drain:
         """Measure once."""
-        drained = drain_peer(self.ground, self.peer, Load(self.form, self._messages(), self.size.peer_time))
+        load = Load(self.form, self._messages(), self.size.peer_time * PATIENCE)
+        drained = drain_peer(self.ground, self.peer, load)
         self.last_rate = drained.rate
         return drained
 
     def _messages(self) -> int:
         if self.last_rate is None:
             return self._first_messages()
-        likely = int(self.last_rate * self.size.peer_time.total_seconds() * AHEAD)
-        return min(self.size.peer_messages, max(FEWEST, likely))
+        seconds = self.size.peer_time.total_seconds()
+        if self.last_rate * seconds * PATIENCE >= self.size.peer_messages:
+            return self.size.peer_messages
+        return max(FEWEST, int(self.last_rate * seconds))
 
     def _first_messages(self) -> int:
         return self.size.peer_messages // (QUICK_SHARES if self.peer.is_quick else SHARES)[self.form]
@@ -86,6 +99,10 @@ def draining(ours: Ground, size: Size) -> Report:
     ]
     limits = [Contestant("bare sender", _limit(bare_sender, ours, size.messages))]
     few = size.messages // 4
+    limits += [
+        Contestant(f"{AS_IT_SHIPS}: ours", lambda: drain_as_it_ships(ours, few), most=LIMITS_TURNS),
+        Contestant(f"{AS_IT_SHIPS}: bare sender", _limit(bare_sender_as_it_ships, ours, few), most=LIMITS_TURNS),
+    ]
     limits += [
         Contestant(name, _limit(limit, ours, few), most=LIMITS_TURNS)
         for name, limit in LIMITS.items()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 
+from bench.mails import THEME
 from devstack.cluster import Cluster, embedded_binaries
 from devstack.janitor import Janitor
 from devstack.logins import create_logins
@@ -101,8 +102,10 @@ class Ground:
         finally:
             process.stop()
 
-    def relay(self, smtp_port: int, module: str = "outbox_relay.cli", **settings: str) -> Program:
-        """Return a relay that delivers to the port."""
+    def relay(
+        self, smtp_port: int, module: str = "outbox_relay.cli", theme: Path | None = THEME, **settings: str
+    ) -> Program:
+        """Return a relay that delivers to the port the mail of that theme, or the one that the product ships."""
         port = free_ports().relay
         environment = self._told("relay", PUBLIC_URL="https://signpost.example", RELAY_BIND=f"{LOOPBACK}:{port}")
         environment |= {
@@ -111,6 +114,7 @@ class Ground:
             # A backlog that was filled for another part has been due for minutes: no reason not to be ready here.
             "RELAY_LATE_SECONDS": "86400",
         }
+        environment |= {"THEME_FOLDER": str(theme)} if theme else {}
         command = (sys.executable, "-c", f"from {module} import main; main()", "run")
         return Program("relay", command, environment | settings, f"http://{LOOPBACK}:{port}/readyz")
 

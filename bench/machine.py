@@ -22,6 +22,7 @@ def machine() -> Report:
         "PostgreSQL": "18, embedded, durable commits, over its socket",
         "mail sink": mail_sink_program(0).name,
         "mail, bytes": len(mail_in(Locale.EN).content),
+        "mail as it ships, bytes": len(mail_in(Locale.EN, None).content),
     }
 
 

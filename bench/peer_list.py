@@ -21,6 +21,8 @@ class Peer:
     has_daemon: bool = True
     is_quick: bool = False
     """Whether it handles thousands in a second, as long as it does nothing with them."""
+    warm_up: int = 50
+    """Messages that do not count: connections open, and code is compiled, which takes Node a thousand of them."""
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -41,6 +43,7 @@ class Peer:
 STRONGEST = ("pg-boss", "graphile-worker")
 """The peers that were the fastest with their usual senders: where the others would only take time."""
 IN_NODE = (Form.USUAL, Form.NOTHING)
+NODE_WARM_UP = 1_000
 PEERS = (
     Peer("pgqueuer", "pgqueuer", is_quick=True),
     Peer("procrastinate", "procrastinate"),
@@ -48,8 +51,8 @@ PEERS = (
     Peer("dramatiq", "dramatiq", needs_redis=True),
     Peer("django-post-office", "django_post_office", has_daemon=False),
     Peer("faststream-outbox", "faststream_outbox"),
-    Peer("graphile-worker", "graphile_worker.js", IN_NODE, is_quick=True),
-    Peer("pg-boss", "pg_boss.js", IN_NODE, is_quick=True),
+    Peer("graphile-worker", "graphile_worker.js", IN_NODE, is_quick=True, warm_up=NODE_WARM_UP),
+    Peer("pg-boss", "pg_boss.js", IN_NODE, is_quick=True, warm_up=NODE_WARM_UP),
 )
 
 

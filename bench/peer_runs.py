@@ -1,14 +1,13 @@
-"""Running a peer: its tables filled, its workers started, its tallies read until it is done or its time is up."""
+"""What it takes to run a peer: a store of its own, its errand, its messages filled in, its tallies read."""
 
 import json
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psycopg
@@ -16,19 +15,16 @@ import psycopg
 from bench.ground import Ground, wait_for_port
 from bench.mails import SENDER, mail_in
 from bench.peer_list import INSTALLED, ROOT, Peer
-from bench.peers.errand import TALLY, Errand, Form, Words
-from bench.relaying import CONNECTIONS, Drain, mail_sink
+from bench.peers.errand import FILLED, GO_ON, TALLY, Errand, Form, Words
+from bench.relaying import CONNECTIONS
 from bench.turns import FailedError
-from bench.usage import cpu_seconds, peak_megabytes
 from devstack.ports import LOOPBACK, free_port
 from devstack.processes import Process, Program
 from shared.vocabulary import Locale
 
 FILL_SECONDS = 90
-START_SECONDS = 30
-LOOK_SECONDS = 0.01
-WARM_UP = 50
-"""Messages whose latency is not counted: workers start, connections open, code is compiled."""
+FILLING = "filling"
+LOOK_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,6 @@ class PeerRun:
     folder: Path
     environment: dict[str, str]
     store_pid: int
-    commands: list[Process] = field(default_factory=list)
 
     def tell(self, errand: Errand) -> None:
         """Write down what to do."""
@@ -74,6 +69,41 @@ class PeerRun:
         except subprocess.CalledProcessError as error:
             raise FailedError(f"{arguments[0]}: {error.stderr.strip()[-1000:]}") from error
 
+    @contextmanager
+    def filling(self, first: int, rest: int) -> Iterator[subprocess.Popen[str]]:
+        """Install it and fill in the first lot, beside whatever else is done; the rest waits for ``go_on``."""
+        command = [*self.peer.command, "fill", str(first), str(rest)]
+        errors = self.folder / FILLING
+        with (
+            errors.open("w") as told,
+            subprocess.Popen(
+                command, env=self.environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=told, text=True
+            ) as process,
+        ):
+            try:
+                self._wait_for_the_first(process)
+                yield process
+            finally:
+                process.kill()
+
+    def _wait_for_the_first(self, filling: subprocess.Popen[str]) -> None:
+        deadline = time.monotonic() + FILL_SECONDS
+        while not (self.folder / FILLED).exists():
+            if filling.poll() is not None:
+                raise FailedError(f"fill: {(self.folder / FILLING).read_text().strip()[-1000:]}")
+            if time.monotonic() > deadline:
+                raise FailedError(f"fill took more than {FILL_SECONDS} s")
+            time.sleep(LOOK_SECONDS)
+
+    def go_on(self, filling: subprocess.Popen[str]) -> None:
+        """Have the rest filled in; return once it is."""
+        (self.folder / GO_ON).touch()
+        try:
+            if filling.wait(FILL_SECONDS):
+                raise FailedError(f"fill: {(self.folder / FILLING).read_text().strip()[-1000:]}")
+        except subprocess.TimeoutExpired as error:
+            raise FailedError(f"fill took more than {FILL_SECONDS} s") from error
+
     def working(self) -> Program:
         """Return its daemon."""
         return Program(self.peer.name, (*self.peer.command, "work"), self.environment)
@@ -90,70 +120,6 @@ class PeerRun:
     def latencies(self) -> list[float]:
         """Return the milliseconds that each message took, in no order between processes."""
         return [float(line) for path in self.folder.glob("latencies-*") for line in path.read_text().splitlines()]
-
-
-@dataclass(frozen=True)
-class Load:
-    """How many messages a peer is given, in which form, for how long at most, and where it sends to."""
-
-    form: Form
-    messages: int
-    most: timedelta
-    sink: Callable[[Ground], AbstractContextManager[int]] = mail_sink
-
-
-def drain_peer(ground: Ground, peer: Peer, load: Load) -> Drain:
-    """Fill it, start it, and measure from the first message seen handled to the last, for about as long as allowed.
-
-    So neither its start, nor a batch fetched before that, nor its last settling counts; the relay's do.
-    """
-    with running(ground, peer) as run, load.sink(ground) as port:
-        run.tell(errand_for(run, load.form, port, is_draining=True))
-        run.command("fill", str(load.messages))
-        ground.settle_down()
-        with ground.running(run.working()) as worker:
-            return _watched(run, worker, load)
-
-
-def _watched(run: PeerRun, worker: Process, load: Load) -> Drain:
-    begun = _wait_for(run, worker, 1)
-    used_before = cpu_seconds(worker.pid), cpu_seconds(run.store_pid)
-    now = time.monotonic()
-    enough, deadline = now + load.most.total_seconds(), now + START_SECONDS
-    while (done := run.tallied()).count < load.messages and not (time.monotonic() > enough and done.last > begun.last):
-        _go_on(worker, deadline)
-    used = cpu_seconds(worker.pid) - used_before[0], cpu_seconds(run.store_pid) - used_before[1]
-    if done.last <= begun.last:
-        raise FailedError(f"{done.count} messages were over before they could be looked at")
-    handled = done.count - begun.count
-    rate = handled / (done.last - begun.last)
-    return Drain(rate, used[0] / handled * 1000, used[1] / handled * 1000, peak_megabytes(worker.pid))
-
-
-def _go_on(worker: Process, deadline: float) -> None:
-    worker.raise_if_ended()
-    if time.monotonic() > deadline + 1:
-        raise FailedError(f"nothing was handled; {worker.tail()}")
-    time.sleep(LOOK_SECONDS)
-
-
-def peer_latencies(ground: Ground, peer: Peer, messages: int, every: timedelta) -> list[float]:
-    """Return the milliseconds from before each message's enqueueing until its mail was accepted, in an idle system."""
-    with running(ground, peer) as run, mail_sink(ground) as port:
-        run.tell(replace(errand_for(run, Form.USUAL, port, is_draining=False), pause_seconds=every.total_seconds()))
-        run.command("fill", str(WARM_UP))
-        with ground.running(run.working()) as worker:
-            _wait_for(run, worker, WARM_UP)
-            run.command("trickle", str(messages))
-            _wait_for(run, worker, WARM_UP + messages)
-        return run.latencies()
-
-
-def _wait_for(run: PeerRun, worker: Process, count: int) -> Tallied:
-    deadline = time.monotonic() + START_SECONDS
-    while (tallied := run.tallied()).count < count:
-        _go_on(worker, deadline)
-    return tallied
 
 
 def errand_for(run: PeerRun, form: Form, port: int, *, is_draining: bool) -> Errand:

@@ -69,6 +69,12 @@ def drain(ground: Ground, messages: int) -> Drain:
         return drain_by(ground, [ground.relay(port)], messages)
 
 
+def drain_as_it_ships(ground: Ground, messages: int) -> Drain:
+    """Do so with the mail that the product ships, which is four times as long."""
+    with mail_sink(ground) as port:
+        return drain_by(ground, [ground.relay(port, theme=None)], messages)
+
+
 def drain_by(ground: Ground, relays: Sequence[Program], messages: int, filling: str = FILL) -> Drain:
     """Do so with these relays, and with what this statement fills in."""
     ground.empty()
@@ -102,7 +108,15 @@ def _wait_until_settled(ground: Ground, relays: list[Process]) -> None:
 
 def bare_sender(ground: Ground, messages: int) -> float:
     """Send as many of the same letter without a database or rendering; return letters a second."""
-    letter = mail_in(Locale.EN).content
+    return _bare(ground, messages, mail_in(Locale.EN).content)
+
+
+def bare_sender_as_it_ships(ground: Ground, messages: int) -> float:
+    """Do so with the mail that the product ships."""
+    return _bare(ground, messages, mail_in(Locale.EN, None).content)
+
+
+def _bare(ground: Ground, messages: int, letter: bytes) -> float:
     with mail_sink(ground) as port:
         return messages / asyncio.run(send_bare(port, messages, CONNECTIONS, letter))
 

@@ -1,7 +1,6 @@
 """django-post-office: its command with a process for each core, threads and large batches; no daemon, so no trickle."""
 
 import os
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.backends.smtp import EmailBackend
 from django.core.management import call_command
 
-from bench.peers.errand import Form, errand, handled, recipient, words_for
+from bench.peers.errand import Form, act, errand, handled, recipient, words_for
 from bench.peers.sending import HOST, send_prepared
 
 CORES = len(os.sched_getaffinity(0))
@@ -77,10 +76,9 @@ def set_up() -> None:
 
 
 def fill(count: int) -> None:
-    """Make its tables and enqueue many at once, already rendered."""
+    """Enqueue many at once, already rendered."""
     from post_office import mail  # noqa: PLC0415 - its models can only be imported once Django is set up
 
-    call_command("migrate", verbosity=0)
     for start in range(0, count, FILL_AT_ONCE):
         mail.send_many([_message(number) for number in range(start, min(count, start + FILL_AT_ONCE))])
 
@@ -103,15 +101,11 @@ def work() -> None:
         time.sleep(1)
 
 
-def main() -> None:
-    """Do as told."""
-    set_up()
-    match sys.argv[1:]:
-        case ["fill", count]:
-            fill(int(count))
-        case _:
-            work()
+def install() -> None:
+    """Make its tables."""
+    call_command("migrate", verbosity=0)
 
 
 if __name__ == "__main__":
-    main()
+    set_up()
+    act(install=install, fill=fill, work=work)

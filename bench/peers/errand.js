@@ -65,10 +65,27 @@ async function trickle(count, enqueue) {
   }
 }
 
-async function main(commands) {
-  const [command, count] = process.argv.slice(2);
-  if (command === "work") startTelling();
-  await commands[command](Number(count));
+async function toldToGoOn() {
+  fs.writeFileSync(path.join(folder, "filled"), "");
+  while (!fs.existsSync(path.join(folder, "go-on"))) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+// "fill COUNT [COUNT]" begins with installing; the second lot waits until told.
+async function main({ install, fill, trickle, work }) {
+  const [command, first, ...rest] = process.argv.slice(2);
+  if (command === "work") {
+    startTelling();
+    await work();
+  } else if (command === "trickle") {
+    await trickle(Number(first));
+  } else {
+    await install();
+    await fill(Number(first));
+    for (const count of rest) {
+      await toldToGoOn();
+      await fill(Number(count));
+    }
+  }
   if (command !== "work") process.exit(0);
 }
 

@@ -76,21 +76,43 @@ def errand() -> Errand:
     )
 
 
+FILLED, GO_ON = "filled", "go-on"
+"""The files whose appearance tells that the first lot is filled in, and that the rest is to follow."""
+LOOK_SECONDS = 0.005
+
+
+def wait_until_told() -> None:
+    """Say that the first lot is filled in, and return once the rest is to follow."""
+    (errand().folder / FILLED).touch()
+    while not (errand().folder / GO_ON).exists():
+        time.sleep(LOOK_SECONDS)
+
+
+def _nothing() -> None:
+    """Do nothing: there is nothing to be made beforehand."""
+
+
 def act(
     *,
+    install: Callable[[], Any] = _nothing,
     fill: Callable[[int], Any],
-    trickle: Callable[[int], Any],
+    trickle: Callable[[int], Any] | None = None,
     work: Callable[[], Any],
     run: Callable[[Any], None] = lambda _done: None,
 ) -> None:
-    """Do what the command line says: fill COUNT, trickle COUNT, or else work until told to end.
+    """Do what the command line says: fill COUNT [COUNT], trickle COUNT, or else work until told to end.
 
-    What they return goes through ``run``: coroutines are only begun so.
+    To fill begins with installing; the second lot waits until told. What they return goes through ``run``: coroutines
+    are only begun so.
     """
     match sys.argv[1:]:
-        case ["fill", count]:
-            run(fill(int(count)))
-        case ["trickle", count]:
+        case ["fill", first, *rest]:
+            run(install())
+            run(fill(int(first)))
+            for count in rest:
+                wait_until_told()
+                run(fill(int(count)))
+        case ["trickle", count] if trickle:
             run(trickle(int(count)))
         case _:
             run(work())

@@ -21,14 +21,20 @@ engine = create_async_engine("postgresql+asyncpg://", pool_size=WORKERS + 6)
 broker = OutboxBroker(engine, outbox_table=make_outbox_table(metadata, table_name="outbox"))
 
 
-async def fill(count: int) -> None:
-    """Make its table and enqueue many at once."""
+async def install() -> None:
+    """Make its table."""
     async with engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
+    await engine.dispose()
+
+
+async def fill(count: int) -> None:
+    """Enqueue many at once."""
     for start in range(0, count, ENQUEUE_AT_ONCE):
         numbers = range(start, min(count, start + ENQUEUE_AT_ONCE))
         async with engine.begin() as connection:
             await broker.publish_batch(*([number, 0.0] for number in numbers), queue="mail", session=connection)
+    await engine.dispose()  # its connections belong to this event loop
 
 
 async def trickle(count: int) -> None:
@@ -62,4 +68,4 @@ async def handle(body: list[float]) -> None:
 
 
 if __name__ == "__main__":
-    act(fill=fill, trickle=trickle, work=work, run=asyncio.run)
+    act(install=install, fill=fill, trickle=trickle, work=work, run=asyncio.run)

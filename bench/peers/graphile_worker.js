@@ -9,9 +9,12 @@ const LOCAL_QUEUE = 500;
 const AT_ONCE = 1000;
 const pgPool = new Pool({ max: CONCURRENCY + 6 });
 
+async function install() {
+  await (await makeWorkerUtils({ pgPool })).migrate();
+}
+
 async function fill(count) {
   const utils = await makeWorkerUtils({ pgPool });
-  await utils.migrate();
   for (let start = 0; start < count; start += AT_ONCE) {
     const length = Math.min(AT_ONCE, count - start);
     const specs = Array.from({ length }, (_, n) => ({ identifier: "mail", payload: { number: start + n } }));
@@ -30,4 +33,4 @@ async function trickleAll(count) {
   await trickle(count, (payload) => utils.addJob("mail", payload));
 }
 
-main({ fill, work, trickle: trickleAll });
+main({ install, fill, work, trickle: trickleAll });

@@ -8,9 +8,12 @@ const QUEUE = "mail";
 const boss = new Boss({ max: 8, supervise: false, schedule: false });
 boss.on("error", (error) => console.error(error));
 
-async function fill(count) {
+async function install() {
   await boss.start();
   await boss.createQueue(QUEUE);
+}
+
+async function fill(count) {
   for (let start = 0; start < count; start += BATCH) {
     const length = Math.min(BATCH, count - start);
     await boss.insert(Array.from({ length }, (_, n) => ({ name: QUEUE, data: { number: start + n } })));
@@ -39,4 +42,4 @@ async function trickleAll(count) {
   await trickle(count, (data) => boss.send(QUEUE, data));
 }
 
-main({ fill, work, trickle: trickleAll });
+main({ install, fill, work, trickle: trickleAll });

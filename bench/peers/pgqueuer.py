@@ -1,13 +1,16 @@
-"""pgqueuer: psycopg, LISTEN, large batches."""
+"""pgqueuer: asyncpg, LISTEN, large batches.
+
+Over psycopg it listens on the connection that it fetches with, and so fetches once a second.
+"""
 
 import asyncio
 import time
 from datetime import timedelta
 from typing import Any
 
-import psycopg
+import asyncpg
 from pgqueuer import PgQueuer
-from pgqueuer.db import PsycopgDriver
+from pgqueuer.db import AsyncpgDriver
 from pgqueuer.queries import Queries
 
 from bench.peers.errand import act, errand
@@ -17,18 +20,20 @@ BATCH = 500
 ENTRYPOINT = "mail"
 
 
-async def connected() -> PsycopgDriver:
+async def connected() -> AsyncpgDriver:
     """Connect as its documentation has it."""
-    return PsycopgDriver(await psycopg.AsyncConnection.connect("", autocommit=True))
+    return AsyncpgDriver(await asyncpg.connect())
+
+
+async def install() -> None:
+    """Make its tables."""
+    await Queries(await connected()).install()
 
 
 async def fill(count: int) -> None:
-    """Install it and enqueue many at once."""
-    queries = Queries(await connected())
-    await queries.install()
-    if count:
-        payloads: list[bytes | None] = [b"%d 0" % number for number in range(count)]
-        await queries.enqueue([ENTRYPOINT] * count, payloads, [0] * count)
+    """Enqueue many at once."""
+    payloads: list[bytes | None] = [b"%d 0" % number for number in range(count)]
+    await Queries(await connected()).enqueue([ENTRYPOINT] * count, payloads, [0] * count)
 
 
 async def trickle(count: int) -> None:
@@ -54,4 +59,4 @@ async def handle(job: Any) -> None:
 
 
 if __name__ == "__main__":
-    act(fill=fill, trickle=trickle, work=work, run=asyncio.run)
+    act(install=install, fill=fill, trickle=trickle, work=work, run=asyncio.run)

@@ -6,7 +6,7 @@ import time
 
 from procrastinate import App, PsycopgConnector
 
-from bench.peers.errand import errand
+from bench.peers.errand import errand, wait_until_told
 from bench.peers.sending import deliver
 
 CONCURRENCY = 100
@@ -17,8 +17,7 @@ mail = app.task(deliver, name="mail")
 
 
 async def fill(count: int) -> None:
-    """Install it and enqueue many at once."""
-    await app.schema_manager.apply_schema_async()
+    """Enqueue many at once."""
     for start in range(0, count, DEFER_AT_ONCE):
         numbers = range(start, min(count, start + DEFER_AT_ONCE))
         await mail.batch_defer_async(*({"number": number, "enqueued_at": 0} for number in numbers))
@@ -40,8 +39,12 @@ async def main() -> None:
     """Do as told."""
     async with app.open_async():
         match sys.argv[1:]:
-            case ["fill", count]:
-                await fill(int(count))
+            case ["fill", first, *rest]:
+                await app.schema_manager.apply_schema_async()
+                await fill(int(first))
+                for count in rest:
+                    wait_until_told()
+                    await fill(int(count))
             case ["trickle", count]:
                 await trickle(int(count))
             case _:

@@ -15,3 +15,9 @@ def test_peers_are_given_the_words_of_our_own_mail_with_places_for_what_differs(
         assert "{name}" in mail.words[kind]
         assert "{code}" in mail.words[kind]
         assert NAME not in mail.words[kind]
+
+
+@pytest.mark.parametrize("locale", Locale)
+def test_the_mail_has_two_kilobytes_and_is_shorter_than_the_one_that_ships(locale: Locale) -> None:
+    assert round(len(mail_in(locale).content) / 1024) == 2
+    assert len(mail_in(locale).content) < len(mail_in(locale, theme=None).content)

@@ -1,0 +1,129 @@
+"""Measuring a peer: how many messages it drains, and how soon it sends a single one."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from bench.ground import Ground
+from bench.peer_list import Peer
+from bench.peer_runs import LOOK_SECONDS, PeerRun, Tallied, errand_for, running
+from bench.peers.errand import Form
+from bench.relaying import Drain, mail_sink
+from bench.turns import FailedError
+from bench.usage import cpu_seconds, family, peak_megabytes
+from devstack.processes import Process
+
+START_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Load:
+    """How many messages a peer is given, in which form, for how long at most, and where it sends to."""
+
+    form: Form
+    messages: int
+    most: timedelta
+    sink: Callable[[Ground], AbstractContextManager[int]] = mail_sink
+
+
+def drain_peer(ground: Ground, peer: Peer, load: Load) -> Drain:
+    """Fill it beside a worker that waits, as the relay does, and measure from its waking to the last message handled.
+
+    The worker has handled a few messages, so that its code and its connections are there, and stands still while the
+    others are filled in. Its last settling does not count, where the relay's does; nor does what one that cannot wait
+    fetched before its first message was seen handled. Who takes too long is measured by what was handled until then.
+    """
+    with running(ground, peer) as run, load.sink(ground) as port:
+        run.tell(errand_for(run, load.form, port, is_draining=True))
+        with _worker(run, load.messages) as worker:
+            return _watched(run, worker, load)
+
+
+@contextmanager
+def _worker(run: PeerRun, messages: int) -> Iterator[Process]:
+    """Yield a worker that is about to begin with so many messages, or has just begun."""
+    if not run.peer.has_daemon:
+        run.command("fill", str(messages))
+        run.ground.settle_down()
+        with run.ground.running(run.working()) as worker:
+            _wait_for(run, worker, 1)
+            yield worker
+        return
+    warm_up = run.peer.warm_up
+    with run.filling(warm_up, messages) as filling, run.ground.running(run.working()) as worker:
+        _wait_for(run, worker, warm_up)
+        with standing_still(worker.pid):
+            run.go_on(filling)
+            run.ground.settle_down()
+        yield worker
+
+
+def _watched(run: PeerRun, worker: Process, load: Load) -> Drain:
+    used_before = cpu_seconds(worker.pid), cpu_seconds(run.store_pid)
+    begun = _awake(run, worker) if run.peer.has_daemon else run.tallied()
+    last = (run.peer.warm_up if run.peer.has_daemon else 0) + load.messages
+    now = time.monotonic()
+    enough, deadline = now + load.most.total_seconds(), now + START_SECONDS
+    while (done := run.tallied()).count < last and not (time.monotonic() > enough and done.count > begun.count):
+        _go_on(worker, deadline)
+    used = cpu_seconds(worker.pid) - used_before[0], cpu_seconds(run.store_pid) - used_before[1]
+    handled = done.count - begun.count
+    if not handled:
+        raise FailedError(f"{done.count} messages were over before they could be looked at")
+    return Drain(
+        handled / (done.last - begun.last),
+        used[0] / handled * 1000,
+        used[1] / handled * 1000,
+        peak_megabytes(worker.pid),
+    )
+
+
+def _awake(run: PeerRun, worker: Process) -> Tallied:
+    """Return once the worker has woken up and used some CPU: how soon it hears of messages is not what is measured."""
+    before, deadline = cpu_seconds(worker.pid), time.monotonic() + START_SECONDS
+    while cpu_seconds(worker.pid) <= before:
+        _go_on(worker, deadline)
+    return Tallied(count=run.peer.warm_up, last=time.time())
+
+
+@contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    """Have a process and all below it do nothing for a while."""
+    members = family(pid)
+    for member in members:
+        os.kill(member, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for member in members:
+            os.kill(member, signal.SIGCONT)
+
+
+def _go_on(worker: Process, deadline: float) -> None:
+    worker.raise_if_ended()
+    if time.monotonic() > deadline + 1:
+        raise FailedError(f"nothing was handled; {worker.tail()}")
+    time.sleep(LOOK_SECONDS)
+
+
+def peer_latencies(ground: Ground, peer: Peer, messages: int, every: timedelta) -> list[float]:
+    """Return the milliseconds from before each message's enqueueing until its mail was accepted, in an idle system."""
+    with running(ground, peer) as run, mail_sink(ground) as port:
+        run.tell(replace(errand_for(run, Form.USUAL, port, is_draining=False), pause_seconds=every.total_seconds()))
+        run.command("fill", str(peer.warm_up))
+        with ground.running(run.working()) as worker:
+            _wait_for(run, worker, peer.warm_up)
+            run.command("trickle", str(messages))
+            _wait_for(run, worker, peer.warm_up + messages)
+        return run.latencies()
+
+
+def _wait_for(run: PeerRun, worker: Process, count: int) -> Tallied:
+    deadline = time.monotonic() + START_SECONDS
+    while (tallied := run.tallied()).count < count:
+        _go_on(worker, deadline)
+    return tallied
