@@ -24,6 +24,8 @@ from shared.vocabulary import Channel, Locale, Template
 CONNECTIONS = 8
 IS_PENDING = "select exists (select from outbox_messages where status = 'pending')"
 POLL_SECONDS = 0.1
+WARM_UP = 50
+"""Messages whose latency is not counted, as with peers: the first one opens the connection."""
 FILL = """
 insert into outbox_messages (id, template, channel, recipient, locale, payload, token_id, max_attempts, expires_at)
 select uuidv7(),
@@ -136,7 +138,7 @@ def promptness(ground: Ground, messages: int, every: timedelta) -> Promptness:
     engine = create_database_engine(ground.url("api"), application_name="bench", pool_size=1)
     notifier = Notifier(ground.url("api"))
     with ground.running(telling_sink_program(port, times)), ground.running(ground.relay(port)) as relay:
-        for _ in range(messages):
+        for _ in range(WARM_UP + messages):
             with Session(engine) as session, session.begin():
                 enqueue(session, _message(ground))
             commits.append(time.time())
@@ -146,10 +148,13 @@ def promptness(ground: Ground, messages: int, every: timedelta) -> Promptness:
     notifier.close()
     engine.dispose()
     with ground.connect() as connection:
-        rows = connection.execute("select extract(epoch from settled_at - created_at)::float8 from outbox_messages")
+        rows = connection.execute(
+            "select extract(epoch from settled_at - created_at)::float8 from outbox_messages order by id"
+        )
         settled = [seconds * 1000 for (seconds,) in rows]
     accepted = sorted(map(float, times.read_text().split()))
-    return Promptness([(yes - commit) * 1000 for yes, commit in zip(accepted, commits, strict=True)], settled)
+    took = [(yes - commit) * 1000 for yes, commit in zip(accepted, commits, strict=True)]
+    return Promptness(took[WARM_UP:], settled[WARM_UP:])
 
 
 def _message(ground: Ground) -> NewMessage:

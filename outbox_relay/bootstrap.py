@@ -71,6 +71,11 @@ class Parts:
         """Whether anything was put off, on any channel."""
         return any(settles.has_deferred for settles in self.all_settles)
 
+    async def get_ready(self) -> None:
+        """Have ready what the first messages would else have to wait for once they have been sent."""
+        await self.settles.get_ready()
+        await self.teller.get_ready()
+
     async def close(self) -> None:
         """Close the connections."""
         await self.claiming.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from json import JSONDecoder
 from typing import Any, TypeVar
@@ -191,6 +191,11 @@ class Lifeline:
             raise
         self._outage.end()
         return result
+
+    async def get_ready(self, work: Callable[[RelayConnection], Awaitable[object]]) -> None:
+        """Connect and do this once, so that who comes first need not wait for it; that it fails is theirs to find."""
+        with suppress(psycopg.Error):
+            await self._try(work)
 
     async def close(self) -> None:
         """Close the connection, if there is one; the next run opens another."""

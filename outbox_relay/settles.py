@@ -7,6 +7,7 @@ from uuid import UUID
 
 from outbox_relay.arrays import storable, text_array, uuid_array
 from outbox_relay.database import Lifeline, RelayConnection
+from outbox_relay.floor import NO_ID
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.outcomes import Dead, Deferred, Failure, Outcome, Retry, Sent, Unsent
 
@@ -27,6 +28,8 @@ update outbox_messages as message
  where message.id = told.id and message.status <> 'sent'
    and message.id >= %(lowest)s and message.id <= %(highest)s
 """
+
+NOTHING_SENT = {"ids": "{}", "providers": "{}", "provider_ids": "{}", "lowest": NO_ID, "highest": NO_ID}
 
 # What dies need not wait to fall back: its time has come. What need not wait at all keeps its place in the queue.
 UNSENT = """
@@ -130,6 +133,14 @@ class Settles:
         if any(isinstance(outcome, Dead) for _, outcome in unsent):
             self.on_death()
         return written
+
+    async def get_ready(self) -> None:
+        """Connect, and have the statement planned that writes what was sent: the first message would wait for both."""
+
+        async def work(connection: RelayConnection) -> None:
+            await connection.ask(SETTLE_SENT, NOTHING_SENT)
+
+        await self._lifeline.get_ready(work)
 
     def statement_of_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> Statement:
         """Return what writes that these were sent. A channel that has something follow brings its own."""

@@ -46,6 +46,10 @@ class Teller:
         if self._ids and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._run(), name="teller")
 
+    async def get_ready(self) -> None:
+        """Connect: done only once a message has settled, it would keep those waiting that come next."""
+        await self._lifeline.get_ready(partial(notify, []))
+
     async def close(self) -> None:
         """Tell what is left, and close the connection."""
         self._is_closing = True
