@@ -113,7 +113,7 @@ def claiming(ours: Ground, size: Size) -> Report:
 def backlogs(ours: Ground, size: Size) -> Report:
     """Measure the relay with a full outbox beside what a busy outbox gathers."""
     amounts = replace(size.beside, pending=size.beside.settled)
-    rates = drain_rates(ours, amounts, size.messages // 2, size.slow_rounds)
+    rates = drain_rates(ours, amounts, size.messages, size.slow_rounds)
     alone, *others = rates.values()
     names = (SETTLED_TO_NONE, PENDING_TO_NONE, OLD_TO_NONE)
     report: Report = {"drain beside nothing, messages/s": median(alone)}

@@ -24,8 +24,8 @@ from devstack.processes import Program
 ROUND_TRIP = timedelta(milliseconds=20)
 SLOW = 50
 """Milliseconds that a slow server, or a gateway, takes for each message."""
-PEERS_TURNS = 1
-"""No goal compares with them here: their rates are told beside ours."""
+ONE_TURN = 1
+"""Of what no goal speaks of: its rate is told, and what decides on it is a wait that is always as long."""
 
 
 @contextmanager
@@ -66,10 +66,12 @@ class Condition:
     name: str
     sink: Callable[[Ground], AbstractContextManager[int]]
     messages: Callable[[Size], int]
+    turns: int | None = None
+    """Of the relay, where not in each round."""
 
 
 FAR = Condition(f"{ROUND_TRIP / timedelta(milliseconds=1):g} ms round trip", far_sink, attrgetter("far_messages"))
-SLOW_SERVER = Condition(f"server takes {SLOW} ms a message", slow_sink, attrgetter("slow_messages"))
+SLOW_SERVER = Condition(f"server takes {SLOW} ms a message", slow_sink, attrgetter("slow_messages"), ONE_TURN)
 
 
 def conditions(ours: Ground, size: Size) -> Report:
@@ -98,13 +100,13 @@ def _ours_under(condition: Condition, ours: Ground, size: Size) -> Contestant[Dr
         with condition.sink(ours) as port:
             return drain_by(ours, [ours.relay(port)], condition.messages(size))
 
-    return Contestant("ours", measure)
+    return Contestant("ours", measure, most=condition.turns)
 
 
 def _peers_under(condition: Condition, ours: Ground, size: Size) -> Iterator[Contestant[Drain]]:
     load = Load(Form.USUAL, condition.messages(size), size.peer_time, condition.sink)
     for peer in [] if size.is_look else peers_there(only_strongest=True):
-        yield Contestant(peer.name, partial(drain_peer, ours, peer, load), rivals="peers", most=PEERS_TURNS)
+        yield Contestant(peer.name, partial(drain_peer, ours, peer, load), rivals="peers", most=ONE_TURN)
 
 
 def _sms(ours: Ground, size: Size) -> Report:
@@ -114,7 +116,7 @@ def _sms(ours: Ground, size: Size) -> Report:
             return drain_by(ours, [relay], size.slow_messages, FILL_SMS)
 
     sms = Contestant("SMS", measure)
-    take_turns([sms], size.slow_rounds, RATE, told)
+    take_turns([sms], ONE_TURN, RATE, told)
     limit = CONNECTIONS / SLOW * 1000
     return {f"SMS, {SLOW} ms a call, messages/s": _rate(sms), "  SMS ÷ connections per call's time": _rate(sms) / limit}
 
@@ -124,7 +126,7 @@ def _two_relays(ours: Ground, size: Size) -> Report:
         return drain_by(ours, _numbered([ours.null_relay() for _ in range(count)]), size.messages)
 
     one, two = Contestant("one relay, doing nothing", lambda: idle(1)), Contestant("two", lambda: idle(2))
-    take_turns([one, two], size.slow_rounds, RATE, told)
+    take_turns([one, two], size.rounds, RATE, told)
     return {TWO_TO_ONE: ratio(two, one, RATE)}
 
 

@@ -47,7 +47,7 @@ SHARES = {Form.USUAL: 16, Form.PREPARED: 8, Form.NOTHING: 4}
 """Of how many a peer is given one to begin with."""
 QUICK_SHARES = {Form.USUAL: 4, Form.PREPARED: 4, Form.NOTHING: 1}
 """The same of one that handles thousands in a second."""
-LIMITS_TURNS = 2
+LIMITS_TURNS = 1
 """Of others' senders, and of the mail as it ships: no goal compares with them."""
 AS_IT_SHIPS = "the mail as it ships"
 RATE = attrgetter("rate")

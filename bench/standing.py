@@ -1,6 +1,9 @@
 """What a relay costs when there is nothing to do, and how much memory it takes when there is much."""
 
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bench.contest import told
@@ -12,32 +15,70 @@ from bench.sizes import Size
 from bench.states import state_database, with_pending
 from bench.usage import cpu_seconds, peak_megabytes, resident_megabytes
 from devstack.processes import Process
+from devstack.programs import DATABASE
 
 POLL_SECONDS = 5
 """RELAY_POLL_SECONDS where it is not set."""
+UPKEEP_SECONDS = 300
+"""RELAY_UPKEEP_SECONDS likewise."""
 SETTLE_SECONDS = 12
 """A relay has work at its start, and a session that rests tells the server's statistics of it within ten seconds."""
 STATE = "state_memory"
+UPKEPT = "state_upkept"
 EARLY = 10_000
 LOOK_SECONDS = 0.2
 OWN_LOOK = 2
-"""The one who counted at the beginning is among those counted at the end: connecting is a transaction, too."""
-TRANSACTIONS = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()"
+"""Who counted at the beginning is among those counted at the end, in the resting relay's database: connecting is a
+transaction, too."""
+TRANSACTIONS = "select datname, xact_commit + xact_rollback from pg_stat_database where datname is not null"
 SENT = "select count(*) from outbox_messages where status = 'sent'"
 
 
+@dataclass(frozen=True)
+class Used:
+    """What a relay has used of CPU, in seconds, and how many statements it has run."""
+
+    cpu: float
+    statements: int
+
+
 def idle(ours: Ground, size: Size) -> Report:
-    """Measure a relay without messages. Statements are counted as transactions: each of its is one."""
+    """Measure a relay without messages. Statements are counted as transactions: each of its is one.
+
+    Beside it runs one with a turn of upkeep in each poll interval. How much more that takes is what a turn does, of
+    which the other has one in so many intervals.
+    """
     ours.empty()
-    with mail_sink(ours) as port, ours.running(ours.relay(port)) as relay:
+    with ExitStack() as ending:
+        ending.enter_context(state_database(ours, UPKEPT))
+        port = ending.enter_context(mail_sink(ours))
+        url, every = ours.cluster.url(UPKEPT, "relay"), str(POLL_SECONDS)
+        upkeeping = replace(ours.relay(port, DATABASE_URL=url, RELAY_UPKEEP_SECONDS=every), name="upkeeping relay")
+        relays = [ending.enter_context(ours.running(relay)) for relay in (ours.relay(port), upkeeping)]
         time.sleep(SETTLE_SECONDS)
-        began, cpu, statements = time.monotonic(), cpu_seconds(relay.pid), ours.number(TRANSACTIONS)
+        began, before = time.monotonic(), _used(ours, relays)
         time.sleep(size.idle_seconds)
-        took = time.monotonic() - began
-        cpu, statements = cpu_seconds(relay.pid) - cpu, ours.number(TRANSACTIONS) - statements - OWN_LOOK
-        memory = peak_megabytes(relay.pid)
-    intervals = took / POLL_SECONDS
-    return {IDLE_CPU: cpu / took * 100, IDLE_STATEMENTS: statements / intervals, "idle relay, MB": memory}
+        seconds = time.monotonic() - began
+        resting, busy = (
+            Used(after.cpu - earlier.cpu, after.statements - earlier.statements)
+            for earlier, after in zip(before, _used(ours, relays), strict=True)
+        )
+        memory = peak_megabytes(relays[0].pid)
+    intervals, turns = seconds / POLL_SECONDS, seconds / UPKEEP_SECONDS
+    statements = resting.statements - OWN_LOOK
+    turn = Used((busy.cpu - resting.cpu) / intervals, round((busy.statements - statements) / intervals))
+    return {
+        IDLE_CPU: (resting.cpu + turn.cpu * turns) / seconds * 100,
+        IDLE_STATEMENTS: (statements + turn.statements * turns) / intervals,
+        "  a turn of upkeep": {"CPU, ms": turn.cpu * 1000, "statements": turn.statements},
+        "idle relay, MB": memory,
+    }
+
+
+def _used(ours: Ground, relays: Sequence[Process]) -> list[Used]:
+    with ours.connect() as connection:
+        counted: dict[str, int] = dict(connection.execute(TRANSACTIONS).fetchall())
+    return [Used(cpu_seconds(one.pid), counted[name]) for one, name in zip(relays, (DATABASE, UPKEPT), strict=True)]
 
 
 def memory(ours: Ground, size: Size) -> Report:

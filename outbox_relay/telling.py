@@ -6,9 +6,9 @@ from functools import partial
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection
 
-from outbox_relay.database import Lifeline
+from outbox_relay.arrays import text_array
+from outbox_relay.database import Lifeline, RelayConnection
 from outbox_relay.outcomes import Dead, Sent
 from outbox_relay.settles import Settlement, Settles, Written
 from shared.vocabulary import SETTLED_CHANNEL
@@ -23,8 +23,8 @@ IDS_A_NOTIFICATION = 200
 
 # Nobody waits for the disk here: a notification that a crash swallows is made up for by a look.
 NOTIFY = """
-select set_config('synchronous_commit', 'off', true), pg_notify(%s, payload)
-  from unnest(%s::text[]) as payload
+select set_config('synchronous_commit', 'off', true), pg_notify(%(channel)s, payload)
+  from unnest(%(payloads)s::text[]) as payload
 """
 
 
@@ -71,9 +71,9 @@ class Teller:
                 await asyncio.sleep(COALESCING_SECONDS)
 
 
-async def notify(payloads: Sequence[str], connection: AsyncConnection) -> None:
+async def notify(payloads: Sequence[str], connection: RelayConnection) -> None:
     """Notify whoever listens, once for each payload."""
-    await connection.execute(NOTIFY, [SETTLED_CHANNEL, payloads], prepare=False)
+    await connection.ask(NOTIFY, {"channel": SETTLED_CHANNEL, "payloads": text_array(payloads)})
 
 
 class ToldSettles(Settles):

@@ -191,7 +191,7 @@ class RelaySettingsSchema(SettingsSchema):
         "RELAY_UPKEEP_SECONDS",
         "How often the relay that holds the upkeep lease makes and drops partitions and prunes.",
         unit="seconds",
-        default=60,
+        default=300,
         bounds=(1, 3600),
     )
     retention_days = Whole(
