@@ -1,6 +1,7 @@
 """The statements of claims: what picks messages, what leases those picked, and what each is told."""
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -80,15 +81,20 @@ LONE_IS_QUICK = """, quick as materialized (
 
 # Intervals count from when the statement came in: behind a pooler its transaction began before the relay looked at
 # its own clock, and the lease would end sooner than it believes.
-LEASE_PICKED = """
-update outbox_messages
+LEASE = f"""
+update {TABLE}
    set lease_token = %(lease_token)s,
        leased_until = statement_timestamp() + %(lease)s,
        expiries = expiries + (lease_token <> %(lease_token)s is true)::integer
  where id = any(array(select id from picked))
+"""  # noqa: S608 - put together from our own
+# So that the other partitions are pruned; of one that is asked by its name, these take a tenth of the claim.
+AMONG_PARTITIONS = """
    and id >= (select id from picked order by id limit 1)
    and id <= (select id from picked order by id desc limit 1)
    and id >= %(lowest)s and id <= %(highest)s
+"""
+RETURNING = """
 returning id, template, channel, recipient, locale, payload, token_id, attempt, max_attempts, expiries,
           created_at, expires_at,
           extract(epoch from expires_at - statement_timestamp())::float8 as seconds_left,
@@ -96,10 +102,12 @@ returning id, template, channel, recipient, locale, payload, token_id, attempt, 
           due_at, now() as claimed_at
 """
 
+LEASE_PICKED = LEASE + AMONG_PARTITIONS + RETURNING
+
 IS_QUICK = ", (select count(*) from quick) as is_quick"
-CLAIM = PICK_DUE + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
-CLAIM_TRACED = PICK_DUE + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK + ", traceparent"
+TRACE = ", traceparent"
 """Where traces are recorded; everybody else is spared the column."""
+CLAIM = PICK_DUE + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
 CLAIM_SUSPECT = PICK_SUSPECT + LEASE_PICKED
 CLAIM_AGAIN = PICK_OWN + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
 CLAIM_SUSPECT_AGAIN = PICK_OWN_SUSPECT + LEASE_PICKED
@@ -115,6 +123,14 @@ class Search(NamedTuple):
     begin_at: Place
     ids: tuple[UUID, UUID]
     table: str = TABLE
+
+
+@lru_cache(maxsize=8)
+def claim_of(table: str, *, is_traced: bool) -> str:
+    """Return what claims from all partitions, or from one of them alone."""
+    among = AMONG_PARTITIONS if table == TABLE else ""
+    statement = PICK_DUE + LONE_IS_QUICK + LEASE + among + RETURNING + IS_QUICK + (TRACE if is_traced else "")
+    return statement.replace(TABLE, table)
 
 
 def claim_parameters(key: LaneKey, search: Search, limit: int) -> dict[str, Any]:

@@ -10,13 +10,12 @@ from uuid import UUID, uuid4
 from psycopg.errors import Error, InsufficientPrivilege, QueryCanceled, UndefinedTable
 
 from outbox_relay.claim_statements import (
-    CLAIM,
     CLAIM_AGAIN,
     CLAIM_SUSPECT,
     CLAIM_SUSPECT_AGAIN,
-    CLAIM_TRACED,
     FIND_SUSPECT,
     Search,
+    claim_of,
     claim_parameters,
     claim_suspect_parameters,
     suspect_parameters,
@@ -28,7 +27,7 @@ from outbox_relay.lost_claims import Grasp
 from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.prepared import Draft
 from outbox_relay.spans import record_claims
-from outbox_relay.today import Today, of_partition
+from outbox_relay.today import Today
 from shared.database import describe
 from shared.log import get_logger
 from shared.tracing import recorder
@@ -185,7 +184,7 @@ class Claims:
         return self._question(Grasp(key, limit), Search(self._floors[key].fresh, ANY_ID, partition))
 
     def _question(self, grasp: Grasp, search: Search) -> Question:
-        statement = of_partition(CLAIM_TRACED if recorder() else CLAIM, search.table)
+        statement = claim_of(search.table, is_traced=recorder() is not None)
         parameters = claim_parameters(grasp.key, search, grasp.limit) | self._leasing(grasp.token)
         return Question(grasp, search, statement, parameters)
 

@@ -5,7 +5,6 @@ on its own that is as much as all the rest, and more the longer messages are kep
 """
 
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 
 TABLE = "outbox_messages"
 A_DAY = timedelta(days=1)
@@ -42,9 +41,3 @@ class Today:
             self._since, self._until, self._name = begins, ends, f"{TABLE}_{now:%Y%m%d}"
         else:
             self._since, self._until, self._name = ends, midnight + A_DAY, None
-
-
-@lru_cache(maxsize=8)
-def of_partition(statement: str, partition: str) -> str:
-    """Return the statement about all messages as one about those of the partition."""
-    return statement.replace(TABLE, partition)

@@ -19,6 +19,7 @@ from outbox_relay.claim_statements import (
     CLAIM_SUSPECT_AGAIN,
     FIND_SUSPECT,
     KNOWN_WORDS,
+    claim_of,
     claim_suspect_parameters,
     suspect_parameters,
 )
@@ -29,7 +30,6 @@ from outbox_relay.lookout import LOOK, look_parameters
 from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
 from outbox_relay.presence import Presence
 from outbox_relay.settles import SETTLE_SENT, SETTLE_UNSENT, sent_parameters, unsent_parameters
-from outbox_relay.today import of_partition
 from shared.database import driver_url
 from shared.ids import uuid7
 from shared.sessions import set_in_transaction
@@ -80,7 +80,7 @@ def test_a_claim_is_begun_with_the_partitions_of_a_few_days_only(outbox: Outbox)
 def test_a_claim_of_what_is_fresh_knows_of_one_partition_alone(full_outbox: Outbox) -> None:
     full_outbox.make_days_partitions()
     [(partition,)] = full_outbox.execute("select 'outbox_messages_' || to_char(now() at time zone 'UTC', 'YYYYMMDD')")
-    plan = generic_plan(full_outbox, of_partition(CLAIM, partition), CLAIM_PARAMETERS)
+    plan = generic_plan(full_outbox, claim_of(partition, is_traced=False), CLAIM_PARAMETERS)
     assert set(re.findall(r" on (outbox_messages\w*)", plan)) == {partition}
     assert rows_read(plan, "Seq Scan") == []
     assert "Sort  (" not in plan.partition("InitPlan")[0]

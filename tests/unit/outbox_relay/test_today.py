@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from outbox_relay.claim_statements import CLAIM
-from outbox_relay.today import A_WHILE, CLOCKS_DIFFER, TABLE, Today, of_partition
+from outbox_relay.claim_statements import CLAIM, claim_of
+from outbox_relay.today import A_WHILE, CLOCKS_DIFFER, TABLE, Today
 
 MIDNIGHT = datetime(2026, 3, 1, tzinfo=UTC)
 A_MOMENT = timedelta(microseconds=1)
@@ -38,5 +38,5 @@ def test_a_partition_that_cannot_be_used_is_left_alone_for_a_while_but_not_that_
 
 
 def test_a_claim_of_a_partition_speaks_of_no_other_table() -> None:
-    claim = of_partition(CLAIM, f"{TABLE}_20260301")
+    claim = claim_of(f"{TABLE}_20260301", is_traced=False)
     assert claim.count(f"{TABLE}_20260301") == claim.count(TABLE) == CLAIM.count(TABLE) > 1
