@@ -5,6 +5,8 @@ from datetime import timedelta
 
 import psycopg
 from psycopg import sql
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
 
 from api_service.background import Background
 from shared.log import get_logger
@@ -59,10 +61,10 @@ class Notifier(Background):
         """Notify whenever it is due."""
         self._is_due.wait()
         with self.connect() as connection:
-            notify, pause = settled_in(connection), SHORTEST_PAUSE
+            statement, pause = settled_in(connection), SHORTEST_PAUSE
             while not self._is_closing.is_set():
                 self._is_due.clear()
-                connection.execute(notify)
+                notify(connection, statement)
                 self._outage.end()
                 self._is_closing.wait(pause.total_seconds())
                 pause = next_pause(pause, is_due=self._is_due.is_set())
@@ -73,8 +75,18 @@ class Notifier(Background):
         self._is_due.set()
 
 
-def settled_in(connection: psycopg.Connection) -> sql.Composed:
-    """Set what holds for a session of our own, and return how to notify over this connection."""
+def settled_in(connection: psycopg.Connection) -> bytes:
+    """Set what holds for a session of our own, and return the statement that notifies over this connection."""
     parameters = own_session_parameters(ONLY_IN_MEMORY, connection.info.backend_pid)
     is_own = connection.execute(SET_IN_OWN_SESSION, parameters).rowcount > 0
-    return NOTIFY if is_own else NOTIFY_IN_LENT_SESSION
+    return (NOTIFY if is_own else NOTIFY_IN_LENT_SESSION).as_bytes(connection)
+
+
+def notify(connection: psycopg.Connection, statement: bytes) -> None:
+    """Run the statement by libpq's own call, which lets other threads run meanwhile. Raises psycopg's errors.
+
+    Through a cursor, whoever is to be woken hears of it a fifth of a millisecond later.
+    """
+    result = connection.pgconn.exec_(statement)
+    if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
+        raise error_from_result(result)

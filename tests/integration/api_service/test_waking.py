@@ -74,7 +74,7 @@ def test_a_lost_connection_is_made_anew(database: Database, notifier: Notifier) 
 
 def test_a_wake_up_waits_for_no_disk_in_a_session_of_its_own(database: Database) -> None:
     with psycopg.connect(driver_url(database.api_url), autocommit=True) as connection:
-        assert settled_in(connection) == NOTIFY
+        assert settled_in(connection) == NOTIFY.as_bytes(connection)
         assert connection.execute("show synchronous_commit").fetchone() == ("off",)
 
 
