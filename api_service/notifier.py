@@ -6,7 +6,7 @@ from datetime import timedelta
 import psycopg
 from psycopg import sql
 from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus
+from psycopg.pq import ConnStatus, ExecStatus
 
 from api_service.background import Background
 from shared.log import get_logger
@@ -88,5 +88,7 @@ def notify(connection: psycopg.Connection, statement: bytes) -> None:
     Through a cursor, whoever is to be woken hears of it a fifth of a millisecond later.
     """
     result = connection.pgconn.exec_(statement)
+    if connection.pgconn.status == ConnStatus.BAD:
+        raise psycopg.OperationalError("the connection is lost")
     if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
         raise error_from_result(result)

@@ -1,10 +1,11 @@
 """Measuring a peer: how many messages it drains, and how soon it sends a single one."""
 
+import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -50,12 +51,10 @@ def _worker(run: PeerRun, messages: int) -> Iterator[Process]:
         run.command("fill", str(messages))
         run.ground.settle_down()
         with run.ground.running(run.working()) as worker:
-            _wait_for(run, worker, 1)
             yield worker
         return
-    warm_up = run.peer.warm_up
-    with run.filling(warm_up, messages) as filling, run.ground.running(run.working()) as worker:
-        _wait_for(run, worker, warm_up)
+    with run.filling(run.warm_up, messages) as filling, run.ground.running(run.working()) as worker:
+        _wait_for(run, worker, run.warm_up)
         with standing_still(worker.pid):
             run.go_on(filling)
             run.ground.settle_down()
@@ -63,16 +62,12 @@ def _worker(run: PeerRun, messages: int) -> Iterator[Process]:
 
 
 def _watched(run: PeerRun, worker: Process, load: Load) -> Drain:
+    begun = _awake(run, worker) if run.peer.has_daemon else _wait_for(run, worker, 1)
     used_before = cpu_seconds(worker.pid), cpu_seconds(run.store_pid)
-    begun = _awake(run, worker) if run.peer.has_daemon else run.tallied()
-    last = (run.peer.warm_up if run.peer.has_daemon else 0) + load.messages
-    now = time.monotonic()
-    enough, deadline = now + load.most.total_seconds(), now + START_SECONDS
-    while (done := run.tallied()).count < last and not (time.monotonic() > enough and done.count > begun.count):
-        _go_on(worker, deadline)
+    done = _wait_for(run, worker, run.warm_up + load.messages, load.most)
     used = cpu_seconds(worker.pid) - used_before[0], cpu_seconds(run.store_pid) - used_before[1]
     handled = done.count - begun.count
-    if not handled:
+    if not handled or done.last <= begun.last:
         raise FailedError(f"{done.count} messages were over before they could be looked at")
     return Drain(
         handled / (done.last - begun.last),
@@ -87,20 +82,24 @@ def _awake(run: PeerRun, worker: Process) -> Tallied:
     before, deadline = cpu_seconds(worker.pid), time.monotonic() + START_SECONDS
     while cpu_seconds(worker.pid) <= before:
         _go_on(worker, deadline)
-    return Tallied(count=run.peer.warm_up, last=time.time())
+    return Tallied(count=run.warm_up, last=time.time())
 
 
 @contextmanager
 def standing_still(pid: int) -> Iterator[None]:
     """Have a process and all below it do nothing for a while."""
     members = family(pid)
-    for member in members:
-        os.kill(member, signal.SIGSTOP)
     try:
+        _signal(members, signal.SIGSTOP)
         yield
     finally:
-        for member in members:
-            os.kill(member, signal.SIGCONT)
+        _signal(members, signal.SIGCONT)
+
+
+def _signal(members: Sequence[int], number: signal.Signals) -> None:
+    for member in members:
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            os.kill(member, number)
 
 
 def _go_on(worker: Process, deadline: float) -> None:
@@ -122,8 +121,10 @@ def peer_latencies(ground: Ground, peer: Peer, messages: int, every: timedelta) 
         return run.latencies()
 
 
-def _wait_for(run: PeerRun, worker: Process, count: int) -> Tallied:
-    deadline = time.monotonic() + START_SECONDS
-    while (tallied := run.tallied()).count < count:
-        _go_on(worker, deadline)
+def _wait_for(run: PeerRun, worker: Process, count: int, most: timedelta | None = None) -> Tallied:
+    """Return once so many are handled, or any more than before once it has taken as long as allowed."""
+    begun, before = time.monotonic(), run.tallied().count
+    enough = begun + most.total_seconds() if most else math.inf
+    while (tallied := run.tallied()).count < count and not (time.monotonic() > enough and tallied.count > before):
+        _go_on(worker, begun + START_SECONDS)
     return tallied

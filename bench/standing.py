@@ -19,8 +19,8 @@ from devstack.programs import DATABASE
 
 POLL_SECONDS = 5
 """RELAY_POLL_SECONDS where it is not set."""
-UPKEEP_SECONDS = 300
-"""RELAY_UPKEEP_SECONDS likewise."""
+UPKEEP_SECONDS, QUICK_UPKEEP_SECONDS = 60, 1
+"""RELAY_UPKEEP_SECONDS where it is not set, and where it is set to see what turns do: of five, one does more."""
 SETTLE_SECONDS = 12
 """A relay has work at its start, and a session that rests tells the server's statistics of it within ten seconds."""
 STATE = "state_memory"
@@ -45,14 +45,14 @@ class Used:
 def idle(ours: Ground, size: Size) -> Report:
     """Measure a relay without messages. Statements are counted as transactions: each of its is one.
 
-    Beside it runs one with a turn of upkeep in each poll interval. How much more that takes is what a turn does, of
-    which the other has one in so many intervals.
+    Beside it runs one with a turn of upkeep each second. How much more that takes is what turns do, of which the other
+    has one a minute.
     """
     ours.empty()
     with ExitStack() as ending:
         ending.enter_context(state_database(ours, UPKEPT))
         port = ending.enter_context(mail_sink(ours))
-        url, every = ours.cluster.url(UPKEPT, "relay"), str(POLL_SECONDS)
+        url, every = ours.cluster.url(UPKEPT, "relay"), str(QUICK_UPKEEP_SECONDS)
         upkeeping = replace(ours.relay(port, DATABASE_URL=url, RELAY_UPKEEP_SECONDS=every), name="upkeeping relay")
         relays = [ending.enter_context(ours.running(relay)) for relay in (ours.relay(port), upkeeping)]
         time.sleep(SETTLE_SECONDS)
@@ -64,13 +64,16 @@ def idle(ours: Ground, size: Size) -> Report:
             for earlier, after in zip(before, _used(ours, relays), strict=True)
         )
         memory = peak_megabytes(relays[0].pid)
-    intervals, turns = seconds / POLL_SECONDS, seconds / UPKEEP_SECONDS
-    statements = resting.statements - OWN_LOOK
-    turn = Used((busy.cpu - resting.cpu) / intervals, round((busy.statements - statements) / intervals))
+    intervals, statements = seconds / POLL_SECONDS, resting.statements - OWN_LOOK
+    share = QUICK_UPKEEP_SECONDS / UPKEEP_SECONDS
+    upkeep_cpu, upkeep_statements = busy.cpu - resting.cpu, busy.statements - statements
     return {
-        IDLE_CPU: (resting.cpu + turn.cpu * turns) / seconds * 100,
-        IDLE_STATEMENTS: (statements + turn.statements * turns) / intervals,
-        "  a turn of upkeep": {"CPU, ms": turn.cpu * 1000, "statements": turn.statements},
+        IDLE_CPU: (resting.cpu + upkeep_cpu * share) / seconds * 100,
+        IDLE_STATEMENTS: (statements + upkeep_statements * share) / intervals,
+        "  a turn of upkeep, on average": {
+            "CPU, ms": upkeep_cpu / seconds * QUICK_UPKEEP_SECONDS * 1000,
+            "statements": upkeep_statements / seconds * QUICK_UPKEEP_SECONDS,
+        },
         "idle relay, MB": memory,
     }
 

@@ -151,7 +151,7 @@ class Claims:
         floor.took(began_at, began, clock())
         floor.found(messages, began_at, datetime.now(UTC))
         if claimed_at:
-            floor.reached(seen_until(messages, grasp.limit, claimed_at), began_at)
+            floor.reached(seen_until(messages, grasp.limit, claimed_at), began_at, claimed_at)
         else:
             floor.found_nothing(began)
         return messages

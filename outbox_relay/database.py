@@ -192,7 +192,7 @@ class Lifeline:
         self._outage.end()
         return result
 
-    async def get_ready(self, work: Callable[[RelayConnection], Awaitable[object]]) -> None:
+    async def try_quietly(self, work: Callable[[RelayConnection], Awaitable[object]]) -> None:
         """Connect and do this once, so that who comes first need not wait for it; that it fails is theirs to find."""
         with suppress(psycopg.Error):
             await self._try(work)

@@ -65,7 +65,7 @@ class ScanFloor:
 
     place: Place = BEFORE_EVERYTHING
     fresh: Place = BEFORE_EVERYTHING
-    """Up to where today's partition was seen; no sweep lowers it, since below it nothing is fresh."""
+    """Up to where today's partition was seen; a sweep lowers it only where the server's clock was set back."""
     nothing_at: float | None = None
     """When the last claim of anything began, by a monotonic clock, if it found nothing."""
     next_sweep: float = float("-inf")
@@ -114,14 +114,14 @@ class ScanFloor:
         """Note that a claim of anything has, which began then."""
         self.nothing_at = began
 
-    def reached(self, place: Place, began_at: Place) -> None:
-        """Note that everything between ``began_at`` and ``place`` was seen.
+    def reached(self, place: Place, began_at: Place, claimed_at: datetime) -> None:
+        """Note that everything between ``began_at`` and ``place`` was seen, at that time by the server's clock.
 
         The floor rises; only a sweep, which began before everything, may lower it: to go on with a
         backlog that was committed late.
         """
         self.place = place if began_at == BEFORE_EVERYTHING else max(self.place, place)
-        self.fresh = max(self.fresh, place)
+        self.fresh = min(max(self.fresh, place), just_before(claimed_at))
         self.nothing_at = None
 
     def reached_today(self, place: Place, claimed_at: datetime, now: float) -> None:
@@ -138,7 +138,11 @@ class ScanFloor:
 
 def seen_until(messages: Collection[ClaimedMessage], limit: int, claimed_at: datetime) -> Place:
     """Return the place up to which a claim has seen whatever was committed within the margin."""
-    lately = (claimed_at - FLOOR_MARGIN, NO_ID)
     if len(messages) < limit:
-        return lately
-    return min(lately, max((message.due_at, message.id) for message in messages))
+        return just_before(claimed_at)
+    return min(just_before(claimed_at), max((message.due_at, message.id) for message in messages))
+
+
+def just_before(claimed_at: datetime) -> Place:
+    """Return the highest place up to which a claim at that time can have seen everything."""
+    return claimed_at - FLOOR_MARGIN, NO_ID

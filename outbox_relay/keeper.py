@@ -40,6 +40,8 @@ USERS = 500
 """Fewer than of other rows: each is looked for in all partitions."""
 MOST_CALLS = 50
 """Of each step in a turn, so that a mountain of old rows keeps none of the other steps from their turn."""
+REST_IN_TURNS = 5
+"""For so many turns a step that left nothing undone does nothing: what it takes away is hours to months old."""
 LEASE_IN_TURNS = 3
 SHORTEST_LEASE_SECONDS = 60
 """The lease is renewed between calls, and one takes 15 seconds at most (the statement timeout)."""
@@ -115,6 +117,8 @@ class Keeper:
         seconds = max(LEASE_IN_TURNS * settings.upkeep_seconds, SHORTEST_LEASE_SECONDS)
         self._claim = {"holder": holder, "lease": timedelta(seconds=seconds)}
         self._is_holder = False
+        self._resting: Counter[str] = Counter()
+        self._is_put_off = False
         self._warnings = Warnings()
 
     async def turn(self) -> None:
@@ -137,6 +141,7 @@ class Keeper:
         async with under_settings(connection):
             self._is_holder = (await connection.execute(HOLD, self._claim)).rowcount == 1
         if self._is_holder and not was_holder:
+            self._resting.clear()
             log.info("upkeep lease taken")
         elif was_holder and not self._is_holder:
             log.info("upkeep lease lost")
@@ -147,13 +152,18 @@ class Keeper:
 
     async def _do_all(self, connection: RelayConnection) -> None:
         done: Counter[str] = Counter()
-        succeeded = [await self._do(step, connection, done) for step in self._steps]
+        succeeded = [await self._do(step, connection, done) for step in self._steps if not self._rests(step)]
         if any(done.values()):
             log.info("upkeep done", **{what: count for what, count in done.items() if count})
         if self._is_holder:
             succeeded.append(await self._look_around(connection))
         if self._is_holder and all(succeeded):
             UPKEEP_DONE.set_to_current_time()
+
+    def _rests(self, step: Step) -> bool:
+        rests = self._resting[step.what] > 0
+        self._resting[step.what] -= rests
+        return rests
 
     async def _look_around(self, connection: RelayConnection) -> bool:
         """See how far the partitions reach and what operators have to be told; return False if that failed."""
@@ -169,6 +179,7 @@ class Keeper:
 
     async def _do(self, step: Step, connection: RelayConnection, done: Counter[str]) -> bool:
         """Repeat the step until nothing is left of it; return False if it failed: the others must not wait for it."""
+        self._is_put_off = False
         try:
             for _ in range(MOST_CALLS):
                 if not await self._hold(connection):
@@ -176,6 +187,7 @@ class Keeper:
                 count = await _number(connection, step)
                 done[step.what] += count
                 if count < step.full:
+                    self._resting[step.what] = 0 if self._is_put_off else REST_IN_TURNS - 1
                     break
         except psycopg.Error as error:
             if connection.broken:
@@ -185,6 +197,7 @@ class Keeper:
         return True
 
     def _pass_on(self, notice: psycopg.errors.Diagnostic) -> None:
+        self._is_put_off = True
         self._warnings.tell("upkeep put off", partition=notice.table_name, sqlstate=notice.sqlstate)
 
 

@@ -140,7 +140,7 @@ class Settles:
         async def work(connection: RelayConnection) -> None:
             await connection.ask(SETTLE_SENT, NOTHING_SENT)
 
-        await self._lifeline.get_ready(work)
+        await self._lifeline.try_quietly(work)
 
     def statement_of_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> Statement:
         """Return what writes that these were sent. A channel that has something follow brings its own."""

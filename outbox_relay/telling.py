@@ -48,7 +48,7 @@ class Teller:
 
     async def get_ready(self) -> None:
         """Connect: done only once a message has settled, it would keep those waiting that come next."""
-        await self._lifeline.get_ready(partial(notify, []))
+        await self._lifeline.try_quietly(partial(notify, []))
 
     async def close(self) -> None:
         """Tell what is left, and close the connection."""

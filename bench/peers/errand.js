@@ -67,7 +67,10 @@ async function trickle(count, enqueue) {
 
 async function toldToGoOn() {
   fs.writeFileSync(path.join(folder, "filled"), "");
-  while (!fs.existsSync(path.join(folder, "go-on"))) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (!fs.existsSync(path.join(folder, "go-on"))) {
+    if (!fs.existsSync(folder)) process.exit(1); // nobody waits for the rest any more
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }
 
 // "fill COUNT [COUNT]" begins with installing; the second lot waits until told.

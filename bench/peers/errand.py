@@ -83,8 +83,11 @@ LOOK_SECONDS = 0.005
 
 def wait_until_told() -> None:
     """Say that the first lot is filled in, and return once the rest is to follow."""
-    (errand().folder / FILLED).touch()
-    while not (errand().folder / GO_ON).exists():
+    folder = errand().folder
+    (folder / FILLED).touch()
+    while not (folder / GO_ON).exists():
+        if not folder.exists():
+            sys.exit("nobody waits for the rest any more")
         time.sleep(LOOK_SECONDS)
 
 

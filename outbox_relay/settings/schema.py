@@ -189,9 +189,9 @@ class RelaySettingsSchema(SettingsSchema):
     )
     upkeep_seconds = Whole(
         "RELAY_UPKEEP_SECONDS",
-        "How often the relay that holds the upkeep lease makes and drops partitions and prunes.",
+        "How often the relay that holds the upkeep lease has a turn; in one of five, partitions are made and dropped.",
         unit="seconds",
-        default=300,
+        default=60,
         bounds=(1, 3600),
     )
     retention_days = Whole(

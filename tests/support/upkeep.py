@@ -3,7 +3,7 @@
 import asyncio
 from uuid import UUID, uuid4
 
-from outbox_relay.keeper import Keeper
+from outbox_relay.keeper import REST_IN_TURNS, Keeper
 from outbox_relay.settings import RelaySettingsSchema
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_environment
@@ -16,6 +16,12 @@ def keeper_on(outbox: Outbox, **settings: str) -> Keeper:
 
 
 def turn(keeper: Keeper) -> None:
+    """Let it have as many turns as it takes until each step has had one, also those that rest."""
+    for _ in range(REST_IN_TURNS):
+        one_turn(keeper)
+
+
+def one_turn(keeper: Keeper) -> None:
     asyncio.run(keeper.turn())
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from api_service.notifier import NOTIFY, NOTIFY_IN_LENT_SESSION, Notifier, settled_in
+from api_service.notifier import NOTIFY, NOTIFY_IN_LENT_SESSION, Notifier, notify, settled_in
 from shared.database import driver_url
 from shared.vocabulary import WAKE_CHANNEL
 from tests.support.api import ApiUnderTest
@@ -70,6 +70,20 @@ def test_a_lost_connection_is_made_anew(database: Database, notifier: Notifier) 
         eventually(lambda: owner.execute(f"select count(*) {OWN_CONNECTION}").fetchone() == (0,))
         notifier.wake()
         assert wake_ups(listener) >= 1
+
+
+def test_a_session_that_was_ended_is_a_lost_connection_and_no_fault(database: Database) -> None:
+    with psycopg.connect(driver_url(database.api_url), autocommit=True) as connection, database.connect() as owner:
+        statement = settled_in(connection)
+        owner.execute("select pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
+        with pytest.raises(psycopg.OperationalError):
+            notify(connection, statement)
+
+
+def test_a_statement_that_fails_says_why(database: Database) -> None:
+    connecting = psycopg.connect(driver_url(database.api_url), autocommit=True)
+    with connecting as connection, pytest.raises(psycopg.errors.SyntaxError):
+        notify(connection, b"notify")
 
 
 def test_a_wake_up_waits_for_no_disk_in_a_session_of_its_own(database: Database) -> None:

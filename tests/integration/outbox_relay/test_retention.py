@@ -8,11 +8,12 @@ from structlog.testing import capture_logs
 
 from shared.database import driver_url
 from tests.support.outbox import Outbox
-from tests.support.upkeep import has_partition, keeper_on, partition_of, put_old, turn
+from tests.support.upkeep import has_partition, keeper_on, one_turn, partition_of, put_old, turn
 
 PENDING = {"status": "'pending'", "settled_at": "null"}
 MESSAGES = "select count(*) from outbox_messages"
 ATTEMPTS = "select count(*) from delivery_attempts"
+END_LEASE = "update upkeep_lease set leased_until = now()"
 ACTIONS = "select count(*) from operator_actions"
 
 
@@ -115,7 +116,30 @@ def test_a_long_transaction_puts_a_drop_off_and_holds_up_no_claim(outbox: Outbox
         assert len(outbox.claim()) == 1
     [warning] = [line for line in logged if line["event"] == "upkeep put off"]
     assert (warning["partition"], warning["sqlstate"]) == (partition_of(outbox, 50), "55P03")
+    one_turn(keeper)
+    assert not has_partition(outbox, 50)
+
+
+def test_what_left_nothing_undone_rests_for_a_few_turns(outbox: Outbox) -> None:
+    keeper = keeper_on(outbox, RELAY_RETENTION_DAYS="10")
+    one_turn(keeper)
+    put_old(outbox, 50)
+    one_turn(keeper)
+    assert has_partition(outbox, 50)
     turn(keeper)
+    assert not has_partition(outbox, 50)
+
+
+def test_whoever_takes_the_lease_begins_with_all_of_it(outbox: Outbox) -> None:
+    keeper, other = (keeper_on(outbox, RELAY_RETENTION_DAYS="10") for _ in range(2))
+    one_turn(keeper)
+    outbox.execute(END_LEASE)
+    one_turn(other)
+    put_old(outbox, 50)
+    one_turn(keeper)
+    assert has_partition(outbox, 50)
+    outbox.execute(END_LEASE)
+    one_turn(keeper)
     assert not has_partition(outbox, 50)
 
 

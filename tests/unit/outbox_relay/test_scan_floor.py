@@ -28,7 +28,7 @@ def swept_floor(seconds: float = 0.0) -> ScanFloor:
     floor = ScanFloor()
     assert floor.next(now=0.0) == BEFORE_EVERYTHING
     floor.took(BEFORE_EVERYTHING, 0.0, seconds)
-    floor.reached(AT_NOON, BEFORE_EVERYTHING)
+    floor.reached(AT_NOON, BEFORE_EVERYTHING, NOON + FLOOR_MARGIN)
     return floor
 
 
@@ -38,7 +38,7 @@ def test_claims_begin_where_the_last_one_stopped() -> None:
 
 def test_the_floor_rises_and_a_sweep_comes_every_few_seconds() -> None:
     floor = swept_floor()
-    floor.reached((NOON - 60 * SECOND, NO_ID), AT_NOON)
+    floor.reached((NOON - 60 * SECOND, NO_ID), AT_NOON, NOON + FLOOR_MARGIN)
     assert floor.next(now=1.0) == AT_NOON
     assert floor.next(now=SWEEP_SECONDS) == BEFORE_EVERYTHING
 
@@ -46,7 +46,7 @@ def test_the_floor_rises_and_a_sweep_comes_every_few_seconds() -> None:
 def test_a_sweep_that_finds_a_late_backlog_lets_the_next_claims_go_on_with_it() -> None:
     floor = swept_floor()
     floor.next(now=SWEEP_SECONDS)
-    floor.reached((NOON - 3600 * SECOND, NO_ID), BEFORE_EVERYTHING)
+    floor.reached((NOON - 3600 * SECOND, NO_ID), BEFORE_EVERYTHING, NOON + FLOOR_MARGIN)
     assert floor.next(now=SWEEP_SECONDS + 1) == (NOON - 3600 * SECOND, NO_ID)
 
 
@@ -183,6 +183,18 @@ def test_where_a_claim_found_nothing_the_next_of_what_is_fresh_tells_up_to_when_
 def test_what_was_found_since_is_the_floor_whatever_was_not_before_it() -> None:
     floor = swept_floor()
     floor.found_nothing(began=100.0)
-    floor.reached((NOON - 3600 * SECOND, NO_ID), BEFORE_EVERYTHING)
+    floor.reached((NOON - 3600 * SECOND, NO_ID), BEFORE_EVERYTHING, NOON + FLOOR_MARGIN)
     floor.reached_today(AT_NOON, NOON + 60 * SECOND, now=110.0)
     assert floor.place == (NOON - 3600 * SECOND, NO_ID)
+
+
+def test_where_the_server_s_clock_is_set_back_what_is_fresh_is_looked_for_from_there() -> None:
+    floor = swept_floor()
+    floor.reached((NOON - 3600 * SECOND, NO_ID), BEFORE_EVERYTHING, NOON - 3600 * SECOND + FLOOR_MARGIN)
+    assert floor.fresh == (NOON - 3600 * SECOND, NO_ID)
+
+
+def test_a_sweep_that_goes_on_with_a_backlog_leaves_what_is_fresh_where_it_was() -> None:
+    floor = swept_floor()
+    floor.reached((NOON - 3600 * SECOND, NO_ID), BEFORE_EVERYTHING, NOON + FLOOR_MARGIN)
+    assert floor.fresh == AT_NOON
