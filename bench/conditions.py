@@ -11,7 +11,7 @@ from operator import attrgetter
 from bench.contest import RATE, ratio, told
 from bench.goals import ROUND_TRIP_TO_LIMIT, TWO_TO_ONE
 from bench.ground import Ground, wait_for_port
-from bench.peer_list import peers_there
+from bench.peer_list import FEW, peers_there
 from bench.peer_measures import Load, drain_peer
 from bench.peers.errand import Form
 from bench.relaying import CONNECTIONS, FILL_SMS, Drain, drain_by, mail_sink
@@ -104,7 +104,7 @@ def _ours_under(condition: Condition, ours: Ground, size: Size) -> Contestant[Dr
 
 
 def _peers_under(condition: Condition, ours: Ground, size: Size) -> Iterator[Contestant[Drain]]:
-    load = Load(Form.USUAL, condition.messages(size), size.peer_time, condition.sink)
+    load = Load(Form.USUAL, condition.messages(size), size.peer_time, FEW, condition.sink)
     for peer in [] if size.is_look else peers_there(only_strongest=True):
         yield Contestant(peer.name, partial(drain_peer, ours, peer, load), rivals="peers", most=ONE_TURN)
 

@@ -70,7 +70,7 @@ class PeerDrain:
 
     def __call__(self) -> Drain:
         """Measure once."""
-        load = Load(self.form, self._messages(), self.size.peer_time * PATIENCE)
+        load = Load(self.form, self._messages(), self.size.peer_time * PATIENCE, self.peer.warm_up)
         drained = drain_peer(self.ground, self.peer, load)
         self.last_rate = drained.rate
         return drained

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from bench.peers.errand import Form
 
+FEW = 50
+"""Messages that do not count where it is the wait that decides."""
 ROOT = Path(__file__).parents[1]
 INSTALLED = ROOT / ".peers"
 
@@ -21,8 +23,8 @@ class Peer:
     has_daemon: bool = True
     is_quick: bool = False
     """Whether it handles thousands in a second, as long as it does nothing with them."""
-    warm_up: int = 50
-    """Messages that do not count: connections open, and code is compiled, which takes Node a thousand of them."""
+    warm_up: int = FEW
+    """Messages that do not count in a drain: connections open, and code is compiled, which takes Node a thousand."""
 
     @property
     def command(self) -> tuple[str, ...]:

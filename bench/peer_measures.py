@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bench.ground import Ground
-from bench.peer_list import Peer
+from bench.peer_list import FEW, Peer
 from bench.peer_runs import LOOK_SECONDS, PeerRun, Tallied, errand_for, running
 from bench.peers.errand import Form
 from bench.relaying import Drain, mail_sink
@@ -23,11 +23,12 @@ START_SECONDS = 30
 
 @dataclass(frozen=True)
 class Load:
-    """How many messages a peer is given, in which form, for how long at most, and where it sends to."""
+    """How many messages a peer is given, in which form, for how long at most, after how many, and where it sends to."""
 
     form: Form
     messages: int
     most: timedelta
+    warm_up: int
     sink: Callable[[Ground], AbstractContextManager[int]] = mail_sink
 
 
@@ -40,21 +41,21 @@ def drain_peer(ground: Ground, peer: Peer, load: Load) -> Drain:
     """
     with running(ground, peer) as run, load.sink(ground) as port:
         run.tell(errand_for(run, load.form, port, is_draining=True))
-        with _worker(run, load.messages) as worker:
+        with _worker(run, load) as worker:
             return _watched(run, worker, load)
 
 
 @contextmanager
-def _worker(run: PeerRun, messages: int) -> Iterator[Process]:
+def _worker(run: PeerRun, load: Load) -> Iterator[Process]:
     """Yield a worker that is about to begin with so many messages, or has just begun."""
     if not run.peer.has_daemon:
-        run.command("fill", str(messages))
+        run.command("fill", str(load.messages))
         run.ground.settle_down()
         with run.ground.running(run.working()) as worker:
             yield worker
         return
-    with run.filling(run.warm_up, messages) as filling, run.ground.running(run.working()) as worker:
-        _wait_for(run, worker, run.warm_up)
+    with run.filling(load.warm_up, load.messages) as filling, run.ground.running(run.working()) as worker:
+        _wait_for(run, worker, load.warm_up)
         with standing_still(worker.pid):
             run.go_on(filling)
             run.ground.settle_down()
@@ -62,9 +63,10 @@ def _worker(run: PeerRun, messages: int) -> Iterator[Process]:
 
 
 def _watched(run: PeerRun, worker: Process, load: Load) -> Drain:
-    begun = _awake(run, worker) if run.peer.has_daemon else _wait_for(run, worker, 1)
+    begun = _awake(worker, load.warm_up) if run.peer.has_daemon else _wait_for(run, worker, 1)
     used_before = cpu_seconds(worker.pid), cpu_seconds(run.store_pid)
-    done = _wait_for(run, worker, run.warm_up + load.messages, load.most)
+    last = load.messages + (load.warm_up if run.peer.has_daemon else 0)
+    done = _wait_for(run, worker, last, load.most)
     used = cpu_seconds(worker.pid) - used_before[0], cpu_seconds(run.store_pid) - used_before[1]
     handled = done.count - begun.count
     if not handled or done.last <= begun.last:
@@ -77,12 +79,12 @@ def _watched(run: PeerRun, worker: Process, load: Load) -> Drain:
     )
 
 
-def _awake(run: PeerRun, worker: Process) -> Tallied:
+def _awake(worker: Process, warm_up: int) -> Tallied:
     """Return once the worker has woken up and used some CPU: how soon it hears of messages is not what is measured."""
     before, deadline = cpu_seconds(worker.pid), time.monotonic() + START_SECONDS
     while cpu_seconds(worker.pid) <= before:
         _go_on(worker, deadline)
-    return Tallied(count=run.warm_up, last=time.time())
+    return Tallied(count=warm_up, last=time.time())
 
 
 @contextmanager
@@ -113,11 +115,11 @@ def peer_latencies(ground: Ground, peer: Peer, messages: int, every: timedelta) 
     """Return the milliseconds from before each message's enqueueing until its mail was accepted, in an idle system."""
     with running(ground, peer) as run, mail_sink(ground) as port:
         run.tell(replace(errand_for(run, Form.USUAL, port, is_draining=False), pause_seconds=every.total_seconds()))
-        run.command("fill", str(peer.warm_up))
+        run.command("fill", str(FEW))
         with ground.running(run.working()) as worker:
-            _wait_for(run, worker, peer.warm_up)
+            _wait_for(run, worker, FEW)
             run.command("trickle", str(messages))
-            _wait_for(run, worker, peer.warm_up + messages)
+            _wait_for(run, worker, FEW + messages)
         return run.latencies()
 
 

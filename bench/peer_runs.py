@@ -46,11 +46,6 @@ class PeerRun:
     environment: dict[str, str]
     store_pid: int
 
-    @property
-    def warm_up(self) -> int:
-        """How many messages it handles before those that count."""
-        return self.peer.warm_up if self.peer.has_daemon else 0
-
     def tell(self, errand: Errand) -> None:
         """Write down what to do."""
         told = asdict(errand) | {"letter": errand.letter.decode()}

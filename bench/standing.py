@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from bench.contest import told
 from bench.goals import IDLE_CPU, IDLE_STATEMENTS, RELAY_GROWTH, RELAY_MEMORY
 from bench.ground import Ground
 from bench.relaying import IS_PENDING, mail_sink
@@ -86,19 +85,9 @@ def _used(ours: Ground, relays: Sequence[Process]) -> list[Used]:
 
 def memory(ours: Ground, size: Size) -> Report:
     """Measure a relay's memory with a backlog, while and after it delivers as much of it as the time allows."""
-    report: Report = {}
-    highest = []
-    for backlog in sorted({size.backlog // 10, size.backlog}):
-        told(f"a backlog of {backlog:,}")
-        early, late, peak, sent = _drained(ours, backlog, size.memory_time)
-        report[f"backlog of {backlog:,}, MB"] = {
-            f"after {_early(backlog):,} messages": early,
-            f"after {sent:,.0f}": late,
-            "highest": peak,
-        }
-        report[RELAY_GROWTH] = late / early
-        highest.append(peak)
-    return report | {RELAY_MEMORY: max(highest)}
+    early, late, peak, sent = _drained(ours, size.backlog, size.memory_time)
+    found = {f"after {_early(size.backlog):,} messages": early, f"after {sent:,.0f}": late}
+    return {f"backlog of {size.backlog:,}, MB": found, RELAY_GROWTH: late / early, RELAY_MEMORY: peak}
 
 
 def _drained(ours: Ground, backlog: int, most: timedelta) -> tuple[float, float, float, float]:
