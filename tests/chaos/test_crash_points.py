@@ -17,8 +17,8 @@ from tests.support.eventually import eventually
 from tests.support.gates import (
     end_sessions,
     gate_at_claims,
-    logins_refused,
     row_held,
+    settles_refused,
     wait_until_held_up,
     wait_until_sessions_are_gone,
 )
@@ -93,7 +93,7 @@ def after_the_yes_and_before_the_settle(place: Place, _message_id: UUID) -> None
     place.sink.hold()
     with place.relay() as relay:
         eventually(place.is_leased)
-        with logins_refused(place.database):
+        with settles_refused(place.database):
             place.sink.release()
             eventually(lambda: [line for line in relay.said("database lost") if line["purpose"] == "settle"])
             relay.kill()

@@ -7,7 +7,7 @@ from uuid import UUID
 from tests.support.conservation import Ledger, conserved
 from tests.support.eventually import eventually
 from tests.support.fleet import go_on, stop
-from tests.support.gates import logins_refused
+from tests.support.gates import settles_refused
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 from tests.support.relays import RunningRelay, running_relay
@@ -83,7 +83,7 @@ def frozen_before_its_settle(
     sink.hold()
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as zombie:
         eventually(lambda: outbox.row(message_id).lease_token)
-        with logins_refused(outbox.database):
+        with settles_refused(outbox.database):
             sink.release()
             eventually(lambda: [line for line in zombie.said("database lost") if line["purpose"] == "settle"])
             stop(zombie)

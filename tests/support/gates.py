@@ -25,6 +25,7 @@ WAITING = (
     " and wait_event_type = 'Lock'"
 )
 END = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and usename = 'relay'"
+END_SETTLING = END.replace("usename = 'relay'", "application_name = 'outbox-relay settle'")
 SESSIONS = "select count(*) from pg_stat_activity where datname = current_database() and usename = 'relay'"
 
 
@@ -57,6 +58,15 @@ def logins_refused(database: Database) -> Iterator[None]:
             yield
         finally:
             owner.execute("alter role relay login")
+
+
+@contextmanager
+def settles_refused(database: Database) -> Iterator[None]:
+    """Take away relays' sessions for settling, and let them open no other, until the block ends."""
+    with logins_refused(database):
+        with database.connect() as owner:
+            owner.execute(END_SETTLING)
+        yield
 
 
 def wait_until_held_up(database: Database, purpose: str, *, count: int = 1) -> None:
