@@ -30,6 +30,8 @@ def test_a_relay_that_leaves_an_old_message_alone_is_not_ready_until_it_is_deliv
     with outbox.database.connect() as owner, running_relay(outbox.database, EMAIL_PROVIDERS=provider) as relay:
         with owner.transaction():
             owner.execute("select from outbox_messages for update")
+            # At its very start it has not claimed yet either, and says that as well.
+            eventually(lambda: len(readyz(relay, 503, "missing")) == 1)
             [told] = readyz(relay, 503, "missing")
             assert told.startswith("email code: a message has been due for 36")
             assert ready_metric(relay) == ["signpost_relay_ready 0.0"]
