@@ -28,9 +28,7 @@ from bench.relaying import (
     Drain,
     Promptness,
     bare_sender,
-    bare_sender_as_it_ships,
     drain,
-    drain_as_it_ships,
     drain_by,
     promptness,
 )
@@ -100,8 +98,10 @@ def draining(ours: Ground, size: Size) -> Report:
     limits = [Contestant("bare sender", _limit(bare_sender, ours, size.messages))]
     few = size.messages // 4
     limits += [
-        Contestant(f"{AS_IT_SHIPS}: ours", lambda: drain_as_it_ships(ours, few), most=LIMITS_TURNS),
-        Contestant(f"{AS_IT_SHIPS}: bare sender", _limit(bare_sender_as_it_ships, ours, few), most=LIMITS_TURNS),
+        Contestant(f"{AS_IT_SHIPS}: ours", lambda: drain(ours, few, theme=None), most=LIMITS_TURNS),
+        Contestant(
+            f"{AS_IT_SHIPS}: bare sender", _limit(partial(bare_sender, theme=None), ours, few), most=LIMITS_TURNS
+        ),
     ]
     limits += [
         Contestant(name, _limit(limit, ours, few), most=LIMITS_TURNS)

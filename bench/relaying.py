@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
 from api_service.notifier import Notifier
 from bench.ground import Ground, mail_sink_program, telling_sink_program, wait_for_port
-from bench.mails import mail_in
+from bench.mails import THEME, mail_in
 from bench.smtp_sender import send_bare
 from bench.usage import cpu_seconds, peak_megabytes
 from devstack.ports import free_port
@@ -65,16 +66,10 @@ def mail_sink(ground: Ground, *, is_hanging: bool = False, milliseconds: int = 0
         yield port
 
 
-def drain(ground: Ground, messages: int) -> Drain:
+def drain(ground: Ground, messages: int, theme: Path | None = THEME) -> Drain:
     """Commit so many messages at once beside a relay that waits, and measure until the last is settled."""
     with mail_sink(ground) as port:
-        return drain_by(ground, [ground.relay(port)], messages)
-
-
-def drain_as_it_ships(ground: Ground, messages: int) -> Drain:
-    """Do so with the mail that the product ships, which is four times as long."""
-    with mail_sink(ground) as port:
-        return drain_by(ground, [ground.relay(port, theme=None)], messages)
+        return drain_by(ground, [ground.relay(port, theme=theme)], messages)
 
 
 def drain_by(ground: Ground, relays: Sequence[Program], messages: int, filling: str = FILL) -> Drain:
@@ -108,17 +103,9 @@ def _wait_until_settled(ground: Ground, relays: list[Process]) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def bare_sender(ground: Ground, messages: int) -> float:
+def bare_sender(ground: Ground, messages: int, theme: Path | None = THEME) -> float:
     """Send as many of the same letter without a database or rendering; return letters a second."""
-    return _bare(ground, messages, mail_in(Locale.EN).content)
-
-
-def bare_sender_as_it_ships(ground: Ground, messages: int) -> float:
-    """Do so with the mail that the product ships."""
-    return _bare(ground, messages, mail_in(Locale.EN, None).content)
-
-
-def _bare(ground: Ground, messages: int, letter: bytes) -> float:
+    letter = mail_in(Locale.EN, theme).content
     with mail_sink(ground) as port:
         return messages / asyncio.run(send_bare(port, messages, CONNECTIONS, letter))
 

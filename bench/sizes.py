@@ -73,7 +73,7 @@ QUICK = Size(
     messages=3_000,
     forms=(Form.USUAL,),
     peer_messages=2_000,
-    peer_time=timedelta(seconds=1.4),
+    peer_time=timedelta(seconds=1),
     latencies=50,
     seconds=0.5,
     saturated_turns=1,

@@ -107,7 +107,6 @@ LEASE_PICKED = LEASE + AMONG_PARTITIONS + RETURNING
 IS_QUICK = ", (select count(*) from quick) as is_quick"
 TRACE = ", traceparent"
 """Where traces are recorded; everybody else is spared the column."""
-CLAIM = PICK_DUE + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
 CLAIM_SUSPECT = PICK_SUSPECT + LEASE_PICKED
 CLAIM_AGAIN = PICK_OWN + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
 CLAIM_SUSPECT_AGAIN = PICK_OWN_SUSPECT + LEASE_PICKED
@@ -131,6 +130,9 @@ def claim_of(table: str, *, is_traced: bool) -> str:
     among = AMONG_PARTITIONS if table == TABLE else ""
     statement = PICK_DUE + LONE_IS_QUICK + LEASE + among + RETURNING + IS_QUICK + (TRACE if is_traced else "")
     return statement.replace(TABLE, table)
+
+
+CLAIM = claim_of(TABLE, is_traced=False)
 
 
 def claim_parameters(key: LaneKey, search: Search, limit: int) -> dict[str, Any]:
