@@ -34,6 +34,15 @@ def address_of(user: Addressed, channel: Channel) -> str | None:
             return user.phone
 
 
+def address_column(channel: Channel) -> InstrumentedAttribute[str | None]:
+    """Return the column that has where a message reaches a user on that channel."""
+    match channel:
+        case Channel.EMAIL:
+            return User.email
+        case Channel.SMS:
+            return User.phone
+
+
 def has_same_address(user: User, channel: Channel) -> ColumnElement[bool]:
     """Return the condition that a row of users has this user's address on that channel."""
     match channel:
@@ -50,6 +59,12 @@ def has_address(channel: Channel, canonical: str | BindParameter[str] | None) ->
             return User.email_canonical == canonical
         case Channel.SMS:
             return User.phone == canonical
+
+
+def is_proven_on(channel: Channel, canonical: str | BindParameter[str]) -> ColumnElement[bool]:
+    """Return the condition that a row of users has proven that address, which one at most has."""
+    is_theirs, is_proven = has_address(channel, canonical), proven_at(channel).is_not(None)
+    return and_(is_theirs, is_proven, User.status == UserStatus.ACTIVE)
 
 
 def proven_at(channel: Channel) -> InstrumentedAttribute[object]:
@@ -95,4 +110,4 @@ class Address:
     @property
     def is_proven(self) -> ColumnElement[bool]:
         """The condition that a row of users has proven the address, which one at most has."""
-        return and_(self.is_theirs, proven_at(self.channel).is_not(None), User.status == UserStatus.ACTIVE)
+        return is_proven_on(self.channel, self.canonical)

@@ -6,14 +6,14 @@ An address without an account goes the same way, statement by statement: its tok
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, bindparam, func, literal, select, true
 from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.errors import FaultCode, InvalidOrExpiredError
 from api_service.passwords import is_address
 from api_service.rate_limits import Limiter
 from api_service.use_cases.account_codes import Recipient, Wanted, end_codes, issue, message_with, resets_of
-from api_service.use_cases.addresses import Address, address_of
+from api_service.use_cases.addresses import Address, address_column, address_of, is_proven_on
 from api_service.use_cases.codes import count_tries, right_attempt, spend_attempt, use_up
 from api_service.use_cases.locking import locked_user
 from api_service.use_cases.notices import tell_everywhere
@@ -40,40 +40,51 @@ def ask_for_reset(session: Session, address: Address, locale: Locale, *, keys: S
 
     Never commits. ``locale`` is for those of whom no language is known.
     """
-    holder = holder_of(session, address)
-    purpose = Purpose.PASSWORD_RESET if holder else Purpose.DECOY
-    token = issue(session, Wanted(holder.id if holder else None, purpose, address), keys, terms)
-    template = Template.PASSWORD_RESET if holder else Template.NO_ACCOUNT
-    enqueue(session, message_with(template, token, recipient(holder, address, locale)))
+    asked = who_is_asked(session, address, locale)
+    purpose, template = asked.gets
+    token = issue(session, Wanted(asked.owner_id, purpose, address), keys, terms)
+    enqueue(session, message_with(template, token, asked.recipient))
     return token
 
 
 @dataclass(frozen=True)
-class Holder:
-    """As much of who holds an address as it takes to write to them: to load all of a user takes longer, and tells."""
+class Asked:
+    """Whom a reset is asked of: whoever holds the address, as they registered, or nobody, as it was typed."""
 
-    id: UUID
-    email: str | None = field(repr=False)
-    phone: str | None = field(repr=False)
-    locale: Locale
-    full_name: str | None = field(repr=False)
+    owner_id: UUID | None
+    recipient: Recipient
 
-
-def recipient(holder: Holder | None, address: Address, locale: Locale) -> Recipient:
-    """Return who is written to: the holder as they registered, or the address as it was typed."""
-    if holder is None:
-        return Recipient(address.deliverable, locale)
-    return Recipient(address_of(holder, address.channel) or "", holder.locale, holder.full_name)
+    @property
+    def gets(self) -> tuple[Purpose, Template]:
+        """What the token is for, and which message goes out."""
+        if self.owner_id is None:
+            return Purpose.DECOY, Template.NO_ACCOUNT
+        return Purpose.PASSWORD_RESET, Template.PASSWORD_RESET
 
 
-def holder_of(session: Session, address: Address) -> Holder | None:
-    """Return the active user who has proven the address, if there is one.
+def who_is_asked(session: Session, address: Address, locale: Locale) -> Asked:
+    """Return the active user who has proven the address, if there is one, or nobody.
 
-    Locked as the token's foreign key would lock it, but before the tokens: whoever locks both does it so.
+    A row in any case, of as much as it takes to write to them: one less takes less time, and to load all of a user
+    more. Locked as the token's foreign key would lock it, but before the tokens: whoever locks both does it so.
     """
-    wanted = select(User.id, User.email, User.phone, User.locale, User.full_name).where(address.is_proven)
-    row = session.execute(wanted.with_for_update(read=True, key_share=True)).one_or_none()
-    return Holder(*row) if row else None
+    asked = {"canonical": address.canonical, "typed": address.deliverable, "locale": locale}
+    owner_id, reached_at, language, name = session.connection().execute(_ASKED[address.channel], asked).one()
+    return Asked(owner_id, Recipient(reached_at, language, name))
+
+
+def _asked_on(channel: Channel) -> Select[UUID, str, Locale, str]:
+    wanted = select(User.id, address_column(channel).label("address"), User.locale, User.full_name)
+    is_theirs = is_proven_on(channel, bindparam("canonical"))
+    holder = wanted.where(is_theirs).with_for_update(read=True, key_share=True).cte("holder")
+    address = func.coalesce(holder.c.address, bindparam("typed"))
+    language = func.coalesce(holder.c.locale, bindparam("locale", type_=User.locale.type))
+    one_row = select(literal(1)).subquery("one_row")
+    return select(holder.c.id, address, language, holder.c.full_name).select_from(one_row.outerjoin(holder, true()))
+
+
+# Put together once: to do so takes longer than to carry them out.
+_ASKED = {channel: _asked_on(channel) for channel in Channel}
 
 
 def token_of_reset(sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, new: NewPassword) -> UUID:

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 from api_service import passwords
 from api_service.services import EXTENSION
 from api_service.use_cases.addresses import Address
-from api_service.use_cases.sign_in import Credentials, candidates_at, holder_and_newest
+from api_service.use_cases.sign_in import NOBODY, Credentials, candidates_at, holder_and_newest
 from shared.vocabulary import Channel
 from tests.support.api import PASSWORD, ApiUnderTest
 from tests.support.eventually import eventually
@@ -103,7 +103,7 @@ def test_whoever_is_there_a_wrong_password_is_compared_with_two_hashes(api: ApiU
             candidates = candidates_at(session, Credentials(Address(Channel.EMAIL, f"{name}@example.org"), PASSWORD))
         assert len(candidates) == 2
         assert all(passwords.is_hashed_as_of_now(candidate.password_hash) for candidate in candidates)
-        assert [candidate.id for candidate in candidates].count(None) == nobodies
+        assert [candidate.id for candidate in candidates].count(NOBODY.id) == nobodies
 
 
 def test_a_crowd_pending_under_an_address_makes_signing_in_no_slower(api: ApiUnderTest) -> None:
