@@ -103,11 +103,6 @@ class Address:
         return [address_id(self.canonical, key) for key in keys.by_id.values()]
 
     @property
-    def is_theirs(self) -> ColumnElement[bool]:
-        """The condition that a row of users has the address, proven or not."""
-        return has_address(self.channel, self.canonical)
-
-    @property
     def is_proven(self) -> ColumnElement[bool]:
         """The condition that a row of users has proven the address, which one at most has."""
         return is_proven_on(self.channel, self.canonical)

@@ -4,18 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import Select, func, literal, select, union_all
+from sqlalchemy import Select, bindparam, func, literal, select, union_all
 from sqlalchemy.orm import Session, sessionmaker
 
 from api_service import passwords
 from api_service.errors import AccountNotActivatedError, InvalidCredentialsError
 from api_service.transactions import in_transaction
-from api_service.use_cases.addresses import Address, proven_at
+from api_service.use_cases.addresses import Address, has_address, proven_at
 from api_service.use_cases.locking import is_active, locked_user
 from api_service.use_cases.organizations import may_enter
 from api_service.use_cases.sessions import BegunSession, Opening, begin_session
 from shared.models import User
-from shared.vocabulary import UserStatus
+from shared.vocabulary import Channel, UserStatus
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,18 @@ def candidates_at(session: Session, credentials: Credentials) -> list[Candidate]
     second is what keeps it untold: someone who registers a taken address and signs in with the password
     they gave hears that the account is not activated, as they would at a free one.
     """
-    rows = session.execute(holder_and_newest(credentials))
+    asked = {"canonical": credentials.address.canonical, "nobodys_hash": NOBODY.password_hash}
+    rows = session.connection().execute(_HOLDER_AND_NEWEST[credentials.address.channel], asked)
     found = {rank: Candidate(user_id, status, kept_hash, rank == HOLDER) for rank, user_id, status, kept_hash in rows}
     return [found[HOLDER], found[NEWEST]]
 
 
-def holder_and_newest(credentials: Credentials) -> Select[int, UUID, UserStatus, str]:
-    """Select both by the address's index, in one statement.
+def holder_and_newest(channel: Channel) -> Select[int, UUID, UserStatus, str]:
+    """Return what selects both by the index of ``canonical``, in one statement.
 
     Two whole rows in any case, nobody's where there is nobody: one less, or an empty one, takes less time.
     """
-    is_theirs, is_proven = credentials.address.is_theirs, proven_at(credentials.address.channel).is_not(None)
+    is_theirs, is_proven = has_address(channel, bindparam("canonical")), proven_at(channel).is_not(None)
     columns = User.id, User.status, User.password_hash
     holder = select(*columns, literal(HOLDER).label("rank")).where(is_theirs, is_proven)
     newest = select(*columns, literal(NEWEST)).where(is_theirs).order_by(User.created_at.desc()).limit(1)
@@ -105,8 +106,12 @@ def holder_and_newest(credentials: Credentials) -> Select[int, UUID, UserStatus,
         ranks.c.rank,
         func.coalesce(both.c.id, NOBODY.id),
         func.coalesce(both.c.status, literal(NOBODY.status, User.status.type)),
-        func.coalesce(both.c.password_hash, NOBODY.password_hash),
+        func.coalesce(both.c.password_hash, bindparam("nobodys_hash", type_=User.password_hash.type)),
     ).select_from(ranks.outerjoin(both, both.c.rank == ranks.c.rank))
+
+
+# Put together once: to do so takes longer than to carry them out.
+_HOLDER_AND_NEWEST = {channel: holder_and_newest(channel) for channel in Channel}
 
 
 def with_password(candidates: list[Candidate], password: str) -> Iterator[Candidate]:

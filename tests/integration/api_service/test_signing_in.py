@@ -112,7 +112,7 @@ def test_a_crowd_pending_under_an_address_makes_signing_in_no_slower(api: ApiUnd
         " select gen_random_uuid(), 'ada@example.org', 'ada@example.org', '', 'en' from generate_series(1, 5000)"
     )
     api.rows("analyze users")
-    statement = holder_and_newest(Credentials(Address(Channel.EMAIL, "ada@example.org"), PASSWORD))
+    statement = holder_and_newest(Channel.EMAIL).params(canonical="ada@example.org", nobodys_hash="")
     literal = statement.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
 
     plan = "\n".join(row[0] for row in api.rows(f"explain {literal}"))
