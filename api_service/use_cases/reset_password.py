@@ -4,9 +4,9 @@ An address without an account goes the same way, statement by statement: its tok
 """
 
 from dataclasses import dataclass, field
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import Select, bindparam, func, literal, select, true
+from sqlalchemy import Select, bindparam, exists, func, literal, select, true
 from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.errors import FaultCode, InvalidOrExpiredError
@@ -65,22 +65,30 @@ class Asked:
 def who_is_asked(session: Session, address: Address, locale: Locale) -> Asked:
     """Return the active user who has proven the address, if there is one, or nobody.
 
-    A row in any case, of as much as it takes to write to them: one less takes less time, and to load all of a user
-    more. Locked as the token's foreign key would lock it, but before the tokens: whoever locks both does it so.
+    As much work in both cases, since its time would tell: a row comes back, and a row is locked. The holder's is
+    locked as the token's foreign key would lock it, but before the tokens: whoever locks both does it so.
     """
-    asked = {"canonical": address.canonical, "typed": address.deliverable, "locale": locale}
-    owner_id, reached_at, language, name = session.connection().execute(_ASKED[address.channel], asked).one()
-    return Asked(owner_id, Recipient(reached_at, language, name))
+    asked = {"canonical": address.canonical, "typed": address.deliverable, "locale": locale, "anywhere": uuid4()}
+    row = session.connection().execute(_ASKED[address.channel], asked).one()
+    is_held, row_id, reached_at, language, name = row
+    return Asked(row_id if is_held else None, Recipient(reached_at, language, name))
 
 
-def _asked_on(channel: Channel) -> Select[UUID, str, Locale, str]:
+def _asked_on(channel: Channel) -> Select[bool, UUID, str, Locale, str]:
     wanted = select(User.id, address_column(channel).label("address"), User.locale, User.full_name)
     is_theirs = is_proven_on(channel, bindparam("canonical"))
     holder = wanted.where(is_theirs).with_for_update(read=True, key_share=True).cte("holder")
-    address = func.coalesce(holder.c.address, bindparam("typed"))
-    language = func.coalesce(holder.c.locale, bindparam("locale", type_=User.locale.type))
+    # Whoever it is, and nobody where somebody else has a hold on them: only that a row is locked matters.
+    anybody = select(User.id).where(~exists().select_from(holder), User.id >= bindparam("anywhere")).order_by(User.id)
+    stand_in = anybody.limit(1).with_for_update(read=True, key_share=True, skip_locked=True).cte("stand_in")
     one_row = select(literal(1)).subquery("one_row")
-    return select(holder.c.id, address, language, holder.c.full_name).select_from(one_row.outerjoin(holder, true()))
+    return select(
+        holder.c.id.is_not(None),
+        func.coalesce(holder.c.id, stand_in.c.id),
+        func.coalesce(holder.c.address, bindparam("typed")),
+        func.coalesce(holder.c.locale, bindparam("locale", type_=User.locale.type)),
+        holder.c.full_name,
+    ).select_from(one_row.outerjoin(holder, true()).outerjoin(stand_in, true()))
 
 
 # Put together once: to do so takes longer than to carry them out.

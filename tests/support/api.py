@@ -113,6 +113,8 @@ def api_on(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
         "RATE_LIMITS": "off",
     }
     app = create_app(ApiSettingsSchema().read(settings | environment))
-    with hashing_hastily():
-        yield ApiUnderTest(app, app.test_client(), database)
-    app.extensions[EXTENSION].close()
+    try:
+        with hashing_hastily():
+            yield ApiUnderTest(app, app.test_client(), database)
+    finally:
+        app.extensions[EXTENSION].close()
