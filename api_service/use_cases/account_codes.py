@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, insert, select
 from sqlalchemy.orm import Session
 
 from api_service.use_cases.addresses import Address
@@ -103,7 +103,7 @@ def is_like(token: Token, wanted: Wanted) -> bool:
 
 def add(session: Session, wanted: Wanted, keys: SecretKeys, terms: Terms) -> Token:
     """Add a token to the caller's transaction; its life is measured by the database's clock."""
-    token = Token(
+    token = insert(Token).values(
         user_id=wanted.owner_id,
         purpose=wanted.purpose,
         channel=wanted.address.channel,
@@ -113,9 +113,7 @@ def add(session: Session, wanted: Wanted, keys: SecretKeys, terms: Terms) -> Tok
         address_id=wanted.address.id_under(keys),
         new_address=new_address(wanted),
     )
-    session.add(token)
-    session.flush()
-    return token
+    return session.scalars(token.returning(Token)).one()  # with its end, which would have to be asked for
 
 
 def new_address(wanted: Wanted) -> str | None:
