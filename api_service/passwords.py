@@ -6,14 +6,13 @@ from collections.abc import Iterable
 from importlib.resources import files
 from secrets import token_urlsafe
 from string import digits, punctuation, whitespace
-from threading import BoundedSemaphore
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from api_service.errors import FaultCode
+from api_service.hashing import HASHERS
 from shared.addresses import InvalidAddressError, canonical_email, deliverable_email
-from shared.cores import cores
 
 SHORTEST = 12
 LONGEST = 256
@@ -29,9 +28,6 @@ _PADDING = digits + punctuation + whitespace
 
 # OWASP Password Storage: argon2id with 19 MiB, two passes, one lane. argon2 frees the GIL meanwhile.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-
-# A hash goes through 19 MiB again and again: more at once than cores only take the caches from each other.
-_at_once = BoundedSemaphore(cores())
 
 
 def normalised(password: str) -> str:
@@ -85,19 +81,17 @@ def _as_email(password: str) -> str | None:
 
 def hashed(password: str) -> str:
     """Hash a normalised password with argon2id; takes tens of milliseconds, so do it outside any transaction."""
-    with _at_once:
-        return _hasher.hash(password)
+    return HASHERS.run(_hasher.hash, password)
 
 
-NOBODYS_HASH = hashed(token_urlsafe())
+NOBODYS_HASH = _hasher.hash(token_urlsafe())
 """Of a password that nobody has, to be compared with where there is nobody: it takes as long."""
 
 
 def is_password_of(password_hash: str, password: str) -> bool:
     """Tell whether a normalised password is the one that was hashed; takes as long as hashing."""
     try:
-        with _at_once:
-            return _hasher.verify(password_hash, password)
+        return HASHERS.run(_hasher.verify, password_hash, password)
     except (VerificationError, InvalidHashError):
         return False
 

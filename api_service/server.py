@@ -16,6 +16,7 @@ from gunicorn.workers.gthread import TConn
 from api_service.app import Api, create_app
 from api_service.client_socket import ClientSocket, SlowRequestError
 from api_service.errors import Code
+from api_service.hashing import HASHERS
 from api_service.problem_words import KINDS
 from api_service.settings import COUNTS_FOLDER_VARIABLE, ApiSettings
 from shared.log import get_logger
@@ -37,12 +38,13 @@ REQUEST_SECONDS = 10
 
 def serve(settings: ApiSettings) -> None:
     """Serve clients, until SIGTERM."""
-    Server(configuration(settings), partial(recorded_app, settings)).run()
+    Server(configuration(settings), partial(app_of_worker, settings)).run()
 
 
-def recorded_app(settings: ApiSettings) -> Api:
-    """Return the app, which records traces if the environment asks for them."""
+def app_of_worker(settings: ApiSettings) -> Api:
+    """Return the app of one of the processes, which records traces if the environment asks for them."""
     begin_recording("api-service", os.environ)
+    HASHERS.share_cores(settings.workers)
     return create_app(settings)
 
 
