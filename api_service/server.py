@@ -58,6 +58,7 @@ def configuration(settings: ApiSettings) -> dict[str, Any]:
         "graceful_timeout": STOP_SECONDS,
         "keepalive": 5,
         "when_ready": tell_listening,
+        "child_exit": forget_worker,
         "on_exit": remove_counts,
     }
 
@@ -65,6 +66,11 @@ def configuration(settings: ApiSettings) -> dict[str, Any]:
 def tell_listening(server: Arbiter) -> None:
     """Log that clients are served from now on."""
     log.info("api listening", bind=[str(listener) for listener in server.LISTENERS], workers=server.num_workers)
+
+
+def forget_worker(_server: Arbiter, worker: ProblemWorker) -> None:
+    """Let the cores be others' that a worker hashed on when it ended. The parent process comes here."""
+    HASHERS.forget(worker.pid)
 
 
 def remove_counts(_server: Arbiter) -> None:

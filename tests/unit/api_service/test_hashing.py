@@ -1,23 +1,68 @@
-"""Hashing in threads of their own."""
+"""Hashing in threads of their own, of which processes have as many as cores between them."""
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, get_ident
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 
 from api_service import hashing
 from api_service.hashing import Hashers, share_of
 
-FORKED_BEHIND_A_HASH = """
+BEHIND_A_HASH = """
 import os, sys
 from api_service.passwords import hashed, is_password_of
+
 before = hashed("four quiet words here")
 child = os.fork()
 if child == 0:
     os._exit(0 if is_password_of(before, "four quiet words here") else 1)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+# Prints how many did something at once: alone, beside a process that hashes, and once that was killed.
+OF_TWO_PROCESSES = """
+import os, signal
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from time import sleep
+from api_service import hashing
+
+hashing.cores = lambda: 2
+hashers = hashing.Hashers()
+hashers.share_cores(2)
+lock, now, most = Lock(), 0, 0
+
+def work():
+    global now, most
+    with lock:
+        now += 1
+        most = max(most, now)
+    sleep(0.05)
+    with lock:
+        now -= 1
+
+def most_at_once():
+    global most
+    most = 0
+    with ThreadPoolExecutor(6) as requests:
+        for request in [requests.submit(hashers.run, work) for _ in range(6)]:
+            request.result()
+    return most
+
+print(most_at_once())
+told, telling = os.pipe()
+child = os.fork()
+if child == 0:
+    hashers.run(lambda: (os.write(telling, b"."), sleep(60)))
+os.read(told, 1)
+print(most_at_once())
+os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
+hashers.forget(child)
+print(most_at_once())
 """
 
 
@@ -29,28 +74,43 @@ def test_processes_share_the_cores(cores: int, processes: int, share: int, monke
     assert share_of(processes) == share
 
 
-def test_one_of_three_processes_on_six_cores_does_two_at_once_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hashing, "cores", lambda: 6)
-    hashers, meeting = Hashers(), Barrier(2)
-    hashers.share_cores(3)
-
-    def met() -> int:
-        meeting.wait(timeout=10)  # which only two can keep that are at work at once
-        return get_ident()
-
-    with ThreadPoolExecutor(8) as requests:
-        workers = set(requests.map(lambda _: hashers.run(met), range(8)))
-
-    assert len(workers) == 2
+@pytest.fixture
+def hashers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hashers]:
+    """Hashers of a machine with three cores."""
+    monkeypatch.setattr(hashing, "cores", lambda: 3)
+    return Hashers()
 
 
-def test_what_hashing_raises_is_raised() -> None:
+@pytest.mark.parametrize(("parties", "is_met"), [(3, True), (4, False)])
+def test_as_many_work_at_once_as_there_are_cores(hashers: Hashers, parties: int, *, is_met: bool) -> None:
+    meeting = Barrier(parties)
+
+    def meet() -> bool:
+        try:
+            meeting.wait(timeout=5 if is_met else 0.2)
+        except BrokenBarrierError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(parties) as requests:
+        met = list(requests.map(lambda _: hashers.run(meet), range(parties)))
+    assert met == [is_met] * parties
+
+
+def test_what_work_raises_is_raised_and_the_next_has_its_turn(hashers: Hashers) -> None:
     def fails() -> None:
         raise ValueError("not a hash")
 
-    with pytest.raises(ValueError, match="not a hash"):
-        Hashers().run(fails)
+    for _ in range(5):
+        with pytest.raises(ValueError, match="not a hash"):
+            hashers.run(fails)
+    assert hashers.run(lambda: "done") == "done"
 
 
 def test_a_process_that_is_forked_off_behind_a_hash_can_hash() -> None:
-    subprocess.run([sys.executable, "-c", FORKED_BEHIND_A_HASH], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", BEHIND_A_HASH], check=True, timeout=30)
+
+
+def test_beside_one_that_hashes_a_process_keeps_to_its_share() -> None:
+    done = subprocess.run([sys.executable, "-c", OF_TWO_PROCESSES], check=True, timeout=30, capture_output=True)
+    assert done.stdout.split() == [b"2", b"1", b"2"]
