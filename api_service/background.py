@@ -9,6 +9,9 @@ import psycopg
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.outage import Outage
 
+CLOSE_SECONDS = 5.0
+"""How long a process that is told to end waits for what is under way; its threads end with it."""
+
 
 class Background(ABC):
     """A thread that works while it is connected, and connects again, however often the database goes away."""
@@ -30,10 +33,10 @@ class Background(ABC):
                 self._thread.start()
 
     def close(self) -> None:
-        """End the thread and its connection."""
+        """End the thread and its connection; one that waits for a server that no longer answers is left behind."""
         self._is_closing.set()
         if self._thread:
-            self._thread.join()
+            self._thread.join(CLOSE_SECONDS)
 
     @abstractmethod
     def work(self) -> None:

@@ -1,3 +1,5 @@
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -5,12 +7,14 @@ from typing import Any
 import psycopg
 import pytest
 
+from api_service import background
 from api_service.notifier import NOTIFY, NOTIFY_IN_LENT_SESSION, Notifier, notify, settled_in
 from shared.database import driver_url
 from shared.vocabulary import WAKE_CHANNEL
 from tests.support.api import ApiUnderTest
 from tests.support.databases import Database
 from tests.support.eventually import eventually
+from tests.support.freezing import frozen
 
 OWN_CONNECTION = (
     "from pg_stat_activity where application_name = 'signpost-api-notifier' and datname = current_database()"
@@ -70,6 +74,26 @@ def test_a_lost_connection_is_made_anew(database: Database, notifier: Notifier) 
         eventually(lambda: owner.execute(f"select count(*) {OWN_CONNECTION}").fetchone() == (0,))
         notifier.wake()
         assert wake_ups(listener) >= 1
+
+
+def is_still_at_it() -> bool:
+    return any(thread.name == Notifier.name for thread in threading.enumerate())
+
+
+def test_closing_does_not_wait_for_a_server_that_no_longer_answers(
+    database: Database, notifier: Notifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background, "CLOSE_SECONDS", 0.2)
+    with listening(database) as listener, database.connect() as owner:
+        notifier.wake()
+        assert wake_ups(listener) == 1
+        [(backend,)] = owner.execute(f"select pid {OWN_CONNECTION}").fetchall()
+        with frozen(backend):
+            notifier.wake()
+            time.sleep(0.3)  # until it has asked
+            notifier.close()
+            assert is_still_at_it()
+        eventually(lambda: not is_still_at_it())
 
 
 def test_a_session_that_was_ended_is_a_lost_connection_and_no_fault(database: Database) -> None:
