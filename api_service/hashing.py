@@ -5,6 +5,7 @@ another thread used last has grown cold: each of these keeps its memory for its 
 """
 
 import os
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from mmap import mmap
@@ -58,20 +59,27 @@ class Hashers:
 
     def _begin(self) -> None:
         self._idle = [ThreadPoolExecutor(1, "hashing") for _ in range(self._most)]
-        self._freed = Condition()
+        self._turns: deque[object] = deque()  # whoever came first is first
+        self._changed = Condition()
 
     def _take_thread(self) -> ThreadPoolExecutor:
-        with self._freed:
-            self._freed.wait_for(self._may_begin)
-            thread = self._idle.pop()
-            self._note()
+        turn = object()
+        with self._changed:
+            self._turns.append(turn)
+            try:
+                self._changed.wait_for(lambda: self._turns[0] is turn and self._may_begin())
+                thread = self._idle.pop()
+                self._note()
+            finally:
+                self._turns.remove(turn)
+                self._changed.notify_all()
             return thread
 
     def _give_back(self, thread: ThreadPoolExecutor) -> None:
-        with self._freed:
+        with self._changed:
             self._idle.append(thread)
             self._note()
-            self._freed.notify()
+            self._changed.notify_all()
 
     def _may_begin(self) -> bool:
         return bool(self._idle) and (self._busy < self._share or sum(self._everywhere[:]) < self._most)

@@ -78,10 +78,11 @@ def _asked_on(channel: Channel) -> Select[bool, UUID, str, Locale, str]:
     wanted = select(User.id, address_column(channel).label("address"), User.locale, User.full_name)
     is_theirs = is_proven_on(channel, bindparam("canonical"))
     holder = wanted.where(is_theirs).with_for_update(read=True, key_share=True).cte("holder")
-    # Whoever they are, and nobody where somebody else has a hold on them: only the work of locking matters. Two, since
-    # the holder's row is locked again, for the token that names them.
-    anybody = select(User.id).where(~exists().select_from(holder), User.id >= bindparam("anywhere")).order_by(User.id)
-    locked = anybody.limit(2).with_for_update(read=True, key_share=True, skip_locked=True).cte("locked")
+    # Whichever they are, and none that somebody else has a hold on: only the work of locking matters. Two, since the
+    # holder's row is locked again, for the token that names them. Tokens, for each flood of requests brings its own: of
+    # a few users, one who wants to be erased would never be let go.
+    any_token = select(Token.id).where(~exists().select_from(holder), Token.id >= bindparam("anywhere"))
+    locked = any_token.order_by(Token.id).limit(2).with_for_update(read=True, key_share=True, skip_locked=True).cte("locked")
     stand_in = select(func.array_agg(locked.c.id)[1].label("id")).subquery("stand_in")
     one_row = select(literal(1)).subquery("one_row")
     return select(
