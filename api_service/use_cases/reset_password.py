@@ -82,7 +82,8 @@ def _asked_on(channel: Channel) -> Select[bool, UUID, str, Locale, str]:
     # holder's row is locked again, for the token that names them. Tokens, for each flood of requests brings its own: of
     # a few users, one who wants to be erased would never be let go.
     any_token = select(Token.id).where(~exists().select_from(holder), Token.id >= bindparam("anywhere"))
-    locked = any_token.order_by(Token.id).limit(2).with_for_update(read=True, key_share=True, skip_locked=True).cte("locked")
+    two_tokens = any_token.order_by(Token.id).limit(2)
+    locked = two_tokens.with_for_update(read=True, key_share=True, skip_locked=True).cte("locked")
     stand_in = select(func.array_agg(locked.c.id)[1].label("id")).subquery("stand_in")
     one_row = select(literal(1)).subquery("one_row")
     return select(
