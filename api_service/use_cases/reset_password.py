@@ -65,7 +65,7 @@ class Asked:
 def who_is_asked(session: Session, address: Address, locale: Locale) -> Asked:
     """Return the active user who has proven the address, if there is one, or nobody.
 
-    As much work in both cases, since its time would tell: a row comes back, and a row is locked. The holder's is
+    As much work in both cases, since its time would tell: a row comes back, and rows are locked. The holder's is
     locked as the token's foreign key would lock it, but before the tokens: whoever locks both does it so.
     """
     asked = {"canonical": address.canonical, "typed": address.deliverable, "locale": locale, "anywhere": uuid4()}
