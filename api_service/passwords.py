@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import partial
 from importlib.resources import files
 from secrets import token_urlsafe
 from string import digits, punctuation, whitespace
@@ -81,7 +82,7 @@ def _as_email(password: str) -> str | None:
 
 def hashed(password: str) -> str:
     """Hash a normalised password with argon2id; takes tens of milliseconds, so do it outside any transaction."""
-    return HASHERS.run(_hasher.hash, password)
+    return HASHERS.run(partial(_hasher.hash, password))
 
 
 NOBODYS_HASH = _hasher.hash(token_urlsafe())
@@ -91,7 +92,7 @@ NOBODYS_HASH = _hasher.hash(token_urlsafe())
 def is_password_of(password_hash: str, password: str) -> bool:
     """Tell whether a normalised password is the one that was hashed; takes as long as hashing."""
     try:
-        return HASHERS.run(_hasher.verify, password_hash, password)
+        return HASHERS.run(partial(_hasher.verify, password_hash, password))
     except (VerificationError, InvalidHashError):
         return False
 

@@ -137,7 +137,7 @@ class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):
     )
     workers = Whole(
         "API_WORKERS",
-        "Processes that serve; without it, as many as there are cores, which they share to hash passwords.",
+        "Processes that serve; without it, as many as there are cores. They share the cores to hash passwords.",
         unit="processes",
         default=cores,
         bounds=(1, 256),

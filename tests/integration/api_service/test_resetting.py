@@ -1,6 +1,10 @@
 import pytest
 
+from api_service.services import EXTENSION, Services
+from api_service.use_cases.addresses import Address
+from api_service.use_cases.reset_password import ask_for_reset as ask_for_reset_of
 from shared.secrets import code_for
+from shared.vocabulary import Channel, Locale
 from tests.support.accounts import (
     ADA,
     NEW_PASSWORD,
@@ -36,6 +40,17 @@ def test_known_and_unknown_addresses_get_the_same_answer_and_the_same_rows(api: 
     assert (known.json["destination"], unknown.json["destination"]) == ("a…@example.org", "s…@example.org")
     assert set(known.headers.keys()) == set(unknown.headers.keys())
     assert [after - earlier for after, earlier in zip(api.count_rows(), before, strict=True)] == [0, 2, 2]
+
+
+def test_for_a_stranger_nobodys_row_is_locked(api: ApiUnderTest) -> None:
+    services: Services = api.app.extensions[EXTENSION]
+    users = [api.activated(email=f"user{number}@example.org") for number in range(3)] + [api.registered()]
+    address = Address(Channel.EMAIL, "stranger@example.org")
+
+    with services.sessions.begin() as session:
+        ask_for_reset_of(session, address, Locale.EN, keys=services.keys, terms=services.account_terms)
+        for table in ("users", "tokens", "outbox_messages"):
+            assert len(api.rows(f"select id from {table} for update skip locked")) >= len(users)
 
 
 def test_a_stranger_is_told_that_there_is_no_account_and_gets_no_code_that_works(api: ApiUnderTest) -> None:

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, BrokenBarrierError
+from functools import partial
+from threading import Barrier, BrokenBarrierError, Event
 
 import pytest
 
@@ -66,8 +68,24 @@ print(most_at_once())
 """
 
 
+WHILE_IT_ENDS = """
+from threading import Thread
+from time import sleep
+from api_service.hashing import Hashers
+
+hashers = Hashers()
+
+def request():
+    for _ in range(3):
+        hashers.run(lambda: sleep(0.1))
+        print("done")
+
+Thread(target=request).start()
+"""
+
+
 @pytest.mark.parametrize(
-    ("cores", "processes", "share"), [(8, 8, 1), (8, 1, 8), (8, 3, 3), (2, 4, 1), (1, 1, 1), (1, 256, 1)]
+    ("cores", "processes", "share"), [(8, 8, 1), (8, 1, 8), (8, 3, 2), (2, 4, 1), (1, 1, 1), (1, 256, 1)]
 )
 def test_processes_share_the_cores(cores: int, processes: int, share: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hashing, "cores", lambda: cores)
@@ -114,3 +132,26 @@ def test_a_process_that_is_forked_off_behind_a_hash_can_hash() -> None:
 def test_beside_one_that_hashes_a_process_keeps_to_its_share() -> None:
     done = subprocess.run([sys.executable, "-c", OF_TWO_PROCESSES], check=True, timeout=30, capture_output=True)
     assert done.stdout.split() == [b"2", b"1", b"2"]
+
+
+def test_requests_are_served_though_the_process_was_told_to_end() -> None:
+    done = subprocess.run([sys.executable, "-c", WHILE_IT_ENDS], check=True, timeout=30, capture_output=True)
+    assert done.stdout.split() == [b"done"] * 3
+
+
+def test_whoever_came_first_is_served_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashing, "cores", lambda: 1)
+    hashers, served, is_first_under_way, may_go_on = Hashers(), [], Event(), Event()
+
+    def first() -> None:
+        is_first_under_way.set()
+        may_go_on.wait(10)
+
+    with ThreadPoolExecutor(9) as requests:
+        requests.submit(hashers.run, first)
+        is_first_under_way.wait(10)
+        for number in range(8):
+            requests.submit(hashers.run, partial(served.append, number))
+            time.sleep(0.02)  # until it waits
+        may_go_on.set()
+    assert served == list(range(8))
