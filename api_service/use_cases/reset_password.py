@@ -6,7 +6,7 @@ An address without an account goes the same way, statement by statement: its tok
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Select, Text, bindparam, cast, exists, func, select, true
+from sqlalchemy import Select, bindparam, func, literal, select, true
 from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.errors import FaultCode, InvalidOrExpiredError
@@ -24,9 +24,6 @@ from shared.models import SessionRow, Token, User
 from shared.secrets import SecretKeys
 from shared.vocabulary import Channel, Locale, Purpose, Template
 from shared.web.refusals import Fault, ValidationFailedError
-
-LOCKS_AS_LONG = 6
-"""Advisory locks that take PostgreSQL as long as it takes to lock a row twice."""
 
 
 @dataclass(frozen=True)
@@ -68,33 +65,27 @@ class Asked:
 def who_is_asked(session: Session, address: Address, locale: Locale) -> Asked:
     """Return the active user who has proven the address, if there is one, or nobody.
 
-    As much work in both cases, since its time would tell. The holder's row is locked as the token's foreign key would
-    lock it, but before the tokens: whoever locks both does it so.
+    A whole row in both cases, of as much as it takes to write to them: how long it takes would tell. The holder's is
+    locked as the token's foreign key would lock it, but before the tokens: whoever locks both does it so.
     """
     asked = {"canonical": address.canonical, "typed": address.deliverable, "locale": locale}
     row = session.connection().execute(_HOLDER_OR_NOBODY[address.channel], asked).one()
-    owner_id, reached_at, language, name, _locks = row
+    owner_id, reached_at, language, name = row
     return Asked(owner_id, Recipient(reached_at, language, name))
 
 
-def _holder_or_nobody(channel: Channel) -> Select[UUID, str, Locale, str, int]:
-    """Return what selects a whole row in any case."""
+def _holder_or_nobody(channel: Channel) -> Select[UUID, str, Locale, str]:
+    """Return what selects the holder of ``canonical``, or else what was ``typed`` and its ``locale``."""
     wanted = select(User.id, address_column(channel).label("address"), User.locale, User.full_name)
     is_theirs = is_proven_on(channel, bindparam("canonical"))
     holder = wanted.where(is_theirs).with_for_update(read=True, key_share=True).cte("holder")
-    # Of a holder PostgreSQL locks the row, here and once more for the token that names them. As long takes it to take
-    # so many locks that mean nothing, on numbers that nobody else would ask for, and that nobody waits for.
-    a_number = cast(func.random() * func.pow(2, 62), BigInteger)
-    each = func.generate_series(1, LOCKS_AS_LONG).table_valued("lock")
-    locks = select(func.count(cast(func.pg_advisory_xact_lock_shared(a_number), Text)).label("locks"))
-    nobodys = locks.select_from(each).where(~exists().select_from(holder)).subquery("nobodys")
+    one_row = select(literal(1)).subquery("one_row")
     return select(
         holder.c.id,
         func.coalesce(holder.c.address, bindparam("typed")),
         func.coalesce(holder.c.locale, bindparam("locale", type_=User.locale.type)),
         holder.c.full_name,
-        nobodys.c.locks,
-    ).select_from(nobodys.outerjoin(holder, true()))
+    ).select_from(one_row.outerjoin(holder, true()))
 
 
 # Put together once: to do so takes longer than to carry them out.
