@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, insert, select
+from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from api_service.use_cases.addresses import Address
@@ -52,9 +52,15 @@ def issue(session: Session, wanted: Wanted, keys: SecretKeys, terms: Terms) -> T
         supersede_messages(session, owner_of_messages(token), token)
     if earlier and is_like(earlier[0], wanted) and is_worth_repeating(session, earlier[0]):
         return earlier[0]
-    for token in earlier:
-        token.expires_at = func.now()
+    end(session, earlier)
     return add(session, wanted, keys, terms)
+
+
+def end(session: Session, tokens: Sequence[Token]) -> None:
+    """Let the tokens work no longer; one that was erased meanwhile works no longer either."""
+    ended = update(Token).where(Token.id.in_([token.id for token in tokens])).values(expires_at=func.now())
+    if tokens:
+        session.execute(ended.execution_options(synchronize_session=False))
 
 
 def is_worth_repeating(session: Session, token: Token) -> bool:
@@ -142,6 +148,7 @@ def message_with(template: Template, token: Token, to: Recipient) -> NewMessage:
 
 def end_codes(session: Session, user_id: UUID, *purposes: Purpose) -> None:
     """End the user's codes for these purposes: what they rest on has changed."""
-    for token in living(session, (Token.user_id == user_id) & Token.purpose.in_(purposes)):
+    tokens = living(session, (Token.user_id == user_id) & Token.purpose.in_(purposes))
+    for token in tokens:
         supersede_messages(session, user_id, token)
-        token.expires_at = func.now()
+    end(session, tokens)

@@ -96,9 +96,11 @@ def locked_contender(session: Session, token: Token) -> tuple[User, bool]:
 
     In the order of their ids, and before anything is written, so that two activations of one
     address wait for each other instead of deadlocking. Raises InvalidOrExpiredError for one who
-    is pending no longer.
+    is pending no longer, or erased.
     """
-    user = session.get_one(User, token.user_id)
+    user = session.get(User, token.user_id)
+    if user is None:  # erased since the token was read
+        raise InvalidOrExpiredError
     locked = pending_under(user, token.channel).order_by(User.id).with_for_update().cte("locked")
     # Anyone can have an address registered any number of times: the ids stay in the database.
     # They are counted, for a look whether one exists would stop there, and lock no further.
