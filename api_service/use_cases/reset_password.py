@@ -110,7 +110,9 @@ def reset_password(session: Session, token_id: UUID, new: NewPassword, password_
 
     Returns the user. Never commits. Raises InvalidOrExpiredError, whatever the reason.
     """
-    token = session.get_one(Token, token_id)
+    token = session.get(Token, token_id)
+    if token is None:  # erased since its code was tried
+        raise InvalidOrExpiredError
     holder = locked_holder(session, token, new.address)
     use_up(session, token, Purpose.PASSWORD_RESET)
     refuse_own_address(holder, new.password, "#/new_password")
