@@ -128,6 +128,7 @@ def test_a_filter_can_be_bookmarked(signed_in: Page, shared_outbox: Outbox) -> N
 def test_the_keyboard_suffices_from_the_door_to_a_requeue(page: Page, token: str, shared_outbox: Outbox) -> None:
     [message_id] = put_dead(shared_outbox, "550 5.2.1 mailbox disabled", recipient="'keys@example.org'")
     page.goto("/messages")
+    expect(page.get_by_label("Your operator's token")).to_be_focused()
     page.keyboard.type(token)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Messages")
