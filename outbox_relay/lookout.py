@@ -18,6 +18,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import namedtuple_row
 
+from outbox_relay.backlog import backlog, lane_parameters, set_backlog, set_lag
 from outbox_relay.claim_statements import FIND_SUSPECT, suspect_parameters
 from outbox_relay.database import Lifeline
 from outbox_relay.fallbacks import FIND_FALLBACK, Fallbacks
@@ -26,7 +27,6 @@ from outbox_relay.floor import LATENESS_SECONDS, rest_after
 from outbox_relay.hours import BOOK, WRITE_SECONDS, add_to_hours
 from outbox_relay.lane import Lane
 from outbox_relay.messages import LaneKey
-from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
 from outbox_relay.presence import ENTER, PRESENT, Presence
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.standing import Standing
@@ -101,16 +101,8 @@ class Eyes:
 
 def look_parameters(names: Sequence[str], presence: Presence, *, is_sweep: bool) -> dict[str, Any]:
     """Return what LOOK needs."""
-    return (
-        suspect_parameters(CHANNELS)
-        | presence.parameters
-        | {
-            "names": list(names),
-            "lane_channels": [key.channel.value for key in KEYS],
-            "lane_urgencies": [key.urgency.value for key in KEYS],
-            "is_sweep": is_sweep,
-        }
-    )
+    of_lanes = lane_parameters(KEYS) | {"names": list(names), "is_sweep": is_sweep}
+    return suspect_parameters(CHANNELS) | presence.parameters | of_lanes
 
 
 class Lookout:
@@ -157,15 +149,15 @@ class Lookout:
             sight, self._was_blind = EVERYTHING, True
         else:
             if self._was_blind:
-                sight, self._was_blind = replace(EVERYTHING, standings=sight.standings), False
+                sight, self._was_blind = replace(EVERYTHING, lags=sight.lags, standings=sight.standings), False
         self._tell(sight, is_poll=is_poll)
         if now >= self._next_hours:
             await self.write_hours()
             self._next_hours = now + WRITE_SECONDS - LATENESS_SECONDS
         if is_poll:
             self._next_poll = now + self._poll - LATENESS_SECONDS
-        if is_sweep and not self._was_blind:
-            await self._set_gauges(sight.due)
+        if sight.lags is not None:
+            await self._set_gauges(sight.lags)
 
     async def write_hours(self) -> None:
         """Write down what was sent and died since the last time, if anything; what cannot be written waits."""
@@ -192,15 +184,16 @@ class Lookout:
             frozenset(KEYS if lags is None else lags), lags, rows[0].has_suspects, rows[0].has_fallbacks, standings
         )
 
-    async def _set_gauges(self, due: frozenset[LaneKey]) -> None:
+    async def _set_gauges(self, lags: Mapping[LaneKey, float]) -> None:
         """Count what is due every 15 seconds, if anything is; a count that fails rests as a look does."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        if not due:
-            set_gauges({})
+        set_lag(lags)
+        if not lags:
+            set_backlog({})
         elif began >= self._next_gauges:
             with suppress(psycopg.Error):
-                set_gauges(await self._eyes.counting.once(backlog))
+                set_backlog(await self._eyes.counting.once(partial(backlog, lags)))
             self._next_gauges = max(began + GAUGES_SECONDS - LATENESS_SECONDS, clock() + rest_after(clock() - began))
 
     def _tell(self, sight: Sight, *, is_poll: bool) -> None:
@@ -213,17 +206,3 @@ class Lookout:
             concerned.fallbacks.soon()
         for lane in concerned.lanes if is_poll else ():
             lane.polled(is_due=lane.key in sight.due)
-
-
-async def backlog(connection: AsyncConnection) -> dict[str, tuple[int, float]]:
-    """Return how many messages are due in each channel that has some, and the age of the oldest in seconds."""
-    cursor = await connection.execute("select channel, due, lag_seconds from outbox_backlog")
-    return {channel: (due, lag) for channel, due, lag in await cursor.fetchall()}
-
-
-def set_gauges(found: Mapping[str, tuple[int, float]]) -> None:
-    """Tell what is due, for each channel."""
-    for channel in CHANNELS:
-        due, lag = found.get(channel.value, (0, 0.0))
-        BACKLOG.labels(channel.value).set(due)
-        BACKLOG_LAG.labels(channel.value).set(lag)

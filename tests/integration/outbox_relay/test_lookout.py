@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import REGISTRY
 
+from outbox_relay.backlog import set_backlog
 from outbox_relay.bootstrap import Parts, assemble
-from outbox_relay.lookout import set_gauges
 from outbox_relay.settings import RelaySettingsSchema
 from tests.support.eventually import eventually
 from tests.support.gates import wait_until_held_up
@@ -20,6 +20,8 @@ from tests.support.upkeep import put_old
 
 pytestmark = pytest.mark.anyio
 
+IN_HAND = {"lease_token": "gen_random_uuid()", "leased_until": "now() + interval '1 hour'"}
+
 
 @asynccontextmanager
 async def unwoken(outbox: Outbox, **settings: str) -> AsyncIterator[Parts]:
@@ -27,6 +29,11 @@ async def unwoken(outbox: Outbox, **settings: str) -> AsyncIterator[Parts]:
     async with SmtpServer() as server, relaying(outbox, server, **settings) as parts:
         await parts.relay.begun()
         yield parts
+
+
+def sample(name: str) -> float | None:
+    """Return what a gauge says of a channel for which these relays have no provider."""
+    return REGISTRY.get_sample_value(name, {"channel": "sms"})
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -73,21 +80,26 @@ async def test_a_look_for_a_lane_that_rests_counts_as_its_own(outbox: Outbox) ->
 
 
 async def test_what_is_due_is_counted_and_that_nothing_is_as_well(outbox: Outbox) -> None:
-    def backlog() -> tuple[float | None, float | None]:
-        names = ("signpost_backlog_messages", "signpost_backlog_lag_seconds")
-        count, lag = (REGISTRY.get_sample_value(name, {"channel": "sms"}) for name in names)
-        return count, lag
-
     outbox.put(channel="sms", count=2)  # for which this relay has no provider
     async with unwoken(outbox):
-        await until(lambda: backlog()[0] == 2)
+        await until(lambda: sample("signpost_backlog_messages") == 2)
         outbox.execute("update outbox_messages set status = 'sent', settled_at = now()")
-        await until(lambda: backlog() == (0, 0))
+        await until(lambda: sample("signpost_backlog_messages") == sample("signpost_backlog_lag_seconds") == 0)
 
 
-async def test_a_count_that_fails_costs_no_look(outbox: Outbox) -> None:
+async def test_what_is_in_hand_counts_as_due_beside_what_waits_and_does_not_age(outbox: Outbox) -> None:
+    outbox.put(channel="sms", due_at="now() - interval '1 hour'", **IN_HAND)
+    outbox.put(channel="sms", due_at="now() - interval '1 minute'")
+    outbox.put(channel="sms", due_at="now() + interval '1 hour'")
+    outbox.put(channel="sms", urgency="'notice'", count=3)
+    async with unwoken(outbox):
+        await until(lambda: sample("signpost_backlog_messages") == 5)
+        assert 60 <= (sample("signpost_backlog_lag_seconds") or 0) < 300
+
+
+async def test_a_count_that_fails_costs_no_look(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("outbox_relay.backlog.COUNT", "select count(*) from nowhere")
     async with unwoken(outbox) as parts:
-        outbox.execute("drop view outbox_backlog")
         outbox.put(channel="sms")  # for which this relay has no provider
         outbox.put(expiries="2")
         await until(lambda: parts.counting.is_lost)
@@ -98,7 +110,7 @@ async def test_a_count_that_fails_costs_no_look(outbox: Outbox) -> None:
 async def test_a_look_that_was_given_up_is_followed_by_as_long_a_rest_as_any(outbox: Outbox) -> None:
     settings = relay_environment(outbox.database, EMAIL_PROVIDERS="console:")
     parts = assemble(RelaySettingsSchema().read(settings))
-    set_gauges({})
+    set_backlog({})
     with outbox.database.connect() as owner, owner.transaction():
         owner.execute("lock outbox_messages")
         look = asyncio.create_task(parts.lookout.look())
@@ -110,5 +122,5 @@ async def test_a_look_that_was_given_up_is_followed_by_as_long_a_rest_as_any(out
         await look
     outbox.put(channel="sms")
     await parts.lookout.look()
-    assert REGISTRY.get_sample_value("signpost_backlog_messages", {"channel": "sms"}) == 0
+    assert sample("signpost_backlog_messages") == 0
     await parts.close()

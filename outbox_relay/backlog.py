@@ -1,0 +1,46 @@
+"""What is due: how many messages, and how old the oldest is."""
+
+from collections.abc import Collection, Mapping
+
+from psycopg import AsyncConnection
+
+from outbox_relay.messages import LaneKey
+from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
+from shared.vocabulary import CHANNELS
+
+# Also what relays have in hand: to leave it out, all rows would have to be read, and not the due index alone. It is
+# little beside what waits; where nothing waits, nothing is counted.
+COUNT = """
+select (select count(*)
+          from outbox_messages
+         where channel = lane.channel and urgency = lane.urgency and status = 'pending' and due_at <= now())
+  from unnest(%(lane_channels)s::text[], %(lane_urgencies)s::text[]) with ordinality as lane (channel, urgency, number)
+ order by number
+"""
+
+
+def lane_parameters(keys: Collection[LaneKey]) -> dict[str, list[str]]:
+    """Return what a statement needs that asks about these lanes, one by one."""
+    return {
+        "lane_channels": [key.channel.value for key in keys],
+        "lane_urgencies": [key.urgency.value for key in keys],
+    }
+
+
+async def backlog(keys: Collection[LaneKey], connection: AsyncConnection) -> dict[LaneKey, int]:
+    """Return how many messages are due in each of these lanes, in hand or not."""
+    cursor = await connection.execute(COUNT, lane_parameters(keys))
+    return dict(zip(keys, [due for (due,) in await cursor.fetchall()], strict=True))
+
+
+def set_backlog(found: Mapping[LaneKey, int]) -> None:
+    """Tell how many are due, for each channel."""
+    for channel in CHANNELS:
+        BACKLOG.labels(channel.value).set(sum(due for key, due in found.items() if key.channel == channel))
+
+
+def set_lag(lags: Mapping[LaneKey, float]) -> None:
+    """Tell for how many seconds the oldest has been due that no relay has in hand, for each channel."""
+    for channel in CHANNELS:
+        ages = [lag for key, lag in lags.items() if key.channel == channel]
+        BACKLOG_LAG.labels(channel.value).set(max(ages, default=0.0))
