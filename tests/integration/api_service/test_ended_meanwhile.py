@@ -3,11 +3,15 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from typing import TypeVar
 
 import psycopg
 import pytest
 from werkzeug.test import TestResponse
 
+from api_service import passwords
+from api_service.use_cases import account_codes, activate
 from tests.support.accounts import (
     ADA,
     NEW_PASSWORD,
@@ -27,13 +31,27 @@ WAITING = "select 1 from pg_stat_activity where datname = current_database() and
 END_SESSIONS = "delete from sessions where user_id = %s"
 END_TOKENS = "update tokens set expires_at = clock_timestamp() where user_id = %s"
 
+ERASE_TOKENS = "delete from tokens where user_id = %s"
+ERASE = f"with erased as ({ERASE_TOKENS} returning user_id) delete from users where id in (select user_id from erased)"
+
 Request = Callable[[], TestResponse]
+Result = TypeVar("Result")
 
 
 @pytest.fixture
 def ada(api: ApiUnderTest) -> Account:
     user_id = api.activated(email=ADA)
     return Account(api, user_id, signed_in(api))
+
+
+def behind(first: Callable[[], object], work: Callable[..., Result]) -> Callable[..., Result]:
+    """Return what does the work as soon as something else has been done in between."""
+
+    def do_both(*arguments: object) -> Result:
+        first()
+        return work(*arguments)
+
+    return do_both
 
 
 @contextmanager
@@ -94,6 +112,39 @@ def test_a_code_that_ends_resets_no_password(api: ApiUnderTest, ada: Account) ->
 
     assert refusal(answers[0]) == (400, "invalid_or_expired")
     assert ada.is_signed_in()
+
+
+def test_a_code_whose_holder_is_erased_meanwhile_resets_no_password(
+    api: ApiUnderTest, ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask_for_reset(api)
+    code = newest_code(api, "password_reset")
+    monkeypatch.setattr(passwords, "hashed", behind(ada.erase, passwords.hashed))
+
+    assert refusal(confirm_reset(api, code)) == (400, "invalid_or_expired")
+
+
+def test_a_link_whose_user_is_erased_meanwhile_activates_nobody(
+    api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending = api.registered(email="bob@example.org")
+    link_token = api.link_token(pending)
+    erase = partial(api.rows, ERASE, pending)
+    monkeypatch.setattr(activate, "locked_contender", behind(erase, activate.locked_contender))
+
+    assert refusal(api.activate_by_link(link_token)) == (400, "invalid_or_expired")
+
+
+def test_a_code_that_is_erased_meanwhile_need_not_be_ended(
+    api: ApiUnderTest, ada: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask_for_reset(api)
+    api.rows("update tokens set attempts_left = 0 where purpose = 'password_reset'")  # nothing to repeat
+    erase = partial(api.rows, ERASE_TOKENS, ada.id)
+    monkeypatch.setattr(account_codes, "end", behind(erase, account_codes.end))
+
+    assert ask_for_reset(api).status_code == 202
+    assert len(tokens_for(api, "password_reset")) == 1
 
 
 @pytest.mark.parametrize("is_reset", [True, False])

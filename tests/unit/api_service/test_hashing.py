@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from threading import Barrier, BrokenBarrierError, Event
+from threading import Barrier, BrokenBarrierError, Event, current_thread, get_ident
+from types import SimpleNamespace
 
 import pytest
 
-from api_service import hashing
+from api_service import hashing, passwords
 from api_service.hashing import Hashers, share_of
 
 BEHIND_A_HASH = """
@@ -30,10 +31,12 @@ import os, signal
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from time import sleep
-from api_service import hashing
+from types import SimpleNamespace
+from api_service import hashing, server
 
 hashing.cores = lambda: 2
-hashers = hashing.Hashers()
+server.HASHERS = hashers = hashing.Hashers()
+end_of_child = server.configuration(SimpleNamespace(bind=("127.0.0.1", 0), workers=2, threads=4))["child_exit"]
 hashers.share_cores(2)
 lock, now, most = Lock(), 0, 0
 
@@ -63,7 +66,7 @@ os.read(told, 1)
 print(most_at_once())
 os.kill(child, signal.SIGKILL)
 os.waitpid(child, 0)
-hashers.forget(child)
+end_of_child(None, SimpleNamespace(pid=child))
 print(most_at_once())
 """
 
@@ -113,6 +116,24 @@ def test_as_many_work_at_once_as_there_are_cores(hashers: Hashers, parties: int,
     with ThreadPoolExecutor(parties) as requests:
         met = list(requests.map(lambda _: hashers.run(meet), range(parties)))
     assert met == [is_met] * parties
+
+
+def test_whichever_worked_last_works_next_with_its_memory_warm(hashers: Hashers) -> None:
+    assert len({hashers.run(get_ident) for _ in range(5)}) == 1
+
+
+def test_passwords_are_hashed_and_compared_in_those_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def watched(*_arguments: str) -> str:
+        seen.append(current_thread().name)
+        return "a hash"
+
+    monkeypatch.setattr(passwords, "_hasher", SimpleNamespace(hash=watched, verify=watched))
+    passwords.hashed("four quiet words here")
+    passwords.is_password_of("a hash", "four quiet words here")
+
+    assert seen == ["hashing", "hashing"]
 
 
 def test_what_work_raises_is_raised_and_the_next_has_its_turn(hashers: Hashers) -> None:

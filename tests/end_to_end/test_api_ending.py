@@ -1,0 +1,44 @@
+"""How the API ends: whoever has asked is answered first."""
+
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.api import PASSWORD, counted
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+from tests.support.processes import running_api
+
+ADA = {"email": "ada@example.org", "password": PASSWORD}
+
+
+def test_sigterm_lets_a_request_finish_and_leaves_nothing_behind(database: Database, tmp_path: Path) -> None:
+    with running_api(database, TMPDIR=str(tmp_path)) as api, ThreadPoolExecutor(1) as client:
+        assert list(tmp_path.glob("signpost-*"))
+        url = f"{api.base_url}/v1/registrations"
+        answer = client.submit(httpx.post, url, json=ADA, headers={"Prefer": "wait=2"}, timeout=30)
+        eventually(lambda: counted(database) == (1, 1, 1))
+
+        api.process.terminate()
+
+        assert answer.result(10).status_code == 202
+        assert api.process.wait(30) == 0
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_whoever_has_asked_is_answered_though_the_api_is_told_to_end(database: Database, told: signal.Signals) -> None:
+    with running_api(database, API_THREADS="16") as api, ThreadPoolExecutor(16) as pool, ExitStack() as ending:
+        clients = [ending.enter_context(httpx.Client(base_url=api.base_url, timeout=30)) for _ in range(16)]
+        assert {client.get("/readyz").status_code for client in clients} == {200}  # so that all are connected
+        answers = [pool.submit(client.post, "/v1/registrations", json=ADA) for client in clients]
+        eventually(lambda: counted(database)[0] >= 4)  # the others wait for their password to be hashed
+
+        api.process.send_signal(told)
+
+        assert {answer.result(30).status_code for answer in answers} == {202}
+        assert api.process.wait(30) == 0
