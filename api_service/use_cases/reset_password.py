@@ -43,16 +43,16 @@ def ask_for_reset(session: Session, address: Address, locale: Locale, *, keys: S
 
     Never commits. ``locale`` is for those of whom no language is known.
     """
-    asked = who_is_asked(session, address, locale)
-    purpose, template = asked.gets
-    token = issue(session, Wanted(asked.owner_id, purpose, address), keys, terms)
-    enqueue(session, message_with(template, token, asked.recipient))
+    addressee = holder_or_nobody(session, address, locale)
+    purpose, template = addressee.gets
+    token = issue(session, Wanted(addressee.owner_id, purpose, address), keys, terms)
+    enqueue(session, message_with(template, token, addressee.recipient))
     return token
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Whom a reset is asked of: whoever holds the address, as they registered, or nobody, as it was typed."""
+class Addressee:
+    """Who is written to: whoever holds the address, as they registered, or nobody, as it was typed."""
 
     owner_id: UUID | None
     recipient: Recipient
@@ -65,19 +65,19 @@ class Asked:
         return Purpose.PASSWORD_RESET, Template.PASSWORD_RESET
 
 
-def who_is_asked(session: Session, address: Address, locale: Locale) -> Asked:
+def holder_or_nobody(session: Session, address: Address, locale: Locale) -> Addressee:
     """Return the active user who has proven the address, if there is one, or nobody.
 
     A whole row in both cases, of as much as it takes to write to them: how long it takes would tell. The holder's is
     locked as the token's foreign key would lock it, but before the tokens: whoever locks both does it so.
     """
-    asked = {"canonical": address.canonical, "typed": address.deliverable, "locale": locale}
-    row = session.connection().execute(_HOLDER_OR_NOBODY[address.channel], asked).one()
+    about = {"canonical": address.canonical, "typed": address.deliverable, "locale": locale}
+    row = session.connection().execute(_HOLDER_OR_NOBODY[address.channel], about).one()
     owner_id, reached_at, language, name, _counted = row
-    return Asked(owner_id, Recipient(reached_at, language, name))
+    return Addressee(owner_id, Recipient(reached_at, language, name))
 
 
-def _holder_or_nobody(channel: Channel) -> Select[UUID, str, Locale, str, int]:
+def _statement_about(channel: Channel) -> Select[UUID, str, Locale, str, int]:
     """Return what selects the holder of ``canonical``, or else what was ``typed`` and its ``locale``."""
     wanted = select(User.id, address_column(channel).label("address"), User.locale, User.full_name)
     is_theirs = is_proven_on(channel, bindparam("canonical"))
@@ -99,7 +99,7 @@ def _counted_for_nobody(holder: CTE) -> ScalarSelect[int]:
 
 
 # Put together once: to do so takes longer than to carry them out.
-_HOLDER_OR_NOBODY = {channel: _holder_or_nobody(channel) for channel in Channel}
+_HOLDER_OR_NOBODY = {channel: _statement_about(channel) for channel in Channel}
 
 
 def token_of_reset(sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, new: NewPassword) -> UUID:
