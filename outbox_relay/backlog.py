@@ -1,15 +1,17 @@
 """What is due: how many messages, and how old the oldest is."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
+from itertools import product
 
 from psycopg import AsyncConnection
 
 from outbox_relay.messages import LaneKey
 from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
-from shared.vocabulary import CHANNELS
+from shared.vocabulary import CHANNELS, AnyChannel, Urgency
 
 # Also what relays have in hand: to leave it out, all rows would have to be read, and not the due index alone. It is
-# little beside what waits; where nothing waits, nothing is counted.
+# little beside what waits; a channel of which nothing waits is not counted.
 COUNT = """
 select (select count(*)
           from outbox_messages
@@ -27,19 +29,23 @@ def lane_parameters(keys: Collection[LaneKey]) -> dict[str, list[str]]:
     }
 
 
-async def backlog(keys: Collection[LaneKey], connection: AsyncConnection) -> dict[LaneKey, int]:
-    """Return how many messages are due in each of these lanes, in hand or not."""
+async def backlog(channels: Collection[AnyChannel], connection: AsyncConnection) -> Counter[AnyChannel]:
+    """Return how many messages are due in each of these channels, in hand or not."""
+    keys = [LaneKey(channel, urgency) for channel, urgency in product(channels, Urgency)]
     cursor = await connection.execute(COUNT, lane_parameters(keys))
-    return dict(zip(keys, [due for (due,) in await cursor.fetchall()], strict=True))
+    found: Counter[AnyChannel] = Counter()
+    for key, (due,) in zip(keys, await cursor.fetchall(), strict=True):
+        found[key.channel] += due
+    return found
 
 
-def set_backlog(found: Mapping[LaneKey, int]) -> None:
-    """Tell how many are due, for each channel."""
-    for channel in CHANNELS:
-        BACKLOG.labels(channel.value).set(sum(due for key, due in found.items() if key.channel == channel))
+def tell_backlog(found: Mapping[AnyChannel, int]) -> None:
+    """Tell how many are due, for each of these channels."""
+    for channel, due in found.items():
+        BACKLOG.labels(channel.value).set(due)
 
 
-def set_lag(lags: Mapping[LaneKey, float]) -> None:
+def tell_lag(lags: Mapping[LaneKey, float]) -> None:
     """Tell for how many seconds the oldest has been due that no relay has in hand, for each channel."""
     for channel in CHANNELS:
         ages = [lag for key, lag in lags.items() if key.channel == channel]

@@ -112,7 +112,7 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> Parts:
     lanes = [lane_of(LaneKey(channel, urgency), way) for channel, way in ways.items() for urgency in Urgency]
     ladders = [way.ladder for way in ways.values()]
     looking = Lifeline(settings.database_url, "look", plans_once=True)
-    counting = Lifeline(settings.database_url, "count")
+    counting = Lifeline(settings.database_url, "count", plans_once=True)
     falling_back = Lifeline(settings.database_url, "fall back")
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
     fallbacks = Fallbacks(falling_back, settings.fallback_budgets, newest_key)

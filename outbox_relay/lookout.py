@@ -18,7 +18,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import namedtuple_row
 
-from outbox_relay.backlog import backlog, lane_parameters, set_backlog, set_lag
+from outbox_relay.backlog import backlog, lane_parameters, tell_backlog, tell_lag
 from outbox_relay.claim_statements import FIND_SUSPECT, suspect_parameters
 from outbox_relay.database import Lifeline
 from outbox_relay.fallbacks import FIND_FALLBACK, Fallbacks
@@ -188,12 +188,12 @@ class Lookout:
         """Count what is due every 15 seconds, if anything is; a count that fails rests as a look does."""
         clock = asyncio.get_running_loop().time
         began = clock()
-        set_lag(lags)
-        if not lags:
-            set_backlog({})
-        elif began >= self._next_gauges:
+        waiting = {key.channel for key in lags}
+        tell_lag(lags)
+        tell_backlog(dict.fromkeys(set(CHANNELS) - waiting, 0))
+        if waiting and began >= self._next_gauges:
             with suppress(psycopg.Error):
-                set_backlog(await self._eyes.counting.once(partial(backlog, lags)))
+                tell_backlog(await self._eyes.counting.once(partial(backlog, waiting)))
             self._next_gauges = max(began + GAUGES_SECONDS - LATENESS_SECONDS, clock() + rest_after(clock() - began))
 
     def _tell(self, sight: Sight, *, is_poll: bool) -> None:

@@ -61,7 +61,7 @@ ORGANIZATIONS_DROPPED = Counter(
 )
 BREAKER_OPEN = Gauge("signpost_breaker_open", "1 while a provider is left alone or only probed.", ["provider"])
 RATE_WAIT = Gauge("signpost_rate_wait_seconds", "Until a provider's rate allows the next letter.", ["provider"])
-BACKLOG = Gauge("signpost_backlog_messages", "Messages due now; 0 if all of them are in hand.", ["channel"])
+BACKLOG = Gauge("signpost_backlog_messages", "Messages due now; 0 if all of the channel are in hand.", ["channel"])
 BACKLOG_LAG = Gauge("signpost_backlog_lag_seconds", "Age of the oldest that is due and not in hand.", ["channel"])
 
 DIGESTS = Counter("signpost_digests_total", "Digests for operators: told or failed, by way.", ["way", "outcome"])

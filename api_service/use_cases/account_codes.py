@@ -58,9 +58,9 @@ def issue(session: Session, wanted: Wanted, keys: SecretKeys, terms: Terms) -> T
 
 def end(session: Session, tokens: Sequence[Token]) -> None:
     """Let the tokens work no longer; one that was erased meanwhile works no longer either."""
-    ended = update(Token).where(Token.id.in_([token.id for token in tokens])).values(expires_at=func.now())
     if tokens:
-        session.execute(ended.execution_options(synchronize_session=False))
+        of_these = update(Token).where(Token.id.in_([token.id for token in tokens]))
+        session.execute(of_these.values(expires_at=func.now()).execution_options(synchronize_session=False))
 
 
 def is_worth_repeating(session: Session, token: Token) -> bool:

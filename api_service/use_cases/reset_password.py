@@ -77,7 +77,7 @@ def holder_or_nobody(session: Session, address: Address, locale: Locale) -> Addr
     return Addressee(owner_id, Recipient(reached_at, language, name))
 
 
-def _statement_about(channel: Channel) -> Select[UUID, str, Locale, str, int]:
+def _select_on(channel: Channel) -> Select[UUID, str, Locale, str, int]:
     """Return what selects the holder of ``canonical``, or else what was ``typed`` and its ``locale``."""
     wanted = select(User.id, address_column(channel).label("address"), User.locale, User.full_name)
     is_theirs = is_proven_on(channel, bindparam("canonical"))
@@ -99,7 +99,7 @@ def _counted_for_nobody(holder: CTE) -> ScalarSelect[int]:
 
 
 # Put together once: to do so takes longer than to carry them out.
-_HOLDER_OR_NOBODY = {channel: _statement_about(channel) for channel in Channel}
+_HOLDER_OR_NOBODY = {channel: _select_on(channel) for channel in Channel}
 
 
 def token_of_reset(sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, new: NewPassword) -> UUID:

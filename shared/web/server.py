@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from types import FrameType
 from typing import Any, ClassVar
 
 from flask import Flask
@@ -83,6 +84,14 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
             client.sendall(raw_answer(self.kinds[code], code, request_id))
         except OSError:
             log.debug("client gone", request_id=request_id)
+
+    def handle_quit(self, signal_number: int, frame: FrameType | None) -> None:
+        """End as at SIGTERM: whoever has asked is answered.
+
+        Gunicorn's own way shuts the pool of threads right here, in the handler of a signal. Where that comes while the
+        pool is given a request, it waits for a lock that is held by itself.
+        """
+        self.handle_exit(signal_number, frame)
 
     def refusal_of(self, error: BaseException) -> StrEnum:
         """Decide what to call an error of gunicorn's."""

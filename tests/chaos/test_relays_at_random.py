@@ -26,7 +26,7 @@ SESSIONS = (
     "select pid from pg_stat_activity where usename = 'relay' and datname = current_database()"
     " and application_name in ('outbox-relay claim', 'outbox-relay settle') order by backend_start"
 )
-END = "select pid from unnest(%s) as pid where pg_terminate_backend(pid)"
+END = "select pid from unnest(%s::int[]) as pid where pg_terminate_backend(pid)"
 LEASES = "select distinct lease_token from outbox_messages where lease_token is not null"
 STILL_LEASED = "select count(*) from outbox_messages where lease_token = any(%s)"
 

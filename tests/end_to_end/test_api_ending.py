@@ -38,6 +38,7 @@ def test_whoever_has_asked_is_answered_though_the_api_is_told_to_end(database: D
         answers = [pool.submit(client.post, "/v1/registrations", json=ADA) for client in clients]
         eventually(lambda: counted(database)[0] >= 4)  # the others wait for their password to be hashed
 
+        assert not all(answer.done() for answer in answers)
         api.process.send_signal(told)
 
         assert {answer.result(30).status_code for answer in answers} == {202}

@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import REGISTRY
 
-from outbox_relay.backlog import set_backlog
+from outbox_relay.backlog import tell_backlog
 from outbox_relay.bootstrap import Parts, assemble
 from outbox_relay.settings import RelaySettingsSchema
+from shared.vocabulary import Channel
 from tests.support.eventually import eventually
 from tests.support.gates import wait_until_held_up
 from tests.support.outbox import Outbox
@@ -20,6 +21,10 @@ from tests.support.upkeep import put_old
 
 pytestmark = pytest.mark.anyio
 
+TAKE_IN_HAND = """
+update outbox_messages set lease_token = gen_random_uuid(), leased_until = now() + interval '1 hour'
+ where channel = 'sms'
+"""
 IN_HAND = {"lease_token": "gen_random_uuid()", "leased_until": "now() + interval '1 hour'"}
 
 
@@ -88,13 +93,24 @@ async def test_what_is_due_is_counted_and_that_nothing_is_as_well(outbox: Outbox
 
 
 async def test_what_is_in_hand_counts_as_due_beside_what_waits_and_does_not_age(outbox: Outbox) -> None:
-    outbox.put(channel="sms", due_at="now() - interval '1 hour'", **IN_HAND)
-    outbox.put(channel="sms", due_at="now() - interval '1 minute'")
+    outbox.put(channel="sms", due_at="now() - interval '1 hour'", count=2, **IN_HAND)
     outbox.put(channel="sms", due_at="now() + interval '1 hour'")
-    outbox.put(channel="sms", urgency="'notice'", count=3)
+    outbox.put(channel="sms", due_at="now() - interval '1 minute'", urgency="'notice'", count=3)
     async with unwoken(outbox):
         await until(lambda: sample("signpost_backlog_messages") == 5)
         assert 60 <= (sample("signpost_backlog_lag_seconds") or 0) < 300
+
+
+async def test_what_is_all_in_hand_is_no_backlog_though_another_channel_has_one(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("outbox_relay.lookout.GAUGES_SECONDS", 3600.0)
+    outbox.put(channel="sms", count=2)
+    outbox.put(channel="provision", template="'organization'")
+    async with unwoken(outbox):
+        await until(lambda: sample("signpost_backlog_messages") == 2)
+        outbox.execute(TAKE_IN_HAND)
+        await until(lambda: sample("signpost_backlog_messages") == sample("signpost_backlog_lag_seconds") == 0)
 
 
 async def test_a_count_that_fails_costs_no_look(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +126,7 @@ async def test_a_count_that_fails_costs_no_look(outbox: Outbox, monkeypatch: pyt
 async def test_a_look_that_was_given_up_is_followed_by_as_long_a_rest_as_any(outbox: Outbox) -> None:
     settings = relay_environment(outbox.database, EMAIL_PROVIDERS="console:")
     parts = assemble(RelaySettingsSchema().read(settings))
-    set_backlog({})
+    tell_backlog({Channel.SMS: 0})
     with outbox.database.connect() as owner, owner.transaction():
         owner.execute("lock outbox_messages")
         look = asyncio.create_task(parts.lookout.look())
