@@ -9,9 +9,12 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from api_service.services import EXTENSION
+from outbox_relay.backlog import COUNT, lane_parameters
 from outbox_relay.bootstrap import Parts, assemble
+from outbox_relay.messages import LaneKey
 from outbox_relay.settings import RelaySettingsSchema
 from shared.engine import create_database_engine
+from shared.vocabulary import Channel, Urgency
 from tests.support.api import ApiUnderTest
 from tests.support.databases import Database
 from tests.support.outbox import Outbox
@@ -42,17 +45,38 @@ def test_so_do_those_of_the_relay_that_run_all_the_time_and_no_others(outbox: Ou
         try:
             return [
                 await lifeline.once(mode_of)
-                for lifeline in (parts.claiming, parts.settling, parts.looking, parts.counting)
+                for lifeline in (parts.claiming, parts.settling, parts.looking, parts.counting, parts.falling_back)
             ]
         finally:
             await parts.close()
 
-    assert asyncio.run(modes(assemble(settings))) == 3 * ["force_generic_plan"] + ["auto"]
+    assert asyncio.run(modes(assemble(settings))) == 4 * ["force_generic_plan"] + ["auto"]
 
 
 async def mode_of(connection: AsyncConnection) -> str:
     [(mode,)] = await (await connection.execute(MODE)).fetchall()
     return str(mode)
+
+
+def test_a_backlog_is_counted_by_the_due_index_whatever_the_statistics_say(outbox: Outbox) -> None:
+    settings = RelaySettingsSchema().read(relay_environment(outbox.database, EMAIL_PROVIDERS="console:"))
+    outbox.put(count=100)
+    outbox.execute("analyze")
+
+    async def plan(parts: Parts) -> list[str]:
+        async def explain(connection: AsyncConnection) -> list[str]:
+            lanes = lane_parameters([LaneKey(Channel.EMAIL, urgency) for urgency in Urgency])
+            cursor = await connection.execute(f"explain {COUNT}", lanes)
+            return [line for (line,) in await cursor.fetchall()]
+
+        try:
+            return await parts.counting.once(explain)
+        finally:
+            await parts.close()
+
+    lines = asyncio.run(plan(assemble(settings)))
+    assert [line for line in lines if "_channel_urgency_due_at_id_idx" in line]
+    assert not [line for line in lines if "Seq Scan" in line]
 
 
 def commit(engine: Engine) -> None:
