@@ -30,6 +30,7 @@ class OutboxMessage(Base):
     __table_args__ = (
         CheckConstraint("status in ('pending', 'sent', 'dead')", name="status"),
         CheckConstraint("channel in ('email', 'sms', 'provision')", name="channel"),
+        CheckConstraint("urgency in ('code', 'notice')", name="urgency"),
         CheckConstraint("(status = 'dead') = (dead_reason is not null)", name="dead_has_reason"),
         CheckConstraint("(status = 'pending') = (settled_at is null)", name="settled_has_time"),
         CheckConstraint("(lease_token is null) = (leased_until is null)", name="lease_has_end"),

@@ -59,6 +59,11 @@ def test_rows_that_make_no_letter_die_and_harm_no_neighbour(outbox: Outbox, sink
     assert sink.arrived.total() == len(odd)
 
 
+def test_an_urgency_of_which_no_relay_knows_is_no_row(outbox: Outbox) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        outbox.put(urgency="'later'")
+
+
 @pytest.mark.parametrize("column", ["due_at", "created_at", "expires_at"])
 @pytest.mark.parametrize("moment", ["infinity", "-infinity", "10000-01-01", "0044-03-15 BC"])
 def test_a_moment_that_no_calendar_has_is_no_row(outbox: Outbox, column: str, moment: str) -> None:

@@ -3,6 +3,7 @@ import sys
 from datetime import date, timedelta
 
 import psycopg
+import pytest
 from alembic.script import ScriptDirectory
 
 from devstack.cluster import Cluster
@@ -10,6 +11,7 @@ from migrations import commands
 from migrations.revisions import REVISIONS
 from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
+from tests.support.outbox import Outbox
 
 # All that migrations make, but for the partitions: those of a day are not those of the next. Each row
 # says of what sort a thing is, its name, and how it is made with who may use it.
@@ -96,6 +98,15 @@ def test_every_constraint_has_a_name_of_ours(database: Database) -> None:
     assert len(names) >= 15
     assert {name.split("_")[0] for (name,) in names} <= {"ck", "fk", "pk", "uq"}
     assert ("pk_operator_actions",) in names
+
+
+def test_what_waits_for_nobody_is_a_notice_from_now_on_and_no_more_of_it_is_taken(database: Database) -> None:
+    commands.downgrade(database.owner_url, "0029")
+    [waiting] = Outbox(database).put(urgency="'later'")
+    commands.upgrade(database.owner_url)
+    assert Outbox(database).row(waiting).urgency == "notice"
+    with pytest.raises(psycopg.errors.CheckViolation):
+        Outbox(database).put(urgency="'later'")
 
 
 def test_a_migration_makes_the_partitions_of_eight_days(cluster: Cluster) -> None:
