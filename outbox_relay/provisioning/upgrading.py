@@ -9,6 +9,7 @@ import json
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
 
+import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 
@@ -60,8 +61,7 @@ async def current_template(server: ProvisionServer) -> str:
 
 async def _make_template(server: ProvisionServer, connection: AsyncConnection[TupleRow], name: str) -> None:
     template = sql.Identifier(name)
-    # Whoever was killed while making it may have left alembic at work in it.
-    await connection.execute(sql.SQL("drop database if exists {} with (force)").format(template))
+    await _drop_what_is_left(connection, template)
     await connection.execute(sql.SQL("create database {} template template0 encoding 'UTF8'").format(template))
     await connection.execute(sql.SQL("revoke all on database {} from public").format(template))
     try:
@@ -71,6 +71,15 @@ async def _make_template(server: ProvisionServer, connection: AsyncConnection[Tu
         raise UpgradeFailedError(FailureClass.PROVIDER, error.sqlstate) from error
     await connection.execute(sql.SQL("alter database {} allow_connections false is_template true").format(template))
     log.info("tenant template made", revision=HEAD)
+
+
+async def _drop_what_is_left(connection: AsyncConnection[TupleRow], template: sql.Identifier) -> None:
+    """Drop what whoever was killed while making it has left behind; alembic may still be at work in it."""
+    try:
+        await connection.execute(sql.SQL("drop database if exists {} with (force)").format(template))
+    except psycopg.errors.InsufficientPrivilege:
+        # So may autovacuum, which none but a superuser may end; without force PostgreSQL sends it away itself.
+        await connection.execute(sql.SQL("drop database if exists {}").format(template))
 
 
 async def upgrade(url: str) -> None:

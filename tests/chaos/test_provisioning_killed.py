@@ -2,16 +2,28 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from devstack.cluster import Cluster
 from outbox_relay.provisioning import Organization, check, drop, provision
 from shared.vocabulary import Verdict
+from tenants.naming import template_name
+from tenants.revisions import HEAD
+from tests.support.eventually import eventually
 from tests.support.provision_and_die import killed_at
-from tests.support.tenants import Noted, Tenants, an_organization, tenants_on
+from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization, tenants_on
 
 MOST_STATEMENTS = 60
+
+WHO_VACUUMS = "select pid from pg_stat_activity where backend_type = 'autovacuum worker' and datname = '{}'"
+SLOW_TO_VACUUM = """
+create table slow with (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0,
+                        autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)
+    as select number, repeat('x', 500) as words from generate_series(1, 20000) as number;
+delete from slow
+"""
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +63,29 @@ def test_a_template_is_made_wherever_its_maker_was_killed(tenants: Tenants) -> N
         if words.startswith("alter database") and "is_template" in words:
             break
     assert is_in_order(killed_before, ["drop database", "create database", "revoke all", "alter database"])
+
+
+def test_what_a_killed_maker_left_is_dropped_although_autovacuum_is_at_it(tenants: Tenants) -> None:
+    tenants.drop_templates()
+    name = template_name(HEAD)
+    tenants.execute(f"create database {name} owner {PROVISIONER}")
+    tenants.execute(SLOW_TO_VACUUM, name)
+    with vacuumed_often(tenants):
+        eventually(lambda: tenants.execute(WHO_VACUUMS.format(name)))
+        asyncio.run(provision(tenants.server(), an_organization(), Noted()))
+    tenants.clean()
+
+
+@contextmanager
+def vacuumed_often(tenants: Tenants) -> Iterator[None]:
+    """Have the server look each second for tables to vacuum."""
+    tenants.execute("alter system set autovacuum_naptime = 1")
+    tenants.execute("select pg_reload_conf()")
+    try:
+        yield
+    finally:
+        tenants.execute("alter system reset autovacuum_naptime")
+        tenants.execute("select pg_reload_conf()")
 
 
 async def finish(tenants: Tenants, finished: Organization, dropped: Organization) -> None:
