@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .peers
+# What it measures is a hundredth of what another test beside it would add.
+TIMED := tests/chaos/test_resets_tell_nothing.py
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 
 # One more than two cores, since tests also wait; a file stays together, since its tests may share a process;
@@ -49,7 +51,8 @@ test: $(READY) ## every test that this machine can run, but for the long ones of
 
 .PHONY: chaos
 chaos: $(READY) ## kill, freeze and cut off real processes for four minutes: nothing may be lost
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/chaos
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/chaos --ignore=$(TIMED)
+	@$(BIN)/pytest $(TIMED)
 
 .PHONY: test-shipping
 test-shipping: $(READY) ## build the wheel and the image's steps, install them beside this machine, start them
