@@ -1,7 +1,7 @@
 """What is due: how many messages, and how old the oldest is."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import product
 
 from psycopg import AsyncConnection
@@ -21,6 +21,11 @@ select (select count(*)
 """
 
 
+def lanes_of(channels: Iterable[AnyChannel]) -> list[LaneKey]:
+    """Return all lanes of these channels."""
+    return [LaneKey(channel, urgency) for channel, urgency in product(channels, Urgency)]
+
+
 def lane_parameters(keys: Collection[LaneKey]) -> dict[str, list[str]]:
     """Return what a statement needs that asks about these lanes, one by one."""
     return {
@@ -29,9 +34,9 @@ def lane_parameters(keys: Collection[LaneKey]) -> dict[str, list[str]]:
     }
 
 
-async def backlog(channels: Collection[AnyChannel], connection: AsyncConnection) -> Counter[AnyChannel]:
+async def backlog(channels: Iterable[AnyChannel], connection: AsyncConnection) -> Counter[AnyChannel]:
     """Return how many messages are due in each of these channels, in hand or not."""
-    keys = [LaneKey(channel, urgency) for channel, urgency in product(channels, Urgency)]
+    keys = lanes_of(channels)
     cursor = await connection.execute(COUNT, lane_parameters(keys))
     found: Counter[AnyChannel] = Counter()
     for key, (due,) in zip(keys, await cursor.fetchall(), strict=True):

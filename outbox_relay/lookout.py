@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
-from itertools import product
 from math import ceil
 from typing import Any
 
@@ -18,7 +17,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import namedtuple_row
 
-from outbox_relay.backlog import backlog, lane_parameters, tell_backlog, tell_lag
+from outbox_relay.backlog import backlog, lane_parameters, lanes_of, tell_backlog, tell_lag
 from outbox_relay.claim_statements import FIND_SUSPECT, suspect_parameters
 from outbox_relay.database import Lifeline
 from outbox_relay.fallbacks import FIND_FALLBACK, Fallbacks
@@ -31,7 +30,7 @@ from outbox_relay.presence import ENTER, PRESENT, Presence
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.standing import Standing
 from outbox_relay.watch import LateLane
-from shared.vocabulary import CHANNELS, Urgency
+from shared.vocabulary import CHANNELS
 
 LONGEST_PAUSE = timedelta(seconds=5)
 """For suspects, fallbacks and the fleet's news, also where lanes are polled less often."""
@@ -40,7 +39,7 @@ GAUGES_SECONDS = 15.0
 PATIENCE_SECONDS = 2.0
 """For counts that operators look at: they keep no relay from ending."""
 
-KEYS = [LaneKey(channel, urgency) for channel, urgency in product(CHANNELS, Urgency)]
+KEYS = lanes_of(CHANNELS)
 
 # - A scalar subquery keeps its order and limit, and so its index; an "exists" would lose both.
 # - Looking for what is due begins before everything, and so has to be left out sometimes, as claims' sweeps are.

@@ -9,12 +9,11 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from api_service.services import EXTENSION
-from outbox_relay.backlog import COUNT, lane_parameters
+from outbox_relay.backlog import COUNT, lane_parameters, lanes_of
 from outbox_relay.bootstrap import Parts, assemble
-from outbox_relay.messages import LaneKey
 from outbox_relay.settings import RelaySettingsSchema
 from shared.engine import create_database_engine
-from shared.vocabulary import Channel, Urgency
+from shared.vocabulary import Channel
 from tests.support.api import ApiUnderTest
 from tests.support.databases import Database
 from tests.support.outbox import Outbox
@@ -65,7 +64,7 @@ def test_a_backlog_is_counted_by_the_due_index_whatever_the_statistics_say(outbo
 
     async def plan(parts: Parts) -> list[str]:
         async def explain(connection: AsyncConnection) -> list[str]:
-            lanes = lane_parameters([LaneKey(Channel.EMAIL, urgency) for urgency in Urgency])
+            lanes = lane_parameters(lanes_of([Channel.EMAIL]))
             cursor = await connection.execute(f"explain {COUNT}", lanes)
             return [line for (line,) in await cursor.fetchall()]
 
