@@ -1,6 +1,6 @@
 """Threads that hash: of as many as cores, this process has its share, and borrows what others leave unused.
 
-A hash goes through 19 MiB again and again. More at once than there are cores take the caches from each other, and what
+A hash goes through 31 MiB again and again. More at once than there are cores take the caches from each other, and what
 another thread used last has grown cold: each of these keeps its memory, and whichever hashed last hashes next.
 
 The share is certain. Whether more is free is read from counters that processes forked off from the same one keep for

@@ -10,7 +10,7 @@ from bench.outbox_costs import BATCH, PUT, cost_per_message
 ACCOUNTS = """
 with registered as (
     insert into users (id, email, email_canonical, password_hash, full_name, locale)
-    select user_id, recipient, recipient, '$argon2id$v=19$m=19456,t=2,p=1$' || repeat('c', 66), payload ->> 'name',
+    select user_id, recipient, recipient, '$argon2id$v=19$m=31744,t=4,p=1$' || repeat('c', 66), payload ->> 'name',
            locale
       from outbox_messages)
 insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, expires_at)

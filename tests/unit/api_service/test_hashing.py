@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from resource import RUSAGE_THREAD, getrusage
 from threading import Barrier, BrokenBarrierError, Event, current_thread, get_ident
 from types import SimpleNamespace
 
 import pytest
+from argon2 import PasswordHasher, extract_parameters
 
 from api_service import hashing, passwords
 from api_service.hashing import Hashers, share_of
@@ -134,6 +136,19 @@ def test_passwords_are_hashed_and_compared_in_those_threads(monkeypatch: pytest.
     passwords.is_password_of("a hash", "four quiet words here")
 
     assert seen == ["hashing", "hashing"]
+
+
+def test_a_hash_has_the_memory_of_the_one_before_and_is_handed_none_by_the_kernel(hashers: Hashers) -> None:
+    hasher = PasswordHasher.from_parameters(extract_parameters(passwords.NOBODYS_HASH))
+
+    def pages_handed_out() -> int:
+        before = getrusage(RUSAGE_THREAD).ru_minflt
+        hasher.hash("four quiet words here")
+        return getrusage(RUSAGE_THREAD).ru_minflt - before
+
+    *_, third = [hashers.run(pages_handed_out) for _ in range(3)]
+
+    assert third < 100
 
 
 def test_what_work_raises_is_raised_and_the_next_has_its_turn(hashers: Hashers) -> None:
