@@ -38,8 +38,10 @@ from api_service import hashing, server
 
 hashing.cores = lambda: 2
 server.HASHERS = hashers = hashing.Hashers()
-end_of_child = server.configuration(SimpleNamespace(bind=("127.0.0.1", 0), workers=2, threads=4))["child_exit"]
-hashers.share_cores(2)
+server.create_app = lambda settings: None
+settings = SimpleNamespace(bind=("127.0.0.1", 0), workers=2, threads=4)
+end_of_child = server.configuration(settings)["child_exit"]
+server.app_of_worker(settings)
 lock, now, most = Lock(), 0, 0
 
 def work():
