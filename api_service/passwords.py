@@ -83,7 +83,7 @@ def _as_email(password: str) -> str | None:
 
 
 def hashed(password: str) -> str:
-    """Hash a normalised password with argon2id; takes tens of milliseconds, so do it outside any transaction."""
+    """Hash a normalised password with argon2id; takes a tenth of a second, so do it outside any transaction."""
     return HASHERS.run(partial(_hasher.hash, password))
 
 

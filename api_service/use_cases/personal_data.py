@@ -1,11 +1,12 @@
 """What is held of a person: shown to them, or taken away for good."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from api_service.use_cases.addresses import Address, address_of
@@ -14,6 +15,7 @@ from api_service.use_cases.proof import Proof, locked_prover
 from api_service.use_cases.sessions import ListedSession, listed_sessions
 from shared.models import Token, User
 from shared.secrets import SecretKeys
+from shared.vocabulary import Channel, Template
 from shared.web.refusals import InvalidTokenError
 
 
@@ -43,9 +45,29 @@ def gather(session: Session, user_id: UUID) -> Held:
 def erase(session: Session, proof: Proof, keys: SecretKeys) -> None:
     """Take the user away for good, in the caller's transaction: only counts remain.
 
-    Messages that have not gone die; one that a relay has in hand at this moment may still arrive.
+    So do registrations that never activated, and what was told to a stranger, under any address while it was the
+    user's. Messages that have not gone die; one that a relay has in hand at this moment may still arrive.
     """
     user = locked_prover(session, proof)
-    addresses = [Address(channel, address_of(user, channel) or "") for channel in proven_channels(user)]
-    nobodies = [address_id for address in addresses for address_id in address.ids_under(keys)]
-    session.execute(select(func.signpost_erase(user.id, nobodies)))
+    held = [
+        {
+            "channel": address.channel.value,
+            "canonical": address.canonical,
+            "until": until,
+            "address_ids": [str(address_id) for address_id in address.ids_under(keys)],
+        }
+        for address, until in (*_present_addresses(user), *_former_addresses(session, user.id))
+    ]
+    session.execute(select(func.signpost_erase(user.id, literal(held, JSONB))))
+
+
+def _present_addresses(user: User) -> Iterator[tuple[Address, str]]:
+    for channel in proven_channels(user):
+        yield Address(channel, address_of(user, channel) or ""), "infinity"
+
+
+def _former_addresses(session: Session, user_id: UUID) -> Iterator[tuple[Address, str]]:
+    """Yield those that were told of their change, and when: such a notice is kept longer than what is left there."""
+    for message in session.scalar(select(func.signpost_messages_of(user_id))) or []:
+        if message["template"] == Template.ADDRESS_CHANGED:
+            yield Address(Channel(message["channel"]), message["recipient"]), message["created_at"]

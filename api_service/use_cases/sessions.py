@@ -125,7 +125,7 @@ def refresh_session(sessions: sessionmaker[Session], refresh_token: str, terms: 
             return BegunSession(row.id, row.user_id, str(successor))
         if row:
             session.execute(delete(SessionRow).where(SessionRow.id == row.id))
-            log.warning("refresh token used again, session ended", session_id=row.id, user_id=row.user_id)
+            log.warning("refresh token used again, session ended", session_id=str(row.id), user_id=str(row.user_id))
     raise InvalidRefreshTokenError
 
 

@@ -6,14 +6,17 @@ import pytest
 
 from outbox_relay.outcomes import Dead, Failure, FailureClass, Retry, Sent
 from shared.vocabulary import DeadReason, Urgency
-from tests.support.accounts import ADA, NUMBER, Account, ask_for_reset, refusal, signed_in, tables
+from tests.support.accounts import ADA, NUMBER, Account, ask_for_reset, newest_code, refusal, signed_in, tables
 from tests.support.api import PASSWORD, ApiUnderTest
+from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
 
 NAME = "Augusta Ada King"
 TRACES = (ADA, NUMBER, NAME)
 QUOTED = Failure(FailureClass.TRANSIENT, "smtp:mx:25", f"450 4.2.0 <{ADA}> greylisted")
 A_MINUTE = timedelta(minutes=1)
+COUNTESS = "countess@example.org"
+WAITING = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 OLD_SESSION = "update sessions set created_at = created_at - interval '11 minutes'"
 
 
@@ -87,6 +90,38 @@ def test_an_address_that_was_given_and_never_proven_is_not_the_eraser_s(api: Api
     theirs = api.registered(phone=NUMBER)
     ada.erase(password=PASSWORD)
     assert api.user(theirs).status == "pending"
+
+
+def test_what_was_left_under_a_former_address_goes_and_what_came_there_since_stays(api: ApiUnderTest) -> None:
+    ask_for_reset(api)
+    abandoned = api.registered(email=ADA.upper(), full_name=NAME)
+    mover = Account(api, api.activated(email=ADA), signed_in(api))
+    mover.post("/v1/me/email", email=COUNTESS, password=PASSWORD)
+    assert mover.post("/v1/me/email/confirm", code=newest_code(api, "address_change")).status_code == 204
+    ask_for_reset(api)
+    successor = api.registered(email=ADA, full_name="Somebody Else")
+
+    assert mover.erase(password=PASSWORD).status_code == 202
+
+    left = tables(api)
+    assert [trace for trace in (str(mover.id), str(abandoned), NAME, ADA.upper(), COUNTESS) if trace in left] == []
+    assert api.user(successor).full_name == "Somebody Else"
+    kept = api.rows("select template from outbox_messages where recipient = %s order by id", ADA)
+    assert [row.template for row in kept] == ["no_account", "activation"]
+
+
+def test_what_somebody_holds_at_that_moment_is_erased_all_the_same(api: ApiUnderTest, ada: Account) -> None:
+    abandoned = api.registered(email=ADA, full_name=NAME)
+    with api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
+        with elsewhere.transaction():
+            elsewhere.execute("select from users where id = %s for update", [abandoned])
+            answer = someone.submit(ada.erase, password=PASSWORD)
+            eventually(lambda: api.rows(WAITING))
+            # Now each waits for the other. Who has waited for longer is the first to find out, and gives way.
+            elsewhere.execute("select from users where id = %s for update", [ada.id])
+        assert answer.result(30).status_code == 202
+
+    assert [trace for trace in TRACES if trace in tables(api)] == []
 
 
 def test_after_erasing_the_address_is_unknown_and_free_again(api: ApiUnderTest, ada: Account) -> None:

@@ -5,6 +5,7 @@ from threading import Barrier
 from uuid import UUID, uuid4
 
 import jwt
+from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
 from api_service.access_tokens import SignedIn
@@ -74,9 +75,13 @@ def test_a_refresh_token_that_is_used_again_ends_its_session_and_no_other(api: A
     stolen, elsewhere = signed_in(api), signed_in(api)
     newest = refresh(api, refresh(api, stolen["refresh_token"]).json["refresh_token"]).json
 
-    again = refresh(api, stolen["refresh_token"])
+    with capture_logs() as logged:
+        again = refresh(api, stolen["refresh_token"])
 
     assert refusal(again) == (401, "invalid_refresh_token")
+    [(user_id,)] = api.rows("select id from users")
+    [told] = [line for line in logged if line["event"] == "refresh token used again, session ended"]
+    assert (told["log_level"], told["user_id"]) == ("warning", str(user_id))
     assert again.headers["WWW-Authenticate"] == 'Bearer realm="signpost"'
     assert refresh(api, newest["refresh_token"]).status_code == 401
     assert not is_signed_in(api, newest)

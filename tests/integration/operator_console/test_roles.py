@@ -61,7 +61,7 @@ def test_the_console_cannot_have_a_code_sent_to_a_stranger(database: Database) -
         assert is_refused(database.console_url, statement) is is_a_stranger
 
 
-@pytest.mark.parametrize("statement", ["select signpost_erase(gen_random_uuid(), '{}')", "select * from users"])
+@pytest.mark.parametrize("statement", ["select signpost_erase(gen_random_uuid(), '[]'::jsonb)", "select * from users"])
 def test_the_console_reads_and_erases_no_user(database: Database, statement: str) -> None:
     assert is_refused(database.console_url, statement)
 
