@@ -125,9 +125,14 @@ def _two_relays(ours: Ground, size: Size) -> Report:
     def idle(count: int) -> Drain:
         return drain_by(ours, _numbered([ours.null_relay() for _ in range(count)]), size.messages)
 
+    def busy(count: int) -> Drain:
+        with mail_sink(ours) as port:
+            return drain_by(ours, _numbered([ours.relay(port) for _ in range(count)]), size.messages)
+
     one, two = Contestant("one relay, doing nothing", lambda: idle(1)), Contestant("two", lambda: idle(2))
-    take_turns([one, two], size.rounds, RATE, told)
-    return {TWO_TO_ONE: ratio(two, one, RATE)}
+    one_sends, two_send = Contestant("one relay, sending", lambda: busy(1)), Contestant("two", lambda: busy(2))
+    take_turns([one, two, one_sends, two_send], size.rounds, RATE, told)
+    return {TWO_TO_ONE: ratio(two, one, RATE), "  the same, sending": ratio(two_send, one_sends, RATE)}
 
 
 def _numbered(relays: list[Program]) -> list[Program]:
