@@ -56,6 +56,8 @@ def _is_json() -> bool:
     """Tell whether the body is said to be JSON, not packed, and in no charset but JSON's (RFC 8259 §8.1, §11)."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         return False  # unpacking would let a small body become a large one (RFC 9110 §8.4)
+    if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+        return False  # nor is what was packed on the way (RFC 9112 §6.1)
     charset = request.mimetype_params.get("charset", "utf-8")
     return request.mimetype == "application/json" and charset.lower() == "utf-8"
 

@@ -45,6 +45,14 @@ def test_a_body_in_broken_chunks_is_the_client_s_fault(api: RunningApi, body: by
     assert [line for line in api.log_lines() if line["level"] == "error"] == []
 
 
+def test_a_body_that_is_said_to_be_packed_on_the_way_is_not_read_as_if_it_were_not(api: RunningApi) -> None:
+    with connected(api) as client:
+        client.sendall(BODY_TO_COME + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
+        head, problem = answer(client)
+
+    assert (head[0].split()[1], problem["code"]) == ("415", "unsupported_media_type")
+
+
 def test_who_sends_far_too_much_is_told_that_the_connection_ends(api: RunningApi) -> None:
     with connected(api) as client:
         client.sendall(BODY_TO_COME + b"Content-Length: 70000\r\n\r\n" + b"a" * 70_000)
