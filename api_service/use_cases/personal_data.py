@@ -13,7 +13,7 @@ from api_service.use_cases.addresses import Address, address_of
 from api_service.use_cases.notices import proven_channels
 from api_service.use_cases.proof import Proof, locked_prover
 from api_service.use_cases.sessions import ListedSession, listed_sessions
-from shared.models import Token, User
+from shared.models import OutboxMessage, Token, User
 from shared.secrets import SecretKeys
 from shared.vocabulary import Channel, Template
 from shared.web.refusals import InvalidTokenError
@@ -58,7 +58,8 @@ def erase(session: Session, proof: Proof, keys: SecretKeys) -> None:
         }
         for address, until in (*_present_addresses(user), *_former_addresses(session, user.id))
     ]
-    session.execute(select(func.signpost_erase(user.id, literal(held, JSONB))))
+    if not session.scalar(select(func.signpost_erase(user.id, literal(held, JSONB)))):
+        raise InvalidTokenError
 
 
 def _present_addresses(user: User) -> Iterator[tuple[Address, str]]:
@@ -67,7 +68,12 @@ def _present_addresses(user: User) -> Iterator[tuple[Address, str]]:
 
 
 def _former_addresses(session: Session, user_id: UUID) -> Iterator[tuple[Address, str]]:
-    """Yield those that were told of their change, and when: such a notice is kept longer than what is left there."""
-    for message in session.scalar(select(func.signpost_messages_of(user_id))) or []:
-        if message["template"] == Template.ADDRESS_CHANGED:
-            yield Address(Channel(message["channel"]), message["recipient"]), message["created_at"]
+    """Yield those that were told of their change, and when.
+
+    By default such a notice is kept three times as long as registrations that were left there.
+    """
+    notices = select(OutboxMessage.channel, OutboxMessage.recipient, OutboxMessage.created_at).where(
+        OutboxMessage.user_id == user_id, OutboxMessage.template == Template.ADDRESS_CHANGED
+    )
+    for channel, recipient, told_at in session.execute(notices):
+        yield Address(Channel(channel), recipient), told_at.isoformat()

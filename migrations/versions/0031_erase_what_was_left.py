@@ -14,9 +14,11 @@ depends_on = None
 
 # The rows of messages and attempts stay, to be counted; nothing in them leads to anybody any more.
 # - `held` has the addresses that the person has proven: {channel, canonical, until, address_ids}. What came to one
-#   after they had left it is somebody else's.
-# - Registrations that never activated are waited for. An activation that waits for this transaction meanwhile is a
-#   deadlock, of which the API carries out again whichever is undone.
+#   after they had left it is somebody else's, and so is a registration that was told something since.
+# - Registrations that never activated are locked first and looked at then: whoever held one may have activated it, or
+#   corrected its address. An activation that waits for this transaction meanwhile is a deadlock, of which the API
+#   carries out again whichever is undone.
+# - By their ids out of an array, one by one: compared with the whole array, 5,000 take twice as long.
 # - A message that a relay holds loses its lease: what the relay only believes of it is then written nowhere.
 #   Attempts are mended after their messages, in a statement of its own: a settle that came first is waited for, and
 #   what it noted is seen.
@@ -25,6 +27,7 @@ create function signpost_erase(for_user uuid, held jsonb) returns boolean
 language plpgsql strict security definer set search_path = public, pg_temp
 as $$
 declare
+    candidates uuid[];
     owners uuid[];
     strangers uuid[];
     messages uuid[];
@@ -33,21 +36,26 @@ begin
     if not found then
         return false;
     end if;
-    with had as materialized (
-        select * from jsonb_to_recordset(held) as had (channel text, canonical text, until timestamptz)),
-    left_there as materialized (
-        select users.id from had join users on had.channel = 'email' and users.email_canonical = had.canonical
-           and users.created_at <= had.until
+    candidates := array(
+        select users.id from jsonb_to_recordset(held) as had (channel text, canonical text, until timestamptz)
+          join users on had.channel = 'email' and email_canonical = had.canonical and created_at <= had.until
         union
-        select users.id from had join users on had.channel = 'sms' and users.phone = had.canonical
-           and users.created_at <= had.until),
-    locked as (
-        select id from users where id = any(array(select id from left_there)) and status in ('pending', 'retired')
-         order by id for update)
-    select array_append(array_agg(id), for_user) into owners from locked;
+        select users.id from jsonb_to_recordset(held) as had (channel text, canonical text, until timestamptz)
+          join users on had.channel = 'sms' and phone = had.canonical and created_at <= had.until);
+    perform from users where id = any(candidates) and status in ('pending', 'retired') order by id for update;
+    select array_append(array_agg(distinct left_there.id), for_user) into owners
+      from unnest(candidates) as candidate (id)
+      join users as left_there on left_there.id = candidate.id and left_there.status in ('pending', 'retired')
+      join jsonb_to_recordset(held) as had (channel text, canonical text, until timestamptz)
+        on had.canonical = case had.channel when 'email' then email_canonical when 'sms' then phone end
+       and left_there.created_at <= had.until
+     where not isfinite(had.until)
+        or (not exists (select from tokens where user_id = left_there.id and created_at > had.until)
+            and not exists (select from outbox_messages where user_id = left_there.id and created_at > had.until));
     select coalesce(array_agg(message.id), '{}') into strangers
       from jsonb_to_recordset(held) as had (until timestamptz, address_ids uuid[])
-      join outbox_messages as message on message.user_id = any(had.address_ids) and message.created_at <= had.until;
+      join outbox_messages as message on message.user_id = any(had.address_ids) and message.created_at <= had.until
+     where not exists (select from users where id = message.user_id);
     with erased as (
         update outbox_messages
            set recipient = 'erased', payload = '{}', last_error = null, provider_message_id = null, traceparent = null,

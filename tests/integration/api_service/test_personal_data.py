@@ -92,12 +92,17 @@ def test_an_address_that_was_given_and_never_proven_is_not_the_eraser_s(api: Api
     assert api.user(theirs).status == "pending"
 
 
+def move(who: Account) -> None:
+    """Have them give up their address for that of a countess."""
+    who.post("/v1/me/email", email=COUNTESS, password=PASSWORD)
+    assert who.post("/v1/me/email/confirm", code=newest_code(who.api, "address_change")).status_code == 204
+
+
 def test_what_was_left_under_a_former_address_goes_and_what_came_there_since_stays(api: ApiUnderTest) -> None:
     ask_for_reset(api)
     abandoned = api.registered(email=ADA.upper(), full_name=NAME)
     mover = Account(api, api.activated(email=ADA), signed_in(api))
-    mover.post("/v1/me/email", email=COUNTESS, password=PASSWORD)
-    assert mover.post("/v1/me/email/confirm", code=newest_code(api, "address_change")).status_code == 204
+    move(mover)
     ask_for_reset(api)
     successor = api.registered(email=ADA, full_name="Somebody Else")
 
@@ -108,6 +113,38 @@ def test_what_was_left_under_a_former_address_goes_and_what_came_there_since_sta
     assert api.user(successor).full_name == "Somebody Else"
     kept = api.rows("select template from outbox_messages where recipient = %s order by id", ADA)
     assert [row.template for row in kept] == ["no_account", "activation"]
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["retired", "a decoy"])
+def test_who_comes_back_to_an_address_after_its_holder_has_left_is_not_erased(
+    api: ApiUnderTest, *, is_first: bool
+) -> None:
+    mover_id = None if is_first else api.activated(email=ADA)
+    theirs = api.registered(email=ADA)
+    mover = Account(api, mover_id or api.activated(email=ADA), signed_in(api))
+    move(mover)
+    assert api.resend(theirs).status_code == 202
+
+    assert mover.erase(password=PASSWORD).status_code == 202
+
+    assert api.activate(theirs).status_code == 200
+
+
+def test_whose_address_is_corrected_while_an_erasure_waits_for_them_is_not_erased(
+    api: ApiUnderTest, ada: Account
+) -> None:
+    theirs = api.registered(email=ADA)
+    with api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
+        with elsewhere.transaction():
+            elsewhere.execute(
+                "update users set email = %(email)s, email_canonical = %(email)s where id = %(id)s",
+                {"email": COUNTESS, "id": theirs},
+            )
+            answer = someone.submit(ada.erase, password=PASSWORD)
+            eventually(lambda: api.rows(WAITING))
+        assert answer.result(30).status_code == 202
+
+    assert api.user(theirs).email == COUNTESS
 
 
 def test_what_somebody_holds_at_that_moment_is_erased_all_the_same(api: ApiUnderTest, ada: Account) -> None:
