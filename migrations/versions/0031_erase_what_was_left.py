@@ -2,7 +2,7 @@
 
 Only the present addresses were looked at, so that whoever had changed theirs left registrations that never activated,
 and what was told to a stranger, under the one before. Of those under the present ones, each that somebody locked was
-left out.
+left out. The function of that shape stays as long as a release that calls it may still serve.
 """
 
 from alembic import op

@@ -88,6 +88,11 @@ class ApiUnderTest:
         """Count users, tokens and messages."""
         return counted(self.database)
 
+    def count_waiting(self) -> int:
+        """Count whoever waits for a lock in this database."""
+        waiting = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        return len(self.rows(waiting))
+
 
 def counted(database: Database) -> tuple[int, int, int]:
     """Count users, tokens and messages."""

@@ -18,7 +18,6 @@ from tests.support.api import PASSWORD, ApiUnderTest
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 
-WAITING = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 UNDO = text("do $$ begin raise 'gave way' using errcode = '40P01'; end $$")
 
 
@@ -49,7 +48,7 @@ def test_an_activation_that_fell_to_a_deadlock_is_carried_out_all_the_same(api: 
             # The activation has its user and waits for the token. Who has waited for longer is the first to look
             # whether it waits in a circle, and gives way.
             activation = someone.submit(api.activate_by_link, link_token)
-            eventually(lambda: api.rows(WAITING))
+            eventually(api.count_waiting)
             elsewhere.execute("select from users for update")
         answer = activation.result(30)
 

@@ -27,7 +27,6 @@ from tests.support.api import PASSWORD, ApiUnderTest
 from tests.support.eventually import eventually
 
 NEW_EMAIL = "countess@example.org"
-WAITING = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 END_SESSIONS = "delete from sessions where user_id = %s"
 END_TOKENS = "update tokens set expires_at = clock_timestamp() where user_id = %s"
 
@@ -62,7 +61,7 @@ def meanwhile(account: Account, request: Request) -> Iterator[tuple[psycopg.Conn
         with elsewhere.transaction():
             elsewhere.execute("select from users where id = %s for update", [account.id])
             asked = someone.submit(request)
-            eventually(lambda: account.api.rows(WAITING))
+            eventually(account.api.count_waiting)
             yield elsewhere, answers
         answers.append(asked.result(30))
 

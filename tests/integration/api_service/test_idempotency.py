@@ -15,7 +15,6 @@ from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.keys import SECRET_KEYS
 
-WAITING = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 KEY = '"5b2f0d3e-7c1a-4e8b-9f66-0a1b2c3d4e5f"'
 BODY = {"email": "ada@example.org", "password": PASSWORD}
 
@@ -135,7 +134,7 @@ def test_a_repetition_that_overlaps_the_first_is_not_refused_for_what_that_has_d
             # The repetition has found no answer, and waits to try the code.
             elsewhere.execute("select from tokens for update")
             overlapping = someone.submit(post, api, body, path="/v1/activations")
-            eventually(lambda: api.rows(WAITING))
+            eventually(api.count_waiting)
             with api.app.test_request_context("/v1/activations", method="POST", data=json.dumps(body)):
                 first_key = request_key(key_of(KEY))
             elsewhere.execute("update tokens set used_at = now()")

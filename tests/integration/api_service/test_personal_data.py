@@ -16,7 +16,6 @@ TRACES = (ADA, NUMBER, NAME)
 QUOTED = Failure(FailureClass.TRANSIENT, "smtp:mx:25", f"450 4.2.0 <{ADA}> greylisted")
 A_MINUTE = timedelta(minutes=1)
 COUNTESS = "countess@example.org"
-WAITING = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 OLD_SESSION = "update sessions set created_at = created_at - interval '11 minutes'"
 
 
@@ -141,7 +140,7 @@ def test_whose_address_is_corrected_while_an_erasure_waits_for_them_is_not_erase
                 {"email": COUNTESS, "id": theirs},
             )
             answer = someone.submit(ada.erase, password=PASSWORD)
-            eventually(lambda: api.rows(WAITING))
+            eventually(api.count_waiting)
         assert answer.result(30).status_code == 202
 
     assert api.user(theirs).email == COUNTESS
@@ -153,7 +152,7 @@ def test_what_somebody_holds_at_that_moment_is_erased_all_the_same(api: ApiUnder
         with elsewhere.transaction():
             elsewhere.execute("select from users where id = %s for update", [abandoned])
             answer = someone.submit(ada.erase, password=PASSWORD)
-            eventually(lambda: api.rows(WAITING))
+            eventually(api.count_waiting)
             # Now each waits for the other. Who has waited for longer is the first to find out, and gives way.
             elsewhere.execute("select from users where id = %s for update", [ada.id])
         assert answer.result(30).status_code == 202

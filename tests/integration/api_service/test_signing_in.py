@@ -16,7 +16,6 @@ from shared.vocabulary import Channel
 from tests.support.api import PASSWORD, ApiUnderTest
 from tests.support.eventually import eventually
 
-WAITING = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 BOTH = {"email": "ada@example.org", "phone": "+33612345678"}
 
 
@@ -193,7 +192,7 @@ def test_no_session_begins_with_a_password_that_is_being_replaced(api: ApiUnderT
             elsewhere.execute("update users set password_hash = 'another' where id = %s", [user_id])
             elsewhere.execute("delete from sessions where user_id = %s", [user_id])
             answer = someone.submit(sign_in, api)
-            eventually(lambda: api.rows(WAITING))
+            eventually(api.count_waiting)
         assert refusal(answer.result(30)) == (401, "invalid_credentials")
 
     assert api.rows("select 1 from sessions") == []
