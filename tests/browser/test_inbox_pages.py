@@ -55,7 +55,8 @@ def test_pressing_a_mails_button_opens_a_page_at_its_link(page: Page, inbox: Inb
 def test_a_mail_is_shown_whole_without_a_scroll_within_the_scroll(page: Page, inbox: Inbox) -> None:
     page.goto(inbox.http_url + send(inbox, "bob@example.org", html=GOLDEN_MAIL.read_text()))
     frame = page.frames[1]
-    assert frame.evaluate("document.documentElement.scrollHeight <= window.innerHeight")
+    # Waited for: the frame is another process's, which need not have its size as soon as the page has loaded.
+    frame.wait_for_function("document.documentElement.scrollHeight <= window.innerHeight")
     assert frame.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
