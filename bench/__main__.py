@@ -149,12 +149,12 @@ def growing(ours: Ground, size: Size) -> Report:
 
 def waking(ours: Ground, size: Size) -> Report:
     """Measure what waking the relays costs those who commit."""
-    costs = waking_costs(ours, size.notify_rounds)
+    costs = waking_costs(ours, size.waking_turns)
     return {
-        "commits/s of 16 writers, nobody woken": median(costs.unwoken),
+        "commits/s of 16 writers, nobody woken": costs.unwoken,
         NOTIFY_COST: median(costs.after_commit),
-        "  from quarter to quarter of the rounds": {f"p{one}": percentile(costs.after_commit, one) for one in (25, 75)},
-        "  the same inside the transaction, %": median(costs.inside),
+        "  in each quarter of the turns": costs.by_quarter,
+        "  the same inside the transaction, %": costs.inside,
     }
 
 

@@ -27,6 +27,11 @@ SLOW = 50
 ONE_TURN = 1
 """Of what no goal speaks of: its rate is told, and what decides on it is a wait that is always as long."""
 
+LONG = 3
+"""How many times as many messages relays are given that do nothing: at a drain's ends cores stand idle in any case."""
+SENDING_TURNS = 3
+"""Of relays that send, which no goal speaks of."""
+
 
 @contextmanager
 def far_sink(ground: Ground) -> Iterator[int]:
@@ -123,14 +128,15 @@ def _sms(ours: Ground, size: Size) -> Report:
 
 def _two_relays(ours: Ground, size: Size) -> Report:
     def idle(count: int) -> Drain:
-        return drain_by(ours, _numbered([ours.null_relay() for _ in range(count)]), size.messages)
+        return drain_by(ours, _numbered([ours.null_relay() for _ in range(count)]), size.messages * LONG)
 
     def busy(count: int) -> Drain:
         with mail_sink(ours) as port:
             return drain_by(ours, _numbered([ours.relay(port) for _ in range(count)]), size.messages)
 
     one, two = Contestant("one relay, doing nothing", lambda: idle(1)), Contestant("two", lambda: idle(2))
-    one_sends, two_send = Contestant("one relay, sending", lambda: busy(1)), Contestant("two", lambda: busy(2))
+    one_sends = Contestant("one relay, sending", lambda: busy(1), most=SENDING_TURNS)
+    two_send = Contestant("two", lambda: busy(2), most=SENDING_TURNS)
     take_turns([one, two, one_sends, two_send], size.rounds, RATE, told)
     return {TWO_TO_ONE: ratio(two, one, RATE), "  the same, sending": ratio(two_send, one_sends, RATE)}
 

@@ -23,7 +23,8 @@ class Size:
     seconds: float
     saturated_turns: int
     timed_turns: int
-    notify_rounds: int
+    waking_turns: int
+    """Pairs of them: with somebody woken, and nobody."""
     answers: int
     samples: int
     claims: int
@@ -51,7 +52,7 @@ FULL = Size(
     seconds=1,
     saturated_turns=5,
     timed_turns=15,
-    notify_rounds=6,
+    waking_turns=60,
     answers=50,
     samples=1_000,
     claims=40,
@@ -78,7 +79,7 @@ QUICK = Size(
     seconds=0.5,
     saturated_turns=1,
     timed_turns=1,
-    notify_rounds=2,
+    waking_turns=12,
     answers=8,
     samples=30,
     claims=12,
