@@ -32,7 +32,6 @@ class Tallied:
     """What all processes of a peer have handled so far."""
 
     count: int = 0
-    first: float = 0.0
     last: float = 0.0
 
 
@@ -111,11 +110,7 @@ class PeerRun:
     def tallied(self) -> Tallied:
         """Add up what its processes have told."""
         told = [TALLY.unpack(content) for path in self.folder.glob("tally-*") if (content := path.read_bytes())]
-        told = [(count, first, last) for count, first, last in told if count]
-        if not told:
-            return Tallied()
-        counts, firsts, lasts = zip(*told, strict=True)
-        return Tallied(sum(counts), min(firsts), max(lasts))
+        return Tallied(sum(count for count, _ in told), max((last for _, last in told), default=0.0))
 
     def latencies(self) -> list[float]:
         """Return the milliseconds that each message took, in no order between processes."""

@@ -6,6 +6,7 @@ Mail scanners open links, and some run scripts: so there is no script, and GET o
 from http import HTTPStatus
 
 from flask import Blueprint, Response, make_response, render_template, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from api_service.answer_schemas import ButtonSchema, DeclineSchema
 from api_service.describing import COUNTED, FORM, HTML, Answer, Body, Description, Tag, described
@@ -119,6 +120,11 @@ def _too_often(error: TooManyRequestsError) -> Response:
 
 
 blueprint.register_error_handler(TooManyRequestsError, _too_often)
+
+
+@blueprint.errorhandler(RequestEntityTooLarge)
+def _too_large(_error: RequestEntityTooLarge) -> Response:
+    return _page(Page.INVALID, HTTPStatus.BAD_REQUEST)  # no link that was ever sent is as long
 
 
 def _unavailable(error: Exception) -> Response:

@@ -19,13 +19,12 @@ const mailer = nodemailer.createTransport({
   ignoreTLS: true,
 });
 
-const tally = { count: 0, first: 0, last: 0, file: null, latencies: null };
+const tally = { count: 0, last: 0, file: null, latencies: null };
 
 function tell() {
-  const record = Buffer.alloc(24);
+  const record = Buffer.alloc(16);
   record.writeBigInt64LE(BigInt(tally.count), 0);
-  record.writeDoubleLE(tally.first / 1000, 8);
-  record.writeDoubleLE(tally.last / 1000, 16);
+  record.writeDoubleLE(tally.last / 1000, 8);
   fs.writeSync(tally.file, record, 0, record.length, 0);
 }
 
@@ -37,7 +36,7 @@ function startTelling() {
 
 function handled(enqueuedAt) {
   tally.last = now();
-  if (!tally.count++) tally.first = tally.last;
+  tally.count += 1;
   if (enqueuedAt) fs.writeSync(tally.latencies, `${tally.last - enqueuedAt}\n`);
 }
 

@@ -18,8 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-TALLY = struct.Struct("<qdd")
-"""How many messages were handled; when the first and the last of them were, in seconds since 1970."""
+TALLY = struct.Struct("<qd")
+"""How many messages were handled; when the last of them was, in seconds since 1970."""
 
 
 class Form(StrEnum):
@@ -158,15 +158,14 @@ class Tally:
             self._memory = mmap.mmap(file.fileno(), TALLY.size)
         self._latencies = (folder / f"latencies-{os.getpid()}").open("w", buffering=1)
         self._guard = threading.Lock()
-        self._count, self._first = 0, 0.0
+        self._count = 0
 
     def add(self, enqueued_at: float) -> None:
         """Count a message, and write down how long it took if it says when it was enqueued."""
         now = time.time()
         with self._guard:
             self._count += 1
-            self._first = self._first or now
-            TALLY.pack_into(self._memory, 0, self._count, self._first, now)
+            TALLY.pack_into(self._memory, 0, self._count, now)
             if enqueued_at:
                 self._latencies.write(f"{(now - enqueued_at) * 1000}\n")
 

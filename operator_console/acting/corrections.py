@@ -18,7 +18,7 @@ from shared.addresses import InvalidAddressError, canonical_address, canonical_p
 from shared.database import describe
 from shared.masks import masked
 from shared.models import OutboxMessage
-from shared.vocabulary import Channel, Locale
+from shared.vocabulary import Channel, Locale, Template
 
 INSUFFICIENT_PRIVILEGE = "42501"
 
@@ -62,7 +62,11 @@ def _deliverable(channel: str, text: str) -> str:
 
 
 def _correct_recipient(session: Session, message: MessageRow, address: str) -> None:
-    if address == message.recipient or _is_theirs(session, message, address):
+    if address == message.recipient:
+        return
+    if message.template == Template.ADDRESS_CHANGED:
+        raise AddressNotTheirsError  # it tells whoever had the address before, and erasing asks it for that address
+    if _is_theirs(session, message, address):
         return
     moved = func.signpost_correct_address(message.id, address, canonical_address(address))
     if not session.scalar(select(moved)):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
-from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.http.errors import InvalidHeader, LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
 from shared.log import get_logger
@@ -19,6 +19,9 @@ from shared.web.request_ids import request_id_for
 
 MOST_LEFT_UNREAD = 32 * 1024
 """Of a body that nobody reads gunicorn drops twice as much, to keep the connection; for more it hangs up."""
+
+HOST_IS_NAMED_FROM = (1, 1)
+"""The version of HTTP."""
 
 log = get_logger("web.server")
 
@@ -67,7 +70,12 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
     kinds: ClassVar[Mapping[StrEnum, Kind]]
 
     def handle_request(self, request: Any, connection: Any) -> Any:
-        """Answer a request; one whose body is too long is told that the connection ends with it (RFC 9112 §9.6)."""
+        """Answer a request; one whose body is too long is told that the connection ends with it (RFC 9112 §9.6).
+
+        Raises InvalidHeader for one that does not name a single host (§3.2).
+        """
+        if request.version >= HOST_IS_NAMED_FROM and sum(name == "HOST" for name, _ in request.headers) != 1:
+            raise InvalidHeader("HOST")
         if int(dict(request.headers).get("CONTENT-LENGTH", 0)) > MOST_LEFT_UNREAD:
             request.force_close()
         return super().handle_request(request, connection)

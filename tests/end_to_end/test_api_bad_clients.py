@@ -53,6 +53,18 @@ def test_a_body_that_is_said_to_be_packed_on_the_way_is_not_read_as_if_it_were_n
     assert (head[0].split()[1], problem["code"]) == ("415", "unsupported_media_type")
 
 
+@pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: b\r\n"])
+def test_a_request_that_does_not_name_one_host_is_refused(api: RunningApi, hosts: bytes) -> None:
+    with connected(api) as client:
+        client.sendall(b"GET /livez HTTP/1.1\r\n" + hosts + b"\r\n")
+        head, problem = answer(client)
+
+    assert (head[0], problem["code"]) == ("HTTP/1.1 400 Bad Request", "bad_request")
+    with connected(api) as client:
+        client.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        assert received_until(b"}\n", client).startswith(b"HTTP/1.0 200 OK\r\n")
+
+
 def test_who_sends_far_too_much_is_told_that_the_connection_ends(api: RunningApi) -> None:
     with connected(api) as client:
         client.sendall(BODY_TO_COME + b"Content-Length: 70000\r\n\r\n" + b"a" * 70_000)
@@ -145,7 +157,9 @@ def connected(api: RunningApi) -> Iterator[socket.socket]:
 def received_until(end: bytes, client: socket.socket) -> bytes:
     received = b""
     while not received.endswith(end):
-        received += client.recv(65_536)
+        more = client.recv(65_536)
+        assert more, f"hung up after {received!r}"
+        received += more
     return received
 
 

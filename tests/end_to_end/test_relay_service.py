@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support.eventually import eventually
+from tests.support.gates import wait_until_held_up
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 from tests.support.processes import running
@@ -119,3 +120,14 @@ def test_a_watchdog_that_is_meant_for_another_process_changes_nothing(
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **told):
         manager.wait_for("READY=1")
         assert manager.facts.count(ALIVE) == 1
+
+
+def test_ending_amid_a_turn_of_upkeep_is_no_fault(outbox: Outbox, sink: MailSink) -> None:
+    with outbox.database.connect() as owner, owner.transaction():
+        owner.execute("lock table sessions in access exclusive mode")
+        with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
+            wait_until_held_up(outbox.database, "upkeep")
+            relay.process.terminate()
+            assert relay.process.wait(timeout=30) == 0
+            assert relay.said("relay stopped")
+            assert [line for line in relay.log_lines() if line["level"] != "info"] == []

@@ -33,7 +33,7 @@ def test_the_button_sends_the_token_and_activates_once(api: ApiUnderTest) -> Non
 
 
 def test_a_bad_token_gets_a_page_that_says_so(api: ApiUnderTest) -> None:
-    for form in ({}, {"token": ""}, {"token": "no.such"}, {"tokens": "x"}):
+    for form in ({}, {"token": ""}, {"token": "no.such"}, {"tokens": "x"}, {"token": "x" * 17_000}):
         answer = api.client.post("/activate", data=form)
 
         assert (answer.status_code, answer.mimetype) == (400, "text/html")

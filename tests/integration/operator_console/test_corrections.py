@@ -77,6 +77,19 @@ def test_who_has_activated_is_given_no_other_address(api: ApiUnderTest) -> None:
     assert api.rows("select * from operator_actions") == []
 
 
+def test_what_tells_of_a_change_goes_to_the_address_before_it_or_to_nobody(
+    outbox: Outbox, console: sessionmaker[Session]
+) -> None:
+    user = a_user(outbox, MEANT, status="active")
+    [message_id] = put_dead(outbox, user_id=user, template="'address_changed'", recipient="'before@example.org'")
+    with pytest.raises(AddressNotTheirsError), console.begin() as session:
+        requeue(session, message_id, ACT, Correction(recipient=MEANT))
+    with console.begin() as session:
+        requeue(session, message_id, ACT, Correction(recipient="before@example.org", locale=Locale.FR))
+    found = outbox.row(message_id)
+    assert (found.recipient, found.locale, found.status) == ("before@example.org", "fr", "pending")
+
+
 def test_a_reset_goes_to_nobody_but_its_user(outbox: Outbox, console: sessionmaker[Session]) -> None:
     user = a_user(outbox, "ada@example.org", status="active")
     outbox.execute(f"insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, expires_at, address_id)"
