@@ -153,8 +153,7 @@ def waking(ours: Ground, size: Size) -> Report:
     return {
         "commits/s of 16 writers, nobody woken": costs.unwoken,
         NOTIFY_COST: median(costs.after_commit),
-        "  in each quarter of the turns": costs.by_quarter,
-        "  the same inside the transaction, %": costs.inside,
+        "  give or take, by chance": costs.standard_error,
     }
 
 
@@ -183,7 +182,7 @@ PARTS: dict[str, Callable[[Ground, Size], Report]] = {
     "organizations": organizations,
 }
 
-LENGTHY = ("idle", "memory", "enumeration", "answers", "claims", "backlogs", "desk", "organizations")
+LENGTHY = ("idle", "memory", "enumeration", "answers", "claims", "backlogs", "desk", "notify", "organizations")
 """Parts that a look leaves out unless asked for them: what they measure takes time, many tries, or a million rows."""
 
 

@@ -1,10 +1,12 @@
-"""What waking the relays costs those who commit: nobody woken, woken after the commit, woken inside the transaction.
+"""What waking the relays after their commits costs those who commit.
 
 The writers are pgbench's, a program in C: sixteen threads of Python would be slower than what they measure.
 A listener hears every wake-up, as relays do. Writers commit without a break while wake-ups come and go in short turns:
 a disk goes at another pace from one second to the next, and what is compared is to stand side by side.
 """
 
+import math
+import statistics
 import subprocess
 import threading
 import time
@@ -20,7 +22,7 @@ from psycopg import sql
 
 from api_service.notifier import LONGEST_PAUSE, Notifier
 from bench.ground import Ground
-from bench.report import median
+from bench.turns import FailedError
 from devstack.programs import DATABASE
 from shared.vocabulary import WAKE_CHANNEL
 
@@ -31,15 +33,15 @@ WAKE_SECONDS = 0.001
 
 TURN_SECONDS = 0.1
 LEFT_OVER_SECONDS = LONGEST_PAUSE.total_seconds()
-"""At the beginning of a turn, and not counted: the notification of the last wake-up before it may come so late."""
+"""At the beginning of a turn, and not counted: a notification of the turn before may come so late, and as long as
+wake-ups have only begun, notifications come faster than they will (1, 4, 16 ms after each other)."""
 STARTING_SECONDS = 1
+ENDING_SECONDS = 2
+"""What turns may take longer than they should: there is nothing to count once the writers have ended."""
 HEARING_SECONDS = 0.5
 LOG = "log"
-QUARTERS = 4
-FEW = 10
-"""Turns with notifications inside: what costs half of all commits is soon seen."""
 SEED = 1
-"""Of which of two turns comes first."""
+"""Of which turn of a pair comes first."""
 
 # A user, a token and a message in one transaction, as a registration has them.
 REGISTER = """
@@ -56,6 +58,7 @@ insert into outbox_messages (id, template, channel, recipient, locale, payload, 
 select overlay(gen_random_uuid()::text placing left(signpost_uuid7_floor(clock_timestamp())::text, 13) from 1)::uuid,
        'activation', 'email', email, 'en', '{}', user_id, right_to.id, 8
   from holder, right_to;
+commit;
 """
 
 
@@ -73,55 +76,53 @@ class Turn:
 
 @dataclass(frozen=True)
 class WakingCosts:
-    """Transactions a second with nobody woken, and what either way of waking costs of them in per cent.
-
-    After the commit it is told for each pair of turns, in the order in which they were.
-    """
+    """Transactions a second with nobody woken, and what waking costs of them in each pair of turns, in per cent."""
 
     unwoken: float
     after_commit: list[float]
-    inside: float
 
     @property
-    def by_quarter(self) -> dict[str, float]:
-        """The cost after the commit in each quarter of the pairs: how far these are apart tells what it is worth."""
-        each = max(1, len(self.after_commit) // QUARTERS)
-        begins = range(0, each * QUARTERS, each)
-        return {str(1 + begin // each): median(self.after_commit[begin : begin + each]) for begin in begins}
+    def standard_error(self) -> float:
+        """By how much the median of so many pairs is off by chance: that of a mean, and a quarter more."""
+        return math.sqrt(math.pi / 2 / len(self.after_commit)) * statistics.stdev(self.after_commit)
 
 
 def waking_costs(ours: Ground, pairs: int) -> WakingCosts:
-    """Have sixteen writers commit in so many pairs of turns, one with wake-ups and one without, then otherwise."""
+    """Have sixteen writers commit in so many pairs of turns, one with wake-ups and one without."""
     ours.empty()
-    with _listening(ours), closing(Notifier(ours.url("api"))) as notifier:
-        with _committing(ours, REGISTER + "commit;", pairs * 2) as commits:
-            turns = list(_pairs(notifier.wake, pairs))
-        with _committing(ours, f"{REGISTER}notify {WAKE_CHANNEL}; commit;", FEW) as notifying:
-            inside = _turn(_nobody, FEW)
+    with (
+        _listening(ours),
+        closing(Notifier(ours.url("api"))) as notifier,
+        _committing(ours, 2 * pairs * TURN_SECONDS) as commits,
+    ):
+        turns = list(pairs_of_turns(notifier.wake, pairs))
+    return costs_of(turns, commits)
+
+
+def costs_of(turns: Sequence[tuple[Turn, Turn]], commits: Sequence[float]) -> WakingCosts:
+    """Compare the turns with wake-ups to those without, beside which each was, by what was committed in them."""
     rates = [(woken.rate(commits), unwoken.rate(commits)) for woken, unwoken in turns]
-    unwoken_rate = sum(unwoken for _, unwoken in rates) / pairs
-    after_commit = [cost(woken, unwoken) for woken, unwoken in rates if unwoken]  # a disk may stand still for a turn
-    return WakingCosts(unwoken_rate, after_commit, cost(inside.rate(notifying), unwoken_rate))
+    usual = statistics.fmean(unwoken for _, unwoken in rates)
+    # Of the usual rate, not of the pair's own: what is divided by something that swings seems larger than it is.
+    return WakingCosts(usual, [(unwoken - woken) / usual * 100 for woken, unwoken in rates])
 
 
-def cost(woken: float, unwoken: float) -> float:
-    """Return what is missing of a rate, in per cent."""
-    return (1 - woken / unwoken) * 100
+def pairs_of_turns(wake: Callable[[], None], pairs: int) -> Iterator[tuple[Turn, Turn]]:
+    """Yield turns with wake-ups, each with one without that comes right before or, as often, right after it."""
+    is_first = [number % 2 == 0 for number in range(pairs)]
+    Random(SEED).shuffle(is_first)
+    for is_woken_first in is_first:
+        if is_woken_first:
+            woken, unwoken = _turn(wake), _turn(_nobody)
+        else:
+            unwoken, woken = _turn(_nobody), _turn(wake)
+        yield woken, unwoken
 
 
-def _pairs(wake: Callable[[], None], pairs: int) -> Iterator[tuple[Turn, Turn]]:
-    """Yield turns with wake-ups, each with one without that comes right before or after it."""
-    dice = Random(SEED)
-    for _ in range(pairs):
-        ways = dice.sample([wake, _nobody], 2)
-        first, second = map(_turn, ways)
-        yield (first, second) if ways[0] is wake else (second, first)
-
-
-def _turn(wake: Callable[[], None], times: int = 1) -> Turn:
-    """Call that as often as busy workers of the API would, for a turn or so many: also nobody, which has its cost."""
+def _turn(wake: Callable[[], None]) -> Turn:
+    """Call that for a turn as often as busy workers of the API would: also nobody, since calling has its own cost."""
     began = time.time()
-    while time.time() < began + TURN_SECONDS * times:
+    while time.time() < began + TURN_SECONDS:
         wake()
         time.sleep(WAKE_SECONDS)
     return Turn(began + LEFT_OVER_SECONDS, time.time())
@@ -132,38 +133,37 @@ def _nobody() -> None:
 
 
 @contextmanager
-def _committing(ours: Ground, script: str, turns: int) -> Iterator[list[float]]:
-    """Have writers commit for so many turns and longer; the moments of all commits are there once it is over."""
+def _committing(ours: Ground, seconds: float) -> Iterator[list[float]]:
+    """Have writers commit for so long and a little longer; the moments of all commits are there once it is over."""
     commits: list[float] = []
     with TemporaryDirectory(dir=ours.folder) as folder:
         path = Path(folder) / "register.sql"
         # pgbench takes a line for a command.
-        path.write_text(" ".join(script.split()).replace("; ", ";\n"))
-        with subprocess.Popen(
-            _pgbench(ours, path, turns), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as writers:
+        path.write_text(" ".join(REGISTER.split()).replace("; ", ";\n"))
+        command = _pgbench(ours, path, STARTING_SECONDS + seconds + ENDING_SECONDS)
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as writers:
             try:
                 time.sleep(STARTING_SECONDS)
                 yield commits
+                has_ended_early = writers.poll() is not None
                 _, words = writers.communicate()
             finally:
                 writers.kill()
-        if writers.returncode:
-            raise RuntimeError(f"pgbench failed: {words}")
-        commits.extend(sorted(_moments(Path(folder))))
+        if has_ended_early or writers.returncode:
+            raise FailedError(f"pgbench ended before the last turn, or failed: {words}")
+        commits.extend(sorted(moments_in(Path(folder))))
 
 
-def _pgbench(ours: Ground, script: Path, turns: int) -> list[str]:
-    seconds = round(turns * TURN_SECONDS) + 2 * STARTING_SECONDS
+def _pgbench(ours: Ground, script: Path, seconds: float) -> list[str]:
     return [
         str(ours.cluster.binaries / "pgbench"),
-        *("--no-vacuum", f"--client={WRITERS}", f"--jobs={THREADS}", f"--time={seconds}", "--protocol=prepared"),
-        *(f"--host={ours.cluster.folder}", f"--port={ours.cluster.port}", "--username=api"),
+        *("--no-vacuum", f"--client={WRITERS}", f"--jobs={THREADS}", f"--time={math.ceil(seconds)}"),
+        *(f"--host={ours.cluster.folder}", f"--port={ours.cluster.port}", "--username=api", "--protocol=prepared"),
         *(f"--file={script}", "--log", f"--log-prefix={script.with_name(LOG)}", DATABASE),
     ]
 
 
-def _moments(folder: Path) -> Iterator[float]:
+def moments_in(folder: Path) -> Iterator[float]:
     """Yield when each transaction ended, of the log of each thread: its last two columns are seconds and µs."""
     for log in folder.glob(f"{LOG}.*"):
         for line in log.read_text().splitlines():

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -40,8 +39,12 @@ def _may_end_early(turn: Turn) -> Callable[[], Awaitable[None]]:
     """Return the turn for the scheduler, which would log it as a fault that the relay's end cuts one short."""
 
     async def take_turn() -> None:
-        with suppress(asyncio.CancelledError):
+        try:
             await turn()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not (task and task.cancelling()):
+                raise  # it was something that it waited for
 
     return take_turn
 

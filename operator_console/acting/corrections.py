@@ -2,7 +2,8 @@
 
 Who receives a code proves an address by it. So a message that tells of a user goes to an address of that user; and
 where the user has proven none yet, the registration is given the corrected one, its codes so far end, and whether the
-new one may activate is decided as at a registration. The database holds both (migration 0016), whatever is asked here.
+new one may activate is decided as at a registration. A notice that an address was changed goes to the one before. The
+database holds all this (migrations 0016 and 0032), whatever is asked here.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from shared.addresses import InvalidAddressError, canonical_address, canonical_p
 from shared.database import describe
 from shared.masks import masked
 from shared.models import OutboxMessage
-from shared.vocabulary import Channel, Locale, Template
+from shared.vocabulary import Channel, Locale
 
 INSUFFICIENT_PRIVILEGE = "42501"
 
@@ -62,11 +63,7 @@ def _deliverable(channel: str, text: str) -> str:
 
 
 def _correct_recipient(session: Session, message: MessageRow, address: str) -> None:
-    if address == message.recipient:
-        return
-    if message.template == Template.ADDRESS_CHANGED:
-        raise AddressNotTheirsError  # it tells whoever had the address before, and erasing asks it for that address
-    if _is_theirs(session, message, address):
+    if address == message.recipient or _is_theirs(session, message, address):
         return
     moved = func.signpost_correct_address(message.id, address, canonical_address(address))
     if not session.scalar(select(moved)):

@@ -68,12 +68,15 @@ class WrongAddressError(ActingError):
 
 
 class AddressNotTheirsError(ActingError):
-    """A message about a user goes to that user; only who has not activated yet can be given another address."""
+    """A message about a user goes to that user; only who has not activated yet can be given another address.
+
+    A notice that an address was changed goes to the one before.
+    """
 
     code = "address_not_theirs"
 
     def __init__(self) -> None:
-        super().__init__("tells of a user, and that is no address of theirs")
+        super().__init__("tells of a user, and may not be sent to that address")
 
 
 class NothingChosenError(ActingError):

@@ -37,7 +37,6 @@ def locked_messages(
         OutboxMessage.token_id,
         OutboxMessage.user_id,
         OutboxMessage.recipient,
-        type_coerce(OutboxMessage.template, Text).label("template"),
         type_coerce(OutboxMessage.channel, Text).label("channel"),
         type_coerce(OutboxMessage.locale, Text).label("locale"),
         type_coerce(OutboxMessage.status, Text).label("status"),

@@ -57,7 +57,7 @@ KINDS: Mapping[StrEnum, Kind] = {
     ),
     Code.ERASED: Kind(HTTPStatus.CONFLICT, "Erased", "Its user was erased: there is nobody to tell."),
     Code.ADDRESS_NOT_THEIRS: Kind(
-        HTTPStatus.CONFLICT, "Address not theirs", "It tells of a user, and that is no address of theirs."
+        HTTPStatus.CONFLICT, "Address not theirs", "It tells of a user, and may not be sent to that address."
     ),
     Code.WRONG_ADDRESS: Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY, "Wrong address", "The corrected recipient is no address of its channel."

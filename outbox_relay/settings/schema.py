@@ -196,8 +196,8 @@ class RelaySettingsSchema(SettingsSchema):
     )
     retention_days = Whole(
         "RELAY_RETENTION_DAYS",
-        "How long settled messages and their attempts are kept; 0 is for ever. If shorter than "
-        "RELAY_PENDING_USERS_DAYS, erasing may miss what was left under former addresses.",
+        "How long settled messages and their attempts are kept; 0 is for ever. Erasing finds "
+        "what was left under former addresses only if this is longer than RELAY_PENDING_USERS_DAYS.",
         unit="days",
         default=90,
         bounds=(0, LONGEST_KEPT_DAYS),

@@ -1,6 +1,7 @@
 """Serving an app with gunicorn, in processes of threads that tell of themselves as the rest of us does."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import FrameType
@@ -20,8 +21,11 @@ from shared.web.request_ids import request_id_for
 MOST_LEFT_UNREAD = 32 * 1024
 """Of a body that nobody reads gunicorn drops twice as much, to keep the connection; for more it hangs up."""
 
-HOST_IS_NAMED_FROM = (1, 1)
-"""The version of HTTP."""
+HTTP_1_1 = (1, 1)
+"""From this version on a request says which host it is for."""
+
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:[0-9]{0,5})?")
+"""RFC 9110 §7.2, RFC 3986 §3.2.2."""
 
 log = get_logger("web.server")
 
@@ -72,9 +76,10 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
     def handle_request(self, request: Any, connection: Any) -> Any:
         """Answer a request; one whose body is too long is told that the connection ends with it (RFC 9112 §9.6).
 
-        Raises InvalidHeader for one that does not name a single host (§3.2).
+        Raises InvalidHeader where the host is missing, or none (§3.2); that it comes twice is refused by gunicorn.
         """
-        if request.version >= HOST_IS_NAMED_FROM and sum(name == "HOST" for name, _ in request.headers) != 1:
+        hosts = [value for name, value in request.headers if name == "HOST"]
+        if (request.version >= HTTP_1_1 and not hosts) or not all(map(_HOST.fullmatch, hosts)):
             raise InvalidHeader("HOST")
         if int(dict(request.headers).get("CONTENT-LENGTH", 0)) > MOST_LEFT_UNREAD:
             request.force_close()

@@ -53,16 +53,22 @@ def test_a_body_that_is_said_to_be_packed_on_the_way_is_not_read_as_if_it_were_n
     assert (head[0].split()[1], problem["code"]) == ("415", "unsupported_media_type")
 
 
-@pytest.mark.parametrize("hosts", [b"", b"Host: a\r\nHost: b\r\n"])
+@pytest.mark.parametrize(
+    "hosts", [b"", b"Host:\r\n", b"Host: a, b\r\n", b"Host: a/b\r\n", b"Host: a:x\r\n", b"Host: a\r\nHost: b\r\n"]
+)
 def test_a_request_that_does_not_name_one_host_is_refused(api: RunningApi, hosts: bytes) -> None:
     with connected(api) as client:
         client.sendall(b"GET /livez HTTP/1.1\r\n" + hosts + b"\r\n")
         head, problem = answer(client)
 
     assert (head[0], problem["code"]) == ("HTTP/1.1 400 Bad Request", "bad_request")
+
+
+@pytest.mark.parametrize("begun", [b"1.0\r\n", b"1.1\r\nHost: [::1]:8000\r\n", b"1.1\r\nHost: A-b.example.org:80\r\n"])
+def test_who_names_a_host_or_is_too_old_to_is_answered(api: RunningApi, begun: bytes) -> None:
     with connected(api) as client:
-        client.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
-        assert received_until(b"}\n", client).startswith(b"HTTP/1.0 200 OK\r\n")
+        client.sendall(b"GET /livez HTTP/" + begun + b"\r\n")
+        assert b" 200 OK\r\n" in received_until(b"}\n", client)
 
 
 def test_who_sends_far_too_much_is_told_that_the_connection_ends(api: RunningApi) -> None:
