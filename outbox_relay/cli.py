@@ -23,6 +23,7 @@ from shared.command_line import OneOf
 from shared.log import configure_logging, get_logger
 from shared.settings import SettingsError, exit_telling
 from shared.telemetry import begin_recording, check_recording
+from shared.urls import place
 from shared.vocabulary import Channel, Locale, Template
 
 log = get_logger("relay.cli")
@@ -43,7 +44,7 @@ def run() -> None:
             asyncio.run(run_daemon(settings, _read))
     except OSError as error:
         # Only the listener's own port raises one up to here: connections break inside their parts.
-        log.error("relay cannot listen", bind=f"{settings.bind[0]}:{settings.bind[1]}", error=error.strerror)  # noqa: TRY400 - no trace wanted
+        log.error("relay cannot listen", bind=place(*settings.bind), error=error.strerror)  # noqa: TRY400 - no trace wanted
         sys.exit(1)
     except Exception:
         # A fault of ours. Whoever supervises the process starts it anew; what it held is due again by itself.

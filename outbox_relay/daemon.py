@@ -23,6 +23,7 @@ from outbox_relay.watchman import Watchman
 from shared.database import describe
 from shared.log import get_logger
 from shared.settings import SettingsError
+from shared.urls import place
 
 log = get_logger("relay.daemon")
 
@@ -91,7 +92,7 @@ class Daemon:
         bind = self._shift.settings.bind
         RELAY_READY.set_function(lambda: not self._readiness().missing)
         with health_listener(bind, self._readiness) as port:
-            log.info("relay started", bind=f"{bind[0]}:{port}")
+            log.info("relay started", bind=place(bind[0], port))
             await self._shift.work(self._leaving)
             while self._next and not self._leaving.is_set():
                 forget_providers(self._shift.parts.providers - self._next.parts.providers)

@@ -5,6 +5,7 @@ relays: each cause at most once an hour. The POST comes after the commit; what c
 again at the next turns.
 """
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -95,11 +96,12 @@ class Digests:
             headers["Signpost-Signature"] = signature(self._key, body, int(time.time()))
         try:
             async with (
+                asyncio.timeout(POST_SECONDS),  # httpx's own is for each read, of which there can be any number
                 httpx.AsyncClient(timeout=POST_SECONDS) as client,
                 client.stream("POST", url, content=body, headers=headers) as answer,
             ):
                 is_taken, told = answer.is_success, str(answer.status_code)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             is_taken, told = False, type(error).__name__  # its text may quote the URL
         if not is_taken:
             log.warning("digest not posted", answer=told)

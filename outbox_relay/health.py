@@ -1,6 +1,7 @@
 """The relay's own listener: alive, ready, and its metrics. For loopback or a private network."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -67,8 +68,9 @@ class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     request_queue_size = MOST_AT_ONCE
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, address: tuple[str, int], *more: Any) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, *more)
         self._places = threading.Semaphore(MOST_AT_ONCE)
 
     def process_request(self, request: Any, client_address: Any) -> None:

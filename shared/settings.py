@@ -7,6 +7,7 @@ descriptions by a test.
 
 import base64
 import binascii
+import re
 import stat
 import sys
 from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ from shared.secrets import LONGEST_KEY_BYTES, SHORTEST_KEY_BYTES, SecretKeys
 from shared.urls import HIGHEST_PORT, is_database_url, is_web_url
 
 EXIT_WRONG_SETTINGS = 2
+
+_PLACE = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>[^\s:\[\]]+)):(?P<port>[0-9]{1,5})")
 NOT_SET: dict[str, Any] = {"required": "is not set"}
 
 
@@ -90,7 +93,7 @@ def _value_of(name: str, environment: Mapping[str, str], about: Mapping[str, Any
     try:
         if about.get("must_be_private") and Path(path).stat().st_mode & stat.S_IROTH:
             raise SettingsError([f"{name}_FILE={path!r} can be read by others: chmod o= would keep them out"])
-        return Path(path).read_text(encoding="utf-8").strip()
+        return Path(path).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError([f"{name}_FILE={path!r} cannot be read: {type(error).__name__}"]) from error
 
@@ -165,23 +168,24 @@ class DatabaseUrl(Text):
 
 
 class WebUrl(Text):
-    """An http or https URL without query or fragment, without its closing slash."""
+    """An http or https URL without query or fragment, without its closing slash; scheme and host in lower case."""
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
         url = str(super()._deserialize(value, *rest, **more)).rstrip("/")
         if not is_web_url(url) or urlsplit(url).query or urlsplit(url).fragment:
             raise ValidationError("is not an http or https URL")
-        return url
+        parts = urlsplit(url)
+        return parts._replace(netloc=parts.netloc.lower()).geturl()
 
 
 class Bind(Text):
-    """``host:port`` to listen on; as a value, the pair of them."""
+    """``host:port`` to listen on, or ``[IPv6]:port``; as a value, the pair of them, without brackets."""
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
-        host, colon, port = str(super()._deserialize(value, *rest, **more)).rpartition(":")
-        if not (host and colon and port.isdecimal() and int(port) <= HIGHEST_PORT):
-            raise ValidationError("is not host:port")
-        return host, int(port)
+        found = _PLACE.fullmatch(str(super()._deserialize(value, *rest, **more)))
+        if found is None or int(found["port"]) > HIGHEST_PORT:
+            raise ValidationError("is not host:port, or [IPv6]:port")
+        return found["ipv6"] or found["host"], int(found["port"])
 
 
 class KeyRing(Text):

@@ -11,6 +11,12 @@ HIGHEST_PORT = 65_535
 WEB_SCHEMES = ("http", "https")
 
 
+def place(host: str, port: int | None) -> str:
+    """Write both as URLs do, IPv6 in brackets (RFC 3986 §3.2.2)."""
+    name = f"[{host}]" if ":" in host else host
+    return name if port is None else f"{name}:{port}"
+
+
 def is_web_url(url: str, schemes: tuple[str, ...] = WEB_SCHEMES) -> bool:
     """Tell whether the URL has one of the schemes, names a host, and can stand in a text as a link."""
     try:

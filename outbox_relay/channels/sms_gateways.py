@@ -11,6 +11,7 @@ from outbox_relay.channels.smpp.connection import Smsc
 from outbox_relay.channels.smpp.pdus import LONGEST_NUMBER, LONGEST_PASSWORD, LONGEST_SYSTEM_ID
 from outbox_relay.channels.smpp.session import SmppProvider
 from outbox_relay.channels.twilio.api import TwilioApi
+from shared.urls import place
 
 KANNEL_PORT = 13013
 SENDSMS = "/cgi-bin/sendsms"
@@ -42,17 +43,17 @@ def twilio(gateway: Gateway) -> Provider:
     """Make a provider of a Twilio account: ``user`` is its SID. Raises ValueError, with a predicate."""
     if gateway.path or not gateway.sender:
         raise ValueError("has a twilio URL with a path, or without a from")
-    place = _place(gateway.host, gateway.port)
-    base_url = f"{gateway.web_scheme}://{place}"
-    api = TwilioApi(f"twilio:{place}", base_url, gateway.user, gateway.password, gateway.sender)
+    at = place(gateway.host, gateway.port)
+    base_url = f"{gateway.web_scheme}://{at}"
+    api = TwilioApi(f"twilio:{at}", base_url, gateway.user, gateway.password, gateway.sender)
     return HttpProvider(api, gateway.ssl_context, gateway.timeout)
 
 
 def kannel(gateway: Gateway) -> Provider:
     """Make a provider of a Kannel smsbox; its path is sendsms's where it is not the usual one."""
-    place = _place(gateway.host, gateway.port or KANNEL_PORT)
-    url = f"{gateway.web_scheme}://{place}{gateway.path or SENDSMS}"
-    api = KannelApi(f"kannel:{place}", url, gateway.user, gateway.password, gateway.sender)
+    at = place(gateway.host, gateway.port or KANNEL_PORT)
+    url = f"{gateway.web_scheme}://{at}{gateway.path or SENDSMS}"
+    api = KannelApi(f"kannel:{at}", url, gateway.user, gateway.password, gateway.sender)
     return HttpProvider(api, gateway.ssl_context, gateway.timeout)
 
 
@@ -74,11 +75,6 @@ def smpp(gateway: Gateway) -> Provider:
 
 
 GATEWAYS: Mapping[str, Callable[[Gateway], Provider]] = {"twilio": twilio, "kannel": kannel, "smpp": smpp}
-
-
-def _place(host: str, port: int | None) -> str:
-    name = f"[{host}]" if ":" in host else host
-    return f"{name}:{port}" if port else name
 
 
 def _fits(text: str, longest: int) -> bool:

@@ -12,6 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
+import httpx
+
 from outbox_relay.channels.base import CappedProvider, Provider
 from outbox_relay.channels.console import ConsoleProvider
 from outbox_relay.channels.file import FileProvider
@@ -90,6 +92,8 @@ def _connections(text: str | None) -> int | None:
 
 
 def _split(url: str) -> SplitResult:
+    if not url.isprintable():
+        raise ValueError("has a URL with something in it that cannot be printed")
     try:
         parts = urlsplit(url)
         _ = parts.port  # is only looked at when asked for
@@ -192,7 +196,8 @@ def _host(parts: SplitResult) -> str:
         raise ValueError(f"has a {parts.scheme} URL without a host")
     try:
         name = host.encode("idna").decode()
-    except UnicodeError:
+        httpx.URL(scheme="https", host=host)  # it knows more of them than idna does, such as 256.1.1.1
+    except (UnicodeError, httpx.InvalidURL):
         name = ""
     if not HOST_NAME.fullmatch(name):
         raise ValueError(f"has a {parts.scheme} URL whose host is not a host name")

@@ -93,7 +93,7 @@ def retry_after_header(value: str | None, now: datetime) -> timedelta | None:
         return timedelta(seconds=min(int(value[:10]), LONGEST_WAIT.total_seconds()))
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     # A date without a zone is in UTC: HTTP dates always are.
     wait = moment.replace(tzinfo=moment.tzinfo or UTC) - now

@@ -14,6 +14,7 @@ from gunicorn.http.errors import InvalidHeader, LimitRequestHeaders, LimitReques
 from gunicorn.workers.gthread import ThreadWorker
 
 from shared.log import get_logger
+from shared.urls import place
 from shared.web.kinds import MEDIA_TYPE, Kind, problem_document
 from shared.web.refusals import CommonCode
 from shared.web.request_ids import request_id_for
@@ -50,9 +51,8 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 
 def listening_at(bind: tuple[str, int]) -> dict[str, Any]:
     """Return what is configured alike for whatever is served."""
-    host, port = bind
     return {
-        "bind": f"{host}:{port}",
+        "bind": place(*bind),
         "logger_class": QuietLogger,
         "control_socket_disable": True,
     }

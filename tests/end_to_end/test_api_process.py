@@ -163,7 +163,7 @@ def test_all_faults_of_the_settings_are_told_at_once() -> None:
             "settings: PUBLIC_URL is not set",
             "settings: API_THREADS='many' is not a whole number",
             "settings: ACTIVATION_SMS_LIFETIME_SECONDS='3600' is not from 60 to 600",
-            "settings: API_BIND='8000' is not host:port",
+            "settings: API_BIND='8000' is not host:port, or [IPv6]:port",
         }
 
 

@@ -1,6 +1,10 @@
 """The relay as a process: what it delivers, and what it says."""
 
+import socket
+from contextlib import suppress
 from pathlib import Path
+
+import pytest
 
 from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
@@ -12,6 +16,13 @@ WAITING_FOR_A_KEY = (
     "select count(*) from outbox_messages where status = 'pending' and attempt = 0 and lease_token is null"
     " and last_error_class = 'provider'"
 )
+
+
+def has_ipv6_loopback() -> bool:
+    with suppress(OSError), socket.socket(socket.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        return True
+    return False
 
 
 def test_a_message_goes_out_once_and_is_marked_sent(outbox: Outbox, sink: MailSink) -> None:
@@ -88,6 +99,13 @@ def test_sms_and_mail_do_not_wait_for_each_other(outbox: Outbox, sink: MailSink,
         eventually(lambda: outbox.row(text).status == "sent", seconds=30)
     assert [path.name for path in tmp_path.iterdir()] == [f"{text}.txt"]
     assert sink.arrived == {}
+
+
+@pytest.mark.skipif(not has_ipv6_loopback(), reason="the machine's loopback has no IPv6")
+def test_it_is_asked_over_ipv6_as_well(outbox: Outbox, sink: MailSink) -> None:
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, RELAY_BIND="[::1]:0") as relay:
+        relay.wait_until_ready()
+        assert relay.said("relay started")[0]["bind"].startswith("[::1]:")
 
 
 def test_metrics_tell_what_was_settled(outbox: Outbox, sink: MailSink) -> None:

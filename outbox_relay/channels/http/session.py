@@ -14,6 +14,7 @@ from outbox_relay.channels.base import ProviderDownError, Session, Tray
 from outbox_relay.failures import LONGEST_ERROR, broken_off, printable, retry_after_header
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Failure, FailureClass, Sent
+from shared.log import get_logger
 
 LONGEST_CONNECT_SECONDS = 5.0
 LONGEST_ANSWER_SECONDS = 2.0
@@ -21,6 +22,8 @@ LONGEST_ANSWER_BYTES = 16 * 1024
 LONGEST_MESSAGE_ID = 200
 ABOUT_US = frozenset({401, 402, 403, 404, 407, 408, 425, 429, 502, 503, 504})
 """Statuses that say nothing of the letter: our account, our pace, or what stands behind the gateway."""
+
+log = get_logger("relay.http")
 
 
 @dataclass(frozen=True)
@@ -122,11 +125,19 @@ class HttpSession:
                 answer = await exchange.run(self._client)
             except BaseException as error:
                 tray.report(letter, exchange.broken_off(error))
-                if isinstance(error, httpx.TransportError | TimeoutError):
+                if isinstance(error, httpx.TransportError | httpx.InvalidURL | TimeoutError):
                     down = broken_off(self._provider.name, error, is_handed_over=False)
                     raise ProviderDownError(down) from error
                 raise
-            tray.report(letter, self._provider.api.fate(answer))
+            tray.report(letter, self._fate(answer))
+
+    def _fate(self, answer: Answer) -> Sent | Failure:
+        """Ask what the answer means. What a gateway says ends no process, whatever we fail to make of it."""
+        try:
+            return self._provider.api.fate(answer)
+        except Exception as error:
+            log.exception("answer not understood", provider=self._provider.name, status=answer.status)
+            return broken_off(self._provider.name, error, is_handed_over=True)
 
     async def close(self) -> None:
         """Close the connection."""

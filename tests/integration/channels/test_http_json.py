@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 
 from outbox_relay.channels.base import ProviderDownError, Session
+from outbox_relay.channels.http.session import Answer
+from outbox_relay.channels.http_json.api import HttpJsonApi
 from outbox_relay.messages import Letter
-from outbox_relay.outcomes import FailureClass, Sent
+from outbox_relay.outcomes import Failure, FailureClass, Sent
 from shared.vocabulary import Channel
 from tests.support.certificates import Authority
 from tests.support.http_gateway import ENDLESS, HttpGateway, Silence, answer
@@ -104,6 +106,23 @@ async def test_a_refusal_costs_what_it_says_and_the_next_message_goes_on(says: b
         await session.carry(tray)
     assert (tray.failure(refused).kind, tray.failure(refused).is_handed_over) == (kind, False)
     assert isinstance(tray.fate(welcome), Sent)
+
+
+async def test_an_answer_that_we_fail_to_read_costs_its_message_an_attempt_and_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_api: HttpJsonApi, _answer: Answer) -> Sent | Failure:
+        monkeypatch.undo()
+        raise OverflowError("too large")
+
+    monkeypatch.setattr(HttpJsonApi, "fate", fail)
+    letters = [an_sms(), an_sms()]
+    tray = ListTray(letters)
+    async with HttpGateway(ACCEPTED) as gateway, session_to(gateway) as session:
+        await session.carry(tray)
+    failure = tray.failure(letters[0])
+    assert (failure.kind, failure.is_handed_over, failure.error) == (FailureClass.TRANSIENT, True, "too large")
+    assert isinstance(tray.fate(letters[1]), Sent)
 
 
 async def test_retry_after_is_passed_on() -> None:

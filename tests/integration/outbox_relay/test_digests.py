@@ -15,6 +15,7 @@ from shared.database import driver_url
 from shared.ids import uuid7
 from tests.support.eventually import eventually
 from tests.support.http_gateway import HttpGateway, answer
+from tests.support.listening import listening
 from tests.support.outbox import Outbox
 from tests.support.relays import running_relay
 from tests.support.upkeep import keeper_on, turn
@@ -155,6 +156,27 @@ def test_a_receiver_that_is_gone_keeps_no_upkeep_from_being_done(outbox: Outbox)
     keeper = keeper_on(outbox, OPERATOR_WEBHOOK_URL="http://127.0.0.1:9/", OPERATOR_ADDRESSES="ada@example.org")
     turn(keeper)
     assert len(digests(outbox)) == 1
+    assert outbox.number("select count(*) from told_causes") == 1
+
+
+def test_a_receiver_that_never_ends_its_answer_keeps_no_upkeep_from_being_done(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_dead(outbox)
+    monkeypatch.setattr("outbox_relay.digests.POST_SECONDS", 0.5)
+
+    async def trickle(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    async def post() -> None:
+        async with listening(trickle) as port, asyncio.timeout(10):
+            await keeper_on(outbox, OPERATOR_WEBHOOK_URL=f"http://127.0.0.1:{port}/").turn()
+
+    asyncio.run(post())
     assert outbox.number("select count(*) from told_causes") == 1
 
 

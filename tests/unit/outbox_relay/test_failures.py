@@ -128,6 +128,10 @@ def test_other_words_hold_no_hint(text: str) -> None:
         ("-5", None),
         ("²", None),
         ("soon", None),
+        ("Mon, 01 Jan 99999999999999999999999 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2024 00:00:00 +99999999999999999999", None),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", LONGEST_WAIT),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", timedelta(0)),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, wait: timedelta | None) -> None:

@@ -40,9 +40,18 @@ def faults_of(environment: dict[str, str]) -> list[str]:
 
 
 def test_what_is_there_is_taken_and_the_rest_has_its_defaults() -> None:
-    settings = ExampleSchema().read(GOOD | {"BIND": "::1:8080", "BATCH_SIZE": "7", "PUBLIC_URL": "https://x.org/a/"})
+    settings = ExampleSchema().read(GOOD | {"BIND": "[::1]:8080", "BATCH_SIZE": "7", "PUBLIC_URL": "https://x.org/a/"})
     assert (settings.bind, settings.batch_size, settings.public_url) == (("::1", 8080), 7, "https://x.org/a")
     assert settings.secret_keys.newest_id == "new"
+
+
+@pytest.mark.parametrize("bind", ["::1:8080", "[]:80", "[::1]", "a b:80", ":80", "a:65536"])
+def test_what_is_no_place_to_listen_at_is_refused(bind: str) -> None:
+    assert faults_of(GOOD | {"BIND": bind}) == [f"BIND={bind!r} is not host:port, or [IPv6]:port"]
+
+
+def test_a_url_is_the_same_in_capitals() -> None:
+    assert ExampleSchema().read(GOOD | {"PUBLIC_URL": "HTTPS://X.org:8443/A"}).public_url == "https://x.org:8443/A"
 
 
 def test_everything_wrong_is_told_at_once() -> None:
@@ -51,7 +60,7 @@ def test_everything_wrong_is_told_at_once() -> None:
         "DATABASE_URL does not begin with postgresql+psycopg://",
         "SECRET_KEYS is not set",
         "PUBLIC_URL='ftp://x' is not an http or https URL",
-        "BIND='here' is not host:port",
+        "BIND='here' is not host:port, or [IPv6]:port",
         "BATCH_SIZE='many' is not a whole number",
     ]
 
@@ -125,8 +134,9 @@ def test_an_empty_variable_is_one_that_is_not_set() -> None:
     assert faults_of(GOOD | {"DATABASE_URL": ""}) == ["DATABASE_URL is not set"]
 
 
-def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
-    (tmp_path / "url").write_text("postgresql+psycopg://from-file/d\n")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_secret_may_come_from_a_file(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "url").write_text("postgresql+psycopg://from-file/d\n", encoding=encoding)
     environment = {"DATABASE_URL_FILE": str(tmp_path / "url"), "SECRET_KEYS": GOOD["SECRET_KEYS"]}
     assert ExampleSchema().read(environment).database_url == "postgresql+psycopg://from-file/d"
 
