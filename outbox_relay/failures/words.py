@@ -13,7 +13,7 @@ _SECONDS_PER = {"s": 1, "m": 60, "h": 3600}
 _WAIT = re.compile(
     r"(?:try|retry|again|wait|come back|greylist\w*|graylist\w*)\b[^.\n]{0,40}?"
     r"\b(\d{1,6}) ?(s|secs?|seconds?|m|mins?|minutes?|h|hours?)\b",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,  # or the long s of old prints would be one, and of no unit
 )
 
 

@@ -108,7 +108,16 @@ def test_hints_of_greylisting_servers_are_found(text: str, seconds: float) -> No
     assert retry_after_in(text) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("text", ["", "try again later", "queue of 300 seconds", "quota of 5 MB, try again"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "try again later",
+        "queue of 300 seconds",
+        "quota of 5 MB, try again",
+        "try again in 5 \N{LATIN SMALL LETTER LONG S}",
+    ],
+)
 def test_other_words_hold_no_hint(text: str) -> None:
     assert retry_after_in(text) is None
 
