@@ -60,13 +60,17 @@ class MessageFilter:
 
     def masked(self) -> dict[str, str]:
         """Return it as it may be kept: with its recipient masked."""
-        plain = self.as_json()
-        return plain | ({"recipient": masked(self.recipient)} if self.recipient else {})
+        return masked_json(self.as_json())
 
     @staticmethod
     def from_json(plain: dict[str, Any]) -> "MessageFilter":
         """Read what ``as_json`` wrote. Raises KeyError or ValueError for anything else."""
         return MessageFilter(**{name: _READERS[name](str(value)) for name, value in plain.items()})
+
+
+def masked_json(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return what ``as_json`` wrote, in this release or another, as it may be shown: with its recipient masked."""
+    return plain | ({"recipient": masked(str(plain["recipient"]))} if plain.get("recipient") else {})
 
 
 def _address(text: str) -> str:

@@ -21,15 +21,20 @@ from operator_console.acting.errors import ActingError, UnknownBulkError
 from operator_console.acting.messages import locked_messages
 from operator_console.acting.plans import Bulk, BulkPlan, BulkStatus, chosen_by, count_plan, only_dead
 from operator_console.acting.requeueing import requeue_locked, wake_relays
-from operator_console.filters import MessageFilter
+from operator_console.filters import MessageFilter, masked_json
 from shared.database import UNDEFINED, describe
 from shared.engine import is_database_away
+from shared.log import get_logger
 from shared.models import BulkActRow, OutboxMessage
 
 MOST_A_STEP = 200
 """Messages, whose rows are held for as long as the step takes: some hundredths of a second."""
 STEP_SECONDS = 2
 """How much of a rate is used at once: little, since a rate is meant to spare somebody."""
+
+OTHERS_PAUSE = timedelta(minutes=1)
+
+log = get_logger("console.bulk")
 
 ActOnThese = Callable[[Session, Sequence[MessageRow], Act], int]
 ACTS: Mapping[Action, ActOnThese] = {Action.REQUEUE: requeue_locked, Action.DISCARD: discard_locked}
@@ -71,7 +76,11 @@ def step_bulk(session: Session, bulk_id: UUID) -> Bulk:
     """
     taken = _taken(session, bulk_id)
     if taken is not None:
-        step, size = _step_of(taken), step_size(taken.per_minute)
+        try:
+            step, size = _step_of(taken), step_size(taken.per_minute)
+        except (KeyError, ValueError):
+            log.warning("bulk act not understood", bulk_id=str(bulk_id))
+            return _left_to_others(session, bulk_id)
         ids = _next_ids(session, taken, step, size)
         acted = _act_on(session, ids, step) if ids else 0
         _move(session, taken, ids, acted)
@@ -79,6 +88,13 @@ def step_bulk(session: Session, bulk_id: UUID) -> Bulk:
             _end(session, taken, BulkStatus.DONE)
         if acted:
             wake_relays(session)
+    return find_bulk(session, bulk_id)
+
+
+def _left_to_others(session: Session, bulk_id: UUID) -> Bulk:
+    """Put off what a newer release began, in words unknown here, so that it holds up no other."""
+    put_off = update(BulkActRow).where(BulkActRow.id == bulk_id).values(next_step_at=func.now() + OTHERS_PAUSE)
+    session.execute(put_off.execution_options(synchronize_session=False))
     return find_bulk(session, bulk_id)
 
 
@@ -181,7 +197,7 @@ def _end(session: Session, taken: Row[Any], status: BulkStatus) -> None:
     session.execute(
         update(BulkActRow)
         .where(BulkActRow.id == taken.id)
-        .values(status=status, ended_at=func.clock_timestamp(), wanted=MessageFilter.from_json(taken.wanted).masked())
+        .values(status=status, ended_at=func.clock_timestamp(), wanted=masked_json(taken.wanted))
         .execution_options(synchronize_session=False)
     )
 

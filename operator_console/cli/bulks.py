@@ -31,6 +31,7 @@ from operator_console.cli.database import database, fail, sessions
 from operator_console.cli.interrupts import finished_first
 from operator_console.cli.options import json_option, reason_option
 from operator_console.cli.output import show_rows
+from operator_console.filters import masked_json
 from operator_console.views import as_json
 from shared.engine import was_undone
 
@@ -138,7 +139,7 @@ def list_bulks_command(limit: int, *, is_json: bool) -> None:
 
 
 def _as_json(bulk: Bulk) -> dict[str, object]:
-    return as_json(bulk) | {"wait": bulk.wait.total_seconds()}
+    return as_json(bulk) | {"wanted": masked_json(bulk.wanted), "wait": bulk.wait.total_seconds()}
 
 
 @bulk_commands.command("stop")

@@ -1,5 +1,6 @@
 """The tries of a message that failed, in the words of the providers, less the address."""
 
+import re
 from typing import Any
 
 from sqlalchemy import Row, select
@@ -25,8 +26,10 @@ def attempts_of(session: Session, message: Row[Any], mask: Mask) -> tuple[Attemp
     )
 
 
-def without_recipient(error: str | None, recipient: str, mask: Mask) -> str | None:
-    """Mask the address where a server's reply repeats it, as it is or in lower case."""
-    if not error:
-        return error
-    return error.replace(recipient, mask(recipient)).replace(recipient.lower(), mask(recipient))
+def without_recipient(told: str | None, recipient: str, mask: Mask) -> str | None:
+    """Mask the address where a server's words repeat it: in capitals or not, a number also without its plus."""
+    if not told or not recipient:
+        return told
+    number = recipient.removeprefix("+")
+    plus = r"\+?" if number != recipient else ""
+    return re.sub(plus + re.escape(number), lambda _: mask(recipient), told, flags=re.IGNORECASE)

@@ -74,7 +74,7 @@ def show_message(session: Session, message_id: UUID, *, mask: Mask = masked) -> 
         **vars(_view(message, mask)),
         locale=message.locale,
         last_error=without_recipient(message.last_error, message.recipient, mask),
-        provider_message_id=message.provider_message_id,
+        provider_message_id=without_recipient(message.provider_message_id, message.recipient, mask),
         expires_at=message.expires_at,
         leased_until=message.leased_until,
         fallback_channel=message.fallback_channel,

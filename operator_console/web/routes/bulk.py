@@ -16,7 +16,7 @@ from operator_console.acting import (
     resume_bulk,
     stop_bulk,
 )
-from operator_console.filters import MessageFilter
+from operator_console.filters import masked_json
 from operator_console.operator_tokens import Scope
 from operator_console.reading import list_causes
 from operator_console.web.access import asker, needs
@@ -106,4 +106,4 @@ def post_resume(bulk_id: UUID) -> Response:
 
 def progress_of(bulk: Bulk) -> Progress:
     """Return it as it may be shown: what is running has its filter as it was asked, recipient and all."""
-    return Progress(bulk, MessageFilter.from_json(bulk.wanted).masked())
+    return Progress(bulk, masked_json(bulk.wanted))

@@ -17,7 +17,7 @@ from operator_console.acting import (
     resume_bulk,
     stop_bulk,
 )
-from operator_console.filters import MessageFilter
+from operator_console.filters import masked_json
 from operator_console.operator_tokens import Scope
 from operator_console.views import as_json
 from operator_console.web.access import asker, needs
@@ -79,7 +79,7 @@ def post_resume(bulk_id: UUID) -> Response:
 def document_of(bulk: Bulk) -> dict[str, Any]:
     """Return a bulk act as JSON; the filter of one that runs has its recipient as it was asked, and is masked here."""
     plain = as_json(bulk)
-    plain["filter"] = MessageFilter.from_json(plain.pop("wanted")).masked()
+    plain["filter"] = masked_json(plain.pop("wanted"))
     return plain | {"wait": bulk.wait.total_seconds()}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Self
 
+from outbox_relay.channels.certificates import readable_certificate
 from outbox_relay.channels.smpp.pdus import HEADER, LONGEST_PDU, RESPONSE, Command, Pdu, bare, bind
 from outbox_relay.channels.smpp.statuses import INVALID_COMMAND, OK, status_name
 
@@ -58,7 +59,8 @@ class SmppConnection:
     async def open(cls, smsc: Smsc) -> Self:
         """Connect and bind; raises OSError, also if the SMSC refuses or does not answer in time."""
         async with asyncio.timeout(smsc.longest_step):
-            reader, writer = await asyncio.open_connection(smsc.host, smsc.port, ssl=smsc.ssl_context)
+            with readable_certificate():
+                reader, writer = await asyncio.open_connection(smsc.host, smsc.port, ssl=smsc.ssl_context)
         connection = cls(smsc, reader, writer)
         try:
             await connection._bind()

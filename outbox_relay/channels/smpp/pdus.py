@@ -18,6 +18,8 @@ HEADER = struct.Struct(">IIII")
 LONGEST_PDU = 64 * 1024
 RESPONSE = 0x80000000
 LONGEST_NUMBER = 20
+A_NAME = 5
+"""The type of number of what is none (§5.2.5)."""
 LONGEST_MESSAGE_ID = 64
 LONGEST_SYSTEM_ID, LONGEST_PASSWORD = 15, 8
 """Octets; smpplib would cut longer ones off without a word (SMPP 3.4 §4.1.1)."""
@@ -63,12 +65,17 @@ class Address:
     npi: int
     value: str = field(repr=False)
 
+    @property
+    def is_name(self) -> bool:
+        """Whether it is no number; nobody can be sent anything there."""
+        return self.ton == A_NAME
+
 
 def address_of(text: str) -> Address:
     """Say how a sender or recipient is to be read: international, as it stands in its network, or a name."""
     digits = text.removeprefix("+")
     if not (digits.isascii() and digits.isdecimal()):
-        return Address(5, 0, text)
+        return Address(A_NAME, 0, text)
     return Address(1 if text.startswith("+") else 0, 1, digits)
 
 

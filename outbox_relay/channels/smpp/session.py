@@ -82,9 +82,10 @@ class _Submitting:
         self._is_handed_over = False
 
     async def run(self) -> Sent | Failure:
-        if len(address_of(self._letter.message.recipient).value) > LONGEST_NUMBER:
-            # smpplib would cut it off, and someone else might get the code.
-            return Failure(FailureClass.RECIPIENT, self._provider.name, "the number is too long for SMPP")
+        recipient = address_of(self._letter.message.recipient)
+        if recipient.is_name or len(recipient.value) > LONGEST_NUMBER:
+            # smpplib would cut off what is too long, and someone else might get the code.
+            return Failure(FailureClass.RECIPIENT, self._provider.name, "no number, or too long a one for SMPP")
         number = self._connection.next_number()
         answer = self._connection.request(number, submission(number, self._provider.sender, self._letter))
         self._is_handed_over = True

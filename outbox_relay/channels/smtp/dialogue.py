@@ -9,6 +9,7 @@ from enum import Enum, auto
 from ipaddress import ip_address
 
 from outbox_relay.channels.base import ProviderDownError
+from outbox_relay.channels.certificates import readable_certificate
 from outbox_relay.channels.smtp.connection import Connection
 from outbox_relay.channels.smtp.replies import GarbageError, Reply
 from outbox_relay.failures import SmtpCommand, broken_off
@@ -107,14 +108,15 @@ class Dialogue:
         is_encrypted = self._server.tls is Tls.IMPLICIT
         try:
             async with asyncio.timeout(self._patience):
-                await self._loop.create_connection(
-                    lambda: self._connection,
-                    self._server.host,
-                    self._server.port,
-                    ssl=self._server.ssl_context if is_encrypted else None,
-                    server_hostname=self._server.host if is_encrypted else None,
-                    happy_eyeballs_delay=SECOND_ADDRESS_AFTER_SECONDS,
-                )
+                with readable_certificate():
+                    await self._loop.create_connection(
+                        lambda: self._connection,
+                        self._server.host,
+                        self._server.port,
+                        ssl=self._server.ssl_context if is_encrypted else None,
+                        server_hostname=self._server.host if is_encrypted else None,
+                        happy_eyeballs_delay=SECOND_ADDRESS_AFTER_SECONDS,
+                    )
         except TimeoutError:
             raise TimeoutError("could not connect in time") from None
 
@@ -135,7 +137,8 @@ class Dialogue:
         if "STARTTLS" not in self.offers or self._server.ssl_context is None:
             raise ConnectionRefusedError("the server does not offer STARTTLS")
         await self._ask(SmtpCommand.STARTTLS, "STARTTLS", 220)
-        await self._connection.start_tls(self._server.ssl_context, self._server.host, self._patience)
+        with readable_certificate():
+            await self._connection.start_tls(self._server.ssl_context, self._server.host, self._patience)
 
     async def _log_in(self, credentials: Credentials) -> None:
         methods = self.offers.get("AUTH", [])

@@ -131,8 +131,9 @@ async def test_without_an_answer_the_message_may_have_arrived(says: Says) -> Non
     assert list(tray.waiting) == letters[1:]
 
 
-async def test_a_number_that_would_be_cut_off_is_never_submitted() -> None:
-    letter = an_sms(recipient="+" + "1" * 21)
+@pytest.mark.parametrize("recipient", ["+" + "1" * 21, "+33é12", "", "+", "ada"])
+async def test_what_is_no_number_or_would_be_cut_off_is_never_submitted(recipient: str) -> None:
+    letter = an_sms(recipient=recipient)
     tray = ListTray([letter])
     async with Smsc() as smsc, session_to(smsc) as session:
         await session.carry(tray)

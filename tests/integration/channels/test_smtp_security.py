@@ -15,6 +15,8 @@ from tests.support.smtp_sessions import IMPATIENT, PATIENT, session_to
 pytestmark = pytest.mark.anyio
 
 LOCALHOST = "IP:127.0.0.1"
+UNREADABLE = "DER:30:0D:87:04:7F:00:00:01:82:05:61:FF:62:2E:63"
+"""As alternative names: 127.0.0.1, and a host's with a byte that is not UTF-8."""
 STARTTLS = ("PIPELINING", "STARTTLS", "AUTH PLAIN LOGIN")
 CREDENTIALS = Credentials("relay", "pa55 wörd")
 PLAIN = b64encode("\0relay\0pa55 wörd".encode()).decode()
@@ -77,6 +79,21 @@ async def test_a_certificate_for_another_host_is_refused(authority: Authority) -
     async with SmtpServer(Script(STARTTLS, tls=authority.server_context("DNS:mail.example.org"))) as server:
         error = await assert_is_down(server, authority.client_context())
     assert "certificate verify failed" in error
+
+
+@pytest.mark.parametrize("tls", [Tls.STARTTLS, Tls.IMPLICIT])
+async def test_a_certificate_with_a_name_that_cannot_be_read_is_the_servers_fault(
+    authority: Authority, tls: Tls
+) -> None:
+    is_encrypted = tls is Tls.IMPLICIT
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # asyncio tells it, too
+    script = Script(STARTTLS, tls=authority.server_context(UNREADABLE), is_encrypted=is_encrypted)
+    tray = ListTray([a_letter()])
+    async with SmtpServer(script) as server, session_to(server, tls=tls, context=authority.client_context()) as session:
+        with pytest.raises(ProviderDownError) as caught:
+            await session.carry(tray)
+    assert caught.value.failure.error == "the server's certificate has a name that cannot be read"
+    assert len(tray.waiting) == 1
 
 
 async def test_an_untrusted_certificate_is_refused_with_implicit_tls_too(authority: Authority) -> None:

@@ -18,6 +18,31 @@ def test_a_revealed_message_shows_its_address_and_leaves_an_audit_row(outbox: Ou
     assert (row["action"], row["reason"], row["message_id"]) == ("reveal", "ada called", str(message_id))
 
 
+@pytest.mark.parametrize(
+    ("channel", "recipient", "told"),
+    [
+        ("email", "Ada@example.org", "2.0.0 <ADA@EXAMPLE.ORG> Saved, <Ada@Example.org>"),
+        ("sms", "+33612345678", "queued for 33612345678 and +33612345678"),
+    ],
+)
+def test_a_provider_s_words_show_no_address_however_it_is_written(
+    outbox: Outbox, channel: str, recipient: str, told: str
+) -> None:
+    columns = {"channel": channel, "recipient": f"'{recipient}'"}
+    [message_id] = put_dead(outbox, **columns, last_error=f"'{told}'", provider_message_id=f"'{told}'")
+    [masked] = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json"))
+    for shown in (masked["last_error"], masked["provider_message_id"]):
+        assert recipient.strip("+").lower() not in shown.lower()
+        assert shown.count("…") == 2
+
+
+def test_a_running_bulk_act_shows_no_address(outbox: Outbox) -> None:
+    outbox.execute("insert into bulk_acts (id, action, operator, reason, wanted, found) values (gen_random_uuid(),"
+                   " 'requeue', 'ada', 'mended', '{\"recipient\": \"ada@example.org\"}', 1)")  # fmt: skip
+    [shown] = lines_of(outboxctl(outbox.database, "bulk", "list"))
+    assert shown["wanted"] == {"recipient": "a…@example.org"}
+
+
 def test_a_revealed_list_is_written_down_with_its_filter_masked(outbox: Outbox) -> None:
     put_dead(outbox)
     [shown] = lines_of(outboxctl(outbox.database, "list", "--recipient", "ada@example.org", *WHY))

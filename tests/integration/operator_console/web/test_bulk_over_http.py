@@ -40,6 +40,21 @@ def test_what_is_begun_is_accepted_with_its_count_and_carried_on(
     assert (shown["acted"], shown["status"], outbox.number(PENDING)) == (3, "done", 3)
 
 
+def test_what_a_newer_release_began_is_shown_and_holds_up_nothing_else(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    outbox.put(count=3, **DEAD)
+    newer = begun(console, token).json["id"]
+    outbox.execute('update bulk_acts set wanted = \'{"template": "of_tomorrow"}\'')
+    begun(console, token)
+    step(console)
+    step(console)
+    shown = {one["id"]: one for one in console.ask("GET", "/v1/bulk-acts", token).json["bulk_acts"]}
+    assert (shown[newer]["status"], shown[newer]["acted"]) == ("running", 0)
+    assert shown[newer]["filter"] == {"template": "of_tomorrow"}
+    assert outbox.number(PENDING) == 3
+
+
 def test_many_can_be_discarded_as_well(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
     outbox.put(count=2, **DEAD)
     assert begun(console, token, "/v1/discards").status_code == 202
