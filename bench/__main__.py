@@ -149,7 +149,7 @@ def growing(ours: Ground, size: Size) -> Report:
 
 def waking(ours: Ground, size: Size) -> Report:
     """Measure what waking the relays costs those who commit."""
-    costs = waking_costs(ours, size.waking_turns)
+    costs = waking_costs(ours, size.waking_pairs)
     return {
         "commits/s of 16 writers, nobody woken": costs.unwoken,
         NOTIFY_COST: median(costs.after_commit),

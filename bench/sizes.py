@@ -23,8 +23,8 @@ class Size:
     seconds: float
     saturated_turns: int
     timed_turns: int
-    waking_turns: int
-    """Pairs of them: with somebody woken, and nobody."""
+    waking_pairs: int
+    """Of turns: one with somebody woken, and one with nobody."""
     answers: int
     samples: int
     claims: int
@@ -52,7 +52,7 @@ FULL = Size(
     seconds=1,
     saturated_turns=5,
     timed_turns=15,
-    waking_turns=90,
+    waking_pairs=90,
     answers=50,
     samples=1_000,
     claims=40,
@@ -79,7 +79,7 @@ QUICK = Size(
     seconds=0.5,
     saturated_turns=1,
     timed_turns=1,
-    waking_turns=12,
+    waking_pairs=12,
     answers=8,
     samples=30,
     claims=12,

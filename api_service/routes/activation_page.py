@@ -124,9 +124,8 @@ blueprint.register_error_handler(TooManyRequestsError, _too_often)
 
 @blueprint.errorhandler(RequestEntityTooLarge)
 def _too_large(_error: RequestEntityTooLarge) -> Response:
-    return _page(
-        Page.INVALID, HTTPStatus.BAD_REQUEST
-    )  # no link that was sent is as long, and no password that was taken
+    # No link that was sent is as long, and no password that was taken.
+    return _page(Page.INVALID, HTTPStatus.BAD_REQUEST)
 
 
 def _unavailable(error: Exception) -> Response:

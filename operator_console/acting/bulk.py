@@ -228,7 +228,7 @@ def _view(row: Row[Any]) -> Bulk:
         action=row.action,
         operator=row.operator,
         reason=row.reason,
-        wanted=row.wanted,
+        wanted=masked_json(row.wanted),
         per_minute=row.per_minute,
         status=row.status,
         found=row.found,

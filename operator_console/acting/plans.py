@@ -37,7 +37,10 @@ class BulkPlan:
 
 @dataclass(frozen=True)
 class Bulk:
-    """A bulk act as it stands. ``wait`` is how long until its next step may be made."""
+    """A bulk act as it stands, as it may be shown: the recipient in what was ``wanted`` is masked.
+
+    ``wait`` is how long until its next step may be made.
+    """
 
     id: UUID
     action: str
@@ -52,6 +55,11 @@ class Bulk:
     created_at: datetime
     ended_at: datetime | None
     wait: timedelta
+
+    @property
+    def done(self) -> int:
+        """How many messages it has passed."""
+        return self.acted + self.skipped
 
 
 def only_dead(wanted: MessageFilter) -> MessageFilter:

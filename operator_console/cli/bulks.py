@@ -31,7 +31,6 @@ from operator_console.cli.database import database, fail, sessions
 from operator_console.cli.interrupts import finished_first
 from operator_console.cli.options import json_option, reason_option
 from operator_console.cli.output import show_rows
-from operator_console.filters import masked_json
 from operator_console.views import as_json
 from shared.engine import was_undone
 
@@ -109,11 +108,11 @@ class Reporter:
 
     def __init__(self, bar: Progress, begun: Bulk) -> None:
         self._bar = bar
-        self._line = bar.add_task(begun.action, total=begun.found, completed=begun.acted + begun.skipped)
+        self._line = bar.add_task(begun.action, total=begun.found, completed=begun.done)
 
     def __call__(self, bulk: Bulk) -> None:
         """Move it."""
-        self._bar.update(self._line, completed=bulk.acted + bulk.skipped)
+        self._bar.update(self._line, completed=bulk.done)
 
 
 def _tell(bulk: Bulk) -> None:
@@ -139,7 +138,7 @@ def list_bulks_command(limit: int, *, is_json: bool) -> None:
 
 
 def _as_json(bulk: Bulk) -> dict[str, object]:
-    return as_json(bulk) | {"wanted": masked_json(bulk.wanted), "wait": bulk.wait.total_seconds()}
+    return as_json(bulk) | {"wait": bulk.wait.total_seconds()}
 
 
 @bulk_commands.command("stop")
@@ -152,7 +151,7 @@ def stop_bulk_command(bulk_id: UUID, reason: str) -> None:
             bulk = stop_bulk(session, bulk_id, act_because(reason))
     except UnknownBulkError:
         fail(f"there is no bulk act {bulk_id}")
-    click.echo(f"bulk act {bulk_id} is {bulk.status} at {bulk.acted + bulk.skipped} of {bulk.found}")
+    click.echo(f"bulk act {bulk_id} is {bulk.status} at {bulk.done} of {bulk.found}")
 
 
 @bulk_commands.command("resume")

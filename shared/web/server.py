@@ -78,10 +78,12 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
 
         Raises InvalidHeader where the host is missing, or none (§3.2); that it comes twice is refused by gunicorn.
         """
-        hosts = [value for name, value in request.headers if name == "HOST"]
-        if (request.version >= HTTP_1_1 and not hosts) or not all(map(_HOST.fullmatch, hosts)):
+        headers = dict(request.headers)
+        host = headers.get("HOST")
+        is_named = request.version < HTTP_1_1 if host is None else _HOST.fullmatch(host)
+        if not is_named:
             raise InvalidHeader("HOST")
-        if int(dict(request.headers).get("CONTENT-LENGTH", 0)) > MOST_LEFT_UNREAD:
+        if int(headers.get("CONTENT-LENGTH", 0)) > MOST_LEFT_UNREAD:
             request.force_close()
         return super().handle_request(request, connection)
 

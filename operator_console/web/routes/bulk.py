@@ -1,13 +1,11 @@
 """/bulk: acting on all that a filter lets through, with a count first, and how far that has come."""
 
-from dataclasses import dataclass
 from uuid import UUID
 
 from flask import Blueprint, Response, request, url_for
 
 from operator_console.acting import (
     Action,
-    Bulk,
     BulkPlan,
     begin_bulk,
     count_plan,
@@ -16,7 +14,6 @@ from operator_console.acting import (
     resume_bulk,
     stop_bulk,
 )
-from operator_console.filters import masked_json
 from operator_console.operator_tokens import Scope
 from operator_console.reading import list_causes
 from operator_console.web.access import asker, needs
@@ -29,26 +26,13 @@ from operator_console.web.services import services
 blueprint = Blueprint("bulk", __name__, url_prefix="/bulk")
 
 
-@dataclass(frozen=True)
-class Progress:
-    """A bulk act, its filter masked, and how much of it is done."""
-
-    bulk: Bulk
-    asked: dict[str, str]
-
-    @property
-    def done(self) -> int:
-        """How many messages it has passed."""
-        return self.bulk.acted + self.bulk.skipped
-
-
 @blueprint.get("")
 @needs(Scope.READ)
 def get_list() -> Response:
     """List what was begun, newest first."""
     with services().sessions.begin() as session:
         bulks = list_bulks(session)
-    return page("bulks.html", bulks=[progress_of(one) for one in bulks])
+    return page("bulks.html", bulks=bulks)
 
 
 @blueprint.get("/new")
@@ -82,7 +66,7 @@ def get_one(bulk_id: UUID) -> Response:
     """Show how far one has come."""
     with services().sessions.begin() as session:
         bulk = find_bulk(session, bulk_id)
-    return page("bulk.html", one=progress_of(bulk))
+    return page("bulk.html", bulk=bulk)
 
 
 @blueprint.post("/<uuid:bulk_id>/stop")
@@ -102,8 +86,3 @@ def post_resume(bulk_id: UUID) -> Response:
         resume_bulk(session, bulk_id, asker().act(read_reason()))
     services().carrier.wake()
     return see_other(url_for(".get_one", bulk_id=bulk_id, did="resumed"))
-
-
-def progress_of(bulk: Bulk) -> Progress:
-    """Return it as it may be shown: what is running has its filter as it was asked, recipient and all."""
-    return Progress(bulk, masked_json(bulk.wanted))

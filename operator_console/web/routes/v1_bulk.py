@@ -17,7 +17,6 @@ from operator_console.acting import (
     resume_bulk,
     stop_bulk,
 )
-from operator_console.filters import masked_json
 from operator_console.operator_tokens import Scope
 from operator_console.views import as_json
 from operator_console.web.access import asker, needs
@@ -77,9 +76,9 @@ def post_resume(bulk_id: UUID) -> Response:
 
 
 def document_of(bulk: Bulk) -> dict[str, Any]:
-    """Return a bulk act as JSON; the filter of one that runs has its recipient as it was asked, and is masked here."""
+    """Return a bulk act as JSON."""
     plain = as_json(bulk)
-    plain["filter"] = masked_json(plain.pop("wanted"))
+    plain["filter"] = plain.pop("wanted")
     return plain | {"wait": bulk.wait.total_seconds()}
 
 

@@ -9,6 +9,7 @@ from typing import Self
 from outbox_relay.channels.certificates import readable_certificate
 from outbox_relay.channels.smpp.pdus import HEADER, LONGEST_PDU, RESPONSE, Command, Pdu, bare, bind
 from outbox_relay.channels.smpp.statuses import INVALID_COMMAND, OK, status_name
+from shared.urls import place
 
 LONGEST_STEP_SECONDS = 10.0
 GOOD_BYE_SECONDS = 0.5
@@ -31,7 +32,7 @@ class Smsc:
     @property
     def name(self) -> str:
         """``smpp:host:port``."""
-        return f"smpp:[{self.host}]:{self.port}" if ":" in self.host else f"smpp:{self.host}:{self.port}"
+        return f"smpp:{place(self.host, self.port)}"
 
     @property
     def longest_step(self) -> float:

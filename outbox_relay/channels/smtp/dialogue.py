@@ -13,6 +13,7 @@ from outbox_relay.channels.certificates import readable_certificate
 from outbox_relay.channels.smtp.connection import Connection
 from outbox_relay.channels.smtp.replies import GarbageError, Reply
 from outbox_relay.failures import SmtpCommand, broken_off
+from shared.urls import place
 
 LONGEST_STEP_SECONDS = 10.0
 """Servers that mean it answer in far less; RFC 5321 §4.5.3.2 would have us wait five minutes each."""
@@ -55,8 +56,7 @@ class Server:
     @property
     def name(self) -> str:
         """``smtp:host:port``, or ``smtps:…`` when encrypted from the start."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'smtps' if self.tls is Tls.IMPLICIT else 'smtp'}:{host}:{self.port}"
+        return f"{'smtps' if self.tls is Tls.IMPLICIT else 'smtp'}:{place(self.host, self.port)}"
 
 
 def is_loopback(host: str) -> bool:
@@ -88,11 +88,13 @@ class Dialogue:
     async def open(self) -> Connection:
         """Return a connection that is ready for letters; raises ProviderDownError."""
         try:
-            await self._connect()
+            with readable_certificate():
+                await self._connect()
             await self._expect(SmtpCommand.CONNECT, 220)
             await self._say_hello()
             if self._server.tls is Tls.STARTTLS:
-                await self._start_tls()
+                with readable_certificate():
+                    await self._start_tls()
                 await self._say_hello()
             if self._server.credentials:
                 await self._log_in(self._server.credentials)
@@ -108,15 +110,14 @@ class Dialogue:
         is_encrypted = self._server.tls is Tls.IMPLICIT
         try:
             async with asyncio.timeout(self._patience):
-                with readable_certificate():
-                    await self._loop.create_connection(
-                        lambda: self._connection,
-                        self._server.host,
-                        self._server.port,
-                        ssl=self._server.ssl_context if is_encrypted else None,
-                        server_hostname=self._server.host if is_encrypted else None,
-                        happy_eyeballs_delay=SECOND_ADDRESS_AFTER_SECONDS,
-                    )
+                await self._loop.create_connection(
+                    lambda: self._connection,
+                    self._server.host,
+                    self._server.port,
+                    ssl=self._server.ssl_context if is_encrypted else None,
+                    server_hostname=self._server.host if is_encrypted else None,
+                    happy_eyeballs_delay=SECOND_ADDRESS_AFTER_SECONDS,
+                )
         except TimeoutError:
             raise TimeoutError("could not connect in time") from None
 
@@ -137,8 +138,7 @@ class Dialogue:
         if "STARTTLS" not in self.offers or self._server.ssl_context is None:
             raise ConnectionRefusedError("the server does not offer STARTTLS")
         await self._ask(SmtpCommand.STARTTLS, "STARTTLS", 220)
-        with readable_certificate():
-            await self._connection.start_tls(self._server.ssl_context, self._server.host, self._patience)
+        await self._connection.start_tls(self._server.ssl_context, self._server.host, self._patience)
 
     async def _log_in(self, credentials: Credentials) -> None:
         methods = self.offers.get("AUTH", [])
