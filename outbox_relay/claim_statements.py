@@ -94,11 +94,12 @@ AMONG_PARTITIONS = """
    and id <= (select id from picked order by id desc limit 1)
    and id >= %(lowest)s and id <= %(highest)s
 """
+# date_part, since the standard's extract gives numeric, which takes four times as long to be made a float8.
 RETURNING = """
 returning id, template, channel, recipient, locale, payload, token_id, attempt, max_attempts, expiries,
           created_at, expires_at,
-          extract(epoch from expires_at - statement_timestamp())::float8 as seconds_left,
-          extract(epoch from statement_timestamp() - created_at)::float8 as age_seconds,
+          date_part('epoch', expires_at - statement_timestamp()) as seconds_left,
+          date_part('epoch', statement_timestamp() - created_at) as age_seconds,
           due_at, now() as claimed_at
 """
 

@@ -97,7 +97,10 @@ UPKEEP_DONE = Gauge(
 
 
 # Prometheus takes no step from nothing to one for an increase: what alarms count stands at 0 from the start.
-OUTCOMES = [("sent", ""), ("retry", ""), ("deferred", ""), *(("dead", reason.value) for reason in DeadReason)]
+OUTCOMES = [
+    *((kind.word, "") for kind in (Sent, Retry, Deferred)),
+    *((Dead.word, reason.value) for reason in DeadReason),
+]
 for _channel, _template in (*product(Channel, Template), *product(WorkChannel, Work)):
     for _words in OUTCOMES:
         SETTLED.labels(_channel.value, _template.value, *_words)
@@ -137,7 +140,7 @@ def tell_organizations(by_health: Mapping[str, int], behind: int) -> None:
 
 def count_settled(settlements: Iterable[Settlement]) -> None:
     """Count outcomes as they are written."""
-    tally = Tally([(message.channel, message.template, _outcome_words(outcome)) for message, outcome in settlements])
+    tally = Tally([(message.channel, message.template, _words_of(outcome)) for message, outcome in settlements])
     for (channel, template, words), count in tally.items():
         SETTLED.labels(channel.value, template.value, *words).inc(count)
 
@@ -153,14 +156,6 @@ def count_segments(letter: Letter, provider: str) -> None:
         SMS_SEGMENTS.labels(provider).inc(segments_in(letter.content.decode()))
 
 
-def _outcome_words(outcome: Outcome) -> tuple[str, str]:
+def _words_of(outcome: Outcome) -> tuple[str, str]:
     """Return outcome and dead_reason."""
-    match outcome:
-        case Sent():
-            return "sent", ""
-        case Retry():
-            return "retry", ""
-        case Deferred():
-            return "deferred", ""
-        case Dead():
-            return "dead", outcome.reason.value
+    return outcome.word, outcome.reason.value if isinstance(outcome, Dead) else ""

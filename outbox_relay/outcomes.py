@@ -1,8 +1,12 @@
-"""How an attempt can end, as the provider said it and as the outbox keeps it."""
+"""How an attempt can end, as the provider said it and as the outbox keeps it.
+
+Each outcome has its ``word`` in statements, metrics and traces, and how many attempts it has ``spent``.
+"""
 
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import ClassVar
 
 from shared.vocabulary import DeadReason
 
@@ -42,6 +46,9 @@ class Failure:
 class Sent:
     """The provider has accepted the message: a fact, whoever holds the lease by now."""
 
+    word: ClassVar = "sent"
+    spent: ClassVar = 1
+
     provider: str
     provider_message_id: str | None = None
 
@@ -50,21 +57,34 @@ class Sent:
 class Retry:
     """Try again after ``delay``; one attempt is spent."""
 
+    word: ClassVar = "retry"
+    spent: ClassVar = 1
+
     delay: timedelta
     failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """Never try again; an operator may think otherwise."""
+    """Never try again; an operator may think otherwise. Without a failure it died untried."""
+
+    word: ClassVar = "dead"
 
     reason: DeadReason
     failure: Failure | None = None
+
+    @property
+    def spent(self) -> int:
+        """How many attempts that took."""
+        return 1 if self.failure else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
     """Not the message's fault: due again after ``delay``, no attempt spent; without delay, in its old place."""
+
+    word: ClassVar = "deferred"
+    spent: ClassVar = 0
 
     delay: timedelta
     failure: Failure | None = None

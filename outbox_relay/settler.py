@@ -70,7 +70,7 @@ class Settler:
     async def _write(self, batch: list[Settlement]) -> None:
         """Settle the batch; if PostgreSQL cannot take it, each by itself, so that one spoils no other."""
         try:
-            written = await self._settles.settle(batch)
+            late = await self._settles.settle(batch)
         except psycopg.DataError as error:
             if len(batch) == 1:
                 log.error("outcome not written", message_id=str(batch[0].message.id), **describe(error))  # noqa: TRY400 - the text quotes the row
@@ -78,13 +78,12 @@ class Settler:
             for settlement in batch:
                 await self._write([settlement])
         else:
-            # That something was sent is true, whoever has written it first.
-            true = [one for one in batch if isinstance(one.outcome, Sent) or one.message.id in written.unsent]
+            true = [one for one in batch if one.message.id not in late] if late else batch
             count_settled(true)
             BOOK.count(true)
             _tell(true)
-            if len(true) < len(batch):
-                _tell_late({one.message.id for one in batch} - {one.message.id for one in true})
+            if late:
+                _tell_late(late)
 
     def _next_batch(self) -> list[Settlement]:
         """Take each message once: one that was claimed anew meanwhile waits for the next statement."""
@@ -113,7 +112,7 @@ def _tell(batch: list[Settlement]) -> None:
         _tell_unsent(settlement.message, settlement.outcome)
 
 
-def _tell_late(message_ids: set[UUID]) -> None:
+def _tell_late(message_ids: frozenset[UUID]) -> None:
     """Say what was not written: the relay that has the messages by now decides on them."""
     log.info("outcomes too late", count=len(message_ids), message_ids=sorted(map(str, message_ids)))
 

@@ -9,7 +9,7 @@ from outbox_relay.arrays import storable, text_array, uuid_array
 from outbox_relay.database import Lifeline, RelayConnection
 from outbox_relay.floor import NO_ID
 from outbox_relay.messages import ClaimedMessage
-from outbox_relay.outcomes import Dead, Deferred, Failure, Outcome, Retry, Sent, Unsent
+from outbox_relay.outcomes import Dead, Deferred, Failure, Outcome, Sent, Unsent
 
 # Sent is a fact and names no lease: it is written in any case, and beats a death that another relay
 # wrote meanwhile. Whatever else a late relay believes is fenced by the lease that it held.
@@ -69,6 +69,7 @@ noted as (
 SETTLE_UNSENT = f"{UNSENT}\nselect id from settled"
 
 Statement = tuple[str, dict[str, Any]]
+Told = Sequence[tuple[ClaimedMessage, Outcome]]
 
 # What an earlier try has written is as it was told. Had another relay had the message since, it would have counted
 # the lease that was lost before.
@@ -79,12 +80,13 @@ select message.id
        as told (id, outcome, reason, attempt, expiries, spent)
   join outbox_messages as message on message.id = told.id
  where message.lease_token is null
-   and message.status = case told.outcome when 'dead' then 'dead' else 'pending' end
+   and message.status = case when told.outcome in ('sent', 'dead') then told.outcome else 'pending' end
    and message.dead_reason is not distinct from told.reason
    and message.attempt = told.attempt + told.spent
    and message.expiries = case told.outcome when 'retry' then 0 else told.expiries end
    and message.id >= %(lowest)s and message.id <= %(highest)s
 """
+NOBODY = frozenset[UUID]()
 
 
 class Settlement(NamedTuple):
@@ -95,13 +97,6 @@ class Settlement(NamedTuple):
 
 
 BY_ID = attrgetter("message.id.int")
-
-
-class Written(NamedTuple):
-    """What took effect: how many of those that were sent, and which of the others."""
-
-    sent: int
-    unsent: frozenset[UUID]
 
 
 class Settles:
@@ -115,24 +110,22 @@ class Settles:
         self.has_deferred = False
         self.on_death: Callable[[], None] = _nobody_to_tell
 
-    async def settle(self, settlements: Sequence[Settlement]) -> Written:
-        """Write the outcomes, each message at most once among them.
+    async def settle(self, settlements: Sequence[Settlement]) -> frozenset[UUID]:
+        """Write the outcomes, each message at most once among them; return the messages that this was too late for.
 
-        One statement for what was sent and one for the rest, each committed when this returns; waits
-        for as long as the database is away. What takes no effect was sent already, or its lease was
-        lost to another relay.
+        One statement for what was sent and one for the rest, each committed when this returns; waits for as long as
+        the database is away. It is too late once a lease was lost: what becomes of the message others decide.
         """
         # In the order of ids, so that two relays that settle the same messages cannot deadlock.
         ordered = sorted(settlements, key=BY_ID)
         sent = [(message, outcome) for message, outcome in ordered if isinstance(outcome, Sent)]
         unsent = [(message, outcome) for message, outcome in ordered if not isinstance(outcome, Sent)]
-        written = Written(
-            sent=await self._write_sent(sent) if sent else 0,
-            unsent=await self._write_unsent(unsent) if unsent else frozenset(),
-        )
+        late = await self._write_sent(sent) if sent else NOBODY
+        if unsent:
+            late |= await self._write_unsent(unsent)
         if any(isinstance(outcome, Dead) for _, outcome in unsent):
             self.on_death()
-        return written
+        return late
 
     async def get_ready(self) -> None:
         """Connect, and have the statement planned that writes what was sent: the first message would wait for both."""
@@ -142,26 +135,30 @@ class Settles:
 
         await self._lifeline.try_quietly(work)
 
-    def statement_of_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> Statement:
-        """Return what writes that these were sent. A channel that has something follow brings its own."""
-        return SETTLE_SENT, sent_parameters(sent)
+    async def _write_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> frozenset[UUID]:
+        """Write that these were sent. It is true whoever has written it first, and so never too late."""
 
-    def statement_of_unsent(self, unsent: Sequence[tuple[ClaimedMessage, Unsent]]) -> Statement:
-        """Likewise for the rest; the first column of its rows is the id of a message that it has written."""
-        return SETTLE_UNSENT, unsent_parameters(unsent)
+        async def work(connection: RelayConnection) -> None:
+            await connection.ask(SETTLE_SENT, sent_parameters(sent))
 
-    async def _write_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> int:
-        statement, parameters = self.statement_of_sent(sent)
-
-        async def work(connection: RelayConnection) -> int:
-            return (await connection.ask(statement, parameters)).rowcount
-
-        return await self._lifeline.run(work)
+        await self._lifeline.run(work)
+        return NOBODY
 
     async def _write_unsent(self, unsent: Sequence[tuple[ClaimedMessage, Unsent]]) -> frozenset[UUID]:
-        """Return the messages written; also those that an earlier try wrote whose answer got lost."""
+        """Write what else became of these; return those that this was too late for."""
         self.has_deferred |= any(isinstance(outcome, Deferred) and outcome.delay for _, outcome in unsent)
-        (statement, parameters), is_again = self.statement_of_unsent(unsent), False
+        return await self.write_fenced(unsent, *self.statement_of_unsent(unsent))
+
+    def statement_of_unsent(self, unsent: Sequence[tuple[ClaimedMessage, Unsent]]) -> Statement:
+        """Return what writes these; the first column of its rows is the id of a message that it has written."""
+        return SETTLE_UNSENT, unsent_parameters(unsent)
+
+    async def write_fenced(self, told: Told, statement: str, parameters: dict[str, Any]) -> frozenset[UUID]:
+        """Write outcomes that hold only under their lease; return the messages whose lease was lost.
+
+        What an earlier try has written whose answer got lost is not among them.
+        """
+        is_again = False
 
         async def work(connection: RelayConnection) -> frozenset[UUID]:
             nonlocal is_again
@@ -169,9 +166,9 @@ class Settles:
             written = await _ids_of(connection, statement, parameters)
             if is_first:
                 return written
-            return written | await _ids_of(connection, STANDING_AS_TOLD, parameters | _counts(unsent))
+            return written | await _ids_of(connection, STANDING_AS_TOLD, _standing_parameters(told))
 
-        return await self._lifeline.run(work)
+        return frozenset(message.id for message, _ in told) - await self._lifeline.run(work)
 
 
 async def _ids_of(connection: RelayConnection, statement: str, parameters: dict[str, Any]) -> frozenset[UUID]:
@@ -202,10 +199,14 @@ def unsent_parameters(told: Sequence[tuple[ClaimedMessage, Unsent]]) -> dict[str
     )
 
 
-def _counts(told: Sequence[tuple[ClaimedMessage, Unsent]]) -> dict[str, Any]:
-    return {
-        "attempts": [message.attempt for message, _ in told],
-        "expiries": [message.expiries for message, _ in told],
+def _standing_parameters(told: Told) -> dict[str, Any]:
+    messages = [message for message, _ in told]
+    return _ids(messages) | {
+        "outcomes": [outcome.word for _, outcome in told],
+        "reasons": [_reason(outcome) for _, outcome in told],
+        "spent": [outcome.spent for _, outcome in told],
+        "attempts": [message.attempt for message in messages],
+        "expiries": [message.expiries for message in messages],
     }
 
 
@@ -218,14 +219,12 @@ def _ids(messages: Sequence[ClaimedMessage]) -> dict[str, Any]:
 
 
 def _columns(outcome: Unsent) -> tuple[Any, ...]:
-    match outcome:
-        case Retry():
-            return "retry", outcome.delay.total_seconds(), 1, None, *_failure_columns(outcome.failure)
-        case Deferred():
-            return "deferred", outcome.delay.total_seconds(), 0, None, *_failure_columns(outcome.failure)
-        case Dead():
-            spent = 1 if outcome.failure else 0
-            return "dead", 0.0, spent, outcome.reason.value, *_failure_columns(outcome.failure)
+    delay = 0.0 if isinstance(outcome, Dead) else outcome.delay.total_seconds()
+    return outcome.word, delay, outcome.spent, _reason(outcome), *_failure_columns(outcome.failure)
+
+
+def _reason(outcome: Outcome) -> str | None:
+    return outcome.reason.value if isinstance(outcome, Dead) else None
 
 
 def _failure_columns(failure: Failure | None) -> tuple[str | None, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from outbox_relay.messages import ClaimedMessage, Letter
-from outbox_relay.outcomes import Dead, Deferred, Failure, Outcome, Retry, Sent
+from outbox_relay.outcomes import Dead, Failure, Outcome, Sent
 from shared.tracing import Recorder
 
 
@@ -40,12 +40,4 @@ def _facts(message: ClaimedMessage) -> dict[str, str | int]:
 
 
 def _word(outcome: Outcome) -> str:
-    match outcome:
-        case Sent():
-            return "sent"
-        case Retry():
-            return "retry"
-        case Deferred():
-            return "deferred"
-        case Dead():
-            return outcome.reason.value
+    return outcome.reason.value if isinstance(outcome, Dead) else outcome.word

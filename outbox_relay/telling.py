@@ -10,7 +10,7 @@ import psycopg
 from outbox_relay.arrays import text_array
 from outbox_relay.database import Lifeline, RelayConnection
 from outbox_relay.outcomes import Dead, Sent
-from outbox_relay.settles import Settlement, Settles, Written
+from outbox_relay.settles import Settlement, Settles
 from shared.vocabulary import SETTLED_CHANNEL
 
 COALESCING_SECONDS = 0.1
@@ -83,11 +83,12 @@ class ToldSettles(Settles):
         super().__init__(lifeline)
         self._teller = teller
 
-    async def settle(self, settlements: Sequence[Settlement]) -> Written:
-        """Write the outcomes, and have those told that will not change again."""
-        written = await super().settle(settlements)
-        self._teller.tell([one.message.id for one in settlements if isinstance(one.outcome, Sent | Dead)])
-        return written
+    async def settle(self, settlements: Sequence[Settlement]) -> frozenset[UUID]:
+        """Write the outcomes, and have those told that will not change again; what was too late others tell."""
+        late = await super().settle(settlements)
+        settled = [one.message.id for one in settlements if isinstance(one.outcome, Sent | Dead)]
+        self._teller.tell([message_id for message_id in settled if message_id not in late] if late else settled)
+        return late
 
 
 def payloads_of(ids: Sequence[UUID]) -> list[str]:

@@ -1,6 +1,7 @@
 """Settling what provisions: its sequel is written in the same statement, and so with it or not at all."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from outbox_relay.arrays import text_array, uuid_array
 from outbox_relay.messages import ClaimedMessage
@@ -37,10 +38,11 @@ select settled.id, case told.outcome when 'dead' then signpost_provisioning_fail
 class ProvisionSettles(ToldSettles):
     """Settles, and has the founder told: the code once their organization is ready, or that it has failed."""
 
-    def statement_of_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> Statement:
-        """Return what writes that these are provisioned."""
+    async def _write_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> frozenset[UUID]:
+        """Write that these are provisioned; return those that this was too late for."""
         lease_tokens = uuid_array(message.lease_token for message, _ in sent)
-        return SETTLE_PROVISIONED, sent_parameters(sent) | {"lease_tokens": lease_tokens, "next_ids": _next_ids(sent)}
+        parameters = sent_parameters(sent) | {"lease_tokens": lease_tokens, "next_ids": _next_ids(sent)}
+        return await self.write_fenced(sent, SETTLE_PROVISIONED, parameters)
 
     def statement_of_unsent(self, unsent: Sequence[tuple[ClaimedMessage, Unsent]]) -> Statement:
         """Return what writes that these are not."""

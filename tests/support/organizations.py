@@ -108,12 +108,13 @@ def claim_work(outbox: Outbox, *, lease: timedelta = A_DAY) -> ClaimedMessage:
     return message
 
 
-def settle_work(outbox: Outbox, message: ClaimedMessage, outcome: Outcome) -> None:
-    """Settle it as its own lane does, with whatever follows."""
+def settle_work(outbox: Outbox, message: ClaimedMessage, outcome: Outcome) -> bool:
+    """Settle it as its own lane does, with whatever follows; return False if that came too late."""
 
-    async def work(lifeline: Lifeline) -> None:
+    async def work(lifeline: Lifeline) -> frozenset[UUID]:
         teller = Teller(outbox.database.relay_url)
-        await ProvisionSettles(lifeline, teller).settle([Settlement(message, outcome)])
+        late = await ProvisionSettles(lifeline, teller).settle([Settlement(message, outcome)])
         await teller.close()
+        return late
 
-    outbox.with_lifeline(work)
+    return outbox.with_lifeline(work) != {message.id}

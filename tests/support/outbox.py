@@ -86,8 +86,8 @@ class Outbox:
 
     def settle(self, outcomes: Sequence[tuple[ClaimedMessage, Outcome]]) -> int:
         settlements = [Settlement(message, outcome) for message, outcome in outcomes]
-        written = self.with_lifeline(lambda lifeline: Settles(lifeline).settle(settlements))
-        return written.sent + len(written.unsent)
+        late = self.with_lifeline(lambda lifeline: Settles(lifeline).settle(settlements))
+        return len(settlements) - len(late)
 
     def row(self, message_id: UUID) -> Any:
         with self.database.connect() as connection:

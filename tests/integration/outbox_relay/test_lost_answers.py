@@ -75,8 +75,8 @@ def test_a_suspect_loses_no_lease_to_a_lost_answer(outbox: Outbox) -> None:
     assert (claimed.id, claimed.expiries, outbox.row(suspect).expiries) == (suspect, 2, 2)
 
 
-def settled(lifeline: Lifeline, message: ClaimedMessage) -> frozenset[UUID]:
-    return over(lifeline, lambda: Settles(lifeline).settle([Settlement(message, REFUSED)])).unsent
+def too_late(lifeline: Lifeline, message: ClaimedMessage) -> frozenset[UUID]:
+    return over(lifeline, lambda: Settles(lifeline).settle([Settlement(message, REFUSED)]))
 
 
 def test_a_death_that_was_rolled_back_before_another_relay_sent_the_message_is_not_said(outbox: Outbox) -> None:
@@ -89,12 +89,12 @@ def test_a_death_that_was_rolled_back_before_another_relay_sent_the_message_is_n
 
     lifeline = ForgetfulLifeline(outbox.database.relay_url, "test")
     lifeline.meanwhile = send
-    assert settled(lifeline, message) == frozenset()
+    assert too_late(lifeline, message) == {message_id}
     assert outbox.row(message_id).status == "sent"
 
 
 def test_a_death_that_another_relay_wrote_is_said_by_that_one_only(outbox: Outbox) -> None:
-    outbox.put()
+    [message_id] = outbox.put()
     [message] = outbox.claim(lease=EXPIRED)
 
     def bury() -> None:
@@ -103,7 +103,7 @@ def test_a_death_that_another_relay_wrote_is_said_by_that_one_only(outbox: Outbo
 
     lifeline = ForgetfulLifeline(outbox.database.relay_url, "test")
     lifeline.meanwhile = bury
-    assert settled(lifeline, message) == frozenset()
+    assert too_late(lifeline, message) == {message_id}
 
 
 def test_a_lease_begins_when_its_claim_is_sent_however_long_ago_its_transaction_did(outbox: Outbox) -> None:

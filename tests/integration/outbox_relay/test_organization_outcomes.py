@@ -1,5 +1,6 @@
 """What follows the outcome of a provisioning, and who may write it."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -8,9 +9,13 @@ import psycopg
 import pytest
 
 from outbox_relay.organizations.founding import Foundings, LeaseLostError
+from outbox_relay.organizations.settles import ProvisionSettles
 from outbox_relay.outcomes import Deferred
 from outbox_relay.provisioning import Organization, Step
+from outbox_relay.settles import Settlement
+from outbox_relay.telling import Teller
 from tests.support.api import ApiUnderTest
+from tests.support.lifelines import DeafLifeline
 from tests.support.organizations import (
     CLINIC,
     DONE,
@@ -45,22 +50,38 @@ def test_a_code_that_cannot_be_enqueued_leaves_the_organization_as_it_was(outbox
 def test_a_relay_that_lost_its_lease_makes_nothing_ready_and_nobody_is_told_twice(outbox: Outbox, ada: UUID) -> None:
     late = claim_work(outbox, lease=EXPIRED)
     settle_work(outbox, claim_work(outbox), DONE)
-    settle_work(outbox, late, DONE)
+    assert not settle_work(outbox, late, DONE)
     assert templates_of(outbox, ada) == ["organization", "activation"]
 
 
 def test_a_relay_that_lost_its_lease_cannot_undo_a_failure_or_an_organization(outbox: Outbox, ada: UUID) -> None:
     late = claim_work(outbox, lease=EXPIRED)
-    settle_work(outbox, claim_work(outbox), GIVEN_UP)
-    settle_work(outbox, late, DONE)
+    assert settle_work(outbox, claim_work(outbox), GIVEN_UP)
+    assert not settle_work(outbox, late, DONE)
     assert (status_of(outbox, ada), outbox.row(late.id).status) == ("failed", "dead")
 
 
 def test_a_relay_that_lost_its_lease_cannot_fail_what_is_ready(outbox: Outbox, ada: UUID) -> None:
     late = claim_work(outbox, lease=EXPIRED)
     settle_work(outbox, claim_work(outbox), DONE)
-    settle_work(outbox, late, GIVEN_UP)
+    assert not settle_work(outbox, late, GIVEN_UP)
     assert status_of(outbox, ada) == "ready"
+
+
+def test_that_an_organization_is_ready_counts_as_written_though_the_answer_got_lost(outbox: Outbox, ada: UUID) -> None:
+    message = claim_work(outbox)
+
+    async def settle() -> frozenset[UUID]:
+        lifeline, teller = DeafLifeline(outbox.database.relay_url, "test"), Teller(outbox.database.relay_url)
+        try:
+            return await ProvisionSettles(lifeline, teller).settle([Settlement(message, DONE)])
+        finally:
+            await teller.close()
+            await lifeline.close()
+
+    assert asyncio.run(settle()) == frozenset()
+    assert status_of(outbox, ada) == "ready"
+    assert templates_of(outbox, ada) == ["organization", "activation"]
 
 
 def test_a_step_is_written_down_under_the_lease_only(outbox: Outbox, ada: UUID) -> None:
