@@ -165,7 +165,7 @@ class ExportedUserSchema(UserSchema):
 class ExportedTokenSchema(AnswerSchema):
     """A code or link that was sent, without what would make it work."""
 
-    purpose = _word(Purpose, "what it is for")
+    purpose = _word([one for one in Purpose if one is not Purpose.DECOY], "what it is for")
     channel = _word(Channel, "which way it went")
     new_address = _text("the address that it proves, if it does", None, allow_none=True)
     attempts_left = _number("how often it may still be tried", 5)

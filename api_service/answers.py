@@ -14,6 +14,10 @@ from api_service.use_cases.personal_data import Held
 from api_service.use_cases.sessions import ListedSession
 from shared.masks import masked
 from shared.models import Token, User
+from shared.vocabulary import Purpose, Template
+
+AS_SHOWN = {Purpose.DECOY: Purpose.ACTIVATION, Template.ACCOUNT_EXISTS: Template.ACTIVATION}
+"""Who registers somebody else's address and activates by another way is not told here that it was taken."""
 
 
 def registration_answer(registration: Registration, status: HTTPStatus) -> Response:
@@ -112,13 +116,15 @@ def export_document(held: Held, current_session: UUID) -> dict[str, Any]:
         },
         "tokens": [_token_document(token) for token in held.tokens],
         "sessions": [session_listing(listed, is_current=listed.id == current_session) for listed in held.sessions],
-        "messages": held.messages,
+        "messages": [
+            message | {"template": AS_SHOWN.get(message["template"], message["template"])} for message in held.messages
+        ],
     }
 
 
 def _token_document(token: Token) -> dict[str, Any]:
     return {
-        "purpose": token.purpose,
+        "purpose": AS_SHOWN.get(token.purpose, token.purpose),
         "channel": token.channel,
         "new_address": token.new_address,
         "attempts_left": token.attempts_left,

@@ -16,7 +16,8 @@ LISTENING_LOOK_SECONDS = 2.0
 
 # One preference of a list. A comma in a quoted string does not end it, not even if the quote never ends.
 _PREFERENCE = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*(?:"|\\?$))+')
-_WAIT = re.compile(r'\s*wait\s*=\s*"?0*([0-9]+)"?\s*(?:;.*)?', re.IGNORECASE)
+# Its zeros are not taken apart here: where two parts may take the same character, a long header takes seconds.
+_WAIT = re.compile(r'\s*wait\s*=\s*"?([0-9]+)"?\s*(?:;.*)?', re.IGNORECASE)
 
 
 def preferred_seconds(header: str | None) -> int:
@@ -29,7 +30,8 @@ def preferred_seconds(header: str | None) -> int:
 
 def _at_most(longest: int, *, digits: str) -> int:
     # Python refuses to read numbers of thousands of digits.
-    return longest if len(digits) > len(str(longest)) else min(int(digits), longest)
+    digits = digits.lstrip("0")
+    return longest if len(digits) > len(str(longest)) else min(int(digits or 0), longest)
 
 
 class WaitingRoom:

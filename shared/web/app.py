@@ -5,6 +5,7 @@ from typing import Any
 
 from flask import Flask, g
 from sqlalchemy.exc import DBAPIError
+from werkzeug.routing import Map
 
 from shared.database import describe
 from shared.log import get_logger
@@ -12,8 +13,17 @@ from shared.log import get_logger
 log = get_logger("web.app")
 
 
+class ExactMap(Map):
+    """Routes that are found by their path alone: werkzeug sends a doubled slash on, to the Host that a client names."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options, merge_slashes=False)
+
+
 class WebApp(Flask):
     """Flask, except that it logs as we do, and calls what it is given without asking whether that is a coroutine."""
+
+    url_map_class = ExactMap
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function: none of ours is a coroutine, and Flask asks of each of them at each request."""

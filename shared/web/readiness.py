@@ -8,9 +8,14 @@ from sqlalchemy.exc import ProgrammingError
 
 from shared.engine import DATABASE_FAILURES
 
+# A standby, and whoever was told to write nothing, answer all the same.
+LOOK = text("""
+select (select version_num from alembic_version), current_setting('transaction_read_only')::boolean
+""")
+
 
 class Lack(StrEnum):
-    """What can be missing."""
+    """What can be missing: a database that can be written, or a schema that is not behind."""
 
     DATABASE = "database"
     SCHEMA = "schema"
@@ -23,10 +28,12 @@ def lacking(engine: Engine, revisions: Sequence[str]) -> list[Lack]:
     """
     try:
         with engine.connect() as connection:
-            revision: str | None = connection.scalar(text("select version_num from alembic_version"))
+            revision, is_read_only = connection.execute(LOOK).one()
     except ProgrammingError:
         return [Lack.SCHEMA]
     except DATABASE_FAILURES:
+        return [Lack.DATABASE]
+    if is_read_only:
         return [Lack.DATABASE]
     is_behind = revision is None or revision in revisions[:-1]
     return [Lack.SCHEMA] if is_behind else []

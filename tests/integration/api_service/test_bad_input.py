@@ -185,6 +185,7 @@ def test_a_body_of_16_kib_is_read_and_a_byte_more_is_not(api: ApiUnderTest) -> N
     ("method", "path", "status", "code"),
     [
         ("GET", "/nowhere", 404, "not_found"),
+        ("GET", "/v1//me", 404, "not_found"),
         ("GET", "/v1/registrations/not-an-id", 404, "not_found"),
         ("GET", "/v1/registrations/6f3f9f0e-6a49-4f4d-9a0e-0123456789ab", 404, "not_found"),
         ("POST", "/v1/registrations/6f3f9f0e-6a49-4f4d-9a0e-0123456789ab/resend", 404, "not_found"),

@@ -205,6 +205,26 @@ def test_the_export_has_all_that_is_held_and_no_secret(api: ApiUnderTest, ada: A
     assert [secret for secret in (*hashes, api.code(ada.id)) if secret in answer.text] == []
 
 
+def test_an_export_does_not_tell_whose_address_somebody_registered_with_their_own_number(api: ApiUnderTest) -> None:
+    api.activated(email=ADA)
+    taken, free = (
+        export_of_who_registered(api, *given) for given in ((ADA, NUMBER), ("new@example.org", "+447400123457"))
+    )
+    assert taken == free
+
+
+def export_of_who_registered(api: ApiUnderTest, email: str, phone: str) -> str:
+    """Register both addresses, activate by the number, and export; what differs from person to person is left out."""
+    user_id = api.registered(email=email, phone=phone, channel="email")
+    api.resend(user_id, channel="sms")
+    assert api.activate(user_id).status_code == 200
+    answer = api.client.post("/v1/sessions", json={"phone": phone, "password": PASSWORD})
+    export = Account(api, user_id, answer.json["access_token"]).get("/v1/me/export").text
+    for own in (email, phone):
+        export = export.replace(own, "…")
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)", "…", export)
+
+
 def test_an_export_holds_nothing_of_anybody_else(api: ApiUnderTest, ada: Account) -> None:
     api.activated(email="grace@example.org", full_name="Grace")
     api.registered(email=ADA, full_name="Somebody")

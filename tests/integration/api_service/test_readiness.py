@@ -36,6 +36,15 @@ def test_a_schema_that_is_behind_or_absent_is_named(empty: Database) -> None:
         assert answer.json["missing"] == ["schema"]
 
 
+def test_a_database_that_takes_no_writes_is_missing(database: Database) -> None:
+    with database.connect() as owner:
+        [name] = owner.execute("select current_database()").fetchone() or [""]
+        owner.execute(f'alter database "{name}" set default_transaction_read_only = on')
+    with api_on(database) as api:
+        answer = api.client.get("/readyz")
+    assert (answer.status_code, answer.json["missing"]) == (503, ["database"])
+
+
 def test_a_schema_newer_than_this_release_is_served(api: ApiUnderTest) -> None:
     api.rows("update alembic_version set version_num = '9999'")
 

@@ -27,6 +27,7 @@ MESSAGE = UUID(int=1)
         ("wait=99999999999", 20),
         ("wait=" + "9" * 8000, 20),
         ("wait=0000000000007", 7),
+        ("wait=" + "0" * 1_000_000 + "x", 0),  # for hours, were each zero tried in two places
         ('foo="a, wait=3"', 0),
         ('foo="a, wait=3", wait=4', 4),
         (r'foo="a\", wait=3", wait=4', 4),
