@@ -15,7 +15,7 @@ from outbox_relay.database import Lifeline
 from outbox_relay.metrics import FALLBACKS, FALLBACKS_OVER_BUDGET
 from shared.ids import uuid7
 from shared.log import get_logger
-from shared.vocabulary import Channel
+from shared.vocabulary import WAKE_CHANNEL, Channel
 
 MOST_AT_A_LOOK = 100
 
@@ -33,7 +33,10 @@ FIND_FALLBACK = DUE.replace("%(limit)s", "1")
 
 FALL_BACK = "select signpost_fall_back(%(first_id)s, %(second_id)s)"
 
-SECOND = "select channel, recipient from outbox_messages where id = %(second_id)s"
+# Another relay may be the one that serves its channel.
+SECOND = """
+select channel, recipient, pg_notify(%(wake_channel)s, '') from outbox_messages where id = %(second_id)s
+"""
 
 SPEND = """
 insert into fallback_budgets as budget (day, scope, spent)
@@ -183,7 +186,7 @@ async def fall_back(connection: AsyncConnection, first_id: UUID) -> Second | Non
     has_fallen_back = await (await connection.execute(FALL_BACK, ids)).fetchone()
     if has_fallen_back != (True,):
         return None
-    row = await (await connection.execute(SECOND, {"second_id": ids["second_id"]})).fetchone()
+    row = await (await connection.execute(SECOND, ids | {"wake_channel": WAKE_CHANNEL})).fetchone()
     if row is None:
         raise psycopg.DataError("the fallback just enqueued is not there")
     return Second(ids["second_id"], Channel(row[0]), row[1])

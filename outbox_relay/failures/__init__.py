@@ -6,7 +6,7 @@ docs/delivery.md prints them. ``smtp`` (replies) · ``http`` (statuses) · ``bre
 ``words`` (what a server's text says, and how much of it is kept) · ``troubles`` (what operators are to do).
 """
 
-from outbox_relay.failures.breaks import broken_off
+from outbox_relay.failures.breaks import beneath, broken_off
 from outbox_relay.failures.http import from_http_status, retry_after_header
 from outbox_relay.failures.smtp import SmtpCommand, from_smtp_reply
 from outbox_relay.failures.troubles import Trouble, trouble_of
@@ -17,6 +17,7 @@ __all__ = [
     "LONGEST_WAIT",
     "SmtpCommand",
     "Trouble",
+    "beneath",
     "broken_off",
     "from_http_status",
     "from_smtp_reply",

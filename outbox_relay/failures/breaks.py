@@ -31,8 +31,9 @@ def _is_unnamed(error: BaseException) -> bool:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Tell whether a channel has raised it and said why; the system's errors have a number."""
-    return not isinstance(error, ssl.SSLError) and getattr(error, "errno", None) is None
+    """Tell whether a channel has raised it and said why; the system's errors have a number, asyncio's no words."""
+    is_silent = isinstance(error, TimeoutError) and not str(error)
+    return not isinstance(error, ssl.SSLError) and getattr(error, "errno", None) is None and not is_silent
 
 
 BREAK_RULES = (
@@ -75,7 +76,18 @@ def broken_off(provider: str, error: BaseException, *, is_handed_over: bool) -> 
     )
 
 
+def beneath(error: BaseException) -> BaseException:
+    """Return the system's error that a library has raised this one from, if any: its kind says what has failed."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and (found.errno is not None or isinstance(found, TimeoutError)):
+            return found
+        found = found.__cause__ or found.__context__
+    return error
+
+
 def _told(error: BaseException) -> str:
-    text = printable(str(error)) or type(error).__name__
-    rule = break_rule_for(error)
-    return text if rule is IN_ITS_OWN_WORDS else f"{rule.cause}: {text}"
+    text, rule = printable(str(error)), break_rule_for(error)
+    if rule is IN_ITS_OWN_WORDS:
+        return text or type(error).__name__
+    return f"{rule.cause}: {text}" if text else rule.cause

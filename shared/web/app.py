@@ -17,7 +17,7 @@ class ExactMap(Map):
     """Routes that are found by their path alone: werkzeug sends a doubled slash on, to the Host that a client names."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options, merge_slashes=False)
+        super().__init__(*args, **(options | {"merge_slashes": False}))
 
 
 class WebApp(Flask):

@@ -4,14 +4,16 @@ import asyncio
 import json
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.cookiejar import CookieJar
 from typing import Any, Protocol
 
 import httpx
 
 from outbox_relay.channels.base import ProviderDownError, Session, Tray
-from outbox_relay.failures import LONGEST_ERROR, broken_off, printable, retry_after_header
+from outbox_relay.failures import LONGEST_ERROR, beneath, broken_off, printable, retry_after_header
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Failure, FailureClass, Sent
 from shared.log import get_logger
@@ -28,7 +30,7 @@ log = get_logger("relay.http")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a gateway answered; ``content`` is empty where it was too long, too late or broken off."""
+    """What a gateway answered; ``content`` is what came of it before it was too long, too late or broken off."""
 
     status: int
     headers: Mapping[str, str]
@@ -99,6 +101,13 @@ class HttpProvider:
         return HttpSession(self)
 
 
+class NoCookies(CookieJar):
+    """Keeps none: a gateway that gives another to each letter would get them all back with every one."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        """Leave them where they are."""
+
+
 class HttpSession:
     """One connection, kept alive; see ``channels.base.Session``.
 
@@ -114,6 +123,8 @@ class HttpSession:
             timeout=httpx.Timeout(provider.timeout, connect=min(provider.timeout / 2, LONGEST_CONNECT_SECONDS)),
             limits=httpx.Limits(max_connections=1),
             follow_redirects=False,
+            event_hooks={"response": [_forget_location]},
+            cookies=NoCookies(),
             trust_env=False,
         )
 
@@ -126,7 +137,7 @@ class HttpSession:
             except BaseException as error:
                 tray.report(letter, exchange.broken_off(error))
                 if isinstance(error, httpx.TransportError | httpx.InvalidURL | TimeoutError):
-                    down = broken_off(self._provider.name, error, is_handed_over=False)
+                    down = broken_off(self._provider.name, beneath(error), is_handed_over=False)
                     raise ProviderDownError(down) from error
                 raise
             tray.report(letter, self._fate(answer))
@@ -165,22 +176,25 @@ class _Exchange:
             await response.aclose()
 
     def broken_off(self, error: BaseException) -> Failure:
-        return broken_off(self._provider.name, error, is_handed_over=self._is_handed_over)
+        return broken_off(self._provider.name, beneath(error), is_handed_over=self._is_handed_over)
 
     async def _follow(self, event: str, _info: Mapping[str, Any]) -> None:
         if event.endswith(self._hand_over):
             self._is_handed_over = True
 
 
+async def _forget_location(response: httpx.Response) -> None:
+    """Keep httpx from reading where a redirect points, which it does though it follows none: it fails at no URL."""
+    response.headers.pop("Location", None)
+
+
 async def _content(response: httpx.Response) -> bytes:
-    """Return what came, or nothing: the status has come already, and alone decides whether it was a yes."""
+    """Return what came in time: the status has come already, and most gateways say yes by that alone."""
     content = b""
-    try:
+    with suppress(TimeoutError, httpx.TransportError):
         async with asyncio.timeout(LONGEST_ANSWER_SECONDS):
             async for chunk in response.aiter_raw():
                 content += chunk
                 if len(content) > LONGEST_ANSWER_BYTES:
-                    return b""
-    except (TimeoutError, httpx.TransportError):
-        return b""
+                    break
     return content

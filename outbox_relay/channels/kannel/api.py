@@ -12,7 +12,7 @@ from typing import Any
 from outbox_relay.channels.http.session import Answer
 from outbox_relay.channels.kannel.words import from_kannel_words, is_about_letter
 from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, Sent
+from outbox_relay.outcomes import Failure, FailureClass, Sent
 from outbox_relay.segments import Alphabet, alphabet_of
 
 ACCEPTED = 202
@@ -50,5 +50,7 @@ class KannelApi:
         words = answer.text
         if answer.status == ACCEPTED or (answer.is_success and words.startswith(ACCEPTED_WORDS)):
             return Sent(self.name)
+        if answer.is_success and not words:  # it may have accepted: to ask again for nothing could go on for ever
+            return Failure(FailureClass.TRANSIENT, self.name, f"HTTP {answer.status} and no words", is_handed_over=True)
         is_reply = is_about_letter(answer.status, words)
         return answer.failure(self.name, from_kannel_words(words), words=words, is_reply=is_reply)

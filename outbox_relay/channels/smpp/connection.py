@@ -114,10 +114,14 @@ class SmppConnection:
             answer = await self.request(number, bind(number, self._smsc.system_id, self._smsc.password))
         if answer.status != OK:
             raise RefusedError(f"bind: {status_name(answer.status)}")
+        if not answer.is_to(Command.BIND_TRANSMITTER):
+            raise RefusedError(f"bind: answered by {answer.command:#010x}")
+        if not self.is_open:  # what came right behind the answer has ended it
+            raise ConnectionResetError("the SMSC closed the connection")
         self._tasks.append(asyncio.create_task(self._keep_alive()))
 
     async def _keep_alive(self) -> None:
-        while True:
+        while self.is_open:
             await asyncio.sleep(self._smsc.enquire_seconds)
             try:
                 async with asyncio.timeout(self._smsc.longest_step):

@@ -51,6 +51,10 @@ class Pdu:
         """Tell whether it answers something of ours."""
         return bool(self.command & RESPONSE)
 
+    def is_to(self, command: Command) -> bool:
+        """Tell whether it is the answer to such a request: its number alone does not say so (§3.3)."""
+        return self.command == command | RESPONSE
+
     @property
     def message_id(self) -> str | None:
         """Return the SMSC's own name for a message (§4.4.2)."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from outbox_relay.channels.base import ProviderDownError, Session, Tray
 from outbox_relay.channels.smpp.connection import SmppConnection, Smsc
-from outbox_relay.channels.smpp.pdus import LONGEST_NUMBER, Pdu, address_of, submission
+from outbox_relay.channels.smpp.pdus import LONGEST_NUMBER, Command, Pdu, address_of, submission
 from outbox_relay.channels.smpp.statuses import OK, from_command_status, is_about_us, status_name
 from outbox_relay.failures import broken_off, printable
 from outbox_relay.messages import Letter
@@ -97,8 +97,11 @@ class _Submitting:
 
     def _fate(self, answer: Pdu) -> Sent | Failure:
         name = self._provider.name
-        if answer.status == OK:
-            message_id = answer.message_id
-            return Sent(name, printable(message_id) if message_id else None)
-        kind = from_command_status(answer.status)
-        return Failure(kind, name, f"submit_sm: {status_name(answer.status)}", is_reply=not is_about_us(answer.status))
+        if answer.status != OK:
+            kind, error = from_command_status(answer.status), f"submit_sm: {status_name(answer.status)}"
+            return Failure(kind, name, error, is_reply=not is_about_us(answer.status))
+        if not answer.is_to(Command.SUBMIT_SM):
+            error = f"submit_sm: answered by {answer.command:#010x}"
+            return Failure(FailureClass.TRANSIENT, name, error, is_handed_over=True)
+        message_id = answer.message_id
+        return Sent(name, printable(message_id) if message_id else None)

@@ -53,6 +53,16 @@ async def test_what_kannel_answers_for_is_sent(says: bytes) -> None:
         assert isinstance(await carried(an_sms(), gateway), Sent)
 
 
+async def test_a_yes_that_never_ends_is_one_all_the_same() -> None:
+    async with HttpGateway(b"HTTP/1.1 200 OK\r\n\r\n0: Accepted for delivery") as gateway:
+        assert isinstance(await carried(an_sms(), gateway), Sent)
+
+
+async def test_a_200_without_a_word_may_have_been_a_yes() -> None:
+    failure = await refusal(answer(200))
+    assert (failure.kind, failure.is_handed_over) == (TRANSIENT, True)
+
+
 async def test_a_page_that_is_not_kannels_is_no_yes() -> None:
     failure = await refusal(answer(200, b"<html>Log in to the Wi-Fi</html>"))
     assert failure.kind is PROVIDER

@@ -6,7 +6,18 @@ from outbox_relay.outcomes import FailureClass, Sent
 from tests.support.http_gateway import Silence
 from tests.support.letters import ListTray
 from tests.support.smpp_sessions import NOT_SMPP, an_sms, session_to
-from tests.support.smsc import GENERIC_NACK, RESPONSE, SUBMIT_SM, THROTTLED, Says, Smsc, Submitted, pdu
+from tests.support.smsc import (
+    BIND_TRANSMITTER,
+    ENQUIRE_LINK,
+    GENERIC_NACK,
+    RESPONSE,
+    SUBMIT_SM,
+    THROTTLED,
+    Says,
+    Smsc,
+    Submitted,
+    pdu,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +64,15 @@ async def test_a_sender_is_told_as_what_it_is(sender: str, source: tuple[int, in
 async def test_a_text_goes_in_gsm_7_or_else_in_ucs_2(text: str, data_coding: int, octets: bytes) -> None:
     submitted = await submitted_as(an_sms(text))
     assert (submitted.data_coding, submitted.short_message) == (data_coding, octets)
+
+
+@pytest.mark.parametrize("command", [GENERIC_NACK, ENQUIRE_LINK | RESPONSE, BIND_TRANSMITTER | RESPONSE])
+async def test_the_answer_to_something_else_is_no_yes_and_no_no(command: int) -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with Smsc(says=pdu(command, 0, 2, b"id-1\0")) as smsc, session_to(smsc) as session:
+        await session.carry(tray)
+    assert (tray.failure(letter).kind, tray.failure(letter).is_handed_over) == (TRANSIENT, True)
 
 
 @pytest.mark.parametrize(("text", "octets"), [("a" * 161, 161), ("ж" * 71, 142)])

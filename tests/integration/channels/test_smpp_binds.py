@@ -8,12 +8,39 @@ from tests.support.certificates import Authority
 from tests.support.http_gateway import Silence
 from tests.support.letters import ListTray
 from tests.support.smpp_sessions import NOT_SMPP, an_sms, session_to
-from tests.support.smsc import BIND_FAILED, DELIVER_SM, ENQUIRE_LINK, GENERIC_NACK, RESPONSE, UNBIND, Says, Smsc
+from tests.support.smsc import (
+    BIND_FAILED,
+    BIND_TRANSMITTER,
+    DELIVER_SM,
+    ENQUIRE_LINK,
+    GENERIC_NACK,
+    RESPONSE,
+    UNBIND,
+    Says,
+    Smsc,
+    pdu,
+)
 
 pytestmark = pytest.mark.anyio
 
+WELCOME = pdu(BIND_TRANSMITTER | RESPONSE, 0, 1, b"SMSC\0")
+ANSWERS_ANOTHER = pdu(ENQUIRE_LINK | RESPONSE, 0, 1)
 
-@pytest.mark.parametrize("bind_says", [BIND_FAILED, 0x0E, 0x0F, Silence.CLOSE, Silence.HANG, NOT_SMPP])
+
+@pytest.mark.parametrize(
+    "bind_says",
+    [
+        BIND_FAILED,
+        0x0E,
+        0x0F,
+        Silence.CLOSE,
+        Silence.HANG,
+        NOT_SMPP,
+        WELCOME + pdu(UNBIND, 0, 1),
+        WELCOME + NOT_SMPP,
+        ANSWERS_ANOTHER,
+    ],
+)
 async def test_while_the_smsc_will_not_have_us_no_message_is_taken(bind_says: Says) -> None:
     tray = ListTray([an_sms()])
     seconds = 0.5 if bind_says is Silence.HANG else 10.0

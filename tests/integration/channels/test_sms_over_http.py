@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import pytest
 
 from outbox_relay.channels.base import ProviderDownError, Session
+from outbox_relay.failures import Trouble, trouble_of
 from outbox_relay.messages import Letter
-from outbox_relay.outcomes import FailureClass, Sent
+from outbox_relay.outcomes import Failure, FailureClass, Sent
 from shared.vocabulary import Channel
 from tests.support.certificates import Authority
-from tests.support.http_gateway import HttpGateway, Says, Silence
+from tests.support.http_gateway import HttpGateway, Says, Silence, answer
 from tests.support.letters import ListTray, a_letter
 from tests.support.sms_faces import kannel, twilio
 from tests.support.sms_sessions import session_at
@@ -70,21 +71,44 @@ async def test_without_an_answer_the_message_may_have_arrived(face: Face, silenc
     assert list(tray.waiting) == letters[1:]
 
 
+@pytest.mark.parametrize("place", ["https://xn--ls8h.la/", "mailto:x", "http://[zz]/", "http://\N{SNOWMAN}/"])
+async def test_wherever_a_gateway_redirects_nobody_follows(face: Face, place: str) -> None:
+    letter = an_sms()
+    tray = ListTray([letter])
+    async with HttpGateway(answer(302, Location=place)) as gateway, session_to(face, gateway) as session:
+        await session.carry(tray)
+    assert (tray.failure(letter).kind, tray.failure(letter).is_handed_over) == (FailureClass.PROVIDER, False)
+    assert tray.failure(letter).error.startswith("HTTP 302")
+
+
+async def test_no_cookie_is_kept(face: Face, capfd: pytest.CaptureFixture[str]) -> None:
+    async with (
+        HttpGateway(answer(500, Set_Cookie="a=b; max-age=\N{SUPERSCRIPT TWO}")) as gateway,
+        session_to(face, gateway) as session,
+    ):
+        await session.carry(ListTray([an_sms(), an_sms()]))
+    assert [request.headers.get("cookie") for request in gateway.requests] == [None, None]
+    assert capfd.readouterr().err == ""
+
+
 async def test_when_nobody_listens_the_message_was_not_handed_over(face: Face) -> None:
     async with HttpGateway(face.accepts) as gateway:
         pass
-    await assert_not_handed_over(face, gateway, "&tls=none")
+    failure = await assert_not_handed_over(face, gateway, "&tls=none")
+    assert failure.error.startswith("connection refused: ")
 
 
 async def test_while_connecting_hangs_nothing_is_handed_over(face: Face) -> None:
     async with HttpGateway(face.accepts) as deaf_to_tls:
-        await assert_not_handed_over(face, deaf_to_tls, "", seconds=0.5)
+        failure = await assert_not_handed_over(face, deaf_to_tls, "", seconds=0.5)
+    assert failure.error == "no answer in time"
     assert not deaf_to_tls.requests
 
 
 async def test_a_gateway_whose_certificate_nobody_vouches_for_gets_nothing(face: Face, authority: Authority) -> None:
     async with HttpGateway(face.accepts, authority.server_context("IP:127.0.0.1")) as gateway:
-        await assert_not_handed_over(face, gateway, "")
+        failure = await assert_not_handed_over(face, gateway, "")
+    assert trouble_of(failure.error) is Trouble.CERTIFICATE
     assert not gateway.requests
 
 
@@ -111,10 +135,12 @@ async def test_cancelled_it_says_that_the_message_may_have_arrived(face: Face) -
     assert tray.failure(letter).is_handed_over
 
 
-async def assert_not_handed_over(face: Face, gateway: HttpGateway, query: str, seconds: float = 10.0) -> None:
+async def assert_not_handed_over(face: Face, gateway: HttpGateway, query: str, seconds: float = 10.0) -> Failure:
     letter = an_sms()
     tray = ListTray([letter])
     async with session_to(face, gateway, query=query, seconds=seconds) as session:
         with pytest.raises(ProviderDownError):
             await session.carry(tray)
-    assert (tray.failure(letter).kind, tray.failure(letter).is_handed_over) == (FailureClass.PROVIDER, False)
+    failure = tray.failure(letter)
+    assert (failure.kind, failure.is_handed_over) == (FailureClass.PROVIDER, False)
+    return failure

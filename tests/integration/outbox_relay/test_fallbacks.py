@@ -12,7 +12,7 @@ from outbox_relay.messages import ClaimedMessage
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Sent
 from outbox_relay.settles import Settlement, Settles
 from shared.secrets import code_for
-from shared.vocabulary import Channel, DeadReason
+from shared.vocabulary import WAKE_CHANNEL, Channel, DeadReason
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import Database
 from tests.support.fallbacks import fall_back, make_overdue
@@ -53,6 +53,15 @@ def test_a_refused_message_falls_back_at_once_with_a_code_of_the_other_address(
     assert (second.fallback_of, second.fallback_at, second.payload) == (first.id, None, first.payload)
     assert (dead.id, dead.status, dead.dead_reason) == (first.id, "dead", "rejected")
     assert second.token_id == api.tokens(registration_id)[0].id != first.token_id
+
+
+def test_a_fallback_wakes_the_relay_that_serves_its_channel(api: ApiUnderTest, outbox: Outbox) -> None:
+    api.registered(**BOTH)
+    settled(outbox, REJECTED)
+    with outbox.database.connect() as listener:
+        listener.execute(f"listen {WAKE_CHANNEL}")
+        fall_back(api.database)
+        assert [notice.payload for notice in listener.notifies(timeout=30, stop_after=1)] == [""]
 
 
 def test_what_came_the_second_way_proves_the_address_it_went_to_and_no_other(api: ApiUnderTest, outbox: Outbox) -> None:
