@@ -37,6 +37,7 @@ class Settler:
         self._settles = settles
         self._on_settled = on_settled
         self._outcomes: list[Settlement] = []
+        self._writing: list[Settlement] = []
         self._some = asyncio.Event()
         self.held = 0
         self.settled = 0
@@ -45,6 +46,10 @@ class Settler:
         """Take an outcome to be written soon."""
         self._outcomes.append(Settlement(message, outcome))
         self._some.set()
+
+    def unwritten_sent(self) -> set[UUID]:
+        """Return the messages that were sent and of which that is still to be written."""
+        return {one.message.id for one in (*self._writing, *self._outcomes) if isinstance(one.outcome, Sent)}
 
     async def run(self) -> None:
         """Write outcomes as they come, until cancelled.
@@ -60,7 +65,9 @@ class Settler:
 
     async def _flush(self) -> None:
         batch, began = self._next_batch(), time.monotonic()
+        self._writing = batch
         await self._write(batch)
+        self._writing = []
         if taker := recorder():
             record_settles(taker, batch, time.monotonic() - began)
         self.held -= len(batch)
