@@ -2,12 +2,10 @@
 
 import threading
 from abc import ABC, abstractmethod
-from typing import Any
-
-import psycopg
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.outage import Outage
+from shared.patience import NOTICES_SILENCE, PatientConnection
 
 CLOSE_SECONDS = 5.0
 """How long a process that is told to end waits for what is under way; its threads end with it."""
@@ -46,15 +44,15 @@ class Background(ABC):
     def lost(self) -> None:
         """Note that the work has broken off; it is begun again after a pause."""
 
-    def connect(self, **options: Any) -> psycopg.Connection:
+    def connect(self) -> PatientConnection:
         """Return a connection in autocommit, under the thread's name."""
-        return psycopg.connect(
+        return PatientConnection.connect(
             self._url,
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             application_name=f"signpost-api-{self.name}",
             prepare_threshold=None,
-            **options,
+            **NOTICES_SILENCE,
         )
 
     def _run(self) -> None:

@@ -11,6 +11,7 @@ from psycopg.pq import ConnStatus, ExecStatus
 from api_service.background import Background
 from shared.log import get_logger
 from shared.outage import Outage
+from shared.patience import PatientConnection
 from shared.sessions import SET_IN_OWN_SESSION, own_session_parameters
 from shared.vocabulary import WAKE_CHANNEL
 
@@ -82,13 +83,13 @@ def settled_in(connection: psycopg.Connection) -> bytes:
     return (NOTIFY if is_own else NOTIFY_IN_LENT_SESSION).as_bytes(connection)
 
 
-def notify(connection: psycopg.Connection, statement: bytes) -> None:
+def notify(connection: PatientConnection, statement: bytes) -> None:
     """Run the statement by libpq's own call, which lets other threads run meanwhile. Raises psycopg's errors.
 
     Through a cursor, whoever is to be woken hears of it a fifth of a millisecond later.
     """
-    result = connection.pgconn.exec_(statement)
-    if connection.pgconn.status == ConnStatus.BAD:
+    result = connection.run_in_time(statement)
+    if result is None or connection.pgconn.status == ConnStatus.BAD:
         raise psycopg.OperationalError("the connection is lost")
     if result.status not in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
         raise error_from_result(result)

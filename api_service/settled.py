@@ -17,7 +17,6 @@ from shared.vocabulary import SETTLED_CHANNEL
 log = get_logger("api.settled")
 
 LISTEN = sql.SQL("listen {}").format(sql.Identifier(SETTLED_CHANNEL))
-KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 LOOK_UP_SECONDS = 0.5
 """How soon the thread notices that it is to end."""
 
@@ -95,7 +94,7 @@ class SettledListener(Background):
 
     def work(self) -> None:
         """Listen, and ring; returns at once, and says so, where listening is of no use."""
-        with self.connect(**KEEPALIVES) as connection:
+        with self.connect() as connection:
             if not _has_own_session(connection):
                 log.warning("waiting requests look themselves", reason="a pooler passes no notifications on")
                 return

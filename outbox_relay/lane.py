@@ -184,18 +184,10 @@ class Lane:
         return len(claimed)
 
     def _hold(self, claimed: Sequence[ClaimedMessage]) -> None:
-        unsent = self._unsent(claimed)
+        unsent = self._settler.hold(claimed)
         if unsent:
-            self._settler.held += len(unsent)
             self._settled_all.clear()
             self._waiting.add(unsent)
-
-    def _unsent(self, claimed: Sequence[ClaimedMessage]) -> Sequence[ClaimedMessage]:
-        """Leave out what this lane has sent, and could not write before the lease ran out: it will be written yet."""
-        if not any(message.expiries for message in claimed):
-            return claimed
-        sent = self._settler.unwritten_sent()
-        return [message for message in claimed if message.id not in sent]
 
     def _room(self) -> int:
         """Return how many messages to claim: a batch while less than one is held, or as many as the ladder allows.

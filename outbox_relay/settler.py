@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -47,9 +47,16 @@ class Settler:
         self._outcomes.append(Settlement(message, outcome))
         self._some.set()
 
-    def unwritten_sent(self) -> set[UUID]:
-        """Return the messages that were sent and of which that is still to be written."""
-        return {one.message.id for one in (*self._writing, *self._outcomes) if isinstance(one.outcome, Sent)}
+    def hold(self, claimed: Sequence[ClaimedMessage]) -> Sequence[ClaimedMessage]:
+        """Count messages as held, and return them, but for those whose lease ran out before it could be written.
+
+        That those were sent is known here, and will be written yet: they must not be sent again.
+        """
+        if any(message.expiries for message in claimed):
+            sent = {one.message.id for one in (*self._writing, *self._outcomes) if isinstance(one.outcome, Sent)}
+            claimed = [message for message in claimed if message.id not in sent]
+        self.held += len(claimed)
+        return claimed
 
     async def run(self) -> None:
         """Write outcomes as they come, until cancelled.

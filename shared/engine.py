@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from psycopg import Connection as DriverConnection
 from psycopg import Error as DriverError
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
-from psycopg.rows import TupleRow
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_error, driver_url
+from shared.patience import ANSWER_SECONDS, NOTICES_SILENCE, PatientConnection
 from shared.sessions import PLANNED_ONCE, SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
 
 SETTINGS = {"statement_timeout": "15000", "idle_in_transaction_session_timeout": "30000", "timezone": "UTC"}
@@ -53,7 +52,8 @@ def create_database_engine(url: str, *, application_name: str, pool_size: int, p
         connect_args={
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "application_name": application_name,
-        },
+        }
+        | NOTICES_SILENCE,
     )
     event.listen(engine, "do_connect", _connected)
     settings = SETTINGS | PLANNED_ONCE if plans_once else SETTINGS
@@ -64,7 +64,7 @@ def create_database_engine(url: str, *, application_name: str, pool_size: int, p
     return engine
 
 
-class RememberingConnection(DriverConnection[TupleRow]):
+class RememberingConnection(PatientConnection):
     """A connection that keeps what is prepared when a transaction is given up, as PostgreSQL itself does.
 
     psycopg has all of it forgotten, since what was rolled back may have been the making of a table. Nothing is made
@@ -74,7 +74,7 @@ class RememberingConnection(DriverConnection[TupleRow]):
     def rollback(self) -> None:
         """Roll back; after a failed statement as psycopg does, which has lost count of what the server knows."""
         if self.info.transaction_status is TransactionStatus.INTRANS:
-            self.pgconn.exec_(b"ROLLBACK")
+            self.run_in_time(b"ROLLBACK")
         super().rollback()  # has nothing left to do, but to raise what became of a lost connection
 
 
@@ -121,12 +121,14 @@ def _has_something_to_say(connection: Any) -> bool:
     return bool(connection.closed or poll.poll(0))
 
 
-def _answers(connection: Any) -> bool:
+def _answers(connection: RememberingConnection) -> bool:
+    connection.patience_seconds = CONNECT_TIMEOUT_SECONDS
     try:
         connection.execute("select 1")
         connection.rollback()
     except DriverError:
         return False
+    connection.patience_seconds = ANSWER_SECONDS
     return True
 
 

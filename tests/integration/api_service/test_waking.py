@@ -10,6 +10,7 @@ import pytest
 from api_service import background
 from api_service.notifier import NOTIFY, NOTIFY_IN_LENT_SESSION, Notifier, notify, settled_in
 from shared.database import driver_url
+from shared.patience import PatientConnection
 from shared.vocabulary import WAKE_CHANNEL
 from tests.support.api import ApiUnderTest
 from tests.support.databases import Database
@@ -97,7 +98,10 @@ def test_closing_does_not_wait_for_a_server_that_no_longer_answers(
 
 
 def test_a_session_that_was_ended_is_a_lost_connection_and_no_fault(database: Database) -> None:
-    with psycopg.connect(driver_url(database.api_url), autocommit=True) as connection, database.connect() as owner:
+    with (
+        PatientConnection.connect(driver_url(database.api_url), autocommit=True) as connection,
+        database.connect() as owner,
+    ):
         statement = settled_in(connection)
         owner.execute("select pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
         with pytest.raises(psycopg.OperationalError):
@@ -105,13 +109,13 @@ def test_a_session_that_was_ended_is_a_lost_connection_and_no_fault(database: Da
 
 
 def test_a_statement_that_fails_says_why(database: Database) -> None:
-    connecting = psycopg.connect(driver_url(database.api_url), autocommit=True)
+    connecting = PatientConnection.connect(driver_url(database.api_url), autocommit=True)
     with connecting as connection, pytest.raises(psycopg.errors.SyntaxError):
         notify(connection, b"notify")
 
 
 def test_a_wake_up_waits_for_no_disk_in_a_session_of_its_own(database: Database) -> None:
-    with psycopg.connect(driver_url(database.api_url), autocommit=True) as connection:
+    with PatientConnection.connect(driver_url(database.api_url), autocommit=True) as connection:
         assert settled_in(connection) == NOTIFY.as_bytes(connection)
         assert connection.execute("show synchronous_commit").fetchone() == ("off",)
 

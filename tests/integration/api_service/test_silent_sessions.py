@@ -1,0 +1,50 @@
+"""Sessions that the network has forgotten while it goes on acknowledging: only the silence shows it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from api_service.notifier import Notifier
+from devstack.cluster import Cluster
+from shared.patience import PatientConnection
+from shared.vocabulary import WAKE_CHANNEL
+from tests.support.api import api_on
+from tests.support.databases import Database
+from tests.support.forwarding import Road, forwarding
+
+
+@pytest.fixture
+def road(cluster: Cluster) -> Iterator[Road]:
+    with forwarding(0, to=cluster.port) as road:
+        yield road
+
+
+@pytest.fixture
+def over_the_road(cluster: Cluster, database: Database, road: Road, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(PatientConnection, "patience_seconds", 1.0)
+    return cluster.tcp_url(database.name, "api", road.port)
+
+
+def test_whoever_meets_a_silent_session_is_told_and_the_next_is_served(
+    database: Database, over_the_road: str, road: Road
+) -> None:
+    with api_on(database, DATABASE_URL=over_the_road) as api:
+        api.registered()
+        road.fall_silent()
+        answer = api.register(email="grace@example.org")
+        assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
+        api.registered(email="grace@example.org")
+
+
+def test_a_notifier_whose_session_falls_silent_makes_another(
+    database: Database, over_the_road: str, road: Road
+) -> None:
+    notifier = Notifier(over_the_road)
+    with database.connect() as listener:
+        listener.execute(f"listen {WAKE_CHANNEL}")
+        notifier.wake()
+        assert len(list(listener.notifies(timeout=30, stop_after=1))) == 1
+        road.fall_silent()
+        notifier.wake()
+        assert len(list(listener.notifies(timeout=30, stop_after=1))) == 1
+    notifier.close()
