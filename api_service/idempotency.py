@@ -17,15 +17,8 @@ from sqlalchemy.orm import Session
 from api_service.describing import Mark, marked
 from api_service.errors import KeyMalformedError
 from api_service.services import services
-from api_service.use_cases.kept_answers import (
-    Answer,
-    AnsweredMeanwhileError,
-    RequestKey,
-    kept_answer,
-    without,
-)
-from api_service.use_cases.kept_answers import keep as keep_for
-from api_service.use_cases.kept_answers import take_key as take
+from api_service.use_cases import kept_answers
+from api_service.use_cases.kept_answers import Answer, AnsweredMeanwhileError, RequestKey
 from shared.secrets import request_mac
 from shared.web.refusals import Refusal
 
@@ -33,7 +26,7 @@ View = Callable[..., Response]
 
 KEPT_HEADERS = ("Content-Type", "Location")
 SECRET_MEMBERS = ("access_token", "refresh_token")
-"""Never at rest: a repetition is told all but these, and its client logs in."""
+"""Never at rest: a repetition is told all but these, and its client signs in."""
 
 # A string of RFC 9651, or what most clients send: the same without quotes. Shorter ones would be no
 # secret of the client, nor its own: another's request would be refused for having the same.
@@ -59,7 +52,7 @@ def idempotent(view: View) -> View:
 def take_key(session: Session) -> None:
     """Make the request's key the transaction's own, if it has one. Raises KeyInUseError."""
     if "request_key" in g:
-        take(session, g.request_key)
+        kept_answers.take_key(session, g.request_key)
 
 
 def keep(session: Session, answer: Response, user_id: UUID | None = None) -> Response:
@@ -69,10 +62,8 @@ def keep(session: Session, answer: Response, user_id: UUID | None = None) -> Res
     """
     if "request_key" in g:
         headers = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
-        body = (
-            json.dumps(without(answer.get_json(), SECRET_MEMBERS)) if answer.is_json else answer.get_data(as_text=True)
-        )
-        keep_for(session, g.request_key, Answer(answer.status_code, headers, body), user_id or g.get("user_id"))
+        told = Answer(answer.status_code, headers, _body_at_rest(answer))
+        kept_answers.keep(session, g.request_key, told, user_id or g.get("user_id"))
     return answer
 
 
@@ -94,6 +85,12 @@ def request_key(key: str) -> RequestKey:
     return RequestKey(hashlib.sha256(place.encode()).digest(), macs)
 
 
+def _body_at_rest(answer: Response) -> str:
+    if not answer.is_json:
+        return answer.get_data(as_text=True)
+    return json.dumps({name: value for name, value in answer.get_json().items() if name not in SECRET_MEMBERS})
+
+
 def _carried_out(view: View) -> Response:
     try:
         return view()
@@ -109,7 +106,7 @@ def _carried_out(view: View) -> Response:
 
 def _kept() -> Answer | None:
     with services().sessions.begin() as session:
-        return kept_answer(session, g.request_key)
+        return kept_answers.kept_answer(session, g.request_key)
 
 
 def _repeated(answer: Answer) -> Response:

@@ -54,7 +54,7 @@ def post_password(holder: SignedIn) -> Response:
     def changed(session: Session) -> Response:
         take_key(session)
         user = locked_prover(session, proof)
-        refuse_own_address(user, body["new_password"], "#/new_password")
+        refuse_own_address(user, body["new_password"])
         set_password(session, user, password_hash, kept_session=holder.session_id)
         return keep(session, _done())
 

@@ -8,11 +8,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, insert, select, update
+from sqlalchemy import ColumnElement, func, insert, select
 from sqlalchemy.orm import Session
 
 from api_service.use_cases.addresses import Address
-from api_service.use_cases.tokens import Terms, has_half_its_life_left, supersede_messages
+from api_service.use_cases.tokens import (
+    Terms,
+    end_tokens,
+    has_half_its_life_left,
+    is_living,
+    owner_of_messages,
+    supersede_messages,
+)
 from shared.enqueue import NewMessage
 from shared.models import Token
 from shared.secrets import SecretKeys
@@ -48,19 +55,11 @@ def issue(session: Session, wanted: Wanted, keys: SecretKeys, terms: Terms) -> T
     """
     let_others_wait(session, wanted, keys)
     earlier = living(session, replaced_by(wanted, keys))
-    for token in earlier:
-        supersede_messages(session, owner_of_messages(token), token)
+    supersede_messages(session, *earlier)
     if earlier and is_like(earlier[0], wanted) and is_worth_repeating(session, earlier[0]):
         return earlier[0]
-    end(session, earlier)
+    end_tokens(session, earlier)
     return add(session, wanted, keys, terms)
-
-
-def end(session: Session, tokens: Sequence[Token]) -> None:
-    """Let the tokens work no longer; one that was erased meanwhile works no longer either."""
-    if tokens:
-        of_these = update(Token).where(Token.id.in_([token.id for token in tokens]))
-        session.execute(of_these.values(expires_at=func.now()).execution_options(synchronize_session=False))
 
 
 def is_worth_repeating(session: Session, token: Token) -> bool:
@@ -93,9 +92,8 @@ def resets_of(address: Address, keys: SecretKeys) -> ColumnElement[bool]:
 
 
 def living(session: Session, which: ColumnElement[bool]) -> Sequence[Token]:
-    """Return the tokens that still work, newest first."""
-    works = Token.used_at.is_(None) & (Token.expires_at > func.now())
-    return session.scalars(select(Token).where(which, works).order_by(Token.created_at.desc(), Token.id)).all()
+    """Return the living tokens, newest first."""
+    return session.scalars(select(Token).where(which, is_living()).order_by(Token.created_at.desc(), Token.id)).all()
 
 
 def is_like(token: Token, wanted: Wanted) -> bool:
@@ -127,11 +125,6 @@ def new_address(wanted: Wanted) -> str | None:
     return wanted.address.deliverable if wanted.purpose is Purpose.ADDRESS_CHANGE else None
 
 
-def owner_of_messages(token: Token) -> UUID | None:
-    """Return by whose id the token's messages are found: what is nobody's goes by the address."""
-    return token.user_id or token.address_id
-
-
 def message_with(template: Template, token: Token, to: Recipient) -> NewMessage:
     """Compose what brings the token's code, or tells that there is no account."""
     return NewMessage(
@@ -149,6 +142,5 @@ def message_with(template: Template, token: Token, to: Recipient) -> NewMessage:
 def end_codes(session: Session, user_id: UUID, *purposes: Purpose) -> None:
     """End the user's codes for these purposes: what they rest on has changed."""
     tokens = living(session, (Token.user_id == user_id) & Token.purpose.in_(purposes))
-    for token in tokens:
-        supersede_messages(session, user_id, token)
-    end(session, tokens)
+    supersede_messages(session, *tokens)
+    end_tokens(session, tokens)

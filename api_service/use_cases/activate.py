@@ -13,7 +13,7 @@ from api_service.rate_limits import Limiter
 from api_service.use_cases.addresses import has_same_address, proven_at
 from api_service.use_cases.codes import count_tries, destinations, right_attempt, spend_attempt, use_up
 from api_service.use_cases.notices import notice
-from api_service.use_cases.tokens import OF_A_REGISTRATION
+from api_service.use_cases.tokens import FOR_A_REGISTRATION
 from shared.database import violated_constraint
 from shared.enqueue import enqueue
 from shared.models import Token, User
@@ -64,7 +64,7 @@ def confirmed_by_code(
     simultaneous requests gets a guess for nothing.
     """
     with sessions.begin() as session:
-        spent = spend_attempt(session, Token.user_id == registration_id, Token.purpose.in_(OF_A_REGISTRATION))
+        spent = spend_attempt(session, Token.user_id == registration_id, Token.purpose.in_(FOR_A_REGISTRATION))
         count_tries(session, limiter, *destinations(session, spent))
     if spent.is_used_up:
         raise TooManyAttemptsError

@@ -34,6 +34,14 @@ def address_of(user: Addressed, channel: Channel) -> str | None:
             return user.phone
 
 
+def reached_at(user: Addressed, channel: Channel) -> str:
+    """Return where a message reaches the user on a channel for which they gave an address. Raises ValueError."""
+    address = address_of(user, channel)
+    if address is None:
+        raise ValueError(f"the user has no address for {channel}")
+    return address
+
+
 def address_column(channel: Channel) -> InstrumentedAttribute[str | None]:
     """Return the column that has where a message reaches a user on that channel."""
     match channel:
@@ -101,8 +109,3 @@ class Address:
     def ids_under(self, keys: SecretKeys) -> list[UUID]:
         """Return all that tokens may name the address by: a key is rotated while codes are on their way."""
         return [address_id(self.canonical, key) for key in keys.by_id.values()]
-
-    @property
-    def is_proven(self) -> ColumnElement[bool]:
-        """The condition that a row of users has proven the address, which one at most has."""
-        return is_proven_on(self.channel, self.canonical)

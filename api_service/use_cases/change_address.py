@@ -90,7 +90,9 @@ def take_address(session: Session, user: User, token: Token) -> None:
 
 def new_columns(token: Token) -> dict[str, Any]:
     """Return what changes in the user's row."""
-    address = token.new_address or ""
+    address = token.new_address
+    if address is None:
+        raise ValueError("such a token is about no new address")
     proven: dict[str, Any] = {proven_at(token.channel).key: func.now()}
     match token.channel:
         case Channel.EMAIL:

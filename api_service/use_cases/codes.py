@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from api_service.errors import InvalidOrExpiredError
 from api_service.rate_limits import Limit, Limiter
+from api_service.use_cases.tokens import is_living
 from shared.addresses import canonical_address
 from shared.models import Token, User
 from shared.secrets import SecretKeys, UnknownKeyError, is_code_of
@@ -38,11 +39,7 @@ def spend_attempt(session: Session, *which: ColumnElement[bool]) -> Spent:
     """
     # Locked in the order of ids, so that two tries at once wait for each other instead of deadlocking.
     living = (
-        select(Token.id, Token.created_at)
-        .where(*which, Token.used_at.is_(None), Token.expires_at > func.clock_timestamp())
-        .order_by(Token.id)
-        .with_for_update()
-        .cte("living")
+        select(Token.id, Token.created_at).where(*which, is_living()).order_by(Token.id).with_for_update().cte("living")
     )
     spent = (
         update(Token)
@@ -110,15 +107,9 @@ def has_code(attempt: Attempt, keys: SecretKeys, code: str) -> bool:
 
 def use_up(session: Session, token: Token, purpose: Purpose) -> None:
     """Mark the token used. Raises InvalidOrExpiredError if it is already, has expired, or is for something else."""
-    # By the clock, not by now(): whoever has waited for another to end the token began before its end.
     used = session.execute(
         update(Token)
-        .where(
-            Token.id == token.id,
-            Token.purpose == purpose,
-            Token.used_at.is_(None),
-            Token.expires_at > func.clock_timestamp(),
-        )
+        .where(Token.id == token.id, Token.purpose == purpose, is_living())
         .values(used_at=func.now())
         .returning(Token.id)
         .execution_options(synchronize_session=False)

@@ -1,11 +1,10 @@
 """Declining: whoever reads the mailbox says that they did not register, and the registration works no longer."""
 
-from sqlalchemy import func
 from sqlalchemy.orm import Session
 
 from api_service.errors import InvalidOrExpiredError
 from api_service.use_cases.locking import locked_user
-from api_service.use_cases.tokens import living_tokens_of, supersede_messages
+from api_service.use_cases.tokens import end_tokens, living_tokens_of, supersede_messages
 from shared.models import Token, User
 from shared.secrets import SecretKeys, token_id_of_link
 from shared.vocabulary import UserStatus
@@ -27,7 +26,6 @@ def decline(session: Session, keys: SecretKeys, link_token: str) -> None:
     living = living_tokens_of(session, user.id)
     if token not in living:
         raise InvalidOrExpiredError
-    for each in living:
-        supersede_messages(session, user.id, each)
-        each.expires_at = func.now()
+    supersede_messages(session, *living)
+    end_tokens(session, living)
     user.status = UserStatus.RETIRED

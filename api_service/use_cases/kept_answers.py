@@ -4,7 +4,7 @@ So there is an answer if, and only if, it was done: a crash in between leaves ne
 is carried out. Refusals are rolled back and leave none; repeated, they are looked at again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -77,9 +77,3 @@ def keep(session: Session, key: RequestKey, answer: Answer, user_id: UUID | None
         )
     )
     session.flush()
-
-
-def without(document: Mapping[str, object], names: Iterable[str]) -> dict[str, object]:
-    """Return the JSON object without the members of these names."""
-    left_out = frozenset(names)
-    return {name: value for name, value in document.items() if name not in left_out}

@@ -20,7 +20,7 @@ from shared.vocabulary import Channel, DeadReason, OrganizationStatus, Status, T
 
 PASSING = ("provider", "transient")
 """The relay's failure classes that pass by themselves."""
-OF_A_REGISTRATION = (Template.ACTIVATION, Template.ACCOUNT_EXISTS, Work.FOUND_ORGANIZATION)
+TOLD_OF_A_REGISTRATION = (Template.ACTIVATION, Template.ACCOUNT_EXISTS, Work.FOUND_ORGANIZATION)
 """What is told of to whoever holds the registration's id; what an account is told later is not."""
 CONTENT = "content"
 """The relay's failure class for what is wrong with the words, not with the address."""
@@ -220,7 +220,9 @@ def _newest_message(*columns: Any) -> Select[Any]:
     is_dead_end = and_(OutboxMessage.status == Status.DEAD, OutboxMessage.fallback_of.is_not(None))
     return (
         select(*columns)
-        .where(OutboxMessage.user_id == bindparam("registration_id"), OutboxMessage.template.in_(OF_A_REGISTRATION))
+        .where(
+            OutboxMessage.user_id == bindparam("registration_id"), OutboxMessage.template.in_(TOLD_OF_A_REGISTRATION)
+        )
         .order_by(is_dead_end, OutboxMessage.created_at.desc(), OutboxMessage.id.desc())
         .limit(1)
     )

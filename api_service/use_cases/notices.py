@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sqlalchemy.orm import Session
 
-from api_service.use_cases.addresses import address_of, proven_at
+from api_service.use_cases.addresses import proven_at, reached_at
 from shared.enqueue import NewMessage, enqueue
 from shared.models import User
 from shared.vocabulary import Channel, Template
@@ -15,7 +15,7 @@ def notice(template: Template, user: User, channel: Channel) -> NewMessage:
     return NewMessage(
         template=template,
         channel=channel,
-        recipient=address_of(user, channel) or "",
+        recipient=reached_at(user, channel),
         locale=user.locale,
         payload={"name": user.full_name},
         user_id=user.id,

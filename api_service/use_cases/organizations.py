@@ -15,8 +15,8 @@ from shared.models import Organization, User
 from shared.organizations import HEALTHY, database_name_of
 from shared.vocabulary import OrganizationStatus, Purpose, Work, WorkChannel
 
-MOST_ATTEMPTS = 8
-"""At what is the organization's own fault, as a rule for ever; what is the server's costs no attempt."""
+MOST_PROVISIONING_ATTEMPTS = 8
+"""Of failures that are the organization's own, which as a rule do not pass; the server's cost no attempt."""
 FOUNDING_SECONDS = 5
 """After which to ask again about an organization that is not there yet."""
 
@@ -37,19 +37,21 @@ class OrganizationStanding:
     status: OrganizationStatus
 
 
-def found(session: Session, new: NewOrganization, user: NewUser, token: GivenToken, told: NewMessage) -> NewMessage:
-    """Add the user's organization to the caller's transaction; return the message that goes before ``told``.
+def found_organization(
+    session: Session, organization: NewOrganization, user: NewUser, token: GivenToken, message: NewMessage
+) -> NewMessage:
+    """Add the user's organization to the caller's transaction; return what provisions it, and sends ``message`` then.
 
-    What the user is to be told is in its payload, without secret and address: it is enqueued by whoever settles a
-    successful provisioning. For a taken address all goes the same way, and no database is made.
+    ``message`` is in its payload, without secret and address: it is enqueued by whoever settles a successful
+    provisioning. For a taken address all goes the same way, and no database is made.
     """
     organization_id = user.organization_id
     if organization_id is None:
         raise ValueError("the user founds no organization")
     given = {
         "id": organization_id,
-        "name": new.name,
-        "country": new.country,
+        "name": organization.name,
+        "country": organization.country,
         "founder_id": user.id,
         "database_name": database_name_of(organization_id),
         "is_decoy": token.purpose is Purpose.DECOY,
@@ -58,11 +60,11 @@ def found(session: Session, new: NewOrganization, user: NewUser, token: GivenTok
     return NewMessage(
         template=Work.FOUND_ORGANIZATION,
         channel=WorkChannel.PROVISION,
-        recipient=told.recipient,
-        locale=told.locale,
-        payload=told.payload | _sequel(organization_id, token, told.fallback),
+        recipient=message.recipient,
+        locale=message.locale,
+        payload=message.payload | _sequel(organization_id, token, message.fallback),
         user_id=user.id,
-        max_attempts=MOST_ATTEMPTS,
+        max_attempts=MOST_PROVISIONING_ATTEMPTS,
     )
 
 

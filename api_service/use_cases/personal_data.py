@@ -9,7 +9,7 @@ from sqlalchemy import func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from api_service.use_cases.addresses import Address, address_of
+from api_service.use_cases.addresses import Address, reached_at
 from api_service.use_cases.notices import proven_channels
 from api_service.use_cases.proof import Proof, locked_prover
 from api_service.use_cases.sessions import ListedSession, listed_sessions
@@ -64,7 +64,7 @@ def erase(session: Session, proof: Proof, keys: SecretKeys) -> None:
 
 def _present_addresses(user: User) -> Iterator[tuple[Address, str]]:
     for channel in proven_channels(user):
-        yield Address(channel, address_of(user, channel) or ""), "infinity"
+        yield Address(channel, reached_at(user, channel)), "infinity"
 
 
 def _former_addresses(session: Session, user_id: UUID) -> Iterator[tuple[Address, str]]:

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
 
-from api_service.use_cases.organizations import NewOrganization, found
+from api_service.use_cases.organizations import NewOrganization, found_organization
 from api_service.use_cases.tokens import GivenToken, NewUser, Terms, add_user_with_token, message_about
 from shared.addresses import canonical_address, canonical_email
 from shared.enqueue import EnqueuedMessage, enqueue
@@ -47,9 +47,10 @@ def register(session: Session, command: RegisterCommand, *, password_hash: str, 
     """
     user = pending_user(command, password_hash)
     token = add_user_with_token(session, user, command.channel, terms)
-    told = message_about(user, token, terms)
-    first = found(session, command.organization, user, token, told) if command.organization else told
-    return Registered(user.id, token, enqueue(session, first), command.organization)
+    message = message_about(user, token, terms)
+    if command.organization:
+        message = found_organization(session, command.organization, user, token, message)
+    return Registered(user.id, token, enqueue(session, message), command.organization)
 
 
 def canonical_addresses(command: RegisterCommand) -> list[str]:

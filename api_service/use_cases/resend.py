@@ -15,6 +15,7 @@ from api_service.use_cases.tokens import (
     GivenToken,
     Terms,
     add_token,
+    end_tokens,
     has_half_its_life_left,
     living_tokens_of,
     message_about,
@@ -94,7 +95,7 @@ def refuse_until_cooled_down(session: Session, user: User, terms: Terms) -> None
 
 def repeated(session: Session, user: User, token: Token) -> Token:
     """Return the same token, its code and link unchanged; a message still pending about it is closed."""
-    supersede_messages(session, user.id, token)
+    supersede_messages(session, token)
     token.purpose = purpose_for(session, user, token.channel)
     session.flush()
     return token
@@ -107,10 +108,10 @@ def replaced(session: Session, user: User, channel: Channel, terms: Terms) -> Gi
     two channels must not buy new guesses either.
     """
     attempts_left = terms.attempts
-    for earlier in living_tokens_of(session, user.id, Token.channel == channel):
-        if has_half_its_life_left(session, earlier):
-            attempts_left = min(attempts_left, earlier.attempts_left)
-        supersede_messages(session, user.id, earlier)
-        earlier.expires_at = func.now()
-    session.flush()
+    earlier = living_tokens_of(session, user.id, Token.channel == channel)
+    for token in earlier:
+        if has_half_its_life_left(session, token):
+            attempts_left = min(attempts_left, token.attempts_left)
+    supersede_messages(session, *earlier)
+    end_tokens(session, earlier)
     return add_token(session, user, channel, terms, attempts_left)

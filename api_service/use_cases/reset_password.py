@@ -123,23 +123,24 @@ def reset_password(session: Session, token_id: UUID, new: NewPassword, password_
     token = session.get(Token, token_id)
     if token is None:  # erased since its code was tried
         raise InvalidOrExpiredError
-    holder = locked_holder(session, token, new.address)
+    holder = locked_owner(session, token, new.address)
     use_up(session, token, Purpose.PASSWORD_RESET)
-    refuse_own_address(holder, new.password, "#/new_password")
+    refuse_own_address(holder, new.password)
     set_password(session, holder, password_hash)
     return holder
 
 
-def locked_holder(session: Session, token: Token, address: Address) -> User:
+def locked_owner(session: Session, token: Token, address: Address) -> User:
     """Return the token's user, locked, if the address is still theirs. Raises InvalidOrExpiredError."""
-    return locked_user(session, (User.id == token.user_id) & address.is_proven, otherwise=InvalidOrExpiredError())
+    holds_it_still = is_proven_on(address.channel, address.canonical)
+    return locked_user(session, (User.id == token.user_id) & holds_it_still, otherwise=InvalidOrExpiredError())
 
 
-def refuse_own_address(user: User, password: str, pointer: str) -> None:
-    """Raise ValidationFailedError for a password that is an address of the account's own."""
+def refuse_own_address(user: User, new_password: str) -> None:
+    """Raise ValidationFailedError for a new password that is an address of the account's own."""
     addresses = [address_of(user, channel) for channel in Channel]
-    if any(is_address(password, address) for address in addresses if address):
-        raise ValidationFailedError([Fault(pointer, FaultCode.IS_THE_ADDRESS)])
+    if any(is_address(new_password, address) for address in addresses if address):
+        raise ValidationFailedError([Fault("#/new_password", FaultCode.IS_THE_ADDRESS)])
 
 
 def set_password(session: Session, user: User, password_hash: str, *, kept_session: UUID | None = None) -> None:

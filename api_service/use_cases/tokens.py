@@ -6,16 +6,16 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, Insert, Interval, Select, bindparam, case, func, insert, select
+from sqlalchemy import ColumnElement, Insert, Interval, Select, bindparam, case, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from api_service.use_cases.addresses import Addressed, address_of, has_address, is_taken, proven_at
+from api_service.use_cases.addresses import Addressed, address_of, has_address, is_taken, proven_at, reached_at
 from shared.addresses import canonical_address
 from shared.enqueue import NewFallback, NewMessage
 from shared.models import Token, User
 from shared.vocabulary import Channel, Locale, Purpose, Template
 
-OF_A_REGISTRATION = (Purpose.ACTIVATION, Purpose.DECOY)
+FOR_A_REGISTRATION = (Purpose.ACTIVATION, Purpose.DECOY)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _columns(user: User | NewUser, channel: Channel, terms: Terms, attempts: int
         "user_id": user.id,
         "key_id": terms.key_id,
         "attempts_left": terms.attempts if attempts is None else attempts,
-        "address": canonical_address(address_of(user, channel) or ""),
+        "address": canonical_address(reached_at(user, channel)),
         "lifetime": terms.lifetimes[channel],
     }
 
@@ -113,14 +113,20 @@ def tokens_of(user_id: UUID) -> Select[Token]:
     """Select the registration's tokens, newest first: that is the one whose code the user was told last."""
     return (
         select(Token)
-        .where(Token.user_id == user_id, Token.purpose.in_(OF_A_REGISTRATION))
+        .where(Token.user_id == user_id, Token.purpose.in_(FOR_A_REGISTRATION))
         .order_by(Token.created_at.desc(), Token.id)
     )
 
 
 def living_tokens_of(session: Session, user_id: UUID, *which: ColumnElement[bool]) -> Sequence[Token]:
-    """Return the registration's tokens that have not expired, or those of them that ``which`` selects."""
-    return session.scalars(tokens_of(user_id).where(Token.expires_at > func.now(), *which)).all()
+    """Return the registration's living tokens, or those of them that ``which`` selects, newest first."""
+    return session.scalars(tokens_of(user_id).where(is_living(), *which)).all()
+
+
+def is_living() -> ColumnElement[bool]:
+    """Return the condition that a token is neither used nor at its end."""
+    # By the clock, not by now(): whoever has waited for another to end the token began before its end.
+    return Token.used_at.is_(None) & (Token.expires_at > func.clock_timestamp())
 
 
 def has_half_its_life_left(session: Session, token: Token) -> bool:
@@ -129,9 +135,22 @@ def has_half_its_life_left(session: Session, token: Token) -> bool:
     return bool(session.scalar(select(is_young).where(Token.id == token.id)))
 
 
-def supersede_messages(session: Session, owner_id: UUID | None, token: Token) -> None:
-    """Close the token's pending messages, which is all that the API may do to a message."""
-    session.execute(select(func.signpost_supersede(owner_id, token.id)))
+def supersede_messages(session: Session, *tokens: Token) -> None:
+    """Close the tokens' pending messages, which is all that the API may do to a message."""
+    for token in tokens:
+        session.execute(select(func.signpost_supersede(owner_of_messages(token), token.id)))
+
+
+def owner_of_messages(token: Token) -> UUID | None:
+    """Return by whose id the token's messages are found: what is nobody's goes by the address."""
+    return token.user_id or token.address_id
+
+
+def end_tokens(session: Session, tokens: Sequence[Token]) -> None:
+    """Let the tokens work no longer; one that was erased meanwhile works no longer either."""
+    if tokens:
+        of_these = update(Token).where(Token.id.in_([token.id for token in tokens]))
+        session.execute(of_these.values(expires_at=func.now()).execution_options(synchronize_session=False))
 
 
 def message_about(user: User | NewUser, token: Token | GivenToken, terms: Terms) -> NewMessage:
@@ -142,7 +161,7 @@ def message_about(user: User | NewUser, token: Token | GivenToken, terms: Terms)
     return NewMessage(
         template=_template_for(token.purpose),
         channel=token.channel,
-        recipient=address_of(user, token.channel) or "",
+        recipient=reached_at(user, token.channel),
         locale=user.locale,
         payload={"name": user.full_name, "key_id": token.key_id},
         user_id=user.id,

@@ -140,7 +140,7 @@ def test_a_code_that_is_erased_meanwhile_need_not_be_ended(
     ask_for_reset(api)
     api.rows("update tokens set attempts_left = 0 where purpose = 'password_reset'")  # nothing to repeat
     erase = partial(api.rows, ERASE_TOKENS, ada.id)
-    monkeypatch.setattr(account_codes, "end", behind(erase, account_codes.end))
+    monkeypatch.setattr(account_codes, "end_tokens", behind(erase, account_codes.end_tokens))
 
     assert ask_for_reset(api).status_code == 202
     assert len(tokens_for(api, "password_reset")) == 1
