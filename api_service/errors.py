@@ -79,7 +79,13 @@ class AlreadyActiveError(Refusal):
     code = Code.ALREADY_ACTIVE
 
 
-class ResendTooSoonError(Refusal):
+class NotYetError(Refusal):
+    """What may be granted when it is asked for again, in ``retry_after_seconds``: the answer says so."""
+
+    retry_after_seconds: int
+
+
+class ResendTooSoonError(NotYetError):
     """The last message is too fresh."""
 
     code = Code.RESEND_TOO_SOON
@@ -95,7 +101,7 @@ class OrganizationFailedError(Refusal):
     code = Code.ORGANIZATION_FAILED
 
 
-class OrganizationNotReadyError(Refusal):
+class OrganizationNotReadyError(NotYetError):
     """The password is right, and the database of the user's organization cannot be used at the moment."""
 
     code = Code.ORGANIZATION_NOT_READY
@@ -160,10 +166,11 @@ class KeyMalformedError(Refusal):
     code = Code.IDEMPOTENCY_KEY_MALFORMED
 
 
-class KeyInUseError(Refusal):
-    """The first request with the Idempotency-Key is still being carried out."""
+class KeyInUseError(NotYetError):
+    """The first request with the Idempotency-Key is still being carried out; a transaction takes far less."""
 
     code = Code.IDEMPOTENCY_KEY_IN_USE
+    retry_after_seconds = 1
 
 
 class KeyReusedError(Refusal):

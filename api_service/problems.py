@@ -5,17 +5,15 @@ from typing import Any
 
 from flask import Flask, Response, g, url_for
 
-from api_service.errors import AccountNotActivatedError, KeyInUseError, OrganizationNotReadyError, ResendTooSoonError
+from api_service.errors import AccountNotActivatedError, NotYetError
 from api_service.problem_words import FAULTS, KINDS
 from api_service.rate_limits import TooManyRequestsError
 from api_service.rate_limits.headers import limit_headers
 from shared.web.kinds import problem_document
-from shared.web.problems import handle_failures, json_answer, told
+from shared.web.problems import fault_documents, handle_failures, json_answer
 from shared.web.refusals import Refusal, ValidationFailedError
 
 REALM = "signpost"
-IN_USE_SECONDS = 1
-"""For a key in use: a transaction takes far less."""
 
 
 def handle_problems(app: Flask) -> None:
@@ -38,7 +36,7 @@ def _refused(refusal: Refusal) -> Response:
 def _members(refusal: Refusal) -> dict[str, Any]:
     match refusal:
         case ValidationFailedError(faults=faults):
-            return {"errors": told(faults, FAULTS)}
+            return {"errors": fault_documents(faults, FAULTS)}
         case AccountNotActivatedError(registration_id=registration_id):
             return {"resend": url_for("registrations.post_resend", registration_id=registration_id)}
         case TooManyRequestsError(reached=reached):
@@ -49,11 +47,9 @@ def _members(refusal: Refusal) -> dict[str, Any]:
 
 def _headers(refusal: Refusal) -> dict[str, str]:
     match refusal:
-        case ResendTooSoonError(retry_after_seconds=seconds) | OrganizationNotReadyError(retry_after_seconds=seconds):
-            return {"Retry-After": str(seconds)}
-        case KeyInUseError():
-            return {"Retry-After": str(IN_USE_SECONDS)}
         case TooManyRequestsError(tallies=tallies, retry_after_seconds=seconds):
             return limit_headers(tallies) | {"Retry-After": str(seconds)}
+        case NotYetError(retry_after_seconds=seconds):
+            return {"Retry-After": str(seconds)}
         case _:
             return {}

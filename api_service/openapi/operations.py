@@ -29,7 +29,13 @@ OF_MARKS = {
     Mark.FOR_USERS: (CommonCode.TOKEN_REQUIRED, CommonCode.INVALID_TOKEN),
     Mark.IDEMPOTENT: (Code.IDEMPOTENCY_KEY_MALFORMED, Code.IDEMPOTENCY_KEY_IN_USE, Code.IDEMPOTENCY_KEY_REUSED),
 }
-LATER = {Code.RESEND_TOO_SOON, Code.TOO_MANY_REQUESTS, Code.IDEMPOTENCY_KEY_IN_USE, CommonCode.DATABASE_UNAVAILABLE}
+NOT_YET = {
+    Code.RESEND_TOO_SOON,
+    Code.TOO_MANY_REQUESTS,
+    Code.IDEMPOTENCY_KEY_IN_USE,
+    Code.ORGANIZATION_NOT_READY,
+    CommonCode.DATABASE_UNAVAILABLE,
+}
 """With these comes Retry-After."""
 
 
@@ -110,7 +116,7 @@ def _refused_headers(codes: list[AnyCode]) -> tuple[str, ...]:
         headers += ("WWW-Authenticate",)
     if codes[0] is CommonCode.METHOD_NOT_ALLOWED:
         headers += ("Allow",)
-    if LATER & {*codes}:
+    if NOT_YET & {*codes}:
         headers += ("Retry-After",)
     if Code.TOO_MANY_REQUESTS in codes:
         headers += ("RateLimit", "RateLimit-Policy")

@@ -9,11 +9,10 @@ from typing import ClassVar
 from limits import RateLimitItem
 from sqlalchemy import Connection, Engine
 
-from api_service.errors import Code
+from api_service.errors import Code, NotYetError
 from api_service.rate_limits.rules import RULES, Limit, Per, Windows
-from api_service.rate_limits.storage import Ask, PostgresStorage, Told
+from api_service.rate_limits.storage import Ask, Hits, Told
 from shared.secrets import address_id
-from shared.web.refusals import Refusal
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Tally:
     seconds: int
 
 
-class TooManyRequestsError(Refusal):
+class TooManyRequestsError(NotYetError):
     """A limit is reached. Nothing is told of whose hits they were, nor whether the address is known."""
 
     code: ClassVar[Code] = Code.TOO_MANY_REQUESTS
@@ -43,16 +42,8 @@ class TooManyRequestsError(Refusal):
     def __init__(self, tallies: list[Tally]) -> None:
         super().__init__()
         self.tallies = tallies
-
-    @property
-    def reached(self) -> list[Tally]:
-        """Those that refused."""
-        return [tally for tally in self.tallies if not tally.is_admitted]
-
-    @property
-    def retry_after_seconds(self) -> int:
-        """When all of them would admit again."""
-        return max(tally.seconds for tally in self.reached)
+        self.reached = [tally for tally in tallies if not tally.is_admitted]
+        self.retry_after_seconds = max(tally.seconds for tally in self.reached)  # when all would admit again
 
 
 class Limiter:
@@ -63,7 +54,7 @@ class Limiter:
     """
 
     def __init__(self, engine: Engine, windows: Mapping[Limit, Windows], key: bytes) -> None:
-        self._storage = PostgresStorage(engine)
+        self._hits = Hits(engine)
         self._windows = windows
         self._key = key
 
@@ -80,30 +71,30 @@ class Limiter:
         asked = self._asked(subjects)
         if not asked:
             return []
-        told = self._storage.hit([_ask(key, limit, item) for key, limit, item in asked], connection)
+        told = self._hits.add([_ask(key, limit, item) for key, limit, item in asked], connection)
         tallies = [_tally(limit, item, told[key]) for key, limit, item in asked if key in told]
         if not all(tally.is_admitted for tally in tallies):
             raise TooManyRequestsError(tallies)
         return tallies
 
-    def wait_for(self, subject: Subject, connection: Connection | None = None) -> timedelta:
+    def time_until_admitted(self, subject: Subject, connection: Connection | None = None) -> timedelta:
         """Return how long until one more hit would be admitted; counts none."""
         asked = self._asked([subject])
         if not asked:
             return timedelta(0)
-        rows = self._storage.look([key for key, _, _ in asked], connection)
-        full = [rows[key].seconds for key, _, item in asked if key in rows and rows[key].held >= item.amount]
+        held = self._hits.look([key for key, _, _ in asked], connection)
+        full = [held[key].seconds for key, _, item in asked if key in held and held[key].count >= item.amount]
         return timedelta(seconds=max(full, default=0))
 
     def give_back(self, subjects: Iterable[Subject]) -> None:
         """Take a hit of each back: what was counted beforehand did not happen."""
         if keys := [key for key, _, _ in self._asked(subjects)]:
-            self._storage.give_back(keys)
+            self._hits.give_back(keys)
 
     def forget(self, subjects: Iterable[Subject]) -> None:
         """Forget all hits of these."""
         if keys := [key for key, _, _ in self._asked(subjects)]:
-            self._storage.forget(keys)
+            self._hits.forget(keys)
 
     def _asked(self, subjects: Iterable[Subject]) -> list[tuple[str, Limit, RateLimitItem]]:
         # PostgreSQL takes no row twice in one statement.
@@ -119,4 +110,4 @@ def _ask(key: str, limit: Limit, item: RateLimitItem) -> Ask:
 
 
 def _tally(limit: Limit, item: RateLimitItem, told: Told) -> Tally:
-    return Tally(limit, item, told.is_admitted, max(item.amount - told.held, 0), max(ceil(told.seconds), 1))
+    return Tally(limit, item, told.is_admitted, max(item.amount - told.count, 0), max(ceil(told.seconds), 1))

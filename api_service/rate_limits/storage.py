@@ -1,4 +1,4 @@
-"""Moving windows in PostgreSQL, for the ``limits`` library: exact, atomic over all processes and hosts.
+"""Moving windows in PostgreSQL: exact, atomic over all processes and hosts.
 
 A hit is one upsert. It locks its row, so that of those who come at once each sees the hits before it, and
 the moment is taken under the lock, so that moments come in the order of hits. A hit that is refused is not
@@ -11,10 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from limits.storage import Storage
-from limits.storage.base import MovingWindowSupport
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError
 
 # In the order of keys, so that two requests with several limits in common cannot deadlock.
 UPSERT = """
@@ -42,8 +39,7 @@ HIT = text(
 )
 
 LOOK = text("""
-select key, cardinality(held) as held, extract(epoch from held[1] + period - clock_timestamp())::float8 as seconds,
-       extract(epoch from held[1])::float8 as began
+select key, cardinality(held) as held, extract(epoch from held[1] + period - clock_timestamp())::float8 as seconds
   from (select key, period, array(select hit from unnest(hits) as hit where hit > clock_timestamp() - period) as held
           from rate_limits where key = any(cast(:keys as text[]))) as counted
 """)
@@ -53,7 +49,6 @@ update rate_limits set hits = trim_array(hits, least(1, cardinality(hits))) wher
 """)
 
 FORGET = text("update rate_limits set hits = '{}' where key = any(cast(:keys as text[]))")
-FORGET_ALL = text("update rate_limits set hits = '{}'")
 
 
 @dataclass(frozen=True)
@@ -66,35 +61,33 @@ class Ask:
     key: str
     amount: int
     seconds: int
-    is_first: bool = False
+    is_first: bool
 
 
 @dataclass(frozen=True)
-class Told:
-    """What became of it: how many are held now, and in how many seconds the oldest of them leaves."""
+class Held:
+    """How many hits of a key are held, and in how many seconds the oldest of them leaves."""
 
-    is_admitted: bool
-    held: int
+    count: int
     seconds: float
 
 
-class PostgresStorage(Storage, MovingWindowSupport):
-    """Keeps the moments of hits; the fixed windows of the library would let twice as many through at their seam."""
+@dataclass(frozen=True)
+class Told(Held):
+    """What became of one more hit: whether it was admitted, and what is held now."""
 
-    STORAGE_SCHEME = None
+    is_admitted: bool
+
+
+class Hits:
+    """Keeps the moments of hits; the fixed windows of a counter would let twice as many through at their seam."""
 
     def __init__(self, engine: Engine) -> None:
-        super().__init__()
         # A statement is a transaction, and so one round trip. It writes nothing but this table, so that
         # its commit does not wait for the disk.
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    @property
-    def base_exceptions(self) -> type[Exception]:
-        """What the library may wrap; left as it is, for a database that is away is answered as such."""
-        return DBAPIError
-
-    def hit(self, asks: Sequence[Ask], connection: Connection | None = None) -> dict[str, Told]:
+    def add(self, asks: Sequence[Ask], connection: Connection | None = None) -> dict[str, Told]:
         """Count them in one statement, on that connection or one of its own.
 
         Returns by key what came of it; what comes after a gate that refused is not there.
@@ -106,11 +99,12 @@ class PostgresStorage(Storage, MovingWindowSupport):
             "firsts": [ask.is_first for ask in asks],
         }
         rows = self._run(HIT, parameters, connection)
-        return {row.key: Told(row.is_admitted, row.held, max(row.seconds, 0)) for row in rows}
+        return {row.key: Told(row.held, max(row.seconds, 0), row.is_admitted) for row in rows}
 
-    def look(self, keys: Sequence[str], connection: Connection | None = None) -> dict[str, Any]:
-        """Return, by key, how many hits are held, and for how long the oldest of them will be."""
-        return {row.key: row for row in self._run(LOOK, {"keys": list(keys)}, connection) if row.held}
+    def look(self, keys: Sequence[str], connection: Connection | None = None) -> dict[str, Held]:
+        """Return by key what is held of it; what is not there has no hits."""
+        rows = self._run(LOOK, {"keys": list(keys)}, connection)
+        return {row.key: Held(row.held, row.seconds) for row in rows if row.held}
 
     def give_back(self, keys: Sequence[str]) -> None:
         """Take one hit of each back."""
@@ -119,43 +113,6 @@ class PostgresStorage(Storage, MovingWindowSupport):
     def forget(self, keys: Sequence[str]) -> None:
         """Forget all hits of these."""
         self._change(FORGET, {"keys": list(keys)})
-
-    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Count a hit, as the library's own strategy asks for it."""
-        if amount != 1:
-            raise NotImplementedError
-        return self.hit([Ask(key, limit, expiry)])[key].is_admitted
-
-    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002 - the library's signature
-        """Return when the oldest hit was, in seconds since 1970 by the database's clock, and how many there are."""
-        row = self.look([key]).get(key)
-        return (row.began, row.held) if row else (0.0, 0)
-
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Refuse: this is for windows that do not move."""
-        raise NotImplementedError
-
-    def get(self, key: str) -> int:
-        """Return how many hits are held."""
-        return self.get_moving_window(key, 0, 0)[1]
-
-    def get_expiry(self, key: str) -> float:
-        """Return when the oldest hit was."""
-        return self.get_moving_window(key, 0, 0)[0]
-
-    def check(self) -> bool:
-        """Tell whether the table can be read."""
-        self.look([])
-        return True
-
-    def reset(self) -> int | None:
-        """Forget all hits of all."""
-        self._change(FORGET_ALL, {})
-        return None
-
-    def clear(self, key: str) -> None:
-        """Forget all hits of one."""
-        self.forget([key])
 
     def _run(self, statement: Any, parameters: dict[str, Any], connection: Connection | None) -> Sequence[Any]:
         with nullcontext(connection) if connection else self._engine.connect() as given:

@@ -121,7 +121,7 @@ def just_added(
 def _wait(session: Session, recipient: str, limiter: Limiter) -> timedelta:
     """Return for how long the address has had enough messages."""
     subject = limiter.address(Limit.RESENDS_PER_ADDRESS, canonical_address(recipient))
-    return limiter.wait_for(subject, session.connection())
+    return limiter.time_until_admitted(subject, session.connection())
 
 
 def unsettled_message(session: Session, registration_id: UUID) -> UUID | None:

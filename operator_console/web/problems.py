@@ -18,7 +18,7 @@ from operator_console.web.errors import (
 from operator_console.web.pages import is_for_people, page, to_sign_in
 from shared.web.bearer import challenge
 from shared.web.kinds import COMMON_KINDS, Kind, problem_document
-from shared.web.problems import handle_failures, json_answer, later, told
+from shared.web.problems import fault_documents, handle_failures, json_answer, with_retry_after
 from shared.web.refusals import CommonCode, Refusal, ValidationFailedError
 
 REALM = "signpost-console"
@@ -115,14 +115,14 @@ def _refused(refusal: Refusal) -> Response:
         case NotSignedInError():
             return to_sign_in()
         case ValidationFailedError(faults=faults):
-            return problem(refusal.code, errors=told(faults, FAULTS))
+            return problem(refusal.code, errors=fault_documents(faults, FAULTS))
         case InsufficientScopeError(scope=scope):
             answer = problem(refusal.code, scope=scope)
             # RFC 6750 §3.1 has the challenge in this answer, too.
             answer.headers["WWW-Authenticate"] = f'{challenge(REALM)}, error="insufficient_scope", scope="{scope}"'
             return answer
         case TooManyAttemptsError(retry_after_seconds=seconds):
-            return later(problem(refusal.code), seconds)
+            return with_retry_after(problem(refusal.code), seconds)
         case _:
             return problem(refusal.code)
 

@@ -21,15 +21,15 @@ log = get_logger("web.problems")
 RETRY_AFTER_SECONDS = 2
 """For a database that is away: a restart takes about that long."""
 
-Problem = Callable[[StrEnum], Response]
+AnswerFor = Callable[[StrEnum], Response]
 """How a service answers for a code."""
 
 
-def handle_failures(app: Flask, problem: Problem) -> None:
-    """Have the app answer by ``problem`` for what Werkzeug refuses, and while the database is away."""
-    app.register_error_handler(HTTPException, partial(_from_werkzeug, problem))
+def handle_failures(app: Flask, answer_for: AnswerFor) -> None:
+    """Have the app answer by ``answer_for`` what Werkzeug refuses, and while the database is away."""
+    app.register_error_handler(HTTPException, partial(_from_werkzeug, answer_for))
     for failure in DATABASE_FAILURES:
-        app.register_error_handler(failure, partial(database_unavailable, problem))
+        app.register_error_handler(failure, partial(database_unavailable, answer_for))
 
 
 def json_answer(document: dict[str, Any], realm: str) -> Response:
@@ -42,27 +42,27 @@ def json_answer(document: dict[str, Any], realm: str) -> Response:
     return answer
 
 
-def told(faults: list[Fault], words: Mapping[str, str]) -> list[dict[str, str]]:
+def fault_documents(faults: list[Fault], words: Mapping[str, str]) -> list[dict[str, str]]:
     """Return the JSON of faults, each in the service's words."""
     return [{"pointer": fault.pointer, "code": fault.code, "message": words[fault.code]} for fault in faults]
 
 
-def database_unavailable(problem: Problem, error: Exception) -> Response:
+def database_unavailable(answer_for: AnswerFor, error: Exception) -> Response:
     """Answer that the database is away, and log in which way; raise again what means something else."""
     if not is_database_away(error):
         raise error
     log.warning("database unavailable", request_id=g.request_id, **describe(error))
-    return later(problem(CommonCode.DATABASE_UNAVAILABLE), RETRY_AFTER_SECONDS)
+    return with_retry_after(answer_for(CommonCode.DATABASE_UNAVAILABLE), RETRY_AFTER_SECONDS)
 
 
-def later(answer: Response, seconds: int) -> Response:
-    """Say in the answer when to ask again."""
+def with_retry_after(answer: Response, seconds: int) -> Response:
+    """Return the answer, which then says in how many seconds to ask again."""
     answer.headers["Retry-After"] = str(seconds)
     return answer
 
 
-def _from_werkzeug(problem: Problem, error: HTTPException) -> Response:
-    answer = problem(code_of(HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)))
+def _from_werkzeug(answer_for: AnswerFor, error: HTTPException) -> Response:
+    answer = answer_for(code_of(HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)))
     own_headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
     answer.headers.update(own_headers)
     return answer

@@ -16,7 +16,7 @@ from flask import Flask
 
 from api_service.app import add_routes
 from api_service.describing import description_of
-from api_service.errors import CODES
+from api_service.errors import CODES, NotYetError
 from api_service.openapi import document_of
 from api_service.problem_words import KINDS
 from shared.web.refusals import CommonCode
@@ -72,6 +72,13 @@ def test_every_problem_is_named_by_an_operation_under_its_status(document: dict[
     }
 
     assert named == {(code.value, str(KINDS[code].status.value)) for code in set(CODES) - NOT_OF_AN_OPERATION}
+
+
+def test_what_may_be_asked_for_again_says_when_in_the_document_as_in_the_answer(document: dict[str, Any]) -> None:
+    documented = {
+        name for name, response in document["components"]["responses"].items() if "Retry-After" in response["headers"]
+    }
+    assert documented == {refusal.code for refusal in NotYetError.__subclasses__()} | {CommonCode.DATABASE_UNAVAILABLE}
 
 
 def codes_in(document: dict[str, Any], response: dict[str, Any]) -> list[str]:

@@ -2,14 +2,16 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from random import Random
+from types import SimpleNamespace
 
 import pytest
 from limits import parse
+from limits.storage import memory
 from limits.strategies import MovingWindowRateLimiter
 from sqlalchemy import Engine
 
 from api_service.rate_limits import RULES, Limit, Limiter, Subject, TooManyRequestsError, Windows
-from api_service.rate_limits.storage import PostgresStorage
 from shared.engine import create_database_engine
 from tests.support.databases import Database
 from tests.support.hits import move
@@ -83,11 +85,11 @@ def test_a_hit_within_a_transaction_counts_if_that_commits(engine: Engine) -> No
     with engine.connect() as connection:
         limiter.spend([ADA], connection)
         connection.rollback()
-    assert limiter.wait_for(ADA) == timedelta(0)
+    assert limiter.time_until_admitted(ADA) == timedelta(0)
 
     with engine.begin() as connection:
         limiter.spend([ADA], connection)
-    assert timedelta(minutes=59) < limiter.wait_for(ADA) <= timedelta(hours=1)
+    assert timedelta(minutes=59) < limiter.time_until_admitted(ADA) <= timedelta(hours=1)
 
 
 def test_a_hit_can_be_given_back_and_a_success_can_clear_an_account(engine: Engine) -> None:
@@ -111,15 +113,28 @@ def test_giving_back_what_was_never_taken_gives_nothing(engine: Engine) -> None:
         limiter.spend([ADA])
 
 
-def test_the_library_s_own_strategy_works_on_our_storage(engine: Engine) -> None:
-    strategy, item = MovingWindowRateLimiter(PostgresStorage(engine)), parse("2/hour")
+def test_hits_are_admitted_as_by_the_moving_windows_of_the_library_that_limits_are_written_for(
+    database: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed, dice = timedelta(0), Random(30)
+    monkeypatch.setattr(memory, "time", SimpleNamespace(time=lambda: 1e9 + passed.total_seconds()))
+    limiter = limiter_of(engine, registrations_per_address="3/hour")
+    theirs, item = MovingWindowRateLimiter(memory.MemoryStorage()), parse("3/hour")
+    for _ in range(60):
+        # No sum of these is an hour: what is compared does not hang on how long a statement takes.
+        by = timedelta(minutes=dice.choice([0, 0, 7, 14, 35]))
+        passed += by
+        move(database, by)
+        assert is_admitted(limiter) == theirs.hit(item, "ada")
+        reset_at, left = theirs.get_window_stats(item, "ada")
+        wait = timedelta(0) if left else timedelta(seconds=reset_at - 1e9) - passed
+        assert abs(limiter.time_until_admitted(ADA) - wait) < timedelta(minutes=1)
 
-    assert strategy.get_window_stats(item, "ada").remaining == 2
-    assert [strategy.hit(item, "ada") for _ in range(3)] == [True, True, False]
-    assert strategy.hit(item, "grace")
-    assert not strategy.test(item, "ada")
-    strategy.clear(item, "ada")
-    assert strategy.test(item, "ada")
+
+def is_admitted(limiter: Limiter) -> bool:
+    with suppress(TooManyRequestsError):
+        return limiter.spend([ADA])[0].is_admitted
+    return False
 
 
 def test_a_crash_of_the_server_empties_the_counts_and_nothing_else(database: Database) -> None:
@@ -147,7 +162,7 @@ def test_old_counts_and_answers_are_pruned_and_young_ones_stay(database: Databas
         owner.execute("reset role")
         kept = owner.execute("select count(*) from kept_answers").fetchone()
     assert (pruned, kept) == ([(1,), (3,), (0,)], (2,))
-    assert limiter.wait_for(ADA) == timedelta(0)
+    assert limiter.time_until_admitted(ADA) == timedelta(0)
 
 
 def test_what_is_said_of_each_limit_is_complete() -> None:

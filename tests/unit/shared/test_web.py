@@ -11,7 +11,7 @@ from werkzeug.exceptions import default_exceptions
 from shared.web.bearer import bearer_token, challenge
 from shared.web.bodies import WHOLE_DOCUMENT, loaded
 from shared.web.kinds import COMMON_KINDS, code_of, problem_document
-from shared.web.problems import told
+from shared.web.problems import fault_documents
 from shared.web.refusals import NO_SUCH_FIELD, CommonCode, Fault, TokenRequiredError, ValidationFailedError
 from shared.web.server import raw_answer
 
@@ -80,7 +80,7 @@ def test_pointers_into_json_are_fragments_and_a_query_s_fields_are_names() -> No
 
 def test_a_fault_is_told_in_the_service_s_words() -> None:
     faults = [Fault("#/name", Place.MISSING)]
-    assert told(faults, {Place.MISSING: "It is not there."}) == [
+    assert fault_documents(faults, {Place.MISSING: "It is not there."}) == [
         {"pointer": "#/name", "code": "missing", "message": "It is not there."}
     ]
 
