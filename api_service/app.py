@@ -7,7 +7,7 @@ from gunicorn.http.errors import ParseException
 from sqlalchemy.orm import sessionmaker
 
 from api_service.access_tokens import AccessTokens
-from api_service.limiting import tell_limits
+from api_service.limiting import know_clients, tell_limits
 from api_service.notifier import Notifier
 from api_service.observing import observe
 from api_service.origins import allow_origins
@@ -51,6 +51,11 @@ ROUTES = (
 class Api(WebApp):
     """Flask, except that it logs as we do, and leaves a body that cannot be read to the server."""
 
+    def end_work(self) -> None:
+        """End what goes on beside the requests, and let go of the database."""
+        parts: Services = self.extensions[EXTENSION]
+        parts.close()
+
     def handle_exception(self, e: Exception) -> Response:
         """Answer what nobody expected; but raise what is no HTTP, for only the server can hang up as well."""
         if isinstance(e, ParseException):
@@ -64,7 +69,8 @@ def create_app(settings: ApiSettings) -> Api:
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES_READ
     app.extensions[EXTENSION] = _services(settings)
     observe(app, is_https=settings.public_url.startswith("https:"))
-    tell_limits(app, settings.trusted_proxies)
+    know_clients(app, settings.trusted_proxies)
+    tell_limits(app)
     allow_origins(app, settings.cors_origins)
     handle_problems(app)
     add_routes(app)

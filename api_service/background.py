@@ -7,7 +7,7 @@ from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.outage import Outage
 from shared.patience import NOTICES_SILENCE, PatientConnection
 
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
 """How long a process that is told to end waits for what is under way; its threads end with it."""
 
 

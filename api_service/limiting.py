@@ -10,14 +10,18 @@ from api_service.rate_limits.headers import limit_headers
 from api_service.services import services
 
 
-def tell_limits(app: Flask, trusted_proxies: int) -> None:
-    """Have each request know its client, and its answer tell of the limits that it was counted by."""
+def know_clients(app: Flask, trusted_proxies: int) -> None:
+    """Have each request know by ``g.client_address`` whose it is."""
 
-    def begin() -> None:
+    def know() -> None:
         forwarded_for = request.headers.get("X-Forwarded-For", "")
         g.client_address = client_address(request.remote_addr or "", forwarded_for, trusted_proxies)
 
-    app.before_request(begin)
+    app.before_request(know)
+
+
+def tell_limits(app: Flask) -> None:
+    """Have each answer tell of the limits that its request was counted by."""
     app.after_request(_tell)
 
 

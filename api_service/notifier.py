@@ -62,7 +62,8 @@ class Notifier(Background):
         """Notify whenever it is due."""
         self._is_due.wait()
         with self.connect() as connection:
-            statement, pause = settled_in(connection), SHORTEST_PAUSE
+            notification = NOTIFY if has_set_up(connection) else NOTIFY_IN_LENT_SESSION
+            statement, pause = notification.as_bytes(connection), SHORTEST_PAUSE
             while not self._is_closing.is_set():
                 self._is_due.clear()
                 notify(connection, statement)
@@ -70,17 +71,17 @@ class Notifier(Background):
                 self._is_closing.wait(pause.total_seconds())
                 pause = next_pause(pause, is_due=self._is_due.is_set())
                 self._is_due.wait()
+            notify(connection, statement)  # for what came since the last one
 
     def lost(self) -> None:
         """Have the relays woken once the database is back: the last wake-up may have been lost."""
         self._is_due.set()
 
 
-def settled_in(connection: psycopg.Connection) -> bytes:
-    """Set what holds for a session of our own, and return the statement that notifies over this connection."""
+def has_set_up(connection: psycopg.Connection) -> bool:
+    """Set for good what notifications need, where the session is our own; tell whether it is."""
     parameters = own_session_parameters(ONLY_IN_MEMORY, connection.info.backend_pid)
-    is_own = connection.execute(SET_IN_OWN_SESSION, parameters).rowcount > 0
-    return (NOTIFY if is_own else NOTIFY_IN_LENT_SESSION).as_bytes(connection)
+    return connection.execute(SET_IN_OWN_SESSION, parameters).rowcount > 0
 
 
 def notify(connection: PatientConnection, statement: bytes) -> None:

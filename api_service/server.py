@@ -58,6 +58,7 @@ def configuration(settings: ApiSettings) -> dict[str, Any]:
         "graceful_timeout": STOP_SECONDS,
         "keepalive": 5,
         "when_ready": tell_listening,
+        "worker_exit": end_work,
         "child_exit": forget_worker,
         "on_exit": remove_counts,
     }
@@ -66,6 +67,12 @@ def configuration(settings: ApiSettings) -> dict[str, Any]:
 def tell_listening(server: Arbiter) -> None:
     """Log that clients are served from now on."""
     log.info("api listening", bind=[str(listener) for listener in server.LISTENERS], workers=server.num_workers)
+
+
+def end_work(_server: Arbiter, worker: ProblemWorker) -> None:
+    """Have the app of a worker that ends let go of the database. Each worker comes here at its end."""
+    if worker.wsgi is not None:
+        worker.wsgi.end_work()
 
 
 def forget_worker(_server: Arbiter, worker: ProblemWorker) -> None:

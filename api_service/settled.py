@@ -64,10 +64,6 @@ class Bells:
             if bell.message_id in settled:
                 bell.ring()
 
-    def rings_for(self, message_id: UUID) -> bool:
-        """Tell whether somebody waits for that message."""
-        return any(bell.message_id == message_id for bell in self._hanging())
-
     def feed(self, *, is_fed: bool) -> None:
         """Note whether the relays are heard from now on, and have everyone look: what came before was missed."""
         self.is_fed = is_fed
@@ -122,5 +118,6 @@ def ids_in(payload: str) -> set[UUID]:
 
 
 def _has_own_session(connection: psycopg.Connection) -> bool:
+    # Whether something can be set for good tells it, and a time zone changes nothing for who only listens.
     parameters = own_session_parameters({"timezone": "UTC"}, connection.info.backend_pid)
     return connection.execute(SET_IN_OWN_SESSION, parameters).rowcount > 0

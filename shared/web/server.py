@@ -72,6 +72,8 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
     """A worker that answers in our form what cannot be read; whose words these are, a service's own says."""
 
     kinds: ClassVar[Mapping[StrEnum, Kind]]
+    wsgi: Any = None
+    """The app, once it is made: gunicorn tells of workers that end before that, too."""
 
     def handle_request(self, request: Any, connection: Any) -> Any:
         """Answer a request; one whose body is too long is told that the connection ends with it (RFC 9112 §9.6).
@@ -80,8 +82,8 @@ class ProblemWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no ty
         """
         headers = dict(request.headers)
         host = headers.get("HOST")
-        is_named = request.version < HTTP_1_1 if host is None else _HOST.fullmatch(host)
-        if not is_named:
+        has_host = request.version < HTTP_1_1 if host is None else bool(_HOST.fullmatch(host))
+        if not has_host:
             raise InvalidHeader("HOST")
         if int(headers.get("CONTENT-LENGTH", 0)) > MOST_LEFT_UNREAD:
             request.force_close()

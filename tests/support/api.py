@@ -11,7 +11,6 @@ from psycopg.rows import namedtuple_row
 from werkzeug.test import TestResponse
 
 from api_service.app import Api, create_app
-from api_service.services import EXTENSION
 from api_service.settings import ApiSettingsSchema
 from bench.hasty import hashing_hastily
 from shared.secrets import code_for, link_token_for
@@ -122,4 +121,4 @@ def api_on(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
         with hashing_hastily():
             yield ApiUnderTest(app, app.test_client(), database)
     finally:
-        app.extensions[EXTENSION].close()
+        app.end_work()

@@ -19,6 +19,7 @@ from outbox_relay.telling import IDS_A_NOTIFICATION, Teller, ToldSettles
 from shared.database import driver_url
 from shared.vocabulary import SETTLED_CHANNEL, DeadReason
 from tests.support.api import ApiUnderTest
+from tests.support.bells import ring_for
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.gates import logins_refused
@@ -43,7 +44,7 @@ def test_whoever_waits_is_answered_when_the_relay_has_settled(
     registration_id = rung.registered()
     with ThreadPoolExecutor(1) as client:
         answer = client.submit(look_up_waiting, rung, registration_id)
-        eventually(lambda: bells_of(rung).rings_for(rung.messages(registration_id)[0].id))
+        eventually(lambda: ring_for(bells_of(rung), rung.messages(registration_id)[0].id))
         settle_and_tell(outbox, outcome)
         document = answer.result(10).json
     assert document["delivery"]["status"] == ("sent" if isinstance(outcome, Sent) else "dead")
@@ -53,7 +54,7 @@ def test_what_settles_while_nothing_is_heard_is_seen_when_the_relays_are_heard_a
     registration_id = rung.registered()
     with ThreadPoolExecutor(1) as client, rung.database.connect() as owner:
         answer = client.submit(look_up_waiting, rung, registration_id)
-        eventually(lambda: bells_of(rung).rings_for(rung.messages(registration_id)[0].id))
+        eventually(lambda: ring_for(bells_of(rung), rung.messages(registration_id)[0].id))
         rung.rows("update outbox_messages set status = 'sent', settled_at = now()")
         assert owner.execute(END, ["signpost-api-settled"]).fetchone() == (1,)
         assert answer.result(10).json["delivery"]["status"] == "sent"

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from api_service import background
-from api_service.notifier import NOTIFY, NOTIFY_IN_LENT_SESSION, Notifier, notify, settled_in
+from api_service.notifier import NOTIFY, NOTIFY_IN_LENT_SESSION, Notifier, has_set_up, notify
 from shared.database import driver_url
 from shared.patience import PatientConnection
 from shared.vocabulary import WAKE_CHANNEL
@@ -77,6 +77,17 @@ def test_a_lost_connection_is_made_anew(database: Database, notifier: Notifier) 
         assert wake_ups(listener) >= 1
 
 
+def test_what_came_just_before_the_end_is_told(database: Database, notifier: Notifier) -> None:
+    with listening(database) as listener:
+        notifier.wake()
+        assert wake_ups(listener) == 1
+        notifier.wake()
+        assert wake_ups(listener) == 1  # the next pause has begun
+        notifier.wake()
+        notifier.close()
+        assert wake_ups(listener) >= 1
+
+
 def is_still_at_it() -> bool:
     return any(thread.name == Notifier.name for thread in threading.enumerate())
 
@@ -98,11 +109,9 @@ def test_closing_does_not_wait_for_a_server_that_no_longer_answers(
 
 
 def test_a_session_that_was_ended_is_a_lost_connection_and_no_fault(database: Database) -> None:
-    with (
-        PatientConnection.connect(driver_url(database.api_url), autocommit=True) as connection,
-        database.connect() as owner,
-    ):
-        statement = settled_in(connection)
+    connecting = PatientConnection.connect(driver_url(database.api_url), autocommit=True)
+    with connecting as connection, database.connect() as owner:
+        statement = NOTIFY.as_bytes(connection)
         owner.execute("select pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
         with pytest.raises(psycopg.OperationalError):
             notify(connection, statement)
@@ -115,8 +124,8 @@ def test_a_statement_that_fails_says_why(database: Database) -> None:
 
 
 def test_a_wake_up_waits_for_no_disk_in_a_session_of_its_own(database: Database) -> None:
-    with PatientConnection.connect(driver_url(database.api_url), autocommit=True) as connection:
-        assert settled_in(connection) == NOTIFY.as_bytes(connection)
+    with psycopg.connect(driver_url(database.api_url), autocommit=True) as connection:
+        assert has_set_up(connection)
         assert connection.execute("show synchronous_commit").fetchone() == ("off",)
 
 

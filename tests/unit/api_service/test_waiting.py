@@ -7,6 +7,7 @@ import pytest
 
 from api_service.settled import Bells, ids_in
 from api_service.waiting import LISTENING_LOOK_SECONDS, WaitingRoom, preferred_seconds
+from tests.support.bells import ring_for
 from tests.support.eventually import eventually
 
 MESSAGE = UUID(int=1)
@@ -65,7 +66,7 @@ def test_whoever_waits_is_woken_by_its_own_message_and_by_no_other() -> None:
 
     waiting = Thread(target=room.wait_until_settled, args=(unsettled, 20))
     waiting.start()
-    eventually(lambda: bells.rings_for(MESSAGE))
+    eventually(lambda: ring_for(bells, MESSAGE))
     bells.ring({UUID(int=2)})
     is_settled.set()
     bells.ring({MESSAGE})
@@ -80,7 +81,7 @@ def test_while_nobody_rings_those_who_wait_look_themselves() -> None:
     room = WaitingRoom(2, bells)
     waiting = Thread(target=room.wait_until_settled, args=(lambda: None if is_settled.is_set() else MESSAGE, 20))
     waiting.start()
-    eventually(lambda: bells.rings_for(MESSAGE))
+    eventually(lambda: ring_for(bells, MESSAGE))
     is_settled.set()
     waiting.join(10)
 
