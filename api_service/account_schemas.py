@@ -4,10 +4,9 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, post_load, validates_schema
 
-from api_service import passwords
 from api_service.body_fields import Email, NewPassword, Password, Phone, TypedCode
 from api_service.errors import FaultCode
-from api_service.schemas import ONE_ADDRESS, StrictSchema
+from api_service.schemas import ONE_ADDRESS, StrictSchema, refuse_bad_password
 from api_service.use_cases.addresses import Address
 from shared.vocabulary import Channel
 
@@ -52,10 +51,7 @@ class ConfirmResetSchema(AddressedSchema):
 
     @validates_schema(skip_on_field_errors=False)
     def _has_good_password(self, body: dict[str, Any], **_more: Any) -> None:
-        addresses = [body[name] for name in ("email", "phone") if name in body]
-        fault = passwords.fault_in(body["new_password"], addresses) if "new_password" in body else None
-        if fault:
-            raise ValidationError(fault, "new_password")
+        refuse_bad_password(body, "new_password")
 
 
 class ChangePasswordSchema(StrictSchema):
@@ -66,9 +62,7 @@ class ChangePasswordSchema(StrictSchema):
 
     @validates_schema(skip_on_field_errors=False)
     def _has_good_password(self, body: dict[str, Any], **_more: Any) -> None:
-        fault = passwords.fault_in(body["new_password"], []) if "new_password" in body else None
-        if fault:
-            raise ValidationError(fault, "new_password")
+        refuse_bad_password(body, "new_password")
 
 
 class NewEmailSchema(StrictSchema):

@@ -42,7 +42,7 @@ def registration_document(registration: Registration) -> dict[str, Any]:
         "delivery": {
             "status": delivery.status,
             "attempts": delivery.attempts,
-            "due_at": _moment(delivery.due_at) if delivery.due_at else None,
+            "due_at": _moment_or_null(delivery.due_at),
             "problem": delivery.problem,
         },
         **_organization_document(registration.organization),

@@ -32,7 +32,10 @@ def signed_in() -> SignedIn:
 
 
 def for_users(view: View) -> View:
-    """Have the route called for signed-in users only: ``holder`` is who asks, ``g.user_id`` whose keys are asked by."""
+    """Have the route called for signed-in users only, with whoever asks before its other arguments.
+
+    ``g.user_id`` is theirs: it is by that that their idempotency keys are told from others'.
+    """
 
     @wraps(view)
     def asked_by_user(**arguments: Any) -> Response:

@@ -14,7 +14,7 @@ from api_service.settings import COUNTS_FOLDER_VARIABLE, ApiSettings, ApiSetting
 from migrations.revisions import is_of_a_newer_release
 from shared.database import describe
 from shared.log import configure_logging, get_logger
-from shared.settings import SettingsError, SettingsSchema, exit_telling
+from shared.settings import SettingsSchema, read_or_exit
 from shared.telemetry import check_recording
 
 log = get_logger("api.cli")
@@ -84,8 +84,4 @@ def openapi() -> None:
 
 
 def _read(schema: SettingsSchema) -> Any:
-    try:
-        check_recording(os.environ)
-        return schema.read(os.environ)
-    except SettingsError as error:
-        exit_telling(error)
+    return read_or_exit(schema, check_recording)

@@ -43,6 +43,14 @@ class StrictSchema(Schema):
         self.error_messages |= {"unknown": FaultCode.UNKNOWN_FIELD, "type": FaultCode.INVALID_TYPE}
 
 
+def refuse_bad_password(body: dict[str, Any], field: str) -> None:
+    """Raise ValidationError where the password in that field may not be one, also as it is an address beside it."""
+    addresses = [body[name] for name in ("email", "phone") if name in body]
+    fault = passwords.fault_in(body[field], addresses) if field in body else None
+    if fault:
+        raise ValidationError(fault, field)
+
+
 class FoundSchema(StrictSchema):
     """The organization that is founded with the registration."""
 
@@ -81,10 +89,7 @@ class RegisterSchema(StrictSchema):
 
     @validates_schema(skip_on_field_errors=False)
     def _has_good_password(self, body: dict[str, Any], **_more: Any) -> None:
-        addresses = [body[name] for name in ("email", "phone") if name in body]
-        fault = passwords.fault_in(body["password"], addresses) if "password" in body else None
-        if fault:
-            raise ValidationError(fault, "password")
+        refuse_bad_password(body, "password")
 
     @post_load
     def _as_command(self, body: dict[str, Any], **_more: Any) -> RegisterCommand:

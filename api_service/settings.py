@@ -213,9 +213,9 @@ class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):
         cooldown = settings["resend_cooldown_seconds"]
         for name in ("activation_sms_lifetime_seconds", "activation_email_lifetime_seconds"):
             if cooldown >= settings[name]:
-                shortest = f"{name.upper()}={settings[name]}"
+                lifetime = f"{name.upper()}={settings[name]}"
                 raise ValidationError(
-                    f"RESEND_COOLDOWN_SECONDS={cooldown} is not below {shortest}: nobody could ask again in time"
+                    f"RESEND_COOLDOWN_SECONDS={cooldown} is not below {lifetime}: nobody could ask again in time"
                 )
 
     @validates_schema

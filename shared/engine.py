@@ -57,7 +57,7 @@ def create_database_engine(url: str, *, application_name: str, pool_size: int, p
     )
     event.listen(engine, "do_connect", _connected)
     settings = SETTINGS | PLANNED_ONCE if plans_once else SETTINGS
-    event.listen(engine, "connect", partial(_settle_in, engine=engine, settings=settings))
+    event.listen(engine, "connect", partial(_set_up, engine=engine, settings=settings))
     event.listen(engine, "checkin", _note_return)
     event.listen(engine, "checkout", _part_with_dead)
     event.listen(engine, "handle_error", _part_with_read_only_sessions)
@@ -82,7 +82,7 @@ def _connected(_dialect: Any, _record: Any, arguments: list[str], options: dict[
     return RememberingConnection.connect(*arguments, **options)
 
 
-def _settle_in(connection: Any, record: Any, *, engine: Engine, settings: Mapping[str, str]) -> None:
+def _set_up(connection: Any, record: Any, *, engine: Engine, settings: Mapping[str, str]) -> None:
     """Set the settings for good in a session of our own; note where a pooler lends us its sessions instead."""
     connection.autocommit = True
     parameters = own_session_parameters(settings, connection.info.backend_pid)

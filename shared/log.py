@@ -81,14 +81,24 @@ def _stamped_with(service: str) -> Processor:
 
 def _without_traceback_values(_logger: object, _method: str, event: EventDict) -> EventDict:
     """Tell an exception by its class and the lines of ours that it passed; its text may quote a row or an address."""
-    exc_info = event.pop("exc_info", None)
-    error = sys.exc_info()[1] if exc_info is True else exc_info[1] if isinstance(exc_info, tuple) else exc_info
+    error = _error_of(event.pop("exc_info", None))
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, BaseException):
         event["error"] = type(error).__name__
         event["trace"] = _lines_passed(error)
     return event
+
+
+def _error_of(exc_info: object) -> object:
+    """Return the error that is meant, in whichever of the ways that Python's own module takes."""
+    match exc_info:
+        case True:
+            return sys.exc_info()[1]
+        case (_, error, _):
+            return error
+        case _:
+            return exc_info
 
 
 def _lines_passed(error: BaseException) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -87,15 +88,16 @@ def connected_alone(
     )
     with engine.connect() as connection:
         with connection.begin():
-            _settle_in(connection)
+            _set_up(connection)
             # Two at once would run the same file. The second waits, and then finds nothing to do.
             connection.execute(text(f"set local lock_timeout = '{patience}'"))
             connection.execute(text("select pg_advisory_lock(hashtext(:name))"), {"name": version_table})
         yield connection
 
 
-def _settle_in(connection: Connection) -> None:
-    driver = connection.connection.driver_connection
-    parameters = own_session_parameters(SETTINGS, driver.info.backend_pid) if driver else []
+def _set_up(connection: Connection) -> None:
+    """Set the settings for good. Raises PooledError where the session is not our own."""
+    driver: Any = connection.connection.driver_connection  # None only of a connection that is closed
+    parameters = own_session_parameters(SETTINGS, driver.info.backend_pid)
     if not connection.exec_driver_sql(SET_IN_OWN_SESSION, tuple(parameters)).rowcount:
         raise PooledError

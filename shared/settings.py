@@ -7,6 +7,7 @@ descriptions by a test.
 
 import base64
 import binascii
+import os
 import re
 import stat
 import sys
@@ -224,6 +225,19 @@ class LogLevel(Text):
         if level not in ("debug", "info", "warning", "error"):
             raise ValidationError("is not one of debug, info, warning, error")
         return level
+
+
+def read_or_exit(schema: SettingsSchema, *checks: Callable[[Mapping[str, str]], None]) -> Any:
+    """Return what the schema reads of this process's environment, which ``checks`` have nothing against either.
+
+    Where one raises SettingsError, the process ends as by ``exit_telling``.
+    """
+    try:
+        for check in checks:
+            check(os.environ)
+        return schema.read(os.environ)
+    except SettingsError as error:
+        exit_telling(error)
 
 
 def exit_telling(error: SettingsError) -> NoReturn:

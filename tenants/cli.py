@@ -1,15 +1,14 @@
 """`tenants`: brings organizations' databases up to date, and their passwords to the newest key."""
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 import psycopg
 
-from shared.settings import SettingsError, SettingsSchema, exit_telling
+from shared.settings import read_or_exit
 from tenants.everyone import Failed, databases_behind, upgrade_all
 from tenants.helper import answer
 from tenants.passwords import Passwords
@@ -37,7 +36,7 @@ def migrate_command(at_once: int) -> None:
     What is there already is passed over, so that the command can be given again wherever it was broken off. One
     that fails stops no other; they are named at the end, and the command then ends with 1.
     """
-    url = _read(TenantsSettingsSchema()).provision_database_url
+    url = read_or_exit(TenantsSettingsSchema()).provision_database_url
     with _stopping_where_nobody_answers():
         behind = databases_behind(url)
     outcomes = list(told_as_they_come(upgrade_all(url, behind, at_once), len(behind)))
@@ -51,7 +50,7 @@ def passwords_command() -> None:
     Once relays and applications have the new key in front. One that fails stops no other; they are named at the end,
     and the command then ends with 1. Given again, it does no harm.
     """
-    settings = _read(PasswordsSettingsSchema())
+    settings = read_or_exit(PasswordsSettingsSchema())
     keys = settings.secret_keys
     with _stopping_where_nobody_answers():
         passwords = Passwords(settings.provision_database_url, keys[keys.newest_id])
@@ -80,10 +79,3 @@ def _stopping_where_nobody_answers() -> Iterator[None]:
             f"tenants: the server does not answer ({told}): check PROVISION_DATABASE_URL and that it runs", err=True
         )
         sys.exit(1)
-
-
-def _read(schema: SettingsSchema) -> Any:
-    try:
-        return schema.read(os.environ)
-    except SettingsError as error:
-        exit_telling(error)

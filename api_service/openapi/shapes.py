@@ -9,8 +9,6 @@ from urllib.parse import urlencode
 from api_service.describing import FORM
 from api_service.openapi.components import Json
 
-FIRST_FORM = 0
-
 
 @dataclass(frozen=True)
 class Field:
@@ -70,8 +68,8 @@ def _shown(schema: Json) -> set[str]:
     """Return the members of an example: all of an answer; of a body what the first of its forms needs."""
     if schema.get("additionalProperties") is not False:
         return {*schema.get("properties", ())}
-    forms = schema.get("oneOf") or schema.get("anyOf") or [{}]
-    return {*schema.get("required", ()), *forms[FIRST_FORM].get("required", ())}
+    first_form, *_ = schema.get("oneOf") or schema.get("anyOf") or [{}]
+    return {*schema.get("required", ()), *first_form.get("required", ())}
 
 
 def _forms(schema: Json) -> str:

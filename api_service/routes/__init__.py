@@ -1,1 +1,5 @@
-"""One module for each face: registrations, activations, the activation page, sessions, me, operations."""
+"""One module for each face, with its views: what they read, which use case they run, how they answer.
+
+``registrations`` · ``activations`` · ``activation_page``, and its words · ``sessions`` · ``password_resets`` · ``me``,
+``account`` what is a user's own · ``documentation`` · ``operations``.
+"""

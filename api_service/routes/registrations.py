@@ -68,7 +68,7 @@ def post_registration() -> Response:
         answer = keep(session, _accepted(registration), registration.id)
     parts.notifier.wake()
     REGISTRATIONS.labels(command.channel).inc()
-    return _when_told(registration, answer, _accepted)
+    return _answered(registration, answer, _accepted)
 
 
 @blueprint.get("/<uuid:registration_id>")
@@ -83,7 +83,7 @@ def post_registration() -> Response:
 def get_registration(registration_id: UUID) -> Response:
     """Show how a registration stands."""
     registration, shape = _looked_up(registration_id), _shown_as(HTTPStatus.OK)
-    return _when_told(registration, shape(registration), shape)
+    return _answered(registration, shape(registration), shape)
 
 
 @blueprint.post("/<uuid:registration_id>/resend")
@@ -116,7 +116,7 @@ def post_resend(registration_id: UUID) -> Response:
 
     registration, answer = in_transaction(services().sessions, resent)
     services().notifier.wake()
-    return _when_told(registration, answer, shape)
+    return _answered(registration, answer, shape)
 
 
 def _accepted(registration: Registration) -> Response:
@@ -129,35 +129,33 @@ def _shown_as(status: HTTPStatus) -> Shape:
     return lambda registration: registration_answer(registration, status)
 
 
-def _when_told(registration: Registration, answer: Response, shape: Shape) -> Response:
+def _answered(registration: Registration, answer: Response, shape: Shape) -> Response:
     """Give the answer, or a later one if the client would rather wait for the message to settle."""
     seconds = preferred_seconds(request.headers.get("Prefer"))
-    if not seconds:
+    waited_for = _after_waiting(registration, seconds) if seconds else None
+    if waited_for is None:
         return answer
-    has_waited, latest = _after_waiting(registration, seconds)
-    if not has_waited:
-        return answer
-    later = shape(latest)
+    later = shape(waited_for)
     later.headers["Preference-Applied"] = f"wait={seconds}"
     return later
 
 
-def _after_waiting(registration: Registration, seconds: int) -> tuple[bool, Registration]:
-    """Return whether there was room to wait, and the registration as it stands after that.
+def _after_waiting(registration: Registration, seconds: int) -> Registration | None:
+    """Return the registration as it stands once its message has settled or the time is up; None without room to wait.
 
     No connection is held between looks. What was written is committed: should the database go away
-    now, the answer is the registration as it was.
+    now, there is nothing later to tell of, and the answer is the registration as it was.
     """
     if registration.delivery.status is not Status.PENDING:
-        return True, registration
+        return registration
     services().settled.start()
     try:
         has_waited = services().waiting_room.wait_until_settled(lambda: _unsettled(registration.id), seconds)
-        return has_waited, _looked_up(registration.id) if has_waited else registration
+        return _looked_up(registration.id) if has_waited else None
     except DATABASE_FAILURES as error:
         if not is_database_away(error):
             raise
-        return False, registration
+        return None
 
 
 def _looked_up(registration_id: UUID) -> Registration:

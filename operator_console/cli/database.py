@@ -1,6 +1,5 @@
 """The command line's way to the database, and what it says when that fails."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from operator_console.settings import ConsoleSettingsSchema
 from shared.database import UNDEFINED, describe
 from shared.engine import create_database_engine
-from shared.settings import SettingsError, exit_telling
+from shared.settings import read_or_exit
 
 INSUFFICIENT_PRIVILEGE = "42501"
 
@@ -21,10 +20,7 @@ INSUFFICIENT_PRIVILEGE = "42501"
 @contextmanager
 def sessions(needed: str = "use a member of signpost_console") -> Iterator[sessionmaker[Session]]:
     """Open the database for a command; ``needed`` is what to do where the login may not do that."""
-    try:
-        settings = ConsoleSettingsSchema().read(os.environ)
-    except SettingsError as error:
-        exit_telling(error)
+    settings = read_or_exit(ConsoleSettingsSchema())
     engine = create_database_engine(settings.database_url, application_name="outboxctl", pool_size=1)
     try:
         yield sessionmaker(engine)

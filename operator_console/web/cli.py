@@ -1,12 +1,10 @@
 """`operator-console`: serving operators, and a check of the settings."""
 
-import os
-
 import click
 
 from operator_console.web.settings import WebSettings, WebSettingsSchema
 from shared.log import configure_logging
-from shared.settings import SettingsError, exit_telling
+from shared.settings import read_or_exit
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,7 +15,7 @@ def main() -> None:
 @main.command()
 def serve() -> None:
     """Serve operators, until SIGTERM."""
-    settings = _read()
+    settings: WebSettings = read_or_exit(WebSettingsSchema())
     configure_logging("operator-console", settings.log_level)
     from operator_console.web import server  # noqa: PLC0415 - settings are checked faster without the web
 
@@ -27,13 +25,5 @@ def serve() -> None:
 @main.command("check-settings")
 def check_settings() -> None:
     """Tell everything that is wrong with the settings, and leave."""
-    _read()
+    read_or_exit(WebSettingsSchema())
     click.echo("settings: all well")
-
-
-def _read() -> WebSettings:
-    try:
-        settings: WebSettings = WebSettingsSchema().read(os.environ)
-    except SettingsError as error:
-        exit_telling(error)
-    return settings
