@@ -96,7 +96,7 @@ async def _looked_at(server: ProvisionServer, founded: list[Organization], size:
     began, cpu = time.perf_counter(), sum(times()[:2])
     found = await asyncio.gather(*(check(server, one) for one in wanted))
     took, cpu = time.perf_counter() - began, sum(times()[:2]) - cpu
-    healthy = sum(one.verdict is Verdict.WELL for one in found)
+    healthy = sum(one.verdict is Verdict.HEALTHY for one in found)
     return {
         f"{size.looks:,} looks at {len(founded):,} databases, {CONNECTIONS // 2} side by side, s": took,
         "  found in order": healthy,

@@ -144,7 +144,7 @@ class Inspector:
             health = await check(self._server, due.organization)
             count_check(health.verdict.value, time.monotonic() - begun)
         await self._lifeline.once(lambda connection: _note(connection, due, health))
-        if health.verdict is not Verdict.WELL:
+        if health.verdict is not Verdict.HEALTHY:
             log.warning(
                 "organization not healthy", organization_id=str(due.organization.id), health=health.verdict.value
             )
@@ -160,7 +160,7 @@ async def _note(connection: AsyncConnection[TupleRow], due: Due, health: Health)
         "revision": health.revision,
         "tables": health.tables,
         "size_bytes": health.size_bytes,
-        "is_well": health.verdict is Verdict.WELL,
+        "is_well": health.verdict is Verdict.HEALTHY,
         "again": timedelta(seconds=AGAIN_SECONDS),
     }
     async with connection.transaction():
@@ -169,7 +169,7 @@ async def _note(connection: AsyncConnection[TupleRow], due: Due, health: Health)
         match health.verdict:
             case Verdict.LOST:
                 await connection.execute(NOTE_LOSS, parameters)
-            case Verdict.WELL:
+            case Verdict.HEALTHY:
                 await connection.execute(NOTE_RESTORED, parameters)
             case Verdict.DAMAGED | Verdict.UNREACHABLE:
                 pass

@@ -7,6 +7,9 @@ CONNECT_TIMEOUT_SECONDS = 5
 UNDEFINED = ("42P01", "42703", "42883")
 """SQLSTATEs (PostgreSQL's appendix A): the table, column or function does not exist, since the schema is behind."""
 
+INSUFFICIENT_PRIVILEGE = "42501"
+"""The login may not do that; or, raised by a trigger of ours, nobody may."""
+
 
 def driver_url(url: str) -> str:
     """Return a ``postgresql+psycopg://`` URL in the form that psycopg itself takes."""

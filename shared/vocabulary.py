@@ -139,13 +139,13 @@ class Locale(StrEnum):
 
 
 class Verdict(StrEnum):
-    """How an organization's database was found.
+    """How an organization's database was found; its members may sign in with none but ``HEALTHY``.
 
     ``LOST``: there is none. ``DAMAGED``: it is there, and its own members cannot work in it. ``UNREACHABLE``: the
     server gave no answer, or had no room, which tells nothing of what is in the database.
     """
 
-    WELL = "healthy"
+    HEALTHY = "healthy"
     LOST = "lost"
     DAMAGED = "damaged"
     UNREACHABLE = "unreachable"

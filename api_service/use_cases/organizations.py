@@ -12,8 +12,8 @@ from api_service.use_cases.tokens import GivenToken, NewUser
 from shared.enqueue import NewFallback, NewMessage
 from shared.ids import uuid7
 from shared.models import Organization, User
-from shared.organizations import HEALTHY, database_name_of
-from shared.vocabulary import OrganizationStatus, Purpose, Work, WorkChannel
+from shared.organizations import database_name_of
+from shared.vocabulary import OrganizationStatus, Purpose, Verdict, Work, WorkChannel
 
 MOST_PROVISIONING_ATTEMPTS = 8
 """Of failures that are the organization's own, which as a rule do not pass; the server's cost no attempt."""
@@ -105,7 +105,7 @@ def closed_organization() -> Any:
         select(Organization.id)
         .where(
             Organization.id == User.organization_id,
-            (Organization.status != OrganizationStatus.READY) | Organization.health.is_distinct_from(HEALTHY),
+            (Organization.status != OrganizationStatus.READY) | Organization.health.is_distinct_from(Verdict.HEALTHY),
         )
         .correlate(User)
         .scalar_subquery()

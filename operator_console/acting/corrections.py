@@ -16,12 +16,10 @@ from sqlalchemy.orm import Session
 from operator_console.acting.audit import MessageRow
 from operator_console.acting.errors import AddressNotTheirsError, WrongAddressError
 from shared.addresses import InvalidAddressError, canonical_address, canonical_phone, deliverable_email
-from shared.database import describe
+from shared.database import INSUFFICIENT_PRIVILEGE, describe
 from shared.masks import masked
 from shared.models import OutboxMessage
 from shared.vocabulary import Channel, Locale
-
-INSUFFICIENT_PRIVILEGE = "42501"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from operator_console.acting.audit import Act, Action, MessageRow, note_messages
 from operator_console.acting.codes import working_tokens
-from operator_console.acting.corrections import INSUFFICIENT_PRIVILEGE, NOTHING, Correction, correct
+from operator_console.acting.corrections import NOTHING, Correction, correct
 from operator_console.acting.errors import AddressNotTheirsError
 from operator_console.acting.messages import (
     is_one_of,
@@ -22,7 +22,7 @@ from operator_console.acting.messages import (
     refuse_if_replaced,
     refuse_unless_dead,
 )
-from shared.database import describe
+from shared.database import INSUFFICIENT_PRIVILEGE, describe
 from shared.enqueue import LONGEST_LIFE
 from shared.models import OutboxMessage, Token
 from shared.vocabulary import OLD_IS_DUE, WAKE_CHANNEL, Status

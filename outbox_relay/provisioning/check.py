@@ -40,7 +40,7 @@ async def _findings(server: ProvisionServer, organization: Organization) -> Find
 
 
 def _well(findings: Findings) -> Health:
-    return Health(Verdict.WELL, None, findings.revision, findings.tables, findings.size_bytes)
+    return Health(Verdict.HEALTHY, None, findings.revision, findings.tables, findings.size_bytes)
 
 
 def _refused(sqlstate: str) -> Health:

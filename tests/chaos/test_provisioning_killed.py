@@ -91,7 +91,7 @@ def vacuumed_often(tenants: Tenants) -> Iterator[None]:
 async def finish(tenants: Tenants, finished: Organization, dropped: Organization) -> None:
     server = tenants.server()
     await provision(server, finished, Noted())
-    assert (await check(server, finished)).verdict is Verdict.WELL
+    assert (await check(server, finished)).verdict is Verdict.HEALTHY
     await drop(server, dropped, Noted())
 
 

@@ -42,7 +42,7 @@ async def test_a_database_in_order_is_found_with_its_revision_its_tables_and_its
     tenants: Tenants, organization: Organization
 ) -> None:
     health = await found(tenants, organization)
-    assert (health.verdict, health.error, health.revision) == (Verdict.WELL, None, HEAD)
+    assert (health.verdict, health.error, health.revision) == (Verdict.HEALTHY, None, HEAD)
     assert health.tables == len(tables_at(HEAD))
     assert (health.size_bytes or 0) > 1_000_000
 
@@ -79,7 +79,7 @@ async def test_a_database_that_is_closed_or_lets_its_role_not_in_is_damaged(
     tenants.execute(f"alter database {name} allow_connections false")
     assert await found(tenants, organization) == Health(Verdict.DAMAGED, "the database is closed")
     await provision(tenants.server(), organization, Noted())
-    assert (await found(tenants, organization)).verdict is Verdict.WELL
+    assert (await found(tenants, organization)).verdict is Verdict.HEALTHY
 
 
 async def test_a_database_that_can_only_be_read_is_not_the_organization_s_fault(
@@ -113,13 +113,13 @@ async def test_members_who_take_all_connections_are_not_taken_for_damage(
 async def test_a_look_at_an_older_database_finds_it_in_order(tenants: Tenants, organization: Organization) -> None:
     tenants.execute("drop table audit; update schema_revision set version_num = '0001'", organization.database)
     health = await found(tenants, organization)
-    assert (health.verdict, health.revision) == (Verdict.WELL, "0001")
+    assert (health.verdict, health.revision) == (Verdict.HEALTHY, "0001")
 
 
 async def test_a_look_at_a_newer_database_finds_it_in_order(tenants: Tenants, organization: Organization) -> None:
     tenants.execute("update schema_revision set version_num = '9999'", organization.database)
     health = await found(tenants, organization)
-    assert (health.verdict, health.revision) == (Verdict.WELL, "9999")
+    assert (health.verdict, health.revision) == (Verdict.HEALTHY, "9999")
 
 
 async def test_passwords_are_asked_for_and_outlive_a_new_key_until_the_next_provisioning(
@@ -128,10 +128,10 @@ async def test_passwords_are_asked_for_and_outlive_a_new_key_until_the_next_prov
     both, only_new = SecretKeys({"new": NEW_KEY, **KEYS.by_id}), SecretKeys({"new": NEW_KEY})
     url = tenants.cluster.tcp_url("postgres", user=PROVISIONER)
     with passwords_asked_of(tenants):
-        assert (await check(tenants.server(both, url=url), organization)).verdict is Verdict.WELL
+        assert (await check(tenants.server(both, url=url), organization)).verdict is Verdict.HEALTHY
         assert (await check(tenants.server(only_new, url=url), organization)).error == "its role is not let in"
         await provision(tenants.server(both, url=url), organization, Noted())
-        assert (await check(tenants.server(only_new, url=url), organization)).verdict is Verdict.WELL
+        assert (await check(tenants.server(only_new, url=url), organization)).verdict is Verdict.HEALTHY
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(tenants.tcp_url(organization, KEY))
 
@@ -150,7 +150,7 @@ async def test_all_passwords_are_renewed_at_once_and_one_that_fails_stops_no_oth
     )
     url = tenants.cluster.tcp_url("postgres", user=PROVISIONER)
     with passwords_asked_of(tenants):
-        assert (await check(tenants.server(only_new, url=url), organization)).verdict is Verdict.WELL
+        assert (await check(tenants.server(only_new, url=url), organization)).verdict is Verdict.HEALTHY
 
 
 async def test_one_organization_s_password_opens_no_other_s_role(tenants: Tenants, organization: Organization) -> None:

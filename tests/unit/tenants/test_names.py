@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 from outbox_relay.outcomes import FailureClass
 from outbox_relay.provisioning import Organization
 from outbox_relay.provisioning.faults import fault_of
-from shared import organizations
 from shared.ids import uuid7
 from shared.secrets import tenant_password
-from shared.vocabulary import Verdict
 from tenants.naming import is_of_an_organization, template_name
 from tenants.revisions import HEAD, MADE_BY, REVISIONS, is_behind, tables_at
 from tests.support.keys import KEY
@@ -75,7 +73,3 @@ def test_only_an_earlier_revision_is_behind() -> None:
 )
 def test_only_what_is_the_organization_s_own_costs_it_anything(sqlstate: str | None, kind: FailureClass) -> None:
     assert fault_of(sqlstate) is kind
-
-
-def test_there_is_one_word_for_a_database_in_order() -> None:
-    assert "healthy" == Verdict.WELL in vars(organizations).values()
