@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, func, literal_column
 
@@ -62,10 +62,16 @@ class MessageFilter:
         """Return it as it may be kept: with its recipient masked."""
         return masked_json(self.as_json())
 
-    @staticmethod
-    def from_json(plain: dict[str, Any]) -> "MessageFilter":
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Return the filter of these values, its recipient in the form in which messages carry it."""
+        wanted = cls(**values)
+        return wanted if wanted.recipient is None else replace(wanted, recipient=_address(wanted.recipient))
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Self:
         """Read what ``as_json`` wrote. Raises KeyError or ValueError for anything else."""
-        return MessageFilter(**{name: _READERS[name](str(value)) for name, value in plain.items()})
+        return cls.of(**{name: _READERS[name](str(value)) for name, value in plain.items()})
 
 
 def masked_json(plain: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +100,7 @@ _READERS: dict[str, Any] = {
     "channel": _member_of(CHANNELS),
     "template": _member_of(TEMPLATES),
     "provider": str,
-    "recipient": _address,
+    "recipient": str,
     "created_after": datetime.fromisoformat,
     "created_before": datetime.fromisoformat,
     "cause": str,

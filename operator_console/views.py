@@ -1,25 +1,18 @@
 """What operators are shown: plain values in the order in which they are shown, and their form as JSON."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
-
-from shared.masks import masked
 
 Mask: TypeAlias = Callable[[str], str]
 """How an address is written: masked, or for who may see it and has said why, as it is."""
 
 
-def revealed(address: str) -> str:
-    """Return the address as it is: the mask of those to whom it was revealed."""
+def unmasked(address: str) -> str:
+    """Return the address as it is: the mask of those to whom it is revealed, which leaves an audit row before."""
     return address
-
-
-def mask_for(*, is_revealed: bool) -> Mask:
-    """Return how addresses are written; whoever reveals them has an audit row written before."""
-    return revealed if is_revealed else masked
 
 
 @dataclass(frozen=True)
@@ -205,13 +198,16 @@ def as_json(view: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     match value:
-        case datetime():
-            return value.isoformat()
-        case UUID():
-            return str(value)
         case dict():
             return {name: _plain(one) for name, one in value.items()}
         case list() | tuple():
             return [_plain(one) for one in value]
         case _:
-            return value
+            return _WRITERS[type(value)](value) if type(value) in _WRITERS else value
+
+
+_WRITERS: Mapping[type, Callable[[Any], Any]] = {
+    datetime: datetime.isoformat,
+    timedelta: timedelta.total_seconds,
+    UUID: str,
+}

@@ -16,9 +16,9 @@ from operator_console.acting.errors import (
     ActingError,
     AddressNotTheirsError,
     ErasedError,
+    NeverReadyError,
     NotDeadError,
     NotDiscardedError,
-    NotFoundedError,
     NothingChosenError,
     SupersededError,
     UnknownBulkError,
@@ -27,7 +27,7 @@ from operator_console.acting.errors import (
     WrongAddressError,
 )
 from operator_console.acting.organizations import Repair, repair, request_checks
-from operator_console.acting.plans import Bulk, BulkPlan, BulkStatus, count_plan
+from operator_console.acting.plans import Bulk, BulkPlan, BulkStatus, count_chosen, refuse_unless_meant
 from operator_console.acting.requeueing import requeue
 
 __all__ = [
@@ -40,9 +40,9 @@ __all__ = [
     "BulkStatus",
     "Correction",
     "ErasedError",
+    "NeverReadyError",
     "NotDeadError",
     "NotDiscardedError",
-    "NotFoundedError",
     "NothingChosenError",
     "Repair",
     "SupersededError",
@@ -51,12 +51,13 @@ __all__ = [
     "UnknownOrganizationError",
     "WrongAddressError",
     "begin_bulk",
-    "count_plan",
+    "count_chosen",
     "discard",
     "find_bulk",
     "list_bulks",
     "next_running_bulk",
     "note_reveal",
+    "refuse_unless_meant",
     "repair",
     "request_checks",
     "requeue",

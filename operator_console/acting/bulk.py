@@ -19,7 +19,16 @@ from operator_console.acting.audit import Act, Action, Change, MessageRow, note
 from operator_console.acting.discarding import discard_locked
 from operator_console.acting.errors import ActingError, UnknownBulkError
 from operator_console.acting.messages import locked_messages
-from operator_console.acting.plans import Bulk, BulkPlan, BulkStatus, chosen_by, count_plan, only_dead
+from operator_console.acting.plans import (
+    Bulk,
+    BulkPlan,
+    BulkStatus,
+    chosen_by,
+    count_chosen,
+    only_dead,
+    refuse_unless_meant,
+    step_size,
+)
 from operator_console.acting.requeueing import requeue_locked, wake_relays
 from operator_console.filters import MessageFilter, masked_json
 from shared.database import UNDEFINED, describe
@@ -27,17 +36,17 @@ from shared.engine import is_database_away
 from shared.log import get_logger
 from shared.models import BulkActRow, OutboxMessage
 
-MOST_A_STEP = 200
-"""Messages, whose rows are held for as long as the step takes: some hundredths of a second."""
-STEP_SECONDS = 2
-"""How much of a rate is used at once: little, since a rate is meant to spare somebody."""
-
 OTHERS_PAUSE = timedelta(minutes=1)
 
 log = get_logger("console.bulk")
 
 ActOnThese = Callable[[Session, Sequence[MessageRow], Act], int]
 ACTS: Mapping[Action, ActOnThese] = {Action.REQUEUE: requeue_locked, Action.DISCARD: discard_locked}
+SWITCHES: Mapping[Action, tuple[BulkStatus, BulkStatus]] = {
+    Action.STOP_BULK: (BulkStatus.RUNNING, BulkStatus.STOPPED),
+    Action.RESUME_BULK: (BulkStatus.STOPPED, BulkStatus.RUNNING),
+}
+"""From which status to which."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +63,14 @@ def begin_bulk(session: Session, plan: BulkPlan, act: Act) -> Bulk:
 
     Raises NothingChosenError.
     """
+    refuse_unless_meant(plan)
     row = BulkActRow(
         action=plan.action.value,
         operator=act.operator,
         reason=act.reason,
         wanted=only_dead(plan.wanted).as_json(),
         per_minute=plan.per_minute,
-        found=count_plan(session, plan),
+        found=count_chosen(session, plan.wanted),
     )
     session.add(row)
     session.flush()
@@ -77,40 +87,40 @@ def step_bulk(session: Session, bulk_id: UUID) -> Bulk:
     taken = _taken(session, bulk_id)
     if taken is not None:
         try:
-            step, size = _step_of(taken), step_size(taken.per_minute)
+            step = _step_of(taken)
         except (KeyError, ValueError):
-            log.warning("bulk act not understood", bulk_id=str(bulk_id))
-            return _left_to_others(session, bulk_id)
-        ids = _next_ids(session, taken, step, size)
-        acted = _act_on(session, ids, step) if ids else 0
-        _move(session, taken, ids, acted)
-        if len(ids) < size:
-            _end(session, taken, BulkStatus.DONE)
-        if acted:
-            wake_relays(session)
+            _leave_to_others(session, bulk_id)
+        else:
+            _make(session, taken, step)
     return find_bulk(session, bulk_id)
 
 
-def _left_to_others(session: Session, bulk_id: UUID) -> Bulk:
+def _leave_to_others(session: Session, bulk_id: UUID) -> None:
     """Put off what a newer release began, in words unknown here, so that it holds up no other."""
-    put_off = update(BulkActRow).where(BulkActRow.id == bulk_id).values(next_step_at=func.now() + OTHERS_PAUSE)
-    session.execute(put_off.execution_options(synchronize_session=False))
-    return find_bulk(session, bulk_id)
+    log.warning("bulk act not understood", bulk_id=str(bulk_id))
+    _write(session, bulk_id, next_step_at=func.now() + OTHERS_PAUSE)
 
 
-def step_size(per_minute: int | None) -> int:
-    """Return how many messages a step takes at the most."""
-    return MOST_A_STEP if per_minute is None else max(1, min(MOST_A_STEP, per_minute * STEP_SECONDS // 60))
+def _make(session: Session, taken: Row[Any], step: Step) -> None:
+    """Act on the next messages, and write how far that has come."""
+    size = step_size(taken.per_minute)
+    ids = _next_ids(session, taken, step, size)
+    acted = _act_on(session, ids, step) if ids else 0
+    _move(session, taken, ids, acted)
+    if len(ids) < size:
+        _finish(session, taken)
+    if acted:
+        wake_relays(session)
 
 
 def stop_bulk(session: Session, bulk_id: UUID, act: Act) -> Bulk:
     """Have no further step made until it is resumed; one that is done stays so. Raises UnknownBulkError."""
-    return _switch(session, bulk_id, (BulkStatus.RUNNING, BulkStatus.STOPPED), act, Action.STOP_BULK)
+    return _switch(session, bulk_id, Action.STOP_BULK, act)
 
 
 def resume_bulk(session: Session, bulk_id: UUID, act: Act) -> Bulk:
     """Have a stopped one go on where it stood. Raises UnknownBulkError."""
-    return _switch(session, bulk_id, (BulkStatus.STOPPED, BulkStatus.RUNNING), act, Action.RESUME_BULK)
+    return _switch(session, bulk_id, Action.RESUME_BULK, act)
 
 
 def find_bulk(session: Session, bulk_id: UUID) -> Bulk:
@@ -179,32 +189,30 @@ def _act_on(session: Session, ids: Sequence[UUID], step: Step) -> int:
 def _move(session: Session, taken: Row[Any], ids: list[UUID], acted: int) -> None:
     """Write how far it has come, and that the next step waits for as long as these messages are to take."""
     pause = timedelta(minutes=len(ids) / taken.per_minute) if taken.per_minute else timedelta(0)
-    session.execute(
-        update(BulkActRow)
-        .where(BulkActRow.id == taken.id)
-        .values(
-            cursor=ids[-1] if ids else taken.cursor,
-            acted=BulkActRow.acted + acted,
-            skipped=BulkActRow.skipped + len(ids) - acted,
-            next_step_at=func.now() + pause,
-        )
-        .execution_options(synchronize_session=False)
+    _write(
+        session,
+        taken.id,
+        cursor=ids[-1] if ids else taken.cursor,
+        acted=BulkActRow.acted + acted,
+        skipped=BulkActRow.skipped + len(ids) - acted,
+        next_step_at=func.now() + pause,
     )
 
 
-def _end(session: Session, taken: Row[Any], status: BulkStatus) -> None:
+def _finish(session: Session, taken: Row[Any]) -> None:
     """Write that nothing is left to do; its filter is then needed no longer, and keeps no address."""
-    session.execute(
-        update(BulkActRow)
-        .where(BulkActRow.id == taken.id)
-        .values(status=status, ended_at=func.clock_timestamp(), wanted=masked_json(taken.wanted))
-        .execution_options(synchronize_session=False)
-    )
+    masked = masked_json(taken.wanted)
+    _write(session, taken.id, status=BulkStatus.DONE, ended_at=func.clock_timestamp(), wanted=masked)
 
 
-def _switch(session: Session, bulk_id: UUID, way: tuple[BulkStatus, BulkStatus], act: Act, action: Action) -> Bulk:
-    """Change its status if it stands so, with an audit row."""
-    before, after = way
+def _write(session: Session, bulk_id: UUID, **values: Any) -> None:
+    written = update(BulkActRow).where(BulkActRow.id == bulk_id).values(values)
+    session.execute(written.execution_options(synchronize_session=False))
+
+
+def _switch(session: Session, bulk_id: UUID, action: Action, act: Act) -> Bulk:
+    """Change its status as the action does, if it stands so, with an audit row."""
+    before, after = SWITCHES[action]
     changed = session.execute(
         update(BulkActRow)
         .where(BulkActRow.id == bulk_id, BulkActRow.status == before)

@@ -1,6 +1,7 @@
 """Why an act was refused. ``code`` is stable, for programs.
 
-The text goes on after "the message", for people, and names no address.
+The text is for people, and names no address. Of a message or an organization it says what that is: it goes on after
+its name. What there is not, and what was not chosen, is said in a whole sentence.
 """
 
 from typing import ClassVar
@@ -28,7 +29,6 @@ class NotDeadError(ActingError):
 
     def __init__(self, status: str, done: str) -> None:
         super().__init__(f"is {status}: only a dead one can be {done}")
-        self.status = status
 
 
 class SupersededError(ActingError):
@@ -106,11 +106,10 @@ class UnknownOrganizationError(ActingError):
         super().__init__("there is no such organization")
 
 
-class NotFoundedError(ActingError):
+class NeverReadyError(ActingError):
     """Only what has once been ready can be repaired; this organization is ``status``."""
 
     code = "organization_not_ready"
 
     def __init__(self, status: str) -> None:
         super().__init__(f"is {status}: its database was never handed over, and its message is what to requeue")
-        self.status = status

@@ -5,19 +5,16 @@ Relays do both: no credentials of an organization, and no right to make a databa
 
 from collections.abc import Collection
 from enum import StrEnum
-from typing import Any, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import Row, Text, func, select, true, type_coerce, update
 from sqlalchemy.orm import Session
 
 from operator_console.acting.audit import Act, Action, Change, note
-from operator_console.acting.errors import NotFoundedError, UnknownOrganizationError
+from operator_console.acting.errors import NeverReadyError, UnknownOrganizationError
 from shared.ids import uuid7
 from shared.models import Organization
 from shared.vocabulary import WAKE_CHANNEL, OrganizationStatus, Verdict
-
-Standing: TypeAlias = Row[*tuple[Any, ...]]
 
 
 class Repair(StrEnum):
@@ -31,13 +28,13 @@ class Repair(StrEnum):
 def repair(session: Session, organization_id: UUID, act: Act) -> Repair:
     """Enqueue what makes an organization's database whole again, unless it was found in order, or that is under way.
 
-    It is looked at anew in any case. Never commits. Raises UnknownOrganizationError and NotFoundedError.
+    It is looked at anew in any case. Never commits. Raises UnknownOrganizationError and NeverReadyError.
     """
     organization = _locked(session, organization_id)
     if organization.status != OrganizationStatus.READY:
-        raise NotFoundedError(organization.status)
+        raise NeverReadyError(organization.status)
     request_checks(session, [organization_id])
-    if organization.health == Verdict.WELL:
+    if organization.health == Verdict.HEALTHY:
         return Repair.NOT_NEEDED
     message_id = uuid7()
     if not session.scalar(select(func.signpost_enqueue_repair(organization_id, message_id, true()))):
@@ -68,10 +65,9 @@ def request_checks(session: Session, organization_ids: Collection[UUID] | None =
     return len(asked.all())
 
 
-def _locked(session: Session, organization_id: UUID) -> Standing:
+def _locked(session: Session, organization_id: UUID) -> Row[str, str | None, str | None]:
     organization = session.execute(
-        select(Organization.id, type_coerce(Organization.status, Text).label("status"), Organization.health)
-        .add_columns(Organization.health_error)
+        select(type_coerce(Organization.status, Text).label("status"), Organization.health, Organization.health_error)
         .where(Organization.id == organization_id, Organization.is_decoy.is_(False))
         .with_for_update()
     ).one_or_none()

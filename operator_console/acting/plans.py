@@ -16,6 +16,11 @@ from operator_console.filters import MessageFilter, found_by_index, looked_for
 from shared.models import OutboxMessage
 from shared.vocabulary import DeadReason, Status
 
+MOST_A_STEP = 200
+"""Messages, whose rows are held for as long as the step takes: some hundredths of a second."""
+STEP_SECONDS = 2
+"""How much of a rate is used at once: little, since a rate is meant to spare somebody."""
+
 
 class BulkStatus(StrEnum):
     """How a bulk act stands."""
@@ -82,8 +87,17 @@ def chosen_by(wanted: MessageFilter) -> list[ColumnElement[bool]]:
     ]
 
 
-def count_plan(session: Session, plan: BulkPlan) -> int:
-    """Return how many messages the plan would act on now. Raises NothingChosenError."""
+def step_size(per_minute: int | None) -> int:
+    """Return how many messages a step takes at the most."""
+    return MOST_A_STEP if per_minute is None else max(1, min(MOST_A_STEP, per_minute * STEP_SECONDS // 60))
+
+
+def refuse_unless_meant(plan: BulkPlan) -> None:
+    """Raise NothingChosenError for a plan without a filter that does not say that all is meant."""
     if plan.wanted.is_empty_but_for_dead and not plan.is_all:
         raise NothingChosenError
-    return session.scalar(select(func.count()).select_from(OutboxMessage).where(*chosen_by(plan.wanted))) or 0
+
+
+def count_chosen(session: Session, wanted: MessageFilter) -> int:
+    """Return how many messages a bulk act would act on now."""
+    return session.scalar(select(func.count()).select_from(OutboxMessage).where(*chosen_by(wanted))) or 0

@@ -30,7 +30,7 @@ ActOnOne = Callable[[Session, UUID, Act], object]
 
 
 @dataclass(frozen=True)
-class Way:
+class Deed:
     """What to do, how one message has it done, and what is then so."""
 
     action: Action
@@ -87,7 +87,7 @@ def requeue_command(
     def act_on(session: Session, message_id: UUID, act: Act) -> None:
         requeue(session, message_id, act, correction)
 
-    _act(Way(Action.REQUEUE, act_on, "is pending and due now"), ids, reason, said)
+    _act(Deed(Action.REQUEUE, act_on, "is pending and due now"), ids, reason, said)
 
 
 @click.command("discard")
@@ -99,7 +99,7 @@ def discard_command(ids: tuple[UUID, ...], reason: str, **said: Any) -> None:
 
     Name them by their IDS, or choose them by the options of `list`: then they are counted first.
     """
-    _act(Way(Action.DISCARD, discard, "is discarded"), ids, reason, said)
+    _act(Deed(Action.DISCARD, discard, "is discarded"), ids, reason, said)
 
 
 @click.command("undo-discard")
@@ -107,20 +107,20 @@ def discard_command(ids: tuple[UUID, ...], reason: str, **said: Any) -> None:
 @reason_option
 def undo_discard_command(ids: tuple[UUID, ...], reason: str) -> None:
     """Give discarded messages the reason back that they had died of."""
-    _act_on_each(Way(Action.UNDO_DISCARD, undo_discard, "is as it was before it was discarded"), ids, reason)
+    _act_on_each(Deed(Action.UNDO_DISCARD, undo_discard, "is as it was before it was discarded"), ids, reason)
 
 
-def _act(way: Way, ids: tuple[UUID, ...], reason: str, said: dict[str, Any]) -> None:
+def _act(deed: Deed, ids: tuple[UUID, ...], reason: str, said: dict[str, Any]) -> None:
     choice = _choice(said)
     if ids and choice.is_made:
         raise click.UsageError("Name messages by their ids, or choose them by options, not both.")
     if ids:
-        _act_on_each(way, ids, reason)
+        _act_on_each(deed, ids, reason)
         return
     wanted = filter_of(choice.wanted)
     if wanted.is_empty_but_for_dead and not choice.is_all:
         raise click.UsageError("Say which messages: their ids, a filter, or --all.")
-    plan = BulkPlan(way.action, wanted, choice.per_minute, choice.is_all)
+    plan = BulkPlan(deed.action, wanted, choice.per_minute, choice.is_all)
     run_plan(plan, reason, is_dry_run=choice.is_dry_run, is_sure=choice.is_sure)
 
 
@@ -131,14 +131,14 @@ def _choice(said: dict[str, Any]) -> Choice:
     )
 
 
-def _act_on_each(way: Way, ids: tuple[UUID, ...], reason: str) -> None:
+def _act_on_each(deed: Deed, ids: tuple[UUID, ...], reason: str) -> None:
     """Act on messages one by one, each in a transaction of its own; exit with 1 if one was refused."""
     has_failed = False
     with sessions() as made:
         for message_id in ids:
             try:
                 with made.begin() as session:
-                    way.act_on(session, message_id, act_because(reason))
+                    deed.act_on(session, message_id, act_because(reason))
             except UnknownMessageError:
                 complain(f"there is no message {message_id}")
                 has_failed = True
@@ -146,6 +146,6 @@ def _act_on_each(way: Way, ids: tuple[UUID, ...], reason: str) -> None:
                 complain(f"message {message_id} {error}")
                 has_failed = True
             else:
-                click.echo(f"message {message_id} {way.done}")
+                click.echo(f"message {message_id} {deed.done}")
     if has_failed:
         raise SystemExit(1)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -19,8 +19,7 @@ from operator_console.acting import (
     BulkStatus,
     UnknownBulkError,
     begin_bulk,
-    count_plan,
-    find_bulk,
+    count_chosen,
     list_bulks,
     resume_bulk,
     step_bulk,
@@ -45,7 +44,7 @@ def run_plan(plan: BulkPlan, reason: str, *, is_dry_run: bool, is_sure: bool) ->
     """Count what is meant, ask, and carry the bulk act on until it is done or stopped."""
     with sessions() as made:
         with made.begin() as session:
-            found = count_plan(session, plan)
+            found = count_chosen(session, plan.wanted)
         click.echo(f"{found} dead messages would be {DONE[plan.action]}" if is_dry_run else f"{found} dead messages")
         if is_dry_run or not found:
             return
@@ -96,23 +95,12 @@ def _stepped(made: sessionmaker[Session], bulk: Bulk) -> Bulk:
 
 
 @contextmanager
-def _progress(begun: Bulk) -> Iterator["Reporter"]:
-    """Show a bar on a terminal, on standard error, and nothing in a pipe."""
+def _progress(begun: Bulk) -> Iterator[Callable[[Bulk], None]]:
+    """Show a bar on a terminal, on standard error, and nothing in a pipe; yield what moves it."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        yield Reporter(bar, begun)
-
-
-class Reporter:
-    """Moves the bar to where a bulk act stands."""
-
-    def __init__(self, bar: Progress, begun: Bulk) -> None:
-        self._bar = bar
-        self._line = bar.add_task(begun.action, total=begun.found, completed=begun.done)
-
-    def __call__(self, bulk: Bulk) -> None:
-        """Move it."""
-        self._bar.update(self._line, completed=bulk.done)
+        line = bar.add_task(begun.action, total=begun.found, completed=begun.done)
+        yield lambda bulk: bar.update(line, completed=bulk.done)
 
 
 def _tell(bulk: Bulk) -> None:
@@ -134,11 +122,7 @@ def list_bulks_command(limit: int, *, is_json: bool) -> None:
     """List bulk acts, newest first. A terminal gets a table, a pipe gets JSON lines."""
     with database() as session:
         bulks = list_bulks(session, limit)
-    show_rows([_as_json(bulk) for bulk in bulks], LISTED, is_json=is_json)
-
-
-def _as_json(bulk: Bulk) -> dict[str, object]:
-    return as_json(bulk) | {"wait": bulk.wait.total_seconds()}
+    show_rows([as_json(bulk) for bulk in bulks], LISTED, is_json=is_json)
 
 
 @bulk_commands.command("stop")
@@ -162,8 +146,7 @@ def resume_bulk_command(bulk_id: UUID, reason: str) -> None:
     try:
         with sessions() as made:
             with made.begin() as session:
-                resume_bulk(session, bulk_id, act_because(reason))
-                bulk = find_bulk(session, bulk_id)
+                bulk = resume_bulk(session, bulk_id, act_because(reason))
             carry_on(made, bulk)
     except UnknownBulkError:
         fail(f"there is no bulk act {bulk_id}")

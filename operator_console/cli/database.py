@@ -10,11 +10,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.settings import ConsoleSettingsSchema
-from shared.database import UNDEFINED, describe
+from shared.database import INSUFFICIENT_PRIVILEGE, UNDEFINED, describe
 from shared.engine import create_database_engine
 from shared.settings import read_or_exit
-
-INSUFFICIENT_PRIVILEGE = "42501"
 
 
 @contextmanager

@@ -9,17 +9,18 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.cli.database import complain, database, fail, sessions
 from operator_console.cli.options import (
-    check_reveal,
     filter_of,
     filter_options,
     json_option,
     reveal_options,
     status_option,
+    why_revealed,
 )
 from operator_console.cli.output import show_lines, show_rows
 from operator_console.filters import MessageFilter
 from operator_console.reading import list_actions, list_causes, list_messages, show_message
-from operator_console.views import MessageView, as_json, mask_for
+from operator_console.views import Mask, MessageView, as_json, unmasked
+from shared.masks import masked
 
 LISTED = (
     "id",
@@ -55,24 +56,22 @@ def list_command(
     limit: int, cursor: UUID | None, *, reveal: bool, reason: str | None, is_json: bool, **wanted: Any
 ) -> None:
     """List messages, newest first; recipients are masked. A terminal gets a table, a pipe gets JSON lines."""
-    check_reveal(reveal=reveal, reason=reason)
-    chosen = filter_of(wanted)
+    why, chosen = why_revealed(reveal=reveal, reason=reason), filter_of(wanted)
     with sessions() as made:
-        if reveal:
-            _write_down(made, str(reason), wanted=chosen)
-        found = [as_json(message) for message in _messages(made, chosen, limit, cursor, is_revealed=reveal)]
+        mask = masked if why is None else _mask_written_down(made, why, wanted=chosen)
+        found = [as_json(message) for message in _messages(made, chosen, limit, cursor, mask)]
     show_rows(found, LISTED, is_json=is_json)
 
 
 def _messages(
-    made: sessionmaker[Session], wanted: MessageFilter, limit: int, cursor: UUID | None, *, is_revealed: bool
+    made: sessionmaker[Session], wanted: MessageFilter, limit: int, cursor: UUID | None, mask: Mask
 ) -> Iterator[MessageView]:
     """Yield so many messages, page after page: a page that ends early only says how far it looked."""
     left = limit
     while left:
         with made.begin() as session:
             size = min(left, PAGE)
-            page = list_messages(session, wanted, limit=size, cursor=cursor, mask=mask_for(is_revealed=is_revealed))
+            page = list_messages(session, wanted, limit=size, cursor=cursor, mask=mask)
         yield from page.messages
         left -= len(page.messages)
         cursor = page.next_cursor
@@ -86,21 +85,22 @@ def _messages(
 @click.option("--json", "is_json", is_flag=True, help="As one JSON object, for programs.")
 def show_command(message_id: UUID, *, reveal: bool, reason: str | None, is_json: bool) -> None:
     """Show one message: how it stands, its failed attempts, what operators did to it, and all that in order."""
-    check_reveal(reveal=reveal, reason=reason)
+    why = why_revealed(reveal=reveal, reason=reason)
     with sessions() as made:
-        if reveal:
-            _write_down(made, str(reason), message_id=message_id)
+        mask = masked if why is None else _mask_written_down(made, why, message_id=message_id)
         with made.begin() as session:
-            message = show_message(session, message_id, mask=mask_for(is_revealed=reveal))
+            message = show_message(session, message_id, mask=mask)
     if message is None:
         fail(f"there is no message {message_id}")
     show_lines(as_json(message), is_json=is_json)
 
 
-def _write_down(made: sessionmaker[Session], reason: str, **looked_at: Any) -> None:
+def _mask_written_down(made: sessionmaker[Session], reason: str, **looked_at: Any) -> Mask:
+    """Return the mask that reveals addresses, once it is committed who looks at them and why."""
     from operator_console.cli.audited import write_down_look  # noqa: PLC0415 - looking starts faster without acting
 
     write_down_look(made, reason, **looked_at)
+    return unmasked
 
 
 @click.command("groups")

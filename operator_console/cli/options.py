@@ -62,21 +62,19 @@ def reveal_options(command: Command) -> Command:
     return click.option("--reveal", is_flag=True, help="Show addresses as they are; say why with --reason.")(command)
 
 
-def check_reveal(*, reveal: bool, reason: str | None) -> None:
-    """Raise wrong usage where addresses are to be revealed for no reason."""
-    if reveal and not reason:
+def why_revealed(*, reveal: bool, reason: str | None) -> str | None:
+    """Return why addresses are to be revealed; None where they are not. For no reason that is wrong usage."""
+    if not reveal:
+        return None
+    if not reason:
         raise click.UsageError("--reveal is written down: say why with --reason.")
+    return reason
 
 
 def filter_of(wanted: dict[str, Any]) -> MessageFilter:
     """Return the filter that the options make."""
-    plain = {name: _aware(value) for name, value in wanted.items() if value is not None}
-    return MessageFilter.from_json({name: _text(value) for name, value in plain.items()})
+    return MessageFilter.of(**{name: _aware(value) for name, value in wanted.items()})
 
 
 def _aware(value: Any) -> Any:
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
-
-
-def _text(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)

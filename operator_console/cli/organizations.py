@@ -114,7 +114,7 @@ def _found(made: sessionmaker[Session], organization_id: UUID, before: datetime 
     click.echo(
         f"organization {organization_id} {found.health}{f': {found.health_error}' if found.health_error else ''}"
     )
-    return found.health == Verdict.WELL
+    return found.health == Verdict.HEALTHY
 
 
 def _newer(made: sessionmaker[Session], organization_id: UUID, before: datetime | None) -> OrganizationDetail | None:

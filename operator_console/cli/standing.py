@@ -1,6 +1,6 @@
 """How things stand: backlog, lag, the last hours, providers with their breakers, relays."""
 
-from typing import Any
+from datetime import datetime
 
 import click
 
@@ -8,7 +8,7 @@ from operator_console.cli.database import database
 from operator_console.cli.options import json_option
 from operator_console.cli.output import is_for_programs, show_lines, show_rows
 from operator_console.reading import list_providers, stats
-from operator_console.views import Stats, as_json
+from operator_console.views import HourView, Stats, as_json
 
 PROVIDERS_LISTED = ("provider", "breaker", "since", "last_failure_class", "last_failed_at", "rate")
 BACKLOG_LISTED = ("channel", "due", "pending", "lag_seconds", "sent_last_hours", "dead_last_hours")
@@ -33,7 +33,7 @@ def status_command(*, is_json: bool) -> None:
     show_rows([as_json(relay) for relay in found.relays], RELAYS_LISTED, is_json=False)
 
 
-def _by_channel(found: Stats) -> list[dict[str, Any]]:
+def _by_channel(found: Stats) -> list[dict[str, object]]:
     """Return a row for each channel: what waits, and what came of messages in the last hours."""
     lately = sorted({one.hour for one in found.hours})[-LATELY_HOURS:]
     return [
@@ -49,7 +49,7 @@ def _by_channel(found: Stats) -> list[dict[str, Any]]:
     ]
 
 
-def _is_of(hour: Any, channel: str, lately: list[Any]) -> bool:
+def _is_of(hour: HourView, channel: str, lately: list[datetime]) -> bool:
     return hour.channel == channel and hour.hour in lately
 
 

@@ -2,14 +2,13 @@
 
 from operator_console.reading.actions import list_actions
 from operator_console.reading.causes import list_causes
-from operator_console.reading.messages import count_messages, list_messages, show_message
+from operator_console.reading.messages import list_messages, show_message
 from operator_console.reading.organizations import list_organizations, show_organization
 from operator_console.reading.providers import list_providers
 from operator_console.reading.relays import list_relays
 from operator_console.reading.stats import stats
 
 __all__ = [
-    "count_messages",
     "list_actions",
     "list_causes",
     "list_messages",

@@ -1,10 +1,10 @@
-"""Messages, as a list page by page, one with all that is known of it, and how many there are."""
+"""Messages, as a list page by page, and one with all that is known of it."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, Text, and_, case, func, select, type_coerce
+from sqlalchemy import ColumnElement, Row, Select, Text, and_, case, select, type_coerce
 from sqlalchemy.orm import Session, aliased
 
 from operator_console.filters import MessageFilter, Messages, cause_of, found_by_index, looked_for
@@ -58,18 +58,13 @@ def _horizon(session: Session, begin: list[ColumnElement[bool]]) -> Row[UUID, da
     ).one_or_none()
 
 
-def count_messages(session: Session, wanted: MessageFilter) -> int:
-    """Return how many messages the filter lets through; looks at each that its index leaves."""
-    query = select(func.count()).select_from(OutboxMessage).where(*found_by_index(wanted), *looked_for(wanted))
-    return session.scalar(query) or 0
-
-
 def show_message(session: Session, message_id: UUID, *, mask: Mask = masked) -> MessageDetail | None:
     """Return one message with its failed attempts and what operators did to it, or None."""
     message = session.execute(_messages().where(OutboxMessage.id == message_id)).one_or_none()
     if message is None:
         return None
     attempts, actions = attempts_of(session, message, mask), actions_of(session, message_id)
+    fallback = _fallback_of(session, message)
     return MessageDetail(
         **vars(_view(message, mask)),
         locale=message.locale,
@@ -80,7 +75,7 @@ def show_message(session: Session, message_id: UUID, *, mask: Mask = masked) -> 
         fallback_channel=message.fallback_channel,
         fallback_at=message.fallback_at,
         fallback_of=message.fallback_of,
-        fell_back_to=(fallback := _fallback_of(session, message)) and fallback.id,
+        fell_back_to=fallback and fallback.id,
         attempts=attempts,
         operator_actions=actions,
         timeline=timeline_of(message, attempts, actions, fallback and fallback.created_at),

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from flask import Flask, current_app, g, request
 
 from operator_console.acting import Act
-from operator_console.operator_tokens import Scope, authenticate
+from operator_console.operator_tokens import Scope, TokenView, authenticate
 from operator_console.web.errors import ForeignOriginError, FormExpiredError, InsufficientScopeError, NotSignedInError
 from operator_console.web.metrics import WRONG_TOKENS
 from operator_console.web.pages import is_for_people, is_renewal
@@ -76,8 +76,8 @@ def csrf_token() -> str:
     return csrf_token_of(asker().cookie or "")
 
 
-def asker_by_token(token: str) -> Any:
-    """Return the row of the token that somebody shows. Raises InvalidTokenError, or TooManyAttemptsError."""
+def asker_by_token(token: str) -> TokenView:
+    """Return the token that somebody shows. Raises InvalidTokenError, or TooManyAttemptsError."""
     client = request.remote_addr or ""
     services().attempts.refuse_if_too_many(client)
     with services().sessions.begin() as session:
@@ -111,7 +111,7 @@ def _admit() -> None:
 
 def _asker_by_header() -> Asker:
     holder = asker_by_token(bearer_token(request.headers.get("Authorization", "")))
-    return Asker(holder.name, frozenset(map(Scope, holder.scopes)))
+    return Asker(holder.name, frozenset(holder.scopes))
 
 
 def _asker_by_cookie() -> Asker:
@@ -126,15 +126,20 @@ def _asker_by_cookie() -> Asker:
 
 
 def _refuse_foreign() -> None:
-    """Refuse what a browser says comes from another site; a form for signing in has no other protection.
-
-    Its Origin is no help where it is told: from pages that send no referrer it is ``null``.
-    """
-    site = request.headers.get("Sec-Fetch-Site")
-    origin = request.headers.get("Origin", "null")
-    is_foreign = origin not in ("null", services().origin or f"{request.scheme}://{request.host}")
-    if site not in OF_OURS if site else is_foreign:
+    """Refuse what a browser says comes from another site; a form for signing in has no other protection."""
+    if not _is_from_our_site():
         raise ForeignOriginError
+
+
+def _is_from_our_site() -> bool:
+    """Tell whether the browser says so, by Sec-Fetch-Site or, where it is too old for that, by the Origin.
+
+    Where the former is told, the latter is no help: from pages that send no referrer it is ``null``.
+    """
+    if site := request.headers.get("Sec-Fetch-Site"):
+        return site in OF_OURS
+    our_origin = services().origin or f"{request.scheme}://{request.host}"
+    return request.headers.get("Origin", "null") in ("null", our_origin)
 
 
 def _refuse_forged(asker: Asker) -> None:

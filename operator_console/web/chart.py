@@ -8,6 +8,8 @@ HEIGHT = 100
 """Of the drawing, in units of its own; CSS gives it its size, and what is written stands beside it as text."""
 LEAST_HEIGHT = 3
 """Of a bar that is not zero: one message among thousands is to be seen, too."""
+LABELLED_HOURS = 6
+"""One of so many of the clock has its label."""
 STEPS = (1, 2, 3, 4, 5, 6, 8, 10)
 
 
@@ -50,8 +52,8 @@ class Chart:
         return max(hours, key=lambda hour: hour.count) if hours else None
 
 
-def drawn(hours: Sequence[Hour], *, labels_every: int = 6) -> Chart:
-    """Draw the hours in their order, each ``labels_every``-th of the clock's labelled."""
+def drawn(hours: Sequence[Hour]) -> Chart:
+    """Draw the hours in their order."""
     top = round_above(max((hour.count for hour in hours), default=0))
     bars = [
         Bar(
@@ -59,7 +61,7 @@ def drawn(hours: Sequence[Hour], *, labels_every: int = 6) -> Chart:
             y=HEIGHT - (height := bar_height(hour.count, top)),
             height=height,
             hour=hour,
-            is_labelled=hour.begins_at.hour % labels_every == 0,
+            is_labelled=hour.begins_at.hour % LABELLED_HOURS == 0,
         )
         for place, hour in enumerate(hours)
     ]

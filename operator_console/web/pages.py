@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from flask import Response, g, make_response, redirect, render_template, request, url_for
 
@@ -54,6 +55,14 @@ def see_other(address: str) -> Response:
 def address_of(endpoint: str, query: Mapping[str, str]) -> str:
     """Return a route's address with that query, whatever stands in it."""
     return f"{url_for(endpoint)}?{urlencode(query)}" if query else url_for(endpoint)
+
+
+def with_next_page(answer: Response, endpoint: str, cursor: UUID | int | None) -> Response:
+    """Return a list's answer, which says where the list goes on if it does (RFC 8288)."""
+    if cursor:
+        following = address_of(endpoint, request.args.to_dict() | {"cursor": str(cursor)})
+        answer.headers["Link"] = f'<{following}>; rel="next"'
+    return answer
 
 
 def safe_next(wanted: str) -> str:

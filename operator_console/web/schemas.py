@@ -7,6 +7,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
+from operator_console.acting import Action
 from operator_console.filters import MessageFilter
 from operator_console.reasons import LONGEST_REASON, is_showable
 from operator_console.web.errors import FaultCode
@@ -23,13 +24,6 @@ CODES: dict[str, Any] = {
     "type": FaultCode.INVALID_TYPE,
     "too_large": FaultCode.OUT_OF_RANGE,
 }
-
-
-class BulkAction(StrEnum):
-    """What can be done to many at once."""
-
-    REQUEUE = "requeue"
-    DISCARD = "discard"
 
 
 class Strict(Schema):
@@ -142,13 +136,7 @@ class FilterSchema(Strict):
 
     def made_of(self, values: dict[str, Any]) -> Any:
         """Return what the checked values make."""
-        return filter_of(values)
-
-
-def filter_of(values: Mapping[str, Any]) -> MessageFilter:
-    """Return the filter, its recipient in the form in which messages carry it."""
-    plain = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
-    return MessageFilter.from_json(plain)
+        return MessageFilter.of(**values)
 
 
 class MessagesQuery(FilterSchema):
@@ -160,7 +148,7 @@ class MessagesQuery(FilterSchema):
     def made_of(self, values: dict[str, Any]) -> Any:
         """Return the filter, the limit and the cursor."""
         limit, cursor = values.pop("limit"), values.pop("cursor", None)
-        return filter_of(values), limit, cursor
+        return MessageFilter.of(**values), limit, cursor
 
 
 class PageQuery(MessagesQuery):
@@ -228,7 +216,7 @@ class BulkForm(PageQuery):
     """The same as the page's form writes it: the filter's fields beside the others."""
 
     reason = Words(LONGEST_REASON, required=True)
-    action = OneOf(BulkAction, required=True)
+    action = OneOf((Action.REQUEUE, Action.DISCARD), required=True)
     per_minute = Number(HIGHEST_PER_MINUTE, strict=False, load_default=None)
     all = Words(load_default="")
 

@@ -21,7 +21,7 @@ CHANNELS: Mapping[str, str] = {
 }
 BREAKERS: Mapping[str, str] = {"closed": "in order", "open": "left alone", "half_open": "probed"}
 HEALTH: Mapping[str, str] = {
-    Verdict.WELL: "in order",
+    Verdict.HEALTHY: "in order",
     Verdict.LOST: "lost",
     Verdict.DAMAGED: "damaged",
     Verdict.UNREACHABLE: "no answer",
@@ -83,8 +83,3 @@ def grouped(number: int) -> str:
 def sized(size_bytes: int | None) -> str:
     """Write how much a database takes, in megabytes of a million bytes; nothing as a dash."""
     return "—" if size_bytes is None else f"{size_bytes / 1_000_000:.1f} MB"
-
-
-def counted(number: int, one: str, many: str) -> str:
-    """Say how many there are."""
-    return f"{grouped(number)} {one if number == 1 else many}"

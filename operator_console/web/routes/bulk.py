@@ -5,10 +5,9 @@ from uuid import UUID
 from flask import Blueprint, Response, request, url_for
 
 from operator_console.acting import (
-    Action,
     BulkPlan,
     begin_bulk,
-    count_plan,
+    count_chosen,
     find_bulk,
     list_bulks,
     resume_bulk,
@@ -41,7 +40,7 @@ def get_new() -> Response:
     """Count what would be acted on, and ask why."""
     wanted, _, _ = read_query(PageQuery())
     with services().sessions.begin() as session:
-        found = count_plan(session, BulkPlan(Action.REQUEUE, wanted, is_all=True))
+        found = count_chosen(session, wanted)
         causes = list_causes(session).causes if wanted.cause else ()
     cause = next((one for one in causes if one.cause == wanted.cause), None)
     asked = {name: value for name, value in request.args.items() if value}
@@ -53,7 +52,7 @@ def get_new() -> Response:
 def post_new() -> Response:
     """Begin it."""
     asked = read_form(BulkForm())
-    plan = BulkPlan(Action(asked["action"]), asked["wanted"], asked["per_minute"], is_all=bool(asked["all"]))
+    plan = BulkPlan(asked["action"], asked["wanted"], asked["per_minute"], is_all=bool(asked["all"]))
     with services().sessions.begin() as session:
         bulk = begin_bulk(session, plan, asker().act(asked["reason"]))
     services().carrier.wake()

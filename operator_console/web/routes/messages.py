@@ -10,7 +10,7 @@ from operator_console.reading import list_causes, list_messages
 from operator_console.views import MessageDetail
 from operator_console.web.access import asker, needs
 from operator_console.web.forms import read_form, read_reason
-from operator_console.web.looking import revealed, shown
+from operator_console.web.looking import reveal, shown
 from operator_console.web.pages import address_of, page, see_other
 from operator_console.web.queries import read_query
 from operator_console.web.schemas import PageQuery, RequeueForm
@@ -84,14 +84,15 @@ def post_undo_discard(message_id: UUID) -> Response:
 @needs(Scope.REVEAL)
 def post_reveal(message_id: UUID) -> Response:
     """Show its address, once, in the answer to this; the page as such goes on masking it."""
-    return _page_of(shown(message_id), revealed=revealed(message_id, read_reason()).recipient)
+    return _page_of(shown(message_id), address=reveal(message_id, read_reason()).recipient)
 
 
-def _page_of(message: MessageDetail, revealed: str | None = None) -> Response:
+def _page_of(message: MessageDetail, address: str | None = None) -> Response:
+    """Return the message's page, on which its address is masked, beside that address where it is revealed."""
     return page(
         "message.html",
         message=message,
-        revealed=revealed,
+        address=address,
         happenings=HAPPENINGS,
         operators_words=BY_OPERATORS,
         locales=vocabulary.Locale,

@@ -11,9 +11,10 @@ from operator_console.acting import (
     Bulk,
     BulkPlan,
     begin_bulk,
-    count_plan,
+    count_chosen,
     find_bulk,
     list_bulks,
+    refuse_unless_meant,
     resume_bulk,
     stop_bulk,
 )
@@ -79,7 +80,7 @@ def document_of(bulk: Bulk) -> dict[str, Any]:
     """Return a bulk act as JSON."""
     plain = as_json(bulk)
     plain["filter"] = plain.pop("wanted")
-    return plain | {"wait": bulk.wait.total_seconds()}
+    return plain
 
 
 def _begun(action: Action) -> Response:
@@ -87,7 +88,8 @@ def _begun(action: Action) -> Response:
     plan = BulkPlan(action, asked["wanted"], asked["per_minute"], is_all=asked["all"])
     with services().sessions.begin() as session:
         if asked["dry_run"]:
-            return jsonify(found=count_plan(session, plan), dry_run=True)
+            refuse_unless_meant(plan)
+            return jsonify(found=count_chosen(session, plan.wanted), dry_run=True)
         bulk = begin_bulk(session, plan, asker().act(asked["reason"]))
     services().carrier.wake()
     answer = jsonify(document_of(bulk))

@@ -3,15 +3,15 @@
 from http import HTTPStatus
 from uuid import UUID
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from operator_console.acting import Correction, discard, requeue, undo_discard
 from operator_console.operator_tokens import Scope
 from operator_console.reading import list_causes, list_messages
 from operator_console.views import as_json
 from operator_console.web.access import asker, needs
-from operator_console.web.looking import revealed, shown
-from operator_console.web.pages import address_of
+from operator_console.web.looking import reveal, shown
+from operator_console.web.pages import with_next_page
 from operator_console.web.queries import read_query
 from operator_console.web.schemas import MessagesQuery, ReasonSchema, RequeueSchema
 from operator_console.web.services import services
@@ -27,11 +27,7 @@ def get_messages() -> Response:
     wanted, limit, cursor = read_query(MessagesQuery())
     with services().sessions.begin() as session:
         page = list_messages(session, wanted, limit=limit, cursor=cursor)
-    answer = jsonify(as_json(page))
-    if page.next_cursor:
-        following = address_of(".get_messages", request.args.to_dict() | {"cursor": str(page.next_cursor)})
-        answer.headers["Link"] = f'<{following}>; rel="next"'
-    return answer
+    return with_next_page(jsonify(as_json(page)), ".get_messages", page.next_cursor)
 
 
 @blueprint.get("/groups")
@@ -53,7 +49,7 @@ def get_message(message_id: UUID) -> Response:
 @needs(Scope.REVEAL)
 def post_reveal(message_id: UUID) -> Response:
     """Show one message with its recipient's address; who looked, and why, is written down before."""
-    return jsonify(as_json(revealed(message_id, read_body(ReasonSchema())["reason"])))
+    return jsonify(as_json(reveal(message_id, read_body(ReasonSchema())["reason"])))
 
 
 @blueprint.post("/<uuid:message_id>/requeue")

@@ -3,14 +3,14 @@
 from http import HTTPStatus
 from uuid import UUID
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from operator_console.acting import Repair, UnknownOrganizationError, repair
 from operator_console.operator_tokens import Scope
 from operator_console.reading import list_organizations, show_organization
 from operator_console.views import as_json
 from operator_console.web.access import asker, needs
-from operator_console.web.pages import address_of
+from operator_console.web.pages import with_next_page
 from operator_console.web.queries import read_query
 from operator_console.web.schemas import OrganizationsQuery, ReasonSchema
 from operator_console.web.services import services
@@ -28,11 +28,7 @@ def get_organizations() -> Response:
         found = list_organizations(
             session, health=asked.get("health"), limit=asked["limit"], cursor=asked.get("cursor")
         )
-    answer = jsonify(as_json(found))
-    if found.next_cursor:
-        following = address_of(".get_organizations", request.args.to_dict() | {"cursor": str(found.next_cursor)})
-        answer.headers["Link"] = f'<{following}>; rel="next"'
-    return answer
+    return with_next_page(jsonify(as_json(found)), ".get_organizations", found.next_cursor)
 
 
 @blueprint.get("/<uuid:organization_id>")

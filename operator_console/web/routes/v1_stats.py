@@ -1,12 +1,12 @@
 """/v1/stats and what else operators read: providers, relays, the audit."""
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from operator_console.operator_tokens import Scope
 from operator_console.reading import list_actions, list_providers, list_relays, stats
 from operator_console.views import as_json
 from operator_console.web.access import needs
-from operator_console.web.pages import address_of
+from operator_console.web.pages import with_next_page
 from operator_console.web.queries import read_query
 from operator_console.web.schemas import AuditQuery
 from operator_console.web.services import services
@@ -47,7 +47,4 @@ def get_audit() -> Response:
         actions = list_actions(session, limit=limit, before_id=cursor)
     following = actions[-1].id if len(actions) == limit else None
     answer = jsonify(actions=[as_json(one) for one in actions], next_cursor=following)
-    if following:
-        address = address_of(".get_audit", request.args.to_dict() | {"cursor": str(following)})
-        answer.headers["Link"] = f'<{address}>; rel="next"'
-    return answer
+    return with_next_page(answer, ".get_audit", following)

@@ -12,11 +12,11 @@ from operator_console.acting import (
     BulkPlan,
     BulkStatus,
     NothingChosenError,
-    bulk,
     step_bulk,
     stop_bulk,
 )
 from operator_console.acting import begin_bulk as begin
+from operator_console.acting.plans import step_size
 from operator_console.filters import MessageFilter
 from shared.vocabulary import Channel, DeadReason
 from tests.support.desk import ACT, lines_of, outboxctl, put_dead
@@ -54,7 +54,7 @@ def test_a_bulk_act_requeues_what_its_filter_lets_through_and_nothing_else(
 
 @pytest.mark.parametrize(("per_minute", "size"), [(None, 200), (60_000, 200), (600, 20), (60, 2), (29, 1), (1, 1)])
 def test_a_step_takes_two_seconds_of_the_rate(per_minute: int | None, size: int) -> None:
-    assert bulk.step_size(per_minute) == size
+    assert step_size(per_minute) == size
 
 
 def test_between_two_steps_there_is_as_long_a_pause_as_the_rate_asks_for(
