@@ -9,9 +9,9 @@ import click
 import psycopg
 
 from shared.settings import read_or_exit
-from tenants.everyone import Failed, databases_behind, upgrade_all
+from tenants.databases import Failed, databases_behind, databases_of_organizations, upgrade_all
 from tenants.helper import answer
-from tenants.passwords import Passwords
+from tenants.passwords import connect, renew
 from tenants.progress import told_as_they_come
 from tenants.revisions import HEAD
 from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema
@@ -40,7 +40,7 @@ def migrate_command(at_once: int) -> None:
     with _stopping_where_nobody_answers():
         behind = databases_behind(url)
     outcomes = list(told_as_they_come(upgrade_all(url, behind, at_once), len(behind)))
-    _conclude(f"revision {HEAD}: {{}} brought to it, {{}} failed", outcomes)
+    _conclude(f"revision {HEAD}", "brought to it", outcomes)
 
 
 @main.command("passwords")
@@ -52,17 +52,17 @@ def passwords_command() -> None:
     """
     settings = read_or_exit(PasswordsSettingsSchema())
     keys = settings.secret_keys
-    with _stopping_where_nobody_answers():
-        passwords = Passwords(settings.provision_database_url, keys[keys.newest_id])
-        databases = passwords.databases()
-    outcomes = list(told_as_they_come(passwords.renew(databases), len(databases)))
-    _conclude(f"key {keys.newest_id}: {{}} have its password, {{}} failed", outcomes)
+    with _stopping_where_nobody_answers(), connect(settings.provision_database_url) as connection:
+        databases = databases_of_organizations(connection)
+        renewed = renew(connection, databases, keys[keys.newest_id])
+        outcomes = list(told_as_they_come(renewed, len(databases)))
+    _conclude(f"key {keys.newest_id}", "have its password", outcomes)
 
 
-def _conclude(told: str, outcomes: Sequence[object]) -> NoReturn:
-    """Tell how many were done and how many failed, which and why; end with 1 if any did."""
+def _conclude(what: str, done: str, outcomes: Sequence[object]) -> NoReturn:
+    """Tell of how many it is ``done`` and of how many it failed, which and why; end with 1 if any did."""
     failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-    click.echo(told.format(len(outcomes) - len(failed), len(failed)))
+    click.echo(f"{what}: {len(outcomes) - len(failed)} {done}, {len(failed)} failed")
     for each in failed:
         click.echo(f"  {each.database}: {each.error} {each.sqlstate or ''}".rstrip())
     sys.exit(1 if failed else 0)

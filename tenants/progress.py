@@ -6,7 +6,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tenants.everyone import Failed
+from tenants.databases import Failed
 
 Outcome = TypeVar("Outcome")
 

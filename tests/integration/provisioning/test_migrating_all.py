@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tenants.commands import downgrade, upgrade
-from tenants.everyone import databases_behind, url_of
+from tenants.databases import databases_behind, url_of
 from tenants.helper import upgrade_one
 from tenants.revisions import HEAD
 from tests.support.forwarding import unused_port

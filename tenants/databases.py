@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from tenants.helper import Facts, Helper
 from tenants.naming import is_of_an_organization
-from tenants.revisions import HEAD, REVISIONS, VERSION_TABLE
+from tenants.revisions import VERSION_TABLE, is_behind
 
 OWNED = """
 select datname from pg_database
@@ -33,11 +33,16 @@ class Upgraded:
 
 @dataclass(frozen=True)
 class Failed:
-    """One that was left as it was by the migration that failed."""
+    """A database that was left as it was, and why."""
 
     database: str
     error: str
     sqlstate: str | None
+
+    @classmethod
+    def of(cls, database: str, facts: Facts) -> Self:
+        """Tell of a database by what may be told of an error."""
+        return cls(database, str(facts["error"]), facts["sqlstate"])
 
 
 Ended = Upgraded | Failed
@@ -50,7 +55,7 @@ def databases_behind(url: str) -> list[str]:
     """
     with psycopg.connect(driver_url(url), autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
         names = databases_of_organizations(connection)
-    return [name for name in names if _is_behind(url, name)]
+    return [name for name in names if _needs_upgrade(url, name)]
 
 
 def databases_of_organizations(connection: psycopg.Connection[Any]) -> list[str]:
@@ -83,7 +88,7 @@ def _upgrade_with_one_of(helpers: "SimpleQueue[Helper]", url: str) -> Facts:
 
 
 def _ended(database: str, failure: Facts) -> Ended:
-    return Failed(database, str(failure["error"]), failure["sqlstate"]) if failure else Upgraded(database)
+    return Failed.of(database, failure) if failure else Upgraded(database)
 
 
 def url_of(url: str, database: str) -> str:
@@ -92,10 +97,10 @@ def url_of(url: str, database: str) -> str:
     return make_conninfo(**parts | {"dbname": database})
 
 
-def _is_behind(url: str, database: str) -> bool:
+def _needs_upgrade(url: str, database: str) -> bool:
     try:
         with psycopg.connect(url_of(url, database), connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
             row = connection.execute(f"select version_num from {VERSION_TABLE}").fetchone()  # noqa: S608 - a name of our own
     except psycopg.Error:
         return True
-    return row is None or (row[0] != HEAD and row[0] in REVISIONS)
+    return row is None or is_behind(row[0])
