@@ -148,9 +148,13 @@ def owner_of_messages(token: Token) -> UUID | None:
 
 def end_tokens(session: Session, tokens: Sequence[Token]) -> None:
     """Let the tokens work no longer; one that was erased meanwhile works no longer either."""
-    if tokens:
-        of_these = update(Token).where(Token.id.in_([token.id for token in tokens]))
-        session.execute(of_these.values(expires_at=func.now()).execution_options(synchronize_session=False))
+    if not tokens:
+        return
+    # In the order of ids, as whoever tries a code locks them, so that the two wait for each other and do not deadlock.
+    these = select(Token.id).where(Token.id.in_([token.id for token in tokens])).order_by(Token.id)
+    locked = these.with_for_update().cte("locked")
+    ended = update(Token).where(Token.id == locked.c.id).values(expires_at=func.now())
+    session.execute(ended.execution_options(synchronize_session=False))
 
 
 def message_about(user: User | NewUser, token: Token | GivenToken, terms: Terms) -> NewMessage:
