@@ -23,7 +23,7 @@ from outbox_relay.claim_statements import (
 from outbox_relay.claimed_rows import Lease, claimed_messages, traced
 from outbox_relay.database import Lifeline, RelayConnection
 from outbox_relay.floor import ANY_ID, Place, ScanFloor, seen_until
-from outbox_relay.lost_claims import Grasp
+from outbox_relay.grasp import Grasp
 from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.prepared import Draft
 from outbox_relay.spans import record_claims

@@ -15,9 +15,9 @@ from outbox_relay.database import connect
 from outbox_relay.health import health_listener
 from outbox_relay.listener import listen
 from outbox_relay.metrics import RELAY_READY, forget_providers
+from outbox_relay.scheduling import keep_in_time, scheduler_for
 from outbox_relay.service_manager import STOPPING, ServiceManager, reloading
 from outbox_relay.settings import RelaySettings
-from outbox_relay.upkeep import keep_in_time, schedule_upkeep
 from outbox_relay.watch import Phase, Readiness, readiness
 from outbox_relay.watchman import Watchman
 from shared.database import describe
@@ -43,7 +43,7 @@ class Shift:
     async def work(self, leaving: asyncio.Event) -> None:
         """Relay until ``ending`` is set, then finish what is in flight: in haste once ``leaving`` is set."""
         relay, url = self.parts.relay, self.settings.database_url
-        scheduler = schedule_upkeep(self.settings, self.holder, self.parts.site)
+        scheduler = scheduler_for(self.settings, self.holder, self.parts.site)
         scheduler.start()
         try:
             async with asyncio.TaskGroup() as group:

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from outbox_relay.channels.base import Session
 from outbox_relay.claims import Claims
-from outbox_relay.crossing import Crossing
+from outbox_relay.claims_under_way import ClaimsUnderWay
 from outbox_relay.ladder import Ladder
 from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.outcomes import Dead, Deferred, Outcome
@@ -62,7 +62,7 @@ class Lane:
         self._summons = Summons()
         self._settled_all = asyncio.Event()
         self._settled_all.set()
-        self._claiming = Crossing()
+        self._claiming = ClaimsUnderWay()
         self._is_waiting_for_room = False
         self._is_stopping = False
         self._is_paused = False

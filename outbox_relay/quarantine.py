@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from outbox_relay.claims import Claims
-from outbox_relay.crossing import Crossing
+from outbox_relay.claims_under_way import ClaimsUnderWay
 from outbox_relay.floor import SWEEP_SECONDS
 from outbox_relay.lane import Lane
 from outbox_relay.messages import ClaimedMessage
@@ -65,7 +65,7 @@ class Quarantine:
         self._lanes = lanes
         self._lane_of = {lane.key.channel: lane for lane in reversed(lanes)}
         self._pace = Pace()
-        self._claiming = Crossing()
+        self._claiming = ClaimsUnderWay()
         self._is_stopping = False
         self._asked = asyncio.Event()
 

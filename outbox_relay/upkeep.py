@@ -1,66 +1,207 @@
-"""What the relay does by the clock: turns of upkeep, and looking after organizations' databases."""
+"""Upkeep: partitions made ahead, what is past its time taken away, by the relay that holds the upkeep lease.
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+Each call is one transaction of a function that a migration made (0010, 0012, 0017), and does a bounded part: whatever
+ends it in the middle leaves nothing half done, and the next turn goes on. Two relays at it at once, after
+a lease was lost unnoticed, do no harm.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
+import psycopg
 
-from outbox_relay.inspecting import TURN_SECONDS
-from outbox_relay.keeper import Keeper
-from outbox_relay.organizations.site import Site
+from outbox_relay.database import RelayConnection, connect, under_settings
+from outbox_relay.digests import Digests
+from outbox_relay.metrics import PARTITIONS_AHEAD, UPKEEP_DONE
 from outbox_relay.settings import RelaySettings
+from shared.database import describe
+from shared.log import get_logger
 
-LOOK_SECONDS = 30.0
+# A row and not a lock of a session: behind PgBouncer a session is nobody's own.
+HOLD = """
+update upkeep_lease set holder = %(holder)s, leased_until = now() + %(lease)s
+ where holder = %(holder)s or leased_until <= now()
+"""
 
-Turn = Callable[[], Awaitable[object]]
+DAYS_AHEAD = 7
+# The first day without a partition, today being 0: what comes for it goes to the default one, and is moved later.
+AHEAD = f"""
+select coalesce(min(day), {DAYS_AHEAD + 2}) - 1
+  from generate_series(0, {DAYS_AHEAD + 1}) as day
+ where to_regclass('outbox_messages_' || to_char((now() at time zone 'UTC')::date + day, 'YYYYMMDD')) is null
+"""  # noqa: S608 - put together from our own
+ROWS = 5000
+TOKENS_DAYS = 1
+"""For how long the codes of resets and changes are kept after their end: they are of use to nobody."""
+USERS = 500
+"""Fewer than of other rows: each is looked for in all partitions."""
+MOST_CALLS = 50
+"""Of each step in a turn, so that a mountain of old rows keeps none of the other steps from their turn."""
+REST_IN_TURNS = 5
+"""For so many turns a step that left nothing undone does nothing: what it takes away is hours to months old."""
+LEASE_IN_TURNS = 3
+SHORTEST_LEASE_SECONDS = 60
+"""The lease is renewed between calls, and one takes 15 seconds at most (the statement timeout)."""
 
-
-def schedule_upkeep(settings: RelaySettings, holder: UUID, site: Site | None = None) -> AsyncIOScheduler:
-    """Return a scheduler, not started yet, with all that the relay does by the clock, as that holder of the lease."""
-    # However late: by default, what is a second late is left out, and that is said each time.
-    defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
-    scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
-    now = datetime.now(UTC)
-
-    def add(turn: Turn, name: str, seconds: float) -> None:
-        scheduler.add_job(_may_end_early(turn), "interval", name=name, seconds=seconds, next_run_time=now)
-
-    add(Keeper(settings, holder).turn, "upkeep", settings.upkeep_seconds)
-    if site:
-        add(site.prepare, "template", settings.upkeep_seconds)
-        add(site.leftovers.turn, "leftovers", settings.upkeep_seconds)
-        add(site.inspector.turn, "inspecting", TURN_SECONDS)
-    return scheduler
-
-
-def _may_end_early(turn: Turn) -> Callable[[], Awaitable[None]]:
-    """Return the turn for the scheduler, which would log it as a fault that the relay's end cuts one short."""
-
-    async def take_turn() -> None:
-        try:
-            await turn()
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not (task and task.cancelling()):
-                raise  # it was something that it waited for
-
-    return take_turn
+log = get_logger("relay.upkeep")
 
 
-async def keep_in_time(scheduler: AsyncIOScheduler) -> None:
-    """See to it, until cancelled, that all this runs as often as it should though the machine's clock is set back.
+@dataclass(frozen=True)
+class Step:
+    """A statement that does a part of the work and returns how much; ``full`` is when more may be left."""
 
-    The scheduler goes by that clock, and would do nothing until it is as late again as it was.
+    what: str
+    statement: str
+    parameters: tuple[int, ...]
+    full: int
+
+
+def steps_for(settings: RelaySettings) -> list[Step]:
+    """Return what a turn consists of; what is kept for ever is left out."""
+    ahead, kept = (DAYS_AHEAD,), settings.retention_days
+    steps = [Step("partitions_made", "select signpost_make_partitions(%s)", ahead, full=DAYS_AHEAD + 2)]
+    if kept:
+        steps += [
+            Step("partitions_dropped", "select signpost_drop_partition(%s)", (kept,), full=1),
+            _pruning("messages", kept, ROWS),
+            _pruning("attempts", kept, ROWS),
+        ]
+    steps.append(_pruning("actions", settings.actions_retention_days, ROWS))
+    steps.append(_pruning("tokens", TOKENS_DAYS, ROWS))
+    steps += [
+        Step(f"{what}_pruned", f"select signpost_prune_{what}(%s)", (ROWS,), ROWS)
+        for what in ("sessions", "answers", "limits", "relays")
+    ]
+    if settings.pending_users_days:
+        # In this order: an organization goes after its founder.
+        steps += [_pruning(what, settings.pending_users_days, USERS) for what in ("users", "organizations")]
+    return steps
+
+
+def _pruning(what: str, kept_days: int, batch: int) -> Step:
+    return Step(f"{what}_pruned", f"select signpost_prune_{what}(%s, %s)", (kept_days, batch), full=batch)
+
+
+class Warnings:
+    """What this relay has warned of: each is said once, and again only after a turn without it."""
+
+    def __init__(self) -> None:
+        self._before: set[Any] = set()
+        self._now: set[Any] = set()
+
+    def tell(self, event: str, **fields: Any) -> None:
+        """Log it, unless the last turn had the same."""
+        warning = (event, *sorted(fields.items()))
+        if warning not in self._before | self._now:
+            log.warning(event, **fields)
+        self._now.add(warning)
+
+    def end_turn(self) -> None:
+        """Forget what did not come again."""
+        self._before, self._now = self._now, set()
+
+
+class Upkeep:
+    """This relay's part in the upkeep: all of it while it holds the lease, and none otherwise.
+
+    ``holder`` is what the process goes by as long as it lives; under another name it would wait for its own lease.
     """
-    while True:
-        await asyncio.sleep(LOOK_SECONDS)
-        bring_forward(scheduler, datetime.now(UTC))
+
+    def __init__(self, settings: RelaySettings, holder: UUID) -> None:
+        self._url = settings.database_url
+        self._steps = steps_for(settings)
+        self._digests = Digests(settings)
+        seconds = max(LEASE_IN_TURNS * settings.upkeep_seconds, SHORTEST_LEASE_SECONDS)
+        self._claim = {"holder": holder, "lease": timedelta(seconds=seconds)}
+        self._is_holder = False
+        self._resting: Counter[str] = Counter()
+        self._is_put_off = False
+        self._warnings = Warnings()
+
+    async def turn(self) -> None:
+        """Do all that is to be done now, if the lease is this relay's or free; what fails waits for the next turn.
+
+        On a connection of its own, so that it can hold up neither a claim nor a settle.
+        """
+        try:
+            async with await connect(self._url, "upkeep") as connection:
+                connection.add_notice_handler(self._pass_on)
+                if await self._hold(connection):
+                    await self._do_all(connection)
+        except psycopg.Error as error:
+            self._warnings.tell("upkeep failed", work="connecting", **describe(error))
+        await self._digests.post()
+        self._warnings.end_turn()
+
+    async def _hold(self, connection: RelayConnection) -> bool:
+        was_holder = self._is_holder
+        async with under_settings(connection):
+            self._is_holder = (await connection.execute(HOLD, self._claim)).rowcount == 1
+        if self._is_holder and not was_holder:
+            self._resting.clear()
+            log.info("upkeep lease taken")
+        elif was_holder and not self._is_holder:
+            log.info("upkeep lease lost")
+        if not self._is_holder:
+            UPKEEP_DONE.set(0)
+            PARTITIONS_AHEAD.set(0)
+        return self._is_holder
+
+    async def _do_all(self, connection: RelayConnection) -> None:
+        done: Counter[str] = Counter()
+        succeeded = [await self._do(step, connection, done) for step in self._steps if not self._rests(step)]
+        if any(done.values()):
+            log.info("upkeep done", **{what: count for what, count in done.items() if count})
+        if self._is_holder:
+            succeeded.append(await self._look_around(connection))
+        if self._is_holder and all(succeeded):
+            UPKEEP_DONE.set_to_current_time()
+
+    def _rests(self, step: Step) -> bool:
+        rests = self._resting[step.what] > 0
+        self._resting[step.what] -= rests
+        return rests
+
+    async def _look_around(self, connection: RelayConnection) -> bool:
+        """See how far the partitions reach and what operators have to be told; return False if that failed."""
+        try:
+            PARTITIONS_AHEAD.set(await _number(connection, Step("partitions_ahead", AHEAD, (), full=0)))
+            await self._digests.gather(connection)
+        except psycopg.Error as error:
+            if connection.broken:
+                raise
+            self._warnings.tell("upkeep failed", work="telling operators", **describe(error))
+            return False
+        return True
+
+    async def _do(self, step: Step, connection: RelayConnection, done: Counter[str]) -> bool:
+        """Repeat the step until nothing is left of it; return False if it failed: the others must not wait for it."""
+        self._is_put_off = False
+        try:
+            for _ in range(MOST_CALLS):
+                if not await self._hold(connection):
+                    break
+                count = await _number(connection, step)
+                done[step.what] += count
+                if count < step.full:
+                    self._resting[step.what] = 0 if self._is_put_off else REST_IN_TURNS - 1
+                    break
+        except psycopg.Error as error:
+            if connection.broken:
+                raise
+            self._warnings.tell("upkeep failed", work=step.what, **describe(error))
+            return False
+        return True
+
+    def _pass_on(self, notice: psycopg.errors.Diagnostic) -> None:
+        self._is_put_off = True
+        self._warnings.tell("upkeep put off", partition=notice.table_name, sqlstate=notice.sqlstate)
 
 
-def bring_forward(scheduler: AsyncIOScheduler, now: datetime) -> None:
-    """Have run at once what is further away than it ever should be."""
-    for timer in scheduler.get_jobs():
-        if timer.next_run_time - now > timer.trigger.interval:
-            timer.modify(next_run_time=now)
+async def _number(connection: RelayConnection, step: Step) -> int:
+    async with under_settings(connection):
+        row = await (await connection.execute(step.statement, step.parameters)).fetchone()
+    return int(row[0]) if row else 0

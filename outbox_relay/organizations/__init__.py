@@ -2,5 +2,6 @@
 
 ``channel`` (what stands where others have a mail server) · ``founding`` (from a message to the organization, and how
 far it has come) · ``decoys`` · ``settles`` (what follows an outcome, in its transaction) · ``leftovers`` (what was half
-built is dropped). ``outbox_relay.provisioning`` knows the server of the organizations, and nothing of this.
+built is dropped) · ``inspecting`` (what is built is looked after). ``outbox_relay.provisioning`` knows the server of
+the organizations, and nothing of this.
 """

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from outbox_relay.channels.base import CappedProvider
 from outbox_relay.database import Lifeline
-from outbox_relay.inspecting import Inspector, pace_of
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.organizations.channel import ProvisionProvider
 from outbox_relay.organizations.founding import Foundings
+from outbox_relay.organizations.inspecting import Inspector, pace_of
 from outbox_relay.organizations.leftovers import Leftovers
 from outbox_relay.provisioning import CONNECTIONS_EACH, ProvisionServer, StepFailedError, prepare
 from outbox_relay.rates import Caps

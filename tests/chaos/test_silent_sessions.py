@@ -8,9 +8,9 @@ import pytest
 
 from outbox_relay import listener, patience
 from outbox_relay.bootstrap import assemble
-from outbox_relay.keeper import Keeper
 from outbox_relay.listener import listen
 from outbox_relay.settings import RelaySettingsSchema
+from outbox_relay.upkeep import Upkeep
 from tests.support.conservation import Ledger, conserved
 from tests.support.eventually import eventually
 from tests.support.forwarding import Road, forwarding
@@ -88,7 +88,7 @@ def test_looks_and_upkeep_do_not_wait_for_a_session_that_has_fallen_silent(outbo
         parts = assemble(settings)
         async with asyncio.timeout(LONGEST), asyncio.TaskGroup() as group:
             group.create_task(parts.lookout.look())
-            group.create_task(Keeper(settings, uuid4()).turn())
+            group.create_task(Upkeep(settings, uuid4()).turn())
             for purpose in ("look", "upkeep"):
                 await asyncio.to_thread(wait_until_held_up, outbox.database, purpose)
             road.fall_silent()

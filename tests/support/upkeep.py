@@ -3,26 +3,26 @@
 import asyncio
 from uuid import UUID, uuid4
 
-from outbox_relay.keeper import REST_IN_TURNS, Keeper
 from outbox_relay.settings import RelaySettingsSchema
+from outbox_relay.upkeep import REST_IN_TURNS, Upkeep
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_environment
 
 
-def keeper_on(outbox: Outbox, **settings: str) -> Keeper:
+def upkeep_on(outbox: Outbox, **settings: str) -> Upkeep:
     """Return another relay's part in the upkeep."""
     environment = relay_environment(outbox.database, EMAIL_PROVIDERS="console:", **settings)
-    return Keeper(RelaySettingsSchema().read(environment), uuid4())
+    return Upkeep(RelaySettingsSchema().read(environment), uuid4())
 
 
-def turn(keeper: Keeper) -> None:
+def turn(upkeep: Upkeep) -> None:
     """Let it have as many turns as it takes until each step has had one, also those that rest."""
     for _ in range(REST_IN_TURNS):
-        one_turn(keeper)
+        one_turn(upkeep)
 
 
-def one_turn(keeper: Keeper) -> None:
-    asyncio.run(keeper.turn())
+def one_turn(upkeep: Upkeep) -> None:
+    asyncio.run(upkeep.turn())
 
 
 def put_old(outbox: Outbox, days: int, *, count: int = 1, **columns: str) -> list[UUID]:

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from outbox_relay.keeper import Keeper
+from outbox_relay.upkeep import Upkeep
 from shared.database import driver_url
 from shared.ids import uuid7
 from tests.support.eventually import eventually
@@ -18,7 +18,7 @@ from tests.support.http_gateway import HttpGateway, answer
 from tests.support.listening import listening
 from tests.support.outbox import Outbox
 from tests.support.relays import running_relay
-from tests.support.upkeep import keeper_on, turn
+from tests.support.upkeep import turn, upkeep_on
 
 TOLD = "select recipient, locale, payload from outbox_messages where template = 'operator_digest' order by id"
 AN_HOUR_LATER = "update told_causes set told_at = told_at - interval '61 minutes'"
@@ -42,7 +42,7 @@ def digests(outbox: Outbox) -> list[dict[str, Any]]:
 def test_deaths_are_told_to_each_operator_by_cause_and_without_a_word_of_a_provider(outbox: Outbox) -> None:
     put_dead(outbox, 3, last_error="'550 no such user ada@example.org'")
     put_dead(outbox, 1, "expired", last_error_class="null", provider="null")
-    turn(keeper_on(outbox, **BY_MAIL))
+    turn(upkeep_on(outbox, **BY_MAIL))
     told = outbox.execute(TOLD)
     assert [(recipient, locale) for recipient, locale, _ in told] == [
         ("ada@example.org", "fr"),
@@ -58,17 +58,17 @@ def test_deaths_are_told_to_each_operator_by_cause_and_without_a_word_of_a_provi
 
 
 def test_a_cause_is_told_once_an_hour_and_then_of_what_has_died_since(outbox: Outbox) -> None:
-    keeper = keeper_on(outbox, OPERATOR_ADDRESSES="ada@example.org")
+    upkeep = upkeep_on(outbox, OPERATOR_ADDRESSES="ada@example.org")
     put_dead(outbox, 3)
-    turn(keeper)
+    turn(upkeep)
     put_dead(outbox, 2)
-    turn(keeper)
+    turn(upkeep)
     assert [told["dead"] for told in digests(outbox)] == [3]
     outbox.execute(AN_HOUR_LATER)
     outbox.execute("update outbox_messages set settled_at = settled_at - interval '61 minutes'")
     put_dead(outbox, 4)
-    turn(keeper)
-    turn(keeper)
+    turn(upkeep)
+    turn(upkeep)
     assert [told["dead"] for told in digests(outbox)] == [6]
 
 
@@ -84,7 +84,7 @@ def test_what_is_late_and_a_provider_that_stays_down_are_told(outbox: Outbox) ->
         " ('smtp:down for a moment', 1, now(), now(), now()),"
         " ('smtp:taken out', 3, now(), now() - interval '1 hour', now() - interval '1 hour')"
     )
-    turn(keeper_on(outbox, OPERATOR_ADDRESSES="ada@example.org", **SHORT_LIMIT))
+    turn(upkeep_on(outbox, OPERATOR_ADDRESSES="ada@example.org", **SHORT_LIMIT))
     [told] = digests(outbox)
     assert told == {
         "dead": 5,
@@ -102,7 +102,7 @@ def test_what_needs_nobody_and_digests_that_die_make_no_digest(outbox: Outbox, w
     put_dead(outbox, **words)
     outbox.put(template="'operator_digest'", due_at="now() - interval '1 day'")
     before = outbox.execute(TOLD)
-    turn(keeper_on(outbox, OPERATOR_ADDRESSES="ada@example.org", **SHORT_LIMIT))
+    turn(upkeep_on(outbox, OPERATOR_ADDRESSES="ada@example.org", **SHORT_LIMIT))
     assert outbox.execute(TOLD) == before
 
 
@@ -123,7 +123,7 @@ def test_of_two_relays_that_are_at_it_at_once_one_tells(outbox: Outbox) -> None:
 
 def test_where_nobody_is_to_be_told_nothing_counts_as_told(outbox: Outbox) -> None:
     put_dead(outbox)
-    turn(keeper_on(outbox))
+    turn(upkeep_on(outbox))
     assert outbox.number("select count(*) from told_causes") == 0
 
 
@@ -132,12 +132,12 @@ def test_a_digest_is_posted_with_a_signature_and_again_until_it_is_taken(outbox:
 
     async def post_twice() -> HttpGateway:
         async with HttpGateway(answer(503)) as gateway:
-            keeper = keeper_on(
+            upkeep = upkeep_on(
                 outbox, OPERATOR_WEBHOOK_URL=f"http://127.0.0.1:{gateway.port}/hook?to=ops", OPERATOR_WEBHOOK_KEY=KEY
             )
-            await keeper.turn()
+            await upkeep.turn()
             gateway.says = answer(204)
-            await turns(keeper, 2)
+            await turns(upkeep, 2)
             return gateway
 
     first, second = asyncio.run(post_twice()).requests
@@ -153,8 +153,8 @@ def test_a_digest_is_posted_with_a_signature_and_again_until_it_is_taken(outbox:
 
 def test_a_receiver_that_is_gone_keeps_no_upkeep_from_being_done(outbox: Outbox) -> None:
     put_dead(outbox)
-    keeper = keeper_on(outbox, OPERATOR_WEBHOOK_URL="http://127.0.0.1:9/", OPERATOR_ADDRESSES="ada@example.org")
-    turn(keeper)
+    upkeep = upkeep_on(outbox, OPERATOR_WEBHOOK_URL="http://127.0.0.1:9/", OPERATOR_ADDRESSES="ada@example.org")
+    turn(upkeep)
     assert len(digests(outbox)) == 1
     assert outbox.number("select count(*) from told_causes") == 1
 
@@ -174,7 +174,7 @@ def test_a_receiver_that_never_ends_its_answer_keeps_no_upkeep_from_being_done(
 
     async def post() -> None:
         async with listening(trickle) as port, asyncio.timeout(10):
-            await keeper_on(outbox, OPERATOR_WEBHOOK_URL=f"http://127.0.0.1:{port}/").turn()
+            await upkeep_on(outbox, OPERATOR_WEBHOOK_URL=f"http://127.0.0.1:{port}/").turn()
 
     asyncio.run(post())
     assert outbox.number("select count(*) from told_causes") == 1
@@ -188,6 +188,6 @@ def test_a_relay_sends_the_digest_like_any_other_message(outbox: Outbox, tmp_pat
     assert "      7  rejected, smtp:m:25, recipient" in mail.read_text()
 
 
-async def turns(keeper: Keeper, count: int) -> None:
+async def turns(upkeep: Upkeep, count: int) -> None:
     for _ in range(count):
-        await keeper.turn()
+        await upkeep.turn()

@@ -26,7 +26,7 @@ from tests.support.organizations import (
     status_of,
 )
 from tests.support.outbox import EXPIRED, Outbox
-from tests.support.upkeep import keeper_on, turn
+from tests.support.upkeep import turn, upkeep_on
 
 
 def turn_of_leftovers(outbox: Outbox, organizer: Organizer, grace: timedelta = EXPIRED) -> None:
@@ -179,7 +179,7 @@ def long_ago(outbox: Outbox, *, dropped_at: str, has_begun: bool = True) -> None
 
 def remembered(outbox: Outbox) -> int:
     """Count the organizations after a turn of upkeep."""
-    turn(keeper_on(outbox))
+    turn(upkeep_on(outbox))
     return outbox.number("select count(*) from organizations")
 
 

@@ -9,7 +9,7 @@ from outbox_relay.settings import RelaySettingsSchema
 from shared.vocabulary import RELAY_ALIVE_SECONDS
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_environment
-from tests.support.upkeep import keeper_on, turn
+from tests.support.upkeep import turn, upkeep_on
 
 ALIVE = f"select count(*) from relays where seen_at > now() - interval '{RELAY_ALIVE_SECONDS} seconds'"
 WRITTEN = "select xmin::text, xmax::text from relays"
@@ -63,5 +63,5 @@ def test_what_a_reload_has_changed_is_told_at_once_in_the_same_row(outbox: Outbo
 def test_relays_not_seen_for_a_day_go_with_the_upkeep(outbox: Outbox) -> None:
     for hours in (1, 25, 30):
         outbox.execute(A_ROW, hours)
-    turn(keeper_on(outbox))
+    turn(upkeep_on(outbox))
     assert outbox.number("select count(*) from relays") == 1

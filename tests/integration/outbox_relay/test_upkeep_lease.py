@@ -3,13 +3,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.support.outbox import Outbox
-from tests.support.upkeep import has_partition, keeper_on, partition_of, turn
+from tests.support.upkeep import has_partition, partition_of, turn, upkeep_on
 
 SECONDS_LEFT = "select round(extract(epoch from leased_until - now())) from upkeep_lease"
 
 
 def test_the_upkeep_is_done_by_one_relay_while_its_lease_lasts(outbox: Outbox) -> None:
-    holder, other = keeper_on(outbox), keeper_on(outbox)
+    holder, other = upkeep_on(outbox), upkeep_on(outbox)
     turn(holder)
     lose_a_partition(outbox)
     turn(other)
@@ -19,7 +19,7 @@ def test_the_upkeep_is_done_by_one_relay_while_its_lease_lasts(outbox: Outbox) -
 
 
 def test_a_lease_that_ran_out_is_taken_over(outbox: Outbox) -> None:
-    holder, other = keeper_on(outbox), keeper_on(outbox)
+    holder, other = upkeep_on(outbox), upkeep_on(outbox)
     turn(holder)
     lose_a_partition(outbox)
     outbox.execute("update upkeep_lease set leased_until = now()")
@@ -31,7 +31,7 @@ def test_a_lease_that_ran_out_is_taken_over(outbox: Outbox) -> None:
 
 
 def test_the_lease_is_renewed_with_each_turn_and_outlasts_two_that_are_missed(outbox: Outbox) -> None:
-    holder = keeper_on(outbox, RELAY_UPKEEP_SECONDS="600")
+    holder = upkeep_on(outbox, RELAY_UPKEEP_SECONDS="600")
     turn(holder)
     outbox.execute("update upkeep_lease set leased_until = now() + interval '1 second'")
     turn(holder)
@@ -40,15 +40,15 @@ def test_the_lease_is_renewed_with_each_turn_and_outlasts_two_that_are_missed(ou
 
 def test_a_step_that_fails_is_said_once_and_keeps_no_other_from_its_turn(outbox: Outbox) -> None:
     outbox.execute("drop function signpost_drop_partition(integer)")
-    keeper = keeper_on(outbox)
+    upkeep = upkeep_on(outbox)
     lose_a_partition(outbox)
     outbox.execute(
         "insert into operator_actions (operator, action, message_id, reason, before, acted_at)"
         " values ('ada', 'requeue', gen_random_uuid(), 'mended', '{}', now() - interval '2 years')"
     )
     with capture_logs() as logged:
-        turn(keeper)
-        turn(keeper)
+        turn(upkeep)
+        turn(upkeep)
     [failed] = [line for line in logged if line["event"] == "upkeep failed"]
     assert (failed["work"], failed["sqlstate"]) == ("partitions_dropped", "42883")
     assert has_partition(outbox, days=-5)
@@ -56,14 +56,14 @@ def test_a_step_that_fails_is_said_once_and_keeps_no_other_from_its_turn(outbox:
 
 
 def test_a_database_that_is_away_is_said_once_and_found_again(outbox: Outbox) -> None:
-    keeper = keeper_on(outbox)
+    upkeep = upkeep_on(outbox)
     outbox.execute(f"alter database {outbox.database.name} connection limit 0")
     with capture_logs() as logged:
-        turn(keeper)
-        turn(keeper)
+        turn(upkeep)
+        turn(upkeep)
     assert [line["event"] for line in logged] == ["upkeep failed"]
     outbox.execute(f"alter database {outbox.database.name} connection limit -1")
-    turn(keeper)
+    turn(upkeep)
     assert outbox.number(SECONDS_LEFT) > 0
 
 

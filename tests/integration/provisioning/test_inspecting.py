@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from outbox_relay.database import Lifeline
-from outbox_relay.inspecting import Inspector, Pace
+from outbox_relay.organizations.inspecting import Inspector, Pace
 from outbox_relay.provisioning import Organization, provision
 from tenants.revisions import HEAD
 from tests.support.databases import Database

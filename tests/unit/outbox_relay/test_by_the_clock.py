@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from outbox_relay.upkeep import bring_forward
+from outbox_relay.scheduling import bring_forward
 
 IN_AN_HOUR = timedelta(hours=1)
 

@@ -7,7 +7,7 @@ LONGEST_CLAIM_SECONDS = 2.0
 """How long stopping waits for a claim that is on its way; without a database it would never end."""
 
 
-class Crossing:
+class ClaimsUnderWay:
     """Tells whether a claim is on its way, as it is inside ``with``; what it brings is only known once it is back."""
 
     def __init__(self) -> None:
