@@ -124,7 +124,7 @@ class Claims:
             try:
                 return await self._claim_again(connection, grasp) or await ask(connection)
             except QueryCanceled:
-                grasp.holds_nothing()
+                grasp.forget()
                 raise
 
         messages = await self._lifeline.run(work)
@@ -175,7 +175,7 @@ class Claims:
 
     def _leave_partition(self, table: str, error: Error) -> None:
         log.warning("partition not asked by itself", partition=table, **describe(error))
-        self._today.lacks_for_a_while(datetime.now(UTC))
+        self._today.leave_for_a_while(datetime.now(UTC))
 
     def _near(self, key: LaneKey, begin_at: Place) -> Search:
         return Search(begin_at, self._floors[key].ids(begin_at, datetime.now(UTC)))

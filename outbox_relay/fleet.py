@@ -121,9 +121,11 @@ class Fleet:
 
     def hear(self, standings: Mapping[str, Standing]) -> None:
         """Learn what the lookout has seen while there is nothing to tell or to ask here; otherwise exchange soon."""
-        if self._is_quiet() and standings.keys() >= set(self.names):
-            self._learned({rung: rung.learn(None, standings[rung.provider.name]) for rung in self._rungs()})
-        if not self._is_quiet() or standings.keys() < set(self.names):
+        is_complete = standings.keys() >= set(self.names)
+        if is_complete and self._is_quiet():
+            self._pass_on_news({rung: rung.learn(None, standings[rung.provider.name]) for rung in self._rungs()})
+        # Asked again: what was just learned, such as that a provider is down, may have ended the quiet.
+        if not (is_complete and self._is_quiet()):
             self._asked.set()
 
     def _rungs(self) -> list[Rung]:
@@ -153,16 +155,16 @@ class Fleet:
         try:
             standings = await self._lifeline.once(work, within=LONGEST_EXCHANGE_SECONDS)
         except psycopg.Error:
-            self._learned({rung: rung.go_on_alone(report) for rung, report in reports})
+            self._pass_on_news({rung: rung.go_on_alone(report) for rung, report in reports})
         else:
-            self._learned({rung: rung.learn(report, standings[rung]) for rung, report in reports})
+            self._pass_on_news({rung: rung.learn(report, standings[rung]) for rung, report in reports})
 
-    def _learned(self, changes: Mapping[Rung, bool]) -> None:
-        """Have those look again who wait; ``changes`` tells where more may be done now."""
+    def _pass_on_news(self, has_more: Mapping[Rung, bool]) -> None:
+        """Have those look again who wait; ``has_more`` tells where more may be done now."""
         for ladder in self._ladders:
-            ladder.changed()
-            if any(changes[rung] for rung in ladder.rungs):
-                ladder.has_more()
+            ladder.wake_couriers()
+            if any(has_more[rung] for rung in ladder.rungs):
+                ladder.wake_lanes()
 
     async def _standings(
         self, connection: AsyncConnection, reports: Sequence[tuple[Rung, Report | None]]
@@ -176,7 +178,7 @@ class Fleet:
         return standings | {rung: found[rung.provider.name] for rung in quiet}
 
     async def _join(self, connection: AsyncConnection) -> None:
-        rates = {rung.provider.name: rung.rate for ladder in self._ladders for rung in ladder.rungs}
+        rates = {rung.provider.name: rung.rate for rung in self._rungs()}
         texts = [str(rate) if rate else None for rate in rates.values()]
         await connection.execute(JOIN, {"names": list(rates), "rates": texts})
 

@@ -24,6 +24,6 @@ class Grasp:
         """Note that a try begins there; unless it is answered, it may hold what it found."""
         self.lost_from = place if self.lost_from is None else min(self.lost_from, place)
 
-    def holds_nothing(self) -> None:
+    def forget(self) -> None:
         """Forget the tries: one that took the server too long holds nothing, and to look for it would take as long."""
         self.lost_from = None

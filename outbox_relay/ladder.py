@@ -19,11 +19,11 @@ is no outage, and the second may cost more or have the worse name. Whoever is la
 
 
 class Ladder:
-    """The rungs of one channel. ``on_change`` are called when more letters may be claimed than before."""
+    """The rungs of one channel. ``on_more`` are called when more letters may be claimed than before."""
 
     def __init__(self, providers: Sequence[CappedProvider], clock: Callable[[], float], connections: int = 1) -> None:
         self.rungs = [Rung(provider, clock, connections) for provider in providers]
-        self.on_change: list[Callable[[], None]] = []
+        self.on_more: list[Callable[[], None]] = []
         self.ask: Callable[[], None] = _nobody_to_ask
         self._clock = clock
         self._changed = asyncio.Event()
@@ -97,14 +97,14 @@ class Ladder:
         """Tell whether couriers of another lane wait for a place."""
         return bool(self._awaited_by) and any(lane is not besides for lane in self._awaited_by)
 
-    def changed(self) -> None:
+    def wake_couriers(self) -> None:
         """Let all who wait for a place or a token look again."""
         self._changed.set()
         self._changed.clear()
 
-    def has_more(self) -> None:
-        """Let the lanes claim again."""
-        for callback in self.on_change:
+    def wake_lanes(self) -> None:
+        """Let the lanes claim again: more letters may go than before."""
+        for callback in self.on_more:
             callback()
 
 

@@ -70,7 +70,7 @@ class Lane:
         self._looks = 0
         self.has_looked = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
-        ladder.on_change.append(self.wake)
+        ladder.on_more.append(self.wake)
 
     @property
     def pulse(self) -> Pulse:
@@ -86,16 +86,16 @@ class Lane:
         """Look soon for what was committed just now."""
         self._summons.for_fresh()
 
-    def wake(self, *, is_old_due: bool = False) -> None:
-        """Look for due messages soon, and see to it that what was made long ago is found, too, if that may be due."""
-        if is_old_due:
+    def wake(self, *, is_far_due: bool = False) -> None:
+        """Look for due messages soon, and see to it that what is far is found, too, if that may be due."""
+        if is_far_due:
             self._claims.expect_far(self.key)
         self._summons.for_any()
 
     def polled(self, *, is_due: bool) -> None:
         """Look for what may be due; to see that nothing is counts as a look, if the pump is there to be woken."""
         if is_due:
-            self.wake(is_old_due=self._is_resting)  # what it has not seen of late may be old
+            self.wake(is_far_due=self._is_resting)  # what it has not seen of late may be far
         elif self._is_resting:
             self._looks += 1
 

@@ -24,8 +24,8 @@ log = get_logger("relay.listener")
 class Wake(Protocol):
     """What is done at a notification."""
 
-    def __call__(self, *, is_old_due: bool) -> None:
-        """Look for what is due: also for what was made long ago, if ``is_old_due``."""
+    def __call__(self, *, is_far_due: bool) -> None:
+        """Look for what is due: also for what is far, if ``is_far_due``."""
 
 
 async def listen(url: str, wake: Wake) -> None:
@@ -51,9 +51,9 @@ async def listen(url: str, wake: Wake) -> None:
 
 async def _pass_on(connection: RelayConnection, wake: Wake) -> None:
     # Of what comes along with an answer.
-    connection.add_notify_handler(lambda notification: wake(is_old_due=notification.payload == OLD_IS_DUE))
+    connection.add_notify_handler(lambda notification: wake(is_far_due=notification.payload == OLD_IS_DUE))
     # Notifications that came while there was no connection are lost, whatever they told of.
-    wake(is_old_due=True)
+    wake(is_far_due=True)
     while True:
         await _hear(connection, wake)
         async with answered_in_time():
@@ -75,7 +75,7 @@ async def _hear(connection: RelayConnection, wake: Wake) -> None:
             loop.remove_reader(socket)
             lost.set_exception(error)
         if told := payloads_of(connection):
-            wake(is_old_due=OLD_IS_DUE in told)
+            wake(is_far_due=OLD_IS_DUE in told)
 
     loop.add_reader(socket, read)
     try:

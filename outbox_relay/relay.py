@@ -49,26 +49,26 @@ class Relay:
         for lane in self._lanes:
             await lane.has_looked.wait()
 
-    def wake(self, *, is_old_due: bool = False) -> None:
+    def wake(self, *, is_far_due: bool = False) -> None:
         """Let the lanes of codes look for due messages at once, and those of notices a little later.
 
-        They share a connection and a core: looking for a notice held up the code that was just claimed. What is old
+        They share a connection and a core: looking for a notice held up the code that was just claimed. What is far
         an operator has requeued: that is seldom, and all of them look at once.
         """
-        if is_old_due:
+        if is_far_due:
             for lane in self._lanes:
-                lane.wake(is_old_due=True)
+                lane.wake(is_far_due=True)
             return
-        self._tell_all(Urgency.CODE)
+        self._expect_fresh(Urgency.CODE)
         if self._waking_notices is None:
             later = asyncio.get_running_loop().call_later
             self._waking_notices = later(NOTICES_LATER_SECONDS, self._wake_notices)
 
     def _wake_notices(self) -> None:
         self._waking_notices = None
-        self._tell_all(Urgency.NOTICE)
+        self._expect_fresh(Urgency.NOTICE)
 
-    def _tell_all(self, urgency: Urgency) -> None:
+    def _expect_fresh(self, urgency: Urgency) -> None:
         for lane in self._lanes:
             if lane.key.urgency is urgency:
                 lane.expect_fresh()

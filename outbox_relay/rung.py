@@ -142,7 +142,7 @@ class Rung:
         if self.condition() is Condition.HALF_OPEN:
             self._probe = message_id
 
-    def is_done_with(self, message_id: UUID) -> None:
+    def finished(self, message_id: UUID) -> None:
         """Note that a letter's fate is known."""
         if self._probe is not None and self._probe == message_id:
             self._probe = None

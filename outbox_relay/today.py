@@ -26,8 +26,8 @@ class Today:
             self._look_up(now)
         return self._name
 
-    def lacks_for_a_while(self, now: datetime) -> None:
-        """Note that it is not there, may not be used or takes too long."""
+    def leave_for_a_while(self, now: datetime) -> None:
+        """Do without it: it is not there, may not be used or takes too long."""
         self._name = None
         self._since, self._until = now, min(self._until, now + A_WHILE)
 

@@ -168,7 +168,7 @@ class RungTray:
             if not self._is_failure_told:
                 self.rung.failed(error.failure)
         self._ladder.ask_if_needed()
-        self._ladder.changed()
+        self._ladder.wake_couriers()
         # Whoever waits for the place has it before this courier comes back for it.
         await asyncio.sleep(0)
 
@@ -199,7 +199,7 @@ class RungTray:
         self._delivery_duration.observe(now - letter.taken_monotonic)
         if taker := recorder():
             record_attempt(taker, letter, self.rung.provider.name, fate, now - letter.taken_monotonic)
-        self.rung.is_done_with(letter.message.id)
+        self.rung.finished(letter.message.id)
         match fate:
             case Sent():
                 self.rung.succeeded()

@@ -152,7 +152,7 @@ class Upkeep:
 
     async def _do_all(self, connection: RelayConnection) -> None:
         done: Counter[str] = Counter()
-        succeeded = [await self._do(step, connection, done) for step in self._steps if not self._rests(step)]
+        succeeded = [await self._do(step, connection, done) for step in self._steps if not self._takes_a_rest(step)]
         if any(done.values()):
             log.info("upkeep done", **{what: count for what, count in done.items() if count})
         if self._is_holder:
@@ -160,10 +160,12 @@ class Upkeep:
         if self._is_holder and all(succeeded):
             UPKEEP_DONE.set_to_current_time()
 
-    def _rests(self, step: Step) -> bool:
-        rests = self._resting[step.what] > 0
-        self._resting[step.what] -= rests
-        return rests
+    def _takes_a_rest(self, step: Step) -> bool:
+        """Tell whether the step is left out in this turn, and count that."""
+        if not self._resting[step.what]:
+            return False
+        self._resting[step.what] -= 1
+        return True
 
     async def _look_around(self, connection: RelayConnection) -> bool:
         """See how far the partitions reach and what operators have to be told; return False if that failed."""

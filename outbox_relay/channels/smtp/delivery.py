@@ -120,7 +120,7 @@ class Delivery:
     def heard(self, reply: Reply) -> None:
         """Take the reply to the oldest command that has none."""
         if reply.code == CLOSING:
-            self._is_being_closed(reply)
+            self._take_closing(reply)
         elif self._awaited:
             answered, envelope = self._awaited.popleft()
             if self._is_misplaced(answered, reply):
@@ -205,7 +205,7 @@ class Delivery:
         self._in_hand.popleft()
         self._tray.report(envelope.letter, fate)
 
-    def _is_being_closed(self, reply: Reply) -> None:
+    def _take_closing(self, reply: Reply) -> None:
         # It answers the oldest command open, and one that was answered by 4yz had no effect: if that
         # was the final dot, the letter is still ours (RFC 5321 §4.2.1).
         for envelope in self._in_hand:

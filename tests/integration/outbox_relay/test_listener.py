@@ -18,8 +18,8 @@ def test_a_notification_that_comes_in_one_piece_with_an_answer_wakes(
     async def listen_over(road: Road) -> None:
         woken, told = asyncio.Event(), []
 
-        def wake(*, is_old_due: bool) -> None:
-            told.append(is_old_due)
+        def wake(*, is_far_due: bool) -> None:
+            told.append(is_far_due)
             woken.set()
 
         listening = asyncio.create_task(listen(url_over(road, outbox), wake))

@@ -74,7 +74,7 @@ async def test_what_is_old_is_found_at_once_by_whoever_is_told_of_it(
         parts.relay.wake()
         await until(outbox.is_all_sent)
         put_old(outbox, 9, status="'pending'", settled_at="null")
-        parts.relay.wake(is_old_due=True)
+        parts.relay.wake(is_far_due=True)
         await until(outbox.is_all_sent)
 
 

@@ -72,7 +72,7 @@ def test_a_provider_that_is_tried_again_gets_one_visitor_with_one_letter() -> No
         assert not first.admits()
         first.took(A_LETTER)
         assert not first.may_take()
-        first.is_done_with(A_LETTER)
+        first.finished(A_LETTER)
         assert first.may_take()
     assert first.admits()
 

@@ -27,13 +27,13 @@ def test_a_day_has_its_partition_but_for_some_minutes_around_midnight(now: datet
 def test_a_partition_that_cannot_be_used_is_left_alone_for_a_while_but_not_that_of_the_next_day() -> None:
     today, noon = Today(), MIDNIGHT + timedelta(hours=12)
     name = today.partition(noon)
-    today.lacks_for_a_while(noon)
+    today.leave_for_a_while(noon)
     assert today.partition(noon) is None
     assert today.partition(noon + A_WHILE - A_MOMENT) is None
     assert today.partition(noon + A_WHILE) == name
     late = MIDNIGHT - CLOCKS_DIFFER - A_MOMENT
     today.partition(late)
-    today.lacks_for_a_while(late)
+    today.leave_for_a_while(late)
     assert today.partition(MIDNIGHT + CLOCKS_DIFFER) == "outbox_messages_20260301"
 
 
