@@ -106,7 +106,7 @@ async def _looked_at(server: ProvisionServer, founded: list[Organization], size:
 
 async def _dropped(server: ProvisionServer, founded: list[Organization]) -> None:
     for one in founded:
-        await drop(server, one, Unrecorded())
+        await drop(server, one)
 
 
 async def _timed(work: Callable[[], Awaitable[None]]) -> float:

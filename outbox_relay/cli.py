@@ -15,7 +15,7 @@ import click
 from outbox_relay.bootstrap import renderer_for
 from outbox_relay.daemon import run_daemon, run_once
 from outbox_relay.rendering.preview import preview as preview_of
-from outbox_relay.rendering.samples import KEYS
+from outbox_relay.rendering.samples import SAMPLE_KEYS
 from outbox_relay.send_test import channel_of, deliverable, send_test
 from outbox_relay.settings import PreviewSettingsSchema, RelaySettings, RelaySettingsSchema
 from shared.addresses import InvalidAddressError
@@ -89,12 +89,12 @@ def send_sample(address: str, channel: str | None) -> None:
         recipient = deliverable(way, address)
     except InvalidAddressError as error:
         raise click.BadParameter(str(error), param_hint="ADDRESS") from error
-    verdicts = asyncio.run(send_test(_settings(), way, recipient))
-    if not verdicts:
+    fates = asyncio.run(send_test(_settings(), way, recipient))
+    if not fates:
         exit_telling(SettingsError([f"{way.upper()}_PROVIDERS is not set: there is nothing to send through"]))
-    for verdict in verdicts:
-        click.echo(verdict)
-    sys.exit(0 if all(verdict.is_sent for verdict in verdicts) else 1)
+    for fate in fates:
+        click.echo(fate)
+    sys.exit(0 if all(fate.is_sent for fate in fates) else 1)
 
 
 @main.command()
@@ -112,7 +112,7 @@ def preview(template: Template, locale: Locale, channel: Channel, name: str, **h
     """
     with _told_if_broken():
         settings = PreviewSettingsSchema().read(os.environ)
-        shown = preview_of(renderer_for(settings, KEYS), template, channel, locale, name=name or None)
+        shown = preview_of(renderer_for(settings, SAMPLE_KEYS), template, channel, locale, name=name or None)
     how["output"].write(shown.html or shown.text if how["wants_html"] else shown.as_text())
     if how["opens"]:
         _open(shown.as_page())

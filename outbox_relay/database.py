@@ -90,7 +90,7 @@ async def connect(url: str, purpose: str, *, plans_once: bool = False) -> RelayC
     )
     set_json_loads(read_json, connection)
     try:
-        await _settle_in(connection, plans_once=plans_once)
+        await _apply_settings(connection, plans_once=plans_once)
     except BaseException:
         await connection.close()
         raise
@@ -108,7 +108,7 @@ def read_json(data: str | bytes) -> Any:
         return None
 
 
-async def _settle_in(connection: RelayConnection, *, plans_once: bool) -> None:
+async def _apply_settings(connection: RelayConnection, *, plans_once: bool) -> None:
     settings = SETTINGS | PLANNED_ONCE if plans_once else SETTINGS
     parameters = own_session_parameters(settings, connection.info.backend_pid)
     async with answered_in_time():

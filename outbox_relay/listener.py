@@ -74,7 +74,7 @@ async def _hear(connection: RelayConnection, wake: Wake) -> None:
         except psycopg.Error as error:
             loop.remove_reader(socket)
             lost.set_exception(error)
-        if told := payloads_of(connection):
+        if told := taken_payloads(connection):
             wake(is_far_due=OLD_IS_DUE in told)
 
     loop.add_reader(socket, read)
@@ -86,6 +86,6 @@ async def _hear(connection: RelayConnection, wake: Wake) -> None:
         loop.remove_reader(socket)
 
 
-def payloads_of(connection: RelayConnection) -> set[str]:
+def taken_payloads(connection: RelayConnection) -> set[str]:
     """Take all notifications that were read, and return what they say."""
     return {notification.extra.decode() for notification in iter(connection.pgconn.notifies, None)}

@@ -39,7 +39,7 @@ GAUGES_SECONDS = 15.0
 PATIENCE_SECONDS = 2.0
 """For counts that operators look at: they keep no relay from ending."""
 
-KEYS = lanes_of(CHANNELS)
+ALL_LANES = lanes_of(CHANNELS)
 
 # - A scalar subquery keeps its order and limit, and so its index; an "exists" would lose both.
 # - Looking for what is due begins before everything, and so has to be left out sometimes, as claims' sweeps are.
@@ -77,7 +77,7 @@ class Sight:
     standings: dict[str, Standing]
 
 
-EVERYTHING = Sight(frozenset(KEYS), None, has_suspects=True, has_fallbacks=True, standings={})
+EVERYTHING = Sight(frozenset(ALL_LANES), None, has_suspects=True, has_fallbacks=True, standings={})
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Eyes:
 
 def look_parameters(names: Sequence[str], presence: Presence, *, is_sweep: bool) -> dict[str, Any]:
     """Return what LOOK needs."""
-    of_lanes = lane_parameters(KEYS) | {"names": list(names), "is_sweep": is_sweep}
+    of_lanes = lane_parameters(ALL_LANES) | {"names": list(names), "is_sweep": is_sweep}
     return suspect_parameters(CHANNELS) | presence.parameters | of_lanes
 
 
@@ -178,9 +178,11 @@ class Lookout:
             if is_sweep:
                 self._next_sweep = clock() + rest_after(clock() - began)
         standings = {row.name: Standing(row.openings, row.open_for) for row in rows if row.name}
-        lags = {KEYS[int(number) - 1]: lag for number, lag in rows[0].lags if lag is not None} if is_sweep else None
+        lags = (
+            {ALL_LANES[int(number) - 1]: lag for number, lag in rows[0].lags if lag is not None} if is_sweep else None
+        )
         return Sight(
-            frozenset(KEYS if lags is None else lags), lags, rows[0].has_suspects, rows[0].has_fallbacks, standings
+            frozenset(ALL_LANES if lags is None else lags), lags, rows[0].has_suspects, rows[0].has_fallbacks, standings
         )
 
     async def _set_gauges(self, lags: Mapping[LaneKey, float]) -> None:

@@ -18,7 +18,7 @@ from shared.vocabulary import Channel, Locale
 SAMPLE_LIFE = timedelta(minutes=10)
 
 
-class Verdict(NamedTuple):
+class SampleFate(NamedTuple):
     """What came of the sample at one provider."""
 
     provider: str
@@ -54,18 +54,18 @@ class OneLetterTray:
         self.fate = fate
 
 
-async def send_test(settings: RelaySettings, channel: Channel, recipient: str) -> list[Verdict]:
+async def send_test(settings: RelaySettings, channel: Channel, recipient: str) -> list[SampleFate]:
     """Hand a sample to each provider of the channel, in their order; empty if it has none.
 
     The sample is an activation as anybody gets it, but its code and its link open nothing.
     """
     render, key_id = rendering_of(settings), settings.secret_keys.newest_id
-    verdicts = []
+    fates = []
     for capped in providers_of(settings).get(channel, ()):
         message = fresh_activation(channel, Locale.EN, key_id, life=SAMPLE_LIFE)._replace(recipient=recipient)
         fate = await _tried(capped.provider, Letter(message, render(message), taken_monotonic=0.0))
-        verdicts.append(Verdict(capped.provider.name, fate))
-    return verdicts
+        fates.append(SampleFate(capped.provider.name, fate))
+    return fates
 
 
 def channel_of(address: str) -> Channel:

@@ -60,7 +60,7 @@ class Teller:
     async def _run(self) -> None:
         # With the database lost it goes on with nothing to tell, so that it is found again when it is there.
         while self._ids or (self._lifeline.is_lost and not self._is_closing):
-            payloads = payloads_of(self._ids)
+            payloads = payloads_with(self._ids)
             self._ids = []
             try:
                 await self._lifeline.once(partial(notify, payloads), within=PATIENCE_SECONDS)
@@ -91,7 +91,7 @@ class ToldSettles(Settles):
         return late
 
 
-def payloads_of(ids: Sequence[UUID]) -> list[str]:
+def payloads_with(ids: Sequence[UUID]) -> list[str]:
     """Return what to notify with, so many ids in each."""
     parts = (ids[begin : begin + IDS_A_NOTIFICATION] for begin in range(0, len(ids), IDS_A_NOTIFICATION))
     return [",".join(message_id.hex for message_id in part) for part in parts]

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from devstack.inbox.pages import FRAME_POLICY, SANDBOX
 from outbox_relay.rendering import Preview, Renderer, Sender, preview
-from outbox_relay.rendering.samples import KEYS
+from outbox_relay.rendering.samples import SAMPLE_KEYS
 from shared.vocabulary import Channel, Locale, Template
 
 SENDER = Sender("Signpost", "no-reply@signpost.example")
@@ -19,7 +19,7 @@ Show = Callable[[Template, Channel, Locale], Preview]
 
 def sample_shower() -> Show:
     """Return what renders samples, as the devstack's relay looks; templates are read when first asked for."""
-    ready = cache(lambda: Renderer(KEYS, "https://signpost.example", SENDER))
+    ready = cache(lambda: Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER))
     return lambda template, channel, locale: preview(ready(), template, channel, locale)
 
 

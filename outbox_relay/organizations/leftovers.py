@@ -8,7 +8,6 @@ kept for operators to decide about: that is said once, and looked at once a day,
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import psycopg
 
@@ -68,17 +67,6 @@ class Leftover:
     kept_because: str | None
 
 
-@dataclass(frozen=True)
-class Nothing:
-    """The record of a drop: there is nothing to write down but that it was done."""
-
-    async def begun(self, step: Any) -> None:
-        """Do nothing."""
-
-    async def done(self, step: Any) -> None:
-        """Do nothing."""
-
-
 class Leftovers:
     """Drops them by the clock, in relays that may make databases."""
 
@@ -110,7 +98,7 @@ class Leftovers:
         organization = leftover.organization
         try:
             async with asyncio.timeout(DROP_SECONDS):
-                await drop(self._server, organization, Nothing())
+                await drop(self._server, organization)
         except TimeoutError:
             await self._put_off(connection, organization, "no answer")
         except StepFailedError as error:

@@ -4,7 +4,7 @@ import psycopg
 
 from outbox_relay.outcomes import FailureClass
 from outbox_relay.patience import answered_in_time
-from outbox_relay.provisioning.databases import ROLE_CONNECTIONS, Connection, standing_of
+from outbox_relay.provisioning.databases import ROLE_CONNECTIONS, Connection, catalogue_entry
 from outbox_relay.provisioning.faults import fault_of
 from outbox_relay.provisioning.looking import Findings, look
 from outbox_relay.provisioning.organization import DamagedError, Health, Organization
@@ -62,10 +62,10 @@ async def _why_closed(server: ProvisionServer, organization: Organization) -> He
 
 async def _in_catalogue(connection: Connection, database: str) -> Health | None:
     """Say what the server's own tables tell, or None where by them all is as it should be."""
-    standing = await standing_of(connection, database)
-    if standing is None:
+    entry = await catalogue_entry(connection, database)
+    if entry is None:
         return Health(Verdict.LOST, "there is no such database")
-    if standing.is_broken or not standing.is_open:
+    if entry.is_broken or not entry.is_open:
         return Health(Verdict.DAMAGED, "the database is closed")
     row = await (await connection.execute(COUNT_SESSIONS, [database])).fetchone()
     if row and row[0] >= ROLE_CONNECTIONS:

@@ -15,7 +15,7 @@ OWNER_CONNECTIONS = 4
 
 Connection = AsyncConnection[TupleRow]
 
-STANDING = """
+FIND_ENTRY = """
 select datallowconn, datconnlimit = -2, datdba = (select oid from pg_roles where rolname = current_user)
   from pg_database where datname = %s
 """
@@ -25,7 +25,7 @@ select from pg_roles where rolname = current_user and (rolsuper or (rolcreatedb 
 
 
 @dataclass(frozen=True)
-class Standing:
+class CatalogueEntry:
     """What the server's catalogue says of a database that exists.
 
     ``is_broken``: dropping it was interrupted, and it can only be dropped again.
@@ -36,10 +36,10 @@ class Standing:
     is_ours: bool
 
 
-async def standing_of(connection: Connection, database: str) -> Standing | None:
-    """Return how a database stands, or None if there is none of that name."""
-    row = await (await connection.execute(STANDING, [database])).fetchone()
-    return Standing(*row) if row else None
+async def catalogue_entry(connection: Connection, database: str) -> CatalogueEntry | None:
+    """Return what is said of a database, or None if there is none of that name."""
+    row = await (await connection.execute(FIND_ENTRY, [database])).fetchone()
+    return CatalogueEntry(*row) if row else None
 
 
 async def refuse_unless_allowed(connection: Connection) -> None:
@@ -69,13 +69,13 @@ async def make_database(connection: Connection, name: str, template: str) -> Non
 
     It is made closed, and opened once nobody else may connect: a database does not inherit that from its template.
     """
-    standing = await standing_of(connection, name)
-    if standing and not standing.is_ours:
+    entry = await catalogue_entry(connection, name)
+    if entry and not entry.is_ours:
         raise DamagedError("a database of that name belongs to another role")
-    if standing and standing.is_broken:
+    if entry and entry.is_broken:
         await connection.execute(sql.SQL("drop database {}").format(sql.Identifier(name)))
-        standing = None
-    if standing is None:
+        entry = None
+    if entry is None:
         await connection.execute(
             sql.SQL("create database {} template {} allow_connections false connection limit {}").format(
                 sql.Identifier(name), sql.Identifier(template), sql.Literal(ROLE_CONNECTIONS + OWNER_CONNECTIONS)

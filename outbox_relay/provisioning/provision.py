@@ -15,11 +15,11 @@ from outbox_relay.database import RelayConnection
 from outbox_relay.outcomes import Failure, FailureClass
 from outbox_relay.patience import answered_in_time
 from outbox_relay.provisioning.databases import (
+    catalogue_entry,
     drop_database,
     make_database,
     make_role,
     refuse_unless_allowed,
-    standing_of,
 )
 from outbox_relay.provisioning.faults import fault_of
 from outbox_relay.provisioning.looking import has_been_used, look, refuse_if_tables_are_gone, revision_of, seed
@@ -33,7 +33,7 @@ STEP_SECONDS = 100.0
 
 
 @dataclass(frozen=True)
-class Site:
+class Workplace:
     """Where one organization's database is made: nobody else works on it meanwhile."""
 
     server: ProvisionServer
@@ -45,11 +45,11 @@ async def provision(server: ProvisionServer, organization: Organization, record:
 
     Raises StepFailedError; what was done by then stays, and the next try goes on from there.
     """
-    async with _site(server, organization.id) as site:
+    async with _workplace(server, organization.id) as workplace:
         for step, work in STEPS.items():
             await record.begun(step)
             async with _blaming(step, server):
-                await work(site, organization)
+                await work(workplace, organization)
             await record.done(step)
 
 
@@ -58,9 +58,9 @@ async def knock(server: ProvisionServer, organization: Organization) -> None:
 
     Raises StepFailedError where it would be turned away.
     """
-    async with _site(server, organization.id) as site, _blaming(Step.CREATE_DATABASE, server):
+    async with _workplace(server, organization.id) as workplace, _blaming(Step.CREATE_DATABASE, server):
         await current_template(server)
-        await refuse_unless_allowed(site.connection)
+        await refuse_unless_allowed(workplace.connection)
 
 
 async def prepare(server: ProvisionServer) -> None:
@@ -72,55 +72,55 @@ async def prepare(server: ProvisionServer) -> None:
         await current_template(server)
 
 
-async def drop(server: ProvisionServer, organization: Organization, record: Record) -> None:  # noqa: ARG001 - what a record says was made is looked up where it was made
+async def drop(server: ProvisionServer, organization: Organization) -> None:
     """Take away what provisioning has made so far, if anything; a database that was worked in stays.
 
     Raises StepFailedError: of class ``content`` for one that stays, for good.
     """
-    async with _site(server, organization.id) as site, _blaming(Step.CREATE_DATABASE, server):
-        standing = await standing_of(site.connection, organization.database)
-        if standing and not standing.is_ours:
+    async with _workplace(server, organization.id) as workplace, _blaming(Step.CREATE_DATABASE, server):
+        entry = await catalogue_entry(workplace.connection, organization.database)
+        if entry and not entry.is_ours:
             raise DamagedError("a database of that name belongs to another role")
-        if standing and standing.is_open and not standing.is_broken:
+        if entry and entry.is_open and not entry.is_broken:
             await _refuse_if_used(server, organization)
-        await drop_database(site.connection, organization.database)
+        await drop_database(workplace.connection, organization.database)
 
 
-async def create_database(site: Site, organization: Organization) -> None:
+async def create_database(workplace: Workplace, organization: Organization) -> None:
     """Make its role and its database, a copy of the template."""
-    template = await current_template(site.server)
-    await make_role(site.connection, organization.database, site.server.newest_password(organization.id))
+    template = await current_template(workplace.server)
+    await make_role(workplace.connection, organization.database, workplace.server.newest_password(organization.id))
     try:
-        await make_database(site.connection, organization.database, template)
+        await make_database(workplace.connection, organization.database, template)
     except psycopg.errors.InvalidCatalogName:
-        site.server.has_template = False
+        workplace.server.has_template = False
         raise
 
 
-async def migrate(site: Site, organization: Organization) -> None:
+async def migrate(workplace: Workplace, organization: Organization) -> None:
     """Bring its tables to this release's revision; a fresh copy of the template has it."""
-    async with await site.server.owned(organization.database) as connection:
+    async with await workplace.server.owned(organization.database) as connection:
         revision = await revision_of(connection)
         await refuse_if_tables_are_gone(connection, revision)
     if revision is None or is_behind(revision):
-        await upgrade(site.server.url_of(organization.database))
+        await upgrade(workplace.server.url_of(organization.database))
 
 
-async def seed_founder(site: Site, organization: Organization) -> None:
+async def seed_founder(workplace: Workplace, organization: Organization) -> None:
     """Write the organization and its founder into it."""
-    async with await site.server.owned(organization.database) as connection:
+    async with await workplace.server.owned(organization.database) as connection:
         await seed(connection, organization)
 
 
-async def verify(site: Site, organization: Organization) -> None:
+async def verify(workplace: Workplace, organization: Organization) -> None:
     """Log in as its members will, and see that all is there and can be written and read."""
-    async with await site.server.as_tenant(organization.id, organization.database) as connection:
+    async with await workplace.server.as_tenant(organization.id, organization.database) as connection:
         findings = await look(connection, organization)
     if is_behind(findings.revision):
         raise DamagedError(f"it stayed at revision {findings.revision} of {REVISIONS[-1]}")
 
 
-STEPS: dict[Step, Callable[[Site, Organization], Awaitable[None]]] = {
+STEPS: dict[Step, Callable[[Workplace, Organization], Awaitable[None]]] = {
     Step.CREATE_DATABASE: create_database,
     Step.MIGRATE: migrate,
     Step.SEED_FOUNDER: seed_founder,
@@ -129,13 +129,13 @@ STEPS: dict[Step, Callable[[Site, Organization], Awaitable[None]]] = {
 
 
 @asynccontextmanager
-async def _site(server: ProvisionServer, organization_id: UUID) -> AsyncIterator[Site]:
+async def _workplace(server: ProvisionServer, organization_id: UUID) -> AsyncIterator[Workplace]:
     turn = int.from_bytes(organization_id.bytes[8:], signed=True)
     async with server.place():
         async with _blaming(Step.CREATE_DATABASE, server):
             connection = await server.turn(turn)
         async with connection:
-            yield Site(server, connection)
+            yield Workplace(server, connection)
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from shared.ids import uuid7
 from shared.secrets import SecretKeys
 from shared.vocabulary import Channel, Locale, Template
 
-KEYS = SecretKeys({"sample": bytes(32)})
+SAMPLE_KEYS = SecretKeys({"sample": bytes(32)})
 """Known to everybody: what is derived under them opens nothing."""
 
 _NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from outbox_relay.rendering import Brand, Look, Renderer, Sender, preview
-from outbox_relay.rendering.samples import KEYS
+from outbox_relay.rendering.samples import SAMPLE_KEYS
 from shared.vocabulary import Channel, Locale, Template
 from tests.support.contrasts import written_on
 
@@ -18,7 +18,7 @@ SMALL_PHONE = {"width": 320, "height": 568}
 @pytest.fixture(scope="module")
 def renderer() -> Renderer:
     return Renderer(
-        KEYS,
+        SAMPLE_KEYS,
         "https://signpost.example",
         Sender("Signpost", "no-reply@signpost.example"),
         look=Look(BRAND, console_url="https://console.example"),

@@ -92,7 +92,7 @@ async def finish(tenants: Tenants, finished: Organization, dropped: Organization
     server = tenants.server()
     await provision(server, finished, Noted())
     assert (await check(server, finished)).verdict is Verdict.HEALTHY
-    await drop(server, dropped, Noted())
+    await drop(server, dropped)
 
 
 def is_in_order(statements: list[str], beginnings: list[str]) -> bool:

@@ -10,13 +10,13 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from outbox_relay.rendering import Renderer, Sender, preview
-from outbox_relay.rendering.samples import KEYS
+from outbox_relay.rendering.samples import SAMPLE_KEYS
 from shared.vocabulary import Channel, Locale, Template
 from tests.support.console_pictures import take_console_pictures
 from tests.support.small_png import small_picture
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
-RENDERER = Renderer(KEYS, "https://signpost.example", Sender("Signpost", "no-reply@signpost.example"))
+RENDERER = Renderer(SAMPLE_KEYS, "https://signpost.example", Sender("Signpost", "no-reply@signpost.example"))
 SCHEMES = ("light", "dark")
 WIDTH = 1008
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-lcd-text")

@@ -4,7 +4,7 @@ import pytest
 
 from outbox_relay.outcomes import FailureClass
 from outbox_relay.provisioning import Step, StepFailedError, drop
-from tests.support.tenants import Noted, Tenants, an_organization, failure_of, ready
+from tests.support.tenants import Tenants, an_organization, failure_of, ready
 
 pytestmark = pytest.mark.anyio
 
@@ -26,7 +26,7 @@ async def test_tables_that_were_dropped_are_not_made_anew_and_end_the_repair(
     failed = await failure_of(server, organization)
     assert (failed.step, failed.failure.kind, failed.failure.error) == (Step.MIGRATE, FailureClass.CONTENT, told)
     with pytest.raises(StepFailedError) as kept:
-        await drop(server, organization, Noted())
+        await drop(server, organization)
     assert kept.value.failure.kind is FailureClass.CONTENT
 
 
@@ -45,6 +45,6 @@ async def test_members_of_an_older_database_keep_it_from_being_dropped(tenants: 
     add = "insert into members (user_id, full_name, role) values (gen_random_uuid(), 'Bea', 'member')"
     tenants.execute(add, organization.database)
     with pytest.raises(StepFailedError):
-        await drop(server, organization, Noted())
+        await drop(server, organization)
     tenants.execute("delete from members where role = 'member'", organization.database)
-    await drop(server, organization, Noted())
+    await drop(server, organization)

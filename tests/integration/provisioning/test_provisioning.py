@@ -172,7 +172,7 @@ async def test_what_is_half_made_is_dropped_and_a_second_drop_finds_nothing(tena
     with pytest.raises(BrokenOffError):
         await provision(server, organization, Noted(at=break_off))
     for _ in range(2):
-        await drop(server, organization, Noted())
+        await drop(server, organization)
         assert tenants.names() == tenants.roles() == [kept.database]
 
 
@@ -182,7 +182,7 @@ async def test_a_database_that_was_worked_in_is_never_dropped(tenants: Tenants) 
     with tenants.as_member(organization) as member:
         member.execute("insert into audit (action) values ('opened')")
     with pytest.raises(StepFailedError) as failed:
-        await drop(server, organization, Noted())
+        await drop(server, organization)
     assert failed.value.failure.kind is FailureClass.CONTENT
     assert tenants.names() == [organization.database]
 
@@ -193,7 +193,7 @@ async def test_a_database_of_somebody_else_s_is_neither_used_nor_dropped(tenants
     failed = await failure_of(tenants.server(), organization)
     assert failed.failure.kind is FailureClass.CONTENT
     with pytest.raises(StepFailedError):
-        await drop(tenants.server(), organization, Noted())
+        await drop(tenants.server(), organization)
     assert tenants.names() == [organization.database]
 
 

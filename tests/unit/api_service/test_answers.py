@@ -7,7 +7,7 @@ from api_service.problem_words import FAULTS, KINDS
 from api_service.routes.activation_words import WORDS, Page
 from api_service.use_cases.look_up import DeliveryProblem, Standing, problem_of, standing
 from outbox_relay.rendering import Renderer, Sender, preview
-from outbox_relay.rendering.samples import KEYS
+from outbox_relay.rendering.samples import SAMPLE_KEYS
 from shared.vocabulary import Channel, DeadReason, Locale, Status, Template
 
 SENDER = Sender("Signpost", "no-reply@signpost.example")
@@ -29,7 +29,9 @@ def test_the_page_has_words_for_everything_in_every_language() -> None:
 
 @pytest.mark.parametrize("locale", Locale)
 def test_the_page_s_button_is_called_as_the_one_in_the_mail(locale: Locale) -> None:
-    mail = preview(Renderer(KEYS, "https://signpost.example", SENDER), Template.ACTIVATION, Channel.EMAIL, locale)
+    mail = preview(
+        Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER), Template.ACTIVATION, Channel.EMAIL, locale
+    )
 
     assert f">{WORDS[locale][Page.BUTTON].button}</a>" in str(mail.html)
 

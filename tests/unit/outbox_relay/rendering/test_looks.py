@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from outbox_relay.rendering import Brand, BrokenTemplateError, Look, Preview, Renderer, Sender, preview
-from outbox_relay.rendering.samples import KEYS, sample_message
+from outbox_relay.rendering.samples import SAMPLE_KEYS, sample_message
 from shared.vocabulary import Channel, Locale, Template
 
 SENDER = Sender("Signpost", "no-reply@signpost.example")
@@ -23,7 +23,7 @@ MOST_BYTES = 9_000
 
 
 def renderer_in(look: Look) -> Renderer:
-    return Renderer(KEYS, "https://signpost.example", SENDER, look=look)
+    return Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER, look=look)
 
 
 def shown_in(look: Look, template: Template = Template.ACTIVATION, locale: Locale = Locale.EN) -> Preview:

@@ -38,10 +38,10 @@ RENDER_ALL = """
 import sys
 from itertools import product
 from outbox_relay.rendering import Renderer, Sender
-from outbox_relay.rendering.samples import KEYS, sample_message
+from outbox_relay.rendering.samples import SAMPLE_KEYS, sample_message
 from shared.vocabulary import Channel, Locale, Template
 
-renderer = Renderer(KEYS, "https://signpost.example", Sender("Signpost", "no-reply@signpost.example"))
+renderer = Renderer(SAMPLE_KEYS, "https://signpost.example", Sender("Signpost", "no-reply@signpost.example"))
 sys.addaudithook(lambda event, details: event == "open" and print(details[0]))
 for template, channel, locale in product(Template, Channel, Locale):
     renderer.render(sample_message(template, channel, locale))
