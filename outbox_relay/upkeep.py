@@ -59,6 +59,15 @@ class Step:
     full: int
 
 
+@dataclass(frozen=True)
+class Done:
+    """What came of a step in a turn: how much it did, and whether it failed in the end."""
+
+    what: str
+    count: int
+    has_failed: bool
+
+
 def steps_for(settings: RelaySettings) -> list[Step]:
     """Return what a turn consists of; what is kept for ever is left out."""
     ahead, kept = (DAYS_AHEAD,), settings.retention_days
@@ -118,7 +127,7 @@ class Upkeep:
         self._claim = {"holder": holder, "lease": timedelta(seconds=seconds)}
         self._is_holder = False
         self._resting: Counter[str] = Counter()
-        self._is_put_off = False
+        self._times_put_off = 0
         self._warnings = Warnings()
 
     async def turn(self) -> None:
@@ -128,7 +137,7 @@ class Upkeep:
         """
         try:
             async with await connect(self._url, "upkeep") as connection:
-                connection.add_notice_handler(self._pass_on)
+                connection.add_notice_handler(self._note_put_off)
                 if await self._hold(connection):
                     await self._do_all(connection)
         except psycopg.Error as error:
@@ -151,13 +160,13 @@ class Upkeep:
         return self._is_holder
 
     async def _do_all(self, connection: RelayConnection) -> None:
-        done: Counter[str] = Counter()
-        succeeded = [await self._do(step, connection, done) for step in self._steps if not self._takes_a_rest(step)]
-        if any(done.values()):
-            log.info("upkeep done", **{what: count for what, count in done.items() if count})
-        if self._is_holder:
-            succeeded.append(await self._look_around(connection))
-        if self._is_holder and all(succeeded):
+        done = [await self._do(step, connection) for step in self._steps if not self._takes_a_rest(step)]
+        if counts := {one.what: one.count for one in done if one.count}:
+            log.info("upkeep done", **counts)
+        if not self._is_holder:
+            return
+        has_looked = await self._look_around(connection)
+        if has_looked and not any(one.has_failed for one in done):
             UPKEEP_DONE.set_to_current_time()
 
     def _takes_a_rest(self, step: Step) -> bool:
@@ -170,7 +179,7 @@ class Upkeep:
     async def _look_around(self, connection: RelayConnection) -> bool:
         """See how far the partitions reach and what operators have to be told; return False if that failed."""
         try:
-            PARTITIONS_AHEAD.set(await _number(connection, Step("partitions_ahead", AHEAD, (), full=0)))
+            PARTITIONS_AHEAD.set(await _number(connection, AHEAD))
             await self._digests.gather(connection)
         except psycopg.Error as error:
             if connection.broken:
@@ -179,31 +188,32 @@ class Upkeep:
             return False
         return True
 
-    async def _do(self, step: Step, connection: RelayConnection, done: Counter[str]) -> bool:
-        """Repeat the step until nothing is left of it; return False if it failed: the others must not wait for it."""
-        self._is_put_off = False
+    async def _do(self, step: Step, connection: RelayConnection) -> Done:
+        """Repeat the step until nothing is left of it; where it fails, the others need not wait for it."""
+        total, put_off_before = 0, self._times_put_off
         try:
             for _ in range(MOST_CALLS):
                 if not await self._hold(connection):
                     break
-                count = await _number(connection, step)
-                done[step.what] += count
+                count = await _number(connection, step.statement, step.parameters)
+                total += count
                 if count < step.full:
-                    self._resting[step.what] = 0 if self._is_put_off else REST_IN_TURNS - 1
+                    is_put_off = self._times_put_off > put_off_before
+                    self._resting[step.what] = 0 if is_put_off else REST_IN_TURNS - 1
                     break
         except psycopg.Error as error:
             if connection.broken:
                 raise
             self._warnings.tell("upkeep failed", work=step.what, **describe(error))
-            return False
-        return True
+            return Done(step.what, total, has_failed=True)
+        return Done(step.what, total, has_failed=False)
 
-    def _pass_on(self, notice: psycopg.errors.Diagnostic) -> None:
-        self._is_put_off = True
+    def _note_put_off(self, notice: psycopg.errors.Diagnostic) -> None:
+        self._times_put_off += 1
         self._warnings.tell("upkeep put off", partition=notice.table_name, sqlstate=notice.sqlstate)
 
 
-async def _number(connection: RelayConnection, step: Step) -> int:
+async def _number(connection: RelayConnection, statement: str, parameters: tuple[int, ...] = ()) -> int:
     async with under_settings(connection):
-        row = await (await connection.execute(step.statement, step.parameters)).fetchone()
+        row = await (await connection.execute(statement, parameters)).fetchone()
     return int(row[0]) if row else 0
