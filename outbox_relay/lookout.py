@@ -92,7 +92,7 @@ class Concerned:
 
 @dataclass(frozen=True)
 class Eyes:
-    """Its connections: one to look, and one to count, which may fail without a look's being any the worse for it."""
+    """The lookout's connections: one to look, one to count; a count that fails must not spoil a look."""
 
     looking: Lifeline
     counting: Lifeline
@@ -104,6 +104,22 @@ def look_parameters(names: Sequence[str], presence: Presence, *, is_sweep: bool)
     return suspect_parameters(CHANNELS) | presence.parameters | of_lanes
 
 
+class Every:
+    """Something to do every so many seconds; a turn that came a little late does not put off the next."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = 0.0
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether it is to be done at that moment of the loop's clock."""
+        return now >= self._next
+
+    def done(self, began: float, *, rest_until: float = 0.0) -> None:
+        """Note that it was done, beginning then; it is due in its time, but not before its rest is over."""
+        self._next = max(began + self._seconds - LATENESS_SECONDS, rest_until)
+
+
 class Lookout:
     """Looks every few seconds, and tells the lanes as often as they are to be polled."""
 
@@ -112,10 +128,10 @@ class Lookout:
         self._presence = presence
         self._concerned = concerned
         self._poll = poll.total_seconds()
-        self._next_poll = 0.0
-        self._next_sweep = 0.0
-        self._next_gauges = 0.0
-        self._next_hours = 0.0
+        self._polls = Every(self._poll)
+        self._sweeps = Every(0.0)  # at each poll, but for their rests
+        self._gauges = Every(GAUGES_SECONDS)
+        self._hours = Every(WRITE_SECONDS)
         self._was_blind = False
         self._lags: dict[LaneKey, float] = {}
 
@@ -140,21 +156,14 @@ class Lookout:
         Once more after that, so that each of them knows that the database is back.
         """
         now = asyncio.get_running_loop().time()
-        is_poll = now >= self._next_poll
-        is_sweep = is_poll and now >= self._next_sweep
-        try:
-            sight = await self._eyes.looking.once(lambda connection: self._sight(connection, is_sweep=is_sweep))
-        except psycopg.Error:
-            sight, self._was_blind = EVERYTHING, True
-        else:
-            if self._was_blind:
-                sight, self._was_blind = replace(EVERYTHING, lags=sight.lags, standings=sight.standings), False
+        is_poll = self._polls.is_due(now)
+        sight = await self._seen(is_sweep=is_poll and self._sweeps.is_due(now))
         self._tell(sight, is_poll=is_poll)
-        if now >= self._next_hours:
-            await self.write_hours()
-            self._next_hours = now + WRITE_SECONDS - LATENESS_SECONDS
         if is_poll:
-            self._next_poll = now + self._poll - LATENESS_SECONDS
+            self._polls.done(now)
+        if self._hours.is_due(now):
+            await self.write_hours()
+            self._hours.done(now)
         if sight.lags is not None:
             await self._set_gauges(sight.lags)
 
@@ -167,6 +176,15 @@ class Lookout:
             except psycopg.Error:
                 BOOK.give_back(counts)
 
+    async def _seen(self, *, is_sweep: bool) -> Sight:
+        try:
+            sight = await self._eyes.looking.once(lambda connection: self._sight(connection, is_sweep=is_sweep))
+        except psycopg.Error:
+            self._was_blind = True
+            return EVERYTHING
+        was_blind, self._was_blind = self._was_blind, False
+        return replace(EVERYTHING, lags=sight.lags, standings=sight.standings) if was_blind else sight
+
     async def _sight(self, connection: AsyncConnection, *, is_sweep: bool) -> Sight:
         clock, names = asyncio.get_running_loop().time, self._concerned.fleet.names
         began = clock()
@@ -176,7 +194,7 @@ class Lookout:
                 rows: list[Any] = await cursor.fetchall()
         finally:
             if is_sweep:
-                self._next_sweep = clock() + rest_after(clock() - began)
+                self._sweeps.done(began, rest_until=clock() + rest_after(clock() - began))
         standings = {row.name: Standing(row.openings, row.open_for) for row in rows if row.name}
         lags = (
             {ALL_LANES[int(number) - 1]: lag for number, lag in rows[0].lags if lag is not None} if is_sweep else None
@@ -192,10 +210,10 @@ class Lookout:
         waiting = {key.channel for key in lags}
         tell_lag(lags)
         tell_backlog(dict.fromkeys(set(CHANNELS) - waiting, 0))
-        if waiting and began >= self._next_gauges:
+        if waiting and self._gauges.is_due(began):
             with suppress(psycopg.Error):
                 tell_backlog(await self._eyes.counting.once(partial(backlog, waiting)))
-            self._next_gauges = max(began + GAUGES_SECONDS - LATENESS_SECONDS, clock() + rest_after(clock() - began))
+            self._gauges.done(began, rest_until=clock() + rest_after(clock() - began))
 
     def _tell(self, sight: Sight, *, is_poll: bool) -> None:
         concerned = self._concerned
