@@ -196,12 +196,9 @@ class Lookout:
             if is_sweep:
                 self._sweeps.done(began, rest_until=clock() + rest_after(clock() - began))
         standings = {row.name: Standing(row.openings, row.open_for) for row in rows if row.name}
-        lags = (
-            {ALL_LANES[int(number) - 1]: lag for number, lag in rows[0].lags if lag is not None} if is_sweep else None
-        )
-        return Sight(
-            frozenset(ALL_LANES if lags is None else lags), lags, rows[0].has_suspects, rows[0].has_fallbacks, standings
-        )
+        lags = {ALL_LANES[int(number) - 1]: lag for number, lag in rows[0].lags if lag is not None}
+        due = frozenset(lags if is_sweep else ALL_LANES)
+        return Sight(due, lags if is_sweep else None, rows[0].has_suspects, rows[0].has_fallbacks, standings)
 
     async def _set_gauges(self, lags: Mapping[LaneKey, float]) -> None:
         """Count what is due every 15 seconds, if anything is; a count that fails rests as a look does."""
