@@ -39,9 +39,6 @@ STEP_DURATION = Histogram(
     "step",
     (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 )
-REGISTRY.register(STEP_DURATION)
-REGISTRY.register(ACCEPT_LATENCY)
-REGISTRY.register(DELIVERY_DURATION)
 SMS_SEGMENTS = Counter(
     "signpost_sms_segments_total",
     "Segments of the SMS that providers have accepted.",
@@ -65,8 +62,6 @@ BACKLOG = Gauge("signpost_backlog_messages", "Messages due now; 0 if all of the 
 BACKLOG_LAG = Gauge("signpost_backlog_lag_seconds", "Age of the oldest that is due and not in hand.", ["channel"])
 
 DIGESTS = Counter("signpost_digests_total", "Digests for operators: told or failed, by way.", ["way", "outcome"])
-for _way, _outcome in (("email", "told"), ("webhook", "told"), ("webhook", "failed")):
-    DIGESTS.labels(_way, _outcome)
 RELAY_READY = Gauge("signpost_relay_ready", "1 while the relay does its work, as /readyz tells.")
 
 PARTITIONS_AHEAD = Gauge(
@@ -82,7 +77,6 @@ ORGANIZATION_CHECK_DURATION = Histogram(
     "health",
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
 )
-REGISTRY.register(ORGANIZATION_CHECK_DURATION)
 ORGANIZATIONS = Gauge(
     "signpost_organizations", "Organizations that are ready, by how their databases were last found.", ["health"]
 )
@@ -95,12 +89,14 @@ UPKEEP_DONE = Gauge(
     "When this relay last did all of the upkeep; 0 while another holds the lease.",
 )
 
-
-# Prometheus takes no step from nothing to one for an increase: what alarms count stands at 0 from the start.
 OUTCOMES = [
     *((kind.word, "") for kind in (Sent, Retry, Deferred)),
     *((Dead.word, reason.value) for reason in DeadReason),
 ]
+
+for _histogram in (ACCEPT_LATENCY, DELIVERY_DURATION, STEP_DURATION, ORGANIZATION_CHECK_DURATION):
+    REGISTRY.register(_histogram)
+# Prometheus takes no step from nothing to one for an increase: what alarms count stands at 0 from the start.
 for _channel, _template in (*product(Channel, Template), *product(WorkChannel, Work)):
     for _words in OUTCOMES:
         SETTLED.labels(_channel.value, _template.value, *_words)
@@ -108,6 +104,8 @@ for _scope in Scope:
     FALLBACKS_OVER_BUDGET.labels(_scope.value)
 for _verdict in Verdict:
     ORGANIZATION_CHECKS.labels(_verdict.value)
+for _way, _outcome in (("email", "told"), ("webhook", "told"), ("webhook", "failed")):
+    DIGESTS.labels(_way, _outcome)
 
 
 def know_provider(name: str) -> None:

@@ -36,10 +36,12 @@ def _is_ours(error: BaseException) -> bool:
     return not isinstance(error, ssl.SSLError) and getattr(error, "errno", None) is None and not is_silent
 
 
+IN_ITS_OWN_WORDS = BreakRule("in the channel's words", "no STARTTLS, no reply in time, 421, closed, garbage", _is_ours)
+
 BREAK_RULES = (
     BreakRule("certificate not trusted", "RFC 7817 §3, RFC 9525", _is(ssl.SSLCertVerificationError)),
     BreakRule("TLS failed", "RFC 3207 §4.1, RFC 8446 §6.2", _is(ssl.SSLError)),
-    BreakRule("in the channel's words", "no STARTTLS, no reply in time, 421, closed, garbage", _is_ours),
+    IN_ITS_OWN_WORDS,
     BreakRule("no such host", "RFC 5321 §5.1, getaddrinfo(3)", _is_unnamed),
     BreakRule("connection refused", "RFC 9293 §3.10.7.3, connect(2) ECONNREFUSED", _is(ConnectionRefusedError)),
     BreakRule(
@@ -50,8 +52,6 @@ BREAK_RULES = (
     BreakRule("no answer in time", "RFC 5321 §4.5.3.2, connect(2) ETIMEDOUT", _is(TimeoutError)),
     BreakRule("network failed", "connect(2) ENETUNREACH, EHOSTUNREACH and the rest of errno(3)", _is(BaseException)),
 )
-
-IN_ITS_OWN_WORDS = BREAK_RULES[2]
 
 
 def break_rule_for(error: BaseException) -> BreakRule:

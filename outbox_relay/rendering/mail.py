@@ -68,14 +68,13 @@ def _pattern_of_marks() -> re.Pattern[bytes]:
     # The encoder may have broken the line anywhere in a mark, or just before or after it. All marks in one pattern,
     # which begins with one of two characters: to look for each mark everywhere was half of preparing a mail.
     soft_break = b"(?:" + SOFT_BREAK + b")?"
-    before, after = mark(Place.HTML, Value.CODE).encode().split(b"html_code")
+
+    def spelt(letters: bytes) -> bytes:
+        return b"".join(bytes([letter]) + soft_break for letter in letters)
+
     name = b"(?:[a-z]" + soft_break + b")+"
-    parts = [*_letters(before), name + b"_", name + after[:1], *_letters(after[1:])]
-    return re.compile(b"(?:" + SOFT_BREAK + b"h|h)" + soft_break.join([b"", *parts[1:], b""]))
-
-
-def _letters(text: bytes) -> list[bytes]:
-    return [bytes([letter]) for letter in text]
+    first = b"(?:" + SOFT_BREAK + b"h|h)" + soft_break
+    return re.compile(first + spelt(b"ole_") + name + spelt(b"_") + name + spelt(b"_eloh"))
 
 
 _MARK_IN_BODY = _pattern_of_marks()

@@ -56,21 +56,14 @@ class ReplyParser:
             if is_last and not self._texts:
                 yield reply
                 continue
-            if self._texts or not is_last:
-                self._texts.append(reply.text)
+            self._texts.append(reply.text)
             if len(self._texts) > MOST_LINES:
                 raise GarbageError("the server sent a reply without end")
             if is_last:
-                yield self._whole(reply)
+                text, self._texts = "\n".join(self._texts), []
+                yield Reply(reply.code, text)
         if len(self._rest) > LONGEST_LINE:
             raise GarbageError("the server sent a line without end")
-
-    def _whole(self, last: Reply) -> Reply:
-        if not self._texts:
-            return last
-        text = "\n".join(self._texts)
-        self._texts.clear()
-        return Reply(last.code, text)
 
 
 # Most of what a server says are the same few lines, over and over.
