@@ -1,10 +1,7 @@
-"""Values written as PostgreSQL reads them: arrays, and texts that it takes at all."""
+"""Arrays written as PostgreSQL reads them."""
 
 from collections.abc import Iterable
 from uuid import UUID
-
-LONGEST_ERROR = 500
-"""Characters of a provider's words that are kept for operators."""
 
 
 def uuid_array(ids: Iterable[UUID]) -> str:
@@ -21,10 +18,3 @@ def _quoted(text: str) -> str:
     if "\\" in text or '"' in text:
         text = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
-
-
-def storable(text: str | None) -> str | None:
-    """Make a server's words fit for PostgreSQL, which takes no NUL and no lone surrogate."""
-    if text is None or (text.isascii() and "\0" not in text):
-        return text and text[:LONGEST_ERROR]
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")[:LONGEST_ERROR]

@@ -5,8 +5,9 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from outbox_relay.arrays import storable, text_array, uuid_array
+from outbox_relay.arrays import text_array, uuid_array
 from outbox_relay.database import Lifeline, RelayConnection
+from outbox_relay.failures import storable
 from outbox_relay.floor import NO_ID
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.outcomes import Dead, Deferred, Failure, Outcome, Sent, Unsent

@@ -1,5 +1,6 @@
 """Which URLs in settings can be used: asked before anything is done with them, for libraries quote what they refuse."""
 
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import psycopg
@@ -15,6 +16,14 @@ def place(host: str, port: int | None) -> str:
     """Write both as URLs do, IPv6 in brackets (RFC 3986 §3.2.2)."""
     name = f"[{host}]" if ":" in host else host
     return name if port is None else f"{name}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether what is sent there stays on this machine."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def is_web_url(url: str, schemes: tuple[str, ...] = WEB_SCHEMES) -> bool:

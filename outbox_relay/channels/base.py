@@ -5,12 +5,15 @@ provider never holds more than it is delivering, and a quick one can write the n
 last without waiting in between.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Failure, Sent
 from outbox_relay.rates import WITHOUT_CAPS, Caps
+
+LONGEST_MESSAGE_ID = 200
+"""Characters of a provider's own name for a message that are kept."""
 
 
 class ProviderDownError(Exception):
@@ -56,6 +59,14 @@ class Provider(Protocol):
 
     def session(self) -> Session:
         """Make a session; nothing is connected yet."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What to log in with."""
+
+    user: str = field(repr=False)
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,16 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 import httpx
 
-from outbox_relay.channels.base import CappedProvider, Provider
+from outbox_relay.channels.base import CappedProvider, Credentials, Provider
 from outbox_relay.channels.console import ConsoleProvider
 from outbox_relay.channels.file import FileProvider
 from outbox_relay.channels.http.session import HttpProvider
 from outbox_relay.channels.http_json.api import HttpJsonApi
 from outbox_relay.channels.sms_gateways import GATEWAYS, Gateway
-from outbox_relay.channels.smtp.dialogue import Credentials, Server, Tls, is_loopback
+from outbox_relay.channels.smtp.dialogue import Server, Tls
 from outbox_relay.channels.smtp.session import SmtpProvider
 from outbox_relay.rates import Caps, Rate, parse_rate
+from shared.urls import is_loopback
 from shared.vocabulary import Channel
 
 SUBMISSION_PORT = 587
@@ -131,7 +132,7 @@ def _mail_server(parts: SplitResult, tls: Tls, options: dict[str, str], context:
     return SmtpProvider(server, context.sender)
 
 
-def _gateway(parts: SplitResult, context: DeliveryContext) -> Provider:
+def _http_json(parts: SplitResult, context: DeliveryContext) -> Provider:
     options = _options(parts, {"ca"})
     host = _host(parts)
     if parts.password or not parts.username:
@@ -141,13 +142,13 @@ def _gateway(parts: SplitResult, context: DeliveryContext) -> Provider:
     token = unquote(parts.username)
     if not (token.isascii() and token.isprintable()):
         raise ValueError(f"has a {parts.scheme} URL with a token that cannot stand in a header")
-    place = parts.netloc.rpartition("@")[2]
-    url = f"{parts.scheme.removesuffix('+json')}://{place}{parts.path}"
-    api = HttpJsonApi(f"{parts.scheme}:{place}", url, token)
+    at = parts.netloc.rpartition("@")[2]
+    url = f"{parts.scheme.removesuffix('+json')}://{at}{parts.path}"
+    api = HttpJsonApi(f"{parts.scheme}:{at}", url, token)
     return HttpProvider(api, _ssl_context(options.get("ca")), context.timeout.total_seconds())
 
 
-def _sms_gateway(parts: SplitResult, context: DeliveryContext) -> Provider:
+def _host_with_account(parts: SplitResult, context: DeliveryContext) -> Provider:
     options = _options(parts, {"from", "tls", "ca"})
     credentials = _credentials(parts)
     if credentials is None:
@@ -181,9 +182,9 @@ def _console(parts: SplitResult, _context: DeliveryContext) -> Provider:
 _MAKERS: dict[Channel, dict[str, Callable[[SplitResult, DeliveryContext], Provider]]] = {
     Channel.EMAIL: {"smtp": _smtp, "smtps": _smtps, "console": _console, "file": _file},
     Channel.SMS: {
-        "https+json": _gateway,
-        "http+json": _gateway,
-        **dict.fromkeys(GATEWAYS, _sms_gateway),
+        "https+json": _http_json,
+        "http+json": _http_json,
+        **dict.fromkeys(GATEWAYS, _host_with_account),
         "console": _console,
         "file": _file,
     },

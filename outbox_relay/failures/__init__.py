@@ -10,7 +10,7 @@ from outbox_relay.failures.breaks import beneath, broken_off
 from outbox_relay.failures.http import from_http_status, retry_after_header
 from outbox_relay.failures.smtp import SmtpCommand, from_smtp_reply
 from outbox_relay.failures.troubles import Trouble, trouble_of
-from outbox_relay.failures.words import LONGEST_ERROR, LONGEST_WAIT, printable, retry_after_in
+from outbox_relay.failures.words import LONGEST_ERROR, LONGEST_WAIT, printable, retry_after_in, storable
 
 __all__ = [
     "LONGEST_ERROR",
@@ -24,5 +24,6 @@ __all__ = [
     "printable",
     "retry_after_header",
     "retry_after_in",
+    "storable",
     "trouble_of",
 ]

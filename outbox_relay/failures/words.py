@@ -30,3 +30,10 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else " " for character in text).strip()
+
+
+def storable(text: str | None) -> str | None:
+    """Make a server's words fit for PostgreSQL, which takes no NUL and no lone surrogate."""
+    if text is None or (text.isascii() and "\0" not in text):
+        return text and text[:LONGEST_ERROR]
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")[:LONGEST_ERROR]

@@ -10,8 +10,8 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from outbox_relay.arrays import storable
 from outbox_relay.database import Lifeline
+from outbox_relay.failures import storable
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.metrics import STEP_DURATION
 from outbox_relay.outcomes import Failure

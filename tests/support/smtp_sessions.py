@@ -4,8 +4,8 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from outbox_relay.channels.base import Session
-from outbox_relay.channels.smtp.dialogue import Credentials, Server, Tls
+from outbox_relay.channels.base import Credentials, Session
+from outbox_relay.channels.smtp.dialogue import Server, Tls
 from outbox_relay.channels.smtp.session import SmtpProvider
 from tests.support.smtp_server import SmtpServer
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from outbox_relay.channels.base import ProviderDownError, Session, Tray
+from outbox_relay.channels.base import LONGEST_MESSAGE_ID, ProviderDownError, Session, Tray
 from outbox_relay.failures import LONGEST_ERROR, beneath, broken_off, printable, retry_after_header
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Failure, FailureClass, Sent
@@ -21,7 +21,6 @@ from shared.log import get_logger
 LONGEST_CONNECT_SECONDS = 5.0
 LONGEST_ANSWER_SECONDS = 2.0
 LONGEST_ANSWER_BYTES = 16 * 1024
-LONGEST_MESSAGE_ID = 200
 ABOUT_US = frozenset({401, 402, 403, 404, 407, 408, 425, 429, 502, 503, 504})
 """Statuses that say nothing of the letter: our account, our pace, or what stands behind the gateway."""
 

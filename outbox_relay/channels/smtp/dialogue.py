@@ -4,16 +4,15 @@ import asyncio
 import socket
 import ssl
 from base64 import b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
-from ipaddress import ip_address
 
-from outbox_relay.channels.base import ProviderDownError
+from outbox_relay.channels.base import Credentials, ProviderDownError
 from outbox_relay.channels.certificates import readable_certificate
 from outbox_relay.channels.smtp.connection import Connection
 from outbox_relay.channels.smtp.replies import GarbageError, Reply
 from outbox_relay.failures import SmtpCommand, broken_off
-from shared.urls import place
+from shared.urls import is_loopback, place
 
 LONGEST_STEP_SECONDS = 10.0
 """Servers that mean it answer in far less; RFC 5321 §4.5.3.2 would have us wait five minutes each."""
@@ -28,14 +27,6 @@ class Tls(Enum):
     NONE = auto()
     STARTTLS = auto()
     IMPLICIT = auto()
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """What to log in with."""
-
-    user: str = field(repr=False)
-    password: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -57,14 +48,6 @@ class Server:
     def name(self) -> str:
         """``smtp:host:port``, or ``smtps:…`` when encrypted from the start."""
         return f"{'smtps' if self.tls is Tls.IMPLICIT else 'smtp'}:{place(self.host, self.port)}"
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether what is sent there stays on this machine."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class RefusedError(ConnectionError):

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from outbox_relay.channels.base import LONGEST_MESSAGE_ID
 from outbox_relay.failures import printable
 
 LONGEST_LINE = 2048
 """Octets; four times what RFC 5321 §4.5.3.1.5 allows."""
 
 MOST_LINES = 100
-LONGEST_MESSAGE_ID = 200
 
 _LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])([^\r]*))?\r?")
 

@@ -4,8 +4,8 @@ from base64 import b64encode
 
 import pytest
 
-from outbox_relay.channels.base import ProviderDownError
-from outbox_relay.channels.smtp.dialogue import Credentials, Server, Tls
+from outbox_relay.channels.base import Credentials, ProviderDownError
+from outbox_relay.channels.smtp.dialogue import Server, Tls
 from outbox_relay.outcomes import FailureClass, Sent
 from tests.support.certificates import Authority
 from tests.support.letters import ListTray, a_letter

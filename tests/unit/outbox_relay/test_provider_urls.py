@@ -2,11 +2,11 @@ from datetime import timedelta
 
 import pytest
 
-from outbox_relay.channels.base import Provider
+from outbox_relay.channels.base import Credentials, Provider
 from outbox_relay.channels.http.session import HttpProvider
 from outbox_relay.channels.http_json.api import HttpJsonApi
 from outbox_relay.channels.smpp.session import SmppProvider
-from outbox_relay.channels.smtp.dialogue import Credentials, Tls
+from outbox_relay.channels.smtp.dialogue import Tls
 from outbox_relay.channels.smtp.session import SmtpProvider
 from outbox_relay.channels.urls import DeliveryContext, check_provider_urls, providers_from
 from outbox_relay.rates import Caps, Rate
