@@ -67,7 +67,7 @@ class Claims:
         on as idempotency key.
         """
         grasp = Grasp(key, limit)
-        return await self._claimed(grasp, partial(self._claim, grasp))
+        return await self._until_answered(grasp, partial(self._claim_from_floor, grasp))
 
     async def claim_fresh(self, key: LaneKey, limit: int) -> list[ClaimedMessage]:
         """Lease likewise what was committed just now; what this misses is left to ``claim``."""
@@ -77,7 +77,7 @@ class Claims:
         question = self._drawn_up.pop(key, None)
         if question is None or (question.grasp.limit, question.search.table) != (limit, partition):
             question = self._fresh(key, limit, partition)
-        messages = await self._claimed(question.grasp, partial(self._claim_fresh, question))
+        messages = await self._until_answered(question.grasp, partial(self._claim_from_today, question))
         if not messages:
             self.draw_up(key, limit)
         return messages
@@ -93,8 +93,8 @@ class Claims:
         parameters = claim_suspect_parameters(channels) | self._leasing(uuid4())
 
         async def work(connection: RelayConnection) -> list[ClaimedMessage]:
-            again = claimed_messages(*await self._leased(connection, CLAIM_SUSPECT_AGAIN, parameters))
-            return again or claimed_messages(*await self._leased(connection, CLAIM_SUSPECT, parameters))
+            again = await self._leased(connection, CLAIM_SUSPECT_AGAIN, parameters)
+            return again or await self._leased(connection, CLAIM_SUSPECT, parameters)
 
         return next(iter(await self._lifeline.run(work)), None)
 
@@ -119,7 +119,7 @@ class Claims:
         """Have the lane's next claims ask for what was made long ago, too: some of it may be due."""
         self._floors[key].expect_far()
 
-    async def _claimed(self, grasp: Grasp, ask: Ask) -> list[ClaimedMessage]:
+    async def _until_answered(self, grasp: Grasp, ask: Ask) -> list[ClaimedMessage]:
         async def work(connection: RelayConnection) -> list[ClaimedMessage]:
             try:
                 return await self._claim_again(connection, grasp) or await ask(connection)
@@ -136,15 +136,15 @@ class Claims:
             return []
         search = self._near(grasp.key, grasp.lost_from)
         parameters = claim_parameters(grasp.key, search, grasp.limit) | self._leasing(grasp.token)
-        return claimed_messages(*await self._leased(connection, CLAIM_AGAIN, parameters))
+        return await self._leased(connection, CLAIM_AGAIN, parameters)
 
-    async def _claim(self, grasp: Grasp, connection: RelayConnection) -> list[ClaimedMessage]:
+    async def _claim_from_floor(self, grasp: Grasp, connection: RelayConnection) -> list[ClaimedMessage]:
         floor, clock = self._floors[grasp.key], asyncio.get_running_loop().time
         began = clock()
         began_at = floor.next(began)
         try:
             question = self._question(grasp, self._near(grasp.key, began_at))
-            messages, claimed_at = await self._picked(connection, question)
+            messages, claimed_at = await self._asked(connection, question)
         except QueryCanceled:
             floor.took(began_at, began, clock())
             raise
@@ -156,15 +156,15 @@ class Claims:
             floor.found_nothing(began)
         return messages
 
-    async def _claim_fresh(self, question: Question, connection: RelayConnection) -> list[ClaimedMessage]:
+    async def _claim_from_today(self, question: Question, connection: RelayConnection) -> list[ClaimedMessage]:
         grasp, table = question.grasp, question.search.table
         if not connection.has_own_session or self._today.partition(datetime.now(UTC)) != table:
-            return await self._claim(grasp, connection)
+            return await self._claim_from_floor(grasp, connection)
         try:
-            messages, claimed_at = await self._picked(connection, question)
+            messages, claimed_at = await self._asked(connection, question)
         except (UndefinedTable, InsufficientPrivilege) as error:
             self._leave_partition(table, error)
-            return await self._claim(grasp, connection)
+            return await self._claim_from_floor(grasp, connection)
         except QueryCanceled as error:
             self._leave_partition(table, error)
             raise
@@ -191,12 +191,12 @@ class Claims:
     def _leasing(self, token: UUID) -> dict[str, Any]:
         return {"lease": self._lease, "lease_token": token}
 
-    async def _picked(
-        self, connection: RelayConnection, asked: Question
+    async def _asked(
+        self, connection: RelayConnection, question: Question
     ) -> tuple[list[ClaimedMessage], datetime | None]:
         """Lease what is due there; return it, and when that was by the server's clock, if anything was due."""
-        asked.grasp.reaches(asked.search.begin_at)
-        lease, rows = await self._leased(connection, asked.statement, asked.parameters, asked.draft)
+        question.grasp.reaches(question.search.begin_at)
+        lease, rows = await self._run(connection, question.statement, question.parameters, question.draft)
         messages = claimed_messages(lease, rows)
         if taker := recorder():
             messages = traced(messages, rows)
@@ -204,6 +204,12 @@ class Claims:
         return messages, rows[0].claimed_at if rows else None
 
     async def _leased(
+        self, connection: RelayConnection, statement: str, parameters: dict[str, Any]
+    ) -> list[ClaimedMessage]:
+        """Run a statement that leases, and return what it has leased."""
+        return claimed_messages(*await self._run(connection, statement, parameters))
+
+    async def _run(
         self, connection: RelayConnection, statement: str, parameters: dict[str, Any], draft: Draft | None = None
     ) -> tuple[Lease, list[Any]]:
         began = asyncio.get_running_loop().time()

@@ -14,7 +14,7 @@ from outbox_relay.claims import Claims
 from outbox_relay.claims_under_way import ClaimsUnderWay
 from outbox_relay.ladder import Ladder
 from outbox_relay.messages import ClaimedMessage, LaneKey
-from outbox_relay.outcomes import Dead, Deferred, Outcome
+from outbox_relay.outcomes import HANDED_BACK, Dead, Outcome
 from outbox_relay.settler import Settler
 from outbox_relay.settles import Settles
 from outbox_relay.summons import Summons
@@ -41,7 +41,6 @@ class LaneLimits:
 
 SHORTEST_ALARM = timedelta(seconds=0.05)
 FARTHEST_ALARM = timedelta(minutes=1)
-HANDED_BACK = Deferred(timedelta(0))
 
 Stand = tuple[RungTray, Session]  # a courier's place at one provider
 
@@ -190,7 +189,7 @@ class Lane:
             self._waiting.add(unsent)
 
     def _room(self) -> int:
-        """Return how many messages to claim: a batch while less than one is held, or as many as the ladder allows.
+        """Return how many messages to claim: a batch while no more than one is held, or as many as the ladder allows.
 
         Where there is no room, something is set to wake the pump when there will be.
         """

@@ -90,5 +90,8 @@ class Deferred:
     failure: Failure | None = None
 
 
+HANDED_BACK = Deferred(timedelta(0))
+"""Untried: due at once, in its old place."""
+
 Unsent = Retry | Dead | Deferred
 Outcome = Sent | Unsent

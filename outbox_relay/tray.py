@@ -1,4 +1,4 @@
-"""Between the claim and the settle: the messages of one channel that this relay holds."""
+"""Between the claim and the settle: the messages of one lane that this relay holds."""
 
 import asyncio
 import random
@@ -16,7 +16,7 @@ from outbox_relay.channels.base import ProviderDownError, Session
 from outbox_relay.ladder import Ladder
 from outbox_relay.messages import ClaimedMessage, Letter
 from outbox_relay.metrics import ACCEPT_LATENCY, DELIVERY_DURATION, count_segments
-from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Outcome, Sent
+from outbox_relay.outcomes import HANDED_BACK, Dead, Deferred, Failure, FailureClass, Outcome, Sent
 from outbox_relay.rendering import RenderingError
 from outbox_relay.schedule import PROVIDER_PAUSE, Tries, after_failure, policy_for
 from outbox_relay.spans import record_attempt
@@ -31,7 +31,7 @@ KEY_PAUSE = timedelta(minutes=1)
 TURN_SECONDS = 0.1
 """How long a courier stays at a provider where those of another lane wait for a place."""
 
-LAST_RUNG = sys.maxsize
+ANY_RUNG = sys.maxsize
 
 log = get_logger("relay.tray")
 
@@ -71,7 +71,7 @@ class Waiting:
         """Return the first rung that any of them may go to."""
         return 0 if self._messages or not self._passed_on else min(first for _, first in self._passed_on)
 
-    def next(self, number: int = LAST_RUNG) -> ClaimedMessage | None:
+    def next(self, number: int = ANY_RUNG) -> ClaimedMessage | None:
         """Take the one that waits longest for that rung, if any does."""
         if self._passed_on and self._passed_on[0][1] <= number:
             return self._passed_on.popleft()[0]
@@ -95,11 +95,11 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Preparation:
-    """Decides what can still be delivered, and makes letters of it; ``told`` has the keys said to be missing."""
+    """Decides what can still be delivered, and makes letters of it; lanes share one set of ``missing_keys_told``."""
 
     render: Render
     longest_in_hand: timedelta
-    told: set[str] = field(default_factory=set)
+    missing_keys_told: set[str] = field(default_factory=set)
 
     def looking_ahead(self, upcoming: Upcoming) -> Self:
         """Return the same, which renders ahead what comes next in one lane."""
@@ -113,7 +113,7 @@ class Preparation:
         if now >= message.expires_monotonic:
             return Dead(DeadReason.EXPIRED)
         if now + self.longest_in_hand.total_seconds() > message.lease_ends_monotonic:
-            return Deferred(timedelta(0))
+            return HANDED_BACK
         return self._rendered(message, now)
 
     def _rendered(self, message: ClaimedMessage, now: float) -> Letter | Outcome:
@@ -133,9 +133,9 @@ class Preparation:
 
     def _tell_once(self, missing: str, message: ClaimedMessage) -> None:
         """Say that a key is missing with the first message that needs it: a backlog of them comes back each minute."""
-        if missing not in self.told:
+        if missing not in self.missing_keys_told:
             log.error("key missing", message_id=str(message.id))
-        self.told.add(missing)
+        self.missing_keys_told.add(missing)
 
 
 class RungTray:
@@ -174,10 +174,12 @@ class RungTray:
 
     def take(self) -> Letter | None:
         """Return the next letter that can be delivered; what can't is settled on the way."""
-        while self._has_one() and self.rung.may_take() and not self._is_turn_over():
-            message = self._waiting.next(self._number)
-            if message is None:
-                break
+        while (
+            self._has_one()
+            and self.rung.may_take()
+            and not self._is_turn_over()
+            and (message := self._waiting.next(self._number))
+        ):
             prepared = self._preparation.prepare(message, self.rung.clock())
             if isinstance(prepared, Letter):
                 self.rung.took(message.id)
@@ -216,6 +218,7 @@ class RungTray:
                 self._count_failure(fate)
                 self._settle_failed(letter.message, fate, now)
             case Failure():
+                # It has answered about this very letter: the provider is well.
                 self.rung.succeeded()
                 self._settle_failed(letter.message, fate, now)
 
