@@ -67,7 +67,7 @@ class Stack:
         return self.api, self.relay, self.inbox, self.console
 
     def start(self) -> None:
-        """Start everything that needs the database and return once it is ready."""
+        """Start everything, in the order of what needs what, and return once all is ready."""
         self.inbox.start()
         with psycopg.connect(driver_url(self._cluster.url("postgres")), autocommit=True) as connection:
             connection.execute(f"create database {DATABASE}")

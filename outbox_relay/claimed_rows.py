@@ -39,8 +39,8 @@ def traced(messages: list[ClaimedMessage], rows: list[Any]) -> list[ClaimedMessa
 
 
 def claimed_message(row: Any, lease: Lease) -> ClaimedMessage:
-    """Make a message of a row that CLAIM returned, by the order of the fields: their names would cost 4 µs."""
-    return ClaimedMessage(
+    """Make a message of a row that a claim returned."""
+    return ClaimedMessage(  # by the order of the fields: their names would cost 4 µs
         row.id,
         TEMPLATES_BY_WORD[row.template],
         CHANNELS_BY_WORD[row.channel],

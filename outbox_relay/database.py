@@ -193,7 +193,7 @@ class Lifeline:
         return result
 
     async def try_quietly(self, work: Callable[[RelayConnection], Awaitable[object]]) -> None:
-        """Connect and do this once, so that who comes first need not wait for it; that it fails is theirs to find."""
+        """Connect and do this once, so that who comes first need not wait for it; a failure is left for that one."""
         with suppress(psycopg.Error):
             await self._try(work)
 

@@ -50,7 +50,7 @@ async def listen(url: str, wake: Wake) -> None:
 
 
 async def _pass_on(connection: RelayConnection, wake: Wake) -> None:
-    # Of what comes along with an answer.
+    # psycopg reads notifications that arrive with an answer to `select 1`; these come here, the others to `_hear`.
     connection.add_notify_handler(lambda notification: wake(is_far_due=notification.payload == OLD_IS_DUE))
     # Notifications that came while there was no connection are lost, whatever they told of.
     wake(is_far_due=True)

@@ -9,8 +9,8 @@ ANSWER_SECONDS = 20.0
 """Longer than any statement may take: whoever has not answered by then never will.
 
 Something on the way that has lost the server and still acknowledges our bytes, as load balancers do, escapes
-keepalives and tcp_user_timeout alike. To cancel it may take CANCEL_SECONDS more; psycopg, where it is asked itself, ten
-seconds, and before its issue 1371 was mended for ever.
+keepalives and tcp_user_timeout alike. Cancelling may take CANCEL_SECONDS more; where psycopg itself cancels, ten
+seconds. Before its issue 1371 was fixed, that could wait for ever.
 """
 
 

@@ -52,7 +52,8 @@ class _Known:
         self.loading.set_pgresult(result, set_loaders=self.make_row is None)
         self.make_row = self.make_row or _row_maker(result)
         rows = self.loading.load_rows(0, result.ntuples, self.make_row)
-        self.loading.set_pgresult(None, set_loaders=False)  # it would be kept, whoever is named in it, until the next
+        # Or the rows, with people's data, would be kept until the next answer.
+        self.loading.set_pgresult(None, set_loaders=False)
         return Answer(rows, result.command_tuples or 0)
 
 

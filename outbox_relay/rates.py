@@ -105,7 +105,7 @@ class Purse:
     def is_short(self, now: float, window: float) -> bool:
         """Tell whether letters wait for tokens, or have used up what there was within so many seconds.
 
-        That it holds none says nothing: so does a purse that nobody needs.
+        An empty purse alone proves nothing: one that nobody needs is empty, too.
         """
         return self.wait(now) > 0 or now - self._spent_at < window
 

@@ -38,7 +38,10 @@ class Patience:
 
 
 def patience(poll: timedelta, longest_in_hand: timedelta) -> Patience:
-    """Return what is left to chance: each poll makes a lane look, and no letter is in hand for longer than that."""
+    """Return how long a lane may stand still.
+
+    Each poll makes it look, and no letter is in hand for longer than ``longest_in_hand``.
+    """
     return Patience(poll + TRY_MARGIN, longest_in_hand + TRY_MARGIN)
 
 

@@ -6,8 +6,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from devstack.inbox.refusals import Refusals
 from devstack.inbox.store import Store
+from devstack.ports import LOOPBACK
 
-LOOPBACK = "127.0.0.1"
 HOST_NAME = "inbox.localhost"
 SIZE_LIMIT = 10 * 2**20
 

@@ -7,8 +7,8 @@ from devstack.inbox.gallery import gallery, sample_shower
 from devstack.inbox.gateway import gateway
 from devstack.inbox.pages import pages
 from devstack.inbox.refusals import Refusals
-from devstack.inbox.smtp import LOOPBACK
 from devstack.inbox.store import Store
+from devstack.ports import LOOPBACK
 
 PAGE_POLICY = "default-src 'none'; style-src 'self'; frame-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 

@@ -26,7 +26,6 @@ class SmtpCommand(StrEnum):
     RCPT = "RCPT"
     DATA = "DATA"
     CONTENT = "content"
-    RSET = "RSET"
 
 
 ALWAYS = frozenset(SmtpCommand)

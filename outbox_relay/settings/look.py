@@ -96,19 +96,19 @@ class ThemeFolder(Text):
         return folder
 
 
-def brand_name() -> OneLine:
+def brand_name_field() -> OneLine:
     """Describe BRAND_NAME."""
     return OneLine("BRAND_NAME", "What messages call the product; without it, EMAIL_FROM's name.", longest=60)
 
 
-def brand_footer() -> OneLine:
+def brand_footer_field() -> OneLine:
     """Describe BRAND_FOOTER."""
     return OneLine(
         "BRAND_FOOTER", "The last line of each mail, such as a company's name and place.", longest=LONGEST_FOOTER
     )
 
 
-def console_url() -> WebUrl:
+def console_url_field() -> WebUrl:
     """Describe CONSOLE_URL."""
     return WebUrl(
         "CONSOLE_URL", "Where operators find dead messages; linked in their digest.", unit="URL", default=None
@@ -123,10 +123,10 @@ class PreviewSettingsSchema(SettingsSchema):
     public_url = WebUrl("PUBLIC_URL", "What links in messages begin with.", default="https://signpost.example")
     email_from = From("EMAIL_FROM", "Who e-mails come from.", default=Sender("Signpost", "no-reply@signpost.example"))
     sms_one_tap = Switch("SMS_ONE_TAP", "Whether a code's SMS ends in a line for phones.", default=False)
-    brand_name = brand_name()
+    brand_name = brand_name_field()
     brand_colour = BrandColour()
     brand_logo_url = BrandLogoUrl()
     support_address = SupportAddress()
-    brand_footer = brand_footer()
+    brand_footer = brand_footer_field()
     theme_folder = ThemeFolder()
-    console_url = console_url()
+    console_url = console_url_field()

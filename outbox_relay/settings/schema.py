@@ -11,9 +11,9 @@ from outbox_relay.settings.look import (
     BrandLogoUrl,
     SupportAddress,
     ThemeFolder,
-    brand_footer,
-    brand_name,
-    console_url,
+    brand_footer_field,
+    brand_name_field,
+    console_url_field,
 )
 from outbox_relay.settings.operators import OperatorAddresses, WebhookKey, WebhookUrl, operator_locale
 from outbox_relay.settings.values import RelaySettings
@@ -138,13 +138,13 @@ class RelaySettingsSchema(SettingsSchema):
         " not be able to read its file.",
         default=None,
     )
-    brand_name = brand_name()
+    brand_name = brand_name_field()
     brand_colour = BrandColour()
     brand_logo_url = BrandLogoUrl()
     support_address = SupportAddress()
-    brand_footer = brand_footer()
+    brand_footer = brand_footer_field()
     theme_folder = ThemeFolder()
-    console_url = console_url()
+    console_url = console_url_field()
     bind = Bind(
         "RELAY_BIND", "Where /livez, /readyz and /metrics are served.", unit="host:port", default=("127.0.0.1", 8002)
     )

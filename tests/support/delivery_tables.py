@@ -53,7 +53,7 @@ def command_words(rule: SmtpRule) -> str:
         case everything if everything == ALWAYS:
             return "anything"
         case before if before == ABOUT_NO_LETTER:
-            return "anything before RCPT, RSET"
+            return "anything before RCPT"
         case some:
             names = {SmtpCommand.CONTENT: "the final dot"}
             return ", ".join(names.get(command, command.value) for command in SmtpCommand if command in some)

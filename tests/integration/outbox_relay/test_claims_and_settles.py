@@ -4,12 +4,13 @@ from uuid import uuid4
 
 import pytest
 
-from outbox_relay.claim_statements import CLAIM, Search, claim_parameters
+from outbox_relay.claim_statements import Search, claim_of, claim_parameters
 from outbox_relay.claims import Claims
 from outbox_relay.database import Lifeline
 from outbox_relay.floor import ANY_ID, BEFORE_EVERYTHING
 from outbox_relay.messages import LaneKey
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Retry, Sent
+from outbox_relay.today import TABLE
 from shared.vocabulary import Channel, DeadReason, Urgency
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
 from tests.support.upkeep import put_old
@@ -203,7 +204,8 @@ def test_the_claim_of_a_lone_message_waits_for_no_disk_and_that_of_several_does(
     lease = {"lease": A_DAY, "lease_token": uuid4()}
     with outbox.database.connect() as owner, owner.transaction():
         owner.execute("set local synchronous_commit = on")
-        claimed = owner.execute(CLAIM, claim_parameters(key, Search(BEFORE_EVERYTHING, ANY_ID), 10) | lease).fetchall()
+        parameters = claim_parameters(key, Search(BEFORE_EVERYTHING, ANY_ID), 10) | lease
+        claimed = owner.execute(claim_of(TABLE, is_traced=False), parameters).fetchall()
         assert len(claimed) == due
         assert owner.execute("show synchronous_commit").fetchone() == (waiting,)
 

@@ -13,7 +13,6 @@ import pytest
 from psycopg import sql
 
 from outbox_relay.claim_statements import (
-    CLAIM,
     CLAIM_AGAIN,
     CLAIM_SUSPECT,
     CLAIM_SUSPECT_AGAIN,
@@ -30,12 +29,14 @@ from outbox_relay.lookout import LOOK, look_parameters
 from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
 from outbox_relay.presence import Presence
 from outbox_relay.settles import SETTLE_SENT, SETTLE_UNSENT, sent_parameters, unsent_parameters
+from outbox_relay.today import TABLE
 from shared.database import driver_url
 from shared.ids import uuid7
 from shared.sessions import set_in_transaction
 from shared.vocabulary import Channel
 from tests.support.outbox import A_DAY, Outbox
 
+CLAIM = claim_of(TABLE, is_traced=False)
 PARTITIONS = 9
 A_RELAY = Presence(uuid7(), "host", "1.0", ("email",), 500, 8)
 DUE_INDEX = "_channel_urgency_due_at_id_idx"

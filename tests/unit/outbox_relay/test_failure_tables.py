@@ -14,7 +14,7 @@ from outbox_relay.failures.smtp import SMTP_RULES, SmtpCommand, from_smtp_reply,
 from outbox_relay.outcomes import FailureClass
 
 CONNECT, EHLO, STARTTLS = SmtpCommand.CONNECT, SmtpCommand.EHLO, SmtpCommand.STARTTLS
-AUTH, MAIL, RSET = SmtpCommand.AUTH, SmtpCommand.MAIL, SmtpCommand.RSET
+AUTH, MAIL = SmtpCommand.AUTH, SmtpCommand.MAIL
 RCPT, DATA, END = SmtpCommand.RCPT, SmtpCommand.DATA, SmtpCommand.CONTENT
 
 SMTP_EXAMPLES = {
@@ -31,7 +31,6 @@ SMTP_EXAMPLES = {
         (STARTTLS, 454, "4.7.0 TLS not available"),
         (AUTH, 535, "5.7.8 wrong"),
         (MAIL, 552, "5.3.4 too big"),
-        (RSET, 500, "what"),
     ],
     "it takes no mail at all": [(RCPT, 521, "5.3.2 no mail here"), (DATA, 521, "5.1.1 no mail here")],
     "our login": [
