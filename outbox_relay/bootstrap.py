@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
+from typing import Self
 from uuid import UUID, uuid4
 
 from outbox_relay.ahead import Render
@@ -38,23 +39,25 @@ STOPPING_MARGIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
-    """The relay and the connections it works through."""
+class Lifelines:
+    """The relay's connections to the outbox, one for each thing that must not wait for another."""
 
-    relay: Relay
-    providers: frozenset[str]
-    claims: Claims
-    settles: Settles
-    all_settles: tuple[Settles, ...]
-    fallbacks: Fallbacks
-    lookout: Lookout
     claiming: Lifeline
     settling: Lifeline
     falling_back: Lifeline
     looking: Lifeline
     counting: Lifeline
-    teller: Teller
-    site: Site | None
+
+    @classmethod
+    def to(cls, url: str) -> Self:
+        """Make them, to the database at ``url``."""
+        return cls(
+            claiming=Lifeline(url, "claim", plans_once=True),
+            settling=Lifeline(url, "settle", plans_once=True),
+            falling_back=Lifeline(url, "fall back"),
+            looking=Lifeline(url, "look", plans_once=True),
+            counting=Lifeline(url, "count", plans_once=True),
+        )
 
     @property
     def failures(self) -> int:
@@ -66,16 +69,6 @@ class Parts:
         """Since when the database has been away, if it is."""
         return min(filter(None, (self.claiming.lost_since, self.settling.lost_since)), default=None)
 
-    @property
-    def has_deferred(self) -> bool:
-        """Whether anything was put off, on any channel."""
-        return any(settles.has_deferred for settles in self.all_settles)
-
-    async def get_ready(self) -> None:
-        """Have ready what the first messages would else have to wait for once they have been sent."""
-        await self.settles.get_ready()
-        await self.teller.get_ready()
-
     async def close(self) -> None:
         """Close the connections."""
         await self.claiming.close()
@@ -83,6 +76,35 @@ class Parts:
         await self.falling_back.close()
         await self.looking.close()
         await self.counting.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The relay and what it works through."""
+
+    relay: Relay
+    providers: frozenset[str]
+    outbox: Outbox
+    all_settles: tuple[Settles, ...]
+    fallbacks: Fallbacks
+    lookout: Lookout
+    lifelines: Lifelines
+    teller: Teller
+    site: Site | None
+
+    @property
+    def has_deferred(self) -> bool:
+        """Whether anything was put off, on any channel."""
+        return any(settles.has_deferred for settles in self.all_settles)
+
+    async def get_ready(self) -> None:
+        """Have ready what the first messages would else have to wait for once they have been sent."""
+        await self.outbox.settles.get_ready()
+        await self.teller.get_ready()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.lifelines.close()
         await self.teller.close()
         if self.site:
             await self.site.close()
@@ -103,38 +125,28 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> Parts:
 
     Raises SettingsError if a template is broken, so that a bad theme does not start.
     """
-    claiming = Lifeline(settings.database_url, "claim", plans_once=True)
-    settling = Lifeline(settings.database_url, "settle", plans_once=True)
-    teller = Teller(settings.database_url)
-    outbox = Outbox(Claims(claiming, settings.lease), ToldSettles(settling, teller))
+    lifelines, teller = Lifelines.to(settings.database_url), Teller(settings.database_url)
+    outbox = Outbox(Claims(lifelines.claiming, settings.lease), ToldSettles(lifelines.settling, teller))
     site = site_of(settings)
     ways = ways_to_people(settings, outbox) | ways_to(site, settings, outbox.claims, teller)
     lanes = [lane_of(LaneKey(channel, urgency), way) for channel, way in ways.items() for urgency in Urgency]
     ladders = [way.ladder for way in ways.values()]
-    looking = Lifeline(settings.database_url, "look", plans_once=True)
-    counting = Lifeline(settings.database_url, "count", plans_once=True)
-    falling_back = Lifeline(settings.database_url, "fall back")
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
-    fallbacks = Fallbacks(falling_back, settings.fallback_budgets, newest_key)
+    fallbacks = Fallbacks(lifelines.falling_back, settings.fallback_budgets, newest_key)
     outbox.settles.on_death = fallbacks.soon
     quarantine, fleet = Quarantine(outbox.claims, lanes), Fleet(settings.database_url, ladders)
     presence = presence_of(settings, ways, relay_id or uuid4())
     concerned = Concerned(lanes, quarantine, fleet, fallbacks)
-    lookout = Lookout(Eyes(looking, counting), presence, concerned, settings.poll)
+    lookout = Lookout(Eyes(lifelines.looking, lifelines.counting), presence, concerned, settings.poll)
     stopping_time = min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease)
     return Parts(
         relay=Relay(lanes, Beside(quarantine, fleet, lookout), stopping_time),
         providers=frozenset(rung.provider.name for ladder in ladders for rung in ladder.rungs),
-        claims=outbox.claims,
-        settles=outbox.settles,
+        outbox=outbox,
         all_settles=tuple({way.outbox.settles for way in ways.values()}),
         fallbacks=fallbacks,
         lookout=lookout,
-        claiming=claiming,
-        settling=settling,
-        falling_back=falling_back,
-        looking=looking,
-        counting=counting,
+        lifelines=lifelines,
         teller=teller,
         site=site,
     )

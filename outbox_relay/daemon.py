@@ -67,8 +67,8 @@ class Shift:
         """Name what keeps the relay from claiming, or from getting on with it."""
         parts = self.parts
         # With all providers known to be down nothing is claimed, and that is no fault of this relay.
-        has_begun = parts.claims.has_claimed or not parts.relay.may_claim
-        is_away = parts.claiming.is_lost or parts.settling.is_lost or not has_begun
+        has_begun = parts.outbox.claims.has_claimed or not parts.relay.may_claim
+        is_away = parts.lifelines.claiming.is_lost or parts.lifelines.settling.is_lost or not has_begun
         return readiness(parts.lookout.late(self.settings.latest), is_away=is_away)
 
 

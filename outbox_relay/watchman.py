@@ -41,11 +41,11 @@ class Watchman:
 
     def tell(self, *facts: str) -> None:
         """Tell the service manager facts, and how it goes."""
-        status = status_line(self.phase, self._parts.relay.pulses, self._parts.lost_since)
+        status = status_line(self.phase, self._parts.relay.pulses, self._parts.lifelines.lost_since)
         self._manager.tell(*facts, f"STATUS={status}")
 
     def _proof_of_life(self) -> tuple[str, ...]:
-        pulses, failures = self._parts.relay.pulses, self._parts.failures
+        pulses, failures = self._parts.relay.pulses, self._parts.lifelines.failures
         beats = zip(self._watches, pulses, strict=True)
         stuck = [watch for watch, pulse in beats if watch.is_stuck_after(pulse, failures)]
         is_stuck = bool(stuck)

@@ -92,7 +92,7 @@ def test_looks_and_upkeep_do_not_wait_for_a_session_that_has_fallen_silent(outbo
             for purpose in ("look", "upkeep"):
                 await asyncio.to_thread(wait_until_held_up, outbox.database, purpose)
             road.fall_silent()
-        assert parts.looking.is_lost
+        assert parts.lifelines.looking.is_lost
         await parts.close()
 
     with (

@@ -41,10 +41,11 @@ def test_so_do_those_of_the_relay_that_run_all_the_time_and_no_others(outbox: Ou
     settings = RelaySettingsSchema().read(relay_environment(outbox.database, EMAIL_PROVIDERS="console:"))
 
     async def modes(parts: Parts) -> list[str]:
+        own = parts.lifelines
         try:
             return [
                 await lifeline.once(mode_of)
-                for lifeline in (parts.claiming, parts.settling, parts.looking, parts.counting, parts.falling_back)
+                for lifeline in (own.claiming, own.settling, own.looking, own.counting, own.falling_back)
             ]
         finally:
             await parts.close()
@@ -69,7 +70,7 @@ def test_a_backlog_is_counted_by_the_due_index_whatever_the_statistics_say(outbo
             return [line for (line,) in await cursor.fetchall()]
 
         try:
-            return await parts.counting.once(explain)
+            return await parts.lifelines.counting.once(explain)
         finally:
             await parts.close()
 

@@ -29,7 +29,7 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> Iterator[list["weakref.ref[Claims
 
     def noted(settings: RelaySettings, relay_id: UUID) -> Parts:
         parts = assemble(settings, relay_id)
-        made.append(weakref.ref(parts.claims))
+        made.append(weakref.ref(parts.outbox.claims))
         return parts
 
     monkeypatch.setattr(daemon, "assemble", noted)

@@ -25,6 +25,6 @@ def test_to_find_no_database_beforehand_is_left_to_whoever_needs_it(outbox: Outb
         parts = assemble(settings)
         await parts.get_ready()
         await parts.close()
-        return parts.failures, parts.settling.is_lost
+        return parts.lifelines.failures, parts.lifelines.settling.is_lost
 
     assert asyncio.run(look()) == (0, False)

@@ -118,8 +118,8 @@ async def test_a_count_that_fails_costs_no_look(outbox: Outbox, monkeypatch: pyt
     async with unwoken(outbox) as parts:
         outbox.put(channel="sms")  # for which this relay has no provider
         outbox.put(expiries="2")
-        await until(lambda: parts.counting.is_lost)
-        assert not parts.looking.is_lost
+        await until(lambda: parts.lifelines.counting.is_lost)
+        assert not parts.lifelines.looking.is_lost
         await until(lambda: outbox.number("select count(*) from outbox_messages where status = 'sent'") == 1)
 
 
