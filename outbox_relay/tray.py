@@ -218,7 +218,7 @@ class RungTray:
                 self._count_failure(fate)
                 self._settle_failed(letter.message, fate, now)
             case Failure():
-                # It has answered about this very letter: the provider is well.
+                # What failed is this letter's own affair: the provider is well.
                 self.rung.succeeded()
                 self._settle_failed(letter.message, fate, now)
 

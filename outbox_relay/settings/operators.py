@@ -73,6 +73,6 @@ class WebhookKey(Text):
         return key
 
 
-def operator_locale() -> OneOf:
+def operator_locale_field() -> OneOf:
     """Describe OPERATOR_LOCALE."""
     return OneOf(Locale, "OPERATOR_LOCALE", "The language of digests by mail.", unit="`en` or `fr`", default=Locale.EN)

@@ -15,7 +15,7 @@ from outbox_relay.settings.look import (
     brand_name_field,
     console_url_field,
 )
-from outbox_relay.settings.operators import OperatorAddresses, WebhookKey, WebhookUrl, operator_locale
+from outbox_relay.settings.operators import OperatorAddresses, WebhookKey, WebhookUrl, operator_locale_field
 from outbox_relay.settings.values import RelaySettings
 from shared.settings import (
     Bind,
@@ -241,7 +241,7 @@ class RelaySettingsSchema(SettingsSchema):
     operator_addresses = OperatorAddresses()
     operator_webhook_url = WebhookUrl()
     operator_webhook_key = WebhookKey()
-    operator_locale = operator_locale()
+    operator_locale = operator_locale_field()
     log_level = LogLevel()
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
