@@ -1,4 +1,4 @@
-"""Claims whose answers were lost: what they have leased is found again, by the token it was asked under.
+"""A claim, however many tries it takes: what one has leased whose answer was lost is found again, by its token.
 
 A server that has committed and cannot say so, as one does whose synchronous standby is away, would else lease
 message after message to nobody, until each has lost so many leases that it is taken for poison.
