@@ -17,6 +17,7 @@ from outbox_relay.prepared import Answer, Draft, Prepared
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.log import get_logger
 from shared.outage import Outage
+from shared.patience import NOTICES_SILENCE
 from shared.sessions import PLANNED_ONCE, SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
 
 STATEMENT_TIMEOUT_MILLISECONDS = 15_000
@@ -83,10 +84,7 @@ async def connect(url: str, purpose: str, *, plans_once: bool = False) -> RelayC
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         application_name=f"outbox-relay {purpose}",
         target_session_attrs="read-write",
-        keepalives_idle=10,
-        keepalives_interval=5,
-        keepalives_count=3,
-        tcp_user_timeout=20_000,
+        **NOTICES_SILENCE,
     )
     set_json_loads(read_json, connection)
     try:

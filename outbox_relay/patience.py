@@ -1,17 +1,15 @@
-"""Waiting for the database to answer, for no longer than it may take."""
+"""Waiting for the database to answer, for no longer than it may take; see ``shared.patience``.
+
+Cancelling may take CANCEL_SECONDS more; where psycopg itself cancels, ten seconds. Before its issue 1371 was fixed, that
+could wait for ever.
+"""
 
 import asyncio
 from types import TracebackType
 
 from psycopg.errors import ConnectionTimeout
 
-ANSWER_SECONDS = 20.0
-"""Longer than any statement may take: whoever has not answered by then never will.
-
-Something on the way that has lost the server and still acknowledges our bytes, as load balancers do, escapes
-keepalives and tcp_user_timeout alike. Cancelling may take CANCEL_SECONDS more; where psycopg itself cancels, ten
-seconds. Before its issue 1371 was fixed, that could wait for ever.
-"""
+from shared.patience import ANSWER_SECONDS
 
 
 class AnsweredInTime:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_error, driver_url
-from shared.patience import ANSWER_SECONDS, NOTICES_SILENCE, PatientConnection
+from shared.patience import NOTICES_SILENCE, PatientConnection
 from shared.sessions import PLANNED_ONCE, SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
 
 SETTINGS = {"statement_timeout": "15000", "idle_in_transaction_session_timeout": "30000", "timezone": "UTC"}
@@ -128,7 +128,7 @@ def _answers(connection: RememberingConnection) -> bool:
         connection.rollback()
     except DriverError:
         return False
-    connection.patience_seconds = ANSWER_SECONDS
+    del connection.patience_seconds  # that of its class holds again
     return True
 
 
