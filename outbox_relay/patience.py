@@ -1,7 +1,7 @@
 """Waiting for the database to answer, for no longer than it may take; see ``shared.patience``.
 
-Cancelling may take CANCEL_SECONDS more; where psycopg itself cancels, ten seconds. Before its issue 1371 was fixed, that
-could wait for ever.
+Cancelling may take CANCEL_SECONDS more; where psycopg itself cancels, ten seconds. Before its issue 1371 was fixed,
+that could wait for ever.
 """
 
 import asyncio

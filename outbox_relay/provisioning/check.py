@@ -4,7 +4,7 @@ import psycopg
 
 from outbox_relay.outcomes import FailureClass
 from outbox_relay.patience import answered_in_time
-from outbox_relay.provisioning.databases import ROLE_CONNECTIONS, Connection, catalogue_entry
+from outbox_relay.provisioning.databases import Connection, catalogue_entry, has_its_role_all_connections
 from outbox_relay.provisioning.faults import fault_of
 from outbox_relay.provisioning.looking import Findings, look
 from outbox_relay.provisioning.organization import DamagedError, Health, Organization
@@ -12,8 +12,6 @@ from outbox_relay.provisioning.server import ProvisionServer
 from shared.vocabulary import Verdict
 
 LOOK_SECONDS = 20.0
-
-COUNT_SESSIONS = "select count(*) from pg_stat_activity where usename = %s"
 
 
 async def check(server: ProvisionServer, organization: Organization) -> Health:
@@ -67,8 +65,7 @@ async def _in_catalogue(connection: Connection, database: str) -> Health | None:
         return Health(Verdict.LOST, "there is no such database")
     if entry.is_broken or not entry.is_open:
         return Health(Verdict.DAMAGED, "the database is closed")
-    row = await (await connection.execute(COUNT_SESSIONS, [database])).fetchone()
-    if row and row[0] >= ROLE_CONNECTIONS:
+    if await has_its_role_all_connections(connection, database):
         return Health(Verdict.UNREACHABLE, "all connections of its role are taken")
     return None
 

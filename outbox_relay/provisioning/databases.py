@@ -19,6 +19,7 @@ FIND_ENTRY = """
 select datallowconn, datconnlimit = -2, datdba = (select oid from pg_roles where rolname = current_user)
   from pg_database where datname = %s
 """
+COUNT_SESSIONS = "select count(*) from pg_stat_activity where usename = %s"
 ALLOWED = """
 select from pg_roles where rolname = current_user and (rolsuper or (rolcreatedb and rolcreaterole))
 """
@@ -40,6 +41,12 @@ async def catalogue_entry(connection: Connection, database: str) -> CatalogueEnt
     """Return what is said of a database, or None if there is none of that name."""
     row = await (await connection.execute(FIND_ENTRY, [database])).fetchone()
     return CatalogueEntry(*row) if row else None
+
+
+async def has_its_role_all_connections(connection: Connection, role: str) -> bool:
+    """Tell whether an organization's role has as many sessions as it may, so that it gets no other."""
+    row = await (await connection.execute(COUNT_SESSIONS, [role])).fetchone()
+    return row is not None and row[0] >= ROLE_CONNECTIONS
 
 
 async def refuse_unless_allowed(connection: Connection) -> None:

@@ -17,6 +17,7 @@ from outbox_relay.patience import answered_in_time
 from outbox_relay.provisioning.databases import (
     catalogue_entry,
     drop_database,
+    has_its_role_all_connections,
     make_database,
     make_role,
     refuse_unless_allowed,
@@ -30,6 +31,9 @@ from tenants.revisions import REVISIONS, is_behind
 
 STEP_SECONDS = 100.0
 """The most that a step may take: making the template is a part of the first, once a release."""
+PROMPT_SECONDS = 5.0
+"""A server that answers within this time is not why a statement in one database was not carried out in time."""
+QUERY_CANCELED = "57014"
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ async def provision(server: ProvisionServer, organization: Organization, record:
     async with _workplace(server, organization.id) as workplace:
         for step, work in STEPS.items():
             await record.begun(step)
-            async with _blaming(step, server):
+            async with _blaming(step, server), _blaming_members(step, workplace, organization):
                 await work(workplace, organization)
             await record.done(step)
 
@@ -152,6 +156,29 @@ async def _blaming(step: Step, server: ProvisionServer) -> AsyncIterator[None]:
         raise StepFailedError(step, Failure(FailureClass.PROVIDER, server.name, type(error).__name__)) from error
     except psycopg.Error as error:
         raise StepFailedError(step, Failure(fault_of(error.sqlstate), server.name, _told(error))) from error
+
+
+@asynccontextmanager
+async def _blaming_members(step: Step, workplace: Workplace, organization: Organization) -> AsyncIterator[None]:
+    """Take for the organization's own what its sessions bring about by themselves: no other waits because of it."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if step is Step.CREATE_DATABASE or not await _is_of_its_members(workplace, organization, error):
+            raise
+        raise StepFailedError(step, Failure(FailureClass.TRANSIENT, workplace.server.name, _told(error))) from error
+
+
+async def _is_of_its_members(workplace: Workplace, organization: Organization, error: psycopg.Error) -> bool:
+    """Tell whether its role has all its connections, or holds its tables, while the server answers us."""
+    if error.sqlstate not in (None, QUERY_CANCELED):
+        return False
+    try:
+        async with answered_in_time(PROMPT_SECONDS):
+            has_all = await has_its_role_all_connections(workplace.connection, organization.database)
+    except psycopg.Error:
+        return False
+    return has_all or error.sqlstate == QUERY_CANCELED
 
 
 def _told(error: psycopg.Error) -> str:

@@ -1,6 +1,7 @@
 """An organization's database, from nothing to one that its own role has read and written in."""
 
 import asyncio
+from contextlib import ExitStack
 from itertools import product
 
 import psycopg
@@ -9,10 +10,15 @@ import pytest
 from outbox_relay.outcomes import FailureClass
 from outbox_relay.provisioning import Step, StepFailedError, drop, prepare, provision
 from tenants.revisions import HEAD, tables_at
+from tests.support.eventually import eventually
 from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization, failure_of, ready, template
 
 pytestmark = pytest.mark.anyio
 
+# As the statement's timeout would.
+CANCEL_WHO_WAITS = (
+    "select pg_cancel_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and usename ~ '^org_'"
+)
 IN_ORDER = [(moment, step) for step in Step for moment in ("begun", "done")]
 
 
@@ -105,6 +111,27 @@ async def test_connections_to_a_database_are_limited_by_role_and_by_database(ten
         f" where datname = '{organization.database}'"
     )
     assert tenants.execute(limits) == [(20, 24)]
+
+
+async def test_that_its_members_have_all_its_connections_is_no_fault_of_the_servers(tenants: Tenants) -> None:
+    organization = an_organization()
+    server = await ready(tenants, organization)
+    with ExitStack() as sessions:
+        for _ in range(20):
+            sessions.enter_context(tenants.as_member(organization))
+        failed = await failure_of(server, organization)
+    assert (failed.step, failed.failure.kind) == (Step.VERIFY, FailureClass.TRANSIENT)
+
+
+async def test_that_its_members_hold_its_tables_is_none_either(tenants: Tenants) -> None:
+    organization = an_organization()
+    server = await ready(tenants, organization)
+    with tenants.as_member(organization) as member, member.transaction():
+        member.execute("lock table settings")
+        failing = asyncio.create_task(failure_of(server, organization))
+        await asyncio.to_thread(eventually, lambda: tenants.execute(CANCEL_WHO_WAITS))
+        failed = await failing
+    assert failed.failure.kind is FailureClass.TRANSIENT
 
 
 async def test_the_template_is_made_once_however_many_need_it_first(tenants: Tenants) -> None:
