@@ -1,6 +1,7 @@
 """What the relay does by the clock: turns of upkeep, and looking after organizations' databases."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from uuid import UUID
@@ -13,6 +14,9 @@ from outbox_relay.settings import RelaySettings
 from outbox_relay.upkeep import Upkeep
 
 LOOK_SECONDS = 30.0
+
+# A turn that is not over when the next is due is no fault, and each time it would be said in words about jobs.
+logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 
 Turn = Callable[[], Awaitable[object]]
 

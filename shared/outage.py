@@ -28,9 +28,7 @@ class Outage:
     def failed(self, error: Exception) -> float:
         """Note that a try failed, said if it is the first; return how many seconds to wait, longer each time."""
         if not self.is_on:
-            # Connections come and go; anything else, such as a missing table or grant, needs somebody.
-            is_usual = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-            tell = self._log.warning if is_usual else self._log.error
+            tell = self._log.warning if _is_usual(error) else self._log.error
             tell("database lost", purpose=self._purpose, **describe(error))
             self.since = datetime.now(UTC)
         pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE_SECONDS)
@@ -42,3 +40,12 @@ class Outage:
             self._log.info("database found again", purpose=self._purpose)
         self.since = None
         self._pause = FIRST_PAUSE_SECONDS
+
+
+def _is_usual(error: Exception) -> bool:
+    """Tell whether a connection went, as they do; anything else, such as a missing table or grant, needs somebody.
+
+    One that ends in the middle of an answer is a DatabaseError to psycopg, of no SQLSTATE.
+    """
+    is_without_answer = type(error) is psycopg.DatabaseError and error.sqlstate is None
+    return is_without_answer or isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)

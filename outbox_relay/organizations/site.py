@@ -12,6 +12,7 @@ from outbox_relay.organizations.leftovers import Leftovers
 from outbox_relay.provisioning import CONNECTIONS_EACH, ProvisionServer, StepFailedError, prepare
 from outbox_relay.rates import Caps
 from outbox_relay.settings import RelaySettings
+from shared.database import describe
 from shared.log import get_logger
 
 log = get_logger("relay.organizations")
@@ -32,7 +33,8 @@ class Site:
         try:
             await prepare(self.server)
         except StepFailedError as error:
-            log.warning("template not made", error_class=error.failure.kind.value, server=self.server.name)
+            cause = describe(error.__cause__ or error)
+            log.warning("template not made", error_class=error.failure.kind.value, server=self.server.name, **cause)
 
     async def close(self) -> None:
         """Close the connections to our own database."""
