@@ -194,24 +194,27 @@ class KeyRing(Text):
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
         keys: dict[str, bytes] = {}
+        faults: list[Any] = []
         for entry in str(super()._deserialize(value, *rest, **more)).split(","):
-            key_id, _, encoded = entry.strip().partition(":")
-            if not key_id or key_id in keys:
-                raise ValidationError("has an entry without an id of its own; each is id:base64")
-            keys[key_id] = _decoded_key(key_id, encoded)
+            try:
+                _add_key(keys, *entry.strip().partition(":"))
+            except ValidationError as error:
+                faults += error.messages
+        if faults:
+            raise ValidationError(list(dict.fromkeys(faults)))
         return SecretKeys(keys)
 
 
-def _decoded_key(key_id: str, encoded: str) -> bytes:
+def _add_key(keys: dict[str, bytes], key_id: str, colon: str, encoded: str) -> None:
+    if not (key_id and colon) or key_id in keys:  # what has no colon is a key, and must not be quoted
+        raise ValidationError("has an entry without an id of its own; each is id:base64")
     try:
         key = base64.b64decode(encoded, validate=True)
     except binascii.Error as error:
         raise ValidationError(f"has a key, {key_id!r}, that is not base64") from error
-    if len(key) < SHORTEST_KEY_BYTES:
-        raise ValidationError(f"has a key, {key_id!r}, of fewer than {SHORTEST_KEY_BYTES} bytes")
-    if len(key) > LONGEST_KEY_BYTES:
-        raise ValidationError(f"has a key, {key_id!r}, of more than {LONGEST_KEY_BYTES} bytes")
-    return key
+    if not SHORTEST_KEY_BYTES <= len(key) <= LONGEST_KEY_BYTES:
+        raise ValidationError(f"has a key, {key_id!r}, not of {SHORTEST_KEY_BYTES} to {LONGEST_KEY_BYTES} bytes")
+    keys[key_id] = key
 
 
 class LogLevel(Text):

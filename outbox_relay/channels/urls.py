@@ -48,9 +48,9 @@ def providers_from(urls: str, channel: Channel, context: DeliveryContext) -> tup
     return tuple(_capped_provider(url.strip(), channel, context) for url in urls.split(","))
 
 
-def check_provider_urls(urls: str, channel: Channel) -> None:
-    """Raise ValueError, with a predicate for its text, if one of the URLs makes no provider."""
-    providers_from(urls, channel, DeliveryContext(sender="", timeout=timedelta(seconds=1)))
+def check_provider_url(url: str, channel: Channel) -> None:
+    """Raise ValueError, with a predicate for its text, if the URL makes no provider."""
+    _capped_provider(url.strip(), channel, DeliveryContext(sender="", timeout=timedelta(seconds=1)))
 
 
 def _capped_provider(url: str, channel: Channel, context: DeliveryContext) -> CappedProvider:

@@ -5,7 +5,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
-from outbox_relay.channels.urls import check_provider_urls
+from outbox_relay.channels.urls import check_provider_url
 from outbox_relay.rendering import parse_dkim_keys, parse_reply_to, parse_sender
 from shared.settings import Text
 from shared.vocabulary import Channel
@@ -24,11 +24,17 @@ class ProviderUrls(Text):
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
         urls = str(super()._deserialize(value, *rest, **more))
-        try:
-            check_provider_urls(urls, self.channel)
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
+        faults = [str(error) for url in urls.split(",") if (error := self._fault_in(url))]
+        if faults:
+            raise ValidationError(list(dict.fromkeys(faults)))
         return urls
+
+    def _fault_in(self, url: str) -> ValueError | None:
+        try:
+            check_provider_url(url, self.channel)
+        except ValueError as error:
+            return error
+        return None
 
 
 class From(Text):

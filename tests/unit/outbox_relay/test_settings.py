@@ -42,6 +42,11 @@ def test_what_operators_did_may_not_be_forgotten_before_what_they_did_it_to() ->
     assert read(RELAY_RETENTION_DAYS="0").retention_days == 0
 
 
+def test_each_provider_s_fault_is_told_at_once() -> None:
+    faults = faults_of(EMAIL_PROVIDERS="ftp://a.example, smtp://b.example?rate=often, smtp://c.example?rate=x, ftp://d")
+    assert [fault.partition("has a URL ")[2][:12] for fault in faults] == ["whose scheme", "whose rate i"]
+
+
 def test_a_relay_with_nothing_to_deliver_through_is_refused() -> None:
     assert faults_of(EMAIL_PROVIDERS="") == [
         "EMAIL_PROVIDERS, SMS_PROVIDERS and PROVISION_DATABASE_URL are all not set: there is nothing to deliver through"

@@ -68,8 +68,9 @@ def test_everything_wrong_is_told_at_once() -> None:
 @pytest.mark.parametrize(
     ("keys", "fault"),
     [
-        ("k1:c2hvcnQ=", "SECRET_KEYS has a key, 'k1', of fewer than 32 bytes"),
-        (f"k1:{TOO_LONG}", "SECRET_KEYS has a key, 'k1', of more than 64 bytes"),
+        ("k1:c2hvcnQ=", "SECRET_KEYS has a key, 'k1', not of 32 to 64 bytes"),
+        (f"k1:{TOO_LONG}", "SECRET_KEYS has a key, 'k1', not of 32 to 64 bytes"),
+        (KEY, "SECRET_KEYS has an entry without an id of its own; each is id:base64"),
         ("k1:???", "SECRET_KEYS has a key, 'k1', that is not base64"),
         (f":{KEY}", "SECRET_KEYS has an entry without an id of its own; each is id:base64"),
         (f"k1:{KEY},k1:{KEY}", "SECRET_KEYS has an entry without an id of its own; each is id:base64"),
@@ -77,6 +78,14 @@ def test_everything_wrong_is_told_at_once() -> None:
 )
 def test_keys_that_are_no_keys_are_refused_without_being_shown(keys: str, fault: str) -> None:
     assert faults_of(GOOD | {"SECRET_KEYS": keys}) == [fault]
+
+
+def test_each_key_that_is_none_is_told_and_what_is_wrong_with_two_once() -> None:
+    assert faults_of(GOOD | {"SECRET_KEYS": f"a:???,b,:{KEY},c:c2hvcnQ="}) == [
+        "SECRET_KEYS has a key, 'a', that is not base64",
+        "SECRET_KEYS has an entry without an id of its own; each is id:base64",
+        "SECRET_KEYS has a key, 'c', not of 32 to 64 bytes",
+    ]
 
 
 @pytest.mark.parametrize("number", ["0", "11", "-1", "1.5", "ten"])
