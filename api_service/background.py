@@ -8,7 +8,7 @@ from shared.outage import Outage
 from shared.patience import NOTICES_SILENCE, PatientConnection
 
 CLOSE_SECONDS = 2.0
-"""How long a process that is told to end waits for what is under way; its threads end with it."""
+"""How long a process that is told to end waits for what each thread has under way; its threads end with it."""
 
 
 class Background(ABC):

@@ -44,7 +44,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The provider has accepted the message: a fact, whoever holds the lease by now."""
+    """The provider has accepted the message: for people's messages a fact, whoever holds the lease by now."""
 
     word: ClassVar = "sent"
     spent: ClassVar = 1

@@ -52,7 +52,7 @@ class Settler:
 
         That those were sent is known here, and will be written yet: they must not be sent again.
         """
-        if any(message.expiries for message in claimed):
+        if self._settles.is_sent_a_fact and any(message.expiries or message.attempt for message in claimed):
             sent = {one.message.id for one in (*self._writing, *self._outcomes) if isinstance(one.outcome, Sent)}
             claimed = [message for message in claimed if message.id not in sent]
         self.held += len(claimed)
@@ -92,7 +92,7 @@ class Settler:
             for settlement in batch:
                 await self._write([settlement])
         else:
-            true = [one for one in batch if one.message.id not in late] if late else batch
+            true = [one for one in batch if one.message.id not in late]
             count_settled(true)
             BOOK.count(true)
             _tell(true)

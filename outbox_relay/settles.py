@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
 from outbox_relay.arrays import text_array, uuid_array
@@ -105,6 +105,9 @@ class Settles:
 
     ``on_death`` is called once a death is written: it may have a fallback.
     """
+
+    is_sent_a_fact: ClassVar[bool] = True
+    """Whether *sent* is true whoever holds the lease by now."""
 
     def __init__(self, lifeline: Lifeline) -> None:
         self._lifeline = lifeline

@@ -87,7 +87,7 @@ class ToldSettles(Settles):
         """Write the outcomes, and have those told that will not change again; what was too late others tell."""
         late = await super().settle(settlements)
         settled = [one.message.id for one in settlements if isinstance(one.outcome, Sent | Dead)]
-        self._teller.tell([message_id for message_id in settled if message_id not in late] if late else settled)
+        self._teller.tell([message_id for message_id in settled if message_id not in late])
         return late
 
 

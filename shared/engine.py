@@ -122,13 +122,10 @@ def _has_something_to_say(connection: Any) -> bool:
 
 
 def _answers(connection: RememberingConnection) -> bool:
-    connection.patience_seconds = CONNECT_TIMEOUT_SECONDS
     try:
-        connection.execute("select 1")
-        connection.rollback()
+        connection.run_in_time(b"select 1", within=CONNECT_TIMEOUT_SECONDS)
     except DriverError:
         return False
-    del connection.patience_seconds  # that of its class holds again
     return True
 
 

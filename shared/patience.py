@@ -38,17 +38,19 @@ class PatientConnection(Connection[TupleRow]):
         try:
             return super().wait(gen, interval, self.patience_seconds if timeout is None else timeout)
         except OperationalError as error:
+            # psycopg's own error for this is private; after any other the server has said that the statement is over.
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
             self.close()  # nobody knows what may still come
             raise ConnectionTimeout("no answer") from error
 
-    def run_in_time(self, statement: bytes) -> PGresult | None:
+    def run_in_time(self, statement: bytes, *, within: float | None = None) -> PGresult | None:
         """Run a short statement by libpq's own calls, quicker than through a cursor; return the last of its results.
 
-        Raises ConnectionTimeout likewise, and OperationalError where the connection is lost.
+        Raises ConnectionTimeout likewise, or ``within`` so many seconds, and OperationalError where the connection is
+        lost. What copies, or reads in parts, is not for this.
         """
-        poll, deadline = select.poll(), time.monotonic() + self.patience_seconds
+        poll, deadline = select.poll(), time.monotonic() + (within or self.patience_seconds)
         poll.register(self.pgconn.socket, select.POLLIN)
         self.pgconn.send_query(statement)
         self.pgconn.flush()

@@ -82,7 +82,8 @@ def beneath(error: BaseException) -> BaseException:
     while found is not None:
         if isinstance(found, OSError) and (found.errno is not None or isinstance(found, TimeoutError)):
             return found
-        found = found.__cause__ or found.__context__
+        of_several = found.exceptions if isinstance(found, BaseExceptionGroup) else ()  # a host's addresses
+        found = of_several[0] if of_several else found.__cause__ or found.__context__
     return error
 
 

@@ -41,10 +41,13 @@ _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 _ABOUT_US = (
     r"relay access denied|relaying (?:is )?(?:denied|not)|(?:unable|not permitted|not allowed) to relay"
     r"|sender address rejected|sender verify failed|client host (?:rejected|\[)|helo command rejected"
-    r"|authentication (?:is )?required|(?:address|domain|identity) (?:is )?not verified"
+    r"|authentication (?:is )?required|(?:address|domain|identity) (?:is )?not verified|verified sender identity"
+    r"|relay not permitted|(?:send as this sender|not allowed to send as|exception:sendasdenied)"
+    r"|sending (?:paused|suspended) for"
 )
 _ABOUT_OUR_IP = (
-    r"banned sending ip|on our block ?list|blocked using \S+|\bip (?:address )?(?:\S+ )?(?:is |has been )?"
+    r"banned sending ip|unusual rate of unsolicited mail originating from your|on our block ?list|blocked using \S+"
+    r"|\bip (?:address )?(?:\S+ )?(?:is |has been )?"
     r"(?:blocked|listed|blacklisted|blocklisted)\b"
 )
 _ABOUT_OUR_PACE = (
@@ -109,7 +112,14 @@ SMTP_RULES = (
         PROVIDER,
         "our standing with Exchange Online",
         "Microsoft, NDR codes 5.7.5xx to 5.7.7xx: banned senders and addresses, tenants over their limit",
-        enhanced=r"[45]\.7\.[567]\d\d",
+        enhanced=r"[45]\.7\.[567]\d\d|5\.2\.252",
+    ),
+    # Above what the enhanced codes say of the address: Postfix has 5.1.0 and 5.1.1 for senders, too.
+    SmtpRule(
+        PROVIDER,
+        "we may not relay, send, or connect",
+        "Postfix, Exim, Sendmail, SES, SendGrid, Exchange",
+        words=_ABOUT_US,
     ),
     SmtpRule(
         RECIPIENT,
@@ -120,7 +130,6 @@ SMTP_RULES = (
     ),
     SmtpRule(RECIPIENT, "the mailbox is disabled", "RFC 3463 §3.3", codes=_REFUSED, enhanced=r"5\.2\.1"),
     SmtpRule(RECIPIENT, "the mailbox has a new owner", "RFC 7293", codes=_REFUSED, enhanced=r"5\.7\.1[78]"),
-    SmtpRule(PROVIDER, "we may not relay, send, or connect", "Postfix, Exim, Sendmail, SES", words=_ABOUT_US),
     SmtpRule(PROVIDER, "our address is on a list", "RFC 6471; Postfix, Outlook", words=_ABOUT_OUR_IP),
     SmtpRule(PROVIDER, "we send too much", "Gmail, Exchange, cPanel", words=_ABOUT_OUR_PACE),
     SmtpRule(PROVIDER, "the system, not the letter", "RFC 3463 §3.4", enhanced=r"4\.3\.[01235]|5\.3\.[125]"),

@@ -38,6 +38,8 @@ select settled.id, case told.outcome when 'dead' then signpost_provisioning_fail
 class ProvisionSettles(ToldSettles):
     """Settles, and has the founder told: the code once their organization is ready, or that it has failed."""
 
+    is_sent_a_fact = False
+
     async def _write_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> frozenset[UUID]:
         """Write that these are provisioned; return those that this was too late for."""
         lease_tokens = uuid_array(message.lease_token for message, _ in sent)

@@ -34,7 +34,7 @@ PAGE = "body.mjml"
 """The one file of a template that becomes HTML; the others are plain text."""
 
 # What a template can do wrong while it is filled, in its own words or in those of a catalogue.
-_FAULTS = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_FAULTS = (TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
 
 MOST_BYTES = 100_000
 """Of what one file says: Gmail cuts off a mail's page at 102 KB, and the message's end is where it says why it came."""

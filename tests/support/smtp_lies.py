@@ -12,6 +12,7 @@ class Lie(Enum):
     OMITS = auto()  # leaves RCPT without an answer
     DOUBLES = auto()  # answers RCPT twice
     SHUFFLES = auto()  # answers in the wrong order
+    FORGETS = auto()  # what came behind the content of a letter
 
 
 class LyingConversation(Conversation):
@@ -35,6 +36,8 @@ class LyingConversation(Conversation):
             case Lie.DOUBLES if is_pipelined and line.startswith("RCPT"):
                 self._say(b"250 2.1.5 Ok")
         await super()._obey(line)
+        if self._lie is Lie.FORGETS and line == "DATA":
+            self._buffer.clear()
 
     def _say(self, reply: bytes) -> None:
         if self._held is None:

@@ -50,7 +50,9 @@ class KannelApi:
         words = answer.text
         if answer.status == ACCEPTED or (answer.is_success and words.startswith(ACCEPTED_WORDS)):
             return Sent(self.name)
-        if answer.is_success and not words:  # it may have accepted: to ask again for nothing could go on for ever
-            return Failure(FailureClass.TRANSIENT, self.name, f"HTTP {answer.status} and no words", is_handed_over=True)
+        if answer.is_success and any(yes.startswith(words) for yes in ACCEPTED_WORDS):
+            # It may have accepted: to ask again at no cost could go on for ever.
+            error = f"HTTP {answer.status} without a whole answer"
+            return Failure(FailureClass.TRANSIENT, self.name, error, is_handed_over=True)
         is_reply = is_about_letter(answer.status, words)
         return answer.failure(self.name, from_kannel_words(words), words=words, is_reply=is_reply)

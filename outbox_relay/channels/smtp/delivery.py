@@ -14,12 +14,11 @@ from outbox_relay.channels.base import ProviderDownError, Tray
 from outbox_relay.channels.smtp.connection import Connection
 from outbox_relay.channels.smtp.deadline import Deadline
 from outbox_relay.channels.smtp.envelope import Envelopes, UnnameableError
-from outbox_relay.channels.smtp.replies import GarbageError, Reply, message_id_in
+from outbox_relay.channels.smtp.replies import CLOSING, GarbageError, Reply, message_id_in
 from outbox_relay.failures import LONGEST_ERROR, SmtpCommand, broken_off, from_smtp_reply, retry_after_in
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Failure, FailureClass, Sent
 
-CLOSING = 421
 START_MAIL_INPUT = 354
 FINAL_DOT = b".\r\n"
 
@@ -217,7 +216,9 @@ class Delivery:
 
     def lost(self, error: Exception) -> None:
         """Report what is in hand; an error that is not of the network is a bug, and is raised as it is."""
-        is_silent = isinstance(error, TimeoutError) and not self.has_accepted
+        # Where all but the next letter's commands are answered, the server may drop what comes behind a final dot.
+        is_unheard = bool(self._awaited) and self._awaited[0][0] is Delivery._on_mail
+        is_silent = isinstance(error, TimeoutError) and (is_unheard or not self.has_accepted)
         self.is_out_of_step = self._has_pipelining and (is_silent or isinstance(error, GarbageError))
         while self._in_hand:
             envelope = self._in_hand.popleft()

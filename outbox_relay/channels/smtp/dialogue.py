@@ -10,7 +10,7 @@ from enum import Enum, auto
 from outbox_relay.channels.base import Credentials, ProviderDownError
 from outbox_relay.channels.certificates import readable_certificate
 from outbox_relay.channels.smtp.connection import Connection
-from outbox_relay.channels.smtp.replies import GarbageError, Reply
+from outbox_relay.channels.smtp.replies import CLOSING, GarbageError, Reply
 from outbox_relay.failures import SmtpCommand, broken_off
 from shared.urls import is_loopback, place
 
@@ -55,6 +55,7 @@ class RefusedError(ConnectionError):
 
     def __init__(self, command: SmtpCommand, reply: Reply) -> None:
         super().__init__(f"{command}: {reply}")
+        self.reply = reply
 
 
 class Dialogue:
@@ -66,6 +67,7 @@ class Dialogue:
         self._loop = asyncio.get_running_loop()
         self._connection = Connection(self)
         self._answer: asyncio.Future[Reply] = self._loop.create_future()
+        self._lost_by: Exception | None = None
         self.offers: dict[str, list[str]] = {}
 
     async def open(self) -> Connection:
@@ -81,6 +83,7 @@ class Dialogue:
                 await self._say_hello()
             if self._server.credentials:
                 await self._log_in(self._server.credentials)
+            self._make_sure()
         except OSError as error:
             self._connection.abort(error)
             raise ProviderDownError(broken_off(self._server.name, error, is_handed_over=False)) from error
@@ -88,6 +91,11 @@ class Dialogue:
             self._connection.abort(ConnectionAbortedError("the relay broke off"))
             raise
         return self._connection
+
+    def _make_sure(self) -> None:
+        """Raise what has ended the connection, if something has that came right behind an answer."""
+        if self._lost_by:
+            raise self._lost_by
 
     async def _connect(self) -> None:
         is_encrypted = self._server.tls is Tls.IMPLICIT
@@ -127,17 +135,24 @@ class Dialogue:
         methods = self.offers.get("AUTH", [])
         if "PLAIN" in methods:
             secret = _base64(f"\0{credentials.user}\0{credentials.password}")
-            await self._ask(SmtpCommand.AUTH, f"AUTH PLAIN {secret}", 235)
+            await self._ask_secretly("AUTH PLAIN ", secret, 235)
         elif "LOGIN" in methods:
             await self._ask(SmtpCommand.AUTH, "AUTH LOGIN", 334)
-            await self._ask(SmtpCommand.AUTH, _base64(credentials.user), 334)
-            await self._ask(SmtpCommand.AUTH, _base64(credentials.password), 235)
+            await self._ask_secretly("", _base64(credentials.user), 334)
+            await self._ask_secretly("", _base64(credentials.password), 235)
         else:
             raise ConnectionRefusedError("the server offers neither AUTH PLAIN nor AUTH LOGIN")
 
+    async def _ask_secretly(self, before: str, secret: str, expected: int) -> None:
+        """Ask with a secret, which a server that repeats what it was asked must not bring before operators."""
+        try:
+            await self._ask(SmtpCommand.AUTH, before + secret, expected)
+        except RefusedError as error:
+            told = error.reply._replace(text=error.reply.text.replace(secret, "…"))
+            raise RefusedError(SmtpCommand.AUTH, told) from None
+
     async def _ask(self, command: SmtpCommand, line: str, expected: int) -> Reply:
-        if not self._connection.is_open:
-            raise ConnectionResetError("the server closed the connection")
+        self._make_sure()
         self._answer = self._loop.create_future()
         self._connection.write(f"{line}\r\n".encode("ascii"))
         return await self._expect(command, expected)
@@ -154,13 +169,16 @@ class Dialogue:
 
     def heard(self, reply: Reply) -> None:
         """Give the answer to whoever asked."""
-        if self._answer.done():
-            self._connection.abort(GarbageError("the server spoke out of turn"))
-        else:
+        if not self._answer.done():
             self._answer.set_result(reply)
+        elif reply.code == CLOSING:
+            self._connection.abort(ConnectionResetError(str(reply)))
+        else:
+            self._connection.abort(GarbageError("the server spoke out of turn"))
 
     def lost(self, error: Exception) -> None:
         """Tell whoever waits for an answer that none will come."""
+        self._lost_by = error
         if not self._answer.done():
             self._answer.set_exception(error)
             self._answer.exception()  # looked at: asyncio would log one that nobody came to await

@@ -20,6 +20,10 @@ class GarbageError(ConnectionError):
     """The server says what no SMTP server says."""
 
 
+CLOSING = 421
+"""Whatever was asked, the server closes the connection (RFC 5321 §3.8)."""
+
+
 class Reply(NamedTuple):
     """One whole reply; its text has the code taken off each line and holds nothing unprintable."""
 

@@ -58,8 +58,9 @@ async def test_a_yes_that_never_ends_is_one_all_the_same() -> None:
         assert isinstance(await carried(an_sms(), gateway), Sent)
 
 
-async def test_a_200_without_a_word_may_have_been_a_yes() -> None:
-    failure = await refusal(answer(200))
+@pytest.mark.parametrize("words", [b"", b"0: Acc"])
+async def test_a_200_without_a_whole_word_may_have_been_a_yes(words: bytes) -> None:
+    failure = await refusal(answer(200, words))
     assert (failure.kind, failure.is_handed_over) == (TRANSIENT, True)
 
 

@@ -8,10 +8,12 @@ from uuid import UUID
 import psycopg
 import pytest
 
+from outbox_relay.messages import ClaimedMessage
 from outbox_relay.organizations.founding import Foundings, LeaseLostError
 from outbox_relay.organizations.settles import ProvisionSettles
 from outbox_relay.outcomes import Deferred
 from outbox_relay.provisioning import Organization, Step
+from outbox_relay.settler import Settler
 from outbox_relay.settles import Settlement
 from outbox_relay.telling import Teller
 from tests.support.api import ApiUnderTest
@@ -66,6 +68,22 @@ def test_a_relay_that_lost_its_lease_cannot_fail_what_is_ready(outbox: Outbox, a
     settle_work(outbox, claim_work(outbox), DONE)
     assert not settle_work(outbox, late, GIVEN_UP)
     assert status_of(outbox, ada) == "ready"
+
+
+def test_what_is_claimed_again_is_done_again_though_that_it_was_done_is_still_to_be_written(
+    outbox: Outbox, ada: UUID
+) -> None:
+    late = claim_work(outbox, lease=EXPIRED)
+    again = claim_work(outbox)
+
+    async def work(lifeline: Any) -> list[ClaimedMessage]:
+        settler = Settler(ProvisionSettles(lifeline, Teller(outbox.database.relay_url)), lambda _soonest: None)
+        settler.hold([late])
+        settler.put(late, DONE)
+        return list(settler.hold([again]))
+
+    assert outbox.with_lifeline(work) == [again]
+    assert status_of(outbox, ada) == "provisioning"
 
 
 def test_that_an_organization_is_ready_counts_as_written_though_the_answer_got_lost(outbox: Outbox, ada: UUID) -> None:

@@ -1,0 +1,46 @@
+"""What a server says right behind its answers before the first letter."""
+
+import pytest
+
+from outbox_relay.channels.base import Credentials, ProviderDownError
+from tests.support.letters import ListTray, a_letter
+from tests.support.smtp_server import Moment, Script, SmtpServer
+from tests.support.smtp_sessions import session_to
+
+pytestmark = pytest.mark.anyio
+
+HELLO = b"250-test\r\n250-PIPELINING\r\n250-AUTH PLAIN\r\n250 HELP"
+WELCOME = b"235 2.7.0 Welcome"
+BUSY = b"421 4.3.2 too busy, try again in 5 minutes"
+CREDENTIALS = Credentials("us", "hunter2")
+SECRET = "AHVzAGh1bnRlcjI="
+"""As AUTH PLAIN has them."""
+
+
+@pytest.mark.parametrize("behind", [BUSY, b"250 x", b"hello there"])
+@pytest.mark.parametrize(
+    ("moment", "said", "credentials"), [(Moment.EHLO, HELLO, None), (Moment.AUTH, WELCOME, CREDENTIALS)]
+)
+async def test_no_letter_is_taken_for_a_server_that_says_more_right_behind_its_last_answer(
+    moment: Moment, said: bytes, credentials: Credentials | None, behind: bytes
+) -> None:
+    down = await opening(Script(("AUTH PLAIN",), {moment: iter([said + b"\r\n" + behind])}), credentials)
+    if behind is BUSY:
+        assert str(down) == behind.decode()
+
+
+async def test_a_password_that_a_server_repeats_is_shown_to_nobody() -> None:
+    refusal = f"500 unknown command AUTH PLAIN {SECRET}".encode()
+    assert await opening(Script(("AUTH PLAIN",), {Moment.AUTH: refusal}), CREDENTIALS) == (
+        "AUTH: 500 unknown command AUTH PLAIN …"
+    )
+
+
+async def opening(script: Script, credentials: Credentials | None) -> str:
+    """Return why a session with one letter to carry was not opened."""
+    tray = ListTray([a_letter()])
+    async with SmtpServer(script) as server, session_to(server, credentials=credentials) as session:
+        with pytest.raises(ProviderDownError) as caught:
+            await session.carry(tray)
+    assert (len(tray.waiting), tray.fates) == (1, {})
+    return caught.value.failure.error
