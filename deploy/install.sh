@@ -2,7 +2,7 @@
 # Installs a release of Signpost, or another one beside it: `deploy/install.sh signpost-VERSION-py3-none-any.whl`.
 #
 # DESTDIR=/somewhere installs below that folder (a package, an image, a test) and touches nothing else.
-# PYTHON is the interpreter to use. It may be run as often as one likes: configuration that is there is never
+# PYTHON is the interpreter to use, by default the system's. It may be run as often as one likes: configuration that is there is never
 # written, releases that are there stay, and `current` is switched last and at once.
 set -eu
 # What it makes is read by users that exist only while a unit runs, whatever the mask of whoever installs.
@@ -22,7 +22,16 @@ if [ -z "${DESTDIR:-}" ] && [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 source=$(cd "$(dirname "$0")/.." && pwd)
-python=${PYTHON:-python3}
+is_fit() { "$1" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+# The system's own where it is new enough: what a version manager puts before it may lie where no unit can look.
+if [ -n "${PYTHON:-}" ]; then python=$PYTHON; elif is_fit /usr/bin/python3; then python=/usr/bin/python3; else python=python3; fi
+home=$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable))')
+case ${DESTDIR:-}$home in
+    /root/* | /home/* | /run/user/*)
+        echo "install: $home is hidden from the units (ProtectHome=): say PYTHON=/usr/bin/python3, or another outside of homes" >&2
+        exit 1
+        ;;
+esac
 root=
 if [ -n "${DESTDIR:-}" ]; then
     mkdir -p "$DESTDIR"

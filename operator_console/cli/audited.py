@@ -1,16 +1,26 @@
 """Who acts at the command line, and why, as it is written down."""
 
 import getpass
+import os
 from typing import Any
 
 from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.acting import Act, note_reveal
+from operator_console.reasons import is_showable
 
 
 def act_because(reason: str) -> Act:
     """Return an act of whoever is logged in on this machine."""
-    return Act(operator=getpass.getuser(), reason=reason)
+    return Act(operator=_user(), reason=reason)
+
+
+def _user() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):  # no name goes with the uid, as in a container
+        return f"uid {os.getuid()}"
+    return user if is_showable(user) else f"uid {os.getuid()}"
 
 
 def write_down_look(made: sessionmaker[Session], reason: str, **looked_at: Any) -> None:

@@ -49,9 +49,8 @@ def run_plan(plan: BulkPlan, reason: str, *, is_dry_run: bool, is_sure: bool) ->
         if is_dry_run or not found:
             return
         _confirm(plan, found, is_sure=is_sure)
-        with made.begin() as session:
-            begun = begin_bulk(session, plan, act_because(reason))
-        carry_on(made, begun)
+        act = act_because(reason)
+        carry_on(made, lambda session: begin_bulk(session, plan, act))
 
 
 def _pause(bulk: Bulk) -> float:
@@ -67,20 +66,32 @@ def _confirm(plan: BulkPlan, found: int, *, is_sure: bool) -> None:
     click.confirm(f"Have {found} messages {DONE[plan.action]}?", abort=True)
 
 
-def carry_on(made: sessionmaker[Session], begun: Bulk) -> None:
-    """Make step after step, as the rate allows; an interrupt stops it, for `outboxctl bulk resume` to go on."""
+def carry_on(made: sessionmaker[Session], begin: Callable[[Session], Bulk]) -> None:
+    """Begin, and make step after step, as the rate allows; an interrupt stops it, for `bulk resume` to go on."""
+    bulk = None
     try:
-        with _progress(begun) as progress:
-            bulk = begun
+        with finished_first(), made.begin() as session:
+            bulk = begin(session)
+        with _progress(bulk) as progress:
             while bulk.status == BulkStatus.RUNNING:
                 bulk = _stepped(made, bulk)
                 progress(bulk)
                 if bulk.status == BulkStatus.RUNNING:
                     time.sleep(_pause(bulk))
     except KeyboardInterrupt:
-        with made.begin() as session:
-            bulk = stop_bulk(session, begun.id, act_because("interrupted"))
+        if bulk is None:
+            raise
+        bulk = _stopped(made, bulk.id)
     _tell(bulk)
+
+
+def _stopped(made: sessionmaker[Session], bulk_id: UUID) -> Bulk:
+    """Stop it, and say so if another interrupt comes before that is done: the console would go on with it."""
+    try:
+        with made.begin() as session:
+            return stop_bulk(session, bulk_id, act_because("interrupted"))
+    except KeyboardInterrupt:
+        fail(f"bulk act {bulk_id} goes on: `outboxctl bulk stop {bulk_id} --reason …` stops it")
 
 
 def _stepped(made: sessionmaker[Session], bulk: Bulk) -> Bulk:
@@ -145,8 +156,7 @@ def resume_bulk_command(bulk_id: UUID, reason: str) -> None:
     """Go on with a bulk act that was stopped, or whose process died, until it is done."""
     try:
         with sessions() as made:
-            with made.begin() as session:
-                bulk = resume_bulk(session, bulk_id, act_because(reason))
-            carry_on(made, bulk)
+            act = act_because(reason)
+            carry_on(made, lambda session: resume_bulk(session, bulk_id, act))
     except UnknownBulkError:
         fail(f"there is no bulk act {bulk_id}")

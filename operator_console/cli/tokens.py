@@ -7,7 +7,7 @@ import click
 
 from operator_console.cli.audited import act_because
 from operator_console.cli.database import database, fail
-from operator_console.cli.options import json_option, reason_option
+from operator_console.cli.options import Reason, json_option, reason_option
 from operator_console.cli.output import show_rows
 from operator_console.operator_tokens import Scope, create_token, list_tokens, revoke_token
 from operator_console.views import as_json
@@ -24,7 +24,7 @@ def tokens_commands() -> None:
 
 
 @tokens_commands.command("create")
-@click.option("--name", required=True, help="Whose it is, or what for; every change names it.")
+@click.option("--name", type=Reason(), required=True, help="Whose it is, or what for; every change names it.")
 @click.option(
     "--scope", "scopes", type=OneOf(Scope), multiple=True, required=True, help="What it allows; may be repeated."
 )

@@ -19,11 +19,24 @@ def attempts_of(session: Session, message: Row[Any], mask: Mask) -> tuple[Attemp
             outcome=one.outcome,
             provider=one.provider,
             error_class=one.error_class,
-            error=without_recipient(one.error, message.recipient, mask),
+            error=without_addresses(one.error, message.recipient, mask),
             ended_at=one.ended_at,
         )
         for one in session.scalars(query)
     )
+
+
+# An address, also where its @ is written as in a URL; a number, however it is spaced.
+_MAIL_ADDRESS = re.compile(r"""[^\s<>"'();,:=]+(?:@|%40)[^\s<>"'();,]+""", re.IGNORECASE)
+_NUMBER = re.compile(r"\+?\(?\d(?:[\s()./-]{0,2}\d){6,}")
+
+
+def without_addresses(told: str | None, recipient: str, mask: Mask) -> str | None:
+    """Mask all that looks like an address in a server's words: it may be one that was corrected since."""
+    if not told:
+        return told
+    alike = _MAIL_ADDRESS if "@" in recipient else _NUMBER
+    return alike.sub(lambda found: mask(found[0]), without_recipient(told, recipient, mask) or "")
 
 
 def without_recipient(told: str | None, recipient: str, mask: Mask) -> str | None:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, aliased
 
 from operator_console.filters import MessageFilter, Messages, cause_of, found_by_index, looked_for
 from operator_console.reading.actions import actions_of
-from operator_console.reading.attempts import attempts_of, without_recipient
+from operator_console.reading.attempts import attempts_of, without_addresses, without_recipient
 from operator_console.reading.timeline import timeline_of
 from operator_console.views import Mask, MessageDetail, MessageView, Page
 from shared.masks import masked
@@ -68,7 +68,7 @@ def show_message(session: Session, message_id: UUID, *, mask: Mask = masked) -> 
     return MessageDetail(
         **vars(_view(message, mask)),
         locale=message.locale,
-        last_error=without_recipient(message.last_error, message.recipient, mask),
+        last_error=without_addresses(message.last_error, message.recipient, mask),
         provider_message_id=without_recipient(message.provider_message_id, message.recipient, mask),
         expires_at=message.expires_at,
         leased_until=message.leased_until,

@@ -25,6 +25,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 STATIC = "static"
 FOR_ANYBODY = "anybody"
+FOR_SIGNED_IN = "whoever is signed in"
 OF_OURS = ("same-origin", "none")
 """What a browser says of a request that a page of ours, or the person itself, made (Fetch Metadata, Sec-Fetch-Site)."""
 _NEEDED = "needed_scope"
@@ -55,6 +56,11 @@ def needs(scope: Scope) -> Callable[[View], View]:
 def for_anybody(view: View) -> View:
     """Have the route served without asking who is there."""
     return _marked(view, FOR_ANYBODY)
+
+
+def for_signed_in(view: View) -> View:
+    """Have the route served to whoever has a session, whatever the token allows."""
+    return _marked(view, FOR_SIGNED_IN)
 
 
 def guard(app: Flask) -> None:
@@ -103,7 +109,7 @@ def _admit() -> None:
     if needed == FOR_ANYBODY:
         return
     g.asker = _asker_by_cookie() if is_for_people() else _asker_by_header()
-    if not g.asker.may(needed):
+    if needed != FOR_SIGNED_IN and not g.asker.may(needed):
         raise InsufficientScopeError(needed)
     if request.method == "POST" and is_for_people():
         _refuse_forged(g.asker)

@@ -27,7 +27,7 @@ from operator_console.web.routes import (
 from operator_console.web.services import EXTENSION, Services
 from operator_console.web.sessions import SessionTerms
 from operator_console.web.settings import WebSettings
-from operator_console.web.words import BREAKERS, CHANNELS, DEAD_REASONS, DONE, grouped, spoken
+from operator_console.web.words import BREAKERS, CHANNELS, DEAD_REASONS, DONE, grouped, spoken, typed_moment
 from shared.engine import create_database_engine
 from shared.web.app import WebApp
 from shared.web.bodies import MOST_BYTES_READ
@@ -86,7 +86,7 @@ def create_app(settings: WebSettings) -> Console:
 def speak(app: Flask) -> None:
     """Give the templates their words."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(grouped=grouped, spoken=spoken)
+    app.jinja_env.filters.update(grouped=grouped, spoken=spoken, typed_moment=typed_moment)
     app.jinja_env.globals.update(
         channels=CHANNELS, dead_reasons=DEAD_REASONS, breakers=BREAKERS, csrf_token=csrf_token, notes=_notes
     )

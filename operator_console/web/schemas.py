@@ -220,6 +220,11 @@ class BulkForm(PageQuery):
     per_minute = Number(HIGHEST_PER_MINUTE, strict=False, load_default=None)
     all = Words(load_default="")
 
+    @validates_schema
+    def _is_about_the_dead(self, values: dict[str, Any], **_more: Any) -> None:
+        if values.get("status") not in (None, Status.DEAD):
+            raise ValidationError(FaultCode.ONLY_THE_DEAD, "status")
+
     def made_of(self, values: dict[str, Any]) -> Any:
         """Return the filter beside the other values."""
         others = {name: values.pop(name) for name in ("reason", "action", "per_minute", "all")}

@@ -1,7 +1,7 @@
 """The words of the pages: what stands in the database, in English, and numbers and times as people read them."""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from shared.vocabulary import Channel, DeadReason, Verdict, WorkChannel
 
@@ -55,6 +55,7 @@ DONE: Mapping[str, str] = {
     "stopped": "Stopped. It can go on from where it stands.",
     "resumed": "It goes on.",
     "revoked": "Revoked: the token works no longer.",
+    "not-revoked": "Nothing was changed: there is no such token, or it was revoked before.",
     "signed-out": "You are signed out.",
 }
 
@@ -83,3 +84,8 @@ def grouped(number: int) -> str:
 def sized(size_bytes: int | None) -> str:
     """Write how much a database takes, in megabytes of a million bytes; nothing as a dash."""
     return "—" if size_bytes is None else f"{size_bytes / 1_000_000:.1f} MB"
+
+
+def typed_moment(moment: datetime | None) -> str:
+    """Write a moment as a form's field of a date and a time has it, in UTC."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds")[: len("2026-01-01T00:00:00")] if moment else ""

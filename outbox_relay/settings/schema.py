@@ -94,10 +94,10 @@ class RelaySettingsSchema(SettingsSchema):
     )
     provision_check_seconds = Whole(
         "PROVISION_CHECK_SECONDS",
-        "How often each organization's database is looked at.",
+        "How often each organization's database is looked at; an alarm expects looks within half an hour.",
         unit="seconds",
         default=900,
-        bounds=(30, 86_400),
+        bounds=(30, 1_800),
     )
     provision_checks_per_minute = Whole(
         "PROVISION_CHECKS_PER_MINUTE",

@@ -4,8 +4,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, request, url_for
 
-from operator_console.operator_tokens import Scope
-from operator_console.web.access import asker, asker_by_token, for_anybody, needs
+from operator_console.web.access import asker, asker_by_token, for_anybody, for_signed_in
 from operator_console.web.errors import TooManyAttemptsError
 from operator_console.web.pages import page, safe_next, see_other
 from operator_console.web.services import services
@@ -49,7 +48,7 @@ def post_sign_in() -> Response:
 
 
 @blueprint.post("/sign-out")
-@needs(Scope.READ)
+@for_signed_in
 def post_sign_out() -> Response:
     """End the session at once, here and in the browser."""
     with services().sessions.begin() as session:

@@ -36,6 +36,27 @@ def test_a_provider_s_words_show_no_address_however_it_is_written(
         assert shown.count("…") == 2
 
 
+@pytest.mark.parametrize(
+    ("channel", "recipient", "told"),
+    [
+        (
+            "email",
+            "ada@example.org",
+            "550 5.1.1 <ada.lovelace@exmaple.org>: see /u?to=ada.lovelace%40exmaple.org",
+        ),
+        ("sms", "+4915112345678", "no route to +49 151 12345678, (0151) 12345678"),
+    ],
+)
+def test_nor_one_that_was_corrected_since_or_is_spaced_otherwise(
+    outbox: Outbox, channel: str, recipient: str, told: str
+) -> None:
+    [message_id] = put_dead(outbox, channel=channel, recipient=f"'{recipient}'")
+    outbox.execute("update outbox_messages set last_error = %s", told)
+    [masked] = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json"))
+    assert [part for part in ("lovelace", "12345") if part in masked["last_error"]] == []
+    assert masked["last_error"][:6] == told[:6]
+
+
 def test_a_running_bulk_act_shows_no_address(outbox: Outbox) -> None:
     outbox.execute("insert into bulk_acts (id, action, operator, reason, wanted, found) values (gen_random_uuid(),"
                    " 'requeue', 'ada', 'mended', '{\"recipient\": \"ada@example.org\"}', 1)")  # fmt: skip

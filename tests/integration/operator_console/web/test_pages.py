@@ -66,7 +66,8 @@ def test_a_filter_is_an_address_that_says_what_was_asked_and_no_more(console: Co
         303,
         "/messages?status=dead&created_after=2026-11-21T03%3A00",
     )
-    assert 'value="2026-11-21T03:00"' in browser.get(answer.headers["Location"]).text
+    assert 'value="2026-11-21T03:00:00"' in browser.get(answer.headers["Location"]).text
+    assert 'value="2026-11-20T22:00:59"' in browser.get("/messages?created_after=2026-11-21T03:00:59%2B05:00").text
 
 
 def test_organizations_are_asked_for_and_counted_as_what_waits(

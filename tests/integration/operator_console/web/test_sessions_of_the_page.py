@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from flask.testing import FlaskClient
 
+from operator_console.operator_tokens import Scope
 from tests.support.consoles import ConsoleUnderTest, console_on, csrf_in, operators_token
 from tests.support.databases import Database
 from tests.support.outbox import Outbox
@@ -87,6 +88,13 @@ def test_a_session_ends_with_its_token(console: ConsoleUnderTest, outbox: Outbox
     browser = console.signed_in(token)
     outbox.execute(f"update operator_tokens set {end}")
     assert not is_signed_in(browser)
+
+
+def test_whoever_may_not_even_read_can_sign_out(console: ConsoleUnderTest, database: Database) -> None:
+    browser = console.signed_in(operators_token(database, Scope.ACT))
+    csrf = csrf_in(browser.get("/bulk/new?provider=pp"))
+    assert browser.post("/sign-out", data={"csrf": csrf}).status_code == 303
+    assert browser.get("/bulk/new?provider=pp").headers["Location"].startswith("/sign-in")
 
 
 def test_signing_out_ends_it_for_copies_of_the_cookie_too(
