@@ -140,6 +140,13 @@ def test_two_at_once_take_turns(wheel: Path, tmp_path: Path) -> None:
     assert sum("is there already" in log.read_text() for log in logs) == 1
 
 
+def test_an_interpreter_that_units_cannot_see_is_refused(wheel: Path) -> None:
+    without = {key: value for key, value in os.environ.items() if key != "DESTDIR"}
+    command, environment = [INSTALL, wheel], without | {"PYTHON": "/home/nobody/python3"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, "hidden from the units" in done.stderr) == (1, True), done.stderr
+
+
 def test_who_is_not_root_is_told_so(wheel: Path) -> None:
     with TemporaryDirectory() as name:  # which others may enter, unlike the tests' own folders
         Path(name).chmod(0o755)
