@@ -25,7 +25,7 @@ source=$(cd "$(dirname "$0")/.." && pwd)
 is_fit() { "$1" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 # The system's own where it is new enough: what a version manager puts before it may lie where no unit can look.
 if [ -n "${PYTHON:-}" ]; then python=$PYTHON; elif is_fit /usr/bin/python3; then python=/usr/bin/python3; else python=python3; fi
-home=$(readlink -f "$(command -v "$python" || echo "$python")")
+home=$(readlink -m "$(command -v "$python" || echo "$python")")
 case ${DESTDIR:+a package}$home in
     /root/* | /home/* | /run/user/*)
         echo "install: $home is hidden from the units (ProtectHome=): say PYTHON=/usr/bin/python3, or another outside of homes" >&2
