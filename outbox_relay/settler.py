@@ -48,13 +48,14 @@ class Settler:
         self._some.set()
 
     def hold(self, claimed: Sequence[ClaimedMessage]) -> Sequence[ClaimedMessage]:
-        """Count messages as held, and return them, but for those whose lease ran out before it could be written.
+        """Count messages as held, and return them, but for those that were sent and are still to be written as that.
 
-        That those were sent is known here, and will be written yet: they must not be sent again.
+        Their lease ran out meanwhile, or a standby that took over has never heard of it. They must not be sent again.
         """
-        if self._settles.is_sent_a_fact and any(message.expiries or message.attempt for message in claimed):
-            sent = {one.message.id for one in (*self._writing, *self._outcomes) if isinstance(one.outcome, Sent)}
-            claimed = [message for message in claimed if message.id not in sent]
+        if self._settles.is_sent_a_fact:
+            unwritten = (*self._writing, *self._outcomes)
+            sent = {one.message.id.int for one in unwritten if isinstance(one.outcome, Sent)}
+            claimed = [message for message in claimed if message.id.int not in sent]
         self.held += len(claimed)
         return claimed
 
