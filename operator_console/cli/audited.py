@@ -2,6 +2,7 @@
 
 import getpass
 import os
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy.orm import Session, sessionmaker
@@ -16,11 +17,10 @@ def act_because(reason: str) -> Act:
 
 
 def _user() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError, ImportError):  # no name goes with the uid, as in a container
-        return f"uid {os.getuid()}"
-    return user if is_showable(user) else f"uid {os.getuid()}"
+    with suppress(KeyError, OSError, ImportError):  # no name goes with the uid, as in a container
+        if is_showable(user := getpass.getuser()):
+            return user
+    return f"uid {os.getuid()}"
 
 
 def write_down_look(made: sessionmaker[Session], reason: str, **looked_at: Any) -> None:

@@ -83,7 +83,7 @@ class Dialogue:
                 await self._say_hello()
             if self._server.credentials:
                 await self._log_in(self._server.credentials)
-            self._make_sure()
+            self._raise_if_lost()
         except OSError as error:
             self._connection.abort(error)
             raise ProviderDownError(broken_off(self._server.name, error, is_handed_over=False)) from error
@@ -92,7 +92,7 @@ class Dialogue:
             raise
         return self._connection
 
-    def _make_sure(self) -> None:
+    def _raise_if_lost(self) -> None:
         """Raise what has ended the connection, if something has that came right behind an answer."""
         if self._lost_by:
             raise self._lost_by
@@ -152,7 +152,7 @@ class Dialogue:
             raise RefusedError(SmtpCommand.AUTH, told) from None
 
     async def _ask(self, command: SmtpCommand, line: str, expected: int) -> Reply:
-        self._make_sure()
+        self._raise_if_lost()
         self._answer = self._loop.create_future()
         self._connection.write(f"{line}\r\n".encode("ascii"))
         return await self._expect(command, expected)
