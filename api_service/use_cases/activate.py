@@ -13,7 +13,7 @@ from api_service.rate_limits import Limiter
 from api_service.use_cases.addresses import has_same_address, proven_at
 from api_service.use_cases.codes import count_tries, destinations, right_attempt, spend_attempt, use_up
 from api_service.use_cases.notices import notice
-from api_service.use_cases.tokens import FOR_A_REGISTRATION
+from api_service.use_cases.tokens import FOR_A_REGISTRATION, supersede_living
 from shared.database import violated_constraint
 from shared.enqueue import enqueue
 from shared.models import Token, User
@@ -74,6 +74,7 @@ def confirmed_by_code(
 def activate(session: Session, confirmation: Confirmation) -> UUID:
     """Use the token up, make its user active, retire the others and enqueue a welcome, in the caller's transaction.
 
+    What is still to be sent of the registration is closed: a code that comes late would only puzzle who is active.
     Returns the user's id. Never commits. Raises InvalidOrExpiredError, whatever the reason; or
     PasswordRequiredError where the address has others waiting, and any of them may be who presses the link:
     somebody's who knew only the address must not become active with a password that they chose.
@@ -82,6 +83,7 @@ def activate(session: Session, confirmation: Confirmation) -> UUID:
     if token is None or token.user_id is None:
         raise InvalidOrExpiredError
     user, is_contested = locked_contender(session, token)
+    supersede_living(session, user.id)
     use_up(session, token, Purpose.ACTIVATION)
     if is_contested and not confirmation.is_by_registrant:
         raise PasswordRequiredError

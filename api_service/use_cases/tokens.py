@@ -141,6 +141,12 @@ def supersede_messages(session: Session, *tokens: Token) -> None:
         session.execute(select(func.signpost_supersede(owner_of_messages(token), token.id)))
 
 
+def supersede_living(session: Session, user_id: UUID) -> None:
+    """Close the pending messages of all the registration's living tokens, in one round trip."""
+    closed = func.signpost_supersede(Token.user_id, Token.id)
+    session.execute(select(closed).where(Token.user_id == user_id, Token.purpose.in_(FOR_A_REGISTRATION), is_living()))
+
+
 def owner_of_messages(token: Token) -> UUID | None:
     """Return by whose id the token's messages are found: what is nobody's goes by the address."""
     return token.user_id or token.address_id

@@ -32,12 +32,12 @@ class NotDeadError(ActingError):
 
 
 class SupersededError(ActingError):
-    """A newer message replaced this one: that is the one to requeue, should it be dead."""
+    """A newer message replaced this one, and is the one to requeue; or its registration was activated or declined."""
 
     code = "superseded"
 
     def __init__(self) -> None:
-        super().__init__("is superseded: a newer message replaced it")
+        super().__init__("is superseded: a newer message replaced it, or nobody waits for it any longer")
 
 
 class ErasedError(ActingError):

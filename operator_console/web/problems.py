@@ -53,7 +53,7 @@ KINDS: Mapping[StrEnum, Kind] = {
     Code.NOT_DEAD: Kind(HTTPStatus.CONFLICT, "Not dead", "Only a dead message can be changed so; this one is not."),
     Code.NOT_DISCARDED: Kind(HTTPStatus.CONFLICT, "Not discarded", "There is no discard here to take back."),
     Code.SUPERSEDED: Kind(
-        HTTPStatus.CONFLICT, "Superseded", "A newer message replaced this one: only that can be acted on."
+        HTTPStatus.CONFLICT, "Superseded", "A newer message replaced this one, or nobody waits for it any longer."
     ),
     Code.ERASED: Kind(HTTPStatus.CONFLICT, "Erased", "Its user was erased: there is nobody to tell."),
     Code.ADDRESS_NOT_THEIRS: Kind(

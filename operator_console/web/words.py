@@ -9,7 +9,7 @@ DEAD_REASONS: Mapping[str, str] = {
     DeadReason.REJECTED: "refused for good",
     DeadReason.EXHAUSTED: "all attempts spent",
     DeadReason.EXPIRED: "no longer of use",
-    DeadReason.SUPERSEDED: "replaced by a newer one",
+    DeadReason.SUPERSEDED: "replaced or no longer needed",
     DeadReason.DISCARDED: "closed by hand",
     DeadReason.POISON: "takes the relay down",
     DeadReason.UNKNOWN_OUTCOME: "may have arrived",

@@ -27,8 +27,8 @@ def ada(api: ApiUnderTest) -> Account:
 
 
 def test_erasing_leaves_no_trace_and_keeps_the_counts(api: ApiUnderTest, ada: Account, outbox: Outbox) -> None:
-    [code] = outbox.claim()
-    outbox.settle([(code, Retry(A_MINUTE, QUOTED))])
+    [notice] = outbox.claim(urgency=Urgency.NOTICE)
+    outbox.settle([(notice, Retry(A_MINUTE, QUOTED))])
     ask_for_reset(api)
     abandoned = api.registered(email=ADA)
     assert all(trace in tables(api) for trace in TRACES)
@@ -45,7 +45,7 @@ def test_erasing_leaves_no_trace_and_keeps_the_counts(api: ApiUnderTest, ada: Ac
 
 
 def test_what_waits_dies_and_what_was_settled_keeps_its_fate(api: ApiUnderTest, ada: Account) -> None:
-    api.rows("update outbox_messages set status = 'sent', settled_at = now() where template = 'activation'")
+    api.rows("update outbox_messages set status = 'sent', dead_reason = null where template = 'activation'")
     ada.erase(password=PASSWORD)
     fates = api.rows("select template, status, dead_reason, recipient from outbox_messages order by created_at")
     assert [tuple(row) for row in fates] == [
@@ -190,8 +190,8 @@ def test_of_two_erasures_at_once_one_finds_nothing_left(api: ApiUnderTest, ada: 
 
 
 def test_the_export_has_all_that_is_held_and_no_secret(api: ApiUnderTest, ada: Account, outbox: Outbox) -> None:
-    [code] = outbox.claim()
-    outbox.settle([(code, Retry(A_MINUTE, QUOTED))])
+    [notice] = outbox.claim(urgency=Urgency.NOTICE)
+    outbox.settle([(notice, Retry(A_MINUTE, QUOTED))])
     answer = ada.get("/v1/me/export")
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
     export = answer.json
@@ -200,7 +200,7 @@ def test_the_export_has_all_that_is_held_and_no_secret(api: ApiUnderTest, ada: A
     assert [session["is_current"] for session in export["sessions"]].count(True) == 1
     [activation, welcome] = export["messages"]
     assert (activation["recipient"], activation["name"], welcome["template"]) == (ADA, NAME, "welcome")
-    assert [failure["error"] for failure in activation["failures"]] == [QUOTED.error]
+    assert [failure["error"] for failure in welcome["failures"]] == [QUOTED.error]
     hashes = [api.user(ada.id).password_hash, *(row.family_hash.hex() for row in api.rows("select * from sessions"))]
     assert [secret for secret in (*hashes, api.code(ada.id)) if secret in answer.text] == []
 

@@ -39,6 +39,20 @@ def test_a_resend_closes_a_fallback_still_pending(api: ApiUnderTest) -> None:
     ]
 
 
+def test_who_is_active_is_sent_no_more_codes_either_way(api: ApiUnderTest) -> None:
+    registration_id = api.registered(**BOTH)
+    make_overdue(api)
+    fall_back(api.database)
+
+    assert api.activate(registration_id).status_code == 200
+
+    assert [(message.template, message.channel, message.dead_reason) for message in api.messages(registration_id)] == [
+        ("welcome", "sms", None),
+        ("activation", "sms", "superseded"),
+        ("activation", "email", "superseded"),
+    ]
+
+
 def test_a_fallback_waits_for_a_resend_in_progress_instead_of_deadlocking(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH)
     make_overdue(api)
