@@ -16,7 +16,6 @@ class Code(StrEnum):
     WRONG_PASSWORD = "wrong_password"
     PASSWORD_REQUIRED = "password_required"
     FRESH_SIGN_IN_REQUIRED = "fresh_sign_in_required"
-    REQUEST_TIMEOUT = "request_timeout"
     ALREADY_ACTIVE = "already_active"
     ADDRESS_TAKEN = "address_taken"
     IDEMPOTENCY_KEY_MALFORMED = "idempotency_key_malformed"

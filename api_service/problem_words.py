@@ -39,7 +39,6 @@ KINDS: Mapping[StrEnum, Kind] = {
     Code.FRESH_SIGN_IN_REQUIRED: Kind(
         HTTPStatus.FORBIDDEN, "Fresh sign-in required", "Give the password, or sign in again before asking for this."
     ),
-    Code.REQUEST_TIMEOUT: Kind(HTTPStatus.REQUEST_TIMEOUT, "Request timeout", "The request took too long to arrive."),
     Code.ALREADY_ACTIVE: Kind(HTTPStatus.CONFLICT, "Already active", "The registration has been activated."),
     Code.ADDRESS_TAKEN: Kind(HTTPStatus.CONFLICT, "Address taken", "Another account has this address."),
     Code.ORGANIZATION_FAILED: Kind(

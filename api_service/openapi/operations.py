@@ -18,7 +18,7 @@ from shared.web.refusals import CommonCode
 
 EVERYWHERE = (
     CommonCode.BAD_REQUEST,
-    Code.REQUEST_TIMEOUT,
+    CommonCode.REQUEST_TIMEOUT,
     CommonCode.URI_TOO_LONG,
     CommonCode.HEADERS_TOO_LARGE,
     CommonCode.INTERNAL_ERROR,

@@ -12,7 +12,8 @@ from operator_console.web.app import create_app
 from operator_console.web.problems import KINDS
 from operator_console.web.settings import WebSettings
 from shared.log import get_logger
-from shared.web.server import ProblemWorker, Server, listening_at
+from shared.web.server import Server, listening_at
+from shared.web.worker import Worker
 
 log = get_logger("console.server")
 
@@ -31,7 +32,7 @@ def configuration(settings: WebSettings) -> dict[str, Any]:
     return listening_at(settings.bind) | {
         "workers": 1,
         "threads": settings.threads,
-        "worker_class": Worker,
+        "worker_class": ConsoleWorker,
         "timeout": HANG_SECONDS,
         "graceful_timeout": STOP_SECONDS,
         "keepalive": 15,  # above the interval at which pages renew themselves
@@ -54,7 +55,7 @@ def _end_work(_server: Arbiter, worker: Any) -> None:
         worker.wsgi.end_work()
 
 
-class Worker(ProblemWorker):
-    """A worker that answers in our form what cannot be read."""
+class ConsoleWorker(Worker):
+    """A worker of the console."""
 
     kinds = KINDS

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, g
+from flask import Flask, Request, g
 from sqlalchemy.exc import DBAPIError
-from werkzeug.routing import Map
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import Map, MapAdapter
 
 from shared.database import describe
 from shared.log import get_logger
@@ -28,6 +29,15 @@ class WebApp(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function: none of ours is a coroutine, and Flask asks of each of them at each request."""
         return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Return what finds the request's route. Raises NotFound: werkzeug takes //metrics for /metrics.
+
+        A proxy that keeps a path from the world need not, and would let it through.
+        """
+        if request and request.environ["PATH_INFO"].startswith("//"):
+            raise NotFound
+        return super().create_url_adapter(request)
 
     def log_exception(self, exc_info: Any) -> None:
         """Log what nobody expected, by its class and the lines it passed; Flask would quote the path."""

@@ -1,11 +1,13 @@
-"""A client's socket that gives each request so long to arrive whole: its first line, its headers, its body.
+"""A client's socket that gives each request so long to arrive whole, and each answer so long to be read.
 
 A thread is the request's own from its first byte on. Without a bound, as many clients as there are
-threads could stop the service by sending slowly, or no more at all.
+threads could stop the service by sending slowly, by reading slowly, or by doing neither any more.
 """
 
+import errno
 import socket
 import time
+from typing import Any
 
 from gunicorn.http.errors import ParseException
 
@@ -19,20 +21,36 @@ class ClientSocket(socket.socket):
 
     def __init__(self, accepted: socket.socket) -> None:
         super().__init__(fileno=accepted.detach())
-        self.expect_request(0)
+        self.give_time(0, 0)
 
-    def expect_request(self, seconds: float) -> None:
-        """Give the next request so many seconds from its first byte on; a byte now and then buys no more."""
-        self._seconds = seconds
+    def give_time(self, request_seconds: float, answer_seconds: float) -> None:
+        """Give the next request so many seconds from its first byte on, and each part of its answer so many.
+
+        A byte now and then, sent or read, buys no more.
+        """
+        self._request_seconds = request_seconds
+        self._answer_seconds = answer_seconds
         self._deadline: float | None = None
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Receive what is there. Raises SlowRequestError when the request's time is up."""
         if self.gettimeout() is not None:
-            return super().recv(size, flags)  # whoever set a timeout reads no request, and knows what to do
+            return super().recv(size, flags)  # whoever set a timeout serves no request, and knows what to do
         if self._deadline is None:
-            self._deadline = time.monotonic() + self._seconds
+            self._deadline = time.monotonic() + self._request_seconds
         return self._recv_within(self._deadline - time.monotonic(), size, flags)
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        """Send a part of an answer. Raises BrokenPipeError, as at a client that is gone, when its time is up."""
+        if self.gettimeout() is not None:
+            return super().sendall(data, flags)
+        self.settimeout(self._answer_seconds)
+        try:
+            return super().sendall(data, flags)
+        except TimeoutError:
+            raise BrokenPipeError(errno.EPIPE, "the answer was not read in time") from None
+        finally:
+            self.settimeout(None)
 
     def _recv_within(self, seconds: float, size: int, flags: int) -> bytes:
         if seconds <= 0:

@@ -29,6 +29,9 @@ COMMON_KINDS: Mapping[StrEnum, Kind] = {
     CommonCode.METHOD_NOT_ALLOWED: Kind(
         HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", "The Allow header lists the methods of this address."
     ),
+    CommonCode.REQUEST_TIMEOUT: Kind(
+        HTTPStatus.REQUEST_TIMEOUT, "Request timeout", "The request took too long to arrive."
+    ),
     CommonCode.HEADERS_TOO_LARGE: Kind(
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large", "The request's headers are too long."
     ),

@@ -4,7 +4,7 @@ import json
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +17,10 @@ from tests.support.processes import RunningApi, running_api
 
 BODY_TO_COME = b"POST /v1/registrations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-Request-Id: mine\r\n"
 FORM_TO_COME = b"POST /activate HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-HASTY = "from api_service import server; server.REQUEST_SECONDS = 0.5; from api_service.cli import main; main()"
+HASTY = (
+    "from shared.web import worker; worker.REQUEST_SECONDS = 0.5; worker.ANSWER_SECONDS = 0.5;"
+    "from api_service.cli import main; main()"
+)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +130,34 @@ def test_those_who_do_not_hang_up_keep_nobody_waiting(api: RunningApi) -> None:
             assert client.recv(1) == b""
 
 
+def test_those_who_do_not_read_their_answers_keep_nobody_waiting(api: RunningApi) -> None:
+    with ExitStack() as crowd:
+        for client in [crowd.enter_context(connected(api, buffer=4096)) for _ in range(8)]:
+            ask_until_nobody_listens(client)
+        eventually(api.answers)
+
+    assert [line for line in api.log_lines() if line["level"] == "error"] == []
+
+
+def test_what_a_client_says_of_a_proxy_is_not_believed(api: RunningApi) -> None:
+    for path, said in (
+        ("/x/metrics", b"SCRIPT_NAME: /x"),
+        ("/x", b"PATH_INFO: /metrics"),
+        ("//metrics", b"A: b"),
+    ):
+        with connected(api) as client:
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n".encode() + said + b"\r\n\r\n")
+            head, problem = answer(client)
+        assert (head[0], problem["code"]) == ("HTTP/1.1 404 NOT FOUND", "not_found")
+
+
+def test_a_refusal_of_what_asks_for_no_body_brings_none(api: RunningApi) -> None:
+    with connected(api) as client:
+        client.sendall(b"HEAD /livez HTTP/1.1\r\n\r\n")
+        with client.makefile("rb") as stream:
+            assert stream.read().endswith(b"\r\n\r\n")
+
+
 def test_a_byte_now_and_then_buys_no_more_time(api: RunningApi) -> None:
     with connected(api) as client:
         client.sendall(BODY_TO_COME + b"Content-Length: 100000\r\n\r\n")
@@ -154,10 +185,23 @@ def test_a_connection_may_rest_between_requests_and_go_on(api: RunningApi) -> No
 
 
 @contextmanager
-def connected(api: RunningApi) -> Iterator[socket.socket]:
+def connected(api: RunningApi, *, buffer: int | None = None) -> Iterator[socket.socket]:
+    """Connect; with that many bytes for what is not read yet."""
     address: Any = urlsplit(api.base_url)
-    with socket.create_connection((address.hostname, address.port), timeout=10) as client:
+    with socket.socket() as client:
+        client.settimeout(10)
+        if buffer is not None:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        client.connect((address.hostname, address.port))
         yield client
+
+
+def ask_until_nobody_listens(client: socket.socket) -> None:
+    """Ask for long answers without reading any, until those are full of them who keep them meanwhile."""
+    client.settimeout(0.2)
+    with suppress(OSError):
+        while True:
+            client.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
 
 
 def received_until(end: bytes, client: socket.socket) -> bytes:

@@ -1,7 +1,10 @@
 """The console as a process: how it starts and stops, what its log tells, and that bulk acts outlive it."""
 
 import signal
+import socket
+from contextlib import ExitStack
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -56,3 +59,12 @@ def test_what_is_no_http_is_answered_all_the_same(database: Database) -> None:
         answer = httpx.get(f"{console.base_url}/{'x' * 5000}", timeout=30)
         assert (answer.status_code, answer.json()["code"]) == (414, "uri_too_long")
         assert "xxx" not in console.log_text()
+
+
+def test_who_never_ends_a_request_keeps_nobody_out(database: Database) -> None:
+    with running_console(database, CONSOLE_THREADS="2") as console, ExitStack() as crowd:
+        address: Any = urlsplit(console.base_url)
+        for _ in range(4):
+            client = crowd.enter_context(socket.create_connection((address.hostname, address.port)))
+            client.sendall(b"GET /livez HTTP/1.1\r\nHos")
+        eventually(console.answers, seconds=60)

@@ -6,10 +6,10 @@ from pathlib import Path
 from api_service.app import create_app
 from api_service.errors import FaultCode
 from api_service.problem_words import KINDS
-from api_service.server import REQUEST_SECONDS
 from api_service.settings import ApiSettingsSchema
 from api_service.use_cases.look_up import DeliveryProblem
 from api_service.waiting import LONGEST_WAIT_SECONDS
+from shared.web.worker import REQUEST_SECONDS
 from tests.support.keys import PUBLIC_URL, SECRET_KEYS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
