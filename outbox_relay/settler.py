@@ -54,8 +54,8 @@ class Settler:
         """
         if self._settles.is_sent_a_fact:
             unwritten = (*self._writing, *self._outcomes)
-            sent = {one.message.id.int for one in unwritten if isinstance(one.outcome, Sent)}
-            claimed = [message for message in claimed if message.id.int not in sent]
+            sent = {_content_of(one.message) for one in unwritten if isinstance(one.outcome, Sent)}
+            claimed = [message for message in claimed if _content_of(message) not in sent]
         self.held += len(claimed)
         return claimed
 
@@ -110,6 +110,11 @@ class Settler:
         if not self._outcomes:
             self._some.clear()
         return list(batch.values())
+
+
+def _content_of(message: ClaimedMessage) -> tuple[int, str, UUID | None]:
+    """Return what makes it the same message: an operator may have corrected it since, and requeued it."""
+    return message.id.int, message.recipient, message.token_id
 
 
 def _soonest(batch: list[Settlement]) -> timedelta | None:

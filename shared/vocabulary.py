@@ -8,6 +8,9 @@ OLD_IS_DUE = "old"
 """What a notification on it says where that may be something made long ago, which claims do not ask for at once."""
 SETTLED_CHANNEL = "signpost_settled"
 """PostgreSQL NOTIFY channel on which the relays tell the API which messages have settled: ids, comma-separated."""
+ERASED = "erased"
+"""What stands for the recipient of a message whose user was erased."""
+
 RELAY_ALIVE_SECONDS = 30
 """A relay not seen in its row of `relays` for longer is taken for dead; it tells of itself every ten to fifteen."""
 

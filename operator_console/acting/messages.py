@@ -10,10 +10,7 @@ from sqlalchemy.orm import Session
 from operator_console.acting.audit import MessageRow
 from operator_console.acting.errors import ErasedError, NotDeadError, SupersededError, UnknownMessageError
 from shared.models import OutboxMessage
-from shared.vocabulary import DeadReason, Status
-
-ERASED = "erased"
-"""What stands for the recipient of a message whose user was erased (migration 0014)."""
+from shared.vocabulary import ERASED, DeadReason, Status
 
 
 def locked_message(session: Session, message_id: UUID) -> MessageRow:

@@ -11,10 +11,9 @@ from sqlalchemy.orm import Session
 
 from operator_console.acting.audit import Action
 from operator_console.acting.errors import NothingChosenError
-from operator_console.acting.messages import ERASED
 from operator_console.filters import MessageFilter, found_by_index, looked_for
 from shared.models import OutboxMessage
-from shared.vocabulary import DeadReason, Status
+from shared.vocabulary import ERASED, DeadReason, Status
 
 MOST_A_STEP = 200
 """Messages, whose rows are held for as long as the step takes: some hundredths of a second."""

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from outbox_relay.arrays import text_array, uuid_array
+from outbox_relay.arrays import text_array
 from outbox_relay.messages import ClaimedMessage
 from outbox_relay.outcomes import Sent, Unsent
-from outbox_relay.settles import UNSENT, Statement, sent_parameters, unsent_parameters
+from outbox_relay.settle_statements import UNSENT, sent_parameters, unsent_parameters
+from outbox_relay.settles import Statement
 from outbox_relay.telling import ToldSettles
 from shared.ids import uuid7
 
@@ -42,9 +43,7 @@ class ProvisionSettles(ToldSettles):
 
     async def _write_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> frozenset[UUID]:
         """Write that these are provisioned; return those that this was too late for."""
-        lease_tokens = uuid_array(message.lease_token for message, _ in sent)
-        parameters = sent_parameters(sent) | {"lease_tokens": lease_tokens, "next_ids": _next_ids(sent)}
-        return await self.write_fenced(sent, SETTLE_PROVISIONED, parameters)
+        return await self.write_fenced(sent, SETTLE_PROVISIONED, sent_parameters(sent) | {"next_ids": _next_ids(sent)})
 
     def statement_of_unsent(self, unsent: Sequence[tuple[ClaimedMessage, Unsent]]) -> Statement:
         """Return what writes that these are not."""

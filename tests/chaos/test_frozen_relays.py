@@ -1,5 +1,6 @@
 """A relay that comes back with old news: what it knows counts, what it believes does not."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 from tests.support.conservation import Ledger, conserved
 from tests.support.eventually import eventually
 from tests.support.fleet import go_on, stop
+from tests.support.freezing import frozen
 from tests.support.gates import settles_refused
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
@@ -58,6 +60,21 @@ def test_a_late_death_is_not_written_while_another_relay_is_at_it(
             assert outbox.row(message_id) == before
             sink.release()
             eventually(outbox.is_all_sent)
+    assert conserved(ledger, sink).copies == 0
+
+
+def test_an_answer_that_came_during_a_pause_is_heard(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
+    sink.hold_verdicts()
+    patience = {"RELAY_SEND_SECONDS": "2", "RELAY_LEASE_SECONDS": "60"}
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **patience) as relay:
+        ledger.enqueue(1)
+        eventually(lambda: sink.arrived.total() == 1)
+        with frozen(relay.pid):
+            sink.release()
+            time.sleep(3)  # longer than the relay waits for an answer, which lies in its socket meanwhile
+        eventually(outbox.is_all_sent)
+    [message_id] = ledger.committed
+    assert outbox.row(message_id).attempt == 1
     assert conserved(ledger, sink).copies == 0
 
 

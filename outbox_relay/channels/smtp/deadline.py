@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 
 class Deadline:
@@ -26,8 +27,12 @@ class Deadline:
         """Never call ``missed`` again."""
         self._timer.cancel()
 
-    def _look(self) -> None:
-        if self._loop.time() >= self._at:
+    def _look(self, *, is_certain: bool = False) -> None:
+        if self._loop.time() < self._at:
+            self._timer = self._loop.call_at(self._at, self._look)
+        elif is_certain:
             self._missed()
         else:
-            self._timer = self._loop.call_at(self._at, self._look)
+            # A process that was stopped finds its timers due before it has looked at its sockets, where the answer
+            # may lie: in the loop's next turn those come first.
+            self._timer = self._loop.call_later(0, partial(self._look, is_certain=True))

@@ -72,7 +72,8 @@ def test_that_an_erased_message_went_out_all_the_same_is_still_written(
     [welcome] = outbox.claim(urgency=Urgency.NOTICE)
     ada.erase(password=PASSWORD)
     outbox.settle([(welcome, Sent("smtp:mx:25", "q1"))])
-    assert outbox.row(welcome.id).status == "sent"
+    row = outbox.row(welcome.id)
+    assert (row.status, row.provider, row.provider_message_id) == ("sent", "smtp:mx:25", None)
     assert [trace for trace in TRACES if trace in tables(api)] == []
 
 

@@ -50,6 +50,33 @@ def spent(belief: Outcome) -> int:
     return 0 if isinstance(belief, Deferred) else 1
 
 
+def test_what_two_relays_have_sent_counts_once(outbox: Outbox) -> None:
+    [message_id] = outbox.put()
+    [late] = outbox.claim(lease=EXPIRED)
+    [again] = outbox.claim(lease=A_DAY)
+    assert outbox.settle([(late, SENT)]) == 1
+    assert outbox.settle([(again, Sent("smtp:mx:25", "queued-2"))]) == 0
+    assert outbox.row(message_id).provider_message_id == "queued-1"
+
+
+@pytest.mark.parametrize(
+    ("token", "corrected"), [("null", "recipient = 'bob@example.org'"), ("gen_random_uuid()", "token_id = null")]
+)
+def test_what_was_corrected_and_requeued_since_is_not_taken_for_sent(
+    outbox: Outbox, token: str, corrected: str
+) -> None:
+    ids = outbox.put(count=2, token_id=token)
+    both = outbox.claim(2, lease=EXPIRED)
+    outbox.execute(
+        f"update outbox_messages set {corrected}, lease_token = null, leased_until = null where id = %s", ids[0]
+    )
+
+    assert outbox.settle([(message, SENT) for message in both]) == 1
+
+    assert [outbox.row(message_id).status for message_id in ids] == ["pending", "sent"]
+    assert outbox.settle([(message, SENT) for message in outbox.claim()]) == 1
+
+
 def test_what_was_written_under_a_lost_answer_counts_as_written(outbox: Outbox) -> None:
     [message_id] = outbox.put()
     [message] = outbox.claim()

@@ -28,7 +28,14 @@ from outbox_relay.floor import ANY_ID, NO_ID, ids_near
 from outbox_relay.lookout import LOOK, look_parameters
 from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
 from outbox_relay.presence import Presence
-from outbox_relay.settles import SETTLE_SENT, SETTLE_UNSENT, sent_parameters, unsent_parameters
+from outbox_relay.settle_statements import (
+    SETTLE_SENT,
+    SETTLE_SENT_LATE,
+    SETTLE_UNSENT,
+    late_parameters,
+    sent_parameters,
+    unsent_parameters,
+)
 from outbox_relay.today import TABLE
 from shared.database import driver_url
 from shared.ids import uuid7
@@ -113,17 +120,17 @@ def test_what_a_lost_answer_leased_is_found_by_the_index_it_was_claimed_by(
     full_outbox: Outbox, statement: str, index: str
 ) -> None:
     full_outbox.put(count=3, expiries="2")
-    used = {name: value for name, value in CLAIM_PARAMETERS.items() if f"%({name})s" in statement}
-    plan = generic_plan(full_outbox, statement, used)
+    plan = generic_plan(full_outbox, statement, CLAIM_PARAMETERS)
     assert rows_read(plan, "Seq Scan") == []
     assert plan.count(index) == PARTITIONS
 
 
 def test_the_settle_finds_its_rows_by_key_and_only_in_their_partition(full_outbox: Outbox) -> None:
     sent = [(message, Sent("smtp")) for message in full_outbox.claim(10)]
-    plan = generic_plan(full_outbox, SETTLE_SENT, sent_parameters(sent))
-    assert rows_read(plan, "Seq Scan") == []
-    assert len(rows_read(plan, "_pkey")) == 1
+    for statement, parameters in ((SETTLE_SENT, sent_parameters(sent)), (SETTLE_SENT_LATE, late_parameters(sent))):
+        plan = generic_plan(full_outbox, statement, parameters)
+        assert rows_read(plan, "Seq Scan") == []
+        assert len(rows_read(plan, "_pkey")) == 1
 
 
 def test_a_settle_of_retries_walks_over_no_other_pending_message(full_outbox: Outbox) -> None:
@@ -198,9 +205,10 @@ def rows_read(plan: str, how: str) -> list[str]:
 
 
 def generic_plan(outbox: Outbox, statement: str, parameters: dict[str, Any]) -> str:
-    numbers = {name: f"${position}" for position, name in enumerate(parameters, start=1)}
+    used = {name: value for name, value in parameters.items() if f"%({name})s" in statement}
+    numbers = {name: f"${position}" for position, name in enumerate(used, start=1)}
     numbered = re.sub(r"%\((\w+)\)s", lambda match: numbers[match[1]], statement)
-    values = sql.SQL(", ").join(map(sql.Literal, parameters.values()))
+    values = sql.SQL(", ").join(map(sql.Literal, used.values()))
     with psycopg.connect(driver_url(outbox.database.owner_url)) as connection:
         connection.execute(set_in_transaction(SETTINGS))
         connection.execute("set plan_cache_mode = force_generic_plan")

@@ -13,7 +13,7 @@ from shared.web.bodies import WHOLE_DOCUMENT, loaded
 from shared.web.kinds import COMMON_KINDS, code_of, problem_document
 from shared.web.problems import fault_documents
 from shared.web.refusals import NO_SUCH_FIELD, CommonCode, Fault, TokenRequiredError, ValidationFailedError
-from shared.web.server import raw_answer
+from shared.web.worker import raw_answer
 
 
 class Place(StrEnum):
