@@ -7,6 +7,9 @@ CONNECT_TIMEOUT_SECONDS = 5
 UNDEFINED = ("42P01", "42703", "42883")
 """SQLSTATEs (PostgreSQL's appendix A): the table, column or function does not exist, since the schema is behind."""
 
+QUERY_CANCELED = "57014"
+"""It took longer than a statement may: something held what it needed, or the database is too busy."""
+
 INSUFFICIENT_PRIVILEGE = "42501"
 """The login may not do that; or, raised by a trigger of ours, nobody may."""
 

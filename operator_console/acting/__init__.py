@@ -6,6 +6,7 @@ from operator_console.acting.bulk import (
     find_bulk,
     list_bulks,
     next_running_bulk,
+    put_off,
     resume_bulk,
     step_bulk,
     stop_bulk,
@@ -27,10 +28,18 @@ from operator_console.acting.errors import (
     WrongAddressError,
 )
 from operator_console.acting.organizations import Repair, repair, request_checks
-from operator_console.acting.plans import Bulk, BulkPlan, BulkStatus, count_chosen, refuse_unless_meant
+from operator_console.acting.plans import (
+    HIGHEST_PER_MINUTE,
+    Bulk,
+    BulkPlan,
+    BulkStatus,
+    count_chosen,
+    refuse_unless_meant,
+)
 from operator_console.acting.requeueing import requeue
 
 __all__ = [
+    "HIGHEST_PER_MINUTE",
     "Act",
     "ActingError",
     "Action",
@@ -57,6 +66,7 @@ __all__ = [
     "list_bulks",
     "next_running_bulk",
     "note_reveal",
+    "put_off",
     "refuse_unless_meant",
     "repair",
     "request_checks",

@@ -10,7 +10,6 @@ from sqlalchemy import Row, Uuid, column, func, insert, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from operator_console.filters import MessageFilter
 from shared.masks import masked
 from shared.models import OperatorAction
 
@@ -84,15 +83,12 @@ def _standing(message: MessageRow) -> dict[str, Any]:
     }
 
 
-def note_reveal(
-    session: Session, act: Act, *, message_id: UUID | None = None, wanted: MessageFilter | None = None
-) -> None:
-    """Add the row about addresses that are about to be shown: of one message, or of those that a filter lets through.
+def note_reveal(session: Session, act: Act, message_id: UUID | None = None, **looked_at: Any) -> None:
+    """Add the row about addresses that are about to be shown: of one message, or of those that were ``looked_at``.
 
     To be committed before they are shown, so that nothing is seen that is not written down.
     """
-    before = {} if wanted is None else {"filter": wanted.masked()}
-    note(session, Action.REVEAL, act, Change(message_id, before))
+    note(session, Action.REVEAL, act, Change(message_id, looked_at))
 
 
 def note(session: Session, action: Action, act: Act, change: Change) -> None:

@@ -36,7 +36,7 @@ from shared.engine import is_database_away
 from shared.log import get_logger
 from shared.models import BulkActRow, OutboxMessage
 
-OTHERS_PAUSE = timedelta(minutes=1)
+PAUSE = timedelta(minutes=1)
 
 log = get_logger("console.bulk")
 
@@ -89,16 +89,16 @@ def step_bulk(session: Session, bulk_id: UUID) -> Bulk:
         try:
             step = _step_of(taken)
         except (KeyError, ValueError):
-            _leave_to_others(session, bulk_id)
+            log.warning("bulk act not understood", bulk_id=str(bulk_id))  # a newer release began it
+            put_off(session, bulk_id)
         else:
             _make(session, taken, step)
     return find_bulk(session, bulk_id)
 
 
-def _leave_to_others(session: Session, bulk_id: UUID) -> None:
-    """Put off what a newer release began, in words unknown here, so that it holds up no other."""
-    log.warning("bulk act not understood", bulk_id=str(bulk_id))
-    _write(session, bulk_id, next_step_at=func.now() + OTHERS_PAUSE)
+def put_off(session: Session, bulk_id: UUID) -> None:
+    """Have its next step wait for a minute: what cannot go on now must hold up no other. Never commits."""
+    _write(session, bulk_id, next_step_at=func.now() + PAUSE)
 
 
 def _make(session: Session, taken: Row[Any], step: Step) -> None:
@@ -169,13 +169,13 @@ def _next_ids(session: Session, taken: Row[Any], step: Step, limit: int) -> list
 
 
 def _act_on(session: Session, ids: Sequence[UUID], step: Step) -> int:
-    """Act on those of the messages that are still meant, all at once; return how many they were.
+    """Act on those of the messages that are still meant and that nobody else holds, all at once; return how many.
 
     Where that is refused, on either half of them, and so on until what is odd is alone: it stops no other.
     """
     try:
         with session.begin_nested():
-            messages = locked_messages(session, ids, step.chosen)
+            messages = locked_messages(session, ids, step.chosen, waits=False)
             return step.act_on(session, messages, step.act) if messages else 0
     except ActingError:
         pass
@@ -200,9 +200,10 @@ def _move(session: Session, taken: Row[Any], ids: list[UUID], acted: int) -> Non
 
 
 def _finish(session: Session, taken: Row[Any]) -> None:
-    """Write that nothing is left to do; its filter is then needed no longer, and keeps no address."""
-    masked = masked_json(taken.wanted)
-    _write(session, taken.id, status=BulkStatus.DONE, ended_at=func.clock_timestamp(), wanted=masked)
+    """Write that nothing is left to do: what was counted and never met was others', and a filter keeps no address."""
+    left_out = func.greatest(BulkActRow.skipped, BulkActRow.found - BulkActRow.acted)
+    done = {"status": BulkStatus.DONE, "ended_at": func.clock_timestamp(), "skipped": left_out}
+    _write(session, taken.id, **done, wanted=masked_json(taken.wanted))
 
 
 def _write(session: Session, bulk_id: UUID, **values: Any) -> None:

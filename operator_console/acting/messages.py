@@ -22,9 +22,11 @@ def locked_message(session: Session, message_id: UUID) -> MessageRow:
 
 
 def locked_messages(
-    session: Session, ids: Sequence[UUID], still: Sequence[ColumnElement[bool]] = ()
+    session: Session, ids: Sequence[UUID], still: Sequence[ColumnElement[bool]] = (), *, waits: bool = True
 ) -> Sequence[MessageRow]:
     """Return how those of the messages stand that are ``still`` so now that nobody else can change them.
+
+    Whoever does not wait goes without those that somebody else holds.
 
     Their words are text: a newer release may have words unknown here. In the order of ids, in which all who lock
     many do it, so that none waits for another in a circle.
@@ -42,7 +44,7 @@ def locked_messages(
         OutboxMessage.expiries,
         OutboxMessage.last_error_class,
     ).where(*is_one_of(ids), *still)
-    return session.execute(query.order_by(OutboxMessage.id).with_for_update()).all()
+    return session.execute(query.order_by(OutboxMessage.id).with_for_update(skip_locked=not waits)).all()
 
 
 def is_one_of(ids: Sequence[UUID]) -> list[ColumnElement[bool]]:

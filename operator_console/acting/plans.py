@@ -17,6 +17,7 @@ from shared.vocabulary import ERASED, DeadReason, Status
 
 MOST_A_STEP = 200
 """Messages, whose rows are held for as long as the step takes: some hundredths of a second."""
+HIGHEST_PER_MINUTE = 1_000_000
 STEP_SECONDS = 2
 """How much of a rate is used at once: little, since a rate is meant to spare somebody."""
 

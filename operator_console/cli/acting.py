@@ -9,6 +9,7 @@ import click
 from sqlalchemy.orm import Session
 
 from operator_console.acting import (
+    HIGHEST_PER_MINUTE,
     Act,
     ActingError,
     Action,
@@ -58,7 +59,9 @@ class Choice:
 def bulk_options(command: Any) -> Any:
     """Give a command the options of acts on many messages."""
     for option in (
-        click.option("--per-minute", type=click.IntRange(1), help="No more messages a minute than this."),
+        click.option(
+            "--per-minute", type=click.IntRange(1, HIGHEST_PER_MINUTE), help="No more messages a minute than this."
+        ),
         click.option("--yes", "is_sure", is_flag=True, help="Do not ask after counting."),
         click.option("--dry-run", "is_dry_run", is_flag=True, help="Count, and change nothing."),
         click.option("--all", "is_all", is_flag=True, help="All that died; needed where no filter is given."),
@@ -146,6 +149,14 @@ def _act_on_each(deed: Deed, ids: tuple[UUID, ...], reason: str) -> None:
                 complain(f"message {message_id} {error}")
                 has_failed = True
             else:
-                click.echo(f"message {message_id} {deed.done}")
+                _tell(f"message {message_id} {deed.done}")
     if has_failed:
         raise SystemExit(1)
+
+
+def _tell(line: str) -> None:
+    """Say it; where that can be written nowhere, where errors go: the next message has it done all the same."""
+    try:
+        click.echo(line)
+    except OSError:
+        click.echo(line, err=True)

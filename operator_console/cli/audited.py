@@ -1,7 +1,7 @@
 """Who acts at the command line, and why, as it is written down."""
 
-import getpass
 import os
+import pwd
 from contextlib import suppress
 from typing import Any
 
@@ -17,8 +17,8 @@ def act_because(reason: str) -> Act:
 
 
 def _user() -> str:
-    with suppress(KeyError, OSError, ImportError):  # no name goes with the uid, as in a container
-        if is_showable(user := getpass.getuser()):
+    with suppress(KeyError):  # no name goes with the uid, as in a container
+        if is_showable(user := pwd.getpwuid(os.getuid()).pw_name):  # what LOGNAME says is anybody's to choose
             return user
     return f"uid {os.getuid()}"
 

@@ -26,7 +26,7 @@ from operator_console.acting import (
     stop_bulk,
 )
 from operator_console.cli.audited import act_because
-from operator_console.cli.database import database, fail, sessions
+from operator_console.cli.database import complain, database, fail, sessions
 from operator_console.cli.interrupts import finished_first
 from operator_console.cli.options import json_option, reason_option
 from operator_console.cli.output import show_rows
@@ -100,9 +100,10 @@ def _stepped(made: sessionmaker[Session], bulk: Bulk) -> Bulk:
         with finished_first(), made.begin() as session:
             return step_bulk(session, bulk.id)
     except DBAPIError as error:
-        if not was_undone(error):
-            raise
-        return bulk
+        if was_undone(error):
+            return bulk
+        complain(f"bulk act {bulk.id} is not done: `outboxctl bulk resume {bulk.id} --reason …` goes on")
+        raise
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.settings import ConsoleSettingsSchema
-from shared.database import INSUFFICIENT_PRIVILEGE, UNDEFINED, describe
+from shared.database import INSUFFICIENT_PRIVILEGE, QUERY_CANCELED, UNDEFINED, describe
 from shared.engine import create_database_engine
 from shared.settings import read_or_exit
 
@@ -51,6 +51,8 @@ def _told_of(error: DBAPIError, needed: str) -> str:
     facts = describe(error)
     if facts["sqlstate"] in UNDEFINED:
         return f"the database lacks what this release needs ({facts['error']}): run `api-service migrate`"
+    if facts["sqlstate"] == QUERY_CANCELED:
+        return "it took too long, and is undone: something holds what it needs, or the database is too busy"
     if facts["sqlstate"] == INSUFFICIENT_PRIVILEGE:
         return f"this login may not do that ({facts['error']}): {needed}"
     if isinstance(error, OperationalError):

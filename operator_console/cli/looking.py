@@ -58,7 +58,9 @@ def list_command(
     """List messages, newest first; recipients are masked. A terminal gets a table, a pipe gets JSON lines."""
     why, chosen = why_revealed(reveal=reveal, reason=reason), filter_of(wanted)
     with sessions() as made:
-        mask = masked if why is None else _mask_written_down(made, why, wanted=chosen)
+        before = {"before": str(cursor)} if cursor else {}
+        looked_at = {"filter": chosen.masked(), "limit": limit} | before
+        mask = masked if why is None else _mask_written_down(made, why, **looked_at)
         found = [as_json(message) for message in _messages(made, chosen, limit, cursor, mask)]
     show_rows(found, LISTED, is_json=is_json)
 

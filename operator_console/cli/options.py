@@ -13,7 +13,20 @@ from shared.vocabulary import CHANNELS, TEMPLATES, DeadReason, Status
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
+
+class Moment(click.ParamType[datetime]):
+    """A day or a moment of ISO 8601, as `--json` and the tables show it; in UTC where it says nothing."""
+
+    name = "moment"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return it; what is none is wrong usage."""
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is none: write 2026-12-31, 2026-12-31T23:59 or 2026-12-31T23:59:59Z", param, ctx)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
 
 FILTERS = (
     click.option("--dead-reason", type=OneOf(DeadReason), help="Only messages that died of this."),
@@ -21,8 +34,8 @@ FILTERS = (
     click.option("--template", type=OneOf(TEMPLATES), help="Only messages with these words, or of this work."),
     click.option("--provider", help="Only messages that this provider had last."),
     click.option("--recipient", help="Only messages to exactly this address or number."),
-    click.option("--created-after", type=MOMENT, help="Only messages enqueued then or later; UTC if it says nothing."),
-    click.option("--created-before", type=MOMENT, help="Only messages enqueued earlier; likewise."),
+    click.option("--created-after", type=Moment(), help="Only what was enqueued then or later, UTC by itself."),
+    click.option("--created-before", type=Moment(), help="Only messages enqueued earlier; likewise."),
     click.option("--cause", help="Only messages of this cause; `outboxctl groups` tells its id."),
 )
 
@@ -63,8 +76,10 @@ def reveal_options(command: Command) -> Command:
 
 
 def why_revealed(*, reveal: bool, reason: str | None) -> str | None:
-    """Return why addresses are to be revealed; None where they are not. For no reason that is wrong usage."""
+    """Return why addresses are to be revealed; None where they are not. One without the other is wrong usage."""
     if not reveal:
+        if reason:
+            raise click.UsageError("--reason says why addresses are revealed: say --reveal as well.")
         return None
     if not reason:
         raise click.UsageError("--reveal is written down: say why with --reason.")
@@ -73,8 +88,4 @@ def why_revealed(*, reveal: bool, reason: str | None) -> str | None:
 
 def filter_of(wanted: dict[str, Any]) -> MessageFilter:
     """Return the filter that the options make."""
-    return MessageFilter.of(**{name: _aware(value) for name, value in wanted.items()})
-
-
-def _aware(value: Any) -> Any:
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
+    return MessageFilter.of(**wanted)

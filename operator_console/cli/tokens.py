@@ -34,8 +34,9 @@ def create_command(name: str, scopes: tuple[Scope, ...], days: int, reason: str)
     """Make a token and print it, this once. Needs the DATABASE_URL of the schema's owner."""
     with database(OWNER_NEEDED) as session:
         token, text = create_token(session, name, scopes, timedelta(days=days), act_because(reason))
-    click.echo(text)
+    # First how to revoke it, should what follows be written nowhere.
     click.echo(f"token {token.id} of {name} until {token.expires_at:%Y-%m-%d}; it is not shown again", err=True)
+    click.echo(text)
 
 
 @tokens_commands.command("list")

@@ -4,11 +4,14 @@ A thread of its own. Which step is due is the database's to say, and each is a t
 how many consoles do this, nor when one of them dies.
 """
 
+from contextlib import suppress
 from threading import Event, Thread
 
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from operator_console.acting import next_running_bulk, step_bulk
+from operator_console.acting import Bulk, next_running_bulk, put_off, step_bulk
+from shared.database import QUERY_CANCELED, describe
 from shared.engine import DATABASE_FAILURES
 from shared.log import get_logger
 from shared.outage import Outage
@@ -67,8 +70,18 @@ class Carrier:
             return LOOK_SECONDS
         if bulk.wait.total_seconds() > 0:
             return min(bulk.wait.total_seconds(), LOOK_SECONDS)
-        with self._sessions.begin() as session:
-            after = step_bulk(session, bulk.id)
+        try:
+            with self._sessions.begin() as session:
+                after = step_bulk(session, bulk.id)
+        except DBAPIError as error:
+            if describe(error)["sqlstate"] == QUERY_CANCELED:
+                self._put_off(bulk)
+            raise
         if after.status != bulk.status:
             log.info("bulk act ended", bulk_id=str(after.id), acted=after.acted, skipped=after.skipped)
         return SHORTEST_PAUSE_SECONDS
+
+    def _put_off(self, bulk: Bulk) -> None:
+        """Let others have their turn, should it be this one alone whose steps are held up."""
+        with suppress(*DATABASE_FAILURES), self._sessions.begin() as session:
+            put_off(session, bulk.id)

@@ -21,7 +21,7 @@ def shown(message_id: UUID) -> MessageDetail:
 def reveal(message_id: UUID, reason: str) -> MessageDetail:
     """Return the message as it is, once it is committed who asked for it and why. Raises UnknownMessageError."""
     with services().sessions.begin() as session:
-        note_reveal(session, asker().act(reason), message_id=message_id)
+        note_reveal(session, asker().act(reason), message_id)
         return _found(session, message_id, unmasked)
 
 

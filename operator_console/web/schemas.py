@@ -7,14 +7,13 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
-from operator_console.acting import Action
+from operator_console.acting import HIGHEST_PER_MINUTE, Action
 from operator_console.filters import MessageFilter
 from operator_console.reasons import LONGEST_REASON, is_showable
 from operator_console.web.errors import FaultCode
 from shared.vocabulary import CHANNELS, TEMPLATES, DeadReason, Locale, Status, Verdict
 
 DEFAULT_LIMIT, HIGHEST_LIMIT = 50, 200
-HIGHEST_PER_MINUTE = 1_000_000
 LONGEST_TEXT = 300
 CODES: dict[str, Any] = {
     "required": FaultCode.REQUIRED,

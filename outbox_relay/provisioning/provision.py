@@ -27,13 +27,13 @@ from outbox_relay.provisioning.looking import has_been_used, look, refuse_if_tab
 from outbox_relay.provisioning.organization import DamagedError, Organization, Record, Step, StepFailedError
 from outbox_relay.provisioning.server import ProvisionServer, TurnTakenError
 from outbox_relay.provisioning.upgrading import UpgradeFailedError, current_template, upgrade
+from shared.database import QUERY_CANCELED
 from tenants.revisions import REVISIONS, is_behind
 
 STEP_SECONDS = 100.0
 """The most that a step may take: making the template is a part of the first, once a release."""
 PROMPT_SECONDS = 5.0
 """A server that answers within this time is not why a statement in one database was not carried out in time."""
-QUERY_CANCELED = "57014"
 
 
 @dataclass(frozen=True)

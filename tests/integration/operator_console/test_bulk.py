@@ -20,6 +20,7 @@ from operator_console.acting.plans import step_size
 from operator_console.filters import MessageFilter
 from shared.vocabulary import Channel, DeadReason
 from tests.support.desk import ACT, lines_of, outboxctl, put_dead
+from tests.support.gates import row_held
 from tests.support.outbox import Outbox
 
 REQUEUED = "select count(*) from operator_actions where action = 'requeue'"
@@ -190,3 +191,24 @@ def test_a_bulk_act_that_does_not_exist_is_an_error(outbox: Outbox) -> None:
     for command in ("stop", "resume"):
         result = outboxctl(outbox.database, "bulk", command, unknown, "--reason", "why not")
         assert (result.exit_code, result.stderr) == (1, f"outboxctl: there is no bulk act {unknown}\n")
+
+
+def test_what_somebody_else_holds_is_left_out_and_keeps_nobody_waiting(
+    outbox: Outbox, console: sessionmaker[Session]
+) -> None:
+    [held, _, _] = put_dead(outbox, count=3)
+    one = begun(console)
+    with row_held(outbox.database, held):
+        one = stepped(console, one.id)
+    assert (one.found, one.acted, one.skipped, one.status) == (3, 2, 1, "done")
+    assert outbox.row(held).status == "dead"
+
+
+def test_what_others_have_acted_on_before_it_was_met_is_counted_at_the_end(
+    outbox: Outbox, console: sessionmaker[Session]
+) -> None:
+    put_dead(outbox, count=3)
+    one = begun(console)
+    outbox.execute("update outbox_messages set dead_reason = 'discarded'")
+    one = stepped(console, one.id)
+    assert (one.found, one.acted, one.skipped, one.status) == (3, 0, 3, "done")

@@ -88,6 +88,7 @@ def test_the_next_page_is_asked_for_by_the_last_id(outbox: Outbox) -> None:
         (["--created-before", "2020-01-02"], 1),
         (["--created-after", "2020-01-02T00:00Z"], 3),
         (["--created-before", "2020-01-01T14:00+0200"], 0),
+        (["--created-after", "2020-01-02 00:00:00.5Z"], 3),
         (["--created-after", "0020-01-02"], 4),
         (["--created-before", "0020-01-02"], 0),
         (["--created-after", "0001-01-01T00:00:00+1400"], 4),

@@ -1,6 +1,7 @@
 """What shells do to `outboxctl`: full disks, closed outputs, bytes that are no text."""
 
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,9 @@ from tests.support.outbox import Outbox
 RUN = [sys.executable, "-c", "from operator_console.cli import main; main()"]
 
 
-def shelled(outbox: Outbox, command: str, **options: Any) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {"DATABASE_URL": outbox.database.console_url}
-    return subprocess.run([*RUN, command], env=environment, text=True, stderr=subprocess.PIPE, check=False, **options)
+def shelled(outbox: Outbox, *command: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"DATABASE_URL": outbox.database.console_url, "LOGNAME": "somebody-else"}
+    return subprocess.run([*RUN, *command], env=environment, text=True, stderr=subprocess.PIPE, check=False, **options)
 
 
 def test_a_disk_that_is_full_is_said_in_one_line(outbox: Outbox) -> None:
@@ -24,6 +25,15 @@ def test_a_disk_that_is_full_is_said_in_one_line(outbox: Outbox) -> None:
     with Path("/dev/full").open("w", encoding="utf-8") as full:
         ran = shelled(outbox, "list", stdout=full)
     assert (ran.returncode, ran.stderr) == (1, "Error: The output cannot be written: No space left on device.\n")
+
+
+def test_acts_go_on_where_they_cannot_be_told_of_and_name_who_is_logged_in(outbox: Outbox) -> None:
+    ids = [str(message_id) for message_id in put_dead(outbox, count=2)]
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        ran = shelled(outbox, "discard", *ids, "--reason", "a slip", stdout=full)
+    assert ran.stderr.splitlines()[:2] == [f"message {message_id} is discarded" for message_id in ids]
+    operator = pwd.getpwuid(os.getuid()).pw_name
+    assert outbox.execute("select operator from operator_actions") == [(operator,), (operator,)]
 
 
 def test_who_closes_the_output_gets_no_traceback(outbox: Outbox) -> None:
@@ -40,6 +50,19 @@ def test_bytes_that_are_no_text_are_wrong_usage(outbox: Outbox, option: str) -> 
 def test_a_row_beyond_all_counting_is_wrong_usage(outbox: Outbox) -> None:
     ran = outboxctl(outbox.database, "audit", "--before", "9" * 20)
     assert (ran.exit_code, "is not in the range" in ran.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("list", "--reason", "a look"), "say --reveal as well"),
+        (("list", "--created-after", "yesterday"), "'yesterday' is none: write 2026-12-31"),
+        (("requeue", "--all", "--reason", "a slip", "--per-minute", "3000000000"), "is not in the range"),
+    ],
+)
+def test_what_cannot_be_meant_is_wrong_usage(outbox: Outbox, command: tuple[str, ...], words: str) -> None:
+    ran = outboxctl(outbox.database, *command)
+    assert (ran.exit_code, words in ran.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 501, "rm\x1b[31m", "gnp.\u202eexe"])

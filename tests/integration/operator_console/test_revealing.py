@@ -69,7 +69,10 @@ def test_a_revealed_list_is_written_down_with_its_filter_masked(outbox: Outbox) 
     [shown] = lines_of(outboxctl(outbox.database, "list", "--recipient", "ada@example.org", *WHY))
     assert shown["recipient"] == "ada@example.org"
     [row] = lines_of(outboxctl(outbox.database, "audit"))
-    assert (row["action"], row["before"]) == ("reveal", {"filter": {"recipient": "a…@example.org"}})
+    assert (row["action"], row["before"]) == (
+        "reveal",
+        {"filter": {"recipient": "a…@example.org"}, "limit": 50},
+    )
 
 
 @pytest.mark.parametrize("command", [("list",), ("show", "00000000-0000-0000-0000-000000000000")])

@@ -156,6 +156,7 @@ def test_what_changed_since_it_was_picked_is_left_out_and_counted(
     [closed, requeued, _] = put_dead(outbox, count=3)
     with ThreadPoolExecutor(1) as thread:
         with outbox.database.connect() as other, other.transaction():
+            other.execute("lock table outbox_messages in exclusive mode")
             other.execute("update outbox_messages set dead_reason = 'discarded' where id = %s", [closed])
             # Requeued, and dead again meanwhile: as dead as when it was picked, and yet not meant.
             other.execute("update outbox_messages set settled_at = now() + interval '1 s' where id = %s", [requeued])
