@@ -1,12 +1,13 @@
 """Putting the parts together: settings in, a WSGI application out."""
 
-from flask import Flask, request
+from flask import Flask
 from sqlalchemy.orm import sessionmaker
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from operator_console.web.access import csrf_token, guard, origin_of
 from operator_console.web.attempts import Attempts
 from operator_console.web.carrier import Carrier
+from operator_console.web.notes import IS_SECURE
 from operator_console.web.observing import OBSERVER
 from operator_console.web.problems import handle_problems
 from operator_console.web.routes import (
@@ -27,7 +28,7 @@ from operator_console.web.routes import (
 from operator_console.web.services import EXTENSION, Services
 from operator_console.web.sessions import SessionTerms
 from operator_console.web.settings import WebSettings
-from operator_console.web.words import BREAKERS, CHANNELS, DEAD_REASONS, DONE, grouped, spoken, typed_moment
+from operator_console.web.words import BREAKERS, CHANNELS, DEAD_REASONS, grouped, spoken, typed_moment
 from shared.engine import create_database_engine
 from shared.web.app import WebApp
 from shared.web.bodies import MOST_BYTES_READ
@@ -71,6 +72,7 @@ def create_app(settings: WebSettings) -> Console:
     """Return the application. Nothing is connected yet, so that the worker can be forked off."""
     app = Console("operator_console.web", static_folder="static")
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES_READ
+    app.config[IS_SECURE] = settings.is_https
     app.extensions[EXTENSION] = _services(settings)
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0)  # type: ignore[method-assign] # as Flask documents it
@@ -87,15 +89,7 @@ def speak(app: Flask) -> None:
     """Give the templates their words."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(grouped=grouped, spoken=spoken, typed_moment=typed_moment)
-    app.jinja_env.globals.update(
-        channels=CHANNELS, dead_reasons=DEAD_REASONS, breakers=BREAKERS, csrf_token=csrf_token, notes=_notes
-    )
-
-
-def _notes() -> list[str]:
-    """Say what was just done, where the address says so; only words of ours can be said that way."""
-    did = DONE.get(request.args.get("did", ""))
-    return [did] if did else []
+    app.jinja_env.globals.update(channels=CHANNELS, dead_reasons=DEAD_REASONS, breakers=BREAKERS, csrf_token=csrf_token)
 
 
 def _services(settings: WebSettings) -> Services:

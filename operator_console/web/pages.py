@@ -8,6 +8,8 @@ from uuid import UUID
 
 from flask import Response, g, make_response, redirect, render_template, request, url_for
 
+from operator_console.web.notes import leave_note, note_left, take_note_back
+
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -26,9 +28,12 @@ def is_renewal() -> bool:
 
 
 def page(template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
-    """Return the page that the template makes of the values."""
-    answer = make_response(render_template(template, asker=g.get("asker"), **values), status)
+    """Return the page that the template makes of the values, with the note that was left for it."""
+    note = None if is_renewal() else note_left()
+    answer = make_response(render_template(template, asker=g.get("asker"), note=note, **values), status)
     answer.headers.update(HEADERS)
+    if note:
+        take_note_back(answer)
     return answer
 
 
@@ -47,9 +52,12 @@ def to_sign_in() -> Response:
     return see_other(address)
 
 
-def see_other(address: str) -> Response:
-    """Send the browser to another page of ours, by GET."""
-    return make_response(redirect(address, HTTPStatus.SEE_OTHER))
+def see_other(address: str, did: str | None = None) -> Response:
+    """Send the browser to another page of ours, by GET, which says once what was done."""
+    answer = make_response(redirect(address, HTTPStatus.SEE_OTHER))
+    if did:
+        leave_note(answer, did, address)
+    return answer
 
 
 def address_of(endpoint: str, query: Mapping[str, str]) -> str:

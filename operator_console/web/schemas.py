@@ -151,16 +151,10 @@ class MessagesQuery(FilterSchema):
 
 
 class PageQuery(MessagesQuery):
-    """The same as a form asks for it; ``did`` tells the page what has just been done."""
+    """The same as a form asks for it."""
 
     created_after = Moment(is_of_form=True)
     created_before = Moment(is_of_form=True)
-    did = Words()
-
-    def made_of(self, values: dict[str, Any]) -> Any:
-        """Return the filter, the limit and the cursor."""
-        values.pop("did", None)
-        return super().made_of(values)
 
 
 class OrganizationsQuery(Strict):
@@ -169,7 +163,6 @@ class OrganizationsQuery(Strict):
     health = OneOf(Verdict)
     limit = Number(HIGHEST_LIMIT, strict=False, load_default=DEFAULT_LIMIT)
     cursor = fields.UUID(error_messages={"invalid_uuid": FaultCode.INVALID_CURSOR})
-    did = Words()
 
     @pre_load
     def _without_empty(self, values: Any, **_more: Any) -> Any:

@@ -53,11 +53,14 @@ DONE: Mapping[str, str] = {
     "well": "It was found in order, and will be looked at again now.",
     "begun": "Begun. It goes on by itself, also when you leave.",
     "stopped": "Stopped. It can go on from where it stands.",
-    "resumed": "It goes on.",
+    "running": "It goes on.",
+    "done": "Nothing was changed: it was done before.",
     "revoked": "Revoked: the token works no longer.",
     "not-revoked": "Nothing was changed: there is no such token, or it was revoked before.",
     "signed-out": "You are signed out.",
 }
+"""What was done, by a word for it; of a bulk act that was stopped or resumed, by how it stands since."""
+NOT_DONE = ("done", "not-revoked")
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 

@@ -56,7 +56,7 @@ def post_new() -> Response:
     with services().sessions.begin() as session:
         bulk = begin_bulk(session, plan, asker().act(asked["reason"]))
     services().carrier.wake()
-    return see_other(url_for(".get_one", bulk_id=bulk.id, did="begun"))
+    return see_other(url_for(".get_one", bulk_id=bulk.id), did="begun")
 
 
 @blueprint.get("/<uuid:bulk_id>")
@@ -73,8 +73,8 @@ def get_one(bulk_id: UUID) -> Response:
 def post_stop(bulk_id: UUID) -> Response:
     """Stop it where it stands."""
     with services().sessions.begin() as session:
-        stop_bulk(session, bulk_id, asker().act(read_reason()))
-    return see_other(url_for(".get_one", bulk_id=bulk_id, did="stopped"))
+        bulk = stop_bulk(session, bulk_id, asker().act(read_reason()))
+    return see_other(url_for(".get_one", bulk_id=bulk_id), did=bulk.status)
 
 
 @blueprint.post("/<uuid:bulk_id>/resume")
@@ -82,6 +82,6 @@ def post_stop(bulk_id: UUID) -> Response:
 def post_resume(bulk_id: UUID) -> Response:
     """Have it go on."""
     with services().sessions.begin() as session:
-        resume_bulk(session, bulk_id, asker().act(read_reason()))
+        bulk = resume_bulk(session, bulk_id, asker().act(read_reason()))
     services().carrier.wake()
-    return see_other(url_for(".get_one", bulk_id=bulk_id, did="resumed"))
+    return see_other(url_for(".get_one", bulk_id=bulk_id), did=bulk.status)

@@ -31,7 +31,7 @@ def get_list() -> Response:
         return see_other(address_of(".get_list", said))
     with services().sessions.begin() as session:
         found = list_messages(session, wanted, limit=limit, cursor=cursor)
-    asked = {name: value for name, value in said.items() if name not in ("cursor", "did")}
+    asked = {name: value for name, value in said.items() if name != "cursor"}
     return page("messages.html", wanted=wanted, shown=found, is_first=cursor is None, asked=asked, words=vocabulary)
 
 
@@ -59,7 +59,7 @@ def post_requeue(message_id: UUID) -> Response:
     with services().sessions.begin() as session:
         correction = Correction(asked.get("recipient"), asked.get("locale"))
         requeue(session, message_id, asker().act(asked["reason"]), correction)
-    return see_other(url_for(".get_one", message_id=message_id, did="requeued"))
+    return see_other(url_for(".get_one", message_id=message_id), did="requeued")
 
 
 @blueprint.post("/<uuid:message_id>/discard")
@@ -68,7 +68,7 @@ def post_discard(message_id: UUID) -> Response:
     """Close it."""
     with services().sessions.begin() as session:
         discard(session, message_id, asker().act(read_reason()))
-    return see_other(url_for(".get_one", message_id=message_id, did="discarded"))
+    return see_other(url_for(".get_one", message_id=message_id), did="discarded")
 
 
 @blueprint.post("/<uuid:message_id>/undo-discard")
@@ -77,7 +77,7 @@ def post_undo_discard(message_id: UUID) -> Response:
     """Open it again."""
     with services().sessions.begin() as session:
         undo_discard(session, message_id, asker().act(read_reason()))
-    return see_other(url_for(".get_one", message_id=message_id, did="restored"))
+    return see_other(url_for(".get_one", message_id=message_id), did="restored")
 
 
 @blueprint.post("/<uuid:message_id>/reveal")

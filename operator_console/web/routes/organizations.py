@@ -47,4 +47,4 @@ def post_repair(organization_id: UUID) -> Response:
     with services().sessions.begin() as session:
         outcome = repair(session, organization_id, asker().act(read_reason()))
     did = "well" if outcome is Repair.NOT_NEEDED else "repairing"
-    return see_other(url_for(".get_one", organization_id=organization_id, did=did))
+    return see_other(url_for(".get_one", organization_id=organization_id), did=did)

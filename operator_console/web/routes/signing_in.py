@@ -53,6 +53,6 @@ def post_sign_out() -> Response:
     """End the session at once, here and in the browser."""
     with services().sessions.begin() as session:
         end_session(session, asker().cookie or "")
-    answer = see_other(url_for(".get_sign_in", did="signed-out"))
+    answer = see_other(url_for(".get_sign_in"), did="signed-out")
     answer.delete_cookie(services().cookie_name, path="/", httponly=True, samesite="Strict", secure=services().is_https)
     return answer

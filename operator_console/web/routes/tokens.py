@@ -30,7 +30,7 @@ def post_revoke(token_id: UUID) -> Response:
     """End one at once, and every session that rests on it."""
     with services().sessions.begin() as session:
         is_revoked = revoke_token(session, token_id, asker().act(read_reason()))
-    return see_other(url_for(".get_tokens", did="revoked" if is_revoked else "not-revoked"))
+    return see_other(url_for(".get_tokens"), did="revoked" if is_revoked else "not-revoked")
 
 
 def standing_of(token: TokenView, at: datetime) -> str:
