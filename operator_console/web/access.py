@@ -124,11 +124,11 @@ def _asker_by_cookie() -> Asker:
     cookie = request.cookies.get(services().cookie_name, "")
     with services().sessions.begin() as session:
         holder = token_of(session, cookie, services().terms) if cookie else None
-        if holder is None:
-            raise NotSignedInError
-        if not is_renewal():
+        if holder is not None and not is_renewal():
             note_use(session, cookie)
-        return Asker(holder.name, frozenset(map(Scope, holder.scopes)), cookie)
+    if holder is None:
+        raise NotSignedInError(request.form.to_dict())
+    return Asker(holder.name, frozenset(map(Scope, holder.scopes)), cookie)
 
 
 def _refuse_foreign() -> None:

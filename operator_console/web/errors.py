@@ -3,6 +3,7 @@
 What an act itself refuses is an ``ActingError``, whose codes are among those here.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from shared.web.refusals import NO_SUCH_FIELD, CommonCode, Refusal
@@ -47,9 +48,13 @@ class FaultCode(StrEnum):
 
 
 class NotSignedInError(Refusal):
-    """A page is asked for without a session, or with one that has ended."""
+    """A page is asked for without a session, or with one that has ended; ``form`` is what was sent to it."""
 
     code = CommonCode.TOKEN_REQUIRED
+
+    def __init__(self, form: Mapping[str, str]) -> None:
+        super().__init__()
+        self.form = form
 
 
 class InsufficientScopeError(Refusal):

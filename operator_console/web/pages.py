@@ -7,13 +7,18 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from flask import Response, g, make_response, redirect, render_template, request, url_for
+from flask.globals import request_ctx
 
 from operator_console.web.notes import leave_note, note_left, take_note_back
+from operator_console.web.schemas import FilterSchema
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 }
+SIGN_IN, SIGN_OUT = "signing_in.get_sign_in", "signing_in.post_sign_out"
+ABOUT = FilterSchema().fields.keys()
+"""What says in a form or an address which messages are meant."""
 FOR_PROGRAMS = ("/v1/", "/livez", "/readyz", "/metrics")
 
 
@@ -37,19 +42,42 @@ def page(template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Re
     return answer
 
 
-def to_sign_in() -> Response:
+def to_sign_in(form: Mapping[str, str]) -> Response:
     """Send whoever has no session to the page for signing in, and from there back to where they wanted to go.
+
+    The form is not kept: it leads back to the page that it stood on, and it is said that nothing was done.
 
     The cookie is not sent along from other sites (SameSite=Strict), as from a link in a mail: then the page is
     asked for once more, from here, before anybody has to sign in again.
     """
     if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.method == "GET":
         return page("bounce.html")
-    wanted = request.full_path.rstrip("?") if request.method == "GET" else "/"
-    address = url_for("signing_in.get_sign_in") + "?" + urlencode({"next": wanted})
+    is_form = request.method == "POST"
+    wanted = _page_of(form) if is_form else request.full_path.rstrip("?")
+    address = address_of(SIGN_IN, {"next": wanted})
     if is_renewal():
         return Response(status=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": address})
-    return see_other(address)
+    return see_other(address, did=_undone() if is_form else None)
+
+
+def _undone() -> str:
+    """Say what became of a form without a session: whoever wanted to sign out is."""
+    return "signed-out" if request.endpoint == SIGN_OUT else "undone"
+
+
+def _page_of(form: Mapping[str, str]) -> str:
+    """Return the address of the page that the form stood on: the form's own, less what names the act.
+
+    Browsers do not tell it, since pages send no referrer. Of the form stays what says which messages it is about.
+    """
+    pages = request_ctx.url_adapter
+    path = request.path
+    while pages is not None and path and not pages.test(path, "GET"):
+        path = path.rpartition("/")[0]
+    if path != request.path:
+        return path or "/"
+    about = {name: value for name, value in form.items() if name in ABOUT and value}
+    return f"{path}?{urlencode(about)}" if about else path
 
 
 def see_other(address: str, did: str | None = None) -> Response:

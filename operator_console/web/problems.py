@@ -112,8 +112,8 @@ def problem(code: StrEnum, **members: Any) -> Response:
 
 def _refused(refusal: Refusal) -> Response:
     match refusal:
-        case NotSignedInError():
-            return to_sign_in()
+        case NotSignedInError(form=form):
+            return to_sign_in(form)
         case ValidationFailedError(faults=faults):
             return problem(refusal.code, errors=fault_documents(faults, FAULTS))
         case InsufficientScopeError(scope=scope):

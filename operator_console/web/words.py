@@ -58,9 +58,10 @@ DONE: Mapping[str, str] = {
     "revoked": "Revoked: the token works no longer.",
     "not-revoked": "Nothing was changed: there is no such token, or it was revoked before.",
     "signed-out": "You are signed out.",
+    "undone": "You were signed out: nothing was done. Sign in, and you are where you were.",
 }
 """What was done, by a word for it; of a bulk act that was stopped or resumed, by how it stands since."""
-NOT_DONE = ("done", "not-revoked")
+NOT_DONE = ("done", "not-revoked", "undone")
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 

@@ -1,15 +1,19 @@
 """What the page says was done: once, where it was done, as it came out, and at nobody's mere word."""
 
 from typing import Any
+from urllib.parse import quote_plus
 
+import pytest
 from flask.testing import FlaskClient
 
 from operator_console.web.words import DONE
+from shared.web.bodies import MOST_BYTES_READ
 from tests.support.consoles import ConsoleUnderTest, console_on, csrf_in
 from tests.support.databases import Database
 from tests.support.outbox import Outbox
 
 DEAD = {"status": "'dead'", "dead_reason": "'rejected'", "settled_at": "now()", "token_id": "null"}
+NOBODYS = "00000000-0000-0000-0000-000000000000"
 RENEWAL = {"HX-Request": "true"}
 
 
@@ -24,6 +28,49 @@ def bulk_of(outbox: Outbox, status: str) -> str:
         status,
     )
     return f"/bulk/{bulk_id}"
+
+
+def test_a_form_without_a_session_is_said_to_have_done_nothing_and_leads_back_to_where_it_stood(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    [message_id] = outbox.put(**DEAD)
+    path = f"/messages/{message_id}"
+    browser = console.signed_in(token)
+    csrf = csrf_in(browser.get(path))
+    outbox.execute("delete from console_sessions")
+    answer = browser.post(f"{path}/discard", data={"csrf": csrf, "reason": "a slip"})
+    door = browser.get(answer.headers["Location"])
+    assert notes_on(door.text) == ["undone"]
+    assert f'value="{path}"' in door.text
+    assert browser.post("/sign-in", data={"token": token, "next": path}).headers["Location"] == path
+    assert outbox.row(message_id).dead_reason == "rejected"
+    assert notes_on(browser.get(path).text + browser.get("/sign-in").text) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "stood_on"),
+    [
+        (f"/messages/{NOBODYS}/reveal", f"/messages/{NOBODYS}"),
+        (f"/bulk/{NOBODYS}/stop", f"/bulk/{NOBODYS}"),
+        (f"/organizations/{NOBODYS}/repair", f"/organizations/{NOBODYS}"),
+        (f"/tokens/{NOBODYS}/revoke", "/tokens"),
+        ("/bulk/new", "/bulk/new?cause=abc&provider=smtp%3Ax"),
+    ],
+)
+def test_each_form_leads_back_to_its_page(console: ConsoleUnderTest, path: str, stood_on: str) -> None:
+    form = {"cause": "abc", "provider": "smtp:x", "status": "", "reason": "why", "csrf": "x", "action": "discard"}
+    answer = console.app.test_client().post(path, data=form)
+    assert answer.headers["Location"] == f"/sign-in?next={quote_plus(stood_on)}"
+
+
+def test_whoever_signs_out_after_the_session_is_signed_out(console: ConsoleUnderTest) -> None:
+    browser = console.app.test_client()
+    assert notes_on(browser.get(browser.post("/sign-out").headers["Location"]).text) == ["signed-out"]
+
+
+def test_a_form_that_is_too_large_is_refused_without_a_session_too(console: ConsoleUnderTest) -> None:
+    answer = console.app.test_client().post("/bulk/new", data={"provider": "x" * MOST_BYTES_READ})
+    assert answer.status_code == 413
 
 
 def notes_on(text: str) -> list[str]:
