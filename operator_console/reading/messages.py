@@ -1,5 +1,6 @@
 """Messages, as a list page by page, and one with all that is known of it."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ from operator_console.filters import MessageFilter, Messages, cause_of, found_by
 from operator_console.reading.actions import actions_of
 from operator_console.reading.attempts import attempts_of, without_addresses, without_recipient
 from operator_console.reading.timeline import timeline_of
-from operator_console.views import Mask, MessageDetail, MessageView, Page
+from operator_console.views import ActionView, Mask, MessageDetail, MessageView, Page
 from shared.masks import masked
 from shared.models import OutboxMessage, Word
 from shared.vocabulary import Status
@@ -69,7 +70,7 @@ def show_message(session: Session, message_id: UUID, *, mask: Mask = masked) -> 
         **vars(_view(message, mask)),
         locale=message.locale,
         last_error=without_addresses(message.last_error, message.recipient, mask),
-        provider_message_id=without_recipient(message.provider_message_id, message.recipient, mask),
+        provider_message_id=_id_there(message, actions, mask),
         expires_at=message.expires_at,
         leased_until=message.leased_until,
         fallback_channel=message.fallback_channel,
@@ -80,6 +81,17 @@ def show_message(session: Session, message_id: UUID, *, mask: Mask = masked) -> 
         operator_actions=actions,
         timeline=timeline_of(message, attempts, actions, fallback and fallback.created_at),
     )
+
+
+def _id_there(message: Row[Any], actions: Sequence[ActionView], mask: Mask) -> str | None:
+    """Return what the provider calls the message, less addresses.
+
+    At an SMS provider that may be nothing but digits, as a number is: they are masked only where another number was
+    corrected, since by them the provider is asked.
+    """
+    was_corrected = any("recipient" in (one.after or {}) for one in actions)
+    less = without_addresses if "@" in message.recipient or was_corrected else without_recipient
+    return less(message.provider_message_id, message.recipient, mask)
 
 
 def _messages(messages: Messages = OutboxMessage) -> Select[Any]:

@@ -57,6 +57,29 @@ def test_nor_one_that_was_corrected_since_or_is_spaced_otherwise(
     assert masked["last_error"][:6] == told[:6]
 
 
+@pytest.mark.parametrize(
+    ("channel", "recipient", "before"),
+    [("email", "ada@example.org", "ada.lovelace@exmaple.org"), ("sms", "+4915112345678", "+4915187654321")],
+)
+def test_an_id_at_the_provider_shows_no_address_that_was_corrected_since(
+    outbox: Outbox, channel: str, recipient: str, before: str
+) -> None:
+    [message_id] = put_dead(outbox, channel=channel, recipient=f"'{recipient}'", provider_message_id=f"'q1 {before}'")
+    outbox.execute(
+        "insert into operator_actions (operator, action, message_id, reason, before, after)"
+        " values ('ada', 'requeue', %s, 'a slip', '{}', '{\"recipient\": \"masked\"}')", message_id
+    )  # fmt: skip
+    [shown] = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json"))
+    assert shown["provider_message_id"].startswith("q1 ")
+    assert [part for part in ("lovelace", "87654321") if part in shown["provider_message_id"]] == []
+
+
+def test_an_id_of_digits_by_which_a_provider_is_asked_is_shown(outbox: Outbox) -> None:
+    [message_id] = put_dead(outbox, channel="sms", recipient="'+4915112345678'", provider_message_id="'20261123000042'")
+    [shown] = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json"))
+    assert shown["provider_message_id"] == "20261123000042"
+
+
 def test_a_running_bulk_act_shows_no_address(outbox: Outbox) -> None:
     outbox.execute("insert into bulk_acts (id, action, operator, reason, wanted, found) values (gen_random_uuid(),"
                    " 'requeue', 'ada', 'mended', '{\"recipient\": \"ada@example.org\"}', 1)")  # fmt: skip
