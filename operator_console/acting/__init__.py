@@ -33,6 +33,7 @@ from operator_console.acting.plans import (
     Bulk,
     BulkPlan,
     BulkStatus,
+    closed_to,
     count_chosen,
     refuse_unless_meant,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "UnknownOrganizationError",
     "WrongAddressError",
     "begin_bulk",
+    "closed_to",
     "count_chosen",
     "discard",
     "find_bulk",

@@ -77,14 +77,18 @@ def chosen_by(wanted: MessageFilter) -> list[ColumnElement[bool]]:
 
     What was replaced or erased is nobody's to act on, and what was discarded is closed unless it is asked for.
     """
-    closed = {DeadReason.SUPERSEDED, DeadReason.DISCARDED} - {wanted.dead_reason}
     dead = only_dead(wanted)
     return [
         *found_by_index(dead),
         *looked_for(dead),
-        OutboxMessage.dead_reason.not_in(closed | {DeadReason.SUPERSEDED}),
+        OutboxMessage.dead_reason.not_in(closed_to(wanted)),
         OutboxMessage.recipient != ERASED,
     ]
+
+
+def closed_to(wanted: MessageFilter) -> frozenset[DeadReason]:
+    """Return what a bulk act takes no message that died of, whatever else the filter lets through."""
+    return frozenset({DeadReason.SUPERSEDED} | ({DeadReason.DISCARDED} - {wanted.dead_reason}))
 
 
 def step_size(per_minute: int | None) -> int:

@@ -1,9 +1,13 @@
 """Putting the parts together: settings in, a WSGI application out."""
 
+from datetime import UTC, datetime
+
 from flask import Flask
 from sqlalchemy.orm import sessionmaker
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from operator_console.acting import closed_to
+from operator_console.filters import MessageFilter
 from operator_console.web.access import csrf_token, guard, origin_of
 from operator_console.web.attempts import Attempts
 from operator_console.web.carrier import Carrier
@@ -28,7 +32,7 @@ from operator_console.web.routes import (
 from operator_console.web.services import EXTENSION, Services
 from operator_console.web.sessions import SessionTerms
 from operator_console.web.settings import WebSettings
-from operator_console.web.words import BREAKERS, CHANNELS, DEAD_REASONS, grouped, spoken, typed_moment
+from operator_console.web.words import BREAKERS, CHANNELS, DEAD_REASONS, dated, grouped, spoken, typed_moment
 from shared.engine import create_database_engine
 from shared.web.app import WebApp
 from shared.web.bodies import MOST_BYTES_READ
@@ -88,8 +92,18 @@ def create_app(settings: WebSettings) -> Console:
 def speak(app: Flask) -> None:
     """Give the templates their words."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(grouped=grouped, spoken=spoken, typed_moment=typed_moment)
-    app.jinja_env.globals.update(channels=CHANNELS, dead_reasons=DEAD_REASONS, breakers=BREAKERS, csrf_token=csrf_token)
+    app.jinja_env.filters.update(dated=_dated, grouped=grouped, spoken=spoken, typed_moment=typed_moment)
+    app.jinja_env.globals.update(
+        channels=CHANNELS,
+        dead_reasons=DEAD_REASONS,
+        breakers=BREAKERS,
+        closed=closed_to(MessageFilter()),
+        csrf_token=csrf_token,
+    )
+
+
+def _dated(moment: datetime) -> str:
+    return dated(moment, datetime.now(UTC).year)
 
 
 def _services(settings: WebSettings) -> Services:

@@ -10,6 +10,11 @@ from shared.web.bodies import loaded
 from shared.web.refusals import Fault, ValidationFailedError
 
 
+def asked() -> dict[str, str]:
+    """Return what the query asks for, but for where its list goes on: what links within the list carry along."""
+    return {name: value for name, value in request.args.items() if value and name != "cursor"}
+
+
 def read_query(schema: Schema) -> Any:
     """Return what the schema makes of the query; a field that stands there twice is refused."""
     twice = [name for name, values in request.args.lists() if len(values) > 1]

@@ -77,9 +77,18 @@ class Moment(fields.String):
             raise ValidationError(FaultCode.INVALID_TIME) from None
         if moment.tzinfo is None and self.is_of_form:
             moment = moment.replace(tzinfo=UTC)
-        if moment.tzinfo is None:
+        if moment.tzinfo is None or not _has_utc(moment):
             raise ValidationError(FaultCode.INVALID_TIME)
         return moment
+
+
+def _has_utc(moment: datetime) -> bool:
+    """Tell whether it is in one of the years 1 to 9999 in UTC, too: beyond them no moment can be written."""
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
 
 
 class Number(fields.Integer):

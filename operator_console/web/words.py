@@ -90,6 +90,11 @@ def sized(size_bytes: int | None) -> str:
     return "—" if size_bytes is None else f"{size_bytes / 1_000_000:.1f} MB"
 
 
+def dated(moment: datetime, this_year: int) -> str:
+    """Write a moment with its date, and with the year where that is another than this one."""
+    return moment.strftime("%-d %b %H:%M:%S" if moment.year == this_year else "%-d %b %Y %H:%M:%S")
+
+
 def typed_moment(moment: datetime | None) -> str:
     """Write a moment as a form's field of a date and a time has it, in UTC."""
     return moment.astimezone(UTC).isoformat(timespec="seconds")[: len("2026-01-01T00:00:00")] if moment else ""

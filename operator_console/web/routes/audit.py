@@ -6,7 +6,7 @@ from operator_console.operator_tokens import Scope
 from operator_console.reading import list_actions
 from operator_console.web.access import needs
 from operator_console.web.pages import page
-from operator_console.web.queries import read_query
+from operator_console.web.queries import asked, read_query
 from operator_console.web.schemas import AuditQuery
 from operator_console.web.services import services
 from operator_console.web.words import HAPPENINGS
@@ -22,4 +22,11 @@ def get_audit() -> Response:
     with services().sessions.begin() as session:
         actions = list_actions(session, limit=limit, before_id=cursor)
     following = actions[-1].id if len(actions) == limit else None
-    return page("audit.html", actions=actions, following=following, is_first=cursor is None, happenings=HAPPENINGS)
+    return page(
+        "audit.html",
+        actions=actions,
+        following=following,
+        is_first=cursor is None,
+        asked=asked(),
+        happenings=HAPPENINGS,
+    )

@@ -4,15 +4,16 @@ from uuid import UUID
 
 from flask import Blueprint, Response, request, url_for
 
-from operator_console.acting import Correction, discard, requeue, undo_discard
+from operator_console.acting import Correction, closed_to, discard, requeue, undo_discard
+from operator_console.filters import MessageFilter
 from operator_console.operator_tokens import Scope
 from operator_console.reading import list_causes, list_messages
-from operator_console.views import MessageDetail
+from operator_console.views import MessageDetail, Page
 from operator_console.web.access import asker, needs
 from operator_console.web.forms import read_form, read_reason
 from operator_console.web.looking import reveal, shown
 from operator_console.web.pages import address_of, page, see_other
-from operator_console.web.queries import read_query
+from operator_console.web.queries import asked, read_query
 from operator_console.web.schemas import PageQuery, RequeueForm
 from operator_console.web.services import services
 from operator_console.web.words import BY_OPERATORS, HAPPENINGS
@@ -31,8 +32,21 @@ def get_list() -> Response:
         return see_other(address_of(".get_list", said))
     with services().sessions.begin() as session:
         found = list_messages(session, wanted, limit=limit, cursor=cursor)
-    asked = {name: value for name, value in said.items() if name != "cursor"}
-    return page("messages.html", wanted=wanted, shown=found, is_first=cursor is None, asked=asked, words=vocabulary)
+    return page(
+        "messages.html",
+        wanted=wanted,
+        shown=found,
+        is_first=cursor is None,
+        asked=asked(),
+        can_be_acted_on=can_be_acted_on(wanted, found),
+        words=vocabulary,
+    )
+
+
+def can_be_acted_on(wanted: MessageFilter, found: Page) -> bool:
+    """Tell whether a bulk act could take any of these: all of a cause or a reason are closed to it, or none is."""
+    is_open = any(one.dead_reason not in closed_to(wanted) for one in found.messages)
+    return wanted.is_about_dead and (is_open or not (wanted.cause or wanted.dead_reason))
 
 
 @blueprint.get("/causes")
@@ -55,10 +69,10 @@ def get_one(message_id: UUID) -> Response:
 @needs(Scope.ACT)
 def post_requeue(message_id: UUID) -> Response:
     """Give it another try, corrected where something is filled in."""
-    asked = read_form(RequeueForm())
+    meant = read_form(RequeueForm())
     with services().sessions.begin() as session:
-        correction = Correction(asked.get("recipient"), asked.get("locale"))
-        requeue(session, message_id, asker().act(asked["reason"]), correction)
+        correction = Correction(meant.get("recipient"), meant.get("locale"))
+        requeue(session, message_id, asker().act(meant["reason"]), correction)
     return see_other(url_for(".get_one", message_id=message_id), did="requeued")
 
 

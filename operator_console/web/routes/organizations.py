@@ -10,7 +10,7 @@ from operator_console.reading import list_organizations, show_organization
 from operator_console.web.access import asker, needs
 from operator_console.web.forms import read_reason
 from operator_console.web.pages import page, see_other
-from operator_console.web.queries import read_query
+from operator_console.web.queries import asked, read_query
 from operator_console.web.schemas import OrganizationsQuery
 from operator_console.web.services import services
 from operator_console.web.words import HEALTH, sized
@@ -22,11 +22,19 @@ blueprint = Blueprint("organizations", __name__, url_prefix="/organizations")
 @needs(Scope.READ)
 def get_list() -> Response:
     """List them, newest first."""
-    asked = read_query(OrganizationsQuery())
-    health, cursor = asked.get("health"), asked.get("cursor")
+    wanted = read_query(OrganizationsQuery())
+    health, cursor = wanted.get("health"), wanted.get("cursor")
     with services().sessions.begin() as session:
-        found = list_organizations(session, health=health, limit=asked["limit"], cursor=cursor)
-    return page("organizations.html", found=found, health=health, is_first=cursor is None, words=HEALTH, sized=sized)
+        found = list_organizations(session, health=health, limit=wanted["limit"], cursor=cursor)
+    return page(
+        "organizations.html",
+        found=found,
+        health=health,
+        is_first=cursor is None,
+        asked=asked(),
+        words=HEALTH,
+        sized=sized,
+    )
 
 
 @blueprint.get("/<uuid:organization_id>")

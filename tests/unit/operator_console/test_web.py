@@ -1,6 +1,6 @@
 """What the console decides without a database: its settings, its words, that each refusal has an answer."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
@@ -11,7 +11,7 @@ from operator_console.web.errors import CODES, Code, FaultCode
 from operator_console.web.problems import FAULTS, KINDS
 from operator_console.web.sessions import csrf_token_of, is_csrf_token
 from operator_console.web.settings import WebSettings, WebSettingsSchema
-from operator_console.web.words import DEAD_REASONS, grouped, spoken
+from operator_console.web.words import DEAD_REASONS, dated, grouped, spoken
 from shared.settings import SettingsError
 from shared.vocabulary import DeadReason
 
@@ -61,6 +61,11 @@ def test_every_reason_has_its_words() -> None:
 )
 def test_a_time_is_said_in_words_that_fit_it(seconds: float, words: str) -> None:
     assert spoken(seconds) == spoken(timedelta(seconds=seconds)) == words
+
+
+def test_a_time_of_another_year_has_its_year() -> None:
+    moment = datetime(2025, 12, 31, 23, 59, 7, tzinfo=UTC)
+    assert (dated(moment, 2025), dated(moment, 2026)) == ("31 Dec 23:59:07", "31 Dec 2025 23:59:07")
 
 
 def test_thousands_stand_apart() -> None:
