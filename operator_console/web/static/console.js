@@ -4,13 +4,23 @@
 
 const FIELDS = "input, select, textarea";
 
+function isChanged(field) {
+  if (field.type === "hidden") return false;
+  if (field.matches("select")) {
+    // Where the page has chosen nothing, a browser chooses what stands first.
+    const options = [...field.options];
+    const ours = options.find((option) => option.defaultSelected) ?? options[0];
+    return field.options[field.selectedIndex] !== ours;
+  }
+  if (field.matches("[type=checkbox], [type=radio]")) return field.checked !== field.defaultChecked;
+  return field.value !== field.defaultValue;
+}
+
 // What somebody types or chooses, selects to copy, or has the focus on (where it could not be given back) stays.
 function isInUse(region) {
   const focused = document.activeElement;
   const isHeld = region.contains(focused) && (focused.matches(FIELDS) || !focused.id);
-  const isTyped = [...region.querySelectorAll(FIELDS)].some(
-    (field) => field.type !== "hidden" && field.value !== field.defaultValue && !field.matches("select"),
-  );
+  const isTyped = [...region.querySelectorAll(FIELDS)].some(isChanged);
   const selected = document.getSelection();
   const isSelected = !selected.isCollapsed && region.contains(selected.anchorNode);
   return isHeld || isTyped || isSelected;

@@ -1,0 +1,162 @@
+"""The console's pages when it is hard: words of others that do not end, sessions that do, choices not yet sent."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, ViewportSize, expect
+
+from devstack.cluster import Cluster
+from tests.support.console_pages import put_dead, renew, sign_in
+from tests.support.consoles import RunningConsole, operators_token, running_console
+from tests.support.databases import Database, fresh_database
+from tests.support.outbox import Outbox
+
+WIDTHS = (320, 390, 800, 1280)
+LONG = "x" * 500
+DOMAIN = ".".join(["d" * 60] * 3) + ".example"
+ENDLESS_BULK = (
+    "insert into bulk_acts (id, action, operator, reason, wanted, found)"
+    " values (gen_random_uuid(), 'requeue', %s, %s, jsonb_build_object('provider', %s::text), 123456789) returning id"
+)
+ENDLESS_ORGANIZATION = (
+    "insert into organizations (id, name, status, founder_id, database_name, ready_at, health, health_error, revision)"
+    " select id, %s, 'ready', id, 'org_' || replace(id::text, '-', ''), now(), 'damaged', %s, %s"
+    " from (select gen_random_uuid() as id) as one returning id"
+)
+ENDLESS_STEP = (
+    "insert into organization_steps (organization_id, step, error_class, error) values (%s, 'database', 'provider', %s)"
+)
+SPREAD = """() => [...document.querySelectorAll("td, h1, .count, .what, .told, .facts dd")]
+  .filter(each => each.checkVisibility() && each.scrollWidth > each.clientWidth + 1 && each.clientWidth > 0)
+  .map(each => each.textContent.trim().slice(0, 40))"""
+
+
+@pytest.fixture(scope="module")
+def shared_database(cluster: Cluster) -> Iterator[Database]:
+    with fresh_database(cluster) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def shared_outbox(shared_database: Database) -> Outbox:
+    return Outbox(shared_database)
+
+
+@pytest.fixture(scope="module")
+def token(shared_database: Database) -> str:
+    return operators_token(shared_database)
+
+
+@pytest.fixture(scope="module")
+def console(shared_database: Database) -> Iterator[RunningConsole]:
+    with running_console(shared_database) as console:
+        yield console
+
+
+@pytest.fixture
+def signed_in(browser: Browser, console: RunningConsole, token: str) -> Iterator[Page]:
+    with browser.new_context(base_url=console.base_url) as context:
+        page = context.new_page()
+        sign_in(page, token)
+        yield page
+
+
+def put_endless_words(outbox: Outbox) -> list[str]:
+    """Put words that nobody has bounded, or that end late, wherever others' words come to; return pages with them."""
+    [message_id] = put_dead(
+        outbox, LONG, recipient=f"'ada@{DOMAIN}'", provider=f"'{LONG[:200]}'", provider_message_id=f"'{LONG}'"
+    )
+    outbox.execute(
+        "insert into delivery_attempts (message_id, attempt, outcome, provider, error_class, error)"
+        f" values ('{message_id}', 1, 'retry', '{LONG[:200]}', 'recipient', '{LONG}')"
+    )
+    outbox.execute(
+        "insert into operator_actions (operator, action, message_id, reason, before)"
+        f" values ('{LONG[:64]}', 'reveal', '{message_id}', '{LONG}', '{{\"recipient\": \"a…@{DOMAIN}\"}}')"
+    )
+    [(bulk_id,)] = outbox.execute(ENDLESS_BULK, LONG[:64], LONG, LONG[:200])
+    [(organization_id,)] = outbox.execute(ENDLESS_ORGANIZATION, LONG[:200], LONG, LONG[:200])
+    outbox.execute(ENDLESS_STEP, organization_id, LONG)
+    outbox.execute("insert into providers (name, rate, last_failure_class) values (%s, %s, 'provider')", LONG, "1/s")
+    paths = ["/", "/messages", "/messages/causes", "/bulk", f"/bulk/{bulk_id}", "/relays", "/audit", "/tokens"]
+    paths += [f"/messages/{message_id}", f"/messages?provider={LONG[:200]}", f"/bulk/new?provider={LONG[:200]}"]
+    return [*paths, "/organizations", f"/organizations/{organization_id}"]
+
+
+def test_words_of_others_however_long_make_no_page_wider(signed_in: Page, shared_outbox: Outbox) -> None:
+    for path in put_endless_words(shared_outbox):
+        for width in WIDTHS:
+            signed_in.set_viewport_size(ViewportSize(width=width, height=900))
+            signed_in.goto(path)
+            assert signed_in.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
+            assert signed_in.evaluate(SPREAD) == [], (path, width)
+
+
+def test_a_count_of_many_stands_beside_what_it_counts(signed_in: Page, shared_outbox: Outbox) -> None:
+    put_dead(shared_outbox, "550 5.1.1 counted")
+    signed_in.set_viewport_size(ViewportSize(width=1280, height=900))
+    signed_in.goto("/messages/causes")
+    cause = signed_in.get_by_role("listitem").filter(has_text="counted")
+    cause.locator(".count").evaluate("count => { count.textContent = '123\u202f456'; }")
+    count, what = cause.locator(".count").evaluate(
+        "count => [count.getBoundingClientRect().left + count.scrollWidth,"
+        " count.nextElementSibling.getBoundingClientRect().left]"
+    )
+    assert count < what
+
+
+def test_a_choice_stays_while_the_page_renews_itself(signed_in: Page, shared_outbox: Outbox) -> None:
+    [message_id] = put_dead(shared_outbox, "550 5.1.1 to be chosen")
+    signed_in.goto(f"/messages/{message_id}")
+    signed_in.get_by_text("Correct where it goes").click()
+    signed_in.locator("#locale").select_option("fr")
+    signed_in.evaluate("document.activeElement.blur()")
+    shared_outbox.execute("update outbox_messages set attempt = 6 where id = %s", message_id)
+    assert not is_renewed(signed_in)
+    expect(signed_in.locator("#locale")).to_have_value("fr")
+    signed_in.locator("#locale").select_option("")
+    signed_in.evaluate("document.activeElement.blur()")
+    assert is_renewed(signed_in)
+    expect(signed_in.get_by_text("6 of 8 spent")).to_be_visible()
+
+
+def is_renewed(page: Page) -> bool:
+    """Have the message's page renew itself, and tell whether it asks for itself."""
+    return bool(
+        page.evaluate(
+            """() => {
+              let isAsked = false;
+              document.addEventListener("htmx:beforeSend", () => { isAsked = true; }, {once: true});
+              htmx.trigger("#one", "renew");
+              return isAsked;
+            }"""
+        )
+    )
+
+
+def test_a_form_sent_too_late_leads_back_to_its_page_and_nothing_is_done(
+    signed_in: Page, shared_outbox: Outbox, token: str
+) -> None:
+    [message_id] = put_dead(shared_outbox, "550 5.1.1 too late")
+    signed_in.goto(f"/messages/{message_id}")
+    shared_outbox.execute("delete from console_sessions")
+    signed_in.locator("#why").fill("gone for lunch")
+    signed_in.get_by_role("button", name="Discard").click()
+    expect(signed_in.get_by_role("status")).to_contain_text("nothing was done")
+    signed_in.get_by_label("Your operator's token").fill(token)
+    signed_in.keyboard.press("Enter")
+    signed_in.wait_for_url(f"**/messages/{message_id}")
+    expect(signed_in.locator(".head")).to_contain_text("rejected")
+
+
+def test_what_was_done_is_said_until_the_page_is_loaded_anew(signed_in: Page, shared_outbox: Outbox) -> None:
+    [message_id] = put_dead(shared_outbox, "550 5.1.1 said once", token_id="null")
+    signed_in.goto(f"/messages/{message_id}")
+    signed_in.locator("#why").fill("a test")
+    signed_in.get_by_role("button", name="Discard").click()
+    said = signed_in.get_by_role("status").filter(has_text="Discarded.")
+    expect(said).to_be_visible()
+    renew(signed_in, "#one")
+    expect(said).to_be_visible()
+    signed_in.reload()
+    expect(said).to_be_hidden()
