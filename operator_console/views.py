@@ -126,6 +126,14 @@ class Causes:
 
 
 @dataclass(frozen=True)
+class CausesAt:
+    """The same, and when they were counted."""
+
+    counted: Causes
+    at: datetime
+
+
+@dataclass(frozen=True)
 class ProviderView:
     """What the relays know together of a provider; its breaker is closed, open or half_open."""
 

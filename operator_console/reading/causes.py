@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from operator_console.views import Causes, CauseView
+from operator_console.views import Causes, CausesAt, CauseView
 
 MOST_CAUSES = 500
 """More than anyone looks through."""
@@ -40,6 +40,11 @@ def list_causes(session: Session) -> Causes:
         rows = session.execute(CAUSES, {"most": MOST_CAUSES + 1}).mappings().all()
     causes = tuple(CauseView(**row) for row in rows)
     return Causes(causes[:MOST_CAUSES], is_whole=len(causes) <= MOST_CAUSES)
+
+
+def list_causes_at(session: Session) -> CausesAt:
+    """Return the same, and when they were counted."""
+    return CausesAt(list_causes(session), session.scalars(select(func.now())).one())
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from operator_console.filters import MessageFilter
 from operator_console.web.access import csrf_token, guard, origin_of
 from operator_console.web.attempts import Attempts
 from operator_console.web.carrier import Carrier
+from operator_console.web.kept import Kept
 from operator_console.web.notes import IS_SECURE
 from operator_console.web.observing import OBSERVER
 from operator_console.web.problems import handle_problems
@@ -117,6 +118,8 @@ def _services(settings: WebSettings) -> Services:
         sessions=sessions,
         attempts=Attempts(),
         carrier=Carrier(sessions),
+        causes=Kept(),
+        stats=Kept(),
         terms=SessionTerms(idle=settings.idle, lifetime=settings.lifetime),
         origin=origin_of(settings.url),
         is_https=settings.is_https,

@@ -6,8 +6,10 @@ from flask import current_app
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
+from operator_console.views import CausesAt, Stats
 from operator_console.web.attempts import Attempts
 from operator_console.web.carrier import Carrier
+from operator_console.web.kept import Kept
 from operator_console.web.sessions import SessionTerms
 
 EXTENSION = "signpost"
@@ -21,6 +23,8 @@ class Services:
     sessions: sessionmaker[Session]
     attempts: Attempts
     carrier: Carrier
+    causes: Kept[CausesAt]
+    stats: Kept[Stats]
     terms: SessionTerms
     origin: str | None
     is_https: bool

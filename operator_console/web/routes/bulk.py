@@ -14,8 +14,8 @@ from operator_console.acting import (
     stop_bulk,
 )
 from operator_console.operator_tokens import Scope
-from operator_console.reading import list_causes
 from operator_console.web.access import asker, needs
+from operator_console.web.counting import causes_counted
 from operator_console.web.forms import read_form, read_reason
 from operator_console.web.pages import page, see_other
 from operator_console.web.queries import read_query
@@ -41,7 +41,7 @@ def get_new() -> Response:
     wanted, _, _ = read_query(PageQuery())
     with services().sessions.begin() as session:
         found = count_chosen(session, wanted)
-        causes = list_causes(session).causes if wanted.cause else ()
+    causes = causes_counted().value.counted.causes if wanted.cause else ()
     cause = next((one for one in causes if one.cause == wanted.cause), None)
     asked = {name: value for name, value in request.args.items() if value}
     return page("bulk_new.html", wanted=wanted, found=found, asked=asked, cause=cause)

@@ -7,9 +7,10 @@ from flask import Blueprint, Response, request, url_for
 from operator_console.acting import Correction, closed_to, discard, requeue, undo_discard
 from operator_console.filters import MessageFilter
 from operator_console.operator_tokens import Scope
-from operator_console.reading import list_causes, list_messages
+from operator_console.reading import search_messages
 from operator_console.views import MessageDetail, Page
 from operator_console.web.access import asker, needs
+from operator_console.web.counting import causes_counted
 from operator_console.web.forms import read_form, read_reason
 from operator_console.web.looking import reveal, shown
 from operator_console.web.pages import address_of, page, see_other
@@ -21,6 +22,9 @@ from shared import vocabulary
 
 blueprint = Blueprint("messages", __name__, url_prefix="/messages")
 
+RENEWED_AFTER = 10
+"""Seconds, where it is not dear to count."""
+
 
 @blueprint.get("")
 @needs(Scope.READ)
@@ -31,7 +35,7 @@ def get_list() -> Response:
     if len(said) < len(request.args):
         return see_other(address_of(".get_list", said))
     with services().sessions.begin() as session:
-        found = list_messages(session, wanted, limit=limit, cursor=cursor)
+        found = search_messages(session, wanted, limit=limit, cursor=cursor)
     return page(
         "messages.html",
         wanted=wanted,
@@ -53,9 +57,9 @@ def can_be_acted_on(wanted: MessageFilter, found: Page) -> bool:
 @needs(Scope.READ)
 def get_causes() -> Response:
     """Count the dead by what they died of."""
-    with services().sessions.begin() as session:
-        found = list_causes(session)
-    return page("causes.html", found=found, causes=found.causes)
+    answer = causes_counted()
+    found, after = answer.value.counted, answer.renewed_after(RENEWED_AFTER)
+    return page("causes.html", found=found, causes=found.causes, counted_at=answer.value.at, renewed_after=after)
 
 
 @blueprint.get("/<uuid:message_id>")

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from flask import Blueprint, Response
 
 from operator_console.operator_tokens import Scope
-from operator_console.reading import list_causes, stats
 from operator_console.views import HourView, Stats
 from operator_console.web.access import needs
 from operator_console.web.chart import Hour, drawn
+from operator_console.web.counting import causes_counted, stats_counted
 from operator_console.web.pages import page
-from operator_console.web.services import services
 
 blueprint = Blueprint("overview", __name__)
 
 CAUSES_SHOWN = 6
+RENEWED_AFTER = 5
+"""Seconds, where it is not dear to count."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,12 @@ class Tally:
 @needs(Scope.READ)
 def get_overview() -> Response:
     """Show backlog, lag, the last hours, what died of what, and the providers."""
-    with services().sessions.begin() as session:
-        now, found = stats(session), list_causes(session)
+    standing, causes = stats_counted(), causes_counted()
+    now, found = standing.value, causes.value.counted
     sent, dead = summed(now.hours, "sent"), summed(now.hours, "dead")
     return page(
         "overview.html",
+        renewed_after=standing.renewed_after(RENEWED_AFTER),
         now=now,
         waiting=waiting_in(now),
         served=Counter(channel for relay in now.relays for channel in relay.channels),
@@ -52,6 +54,7 @@ def get_overview() -> Response:
         sent=drawn(sent),
         dead=drawn(dead),
         found=found,
+        counted_at=causes.value.at,
         causes=found.causes[:CAUSES_SHOWN],
         providers=now.providers,
     )

@@ -7,9 +7,10 @@ from flask import Blueprint, Response, jsonify
 
 from operator_console.acting import Correction, discard, requeue, undo_discard
 from operator_console.operator_tokens import Scope
-from operator_console.reading import list_causes, list_messages
+from operator_console.reading import search_messages
 from operator_console.views import as_json
 from operator_console.web.access import asker, needs
+from operator_console.web.counting import causes_counted
 from operator_console.web.looking import reveal, shown
 from operator_console.web.pages import with_next_page
 from operator_console.web.queries import read_query
@@ -26,7 +27,7 @@ def get_messages() -> Response:
     """List messages, newest first, page by page; recipients are masked."""
     wanted, limit, cursor = read_query(MessagesQuery())
     with services().sessions.begin() as session:
-        page = list_messages(session, wanted, limit=limit, cursor=cursor)
+        page = search_messages(session, wanted, limit=limit, cursor=cursor)
     return with_next_page(jsonify(as_json(page)), ".get_messages", page.next_cursor)
 
 
@@ -34,8 +35,7 @@ def get_messages() -> Response:
 @needs(Scope.READ)
 def get_groups() -> Response:
     """Count the dead by what they died of."""
-    with services().sessions.begin() as session:
-        return jsonify(as_json(list_causes(session)))
+    return jsonify(as_json(causes_counted().value.counted))
 
 
 @blueprint.get("/<uuid:message_id>")

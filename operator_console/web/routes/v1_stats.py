@@ -3,9 +3,10 @@
 from flask import Blueprint, Response, jsonify
 
 from operator_console.operator_tokens import Scope
-from operator_console.reading import list_actions, list_providers, list_relays, stats
+from operator_console.reading import list_actions, list_providers, list_relays
 from operator_console.views import as_json
 from operator_console.web.access import needs
+from operator_console.web.counting import stats_counted
 from operator_console.web.pages import with_next_page
 from operator_console.web.queries import read_query
 from operator_console.web.schemas import AuditQuery
@@ -18,8 +19,7 @@ blueprint = Blueprint("v1_stats", __name__, url_prefix="/v1")
 @needs(Scope.READ)
 def get_stats() -> Response:
     """Tell backlog, lag, what is dead, what was sent and died in each of the last 24 hours, and who is at work."""
-    with services().sessions.begin() as session:
-        return jsonify(as_json(stats(session)))
+    return jsonify(as_json(stats_counted().value))
 
 
 @blueprint.get("/providers")

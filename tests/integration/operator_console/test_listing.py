@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.filters import MessageFilter
-from operator_console.reading import list_messages, messages
+from operator_console.reading import list_messages, messages, search_messages
 from shared.uuid7 import uuid7_at
 from shared.vocabulary import Channel, DeadReason, Status, Template
 from tests.support.desk import lines_of, outboxctl, put_dead
@@ -58,6 +58,23 @@ def test_a_page_that_ends_early_says_how_far_it_looked(
         page = list_messages(session, MessageFilter(channel=Channel.SMS))
     assert (page.messages, page.next_cursor) == ((), ids[1])
     assert page.looked_back_to is not None
+
+
+def test_a_search_goes_on_until_it_has_found_what_was_asked_for_or_its_time_is_over(
+    outbox: Outbox, console: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "MOST_ROWS_LOOKED_AT", 2)
+    sms = outbox.put(count=3, channel="sms", recipient="'+33612345678'")
+    outbox.put(count=9)
+    wanted = MessageFilter(channel=Channel.SMS)
+    with console() as session:
+        two, whole = (search_messages(session, wanted, limit=limit) for limit in (2, 4))
+        rest = search_messages(session, wanted, limit=2, cursor=two.next_cursor)
+        monkeypatch.setattr(messages, "SEARCH_SECONDS", 0)
+        cut_short = search_messages(session, wanted, limit=4)
+    assert [message.id for page in (two, rest) for message in page.messages] == sms[::-1]
+    assert ([message.id for message in whole.messages], whole.next_cursor) == (sms[::-1], None)
+    assert (cut_short.messages, cut_short.next_cursor is None) == ((), False)
 
 
 def test_the_command_line_looks_on_until_it_has_what_was_asked_for(

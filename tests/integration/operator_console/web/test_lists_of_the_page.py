@@ -5,6 +5,7 @@ from html import unescape
 
 import pytest
 
+from operator_console.reading import messages
 from tests.support.consoles import ConsoleUnderTest
 from tests.support.outbox import Outbox
 
@@ -73,6 +74,18 @@ def test_the_pages_of_a_list_are_as_long_as_its_first(console: ConsoleUnderTest,
         second = browser.get(older).text
         assert second.count("<tr>") == first.count("<tr>") == 3
         assert path in links_on(second)
+
+
+def test_one_request_finds_what_lies_further_back_than_one_statement_looks(
+    console: ConsoleUnderTest, outbox: Outbox, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(messages, "MOST_ROWS_LOOKED_AT", 2)
+    [oldest] = outbox.put(recipient="'grace@example.org'")
+    outbox.put(count=9)
+    asked = {"recipient": "grace@example.org"}
+    assert f'id="look-{oldest}"' in console.signed_in(token).get("/messages", query_string=asked).text
+    [found] = console.ask("GET", "/v1/messages", token, query_string=asked).json["messages"]
+    assert found["id"] == str(oldest)
 
 
 def links_on(text: str) -> list[str]:
