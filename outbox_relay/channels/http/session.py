@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import httpx
 
 from outbox_relay.channels.base import LONGEST_MESSAGE_ID, ProviderDownError, Session, Tray
+from outbox_relay.channels.hearing import heard_within
 from outbox_relay.failures import LONGEST_ERROR, beneath, broken_off, printable, retry_after_header
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Failure, FailureClass, Sent
@@ -119,7 +120,7 @@ class HttpSession:
         self._client = httpx.AsyncClient(
             verify=provider.ssl_context,
             headers={"Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(provider.timeout, connect=min(provider.timeout / 2, LONGEST_CONNECT_SECONDS)),
+            timeout=httpx.Timeout(None, connect=min(provider.timeout / 2, LONGEST_CONNECT_SECONDS)),
             limits=httpx.Limits(max_connections=1),
             follow_redirects=False,
             event_hooks={"response": [_forget_location]},
@@ -167,7 +168,7 @@ class _Exchange:
 
     async def run(self, client: httpx.AsyncClient) -> Answer:
         request = client.build_request(**self._request, extensions={"trace": self._follow})
-        async with asyncio.timeout(self._provider.timeout):
+        async with heard_within(self._provider.timeout):
             response = await client.send(request, stream=True)
         try:
             return Answer(response.status_code, response.headers, await _content(response))

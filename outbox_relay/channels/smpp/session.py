@@ -1,9 +1,9 @@
 """What the relay holds of an SMSC: a bind, made when needed and kept alive in between."""
 
-import asyncio
 from dataclasses import dataclass
 
 from outbox_relay.channels.base import ProviderDownError, Session, Tray
+from outbox_relay.channels.hearing import heard_within
 from outbox_relay.channels.smpp.connection import SmppConnection, Smsc
 from outbox_relay.channels.smpp.pdus import LONGEST_NUMBER, Command, Pdu, address_of, submission
 from outbox_relay.channels.smpp.statuses import OK, from_command_status, is_about_us, status_name
@@ -89,7 +89,7 @@ class _Submitting:
         number = self._connection.next_number()
         answer = self._connection.request(number, submission(number, self._provider.sender, self._letter))
         self._is_handed_over = True
-        async with asyncio.timeout(self._provider.smsc.timeout):
+        async with heard_within(self._provider.smsc.timeout):
             return self._fate(await answer)
 
     def broken_off(self, error: BaseException) -> Failure:
