@@ -149,9 +149,11 @@ def _erasing_proof(holder: SignedIn) -> Proof:
 
 def _code_sent(holder: SignedIn, schema: StrictSchema) -> Response:
     body = read_body(schema)
-    # As many as codes for resets: whoever has an account must not flood other people's addresses.
-    spend(from_network(Limit.RESETS_PER_NETWORK), *to_addresses(Limit.RESETS_PER_ADDRESS, body["address"].canonical))
+    # As many as codes for resets: whoever has an account must not flood other people's addresses. Their own password
+    # comes before the address's count: without it nothing goes there, and its owner's resets would be used up unseen.
+    spend(from_network(Limit.RESETS_PER_NETWORK))
     proof = _proven(holder, body["password"])
+    spend(*to_addresses(Limit.RESETS_PER_ADDRESS, body["address"].canonical))
 
     def asked(session: Session) -> Response:
         take_key(session)

@@ -208,3 +208,16 @@ def test_codes_to_new_addresses_are_limited_as_those_of_resets_are(limited: ApiU
     answers = [limited.client.post("/v1/me/phone", json=body, headers=bearer).status_code for _ in range(6)]
 
     assert answers == [202] * 5 + [429]
+
+
+def test_wrong_passwords_beside_somebody_else_s_address_use_up_none_of_its_resets(limited: ApiUnderTest) -> None:
+    limited.activated(email=ADA)
+    limited.activated(email="mallory@example.org")
+    token = log_in(limited, PASSWORD, email="mallory@example.org").json["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    body = {"email": ADA, "password": "a wrong password"}
+
+    answers = [limited.client.post("/v1/me/email", json=body, headers=headers).status_code for _ in range(7)]
+
+    assert answers == [403] * 5 + [429] * 2
+    assert [ask_for_reset(limited).status_code for _ in range(6)] == [202] * 5 + [429]
