@@ -91,11 +91,6 @@ class Limiter:
         if keys := [key for key, _, _ in self._asked(subjects)]:
             self._hits.give_back(keys)
 
-    def forget(self, subjects: Iterable[Subject]) -> None:
-        """Forget all hits of these."""
-        if keys := [key for key, _, _ in self._asked(subjects)]:
-            self._hits.forget(keys)
-
     def _asked(self, subjects: Iterable[Subject]) -> list[tuple[str, Limit, RateLimitItem]]:
         # PostgreSQL takes no row twice in one statement.
         return [

@@ -48,8 +48,6 @@ GIVE_BACK = text("""
 update rate_limits set hits = trim_array(hits, least(1, cardinality(hits))) where key = any(cast(:keys as text[]))
 """)
 
-FORGET = text("update rate_limits set hits = '{}' where key = any(cast(:keys as text[]))")
-
 
 @dataclass(frozen=True)
 class Ask:
@@ -108,16 +106,9 @@ class Hits:
 
     def give_back(self, keys: Sequence[str]) -> None:
         """Take one hit of each back."""
-        self._change(GIVE_BACK, {"keys": list(keys)})
-
-    def forget(self, keys: Sequence[str]) -> None:
-        """Forget all hits of these."""
-        self._change(FORGET, {"keys": list(keys)})
+        with self._engine.connect() as connection:
+            connection.execute(GIVE_BACK, {"keys": list(keys)})
 
     def _run(self, statement: Any, parameters: dict[str, Any], connection: Connection | None) -> Sequence[Any]:
         with nullcontext(connection) if connection else self._engine.connect() as given:
             return given.execute(statement, parameters).all()
-
-    def _change(self, statement: Any, parameters: dict[str, Any]) -> None:
-        with self._engine.connect() as connection:
-            connection.execute(statement, parameters)

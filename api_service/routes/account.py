@@ -136,7 +136,7 @@ def _proven(holder: SignedIn, password: str) -> Proof:
     tries = by_user(Limit.WRONG_PASSWORDS_PER_USER, holder.user_id)
     spend(tries)
     proof = prove_by_password(services().sessions, holder, password)
-    services().limiter.forget([tries])
+    services().limiter.give_back([tries])
     return proof
 
 

@@ -45,21 +45,19 @@ def post_session() -> Response:
     """Sign in."""
     body = read_body(SignInSchema())
     credentials = Credentials(body["address"], body["password"])
-    network = from_network(Limit.FAILED_LOGINS_PER_NETWORK)
-    addresses = to_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, credentials.address.canonical)
+    tried = [
+        from_network(Limit.FAILED_LOGINS_PER_NETWORK),
+        *to_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, credentials.address.canonical),
+    ]
     # Counted before the password is looked at, as if it were wrong: many at once get no more tries than the limit.
-    spend(network, *addresses)
-    entry = sign_in(services().sessions, credentials, opening())
-    if entry.is_by_proven_address:
-        services().limiter.give_back([network])
-        services().limiter.forget(addresses)
-    else:
-        # What failed was meant for the address's holder, perhaps, whom a stranger who claims it must not help to guess.
-        services().limiter.give_back([network, *addresses])
-    if entry.begun is None:
+    spend(*tried)
+    begun = sign_in(services().sessions, credentials, opening())
+    # Its own hit and no other: were all forgotten, what strangers have left would tell that somebody has the address.
+    services().limiter.give_back(tried)
+    if begun is None:
         services().notifier.wake()
         raise OrganizationNotReadyError
-    answer = jsonify(session_document(entry.begun))
+    answer = jsonify(session_document(begun))
     answer.status_code = HTTPStatus.CREATED
     return answer
 

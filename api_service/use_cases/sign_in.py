@@ -33,29 +33,18 @@ class Candidate:
     id: UUID
     status: UserStatus
     password_hash: str = field(repr=False)
-    has_proven_address: bool = False
 
 
 HOLDER, NEWEST = 0, 1
 NOBODY = Candidate(UUID(int=0), UserStatus.RETIRED, passwords.NOBODYS_HASH)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A session that has begun, and whether by an address that its user has proven, or by one only claimed.
-
-    None has begun where the user's organization is not ready, for which a repair has been asked for.
-    """
-
-    begun: BegunSession | None
-    is_by_proven_address: bool
-
-
-def sign_in(sessions: sessionmaker[Session], credentials: Credentials, opening: Opening) -> Entry:
+def sign_in(sessions: sessionmaker[Session], credentials: Credentials, opening: Opening) -> BegunSession | None:
     """Begin a session for whoever has that address and password.
 
-    Raises InvalidCredentialsError, or, after the right password only, AccountNotActivatedError. Hashing
-    happens between the transactions.
+    None begins where the user's organization is not ready, for which a repair is then asked for. Raises
+    InvalidCredentialsError, or, after the right password only, AccountNotActivatedError. Hashing happens
+    between the transactions.
     """
     with sessions.begin() as session:
         candidates = candidates_at(session, credentials)
@@ -67,12 +56,11 @@ def sign_in(sessions: sessionmaker[Session], credentials: Credentials, opening: 
         raise AccountNotActivatedError(user_id)
     renewed_hash = renewed(right.password_hash, credentials.password)
 
-    def entered(session: Session) -> Entry:
+    def entered(session: Session) -> BegunSession | None:
         user = keep_to_password(session, user_id, right.password_hash)
         user.password_hash = renewed_hash
         has_entered = user.organization_id is None or may_enter(session, user.id)
-        begun = begin_session(session, user.id, opening) if has_entered else None
-        return Entry(begun, right.has_proven_address)
+        return begin_session(session, user.id, opening) if has_entered else None
 
     return in_transaction(sessions, entered)
 
@@ -86,7 +74,7 @@ def candidates_at(session: Session, credentials: Credentials) -> list[Candidate]
     """
     asked = {"canonical": credentials.address.canonical, "nobodys_hash": NOBODY.password_hash}
     rows = session.connection().execute(_HOLDER_AND_NEWEST[credentials.address.channel], asked)
-    found = {rank: Candidate(user_id, status, kept_hash, rank == HOLDER) for rank, user_id, status, kept_hash in rows}
+    found = {rank: Candidate(user_id, status, kept_hash) for rank, user_id, status, kept_hash in rows}
     return [found[HOLDER], found[NEWEST]]
 
 

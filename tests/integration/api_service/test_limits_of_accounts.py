@@ -45,15 +45,42 @@ def test_after_five_wrong_passwords_not_even_the_right_one_is_looked_at(limited:
     assert 1 <= int(refused.headers["Retry-After"]) <= 300
 
 
-def test_a_success_forgets_what_failed_for_the_address_and_not_for_the_network(limited: ApiUnderTest) -> None:
-    limited.activated(email=ADA)
-    for _ in range(2):
-        assert [log_in(limited, "a wrong password").status_code for _ in range(4)] == [401] * 4
-        assert log_in(limited, PASSWORD).status_code == 201
+def test_a_success_gives_its_own_hit_back_and_forgets_nothing_that_failed(database: Database) -> None:
+    with api_on(database, RATE_LIMITS="on", LIMIT_FAILED_LOGINS_PER_ADDRESS="9/minute") as limited:
+        limited.activated(email=ADA)
+        for _ in range(2):
+            assert [log_in(limited, "a wrong password").status_code for _ in range(4)] == [401] * 4
+            assert log_in(limited, PASSWORD).status_code == 201
 
-    others = [log_in(limited, "a wrong password", email=f"x{n}@example.org").status_code for n in range(3)]
+        others = [log_in(limited, "a wrong password", email=f"x{n}@example.org").status_code for n in range(3)]
 
     assert others == [401, 401, 429]
+
+
+def test_that_its_owner_signs_in_tells_strangers_nothing_of_an_address(limited: ApiUnderTest) -> None:
+    limited.activated(email=ADA)
+
+    def guessed(email: str, *networks: int) -> list[int]:
+        return [log_in(limited, "a guess", email=email, network=f"192.0.2.{n}").status_code for n in networks]
+
+    before = [guessed(email, 1, 2, 3, 4) for email in (ADA, "nobody@example.org")]
+    assert log_in(limited, PASSWORD, network="198.51.100.1").status_code == 201
+    after = [guessed(email, 5, 6, 7) for email in (ADA, "nobody@example.org")]
+
+    assert before == [[401] * 4] * 2
+    assert after == [[401, 429, 429]] * 2
+
+
+def test_a_right_password_beside_a_change_forgets_no_wrong_ones(limited: ApiUnderTest) -> None:
+    limited.activated(email=ADA)
+    bearer = {"Authorization": f"Bearer {log_in(limited, PASSWORD).json['access_token']}"}
+
+    def ask(number: int, password: str) -> int:
+        body = {"phone": f"+44740012345{number}", "password": password}
+        return limited.client.post("/v1/me/phone", json=body, headers=bearer).status_code
+
+    wrong = [ask(n, "a wrong password") for n in range(4)]
+    assert [*wrong, ask(4, PASSWORD), ask(5, "a wrong password"), ask(6, PASSWORD)] == [403] * 4 + [202, 403, 429]
 
 
 def test_the_right_password_of_one_who_is_not_activated_clears_nothing(limited: ApiUnderTest) -> None:
