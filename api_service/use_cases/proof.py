@@ -27,36 +27,46 @@ class Proof:
 
 
 def prove_by_password(sessions: sessionmaker[Session], holder: SignedIn, password: str) -> Proof:
-    """Return the proof that a password is. Raises WrongPasswordError. Hashing happens outside any transaction."""
+    """Return the proof that a password is. Hashing happens outside any transaction.
+
+    Raises WrongPasswordError, or InvalidTokenError for one who was erased just now.
+    """
     with sessions.begin() as session:
         password_hash = session.scalar(select(User.password_hash).where(User.id == holder.user_id))
-    if not passwords.is_password_of(password_hash or passwords.NOBODYS_HASH, password):
-        raise WrongPasswordError
-    return Proof(holder, password_hash or passwords.NOBODYS_HASH)
-
-
-def prove_by_fresh_session(sessions: sessionmaker[Session], holder: SignedIn) -> Proof:
-    """Return the proof that a session is which has just begun. Raises FreshSignInRequiredError."""
-    is_fresh = SessionRow.created_at > func.now() - FRESH
-    with sessions.begin() as session:
-        password_hash = session.scalar(
-            select(User.password_hash)
-            .join(SessionRow, SessionRow.user_id == User.id)
-            .where(User.id == holder.user_id, SessionRow.id == holder.session_id, is_fresh)
-        )
     if password_hash is None:
-        raise FreshSignInRequiredError
+        raise InvalidTokenError
+    if not passwords.is_password_of(password_hash, password):
+        raise WrongPasswordError
     return Proof(holder, password_hash)
 
 
-def locked_prover(session: Session, proof: Proof) -> User:
-    """Return the user, locked, as ``locked_holder`` does.
+def prove_by_fresh_session(sessions: sessionmaker[Session], holder: SignedIn) -> Proof:
+    """Return the proof that a session is which has just begun.
 
-    Raises WrongPasswordError if the password has changed since it was proven.
+    Raises FreshSignInRequiredError, or InvalidTokenError for one that has ended just now.
     """
-    has_it_still = is_active(proof.holder.user_id) & (User.password_hash == proof.password_hash)
-    user = locked_user(session, has_it_still, otherwise=WrongPasswordError())
-    hold_session(session, proof.holder.session_id)
+    is_fresh = (SessionRow.created_at > func.now() - FRESH).label("is_fresh")
+    with sessions.begin() as session:
+        found = session.execute(
+            select(User.password_hash, is_fresh)
+            .join(SessionRow, SessionRow.user_id == User.id)
+            .where(User.id == holder.user_id, SessionRow.id == holder.session_id)
+        ).one_or_none()
+    if found is None:
+        raise InvalidTokenError
+    if not found.is_fresh:
+        raise FreshSignInRequiredError
+    return Proof(holder, found.password_hash)
+
+
+def locked_prover(session: Session, proof: Proof) -> User:
+    """Return the user, locked, as ``locked_holder`` does, whose session goes first: another password ends others.
+
+    Raises InvalidTokenError, or WrongPasswordError if the password has changed since it was proven.
+    """
+    user = locked_holder(session, proof.holder)
+    if user.password_hash != proof.password_hash:
+        raise WrongPasswordError
     return user
 
 

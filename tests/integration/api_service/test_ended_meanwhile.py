@@ -11,6 +11,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from api_service import passwords
+from api_service.routes import account
 from api_service.use_cases import account_codes, activate
 from tests.support.accounts import (
     ADA,
@@ -89,6 +90,34 @@ def test_a_session_that_ends_erases_nobody(api: ApiUnderTest, ada: Account) -> N
 
     assert refusal(answers[0]) == (401, "invalid_token")
     assert api.user(ada.id).email == ADA
+
+
+@pytest.mark.parametrize("body", [{"password": PASSWORD}, {}])
+def test_of_two_who_erase_a_user_at_once_the_other_is_signed_in_no_longer(ada: Account, body: dict[str, str]) -> None:
+    with meanwhile(ada, lambda: ada.erase(**body)) as (elsewhere, answers):
+        elsewhere.execute(ERASE, [ada.id])
+
+    assert refusal(answers[0]) == (401, "invalid_token")
+
+
+@pytest.mark.parametrize(
+    ("proof", "body"), [("prove_by_password", {"password": PASSWORD}), ("prove_by_fresh_session", {})]
+)
+def test_who_is_erased_before_their_proof_is_looked_at_is_signed_in_no_longer(
+    api: ApiUnderTest, ada: Account, monkeypatch: pytest.MonkeyPatch, proof: str, body: dict[str, str]
+) -> None:
+    erase = partial(api.rows, ERASE, ada.id)
+    monkeypatch.setattr(account, proof, behind(erase, getattr(account, proof)))
+
+    assert refusal(ada.erase(**body)) == (401, "invalid_token")
+
+
+def test_a_password_that_changes_meanwhile_is_a_wrong_one(ada: Account) -> None:
+    with meanwhile(ada, lambda: ada.erase(password=PASSWORD)) as (elsewhere, answers):
+        elsewhere.execute("update users set password_hash = 'another' where id = %s", [ada.id])
+
+    assert refusal(answers[0]) == (403, "wrong_password")
+    assert ada.is_signed_in()
 
 
 def test_a_link_that_ends_activates_nobody(api: ApiUnderTest) -> None:
