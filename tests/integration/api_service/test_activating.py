@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from uuid import UUID, uuid4
@@ -231,3 +232,12 @@ def test_a_code_works_under_an_old_key_and_not_under_one_that_is_gone(api: ApiUn
 
     assert api.activate(registration_id, code_for(token.id, gone)).status_code == 400
     assert api.activate(registration_id, code_for(token.id, KEY)).status_code == 400
+
+
+@pytest.mark.parametrize("spelt", [str.lower, str.upper])
+def test_an_id_is_taken_in_either_case(api: ApiUnderTest, spelt: Callable[[str], str]) -> None:
+    registration_id = api.registered(email="ada@example.org")
+    body = {"registration_id": spelt(str(registration_id)), "code": api.code(registration_id)}
+
+    assert api.client.get(f"/v1/registrations/{spelt(str(registration_id))}").status_code == 200
+    assert api.client.post("/v1/activations", json=body).status_code == 200

@@ -2,6 +2,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -11,6 +12,16 @@ from tests.support.databases import fresh_database
 
 MAIL = {"email": "ada@example.org"}
 JSON = {"Content-Type": "application/json"}
+HEX = "0192f0c47a3e7cc19a553d1f0a9b8c7d"
+ODD_IDS = [
+    "7",
+    HEX,
+    f"urn:uuid:{UUID(HEX)}",
+    f"{{{UUID(HEX)}}}",
+    f"0192-{HEX[4:]}",
+    f"{UUID(HEX)}\n",
+    f"{UUID(HEX)}"[:-1] + "٣",
+]
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +221,7 @@ def test_wrong_addresses_and_methods_are_problems_too(
         ({}, "#", "one_form_required"),
         ({"code": "123456"}, "#", "one_form_required"),
         ({"token": "t", "code": "123456"}, "#", "one_form_required"),
-        ({"registration_id": "7", "code": "123456"}, "#/registration_id", "invalid_id"),
+        *(({"registration_id": odd, "code": "123456"}, "#/registration_id", "invalid_id") for odd in ODD_IDS),
         ({"registration_id": 7, "code": "123456"}, "#/registration_id", "invalid_type"),
         ({"token": "x" * 600}, "#/token", "too_long"),
         ({"token": 7}, "#/token", "invalid_type"),
