@@ -8,7 +8,7 @@ import re
 
 import phonenumbers
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
-from phonenumbers import NumberParseException, PhoneNumberFormat
+from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType
 
 LONGEST_EMAIL = 254
 """Octets, of the whole address (RFC 5321 §4.5.3.1.3, less the angle brackets)."""
@@ -24,6 +24,19 @@ _SPECIAL_ENDINGS = tuple(SPECIAL_USE_DOMAIN_NAMES)
 # In the ways people write numbers. The parser of phonenumbers would take letters and fish a number out of any sentence.
 WRITTEN_NUMBER = re.compile(r"\+[0-9][0-9 ().-]{4,40}", re.ASCII)
 """A phone number with its country code, as far as can be seen from its characters."""
+
+NOBODYS_OWN = frozenset(
+    {
+        PhoneNumberType.PREMIUM_RATE,
+        PhoneNumberType.SHARED_COST,
+        PhoneNumberType.PAGER,
+        PhoneNumberType.VOICEMAIL,
+    }
+)
+"""Kinds of numbers at which nobody reads an SMS; some of them pay whoever owns them for each that comes.
+
+Landlines and toll-free numbers are not among them: there are those that take SMS.
+"""
 
 
 class InvalidAddressError(ValueError):
@@ -78,7 +91,10 @@ def canonical_address(deliverable: str) -> str:
 
 
 def canonical_phone(text: str) -> str:
-    """Return the number in E.164 form (``+33612345678``); it must be written with its country code."""
+    """Return the number in E.164 form (``+33612345678``); it must be written with its country code.
+
+    Raises InvalidAddressError, also for numbers at which nobody reads an SMS.
+    """
     if not WRITTEN_NUMBER.fullmatch(text):
         raise InvalidAddressError("not a phone number with its country code")
     try:
@@ -87,6 +103,8 @@ def canonical_phone(text: str) -> str:
         raise InvalidAddressError("not a phone number with its country code") from error
     if not phonenumbers.is_valid_number(number) or number.extension:
         raise InvalidAddressError("not a phone number that exists")
+    if phonenumbers.number_type(number) in NOBODYS_OWN:
+        raise InvalidAddressError("not a phone number at which somebody reads SMS")
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
 
 

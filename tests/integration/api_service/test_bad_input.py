@@ -49,6 +49,7 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
         ({"email": None}, "#/email", "invalid_type"),
         ({"email": ["ada@example.org"]}, "#/email", "invalid_type"),
         ({"phone": "0612345678"}, "#/phone", "invalid_phone"),
+        ({"phone": "+19005550100"}, "#/phone", "invalid_phone"),
         ({"phone": "+33"}, "#/phone", "invalid_phone"),
         ({"phone": "+1 555"}, "#/phone", "invalid_phone"),
         ({"phone": "call +33612345678"}, "#/phone", "invalid_phone"),

@@ -151,6 +151,14 @@ async def test_without_an_answer_the_message_may_have_arrived(says: Says) -> Non
     assert list(tray.waiting) == letters[1:]
 
 
+async def test_a_premium_number_that_was_kept_is_the_smscs_to_refuse() -> None:
+    letter = an_sms(recipient="+19005550100")
+    tray = ListTray([letter])
+    async with Smsc() as smsc, session_to(smsc) as session:
+        await session.carry(tray)
+    assert isinstance(tray.fate(letter), Sent)
+
+
 @pytest.mark.parametrize("recipient", ["+" + "1" * 21, "+33é12", "", "+", "ada"])
 async def test_what_is_no_number_or_would_be_cut_off_is_never_submitted(recipient: str) -> None:
     letter = an_sms(recipient=recipient)

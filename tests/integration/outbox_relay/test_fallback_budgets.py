@@ -64,6 +64,18 @@ def test_beyond_a_budget_nothing_falls_back_and_what_was_refused_costs_the_other
     assert outbox.number("select count(*) from tokens where channel = 'sms'") == len(written_to)
 
 
+def test_a_number_that_no_registration_may_give_any_more_falls_back_as_others_do(
+    api: ApiUnderTest, outbox: Outbox
+) -> None:
+    premium = "+19005550100"
+    assert api.register(phone=premium).status_code == 422
+    refused_mails(api, outbox, FRENCH)
+    api.rows("update users set phone = %s", premium)
+
+    assert fall_back(api.database) == 1
+    assert numbers_written_to(outbox) == [premium]
+
+
 def test_what_a_budget_refused_stays_refused(api: ApiUnderTest, outbox: Outbox) -> None:
     refused_mails(api, outbox, FRENCH)
     assert fall_back(api.database, Budgets(total=0, per_prefix=1, per_number=1)) == 0

@@ -2,6 +2,13 @@ import pytest
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, validate_email
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
+from phonenumbers import (
+    SUPPORTED_REGIONS,
+    PhoneNumberFormat,
+    PhoneNumberType,
+    example_number_for_type,
+    format_number,
+)
 
 from shared.addresses import (
     InvalidAddressError,
@@ -118,6 +125,33 @@ def test_a_number_has_one_form(written: str) -> None:
 def test_what_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(InvalidAddressError):
         canonical_phone(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+19005550100", "+979123456789", "+33899123456", "+448712345678",  # at a premium
+        "+33810123456",  # at shared cost
+        "+447640123456",  # a pager's
+        "+41860123456789",  # a voicemail box's
+    ],
+)  # fmt: skip
+def test_a_number_at_which_nobody_reads_sms_is_refused(text: str) -> None:
+    with pytest.raises(InvalidAddressError):
+        canonical_phone(text)
+
+
+@pytest.mark.parametrize("text", ["+18005550100", "+442070313000", "+14155550100", "+445512345678", "+447012345678"])
+def test_a_number_at_which_somebody_may_read_sms_is_taken(text: str) -> None:
+    assert canonical_phone(text) == text
+
+
+def test_no_country_s_mobile_numbers_are_refused() -> None:
+    examples = {region: example_number_for_type(region, PhoneNumberType.MOBILE) for region in SUPPORTED_REGIONS}
+    numbers = [format_number(number, PhoneNumberFormat.E164) for number in examples.values() if number]
+
+    assert len(numbers) > 200
+    assert [canonical_phone(number) for number in numbers] == numbers
 
 
 @pytest.mark.parametrize(
