@@ -24,6 +24,7 @@ class LimitSettings:
     failed_logins_per_network: Windows
     failed_logins_per_address: Windows
     wrong_passwords_per_user: Windows
+    changes_per_user: Windows
     resets_per_network: Windows
     resets_per_address: Windows
 
@@ -60,6 +61,7 @@ class LimitSettingsSchema(SettingsSchema):
     failed_logins_per_network = RateLimits(Limit.FAILED_LOGINS_PER_NETWORK)
     failed_logins_per_address = RateLimits(Limit.FAILED_LOGINS_PER_ADDRESS)
     wrong_passwords_per_user = RateLimits(Limit.WRONG_PASSWORDS_PER_USER)
+    changes_per_user = RateLimits(Limit.CHANGES_PER_USER)
     resets_per_network = RateLimits(Limit.RESETS_PER_NETWORK)
     resets_per_address = RateLimits(Limit.RESETS_PER_ADDRESS)
 

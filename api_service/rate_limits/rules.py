@@ -22,6 +22,7 @@ class Limit(StrEnum):
     FAILED_LOGINS_PER_NETWORK = "failed_logins_per_network"
     FAILED_LOGINS_PER_ADDRESS = "failed_logins_per_address"
     WRONG_PASSWORDS_PER_USER = "wrong_passwords_per_user"
+    CHANGES_PER_USER = "changes_per_user"
     RESETS_PER_NETWORK = "resets_per_network"
     RESETS_PER_ADDRESS = "resets_per_address"
 
@@ -83,6 +84,9 @@ RULES: Mapping[Limit, Rule] = {
     Limit.FAILED_LOGINS_PER_ADDRESS: _rule(Per.ADDRESS, "Failed logins to one address.", "5/5 minutes"),
     Limit.WRONG_PASSWORDS_PER_USER: _rule(
         Per.USER, "Wrong passwords given by one user who is signed in, for what needs it again.", "5/5 minutes"
+    ),
+    Limit.CHANGES_PER_USER: _rule(
+        Per.USER, "Changes of password or address by one user who is signed in; each is told by SMS, too.", "10/day"
     ),
     Limit.RESETS_PER_NETWORK: _rule(Per.NETWORK, "Password resets asked for from one network.", "20/minute"),
     Limit.RESETS_PER_ADDRESS: _rule(Per.ADDRESS, "Password resets of one address.", "5/hour"),

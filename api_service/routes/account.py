@@ -56,6 +56,7 @@ def post_password(holder: SignedIn) -> Response:
         user = locked_prover(session, proof)
         refuse_own_address(user, body["new_password"])
         set_password(session, user, password_hash, kept_session=holder.session_id)
+        _count_change(session, holder)
         return keep(session, _done())
 
     answer = in_transaction(services().sessions, changed)
@@ -173,11 +174,19 @@ def _address_changed(holder: SignedIn, channel: Channel) -> Response:
     def changed(session: Session) -> Response:
         take_key(session)
         change_address(session, holder, token_id)
+        _count_change(session, holder)
         return keep(session, _done())
 
     answer = in_transaction(services().sessions, changed)
     services().notifier.wake()
     return answer
+
+
+def _count_change(session: Session, holder: SignedIn) -> None:
+    # In the transaction that changes: what is refused, or was a repetition, does not count. Each change is told to all
+    # addresses, and whoever has an account could have as many SMS sent as they like. Resets by code are not counted:
+    # who knows the password must not use up what its owner has left to get the account back.
+    services().limiter.spend([by_user(Limit.CHANGES_PER_USER, holder.user_id)], session.connection())
 
 
 def _done() -> Response:

@@ -174,6 +174,7 @@ def test_what_is_said_of_each_limit_is_complete() -> None:
         Limit.FAILED_LOGINS_PER_NETWORK: "10/minute",
         Limit.FAILED_LOGINS_PER_ADDRESS: "5/5 minutes",
         Limit.WRONG_PASSWORDS_PER_USER: "5/5 minutes",
+        Limit.CHANGES_PER_USER: "10/day",
         Limit.RESETS_PER_NETWORK: "20/minute",
         Limit.RESETS_PER_ADDRESS: "5/hour",
     }
