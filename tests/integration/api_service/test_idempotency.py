@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 from api_service.idempotency import SECRET_MEMBERS, keep, key_of, request_key
 from api_service.services import EXTENSION
 from api_service.use_cases.kept_answers import take_key
+from tests.support.accounts import Account, signed_in
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
 from tests.support.databases import Database
 from tests.support.eventually import eventually
@@ -147,19 +148,32 @@ def test_a_repetition_that_overlaps_the_first_is_not_refused_for_what_that_has_d
     assert (again.status_code, again.text, again.headers["Idempotency-Replayed"]) == (200, "first", "true")
 
 
-def test_a_kept_answer_goes_with_its_user(api: ApiUnderTest) -> None:
+def test_a_kept_answer_goes_with_the_user_whom_it_tells_of(api: ApiUnderTest) -> None:
     registration_id = UUID(post(api).json["id"])
     post(api, {}, path=f"/v1/registrations/{registration_id}/resend")
     activation = {"registration_id": str(registration_id), "code": api.code(registration_id)}
     bearer = {"Authorization": f"Bearer {post(api, activation, path='/v1/activations').json['access_token']}"}
-    post(api, {"email": BODY["email"]}, path="/v1/password-resets")
     new = {"email": "countess@example.org", "password": PASSWORD}
     api.client.post("/v1/me/email", json=new, headers=bearer | {"Idempotency-Key": KEY})
-    assert [row.user_id for row in api.rows("select user_id from kept_answers")] == [registration_id] * 5
+    assert [row.user_id for row in api.rows("select user_id from kept_answers")] == [registration_id] * 4
 
     assert api.client.delete("/v1/me", json={"password": PASSWORD}, headers=bearer).status_code == 202
 
     assert api.rows("select 1 from kept_answers") == []
+
+
+@pytest.mark.parametrize("email", [BODY["email"], "nobody@example.org"])
+def test_a_reset_asked_for_again_tells_nobody_that_an_account_was_erased(api: ApiUnderTest, email: str) -> None:
+    ada = Account(api, api.activated(email=BODY["email"]), signed_in(api, BODY["email"]))
+    first = post(api, {"email": email}, path="/v1/password-resets")
+    assert ada.erase(password=PASSWORD).status_code == 202
+
+    again = post(api, {"email": email}, path="/v1/password-resets")
+
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert again.json == first.json
+    [kept] = api.rows("select body, user_id from kept_answers")
+    assert (json.loads(kept.body).keys(), kept.user_id) == ({"channel", "destination"}, None)
 
 
 def test_a_repetition_is_cheap_it_counts_against_no_limit(database: Database) -> None:
