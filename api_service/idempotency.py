@@ -15,7 +15,8 @@ from flask import Response, g, json, make_response, request
 from sqlalchemy.orm import Session
 
 from api_service.describing import Mark, marked
-from api_service.errors import KeyMalformedError
+from api_service.errors import KeyInUseError, KeyMalformedError
+from api_service.limiting import give_all_back
 from api_service.services import services
 from api_service.use_cases import kept_answers
 from api_service.use_cases.kept_answers import Answer, AnsweredMeanwhileError, RequestKey
@@ -92,16 +93,22 @@ def _body_at_rest(answer: Response) -> str:
 
 
 def _carried_out(view: View) -> Response:
+    """Return what the view answers; a repetition that overlapped the first request counts against no limit either."""
     try:
         return view()
     except AnsweredMeanwhileError as meanwhile:
-        return _repeated(meanwhile.answer)
+        answer = meanwhile.answer
+    except KeyInUseError:
+        give_all_back()
+        raise
     except Refusal:
         # It may be refused for what the first request has done since the first look: its code is used up now.
-        answer = _kept()
-        if answer is None:
+        found = _kept()
+        if found is None:
             raise
-        return _repeated(answer)
+        answer = found
+    give_all_back()
+    return _repeated(answer)
 
 
 def _kept() -> Answer | None:

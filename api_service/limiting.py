@@ -33,6 +33,19 @@ def spend(*subjects: Subject) -> None:
         g.tallies = [*g.get("tallies", []), *refusal.tallies]
         raise
     g.tallies = [*g.get("tallies", []), *tallies]
+    g.spent = [*g.get("spent", []), *subjects]
+
+
+def give_back(*subjects: Subject) -> None:
+    """Take the request's hits of these back: what was counted beforehand did not happen."""
+    services().limiter.give_back(subjects)
+    g.spent = [spent for spent in g.get("spent", []) if spent not in subjects]
+
+
+def give_all_back() -> None:
+    """Take back whatever the request has counted so far, and tell nothing of it: it was a repetition."""
+    give_back(*g.get("spent", []))
+    g.tallies = []
 
 
 def from_network(limit: Limit) -> Subject:

@@ -14,7 +14,7 @@ from api_service.authentication import for_users
 from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
 from api_service.errors import Code
 from api_service.idempotency import idempotent, keep, take_key
-from api_service.limiting import by_user, from_network, spend, to_addresses
+from api_service.limiting import by_user, from_network, give_back, spend, to_addresses
 from api_service.rate_limits import Limit
 from api_service.schemas import StrictSchema
 from api_service.services import services
@@ -137,7 +137,7 @@ def _proven(holder: SignedIn, password: str) -> Proof:
     tries = by_user(Limit.WRONG_PASSWORDS_PER_USER, holder.user_id)
     spend(tries)
     proof = prove_by_password(services().sessions, holder, password)
-    services().limiter.give_back([tries])
+    give_back(tries)
     return proof
 
 

@@ -10,7 +10,7 @@ from api_service.authentication import opening, session_document
 from api_service.describing import Answer, Body, Description, Tag, described
 from api_service.errors import Code
 from api_service.idempotency import idempotent, keep, take_key
-from api_service.limiting import from_network, spend
+from api_service.limiting import from_network, give_back, spend
 from api_service.rate_limits import Limit
 from api_service.schemas import ActivateSchema
 from api_service.services import services
@@ -68,5 +68,5 @@ def by_link(link_token: str, password: str | None) -> Confirmation:
         return confirmed_by_link(services().sessions, services().keys, link_token)
     spend(network)
     confirmation = confirmed_by_link(services().sessions, services().keys, link_token, password)
-    services().limiter.give_back([network])
+    give_back(network)
     return confirmation

@@ -12,7 +12,7 @@ from api_service.answers import session_listing
 from api_service.authentication import for_users, opening, session_document
 from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
 from api_service.errors import Code, OrganizationNotReadyError
-from api_service.limiting import from_network, spend, to_addresses
+from api_service.limiting import from_network, give_back, spend, to_addresses
 from api_service.rate_limits import Limit
 from api_service.schemas import RefreshSchema
 from api_service.services import services
@@ -53,7 +53,7 @@ def post_session() -> Response:
     spend(*tried)
     begun = sign_in(services().sessions, credentials, opening())
     # Its own hit and no other: were all forgotten, what strangers have left would tell that somebody has the address.
-    services().limiter.give_back(tried)
+    give_back(*tried)
     if begun is None:
         services().notifier.wake()
         raise OrganizationNotReadyError

@@ -12,7 +12,6 @@ from api_service.services import EXTENSION
 from api_service.use_cases.kept_answers import take_key
 from tests.support.accounts import Account, signed_in
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
-from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.keys import SECRET_KEYS
 
@@ -174,13 +173,6 @@ def test_a_reset_asked_for_again_tells_nobody_that_an_account_was_erased(api: Ap
     assert again.json == first.json
     [kept] = api.rows("select body, user_id from kept_answers")
     assert (json.loads(kept.body).keys(), kept.user_id) == ({"channel", "destination"}, None)
-
-
-def test_a_repetition_is_cheap_it_counts_against_no_limit(database: Database) -> None:
-    with api_on(database, RATE_LIMITS="on", LIMIT_REGISTRATIONS_PER_ADDRESS="1/hour") as api:
-        first = post(api)
-        assert post(api).json == first.json
-        assert api.register().status_code == 429
 
 
 def test_neither_key_nor_password_can_be_found_from_what_is_kept(api: ApiUnderTest) -> None:
