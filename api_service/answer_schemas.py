@@ -229,7 +229,9 @@ class ProblemSchema(AnswerSchema):
     detail = _text("what to know, or to do", "There is nothing at this address.")
     code = _word(CODES, "for programs")
     request_id = _text("as in X-Request-Id", AN_ID)
-    errors = fields.List(fields.Nested(FaultSchema), metadata={"description": "every fault, of `validation_failed`"})
+    errors = fields.List(
+        fields.Nested(FaultSchema), metadata={"description": "the first 50 faults, of `validation_failed`"}
+    )
     limits = fields.List(
         fields.String(metadata={"enum": [str(limit) for limit in Limit]}),
         metadata={"description": "which were reached, of `too_many_requests`"},

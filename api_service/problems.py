@@ -11,9 +11,11 @@ from api_service.rate_limits import TooManyRequestsError
 from api_service.rate_limits.headers import limit_headers
 from shared.web.kinds import problem_document
 from shared.web.problems import fault_documents, handle_failures, json_answer
-from shared.web.refusals import Refusal, ValidationFailedError
+from shared.web.refusals import NO_SUCH_FIELD, Fault, Refusal, ValidationFailedError
 
 REALM = "signpost"
+MOST_FAULTS = 50
+"""Of one request that are told; no schema has as many fields."""
 
 
 def handle_problems(app: Flask) -> None:
@@ -36,13 +38,23 @@ def _refused(refusal: Refusal) -> Response:
 def _members(refusal: Refusal) -> dict[str, Any]:
     match refusal:
         case ValidationFailedError(faults=faults):
-            return {"errors": fault_documents(faults, FAULTS)}
+            return {"errors": fault_documents(_first_of(faults), FAULTS)}
         case AccountNotActivatedError(registration_id=registration_id):
             return {"resend": url_for("registrations.post_resend", registration_id=registration_id)}
         case TooManyRequestsError(reached=reached):
             return {"limits": sorted({tally.limit.value for tally in reached})}
         case _:
             return {}
+
+
+def _first_of(faults: list[Fault]) -> list[Fault]:
+    """Return the faults that are told, in the order of the schema, and behind them fields that there are not by name.
+
+    Those come in any order, and as many as fit into a body: each is ten times as long in an answer as in a request.
+    """
+    known = [fault for fault in faults if fault.code != NO_SUCH_FIELD]
+    unknown = sorted((fault for fault in faults if fault.code == NO_SUCH_FIELD), key=lambda fault: fault.pointer)
+    return [*known, *unknown][:MOST_FAULTS]
 
 
 def _headers(refusal: Refusal) -> dict[str, str]:

@@ -58,3 +58,11 @@ def refused_or_taken(api: ApiUnderTest, path: str, body: bytes, sent_with: dict[
         return
     assert 400 <= answer.status_code < 500, (answer.status_code, body, sent_with)
     assert (answer.mimetype, answer.json["status"]) == ("application/problem+json", answer.status_code)
+
+
+def test_of_many_faults_the_first_are_told_in_one_order(api: ApiUnderTest) -> None:
+    body = {"email": "ada"} | {f"x{n:03}": n for n in reversed(range(200))}
+    answer = api.client.post("/v1/registrations", json=body)
+
+    pointers = [error["pointer"] for error in answer.json["errors"]]
+    assert pointers == ["#/email", "#/password", *(f"#/x{n:03}" for n in range(48))]
