@@ -24,7 +24,12 @@ EVERYWHERE = (
     CommonCode.INTERNAL_ERROR,
 )
 """What the server, or a fault of ours, can answer to any request."""
-OF_JSON = (CommonCode.MALFORMED_JSON, CommonCode.UNSUPPORTED_MEDIA_TYPE, CommonCode.VALIDATION_FAILED)
+OF_JSON = (
+    CommonCode.MALFORMED_JSON,
+    CommonCode.BODY_TOO_LARGE,
+    CommonCode.UNSUPPORTED_MEDIA_TYPE,
+    CommonCode.VALIDATION_FAILED,
+)
 OF_MARKS = {
     Mark.FOR_USERS: (CommonCode.TOKEN_REQUIRED, CommonCode.INVALID_TOKEN),
     Mark.IDEMPOTENT: (Code.IDEMPOTENCY_KEY_MALFORMED, Code.IDEMPOTENCY_KEY_IN_USE, Code.IDEMPOTENCY_KEY_REUSED),
@@ -60,8 +65,6 @@ def codes_of(description: Description, marks: frozenset[Mark]) -> list[AnyCode]:
     """Return all that the operation can refuse with, by status."""
     codes = {*EVERYWHERE, *description.refusals}
     codes |= {code for mark in marks for code in OF_MARKS[mark]}
-    if description.body:
-        codes |= {CommonCode.BODY_TOO_LARGE}
     if description.body and description.body.media_type == JSON:
         codes |= {*OF_JSON}
     if description.needs_database:

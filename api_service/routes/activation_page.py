@@ -3,6 +3,7 @@
 Mail scanners open links, and some run scripts: so there is no script, and GET only shows the button.
 """
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from flask import Blueprint, Response, make_response, render_template, request
@@ -23,6 +24,7 @@ from api_service.transactions import in_transaction
 from api_service.use_cases.activate import activate
 from api_service.use_cases.decline import decline
 from shared.engine import DATABASE_FAILURES
+from shared.web.bodies import LONGEST_BODY_BYTES
 from shared.web.problems import database_unavailable
 
 blueprint = Blueprint("activation_page", __name__, url_prefix="/activate")
@@ -32,6 +34,7 @@ SAFE_HEADERS = safe_headers(STYLE, form_action="'self'") | {
     "X-Robots-Tag": "noindex, nofollow",
     "Vary": "Accept-Language",
 }
+TOO_LARGE = Answer("A page: the form has more than 16 KiB.", media_type=HTML)
 
 
 @blueprint.get("")
@@ -62,6 +65,7 @@ def get_page() -> Response:
             HTTPStatus.OK: Answer("A page: the account is active.", media_type=HTML),
             HTTPStatus.BAD_REQUEST: Answer("A page: the link does not work.", media_type=HTML),
             HTTPStatus.FORBIDDEN: Answer("A page: the registration's password is needed, or wrong.", media_type=HTML),
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LARGE,
             HTTPStatus.TOO_MANY_REQUESTS: Answer(
                 "A page: too many wrong passwords.", media_type=HTML, headers=("Retry-After", *COUNTED)
             ),
@@ -75,7 +79,8 @@ def get_page() -> Response:
 )
 def post_page() -> Response:
     """Activate, and say whether it worked, or ask for the password where the address was registered more than once."""
-    link_token, password = request.form.get("token", ""), request.form.get("password")
+    form = read_form()
+    link_token, password = form.get("token", ""), form.get("password")
     try:
         confirmation = by_link(link_token, normalised(password) if password else None)
         in_transaction(services().sessions, lambda session: activate(session, confirmation))
@@ -95,6 +100,7 @@ def post_page() -> Response:
         {
             HTTPStatus.OK: Answer("A page: the registration is cancelled.", media_type=HTML),
             HTTPStatus.BAD_REQUEST: Answer("A page: the link does not work.", media_type=HTML),
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LARGE,
             HTTPStatus.SERVICE_UNAVAILABLE: Answer(
                 "A page: the database is away.", media_type=HTML, headers=("Retry-After",)
             ),
@@ -105,12 +111,19 @@ def post_page() -> Response:
 )
 def post_declined() -> Response:
     """Cancel the registration, for whoever reads the mailbox says that it is not theirs."""
-    link_token = request.form.get("token", "")
+    link_token = read_form().get("token", "")
     try:
         in_transaction(services().sessions, lambda session: decline(session, services().keys, link_token))
     except InvalidOrExpiredError:
         return _page(Page.INVALID, HTTPStatus.BAD_REQUEST)
     return _page(Page.DECLINED, HTTPStatus.OK)
+
+
+def read_form() -> Mapping[str, str]:
+    """Return the form that was sent. Raises RequestEntityTooLarge, also where its length is not told beforehand."""
+    if len(request.get_data()) > LONGEST_BODY_BYTES:
+        raise RequestEntityTooLarge
+    return request.form
 
 
 def _too_often(error: TooManyRequestsError) -> Response:
@@ -125,7 +138,7 @@ blueprint.register_error_handler(TooManyRequestsError, _too_often)
 @blueprint.errorhandler(RequestEntityTooLarge)
 def _too_large(_error: RequestEntityTooLarge) -> Response:
     # No link that was sent is as long, and no password that was taken.
-    return _page(Page.INVALID, HTTPStatus.BAD_REQUEST)
+    return _page(Page.INVALID, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
 def _unavailable(error: Exception) -> Response:

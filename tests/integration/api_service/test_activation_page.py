@@ -1,4 +1,5 @@
 import re
+from io import BytesIO
 
 import pytest
 
@@ -33,11 +34,25 @@ def test_the_button_sends_the_token_and_activates_once(api: ApiUnderTest) -> Non
 
 
 def test_a_bad_token_gets_a_page_that_says_so(api: ApiUnderTest) -> None:
-    for form in ({}, {"token": ""}, {"token": "no.such"}, {"tokens": "x"}, {"token": "x" * 17_000}):
+    for form in ({}, {"token": ""}, {"token": "no.such"}, {"tokens": "x"}, {"token": "x" * 9_000}):
         answer = api.client.post("/activate", data=form)
 
         assert (answer.status_code, answer.mimetype) == (400, "text/html")
         assert "<form" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/activate", "/activate/decline"])
+@pytest.mark.parametrize("told_length", [True, False])
+def test_a_form_that_is_too_large_gets_a_page_of_its_own_status(
+    api: ApiUnderTest, path: str, *, told_length: bool
+) -> None:
+    body, form = b"token=" + b"x" * (16 * 1024 - 5), "application/x-www-form-urlencoded"
+    framing = {"content_length": len(body)} if told_length else {"environ_overrides": {"wsgi.input_terminated": True}}
+    stream = {"input_stream": BytesIO(body), "content_type": form}
+    answer = api.client.post(path, **stream, **framing)
+
+    assert (answer.status_code, answer.mimetype) == (413, "text/html")
+    assert "This link does not work" in answer.text
 
 
 def test_a_link_without_its_token_has_no_button(api: ApiUnderTest) -> None:
