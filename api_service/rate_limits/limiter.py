@@ -88,8 +88,8 @@ class Limiter:
 
     def give_back(self, subjects: Iterable[Subject]) -> None:
         """Take a hit of each back: what was counted beforehand did not happen."""
-        if keys := [key for key, _, _ in self._asked(subjects)]:
-            self._hits.give_back(keys)
+        if asked := self._asked(subjects):
+            self._hits.give_back([_ask(key, limit, item) for key, limit, item in asked])
 
     def _asked(self, subjects: Iterable[Subject]) -> list[tuple[str, Limit, RateLimitItem]]:
         # PostgreSQL takes no row twice in one statement.

@@ -44,8 +44,13 @@ select key, cardinality(held) as held, extract(epoch from held[1] + period - clo
           from rate_limits where key = any(cast(:keys as text[]))) as counted
 """)
 
+# Locked in the order in which a hit locks them, gates first: an update alone takes rows as it comes across them.
 GIVE_BACK = text("""
-update rate_limits set hits = trim_array(hits, least(1, cardinality(hits))) where key = any(cast(:keys as text[]))
+with held as (
+    select key from rate_limits
+      join unnest(cast(:keys as text[]), cast(:firsts as boolean[])) as asked (key, is_first) using (key)
+     order by not is_first, key for no key update of rate_limits)
+update rate_limits set hits = trim_array(hits, least(1, cardinality(hits))) from held where rate_limits.key = held.key
 """)
 
 
@@ -104,10 +109,11 @@ class Hits:
         rows = self._run(LOOK, {"keys": list(keys)}, connection)
         return {row.key: Held(row.held, row.seconds) for row in rows if row.held}
 
-    def give_back(self, keys: Sequence[str]) -> None:
+    def give_back(self, asks: Sequence[Ask]) -> None:
         """Take one hit of each back."""
+        parameters = {"keys": [ask.key for ask in asks], "firsts": [ask.is_first for ask in asks]}
         with self._engine.connect() as connection:
-            connection.execute(GIVE_BACK, {"keys": list(keys)})
+            connection.execute(GIVE_BACK, parameters)
 
     def _run(self, statement: Any, parameters: dict[str, Any], connection: Connection | None) -> Sequence[Any]:
         with nullcontext(connection) if connection else self._engine.connect() as given:

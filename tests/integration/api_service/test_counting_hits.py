@@ -102,6 +102,20 @@ def test_a_hit_can_be_given_back_and_the_others_stay(engine: Engine) -> None:
     assert {tally.limit: tally.left for tally in limiter.spend([ADA, HERE])} == {ADA.limit: 0, HERE.limit: 1}
 
 
+def test_many_who_count_and_give_back_at_once_do_not_wait_for_each_other(engine: Engine) -> None:
+    limiter = limiter_of(engine, registrations_per_address="100/hour; 200/day", registrations_per_network="100/hour")
+
+    def come_and_go(_: int) -> None:
+        for _time in range(60):
+            limiter.spend([ADA, HERE])
+            limiter.give_back([ADA, HERE])
+
+    with ThreadPoolExecutor(4) as clients:
+        list(clients.map(come_and_go, range(4)))
+
+    assert {tally.left for tally in limiter.spend([ADA, HERE])} == {99, 199}
+
+
 def test_giving_back_what_was_never_taken_gives_nothing(engine: Engine) -> None:
     limiter = limiter_of(engine, registrations_per_address="1/hour")
     limiter.spend([ADA])
