@@ -86,7 +86,7 @@ RULES: Mapping[Limit, Rule] = {
         Per.USER, "Wrong passwords given by one user who is signed in, for what needs it again.", "5/5 minutes"
     ),
     Limit.CHANGES_PER_USER: _rule(
-        Per.USER, "Changes of password or address by one user who is signed in; each is told by SMS, too.", "10/day"
+        Per.USER, "Changes of password or address by one user who is signed in, each of which sends messages.", "10/day"
     ),
     Limit.RESETS_PER_NETWORK: _rule(Per.NETWORK, "Password resets asked for from one network.", "20/minute"),
     Limit.RESETS_PER_ADDRESS: _rule(Per.ADDRESS, "Password resets of one address.", "5/hour"),

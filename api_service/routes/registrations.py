@@ -61,11 +61,14 @@ def post_registration() -> Response:
     )
     password_hash = passwords.hashed(command.password)
     parts = services()
-    with parts.sessions.begin() as session:
+
+    def registered(session: Session) -> tuple[Registration, Response]:
         take_key(session)
-        registered = register(session, command, password_hash=password_hash, terms=parts.terms)
-        registration = _just_added(session, registered)
-        answer = keep(session, _accepted(registration), registration.id)
+        added = register(session, command, password_hash=password_hash, terms=parts.terms)
+        registration = _just_added(session, added)
+        return registration, keep(session, _accepted(registration), registration.id)
+
+    registration, answer = in_transaction(parts.sessions, registered)
     parts.notifier.wake()
     REGISTRATIONS.labels(command.channel).inc()
     return _answered(registration, answer, _accepted)
