@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.outage import Outage
 from shared.patience import NOTICES_SILENCE, PatientConnection
+from shared.sessions import IN_UTF8
 
 CLOSE_SECONDS = 2.0
 """How long a process that is told to end waits for what each thread has under way; its threads end with it."""
@@ -53,6 +54,7 @@ class Background(ABC):
             application_name=f"signpost-api-{self.name}",
             prepare_threshold=None,
             **NOTICES_SILENCE,
+            **IN_UTF8,
         )
 
     def _run(self) -> None:

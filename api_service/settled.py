@@ -118,6 +118,6 @@ def ids_in(payload: str) -> set[UUID]:
 
 
 def _has_own_session(connection: psycopg.Connection) -> bool:
-    # Whether something can be set for good tells it, and a time zone changes nothing for who only listens.
-    parameters = own_session_parameters({"timezone": "UTC"}, connection.info.backend_pid)
+    # Whether something can be set for good tells it, be it what all sessions need.
+    parameters = own_session_parameters({}, connection.info.backend_pid)
     return connection.execute(SET_IN_OWN_SESSION, parameters).rowcount > 0

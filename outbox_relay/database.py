@@ -18,7 +18,7 @@ from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.log import get_logger
 from shared.outage import Outage
 from shared.patience import NOTICES_SILENCE
-from shared.sessions import PLANNED_ONCE, SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
+from shared.sessions import IN_UTF8, PLANNED_ONCE, SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
 
 STATEMENT_TIMEOUT_MILLISECONDS = 15_000
 
@@ -29,7 +29,6 @@ STATEMENT_TIMEOUT_MILLISECONDS = 15_000
 # max_parallel_workers_per_gather: only counting a large backlog would have such, and take the cores from its delivery.
 SETTINGS = {
     "statement_timeout": str(STATEMENT_TIMEOUT_MILLISECONDS),
-    "timezone": "UTC",
     "enable_sort": "off",
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
@@ -85,6 +84,7 @@ async def connect(url: str, purpose: str, *, plans_once: bool = False) -> RelayC
         application_name=f"outbox-relay {purpose}",
         target_session_attrs="read-write",
         **NOTICES_SILENCE,
+        **IN_UTF8,
     )
     set_json_loads(read_json, connection)
     try:

@@ -16,10 +16,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_error, driver_url
 from shared.patience import NOTICES_SILENCE, PatientConnection
-from shared.sessions import PLANNED_ONCE, SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
+from shared.sessions import IN_UTF8, PLANNED_ONCE, SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
 
-SETTINGS = {"statement_timeout": "15000", "idle_in_transaction_session_timeout": "30000", "timezone": "UTC"}
-"""Milliseconds, where it is a time."""
+SETTINGS = {"statement_timeout": "15000", "idle_in_transaction_session_timeout": "30000"}
+"""Milliseconds."""
 
 DATABASE_FAILURES = (DBAPIError, PoolTimeoutError)
 """What may mean that the database is away; ``is_database_away`` tells."""
@@ -53,7 +53,8 @@ def create_database_engine(url: str, *, application_name: str, pool_size: int, p
             "connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "application_name": application_name,
         }
-        | NOTICES_SILENCE,
+        | NOTICES_SILENCE
+        | IN_UTF8,
     )
     event.listen(engine, "do_connect", _connected)
     settings = SETTINGS | PLANNED_ONCE if plans_once else SETTINGS

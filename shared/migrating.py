@@ -13,7 +13,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, NullPool, create_engine, text
 
 from shared.engine import engine_url
-from shared.sessions import SET_IN_OWN_SESSION, own_session_parameters
+from shared.sessions import IN_UTF8, SET_IN_OWN_SESSION, own_session_parameters
 
 SETTINGS = {
     # Short: while a migration waits for a table, everyone who comes after it waits too.
@@ -84,7 +84,7 @@ def connected_alone(
         engine_url(database_url),
         poolclass=NullPool,
         hide_parameters=True,
-        connect_args={"application_name": application_name},
+        connect_args={"application_name": application_name} | IN_UTF8,
     )
     with engine.connect() as connection:
         with connection.begin():

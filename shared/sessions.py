@@ -9,6 +9,16 @@ it is not.
 from collections.abc import Mapping
 from typing import Any
 
+IN_UTF8: dict[str, Any] = {"client_encoding": "UTF8"}
+"""How a connection is made (libpq): a pooler passes it on, and what is first read of the server is text already."""
+
+# Role, database and server may each have settings of their own, made for somebody else. Of another way of writing
+# dates psycopg reads none, and in another schema there is nothing of ours.
+WHATEVER_ELSE_IS_SET = {"datestyle": "ISO", "search_path": "public", "timezone": "UTC"}
+
+# Listeners have nothing to say for hours. A pooler's session is not ours to keep.
+NEVER_TOO_IDLE = {"idle_session_timeout": "0"}
+
 # A pooler tells its clients a process id of its own invention, to find them by when they cancel.
 # Nothing is set in a session that is another's the next moment.
 SET_IN_OWN_SESSION = """
@@ -30,11 +40,19 @@ time is better planned for the parameters at hand.
 
 
 def own_session_parameters(settings: Mapping[str, str], told_pid: int) -> list[Any]:
-    """Return the parameters of SET_IN_OWN_SESSION; ``told_pid`` is what the connection was told of its server."""
-    return [list(settings), list(settings.values()), told_pid]
+    """Return the parameters of SET_IN_OWN_SESSION, for these settings and those that all sessions need.
+
+    ``told_pid`` is what the connection was told of its server.
+    """
+    all_settings = {**WHATEVER_ELSE_IS_SET, **NEVER_TOO_IDLE, **settings}
+    return [list(all_settings), list(all_settings.values()), told_pid]
 
 
 def set_in_transaction(settings: Mapping[str, str]) -> str:
-    """Return a statement that makes the settings hold until the transaction ends; names and values are our own."""
-    calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+    """Return a statement that makes them, and those that all sessions need, hold until the transaction ends.
+
+    Names and values are our own.
+    """
+    all_settings = {**WHATEVER_ELSE_IS_SET, **settings}
+    calls = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in all_settings.items())
     return f"select {calls}"

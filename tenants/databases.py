@@ -14,6 +14,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
+from shared.sessions import IN_UTF8
 from tenants.helper import Facts, Helper
 from tenants.naming import is_of_an_organization
 from tenants.revisions import VERSION_TABLE, is_behind
@@ -53,7 +54,9 @@ def databases_behind(url: str) -> list[str]:
 
     One that cannot be asked is among them: its upgrade will tell why.
     """
-    with psycopg.connect(driver_url(url), autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+    with psycopg.connect(
+        driver_url(url), autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS, **IN_UTF8
+    ) as connection:
         names = databases_of_organizations(connection)
     return [name for name in names if _needs_upgrade(url, name)]
 
@@ -99,7 +102,7 @@ def url_of(url: str, database: str) -> str:
 
 def _needs_upgrade(url: str, database: str) -> bool:
     try:
-        with psycopg.connect(url_of(url, database), connect_timeout=CONNECT_TIMEOUT_SECONDS) as connection:
+        with psycopg.connect(url_of(url, database), connect_timeout=CONNECT_TIMEOUT_SECONDS, **IN_UTF8) as connection:
             row = connection.execute(f"select version_num from {VERSION_TABLE}").fetchone()  # noqa: S608 - a name of our own
     except psycopg.Error:
         return True

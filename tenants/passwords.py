@@ -9,6 +9,7 @@ from psycopg import sql
 
 from shared.database import CONNECT_TIMEOUT_SECONDS, describe, driver_url
 from shared.secrets import tenant_password
+from shared.sessions import IN_UTF8
 from tenants.databases import Failed
 from tenants.naming import organization_id_of
 
@@ -27,6 +28,7 @@ def connect(url: str) -> psycopg.Connection[Any]:
         autocommit=True,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         application_name="tenants passwords",
+        **IN_UTF8,
     )
 
 

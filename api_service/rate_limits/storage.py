@@ -13,9 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
-# In the order of keys, so that two requests with several limits in common cannot deadlock.
+# In the order of keys, so that two requests with several limits in common cannot deadlock. The table is named in full:
+# in a session that a pooler lends, a statement without a transaction is under no settings of ours.
 UPSERT = """
-insert into rate_limits as kept (key, amount, period, hits, ends_at)
+insert into public.rate_limits as kept (key, amount, period, hits, ends_at)
 select key, amount, period, array[clock_timestamp()], clock_timestamp() + period
   from unnest(cast(:keys as text[]), cast(:amounts as integer[]), cast(:periods as interval[]),
               cast(:firsts as boolean[])) as asked (key, amount, period, is_first)
@@ -41,16 +42,17 @@ HIT = text(
 LOOK = text("""
 select key, cardinality(held) as held, extract(epoch from held[1] + period - clock_timestamp())::float8 as seconds
   from (select key, period, array(select hit from unnest(hits) as hit where hit > clock_timestamp() - period) as held
-          from rate_limits where key = any(cast(:keys as text[]))) as counted
+          from public.rate_limits where key = any(cast(:keys as text[]))) as counted
 """)
 
 # Locked in the order in which a hit locks them, gates first: an update alone takes rows as it comes across them.
 GIVE_BACK = text("""
 with held as (
-    select key from rate_limits
+    select key from public.rate_limits as kept
       join unnest(cast(:keys as text[]), cast(:firsts as boolean[])) as asked (key, is_first) using (key)
-     order by not is_first, key for no key update of rate_limits)
-update rate_limits set hits = trim_array(hits, least(1, cardinality(hits))) from held where rate_limits.key = held.key
+     order by not is_first, key for no key update of kept)
+update public.rate_limits as kept set hits = trim_array(hits, least(1, cardinality(hits)))
+  from held where kept.key = held.key
 """)
 
 

@@ -25,10 +25,11 @@ from tests.support.pgbouncer import Pooler, pgbouncer
 from tests.support.processes import RunningApi, running_api
 from tests.support.relays import RunningRelay, running_relay
 
-SHOWN = ("enable_sort", "jit", "statement_timeout", "TimeZone")
+SHOWN = ("enable_sort", "jit", "statement_timeout", "TimeZone", "search_path", "client_encoding")
 SHOW = f"select {', '.join(f'current_setting({name!r})' for name in SHOWN)}"
 PLAN_CACHE = "show plan_cache_mode"
-OURS = ("off", "off", "15s", "UTC")
+OURS = ("off", "off", "15s", "UTC", "public", "UTF8")
+OTHERS = {"datestyle": "SQL, DMY", "client_encoding": "LATIN1", "search_path": "nowhere"}
 LISTENERS = "select count(*) from pg_stat_activity where query like 'listen %' and usename = 'relay'"
 
 
@@ -55,6 +56,21 @@ def test_people_register_and_activate_through_it_and_wake_ups_come_past_it(
         assert {activate(api, outbox, registration_id) for registration_id in ids} == {200}
         assert_all_is_well(relay, api)
         assert relay.said("relay polls only") == []
+
+
+def test_what_others_set_on_a_database_changes_nothing_through_it(outbox: Outbox, sink: MailSink) -> None:
+    for login in ("api", "relay"):
+        for name, value in OTHERS.items():
+            outbox.execute(f"alter role {login} in database {outbox.database.name} set {name} = '{value}'")
+    with (
+        pgbouncer(outbox.database) as pooler,
+        running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, DATABASE_URL=pooler.url("relay")) as relay,
+        running_api(outbox.database, DATABASE_URL=pooler.url("api"), RATE_LIMITS="on") as api,
+    ):
+        ids = [register(api, f"ada{number}@example.org") for number in range(5)]
+        eventually(outbox.is_all_sent)
+        assert {activate(api, outbox, registration_id) for registration_id in ids} == {200}
+        assert_all_is_well(relay, api)
 
 
 def test_without_a_way_past_it_the_relay_polls_and_says_so_once(pooler: Pooler, outbox: Outbox, sink: MailSink) -> None:

@@ -1,0 +1,97 @@
+"""What somebody has set on a role, a database or the server changes nothing that we say or understand."""
+
+import asyncio
+
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from migrations import commands
+from outbox_relay.database import connect
+from shared.engine import create_database_engine
+from shared.migrating import connected_alone
+from tests.support.api import api_on
+from tests.support.consoles import console_on, operators_token
+from tests.support.databases import Database
+from tests.support.desk import outboxctl, put_dead
+from tests.support.mail_sink import MailSink
+from tests.support.outbox import Outbox
+from tests.support.relays import relay_once
+
+OTHERS = {
+    "datestyle": "SQL, DMY",
+    "intervalstyle": "sql_standard",
+    "client_encoding": "LATIN1",
+    "search_path": "nowhere",
+    "timezone": "Asia/Kolkata",
+}
+UNENCODED = {"client_encoding": "SQL_ASCII"}
+NOBODY_IS_IDLE = {"idle_session_timeout": "300ms"}
+NAME = "Łucja Ω"
+
+all_sorts = pytest.mark.parametrize("settings", [OTHERS, UNENCODED], ids=["another's", "no encoding"])
+
+
+def set_for(database: Database, login: str, settings: dict[str, str]) -> None:
+    with database.connect() as owner:
+        for name, value in settings.items():
+            owner.execute(f"alter role {login} in database {database.name} set {name} = '{value}'")
+
+
+@all_sorts
+def test_people_register_and_sign_in(database: Database, settings: dict[str, str]) -> None:
+    set_for(database, "api", settings)
+    with api_on(database, RATE_LIMITS="on") as api:
+        registration_id = api.activated(email="ada@example.org", full_name=NAME)
+        assert api.look_up(registration_id).json["status"] == "active"
+        assert api.client.get("/readyz").status_code == 200
+    with database.connect() as owner:
+        assert owner.execute("select full_name from users").fetchall() == [(NAME,)]
+
+
+@all_sorts
+def test_messages_go_out(outbox: Outbox, sink: MailSink, settings: dict[str, str]) -> None:
+    set_for(outbox.database, "relay", settings)
+    outbox.put(payload=f"""'{{"name": "{NAME}", "key_id": "test"}}'""")
+    assert relay_once(outbox.database, EMAIL_PROVIDERS=sink.provider) == 0
+    assert sink.arrived.total() == 1
+
+
+@all_sorts
+def test_operators_see_and_act(outbox: Outbox, settings: dict[str, str]) -> None:
+    token = operators_token(outbox.database)
+    set_for(outbox.database, "console", settings)
+    [message_id] = put_dead(outbox, last_error=f"'{NAME}'")
+    assert NAME in outboxctl(outbox.database, "show", str(message_id)).stdout
+    assert outboxctl(outbox.database, "requeue", str(message_id), "--reason", NAME).exit_code == 0
+    with console_on(outbox.database) as console:
+        assert console.ask("GET", f"/v1/messages/{message_id}", token).json["status"] == "pending"
+    assert outbox.execute("select reason from operator_actions where message_id = %s", message_id) == [(NAME,)]
+
+
+@all_sorts
+def test_an_owner_migrates(database: Database, settings: dict[str, str]) -> None:
+    commands.downgrade(database.owner_url, "0030")
+    with database.connect() as owner:
+        for name, value in settings.items():
+            owner.execute(f"alter database {database.name} set {name} = '{value}'")
+    commands.upgrade(database.owner_url)
+    with connected_alone(database.owner_url, "alembic_version", application_name="test") as connection:
+        assert connection.scalar(text("select count(*) from alembic_version")) == 1
+
+
+def test_a_session_that_has_nothing_to_say_stays(database: Database) -> None:
+    for login in ("api", "relay"):
+        set_for(database, login, NOBODY_IS_IDLE)
+    engine = create_database_engine(database.api_url, application_name="test", pool_size=1)
+    with engine.connect() as connection:
+        assert connection.scalar(text("show idle_session_timeout")) == "0"
+    engine.dispose()
+    assert asyncio.run(shown_to_the_relay(database.relay_url)) == ("0",)
+    with psycopg.connect(database.relay_url.replace("+psycopg", "")) as another:
+        assert another.execute("show idle_session_timeout").fetchone() == ("300ms",)
+
+
+async def shown_to_the_relay(url: str) -> tuple[object, ...] | None:
+    async with await connect(url, "test") as connection:
+        return await (await connection.execute("show idle_session_timeout")).fetchone()
