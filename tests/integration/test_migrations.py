@@ -1,14 +1,19 @@
+import os
 import subprocess
 import sys
 from datetime import date, timedelta
+from textwrap import fill
 
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
+from sqlalchemy import NullPool, create_engine
 
 from devstack.cluster import Cluster
 from migrations import commands
 from migrations.revisions import REVISIONS
+from migrations.rights import LIST, held, rights
+from shared.engine import engine_url
 from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
@@ -98,6 +103,22 @@ def test_every_constraint_has_a_name_of_ours(database: Database) -> None:
     assert len(names) >= 15
     assert {name.split("_")[0] for (name,) in names} <= {"ck", "fk", "pk", "uq"}
     assert ("pk_operator_actions",) in names
+
+
+def test_what_roles_may_do_is_listed(cluster: Cluster) -> None:
+    with fresh_database(cluster, template="template0") as empty:
+        commands.upgrade(empty.owner_url)
+        engine = create_engine(engine_url(empty.owner_url), poolclass=NullPool)
+        with engine.connect() as connection:
+            found = held(connection)
+    if os.environ.get("RENEW_RIGHTS"):
+        LIST.write_text("".join(f"{fill(right + ';', 118, subsequent_indent='    ')}\n" for right in in_order(found)))
+    assert found == rights()
+
+
+def in_order(found: set[str]) -> list[str]:
+    """Order rights by role and by what they are about."""
+    return sorted(found, key=lambda right: (right.rsplit(" to ")[1], right.rsplit(" on ")[1], right))
 
 
 def test_what_waits_for_nobody_is_a_notice_from_now_on_and_no_more_of_it_is_taken(database: Database) -> None:

@@ -1,0 +1,88 @@
+"""A dump that is restored on a server where nobody has made the roles."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from devstack.cluster import QUICK_AND_FORGETFUL, Cluster
+from devstack.logins import create_logins
+from shared.database import driver_url
+from tests.support.databases import Database, is_refused, memory_if_enough
+from tests.support.outbox import Outbox
+
+MIGRATE = (sys.executable, "-c", "from api_service.cli import main; main()", "migrate")
+UP_TO_DATE = "schema: up to date\n"
+
+
+@contextmanager
+def restored_elsewhere(database: Database) -> Iterator[Database]:
+    """Dump the database, and restore it on a server of its own, of which the dump's owner is the only role."""
+    binaries = database.cluster.binaries
+    dump = subprocess.run(
+        [binaries / "pg_dump", driver_url(database.owner_url)], capture_output=True, text=True, check=True
+    ).stdout
+    with Cluster(binaries, settings=QUICK_AND_FORGETFUL, parent=memory_if_enough()) as other:
+        with psycopg.connect(driver_url(other.url("postgres")), autocommit=True) as admin:
+            admin.execute("create database restored")
+        copy = Database(other, "restored")
+        psql = [binaries / "psql", "--no-psqlrc", "--quiet", driver_url(copy.owner_url)]
+        subprocess.run(psql, input=dump, capture_output=True, text=True, check=True)
+        yield copy
+
+
+def migrated(url: str) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"DATABASE_URL": url}
+    return subprocess.run(MIGRATE, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def tools(cluster: Cluster) -> None:
+    if not (cluster.binaries / "pg_dump").exists():
+        pytest.skip("these binaries of PostgreSQL have no pg_dump")
+
+
+@pytest.mark.usefixtures("tools")
+def test_a_migration_makes_the_roles_again_and_gives_them_all_that_they_may(outbox: Outbox) -> None:
+    outbox.make_days_partitions()
+    [message_id] = outbox.put()
+    with restored_elsewhere(outbox.database) as restored:
+        assert migrated(restored.owner_url).stdout == UP_TO_DATE
+        create_logins(restored.owner_url)
+        assert rights_of(restored) == rights_of(outbox.database)
+        assert Outbox(restored).claim()[0].id == message_id
+        assert is_refused(restored.relay_url, "select * from users")
+
+
+def test_what_is_lost_is_given_back_and_said_and_what_is_there_is_left(database: Database) -> None:
+    before = rights_of(database)
+    with database.connect() as owner:
+        owner.execute("revoke select on users from signpost_api")
+        owner.execute("revoke execute on function signpost_make_partitions(integer) from signpost_relay")
+        owner.execute("revoke select on outbox_messages_default from signpost_relay")
+    told = migrated(database.owner_url)
+    [line] = map(json.loads, told.stderr.splitlines())
+    assert (told.returncode, told.stdout, line["event"], line["count"]) == (0, UP_TO_DATE, "rights given back", 3)
+    assert rights_of(database) == before
+    again = migrated(database.owner_url)
+    assert (again.stdout, again.stderr) == (UP_TO_DATE, "")
+
+
+def rights_of(database: Database) -> set[tuple[str, ...]]:
+    """Return who may do what with each table, column and function."""
+    query = """
+    select relname::text, '', acl::text from pg_class, unnest(relacl) as acl where relnamespace = 'public'::regnamespace
+    union all
+    select attrelid::regclass::text, attname::text, acl::text from pg_attribute, unnest(attacl) as acl
+     where attrelid > 16384
+    union all
+    select oid::regprocedure::text, '', acl::text from pg_proc, unnest(proacl) as acl
+     where pronamespace = 'public'::regnamespace
+    """
+    with database.connect() as owner:
+        return set(owner.execute(query).fetchall())
