@@ -1,8 +1,15 @@
 """`outbox-relay`: the daemon, one drain, a check of the settings, a sample message, and a look at the messages."""
 
+import signal
+import sys
+
+if sys.argv[1:2] == ["run"]:
+    # To import what follows takes a second, in which a reload that is asked for would end the process: it is held back
+    # until the daemon knows how.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
 import asyncio
 import os
-import sys
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +20,8 @@ from typing import Any
 import click
 
 from outbox_relay.bootstrap import renderer_for
-from outbox_relay.daemon import run_daemon, run_once
+from outbox_relay.daemon import run_daemon
+from outbox_relay.once import run_once
 from outbox_relay.rendering.preview import preview as preview_of
 from outbox_relay.rendering.samples import SAMPLE_KEYS
 from outbox_relay.send_test import channel_of, deliverable, send_test
@@ -57,7 +65,8 @@ def once() -> None:
     """Deliver what is due now and leave; exits 1 if any of it had to be put off.
 
     So it is when no provider was up, when their rate is used up for longer than a few seconds, or when
-    SECRET_KEYS lacks a key. A message refused or retried is its own affair.
+    SECRET_KEYS lacks a key; when the database is away, or refuses, for longer than 20 seconds; and when SIGTERM or
+    SIGINT came. A message refused or retried is its own affair.
     """
     settings = _settings()
     with _told_if_broken():

@@ -8,10 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-import psycopg
-
 from outbox_relay.bootstrap import Parts, assemble
-from outbox_relay.database import connect
 from outbox_relay.health import health_listener
 from outbox_relay.listener import listen
 from outbox_relay.metrics import RELAY_READY, forget_providers
@@ -20,7 +17,6 @@ from outbox_relay.service_manager import STOPPING, ServiceManager, reloading
 from outbox_relay.settings import RelaySettings
 from outbox_relay.watch import Phase, Readiness, readiness
 from outbox_relay.watchman import Watchman
-from shared.database import describe
 from shared.log import get_logger
 from shared.settings import SettingsError
 from shared.urls import place
@@ -89,6 +85,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # held since the first line of the command
         bind = self._shift.settings.bind
         RELAY_READY.set_function(lambda: not self._readiness().missing)
         with health_listener(bind, self._readiness) as port:
@@ -140,30 +137,6 @@ async def run_daemon(settings: RelaySettings, read: ReadSettings) -> None:
     daemon = Daemon(settings, read)
     spare_the_collector()
     await daemon.run()
-
-
-async def run_once(settings: RelaySettings) -> bool:
-    """Deliver what is due and return; False if the database was lost, some was put off, or it was told to stop."""
-    stopping = stop_signal()
-    parts = assemble(settings)
-    try:
-        await (await connect(settings.database_url, "try")).close()
-        await parts.fallbacks.take_due()
-        return await parts.relay.drain(stopping) and not parts.has_deferred
-    except psycopg.Error as error:
-        log.error("database lost", **describe(error))  # noqa: TRY400 - the text quotes rows and addresses
-        return False
-    finally:
-        await parts.lookout.write_hours()
-        await parts.close()
-
-
-def stop_signal() -> asyncio.Event:
-    """Return the event that SIGTERM and SIGINT set."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    return stopping
 
 
 def spare_the_collector() -> None:

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from devstack.cluster import Cluster
-from outbox_relay.daemon import run_once
+from outbox_relay.once import run_once
 from outbox_relay.settings import RelaySettingsSchema
 from shared.otel import OtelRecorder
 from shared.tracing import present_traceparent, record_with
