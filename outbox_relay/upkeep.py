@@ -46,6 +46,13 @@ LEASE_IN_TURNS = 3
 SHORTEST_LEASE_SECONDS = 60
 """The lease is renewed between calls, and one takes 15 seconds at most (the statement timeout)."""
 
+CAUSES = {
+    "55P03": "somebody has the table locked",
+    "54000": "too many messages of that day are in the default partition",
+    "23514": "a message of that day came meanwhile",
+}
+"""Why a partition is not made or dropped in this turn, by SQLSTATE."""
+
 log = get_logger("relay.upkeep")
 
 
@@ -210,7 +217,8 @@ class Upkeep:
 
     def _note_put_off(self, notice: psycopg.errors.Diagnostic) -> None:
         self._times_put_off += 1
-        self._warnings.tell("upkeep put off", partition=notice.table_name, sqlstate=notice.sqlstate)
+        cause = CAUSES.get(notice.sqlstate or "")
+        self._warnings.tell("upkeep put off", partition=notice.table_name, sqlstate=notice.sqlstate, cause=cause)
 
 
 async def _number(connection: RelayConnection, statement: str, parameters: tuple[int, ...] = ()) -> int:

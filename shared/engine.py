@@ -26,6 +26,7 @@ DATABASE_FAILURES = (DBAPIError, PoolTimeoutError)
 READ_ONLY = "25006"
 UNDONE = ("40001", "40P01")
 """A transaction gave way to another that it was at odds with, or waited for in a circle: it may be tried again."""
+CHECK_VIOLATION = "23514"
 AWAY = ("08", "40", "53", "57", READ_ONLY)
 """SQLSTATE classes: connections, transactions undone, resources, an operator (or a timeout) steps in; and a standby's
 refusal to write."""
@@ -155,8 +156,13 @@ def engine_url(url: str) -> URL:
 
 
 def was_undone(error: BaseException) -> bool:
-    """Tell whether the transaction was rolled back through no fault of its own, and could do as well the next time."""
+    """Tell whether the transaction was rolled back through no fault of its own, and could do as well the next time.
+
+    So it is with a message on its way into the default partition when that of its day was made: no constraint of ours.
+    """
     original = driver_error(error)
+    if original and original.sqlstate == CHECK_VIOLATION:
+        return original.diag.constraint_name is None
     return bool(original and original.sqlstate in UNDONE)
 
 
@@ -169,6 +175,6 @@ def is_database_away(error: BaseException) -> bool:
         return isinstance(error, PoolTimeoutError)
     original = driver_error(error)
     if original and original.sqlstate:
-        return original.sqlstate.startswith(AWAY)
+        return original.sqlstate.startswith(AWAY) or was_undone(error)
     # The driver's own complaints: about the connection, or about a statement that it would not send.
     return error.connection_invalidated or error.statement is None

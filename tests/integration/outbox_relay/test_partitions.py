@@ -1,4 +1,27 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, sessionmaker
+from structlog.testing import capture_logs
+
+from api_service.transactions import in_transaction
+from shared.database import driver_url
+from shared.engine import engine_url, is_database_away, was_undone
+from tests.support.api import api_on
+from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
+from tests.support.upkeep import has_partition, one_turn, partition_of, upkeep_on
+
+MOST_MOVED = 20_000
+WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+TODAY = "signpost_make_partition(date_trunc('day', now(), 'UTC'))"
+OF_A_CLOCK_AHEAD = (
+    "insert into outbox_messages (id, template, channel, recipient, locale, payload, max_attempts)"
+    " values (signpost_uuid7_floor(now() + interval '3 days'), 'activation', 'email', 'ada@example.org', 'en', '{}', 8)"
+)
 
 THREE_DAYS_ON = "to_char((now() + interval '3 days') at time zone 'UTC', 'YYYYMMDD')"
 
@@ -24,3 +47,87 @@ def test_a_long_reader_delays_a_partition_and_nobody_else(outbox: Outbox) -> Non
         reader.execute("select count(*) from outbox_messages")
         assert outbox.execute("select signpost_make_partitions(8)") == [(0,)]
     assert outbox.execute("select signpost_make_partitions(8)") == [(1,)]
+
+
+def without_today(outbox: Outbox) -> None:
+    """Have it as after a gap: nobody made the day's partition in time."""
+    outbox.make_days_partitions()
+    outbox.execute(f"drop table {partition_of(outbox, 0)}")
+
+
+def test_a_day_with_too_much_in_the_default_partition_stays_there_and_the_days_to_come_are_made(outbox: Outbox) -> None:
+    without_today(outbox)
+    tomorrow, count = partition_of(outbox, -1), MOST_MOVED + 1
+    outbox.execute(f"drop table {tomorrow}")
+    outbox.put(count=count)
+    upkeep = upkeep_on(outbox)
+    with capture_logs() as logged:
+        one_turn(upkeep)
+    [warning] = [line for line in logged if line["event"] == "upkeep put off"]
+    assert (warning["partition"], warning["sqlstate"]) == (partition_of(outbox, 0), "54000")
+    assert warning["cause"] == "too many messages of that day are in the default partition"
+    assert (has_partition(outbox, 0), has_partition(outbox, -1)) == (False, True)
+    outbox.execute("delete from outbox_messages_default where id = any(array(select id from outbox_messages limit 1))")
+    assert outbox.execute("select signpost_make_partitions(7)") == [(1,)]
+    assert outbox.number("select count(*) from outbox_messages_default") == 0
+    assert outbox.number("select count(*) from outbox_messages") == count - 1
+
+
+def test_a_day_that_somebody_keeps_from_being_made_is_named(outbox: Outbox) -> None:
+    without_today(outbox)
+    with outbox.database.connect() as reader, capture_logs() as logged:
+        reader.execute("begin")
+        reader.execute("select count(*) from outbox_messages_default")
+        one_turn(upkeep_on(outbox))
+    [warning] = [line for line in logged if line["event"] == "upkeep put off"]
+    assert (warning["partition"], warning["sqlstate"]) == (partition_of(outbox, 0), "55P03")
+    assert warning["cause"] == "somebody has the table locked"
+
+
+def test_who_registers_while_todays_partition_is_made_waits_for_it(outbox: Outbox) -> None:
+    without_today(outbox)
+    with (
+        api_on(outbox.database) as api,
+        ThreadPoolExecutor(1) as someone,
+        psycopg.connect(driver_url(outbox.database.owner_url)) as making,
+    ):
+        making.execute(f"select {TODAY}")
+        registering = someone.submit(api.register, email="ada@example.org")
+        eventually(lambda: outbox.number(WAITING) == 1)
+        making.commit()
+        assert registering.result(30).status_code == 202
+    assert outbox.number(f"select count(*) from {partition_of(outbox, 0)}") == 1
+
+
+def test_what_was_on_its_way_into_the_default_partition_when_its_day_was_made_is_tried_again(outbox: Outbox) -> None:
+    outbox.make_days_partitions()
+    outbox.execute(f"drop table {partition_of(outbox, -3)}")
+    engine = create_engine(engine_url(outbox.database.api_url))
+    tried: list[BaseException | None] = []
+
+    def work(session: Session) -> None:
+        try:
+            session.execute(text(OF_A_CLOCK_AHEAD))
+        except DBAPIError as error:
+            tried.append(error)
+            raise
+        tried.append(None)
+
+    with ThreadPoolExecutor(1) as someone, psycopg.connect(driver_url(outbox.database.owner_url)) as making:
+        making.execute("select signpost_make_partition(date_trunc('day', now(), 'UTC') + interval '3 days')")
+        adding = someone.submit(in_transaction, sessionmaker(engine), work)
+        eventually(lambda: outbox.number(WAITING) == 1)
+        making.commit()
+        adding.result(30)
+    engine.dispose()
+    [misrouted, done] = tried
+    assert (done, misrouted and is_database_away(misrouted)) == (None, True)
+    assert outbox.number(f"select count(*) from {partition_of(outbox, -3)}") == 1
+
+
+def test_a_constraint_of_ours_is_broken_for_good(outbox: Outbox) -> None:
+    engine = create_engine(engine_url(outbox.database.api_url))
+    with pytest.raises(DBAPIError) as broken, engine.begin() as connection:
+        connection.execute(text(OF_A_CLOCK_AHEAD.replace("'email'", "'pigeon'")))
+    engine.dispose()
+    assert (was_undone(broken.value), is_database_away(broken.value)) == (False, False)
