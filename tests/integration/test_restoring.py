@@ -1,11 +1,14 @@
-"""A dump that is restored on a server where nobody has made the roles."""
+"""A dump that is restored on a server where nobody has made the roles, and what the docs say to do after it."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from textwrap import dedent
 
 import psycopg
 import pytest
@@ -14,8 +17,14 @@ from devstack.cluster import QUICK_AND_FORGETFUL, Cluster
 from devstack.logins import create_logins
 from shared.database import driver_url
 from tests.support.databases import Database, is_refused, memory_if_enough
+from tests.support.desk import put_dead
+from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
+from tests.support.relays import relay_once
 
+PAGE = Path(__file__).parents[2] / "docs" / "upgrades.md"
+SQL = re.compile(r"^ *```sql\n(.+?)^ *```$", re.MULTILINE | re.DOTALL)
+SQL_OF_THE_DOCS = [dedent(block) for block in SQL.findall(PAGE.read_text())]
 MIGRATE = (sys.executable, "-c", "from api_service.cli import main; main()", "migrate")
 UP_TO_DATE = "schema: up to date\n"
 
@@ -86,3 +95,24 @@ def rights_of(database: Database) -> set[tuple[str, ...]]:
     """
     with database.connect() as owner:
         return set(owner.execute(query).fetchall())
+
+
+@pytest.mark.usefixtures("tools")
+def test_what_a_mail_server_has_is_closed_by_the_statements_of_the_docs(
+    outbox: Outbox, sink: MailSink, tmp_path: Path
+) -> None:
+    had, leased, lost = outbox.put(count=3)
+    outbox.execute("update outbox_messages set lease_token = id, leased_until = now() where id = %s", leased)
+    [dead] = put_dead(outbox)
+    (tmp_path / "ids").write_text(f"{had}\n{leased}\n{dead}\n")
+    [statements] = [block for block in SQL_OF_THE_DOCS if "\\copy" in block]
+    psql = [outbox.database.cluster.binaries / "psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1"]
+    subprocess.run(
+        [*psql, driver_url(outbox.database.owner_url)], input=statements, text=True, cwd=tmp_path, check=True
+    )
+    rows = [outbox.row(message_id) for message_id in (had, leased, lost, dead)]
+    assert [(row.status, row.attempt, row.lease_token) for row in rows] == [
+        ("sent", 1, None), ("sent", 1, None), ("pending", 0, None), ("dead", 0, None),
+    ]  # fmt: skip
+    assert relay_once(outbox.database, EMAIL_PROVIDERS=sink.provider) == 0
+    assert sink.arrived == {f"{lost}@signpost.example": 1}
