@@ -43,18 +43,21 @@ def migrate() -> None:
     Roles of the processes that are missing, as after a restore on another server, are made, and given their rights.
     """
     from migrations.commands import upgrade  # noqa: PLC0415 - serving starts faster without alembic
+    from migrations.preconditions import refuse_what_cannot_be  # noqa: PLC0415 - likewise
     from migrations.rights import give_back_rights  # noqa: PLC0415 - likewise
     from shared.migrating import NotMigratedError, UnknownRevisionError  # noqa: PLC0415 - likewise
 
     settings: MigrateSettings = _read(MigrateSettingsSchema())
     configure_logging("api-service", "info")
     try:
+        refuse_what_cannot_be(settings.database_url)
         upgrade(settings.database_url)
         given = give_back_rights(settings.database_url)
     except UnknownRevisionError as error:
         _stop_unless_newer(error.revision)
     except (DBAPIError, NotMigratedError) as error:
-        log.error("schema not migrated", **describe(error))  # noqa: TRY400 - the error's text may quote a row
+        needed = {"needed": error.needed} if isinstance(error, NotMigratedError) else {}
+        log.error("schema not migrated", **describe(error), **needed)  # noqa: TRY400 - the error's text may quote a row
         sys.exit(1)
     else:
         if given:

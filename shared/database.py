@@ -1,6 +1,9 @@
 """What every process knows of its database: how to name it to the driver, and how to tell an error without its row."""
 
 from psycopg import Error as DriverError
+from psycopg import OperationalError
+
+from shared.unreached import Cause, cause_in
 
 CONNECT_TIMEOUT_SECONDS = 5
 
@@ -26,16 +29,26 @@ def violated_constraint(error: BaseException) -> str | None:
 
 
 def describe(error: BaseException) -> dict[str, str | None]:
-    """Return what may be logged of an error: class, SQLSTATE and constraint.
+    """Return what may be logged of an error: class, SQLSTATE and constraint; and why there is no connection, if known.
 
     Never its text: PostgreSQL's DETAIL quotes the row, and so the address, even with parameters hidden.
     """
     original = driver_error(error)
-    return {
+    facts = {
         "error": type(original or error).__name__,
         "sqlstate": original.sqlstate if original else None,
         "constraint": violated_constraint(error),
     }
+    cause = cause_of(error)
+    return facts | {"cause": cause.value} if cause else facts
+
+
+def cause_of(error: BaseException) -> Cause | None:
+    """Tell why no connection came about, if that is what the error is, and it says why."""
+    original = driver_error(error)
+    if not isinstance(original, OperationalError) or original.sqlstate:
+        return None
+    return cause_in(str(original))
 
 
 def driver_error(error: BaseException) -> DriverError | None:

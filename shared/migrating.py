@@ -25,6 +25,9 @@ SETTINGS = {
 class NotMigratedError(Exception):
     """A database was left as it is, for a reason that no statement told."""
 
+    needed: str | None = None
+    """What to do about it."""
+
 
 class UnknownRevisionError(NotMigratedError):
     """The database has a revision that this release does not bring: most likely a newer release's."""
@@ -36,6 +39,8 @@ class UnknownRevisionError(NotMigratedError):
 
 class PooledError(NotMigratedError):
     """The URL leads to a pooler, where no session is ours: what is set and locked in one would be anybody's."""
+
+    needed = "a URL that leads past the pooler"
 
 
 @dataclass(frozen=True)

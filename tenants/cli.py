@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 import psycopg
 
+from shared.database import cause_of
 from shared.settings import read_or_exit
 from tenants.databases import Failed, databases_behind, databases_of_organizations, upgrade_all
 from tenants.helper import answer
@@ -74,7 +75,7 @@ def _stopping_where_nobody_answers() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        told = f"{type(error).__name__} {error.sqlstate or ''}".rstrip()
+        told = f"{type(error).__name__} {error.sqlstate or cause_of(error) or ''}".rstrip()
         click.echo(
             f"tenants: the server does not answer ({told}): check PROVISION_DATABASE_URL and that it runs", err=True
         )
