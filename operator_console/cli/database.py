@@ -56,5 +56,6 @@ def _told_of(error: DBAPIError, needed: str) -> str:
     if facts["sqlstate"] == INSUFFICIENT_PRIVILEGE:
         return f"this login may not do that ({facts['error']}): {needed}"
     if isinstance(error, OperationalError):
-        return f"the database does not answer ({facts['error']}): check DATABASE_URL and that it runs"
+        why = facts.get("cause") or facts["error"]
+        return f"the database does not answer ({why}): check DATABASE_URL and that it runs"
     return f"the database refused ({facts['error']}, {facts['sqlstate']})"

@@ -4,6 +4,7 @@ import os
 import pwd
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,9 @@ def test_a_reason_may_have_several_lines_and_is_kept_without_the_blanks_around_i
     [message_id] = put_dead(outbox)
     assert outboxctl(outbox.database, "discard", str(message_id), "--reason", " a slip,\nsays she \n").exit_code == 0
     assert outbox.execute("select reason from operator_actions") == [("a slip,\nsays she",)]
+
+
+def test_why_there_is_no_connection_is_said(outbox: Outbox) -> None:
+    ran = outboxctl(replace(outbox.database, name="nowhere"), "status")
+    told = "outboxctl: the database does not answer (no such database): check DATABASE_URL and that it runs\n"
+    assert (ran.exit_code, ran.stderr) == (1, told)
