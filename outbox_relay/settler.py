@@ -54,8 +54,8 @@ class Settler:
         """
         if self._settles.is_sent_a_fact:
             unwritten = (*self._writing, *self._outcomes)
-            sent = {_content_of(one.message) for one in unwritten if isinstance(one.outcome, Sent)}
-            claimed = [message for message in claimed if _content_of(message) not in sent]
+            sent = {one.message.id.int: one.message for one in unwritten if isinstance(one.outcome, Sent)}
+            claimed = [message for message in claimed if not _is_the_same(message, sent.get(message.id.int))]
         self.held += len(claimed)
         return claimed
 
@@ -112,9 +112,9 @@ class Settler:
         return list(batch.values())
 
 
-def _content_of(message: ClaimedMessage) -> tuple[int, str, UUID | None]:
-    """Return what makes it the same message: an operator may have corrected it since, and requeued it."""
-    return message.id.int, message.recipient, message.token_id
+def _is_the_same(message: ClaimedMessage, sent: ClaimedMessage | None) -> bool:
+    """Tell whether this is what was sent: an operator may have corrected and requeued it since."""
+    return sent is not None and (message.recipient, message.token_id) == (sent.recipient, sent.token_id)
 
 
 def _soonest(batch: list[Settlement]) -> timedelta | None:

@@ -105,16 +105,16 @@ class Settles:
         async def work(connection: RelayConnection) -> frozenset[UUID]:
             nonlocal is_again
             is_first, is_again = not is_again, True
-            written = await _ids_of(connection, statement, parameters)
-            if is_first:
-                return written
-            return written | await _ids_of(connection, STANDING_AS_TOLD, standing_parameters(told))
+            answer = await connection.ask(statement, parameters)
+            if answer.rowcount == len(told):
+                return NOBODY
+            written = {row[0] for row in answer.rows}
+            if not is_first:
+                standing = await connection.ask(STANDING_AS_TOLD, standing_parameters(told))
+                written |= {row[0] for row in standing.rows}
+            return frozenset(message.id for message, _ in told) - written
 
-        return frozenset(message.id for message, _ in told) - await self._lifeline.run(work)
-
-
-async def _ids_of(connection: RelayConnection, statement: str, parameters: dict[str, Any]) -> frozenset[UUID]:
-    return frozenset(row[0] for row in (await connection.ask(statement, parameters)).rows)
+        return await self._lifeline.run(work)
 
 
 def _nobody_to_tell() -> None:
