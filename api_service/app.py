@@ -2,8 +2,7 @@
 
 from datetime import timedelta
 
-from flask import Flask, Response
-from gunicorn.http.errors import ParseException
+from flask import Flask
 from sqlalchemy.orm import sessionmaker
 
 from api_service.access_tokens import AccessTokens
@@ -49,18 +48,12 @@ ROUTES = (
 
 
 class Api(WebApp):
-    """Flask, except that it logs as we do, and leaves a body that cannot be read to the server."""
+    """The app of one process."""
 
     def end_work(self) -> None:
         """End what goes on beside the requests, and let go of the database."""
         parts: Services = self.extensions[EXTENSION]
         parts.close()
-
-    def handle_exception(self, e: Exception) -> Response:
-        """Answer what nobody expected; but raise what is no HTTP, for only the server can hang up as well."""
-        if isinstance(e, ParseException):
-            raise e
-        return super().handle_exception(e)
 
 
 def create_app(settings: ApiSettings) -> Api:

@@ -65,8 +65,8 @@ def once() -> None:
     """Deliver what is due now and leave; exits 1 if any of it had to be put off.
 
     So it is when no provider was up, when their rate is used up for longer than a few seconds, or when
-    SECRET_KEYS lacks a key; when the database is away, or refuses, for longer than 20 seconds; and when SIGTERM or
-    SIGINT came. A message refused or retried is its own affair.
+    SECRET_KEYS lacks a key; when the database is away, or refuses, for 20 seconds from the first try that
+    failed; and when SIGTERM or SIGINT came. A message refused or retried is its own affair.
     """
     settings = _settings()
     with _told_if_broken():

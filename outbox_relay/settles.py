@@ -76,9 +76,9 @@ class Settles:
         await self._lifeline.try_quietly(work)
 
     async def _write_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> frozenset[UUID]:
-        """Write that these were sent, whoever holds the lease by now; return those that were written as sent before.
+        """Write that these were sent, whoever holds the lease by now.
 
-        So are those whose content is another by now.
+        Return those of which that cannot be: another relay has done so before, or their content has changed since.
         """
         late = await self.write_fenced(sent, SETTLE_SENT, sent_parameters(sent))
         if not late:

@@ -14,6 +14,7 @@ class Cause(StrEnum):
     CREDENTIALS = "wrong password or role"
     DATABASE = "no such database"
     ACCESS = "no pg_hba.conf entry"
+    RIGHT = "no right to connect"
     FULL = "too many connections"
     BETWEEN = "starting up or shutting down"
     READ_ONLY = "read-only"
@@ -33,10 +34,11 @@ SIGNS = {
     ),
     Cause.DATABASE: "database  does not exist|database  is not currently accepting|no such database",
     Cause.ACCESS: "no pg_hba.conf entry|pg_hba.conf rejects",
+    Cause.RIGHT: "permission denied for database",
     Cause.FULL: "too many connections|too many clients|remaining connection slots|no more connections allowed",
     Cause.BETWEEN: "is starting up|is shutting down|in recovery mode|is not yet accepting|not accepting connections",
     Cause.READ_ONLY: "session is read-only|is in hot standby mode",
-    Cause.TLS: r"\bssl\b|certificate|\btls\b",
+    Cause.TLS: r"\bssl\b(?! syscall| connection has been closed)|certificate|\btls\b",
     Cause.HOST: "failed to resolve host|translate host name|name or service not known",
     Cause.REFUSED: "connection refused|no such file or directory",
     Cause.UNREACHABLE: "no route to host|network is unreachable",

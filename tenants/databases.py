@@ -103,7 +103,7 @@ def url_of(url: str, database: str) -> str:
 def _needs_upgrade(url: str, database: str) -> bool:
     try:
         with psycopg.connect(url_of(url, database), connect_timeout=CONNECT_TIMEOUT_SECONDS, **IN_UTF8) as connection:
-            row = connection.execute(f"select version_num from {VERSION_TABLE}").fetchone()  # noqa: S608 - a name of our own
+            row = connection.execute(f"select version_num from public.{VERSION_TABLE}").fetchone()  # noqa: S608 - a name of our own
     except psycopg.Error:
         return True
     return row is None or is_behind(row[0])

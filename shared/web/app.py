@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import Flask, Request, g
+from flask import Flask, Request, Response, g
+from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import DBAPIError
-from werkzeug.exceptions import NotFound
 from werkzeug.routing import Map, MapAdapter
 
 from shared.database import describe
 from shared.log import get_logger
+
+NOWHERE = "/ "
+"""A path that no route has."""
 
 log = get_logger("web.app")
 
@@ -22,7 +25,7 @@ class ExactMap(Map):
 
 
 class WebApp(Flask):
-    """Flask, except that it logs as we do, and calls what it is given without asking whether that is a coroutine."""
+    """Flask, except that it logs as we do, leaves what is no HTTP to the server, and looks for no coroutines."""
 
     url_map_class = ExactMap
 
@@ -31,13 +34,20 @@ class WebApp(Flask):
         return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return what finds the request's route. Raises NotFound: werkzeug takes //metrics for /metrics.
+        """Return what finds the request's route: none for //metrics, which werkzeug takes for /metrics.
 
         A proxy that keeps a path from the world need not, and would let it through.
         """
-        if request and request.environ["PATH_INFO"].startswith("//"):
-            raise NotFound
-        return super().create_url_adapter(request)
+        adapter = super().create_url_adapter(request)
+        if adapter and request and request.environ["PATH_INFO"].startswith("//"):
+            adapter.path_info = NOWHERE
+        return adapter
+
+    def handle_exception(self, e: Exception) -> Response:
+        """Answer what nobody expected; but raise what is no HTTP, for only the server can hang up as well."""
+        if isinstance(e, ParseException):
+            raise e
+        return super().handle_exception(e)
 
     def log_exception(self, exc_info: Any) -> None:
         """Log what nobody expected, by its class and the lines it passed; Flask would quote the path."""

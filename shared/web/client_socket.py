@@ -7,6 +7,8 @@ threads could stop the service by sending slowly, by reading slowly, or by doing
 import errno
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from gunicorn.http.errors import ParseException
@@ -42,11 +44,22 @@ class ClientSocket(socket.socket):
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Send a part of an answer. Raises BrokenPipeError, as at a client that is gone, when its time is up."""
+        with self._while_it_is_read():
+            super().sendall(data, flags)
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """Send what there is room for, likewise: the server's ``100 Continue``."""
+        with self._while_it_is_read():
+            return super().send(data, flags)
+
+    @contextmanager
+    def _while_it_is_read(self) -> Iterator[None]:
         if self.gettimeout() is not None:
-            return super().sendall(data, flags)
+            yield
+            return
         self.settimeout(self._answer_seconds)
         try:
-            return super().sendall(data, flags)
+            yield
         except TimeoutError:
             raise BrokenPipeError(errno.EPIPE, "the answer was not read in time") from None
         finally:

@@ -5,6 +5,7 @@ import re
 import selectors
 import socket
 import time
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from enum import StrEnum
@@ -48,6 +49,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     wsgi: Any = None
     """The app, once it is made: gunicorn tells of workers that end before that, too."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._parted: deque[TConn] = deque()
+
     def handle(self, connection: TConn) -> Any:
         """Serve a request on the connection, if it arrives in time and its answer is read."""
         if not isinstance(connection.sock, ClientSocket):
@@ -76,7 +81,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             return
         connection.timeout = time.monotonic() + LINGER_SECONDS
         self.poller.register(connection.sock, selectors.EVENT_READ, partial(self._drain, connection))
-        self.pending_conns.append(connection)  # which are closed when their time is up
+        self._parted.append(connection)
 
     def _drain(self, connection: TConn, client: ClientSocket) -> None:
         """Drop what still comes; close when the client has."""
@@ -87,8 +92,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             return
         except OSError:
             pass
-        self.poller.unregister(client)
-        self.pending_conns.remove(connection)
+        self._parted.remove(connection)
+        self._cut_off(connection)
+
+    def murder_pending(self) -> None:
+        """Close those whose time is up, in each round of the loop; who was parted from has less time than others."""
+        super().murder_pending()
+        while self._parted and self._parted[0].timeout <= time.monotonic():
+            self._cut_off(self._parted.popleft())
+
+    def _cut_off(self, connection: TConn) -> None:
+        self.poller.unregister(connection.sock)
         self._close(connection)
 
     def _close(self, connection: TConn) -> None:

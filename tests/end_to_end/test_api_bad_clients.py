@@ -3,6 +3,7 @@
 import json
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -158,6 +159,17 @@ def test_a_refusal_of_what_asks_for_no_body_brings_none(api: RunningApi) -> None
             assert stream.read().endswith(b"\r\n\r\n")
 
 
+def test_who_goes_on_sending_after_the_last_answer_is_cut_off_before_those_who_say_nothing(api: RunningApi) -> None:
+    with connected(api) as silent, connected(api) as client:
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert received_until(b"}\n", client).startswith(b"HTTP/1.1 200 OK\r\n")
+        with pytest.raises(OSError, match="Broken pipe|reset"):
+            keep_sending(client)
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent.recv(1)
+
+
 def test_a_byte_now_and_then_buys_no_more_time(api: RunningApi) -> None:
     with connected(api) as client:
         client.sendall(BODY_TO_COME + b"Content-Length: 100000\r\n\r\n")
@@ -194,6 +206,12 @@ def connected(api: RunningApi, *, buffer: int | None = None) -> Iterator[socket.
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         client.connect((address.hostname, address.port))
         yield client
+
+
+def keep_sending(client: socket.socket) -> None:
+    while True:
+        client.sendall(b"x")
+        time.sleep(0.1)
 
 
 def ask_until_nobody_listens(client: socket.socket) -> None:

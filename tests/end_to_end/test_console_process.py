@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import pytest
 
 from tests.support.consoles import RunningConsole, operators_token, running_console
 from tests.support.databases import Database
@@ -14,6 +15,7 @@ from tests.support.desk import put_dead
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
 
+A_FORM = b"Content-Type: application/x-www-form-urlencoded"
 PENDING = "select count(*) from outbox_messages where status = 'pending'"
 
 
@@ -61,10 +63,26 @@ def test_what_is_no_http_is_answered_all_the_same(database: Database) -> None:
         assert "xxx" not in console.log_text()
 
 
-def test_who_never_ends_a_request_keeps_nobody_out(database: Database) -> None:
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /livez HTTP/1.1\r\nHos",
+        b"POST /sign-in HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n" + A_FORM + b"\r\n\r\ntoken=",
+    ],
+)
+def test_who_never_ends_a_request_keeps_nobody_out(database: Database, begun: bytes) -> None:
     with running_console(database, CONSOLE_THREADS="2") as console, ExitStack() as crowd:
         address: Any = urlsplit(console.base_url)
         for _ in range(4):
-            client = crowd.enter_context(socket.create_connection((address.hostname, address.port)))
-            client.sendall(b"GET /livez HTTP/1.1\r\nHos")
+            client = crowd.enter_context(socket.create_connection((address.hostname, address.port), timeout=60))
+            client.sendall(begun)
         eventually(console.answers, seconds=60)
+        assert client.recv(100).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+        assert [line for line in console.log_lines() if line["level"] == "error"] == []
+
+
+def test_what_begins_with_two_slashes_is_not_there(database: Database) -> None:
+    with running_console(database) as console:
+        for path in ("//livez", "//messages"):
+            assert httpx.get(f"{console.base_url}{path}", timeout=30).status_code == 404
+        assert [line for line in console.log_lines() if line["level"] == "error"] == []

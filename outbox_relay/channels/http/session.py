@@ -1,6 +1,5 @@
 """One request for each letter, on a connection kept alive (httpx); what it says is up to the gateway's ``Api``."""
 
-import asyncio
 import json
 import ssl
 from collections.abc import Mapping
@@ -192,7 +191,7 @@ async def _content(response: httpx.Response) -> bytes:
     """Return what came in time: the status has come already, and most gateways say yes by that alone."""
     content = b""
     with suppress(TimeoutError, httpx.TransportError):
-        async with asyncio.timeout(LONGEST_ANSWER_SECONDS):
+        async with heard_within(LONGEST_ANSWER_SECONDS):
             async for chunk in response.aiter_raw():
                 content += chunk
                 if len(content) > LONGEST_ANSWER_BYTES:

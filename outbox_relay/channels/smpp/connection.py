@@ -7,6 +7,7 @@ from itertools import count
 from typing import Self
 
 from outbox_relay.channels.certificates import readable_certificate
+from outbox_relay.channels.hearing import heard_within
 from outbox_relay.channels.smpp.pdus import HEADER, LONGEST_PDU, RESPONSE, Command, Pdu, bare, bind
 from outbox_relay.channels.smpp.statuses import INVALID_COMMAND, OK, status_name
 from shared.urls import place
@@ -110,7 +111,7 @@ class SmppConnection:
 
     async def _bind(self) -> None:
         number = self.next_number()
-        async with asyncio.timeout(self._smsc.longest_step):
+        async with heard_within(self._smsc.longest_step):
             answer = await self.request(number, bind(number, self._smsc.system_id, self._smsc.password))
         if answer.status != OK:
             raise RefusedError(f"bind: {status_name(answer.status)}")
@@ -124,7 +125,7 @@ class SmppConnection:
         while self.is_open:
             await asyncio.sleep(self._smsc.enquire_seconds)
             try:
-                async with asyncio.timeout(self._smsc.longest_step):
+                async with heard_within(self._smsc.longest_step):
                     await self._ask(Command.ENQUIRE_LINK)
             except OSError as error:
                 self.abort(error)

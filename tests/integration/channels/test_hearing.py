@@ -26,7 +26,9 @@ async def a_line() -> AsyncIterator[tuple[asyncio.StreamReader, socket.socket]]:
         await writer.wait_closed()
 
 
-async def heard_after_a_pause(limit: Callable[[float], AbstractAsyncContextManager[object]]) -> bytes:
+async def heard_after_a_pause(
+    limit: Callable[[float], AbstractAsyncContextManager[object]], pause_seconds: float = 0.6
+) -> bytes:
     """Listen for 0.2 seconds, while the process stands still for longer and an answer comes."""
     async with a_line() as (reader, theirs):
 
@@ -37,12 +39,13 @@ async def heard_after_a_pause(limit: Callable[[float], AbstractAsyncContextManag
         hearing = asyncio.create_task(hear())
         await asyncio.sleep(0)
         theirs.sendall(b"yes\n")
-        time.sleep(0.6)  # noqa: ASYNC251 - nothing else is to run
+        time.sleep(pause_seconds)  # noqa: ASYNC251 - nothing else is to run
         return await hearing
 
 
-async def test_what_came_while_the_process_stood_still_is_heard() -> None:
-    assert await heard_after_a_pause(heard_within) == b"yes\n"
+@pytest.mark.parametrize("pause_seconds", [0.2, 0.21, 0.3, 0.6])
+async def test_what_came_while_the_process_stood_still_is_heard(pause_seconds: float) -> None:
+    assert await heard_after_a_pause(heard_within, pause_seconds) == b"yes\n"
 
 
 async def test_a_plain_timeout_would_not_hear_it() -> None:
