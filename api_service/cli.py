@@ -44,7 +44,7 @@ def migrate() -> None:
     """
     from migrations.commands import upgrade  # noqa: PLC0415 - serving starts faster without alembic
     from migrations.preconditions import refuse_what_cannot_be  # noqa: PLC0415 - likewise
-    from migrations.rights import give_back_rights  # noqa: PLC0415 - likewise
+    from migrations.rights import RightsMissingError, give_back_rights  # noqa: PLC0415 - likewise
     from shared.migrating import NotMigratedError, UnknownRevisionError  # noqa: PLC0415 - likewise
 
     settings: MigrateSettings = _read(MigrateSettingsSchema())
@@ -56,8 +56,9 @@ def migrate() -> None:
     except UnknownRevisionError as error:
         _stop_unless_newer(error.revision)
     except (DBAPIError, NotMigratedError) as error:
+        event = "rights missing" if isinstance(error, RightsMissingError) else "schema not migrated"
         needed = {"needed": error.needed} if isinstance(error, NotMigratedError) else {}
-        log.error("schema not migrated", **describe(error), **needed)  # noqa: TRY400 - the error's text may quote a row
+        log.error(event, **describe(error), **needed)  # noqa: TRY400 - the error's text may quote a row
         sys.exit(1)
     else:
         if given:

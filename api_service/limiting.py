@@ -1,5 +1,7 @@
 """Limits around a request: whose hits it counts as, and what its answer tells of them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from flask import Flask, Response, g, request
@@ -8,6 +10,7 @@ from api_service.networks import client_address, network_of
 from api_service.rate_limits import Limit, Subject, TooManyRequestsError
 from api_service.rate_limits.headers import limit_headers
 from api_service.services import services
+from shared.web.refusals import Refusal
 
 
 def know_clients(app: Flask, trusted_proxies: int) -> None:
@@ -40,6 +43,17 @@ def give_back(*subjects: Subject) -> None:
     """Take the request's hits of these back: what was counted beforehand did not happen."""
     services().limiter.give_back(subjects)
     g.spent = [spent for spent in g.get("spent", []) if spent not in subjects]
+
+
+@contextmanager
+def counted_if_done(*subjects: Subject) -> Iterator[None]:
+    """Count the request against these before it is carried out; what is refused then gives that back."""
+    spend(*subjects)
+    try:
+        yield
+    except Refusal:
+        give_back(*subjects)
+        raise
 
 
 def give_all_back() -> None:

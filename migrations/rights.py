@@ -3,18 +3,22 @@
 Whoever restores one on a server without them is told so in words that are easily missed, and each grant is lost.
 """
 
+import re
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import ProgrammingError
 
-from shared.migrating import connected_alone
+from shared.migrating import NotMigratedError, connected_alone
 
 ROLES = ("signpost_api", "signpost_relay", "signpost_console")
 
 LIST = Path(__file__).parent / "rights.sql"
 """All of them, at this release's revision; ``RENEW_RIGHTS=1`` has the tests of migrations write it anew."""
 
-# Each in the words of a GRANT. A partition has what the migration that let relays ask it by its name gives.
+# Each in the words of a GRANT of one thing. Of partitions the next statement tells.
 HELD = text("""
 with ours as (select oid, rolname from pg_roles where rolname = any(:roles)),
 tables as (
@@ -23,52 +27,94 @@ tables as (
 select format('usage on schema %I to %s', nspname, rolname)
   from pg_namespace, aclexplode(nspacl) join ours on ours.oid = grantee
  where nspname = 'public' and privilege_type = 'USAGE'
-union all
-select format('%s on %I to %s', string_agg(lower(privilege_type), ', ' order by privilege_type), relname, rolname)
+union
+select format('%s on %I to %s', lower(privilege_type), relname, rolname)
   from tables, aclexplode(relacl) join ours on ours.oid = grantee
- group by relname, rolname
-union all
-select format('%s (%s) on %I to %s', lower(privilege_type), string_agg(attname, ', ' order by attname),
-              relname, rolname)
+union
+select format('%s (%I) on %I to %s', lower(privilege_type), attname, relname, rolname)
   from tables join pg_attribute on attrelid = tables.oid, aclexplode(attacl) join ours on ours.oid = grantee
- group by privilege_type, relname, rolname
-union all
+ where not attisdropped
+union
 select format('execute on function %s to %s', pg_proc.oid::regprocedure, rolname)
   from pg_proc, aclexplode(proacl) join ours on ours.oid = grantee
  where pronamespace = 'public'::regnamespace
 """)
-OF_A_PARTITION = "select, update (lease_token, leased_until, expiries) on {partition} to signpost_relay"
-PARTITIONS_WITHOUT = text("""
-select inhrelid::regclass::text from pg_inherits
- where inhparent = 'outbox_messages'::regclass and not has_table_privilege('signpost_relay', inhrelid, 'select')
+# As the migration gives them that let relays ask a partition by its name.
+LACKING_OF_PARTITIONS = text("""
+with partitions as (select inhrelid as oid from pg_inherits where inhparent = 'outbox_messages'::regclass)
+select format('select on %s to signpost_relay', oid::regclass)
+  from partitions where not has_table_privilege('signpost_relay', oid, 'select')
+union all
+select format('update (%I) on %s to signpost_relay', name, oid::regclass)
+  from partitions, unnest(array['lease_token', 'leased_until', 'expiries']) as name
+ where not has_column_privilege('signpost_relay', oid, name, 'update')
 """)
+RIGHT = re.compile(
+    r"(?P<what>[a-z, ]+?)(?: \((?P<columns>.+)\))? on (?P<kind>schema |function )?(?P<name>.+) to (?P<role>\w+)"
+)
+
+
+class RightsMissingError(NotMigratedError):
+    """The schema is there, and somebody else's are things that the roles need."""
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        super().__init__()
+        self.needed = "; ".join(f"grant {right}" for right in missing)
 
 
 def give_back_rights(database_url: str) -> int:
     """Make the roles, and give them their rights, where they are missing; return how many rights were.
 
-    The schema must be at this release's revision. What somebody gave beyond is left. Raises what the database says.
+    The schema must be at this release's revision. What somebody gave beyond is left. Raises RightsMissingError, with
+    what could be given given, or what the database says.
     """
     with (
         connected_alone(database_url, "alembic_version", application_name="api-service migrate") as connection,
         connection.begin(),
     ):
         _make_roles(connection)
-        missing = sorted(rights() - held(connection))
-        missing += [OF_A_PARTITION.format(partition=name) for name in connection.scalars(PARTITIONS_WITHOUT)]
+        missing = lacking(connection)
         for right in missing:
-            connection.exec_driver_sql(f"grant {right}")
+            with suppress(ProgrammingError), connection.begin_nested():
+                connection.exec_driver_sql(f"grant {right}")
+        left = lacking(connection) if missing else []
+    if left:
+        raise RightsMissingError(left)
     return len(missing)
 
 
+def lacking(connection: Connection) -> list[str]:
+    """Return what the roles may not do, though they should, in the words of a GRANT."""
+    unseen = [right for right in sorted(rights() - held(connection)) if not _is_had(connection, right)]
+    return [*unseen, *connection.scalars(LACKING_OF_PARTITIONS)]
+
+
 def rights() -> set[str]:
-    """Return what the roles may do, in the words of a GRANT."""
-    return {" ".join(right.split()) for right in LIST.read_text().split(";") if right.strip()}
+    """Return what the roles may do, each thing in the words of a GRANT."""
+    found: set[str] = set()
+    for given in LIST.read_text().split(";"):
+        if right := RIGHT.fullmatch(" ".join(given.split())):
+            columns = [f" ({name})" for name in right["columns"].split(", ")] if right["columns"] else [""]
+            about = f"{right['kind'] or ''}{right['name']} to {right['role']}"
+            found |= {f"{what}{column} on {about}" for what in right["what"].split(", ") for column in columns}
+    return found
 
 
 def held(connection: Connection) -> set[str]:
-    """Return what they may do in that database, partitions left out."""
+    """Return what they were given in that database, partitions left out."""
     return set(connection.scalars(HELD, {"roles": list(ROLES)}))
+
+
+def _is_had(connection: Connection, right: str) -> bool:
+    """Tell whether a right that was not given itself is had all the same: as everybody's, or as part of another."""
+    asked = RIGHT.fullmatch(right)
+    if asked is None:
+        raise ValueError(right)
+    kind = "column" if asked["columns"] else (asked["kind"] or "table").strip()
+    arguments = [asked["role"], asked["name"], *([asked["columns"]] if asked["columns"] else []), asked["what"]]
+    places = ", ".join(f":a{number}" for number in range(len(arguments)))
+    values = {f"a{number}": argument for number, argument in enumerate(arguments)}
+    return bool(connection.scalar(text(f"select has_{kind}_privilege({places})"), values))
 
 
 def _make_roles(connection: Connection) -> None:
@@ -77,4 +123,6 @@ def _make_roles(connection: Connection) -> None:
     )
     for role in ROLES:
         if role not in there:
-            connection.exec_driver_sql(f"create role {role} nologin")
+            # Roles are the server's: another database's migration may make them at the same moment.
+            with suppress(ProgrammingError), connection.begin_nested():
+                connection.exec_driver_sql(f"create role {role} nologin")

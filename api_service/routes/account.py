@@ -1,6 +1,7 @@
 """/v1/me/…: what a signed-in user changes, takes along, or has taken away."""
 
 from http import HTTPStatus
+from uuid import UUID
 
 from flask import Blueprint, Response, jsonify
 from sqlalchemy.orm import Session
@@ -14,8 +15,8 @@ from api_service.authentication import for_users
 from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
 from api_service.errors import Code
 from api_service.idempotency import idempotent, keep, take_key
-from api_service.limiting import by_user, from_network, give_back, spend, to_addresses
-from api_service.rate_limits import Limit
+from api_service.limiting import by_user, counted_if_done, from_network, give_back, spend, to_addresses
+from api_service.rate_limits import Limit, Subject
 from api_service.schemas import StrictSchema
 from api_service.services import services
 from api_service.transactions import in_transaction
@@ -56,10 +57,10 @@ def post_password(holder: SignedIn) -> Response:
         user = locked_prover(session, proof)
         refuse_own_address(user, body["new_password"])
         set_password(session, user, password_hash, kept_session=holder.session_id)
-        _count_change(session, holder)
         return keep(session, _done())
 
-    answer = in_transaction(services().sessions, changed)
+    with counted_if_done(_a_change(holder)):
+        answer = in_transaction(services().sessions, changed)
     services().notifier.wake()
     return answer
 
@@ -169,24 +170,24 @@ def _code_sent(holder: SignedIn, schema: StrictSchema) -> Response:
 
 def _address_changed(holder: SignedIn, channel: Channel) -> Response:
     offered = AddressCode(holder.user_id, channel, read_body(CodeSchema())["code"])
-    token_id = token_of_change(services().sessions, services().keys, services().limiter, offered)
 
-    def changed(session: Session) -> Response:
+    def changed(session: Session, token_id: UUID) -> Response:
         take_key(session)
         change_address(session, holder, token_id)
-        _count_change(session, holder)
         return keep(session, _done())
 
-    answer = in_transaction(services().sessions, changed)
+    # Counted before the code is tried: a right one that nothing came of would be used up.
+    with counted_if_done(_a_change(holder)):
+        token_id = token_of_change(services().sessions, services().keys, services().limiter, offered)
+        answer = in_transaction(services().sessions, lambda session: changed(session, token_id))
     services().notifier.wake()
     return answer
 
 
-def _count_change(session: Session, holder: SignedIn) -> None:
-    # In the transaction that changes: what is refused, or was a repetition, does not count. Each change is told to all
-    # addresses, and whoever has an account could have as many SMS sent as they like. Resets by code are not counted:
-    # who knows the password must not use up what its owner has left to get the account back.
-    services().limiter.spend([by_user(Limit.CHANGES_PER_USER, holder.user_id)], session.connection())
+def _a_change(holder: SignedIn) -> Subject:
+    # Each change is told to all addresses, and whoever has an account could have as many SMS sent as they like. Resets
+    # by code are not counted: who knows the password must not use up what its owner has left to get the account back.
+    return by_user(Limit.CHANGES_PER_USER, holder.user_id)
 
 
 def _done() -> Response:

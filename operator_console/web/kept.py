@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 DEAR_SECONDS = 0.2
-"""What took less is asked for anew each time, and so is never older than the question."""
+"""What took less is asked for anew by whoever comes when it has been answered."""
 KEPT_TIMES = 10
 """What took longer is kept for so many times as long: the database spends a tenth of a session on it at the most."""
 
@@ -43,24 +43,32 @@ class Kept(Generic[T]):
         self._ends_at = 0.0
 
     def answer(self, ask: Callable[[], T]) -> Answer[T]:
-        """Return what is kept, or else what ``ask`` returns. Raises what it raises, which is not kept."""
-        with self._one_at_a_time:
-            last = self._last
-            if last is not None and (not last.done() or self._clock() < self._ends_at):
-                is_ours = False
-            else:
-                is_ours, last = True, Future()
-                self._last = last
+        """Return what is kept, or else what ``ask`` returns.
+
+        Raises what it raises. A failure that was dear is kept, too, for as long as it took.
+        """
+        asked, is_ours = self._asked()
         if is_ours:
-            self._ask(ask, last)
-        return last.result()
+            self._ask(ask, asked)
+        if error := asked.exception():
+            raise error.with_traceback(None)  # all who wait raise the same one, which would gather the lines of each
+        return asked.result()
+
+    def _asked(self) -> "tuple[Future[Answer[T]], bool]":
+        """Return the question that is open, or answered not long ago; else a new one, which is the caller's to ask."""
+        with self._one_at_a_time:
+            if self._last is not None and (not self._last.done() or self._clock() < self._ends_at):
+                return self._last, False
+            self._last = Future()
+            return self._last, True
 
     def _ask(self, ask: Callable[[], T], asked: "Future[Answer[T]]") -> None:
         began = self._clock()
         try:
             value = ask()
         except BaseException as error:  # noqa: BLE001 - raised in all who wait for it
-            self._ends_at = began
+            ended = self._clock()
+            self._ends_at = ended + (ended - began if ended - began >= DEAR_SECONDS else 0)
             asked.set_exception(error)
             return
         ended = self._clock()

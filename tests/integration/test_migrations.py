@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from collections import defaultdict
 from datetime import date, timedelta
 from textwrap import fill
 
@@ -112,13 +113,23 @@ def test_what_roles_may_do_is_listed(cluster: Cluster) -> None:
         with engine.connect() as connection:
             found = held(connection)
     if os.environ.get("RENEW_RIGHTS"):
-        LIST.write_text("".join(f"{fill(right + ';', 118, subsequent_indent='    ')}\n" for right in in_order(found)))
+        LIST.write_text("".join(f"{fill(right + ';', 118, subsequent_indent='    ')}\n" for right in together(found)))
     assert found == rights()
 
 
-def in_order(found: set[str]) -> list[str]:
-    """Order rights by role and by what they are about."""
-    return sorted(found, key=lambda right: (right.rsplit(" to ")[1], right.rsplit(" on ")[1], right))
+def together(found: set[str]) -> list[str]:
+    """Put rights to the same thing together, by role and by what they are about."""
+    columns, words = defaultdict(list), defaultdict(list)
+    for right in sorted(found):
+        what, _, about = right.partition(" on ")
+        word, _, column = what.partition(" (")
+        if column:
+            columns[about, word].append(column.rstrip(")"))
+        else:
+            words[about].append(word)
+    lines = [f"{word} ({', '.join(names)}) on {about}" for (about, word), names in columns.items()]
+    lines += [f"{', '.join(each)} on {about}" for about, each in words.items()]
+    return sorted(lines, key=lambda right: (right.rsplit(" to ")[1], right.rsplit(" on ")[1], right))
 
 
 def test_what_waits_for_nobody_is_a_notice_from_now_on_and_no_more_of_it_is_taken(database: Database) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from devstack.cluster import QUICK_AND_FORGETFUL, Cluster
 from devstack.logins import create_logins
+from migrations.rights import RightsMissingError, give_back_rights
 from shared.database import driver_url
 from tests.support.databases import Database, is_refused, memory_if_enough
 from tests.support.desk import put_dead
@@ -74,12 +75,35 @@ def test_what_is_lost_is_given_back_and_said_and_what_is_there_is_left(database:
         owner.execute("revoke select on users from signpost_api")
         owner.execute("revoke execute on function signpost_make_partitions(integer) from signpost_relay")
         owner.execute("revoke select on outbox_messages_default from signpost_relay")
+        owner.execute("revoke update (expiries) on outbox_messages_default from signpost_relay")
     told = migrated(database.owner_url)
     [line] = map(json.loads, told.stderr.splitlines())
-    assert (told.returncode, told.stdout, line["event"], line["count"]) == (0, UP_TO_DATE, "rights given back", 3)
+    assert (told.returncode, told.stdout, line["event"], line["count"]) == (0, UP_TO_DATE, "rights given back", 4)
     assert rights_of(database) == before
     again = migrated(database.owner_url)
     assert (again.stdout, again.stderr) == (UP_TO_DATE, "")
+
+
+def test_what_was_given_beyond_or_is_everybodys_is_no_loss(database: Database) -> None:
+    with database.connect() as owner:
+        owner.execute("grant delete on tokens to signpost_api")
+        owner.execute("revoke usage on schema public from signpost_api")
+        owner.execute("grant usage on schema public to public")
+    told = migrated(database.owner_url)
+    assert (told.stdout, told.stderr) == (UP_TO_DATE, "")
+
+
+def test_what_is_somebody_elses_to_give_is_named(database: Database) -> None:
+    with database.connect() as owner:
+        owner.execute("revoke insert on kept_answers from signpost_api")
+        owner.execute("create role passer_by login")
+    try:
+        with pytest.raises(RightsMissingError) as refused:
+            give_back_rights(database.cluster.url(database.name, user="passer_by"))
+    finally:
+        with database.connect() as owner:
+            owner.execute("drop role passer_by")
+    assert refused.value.needed == "grant insert on kept_answers to signpost_api"
 
 
 def rights_of(database: Database) -> set[tuple[str, ...]]:

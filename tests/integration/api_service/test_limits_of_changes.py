@@ -68,12 +68,17 @@ def test_a_changed_address_counts_as_a_changed_password_does(ada: Account) -> No
 
     assert [answer.status_code for answer in changes] == [204, 204, 429]
     assert ada.api.user(ada.id).email == "ada1@example.org"
+    # The right code was not used up by being refused.
+    newest = "select attempts_left, used_at from tokens where purpose = 'address_change' order by created_at desc"
+    assert tuple(ada.api.rows(newest)[0]) == (5, None)
     assert change_password(ada, PASSWORD, NEW_PASSWORD) == LIMITED
 
 
 def test_what_changes_nothing_does_not_count(ada: Account) -> None:
     assert change_password(ada, "a wrong password", NEW_PASSWORD) == (403, "wrong_password")
     assert change_password(ada, PASSWORD, NUMBER) == (422, "validation_failed")
+    for _ in range(3):
+        assert ada.post("/v1/me/email/confirm", code="000000").json["code"] == "invalid_or_expired"
     body = {"old_password": PASSWORD, "new_password": NEW_PASSWORD}
     repeated = [ada.api.client.post(PATH, json=body, headers=ada.headers | KEY).status_code for _ in range(3)]
 

@@ -62,7 +62,7 @@ def test_all_who_ask_at_once_have_one_answer() -> None:
         assert {one.result(10) for one in answers} == {1}
 
 
-def test_a_failure_is_everybodys_and_not_kept() -> None:
+def test_a_failure_is_everybodys_for_as_long_as_it_took() -> None:
     clock = Clock()
     kept = Kept[int](clock)
 
@@ -72,4 +72,8 @@ def test_a_failure_is_everybodys_and_not_kept() -> None:
 
     with pytest.raises(ValueError):  # noqa: PT011 - that one
         kept.answer(failing)
+    clock.seconds += 2
+    with pytest.raises(ValueError):  # noqa: PT011 - the same
+        kept.answer(Question(clock, 0))
+    clock.seconds += 1
     assert kept.answer(Question(clock, 0)).value == 1

@@ -63,6 +63,11 @@ def test_each_form_leads_back_to_its_page(console: ConsoleUnderTest, path: str, 
     assert answer.headers["Location"] == f"/sign-in?next={quote_plus(stood_on)}"
 
 
+def test_a_way_back_that_no_address_could_hold_leads_to_the_page_alone(console: ConsoleUnderTest) -> None:
+    answer = console.app.test_client().get(f"/messages?provider={'é' * 200}&cause={'x' * 900}")
+    assert answer.headers["Location"] == "/sign-in?next=%2Fmessages"
+
+
 def test_whoever_signs_out_after_the_session_is_signed_out(console: ConsoleUnderTest) -> None:
     browser = console.app.test_client()
     assert notes_on(browser.get(browser.post("/sign-out").headers["Location"]).text) == ["signed-out"]
