@@ -2,7 +2,6 @@
 
 import signal
 from contextlib import ExitStack
-from subprocess import Popen
 
 from tests.support.desk import lines_of, outboxctl, put_dead, running_outboxctl
 from tests.support.eventually import eventually
@@ -17,6 +16,7 @@ select case when status = 'pending' then 'requeue' when dead_reason = 'discarded
   from outbox_messages as message left join operator_actions as act on act.message_id = message.id
  group by fate order by fate
 """
+PENDING = "select count(*) from outbox_messages where status = 'pending'"
 IS_WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
 ALL = ("--all", "--yes", "--reason", "mended")
 
@@ -24,14 +24,14 @@ ALL = ("--all", "--yes", "--reason", "mended")
 def test_of_a_requeue_and_a_discard_at_once_each_message_meets_one(outbox: Outbox) -> None:
     put_dead(outbox, count=MESSAGES)
     with ExitStack() as ending:
-        # Both have picked the same messages, and wait to lock them, when they are let go: one of them rests a second
-        # after each step, so that the other has a share as well.
+        # One has had its first step, and rests a second after each; then both pick the same messages, and wait to lock
+        # them, when they are let go.
+        acting = [ending.enter_context(running_outboxctl(outbox.database, "requeue", *ALL, "--per-minute", "12000"))]
+        eventually(lambda: outbox.number(PENDING))
         with outbox.database.connect() as holder, holder.transaction():
             holder.execute("lock table outbox_messages in exclusive mode")
-            acting: list[Popen[str]] = []
-            for each in (("requeue", *ALL, "--per-minute", "12000"), ("discard", *ALL)):
-                acting.append(ending.enter_context(running_outboxctl(outbox.database, *each)))
-                eventually(lambda: outbox.number(IS_WAITING) == len(acting))
+            acting.append(ending.enter_context(running_outboxctl(outbox.database, "discard", *ALL)))
+            eventually(lambda: outbox.number(IS_WAITING) == len(acting))
         said = [process.communicate(timeout=120)[0] for process in acting]
     assert [process.returncode for process in acting] == [0, 0]
     fates = outbox.execute(FATES)
@@ -42,7 +42,7 @@ def test_of_a_requeue_and_a_discard_at_once_each_message_meets_one(outbox: Outbo
     acted = {fate: count for fate, *_, count in fates}
     for bulk in lines_of(outboxctl(outbox.database, "bulk", "list")):
         assert (bulk["status"], bulk["acted"]) == ("done", acted.get(bulk["action"], 0)), said
-        assert bulk["acted"] + bulk["skipped"] == bulk["found"] == MESSAGES
+        assert bulk["acted"] + bulk["skipped"] == bulk["found"]
     assert acted.keys() == {"requeue", "discard"}, "one of them did it all: this has tested little"
 
 
