@@ -4,6 +4,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from devstack.cluster import Cluster
+from tests.support.consoles import RunningConsole, operators_token, running_console
+from tests.support.databases import Database, fresh_database
+from tests.support.outbox import Outbox
+
 OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -25,3 +30,25 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(OPTIONS))
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def shared_database(cluster: Cluster) -> Iterator[Database]:
+    with fresh_database(cluster) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def shared_outbox(shared_database: Database) -> Outbox:
+    return Outbox(shared_database)
+
+
+@pytest.fixture(scope="module")
+def token(shared_database: Database) -> str:
+    return operators_token(shared_database)
+
+
+@pytest.fixture(scope="module")
+def console(shared_database: Database) -> Iterator[RunningConsole]:
+    with running_console(shared_database) as console:
+        yield console

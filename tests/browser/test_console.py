@@ -6,11 +6,10 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from devstack.cluster import Cluster
 from tests.support.console_pages import put_dead, renew, sign_in, tab_to
-from tests.support.consoles import RunningConsole, operators_token, running_console
+from tests.support.consoles import RunningConsole
 from tests.support.contrasts import written_on
-from tests.support.databases import Database, fresh_database
+from tests.support.databases import Database
 from tests.support.mail_sink import MailSink, mail_sink
 from tests.support.outbox import Outbox
 from tests.support.relays import running_relay
@@ -21,28 +20,6 @@ MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 PATHS = ("/", "/messages", "/messages?status=dead", "/messages/causes", "/bulk", "/bulk/new?status=dead", "/relays")
 PATHS += ("/audit", "/tokens")
 FAR = {"due_at": "now() + interval '1 hour'"}
-
-
-@pytest.fixture(scope="module")
-def shared_database(cluster: Cluster) -> Iterator[Database]:
-    with fresh_database(cluster) as database:
-        yield database
-
-
-@pytest.fixture(scope="module")
-def shared_outbox(shared_database: Database) -> Outbox:
-    return Outbox(shared_database)
-
-
-@pytest.fixture(scope="module")
-def token(shared_database: Database) -> str:
-    return operators_token(shared_database)
-
-
-@pytest.fixture(scope="module")
-def console(shared_database: Database) -> Iterator[RunningConsole]:
-    with running_console(shared_database) as console:
-        yield console
 
 
 @pytest.fixture(scope="module")

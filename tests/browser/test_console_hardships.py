@@ -5,10 +5,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from devstack.cluster import Cluster
 from tests.support.console_pages import put_dead, renew, sign_in
-from tests.support.consoles import RunningConsole, operators_token, running_console
-from tests.support.databases import Database, fresh_database
+from tests.support.consoles import RunningConsole
 from tests.support.outbox import Outbox
 
 WIDTHS = (320, 390, 800, 1280)
@@ -29,28 +27,6 @@ ENDLESS_STEP = (
 SPREAD = """() => [...document.querySelectorAll("td, h1, .count, .what, .told, .facts dd")]
   .filter(each => each.checkVisibility() && each.scrollWidth > each.clientWidth + 1 && each.clientWidth > 0)
   .map(each => each.textContent.trim().slice(0, 40))"""
-
-
-@pytest.fixture(scope="module")
-def shared_database(cluster: Cluster) -> Iterator[Database]:
-    with fresh_database(cluster) as database:
-        yield database
-
-
-@pytest.fixture(scope="module")
-def shared_outbox(shared_database: Database) -> Outbox:
-    return Outbox(shared_database)
-
-
-@pytest.fixture(scope="module")
-def token(shared_database: Database) -> str:
-    return operators_token(shared_database)
-
-
-@pytest.fixture(scope="module")
-def console(shared_database: Database) -> Iterator[RunningConsole]:
-    with running_console(shared_database) as console:
-        yield console
 
 
 @pytest.fixture
