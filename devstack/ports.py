@@ -1,5 +1,6 @@
 """Ports on loopback: the friendly ones where they are free, others where not."""
 
+import random
 import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -7,6 +8,10 @@ from dataclasses import dataclass
 
 LOOPBACK = "127.0.0.1"
 ANY = 0
+RESERVABLE = (20_000, 32_768)
+"""Below the range of ports that Linux gives to outgoing connections (ip_local_port_range), which would take them."""
+
+_RESERVATIONS: list[socket.socket] = []
 
 
 @dataclass(frozen=True)
@@ -29,20 +34,30 @@ def free_ports(wished: Ports = Ports()) -> Ports:
 
 
 def free_port() -> int:
-    """Return one that is free."""
-    [port] = _free((ANY,))
-    return port
+    """Return a free port, reserved for this process and its children until this process ends."""
+    while True:
+        port = random.randrange(*RESERVABLE)  # noqa: S311 - spreads processes out, protects nothing
+        reservation = socket.socket(socket.AF_UNIX)
+        try:
+            # The kernel frees an abstract socket (unix(7)) with its process, so a killed one leaves nothing behind.
+            reservation.bind(f"\0signpost-port-{port}")
+            socket.create_server((LOOPBACK, port)).close()
+        except OSError:
+            reservation.close()
+        else:
+            _RESERVATIONS.append(reservation)
+            return port
 
 
 def _free(wished: Iterable[int]) -> list[int]:
-    # All are held until the last is found, so that no port is given out twice.
+    # All wished ports are held until the last is found, so that no port is given out twice.
     with ExitStack() as held:
-        return [_bound(port, held) for port in wished]
+        return [port if port and _is_bound(port, held) else free_port() for port in wished]
 
 
-def _bound(port: int, held: ExitStack) -> int:
+def _is_bound(port: int, held: ExitStack) -> bool:
     try:
-        probe = held.enter_context(socket.create_server((LOOPBACK, port)))
+        held.enter_context(socket.create_server((LOOPBACK, port)))
     except OSError:
-        return _bound(ANY, held)
-    return int(probe.getsockname()[1])
+        return False
+    return True

@@ -1,7 +1,16 @@
+import json
 import socket
+import subprocess
+import sys
 from dataclasses import astuple
 
+import pytest
+
+from devstack import ports
 from devstack.ports import LOOPBACK, Ports, free_ports
+
+RANGE = (31_000, 31_100)
+TAKE_FORTY = "[ports.free_port() for _ in range(40)]"
 
 
 def test_a_wished_port_is_taken_where_it_is_free_and_replaced_where_not() -> None:
@@ -17,3 +26,14 @@ def test_a_wished_port_is_taken_where_it_is_free_and_replaced_where_not() -> Non
 def test_no_port_is_given_out_twice() -> None:
     same = free_ports().api
     assert len(set(astuple(free_ports(Ports(*[same] * 5))))) == 5
+
+
+def test_two_processes_at_once_are_never_given_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "RESERVABLE", RANGE)
+    code = f"from devstack import ports; ports.RESERVABLE = {RANGE}; print({TAKE_FORTY}, flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        theirs = set(json.loads(other.stdout.readline()))
+        ours = {ports.free_port() for _ in range(40)}
+        other.communicate(b"\n")
+    assert (len(theirs), len(ours), theirs & ours) == (40, 40, set())
