@@ -29,6 +29,11 @@ from shared.vocabulary import (
 from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema
 
 ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FOLDERS = (
+    *("api_service", "outbox_relay", "shared", "operator_console", "devstack"),
+    *("migrations", "tests", "bench", "docs"),
+)
 PROCESSES = {
     "api-service": ApiSettingsSchema,
     "outbox-relay": RelaySettingsSchema,
@@ -59,31 +64,31 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_glossary_has_every_word_of_a_closed_set(kind: type[Status]) -> None:
+def test_the_glossary_has_every_word_of_a_closed_set() -> None:
     glossary = (ROOT / "docs" / "glossary.md").read_text()
-    assert [word.value for word in kind if f"`{word.value}`" not in glossary] == []
+    assert [word for kind in KINDS for word in kind if f"`{word.value}`" not in glossary] == []
 
 
-@pytest.mark.parametrize("page", [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
-def test_links_and_files_named_in_the_docs_exist(page: Path) -> None:
+def test_links_and_files_named_in_the_docs_exist() -> None:
+    missing_names = [f"{page.name}: {name}" for page in PAGES for name in missing_in(page)]
+    assert missing_names == []
+
+
+def test_tests_named_in_the_docs_exist() -> None:
+    code = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    existing = set(re.findall(r"def (test_\w+)\(", code))
+    named = {(page.name, name) for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text())}
+    assert {(page, name) for page, name in named if name not in existing} == set()
+
+
+def missing_in(page: Path) -> set[str]:
+    """Return the relative links and the files of this project that the page names and that do not exist."""
     text = page.read_text()
     linked = {target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target}
-    assert {target for target in linked if not (page.parent / target).exists()} == set()
-    named = set(
-        re.findall(
-            r"`((?:api_service|outbox_relay|shared|operator_console|devstack|migrations|tests|bench|docs)/[\w./]+)`",
-            text,
-        )
-    )
-    assert {name for name in named if not (ROOT / name).exists()} == set()
-
-
-@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))])
-def test_tests_named_in_the_docs_exist(page: Path) -> None:
-    code = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    named = set(re.findall(r"`(test_\w+)`", page.read_text()))
-    assert {name for name in named if f"def {name}(" not in code} == set()
+    named = set(re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./]+)`", text))
+    return {target for target in linked if not (page.parent / target).exists()} | {
+        name for name in named if not (ROOT / name).exists()
+    }
 
 
 def table_of(schema: SettingsSchema) -> str:
