@@ -14,9 +14,8 @@ PEERS := .peers
 TIMED := tests/chaos/test_resets_tell_nothing.py
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 
-# One more than two cores, since tests also wait; a file stays together, since its tests may share a process;
-# in the order of the tree, since its slow ones then come first.
-TESTS := $(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# More workers than two cores, since tests also wait. A file stays on one worker, since its tests may share a process.
+TESTS := $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Where Python was told to write no bytecode, each of the many processes here would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -46,7 +45,11 @@ up: $(READY) ## the same stack, left running until Ctrl-C, with an inbox page
 	@$(BIN)/devstack up
 
 .PHONY: test
-test: $(READY) ## every test that this machine can run, but for the long ones of chaos and shipping
+test: $(READY) ## run before every commit: all tests but the slow ones, in two minutes
+	@$(TESTS) -m "not slow" tests/end_to_end tests/integration tests/contract tests/unit
+
+.PHONY: test-all
+test-all: $(READY) ## all tests but chaos and packaging: the browser, the docs and slow processes too
 	@$(TESTS) --ignore=tests/chaos --ignore=tests/shipping
 
 .PHONY: chaos
@@ -70,7 +73,7 @@ lint: $(READY) ## style, types, import contracts
 	@$(BIN)/lint-imports
 
 .PHONY: check
-check: lint test test-installed-postgres ## all that CI runs, but for chaos and the benchmark
+check: lint test-all test-installed-postgres ## lint and all tests but chaos, packaging and benchmark
 
 .PHONY: test-installed-postgres
 test-installed-postgres: $(READY) ## the database tests again, on the machine's own PostgreSQL where it has one
