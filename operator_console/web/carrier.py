@@ -7,7 +7,6 @@ how many consoles do this, nor when one of them dies.
 from contextlib import suppress
 from threading import Event, Thread
 
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.acting import Bulk, next_running_bulk, put_off, step_bulk
@@ -59,6 +58,10 @@ class Carrier:
             pause = self.step()
         except DATABASE_FAILURES as error:
             return self._outage.failed(error)
+        except Exception:
+            # A defect in one bulk action must not end the thread that all of them need.
+            log.exception("bulk step failed")
+            return LOOK_SECONDS
         self._outage.end()
         return pause
 
@@ -73,8 +76,9 @@ class Carrier:
         try:
             with self._sessions.begin() as session:
                 after = step_bulk(session, bulk.id)
-        except DBAPIError as error:
-            if describe(error)["sqlstate"] == QUERY_CANCELED:
+        except Exception as error:
+            is_database_away = isinstance(error, DATABASE_FAILURES) and describe(error)["sqlstate"] != QUERY_CANCELED
+            if not is_database_away:
                 self._put_off(bulk)
             raise
         if after.status != bulk.status:

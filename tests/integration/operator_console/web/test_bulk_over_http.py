@@ -1,11 +1,16 @@
 """Acting on all that a filter lets through: counted first, at a rate, stopped and resumed."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
+from sqlalchemy.orm import Session
 
+from operator_console.acting import Bulk, step_bulk
+from operator_console.web import carrier
 from operator_console.web.services import EXTENSION
 from tests.support.consoles import ConsoleUnderTest, csrf_in
+from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
 
 DEAD = {"status": "'dead'", "dead_reason": "'rejected'", "settled_at": "now()", "token_id": "null"}
@@ -53,6 +58,29 @@ def test_what_a_newer_release_began_is_shown_and_holds_up_nothing_else(
     assert (shown[newer]["status"], shown[newer]["acted"]) == ("running", 0)
     assert shown[newer]["filter"] == {"template": "of_tomorrow"}
     assert outbox.number(PENDING) == 3
+
+
+def test_a_defect_in_one_bulk_action_does_not_end_the_thread_that_all_of_them_need(
+    console: ConsoleUnderTest, outbox: Outbox, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox.put(count=3, **DEAD)
+    broken = begun(console, token).json["id"]
+
+    def step_with_a_defect(session: Session, bulk_id: UUID) -> Bulk:
+        if str(bulk_id) == broken:
+            raise RuntimeError("a defect")
+        return step_bulk(session, bulk_id)
+
+    monkeypatch.setattr(carrier, "step_bulk", step_with_a_defect)
+    console.app.begin_work()
+    try:
+        eventually(lambda: outbox.number("select count(*) from bulk_acts where next_step_at > now()"))
+        healthy = begun(console, token).json["id"]
+        eventually(lambda: outbox.number(f"select count(*) from bulk_acts where id = '{healthy}' and status = 'done'"))
+    finally:
+        console.app.end_work()
+    assert outbox.number(PENDING) == 3
+    assert outbox.number(f"select count(*) from bulk_acts where id = '{broken}' and status = 'running'") == 1
 
 
 def test_many_can_be_discarded_as_well(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
