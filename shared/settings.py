@@ -127,7 +127,7 @@ class Whole(fields.Integer):
 
 
 class OneOf(Text):
-    """A word of a closed set."""
+    """A word of a closed set, in any case. The words of ``kind`` are in lower case."""
 
     def __init__(self, kind: type[StrEnum], name: str, meaning: str, **about: Any) -> None:
         super().__init__(name, meaning, **about)
@@ -136,16 +136,16 @@ class OneOf(Text):
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
         word = str(super()._deserialize(value, *rest, **more))
         try:
-            return self.kind(word)
+            return self.kind(word.lower())
         except ValueError:
             raise ValidationError(f"is not one of {', '.join(self.kind)}") from None
 
 
 class Switch(Text):
-    """``on`` or ``off``; as a value, a bool."""
+    """``on`` or ``off``, in any case; as a value, a bool."""
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
-        match str(super()._deserialize(value, *rest, **more)):
+        match str(super()._deserialize(value, *rest, **more)).lower():
             case "on":
                 return True
             case "off":
@@ -218,13 +218,13 @@ def _add_key(keys: dict[str, bytes], key_id: str, colon: str, encoded: str) -> N
 
 
 class LogLevel(Text):
-    """One of Python's level names, in lower case."""
+    """One of Python's level names, in any case; as a value, in lower case."""
 
     def __init__(self) -> None:
         super().__init__("LOG_LEVEL", "debug, info, warning or error.", unit="level", default="info")
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
-        level = str(super()._deserialize(value, *rest, **more))
+        level = str(super()._deserialize(value, *rest, **more)).lower()
         if level not in ("debug", "info", "warning", "error"):
             raise ValidationError("is not one of debug, info, warning, error")
         return level

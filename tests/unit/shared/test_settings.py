@@ -5,7 +5,19 @@ from typing import ClassVar
 import pytest
 
 from shared.secrets import SecretKeys
-from shared.settings import Bind, DatabaseUrl, KeyRing, SettingsError, SettingsSchema, WebUrl, Whole
+from shared.settings import (
+    Bind,
+    DatabaseUrl,
+    KeyRing,
+    LogLevel,
+    OneOf,
+    SettingsError,
+    SettingsSchema,
+    Switch,
+    WebUrl,
+    Whole,
+)
+from shared.vocabulary import Channel
 
 KEY = "A" * 43 + "="
 TOO_LONG = "A" * 87 + "="
@@ -18,6 +30,9 @@ class Example:
     public_url: str
     bind: tuple[str, int]
     batch_size: int
+    log_level: str
+    rate_limits: bool
+    channel: Channel | None
 
 
 class ExampleSchema(SettingsSchema):
@@ -28,6 +43,9 @@ class ExampleSchema(SettingsSchema):
     public_url = WebUrl("PUBLIC_URL", "links", default="https://example.org")
     bind = Bind("BIND", "listen", default=("127.0.0.1", 80))
     batch_size = Whole("BATCH_SIZE", "how many", bounds=(1, 10), default=5)
+    log_level = LogLevel()
+    rate_limits = Switch("RATE_LIMITS", "whether", default=True)
+    channel = OneOf(Channel, "CHANNEL", "which", default=None)
 
 
 GOOD = {"DATABASE_URL": "postgresql+psycopg://h/d", "SECRET_KEYS": f"new:{KEY},old:{KEY}"}
@@ -52,6 +70,16 @@ def test_what_is_no_place_to_listen_at_is_refused(bind: str) -> None:
 
 def test_a_url_is_the_same_in_capitals() -> None:
     assert ExampleSchema().read(GOOD | {"PUBLIC_URL": "HTTPS://X.org:8443/A"}).public_url == "https://x.org:8443/A"
+
+
+@pytest.mark.parametrize("word", ["debug", "DEBUG", "Debug"])
+def test_a_log_level_may_be_written_in_capitals(word: str) -> None:
+    assert ExampleSchema().read(GOOD | {"LOG_LEVEL": word}).log_level == "debug"
+
+
+def test_switches_and_words_of_closed_sets_may_be_written_in_capitals() -> None:
+    settings = ExampleSchema().read(GOOD | {"RATE_LIMITS": "OFF", "CHANNEL": "Email"})
+    assert (settings.rate_limits, settings.channel) == (False, Channel.EMAIL)
 
 
 def test_everything_wrong_is_told_at_once() -> None:
