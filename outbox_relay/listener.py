@@ -73,7 +73,8 @@ async def _hear(connection: RelayConnection, wake: Wake) -> None:
             connection.pgconn.consume_input()
         except psycopg.Error as error:
             loop.remove_reader(socket)
-            lost.set_exception(error)
+            if not lost.done():  # the timeout may have cancelled it in this turn of the event loop
+                lost.set_exception(error)
         if told := taken_payloads(connection):
             wake(is_far_due=OLD_IS_DUE in told)
 

@@ -1,11 +1,14 @@
 """Wake-ups on their way to the relay."""
 
 import asyncio
+import select
+import socket
 
 import pytest
 
 from outbox_relay import listener
-from outbox_relay.listener import listen
+from outbox_relay.database import connect
+from outbox_relay.listener import _hear, listen
 from shared.vocabulary import OLD_IS_DUE, WAKE_CHANNEL
 from tests.support.eventually import eventually
 from tests.support.forwarding import Road, forwarding
@@ -40,6 +43,28 @@ def test_a_notification_that_comes_in_one_piece_with_an_answer_wakes(
     monkeypatch.setattr(listener, "QUIET_SECONDS", 0.1)
     with forwarding(0, to=outbox.database.cluster.port) as road:
         asyncio.run(listen_over(road))
+
+
+def test_a_connection_that_is_lost_while_listening_is_cancelled_raises_nothing_in_the_event_loop(
+    outbox: Outbox,
+) -> None:
+    raised: list[object] = []
+
+    async def lose_and_cancel(road: Road) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: raised.append(context))
+        async with await connect(url_over(road, outbox), "listen") as connection:
+            listening = asyncio.create_task(_hear(connection, lambda *, is_far_due: None))  # noqa: ARG005 - as called
+            await asyncio.sleep(0)
+            # The event loop stands still until the loss is there to be read, so that both come in its next turn.
+            road.pairs[0][0].shutdown(socket.SHUT_RDWR)
+            select.select([connection.fileno()], [], [])
+            loop.call_soon(listening.cancel)
+            await asyncio.wait([listening])
+
+    with forwarding(0, to=outbox.database.cluster.port) as road:
+        asyncio.run(lose_and_cancel(road))
+    assert raised == []
 
 
 def url_over(road: Road, outbox: Outbox) -> str:
