@@ -1,7 +1,8 @@
 """Limits around a request: whose hits it counts as, and what its answer tells of them."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from uuid import UUID
 
 from flask import Flask, Response, g, request
@@ -10,6 +11,7 @@ from api_service.networks import client_address, network_of
 from api_service.rate_limits import Limit, Subject, TooManyRequestsError
 from api_service.rate_limits.headers import limit_headers
 from api_service.services import services
+from shared.engine import DATABASE_FAILURES
 from shared.web.refusals import Refusal
 
 
@@ -78,6 +80,10 @@ def to_addresses(limit: Limit, *canonical: str) -> list[Subject]:
 
 
 def _tell(answer: Response) -> Response:
+    if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE and g.get("spent"):
+        # What could not be done for want of a database counts against nobody, as far as that can be written.
+        with suppress(*DATABASE_FAILURES):
+            give_all_back()
     for name, value in limit_headers(g.get("tallies", [])).items():
         answer.headers.setdefault(name, value)
     return answer

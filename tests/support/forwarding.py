@@ -5,6 +5,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from devstack.ports import free_port
+
 LOOPBACK = "127.0.0.1"
 
 Pair = tuple[socket.socket, socket.socket]
@@ -71,9 +73,8 @@ def forwarding(port: int, *, to: int, host: str = LOOPBACK) -> Iterator[Road]:
 
 
 def unused_port() -> int:
-    """Return a port of loopback that nothing listens on just now."""
-    with socket.create_server((LOOPBACK, 0)) as probe:
-        return int(probe.getsockname()[1])
+    """Return a port of loopback that nothing listens on, reserved for this process."""
+    return free_port()
 
 
 def _accept(listener: socket.socket, to: int, road: Road) -> None:

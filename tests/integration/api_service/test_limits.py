@@ -45,6 +45,21 @@ def test_without_trusted_proxies_what_a_client_forwards_is_not_believed(database
         assert [register_from(api, f"192.0.2.{n}", n).status_code for n in range(3)] == [202, 202, 429]
 
 
+def test_what_the_database_failed_to_do_counts_against_no_limit(limited: ApiUnderTest, database: Database) -> None:
+    with database.connect() as owner:
+        owner.execute(
+            "create function fail() returns trigger language plpgsql as"
+            " $$ begin raise 'shutting down' using errcode = '57P01'; end $$;"
+            "create trigger fail before insert on users for each row execute function fail()"
+        )
+        failed = [register_again(limited, "ada@example.org") for _ in range(6)]
+        owner.execute("drop trigger fail on users")
+    answers = [register_again(limited, "ada@example.org") for _ in range(6)]
+
+    assert [answer.status_code for answer in failed] == [503] * 6
+    assert [answer.status_code for answer in answers] == [202] * 5 + [429]
+
+
 def test_an_address_that_is_taken_is_limited_just_as_one_that_is_not(limited: ApiUnderTest) -> None:
     limited.activated(email="ada@example.org")
     limited.rows("truncate rate_limits")
