@@ -25,7 +25,7 @@ def test_sigterm_lets_a_request_finish_and_leaves_nothing_behind(database: Datab
 
         api.process.terminate()
 
-        assert answer.result(10).status_code == 202
+        assert answer.result(60).status_code == 202
         assert api.process.wait(30) == 0
         assert list(tmp_path.iterdir()) == []
 

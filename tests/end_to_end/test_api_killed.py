@@ -64,7 +64,7 @@ def test_a_worker_killed_on_the_way_leaves_all_or_nothing(lasting: tuple[Running
         written = tuple(after - count for after, count in zip(now, before, strict=True))
         assert written == (ALL if point == "at the commit" else NONE)
         eventually(api.answers)
-        assert register().result(10).status_code == 202
+        assert register().result(60).status_code == 202
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -75,7 +75,7 @@ def test_a_parent_killed_on_the_way_lets_the_request_finish(database: Database, 
             eventually(lambda: number(owner, AT_GATE) == 1)
             api.process.kill()
             api.process.wait()
-        assert answer.result(10).status_code == 202
+        assert answer.result(60).status_code == 202
         eventually(lambda: number(owner, CONNECTED) == 0)
         assert counted(database) == ALL
 

@@ -2,11 +2,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.api import ApiUnderTest, api_on
+from tests.support.api import ApiUnderTest, api_on, shared_api
 from tests.support.databases import Database
 
 
 @pytest.fixture
-def api(database: Database) -> Iterator[ApiUnderTest]:
+def own_api(database: Database) -> Iterator[ApiUnderTest]:
+    """An app that no other test uses: to end it, to end its sessions, or to start what goes on beside requests."""
     with api_on(database) as api:
+        yield api
+
+
+@pytest.fixture
+def api(database: Database) -> Iterator[ApiUnderTest]:
+    with shared_api(database) as api:
         yield api

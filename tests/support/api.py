@@ -109,6 +109,20 @@ def api_on(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
 
     Passwords are hashed hastily, which nothing here depends on; tests of real processes hash as one should.
     """
+    with app_on(database, **environment) as app, hashing_hastily():
+        yield ApiUnderTest(app, app.test_client(), database)
+
+
+@contextmanager
+def shared_api(database: Database) -> Iterator[ApiUnderTest]:
+    """Likewise with the default settings, and with one app for all tests that the database serves."""
+    app = database.share("api", lambda: app_on(database))
+    with hashing_hastily():
+        yield ApiUnderTest(app, app.test_client(), database)
+
+
+@contextmanager
+def app_on(database: Database, **environment: str) -> Iterator[Api]:
     settings = {
         "DATABASE_URL": database.api_url,
         "SECRET_KEYS": SECRET_KEYS,
@@ -117,8 +131,5 @@ def api_on(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
         "RATE_LIMITS": "off",
     }
     app = create_app(ApiSettingsSchema().read(settings | environment))
-    try:
-        with hashing_hastily():
-            yield ApiUnderTest(app, app.test_client(), database)
-    finally:
-        app.end_work()
+    yield app
+    app.end_work()

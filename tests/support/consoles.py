@@ -3,19 +3,22 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 import httpx
 from flask.testing import FlaskClient
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
 from operator_console.acting import Act
 from operator_console.operator_tokens import Scope, create_token
 from operator_console.web.app import Console, create_app
+from operator_console.web.attempts import Attempts
+from operator_console.web.kept import Kept
+from operator_console.web.services import EXTENSION
 from operator_console.web.settings import WebSettingsSchema
 from shared.engine import engine_url
 from tests.support.databases import Database
@@ -71,8 +74,21 @@ def csrf_in(page: TestResponse) -> str:
 @contextmanager
 def console_on(database: Database, **environment: str) -> Iterator[ConsoleUnderTest]:
     """Make the app over that database; nothing carries bulk acts on."""
+    with app_on(database, **environment) as app:
+        yield ConsoleUnderTest(app, database)
+
+
+def shared_console(database: Database) -> ConsoleUnderTest:
+    """Return likewise, with the default settings, one app for all tests that the database serves."""
+    app = database.share("console", lambda: app_on(database))
+    app.extensions[EXTENSION] = replace(app.extensions[EXTENSION], attempts=Attempts(), causes=Kept(), stats=Kept())
+    return ConsoleUnderTest(app, database)
+
+
+@contextmanager
+def app_on(database: Database, **environment: str) -> Iterator[Console]:
     app = create_app(WebSettingsSchema().read({"DATABASE_URL": database.console_url} | environment))
-    yield ConsoleUnderTest(app, database)
+    yield app
     app.end_work()
 
 
@@ -88,8 +104,14 @@ def running_console(database: Database, **settings: str) -> Iterator[RunningCons
 
 def operators_token(database: Database, *scopes: Scope, name: str = "ada", lifetime: timedelta = A_DAY) -> str:
     """Make a token as the schema's owner does; one of all scopes, unless some are named."""
-    engine = create_engine(engine_url(database.owner_url))
+    engine = database.share("owner's engine", lambda: engine_on(database))
     with Session(engine) as session, session.begin():
         _, text = create_token(session, name, scopes or ALL, lifetime, SETUP)
-    engine.dispose()
     return text
+
+
+@contextmanager
+def engine_on(database: Database) -> Iterator[Engine]:
+    engine = create_engine(engine_url(database.owner_url))
+    yield engine
+    engine.dispose()

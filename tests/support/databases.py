@@ -1,18 +1,25 @@
-"""Real PostgreSQL for tests: one server a worker, and for each test a fresh copy of a migrated database."""
+"""Real PostgreSQL for tests: one server a worker, and for each test a migrated database without any rows.
+
+A new database costs 20 ms, and 100 more until the processes that use it have connected, read its catalogs and prepared
+their statements. So a test gets one that tests before it have used (``emptied_database``), with what they left
+connected; a test that has changed the schema or that left a session at work uses its database up.
+"""
 
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
+from psycopg.types.json import Jsonb
 
 from devstack.cluster import QUICK_AND_FORGETFUL, Cluster, embedded_binaries, installed_binaries
 from devstack.logins import create_logins
@@ -26,17 +33,46 @@ MEMORY_BYTES = 2 * 2**30
 ADMINS: dict[Cluster, psycopg.Connection] = {}
 """A connection to the cluster that a worker's tests share, for making and dropping databases."""
 
+EMPTIED: dict[Cluster, list["Database"]] = {}
+"""Databases that tests have used and that the next tests may use."""
+
+# What a test may change beside rows: any of these catalogs that has more rows, or newer ones, shows it.
+CATALOGS = (
+    *("attrdef", "attribute", "class", "constraint", "default_acl", "extension", "index", "namespace"),
+    *("policy", "proc", "rewrite", "trigger", "type"),
+)
+OWN_DATABASE = "(select oid from pg_database where datname = current_database())"
+SCHEMA = "select {}, {}".format(
+    ", ".join(f"(select (count(*), max(xmin::text::bigint))::text from pg_{name})" for name in CATALOGS),
+    f"(select count(*) from pg_db_role_setting where setdatabase = {OWN_DATABASE}),"
+    f"(select xmin::text from pg_database where oid = {OWN_DATABASE})",
+)
+TABLES = """
+select oid::regclass::text from pg_class
+ where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition
+"""
+SEQUENCES = "select setval(oid, 1, false) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'S'"
+BUSY = """
+select from pg_stat_activity
+ where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend' and state <> 'idle'
+"""
+
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Database:
     """A migrated database of one test's own; each process has a login of its own role.
 
-    ``kept`` are connections that wait to be used again, where whoever made the database closes them at its end.
+    ``kept`` are connections that wait to be used again, where whoever made the database closes them at its end;
+    ``shared`` is what several tests use of it, one after the other, and ``ending`` ends that.
     """
 
     cluster: Cluster
     name: str
     kept: list[psycopg.Connection] | None = field(default=None, compare=False, repr=False)
+    shared: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    ending: ExitStack = field(default_factory=ExitStack, compare=False, repr=False)
 
     @property
     def owner_url(self) -> str:
@@ -53,6 +89,12 @@ class Database:
     @property
     def console_url(self) -> str:
         return self.cluster.url(self.name, user="console")
+
+    def share(self, key: object, make: Callable[[], AbstractContextManager[T]]) -> T:
+        """Return what ``make`` makes, once for all tests that this database serves; it ends with the database."""
+        if key not in self.shared:
+            self.shared[key] = self.ending.enter_context(make())
+        return cast("T", self.shared[key])
 
     @contextmanager
     def connect(self) -> Iterator[psycopg.Connection]:
@@ -95,8 +137,10 @@ def migrated_cluster() -> Iterator[Cluster]:
         migrate(cluster.url(TEMPLATE))
         create_logins(cluster.url(TEMPLATE))
         with psycopg.connect(driver_url(cluster.url("postgres")), autocommit=True) as admin:
-            ADMINS[cluster] = admin
+            ADMINS[cluster], EMPTIED[cluster] = admin, []
             yield cluster
+            for database in EMPTIED.pop(cluster):
+                database.ending.close()
             del ADMINS[cluster]
 
 
@@ -125,9 +169,55 @@ def fresh_database(cluster: Cluster, template: str = TEMPLATE) -> Iterator[Datab
     execute(cluster, f"create database {name} template {template} strategy file_copy")
     database = Database(cluster, name, kept=[])
     yield database
-    for connection in database.kept:
+    database.ending.close()
+    for connection in database.kept or ():
         connection.close()
     execute(cluster, f"drop database {name} with (force)")
+
+
+@contextmanager
+def emptied_database(cluster: Cluster) -> Iterator[Database]:
+    """Return one that has the rows of a fresh one; its files and statistics may differ."""
+    while EMPTIED[cluster]:
+        database = EMPTIED[cluster].pop()
+        if is_emptied(database):
+            break
+        database.ending.close()
+    else:
+        database = prepared_for_reuse(cluster)
+    yield database
+    EMPTIED[cluster].append(database)
+
+
+def prepared_for_reuse(cluster: Cluster) -> Database:
+    ending = ExitStack()
+    database = ending.enter_context(fresh_database(cluster))
+    with database.connect() as owner:
+        tables = [name for (name,) in owner.execute(TABLES)]
+        rows = {name: owner.execute(f"select to_jsonb(row) from {name} as row").fetchall() for name in tables}
+        database.shared[SCHEMA] = owner.execute(SCHEMA).fetchone()
+        database.shared[TABLES] = {name: [row for (row,) in found] for name, found in rows.items()}
+    return Database(cluster, database.name, database.kept, database.shared, ending)
+
+
+def is_emptied(database: Database) -> bool:
+    """Bring its rows back to those of a fresh database; tell whether all else is as in one, too."""
+    at_first: dict[str, list[Any]] = database.shared[TABLES]
+    with suppress(psycopg.Error), database.connect() as owner:
+        if owner.execute(BUSY).fetchone() or owner.execute(SCHEMA).fetchone() != database.shared[SCHEMA]:
+            return False
+        with owner.transaction():
+            owner.execute("set local session_replication_role = replica; set local lock_timeout = '1s'")
+            filled = " union all ".join(f"select '{name}' where exists (select from {name})" for name in at_first)
+            for (name,) in owner.execute(filled).fetchall():
+                owner.execute(f"delete from {name}")
+            for name, rows in at_first.items():
+                if rows:
+                    read = f"select (jsonb_populate_record(null::{name}, row)).* from unnest(%s) as row"
+                    owner.execute(f"insert into {name} {read}", [[Jsonb(row) for row in rows]])
+            owner.execute(SEQUENCES)
+        return True
+    return False
 
 
 def execute(cluster: Cluster, statement: str) -> None:

@@ -1,5 +1,4 @@
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,17 +8,25 @@ import pytest
 
 from api_service import background
 from api_service.notifier import NOTIFY, NOTIFY_IN_LENT_SESSION, Notifier, has_set_up, notify
+from devstack.cluster import Cluster
 from shared.database import driver_url
 from shared.patience import PatientConnection
 from shared.vocabulary import WAKE_CHANNEL
 from tests.support.api import ApiUnderTest
-from tests.support.databases import Database
+from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
 from tests.support.freezing import frozen
 
 OWN_CONNECTION = (
     "from pg_stat_activity where application_name = 'signpost-api-notifier' and datname = current_database()"
 )
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> Iterator[Database]:
+    """One that no app of other tests is connected to: its sessions are counted."""
+    with fresh_database(cluster) as database:
+        yield database
 
 
 @pytest.fixture
@@ -88,24 +95,24 @@ def test_what_came_just_before_the_end_is_told(database: Database, notifier: Not
         assert wake_ups(listener) >= 1
 
 
-def is_still_at_it() -> bool:
-    return any(thread.name == Notifier.name for thread in threading.enumerate())
+def notifier_threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == Notifier.name}
 
 
 def test_closing_does_not_wait_for_a_server_that_no_longer_answers(
-    database: Database, notifier: Notifier, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(background, "CLOSE_SECONDS", 0.2)
+    others, notifier = notifier_threads(), Notifier(database.api_url)
     with listening(database) as listener, database.connect() as owner:
         notifier.wake()
         assert wake_ups(listener) == 1
         [(backend,)] = owner.execute(f"select pid {OWN_CONNECTION}").fetchall()
         with frozen(backend):
             notifier.wake()
-            time.sleep(0.3)  # until it has asked
             notifier.close()
-            assert is_still_at_it()
-        eventually(lambda: not is_still_at_it())
+            assert notifier_threads() - others
+        eventually(lambda: not notifier_threads() - others)
 
 
 def test_a_session_that_was_ended_is_a_lost_connection_and_no_fault(database: Database) -> None:

@@ -1,9 +1,7 @@
-from collections.abc import Iterator
-
 import pytest
 
 from operator_console.web import kept
-from tests.support.consoles import ConsoleUnderTest, console_on, operators_token
+from tests.support.consoles import ConsoleUnderTest, operators_token, shared_console
 from tests.support.databases import Database
 
 
@@ -14,9 +12,8 @@ def counts_of_this_moment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def console(database: Database) -> Iterator[ConsoleUnderTest]:
-    with console_on(database) as console:
-        yield console
+def console(database: Database) -> ConsoleUnderTest:
+    return shared_console(database)
 
 
 @pytest.fixture

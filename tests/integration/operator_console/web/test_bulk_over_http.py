@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from operator_console.acting import Bulk, step_bulk
 from operator_console.web import carrier
 from operator_console.web.services import EXTENSION
-from tests.support.consoles import ConsoleUnderTest, csrf_in
+from tests.support.consoles import ConsoleUnderTest, console_on, csrf_in
+from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
 
@@ -61,6 +62,13 @@ def test_what_a_newer_release_began_is_shown_and_holds_up_nothing_else(
 
 
 def test_a_defect_in_one_bulk_action_does_not_end_the_thread_that_all_of_them_need(
+    database: Database, outbox: Outbox, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with console_on(database) as console:  # and with its thread, which ends with it
+        carries_on_past_a_defect(console, outbox, token, monkeypatch)
+
+
+def carries_on_past_a_defect(
     console: ConsoleUnderTest, outbox: Outbox, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox.put(count=3, **DEAD)
@@ -73,12 +81,9 @@ def test_a_defect_in_one_bulk_action_does_not_end_the_thread_that_all_of_them_ne
 
     monkeypatch.setattr(carrier, "step_bulk", step_with_a_defect)
     console.app.begin_work()
-    try:
-        eventually(lambda: outbox.number("select count(*) from bulk_acts where next_step_at > now()"))
-        healthy = begun(console, token).json["id"]
-        eventually(lambda: outbox.number(f"select count(*) from bulk_acts where id = '{healthy}' and status = 'done'"))
-    finally:
-        console.app.end_work()
+    eventually(lambda: outbox.number("select count(*) from bulk_acts where next_step_at > now()"))
+    healthy = begun(console, token).json["id"]
+    eventually(lambda: outbox.number(f"select count(*) from bulk_acts where id = '{healthy}' and status = 'done'"))
     assert outbox.number(PENDING) == 3
     assert outbox.number(f"select count(*) from bulk_acts where id = '{broken}' and status = 'running'") == 1
 
