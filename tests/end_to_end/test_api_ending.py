@@ -13,6 +13,8 @@ from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.processes import running_api
 
+pytestmark = pytest.mark.slow
+
 ADA = {"email": "ada@example.org", "password": PASSWORD}
 
 

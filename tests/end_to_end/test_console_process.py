@@ -15,6 +15,8 @@ from tests.support.desk import put_dead
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
 
+pytestmark = pytest.mark.slow
+
 A_FORM = b"Content-Type: application/x-www-form-urlencoded"
 PENDING = "select count(*) from outbox_messages where status = 'pending'"
 

@@ -13,6 +13,8 @@ import pytest
 
 from tests.support.process_table import marked_environment, marked_processes, wait_until_gone
 
+pytestmark = pytest.mark.slow
+
 DEVSTACK = Path(sysconfig.get_path("scripts")) / "devstack"
 END_SECONDS = 60
 

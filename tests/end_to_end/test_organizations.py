@@ -23,6 +23,8 @@ from tests.support.outbox import Outbox
 from tests.support.processes import SCRIPTS, running_api
 from tests.support.relays import running_relay
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "four quiet words here"
 
 

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 from tests.support.relays import running_relay
+
+pytestmark = pytest.mark.slow
 
 BATCH = 200
 MAILS = 5000

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 from tests.support.relays import RunningRelay, running_relay
+
+pytestmark = pytest.mark.slow
 
 SENT = "select count(*) from outbox_messages where status = 'sent'"
 LATE = "now() - interval '1 minute'"

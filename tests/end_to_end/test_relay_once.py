@@ -12,6 +12,8 @@ from tests.support.mail_sink import MailSink
 from tests.support.outbox import IN_FLIGHT, Outbox
 from tests.support.relays import running_relay
 
+pytestmark = pytest.mark.slow
+
 ONCE = ("outbox-relay", "once")
 LACKING = {
     "a grant": "revoke all on outbox_messages from signpost_relay",

@@ -1,9 +1,13 @@
 """A relay is ready while it gets on with its work, or while what it waits for is no fault of its own."""
 
+import pytest
+
 from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 from tests.support.relays import RunningRelay, running_relay
+
+pytestmark = pytest.mark.slow
 
 LONG_DUE = "now() - interval '1 hour'"
 

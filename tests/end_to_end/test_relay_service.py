@@ -15,6 +15,8 @@ from tests.support.processes import running
 from tests.support.relays import RunningRelay, relay_environment, running_relay
 from tests.support.service_manager import Supervisor, supervisor
 
+pytestmark = pytest.mark.slow
+
 ALIVE = "WATCHDOG=1"
 
 BLOCKING_ONCE = """

@@ -4,10 +4,14 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
 from tests.support.processes import SCRIPTS
 from tests.support.relays import relay_environment, running_relay
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_theme_is_read_again_on_a_reload_and_a_broken_one_changes_nothing(outbox: Outbox, tmp_path: Path) -> None:

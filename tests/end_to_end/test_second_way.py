@@ -14,6 +14,8 @@ from tests.support.inbox import Inbox, running_inbox
 from tests.support.processes import running_api
 from tests.support.relays import RunningRelay, running_relay
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "four quiet words here"
 
 

@@ -12,6 +12,8 @@ from tests.support.keys import SECRET_KEYS
 from tests.support.mail_sink import MailSink
 from tests.support.processes import SCRIPTS
 
+pytestmark = pytest.mark.slow
+
 NOWHERE = "smtp://127.0.0.1:1?tls=none"
 
 

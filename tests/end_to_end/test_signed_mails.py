@@ -4,10 +4,14 @@ import signal
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
 from tests.support.dkim_keys import ed25519_key, pem_of, record_of, rsa_key, verifies
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
 from tests.support.relays import running_relay
+
+pytestmark = pytest.mark.slow
 
 SELECTOR = "2026._domainkey.signpost.example"
 

@@ -13,6 +13,8 @@ from tests.support.relays import running_relay
 from tests.support.sms_faces import TEMPORAL_FAILURE, twilio_refused
 from tests.support.smsc import Smsc
 
+pytestmark = pytest.mark.slow
+
 pytestmark = pytest.mark.anyio
 
 AT = "\0"

@@ -1,6 +1,7 @@
 """API and relay as processes that send their traces to a collector."""
 
 import httpx
+import pytest
 
 from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
@@ -8,6 +9,8 @@ from tests.support.otlp_receiver import OtlpReceiver, Received, otlp_receiver
 from tests.support.outbox import Outbox
 from tests.support.processes import running_api
 from tests.support.relays import running_relay
+
+pytestmark = pytest.mark.slow
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 BODY = {"email": "ada@example.org", "password": "four quiet words here"}
