@@ -11,9 +11,6 @@ ANY = 0
 RESERVABLE = (20_000, 32_768)
 """Below the range of ports that Linux gives to outgoing connections (ip_local_port_range), which would take them."""
 
-_RESERVATIONS: list[socket.socket] = []
-
-
 @dataclass(frozen=True)
 class Ports:
     """Where each part listens."""
@@ -45,7 +42,7 @@ def free_port() -> int:
         except OSError:
             reservation.close()
         else:
-            _RESERVATIONS.append(reservation)
+            reservation.detach()  # left open until the process ends
             return port
 
 
