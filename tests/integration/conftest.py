@@ -2,8 +2,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from devstack.cluster import Cluster
 from tests.support.api import ApiUnderTest, api_on, shared_api
-from tests.support.databases import Database
+from tests.support.databases import Database, fresh_database
+
+
+@pytest.fixture
+def new_database(cluster: Cluster) -> Iterator[Database]:
+    """A database that no other test has used: nobody is connected to it."""
+    with fresh_database(cluster) as database:
+        yield database
 
 
 @pytest.fixture

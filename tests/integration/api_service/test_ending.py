@@ -1,11 +1,15 @@
 import threading
+from collections.abc import Iterator
 from types import SimpleNamespace
+
+import pytest
 
 from api_service.notifier import Notifier
 from api_service.server import end_work
 from api_service.services import EXTENSION, Services
 from api_service.settled import SettledListener
-from tests.support.api import ApiUnderTest
+from tests.support.api import ApiUnderTest, api_on
+from tests.support.databases import Database
 from tests.support.eventually import eventually
 
 OWN = (
@@ -14,8 +18,14 @@ OWN = (
 )
 
 
-def test_a_worker_that_ends_lets_go_of_the_database(own_api: ApiUnderTest) -> None:
-    api, others = own_api, threads_of_an_app()
+@pytest.fixture
+def api(new_database: Database) -> Iterator[ApiUnderTest]:
+    with api_on(new_database) as api:
+        yield api
+
+
+def test_a_worker_that_ends_lets_go_of_the_database(api: ApiUnderTest) -> None:
+    others = threads_of_an_app()
     parts: Services = api.app.extensions[EXTENSION]
     api.registered()  # which wakes the relays
     parts.settled.start()

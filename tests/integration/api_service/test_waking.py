@@ -8,12 +8,11 @@ import pytest
 
 from api_service import background
 from api_service.notifier import NOTIFY, NOTIFY_IN_LENT_SESSION, Notifier, has_set_up, notify
-from devstack.cluster import Cluster
 from shared.database import driver_url
 from shared.patience import PatientConnection
 from shared.vocabulary import WAKE_CHANNEL
 from tests.support.api import ApiUnderTest
-from tests.support.databases import Database, fresh_database
+from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.freezing import frozen
 
@@ -23,10 +22,8 @@ OWN_CONNECTION = (
 
 
 @pytest.fixture
-def database(cluster: Cluster) -> Iterator[Database]:
-    """One that no app of other tests is connected to: its sessions are counted."""
-    with fresh_database(cluster) as database:
-        yield database
+def database(new_database: Database) -> Database:
+    return new_database
 
 
 @pytest.fixture
