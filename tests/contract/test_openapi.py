@@ -47,6 +47,7 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], Any]:
     }
 
 
+@pytest.mark.slow
 def test_the_document_is_openapi(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1.")
     # Imported where it is needed: it takes seconds, and every process that collects tests would pay for it.

@@ -16,6 +16,8 @@ from tests.support.databases import fresh_database
 from tests.support.eventually import eventually
 from tests.support.processes import RunningApi, running_api
 
+pytestmark = pytest.mark.slow
+
 BODY_TO_COME = b"POST /v1/registrations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-Request-Id: mine\r\n"
 FORM_TO_COME = b"POST /activate HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
 HASTY = (

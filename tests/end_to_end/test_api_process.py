@@ -23,6 +23,8 @@ from tests.support.forwarding import forwarding, unused_port
 from tests.support.keys import KEY, PUBLIC_URL, SECRET_KEYS
 from tests.support.processes import SCRIPTS, RunningApi, running_api
 
+pytestmark = pytest.mark.slow
+
 JSON = "application/json"
 ADA = {"email": "ada@example.org", "password": PASSWORD, "full_name": "Ada Lovelace"}
 TOKEN_OF = "select id from tokens where user_id = %s"

@@ -2,12 +2,16 @@
 
 from contextlib import ExitStack
 
+import pytest
+
 from tests.support.databases import execute
 from tests.support.eventually import eventually
 from tests.support.forwarding import forwarding, unused_port
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import IN_FLIGHT, UNSETTLED, Outbox
 from tests.support.relays import running_relay
+
+pytestmark = pytest.mark.slow
 
 
 def test_sigterm_finishes_what_is_in_flight_and_hands_back_the_rest(outbox: Outbox, sink: MailSink) -> None:

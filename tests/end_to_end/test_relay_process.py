@@ -12,6 +12,8 @@ from tests.support.outbox import UNSETTLED, Outbox
 from tests.support.relays import relay_once, running_relay
 from tests.support.upkeep import put_old
 
+pytestmark = pytest.mark.slow
+
 WAITING_FOR_A_KEY = (
     "select count(*) from outbox_messages where status = 'pending' and attempt = 0 and lease_token is null"
     " and last_error_class = 'provider'"

@@ -23,6 +23,8 @@ from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_once
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "upgrades.md"
 SQL = re.compile(r"^ *```sql\n(.+?)^ *```$", re.MULTILINE | re.DOTALL)
 SQL_OF_THE_DOCS = [dedent(block) for block in SQL.findall(PAGE.read_text())]

@@ -8,6 +8,8 @@ import pytest
 
 from operator_console.cli import COMMANDS, main
 
+pytestmark = pytest.mark.slow
+
 NOT_FOR_HELP = ("sqlalchemy", "psycopg", "marshmallow", "rich")
 NOT_FOR_LOOKING = ("operator_console.acting", "phonenumbers", "email_validator", "rich", "flask", "gunicorn")
 
