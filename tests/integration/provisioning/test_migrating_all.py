@@ -15,7 +15,7 @@ from tests.support.keys import SECRET_KEYS
 from tests.support.migrating import MIGRATE, migrated, older, revisions, told_of
 from tests.support.tenants import Tenants, an_organization, ready
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 def migrated_before_a_terminal(tenants: Tenants) -> tuple[int, str, str]:
