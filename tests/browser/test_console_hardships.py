@@ -61,9 +61,9 @@ def put_endless_words(outbox: Outbox) -> list[str]:
 
 def test_words_of_others_however_long_make_no_page_wider(signed_in: Page, shared_outbox: Outbox) -> None:
     for path in put_endless_words(shared_outbox):
+        signed_in.goto(path)
         for width in WIDTHS:
             signed_in.set_viewport_size(ViewportSize(width=width, height=900))
-            signed_in.goto(path)
             assert signed_in.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
             assert signed_in.evaluate(SPREAD) == [], (path, width)
 
@@ -98,6 +98,7 @@ def test_a_choice_stays_while_the_page_renews_itself(signed_in: Page, shared_out
 
 def is_renewed(page: Page) -> bool:
     """Have the message's page renew itself, and tell whether it asks for itself."""
+    page.wait_for_load_state()  # its script is deferred
     return bool(
         page.evaluate(
             """() => {

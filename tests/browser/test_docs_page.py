@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from threading import Thread
+from typing import Literal
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, ViewportSize, expect
 from werkzeug.serving import make_server
 
 from api_service.app import add_routes
 
-SMALL_PHONE = {"width": 320, "height": 568}
-DESKTOP = {"width": 1280, "height": 800}
+SMALL_PHONE: ViewportSize = {"width": 320, "height": 568}
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+GROUNDS: dict[Literal["light", "dark"], str] = {"light": "rgb(246, 247, 249)", "dark": "rgb(17, 21, 28)"}
 
 
 @pytest.fixture(scope="module")
@@ -24,21 +26,19 @@ def address() -> Iterator[str]:
     server.shutdown()
 
 
-@pytest.mark.parametrize("viewport", [SMALL_PHONE, DESKTOP])
-@pytest.mark.parametrize(("scheme", "ground"), [("light", "rgb(246, 247, 249)"), ("dark", "rgb(17, 21, 28)")])
-def test_the_page_fits_the_window_and_follows_light_and_dark(
-    browser: Browser, address: str, viewport: dict[str, int], scheme: str, ground: str
-) -> None:
+def test_the_page_fits_each_window_and_follows_light_and_dark(browser: Browser, address: str) -> None:
     complaints: list[str] = []
-    with browser.new_context(viewport=viewport, color_scheme="dark" if scheme == "dark" else "light") as context:
+    with browser.new_context() as context:
         page = context.new_page()
         page.on("console", lambda line: complaints.append(line.text))
         page.goto(address)
-        for details in page.locator("details").all():
-            details.evaluate("each => each.open = true")
-
-        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == ground
+        page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+        for viewport in (SMALL_PHONE, DESKTOP):
+            page.set_viewport_size(viewport)
+            assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        for scheme, ground in GROUNDS.items():
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate("getComputedStyle(document.body).backgroundColor") == ground
     assert complaints == []
 
 

@@ -23,6 +23,7 @@ def put_dead(outbox: Outbox, error: str, *, count: int = 1, **columns: Any) -> l
 
 def renew(page: Page, region: str) -> None:
     """Have the region ask for itself at once, as it does every few seconds, and wait for the answer."""
+    page.wait_for_load_state()  # its script is deferred
     with page.expect_response(lambda answer: "hx-request" in answer.request.headers):
         page.evaluate("region => htmx.trigger(region, 'renew')", region)
 
