@@ -15,6 +15,7 @@ from tests.support.processes import running_api
 
 pytestmark = pytest.mark.slow
 
+WAITING = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
 ADA = {"email": "ada@example.org", "password": PASSWORD}
 
 
@@ -37,11 +38,12 @@ def test_whoever_has_asked_is_answered_though_the_api_is_told_to_end(database: D
     with running_api(database, API_THREADS="16") as api, ThreadPoolExecutor(16) as pool, ExitStack() as ending:
         clients = [ending.enter_context(httpx.Client(base_url=api.base_url, timeout=30)) for _ in range(16)]
         assert {client.get("/readyz").status_code for client in clients} == {200}  # so that all are connected
-        answers = [pool.submit(client.post, "/v1/registrations", json=ADA) for client in clients]
-        eventually(lambda: counted(database)[0] >= 4)  # the others wait for their password to be hashed
+        holder, watcher = (ending.enter_context(database.connect()) for _ in range(2))
+        with holder.transaction():
+            holder.execute("lock table users in share mode")  # so that none is answered before the signal
+            answers = [pool.submit(client.post, "/v1/registrations", json=ADA) for client in clients]
+            eventually(lambda: watcher.execute(WAITING).fetchone() == (16,), seconds=60)
+            api.process.send_signal(told)
 
-        assert not all(answer.done() for answer in answers)
-        api.process.send_signal(told)
-
-        assert {answer.result(30).status_code for answer in answers} == {202}
+        assert {answer.result(60).status_code for answer in answers} == {202}
         assert api.process.wait(30) == 0

@@ -1,7 +1,7 @@
 """The console, in this process or as one of its own, and tokens to ask it with."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -93,10 +93,12 @@ def app_on(database: Database, **environment: str) -> Iterator[Console]:
 
 
 @contextmanager
-def running_console(database: Database, **settings: str) -> Iterator[RunningConsole]:
+def running_console(
+    database: Database, *, command: Sequence[str] = ("operator-console", "serve"), **settings: str
+) -> Iterator[RunningConsole]:
     """Run the console over that database, and wait until it answers."""
     environment = {"DATABASE_URL": database.console_url, "CONSOLE_BIND": "127.0.0.1:0"} | settings
-    with running(("operator-console", "serve"), environment) as started:
+    with running(command, environment) as started:
         console = RunningConsole(started.process, started.log_path)
         eventually(console.answers, seconds=60)
         yield console
