@@ -17,6 +17,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # More workers than two cores, since tests also wait. A file stays on one worker, since its tests may share a process.
 TESTS := $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
+WITHOUT_A_DATABASE := --ignore=tests/integration/bench --ignore=tests/integration/channels --ignore=tests/integration/devstack
+
 # Where Python was told to write no bytecode, each of the many processes here would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -77,7 +79,7 @@ check: lint test-all test-installed-postgres ## lint and all tests but chaos, pa
 
 .PHONY: test-installed-postgres
 test-installed-postgres: $(READY) ## the database tests again, on the machine's own PostgreSQL where it has one
-	@SIGNPOST_TEST_POSTGRES=installed $(TESTS) tests/integration
+	@SIGNPOST_TEST_POSTGRES=installed $(TESTS) -m "not slow" tests/integration $(WITHOUT_A_DATABASE)
 
 .PHONY: wheel
 wheel: $(READY) ## build the wheel, into dist/
