@@ -26,18 +26,30 @@ WAITING = (
 )
 END = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and usename = 'relay'"
 END_SETTLING = END.replace("usename = 'relay'", "application_name = 'outbox-relay settle'")
+AT_GATE = (
+    "select pid, xact_start from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    " and wait_event = 'advisory'"
+)
+GOES_ON = (
+    "select count(*) from pg_stat_activity"
+    " where (pid, xact_start) in (select * from unnest(%s::int[], %s::timestamptz[]))"
+)
 SESSIONS = "select count(*) from pg_stat_activity where datname = current_database() and usename = 'relay'"
 
 
 @contextmanager
 def gate_at_claims(database: Database) -> Iterator[None]:
-    """Make every claim wait, its rows chosen and nothing committed, until the block ends."""
+    """Make every claim wait, its rows chosen and nothing committed, until the block ends; then let those be done."""
     with database.connect() as owner:
         owner.execute(WAITS_AT_GATE)
         owner.execute(AT_A_CLAIM)
         owner.execute("select pg_advisory_lock(%s)", [GATE])
         yield
-    with database.connect() as owner:
+        held_up = owner.execute(AT_GATE).fetchall()
+        owner.execute("select pg_advisory_unlock(%s)", [GATE])
+        # Before the trigger goes: to drop it locks the table and its partitions, in another order than a claim does.
+        going_on = [[row[column] for row in held_up] for column in range(2)]
+        eventually(lambda: not _number(owner, GOES_ON, going_on))
         owner.execute("drop trigger gate on outbox_messages")
 
 
