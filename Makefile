@@ -10,8 +10,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .peers
-# What it measures is a hundredth of what another test beside it would add.
-TIMED := tests/chaos/test_resets_tell_nothing.py
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --upgrade
 
 # More workers than two cores, since tests also wait. A file stays on one worker, since its tests may share a process.
@@ -56,8 +54,7 @@ test-all: $(READY) ## all tests but chaos and packaging: the browser, the docs a
 
 .PHONY: chaos
 chaos: $(READY) ## kill, freeze and cut off real processes for four minutes: nothing may be lost
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/chaos --ignore=$(TIMED)
-	@$(BIN)/pytest $(TIMED)
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/chaos
 
 .PHONY: test-shipping
 test-shipping: $(READY) ## build the wheel and the image's steps, install them beside this machine, start them
