@@ -8,10 +8,11 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.support.databases import Database
+from tests.support.fleet import times
 from tests.support.outbox_machine import OutboxMachine, machine_on
 
 LONG = settings(
-    max_examples=60,
+    max_examples=times(30),
     stateful_step_count=40,
     deadline=None,
     database=None,

@@ -24,6 +24,7 @@ from tests.support.gates import (
 )
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
+from tests.support.relaying import deliver_all
 from tests.support.relays import RunningRelay, running_relay
 
 LEASED = "select count(*) from outbox_messages where status = 'pending' and leased_until > now()"
@@ -204,5 +205,4 @@ def restart(place: Place) -> None:
     """Let the leases run out, and another relay deliver what is left."""
     place.outbox.execute(EXPIRE_LEASES)
     place.sink.release()
-    with place.relay():
-        eventually(place.outbox.is_all_sent)
+    deliver_all(place.outbox, place.sink)

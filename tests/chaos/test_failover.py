@@ -15,10 +15,12 @@ from tests.support.eventually import eventually
 from tests.support.fleet import fleet_of
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
-from tests.support.processes import Running, RunningApi, running_api
+from tests.support.processes import HASTY_API, Running, RunningApi, running_api
 from tests.support.standby import primary_and_standby, url_of_both
 
 MESSAGES = 600
+PAUSE_SECONDS = 0.05
+"""From one registration to the next."""
 MESSAGES_OF = "select id from outbox_messages where recipient = any(%s)"
 
 
@@ -32,7 +34,7 @@ class Registrations:
     is_over: threading.Event = field(default_factory=threading.Event)
 
     def go_on(self) -> None:
-        while not self.is_over.is_set():
+        while not self.is_over.wait(PAUSE_SECONDS):
             email = f"ada{len(self.confirmed) + len(self.unconfirmed)}@example.org"
             if registration_id := self._register(email):
                 self.confirmed.append(registration_id)
@@ -55,7 +57,7 @@ def test_relays_and_api_go_on_at_the_standby_that_takes_over(sink: MailSink) -> 
         for_relays = {"DATABASE_URL": url_of_both(first, second, "relay"), "EMAIL_PROVIDERS": sink.provider}
         with (
             fleet_of(2, first, **for_relays) as fleet,
-            running_api(first, DATABASE_URL=url_of_both(first, second, "api")) as api,
+            running_api(first, command=HASTY_API, DATABASE_URL=url_of_both(first, second, "api")) as api,
         ):
             with registering(api) as registrations:
                 eventually(lambda: sink.arrived.total() >= MESSAGES / 4 and len(registrations.confirmed) >= 5)

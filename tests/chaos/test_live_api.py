@@ -12,7 +12,7 @@ import pytest
 
 from devstack.cluster import Cluster
 from tests.support.databases import Database, fresh_database
-from tests.support.processes import RunningApi, running_api
+from tests.support.processes import HASTY_API, RunningApi, running_api
 from tests.support.signing_in import signed_in_at
 
 SCHEMATHESIS = Path(sysconfig.get_path("scripts")) / "schemathesis"
@@ -30,7 +30,7 @@ def database(cluster: Cluster) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def api(database: Database) -> Iterator[RunningApi]:
-    with running_api(database, RATE_LIMITS="off", RESEND_COOLDOWN_SECONDS="0") as api:
+    with running_api(database, command=HASTY_API, RATE_LIMITS="off", RESEND_COOLDOWN_SECONDS="0") as api:
         yield api
 
 

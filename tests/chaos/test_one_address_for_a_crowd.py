@@ -10,7 +10,7 @@ from shared.secrets import code_for
 from tests.support.api import PASSWORD, counted
 from tests.support.databases import Database
 from tests.support.keys import KEY
-from tests.support.processes import RunningApi, running_api
+from tests.support.processes import HASTY_API, RunningApi, running_api
 
 CROWD = 200
 PATIENCE_SECONDS = 120
@@ -21,7 +21,7 @@ HOLDERS = "select id from users where email_verified_at is not null and status =
 def test_of_two_hundred_registrations_of_one_address_two_activated_at_once_one_becomes_active(
     database: Database,
 ) -> None:
-    with running_api(database, API_WORKERS="2") as api, client_of(api) as client:
+    with running_api(database, command=HASTY_API, API_WORKERS="2") as api, client_of(api) as client:
         registered = at_once([lambda: posted(client, "/v1/registrations", BODY)] * CROWD)
         assert [answer.status_code for answer in registered] == [202] * CROWD
         assert counted(database) == (CROWD, CROWD, CROWD)

@@ -22,8 +22,8 @@ from tests.support.keys import KEY
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 from tests.support.pgbouncer import Pooler, pgbouncer
-from tests.support.processes import RunningApi, running_api
-from tests.support.relays import RunningRelay, running_relay
+from tests.support.processes import HASTY_API, RunningApi, running_api
+from tests.support.relays import IMPATIENT, RunningRelay, running_relay
 
 SHOWN = ("enable_sort", "jit", "statement_timeout", "TimeZone", "search_path", "client_encoding")
 SHOW = f"select {', '.join(f'current_setting({name!r})' for name in SHOWN)}"
@@ -46,11 +46,11 @@ def test_people_register_and_activate_through_it_and_wake_ups_come_past_it(
     past_it = {"DATABASE_URL": pooler.url("relay"), "LISTEN_DATABASE_URL": outbox.database.relay_url}
     with (
         running_relay(outbox.database, **settings, **past_it) as relay,
-        running_api(outbox.database, DATABASE_URL=pooler.url("api")) as api,
+        running_api(outbox.database, command=HASTY_API, DATABASE_URL=pooler.url("api")) as api,
     ):
         relay.wait_until_ready()
         eventually(lambda: outbox.number(LISTENERS) == 1)
-        ids = [register(api, f"ada{number}@example.org") for number in range(30)]
+        ids = [register(api, f"ada{number}@example.org") for number in range(12)]
         eventually(outbox.is_all_sent)
         assert (len(sink.arrived), sink.arrived.total()) == (len(ids), len(ids))
         assert {activate(api, outbox, registration_id) for registration_id in ids} == {200}
@@ -65,7 +65,7 @@ def test_what_others_set_on_a_database_changes_nothing_through_it(outbox: Outbox
     with (
         pgbouncer(outbox.database) as pooler,
         running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, DATABASE_URL=pooler.url("relay")) as relay,
-        running_api(outbox.database, DATABASE_URL=pooler.url("api"), RATE_LIMITS="on") as api,
+        running_api(outbox.database, command=HASTY_API, DATABASE_URL=pooler.url("api"), RATE_LIMITS="on") as api,
     ):
         ids = [register(api, f"ada{number}@example.org") for number in range(5)]
         eventually(outbox.is_all_sent)
@@ -87,11 +87,12 @@ def test_without_a_way_past_it_the_relay_polls_and_says_so_once(pooler: Pooler, 
 
 def test_a_server_that_goes_away_behind_it_is_waited_for(outbox: Outbox, sink: MailSink) -> None:
     port = unused_port()
+    settings = {"EMAIL_PROVIDERS": sink.provider}
     with ExitStack() as network:
         network.enter_context(forwarding(port, to=outbox.database.cluster.port))
         with (
             pgbouncer(outbox.database, server_port=port) as pooler,
-            running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, DATABASE_URL=pooler.url("relay")) as relay,
+            running_relay(outbox.database, command=IMPATIENT, DATABASE_URL=pooler.url("relay"), **settings) as relay,
         ):
             relay.wait_until_ready()
             network.close()

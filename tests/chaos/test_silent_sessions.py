@@ -17,12 +17,12 @@ from tests.support.forwarding import Road, forwarding
 from tests.support.gates import wait_until_held_up
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
-from tests.support.relays import RunningRelay, relay_environment, running_relay
+from tests.support.relays import IMPATIENT, RunningRelay, relay_environment, running_relay
 
 LEASED = "select count(*) from outbox_messages where lease_token is not null"
 UNSENT = "select count(*) from outbox_messages where status <> 'sent'"
 LONGEST = 60
-"""Seconds: twenty until the relay loses patience, ten for psycopg to let go, and room."""
+"""Seconds: some until the relay loses patience, ten for psycopg to let go, and room."""
 
 
 def test_statements_that_are_never_answered_are_sent_again_over_other_sessions(
@@ -49,7 +49,8 @@ def test_statements_that_are_never_answered_are_sent_again_over_other_sessions(
 
 def relay_over(road: Road, outbox: Outbox, sink: MailSink) -> AbstractContextManager[RunningRelay]:
     """Run a relay that reaches its database by that road only."""
-    return running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, DATABASE_URL=url_over(road, outbox))
+    settings = {"EMAIL_PROVIDERS": sink.provider, "DATABASE_URL": url_over(road, outbox)}
+    return running_relay(outbox.database, command=IMPATIENT, **settings)
 
 
 def url_over(road: Road, outbox: Outbox) -> str:

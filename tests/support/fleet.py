@@ -70,6 +70,11 @@ def go_on(relay: RunningRelay) -> None:
     thaw(relay.pid)
 
 
+def times(count: int) -> int:
+    """Return so many; CHAOS_TIMES makes what goes on at random that many times as long."""
+    return count * int(os.environ.get("CHAOS_TIMES", "1"))
+
+
 def seeded() -> random.Random:
     """Return the dice of a test; CHAOS_SEED repeats the throws that an earlier one has printed."""
     seed = os.environ.get("CHAOS_SEED") or secrets.token_hex(4)

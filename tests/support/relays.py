@@ -14,6 +14,13 @@ from tests.support.keys import SECRET_KEYS
 from tests.support.processes import SCRIPTS, Running, running
 
 END_SECONDS = 30
+IMPATIENT = (
+    "python",
+    "-c",
+    "from outbox_relay import cli, patience; patience.ANSWER_SECONDS = 6; cli.main()",
+    "run",
+)
+"""A relay that gives its database six seconds to answer: twenty are a long wait for a test."""
 
 
 @dataclass(frozen=True)
