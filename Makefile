@@ -59,7 +59,7 @@ chaos: $(READY) ## kill, freeze and cut off real processes for two minutes: noth
 
 .PHONY: test-shipping
 test-shipping: $(READY) ## build the wheel and the image's steps, install them beside this machine, start them
-	@$(BIN)/pytest -q tests/shipping
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/shipping
 
 .PHONY: test-upgrade
 test-upgrade: $(READY) ## the previous release's tests on this schema

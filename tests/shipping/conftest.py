@@ -1,6 +1,9 @@
+import fcntl
+import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,25 +16,44 @@ FETCH = (sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes",
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    source = copy_of_the_source(tmp_path_factory.mktemp("source"), "1.0.0")
-    return build_wheel(source, tmp_path_factory.mktemp("dist"))
+    def make(folder: Path) -> None:
+        build_wheel(copy_of_the_source(tmp_path_factory.mktemp("source"), "1.0.0"), folder)
+
+    [wheel] = made_once(tmp_path_factory, "dist", make).iterdir()
+    return wheel
 
 
 @pytest.fixture(scope="session")
 def locked_wheels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Fetch what the locks name, once: whatever is installed from then on finds it here, and asks no index."""
-    folder = tmp_path_factory.mktemp("locked")
-    locks = [f"--requirement={ROOT / name}" for name in ("requirements-setup.lock", "requirements.lock")]
-    subprocess.run([*FETCH, *locks, f"--dest={folder}"], check=True)
+
+    def make(folder: Path) -> None:
+        locks = [f"--requirement={ROOT / name}" for name in ("requirements-setup.lock", "requirements.lock")]
+        subprocess.run([*FETCH, *locks, f"--dest={folder}"], check=True)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIP_FIND_LINKS", str(made_once(tmp_path_factory, "locked", make)))
         patch.setenv("PIP_NO_INDEX", "1")
-        patch.setenv("PIP_FIND_LINKS", str(folder))
         yield
 
 
 @pytest.fixture(scope="session")
 def machine(wheel: Path, locked_wheels: None, tmp_path_factory: pytest.TempPathFactory) -> Machine:  # noqa: ARG001 - it is in the environment
-    """A machine on which the release has been installed, and nothing filled in."""
-    fresh = Machine(tmp_path_factory.mktemp("machine"))
-    fresh.install(wheel)
-    return fresh
+    """A machine on which the release has been installed, and nothing filled in: a copy for each worker."""
+    installed = made_once(tmp_path_factory, "machine", lambda root: Machine(root).install(wheel))
+    root = installed.with_name(f"machine-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}")
+    shutil.copytree(installed, root, symlinks=True)
+    return Machine(root)
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that the first of the workers that asks for it makes, and the others wait for."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.with_suffix(".made").exists():
+            folder.mkdir()
+            make(folder)
+            folder.with_suffix(".made").touch()
+    return folder

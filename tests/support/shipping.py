@@ -68,9 +68,9 @@ class Machine:
     def current(self) -> Path:
         return self.root / "opt" / "signpost" / "current"
 
-    def install(self, wheel: Path, source: Path = ROOT) -> str:
+    def install(self, wheel: Path, source: Path = ROOT, python: str | Path = sys.executable) -> str:
         """Run the installation; return what it says."""
-        environment = os.environ | {"DESTDIR": str(self.root), "PYTHON": sys.executable}
+        environment = os.environ | {"DESTDIR": str(self.root), "PYTHON": str(python)}
         command = [source / "deploy" / "install.sh", wheel]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
