@@ -82,7 +82,7 @@ SLOW_SERVER = Condition(f"server takes {SLOW} ms a message", slow_sink, attrgett
 def conditions(ours: Ground, size: Size) -> Report:
     """Measure what is not limited by the machine, and two relays beside one."""
     report: Report = {}
-    for condition in (FAR, SLOW_SERVER):
+    for condition in (FAR,) if size.is_look else (FAR, SLOW_SERVER):
         contestants = [_ours_under(condition, ours, size), *_peers_under(condition, ours, size)]
         take_turns(contestants, size.slow_rounds, RATE, told)
         report |= {f"{condition.name}: {one.name}, messages/s": _rate(one) for one in contestants if one.runs}
@@ -137,8 +137,10 @@ def _two_relays(ours: Ground, size: Size) -> Report:
     one, two = Contestant("one relay, doing nothing", lambda: idle(1)), Contestant("two", lambda: idle(2))
     one_sends = Contestant("one relay, sending", lambda: busy(1), most=SENDING_TURNS)
     two_send = Contestant("two", lambda: busy(2), most=SENDING_TURNS)
-    take_turns([one, two, one_sends, two_send], size.rounds, RATE, told)
-    return {TWO_TO_ONE: ratio(two, one, RATE), "  the same, sending": ratio(two_send, one_sends, RATE)}
+    sending = [] if size.is_look else [one_sends, two_send]
+    take_turns([one, two, *sending], size.rounds, RATE, told)
+    report: Report = {TWO_TO_ONE: ratio(two, one, RATE)}
+    return report | ({"  the same, sending": ratio(two_send, one_sends, RATE)} if sending else {})
 
 
 def _numbered(relays: list[Program]) -> list[Program]:

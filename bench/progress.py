@@ -15,7 +15,7 @@ class Likely:
 LIKELY = {
     "draining": Likely(155, 9),
     "latency": Likely(68, 3),
-    "conditions": Likely(59, 12),
+    "conditions": Likely(59, 7),
     "idle": Likely(29, 19),
     "memory": Likely(32, 8),
     "registrations": Likely(38, 9),

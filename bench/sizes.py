@@ -14,7 +14,7 @@ class Size:
 
     rounds: int
     is_look: bool
-    """Whether peers are only to drain, and only the strongest of them."""
+    """Whether peers are only to drain, and only the strongest of them; and of conditions, those with goals, and SMS."""
     messages: int
     forms: tuple[Form, ...]
     peer_messages: int
