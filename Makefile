@@ -49,13 +49,17 @@ test: $(READY) ## run before every commit: all tests but the slow ones, in two m
 	@$(TESTS) -m "not slow" tests/end_to_end tests/integration tests/contract tests/unit
 
 .PHONY: test-all
-test-all: $(READY) ## all tests but chaos and packaging: the browser, the docs and slow processes too
-	@$(TESTS) --ignore=tests/chaos --ignore=tests/shipping
+test-all: $(READY) ## all tests but chaos, interop and packaging
+	@$(TESTS) --ignore=tests/chaos --ignore=tests/interop --ignore=tests/shipping
 
 .PHONY: chaos
 chaos: $(READY) ## kill, freeze and cut off real processes for two minutes: nothing may be lost
 	@# More than there are cores, since these mostly wait; who has no tests left takes them from others.
 	@$(BIN)/pytest --numprocesses 4 --dist worksteal tests/chaos
+
+.PHONY: interop
+interop: $(READY) ## drills with other people's servers: PgBouncer
+	@$(BIN)/pytest --numprocesses 2 tests/interop
 
 .PHONY: test-shipping
 test-shipping: $(READY) ## build the wheel and the image's steps, install them beside this machine, start them
@@ -73,7 +77,7 @@ lint: $(READY) ## style, types, import contracts
 	@$(BIN)/lint-imports
 
 .PHONY: check
-check: lint test-all test-installed-postgres ## lint and all tests but chaos, packaging and benchmark
+check: lint test-all test-installed-postgres ## lint and all tests but chaos, interop, packaging and benchmark
 
 .PHONY: test-installed-postgres
 test-installed-postgres: $(READY) ## the database tests again, on the machine's own PostgreSQL where it has one
