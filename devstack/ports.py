@@ -11,6 +11,7 @@ ANY = 0
 RESERVABLE = (20_000, 32_768)
 """Below the range of ports that Linux gives to outgoing connections (ip_local_port_range), which would take them."""
 
+
 @dataclass(frozen=True)
 class Ports:
     """Where each part listens."""
