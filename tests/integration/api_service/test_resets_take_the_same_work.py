@@ -49,10 +49,10 @@ def confirming(services: Services, email: str) -> None:
 
 
 @pytest.fixture
-def services(api: ApiUnderTest) -> Services:
-    """Return the services of an API with users to ask about."""
-    api.rows(USERS, ASKED)
-    services: Services = api.app.extensions[EXTENSION]
+def services(own_api: ApiUnderTest) -> Services:
+    """Return the services of an API with users to ask about; its one connection has prepared what is asked again."""
+    own_api.rows(USERS, ASKED)
+    services: Services = own_api.app.extensions[EXTENSION]
     return services
 
 
