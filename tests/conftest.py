@@ -4,7 +4,7 @@ import pytest
 from hypothesis import settings
 
 from devstack.cluster import Cluster
-from tests.support.databases import Database, emptied_database, migrated_cluster
+from tests.support.databases import Database, fresh_database, migrated_cluster
 from tests.support.mail_sink import MailSink, mail_sink
 from tests.support.outbox import Outbox
 
@@ -21,7 +21,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def database(cluster: Cluster) -> Iterator[Database]:
-    with emptied_database(cluster) as database:
+    with fresh_database(cluster) as database:
         yield database
 
 

@@ -4,7 +4,14 @@ import pytest
 
 from devstack.cluster import Cluster
 from tests.support.api import ApiUnderTest, api_on, shared_api
-from tests.support.databases import Database, fresh_database
+from tests.support.databases import Database, emptied_database, fresh_database
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> Iterator[Database]:
+    """One that other tests have used. Where processes are killed, whose sessions linger, tests take a new one."""
+    with emptied_database(cluster) as database:
+        yield database
 
 
 @pytest.fixture
