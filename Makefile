@@ -81,7 +81,7 @@ check: lint test-all test-installed-postgres ## lint and all tests but chaos, in
 
 .PHONY: test-installed-postgres
 test-installed-postgres: $(READY) ## the database tests again, on the machine's own PostgreSQL where it has one
-	@SIGNPOST_TEST_POSTGRES=installed $(TESTS) -m "not slow" tests/integration $(WITHOUT_A_DATABASE)
+	@SIGNPOST_TEST_POSTGRES=installed $(TESTS) tests/integration $(WITHOUT_A_DATABASE)
 
 .PHONY: wheel
 wheel: $(READY) ## build the wheel, into dist/

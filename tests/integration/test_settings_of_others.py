@@ -18,6 +18,8 @@ from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_once
 
+pytestmark = pytest.mark.slow
+
 OTHERS = {
     "datestyle": "SQL, DMY",
     "intervalstyle": "sql_standard",

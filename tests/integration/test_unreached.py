@@ -16,6 +16,8 @@ from shared.engine import create_database_engine
 from tests.support.databases import memory_if_enough
 from tests.support.forwarding import unused_port
 
+pytestmark = pytest.mark.slow
+
 MIGRATE = (sys.executable, "-c", "from api_service.cli import main; main()", "migrate")
 ACCESS = """
 local all  all    trust

@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.inbox import END_SECONDS, SMS_TOKEN, Inbox, running_inbox
 
+pytestmark = pytest.mark.slow
+
 AUTHORIZED = {"Authorization": f"Bearer {SMS_TOKEN}"}
 
 

@@ -12,6 +12,8 @@ from devstack.janitor import Janitor
 from devstack.processes import Process, ProcessError, Program
 from tests.support.process_table import MARK_VARIABLE, marked_environment, marked_processes, wait_until_gone
 
+pytestmark = pytest.mark.slow
+
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
 PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {STUBBORN!r}])"
 

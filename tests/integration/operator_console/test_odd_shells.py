@@ -13,6 +13,8 @@ import pytest
 from tests.support.desk import outboxctl, put_dead
 from tests.support.outbox import Outbox
 
+pytestmark = pytest.mark.slow
+
 RUN = [sys.executable, "-c", "from operator_console.cli import main; main()"]
 
 

@@ -14,6 +14,8 @@ from tests.support.consoles import ConsoleUnderTest, console_on, csrf_in, operat
 from tests.support.databases import Database
 from tests.support.processes import SCRIPTS
 
+pytestmark = pytest.mark.slow
+
 HOW = {"healthy": None, "lost": "there is no such database", "damaged": "without members", None: None}
 BECAUSE = {"reason": "a member called"}
 

@@ -28,6 +28,8 @@ from tests.support.organizations import (
 from tests.support.outbox import EXPIRED, Outbox
 from tests.support.upkeep import turn, upkeep_on
 
+pytestmark = pytest.mark.slow
+
 
 def turn_of_leftovers(outbox: Outbox, organizer: Organizer, grace: timedelta = EXPIRED) -> None:
     server = ProvisionServer(organizer.url, KEYS, connections=2)

@@ -24,7 +24,7 @@ from tests.support.relaying import relaying, until
 from tests.support.relays import relay_once
 from tests.support.smtp_server import SmtpServer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 REFUSED = "select 1 from providers where name like 'provision:%' and openings >= 1"
 

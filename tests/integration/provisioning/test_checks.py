@@ -20,7 +20,7 @@ from tests.support.keys import KEY, KEYS
 from tests.support.migrating import told_of
 from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 NEW_KEY = bytes(range(32, 64))
 PASSWORDS = (sys.executable, "-m", "tenants", "passwords")

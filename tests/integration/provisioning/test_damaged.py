@@ -6,7 +6,7 @@ from outbox_relay.outcomes import FailureClass
 from outbox_relay.provisioning import Step, StepFailedError, drop
 from tests.support.tenants import Tenants, an_organization, failure_of, ready
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 @pytest.mark.parametrize(

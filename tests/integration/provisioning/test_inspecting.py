@@ -16,7 +16,7 @@ from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.tenants import Noted, Tenants, an_organization
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 AN_HOUR = timedelta(hours=1)
 NOWHERE = "postgresql+psycopg://provisioner@127.0.0.1:9/postgres"

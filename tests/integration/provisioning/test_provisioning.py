@@ -13,7 +13,7 @@ from tenants.revisions import HEAD, tables_at
 from tests.support.eventually import eventually
 from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization, failure_of, ready, template
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 # As the statement's timeout would.
 CANCEL_WHO_WAITS = (
