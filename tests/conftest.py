@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGQUIT, default_int_handler, getsignal, signal
 
 import pytest
 from hypothesis import settings
@@ -7,6 +8,11 @@ from devstack.cluster import Cluster
 from tests.support.databases import Database, fresh_database, migrated_cluster
 from tests.support.mail_sink import MailSink, mail_sink
 from tests.support.outbox import Outbox
+
+# A shell ignores these for what it starts in the background, and processes that tests start would inherit that.
+for number, action in ((SIGINT, default_int_handler), (SIGQUIT, SIG_DFL), (SIGHUP, SIG_DFL)):
+    if getsignal(number) is SIG_IGN:
+        signal(number, action)
 
 # How long an example takes tells of the machine, not of the code.
 settings.register_profile("on any machine", deadline=None)
