@@ -33,6 +33,7 @@ async def test_what_a_relay_sends_and_gives_up_is_counted_and_shown(outbox: Outb
         async with asyncio.timeout(60):
             while outbox.number(TOTAL) < 5:
                 await parts.lookout.write_hours()
+                await asyncio.sleep(0.01)  # a look does not wait where nothing was counted
     assert outbox.execute(COUNTS) == [("email", "dead", 2), ("email", "sent", 3)]
     [stats] = lines_of(outboxctl(outbox.database, "status", "--json"))
     assert len(stats["hours"]) == 24 * len(CHANNELS)
