@@ -39,18 +39,21 @@ def give_way_once_at(api: ApiUnderTest, table: str) -> None:
     api.rows(f"create trigger give_way_once before insert on {table} for each row execute function give_way_once()")
 
 
-def test_an_activation_that_fell_to_a_deadlock_is_carried_out_all_the_same(api: ApiUnderTest) -> None:
+def test_an_activation_that_fell_to_a_deadlock_is_carried_out_all_the_same(own_api: ApiUnderTest) -> None:
+    api = own_api
+    # A session looks once whether it waits in a circle, after this time. The circle has to be closed by then, however
+    # busy the machine is, and the other session must not look first: whoever looks gives way.
+    api.rows(f"alter database {api.database.name} set deadlock_timeout = '4s'")
     registration_id = api.registered()
     link_token = api.link_token(registration_id)
     with api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
         with elsewhere.transaction():
+            elsewhere.execute("set local deadlock_timeout = '1h'")
             elsewhere.execute("select from tokens for update")
-            # The activation has its user and waits for the token. Who has waited for longer is the first to look
-            # whether it waits in a circle, and gives way.
             activation = someone.submit(api.activate_by_link, link_token)
-            eventually(api.count_waiting)
+            eventually(api.count_waiting)  # the activation has its user and waits for the token
             elsewhere.execute("select from users for update")
-        answer = activation.result(30)
+        answer = activation.result(60)
 
     assert answer.status_code == 200
     assert api.user(registration_id).status == "active"
