@@ -10,17 +10,17 @@ from api_service.notifier import Notifier
 from shared.database import driver_url
 from shared.patience import PatientConnection
 from shared.vocabulary import WAKE_CHANNEL
-from tests.support.api import ApiUnderTest, api_on
-from tests.support.databases import Database, execute
+from tests.support.api import ApiUnderTest
+from tests.support.databases import execute
 from tests.support.eventually import eventually
 
 WRITING_AGAIN = "reset default_transaction_read_only"
 
 
 @pytest.fixture
-def api(database: Database) -> Iterator[ApiUnderTest]:
-    with api_on(database) as api:
-        yield api
+def api(own_api: ApiUnderTest) -> ApiUnderTest:
+    """An app that connects once its database is read-only."""
+    return own_api
 
 
 @pytest.fixture
