@@ -82,7 +82,7 @@ def test_all_that_has_settled_is_told_also_more_than_fits_one_notification(datab
 
     with listening(database) as connection:
         asyncio.run(tell())
-        told = [notify.payload.split(",") for notify in connection.notifies(timeout=5, stop_after=3)]
+        told = [notify.payload.split(",") for notify in connection.notifies(timeout=60, stop_after=3)]
     assert {UUID(word) for payload in told for word in payload} == set(ids)
 
 

@@ -41,18 +41,21 @@ def give_way_once_at(api: ApiUnderTest, table: str) -> None:
 
 def test_an_activation_that_fell_to_a_deadlock_is_carried_out_all_the_same(own_api: ApiUnderTest) -> None:
     api = own_api
-    # A session looks once whether it waits in a circle, after this time. The circle has to be closed by then, however
-    # busy the machine is, and the other session must not look first: whoever looks gives way.
-    api.rows(f"alter database {api.database.name} set deadlock_timeout = '4s'")
     registration_id = api.registered()
     link_token = api.link_token(registration_id)
-    with api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
-        with elsewhere.transaction():
-            elsewhere.execute("set local deadlock_timeout = '1h'")
-            elsewhere.execute("select from tokens for update")
-            activation = someone.submit(api.activate_by_link, link_token)
-            eventually(api.count_waiting)  # the activation has its user and waits for the token
-            elsewhere.execute("select from users for update")
+    with api.database.connect() as first, api.database.connect() as second, ThreadPoolExecutor(2) as waiting:
+        with second.transaction():
+            # The session that looks for a deadlock is the one that gives way, so this one never looks.
+            second.execute("set local deadlock_timeout = '1h'")
+            with first.transaction():
+                first.execute("select from tokens for share")
+                second.execute("select from tokens for share")
+                activation = waiting.submit(api.activate_by_link, link_token)
+                eventually(lambda: api.count_waiting() == 1)  # it has locked the user and waits for the first session
+                users = waiting.submit(second.execute, "select from users for update")
+                eventually(lambda: api.count_waiting() == 2)
+            # A session looks once in each wait. The activation begins another now, for the second session: a deadlock.
+            users.result(60)
         answer = activation.result(60)
 
     assert answer.status_code == 200

@@ -1,6 +1,6 @@
 """Sessions that the network has forgotten while it goes on acknowledging: only the silence shows it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -20,31 +20,42 @@ def road(cluster: Cluster) -> Iterator[Road]:
 
 
 @pytest.fixture
-def over_the_road(cluster: Cluster, database: Database, road: Road, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(PatientConnection, "patience_seconds", 1.0)
+def over_the_road(cluster: Cluster, database: Database, road: Road) -> str:
     return cluster.tcp_url(database.name, "api", road.port)
 
 
+@pytest.fixture
+def fall_silent(road: Road, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Silence the road's connections. Only from then on, an answer may take a second at most."""
+
+    def fall_silent() -> None:
+        road.fall_silent()
+        monkeypatch.setattr(PatientConnection, "patience_seconds", 1.0)
+
+    return fall_silent
+
+
 def test_whoever_meets_a_silent_session_is_told_and_the_next_is_served(
-    database: Database, over_the_road: str, road: Road
+    database: Database, over_the_road: str, fall_silent: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with api_on(database, DATABASE_URL=over_the_road) as api:
         api.registered()
-        road.fall_silent()
+        fall_silent()
         answer = api.register(email="grace@example.org")
         assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
+        monkeypatch.undo()
         api.registered(email="grace@example.org")
 
 
 def test_a_notifier_whose_session_falls_silent_makes_another(
-    database: Database, over_the_road: str, road: Road
+    database: Database, over_the_road: str, fall_silent: Callable[[], None]
 ) -> None:
     notifier = Notifier(over_the_road)
     with database.connect() as listener:
         listener.execute(f"listen {WAKE_CHANNEL}")
         notifier.wake()
         assert len(list(listener.notifies(timeout=30, stop_after=1))) == 1
-        road.fall_silent()
+        fall_silent()
         notifier.wake()
         assert len(list(listener.notifies(timeout=30, stop_after=1))) == 1
     notifier.close()

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,6 +14,7 @@ from argon2 import PasswordHasher, extract_parameters
 
 from api_service import hashing, passwords
 from api_service.hashing import Hashers, share_of
+from tests.support.eventually import eventually
 
 BEHIND_A_HASH = """
 import os, sys
@@ -49,7 +49,8 @@ def work():
     with lock:
         now += 1
         most = max(most, now)
-    sleep(0.05)
+    # Long enough for another to come, who comes at once where it may: each of the six looks whether it met one.
+    sleep(0.1)
     with lock:
         now -= 1
 
@@ -112,7 +113,7 @@ def test_as_many_work_at_once_as_there_are_cores(hashers: Hashers, parties: int,
 
     def meet() -> bool:
         try:
-            meeting.wait(timeout=5 if is_met else 0.2)
+            meeting.wait(timeout=60 if is_met else 0.2)
         except BrokenBarrierError:
             return False
         return True
@@ -164,16 +165,16 @@ def test_what_work_raises_is_raised_and_the_next_has_its_turn(hashers: Hashers) 
 
 
 def test_a_process_that_is_forked_off_behind_a_hash_can_hash() -> None:
-    subprocess.run([sys.executable, "-c", BEHIND_A_HASH], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", BEHIND_A_HASH], check=True, timeout=120)
 
 
 def test_beside_one_that_hashes_a_process_keeps_to_its_share() -> None:
-    done = subprocess.run([sys.executable, "-c", OF_TWO_PROCESSES], check=True, timeout=30, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", OF_TWO_PROCESSES], check=True, timeout=120, capture_output=True)
     assert done.stdout.split() == [b"2", b"1", b"2"]
 
 
 def test_requests_are_served_though_the_process_was_told_to_end() -> None:
-    done = subprocess.run([sys.executable, "-c", WHILE_IT_ENDS], check=True, timeout=30, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", WHILE_IT_ENDS], check=True, timeout=120, capture_output=True)
     assert done.stdout.split() == [b"done"] * 3
 
 
@@ -183,13 +184,13 @@ def test_whoever_came_first_is_served_first(monkeypatch: pytest.MonkeyPatch) -> 
 
     def first() -> None:
         is_first_under_way.set()
-        may_go_on.wait(10)
+        may_go_on.wait(60)
 
     with ThreadPoolExecutor(9) as requests:
         requests.submit(hashers.run, first)
-        is_first_under_way.wait(10)
+        is_first_under_way.wait(60)
         for number in range(8):
             requests.submit(hashers.run, partial(served.append, number))
-            time.sleep(0.02)  # until it waits
+            eventually(lambda number=number: len(hashers._turns) == number + 1)  # noqa: SLF001
         may_go_on.set()
     assert served == list(range(8))

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from api_service.settled import Bells, ids_in
-from api_service.waiting import LISTENING_LOOK_SECONDS, WaitingRoom, preferred_seconds
+from api_service.waiting import WaitingRoom, preferred_seconds
 from tests.support.bells import ring_for
 from tests.support.eventually import eventually
 
@@ -55,7 +55,8 @@ def test_waiting_ends_when_there_is_something_to_tell() -> None:
     assert next(looks) == 4
 
 
-def test_whoever_waits_is_woken_by_its_own_message_and_by_no_other() -> None:
+def test_whoever_waits_is_woken_by_its_own_message_and_by_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api_service.waiting.LISTENING_LOOK_SECONDS", 20)
     bells, looks, is_settled = Bells(), count(), Event()
     bells.feed(is_fed=True)
     room = WaitingRoom(2, bells)
@@ -70,7 +71,7 @@ def test_whoever_waits_is_woken_by_its_own_message_and_by_no_other() -> None:
     bells.ring({UUID(int=2)})
     is_settled.set()
     bells.ring({MESSAGE})
-    waiting.join(LISTENING_LOOK_SECONDS / 2)
+    waiting.join(10)
 
     assert not waiting.is_alive()
     assert next(looks) <= 3

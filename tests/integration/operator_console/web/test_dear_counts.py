@@ -26,10 +26,10 @@ def counted(browser: FlaskClient) -> tuple[str, int]:
 def test_a_slow_count_is_made_once_for_all_and_kept_and_pages_ask_no_more_often(
     console: ConsoleUnderTest, outbox: Outbox, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "DEAR_SECONDS", 1)
     outbox.put(count=2, **DEAD)
     browsers = [console.signed_in(token) for _ in range(3)]
     assert counted(browsers[0]) == ("2", 10)
+    monkeypatch.setattr(kept, "DEAR_SECONDS", 1)
     with ThreadPoolExecutor(3) as many, console.database.connect() as owner:
         with owner.transaction():
             owner.execute("lock table outbox_messages")
