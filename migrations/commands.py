@@ -8,5 +8,4 @@ _schema = Migrations(Path(__file__).parent)
 
 configuration = _schema.configuration
 upgrade = _schema.upgrade
-downgrade = _schema.downgrade
 check = _schema.check

@@ -15,8 +15,8 @@ from shared.migrating import NotMigratedError, connected_alone
 
 ROLES = ("signpost_api", "signpost_relay", "signpost_console")
 
-LIST = Path(__file__).parent / "rights.sql"
-"""All of them, at this release's revision; ``RENEW_RIGHTS=1`` has the tests of migrations write it anew."""
+LIST = Path(__file__).parent / "sql" / "rights.sql"
+"""The grants of this release's schema. The baseline runs this file; later migrations add theirs to it and run them."""
 
 # Each in the words of a GRANT of one thing. Of partitions the next statement tells.
 HELD = text("""
@@ -49,8 +49,10 @@ select format('update (%I) on %s to signpost_relay', name, oid::regclass)
   from partitions, unnest(array['lease_token', 'leased_until', 'expiries']) as name
  where not has_column_privilege('signpost_relay', oid, name, 'update')
 """)
+COMMENT = re.compile(r"^--.*$", re.MULTILINE)
 RIGHT = re.compile(
-    r"(?P<what>[a-z, ]+?)(?: \((?P<columns>.+)\))? on (?P<kind>schema |function )?(?P<name>.+) to (?P<role>\w+)"
+    r"(?:grant )?(?P<what>[a-z, ]+?)(?: \((?P<columns>.+)\))?"
+    r" on (?P<kind>schema |function )?(?P<name>.+) to (?P<role>\w+)"
 )
 
 
@@ -72,7 +74,7 @@ def give_back_rights(database_url: str) -> int:
         connected_alone(database_url, "alembic_version", application_name="api-service migrate") as connection,
         connection.begin(),
     ):
-        _make_roles(connection)
+        make_roles(connection)
         missing = lacking(connection)
         for right in missing:
             with suppress(ProgrammingError), connection.begin_nested():
@@ -92,7 +94,7 @@ def lacking(connection: Connection) -> list[str]:
 def rights() -> set[str]:
     """Return what the roles may do, each thing in the words of a GRANT."""
     found: set[str] = set()
-    for given in LIST.read_text().split(";"):
+    for given in COMMENT.sub("", LIST.read_text()).split(";"):
         if right := RIGHT.fullmatch(" ".join(given.split())):
             columns = [f" ({name})" for name in right["columns"].split(", ")] if right["columns"] else [""]
             about = f"{right['kind'] or ''}{right['name']} to {right['role']}"
@@ -117,7 +119,8 @@ def _is_had(connection: Connection, right: str) -> bool:
     return bool(connection.scalar(text(f"select has_{kind}_privilege({places})"), values))
 
 
-def _make_roles(connection: Connection) -> None:
+def make_roles(connection: Connection) -> None:
+    """Create the roles that the server lacks."""
     there = set(
         connection.scalars(text("select rolname from pg_roles where rolname = any(:roles)"), {"roles": [*ROLES]})
     )

@@ -1,1 +1,1 @@
-"""The numbered files."""
+"""The numbered migrations, each in a transaction of its own."""

@@ -6,13 +6,14 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from devstack.cluster import Cluster
 from migrations import commands
 from outbox_relay.database import connect
 from shared.engine import create_database_engine
 from shared.migrating import connected_alone
 from tests.support.api import api_on
 from tests.support.consoles import console_on, operators_token
-from tests.support.databases import Database
+from tests.support.databases import Database, fresh_database
 from tests.support.desk import outboxctl, put_dead
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
@@ -72,14 +73,14 @@ def test_operators_see_and_act(outbox: Outbox, settings: dict[str, str]) -> None
 
 
 @all_sorts
-def test_an_owner_migrates(database: Database, settings: dict[str, str]) -> None:
-    commands.downgrade(database.owner_url, "0030")
-    with database.connect() as owner:
-        for name, value in settings.items():
-            owner.execute(f"alter database {database.name} set {name} = '{value}'")
-    commands.upgrade(database.owner_url)
-    with connected_alone(database.owner_url, "alembic_version", application_name="test") as connection:
-        assert connection.scalar(text("select count(*) from alembic_version")) == 1
+def test_an_owner_migrates(cluster: Cluster, settings: dict[str, str]) -> None:
+    with fresh_database(cluster, template="template0") as empty:
+        with empty.connect() as owner:
+            for name, value in settings.items():
+                owner.execute(f"alter database {empty.name} set {name} = '{value}'")
+        commands.upgrade(empty.owner_url)
+        with connected_alone(empty.owner_url, "alembic_version", application_name="test") as connection:
+            assert connection.scalar(text("select count(*) from alembic_version")) == 1
 
 
 def test_a_session_that_has_nothing_to_say_stays(database: Database) -> None:

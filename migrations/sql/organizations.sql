@@ -1,19 +1,8 @@
-"""What follows the outcome of a provisioning, in the transaction that writes it.
+-- What provisioning changes beside its own steps: organizations, tokens and the founder's message, once for each
+-- message.
 
-The relay may read no user, mint no token and add no message, so that functions of the owner's do it, each for one
-message and once.
-"""
-
-from alembic import op
-
-revision = "0021"
-down_revision = "0020"
-branch_labels = None
-depends_on = None
-
-# Before the first step. An operator's requeue makes a failed organization one that is being provisioned again, but
-# not while what was half built of it is being dropped.
-BEGIN = """
+-- Returns the organization to be provisioned, or no row. A failed one is provisioned again after an operator's
+-- requeue, but not while what is left of its database is being dropped, nor without its founder.
 create function signpost_begin_provisioning(work_id uuid, lease uuid) returns setof organizations
 language plpgsql security definer set search_path = public, pg_temp
 as $$
@@ -22,19 +11,17 @@ declare
 begin
     select (payload ->> 'organization_id')::uuid into wanted from outbox_messages
      where id = work_id and channel = 'provision' and lease_token = lease;
-    update organizations set status = 'provisioning', failed_at = null, dropped_at = null
-     where id = wanted and status = 'failed' and (drop_until is null or drop_until <= now());
+    update organizations set status = 'provisioning', failed_at = null, dropped_at = null,
+           drop_due_at = null, kept_because = null
+     where id = wanted and status = 'failed' and (drop_until is null or drop_until <= now())
+       and exists (select from users where organization_id = wanted);
     return query select * from organizations where id = wanted and status <> 'failed';
 end
-$$
-"""
+$$;
 
-# What the founder is told, which is added by nobody else: so it cannot come before the database is there.
-# - The token is as young as its message: nobody has seen its code yet.
-# - Whether the address is taken is decided anew, as at a resend. What was founded as a decoy has no database, and
-#   so stays one whatever became of the address.
-# - 200 attempts: those of any message to people (shared/enqueue.py).
-TELL_FOUNDER = """
+-- Adds the founder's message, once the database is ready. Its token starts to live now. Whether the address is
+-- taken is decided again, as at a resend; a decoy stays one, since it has no database. 200 attempts, as every
+-- message to people (shared/enqueue.py).
 create function signpost_tell_founder(work outbox_messages, is_decoy boolean, message_id uuid) returns void
 language plpgsql set search_path = public, pg_temp
 as $$
@@ -67,11 +54,10 @@ begin
             fallback ->> 'channel', make_interval(secs => (fallback ->> 'lifetime_seconds')::float8),
             now() + make_interval(secs => (fallback ->> 'after_seconds')::float8));
 end
-$$
-"""
+$$;
 
-# At an organization's pace, the lock that NOTIFY takes at commit costs nobody anything.
-SUCCEED = """
+-- Marks the organization ready. NOTIFY inside the transaction takes a lock at commit, which is cheap at the rate of
+-- organizations.
 create function signpost_provisioned(work_id uuid, message_id uuid) returns boolean
 language plpgsql security definer set search_path = public, pg_temp
 as $$
@@ -94,12 +80,10 @@ begin
     end if;
     return true;
 end
-$$
-"""
+$$;
 
-# A repair that fails leaves its organization as it was found: there is nobody to tell but operators. Whoever
-# registered a taken address is told nothing, since its holder has founded nothing.
-FAIL = """
+-- Marks the organization failed and notifies its founder. A failed repair changes nothing, and whoever registered a
+-- taken address gets no message.
 create function signpost_provisioning_failed(work_id uuid, message_id uuid) returns boolean
 language plpgsql security definer set search_path = public, pg_temp
 as $$
@@ -126,13 +110,13 @@ begin
     end if;
     return true;
 end
-$$
-"""
+$$;
 
-# One at a time, and none within a minute of the last: many may stand before the door. Whoever can ask for a repair
-# has proven the address, so that what was a decoy is none any more.
-REPAIR = """
-create function signpost_enqueue_repair(for_organization uuid, message_id uuid) returns boolean
+-- Enqueues a repair unless one is pending or ended less than a minute ago; after a repair that was given up, less
+-- than an hour ago, unless an operator asks. Whoever may ask has proven the address, so the organization is no
+-- decoy from now on.
+create function signpost_enqueue_repair(
+    for_organization uuid, message_id uuid, is_asked_for boolean default false) returns boolean
 language plpgsql security definer set search_path = public, pg_temp
 as $$
 declare
@@ -143,7 +127,9 @@ begin
      where id = for_organization and status = 'ready' and health is distinct from 'healthy'
        and not exists (select from outbox_messages as last
                         where last.id = organizations.repair_id
-                          and (last.status = 'pending' or last.settled_at > now() - interval '1 minute'))
+                          and (last.status = 'pending'
+                               or last.settled_at > now() - case when last.status = 'dead' and not is_asked_for
+                                                                 then interval '1 hour' else interval '1 minute' end))
     returning * into organization;
     if not found then
         return false;
@@ -156,12 +142,10 @@ begin
             now() + interval '72 hours', 'code');
     return true;
 end
-$$
-"""
+$$;
 
-# A founder who never activated goes after a while, and nobody has ever entered what they founded: it has failed, and
-# is dropped like anything half built. What one who did activate leaves behind is for operators to decide about.
-ABANDON = """
+-- Marks an organization failed when its last user is pruned before activation. Those of activated users are left to
+-- operators.
 create function signpost_abandon_organization() returns trigger
 language plpgsql security definer set search_path = public, pg_temp
 as $$
@@ -171,37 +155,4 @@ begin
        and not exists (select from users where organization_id = old.organization_id);
     return null;
 end
-$$
-"""
-ON_DELETE = """
-create trigger tr_users_abandon_organization after delete on users
-for each row when (old.organization_id is not null and old.activated_at is null)
-execute function signpost_abandon_organization()
-"""
-
-HELPER = "signpost_tell_founder(outbox_messages, boolean, uuid)"
-FOR_THE_RELAY = (
-    "signpost_begin_provisioning(uuid, uuid)",
-    "signpost_provisioned(uuid, uuid)",
-    "signpost_provisioning_failed(uuid, uuid)",
-)
-FOR_WHOEVER_SEES_IT = "signpost_enqueue_repair(uuid, uuid)"
-ABANDONING = "signpost_abandon_organization()"
-
-
-def upgrade() -> None:
-    for function in (BEGIN, TELL_FOUNDER, SUCCEED, FAIL, REPAIR, ABANDON, ON_DELETE):
-        op.execute(function)
-    for function in (HELPER, *FOR_THE_RELAY, FOR_WHOEVER_SEES_IT, ABANDONING):
-        op.execute(f"revoke all on function {function} from public")
-    for function in FOR_THE_RELAY:
-        op.execute(f"grant execute on function {function} to signpost_relay")
-    op.execute(f"grant execute on function {FOR_WHOEVER_SEES_IT} to signpost_api, signpost_relay, signpost_console")
-    op.execute("grant update (drop_until, dropped_at) on organizations to signpost_relay")
-
-
-def downgrade() -> None:
-    op.execute("drop trigger tr_users_abandon_organization on users")
-    op.execute("revoke update (drop_until, dropped_at) on organizations from signpost_relay")
-    for function in (ABANDONING, FOR_WHOEVER_SEES_IT, *FOR_THE_RELAY, HELPER):
-        op.execute(f"drop function {function}")
+$$;

@@ -1,0 +1,27 @@
+-- What a dead letter died of: messages with the same cause are counted and requeued together.
+
+-- What replies of one kind have in common: the status code at their start, and words without a digit, an address or
+-- a host name. Quoted text and text in angle brackets differs from message to message, and so do long words without
+-- a vowel: Postfix writes its queue ids that way.
+create function signpost_error_pattern(error text) returns text
+language sql immutable parallel safe
+return coalesce(substring(error from '^[0-9]{3}(?:[ -][245][.][0-9]{1,3}[.][0-9]{1,3})?'), '')
+    || left(regexp_replace(
+           regexp_replace(error, '^[0-9]{3}(?:[ -][245][.][0-9]{1,3}[.][0-9]{1,3})?', ''),
+           '\S*(?:"[^"]*"|<[^>]*>|[@0-9]|[[:alnum:]][.][[:alpha:]])\S*|\m[B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{7,}\M',
+           '…', 'g'), 200);
+
+-- The id of a cause. The hash function is the one for hash partitions, which PostgreSQL keeps stable; md5 may be
+-- disabled by policy.
+create function signpost_cause(dead_reason text, provider text, error text) returns text
+language sql immutable parallel safe
+return right(lpad(to_hex(hashtextextended(
+    coalesce(dead_reason, '') || chr(31) || coalesce(provider, '') || chr(31)
+    || coalesce(signpost_error_pattern(error), ''), 0)), 16, '0'), 12);
+
+-- An address as operators and logs see it: `a…@example.org`, `+23…78`.
+create function signpost_masked(address text) returns text
+language sql immutable strict parallel safe
+return case when position('@' in address) > 0
+            then left(address, 1) || '…@' || split_part(address, '@', -1)
+            else left(address, 3) || '…' || right(address, 2) end;
