@@ -18,7 +18,7 @@ ROLES = ("signpost_api", "signpost_relay", "signpost_console")
 LIST = Path(__file__).parent / "sql" / "rights.sql"
 """The grants of this release's schema. The baseline runs this file; later migrations add theirs to it and run them."""
 
-# Each in the words of a GRANT of one thing. Of partitions the next statement tells.
+# Each in the words of a GRANT of one thing.
 HELD = text("""
 with ours as (select oid, rolname from pg_roles where rolname = any(:roles)),
 tables as (
@@ -38,16 +38,6 @@ union
 select format('execute on function %s to %s', pg_proc.oid::regprocedure, rolname)
   from pg_proc, aclexplode(proacl) join ours on ours.oid = grantee
  where pronamespace = 'public'::regnamespace
-""")
-# As the migration gives them that let relays ask a partition by its name.
-LACKING_OF_PARTITIONS = text("""
-with partitions as (select inhrelid as oid from pg_inherits where inhparent = 'outbox_messages'::regclass)
-select format('select on %s to signpost_relay', oid::regclass)
-  from partitions where not has_table_privilege('signpost_relay', oid, 'select')
-union all
-select format('update (%I) on %s to signpost_relay', name, oid::regclass)
-  from partitions, unnest(array['lease_token', 'leased_until', 'expiries']) as name
- where not has_column_privilege('signpost_relay', oid, name, 'update')
 """)
 COMMENT = re.compile(r"^--.*$", re.MULTILINE)
 RIGHT = re.compile(
@@ -87,8 +77,7 @@ def give_back_rights(database_url: str) -> int:
 
 def lacking(connection: Connection) -> list[str]:
     """Return what the roles may not do, though they should, in the words of a GRANT."""
-    unseen = [right for right in sorted(rights() - held(connection)) if not _is_had(connection, right)]
-    return [*unseen, *connection.scalars(LACKING_OF_PARTITIONS)]
+    return [right for right in sorted(rights() - held(connection)) if not _is_had(connection, right)]
 
 
 def rights() -> set[str]:

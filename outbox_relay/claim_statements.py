@@ -1,14 +1,13 @@
 """The statements of claims: what picks messages, what leases those picked, and what each is told."""
 
 from collections.abc import Collection
-from functools import lru_cache
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
-from outbox_relay.floor import ANY_ID, Place
+from outbox_relay.floor import Place
 from outbox_relay.messages import LaneKey
-from outbox_relay.today import TABLE
 from shared.vocabulary import TEMPLATES, AnyChannel, Locale, Urgency
+
+TABLE = "outbox_messages"
 
 # An expired lease needs no rescue: the row is due as it always was, and no lease hides it any longer.
 # - Claiming changes no indexed column, least of all due_at: so PostgreSQL writes the new version beside the old
@@ -17,14 +16,11 @@ from shared.vocabulary import TEMPLATES, AnyChannel, Locale, Urgency
 # - The CTE runs once; as a plain subquery the planner may rerun it per row and lock more than the limit.
 # - "id = any(array(...))" stays an index scan under a generic plan, where a join becomes a hash join over a
 #   sequential scan; the bounds beside it let the other partitions be pruned.
-# - The given bounds prune before a row is read: a plan over ninety days of partitions takes 4 ms to set up, for one
-#   message or none.
 # - Templates and locales unknown to this release are left to a newer one's relays.
 # - now() is stable and so an index condition; clock_timestamp() would be a filter on every pending row.
 # - What is due and has a lease token lost that lease, counted only now.
 IN_LANE = """channel = %(channel)s and urgency = %(urgency)s and status = 'pending'
-       and (due_at, id) >= (%(floor)s, %(floor_id)s) and due_at <= now()
-       and id >= %(lowest)s and id <= %(highest)s"""
+       and (due_at, id) >= (%(floor)s, %(floor_id)s) and due_at <= now()"""
 HAS_LOST_LEASES = "status = 'pending' and expiries >= 1 and due_at <= now()"
 IS_FREE = "(leased_until is null or leased_until <= now())"
 IS_KNOWN = "template = any(%(templates)s) and locale = any(%(locales)s)"
@@ -88,11 +84,10 @@ update {TABLE}
        expiries = expiries + (lease_token <> %(lease_token)s is true)::integer
  where id = any(array(select id from picked))
 """  # noqa: S608 - put together from our own
-# So that the other partitions are pruned; of one that is asked by its name, these take a tenth of the claim.
+# So that the other partitions are pruned.
 AMONG_PARTITIONS = """
    and id >= (select id from picked order by id limit 1)
    and id <= (select id from picked order by id desc limit 1)
-   and id >= %(lowest)s and id <= %(highest)s
 """
 # date_part, since the standard's extract gives numeric, which takes four times as long to be made a float8.
 RETURNING = """
@@ -108,6 +103,8 @@ LEASE_PICKED = LEASE + AMONG_PARTITIONS + RETURNING
 IS_QUICK = ", (select count(*) from quick) as is_quick"
 TRACE = ", traceparent"
 """Where traces are recorded; everybody else is spared the column."""
+CLAIM = PICK_DUE + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
+CLAIM_TRACED = CLAIM + TRACE
 CLAIM_SUSPECT = PICK_SUSPECT + LEASE_PICKED
 CLAIM_AGAIN = PICK_OWN + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
 CLAIM_SUSPECT_AGAIN = PICK_OWN_SUSPECT + LEASE_PICKED
@@ -116,33 +113,14 @@ CLAIM_SUSPECT_AGAIN = PICK_OWN_SUSPECT + LEASE_PICKED
 KNOWN_WORDS = {"templates": f"{{{','.join(TEMPLATES)}}}", "locales": f"{{{','.join(Locale)}}}"}
 
 
-class Search(NamedTuple):
-    """Where a claim begins to look, for which ids at the lowest and the highest, and in which table."""
-
-    begin_at: Place
-    ids: tuple[UUID, UUID]
-    table: str = TABLE
-
-
-@lru_cache(maxsize=8)
-def claim_of(table: str, *, is_traced: bool) -> str:
-    """Return what claims from all partitions, or from one of them alone."""
-    among = AMONG_PARTITIONS if table == TABLE else ""
-    statement = PICK_DUE + LONE_IS_QUICK + LEASE + among + RETURNING + IS_QUICK + (TRACE if is_traced else "")
-    return statement.replace(TABLE, table)
-
-
-def claim_parameters(key: LaneKey, search: Search, limit: int) -> dict[str, Any]:
+def claim_parameters(key: LaneKey, begin_at: Place, limit: int) -> dict[str, Any]:
     """Return what such a statement needs beside a lease."""
-    floor, floor_id = search.begin_at
-    lowest, highest = search.ids
+    floor, floor_id = begin_at
     return KNOWN_WORDS | {
         "channel": key.channel.value,
         "urgency": key.urgency.value,
         "floor": floor,
         "floor_id": floor_id,
-        "lowest": lowest,
-        "highest": highest,
         "limit": limit,
     }
 
@@ -153,9 +131,3 @@ def suspect_parameters(channels: Collection[AnyChannel]) -> dict[str, Any]:
         "urgencies": [urgency.value for urgency in Urgency],
         "channels": [channel.value for channel in channels],
     }
-
-
-def claim_suspect_parameters(channels: Collection[AnyChannel]) -> dict[str, Any]:
-    """Return what CLAIM_SUSPECT needs beside a lease."""
-    lowest, highest = ANY_ID
-    return suspect_parameters(channels) | {"lowest": lowest, "highest": highest}

@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow, namedtuple_row
 from psycopg.types.json import set_json_loads
 
 from outbox_relay.patience import answered_in_time
-from outbox_relay.prepared import Answer, Draft, Prepared
+from outbox_relay.prepared import Answer, Prepared
 from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.log import get_logger
 from shared.outage import Outage
@@ -46,17 +46,13 @@ class RelayConnection(AsyncConnection[TupleRow]):
     has_own_session = True
     _statements: Prepared | None = None
 
-    def draft(self, statement: str, parameters: Mapping[str, Any]) -> Draft | None:
-        """Return one of those statements ready to be sent, if it has been run before in a session of its own."""
-        return self._statements.draft(statement, parameters) if self._statements else None
-
-    async def ask(self, statement: str, parameters: Mapping[str, Any], draft: Draft | None = None) -> Answer:
+    async def ask(self, statement: str, parameters: Mapping[str, Any]) -> Answer:
         """Run a statement of those that are run for ever, and return what came of it."""
         if self.has_own_session:
             if self._statements is None:
                 self._statements = Prepared(self)
             async with self.lock:
-                return await self._statements.ask(statement, parameters, draft)
+                return await self._statements.ask(statement, parameters)
         async with self.cursor(binary=True, row_factory=namedtuple_row) as cursor:
             await cursor.execute(statement, parameters)
             return Answer(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
@@ -155,10 +151,6 @@ class Lifeline:
     def lost_since(self) -> datetime | None:
         """When the first of the tries failed that have failed since the last success."""
         return self._outage.since
-
-    def draft(self, statement: str, parameters: Mapping[str, Any]) -> Draft | None:
-        """Return a statement ready to be sent, if there is a connection where it has been run."""
-        return self._connection.draft(statement, parameters) if self._connection else None
 
     async def run(self, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
         """Return what ``work`` returns, trying again for as long as the database is away.

@@ -17,7 +17,6 @@ from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.outcomes import HANDED_BACK, Dead, Outcome
 from outbox_relay.settler import Settler
 from outbox_relay.settles import Settles
-from outbox_relay.summons import Summons
 from outbox_relay.tray import Preparation, RungTray, Waiting
 from outbox_relay.watch import Pulse
 from shared.vocabulary import DeadReason
@@ -41,6 +40,7 @@ class LaneLimits:
 
 SHORTEST_ALARM = timedelta(seconds=0.05)
 FARTHEST_ALARM = timedelta(minutes=1)
+ALARM_MARGIN_SECONDS = 0.01
 
 Stand = tuple[RungTray, Session]  # a courier's place at one provider
 
@@ -58,7 +58,7 @@ class Lane:
         self._waiting = Waiting()
         self._preparation = preparation.looking_ahead(self._waiting.upcoming)
         self._settler = Settler(outbox.settles, self._on_settled)
-        self._summons = Summons()
+        self._wake = asyncio.Event()
         self._settled_all = asyncio.Event()
         self._settled_all.set()
         self._claiming = ClaimsUnderWay()
@@ -81,20 +81,14 @@ class Lane:
         """What keeps it from delivering, and is no fault of this relay's."""
         return self._ladder.hindrances()
 
-    def expect_fresh(self) -> None:
-        """Look soon for what was committed just now."""
-        self._summons.for_fresh()
-
-    def wake(self, *, is_far_due: bool = False) -> None:
-        """Look for due messages soon, and see to it that what is far is found, too, if that may be due."""
-        if is_far_due:
-            self._claims.expect_far(self.key)
-        self._summons.for_any()
+    def wake(self) -> None:
+        """Look for due messages soon."""
+        self._wake.set()
 
     def polled(self, *, is_due: bool) -> None:
         """Look for what may be due; to see that nothing is counts as a look, if the pump is there to be woken."""
         if is_due:
-            self.wake(is_far_due=self._is_resting)  # what it has not seen of late may be far
+            self.wake()
         elif self._is_resting:
             self._looks += 1
 
@@ -105,23 +99,17 @@ class Lane:
             yield self._courier()
 
     async def pump(self) -> None:
-        """Claim whatever is due whenever there is room for it, until stopped.
-
-        At first it asks in both ways if it can, so that what a message on its own needs is planned before one comes.
-        """
+        """Claim whatever is due whenever there is room for it, until stopped."""
         while not self._is_stopping:
-            is_fresh_alone = self._summons.take()
+            self._wake.clear()
             limit = self._room()
-            is_all = limit == 0 or await self._claim(limit, is_fresh_alone=is_fresh_alone) < limit
+            is_all = limit == 0 or await self._claim(limit) < limit
             self._looks += 1
-            if not self.has_looked.is_set():
-                self._summons.for_fresh()
             self.has_looked.set()
-            if not is_all or (is_fresh_alone and self._claims.is_sweep_due(self.key)):
-                self._summons.for_any()
-            self._is_resting = True
-            await self._summons.come()
-            self._is_resting = False
+            if is_all:
+                self._is_resting = True
+                await self._wake.wait()
+                self._is_resting = False
 
     async def drain(self) -> bool:
         """Claim and deliver until nothing is due or no provider can be tried; return whether anything was claimed."""
@@ -173,10 +161,9 @@ class Lane:
         """Tell whether any provider of this channel may be tried."""
         return self._ladder.is_usable()
 
-    async def _claim(self, limit: int, *, is_fresh_alone: bool = False) -> int:
-        ask = self._claims.claim_fresh if is_fresh_alone else self._claims.claim
+    async def _claim(self, limit: int) -> int:
         with self._claiming:
-            claimed = await ask(self.key, limit)
+            claimed = await self._claims.claim(self.key, limit)
             self._hold(claimed)
         if self._is_stopping or self._is_paused:
             self._hand_back(HANDED_BACK)
@@ -206,18 +193,21 @@ class Lane:
         """Wake the pump when a provider may take more; only the last of such alarms rings."""
         if self._alarm:
             self._alarm.cancel()
-        self._alarm = self._summons.for_any_after(max(delay, SHORTEST_ALARM))
+        self._alarm = self._wake_after(max(delay, SHORTEST_ALARM))
+
+    def _wake_after(self, delay: timedelta) -> asyncio.TimerHandle:
+        # The timer keeps a reference to the event only, not to a lane that has ended.
+        return asyncio.get_running_loop().call_later(delay.total_seconds() + ALARM_MARGIN_SECONDS, self._wake.set)
 
     def _on_settled(self, soonest: timedelta | None) -> None:
         if self._settler.held == 0:
             self._settled_all.set()
-            self._claims.draw_up(self.key, self._limits.batch_size)
         if self._is_waiting_for_room:
-            self._summons.for_any()
+            self.wake()
         if soonest == HANDED_BACK.delay:
             self._claims.sweep_soon(self.key)
         if soonest is not None and soonest < FARTHEST_ALARM:  # what is further away the poll will find
-            self._summons.for_any_after(soonest)
+            self._wake_after(soonest)
 
     async def _courier(self) -> None:
         stands = [self._stand(number) for number in range(len(self._ladder.rungs))]

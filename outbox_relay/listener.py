@@ -1,8 +1,8 @@
 """Waking at once when the API has committed something; the poll is the net below it."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
 
 import psycopg
 from psycopg import sql
@@ -11,7 +11,7 @@ from outbox_relay.database import RelayConnection, connect
 from outbox_relay.patience import answered_in_time
 from shared.log import get_logger
 from shared.outage import Outage
-from shared.vocabulary import OLD_IS_DUE, WAKE_CHANNEL
+from shared.vocabulary import WAKE_CHANNEL
 
 QUIET_SECONDS = 30.0
 """How often to ask whether the session still answers: a silent one looks like one with nothing to tell."""
@@ -21,14 +21,7 @@ LISTEN = sql.SQL("listen {}").format(sql.Identifier(WAKE_CHANNEL))
 log = get_logger("relay.listener")
 
 
-class Wake(Protocol):
-    """What is done at a notification."""
-
-    def __call__(self, *, is_far_due: bool) -> None:
-        """Look for what is due: also for what is far, if ``is_far_due``."""
-
-
-async def listen(url: str, wake: Wake) -> None:
+async def listen(url: str, wake: Callable[[], None]) -> None:
     """Call ``wake`` at every notification, until cancelled; a lost connection is made again.
 
     Returns, and says so, if a pooler is in between, which would swallow every notification.
@@ -49,18 +42,18 @@ async def listen(url: str, wake: Wake) -> None:
             await asyncio.sleep(outage.failed(error))
 
 
-async def _pass_on(connection: RelayConnection, wake: Wake) -> None:
+async def _pass_on(connection: RelayConnection, wake: Callable[[], None]) -> None:
     # psycopg reads notifications that arrive with an answer to `select 1`; these come here, the others to `_hear`.
-    connection.add_notify_handler(lambda notification: wake(is_far_due=notification.payload == OLD_IS_DUE))
-    # Notifications that came while there was no connection are lost, whatever they told of.
-    wake(is_far_due=True)
+    connection.add_notify_handler(lambda _notification: wake())
+    # Notifications that came while there was no connection are lost.
+    wake()
     while True:
         await _hear(connection, wake)
         async with answered_in_time():
             await connection.execute("select 1")
 
 
-async def _hear(connection: RelayConnection, wake: Wake) -> None:
+async def _hear(connection: RelayConnection, wake: Callable[[], None]) -> None:
     """Wake from within the event loop's own callback, for QUIET_SECONDS; raises once the connection is lost.
 
     psycopg's own waiting looks up ten times a second, and a notification takes longer through it.
@@ -75,8 +68,8 @@ async def _hear(connection: RelayConnection, wake: Wake) -> None:
             loop.remove_reader(socket)
             if not lost.done():  # the timeout may have cancelled it in this turn of the event loop
                 lost.set_exception(error)
-        if told := taken_payloads(connection):
-            wake(is_far_due=OLD_IS_DUE in told)
+        if has_notifications(connection):
+            wake()
 
     loop.add_reader(socket, read)
     try:
@@ -87,6 +80,6 @@ async def _hear(connection: RelayConnection, wake: Wake) -> None:
         loop.remove_reader(socket)
 
 
-def taken_payloads(connection: RelayConnection) -> set[str]:
-    """Take all notifications that were read, and return what they say."""
-    return {notification.extra.decode() for notification in iter(connection.pgconn.notifies, None)}
+def has_notifications(connection: RelayConnection) -> bool:
+    """Take all notifications that were read; tell whether there were any."""
+    return bool(list(iter(connection.pgconn.notifies, None)))

@@ -25,9 +25,6 @@ from outbox_relay.wire import Wire
 CANCEL_SECONDS = 5.0
 """How long the server may take to hear that it need not go on."""
 
-MOST_KNOWN = 16
-"""There are a handful at a time; but one of them names today's partition."""
-
 _NAME = re.compile(r"%\((\w+)\)s")
 
 
@@ -45,7 +42,6 @@ class _Known:
     name: bytes
     loading: abc.Transformer
     make_row: Callable[[Sequence[Any]], Any] | None = None
-    is_forgotten: bool = False
 
     def answer(self, result: PGresult) -> Answer:
         """Read the result; how its columns are read is found out once."""
@@ -55,15 +51,6 @@ class _Known:
         # Or the rows, with people's data, would be kept until the next answer.
         self.loading.set_pgresult(None, set_loaders=False)
         return Answer(rows, result.command_tuples or 0)
-
-
-class Draft(NamedTuple):
-    """A statement and its parameters as they are sent."""
-
-    session: "Prepared"
-    known: _Known
-    values: Sequence[abc.Buffer | None]
-    formats: Sequence[Format]
 
 
 class Prepared:
@@ -76,23 +63,13 @@ class Prepared:
         self._known: dict[tuple[str, tuple[int, ...]], _Known] = {}
         self._prepared = 0
 
-    def draft(self, statement: str, parameters: Mapping[str, Any]) -> Draft | None:
-        """Return the statement ready to be sent, or None if it was never run here with parameters of these types."""
-        _, values, types, formats = self._dumped(statement, parameters)
-        known = self._known.get((statement, types))
-        return Draft(self, known, values, formats) if known else None
-
-    async def ask(self, statement: str, parameters: Mapping[str, Any], draft: Draft | None = None) -> Answer:
+    async def ask(self, statement: str, parameters: Mapping[str, Any]) -> Answer:
         """Run the statement, which has ``%(name)s`` for its parameters; raises psycopg's errors.
 
-        A draft that was made of both in this session saves doing so now. Cancelled, it has the server break off and
-        ends the connection, whose next answer would be this one's.
+        Cancelled, it has the server break off and ends the connection, whose next answer would be this one's.
         """
-        if draft is None or draft.session is not self or draft.known.is_forgotten:
-            text, values, types, formats = self._dumped(statement, parameters)
-            known = self._known.get((statement, types)) or await self._prepare(statement, text, types)
-            draft = Draft(self, known, values, formats)
-        _, known, values, formats = draft
+        text, values, types, formats = self._dumped(statement, parameters)
+        known = self._known.get((statement, types)) or await self._prepare(statement, text, types)
         self._connection.pgconn.send_query_prepared(known.name, values, formats, result_format=Format.BINARY)
         return known.answer(await self._result())
 
@@ -105,21 +82,12 @@ class Prepared:
         return text, values, dumping.types or (), dumping.formats or ()
 
     async def _prepare(self, statement: str, text: bytes, types: tuple[int, ...]) -> _Known:
-        if len(self._known) >= MOST_KNOWN:
-            await self._forget_one()
         self._prepared += 1
         known = _Known(b"signpost_%d" % self._prepared, Transformer(self._connection))
         self._connection.pgconn.send_prepare(known.name, text, types)
         await self._result()
         self._known[statement, types] = known
         return known
-
-    async def _forget_one(self) -> None:
-        """Let the server forget what was prepared longest ago; should it be wanted again, it is prepared again."""
-        forgotten = self._known.pop(next(iter(self._known)))
-        forgotten.is_forgotten = True
-        self._connection.pgconn.send_query_params(b"deallocate " + forgotten.name, None)
-        await self._result()
 
     async def _result(self) -> PGresult:
         try:

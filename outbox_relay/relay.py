@@ -49,29 +49,24 @@ class Relay:
         for lane in self._lanes:
             await lane.has_looked.wait()
 
-    def wake(self, *, is_far_due: bool = False) -> None:
+    def wake(self) -> None:
         """Let the lanes of codes look for due messages at once, and those of notices a little later.
 
-        They share a connection and a core: looking for a notice held up the code that was just claimed. What is far
-        an operator has requeued: that is seldom, and all of them look at once.
+        They share a connection and a core: looking for a notice held up the code that was just claimed.
         """
-        if is_far_due:
-            for lane in self._lanes:
-                lane.wake(is_far_due=True)
-            return
-        self._expect_fresh(Urgency.CODE)
+        self._wake_lanes(Urgency.CODE)
         if self._waking_notices is None:
             later = asyncio.get_running_loop().call_later
             self._waking_notices = later(NOTICES_LATER_SECONDS, self._wake_notices)
 
     def _wake_notices(self) -> None:
         self._waking_notices = None
-        self._expect_fresh(Urgency.NOTICE)
+        self._wake_lanes(Urgency.NOTICE)
 
-    def _expect_fresh(self, urgency: Urgency) -> None:
+    def _wake_lanes(self, urgency: Urgency) -> None:
         for lane in self._lanes:
             if lane.key.urgency is urgency:
-                lane.expect_fresh()
+                lane.wake()
 
     @property
     def may_claim(self) -> bool:

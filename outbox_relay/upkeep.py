@@ -26,12 +26,13 @@ update upkeep_lease set holder = %(holder)s, leased_until = now() + %(lease)s
  where holder = %(holder)s or leased_until <= now()
 """
 
-DAYS_AHEAD = 7
-# The first day without a partition, today being 0: what comes for it goes to the default one, and is moved later.
+WEEKS_AHEAD = 2
+# Days after today until the first week without a partition; its messages go to the default one, and are moved later.
 AHEAD = f"""
-select coalesce(min(day), {DAYS_AHEAD + 2}) - 1
-  from generate_series(0, {DAYS_AHEAD + 1}) as day
- where to_regclass('outbox_messages_' || to_char((now() at time zone 'UTC')::date + day, 'YYYYMMDD')) is null
+select greatest(min(monday) - (now() at time zone 'UTC')::date - 1, 0)
+  from generate_series(0, {WEEKS_AHEAD + 1}) as week,
+       lateral (select date_trunc('week', now() at time zone 'UTC')::date + 7 * week as monday) as weeks
+ where to_regclass('outbox_messages_' || to_char(monday, 'YYYYMMDD')) is null or week = {WEEKS_AHEAD + 1}
 """  # noqa: S608 - put together from our own
 ROWS = 5000
 TOKENS_DAYS = 1
@@ -48,8 +49,8 @@ SHORTEST_LEASE_SECONDS = 60
 
 CAUSES = {
     "55P03": "somebody has the table locked",
-    "54000": "too many messages of that day are in the default partition",
-    "23514": "a message of that day came meanwhile",
+    "54000": "too many messages of that week are in the default partition",
+    "23514": "a message of that week came meanwhile",
 }
 """Why a partition is not made or dropped in this turn, by SQLSTATE."""
 
@@ -77,8 +78,8 @@ class Done:
 
 def steps_for(settings: RelaySettings) -> list[Step]:
     """Return what a turn consists of; what is kept for ever is left out."""
-    ahead, kept = (DAYS_AHEAD,), settings.retention_days
-    steps = [Step("partitions_made", "select signpost_make_partitions(%s)", ahead, full=DAYS_AHEAD + 2)]
+    ahead, kept = (WEEKS_AHEAD,), settings.retention_days
+    steps = [Step("partitions_made", "select signpost_make_partitions(%s)", ahead, full=WEEKS_AHEAD + 2)]
     if kept:
         steps += [
             Step("partitions_dropped", "select signpost_drop_partition(%s)", (kept,), full=1),

@@ -4,8 +4,6 @@ from enum import StrEnum
 
 WAKE_CHANNEL = "signpost_outbox"
 """PostgreSQL NOTIFY channel on which the API tells the relays that something is due."""
-OLD_IS_DUE = "old"
-"""What a notification on it says where that may be something made long ago, which claims do not ask for at once."""
 SETTLED_CHANNEL = "signpost_settled"
 """PostgreSQL NOTIFY channel on which the relays tell the API which messages have settled: ids, comma-separated."""
 ERASED = "erased"

@@ -1,21 +1,22 @@
--- Partitions of the outbox: one for each day (UTC), by the time in the message's id (UUIDv7).
+-- Partitions of the outbox: one for each week from Monday (UTC), by the time in the message's id (UUIDv7). Each statement
+-- locks all partitions of its plan, so few large ones make claims cheaper than many small ones.
 
 -- The lowest UUIDv7 of that millisecond.
 create function signpost_uuid7_floor(moment timestamptz) returns uuid
 language sql immutable strict parallel safe
 return (rpad(lpad(to_hex(floor(extract(epoch from moment) * 1000)::bigint), 12, '0'), 32, '0'))::uuid;
 
--- Returns 1 if it made the partition, 0 if it was there. Rows of that day move out of the default partition, where
--- a wrong clock put them. Moving more than 20,000 rows would block inserts for over half a second: then the day is
--- left in the default partition. For today the parent is locked first, so that no insert is on its way into the
+-- Returns 1 if it made the partition, 0 if it was there. Rows of that week move out of the default partition, where
+-- a wrong clock put them. Moving more than 20,000 rows would block inserts for over half a second: then the week is
+-- left in the default partition. For this week the parent is locked first, so that no insert is on its way into the
 -- default partition.
-create function signpost_make_partition(day timestamptz) returns integer
+create function signpost_make_partition(week timestamptz) returns integer
 language plpgsql set search_path = public, pg_temp
 as $$
 declare
-    partition constant text := 'outbox_messages_' || to_char(day at time zone 'UTC', 'YYYYMMDD');
-    lowest constant uuid := signpost_uuid7_floor(day);
-    beyond constant uuid := signpost_uuid7_floor(day + interval '1 day');
+    partition constant text := 'outbox_messages_' || to_char(week at time zone 'UTC', 'YYYYMMDD');
+    lowest constant uuid := signpost_uuid7_floor(week);
+    beyond constant uuid := signpost_uuid7_floor(week + interval '168 hours');
 begin
     if to_regclass(partition) is not null then
         return 0;
@@ -23,14 +24,13 @@ begin
     if (select count(*) > 20000
           from (select from outbox_messages_default where id >= lowest and id < beyond limit 20000 + 1) as those)
     then
-        raise exception 'more than 20000 messages of that day are in the default partition'
+        raise exception 'more than 20000 messages of that week are in the default partition'
             using errcode = 'program_limit_exceeded';
     end if;
     execute format('create table %I (like outbox_messages including defaults including constraints)'
                    ' with (fillfactor = 45, autovacuum_vacuum_scale_factor = 0.02,'
                    ' autovacuum_vacuum_insert_scale_factor = 0.2)', partition);
-    execute format('grant select, update (lease_token, leased_until, expiries) on %I to signpost_relay', partition);
-    if day < now() + interval '1 hour' then
+    if week < now() + interval '1 hour' then
         lock table only outbox_messages in access exclusive mode;
     end if;
     lock table outbox_messages_default in access exclusive mode;
@@ -42,26 +42,26 @@ begin
 end
 $$;
 
--- Makes today's partition and those of the coming days. A day that cannot be made now is left to the next call:
+-- Makes this week's partition and those of the coming weeks. One that cannot be made now is left to the next call:
 -- waiting for a lock would make all inserts wait behind it.
-create function signpost_make_partitions(days_ahead integer) returns integer
+create function signpost_make_partitions(weeks_ahead integer) returns integer
 language plpgsql security definer set search_path = public, pg_temp set lock_timeout = '200ms'
 as $$
 declare
-    day timestamptz := date_trunc('day', now(), 'UTC');
-    last_day constant timestamptz := day + make_interval(days => days_ahead);
+    week timestamptz := date_trunc('week', now(), 'UTC');
+    last_week constant timestamptz := week + make_interval(hours => 168 * weeks_ahead);
     made integer := 0;
 begin
     perform pg_advisory_xact_lock(hashtext('signpost_make_partitions'));
-    while day <= last_day loop
+    while week <= last_week loop
         begin
-            made := made + signpost_make_partition(day);
+            made := made + signpost_make_partition(week);
         exception when lock_not_available or check_violation or program_limit_exceeded then
-            raise warning 'partition of % not made: %', day, sqlerrm
+            raise warning 'partition of % not made: %', week, sqlerrm
                 using errcode = sqlstate,
-                      table = 'outbox_messages_' || to_char(day at time zone 'UTC', 'YYYYMMDD');
+                      table = 'outbox_messages_' || to_char(week at time zone 'UTC', 'YYYYMMDD');
         end;
-        day := day + interval '1 day';
+        week := week + interval '168 hours';
     end loop;
     return made;
 end
@@ -79,15 +79,15 @@ begin
 end
 $$;
 
--- Names the partitions of the days before that moment, oldest first.
+-- Names the partitions of the weeks that ended before that moment's day, oldest first.
 create function signpost_partitions_before(cutoff timestamptz) returns setof text
 language sql stable strict set search_path = public, pg_temp
 begin atomic
     select relname::text
       from pg_inherits join pg_class on pg_class.oid = inhrelid
      where inhparent = 'outbox_messages'::regclass
-       and to_date(substring(relname from '^outbox_messages_([0-9]{8})$'), 'YYYYMMDD')
-           < (cutoff at time zone 'UTC')::date
+       and to_date(substring(relname from '^outbox_messages_([0-9]{8})$'), 'YYYYMMDD') + 7
+           <= (cutoff at time zone 'UTC')::date
      order by relname;
 end;
 

@@ -214,7 +214,6 @@ create index ix_outbox_messages_user_id on outbox_messages (user_id, created_at)
 -- Rows that a wrong clock puts outside the partitions that exist. A row is updated twice, at the claim and at the
 -- settlement; the fill factor leaves room for a second version of each on its page, so that no index changes.
 create table outbox_messages_default partition of outbox_messages default with (fillfactor = 45);
-grant select, update (lease_token, leased_until, expiries) on outbox_messages_default to signpost_relay;
 
 -- Failed attempts to deliver.
 create table delivery_attempts (

@@ -27,7 +27,7 @@ def upgrade() -> None:
     connection.execute("set local check_function_bodies = off")  # functions call others of later files
     for name in FILES:
         connection.execute((SQL / f"{name}.sql").read_text(), prepare=False)
-    connection.execute("select signpost_make_partitions(7)")
+    connection.execute("select signpost_make_partitions(2)")
 
 
 def downgrade() -> None:

@@ -25,7 +25,7 @@ from operator_console.acting.messages import (
 from shared.database import INSUFFICIENT_PRIVILEGE, describe
 from shared.enqueue import LONGEST_LIFE
 from shared.models import OutboxMessage, Token
-from shared.vocabulary import OLD_IS_DUE, WAKE_CHANNEL, Status
+from shared.vocabulary import WAKE_CHANNEL, Status
 
 AS_ENQUEUED = {
     "status": Status.PENDING,
@@ -65,7 +65,7 @@ def requeue_locked(session: Session, messages: Sequence[MessageRow], act: Act, c
 
 def wake_relays(session: Session) -> None:
     """Tell the relays at the commit: at an operator's pace, the lock that NOTIFY takes then costs nobody anything."""
-    session.execute(select(func.pg_notify(WAKE_CHANNEL, OLD_IS_DUE)))
+    session.execute(select(func.pg_notify(WAKE_CHANNEL, "")))
 
 
 def _corrected(session: Session, messages: Sequence[MessageRow], correction: Correction) -> Sequence[MessageRow]:

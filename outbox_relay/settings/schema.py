@@ -196,7 +196,8 @@ class RelaySettingsSchema(SettingsSchema):
     )
     retention_days = Whole(
         "RELAY_RETENTION_DAYS",
-        "How long settled messages and their attempts are kept; 0 is for ever. Erasing finds "
+        "How long settled messages and their attempts are kept, and up to six days longer, since they are dropped by "
+        "the week; 0 is for ever. Erasing finds "
         "what was left under former addresses only if this is longer than RELAY_PENDING_USERS_DAYS.",
         unit="days",
         default=90,

@@ -53,44 +53,44 @@ def test_what_roles_may_do_is_listed(cluster: Cluster) -> None:
     assert found == rights()
 
 
-def test_a_migration_makes_the_partitions_of_eight_days(cluster: Cluster) -> None:
+def test_a_migration_makes_the_partitions_of_this_week_and_the_next_two(cluster: Cluster) -> None:
     with fresh_database(cluster, template="template0") as empty:
-        before = today(empty)
+        before = this_monday(empty)
         commands.upgrade(empty.owner_url)
-        days = days_with_partitions(empty)
-    assert days == eight_days(before) or days == eight_days(before + timedelta(days=1))
+        weeks = weeks_with_partitions(empty)
+    assert weeks == three_weeks(before) or weeks == three_weeks(before + timedelta(days=7))
 
 
-def test_partitions_are_made_once_and_for_the_days_asked_for(database: Database) -> None:
-    # One transaction: its now() is one moment, whatever midnight passes.
+def test_partitions_are_made_once_and_for_the_weeks_asked_for(database: Database) -> None:
+    # One transaction: its now() is one moment, even if a week ends meanwhile.
     with database.connect() as connection, connection.transaction():
-        made = [made_partitions(connection, days) for days in (7, 7, 9)]
+        made = [made_partitions(connection, weeks) for weeks in (2, 2, 4)]
     assert made[1:] == [0, 2]
 
 
-def today(database: Database) -> date:
+def this_monday(database: Database) -> date:
     with database.connect() as connection:
-        [(day,)] = connection.execute("select (now() at time zone 'UTC')::date").fetchall()
+        [(day,)] = connection.execute("select date_trunc('week', now() at time zone 'UTC')::date").fetchall()
     return day
 
 
-def eight_days(first: date) -> list[date]:
-    return [first + timedelta(days=days) for days in range(8)]
+def three_weeks(first: date) -> list[date]:
+    return [first + timedelta(days=7 * weeks) for weeks in range(3)]
 
 
-def days_with_partitions(database: Database) -> list[date]:
+def weeks_with_partitions(database: Database) -> list[date]:
     with database.connect() as connection:
         return [
-            day
-            for (day,) in connection.execute(
+            monday
+            for (monday,) in connection.execute(
                 "select to_date(right(relname, 8), 'YYYYMMDD') from pg_class"
                 " where relispartition and relkind = 'r' and relname <> 'outbox_messages_default' order by 1"
             )
         ]
 
 
-def made_partitions(connection: psycopg.Connection, days: int) -> int:
-    [(made,)] = connection.execute("select signpost_make_partitions(%s)", [days]).fetchall()
+def made_partitions(connection: psycopg.Connection, weeks: int) -> int:
+    [(made,)] = connection.execute("select signpost_make_partitions(%s)", [weeks]).fetchall()
     return made
 
 

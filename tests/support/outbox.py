@@ -36,14 +36,14 @@ class Outbox:
 
     database: Database
 
-    def make_days_partitions(self) -> None:
-        """Make those that upkeep makes each day: midnight may have passed since the database was migrated."""
-        self.execute("select signpost_make_partitions(7)")
+    def make_partitions(self) -> None:
+        """Make those that upkeep makes each week: a Monday may have begun since the database was migrated."""
+        self.execute("select signpost_make_partitions(2)")
 
-    def make_past_partitions(self, days: int) -> None:
-        """Make those of so many days before today, as a database has that was migrated then."""
-        made = "signpost_make_partition(date_trunc('day', now(), 'UTC') - day * interval '1 day')"
-        self.execute(f"select {made} from generate_series(1, %s) as day", days)
+    def make_past_partitions(self, weeks: int) -> None:
+        """Make those of so many weeks before this one, as a database has that was migrated then."""
+        made = "signpost_make_partition(date_trunc('week', now(), 'UTC') - week * interval '168 hours')"
+        self.execute(f"select {made} from generate_series(1, %s) as week", weeks)
 
     def put(self, *, count: int = 1, channel: str = "email", **columns: Any) -> list[UUID]:
         """Insert due messages; ``columns`` are SQL expressions that replace the usual values."""

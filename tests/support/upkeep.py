@@ -26,8 +26,9 @@ def one_turn(upkeep: Upkeep) -> None:
 
 
 def put_old(outbox: Outbox, days: int, *, count: int = 1, **columns: str) -> list[UUID]:
-    """Put messages that were sent so many days ago, in that day's partition; ``columns`` replace the usual values."""
-    outbox.execute("select signpost_make_partition(date_trunc('day', now(), 'UTC') - %s * interval '1 day')", days)
+    """Put messages that were sent so many days ago, in that week's partition; ``columns`` replace the usual values."""
+    week = "date_trunc('week', now() - %s * interval '24 hours', 'UTC')"
+    outbox.execute(f"select signpost_make_partition({week})", days)
     sent_then = {"status": "'sent'", "settled_at": f"now() - interval '{days} days'"}
     new = outbox.put(count=count, **sent_then | columns)
     moved = outbox.execute(
@@ -41,9 +42,11 @@ def put_old(outbox: Outbox, days: int, *, count: int = 1, **columns: str) -> lis
 
 
 def partition_of(outbox: Outbox, days: int) -> str:
-    """Return the name of the partition of the day so many days ago."""
+    """Return the name of the partition of the week so many days ago."""
     [(name,)] = outbox.execute(
-        "select 'outbox_messages_' || to_char((now() - %s * interval '1 day') at time zone 'UTC', 'YYYYMMDD')", days
+        "select 'outbox_messages_' || to_char(date_trunc("
+        "'week', (now() - %s * interval '24 hours') at time zone 'UTC'), 'YYYYMMDD')",
+        days,
     )
     return str(name)
 

@@ -9,7 +9,7 @@ import pytest
 from outbox_relay import listener
 from outbox_relay.database import connect
 from outbox_relay.listener import _hear, listen
-from shared.vocabulary import OLD_IS_DUE, WAKE_CHANNEL
+from shared.vocabulary import WAKE_CHANNEL
 from tests.support.eventually import eventually
 from tests.support.forwarding import Road, forwarding
 from tests.support.outbox import Outbox
@@ -19,13 +19,8 @@ def test_a_notification_that_comes_in_one_piece_with_an_answer_wakes(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def listen_over(road: Road) -> None:
-        woken, told = asyncio.Event(), []
-
-        def wake(*, is_far_due: bool) -> None:
-            told.append(is_far_due)
-            woken.set()
-
-        listening = asyncio.create_task(listen(url_over(road, outbox), wake))
+        woken = asyncio.Event()
+        listening = asyncio.create_task(listen(url_over(road, outbox), woken.set))
         async with asyncio.timeout(30):
             await woken.wait()  # it wakes whenever it has begun to listen
             road.hold_answers()
@@ -33,11 +28,10 @@ def test_a_notification_that_comes_in_one_piece_with_an_answer_wakes(
             monkeypatch.setattr(listener, "QUIET_SECONDS", 3600)
             woken.clear()
             held = road.held_bytes
-            await asyncio.to_thread(outbox.execute, f"notify {WAKE_CHANNEL}, '{OLD_IS_DUE}'")
+            await asyncio.to_thread(outbox.execute, f"notify {WAKE_CHANNEL}")
             await asyncio.to_thread(eventually, lambda: road.held_bytes > held)
             road.release()
             await woken.wait()
-            assert told[-1]
         listening.cancel()
 
     monkeypatch.setattr(listener, "QUIET_SECONDS", 0.1)
@@ -54,7 +48,7 @@ def test_a_connection_that_is_lost_while_listening_is_cancelled_raises_nothing_i
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: raised.append(context))
         async with await connect(url_over(road, outbox), "listen") as connection:
-            listening = asyncio.create_task(_hear(connection, lambda *, is_far_due: None))  # noqa: ARG005 - as called
+            listening = asyncio.create_task(_hear(connection, lambda: None))
             await asyncio.sleep(0)
             # The event loop stands still until the loss is there to be read, so that both come in its next turn.
             road.pairs[0][0].shutdown(socket.SHUT_RDWR)

@@ -51,7 +51,7 @@ async def pass_time(outbox: Outbox, parts: Parts, clock: TurnedClock) -> None:
     sooner = f"update providers set open_until = open_until - interval '{STEP_SECONDS} s'"
     await asyncio.to_thread(outbox.execute, sooner)
     clock.ahead += STEP_SECONDS
-    parts.relay.wake(is_far_due=True)
+    parts.relay.wake()
 
 
 async def knocked_again(server: SmtpServer) -> None:

@@ -65,19 +65,6 @@ async def test_what_is_old_is_found_by_the_look_that_sees_it_due_though_no_sweep
         await until(outbox.is_all_sent)
 
 
-async def test_what_is_old_is_found_at_once_by_whoever_is_told_of_it(
-    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("outbox_relay.floor.SWEEP_SECONDS", 3600.0)
-    async with unwoken(outbox, RELAY_POLL_SECONDS="300") as parts:
-        outbox.put()
-        parts.relay.wake()
-        await until(outbox.is_all_sent)
-        put_old(outbox, 9, status="'pending'", settled_at="null")
-        parts.relay.wake(is_far_due=True)
-        await until(outbox.is_all_sent)
-
-
 async def test_a_look_for_a_lane_that_rests_counts_as_its_own(outbox: Outbox) -> None:
     async with unwoken(outbox) as parts:
         before = [pulse.looks for pulse in parts.relay.pulses]

@@ -17,64 +17,65 @@ from tests.support.upkeep import has_partition, one_turn, partition_of, upkeep_o
 
 MOST_MOVED = 20_000
 WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-TODAY = "signpost_make_partition(date_trunc('day', now(), 'UTC'))"
+THIS_WEEK = "signpost_make_partition(date_trunc('week', now(), 'UTC'))"
 OF_A_CLOCK_AHEAD = (
     "insert into outbox_messages (id, template, channel, recipient, locale, payload, max_attempts)"
-    " values (signpost_uuid7_floor(now() + interval '3 days'), 'activation', 'email', 'ada@example.org', 'en', '{}', 8)"
+    " values (signpost_uuid7_floor(now() + interval '14 days'),"
+    " 'activation', 'email', 'ada@example.org', 'en', '{}', 8)"
 )
-
-THREE_DAYS_ON = "to_char((now() + interval '3 days') at time zone 'UTC', 'YYYYMMDD')"
 
 
 def test_a_row_of_a_wrong_clock_keeps_no_partition_from_being_made(outbox: Outbox) -> None:
-    outbox.make_days_partitions()
-    [(partition,)] = outbox.execute(f"select 'outbox_messages_' || {THREE_DAYS_ON}")
+    outbox.make_partitions()
+    partition = partition_of(outbox, -14)
     outbox.execute(f"drop table {partition}")
     [message_id] = outbox.put()
     outbox.execute(
-        "update outbox_messages set id = signpost_uuid7_floor(now() + interval '3 days') where id = %s", message_id
+        "update outbox_messages set id = signpost_uuid7_floor(now() + interval '14 days') where id = %s", message_id
     )
     assert outbox.execute("select count(*) from outbox_messages_default") == [(1,)]
-    assert outbox.execute("select signpost_make_partitions(7)") == [(1,)]
+    assert outbox.execute("select signpost_make_partitions(2)") == [(1,)]
     assert outbox.execute(f"select count(*) from {partition}") == [(1,)]
     assert outbox.execute("select count(*) from outbox_messages_default") == [(0,)]
 
 
 def test_a_long_reader_delays_a_partition_and_nobody_else(outbox: Outbox) -> None:
-    outbox.make_days_partitions()
+    outbox.make_partitions()
     with outbox.database.connect() as reader:
         reader.execute("begin")
         reader.execute("select count(*) from outbox_messages")
-        assert outbox.execute("select signpost_make_partitions(8)") == [(0,)]
-    assert outbox.execute("select signpost_make_partitions(8)") == [(1,)]
+        assert outbox.execute("select signpost_make_partitions(3)") == [(0,)]
+    assert outbox.execute("select signpost_make_partitions(3)") == [(1,)]
 
 
-def without_today(outbox: Outbox) -> None:
-    """Have it as after a gap: nobody made the day's partition in time."""
-    outbox.make_days_partitions()
+def without_this_week(outbox: Outbox) -> None:
+    """Have it as after a gap: nobody made the week's partition in time."""
+    outbox.make_partitions()
     outbox.execute(f"drop table {partition_of(outbox, 0)}")
 
 
-def test_a_day_with_too_much_in_the_default_partition_stays_there_and_the_days_to_come_are_made(outbox: Outbox) -> None:
-    without_today(outbox)
-    tomorrow, count = partition_of(outbox, -1), MOST_MOVED + 1
-    outbox.execute(f"drop table {tomorrow}")
+def test_a_week_with_too_much_in_the_default_partition_stays_there_and_the_weeks_to_come_are_made(
+    outbox: Outbox,
+) -> None:
+    without_this_week(outbox)
+    next_week, count = partition_of(outbox, -7), MOST_MOVED + 1
+    outbox.execute(f"drop table {next_week}")
     outbox.put(count=count)
     upkeep = upkeep_on(outbox)
     with capture_logs() as logged:
         one_turn(upkeep)
     [warning] = [line for line in logged if line["event"] == "upkeep put off"]
     assert (warning["partition"], warning["sqlstate"]) == (partition_of(outbox, 0), "54000")
-    assert warning["cause"] == "too many messages of that day are in the default partition"
-    assert (has_partition(outbox, 0), has_partition(outbox, -1)) == (False, True)
+    assert warning["cause"] == "too many messages of that week are in the default partition"
+    assert (has_partition(outbox, 0), has_partition(outbox, -7)) == (False, True)
     outbox.execute("delete from outbox_messages_default where id = any(array(select id from outbox_messages limit 1))")
-    assert outbox.execute("select signpost_make_partitions(7)") == [(1,)]
+    assert outbox.execute("select signpost_make_partitions(2)") == [(1,)]
     assert outbox.number("select count(*) from outbox_messages_default") == 0
     assert outbox.number("select count(*) from outbox_messages") == count - 1
 
 
-def test_a_day_that_somebody_keeps_from_being_made_is_named(outbox: Outbox) -> None:
-    without_today(outbox)
+def test_a_week_that_somebody_keeps_from_being_made_is_named(outbox: Outbox) -> None:
+    without_this_week(outbox)
     with outbox.database.connect() as reader, capture_logs() as logged:
         reader.execute("begin")
         reader.execute("select count(*) from outbox_messages_default")
@@ -84,14 +85,14 @@ def test_a_day_that_somebody_keeps_from_being_made_is_named(outbox: Outbox) -> N
     assert warning["cause"] == "somebody has the table locked"
 
 
-def test_who_registers_while_todays_partition_is_made_waits_for_it(outbox: Outbox) -> None:
-    without_today(outbox)
+def test_who_registers_while_this_weeks_partition_is_made_waits_for_it(outbox: Outbox) -> None:
+    without_this_week(outbox)
     with (
         api_on(outbox.database) as api,
         ThreadPoolExecutor(1) as someone,
         psycopg.connect(driver_url(outbox.database.owner_url)) as making,
     ):
-        making.execute(f"select {TODAY}")
+        making.execute(f"select {THIS_WEEK}")
         registering = someone.submit(api.register, email="ada@example.org")
         eventually(lambda: outbox.number(WAITING) == 1)
         making.commit()
@@ -99,9 +100,9 @@ def test_who_registers_while_todays_partition_is_made_waits_for_it(outbox: Outbo
     assert outbox.number(f"select count(*) from {partition_of(outbox, 0)}") == 1
 
 
-def test_what_was_on_its_way_into_the_default_partition_when_its_day_was_made_is_tried_again(outbox: Outbox) -> None:
-    outbox.make_days_partitions()
-    outbox.execute(f"drop table {partition_of(outbox, -3)}")
+def test_what_was_on_its_way_into_the_default_partition_when_its_week_was_made_is_tried_again(outbox: Outbox) -> None:
+    outbox.make_partitions()
+    outbox.execute(f"drop table {partition_of(outbox, -14)}")
     engine = create_engine(engine_url(outbox.database.api_url))
     tried: list[BaseException | None] = []
 
@@ -114,7 +115,7 @@ def test_what_was_on_its_way_into_the_default_partition_when_its_day_was_made_is
         tried.append(None)
 
     with ThreadPoolExecutor(1) as someone, psycopg.connect(driver_url(outbox.database.owner_url)) as making:
-        making.execute("select signpost_make_partition(date_trunc('day', now(), 'UTC') + interval '3 days')")
+        making.execute("select signpost_make_partition(date_trunc('week', now(), 'UTC') + interval '336 hours')")
         adding = someone.submit(in_transaction, sessionmaker(engine), work)
         eventually(lambda: outbox.number(WAITING) == 1)
         making.commit()
@@ -122,7 +123,7 @@ def test_what_was_on_its_way_into_the_default_partition_when_its_day_was_made_is
     engine.dispose()
     [misrouted, done] = tried
     assert (done, misrouted and is_database_away(misrouted)) == (None, True)
-    assert outbox.number(f"select count(*) from {partition_of(outbox, -3)}") == 1
+    assert outbox.number(f"select count(*) from {partition_of(outbox, -14)}") == 1
 
 
 def test_a_constraint_of_ours_is_broken_for_good(outbox: Outbox) -> None:

@@ -5,7 +5,6 @@ server has that nobody tuned.
 """
 
 import re
-from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -13,18 +12,17 @@ import pytest
 from psycopg import sql
 
 from outbox_relay.claim_statements import (
+    CLAIM,
     CLAIM_AGAIN,
     CLAIM_SUSPECT,
     CLAIM_SUSPECT_AGAIN,
     FIND_SUSPECT,
     KNOWN_WORDS,
-    claim_of,
-    claim_suspect_parameters,
     suspect_parameters,
 )
 from outbox_relay.database import SETTINGS
 from outbox_relay.fallbacks import DUE
-from outbox_relay.floor import ANY_ID, NO_ID, ids_near
+from outbox_relay.floor import NO_ID
 from outbox_relay.lookout import LOOK, look_parameters
 from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
 from outbox_relay.presence import Presence
@@ -36,15 +34,14 @@ from outbox_relay.settle_statements import (
     sent_parameters,
     unsent_parameters,
 )
-from outbox_relay.today import TABLE
 from shared.database import driver_url
 from shared.ids import uuid7
 from shared.sessions import set_in_transaction
 from shared.vocabulary import Channel
 from tests.support.outbox import A_DAY, Outbox
 
-CLAIM = claim_of(TABLE, is_traced=False)
-PARTITIONS = 9
+PARTITIONS = 4
+"""Of three weeks, and the default one."""
 A_RELAY = Presence(uuid7(), "host", "1.0", ("email",), 500, 8)
 DUE_INDEX = "_channel_urgency_due_at_id_idx"
 SUSPECTS_INDEX = "_due_at_id_idx"
@@ -74,26 +71,6 @@ def test_the_claim_begins_at_its_floor_also_among_messages_due_at_the_same_momen
     assert all("(ROW(due_at, id) >= ROW(" in condition for condition in conditions)
 
 
-def test_a_claim_is_begun_with_the_partitions_of_a_few_days_only(outbox: Outbox) -> None:
-    outbox.make_past_partitions(days=30)
-    now = datetime.now(UTC)
-    lowest, highest = ids_near(now, now)
-    plan = generic_plan(outbox, CLAIM, CLAIM_PARAMETERS | {"lowest": lowest, "highest": highest})
-    # Before PostgreSQL 18 an update names all partitions, and reads no more than these.
-    days = set(re.findall(r"Scan.* on (outbox_messages_\w+)", plan))
-    assert "Subplans Removed" in plan
-    assert 1 <= len(days) <= 5, "two days back, today, two into which the day after now may reach"
-
-
-def test_a_claim_of_what_is_fresh_knows_of_one_partition_alone(full_outbox: Outbox) -> None:
-    full_outbox.make_days_partitions()
-    [(partition,)] = full_outbox.execute("select 'outbox_messages_' || to_char(now() at time zone 'UTC', 'YYYYMMDD')")
-    plan = generic_plan(full_outbox, claim_of(partition, is_traced=False), CLAIM_PARAMETERS)
-    assert set(re.findall(r" on (outbox_messages\w*)", plan)) == {partition}
-    assert rows_read(plan, "Seq Scan") == []
-    assert "Sort  (" not in plan.partition("InitPlan")[0]
-
-
 def test_looking_for_suspects_where_there_are_none_reads_no_message(outbox: Outbox) -> None:
     outbox.put(count=3000)
     outbox.execute("analyze")
@@ -107,7 +84,7 @@ def test_looking_for_suspects_where_there_are_none_reads_no_message(outbox: Outb
 def test_a_suspect_is_claimed_by_its_own_index_and_in_one_partition(full_outbox: Outbox) -> None:
     full_outbox.put(count=3, expiries="2")
     lease = {"lease": "1 minute", "lease_token": uuid7()}
-    plan = generic_plan(full_outbox, CLAIM_SUSPECT, claim_suspect_parameters([Channel.EMAIL]) | lease)
+    plan = generic_plan(full_outbox, CLAIM_SUSPECT, suspect_parameters([Channel.EMAIL]) | lease)
     _, _, updated = plan.partition("InitPlan")
     assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
     assert rows_read(plan, "Seq Scan") == []
@@ -184,8 +161,6 @@ CLAIM_PARAMETERS = KNOWN_WORDS | {
     "urgency": "code",
     "floor": "2020-01-01T00:00:00Z",
     "floor_id": NO_ID,
-    "lowest": ANY_ID[0],
-    "highest": ANY_ID[1],
     "limit": 10,
     "lease": "1 minute",
     "lease_token": uuid7(),

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from outbox_relay.database import RelayConnection, connect
-from outbox_relay.prepared import MOST_KNOWN, Answer
+from outbox_relay.prepared import Answer
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.forwarding import forwarding
@@ -197,12 +197,3 @@ async def until_the_socket_is_full(connection: RelayConnection) -> None:
 async def number(connection: RelayConnection, statement: str) -> int:
     [(found,)] = await (await connection.execute(statement, prepare=False)).fetchall()
     return int(found)
-
-
-async def test_of_statements_that_come_and_go_the_server_keeps_a_bounded_number(connection: RelayConnection) -> None:
-    before = await number(connection, PREPARED)
-    for day in range(2 * MOST_KNOWN):
-        [row] = (await connection.ask(f"select %(number)s::integer as day_{day}", {"number": day})).rows
-        assert row == (day,)
-    assert await number(connection, PREPARED) - before == MOST_KNOWN
-    assert (await connection.ask("select %(number)s::integer as day_0", {"number": 7})).rows == [(7,)]
