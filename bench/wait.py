@@ -18,7 +18,8 @@ def wait(testbed: Testbed, *, quick: bool) -> Report:
     with testbed.smtp_sink() as smtp, testbed.running(testbed.relay(smtp), testbed.api(port)):
         client, responded = Client(port), {}
         for _ in range(WARM_UP + (QUICK_REQUESTS if quick else REQUESTS)):
-            responded[client.register(Prefer="wait=10")] = time.time()
+            email = client.register(Prefer="wait=10")
+            responded[email] = time.time()
     with testbed.connect() as connection:
         settled: dict[str, float] = dict(connection.execute(SETTLED).fetchall())
     delays = [(moment - settled[email]) * 1000 for email, moment in responded.items()][WARM_UP:]
