@@ -15,7 +15,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # More workers than two cores, since tests also wait. A file stays on one worker, since its tests may share a process.
 TESTS := $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-WITHOUT_A_DATABASE := --ignore=tests/integration/bench --ignore=tests/integration/channels --ignore=tests/integration/devstack
+WITHOUT_A_DATABASE := --ignore=tests/integration/channels --ignore=tests/integration/devstack
 
 # Where Python was told to write no bytecode, each of the many processes here would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -106,11 +106,11 @@ release-check: $(READY) ## tell what stands between this source and a release of
 	@$(BIN)/python -m releasing check
 
 .PHONY: bench
-bench: $(READY) ## the benchmark, with its peers where they are installed and the machine's own limits
+bench: $(READY) ## the benchmark, with its peers where they are installed
 	@$(BIN)/python -m bench
 
 .PHONY: bench-quick
-bench-quick: $(READY) ## one short round of most of it: a look, not a measurement
+bench-quick: $(READY) ## one short round of the benchmark, in about a minute
 	@$(BIN)/python -m bench --quick
 
 .PHONY: bench-peers
@@ -119,8 +119,8 @@ bench-peers: $(READY) ## install the benchmark's peers, in an environment of the
 	@$(BIN)/uv pip install --quiet --python $(PEERS)/venv/bin/python -r bench/peers/requirements.txt
 	@cp bench/peers/package.json $(PEERS)/
 	@if command -v npm >/dev/null; then cd $(PEERS) && npm install --silent --no-package-lock --no-fund --no-audit; \
-	else echo "npm is not installed: graphile-worker and pg-boss stay absent"; fi
-	@command -v redis-server >/dev/null || echo "redis-server is not installed: Celery and Dramatiq stay absent"
+	else echo "npm is not installed: graphile-worker and pg-boss are not measured"; fi
+	@command -v redis-server >/dev/null || echo "redis-server is not installed: Celery and Dramatiq are not measured"
 
 .PHONY: pictures
 pictures: $(READY) ## take the pictures of the docs anew, with Chromium

@@ -1,1 +1,1 @@
-"""What this stack can do, beside what the machine can do."""
+"""The benchmark: measures Signpost beside other projects that do the same work. Run it with ``python -m bench``."""

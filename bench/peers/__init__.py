@@ -1,7 +1,7 @@
-"""Other projects doing the relay's work: one small program each, told by `errand.json` what to do.
+"""Other projects doing the relay's work, with one small program for each.
 
-Each program knows three commands. `fill N` makes its tables and enqueues N messages in the way its
-documentation has for many; `work` delivers until SIGTERM; `trickle N` enqueues N messages one at a time, with
-the errand's pause in between. They run in an environment of their own (`make bench-peers`), and tell how far
-they are in files: a tally for each process, and a line for each message whose latency is wanted.
+Every program has four commands: ``install COUNT`` creates its tables and enqueues that many messages, ``enqueue
+COUNT`` enqueues more, ``trickle COUNT PAUSE`` enqueues one after the other and prints when, and ``work`` delivers until
+SIGTERM. The programs run in an environment of their own (``make bench-peers``), read a configuration file, and count
+handled messages in a file per process.
 """

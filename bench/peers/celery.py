@@ -1,18 +1,15 @@
-"""Celery over Redis: without results and with late acknowledgement, or a message would be lost with its worker.
-
-Processes are its usual pool; with a sender that pipelines, threads, so that there is something to pipeline.
-"""
+"""Celery with Redis: late acknowledgement, because otherwise a message is lost with its worker; no results."""
 
 import os
-import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from celery import Celery
 
-from bench.peers.errand import Form, act, errand
+from bench.peers.harness import Enqueue, main
 from bench.peers.sending import deliver_blocking
 
 PROCESSES = 2 * len(os.sched_getaffinity(0))
-THREADS = 64
 
 app = Celery("bench", broker=os.environ["REDIS_URL"])
 app.conf.update(
@@ -26,27 +23,23 @@ app.conf.update(
 mail = app.task(deliver_blocking, name="mail")
 
 
-def fill(count: int) -> None:
-    """Enqueue many over one connection."""
+@asynccontextmanager
+async def client() -> AsyncIterator[Enqueue]:
+    """Enqueue over one connection."""
     with app.producer_pool.acquire() as producer:
-        for number in range(count):
-            mail.apply_async((number, 0), producer=producer)
 
+        async def enqueue(numbers: Sequence[int]) -> None:
+            for number in numbers:
+                mail.apply_async((number,), producer=producer)
 
-def trickle(count: int) -> None:
-    """Enqueue one by one."""
-    with app.producer_pool.acquire() as producer:
-        for number in range(count):
-            mail.apply_async((number, time.time()), producer=producer)
-            time.sleep(errand().pause_seconds)
+        yield enqueue
 
 
 def work() -> None:
-    """Deliver until told to end."""
-    threads = ["--pool=threads", f"--concurrency={THREADS}"]
-    pool = threads if errand().form is Form.PREPARED else [f"--concurrency={PROCESSES}"]
-    app.worker_main(["worker", *pool, "--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "ERROR"])
+    """Deliver with two processes per core."""
+    options = [f"--concurrency={PROCESSES}", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    app.worker_main(["worker", *options, "-l", "ERROR"])
 
 
 if __name__ == "__main__":
-    act(fill=fill, trickle=trickle, work=work)
+    main(client=client, work=work)

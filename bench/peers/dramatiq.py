@@ -1,45 +1,40 @@
-"""Dramatiq over Redis: a process for each core with eight threads, its default."""
+"""Dramatiq with Redis: one process per core with eight threads each, its default."""
 
-import os
 import sys
-import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from os import environ, sched_getaffinity
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.cli import main as run_workers
 from dramatiq.cli import make_argument_parser
 
-from bench.peers.errand import Form, act, errand
+from bench.peers.harness import Enqueue, main
 from bench.peers.sending import deliver_blocking
 
-THREADS = 8
-THREADS_TO_PIPELINE = 32
+PROCESSES, THREADS = len(sched_getaffinity(0)), 8
 
-broker = RedisBroker(url=os.environ["REDIS_URL"])
-dramatiq.set_broker(broker)
+dramatiq.set_broker(RedisBroker(url=environ["REDIS_URL"]))
 mail = dramatiq.actor(deliver_blocking, actor_name="mail")
 
 
-def fill(count: int) -> None:
-    """Enqueue many."""
-    for number in range(count):
-        mail.send(number, 0)
+@asynccontextmanager
+async def client() -> AsyncIterator[Enqueue]:
+    """Enqueue one by one: there is no call for many."""
 
+    async def enqueue(numbers: Sequence[int]) -> None:
+        for number in numbers:
+            mail.send(number)
 
-def trickle(count: int) -> None:
-    """Enqueue one by one."""
-    for number in range(count):
-        mail.send(number, time.time())
-        time.sleep(errand().pause_seconds)
+    yield enqueue
 
 
 def work() -> None:
-    """Deliver until told to end."""
-    cores = len(os.sched_getaffinity(0))
-    threads = THREADS_TO_PIPELINE if errand().form is Form.PREPARED else THREADS
-    options = ["bench.peers.dramatiq", "--processes", str(cores), "--threads", str(threads)]
+    """Run the command line of Dramatiq."""
+    options = ["bench.peers.dramatiq", "--processes", str(PROCESSES), "--threads", str(THREADS)]
     sys.exit(run_workers(make_argument_parser().parse_args(options)))
 
 
 if __name__ == "__main__":
-    act(fill=fill, trickle=trickle, work=work)
+    main(client=client, work=work)

@@ -1,20 +1,17 @@
-"""faststream-outbox: asyncpg with LISTEN, large batches, terminal rows deleted in batches."""
+"""faststream-outbox: asyncpg with LISTEN, large batches, handled rows deleted in batches."""
 
-import asyncio
-import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from faststream import FastStream
 from faststream_outbox import OutboxBroker, make_outbox_table
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from bench.peers.errand import act, errand
+from bench.peers.harness import Enqueue, config, main
 from bench.peers.sending import deliver
 
-WORKERS = 64
-BATCH = 500
-FLUSH = 100
-ENQUEUE_AT_ONCE = 1_000
+WORKERS, BATCH, FLUSH = 64, 500, 100
 
 metadata = MetaData()
 engine = create_async_engine("postgresql+asyncpg://", pool_size=WORKERS + 6)
@@ -22,33 +19,26 @@ broker = OutboxBroker(engine, outbox_table=make_outbox_table(metadata, table_nam
 
 
 async def install() -> None:
-    """Make its table."""
+    """Create its table."""
     async with engine.begin() as connection:
         await connection.run_sync(metadata.create_all)
-    await engine.dispose()
-
-
-async def fill(count: int) -> None:
-    """Enqueue many at once."""
-    for start in range(0, count, ENQUEUE_AT_ONCE):
-        numbers = range(start, min(count, start + ENQUEUE_AT_ONCE))
-        async with engine.begin() as connection:
-            await broker.publish_batch(*([number, 0.0] for number in numbers), queue="mail", session=connection)
     await engine.dispose()  # its connections belong to this event loop
 
 
-async def trickle(count: int) -> None:
-    """Enqueue one by one."""
-    for number in range(count):
-        enqueued_at = time.time()
+@asynccontextmanager
+async def client() -> AsyncIterator[Enqueue]:
+    """Publish in one transaction."""
+
+    async def enqueue(numbers: Sequence[int]) -> None:
         async with engine.begin() as connection:
-            await broker.publish([number, enqueued_at], queue="mail", session=connection)
-        await asyncio.sleep(errand().pause_seconds)
+            await broker.publish_batch(*numbers, queue="mail", session=connection)
+
+    yield enqueue
 
 
 async def work() -> None:
-    """Deliver until told to end."""
-    draining = errand().is_draining
+    """Deliver; batches only to drain."""
+    draining = config().is_draining
     subscriber = broker.subscriber(
         "mail",
         max_workers=WORKERS,
@@ -61,11 +51,10 @@ async def work() -> None:
     await FastStream(broker).run()
 
 
-async def handle(body: list[float]) -> None:
-    """Deliver one."""
-    number, enqueued_at = body
-    await deliver(int(number), enqueued_at)
+async def handle(number: int) -> None:
+    """Deliver one message."""
+    await deliver(number)
 
 
 if __name__ == "__main__":
-    act(install=install, fill=fill, trickle=trickle, work=work, run=asyncio.run)
+    main(client=client, work=work, install=install)

@@ -1,10 +1,10 @@
 """pgqueuer: asyncpg, LISTEN, large batches.
 
-Over psycopg it listens on the connection that it fetches with, and so fetches once a second.
+With psycopg it listens on the connection that it also fetches with, and so fetches only once a second.
 """
 
-import asyncio
-import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -13,50 +13,47 @@ from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgDriver
 from pgqueuer.queries import Queries
 
-from bench.peers.errand import act, errand
+from bench.peers.harness import Enqueue, config, main
 from bench.peers.sending import deliver
 
-BATCH = 500
+BATCH, BATCH_FOR_LATENCY = 500, 10
 ENTRYPOINT = "mail"
 
 
-async def connected() -> AsyncpgDriver:
-    """Connect as its documentation has it."""
+async def driver() -> AsyncpgDriver:
+    """Connect as in its documentation."""
     return AsyncpgDriver(await asyncpg.connect())
 
 
 async def install() -> None:
-    """Make its tables."""
-    await Queries(await connected()).install()
+    """Create its tables."""
+    await Queries(await driver()).install()
 
 
-async def fill(count: int) -> None:
-    """Enqueue many at once."""
-    payloads: list[bytes | None] = [b"%d 0" % number for number in range(count)]
-    await Queries(await connected()).enqueue([ENTRYPOINT] * count, payloads, [0] * count)
+@asynccontextmanager
+async def client() -> AsyncIterator[Enqueue]:
+    """Enqueue many in one call."""
+    queries = Queries(await driver())
 
+    async def enqueue(numbers: Sequence[int]) -> None:
+        payloads: list[bytes | None] = [b"%d" % number for number in numbers]
+        await queries.enqueue([ENTRYPOINT] * len(payloads), payloads, [0] * len(payloads))
 
-async def trickle(count: int) -> None:
-    """Enqueue one by one."""
-    queries = Queries(await connected())
-    for number in range(count):
-        await queries.enqueue(ENTRYPOINT, f"{number} {time.time()}".encode())
-        await asyncio.sleep(errand().pause_seconds)
+    yield enqueue
 
 
 async def work() -> None:
-    """Deliver until told to end."""
-    worker = PgQueuer(await connected())
+    """Deliver; large batches only to drain."""
+    worker = PgQueuer(await driver())
     worker.entrypoint(ENTRYPOINT)(handle)
-    batch = BATCH if errand().is_draining else 10
+    batch = BATCH if config().is_draining else BATCH_FOR_LATENCY
     await worker.run(dequeue_timeout=timedelta(seconds=1), batch_size=batch)
 
 
 async def handle(job: Any) -> None:
-    """Deliver one."""
-    number, enqueued_at = job.payload.split()
-    await deliver(int(number), float(enqueued_at))
+    """Deliver one message."""
+    await deliver(int(job.payload))
 
 
 if __name__ == "__main__":
-    act(install=install, fill=fill, trickle=trickle, work=work, run=asyncio.run)
+    main(client=client, work=work, install=install)

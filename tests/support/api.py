@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from api_service.app import Api, create_app
 from api_service.settings import ApiSettingsSchema
-from bench.hasty import hashing_hastily
+from bench.fast_hashing import fast_hashing
 from shared.secrets import code_for, link_token_for
 from tests.support.databases import Database
 from tests.support.keys import KEY, PUBLIC_URL, SECRET_KEYS
@@ -109,7 +109,7 @@ def api_on(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
 
     Passwords are hashed hastily, which nothing here depends on; tests of real processes hash as one should.
     """
-    with app_on(database, **environment) as app, hashing_hastily():
+    with app_on(database, **environment) as app, fast_hashing():
         yield ApiUnderTest(app, app.test_client(), database)
 
 
@@ -117,7 +117,7 @@ def api_on(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
 def shared_api(database: Database) -> Iterator[ApiUnderTest]:
     """Likewise with the default settings, and with one app for all tests that the database serves."""
     app = database.share("api", lambda: app_on(database))
-    with hashing_hastily():
+    with fast_hashing():
         yield ApiUnderTest(app, app.test_client(), database)
 
 

@@ -19,7 +19,7 @@ from tests.support.eventually import eventually
 from tests.support.keys import PUBLIC_URL, SECRET_KEYS
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
-HASTY_API = ("python", "-c", "from bench.hasty_api import main; main()", "serve")
+HASTY_API = ("python", "-c", "from bench.fast_hashing import main; main()", "serve")
 """The API, hashing as cheaply as argon2 allows: for those who ask much of it, and nothing about passwords."""
 
 

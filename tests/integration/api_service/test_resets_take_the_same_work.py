@@ -1,7 +1,6 @@
 """Whoever asks for a reset learns nothing from how long the answer takes: what has to be done is counted.
 
-Counts are the same on every machine and whatever else it does, where times would have to be told from chance. How long
-it takes is measured by ``python -m bench enumeration``.
+Counts are the same on every machine and whatever else it does, where times would have to be told from chance.
 """
 
 import gc

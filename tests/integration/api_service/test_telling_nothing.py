@@ -1,7 +1,4 @@
-"""Whether an address has an account cannot be told from an answer, nor from the work that it took.
-
-How long it takes is measured by ``python -m bench enumeration``.
-"""
+"""Whether an address has an account cannot be told from an answer, nor from the work that it took."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field

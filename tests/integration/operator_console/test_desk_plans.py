@@ -7,7 +7,6 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from bench.plans import Reading, readings_of
 from devstack.cluster import Cluster
 from operator_console.filters import MessageFilter
 from operator_console.reading import list_causes, list_messages, messages, show_message, stats
@@ -16,6 +15,7 @@ from shared.vocabulary import Channel, DeadReason, Status
 from tests.support.databases import fresh_database
 from tests.support.desk import put_dead
 from tests.support.outbox import Outbox
+from tests.support.query_plans import Reading, readings_of
 
 SENT, DEAD, PAGE = 12_000, 3_000, 20
 PARTITIONS = 9

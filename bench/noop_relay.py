@@ -1,0 +1,57 @@
+"""A relay that claims and settles, but neither renders nor sends: like a peer whose handler does nothing.
+
+The product itself has no such provider, so no setting can lose messages.
+"""
+
+from dataclasses import dataclass
+from unittest.mock import patch
+from urllib.parse import SplitResult
+
+from outbox_relay import cli
+from outbox_relay.channels.base import Tray
+from outbox_relay.channels.urls import DeliveryContext
+from outbox_relay.messages import ClaimedMessage
+from outbox_relay.outcomes import Sent
+from outbox_relay.rendering import Renderer
+from shared.vocabulary import Channel
+
+NAME = "noop:"
+
+
+class NoopSession:
+    """A ``channels.base.Session`` that accepts every message."""
+
+    async def carry(self, tray: Tray) -> None:
+        """Report every message as sent."""
+        while (message := tray.take()) is not None:
+            tray.report(message, Sent(NAME))
+
+    async def close(self) -> None:
+        """Do nothing: no connection is open."""
+
+
+@dataclass(frozen=True)
+class NoopProvider:
+    """A ``channels.base.Provider`` that accepts every message."""
+
+    name: str = NAME
+
+    def session(self) -> NoopSession:
+        """Create a session."""
+        return NoopSession()
+
+
+def _noop_provider(_url: SplitResult, _context: DeliveryContext) -> NoopProvider:
+    return NoopProvider()
+
+
+def _empty(_renderer: Renderer, _message: ClaimedMessage) -> bytes:
+    """Replace rendering. A mock would be slower and would keep all its arguments."""
+    return b""
+
+
+def main() -> None:
+    """Run ``outbox-relay`` with the provider ``noop:``."""
+    makers = {Channel.EMAIL: {"noop": _noop_provider}}
+    with patch.dict("outbox_relay.channels.urls._MAKERS", makers), patch.object(Renderer, "render", _empty):
+        cli.main()

@@ -1,0 +1,56 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.process_usage import cpu_seconds, family, peak_megabytes, resident_megabytes, stolen_seconds
+from shared.cores import cores
+from tests.support.eventually import eventually
+
+PARENT = """
+import subprocess, sys
+subprocess.run([sys.executable, "-c", "while __import__('time').process_time() < 0.3: pass"])
+child = subprocess.Popen([sys.executable, "-c", "memory = b'x' * 50_000_000; print('ready', flush=True); input()"],
+                         stdin=subprocess.PIPE, stdout=sys.stdout)
+input()
+child.communicate()
+"""
+
+
+@pytest.fixture(scope="module")
+def parent() -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-c", PARENT]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        yield process
+        process.communicate(b"\n")
+
+
+def test_cpu_time_includes_that_of_children_which_have_ended(parent: subprocess.Popen[bytes]) -> None:
+    assert cpu_seconds(parent.pid) >= 0.3
+
+
+def test_a_family_is_a_process_and_all_below_it(parent: subprocess.Popen[bytes]) -> None:
+    child = eventually(lambda: family(parent.pid)[1:])
+    assert len(child) == 1
+    assert set(family(parent.pid)) < set(family(os.getpid()))
+
+
+def test_memory_is_that_of_the_whole_family_or_of_one_process(parent: subprocess.Popen[bytes]) -> None:
+    assert peak_megabytes(parent.pid) > resident_megabytes(parent.pid) + 40
+
+
+def test_who_has_ended_uses_nothing() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    assert (cpu_seconds(ended.pid), peak_megabytes(ended.pid)) == (0, 0)
+
+
+def test_no_more_can_have_been_stolen_than_all_cores_have_had() -> None:
+    since_boot = float(Path("/proc/uptime").read_text().split()[0])
+    before = stolen_seconds()
+    assert 0 <= before <= stolen_seconds() <= since_boot * cores()
