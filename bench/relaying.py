@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from api_service.notifier import Notifier
+from api_service.outbox_signals.wake_relays import Notifier
 from bench.ground import Ground, mail_sink_program, telling_sink_program, wait_for_port
 from bench.mails import THEME, mail_in
 from bench.smtp_sender import send_bare

@@ -16,7 +16,7 @@ from itertools import chain
 import psycopg
 from argon2 import PasswordHasher, extract_parameters
 
-from api_service.passwords import NOBODYS_HASH
+from api_service.security.passwords import DUMMY_HASH
 from bench.ground import Ground
 from bench.registering import PASSWORD, WARM_UP, insert_three, rate_of, register, register_until, timed
 from bench.report import percentile
@@ -30,12 +30,12 @@ CORES = cores()
 AT_ONCE = 10
 """Requests of each client in a turn."""
 WARM_UP_SECONDS = 0.5
-ARGON2 = PasswordHasher.from_parameters(extract_parameters(NOBODYS_HASH))
+ARGON2 = PasswordHasher.from_parameters(extract_parameters(DUMMY_HASH))
 """With the API's parameters, and nothing of the API around it."""
 
 
 @dataclass(frozen=True)
-class Spent:
+class SpentAttempts:
     """The CPU seconds that a registration takes, of the API and of PostgreSQL."""
 
     cpu_each: float
@@ -100,16 +100,16 @@ def times_with_cores(ground: Ground, port: int, turns: int) -> list[Times]:
     return found
 
 
-def spent_hardly_hashing(ground: Ground, rounds: int, seconds: float) -> list[Spent]:
+def spent_hardly_hashing(ground: Ground, rounds: int, seconds: float) -> list[SpentAttempts]:
     """Register where hashing is as good as free: the CPU is what a registration takes outside argon2."""
     with serving(ground, "bench.hasty_api") as (port, pid):
         return [_spent(ground, port, pid, seconds) for _ in range(rounds)]
 
 
-def _spent(ground: Ground, port: int, pid: int, seconds: float) -> Spent:
+def _spent(ground: Ground, port: int, pid: int, seconds: float) -> SpentAttempts:
     before, of_store = cpu_seconds(pid), cpu_seconds(ground.cluster_pid)
     done = rate_of(lambda until: register_until(port, until), CLIENTS, seconds)[1]
-    return Spent((cpu_seconds(pid) - before) / done, (cpu_seconds(ground.cluster_pid) - of_store) / done)
+    return SpentAttempts((cpu_seconds(pid) - before) / done, (cpu_seconds(ground.cluster_pid) - of_store) / done)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 from psycopg import sql
 
-from api_service.notifier import LONGEST_PAUSE, Notifier
+from api_service.outbox_signals.wake_relays import LONGEST_PAUSE, Notifier
 from bench.ground import Ground
 from bench.turns import FailedError
 from devstack.programs import DATABASE

@@ -80,7 +80,7 @@ def test_what_is_lost_is_given_back_and_said_and_what_is_there_is_left(database:
         owner.execute("revoke update (expiries) on outbox_messages_default from signpost_relay")
     told = migrated(database.owner_url)
     [line] = map(json.loads, told.stderr.splitlines())
-    assert (told.returncode, told.stdout, line["event"], line["count"]) == (0, UP_TO_DATE, "rights given back", 4)
+    assert (told.returncode, told.stdout, line["event"], line["count"]) == (0, UP_TO_DATE, "rights restored", 4)
     assert rights_of(database) == before
     again = migrated(database.owner_url)
     assert (again.stdout, again.stderr) == (UP_TO_DATE, "")
