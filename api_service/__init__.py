@@ -1,7 +1,7 @@
-"""Step 1: HTTP request → validate → one transaction of {user, token, message} → answer.
+"""The HTTP API: register users, prove addresses, manage accounts.
 
-A request travels downwards: ``cli`` starts ``server`` (gunicorn), which serves ``app``; ``app`` puts the
-parts together and hands requests to ``routes``; these read them (``bodies``, ``schemas``), run one of the
-``use_cases`` inside a transaction, wake the relays (``notifier``) and answer (``answers``, ``problems``).
-No request ever talks to a mail server or an SMS gateway: that is the relay's work.
+``cli`` starts ``server`` (gunicorn), which serves ``app``. ``app`` builds the ``services`` and registers the
+``routes``. A route validates the request (``schemas``), runs one of the ``use_cases`` in a transaction, wakes the
+relays (``outbox_signals``) and returns a response. ``http`` holds what routes share. The API never contacts a mail
+server or an SMS gateway: the relay does.
 """

@@ -1,4 +1,4 @@
-"""`api-service`: serving, migrating, a check of the settings, and the document."""
+"""`api-service`: serve, migrate, check the settings, print the OpenAPI document."""
 
 import json
 import os
@@ -9,8 +9,13 @@ from typing import Any
 import click
 from sqlalchemy.exc import DBAPIError
 
-from api_service.migrate_settings import MigrateSettings, MigrateSettingsSchema
-from api_service.settings import COUNTS_FOLDER_VARIABLE, ApiSettings, ApiSettingsSchema
+from api_service.settings import (
+    METRICS_FOLDER_VARIABLE,
+    ApiSettings,
+    ApiSettingsSchema,
+    MigrateSettings,
+    MigrateSettingsSchema,
+)
 from migrations.revisions import is_of_a_newer_release
 from shared.database import describe
 from shared.log import configure_logging, get_logger
@@ -22,25 +27,25 @@ log = get_logger("api.cli")
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Gather the commands."""
+    """Group the commands."""
 
 
 @main.command()
 def serve() -> None:
-    """Serve clients, until SIGTERM."""
+    """Serve HTTP until SIGTERM."""
     settings: ApiSettings = _read(ApiSettingsSchema())
     configure_logging("api-service", settings.log_level)
-    os.environ[COUNTS_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="signpost-api-counts-")
-    from api_service import server  # noqa: PLC0415 - the counters choose at import where they count
+    os.environ[METRICS_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="signpost-api-counts-")
+    from api_service import server  # noqa: PLC0415 - prometheus_client reads the folder when it is imported
 
     server.serve(settings)
 
 
 @main.command()
 def migrate() -> None:
-    """Bring the database's schema up to date; log in as its owner. That of a newer release stays as it is.
+    """Migrate the database schema; log in as its owner. A schema of a newer release stays unchanged.
 
-    Roles of the processes that are missing, as after a restore on another server, are made, and given their rights.
+    Missing roles of the processes, as after a restore on another server, are created with their rights.
     """
     from migrations.commands import upgrade  # noqa: PLC0415 - serving starts faster without alembic
     from migrations.preconditions import refuse_what_cannot_be  # noqa: PLC0415 - likewise
@@ -62,29 +67,29 @@ def migrate() -> None:
         sys.exit(1)
     else:
         if given:
-            log.warning("rights given back", count=given)
+            log.warning("rights restored", count=given)
         click.echo("schema: up to date")
 
 
 def _stop_unless_newer(revision: str) -> None:
-    """Let a release that came back serve on the newer one's schema, and end with 1 at one that is not ours."""
+    """Accept the schema of a newer release, so that a rollback can serve; exit with 1 for an unknown revision."""
     if not is_of_a_newer_release(revision):
         log.error("schema not migrated", error="revision not of this project")
         sys.exit(1)
-    click.echo(f"schema: revision {revision} is of a newer release, and stays")
+    click.echo(f"schema: revision {revision} is of a newer release, unchanged")
 
 
 @main.command("check-settings")
 def check_settings() -> None:
-    """Tell everything that is wrong with the settings, and leave."""
+    """Report every error in the settings, and exit."""
     _read(ApiSettingsSchema())
     click.echo("settings: all well")
 
 
 @main.command()
 def openapi() -> None:
-    """Print the API's document (OpenAPI 3.1)."""
-    from flask import Flask  # noqa: PLC0415 - settings are checked faster without the web
+    """Print the OpenAPI 3.1 document."""
+    from flask import Flask  # noqa: PLC0415 - settings are checked faster without Flask
 
     from api_service.app import add_routes  # noqa: PLC0415 - likewise
     from api_service.openapi import document_of  # noqa: PLC0415 - likewise

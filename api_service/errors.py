@@ -1,4 +1,4 @@
-"""Why a client does not get what it asked for; ``problems`` turns each of these into an answer."""
+"""Domain errors with stable codes. ``http.problems`` turns them into responses."""
 
 from enum import StrEnum
 from uuid import UUID
@@ -7,7 +7,7 @@ from shared.web.refusals import NO_SUCH_FIELD, CommonCode, Refusal
 
 
 class Code(StrEnum):
-    """The stable names of the API's own refusals, which clients may rely on as on the common ones."""
+    """Stable problem codes of the API, besides ``CommonCode``."""
 
     INVALID_OR_EXPIRED = "invalid_or_expired"
     INVALID_CREDENTIALS = "invalid_credentials"
@@ -32,8 +32,8 @@ AnyCode = CommonCode | Code
 CODES: tuple[AnyCode, ...] = (*CommonCode, *Code)
 
 
-class FaultCode(StrEnum):
-    """What can be wrong with one field of a body."""
+class ViolationCode(StrEnum):
+    """Stable codes for an invalid field of a request body."""
 
     REQUIRED = "required"
     UNKNOWN_FIELD = NO_SUCH_FIELD
@@ -55,37 +55,37 @@ class FaultCode(StrEnum):
 
 
 class UnknownRegistrationError(Refusal):
-    """No registration has that id."""
+    """No registration has this id."""
 
     code = CommonCode.NOT_FOUND
 
 
 class InvalidOrExpiredError(Refusal):
-    """The code or link is wrong, used, expired, unknown or a decoy: which one stays untold."""
+    """The code or link is wrong, used, expired, unknown or a decoy. The response does not reveal which."""
 
     code = Code.INVALID_OR_EXPIRED
 
 
 class TooManyAttemptsError(Refusal):
-    """The token has no attempts left; its link still works."""
+    """The token has no attempts left. Its link still works."""
 
     code = Code.TOO_MANY_ATTEMPTS
 
 
 class AlreadyActiveError(Refusal):
-    """Nothing is left to resend. The id's holder may know: looking the registration up says so too."""
+    """The registration is active, so there is nothing to resend. A lookup reveals the same to the holder of the id."""
 
     code = Code.ALREADY_ACTIVE
 
 
 class NotYetError(Refusal):
-    """What may be granted when it is asked for again, in ``retry_after_seconds``: the answer says so."""
+    """The request may succeed after ``retry_after_seconds``, which becomes the Retry-After header."""
 
     retry_after_seconds: int
 
 
 class ResendTooSoonError(NotYetError):
-    """The last message is too fresh."""
+    """The last message is younger than the cooldown."""
 
     code = Code.RESEND_TOO_SOON
 
@@ -95,26 +95,26 @@ class ResendTooSoonError(NotYetError):
 
 
 class OrganizationFailedError(Refusal):
-    """The organization that was to be founded could not be: nothing will come of this registration."""
+    """The organization of this registration could not be provisioned."""
 
     code = Code.ORGANIZATION_FAILED
 
 
 class OrganizationNotReadyError(NotYetError):
-    """The password is right, and the database of the user's organization cannot be used at the moment."""
+    """The password is right, but the database of the user's organization is unavailable."""
 
     code = Code.ORGANIZATION_NOT_READY
     retry_after_seconds = 5
 
 
 class InvalidCredentialsError(Refusal):
-    """Nobody has that address with that password: which of the two is wrong stays untold."""
+    """The address and the password do not match. The response does not reveal which is wrong."""
 
     code = Code.INVALID_CREDENTIALS
 
 
 class AccountNotActivatedError(Refusal):
-    """The password is right, and the account waits for its code."""
+    """The password is right, but the account is still pending."""
 
     code = Code.ACCOUNT_NOT_ACTIVATED
 
@@ -124,55 +124,55 @@ class AccountNotActivatedError(Refusal):
 
 
 class InvalidRefreshTokenError(Refusal):
-    """The refresh token is unknown, used, or its session has ended."""
+    """The refresh token is unknown or used, or its session has ended."""
 
     code = Code.INVALID_REFRESH_TOKEN
 
 
 class UnknownSessionError(Refusal):
-    """The user has no session of that id."""
+    """The user has no session with this id."""
 
     code = CommonCode.NOT_FOUND
 
 
 class WrongPasswordError(Refusal):
-    """The user is signed in, or has a link, and the password beside it is not theirs, or not any more."""
+    """A signed-in user, or the holder of a link, gave a wrong or outdated password."""
 
     code = Code.WRONG_PASSWORD
 
 
 class PasswordRequiredError(Refusal):
-    """The link is right, and several have registered its address: the link does not say which of them presses it."""
+    """The link is valid, but its address was registered several times, so the password must select the registration."""
 
     code = Code.PASSWORD_REQUIRED
 
 
 class FreshSignInRequiredError(Refusal):
-    """The session is too old to be enough for this without the password."""
+    """The session is too old to replace the password for this request."""
 
     code = Code.FRESH_SIGN_IN_REQUIRED
 
 
 class AddressTakenError(Refusal):
-    """Somebody else has proven the address. Told only to who has the code that went there."""
+    """Another account has proven the address. Only the holder of a code sent there sees this."""
 
     code = Code.ADDRESS_TAKEN
 
 
 class KeyMalformedError(Refusal):
-    """The Idempotency-Key is not of the form that keys have."""
+    """The Idempotency-Key has an invalid form."""
 
     code = Code.IDEMPOTENCY_KEY_MALFORMED
 
 
 class KeyInUseError(NotYetError):
-    """The first request with the Idempotency-Key is still being carried out; a transaction takes far less."""
+    """The first request with this Idempotency-Key is still in progress. A transaction takes far less than a second."""
 
     code = Code.IDEMPOTENCY_KEY_IN_USE
     retry_after_seconds = 1
 
 
 class KeyReusedError(Refusal):
-    """The Idempotency-Key was another request's."""
+    """The Idempotency-Key belongs to a different request."""
 
     code = Code.IDEMPOTENCY_KEY_REUSED

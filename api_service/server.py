@@ -1,4 +1,4 @@
-"""Serving the app with gunicorn: processes of threads, which argon2 and the database leave free to run."""
+"""Serve the app with gunicorn: several processes, each with a pool of threads."""
 
 import os
 import shutil
@@ -8,9 +8,9 @@ from typing import Any
 from gunicorn.arbiter import Arbiter
 
 from api_service.app import Api, create_app
-from api_service.hashing import HASHERS
-from api_service.problem_words import KINDS
-from api_service.settings import COUNTS_FOLDER_VARIABLE, ApiSettings
+from api_service.http.problems import PROBLEM_TYPES
+from api_service.security.hashing import HASHERS
+from api_service.settings import METRICS_FOLDER_VARIABLE, ApiSettings
 from shared.log import get_logger
 from shared.telemetry import begin_recording
 from shared.web.server import Server, listening_at
@@ -19,18 +19,18 @@ from shared.web.worker import Worker
 log = get_logger("api.server")
 
 STOP_SECONDS = 30
-"""Above the longest wait that a client may prefer, so that SIGTERM lets every request finish."""
+"""Longer than the longest ``Prefer: wait``, so that requests finish after SIGTERM."""
 HANG_SECONDS = 60
-"""A worker whose main loop has not stirred for so long is killed. Its threads may take longer."""
+"""Gunicorn kills a worker whose main loop is silent for this long. Its threads may take longer."""
 
 
 def serve(settings: ApiSettings) -> None:
-    """Serve clients, until SIGTERM."""
+    """Serve HTTP until SIGTERM."""
     Server(configuration(settings), partial(app_of_worker, settings)).run()
 
 
 def app_of_worker(settings: ApiSettings) -> Api:
-    """Return the app of one of the processes, which records traces if the environment asks for them."""
+    """Create the app of one worker process, with traces if the environment enables them."""
     begin_recording("api-service", os.environ)
     HASHERS.share_cores(settings.workers)
     return create_app(settings)
@@ -45,22 +45,22 @@ def configuration(settings: ApiSettings) -> dict[str, Any]:
         "timeout": HANG_SECONDS,
         "graceful_timeout": STOP_SECONDS,
         "keepalive": 5,
-        "when_ready": tell_listening,
-        "worker_exit": end_work,
+        "when_ready": log_listening,
+        "worker_exit": close,
         "child_exit": forget_worker,
-        "on_exit": remove_counts,
+        "on_exit": remove_metrics_folder,
     }
 
 
-def tell_listening(server: Arbiter) -> None:
-    """Log that clients are served from now on."""
+def log_listening(server: Arbiter) -> None:
+    """Log that the server accepts connections."""
     log.info("api listening", bind=[str(listener) for listener in server.LISTENERS], workers=server.num_workers)
 
 
-def end_work(_server: Arbiter, worker: Worker) -> None:
-    """Have the app of a worker that ends let go of the database. Each worker comes here at its end."""
+def close(_server: Arbiter, worker: Worker) -> None:
+    """Close the app of a worker that exits. Gunicorn calls this in the worker."""
     if worker.wsgi is not None:
-        worker.wsgi.end_work()
+        worker.wsgi.close()
 
 
 def forget_worker(_server: Arbiter, worker: Worker) -> None:
@@ -68,12 +68,12 @@ def forget_worker(_server: Arbiter, worker: Worker) -> None:
     HASHERS.forget(worker.pid)
 
 
-def remove_counts(_server: Arbiter) -> None:
-    """Remove the folder in which the workers counted. Only the parent process comes here, at its end."""
-    shutil.rmtree(os.environ[COUNTS_FOLDER_VARIABLE], ignore_errors=True)
+def remove_metrics_folder(_server: Arbiter) -> None:
+    """Remove the folder with the workers' metrics. Gunicorn calls this in the parent, at its end."""
+    shutil.rmtree(os.environ[METRICS_FOLDER_VARIABLE], ignore_errors=True)
 
 
 class ApiWorker(Worker):
-    """A worker of the API."""
+    """A gunicorn worker that answers protocol errors with the API's problem types."""
 
-    kinds = KINDS
+    kinds = PROBLEM_TYPES

@@ -1,4 +1,4 @@
-"""What the routes need and ``app`` puts together."""
+"""The objects that routes need; ``app`` creates them once per process."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,12 @@ from flask import current_app
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from api_service.access_tokens import AccessTokens
-from api_service.notifier import Notifier
+from api_service.outbox_signals.wait_for_settled import SettledListener, WaitingRoom
+from api_service.outbox_signals.wake_relays import Notifier
 from api_service.rate_limits import Limiter
-from api_service.settled import SettledListener
-from api_service.use_cases.sessions import SessionTerms
-from api_service.use_cases.tokens import Terms
-from api_service.waiting import WaitingRoom
+from api_service.security.access_tokens import AccessTokens
+from api_service.use_cases.sessions import SessionPolicy
+from api_service.use_cases.tokens import TokenPolicy
 from shared.secrets import SecretKeys
 
 EXTENSION = "signpost"
@@ -20,28 +19,28 @@ EXTENSION = "signpost"
 
 @dataclass(frozen=True)
 class Services:
-    """One of each, for the life of the process."""
+    """One instance of each, for the life of the process."""
 
     engine: Engine
     sessions: sessionmaker[Session]
     keys: SecretKeys
     limiter: Limiter
-    terms: Terms
-    account_terms: Terms
-    session_terms: SessionTerms
+    policy: TokenPolicy
+    account_policy: TokenPolicy
+    session_policy: SessionPolicy
     access_tokens: AccessTokens
     notifier: Notifier
     waiting_room: WaitingRoom
     settled: SettledListener
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Stop background threads and close database connections."""
         self.notifier.close()
         self.settled.close()
         self.engine.dispose()
 
 
 def services() -> Services:
-    """Return the services of the app that serves the present request."""
+    """Return the services of the current app."""
     found: Services = current_app.extensions[EXTENSION]
     return found

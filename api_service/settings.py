@@ -1,31 +1,159 @@
-"""The API's settings, from its environment."""
+"""The settings of the API and of ``migrate``, read from the environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, validates_schema
 
-from api_service.limit_settings import LimitSettings, LimitSettingsSchema, Origins
-from api_service.session_settings import SessionSettings, SessionSettingsSchema
+from api_service.rate_limits.rules import MOST_HITS, RULES, Limit, Windows
 from shared.cores import cores
 from shared.secrets import SecretKeys
-from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, OneOf, WebUrl, Whole
+from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, OneOf, SettingsSchema, Switch, Text, WebUrl, Whole
+from shared.urls import is_web_url
 from shared.vocabulary import Channel
 
-COUNTS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Not a setting of ours: where ``serve`` tells prometheus_client that the worker processes count."""
 
-LONGEST_EMAIL_LIFETIME_SECONDS = 72 * 3600
-LONGEST_ACCOUNT_CODE_SECONDS = 3600
-LONGEST_SMS_LIFETIME_SECONDS = 600
-"""OWASP ASVS 5.0 §6.5.5: a code sent out of band lives for ten minutes at most."""
+@dataclass(frozen=True)
+class LimitSettings:
+    """The rate limits."""
+
+    rate_limits: bool
+    registrations_per_network: Windows
+    registrations_per_address: Windows
+    resends_per_address: Windows
+    code_tries_per_address: Windows
+    failed_logins_per_network: Windows
+    failed_logins_per_address: Windows
+    wrong_passwords_per_user: Windows
+    changes_per_user: Windows
+    resets_per_network: Windows
+    resets_per_address: Windows
+
+    @property
+    def limits(self) -> Mapping[Limit, Windows]:
+        """The windows of each limit."""
+        return {limit: getattr(self, limit.value) if self.rate_limits else Windows("none", ()) for limit in Limit}
+
+
+class RateLimits(Text):
+    """``5/hour``, ``5/5 minutes``, ``5/hour; 20/day`` or ``none``."""
+
+    def __init__(self, limit: Limit) -> None:
+        rule = RULES[limit]
+        super().__init__(f"LIMIT_{limit.name}", rule.meaning, unit="number/time", default=rule.default)
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        try:
+            return Windows.read(str(super()._deserialize(value, *rest, **more)))
+        except ValueError:
+            raise ValidationError(f"is not such as 5/hour, 5/5 minutes or none; 1 to {MOST_HITS} at a time") from None
+
+
+class LimitSettingsSchema(SettingsSchema):
+    """The settings of rate limits."""
+
+    rate_limits = Switch(
+        "RATE_LIMITS", "Whether rate limits apply. Turn them off only on a private network.", default=True
+    )
+    registrations_per_network = RateLimits(Limit.REGISTRATIONS_PER_NETWORK)
+    registrations_per_address = RateLimits(Limit.REGISTRATIONS_PER_ADDRESS)
+    resends_per_address = RateLimits(Limit.RESENDS_PER_ADDRESS)
+    code_tries_per_address = RateLimits(Limit.CODE_TRIES_PER_ADDRESS)
+    failed_logins_per_network = RateLimits(Limit.FAILED_LOGINS_PER_NETWORK)
+    failed_logins_per_address = RateLimits(Limit.FAILED_LOGINS_PER_ADDRESS)
+    wrong_passwords_per_user = RateLimits(Limit.WRONG_PASSWORDS_PER_USER)
+    changes_per_user = RateLimits(Limit.CHANGES_PER_USER)
+    resets_per_network = RateLimits(Limit.RESETS_PER_NETWORK)
+    resets_per_address = RateLimits(Limit.RESETS_PER_ADDRESS)
+
+
+class Origins(Text):
+    """Comma-separated origins as browsers send them: scheme, host, and a port unless it is the default."""
+
+    def __init__(self, name: str, meaning: str) -> None:
+        super().__init__(name, meaning, unit="origins, comma-separated", default=None)
+
+    def deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        """Return the set of origins; empty if the setting is missing."""
+        return super().deserialize(value, *rest, **more) or frozenset()
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        origins = [origin.strip() for origin in str(super()._deserialize(value, *rest, **more)).split(",")]
+        if not all(map(_is_origin, origins)):
+            raise ValidationError("is not a list of origins such as https://app.example.org")
+        return frozenset(origins)
+
+
+def _is_origin(text: str) -> bool:
+    if not is_web_url(text):
+        return False
+    parts = urlsplit(text)
+    return text == f"{parts.scheme}://{parts.netloc}".lower()
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """The lifetimes of sessions and access tokens."""
+
+    access_token_lifetime_seconds: int
+    session_idle_days: int
+    session_lifetime_days: int
+
+    @property
+    def access_token_lifetime(self) -> timedelta:
+        """How long an access token is valid."""
+        return timedelta(seconds=self.access_token_lifetime_seconds)
+
+
+class SessionSettingsSchema(SettingsSchema):
+    """The settings of sessions."""
+
+    access_token_lifetime_seconds = Whole(
+        "ACCESS_TOKEN_LIFETIME_SECONDS",
+        "How long an access token is valid before its session must be refreshed.",
+        unit="seconds",
+        default=600,
+        bounds=(60, 3600),
+    )
+    session_idle_days = Whole(
+        "SESSION_IDLE_DAYS",
+        "How long a session lasts without being refreshed.",
+        unit="days",
+        default=30,
+        bounds=(1, 365),
+    )
+    session_lifetime_days = Whole(
+        "SESSION_LIFETIME_DAYS",
+        "The maximum age of a session; then the user must sign in again.",
+        unit="days",
+        default=90,
+        bounds=(1, 365),
+    )
+
+    @validates_schema
+    def _ends_sessions(self, settings: dict[str, Any], **_more: Any) -> None:
+        idle, lifetime = settings["session_idle_days"], settings["session_lifetime_days"]
+        if idle > lifetime:
+            raise ValidationError(
+                f"SESSION_IDLE_DAYS={idle} is above SESSION_LIFETIME_DAYS={lifetime}: no session would last that long"
+            )
+
+
+METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""Not a user's setting: ``serve`` sets it so that prometheus_client merges the workers' metrics."""
+
+MAX_EMAIL_LIFETIME_SECONDS = 72 * 3600
+MAX_ACCOUNT_CODE_SECONDS = 3600
+MAX_SMS_LIFETIME_SECONDS = 600
+"""OWASP ASVS 5.0 §6.5.5: an out-of-band code is valid for at most ten minutes."""
 
 
 class ActivationFallback(StrEnum):
-    """Which channel may take over from the other."""
+    """Which channel may take over from which."""
 
     NONE = "none"
     SMS = "sms"
@@ -34,7 +162,7 @@ class ActivationFallback(StrEnum):
 
     @property
     def channels(self) -> Mapping[Channel, Channel]:
-        """Return the channel that takes over, by the one that it takes over from."""
+        """The fallback channel by the channel that it replaces."""
         match self:
             case ActivationFallback.NONE:
                 return {}
@@ -48,7 +176,7 @@ class ActivationFallback(StrEnum):
 
 @dataclass(frozen=True)
 class ApiSettings(LimitSettings, SessionSettings):
-    """All that the API is told from outside."""
+    """All settings of the API."""
 
     database_url: str = field(repr=False)
     listen_database_url: str | None = field(repr=False)
@@ -71,7 +199,7 @@ class ApiSettings(LimitSettings, SessionSettings):
 
     @property
     def lifetimes(self) -> Mapping[Channel, timedelta]:
-        """How long an activation token works."""
+        """How long an activation token is valid, by channel."""
         return {
             Channel.EMAIL: timedelta(seconds=self.activation_email_lifetime_seconds),
             Channel.SMS: timedelta(seconds=self.activation_sms_lifetime_seconds),
@@ -79,7 +207,7 @@ class ApiSettings(LimitSettings, SessionSettings):
 
     @property
     def account_code_lifetimes(self) -> Mapping[Channel, timedelta]:
-        """How long a code works that resets a password or proves a new address."""
+        """How long a code for a password reset or a new address is valid, by channel."""
         return {
             Channel.EMAIL: timedelta(seconds=self.account_code_email_lifetime_seconds),
             Channel.SMS: timedelta(seconds=self.account_code_sms_lifetime_seconds),
@@ -87,27 +215,27 @@ class ApiSettings(LimitSettings, SessionSettings):
 
     @property
     def resend_cooldown(self) -> timedelta:
-        """How long a registration's newest message must have been there before the next."""
+        """How old a registration's newest message must be before another is sent."""
         return timedelta(seconds=self.resend_cooldown_seconds)
 
     @property
     def fallbacks(self) -> Mapping[Channel, Channel]:
-        """Which channel takes over from which."""
+        """The fallback channel by the channel that it replaces."""
         return self.activation_fallback.channels
 
     @property
     def fallback_after(self) -> timedelta:
-        """How long a message may go without a provider's yes before the other channel takes over."""
+        """How long to wait for a provider's acceptance before the fallback channel takes over."""
         return timedelta(seconds=self.activation_fallback_seconds)
 
 
 class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):
-    """How the API's settings are written."""
+    """The settings of the API."""
 
     result: ClassVar = ApiSettings
 
     database_url = DatabaseUrl(
-        "DATABASE_URL", "Where users and the outbox are; log in as a member of signpost_api.", is_secret=True
+        "DATABASE_URL", "The database of users and the outbox; log in as a member of signpost_api.", is_secret=True
     )
     listen_database_url = DatabaseUrl(
         "LISTEN_DATABASE_URL",
@@ -120,73 +248,73 @@ class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):
     )
     public_url = WebUrl(
         "PUBLIC_URL",
-        "Where people reach the API: what access tokens are issued by and for; if that is https, browsers are told "
-        "to keep to it (HSTS). The relay's too.",
+        "The address of the API for clients, also the issuer and audience of access tokens. With https, browsers "
+        "are told to keep using it (HSTS). The relay's too.",
         unit="URL",
     )
-    bind = Bind("API_BIND", "Where clients are served.", unit="host:port", default=("127.0.0.1", 8000))
+    bind = Bind("API_BIND", "The address and port to listen on.", unit="host:port", default=("127.0.0.1", 8000))
     trusted_proxies = Whole(
         "TRUSTED_PROXIES",
-        "How many proxies in front append to X-Forwarded-For; what they did not write is not believed.",
+        "How many trusted proxies append to X-Forwarded-For; other entries are ignored.",
         unit="proxies",
         default=0,
         bounds=(0, 16),
     )
     cors_origins = Origins(
-        "CORS_ORIGINS", "The sites whose pages may call the API from a browser, such as `https://app.example.org`."
+        "CORS_ORIGINS", "Origins whose pages may call the API from a browser, such as `https://app.example.org`."
     )
     workers = Whole(
         "API_WORKERS",
-        "Processes that serve; without it, as many as there are cores. They share the cores to hash passwords.",
+        "Worker processes; by default one per CPU. They share the CPUs to hash passwords.",
         unit="processes",
         default=cores,
         bounds=(1, 256),
     )
     threads = Whole(
         "API_THREADS",
-        "Threads of each process, and its connections to the database; up to half of them hold requests that wait.",
+        "Threads of each process, and its database connections; up to half serve requests with `Prefer: wait`.",
         unit="threads",
         default=8,
         bounds=(1, 256),
     )
     activation_email_lifetime_seconds = Whole(
         "ACTIVATION_EMAIL_LIFETIME_SECONDS",
-        "How long the code and the link in an e-mail work.",
+        "How long the code and the link in an e-mail are valid.",
         unit="seconds",
         default=86_400,
-        bounds=(60, LONGEST_EMAIL_LIFETIME_SECONDS),
+        bounds=(60, MAX_EMAIL_LIFETIME_SECONDS),
     )
     activation_sms_lifetime_seconds = Whole(
         "ACTIVATION_SMS_LIFETIME_SECONDS",
-        "How long the code in an SMS works.",
+        "How long the code in an SMS is valid.",
         unit="seconds",
         default=600,
-        bounds=(60, LONGEST_SMS_LIFETIME_SECONDS),
+        bounds=(60, MAX_SMS_LIFETIME_SECONDS),
     )
     activation_attempts = Whole(
         "ACTIVATION_ATTEMPTS",
-        "How often a code may be tried, of whatever kind.",
+        "How often a code may be tried.",
         unit="attempts",
         default=5,
         bounds=(1, 20),
     )
     account_code_email_lifetime_seconds = Whole(
         "ACCOUNT_CODE_EMAIL_LIFETIME_SECONDS",
-        "How long the code in an e-mail works that resets a password or proves a new address.",
+        "How long a code in an e-mail is valid that resets a password or proves a new address.",
         unit="seconds",
         default=900,
-        bounds=(60, LONGEST_ACCOUNT_CODE_SECONDS),
+        bounds=(60, MAX_ACCOUNT_CODE_SECONDS),
     )
     account_code_sms_lifetime_seconds = Whole(
         "ACCOUNT_CODE_SMS_LIFETIME_SECONDS",
-        "The same of the code in an SMS.",
+        "The same for a code in an SMS.",
         unit="seconds",
         default=600,
-        bounds=(60, LONGEST_SMS_LIFETIME_SECONDS),
+        bounds=(60, MAX_SMS_LIFETIME_SECONDS),
     )
     resend_cooldown_seconds = Whole(
         "RESEND_COOLDOWN_SECONDS",
-        "How old the newest message must be before another is sent.",
+        "The minimum age of the newest message before another is sent.",
         unit="seconds",
         default=60,
         bounds=(0, 3600),
@@ -194,14 +322,14 @@ class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):
     activation_fallback = OneOf(
         ActivationFallback,
         "ACTIVATION_FALLBACK",
-        "Which channel may take over, if the user gave both addresses: `sms` from e-mail, `email` from SMS, `both`, or"
+        "Which channel may take over if the user gave both addresses: `sms` from e-mail, `email` from SMS, `both`, or"
         " `none`.",
         unit="channel",
         default=ActivationFallback.NONE,
     )
     activation_fallback_seconds = Whole(
         "ACTIVATION_FALLBACK_SECONDS",
-        "How long no provider has accepted the message when the other channel takes over; at once if it is refused.",
+        "How long a message waits for a provider before the other channel takes over; at once if it is rejected.",
         unit="seconds",
         default=120,
         bounds=(10, 86_400),
@@ -215,7 +343,7 @@ class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):
             if cooldown >= settings[name]:
                 lifetime = f"{name.upper()}={settings[name]}"
                 raise ValidationError(
-                    f"RESEND_COOLDOWN_SECONDS={cooldown} is not below {lifetime}: nobody could ask again in time"
+                    f"RESEND_COOLDOWN_SECONDS={cooldown} is not below {lifetime}: a resend would come too late"
                 )
 
     @validates_schema
@@ -226,5 +354,20 @@ class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):
             if after >= settings[name]:
                 lifetime = f"{name.upper()}={settings[name]}"
                 raise ValidationError(
-                    f"ACTIVATION_FALLBACK_SECONDS={after} is not below {lifetime}: nothing would be left"
+                    f"ACTIVATION_FALLBACK_SECONDS={after} is not below {lifetime}: the code would have expired"
                 )
+
+
+@dataclass(frozen=True)
+class MigrateSettings:
+    """The settings of ``migrate``."""
+
+    database_url: str = field(repr=False)
+
+
+class MigrateSettingsSchema(SettingsSchema):
+    """The settings of ``migrate``."""
+
+    result: ClassVar = MigrateSettings
+
+    database_url = DatabaseUrl("DATABASE_URL", "The database to migrate; log in as its owner.", is_secret=True)

@@ -1,25 +1,28 @@
-"""Carrying work out in a transaction, and once more if the database has undone it for another's sake."""
+"""Run work in a transaction, retry it after a deadlock, and record it in traces."""
 
+import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from shared.engine import was_undone
+from shared.tracing import present_traceparent, recorder
 
 Result = TypeVar("Result")
 
-MOST_TRIES = 3
-"""Of two that wait for each other one goes on; that somebody loses three times running is a crowd, not an accident."""
+MAX_TRIES = 3
+"""Of two deadlocked transactions one succeeds, so losing three times in a row means heavy contention."""
 
 
 def in_transaction(sessions: sessionmaker[Session], work: Callable[[Session], Result]) -> Result:
-    """Carry the work out in a transaction of its own; again, in another, if it fell to a deadlock.
+    """Run the work in a transaction; repeat it in a new one if PostgreSQL aborted it in a deadlock.
 
-    So whatever the work changes must be in that transaction, or be the same when it is done twice.
+    All effects of the work must be in that transaction or be idempotent.
     """
-    for _ in range(MOST_TRIES - 1):
+    for _ in range(MAX_TRIES - 1):
         try:
             with sessions.begin() as session:
                 return work(session)
@@ -28,3 +31,34 @@ def in_transaction(sessions: sessionmaker[Session], work: Callable[[Session], Re
                 raise
     with sessions.begin() as session:
         return work(session)
+
+
+_STARTED_AT = "transaction began"
+
+
+def trace_transactions(engine: Engine) -> None:
+    """Record each transaction as a span, if traces are enabled."""
+    if recorder() is None:
+        return
+    event.listen(engine, "begin", _started)
+    event.listen(engine, "commit", _committed)
+    event.listen(engine, "rollback", _rolled_back)
+
+
+def _started(connection: Connection) -> None:
+    connection.info[_STARTED_AT] = time.perf_counter()
+
+
+def _committed(connection: Connection) -> None:
+    _record(connection.info, "committed")
+
+
+def _rolled_back(connection: Connection) -> None:
+    _record(connection.info, "rolled back")
+
+
+def _record(info: dict[Any, Any], outcome: str) -> None:
+    # SQLAlchemy emits the event before it commits, so the span excludes the commit itself.
+    started_at, tracer, parent = info.pop(_STARTED_AT, None), recorder(), present_traceparent()
+    if tracer and parent and started_at is not None:
+        tracer.record("transaction", parent, time.perf_counter() - started_at, {"signpost.outcome": outcome})

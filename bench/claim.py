@@ -13,10 +13,13 @@ CLAIMS, QUICK_CLAIMS = 60, 15
 WARM_UP = 2
 """Claims that do not count: the first scans from the beginning, and the second is planned."""
 SETTLED, QUICK_SETTLED = 1_000_000, 30_000
-DAYS = 15
+WEEKS = 13
+"""As many as are kept by default."""
+DAYS = 7 * WEEKS - 1
 EMPTY_OUTBOX, FULL_OUTBOX = "bench_empty", "bench_settled"
 PAST_PARTITIONS = """
-select signpost_make_partition(date_trunc('day', now(), 'UTC') - n * interval '1 day') from generate_series(1, %s) as n
+select signpost_make_partition(date_trunc('week', now(), 'UTC') - n * interval '168 hours')
+  from generate_series(1, %s) as n
 """
 SETTLED_MESSAGES = """
 insert into outbox_messages (id, template, channel, recipient, locale, payload, token_id, max_attempts, attempt,
@@ -30,13 +33,13 @@ select uuidv7(moment - clock_timestamp()),
 
 
 def claim(testbed: Testbed, *, quick: bool) -> Report:
-    """Measure claims of 100 in turns in two databases, one empty and one with settled messages of 16 days."""
+    """Measure claims of 100 in turns in two databases, one empty and one with settled messages of 13 weeks."""
     settled = QUICK_SETTLED if quick else SETTLED
     testbed.truncate()
     with ExitStack() as stack:
         stack.enter_context(testbed.new_database(EMPTY_OUTBOX))
         owner = stack.enter_context(testbed.new_database(FULL_OUTBOX))
-        owner.execute(PAST_PARTITIONS, [DAYS])
+        owner.execute(PAST_PARTITIONS, [WEEKS])
         owner.execute(SETTLED_MESSAGES, {"count": settled, "days": DAYS})
         owner.execute("vacuum analyze outbox_messages")
         empty, full = asyncio.run(_claim_in_turns(testbed, QUICK_CLAIMS if quick else CLAIMS))

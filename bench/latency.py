@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from api_service.notifier import Notifier
+from api_service.outbox_signals.wake_relays import Notifier
 from bench.peer_runner import Peer, installed_peers, latencies, peer_latencies
 from bench.peers.harness import recipient
 from bench.report import (

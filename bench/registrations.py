@@ -11,7 +11,7 @@ from itertools import chain
 
 from argon2 import PasswordHasher, extract_parameters
 
-from api_service.passwords import NOBODYS_HASH
+from api_service.security.passwords import DUMMY_HASH
 from bench.process_usage import cpu_seconds
 from bench.report import (
     REGISTRATION_CPU,
@@ -31,7 +31,7 @@ TIMED_ROUNDS, REQUESTS = 15, 10
 """Requests, and hashes, of each client in a timed round."""
 WARM_UP_SECONDS = 0.5
 PASSWORD = "correct horse battery staple"
-ARGON2 = PasswordHasher.from_parameters(extract_parameters(NOBODYS_HASH))
+ARGON2 = PasswordHasher.from_parameters(extract_parameters(DUMMY_HASH))
 """Hashing with the API's parameters, without the API."""
 _numbers = itertools.count()
 

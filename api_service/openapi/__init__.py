@@ -1,4 +1,4 @@
-"""The API's document (OpenAPI 3.1), made of what the routes say of themselves, and the page that shows it."""
+"""The OpenAPI 3.1 document, built from the annotations of routes, and the page that renders it."""
 
 from api_service.openapi.document import document_of
 from api_service.openapi.page import page_of

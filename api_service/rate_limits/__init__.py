@@ -1,4 +1,4 @@
-"""How many of something may happen in a time: ``rules`` say what, ``storage`` counts, ``limiter`` asks."""
+"""Rate limits: ``rules`` defines them, ``limiter`` counts hits in PostgreSQL."""
 
 from api_service.rate_limits.limiter import Limiter, Subject, TooManyRequestsError
 from api_service.rate_limits.rules import RULES, Limit, Per, Rule, Windows

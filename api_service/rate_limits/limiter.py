@@ -1,23 +1,136 @@
-"""Counting a request against limits, and refusing it beyond them."""
+"""Count hits against rate limits in sliding windows in PostgreSQL, and reject requests beyond them.
 
-from collections.abc import Iterable, Mapping
+Counting is exact and atomic across processes and hosts. A hit is one upsert that locks its row, so concurrent hits see
+each other. Its timestamp is taken under the lock, so timestamps are in order. A rejected hit is not stored: the client
+is admitted again once the oldest hit leaves the window.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from math import ceil
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from limits import RateLimitItem
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from api_service.errors import Code, NotYetError
 from api_service.rate_limits.rules import RULES, Limit, Per, Windows
-from api_service.rate_limits.storage import Ask, Hits, Told
 from shared.secrets import address_id
+
+# Keys are sorted, so two requests with several limits in common cannot deadlock. The table name is qualified: in a
+# pooler's session a statement outside a transaction has none of our settings.
+UPSERT = """
+insert into public.rate_limits as kept (key, amount, period, hits, ends_at)
+select key, amount, period, array[clock_timestamp()], clock_timestamp() + period
+  from unnest(cast(:keys as text[]), cast(:amounts as integer[]), cast(:periods as interval[]),
+              cast(:firsts as boolean[])) as asked (key, amount, period, is_first)
+ where {which}
+ order by key
+on conflict (key) do update set (hits, is_admitted, ends_at) = (
+    select case when cardinality(held) < excluded.amount then held || at else held end,
+           cardinality(held) < excluded.amount,
+           at + excluded.period
+      from (select at, array(select hit from unnest(kept.hits) as hit where hit > at - excluded.period) as held
+              from clock_timestamp() as at) as seen)
+returning key, is_admitted, cardinality(hits) as held,
+          extract(epoch from hits[1] + period - clock_timestamp())::float8 as seconds
+"""
+
+# The other limits count only if all gates admit the request. A key is in exactly one of the two groups.
+GATES = UPSERT.format(which="is_first")
+OTHERS = UPSERT.format(which="not is_first and not exists (select from gates where not gates.is_admitted)")
+HIT = text(
+    f"with gates as ({GATES}), others as ({OTHERS}) select * from gates union all select * from others"  # noqa: S608 - contains only constants
+)
+
+PEEK = text("""
+select key, cardinality(held) as held, extract(epoch from held[1] + period - clock_timestamp())::float8 as seconds
+  from (select key, period, array(select hit from unnest(hits) as hit where hit > clock_timestamp() - period) as held
+          from public.rate_limits where key = any(cast(:keys as text[]))) as counted
+""")
+
+# Rows are locked in the order of a hit, gates first: a plain update would lock in scan order.
+REFUND = text("""
+with held as (
+    select key from public.rate_limits as kept
+      join unnest(cast(:keys as text[]), cast(:firsts as boolean[])) as asked (key, is_first) using (key)
+     order by not is_first, key for no key update of kept)
+update public.rate_limits as kept set hits = trim_array(hits, least(1, cardinality(hits)))
+  from held where kept.key = held.key
+""")
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One more hit of ``key``, of which ``amount`` are allowed in ``seconds``.
+
+    A hit that ``is_first`` is a gate: if it is rejected, the other hits are not counted.
+    """
+
+    key: str
+    amount: int
+    seconds: int
+    is_first: bool
+
+
+@dataclass(frozen=True)
+class KeyState:
+    """The stored hits of a key, and the seconds until the oldest leaves the window."""
+
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class HitResult(KeyState):
+    """The outcome of a hit."""
+
+    is_admitted: bool
+
+
+class HitStore:
+    """Stores timestamps of hits. Fixed windows would admit twice as many around their boundary."""
+
+    def __init__(self, engine: Engine) -> None:
+        # Each statement is a transaction, so it takes one round trip. The table is unlogged, so the commit does not
+        # wait for the disk.
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def add(self, hits: Sequence[Hit], connection: Connection | None = None) -> dict[str, HitResult]:
+        """Count the hits in one statement, on the given connection or a new one.
+
+        Returns the results by key; keys behind a rejecting gate are missing.
+        """
+        parameters = {
+            "keys": [hit.key for hit in hits],
+            "amounts": [hit.amount for hit in hits],
+            "periods": [timedelta(seconds=hit.seconds) for hit in hits],
+            "firsts": [hit.is_first for hit in hits],
+        }
+        rows = self._run(HIT, parameters, connection)
+        return {row.key: HitResult(row.held, max(row.seconds, 0), row.is_admitted) for row in rows}
+
+    def peek(self, keys: Sequence[str], connection: Connection | None = None) -> dict[str, KeyState]:
+        """Return the state by key; keys without hits are missing."""
+        rows = self._run(PEEK, {"keys": list(keys)}, connection)
+        return {row.key: KeyState(row.held, row.seconds) for row in rows if row.held}
+
+    def refund(self, hits: Sequence[Hit]) -> None:
+        """Remove one hit of each key."""
+        parameters = {"keys": [hit.key for hit in hits], "firsts": [hit.is_first for hit in hits]}
+        with self._engine.connect() as connection:
+            connection.execute(REFUND, parameters)
+
+    def _run(self, statement: Any, parameters: dict[str, Any], connection: Connection | None) -> Sequence[Any]:
+        with nullcontext(connection) if connection else self._engine.connect() as given:
+            return given.execute(statement, parameters).all()
 
 
 @dataclass(frozen=True)
 class Subject:
-    """Who is counted by a limit: a network, the hash of an address, or a user."""
+    """The subject of a limit: a network, the hash of an address, or a user."""
 
     limit: Limit
     name: str = field(repr=False)
@@ -25,7 +138,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Tally:
-    """How a subject stands with one window of a limit; ``seconds`` is when the oldest hit leaves it."""
+    """The state of one window for a subject; ``seconds`` is the time until its oldest hit leaves."""
 
     limit: Limit
     item: RateLimitItem
@@ -35,7 +148,7 @@ class Tally:
 
 
 class TooManyRequestsError(NotYetError):
-    """A limit is reached. Nothing is told of whose hits they were, nor whether the address is known."""
+    """A limit is reached. The response does not reveal the subject, nor whether an address is known."""
 
     code: ClassVar[Code] = Code.TOO_MANY_REQUESTS
 
@@ -43,56 +156,56 @@ class TooManyRequestsError(NotYetError):
         super().__init__()
         self.tallies = tallies
         self.reached = [tally for tally in tallies if not tally.is_admitted]
-        self.retry_after_seconds = max(tally.seconds for tally in self.reached)  # when all would admit again
+        self.retry_after_seconds = max(tally.seconds for tally in self.reached)  # until all windows admit a hit
 
 
 class Limiter:
-    """Counts hits against the limits that are set; where none is, nobody is counted.
+    """Counts hits against the configured limits.
 
-    A network comes first: what it is refused counts against nobody else, or whoever is refused could go on
-    using up what other people's addresses are allowed. What an address is refused still counts against the network.
+    Networks are gates: what a network is refused does not count against addresses, which a stranger could otherwise
+    exhaust. What an address is refused still counts against the network.
     """
 
     def __init__(self, engine: Engine, windows: Mapping[Limit, Windows], key: bytes) -> None:
-        self._hits = Hits(engine)
+        self._hits = HitStore(engine)
         self._windows = windows
         self._key = key
 
     def address(self, limit: Limit, canonical: str) -> Subject:
-        """Name an address by its id under the server's key, which no list of addresses leads back from."""
+        """Return an address as a subject, by its keyed hash."""
         return Subject(limit, address_id(canonical, self._key).hex)
 
     def spend(self, subjects: Iterable[Subject], connection: Connection | None = None) -> list[Tally]:
-        """Count one hit of each, in one round trip. Raises TooManyRequestsError where any is refused.
+        """Count one hit of each subject in one round trip. Raises TooManyRequestsError.
 
-        With a connection the hits are part of its transaction: they count if it commits, and whoever else
-        has a hit of the same subject waits until then. So only after all that is slow, and by its last statements.
+        With a connection the hits belong to its transaction, and concurrent hits of a subject wait for it. Use that
+        only at the end of a transaction.
         """
-        asked = self._asked(subjects)
-        if not asked:
+        windows = self._windows_of(subjects)
+        if not windows:
             return []
-        told = self._hits.add([_ask(key, limit, item) for key, limit, item in asked], connection)
-        tallies = [_tally(limit, item, told[key]) for key, limit, item in asked if key in told]
+        results = self._hits.add([_hit(key, limit, item) for key, limit, item in windows], connection)
+        tallies = [_tally(limit, item, results[key]) for key, limit, item in windows if key in results]
         if not all(tally.is_admitted for tally in tallies):
             raise TooManyRequestsError(tallies)
         return tallies
 
     def time_until_admitted(self, subject: Subject, connection: Connection | None = None) -> timedelta:
-        """Return how long until one more hit would be admitted; counts none."""
-        asked = self._asked([subject])
-        if not asked:
+        """Return the time until a hit would be admitted, without counting one."""
+        windows = self._windows_of([subject])
+        if not windows:
             return timedelta(0)
-        held = self._hits.look([key for key, _, _ in asked], connection)
-        full = [held[key].seconds for key, _, item in asked if key in held and held[key].count >= item.amount]
+        held = self._hits.peek([key for key, _, _ in windows], connection)
+        full = [held[key].seconds for key, _, item in windows if key in held and held[key].count >= item.amount]
         return timedelta(seconds=max(full, default=0))
 
-    def give_back(self, subjects: Iterable[Subject]) -> None:
-        """Take a hit of each back: what was counted beforehand did not happen."""
-        if asked := self._asked(subjects):
-            self._hits.give_back([_ask(key, limit, item) for key, limit, item in asked])
+    def refund(self, subjects: Iterable[Subject]) -> None:
+        """Remove one hit of each subject."""
+        if windows := self._windows_of(subjects):
+            self._hits.refund([_hit(key, limit, item) for key, limit, item in windows])
 
-    def _asked(self, subjects: Iterable[Subject]) -> list[tuple[str, Limit, RateLimitItem]]:
-        # PostgreSQL takes no row twice in one statement.
+    def _windows_of(self, subjects: Iterable[Subject]) -> list[tuple[str, Limit, RateLimitItem]]:
+        # PostgreSQL rejects duplicate rows in one upsert.
         return [
             (item.key_for(subject.limit.value, subject.name), subject.limit, item)
             for subject in dict.fromkeys(subjects)
@@ -100,9 +213,9 @@ class Limiter:
         ]
 
 
-def _ask(key: str, limit: Limit, item: RateLimitItem) -> Ask:
-    return Ask(key, item.amount, item.get_expiry(), is_first=RULES[limit].per is Per.NETWORK)
+def _hit(key: str, limit: Limit, item: RateLimitItem) -> Hit:
+    return Hit(key, item.amount, item.get_expiry(), is_first=RULES[limit].per is Per.NETWORK)
 
 
-def _tally(limit: Limit, item: RateLimitItem, told: Told) -> Tally:
-    return Tally(limit, item, told.is_admitted, max(item.amount - told.count, 0), max(ceil(told.seconds), 1))
+def _tally(limit: Limit, item: RateLimitItem, results: HitResult) -> Tally:
+    return Tally(limit, item, results.is_admitted, max(item.amount - results.count, 0), max(ceil(results.seconds), 1))

@@ -1,4 +1,4 @@
-"""The limits there are, whom each of them counts, and what it allows unless a setting says otherwise."""
+"""The rate limits: their names, subjects and defaults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import Self
 from limits import RateLimitItem, parse_many
 
 MOST_HITS = 1000
-"""Of one window: each hit's moment is kept, and read with every next one."""
+"""Of one window. Each hit's timestamp is stored and read with every later hit."""
 NONE = "none"
 
 
 class Limit(StrEnum):
-    """The limits, by the names that clients and settings know them by."""
+    """The limits, named as in settings and responses."""
 
     REGISTRATIONS_PER_NETWORK = "registrations_per_network"
     REGISTRATIONS_PER_ADDRESS = "registrations_per_address"
@@ -28,7 +28,7 @@ class Limit(StrEnum):
 
 
 class Per(StrEnum):
-    """Whose hits are counted together."""
+    """The subject whose hits are counted together."""
 
     NETWORK = "network"
     ADDRESS = "address"
@@ -37,14 +37,14 @@ class Per(StrEnum):
 
 @dataclass(frozen=True)
 class Windows:
-    """So many in such a time, and of several all: ``5/hour; 20/day``. None of them is no limit."""
+    """One or several windows, all of which apply: ``5/hour; 20/day``. Without windows there is no limit."""
 
     text: str
     items: tuple[RateLimitItem, ...]
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Read what a setting says. Raises ValueError."""
+        """Parse the value of a setting. Raises ValueError."""
         if text == NONE:
             return cls(text, ())
         items = tuple(parse_many(text))
@@ -58,7 +58,7 @@ class Windows:
 
 @dataclass(frozen=True)
 class Rule:
-    """Whom a limit counts, what it is about, and its default."""
+    """The subject, description and default of a limit."""
 
     per: Per
     meaning: str
@@ -76,18 +76,18 @@ RULES: Mapping[Limit, Rule] = {
         Per.ADDRESS, "Resends to one address; RESEND_COOLDOWN_SECONDS is between them.", "5/day"
     ),
     Limit.CODE_TRIES_PER_ADDRESS: _rule(
-        Per.ADDRESS, "Tries of codes sent to one address, right ones included; links are not limited.", "10/day"
+        Per.ADDRESS, "Tries of codes sent to one address, including right ones; links are not limited.", "10/day"
     ),
     Limit.FAILED_LOGINS_PER_NETWORK: _rule(
         Per.NETWORK, "Failed logins from one network; a success does not clear them.", "10/minute"
     ),
     Limit.FAILED_LOGINS_PER_ADDRESS: _rule(Per.ADDRESS, "Failed logins to one address.", "5/5 minutes"),
     Limit.WRONG_PASSWORDS_PER_USER: _rule(
-        Per.USER, "Wrong passwords given by one user who is signed in, for what needs it again.", "5/5 minutes"
+        Per.USER, "Wrong passwords of one signed-in user, for actions that ask for it again.", "5/5 minutes"
     ),
     Limit.CHANGES_PER_USER: _rule(
-        Per.USER, "Changes of password or address by one user who is signed in, each of which sends messages.", "10/day"
+        Per.USER, "Changes of password or address by one signed-in user; each sends messages.", "10/day"
     ),
-    Limit.RESETS_PER_NETWORK: _rule(Per.NETWORK, "Password resets asked for from one network.", "20/minute"),
+    Limit.RESETS_PER_NETWORK: _rule(Per.NETWORK, "Password resets requested from one network.", "20/minute"),
     Limit.RESETS_PER_ADDRESS: _rule(Per.ADDRESS, "Password resets of one address.", "5/hour"),
 }

@@ -1,5 +1,1 @@
-"""One module for each face, with its views: what they read, which use case they run, how they answer.
-
-``registrations`` · ``activations`` · ``activation_page``, and its words · ``sessions`` · ``password_resets`` · ``me``,
-``account`` what is a user's own · ``documentation`` · ``operations``.
-"""
+"""HTTP routes: each view validates the request, runs a use case in a transaction and returns a response."""

@@ -1,4 +1,4 @@
-"""/v1/me/…: what a signed-in user changes, takes along, or has taken away."""
+"""/v1/me: what signed-in users see, change, export and erase."""
 
 from http import HTTPStatus
 from uuid import UUID
@@ -6,189 +6,225 @@ from uuid import UUID
 from flask import Blueprint, Response, jsonify
 from sqlalchemy.orm import Session
 
-from api_service import passwords
-from api_service.access_tokens import SignedIn
-from api_service.account_schemas import ChangePasswordSchema, CodeSchema, EraseSchema, NewEmailSchema, NewPhoneSchema
-from api_service.answer_schemas import CodeSentSchema, ExportSchema, StatusSchema
-from api_service.answers import code_answer, export_document
-from api_service.authentication import for_users
-from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
 from api_service.errors import Code
-from api_service.idempotency import idempotent, keep, take_key
-from api_service.limiting import by_user, counted_if_done, from_network, give_back, spend, to_addresses
+from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag, documented
+from api_service.http.authentication import authenticated
+from api_service.http.idempotency import acquire_key, idempotent, store_response
+from api_service.http.rate_limiting import by_addresses, by_network, by_user, count_unless_refused, refund, spend
 from api_service.rate_limits import Limit, Subject
-from api_service.schemas import StrictSchema
+from api_service.schemas.requests import (
+    ChangePasswordSchema,
+    CodeSchema,
+    EraseSchema,
+    NewEmailSchema,
+    NewPhoneSchema,
+    StrictSchema,
+)
+from api_service.schemas.responses import CodeSentSchema, ExportSchema, StatusSchema, UserSchema
+from api_service.schemas.serializers import code_response, export_document, user_document
+from api_service.security import passwords
+from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
 from api_service.transactions import in_transaction
 from api_service.use_cases.change_address import AddressCode, ask_for_change, change_address, token_of_change
-from api_service.use_cases.personal_data import erase, gather
-from api_service.use_cases.proof import Proof, locked_prover, prove_by_fresh_session, prove_by_password
-from api_service.use_cases.reset_password import refuse_own_address, set_password
+from api_service.use_cases.personal_data import collect, erase
+from api_service.use_cases.reauthentication import (
+    Reauthentication,
+    lock_reauthenticated_user,
+    reauthenticate_by_fresh_session,
+    reauthenticate_by_password,
+)
+from api_service.use_cases.reset_password import reject_own_address, set_password
+from shared.models import User
 from shared.vocabulary import Channel
 from shared.web.bodies import read_body
+from shared.web.refusals import InvalidTokenError
 
-blueprint = Blueprint("account", __name__, url_prefix="/v1/me")
+blueprint = Blueprint("me", __name__, url_prefix="/v1/me")
 
-CODE_SENT = {HTTPStatus.ACCEPTED: Answer("A code goes to the new address.", CodeSentSchema, headers=COUNTED)}
-ADDRESS_CHANGED = {HTTPStatus.NO_CONTENT: Answer("It is the user's; the addresses so far are told.")}
+
+@blueprint.get("")
+@documented(OperationDoc(Tag.USER, {HTTPStatus.OK: ResponseDoc("The user.", UserSchema)}))
+@authenticated
+def get_me(current_user: CurrentUser) -> Response:
+    """Show the user."""
+    with services().sessions.begin() as session:
+        user = session.get(User, current_user.user_id)
+    if user is None:  # erased since the session was checked
+        raise InvalidTokenError
+    return jsonify(user_document(user))
+
+
+CODE_SENT = {
+    HTTPStatus.ACCEPTED: ResponseDoc("A code was sent to the new address.", CodeSentSchema, headers=RATE_LIMIT_HEADERS)
+}
+ADDRESS_CHANGED = {HTTPStatus.NO_CONTENT: ResponseDoc("The address was changed; all previous addresses are notified.")}
 OF_PASSWORDS = (Code.WRONG_PASSWORD, Code.TOO_MANY_REQUESTS)
 OF_CODES = (Code.INVALID_OR_EXPIRED, Code.ADDRESS_TAKEN, Code.TOO_MANY_ATTEMPTS, Code.TOO_MANY_REQUESTS)
 
 
 @blueprint.post("/password")
-@described(
-    Description(
+@documented(
+    OperationDoc(
         Tag.USER,
-        {HTTPStatus.NO_CONTENT: Answer("It is the password; the user's addresses are told.", headers=COUNTED)},
-        body=Body(ChangePasswordSchema),
-        refusals=OF_PASSWORDS,
+        {
+            HTTPStatus.NO_CONTENT: ResponseDoc(
+                "The password was changed; all addresses are notified.", headers=RATE_LIMIT_HEADERS
+            )
+        },
+        body=RequestDoc(ChangePasswordSchema),
+        problems=OF_PASSWORDS,
     )
 )
-@for_users
+@authenticated
 @idempotent
-def post_password(holder: SignedIn) -> Response:
-    """Set another password; the user stays signed in here, and nowhere else."""
+def post_password(current_user: CurrentUser) -> Response:
+    """Change the password. The current session continues, all others end."""
     body = read_body(ChangePasswordSchema())
-    proof = _proven(holder, body["old_password"])
-    password_hash = passwords.hashed(body["new_password"])
+    reauthentication = _reauthenticate(current_user, body["old_password"])
+    password_hash = passwords.hash_password(body["new_password"])
 
     def changed(session: Session) -> Response:
-        take_key(session)
-        user = locked_prover(session, proof)
-        refuse_own_address(user, body["new_password"])
-        set_password(session, user, password_hash, kept_session=holder.session_id)
-        return keep(session, _done())
+        acquire_key(session)
+        user = lock_reauthenticated_user(session, reauthentication)
+        reject_own_address(user, body["new_password"])
+        set_password(session, user, password_hash, except_session=current_user.session_id)
+        return store_response(session, _no_content())
 
-    with counted_if_done(_a_change(holder)):
-        answer = in_transaction(services().sessions, changed)
+    with count_unless_refused(_a_change(current_user)):
+        response = in_transaction(services().sessions, changed)
     services().notifier.wake()
-    return answer
+    return response
 
 
 @blueprint.post("/email")
-@described(Description(Tag.USER, CODE_SENT, body=Body(NewEmailSchema), refusals=OF_PASSWORDS))
-@for_users
+@documented(OperationDoc(Tag.USER, CODE_SENT, body=RequestDoc(NewEmailSchema), problems=OF_PASSWORDS))
+@authenticated
 @idempotent
-def post_email(holder: SignedIn) -> Response:
-    """Send a code to another e-mail address."""
-    return _code_sent(holder, NewEmailSchema())
+def post_email(current_user: CurrentUser) -> Response:
+    """Send a code to a new e-mail address."""
+    return _code_sent(current_user, NewEmailSchema())
 
 
 @blueprint.post("/phone")
-@described(Description(Tag.USER, CODE_SENT, body=Body(NewPhoneSchema), refusals=OF_PASSWORDS))
-@for_users
+@documented(OperationDoc(Tag.USER, CODE_SENT, body=RequestDoc(NewPhoneSchema), problems=OF_PASSWORDS))
+@authenticated
 @idempotent
-def post_phone(holder: SignedIn) -> Response:
-    """Send a code to another number."""
-    return _code_sent(holder, NewPhoneSchema())
+def post_phone(current_user: CurrentUser) -> Response:
+    """Send a code to a new phone number."""
+    return _code_sent(current_user, NewPhoneSchema())
 
 
 @blueprint.post("/email/confirm")
-@described(Description(Tag.USER, ADDRESS_CHANGED, body=Body(CodeSchema), refusals=OF_CODES))
-@for_users
+@documented(OperationDoc(Tag.USER, ADDRESS_CHANGED, body=RequestDoc(CodeSchema), problems=OF_CODES))
+@authenticated
 @idempotent
-def post_email_confirmation(holder: SignedIn) -> Response:
-    """Make the e-mail address that the code went to the user's."""
-    return _address_changed(holder, Channel.EMAIL)
+def post_email_confirmation(current_user: CurrentUser) -> Response:
+    """Change the e-mail address with the code sent to it."""
+    return _address_changed(current_user, Channel.EMAIL)
 
 
 @blueprint.post("/phone/confirm")
-@described(Description(Tag.USER, ADDRESS_CHANGED, body=Body(CodeSchema), refusals=OF_CODES))
-@for_users
+@documented(OperationDoc(Tag.USER, ADDRESS_CHANGED, body=RequestDoc(CodeSchema), problems=OF_CODES))
+@authenticated
 @idempotent
-def post_phone_confirmation(holder: SignedIn) -> Response:
-    """Make the number that the code went to the user's."""
-    return _address_changed(holder, Channel.SMS)
+def post_phone_confirmation(current_user: CurrentUser) -> Response:
+    """Change the phone number with the code sent to it."""
+    return _address_changed(current_user, Channel.SMS)
 
 
 @blueprint.get("/export")
-@described(Description(Tag.USER, {HTTPStatus.OK: Answer("All of it.", ExportSchema, headers=("Content-Disposition",))}))
-@for_users
-def get_export(holder: SignedIn) -> Response:
-    """Give the user all that is held of them."""
+@documented(
+    OperationDoc(
+        Tag.USER, {HTTPStatus.OK: ResponseDoc("All personal data.", ExportSchema, headers=("Content-Disposition",))}
+    )
+)
+@authenticated
+def get_export(current_user: CurrentUser) -> Response:
+    """Return all personal data of the user."""
     with services().sessions.begin() as session:
-        held = gather(session, holder.user_id)
-    answer = jsonify(export_document(held, holder.session_id))
-    answer.headers["Content-Disposition"] = 'attachment; filename="personal-data.json"'
-    return answer
+        data = collect(session, current_user.user_id)
+    response = jsonify(export_document(data, current_user.session_id))
+    response.headers["Content-Disposition"] = 'attachment; filename="personal-data.json"'
+    return response
 
 
 @blueprint.delete("")
-@described(
-    Description(
+@documented(
+    OperationDoc(
         Tag.USER,
-        {HTTPStatus.ACCEPTED: Answer("All that was held of the user is gone.", StatusSchema, headers=COUNTED)},
-        body=Body(EraseSchema, is_required=False),
-        refusals=(*OF_PASSWORDS, Code.FRESH_SIGN_IN_REQUIRED),
+        {HTTPStatus.ACCEPTED: ResponseDoc("The user was erased.", StatusSchema, headers=RATE_LIMIT_HEADERS)},
+        body=RequestDoc(EraseSchema, is_required=False),
+        problems=(*OF_PASSWORDS, Code.FRESH_SIGN_IN_REQUIRED),
     )
 )
-@for_users
-def delete_me(holder: SignedIn) -> Response:
-    """Take the user away for good."""
-    proof = _erasing_proof(holder)
-    in_transaction(services().sessions, lambda session: erase(session, proof, services().keys))
-    answer = jsonify(status="erased")
-    answer.status_code = HTTPStatus.ACCEPTED
-    return answer
+@authenticated
+def delete_me(current_user: CurrentUser) -> Response:
+    """Erase the user."""
+    reauthentication = _reauthenticate_to_erase(current_user)
+    in_transaction(services().sessions, lambda session: erase(session, reauthentication, services().keys))
+    response = jsonify(status="erased")
+    response.status_code = HTTPStatus.ACCEPTED
+    return response
 
 
-def _proven(holder: SignedIn, password: str) -> Proof:
-    # Counted before the password is looked at, as signing in is: an access token must not help to guess it. And
-    # apart from that: who fails to sign in as somebody must not keep them from their own account.
-    tries = by_user(Limit.WRONG_PASSWORDS_PER_USER, holder.user_id)
+def _reauthenticate(current_user: CurrentUser, password: str) -> Reauthentication:
+    # Counted before the password is compared, as for signing in, because an access token must not help to guess it. A
+    # separate limit, because failed sign-ins by strangers must not block the owner.
+    tries = by_user(Limit.WRONG_PASSWORDS_PER_USER, current_user.user_id)
     spend(tries)
-    proof = prove_by_password(services().sessions, holder, password)
-    give_back(tries)
-    return proof
+    reauthentication = reauthenticate_by_password(services().sessions, current_user, password)
+    refund(tries)
+    return reauthentication
 
 
-def _erasing_proof(holder: SignedIn) -> Proof:
+def _reauthenticate_to_erase(current_user: CurrentUser) -> Reauthentication:
     body = read_body(EraseSchema(), may_be_empty=True)
     if "password" in body:
-        return _proven(holder, body["password"])
-    return prove_by_fresh_session(services().sessions, holder)
+        return _reauthenticate(current_user, body["password"])
+    return reauthenticate_by_fresh_session(services().sessions, current_user)
 
 
-def _code_sent(holder: SignedIn, schema: StrictSchema) -> Response:
+def _code_sent(current_user: CurrentUser, schema: StrictSchema) -> Response:
     body = read_body(schema)
-    # As many as codes for resets: whoever has an account must not flood other people's addresses. Their own password
-    # comes before the address's count: without it nothing goes there, and its owner's resets would be used up unseen.
-    spend(from_network(Limit.RESETS_PER_NETWORK))
-    proof = _proven(holder, body["password"])
-    spend(*to_addresses(Limit.RESETS_PER_ADDRESS, body["address"].canonical))
+    # The limits of resets apply, so that an account cannot flood other people's addresses. The password is checked
+    # before the address is counted: otherwise a stranger could use up the owner's resets unnoticed.
+    spend(by_network(Limit.RESETS_PER_NETWORK))
+    reauthentication = _reauthenticate(current_user, body["password"])
+    spend(*by_addresses(Limit.RESETS_PER_ADDRESS, body["address"].canonical))
 
-    def asked(session: Session) -> Response:
-        take_key(session)
-        keys, terms = services().keys, services().account_terms
-        token = ask_for_change(session, proof, body["address"], keys=keys, terms=terms)
-        return keep(session, code_answer(body["address"], token.expires_at))
+    def work(session: Session) -> Response:
+        acquire_key(session)
+        keys, policy = services().keys, services().account_policy
+        token = ask_for_change(session, reauthentication, body["address"], keys=keys, policy=policy)
+        return store_response(session, code_response(body["address"], token.expires_at))
 
-    answer = in_transaction(services().sessions, asked)
+    response = in_transaction(services().sessions, work)
     services().notifier.wake()
-    return answer
+    return response
 
 
-def _address_changed(holder: SignedIn, channel: Channel) -> Response:
-    offered = AddressCode(holder.user_id, channel, read_body(CodeSchema())["code"])
+def _address_changed(current_user: CurrentUser, channel: Channel) -> Response:
+    offered = AddressCode(current_user.user_id, channel, read_body(CodeSchema())["code"])
 
     def changed(session: Session, token_id: UUID) -> Response:
-        take_key(session)
-        change_address(session, holder, token_id)
-        return keep(session, _done())
+        acquire_key(session)
+        change_address(session, current_user, token_id)
+        return store_response(session, _no_content())
 
-    # Counted before the code is tried: a right one that nothing came of would be used up.
-    with counted_if_done(_a_change(holder)):
+    # Counted before the code is tried, because a right code would be used up by a request that is then rejected.
+    with count_unless_refused(_a_change(current_user)):
         token_id = token_of_change(services().sessions, services().keys, services().limiter, offered)
-        answer = in_transaction(services().sessions, lambda session: changed(session, token_id))
+        response = in_transaction(services().sessions, lambda session: changed(session, token_id))
     services().notifier.wake()
-    return answer
+    return response
 
 
-def _a_change(holder: SignedIn) -> Subject:
-    # Each change is told to all addresses, and whoever has an account could have as many SMS sent as they like. Resets
-    # by code are not counted: who knows the password must not use up what its owner has left to get the account back.
-    return by_user(Limit.CHANGES_PER_USER, holder.user_id)
+def _a_change(current_user: CurrentUser) -> Subject:
+    # Each change notifies all addresses, so an account could send any number of SMS. Resets by code are not counted: a
+    # thief of the password must not use up the resets of the owner.
+    return by_user(Limit.CHANGES_PER_USER, current_user.user_id)
 
 
-def _done() -> Response:
+def _no_content() -> Response:
     return Response(status=HTTPStatus.NO_CONTENT)

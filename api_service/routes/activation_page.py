@@ -1,31 +1,147 @@
-"""/activate: the page behind the link in a message. Looking at it changes nothing; its buttons do.
+"""/activate: the page behind the link in a message. Viewing it changes nothing; its buttons do.
 
-Mail scanners open links, and some run scripts: so there is no script, and GET only shows the button.
+Mail scanners open links and some run scripts. So GET only shows the buttons, and there is no script.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
 from http import HTTPStatus
 
 from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api_service.answer_schemas import ButtonSchema, DeclineSchema
-from api_service.describing import COUNTED, FORM, HTML, Answer, Body, Description, Tag, described
 from api_service.errors import InvalidOrExpiredError, PasswordRequiredError, WrongPasswordError
-from api_service.languages import preferred_locale
-from api_service.pages import safe_headers, style_named
-from api_service.passwords import normalised
-from api_service.problems import problem
+from api_service.http.accept_language import preferred_locale
+from api_service.http.annotations import (
+    FORM,
+    HTML,
+    RATE_LIMIT_HEADERS,
+    OperationDoc,
+    RequestDoc,
+    ResponseDoc,
+    Tag,
+    documented,
+)
+from api_service.http.problems import problem
+from api_service.http.security_headers import safe_headers, style_named
 from api_service.rate_limits import TooManyRequestsError
-from api_service.routes.activation_words import WORDS, Page
 from api_service.routes.activations import by_link
+from api_service.schemas.responses import ActivationFormSchema, DeclineFormSchema
+from api_service.security.passwords import normalised
 from api_service.services import services
 from api_service.transactions import in_transaction
-from api_service.use_cases.activate import activate
-from api_service.use_cases.decline import decline
+from api_service.use_cases.activate import activate, decline
 from shared.engine import DATABASE_FAILURES
+from shared.vocabulary import Locale
 from shared.web.bodies import LONGEST_BODY_BYTES
 from shared.web.problems import database_unavailable
+
+
+class Page(StrEnum):
+    """The variants of the page."""
+
+    BUTTON = "button"
+    DONE = "done"
+    DECLINED = "declined"
+    INVALID = "invalid"
+    PASSWORD = "password"  # noqa: S105 - the name of a variant
+    WRONG_PASSWORD = "wrong_password"  # noqa: S105 - the name of a page
+    TOO_OFTEN = "too_often"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True)
+class Words:
+    """The title and text of a variant, and the labels of its buttons and field."""
+
+    title: str
+    text: str
+    button: str = ""
+    field: str = ""
+    decline: str = ""
+
+
+# Variants with a form share the buttons; those that ask for a password share the field.
+_asking_en = partial(Words, button="Confirm my address", decline="I did not register")
+_asking_fr = partial(Words, button="Confirmer mon adresse", decline="Je n'ai pas créé de compte")
+_password_en = partial(_asking_en, field="Password")
+_password_fr = partial(_asking_fr, field="Mot de passe")
+
+WORDS: Mapping[Locale, Mapping[Page, Words]] = {
+    Locale.EN: {
+        Page.BUTTON: _asking_en(
+            title="Confirm your address",
+            text="Did you create an account with this address? Press the button to activate it, with the password that "
+            "was chosen then.",
+        ),
+        Page.DONE: Words(title="Your account is active", text="You can close this page and sign in."),
+        Page.DECLINED: Words(
+            title="Thank you for telling us",
+            text="The registration is cancelled, and the link works no longer. There is nothing else to do.",
+        ),
+        Page.INVALID: Words(
+            title="This link does not work",
+            text="It may be incomplete, used already, or too old. Ask for a new message where you registered.",
+        ),
+        Page.PASSWORD: _password_en(
+            title="Enter your password",
+            text="Your address was registered more than once, perhaps by somebody else. Enter the password that you "
+            "chose when you registered, so that the account becomes yours.",
+        ),
+        Page.WRONG_PASSWORD: _password_en(
+            title="This is another password",
+            text="The link belongs to a registration with another password. If you did not mistype yours, somebody "
+            "else has registered your address: use the link in our other message.",
+        ),
+        Page.TOO_OFTEN: Words(
+            title="Too many wrong passwords",
+            text="Please wait a minute, then open the link in your message again.",
+        ),
+        Page.UNAVAILABLE: Words(
+            title="Please try again shortly",
+            text="We cannot activate your account just now. Your link stays valid: reload this page in a minute.",
+        ),
+    },
+    Locale.FR: {
+        Page.BUTTON: _asking_fr(
+            title="Confirmez votre adresse",
+            text="Avez-vous créé un compte avec cette adresse ? Appuyez sur le bouton pour l'activer, avec le mot de "
+            "passe choisi à ce moment-là.",
+        ),
+        Page.DONE: Words(title="Votre compte est actif", text="Vous pouvez fermer cette page et vous connecter."),
+        Page.DECLINED: Words(
+            title="Merci de nous l'avoir dit",
+            text="L'inscription est annulée et le lien ne fonctionne plus. Vous n'avez rien d'autre à faire.",
+        ),
+        Page.INVALID: Words(
+            title="Ce lien ne fonctionne pas",
+            text="Il est peut-être incomplet, déjà utilisé ou trop ancien. "
+            "Demandez un nouveau message là où vous vous êtes inscrit.",
+        ),
+        Page.PASSWORD: _password_fr(
+            title="Saisissez votre mot de passe",
+            text="Votre adresse a été inscrite plusieurs fois, peut-être par quelqu'un d'autre. Saisissez le mot de "
+            "passe que vous avez choisi en vous inscrivant, pour que le compte soit bien le vôtre.",
+        ),
+        Page.WRONG_PASSWORD: _password_fr(
+            title="Ce n'est pas ce mot de passe",
+            text="Le lien appartient à une inscription avec un autre mot de passe. Si vous ne vous êtes pas trompé, "
+            "quelqu'un d'autre a inscrit votre adresse : utilisez le lien de notre autre message.",
+        ),
+        Page.TOO_OFTEN: Words(
+            title="Trop de mots de passe erronés",
+            text="Veuillez attendre une minute, puis ouvrir à nouveau le lien de votre message.",
+        ),
+        Page.UNAVAILABLE: Words(
+            title="Veuillez réessayer sous peu",
+            text="Nous ne pouvons pas activer votre compte en ce moment. Votre lien reste valable : "
+            "rechargez cette page dans une minute.",
+        ),
+    },
+}
+
 
 blueprint = Blueprint("activation_page", __name__, url_prefix="/activate")
 
@@ -34,23 +150,23 @@ SAFE_HEADERS = safe_headers(STYLE, form_action="'self'") | {
     "X-Robots-Tag": "noindex, nofollow",
     "Vary": "Accept-Language",
 }
-TOO_LARGE = Answer("A page: the form has more than 16 KiB.", media_type=HTML)
+TOO_LARGE = ResponseDoc("A page: the form has more than 16 KiB.", media_type=HTML)
 
 
 @blueprint.get("")
-@described(
-    Description(
+@documented(
+    OperationDoc(
         Tag.PAGES,
         {
-            HTTPStatus.OK: Answer("The page with the button.", media_type=HTML),
-            HTTPStatus.BAD_REQUEST: Answer("A page: the link is incomplete.", media_type=HTML),
+            HTTPStatus.OK: ResponseDoc("The page with the button.", media_type=HTML),
+            HTTPStatus.BAD_REQUEST: ResponseDoc("A page: the link is incomplete.", media_type=HTML),
         },
         parameters=("token",),
         needs_database=False,
     )
 )
 def get_page() -> Response:
-    """Show the button."""
+    """Show the buttons."""
     link_token = request.args.get("token", "")
     if not link_token:
         return _page(Page.INVALID, HTTPStatus.BAD_REQUEST)
@@ -58,27 +174,29 @@ def get_page() -> Response:
 
 
 @blueprint.post("")
-@described(
-    Description(
+@documented(
+    OperationDoc(
         Tag.PAGES,
         {
-            HTTPStatus.OK: Answer("A page: the account is active.", media_type=HTML),
-            HTTPStatus.BAD_REQUEST: Answer("A page: the link does not work.", media_type=HTML),
-            HTTPStatus.FORBIDDEN: Answer("A page: the registration's password is needed, or wrong.", media_type=HTML),
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LARGE,
-            HTTPStatus.TOO_MANY_REQUESTS: Answer(
-                "A page: too many wrong passwords.", media_type=HTML, headers=("Retry-After", *COUNTED)
+            HTTPStatus.OK: ResponseDoc("A page: the account is active.", media_type=HTML),
+            HTTPStatus.BAD_REQUEST: ResponseDoc("A page: the link is invalid.", media_type=HTML),
+            HTTPStatus.FORBIDDEN: ResponseDoc(
+                "A page: the registration's password is missing or wrong.", media_type=HTML
             ),
-            HTTPStatus.SERVICE_UNAVAILABLE: Answer(
-                "A page: the database is away.", media_type=HTML, headers=("Retry-After",)
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LARGE,
+            HTTPStatus.TOO_MANY_REQUESTS: ResponseDoc(
+                "A page: too many wrong passwords.", media_type=HTML, headers=("Retry-After", *RATE_LIMIT_HEADERS)
+            ),
+            HTTPStatus.SERVICE_UNAVAILABLE: ResponseDoc(
+                "A page: the database is unavailable.", media_type=HTML, headers=("Retry-After",)
             ),
         },
-        body=Body(ButtonSchema, media_type=FORM),
+        body=RequestDoc(ActivationFormSchema, media_type=FORM),
         needs_database=False,
     )
 )
 def post_page() -> Response:
-    """Activate, and say whether it worked, or ask for the password where the address was registered more than once."""
+    """Activate the registration. If the address was registered several times, ask for the password."""
     form = read_form()
     link_token, password = form.get("token", ""), form.get("password")
     try:
@@ -94,23 +212,23 @@ def post_page() -> Response:
 
 
 @blueprint.post("/decline")
-@described(
-    Description(
+@documented(
+    OperationDoc(
         Tag.PAGES,
         {
-            HTTPStatus.OK: Answer("A page: the registration is cancelled.", media_type=HTML),
-            HTTPStatus.BAD_REQUEST: Answer("A page: the link does not work.", media_type=HTML),
+            HTTPStatus.OK: ResponseDoc("A page: the registration is cancelled.", media_type=HTML),
+            HTTPStatus.BAD_REQUEST: ResponseDoc("A page: the link is invalid.", media_type=HTML),
             HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LARGE,
-            HTTPStatus.SERVICE_UNAVAILABLE: Answer(
-                "A page: the database is away.", media_type=HTML, headers=("Retry-After",)
+            HTTPStatus.SERVICE_UNAVAILABLE: ResponseDoc(
+                "A page: the database is unavailable.", media_type=HTML, headers=("Retry-After",)
             ),
         },
-        body=Body(DeclineSchema, media_type=FORM),
+        body=RequestDoc(DeclineFormSchema, media_type=FORM),
         needs_database=False,
     )
 )
 def post_declined() -> Response:
-    """Cancel the registration, for whoever reads the mailbox says that it is not theirs."""
+    """Cancel the registration, because the mailbox's owner did not register."""
     link_token = read_form().get("token", "")
     try:
         in_transaction(services().sessions, lambda session: decline(session, services().keys, link_token))
@@ -120,7 +238,7 @@ def post_declined() -> Response:
 
 
 def read_form() -> Mapping[str, str]:
-    """Return the form that was sent. Raises RequestEntityTooLarge, also where its length is not told beforehand."""
+    """Return the form. Raises RequestEntityTooLarge, also for chunked requests."""
     if len(request.get_data()) > LONGEST_BODY_BYTES:
         raise RequestEntityTooLarge
     return request.form
@@ -137,7 +255,7 @@ blueprint.register_error_handler(TooManyRequestsError, _too_often)
 
 @blueprint.errorhandler(RequestEntityTooLarge)
 def _too_large(_error: RequestEntityTooLarge) -> Response:
-    # No link that was sent is as long, and no password that was taken.
+    # No valid link or password is as long.
     return _page(Page.INVALID, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
@@ -154,12 +272,12 @@ for failure in DATABASE_FAILURES:
 
 def _page(page: Page, status: HTTPStatus, link_token: str = "") -> Response:
     locale = preferred_locale()
-    answer = make_response(
+    response = make_response(
         render_template(
             "activation.html", locale=locale, words=WORDS[locale][page], link_token=link_token, style=STYLE
         ),
         status,
     )
-    answer.headers.update(SAFE_HEADERS)
-    answer.headers["Content-Language"] = locale
-    return answer
+    response.headers.update(SAFE_HEADERS)
+    response.headers["Content-Language"] = locale
+    return response

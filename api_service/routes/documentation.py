@@ -1,13 +1,13 @@
-"""/openapi.json and /docs: what can be asked of the API, for programs and for people."""
+"""/openapi.json and /docs: the documentation of the API."""
 
 from http import HTTPStatus
 from typing import Any
 
 from flask import Blueprint, Response, current_app, json
 
-from api_service.answer_schemas import DocumentSchema
-from api_service.describing import HTML, Answer, Description, Tag, described
+from api_service.http.annotations import HTML, OperationDoc, ResponseDoc, Tag, documented
 from api_service.openapi import document_of, page_of
+from api_service.schemas.responses import DocumentSchema
 
 CACHE = "public, max-age=300"
 EXTENSION = "openapi"
@@ -16,29 +16,31 @@ blueprint = Blueprint("documentation", __name__)
 
 
 @blueprint.get("/openapi.json")
-@described(Description(Tag.PAGES, {HTTPStatus.OK: Answer("The document.", DocumentSchema)}, needs_database=False))
+@documented(
+    OperationDoc(Tag.PAGES, {HTTPStatus.OK: ResponseDoc("The document.", DocumentSchema)}, needs_database=False)
+)
 def get_document() -> Response:
-    """Describe the API to programs (OpenAPI 3.1)."""
-    answer = Response(json.dumps(_document()), mimetype="application/json")
-    answer.headers["Cache-Control"] = CACHE
-    return answer
+    """Return the OpenAPI 3.1 document."""
+    response = Response(json.dumps(_document()), mimetype="application/json")
+    response.headers["Cache-Control"] = CACHE
+    return response
 
 
 @blueprint.get("/docs")
-@described(Description(Tag.PAGES, {HTTPStatus.OK: Answer("The page.", media_type=HTML)}, needs_database=False))
+@documented(OperationDoc(Tag.PAGES, {HTTPStatus.OK: ResponseDoc("The page.", media_type=HTML)}, needs_database=False))
 def get_docs() -> Response:
-    """Describe the API to people."""
+    """Show the document as a page."""
     page = page_of(_document())
-    answer = Response(page.html, mimetype=HTML)
-    answer.headers.update(page.headers)
-    answer.headers["Cache-Control"] = CACHE
-    return answer
+    response = Response(page.html, mimetype=HTML)
+    response.headers.update(page.headers)
+    response.headers["Cache-Control"] = CACHE
+    return response
 
 
 def _document() -> dict[str, Any]:
-    """Return the app's document, which is made when it is first asked for."""
-    kept = current_app.extensions
-    if EXTENSION not in kept:
-        kept[EXTENSION] = document_of(current_app)
-    document: dict[str, Any] = kept[EXTENSION]
+    """Return the document, built on first use."""
+    extensions = current_app.extensions
+    if EXTENSION not in extensions:
+        extensions[EXTENSION] = document_of(current_app)
+    document: dict[str, Any] = extensions[EXTENSION]
     return document

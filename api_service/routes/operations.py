@@ -1,14 +1,14 @@
-"""/livez, /readyz and /metrics, for whoever runs the service; and /favicon.ico, for browsers."""
+"""/livez, /readyz and /metrics for operators, and /favicon.ico for browsers."""
 
 from http import HTTPStatus
 
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from api_service.answer_schemas import StatusSchema
-from api_service.describing import Answer, Description, Tag, described
+from api_service.http.annotations import OperationDoc, ResponseDoc, Tag, documented
+from api_service.http.problems import problem
 from api_service.metrics import exposition
-from api_service.problems import problem
+from api_service.schemas.responses import StatusSchema
 from api_service.services import services
 from migrations.revisions import REVISIONS
 from shared.web.readiness import lacking
@@ -18,38 +18,44 @@ blueprint = Blueprint("operations", __name__)
 
 
 @blueprint.get("/livez")
-@described(Description(Tag.OPERATIONS, {HTTPStatus.OK: Answer("It does.", StatusSchema)}, needs_database=False))
+@documented(
+    OperationDoc(
+        Tag.OPERATIONS, {HTTPStatus.OK: ResponseDoc("The process responds.", StatusSchema)}, needs_database=False
+    )
+)
 def get_livez() -> Response:
-    """Say that the process answers, whatever the database does."""
+    """Report that the process responds, whatever the state of the database."""
     return jsonify(status="alive")
 
 
 @blueprint.get("/readyz")
-@described(
-    Description(
+@documented(
+    OperationDoc(
         Tag.OPERATIONS,
-        {HTTPStatus.OK: Answer("They can.", StatusSchema)},
-        refusals=(CommonCode.NOT_READY,),
+        {HTTPStatus.OK: ResponseDoc("The service is ready.", StatusSchema)},
+        problems=(CommonCode.NOT_READY,),
         needs_database=False,
     )
 )
 def get_readyz() -> Response:
-    """Say whether requests can be served, and what is missing if not."""
+    """Report whether requests can be served, and what is missing."""
     missing = lacking(services().engine, REVISIONS)
     return problem(CommonCode.NOT_READY, missing=missing) if missing else jsonify(status="ready")
 
 
 @blueprint.get("/favicon.ico")
-@described(Description(Tag.OPERATIONS, {HTTPStatus.NO_CONTENT: Answer("There is none.")}, needs_database=False))
+@documented(OperationDoc(Tag.OPERATIONS, {HTTPStatus.NO_CONTENT: ResponseDoc("No icon.")}, needs_database=False))
 def get_favicon() -> Response:
-    """Say that there is no icon, which every browser asks for beside a page."""
+    """Return no icon, which browsers request for every page."""
     return Response(status=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "public, max-age=604800"})
 
 
 @blueprint.get("/metrics")
-@described(
-    Description(Tag.OPERATIONS, {HTTPStatus.OK: Answer("The counts.", media_type="text/plain")}, needs_database=False)
+@documented(
+    OperationDoc(
+        Tag.OPERATIONS, {HTTPStatus.OK: ResponseDoc("The metrics.", media_type="text/plain")}, needs_database=False
+    )
 )
 def get_metrics() -> Response:
-    """Give the counts to Prometheus."""
+    """Return metrics in Prometheus' text format."""
     return Response(exposition(), content_type=CONTENT_TYPE_LATEST)

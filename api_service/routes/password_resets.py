@@ -1,67 +1,68 @@
-"""/v1/password-resets: asking for a code, and choosing a new password with it."""
+"""/v1/password-resets: request a code, and set a new password with it."""
 
 from http import HTTPStatus
 
 from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
-from api_service import passwords
-from api_service.account_schemas import AskForResetSchema, ConfirmResetSchema
-from api_service.answer_schemas import ResetAskedSchema
-from api_service.answers import reset_answer
-from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
 from api_service.errors import Code
-from api_service.idempotency import idempotent, keep, take_key
-from api_service.languages import preferred_locale
-from api_service.limiting import from_network, spend, to_addresses
+from api_service.http.accept_language import preferred_locale
+from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag, documented
+from api_service.http.idempotency import acquire_key, idempotent, store_response
+from api_service.http.rate_limiting import by_addresses, by_network, spend
 from api_service.rate_limits import Limit
+from api_service.schemas.requests import ConfirmResetSchema, RequestResetSchema
+from api_service.schemas.responses import ResetAskedSchema
+from api_service.schemas.serializers import reset_response
+from api_service.security import passwords
 from api_service.services import services
 from api_service.transactions import in_transaction
-from api_service.use_cases.addresses import Address
 from api_service.use_cases.reset_password import NewPassword, ask_for_reset, reset_password, token_of_reset
+from api_service.use_cases.users import Address
 from shared.web.bodies import read_body
 
 blueprint = Blueprint("password_resets", __name__, url_prefix="/v1/password-resets")
 
 
 @blueprint.post("")
-@described(
-    Description(
+@documented(
+    OperationDoc(
         Tag.PASSWORDS,
         {
-            HTTPStatus.ACCEPTED: Answer(
-                "The same, whether or not there is an account.", ResetAskedSchema, headers=COUNTED
+            HTTPStatus.ACCEPTED: ResponseDoc(
+                "The same response with or without an account.", ResetAskedSchema, headers=RATE_LIMIT_HEADERS
             )
         },
-        body=Body(AskForResetSchema),
-        refusals=(Code.TOO_MANY_REQUESTS,),
+        body=RequestDoc(RequestResetSchema),
+        problems=(Code.TOO_MANY_REQUESTS,),
     )
 )
 @idempotent
 def post_password_reset() -> Response:
-    """Send a code, or say that there is no account: to the address, and to nobody else."""
-    address: Address = read_body(AskForResetSchema())["address"]
-    spend(from_network(Limit.RESETS_PER_NETWORK), *to_addresses(Limit.RESETS_PER_ADDRESS, address.canonical))
+    """Send a code to the address, or a note that it has no account. The response is the same."""
+    address: Address = read_body(RequestResetSchema())["address"]
+    spend(by_network(Limit.RESETS_PER_NETWORK), *by_addresses(Limit.RESETS_PER_ADDRESS, address.canonical))
 
     def asked(session: Session) -> Response:
-        take_key(session)
-        keys, terms = services().keys, services().account_terms
-        ask_for_reset(session, address, preferred_locale(), keys=keys, terms=terms)
-        # Nobody's: it has only what was typed. One that went with its holder would tell strangers that there was one.
-        return keep(session, reset_answer(address))
+        acquire_key(session)
+        keys, policy = services().keys, services().account_policy
+        ask_for_reset(session, address, preferred_locale(), keys=keys, policy=policy)
+        # Stored without a user: the response repeats only the input. Deleting it with a user would reveal that the
+        # account existed.
+        return store_response(session, reset_response(address))
 
-    answer = in_transaction(services().sessions, asked)
+    response = in_transaction(services().sessions, asked)
     services().notifier.wake()
-    return answer
+    return response
 
 
 @blueprint.post("/confirm")
-@described(
-    Description(
+@documented(
+    OperationDoc(
         Tag.PASSWORDS,
-        {HTTPStatus.NO_CONTENT: Answer("It is the password, and every session has ended.")},
-        body=Body(ConfirmResetSchema),
-        refusals=(Code.INVALID_OR_EXPIRED, Code.TOO_MANY_REQUESTS),
+        {HTTPStatus.NO_CONTENT: ResponseDoc("The password was changed, and all sessions ended.")},
+        body=RequestDoc(ConfirmResetSchema),
+        problems=(Code.INVALID_OR_EXPIRED, Code.TOO_MANY_REQUESTS),
     )
 )
 @idempotent
@@ -70,14 +71,14 @@ def post_confirmation() -> Response:
     body = read_body(ConfirmResetSchema())
     new = NewPassword(body["address"], body["code"], body["new_password"])
     token_id = token_of_reset(services().sessions, services().keys, services().limiter, new)
-    # Only for the right code, which no decoy's can be said to be: nobody makes the server hash by guessing.
-    password_hash = passwords.hashed(new.password)
+    # Hash only after the right code, so that guesses cost little. No code matches a decoy.
+    password_hash = passwords.hash_password(new.password)
 
     def reset(session: Session) -> Response:
-        take_key(session)
-        holder = reset_password(session, token_id, new, password_hash)
-        return keep(session, Response(status=HTTPStatus.NO_CONTENT), holder.id)
+        acquire_key(session)
+        user = reset_password(session, token_id, new, password_hash)
+        return store_response(session, Response(status=HTTPStatus.NO_CONTENT), user.id)
 
-    answer = in_transaction(services().sessions, reset)
+    response = in_transaction(services().sessions, reset)
     services().notifier.wake()
-    return answer
+    return response

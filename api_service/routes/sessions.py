@@ -1,20 +1,19 @@
-"""/v1/sessions: signing in, going on, looking at where one is signed in, and signing out."""
+"""/v1/sessions: sign in, refresh, list sessions, sign out."""
 
 from http import HTTPStatus
 from uuid import UUID
 
 from flask import Blueprint, Response, jsonify
 
-from api_service.access_tokens import SignedIn
-from api_service.account_schemas import SignInSchema
-from api_service.answer_schemas import KeySetSchema, ListedSessionsSchema, SessionSchema
-from api_service.answers import session_listing
-from api_service.authentication import for_users, opening, session_document
-from api_service.describing import COUNTED, Answer, Body, Description, Tag, described
 from api_service.errors import Code, OrganizationNotReadyError
-from api_service.limiting import from_network, give_back, spend, to_addresses
+from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag, documented
+from api_service.http.authentication import authenticated, session_context, session_document
+from api_service.http.rate_limiting import by_addresses, by_network, refund, spend
 from api_service.rate_limits import Limit
-from api_service.schemas import RefreshSchema
+from api_service.schemas.requests import RefreshSchema, SignInSchema
+from api_service.schemas.responses import KeySetSchema, ListedSessionsSchema, SessionSchema
+from api_service.schemas.serializers import listed_session_document
+from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
 from api_service.use_cases.sessions import end_session, listed_sessions, refresh_session
 from api_service.use_cases.sign_in import Credentials, sign_in
@@ -22,18 +21,18 @@ from shared.web.bodies import read_body
 from shared.web.refusals import CommonCode
 
 KEY_SET_CACHE = "public, max-age=300"
-"""A new key is there for as long as it is last in SECRET_KEYS before it signs: far longer."""
+"""Far shorter than the time between adding a key to SECRET_KEYS and signing with it."""
 
 blueprint = Blueprint("sessions", __name__)
 
 
 @blueprint.post("/v1/sessions")
-@described(
-    Description(
+@documented(
+    OperationDoc(
         Tag.SESSIONS,
-        {HTTPStatus.CREATED: Answer("A session has begun.", SessionSchema, headers=COUNTED)},
-        body=Body(SignInSchema),
-        refusals=(
+        {HTTPStatus.CREATED: ResponseDoc("The new session.", SessionSchema, headers=RATE_LIMIT_HEADERS)},
+        body=RequestDoc(SignInSchema),
+        problems=(
             Code.INVALID_CREDENTIALS,
             Code.ACCOUNT_NOT_ACTIVATED,
             Code.TOO_MANY_REQUESTS,
@@ -46,78 +45,82 @@ def post_session() -> Response:
     body = read_body(SignInSchema())
     credentials = Credentials(body["address"], body["password"])
     tried = [
-        from_network(Limit.FAILED_LOGINS_PER_NETWORK),
-        *to_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, credentials.address.canonical),
+        by_network(Limit.FAILED_LOGINS_PER_NETWORK),
+        *by_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, credentials.address.canonical),
     ]
-    # Counted before the password is looked at, as if it were wrong: many at once get no more tries than the limit.
+    # Counted as failures before the password is compared, so that concurrent tries stay within the limit.
     spend(*tried)
-    begun = sign_in(services().sessions, credentials, opening())
-    # Its own hit and no other: were all forgotten, what strangers have left would tell that somebody has the address.
-    give_back(*tried)
-    if begun is None:
+    started = sign_in(services().sessions, credentials, session_context())
+    # Only this request's hits: clearing all would show strangers that the owner has signed in.
+    refund(*tried)
+    if started is None:
         services().notifier.wake()
         raise OrganizationNotReadyError
-    answer = jsonify(session_document(begun))
-    answer.status_code = HTTPStatus.CREATED
-    return answer
+    response = jsonify(session_document(started))
+    response.status_code = HTTPStatus.CREATED
+    return response
 
 
 @blueprint.post("/v1/sessions/refresh")
-@described(
-    Description(
+@documented(
+    OperationDoc(
         Tag.SESSIONS,
-        {HTTPStatus.OK: Answer("The session goes on, with these.", SessionSchema)},
-        body=Body(RefreshSchema),
-        refusals=(Code.INVALID_REFRESH_TOKEN,),
+        {HTTPStatus.OK: ResponseDoc("The next tokens of the session.", SessionSchema)},
+        body=RequestDoc(RefreshSchema),
+        problems=(Code.INVALID_REFRESH_TOKEN,),
     )
 )
 def post_refresh() -> Response:
-    """Give another access token, and another refresh token for the one that is used up."""
+    """Exchange a refresh token for new tokens."""
     body = read_body(RefreshSchema())
     return jsonify(
-        session_document(refresh_session(services().sessions, body["refresh_token"], services().session_terms))
+        session_document(refresh_session(services().sessions, body["refresh_token"], services().session_policy))
     )
 
 
 @blueprint.get("/v1/sessions")
-@described(Description(Tag.SESSIONS, {HTTPStatus.OK: Answer("All of the user's sessions.", ListedSessionsSchema)}))
-@for_users
-def get_sessions(holder: SignedIn) -> Response:
-    """List where the user is signed in."""
+@documented(
+    OperationDoc(Tag.SESSIONS, {HTTPStatus.OK: ResponseDoc("All of the user's sessions.", ListedSessionsSchema)})
+)
+@authenticated
+def get_sessions(current_user: CurrentUser) -> Response:
+    """List the user's sessions."""
     with services().sessions.begin() as session:
-        listed = listed_sessions(session, holder.user_id)
-    return jsonify(sessions=[session_listing(one, is_current=one.id == holder.session_id) for one in listed])
+        listed = listed_sessions(session, current_user.user_id)
+    return jsonify(
+        sessions=[listed_session_document(one, is_current=one.id == current_user.session_id) for one in listed]
+    )
 
 
 @blueprint.delete("/v1/sessions/current")
-@described(Description(Tag.SESSIONS, {HTTPStatus.NO_CONTENT: Answer("The session has ended.")}))
-@for_users
-def delete_current_session(holder: SignedIn) -> Response:
+@documented(OperationDoc(Tag.SESSIONS, {HTTPStatus.NO_CONTENT: ResponseDoc("The session was ended.")}))
+@authenticated
+def delete_current_session(current_user: CurrentUser) -> Response:
     """Sign out."""
-    return _ended(holder.session_id, holder.user_id)
+    return _ended(current_user.session_id, current_user.user_id)
 
 
 @blueprint.delete("/v1/sessions/<uuid:session_id>")
-@described(
-    Description(
-        Tag.SESSIONS, {HTTPStatus.NO_CONTENT: Answer("The session has ended.")}, refusals=(CommonCode.NOT_FOUND,)
+@documented(
+    OperationDoc(
+        Tag.SESSIONS, {HTTPStatus.NO_CONTENT: ResponseDoc("The session was ended.")}, problems=(CommonCode.NOT_FOUND,)
     )
 )
-@for_users
-def delete_session(holder: SignedIn, session_id: UUID) -> Response:
-    """Sign out somewhere else."""
-    return _ended(session_id, holder.user_id)
+@authenticated
+def delete_session(current_user: CurrentUser, session_id: UUID) -> Response:
+    """End another session."""
+    return _ended(session_id, current_user.user_id)
 
 
 @blueprint.get("/.well-known/jwks.json")
-@described(
-    Description(Tag.SESSIONS, {HTTPStatus.OK: Answer("The keys, by `kid`.", KeySetSchema)}, needs_database=False)
+@documented(
+    OperationDoc(Tag.SESSIONS, {HTTPStatus.OK: ResponseDoc("The keys, by `kid`.", KeySetSchema)}, needs_database=False)
 )
 def get_key_set() -> Response:
-    """Give the keys by which anyone can verify access tokens."""
-    answer = jsonify(services().access_tokens.key_set())
-    answer.headers["Cache-Control"] = KEY_SET_CACHE
-    return answer
+    """Return the public keys that verify access tokens."""
+    response = jsonify(services().access_tokens.key_set())
+    response.headers["Cache-Control"] = KEY_SET_CACHE
+    return response
 
 
 def _ended(session_id: UUID, user_id: UUID) -> Response:

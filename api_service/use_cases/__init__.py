@@ -1,9 +1,5 @@
-"""What people come for, each in a handful of lines.
+"""One module per use case, besides the parts that they share.
 
-``register`` · ``look_up`` · ``resend`` · ``activate`` · ``decline`` · ``sign_in`` · ``sessions`` · ``reset_password``
-· ``change_address`` · ``personal_data``.
-
-They work inside the caller's session and know nothing of HTTP. What several of them do: ``addresses`` · ``tokens``,
-and ``account_codes`` about an address · ``codes`` trying them · ``notices`` · ``organizations`` · ``proof`` of who is
-signed in · ``locking`` · ``kept_answers`` for a repeated request.
+They work in the caller's session and are independent of HTTP. Shared parts: ``users``, ``tokens``, ``codes``,
+``account_codes``, ``organizations``, ``reauthentication``, ``stored_responses``.
 """

@@ -1,4 +1,4 @@
-"""Activating: one pending user becomes active, the others under the same address retire."""
+"""Activate a pending user and retire others with the same address; or decline a registration."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -8,12 +8,17 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.errors import InvalidOrExpiredError, PasswordRequiredError, TooManyAttemptsError, WrongPasswordError
-from api_service.passwords import NOBODYS_HASH, is_password_of
 from api_service.rate_limits import Limiter
-from api_service.use_cases.addresses import has_same_address, proven_at
-from api_service.use_cases.codes import count_tries, destinations, right_attempt, spend_attempt, use_up
-from api_service.use_cases.notices import notice
-from api_service.use_cases.tokens import FOR_A_REGISTRATION, supersede_living
+from api_service.security.passwords import DUMMY_HASH, verify_password
+from api_service.use_cases.codes import count_tries, destinations, matching_attempt, spend_attempt, use_up
+from api_service.use_cases.tokens import (
+    FOR_A_REGISTRATION,
+    end_tokens,
+    living_tokens_of,
+    supersede_living,
+    supersede_messages,
+)
+from api_service.use_cases.users import has_same_address, lock_user, notice, proven_at
 from shared.database import violated_constraint
 from shared.enqueue import enqueue
 from shared.models import Token, User
@@ -25,7 +30,7 @@ ONE_HOLDER = ("uq_users_active_email", "uq_users_active_phone")
 
 @dataclass(frozen=True)
 class Confirmation:
-    """That somebody reads what goes to a token's address; and whether they are known to be who registered it."""
+    """Proof that someone reads the token's address, and whether that is known to be the registrant."""
 
     token_id: UUID
     is_by_registrant: bool
@@ -34,10 +39,10 @@ class Confirmation:
 def confirmed_by_link(
     sessions: sessionmaker[Session], keys: SecretKeys, link_token: str, password: str | None = None
 ) -> Confirmation:
-    """Return what the link confirms. Raises InvalidOrExpiredError, or WrongPasswordError.
+    """Return what the link confirms. Raises InvalidOrExpiredError or WrongPasswordError.
 
-    Whoever has the link need not have registered: that only the registration's password shows, normalised.
-    Hashing happens outside any transaction.
+    Anyone who reads the mailbox has the link; only the registration's password identifies the registrant. Hashing
+    happens outside transactions.
     """
     token_id = token_id_of_link(link_token, keys)
     if token_id is None:
@@ -48,7 +53,7 @@ def confirmed_by_link(
         password_hash = session.scalar(
             select(User.password_hash).join(Token, Token.user_id == User.id).where(Token.id == token_id)
         )
-    if not is_password_of(password_hash or NOBODYS_HASH, password):
+    if not verify_password(password_hash or DUMMY_HASH, password):
         raise WrongPasswordError
     return Confirmation(token_id, is_by_registrant=True)
 
@@ -56,33 +61,32 @@ def confirmed_by_link(
 def confirmed_by_code(
     sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, registration_id: UUID, code: str
 ) -> Confirmation:
-    """Return what the code confirms: it is of the registration whose id only whoever registered was told.
+    """Return what the code confirms. Only the registrant knows the registration's id.
 
-    Raises InvalidOrExpiredError, TooManyAttemptsError, or TooManyRequestsError.
+    Raises InvalidOrExpiredError, TooManyAttemptsError or TooManyRequestsError.
 
-    The attempt is committed before the code is looked at, so that no crash and no crowd of
-    simultaneous requests gets a guess for nothing.
+    The attempt is committed before the code is compared, so that neither crashes nor concurrent requests win free
+    guesses.
     """
     with sessions.begin() as session:
         spent = spend_attempt(session, Token.user_id == registration_id, Token.purpose.in_(FOR_A_REGISTRATION))
         count_tries(session, limiter, *destinations(session, spent))
     if spent.is_used_up:
         raise TooManyAttemptsError
-    return Confirmation(right_attempt(spent, keys, code).token_id, is_by_registrant=True)
+    return Confirmation(matching_attempt(spent, keys, code).token_id, is_by_registrant=True)
 
 
 def activate(session: Session, confirmation: Confirmation) -> UUID:
-    """Use the token up, make its user active, retire the others and enqueue a welcome, in the caller's transaction.
+    """Use the token, activate its user, retire the others and enqueue a welcome, in the caller's transaction.
 
-    What is still to be sent of the registration is closed: a code that comes late would only puzzle who is active.
-    Returns the user's id. Never commits. Raises InvalidOrExpiredError, whatever the reason; or
-    PasswordRequiredError where the address has others waiting, and any of them may be who presses the link:
-    somebody's who knew only the address must not become active with a password that they chose.
+    Activation supersedes pending codes, including those on the fallback channel. Returns the user's id. Raises
+    InvalidOrExpiredError. Raises PasswordRequiredError if the address has several pending users and a link alone
+    confirmed it: a stranger who registered the address must not get an account with a password of their choice.
     """
     token = session.get(Token, confirmation.token_id)
     if token is None or token.user_id is None:
         raise InvalidOrExpiredError
-    user, is_contested = locked_contender(session, token)
+    user, is_contested = lock_contenders(session, token)
     supersede_living(session, user.id)
     use_up(session, token, Purpose.ACTIVATION)
     if is_contested and not confirmation.is_by_registrant:
@@ -93,19 +97,18 @@ def activate(session: Session, confirmation: Confirmation) -> UUID:
     return user.id
 
 
-def locked_contender(session: Session, token: Token) -> tuple[User, bool]:
-    """Return the token's user, locked with all others who are pending under the address, and whether there are any.
+def lock_contenders(session: Session, token: Token) -> tuple[User, bool]:
+    """Lock the token's user and all others pending with the address; return the user and whether there are others.
 
-    In the order of their ids, and before anything is written, so that two activations of one
-    address wait for each other instead of deadlocking. Raises InvalidOrExpiredError for one who
-    is pending no longer, or erased.
+    Rows are locked in the order of ids before any write, so that concurrent activations wait instead of deadlocking.
+    Raises InvalidOrExpiredError if the user is no longer pending.
     """
     user = session.get(User, token.user_id)
     if user is None:  # erased since the token was read
         raise InvalidOrExpiredError
     locked = pending_under(user, token.channel).order_by(User.id).with_for_update().cte("locked")
-    # Anyone can have an address registered any number of times: the ids stay in the database.
-    # They are counted, for a look whether one exists would stop there, and lock no further.
+    # An address may be registered any number of times, so the ids stay in the database. Counting locks all rows; an
+    # ``exists`` would stop at the first.
     is_user = func.count().filter(locked.c.id == user.id)
     found, contenders = session.execute(select(is_user, func.count()).select_from(locked)).one()
     if not found:
@@ -114,22 +117,22 @@ def locked_contender(session: Session, token: Token) -> tuple[User, bool]:
 
 
 def make_active(session: Session, user: User, token: Token) -> None:
-    """Make the user active, with the address proven that the token went to, and no other."""
+    """Activate the user and mark the token's address as proven."""
     proven = {"status": UserStatus.ACTIVE, "activated_at": func.now(), proven_at(token.channel).key: func.now()}
     try:
         session.execute(update(User).where(User.id == user.id).values(proven))
     except IntegrityError as error:
-        # A user who registered after the contenders were locked can have come first. Asking
-        # instead of trying would only narrow that gap.
+        # A user who registered after the locks were taken may have activated first. A check beforehand would only
+        # narrow that race.
         if violated_constraint(error) in ONE_HOLDER:
             raise InvalidOrExpiredError from error
         raise
 
 
 def retire_others(session: Session, user: User, channel: Channel) -> None:
-    """Retire the others: their codes work no longer, and nothing they see tells them why."""
-    # Whoever is locked by someone else registered after the contenders were locked. Waiting could
-    # deadlock, and is not needed: the address is taken when their turn comes.
+    """Retire the other pending users of the address. Their codes stop working, without explanation."""
+    # Locked rows are skipped: they registered after the contenders were locked. Waiting could deadlock and is
+    # unnecessary, because the address is now taken.
     others = pending_under(user, channel).where(User.id != user.id).with_for_update(skip_locked=True).cte("others")
     session.execute(
         update(User)
@@ -140,5 +143,25 @@ def retire_others(session: Session, user: User, channel: Channel) -> None:
 
 
 def pending_under(user: User, channel: Channel) -> Select[UUID]:
-    """Select the ids of all who are pending under the user's address on that channel."""
+    """Select the ids of all pending users with the user's address on that channel."""
     return select(User.id).where(has_same_address(user, channel), User.status == UserStatus.PENDING)
+
+
+def decline(session: Session, keys: SecretKeys, link_token: str) -> None:
+    """Retire the link's registration with its codes, links and messages, in the caller's transaction.
+
+    Raises InvalidOrExpiredError. After a mistaken decline, a resend restores the registration. A stranger gains only
+    one of the few messages per day that the address may receive.
+    """
+    token_id = token_id_of_link(link_token, keys)
+    token = session.get(Token, token_id) if token_id else None
+    if token is None:
+        raise InvalidOrExpiredError
+    is_pending = (User.id == token.user_id) & (User.status == UserStatus.PENDING)
+    user = lock_user(session, is_pending, otherwise=InvalidOrExpiredError())
+    living = living_tokens_of(session, user.id)
+    if token not in living:
+        raise InvalidOrExpiredError
+    supersede_messages(session, *living)
+    end_tokens(session, living)
+    user.status = UserStatus.RETIRED

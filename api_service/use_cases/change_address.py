@@ -1,6 +1,6 @@
-"""Another e-mail address or number: a code goes there, and whoever has it makes the address the account's.
+"""Change an e-mail address or phone number: send a code there, and apply the change with it.
 
-Whether somebody else has the address shows only to whoever reads what goes there.
+Only a reader of the new address learns whether another account has it.
 """
 
 from dataclasses import dataclass, field
@@ -11,16 +11,15 @@ from sqlalchemy import func, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
-from api_service.access_tokens import SignedIn
 from api_service.errors import AddressTakenError, TooManyAttemptsError
 from api_service.rate_limits import Limiter
-from api_service.use_cases.account_codes import Recipient, Wanted, changes_of, end_codes, issue, message_with
+from api_service.security.access_tokens import CurrentUser
+from api_service.use_cases.account_codes import CodeRequest, Recipient, changes_of, end_codes, issue, message_with
 from api_service.use_cases.activate import ONE_HOLDER, retire_others
-from api_service.use_cases.addresses import Address, proven_at
-from api_service.use_cases.codes import count_tries, destinations, right_attempt, spend_attempt, use_up
-from api_service.use_cases.notices import tell_everywhere
-from api_service.use_cases.proof import Proof, locked_holder, locked_prover
-from api_service.use_cases.tokens import Terms
+from api_service.use_cases.codes import count_tries, destinations, matching_attempt, spend_attempt, use_up
+from api_service.use_cases.reauthentication import Reauthentication, lock_reauthenticated_user, lock_signed_in_user
+from api_service.use_cases.tokens import TokenPolicy
+from api_service.use_cases.users import Address, notify_all_addresses, proven_at
 from shared.addresses import canonical_email
 from shared.database import violated_constraint
 from shared.enqueue import enqueue
@@ -29,13 +28,15 @@ from shared.secrets import SecretKeys
 from shared.vocabulary import Channel, Purpose, Template
 
 
-def ask_for_change(session: Session, proof: Proof, address: Address, *, keys: SecretKeys, terms: Terms) -> Token:
-    """Add a token for the new address, and the message that brings its code, to the caller's transaction.
+def ask_for_change(
+    session: Session, reauthentication: Reauthentication, address: Address, *, keys: SecretKeys, policy: TokenPolicy
+) -> Token:
+    """Add a token for the new address and its message, in the caller's transaction.
 
-    Never commits. Without a name: the address may be somebody else's.
+    The message omits the name, because the address may belong to somebody else.
     """
-    user = locked_prover(session, proof)
-    token = issue(session, Wanted(user.id, Purpose.ADDRESS_CHANGE, address), keys, terms)
+    user = lock_reauthenticated_user(session, reauthentication)
+    token = issue(session, CodeRequest(user.id, Purpose.ADDRESS_CHANGE, address), keys, policy)
     to = Recipient(address.deliverable, user.locale)
     enqueue(session, message_with(Template.ADDRESS_CHANGE, token, to))
     return token
@@ -43,7 +44,7 @@ def ask_for_change(session: Session, proof: Proof, address: Address, *, keys: Se
 
 @dataclass(frozen=True)
 class AddressCode:
-    """A code that is to make an address a user's."""
+    """A code that proves a new address."""
 
     user_id: UUID
     channel: Channel
@@ -51,34 +52,34 @@ class AddressCode:
 
 
 def token_of_change(sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, offered: AddressCode) -> UUID:
-    """Return the id of the user's token that has this code. The attempt is committed before the code is looked at.
+    """Return the id of the user's token with this code. The attempt is committed before the code is compared.
 
-    Raises InvalidOrExpiredError, TooManyAttemptsError, or TooManyRequestsError.
+    Raises InvalidOrExpiredError, TooManyAttemptsError or TooManyRequestsError.
     """
     with sessions.begin() as session:
         spent = spend_attempt(session, changes_of(offered.user_id, offered.channel))
         count_tries(session, limiter, *destinations(session, spent))
     if spent.is_used_up:
         raise TooManyAttemptsError
-    return right_attempt(spent, keys, offered.code).token_id
+    return matching_attempt(spent, keys, offered.code).token_id
 
 
-def change_address(session: Session, holder: SignedIn, token_id: UUID) -> None:
-    """Use the token up, tell the addresses so far, and change one of them, in the caller's transaction.
+def change_address(session: Session, current_user: CurrentUser, token_id: UUID) -> None:
+    """Use the token, notify all current addresses, and change the address, in the caller's transaction.
 
-    Never commits. Raises AddressTakenError: only to whoever has the code, and so reads what goes to the address.
+    Raises AddressTakenError, which only a reader of the new address can see.
     """
-    user = locked_holder(session, holder)
+    user = lock_signed_in_user(session, current_user)
     token = session.get_one(Token, token_id)
     use_up(session, token, Purpose.ADDRESS_CHANGE)
-    tell_everywhere(session, Template.ADDRESS_CHANGED, user)
+    notify_all_addresses(session, Template.ADDRESS_CHANGED, user)
     end_codes(session, user.id, Purpose.PASSWORD_RESET)
     take_address(session, user, token)
     retire_others(session, user, token.channel)
 
 
 def take_address(session: Session, user: User, token: Token) -> None:
-    """Make the token's address the user's, proven. Raises AddressTakenError."""
+    """Set the user's address and mark it as proven. Raises AddressTakenError."""
     try:
         session.execute(update(User).where(User.id == user.id).values(new_columns(token)))
     except IntegrityError as error:
@@ -89,7 +90,7 @@ def take_address(session: Session, user: User, token: Token) -> None:
 
 
 def new_columns(token: Token) -> dict[str, Any]:
-    """Return what changes in the user's row."""
+    """Return the changed columns of the user."""
     address = token.new_address
     if address is None:
         raise ValueError("such a token is about no new address")

@@ -1,4 +1,4 @@
-"""Trying a code: each try is counted before it is compared, and then the token is used up once."""
+"""Check codes: count each attempt before comparing, and use a token once."""
 
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -17,27 +17,27 @@ from shared.vocabulary import Channel, Purpose
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try of a code, already counted."""
+    """An attempt that has been counted."""
 
     token_id: UUID
     key_id: str
 
 
 @dataclass(frozen=True)
-class Spent:
-    """The attempts that a try has cost, newest token first; used up where tokens live and none has one left."""
+class SpentAttempts:
+    """The attempts of one try, newest token first; used up if there are live tokens without attempts left."""
 
     attempts: tuple[Attempt, ...]
     is_used_up: bool
 
 
-def spend_attempt(session: Session, *which: ColumnElement[bool]) -> Spent:
-    """Count an attempt against each living token that ``which`` selects, decoys included.
+def spend_attempt(session: Session, *which: ColumnElement[bool]) -> SpentAttempts:
+    """Count an attempt against each live token selected, decoys included.
 
-    There can be several: where a message went another way too, whichever of them arrives, its code works.
-    A try costs each of them one, so that two ways do not allow more tries than one.
+    There can be one token per channel, and the code of either works. A try costs each of them an attempt, so two
+    channels do not double the guesses.
     """
-    # Locked in the order of ids, so that two tries at once wait for each other instead of deadlocking.
+    # Locked in the order of ids, so that concurrent tries wait instead of deadlocking.
     living = (
         select(Token.id, Token.created_at).where(*which, is_living()).order_by(Token.id).with_for_update().cte("living")
     )
@@ -55,13 +55,13 @@ def spend_attempt(session: Session, *which: ColumnElement[bool]) -> Spent:
         .order_by(living.c.created_at.desc())
     ).all()
     attempts = tuple(Attempt(row.id, row.key_id) for row in rows if row.key_id is not None)
-    return Spent(attempts, is_used_up=bool(rows) and not attempts)
+    return SpentAttempts(attempts, is_used_up=bool(rows) and not attempts)
 
 
-def destinations(session: Session, spent: Spent) -> list[str]:
-    """Return where the codes went, in canonical form.
+def destinations(session: Session, spent: SpentAttempts) -> list[str]:
+    """Return the canonical addresses to which the codes went.
 
-    Apart from spending: of a code that nobody's account asked for, the time to find a user would tell so.
+    Separate from ``spend_attempt``: for resets, the time to find the user would reveal the account.
     """
     users_own = case((Token.channel == Channel.EMAIL, User.email), else_=User.phone)
     found = session.scalars(
@@ -74,31 +74,31 @@ def destinations(session: Session, spent: Spent) -> list[str]:
 
 
 def count_tries(session: Session, limiter: Limiter, *canonical: str) -> None:
-    """Count a try of a code against the addresses that it could have gone to. Raises TooManyRequestsError.
+    """Count a try against the addresses. Raises TooManyRequestsError.
 
-    In the transaction that spends the attempt: what is refused costs none.
+    In the transaction that spends the attempt, so that a rejected request costs none.
     """
     limiter.spend([limiter.address(Limit.CODE_TRIES_PER_ADDRESS, each) for each in canonical], session.connection())
 
 
-def right_attempt(spent: Spent, keys: SecretKeys, code: str) -> Attempt:
-    """Return the attempt whose token has that code. Raises InvalidOrExpiredError.
+def matching_attempt(spent: SpentAttempts, keys: SecretKeys, code: str) -> Attempt:
+    """Return the attempt whose token has this code. Raises InvalidOrExpiredError.
 
-    Without an attempt a code is derived all the same, to take as long.
+    Without an attempt it derives a dummy code, which takes as long.
     """
-    right = [attempt for attempt in spent.attempts or (nobodys(keys),) if has_code(attempt, keys, code)]
+    right = [attempt for attempt in spent.attempts or (dummy_attempt(keys),) if has_code(attempt, keys, code)]
     if not (spent.attempts and right):
         raise InvalidOrExpiredError
     return right[0]
 
 
-def nobodys(keys: SecretKeys) -> Attempt:
+def dummy_attempt(keys: SecretKeys) -> Attempt:
     """Return an attempt at a token that does not exist."""
     return Attempt(token_id=uuid4(), key_id=keys.newest_id)
 
 
 def has_code(attempt: Attempt, keys: SecretKeys, code: str) -> bool:
-    """Tell whether the code is the token's; none is, once its key is gone from SECRET_KEYS."""
+    """Return whether the code is the token's; false once its key has left SECRET_KEYS."""
     try:
         return is_code_of(attempt.token_id, keys[attempt.key_id], code)
     except UnknownKeyError:
@@ -106,7 +106,7 @@ def has_code(attempt: Attempt, keys: SecretKeys, code: str) -> bool:
 
 
 def use_up(session: Session, token: Token, purpose: Purpose) -> None:
-    """Mark the token used. Raises InvalidOrExpiredError if it is already, has expired, or is for something else."""
+    """Mark the token as used. Raises InvalidOrExpiredError if it is used, expired or for another purpose."""
     used = session.execute(
         update(Token)
         .where(Token.id == token.id, Token.purpose == purpose, is_living())

@@ -1,4 +1,4 @@
-"""How a registration stands, as its holder may see it: a decoy's and a retired one's like any other."""
+"""Look a registration up as the holder of its id sees it. Decoys and retired users look like any other."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,23 +11,23 @@ from sqlalchemy.orm import Session
 
 from api_service.errors import UnknownRegistrationError
 from api_service.rate_limits import Limit, Limiter
-from api_service.use_cases.organizations import OrganizationStanding
+from api_service.use_cases.organizations import OrganizationSummary
 from api_service.use_cases.register import Registered
 from shared.addresses import canonical_address
 from shared.masks import masked
 from shared.models import Organization, OutboxMessage, Token, User
 from shared.vocabulary import Channel, DeadReason, OrganizationStatus, Status, Template, UserStatus, Work
 
-PASSING = ("provider", "transient")
-"""The relay's failure classes that pass by themselves."""
-TOLD_OF_A_REGISTRATION = (Template.ACTIVATION, Template.ACCOUNT_EXISTS, Work.FOUND_ORGANIZATION)
-"""What is told of to whoever holds the registration's id; what an account is told later is not."""
+TEMPORARY_FAILURES = ("provider", "transient")
+"""The relay's failure classes that are temporary."""
+REGISTRATION_TEMPLATES = (Template.ACTIVATION, Template.ACCOUNT_EXISTS, Work.FOUND_ORGANIZATION)
+"""The messages of a registration, as opposed to later messages to the account."""
 CONTENT = "content"
-"""The relay's failure class for what is wrong with the words, not with the address."""
+"""The relay's failure class for rejected content, as opposed to a rejected address."""
 
 
-class Standing(StrEnum):
-    """What is told of a registration."""
+class RegistrationStatus(StrEnum):
+    """The public status of a registration."""
 
     PENDING = "pending"
     ACTIVE = "active"
@@ -35,7 +35,7 @@ class Standing(StrEnum):
 
 
 class DeliveryProblem(StrEnum):
-    """Our words for what keeps a message; never a server's."""
+    """Why a message does not arrive, without the server's reply."""
 
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
     ADDRESS_REJECTED = "address_rejected"
@@ -46,7 +46,7 @@ class DeliveryProblem(StrEnum):
 
 @dataclass(frozen=True)
 class Delivery:
-    """How the newest message fares; it is due at no time while it is being tried, and after its last try."""
+    """The state of the newest message. ``due_at`` is null during an attempt and after the last one."""
 
     status: Status
     attempts: int
@@ -56,26 +56,26 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Registration:
-    """What the registration's id, which is a capability, lets its holder see."""
+    """What the holder of the registration's id may see."""
 
     id: UUID
-    status: Standing
+    status: RegistrationStatus
     channel: Channel
     destination: str = field(repr=False)
     expires_at: datetime
     can_resend: bool
     resend_after: datetime
     delivery: Delivery
-    organization: OrganizationStanding | None = None
+    organization: OrganizationSummary | None = None
 
     @property
     def is_email_confirmation_sent(self) -> bool:
-        """Whether a provider has accepted the newest message, and it is an e-mail."""
+        """Whether a provider has accepted the newest message and it is an e-mail."""
         return self.channel is Channel.EMAIL and self.delivery.status is Status.SENT
 
 
 def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedelta, limiter: Limiter) -> Registration:
-    """Return how the registration stands by the database's clock. Raises UnknownRegistrationError."""
+    """Return the registration by the database's clock. Raises UnknownRegistrationError."""
     asked = {"registration_id": registration_id, "resend_cooldown": resend_cooldown}
     row = session.connection().execute(_REGISTRATION, asked).one_or_none()
     if row is None:
@@ -87,7 +87,7 @@ def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedel
     is_ready = organization is None or organization.status is OrganizationStatus.READY
     return Registration(
         id=registration_id,
-        status=standing(is_active=is_active, is_expired=row.is_expired and is_ready),
+        status=registration_status(is_active=is_active, is_expired=row.is_expired and is_ready),
         channel=row.channel,
         destination=masked(row.recipient),
         expires_at=row.expires_at,
@@ -98,48 +98,48 @@ def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedel
     )
 
 
-def just_added(
+def just_registered(
     session: Session, registered: Registered, *, resend_cooldown: timedelta, limiter: Limiter
 ) -> Registration:
-    """Return how a registration stands in the transaction that adds it, as a look would find it, without one."""
+    """Return the registration within the transaction that adds it, as ``look_up`` would, without a query."""
     token, message, organization = registered.token, registered.message, registered.organization
     now = message.created_at
     resend_after = now + max(resend_cooldown, _wait(session, message.recipient, limiter))
     return Registration(
         id=registered.id,
-        status=Standing.PENDING,
+        status=RegistrationStatus.PENDING,
         channel=token.channel,
         destination=masked(message.recipient),
         expires_at=token.expires_at,
         can_resend=resend_after <= now and organization is None,
         resend_after=resend_after,
         delivery=Delivery(Status.PENDING, attempts=0, due_at=message.due_at, problem=None),
-        organization=OrganizationStanding(organization.name, OrganizationStatus.PROVISIONING) if organization else None,
+        organization=OrganizationSummary(organization.name, OrganizationStatus.PROVISIONING) if organization else None,
     )
 
 
 def _wait(session: Session, recipient: str, limiter: Limiter) -> timedelta:
-    """Return for how long the address has had enough messages."""
+    """Return how long the address must wait for its next message."""
     subject = limiter.address(Limit.RESENDS_PER_ADDRESS, canonical_address(recipient))
     return limiter.time_until_admitted(subject, session.connection())
 
 
 def unsettled_message(session: Session, registration_id: UUID) -> UUID | None:
-    """Return the id of the registration's newest message, unless it was sent, or given up on every way that it had."""
+    """Return the id of the newest message, unless it was sent or is dead on all channels."""
     newest = session.connection().execute(_NEWEST, {"registration_id": registration_id}).one_or_none()
     return newest.id if newest and newest.status is Status.PENDING else None
 
 
-def standing(*, is_active: bool, is_expired: bool) -> Standing:
-    """Decide what to tell: that a user was retired by another's activation is nobody's business."""
+def registration_status(*, is_active: bool, is_expired: bool) -> RegistrationStatus:
+    """Return the public status. It does not reveal that another activation has retired the user."""
     if is_active:
-        return Standing.ACTIVE
-    return Standing.EXPIRED if is_expired else Standing.PENDING
+        return RegistrationStatus.ACTIVE
+    return RegistrationStatus.EXPIRED if is_expired else RegistrationStatus.PENDING
 
 
-def problem_of(status: Status, dead_reason: DeadReason | None, error_class: str | None) -> DeliveryProblem | None:
-    """Put into our words what keeps a message from arriving."""
-    if status is Status.PENDING and error_class in PASSING:
+def delivery_problem(status: Status, dead_reason: DeadReason | None, error_class: str | None) -> DeliveryProblem | None:
+    """Return why the message does not arrive, if it does not."""
+    if status is Status.PENDING and error_class in TEMPORARY_FAILURES:
         return DeliveryProblem.TEMPORARILY_UNAVAILABLE
     return _cause_of_death(dead_reason, error_class) if dead_reason else None
 
@@ -156,26 +156,26 @@ def _cause_of_death(dead_reason: DeadReason, error_class: str | None) -> Deliver
             return DeliveryProblem.UNDELIVERABLE
 
 
-def _organization(row: Row[Any]) -> OrganizationStanding | None:
+def _organization(row: Row[Any]) -> OrganizationSummary | None:
     if row.organization_status is None:
         return None
-    return OrganizationStanding(row.organization_name, row.organization_status)
+    return OrganizationSummary(row.organization_name, row.organization_status)
 
 
 def _delivery(row: Row[Any]) -> Delivery:
-    problem = problem_of(row.status, row.dead_reason, row.last_error_class)
+    problem = delivery_problem(row.status, row.dead_reason, row.last_error_class)
     return Delivery(status=row.status, attempts=row.attempt, due_at=row.due_at, problem=problem)
 
 
 def _registration() -> Select[Any]:
-    """Return the statement that looks a registration up, by ``registration_id`` and with ``resend_cooldown``."""
+    """Return the query of a registration by ``registration_id`` and ``resend_cooldown``."""
     message = _newest_message(
         _token_id().label("token_id"),
         OutboxMessage.recipient,
         _status().label("status"),
         OutboxMessage.dead_reason,
         OutboxMessage.attempt,
-        _waits_until().label("due_at"),
+        _due_at().label("due_at"),
         OutboxMessage.last_error_class,
         (OutboxMessage.created_at + bindparam("resend_cooldown", type_=Interval())).label("resend_after"),
     ).subquery()
@@ -199,35 +199,35 @@ def _registration() -> Select[Any]:
 
 
 def _token_id() -> ColumnElement[UUID]:
-    # What provisions brings no code, and only names the token whose code goes once it is done.
+    # A provisioning message carries no code, and names the token of the message that follows.
     return func.coalesce(OutboxMessage.token_id, OutboxMessage.payload["token_id"].astext.cast(Uuid))
 
 
 def _status() -> ColumnElement[Status]:
-    # What died and has still to fall back, which takes a second, is not given up.
-    has_second_way = and_(OutboxMessage.status == Status.DEAD, OutboxMessage.fallback_at.is_not(None))
-    return case((has_second_way, literal(Status.PENDING, OutboxMessage.status.type)), else_=OutboxMessage.status)
+    # A dead message that is about to fall back, within a second, is still pending.
+    has_pending_fallback = and_(OutboxMessage.status == Status.DEAD, OutboxMessage.fallback_at.is_not(None))
+    return case((has_pending_fallback, literal(Status.PENDING, OutboxMessage.status.type)), else_=OutboxMessage.status)
 
 
-def _waits_until() -> ColumnElement[datetime | None]:
-    # A message that a relay has claimed keeps its due_at; it is being tried.
+def _due_at() -> ColumnElement[datetime | None]:
+    # A claimed message keeps its due_at while it is being sent.
     is_leased = OutboxMessage.leased_until > func.now()
     return case((and_(OutboxMessage.status == Status.PENDING, is_leased.is_not(true())), OutboxMessage.due_at))
 
 
 def _newest_message(*columns: Any) -> Select[Any]:
-    # Where the second way led nowhere either, the first may still be open: that is the one to tell of.
+    # If the fallback is dead too, prefer the first message, which may still be pending.
     is_dead_end = and_(OutboxMessage.status == Status.DEAD, OutboxMessage.fallback_of.is_not(None))
     return (
         select(*columns)
         .where(
-            OutboxMessage.user_id == bindparam("registration_id"), OutboxMessage.template.in_(TOLD_OF_A_REGISTRATION)
+            OutboxMessage.user_id == bindparam("registration_id"), OutboxMessage.template.in_(REGISTRATION_TEMPLATES)
         )
         .order_by(is_dead_end, OutboxMessage.created_at.desc(), OutboxMessage.id.desc())
         .limit(1)
     )
 
 
-# Put together once: to do so takes longer than to carry them out.
+# Built once: building takes longer than executing.
 _REGISTRATION = _registration()
 _NEWEST = _newest_message(OutboxMessage.id, _status().label("status"))

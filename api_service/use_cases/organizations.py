@@ -1,4 +1,4 @@
-"""Organizations: founded with a registration, and looked at when a member signs in."""
+"""Organizations: created with a registration, and checked when a member signs in."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,42 +8,42 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from api_service.errors import OrganizationFailedError, ResendTooSoonError
-from api_service.use_cases.tokens import GivenToken, NewUser
+from api_service.use_cases.tokens import IssuedToken, NewUser
 from shared.enqueue import NewFallback, NewMessage
 from shared.ids import uuid7
 from shared.models import Organization, User
 from shared.organizations import database_name_of
 from shared.vocabulary import OrganizationStatus, Purpose, Verdict, Work, WorkChannel
 
-MOST_PROVISIONING_ATTEMPTS = 8
-"""Of failures that are the organization's own, which as a rule do not pass; the server's cost no attempt."""
-FOUNDING_SECONDS = 5
-"""After which to ask again about an organization that is not there yet."""
+MAX_PROVISIONING_ATTEMPTS = 8
+"""Of failures caused by the organization, which rarely pass. Failures of the server cost no attempt."""
+PROVISIONING_RETRY_SECONDS = 5
+"""Retry-After for an organization that is being provisioned."""
 
 
 @dataclass(frozen=True)
 class NewOrganization:
-    """What someone who registers would found; the country is an ISO 3166-1 alpha-2 code."""
+    """An organization to create; the country is an ISO 3166-1 alpha-2 code."""
 
     name: str = field(repr=False)
     country: str | None
 
 
 @dataclass(frozen=True)
-class OrganizationStanding:
-    """How an organization stands, as whoever founds it may see it."""
+class OrganizationSummary:
+    """An organization, as its founder sees it."""
 
     name: str = field(repr=False)
     status: OrganizationStatus
 
 
-def found_organization(
-    session: Session, organization: NewOrganization, user: NewUser, token: GivenToken, message: NewMessage
+def add_organization(
+    session: Session, organization: NewOrganization, user: NewUser, token: IssuedToken, message: NewMessage
 ) -> NewMessage:
-    """Add the user's organization to the caller's transaction; return what provisions it, and sends ``message`` then.
+    """Add the organization in the caller's transaction; return the message that provisions it.
 
-    ``message`` is in its payload, without secret and address: it is enqueued by whoever settles a successful
-    provisioning. For a taken address all goes the same way, and no database is made.
+    The relay enqueues ``message``, the follow-up in the payload, once provisioning succeeds. The payload contains no
+    secret and no address. A decoy takes the same path, without a database.
     """
     organization_id = user.organization_id
     if organization_id is None:
@@ -62,13 +62,13 @@ def found_organization(
         channel=WorkChannel.PROVISION,
         recipient=message.recipient,
         locale=message.locale,
-        payload=message.payload | _sequel(organization_id, token, message.fallback),
+        payload=message.payload | _follow_up(organization_id, token, message.fallback),
         user_id=user.id,
-        max_attempts=MOST_PROVISIONING_ATTEMPTS,
+        max_attempts=MAX_PROVISIONING_ATTEMPTS,
     )
 
 
-def _sequel(organization_id: UUID, token: GivenToken, fallback: NewFallback | None) -> dict[str, Any]:
+def _follow_up(organization_id: UUID, token: IssuedToken, fallback: NewFallback | None) -> dict[str, Any]:
     named = {"organization_id": str(organization_id), "token_id": str(token.id)}
     if fallback is None:
         return named
@@ -81,25 +81,22 @@ def _sequel(organization_id: UUID, token: GivenToken, fallback: NewFallback | No
     }
 
 
-def refuse_until_ready(session: Session, user: User) -> None:
-    """Refuse to send again what has not been sent yet, or never will be.
-
-    Raises ResendTooSoonError while the user's organization is being provisioned, and OrganizationFailedError.
-    """
+def require_ready_organization(session: Session, user: User) -> None:
+    """Raise ResendTooSoonError during provisioning, or OrganizationFailedError."""
     status = session.scalar(select(Organization.status).where(Organization.id == user.organization_id))
     match status:
         case OrganizationStatus.PROVISIONING:
-            raise ResendTooSoonError(retry_after_seconds=FOUNDING_SECONDS)
+            raise ResendTooSoonError(retry_after_seconds=PROVISIONING_RETRY_SECONDS)
         case OrganizationStatus.FAILED:
             raise OrganizationFailedError
         case OrganizationStatus.READY | None:
             return
 
 
-def closed_organization() -> Any:
-    """Return the column that names a user's organization while it must not be entered, by the last verdict on it.
+def unavailable_organization() -> Any:
+    """Return a column with the id of the user's organization if it is unavailable by the last health check.
 
-    A scalar subquery, so that it is looked up for the user found, and for nobody without an organization.
+    A scalar subquery runs only for the user found.
     """
     return (
         select(Organization.id)
@@ -112,14 +109,14 @@ def closed_organization() -> Any:
     )
 
 
-def may_enter(session: Session, user_id: UUID) -> bool:
-    """Tell whether the user may enter now: if not, a repair has been asked for in the caller's transaction."""
-    closed_id = session.scalar(select(closed_organization()).select_from(User).where(User.id == user_id))
+def may_sign_in(session: Session, user_id: UUID) -> bool:
+    """Return whether the user's organization is available; enqueue a repair in the caller's transaction if not."""
+    closed_id = session.scalar(select(unavailable_organization()).select_from(User).where(User.id == user_id))
     if closed_id is not None:
         enqueue_repair(session, closed_id)
     return closed_id is None
 
 
 def enqueue_repair(session: Session, organization_id: UUID) -> None:
-    """Ask for the organization's repair in the caller's transaction, unless that was done just now."""
+    """Enqueue a repair of the organization, unless there was one recently."""
     session.execute(select(func.signpost_enqueue_repair(organization_id, uuid7())))

@@ -1,4 +1,4 @@
-"""What is held of a person: shown to them, or taken away for good."""
+"""Export and erase personal data."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -9,10 +9,9 @@ from sqlalchemy import func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
-from api_service.use_cases.addresses import Address, reached_at
-from api_service.use_cases.notices import proven_channels
-from api_service.use_cases.proof import Proof, locked_prover
+from api_service.use_cases.reauthentication import Reauthentication, lock_reauthenticated_user
 from api_service.use_cases.sessions import ListedSession, listed_sessions
+from api_service.use_cases.users import Address, proven_channels, reached_at
 from shared.models import OutboxMessage, Token, User
 from shared.secrets import SecretKeys
 from shared.vocabulary import Channel, Template
@@ -20,8 +19,8 @@ from shared.web.refusals import InvalidTokenError
 
 
 @dataclass(frozen=True)
-class Held:
-    """All that is held of one person, but for the password's hash and the sessions' secrets."""
+class PersonalData:
+    """Everything stored about a user, except hashes and secrets."""
 
     user: User
     tokens: Sequence[Token] = field(repr=False)
@@ -29,12 +28,12 @@ class Held:
     messages: list[dict[str, Any]] = field(repr=False)
 
 
-def gather(session: Session, user_id: UUID) -> Held:
-    """Return all that is held of the user. Raises InvalidTokenError for one who was erased just now."""
+def collect(session: Session, user_id: UUID) -> PersonalData:
+    """Return all data of the user. Raises InvalidTokenError if the user was erased concurrently."""
     user = session.get(User, user_id)
     if user is None:
         raise InvalidTokenError
-    return Held(
+    return PersonalData(
         user=user,
         tokens=session.scalars(select(Token).where(Token.user_id == user_id).order_by(Token.created_at)).all(),
         sessions=listed_sessions(session, user_id),
@@ -42,14 +41,14 @@ def gather(session: Session, user_id: UUID) -> Held:
     )
 
 
-def erase(session: Session, proof: Proof, keys: SecretKeys) -> None:
-    """Take the user away for good, in the caller's transaction: only counts remain.
+def erase(session: Session, reauthentication: Reauthentication, keys: SecretKeys) -> None:
+    """Erase the user in the caller's transaction. Only counters remain.
 
-    So do registrations that never activated, and what was told to a stranger, under any address while it was the
-    user's. Messages that have not gone die; one that a relay has in hand at this moment may still arrive.
+    This includes registrations that were never activated, and messages sent to strangers, under each address while it
+    was the user's. Pending messages die; one that a relay is sending may still arrive.
     """
-    user = locked_prover(session, proof)
-    held = [
+    user = lock_reauthenticated_user(session, reauthentication)
+    data = [
         {
             "channel": address.channel.value,
             "canonical": address.canonical,
@@ -58,7 +57,7 @@ def erase(session: Session, proof: Proof, keys: SecretKeys) -> None:
         }
         for address, until in (*_present_addresses(user), *_former_addresses(session, user.id))
     ]
-    if not session.scalar(select(func.signpost_erase(user.id, literal(held, JSONB)))):
+    if not session.scalar(select(func.signpost_erase(user.id, literal(data, JSONB)))):
         raise InvalidTokenError
 
 
@@ -68,9 +67,9 @@ def _present_addresses(user: User) -> Iterator[tuple[Address, str]]:
 
 
 def _former_addresses(session: Session, user_id: UUID) -> Iterator[tuple[Address, str]]:
-    """Yield those that were told of their change, and when.
+    """Yield former addresses and when they changed, from the notices of the change.
 
-    By default such a notice is kept three times as long as registrations that were left there.
+    By default notices are kept three times as long as unactivated registrations.
     """
     notices = select(OutboxMessage.channel, OutboxMessage.recipient, OutboxMessage.created_at).where(
         OutboxMessage.user_id == user_id, OutboxMessage.template == Template.ADDRESS_CHANGED

@@ -1,6 +1,6 @@
-"""A forgotten password: a code goes to the address, and whoever has it chooses a new one.
+"""Reset a forgotten password: send a code to the address, and set a new password with it.
 
-An address without an account goes the same way, statement by statement: its token is a decoy, its message says so.
+An address without an account takes the same statements, with a decoy token and a different message.
 """
 
 from dataclasses import dataclass, field
@@ -9,76 +9,83 @@ from uuid import UUID
 from sqlalchemy import CTE, ScalarSelect, Select, bindparam, func, literal, select, true
 from sqlalchemy.orm import Session, sessionmaker
 
-from api_service.errors import FaultCode, InvalidOrExpiredError
-from api_service.passwords import is_address
+from api_service.errors import InvalidOrExpiredError, ViolationCode
 from api_service.rate_limits import Limiter
-from api_service.use_cases.account_codes import Recipient, Wanted, end_codes, issue, message_with, resets_of
-from api_service.use_cases.addresses import Address, address_column, address_of, is_proven_on
-from api_service.use_cases.codes import count_tries, right_attempt, spend_attempt, use_up
-from api_service.use_cases.locking import locked_user
-from api_service.use_cases.notices import tell_everywhere
+from api_service.security.passwords import is_address
+from api_service.use_cases.account_codes import CodeRequest, Recipient, end_codes, issue, message_with, resets_of
+from api_service.use_cases.codes import count_tries, matching_attempt, spend_attempt, use_up
 from api_service.use_cases.sessions import end_sessions_of, sessions_of
-from api_service.use_cases.tokens import Terms
+from api_service.use_cases.tokens import TokenPolicy
+from api_service.use_cases.users import (
+    Address,
+    address_column,
+    address_of,
+    is_proven_on,
+    lock_user,
+    notify_all_addresses,
+)
 from shared.enqueue import enqueue
 from shared.models import SessionRow, Token, User
 from shared.secrets import SecretKeys
 from shared.vocabulary import Channel, Locale, Purpose, Template
 from shared.web.refusals import Fault, ValidationFailedError
 
-COUNTED_FOR_NOBODY = 400
-"""How far to count where nobody holds an address: as long as it takes to lock a holder and look for the foreign key."""
+DUMMY_WORK_ROWS = 400
+"""Rows to count where no account exists, which takes as long as locking the user and checking the foreign key."""
 
 
 @dataclass(frozen=True)
 class NewPassword:
-    """What someone chose who has a code."""
+    """A new password, with the code that permits it."""
 
     address: Address
     code: str = field(repr=False)
     password: str = field(repr=False)
 
 
-def ask_for_reset(session: Session, address: Address, locale: Locale, *, keys: SecretKeys, terms: Terms) -> Token:
-    """Add a token and its message to the caller's transaction, whether or not the address has an account.
+def ask_for_reset(
+    session: Session, address: Address, locale: Locale, *, keys: SecretKeys, policy: TokenPolicy
+) -> Token:
+    """Add a token and its message in the caller's transaction, with or without an account.
 
-    Never commits. ``locale`` is for those of whom no language is known.
+    ``locale`` applies if there is no account.
     """
-    addressee = holder_or_nobody(session, address, locale)
+    addressee = find_addressee(session, address, locale)
     purpose, template = addressee.gets
-    token = issue(session, Wanted(addressee.owner_id, purpose, address), keys, terms)
+    token = issue(session, CodeRequest(addressee.owner_id, purpose, address), keys, policy)
     enqueue(session, message_with(template, token, addressee.recipient))
     return token
 
 
 @dataclass(frozen=True)
 class Addressee:
-    """Who is written to: whoever holds the address, as they registered, or nobody, as it was typed."""
+    """The recipient: the account's user, or the address as typed."""
 
     owner_id: UUID | None
     recipient: Recipient
 
     @property
     def gets(self) -> tuple[Purpose, Template]:
-        """What the token is for, and which message goes out."""
+        """The purpose of the token, and the template of the message."""
         if self.owner_id is None:
             return Purpose.DECOY, Template.NO_ACCOUNT
         return Purpose.PASSWORD_RESET, Template.PASSWORD_RESET
 
 
-def holder_or_nobody(session: Session, address: Address, locale: Locale) -> Addressee:
-    """Return the active user who has proven the address, if there is one, or nobody.
+def find_addressee(session: Session, address: Address, locale: Locale) -> Addressee:
+    """Return the active user who has proven the address, or the typed address without a user.
 
-    A whole row in both cases, of as much as it takes to write to them: how long it takes would tell. The holder's is
-    locked as the token's foreign key would lock it, but before the tokens: whoever locks both does it so.
+    The query returns a full row in either case, so that its duration reveals nothing. It locks the user as the token's
+    foreign key would, but before the tokens, in the order that all transactions follow.
     """
     about = {"canonical": address.canonical, "typed": address.deliverable, "locale": locale}
-    row = session.connection().execute(_HOLDER_OR_NOBODY[address.channel], about).one()
+    row = session.connection().execute(_ADDRESSEES[address.channel], about).one()
     owner_id, reached_at, language, name, _counted = row
     return Addressee(owner_id, Recipient(reached_at, language, name))
 
 
 def _select_on(channel: Channel) -> Select[UUID, str, Locale, str, int]:
-    """Return what selects the holder of ``canonical``, or else what was ``typed`` and its ``locale``."""
+    """Return the query of the user by ``canonical``, with ``typed`` and ``locale`` as defaults."""
     wanted = select(User.id, address_column(channel).label("address"), User.locale, User.full_name)
     is_theirs = is_proven_on(channel, bindparam("canonical"))
     holder = wanted.where(is_theirs).with_for_update(read=True, key_share=True).cte("holder")
@@ -88,68 +95,67 @@ def _select_on(channel: Channel) -> Select[UUID, str, Locale, str, int]:
         func.coalesce(holder.c.address, bindparam("typed")),
         func.coalesce(holder.c.locale, bindparam("locale", type_=User.locale.type)),
         holder.c.full_name,
-        _counted_for_nobody(holder),
+        _dummy_work(holder),
     ).select_from(one_row.outerjoin(holder, true()))
 
 
-def _counted_for_nobody(holder: CTE) -> ScalarSelect[int]:
-    numbers = func.generate_series(1, COUNTED_FOR_NOBODY).table_valued("number")
+def _dummy_work(holder: CTE) -> ScalarSelect[int]:
+    numbers = func.generate_series(1, DUMMY_WORK_ROWS).table_valued("number")
     counted = select(func.count()).select_from(numbers).where(holder.c.id.is_(None))
     return counted.correlate(holder).scalar_subquery()
 
 
-# Put together once: to do so takes longer than to carry them out.
-_HOLDER_OR_NOBODY = {channel: _select_on(channel) for channel in Channel}
+# Built once: building takes longer than executing.
+_ADDRESSEES = {channel: _select_on(channel) for channel in Channel}
 
 
 def token_of_reset(sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, new: NewPassword) -> UUID:
-    """Return the id of the token that has this code. Raises InvalidOrExpiredError, or TooManyRequestsError.
+    """Return the id of the token with this code. Raises InvalidOrExpiredError or TooManyRequestsError.
 
-    The attempt is committed before the code is looked at. It counts against the address, an account's or
-    nobody's, if there is a code to be tried: else a stranger could use up all tries without a single message.
-    That a code is used up is not told apart.
+    The attempt is committed before the code is compared. It counts against the address only if a code exists:
+    otherwise a stranger could use up all tries without a message. A used-up code is not reported as such.
     """
     with sessions.begin() as session:
         spent = spend_attempt(session, resets_of(new.address, keys))
         count_tries(session, limiter, *([new.address.canonical] if spent.attempts else []))
-    return right_attempt(spent, keys, new.code).token_id
+    return matching_attempt(spent, keys, new.code).token_id
 
 
 def reset_password(session: Session, token_id: UUID, new: NewPassword, password_hash: str) -> User:
-    """Use the token up, set the password, end what rested on the old one and tell, in the caller's transaction.
+    """Use the token, set the password, end sessions and codes, and notify the user, in the caller's transaction.
 
-    Returns the user. Never commits. Raises InvalidOrExpiredError, whatever the reason.
+    Returns the user. Raises InvalidOrExpiredError.
     """
     token = session.get(Token, token_id)
-    if token is None:  # erased since its code was tried
+    if token is None:  # erased since the code was tried
         raise InvalidOrExpiredError
-    holder = locked_owner(session, token, new.address)
+    holder = lock_owner(session, token, new.address)
     use_up(session, token, Purpose.PASSWORD_RESET)
-    refuse_own_address(holder, new.password)
+    reject_own_address(holder, new.password)
     set_password(session, holder, password_hash)
     return holder
 
 
-def locked_owner(session: Session, token: Token, address: Address) -> User:
-    """Return the token's user, locked, if the address is still theirs. Raises InvalidOrExpiredError."""
+def lock_owner(session: Session, token: Token, address: Address) -> User:
+    """Lock and return the token's user if the address is still theirs. Raises InvalidOrExpiredError."""
     holds_it_still = is_proven_on(address.channel, address.canonical)
-    return locked_user(session, (User.id == token.user_id) & holds_it_still, otherwise=InvalidOrExpiredError())
+    return lock_user(session, (User.id == token.user_id) & holds_it_still, otherwise=InvalidOrExpiredError())
 
 
-def refuse_own_address(user: User, new_password: str) -> None:
-    """Raise ValidationFailedError for a new password that is an address of the account's own."""
+def reject_own_address(user: User, new_password: str) -> None:
+    """Raise ValidationFailedError if the new password is one of the account's addresses."""
     addresses = [address_of(user, channel) for channel in Channel]
     if any(is_address(new_password, address) for address in addresses if address):
-        raise ValidationFailedError([Fault("#/new_password", FaultCode.IS_THE_ADDRESS)])
+        raise ValidationFailedError([Fault("#/new_password", ViolationCode.IS_THE_ADDRESS)])
 
 
-def set_password(session: Session, user: User, password_hash: str, *, kept_session: UUID | None = None) -> None:
-    """Set the password of a user whom the caller has locked; sessions and codes end, and the user is told."""
+def set_password(session: Session, user: User, password_hash: str, *, except_session: UUID | None = None) -> None:
+    """Set the password of a locked user, end sessions and codes, and notify the user."""
     user.password_hash = password_hash
     session.flush()
-    if kept_session:
-        session.execute(sessions_of(user.id).where(SessionRow.id != kept_session))
+    if except_session:
+        session.execute(sessions_of(user.id).where(SessionRow.id != except_session))
     else:
         end_sessions_of(session, user.id)
     end_codes(session, user.id, Purpose.PASSWORD_RESET, Purpose.ADDRESS_CHANGE)
-    tell_everywhere(session, Template.PASSWORD_CHANGED, user)
+    notify_all_addresses(session, Template.PASSWORD_CHANGED, user)

@@ -1,4 +1,4 @@
-"""Sessions: begun by whoever signs in, kept alive by refresh tokens that work once, and gone when they end."""
+"""Sessions: started by signing in, extended by refresh tokens that work once, and ended by deleting them."""
 
 import base64
 import hashlib
@@ -16,8 +16,8 @@ from shared.log import get_logger
 from shared.models import SessionRow
 from shared.web.refusals import InvalidTokenError
 
-MOST_SESSIONS = 100
-"""Of one user; one more ends the one that was not used for longest."""
+MAX_SESSIONS = 100
+"""Per user. One more ends the least recently used session."""
 
 HALF_BYTES = 32
 _REFRESH_TOKEN = re.compile(r"[A-Za-z0-9_-]{86}")
@@ -26,24 +26,24 @@ log = get_logger("api.sessions")
 
 
 @dataclass(frozen=True)
-class SessionTerms:
-    """When a session ends by itself: unrefreshed for ``idle``, and in any case after ``lifetime``."""
+class SessionPolicy:
+    """A session ends when it is not refreshed for ``idle``, and after ``lifetime`` in any case."""
 
     idle: timedelta
     lifetime: timedelta
 
 
 @dataclass(frozen=True)
-class Opening:
-    """On what terms a session is to begin, and what its client calls itself."""
+class SessionContext:
+    """The policy of a new session, and the client's user agent."""
 
-    terms: SessionTerms
+    policy: SessionPolicy
     user_agent: str | None
 
 
 @dataclass(frozen=True)
-class BegunSession:
-    """A session as its own client gets to know it: the only time that the refresh token is there."""
+class StartedSession:
+    """A session with its refresh token, which is only available here."""
 
     id: UUID
     user_id: UUID
@@ -52,7 +52,7 @@ class BegunSession:
 
 @dataclass(frozen=True)
 class ListedSession:
-    """A session as its user may see it."""
+    """A session as its user sees it."""
 
     id: UUID
     user_agent: str | None
@@ -63,113 +63,114 @@ class ListedSession:
 
 @dataclass(frozen=True)
 class RefreshToken:
-    """Its two halves: the first is the family's for life, the second is new at each refresh."""
+    """The first half identifies the session's token family, the second changes with each refresh."""
 
     family: bytes = field(repr=False)
     newest: bytes = field(repr=False)
 
     @classmethod
-    def fresh(cls) -> "RefreshToken":
-        """Return the first of a new family."""
+    def new(cls) -> "RefreshToken":
+        """Return the first token of a new family."""
         return cls(secrets.token_bytes(HALF_BYTES), secrets.token_bytes(HALF_BYTES))
 
     @classmethod
     def read(cls, text: str) -> "RefreshToken":
-        """Return the token that is written so. Raises InvalidRefreshTokenError."""
+        """Parse a token. Raises InvalidRefreshTokenError."""
         if not _REFRESH_TOKEN.fullmatch(text):
             raise InvalidRefreshTokenError
         both = base64.urlsafe_b64decode(text + "==")
         return cls(both[:HALF_BYTES], both[HALF_BYTES:])
 
     def successor(self) -> "RefreshToken":
-        """Return the family's next one."""
+        """Return the next token of the family."""
         return RefreshToken(self.family, secrets.token_bytes(HALF_BYTES))
 
     def __str__(self) -> str:
-        """Return it as clients keep it."""
+        """Return the token as clients store it."""
         return base64.urlsafe_b64encode(self.family + self.newest).rstrip(b"=").decode()
 
 
-def begin_session(session: Session, user_id: UUID, opening: Opening) -> BegunSession:
-    """Add a session of an active user's to the caller's transaction.
+def start_session(session: Session, user_id: UUID, session_context: SessionContext) -> StartedSession:
+    """Add a session of an active user, in the caller's transaction.
 
-    Never commits. The caller holds a lock on the user, so that nothing which ends all their sessions,
-    such as a new password, can pass by unseen.
+    The caller holds a lock on the user, so that a concurrent password change ends this session too.
     """
-    token = RefreshToken.fresh()
-    end_surplus(session, user_id)
+    token = RefreshToken.new()
+    end_surplus_sessions(session, user_id)
     row = SessionRow(
         user_id=user_id,
-        family_hash=hashed(token.family),
-        refresh_hash=hashed(token.newest),
-        user_agent=opening.user_agent,
-        expires_at=func.now() + min(opening.terms.idle, opening.terms.lifetime),
+        family_hash=hash_half(token.family),
+        refresh_hash=hash_half(token.newest),
+        user_agent=session_context.user_agent,
+        expires_at=func.now() + min(session_context.policy.idle, session_context.policy.lifetime),
     )
     session.add(row)
     session.flush()
-    return BegunSession(row.id, user_id, str(token))
+    return StartedSession(row.id, user_id, str(token))
 
 
-def refresh_session(sessions: sessionmaker[Session], refresh_token: str, terms: SessionTerms) -> BegunSession:
-    """Let a session go on, and give it another refresh token. Raises InvalidRefreshTokenError.
+def refresh_session(sessions: sessionmaker[Session], refresh_token: str, policy: SessionPolicy) -> StartedSession:
+    """Extend a session and return its next refresh token. Raises InvalidRefreshTokenError.
 
-    A token that was used already is in two hands, and nobody can tell which of them is the thief's: the
-    session ends for both (RFC 9700 §4.14.2). That is committed before it is refused.
+    A used token is in two hands, one of them possibly a thief's, so the session ends for both (RFC 9700 §4.14.2). The
+    end is committed before the error is raised.
     """
     token = RefreshToken.read(refresh_token)
     with sessions.begin() as session:
-        row = locked_family(session, token)
+        row = lock_session_family(session, token)
         if row and row.is_newest:
             successor = token.successor()
-            rotate(session, row.id, successor, terms)
-            return BegunSession(row.id, row.user_id, str(successor))
+            rotate(session, row.id, successor, policy)
+            return StartedSession(row.id, row.user_id, str(successor))
         if row:
             session.execute(delete(SessionRow).where(SessionRow.id == row.id))
-            log.warning("refresh token used again, session ended", session_id=str(row.id), user_id=str(row.user_id))
+            log.warning("refresh token reused, session ended", session_id=str(row.id), user_id=str(row.user_id))
     raise InvalidRefreshTokenError
 
 
-def locked_family(session: Session, token: RefreshToken) -> Row[UUID, UUID, bool] | None:
-    """Return the living session of the token's family and whether the token is its newest.
+def lock_session_family(session: Session, token: RefreshToken) -> Row[UUID, UUID, bool] | None:
+    """Lock the token's session; return it and whether the token is its newest.
 
-    Of two refreshes at once the second waits here, and then sees what the first has written.
+    A concurrent refresh waits here and then sees the new token.
     """
     return session.execute(
-        select(SessionRow.id, SessionRow.user_id, (SessionRow.refresh_hash == hashed(token.newest)).label("is_newest"))
-        .where(SessionRow.family_hash == hashed(token.family), is_alive())
+        select(
+            SessionRow.id, SessionRow.user_id, (SessionRow.refresh_hash == hash_half(token.newest)).label("is_newest")
+        )
+        .where(SessionRow.family_hash == hash_half(token.family), is_alive())
         .with_for_update()
     ).one_or_none()
 
 
-def rotate(session: Session, session_id: UUID, successor: RefreshToken, terms: SessionTerms) -> None:
-    """Have the session know its new refresh token, and move its end, but not past its lifetime."""
+def rotate(session: Session, session_id: UUID, successor: RefreshToken, policy: SessionPolicy) -> None:
+    """Store the next refresh token and extend the session within its lifetime."""
     session.execute(
         update(SessionRow)
         .where(SessionRow.id == session_id)
         .values(
-            refresh_hash=hashed(successor.newest),
+            refresh_hash=hash_half(successor.newest),
             last_used_at=func.now(),
-            expires_at=func.least(func.now() + terms.idle, SessionRow.created_at + terms.lifetime),
+            expires_at=func.least(func.now() + policy.idle, SessionRow.created_at + policy.lifetime),
         )
         .execution_options(synchronize_session=False)
     )
 
 
 def has_session(session: Session, session_id: UUID, user_id: UUID) -> bool:
-    """Tell whether the user's session still goes on: one row by its key."""
+    """Return whether the user's session exists: one lookup by key."""
     alive = select(SessionRow.id).where(SessionRow.id == session_id, SessionRow.user_id == user_id, is_alive())
     return session.scalar(alive) is not None
 
 
-def hold_session(session: Session, session_id: UUID) -> None:
-    """Keep the session from ending until the transaction does. Raises InvalidTokenError if it has ended."""
+def lock_session(session: Session, session_id: UUID) -> None:
+    """Keep the session from ending before the transaction does. Raises InvalidTokenError if it has ended."""
     held = select(SessionRow.id).where(SessionRow.id == session_id, is_alive())
     if session.scalar(held.with_for_update(read=True, key_share=True)) is None:
         raise InvalidTokenError
 
 
 def listed_sessions(session: Session, user_id: UUID) -> list[ListedSession]:
-    """Return the user's living sessions, the one used last first."""
+    """Return the user's sessions, most recently used first."""
     rows = session.scalars(
         select(SessionRow)
         .where(SessionRow.user_id == user_id, is_alive())
@@ -179,7 +180,7 @@ def listed_sessions(session: Session, user_id: UUID) -> list[ListedSession]:
 
 
 def end_session(session: Session, session_id: UUID, user_id: UUID) -> None:
-    """End that session of the user's. Raises UnknownSessionError, also for another user's."""
+    """End the user's session. Raises UnknownSessionError, also for another user's."""
     ended = session.execute(
         sessions_of(user_id).where(SessionRow.id == session_id).returning(SessionRow.id)
     ).one_or_none()
@@ -188,27 +189,26 @@ def end_session(session: Session, session_id: UUID, user_id: UUID) -> None:
 
 
 def end_sessions_of(session: Session, user_id: UUID) -> None:
-    """End all of the user's sessions, in the caller's transaction: their access tokens work no longer, either.
+    """End all sessions of the user, in the caller's transaction.
 
-    The caller has changed or locked the user's row before, so that whoever signs in meanwhile waits, and
-    then finds the old password wrong.
+    The caller has locked the user's row, so a concurrent sign-in waits and then finds the old password wrong.
     """
     session.execute(sessions_of(user_id))
 
 
-def end_surplus(session: Session, user_id: UUID) -> None:
-    """End what leaves no room for one more, so that a list of sessions has an end."""
+def end_surplus_sessions(session: Session, user_id: UUID) -> None:
+    """End the least recently used sessions, to make room for one more."""
     surplus = (
         select(SessionRow.id)
         .where(SessionRow.user_id == user_id)
         .order_by(SessionRow.last_used_at.desc())
-        .offset(MOST_SESSIONS - 1)
+        .offset(MAX_SESSIONS - 1)
     )
     session.execute(sessions_of(user_id).where(SessionRow.id.in_(surplus)))
 
 
 def sessions_of(user_id: UUID) -> Delete:
-    """Return the statement that ends the user's sessions."""
+    """Return the statement that deletes the user's sessions."""
     return delete(SessionRow).where(SessionRow.user_id == user_id).execution_options(synchronize_session=False)
 
 
@@ -217,6 +217,6 @@ def is_alive() -> ColumnElement[bool]:
     return SessionRow.expires_at > func.now()
 
 
-def hashed(half: bytes) -> bytes:
-    """Return what is kept of a half: of 256 random bits, SHA-256 gives nothing away."""
+def hash_half(half: bytes) -> bytes:
+    """Return the stored form of a half. SHA-256 suffices for 256 random bits."""
     return hashlib.sha256(half).digest()

@@ -1,4 +1,4 @@
-"""Tokens: how they are given out, and the messages that bring their codes."""
+"""Issue tokens of registrations, and compose the messages with their codes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, Insert, Interval, Select, bindparam, case, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from api_service.use_cases.addresses import Addressed, address_of, has_address, is_taken, proven_at, reached_at
+from api_service.use_cases.users import Addressed, address_of, has_address, is_taken, proven_at, reached_at
 from shared.addresses import canonical_address
 from shared.enqueue import NewFallback, NewMessage
 from shared.models import Token, User
@@ -19,8 +19,8 @@ FOR_A_REGISTRATION = (Purpose.ACTIVATION, Purpose.DECOY)
 
 
 @dataclass(frozen=True)
-class Terms:
-    """On what terms tokens are given out, and ``fallbacks``: which channel takes over from which."""
+class TokenPolicy:
+    """Lifetimes, attempts and cooldown of tokens; ``fallbacks`` maps a channel to the one that may take over."""
 
     lifetimes: Mapping[Channel, timedelta]
     attempts: int
@@ -32,7 +32,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class NewUser:
-    """A user to add, column by column."""
+    """The columns of a user to add."""
 
     id: UUID
     email: str | None = field(repr=False)
@@ -45,8 +45,8 @@ class NewUser:
 
 
 @dataclass(frozen=True)
-class GivenToken:
-    """A token as it was added, as far as anybody has to be told of it."""
+class IssuedToken:
+    """The properties of a token that was added."""
 
     id: UUID
     channel: Channel
@@ -56,12 +56,12 @@ class GivenToken:
 
 
 def purpose_for(session: Session, user: User, channel: Channel) -> Purpose:
-    """Decide what a token for that address may do: nothing, while someone else is active under it."""
+    """Return the purpose of a token for that address: a decoy while another user is active with it."""
     return Purpose.DECOY if is_taken(session, user, channel) else Purpose.ACTIVATION
 
 
 def _addition(channel: Channel) -> Insert:
-    """Return the statement that adds a token for that channel, and decides meanwhile what it may do."""
+    """Return the statement that adds a token for that channel and decides its purpose."""
     holders = select(User.id).where(has_address(channel, bindparam("address")), proven_at(channel).is_not(None))
     return (
         insert(Token)
@@ -74,43 +74,47 @@ def _addition(channel: Channel) -> Insert:
     )
 
 
-# The user's columns have a prefix, for both tables have an id.
+# The user's columns have a prefix, because both tables have an id.
 _NEW_USER = insert(User).values({each.name: bindparam(f"new_{each.name}") for each in fields(NewUser)}).cte("new_user")
 
-# Put together once, and past the unit of work: as an object of the session's, a row costs twice the CPU.
+# Built once, and executed without the unit of work, which would double the CPU time.
 _ADDITIONS = {channel: _addition(channel) for channel in Channel}
 _FIRST_ADDITIONS = {channel: addition.add_cte(_NEW_USER) for channel, addition in _ADDITIONS.items()}
 
 
-def add_token(session: Session, user: User, channel: Channel, terms: Terms, attempts: int | None = None) -> GivenToken:
-    """Add a token to the caller's transaction; its life is measured by the database's clock."""
-    return _added(session, _ADDITIONS[channel], channel, _columns(user, channel, terms, attempts))
+def add_token(
+    session: Session, user: User, channel: Channel, policy: TokenPolicy, attempts: int | None = None
+) -> IssuedToken:
+    """Add a token in the caller's transaction. The database's clock determines its expiry."""
+    return _added(session, _ADDITIONS[channel], channel, _columns(user, channel, policy, attempts))
 
 
-def add_user_with_token(session: Session, user: NewUser, channel: Channel, terms: Terms) -> GivenToken:
-    """Add a user, and a token likewise: in one round trip for both."""
+def add_user_with_token(session: Session, user: NewUser, channel: Channel, policy: TokenPolicy) -> IssuedToken:
+    """Add a user and a token in one round trip."""
     columns = {f"new_{name}": value for name, value in vars(user).items()}
-    return _added(session, _FIRST_ADDITIONS[channel], channel, columns | _columns(user, channel, terms))
+    return _added(session, _FIRST_ADDITIONS[channel], channel, columns | _columns(user, channel, policy))
 
 
-def _columns(user: User | NewUser, channel: Channel, terms: Terms, attempts: int | None = None) -> dict[str, Any]:
+def _columns(
+    user: User | NewUser, channel: Channel, policy: TokenPolicy, attempts: int | None = None
+) -> dict[str, Any]:
     return {
         "id": uuid4(),
         "user_id": user.id,
-        "key_id": terms.key_id,
-        "attempts_left": terms.attempts if attempts is None else attempts,
+        "key_id": policy.key_id,
+        "attempts_left": policy.attempts if attempts is None else attempts,
         "address": canonical_address(reached_at(user, channel)),
-        "lifetime": terms.lifetimes[channel],
+        "lifetime": policy.lifetimes[channel],
     }
 
 
-def _added(session: Session, addition: Insert, channel: Channel, columns: dict[str, Any]) -> GivenToken:
+def _added(session: Session, addition: Insert, channel: Channel, columns: dict[str, Any]) -> IssuedToken:
     purpose, expires_at = session.connection().execute(addition, columns).one()
-    return GivenToken(columns["id"], channel, purpose, columns["key_id"], expires_at)
+    return IssuedToken(columns["id"], channel, purpose, columns["key_id"], expires_at)
 
 
 def tokens_of(user_id: UUID) -> Select[Token]:
-    """Select the registration's tokens, newest first: that is the one whose code the user was told last."""
+    """Select the registration's tokens, newest first."""
     return (
         select(Token)
         .where(Token.user_id == user_id, Token.purpose.in_(FOR_A_REGISTRATION))
@@ -119,54 +123,54 @@ def tokens_of(user_id: UUID) -> Select[Token]:
 
 
 def living_tokens_of(session: Session, user_id: UUID, *which: ColumnElement[bool]) -> Sequence[Token]:
-    """Return the registration's living tokens, or those of them that ``which`` selects, newest first."""
+    """Return the registration's living tokens that match, newest first."""
     return session.scalars(tokens_of(user_id).where(is_living(), *which)).all()
 
 
 def is_living() -> ColumnElement[bool]:
-    """Return the condition that a token is neither used nor at its end."""
-    # By the clock, not by now(): whoever has waited for another to end the token began before its end.
+    """Return the condition that a token is neither used nor expired."""
+    # clock_timestamp() instead of now(): a transaction that waited for a lock started before the token ended.
     return Token.used_at.is_(None) & (Token.expires_at > func.clock_timestamp())
 
 
 def has_half_its_life_left(session: Session, token: Token) -> bool:
-    """Tell whether repeating the token's code leaves enough time to use it."""
+    """Return whether enough time remains to use a repeated code."""
     is_young = Token.expires_at - func.now() >= func.now() - Token.created_at
     return bool(session.scalar(select(is_young).where(Token.id == token.id)))
 
 
 def supersede_messages(session: Session, *tokens: Token) -> None:
-    """Close the tokens' pending messages, which is all that the API may do to a message."""
+    """Supersede the tokens' pending messages. The API has no other right to change messages."""
     for token in tokens:
         session.execute(select(func.signpost_supersede(owner_of_messages(token), token.id)))
 
 
 def supersede_living(session: Session, user_id: UUID) -> None:
-    """Close the pending messages of all the registration's living tokens, in one round trip."""
+    """Supersede the pending messages of all living tokens of the registration, in one round trip."""
     closed = func.signpost_supersede(Token.user_id, Token.id)
     session.execute(select(closed).where(Token.user_id == user_id, Token.purpose.in_(FOR_A_REGISTRATION), is_living()))
 
 
 def owner_of_messages(token: Token) -> UUID | None:
-    """Return by whose id the token's messages are found: what is nobody's goes by the address."""
+    """Return the id under which the token's messages are stored: without a user, the address's."""
     return token.user_id or token.address_id
 
 
 def end_tokens(session: Session, tokens: Sequence[Token]) -> None:
-    """Let the tokens work no longer; one that was erased meanwhile works no longer either."""
+    """End the tokens."""
     if not tokens:
         return
-    # In the order of ids, as whoever tries a code locks them, so that the two wait for each other and do not deadlock.
+    # In the order of ids, as ``codes.spend_attempt`` does, so that the two wait instead of deadlocking.
     these = select(Token.id).where(Token.id.in_([token.id for token in tokens])).order_by(Token.id)
     locked = these.with_for_update().cte("locked")
     ended = update(Token).where(Token.id == locked.c.id).values(expires_at=func.now())
     session.execute(ended.execution_options(synchronize_session=False))
 
 
-def message_about(user: User | NewUser, token: Token | GivenToken, terms: Terms) -> NewMessage:
-    """Compose what to tell the user: the code, or that the address has an account already.
+def message_about(user: User | NewUser, token: Token | IssuedToken, policy: TokenPolicy) -> NewMessage:
+    """Return the message with the code, or the note that the address has an account.
 
-    Both may fall back alike: whether an address is taken must not show on the other channel.
+    Both fall back alike, so that the other channel does not reveal a taken address.
     """
     return NewMessage(
         template=_template_for(token.purpose),
@@ -177,16 +181,16 @@ def message_about(user: User | NewUser, token: Token | GivenToken, terms: Terms)
         user_id=user.id,
         token_id=token.id,
         expires_at=token.expires_at,
-        fallback=fallback_for(user, token.channel, terms),
+        fallback=fallback_for(user, token.channel, policy),
     )
 
 
-def fallback_for(user: Addressed, channel: Channel, terms: Terms) -> NewFallback | None:
-    """Return the second way, if the terms give one to that channel and the user an address for it."""
-    second = terms.fallbacks.get(channel)
+def fallback_for(user: Addressed, channel: Channel, policy: TokenPolicy) -> NewFallback | None:
+    """Return the fallback, if the policy has one for the channel and the user an address for it."""
+    second = policy.fallbacks.get(channel)
     if second is None or address_of(user, second) is None:
         return None
-    return NewFallback(second, terms.fallback_after, terms.lifetimes[second])
+    return NewFallback(second, policy.fallback_after, policy.lifetimes[second])
 
 
 def _template_for(purpose: Purpose) -> Template:

@@ -15,10 +15,10 @@ from apispec.yaml_utils import dict_to_yaml
 from flask import Flask
 
 from api_service.app import add_routes
-from api_service.describing import description_of
 from api_service.errors import CODES, NotYetError
+from api_service.http.annotations import operation_doc_of
+from api_service.http.problems import PROBLEM_TYPES
 from api_service.openapi import document_of
-from api_service.problem_words import KINDS
 from shared.web.refusals import CommonCode
 from tests.support.keys import SECRET_KEYS
 
@@ -55,7 +55,7 @@ def test_the_document_is_openapi(document: dict[str, Any]) -> None:
 
 
 def test_every_route_is_described_and_nothing_else(app: Flask, document: dict[str, Any]) -> None:
-    assert [endpoint for endpoint, view in app.view_functions.items() if not description_of(view)] == []
+    assert [endpoint for endpoint, view in app.view_functions.items() if not operation_doc_of(view)] == []
     served = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
@@ -72,7 +72,7 @@ def test_every_problem_is_named_by_an_operation_under_its_status(document: dict[
         for name in codes_in(document, response)
     }
 
-    assert named == {(code.value, str(KINDS[code].status.value)) for code in set(CODES) - NOT_OF_AN_OPERATION}
+    assert named == {(code.value, str(PROBLEM_TYPES[code].status.value)) for code in set(CODES) - NOT_OF_AN_OPERATION}
 
 
 def test_what_may_be_asked_for_again_says_when_in_the_document_as_in_the_answer(document: dict[str, Any]) -> None:

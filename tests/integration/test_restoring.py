@@ -78,7 +78,7 @@ def test_what_is_lost_is_given_back_and_said_and_what_is_there_is_left(database:
         owner.execute("revoke execute on function signpost_make_partitions(integer) from signpost_relay")
     told = migrated(database.owner_url)
     [line] = map(json.loads, told.stderr.splitlines())
-    assert (told.returncode, told.stdout, line["event"], line["count"]) == (0, UP_TO_DATE, "rights given back", 2)
+    assert (told.returncode, told.stdout, line["event"], line["count"]) == (0, UP_TO_DATE, "rights restored", 2)
     assert rights_of(database) == before
     again = migrated(database.owner_url)
     assert (again.stdout, again.stderr) == (UP_TO_DATE, "")

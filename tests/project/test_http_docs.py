@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 from api_service.app import create_app
-from api_service.errors import FaultCode
-from api_service.problem_words import KINDS
+from api_service.errors import ViolationCode
+from api_service.http.problems import PROBLEM_TYPES
+from api_service.outbox_signals.wait_for_settled import LONGEST_WAIT_SECONDS
 from api_service.settings import ApiSettingsSchema
 from api_service.use_cases.look_up import DeliveryProblem
-from api_service.waiting import LONGEST_WAIT_SECONDS
 from shared.web.worker import REQUEST_SECONDS
 from tests.support.keys import PUBLIC_URL, SECRET_KEYS
 
@@ -36,14 +36,14 @@ def test_every_refusal_is_documented_with_its_status() -> None:
     documented = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", PAGE, re.MULTILINE)
 
     assert documented == sorted(documented, key=lambda row: row[1])
-    assert dict(documented) == {code.value: str(kind.status.value) for code, kind in KINDS.items()}
+    assert dict(documented) == {code.value: str(kind.status.value) for code, kind in PROBLEM_TYPES.items()}
 
 
 def test_every_fault_is_documented() -> None:
     table = PAGE.partition("| fault | when |\n|---|---|\n")[2].partition("\n\n")[0]
     documented = [word for row in table.splitlines() for word in re.findall(r"`(\w+)`", row.split("|")[1])]
 
-    assert sorted(documented) == sorted(FaultCode)
+    assert sorted(documented) == sorted(ViolationCode)
 
 
 def test_words_and_bounds_are_those_of_the_code() -> None:

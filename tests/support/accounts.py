@@ -6,7 +6,7 @@ from uuid import UUID
 
 from werkzeug.test import TestResponse
 
-from api_service import passwords
+from api_service.security import passwords
 from shared.secrets import code_for
 from tests.support.api import PASSWORD, ApiUnderTest
 from tests.support.keys import KEY
@@ -38,7 +38,7 @@ def confirm_reset(api: ApiUnderTest, code: str, password: str = NEW_PASSWORD, **
 def is_password(api: ApiUnderTest, password: str) -> bool:
     """Tell whether it is the password of the one active user."""
     [user] = api.rows("select password_hash from users where status = 'active'")
-    return passwords.is_password_of(user.password_hash, password)
+    return passwords.verify_password(user.password_hash, password)
 
 
 def templates_told(api: ApiUnderTest, user_id: UUID) -> list[str]:
@@ -52,8 +52,8 @@ def tables(api: ApiUnderTest) -> str:
     return "\n".join(str(row) for name in names for row in api.rows(f"select * from {name}"))
 
 
-def refusal(answer: TestResponse) -> tuple[int, str]:
-    return answer.status_code, answer.json["code"]
+def refusal(response: TestResponse) -> tuple[int, str]:
+    return response.status_code, response.json["code"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,6 @@ class Account:
 
 
 def signed_in(api: ApiUnderTest, email: str = ADA, password: str = PASSWORD) -> str:
-    answer = api.client.post("/v1/sessions", json={"email": email, "password": password})
-    assert answer.status_code == 201, answer.text
-    return str(answer.json["access_token"])
+    response = api.client.post("/v1/sessions", json={"email": email, "password": password})
+    assert response.status_code == 201, response.text
+    return str(response.json["access_token"])

@@ -36,9 +36,9 @@ class ApiUnderTest:
 
     def registered(self, **body: Any) -> UUID:
         """Register someone and return the registration's id."""
-        answer = self.register(**body)
-        assert answer.status_code == 202, answer.text
-        return UUID(answer.json["id"])
+        response = self.register(**body)
+        assert response.status_code == 202, response.text
+        return UUID(response.json["id"])
 
     def activated(self, **body: Any) -> UUID:
         """Register someone, activate them and return the registration's id."""
@@ -132,4 +132,4 @@ def app_on(database: Database, **environment: str) -> Iterator[Api]:
     }
     app = create_app(ApiSettingsSchema().read(settings | environment))
     yield app
-    app.end_work()
+    app.close()

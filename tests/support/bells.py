@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from api_service.settled import Bells
+from api_service.outbox_signals.wait_for_settled import Bells
 
 
 def ring_for(bells: Bells, message_id: UUID) -> bool:

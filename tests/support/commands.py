@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from api_service.migrate_settings import MigrateSettingsSchema
-from api_service.settings import ApiSettingsSchema
+from api_service.settings import ApiSettingsSchema, MigrateSettingsSchema
 from operator_console.settings import ConsoleSettingsSchema
 from operator_console.web.settings import WebSettingsSchema
 from outbox_relay.settings import RelaySettingsSchema

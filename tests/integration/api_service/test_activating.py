@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from api_service.services import EXTENSION
-from api_service.use_cases.activate import locked_contender, retire_others
+from api_service.use_cases.activate import lock_contenders, retire_others
 from shared.models import Token
 from shared.secrets import SecretKeys, code_for, link_token_for
 from shared.vocabulary import Channel
@@ -20,9 +20,9 @@ BOTH = {"email": "ada@example.org", "phone": "+33612345678"}
 def test_the_code_activates_and_proves_the_address_it_went_to_only(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH)
 
-    answer = api.activate(registration_id)
+    response = api.activate(registration_id)
 
-    assert (answer.status_code, answer.json["status"]) == (200, "active")
+    assert (response.status_code, response.json["status"]) == (200, "active")
     user, [token] = api.user(registration_id), api.tokens(registration_id)
     assert user.status == "active"
     assert user.activated_at == user.email_verified_at == token.used_at is not None
@@ -55,8 +55,8 @@ def test_a_code_may_be_typed_with_spaces_as_it_is_read(api: ApiUnderTest) -> Non
 def test_a_code_and_a_link_work_once(api: ApiUnderTest) -> None:
     registration_id = api.activated()
 
-    for answer in (api.activate(registration_id), api.activate_by_link(api.link_token(registration_id))):
-        assert (answer.status_code, answer.json["code"]) == (400, "invalid_or_expired")
+    for response in (api.activate(registration_id), api.activate_by_link(api.link_token(registration_id))):
+        assert (response.status_code, response.json["code"]) == (400, "invalid_or_expired")
 
 
 def test_wrong_unknown_and_expired_ones_are_refused_alike(api: ApiUnderTest) -> None:
@@ -65,7 +65,7 @@ def test_wrong_unknown_and_expired_ones_are_refused_alike(api: ApiUnderTest) -> 
     tokenless = link_token_for(uuid4(), KEY)
     forged = link_token_for(api.tokens(wrong)[0].id, bytes(32))
 
-    answers = [
+    responses = [
         api.activate(wrong, WRONG_CODE),
         api.activate(expired),
         api.activate(uuid4(), "123456"),
@@ -77,8 +77,8 @@ def test_wrong_unknown_and_expired_ones_are_refused_alike(api: ApiUnderTest) -> 
         api.activate_by_link("é.\0"),
     ]
 
-    told = [answer.json | {"request_id": None} for answer in answers]
-    assert {answer.status_code for answer in answers} == {400}
+    told = [response.json | {"request_id": None} for response in responses]
+    assert {response.status_code for response in responses} == {400}
     assert told == [told[0]] * len(told)
     assert told[0]["code"] == "invalid_or_expired"
     assert api.rows("select 1 from users where status <> 'pending'") == []
@@ -166,9 +166,9 @@ def test_an_address_proven_behind_its_back_makes_a_code_invalid(api: ApiUnderTes
     api.activate(holder)
     api.rows("update users set email = 'ada@example.org', email_canonical = 'ada@example.org' where id = %s", holder)
 
-    answer = api.activate(registration_id)
+    response = api.activate(registration_id)
 
-    assert (answer.status_code, answer.json["code"]) == (400, "invalid_or_expired")
+    assert (response.status_code, response.json["code"]) == (400, "invalid_or_expired")
     assert api.user(registration_id).status == "pending"
     assert api.tokens(registration_id)[0].used_at is None
 
@@ -190,7 +190,7 @@ def test_a_crowd_pending_under_an_address_cannot_keep_its_holder_out(api: ApiUnd
 def test_nobody_is_waited_for_who_came_after_the_contenders_were_locked(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     with api.app.extensions[EXTENSION].sessions.begin() as session, api.database.connect() as elsewhere:
-        user, _is_contested = locked_contender(session, session.get_one(Token, api.tokens(registration_id)[0].id))
+        user, _is_contested = lock_contenders(session, session.get_one(Token, api.tokens(registration_id)[0].id))
         late = api.registered()
         with elsewhere.transaction():
             elsewhere.execute("select 1 from users where id = %s for update", [late])

@@ -11,8 +11,8 @@ def test_looking_at_the_page_changes_nothing(api: ApiUnderTest) -> None:
     before = (api.user(registration_id), api.tokens(registration_id))
 
     for method in ("GET", "HEAD", "OPTIONS"):
-        answer = api.client.open(f"/activate?token={api.link_token(registration_id)}", method=method)
-        assert answer.status_code == 200
+        response = api.client.open(f"/activate?token={api.link_token(registration_id)}", method=method)
+        assert response.status_code == 200
 
     assert (api.user(registration_id), api.tokens(registration_id)) == before
 
@@ -35,10 +35,10 @@ def test_the_button_sends_the_token_and_activates_once(api: ApiUnderTest) -> Non
 
 def test_a_bad_token_gets_a_page_that_says_so(api: ApiUnderTest) -> None:
     for form in ({}, {"token": ""}, {"token": "no.such"}, {"tokens": "x"}, {"token": "x" * 9_000}):
-        answer = api.client.post("/activate", data=form)
+        response = api.client.post("/activate", data=form)
 
-        assert (answer.status_code, answer.mimetype) == (400, "text/html")
-        assert "<form" not in answer.text
+        assert (response.status_code, response.mimetype) == (400, "text/html")
+        assert "<form" not in response.text
 
 
 @pytest.mark.parametrize("path", ["/activate", "/activate/decline"])
@@ -49,46 +49,46 @@ def test_a_form_that_is_too_large_gets_a_page_of_its_own_status(
     body, form = b"token=" + b"x" * (16 * 1024 - 5), "application/x-www-form-urlencoded"
     framing = {"content_length": len(body)} if told_length else {"environ_overrides": {"wsgi.input_terminated": True}}
     stream = {"input_stream": BytesIO(body), "content_type": form}
-    answer = api.client.post(path, **stream, **framing)
+    response = api.client.post(path, **stream, **framing)
 
-    assert (answer.status_code, answer.mimetype) == (413, "text/html")
-    assert "This link does not work" in answer.text
+    assert (response.status_code, response.mimetype) == (413, "text/html")
+    assert "This link does not work" in response.text
 
 
 def test_a_link_without_its_token_has_no_button(api: ApiUnderTest) -> None:
-    answer = api.client.get("/activate")
+    response = api.client.get("/activate")
 
-    assert answer.status_code == 400
-    assert "<form" not in answer.text
+    assert response.status_code == 400
+    assert "<form" not in response.text
 
 
 def test_a_token_cannot_break_out_of_the_page(api: ApiUnderTest) -> None:
-    answer = api.client.get("/activate", query_string={"token": '"><script>alert(1)</script>'})
+    response = api.client.get("/activate", query_string={"token": '"><script>alert(1)</script>'})
 
-    assert "<script" not in answer.text
+    assert "<script" not in response.text
 
 
 def test_the_page_runs_nothing_and_tells_nobody(api: ApiUnderTest) -> None:
-    answer = api.client.get("/activate?token=t")
+    response = api.client.get("/activate?token=t")
 
-    policy = answer.headers["Content-Security-Policy"]
+    policy = response.headers["Content-Security-Policy"]
     assert re.fullmatch(
         r"default-src 'none'; style-src 'sha256-[\w+/]{43}='; form-action 'self';"
         r" frame-ancestors 'none'; base-uri 'none'",
         policy,
     )
-    assert answer.headers["Referrer-Policy"] == "no-referrer"
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert answer.headers["X-Robots-Tag"] == "noindex, nofollow"
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["X-Robots-Tag"] == "noindex, nofollow"
+    assert response.headers["Cache-Control"] == "no-store"
 
 
 def test_the_page_speaks_the_client_s_language(api: ApiUnderTest) -> None:
-    answer = api.client.get("/activate?token=t", headers={"Accept-Language": "fr-FR,fr;q=0.9,en;q=0.1"})
+    response = api.client.get("/activate?token=t", headers={"Accept-Language": "fr-FR,fr;q=0.9,en;q=0.1"})
 
-    assert '<html lang="fr">' in answer.text
-    assert "Confirmer mon adresse" in answer.text
-    assert (answer.headers["Content-Language"], answer.headers["Vary"]) == ("fr", "Accept-Language")
+    assert '<html lang="fr">' in response.text
+    assert "Confirmer mon adresse" in response.text
+    assert (response.headers["Content-Language"], response.headers["Vary"]) == ("fr", "Accept-Language")
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,13 @@ def test_the_page_speaks_the_client_s_language(api: ApiUnderTest) -> None:
     ],
 )
 def test_of_the_languages_wanted_the_first_that_we_have_is_spoken(api: ApiUnderTest, wanted: str, spoken: str) -> None:
-    answer = api.client.get("/activate?token=t", headers={"Accept-Language": wanted})
+    response = api.client.get("/activate?token=t", headers={"Accept-Language": wanted})
 
-    assert answer.headers["Content-Language"] == spoken
+    assert response.headers["Content-Language"] == spoken
 
 
 def test_a_browser_that_asks_for_an_icon_gets_none_and_asks_no_more(api: ApiUnderTest) -> None:
-    answer = api.client.get("/favicon.ico")
+    response = api.client.get("/favicon.ico")
 
-    assert (answer.status_code, answer.data) == (204, b"")
-    assert "max-age=" in answer.headers["Cache-Control"]
+    assert (response.status_code, response.data) == (204, b"")
+    assert "max-age=" in response.headers["Cache-Control"]

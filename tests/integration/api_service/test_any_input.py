@@ -52,17 +52,17 @@ def test_the_page_says_so_of_any_link_that_is_none(api: ApiUnderTest, query: str
 
 
 def refused_or_taken(api: ApiUnderTest, path: str, body: bytes, sent_with: dict[str, str]) -> None:
-    answer = api.client.post(path, data=body, headers=sent_with)
-    if answer.status_code == 202:
-        TAKEN.add(answer.json["id"])
+    response = api.client.post(path, data=body, headers=sent_with)
+    if response.status_code == 202:
+        TAKEN.add(response.json["id"])
         return
-    assert 400 <= answer.status_code < 500, (answer.status_code, body, sent_with)
-    assert (answer.mimetype, answer.json["status"]) == ("application/problem+json", answer.status_code)
+    assert 400 <= response.status_code < 500, (response.status_code, body, sent_with)
+    assert (response.mimetype, response.json["status"]) == ("application/problem+json", response.status_code)
 
 
 def test_of_many_faults_the_first_are_told_in_one_order(api: ApiUnderTest) -> None:
     body = {"email": "ada"} | {f"x{n:03}": n for n in reversed(range(200))}
-    answer = api.client.post("/v1/registrations", json=body)
+    response = api.client.post("/v1/registrations", json=body)
 
-    pointers = [error["pointer"] for error in answer.json["errors"]]
+    pointers = [error["pointer"] for error in response.json["errors"]]
     assert pointers == ["#/email", "#/password", *(f"#/x{n:03}" for n in range(48))]

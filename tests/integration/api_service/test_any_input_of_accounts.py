@@ -35,10 +35,10 @@ def test_any_json_about_an_account_is_clearly_refused(
     api: ApiUnderTest, path: str, body: Any, sent_with: dict[str, str]
 ) -> None:
     sent = {"Content-Type": "application/json"} | BEARER | sent_with
-    answer = api.client.post(path, data=json.dumps(body).encode(), headers=sent)
+    response = api.client.post(path, data=json.dumps(body).encode(), headers=sent)
 
-    assert 400 <= answer.status_code < 500, (answer.status_code, path, body, sent_with)
-    assert (answer.mimetype, answer.json["status"]) == ("application/problem+json", answer.status_code)
+    assert 400 <= response.status_code < 500, (response.status_code, path, body, sent_with)
+    assert (response.mimetype, response.json["status"]) == ("application/problem+json", response.status_code)
 
 
 @many

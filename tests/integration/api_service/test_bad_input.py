@@ -100,33 +100,33 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
 def test_bad_fields_are_pointed_at_and_nothing_is_written(
     api: ApiUnderTest, body: dict[str, Any], pointer: str, code: str
 ) -> None:
-    answer = api.client.post("/v1/registrations", json={"password": PASSWORD, **body})
+    response = api.client.post("/v1/registrations", json={"password": PASSWORD, **body})
 
-    assert (answer.status_code, answer.mimetype) == (422, "application/problem+json")
-    assert (answer.json["code"], answer.json["status"]) == ("validation_failed", 422)
-    assert [(error["pointer"], error["code"]) for error in answer.json["errors"]] == [(pointer, code)]
-    assert all(error["message"] for error in answer.json["errors"])
+    assert (response.status_code, response.mimetype) == (422, "application/problem+json")
+    assert (response.json["code"], response.json["status"]) == ("validation_failed", 422)
+    assert [(error["pointer"], error["code"]) for error in response.json["errors"]] == [(pointer, code)]
+    assert all(error["message"] for error in response.json["errors"])
     assert api.count_rows() == (0, 0, 0)
 
 
 def test_all_faults_are_told_at_once(api: ApiUnderTest) -> None:
-    answer = api.client.post("/v1/registrations", json={"email": "ada", "password": "short", "nickname": "A"})
+    response = api.client.post("/v1/registrations", json={"email": "ada", "password": "short", "nickname": "A"})
 
-    assert {error["pointer"] for error in answer.json["errors"]} == {"#/email", "#/password", "#/nickname"}
+    assert {error["pointer"] for error in response.json["errors"]} == {"#/email", "#/password", "#/nickname"}
 
 
 def test_a_missing_password_is_pointed_at(api: ApiUnderTest) -> None:
-    answer = api.client.post("/v1/registrations", json=MAIL)
+    response = api.client.post("/v1/registrations", json=MAIL)
 
-    assert [(error["pointer"], error["code"]) for error in answer.json["errors"]] == [("#/password", "required")]
+    assert [(error["pointer"], error["code"]) for error in response.json["errors"]] == [("#/password", "required")]
 
 
 @pytest.mark.parametrize("value", [[], [MAIL], "ada@example.org", 7, None, True])
 def test_a_body_that_is_no_object_is_refused_as_a_whole(api: ApiUnderTest, value: Any) -> None:
-    answer = api.client.post("/v1/registrations", data=json.dumps(value), headers=JSON)
+    response = api.client.post("/v1/registrations", data=json.dumps(value), headers=JSON)
 
-    assert answer.status_code == 422
-    assert [(error["pointer"], error["code"]) for error in answer.json["errors"]] == [("#", "invalid_type")]
+    assert response.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in response.json["errors"]] == [("#", "invalid_type")]
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,9 @@ def test_a_body_that_is_no_object_is_refused_as_a_whole(api: ApiUnderTest, value
     ],
 )
 def test_what_is_not_json_or_says_two_things_is_malformed(api: ApiUnderTest, body: bytes) -> None:
-    answer = api.client.post("/v1/registrations", data=body, headers=JSON)
+    response = api.client.post("/v1/registrations", data=body, headers=JSON)
 
-    assert (answer.status_code, answer.json["code"]) == (400, "malformed_json")
+    assert (response.status_code, response.json["code"]) == (400, "malformed_json")
     assert api.count_rows() == (0, 0, 0)
 
 
@@ -158,9 +158,9 @@ def test_what_is_not_json_or_says_two_things_is_malformed(api: ApiUnderTest, bod
     ["application/json; charset=latin-1", "application/json;charset=utf-16", 'application/json; charset="x"'],
 )
 def test_json_is_utf_8_and_nothing_else(api: ApiUnderTest, content_type: str) -> None:
-    answer = api.client.post("/v1/registrations", data=b"{}", headers={"Content-Type": content_type})
+    response = api.client.post("/v1/registrations", data=b"{}", headers={"Content-Type": content_type})
 
-    assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
+    assert (response.status_code, response.json["code"]) == (415, "unsupported_media_type")
     told = {"Content-Type": 'application/json; charset="UTF-8"'}
     assert api.client.post("/v1/registrations", data=b"{}", headers=told).status_code == 422
 
@@ -177,9 +177,9 @@ def test_a_packed_body_is_refused_as_one(api: ApiUnderTest) -> None:
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml", ""])
 def test_only_json_is_taken(api: ApiUnderTest, content_type: str) -> None:
     body = json.dumps({**MAIL, "password": PASSWORD})
-    answer = api.client.post("/v1/registrations", data=body, headers={"Content-Type": content_type})
+    response = api.client.post("/v1/registrations", data=body, headers={"Content-Type": content_type})
 
-    assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
+    assert (response.status_code, response.json["code"]) == (415, "unsupported_media_type")
     assert api.count_rows() == (0, 0, 0)
 
 
@@ -208,12 +208,12 @@ def test_a_body_of_16_kib_is_read_and_a_byte_more_is_not(api: ApiUnderTest) -> N
 def test_wrong_addresses_and_methods_are_problems_too(
     api: ApiUnderTest, method: str, path: str, status: int, code: str
 ) -> None:
-    answer = api.client.open(path, method=method)
+    response = api.client.open(path, method=method)
 
-    assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
-    assert answer.json.keys() == {"type", "title", "status", "detail", "code", "request_id"}
-    assert (answer.json["code"], answer.json["type"]) == (code, f"/problems/{code}")
-    assert ("Allow" in answer.headers) == (status == 405)
+    assert (response.status_code, response.mimetype) == (status, "application/problem+json")
+    assert response.json.keys() == {"type", "title", "status", "detail", "code", "request_id"}
+    assert (response.json["code"], response.json["type"]) == (code, f"/problems/{code}")
+    assert ("Allow" in response.headers) == (status == 405)
 
 
 @pytest.mark.parametrize(
@@ -230,10 +230,10 @@ def test_wrong_addresses_and_methods_are_problems_too(
     ],
 )
 def test_an_activation_has_exactly_one_form(api: ApiUnderTest, body: dict[str, Any], pointer: str, code: str) -> None:
-    answer = api.client.post("/v1/activations", json=body)
+    response = api.client.post("/v1/activations", json=body)
 
-    assert answer.status_code == 422
-    assert [(error["pointer"], error["code"]) for error in answer.json["errors"]] == [(pointer, code)]
+    assert response.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in response.json["errors"]] == [(pointer, code)]
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_an_activation_has_exactly_one_form(api: ApiUnderTest, body: dict[str, A
 def test_a_harmless_request_id_is_echoed_and_any_other_replaced(
     api: ApiUnderTest, offered: str, *, is_echoed: bool
 ) -> None:
-    answer = api.client.get("/nowhere", headers={"X-Request-Id": offered})
+    response = api.client.get("/nowhere", headers={"X-Request-Id": offered})
 
-    assert answer.json["request_id"] == answer.headers["X-Request-Id"] != ""
-    assert (answer.headers["X-Request-Id"] == offered) is is_echoed
+    assert response.json["request_id"] == response.headers["X-Request-Id"] != ""
+    assert (response.headers["X-Request-Id"] == offered) is is_echoed

@@ -29,8 +29,8 @@ def ada(api: ApiUnderTest) -> Account:
 
 def test_the_old_password_sets_a_new_one_and_signs_out_everywhere_else(api: ApiUnderTest, ada: Account) -> None:
     elsewhere = Account(api, ada.id, signed_in(api))
-    answer = ada.post("/v1/me/password", old_password=PASSWORD, new_password=NEW_PASSWORD)
-    assert answer.status_code == 204
+    response = ada.post("/v1/me/password", old_password=PASSWORD, new_password=NEW_PASSWORD)
+    assert response.status_code == 204
     assert is_password(api, NEW_PASSWORD)
     assert (ada.is_signed_in(), elsewhere.is_signed_in()) == (True, False)
     assert templates_told(api, ada.id)[-1] == "password_changed"
@@ -53,17 +53,17 @@ def test_a_reset_signs_out_everywhere(api: ApiUnderTest, ada: Account) -> None:
 
 
 def test_without_the_old_password_nothing_is_changed(api: ApiUnderTest, ada: Account) -> None:
-    answer = ada.post("/v1/me/password", old_password=NEW_PASSWORD, new_password=NEW_PASSWORD)
-    assert refusal(answer) == (403, "wrong_password")
+    response = ada.post("/v1/me/password", old_password=NEW_PASSWORD, new_password=NEW_PASSWORD)
+    assert refusal(response) == (403, "wrong_password")
     assert refusal(ada.post("/v1/me/email", email=NEW_EMAIL, password="wrong")) == (403, "wrong_password")
     assert is_password(api, PASSWORD)
     assert tokens_for(api, "address_change") == []
 
 
 def test_a_new_password_is_none_of_the_account_s_addresses(ada: Account) -> None:
-    answer = ada.post("/v1/me/password", old_password=PASSWORD, new_password=ADA)
-    assert answer.json["errors"] == [
-        {"pointer": "#/new_password", "code": "is_the_address", "message": answer.json["errors"][0]["message"]}
+    response = ada.post("/v1/me/password", old_password=PASSWORD, new_password=ADA)
+    assert response.json["errors"] == [
+        {"pointer": "#/new_password", "code": "is_the_address", "message": response.json["errors"][0]["message"]}
     ]
 
 
@@ -137,8 +137,8 @@ def test_a_code_for_a_new_address_is_for_that_user_channel_and_purpose(api: ApiU
 
 def test_five_wrong_codes_lock_a_new_address(api: ApiUnderTest, ada: Account) -> None:
     ada.post("/v1/me/email", email=NEW_EMAIL, password=PASSWORD)
-    answers = [refusal(ada.post("/v1/me/email/confirm", code=WRONG_CODE)) for _ in range(6)]
-    assert answers == [(400, "invalid_or_expired")] * 5 + [(429, "too_many_attempts")]
+    responses = [refusal(ada.post("/v1/me/email/confirm", code=WRONG_CODE)) for _ in range(6)]
+    assert responses == [(400, "invalid_or_expired")] * 5 + [(429, "too_many_attempts")]
     right = ada.post("/v1/me/email/confirm", code=newest_code(api, "address_change"))
     assert refusal(right) == (429, "too_many_attempts")
 
@@ -158,5 +158,5 @@ def test_who_waited_to_activate_under_the_new_address_retires(api: ApiUnderTest,
     + [("GET", "export"), ("DELETE", "")],
 )
 def test_an_account_is_nobody_s_who_is_not_signed_in(api: ApiUnderTest, method: str, path: str) -> None:
-    answer = api.client.open(f"/v1/me/{path}".rstrip("/"), method=method, json={})
-    assert refusal(answer) == (401, "token_required")
+    response = api.client.open(f"/v1/me/{path}".rstrip("/"), method=method, json={})
+    assert refusal(response) == (401, "token_required")

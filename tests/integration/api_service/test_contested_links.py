@@ -66,9 +66,9 @@ def test_a_password_goes_with_a_link_and_with_nothing_else(api: ApiUnderTest) ->
     mine = api.registered(email=ADA)
     body = {"registration_id": str(mine), "code": api.code(mine), "password": PASSWORD}
 
-    answer = api.client.post("/v1/activations", json=body)
+    response = api.client.post("/v1/activations", json=body)
 
-    assert answer.json["errors"][0]["code"] == "one_form_required"
+    assert response.json["errors"][0]["code"] == "one_form_required"
 
 
 def test_the_page_asks_for_the_password_and_says_when_it_is_another(api: ApiUnderTest) -> None:
@@ -92,9 +92,9 @@ def test_passwords_beside_links_count_as_logins_do(database: Database) -> None:
         mine, _other = api.registered(email=ADA), api.registered(email=ADA)
         link_token = api.link_token(mine)
         wrong = [press(api, link_token, password=NEW_PASSWORD).status_code for _ in range(2)]
-        page, answer = press(api, link_token, password=PASSWORD), api.activate_by_link(link_token, password=PASSWORD)
+        page, response = press(api, link_token, password=PASSWORD), api.activate_by_link(link_token, password=PASSWORD)
 
         assert wrong == [403, 403]
         assert (page.status_code, page.mimetype, "Too many" in page.text) == (429, "text/html", True)
         assert 1 <= int(page.headers["Retry-After"]) <= 60
-        assert refusal(answer) == (429, "too_many_requests")
+        assert refusal(response) == (429, "too_many_requests")

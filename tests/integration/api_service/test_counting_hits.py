@@ -97,7 +97,7 @@ def test_a_hit_can_be_given_back_and_the_others_stay(engine: Engine) -> None:
     for _ in range(2):
         limiter.spend([ADA, HERE])
 
-    limiter.give_back([ADA, HERE])
+    limiter.refund([ADA, HERE])
 
     assert {tally.limit: tally.left for tally in limiter.spend([ADA, HERE])} == {ADA.limit: 0, HERE.limit: 1}
 
@@ -108,7 +108,7 @@ def test_many_who_count_and_give_back_at_once_do_not_wait_for_each_other(engine:
     def come_and_go(_: int) -> None:
         for _time in range(60):
             limiter.spend([ADA, HERE])
-            limiter.give_back([ADA, HERE])
+            limiter.refund([ADA, HERE])
 
     with ThreadPoolExecutor(4) as clients:
         list(clients.map(come_and_go, range(4)))
@@ -120,7 +120,7 @@ def test_giving_back_what_was_never_taken_gives_nothing(engine: Engine) -> None:
     limiter = limiter_of(engine, registrations_per_address="1/hour")
     limiter.spend([ADA])
     for _ in range(3):
-        limiter.give_back([ADA])
+        limiter.refund([ADA])
     limiter.spend([ADA])
     with pytest.raises(TooManyRequestsError):
         limiter.spend([ADA])

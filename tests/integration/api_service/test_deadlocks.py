@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.test import TestResponse
 
-from api_service.transactions import MOST_TRIES, in_transaction
+from api_service.transactions import MAX_TRIES, in_transaction
 from shared.engine import engine_url, is_database_away
 from tests.support.accounts import ADA, Account, ask_for_reset, signed_in, tokens_for
 from tests.support.api import PASSWORD, ApiUnderTest
@@ -56,9 +56,9 @@ def test_an_activation_that_fell_to_a_deadlock_is_carried_out_all_the_same(own_a
                 eventually(lambda: api.count_waiting() == 2)
             # A session looks once in each wait. The activation begins another now, for the second session: a deadlock.
             users.result(60)
-        answer = activation.result(60)
+        response = activation.result(60)
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     assert api.user(registration_id).status == "active"
 
 
@@ -67,12 +67,12 @@ def test_work_is_tried_three_times_and_each_time_anew(engine: Engine) -> None:
 
     def work(session: Session) -> str:
         tried.append(session)
-        if len(tried) < MOST_TRIES:
+        if len(tried) < MAX_TRIES:
             session.execute(UNDO)
         return "done"
 
     assert in_transaction(sessionmaker(engine), work) == "done"
-    assert len({id(session) for session in tried}) == MOST_TRIES
+    assert len({id(session) for session in tried}) == MAX_TRIES
 
 
 def test_what_never_goes_well_is_told_as_something_to_try_later(engine: Engine) -> None:
@@ -84,7 +84,7 @@ def test_what_never_goes_well_is_told_as_something_to_try_later(engine: Engine) 
 
     with pytest.raises(DBAPIError) as undone:
         in_transaction(sessionmaker(engine), work)
-    assert len(tried) == MOST_TRIES
+    assert len(tried) == MAX_TRIES
     assert is_database_away(undone.value)
 
 
@@ -126,9 +126,9 @@ def test_a_new_address_is_asked_for_once_though_a_deadlock_was_in_the_way(api: A
     ada = Account(api, api.activated(), signed_in(api))
     give_way_once_at(api, "outbox_messages")
 
-    answer = ada.post("/v1/me/email", email="countess@example.org", password=PASSWORD)
+    response = ada.post("/v1/me/email", email="countess@example.org", password=PASSWORD)
 
-    assert answer.status_code == 202
+    assert response.status_code == 202
     assert len(tokens_for(api, "address_change")) == 1
 
 
@@ -140,8 +140,8 @@ def test_where_nothing_is_tried_again_the_client_may(api: ApiUnderTest) -> None:
         )
         owner.execute("create trigger give_way before insert on users for each row execute function give_way()")
 
-    answer = api.register()
+    response = api.register()
 
-    assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
-    assert int(answer.headers["Retry-After"]) >= 1
+    assert (response.status_code, response.json["code"]) == (503, "database_unavailable")
+    assert int(response.headers["Retry-After"]) >= 1
     assert api.count_rows() == (0, 0, 0)

@@ -21,9 +21,9 @@ def test_what_is_declined_can_be_activated_neither_by_link_nor_by_code_and_no_me
     strangers = api.registered(phone="+447400123456", email="ada@example.org")
     link_token, code = api.link_token(strangers), api.code(strangers)
 
-    answer = decline(api, link_token)
+    response = decline(api, link_token)
 
-    assert (answer.status_code, "The registration is cancelled" in answer.text) == (200, True)
+    assert (response.status_code, "The registration is cancelled" in response.text) == (200, True)
     assert api.user(strangers).status == "retired"
     assert [(row.status, row.dead_reason) for row in api.messages(strangers)] == [("dead", "superseded")]
     assert api.activate_by_link(link_token, password=PASSWORD).status_code == 400
@@ -54,9 +54,9 @@ def test_who_pressed_the_wrong_button_asks_for_another_message_and_activates(api
 def test_a_bad_token_declines_nothing(api: ApiUnderTest, form: dict[str, str]) -> None:
     mine = api.registered()
 
-    answer = api.client.post("/activate/decline", data=form)
+    response = api.client.post("/activate/decline", data=form)
 
-    assert (answer.status_code, answer.mimetype) == (400, "text/html")
+    assert (response.status_code, response.mimetype) == (400, "text/html")
     assert is_pending(api, mine)
 
 

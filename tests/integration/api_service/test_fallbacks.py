@@ -25,8 +25,8 @@ def api(database: Database) -> Iterator[ApiUnderTest]:
 
 
 def told(api: ApiUnderTest, registration_id: Any) -> tuple[str, str, str]:
-    answer = api.look_up(registration_id).json
-    return answer["channel"], answer["delivery"]["status"], answer["destination"]
+    response = api.look_up(registration_id).json
+    return response["channel"], response["delivery"]["status"], response["destination"]
 
 
 def refuse(api: ApiUnderTest, channel: str) -> None:
@@ -38,8 +38,8 @@ def test_a_refused_message_is_not_given_up_before_it_went_the_second_way(api: Ap
     registration_id = api.registered(**BOTH)
     refuse(api, "email")
 
-    answer = api.look_up(registration_id).json["delivery"]
-    assert (answer["status"], answer["problem"], answer["due_at"]) == ("pending", "address_rejected", None)
+    response = api.look_up(registration_id).json["delivery"]
+    assert (response["status"], response["problem"], response["due_at"]) == ("pending", "address_rejected", None)
 
     fall_back(api.database)
     assert told(api, registration_id) == ("sms", "pending", "+33…78")
@@ -76,9 +76,9 @@ def test_whoever_waits_is_told_when_the_second_way_was_accepted(api: ApiUnderTes
             lambda: api.app.test_client().get(f"/v1/registrations/{registration_id}", headers={"Prefer": "wait=20"})
         )
         api.rows(f"{SENT} where channel = 'sms'")
-        answer = waiting.result(timeout=30)
-    assert (answer.json["channel"], answer.json["delivery"]["status"]) == ("sms", "sent")
-    assert answer.json["email_confirmation_sent"] is False
+        response = waiting.result(timeout=30)
+    assert (response.json["channel"], response.json["delivery"]["status"]) == ("sms", "sent")
+    assert response.json["email_confirmation_sent"] is False
 
 
 def test_both_codes_of_a_message_that_went_two_ways_work(api: ApiUnderTest) -> None:
@@ -100,5 +100,5 @@ def test_two_ways_buy_no_guesses(api: ApiUnderTest) -> None:
     api.rows("update outbox_messages set fallback_at = now()")
     fall_back(api.database)
 
-    answers = [api.activate(registration_id, "no code").status_code for _ in range(3)]
-    assert answers == [400, 400, 429]
+    responses = [api.activate(registration_id, "no code").status_code for _ in range(3)]
+    assert responses == [400, 400, 429]

@@ -7,9 +7,9 @@ import pytest
 from flask import g, jsonify
 from werkzeug.test import TestResponse
 
-from api_service.idempotency import SECRET_MEMBERS, keep, key_of, request_key
+from api_service.http.idempotency import SECRET_MEMBERS, parse_key, request_key, store_response
 from api_service.services import EXTENSION
-from api_service.use_cases.kept_answers import take_key
+from api_service.use_cases.stored_responses import acquire_key
 from tests.support.accounts import Account, signed_in
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
 from tests.support.eventually import eventually
@@ -37,9 +37,9 @@ def test_a_request_repeated_is_carried_out_once_and_answered_alike(api: ApiUnder
 
 
 def test_without_a_key_or_with_another_each_request_is_its_own(api: ApiUnderTest) -> None:
-    answers = [post(api), post(api, key=KEY.replace("5b", "5c")), api.register(), api.register()]
+    responses = [post(api), post(api, key=KEY.replace("5b", "5c")), api.register(), api.register()]
 
-    assert {answer.status_code for answer in answers} == {202}
+    assert {response.status_code for response in responses} == {202}
     assert api.count_rows() == (4, 4, 4)
 
 
@@ -53,7 +53,7 @@ def test_a_key_is_not_good_for_another_body_or_path(api: ApiUnderTest) -> None:
         post(api, {}, path=f"/v1/registrations/{post(api).json['id']}/resend"),
     ]
 
-    assert {(answer.status_code, answer.json["code"]) for answer in others} == {(422, "idempotency_key_reused")}
+    assert {(response.status_code, response.json["code"]) for response in others} == {(422, "idempotency_key_reused")}
     assert api.count_rows() == (2, 2, 3)
 
 
@@ -73,23 +73,25 @@ def test_a_key_is_not_good_for_another_body_or_path(api: ApiUnderTest) -> None:
     ],
 )
 def test_a_key_that_is_none_is_refused(api: ApiUnderTest, key: str) -> None:
-    answer = post(api, key=key)
+    response = post(api, key=key)
 
-    assert (answer.status_code, answer.json["code"]) == (400, "idempotency_key_malformed")
+    assert (response.status_code, response.json["code"]) == (400, "idempotency_key_malformed")
     assert api.count_rows() == (0, 0, 0)
 
 
 def test_quotes_are_no_part_of_a_key() -> None:
-    assert key_of(r'"sixteen \"letters\" or \\ more"') == 'sixteen "letters" or \\ more'
+    assert parse_key(r'"sixteen \"letters\" or \\ more"') == 'sixteen "letters" or \\ more'
 
 
 def test_a_crowd_with_one_key_registers_once(api: ApiUnderTest) -> None:
     with ThreadPoolExecutor(8) as crowd:
-        answers = list(crowd.map(lambda _: post(api), range(16)))
+        responses = list(crowd.map(lambda _: post(api), range(16)))
 
-    assert {answer.status_code for answer in answers} <= {202, 409}
-    assert len({answer.json["id"] for answer in answers if answer.status_code == 202}) == 1
-    assert {answer.json["code"] for answer in answers if answer.status_code == 409} <= {"idempotency_key_in_use"}
+    assert {response.status_code for response in responses} <= {202, 409}
+    assert len({response.json["id"] for response in responses if response.status_code == 202}) == 1
+    assert {response.json["code"] for response in responses if response.status_code == 409} <= {
+        "idempotency_key_in_use"
+    }
     assert api.count_rows() == (1, 1, 1)
     assert post(api).headers["Idempotency-Replayed"] == "true"
 
@@ -97,11 +99,11 @@ def test_a_crowd_with_one_key_registers_once(api: ApiUnderTest) -> None:
 def test_while_the_first_is_being_carried_out_nobody_waits_for_it(api: ApiUnderTest) -> None:
     sessions = api.app.extensions[EXTENSION].sessions
     with api.app.test_request_context("/v1/registrations", method="POST", json=BODY), sessions.begin() as session:
-        take_key(session, request_key(key_of(KEY)))
-        answer = post(api)
+        acquire_key(session, request_key(parse_key(KEY)))
+        response = post(api)
 
-    assert (answer.status_code, answer.json["code"]) == (409, "idempotency_key_in_use")
-    assert answer.headers["Retry-After"] == "1"
+    assert (response.status_code, response.json["code"]) == (409, "idempotency_key_in_use")
+    assert response.headers["Retry-After"] == "1"
     assert api.count_rows() == (0, 0, 0)
     assert post(api).status_code == 202
 
@@ -117,11 +119,11 @@ def test_an_activation_whose_answer_got_lost_can_be_repeated(api: ApiUnderTest) 
     registration_id = api.registered()
     body = {"registration_id": str(registration_id), "code": api.code(registration_id)}
 
-    answers = [post(api, body, path="/v1/activations") for _ in range(2)]
+    responses = [post(api, body, path="/v1/activations") for _ in range(2)]
 
-    assert answers[0].json.keys() == {"status", "access_token", "token_type", "expires_in", "refresh_token"}
-    without_access = {name: value for name, value in answers[0].json.items() if name not in SECRET_MEMBERS}
-    assert (answers[1].status_code, answers[1].json) == (200, without_access)
+    assert responses[0].json.keys() == {"status", "access_token", "token_type", "expires_in", "refresh_token"}
+    without_access = {name: value for name, value in responses[0].json.items() if name not in SECRET_MEMBERS}
+    assert (responses[1].status_code, responses[1].json) == (200, without_access)
     assert api.tokens(registration_id)[0].attempts_left == 4
     assert post(api, body, KEY.replace("5b", "5c"), "/v1/activations").status_code == 400
 
@@ -136,7 +138,7 @@ def test_a_repetition_that_overlaps_the_first_is_not_refused_for_what_that_has_d
             overlapping = someone.submit(post, api, body, path="/v1/activations")
             eventually(api.count_waiting)
             with api.app.test_request_context("/v1/activations", method="POST", data=json.dumps(body)):
-                first_key = request_key(key_of(KEY))
+                first_key = request_key(parse_key(KEY))
             elsewhere.execute("update tokens set used_at = now()")
             elsewhere.execute(
                 "insert into kept_answers (id, fingerprint, status, headers, body) values (%s, %s, 200, '{}', 'first')",
@@ -196,7 +198,7 @@ def test_access_is_never_at_rest(api: ApiUnderTest) -> None:
     sessions = api.app.extensions[EXTENSION].sessions
     with api.app.test_request_context("/v1/activations", method="POST", data=b"{}"), sessions.begin() as session:
         g.request_key = request_key("a key of some length")
-        keep(session, jsonify(status="active", access_token="a.b.c", refresh_token="r", expires_in=300))
+        store_response(session, jsonify(status="active", access_token="a.b.c", refresh_token="r", expires_in=300))
 
     [row] = api.rows("select body from kept_answers")
     assert json.loads(row.body) == {"status": "active", "expires_in": 300}

@@ -18,17 +18,17 @@ def limited(database: Database) -> Iterator[ApiUnderTest]:
 
 
 def test_a_network_may_register_so_often_and_others_go_on(limited: ApiUnderTest) -> None:
-    answers = [register_from(limited, "192.0.2.1", n) for n in range(21)]
+    responses = [register_from(limited, "192.0.2.1", n) for n in range(21)]
 
-    assert [answer.status_code for answer in answers] == [202] * 20 + [429]
-    assert answers[0].headers["RateLimit-Policy"] == '"registrations_per_network";q=20;w=60'
-    assert answers[0].headers["RateLimit"].startswith('"registrations_per_network";r=19;t=')
-    assert (answers[20].json["code"], answers[20].json["limits"]) == (
+    assert [response.status_code for response in responses] == [202] * 20 + [429]
+    assert responses[0].headers["RateLimit-Policy"] == '"registrations_per_network";q=20;w=60'
+    assert responses[0].headers["RateLimit"].startswith('"registrations_per_network";r=19;t=')
+    assert (responses[20].json["code"], responses[20].json["limits"]) == (
         "too_many_requests",
         ["registrations_per_network"],
     )
-    assert 1 <= int(answers[20].headers["Retry-After"]) <= 60
-    assert '"registrations_per_network";r=0;t=' in answers[20].headers["RateLimit"]
+    assert 1 <= int(responses[20].headers["Retry-After"]) <= 60
+    assert '"registrations_per_network";r=0;t=' in responses[20].headers["RateLimit"]
     assert limited.count_rows()[0] == 20
     assert register_from(limited, "192.0.2.2", 21).status_code == 202
 
@@ -54,10 +54,10 @@ def test_what_the_database_failed_to_do_counts_against_no_limit(limited: ApiUnde
         )
         failed = [register_again(limited, "ada@example.org") for _ in range(6)]
         owner.execute("drop trigger fail on users")
-    answers = [register_again(limited, "ada@example.org") for _ in range(6)]
+    responses = [register_again(limited, "ada@example.org") for _ in range(6)]
 
-    assert [answer.status_code for answer in failed] == [503] * 6
-    assert [answer.status_code for answer in answers] == [202] * 5 + [429]
+    assert [response.status_code for response in failed] == [503] * 6
+    assert [response.status_code for response in responses] == [202] * 5 + [429]
 
 
 def test_an_address_that_is_taken_is_limited_just_as_one_that_is_not(limited: ApiUnderTest) -> None:
@@ -67,7 +67,7 @@ def test_an_address_that_is_taken_is_limited_just_as_one_that_is_not(limited: Ap
     known = [register_again(limited, "ADA@example.org") for _ in range(6)]
     unknown = [register_again(limited, "grace@example.org") for _ in range(6)]
 
-    assert [answer.status_code for answer in known] == [202] * 5 + [429]
+    assert [response.status_code for response in known] == [202] * 5 + [429]
     for one, other in zip(known, unknown, strict=True):
         assert (one.status_code, one.json.keys()) == (other.status_code, other.json.keys())
         assert [name for name, _ in one.headers] == [name for name, _ in other.headers]

@@ -36,9 +36,9 @@ def log_in(api: ApiUnderTest, password: str, *, email: str = ADA, network: str =
 def test_after_five_wrong_passwords_not_even_the_right_one_is_looked_at(limited: ApiUnderTest, email: str) -> None:
     limited.activated(email=ADA)
 
-    answers = [log_in(limited, f"wrong password {n}", email=email, network=f"192.0.2.{n}") for n in range(5)]
+    responses = [log_in(limited, f"wrong password {n}", email=email, network=f"192.0.2.{n}") for n in range(5)]
 
-    assert {answer.status_code for answer in answers} == {401}
+    assert {response.status_code for response in responses} == {401}
     refused = log_in(limited, PASSWORD, email=email, network="192.0.2.9")
     assert refusal(refused) == LIMITED
     assert refused.json["limits"] == ["failed_logins_per_address"]
@@ -87,9 +87,9 @@ def test_the_right_password_of_one_who_is_not_activated_clears_nothing(limited: 
     limited.activated(email=ADA)
     limited.register(email=ADA, password=NEW_PASSWORD)
 
-    answers = [log_in(limited, NEW_PASSWORD).status_code for _ in range(6)]
+    responses = [log_in(limited, NEW_PASSWORD).status_code for _ in range(6)]
 
-    assert answers == [403] * 5 + [429]
+    assert responses == [403] * 5 + [429]
 
 
 def test_resets_are_limited_for_known_and_unknown_addresses_alike(limited: ApiUnderTest) -> None:
@@ -135,7 +135,7 @@ def test_a_wrong_code_costs_no_hash_and_a_right_one_does(
     limited.activated(email=ADA)
     ask_for_reset(limited)
     hasher = CountingHasher(time_cost=1, memory_cost=8, parallelism=1)
-    monkeypatch.setattr("api_service.passwords._hasher", hasher)
+    monkeypatch.setattr("api_service.security.passwords._hasher", hasher)
 
     confirm_reset(limited, WRONG_CODE)
     confirm_reset(limited, WRONG_CODE, email="nobody@example.org")
@@ -166,7 +166,7 @@ def test_what_a_network_is_refused_uses_up_nothing_of_an_address(database: Datab
         refused = [log_in(api, "a wrong password") for _ in range(9)]
         refused += [ask_for_reset(api, **{"X-Forwarded-For": "192.0.2.1"}) for _ in range(9)]
 
-        assert {refusal(answer) for answer in refused} == {LIMITED}
+        assert {refusal(response) for response in refused} == {LIMITED}
         assert api.rows("select key from rate_limits where key like '%address%' and cardinality(hits) > 1") == []
         assert log_in(api, PASSWORD, network="192.0.2.2").status_code == 201
         assert ask_for_reset(api, **{"X-Forwarded-For": "192.0.2.2"}).status_code == 202
@@ -191,17 +191,17 @@ def test_a_reset_whose_answer_got_lost_can_be_repeated(api: ApiUnderTest) -> Non
     confirmed = [api.client.post("/v1/password-resets/confirm", json=body, headers=headers) for _ in range(2)]
 
     assert asked[0].json == asked[1].json
-    assert [answer.status_code for answer in confirmed] == [204, 204]
+    assert [response.status_code for response in confirmed] == [204, 204]
     assert confirmed[1].headers["Idempotency-Replayed"] == "true"
     templates = [message.template for message in api.messages(user_id)]
     assert (templates.count("password_reset"), templates.count("password_changed")) == (1, 1)
 
 
 def test_keys_of_one_user_are_not_another_s(api: ApiUnderTest) -> None:
-    answers = [change_password(api, email) for email in (ADA, ADA, "grace@example.org")]
+    responses = [change_password(api, email) for email in (ADA, ADA, "grace@example.org")]
 
-    assert [answer.status_code for answer in answers] == [204] * 3
-    assert ["Idempotency-Replayed" in answer.headers for answer in answers] == [False, True, False]
+    assert [response.status_code for response in responses] == [204] * 3
+    assert ["Idempotency-Replayed" in response.headers for response in responses] == [False, True, False]
 
 
 def change_password(api: ApiUnderTest, email: str) -> TestResponse:
@@ -232,9 +232,9 @@ def test_codes_to_new_addresses_are_limited_as_those_of_resets_are(limited: ApiU
     bearer = {"Authorization": f"Bearer {log_in(limited, PASSWORD).json['access_token']}"}
     body = {"phone": "+14155550100", "password": PASSWORD}
 
-    answers = [limited.client.post("/v1/me/phone", json=body, headers=bearer).status_code for _ in range(6)]
+    responses = [limited.client.post("/v1/me/phone", json=body, headers=bearer).status_code for _ in range(6)]
 
-    assert answers == [202] * 5 + [429]
+    assert responses == [202] * 5 + [429]
 
 
 def test_wrong_passwords_beside_somebody_else_s_address_use_up_none_of_its_resets(limited: ApiUnderTest) -> None:
@@ -244,7 +244,7 @@ def test_wrong_passwords_beside_somebody_else_s_address_use_up_none_of_its_reset
     headers = {"Authorization": f"Bearer {token}"}
     body = {"email": ADA, "password": "a wrong password"}
 
-    answers = [limited.client.post("/v1/me/email", json=body, headers=headers).status_code for _ in range(7)]
+    responses = [limited.client.post("/v1/me/email", json=body, headers=headers).status_code for _ in range(7)]
 
-    assert answers == [403] * 5 + [429] * 2
+    assert responses == [403] * 5 + [429] * 2
     assert [ask_for_reset(limited).status_code for _ in range(6)] == [202] * 5 + [429]

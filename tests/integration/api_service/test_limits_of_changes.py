@@ -30,13 +30,13 @@ def ada(database: Database) -> Iterator[Account]:
     """Somebody with a number, who may change things twice a day."""
     with api_on(database, RATE_LIMITS="on", LIMIT_CHANGES_PER_USER="2/day") as api:
         user_id = api.activated(phone=NUMBER)
-        answer = api.client.post("/v1/sessions", json={"phone": NUMBER, "password": PASSWORD})
-        yield Account(api, user_id, answer.json["access_token"])
+        response = api.client.post("/v1/sessions", json={"phone": NUMBER, "password": PASSWORD})
+        yield Account(api, user_id, response.json["access_token"])
 
 
 def change_password(account: Account, old: str, new: str) -> tuple[int, str]:
-    answer = account.post(PATH, old_password=old, new_password=new)
-    return refusal(answer) if answer.json else (answer.status_code, "")
+    response = account.post(PATH, old_password=old, new_password=new)
+    return refusal(response) if response.json else (response.status_code, "")
 
 
 def test_a_password_that_was_changed_too_often_stays_and_nobody_is_told(ada: Account) -> None:
@@ -66,7 +66,7 @@ def test_a_changed_address_counts_as_a_changed_password_does(ada: Account) -> No
         assert ada.post("/v1/me/email", email=f"ada{number}@example.org", password=PASSWORD).status_code == 202
         changes.append(ada.post("/v1/me/email/confirm", code=newest_code(ada.api, "address_change")))
 
-    assert [answer.status_code for answer in changes] == [204, 204, 429]
+    assert [response.status_code for response in changes] == [204, 204, 429]
     assert ada.api.user(ada.id).email == "ada1@example.org"
     # The right code was not used up by being refused.
     newest = "select attempts_left, used_at from tokens where purpose = 'address_change' order by created_at desc"

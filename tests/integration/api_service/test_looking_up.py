@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api_service import waiting
+from api_service.outbox_signals import wait_for_settled as waiting
 from api_service.services import EXTENSION, Services
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
 from tests.support.databases import Database
@@ -30,12 +30,12 @@ def test_delivery_is_told_in_our_words(api: ApiUnderTest, fate: str, status: str
     registration_id = api.registered()
     api.rows(f"update outbox_messages set last_error = '550 no such user', provider = 'smtp-1', {fate}")
 
-    answer = api.look_up(registration_id)
+    response = api.look_up(registration_id)
 
-    assert (answer.json["delivery"]["status"], answer.json["delivery"]["problem"]) == (status, problem)
-    assert answer.json["email_confirmation_sent"] is (status == "sent")
-    assert "no such user" not in answer.text
-    assert "smtp-1" not in answer.text
+    assert (response.json["delivery"]["status"], response.json["delivery"]["problem"]) == (status, problem)
+    assert response.json["email_confirmation_sent"] is (status == "sent")
+    assert "no such user" not in response.text
+    assert "smtp-1" not in response.text
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_the_answer_waits_for_the_message_to_settle(api: ApiUnderTest) -> None:
         waiting = client.submit(look_up_elsewhere, api, registration_id, "wait=20")
         eventually(lambda: services_of(api).waiting_room.taken == 1)
         settle(api)
-        answer = waiting.result(60)
+        response = waiting.result(60)
 
-    assert answer.json["email_confirmation_sent"] is True
-    assert answer.headers["Preference-Applied"] == "wait=20"
+    assert response.json["email_confirmation_sent"] is True
+    assert response.headers["Preference-Applied"] == "wait=20"
 
 
 def test_registering_can_wait_too(api: ApiUnderTest) -> None:
@@ -91,29 +91,29 @@ def test_registering_can_wait_too(api: ApiUnderTest) -> None:
         waiting = client.submit(register)
         eventually(lambda: services_of(api).waiting_room.taken == 1)
         settle(api)
-        answer = waiting.result(60)
+        response = waiting.result(60)
 
-    assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, "wait=20")
-    assert answer.json["delivery"]["status"] == "sent"
+    assert (response.status_code, response.headers["Preference-Applied"]) == (202, "wait=20")
+    assert response.json["delivery"]["status"] == "sent"
 
 
 def test_when_the_time_is_up_the_answer_comes_all_the_same(api: ApiUnderTest) -> None:
     registration_id = api.registered()
 
     started = time.monotonic()
-    answer = api.look_up(registration_id, Prefer="wait=1")
+    response = api.look_up(registration_id, Prefer="wait=1")
 
     assert time.monotonic() - started >= 1
-    assert (answer.json["delivery"]["status"], answer.headers["Preference-Applied"]) == ("pending", "wait=1")
+    assert (response.json["delivery"]["status"], response.headers["Preference-Applied"]) == ("pending", "wait=1")
 
 
 def test_without_a_preference_nobody_waits(api: ApiUnderTest) -> None:
     registration_id = api.registered()
 
     for preference in ("respond-async", "wait=0", "wait=soon"):
-        answer = api.look_up(registration_id, Prefer=preference)
-        assert answer.status_code == 200
-        assert "Preference-Applied" not in answer.headers
+        response = api.look_up(registration_id, Prefer=preference)
+        assert response.status_code == 200
+        assert "Preference-Applied" not in response.headers
 
 
 def test_those_who_wait_hold_no_connection(api: ApiUnderTest) -> None:
@@ -125,7 +125,7 @@ def test_those_who_wait_hold_no_connection(api: ApiUnderTest) -> None:
         eventually(lambda: services_of(api).waiting_room.taken == 4)
         eventually(lambda: pool.checkedout() == 0)
         settle(api)
-        assert {answer.result(60).status_code for answer in waiting} == {200}
+        assert {response.result(60).status_code for response in waiting} == {200}
 
 
 def test_whoever_finds_no_seat_is_answered_at_once(database: Database) -> None:
@@ -134,10 +134,10 @@ def test_whoever_finds_no_seat_is_answered_at_once(database: Database) -> None:
         waiting = client.submit(look_up_elsewhere, api, registration_id, "wait=20")
         eventually(lambda: services_of(api).waiting_room.taken == 1)
 
-        answer = api.look_up(registration_id, Prefer="wait=20")
+        response = api.look_up(registration_id, Prefer="wait=20")
 
-        assert answer.json["delivery"]["status"] == "pending"
-        assert "Preference-Applied" not in answer.headers
+        assert response.json["delivery"]["status"] == "pending"
+        assert "Preference-Applied" not in response.headers
         settle(api)
         assert waiting.result(60).json["delivery"]["status"] == "sent"
 

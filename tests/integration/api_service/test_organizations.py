@@ -42,8 +42,8 @@ def found_to_be(api: ApiUnderTest, health: str) -> None:
 
 
 def test_user_organization_token_and_one_message_are_added_together(api: ApiUnderTest) -> None:
-    answer = api.register(organization={"name": "  Cafe\u0301   du  Port ", "country": "FR"})
-    assert (answer.status_code, answer.json["organization"]) == (
+    response = api.register(organization={"name": "  Cafe\u0301   du  Port ", "country": "FR"})
+    assert (response.status_code, response.json["organization"]) == (
         202,
         {"name": "Café du Port", "status": "provisioning"},
     )
@@ -53,7 +53,7 @@ def test_user_organization_token_and_one_message_are_added_together(api: ApiUnde
     assert (user.organization_id, organization.founder_id) == (organization.id, user.id)
     assert (message.channel, message.template, message.user_id) == ("provision", "organization", user.id)
     assert (organization.name, organization.country, organization.is_decoy) == ("Café du Port", "FR", False)
-    assert not answer.json["can_resend"]
+    assert not response.json["can_resend"]
 
 
 def test_a_registration_without_one_says_nothing_of_organizations(api: ApiUnderTest) -> None:
@@ -62,8 +62,8 @@ def test_a_registration_without_one_says_nothing_of_organizations(api: ApiUnderT
 
 
 def test_a_look_shows_what_the_registration_was_answered(api: ApiUnderTest) -> None:
-    answer = api.register(organization=CLINIC).json
-    assert api.look_up(answer["id"]).json == answer
+    response = api.register(organization=CLINIC).json
+    assert api.look_up(response["id"]).json == response
 
 
 @pytest.mark.parametrize(
@@ -88,16 +88,20 @@ def test_a_look_shows_what_the_registration_was_answered(api: ApiUnderTest) -> N
 def test_what_cannot_be_an_organization_is_refused_with_its_place(
     refusing: ApiUnderTest, organization: Any, pointer: str, code: str
 ) -> None:
-    answer = refusing.register(organization=organization)
-    assert answer.status_code == 422
-    assert [(fault["pointer"], fault["code"]) for fault in answer.json["errors"]] == [(pointer, code)]
+    response = refusing.register(organization=organization)
+    assert response.status_code == 422
+    assert [(fault["pointer"], fault["code"]) for fault in response.json["errors"]] == [(pointer, code)]
     assert refusing.count_rows() == (0, 0, 0)
 
 
 def test_nothing_is_sent_again_before_it_was_sent_at_all(api: ApiUnderTest) -> None:
     ada = api.registered(organization=CLINIC)
-    answer = api.resend(ada)
-    assert (answer.status_code, answer.json["code"], answer.headers["Retry-After"]) == (429, "resend_too_soon", "5")
+    response = api.resend(ada)
+    assert (response.status_code, response.json["code"], response.headers["Retry-After"]) == (
+        429,
+        "resend_too_soon",
+        "5",
+    )
     api.rows(DONE)
     assert api.look_up(ada).json["can_resend"]
     assert api.resend(ada).status_code == 202
@@ -106,8 +110,8 @@ def test_nothing_is_sent_again_before_it_was_sent_at_all(api: ApiUnderTest) -> N
 def test_of_an_organization_that_failed_nothing_is_sent_again(api: ApiUnderTest) -> None:
     ada = api.registered(organization=CLINIC)
     api.rows("update organizations set status = 'failed', failed_at = now()")
-    answer = api.resend(ada)
-    assert (answer.status_code, answer.json["code"]) == (409, "organization_failed")
+    response = api.resend(ada)
+    assert (response.status_code, response.json["code"]) == (409, "organization_failed")
     assert [message.template for message in api.messages(ada)] == ["organization"]
 
 
@@ -124,9 +128,9 @@ def test_a_member_of_one_that_is_not_is_asked_to_wait_and_one_repair_is_enqueued
     member_of_a_ready_one(api)
     found_to_be(api, health)
     for _ in range(7):
-        answer = sign_in(api)
-        assert (answer.status_code, answer.json["code"]) == (503, "organization_not_ready")
-        assert answer.headers["Retry-After"] == "5"
+        response = sign_in(api)
+        assert (response.status_code, response.json["code"]) == (503, "organization_not_ready")
+        assert response.headers["Retry-After"] == "5"
     [repair] = api.rows(REPAIRS)
     assert (repair.channel, repair.status) == ("provision", "pending")
     assert api.rows("select * from sessions where created_at > %s", repair.created_at) == []
@@ -147,8 +151,10 @@ def test_after_a_repair_that_did_not_help_there_is_another_a_minute_later(api: A
 def test_a_wrong_password_tells_nothing_of_the_organization(api: ApiUnderTest) -> None:
     member_of_a_ready_one(api)
     found_to_be(api, "lost")
-    answer = api.client.post("/v1/sessions", json={"email": "ada@example.org", "password": "not the right four words"})
-    assert (answer.status_code, answer.json["code"]) == (401, "invalid_credentials")
+    response = api.client.post(
+        "/v1/sessions", json={"email": "ada@example.org", "password": "not the right four words"}
+    )
+    assert (response.status_code, response.json["code"]) == (401, "invalid_credentials")
     assert api.rows(REPAIRS) == []
 
 

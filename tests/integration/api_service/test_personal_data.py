@@ -140,9 +140,9 @@ def test_whose_address_is_corrected_while_an_erasure_waits_for_them_is_not_erase
                 "update users set email = %(email)s, email_canonical = %(email)s where id = %(id)s",
                 {"email": COUNTESS, "id": theirs},
             )
-            answer = someone.submit(ada.erase, password=PASSWORD)
+            response = someone.submit(ada.erase, password=PASSWORD)
             eventually(api.count_waiting)
-        assert answer.result(30).status_code == 202
+        assert response.result(30).status_code == 202
 
     assert api.user(theirs).email == COUNTESS
 
@@ -152,11 +152,11 @@ def test_what_somebody_holds_at_that_moment_is_erased_all_the_same(api: ApiUnder
     with api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
         with elsewhere.transaction():
             elsewhere.execute("select from users where id = %s for update", [abandoned])
-            answer = someone.submit(ada.erase, password=PASSWORD)
+            response = someone.submit(ada.erase, password=PASSWORD)
             eventually(api.count_waiting)
             # Now each waits for the other. Who has waited for longer is the first to find out, and gives way.
             elsewhere.execute("select from users where id = %s for update", [ada.id])
-        assert answer.result(30).status_code == 202
+        assert response.result(30).status_code == 202
 
     assert [trace for trace in TRACES if trace in tables(api)] == []
 
@@ -165,8 +165,8 @@ def test_after_erasing_the_address_is_unknown_and_free_again(api: ApiUnderTest, 
     ada.erase(password=PASSWORD)
     assert ada.get("/v1/me").status_code == 401
     assert api.look_up(ada.id).status_code == 404
-    answer = api.client.post("/v1/sessions", json={"email": ADA, "password": PASSWORD})
-    assert refusal(answer) == (401, "invalid_credentials")
+    response = api.client.post("/v1/sessions", json={"email": ADA, "password": PASSWORD})
+    assert refusal(response) == (401, "invalid_credentials")
     assert api.activated(email=ADA) != ada.id
 
 
@@ -185,17 +185,17 @@ def test_of_two_erasures_at_once_one_finds_nothing_left(api: ApiUnderTest, ada: 
         return client.delete("/v1/me", json={"password": PASSWORD}, headers=ada.headers).status_code
 
     with ThreadPoolExecutor(2) as pool:
-        answers = sorted(pool.map(erase, range(2)))
-    assert answers == [202, 401]
+        responses = sorted(pool.map(erase, range(2)))
+    assert responses == [202, 401]
     assert api.count_rows()[:2] == (0, 0)
 
 
 def test_the_export_has_all_that_is_held_and_no_secret(api: ApiUnderTest, ada: Account, outbox: Outbox) -> None:
     [notice] = outbox.claim(urgency=Urgency.NOTICE)
     outbox.settle([(notice, Retry(A_MINUTE, QUOTED))])
-    answer = ada.get("/v1/me/export")
-    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
-    export = answer.json
+    response = ada.get("/v1/me/export")
+    assert (response.status_code, response.headers["Cache-Control"]) == (200, "no-store")
+    export = response.json
     assert (export["user"]["email"], export["user"]["phone"], export["user"]["full_name"]) == (ADA, NUMBER, NAME)
     assert [token["purpose"] for token in export["tokens"]] == ["activation"]
     assert [session["is_current"] for session in export["sessions"]].count(True) == 1
@@ -203,7 +203,7 @@ def test_the_export_has_all_that_is_held_and_no_secret(api: ApiUnderTest, ada: A
     assert (activation["recipient"], activation["name"], welcome["template"]) == (ADA, NAME, "welcome")
     assert [failure["error"] for failure in welcome["failures"]] == [QUOTED.error]
     hashes = [api.user(ada.id).password_hash, *(row.family_hash.hex() for row in api.rows("select * from sessions"))]
-    assert [secret for secret in (*hashes, api.code(ada.id)) if secret in answer.text] == []
+    assert [secret for secret in (*hashes, api.code(ada.id)) if secret in response.text] == []
 
 
 def test_an_export_does_not_tell_whose_address_somebody_registered_with_their_own_number(api: ApiUnderTest) -> None:
@@ -219,8 +219,8 @@ def export_of_who_registered(api: ApiUnderTest, email: str, phone: str) -> str:
     user_id = api.registered(email=email, phone=phone, channel="email")
     api.resend(user_id, channel="sms")
     assert api.activate(user_id).status_code == 200
-    answer = api.client.post("/v1/sessions", json={"phone": phone, "password": PASSWORD})
-    export = Account(api, user_id, answer.json["access_token"]).get("/v1/me/export").text
+    response = api.client.post("/v1/sessions", json={"phone": phone, "password": PASSWORD})
+    export = Account(api, user_id, response.json["access_token"]).get("/v1/me/export").text
     for own in (email, phone):
         export = export.replace(own, "…")
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)", "…", export)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from api_service.notifier import Notifier
+from api_service.outbox_signals.wake_relays import Notifier
 from shared.database import driver_url
 from shared.patience import PatientConnection
 from shared.vocabulary import WAKE_CHANNEL
@@ -34,7 +34,7 @@ def read_only(api: ApiUnderTest) -> Iterator[str]:
 
 def test_the_api_recovers_from_a_read_only_server_by_itself(api: ApiUnderTest, read_only: str) -> None:
     refused = [api.register() for _ in range(3)]
-    assert {(answer.status_code, answer.json["code"]) for answer in refused} == {(503, "database_unavailable")}
+    assert {(response.status_code, response.json["code"]) for response in refused} == {(503, "database_unavailable")}
     execute(api.database.cluster, read_only)
     assert api.register().status_code == 202
 

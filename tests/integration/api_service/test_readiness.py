@@ -21,9 +21,9 @@ def empty(cluster: Cluster) -> Iterator[Database]:
 
 
 def test_it_is_ready_over_a_migrated_database(api: ApiUnderTest) -> None:
-    answer = api.client.get("/readyz")
+    response = api.client.get("/readyz")
 
-    assert (answer.status_code, answer.json) == (200, {"status": "ready"})
+    assert (response.status_code, response.json) == (200, {"status": "ready"})
 
 
 def test_a_schema_that_is_behind_or_absent_is_named(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,9 +33,9 @@ def test_a_schema_that_is_behind_or_absent_is_named(empty: Database, monkeypatch
         monkeypatch.setattr("api_service.routes.operations.REVISIONS", [*REVISIONS, "9999"])
         behind = api.client.get("/readyz")
 
-    for answer in (absent, behind):
-        assert (answer.status_code, answer.json["code"]) == (503, "not_ready")
-        assert answer.json["missing"] == ["schema"]
+    for response in (absent, behind):
+        assert (response.status_code, response.json["code"]) == (503, "not_ready")
+        assert response.json["missing"] == ["schema"]
 
 
 def test_a_database_that_takes_no_writes_is_missing(database: Database) -> None:
@@ -43,8 +43,8 @@ def test_a_database_that_takes_no_writes_is_missing(database: Database) -> None:
         [name] = owner.execute("select current_database()").fetchone() or [""]
         owner.execute(f'alter database "{name}" set default_transaction_read_only = on')
     with api_on(database) as api:
-        answer = api.client.get("/readyz")
-    assert (answer.status_code, answer.json["missing"]) == (503, ["database"])
+        response = api.client.get("/readyz")
+    assert (response.status_code, response.json["missing"]) == (503, ["database"])
 
 
 def test_a_schema_newer_than_this_release_is_served(api: ApiUnderTest) -> None:

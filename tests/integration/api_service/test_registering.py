@@ -39,12 +39,12 @@ def test_an_address_beyond_ascii_is_taken_in_one_form_however_it_is_composed(api
 
 
 def test_an_answer_shows_the_registration_and_where_to_look_at_it(api: ApiUnderTest) -> None:
-    answer = api.register(email="ada@example.org")
+    response = api.register(email="ada@example.org")
 
-    registration = answer.json
-    assert answer.status_code == 202
-    assert answer.headers["Location"] == f"/v1/registrations/{registration['id']}"
-    assert answer.headers["Cache-Control"] == "no-store"
+    registration = response.json
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"/v1/registrations/{registration['id']}"
+    assert response.headers["Cache-Control"] == "no-store"
     assert UUID(registration["id"]).version == 4
     assert registration["destination"] == "a…@example.org"
     assert (registration["status"], registration["channel"]) == ("pending", "email")
@@ -54,7 +54,7 @@ def test_an_answer_shows_the_registration_and_where_to_look_at_it(api: ApiUnderT
         "attempts": 0,
         "problem": None,
     }
-    assert api.client.get(answer.headers["Location"]).json == registration
+    assert api.client.get(response.headers["Location"]).json == registration
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_the_message_goes_the_way_chosen_or_by_mail_first(
 )
 def test_without_a_locale_the_client_s_languages_decide(api: ApiUnderTest, accepted: str, locale: str) -> None:
     body = {"email": "ada@example.org", "password": PASSWORD}
-    answer = api.client.post("/v1/registrations", json=body, headers={"Accept-Language": accepted})
+    response = api.client.post("/v1/registrations", json=body, headers={"Accept-Language": accepted})
 
-    assert api.user(answer.json["id"]).locale == locale
+    assert api.user(response.json["id"]).locale == locale
 
 
 def test_the_password_is_kept_as_argon2id_of_its_normalised_form(api: ApiUnderTest) -> None:

@@ -19,11 +19,11 @@ def test_a_young_code_is_repeated_and_the_message_still_pending_superseded(api: 
     registration_id = api.registered()
     first = api.look_up(registration_id).json
 
-    answer = api.resend(registration_id)
+    response = api.resend(registration_id)
 
-    assert answer.status_code == 202
-    assert answer.json == api.look_up(registration_id).json
-    assert answer.json["expires_at"] == first["expires_at"]
+    assert response.status_code == 202
+    assert response.json == api.look_up(registration_id).json
+    assert response.json["expires_at"] == first["expires_at"]
     [token], [newest, oldest] = api.tokens(registration_id), api.messages(registration_id)
     assert (newest.token_id, oldest.token_id) == (token.id, token.id)
     assert (newest.status, newest.template, newest.expires_at) == ("pending", "activation", token.expires_at)
@@ -60,12 +60,12 @@ def test_a_fresh_code_ends_the_old_one_and_its_message(api: ApiUnderTest) -> Non
     old_link = api.link_token(registration_id)
     age(api, timedelta(hours=13))
 
-    answer = api.resend(registration_id)
+    response = api.resend(registration_id)
 
     [newest, oldest] = api.messages(registration_id)
     assert (oldest.status, oldest.dead_reason) == ("dead", "superseded")
     assert newest.token_id == api.tokens(registration_id)[0].id
-    assert answer.json["status"] == "pending"
+    assert response.json["status"] == "pending"
     assert api.activate_by_link(old_link).status_code == 400
     assert api.activate(registration_id).status_code == 200
 
@@ -129,18 +129,18 @@ def test_the_message_can_be_sent_another_way_and_back(api: ApiUnderTest) -> None
 def test_without_a_body_the_message_goes_the_same_way_again(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH, channel="sms")
 
-    answer = api.client.post(f"/v1/registrations/{registration_id}/resend")
+    response = api.client.post(f"/v1/registrations/{registration_id}/resend")
 
-    assert (answer.status_code, answer.json["channel"]) == (202, "sms")
+    assert (response.status_code, response.json["channel"]) == (202, "sms")
 
 
 def test_a_channel_without_an_address_is_refused(api: ApiUnderTest) -> None:
     registration_id = api.registered(email="ada@example.org")
 
-    answer = api.resend(registration_id, channel="sms")
+    response = api.resend(registration_id, channel="sms")
 
-    assert answer.status_code == 422
-    assert [(error["pointer"], error["code"]) for error in answer.json["errors"]] == [
+    assert response.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in response.json["errors"]] == [
         ("#/channel", "channel_without_address")
     ]
     assert len(api.messages(registration_id)) == 1
@@ -150,10 +150,10 @@ def test_asking_again_too_soon_says_when(patient_api: ApiUnderTest) -> None:
     registration_id = patient_api.registered()
     assert patient_api.look_up(registration_id).json["can_resend"] is False
 
-    answer = patient_api.resend(registration_id)
+    response = patient_api.resend(registration_id)
 
-    assert (answer.status_code, answer.json["code"]) == (429, "resend_too_soon")
-    assert 55 <= int(answer.headers["Retry-After"]) <= 60
+    assert (response.status_code, response.json["code"]) == (429, "resend_too_soon")
+    assert 55 <= int(response.headers["Retry-After"]) <= 60
     assert len(patient_api.messages(registration_id)) == 1
 
 
@@ -169,9 +169,9 @@ def test_after_the_cooldown_asking_again_works(patient_api: ApiUnderTest) -> Non
 def test_an_active_registration_has_nothing_to_resend(api: ApiUnderTest) -> None:
     registration_id = api.activated()
 
-    answer = api.resend(registration_id)
+    response = api.resend(registration_id)
 
-    assert (answer.status_code, answer.json["code"]) == (409, "already_active")
+    assert (response.status_code, response.json["code"]) == (409, "already_active")
     assert api.look_up(registration_id).json["can_resend"] is False
 
 

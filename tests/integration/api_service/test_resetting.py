@@ -1,8 +1,8 @@
 import pytest
 
 from api_service.services import EXTENSION, Services
-from api_service.use_cases.addresses import Address
 from api_service.use_cases.reset_password import ask_for_reset as ask_for_reset_of
+from api_service.use_cases.users import Address
 from shared.secrets import code_for
 from shared.vocabulary import Channel, Locale
 from tests.support.accounts import (
@@ -25,8 +25,8 @@ STRANGER = "stranger@example.org"
 def test_a_code_sets_a_new_password_and_tells_the_account(api: ApiUnderTest) -> None:
     ada = api.activated()
     assert ask_for_reset(api).status_code == 202
-    answer = confirm_reset(api, newest_code(api, "password_reset"))
-    assert (answer.status_code, answer.data) == (204, b"")
+    response = confirm_reset(api, newest_code(api, "password_reset"))
+    assert (response.status_code, response.data) == (204, b"")
     assert is_password(api, NEW_PASSWORD)
     assert templates_told(api, ada) == ["activation", "welcome", "password_reset", "password_changed"]
 
@@ -48,7 +48,7 @@ def test_for_a_stranger_nobodys_row_is_locked(api: ApiUnderTest) -> None:
     address = Address(Channel.EMAIL, "stranger@example.org")
 
     with services.sessions.begin() as session:
-        ask_for_reset_of(session, address, Locale.EN, keys=services.keys, terms=services.account_terms)
+        ask_for_reset_of(session, address, Locale.EN, keys=services.keys, policy=services.account_policy)
         for table in ("users", "tokens", "outbox_messages"):
             assert len(api.rows(f"select id from {table} for update skip locked")) >= len(users)
 
@@ -58,8 +58,8 @@ def test_a_stranger_is_told_that_there_is_no_account_and_gets_no_code_that_works
     [message] = api.rows("select * from outbox_messages")
     assert (message.template, message.recipient, message.locale) == ("no_account", STRANGER, "fr")
     [decoy] = tokens_for(api, "decoy")
-    answer = confirm_reset(api, code_for(decoy.id, KEY), email=STRANGER)
-    assert (answer.status_code, answer.json["code"]) == (400, "invalid_or_expired")
+    response = confirm_reset(api, code_for(decoy.id, KEY), email=STRANGER)
+    assert (response.status_code, response.json["code"]) == (400, "invalid_or_expired")
 
 
 def test_an_account_is_written_to_as_it_registered_whatever_spelling_or_language_asks(api: ApiUnderTest) -> None:
@@ -101,7 +101,7 @@ def test_five_wrong_codes_end_a_code_and_nothing_tells_so(api: ApiUnderTest, ema
     api.activated()
     ask_for_reset(api, email)
     refused = [confirm_reset(api, WRONG_CODE, email=email) for _ in range(7)]
-    assert {(answer.status_code, answer.json["code"]) for answer in refused} == {(400, "invalid_or_expired")}
+    assert {(response.status_code, response.json["code"]) for response in refused} == {(400, "invalid_or_expired")}
     [token] = api.rows("select * from tokens where address_id is not null")
     assert token.attempts_left == 0
     assert confirm_reset(api, code_for(token.id, KEY), email=email).status_code == 400
@@ -174,9 +174,9 @@ def test_every_proven_address_is_told_that_the_password_was_changed(api: ApiUnde
 def test_the_new_password_is_one_that_registering_would_take(api: ApiUnderTest, password: str, fault: str) -> None:
     api.activated(email=ADA, phone=NUMBER)
     ask_for_reset(api)
-    answer = confirm_reset(api, newest_code(api, "password_reset"), password)
-    assert (answer.status_code, answer.json["errors"][0]["code"]) == (422, fault)
-    assert answer.json["errors"][0]["pointer"] == "#/new_password"
+    response = confirm_reset(api, newest_code(api, "password_reset"), password)
+    assert (response.status_code, response.json["errors"][0]["code"]) == (422, fault)
+    assert response.json["errors"][0]["pointer"] == "#/new_password"
     assert is_password(api, PASSWORD)
     assert confirm_reset(api, newest_code(api, "password_reset")).status_code == 204
 
@@ -194,8 +194,8 @@ def test_the_new_password_is_one_that_registering_would_take(api: ApiUnderTest, 
 def test_what_names_no_address_is_refused_and_writes_nothing(
     api: ApiUnderTest, body: dict[str, object], fault: str
 ) -> None:
-    answer = api.client.post("/v1/password-resets", json=body)
-    assert (answer.status_code, answer.json["errors"][0]["code"]) == (422, fault)
+    response = api.client.post("/v1/password-resets", json=body)
+    assert (response.status_code, response.json["errors"][0]["code"]) == (422, fault)
     assert api.count_rows() == (0, 0, 0)
 
 

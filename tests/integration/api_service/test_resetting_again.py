@@ -57,13 +57,13 @@ def test_a_code_that_is_repeated_ends_when_it_would_have(api: ApiUnderTest) -> N
 
 def test_the_answer_does_not_tell_whether_there_was_a_code_or_somebody_used_it(api: ApiUnderTest) -> None:
     api.activated()
-    answers = [ask_for_reset(api)]
+    responses = [ask_for_reset(api)]
     api.rows(FIVE_MINUTES_LATER)
-    answers.append(ask_for_reset(api))
+    responses.append(ask_for_reset(api))
     assert confirm_reset(api, newest_code(api, "password_reset")).status_code == 204
-    answers.append(ask_for_reset(api))
+    responses.append(ask_for_reset(api))
     assert len(tokens_for(api, "password_reset")) == 2
-    assert [answer.json for answer in answers] == [{"channel": "email", "destination": "a…@example.org"}] * 3
+    assert [response.json for response in responses] == [{"channel": "email", "destination": "a…@example.org"}] * 3
 
 
 def test_a_code_past_half_its_life_is_replaced_and_works_no_longer(api: ApiUnderTest) -> None:

@@ -10,9 +10,9 @@ def test_of_two_confirmations_at_once_one_wins(api: ApiUnderTest) -> None:
     code = newest_code(api, "password_reset")
     passwords = ["first of four words", "second of four words"]
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda password: confirm_on_own_client(api, code, password), passwords))
-    assert sorted(answers) == [204, 400]
-    assert is_password(api, passwords[answers.index(204)])
+        responses = list(pool.map(lambda password: confirm_on_own_client(api, code, password), passwords))
+    assert sorted(responses) == [204, 400]
+    assert is_password(api, passwords[responses.index(204)])
     assert templates_told(api, ada).count("password_changed") == 1
 
 
@@ -20,7 +20,7 @@ def test_of_many_asking_at_once_one_code_is_made_and_one_message_waits(api: ApiU
     api.activated()
     with ThreadPoolExecutor(6) as pool:
         asked = pool.map(lambda _: api.app.test_client().post("/v1/password-resets", json={"email": ADA}), range(6))
-        assert {answer.status_code for answer in asked} == {202}
+        assert {response.status_code for response in asked} == {202}
     assert len(tokens_for(api, "password_reset")) == 1
     waiting = api.rows("select id from outbox_messages where template = 'password_reset' and status = 'pending'")
     assert len(waiting) == 1

@@ -8,16 +8,16 @@ import jwt
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
-from api_service.access_tokens import SignedIn
+from api_service.security.access_tokens import CurrentUser
 from api_service.services import EXTENSION
-from api_service.use_cases.sessions import MOST_SESSIONS, Opening, SessionTerms, begin_session, end_sessions_of
+from api_service.use_cases.sessions import MAX_SESSIONS, SessionContext, SessionPolicy, end_sessions_of, start_session
 from shared.secrets import link_token_for
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
 from tests.support.databases import Database
 from tests.support.keys import KEY, PUBLIC_URL
 
 Tokens = dict[str, str]
-A_MONTH = SessionTerms(idle=timedelta(days=30), lifetime=timedelta(days=90))
+A_MONTH = SessionPolicy(idle=timedelta(days=30), lifetime=timedelta(days=90))
 
 
 def signed_in(api: ApiUnderTest, email: str = "ada@example.org", **headers: str) -> Tokens:
@@ -25,8 +25,8 @@ def signed_in(api: ApiUnderTest, email: str = "ada@example.org", **headers: str)
     if not api.rows("select 1 from users where email = %s and status = 'active'", email):
         api.activated(email=email)
         api.rows("delete from sessions where user_id in (select id from users where email = %s)", email)
-    answer = api.client.post("/v1/sessions", json={"email": email, "password": PASSWORD}, headers=headers)
-    tokens: Tokens = answer.json
+    response = api.client.post("/v1/sessions", json={"email": email, "password": PASSWORD}, headers=headers)
+    tokens: Tokens = response.json
     return tokens
 
 
@@ -44,26 +44,26 @@ def listed(api: ApiUnderTest, tokens: Tokens) -> list[dict[str, object]]:
 
 
 def is_signed_in(api: ApiUnderTest, tokens: Tokens) -> bool:
-    answer = api.client.get("/v1/me", headers=bearing(tokens))
-    assert answer.status_code in (200, 401)
-    return answer.status_code == 200
+    response = api.client.get("/v1/me", headers=bearing(tokens))
+    assert response.status_code in (200, 401)
+    return response.status_code == 200
 
 
 def session_id_in(tokens: Tokens) -> UUID:
     return UUID(jwt.decode(tokens["access_token"], options={"verify_signature": False})["sid"])
 
 
-def refusal(answer: TestResponse) -> tuple[int, str]:
-    return answer.status_code, answer.json["code"]
+def refusal(response: TestResponse) -> tuple[int, str]:
+    return response.status_code, response.json["code"]
 
 
 def test_a_refresh_gives_new_tokens_of_the_same_session(api: ApiUnderTest) -> None:
     first = signed_in(api)
 
-    answer = refresh(api, first["refresh_token"])
+    response = refresh(api, first["refresh_token"])
 
-    second = answer.json
-    assert answer.status_code == 200
+    second = response.json
+    assert response.status_code == 200
     assert second.keys() == first.keys() == {"access_token", "token_type", "expires_in", "refresh_token"}
     assert second["refresh_token"] != first["refresh_token"]
     assert session_id_in(second) == session_id_in(first)
@@ -80,7 +80,7 @@ def test_a_refresh_token_that_is_used_again_ends_its_session_and_no_other(api: A
 
     assert refusal(again) == (401, "invalid_refresh_token")
     [(user_id,)] = api.rows("select id from users")
-    [told] = [line for line in logged if line["event"] == "refresh token used again, session ended"]
+    [told] = [line for line in logged if line["event"] == "refresh token reused, session ended"]
     assert (told["log_level"], told["user_id"]) == ("warning", str(user_id))
     assert again.headers["WWW-Authenticate"] == 'Bearer realm="signpost"'
     assert refresh(api, newest["refresh_token"]).status_code == 401
@@ -97,8 +97,8 @@ def test_of_refreshes_at_once_exactly_one_gets_tokens_and_the_session_ends(api: 
 
     with ThreadPoolExecutor(4) as crowd:
         for _ in range(5):
-            answers = list(crowd.map(refresh_with_the_others, [signed_in(api)] * 4))
-            assert sorted(answer.status_code for answer in answers) == [200, 401, 401, 401]
+            responses = list(crowd.map(refresh_with_the_others, [signed_in(api)] * 4))
+            assert sorted(response.status_code for response in responses) == [200, 401, 401, 401]
             assert api.rows("select 1 from sessions") == []
 
 
@@ -161,9 +161,9 @@ def test_a_session_that_expired_is_gone_for_every_use(api: ApiUnderTest) -> None
 def test_signing_out_ends_the_session_at_once(api: ApiUnderTest) -> None:
     tokens, elsewhere = signed_in(api), signed_in(api)
 
-    answer = api.client.delete("/v1/sessions/current", headers=bearing(tokens))
+    response = api.client.delete("/v1/sessions/current", headers=bearing(tokens))
 
-    assert (answer.status_code, answer.data) == (204, b"")
+    assert (response.status_code, response.data) == (204, b"")
     assert not is_signed_in(api, tokens)
     assert refresh(api, tokens["refresh_token"]).status_code == 401
     assert is_signed_in(api, elsewhere)
@@ -210,12 +210,12 @@ def test_ending_all_sessions_of_a_user_ends_no_other_s(api: ApiUnderTest) -> Non
 def test_the_list_has_an_end_for_the_session_not_used_for_longest_makes_room(api: ApiUnderTest) -> None:
     oldest, second = signed_in(api), signed_in(api)
     user_id = api.rows("select user_id from sessions limit 1")[0].user_id
-    for _ in range(MOST_SESSIONS - 1):
+    for _ in range(MAX_SESSIONS - 1):
         with api.app.extensions[EXTENSION].sessions.begin() as session:
-            begin_session(session, user_id, Opening(A_MONTH, None))
+            start_session(session, user_id, SessionContext(A_MONTH, None))
 
     assert not is_signed_in(api, oldest)
-    assert len(listed(api, second)) == MOST_SESSIONS
+    assert len(listed(api, second)) == MAX_SESSIONS
 
 
 def test_a_good_signature_without_a_session_of_the_user_is_not_enough(api: ApiUnderTest) -> None:
@@ -225,19 +225,19 @@ def test_a_good_signature_without_a_session_of_the_user_is_not_enough(api: ApiUn
     user_id = api.rows("select user_id from sessions where id = %s", session_id_in(tokens))[0].user_id
 
     for session_id in (uuid4(), session_id_in(bob)):
-        forged = {"access_token": issuer.issue(SignedIn(user_id, session_id), datetime.now(UTC))}
+        forged = {"access_token": issuer.issue(CurrentUser(user_id, session_id), datetime.now(UTC))}
         assert not is_signed_in(api, forged)
 
 
 def test_whoever_has_the_key_set_can_verify_an_access_token(api: ApiUnderTest) -> None:
     tokens = signed_in(api)
 
-    answer = api.client.get("/.well-known/jwks.json")
+    response = api.client.get("/.well-known/jwks.json")
 
-    [key] = jwt.PyJWKSet.from_dict(answer.json).keys
+    [key] = jwt.PyJWKSet.from_dict(response.json).keys
     read = jwt.decode(tokens["access_token"], key, algorithms=["EdDSA"], audience=PUBLIC_URL, issuer=PUBLIC_URL)
     assert read["sid"] == str(session_id_in(tokens))
-    assert answer.headers["Cache-Control"] == "public, max-age=300"
+    assert response.headers["Cache-Control"] == "public, max-age=300"
 
 
 def test_the_settings_say_for_how_long_tokens_and_sessions_hold(database: Database) -> None:

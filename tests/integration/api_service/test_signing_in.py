@@ -8,10 +8,10 @@ from flask.testing import FlaskClient
 from sqlalchemy.dialects import postgresql
 from werkzeug.test import TestResponse
 
-from api_service import passwords
+from api_service.security import passwords
 from api_service.services import EXTENSION
-from api_service.use_cases.addresses import Address
-from api_service.use_cases.sign_in import NOBODY, Credentials, candidates_at, holder_and_newest
+from api_service.use_cases.sign_in import NO_USER, Credentials, find_candidates, holder_and_newest
+from api_service.use_cases.users import Address
 from shared.vocabulary import Channel
 from tests.support.api import PASSWORD, ApiUnderTest
 from tests.support.eventually import eventually
@@ -28,18 +28,18 @@ def me(client: FlaskClient, access_token: str) -> TestResponse:
     return client.get("/v1/me", headers={"Authorization": f"Bearer {access_token}"})
 
 
-def refusal(answer: TestResponse) -> tuple[int, str]:
-    return answer.status_code, answer.json["code"]
+def refusal(response: TestResponse) -> tuple[int, str]:
+    return response.status_code, response.json["code"]
 
 
 def test_whoever_signs_in_is_known_by_the_access_token(api: ApiUnderTest) -> None:
     user_id = api.activated(full_name="Ada")
 
-    answer = sign_in(api)
+    response = sign_in(api)
 
-    assert answer.status_code == 201
-    assert (answer.json["token_type"], answer.json["expires_in"]) == ("Bearer", 600)
-    known = me(api.client, answer.json["access_token"])
+    assert response.status_code == 201
+    assert (response.json["token_type"], response.json["expires_in"]) == ("Bearer", 600)
+    known = me(api.client, response.json["access_token"])
     assert (known.status_code, known.headers["Cache-Control"]) == (200, "no-store")
     assert known.json | {"created_at": None} == {
         "id": str(user_id),
@@ -71,7 +71,7 @@ def test_a_wrong_password_and_an_unknown_address_are_refused_alike(api: ApiUnder
     api.activated()
     api.registered(email="pending@example.org")
 
-    answers = [
+    responses = [
         sign_in(api, "four loud words here"),
         sign_in(api, ""),
         sign_in(api, " "),
@@ -83,12 +83,12 @@ def test_a_wrong_password_and_an_unknown_address_are_refused_alike(api: ApiUnder
         sign_in(api, "four loud words here", email="pending@example.org"),
     ]
 
-    told = [answer.json | {"request_id": None} for answer in answers]
-    assert {answer.status_code for answer in answers} == {401}
+    told = [response.json | {"request_id": None} for response in responses]
+    assert {response.status_code for response in responses} == {401}
     assert told == [told[0]] * len(told)
     assert told[0]["code"] == "invalid_credentials"
-    assert {answer.headers["WWW-Authenticate"] for answer in answers} == {'Bearer realm="signpost"'}
-    assert len({tuple(sorted(set(dict(answer.headers)))) for answer in answers}) == 1
+    assert {response.headers["WWW-Authenticate"] for response in responses} == {'Bearer realm="signpost"'}
+    assert len({tuple(sorted(set(dict(response.headers)))) for response in responses}) == 1
 
 
 def test_whoever_is_there_a_wrong_password_is_compared_with_two_hashes(api: ApiUnderTest) -> None:
@@ -99,10 +99,10 @@ def test_whoever_is_there_a_wrong_password_is_compared_with_two_hashes(api: ApiU
 
     for name, nobodies in {"holder": 0, "both": 0, "pending": 1, "nobody": 2}.items():
         with api.app.extensions[EXTENSION].sessions.begin() as session:
-            candidates = candidates_at(session, Credentials(Address(Channel.EMAIL, f"{name}@example.org"), PASSWORD))
+            candidates = find_candidates(session, Credentials(Address(Channel.EMAIL, f"{name}@example.org"), PASSWORD))
         assert len(candidates) == 2
-        assert all(passwords.is_hashed_as_of_now(candidate.password_hash) for candidate in candidates)
-        assert [candidate.id for candidate in candidates].count(NOBODY.id) == nobodies
+        assert all(passwords.is_current_hash(candidate.password_hash) for candidate in candidates)
+        assert [candidate.id for candidate in candidates].count(NO_USER.id) == nobodies
 
 
 def test_a_crowd_pending_under_an_address_makes_signing_in_no_slower(api: ApiUnderTest) -> None:
@@ -139,8 +139,8 @@ def test_registering_a_taken_address_and_signing_in_does_not_tell_that_it_is_tak
     api.activated()
     for address in ("ada@example.org", "free@example.org"):
         api.registered(email=address, password="what a guesser takes")
-        answer = sign_in(api, "what a guesser takes", email=address)
-        assert refusal(answer) == (403, "account_not_activated")
+        response = sign_in(api, "what a guesser takes", email=address)
+        assert refusal(response) == (403, "account_not_activated")
     assert sign_in(api).status_code == 201
 
 
@@ -179,7 +179,7 @@ def test_a_hash_made_with_other_parameters_is_renewed_by_signing_in(api: ApiUnde
 
     renewed = api.user(user_id).password_hash
     assert renewed != other
-    assert passwords.is_hashed_as_of_now(renewed)
+    assert passwords.is_current_hash(renewed)
     assert sign_in(api).status_code == 201
     assert api.user(user_id).password_hash == renewed
 
@@ -191,9 +191,9 @@ def test_no_session_begins_with_a_password_that_is_being_replaced(api: ApiUnderT
         with elsewhere.transaction():
             elsewhere.execute("update users set password_hash = 'another' where id = %s", [user_id])
             elsewhere.execute("delete from sessions where user_id = %s", [user_id])
-            answer = someone.submit(sign_in, api)
+            response = someone.submit(sign_in, api)
             eventually(api.count_waiting)
-        assert refusal(answer.result(30)) == (401, "invalid_credentials")
+        assert refusal(response.result(30)) == (401, "invalid_credentials")
 
     assert api.rows("select 1 from sessions") == []
 
@@ -218,11 +218,11 @@ def test_a_session_begins_with_its_terms_and_what_its_client_calls_itself(api: A
 def test_the_code_signs_in_its_client_and_the_link_nobody(api: ApiUnderTest) -> None:
     by_code, by_link = api.registered(), api.registered(email="bob@example.org")
 
-    answer = api.activate(by_code)
+    response = api.activate(by_code)
     link_answer = api.activate_by_link(api.link_token(by_link))
 
-    assert answer.json["status"] == "active"
-    assert UUID(me(api.client, answer.json["access_token"]).json["id"]) == by_code
+    assert response.json["status"] == "active"
+    assert UUID(me(api.client, response.json["access_token"]).json["id"]) == by_code
     assert link_answer.json == {"status": "active"}
     assert [row.user_id for row in api.rows("select user_id from sessions")] == [by_code]
 

@@ -22,8 +22,8 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
         assert api.rows("select * from sessions") == before
 
 
-def refusal(answer: TestResponse) -> tuple[int, str]:
-    return answer.status_code, answer.json["code"]
+def refusal(response: TestResponse) -> tuple[int, str]:
+    return response.status_code, response.json["code"]
 
 
 @pytest.mark.parametrize(
@@ -44,18 +44,18 @@ def refusal(answer: TestResponse) -> tuple[int, str]:
 def test_what_signs_nobody_in_is_told_field_by_field(
     api: ApiUnderTest, body: dict[str, object], pointer: str, fault: str
 ) -> None:
-    answer = api.client.post("/v1/sessions", json=body)
+    response = api.client.post("/v1/sessions", json=body)
 
-    assert refusal(answer) == (422, "validation_failed")
-    assert [(each["pointer"], each["code"]) for each in answer.json["errors"]] == [(pointer, fault)]
+    assert refusal(response) == (422, "validation_failed")
+    assert [(each["pointer"], each["code"]) for each in response.json["errors"]] == [(pointer, fault)]
 
 
 @pytest.mark.parametrize("body", [{}, {"refresh_token": 7}, {"refresh_token": None}, {"refresh_token": "A" * 513}])
 def test_a_refresh_without_a_token_is_told_what_is_wrong(api: ApiUnderTest, body: dict[str, object]) -> None:
-    answer = api.client.post("/v1/sessions/refresh", json=body)
+    response = api.client.post("/v1/sessions/refresh", json=body)
 
-    assert refusal(answer) == (422, "validation_failed")
-    assert [error["pointer"] for error in answer.json["errors"]] == ["#/refresh_token"]
+    assert refusal(response) == (422, "validation_failed")
+    assert [error["pointer"] for error in response.json["errors"]] == ["#/refresh_token"]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,6 @@ def test_who_does_not_say_who_they_are_is_told_how_to(api: ApiUnderTest, authori
     challenge = 'Bearer realm="signpost"' + (', error="invalid_token"' if code == "invalid_token" else "")
 
     for method, path in (("GET", "/v1/me"), ("GET", "/v1/sessions"), ("DELETE", "/v1/sessions/current")):
-        answer = api.client.open(path, method=method, headers=headers)
-        assert refusal(answer) == (401, code)
-        assert answer.headers["WWW-Authenticate"] == challenge
+        response = api.client.open(path, method=method, headers=headers)
+        assert refusal(response) == (401, code)
+        assert response.headers["WWW-Authenticate"] == challenge

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from api_service.notifier import Notifier
+from api_service.outbox_signals.wake_relays import Notifier
 from devstack.cluster import Cluster
 from shared.patience import PatientConnection
 from shared.vocabulary import WAKE_CHANNEL
@@ -41,8 +41,8 @@ def test_whoever_meets_a_silent_session_is_told_and_the_next_is_served(
     with api_on(database, DATABASE_URL=over_the_road) as api:
         api.registered()
         fall_silent()
-        answer = api.register(email="grace@example.org")
-        assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
+        response = api.register(email="grace@example.org")
+        assert (response.status_code, response.json["code"]) == (503, "database_unavailable")
         monkeypatch.undo()
         api.registered(email="grace@example.org")
 

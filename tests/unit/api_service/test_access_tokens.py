@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_service.access_tokens import LEEWAY, LONGEST, TYPE, AccessTokens, SignedIn
+from api_service.security.access_tokens import LEEWAY, MAX_LENGTH, TYPE, AccessTokens, CurrentUser
 from shared.secrets import SecretKeys, code_for, link_token_for, signing_seed
 from shared.web.refusals import InvalidTokenError
 from tests.support.keys import KEY, KEY_ID, KEYS, PUBLIC_URL
@@ -21,7 +21,7 @@ from tests.support.keys import KEY, KEY_ID, KEYS, PUBLIC_URL
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 LIFETIME = timedelta(minutes=10)
 TOKENS = AccessTokens(KEYS, PUBLIC_URL, LIFETIME)
-HOLDER = SignedIn(uuid4(), uuid4())
+HOLDER = CurrentUser(uuid4(), uuid4())
 OURS = Ed25519PrivateKey.from_private_bytes(signing_seed(KEY))
 
 
@@ -58,7 +58,7 @@ def test_a_token_says_whose_it_is_and_in_which_session() -> None:
         "exp": int(issued_at.timestamp()) + 600,
         "jti": None,
     }
-    assert len(token) < LONGEST / 2
+    assert len(token) < MAX_LENGTH / 2
 
 
 def test_no_two_tokens_are_the_same() -> None:
@@ -172,12 +172,12 @@ NONE_OF_OURS = {
     "half a pair": "a.\ud800.c",
     "a link's token": link_token_for(uuid4(), KEY),
     "a code": code_for(uuid4(), KEY),
-    "as long as may be": "A" * LONGEST,
+    "as long as may be": "A" * MAX_LENGTH,
     "a megabyte": "A" * 1_000_000,
     "nested deeply": base64.urlsafe_b64encode(b"[" * 1500).decode() + ".e30.AAAA",
     "with a line's end": TOKENS.issue(HOLDER, now()) + "\n",
     "after a space": " " + TOKENS.issue(HOLDER, now()),
-    "too long, but signed": signed(claims(more="x" * LONGEST)),
+    "too long, but signed": signed(claims(more="x" * MAX_LENGTH)),
 }
 
 

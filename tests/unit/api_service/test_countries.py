@@ -1,7 +1,7 @@
 import phonenumbers
 from babel import Locale
 
-from api_service.countries import COUNTRIES
+from api_service.schemas.fields import COUNTRIES
 
 WITHOUT_A_PHONE_PLAN = {"AQ", "BV", "GS", "HM", "PN", "TF", "UM"}
 NOT_YET_IN_ISO = {"AC", "TA", "XK"}

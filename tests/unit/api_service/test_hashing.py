@@ -12,18 +12,18 @@ from types import SimpleNamespace
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 
-from api_service import hashing, passwords
-from api_service.hashing import Hashers, share_of
+from api_service.security import hashing, passwords
+from api_service.security.hashing import Hashers, share_of
 from tests.support.eventually import eventually
 
 BEHIND_A_HASH = """
 import os, sys
-from api_service.passwords import hashed, is_password_of
+from api_service.security.passwords import hash_password, verify_password
 
-before = hashed("four quiet words here")
+before = hash_password("four quiet words here")
 child = os.fork()
 if child == 0:
-    os._exit(0 if is_password_of(before, "four quiet words here") else 1)
+    os._exit(0 if verify_password(before, "four quiet words here") else 1)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
@@ -34,7 +34,8 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from time import sleep
 from types import SimpleNamespace
-from api_service import hashing, server
+from api_service import server
+from api_service.security import hashing
 
 hashing.cores = lambda: 2
 server.HASHERS = hashers = hashing.Hashers()
@@ -79,7 +80,7 @@ print(most_at_once())
 WHILE_IT_ENDS = """
 from threading import Thread
 from time import sleep
-from api_service.hashing import Hashers
+from api_service.security.hashing import Hashers
 
 hashers = Hashers()
 
@@ -135,14 +136,14 @@ def test_passwords_are_hashed_and_compared_in_those_threads(monkeypatch: pytest.
         return "a hash"
 
     monkeypatch.setattr(passwords, "_hasher", SimpleNamespace(hash=watched, verify=watched))
-    passwords.hashed("four quiet words here")
-    passwords.is_password_of("a hash", "four quiet words here")
+    passwords.hash_password("four quiet words here")
+    passwords.verify_password("a hash", "four quiet words here")
 
     assert seen == ["hashing", "hashing"]
 
 
 def test_a_hash_has_the_memory_of_the_one_before_and_is_handed_none_by_the_kernel(hashers: Hashers) -> None:
-    hasher = PasswordHasher.from_parameters(extract_parameters(passwords.NOBODYS_HASH))
+    hasher = PasswordHasher.from_parameters(extract_parameters(passwords.DUMMY_HASH))
 
     def pages_handed_out() -> int:
         before = getrusage(RUSAGE_THREAD).ru_minflt

@@ -4,33 +4,33 @@ from threading import Lock
 import pytest
 from argon2 import PasswordHasher, Type, extract_parameters
 
-from api_service import passwords
-from api_service.errors import FaultCode
+from api_service.errors import ViolationCode
+from api_service.security import passwords
 from shared.cores import cores
 
 
 @pytest.mark.parametrize(
     ("password", "fault"),
     [
-        ("elevenchars", FaultCode.TOO_SHORT),
+        ("elevenchars", ViolationCode.TOO_SHORT),
         ("four quiet words here", None),
         ("twelve chars", None),
         ("🦉" * 12, None),
         ("x7" * 128, None),
-        ("x7" * 128 + "y", FaultCode.TOO_LONG),
-        ("aaaaaaaaaaaa", FaultCode.TOO_COMMON),
-        ("PasswordPassword", FaultCode.TOO_COMMON),
-        ("qwertyuiop123", FaultCode.TOO_COMMON),
-        ("1q2w3e4r5t6y", FaultCode.TOO_COMMON),
-        ("P@ssw0rd 2024!", FaultCode.TOO_COMMON),
-        ("correcthorsebatterystaple", FaultCode.TOO_COMMON),
-        ("ada.lovelace@example.org", FaultCode.IS_THE_ADDRESS),
-        ("ADA.Lovelace", FaultCode.IS_THE_ADDRESS),
+        ("x7" * 128 + "y", ViolationCode.TOO_LONG),
+        ("aaaaaaaaaaaa", ViolationCode.TOO_COMMON),
+        ("PasswordPassword", ViolationCode.TOO_COMMON),
+        ("qwertyuiop123", ViolationCode.TOO_COMMON),
+        ("1q2w3e4r5t6y", ViolationCode.TOO_COMMON),
+        ("P@ssw0rd 2024!", ViolationCode.TOO_COMMON),
+        ("correcthorsebatterystaple", ViolationCode.TOO_COMMON),
+        ("ada.lovelace@example.org", ViolationCode.IS_THE_ADDRESS),
+        ("ADA.Lovelace", ViolationCode.IS_THE_ADDRESS),
         ("ada.lovelace wrote it", None),
     ],
 )
-def test_a_password_is_long_rare_and_not_the_address(password: str, fault: FaultCode | None) -> None:
-    assert passwords.fault_in(password, ["ada.lovelace@example.org"]) == fault
+def test_a_password_is_long_rare_and_not_the_address(password: str, fault: ViolationCode | None) -> None:
+    assert passwords.violation_in(password, ["ada.lovelace@example.org"]) == fault
 
 
 @pytest.mark.parametrize(
@@ -47,21 +47,21 @@ def test_a_password_is_long_rare_and_not_the_address(password: str, fault: Fault
     ],
 )
 def test_no_spelling_of_the_address_makes_a_password_of_it(password: str, address: str) -> None:
-    assert passwords.fault_in(password, [address]) is FaultCode.IS_THE_ADDRESS
+    assert passwords.violation_in(password, [address]) is ViolationCode.IS_THE_ADDRESS
 
 
 @pytest.mark.parametrize("password", ["+33 6 12 34 56 79", "my 0612345678", "12 34 56 78 90 12", "--- 5678 ---"])
 def test_a_password_may_look_like_a_number(password: str) -> None:
-    assert passwords.fault_in(password, ["+33612345678"]) is None
+    assert passwords.violation_in(password, ["+33612345678"]) is None
 
 
 @pytest.mark.parametrize("space", [" ", "\u3000", "\t", "\u00a0"])
 def test_spaces_alone_are_no_password(space: str) -> None:
-    assert passwords.fault_in(passwords.normalised(space * 12), []) is FaultCode.TOO_COMMON
+    assert passwords.violation_in(passwords.normalised(space * 12), []) is ViolationCode.TOO_COMMON
 
 
 def test_the_list_has_a_thousand_that_are_long_enough_to_be_tried_here() -> None:
-    assert sum(len(password) >= passwords.SHORTEST for password in passwords.COMMON) >= 1000
+    assert sum(len(password) >= passwords.MIN_LENGTH for password in passwords.COMMON) >= 1000
 
 
 def test_every_listed_password_is_refused_however_it_is_capitalised() -> None:
@@ -74,7 +74,7 @@ def test_the_same_password_typed_on_two_keyboards_is_the_same() -> None:
 
 
 def test_a_password_is_hashed_with_three_times_the_least_that_owasp_has() -> None:
-    parameters = extract_parameters(passwords.hashed("four quiet words here"))
+    parameters = extract_parameters(passwords.hash_password("four quiet words here"))
     assert parameters.type is Type.ID
     assert (parameters.time_cost, parameters.memory_cost, parameters.parallelism) == (4, 31 * 1024, 1)
 
@@ -104,5 +104,5 @@ def test_no_more_passwords_are_hashed_at_once_than_there_are_cores(monkeypatch: 
     hasher = CountingHasher()
     monkeypatch.setattr(passwords, "_hasher", hasher)
     with ThreadPoolExecutor(4 * cores()) as threads:
-        list(threads.map(passwords.hashed, ["four quiet words here"] * 16 * cores()))
+        list(threads.map(passwords.hash_password, ["four quiet words here"] * 16 * cores()))
     assert 1 <= hasher.most <= cores()

@@ -35,7 +35,7 @@ def test_a_cooldown_that_outlives_the_code_is_refused() -> None:
         read(RESEND_COOLDOWN_SECONDS="600")
 
     assert refusal.value.faults == [
-        "RESEND_COOLDOWN_SECONDS=600 is not below ACTIVATION_SMS_LIFETIME_SECONDS=600: nobody could ask again in time"
+        "RESEND_COOLDOWN_SECONDS=600 is not below ACTIVATION_SMS_LIFETIME_SECONDS=600: a resend would come too late"
     ]
 
 
@@ -66,7 +66,7 @@ def test_a_fallback_that_comes_when_the_code_has_expired_is_refused() -> None:
         read(ACTIVATION_FALLBACK="both", ACTIVATION_FALLBACK_SECONDS="600")
 
     assert refusal.value.faults == [
-        "ACTIVATION_FALLBACK_SECONDS=600 is not below ACTIVATION_SMS_LIFETIME_SECONDS=600: nothing would be left"
+        "ACTIVATION_FALLBACK_SECONDS=600 is not below ACTIVATION_SMS_LIFETIME_SECONDS=600: the code would have expired"
     ]
 
 
@@ -83,7 +83,7 @@ def test_a_session_that_would_go_on_unused_for_longer_than_it_may_at_all_is_refu
         read(SESSION_LIFETIME_DAYS="7")
 
     assert refusal.value.faults == [
-        "SESSION_IDLE_DAYS=30 is above SESSION_LIFETIME_DAYS=7: no session would go on that long"
+        "SESSION_IDLE_DAYS=30 is above SESSION_LIFETIME_DAYS=7: no session would last that long"
     ]
 
 

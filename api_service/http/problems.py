@@ -1,0 +1,167 @@
+"""Map domain errors to application/problem+json responses (RFC 9457)."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, Response, g, url_for
+
+from api_service.errors import AccountNotActivatedError, Code, NotYetError, ViolationCode
+from api_service.http.rate_limiting import limit_headers
+from api_service.rate_limits import TooManyRequestsError
+from shared.web.kinds import COMMON_KINDS, Kind, problem_document
+from shared.web.problems import fault_documents, handle_failures, json_answer
+from shared.web.refusals import NO_SUCH_FIELD, CommonCode, Fault, Refusal, ValidationFailedError
+
+PROBLEM_TYPES: Mapping[StrEnum, Kind] = {
+    **COMMON_KINDS,
+    Code.INVALID_OR_EXPIRED: Kind(
+        HTTPStatus.BAD_REQUEST, "Invalid or expired", "The code or link is wrong, was used already, or has expired."
+    ),
+    CommonCode.TOKEN_REQUIRED: Kind(
+        HTTPStatus.UNAUTHORIZED, "Token required", "Send an access token: Authorization: Bearer and the token."
+    ),
+    CommonCode.INVALID_TOKEN: Kind(
+        HTTPStatus.UNAUTHORIZED,
+        "Invalid token",
+        "The access token is not valid, has expired, or its session has ended.",
+    ),
+    Code.INVALID_CREDENTIALS: Kind(
+        HTTPStatus.UNAUTHORIZED, "Invalid credentials", "The address and the password do not belong together."
+    ),
+    Code.INVALID_REFRESH_TOKEN: Kind(
+        HTTPStatus.UNAUTHORIZED, "Invalid refresh token", "The session has ended, or this token was used already."
+    ),
+    Code.ACCOUNT_NOT_ACTIVATED: Kind(
+        HTTPStatus.FORBIDDEN, "Account not activated", "The account is not activated yet. Its code can be resent."
+    ),
+    Code.WRONG_PASSWORD: Kind(HTTPStatus.FORBIDDEN, "Wrong password", "The password is not the account's."),
+    Code.PASSWORD_REQUIRED: Kind(
+        HTTPStatus.FORBIDDEN,
+        "Password required",
+        "The address was registered more than once: send the registration's password with the link's token.",
+    ),
+    Code.FRESH_SIGN_IN_REQUIRED: Kind(
+        HTTPStatus.FORBIDDEN, "Fresh sign-in required", "Send the password, or sign in again first."
+    ),
+    Code.ALREADY_ACTIVE: Kind(HTTPStatus.CONFLICT, "Already active", "The registration has been activated."),
+    Code.ADDRESS_TAKEN: Kind(HTTPStatus.CONFLICT, "Address taken", "Another account has this address."),
+    Code.ORGANIZATION_FAILED: Kind(
+        HTTPStatus.CONFLICT, "Organization failed", "The organization could not be set up. Please register again."
+    ),
+    CommonCode.BODY_TOO_LARGE: Kind(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Body too large", "A body has at most 16 KiB."
+    ),
+    CommonCode.URI_TOO_LONG: Kind(
+        HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "The request's first line is too long."
+    ),
+    CommonCode.UNSUPPORTED_MEDIA_TYPE: Kind(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "Unsupported media type",
+        "The body must be plain application/json.",
+    ),
+    CommonCode.VALIDATION_FAILED: Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed", "The member errors lists what is wrong, and where."
+    ),
+    Code.IDEMPOTENCY_KEY_MALFORMED: Kind(
+        HTTPStatus.BAD_REQUEST, "Idempotency-Key malformed", "The key is a string of 16 to 255 visible characters."
+    ),
+    Code.IDEMPOTENCY_KEY_IN_USE: Kind(
+        HTTPStatus.CONFLICT, "Idempotency-Key in use", "The first request with this key is still in progress."
+    ),
+    Code.IDEMPOTENCY_KEY_REUSED: Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY, "Idempotency-Key reused", "A different request has used this key."
+    ),
+    Code.TOO_MANY_REQUESTS: Kind(
+        HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", "Retry after the number of seconds in Retry-After."
+    ),
+    Code.TOO_MANY_ATTEMPTS: Kind(
+        HTTPStatus.TOO_MANY_REQUESTS, "Too many attempts", "This code was tried too often and no longer works."
+    ),
+    Code.RESEND_TOO_SOON: Kind(
+        HTTPStatus.TOO_MANY_REQUESTS, "Resend too soon", "Retry after the number of seconds in Retry-After."
+    ),
+    Code.ORGANIZATION_NOT_READY: Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE, "Organization not ready", "The organization is being repaired; try again soon."
+    ),
+}
+"""-"""
+
+VIOLATION_MESSAGES: Mapping[str, str] = {
+    ViolationCode.REQUIRED: "This field is required.",
+    ViolationCode.UNKNOWN_FIELD: "There is no such field.",
+    ViolationCode.INVALID_TYPE: "This has the wrong JSON type.",
+    ViolationCode.INVALID_EMAIL: "This is not an e-mail address.",
+    ViolationCode.INVALID_PHONE: "This is not a phone number with its country code (+33…).",
+    ViolationCode.INVALID_ID: "This is not an id.",
+    ViolationCode.INVALID_CHOICE: "This is not one of the allowed values.",
+    ViolationCode.INVALID_COUNTRY: "This is not an ISO 3166-1 alpha-2 country code.",
+    ViolationCode.TOO_SHORT: "This is too short.",
+    ViolationCode.TOO_LONG: "This is too long.",
+    ViolationCode.TOO_COMMON: "This password is too common.",
+    ViolationCode.IS_THE_ADDRESS: "The password must not be the address.",
+    ViolationCode.CONTROL_CHARACTER: "This contains a control character or an invisible one.",
+    ViolationCode.ADDRESS_REQUIRED: "An e-mail address or a phone number is required.",
+    ViolationCode.ONE_ADDRESS_ONLY: "Give either an e-mail address or a phone number.",
+    ViolationCode.CHANNEL_WITHOUT_ADDRESS: "No address was given for this channel.",
+    ViolationCode.ONE_FORM_REQUIRED: "Give either token, or registration_id and code.",
+}
+
+
+REALM = "signpost"
+MAX_VIOLATIONS = 50
+"""In one response. No schema has as many fields."""
+
+
+def handle_problems(app: Flask) -> None:
+    """Register the error handlers of the app."""
+    app.register_error_handler(Refusal, _problem_response)
+    handle_failures(app, problem)
+
+
+def problem(code: StrEnum, **members: Any) -> Response:
+    """Return the problem response for a code, with extra members."""
+    return json_answer(problem_document(PROBLEM_TYPES[code], code, g.request_id, **members), REALM)
+
+
+def _problem_response(error: Refusal) -> Response:
+    response = problem(error.code, **_members(error))
+    response.headers.update(_headers(error))
+    return response
+
+
+def _members(error: Refusal) -> dict[str, Any]:
+    match error:
+        case ValidationFailedError(faults=violations):
+            return {"errors": fault_documents(_first_violations(violations), VIOLATION_MESSAGES)}
+        case AccountNotActivatedError(registration_id=registration_id):
+            return {"resend": url_for("registrations.post_resend", registration_id=registration_id)}
+        case TooManyRequestsError(reached=reached):
+            return {"limits": sorted({tally.limit.value for tally in reached})}
+        case _:
+            return {}
+
+
+def _first_violations(violations: list[Fault]) -> list[Fault]:
+    """Return violations of known fields in schema order, then unknown fields by name.
+
+    A body can contain thousands of unknown fields in any order, and each entry of the response is ten times as long as
+    the field in the request.
+    """
+    known = [violation for violation in violations if violation.code != NO_SUCH_FIELD]
+    unknown = sorted(
+        (violation for violation in violations if violation.code == NO_SUCH_FIELD),
+        key=lambda violation: violation.pointer,
+    )
+    return [*known, *unknown][:MAX_VIOLATIONS]
+
+
+def _headers(error: Refusal) -> dict[str, str]:
+    match error:
+        case TooManyRequestsError(tallies=tallies, retry_after_seconds=seconds):
+            return limit_headers(tallies) | {"Retry-After": str(seconds)}
+        case NotYetError(retry_after_seconds=seconds):
+            return {"Retry-After": str(seconds)}
+        case _:
+            return {}

@@ -1,0 +1,1 @@
+"""Signals between the API and the relays, through PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Schemas of request and response bodies, and serializers."""

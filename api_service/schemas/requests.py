@@ -1,0 +1,230 @@
+"""Schemas of request bodies. Unknown fields are rejected."""
+
+from typing import Any, ClassVar
+
+from marshmallow import RAISE, Schema, ValidationError, fields, post_load, validates_schema
+
+from api_service.errors import ViolationCode
+from api_service.schemas.fields import (
+    Country,
+    Email,
+    FullName,
+    Id,
+    NewPassword,
+    OneOf,
+    OrganizationName,
+    Password,
+    Phone,
+    Text,
+    TypedCode,
+)
+from api_service.security import passwords
+from api_service.use_cases.organizations import NewOrganization
+from api_service.use_cases.register import RegisterCommand
+from api_service.use_cases.users import Address
+from shared.vocabulary import Channel, Locale
+
+NO_OBJECT: dict[str, Any] = {"null": ViolationCode.INVALID_TYPE, "type": ViolationCode.INVALID_TYPE}
+ONE_ADDRESS = {"oneOf": [{"required": ["email"]}, {"required": ["phone"]}]}
+
+
+class StrictSchema(Schema):
+    """An object without unknown fields."""
+
+    forms: ClassVar[dict[str, Any]] = {}
+    """JSON Schema keywords for combinations of fields."""
+
+    class Meta:
+        """Reject unknown fields: a misspelt optional field would otherwise be ignored."""
+
+        unknown = RAISE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error_messages |= {"unknown": ViolationCode.UNKNOWN_FIELD, "type": ViolationCode.INVALID_TYPE}
+
+
+def validate_password(body: dict[str, Any], field: str) -> None:
+    """Raise ValidationError if the password in that field is weak, or is an address in the same body."""
+    addresses = [body[name] for name in ("email", "phone") if name in body]
+    violation = passwords.violation_in(body[field], addresses) if field in body else None
+    if violation:
+        raise ValidationError(violation, field)
+
+
+class NewOrganizationSchema(StrictSchema):
+    """An organization to create with the registration."""
+
+    name = OrganizationName(required=True)
+    country = Country()
+
+    @post_load
+    def _as_organization(self, body: dict[str, Any], **_more: Any) -> NewOrganization:
+        return NewOrganization(body["name"], body.get("country"))
+
+
+class RegisterSchema(StrictSchema):
+    """A registration. The default locale is the client's preferred language."""
+
+    forms: ClassVar = {"anyOf": [{"required": ["email"]}, {"required": ["phone"]}]}
+
+    email = Email()
+    phone = Phone()
+    password = NewPassword(required=True)
+    full_name = FullName()
+    locale = OneOf(Locale)
+    channel = OneOf(Channel)
+    organization = fields.Nested(NewOrganizationSchema(), error_messages=NO_OBJECT)
+
+    def __init__(self, preferred_locale: Locale) -> None:
+        super().__init__()
+        self.preferred_locale = preferred_locale
+
+    @validates_schema
+    def _has_address_for_the_channel(self, body: dict[str, Any], **_more: Any) -> None:
+        if not ("email" in body or "phone" in body):
+            raise ValidationError(ViolationCode.ADDRESS_REQUIRED)
+        needed = {Channel.EMAIL: "email", Channel.SMS: "phone"}
+        if "channel" in body and needed[body["channel"]] not in body:
+            raise ValidationError(ViolationCode.CHANNEL_WITHOUT_ADDRESS, "channel")
+
+    @validates_schema(skip_on_field_errors=False)
+    def _has_good_password(self, body: dict[str, Any], **_more: Any) -> None:
+        validate_password(body, "password")
+
+    @post_load
+    def _as_command(self, body: dict[str, Any], **_more: Any) -> RegisterCommand:
+        email, phone = body.get("email"), body.get("phone")
+        return RegisterCommand(
+            email=email,
+            phone=phone,
+            password=body["password"],
+            full_name=body.get("full_name"),
+            locale=body.get("locale", self.preferred_locale),
+            channel=body.get("channel", Channel.EMAIL if email else Channel.SMS),
+            organization=body.get("organization"),
+        )
+
+
+class ResendSchema(StrictSchema):
+    """The channel to resend on; by default the last one."""
+
+    channel = OneOf(Channel)
+
+
+class RefreshSchema(StrictSchema):
+    """A session's newest refresh token."""
+
+    refresh_token = Text(required=True)
+
+
+class ActivateSchema(StrictSchema):
+    """The registration's id and code, or the link's token with a password if the API asked for one."""
+
+    forms: ClassVar = {
+        "oneOf": [
+            {
+                "required": ["registration_id", "code"],
+                "not": {"anyOf": [{"required": ["token"]}, {"required": ["password"]}]},
+            },
+            {"required": ["token"], "not": {"anyOf": [{"required": ["registration_id"]}, {"required": ["code"]}]}},
+        ]
+    }
+
+    token = Text()
+    password = Password()
+    registration_id = Id()
+    code = TypedCode()
+
+    @validates_schema
+    def _has_one_form(self, body: dict[str, Any], **_more: Any) -> None:
+        if body.keys() not in ({"token"}, {"token", "password"}, {"registration_id", "code"}):
+            raise ValidationError(ViolationCode.ONE_FORM_REQUIRED)
+
+
+class AddressedSchema(StrictSchema):
+    """An account, by e-mail address or phone number."""
+
+    forms: ClassVar = ONE_ADDRESS
+
+    email = Email()
+    phone = Phone()
+
+    @validates_schema
+    def _has_one_address(self, body: dict[str, Any], **_more: Any) -> None:
+        if not ("email" in body or "phone" in body):
+            raise ValidationError(ViolationCode.ADDRESS_REQUIRED)
+        if "email" in body and "phone" in body:
+            raise ValidationError(ViolationCode.ONE_ADDRESS_ONLY)
+
+    @post_load
+    def _with_address(self, body: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        email, phone = body.pop("email", None), body.pop("phone", None)
+        address = Address(Channel.EMAIL, email) if email else Address(Channel.SMS, phone)
+        return body | {"address": address}
+
+
+class SignInSchema(AddressedSchema):
+    """One address and the password."""
+
+    password = Password(required=True)
+
+
+class RequestResetSchema(AddressedSchema):
+    """The address of the account whose password to reset."""
+
+
+class ConfirmResetSchema(AddressedSchema):
+    """The code sent to the address, and the new password."""
+
+    code = TypedCode(required=True)
+    new_password = NewPassword(required=True)
+
+    @validates_schema(skip_on_field_errors=False)
+    def _has_good_password(self, body: dict[str, Any], **_more: Any) -> None:
+        validate_password(body, "new_password")
+
+
+class ChangePasswordSchema(StrictSchema):
+    """The current password and the new one."""
+
+    old_password = Password(required=True)
+    new_password = NewPassword(required=True)
+
+    @validates_schema(skip_on_field_errors=False)
+    def _has_good_password(self, body: dict[str, Any], **_more: Any) -> None:
+        validate_password(body, "new_password")
+
+
+class NewEmailSchema(StrictSchema):
+    """A new e-mail address, and the account's password."""
+
+    email = Email(required=True)
+    password = Password(required=True)
+
+    @post_load
+    def _with_address(self, body: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        return {"password": body["password"], "address": Address(Channel.EMAIL, body["email"])}
+
+
+class NewPhoneSchema(StrictSchema):
+    """A new phone number, and the account's password."""
+
+    phone = Phone(required=True)
+    password = Password(required=True)
+
+    @post_load
+    def _with_address(self, body: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        return {"password": body["password"], "address": Address(Channel.SMS, body["phone"])}
+
+
+class CodeSchema(StrictSchema):
+    """The code sent to a new address."""
+
+    code = TypedCode(required=True)
+
+
+class EraseSchema(StrictSchema):
+    """The account's password, optional right after signing in."""
+
+    password = Password()

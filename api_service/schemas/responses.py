@@ -1,0 +1,240 @@
+"""Schemas of responses, for the OpenAPI document. Tests check that ``serializers`` produces them."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, fields
+
+from api_service.errors import CODES, ViolationCode
+from api_service.rate_limits import Limit
+from api_service.use_cases.look_up import DeliveryProblem, RegistrationStatus
+from shared.vocabulary import Channel, Locale, OrganizationStatus, Purpose, Status, UserStatus
+
+AN_ID = "0192f0c4-7a3e-7cc1-9a55-3d1f0a9b8c7d"
+A_TIMESTAMP = "2027-01-15T09:30:00.000Z"
+AN_ACCESS_TOKEN = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.e30.c2lnbmF0dXJl"  # noqa: S105 - an example
+A_REFRESH_TOKEN = "Zx3q…"  # noqa: S105 - an example
+
+
+def _text(meaning: str, example: str | None, **more: Any) -> fields.String:
+    options = {name: more.pop(name) for name in ("allow_none",) if name in more}
+    return fields.String(required=True, metadata={"description": meaning, "examples": [example], **more}, **options)
+
+
+def _enum(kind: type[StrEnum] | Sequence[str], meaning: str, **more: Any) -> fields.String:
+    words: list[str | None] = [str(word) for word in kind]
+    return _text(meaning, words[0], enum=words + [None] * bool(more.get("allow_none")), **more)
+
+
+def _id(meaning: str) -> fields.String:
+    return _text(meaning, AN_ID, format="uuid")
+
+
+def _timestamp(meaning: str, **more: Any) -> fields.String:
+    return _text(meaning, A_TIMESTAMP, format="date-time", **more)
+
+
+def _boolean(meaning: str, *, example: bool = True) -> fields.Boolean:
+    return fields.Boolean(required=True, metadata={"description": meaning, "examples": [example]})
+
+
+def _number(meaning: str, example: int) -> fields.Integer:
+    return fields.Integer(required=True, metadata={"description": meaning, "examples": [example]})
+
+
+class ResponseSchema(Schema):
+    """An object that may gain members in a later release."""
+
+    class Meta:
+        """Clients ignore unknown members."""
+
+        unknown = EXCLUDE
+
+
+class StatusSchema(ResponseSchema):
+    """A status."""
+
+    status = _text("the status", "active")
+
+
+class DeliverySchema(ResponseSchema):
+    """The delivery of the newest message."""
+
+    status = _enum(Status, "the status of the newest message")
+    attempts = _number("the number of attempts so far", 0)
+    due_at = _timestamp("the time of the next attempt; null during an attempt and after the last one", allow_none=True)
+    problem = _text("why it is not delivered", None, enum=[*map(str, DeliveryProblem), None], allow_none=True)
+
+
+class OrganizationSchema(ResponseSchema):
+    """The organization that is created with a registration."""
+
+    name = _text("as given, in NFC with single spaces", "Analytical Engines")
+    status = _enum(OrganizationStatus, "the code is sent once it is `ready`, and never if it has `failed`")
+
+
+class RegistrationSchema(ResponseSchema):
+    """A registration, as the holder of its id sees it."""
+
+    id = _id("a capability: it permits lookups, resends and tries of codes")
+    status = _enum(RegistrationStatus, "`expired` when the newest code no longer works")
+    channel = _enum(Channel, "the channel of the newest message")
+    destination = _text("its recipient, masked", "a…@example.org")
+    expires_at = _timestamp("when its code expires")
+    email_confirmation_sent = _boolean("whether it is an e-mail that a provider has accepted", example=False)
+    can_resend = _boolean("whether a resend is possible now", example=False)
+    resend_after = _timestamp("when a resend is possible, unless active")
+    delivery = fields.Nested(DeliverySchema, required=True)
+    organization = fields.Nested(OrganizationSchema)
+
+
+class SessionSchema(ResponseSchema):
+    """The tokens of a session, named as in OAuth (RFC 6749 §5.1)."""
+
+    access_token = _text("send it as `Authorization: Bearer …`", AN_ACCESS_TOKEN)
+    token_type = _enum(["Bearer"], "the type of the token")
+    expires_in = _number("how many seconds the access token is valid", 600)
+    refresh_token = _text("exchange it once for the next two tokens; keep it secret", A_REFRESH_TOKEN)
+
+
+class ActivatedSchema(ResponseSchema):
+    """The active account. Activation by code also returns a session; a replayed response lacks its tokens."""
+
+    status = _enum([UserStatus.ACTIVE], "the status of the account")
+    access_token = fields.String(metadata=SessionSchema().fields["access_token"].metadata)
+    token_type = fields.String(metadata=SessionSchema().fields["token_type"].metadata)
+    expires_in = fields.Integer(metadata=SessionSchema().fields["expires_in"].metadata)
+    refresh_token = fields.String(metadata=SessionSchema().fields["refresh_token"].metadata)
+
+
+class ListedSessionSchema(ResponseSchema):
+    """One session of a user."""
+
+    id = _id("the id of the session")
+    created_at = _timestamp("when it started")
+    last_used_at = _timestamp("when it was last refreshed")
+    expires_at = _timestamp("when it expires unless refreshed")
+    user_agent = _text("the client's user agent, shortened", "Firefox", allow_none=True)
+    is_current = _boolean("whether it is the current session")
+
+
+class ListedSessionsSchema(ResponseSchema):
+    """All sessions of a user."""
+
+    sessions = fields.List(fields.Nested(ListedSessionSchema), required=True)
+
+
+class ResetAskedSchema(ResponseSchema):
+    """Where the message goes: a code with its expiry, or a note that there is no account."""
+
+    channel = _enum(Channel, "the channel of the message")
+    destination = _text("its recipient, masked", "a…@example.org")
+
+
+class CodeSentSchema(ResponseSchema):
+    """Where the code goes."""
+
+    channel = _enum(Channel, "the channel of the message")
+    destination = _text("its recipient, masked", "a…@example.org")
+    expires_at = _timestamp("when it expires")
+
+
+class UserSchema(ResponseSchema):
+    """The signed-in user."""
+
+    id = _id("the id of the user, `sub` in access tokens")
+    email = _text("as given", "ada@example.org", allow_none=True)
+    is_email_verified = _boolean("whether a code sent there was returned")
+    phone = _text("in E.164 form", None, allow_none=True)
+    is_phone_verified = _boolean("likewise", example=False)
+    full_name = _text("the user's name", "Ada Lovelace", allow_none=True)
+    locale = _enum(Locale, "the language of messages")
+    created_at = _timestamp("when the user registered")
+
+
+class ExportedUserSchema(UserSchema):
+    """The user, with everything stored."""
+
+    status = _enum(UserStatus, "the status of the account")
+    email_verified_at = _timestamp("when the address was proven", allow_none=True)
+    phone_verified_at = _timestamp("when the number was proven", allow_none=True)
+    activated_at = _timestamp("when the account became active", allow_none=True)
+
+
+class ExportedTokenSchema(ResponseSchema):
+    """A code or link that was sent, without its secret."""
+
+    purpose = _enum([one for one in Purpose if one is not Purpose.DECOY], "its purpose")
+    channel = _enum(Channel, "the channel of its message")
+    new_address = _text("the new address that it proves, if any", None, allow_none=True)
+    attempts_left = _number("the remaining attempts", 5)
+    created_at = _timestamp("when it was created")
+    expires_at = _timestamp("when it expires")
+    used_at = _timestamp("when it was used", allow_none=True)
+
+
+class ExportSchema(ResponseSchema):
+    """All personal data of the user."""
+
+    user = fields.Nested(ExportedUserSchema, required=True)
+    tokens = fields.List(fields.Nested(ExportedTokenSchema), required=True)
+    sessions = fields.List(fields.Nested(ListedSessionSchema), required=True)
+    messages = fields.List(fields.Dict(), required=True, metadata={"description": "with delivery errors"})
+
+
+class KeySetSchema(ResponseSchema):
+    """Public keys (RFC 7517)."""
+
+    keys = fields.List(fields.Dict(), required=True)
+
+
+class DocumentSchema(ResponseSchema):
+    """An OpenAPI document."""
+
+    openapi = _text("the version of OpenAPI", "3.1.0")
+    info = fields.Dict(required=True)
+    tags = fields.List(fields.Dict(), required=True)
+    paths = fields.Dict(required=True)
+    components = fields.Dict(required=True)
+
+
+class ActivationFormSchema(ResponseSchema):
+    """The form of the activation page's first button."""
+
+    token = _text("the token of the link", "AZLwxHo-fsGaVT0fCpuMfQ.c2ln")
+    password = fields.String(metadata={"description": "the registration's password, if the page asked for it"})
+
+
+class DeclineFormSchema(ResponseSchema):
+    """The form of the activation page's second button."""
+
+    token = _text("the token of the link", "AZLwxHo-fsGaVT0fCpuMfQ.c2ln")
+
+
+class ViolationSchema(ResponseSchema):
+    """One invalid part of a body."""
+
+    pointer = _text("the location (RFC 6901): `#` is the whole body", "#/email")
+    code = _enum(ViolationCode, "a stable code")
+    message = _text("a text for people", "This field is required.")
+
+
+class ProblemSchema(ResponseSchema):
+    """A problem (RFC 9457). Codes are stable; titles and details may change."""
+
+    type = _text("the code as a URI reference", "/problems/not_found", format="uri-reference")
+    title = _text("a short text", "Not found")
+    status = _number("the HTTP status", 404)
+    detail = _text("an explanation", "There is nothing at this address.")
+    code = _enum(CODES, "a stable code")
+    request_id = _text("as in X-Request-Id", AN_ID)
+    errors = fields.List(
+        fields.Nested(ViolationSchema), metadata={"description": "the first 50 violations, of `validation_failed`"}
+    )
+    limits = fields.List(
+        fields.String(metadata={"enum": [str(limit) for limit in Limit]}),
+        metadata={"description": "the limits reached, of `too_many_requests`"},
+    )
+    missing = fields.List(fields.String(), metadata={"description": "what is missing, of `not_ready`"})
+    resend = fields.String(metadata={"description": "the address to request a resend, of `account_not_activated`"})

@@ -1,0 +1,138 @@
+"""Whether an address has an account cannot be told from an answer, nor from the work that it took."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event
+from werkzeug.test import TestResponse
+
+from api_service.services import EXTENSION
+from tests.support.accounts import confirm_reset
+from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest
+from tests.support.organizations import CLINIC
+
+Address = dict[str, str]
+
+MAIL = {"email": "known@example.org"}, {"email": "never@example.org"}
+NUMBERS = {"phone": "+447400123456"}, {"phone": "+447400123457"}
+"""One that has an account, and one that has none."""
+
+
+@dataclass(frozen=True)
+class Somebody:
+    """An address, and the newest registration of it."""
+
+    address: Address
+    registration_id: UUID
+
+
+@dataclass
+class Work:
+    """What an answer took: the statements in their order, and how many rows each of them wrote."""
+
+    statements: list[str] = field(default_factory=list)
+    rows_written: list[int] = field(default_factory=list)
+
+
+def registering(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return api.register(**who.address)
+
+
+def founding(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return api.register(**who.address, organization=CLINIC)
+
+
+def looking_at_what_was_founded(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return api.look_up(api.registered(**who.address, organization=CLINIC))
+
+
+def resending_before_it_is_ready(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return api.resend(api.registered(**who.address, organization=CLINIC))
+
+
+def repeating_a_founding(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    body = {**who.address, "password": PASSWORD, "organization": CLINIC}
+    key = {"Idempotency-Key": f"for-{who.registration_id}"}
+    api.client.post("/v1/registrations", json=body, headers=key)
+    return api.client.post("/v1/registrations", json=body, headers=key)
+
+
+def resending(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return api.resend(who.registration_id)
+
+
+def asking_for_a_reset(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return api.client.post("/v1/password-resets", json=who.address)
+
+
+def confirming_a_reset(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return confirm_reset(api, WRONG_CODE, **who.address)
+
+
+def signing_in(api: ApiUnderTest, who: Somebody) -> TestResponse:
+    return api.client.post("/v1/sessions", json={**who.address, "password": "not the right four words"})
+
+
+Ask = Callable[[ApiUnderTest, Somebody], TestResponse]
+ASKED: list[tuple[Ask, int]] = [
+    (registering, 202),
+    (founding, 202),
+    (looking_at_what_was_founded, 200),
+    (resending_before_it_is_ready, 429),
+    (repeating_a_founding, 202),
+    (resending, 202),
+    (asking_for_a_reset, 202),
+    (confirming_a_reset, 400),
+    (signing_in, 401),
+]
+
+
+@pytest.mark.parametrize("addresses", [MAIL, NUMBERS], ids=["mail", "numbers"])
+@pytest.mark.parametrize(("ask", "status"), ASKED)
+def test_answers_and_the_work_for_them_are_alike_with_an_account_and_without(
+    api: ApiUnderTest, ask: Ask, status: int, addresses: tuple[Address, Address]
+) -> None:
+    known, _unknown = addresses
+    api.activated(**known)
+    both = [Somebody(address, api.registered(**address)) for address in addresses]
+
+    responses, works = zip(*(observed(api, ask, who) for who in both), strict=True)
+
+    assert [response.status_code for response in responses] == [status, status]
+    assert are_alike(list(response.headers.keys()) for response in responses)
+    assert are_alike(response.headers["Content-Length"] for response in responses)
+    assert are_alike(shape(response.json) for response in responses)
+    assert are_alike(works)
+    assert works[0].statements
+
+
+def observed(api: ApiUnderTest, ask: Ask, who: Somebody) -> tuple[TestResponse, Work]:
+    """Ask for that one, and note what the database has to do."""
+    work = Work()
+
+    def note(_connection: Any, cursor: Any, statement: str, *_more: Any) -> None:
+        work.statements.append(statement)
+        is_read = cursor.statusmessage.startswith("SELECT")
+        work.rows_written.append(0 if is_read else cursor.rowcount)
+
+    engine = api.app.extensions[EXTENSION].engine
+    event.listen(engine, "after_cursor_execute", note)
+    response = ask(api, who)
+    event.remove(engine, "after_cursor_execute", note)
+    return response, work
+
+
+def are_alike(both: Iterable[Any]) -> bool:
+    """Tell whether the first equals the second."""
+    first, second = both
+    return bool(first == second)
+
+
+def shape(document: Any) -> Any:
+    """Return a document's names and types, without its values."""
+    if isinstance(document, dict):
+        return {name: shape(value) for name, value in document.items()}
+    return type(document)

@@ -1,0 +1,59 @@
+"""A request that is sent again counts once, also where the first is still being carried out."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from flask import g
+from werkzeug.test import TestResponse
+
+from api_service.http.idempotency import parse_key, request_key
+from api_service.services import EXTENSION
+from api_service.use_cases.stored_responses import acquire_key
+from tests.support.accounts import ADA, Account, signed_in
+from tests.support.api import PASSWORD, ApiUnderTest, api_on
+from tests.support.databases import Database
+
+KEY = {"Idempotency-Key": "5b2f0d3e-7c1a-4e8b-9f66-0a1b2c3d4e5f"}
+BODY = {"email": ADA, "password": PASSWORD}
+
+
+def post(api: ApiUnderTest) -> TestResponse:
+    return api.app.test_client().post("/v1/registrations", json=BODY, headers=KEY)
+
+
+def test_a_repetition_is_cheap_it_counts_against_no_limit(database: Database) -> None:
+    with api_on(database, RATE_LIMITS="on", LIMIT_REGISTRATIONS_PER_ADDRESS="1/hour") as api:
+        first = post(api)
+        assert post(api).json == first.json
+        assert api.register().status_code == 429
+
+
+def test_of_a_crowd_with_one_key_one_request_counts(database: Database) -> None:
+    with api_on(database, RATE_LIMITS="on") as api, ThreadPoolExecutor(5) as crowd:
+        responses = list(crowd.map(lambda _: post(api), range(5)))
+
+        assert {response.status_code for response in responses} <= {202, 409}
+        assert [row.count for row in api.rows("select cardinality(hits) as count from rate_limits")] == [1, 1]
+
+
+def test_what_finds_its_key_in_use_counts_against_no_limit_and_takes_no_other_s_hit_back(database: Database) -> None:
+    with api_on(database, RATE_LIMITS="on") as api:
+        ada = Account(api, api.activated(email=ADA), signed_in(api))
+        wrong = {"email": "countess@example.org", "password": "a wrong password"}
+        ada.post("/v1/me/email", **wrong)
+        before = hits(api)
+        right = wrong | {"password": PASSWORD}
+        sessions = api.app.extensions[EXTENSION].sessions
+        with api.app.test_request_context("/v1/me/email", method="POST", json=right), sessions.begin() as session:
+            g.user_id = ada.id
+            acquire_key(session, request_key(parse_key(KEY["Idempotency-Key"])))
+            response = api.client.post("/v1/me/email", json=right, headers=ada.headers | KEY)
+
+        assert (response.status_code, response.json["code"]) == (409, "idempotency_key_in_use")
+        assert "RateLimit" not in response.headers
+        assert hits(api) == before
+
+
+def hits(api: ApiUnderTest) -> dict[str, int]:
+    """Return how many hits of each key are held, of those that have any."""
+    rows = api.rows("select key, cardinality(hits) as count from rate_limits where cardinality(hits) > 0")
+    return {row.key: row.count for row in rows}

@@ -1,0 +1,45 @@
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from api_service.outbox_signals.wait_for_settled import SettledListener
+from api_service.outbox_signals.wake_relays import Notifier
+from api_service.server import close
+from api_service.services import EXTENSION, Services
+from tests.support.api import ApiUnderTest, api_on
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+
+OWN = (
+    "select application_name from pg_stat_activity"
+    " where application_name like 'signpost-api%' and datname = current_database()"
+)
+
+
+@pytest.fixture
+def api(new_database: Database) -> Iterator[ApiUnderTest]:
+    with api_on(new_database) as api:
+        yield api
+
+
+def test_a_worker_that_ends_lets_go_of_the_database(api: ApiUnderTest) -> None:
+    others = threads_of_an_app()
+    parts: Services = api.app.extensions[EXTENSION]
+    api.registered()  # which wakes the relays
+    parts.settled.start()
+    eventually(lambda: parts.settled.bells.is_fed and len(api.rows(OWN)) == 3)
+
+    close(None, SimpleNamespace(wsgi=api.app))
+
+    assert threads_of_an_app() <= others  # none had to be given up
+    eventually(lambda: api.rows(OWN) == [])
+
+
+def threads_of_an_app() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name in (Notifier.name, SettledListener.name)}
+
+
+def test_one_that_never_had_an_app_has_nothing_to_let_go_of() -> None:
+    close(None, SimpleNamespace(wsgi=None))

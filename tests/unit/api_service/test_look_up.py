@@ -1,0 +1,65 @@
+from http import HTTPStatus
+
+import pytest
+
+from api_service.errors import CODES, ViolationCode
+from api_service.http.problems import PROBLEM_TYPES, VIOLATION_MESSAGES
+from api_service.routes.activation_page import WORDS, Page
+from api_service.use_cases.look_up import DeliveryProblem, RegistrationStatus, delivery_problem, registration_status
+from outbox_relay.rendering import Renderer, Sender, preview
+from outbox_relay.rendering.samples import SAMPLE_KEYS
+from shared.vocabulary import Channel, DeadReason, Locale, Status, Template
+
+SENDER = Sender("Signpost", "no-reply@signpost.example")
+
+
+def test_every_refusal_has_a_status_a_title_and_a_detail() -> None:
+    assert sorted(PROBLEM_TYPES) == sorted(CODES)
+    assert all(kind.status >= HTTPStatus.BAD_REQUEST and kind.title and kind.detail for kind in PROBLEM_TYPES.values())
+
+
+def test_every_fault_has_a_message() -> None:
+    assert VIOLATION_MESSAGES.keys() == set(ViolationCode)
+
+
+def test_the_page_has_words_for_everything_in_every_language() -> None:
+    assert WORDS.keys() == set(Locale)
+    assert all(words.keys() == set(Page) for words in WORDS.values())
+
+
+@pytest.mark.parametrize("locale", Locale)
+def test_the_page_s_button_is_called_as_the_one_in_the_mail(locale: Locale) -> None:
+    mail = preview(
+        Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER), Template.ACTIVATION, Channel.EMAIL, locale
+    )
+
+    assert f">{WORDS[locale][Page.BUTTON].button}</a>" in str(mail.html)
+
+
+@pytest.mark.parametrize(
+    ("status", "dead_reason", "error_class", "problem"),
+    [
+        (Status.PENDING, None, None, None),
+        (Status.PENDING, None, "transient", DeliveryProblem.TEMPORARILY_UNAVAILABLE),
+        (Status.PENDING, None, "provider", DeliveryProblem.TEMPORARILY_UNAVAILABLE),
+        (Status.SENT, None, "transient", None),
+        (Status.DEAD, DeadReason.REJECTED, "recipient", DeliveryProblem.ADDRESS_REJECTED),
+        (Status.DEAD, DeadReason.REJECTED, "content", DeliveryProblem.UNDELIVERABLE),
+        (Status.DEAD, DeadReason.EXPIRED, None, DeliveryProblem.EXPIRED),
+        (Status.DEAD, DeadReason.UNKNOWN_OUTCOME, "provider", DeliveryProblem.OUTCOME_UNKNOWN),
+        (Status.DEAD, DeadReason.EXHAUSTED, "transient", DeliveryProblem.UNDELIVERABLE),
+        (Status.DEAD, DeadReason.DISCARDED, None, DeliveryProblem.UNDELIVERABLE),
+        (Status.DEAD, DeadReason.POISON, None, DeliveryProblem.UNDELIVERABLE),
+        (Status.DEAD, DeadReason.SUPERSEDED, None, DeliveryProblem.UNDELIVERABLE),
+    ],
+)
+def test_a_delivery_problem_is_a_word_of_ours(
+    status: Status, dead_reason: DeadReason | None, error_class: str | None, problem: DeliveryProblem | None
+) -> None:
+    assert delivery_problem(status, dead_reason, error_class) is problem
+
+
+def test_a_registration_stands_active_expired_or_pending() -> None:
+    assert registration_status(is_active=True, is_expired=True) is RegistrationStatus.ACTIVE
+    assert registration_status(is_active=False, is_expired=True) is RegistrationStatus.EXPIRED
+    assert registration_status(is_active=False, is_expired=False) is RegistrationStatus.PENDING
