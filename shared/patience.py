@@ -1,6 +1,6 @@
 """Waiting for PostgreSQL to answer for no longer than any statement may take, in threads.
 
-The relay has its own way, in ``outbox_relay.patience``.
+The relay has its own way, in ``outbox_relay.db.connection``.
 
 A network that drops what is sent shows by keepalives and ``tcp_user_timeout``. Something on the way that has lost the
 server and still acknowledges our bytes, as load balancers do, shows by nothing but the silence.

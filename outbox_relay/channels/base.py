@@ -8,9 +8,7 @@ last without waiting in between.
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, Sent
-from outbox_relay.rates import WITHOUT_CAPS, Caps
+from outbox_relay.model import WITHOUT_CAPS, Caps, Failure, RenderedMessage, Sent
 
 LONGEST_MESSAGE_ID = 200
 """Characters of a provider's own name for a message that are kept."""
@@ -27,10 +25,10 @@ class ProviderDownError(Exception):
 class Tray(Protocol):
     """Where a session takes letters from and reports their fate."""
 
-    def take(self) -> Letter | None:
+    def take(self) -> RenderedMessage | None:
         """Return the next letter to hand over, rendered, or None when none waits."""
 
-    def report(self, letter: Letter, fate: Sent | Failure) -> None:
+    def report(self, letter: RenderedMessage, fate: Sent | Failure) -> None:
         """Say how it went with a letter taken. Exactly once for each."""
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from outbox_relay.channels.base import ProviderDownError, Session, Tray
 from outbox_relay.failures import broken_off
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Sent
+from outbox_relay.model import RenderedMessage, Sent
 from shared.vocabulary import Channel, WorkChannel
 
 RULE = "─" * 72
@@ -38,7 +37,7 @@ class ConsoleSession:
                 sys.stdout.write(_block(letter))
                 sys.stdout.flush()
             except OSError as error:
-                failure = broken_off(self._provider.name, error, is_handed_over=False)
+                failure = broken_off(self._provider.name, error, maybe_accepted=False)
                 tray.report(letter, failure)
                 raise ProviderDownError(failure) from error
             tray.report(letter, Sent(self._provider.name))
@@ -47,12 +46,12 @@ class ConsoleSession:
         """Do nothing: standard output is not ours to close."""
 
 
-def _block(letter: Letter) -> str:
+def _block(letter: RenderedMessage) -> str:
     lines = [RULE, f"{letter.message.channel} to {letter.message.recipient}", *_words(letter).splitlines(), RULE, ""]
     return "\n".join(_harmless(line) for line in lines)
 
 
-def _words(letter: Letter) -> str:
+def _words(letter: RenderedMessage) -> str:
     match letter.message.channel:
         case Channel.EMAIL:
             return _words_of_mail(letter.content)

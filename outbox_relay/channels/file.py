@@ -7,8 +7,7 @@ from pathlib import Path
 
 from outbox_relay.channels.base import ProviderDownError, Session, Tray
 from outbox_relay.failures import broken_off
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Sent
+from outbox_relay.model import RenderedMessage, Sent
 from shared.vocabulary import Channel, WorkChannel
 
 
@@ -39,25 +38,25 @@ class FileSession:
         try:
             self._provider.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise ProviderDownError(broken_off(self._provider.name, error, is_handed_over=False)) from error
+            raise ProviderDownError(broken_off(self._provider.name, error, maybe_accepted=False)) from error
         while (letter := tray.take()) is not None:
             self._write(letter, tray)
 
     async def close(self) -> None:
         """Do nothing: there is nothing open."""
 
-    def _write(self, letter: Letter, tray: Tray) -> None:
+    def _write(self, letter: RenderedMessage, tray: Tray) -> None:
         path = self._provider.directory / _file_name(letter)
         try:
             _write_whole(path, letter.content)
         except OSError as error:
-            failure = broken_off(self._provider.name, error, is_handed_over=False)
+            failure = broken_off(self._provider.name, error, maybe_accepted=False)
             tray.report(letter, failure)
             raise ProviderDownError(failure) from error
         tray.report(letter, Sent(self._provider.name, path.name))
 
 
-def _file_name(letter: Letter) -> str:
+def _file_name(letter: RenderedMessage) -> str:
     match letter.message.channel:
         case Channel.EMAIL:
             return f"{letter.message.id}.eml"

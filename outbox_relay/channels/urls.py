@@ -22,7 +22,7 @@ from outbox_relay.channels.http_json.api import HttpJsonApi
 from outbox_relay.channels.sms_gateways import GATEWAYS, Gateway
 from outbox_relay.channels.smtp.dialogue import Server, Tls
 from outbox_relay.channels.smtp.session import SmtpProvider
-from outbox_relay.rates import Caps, Rate, parse_rate
+from outbox_relay.model import Caps, Rate, parse_rate
 from shared.urls import is_loopback
 from shared.vocabulary import Channel
 

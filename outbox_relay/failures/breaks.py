@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from outbox_relay.failures.words import LONGEST_ERROR, printable, retry_after_in
-from outbox_relay.outcomes import Failure, FailureClass
+from outbox_relay.model import Failure, FailureClass
 
 
 @dataclass(frozen=True)
@@ -59,20 +59,20 @@ def break_rule_for(error: BaseException) -> BreakRule:
     return next(rule for rule in BREAK_RULES if rule.fits(error))
 
 
-def from_break(*, is_handed_over: bool) -> FailureClass:
+def from_break(*, maybe_accepted: bool) -> FailureClass:
     """Classify a break by its phase."""
-    return FailureClass.TRANSIENT if is_handed_over else FailureClass.PROVIDER
+    return FailureClass.TRANSIENT if maybe_accepted else FailureClass.PROVIDER
 
 
-def broken_off(provider: str, error: BaseException, *, is_handed_over: bool) -> Failure:
+def broken_off(provider: str, error: BaseException, *, maybe_accepted: bool) -> Failure:
     """Say what a connection that failed means for a letter in hand."""
     text = _told(error)
     return Failure(
-        from_break(is_handed_over=is_handed_over),
+        from_break(maybe_accepted=maybe_accepted),
         provider,
         text[:LONGEST_ERROR],
         retry_after_in(text),
-        is_handed_over,
+        maybe_accepted,
     )
 
 

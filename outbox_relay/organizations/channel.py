@@ -9,10 +9,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 from outbox_relay.channels.base import Tray
-from outbox_relay.messages import ClaimedMessage
+from outbox_relay.model import ClaimedMessage, Failure, FailureClass, Sent
 from outbox_relay.organizations.decoys import Decoys, seconds_for_decoy
 from outbox_relay.organizations.founding import Found, Foundings, LeaseLostError
-from outbox_relay.outcomes import Failure, FailureClass, Sent
 from outbox_relay.provisioning import ProvisionServer, StepFailedError, knock, provision
 from shared.log import get_logger
 

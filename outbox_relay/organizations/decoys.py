@@ -7,7 +7,7 @@ one would be; let in, it takes as long as one of the last real ones has taken, a
 
 from collections.abc import Sequence
 
-from outbox_relay.outcomes import Failure, FailureClass
+from outbox_relay.model import Failure, FailureClass
 
 SECONDS_AT_FIRST = 0.5
 """Where no organization has been made yet."""
@@ -32,6 +32,6 @@ class Decoys:
         return self._failure if now - self._failed_at < MEMORY_SECONDS else None
 
 
-def seconds_for_decoy(lately: Sequence[float], dice: float) -> float:
-    """Return how long a decoy takes: as long as one of the last real ones; ``dice`` is from 0 up to 1."""
-    return lately[int(dice * len(lately))] if lately else SECONDS_AT_FIRST
+def seconds_for_decoy(lately: Sequence[float], jitter: float) -> float:
+    """Return how long a decoy takes: as long as one of the last real ones; ``jitter`` is from 0 up to 1."""
+    return lately[int(jitter * len(lately))] if lately else SECONDS_AT_FIRST

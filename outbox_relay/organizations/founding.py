@@ -10,11 +10,10 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from outbox_relay.database import Lifeline
+from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.failures import storable
-from outbox_relay.messages import ClaimedMessage
 from outbox_relay.metrics import STEP_DURATION
-from outbox_relay.outcomes import Failure
+from outbox_relay.model import ClaimedMessage, Failure
 from outbox_relay.provisioning import Organization
 
 BEGIN = """
@@ -70,7 +69,7 @@ class Found:
 class Foundings:
     """The relay's view of organizations, over a connection of its own."""
 
-    def __init__(self, lifeline: Lifeline) -> None:
+    def __init__(self, lifeline: ReconnectingConnection) -> None:
         self._lifeline = lifeline
 
     async def begin(self, message: ClaimedMessage) -> Found | None:
@@ -104,7 +103,7 @@ class Foundings:
 class LeasedRecord:
     """How far an organization has come. Each entry raises LeaseLostError once the lease is another's, or over."""
 
-    def __init__(self, lifeline: Lifeline, message: ClaimedMessage, organization: Organization) -> None:
+    def __init__(self, lifeline: ReconnectingConnection, message: ClaimedMessage, organization: Organization) -> None:
         self._lifeline = lifeline
         self._about = {
             "message_id": message.id,

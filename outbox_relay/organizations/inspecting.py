@@ -14,7 +14,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from outbox_relay.database import Lifeline
+from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.metrics import count_check, tell_organizations
 from outbox_relay.provisioning import CONNECTIONS_EACH, Health, Organization, ProvisionServer, check
 from outbox_relay.settings import RelaySettings
@@ -107,7 +107,7 @@ class Due:
 class Inspector:
     """This relay's part in looking after the organizations."""
 
-    def __init__(self, lifeline: Lifeline, server: ProvisionServer, pace: Pace) -> None:
+    def __init__(self, lifeline: ReconnectingConnection, server: ProvisionServer, pace: Pace) -> None:
         self._lifeline = lifeline
         self._server = server
         self._pace = pace

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from outbox_relay.arrays import text_array
-from outbox_relay.messages import ClaimedMessage
-from outbox_relay.outcomes import Sent, Unsent
-from outbox_relay.settle_statements import UNSENT, sent_parameters, unsent_parameters
-from outbox_relay.settles import Statement
-from outbox_relay.telling import ToldSettles
+from outbox_relay.db.prepared import text_array
+from outbox_relay.model import ClaimedMessage, Sent, Unsent
+from outbox_relay.outbox.settle import Statement
+from outbox_relay.outbox.settle_sql import UNSENT, sent_parameters, unsent_parameters
+from outbox_relay.outbox.settled_notifier import ToldSettles
 from shared.ids import uuid7
 
 # What was sent is a fact, and told whoever holds the lease. That an organization is ready is none for a relay that
@@ -37,7 +36,7 @@ select settled.id, case told.outcome when 'dead' then signpost_provisioning_fail
 
 
 class ProvisionSettles(ToldSettles):
-    """Settles, and has the founder told: the code once their organization is ready, or that it has failed."""
+    """SettlementStore, and has the founder told: the code once their organization is ready, or that it has failed."""
 
     is_sent_a_fact = False
 

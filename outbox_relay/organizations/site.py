@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 from outbox_relay.channels.base import CappedProvider
-from outbox_relay.database import Lifeline
-from outbox_relay.messages import ClaimedMessage
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.model import Caps, ClaimedMessage
 from outbox_relay.organizations.channel import ProvisionProvider
 from outbox_relay.organizations.founding import Foundings
 from outbox_relay.organizations.inspecting import Inspector, pace_of
 from outbox_relay.organizations.leftovers import Leftovers
 from outbox_relay.provisioning import CONNECTIONS_EACH, ProvisionServer, StepFailedError, prepare
-from outbox_relay.rates import Caps
 from outbox_relay.settings import RelaySettings
 from shared.database import describe
 from shared.log import get_logger
@@ -26,7 +25,7 @@ class Site:
     provider: CappedProvider
     leftovers: Leftovers
     inspector: Inspector
-    recording: Lifeline
+    recording: ReconnectingConnection
 
     async def prepare(self) -> None:
         """Have the template made before the first organization waits for it; what fails waits for another turn."""
@@ -48,11 +47,11 @@ def site_of(settings: RelaySettings) -> Site | None:
     if url is None:
         return None
     server = ProvisionServer(url, settings.secret_keys, connections=settings.provision_connections)
-    recording = Lifeline(settings.database_url, "record")
+    recording = ReconnectingConnection(settings.database_url, "record")
     caps = Caps(connections=max(settings.provision_connections // CONNECTIONS_EACH, 1))
     provider = CappedProvider(ProvisionProvider(server, Foundings(recording)), caps)
     leftovers = Leftovers(settings.database_url, server, settings.provision_grace)
-    inspector = Inspector(Lifeline(settings.database_url, "inspect"), server, pace_of(settings))
+    inspector = Inspector(ReconnectingConnection(settings.database_url, "inspect"), server, pace_of(settings))
     return Site(server, provider, leftovers, inspector, recording)
 
 

@@ -2,8 +2,8 @@
 
 import psycopg
 
-from outbox_relay.outcomes import FailureClass
-from outbox_relay.patience import answered_in_time
+from outbox_relay.db.connection import database_timeout
+from outbox_relay.model import FailureClass
 from outbox_relay.provisioning.databases import Connection, catalogue_entry, has_its_role_all_connections
 from outbox_relay.provisioning.faults import fault_of
 from outbox_relay.provisioning.looking import Findings, look
@@ -22,7 +22,7 @@ async def check(server: ProvisionServer, organization: Organization) -> Health:
     """
     async with server.place():
         try:
-            async with answered_in_time(LOOK_SECONDS):
+            async with database_timeout(LOOK_SECONDS):
                 return _well(await _findings(server, organization))
         except DamagedError as error:
             return Health(Verdict.DAMAGED, error.what)
@@ -51,7 +51,7 @@ def _refused(sqlstate: str) -> Health:
 
 async def _why_closed(server: ProvisionServer, organization: Organization) -> Health:
     try:
-        async with answered_in_time(LOOK_SECONDS), await server.administration() as connection:
+        async with database_timeout(LOOK_SECONDS), await server.administration() as connection:
             found = await _in_catalogue(connection, organization.database)
     except psycopg.Error:
         return Health(Verdict.UNREACHABLE, "the server gives no answer")
@@ -73,7 +73,7 @@ async def _in_catalogue(connection: Connection, database: str) -> Health | None:
 async def _beside_the_role(server: ProvisionServer, organization: Organization) -> Health:
     """Tell whether nobody is let in, or the organization's role alone is not."""
     try:
-        async with answered_in_time(LOOK_SECONDS), await server.owned(organization.database):
+        async with database_timeout(LOOK_SECONDS), await server.owned(organization.database):
             return Health(Verdict.DAMAGED, "its role is not let in")
     except psycopg.Error:
         return Health(Verdict.UNREACHABLE, "the server takes no writing connections")

@@ -4,7 +4,7 @@ What is the server's or our own set-up's costs no organization an attempt; whate
 organization's own is taken for that.
 """
 
-from outbox_relay.outcomes import FailureClass
+from outbox_relay.model import FailureClass
 
 _OF_ITS_VALUES = ("22", "23")  # cannot be stored: they are too long, not text, or contradict what is there
 _OF_ITS_TABLES = (

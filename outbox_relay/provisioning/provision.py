@@ -11,9 +11,8 @@ from uuid import UUID
 
 import psycopg
 
-from outbox_relay.database import RelayConnection
-from outbox_relay.outcomes import Failure, FailureClass
-from outbox_relay.patience import answered_in_time
+from outbox_relay.db.connection import RelayConnection, database_timeout
+from outbox_relay.model import Failure, FailureClass
 from outbox_relay.provisioning.databases import (
     catalogue_entry,
     drop_database,
@@ -146,7 +145,7 @@ async def _workplace(server: ProvisionServer, organization_id: UUID) -> AsyncIte
 async def _blaming(step: Step, server: ProvisionServer) -> AsyncIterator[None]:
     """Raise what goes wrong inside as the step's failure, with whose fault it was."""
     try:
-        async with answered_in_time(STEP_SECONDS):
+        async with database_timeout(STEP_SECONDS):
             yield
     except DamagedError as error:
         raise StepFailedError(step, Failure(FailureClass.CONTENT, server.name, error.what)) from error
@@ -174,7 +173,7 @@ async def _is_of_its_members(workplace: Workplace, organization: Organization, e
     if error.sqlstate not in (None, QUERY_CANCELED):
         return False
     try:
-        async with answered_in_time(PROMPT_SECONDS):
+        async with database_timeout(PROMPT_SECONDS):
             has_all = await has_its_role_all_connections(workplace.connection, organization.database)
     except psycopg.Error:
         return False

@@ -9,7 +9,7 @@ import pytest
 from devstack.cluster import Cluster, embedded_binaries
 from devstack.logins import create_logins
 from migrations import commands
-from outbox_relay import patience
+from outbox_relay.db import connection as patience
 from shared.database import driver_url
 from tests.support.databases import Database, execute
 from tests.support.eventually import eventually

@@ -9,8 +9,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from api_service.services import EXTENSION
-from outbox_relay.backlog import COUNT, lane_parameters, lanes_of
 from outbox_relay.bootstrap import Parts, assemble
+from outbox_relay.delivery.poller import COUNT, lane_parameters, lanes_of
 from outbox_relay.settings import RelaySettingsSchema
 from shared.engine import create_database_engine
 from shared.vocabulary import Channel

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from devstack.cluster import Cluster
 from migrations import commands
-from outbox_relay.database import connect
+from outbox_relay.db.connection import connect
 from shared.engine import create_database_engine
 from shared.migrating import connected_alone
 from tests.support.api import api_on

@@ -5,10 +5,10 @@ from collections.abc import Container, Iterable
 from datetime import timedelta
 from itertools import product
 
+from outbox_relay.delivery.retry_policy import CODE, LINK, NOTICE, PROVISIONING, Policy, policy_for
 from outbox_relay.failures.breaks import BREAK_RULES, BreakRule, from_break
 from outbox_relay.failures.http import EVERY_STATUS, HTTP_RULES, HttpRule
 from outbox_relay.failures.smtp import ABOUT_NO_LETTER, ALWAYS, SMTP_RULES, SmtpCommand, SmtpRule
-from outbox_relay.schedule import CODE, LINK, NOTICE, PROVISIONING, Policy, policy_for
 from shared.vocabulary import Channel, Template, Work, WorkChannel
 
 KINDS = {"code": CODE, "link by e-mail": LINK, "notice": NOTICE, "organization": PROVISIONING}
@@ -82,7 +82,7 @@ def status_words(rule: HttpRule) -> str:
 
 
 def break_classes(_rule: BreakRule) -> tuple[str, str]:
-    return from_break(is_handed_over=False), from_break(is_handed_over=True)
+    return from_break(maybe_accepted=False), from_break(maybe_accepted=True)
 
 
 def kinds_of_message(policy: Policy) -> str:

@@ -55,7 +55,7 @@ values (%(id)s, %(template)s, %(channel)s, %(recipient)s, 'en', %(payload)s, %(s
 
 
 class Scene:
-    """Puts the day into a database, by its owner's hand; the same dice each time."""
+    """Puts the day into a database, by its owner's hand; the same jitter each time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from outbox_relay.budgets import Budgets
-from outbox_relay.database import Lifeline
-from outbox_relay.fallbacks import Fallbacks
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.delivery.fallback import Fallbacks
+from outbox_relay.model import Budgets
 from tests.support.api import ApiUnderTest
 from tests.support.databases import Database
 from tests.support.keys import KEY
@@ -16,7 +16,7 @@ def fall_back(database: Database, budgets: Budgets = AMPLE, *, relays: int = 1) 
     """Let so many relays look at once, and return how many messages fell back."""
 
     async def run() -> int:
-        lifelines = [Lifeline(database.relay_url, "test") for _ in range(relays)]
+        lifelines = [ReconnectingConnection(database.relay_url, "test") for _ in range(relays)]
         try:
             looks = [Fallbacks(lifeline, budgets, KEY).take_due() for lifeline in lifelines]
             return sum(await asyncio.gather(*looks))

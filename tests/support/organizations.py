@@ -12,12 +12,10 @@ import psycopg
 from psycopg import sql
 
 from devstack.cluster import Cluster
-from outbox_relay.database import Lifeline
-from outbox_relay.messages import ClaimedMessage
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.model import ClaimedMessage, Dead, Failure, FailureClass, Outcome, Sent, Settlement
 from outbox_relay.organizations.settles import ProvisionSettles
-from outbox_relay.outcomes import Dead, Failure, FailureClass, Outcome, Sent
-from outbox_relay.settles import Settlement
-from outbox_relay.telling import Teller
+from outbox_relay.outbox.settled_notifier import SettledNotifier
 from shared.database import driver_url
 from shared.vocabulary import DeadReason, WorkChannel
 from tests.support.outbox import A_DAY, Outbox
@@ -111,8 +109,8 @@ def claim_work(outbox: Outbox, *, lease: timedelta = A_DAY) -> ClaimedMessage:
 def settle_work(outbox: Outbox, message: ClaimedMessage, outcome: Outcome) -> bool:
     """Settle it as its own lane does, with whatever follows; return False if that came too late."""
 
-    async def work(lifeline: Lifeline) -> frozenset[UUID]:
-        teller = Teller(outbox.database.relay_url)
+    async def work(lifeline: ReconnectingConnection) -> frozenset[UUID]:
+        teller = SettledNotifier(outbox.database.relay_url)
         late = await ProvisionSettles(lifeline, teller).settle([Settlement(message, outcome)])
         await teller.close()
         return late

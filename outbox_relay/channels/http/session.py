@@ -14,8 +14,7 @@ import httpx
 from outbox_relay.channels.base import LONGEST_MESSAGE_ID, ProviderDownError, Session, Tray
 from outbox_relay.channels.hearing import heard_within
 from outbox_relay.failures import LONGEST_ERROR, beneath, broken_off, printable, retry_after_header
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, FailureClass, Sent
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.log import get_logger
 
 LONGEST_CONNECT_SECONDS = 5.0
@@ -75,7 +74,7 @@ class Api(Protocol):
     def name(self) -> str:
         """What operators call the gateway."""
 
-    def request(self, letter: Letter) -> Mapping[str, Any]:
+    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
         """Return the arguments of httpx's ``build_request``."""
 
     def fate(self, answer: Answer) -> Sent | Failure:
@@ -136,7 +135,7 @@ class HttpSession:
             except BaseException as error:
                 tray.report(letter, exchange.broken_off(error))
                 if isinstance(error, httpx.TransportError | httpx.InvalidURL | TimeoutError):
-                    down = broken_off(self._provider.name, beneath(error), is_handed_over=False)
+                    down = broken_off(self._provider.name, beneath(error), maybe_accepted=False)
                     raise ProviderDownError(down) from error
                 raise
             tray.report(letter, self._fate(answer))
@@ -147,7 +146,7 @@ class HttpSession:
             return self._provider.api.fate(answer)
         except Exception as error:
             log.exception("answer not understood", provider=self._provider.name, status=answer.status)
-            return broken_off(self._provider.name, error, is_handed_over=True)
+            return broken_off(self._provider.name, error, maybe_accepted=True)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -157,7 +156,7 @@ class HttpSession:
 class _Exchange:
     """One letter's request, which knows how far it has come."""
 
-    def __init__(self, provider: HttpProvider, letter: Letter) -> None:
+    def __init__(self, provider: HttpProvider, letter: RenderedMessage) -> None:
         self._provider = provider
         self._request = provider.api.request(letter)
         # The gateway can act on nothing before the body has begun to leave; a GET is all in its head.
@@ -175,7 +174,7 @@ class _Exchange:
             await response.aclose()
 
     def broken_off(self, error: BaseException) -> Failure:
-        return broken_off(self._provider.name, beneath(error), is_handed_over=self._is_handed_over)
+        return broken_off(self._provider.name, beneath(error), maybe_accepted=self._is_handed_over)
 
     async def _follow(self, event: str, _info: Mapping[str, Any]) -> None:
         if event.endswith(self._hand_over):

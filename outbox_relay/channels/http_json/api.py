@@ -7,8 +7,7 @@ from typing import Any
 
 from outbox_relay.channels.http.session import ABOUT_US, Answer, message_id_in
 from outbox_relay.failures import from_http_status
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, Sent
+from outbox_relay.model import Failure, RenderedMessage, Sent
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class HttpJsonApi:
     url: str
     token: str = field(repr=False)
 
-    def request(self, letter: Letter) -> Mapping[str, Any]:
+    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
         """Ask to send a letter."""
         message = letter.message
         return {

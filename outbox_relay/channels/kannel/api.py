@@ -11,8 +11,7 @@ from typing import Any
 
 from outbox_relay.channels.http.session import Answer
 from outbox_relay.channels.kannel.words import from_kannel_words, is_about_letter
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, FailureClass, Sent
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from outbox_relay.segments import Alphabet, alphabet_of
 
 ACCEPTED = 202
@@ -32,7 +31,7 @@ class KannelApi:
     password: str = field(repr=False)
     sender: str
 
-    def request(self, letter: Letter) -> Mapping[str, Any]:
+    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
         """Ask to send a letter; Kannel cuts a long one into segments itself."""
         text = letter.content.decode()
         params = {
@@ -53,6 +52,6 @@ class KannelApi:
         if answer.is_success and any(yes.startswith(words) for yes in ACCEPTED_WORDS):
             # It may have accepted: to ask again at no cost could go on for ever.
             error = f"HTTP {answer.status} without a whole answer"
-            return Failure(FailureClass.TRANSIENT, self.name, error, is_handed_over=True)
+            return Failure(FailureClass.TRANSIENT, self.name, error, maybe_accepted=True)
         is_reply = is_about_letter(answer.status, words)
         return answer.failure(self.name, from_kannel_words(words), words=words, is_reply=is_reply)

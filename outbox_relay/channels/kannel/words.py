@@ -4,7 +4,7 @@ Source: the user's guide, "Using the HTTP interface to SMS services", and gw/sms
 The status is too coarse: 403 is both a wrong password and a number that has no route.
 """
 
-from outbox_relay.outcomes import FailureClass
+from outbox_relay.model import FailureClass
 
 _KINDS = {
     "Number(s) has/have been denied": FailureClass.RECIPIENT,  # by white- or black-lists

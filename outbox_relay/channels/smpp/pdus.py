@@ -11,7 +11,7 @@ from typing import Any
 
 from smpplib import smpp
 
-from outbox_relay.messages import Letter
+from outbox_relay.model import RenderedMessage
 from outbox_relay.segments import Alphabet, alphabet_of, encoded, segments_in
 
 HEADER = struct.Struct(">IIII")
@@ -88,7 +88,7 @@ def bind(sequence: int, system_id: str, password: str) -> bytes:
     return _written("bind_transmitter", sequence, system_id=system_id, password=password)
 
 
-def submission(sequence: int, sender: str, letter: Letter) -> bytes:
+def submission(sequence: int, sender: str, letter: RenderedMessage) -> bytes:
     """Submit a letter whole, so that it has one answer: what needs several segments, the SMSC cuts (§4.8.1)."""
     text = letter.content.decode()
     source, destination = address_of(sender), address_of(letter.message.recipient)

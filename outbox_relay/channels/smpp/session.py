@@ -8,8 +8,7 @@ from outbox_relay.channels.smpp.connection import SmppConnection, Smsc
 from outbox_relay.channels.smpp.pdus import LONGEST_NUMBER, Command, Pdu, address_of, submission
 from outbox_relay.channels.smpp.statuses import OK, from_command_status, is_about_us, status_name
 from outbox_relay.failures import broken_off, printable
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, FailureClass, Sent
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 
 
 @dataclass(frozen=True)
@@ -69,13 +68,13 @@ class SmppSession:
         return self._connection
 
     def _down(self, error: OSError) -> ProviderDownError:
-        return ProviderDownError(broken_off(self._provider.name, error, is_handed_over=False))
+        return ProviderDownError(broken_off(self._provider.name, error, maybe_accepted=False))
 
 
 class _Submitting:
     """One letter's submit_sm, which knows how far it has come."""
 
-    def __init__(self, provider: SmppProvider, connection: SmppConnection, letter: Letter) -> None:
+    def __init__(self, provider: SmppProvider, connection: SmppConnection, letter: RenderedMessage) -> None:
         self._provider = provider
         self._connection = connection
         self._letter = letter
@@ -93,7 +92,7 @@ class _Submitting:
             return self._fate(await answer)
 
     def broken_off(self, error: BaseException) -> Failure:
-        return broken_off(self._provider.name, error, is_handed_over=self._is_handed_over)
+        return broken_off(self._provider.name, error, maybe_accepted=self._is_handed_over)
 
     def _fate(self, answer: Pdu) -> Sent | Failure:
         name = self._provider.name
@@ -102,6 +101,6 @@ class _Submitting:
             return Failure(kind, name, error, is_reply=not is_about_us(answer.status))
         if not answer.is_to(Command.SUBMIT_SM):
             error = f"submit_sm: answered by {answer.command:#010x}"
-            return Failure(FailureClass.TRANSIENT, name, error, is_handed_over=True)
+            return Failure(FailureClass.TRANSIENT, name, error, maybe_accepted=True)
         message_id = answer.message_id
         return Sent(name, printable(message_id) if message_id else None)

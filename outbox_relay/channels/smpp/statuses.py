@@ -5,7 +5,7 @@ Source: SMPP 3.4 issue 1.2, §5.1.3. From 0x400 on a status means what its SMSC 
 
 from smpplib import consts
 
-from outbox_relay.outcomes import FailureClass
+from outbox_relay.model import FailureClass
 
 OK: int = consts.SMPP_ESME_ROK
 INVALID_COMMAND: int = consts.SMPP_ESME_RINVCMDID

@@ -1,4 +1,4 @@
-"""Letter after letter over one open connection, driven by the server's replies.
+"""RenderedMessage after letter over one open connection, driven by the server's replies.
 
 With PIPELINING (RFC 2920) a letter's MAIL, RCPT and DATA go in one write, and those of the next letter
 in the same write behind this letter's content: one write and one read per letter. Without it, each
@@ -16,8 +16,7 @@ from outbox_relay.channels.smtp.deadline import Deadline
 from outbox_relay.channels.smtp.envelope import Envelopes, UnnameableError
 from outbox_relay.channels.smtp.replies import CLOSING, GarbageError, Reply, message_id_in
 from outbox_relay.failures import LONGEST_ERROR, SmtpCommand, broken_off, from_smtp_reply, retry_after_in
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, FailureClass, Sent
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 
 START_MAIL_INPUT = 354
 FINAL_DOT = b".\r\n"
@@ -35,11 +34,11 @@ class Terms:
 
 @dataclass(slots=True, eq=False)
 class _Envelope:
-    letter: Letter
+    letter: RenderedMessage
     mail: bytes
     rcpt: bytes
     is_refused: bool = False
-    is_handed_over: bool = False
+    maybe_accepted: bool = False
     left_in_read: int = 0
 
 
@@ -170,7 +169,7 @@ class Delivery:
         # answer is a lone dot (RFC 2920 §3.1).
         content = b"" if envelope.is_refused else envelope.letter.content
         ahead = self._take() if self._has_pipelining else None
-        envelope.is_handed_over = not envelope.is_refused
+        envelope.maybe_accepted = not envelope.is_refused
         envelope.left_in_read = self._connection.reads
         self._awaited.append((Delivery._on_verdict, envelope))
         announcement = self._announcement(ahead) if ahead else b""
@@ -208,7 +207,7 @@ class Delivery:
         # It answers the oldest command open, and one that was answered by 4yz had no effect: if that
         # was the final dot, the letter is still ours (RFC 5321 §4.2.1).
         for envelope in self._in_hand:
-            envelope.is_handed_over = False
+            envelope.maybe_accepted = False
         self._connection.abort(ConnectionResetError(str(reply)))
 
     def _give_up_waiting(self) -> None:
@@ -222,10 +221,10 @@ class Delivery:
         self.is_out_of_step = self._has_pipelining and (is_silent or isinstance(error, GarbageError))
         while self._in_hand:
             envelope = self._in_hand.popleft()
-            failure = broken_off(self._terms.provider, error, is_handed_over=envelope.is_handed_over)
+            failure = broken_off(self._terms.provider, error, maybe_accepted=envelope.maybe_accepted)
             self._tray.report(envelope.letter, failure)
         if not self._done.done():
-            down = ProviderDownError(broken_off(self._terms.provider, error, is_handed_over=False))
+            down = ProviderDownError(broken_off(self._terms.provider, error, maybe_accepted=False))
             self._done.set_exception(down if isinstance(error, OSError) else error)
 
     def _finish(self) -> None:

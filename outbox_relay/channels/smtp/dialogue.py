@@ -86,7 +86,7 @@ class Dialogue:
             self._raise_if_lost()
         except OSError as error:
             self._connection.abort(error)
-            raise ProviderDownError(broken_off(self._server.name, error, is_handed_over=False)) from error
+            raise ProviderDownError(broken_off(self._server.name, error, maybe_accepted=False)) from error
         except BaseException:
             self._connection.abort(ConnectionAbortedError("the relay broke off"))
             raise

@@ -11,8 +11,7 @@ from typing import Any
 
 from outbox_relay.channels.http.session import ABOUT_US, Answer, message_id_in
 from outbox_relay.channels.twilio.errors import from_twilio_code, is_about_us
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, Sent
+from outbox_relay.model import Failure, RenderedMessage, Sent
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class TwilioApi:
     token: str = field(repr=False)
     sender: str
 
-    def request(self, letter: Letter) -> Mapping[str, Any]:
+    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
         """Ask to send a letter."""
         sender = "MessagingServiceSid" if self.sender.startswith("MG") else "From"
         return {

@@ -4,7 +4,7 @@ Source: https://www.twilio.com/docs/api/errors. Twilio adds codes and splits the
 ones listed are those that are plainly about one number or one text; all others are the provider's.
 """
 
-from outbox_relay.outcomes import FailureClass
+from outbox_relay.model import FailureClass
 
 _RECIPIENT = frozenset({
     21211,  # To is no valid number

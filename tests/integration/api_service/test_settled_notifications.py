@@ -11,10 +11,9 @@ from structlog.testing import capture_logs
 
 from api_service.outbox_signals import wait_for_settled as waiting
 from api_service.services import EXTENSION, Services
-from outbox_relay.database import Lifeline
-from outbox_relay.outcomes import Dead, Outcome, Sent
-from outbox_relay.settles import Settlement
-from outbox_relay.telling import IDS_A_NOTIFICATION, Teller, ToldSettles
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.model import Dead, Outcome, Sent, Settlement
+from outbox_relay.outbox.settled_notifier import IDS_A_NOTIFICATION, SettledNotifier, ToldSettles
 from shared.database import driver_url
 from shared.vocabulary import SETTLED_CHANNEL, DeadReason
 from tests.support.api import ApiUnderTest
@@ -75,7 +74,7 @@ def test_all_that_has_settled_is_told_also_more_than_fits_one_notification(datab
     ids = [uuid4() for _ in range(2 * IDS_A_NOTIFICATION + 1)]
 
     async def tell() -> None:
-        teller = Teller(database.relay_url)
+        teller = SettledNotifier(database.relay_url)
         teller.tell(ids[:1])
         teller.tell(ids[1:])
         await teller.close()
@@ -90,7 +89,7 @@ def test_a_relay_that_was_cut_off_tells_what_settles_later(database: Database) -
     first, last = uuid4(), uuid4()
 
     async def tell_through_a_cut() -> None:
-        teller = Teller(database.relay_url)
+        teller = SettledNotifier(database.relay_url)
         teller.tell([first])
         await asyncio.to_thread(eventually, lambda: received(first))
         with database.connect() as owner:
@@ -115,7 +114,7 @@ def test_a_relay_that_was_cut_off_tells_what_settles_later(database: Database) -
 
 def test_a_relay_says_that_the_database_is_there_again_though_it_has_nothing_to_tell(database: Database) -> None:
     async def tell_through_an_outage() -> None:
-        teller = Teller(database.relay_url)
+        teller = SettledNotifier(database.relay_url)
         with logins_refused(database):
             teller.tell([uuid4()])
             await asyncio.to_thread(eventually, lambda: "database lost" in said())
@@ -134,7 +133,10 @@ def settle_and_tell(outbox: Outbox, outcome: Outcome) -> None:
     [message] = outbox.claim(1)
 
     async def settle() -> None:
-        teller, lifeline = Teller(outbox.database.relay_url), Lifeline(outbox.database.relay_url, "test")
+        teller, lifeline = (
+            SettledNotifier(outbox.database.relay_url),
+            ReconnectingConnection(outbox.database.relay_url, "test"),
+        )
         await ToldSettles(lifeline, teller).settle([Settlement(message, outcome)])
         await teller.close()
         await lifeline.close()

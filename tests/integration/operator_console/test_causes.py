@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from devstack.cluster import Cluster
 from operator_console.filters import MessageFilter
 from operator_console.reading import causes, list_causes, list_messages
-from outbox_relay.outcomes import Dead, Failure, FailureClass
+from outbox_relay.model import Dead, Failure, FailureClass
 from shared.vocabulary import DeadReason
 from tests.support.databases import Database, fresh_database
 from tests.support.desk import lines_of, outboxctl, put_dead

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from outbox_relay.database import Lifeline
-from outbox_relay.messages import ClaimedMessage
-from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Sent
-from outbox_relay.settles import Settlement, Settles
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.model import ClaimedMessage, Dead, Deferred, Failure, FailureClass, Sent, Settlement
+from outbox_relay.outbox.settle import SettlementStore
 from shared.secrets import code_for
 from shared.vocabulary import WAKE_CHANNEL, Channel, DeadReason
 from tests.support.api import ApiUnderTest, api_on
@@ -228,7 +227,7 @@ def test_who_is_active_already_is_not_told_again(api: ApiUnderTest) -> None:
 
 def test_a_death_and_nothing_else_has_its_relay_look_for_fallbacks_at_once(outbox: Outbox) -> None:
     async def looks_after(*outcomes: Any) -> int:
-        settles, looks = Settles(lifeline := Lifeline(outbox.database.relay_url, "test")), []
+        settles, looks = SettlementStore(lifeline := ReconnectingConnection(outbox.database.relay_url, "test")), []
         settles.on_death = lambda: looks.append(True)
         await settles.settle([Settlement(*pair) for pair in zip(messages, outcomes, strict=True)])
         await lifeline.close()

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from outbox_relay.bootstrap import Parts
-from outbox_relay.breaker import PROBES_TO_CLOSE
+from outbox_relay.providers.circuit_breaker import PROBES_TO_CLOSE
 from tests.support.outbox import Outbox
 from tests.support.relaying import PATIENCE_SECONDS, relaying, until, until_all_are_settled
 from tests.support.smtp_server import End, Moment, Script, SmtpServer
@@ -35,8 +35,8 @@ class TurnedClock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> TurnedClock:
     clock = TurnedClock()
     # What this test moves back in time lies below where claims begin; every claim is to find it.
-    monkeypatch.setattr("outbox_relay.floor.SWEEP_SECONDS", 0.0)
-    monkeypatch.setattr("outbox_relay.floor.REST_IN_SWEEPS", 0.0)
+    monkeypatch.setattr("outbox_relay.outbox.scan_cursor.FULL_SCAN_SECONDS", 0.0)
+    monkeypatch.setattr("outbox_relay.outbox.scan_cursor.REST_IN_FULL_SCANS", 0.0)
     monkeypatch.setattr("outbox_relay.bootstrap.time", SimpleNamespace(monotonic=clock.monotonic))
     return clock
 

@@ -8,22 +8,21 @@ from uuid import UUID
 
 import pytest
 
-from outbox_relay.claims import Claims
-from outbox_relay.database import Lifeline
-from outbox_relay.messages import ClaimedMessage, LaneKey
-from outbox_relay.outcomes import Dead, Failure, FailureClass, Sent
-from outbox_relay.settles import Settlement, Settles
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.model import ClaimedMessage, Dead, Failure, FailureClass, QueueKey, Sent, Settlement
+from outbox_relay.outbox.claim import ClaimStore
+from outbox_relay.outbox.settle import SettlementStore
 from shared.vocabulary import Channel, DeadReason, Urgency
-from tests.support.lifelines import DeafLifeline, ForgetfulLifeline, LateLifeline
+from tests.support.connections import DeafLifeline, ForgetfulLifeline, LateLifeline
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
 
-CODES = LaneKey(Channel.EMAIL, Urgency.CODE)
+CODES = QueueKey(Channel.EMAIL, Urgency.CODE)
 REFUSED = Dead(DeadReason.REJECTED, Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no such user"))
 SHORT = timedelta(milliseconds=1)
 Result = TypeVar("Result")
 
 
-def over(lifeline: Lifeline, work: Callable[[], Awaitable[Result]]) -> Result:
+def over(lifeline: ReconnectingConnection, work: Callable[[], Awaitable[Result]]) -> Result:
     async def run() -> Result:
         try:
             return await work()
@@ -39,7 +38,7 @@ def test_what_a_lost_answer_leased_is_claimed_by_the_next_try_and_has_lost_no_le
 ) -> None:
     ids = outbox.put(count=3)
     lifeline = DeafLifeline(outbox.database.relay_url, "test")
-    claimed = over(lifeline, lambda: Claims(lifeline, lease).claim(CODES, 2))
+    claimed = over(lifeline, lambda: ClaimStore(lifeline, lease).claim(CODES, 2))
     assert [message.id for message in claimed] == ids[:2]
     assert {message.lease_token for message in claimed} == {outbox.row(ids[0]).lease_token}
     assert outbox.execute("select expiries from outbox_messages order by id") == [(0,), (0,), (0,)]
@@ -49,10 +48,10 @@ def test_what_a_lost_sweep_leased_below_the_floor_is_claimed_by_the_next_try(out
     lifeline = DeafLifeline(outbox.database.relay_url, "test")
 
     async def claim_twice() -> list[ClaimedMessage]:
-        claims = Claims(lifeline, A_DAY)
+        claims = ClaimStore(lifeline, A_DAY)
         await claims.claim(CODES, 1)
         outbox.put(due_at="now() - interval '1 hour'")
-        claims.sweep_soon(CODES)
+        claims.full_scan_soon(CODES)
         return await claims.claim(CODES, 1)
 
     outbox.put()
@@ -63,20 +62,20 @@ def test_what_a_lost_sweep_leased_below_the_floor_is_claimed_by_the_next_try(out
 def test_what_a_lost_answer_never_leased_is_claimed_as_ever(outbox: Outbox) -> None:
     [message_id] = outbox.put()
     lifeline = ForgetfulLifeline(outbox.database.relay_url, "test")
-    [message] = over(lifeline, lambda: Claims(lifeline, A_DAY).claim(CODES, 2))
+    [message] = over(lifeline, lambda: ClaimStore(lifeline, A_DAY).claim(CODES, 2))
     assert (message.id, message.expiries) == (message_id, 0)
 
 
 def test_a_suspect_loses_no_lease_to_a_lost_answer(outbox: Outbox) -> None:
     [suspect, _] = outbox.put(count=2, expiries="2")
     lifeline = DeafLifeline(outbox.database.relay_url, "test")
-    claimed = over(lifeline, lambda: Claims(lifeline, SHORT).claim_suspect([Channel.EMAIL]))
+    claimed = over(lifeline, lambda: ClaimStore(lifeline, SHORT).claim_suspect([Channel.EMAIL]))
     assert claimed
     assert (claimed.id, claimed.expiries, outbox.row(suspect).expiries) == (suspect, 2, 2)
 
 
-def too_late(lifeline: Lifeline, message: ClaimedMessage) -> frozenset[UUID]:
-    return over(lifeline, lambda: Settles(lifeline).settle([Settlement(message, REFUSED)]))
+def too_late(lifeline: ReconnectingConnection, message: ClaimedMessage) -> frozenset[UUID]:
+    return over(lifeline, lambda: SettlementStore(lifeline).settle([Settlement(message, REFUSED)]))
 
 
 def test_a_death_that_was_rolled_back_before_another_relay_sent_the_message_is_not_said(outbox: Outbox) -> None:
@@ -109,5 +108,5 @@ def test_a_death_that_another_relay_wrote_is_said_by_that_one_only(outbox: Outbo
 def test_a_lease_begins_when_its_claim_is_sent_however_long_ago_its_transaction_did(outbox: Outbox) -> None:
     [message_id] = outbox.put()
     lifeline = LateLifeline(outbox.database.relay_url, "test")
-    over(lifeline, lambda: Claims(lifeline, A_DAY).claim(CODES, 1))
+    over(lifeline, lambda: ClaimStore(lifeline, A_DAY).claim(CODES, 1))
     assert outbox.row(message_id).leased_until >= lifeline.asked_at + A_DAY

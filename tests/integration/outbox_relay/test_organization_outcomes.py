@@ -8,16 +8,14 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from outbox_relay.messages import ClaimedMessage
+from outbox_relay.model import ClaimedMessage, Deferred, Settlement
 from outbox_relay.organizations.founding import Foundings, LeaseLostError
 from outbox_relay.organizations.settles import ProvisionSettles
-from outbox_relay.outcomes import Deferred
+from outbox_relay.outbox.settle_batcher import SettlementBatcher
+from outbox_relay.outbox.settled_notifier import SettledNotifier
 from outbox_relay.provisioning import Organization, Step
-from outbox_relay.settler import Settler
-from outbox_relay.settles import Settlement
-from outbox_relay.telling import Teller
 from tests.support.api import ApiUnderTest
-from tests.support.lifelines import DeafLifeline
+from tests.support.connections import DeafLifeline
 from tests.support.organizations import (
     CLINIC,
     DONE,
@@ -77,7 +75,9 @@ def test_what_is_claimed_again_is_done_again_though_that_it_was_done_is_still_to
     again = claim_work(outbox)
 
     async def work(lifeline: Any) -> list[ClaimedMessage]:
-        settler = Settler(ProvisionSettles(lifeline, Teller(outbox.database.relay_url)), lambda _soonest: None)
+        settler = SettlementBatcher(
+            ProvisionSettles(lifeline, SettledNotifier(outbox.database.relay_url)), lambda _soonest: None
+        )
         settler.hold([late])
         settler.put(late, DONE)
         return list(settler.hold([again]))
@@ -90,7 +90,7 @@ def test_that_an_organization_is_ready_counts_as_written_though_the_answer_got_l
     message = claim_work(outbox)
 
     async def settle() -> frozenset[UUID]:
-        lifeline, teller = DeafLifeline(outbox.database.relay_url, "test"), Teller(outbox.database.relay_url)
+        lifeline, teller = DeafLifeline(outbox.database.relay_url, "test"), SettledNotifier(outbox.database.relay_url)
         try:
             return await ProvisionSettles(lifeline, teller).settle([Settlement(message, DONE)])
         finally:

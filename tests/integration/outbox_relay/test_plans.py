@@ -11,7 +11,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from outbox_relay.claim_statements import (
+from outbox_relay.db.connection import SETTINGS
+from outbox_relay.delivery.fallback import DUE
+from outbox_relay.delivery.poller import LOOK, look_parameters
+from outbox_relay.maintenance.heartbeat import Heartbeat
+from outbox_relay.model import Failure, FailureClass, Retry, Sent
+from outbox_relay.outbox.claim_sql import (
     CLAIM,
     CLAIM_AGAIN,
     CLAIM_SUSPECT,
@@ -20,13 +25,8 @@ from outbox_relay.claim_statements import (
     KNOWN_WORDS,
     suspect_parameters,
 )
-from outbox_relay.database import SETTINGS
-from outbox_relay.fallbacks import DUE
-from outbox_relay.floor import NO_ID
-from outbox_relay.lookout import LOOK, look_parameters
-from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
-from outbox_relay.presence import Presence
-from outbox_relay.settle_statements import (
+from outbox_relay.outbox.scan_cursor import NO_ID
+from outbox_relay.outbox.settle_sql import (
     SETTLE_SENT,
     SETTLE_SENT_LATE,
     SETTLE_UNSENT,
@@ -42,7 +42,7 @@ from tests.support.outbox import A_DAY, Outbox
 
 PARTITIONS = 4
 """Of three weeks, and the default one."""
-A_RELAY = Presence(uuid7(), "host", "1.0", ("email",), 500, 8)
+A_RELAY = Heartbeat(uuid7(), "host", "1.0", ("email",), 500, 8)
 DUE_INDEX = "_channel_urgency_due_at_id_idx"
 SUSPECTS_INDEX = "_due_at_id_idx"
 
@@ -137,7 +137,7 @@ def test_looking_for_what_falls_back_reads_only_what_may(full_outbox: Outbox) ->
 
 
 def test_a_look_for_all_reads_a_message_of_each_lane_at_most(full_outbox: Outbox) -> None:
-    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], A_RELAY, is_sweep=True))
+    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], A_RELAY, is_full_scan=True))
     assert rows_read(plan, "Seq Scan") == []
     assert "Sort  (" not in plan
     read = rows_read(plan, "_channel_urgency_due_at_id_idx")
@@ -146,7 +146,7 @@ def test_a_look_for_all_reads_a_message_of_each_lane_at_most(full_outbox: Outbox
 
 
 def test_a_look_without_a_sweep_leaves_the_due_index_alone(full_outbox: Outbox) -> None:
-    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], A_RELAY, is_sweep=False))
+    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], A_RELAY, is_full_scan=False))
     assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
 
 

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import psycopg
 import pytest
 
-from outbox_relay.database import RelayConnection, connect
-from outbox_relay.prepared import Answer
+from outbox_relay.db.connection import RelayConnection, connect
+from outbox_relay.db.prepared import StatementResult
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.forwarding import forwarding
@@ -117,7 +117,7 @@ async def test_who_breaks_off_stops_the_server_and_ends_the_connection(
 async def test_who_breaks_off_is_let_go_though_the_server_does_not_hear_of_it(
     connection: RelayConnection, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("outbox_relay.prepared.CANCEL_SECONDS", 0.2)
+    monkeypatch.setattr("outbox_relay.db.prepared.CANCEL_SECONDS", 0.2)
     [(postmaster,)] = owner.execute(POSTMASTER).fetchall()
     async with sleeping(connection, owner) as asking:
         with frozen(postmaster):
@@ -179,7 +179,9 @@ async def test_two_who_ask_at_once_are_answered_in_turn(connection: RelayConnect
 
 
 @asynccontextmanager
-async def sleeping(connection: RelayConnection, owner: psycopg.Connection) -> AsyncIterator[asyncio.Task[Answer]]:
+async def sleeping(
+    connection: RelayConnection, owner: psycopg.Connection
+) -> AsyncIterator[asyncio.Task[StatementResult]]:
     """Have the connection ask for what takes for ever, once the server is at it; it is over at the end in any case."""
     pid = connection.info.backend_pid
     asking = asyncio.create_task(connection.ask(SLEEP, {"seconds": 600}))

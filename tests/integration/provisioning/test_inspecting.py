@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from outbox_relay.database import Lifeline
+from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.organizations.inspecting import Inspector, Pace
 from outbox_relay.provisioning import Organization, provision
 from tenants.revisions import HEAD
@@ -45,7 +45,7 @@ class Ground:
         return organization
 
     async def turn(self, *, most: int = 100, url: str | None = None) -> int:
-        lifeline = Lifeline(self.database.relay_url, "inspect")
+        lifeline = ReconnectingConnection(self.database.relay_url, "inspect")
         inspector = Inspector(lifeline, self.tenants.server(url=url), Pace(AN_HOUR, most))
         try:
             return await inspector.turn()

@@ -7,7 +7,7 @@ from itertools import product
 import psycopg
 import pytest
 
-from outbox_relay.outcomes import FailureClass
+from outbox_relay.model import FailureClass
 from outbox_relay.provisioning import Step, StepFailedError, drop, prepare, provision
 from tenants.revisions import HEAD, tables_at
 from tests.support.eventually import eventually

@@ -1,12 +1,12 @@
+from outbox_relay.model import Failure, FailureClass
 from outbox_relay.organizations.decoys import MEMORY_SECONDS, SECONDS_AT_FIRST, Decoys, seconds_for_decoy
-from outbox_relay.outcomes import Failure, FailureClass
 
 REFUSED = Failure(FailureClass.PROVIDER, "provision:here:5432", "no right to make a database")
 ITS_OWN = Failure(FailureClass.CONTENT, "provision:here:5432", "a name that cannot be stored")
 
 
 def test_a_decoy_takes_as_long_as_one_of_the_last_real_ones() -> None:
-    assert {seconds_for_decoy([0.1, 0.4, 2.0], dice) for dice in (0.0, 0.5, 0.999)} == {0.1, 0.4, 2.0}
+    assert {seconds_for_decoy([0.1, 0.4, 2.0], jitter) for jitter in (0.0, 0.5, 0.999)} == {0.1, 0.4, 2.0}
     assert seconds_for_decoy([], 0.5) == SECONDS_AT_FIRST
 
 

@@ -9,7 +9,7 @@ from outbox_relay.channels.smpp.session import SmppProvider
 from outbox_relay.channels.smtp.dialogue import Tls
 from outbox_relay.channels.smtp.session import SmtpProvider
 from outbox_relay.channels.urls import DeliveryContext, check_provider_url, providers_from
-from outbox_relay.rates import Caps, Rate
+from outbox_relay.model import Caps, Rate
 from shared.vocabulary import Channel
 
 CONTEXT = DeliveryContext(sender="no-reply@signpost.example", timeout=timedelta(seconds=20))

@@ -27,5 +27,5 @@ def test_words_are_sorted_by_what_is_to_be_done(error: str, trouble: Trouble) ->
 
 
 def test_a_certificate_that_is_not_trusted_is_told_from_a_broken_line() -> None:
-    failure = broken_off("smtp:m:25", ssl.SSLCertVerificationError(1, "certificate has expired"), is_handed_over=False)
+    failure = broken_off("smtp:m:25", ssl.SSLCertVerificationError(1, "certificate has expired"), maybe_accepted=False)
     assert trouble_of(failure.error) is Trouble.CERTIFICATE
