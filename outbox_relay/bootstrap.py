@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Self
@@ -20,11 +20,11 @@ from outbox_relay.delivery.queue_consumer import ConsumerLimits, Outbox, QueueCo
 from outbox_relay.delivery.relay import Beside, Relay
 from outbox_relay.maintenance.heartbeat import Heartbeat
 from outbox_relay.model import ClaimedMessage, QueueKey
-from outbox_relay.organizations.settles import ProvisionSettles
 from outbox_relay.organizations.site import Site, nothing_to_say, site_of
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.settle import SettlementStore
-from outbox_relay.outbox.settled_notifier import SettledNotifier, ToldSettles
+from outbox_relay.outbox.settle_sql import PROVISIONING
+from outbox_relay.outbox.settled_notifier import SettledNotifier
 from outbox_relay.providers.pool import ProviderPool
 from outbox_relay.providers.state_sync import ProviderStateSync
 from outbox_relay.rendering import BrokenTemplateError, Renderer, Signer
@@ -96,10 +96,10 @@ class RelayComponents:
         """Whether anything was put off, on any channel."""
         return any(settles.has_deferred for settles in self.all_settles)
 
-    async def get_ready(self) -> None:
+    async def warm_up(self) -> None:
         """Have ready what the first messages would else have to wait for once they have been sent."""
-        await self.outbox.settles.get_ready()
-        await self.teller.get_ready()
+        await self.outbox.settles.warm_up()
+        await self.teller.warm_up()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -125,14 +125,14 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
     Raises SettingsError if a template is broken, so that a bad theme does not start.
     """
     lifelines, teller = DatabaseConnections.to(settings.database_url), SettledNotifier(settings.database_url)
-    outbox = Outbox(ClaimStore(lifelines.claiming, settings.lease), ToldSettles(lifelines.settling, teller))
-    site = site_of(settings)
-    ways = ways_to_people(settings, outbox) | ways_to(site, settings, outbox.claims, teller)
-    lanes = [lane_of(QueueKey(channel, urgency), way) for channel, way in ways.items() for urgency in Urgency]
-    ladders = [way.ladder for way in ways.values()]
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
     fallbacks = Fallbacks(lifelines.falling_back, settings.fallback_budgets, newest_key)
-    outbox.settles.on_death = fallbacks.soon
+    claims = ClaimStore(lifelines.claiming, settings.lease)
+    outbox = Outbox(claims, SettlementStore(lifelines.settling), teller, fallbacks.soon)
+    site = site_of(settings)
+    ways = ways_to_people(settings, outbox) | ways_to(site, settings, outbox)
+    lanes = [lane_of(QueueKey(channel, urgency), way) for channel, way in ways.items() for urgency in Urgency]
+    ladders = [way.ladder for way in ways.values()]
     quarantine, fleet = PoisonIsolation(outbox.claims, lanes), ProviderStateSync(settings.database_url, ladders)
     presence = presence_of(settings, ways, relay_id or uuid4())
     concerned = Concerned(lanes, quarantine, fleet, fallbacks)
@@ -164,15 +164,13 @@ def ways_to_people(settings: RelaySettings, outbox: Outbox) -> dict[AnyChannel, 
     }
 
 
-def ways_to(
-    site: Site | None, settings: RelaySettings, claims: ClaimStore, teller: SettledNotifier
-) -> dict[AnyChannel, ChannelPipeline]:
+def ways_to(site: Site | None, settings: RelaySettings, outbox: Outbox) -> dict[AnyChannel, ChannelPipeline]:
     """Return the way of organizations, if they are made here: no more of them are claimed than can be worked on."""
     if site is None:
         return {}
     ladder = ProviderPool([site.provider], time.monotonic, settings.connections)
     # Not over the connection of the others: what follows may have to wait for its founder's row.
-    outbox = Outbox(claims, ProvisionSettles(site.recording, teller))
+    outbox = replace(outbox, settles=SettlementStore(site.recording, PROVISIONING))
     preparation = MessagePreparer(nothing_to_say, settings.longest_in_hand)
     return {WorkChannel.PROVISION: ChannelPipeline(ladder, outbox, preparation, ladder.connections)}
 

@@ -45,7 +45,7 @@ class Generation:
                 aside = [
                     group.create_task(listen(self.settings.listen_database_url or url, relay.wake)),
                     group.create_task(self.parts.fallbacks.run(relay.wake)),
-                    group.create_task(self.parts.get_ready()),
+                    group.create_task(self.parts.warm_up()),
                     group.create_task(self.watchman.run()),
                     group.create_task(self.watchman.announce()),
                     group.create_task(keep_in_time(scheduler)),

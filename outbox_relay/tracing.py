@@ -25,7 +25,7 @@ def record_attempt(
             taker.record("deliver", letter.message.traceparent, seconds, failed, has_failed=True)
 
 
-def record_settles(taker: Recorder, settled: Iterable[tuple[ClaimedMessage, Outcome]], seconds: float) -> None:
+def record_settlements(taker: Recorder, settled: Iterable[tuple[ClaimedMessage, Outcome]], seconds: float) -> None:
     """Record the settle of each message; they were settled together, in that time."""
     for message, outcome in settled:
         facts = _facts(message) | {"signpost.outcome": _word(outcome)}

@@ -73,13 +73,13 @@ class RelayConnection(AsyncConnection[TupleRow]):
     has_own_session = True
     _statements: Prepared | None = None
 
-    async def ask(self, statement: str, parameters: Mapping[str, Any]) -> StatementResult:
-        """Run a statement of those that are run for ever, and return what came of it."""
+    async def execute_prepared(self, statement: str, parameters: Mapping[str, Any]) -> StatementResult:
+        """Run a statement of those that the relay repeats, prepared once for each session."""
         if self.has_own_session:
             if self._statements is None:
                 self._statements = Prepared(self)
             async with self.lock:
-                return await self._statements.ask(statement, parameters)
+                return await self._statements.execute(statement, parameters)
         async with self.cursor(binary=True, row_factory=namedtuple_row) as cursor:
             await cursor.execute(statement, parameters)
             return StatementResult(await cursor.fetchall() if cursor.description else [], cursor.rowcount)

@@ -150,7 +150,7 @@ class Prepared:
         self._known: dict[tuple[str, tuple[int, ...]], _Known] = {}
         self._prepared = 0
 
-    async def ask(self, statement: str, parameters: Mapping[str, Any]) -> StatementResult:
+    async def execute(self, statement: str, parameters: Mapping[str, Any]) -> StatementResult:
         """Run the statement, which has ``%(name)s`` for its parameters; raises psycopg's errors.
 
         Cancelled, it has the server break off and ends the connection, whose next answer would be this one's.

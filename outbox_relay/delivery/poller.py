@@ -27,7 +27,7 @@ from outbox_relay.maintenance.heartbeat import INSERT_HEARTBEAT, UPDATE_HEARTBEA
 from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
 from outbox_relay.model import LateQueue, QueueKey
 from outbox_relay.outbox.claim_sql import FIND_SUSPECT, suspect_parameters
-from outbox_relay.outbox.hourly_stats import HOURLY_STATS, WRITE_SECONDS, add_to_hours
+from outbox_relay.outbox.hourly_stats import HOURLY_STATS
 from outbox_relay.outbox.scan_cursor import LATENESS_SECONDS, rest_after
 from outbox_relay.providers.provider import ProviderState
 from outbox_relay.providers.state_sync import SEE, ProviderStateSync
@@ -84,6 +84,7 @@ LONGEST_PAUSE = timedelta(seconds=5)
 """For suspects, fallbacks and the fleet's news, also where lanes are polled less often."""
 
 GAUGES_SECONDS = 15.0
+HOURLY_STATS_SECONDS = 10.0
 PATIENCE_SECONDS = 2.0
 """For counts that operators look at: they keep no relay from ending."""
 
@@ -179,7 +180,7 @@ class Poller:
         self._polls = Interval(self._poll)
         self._sweeps = Interval(0.0)  # at each poll, but for their rests
         self._gauges = Interval(GAUGES_SECONDS)
-        self._hours = Interval(WRITE_SECONDS)
+        self._hours = Interval(HOURLY_STATS_SECONDS)
         self._was_blind = False
         self._lags: dict[QueueKey, float] = {}
 
@@ -217,12 +218,7 @@ class Poller:
 
     async def write_hours(self) -> None:
         """Write down what was sent and died since the last time, if anything; what cannot be written waits."""
-        counts = HOURLY_STATS.take()
-        if counts:
-            try:
-                await self._eyes.counting.once(partial(add_to_hours, counts), within=PATIENCE_SECONDS)
-            except psycopg.Error:
-                HOURLY_STATS.give_back(counts)
+        await HOURLY_STATS.write(self._eyes.counting)
 
     async def _seen(self, *, is_full_scan: bool) -> PollResult:
         try:

@@ -5,7 +5,7 @@ one channel share its ladder: what one of them learns of a provider, all of them
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +16,7 @@ from outbox_relay.model import RELEASED, ClaimedMessage, Dead, Outcome, Progress
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.settle import SettlementStore
 from outbox_relay.outbox.settle_batcher import SettlementBatcher
+from outbox_relay.outbox.settled_notifier import SettledNotifier
 from outbox_relay.providers.pool import ProviderPool
 from shared.vocabulary import DeadReason
 
@@ -53,6 +54,8 @@ class Outbox:
 
     claims: ClaimStore
     settles: SettlementStore
+    notifier: SettledNotifier
+    on_dead: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,9 @@ class QueueConsumer:
         self._limits = limits
         self._waiting = LocalQueue()
         self._preparation = preparation.looking_ahead(self._waiting.upcoming)
-        self._settler = SettlementBatcher(outbox.settles, self._on_settled)
+        self._settler = SettlementBatcher(
+            outbox.settles, outbox.notifier, on_settled=self._on_settled, on_dead=outbox.on_dead
+        )
         self._wake = asyncio.Event()
         self._settled_all = asyncio.Event()
         self._settled_all.set()
@@ -148,7 +153,7 @@ class QueueConsumer:
         """Claim a batch; that there is none is believed of a sweep only."""
         claimed = await self._claim(self._limits.batch_size)
         if not claimed:
-            self._claims.full_scan_soon(self.key)
+            self._claims.request_full_scan(self.key)
             claimed = await self._claim(self._limits.batch_size)
         return claimed
 
@@ -230,7 +235,7 @@ class QueueConsumer:
         if self._is_waiting_for_room:
             self.wake()
         if soonest == RELEASED.delay:
-            self._claims.full_scan_soon(self.key)
+            self._claims.request_full_scan(self.key)
         if soonest is not None and soonest < FARTHEST_ALARM:  # what is further away the poll will find
             self._wake_after(soonest)
 

@@ -1,4 +1,4 @@
-"""The statements of claims: what picks messages, what leases those picked, and what each is told."""
+"""The statements of claims: one part picks messages, one leases them, one returns their columns."""
 
 from collections.abc import Collection
 from typing import Any
@@ -9,18 +9,18 @@ from shared.vocabulary import TEMPLATES, AnyChannel, Locale, Urgency
 
 TABLE = "outbox_messages"
 
-# An expired lease needs no rescue: the row is due as it always was, and no lease hides it any longer.
+# An expired lease needs no cleanup: the row is still due, and no lease hides it any longer.
 # - Claiming changes no indexed column, least of all due_at: so PostgreSQL writes the new version beside the old
 #   one and leaves all indexes alone, which is half of what a message costs in WAL.
-# - The floor is a place in the due index, down to the id: thousands of one transaction are due at the same moment.
+# - The cursor is a position in the due index, down to the id: thousands of messages of one transaction share due_at.
 # - The CTE runs once; as a plain subquery the planner may rerun it per row and lock more than the limit.
 # - "id = any(array(...))" stays an index scan under a generic plan, where a join becomes a hash join over a
 #   sequential scan; the bounds beside it let the other partitions be pruned.
-# - Templates and locales unknown to this release are left to a newer one's relays.
+# - Relays of a newer release claim the templates and locales that this release does not know.
 # - now() is stable and so an index condition; clock_timestamp() would be a filter on every pending row.
-# - What is due and has a lease token lost that lease, counted only now.
-IN_LANE = """channel = %(channel)s and urgency = %(urgency)s and status = 'pending'
-       and (due_at, id) >= (%(floor)s, %(floor_id)s) and due_at <= now()"""
+# - A due message with a lease token has lost that lease; the claim counts it.
+IN_QUEUE = """channel = %(channel)s and urgency = %(urgency)s and status = 'pending'
+       and (due_at, id) >= (%(cursor_due_at)s, %(cursor_id)s) and due_at <= now()"""
 HAS_LOST_LEASES = "status = 'pending' and expiries >= 1 and due_at <= now()"
 IS_FREE = "(leased_until is null or leased_until <= now())"
 IS_KNOWN = "template = any(%(templates)s) and locale = any(%(locales)s)"
@@ -47,7 +47,7 @@ with picked as materialized (
 
 
 PICK_DUE = _picking(
-    f"""{IN_LANE}
+    f"""{IN_QUEUE}
        and {IS_FREE}
        and expiries + (lease_token is not null)::integer < 2
        and {IS_KNOWN}""",
@@ -55,8 +55,8 @@ PICK_DUE = _picking(
 )
 PICK_SUSPECT = _picking(IS_SUSPECT, limit="1")
 
-# Those whose answer was lost: as the claims themselves pick, but for what hides a leased row from those.
-PICK_OWN = _picking(f"{IN_LANE} and {IS_OWN}", limit="%(limit)s")
+# After a lost answer: the same conditions as a claim, except for the one that hides leased rows.
+PICK_OWN = _picking(f"{IN_QUEUE} and {IS_OWN}", limit="%(limit)s")
 PICK_OWN_SUSPECT = _picking(f"{HAS_LOST_LEASES} and {IS_OWN}", limit="1")
 
 # Ordered, so that the planner keeps to that index, which gives the order. It takes a third of all pending messages for
@@ -69,14 +69,14 @@ select id
  limit 1
 """  # noqa: S608 - put together from our own
 
-# A message that comes alone is a person waiting: its claim need not wait for the disk, as its settle soon will. A
-# server that crashes in between forgets one lease, where a batch would be hundreds.
+# A person waits for a message that comes alone. Its claim does not wait for the disk, as its settlement soon will.
+# A server that crashes in between forgets one lease; with a batch it would be hundreds.
 LONE_IS_QUICK = """, quick as materialized (
     select set_config('synchronous_commit', 'off', true) from picked having count(*) = 1)
 """
 
-# Intervals count from when the statement came in: behind a pooler its transaction began before the relay looked at
-# its own clock, and the lease would end sooner than it believes.
+# Intervals count from the start of the statement. Behind a pooler, its transaction started before the relay read
+# its own clock, and the lease would end sooner than the relay assumes.
 LEASE = f"""
 update {TABLE}
    set lease_token = %(lease_token)s,
@@ -84,7 +84,7 @@ update {TABLE}
        expiries = expiries + (lease_token <> %(lease_token)s is true)::integer
  where id = any(array(select id from picked))
 """  # noqa: S608 - put together from our own
-# So that the other partitions are pruned.
+# These bounds let PostgreSQL prune the other partitions.
 AMONG_PARTITIONS = """
    and id >= (select id from picked order by id limit 1)
    and id <= (select id from picked order by id desc limit 1)
@@ -102,32 +102,31 @@ LEASE_PICKED = LEASE + AMONG_PARTITIONS + RETURNING
 
 IS_QUICK = ", (select count(*) from quick) as is_quick"
 TRACE = ", traceparent"
-"""Where traces are recorded; everybody else is spared the column."""
+"""Only read while traces are recorded."""
 CLAIM = PICK_DUE + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
 CLAIM_TRACED = CLAIM + TRACE
 CLAIM_SUSPECT = PICK_SUSPECT + LEASE_PICKED
-CLAIM_AGAIN = PICK_OWN + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
-CLAIM_SUSPECT_AGAIN = PICK_OWN_SUSPECT + LEASE_PICKED
+RECLAIM = PICK_OWN + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
+RECLAIM_SUSPECT = PICK_OWN_SUSPECT + LEASE_PICKED
 
-# As PostgreSQL writes its arrays: of lists, psycopg looks at each word for its type, 50 µs for every claim.
-KNOWN_WORDS = {"templates": f"{{{','.join(TEMPLATES)}}}", "locales": f"{{{','.join(Locale)}}}"}
+# Written as PostgreSQL arrays: for lists, psycopg inspects the type of each value, 50 µs for every claim.
+KNOWN_VALUES = {"templates": f"{{{','.join(TEMPLATES)}}}", "locales": f"{{{','.join(Locale)}}}"}
 
 
 def claim_parameters(key: QueueKey, begin_at: IndexPosition, limit: int) -> dict[str, Any]:
-    """Return what such a statement needs beside a lease."""
-    floor, floor_id = begin_at
-    return KNOWN_WORDS | {
+    """Return the parameters of CLAIM and RECLAIM, apart from the lease."""
+    return KNOWN_VALUES | {
         "channel": key.channel.value,
         "urgency": key.urgency.value,
-        "floor": floor,
-        "floor_id": floor_id,
+        "cursor_due_at": begin_at[0],
+        "cursor_id": begin_at[1],
         "limit": limit,
     }
 
 
 def suspect_parameters(channels: Collection[AnyChannel]) -> dict[str, Any]:
-    """Return what the statements about suspects have in common."""
-    return KNOWN_WORDS | {
+    """Return the parameters that the statements about suspects share."""
+    return KNOWN_VALUES | {
         "urgencies": [urgency.value for urgency in Urgency],
         "channels": [channel.value for channel in channels],
     }

@@ -1,26 +1,28 @@
-"""How many messages were sent and died, by hour and channel, for operators to look back on.
+"""Counts of sent and dead messages by hour and channel, for operators.
 
-A relay adds to the counts every few seconds, apart from its settles: those write not a byte more. What a relay has
-counted and not yet written when it is killed is lost; so the counts are good for a chart, and the outbox for the rest.
+A relay adds to the counts every few seconds, apart from its settlements. Counts that are not written yet when the
+relay is killed are lost: they are good for a chart, and the outbox for exact numbers.
 """
 
 from collections import Counter as Tally
 from collections.abc import Iterable
 
-from psycopg import AsyncConnection
+import psycopg
 
+from outbox_relay.db.connection import ReconnectingConnection, RelayConnection
 from outbox_relay.model import Dead, Sent, Settlement
 from shared.vocabulary import Status
 
-WRITE_SECONDS = 10.0
 KEPT_DAYS = 31
+TIMEOUT_SECONDS = 2.0
+"""These counts must not delay a relay that stops."""
 
-# In the order of the key, so that two relays cannot wait for each other.
+# In the order of the key, so that two relays cannot deadlock.
 ADD = """
 with added as (
     insert into settled_by_hour as counted (hour, channel, status, messages)
     select date_trunc('hour', now(), 'UTC'), channel, status, messages
-      from unnest(%s::text[], %s::text[], %s::bigint[]) as told (channel, status, messages)
+      from unnest(%s::text[], %s::text[], %s::bigint[]) as new (channel, status, messages)
      order by channel, status
     on conflict (hour, channel, status) do update set messages = counted.messages + excluded.messages)
 delete from settled_by_hour where hour < now() - make_interval(days => %s)
@@ -36,7 +38,7 @@ class HourlyStats:
         self._counts: Tally[tuple[str, str]] = Tally()
 
     def count(self, settlements: Iterable[Settlement]) -> None:
-        """Count those that were sent or died, as they are written."""
+        """Count those that were sent or died."""
         for message, outcome in settlements:
             match outcome:
                 case Sent():
@@ -46,21 +48,29 @@ class HourlyStats:
                 case _:
                     pass
 
+    def add(self, counts: Counts) -> None:
+        """Add to what is to be written."""
+        self._counts.update(counts)
+
     def take(self) -> Counts:
-        """Return what is to be written, and forget it."""
+        """Return what is to be written, and reset it."""
         counts, self._counts = dict(self._counts), Tally()
         return counts
 
-    def give_back(self, counts: Counts) -> None:
-        """Count again what could not be written."""
-        self._counts.update(counts)
+    async def write(self, database: ReconnectingConnection) -> None:
+        """Write what was counted since the last time, if anything. What cannot be written waits for the next time."""
+        if counts := self.take():
+            try:
+                await database.once(lambda connection: add_to_hours(counts, connection), within=TIMEOUT_SECONDS)
+            except psycopg.Error:
+                self.add(counts)
 
 
 HOURLY_STATS = HourlyStats()
-"""The process's own, as its metrics are: it outlives a reload."""
+"""Belongs to the process, as its metrics do: it outlives a reload."""
 
 
-async def add_to_hours(counts: Counts, connection: AsyncConnection) -> None:
+async def add_to_hours(counts: Counts, connection: RelayConnection) -> None:
     """Add the counts to those of the present hour."""
     channels, statuses = ([key[part] for key in counts] for part in (0, 1))
     await connection.execute(ADD, [channels, statuses, list(counts.values()), KEPT_DAYS])

@@ -128,11 +128,11 @@ def in_a_lifeline(url: str, statement: str, *, plans_once: bool = False) -> list
         return await (await connection.execute(statement)).fetchall()
 
     async def run() -> list[tuple[Any, ...]]:
-        lifeline = ReconnectingConnection(url, "test", plans_once=plans_once)
+        database = ReconnectingConnection(url, "test", plans_once=plans_once)
         try:
-            return await lifeline.run(work)
+            return await database.run(work)
         finally:
-            await lifeline.close()
+            await database.close()
 
     return asyncio.run(run())
 

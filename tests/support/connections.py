@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 Work = Callable[[AsyncConnection], Awaitable[Result]]
 
 
-class DeafLifeline(ReconnectingConnection):
+class DeafConnection(ReconnectingConnection):
     """Does what it is asked, loses the answer, and asks again once ``meanwhile`` has happened."""
 
     meanwhile: Callable[[], object] = staticmethod(lambda: None)
@@ -25,7 +25,7 @@ class DeafLifeline(ReconnectingConnection):
         return await super().run(work)
 
 
-class ForgetfulLifeline(DeafLifeline):
+class ForgetfulConnection(DeafConnection):
     """Likewise, but what was done the first time is rolled back."""
 
     async def run(self, work: Work[Result]) -> Result:
@@ -39,7 +39,7 @@ class ForgetfulLifeline(DeafLifeline):
         return await ReconnectingConnection.run(self, work)
 
 
-class LateLifeline(ReconnectingConnection):
+class SlowConnection(ReconnectingConnection):
     """Asks in a transaction that has stood open for a while, as behind a pooler that is slow to begin."""
 
     asked_at: datetime

@@ -16,13 +16,13 @@ def fall_back(database: Database, budgets: Budgets = AMPLE, *, relays: int = 1) 
     """Let so many relays look at once, and return how many messages fell back."""
 
     async def run() -> int:
-        lifelines = [ReconnectingConnection(database.relay_url, "test") for _ in range(relays)]
+        connections = [ReconnectingConnection(database.relay_url, "test") for _ in range(relays)]
         try:
-            looks = [Fallbacks(lifeline, budgets, KEY).take_due() for lifeline in lifelines]
+            looks = [Fallbacks(connection, budgets, KEY).take_due() for connection in connections]
             return sum(await asyncio.gather(*looks))
         finally:
-            for lifeline in lifelines:
-                await lifeline.close()
+            for connection in connections:
+                await connection.close()
 
     return asyncio.run(run())
 

@@ -78,14 +78,14 @@ class Outbox:
         urgency: Urgency = Urgency.CODE,
     ) -> list[ClaimedMessage]:
         key = QueueKey(channel, urgency)
-        return self.with_lifeline(lambda lifeline: ClaimStore(lifeline, lease).claim(key, limit))
+        return self.with_database(lambda database: ClaimStore(database, lease).claim(key, limit))
 
     def claim_suspect(self, *, lease: timedelta = A_DAY) -> ClaimedMessage | None:
-        return self.with_lifeline(lambda lifeline: ClaimStore(lifeline, lease).claim_suspect(list(Channel)))
+        return self.with_database(lambda database: ClaimStore(database, lease).claim_suspect(list(Channel)))
 
     def settle(self, outcomes: Sequence[tuple[ClaimedMessage, Outcome]]) -> int:
         settlements = [Settlement(message, outcome) for message, outcome in outcomes]
-        late = self.with_lifeline(lambda lifeline: SettlementStore(lifeline).settle(settlements))
+        late = self.with_database(lambda database: SettlementStore(database).settle(settlements))
         return len(settlements) - len(late)
 
     def row(self, message_id: UUID) -> Any:
@@ -106,12 +106,12 @@ class Outbox:
             cursor = connection.execute(statement, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
-    def with_lifeline(self, work: Callable[[ReconnectingConnection], Awaitable[Result]]) -> Result:
+    def with_database(self, work: Callable[[ReconnectingConnection], Awaitable[Result]]) -> Result:
         async def run() -> Result:
-            lifeline = ReconnectingConnection(self.database.relay_url, "test")
+            database = ReconnectingConnection(self.database.relay_url, "test")
             try:
-                return await work(lifeline)
+                return await work(database)
             finally:
-                await lifeline.close()
+                await database.close()
 
         return asyncio.run(run())

@@ -78,8 +78,8 @@ class Hand:
         self.held: list[ClaimedMessage] = []
 
     async def close(self) -> None:
-        for lifeline in self._lifelines:
-            await lifeline.close()
+        for database in self._lifelines:
+            await database.close()
 
 
 class OutboxMachine(RuleBasedStateMachine):

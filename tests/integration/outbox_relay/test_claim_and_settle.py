@@ -7,7 +7,7 @@ from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.model import Dead, Deferred, Failure, FailureClass, QueueKey, Retry, Sent
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.claim_sql import CLAIM, claim_parameters
-from outbox_relay.outbox.scan_cursor import BEFORE_EVERYTHING
+from outbox_relay.outbox.scan_cursor import START_OF_INDEX
 from shared.vocabulary import Channel, DeadReason, Urgency
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
 from tests.support.upkeep import put_old
@@ -201,7 +201,7 @@ def test_the_claim_of_a_lone_message_waits_for_no_disk_and_that_of_several_does(
     lease = {"lease": A_DAY, "lease_token": uuid4()}
     with outbox.database.connect() as owner, owner.transaction():
         owner.execute("set local synchronous_commit = on")
-        parameters = claim_parameters(key, BEFORE_EVERYTHING, 10) | lease
+        parameters = claim_parameters(key, START_OF_INDEX, 10) | lease
         claimed = owner.execute(CLAIM, parameters).fetchall()
         assert len(claimed) == due
         assert owner.execute("show synchronous_commit").fetchone() == (waiting,)
@@ -210,8 +210,8 @@ def test_the_claim_of_a_lone_message_waits_for_no_disk_and_that_of_several_does(
 def test_what_was_made_long_ago_and_is_due_now_is_claimed_like_anything_else(outbox: Outbox) -> None:
     key = QueueKey(Channel.EMAIL, Urgency.CODE)
 
-    async def claim_in_turn(lifeline: ReconnectingConnection) -> list[int]:
-        claims = ClaimStore(lifeline, A_DAY)
+    async def claim_in_turn(database: ReconnectingConnection) -> list[int]:
+        claims = ClaimStore(database, A_DAY)
         found = [len(await claims.claim(key, 2))]
         put_old(outbox, 9, count=3, status="'pending'", settled_at="null")
         found.append(len(await claims.claim(key, 2)))
@@ -219,4 +219,4 @@ def test_what_was_made_long_ago_and_is_due_now_is_claimed_like_anything_else(out
         return found
 
     outbox.put()
-    assert outbox.with_lifeline(claim_in_turn) == [1, 2, 1]
+    assert outbox.with_database(claim_in_turn) == [1, 2, 1]

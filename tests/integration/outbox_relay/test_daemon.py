@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from outbox_relay import daemon
-from outbox_relay.bootstrap import Parts, assemble
+from outbox_relay.bootstrap import RelayComponents, assemble
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.settings import RelaySettings, RelaySettingsSchema
 from tests.support.eventually import eventually
@@ -27,7 +27,7 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> Iterator[list["weakref.ref[ClaimS
     """The claims of each shift, which its lanes hold and nobody else, if they are still there."""
     made = []
 
-    def noted(settings: RelaySettings, relay_id: UUID) -> Parts:
+    def noted(settings: RelaySettings, relay_id: UUID) -> RelayComponents:
         parts = assemble(settings, relay_id)
         made.append(weakref.ref(parts.outbox.claims))
         return parts

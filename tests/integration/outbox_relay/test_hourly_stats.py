@@ -42,17 +42,17 @@ async def test_what_a_relay_sends_and_gives_up_is_counted_and_shown(outbox: Outb
 
 
 async def test_relays_add_to_one_another_s_counts_and_old_hours_go(outbox: Outbox) -> None:
-    lifeline = ReconnectingConnection(outbox.database.relay_url, "test")
-    await lifeline.once(lambda connection: add_to_hours({("sms", "sent"): 5}, connection))
+    database = ReconnectingConnection(outbox.database.relay_url, "test")
+    await database.once(lambda connection: add_to_hours({("sms", "sent"): 5}, connection))
     outbox.execute(YESTERDAYS)
     for count in (2, 3):
-        await lifeline.once(lambda connection, count=count: add_to_hours({("email", "sent"): count}, connection))
-    await lifeline.close()
+        await database.once(lambda connection, count=count: add_to_hours({("email", "sent"): count}, connection))
+    await database.close()
     assert outbox.execute(COUNTS) == [("email", "sent", 5)]
 
 
 async def test_what_cannot_be_written_is_written_later(outbox: Outbox) -> None:
-    HOURLY_STATS.give_back({("email", "sent"): 4})
+    HOURLY_STATS.add({("email", "sent"): 4})
     async with SmtpServer() as server, relaying(outbox, server) as parts:
         outbox.execute("alter table settled_by_hour rename to away")
         await parts.lookout.write_hours()

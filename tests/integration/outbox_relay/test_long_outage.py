@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from outbox_relay.bootstrap import Parts
+from outbox_relay.bootstrap import RelayComponents
 from outbox_relay.providers.circuit_breaker import PROBES_TO_CLOSE
 from tests.support.outbox import Outbox
 from tests.support.relaying import PATIENCE_SECONDS, relaying, until, until_all_are_settled
@@ -41,7 +41,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> TurnedClock:
     return clock
 
 
-async def pass_time(outbox: Outbox, parts: Parts, clock: TurnedClock) -> None:
+async def pass_time(outbox: Outbox, parts: RelayComponents, clock: TurnedClock) -> None:
     """Let half a minute pass: for the breakers, for the fleet, and for what the outbox holds back."""
     in_hand = "select 1 where not exists (select from outbox_messages where lease_token is not null)"
     await until(outbox, parts, in_hand)

@@ -18,20 +18,20 @@ from outbox_relay.maintenance.heartbeat import Heartbeat
 from outbox_relay.model import Failure, FailureClass, Retry, Sent
 from outbox_relay.outbox.claim_sql import (
     CLAIM,
-    CLAIM_AGAIN,
     CLAIM_SUSPECT,
-    CLAIM_SUSPECT_AGAIN,
     FIND_SUSPECT,
-    KNOWN_WORDS,
+    KNOWN_VALUES,
+    RECLAIM,
+    RECLAIM_SUSPECT,
     suspect_parameters,
 )
 from outbox_relay.outbox.scan_cursor import NO_ID
 from outbox_relay.outbox.settle_sql import (
     SETTLE_SENT,
-    SETTLE_SENT_LATE,
+    SETTLE_SENT_WITHOUT_LEASE,
     SETTLE_UNSENT,
-    late_parameters,
     sent_parameters,
+    sent_without_lease_parameters,
     unsent_parameters,
 )
 from shared.database import driver_url
@@ -92,7 +92,7 @@ def test_a_suspect_is_claimed_by_its_own_index_and_in_one_partition(full_outbox:
     assert len(rows_read(updated, "_pkey")) == 1
 
 
-@pytest.mark.parametrize(("statement", "index"), [(CLAIM_AGAIN, DUE_INDEX), (CLAIM_SUSPECT_AGAIN, SUSPECTS_INDEX)])
+@pytest.mark.parametrize(("statement", "index"), [(RECLAIM, DUE_INDEX), (RECLAIM_SUSPECT, SUSPECTS_INDEX)])
 def test_what_a_lost_answer_leased_is_found_by_the_index_it_was_claimed_by(
     full_outbox: Outbox, statement: str, index: str
 ) -> None:
@@ -104,7 +104,10 @@ def test_what_a_lost_answer_leased_is_found_by_the_index_it_was_claimed_by(
 
 def test_the_settle_finds_its_rows_by_key_and_only_in_their_partition(full_outbox: Outbox) -> None:
     sent = [(message, Sent("smtp")) for message in full_outbox.claim(10)]
-    for statement, parameters in ((SETTLE_SENT, sent_parameters(sent)), (SETTLE_SENT_LATE, late_parameters(sent))):
+    for statement, parameters in (
+        (SETTLE_SENT, sent_parameters(sent)),
+        (SETTLE_SENT_WITHOUT_LEASE, sent_without_lease_parameters(sent)),
+    ):
         plan = generic_plan(full_outbox, statement, parameters)
         assert rows_read(plan, "Seq Scan") == []
         assert len(rows_read(plan, "_pkey")) == 1
@@ -156,11 +159,11 @@ def test_no_statement_of_the_relay_is_worth_compiling(full_outbox: Outbox) -> No
         assert "JIT" not in generic_plan(full_outbox, statement, parameters)
 
 
-CLAIM_PARAMETERS = KNOWN_WORDS | {
+CLAIM_PARAMETERS = KNOWN_VALUES | {
     "channel": "email",
     "urgency": "code",
-    "floor": "2020-01-01T00:00:00Z",
-    "floor_id": NO_ID,
+    "cursor_due_at": "2020-01-01T00:00:00Z",
+    "cursor_id": NO_ID,
     "limit": 10,
     "lease": "1 minute",
     "lease_token": uuid7(),

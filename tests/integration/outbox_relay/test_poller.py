@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import REGISTRY
 
-from outbox_relay.bootstrap import Parts, assemble
+from outbox_relay.bootstrap import RelayComponents, assemble
 from outbox_relay.delivery.poller import tell_backlog
 from outbox_relay.settings import RelaySettingsSchema
 from shared.vocabulary import Channel
@@ -29,7 +29,7 @@ IN_HAND = {"lease_token": "gen_random_uuid()", "leased_until": "now() + interval
 
 
 @asynccontextmanager
-async def unwoken(outbox: Outbox, **settings: str) -> AsyncIterator[Parts]:
+async def unwoken(outbox: Outbox, **settings: str) -> AsyncIterator[RelayComponents]:
     """Run a relay that hears nothing; yield once it has claimed for the first time."""
     async with SmtpServer() as server, relaying(outbox, server, **settings) as parts:
         await parts.relay.begun()

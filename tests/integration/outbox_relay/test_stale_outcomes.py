@@ -9,7 +9,7 @@ import pytest
 from outbox_relay.model import Dead, Deferred, Failure, FailureClass, Outcome, Retry, Sent, Settlement
 from outbox_relay.outbox.settle import SettlementStore
 from shared.vocabulary import DeadReason
-from tests.support.connections import DeafLifeline
+from tests.support.connections import DeafConnection
 from tests.support.gates import row_held, wait_until_held_up
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
 
@@ -82,11 +82,11 @@ def test_what_was_written_under_a_lost_answer_counts_as_written(outbox: Outbox) 
     [message] = outbox.claim()
 
     async def settle() -> frozenset[UUID]:
-        lifeline = DeafLifeline(outbox.database.relay_url, "test")
+        database = DeafConnection(outbox.database.relay_url, "test")
         try:
-            return await SettlementStore(lifeline).settle([Settlement(message, BELIEFS[0])])
+            return await SettlementStore(database).settle([Settlement(message, BELIEFS[0])])
         finally:
-            await lifeline.close()
+            await database.close()
 
     assert asyncio.run(settle()) == frozenset()
     assert (outbox.row(message_id).status, outbox.row(message_id).attempt) == ("dead", 1)

@@ -23,7 +23,7 @@ def test_to_find_no_database_beforehand_is_left_to_whoever_needs_it(outbox: Outb
 
     async def look() -> tuple[int, bool]:
         parts = assemble(settings)
-        await parts.get_ready()
+        await parts.warm_up()
         await parts.close()
         return parts.lifelines.failures, parts.lifelines.settling.is_lost
 

@@ -45,8 +45,8 @@ class Ground:
         return organization
 
     async def turn(self, *, most: int = 100, url: str | None = None) -> int:
-        lifeline = ReconnectingConnection(self.database.relay_url, "inspect")
-        inspector = Inspector(lifeline, self.tenants.server(url=url), Pace(AN_HOUR, most))
+        database = ReconnectingConnection(self.database.relay_url, "inspect")
+        inspector = Inspector(database, self.tenants.server(url=url), Pace(AN_HOUR, most))
         try:
             return await inspector.turn()
         finally:

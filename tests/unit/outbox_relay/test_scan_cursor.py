@@ -2,13 +2,13 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from outbox_relay.outbox.scan_cursor import (
-    BEFORE_EVERYTHING,
-    FLOOR_MARGIN,
+    COMMIT_MARGIN,
     FULL_SCAN_SECONDS,
     LATENESS_SECONDS,
     LONGEST_REST_SECONDS,
     NO_ID,
     REST_IN_FULL_SCANS,
+    START_OF_INDEX,
     ClaimCursor,
     seen_until,
 )
@@ -19,68 +19,68 @@ SECOND = timedelta(seconds=1)
 AT_NOON = (NOON, NO_ID)
 
 
-def swept_floor(seconds: float = 0.0) -> ClaimCursor:
-    """Return a floor at noon after a sweep from the moment 0 on that took so long."""
-    floor = ClaimCursor()
-    assert floor.next(now=0.0) == BEFORE_EVERYTHING
-    floor.took(BEFORE_EVERYTHING, 0.0, seconds)
-    floor.reached(AT_NOON, BEFORE_EVERYTHING)
-    return floor
+def scanned_cursor(seconds: float = 0.0) -> ClaimCursor:
+    """Return a cursor at noon after a full_scan from the moment 0 on that took so long."""
+    cursor = ClaimCursor()
+    assert cursor.next(now=0.0) == START_OF_INDEX
+    cursor.took(START_OF_INDEX, 0.0, seconds)
+    cursor.advance(AT_NOON, START_OF_INDEX)
+    return cursor
 
 
 def test_claims_begin_where_the_last_one_stopped() -> None:
-    assert swept_floor().next(now=1.0) == AT_NOON
+    assert scanned_cursor().next(now=1.0) == AT_NOON
 
 
-def test_the_floor_rises_and_a_sweep_comes_every_few_seconds() -> None:
-    floor = swept_floor()
-    floor.reached((NOON - 60 * SECOND, NO_ID), AT_NOON)
-    assert floor.next(now=1.0) == AT_NOON
-    assert floor.next(now=FULL_SCAN_SECONDS) == BEFORE_EVERYTHING
+def test_the_cursor_advances_and_a_full_scan_comes_every_few_seconds() -> None:
+    cursor = scanned_cursor()
+    cursor.advance((NOON - 60 * SECOND, NO_ID), AT_NOON)
+    assert cursor.next(now=1.0) == AT_NOON
+    assert cursor.next(now=FULL_SCAN_SECONDS) == START_OF_INDEX
 
 
-def test_a_sweep_that_finds_a_late_backlog_lets_the_next_claims_go_on_with_it() -> None:
-    floor = swept_floor()
-    floor.next(now=FULL_SCAN_SECONDS)
-    floor.reached((NOON - 3600 * SECOND, NO_ID), BEFORE_EVERYTHING)
-    assert floor.next(now=FULL_SCAN_SECONDS + 1) == (NOON - 3600 * SECOND, NO_ID)
+def test_a_full_scan_that_finds_a_late_backlog_lets_the_next_claims_go_on_with_it() -> None:
+    cursor = scanned_cursor()
+    cursor.next(now=FULL_SCAN_SECONDS)
+    cursor.advance((NOON - 3600 * SECOND, NO_ID), START_OF_INDEX)
+    assert cursor.next(now=FULL_SCAN_SECONDS + 1) == (NOON - 3600 * SECOND, NO_ID)
 
 
-def test_a_long_sweep_is_followed_by_a_rest_of_many_times_its_length() -> None:
-    floor = swept_floor(seconds=1.0)
-    assert floor.next(now=1.0 + REST_IN_FULL_SCANS - 0.1) == AT_NOON
-    assert floor.next(now=1.0 + REST_IN_FULL_SCANS) == BEFORE_EVERYTHING
+def test_a_long_full_scan_is_followed_by_a_rest_of_many_times_its_length() -> None:
+    cursor = scanned_cursor(seconds=1.0)
+    assert cursor.next(now=1.0 + REST_IN_FULL_SCANS - 0.1) == AT_NOON
+    assert cursor.next(now=1.0 + REST_IN_FULL_SCANS) == START_OF_INDEX
 
 
-def test_a_sweep_that_hung_is_followed_by_another_within_a_minute() -> None:
-    floor = swept_floor(seconds=30.0)
-    assert floor.next(now=30.0 + LONGEST_REST_SECONDS) == BEFORE_EVERYTHING
+def test_a_full_scan_that_hung_is_followed_by_another_within_a_minute() -> None:
+    cursor = scanned_cursor(seconds=30.0)
+    assert cursor.next(now=30.0 + LONGEST_REST_SECONDS) == START_OF_INDEX
 
 
-def test_a_sweep_comes_with_every_poll_though_each_claim_takes_a_while_and_a_poll_is_early() -> None:
-    floor = swept_floor(seconds=0.05)
-    assert floor.next(now=FULL_SCAN_SECONDS - LATENESS_SECONDS / 2) == BEFORE_EVERYTHING
+def test_a_full_scan_comes_with_every_poll_though_each_claim_takes_a_while_and_a_poll_is_early() -> None:
+    cursor = scanned_cursor(seconds=0.05)
+    assert cursor.next(now=FULL_SCAN_SECONDS - LATENESS_SECONDS / 2) == START_OF_INDEX
 
 
-def test_a_sweep_that_nobody_answered_puts_the_next_one_off_no_longer_than_any() -> None:
-    floor = ClaimCursor()
-    floor.next(now=0.0)
-    assert floor.next(now=1.0) == floor.place
-    assert floor.next(now=FULL_SCAN_SECONDS) == BEFORE_EVERYTHING
+def test_a_full_scan_that_nobody_answered_puts_the_next_one_off_no_longer_than_any() -> None:
+    cursor = ClaimCursor()
+    cursor.next(now=0.0)
+    assert cursor.next(now=1.0) == cursor.position
+    assert cursor.next(now=FULL_SCAN_SECONDS) == START_OF_INDEX
 
 
-def test_a_claim_from_the_floor_puts_no_sweep_off_however_long_it_took() -> None:
-    floor = swept_floor()
-    floor.took(AT_NOON, 1.0, 4.0)
-    assert floor.next(now=FULL_SCAN_SECONDS) == BEFORE_EVERYTHING
+def test_a_claim_from_the_cursor_puts_no_full_scan_off_however_long_it_took() -> None:
+    cursor = scanned_cursor()
+    cursor.took(AT_NOON, 1.0, 4.0)
+    assert cursor.next(now=FULL_SCAN_SECONDS) == START_OF_INDEX
 
 
-def test_a_sweep_asked_for_during_a_sweep_comes_at_once() -> None:
-    floor = ClaimCursor()
-    floor.next(now=0.0)
-    floor.full_scan_soon()
-    floor.took(BEFORE_EVERYTHING, 0.0, 2.0)
-    assert floor.next(now=2.0) == BEFORE_EVERYTHING
+def test_a_full_scan_asked_for_during_a_full_scan_comes_at_once() -> None:
+    cursor = ClaimCursor()
+    cursor.next(now=0.0)
+    cursor.request_full_scan()
+    cursor.took(START_OF_INDEX, 0.0, 2.0)
+    assert cursor.next(now=2.0) == START_OF_INDEX
 
 
 def test_what_was_due_at_one_moment_is_told_apart_by_id() -> None:
@@ -90,6 +90,6 @@ def test_what_was_due_at_one_moment_is_told_apart_by_id() -> None:
 
 def test_what_may_still_be_committed_lately_is_looked_for_again() -> None:
     batch = [a_claimed_message(id=UUID(int=number), due_at=NOON) for number in (1, 2)]
-    lately = (NOON - FLOOR_MARGIN, NO_ID)
+    lately = (NOON - COMMIT_MARGIN, NO_ID)
     assert seen_until(batch, limit=2, claimed_at=NOON) == lately
     assert seen_until(batch, limit=3, claimed_at=NOON) == lately
