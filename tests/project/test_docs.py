@@ -85,8 +85,9 @@ def missing_in(page: Path) -> set[str]:
     """Return the relative links and the files of this project that the page names and that do not exist."""
     text = page.read_text()
     linked = {target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target}
-    # A decision names the files of its time.
-    named = set() if page.parent.name == "decisions" else set(re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./]+)`", text))
+    # Decisions are records: they name files as they were.
+    is_record = page.parent.name == "decisions"
+    named = set() if is_record else set(re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./]+)`", text))
     return {target for target in linked if not (page.parent / target).exists()} | {
         name for name in named if not (ROOT / name).exists()
     }
