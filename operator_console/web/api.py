@@ -232,7 +232,7 @@ def _reason() -> str:
 def _start_bulk(action: Action) -> Response:
     body = read_body(BulkSchema())
     plan = BulkPlan(action, body["wanted"], body["per_minute"], is_all=body["all"])
-    with services().sessions.begin() as session:
+    with services().count_permits.hold(), services().sessions.begin() as session:
         if body["dry_run"]:
             require_filter(plan)
             return jsonify(found=count_matching(session, plan.wanted), dry_run=True)

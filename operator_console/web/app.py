@@ -16,7 +16,7 @@ from operator_console.settings import WebSettings
 from operator_console.web import api
 from operator_console.web.access import csrf_token, enforce_access, origin_of
 from operator_console.web.bulk_worker import BulkWorker
-from operator_console.web.cache import SingleFlightCache
+from operator_console.web.cache import CountPermits, SingleFlightCache
 from operator_console.web.labels import (
     BREAKERS,
     CHANNELS,
@@ -112,13 +112,15 @@ def _services(settings: WebSettings) -> Services:
         settings.database_url, application_name="signpost-console", pool_size=settings.threads + 1
     )
     sessions = sessionmaker(engine, expire_on_commit=False)
+    permits = CountPermits(settings.threads - 1)
     return Services(
         engine=engine,
         sessions=sessions,
         wrong_tokens=WrongTokenLimit(),
         bulk_worker=BulkWorker(sessions),
-        causes=SingleFlightCache(_in_transaction(sessions, list_causes)),
-        stats=SingleFlightCache(_in_transaction(sessions, stats)),
+        count_permits=permits,
+        causes=SingleFlightCache(_in_transaction(sessions, list_causes), permits),
+        stats=SingleFlightCache(_in_transaction(sessions, stats), permits),
         session_policy=SessionPolicy(idle=settings.session_idle, lifetime=settings.session_lifetime),
         origin=origin_of(settings.url),
         is_https=settings.is_https,

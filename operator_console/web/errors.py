@@ -24,6 +24,7 @@ class Code(StrEnum):
     WRONG_ADDRESS = "wrong_address"
     FILTER_REQUIRED = "filter_required"
     TOO_MANY_REQUESTS = "too_many_requests"
+    BUSY = "busy"
 
 
 class ViolationCode(StrEnum):
@@ -80,3 +81,10 @@ class TooManyWrongTokensError(Refusal):
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__()
         self.retry_after_seconds = retry_after_seconds
+
+
+class BusyError(Refusal):
+    """As many threads as may count at the same time are counting already."""
+
+    code = Code.BUSY
+    retry_after_seconds = 5

@@ -9,6 +9,7 @@ from flask import Flask, Response, g
 
 from operator_console.errors import ActionError
 from operator_console.web.errors import (
+    BusyError,
     Code,
     InsufficientScopeError,
     NotSignedInError,
@@ -89,6 +90,11 @@ PROBLEM_TYPES: Mapping[StrEnum, Kind] = {
     Code.TOO_MANY_REQUESTS: Kind(
         HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong tokens", "Retry-After says in how many seconds to try again."
     ),
+    Code.BUSY: Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "Busy",
+        "The database is still counting for other requests; try again shortly.",
+    ),
 }
 
 VIOLATIONS: Mapping[str, str] = {
@@ -131,7 +137,7 @@ def _refused(error: Refusal) -> Response:
             # RFC 6750 §3.1 requires the challenge in this response, too.
             response.headers["WWW-Authenticate"] = f'{challenge(REALM)}, error="insufficient_scope", scope="{scope}"'
             return response
-        case TooManyWrongTokensError(retry_after_seconds=seconds):
+        case TooManyWrongTokensError(retry_after_seconds=seconds) | BusyError(retry_after_seconds=seconds):
             return with_retry_after(problem(error.code), seconds)
         case _:
             return problem(error.code)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.views import Causes, Stats
 from operator_console.web.bulk_worker import BulkWorker
-from operator_console.web.cache import SingleFlightCache
+from operator_console.web.cache import CountPermits, SingleFlightCache
 from operator_console.web.sessions import SessionPolicy, WrongTokenLimit
 
 EXTENSION = "signpost"
@@ -22,6 +22,7 @@ class Services:
     sessions: sessionmaker[Session]
     wrong_tokens: WrongTokenLimit
     bulk_worker: BulkWorker
+    count_permits: CountPermits
     causes: SingleFlightCache[Causes]
     stats: SingleFlightCache[Stats]
     session_policy: SessionPolicy

@@ -85,8 +85,8 @@ def shared_console(database: Database) -> ConsoleUnderTest:
     app.extensions[EXTENSION] = replace(
         used,
         wrong_tokens=WrongTokenLimit(),
-        causes=SingleFlightCache(used.causes.compute),
-        stats=SingleFlightCache(used.stats.compute),
+        causes=SingleFlightCache(used.causes.compute, used.count_permits),
+        stats=SingleFlightCache(used.stats.compute, used.count_permits),
     )
     return ConsoleUnderTest(app, database)
 

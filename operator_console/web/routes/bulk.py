@@ -36,7 +36,7 @@ def get_list() -> Response:
 def get_new() -> Response:
     """Count the messages and show the form that starts a bulk action on them."""
     wanted, _, _ = read_query(MessagesFormQuery())
-    with services().sessions.begin() as session:
+    with services().count_permits.hold(), services().sessions.begin() as session:
         found = count_matching(session, wanted)
     causes = services().causes.get().value.causes if wanted.cause else ()
     cause = next((one for one in causes if one.cause == wanted.cause), None)
@@ -50,7 +50,7 @@ def post_new() -> Response:
     """Start a bulk action."""
     form = read_form(BulkForm())
     plan = BulkPlan(form["action"], form["wanted"], form["per_minute"], is_all=bool(form["all"]))
-    with services().sessions.begin() as session:
+    with services().count_permits.hold(), services().sessions.begin() as session:
         bulk = start_bulk(session, plan, current_operator().audit(form["reason"]))
     services().bulk_worker.wake()
     return redirect_to(url_for(".get_one", bulk_id=bulk.id), notice="started")

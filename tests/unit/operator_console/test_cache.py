@@ -5,7 +5,8 @@ from threading import Event
 
 import pytest
 
-from operator_console.web.cache import SingleFlightCache
+from operator_console.web.cache import CountPermits, SingleFlightCache
+from operator_console.web.errors import BusyError
 
 
 class Clock:
@@ -32,7 +33,7 @@ class Computation:
 
 def test_an_expensive_result_is_cached_for_ten_times_its_cost() -> None:
     clock = Clock()
-    cache = SingleFlightCache[int](Computation(clock, 3), clock)
+    cache = SingleFlightCache[int](Computation(clock, 3), CountPermits(8), clock)
     cached = cache.get()
     assert (cached.value, cached.cached_seconds, cached.refresh_after(5)) == (1, 30, 30)
     clock.seconds += 29
@@ -43,7 +44,7 @@ def test_an_expensive_result_is_cached_for_ten_times_its_cost() -> None:
 
 def test_a_cheap_result_is_computed_each_time() -> None:
     clock = Clock()
-    cache = SingleFlightCache[int](Computation(clock, 0.1), clock)
+    cache = SingleFlightCache[int](Computation(clock, 0.1), CountPermits(8), clock)
     assert [cache.get().value for _ in range(3)] == [1, 2, 3]
     assert cache.get().refresh_after(5) == 5
 
@@ -56,7 +57,7 @@ def test_concurrent_callers_share_one_computation() -> None:
         finish.wait(10)
         return computation()
 
-    cache = SingleFlightCache[int](slow, clock)
+    cache = SingleFlightCache[int](slow, CountPermits(8), clock)
     with ThreadPoolExecutor(8) as callers:
         values = [callers.submit(lambda: cache.get().value) for _ in range(8)]
         finish.set()
@@ -74,7 +75,7 @@ def test_an_expensive_failure_is_shared_for_as_long_as_it_took() -> None:
             raise ValueError
         return 1
 
-    cache = SingleFlightCache[int](fails_once, clock)
+    cache = SingleFlightCache[int](fails_once, CountPermits(8), clock)
     with pytest.raises(ValueError):  # noqa: PT011 - the computation's own
         cache.get()
     clock.seconds += 2
@@ -82,3 +83,41 @@ def test_an_expensive_failure_is_shared_for_as_long_as_it_took() -> None:
         cache.get()
     clock.seconds += 1
     assert cache.get().value == 1
+
+
+def test_without_a_permit_callers_get_the_previous_result_or_are_refused() -> None:
+    clock, permits = Clock(), CountPermits(1)
+    cache = SingleFlightCache[int](Computation(clock, 3), permits, clock)
+    with permits.hold(), pytest.raises(BusyError):
+        cache.get()
+    assert cache.get().value == 1
+    clock.seconds += 31
+    with permits.hold():
+        assert cache.get().value == 1
+    assert cache.get().value == 2
+
+
+def test_a_cached_result_needs_no_permit() -> None:
+    clock, permits = Clock(), CountPermits(1)
+    cache = SingleFlightCache[int](Computation(clock, 3), permits, clock)
+    cache.get()
+    with permits.hold():
+        assert cache.get().value == 1
+
+
+def test_waiting_for_another_callers_computation_takes_a_permit() -> None:
+    clock, started, finish = Clock(), Event(), Event()
+
+    def slow() -> int:
+        started.set()
+        finish.wait(60)
+        return 1
+
+    cache = SingleFlightCache[int](slow, CountPermits(1), clock)
+    with ThreadPoolExecutor(1) as other:
+        first = other.submit(cache.get)
+        assert started.wait(60)
+        with pytest.raises(BusyError):
+            cache.get()
+        finish.set()
+        assert first.result(60).value == 1
