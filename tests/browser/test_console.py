@@ -49,8 +49,8 @@ def test_what_died_is_found_by_its_cause_requeued_and_seen_sent(
     [message_id] = put_dead(shared_outbox, "550 5.7.9 mailbox moved", recipient="'mover@example.org'")
     signed_in.goto("/")
     cause = signed_in.get_by_role("listitem").filter(has_text="mailbox moved")
-    cause.get_by_role("link", name="Look").click()
-    signed_in.get_by_role("link", name="Look at the message to m…@example.org").click()
+    cause.get_by_role("link", name="View").click()
+    signed_in.get_by_role("link", name="View the message to m…@example.org").click()
     signed_in.locator("#why").fill("it has moved back")
     signed_in.get_by_role("button", name="Requeue").click()
     expect(signed_in.get_by_role("status").filter(has_text="Requeued")).to_be_visible()
@@ -68,13 +68,13 @@ def test_all_of_a_cause_are_requeued_with_a_count_first_and_seen_to_the_end(
     cause = signed_in.get_by_role("listitem").filter(has_text="shutting down")
     cause.get_by_role("link", name="Requeue").click()
     expect(signed_in.get_by_role("heading", level=1)).to_have_text("3 messages")
-    signed_in.get_by_label("Why?").fill("it is up again")
+    signed_in.get_by_label("Reason").fill("it is up again")
     signed_in.get_by_role("button", name="Requeue 3").click()
     expect(signed_in.locator(".head .mark")).to_have_text("done", timeout=30_000)
     expect(signed_in.get_by_text("3 of 3: 3 requeued")).to_be_visible()
     signed_in.goto("/messages?status=sent")
     for message_id in ids:
-        expect(signed_in.locator(f"#look-{message_id}")).to_be_visible(timeout=30_000)
+        expect(signed_in.locator(f"#view-{message_id}")).to_be_visible(timeout=30_000)
     assert {arrivals.arrived[f"{message_id}@signpost.example"] for message_id in ids} == {1}
 
 
@@ -85,7 +85,7 @@ def test_a_discard_can_be_taken_back(signed_in: Page, shared_outbox: Outbox) -> 
     signed_in.get_by_role("button", name="Discard").click()
     expect(signed_in.locator(".head")).to_contain_text("discarded")
     signed_in.locator("#why-restore").fill("it was not")
-    signed_in.get_by_role("button", name="Take the discard back").click()
+    signed_in.get_by_role("button", name="Undo discard").click()
     expect(signed_in.locator(".head")).to_contain_text("rejected")
 
 
@@ -107,7 +107,7 @@ def test_a_filter_can_be_bookmarked(signed_in: Page, shared_outbox: Outbox) -> N
 def test_the_keyboard_suffices_from_the_door_to_a_requeue(page: Page, token: str, shared_outbox: Outbox) -> None:
     [message_id] = put_dead(shared_outbox, "550 5.2.1 mailbox disabled", recipient="'keys@example.org'")
     page.goto("/messages")
-    expect(page.get_by_label("Your operator's token")).to_be_focused()
+    expect(page.get_by_label("Your operator token")).to_be_focused()
     page.keyboard.type(token)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Messages")
@@ -117,7 +117,7 @@ def test_the_keyboard_suffices_from_the_door_to_a_requeue(page: Page, token: str
     page.keyboard.type("keys@example.org")
     page.keyboard.press("Enter")
     page.wait_for_url("**/messages?recipient=*")
-    tab_to(page, f"document.activeElement.id === 'look-{message_id}'")
+    tab_to(page, f"document.activeElement.id === 'view-{message_id}'")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/messages/{message_id}")
     tab_to(page, "document.activeElement.id === 'why'")
@@ -142,12 +142,12 @@ def test_what_is_typed_chosen_or_selected_stays_while_the_page_renews_itself(
     field.press_sequentially("son")
     expect(field).to_have_value("half a reason")
     expect(field).to_be_focused()
-    expect(signed_in.get_by_text("1 of 8 spent")).to_be_visible()
+    expect(signed_in.get_by_text("1 of 8 made")).to_be_visible()
 
     field.fill("")
     signed_in.locator("#cause").focus()
     renew(signed_in, "#one")
-    expect(signed_in.get_by_text("7 of 8 spent")).to_be_visible()
+    expect(signed_in.get_by_text("7 of 8 made")).to_be_visible()
     expect(signed_in.locator("#cause")).to_be_focused()
 
 
@@ -166,8 +166,8 @@ def test_an_ended_session_leads_to_the_door_and_back(signed_in: Page, token: str
     signed_in.goto("/audit")
     shared_outbox.execute("update console_sessions set used_at = now() - interval '1 day'")
     renew(signed_in, "#audit")
-    expect(signed_in.get_by_label("Your operator's token")).to_be_visible()
-    signed_in.get_by_label("Your operator's token").fill(token)
+    expect(signed_in.get_by_label("Your operator token")).to_be_visible()
+    signed_in.get_by_label("Your operator token").fill(token)
     signed_in.keyboard.press("Enter")
     expect(signed_in.get_by_role("heading", level=1)).to_have_text("Audit")
 
@@ -187,10 +187,10 @@ def test_a_page_that_cannot_renew_itself_says_so_until_it_can(signed_in: Page) -
     expect(signed_in.locator(".stale")).to_be_hidden()
     signed_in.wait_for_load_state()  # its script is deferred
     signed_in.context.set_offline(True)
-    signed_in.evaluate("htmx.trigger('#fleet', 'renew')")
+    signed_in.evaluate("htmx.trigger('#state', 'renew')")
     expect(signed_in.locator(".stale")).to_be_visible()
     signed_in.context.set_offline(False)
-    renew(signed_in, "#fleet")
+    renew(signed_in, "#state")
     expect(signed_in.locator(".stale")).to_be_hidden()
 
 

@@ -93,7 +93,7 @@ def test_a_choice_stays_while_the_page_renews_itself(signed_in: Page, shared_out
     signed_in.locator("#locale").select_option("")
     signed_in.evaluate("document.activeElement.blur()")
     assert is_renewed(signed_in)
-    expect(signed_in.get_by_text("6 of 8 spent")).to_be_visible()
+    expect(signed_in.get_by_text("6 of 8 made")).to_be_visible()
 
 
 def is_renewed(page: Page) -> bool:
@@ -120,7 +120,7 @@ def test_a_form_sent_too_late_leads_back_to_its_page_and_nothing_is_done(
     signed_in.locator("#why").fill("gone for lunch")
     signed_in.get_by_role("button", name="Discard").click()
     expect(signed_in.get_by_role("status")).to_contain_text("nothing was done")
-    signed_in.get_by_label("Your operator's token").fill(token)
+    signed_in.get_by_label("Your operator token").fill(token)
     signed_in.keyboard.press("Enter")
     signed_in.wait_for_url(f"**/messages/{message_id}")
     expect(signed_in.locator(".head")).to_contain_text("rejected")

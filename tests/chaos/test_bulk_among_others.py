@@ -69,5 +69,5 @@ def test_an_interrupt_in_the_midst_of_a_step_ends_it_after_that_step_and_says_no
         out, said = process.communicate(timeout=30)
     [bulk] = lines_of(outboxctl(outbox.database, "bulk", "list"))
     assert (bulk["status"], bulk["acted"]) == ("stopped", 20)
-    told = f"outboxctl: stopped before the end: `outboxctl bulk resume {bulk['id']} --reason …` goes on\n"
+    told = f"outboxctl: stopped before the end: `outboxctl bulk resume {bulk['id']} --reason …` continues it\n"
     assert (process.returncode, out, said) == (1, "30 dead messages\n20 requeued\n", told)

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
@@ -86,6 +87,31 @@ def test_who_never_ends_a_request_keeps_nobody_out(database: Database) -> None:
             eventually(console.answers, seconds=60)
             assert client.recv(100).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
         assert [line for line in console.log_lines() if line["level"] == "error"] == []
+
+
+def test_counts_that_take_long_leave_a_thread_for_other_requests(database: Database) -> None:
+    token = operators_token(database)
+    count = {"filter": {"dead_reason": "rejected"}, "reason": "a look", "dry_run": True}
+    asks: list[tuple[str, str, dict[str, Any]]] = [
+        ("GET", "/v1/messages/groups", {}),
+        ("GET", "/v1/stats", {}),
+        ("POST", "/v1/requeues", {"json": count}),
+        ("GET", "/v1/messages/groups", {}),
+    ]
+    with (
+        running_console(database, CONSOLE_THREADS="2") as console,
+        database.connect() as owner,
+        ThreadPoolExecutor(len(asks)) as clients,
+    ):
+        with owner.transaction():
+            owner.execute("lock table outbox_messages")
+            waiting = [clients.submit(ask, console, method, path, token, **body) for method, path, body in asks]
+            eventually(lambda: sum(response.done() for response in waiting) == len(asks) - 1)
+            assert httpx.get(f"{console.base_url}/livez", timeout=30).status_code == 200
+        responses = [response.result() for response in waiting]
+    assert sorted(response.status_code for response in responses) == [200, 503, 503, 503]
+    refused = [response for response in responses if response.status_code == 503]
+    assert {(response.json()["code"], response.headers["Retry-After"]) for response in refused} == {("busy", "5")}
 
 
 def test_what_begins_with_two_slashes_is_not_there(database: Database) -> None:

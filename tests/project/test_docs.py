@@ -8,8 +8,7 @@ import pytest
 from marshmallow import missing
 
 from api_service.settings import ApiSettingsSchema
-from operator_console.settings import ConsoleSettingsSchema
-from operator_console.web.settings import WebSettingsSchema
+from operator_console.settings import ConsoleSettingsSchema, WebSettingsSchema
 from outbox_relay.settings import RelaySettingsSchema
 from shared.settings import SettingsSchema
 from shared.vocabulary import (

@@ -10,7 +10,7 @@ from tests.support.outbox import Outbox
 
 def sign_in(page: Page, token: str, path: str = "/") -> None:
     page.goto(path)
-    page.get_by_label("Your operator's token").fill(token)
+    page.get_by_label("Your operator token").fill(token)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 

@@ -42,7 +42,7 @@ def _signed_in(browser: Browser, url: str, token: str, scheme: str, size: Viewpo
         page = context.new_page()
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         page.goto("/")
-        page.get_by_label("Your operator's token").fill(token)
+        page.get_by_label("Your operator token").fill(token)
         page.keyboard.press("Enter")
         page.wait_for_selector(".figures")
         yield page

@@ -13,13 +13,13 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from operator_console.acting import Act
-from operator_console.operator_tokens import Scope, create_token
+from operator_console.actions.audit import AuditContext
+from operator_console.actions.tokens import Scope, create_token
+from operator_console.settings import WebSettingsSchema
 from operator_console.web.app import Console, create_app
-from operator_console.web.attempts import Attempts
-from operator_console.web.kept import Kept
+from operator_console.web.cache import SingleFlightCache
 from operator_console.web.services import EXTENSION
-from operator_console.web.settings import WebSettingsSchema
+from operator_console.web.sessions import WrongTokenLimit
 from shared.engine import engine_url
 from tests.support.databases import Database
 from tests.support.eventually import eventually
@@ -27,7 +27,7 @@ from tests.support.processes import Running, running
 
 ALL = tuple(Scope)
 A_DAY = timedelta(days=1)
-SETUP = Act("setup", "for a test")
+SETUP = AuditContext("setup", "for a test")
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
@@ -81,7 +81,13 @@ def console_on(database: Database, **environment: str) -> Iterator[ConsoleUnderT
 def shared_console(database: Database) -> ConsoleUnderTest:
     """Return likewise, with the default settings, one app for all tests that the database serves."""
     app = database.share("console", lambda: app_on(database))
-    app.extensions[EXTENSION] = replace(app.extensions[EXTENSION], attempts=Attempts(), causes=Kept(), stats=Kept())
+    used = app.extensions[EXTENSION]
+    app.extensions[EXTENSION] = replace(
+        used,
+        wrong_tokens=WrongTokenLimit(),
+        causes=SingleFlightCache(used.causes.compute, used.count_permits),
+        stats=SingleFlightCache(used.stats.compute, used.count_permits),
+    )
     return ConsoleUnderTest(app, database)
 
 
@@ -89,7 +95,7 @@ def shared_console(database: Database) -> ConsoleUnderTest:
 def app_on(database: Database, **environment: str) -> Iterator[Console]:
     app = create_app(WebSettingsSchema().read({"DATABASE_URL": database.console_url} | environment))
     yield app
-    app.end_work()
+    app.stop_workers()
 
 
 @contextmanager

@@ -14,13 +14,13 @@ from uuid import UUID
 from click.testing import CliRunner, Result
 from sqlalchemy.orm import Session, sessionmaker
 
-from operator_console.acting import Act
+from operator_console.actions.audit import AuditContext
 from operator_console.cli import main
 from shared.engine import create_database_engine
 from tests.support.databases import Database
 from tests.support.outbox import Outbox
 
-ACT = Act("ada", "a test")
+ACT = AuditContext("ada", "a test")
 DEAD = {"status": "'dead'", "dead_reason": "'rejected'", "settled_at": "now()", "last_error_class": "'recipient'"}
 
 

@@ -15,7 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from operator_console.acting import Act, NotDeadError, requeue
+from operator_console.actions.audit import AuditContext
+from operator_console.actions.requeue import requeue
+from operator_console.errors import NotDeadError
 from outbox_relay.claims import Claims
 from outbox_relay.database import Lifeline
 from outbox_relay.messages import ClaimedMessage, LaneKey
@@ -49,7 +51,7 @@ OUTCOMES: list[Outcome] = [
 LATE_OUTCOMES = [OUTCOMES[0], OUTCOMES[3]]
 """A fact and a belief; more of them would only make each pair rarer."""
 
-ACT = Act("ada", "a test")
+ACT = AuditContext("ada", "a test")
 DISCARD = text("update outbox_messages set dead_reason = 'discarded' where id = :id and status = 'dead'")
 STANDING = "select id, status, dead_reason, attempt, expiries, lease_token from outbox_messages"
 

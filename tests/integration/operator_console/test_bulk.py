@@ -6,17 +6,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from operator_console.acting import (
-    Action,
-    Bulk,
-    BulkPlan,
-    BulkStatus,
-    NothingChosenError,
-    step_bulk,
-    stop_bulk,
-)
-from operator_console.acting import begin_bulk as begin
-from operator_console.acting.plans import step_size
+from operator_console.actions.audit import Action
+from operator_console.actions.bulk import BulkAction, BulkPlan, BulkStatus, step_bulk, step_size, stop_bulk
+from operator_console.actions.bulk import start_bulk as begin
+from operator_console.errors import FilterRequiredError
 from operator_console.filters import MessageFilter
 from shared.vocabulary import Channel, DeadReason
 from tests.support.desk import ACT, lines_of, outboxctl, put_dead
@@ -30,12 +23,12 @@ NEXT_STEP_NOW = "update bulk_acts set next_step_at = now()"
 EMAILS = MessageFilter(channel=Channel.EMAIL)
 
 
-def begun(console: sessionmaker[Session], per_minute: int | None = None, wanted: MessageFilter = EMAILS) -> Bulk:
+def begun(console: sessionmaker[Session], per_minute: int | None = None, wanted: MessageFilter = EMAILS) -> BulkAction:
     with console.begin() as session:
         return begin(session, BulkPlan(Action.REQUEUE, wanted, per_minute), ACT)
 
 
-def stepped(console: sessionmaker[Session], bulk_id: UUID) -> Bulk:
+def stepped(console: sessionmaker[Session], bulk_id: UUID) -> BulkAction:
     with console.begin() as session:
         return step_bulk(session, bulk_id)
 
@@ -151,7 +144,7 @@ def test_one_odd_message_stops_no_other(outbox: Outbox, console: sessionmaker[Se
 
 def test_without_a_filter_all_has_to_be_said(outbox: Outbox, console: sessionmaker[Session]) -> None:
     put_dead(outbox, count=2)
-    with pytest.raises(NothingChosenError), console.begin() as session:
+    with pytest.raises(FilterRequiredError), console.begin() as session:
         begin(session, BulkPlan(Action.REQUEUE, MessageFilter()), ACT)
     refused = outboxctl(outbox.database, "requeue", "--reason", "all of it", "--yes")
     assert refused.exit_code == 2
@@ -173,7 +166,7 @@ def test_without_anybody_to_ask_yes_has_to_be_said(outbox: Outbox) -> None:
     put_dead(outbox)
     result = outboxctl(outbox.database, "discard", "--dead-reason", "rejected", "--reason", "old")
     assert result.exit_code == 2
-    assert "say --yes" in result.stderr
+    assert "add --yes" in result.stderr
     done = outboxctl(outbox.database, "discard", "--dead-reason", "rejected", "--reason", "old", "--yes")
     assert done.stdout == "1 dead messages\n1 discarded\n"
 
@@ -190,7 +183,7 @@ def test_a_bulk_act_that_does_not_exist_is_an_error(outbox: Outbox) -> None:
     unknown = str(UUID(int=7))
     for command in ("stop", "resume"):
         result = outboxctl(outbox.database, "bulk", command, unknown, "--reason", "why not")
-        assert (result.exit_code, result.stderr) == (1, f"outboxctl: there is no bulk act {unknown}\n")
+        assert (result.exit_code, result.stderr) == (1, f"outboxctl: there is no bulk action {unknown}\n")
 
 
 def test_what_somebody_else_holds_is_left_out_and_keeps_nobody_waiting(

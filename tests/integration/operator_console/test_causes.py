@@ -7,7 +7,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from devstack.cluster import Cluster
 from operator_console.filters import MessageFilter
-from operator_console.reading import causes, list_causes, list_messages
+from operator_console.queries import causes
+from operator_console.queries.causes import list_causes
+from operator_console.queries.messages import list_messages
 from outbox_relay.outcomes import Dead, Failure, FailureClass
 from shared.vocabulary import DeadReason
 from tests.support.databases import Database, fresh_database
@@ -95,9 +97,9 @@ def test_the_filter_takes_a_cause_and_finds_its_messages_only(outbox: Outbox, co
 def test_with_too_many_causes_the_list_says_that_it_is_not_whole(
     outbox: Outbox, console: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(causes, "MOST_CAUSES", 2)
+    monkeypatch.setattr(causes, "MAX_CAUSES", 2)
     for word in ("one", "two", "three"):
         put_dead(outbox, last_error=f"'{word}'")
     with console() as session:
         found = list_causes(session)
-    assert (len(found.causes), found.is_whole) == (2, False)
+    assert (len(found.causes), found.is_complete) == (2, False)

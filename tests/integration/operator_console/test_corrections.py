@@ -8,7 +8,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from devstack.cluster import Cluster
-from operator_console.acting import AddressNotTheirsError, Correction, WrongAddressError, requeue
+from operator_console.actions.requeue import Correction, requeue
+from operator_console.errors import AddressNotTheirsError, WrongAddressError
 from shared.secrets import link_token_for
 from shared.vocabulary import Locale
 from tests.support.api import ApiUnderTest, api_on
@@ -137,7 +138,9 @@ def test_an_address_has_to_fit_the_channel(
 def test_what_no_registration_could_be_made_with_is_refused_in_plain_words(outbox: Outbox) -> None:
     [message_id] = put_dead(outbox)
     result = outboxctl(outbox.database, "requeue", str(message_id), "--to", "ada@@example.org", "--reason", "a slip")
-    said = f"outboxctl: message {message_id} goes by email, and that is no address for it\n"
+    said = (
+        f"outboxctl: message {message_id} is sent by email, and the new recipient is not an address of that channel\n"
+    )
     assert (result.exit_code, result.stderr) == (1, said)
     assert outbox.row(message_id).status == "dead"
 

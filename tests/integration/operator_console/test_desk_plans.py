@@ -9,7 +9,10 @@ from sqlalchemy.orm import Session
 
 from devstack.cluster import Cluster
 from operator_console.filters import MessageFilter
-from operator_console.reading import list_causes, list_messages, messages, show_message, stats
+from operator_console.queries import messages
+from operator_console.queries.causes import list_causes
+from operator_console.queries.messages import list_messages, show_message
+from operator_console.queries.stats import stats
 from shared.engine import create_database_engine
 from shared.vocabulary import Channel, DeadReason, Status
 from tests.support.databases import fresh_database
@@ -70,13 +73,13 @@ def test_the_last_page_reads_no_more_than_the_first(engine: Engine) -> None:
 
 
 def test_a_list_that_finds_nothing_stops_looking(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "MOST_ROWS_LOOKED_AT", 100)
+    monkeypatch.setattr(messages, "MAX_ROWS_SCANNED", 100)
     readings = readings_of(engine, partial(list_messages, wanted=MessageFilter(channel=Channel.SMS)))
     assert max(reading.rows for reading in readings) <= 100 + 1 + PARTITIONS
 
 
 def test_groups_read_an_index_and_no_message(engine: Engine) -> None:
-    _, reading, _ = readings_of(engine, list_causes)
+    _, reading, *_ = readings_of(engine, list_causes)
     assert reading.scans == {"Index Only Scan"}
     assert reading.rows == DEAD
 

@@ -3,7 +3,9 @@
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from operator_console.acting import ErasedError, NotDiscardedError, discard, requeue, undo_discard
+from operator_console.actions.discard import discard, undo_discard
+from operator_console.actions.requeue import requeue
+from operator_console.errors import ErasedError, NotDiscardedError
 from shared.ids import uuid7
 from tests.support.desk import ACT, lines_of, outboxctl, put_dead
 from tests.support.outbox import Outbox
@@ -80,7 +82,7 @@ def test_the_timeline_tells_what_happened_in_its_order(outbox: Outbox) -> None:
     )
     outboxctl(outbox.database, "discard", str(message_id), *REASON)
     shown = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json"))[0]
-    assert [(entry["what"], entry["detail"]) for entry in shown["timeline"]] == [
+    assert [(entry["event"], entry["detail"]) for entry in shown["timeline"]] == [
         ("enqueued", "email"),
         ("dead", "550 a…@example.org?"),
         ("dead", "discarded"),

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.filters import MessageFilter
-from operator_console.reading import list_messages, messages, search_messages
+from operator_console.queries import messages
+from operator_console.queries.messages import list_messages, search_messages
 from shared.uuid7 import uuid7_at
 from shared.vocabulary import Channel, DeadReason, Status, Template
 from tests.support.desk import lines_of, outboxctl, put_dead
@@ -38,7 +39,7 @@ def at(moment: datetime) -> str:
 def test_pages_have_each_message_once_newest_first_however_far_a_statement_looks(
     outbox: Outbox, console: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch, looked_at: int
 ) -> None:
-    monkeypatch.setattr(messages, "MOST_ROWS_LOOKED_AT", looked_at)
+    monkeypatch.setattr(messages, "MAX_ROWS_SCANNED", looked_at)
     ours = put_dead(outbox, count=5)
     outbox.put(count=4)
     ours += put_dead(outbox, count=2)
@@ -52,18 +53,18 @@ def test_pages_have_each_message_once_newest_first_however_far_a_statement_looks
 def test_a_page_that_ends_early_says_how_far_it_looked(
     outbox: Outbox, console: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages, "MOST_ROWS_LOOKED_AT", 2)
+    monkeypatch.setattr(messages, "MAX_ROWS_SCANNED", 2)
     ids = outbox.put(count=3)
     with console() as session:
         page = list_messages(session, MessageFilter(channel=Channel.SMS))
     assert (page.messages, page.next_cursor) == ((), ids[1])
-    assert page.looked_back_to is not None
+    assert page.searched_back_to is not None
 
 
 def test_a_search_goes_on_until_it_has_found_what_was_asked_for_or_its_time_is_over(
     outbox: Outbox, console: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages, "MOST_ROWS_LOOKED_AT", 2)
+    monkeypatch.setattr(messages, "MAX_ROWS_SCANNED", 2)
     sms = outbox.put(count=3, channel="sms", recipient="'+33612345678'")
     outbox.put(count=9)
     wanted = MessageFilter(channel=Channel.SMS)
@@ -80,7 +81,7 @@ def test_a_search_goes_on_until_it_has_found_what_was_asked_for_or_its_time_is_o
 def test_the_command_line_looks_on_until_it_has_what_was_asked_for(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages, "MOST_ROWS_LOOKED_AT", 2)
+    monkeypatch.setattr(messages, "MAX_ROWS_SCANNED", 2)
     [sms] = outbox.put(channel="sms", recipient="'+33612345678'")
     outbox.put(count=5)
     [listed] = lines_of(outboxctl(outbox.database, "list", "--channel", "sms"))

@@ -58,8 +58,8 @@ def test_a_row_beyond_all_counting_is_wrong_usage(outbox: Outbox) -> None:
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        (("list", "--reason", "a look"), "say --reveal as well"),
-        (("list", "--created-after", "yesterday"), "'yesterday' is none: write 2026-12-31"),
+        (("list", "--reason", "a look"), "add --reveal"),
+        (("list", "--created-after", "yesterday"), "'yesterday' is not a time: write 2026-12-31"),
         (("requeue", "--all", "--reason", "a slip", "--per-minute", "3000000000"), "is not in the range"),
     ],
 )
@@ -87,5 +87,5 @@ def test_a_reason_may_have_several_lines_and_is_kept_without_the_blanks_around_i
 
 def test_why_there_is_no_connection_is_said(outbox: Outbox) -> None:
     ran = outboxctl(replace(outbox.database, name="nowhere"), "status")
-    told = "outboxctl: the database does not answer (no such database): check DATABASE_URL and that it runs\n"
+    told = "outboxctl: the database does not respond (no such database): check DATABASE_URL and that it runs\n"
     assert (ran.exit_code, ran.stderr) == (1, told)

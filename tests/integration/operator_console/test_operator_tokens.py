@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from operator_console.operator_tokens import Scope, TokenView, authenticate
+from operator_console.actions.tokens import Scope, TokenView, authenticate
 from tests.support.databases import Database, is_refused
 from tests.support.desk import lines_of, outboxctl
 from tests.support.outbox import Outbox
@@ -58,7 +58,7 @@ def test_a_revoked_token_ends_at_once_and_for_good(outbox: Outbox, console: sess
     assert outboxctl(outbox.database, *revoke).exit_code == 0
     assert known(console, text) is None
     again = outboxctl(outbox.database, *revoke)
-    assert (again.exit_code, again.stderr) == (1, f"outboxctl: there is no token {view.id} that still works\n")
+    assert (again.exit_code, again.stderr) == (1, f"outboxctl: there is no active token {view.id}\n")
     audited = lines_of(outboxctl(outbox.database, "audit"))
     assert [(row["action"], row["reason"]) for row in audited] == [
         ("revoke_token", "lost the laptop"),

@@ -130,7 +130,7 @@ def test_what_was_kept_and_why_a_step_failed_is_shown(
     shown = outboxctl(database, "show", str(organization_id)).stdout
     assert re.search(r"^kept_because +it has been worked in$", shown, re.MULTILINE)
     page = console.signed_in(token).get(f"/organizations/{organization_id}").text
-    assert "it has been worked in: dropping it is for you to decide" in page
+    assert "it has been worked in: you decide whether to drop it" in page
     assert "content: without members" in page
 
 
@@ -166,14 +166,14 @@ def test_the_page_says_what_was_lost_and_has_a_button(
     assert "Clinic &lt;b&gt;" in listed.text
     page = person.get(f"/organizations/{organization_id}")
     assert "5 tables, 7.6 MB, at revision 0002" in page.text
-    assert "Nothing has taken its place yet." in page.text
+    assert "It has not been replaced yet." in page.text
     pressed = person.post(
         f"/organizations/{organization_id}/repair",
         data={"csrf": csrf_in(page), **BECAUSE},
         headers={"Origin": "http://localhost"},
         follow_redirects=True,
     )
-    assert "A repair is on its way." in pressed.text
+    assert "Repair requested." in pressed.text
     assert len(repairs(database)) == 1
 
 
@@ -192,6 +192,6 @@ def test_the_command_line_shows_and_repairs_the_same(database: Database) -> None
     repaired = outboxctl(database, "repair", str(organization_id), "--reason", "a member called")
     assert repaired.stdout == f"organization {organization_id} will be repaired\n"
     unseen = outboxctl(database, "check", str(organization_id), "--wait", "0")
-    assert (unseen.returncode, "nobody has looked" in unseen.stderr) == (1, True)
+    assert (unseen.returncode, "no relay has checked" in unseen.stderr) == (1, True)
     unknown = outboxctl(database, "show", str(uuid4()))
     assert unknown.returncode == 1

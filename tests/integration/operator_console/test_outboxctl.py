@@ -178,7 +178,7 @@ def test_requeue_refuses_what_a_newer_message_replaced(outbox: Outbox, outboxctl
     [message_id] = outbox.put(status="'dead'", dead_reason="'superseded'", settled_at="now()")
     result = outboxctl("requeue", str(message_id), "--reason", "impatience")
     assert result.exit_code == 1
-    assert "is superseded: a newer message replaced it, or nobody waits for it any longer" in result.stderr
+    assert "is superseded: a newer message replaced it, or its registration has ended" in result.stderr
     assert outbox.claim() == []
     assert outbox.execute("select * from operator_actions") == []
 
@@ -195,7 +195,7 @@ def test_requeue_refuses_what_is_not_dead_and_changes_nothing(outbox: Outbox, ou
     [message_id] = outbox.put(due_at="now() + interval '1 hour'")
     result = outboxctl("requeue", str(message_id), "--reason", "impatience")
     assert result.exit_code == 1
-    assert result.stderr == f"outboxctl: message {message_id} is pending: only a dead one can be requeued\n"
+    assert result.stderr == f"outboxctl: message {message_id} is pending: only a dead message can be requeued\n"
     assert outbox.claim() == []
     assert outbox.execute("select * from operator_actions") == []
 

@@ -84,7 +84,7 @@ def test_a_running_bulk_act_shows_no_address(outbox: Outbox) -> None:
     outbox.execute("insert into bulk_acts (id, action, operator, reason, wanted, found) values (gen_random_uuid(),"
                    " 'requeue', 'ada', 'mended', '{\"recipient\": \"ada@example.org\"}', 1)")  # fmt: skip
     [shown] = lines_of(outboxctl(outbox.database, "bulk", "list"))
-    assert shown["wanted"] == {"recipient": "a…@example.org"}
+    assert shown["filter"] == {"recipient": "a…@example.org"}
 
 
 def test_a_revealed_list_is_written_down_with_its_filter_masked(outbox: Outbox) -> None:

@@ -11,7 +11,7 @@ from operator_console.cli import COMMANDS, main
 pytestmark = pytest.mark.slow
 
 NOT_FOR_HELP = ("sqlalchemy", "psycopg", "marshmallow", "rich")
-NOT_FOR_LOOKING = ("operator_console.acting", "phonenumbers", "email_validator", "rich", "flask", "gunicorn")
+NOT_FOR_LOOKING = ("operator_console.actions.bulk", "phonenumbers", "email_validator", "rich", "flask", "gunicorn")
 
 
 def imported_by(statement: str, names: tuple[str, ...]) -> set[str]:

@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy.orm import Session
 
-from operator_console.acting import Bulk, step_bulk
-from operator_console.web import carrier
+from operator_console.actions.bulk import BulkAction, step_bulk
+from operator_console.web import bulk_worker
 from operator_console.web.services import EXTENSION
 from tests.support.consoles import ConsoleUnderTest, console_on, csrf_in
 from tests.support.databases import Database
@@ -20,7 +20,7 @@ PENDING = "select count(*) from outbox_messages where status = 'pending'"
 
 def step(console: ConsoleUnderTest) -> float:
     """Make one step, as the console's own thread does."""
-    return float(console.app.extensions[EXTENSION].carrier.step())
+    return float(console.app.extensions[EXTENSION].bulk_worker.step())
 
 
 def begun(console: ConsoleUnderTest, token: str, path: str = "/v1/requeues", **body: Any) -> Any:
@@ -55,7 +55,7 @@ def test_what_a_newer_release_began_is_shown_and_holds_up_nothing_else(
     begun(console, token)
     step(console)
     step(console)
-    shown = {one["id"]: one for one in console.ask("GET", "/v1/bulk-acts", token).json["bulk_acts"]}
+    shown = {one["id"]: one for one in console.ask("GET", "/v1/bulk-actions", token).json["bulk_actions"]}
     assert (shown[newer]["status"], shown[newer]["acted"]) == ("running", 0)
     assert shown[newer]["filter"] == {"template": "of_tomorrow"}
     assert outbox.number(PENDING) == 3
@@ -74,13 +74,13 @@ def carries_on_past_a_defect(
     outbox.put(count=3, **DEAD)
     broken = begun(console, token).json["id"]
 
-    def step_with_a_defect(session: Session, bulk_id: UUID) -> Bulk:
+    def step_with_a_defect(session: Session, bulk_id: UUID) -> BulkAction:
         if str(bulk_id) == broken:
             raise RuntimeError("a defect")
         return step_bulk(session, bulk_id)
 
-    monkeypatch.setattr(carrier, "step_bulk", step_with_a_defect)
-    console.app.begin_work()
+    monkeypatch.setattr(bulk_worker, "step_bulk", step_with_a_defect)
+    console.app.start_workers()
     eventually(lambda: outbox.number("select count(*) from bulk_acts where next_step_at > now()"))
     healthy = begun(console, token).json["id"]
     eventually(lambda: outbox.number(f"select count(*) from bulk_acts where id = '{healthy}' and status = 'done'"))
@@ -118,14 +118,14 @@ def test_everything_has_to_be_said(
 ) -> None:
     outbox.put(count=2, **DEAD)
     refused = begun(console, token, filter=wanted)
-    assert (refused.status_code, refused.json["code"]) == (422, "nothing_chosen")
+    assert (refused.status_code, refused.json["code"]) == (422, "filter_required")
     assert begun(console, token, filter=wanted, all=True).json["found"] == 2
 
 
 @pytest.mark.parametrize(
     ("body", "pointer", "code"),
     [
-        ({"filter": {"status": "pending"}}, "#/filter/status", "only_the_dead"),
+        ({"filter": {"status": "pending"}}, "#/filter/status", "only_dead"),
         ({"filter": {"reason": "x"}}, "#/filter/reason", "unknown_field"),
         ({"filter": "all"}, "#/filter", "invalid_type"),
         ({"per_minute": "60"}, "#/per_minute", "invalid_type"),
@@ -147,8 +147,8 @@ def test_the_address_asked_for_is_masked_while_it_runs(console: ConsoleUnderTest
     outbox.put(**DEAD)
     path = begun(console, token, filter={"recipient": "ada@example.org"}, per_minute=1).headers["Location"]
     browser = console.signed_in(token)
-    shown = [console.ask("GET", each, token).text for each in (path, "/v1/bulk-acts", "/v1/audit")]
-    shown += [browser.get(each).text for each in (path.replace("/v1/bulk-acts", "/bulk"), "/bulk", "/audit")]
+    shown = [console.ask("GET", each, token).text for each in (path, "/v1/bulk-actions", "/v1/audit")]
+    shown += [browser.get(each).text for each in (path.replace("/v1/bulk-actions", "/bulk"), "/bulk", "/audit")]
     assert [text for text in shown if "ada@" in text] == []
 
 
@@ -170,6 +170,6 @@ def test_the_page_begins_one_from_a_cause(console: ConsoleUnderTest, outbox: Out
 
 
 def test_an_unknown_one_is_not_found(console: ConsoleUnderTest, token: str) -> None:
-    path = "/v1/bulk-acts/00000000-0000-0000-0000-000000000000"
+    path = "/v1/bulk-actions/00000000-0000-0000-0000-000000000000"
     assert console.ask("GET", path, token).json["code"] == "unknown_bulk"
     assert console.ask("POST", f"{path}/stop", token, json={"reason": "why"}).status_code == 404

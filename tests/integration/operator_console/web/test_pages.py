@@ -2,7 +2,7 @@
 
 import pytest
 
-from operator_console.operator_tokens import Scope
+from operator_console.actions.tokens import Scope
 from tests.support.consoles import ConsoleUnderTest, csrf_in, operators_token
 from tests.support.outbox import Outbox
 
@@ -46,7 +46,7 @@ def test_markup_in_what_others_wrote_is_shown_as_text(console: ConsoleUnderTest,
         for path in (
             *PAGES,
             f"/messages/{message_id}",
-            bulk.headers["Location"].replace("/v1/bulk-acts", "/bulk"),
+            bulk.headers["Location"].replace("/v1/bulk-actions", "/bulk"),
             "/messages?provider=%3Cscript%3Ealert(1)%3C/script%3E",
             "/messages?status=%3Cscript%3E",
             "/bulk/new?provider=%3Cscript%3Ealert(1)%3C/script%3E",

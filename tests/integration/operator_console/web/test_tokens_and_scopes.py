@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 from werkzeug.routing import Rule
 
-from operator_console.operator_tokens import Scope
-from operator_console.web.attempts import MOST
+from operator_console.actions.tokens import Scope
+from operator_console.web.sessions import MAX_WRONG_TOKENS
 from tests.support.consoles import ConsoleUnderTest, csrf_in, operators_token
 from tests.support.databases import Database
 from tests.support.outbox import Outbox
@@ -85,7 +85,7 @@ def test_a_token_that_is_unknown_expired_or_revoked_is_wrong_in_the_same_words(
 def test_wrong_tokens_are_refused_unread_after_a_few_by_header_and_by_page(
     console: ConsoleUnderTest, token: str
 ) -> None:
-    for _ in range(MOST.amount // 2):
+    for _ in range(MAX_WRONG_TOKENS.amount // 2):
         assert console.ask("GET", "/v1/stats", "so_guess").status_code == 401
         assert console.app.test_client().post("/sign-in", data={"token": "so_guess"}).status_code == 401
     script = console.ask("GET", "/v1/stats", token)
