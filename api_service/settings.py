@@ -258,7 +258,7 @@ class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):
     )
     workers = Whole(
         "API_WORKERS",
-        "Worker processes; by default one per CPU. They share the CPUs to hash passwords.",
+        "Worker processes; by default one per CPU.",
         unit="processes",
         default=cores,
         bounds=(1, 256),
