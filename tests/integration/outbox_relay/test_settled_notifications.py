@@ -1,7 +1,6 @@
-"""Those who wait for a message are rung for by the relay that settles it, whatever happens to connections."""
+"""The relay notifies listeners of the messages that it has settled, whatever happens to connections."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,16 +8,12 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from api_service.outbox_signals import wait_for_settled as waiting
-from api_service.services import EXTENSION, Services
 from outbox_relay.database import Lifeline
 from outbox_relay.outcomes import Dead, Outcome, Sent
 from outbox_relay.settles import Settlement
 from outbox_relay.telling import IDS_A_NOTIFICATION, Teller, ToldSettles
 from shared.database import driver_url
 from shared.vocabulary import SETTLED_CHANNEL, DeadReason
-from tests.support.api import ApiUnderTest
-from tests.support.bells import ring_for
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.gates import logins_refused
@@ -30,45 +25,21 @@ select count(pg_terminate_backend(pid)) from pg_stat_activity
 """
 
 
-@pytest.fixture
-def rung(own_api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> ApiUnderTest:
-    """Nobody looks again of itself, once the relays are heard."""
-    api = own_api
-    monkeypatch.setattr(waiting, "LISTENING_LOOK_SECONDS", 60)
-    services_of(api).settled.start()
-    eventually(lambda: bells_of(api).is_fed)
-    return api
-
-
 @pytest.mark.parametrize("outcome", [Sent("mail", "1"), Dead(DeadReason.REJECTED, None)], ids=["sent", "dead"])
-def test_whoever_waits_is_answered_when_the_relay_has_settled(
-    rung: ApiUnderTest, outbox: Outbox, outcome: Outcome
-) -> None:
-    registration_id = rung.registered()
-    with ThreadPoolExecutor(1) as client:
-        response = client.submit(look_up_waiting, rung, registration_id)
-        eventually(lambda: ring_for(bells_of(rung), rung.messages(registration_id)[0].id))
-        settle_and_tell(outbox, outcome)
-        document = response.result(60).json
-    assert document["delivery"]["status"] == ("sent" if isinstance(outcome, Sent) else "dead")
+def test_a_message_is_notified_when_it_has_settled(outbox: Outbox, outcome: Outcome) -> None:
+    outbox.put()
+    [message] = outbox.claim(1)
 
+    async def settle() -> None:
+        teller, lifeline = Teller(outbox.database.relay_url), Lifeline(outbox.database.relay_url, "test")
+        await ToldSettles(lifeline, teller).settle([Settlement(message, outcome)])
+        await teller.close()
+        await lifeline.close()
 
-def test_what_settles_while_nothing_is_heard_is_seen_when_the_relays_are_heard_again(rung: ApiUnderTest) -> None:
-    registration_id = rung.registered()
-    with ThreadPoolExecutor(1) as client, rung.database.connect() as owner:
-        response = client.submit(look_up_waiting, rung, registration_id)
-        eventually(lambda: ring_for(bells_of(rung), rung.messages(registration_id)[0].id))
-        rung.rows("update outbox_messages set status = 'sent', settled_at = now()")
-        assert owner.execute(END, ["signpost-api-settled"]).fetchone() == (1,)
-        assert response.result(60).json["delivery"]["status"] == "sent"
-    eventually(lambda: bells_of(rung).is_fed)
-
-
-def test_anyone_may_notify_and_nothing_comes_of_nonsense(rung: ApiUnderTest, outbox: Outbox) -> None:
-    with rung.database.connect() as stranger:
-        for payload in ("", "x", "," * 5000, "\u00e9" * 1000):
-            stranger.execute("select pg_notify(%s, %s)", [SETTLED_CHANNEL, payload])
-    test_whoever_waits_is_answered_when_the_relay_has_settled(rung, outbox, Sent("mail", "1"))
+    with listening(outbox.database) as connection:
+        asyncio.run(settle())
+        [notification] = connection.notifies(timeout=60, stop_after=1)
+    assert UUID(notification.payload) == message.id
 
 
 def test_all_that_has_settled_is_told_also_more_than_fits_one_notification(database: Database) -> None:
@@ -130,32 +101,7 @@ def test_a_relay_says_that_the_database_is_there_again_though_it_has_nothing_to_
     assert said() == ["database lost", "database found again"]
 
 
-def settle_and_tell(outbox: Outbox, outcome: Outcome) -> None:
-    [message] = outbox.claim(1)
-
-    async def settle() -> None:
-        teller, lifeline = Teller(outbox.database.relay_url), Lifeline(outbox.database.relay_url, "test")
-        await ToldSettles(lifeline, teller).settle([Settlement(message, outcome)])
-        await teller.close()
-        await lifeline.close()
-
-    asyncio.run(settle())
-
-
 def listening(database: Database) -> psycopg.Connection[Any]:
     connection = psycopg.connect(driver_url(database.owner_url), autocommit=True)
     connection.execute(f"listen {SETTLED_CHANNEL}")
     return connection
-
-
-def look_up_waiting(api: ApiUnderTest, registration_id: UUID) -> Any:
-    return api.app.test_client().get(f"/v1/registrations/{registration_id}", headers={"Prefer": "wait=20"})
-
-
-def services_of(api: ApiUnderTest) -> Services:
-    services: Services = api.app.extensions[EXTENSION]
-    return services
-
-
-def bells_of(api: ApiUnderTest) -> Any:
-    return services_of(api).settled.bells
