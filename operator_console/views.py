@@ -1,11 +1,12 @@
 """Values that operators see, with their fields in the order of display, and their form as JSON."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
+V = TypeVar("V")
 Mask: TypeAlias = Callable[[str], str]
 """How an address is shown: ``shared.masks.masked``, or ``unmasked`` after an audit row was written."""
 
@@ -259,6 +260,12 @@ class OrganizationDetail(OrganizationView):
     kept_because: str | None
     steps: tuple[StepView, ...]
     losses: tuple[LossView, ...]
+
+
+def from_row(view: type[V], row: Any, **others: Any) -> V:
+    """Return a view whose fields are the row's attributes of the same name, and ``others``."""
+    names = [one.name for one in fields(view)]  # type: ignore[arg-type] # all views are dataclasses
+    return view(**{name: getattr(row, name) for name in names if name not in others}, **others)
 
 
 def as_json(view: Any) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from operator_console.actions.locking import lock_messages
 from operator_console.actions.requeue import requeue_locked, wake_relays
 from operator_console.errors import ActionError, FilterRequiredError, UnknownBulkError
 from operator_console.filters import MessageFilter, index_conditions, masked_json, row_conditions
+from operator_console.views import from_row
 from shared.database import UNDEFINED, describe
 from shared.engine import is_database_away
 from shared.log import get_logger
@@ -288,18 +289,4 @@ def _bulk_rows() -> Any:
 
 
 def _view(row: Row[Any]) -> BulkAction:
-    return BulkAction(
-        id=row.id,
-        action=row.action,
-        operator=row.operator,
-        reason=row.reason,
-        filter=masked_json(row.wanted),
-        per_minute=row.per_minute,
-        status=row.status,
-        found=row.found,
-        acted=row.acted,
-        skipped=row.skipped,
-        created_at=row.created_at,
-        ended_at=row.ended_at,
-        wait=row.wait,
-    )
+    return from_row(BulkAction, row, filter=masked_json(row.wanted))

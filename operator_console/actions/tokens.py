@@ -15,6 +15,7 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from operator_console.actions.audit import Action, AuditContext
+from operator_console.views import from_row
 from shared.models import OperatorToken
 
 PREFIX = "so_"
@@ -109,12 +110,4 @@ def _record_use(session: Session, token_id: UUID) -> None:
 
 
 def _view(row: OperatorToken) -> TokenView:
-    return TokenView(
-        id=row.id,
-        name=row.name,
-        scopes=tuple(Scope(scope) for scope in row.scopes),
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        revoked_at=row.revoked_at,
-        last_used_at=row.last_used_at,
-    )
+    return from_row(TokenView, row, scopes=tuple(map(Scope, row.scopes)))

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from operator_console.views import ActionView
+from operator_console.views import ActionView, from_row
 from shared.models import OperatorAction
 
 
@@ -22,17 +22,4 @@ def list_actions(session: Session, *, limit: int = 50, before_id: int | None = N
 
 
 def _views(session: Session, query: Select[OperatorAction]) -> tuple[ActionView, ...]:
-    return tuple(
-        ActionView(
-            id=row.id,
-            action=row.action,
-            operator=row.operator,
-            reason=row.reason,
-            message_id=row.message_id,
-            bulk_id=row.bulk_id,
-            before=row.before,
-            after=row.after,
-            acted_at=row.acted_at,
-        )
-        for row in session.scalars(query)
-    )
+    return tuple(from_row(ActionView, row) for row in session.scalars(query))

@@ -14,7 +14,16 @@ from sqlalchemy.orm import Session, aliased
 from operator_console.errors import UnknownMessageError
 from operator_console.filters import MessageFilter, Messages, cause_of, index_conditions, row_conditions
 from operator_console.queries.audit import actions_on
-from operator_console.views import ActionView, AttemptView, Mask, MessageDetail, MessageView, Page, TimelineEntry
+from operator_console.views import (
+    ActionView,
+    AttemptView,
+    Mask,
+    MessageDetail,
+    MessageView,
+    Page,
+    TimelineEntry,
+    from_row,
+)
 from shared.masks import masked
 from shared.models import DeliveryAttempt, OutboxMessage, Word
 from shared.vocabulary import Status
@@ -39,7 +48,7 @@ def list_messages(
     """
     start = [*index_conditions(wanted), *([] if cursor is None else [OutboxMessage.id < cursor])]
     rows = session.execute(_page_query(start, wanted, limit + 1)).all()
-    messages = tuple(_view(row, mask) for row in rows[:limit])
+    messages = tuple(from_row(MessageView, row, **_changed(row, mask)) for row in rows[:limit])
     if len(rows) > limit:
         return Page(messages, next_cursor=messages[-1].id)
     last = _last_scanned(session, start) if row_conditions(wanted) else None
@@ -84,16 +93,12 @@ def show_message(session: Session, message_id: UUID, *, mask: Mask = masked) -> 
         raise UnknownMessageError
     attempts, actions = _attempts_of(session, message, mask), actions_on(session, message_id)
     fallback = _fallback_of(session, message)
-    return MessageDetail(
-        **vars(_view(message, mask)),
-        locale=message.locale,
+    return from_row(
+        MessageDetail,
+        message,
+        **_changed(message, mask),
         last_error=_mask_addresses(message.last_error, message.recipient, mask),
         provider_message_id=_provider_message_id(message, actions, mask),
-        expires_at=message.expires_at,
-        leased_until=message.leased_until,
-        fallback_channel=message.fallback_channel,
-        fallback_at=message.fallback_at,
-        fallback_of=message.fallback_of,
         fell_back_to=fallback and fallback.id,
         attempts=attempts,
         operator_actions=actions,
@@ -122,14 +127,7 @@ def timeline_of(
 def _attempts_of(session: Session, message: Row[Any], mask: Mask) -> tuple[AttemptView, ...]:
     query = select(DeliveryAttempt).where(DeliveryAttempt.message_id == message.id).order_by(DeliveryAttempt.id)
     return tuple(
-        AttemptView(
-            attempt=one.attempt,
-            outcome=one.outcome,
-            provider=one.provider,
-            error_class=one.error_class,
-            error=_mask_addresses(one.error, message.recipient, mask),
-            ended_at=one.ended_at,
-        )
+        from_row(AttemptView, one, error=_mask_addresses(one.error, message.recipient, mask))
         for one in session.scalars(query)
     )
 
@@ -173,23 +171,10 @@ def _messages(messages: Messages = OutboxMessage) -> Select[Any]:
     return select(*columns, case((messages.status == Status.DEAD, cause_of(messages))).label("cause"))
 
 
-def _view(message: Row[Any], mask: Mask) -> MessageView:
-    return MessageView(
-        id=message.id,
-        status=message.status,
-        dead_reason=message.dead_reason,
-        template=message.template,
-        channel=message.channel,
-        recipient=mask(message.recipient),
-        attempt=message.attempt,
-        max_attempts=message.max_attempts,
-        provider=message.provider,
-        last_error_class=message.last_error_class,
-        created_at=message.created_at,
-        due_at=message.due_at if message.status == Status.PENDING else None,
-        settled_at=message.settled_at,
-        cause=message.cause,
-    )
+def _changed(message: Row[Any], mask: Mask) -> dict[str, Any]:
+    """Return the fields of a view that differ from the row's columns."""
+    due_at = message.due_at if message.status == Status.PENDING else None
+    return {"recipient": mask(message.recipient), "due_at": due_at}
 
 
 def _fallback_of(session: Session, message: Row[Any]) -> Row[UUID, datetime] | None:

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from operator_console.errors import UnknownOrganizationError
-from operator_console.views import LossView, OrganizationDetail, OrganizationPage, OrganizationView, StepView
+from operator_console.views import LossView, OrganizationDetail, OrganizationPage, OrganizationView, StepView, from_row
 from shared.models import Organization, OrganizationLoss, OrganizationStep
 from shared.vocabulary import Verdict
 
@@ -21,7 +21,7 @@ def list_organizations(
     if cursor is not None:
         query = query.where(Organization.id < cursor)
     rows = session.scalars(query.limit(limit + 1)).all()
-    shown = tuple(_view(row) for row in rows[:limit])
+    shown = tuple(from_row(OrganizationView, row, status=row.status.value) for row in rows[:limit])
     return OrganizationPage(shown, next_cursor=shown[-1].id if len(rows) > limit else None)
 
 
@@ -32,56 +32,20 @@ def show_organization(session: Session, organization_id: UUID) -> OrganizationDe
     ).one_or_none()
     if row is None:
         raise UnknownOrganizationError
-    return OrganizationDetail(
-        **vars(_view(row)),
-        country=row.country,
-        founder_id=row.founder_id,
-        database_name=row.database_name,
-        ready_at=row.ready_at,
-        failed_at=row.failed_at,
-        healthy_at=row.healthy_at,
-        check_due_at=row.check_due_at,
-        repair_id=row.repair_id,
-        dropped_at=row.dropped_at,
-        kept_because=row.kept_because,
-        steps=_steps_of(session, organization_id),
-        losses=_losses_of(session, organization_id),
-    )
-
-
-def _view(row: Organization) -> OrganizationView:
-    return OrganizationView(
-        id=row.id,
-        name=row.name,
-        status=row.status.value,
-        health=row.health,
-        health_error=row.health_error,
-        revision=row.revision,
-        tables=row.tables,
-        size_bytes=row.size_bytes,
-        checked_at=row.checked_at,
-        created_at=row.created_at,
-    )
-
-
-def _steps_of(session: Session, organization_id: UUID) -> tuple[StepView, ...]:
-    query = (
+    steps = (
         select(OrganizationStep)
         .where(OrganizationStep.organization_id == organization_id)
         .order_by(OrganizationStep.begun_at)
     )
-    return tuple(
-        StepView(row.step, row.begun_at, row.done_at, row.error_class, row.error) for row in session.scalars(query)
-    )
-
-
-def _losses_of(session: Session, organization_id: UUID) -> tuple[LossView, ...]:
-    query = (
+    losses = (
         select(OrganizationLoss)
         .where(OrganizationLoss.organization_id == organization_id)
         .order_by(OrganizationLoss.found_at.desc())
     )
-    return tuple(
-        LossView(row.found_at, row.healthy_at, row.revision, row.tables, row.size_bytes, row.restored_at)
-        for row in session.scalars(query)
+    return from_row(
+        OrganizationDetail,
+        row,
+        status=row.status.value,
+        steps=tuple(from_row(StepView, step, started_at=step.begun_at) for step in session.scalars(steps)),
+        losses=tuple(from_row(LossView, loss) for loss in session.scalars(losses)),
     )

@@ -5,7 +5,7 @@ from datetime import timedelta
 from sqlalchemy import case, func, select, text
 from sqlalchemy.orm import Session
 
-from operator_console.views import BacklogView, HourView, ProviderView, RelayView, Stats
+from operator_console.views import BacklogView, HourView, ProviderView, RelayView, Stats, from_row
 from shared.models import ProviderRow, RelayRow
 from shared.vocabulary import CHANNELS, RELAY_ALIVE_SECONDS, Urgency
 
@@ -62,14 +62,7 @@ def backlog(session: Session) -> tuple[BacklogView, ...]:
     """Return the backlog by channel."""
     parameters = {"channels": list(CHANNELS), "urgencies": list(Urgency), "most": MAX_COUNT}
     return tuple(
-        BacklogView(
-            channel=row.channel,
-            due=row.due,
-            pending=row.pending,
-            is_capped=row.pending == MAX_COUNT,
-            lag_seconds=row.lag_seconds,
-        )
-        for row in session.execute(BACKLOG, parameters)
+        from_row(BacklogView, row, is_capped=row.pending == MAX_COUNT) for row in session.execute(BACKLOG, parameters)
     )
 
 
@@ -87,17 +80,7 @@ def list_providers(session: Session) -> tuple[ProviderView, ...]:
     )
     query = select(ProviderRow, breaker.label("breaker")).order_by(ProviderRow.name)
     return tuple(
-        ProviderView(
-            provider=row.name,
-            breaker=breaker,
-            since=row.since,
-            open_until=row.open_until,
-            consecutive_opens=row.openings,
-            last_failure_class=row.last_failure_class,
-            last_failed_at=row.last_failed_at,
-            rate=row.rate,
-            seen_at=row.seen_at,
-        )
+        from_row(ProviderView, row, provider=row.name, breaker=breaker, consecutive_opens=row.openings)
         for row, breaker in session.execute(query)
     )
 
@@ -106,16 +89,4 @@ def list_relays(session: Session) -> tuple[RelayView, ...]:
     """Return the relays with a recent heartbeat, by host and then by age. Times are the database's."""
     is_alive = RelayRow.seen_at > func.now() - timedelta(seconds=RELAY_ALIVE_SECONDS)
     query = select(RelayRow).where(is_alive).order_by(RelayRow.host, RelayRow.started_at, RelayRow.id)
-    return tuple(
-        RelayView(
-            id=row.id,
-            host=row.host,
-            version=row.version,
-            channels=tuple(row.channels),
-            batch_size=row.batch_size,
-            connections=row.connections,
-            started_at=row.started_at,
-            seen_at=row.seen_at,
-        )
-        for row in session.scalars(query)
-    )
+    return tuple(from_row(RelayView, row, channels=tuple(row.channels)) for row in session.scalars(query))

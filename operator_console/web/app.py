@@ -13,20 +13,10 @@ from operator_console.filters import MessageFilter
 from operator_console.queries.causes import list_causes
 from operator_console.queries.stats import stats
 from operator_console.settings import WebSettings
-from operator_console.web import api
+from operator_console.web import api, labels
 from operator_console.web.access import csrf_token, enforce_access, origin_of
 from operator_console.web.bulk_worker import BulkWorker
 from operator_console.web.cache import CountPermits, SingleFlightCache
-from operator_console.web.labels import (
-    BREAKERS,
-    CHANNELS,
-    DEAD_REASONS,
-    format_duration,
-    format_number,
-    format_size,
-    format_time,
-    format_time_input,
-)
 from operator_console.web.metrics import OBSERVER
 from operator_console.web.pages import NOTICE_COOKIE_IS_SECURE
 from operator_console.web.problems import handle_problems
@@ -91,16 +81,16 @@ def configure_templates(app: Flask) -> None:
     """Add the labels and formats that the templates use."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
-        duration=format_duration,
-        number=format_number,
-        size=format_size,
-        time=lambda moment: format_time(moment, datetime.now(UTC).year),
-        time_input=format_time_input,
+        duration=labels.format_duration,
+        number=labels.format_number,
+        size=labels.format_size,
+        time=lambda moment: labels.format_time(moment, datetime.now(UTC).year),
+        time_input=labels.format_time_input,
     )
     app.jinja_env.globals.update(
-        channels=CHANNELS,
-        dead_reasons=DEAD_REASONS,
-        breakers=BREAKERS,
+        channels=labels.CHANNELS,
+        dead_reasons=labels.DEAD_REASONS,
+        breakers=labels.BREAKERS,
         excluded_reasons=excluded_reasons(MessageFilter()),
         csrf_token=csrf_token,
     )
