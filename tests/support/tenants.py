@@ -92,11 +92,11 @@ class Noted:
     entries: list[tuple[str, Step]] = field(default_factory=list)
     at: Callable[[str, Step], None] = lambda _moment, _step: None
 
-    async def begun(self, step: Step) -> None:
-        self._note("begun", step)
+    async def started(self, step: Step) -> None:
+        self._note("started", step)
 
-    async def done(self, step: Step) -> None:
-        self._note("done", step)
+    async def completed(self, step: Step) -> None:
+        self._note("completed", step)
 
     def _note(self, moment: str, step: Step) -> None:
         self.entries.append((moment, step))

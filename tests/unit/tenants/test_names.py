@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from outbox_relay.outcomes import FailureClass
 from outbox_relay.provisioning import Organization
-from outbox_relay.provisioning.faults import fault_of
+from outbox_relay.provisioning.model import failure_class_of
 from shared.ids import uuid7
 from shared.secrets import tenant_password
 from tenants.naming import is_of_an_organization, template_name
@@ -72,4 +72,4 @@ def test_only_an_earlier_revision_is_behind() -> None:
     ],
 )
 def test_only_what_is_the_organization_s_own_costs_it_anything(sqlstate: str | None, kind: FailureClass) -> None:
-    assert fault_of(sqlstate) is kind
+    assert failure_class_of(sqlstate) is kind
