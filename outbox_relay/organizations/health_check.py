@@ -19,7 +19,7 @@ from outbox_relay.metrics import count_check, tell_organizations
 from outbox_relay.provisioning import CONNECTIONS_PER_ORGANIZATION, Health, Organization, ProvisionServer, check
 from outbox_relay.settings import RelaySettings
 from shared.log import get_logger
-from shared.vocabulary import Verdict
+from shared.vocabulary import HealthStatus
 from tenants.revisions import REVISIONS
 
 ROUND_SECONDS = 5
@@ -144,7 +144,7 @@ class HealthChecker:
             health = await check(self._server, due.organization)
             count_check(health.status.value, time.monotonic() - started)
         await self._lifeline.once(lambda connection: _record(connection, due, health))
-        if health.status is not Verdict.HEALTHY:
+        if health.status is not HealthStatus.HEALTHY:
             log.warning(
                 "organization not healthy", organization_id=str(due.organization.id), health=health.status.value
             )
@@ -160,18 +160,18 @@ async def _record(connection: AsyncConnection[TupleRow], due: DueCheck, health: 
         "revision": health.revision,
         "tables": health.tables,
         "size_bytes": health.size_bytes,
-        "is_healthy": health.status is Verdict.HEALTHY,
+        "is_healthy": health.status is HealthStatus.HEALTHY,
         "recheck": timedelta(seconds=RECHECK_SECONDS),
     }
     async with connection.transaction():
         if not (await connection.execute(LOCK_IF_NEWEST, parameters)).rowcount:
             return
         match health.status:
-            case Verdict.LOST:
+            case HealthStatus.LOST:
                 await connection.execute(RECORD_LOSS, parameters)
-            case Verdict.HEALTHY:
+            case HealthStatus.HEALTHY:
                 await connection.execute(RECORD_RESTORED, parameters)
-            case Verdict.DAMAGED | Verdict.UNREACHABLE:
+            case HealthStatus.DAMAGED | HealthStatus.UNREACHABLE:
                 pass
         await connection.execute(RECORD, parameters)
 

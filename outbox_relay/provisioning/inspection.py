@@ -12,7 +12,7 @@ from outbox_relay.patience import answered_in_time
 from outbox_relay.provisioning.databases import catalog_entry, has_exhausted_connections
 from outbox_relay.provisioning.model import DamagedError, Health, Organization, failure_class_of
 from outbox_relay.provisioning.server import ProvisionServer
-from shared.vocabulary import Verdict
+from shared.vocabulary import HealthStatus
 from tenants.revisions import VERSION_TABLE, tables_at
 
 CHECK_SECONDS = 20.0
@@ -124,10 +124,10 @@ async def check(server: ProvisionServer, organization: Organization) -> Health:
         try:
             found = await _inspect_as_tenant(server, organization)
         except DamagedError as error:
-            return Health(Verdict.DAMAGED, error.reason)
+            return Health(HealthStatus.DAMAGED, error.reason)
         except psycopg.Error as error:
             return _health_after(error.sqlstate) if error.sqlstate else await _why_refused(server, organization)
-        return Health(Verdict.HEALTHY, None, found.revision, found.tables, found.size_bytes)
+        return Health(HealthStatus.HEALTHY, None, found.revision, found.tables, found.size_bytes)
 
 
 async def _inspect_as_tenant(server: ProvisionServer, organization: Organization) -> Inspection:
@@ -141,9 +141,9 @@ async def _inspect_as_tenant(server: ProvisionServer, organization: Organization
 def _health_after(sqlstate: str) -> Health:
     match failure_class_of(sqlstate):
         case FailureClass.CONTENT | FailureClass.RECIPIENT:
-            return Health(Verdict.DAMAGED, f"it cannot be read or written ({sqlstate})")
+            return Health(HealthStatus.DAMAGED, f"it cannot be read or written ({sqlstate})")
         case FailureClass.TRANSIENT | FailureClass.PROVIDER:
-            return Health(Verdict.UNREACHABLE, f"the server refused ({sqlstate})")
+            return Health(HealthStatus.UNREACHABLE, f"the server refused ({sqlstate})")
 
 
 async def _why_refused(server: ProvisionServer, organization: Organization) -> Health:
@@ -152,22 +152,22 @@ async def _why_refused(server: ProvisionServer, organization: Organization) -> H
         async with answered_in_time(CHECK_SECONDS), await server.connect_as_admin() as connection:
             cause = await _cause_in_catalog(connection, organization.database)
     except psycopg.Error:
-        return Health(Verdict.UNREACHABLE, "the server does not respond")
+        return Health(HealthStatus.UNREACHABLE, "the server does not respond")
     if cause:
         return cause
     try:
         async with answered_in_time(CHECK_SECONDS), await server.connect_as_owner(organization.database):
-            return Health(Verdict.DAMAGED, "its role cannot connect")
+            return Health(HealthStatus.DAMAGED, "its role cannot connect")
     except psycopg.Error:
-        return Health(Verdict.UNREACHABLE, "the server accepts no read-write connections")
+        return Health(HealthStatus.UNREACHABLE, "the server accepts no read-write connections")
 
 
 async def _cause_in_catalog(connection: AsyncConnection[TupleRow], database: str) -> Health | None:
     entry = await catalog_entry(connection, database)
     if entry is None:
-        return Health(Verdict.LOST, "there is no such database")
+        return Health(HealthStatus.LOST, "there is no such database")
     if entry.is_broken or not entry.is_open:
-        return Health(Verdict.DAMAGED, "the database is closed")
+        return Health(HealthStatus.DAMAGED, "the database is closed")
     if await has_exhausted_connections(connection, database):
-        return Health(Verdict.UNREACHABLE, "its role has no connections left")
+        return Health(HealthStatus.UNREACHABLE, "its role has no connections left")
     return None

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from outbox_relay.outcomes import Failure, FailureClass
 from shared.organizations import database_name_of
-from shared.vocabulary import Verdict
+from shared.vocabulary import HealthStatus
 
 _DATA_ERRORS = ("22", "23")  # values that cannot be stored: too long, not text, or in conflict with existing rows
 _SCHEMA_ERRORS = (
@@ -76,7 +76,7 @@ class DamagedError(Exception):
 class Health:
     """Result of one check. The numbers are None if the database could not be read."""
 
-    status: Verdict
+    status: HealthStatus
     error: str | None = None
     revision: str | None = None
     tables: int | None = None

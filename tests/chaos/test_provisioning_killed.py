@@ -8,7 +8,7 @@ import pytest
 
 from devstack.cluster import Cluster
 from outbox_relay.provisioning import Organization, check, drop, provision
-from shared.vocabulary import Verdict
+from shared.vocabulary import HealthStatus
 from tenants.naming import template_name
 from tenants.revisions import HEAD
 from tests.support.eventually import eventually
@@ -91,7 +91,7 @@ def vacuumed_often(tenants: Tenants) -> Iterator[None]:
 async def finish(tenants: Tenants, finished: Organization, dropped: Organization) -> None:
     server = tenants.server()
     await provision(server, finished, Noted())
-    assert (await check(server, finished)).verdict is Verdict.HEALTHY
+    assert (await check(server, finished)).status is HealthStatus.HEALTHY
     await drop(server, dropped)
 
 
