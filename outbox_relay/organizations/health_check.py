@@ -20,7 +20,7 @@ from outbox_relay.provisioning import CONNECTIONS_PER_ORGANIZATION, Health, Orga
 from outbox_relay.settings import RelaySettings
 from shared.log import get_logger
 from shared.vocabulary import HealthStatus
-from tenants.revisions import REVISIONS
+from tenants.schema import REVISIONS
 
 ROUND_SECONDS = 5
 """How often a relay looks for due organizations."""

@@ -14,8 +14,7 @@ from outbox_relay.outcomes import FailureClass
 from outbox_relay.provisioning.model import DamagedError, failure_class_of
 from outbox_relay.provisioning.server import ProvisionServer
 from shared.log import get_logger
-from tenants.naming import MEMBERS, template_name
-from tenants.revisions import HEAD
+from tenants.schema import HEAD, MEMBERS_ROLE, template_name
 
 ROLE_CONNECTIONS = 20
 OWNER_CONNECTIONS = 4
@@ -87,7 +86,7 @@ async def ensure_role(connection: AsyncConnection[TupleRow], name: str, password
             verb, sql.Identifier(name), sql.Literal(ROLE_CONNECTIONS), sql.Literal(verifier)
         )
     )
-    await connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(MEMBERS), sql.Identifier(name)))
+    await connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(MEMBERS_ROLE), sql.Identifier(name)))
 
 
 async def ensure_database(connection: AsyncConnection[TupleRow], name: str, template: str) -> None:

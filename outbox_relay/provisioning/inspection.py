@@ -13,7 +13,7 @@ from outbox_relay.provisioning.databases import catalog_entry, has_exhausted_con
 from outbox_relay.provisioning.model import DamagedError, Health, Organization, failure_class_of
 from outbox_relay.provisioning.server import ProvisionServer
 from shared.vocabulary import HealthStatus
-from tenants.revisions import VERSION_TABLE, tables_at
+from tenants.schema import VERSION_TABLE, tables_at
 
 CHECK_SECONDS = 20.0
 

@@ -36,7 +36,7 @@ from outbox_relay.provisioning.model import (
 )
 from outbox_relay.provisioning.server import LockTimeoutError, ProvisionServer
 from shared.database import QUERY_CANCELED
-from tenants.revisions import REVISIONS, is_behind
+from tenants.schema import REVISIONS, is_behind
 
 STEP_SECONDS = 100.0
 """Limit for one step. Once a release, the first step includes making the template."""

@@ -9,8 +9,7 @@ import pytest
 from devstack.cluster import Cluster
 from outbox_relay.provisioning import Organization, check, drop, provision
 from shared.vocabulary import HealthStatus
-from tenants.naming import template_name
-from tenants.revisions import HEAD
+from tenants.schema import HEAD, template_name
 from tests.support.eventually import eventually
 from tests.support.provision_and_die import killed_at
 from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization, tenants_on

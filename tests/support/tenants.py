@@ -13,8 +13,7 @@ from outbox_relay.provisioning import Organization, ProvisionServer, Step, StepF
 from shared.database import driver_url
 from shared.ids import uuid7
 from shared.secrets import SecretKeys, tenant_password
-from tenants.naming import template_name
-from tenants.revisions import HEAD
+from tenants.schema import HEAD, template_name
 from tests.support.keys import KEY, KEYS
 
 PROVISIONER = "organizer"

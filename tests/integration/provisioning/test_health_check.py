@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from outbox_relay.database import Lifeline
 from outbox_relay.organizations.health_check import CheckSchedule, HealthChecker
 from outbox_relay.provisioning import Organization, provision
-from tenants.revisions import HEAD
+from tenants.schema import HEAD
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.tenants import Noted, Tenants, an_organization

@@ -14,7 +14,7 @@ import pytest
 from outbox_relay.provisioning import Health, Organization, check, provision
 from shared.secrets import SecretKeys
 from shared.vocabulary import HealthStatus
-from tenants.revisions import HEAD, tables_at
+from tenants.schema import HEAD, tables_at
 from tests.support.eventually import eventually
 from tests.support.keys import KEY, KEYS
 from tests.support.migrating import told_of
@@ -148,7 +148,7 @@ async def test_all_passwords_are_renewed_at_once_and_one_that_fails_stops_no_oth
     done = await asyncio.to_thread(subprocess.run, PASSWORDS, env=told, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (
         1,
-        f"key new: 1 have its password, 1 failed\n  {broken.database}: UndefinedObject 42704\n",
+        f"key new: 1 renewed, 1 failed\n  {broken.database}: UndefinedObject 42704\n",
     )
     url = tenants.cluster.tcp_url("postgres", user=PROVISIONER)
     with passwords_asked_of(tenants):

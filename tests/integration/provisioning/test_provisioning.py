@@ -9,7 +9,7 @@ import pytest
 
 from outbox_relay.outcomes import FailureClass
 from outbox_relay.provisioning import Step, StepFailedError, drop, ensure_template, provision
-from tenants.revisions import HEAD, tables_at
+from tenants.schema import HEAD, tables_at
 from tests.support.eventually import eventually
 from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization, failure_of, ready, template
 
