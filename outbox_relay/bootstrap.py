@@ -20,8 +20,8 @@ from outbox_relay.ladder import Ladder
 from outbox_relay.lane import Lane, LaneLimits, Outbox
 from outbox_relay.lookout import Concerned, Eyes, Lookout
 from outbox_relay.messages import ClaimedMessage, LaneKey
-from outbox_relay.organizations.settles import ProvisionSettles
-from outbox_relay.organizations.site import Site, nothing_to_say, site_of
+from outbox_relay.organizations.service import ProvisioningService, provisioning_service_of, render_nothing
+from outbox_relay.organizations.settlement import ProvisionSettles
 from outbox_relay.presence import Presence
 from outbox_relay.quarantine import Quarantine
 from outbox_relay.relay import Beside, Relay
@@ -90,7 +90,7 @@ class Parts:
     lookout: Lookout
     lifelines: Lifelines
     teller: Teller
-    site: Site | None
+    provisioning: ProvisioningService | None
 
     @property
     def has_deferred(self) -> bool:
@@ -106,8 +106,8 @@ class Parts:
         """Close the connections."""
         await self.lifelines.close()
         await self.teller.close()
-        if self.site:
-            await self.site.close()
+        if self.provisioning:
+            await self.provisioning.close()
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,8 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> Parts:
     """
     lifelines, teller = Lifelines.to(settings.database_url), Teller(settings.database_url)
     outbox = Outbox(Claims(lifelines.claiming, settings.lease), ToldSettles(lifelines.settling, teller))
-    site = site_of(settings)
-    ways = ways_to_people(settings, outbox) | ways_to(site, settings, outbox.claims, teller)
+    provisioning = provisioning_service_of(settings)
+    ways = ways_to_people(settings, outbox) | ways_to(provisioning, settings, outbox.claims, teller)
     lanes = [lane_of(LaneKey(channel, urgency), way) for channel, way in ways.items() for urgency in Urgency]
     ladders = [way.ladder for way in ways.values()]
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
@@ -148,7 +148,7 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> Parts:
         lookout=lookout,
         lifelines=lifelines,
         teller=teller,
-        site=site,
+        provisioning=provisioning,
     )
 
 
@@ -162,14 +162,16 @@ def ways_to_people(settings: RelaySettings, outbox: Outbox) -> dict[AnyChannel, 
     return {channel: Way(ladder, outbox, preparation, settings.batch_size) for channel, ladder in ladders.items()}
 
 
-def ways_to(site: Site | None, settings: RelaySettings, claims: Claims, teller: Teller) -> dict[AnyChannel, Way]:
+def ways_to(
+    provisioning: ProvisioningService | None, settings: RelaySettings, claims: Claims, teller: Teller
+) -> dict[AnyChannel, Way]:
     """Return the way of organizations, if they are made here: no more of them are claimed than can be worked on."""
-    if site is None:
+    if provisioning is None:
         return {}
-    ladder = Ladder([site.provider], time.monotonic, settings.connections)
+    ladder = Ladder([provisioning.provider], time.monotonic, settings.connections)
     # Not over the connection of the others: what follows may have to wait for its founder's row.
-    outbox = Outbox(claims, ProvisionSettles(site.recording, teller))
-    preparation = Preparation(nothing_to_say, settings.longest_in_hand)
+    outbox = Outbox(claims, ProvisionSettles(provisioning.recording, teller))
+    preparation = Preparation(render_nothing, settings.longest_in_hand)
     return {WorkChannel.PROVISION: Way(ladder, outbox, preparation, ladder.connections)}
 
 

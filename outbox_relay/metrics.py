@@ -14,7 +14,7 @@ from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Dead, Deferred, Failure, Outcome, Retry, Sent
 from outbox_relay.segments import segments_in
 from outbox_relay.settles import Settlement
-from shared.vocabulary import Channel, DeadReason, Template, Verdict, Work, WorkChannel
+from shared.vocabulary import Channel, DeadReason, HealthStatus, Template, Work, WorkChannel
 
 SETTLED = Counter(
     "signpost_messages_settled_total",
@@ -102,8 +102,8 @@ for _channel, _template in (*product(Channel, Template), *product(WorkChannel, W
         SETTLED.labels(_channel.value, _template.value, *_words)
 for _scope in Scope:
     FALLBACKS_OVER_BUDGET.labels(_scope.value)
-for _verdict in Verdict:
-    ORGANIZATION_CHECKS.labels(_verdict.value)
+for _status in HealthStatus:
+    ORGANIZATION_CHECKS.labels(_status.value)
 for _way, _outcome in (("email", "told"), ("webhook", "told"), ("webhook", "failed")):
     DIGESTS.labels(_way, _outcome)
 
@@ -130,8 +130,8 @@ def count_check(health: str, seconds: float) -> None:
 
 
 def tell_organizations(by_health: Mapping[str, int], behind: int) -> None:
-    """Tell how all of them were last found; a verdict that is gone stands at 0, so that an alarm on it ends."""
-    for health in {*(verdict.value for verdict in Verdict), *by_health}:
+    """Tell how all of them were last found; a status that no organization has is 0, so that an alarm on it ends."""
+    for health in {*(status.value for status in HealthStatus), *by_health}:
         ORGANIZATIONS.labels(health).set(by_health.get(health, 0))
     ORGANIZATIONS_BEHIND.set(behind)
 

@@ -14,7 +14,7 @@ from operator_console.actions.audit import Action, AuditContext
 from operator_console.errors import OrganizationNotReadyError, UnknownOrganizationError
 from shared.ids import uuid7
 from shared.models import Organization
-from shared.vocabulary import WAKE_CHANNEL, OrganizationStatus, Verdict
+from shared.vocabulary import WAKE_CHANNEL, HealthStatus, OrganizationStatus
 
 
 class Repair(StrEnum):
@@ -34,7 +34,7 @@ def repair(session: Session, organization_id: UUID, audit: AuditContext) -> Repa
     if organization.status != OrganizationStatus.READY:
         raise OrganizationNotReadyError(organization.status)
     request_checks(session, [organization_id])
-    if organization.health == Verdict.HEALTHY:
+    if organization.health == HealthStatus.HEALTHY:
         return Repair.NOT_NEEDED
     message_id = uuid7()
     if not session.scalar(select(func.signpost_enqueue_repair(organization_id, message_id, true()))):

@@ -15,7 +15,7 @@ from operator_console.errors import ActionError, UnknownOrganizationError
 from operator_console.queries.organizations import list_organizations, show_organization
 from operator_console.views import OrganizationDetail, as_json
 from shared.command_line import OneOf
-from shared.vocabulary import Verdict
+from shared.vocabulary import HealthStatus
 
 COLUMNS = ("id", "name", "status", "health", "health_error", "revision", "tables", "checked_at")
 POLL_SECONDS = 0.25
@@ -32,11 +32,11 @@ def organizations_commands() -> None:
 
 
 @organizations_commands.command("list")
-@click.option("--health", type=OneOf(Verdict), help="Only organizations whose last health check had this result.")
+@click.option("--health", type=OneOf(HealthStatus), help="Only organizations whose last health check had this result.")
 @limit_option
 @click.option("--before", "cursor", type=click.UUID, help="Only organizations older than this one: the next page.")
 @json_option
-def list_command(health: Verdict | None, limit: int, cursor: UUID | None, *, is_json: bool) -> None:
+def list_command(health: HealthStatus | None, limit: int, cursor: UUID | None, *, is_json: bool) -> None:
     """List organizations, newest first. A terminal gets a table, a pipe gets JSON lines."""
     with transaction() as session:
         page = list_organizations(session, health=health, limit=limit, cursor=cursor)
@@ -109,7 +109,7 @@ def _report_check(
     result = str(found.health)
     if found.health_error:
         # One failed check of a busy server does not change the status.
-        what = "is still considered healthy; the last check failed" if found.health == Verdict.HEALTHY else result
+        what = "is still considered healthy; the last check failed" if found.health == HealthStatus.HEALTHY else result
         result = f"{what}: {found.health_error}"
     click.echo(f"organization {organization_id} {result}")
-    return found.health == Verdict.HEALTHY
+    return found.health == HealthStatus.HEALTHY

@@ -8,11 +8,11 @@ from sqlalchemy.orm import Session
 from operator_console.errors import UnknownOrganizationError
 from operator_console.views import LossView, OrganizationDetail, OrganizationPage, OrganizationView, StepView, from_row
 from shared.models import Organization, OrganizationLoss, OrganizationStep
-from shared.vocabulary import Verdict
+from shared.vocabulary import HealthStatus
 
 
 def list_organizations(
-    session: Session, *, health: Verdict | None = None, limit: int = 50, cursor: UUID | None = None
+    session: Session, *, health: HealthStatus | None = None, limit: int = 50, cursor: UUID | None = None
 ) -> OrganizationPage:
     """Return up to ``limit`` organizations of that health, created before ``cursor``, newest first, without decoys."""
     query = select(Organization).where(Organization.is_decoy.is_(False)).order_by(Organization.id.desc())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from shared.vocabulary import Channel, DeadReason, Verdict, WorkChannel
+from shared.vocabulary import Channel, DeadReason, HealthStatus, WorkChannel
 
 DEAD_REASONS: Mapping[str, str] = {
     DeadReason.REJECTED: "rejected permanently",
@@ -21,10 +21,10 @@ CHANNELS: Mapping[str, str] = {
 }
 BREAKERS: Mapping[str, str] = {"closed": "healthy", "open": "circuit open", "half_open": "probing"}
 HEALTH: Mapping[str, str] = {
-    Verdict.HEALTHY: "healthy",
-    Verdict.LOST: "lost",
-    Verdict.DAMAGED: "damaged",
-    Verdict.UNREACHABLE: "unreachable",
+    HealthStatus.HEALTHY: "healthy",
+    HealthStatus.LOST: "lost",
+    HealthStatus.DAMAGED: "damaged",
+    HealthStatus.UNREACHABLE: "unreachable",
 }
 EVENTS: Mapping[str, str] = {
     "enqueued": "Enqueued",

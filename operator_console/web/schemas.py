@@ -12,7 +12,7 @@ from operator_console.actions.audit import MAX_REASON_LENGTH, Action, is_showabl
 from operator_console.actions.bulk import MAX_PER_MINUTE
 from operator_console.filters import MessageFilter
 from operator_console.web.errors import ViolationCode
-from shared.vocabulary import CHANNELS, TEMPLATES, DeadReason, Locale, Status, Verdict
+from shared.vocabulary import CHANNELS, TEMPLATES, DeadReason, HealthStatus, Locale, Status
 from shared.web.bodies import loaded
 from shared.web.refusals import Fault, ValidationFailedError
 
@@ -197,7 +197,7 @@ class MessagesFormQuery(MessagesQuery):
 class OrganizationsQuery(StrictSchema):
     """A page of a list of organizations."""
 
-    health = Choice(Verdict)
+    health = Choice(HealthStatus)
     limit = PositiveInteger(MAX_LIMIT, strict=False, load_default=DEFAULT_LIMIT)
     cursor = fields.UUID(error_messages={"invalid_uuid": ViolationCode.INVALID_CURSOR})
 

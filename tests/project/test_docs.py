@@ -14,6 +14,7 @@ from shared.settings import SettingsSchema
 from shared.vocabulary import (
     Channel,
     DeadReason,
+    HealthStatus,
     Locale,
     OrganizationStatus,
     Purpose,
@@ -21,7 +22,6 @@ from shared.vocabulary import (
     Template,
     Urgency,
     UserStatus,
-    Verdict,
     Work,
     WorkChannel,
 )
@@ -59,7 +59,7 @@ def test_settings_are_documented_as_they_are(process: str) -> None:
 
 KINDS = [
     *(Channel, Status, DeadReason, Template, Urgency, Purpose, UserStatus, Locale),
-    *(WorkChannel, Work, OrganizationStatus, Verdict),
+    *(WorkChannel, Work, OrganizationStatus, HealthStatus),
 ]
 
 

@@ -14,7 +14,7 @@ from psycopg import sql
 from devstack.cluster import Cluster
 from outbox_relay.database import Lifeline
 from outbox_relay.messages import ClaimedMessage
-from outbox_relay.organizations.settles import ProvisionSettles
+from outbox_relay.organizations.settlement import ProvisionSettles
 from outbox_relay.outcomes import Dead, Failure, FailureClass, Outcome, Sent
 from outbox_relay.settles import Settlement
 from outbox_relay.telling import Teller

@@ -120,7 +120,7 @@ def test_what_was_kept_and_why_a_step_failed_is_shown(
     organization_id = founded(database, None, status="provisioning")
     with database.connect() as connection:
         connection.execute(
-            "update organizations set status = 'failed', failed_at = now(), kept_because = 'it has been worked in'"
+            "update organizations set status = 'failed', failed_at = now(), kept_because = 'it has been used'"
         )
         connection.execute(
             "insert into organization_steps (organization_id, step, error_class, error)"
@@ -128,9 +128,9 @@ def test_what_was_kept_and_why_a_step_failed_is_shown(
             [organization_id],
         )
     shown = outboxctl(database, "show", str(organization_id)).stdout
-    assert re.search(r"^kept_because +it has been worked in$", shown, re.MULTILINE)
+    assert re.search(r"^kept_because +it has been used$", shown, re.MULTILINE)
     page = console.signed_in(token).get(f"/organizations/{organization_id}").text
-    assert "it has been worked in: you decide whether to drop it" in page
+    assert "it has been used: you decide whether to drop it" in page
     assert "content: without members" in page
 
 

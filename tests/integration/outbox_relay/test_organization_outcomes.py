@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from outbox_relay.messages import ClaimedMessage
-from outbox_relay.organizations.founding import Foundings, LeaseLostError
-from outbox_relay.organizations.settles import ProvisionSettles
+from outbox_relay.organizations.settlement import ProvisionSettles
+from outbox_relay.organizations.store import LeaseLostError, OrganizationStore
 from outbox_relay.outcomes import Deferred
 from outbox_relay.provisioning import Organization, Step
 from outbox_relay.settler import Settler
@@ -109,7 +109,7 @@ def test_a_step_is_written_down_under_the_lease_only(outbox: Outbox, ada: UUID) 
     organization = Organization(row["id"], "Clinic", "FR", ada, "Ada")
 
     async def write(lifeline: Any) -> None:
-        await Foundings(lifeline).record(late, organization).begun(Step.CREATE_DATABASE)
+        await OrganizationStore(lifeline).step_log(late, organization).started(Step.CREATE_DATABASE)
 
     with pytest.raises(LeaseLostError):
         outbox.with_lifeline(write)
@@ -150,7 +150,7 @@ def test_a_requeued_organization_is_provisioned_again(outbox: Outbox, ada: UUID)
     settle_work(outbox, claim_work(outbox), GIVEN_UP)
     requeue(outbox)
     message = claim_work(outbox)
-    assert outbox.with_lifeline(lambda lifeline: Foundings(lifeline).begin(message)) is not None
+    assert outbox.with_lifeline(lambda lifeline: OrganizationStore(lifeline).start(message)) is not None
     assert status_of(outbox, ada) == "provisioning"
     settle_work(outbox, message, DONE)
     assert (status_of(outbox, ada), organization_of(outbox, ada)["failed_at"]) == ("ready", None)
@@ -161,7 +161,7 @@ def test_what_a_founder_who_is_gone_has_founded_is_not_provisioned_again(outbox:
     outbox.execute("delete from users where id = %s", ada)
     requeue(outbox)
     message = claim_work(outbox)
-    assert outbox.with_lifeline(lambda lifeline: Foundings(lifeline).begin(message)) is None
+    assert outbox.with_lifeline(lambda lifeline: OrganizationStore(lifeline).start(message)) is None
     assert status_of(outbox, ada) == "failed"
 
 
@@ -170,5 +170,5 @@ def test_what_is_being_dropped_is_not_provisioned_meanwhile(outbox: Outbox, ada:
     outbox.execute("update organizations set drop_until = now() + interval '1 minute'")
     requeue(outbox)
     message = claim_work(outbox)
-    assert outbox.with_lifeline(lambda lifeline: Foundings(lifeline).begin(message)) is None
+    assert outbox.with_lifeline(lambda lifeline: OrganizationStore(lifeline).start(message)) is None
     assert status_of(outbox, ada) == "failed"

@@ -1,6 +1,6 @@
-"""From a message to the organization that it is about, and how far that has come: rows of our own database.
+"""Load the organization of a message and record its provisioning steps in Signpost's own database.
 
-All of it is fenced by the message's lease, so that a relay which was paused finds that its turn is over.
+All statements are fenced by the message's lease: a relay that was paused beyond its lease cannot write any more.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from outbox_relay.metrics import STEP_DURATION
 from outbox_relay.outcomes import Failure
 from outbox_relay.provisioning import Organization
 
-BEGIN = """
+START = """
 select id, name, country, founder_id, is_decoy from signpost_begin_provisioning(%(message_id)s, %(lease_token)s)
 """
 
-# A step may have been begun before: then it is the last try's beginning that counts.
-STEP_BEGUN = """
+# A later attempt may repeat a step. The row then shows the latest attempt.
+STEP_STARTED = """
 insert into organization_steps (organization_id, step, begun_at)
 select %(organization_id)s, %(step)s, clock_timestamp()
   from outbox_messages
@@ -31,7 +31,7 @@ on conflict (organization_id, step)
 do update set begun_at = excluded.begun_at, done_at = null, error_class = null, error = null
 """
 
-STEP_DONE = """
+STEP_COMPLETED = """
 update organization_steps as step set done_at = clock_timestamp()
   from outbox_messages as message
  where step.organization_id = %(organization_id)s and step.step = %(step)s
@@ -46,7 +46,7 @@ update organization_steps as step set error_class = %(error_class)s, error = %(e
    and message.id = %(message_id)s and message.lease_token = %(lease_token)s
 """
 
-LATELY = """
+RECENT_DURATIONS = """
 select extract(epoch from max(done_at) - min(begun_at))::float8 as seconds
   from organization_steps
  where organization_id = any(array(
@@ -56,29 +56,32 @@ select extract(epoch from max(done_at) - min(begun_at))::float8 as seconds
 
 
 class LeaseLostError(Exception):
-    """Another relay has the message by now, or may have: nothing more is to be done about it here."""
+    """The message's lease has expired or belongs to another relay, so this relay must stop working on it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The organization that a message is about; a decoy is to be given no database."""
+class ProvisionTarget:
+    """The organization of a message. A decoy gets no database."""
 
     organization: Organization
     is_decoy: bool
 
 
-class Foundings:
-    """The relay's view of organizations, over a connection of its own."""
+class OrganizationStore:
+    """Read and record provisioning over a database connection of its own."""
 
     def __init__(self, lifeline: Lifeline) -> None:
         self._lifeline = lifeline
 
-    async def begin(self, message: ClaimedMessage) -> Found | None:
-        """Return the organization; None where there is nothing to provision now: it is just being dropped, or gone."""
+    async def start(self, message: ClaimedMessage) -> ProvisionTarget | None:
+        """Mark the organization as being provisioned and return it.
+
+        Return None if its database is being dropped or its founder is gone.
+        """
         parameters = {"message_id": message.id, "lease_token": message.lease_token}
 
         async def work(connection: AsyncConnection) -> Any:
-            return await (await connection.execute(BEGIN, parameters)).fetchone()
+            return await (await connection.execute(START, parameters)).fetchone()
 
         row = await self._lifeline.run(work)
         if row is None:
@@ -86,51 +89,51 @@ class Foundings:
         organization_id, name, country, founder_id, is_decoy = row
         full_name = message.payload.get("name")
         full_name = full_name if isinstance(full_name, str) else ""
-        return Found(Organization(organization_id, name, country, founder_id, full_name), is_decoy)
+        return ProvisionTarget(Organization(organization_id, name, country, founder_id, full_name), is_decoy)
 
-    def record(self, message: ClaimedMessage, organization: Organization) -> "LeasedRecord":
-        """Return where the organization's steps are written down for as long as the message's lease holds."""
-        return LeasedRecord(self._lifeline, message, organization)
+    def step_log(self, message: ClaimedMessage, organization: Organization) -> "LeasedStepLog":
+        """Return a log of the organization's steps that is valid while the message's lease is."""
+        return LeasedStepLog(self._lifeline, message, organization)
 
-    async def durations(self) -> list[float]:
-        """Return how many seconds the last organizations have taken to be made."""
+    async def recent_durations(self) -> list[float]:
+        """Return how many seconds the latest organizations took to provision."""
 
         async def work(connection: AsyncConnection) -> list[float]:
-            return [seconds for (seconds,) in await (await connection.execute(LATELY)).fetchall()]
+            return [seconds for (seconds,) in await (await connection.execute(RECENT_DURATIONS)).fetchall()]
 
         return await self._lifeline.run(work)
 
 
-class LeasedRecord:
-    """How far an organization has come. Each entry raises LeaseLostError once the lease is another's, or over."""
+class LeasedStepLog:
+    """Record an organization's provisioning steps. ``started`` and ``completed`` raise LeaseLostError."""
 
     def __init__(self, lifeline: Lifeline, message: ClaimedMessage, organization: Organization) -> None:
         self._lifeline = lifeline
-        self._about = {
+        self._parameters = {
             "message_id": message.id,
             "lease_token": message.lease_token,
             "organization_id": organization.id,
         }
-        self._began = 0.0
+        self._started_at = 0.0
 
-    async def begun(self, step: StrEnum) -> None:
-        """Write down that the step begins."""
-        await self._write(STEP_BEGUN, {"step": step.value})
-        self._began = asyncio.get_running_loop().time()
+    async def started(self, step: StrEnum) -> None:
+        """Record that the step starts."""
+        await self._write(STEP_STARTED, step)
+        self._started_at = asyncio.get_running_loop().time()
 
-    async def done(self, step: StrEnum) -> None:
-        """Write down that the step has been done."""
-        STEP_DURATION.of(step.value).observe(asyncio.get_running_loop().time() - self._began)
-        await self._write(STEP_DONE, {"step": step.value})
+    async def completed(self, step: StrEnum) -> None:
+        """Record that the step is complete."""
+        STEP_DURATION.of(step.value).observe(asyncio.get_running_loop().time() - self._started_at)
+        await self._write(STEP_COMPLETED, step)
 
     async def failed(self, step: StrEnum, failure: Failure) -> None:
-        """Write down what went wrong in the step, for operators; nothing, once the lease is another's."""
-        about = {"step": step.value, "error_class": failure.kind.value, "error": storable(failure.error)}
-        await self._lifeline.run(lambda connection: connection.execute(STEP_FAILED, self._about | about))
+        """Record the step's error for operators, unless the lease belongs to another relay."""
+        parameters = {"step": step.value, "error_class": failure.kind.value, "error": storable(failure.error)}
+        await self._lifeline.run(lambda connection: connection.execute(STEP_FAILED, self._parameters | parameters))
 
-    async def _write(self, statement: str, entry: dict[str, Any]) -> None:
+    async def _write(self, statement: str, step: StrEnum) -> None:
         async def work(connection: AsyncConnection) -> int:
-            return (await connection.execute(statement, self._about | entry)).rowcount
+            return (await connection.execute(statement, self._parameters | {"step": step.value})).rowcount
 
         if not await self._lifeline.run(work):
             raise LeaseLostError

@@ -1,4 +1,4 @@
-"""Settling what provisions: its sequel is written in the same statement, and so with it or not at all."""
+"""Settle messages of the provision channel, with the follow-up message to the founder in the same statement."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -11,8 +11,8 @@ from outbox_relay.settles import Statement
 from outbox_relay.telling import ToldSettles
 from shared.ids import uuid7
 
-# What was sent is a fact, and told whoever holds the lease. That an organization is ready is none for a relay that
-# has lost it: another may have found it to have failed by now, and dropped what there was.
+# An e-mail stays sent even if its lease was lost meanwhile, but an organization does not stay ready: another relay may
+# have failed it and dropped its database. So a success requires the lease, too.
 SETTLE_PROVISIONED = """
 with told as materialized (
     select * from unnest(%(ids)s::uuid[], %(lease_tokens)s::uuid[], %(providers)s::text[], %(next_ids)s::uuid[])
@@ -37,19 +37,19 @@ select settled.id, case told.outcome when 'dead' then signpost_provisioning_fail
 
 
 class ProvisionSettles(ToldSettles):
-    """Settles, and has the founder told: the code once their organization is ready, or that it has failed."""
+    """Settle provisioning: enqueue the activation code for a ready organization, a notice for a failed one."""
 
     is_sent_a_fact = False
 
     async def _write_sent(self, sent: Sequence[tuple[ClaimedMessage, Sent]]) -> frozenset[UUID]:
-        """Write that these are provisioned; return those that this was too late for."""
+        """Record success; return the ids of messages whose lease was lost."""
         return await self.write_fenced(sent, SETTLE_PROVISIONED, sent_parameters(sent) | {"next_ids": _next_ids(sent)})
 
     def statement_of_unsent(self, unsent: Sequence[tuple[ClaimedMessage, Unsent]]) -> Statement:
-        """Return what writes that these are not."""
+        """Return the statement that records retries, deferrals and failures, with its parameters."""
         return SETTLE_UNPROVISIONED, unsent_parameters(unsent) | {"next_ids": _next_ids(unsent)}
 
 
 def _next_ids(told: Sequence[object]) -> str:
-    """Return an id for each message that may follow."""
+    """Return an id for each possible follow-up message."""
     return text_array(str(uuid7()) for _ in told)

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from outbox_relay.organizations.leftovers import Leftovers
+from outbox_relay.organizations.orphan_cleanup import OrphanCleanup
 from outbox_relay.provisioning import ProvisionServer
 from shared.database import driver_url
 from tests.support.api import ApiUnderTest
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 def turn_of_leftovers(outbox: Outbox, organizer: Organizer, grace: timedelta = EXPIRED) -> None:
     server = ProvisionServer(organizer.url, KEYS, connections=2)
-    asyncio.run(Leftovers(outbox.database.relay_url, server, grace).turn())
+    asyncio.run(OrphanCleanup(outbox.database.relay_url, server, grace).run_round())
 
 
 def half_built(outbox: Outbox, organizer: Organizer, person: UUID) -> str:
@@ -85,7 +85,7 @@ def test_what_somebody_worked_in_is_kept_said_once_and_dropped_when_that_has_end
             turn_of_leftovers(outbox, organizer)
             outbox.execute("update organizations set drop_due_at = drop_due_at - interval '12 hours'")
     assert [line["event"] for line in lines] == ["organization kept"]
-    assert organization_of(outbox, ada)["kept_because"] == "it has been worked in"
+    assert organization_of(outbox, ada)["kept_because"] == "it has been used"
     organizer.drop_by_hand(name)
     outbox.execute("update organizations set drop_due_at = now()")
     turn_of_leftovers(outbox, organizer)

@@ -13,8 +13,8 @@ import pytest
 
 from outbox_relay.provisioning import Health, Organization, check, provision
 from shared.secrets import SecretKeys
-from shared.vocabulary import Verdict
-from tenants.revisions import HEAD, tables_at
+from shared.vocabulary import HealthStatus
+from tenants.schema import HEAD, tables_at
 from tests.support.eventually import eventually
 from tests.support.keys import KEY, KEYS
 from tests.support.migrating import told_of
@@ -42,32 +42,32 @@ async def test_a_database_in_order_is_found_with_its_revision_its_tables_and_its
     tenants: Tenants, organization: Organization
 ) -> None:
     health = await found(tenants, organization)
-    assert (health.verdict, health.error, health.revision) == (Verdict.HEALTHY, None, HEAD)
+    assert (health.status, health.error, health.revision) == (HealthStatus.HEALTHY, None, HEAD)
     assert health.tables == len(tables_at(HEAD))
     assert (health.size_bytes or 0) > 1_000_000
 
 
 async def test_a_database_that_was_dropped_is_lost(tenants: Tenants, organization: Organization) -> None:
     tenants.execute(f"drop database {organization.database}")
-    assert await found(tenants, organization) == Health(Verdict.LOST, "there is no such database")
+    assert await found(tenants, organization) == Health(HealthStatus.LOST, "there is no such database")
 
 
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
         ("drop table members", "without members"),
-        ("drop table settings", "a table or a right is missing (42P01)"),
-        ("drop table schema_revision", "a table or a right is missing (42P01)"),
+        ("drop table settings", "a table or a privilege is missing (42P01)"),
+        ("drop table schema_revision", "a table or a privilege is missing (42P01)"),
         ("delete from schema_revision", "it has no revision"),
-        ("revoke insert on settings from signpost_tenant", "a table or a right is missing (42501)"),
-        ("update organization set id = gen_random_uuid()", "it is not this organization's"),
+        ("revoke insert on settings from signpost_tenant", "a table or a privilege is missing (42501)"),
+        ("update organization set id = gen_random_uuid()", "it belongs to another organization"),
     ],
 )
 async def test_a_database_in_which_members_cannot_work_is_damaged(
     tenants: Tenants, organization: Organization, damage: str, told: str
 ) -> None:
     tenants.execute(damage, organization.database)
-    assert await found(tenants, organization) == Health(Verdict.DAMAGED, told)
+    assert await found(tenants, organization) == Health(HealthStatus.DAMAGED, told)
 
 
 async def test_a_database_that_is_closed_or_lets_its_role_not_in_is_damaged(
@@ -75,23 +75,25 @@ async def test_a_database_that_is_closed_or_lets_its_role_not_in_is_damaged(
 ) -> None:
     name = organization.database
     tenants.execute(f"revoke connect on database {name} from {name}")
-    assert await found(tenants, organization) == Health(Verdict.DAMAGED, "its role is not let in")
+    assert await found(tenants, organization) == Health(HealthStatus.DAMAGED, "its role cannot connect")
     tenants.execute(f"alter database {name} allow_connections false")
-    assert await found(tenants, organization) == Health(Verdict.DAMAGED, "the database is closed")
+    assert await found(tenants, organization) == Health(HealthStatus.DAMAGED, "the database is closed")
     await provision(tenants.server(), organization, Noted())
-    assert (await found(tenants, organization)).verdict is Verdict.HEALTHY
+    assert (await found(tenants, organization)).status is HealthStatus.HEALTHY
 
 
 async def test_a_database_that_can_only_be_read_is_not_the_organization_s_fault(
     tenants: Tenants, organization: Organization
 ) -> None:
     tenants.execute(f"alter database {organization.database} set default_transaction_read_only = on")
-    assert await found(tenants, organization) == Health(Verdict.UNREACHABLE, "the server takes no writing connections")
+    assert await found(tenants, organization) == Health(
+        HealthStatus.UNREACHABLE, "the server accepts no read-write connections"
+    )
 
 
 async def test_a_server_that_gives_no_answer_says_nothing_of_its_databases(organization: Organization) -> None:
     server = Tenants.server(None, url=NOWHERE)  # type: ignore[arg-type] - with a URL, nothing is asked of it
-    assert await check(server, organization) == Health(Verdict.UNREACHABLE, "the server gives no answer")
+    assert await check(server, organization) == Health(HealthStatus.UNREACHABLE, "the server does not respond")
 
 
 async def test_members_who_take_all_connections_are_not_taken_for_damage(
@@ -107,19 +109,19 @@ async def test_members_who_take_all_connections_are_not_taken_for_damage(
     finally:
         for connection in taken:
             connection.close()
-    assert health == Health(Verdict.UNREACHABLE, "all connections of its role are taken")
+    assert health == Health(HealthStatus.UNREACHABLE, "its role has no connections left")
 
 
 async def test_a_look_at_an_older_database_finds_it_in_order(tenants: Tenants, organization: Organization) -> None:
     tenants.execute("drop table audit; update schema_revision set version_num = '0001'", organization.database)
     health = await found(tenants, organization)
-    assert (health.verdict, health.revision) == (Verdict.HEALTHY, "0001")
+    assert (health.status, health.revision) == (HealthStatus.HEALTHY, "0001")
 
 
 async def test_a_look_at_a_newer_database_finds_it_in_order(tenants: Tenants, organization: Organization) -> None:
     tenants.execute("update schema_revision set version_num = '9999'", organization.database)
     health = await found(tenants, organization)
-    assert (health.verdict, health.revision) == (Verdict.HEALTHY, "9999")
+    assert (health.status, health.revision) == (HealthStatus.HEALTHY, "9999")
 
 
 async def test_passwords_are_asked_for_and_outlive_a_new_key_until_the_next_provisioning(
@@ -128,10 +130,10 @@ async def test_passwords_are_asked_for_and_outlive_a_new_key_until_the_next_prov
     both, only_new = SecretKeys({"new": NEW_KEY, **KEYS.by_id}), SecretKeys({"new": NEW_KEY})
     url = tenants.cluster.tcp_url("postgres", user=PROVISIONER)
     with passwords_asked_of(tenants):
-        assert (await check(tenants.server(both, url=url), organization)).verdict is Verdict.HEALTHY
-        assert (await check(tenants.server(only_new, url=url), organization)).error == "its role is not let in"
+        assert (await check(tenants.server(both, url=url), organization)).status is HealthStatus.HEALTHY
+        assert (await check(tenants.server(only_new, url=url), organization)).error == "its role cannot connect"
         await provision(tenants.server(both, url=url), organization, Noted())
-        assert (await check(tenants.server(only_new, url=url), organization)).verdict is Verdict.HEALTHY
+        assert (await check(tenants.server(only_new, url=url), organization)).status is HealthStatus.HEALTHY
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(tenants.tcp_url(organization, KEY))
 
@@ -146,11 +148,11 @@ async def test_all_passwords_are_renewed_at_once_and_one_that_fails_stops_no_oth
     done = await asyncio.to_thread(subprocess.run, PASSWORDS, env=told, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (
         1,
-        f"key new: 1 have its password, 1 failed\n  {broken.database}: UndefinedObject 42704\n",
+        f"key new: 1 renewed, 1 failed\n  {broken.database}: UndefinedObject 42704\n",
     )
     url = tenants.cluster.tcp_url("postgres", user=PROVISIONER)
     with passwords_asked_of(tenants):
-        assert (await check(tenants.server(only_new, url=url), organization)).verdict is Verdict.HEALTHY
+        assert (await check(tenants.server(only_new, url=url), organization)).status is HealthStatus.HEALTHY
 
 
 async def test_one_organization_s_password_opens_no_other_s_role(tenants: Tenants, organization: Organization) -> None:

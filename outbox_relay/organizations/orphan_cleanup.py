@@ -1,8 +1,8 @@
-"""What was half built of an organization that has failed is dropped, once there was time to look at it.
+"""Drop the databases of failed organizations after a grace period (PROVISION_GRACE_HOURS).
 
-Only what its own record says was begun; its name is its own, and nobody else's database can be meant by it. Once more
-in the day after that: a relay that was paused in the middle may have made it meanwhile. What somebody has worked in is
-kept for operators to decide about: that is said once, and looked at once a day, in case they have.
+Only organizations with a recorded step have a database to drop. Its name is derived from their id. The cleanup repeats
+during the following day, since a paused relay may have created the database meanwhile. A database with members' data
+is kept: the relay logs this once, shows it to operators, and checks once a day whether this is still so.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from outbox_relay.provisioning import Organization, ProvisionServer, StepFailedE
 from shared.database import describe
 from shared.log import get_logger
 
-MOST_AT_A_TURN = 20
+MAX_PER_ROUND = 20
 DROP_SECONDS = 60.0
-"""Well below the time for which nobody may provision it (below), so that a drop never meets a new try."""
+"""Well below the two minutes of CLAIM, so that a drop and a new attempt never overlap."""
 
-# Whoever is named here is this relay's for two minutes, and cannot be revived for as long. One at a time: the last of
-# many might be dropped only after its two minutes, when it is being provisioned again.
+# For two minutes, the organization belongs to this relay and cannot be provisioned. Claim one at a time: the last of a
+# batch could be dropped after its two minutes, when it is being provisioned again.
 CLAIM = """
 update organizations
    set drop_until = now() + interval '2 minutes'
@@ -49,80 +49,80 @@ update organizations set kept_because = %(because)s, drop_due_at = now() + inter
  where id = %(id)s and status = 'failed' and drop_until > now()
 """
 
-# The longer it has failed, the longer until the next try; what is being dropped keeps its two minutes.
-PUT_OFF = """
+# The delay grows with the time since the failure. ``drop_until`` stays: the drop may still be running.
+POSTPONE = """
 update organizations
    set drop_due_at = now() + least(greatest(now() - failed_at - %(grace)s, interval '10 minutes'), interval '1 day')
  where id = %(id)s and status = 'failed'
 """
 
-log = get_logger("relay.leftovers")
+log = get_logger("relay.orphan_cleanup")
 
 
 @dataclass(frozen=True)
-class Leftover:
-    """What is to be dropped, and why it was kept at the last try, if it was."""
+class Orphan:
+    """A failed organization with its database, and why the previous round kept it, if it did."""
 
     organization: Organization
     kept_because: str | None
 
 
-class Leftovers:
-    """Drops them by the clock, in relays that may make databases."""
+class OrphanCleanup:
+    """Drop the databases of failed organizations."""
 
     def __init__(self, url: str, server: ProvisionServer, grace: timedelta) -> None:
         self._url = url
         self._server = server
         self._grace = grace
 
-    async def turn(self) -> None:
-        """Drop what is to be dropped now; what fails waits for another turn."""
+    async def run_round(self) -> None:
+        """Drop the databases that are due. A later round retries what fails."""
         try:
-            async with await connect(self._url, "leftovers") as connection:
-                for _ in range(MOST_AT_A_TURN):
-                    if not (leftover := await self._claimed(connection)):
+            async with await connect(self._url, "orphan cleanup") as connection:
+                for _ in range(MAX_PER_ROUND):
+                    if not (orphan := await self._claim(connection)):
                         break
-                    await self._drop(connection, leftover)
+                    await self._drop(connection, orphan)
         except psycopg.Error as error:
-            log.warning("leftovers not dropped", **describe(error))
+            log.warning("orphan cleanup failed", **describe(error))
 
-    async def _claimed(self, connection: RelayConnection) -> Leftover | None:
+    async def _claim(self, connection: RelayConnection) -> Orphan | None:
         async with under_settings(connection):
             row = await (await connection.execute(CLAIM, {"grace": self._grace})).fetchone()
         if row is None:
             return None
-        key, name, country, founder_id, kept_because = row
-        return Leftover(Organization(key, name, country, founder_id, founder_full_name=""), kept_because)
+        organization_id, name, country, founder_id, kept_because = row
+        return Orphan(Organization(organization_id, name, country, founder_id, founder_full_name=""), kept_because)
 
-    async def _drop(self, connection: RelayConnection, leftover: Leftover) -> None:
-        organization = leftover.organization
+    async def _drop(self, connection: RelayConnection, orphan: Orphan) -> None:
+        organization = orphan.organization
         try:
             async with asyncio.timeout(DROP_SECONDS):
                 await drop(self._server, organization)
         except TimeoutError:
-            await self._put_off(connection, organization, "no answer")
+            await self._postpone(connection, organization, "timeout")
         except StepFailedError as error:
             match error.failure.kind:
                 case FailureClass.CONTENT | FailureClass.RECIPIENT:
-                    await self._keep(connection, leftover, error.failure.error)
+                    await self._keep(connection, orphan, error.failure.error)
                 case FailureClass.TRANSIENT | FailureClass.PROVIDER:
-                    await self._put_off(connection, organization, error.failure.kind.value)
+                    await self._postpone(connection, organization, error.failure.kind.value)
         else:
-            await self._note(connection, DROPPED, organization)
+            await self._record(connection, DROPPED, organization)
             ORGANIZATIONS_DROPPED.inc()
             log.info("organization dropped", organization_id=str(organization.id))
 
-    async def _keep(self, connection: RelayConnection, leftover: Leftover, because: str) -> None:
-        await self._note(connection, KEPT, leftover.organization, because=storable(because))
-        if leftover.kept_because is None:
-            log.warning("organization kept", organization_id=str(leftover.organization.id))
+    async def _keep(self, connection: RelayConnection, orphan: Orphan, because: str) -> None:
+        await self._record(connection, KEPT, orphan.organization, because=storable(because))
+        if orphan.kept_because is None:
+            log.warning("organization kept", organization_id=str(orphan.organization.id))
 
-    async def _put_off(self, connection: RelayConnection, organization: Organization, error_class: str) -> None:
-        await self._note(connection, PUT_OFF, organization, grace=self._grace)
+    async def _postpone(self, connection: RelayConnection, organization: Organization, error_class: str) -> None:
+        await self._record(connection, POSTPONE, organization, grace=self._grace)
         log.warning("organization not dropped", organization_id=str(organization.id), error_class=error_class)
 
-    async def _note(
-        self, connection: RelayConnection, statement: str, organization: Organization, **found: object
+    async def _record(
+        self, connection: RelayConnection, statement: str, organization: Organization, **parameters: object
     ) -> None:
         async with under_settings(connection):
-            await connection.execute(statement, {"id": organization.id, **found})
+            await connection.execute(statement, {"id": organization.id, **parameters})
