@@ -1,4 +1,4 @@
-"""What browsers do with the console's pages in tests, and what they find there."""
+"""Helpers for browser tests of the console's pages."""
 
 from typing import Any
 from uuid import UUID
@@ -22,14 +22,14 @@ def put_dead(outbox: Outbox, error: str, *, count: int = 1, **columns: Any) -> l
 
 
 def renew(page: Page, region: str) -> None:
-    """Have the region ask for itself at once, as it does every few seconds, and wait for the answer."""
+    """Refresh the region at once, and wait for the response."""
     page.wait_for_load_state()  # its script is deferred
-    with page.expect_response(lambda answer: "hx-request" in answer.request.headers):
+    with page.expect_response(lambda response: "hx-request" in response.request.headers):
         page.evaluate("region => htmx.trigger(region, 'renew')", region)
 
 
 def tab_to(page: Page, is_there: str) -> None:
-    """Press Tab until the focused element is the one; fail where the keyboard does not lead there."""
+    """Press Tab until the element has the focus."""
     for _ in range(60):
         page.keyboard.press("Tab")
         if page.evaluate(f"{is_there}"):

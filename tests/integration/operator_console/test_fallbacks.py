@@ -20,7 +20,7 @@ def outboxctl(database: Database) -> Outboxctl:
     return run
 
 
-def test_show_tells_of_the_fallback_both_ways(outbox: Outbox, outboxctl: Outboxctl) -> None:
+def test_show_links_a_message_and_its_fallback(outbox: Outbox, outboxctl: Outboxctl) -> None:
     user_id = f"'{uuid7()}'"
     falls_back = {"fallback_channel": "'sms'", "fallback_lifetime": "'600 s'", "fallback_at": "now()"}
     [first] = outbox.put(user_id=user_id, **falls_back)
@@ -33,7 +33,7 @@ def test_show_tells_of_the_fallback_both_ways(outbox: Outbox, outboxctl: Outboxc
     assert (other["fell_back_to"], other["fallback_of"]) == (None, str(first))
 
 
-def test_what_is_requeued_goes_its_own_way_only(outbox: Outbox, outboxctl: Outboxctl) -> None:
+def test_a_requeued_message_has_no_fallback(outbox: Outbox, outboxctl: Outboxctl) -> None:
     falls_back = {"fallback_channel": "'sms'", "fallback_lifetime": "'600 s'", "fallback_at": "now()"}
     [message_id] = outbox.put(status="'dead'", dead_reason="'rejected'", settled_at="now()", **falls_back)
     assert outboxctl("requeue", str(message_id), "--reason", "mailbox exists now").exit_code == 0

@@ -1,4 +1,4 @@
-"""Requeued and discarded together, messages fare as they would alone, at the price of one."""
+"""Actions on many messages have the same result as on each alone, with the statements of one."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,15 +17,15 @@ from operator_console.actions.discard import discard
 from operator_console.actions.requeue import requeue
 from operator_console.filters import MessageFilter
 from tests.support.databases import fresh_database
-from tests.support.desk import ACT, a_token_of, a_user, console_of, outboxctl, put_dead
 from tests.support.eventually import eventually
 from tests.support.keys import KEY_ID
+from tests.support.operators import AUDIT, a_token_of, a_user, console_of, outboxctl, put_dead
 from tests.support.outbox import Outbox
 
 ON_ONE: dict[Action, Callable[[Session, UUID, Any], object]] = {Action.REQUEUE: requeue, Action.DISCARD: discard}
 EXPIRED = "update tokens set created_at = created_at - interval '1 day', expires_at = expires_at - interval '1 day'"
 STANDS = "to_jsonb(message) - 'id' - 'user_id' - 'token_id' - array['due_at', 'expires_at', 'created_at', 'settled_at']"
-"""How a message stands, but for what is its own or of the moment."""
+"""A message's state without its own ids and times."""
 AUDITED = "action, operator, reason, before, after"
 IS_WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
 
@@ -49,7 +49,7 @@ def console(outbox: Outbox) -> Iterator[sessionmaker[Session]]:
 
 
 def put_with_codes(outbox: Outbox, count: int) -> list[UUID]:
-    """Put dead messages, each about a user of its own whose code works no longer."""
+    """Put dead messages, each about another user with an expired code."""
     users = [a_user(outbox, f"{number}@example.org") for number in range(count)]
     ids = [
         put_dead(outbox, user_id=user, token_id=a_token_of(outbox, user), recipient=f"'{number}@example.org'")[0]
@@ -60,16 +60,16 @@ def put_with_codes(outbox: Outbox, count: int) -> list[UUID]:
 
 
 def done(console: sessionmaker[Session], action: Action = Action.REQUEUE) -> BulkAction:
-    """Act on all that is dead, in one step."""
+    """Act on all dead messages in one step."""
     with console.begin() as session:
-        begun = start_bulk(session, BulkPlan(action, MessageFilter(), is_all=True), ACT)
+        started_bulk = start_bulk(session, BulkPlan(action, MessageFilter(), is_all=True), AUDIT)
     with console.begin() as session:
-        return step_bulk(session, begun.id)
+        return step_bulk(session, started_bulk.id)
 
 
 @contextmanager
 def counted(console: sessionmaker[Session]) -> Iterator[list[str]]:
-    """Note the statements that the console sends; one that is sent for each of many counts as often."""
+    """Record the console's statements; executemany counts once per parameter set."""
     noted: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, is_many: bool) -> None:  # noqa: FBT001 - SQLAlchemy's signature
@@ -84,7 +84,7 @@ def counted(console: sessionmaker[Session]) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("action", ON_ONE)
-def test_a_step_asks_as_many_statements_for_many_as_for_two(
+def test_a_step_needs_as_many_statements_for_many_messages_as_for_two(
     outbox: Outbox, console: sessionmaker[Session], action: Action
 ) -> None:
     numbers = []
@@ -98,7 +98,7 @@ def test_a_step_asks_as_many_statements_for_many_as_for_two(
 
 
 @pytest.mark.parametrize("action", ON_ONE)
-def test_alone_and_with_others_a_message_comes_to_stand_the_same_and_is_audited_the_same(
+def test_single_and_bulk_actions_have_the_same_result_and_audit(
     outbox: Outbox, console: sessionmaker[Session], action: Action
 ) -> None:
     standing, audited = [], []
@@ -107,7 +107,7 @@ def test_alone_and_with_others_a_message_comes_to_stand_the_same_and_is_audited_
         if is_alone:
             for message_id in ids:
                 with console.begin() as session:
-                    ON_ONE[action](session, message_id, ACT)
+                    ON_ONE[action](session, message_id, AUDIT)
         else:
             done(console, action)
         standing.append(outbox.execute(f"select {STANDS} from outbox_messages as message order by id"))
@@ -120,7 +120,7 @@ def test_alone_and_with_others_a_message_comes_to_stand_the_same_and_is_audited_
     assert len(audited[0]) == len(ids)
 
 
-def test_each_brings_a_code_of_its_own_user_and_two_of_one_user_the_same(
+def test_each_message_carries_its_users_code_and_messages_of_one_user_share_it(
     outbox: Outbox, console: sessionmaker[Session]
 ) -> None:
     put_with_codes(outbox, 2)
@@ -140,7 +140,7 @@ def test_each_brings_a_code_of_its_own_user_and_two_of_one_user_the_same(
     assert outbox.number("select count(*) from tokens") == 4
 
 
-def test_codes_that_work_are_kept_and_whose_user_is_gone_keeps_what_there_was(
+def test_valid_codes_are_reused_and_missing_tokens_leave_messages_unchanged(
     outbox: Outbox, console: sessionmaker[Session]
 ) -> None:
     user = a_user(outbox, "0@example.org")
@@ -153,7 +153,7 @@ def test_codes_that_work_are_kept_and_whose_user_is_gone_keeps_what_there_was(
     assert outbox.number("select count(*) from tokens") == 1
 
 
-def test_what_changed_since_it_was_picked_is_left_out_and_counted(
+def test_messages_that_changed_before_their_lock_are_skipped_and_counted(
     outbox: Outbox, console: sessionmaker[Session]
 ) -> None:
     [closed, requeued, _] = put_dead(outbox, count=3)
@@ -161,7 +161,7 @@ def test_what_changed_since_it_was_picked_is_left_out_and_counted(
         with outbox.database.connect() as other, other.transaction():
             other.execute("lock table outbox_messages in exclusive mode")
             other.execute("update outbox_messages set dead_reason = 'discarded' where id = %s", [closed])
-            # Requeued, and dead again meanwhile: as dead as when it was picked, and yet not meant.
+            # Requeued and dead again: it matches, but died after the start.
             other.execute("update outbox_messages set settled_at = now() + interval '1 s' where id = %s", [requeued])
             stepping = thread.submit(done, console)
             eventually(lambda: outbox.number(IS_WAITING))
@@ -171,9 +171,11 @@ def test_what_changed_since_it_was_picked_is_left_out_and_counted(
     assert outbox.row(closed).dead_reason == "discarded"
 
 
-def test_of_many_that_the_database_refuses_the_others_are_done(outbox: Outbox, console: sessionmaker[Session]) -> None:
+def test_only_the_messages_that_the_database_refuses_are_skipped(
+    outbox: Outbox, console: sessionmaker[Session]
+) -> None:
     ids = put_with_codes(outbox, 9)
-    # Their registrations were given other addresses, to which these messages do not go.
+    # Their registrations were corrected, so the database refuses a code to the old address.
     odd = [ids[0], ids[4], ids[5]]
     outbox.execute(
         "update users set email = 'x' || email where id in (select user_id from outbox_messages where id = any(%s))",
@@ -188,7 +190,7 @@ def test_of_many_that_the_database_refuses_the_others_are_done(outbox: Outbox, c
     assert outbox.number("select count(*) from tokens") == 9 + 6
 
 
-def test_a_step_that_gave_way_to_others_is_made_again(outbox: Outbox) -> None:
+def test_a_step_is_repeated_after_a_deadlock(outbox: Outbox) -> None:
     put_dead(outbox, count=3)
     outbox.execute(
         "create sequence times;"
@@ -206,7 +208,7 @@ def test_a_step_that_gave_way_to_others_is_made_again(outbox: Outbox) -> None:
     assert outbox.number("select count(*) from operator_actions where action = 'requeue'") == 3
 
 
-def test_a_schema_that_is_behind_is_said_and_no_message_is_skipped_for_it(outbox: Outbox) -> None:
+def test_an_outdated_schema_is_reported_and_skips_no_message(outbox: Outbox) -> None:
     put_with_codes(outbox, 2)
     outbox.execute("alter function signpost_newest_key() rename to signpost_unknown")
     try:
@@ -218,7 +220,7 @@ def test_a_schema_that_is_behind_is_said_and_no_message_is_skipped_for_it(outbox
 
 
 @pytest.mark.parametrize(("payload", "key_id"), [('{"key_id": "newest"}', "newest"), ("{}", KEY_ID)])
-def test_a_fresh_code_is_under_the_newest_key_that_codes_have(
+def test_a_new_code_uses_the_newest_key(
     outbox: Outbox, console: sessionmaker[Session], payload: str, key_id: str
 ) -> None:
     [message_id] = put_with_codes(outbox, 1)
@@ -229,7 +231,7 @@ def test_a_fresh_code_is_under_the_newest_key_that_codes_have(
     assert outbox.execute("select key_id from tokens where id = %s", row.token_id) == [(key_id,)]
 
 
-def test_a_corrected_registration_is_given_a_code_under_the_newest_key_too(outbox: Outbox) -> None:
+def test_a_corrected_registration_gets_a_code_with_the_newest_key(outbox: Outbox) -> None:
     [message_id] = put_with_codes(outbox, 1)
     outbox.put(payload="""'{"key_id": "newest"}'""")
     result = outboxctl(outbox.database, "requeue", str(message_id), "--to", "ada@example.org", "--reason", "a slip")

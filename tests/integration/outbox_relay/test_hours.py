@@ -7,7 +7,7 @@ import pytest
 from outbox_relay.database import Lifeline
 from outbox_relay.hours import BOOK, add_to_hours
 from shared.vocabulary import CHANNELS
-from tests.support.desk import lines_of, outboxctl
+from tests.support.operators import lines_of, outboxctl
 from tests.support.outbox import Outbox
 from tests.support.relaying import relaying, until_all_are_settled
 from tests.support.smtp_server import SmtpServer

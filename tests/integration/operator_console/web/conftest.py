@@ -6,8 +6,8 @@ from tests.support.databases import Database
 
 
 @pytest.fixture(autouse=True)
-def counts_of_this_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep no count, however dear a machine makes it that is busy with other tests."""
+def uncached_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cache no count, however slow a busy machine makes it."""
     monkeypatch.setattr(cache, "EXPENSIVE_SECONDS", 30)
 
 

@@ -1,4 +1,4 @@
-"""Counts that take long: one statement for all who ask, cache a while, and pages that ask no more often."""
+"""Slow counts run once for all requests, and their result is cached."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +17,13 @@ HELD_UP_SECONDS = 1.1
 
 
 def counted(browser: FlaskClient) -> tuple[str, int]:
-    """Return how many died of the only cause, and after how many seconds the page asks again."""
+    """Return the count of the only cause, and the page's refresh interval."""
     text = browser.get("/messages/causes").text
     [count], [seconds] = re.findall(r'"count">(\d+)<', text), re.findall(r"every (\d+)s", text)
     return count, int(seconds)
 
 
-def test_a_slow_count_is_made_once_for_all_and_kept_and_pages_ask_no_more_often(
+def test_a_slow_count_runs_once_is_cached_and_slows_auto_refresh(
     console: ConsoleUnderTest, outbox: Outbox, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox.put(count=2, **DEAD)
@@ -33,11 +33,11 @@ def test_a_slow_count_is_made_once_for_all_and_kept_and_pages_ask_no_more_often(
     with ThreadPoolExecutor(3) as many, console.database.connect() as owner:
         with owner.transaction():
             owner.execute("lock table outbox_messages")
-            answers = [many.submit(counted, one) for one in browsers]
+            responses = [many.submit(counted, one) for one in browsers]
             eventually(lambda: outbox.number(WAITING) > 0)
             owner.execute("select pg_sleep(%s)", [HELD_UP_SECONDS])
             assert outbox.number(WAITING) == 1
-        [(count, seconds)] = {answer.result() for answer in answers}
+        [(count, seconds)] = {response.result() for response in responses}
     assert count == "2"
     assert seconds > 10
     outbox.put(**DEAD)
@@ -45,7 +45,7 @@ def test_a_slow_count_is_made_once_for_all_and_kept_and_pages_ask_no_more_often(
     assert console.ask("GET", "/v1/messages/groups", token).json["causes"][0]["messages"] == 2
 
 
-def test_a_quick_count_is_of_this_moment(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+def test_a_quick_count_is_not_cached(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
     browser = console.signed_in(token)
     for number in range(1, 5):
         outbox.put(**DEAD)

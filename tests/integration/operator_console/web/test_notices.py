@@ -1,4 +1,4 @@
-"""What the page says was done: once, where it was done, as it came out, and at nobody's mere word."""
+"""Notices about a form's result, and the way back after the sign-in."""
 
 from typing import Any
 from urllib.parse import quote_plus
@@ -13,8 +13,8 @@ from tests.support.databases import Database
 from tests.support.outbox import Outbox
 
 DEAD = {"status": "'dead'", "dead_reason": "'rejected'", "settled_at": "now()", "token_id": "null"}
-NOBODYS = "00000000-0000-0000-0000-000000000000"
-RENEWAL = {"HX-Request": "true"}
+UNKNOWN_ID = "00000000-0000-0000-0000-000000000000"
+AUTO_REFRESH = {"HX-Request": "true"}
 
 
 def sent(browser: FlaskClient, path: str) -> Any:
@@ -30,7 +30,7 @@ def bulk_of(outbox: Outbox, status: str) -> str:
     return f"/bulk/{bulk_id}"
 
 
-def test_a_form_without_a_session_is_said_to_have_done_nothing_and_leads_back_to_where_it_stood(
+def test_a_form_without_a_session_changes_nothing_says_so_and_leads_back(
     console: ConsoleUnderTest, outbox: Outbox, token: str
 ) -> None:
     [message_id] = outbox.put(**DEAD)
@@ -38,93 +38,93 @@ def test_a_form_without_a_session_is_said_to_have_done_nothing_and_leads_back_to
     browser = console.signed_in(token)
     csrf = csrf_in(browser.get(path))
     outbox.execute("delete from console_sessions")
-    answer = browser.post(f"{path}/discard", data={"csrf": csrf, "reason": "a slip"})
-    door = browser.get(answer.headers["Location"])
-    assert notes_on(door.text) == ["session-ended"]
+    response = browser.post(f"{path}/discard", data={"csrf": csrf, "reason": "a slip"})
+    door = browser.get(response.headers["Location"])
+    assert notices_on(door.text) == ["session-ended"]
     assert f'value="{path}"' in door.text
     assert browser.post("/sign-in", data={"token": token, "next": path}).headers["Location"] == path
     assert outbox.row(message_id).dead_reason == "rejected"
-    assert notes_on(browser.get(path).text + browser.get("/sign-in").text) == []
+    assert notices_on(browser.get(path).text + browser.get("/sign-in").text) == []
 
 
 @pytest.mark.parametrize(
     ("path", "stood_on"),
     [
-        (f"/messages/{NOBODYS}/reveal", f"/messages/{NOBODYS}"),
-        (f"/bulk/{NOBODYS}/stop", f"/bulk/{NOBODYS}"),
-        (f"/organizations/{NOBODYS}/repair", f"/organizations/{NOBODYS}"),
-        (f"/tokens/{NOBODYS}/revoke", "/tokens"),
+        (f"/messages/{UNKNOWN_ID}/reveal", f"/messages/{UNKNOWN_ID}"),
+        (f"/bulk/{UNKNOWN_ID}/stop", f"/bulk/{UNKNOWN_ID}"),
+        (f"/organizations/{UNKNOWN_ID}/repair", f"/organizations/{UNKNOWN_ID}"),
+        (f"/tokens/{UNKNOWN_ID}/revoke", "/tokens"),
         ("/bulk/new", "/bulk/new?cause=abc&provider=smtp%3Ax"),
     ],
 )
 def test_each_form_leads_back_to_its_page(console: ConsoleUnderTest, path: str, stood_on: str) -> None:
     form = {"cause": "abc", "provider": "smtp:x", "status": "", "reason": "why", "csrf": "x", "action": "discard"}
-    answer = console.app.test_client().post(path, data=form)
-    assert answer.headers["Location"] == f"/sign-in?next={quote_plus(stood_on)}"
+    response = console.app.test_client().post(path, data=form)
+    assert response.headers["Location"] == f"/sign-in?next={quote_plus(stood_on)}"
 
 
-def test_a_way_back_that_no_address_could_hold_leads_to_the_page_alone(console: ConsoleUnderTest) -> None:
-    answer = console.app.test_client().get(f"/messages?provider={'é' * 200}&cause={'x' * 900}")
-    assert answer.headers["Location"] == "/sign-in?next=%2Fmessages"
+def test_a_next_address_that_is_too_long_loses_its_query(console: ConsoleUnderTest) -> None:
+    response = console.app.test_client().get(f"/messages?provider={'é' * 200}&cause={'x' * 900}")
+    assert response.headers["Location"] == "/sign-in?next=%2Fmessages"
 
 
-def test_whoever_signs_out_after_the_session_is_signed_out(console: ConsoleUnderTest) -> None:
+def test_signing_out_after_the_sessions_end_succeeds(console: ConsoleUnderTest) -> None:
     browser = console.app.test_client()
-    assert notes_on(browser.get(browser.post("/sign-out").headers["Location"]).text) == ["signed-out"]
+    assert notices_on(browser.get(browser.post("/sign-out").headers["Location"]).text) == ["signed-out"]
 
 
-def test_a_form_that_is_too_large_is_refused_without_a_session_too(console: ConsoleUnderTest) -> None:
-    answer = console.app.test_client().post("/bulk/new", data={"provider": "x" * MOST_BYTES_READ})
-    assert answer.status_code == 413
+def test_a_form_that_is_too_large_is_rejected_without_a_session_too(console: ConsoleUnderTest) -> None:
+    response = console.app.test_client().post("/bulk/new", data={"provider": "x" * MOST_BYTES_READ})
+    assert response.status_code == 413
 
 
-def notes_on(text: str) -> list[str]:
-    return [word for word, told in NOTICES.items() if told in text]
+def notices_on(text: str) -> list[str]:
+    return [key for key, notice in NOTICES.items() if notice in text]
 
 
-def test_what_was_done_is_said_once_on_its_page_and_not_to_one_that_renews_itself(
+def test_a_notice_appears_once_on_its_page_and_not_in_an_auto_refresh(
     console: ConsoleUnderTest, outbox: Outbox, token: str
 ) -> None:
     [message_id] = outbox.put(**DEAD)
     browser = console.signed_in(token)
     path = f"/messages/{message_id}"
-    answer = sent(browser, f"{path}/requeue")
-    assert answer.headers["Location"] == path
-    assert notes_on(browser.get(path, headers=RENEWAL).text + browser.get("/messages").text) == []
-    assert notes_on(browser.get(path).text) == ["requeued"]
-    assert notes_on(browser.get(path).text) == []
+    response = sent(browser, f"{path}/requeue")
+    assert response.headers["Location"] == path
+    assert notices_on(browser.get(path, headers=AUTO_REFRESH).text + browser.get("/messages").text) == []
+    assert notices_on(browser.get(path).text) == ["requeued"]
+    assert notices_on(browser.get(path).text) == []
 
 
-def test_no_address_makes_a_page_say_what_was_not_done(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+def test_no_query_makes_a_page_show_a_notice(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
     [message_id] = outbox.put(**DEAD)
     browser = console.signed_in(token)
     for word in ("requeued", "discarded", "signed-out"):
-        assert notes_on(browser.get(f"/messages/{message_id}?did={word}").text) == []
-        assert notes_on(browser.get(f"/sign-in?did={word}").text) == []
+        assert notices_on(browser.get(f"/messages/{message_id}?did={word}").text) == []
+        assert notices_on(browser.get(f"/sign-in?did={word}").text) == []
 
 
-def test_the_notes_cookie_is_for_that_page_and_no_script_and_soon_gone(database: Database, token: str) -> None:
+def test_the_notices_cookie_is_limited_to_its_page_and_a_minute(database: Database, token: str) -> None:
     with console_on(database, CONSOLE_URL="https://console.example") as console:
         browser = console.app.test_client()
         browser.post("/sign-in", data={"token": token}, base_url="https://console.example")
         csrf = csrf_in(browser.get("/messages", base_url="https://console.example"))
-        answer = browser.post("/sign-out", data={"csrf": csrf}, base_url="https://console.example")
-        [cookie] = [each for each in answer.headers.getlist("Set-Cookie") if "signed-out" in each]
+        response = browser.post("/sign-out", data={"csrf": csrf}, base_url="https://console.example")
+        [cookie] = [each for each in response.headers.getlist("Set-Cookie") if "signed-out" in each]
         assert {"Secure", "HttpOnly", "Path=/sign-in", "SameSite=Strict", "Max-Age=60"} <= set(cookie.split("; "))
         door = browser.get("/sign-in", base_url="https://console.example")
-        assert notes_on(door.text) == ["signed-out"]
+        assert notices_on(door.text) == ["signed-out"]
 
 
-def test_a_bulk_act_that_was_done_before_is_not_said_to_stop_or_go_on(
+def test_stopping_or_resuming_a_finished_bulk_action_reports_no_change(
     console: ConsoleUnderTest, outbox: Outbox, token: str
 ) -> None:
     browser = console.signed_in(token)
-    for status, act, told in [
+    for status, action, notice in [
         ("running", "stop", "stopped"),
         ("stopped", "resume", "running"),
         ("done", "stop", "done"),
         ("done", "resume", "done"),
     ]:
         path = bulk_of(outbox, status)
-        sent(browser, f"{path}/{act}")
-        assert notes_on(browser.get(path).text) == [told]
+        sent(browser, f"{path}/{action}")
+        assert notices_on(browser.get(path).text) == [notice]

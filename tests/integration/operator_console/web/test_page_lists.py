@@ -1,4 +1,4 @@
-"""The page's lists: their filters, their times, their other pages, and what they offer to do."""
+"""The pages' lists: filters, times, further pages, and bulk actions."""
 
 import re
 from html import unescape
@@ -15,26 +15,26 @@ BEYOND = ("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00")
 
 @pytest.mark.parametrize("moment", BEYOND)
 @pytest.mark.parametrize("field", ["created_after", "created_before"])
-def test_a_moment_that_utc_has_no_year_for_is_refused_where_it_stands(
+def test_times_beyond_the_years_of_utc_are_rejected(
     console: ConsoleUnderTest, token: str, field: str, moment: str
 ) -> None:
     browser = console.signed_in(token)
     for path in ("/messages", "/bulk/new"):
-        answer = browser.get(path, query_string={field: moment})
-        assert (answer.status_code, f"<code>{field}</code>" in answer.text) == (422, True)
+        response = browser.get(path, query_string={field: moment})
+        assert (response.status_code, f"<code>{field}</code>" in response.text) == (422, True)
     listed = console.ask("GET", "/v1/messages", token, query_string={field: moment})
-    begun = console.ask("POST", "/v1/discards", token, json={"reason": "why", "filter": {field: moment}})
-    faults = [listed.json["errors"][0], begun.json["errors"][0]]
-    assert [fault["code"] for fault in faults] == ["invalid_time"] * 2
-    assert [fault["pointer"] for fault in faults] == [field, f"#/filter/{field}"]
+    started = console.ask("POST", "/v1/discards", token, json={"reason": "why", "filter": {field: moment}})
+    violations = [listed.json["errors"][0], started.json["errors"][0]]
+    assert [violation["code"] for violation in violations] == ["invalid_time"] * 2
+    assert [violation["pointer"] for violation in violations] == [field, f"#/filter/{field}"]
 
 
-def test_the_last_moments_that_it_has_are_taken(console: ConsoleUnderTest, token: str) -> None:
+def test_the_first_and_last_time_of_utc_are_accepted(console: ConsoleUnderTest, token: str) -> None:
     asked = {"created_after": "0001-01-01T00:00:00Z", "created_before": "9999-12-31T23:59:59Z"}
     assert console.signed_in(token).get("/messages", query_string=asked).status_code == 200
 
 
-def test_what_died_in_another_year_is_shown_with_it(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+def test_causes_of_another_year_show_the_year(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
     outbox.put(**(DEAD | {"settled_at": "'2021-03-04 05:06:07+00'"}))
     outbox.put(**DEAD)
     page = console.signed_in(token).get("/messages/causes").text
@@ -43,7 +43,7 @@ def test_what_died_in_another_year_is_shown_with_it(console: ConsoleUnderTest, o
 
 
 @pytest.mark.parametrize("reason", ["superseded", "discarded"])
-def test_what_no_bulk_act_would_take_is_offered_to_none(
+def test_bulk_actions_are_offered_only_for_messages_they_take(
     console: ConsoleUnderTest, outbox: Outbox, token: str, reason: str
 ) -> None:
     outbox.put(**(DEAD | {"dead_reason": f"'{reason}'"}))
@@ -56,12 +56,12 @@ def test_what_no_bulk_act_would_take_is_offered_to_none(
     offered += [of for of in (reason, "rejected") if "/bulk/new?" in browser.get(f"/messages?cause={cause[of]}").text]
     assert offered == ["rejected", "rejected"]
     assert "/bulk/new?" in browser.get("/messages?status=dead").text
-    # What is discarded can be taken by an act that says so, and what is superseded by none.
+    # A filter that names discarded messages includes them; superseded messages are always excluded.
     of_reason = browser.get(f"/messages?dead_reason={reason}").text
     assert ("/bulk/new?" in of_reason) is (reason == "discarded")
 
 
-def test_the_pages_of_a_list_are_as_long_as_its_first(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+def test_all_pages_of_a_list_have_the_same_length(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
     outbox.execute("insert into operator_actions (operator, action, reason, before)"
                    " select 'ada', 'reveal', 'why', '{}' from generate_series(1, 9)")  # fmt: skip
     outbox.execute("insert into organizations (id, name, status, founder_id, database_name, ready_at, health)"
@@ -76,7 +76,7 @@ def test_the_pages_of_a_list_are_as_long_as_its_first(console: ConsoleUnderTest,
         assert path in links_on(second)
 
 
-def test_one_request_finds_what_lies_further_back_than_one_statement_looks(
+def test_a_request_searches_further_than_one_statement_scans(
     console: ConsoleUnderTest, outbox: Outbox, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(messages, "MAX_ROWS_SCANNED", 2)

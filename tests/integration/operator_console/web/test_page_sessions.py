@@ -1,4 +1,4 @@
-"""Signing in to the page: the cookie, how a session ends, and forms that are not its own."""
+"""Sessions of the pages: sign-in, cookies, expiry and CSRF."""
 
 from datetime import timedelta
 
@@ -17,44 +17,44 @@ def is_signed_in(browser: FlaskClient, **headers: str) -> bool:
     return browser.get("/", headers=headers).status_code == 200
 
 
-def test_signing_in_leads_to_where_one_wanted_to_go(console: ConsoleUnderTest, token: str) -> None:
+def test_sign_in_redirects_to_the_requested_page(console: ConsoleUnderTest, token: str) -> None:
     browser = console.app.test_client()
     wanted = "/messages?status=dead&channel=sms"
     door = browser.get(wanted, follow_redirects=True)
     assert 'value="/messages?status=dead&amp;channel=sms"' in door.text
-    answer = browser.post("/sign-in", data={"token": f" {token}\n", "next": wanted})
-    assert (answer.status_code, answer.headers["Location"]) == (303, wanted)
+    response = browser.post("/sign-in", data={"token": f" {token}\n", "next": wanted})
+    assert (response.status_code, response.headers["Location"]) == (303, wanted)
     assert is_signed_in(browser)
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "/\n/evil", ""])
-def test_signing_in_leads_nowhere_else(console: ConsoleUnderTest, token: str, elsewhere: str) -> None:
-    answer = console.app.test_client().post("/sign-in", data={"token": token, "next": elsewhere})
-    assert answer.headers["Location"] == "/"
+def test_sign_in_redirects_to_no_other_site(console: ConsoleUnderTest, token: str, elsewhere: str) -> None:
+    response = console.app.test_client().post("/sign-in", data={"token": token, "next": elsewhere})
+    assert response.headers["Location"] == "/"
 
 
-def test_the_cookie_is_for_this_site_and_no_script(console: ConsoleUnderTest, token: str) -> None:
+def test_the_cookie_is_limited_to_this_site_and_hidden_from_scripts(console: ConsoleUnderTest, token: str) -> None:
     cookie = console.app.test_client().post("/sign-in", data={"token": token}).headers["Set-Cookie"]
     assert {"HttpOnly", "Path=/", "SameSite=Strict"} <= set(cookie.split("; "))
     assert token not in cookie
 
 
-def test_by_https_the_cookie_goes_no_other_way(database: Database, token: str) -> None:
+def test_with_https_the_cookie_is_secure(database: Database, token: str) -> None:
     with console_on(database, CONSOLE_URL="https://console.example") as console:
-        answer = console.app.test_client().post("/sign-in", data={"token": token})
-        assert answer.headers["Set-Cookie"].startswith("__Host-console=")
-        assert "Secure" in answer.headers["Set-Cookie"].split("; ")
-        assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+        response = console.app.test_client().post("/sign-in", data={"token": token})
+        assert response.headers["Set-Cookie"].startswith("__Host-console=")
+        assert "Secure" in response.headers["Set-Cookie"].split("; ")
+        assert response.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
-def test_what_the_database_has_opens_nothing(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+def test_the_database_does_not_contain_the_cookie(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
     cookie = console.app.test_client().post("/sign-in", data={"token": token}).headers["Set-Cookie"]
     [(row,)] = outbox.execute("select to_jsonb(console_sessions)::text from console_sessions")
     assert cookie.partition("=")[2].partition(";")[0] not in row
 
 
 @pytest.mark.parametrize("column", ["used_at", "started_at"])
-def test_a_session_ends_when_it_is_idle_or_old_and_is_then_taken_away(
+def test_an_idle_or_old_session_ends_and_is_deleted(
     console: ConsoleUnderTest, outbox: Outbox, token: str, column: str
 ) -> None:
     browser = console.signed_in(token)
@@ -67,7 +67,7 @@ def test_a_session_ends_when_it_is_idle_or_old_and_is_then_taken_away(
     assert outbox.number("select count(*) from console_sessions") == 1
 
 
-def test_looking_keeps_a_session_and_a_page_that_renews_itself_does_not(
+def test_page_views_extend_a_session_and_auto_refresh_does_not(
     console: ConsoleUnderTest, outbox: Outbox, token: str
 ) -> None:
     browser = console.signed_in(token)
@@ -78,9 +78,9 @@ def test_looking_keeps_a_session_and_a_page_that_renews_itself_does_not(
     assert outbox.number("select count(*) from console_sessions where used_at < now() - interval '19 minutes'") == 0
 
 
-def test_a_page_that_renews_itself_beyond_its_session_is_sent_to_the_door(console: ConsoleUnderTest) -> None:
-    answer = console.app.test_client().get("/messages?status=dead", headers={"HX-Request": "true"})
-    assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/sign-in?next=%2Fmessages%3Fstatus%3Ddead")
+def test_auto_refresh_after_the_sessions_end_redirects_to_the_sign_in(console: ConsoleUnderTest) -> None:
+    response = console.app.test_client().get("/messages?status=dead", headers={"HX-Request": "true"})
+    assert (response.status_code, response.headers["HX-Redirect"]) == (401, "/sign-in?next=%2Fmessages%3Fstatus%3Ddead")
 
 
 @pytest.mark.parametrize("end", ["revoked_at = now()", "expires_at = now()"])
@@ -90,33 +90,33 @@ def test_a_session_ends_with_its_token(console: ConsoleUnderTest, outbox: Outbox
     assert not is_signed_in(browser)
 
 
-def test_whoever_may_not_even_read_can_sign_out(console: ConsoleUnderTest, database: Database) -> None:
+def test_an_operator_without_read_can_sign_out(console: ConsoleUnderTest, database: Database) -> None:
     browser = console.signed_in(operators_token(database, Scope.ACT))
     csrf = csrf_in(browser.get("/bulk/new?provider=pp"))
     assert browser.post("/sign-out", data={"csrf": csrf}).status_code == 303
     assert browser.get("/bulk/new?provider=pp").headers["Location"].startswith("/sign-in")
 
 
-def test_signing_out_ends_it_for_copies_of_the_cookie_too(
+def test_signing_out_ends_the_session_for_copies_of_the_cookie(
     console: ConsoleUnderTest, outbox: Outbox, token: str
 ) -> None:
     browser = console.signed_in(token)
-    answer = browser.post("/sign-out", data={"csrf": csrf_in(browser.get("/"))})
-    assert answer.status_code == 303
+    response = browser.post("/sign-out", data={"csrf": csrf_in(browser.get("/"))})
+    assert response.status_code == 303
     assert outbox.number("select count(*) from console_sessions") == 0
     assert not is_signed_in(browser)
 
 
-def test_a_form_without_its_sessions_mark_changes_nothing(
+def test_a_form_without_its_sessions_csrf_token_changes_nothing(
     console: ConsoleUnderTest, database: Database, outbox: Outbox, token: str
 ) -> None:
     [message_id] = outbox.put(**DEAD)
     others = csrf_in(console.signed_in(operators_token(database, name="grace")).get("/"))
     browser = console.signed_in(token)
     for csrf in ("", "guess", others):
-        answer = browser.post(f"/messages/{message_id}/requeue", data={"reason": "why", "csrf": csrf})
-        assert answer.status_code == 403
-        assert "Form expired" in answer.text
+        response = browser.post(f"/messages/{message_id}/requeue", data={"reason": "why", "csrf": csrf})
+        assert response.status_code == 403
+        assert "Form expired" in response.text
     assert outbox.row(message_id).status == "dead"
     own = csrf_in(browser.get(f"/messages/{message_id}"))
     assert browser.post(f"/messages/{message_id}/requeue", data={"reason": "why", "csrf": own}).status_code == 303
@@ -132,28 +132,32 @@ def test_a_form_without_its_sessions_mark_changes_nothing(
         {"Origin": "http://localhost:8001"},
     ],
 )
-def test_nobody_is_signed_in_from_another_site(console: ConsoleUnderTest, token: str, headers: dict[str, str]) -> None:
+def test_sign_in_forms_of_other_sites_are_rejected(
+    console: ConsoleUnderTest, token: str, headers: dict[str, str]
+) -> None:
     assert console.app.test_client().post("/sign-in", data={"token": token}, headers=headers).status_code == 403
 
 
 @pytest.mark.parametrize(
     "headers", [{"Sec-Fetch-Site": "same-origin", "Origin": "null"}, {"Origin": "http://localhost"}]
 )
-def test_one_is_from_this_one(console: ConsoleUnderTest, token: str, headers: dict[str, str]) -> None:
+def test_sign_in_forms_of_this_site_are_accepted(
+    console: ConsoleUnderTest, token: str, headers: dict[str, str]
+) -> None:
     assert console.app.test_client().post("/sign-in", data={"token": token}, headers=headers).status_code == 303
 
 
-def test_a_link_from_a_mail_needs_no_second_sign_in(console: ConsoleUnderTest) -> None:
-    answer = console.app.test_client().get("/messages?status=dead", headers={"Sec-Fetch-Site": "cross-site"})
-    assert answer.status_code == 200
-    assert '<meta http-equiv="refresh" content="0">' in answer.text
+def test_a_link_from_another_site_needs_no_second_sign_in(console: ConsoleUnderTest) -> None:
+    response = console.app.test_client().get("/messages?status=dead", headers={"Sec-Fetch-Site": "cross-site"})
+    assert response.status_code == 200
+    assert '<meta http-equiv="refresh" content="0">' in response.text
 
 
-def test_the_cookie_alone_opens_no_interface_for_scripts(console: ConsoleUnderTest, token: str) -> None:
+def test_the_cookie_does_not_authenticate_scripts(console: ConsoleUnderTest, token: str) -> None:
     assert console.signed_in(token).get("/v1/stats").status_code == 401
 
 
-def test_the_terms_are_settings(database: Database, outbox: Outbox, token: str) -> None:
+def test_the_session_policy_is_configurable(database: Database, outbox: Outbox, token: str) -> None:
     with console_on(database, CONSOLE_SESSION_IDLE_MINUTES="5") as console:
         browser = console.signed_in(token)
         outbox.execute("update console_sessions set used_at = now() - %s", timedelta(minutes=6))

@@ -1,4 +1,4 @@
-"""What the console's questions read, counted: a list no more than it shows, groups an index alone, a count a bound."""
+"""How many rows the console's queries read."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -16,7 +16,7 @@ from operator_console.queries.stats import stats
 from shared.engine import create_database_engine
 from shared.vocabulary import Channel, DeadReason, Status
 from tests.support.databases import fresh_database
-from tests.support.desk import put_dead
+from tests.support.operators import put_dead
 from tests.support.outbox import Outbox
 from tests.support.query_plans import Reading, readings_of
 
@@ -27,7 +27,7 @@ DEAD_ONES = MessageFilter(status=Status.DEAD)
 
 @pytest.fixture(scope="module")
 def outbox(cluster: Cluster) -> Iterator[Outbox]:
-    """One outbox for all: nobody here changes it."""
+    """One outbox for all tests, which only read it."""
     with fresh_database(cluster) as database:
         outbox = Outbox(database)
         outbox.put(count=SENT, status="'sent'", settled_at="now()")
@@ -46,7 +46,7 @@ def engine(outbox: Outbox) -> Iterator[Engine]:
 
 
 def listing(engine: Engine, wanted: MessageFilter, **where: object) -> Reading:
-    """Return what the first statement of a list reads; the second asks only where a page ended early."""
+    """Return what the first statement of a list reads; the second only finds the end of a short page."""
     return readings_of(engine, partial(list_messages, wanted=wanted, limit=PAGE, **where))[0]
 
 
@@ -60,7 +60,7 @@ def test_a_list_reads_what_it_shows(engine: Engine, wanted: MessageFilter) -> No
 def test_a_page_of_one_cause_reads_that_cause_alone(engine: Engine) -> None:
     with Session(engine) as session:
         cause = list_causes(session).causes[0].cause
-    # An entry of the index and a row for each, where the planner finds sorting a thousand cheaper than walking.
+    # An index entry and a row for each message, if the planner prefers to sort them.
     assert listing(engine, MessageFilter(cause=cause)).rows <= 2 * DEAD // 3
 
 
@@ -72,19 +72,19 @@ def test_the_last_page_reads_no_more_than_the_first(engine: Engine) -> None:
     assert last.rows <= first.rows
 
 
-def test_a_list_that_finds_nothing_stops_looking(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_without_matches_stops_at_the_scan_limit(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messages, "MAX_ROWS_SCANNED", 100)
     readings = readings_of(engine, partial(list_messages, wanted=MessageFilter(channel=Channel.SMS)))
     assert max(reading.rows for reading in readings) <= 100 + 1 + PARTITIONS
 
 
-def test_groups_read_an_index_and_no_message(engine: Engine) -> None:
+def test_causes_are_counted_by_an_index_only_scan(engine: Engine) -> None:
     _, reading, *_ = readings_of(engine, list_causes)
     assert reading.scans == {"Index Only Scan"}
     assert reading.rows == DEAD
 
 
-def test_counting_reads_no_message_that_was_sent(engine: Engine) -> None:
+def test_stats_read_no_sent_message(engine: Engine) -> None:
     readings = readings_of(engine, stats)
     assert max(reading.rows for reading in readings) < SENT
 
@@ -97,7 +97,7 @@ def test_one_message_is_found_by_its_key(engine: Engine) -> None:
 
 
 def test_the_longest_reply_fits_the_index(outbox: Outbox) -> None:
-    # Four bytes a character, and nothing for compression to find.
+    # Four bytes per character, and not compressible.
     reply = "".join(chr(0x1F000 + (number * number * 7919) % 65_000) for number in range(500))
     ids = put_dead(outbox, last_error="'" + reply + "'", provider="'smtp:" + "mx.example.org" * 18 + ":25'")
     outbox.execute("delete from outbox_messages where id = %s", ids[0])

@@ -1,4 +1,4 @@
-"""A day in the life of an outbox, to look at: what was sent, what died of what, and who did something about it."""
+"""Data of one day for the console's pictures: outcomes, causes and operators' actions."""
 
 import json
 import math
@@ -22,7 +22,7 @@ MAIL, SMS = "smtp://mail.example.org:587", "https+json://sms.example.net/send"
 
 @dataclass(frozen=True)
 class Death:
-    """What a few messages died of; ``error`` has their address where braces are."""
+    """A cause of dead messages; the braces in ``error`` stand for the address."""
 
     count: int
     reason: str
@@ -55,7 +55,7 @@ values (%(id)s, %(template)s, %(channel)s, %(recipient)s, 'en', %(payload)s, %(s
 
 
 class Scene:
-    """Puts the day into a database, by its owner's hand; the same dice each time."""
+    """Writes the data as the database's owner, with the same random numbers each time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -63,7 +63,7 @@ class Scene:
         self._now = datetime.now(UTC)
 
     def put(self) -> str:
-        """Put everything there and return a token of all scopes."""
+        """Write everything, and return a token with all scopes."""
         with self._database.connect() as owner:
             owner.cursor().executemany(PUT, [*self._sent(), *self._dead(), *self._waiting()])
             self._put_hours(owner)
@@ -77,7 +77,7 @@ class Scene:
         return operators_token(self._database)
 
     def stay(self) -> None:
-        """Have what is told anew every few seconds be of this moment, however long ago the rest was put there."""
+        """Update the times that processes renew every few seconds."""
         with self._database.connect() as owner:
             owner.execute("update relays set seen_at = now()")
             owner.execute("update providers set open_until = now() + interval '24 s' where open_until is not null")
@@ -150,7 +150,7 @@ class Scene:
         )
 
     def _put_way(self, owner: psycopg.Connection, message_id: UUID) -> None:
-        """Give one message a past: failed attempts, a requeue, and attempts after it."""
+        """Add a history to one message: failed attempts, a requeue, and further attempts."""
         for number, minutes in enumerate((46, 41, 30, 12), start=1):
             owner.execute(
                 "insert into delivery_attempts (message_id, attempt, outcome, provider, error_class, error, ended_at)"
