@@ -15,7 +15,7 @@ from devstack.processes import Program
 
 ROUNDS = 5
 MESSAGES, QUICK_MESSAGES = 20_000, 3_000
-PEER_MESSAGES, QUICK_PEER_MESSAGES = {SEND: 5_000, NOOP: 15_000}, {SEND: 1_500}
+PEER_MESSAGES, QUICK_PEER_MESSAGES = {SEND: 5_000, NOOP: 15_000}, {SEND: 1_000}
 PEER_SECONDS = 3.0
 """Slower peers are measured by what they handle within this time."""
 RATE, TOTAL_CPU = attrgetter("rate"), attrgetter("total_cpu_per_thousand")
