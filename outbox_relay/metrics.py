@@ -8,12 +8,12 @@ from itertools import product
 from prometheus_client import REGISTRY, Counter, Gauge
 
 from outbox_relay.budgets import Scope
-from outbox_relay.failures import Trouble, trouble_of
+from outbox_relay.failures import FailureCategory, category_of
 from outbox_relay.histograms import Histogram
 from outbox_relay.messages import Letter
 from outbox_relay.outcomes import Dead, Deferred, Failure, Outcome, Retry, Sent
-from outbox_relay.segments import segments_in
 from outbox_relay.settles import Settlement
+from outbox_relay.sms_segments import segments_in
 from shared.vocabulary import Channel, DeadReason, HealthStatus, Template, Work, WorkChannel
 
 SETTLED = Counter(
@@ -111,7 +111,7 @@ for _way, _outcome in (("email", "told"), ("webhook", "told"), ("webhook", "fail
 def know_provider(name: str) -> None:
     """Tell of a provider of which nothing is known yet."""
     BREAKER_OPEN.labels(name).set(0)
-    for trouble in Trouble:
+    for trouble in FailureCategory:
         PROVIDER_FAILURES.labels(name, trouble.value)
 
 
@@ -145,7 +145,7 @@ def count_settled(settlements: Iterable[Settlement]) -> None:
 
 def count_failure(failure: Failure, provider: str) -> None:
     """Count a failure of the provider's own."""
-    PROVIDER_FAILURES.labels(provider, trouble_of(failure.error).value).inc()
+    PROVIDER_FAILURES.labels(provider, category_of(failure.error).value).inc()
 
 
 def count_segments(letter: Letter, provider: str) -> None:

@@ -7,8 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from outbox_relay.breaker import NOTHING, WINDOW_SECONDS, Breaker, Condition
-from outbox_relay.channels.base import CappedProvider, Session
-from outbox_relay.channels.shared_sessions import SharedSession
+from outbox_relay.channels.base import CappedProvider, Session, SharedSession
 from outbox_relay.metrics import BREAKER_OPEN, RATE_WAIT, count_failure, know_provider
 from outbox_relay.outcomes import Failure
 from outbox_relay.rates import Purse

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from outbox_relay.channels.hearing import heard_within
+from outbox_relay.channels.base import timeout_with_grace
 
 pytestmark = pytest.mark.anyio
 
@@ -45,7 +45,7 @@ async def heard_after_a_pause(
 
 @pytest.mark.parametrize("pause_seconds", [0.2, 0.21, 0.3, 0.6])
 async def test_what_came_while_the_process_stood_still_is_heard(pause_seconds: float) -> None:
-    assert await heard_after_a_pause(heard_within, pause_seconds) == b"yes\n"
+    assert await heard_after_a_pause(timeout_with_grace, pause_seconds) == b"yes\n"
 
 
 async def test_a_plain_timeout_would_not_hear_it() -> None:
@@ -56,11 +56,11 @@ async def test_a_plain_timeout_would_not_hear_it() -> None:
 async def test_silence_ends_in_time() -> None:
     async with a_line() as (reader, _):
         with pytest.raises(TimeoutError):
-            async with heard_within(0.1):
+            async with timeout_with_grace(0.1):
                 await reader.readline()
 
 
 async def test_what_ends_in_time_is_left_alone() -> None:
-    async with heard_within(0.05):
+    async with timeout_with_grace(0.05):
         await asyncio.sleep(0)
     await asyncio.sleep(0.1)

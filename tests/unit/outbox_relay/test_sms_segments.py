@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox_relay.segments import Alphabet, alphabet_of, encoded, segments_in
+from outbox_relay.sms_segments import Alphabet, alphabet_of, encoded, segments_in
 
 # 3GPP TS 23.038 §6.2.1 and §6.2.1.1, as they are printed there: by columns, and not as the code has them.
 COLUMNS = (

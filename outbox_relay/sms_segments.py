@@ -1,14 +1,14 @@
-"""How many SMS a text becomes: its alphabet, and the segments that phones put together again.
+"""Count the SMS segments of a text: its alphabet, and the segments that phones join again.
 
 Sources: 3GPP TS 23.038 §6.2.1 and §6.2.1.1 for the default alphabet and its extension table; 3GPP TS
-23.040 §9.2.3.24.1 for joined segments, whose 6-octet header leaves 153 septets or 134 octets of each
-segment's 140 octets. A provider charges for each segment.
+23.040 §9.2.3.24.1 for joined segments, whose 6-octet header leaves 153 septets or 134 octets of the 140
+octets. Providers charge per segment.
 """
 
 from collections.abc import Iterable
 from enum import StrEnum
 
-# The table's order is the code: a character's place is its septet. ESC, at 0x1B, is no character.
+# A character's index is its septet. ESC, at 0x1B, is not a character.
 _DEFAULT = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
@@ -27,19 +27,19 @@ _OCTETS_A_UNIT = 2
 
 
 class Alphabet(StrEnum):
-    """What a text's characters are written in. UCS-2 is used as UTF-16, as phones do."""
+    """The encodings of SMS. UCS-2 is used as UTF-16, as phones do."""
 
     GSM_7 = "gsm-7"
     UCS_2 = "ucs-2"
 
 
 def alphabet_of(text: str) -> Alphabet:
-    """Return GSM-7 if it has every character of the text: one foreign character more than halves the room."""
+    """Return GSM-7 if it has all characters of the text. One character outside it more than halves the capacity."""
     return Alphabet.GSM_7 if _SEPTETS.keys() >= set(text) else Alphabet.UCS_2
 
 
 def encoded(text: str) -> bytes:
-    """Return the text in its alphabet: a septet in each octet, or two octets for each code unit, the high one first."""
+    """Encode the text in its alphabet: one septet per octet, or two octets per code unit, high octet first."""
     match alphabet_of(text):
         case Alphabet.GSM_7:
             return b"".join(_SEPTETS[character] for character in text)
@@ -48,7 +48,7 @@ def encoded(text: str) -> bytes:
 
 
 def segments_in(text: str) -> int:
-    """Count the SMS that a text becomes; an empty one is still one."""
+    """Count the segments of a text. An empty text is one segment."""
     match alphabet_of(text):
         case Alphabet.GSM_7:
             return _segments(map(len, map(_SEPTETS.__getitem__, text)), ALONE_SEPTETS, JOINED_SEPTETS)
@@ -61,13 +61,13 @@ def _units_of(character: str) -> int:
 
 
 def _segments(widths: Iterable[int], alone: int, joined: int) -> int:
-    """Fill segments one after the other: neither an escaped character nor a surrogate pair may be cut in two."""
+    """Fill segments in order, without splitting an escaped character or a surrogate pair."""
     all_widths = list(widths)
     if sum(all_widths) <= alone:
         return 1
-    count, room = 0, 0
+    count, free = 0, 0
     for width in all_widths:
-        if width > room:
-            count, room = count + 1, joined
-        room -= width
+        if width > free:
+            count, free = count + 1, joined
+        free -= width
     return count
