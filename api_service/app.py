@@ -9,7 +9,7 @@ from api_service.http.cors import allow_origins
 from api_service.http.problems import handle_problems
 from api_service.http.rate_limiting import add_limit_headers, identify_clients
 from api_service.metrics import observe
-from api_service.outbox_signals.wait_for_settled import Bells, SettledListener, WaitingRoom
+from api_service.outbox_signals.wait_for_settled import SettledWaiters
 from api_service.outbox_signals.wake_relays import Notifier
 from api_service.rate_limits import Limiter
 from api_service.routes import (
@@ -78,7 +78,6 @@ def _services(settings: ApiSettings) -> Services:
         settings.database_url, application_name="signpost-api", pool_size=settings.threads, plans_once=True
     )
     trace_transactions(engine)
-    bells = Bells()
     return Services(
         engine=engine,
         sessions=sessionmaker(engine, expire_on_commit=False),
@@ -103,6 +102,5 @@ def _services(settings: ApiSettings) -> Services:
         ),
         access_tokens=AccessTokens(settings.secret_keys, settings.public_url, settings.access_token_lifetime),
         notifier=Notifier(settings.database_url),
-        waiting_room=WaitingRoom(settings.threads, bells),
-        settled=SettledListener(settings.listen_database_url or settings.database_url, bells),
+        settled_waiters=SettledWaiters(settings.threads),
     )

@@ -9,7 +9,6 @@ from gunicorn.arbiter import Arbiter
 
 from api_service.app import Api, create_app
 from api_service.http.problems import PROBLEM_TYPES
-from api_service.security.hashing import HASHERS
 from api_service.settings import METRICS_FOLDER_VARIABLE, ApiSettings
 from shared.log import get_logger
 from shared.telemetry import begin_recording
@@ -32,7 +31,6 @@ def serve(settings: ApiSettings) -> None:
 def app_of_worker(settings: ApiSettings) -> Api:
     """Create the app of one worker process, with traces if the environment enables them."""
     begin_recording("api-service", os.environ)
-    HASHERS.share_cores(settings.workers)
     return create_app(settings)
 
 
@@ -47,7 +45,6 @@ def configuration(settings: ApiSettings) -> dict[str, Any]:
         "keepalive": 5,
         "when_ready": log_listening,
         "worker_exit": close,
-        "child_exit": forget_worker,
         "on_exit": remove_metrics_folder,
     }
 
@@ -61,11 +58,6 @@ def close(_server: Arbiter, worker: Worker) -> None:
     """Close the app of a worker that exits. Gunicorn calls this in the worker."""
     if worker.wsgi is not None:
         worker.wsgi.close()
-
-
-def forget_worker(_server: Arbiter, worker: Worker) -> None:
-    """Let the cores be others' that a worker hashed on when it ended. The parent process comes here."""
-    HASHERS.forget(worker.pid)
 
 
 def remove_metrics_folder(_server: Arbiter) -> None:

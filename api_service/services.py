@@ -6,7 +6,7 @@ from flask import current_app
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from api_service.outbox_signals.wait_for_settled import SettledListener, WaitingRoom
+from api_service.outbox_signals.wait_for_settled import SettledWaiters
 from api_service.outbox_signals.wake_relays import Notifier
 from api_service.rate_limits import Limiter
 from api_service.security.access_tokens import AccessTokens
@@ -30,13 +30,11 @@ class Services:
     session_policy: SessionPolicy
     access_tokens: AccessTokens
     notifier: Notifier
-    waiting_room: WaitingRoom
-    settled: SettledListener
+    settled_waiters: SettledWaiters
 
     def close(self) -> None:
         """Stop background threads and close database connections."""
         self.notifier.close()
-        self.settled.close()
         self.engine.dispose()
 
 

@@ -179,7 +179,6 @@ class ApiSettings(LimitSettings, SessionSettings):
     """All settings of the API."""
 
     database_url: str = field(repr=False)
-    listen_database_url: str | None = field(repr=False)
     secret_keys: SecretKeys
     public_url: str
     bind: tuple[str, int]
@@ -237,12 +236,6 @@ class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):
     database_url = DatabaseUrl(
         "DATABASE_URL", "The database of users and the outbox; log in as a member of signpost_api.", is_secret=True
     )
-    listen_database_url = DatabaseUrl(
-        "LISTEN_DATABASE_URL",
-        "Where to listen for settled messages, if DATABASE_URL leads to a pooler: past it, to the server itself.",
-        default=None,
-        is_secret=True,
-    )
     secret_keys = KeyRing(
         "SECRET_KEYS", "`id:base64,id:base64`; the first derives, all verify. The same as the relay's.", is_secret=True
     )
@@ -265,7 +258,7 @@ class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):
     )
     workers = Whole(
         "API_WORKERS",
-        "Worker processes; by default one per CPU. They share the CPUs to hash passwords.",
+        "Worker processes; by default one per CPU.",
         unit="processes",
         default=cores,
         bounds=(1, 256),

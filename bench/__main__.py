@@ -59,7 +59,8 @@ def main(parts: Sequence[str], *, quick: bool, is_json: bool) -> None:
     if is_json:
         click.echo(json.dumps(report | {"goals": [asdict(judgement) for judgement in judgements]}))
     else:
-        click.echo(f"{report_as_text(report)}\n\n{goals_as_text(judgements)}")
+        shown = [one for one in judgements if one.value is not None or not parts]
+        click.echo(f"{report_as_text(report)}\n\n{goals_as_text(shown)}")
     sys.exit(any(part in report for part in PARTS))
 
 

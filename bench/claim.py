@@ -9,7 +9,7 @@ from bench.report import CLAIM_TO_EMPTY, Report, percentile
 from bench.testbed import Testbed
 
 BATCH = 100
-CLAIMS, QUICK_CLAIMS = 60, 15
+CLAIMS, QUICK_CLAIMS = 60, 25
 WARM_UP = 2
 """ClaimStore that do not count: the first scans from the beginning, and the second is planned."""
 SETTLED, QUICK_SETTLED = 1_000_000, 30_000

@@ -14,8 +14,8 @@ from devstack.ports import ANY
 from devstack.processes import Program
 
 ROUNDS = 5
-MESSAGES, QUICK_MESSAGES = 20_000, 5_000
-PEER_MESSAGES, QUICK_PEER_MESSAGES = {SEND: 5_000, NOOP: 15_000}, {SEND: 2_000, NOOP: 2_000}
+MESSAGES, QUICK_MESSAGES = 20_000, 3_000
+PEER_MESSAGES, QUICK_PEER_MESSAGES = {SEND: 5_000, NOOP: 15_000}, {SEND: 1_000}
 PEER_SECONDS = 3.0
 """Slower peers are measured by what they handle within this time."""
 RATE, TOTAL_CPU = attrgetter("rate"), attrgetter("total_cpu_per_thousand")

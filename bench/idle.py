@@ -6,9 +6,9 @@ from bench.process_usage import cpu_seconds, resident_megabytes
 from bench.report import IDLE_CPU, Report
 from bench.testbed import Testbed
 
-START_SECONDS, QUICK_START_SECONDS = 10, 2
+START_SECONDS, QUICK_START_SECONDS = 10, 1
 """A relay that has just started has work to do."""
-SECONDS, QUICK_SECONDS = 60, 5
+SECONDS, QUICK_SECONDS = 60, 4
 """A minute has twelve polls and one turn of maintenance."""
 
 

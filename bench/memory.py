@@ -8,7 +8,7 @@ from bench.testbed import Testbed
 
 BACKLOG, QUICK_BACKLOG = 1_000_000, 20_000
 EARLY, QUICK_EARLY = 10_000, 5_000
-SECONDS, QUICK_SECONDS = 10.0, 3.0
+SECONDS, QUICK_SECONDS = 10.0, 2.0
 """How long to deliver at most."""
 POLL_SECONDS = 0.2
 SENT = "select count(*) from outbox_messages where status = 'sent'"

@@ -1,15 +1,14 @@
-"""A relay that claims and settles, but neither renders nor sends: like a peer whose handler does nothing.
+"""A relay that claims and settles, but neither renders nor sends: like a peer with a no-op handler.
 
 The product itself has no such provider, so no setting can lose messages.
 """
 
 from dataclasses import dataclass
 from unittest.mock import patch
-from urllib.parse import SplitResult
 
 from outbox_relay import cli
 from outbox_relay.channels.base import Tray
-from outbox_relay.channels.urls import DeliveryContext
+from outbox_relay.channels.urls import ProviderScheme
 from outbox_relay.model import ClaimedMessage, Sent
 from outbox_relay.rendering import Renderer
 from shared.vocabulary import Channel
@@ -40,10 +39,6 @@ class NoopProvider:
         return NoopSession()
 
 
-def _noop_provider(_url: SplitResult, _context: DeliveryContext) -> NoopProvider:
-    return NoopProvider()
-
-
 def _empty(_renderer: Renderer, _message: ClaimedMessage) -> bytes:
     """Replace rendering. A mock would be slower and would keep all its arguments."""
     return b""
@@ -51,6 +46,7 @@ def _empty(_renderer: Renderer, _message: ClaimedMessage) -> bytes:
 
 def main() -> None:
     """Run ``outbox-relay`` with the provider ``noop:``."""
-    makers = {Channel.EMAIL: {"noop": _noop_provider}}
-    with patch.dict("outbox_relay.channels.urls._MAKERS", makers), patch.object(Renderer, "render", _empty):
+    scheme = ProviderScheme(frozenset({Channel.EMAIL}), lambda _url, _context: NoopProvider())
+    find_noop = patch("outbox_relay.channels.urls.find_scheme", lambda _name: scheme)
+    with find_noop, patch.object(Renderer, "render", _empty):
         cli.main()

@@ -27,8 +27,8 @@ from shared.vocabulary import Locale
 ROOT = Path(__file__).parents[1]
 INSTALLED = ROOT / ".peers"
 COMMAND_SECONDS = 90
-IDLE_SECONDS = 30
-"""A peer that handles nothing for so long has failed."""
+WORK_SECONDS = 30
+"""A peer that takes longer to handle what it is given has failed."""
 POLL_SECONDS = 0.005
 DATABASE = "bench_peer"
 
@@ -69,8 +69,8 @@ PEERS = (
     Peer("celery", "celery", processes=1, needs_redis=True),
     Peer("dramatiq", "dramatiq", processes=1, needs_redis=True),
     Peer("django-post-office", "django_post_office", processes=1, has_daemon=False),
-    Peer("graphile-worker", "graphile_worker.js", warm_up=1_000),
-    Peer("pg-boss", "pg_boss.js", warm_up=1_000),
+    Peer("graphile-worker", "graphile_worker.js", warm_up=500),
+    Peer("pg-boss", "pg_boss.js", warm_up=500),
 )
 FASTEST = ("pg-boss", "graphile-worker")
 """The peers of a quick run."""
@@ -165,7 +165,7 @@ class PeerRun:
         while (handled := self.handled()).count < count:
             if seconds and time.monotonic() > start + seconds and handled.count > before:
                 break
-            _check(workers, start + IDLE_SECONDS)
+            _check(workers, start + WORK_SECONDS)
         return handled
 
 
@@ -259,7 +259,7 @@ def _cpu(workers: Sequence[Process]) -> float:
 
 def _awake(workers: Sequence[Process], count: int) -> Handled:
     """Return once the workers use CPU: how soon they notice messages is not part of a drain."""
-    before, deadline = _cpu(workers), time.monotonic() + IDLE_SECONDS
+    before, deadline = _cpu(workers), time.monotonic() + WORK_SECONDS
     while _cpu(workers) <= before:
         _check(workers, deadline)
     return Handled(count, time.time())
@@ -286,5 +286,5 @@ def _check(workers: Sequence[Process], deadline: float) -> None:
     for worker in workers:
         worker.raise_if_ended()
     if time.monotonic() > deadline:
-        raise PeerError(f"nothing was handled; {workers[0].tail()}")
+        raise PeerError(f"not everything was handled within {WORK_SECONDS} s; {workers[0].tail()}")
     time.sleep(POLL_SECONDS)

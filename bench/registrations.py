@@ -27,7 +27,7 @@ from shared.cores import cores
 
 CLIENTS, CORES = 8, cores()
 ROUNDS, ROUND_SECONDS = 5, 1.0
-TIMED_ROUNDS, REQUESTS = 15, 10
+TIMED_ROUNDS, REQUESTS = 20, 5
 """Requests, and hashes, of each client in a timed round."""
 WARM_UP_SECONDS = 0.5
 PASSWORD = "correct horse battery staple"

@@ -13,8 +13,8 @@ Result = TypeVar("Result")
 Score = Callable[[Result], float]
 """Higher is better."""
 
-CONTENDER = 0.7
-"""After the first round, peers below this share of the best peer's score are measured no more: they cannot win."""
+CONTENDER = 0.5
+"""After the first round, peers below this share of the best peer's score are measured no more: they will not win."""
 
 
 class PeerError(Exception):
@@ -48,10 +48,13 @@ class Candidate(Generic[Result]):
 def run_rounds(candidates: Sequence[Candidate[Result]], rounds: int, score: Score[Result]) -> None:
     """Measure every candidate once per round, except peers that failed or fell behind in the first round."""
     for number in range(1, rounds + 1):
-        for candidate in [one for one in candidates if number == 1 or _is_contender(one, candidates, score)]:
+        for candidate in candidates:
             candidate.take_turn()
             outcome = candidate.failure or f"{score(candidate.results[-1]):,.4g}"
             click.echo(f"  round {number}: {candidate.name}: {outcome}", err=True)
+        if number == 1:
+            candidates = [one for one in candidates if _is_contender(one, candidates, score)]
+        candidates = [one for one in candidates if not one.failure]
 
 
 def best(candidates: Iterable[Candidate[Result]], group: str, score: Score[Result]) -> Candidate[Result] | None:
@@ -66,7 +69,5 @@ def ratio(one: Candidate[Result], other: Candidate[Result], score: Score[Result]
 
 
 def _is_contender(one: Candidate[Result], candidates: Iterable[Candidate[Result]], score: Score[Result]) -> bool:
-    if one.failure:
-        return False
-    rival = best(candidates, one.group, score) if one.group else None
+    rival = best(candidates, one.group, score) if one.group and not one.failure else None
     return rival is None or one.median(score) >= CONTENDER * rival.median(score)

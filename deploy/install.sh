@@ -89,7 +89,7 @@ make_configuration() {
     done
     # Empty files are settings that are not set; `check-settings` says which must be.
     for secret in owner-database-url api-database-url relay-database-url console-database-url secret-keys \
-        api-listen-database-url relay-listen-database-url email-providers sms-providers dkim-key \
+        relay-listen-database-url email-providers sms-providers dkim-key \
         operator-webhook-url operator-webhook-key provision-database-url; do
         keep 600 "$configuration/secrets/$secret" </dev/null
     done

@@ -1,6 +1,5 @@
-"""Look and act: what operators see of the outbox, and the few things they may change.
+"""The operator console: queries and actions on the outbox, from the command line, over HTTP and on pages.
 
-Read downwards: ``cli``, ``web`` · ``operator_tokens`` · ``acting`` · ``reading`` · ``filters``, ``reasons`` what is
-asked, ``views``, ``organization_views`` what is shown · ``settings``. Its own process, its own database role; the API
-never imports it, and so cannot revive a message.
+``cli`` and ``web`` use ``actions``, which use ``queries``; all share ``filters``, ``views`` and ``errors``. The console
+is a process of its own with a database role of its own. The API does not import it, and so cannot requeue a message.
 """

@@ -1,4 +1,4 @@
-"""Which messages an operator means: what command line, HTTP interface and page can ask for, as one value."""
+"""The filter for messages that the command line, the HTTP interface and the pages share."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
@@ -13,16 +13,19 @@ from shared.models import OutboxMessage
 from shared.uuid7 import EPOCH
 from shared.vocabulary import CHANNELS, TEMPLATES, AnyChannel, AnyTemplate, DeadReason, Status
 
-# As text: a partial index is taken for a constant only, which the parameter of a prepared statement is not.
+# A literal: PostgreSQL uses a partial index for a constant, but not for a parameter of a prepared statement.
 _DEAD: ColumnClause[str] = literal_column("'dead'")
+
+Messages: TypeAlias = type[OutboxMessage]
+"""The outbox table, or an alias of a subquery on it."""
 
 
 @dataclass(frozen=True)
 class MessageFilter:
-    """What messages must have; what is None does not matter.
+    """What messages must have; None means any.
 
-    ``created_after`` (included) and ``created_before`` (not) look at the time that a message's id carries, which is
-    the clock of the process that enqueued it: so the key finds them. ``cause`` is the id of a cause.
+    ``created_after`` (inclusive) and ``created_before`` (exclusive) compare the time in a message's id, which is the
+    clock of the process that enqueued it, so that the primary key answers them. ``cause`` is the id of a cause.
     """
 
     status: Status | None = None
@@ -37,21 +40,21 @@ class MessageFilter:
 
     @property
     def is_empty(self) -> bool:
-        """Whether everything is let through."""
+        """Whether the filter matches every message."""
         return self == MessageFilter()
 
     @property
-    def is_about_dead(self) -> bool:
-        """Whether only dead messages can be let through; then an index has them by themselves."""
+    def is_dead_only(self) -> bool:
+        """Whether the filter matches only dead messages, for which there is a partial index."""
         return self.status is Status.DEAD or self.dead_reason is not None or self.cause is not None
 
     @property
-    def is_empty_but_for_dead(self) -> bool:
-        """Whether all that died is let through: which of them does not matter."""
+    def matches_all_dead(self) -> bool:
+        """Whether the filter matches every dead message."""
         return replace(self, status=None).is_empty
 
     def as_json(self) -> dict[str, str]:
-        """Return the filter as plain values, without what does not matter; ``from_json`` reads it again."""
+        """Return the fields that are set, as JSON values that ``from_json`` reads."""
         return {
             one.name: value.isoformat() if isinstance(value, datetime) else str(value)
             for one in fields(self)
@@ -59,30 +62,30 @@ class MessageFilter:
         }
 
     def masked(self) -> dict[str, str]:
-        """Return it as it may be kept: with its recipient masked."""
+        """Return the same with the recipient masked, for storage in an audit row."""
         return masked_json(self.as_json())
 
     @classmethod
     def of(cls, **values: Any) -> Self:
-        """Return the filter of these values, its recipient in the form in which messages carry it."""
+        """Return the filter of these values, with the recipient in the form that messages have."""
         wanted = cls(**values)
         return wanted if wanted.recipient is None else replace(wanted, recipient=_address(wanted.recipient))
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Self:
-        """Read what ``as_json`` wrote. Raises KeyError or ValueError for anything else."""
+        """Read the output of ``as_json``. Raises KeyError or ValueError for unknown names and values."""
         return cls.of(**{name: _READERS[name](str(value)) for name, value in plain.items()})
 
 
 def masked_json(plain: dict[str, Any]) -> dict[str, Any]:
-    """Return what ``as_json`` wrote, in this release or another, as it may be shown: with its recipient masked."""
+    """Return the output of ``as_json``, of this release or another, with its recipient masked."""
     return plain | ({"recipient": masked(str(plain["recipient"]))} if plain.get("recipient") else {})
 
 
 def _address(text: str) -> str:
-    """Return the address in the form in which messages carry it; what is no address finds no message."""
-    # Not at the top: its libraries are half as long to import as all the rest that a look needs.
-    from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email  # noqa: PLC0415 - as said above
+    """Return the address in the form that messages have; text that is no address matches no message."""
+    # Imported here: its libraries take half as long to import as everything else that a query needs.
+    from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email  # noqa: PLC0415 - see above
 
     try:
         return deliverable_email(text) if "@" in text else canonical_phone(text)
@@ -90,8 +93,8 @@ def _address(text: str) -> str:
         return text
 
 
-def _member_of(words: Iterable[StrEnum]) -> Callable[[str], StrEnum]:
-    return {word.value: word for word in words}.__getitem__
+def _member_of(members: Iterable[StrEnum]) -> Callable[[str], StrEnum]:
+    return {member.value: member for member in members}.__getitem__
 
 
 _READERS: dict[str, Any] = {
@@ -107,31 +110,27 @@ _READERS: dict[str, Any] = {
 }
 
 
-Messages: TypeAlias = type[OutboxMessage]
-"""The outbox, or some rows of it under another name."""
-
-
 def cause_of(messages: Messages = OutboxMessage) -> Function[str]:
-    """Return the cause of a dead message as the index has it."""
+    """Return the cause of a dead message, as the expression that the index has."""
     return func.signpost_cause(messages.dead_reason, messages.provider, messages.last_error)
 
 
-def found_by_index(wanted: MessageFilter) -> list[ColumnElement[bool]]:
-    """Return those conditions that an index in the order of ids answers: whatever else is asked is looked for there."""
+def index_conditions(wanted: MessageFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions that an index in the order of ids answers."""
     conditions: list[ColumnElement[bool]] = []
-    if wanted.is_about_dead:
+    if wanted.is_dead_only:
         conditions.append(OutboxMessage.status == _DEAD)
     if wanted.cause is not None:
         conditions.append(cause_of() == wanted.cause)
     if wanted.created_after is not None:
-        conditions.append(OutboxMessage.id >= _floor_of(wanted.created_after))
+        conditions.append(OutboxMessage.id >= _lowest_id_at(wanted.created_after))
     if wanted.created_before is not None:
-        conditions.append(OutboxMessage.id < _floor_of(wanted.created_before))
+        conditions.append(OutboxMessage.id < _lowest_id_at(wanted.created_before))
     return conditions
 
 
-def looked_for(wanted: MessageFilter, messages: Messages = OutboxMessage) -> list[ColumnElement[bool]]:
-    """Return the conditions that each row is held against, beyond those that an index has answered."""
+def row_conditions(wanted: MessageFilter, messages: Messages = OutboxMessage) -> list[ColumnElement[bool]]:
+    """Return the other conditions, which have to be checked row by row."""
     conditions: list[ColumnElement[bool]] = []
     for name in ("status", "dead_reason", "channel", "template", "provider"):
         value = getattr(wanted, name)
@@ -142,10 +141,6 @@ def looked_for(wanted: MessageFilter, messages: Messages = OutboxMessage) -> lis
     return conditions
 
 
-def _floor_of(moment: datetime) -> Function[Any]:
-    """Return what no id of that moment or a later one is below.
-
-    Ids count from 1970 and know nothing earlier: uncut, an earlier moment would come out above all of them.
-    """
-    moment = max(moment, EPOCH)
-    return func.signpost_uuid7_floor(moment, type_=Uuid())
+def _lowest_id_at(moment: datetime) -> Function[Any]:
+    """Return the lowest id of that moment. Ids count from 1970: an earlier moment would wrap around to the top."""
+    return func.signpost_uuid7_floor(max(moment, EPOCH), type_=Uuid())

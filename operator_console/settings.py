@@ -1,24 +1,109 @@
-"""The console's settings, from its environment."""
+"""The settings of `outboxctl` and of the console's process, from the environment."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, ClassVar
 
-from shared.settings import DatabaseUrl, SettingsSchema
+from marshmallow import ValidationError, validates_schema
+
+from shared.settings import Bind, DatabaseUrl, LogLevel, SettingsSchema, WebUrl, Whole
+
+MINUTES_PER_HOUR = 60
 
 
 @dataclass(frozen=True)
 class ConsoleSettings:
-    """All that the console is told from outside."""
+    """The settings of `outboxctl`."""
 
     database_url: str = field(repr=False)
 
 
 class ConsoleSettingsSchema(SettingsSchema):
-    """How the console's settings are written."""
+    """How they are read."""
 
     result: ClassVar[Callable[..., Any]] = ConsoleSettings
 
     database_url = DatabaseUrl(
         "DATABASE_URL", "Where the outbox is; log in as a member of signpost_console.", is_secret=True
     )
+
+
+@dataclass(frozen=True)
+class WebSettings(ConsoleSettings):
+    """The settings of `operator-console`."""
+
+    bind: tuple[str, int]
+    url: str | None
+    trusted_proxies: int
+    threads: int
+    session_idle_minutes: int
+    session_hours: int
+    log_level: str
+
+    @property
+    def is_https(self) -> bool:
+        """Whether browsers reach the console by https."""
+        return bool(self.url and self.url.startswith("https:"))
+
+    @property
+    def session_idle(self) -> timedelta:
+        """How long an unused session lasts."""
+        return timedelta(minutes=self.session_idle_minutes)
+
+    @property
+    def session_lifetime(self) -> timedelta:
+        """How long any session lasts."""
+        return timedelta(hours=self.session_hours)
+
+
+class WebSettingsSchema(ConsoleSettingsSchema):
+    """How they are read."""
+
+    result: ClassVar = WebSettings
+
+    bind = Bind("CONSOLE_BIND", "Where the console listens.", unit="host:port", default=("127.0.0.1", 8001))
+    url = WebUrl(
+        "CONSOLE_URL",
+        "Where operators reach the console; with https, the session cookie is sent by https only, and browsers are "
+        "asked to use https always (HSTS). The relay uses it, too.",
+        unit="URL",
+        default=None,
+    )
+    trusted_proxies = Whole(
+        "TRUSTED_PROXIES",
+        "How many proxies in front append to X-Forwarded-For; it determines the client whose wrong tokens are counted.",
+        unit="proxies",
+        default=0,
+        bounds=(0, 16),
+    )
+    threads = Whole(
+        "CONSOLE_THREADS",
+        "Requests served at once, and connections to the database.",
+        unit="threads",
+        default=8,
+        bounds=(2, 64),
+    )
+    session_idle_minutes = Whole(
+        "CONSOLE_SESSION_IDLE_MINUTES",
+        "How long an unused session of the pages lasts; auto-refresh does not extend it.",
+        unit="minutes",
+        default=30,
+        bounds=(1, 1440),
+    )
+    session_hours = Whole(
+        "CONSOLE_SESSION_HOURS",
+        "How long any session of the pages lasts.",
+        unit="hours",
+        default=12,
+        bounds=(1, 168),
+    )
+    log_level = LogLevel()
+
+    @validates_schema
+    def _check_session_times(self, settings: dict[str, Any], **_more: Any) -> None:
+        if settings["session_idle_minutes"] > settings["session_hours"] * MINUTES_PER_HOUR:
+            raise ValidationError(
+                f"CONSOLE_SESSION_IDLE_MINUTES={settings['session_idle_minutes']} is above "
+                f"CONSOLE_SESSION_HOURS={settings['session_hours']}: a session ends before it can be idle for so long"
+            )

@@ -1,23 +1,24 @@
-"""What operators are shown: plain values in the order in which they are shown, and their form as JSON."""
+"""Values that operators see, with their fields in the order of display, and their form as JSON."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
+V = TypeVar("V")
 Mask: TypeAlias = Callable[[str], str]
-"""How an address is written: masked, or for who may see it and has said why, as it is."""
+"""How an address is shown: ``shared.masks.masked``, or ``unmasked`` after an audit row was written."""
 
 
 def unmasked(address: str) -> str:
-    """Return the address as it is: the mask of those to whom it is revealed, which leaves an audit row before."""
+    """Return the address itself. Callers record who reveals it before they use this mask."""
     return address
 
 
 @dataclass(frozen=True)
 class MessageView:
-    """A message in a list. Its words are text: a newer release may have written some that this one does not know."""
+    """A message in a list. Status, template and the like are text: a newer release may have added members."""
 
     id: UUID
     status: str
@@ -37,20 +38,20 @@ class MessageView:
 
 @dataclass(frozen=True)
 class Page:
-    """Some messages, newest first, and where the next page begins; None where there is none.
+    """Some messages, newest first, and the cursor of the next page, or None on the last.
 
-    A page may have fewer messages than asked for, or none, and yet a next: a statement looks at so many rows and no
-    more, and ``looked_back_to`` is when the last of them was enqueued.
+    A page may have fewer messages than requested and still have a next page: a statement scans a limited number of
+    rows. ``searched_back_to`` is then the time at which the last scanned message was enqueued.
     """
 
     messages: tuple[MessageView, ...]
     next_cursor: UUID | None
-    looked_back_to: datetime | None = None
+    searched_back_to: datetime | None = None
 
 
 @dataclass(frozen=True)
 class AttemptView:
-    """A try that failed."""
+    """A failed attempt."""
 
     attempt: int
     outcome: str
@@ -62,7 +63,7 @@ class AttemptView:
 
 @dataclass(frozen=True)
 class ActionView:
-    """An audit row: what an operator did, and why."""
+    """An audit row: an operator's action and its reason."""
 
     id: int
     action: str
@@ -77,17 +78,17 @@ class ActionView:
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """Something that happened to a message. ``what`` is enqueued, an outcome, an action, fell_back, sent or dead."""
+    """An event of a message: enqueued, an attempt's outcome, an operator's action, fell_back, sent or dead."""
 
     at: datetime
-    what: str
-    who: str | None = None
+    event: str
+    actor: str | None = None
     detail: str | None = None
 
 
 @dataclass(frozen=True)
 class MessageDetail(MessageView):
-    """One message with all that is known of it."""
+    """One message with its attempts, its operator actions and its timeline."""
 
     locale: str
     last_error: str | None
@@ -105,7 +106,7 @@ class MessageDetail(MessageView):
 
 @dataclass(frozen=True)
 class CauseView:
-    """What many messages died of: the reason, whose words, and what these have in common."""
+    """Dead messages with the same reason, provider and error pattern."""
 
     cause: str
     messages: int
@@ -119,29 +120,22 @@ class CauseView:
 
 @dataclass(frozen=True)
 class Causes:
-    """Causes, the commonest first; ``is_whole`` is False where there are more than were looked for."""
+    """Causes by number of messages, largest first; ``is_complete`` is False if there are more than these."""
 
     causes: tuple[CauseView, ...]
-    is_whole: bool
-
-
-@dataclass(frozen=True)
-class CausesAt:
-    """The same, and when they were counted."""
-
-    counted: Causes
-    at: datetime
+    is_complete: bool
+    counted_at: datetime
 
 
 @dataclass(frozen=True)
 class ProviderView:
-    """What the relays know together of a provider; its breaker is closed, open or half_open."""
+    """The state of a provider that the relays share; its breaker is closed, open or half_open."""
 
     provider: str
     breaker: str
     since: datetime
     open_until: datetime | None
-    openings: int
+    consecutive_opens: int
     last_failure_class: str | None
     last_failed_at: datetime | None
     rate: str | None
@@ -150,7 +144,7 @@ class ProviderView:
 
 @dataclass(frozen=True)
 class RelayView:
-    """A relay that is alive: what it serves, and since when."""
+    """A relay with a recent heartbeat, and the channels it serves."""
 
     id: UUID
     host: str
@@ -164,21 +158,21 @@ class RelayView:
 
 @dataclass(frozen=True)
 class BacklogView:
-    """What waits on a channel: counted up to a bound, of which ``is_more`` says that it was reached.
+    """The backlog of a channel. ``is_capped`` says that counting stopped at its limit.
 
-    ``due`` has what relays hold just now, too; ``lag_seconds``, the age of the oldest due message, looks past it.
+    ``due`` includes leased messages; ``lag_seconds``, the age of the oldest due message, ignores them.
     """
 
     channel: str
     due: int
     pending: int
-    is_more: bool
+    is_capped: bool
     lag_seconds: float
 
 
 @dataclass(frozen=True)
 class HourView:
-    """What came of a channel's messages in the hour that begins at ``hour``."""
+    """The outcomes of a channel in the hour that starts at ``hour``."""
 
     hour: datetime
     channel: str
@@ -188,19 +182,94 @@ class HourView:
 
 @dataclass(frozen=True)
 class Stats:
-    """How the outbox stands now, and how the last 24 hours went, each with each channel, the oldest first."""
+    """The state of the outbox, and the last 24 hours by channel, oldest first."""
 
     at: datetime
     backlog: tuple[BacklogView, ...]
     dead: int
-    is_more_dead: bool
+    is_dead_capped: bool
     hours: tuple[HourView, ...]
     providers: tuple[ProviderView, ...]
     relays: tuple[RelayView, ...]
 
 
+@dataclass(frozen=True)
+class OrganizationView:
+    """An organization in a list. ``health`` is the last health check's result, or None before the first check."""
+
+    id: UUID
+    name: str = field(repr=False)
+    status: str
+    health: str | None
+    health_error: str | None
+    revision: str | None
+    tables: int | None
+    size_bytes: int | None
+    checked_at: datetime | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class OrganizationPage:
+    """Some organizations, newest first, and the cursor of the next page, or None on the last."""
+
+    organizations: tuple[OrganizationView, ...]
+    next_cursor: UUID | None
+
+
+@dataclass(frozen=True)
+class StepView:
+    """A step of provisioning. Without ``done_at`` it is running or has failed."""
+
+    step: str
+    started_at: datetime
+    done_at: datetime | None
+    error_class: str | None
+    error: str | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class LossView:
+    """A lost database: its size at the last healthy check, and when an empty one replaced it."""
+
+    found_at: datetime
+    healthy_at: datetime | None
+    revision: str | None
+    tables: int | None
+    size_bytes: int | None
+    restored_at: datetime | None
+
+
+@dataclass(frozen=True)
+class OrganizationDetail(OrganizationView):
+    """One organization with its database's history.
+
+    The database of a failed organization is dropped after a while (``dropped_at``), unless ``kept_because`` says why
+    an operator has to decide that.
+    """
+
+    country: str | None
+    founder_id: UUID
+    database_name: str
+    ready_at: datetime | None
+    failed_at: datetime | None
+    healthy_at: datetime | None
+    check_due_at: datetime
+    repair_id: UUID | None
+    dropped_at: datetime | None
+    kept_because: str | None
+    steps: tuple[StepView, ...]
+    losses: tuple[LossView, ...]
+
+
+def from_row(view: type[V], row: Any, **others: Any) -> V:
+    """Return a view whose fields are the row's attributes of the same name, and ``others``."""
+    names = [one.name for one in fields(view)]  # type: ignore[arg-type] # all views are dataclasses
+    return view(**{name: getattr(row, name) for name in names if name not in others}, **others)
+
+
 def as_json(view: Any) -> dict[str, Any]:
-    """Return a view as values that JSON has, in the same order."""
+    """Return a view as JSON values, in the order of its fields."""
     return {name: _plain(value) for name, value in asdict(view).items()}
 
 

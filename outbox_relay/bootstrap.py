@@ -20,7 +20,7 @@ from outbox_relay.delivery.queue_consumer import ConsumerLimits, Outbox, QueueCo
 from outbox_relay.delivery.relay import Beside, Relay
 from outbox_relay.maintenance.heartbeat import Heartbeat
 from outbox_relay.model import ClaimedMessage, QueueKey
-from outbox_relay.organizations.site import Site, nothing_to_say, site_of
+from outbox_relay.organizations.service import ProvisioningService, provisioning_service_of, render_nothing
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.settle import SettlementStore
 from outbox_relay.outbox.settle_sql import PROVISIONING
@@ -89,7 +89,7 @@ class RelayComponents:
     lookout: Poller
     lifelines: DatabaseConnections
     teller: SettledNotifier
-    site: Site | None
+    provisioning: ProvisioningService | None
 
     @property
     def has_deferred(self) -> bool:
@@ -105,8 +105,8 @@ class RelayComponents:
         """Close the connections."""
         await self.lifelines.close()
         await self.teller.close()
-        if self.site:
-            await self.site.close()
+        if self.provisioning:
+            await self.provisioning.close()
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
     fallbacks = Fallbacks(lifelines.falling_back, settings.fallback_budgets, newest_key)
     claims = ClaimStore(lifelines.claiming, settings.lease)
     outbox = Outbox(claims, SettlementStore(lifelines.settling), teller, fallbacks.soon)
-    site = site_of(settings)
-    ways = ways_to_people(settings, outbox) | ways_to(site, settings, outbox)
+    provisioning = provisioning_service_of(settings)
+    ways = ways_to_people(settings, outbox) | ways_to(provisioning, settings, outbox)
     lanes = [lane_of(QueueKey(channel, urgency), way) for channel, way in ways.items() for urgency in Urgency]
     ladders = [way.ladder for way in ways.values()]
     quarantine, fleet = PoisonIsolation(outbox.claims, lanes), ProviderStateSync(settings.database_url, ladders)
@@ -147,7 +147,7 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
         lookout=lookout,
         lifelines=lifelines,
         teller=teller,
-        site=site,
+        provisioning=provisioning,
     )
 
 
@@ -164,14 +164,16 @@ def ways_to_people(settings: RelaySettings, outbox: Outbox) -> dict[AnyChannel, 
     }
 
 
-def ways_to(site: Site | None, settings: RelaySettings, outbox: Outbox) -> dict[AnyChannel, ChannelPipeline]:
+def ways_to(
+    provisioning: ProvisioningService | None, settings: RelaySettings, outbox: Outbox
+) -> dict[AnyChannel, ChannelPipeline]:
     """Return the way of organizations, if they are made here: no more of them are claimed than can be worked on."""
-    if site is None:
+    if provisioning is None:
         return {}
-    ladder = ProviderPool([site.provider], time.monotonic, settings.connections)
+    ladder = ProviderPool([provisioning.provider], time.monotonic, settings.connections)
     # Not over the connection of the others: what follows may have to wait for its founder's row.
-    outbox = replace(outbox, settles=SettlementStore(site.recording, PROVISIONING))
-    preparation = MessagePreparer(nothing_to_say, settings.longest_in_hand)
+    outbox = replace(outbox, settles=SettlementStore(provisioning.recording, PROVISIONING))
+    preparation = MessagePreparer(render_nothing, settings.longest_in_hand)
     return {WorkChannel.PROVISION: ChannelPipeline(ladder, outbox, preparation, ladder.connections)}
 
 

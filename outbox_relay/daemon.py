@@ -38,7 +38,7 @@ class Generation:
     async def work(self, leaving: asyncio.Event) -> None:
         """Relay until ``ending`` is set, then finish what is in flight: in haste once ``leaving`` is set."""
         relay, url = self.parts.relay, self.settings.database_url
-        scheduler = scheduler_for(self.settings, self.holder, self.parts.site)
+        scheduler = scheduler_for(self.settings, self.holder, self.parts.provisioning)
         scheduler.start()
         try:
             async with asyncio.TaskGroup() as group:

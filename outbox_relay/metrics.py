@@ -10,10 +10,10 @@ from prometheus_client import REGISTRY, Counter, Gauge
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from outbox_relay.failures import Trouble, trouble_of
+from outbox_relay.failures import FailureCategory, category_of
 from outbox_relay.model import Dead, Deferred, Failure, Outcome, RenderedMessage, Retry, Scope, Sent, Settlement
-from outbox_relay.segments import segments_in
-from shared.vocabulary import Channel, DeadReason, Template, Verdict, Work, WorkChannel
+from outbox_relay.sms_segments import segments_in
+from shared.vocabulary import Channel, DeadReason, HealthStatus, Template, Work, WorkChannel
 
 
 class Series:
@@ -140,8 +140,8 @@ for _channel, _template in (*product(Channel, Template), *product(WorkChannel, W
         SETTLED.labels(_channel.value, _template.value, *_words)
 for _scope in Scope:
     FALLBACKS_OVER_BUDGET.labels(_scope.value)
-for _verdict in Verdict:
-    ORGANIZATION_CHECKS.labels(_verdict.value)
+for _status in HealthStatus:
+    ORGANIZATION_CHECKS.labels(_status.value)
 for _way, _outcome in (("email", "told"), ("webhook", "told"), ("webhook", "failed")):
     DIGESTS.labels(_way, _outcome)
 
@@ -149,7 +149,7 @@ for _way, _outcome in (("email", "told"), ("webhook", "told"), ("webhook", "fail
 def know_provider(name: str) -> None:
     """Tell of a provider of which nothing is known yet."""
     BREAKER_OPEN.labels(name).set(0)
-    for trouble in Trouble:
+    for trouble in FailureCategory:
         PROVIDER_FAILURES.labels(name, trouble.value)
 
 
@@ -168,8 +168,8 @@ def count_check(health: str, seconds: float) -> None:
 
 
 def tell_organizations(by_health: Mapping[str, int], behind: int) -> None:
-    """Tell how all of them were last found; a verdict that is gone stands at 0, so that an alarm on it ends."""
-    for health in {*(verdict.value for verdict in Verdict), *by_health}:
+    """Tell how all of them were last found; a status that no organization has is 0, so that an alarm on it ends."""
+    for health in {*(status.value for status in HealthStatus), *by_health}:
         ORGANIZATIONS.labels(health).set(by_health.get(health, 0))
     ORGANIZATIONS_BEHIND.set(behind)
 
@@ -183,7 +183,7 @@ def count_settled(settlements: Iterable[Settlement]) -> None:
 
 def count_failure(failure: Failure, provider: str) -> None:
     """Count a failure of the provider's own."""
-    PROVIDER_FAILURES.labels(provider, trouble_of(failure.error).value).inc()
+    PROVIDER_FAILURES.labels(provider, category_of(failure.error).value).inc()
 
 
 def count_segments(letter: RenderedMessage, provider: str) -> None:

@@ -139,11 +139,11 @@ class Locale(StrEnum):
     FR = "fr"
 
 
-class Verdict(StrEnum):
-    """How an organization's database was found; its members may sign in with none but ``HEALTHY``.
+class HealthStatus(StrEnum):
+    """Result of the last check of an organization's database. Members can sign in only if it is ``HEALTHY``.
 
-    ``LOST``: there is none. ``DAMAGED``: it is there, and its own members cannot work in it. ``UNREACHABLE``: the
-    server gave no answer, or had no room, which tells nothing of what is in the database.
+    ``LOST``: the database does not exist. ``DAMAGED``: it exists, and members cannot work in it. ``UNREACHABLE``: the
+    server did not respond or refused connections, so the state of the database is unknown.
     """
 
     HEALTHY = "healthy"

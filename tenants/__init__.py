@@ -1,6 +1,4 @@
-"""The database of each organization: what it is called, which tables it has, and how it is brought up to date.
+"""The schema of organizations' databases, and the `tenants` command that upgrades them and renews their passwords.
 
-Read downwards: ``cli`` · ``passwords`` · ``databases`` (all at once) · ``helper`` · ``commands`` (one, by alembic)
-· ``revisions``, ``naming`` · ``versions`` (the numbered files). The relay imports ``naming`` and ``revisions`` only,
-and so starts without alembic; what needs that runs in a process of its own.
+The relay imports ``schema`` only and so starts without alembic. Alembic runs in a process of its own.
 """

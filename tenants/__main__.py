@@ -1,4 +1,4 @@
-"""`python -m tenants`: the same as `tenants`, also where no script is installed."""
+"""`python -m tenants`: the same as `tenants`."""
 
 from tenants.cli import main
 

@@ -1,23 +1,24 @@
-"""All organizations' databases brought to one revision: side by side, and each by itself.
+"""Upgrade all organizations' databases, or renew the passwords of their roles.
 
-What is left to do is read from the databases themselves, so there is nothing to lose when it is broken off.
+Each database is independent. The databases themselves show what is left to do, so an interrupted run can be repeated.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Self
+from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
+from shared.database import CONNECT_TIMEOUT_SECONDS, describe, driver_url
+from shared.secrets import tenant_password
 from shared.sessions import IN_UTF8
-from tenants.helper import Facts, Helper
-from tenants.naming import is_of_an_organization
-from tenants.revisions import VERSION_TABLE, is_behind
+from tenants.schema import VERSION_TABLE, is_behind, is_organization_database, organization_id_of
+from tenants.upgrade_process import ErrorFields, UpgradeProcess
 
 OWNED = """
 select datname from pg_database
@@ -26,84 +27,87 @@ select datname from pg_database
 
 
 @dataclass(frozen=True)
-class Upgraded:
-    """A database that has this release's revision now."""
+class Result:
+    """What was done with one database. ``error`` is empty after success."""
 
     database: str
+    error: ErrorFields
 
 
-@dataclass(frozen=True)
-class Failed:
-    """A database that was left as it was, and why."""
-
-    database: str
-    error: str
-    sqlstate: str | None
-
-    @classmethod
-    def of(cls, database: str, facts: Facts) -> Self:
-        """Tell of a database by what may be told of an error."""
-        return cls(database, str(facts["error"]), facts["sqlstate"])
+def connect(url: str, purpose: str) -> psycopg.Connection[Any]:
+    """Connect in autocommit."""
+    return psycopg.connect(
+        driver_url(url),
+        autocommit=True,
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        application_name=f"tenants {purpose}",
+        **IN_UTF8,
+    )
 
 
-Ended = Upgraded | Failed
+def organization_databases(connection: psycopg.Connection[Any]) -> list[str]:
+    """Return the databases that this login owns, oldest organization first: names sort by the time in the id."""
+    return [name for (name,) in connection.execute(OWNED) if is_organization_database(name)]
 
 
 def databases_behind(url: str) -> list[str]:
-    """Return the organizations' databases that are not at this release's revision, the oldest first.
+    """Return the databases that lack a migration of this release, oldest organization first.
 
-    One that cannot be asked is among them: its upgrade will tell why.
+    The list includes databases that cannot be read. Their upgrade reports the reason.
     """
-    with psycopg.connect(
-        driver_url(url), autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS, **IN_UTF8
-    ) as connection:
-        names = databases_of_organizations(connection)
+    with connect(url, "migrate") as connection:
+        names = organization_databases(connection)
     return [name for name in names if _needs_upgrade(url, name)]
-
-
-def databases_of_organizations(connection: psycopg.Connection[Any]) -> list[str]:
-    """Return all that this login owns, the oldest organization first: its id, and so the name, begins with its time."""
-    return [name for (name,) in connection.execute(OWNED) if is_of_an_organization(name)]
-
-
-def upgrade_all(url: str, databases: list[str], at_once: int) -> Iterator[Ended]:
-    """Upgrade them, ``at_once`` side by side, and yield how each ended, as they end.
-
-    In processes: alembic keeps what it works on in globals. Each imports it once, for all that it is given.
-    """
-    helpers: SimpleQueue[Helper] = SimpleQueue()
-    with ExitStack() as ending:
-        for _ in range(min(at_once, len(databases))):
-            helpers.put(ending.enter_context(Helper()))
-        threads = ending.enter_context(ThreadPoolExecutor(at_once))
-        ending.callback(threads.shutdown, cancel_futures=True)
-        running = {threads.submit(_upgrade_with_one_of, helpers, url_of(url, name)): name for name in databases}
-        for future in as_completed(running):
-            yield _ended(running[future], future.result())
-
-
-def _upgrade_with_one_of(helpers: "SimpleQueue[Helper]", url: str) -> Facts:
-    helper = helpers.get()
-    try:
-        return helper.upgrade(url)
-    finally:
-        helpers.put(helper)
-
-
-def _ended(database: str, failure: Facts) -> Ended:
-    return Failed.of(database, failure) if failure else Upgraded(database)
-
-
-def url_of(url: str, database: str) -> str:
-    """Return the URL of another database on the same server, in the driver's form."""
-    parts: dict[str, Any] = dict(conninfo_to_dict(driver_url(url)))
-    return make_conninfo(**parts | {"dbname": database})
 
 
 def _needs_upgrade(url: str, database: str) -> bool:
     try:
-        with psycopg.connect(url_of(url, database), connect_timeout=CONNECT_TIMEOUT_SECONDS, **IN_UTF8) as connection:
-            row = connection.execute(f"select version_num from public.{VERSION_TABLE}").fetchone()  # noqa: S608 - a name of our own
+        with connect(url_of(url, database), "migrate") as connection:
+            row = connection.execute(f"select version_num from public.{VERSION_TABLE}").fetchone()  # noqa: S608 - a fixed name
     except psycopg.Error:
         return True
     return row is None or is_behind(row[0])
+
+
+def upgrade_all(url: str, databases: list[str], concurrency: int) -> Iterator[Result]:
+    """Upgrade the databases with ``concurrency`` processes, and yield results as they complete."""
+    processes: SimpleQueue[UpgradeProcess] = SimpleQueue()
+
+    def upgrade(database: str) -> ErrorFields:
+        process = processes.get()
+        try:
+            return process.upgrade(url_of(url, database))
+        finally:
+            processes.put(process)
+
+    with ExitStack() as stack:
+        for _ in range(min(concurrency, len(databases))):
+            processes.put(stack.enter_context(UpgradeProcess()))
+        threads = stack.enter_context(ThreadPoolExecutor(concurrency))
+        stack.callback(threads.shutdown, cancel_futures=True)
+        running = {threads.submit(upgrade, name): name for name in databases}
+        for future in as_completed(running):
+            yield Result(running[future], future.result())
+
+
+def renew_passwords(
+    connection: psycopg.Connection[Any], databases: Sequence[str], newest_key: bytes
+) -> Iterator[Result]:
+    """Set each role's password to the one derived from the newest key. Open connections stay."""
+    for name in databases:
+        # As a SCRAM verifier, so that no statement log contains the password.
+        password = tenant_password(organization_id_of(name), newest_key).encode()
+        verifier = connection.pgconn.encrypt_password(password, name.encode(), b"scram-sha-256").decode()
+        statement = sql.SQL("alter role {} password {}").format(sql.Identifier(name), sql.Literal(verifier))
+        try:
+            connection.execute(statement)
+        except psycopg.Error as error:
+            yield Result(name, describe(error))
+        else:
+            yield Result(name, {})
+
+
+def url_of(url: str, database: str) -> str:
+    """Return the driver's URL of another database on the same server."""
+    parts: dict[str, Any] = dict(conninfo_to_dict(driver_url(url)))
+    return make_conninfo(**parts | {"dbname": database})

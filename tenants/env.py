@@ -1,18 +1,18 @@
-"""What alembic runs around each migration of a tenant: one connection, one transaction a file."""
+"""Alembic's environment for organizations' databases: one connection, one transaction per migration."""
 
 from alembic import context
 
 from shared.migrating import connected_alone
-from tenants.revisions import VERSION_TABLE
+from tenants.schema import VERSION_TABLE
 
-PATIENCE = "20s"
-"""Members can take the same lock in their database: that must not hold up all other organizations' for long."""
+LOCK_TIMEOUT = "20s"
+"""Members can take the same advisory lock in their database. That must not delay all other organizations for long."""
 
 
 def run() -> None:
-    """Run what alembic was asked for."""
+    """Run the requested migrations."""
     url = context.config.attributes["database_url"]
-    with connected_alone(url, VERSION_TABLE, application_name="tenants upgrade", patience=PATIENCE) as connection:
+    with connected_alone(url, VERSION_TABLE, application_name="tenants upgrade", patience=LOCK_TIMEOUT) as connection:
         context.configure(connection=connection, version_table=VERSION_TABLE, transaction_per_migration=True)
         with context.begin_transaction():
             context.run_migrations()

@@ -1,4 +1,4 @@
-"""What `tenants` is told from outside."""
+"""Settings of `tenants`."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -9,37 +9,37 @@ from shared.settings import DatabaseUrl, KeyRing, SettingsSchema
 
 @dataclass(frozen=True)
 class TenantsSettings:
-    """All that `tenants` is told from outside."""
+    """Settings of `tenants migrate`."""
 
     provision_database_url: str = field(repr=False)
 
 
 class TenantsSettingsSchema(SettingsSchema):
-    """How its settings are written."""
+    """Environment variables of these settings."""
 
     result: ClassVar[type[TenantsSettings]] = TenantsSettings
 
     provision_database_url = DatabaseUrl(
         "PROVISION_DATABASE_URL",
-        "The server of organizations' databases, past any pooler; log in as the role that the relay makes them with.",
+        "The server of organizations' databases, without a pooler; log in as the role that creates them.",
         is_secret=True,
     )
 
 
 @dataclass(frozen=True)
 class PasswordsSettings(TenantsSettings):
-    """All that `tenants passwords` is told from outside."""
+    """Settings of `tenants passwords`."""
 
     secret_keys: SecretKeys
 
 
 class PasswordsSettingsSchema(TenantsSettingsSchema):
-    """How its settings are written."""
+    """Environment variables of these settings."""
 
     result: ClassVar[type[TenantsSettings]] = PasswordsSettings
 
     secret_keys = KeyRing(
         "SECRET_KEYS",
-        "`id:base64,id:base64`, as the relays have them; passwords are derived from the first.",
+        "`id:base64,id:base64`, as for the relays; passwords are derived from the first.",
         is_secret=True,
     )

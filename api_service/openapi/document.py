@@ -27,7 +27,7 @@ from api_service.http.annotations import (
     operation_doc_of,
 )
 from api_service.http.problems import PROBLEM_TYPES, REALM, VIOLATION_MESSAGES
-from api_service.outbox_signals.wait_for_settled import LONGEST_WAIT_SECONDS
+from api_service.outbox_signals.wait_for_settled import MAX_WAIT_SECONDS
 from api_service.rate_limits import Limit
 from api_service.schemas.responses import AN_ID, ProblemSchema
 from shared.web.bearer import challenge
@@ -86,7 +86,7 @@ PARAMETERS: Mapping[str, Json] = {
         "in": "header",
         "name": "Prefer",
         "description": f"`wait=N`: respond once the message is sent or dead, after at most N seconds, "
-        f"up to {LONGEST_WAIT_SECONDS} (RFC 7240).",
+        f"up to {MAX_WAIT_SECONDS} (RFC 7240).",
         "schema": {"type": "string"},
         "example": "wait=1",
     },

@@ -8,17 +8,19 @@ from psycopg import sql
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus
 
-from api_service.outbox_signals.background import Background
+from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
 from shared.log import get_logger
 from shared.outage import Outage
-from shared.patience import PatientConnection
-from shared.sessions import SET_IN_OWN_SESSION, own_session_parameters
+from shared.patience import NOTICES_SILENCE, PatientConnection
+from shared.sessions import IN_UTF8, SET_IN_OWN_SESSION, own_session_parameters
 from shared.vocabulary import WAKE_CHANNEL
 
 log = get_logger("api.notifier")
 
 SHORTEST_PAUSE = timedelta(milliseconds=1)
 LONGEST_PAUSE = timedelta(milliseconds=20)
+CLOSE_SECONDS = 2.0
+"""How long shutdown waits for the thread, which is a daemon and ends with the process."""
 
 # NOTIFY waits for the disk at commit unless synchronous_commit is off, which saves a third of the latency to the
 # relay. In our own session it is set once; in a session lent by a pooler, in the same statement.
@@ -34,34 +36,49 @@ def next_pause(pause: timedelta, *, is_due: bool) -> timedelta:
     return min(4 * pause, LONGEST_PAUSE) if is_due else SHORTEST_PAUSE
 
 
-class Notifier(Background):
+class Notifier:
     """Notifies the relays from a background thread: at once under low load, every 20 ms under high load.
 
     NOTIFY inside the writing transactions would serialize all commits behind a global lock. A lost notification delays
-    messages by one poll interval.
+    messages by one poll interval. The thread has its own connection and reconnects after failures.
     """
 
     name = "notifier"
 
     def __init__(self, database_url: str) -> None:
-        super().__init__(database_url, Outage(log, "notify"))
+        self._url = driver_url(database_url)
+        self._outage = Outage(log, "notify")
         self._is_due = threading.Event()
+        self._is_closing = threading.Event()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
 
     def wake(self) -> None:
-        """Request a notification; return at once."""
+        """Request a notification; return at once. The first call starts the thread, which would not survive a fork."""
         self._is_due.set()
-        self.start()
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+                self._thread.start()
 
     def close(self) -> None:
-        """Stop the thread and its connection."""
+        """Stop the thread and its connection. A thread that waits for an unresponsive server is left behind."""
         self._is_closing.set()
         self._is_due.set()
-        super().close()
+        if self._thread:
+            self._thread.join(CLOSE_SECONDS)
 
-    def work(self) -> None:
-        """Notify whenever requested."""
+    def _run(self) -> None:
+        while not self._is_closing.is_set():
+            try:
+                self._notify_until_closing()
+            except Exception as error:  # noqa: BLE001 - without this thread nothing would wake the relays any more
+                self._is_due.set()  # the last notification may be lost
+                self._is_closing.wait(self._outage.failed(error))
+
+    def _notify_until_closing(self) -> None:
         self._is_due.wait()
-        with self.connect() as connection:
+        with self._connect() as connection:
             notification = NOTIFY if has_set_up(connection) else NOTIFY_IN_LENT_SESSION
             statement, pause = notification.as_bytes(connection), SHORTEST_PAUSE
             while not self._is_closing.is_set():
@@ -73,9 +90,16 @@ class Notifier(Background):
                 self._is_due.wait()
             notify(connection, statement)  # for requests since the last one
 
-    def lost(self) -> None:
-        """Request a notification: the last one may be lost."""
-        self._is_due.set()
+    def _connect(self) -> PatientConnection:
+        return PatientConnection.connect(
+            self._url,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            application_name=f"signpost-api-{self.name}",
+            prepare_threshold=None,
+            **NOTICES_SILENCE,
+            **IN_UTF8,
+        )
 
 
 def has_set_up(connection: psycopg.Connection) -> bool:

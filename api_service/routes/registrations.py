@@ -29,7 +29,7 @@ from api_service.schemas.serializers import registration_response
 from api_service.security import passwords
 from api_service.services import services
 from api_service.transactions import in_transaction
-from api_service.use_cases.look_up import Registration, just_registered, look_up, unsettled_message
+from api_service.use_cases.look_up import Registration, is_settled, just_registered, look_up
 from api_service.use_cases.register import RegisterCommand, Registered, canonical_addresses, register
 from api_service.use_cases.resend import resend
 from shared.engine import DATABASE_FAILURES, is_database_away
@@ -153,9 +153,8 @@ def _answered(registration: Registration, response: Response, shape: Shape) -> R
 def _after_waiting(registration: Registration, seconds: int) -> Registration | None:
     if registration.delivery.status is not Status.PENDING:
         return registration
-    services().settled.start()
     try:
-        has_waited = services().waiting_room.wait_until_settled(lambda: _unsettled(registration.id), seconds)
+        has_waited = services().settled_waiters.wait_until_settled(lambda: _is_settled(registration.id), seconds)
         return _looked_up(registration.id) if has_waited else None
     except DATABASE_FAILURES as error:
         if not is_database_away(error):
@@ -178,6 +177,6 @@ def _just_added(session: Session, registered: Registered) -> Registration:
     return just_registered(session, registered, resend_cooldown=parts.policy.resend_cooldown, limiter=parts.limiter)
 
 
-def _unsettled(registration_id: UUID) -> UUID | None:
+def _is_settled(registration_id: UUID) -> bool:
     with services().sessions.begin() as session:
-        return unsettled_message(session, registration_id)
+        return is_settled(session, registration_id)

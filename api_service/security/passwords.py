@@ -3,17 +3,17 @@
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import partial
 from importlib.resources import files
 from secrets import token_urlsafe
 from string import digits, punctuation, whitespace
+from threading import BoundedSemaphore
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from api_service.errors import ViolationCode
-from api_service.security.hashing import HASHERS
 from shared.addresses import InvalidAddressError, canonical_email, deliverable_email
+from shared.cores import cores
 
 MIN_LENGTH = 12
 MAX_LENGTH = 256
@@ -33,6 +33,9 @@ _PADDING = digits + punctuation + whitespace
 # passes). The memory stays below 32 MiB, because malloc returns larger blocks to the kernel, and getting zeroed pages
 # again takes as long as hashing through them.
 _hasher = PasswordHasher(time_cost=4, memory_cost=31 * 1024, parallelism=1)
+
+# More hashes at once than CPUs would only evict each other's memory from the caches.
+_permits = BoundedSemaphore(cores())
 
 
 def normalised(password: str) -> str:
@@ -86,7 +89,8 @@ def _as_email(password: str) -> str | None:
 
 def hash_password(password: str) -> str:
     """Hash a normalized password with argon2id. Takes a tenth of a second: call it outside transactions."""
-    return HASHERS.run(partial(_hasher.hash, password))
+    with _permits:
+        return _hasher.hash(password)
 
 
 DUMMY_HASH = _hasher.hash(token_urlsafe())
@@ -96,7 +100,8 @@ DUMMY_HASH = _hasher.hash(token_urlsafe())
 def verify_password(password_hash: str, password: str) -> bool:
     """Return whether a normalized password matches the hash. Takes as long as hashing."""
     try:
-        return HASHERS.run(partial(_hasher.verify, password_hash, password))
+        with _permits:
+            return _hasher.verify(password_hash, password)
     except (VerificationError, InvalidHashError):
         return False
 

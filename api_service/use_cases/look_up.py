@@ -124,10 +124,10 @@ def _wait(session: Session, recipient: str, limiter: Limiter) -> timedelta:
     return limiter.time_until_admitted(subject, session.connection())
 
 
-def unsettled_message(session: Session, registration_id: UUID) -> UUID | None:
-    """Return the id of the newest message, unless it was sent or is dead on all channels."""
-    newest = session.connection().execute(_NEWEST, {"registration_id": registration_id}).one_or_none()
-    return newest.id if newest and newest.status is Status.PENDING else None
+def is_settled(session: Session, registration_id: UUID) -> bool:
+    """Return whether the newest message was sent or is dead on all channels, or the registration is gone."""
+    status = session.connection().execute(_NEWEST_STATUS, {"registration_id": registration_id}).scalar_one_or_none()
+    return status is not Status.PENDING
 
 
 def registration_status(*, is_active: bool, is_expired: bool) -> RegistrationStatus:
@@ -230,4 +230,4 @@ def _newest_message(*columns: Any) -> Select[Any]:
 
 # Built once: building takes longer than executing.
 _REGISTRATION = _registration()
-_NEWEST = _newest_message(OutboxMessage.id, _status().label("status"))
+_NEWEST_STATUS = _newest_message(_status())

@@ -13,7 +13,7 @@ from shared.enqueue import NewFallback, NewMessage
 from shared.ids import uuid7
 from shared.models import Organization, User
 from shared.organizations import database_name_of
-from shared.vocabulary import OrganizationStatus, Purpose, Verdict, Work, WorkChannel
+from shared.vocabulary import HealthStatus, OrganizationStatus, Purpose, Work, WorkChannel
 
 MAX_PROVISIONING_ATTEMPTS = 8
 """Of failures caused by the organization, which rarely pass. Failures of the server cost no attempt."""
@@ -102,7 +102,8 @@ def unavailable_organization() -> Any:
         select(Organization.id)
         .where(
             Organization.id == User.organization_id,
-            (Organization.status != OrganizationStatus.READY) | Organization.health.is_distinct_from(Verdict.HEALTHY),
+            (Organization.status != OrganizationStatus.READY)
+            | Organization.health.is_distinct_from(HealthStatus.HEALTHY),
         )
         .correlate(User)
         .scalar_subquery()

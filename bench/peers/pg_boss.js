@@ -1,11 +1,10 @@
-// pg-boss: LISTEN, large batches, and the next batch at once after a full one.
+// pg-boss: LISTEN, batches that are large only to drain, and the next batch at once after a full one.
 "use strict";
 const { PgBoss } = require("pg-boss");
 const { config, deliver, main } = require("./harness.js");
 
 const QUEUE = "mail";
-const DRAINING = { batchSize: 500, localConcurrency: 2, burstWhenBatchFull: true };
-const SINGLE = { batchSize: 10, localConcurrency: 2 };
+const BATCH = config.is_draining ? 500 : 10;
 const { PGHOST: host, PGPORT: port, PGUSER: user, PGDATABASE: database } = process.env;
 const boss = new PgBoss({
   host,
@@ -24,7 +23,7 @@ main({
   enqueue: (numbers) => boss.insert(QUEUE, numbers.map((number) => ({ data: { number } }))),
   work: async () => {
     await boss.start();
-    const options = { pollingIntervalSeconds: 0.5, ...(config.is_draining ? DRAINING : SINGLE) };
+    const options = { batchSize: BATCH, localConcurrency: 2, burstWhenBatchFull: true, pollingIntervalSeconds: 0.5 };
     await boss.work(QUEUE, options, (jobs) => Promise.all(jobs.map((job) => deliver(job.data.number))));
   },
 });

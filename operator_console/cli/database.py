@@ -1,4 +1,4 @@
-"""The command line's way to the database, and what it says when that fails."""
+"""The command line's database connection, and its error messages."""
 
 import sys
 from collections.abc import Iterator
@@ -14,48 +14,50 @@ from shared.database import INSUFFICIENT_PRIVILEGE, QUERY_CANCELED, UNDEFINED, d
 from shared.engine import create_database_engine
 from shared.settings import read_or_exit
 
+USE_CONSOLE_ROLE = "use a member of signpost_console"
+
 
 @contextmanager
-def sessions(needed: str = "use a member of signpost_console") -> Iterator[sessionmaker[Session]]:
-    """Open the database for a command; ``needed`` is what to do where the login may not do that."""
+def session_maker(advice: str = USE_CONSOLE_ROLE) -> Iterator[sessionmaker[Session]]:
+    """Open the database for a command; ``advice`` says what to do if the login lacks a right."""
     settings = read_or_exit(ConsoleSettingsSchema())
     engine = create_database_engine(settings.database_url, application_name="outboxctl", pool_size=1)
     try:
         yield sessionmaker(engine)
     except DBAPIError as error:
-        fail(_told_of(error, needed))
+        fail(_message_for(error, advice))
     finally:
         engine.dispose()
 
 
 @contextmanager
-def database(needed: str = "use a member of signpost_console") -> Iterator[Session]:
-    """Open one transaction for the command; what fails in it changes nothing."""
-    with sessions(needed) as made, made.begin() as session:
+def transaction(advice: str = USE_CONSOLE_ROLE) -> Iterator[Session]:
+    """Open one transaction for a command; an error rolls it back."""
+    with session_maker(advice) as sessions, sessions.begin() as session:
         yield session
 
 
-def fail(what: str) -> NoReturn:
-    """Say what is wrong, and exit with 1."""
-    complain(what)
+def fail(message: str) -> NoReturn:
+    """Report an error and exit with 1."""
+    report_error(message)
     sys.exit(1)
 
 
-def complain(what: str) -> None:
-    """Say what is wrong, in one line on standard error."""
-    click.echo(f"outboxctl: {what}", err=True)
+def report_error(message: str) -> None:
+    """Write an error as one line to standard error."""
+    click.echo(f"outboxctl: {message}", err=True)
 
 
-def _told_of(error: DBAPIError, needed: str) -> str:
-    """Say what is wrong and what to do, without the error's own text: it quotes rows."""
+def _message_for(error: DBAPIError, advice: str) -> str:
+    """Describe the error and the remedy without the error's own text, which may quote rows."""
     facts = describe(error)
     if facts["sqlstate"] in UNDEFINED:
         return f"the database lacks what this release needs ({facts['error']}): run `api-service migrate`"
     if facts["sqlstate"] == QUERY_CANCELED:
-        return "it took too long, and is undone: something holds what it needs, or the database is too busy"
+        return "the statement timed out and was rolled back: it waited for a lock, or the database is too busy"
     if facts["sqlstate"] == INSUFFICIENT_PRIVILEGE:
-        return f"this login may not do that ({facts['error']}): {needed}"
+        return f"this login may not do that ({facts['error']}): {advice}"
     if isinstance(error, OperationalError):
         why = facts.get("cause") or facts["error"]
-        return f"the database does not answer ({why}): check DATABASE_URL and that it runs"
+        return f"the database does not respond ({why}): check DATABASE_URL and that it runs"
     return f"the database refused ({facts['error']}, {facts['sqlstate']})"

@@ -1,5 +1,1 @@
-"""The console over HTTP, as a process of its own: JSON for scripts under /v1, and pages for people.
-
-Read downwards: ``cli`` · ``server``, ``app`` · ``routes`` · ``access`` says who asks · ``sessions`` · ``problems`` ·
-``errors``. What can be looked at and changed is what outboxctl has, too: ``reading`` and ``acting``.
-"""
+"""The console's HTTP process: JSON for scripts under /v1 (``api``), and pages for people (``routes``)."""

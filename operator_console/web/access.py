@@ -1,7 +1,7 @@
-"""Who asks, and whether they may: of each route it is said which scope it needs, and no other route is served.
+"""Authentication and authorization. Each route declares the scope it needs; a route without one stops the start.
 
-Scripts show their token with each request. People show it once, and go on with a cookie; so what they send also
-has to come from a page of ours.
+Scripts send their token with each request. People send it once and then a session cookie; so their forms also have to
+come from this site and carry the session's CSRF token.
 """
 
 from collections.abc import Callable
@@ -11,149 +11,144 @@ from urllib.parse import urlsplit
 
 from flask import Flask, current_app, g, request
 
-from operator_console.acting import Act
-from operator_console.operator_tokens import Scope, TokenView, authenticate
-from operator_console.web.errors import ForeignOriginError, FormExpiredError, InsufficientScopeError, NotSignedInError
+from operator_console.actions.audit import AuditContext
+from operator_console.actions.tokens import Scope, TokenView, authenticate
+from operator_console.web.errors import (
+    ForeignOriginError,
+    FormExpiredError,
+    InsufficientScopeError,
+    NotSignedInError,
+)
 from operator_console.web.metrics import WRONG_TOKENS
-from operator_console.web.pages import is_for_people, is_renewal
+from operator_console.web.pages import is_auto_refresh, is_page_request
 from operator_console.web.services import services
-from operator_console.web.sessions import csrf_token_of, is_csrf_token, note_use, token_of
+from operator_console.web.sessions import csrf_token_of, is_csrf_token, record_use, token_of
 from shared.web.bearer import bearer_token
 from shared.web.refusals import InvalidTokenError
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 STATIC = "static"
-FOR_ANYBODY = "anybody"
-FOR_SIGNED_IN = "whoever is signed in"
-OF_OURS = ("same-origin", "none")
-"""What a browser says of a request that a page of ours, or the person itself, made (Fetch Metadata, Sec-Fetch-Site)."""
-_NEEDED = "needed_scope"
+PUBLIC = "public"
+ANY_SESSION = "any session"
+OWN_SITES = ("same-origin", "none")
+"""Values of Sec-Fetch-Site for requests that a page of this site, or the user directly, made (Fetch Metadata)."""
+_REQUIRED = "required_scope"
 
 
 @dataclass(frozen=True)
-class Asker:
-    """Whose token the request was made with, and what it is good for."""
+class CurrentOperator:
+    """The holder of the request's token."""
 
     name: str
     scopes: frozenset[Scope]
     cookie: str | None = field(default=None, repr=False)
 
     def may(self, scope: str) -> bool:
-        """Tell whether the token has that scope."""
+        """Return whether the token has that scope."""
         return scope in self.scopes
 
-    def act(self, reason: str) -> Act:
-        """Return who acts, for the record."""
-        return Act(operator=self.name, reason=reason)
+    def audit(self, reason: str) -> AuditContext:
+        """Return the context of an action for its audit row."""
+        return AuditContext(operator=self.name, reason=reason)
 
 
-def needs(scope: Scope) -> Callable[[View], View]:
-    """Have the route served to those only whose token has the scope."""
+def requires(scope: Scope) -> Callable[[View], View]:
+    """Serve the route only to tokens with the scope."""
     return lambda view: _marked(view, scope)
 
 
-def for_anybody(view: View) -> View:
-    """Have the route served without asking who is there."""
-    return _marked(view, FOR_ANYBODY)
+def public(view: View) -> View:
+    """Serve the route without authentication."""
+    return _marked(view, PUBLIC)
 
 
-def for_signed_in(view: View) -> View:
-    """Have the route served to whoever has a session, whatever the token allows."""
-    return _marked(view, FOR_SIGNED_IN)
+def any_session(view: View) -> View:
+    """Serve the route to every valid session, whatever its scopes."""
+    return _marked(view, ANY_SESSION)
 
 
-def guard(app: Flask) -> None:
-    """Have each request admitted or refused before its route. Raises RuntimeError for a route that says nothing."""
-    unsaid = [name for name, view in app.view_functions.items() if name != STATIC and not hasattr(view, _NEEDED)]
-    if unsaid:
-        raise RuntimeError(f"these routes do not say who may ask: {', '.join(unsaid)}")
-    app.before_request(_admit)
+def enforce_access(app: Flask) -> None:
+    """Check each request before its route. Raises RuntimeError for a route that declares no access."""
+    undeclared = [name for name, view in app.view_functions.items() if name != STATIC and not hasattr(view, _REQUIRED)]
+    if undeclared:
+        raise RuntimeError(f"these routes declare no access: {', '.join(undeclared)}")
+    app.before_request(_authorize)
 
 
-def asker() -> Asker:
-    """Return who asks; only for routes that need a scope."""
-    found: Asker = g.asker
+def current_operator() -> CurrentOperator:
+    """Return the operator of the request; only for routes that are not public."""
+    found: CurrentOperator = g.operator
     return found
 
 
 def csrf_token() -> str:
-    """Return what the forms of this session carry."""
-    return csrf_token_of(asker().cookie or "")
+    """Return the CSRF token for the session's forms."""
+    return csrf_token_of(current_operator().cookie or "")
 
 
-def asker_by_token(token: str) -> TokenView:
-    """Return the token that somebody shows. Raises InvalidTokenError, or TooManyAttemptsError."""
+def authenticate_client(secret: str) -> TokenView:
+    """Return the client's token. Raises InvalidTokenError or TooManyWrongTokensError."""
     client = request.remote_addr or ""
-    services().attempts.refuse_if_too_many(client)
+    services().wrong_tokens.check(client)
     with services().sessions.begin() as session:
-        holder = authenticate(session, token)
-    if holder is None:
-        services().attempts.count(client)
+        token = authenticate(session, secret)
+    if token is None:
+        services().wrong_tokens.count(client)
         WRONG_TOKENS.inc()
         raise InvalidTokenError
-    return holder
+    return token
 
 
-def _marked(view: View, needed: str) -> View:
-    setattr(view, _NEEDED, needed)
+def _marked(view: View, required: str) -> View:
+    setattr(view, _REQUIRED, required)
     return view
 
 
-def _admit() -> None:
+def _authorize() -> None:
     if request.endpoint in (None, STATIC):
         return
-    if request.method == "POST" and is_for_people():
-        _refuse_foreign()
-    needed = getattr(current_app.view_functions[request.endpoint], _NEEDED)
-    if needed == FOR_ANYBODY:
+    is_form = request.method == "POST" and is_page_request()
+    if is_form and not _is_from_this_site():
+        raise ForeignOriginError  # the only protection of the sign-in form
+    required = getattr(current_app.view_functions[request.endpoint], _REQUIRED)
+    if required == PUBLIC:
         return
-    g.asker = _asker_by_cookie() if is_for_people() else _asker_by_header()
-    if needed != FOR_SIGNED_IN and not g.asker.may(needed):
-        raise InsufficientScopeError(needed)
-    if request.method == "POST" and is_for_people():
-        _refuse_forged(g.asker)
-
-
-def _asker_by_header() -> Asker:
-    holder = asker_by_token(bearer_token(request.headers.get("Authorization", "")))
-    return Asker(holder.name, frozenset(holder.scopes))
-
-
-def _asker_by_cookie() -> Asker:
-    cookie = request.cookies.get(services().cookie_name, "")
-    with services().sessions.begin() as session:
-        holder = token_of(session, cookie, services().terms) if cookie else None
-        if holder is not None and not is_renewal():
-            note_use(session, cookie)
-    if holder is None:
-        raise NotSignedInError(request.form.to_dict())
-    return Asker(holder.name, frozenset(map(Scope, holder.scopes)), cookie)
-
-
-def _refuse_foreign() -> None:
-    """Refuse what a browser says comes from another site; a form for signing in has no other protection."""
-    if not _is_from_our_site():
-        raise ForeignOriginError
-
-
-def _is_from_our_site() -> bool:
-    """Tell whether the browser says so, by Sec-Fetch-Site or, where it is too old for that, by the Origin.
-
-    Where the former is told, the latter is no help: from pages that send no referrer it is ``null``.
-    """
-    if site := request.headers.get("Sec-Fetch-Site"):
-        return site in OF_OURS
-    our_origin = services().origin or f"{request.scheme}://{request.host}"
-    return request.headers.get("Origin", "null") in ("null", our_origin)
-
-
-def _refuse_forged(asker: Asker) -> None:
-    if not is_csrf_token(request.form.get("csrf", ""), asker.cookie or ""):
+    g.operator = _operator_by_cookie() if is_page_request() else _operator_by_header()
+    if required != ANY_SESSION and not g.operator.may(required):
+        raise InsufficientScopeError(required)
+    if is_form and not is_csrf_token(request.form.get("csrf", ""), g.operator.cookie or ""):
         raise FormExpiredError
 
 
+def _operator_by_header() -> CurrentOperator:
+    token = authenticate_client(bearer_token(request.headers.get("Authorization", "")))
+    return CurrentOperator(token.name, frozenset(token.scopes))
+
+
+def _operator_by_cookie() -> CurrentOperator:
+    cookie = request.cookies.get(services().cookie_name, "")
+    with services().sessions.begin() as session:
+        token = token_of(session, cookie, services().session_policy) if cookie else None
+        if token is not None and not is_auto_refresh():
+            record_use(session, cookie)
+    if token is None:
+        raise NotSignedInError(request.form.to_dict())
+    return CurrentOperator(token.name, frozenset(map(Scope, token.scopes)), cookie)
+
+
+def _is_from_this_site() -> bool:
+    """Return whether the browser sent the form from this site, by Sec-Fetch-Site, or in older browsers by Origin.
+
+    Origin does not help if Sec-Fetch-Site is there: it is ``null`` for pages that send no referrer.
+    """
+    if site := request.headers.get("Sec-Fetch-Site"):
+        return site in OWN_SITES
+    own_origin = services().origin or f"{request.scheme}://{request.host}"
+    return request.headers.get("Origin", "null") in ("null", own_origin)
+
+
 def origin_of(url: str | None) -> str | None:
-    """Return the origin that a browser names for pages at the URL (RFC 6454 §6.1)."""
+    """Return the origin that a browser sends for pages at the URL (RFC 6454 §6.1)."""
     parts = urlsplit(url) if url else None
     return f"{parts.scheme}://{parts.netloc}".lower() if parts else None

@@ -1,19 +1,24 @@
-"""Putting the parts together: settings in, a WSGI application out."""
+"""Create the WSGI application from the settings."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from flask import Flask
-from sqlalchemy.orm import sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from operator_console.acting import closed_to
+from operator_console.actions.bulk import excluded_reasons
 from operator_console.filters import MessageFilter
-from operator_console.web.access import csrf_token, guard, origin_of
-from operator_console.web.attempts import Attempts
-from operator_console.web.carrier import Carrier
-from operator_console.web.kept import Kept
-from operator_console.web.notes import IS_SECURE
-from operator_console.web.observing import OBSERVER
+from operator_console.queries.causes import list_causes
+from operator_console.queries.stats import stats
+from operator_console.settings import WebSettings
+from operator_console.web import api, labels
+from operator_console.web.access import csrf_token, enforce_access, origin_of
+from operator_console.web.bulk_worker import BulkWorker
+from operator_console.web.cache import CountPermits, SingleFlightCache
+from operator_console.web.metrics import OBSERVER
+from operator_console.web.pages import NOTICE_COOKIE_IS_SECURE
 from operator_console.web.problems import handle_problems
 from operator_console.web.routes import (
     audit,
@@ -23,48 +28,30 @@ from operator_console.web.routes import (
     organizations,
     overview,
     relays,
-    signing_in,
+    sign_in,
     tokens,
-    v1_bulk,
-    v1_messages,
-    v1_organizations,
-    v1_stats,
 )
 from operator_console.web.services import EXTENSION, Services
-from operator_console.web.sessions import SessionTerms
-from operator_console.web.settings import WebSettings
-from operator_console.web.words import BREAKERS, CHANNELS, DEAD_REASONS, dated, grouped, spoken, typed_moment
+from operator_console.web.sessions import SessionPolicy, WrongTokenLimit
 from shared.engine import create_database_engine
 from shared.web.app import WebApp
 from shared.web.bodies import MOST_BYTES_READ
 
-ROUTES = (
-    overview,
-    messages,
-    bulk,
-    relays,
-    organizations,
-    audit,
-    tokens,
-    signing_in,
-    v1_messages,
-    v1_bulk,
-    v1_organizations,
-    v1_stats,
-    operations,
-)
+T = TypeVar("T")
+
+ROUTES = (overview, messages, bulk, relays, organizations, audit, tokens, sign_in, api, operations)
 
 
 class Console(WebApp):
-    """Flask, except that it logs as we do, and has work of its own beside answering."""
+    """Flask with structured logs and a background thread."""
 
-    def begin_work(self) -> None:
-        """Begin what goes on beside answering: carrying bulk acts on."""
-        self._services.carrier.start()
+    def start_workers(self) -> None:
+        """Start the thread that runs bulk actions."""
+        self._services.bulk_worker.start()
 
-    def end_work(self) -> None:
-        """End it, and let go of the database."""
-        self._services.carrier.end()
+    def stop_workers(self) -> None:
+        """Stop it, and close the database connections."""
+        self._services.bulk_worker.stop()
         self._services.engine.dispose()
 
     @property
@@ -74,10 +61,10 @@ class Console(WebApp):
 
 
 def create_app(settings: WebSettings) -> Console:
-    """Return the application. Nothing is connected yet, so that the worker can be forked off."""
+    """Return the application. It connects to the database later, so the worker process can be forked first."""
     app = Console("operator_console.web", static_folder="static")
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES_READ
-    app.config[IS_SECURE] = settings.is_https
+    app.config[NOTICE_COOKIE_IS_SECURE] = settings.is_https
     app.extensions[EXTENSION] = _services(settings)
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0)  # type: ignore[method-assign] # as Flask documents it
@@ -85,42 +72,54 @@ def create_app(settings: WebSettings) -> Console:
     handle_problems(app)
     for routes in ROUTES:
         app.register_blueprint(routes.blueprint)
-    guard(app)
-    speak(app)
+    enforce_access(app)
+    configure_templates(app)
     return app
 
 
-def speak(app: Flask) -> None:
-    """Give the templates their words."""
+def configure_templates(app: Flask) -> None:
+    """Add the labels and formats that the templates use."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(dated=_dated, grouped=grouped, spoken=spoken, typed_moment=typed_moment)
+    app.jinja_env.filters.update(
+        duration=labels.format_duration,
+        number=labels.format_number,
+        size=labels.format_size,
+        time=lambda moment: labels.format_time(moment, datetime.now(UTC).year),
+        time_input=labels.format_time_input,
+    )
     app.jinja_env.globals.update(
-        channels=CHANNELS,
-        dead_reasons=DEAD_REASONS,
-        breakers=BREAKERS,
-        closed=closed_to(MessageFilter()),
+        channels=labels.CHANNELS,
+        dead_reasons=labels.DEAD_REASONS,
+        breakers=labels.BREAKERS,
+        excluded_reasons=excluded_reasons(MessageFilter()),
         csrf_token=csrf_token,
     )
 
 
-def _dated(moment: datetime) -> str:
-    return dated(moment, datetime.now(UTC).year)
-
-
 def _services(settings: WebSettings) -> Services:
-    # One more than threads that answer: the carrier's own.
+    # One connection more than threads, for the bulk worker.
     engine = create_database_engine(
         settings.database_url, application_name="signpost-console", pool_size=settings.threads + 1
     )
     sessions = sessionmaker(engine, expire_on_commit=False)
+    permits = CountPermits(settings.threads - 1)
     return Services(
         engine=engine,
         sessions=sessions,
-        attempts=Attempts(),
-        carrier=Carrier(sessions),
-        causes=Kept(),
-        stats=Kept(),
-        terms=SessionTerms(idle=settings.idle, lifetime=settings.lifetime),
+        wrong_tokens=WrongTokenLimit(),
+        bulk_worker=BulkWorker(sessions),
+        count_permits=permits,
+        causes=SingleFlightCache(_in_transaction(sessions, list_causes), permits),
+        stats=SingleFlightCache(_in_transaction(sessions, stats), permits),
+        session_policy=SessionPolicy(idle=settings.session_idle, lifetime=settings.session_lifetime),
         origin=origin_of(settings.url),
         is_https=settings.is_https,
     )
+
+
+def _in_transaction(sessions: sessionmaker[Session], query: Callable[[Session], T]) -> Callable[[], T]:
+    def run() -> T:
+        with sessions.begin() as session:
+            return query(session)
+
+    return run

@@ -1,29 +1,28 @@
-"""Counts by the hour as bars that people can read. Decides only: what is drawn follows from the numbers."""
+"""The bars of the chart of hourly counts. Pure functions of the counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 HEIGHT = 100
-"""Of the drawing, in units of its own; CSS gives it its size, and what is written stands beside it as text."""
-LEAST_HEIGHT = 3
-"""Of a bar that is not zero: one message among thousands is to be seen, too."""
-LABELLED_HOURS = 6
-"""One of so many of the clock has its label."""
+"""The drawing's height in its own units. CSS sets its size; labels are text outside the drawing."""
+MIN_HEIGHT = 3
+"""The height of the lowest bar above zero, so that one message among thousands is visible."""
+HOURS_PER_LABEL = 6
 STEPS = (1, 2, 3, 4, 5, 6, 8, 10)
 
 
 @dataclass(frozen=True)
 class Hour:
-    """What was counted in the hour that begins at ``begins_at``."""
+    """The count of the hour that starts at ``starts_at``."""
 
-    begins_at: datetime
+    starts_at: datetime
     count: int
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One hour's bar, ``x`` units from the left, hanging from ``y`` down to the ground."""
+    """One hour's bar, from ``y`` down to the bottom of the drawing."""
 
     x: int
     y: float
@@ -34,7 +33,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars under a round ``top``, the number that the full height stands for."""
+    """Bars on a scale whose full height is the round number ``top``."""
 
     bars: list[Bar]
     top: int
@@ -42,26 +41,26 @@ class Chart:
 
     @property
     def width(self) -> int:
-        """Units of the drawing: one for each hour."""
+        """The drawing's width in its own units, one for each hour."""
         return len(self.bars)
 
     @property
     def highest(self) -> Hour | None:
-        """The hour with the most; None where nothing was counted."""
+        """The hour with the highest count, or None if all are zero."""
         hours = [bar.hour for bar in self.bars if bar.hour.count]
         return max(hours, key=lambda hour: hour.count) if hours else None
 
 
-def drawn(hours: Sequence[Hour]) -> Chart:
-    """Draw the hours in their order."""
-    top = round_above(max((hour.count for hour in hours), default=0))
+def draw_chart(hours: Sequence[Hour]) -> Chart:
+    """Return the chart of these hours, in their order."""
+    top = round_up(max((hour.count for hour in hours), default=0))
     bars = [
         Bar(
             x=place,
             y=HEIGHT - (height := bar_height(hour.count, top)),
             height=height,
             hour=hour,
-            is_labelled=hour.begins_at.hour % LABELLED_HOURS == 0,
+            is_labelled=hour.starts_at.hour % HOURS_PER_LABEL == 0,
         )
         for place, hour in enumerate(hours)
     ]
@@ -69,12 +68,12 @@ def drawn(hours: Sequence[Hour]) -> Chart:
 
 
 def bar_height(count: int, top: int) -> float:
-    """Return how high a bar stands; what is not nothing is never invisible."""
-    return max(LEAST_HEIGHT, round(count / top * HEIGHT, 2)) if count else 0
+    """Return the height of a bar; only a count of zero has none."""
+    return max(MIN_HEIGHT, round(count / top * HEIGHT, 2)) if count else 0
 
 
-def round_above(number: int) -> int:
-    """Return the lowest number of one digit and noughts, but 7 and 9, that is not below this one."""
+def round_up(number: int) -> int:
+    """Return the next number that is one of STEPS times a power of ten."""
     magnitude = 1
     while True:
         for step in STEPS:

@@ -1,7 +1,4 @@
-"""Why an operator does not get what was asked for; ``problems`` turns each of these into an answer.
-
-What an act itself refuses is an ``ActingError``, whose codes are among those here.
-"""
+"""Errors of the HTTP process, with their stable codes. ``problems`` turns them into responses."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -10,7 +7,7 @@ from shared.web.refusals import NO_SUCH_FIELD, CommonCode, Refusal
 
 
 class Code(StrEnum):
-    """The stable names of the console's own refusals, which scripts may rely on as on the common ones."""
+    """The stable codes of the console's own problems. ``CommonCode`` has those of all services."""
 
     INSUFFICIENT_SCOPE = "insufficient_scope"
     FORM_EXPIRED = "form_expired"
@@ -25,16 +22,13 @@ class Code(StrEnum):
     ERASED = "erased"
     ADDRESS_NOT_THEIRS = "address_not_theirs"
     WRONG_ADDRESS = "wrong_address"
-    NOTHING_CHOSEN = "nothing_chosen"
+    FILTER_REQUIRED = "filter_required"
     TOO_MANY_REQUESTS = "too_many_requests"
+    BUSY = "busy"
 
 
-AnyCode = CommonCode | Code
-CODES: tuple[AnyCode, ...] = (*CommonCode, *Code)
-
-
-class FaultCode(StrEnum):
-    """What can be wrong with one field of a body, a form or a query."""
+class ViolationCode(StrEnum):
+    """The stable codes of violations in one field of a body, a form or a query."""
 
     REQUIRED = "required"
     UNKNOWN_FIELD = NO_SUCH_FIELD
@@ -44,11 +38,11 @@ class FaultCode(StrEnum):
     INVALID_CURSOR = "invalid_cursor"
     OUT_OF_RANGE = "out_of_range"
     TOO_LONG = "too_long"
-    ONLY_THE_DEAD = "only_the_dead"
+    ONLY_DEAD = "only_dead"
 
 
 class NotSignedInError(Refusal):
-    """A page is asked for without a session, or with one that has ended; ``form`` is what was sent to it."""
+    """A page was requested without a valid session; ``form`` is what was sent to it."""
 
     code = CommonCode.TOKEN_REQUIRED
 
@@ -58,7 +52,7 @@ class NotSignedInError(Refusal):
 
 
 class InsufficientScopeError(Refusal):
-    """The token is right, and not for this; ``scope`` is what it lacks."""
+    """The token is valid but lacks the scope."""
 
     code = Code.INSUFFICIENT_SCOPE
 
@@ -68,7 +62,7 @@ class InsufficientScopeError(Refusal):
 
 
 class FormExpiredError(Refusal):
-    """The form does not carry its session's CSRF token: it is from before signing in again, or not ours."""
+    """The form does not carry its session's CSRF token: it is older than the session, or forged."""
 
     code = Code.FORM_EXPIRED
 
@@ -79,11 +73,18 @@ class ForeignOriginError(Refusal):
     code = Code.FOREIGN_ORIGIN
 
 
-class TooManyAttemptsError(Refusal):
-    """Too many wrong tokens from one network."""
+class TooManyWrongTokensError(Refusal):
+    """The client sent too many wrong tokens."""
 
     code = Code.TOO_MANY_REQUESTS
 
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__()
         self.retry_after_seconds = retry_after_seconds
+
+
+class BusyError(Refusal):
+    """As many threads as may count at the same time are counting already."""
+
+    code = Code.BUSY
+    retry_after_seconds = 5

@@ -1,21 +1,32 @@
-"""What the console counts, for Prometheus. It is one process, so that these are all there is."""
+"""The console's metrics, and the observation of requests. There is one process, so its counts are complete."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+from shared.web.observing import Observer
 
 _registry = CollectorRegistry()
 
 REQUEST_DURATION = Histogram(
     "signpost_console_request_duration_seconds",
-    "From a request's first line to its answer.",
+    "Time from a request's first line to its response.",
     ["route", "method", "status"],
     registry=_registry,
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
 )
 WRONG_TOKENS = Counter(
-    "signpost_console_wrong_tokens_total", "Tokens that were not known, expired or revoked.", registry=_registry
+    "signpost_console_wrong_tokens_total", "Tokens that were unknown, expired or revoked.", registry=_registry
+)
+OBSERVER = Observer(
+    REQUEST_DURATION,
+    methods=("GET", "HEAD", "POST", "OPTIONS"),
+    headers={
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    },
 )
 
 
 def exposition() -> bytes:
-    """Return the counts in Prometheus' text format."""
+    """Return the metrics in Prometheus' text format."""
     return generate_latest(_registry)

@@ -1,111 +1,126 @@
-"""What the pages have in common: headers that allow nothing from elsewhere, and the way to the sign-in."""
+"""Pages: rendering with safe headers, redirects, notices, and the way through the sign-in and back.
+
+A notice is the text about a form's result. A cookie carries it to the page to which the form redirects, and that page
+deletes the cookie. In the address it would appear again at each reload, and in bookmarks.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlencode
-from uuid import UUID
+from urllib.parse import urlencode, urlsplit
 
-from flask import Response, g, make_response, redirect, render_template, request, url_for
+from flask import Response, current_app, g, make_response, redirect, render_template, request, url_for
 from flask.globals import request_ctx
 
-from operator_console.web.notes import leave_note, note_left, take_note_back
-from operator_console.web.schemas import FilterSchema
+from operator_console.filters import MessageFilter
+from operator_console.web.labels import FAILURE_NOTICES, NOTICES
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 }
-SIGN_IN, SIGN_OUT = "signing_in.get_sign_in", "signing_in.post_sign_out"
-ABOUT = FilterSchema().fields.keys()
-"""What says in a form or an address which messages are meant."""
-LONGEST_WAY_BACK = 1000
-"""Three times as long when it is written in an address, of which the server takes 4,094 bytes."""
-FOR_PROGRAMS = ("/v1/", "/livez", "/readyz", "/metrics")
+SIGN_IN, SIGN_OUT = "sign_in.get_sign_in", "sign_in.post_sign_out"
+FILTER_FIELDS = {one.name for one in fields(MessageFilter)}
+MAX_NEXT_LENGTH = 1000
+"""Percent-encoding can triple it, and the server accepts addresses of 4,094 bytes."""
+PROGRAM_PATHS = ("/v1/", "/livez", "/readyz", "/metrics")
+NOTICE_COOKIE = "signpost-console-notice"
+NOTICE_COOKIE_IS_SECURE = "NOTICE_COOKIE_IS_SECURE"
+"""The key in the app's configuration; true if browsers reach the console by https."""
+NOTICE_SECONDS = 60
 
 
-def is_for_people() -> bool:
-    """Tell whether the request's answer is a page, by its address."""
-    return not request.path.startswith(FOR_PROGRAMS)
+def is_page_request() -> bool:
+    """Return whether the response is a page, judging by the address."""
+    return not request.path.startswith(PROGRAM_PATHS)
 
 
-def is_renewal() -> bool:
-    """Tell whether an open page asks for itself again; that nobody need be sitting before it."""
+def is_auto_refresh() -> bool:
+    """Return whether an open page refreshes itself, which is no sign of a person."""
     return "HX-Request" in request.headers
 
 
 def page(template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
-    """Return the page that the template makes of the values, with the note that was left for it."""
-    note = None if is_renewal() else note_left()
-    answer = make_response(render_template(template, asker=g.get("asker"), note=note, **values), status)
-    answer.headers.update(HEADERS)
-    if note:
-        take_note_back(answer)
-    return answer
+    """Render a page, with its notice if there is one."""
+    notice = None if is_auto_refresh() else _notice()
+    html = render_template(template, operator=g.get("operator"), notice=notice, **values)
+    response = make_response(html, status)
+    response.headers.update(HEADERS)
+    if notice:
+        response.delete_cookie(NOTICE_COOKIE, **_notice_cookie_options(request.path))
+    return response
 
 
-def to_sign_in(form: Mapping[str, str]) -> Response:
-    """Send whoever has no session to the page for signing in, and from there back to where they wanted to go.
+def redirect_to(address: str, notice: str | None = None) -> Response:
+    """Redirect to another page of the console by GET; it shows the text of the key in NOTICES once."""
+    response = make_response(redirect(address, HTTPStatus.SEE_OTHER))
+    if notice:
+        options = _notice_cookie_options(urlsplit(address).path)
+        response.set_cookie(NOTICE_COOKIE, notice, max_age=NOTICE_SECONDS, **options)
+    return response
 
-    The form is not kept: it leads back to the page that it stood on, and it is said that nothing was done.
 
-    The cookie is not sent along from other sites (SameSite=Strict), as from a link in a mail: then the page is
-    asked for once more, from here, before anybody has to sign in again.
+def redirect_to_sign_in(form: Mapping[str, str]) -> Response:
+    """Redirect to the sign-in, and from there back to the requested page.
+
+    A form is dropped: the way leads back to its page, with a notice that nothing was changed.
+
+    Browsers do not send the cookie with links from other sites (SameSite=Strict), such as a link in a mail. For these
+    the page is requested again from here before the operator has to sign in.
     """
     if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.method == "GET":
         return page("bounce.html")
     is_form = request.method == "POST"
     wanted = _page_of(form) if is_form else request.full_path.rstrip("?")
-    if len(wanted) > LONGEST_WAY_BACK:
+    if len(wanted) > MAX_NEXT_LENGTH:
         wanted = wanted.partition("?")[0]
-    address = address_of(SIGN_IN, {"next": wanted})
-    if is_renewal():
+    address = url_with_query(SIGN_IN, {"next": wanted})
+    if is_auto_refresh():
         return Response(status=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": address})
-    return see_other(address, did=_undone() if is_form else None)
-
-
-def _undone() -> str:
-    """Say what became of a form without a session: whoever wanted to sign out is."""
-    return "signed-out" if request.endpoint == SIGN_OUT else "undone"
+    notice = "signed-out" if request.endpoint == SIGN_OUT else "session-ended"
+    return redirect_to(address, notice if is_form else None)
 
 
 def _page_of(form: Mapping[str, str]) -> str:
-    """Return the address of the page that the form stood on: the form's own, less what names the act.
+    """Return the address of the page that contains the form: the form's own without the action's name.
 
-    Browsers do not tell it, since pages send no referrer. Of the form stays what says which messages it is about.
+    Pages send no referrer, so the browser does not say it. The filter's fields stay in the query.
     """
-    pages = request_ctx.url_adapter
+    adapter = request_ctx.url_adapter
     path = request.path
-    while pages is not None and path and not pages.test(path, "GET"):
+    while adapter is not None and path and not adapter.test(path, "GET"):
         path = path.rpartition("/")[0]
     if path != request.path:
         return path or "/"
-    about = {name: value for name, value in form.items() if name in ABOUT and value}
-    return f"{path}?{urlencode(about)}" if about else path
+    query = {name: value for name, value in form.items() if name in FILTER_FIELDS and value}
+    return f"{path}?{urlencode(query)}" if query else path
 
 
-def see_other(address: str, did: str | None = None) -> Response:
-    """Send the browser to another page of ours, by GET, which says once what was done."""
-    answer = make_response(redirect(address, HTTPStatus.SEE_OTHER))
-    if did:
-        leave_note(answer, did, address)
-    return answer
-
-
-def address_of(endpoint: str, query: Mapping[str, str]) -> str:
-    """Return a route's address with that query, whatever stands in it."""
+def url_with_query(endpoint: str, query: Mapping[str, str]) -> str:
+    """Return a route's address with that query."""
     return f"{url_for(endpoint)}?{urlencode(query)}" if query else url_for(endpoint)
 
 
-def with_next_page(answer: Response, endpoint: str, cursor: UUID | int | None) -> Response:
-    """Return a list's answer, which says where the list goes on if it does (RFC 8288)."""
-    if cursor:
-        following = address_of(endpoint, request.args.to_dict() | {"cursor": str(cursor)})
-        answer.headers["Link"] = f'<{following}>; rel="next"'
-    return answer
-
-
 def safe_next(wanted: str) -> str:
-    """Return the address to go on to, if it is a path of this site; else the first page."""
+    """Return the path to continue at after the sign-in; the overview instead of an address of another site."""
     is_path = wanted.startswith("/") and not wanted.startswith(("//", "/\\")) and wanted.isprintable()
     return wanted if is_path else "/"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A text about a form's result."""
+
+    text: str
+    is_success: bool
+
+
+def _notice() -> Notice | None:
+    key = request.cookies.get(NOTICE_COOKIE, "") if request.method == "GET" else ""
+    return Notice(NOTICES[key], is_success=key not in FAILURE_NOTICES) if key in NOTICES else None
+
+
+def _notice_cookie_options(path: str) -> dict[str, Any]:
+    is_secure = current_app.config[NOTICE_COOKIE_IS_SECURE]
+    return {"path": path, "httponly": True, "samesite": "Strict", "secure": is_secure}

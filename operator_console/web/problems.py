@@ -1,4 +1,4 @@
-"""Every refusal and every failure, in this one place: application/problem+json (RFC 9457), or a page for people."""
+"""Errors as responses: application/problem+json (RFC 9457) for scripts, and pages for people."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -7,15 +7,16 @@ from typing import Any
 
 from flask import Flask, Response, g
 
-from operator_console.acting import ActingError
+from operator_console.errors import ActionError
 from operator_console.web.errors import (
+    BusyError,
     Code,
-    FaultCode,
     InsufficientScopeError,
     NotSignedInError,
-    TooManyAttemptsError,
+    TooManyWrongTokensError,
+    ViolationCode,
 )
-from operator_console.web.pages import is_for_people, page, to_sign_in
+from operator_console.web.pages import is_page_request, page, redirect_to_sign_in
 from shared.web.bearer import challenge
 from shared.web.kinds import COMMON_KINDS, Kind, problem_document
 from shared.web.problems import fault_documents, handle_failures, json_answer, with_retry_after
@@ -23,50 +24,59 @@ from shared.web.refusals import CommonCode, Refusal, ValidationFailedError
 
 REALM = "signpost-console"
 
-KINDS: Mapping[StrEnum, Kind] = {
+
+PROBLEM_TYPES: Mapping[StrEnum, Kind] = {
     **COMMON_KINDS,
     CommonCode.TOKEN_REQUIRED: Kind(
         HTTPStatus.UNAUTHORIZED, "Token required", "Send an operator's token: Authorization: Bearer and the token."
     ),
     CommonCode.INVALID_TOKEN: Kind(
-        HTTPStatus.UNAUTHORIZED, "Invalid token", "The token is not known, has expired or was revoked."
+        HTTPStatus.UNAUTHORIZED, "Invalid token", "The token is unknown, has expired or was revoked."
     ),
     Code.INSUFFICIENT_SCOPE: Kind(
-        HTTPStatus.FORBIDDEN, "Insufficient scope", "The token may not do this; it lacks the scope that is named."
+        HTTPStatus.FORBIDDEN, "Insufficient scope", "The token lacks the scope that is named."
     ),
     Code.FORM_EXPIRED: Kind(
-        HTTPStatus.FORBIDDEN, "Form expired", "The form is not of this session. Go back, load the page anew and repeat."
+        HTTPStatus.FORBIDDEN,
+        "Form expired",
+        "The form belongs to another session. Go back, reload the page and repeat.",
     ),
     Code.FOREIGN_ORIGIN: Kind(
-        HTTPStatus.FORBIDDEN, "Foreign origin", "The form was sent from another site, or CONSOLE_URL is not this one."
+        HTTPStatus.FORBIDDEN,
+        "Foreign origin",
+        "The form was sent from another site, or CONSOLE_URL is not this address.",
     ),
     Code.UNKNOWN_MESSAGE: Kind(HTTPStatus.NOT_FOUND, "Unknown message", "There is no message with that id."),
-    Code.UNKNOWN_BULK: Kind(HTTPStatus.NOT_FOUND, "Unknown bulk act", "There is no bulk act with that id."),
+    Code.UNKNOWN_BULK: Kind(HTTPStatus.NOT_FOUND, "Unknown bulk action", "There is no bulk action with that id."),
     Code.UNKNOWN_ORGANIZATION: Kind(
         HTTPStatus.NOT_FOUND, "Unknown organization", "There is no organization with that id."
     ),
     Code.ORGANIZATION_NOT_READY: Kind(
         HTTPStatus.CONFLICT,
         "Organization not ready",
-        "Its database was never handed over: its message is what to requeue.",
+        "The organization's database was never ready. Requeue its message instead.",
     ),
-    Code.NOT_DEAD: Kind(HTTPStatus.CONFLICT, "Not dead", "Only a dead message can be changed so; this one is not."),
-    Code.NOT_DISCARDED: Kind(HTTPStatus.CONFLICT, "Not discarded", "There is no discard here to take back."),
+    Code.NOT_DEAD: Kind(HTTPStatus.CONFLICT, "Not dead", "Only a dead message can be changed in this way."),
+    Code.NOT_DISCARDED: Kind(HTTPStatus.CONFLICT, "Not discarded", "The last action on the message was not a discard."),
     Code.SUPERSEDED: Kind(
-        HTTPStatus.CONFLICT, "Superseded", "A newer message replaced this one, or nobody waits for it any longer."
+        HTTPStatus.CONFLICT, "Superseded", "A newer message replaced this one, or its registration has ended."
     ),
-    Code.ERASED: Kind(HTTPStatus.CONFLICT, "Erased", "Its user was erased: there is nobody to tell."),
+    Code.ERASED: Kind(HTTPStatus.CONFLICT, "Erased", "The message's user was erased."),
     Code.ADDRESS_NOT_THEIRS: Kind(
-        HTTPStatus.CONFLICT, "Address not theirs", "It tells of a user, and may not be sent to that address."
+        HTTPStatus.CONFLICT, "Address not theirs", "The message is about a user, and that address is not the user's."
     ),
     Code.WRONG_ADDRESS: Kind(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "Wrong address", "The corrected recipient is no address of its channel."
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "Wrong address",
+        "The corrected recipient is not an address of the message's channel.",
     ),
-    Code.NOTHING_CHOSEN: Kind(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "Nothing chosen", "An empty filter means everything: say so with all."
+    Code.FILTER_REQUIRED: Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "Filter required",
+        "An empty filter selects all dead messages: confirm that with all.",
     ),
     CommonCode.BODY_TOO_LARGE: Kind(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Body too large", "A body may have 16 KiB at the most."
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Body too large", "A body may have at most 16 KiB."
     ),
     CommonCode.URI_TOO_LONG: Kind(
         HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "The request's address is too long."
@@ -75,57 +85,59 @@ KINDS: Mapping[StrEnum, Kind] = {
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", "Send plain application/json in UTF-8."
     ),
     CommonCode.VALIDATION_FAILED: Kind(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed", "Each fault is listed with where it is."
+        HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed", "Each violation is listed with its place."
     ),
     Code.TOO_MANY_REQUESTS: Kind(
         HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong tokens", "Retry-After says in how many seconds to try again."
     ),
+    Code.BUSY: Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "Busy",
+        "The database is still counting for other requests; try again shortly.",
+    ),
 }
 
-FAULTS: Mapping[str, str] = {
-    FaultCode.REQUIRED: "This is required.",
-    FaultCode.UNKNOWN_FIELD: "There is no such field.",
-    FaultCode.INVALID_TYPE: "This is not of the right type.",
-    FaultCode.INVALID_CHOICE: "This is not one of the words that are possible here.",
-    FaultCode.INVALID_TIME: "This is not a time with its offset, such as 2026-11-21T03:00:00Z.",
-    FaultCode.INVALID_CURSOR: "This is not a cursor of ours.",
-    FaultCode.OUT_OF_RANGE: "This is too small or too large.",
-    FaultCode.TOO_LONG: "This is too long.",
-    FaultCode.ONLY_THE_DEAD: "Only dead messages can be requeued.",
+VIOLATIONS: Mapping[str, str] = {
+    ViolationCode.REQUIRED: "This is required.",
+    ViolationCode.UNKNOWN_FIELD: "There is no such field.",
+    ViolationCode.INVALID_TYPE: "This is not of the right type.",
+    ViolationCode.INVALID_CHOICE: "This is not one of the possible values.",
+    ViolationCode.INVALID_TIME: "This is not a time with its offset, such as 2026-11-21T03:00:00Z.",
+    ViolationCode.INVALID_CURSOR: "This is not a valid cursor.",
+    ViolationCode.OUT_OF_RANGE: "This is too small or too large.",
+    ViolationCode.TOO_LONG: "This is too long.",
+    ViolationCode.ONLY_DEAD: "Only dead messages can be requeued or discarded.",
 }
 
 
 def handle_problems(app: Flask) -> None:
-    """Have every error that leaves a route answered here."""
+    """Register the error handlers."""
     app.register_error_handler(Refusal, _refused)
-    app.register_error_handler(ActingError, _not_acted)
+    app.register_error_handler(ActionError, lambda error: problem(Code(error.code)))
     handle_failures(app, problem)
 
 
 def problem(code: StrEnum, **members: Any) -> Response:
-    """Return the answer for a code: JSON with members of its own beside the usual ones, or a page that says it."""
-    document = problem_document(KINDS[code], code, g.request_id, **members)
-    if is_for_people():
-        return page("problem.html", KINDS[code].status, problem=document)
+    """Return the response for a code: a page, or JSON with these additional members."""
+    problem_type = PROBLEM_TYPES[code]
+    document = problem_document(problem_type, code, g.request_id, **members)
+    if is_page_request():
+        return page("problem.html", problem_type.status, problem=document)
     return json_answer(document, REALM)
 
 
-def _refused(refusal: Refusal) -> Response:
-    match refusal:
+def _refused(error: Refusal) -> Response:
+    match error:
         case NotSignedInError(form=form):
-            return to_sign_in(form)
-        case ValidationFailedError(faults=faults):
-            return problem(refusal.code, errors=fault_documents(faults, FAULTS))
+            return redirect_to_sign_in(form)
+        case ValidationFailedError(faults=violations):
+            return problem(error.code, errors=fault_documents(violations, VIOLATIONS))
         case InsufficientScopeError(scope=scope):
-            answer = problem(refusal.code, scope=scope)
-            # RFC 6750 §3.1 has the challenge in this answer, too.
-            answer.headers["WWW-Authenticate"] = f'{challenge(REALM)}, error="insufficient_scope", scope="{scope}"'
-            return answer
-        case TooManyAttemptsError(retry_after_seconds=seconds):
-            return with_retry_after(problem(refusal.code), seconds)
+            response = problem(error.code, scope=scope)
+            # RFC 6750 §3.1 requires the challenge in this response, too.
+            response.headers["WWW-Authenticate"] = f'{challenge(REALM)}, error="insufficient_scope", scope="{scope}"'
+            return response
+        case TooManyWrongTokensError(retry_after_seconds=seconds) | BusyError(retry_after_seconds=seconds):
+            return with_retry_after(problem(error.code), seconds)
         case _:
-            return problem(refusal.code)
-
-
-def _not_acted(error: ActingError) -> Response:
-    return problem(Code(error.code))
+            return problem(error.code)

@@ -1,89 +1,117 @@
-"""What may be asked for, and how it is written: in a query, in JSON, in a form."""
+"""The contents of queries, JSON bodies and forms, and how requests are read."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from flask import request
 from marshmallow import Schema, ValidationError, fields, post_load, pre_load, validates_schema
 
-from operator_console.acting import HIGHEST_PER_MINUTE, Action
+from operator_console.actions.audit import MAX_REASON_LENGTH, Action, is_showable
+from operator_console.actions.bulk import MAX_PER_MINUTE
 from operator_console.filters import MessageFilter
-from operator_console.reasons import LONGEST_REASON, is_showable
-from operator_console.web.errors import FaultCode
-from shared.vocabulary import CHANNELS, TEMPLATES, DeadReason, Locale, Status, Verdict
+from operator_console.web.errors import ViolationCode
+from shared.vocabulary import CHANNELS, TEMPLATES, DeadReason, HealthStatus, Locale, Status
+from shared.web.bodies import loaded
+from shared.web.refusals import Fault, ValidationFailedError
 
-DEFAULT_LIMIT, HIGHEST_LIMIT = 50, 200
-LONGEST_TEXT = 300
+DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+MAX_TEXT_LENGTH = 300
+MAX_BIGINT = 2**63 - 1
 CODES: dict[str, Any] = {
-    "required": FaultCode.REQUIRED,
-    "null": FaultCode.INVALID_TYPE,
-    "invalid": FaultCode.INVALID_TYPE,
-    "validator_failed": FaultCode.INVALID_TYPE,
-    "type": FaultCode.INVALID_TYPE,
-    "too_large": FaultCode.OUT_OF_RANGE,
+    "required": ViolationCode.REQUIRED,
+    "null": ViolationCode.INVALID_TYPE,
+    "invalid": ViolationCode.INVALID_TYPE,
+    "validator_failed": ViolationCode.INVALID_TYPE,
+    "type": ViolationCode.INVALID_TYPE,
+    "too_large": ViolationCode.OUT_OF_RANGE,
 }
 
 
-class Strict(Schema):
-    """Knows each field by name, and says by codes what is wrong."""
+def read_query(schema: Schema) -> Any:
+    """Return the query as the schema loads it. Raises ValidationFailedError, also for repeated fields."""
+    repeated = [name for name, values in request.args.lists() if len(values) > 1]
+    if repeated:
+        raise ValidationFailedError([Fault(name, ViolationCode.INVALID_TYPE) for name in repeated])
+    return loaded(schema, request.args.to_dict())
 
-    error_messages = {"unknown": FaultCode.UNKNOWN_FIELD, "type": FaultCode.INVALID_TYPE}  # noqa: RUF012 - marshmallow's way
+
+def read_form(schema: Schema) -> Any:
+    """Return the form as the schema loads it. Raises ValidationFailedError."""
+    return loaded(schema, {name: value for name, value in request.form.items() if name != "csrf"})
 
 
-class Words(fields.String):
-    """Some text, which may be bounded in length; white space around it is none of it."""
+def read_form_reason() -> str:
+    """Return the reason from a form that has only this field."""
+    reason: str = read_form(ReasonSchema())["reason"]
+    return reason
 
-    def __init__(self, longest: int = LONGEST_TEXT, **options: Any) -> None:
+
+def query_without_cursor() -> dict[str, str]:
+    """Return the query's non-empty fields for links to other pages of the same list."""
+    return {name: value for name, value in request.args.items() if value and name != "cursor"}
+
+
+class StrictSchema(Schema):
+    """Rejects unknown fields, and reports violations by code."""
+
+    error_messages = {"unknown": ViolationCode.UNKNOWN_FIELD, "type": ViolationCode.INVALID_TYPE}  # noqa: RUF012 - marshmallow's way
+
+
+class Text(fields.String):
+    """Text of limited length, without surrounding white space."""
+
+    def __init__(self, max_length: int = MAX_TEXT_LENGTH, **options: Any) -> None:
         super().__init__(error_messages=CODES, **options)
-        self.longest = longest
+        self.max_length = max_length
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
         text = str(super()._deserialize(value, *rest, **more)).strip()
         if not text and self.required:
-            raise ValidationError(FaultCode.REQUIRED)
-        if len(text) > self.longest:
-            raise ValidationError(FaultCode.TOO_LONG)
+            raise ValidationError(ViolationCode.REQUIRED)
+        if len(text) > self.max_length:
+            raise ValidationError(ViolationCode.TOO_LONG)
         if not is_showable(text):
-            raise ValidationError(FaultCode.INVALID_TYPE)
+            raise ValidationError(ViolationCode.INVALID_TYPE)
         return text
 
 
-class OneOf(fields.String):
-    """A word of a closed set."""
+class Choice(fields.String):
+    """A member of an enum."""
 
     def __init__(self, members: Iterable[StrEnum], **options: Any) -> None:
         super().__init__(error_messages=CODES, **options)
-        self.members = {word.value: word for word in members}
+        self.members = {member.value: member for member in members}
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
         try:
             return self.members[super()._deserialize(value, *rest, **more)]
         except KeyError:
-            raise ValidationError(FaultCode.INVALID_CHOICE) from None
+            raise ValidationError(ViolationCode.INVALID_CHOICE) from None
 
 
-class Moment(fields.String):
-    """A time with its offset; a form's has none, and means UTC."""
+class Timestamp(fields.String):
+    """A time with its offset; the time of a form has none and is UTC."""
 
-    def __init__(self, *, is_of_form: bool = False) -> None:
+    def __init__(self, *, is_form: bool = False) -> None:
         super().__init__(error_messages=CODES)
-        self.is_of_form = is_of_form
+        self.is_form = is_form
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
         try:
             moment = datetime.fromisoformat(super()._deserialize(value, *rest, **more))
         except ValueError:
-            raise ValidationError(FaultCode.INVALID_TIME) from None
-        if moment.tzinfo is None and self.is_of_form:
+            raise ValidationError(ViolationCode.INVALID_TIME) from None
+        if moment.tzinfo is None and self.is_form:
             moment = moment.replace(tzinfo=UTC)
         if moment.tzinfo is None or not _has_utc(moment):
-            raise ValidationError(FaultCode.INVALID_TIME)
+            raise ValidationError(ViolationCode.INVALID_TIME)
         return moment
 
 
 def _has_utc(moment: datetime) -> bool:
-    """Tell whether it is in one of the years 1 to 9999 in UTC, too: beyond them no moment can be written."""
+    """Return whether the time is within the years 1 to 9999 in UTC, too."""
     try:
         moment.astimezone(UTC)
     except OverflowError:
@@ -91,47 +119,47 @@ def _has_utc(moment: datetime) -> bool:
     return True
 
 
-class Number(fields.Integer):
-    """A whole number from 1 to ``highest``; in JSON it is no text."""
+class PositiveInteger(fields.Integer):
+    """An integer from 1 to ``maximum``; JSON must have it as a number."""
 
-    def __init__(self, highest: int, *, strict: bool, **options: Any) -> None:
+    def __init__(self, maximum: int, *, strict: bool, **options: Any) -> None:
         super().__init__(strict=strict, error_messages=CODES, **options)
-        self.highest = highest
-        self.is_of_json = strict
+        self.maximum = maximum
+        self.is_json = strict
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
-        if self.is_of_json and (isinstance(value, bool) or not isinstance(value, int)):
-            raise ValidationError(FaultCode.INVALID_TYPE)
+        if self.is_json and (isinstance(value, bool) or not isinstance(value, int)):
+            raise ValidationError(ViolationCode.INVALID_TYPE)
         number = super()._deserialize(value, *rest, **more)
-        if number is not None and not 1 <= number <= self.highest:
-            raise ValidationError(FaultCode.OUT_OF_RANGE)
+        if number is not None and not 1 <= number <= self.maximum:
+            raise ValidationError(ViolationCode.OUT_OF_RANGE)
         return number
 
 
-class Switch(fields.Boolean):
-    """True or false, and nothing that merely looks like it."""
+class StrictBoolean(fields.Boolean):
+    """True or false, without the strings and numbers that marshmallow accepts."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(error_messages=CODES, **options)
 
     def _deserialize(self, value: Any, *_rest: Any, **_more: Any) -> bool:
         if not isinstance(value, bool):
-            raise ValidationError(FaultCode.INVALID_TYPE)
+            raise ValidationError(ViolationCode.INVALID_TYPE)
         return value
 
 
-class FilterSchema(Strict):
-    """Which messages are meant. What is empty does not matter."""
+class FilterSchema(StrictSchema):
+    """A filter for messages; empty fields are ignored."""
 
-    status = OneOf(Status)
-    dead_reason = OneOf(DeadReason)
-    channel = OneOf(CHANNELS)
-    template = OneOf(TEMPLATES)
-    provider = Words()
-    recipient = Words()
-    created_after = Moment()
-    created_before = Moment()
-    cause = Words()
+    status = Choice(Status)
+    dead_reason = Choice(DeadReason)
+    channel = Choice(CHANNELS)
+    template = Choice(TEMPLATES)
+    provider = Text()
+    recipient = Text()
+    created_after = Timestamp()
+    created_before = Timestamp()
+    cause = Text()
 
     @pre_load
     def _without_empty(self, values: Any, **_more: Any) -> Any:
@@ -139,60 +167,60 @@ class FilterSchema(Strict):
         return {name: value for name, value in values.items() if value != ""} if is_object else values
 
     @post_load
-    def _as_filter(self, values: dict[str, Any], **_more: Any) -> Any:
-        return self.made_of(values)
+    def _build(self, values: dict[str, Any], **_more: Any) -> Any:
+        return self.build(values)
 
-    def made_of(self, values: dict[str, Any]) -> Any:
-        """Return what the checked values make."""
+    def build(self, values: dict[str, Any]) -> Any:
+        """Return the result for validated values."""
         return MessageFilter.of(**values)
 
 
 class MessagesQuery(FilterSchema):
-    """A page of messages, of a list that goes on at the cursor."""
+    """A page of a list of messages; the result is the filter, the limit and the cursor."""
 
-    limit = Number(HIGHEST_LIMIT, strict=False, load_default=DEFAULT_LIMIT)
-    cursor = fields.UUID(error_messages={"invalid_uuid": FaultCode.INVALID_CURSOR})
+    limit = PositiveInteger(MAX_LIMIT, strict=False, load_default=DEFAULT_LIMIT)
+    cursor = fields.UUID(error_messages={"invalid_uuid": ViolationCode.INVALID_CURSOR})
 
-    def made_of(self, values: dict[str, Any]) -> Any:
-        """Return the filter, the limit and the cursor."""
+    def build(self, values: dict[str, Any]) -> Any:
+        """Return the result for validated values."""
         limit, cursor = values.pop("limit"), values.pop("cursor", None)
         return MessageFilter.of(**values), limit, cursor
 
 
-class PageQuery(MessagesQuery):
-    """The same as a form asks for it."""
+class MessagesFormQuery(MessagesQuery):
+    """The same from the page's form."""
 
-    created_after = Moment(is_of_form=True)
-    created_before = Moment(is_of_form=True)
+    created_after = Timestamp(is_form=True)
+    created_before = Timestamp(is_form=True)
 
 
-class OrganizationsQuery(Strict):
-    """A page of organizations, those whose databases were found so."""
+class OrganizationsQuery(StrictSchema):
+    """A page of a list of organizations."""
 
-    health = OneOf(Verdict)
-    limit = Number(HIGHEST_LIMIT, strict=False, load_default=DEFAULT_LIMIT)
-    cursor = fields.UUID(error_messages={"invalid_uuid": FaultCode.INVALID_CURSOR})
+    health = Choice(HealthStatus)
+    limit = PositiveInteger(MAX_LIMIT, strict=False, load_default=DEFAULT_LIMIT)
+    cursor = fields.UUID(error_messages={"invalid_uuid": ViolationCode.INVALID_CURSOR})
 
     @pre_load
     def _without_empty(self, values: Any, **_more: Any) -> Any:
         return {name: value for name, value in values.items() if value != ""}
 
 
-class ReasonSchema(Strict):
-    """Why something is done; it is kept with the act."""
+class ReasonSchema(StrictSchema):
+    """The reason of an action."""
 
-    reason = Words(LONGEST_REASON, required=True)
+    reason = Text(MAX_REASON_LENGTH, required=True)
 
 
 class RequeueSchema(ReasonSchema):
-    """The same, and what to correct on the way."""
+    """The reason of a requeue, and corrections."""
 
-    recipient = Words()
-    locale = OneOf(Locale)
+    recipient = Text()
+    locale = Choice(Locale)
 
 
 class RequeueForm(RequeueSchema):
-    """The same as the page's form writes it: what is empty stays as it is."""
+    """The same from the page's form; empty fields correct nothing."""
 
     @pre_load
     def _without_empty(self, values: Mapping[str, str], **_more: Any) -> dict[str, str]:
@@ -200,45 +228,41 @@ class RequeueForm(RequeueSchema):
 
 
 class BulkSchema(ReasonSchema):
-    """An act on all that a filter lets through; that this is everything that is dead has to be said."""
+    """A bulk action; an empty filter needs ``all``."""
 
     wanted = fields.Nested(FilterSchema, required=True, data_key="filter", error_messages=CODES)
-    dry_run = Switch(load_default=False)
-    per_minute = Number(HIGHEST_PER_MINUTE, strict=True, load_default=None, allow_none=True)
-    all = Switch(load_default=False)
+    dry_run = StrictBoolean(load_default=False)
+    per_minute = PositiveInteger(MAX_PER_MINUTE, strict=True, load_default=None, allow_none=True)
+    all = StrictBoolean(load_default=False)
 
     @validates_schema
-    def _is_about_the_dead(self, values: dict[str, Any], **_more: Any) -> None:
+    def _only_dead(self, values: dict[str, Any], **_more: Any) -> None:
         if values["wanted"].status not in (None, Status.DEAD):
-            raise ValidationError({"filter": {"status": [FaultCode.ONLY_THE_DEAD]}})
+            raise ValidationError({"filter": {"status": [ViolationCode.ONLY_DEAD]}})
 
 
-class BulkForm(PageQuery):
-    """The same as the page's form writes it: the filter's fields beside the others."""
+class BulkForm(MessagesFormQuery):
+    """The same from the page's form, with the filter's fields beside the others."""
 
-    reason = Words(LONGEST_REASON, required=True)
-    action = OneOf((Action.REQUEUE, Action.DISCARD), required=True)
-    per_minute = Number(HIGHEST_PER_MINUTE, strict=False, load_default=None)
-    all = Words(load_default="")
+    reason = Text(MAX_REASON_LENGTH, required=True)
+    action = Choice((Action.REQUEUE, Action.DISCARD), required=True)
+    per_minute = PositiveInteger(MAX_PER_MINUTE, strict=False, load_default=None)
+    all = Text(load_default="")
 
     @validates_schema
-    def _is_about_the_dead(self, values: dict[str, Any], **_more: Any) -> None:
+    def _only_dead(self, values: dict[str, Any], **_more: Any) -> None:
         if values.get("status") not in (None, Status.DEAD):
-            raise ValidationError(FaultCode.ONLY_THE_DEAD, "status")
+            raise ValidationError(ViolationCode.ONLY_DEAD, "status")
 
-    def made_of(self, values: dict[str, Any]) -> Any:
-        """Return the filter beside the other values."""
+    def build(self, values: dict[str, Any]) -> Any:
+        """Return the result for validated values."""
         others = {name: values.pop(name) for name in ("reason", "action", "per_minute", "all")}
-        wanted, _, _ = super().made_of(values)
+        wanted, _, _ = super().build(values)
         return others | {"wanted": wanted}
 
 
-class AuditQuery(Strict):
-    """A page of the audit, whose cursor is an audit row's id."""
+class AuditQuery(StrictSchema):
+    """A page of the audit; the cursor is an audit row's id."""
 
-    limit = Number(HIGHEST_LIMIT, strict=False, load_default=DEFAULT_LIMIT)
-    cursor = Number(2**63 - 1, strict=False, load_default=None)
-
-    @post_load
-    def _as_pair(self, values: dict[str, Any], **_more: Any) -> tuple[int, int | None]:
-        return values["limit"], values["cursor"]
+    limit = PositiveInteger(MAX_LIMIT, strict=False, load_default=DEFAULT_LIMIT)
+    cursor = PositiveInteger(MAX_BIGINT, strict=False, load_default=None)

@@ -1,4 +1,4 @@
-"""What the routes need and ``app`` puts together."""
+"""The objects that requests share. ``app`` creates them."""
 
 from dataclasses import dataclass
 
@@ -6,36 +6,36 @@ from flask import current_app
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from operator_console.views import CausesAt, Stats
-from operator_console.web.attempts import Attempts
-from operator_console.web.carrier import Carrier
-from operator_console.web.kept import Kept
-from operator_console.web.sessions import SessionTerms
+from operator_console.views import Causes, Stats
+from operator_console.web.bulk_worker import BulkWorker
+from operator_console.web.cache import CountPermits, SingleFlightCache
+from operator_console.web.sessions import SessionPolicy, WrongTokenLimit
 
 EXTENSION = "signpost"
 
 
 @dataclass(frozen=True)
 class Services:
-    """One of each, for the life of the process."""
+    """One of each for the life of the process."""
 
     engine: Engine
     sessions: sessionmaker[Session]
-    attempts: Attempts
-    carrier: Carrier
-    causes: Kept[CausesAt]
-    stats: Kept[Stats]
-    terms: SessionTerms
+    wrong_tokens: WrongTokenLimit
+    bulk_worker: BulkWorker
+    count_permits: CountPermits
+    causes: SingleFlightCache[Causes]
+    stats: SingleFlightCache[Stats]
+    session_policy: SessionPolicy
     origin: str | None
     is_https: bool
 
     @property
     def cookie_name(self) -> str:
-        """The cookie's name; with the prefix a browser takes it from this host by https only (RFC 6265bis §4.1.3.2)."""
+        """The session cookie's name. The prefix ties it to this host and https (RFC 6265bis §4.1.3.2)."""
         return "__Host-console" if self.is_https else "signpost-console"
 
 
 def services() -> Services:
-    """Return the services of the app that serves the present request."""
+    """Return the services of the app that serves the current request."""
     found: Services = current_app.extensions[EXTENSION]
     return found

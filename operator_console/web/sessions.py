@@ -1,87 +1,114 @@
-"""Sessions of the page: a row for each browser, and in the browser a cookie that means nothing by itself.
+"""Sessions of the pages, and the limit on wrong tokens.
 
-The row names the token that was signed in with. So a session ends with its token, whether that expires or
-is revoked, and both of its times are the database's.
+A session is a row; the browser has a random cookie whose hash is the row's id. The row refers to the token of the
+sign-in, so a session ends when its token expires or is revoked. The database's clock decides both.
 """
 
 import secrets
+import time
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from hmac import compare_digest
+from math import ceil
 from uuid import UUID
 
+from limits import parse
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
+from operator_console.web.errors import TooManyWrongTokensError
 from shared.models import ConsoleSession, OperatorToken
 
+MAX_WRONG_TOKENS = parse("10/minute")
 COOKIE_BYTES = 32
-NOTED_AFTER = timedelta(seconds=15)
-"""Being used is written down at most so often: a page view need not cost a write."""
+USE_RECORDED_EVERY = timedelta(seconds=15)
+"""How often a session's use is written at most, so that most page views write nothing."""
 
 _CSRF_LABEL = b"signpost/console/csrf/1:"
 
 
+class WrongTokenLimit:
+    """Wrong tokens by client address, counted in memory, as there is one process.
+
+    A token cannot be guessed; the limit reduces load and log lines.
+    """
+
+    def __init__(self) -> None:
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+
+    def check(self, client: str) -> None:
+        """Raise TooManyWrongTokensError while the client is over the limit."""
+        if not self._limiter.test(MAX_WRONG_TOKENS, client):
+            reset_at = self._limiter.get_window_stats(MAX_WRONG_TOKENS, client).reset_time
+            raise TooManyWrongTokensError(max(ceil(reset_at - time.time()), 1))
+
+    def count(self, client: str) -> None:
+        """Count a wrong token."""
+        self._limiter.hit(MAX_WRONG_TOKENS, client)
+
+
 @dataclass(frozen=True)
-class SessionTerms:
-    """How long a session goes on unused, and at the most."""
+class SessionPolicy:
+    """How long an unused session lasts, and any session."""
 
     idle: timedelta
     lifetime: timedelta
 
 
-def begin_session(session: Session, token_id: UUID, terms: SessionTerms) -> str:
-    """Add a session of the token's holder and return its cookie; take those away that have ended. Never commits."""
+def start_session(session: Session, token_id: UUID, policy: SessionPolicy) -> str:
+    """Add a session for the token and return its cookie; delete sessions that have ended. The caller commits."""
     cookie = secrets.token_urlsafe(COOKIE_BYTES)
-    session.execute(delete(ConsoleSession).where(_has_ended(terms)))
+    session.execute(delete(ConsoleSession).where(_has_ended(policy)))
     session.execute(insert(ConsoleSession).values(id=_id_of(cookie), token_id=token_id))
     return cookie
 
 
-def token_of(session: Session, cookie: str, terms: SessionTerms) -> OperatorToken | None:
-    """Return the token that the cookie's session rests on; None where either has ended."""
+def token_of(session: Session, cookie: str, policy: SessionPolicy) -> OperatorToken | None:
+    """Return the token of the cookie's session, or None if either has ended."""
     return session.scalars(
         select(OperatorToken)
         .join(ConsoleSession, ConsoleSession.token_id == OperatorToken.id)
         .where(
             ConsoleSession.id == _id_of(cookie),
-            ~_has_ended(terms),
+            ~_has_ended(policy),
             OperatorToken.revoked_at.is_(None),
             OperatorToken.expires_at > func.now(),
         )
     ).one_or_none()
 
 
-def note_use(session: Session, cookie: str) -> None:
-    """Write down that somebody uses the session, unless that was just done."""
+def record_use(session: Session, cookie: str) -> None:
+    """Store that the session is in use, unless that was stored just before."""
     session.execute(
         update(ConsoleSession)
-        .where(and_(ConsoleSession.id == _id_of(cookie), ConsoleSession.used_at < func.now() - NOTED_AFTER))
+        .where(and_(ConsoleSession.id == _id_of(cookie), ConsoleSession.used_at < func.now() - USE_RECORDED_EVERY))
         .values(used_at=func.now())
     )
 
 
 def end_session(session: Session, cookie: str) -> None:
-    """Take the session away."""
+    """Delete the session."""
     session.execute(delete(ConsoleSession).where(ConsoleSession.id == _id_of(cookie)))
 
 
 def csrf_token_of(cookie: str) -> str:
-    """Return what each form of the session carries, and no other site can know: it is derived from the cookie."""
+    """Return the CSRF token of the session's forms, derived from the cookie, which other sites cannot read."""
     return urlsafe_b64encode(sha256(_CSRF_LABEL + cookie.encode()).digest()).decode().rstrip("=")
 
 
-def is_csrf_token(offered: str, cookie: str) -> bool:
-    """Tell whether that is the session's, in a time that tells nothing of how much of it is right."""
-    return compare_digest(offered.encode(), csrf_token_of(cookie).encode())
+def is_csrf_token(candidate: str, cookie: str) -> bool:
+    """Return whether the candidate is the session's CSRF token, in constant time."""
+    return compare_digest(candidate.encode(), csrf_token_of(cookie).encode())
 
 
-def _has_ended(terms: SessionTerms) -> ColumnElement[bool]:
+def _has_ended(policy: SessionPolicy) -> ColumnElement[bool]:
     return or_(
-        ConsoleSession.used_at < func.now() - terms.idle,
-        ConsoleSession.started_at < func.now() - terms.lifetime,
+        ConsoleSession.used_at < func.now() - policy.idle,
+        ConsoleSession.started_at < func.now() - policy.lifetime,
     )
 
 

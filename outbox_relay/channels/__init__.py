@@ -1,1 +1,5 @@
-"""One folder or file per way of delivering; ``base`` is all that they have in common."""
+"""Deliver messages to providers: interfaces in ``base``, the registry in ``urls``, one module or folder for each kind.
+
+A provider is one module and one line in the entry point group ``signpost.providers`` of a package's pyproject.toml,
+which maps the scheme of its URL to a ``urls.ProviderScheme``.
+"""

@@ -1,21 +1,26 @@
-"""What the relay asks of a provider, and what a provider may ask of the relay.
+"""Interfaces between the relay and its providers, and what several kinds of providers share.
 
-A session pulls: it takes a letter when it can hand one over and reports how that went. So a slow
-provider never holds more than it is delivering, and a quick one can write the next letter behind the
-last without waiting in between.
+A session pulls: it takes a message when it can submit one, and reports the result. So a slow provider
+holds only what it is delivering, and a fast one can submit the next message without waiting in between.
 """
 
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from outbox_relay.model import WITHOUT_CAPS, Caps, Failure, RenderedMessage, Sent
 
 LONGEST_MESSAGE_ID = 200
-"""Characters of a provider's own name for a message that are kept."""
+"""Characters of a provider's message id that are stored."""
+
+GRACE_SECONDS = 0.25
+"""A few iterations of the event loop, which runs timers that are due before it looks at its sockets."""
 
 
 class ProviderDownError(Exception):
-    """The provider could not be reached or would not talk to us, and no letter was taken for it."""
+    """The provider cannot be reached or refuses to talk to us. No message was taken for it."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.error)
@@ -23,45 +28,45 @@ class ProviderDownError(Exception):
 
 
 class Tray(Protocol):
-    """Where a session takes letters from and reports their fate."""
+    """Where a session takes messages from and reports their results."""
 
     def take(self) -> RenderedMessage | None:
-        """Return the next letter to hand over, rendered, or None when none waits."""
+        """Return the next rendered message to submit, or None if none is waiting."""
 
-    def report(self, letter: RenderedMessage, fate: Sent | Failure) -> None:
-        """Say how it went with a letter taken. Exactly once for each."""
+    def report(self, letter: RenderedMessage, result: Sent | Failure) -> None:
+        """Report the result of a message that was taken. Exactly once for each."""
 
 
 class Session(Protocol):
-    """One connection to a provider, opened when first needed and kept warm in between."""
+    """A connection to a provider, opened when first needed and then kept open."""
 
     async def carry(self, tray: Tray) -> None:
-        """Hand over what is on the tray until nothing is left on it.
+        """Deliver messages until none is waiting.
 
-        Connects before it takes the first letter and raises ProviderDownError if it cannot. Every letter
-        taken is reported before this returns or raises, also when it is cancelled: then, as a failure
-        that says whether the letter was handed over. When the provider breaks off in mid-way, the letters
-        in hand are reported as failures and ProviderDownError is raised.
+        Connects before it takes the first message, and raises ProviderDownError if it cannot. Every message
+        taken is reported before this returns or raises, also on cancellation: then as a failure that says
+        whether the message was submitted. If the provider ends the connection, the messages in hand are
+        reported as failures and ProviderDownError is raised.
         """
 
     async def close(self) -> None:
-        """Say good-bye and close. Never raises; quick, whatever the other side does."""
+        """End the session politely. Never raises, and returns quickly whatever the other side does."""
 
 
 class Provider(Protocol):
-    """A server or company behind a channel. ``name`` holds no credentials; it labels metrics and rows."""
+    """A server or company that delivers messages. ``name`` holds no credentials; it labels metrics and rows."""
 
     @property
     def name(self) -> str:
-        """What operators call it, such as ``smtp:mail.example.org:587``."""
+        """The name that operators see, such as ``smtp:mail.example.org:587``."""
 
     def session(self) -> Session:
-        """Make a session; nothing is connected yet."""
+        """Create a session, which connects when it is first used."""
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What to log in with."""
+    """User and password."""
 
     user: str = field(repr=False)
     password: str = field(repr=False)
@@ -69,7 +74,60 @@ class Credentials:
 
 @dataclass(frozen=True)
 class CappedProvider:
-    """A provider and what it may be given at most."""
+    """A provider and its limits."""
 
     provider: Provider
     caps: Caps = WITHOUT_CAPS
+
+
+class SharedSession:
+    """One delivery worker's access to the sessions that all workers of a provider share.
+
+    It takes the session used last, since its connection is most likely still open. ``idle`` holds the sessions
+    not in use; there are never more sessions than workers delivering at the same time.
+    """
+
+    def __init__(self, idle: list[Session], provider: Provider) -> None:
+        self._idle = idle
+        self._provider = provider
+
+    async def carry(self, tray: Tray) -> None:
+        """Deliver through an idle session, or through a new one."""
+        session = self._idle.pop() if self._idle else self._provider.session()
+        try:
+            await session.carry(tray)
+        finally:
+            self._idle.append(session)
+
+    async def close(self) -> None:
+        """Close the idle sessions."""
+        while self._idle:
+            await self._idle.pop().close()
+
+
+@asynccontextmanager
+async def timeout_with_grace(seconds: float) -> AsyncIterator[None]:
+    """Raise TimeoutError after ``seconds`` plus a grace period in which data that has arrived is still read.
+
+    So a reply counts that arrived in time while this process was suspended.
+    """
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as limit:
+        timer = loop.call_later(seconds, lambda: limit.reschedule(loop.time() + GRACE_SECONDS))
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+@contextmanager
+def readable_certificate() -> Iterator[None]:
+    """Raise ConnectionAbortedError if a name in the server's certificate cannot be decoded.
+
+    Python's ssl decodes the names of a trusted certificate and raises UnicodeDecodeError for one that is not
+    UTF-8. That is not an OSError, but it is the server's fault.
+    """
+    try:
+        yield
+    except UnicodeError:
+        raise ConnectionAbortedError("the server's certificate has a name that cannot be read") from None

@@ -1,80 +1,230 @@
-"""Provider URLs → providers; each scheme is one line of the table below.
+"""Create providers from URLs. A scheme is registered as an entry point of the group ``signpost.providers``.
 
-What is wrong is told as a predicate ("has a URL without a host") and never quotes the URL: anything
-in it may be part of a password that was not percent-encoded.
+Each error is a predicate ("has a URL without a host") and never quotes the URL: any part of it may belong to a
+password that was not percent-encoded.
 """
 
 import re
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
+from importlib.metadata import entry_points
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 import httpx
 
 from outbox_relay.channels.base import CappedProvider, Credentials, Provider
-from outbox_relay.channels.console import ConsoleProvider
-from outbox_relay.channels.file import FileProvider
-from outbox_relay.channels.http.session import HttpProvider
-from outbox_relay.channels.http_json.api import HttpJsonApi
-from outbox_relay.channels.sms_gateways import GATEWAYS, Gateway
-from outbox_relay.channels.smtp.dialogue import Server, Tls
-from outbox_relay.channels.smtp.session import SmtpProvider
 from outbox_relay.model import Caps, Rate, parse_rate
 from shared.urls import is_loopback
 from shared.vocabulary import Channel
 
-SUBMISSION_PORT = 587
-SUBMISSIONS_PORT = 465
-CAPS = ("rate", "connections")
-WITHOUT_SERVER = ("console", "file")
+ENTRY_POINT_GROUP = "signpost.providers"
+LIMITS = ("rate", "connections")
 MOST_DIGITS = 3
 HOST_NAME = re.compile(r"[0-9A-Za-z._:%-]+")
-"""With what else stands in IPv6 addresses and in names that containers give each other."""
+"""Also covers IPv6 addresses and the names that containers give each other."""
 
 
 @dataclass(frozen=True)
 class DeliveryContext:
-    """What all providers are told: the envelope's sender, and how long one attempt may take."""
+    """What applies to all providers: the envelope sender of e-mails, and how long one attempt may take."""
 
     sender: str
     timeout: timedelta
 
 
+@dataclass(frozen=True)
+class ProviderUrl:
+    """A parsed provider URL, without ``rate`` and ``connections``. Methods raise ValueError with a predicate."""
+
+    parts: SplitResult = field(repr=False)
+
+    @property
+    def scheme(self) -> str:
+        """The scheme, in lower case."""
+        return self.parts.scheme
+
+    @property
+    def netloc(self) -> str:
+        """Host and port, preceded by what may stand before an ``@``, all as it was written."""
+        return self.parts.netloc
+
+    @property
+    def port(self) -> int | None:
+        """The port, if there is one."""
+        return self.parts.port
+
+    @property
+    def path(self) -> str:
+        """The path as it was written."""
+        return self.parts.path
+
+    @property
+    def query(self) -> str:
+        """The query."""
+        return self.parts.query
+
+    def host(self) -> str:
+        """Return the host name or address."""
+        host = self.parts.hostname
+        if not host:
+            raise ValueError(f"has a {self.scheme} URL without a host")
+        try:
+            name = host.encode("idna").decode()
+            httpx.URL(scheme="https", host=host)  # rejects more than idna does, such as 256.1.1.1
+        except (UnicodeError, httpx.InvalidURL):
+            name = ""
+        if not HOST_NAME.fullmatch(name):
+            raise ValueError(f"has a {self.scheme} URL whose host is not a host name")
+        return host
+
+    def credentials(self) -> Credentials | None:
+        """Return user and password, or None if the URL has neither."""
+        if self.parts.username is None:
+            return None
+        if not self.parts.username or not self.parts.password:
+            raise ValueError(f"has a {self.scheme} URL with only one of user and password")
+        return Credentials(unquote(self.parts.username), unquote(self.parts.password))
+
+    def token(self) -> str:
+        """Return the token that stands alone before the host, fit for an HTTP header."""
+        if self.parts.password or not self.parts.username:
+            raise ValueError(f"has a {self.scheme} URL without a token, or with more than one, before its host")
+        token = unquote(self.parts.username)
+        if not (token.isascii() and token.isprintable()):
+            raise ValueError(f"has a {self.scheme} URL with a token that cannot stand in a header")
+        return token
+
+    def options(self, *known: str) -> dict[str, str]:
+        """Return the options of the query, which must all be known."""
+        options = dict(parse_qsl(self.query, keep_blank_values=True))
+        if not options.keys() <= set(known):
+            raise ValueError(
+                f"has a {self.scheme} URL with an option other than {' and '.join(sorted(known))}, rate and connections"
+            )
+        return options
+
+
+@dataclass(frozen=True)
+class GatewayAccount:
+    """An SMS gateway that is a host, an account and a sender, as its URL describes it."""
+
+    host: str
+    port: int | None
+    path: str
+    credentials: Credentials
+    sender: str
+    has_tls: bool
+    ssl_context: ssl.SSLContext
+
+    @property
+    def web_scheme(self) -> str:
+        """``https``, or ``http`` without TLS."""
+        return "https" if self.has_tls else "http"
+
+
+@dataclass(frozen=True)
+class ProviderScheme:
+    """What an entry point of ``signpost.providers`` refers to; its name is the scheme.
+
+    ``make`` creates a provider and raises ValueError with a predicate if the URL is wrong. ``has_limits`` says
+    whether the URL may have ``rate`` and ``connections``.
+    """
+
+    channels: frozenset[Channel]
+    make: Callable[[ProviderUrl, DeliveryContext], Provider]
+    has_limits: bool = True
+
+
+def find_scheme(name: str) -> ProviderScheme:
+    """Return the scheme that an installed package has registered. Raises ValueError with a predicate."""
+    found = entry_points(group=ENTRY_POINT_GROUP, name=name)
+    if not found:
+        raise ValueError(f"has a URL whose scheme is not one of {', '.join(_sorted_names())}")
+    if len(found) > 1:
+        raise ValueError(f"has a {name} URL, and several packages register that scheme")
+    try:
+        scheme: ProviderScheme = found[name].load()
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"has a {name} URL, whose provider cannot be loaded: {error}") from error
+    return scheme
+
+
 def providers_from(urls: str, channel: Channel, context: DeliveryContext) -> tuple[CappedProvider, ...]:
-    """Make the channel's providers in the order in which they are to be tried; raises ValueError."""
+    """Create the channel's providers in the order in which they are tried. Raises ValueError with a predicate."""
     return tuple(_capped_provider(url.strip(), channel, context) for url in urls.split(","))
 
 
 def check_provider_url(url: str, channel: Channel) -> None:
-    """Raise ValueError, with a predicate for its text, if the URL makes no provider."""
+    """Raise ValueError with a predicate if the URL does not describe a provider of the channel."""
     _capped_provider(url.strip(), channel, DeliveryContext(sender="", timeout=timedelta(seconds=1)))
+
+
+def gateway_account(url: ProviderUrl) -> GatewayAccount:
+    """Read the URL of an SMS gateway: ``scheme://user:password@host:port/path?from=…&tls=none&ca=…``."""
+    options = url.options("from", "tls", "ca")
+    credentials = url.credentials()
+    if credentials is None:
+        raise ValueError(f"has a {url.scheme} URL without user and password")
+    return GatewayAccount(
+        host=url.host(),
+        port=url.port,
+        path=url.path.rstrip("/"),
+        credentials=credentials,
+        sender=_sender(options),
+        has_tls=_has_tls(url, options),
+        ssl_context=ssl_context(options.get("ca")),
+    )
+
+
+def ssl_context(ca: str | None) -> ssl.SSLContext:
+    """Create a context that trusts the machine's authorities and the one in file ``ca``."""
+    context = ssl.create_default_context()
+    if ca is not None:
+        try:
+            context.load_verify_locations(cafile=ca)
+        except OSError:
+            raise ValueError("has a URL whose ca is not a file of certificates that can be read") from None
+    return context
 
 
 def _capped_provider(url: str, channel: Channel, context: DeliveryContext) -> CappedProvider:
     if not url:
         raise ValueError("has an empty entry")
     parts = _split(url)
-    make = _MAKERS[channel].get(parts.scheme)
-    if make is None:
-        raise ValueError(f"has a URL whose scheme is not one of {', '.join(_MAKERS[channel])}")
+    scheme = find_scheme(parts.scheme)
+    if channel not in scheme.channels:
+        raise ValueError(f"has a {parts.scheme} URL, which cannot deliver {channel} messages")
     if parts.fragment:
         raise ValueError("has a URL with a '#': in a user or password, write it as %23")
-    if parts.scheme in WITHOUT_SERVER:
-        return CappedProvider(make(parts, context))
+    if not scheme.has_limits:
+        return CappedProvider(scheme.make(ProviderUrl(parts), context))
     caps, parts = _caps(parts)
-    return CappedProvider(make(parts, context), caps)
+    return CappedProvider(scheme.make(ProviderUrl(parts), context), caps)
+
+
+def _split(url: str) -> SplitResult:
+    if not url.isprintable():
+        raise ValueError("has a URL with something in it that cannot be printed")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # is only checked when read
+    except ValueError:  # its text quotes the URL
+        raise ValueError("has a URL that cannot be read: is all in its user and password percent-encoded?") from None
+    return parts
+
+
+def _sorted_names() -> Iterable[str]:
+    return sorted(entry_points(group=ENTRY_POINT_GROUP).names)
 
 
 def _caps(parts: SplitResult) -> tuple[Caps, SplitResult]:
-    """Return the caps that every real server's URL may have, and the URL without them."""
+    """Return the limits in the URL, and the URL without them."""
     options = parse_qsl(parts.query, keep_blank_values=True)
-    caps = {name: value for name, value in options if name in CAPS}
-    rest = urlencode([(name, value) for name, value in options if name not in CAPS])
-    rate, connections = caps.get("rate"), caps.get("connections")
-    return Caps(_rate(rate), _connections(connections)), parts._replace(query=rest)
+    limits = {name: value for name, value in options if name in LIMITS}
+    rest = urlencode([(name, value) for name, value in options if name not in LIMITS])
+    return Caps(_rate(limits.get("rate")), _connections(limits.get("connections"))), parts._replace(query=rest)
 
 
 def _rate(text: str | None) -> Rate | None:
@@ -92,158 +242,17 @@ def _connections(text: str | None) -> int | None:
     return int(text)
 
 
-def _split(url: str) -> SplitResult:
-    if not url.isprintable():
-        raise ValueError("has a URL with something in it that cannot be printed")
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # is only looked at when asked for
-    except ValueError:  # its text quotes the URL
-        raise ValueError("has a URL that cannot be read: is all in its user and password percent-encoded?") from None
-    return parts
-
-
-def _smtp(parts: SplitResult, context: DeliveryContext) -> Provider:
-    options = _options(parts, {"tls", "ca"})
-    match options.get("tls", "starttls"):
-        case "starttls":
-            return _mail_server(parts, Tls.STARTTLS, options, context)
-        case "none":
-            return _mail_server(parts, Tls.NONE, options, context)
-        case _:
-            raise ValueError("has a smtp URL whose tls is neither starttls nor none")
-
-
-def _smtps(parts: SplitResult, context: DeliveryContext) -> Provider:
-    return _mail_server(parts, Tls.IMPLICIT, _options(parts, {"ca"}), context)
-
-
-def _mail_server(parts: SplitResult, tls: Tls, options: dict[str, str], context: DeliveryContext) -> Provider:
-    if parts.path.strip("/"):
-        raise ValueError(f"has a {parts.scheme} URL with a path")
-    server = Server(
-        host=_host(parts),
-        port=parts.port or (SUBMISSIONS_PORT if tls is Tls.IMPLICIT else SUBMISSION_PORT),
-        tls=tls,
-        credentials=_credentials(parts),
-        ssl_context=None if tls is Tls.NONE else _ssl_context(options.get("ca")),
-        timeout=context.timeout.total_seconds(),
-    )
-    return SmtpProvider(server, context.sender)
-
-
-def _http_json(parts: SplitResult, context: DeliveryContext) -> Provider:
-    options = _options(parts, {"ca"})
-    host = _host(parts)
-    if parts.password or not parts.username:
-        raise ValueError(f"has a {parts.scheme} URL without a token, or with more than one, before its host")
-    if parts.scheme == "http+json" and not is_loopback(host):
-        raise ValueError("has a http+json URL to another machine: its token would go in clear")
-    token = unquote(parts.username)
-    if not (token.isascii() and token.isprintable()):
-        raise ValueError(f"has a {parts.scheme} URL with a token that cannot stand in a header")
-    at = parts.netloc.rpartition("@")[2]
-    url = f"{parts.scheme.removesuffix('+json')}://{at}{parts.path}"
-    api = HttpJsonApi(f"{parts.scheme}:{at}", url, token)
-    return HttpProvider(api, _ssl_context(options.get("ca")), context.timeout.total_seconds())
-
-
-def _host_with_account(parts: SplitResult, context: DeliveryContext) -> Provider:
-    options = _options(parts, {"from", "tls", "ca"})
-    credentials = _credentials(parts)
-    if credentials is None:
-        raise ValueError(f"has a {parts.scheme} URL without user and password")
-    gateway = Gateway(
-        host=_host(parts),
-        port=parts.port,
-        path=parts.path.rstrip("/"),
-        user=credentials.user,
-        password=credentials.password,
-        sender=_sender(options),
-        has_tls=_has_tls(parts, options),
-        ssl_context=_ssl_context(options.get("ca")),
-        timeout=context.timeout.total_seconds(),
-    )
-    return GATEWAYS[parts.scheme](gateway)
-
-
-def _file(parts: SplitResult, _context: DeliveryContext) -> Provider:
-    if parts.netloc or parts.query or not parts.path.startswith("/"):
-        raise ValueError("has a file URL that is not file:///directory")
-    return FileProvider(Path(unquote(parts.path)))
-
-
-def _console(parts: SplitResult, _context: DeliveryContext) -> Provider:
-    if parts.netloc or parts.path or parts.query:
-        raise ValueError("has a console URL with more to it than console:")
-    return ConsoleProvider()
-
-
-_MAKERS: dict[Channel, dict[str, Callable[[SplitResult, DeliveryContext], Provider]]] = {
-    Channel.EMAIL: {"smtp": _smtp, "smtps": _smtps, "console": _console, "file": _file},
-    Channel.SMS: {
-        "https+json": _http_json,
-        "http+json": _http_json,
-        **dict.fromkeys(GATEWAYS, _host_with_account),
-        "console": _console,
-        "file": _file,
-    },
-}
-
-
-def _host(parts: SplitResult) -> str:
-    host = parts.hostname
-    if not host:
-        raise ValueError(f"has a {parts.scheme} URL without a host")
-    try:
-        name = host.encode("idna").decode()
-        httpx.URL(scheme="https", host=host)  # it knows more of them than idna does, such as 256.1.1.1
-    except (UnicodeError, httpx.InvalidURL):
-        name = ""
-    if not HOST_NAME.fullmatch(name):
-        raise ValueError(f"has a {parts.scheme} URL whose host is not a host name")
-    return host
-
-
-def _credentials(parts: SplitResult) -> Credentials | None:
-    if parts.username is None:
-        return None
-    if not parts.username or not parts.password:
-        raise ValueError(f"has a {parts.scheme} URL with only one of user and password")
-    return Credentials(unquote(parts.username), unquote(parts.password))
-
-
-def _has_tls(parts: SplitResult, options: dict[str, str]) -> bool:
+def _has_tls(url: ProviderUrl, options: dict[str, str]) -> bool:
     if "tls" not in options:
         return True
     if options["tls"] != "none":
-        raise ValueError(f"has a {parts.scheme} URL whose tls is not none: it is encrypted without it")
-    if not is_loopback(_host(parts)):
-        raise ValueError(f"has a {parts.scheme} URL in clear to another machine: it would show its password and codes")
+        raise ValueError(f"has a {url.scheme} URL whose tls is not none: it is encrypted without it")
+    if not is_loopback(url.host()):
+        raise ValueError(f"has a {url.scheme} URL in clear to another machine: it would show its password and codes")
     return False
 
 
 def _sender(options: dict[str, str]) -> str:
-    # In a query a plus is a space; but from=+1… is how everybody writes a number.
+    # A plus in a query means a space, but a number is commonly written as from=+1….
     sender = options.get("from", "")
     return f"+{sender.strip()}" if sender.startswith(" ") else sender
-
-
-def _options(parts: SplitResult, known: set[str]) -> dict[str, str]:
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if not options.keys() <= known:
-        raise ValueError(
-            f"has a {parts.scheme} URL with an option other than {' and '.join(sorted(known))}, rate and connections"
-        )
-    return options
-
-
-def _ssl_context(ca: str | None) -> ssl.SSLContext:
-    """Make a context that trusts the machine's authorities and, beside them, the one in file ``ca``."""
-    context = ssl.create_default_context()
-    if ca is not None:
-        try:
-            context.load_verify_locations(cafile=ca)
-        except OSError:
-            raise ValueError("has a URL whose ca is not a file of certificates that can be read") from None
-    return context

@@ -1,29 +1,36 @@
-"""Whose fault it was: tables and patterns, no IO.
+"""Classify what went wrong: whose fault is an SMTP reply, an HTTP status or a broken connection? No IO.
 
-What is our own set-up's fault must never kill a message, so whatever is not plainly about the recipient
-or the content is the provider's. Each table is read from the top, and the first rule that fits decides;
-docs/delivery.md prints them. ``smtp`` (replies) · ``http`` (statuses) · ``breaks`` (connections) ·
-``words`` (what a server's text says, and how much of it is kept) · ``troubles`` (what operators are to do).
+A mistake in our own configuration must never kill a message. So a failure is the provider's unless it is
+plainly about the recipient or the content. The first matching rule of a table decides; docs/delivery.md
+prints the tables.
 """
 
-from outbox_relay.failures.breaks import beneath, broken_off
 from outbox_relay.failures.http import from_http_status, retry_after_header
+from outbox_relay.failures.network import (
+    LONGEST_ERROR,
+    LONGEST_WAIT,
+    FailureCategory,
+    category_of,
+    connection_failure,
+    printable,
+    retry_after_in,
+    root_cause,
+    storable,
+)
 from outbox_relay.failures.smtp import SmtpCommand, from_smtp_reply
-from outbox_relay.failures.troubles import Trouble, trouble_of
-from outbox_relay.failures.words import LONGEST_ERROR, LONGEST_WAIT, printable, retry_after_in, storable
 
 __all__ = [
     "LONGEST_ERROR",
     "LONGEST_WAIT",
+    "FailureCategory",
     "SmtpCommand",
-    "Trouble",
-    "beneath",
-    "broken_off",
+    "category_of",
+    "connection_failure",
     "from_http_status",
     "from_smtp_reply",
     "printable",
     "retry_after_header",
     "retry_after_in",
+    "root_cause",
     "storable",
-    "trouble_of",
 ]

@@ -9,8 +9,8 @@ from uuid import UUID
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from outbox_relay.maintenance.leader import Maintenance
-from outbox_relay.organizations.inspecting import TURN_SECONDS
-from outbox_relay.organizations.site import Site
+from outbox_relay.organizations.health_check import ROUND_SECONDS
+from outbox_relay.organizations.service import ProvisioningService
 from outbox_relay.settings import RelaySettings
 
 LOOK_SECONDS = 30.0
@@ -21,7 +21,9 @@ logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 Turn = Callable[[], Awaitable[object]]
 
 
-def scheduler_for(settings: RelaySettings, holder: UUID, site: Site | None = None) -> AsyncIOScheduler:
+def scheduler_for(
+    settings: RelaySettings, holder: UUID, provisioning: ProvisioningService | None = None
+) -> AsyncIOScheduler:
     """Return a scheduler, not started yet, with all that the relay does by the clock, as that holder of the lease."""
     # However late: by default, what is a second late is left out, and that is said each time.
     defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
@@ -32,10 +34,10 @@ def scheduler_for(settings: RelaySettings, holder: UUID, site: Site | None = Non
         scheduler.add_job(_may_end_early(turn), "interval", name=name, seconds=seconds, next_run_time=now)
 
     add(Maintenance(settings, holder).turn, "upkeep", settings.upkeep_seconds)
-    if site:
-        add(site.prepare, "template", settings.upkeep_seconds)
-        add(site.leftovers.turn, "leftovers", settings.upkeep_seconds)
-        add(site.inspector.turn, "inspecting", TURN_SECONDS)
+    if provisioning:
+        add(provisioning.prepare_template, "tenant template", settings.upkeep_seconds)
+        add(provisioning.orphan_cleanup.run_round, "orphan cleanup", settings.upkeep_seconds)
+        add(provisioning.health_checker.run_round, "health check", ROUND_SECONDS)
     return scheduler
 
 

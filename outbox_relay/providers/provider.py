@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from outbox_relay.channels.base import CappedProvider, Session
-from outbox_relay.channels.shared_sessions import SharedSession
+from outbox_relay.channels.base import CappedProvider, Session, SharedSession
 from outbox_relay.metrics import BREAKER_OPEN, RATE_WAIT, count_failure, know_provider
 from outbox_relay.model import Failure
 from outbox_relay.providers.circuit_breaker import NOTHING, WINDOW_SECONDS, BreakerState, CircuitBreaker

@@ -1,33 +1,21 @@
-"""A database for each organization: made in steps that may be begun again, looked after, and taken away.
+"""Provision, check and drop organizations' databases on their server, without access to Signpost's own database."""
 
-Read downwards: ``provision`` (with ``knock``, ``prepare`` and ``drop``) · ``check`` · ``databases``, ``upgrading``,
-``looking`` (what the steps do) · ``server`` (connections) · ``faults`` (whose fault it was) · ``organization`` (the
-words). All of it knows the server of the organizations only; what is written in Signpost's own database is the caller's
-affair.
-"""
-
-from outbox_relay.provisioning.check import check
-from outbox_relay.provisioning.organization import (
-    Health,
-    Organization,
-    Record,
-    Step,
-    StepFailedError,
-)
-from outbox_relay.provisioning.provision import drop, knock, prepare, provision
-from outbox_relay.provisioning.server import CONNECTIONS_EACH, ProvisionServer
+from outbox_relay.provisioning.inspection import check
+from outbox_relay.provisioning.model import Health, Organization, Step, StepFailedError, StepLog
+from outbox_relay.provisioning.provision import drop, ensure_template, preflight, provision
+from outbox_relay.provisioning.server import CONNECTIONS_PER_ORGANIZATION, ProvisionServer
 
 __all__ = [
-    "CONNECTIONS_EACH",
+    "CONNECTIONS_PER_ORGANIZATION",
     "Health",
     "Organization",
     "ProvisionServer",
-    "Record",
     "Step",
     "StepFailedError",
+    "StepLog",
     "check",
     "drop",
-    "knock",
-    "prepare",
+    "ensure_template",
+    "preflight",
     "provision",
 ]

@@ -1,19 +1,24 @@
-"""Roles and databases of organizations: made, opened to one role each, and dropped."""
+"""Create, migrate and drop organizations' databases and their roles."""
 
+import asyncio
+import json
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import AsyncConnection, sql
-from psycopg.errors import InsufficientPrivilege
 from psycopg.rows import TupleRow
 
-from outbox_relay.provisioning.organization import DamagedError
-from tenants.naming import MEMBERS
+from outbox_relay.model import FailureClass
+from outbox_relay.provisioning.model import DamagedError, failure_class_of
+from outbox_relay.provisioning.server import ProvisionServer
+from shared.log import get_logger
+from tenants.schema import HEAD, MEMBERS_ROLE, template_name
 
 ROLE_CONNECTIONS = 20
 OWNER_CONNECTIONS = 4
-"""Of a database's limit, for us: the owner of a database is no superuser, and limits count for it too."""
-
-Connection = AsyncConnection[TupleRow]
+"""Reserved for the owner, who is no superuser: a database's connection limit applies to it, too."""
 
 FIND_ENTRY = """
 select datallowconn, datconnlimit = -2, datdba = (select oid from pg_roles where rolname = current_user)
@@ -24,12 +29,25 @@ ALLOWED = """
 select from pg_roles where rolname = current_user and (rolsuper or (rolcreatedb and rolcreaterole))
 """
 
+UPGRADE_SECONDS = 90
+"""Less than IDLE_SECONDS. `tenants migrate` has no such limit."""
+
+TEMPLATE_LOCK = 0x7369676E706F7374
+"""Advisory lock for making the template. No organization's id ends in this number."""
+
+TEMPLATE_SECONDS = 55.0
+"""How long to wait while another relay makes the template, which takes 2 s, or much longer on a busy machine."""
+
+FIND_TEMPLATE = "select from pg_database where datname = %s and datistemplate and not datallowconn"
+
+log = get_logger("relay.provisioning")
+
 
 @dataclass(frozen=True)
-class CatalogueEntry:
-    """What the server's catalogue says of a database that exists.
+class CatalogEntry:
+    """A database's entry in the server's catalog.
 
-    ``is_broken``: dropping it was interrupted, and it can only be dropped again.
+    ``is_broken``: an earlier drop was interrupted, so all that is left is to drop it again.
     """
 
     is_open: bool
@@ -37,28 +55,28 @@ class CatalogueEntry:
     is_ours: bool
 
 
-async def catalogue_entry(connection: Connection, database: str) -> CatalogueEntry | None:
-    """Return what is said of a database, or None if there is none of that name."""
+async def catalog_entry(connection: AsyncConnection[TupleRow], database: str) -> CatalogEntry | None:
+    """Return the entry of a database, or None if it does not exist."""
     row = await (await connection.execute(FIND_ENTRY, [database])).fetchone()
-    return CatalogueEntry(*row) if row else None
+    return CatalogEntry(*row) if row else None
 
 
-async def has_its_role_all_connections(connection: Connection, role: str) -> bool:
-    """Tell whether an organization's role has as many sessions as it may, so that it gets no other."""
+async def has_exhausted_connections(connection: AsyncConnection[TupleRow], role: str) -> bool:
+    """Return whether an organization's role uses all connections of its limit."""
     row = await (await connection.execute(COUNT_SESSIONS, [role])).fetchone()
     return row is not None and row[0] >= ROLE_CONNECTIONS
 
 
-async def refuse_unless_allowed(connection: Connection) -> None:
-    """Raise InsufficientPrivilege where we may make no databases or roles, as the server would on being asked to."""
+async def require_privileges(connection: AsyncConnection[TupleRow]) -> None:
+    """Raise InsufficientPrivilege, as CREATE DATABASE would, if this login may not create databases and roles."""
     if (await connection.execute(ALLOWED)).rowcount == 0:
-        raise InsufficientPrivilege("not allowed to make databases and roles")
+        raise psycopg.errors.InsufficientPrivilege("not allowed to create databases and roles")
 
 
-async def make_role(connection: Connection, name: str, password: str) -> None:
-    """See to it that the organization's role is there, limited, and logs in with that password.
+async def ensure_role(connection: AsyncConnection[TupleRow], name: str, password: str) -> None:
+    """Create the organization's role, or set the password and connection limit of an existing one.
 
-    The password goes to the server as a SCRAM verifier (RFC 5803), so that no log of statements shows it.
+    The server receives a SCRAM verifier (RFC 5803), so that no statement log contains the password.
     """
     verifier = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
     found = await connection.execute("select from pg_roles where rolname = %s", [name])
@@ -68,15 +86,15 @@ async def make_role(connection: Connection, name: str, password: str) -> None:
             verb, sql.Identifier(name), sql.Literal(ROLE_CONNECTIONS), sql.Literal(verifier)
         )
     )
-    await connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(MEMBERS), sql.Identifier(name)))
+    await connection.execute(sql.SQL("grant {} to {}").format(sql.Identifier(MEMBERS_ROLE), sql.Identifier(name)))
 
 
-async def make_database(connection: Connection, name: str, template: str) -> None:
-    """See to it that the database is there and open to its own role only.
+async def ensure_database(connection: AsyncConnection[TupleRow], name: str, template: str) -> None:
+    """Create the database from the template if it does not exist, and open it to its own role only.
 
-    It is made closed, and opened once nobody else may connect: a database does not inherit that from its template.
+    A copy does not inherit the template's privileges. So it is created closed, and opened once PUBLIC cannot connect.
     """
-    entry = await catalogue_entry(connection, name)
+    entry = await catalog_entry(connection, name)
     if entry and not entry.is_ours:
         raise DamagedError("a database of that name belongs to another role")
     if entry and entry.is_broken:
@@ -88,18 +106,96 @@ async def make_database(connection: Connection, name: str, template: str) -> Non
                 sql.Identifier(name), sql.Identifier(template), sql.Literal(ROLE_CONNECTIONS + OWNER_CONNECTIONS)
             )
         )
-    await open_to(connection, name)
+    await _open_to_its_role(connection, name)
 
 
-async def open_to(connection: Connection, name: str) -> None:
-    """Let the role of the same name connect to the database, and nobody else."""
+async def _open_to_its_role(connection: AsyncConnection[TupleRow], name: str) -> None:
+    """Allow connections for the role of the same name only."""
     database = sql.Identifier(name)
     await connection.execute(sql.SQL("revoke all on database {} from public").format(database))
     await connection.execute(sql.SQL("grant connect on database {} to {}").format(database, database))
     await connection.execute(sql.SQL("alter database {} allow_connections true").format(database))
 
 
-async def drop_database(connection: Connection, name: str) -> None:
-    """Take the database and its role away, if they are there; who is still connected makes it fail (55006)."""
+async def drop_database(connection: AsyncConnection[TupleRow], name: str) -> None:
+    """Drop the database and its role, if they exist. Fails with 55006 while a client is connected."""
     for statement in ("drop database if exists {}", "drop role if exists {}"):
         await connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+
+
+class UpgradeFailedError(Exception):
+    """A migration failed with the failure class ``kind``."""
+
+    def __init__(self, kind: FailureClass, sqlstate: str | None) -> None:
+        super().__init__(f"migrations failed ({sqlstate})")
+        self.kind = kind
+        self.sqlstate = sqlstate
+
+
+async def ensure_current_template(server: ProvisionServer) -> str:
+    """Return the name of the template with this release's revision; make it if it does not exist.
+
+    One relay makes it at a time. The last statement marks the database as a template, so the remains of an interrupted
+    attempt are recognized, dropped and replaced.
+    """
+    name = template_name(HEAD)
+    if server.has_template:
+        return name
+    async with await server.connect_with_lock(TEMPLATE_LOCK, seconds=TEMPLATE_SECONDS) as connection:
+        if not (await connection.execute(FIND_TEMPLATE, [name])).rowcount:
+            await _make_template(server, connection, name)
+    server.has_template = True
+    return name
+
+
+async def _make_template(server: ProvisionServer, connection: AsyncConnection[TupleRow], name: str) -> None:
+    template = sql.Identifier(name)
+    await _drop_unfinished(connection, template)
+    await connection.execute(sql.SQL("create database {} template template0 encoding 'UTF8'").format(template))
+    await connection.execute(sql.SQL("revoke all on database {} from public").format(template))
+    try:
+        await upgrade(server.url_of(name))
+    except UpgradeFailedError as error:
+        # The organization that needed the template first did not cause this.
+        raise UpgradeFailedError(FailureClass.PROVIDER, error.sqlstate) from error
+    await connection.execute(sql.SQL("alter database {} allow_connections false is_template true").format(template))
+    log.info("tenant template made", revision=HEAD)
+
+
+async def _drop_unfinished(connection: AsyncConnection[TupleRow], template: sql.Identifier) -> None:
+    """Drop the remains of a killed relay's attempt, in which alembic may still be running."""
+    try:
+        await connection.execute(sql.SQL("drop database if exists {} with (force)").format(template))
+    except psycopg.errors.InsufficientPrivilege:
+        # Only a superuser may end autovacuum with FORCE. Without FORCE, PostgreSQL cancels autovacuum itself.
+        await connection.execute(sql.SQL("drop database if exists {}").format(template))
+
+
+async def upgrade(url: str) -> None:
+    """Run the tenants' migrations on one database in a separate process. Raises UpgradeFailedError.
+
+    Alembic is synchronous and takes most of a second to import, so the relay itself does not import it.
+    """
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tenants", "upgrade", stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+    )
+    try:
+        async with asyncio.timeout(UPGRADE_SECONDS):
+            output, _ = await child.communicate(json.dumps(url).encode() + b"\n")
+    except TimeoutError:
+        raise UpgradeFailedError(FailureClass.TRANSIENT, None) from None
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    if failure := _failure_in(output):
+        raise UpgradeFailedError(failure_class_of(failure["sqlstate"]), failure["sqlstate"])
+
+
+def _failure_in(output: bytes) -> dict[str, str | None]:
+    """Return the error that the process reported, if any. A process that died reports no SQLSTATE."""
+    try:
+        failure: dict[str, str | None] = json.loads(output)
+    except ValueError:
+        return {"sqlstate": None}
+    return failure

@@ -1,7 +1,7 @@
-"""Provisioning: from nothing, or from wherever the last try broke off, to a database that was seen to work.
+"""Provision an organization's database in steps, from scratch or from the point where the last attempt stopped.
 
-Every step looks at what is there, and so does no harm when it is done twice; the record tells people how far it
-came. One organization is in one relay's hands at a time, for as long as that relay's session lives.
+Each step checks what exists already, so it can be repeated; the step log informs people, and no step depends on it.
+An advisory lock ensures that one relay at a time works on an organization.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,120 +10,128 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import psycopg
+from shared.db.errors import QUERY_CANCELED
 
 from outbox_relay.db.connection import RelayConnection, database_timeout
 from outbox_relay.model import Failure, FailureClass
 from outbox_relay.provisioning.databases import (
-    catalogue_entry,
+    UpgradeFailedError,
+    catalog_entry,
     drop_database,
-    has_its_role_all_connections,
-    make_database,
-    make_role,
-    refuse_unless_allowed,
+    ensure_current_template,
+    ensure_database,
+    ensure_role,
+    has_exhausted_connections,
+    require_privileges,
+    upgrade,
 )
-from outbox_relay.provisioning.faults import fault_of
-from outbox_relay.provisioning.looking import has_been_used, look, refuse_if_tables_are_gone, revision_of, seed
-from outbox_relay.provisioning.organization import DamagedError, Organization, Record, Step, StepFailedError
-from outbox_relay.provisioning.server import ProvisionServer, TurnTakenError
-from outbox_relay.provisioning.upgrading import UpgradeFailedError, current_template, upgrade
-from shared.database import QUERY_CANCELED
-from tenants.revisions import REVISIONS, is_behind
+from outbox_relay.provisioning.inspection import has_been_used, inspect_database, require_tables, revision_of, seed
+from outbox_relay.provisioning.model import (
+    DamagedError,
+    Organization,
+    Step,
+    StepFailedError,
+    StepLog,
+    failure_class_of,
+)
+from outbox_relay.provisioning.server import LockTimeoutError, ProvisionServer
+from tenants.schema import REVISIONS, is_behind
 
 STEP_SECONDS = 100.0
-"""The most that a step may take: making the template is a part of the first, once a release."""
-PROMPT_SECONDS = 5.0
-"""A server that answers within this time is not why a statement in one database was not carried out in time."""
+"""Limit for one step. Once a release, the first step includes making the template."""
+
+CONTENTION_CHECK_SECONDS = 5.0
+"""If the server responds within this time, it is not the cause of a statement timeout in one database."""
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """Where one organization's database is made: nobody else works on it meanwhile."""
+class ProvisionContext:
+    """The server, and a connection that holds the organization's lock."""
 
     server: ProvisionServer
     connection: RelayConnection
 
 
-async def provision(server: ProvisionServer, organization: Organization, record: Record) -> None:
-    """Give the organization a database of its own, and return once its own role has read and written in it.
+async def provision(server: ProvisionServer, organization: Organization, step_log: StepLog) -> None:
+    """Create the organization's database, and return once its role has read and written in it.
 
-    Raises StepFailedError; what was done by then stays, and the next try goes on from there.
+    Raises StepFailedError. Completed steps stay, and the next attempt resumes after them.
     """
-    async with _workplace(server, organization.id) as workplace:
-        for step, work in STEPS.items():
-            await record.begun(step)
-            async with _blaming(step, server), _blaming_members(step, workplace, organization):
-                await work(workplace, organization)
-            await record.done(step)
+    async with _locked(server, organization.id) as context:
+        for step, run in STEPS.items():
+            await step_log.started(step)
+            async with _as_step_failure(step, server), _members_contention(step, context, organization):
+                await run(context, organization)
+            await step_log.completed(step)
 
 
-async def knock(server: ProvisionServer, organization: Organization) -> None:
-    """Go as far as provisioning does before it makes anything, and turn back.
+async def preflight(server: ProvisionServer, organization: Organization) -> None:
+    """Do what provisioning does before it creates anything: wait for slot and lock, check template and privileges.
 
-    Raises StepFailedError where it would be turned away.
+    Raises StepFailedError as provisioning would.
     """
-    async with _workplace(server, organization.id) as workplace, _blaming(Step.CREATE_DATABASE, server):
-        await current_template(server)
-        await refuse_unless_allowed(workplace.connection)
+    async with _locked(server, organization.id) as context, _as_step_failure(Step.CREATE_DATABASE, server):
+        await ensure_current_template(server)
+        await require_privileges(context.connection)
 
 
-async def prepare(server: ProvisionServer) -> None:
-    """See to it that there is a template of this release's revision, before anybody waits for it.
-
-    Raises StepFailedError.
-    """
-    async with server.place(), _blaming(Step.CREATE_DATABASE, server):
-        await current_template(server)
+async def ensure_template(server: ProvisionServer) -> None:
+    """Make the template of this release's revision if it does not exist. Raises StepFailedError."""
+    async with server.slot(), _as_step_failure(Step.CREATE_DATABASE, server):
+        await ensure_current_template(server)
 
 
 async def drop(server: ProvisionServer, organization: Organization) -> None:
-    """Take away what provisioning has made so far, if anything; a database that was worked in stays.
+    """Drop the organization's database and role, if they exist and the database was not used.
 
-    Raises StepFailedError: of class ``content`` for one that stays, for good.
+    Raises StepFailedError, of class ``content`` for a database that must stay.
     """
-    async with _workplace(server, organization.id) as workplace, _blaming(Step.CREATE_DATABASE, server):
-        entry = await catalogue_entry(workplace.connection, organization.database)
+    async with _locked(server, organization.id) as context, _as_step_failure(Step.CREATE_DATABASE, server):
+        entry = await catalog_entry(context.connection, organization.database)
         if entry and not entry.is_ours:
             raise DamagedError("a database of that name belongs to another role")
         if entry and entry.is_open and not entry.is_broken:
-            await _refuse_if_used(server, organization)
-        await drop_database(workplace.connection, organization.database)
+            async with await server.connect_as_owner(organization.database) as connection:
+                if await has_been_used(connection):
+                    raise DamagedError("it has been used")
+        await drop_database(context.connection, organization.database)
 
 
-async def create_database(workplace: Workplace, organization: Organization) -> None:
-    """Make its role and its database, a copy of the template."""
-    template = await current_template(workplace.server)
-    await make_role(workplace.connection, organization.database, workplace.server.newest_password(organization.id))
+async def create_database(context: ProvisionContext, organization: Organization) -> None:
+    """Create the role, and the database as a copy of the template."""
+    template = await ensure_current_template(context.server)
+    await ensure_role(context.connection, organization.database, context.server.newest_password(organization.id))
     try:
-        await make_database(workplace.connection, organization.database, template)
+        await ensure_database(context.connection, organization.database, template)
     except psycopg.errors.InvalidCatalogName:
-        workplace.server.has_template = False
+        context.server.has_template = False
         raise
 
 
-async def migrate(workplace: Workplace, organization: Organization) -> None:
-    """Bring its tables to this release's revision; a fresh copy of the template has it."""
-    async with await workplace.server.owned(organization.database) as connection:
+async def migrate(context: ProvisionContext, organization: Organization) -> None:
+    """Upgrade the tables to this release's revision. A fresh copy of the template has it already."""
+    async with await context.server.connect_as_owner(organization.database) as connection:
         revision = await revision_of(connection)
-        await refuse_if_tables_are_gone(connection, revision)
+        await require_tables(connection, revision)
     if revision is None or is_behind(revision):
-        await upgrade(workplace.server.url_of(organization.database))
+        await upgrade(context.server.url_of(organization.database))
 
 
-async def seed_founder(workplace: Workplace, organization: Organization) -> None:
-    """Write the organization and its founder into it."""
-    async with await workplace.server.owned(organization.database) as connection:
+async def seed_founder(context: ProvisionContext, organization: Organization) -> None:
+    """Insert the organization and its founder."""
+    async with await context.server.connect_as_owner(organization.database) as connection:
         await seed(connection, organization)
 
 
-async def verify(workplace: Workplace, organization: Organization) -> None:
-    """Log in as its members will, and see that all is there and can be written and read."""
-    async with await workplace.server.as_tenant(organization.id, organization.database) as connection:
-        findings = await look(connection, organization)
-    if is_behind(findings.revision):
-        raise DamagedError(f"it stayed at revision {findings.revision} of {REVISIONS[-1]}")
+async def verify(context: ProvisionContext, organization: Organization) -> None:
+    """Log in as the organization's role and inspect the database."""
+    async with await context.server.connect_as_tenant(organization.id, organization.database) as connection:
+        found = await inspect_database(connection, organization)
+    if is_behind(found.revision):
+        raise DamagedError(f"it stayed at revision {found.revision} of {REVISIONS[-1]}")
 
 
-STEPS: dict[Step, Callable[[Workplace, Organization], Awaitable[None]]] = {
+STEPS: dict[Step, Callable[[ProvisionContext, Organization], Awaitable[None]]] = {
     Step.CREATE_DATABASE: create_database,
     Step.MIGRATE: migrate,
     Step.SEED_FOUNDER: seed_founder,
@@ -132,59 +140,54 @@ STEPS: dict[Step, Callable[[Workplace, Organization], Awaitable[None]]] = {
 
 
 @asynccontextmanager
-async def _workplace(server: ProvisionServer, organization_id: UUID) -> AsyncIterator[Workplace]:
-    turn = int.from_bytes(organization_id.bytes[8:], signed=True)
-    async with server.place():
-        async with _blaming(Step.CREATE_DATABASE, server):
-            connection = await server.turn(turn)
+async def _locked(server: ProvisionServer, organization_id: UUID) -> AsyncIterator[ProvisionContext]:
+    key = int.from_bytes(organization_id.bytes[8:], signed=True)
+    async with server.slot():
+        async with _as_step_failure(Step.CREATE_DATABASE, server):
+            connection = await server.connect_with_lock(key)
         async with connection:
-            yield Workplace(server, connection)
+            yield ProvisionContext(server, connection)
 
 
 @asynccontextmanager
-async def _blaming(step: Step, server: ProvisionServer) -> AsyncIterator[None]:
-    """Raise what goes wrong inside as the step's failure, with whose fault it was."""
+async def _as_step_failure(step: Step, server: ProvisionServer) -> AsyncIterator[None]:
+    """Turn errors into StepFailedError with a failure class, and limit the step's duration."""
     try:
         async with database_timeout(STEP_SECONDS):
             yield
     except DamagedError as error:
-        raise StepFailedError(step, Failure(FailureClass.CONTENT, server.name, error.what)) from error
+        raise StepFailedError(step, Failure(FailureClass.CONTENT, server.name, error.reason)) from error
     except UpgradeFailedError as error:
         raise StepFailedError(step, Failure(error.kind, server.name, str(error))) from error
-    except (OSError, TurnTakenError) as error:  # no process could be begun for alembic; another relay is at it
+    except (OSError, LockTimeoutError) as error:  # no process for alembic; another relay holds the lock
         raise StepFailedError(step, Failure(FailureClass.PROVIDER, server.name, type(error).__name__)) from error
     except psycopg.Error as error:
-        raise StepFailedError(step, Failure(fault_of(error.sqlstate), server.name, _told(error))) from error
+        kind = failure_class_of(error.sqlstate)
+        raise StepFailedError(step, Failure(kind, server.name, _text_of(error))) from error
 
 
 @asynccontextmanager
-async def _blaming_members(step: Step, workplace: Workplace, organization: Organization) -> AsyncIterator[None]:
-    """Take for the organization's own what its sessions bring about by themselves: no other waits because of it."""
+async def _members_contention(step: Step, context: ProvisionContext, organization: Organization) -> AsyncIterator[None]:
+    """Classify errors that the organization's own sessions cause as transient, so that they do not open the breaker."""
     try:
         yield
     except psycopg.Error as error:
-        if step is Step.CREATE_DATABASE or not await _is_of_its_members(workplace, organization, error):
+        if step is Step.CREATE_DATABASE or not await _is_caused_by_members(context, organization, error):
             raise
-        raise StepFailedError(step, Failure(FailureClass.TRANSIENT, workplace.server.name, _told(error))) from error
+        raise StepFailedError(step, Failure(FailureClass.TRANSIENT, context.server.name, _text_of(error))) from error
 
 
-async def _is_of_its_members(workplace: Workplace, organization: Organization, error: psycopg.Error) -> bool:
-    """Tell whether its role has all its connections, or holds its tables, while the server answers us."""
+async def _is_caused_by_members(context: ProvisionContext, organization: Organization, error: psycopg.Error) -> bool:
+    """Return whether the members use all connections or lock tables, while the server itself responds."""
     if error.sqlstate not in (None, QUERY_CANCELED):
         return False
     try:
-        async with database_timeout(PROMPT_SECONDS):
-            has_all = await has_its_role_all_connections(workplace.connection, organization.database)
+        async with database_timeout(CONTENTION_CHECK_SECONDS):
+            is_exhausted = await has_exhausted_connections(context.connection, organization.database)
     except psycopg.Error:
         return False
-    return has_all or error.sqlstate == QUERY_CANCELED
+    return is_exhausted or error.sqlstate == QUERY_CANCELED
 
 
-def _told(error: psycopg.Error) -> str:
+def _text_of(error: psycopg.Error) -> str:
     return f"{type(error).__name__}: {error.diag.message_primary or error}"
-
-
-async def _refuse_if_used(server: ProvisionServer, organization: Organization) -> None:
-    async with await server.owned(organization.database) as connection:
-        if await has_been_used(connection):
-            raise DamagedError("it has been worked in")

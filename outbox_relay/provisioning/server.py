@@ -1,4 +1,4 @@
-"""The server that organizations' databases are on, and the few connections that we have to it."""
+"""Connections to the server that holds the organizations' databases."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,103 +8,102 @@ from uuid import UUID
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from shared.db.connection_settings import SET_IN_OWN_SESSION, driver_url, own_session_parameters
 
 from outbox_relay.db.connection import RelayConnection, connect
-from shared.database import driver_url
 from shared.secrets import SecretKeys, tenant_password
-from shared.sessions import SET_IN_OWN_SESSION, own_session_parameters
 
-CONNECTIONS_EACH = 2
-"""For one organization: one that holds its turn and makes databases, and one in its database."""
+CONNECTIONS_PER_ORGANIZATION = 2
+"""One that holds the organization's lock and creates its database, and one to that database."""
 
 CREATE_SECONDS = 60
-"""A copy of the template takes a tenth of a second; on a busy server, some seconds."""
+"""Limit for one statement. A copy of the template takes 0.1 s, several seconds on a busy server."""
 
 IDLE_SECONDS = 120
-"""After which the server ends a session that holds a turn and does nothing: its relay was paused, or is cut off."""
+"""The server ends an idle session with a lock after this time: its relay was paused, or the network broke."""
 
-TURN_SECONDS = 15.0
-"""For how long to wait for a turn that another has."""
+LOCK_SECONDS = 15.0
+"""How long to wait for a lock that another relay holds."""
 
-_OF_ADMINISTRATION = {"statement_timeout": f"{CREATE_SECONDS}s", "idle_session_timeout": f"{IDLE_SECONDS}s"}
-
-
-class PooledError(psycopg.OperationalError):
-    """PROVISION_DATABASE_URL leads to a pooler, where no session is our own and a turn would be anybody's."""
+_ADMIN_SETTINGS = {"statement_timeout": f"{CREATE_SECONDS}s", "idle_session_timeout": f"{IDLE_SECONDS}s"}
 
 
-class TurnTakenError(Exception):
-    """Somebody else has had the turn for as long as it was waited for."""
+class PoolerError(psycopg.OperationalError):
+    """PROVISION_DATABASE_URL leads to a connection pooler, where an advisory lock would not belong to one client."""
+
+
+class LockTimeoutError(Exception):
+    """Another relay held the lock during the whole waiting time."""
 
 
 class ProvisionServer:
-    """Where databases are made, as a role with CREATEDB and CREATEROLE; it owns them.
+    """The server, accessed as a role with CREATEDB and CREATEROLE that owns the databases.
 
-    Never has more than ``connections`` at a time, whatever is asked of it. Other relays have as many.
+    Each relay opens at most ``connections`` connections at a time.
     """
 
     def __init__(self, url: str, secret_keys: SecretKeys, *, connections: int) -> None:
         self._parts: dict[str, Any] = dict(conninfo_to_dict(driver_url(url)))
         self._keys = secret_keys
-        self._places = asyncio.Semaphore(max(connections // CONNECTIONS_EACH, 1))
+        self._slots = asyncio.Semaphore(max(connections // CONNECTIONS_PER_ORGANIZATION, 1))
         self.name = f"{self._parts.get('host', 'localhost')}:{self._parts.get('port', 5432)}"
         self.has_template = False
-        """Whether a template of this release's revision was seen; one that is dropped later shows when it is copied."""
+        """Whether a template of this release's revision was found. If it is dropped later, copying it fails."""
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Wait until the connections for one organization may be opened."""
-        async with self._places:
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait until the connections for one organization are available."""
+        async with self._slots:
             yield
 
-    async def turn(self, number: int, *, seconds: float = TURN_SECONDS) -> RelayConnection:
-        """Connect for making and dropping databases, as the only one who has a turn of that number.
+    async def connect_with_lock(self, key: int, *, seconds: float = LOCK_SECONDS) -> RelayConnection:
+        """Connect for creating and dropping databases, with an advisory lock that lasts as long as the session.
 
-        The server keeps it as long as the session lives: a relay that dies gives it back, one that was paused
-        loses both, and so can make or drop nothing any more. Raises TurnTakenError after so many seconds.
+        A relay that dies releases the lock. A relay that was paused for IDLE_SECONDS loses lock and connection, so it
+        cannot create or drop anything afterwards. Raises LockTimeoutError after ``seconds``.
         """
-        connection = await self.administration()
+        connection = await self.connect_as_admin()
         try:
             async with asyncio.timeout(seconds):
-                await connection.execute("select pg_advisory_lock(%s)", [number])
+                await connection.execute("select pg_advisory_lock(%s)", [key])
         except TimeoutError:
             await connection.close()
-            raise TurnTakenError from None
+            raise LockTimeoutError from None
         except BaseException:
             await connection.close()
             raise
         return connection
 
-    async def administration(self) -> RelayConnection:
-        """Connect to the database that PROVISION_DATABASE_URL names, in autocommit, as CREATE DATABASE demands."""
+    async def connect_as_admin(self) -> RelayConnection:
+        """Connect to the database of PROVISION_DATABASE_URL, in autocommit, which CREATE DATABASE requires."""
         connection = await connect(self.url_of(self._parts["dbname"]), "provision")
         if not connection.has_own_session:
             await connection.close()
-            raise PooledError("a session of our own is needed")
-        parameters = own_session_parameters(_OF_ADMINISTRATION, connection.info.backend_pid)
+            raise PoolerError("PROVISION_DATABASE_URL must not lead to a connection pooler")
+        parameters = own_session_parameters(_ADMIN_SETTINGS, connection.info.backend_pid)
         await connection.execute(SET_IN_OWN_SESSION, parameters)
         return connection
 
-    async def owned(self, database: str) -> RelayConnection:
-        """Connect to an organization's database, as its owner."""
+    async def connect_as_owner(self, database: str) -> RelayConnection:
+        """Connect to an organization's database as its owner."""
         return await connect(self.url_of(database), "provision")
 
-    async def as_tenant(self, organization_id: UUID, database: str) -> RelayConnection:
-        """Connect as its members do, with the newest key's password, or with that of a key before it."""
+    async def connect_as_tenant(self, organization_id: UUID, database: str) -> RelayConnection:
+        """Connect with the organization's own role; try the passwords of all keys, newest first."""
         *newer, oldest = self._passwords(organization_id)
         for password in newer:
             try:
-                return await connect(self.url_of(database, user=database, password=password), "look")
+                return await connect(self.url_of(database, user=database, password=password), "health check")
             except psycopg.OperationalError:
-                continue  # why, a server tells in words only, and in its own language
-        return await connect(self.url_of(database, user=database, password=oldest), "look")
+                continue  # a refused login has no SQLSTATE, only a text in the server's language
+        return await connect(self.url_of(database, user=database, password=oldest), "health check")
 
     def newest_password(self, organization_id: UUID) -> str:
-        """Return what the organization's role is to log in with from now on."""
+        """Return the password to set for the organization's role."""
         return self._passwords(organization_id)[0]
 
     def url_of(self, database: str, **credentials: str) -> str:
-        """Return where a database is, in the driver's form, for us or for another login."""
+        """Return the driver's URL of a database on this server, optionally with other credentials."""
         return make_conninfo(**self._parts | {"dbname": database} | credentials)
 
     def _passwords(self, organization_id: UUID) -> list[str]:

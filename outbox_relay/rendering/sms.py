@@ -4,7 +4,7 @@ import unicodedata
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from outbox_relay.segments import Alphabet, alphabet_of
+from outbox_relay.sms_segments import Alphabet, alphabet_of
 
 # What word processors put in place of what a keyboard has.
 _TYPEWRITTEN = str.maketrans({

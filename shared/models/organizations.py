@@ -14,7 +14,7 @@ from shared.vocabulary import OrganizationStatus
 class Organization(Base):
     """What someone founded when they registered, and how its database was last found.
 
-    ``health`` is null until somebody has looked; then it is a Verdict's word. A decoy
+    ``health`` is null until the first check, then a HealthStatus. A decoy
     has no database: it was founded under an address that belongs to somebody else. ``repair_id`` is the last
     message that asked for a repair; ``drop_until`` is for how long someone is dropping what was half built,
     ``kept_because`` why nobody will, and ``drop_due_at`` when that is looked at again.

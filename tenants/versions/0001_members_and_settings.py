@@ -1,7 +1,7 @@
-"""Whose database it is, who belongs to it, and what it is set to.
+"""Create the organization, its members and its settings.
 
-Rights go to one role for all organizations, of which each one's own is a member: which database it may connect to
-is what keeps it to its own, and a table that comes later needs no word for each of them.
+One role holds the privileges of all organizations, and each organization's role is a member of it. The right to connect
+limits a role to its own database. So later tables need grants for one role only.
 """
 
 from alembic import op
@@ -11,8 +11,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# Asked first, since an owner without CREATEROLE is refused even where the role exists already; caught as well,
-# since several databases of one server may be migrated at the same moment.
+# Checked first: without CREATEROLE, CREATE ROLE fails even if the role exists. Caught as well: several databases of one
+# server may be migrated at the same moment.
 MAKE_ROLE = """
 do $$ begin
     if not exists (select from pg_roles where rolname = 'signpost_tenant') then

@@ -1,4 +1,4 @@
-"""Who did what in the organization: added to by its members, changed by nobody."""
+"""Add the audit log of the organization. Its members can only append to it."""
 
 from alembic import op
 

@@ -1,1 +1,1 @@
-"""The numbered files of the tenants."""
+"""Migrations of organizations' databases."""

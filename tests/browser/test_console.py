@@ -1,4 +1,4 @@
-"""The console in a real browser, with a real relay behind it: finding what died, and seeing it sent."""
+"""The console in a real browser with a real relay: find dead messages, and see them sent."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -26,7 +26,7 @@ FAR = {"due_at": "now() + interval '1 hour'"}
 
 @pytest.fixture(scope="module")
 def arrivals(shared_database: Database) -> Iterator[MailSink]:
-    """A mail server, and a relay that delivers to it what is requeued."""
+    """A mail server, and a relay that delivers requeued messages to it."""
     with mail_sink() as sink, running_relay(shared_database, EMAIL_PROVIDERS=sink.provider):
         yield sink
 
@@ -43,24 +43,24 @@ def signed_in(page: Page, token: str) -> Page:
     return page
 
 
-def test_what_died_is_found_by_its_cause_requeued_and_seen_sent(
+def test_a_dead_message_is_found_by_cause_requeued_and_sent(
     signed_in: Page, shared_outbox: Outbox, arrivals: MailSink
 ) -> None:
     [message_id] = put_dead(shared_outbox, "550 5.7.9 mailbox moved", recipient="'mover@example.org'")
     signed_in.goto("/")
     cause = signed_in.get_by_role("listitem").filter(has_text="mailbox moved")
-    cause.get_by_role("link", name="Look").click()
-    signed_in.get_by_role("link", name="Look at the message to m…@example.org").click()
+    cause.get_by_role("link", name="View").click()
+    signed_in.get_by_role("link", name="View the message to m…@example.org").click()
     signed_in.locator("#why").fill("it has moved back")
     signed_in.get_by_role("button", name="Requeue").click()
     expect(signed_in.get_by_role("status").filter(has_text="Requeued")).to_be_visible()
-    # Without a reload: the page renews itself.
+    # Without a reload: the page refreshes itself.
     expect(signed_in.locator(".head .mark")).to_have_text("sent", timeout=30_000)
     expect(signed_in.get_by_text("it has moved back")).to_be_visible()
     assert arrivals.arrived[f"{message_id}@signpost.example"] == 1
 
 
-def test_all_of_a_cause_are_requeued_with_a_count_first_and_seen_to_the_end(
+def test_all_messages_of_a_cause_are_counted_requeued_and_sent(
     signed_in: Page, shared_outbox: Outbox, arrivals: MailSink
 ) -> None:
     ids = put_dead(shared_outbox, "421 4.3.2 shutting down for a while", count=3)
@@ -68,24 +68,24 @@ def test_all_of_a_cause_are_requeued_with_a_count_first_and_seen_to_the_end(
     cause = signed_in.get_by_role("listitem").filter(has_text="shutting down")
     cause.get_by_role("link", name="Requeue").click()
     expect(signed_in.get_by_role("heading", level=1)).to_have_text("3 messages")
-    signed_in.get_by_label("Why?").fill("it is up again")
+    signed_in.get_by_label("Reason").fill("it is up again")
     signed_in.get_by_role("button", name="Requeue 3").click()
     expect(signed_in.locator(".head .mark")).to_have_text("done", timeout=30_000)
     expect(signed_in.get_by_text("3 of 3: 3 requeued")).to_be_visible()
     signed_in.goto("/messages?status=sent")
     for message_id in ids:
-        expect(signed_in.locator(f"#look-{message_id}")).to_be_visible(timeout=30_000)
+        expect(signed_in.locator(f"#view-{message_id}")).to_be_visible(timeout=30_000)
     assert {arrivals.arrived[f"{message_id}@signpost.example"] for message_id in ids} == {1}
 
 
-def test_a_discard_can_be_taken_back(signed_in: Page, shared_outbox: Outbox) -> None:
+def test_a_discard_can_be_undone(signed_in: Page, shared_outbox: Outbox) -> None:
     [message_id] = put_dead(shared_outbox, "550 5.1.2 no such host")
     signed_in.goto(f"/messages/{message_id}")
     signed_in.locator("#why").fill("a test account")
     signed_in.get_by_role("button", name="Discard").click()
     expect(signed_in.locator(".head")).to_contain_text("discarded")
     signed_in.locator("#why-restore").fill("it was not")
-    signed_in.get_by_role("button", name="Take the discard back").click()
+    signed_in.get_by_role("button", name="Undo discard").click()
     expect(signed_in.locator(".head")).to_contain_text("rejected")
 
 
@@ -104,10 +104,10 @@ def test_a_filter_can_be_bookmarked(signed_in: Page, shared_outbox: Outbox) -> N
     expect(signed_in.get_by_label("Channel")).to_have_value("sms")
 
 
-def test_the_keyboard_suffices_from_the_door_to_a_requeue(page: Page, token: str, shared_outbox: Outbox) -> None:
+def test_the_keyboard_suffices_from_sign_in_to_requeue(page: Page, token: str, shared_outbox: Outbox) -> None:
     [message_id] = put_dead(shared_outbox, "550 5.2.1 mailbox disabled", recipient="'keys@example.org'")
     page.goto("/messages")
-    expect(page.get_by_label("Your operator's token")).to_be_focused()
+    expect(page.get_by_label("Your operator token")).to_be_focused()
     page.keyboard.type(token)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Messages")
@@ -117,7 +117,7 @@ def test_the_keyboard_suffices_from_the_door_to_a_requeue(page: Page, token: str
     page.keyboard.type("keys@example.org")
     page.keyboard.press("Enter")
     page.wait_for_url("**/messages?recipient=*")
-    tab_to(page, f"document.activeElement.id === 'look-{message_id}'")
+    tab_to(page, f"document.activeElement.id === 'view-{message_id}'")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/messages/{message_id}")
     tab_to(page, "document.activeElement.id === 'why'")
@@ -129,9 +129,7 @@ def test_the_keyboard_suffices_from_the_door_to_a_requeue(page: Page, token: str
     assert shared_outbox.row(message_id).status != "dead"
 
 
-def test_what_is_typed_chosen_or_selected_stays_while_the_page_renews_itself(
-    signed_in: Page, shared_outbox: Outbox
-) -> None:
+def test_auto_refresh_keeps_typed_text_and_focus(signed_in: Page, shared_outbox: Outbox) -> None:
     [message_id] = put_dead(shared_outbox, "550 5.1.1 before")
     signed_in.goto(f"/messages/{message_id}")
     field = signed_in.locator("#why")
@@ -142,32 +140,32 @@ def test_what_is_typed_chosen_or_selected_stays_while_the_page_renews_itself(
     field.press_sequentially("son")
     expect(field).to_have_value("half a reason")
     expect(field).to_be_focused()
-    expect(signed_in.get_by_text("1 of 8 spent")).to_be_visible()
+    expect(signed_in.get_by_text("1 of 8 made")).to_be_visible()
 
     field.fill("")
     signed_in.locator("#cause").focus()
     renew(signed_in, "#one")
-    expect(signed_in.get_by_text("7 of 8 spent")).to_be_visible()
+    expect(signed_in.get_by_text("7 of 8 made")).to_be_visible()
     expect(signed_in.locator("#cause")).to_be_focused()
 
 
-def test_what_was_opened_stays_open_while_the_page_renews_itself(signed_in: Page, shared_outbox: Outbox) -> None:
+def test_auto_refresh_keeps_details_open(signed_in: Page, shared_outbox: Outbox) -> None:
     signed_in.goto("/")
     signed_in.get_by_text("As a table").click()
     shared_outbox.put(count=3, due_at="now() + interval '2 hours'")
     before = signed_in.locator(".figures").inner_text()
     renew(signed_in, "#now")
-    # It goes on renewing itself: where counting was slow, what was counted before is shown for some seconds.
+    # A slow count stays cached for some seconds, while the page keeps refreshing itself.
     expect(signed_in.locator(".figures")).not_to_have_text(before, use_inner_text=True, timeout=30_000)
     expect(signed_in.locator("#hours-table table")).to_be_visible()
 
 
-def test_an_ended_session_leads_to_the_door_and_back(signed_in: Page, token: str, shared_outbox: Outbox) -> None:
+def test_an_ended_session_redirects_to_the_sign_in_and_back(signed_in: Page, token: str, shared_outbox: Outbox) -> None:
     signed_in.goto("/audit")
     shared_outbox.execute("update console_sessions set used_at = now() - interval '1 day'")
     renew(signed_in, "#audit")
-    expect(signed_in.get_by_label("Your operator's token")).to_be_visible()
-    signed_in.get_by_label("Your operator's token").fill(token)
+    expect(signed_in.get_by_label("Your operator token")).to_be_visible()
+    signed_in.get_by_label("Your operator token").fill(token)
     signed_in.keyboard.press("Enter")
     expect(signed_in.get_by_role("heading", level=1)).to_have_text("Audit")
 
@@ -182,19 +180,19 @@ def test_a_form_of_another_session_changes_nothing(signed_in: Page, shared_outbo
     assert shared_outbox.row(message_id).status == "dead"
 
 
-def test_a_page_that_cannot_renew_itself_says_so_until_it_can(signed_in: Page) -> None:
+def test_a_failed_auto_refresh_is_shown_until_one_succeeds(signed_in: Page) -> None:
     signed_in.goto("/relays")
     expect(signed_in.locator(".stale")).to_be_hidden()
     signed_in.wait_for_load_state()  # its script is deferred
     signed_in.context.set_offline(True)
-    signed_in.evaluate("htmx.trigger('#fleet', 'renew')")
+    signed_in.evaluate("htmx.trigger('#state', 'renew')")
     expect(signed_in.locator(".stale")).to_be_visible()
     signed_in.context.set_offline(False)
-    renew(signed_in, "#fleet")
+    renew(signed_in, "#state")
     expect(signed_in.locator(".stale")).to_be_hidden()
 
 
-def test_markup_of_others_runs_nothing_and_our_own_breaks_no_policy(signed_in: Page, shared_outbox: Outbox) -> None:
+def test_markup_in_data_does_not_run_and_pages_obey_their_policy(signed_in: Page, shared_outbox: Outbox) -> None:
     said: list[str] = []
     signed_in.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
     signed_in.on("console", lambda line: said.append(line.text))
@@ -208,7 +206,9 @@ def test_markup_of_others_runs_nothing_and_our_own_breaks_no_policy(signed_in: P
     assert said == []
 
 
-def test_all_can_be_read_on_a_small_phone_without_scrolling_sideways(signed_in: Page, shared_outbox: Outbox) -> None:
+def test_pages_are_readable_on_a_small_phone_without_horizontal_scrolling(
+    signed_in: Page, shared_outbox: Outbox
+) -> None:
     [message_id] = put_dead(shared_outbox, "550 5.1.1 <a.very.long.name.indeed@a.very.long.host.example.org>: unknown")
     signed_in.set_viewport_size(SMALL_PHONE)
     for mode, path in product(MODES, (*PATHS, f"/messages/{message_id}")):

@@ -1,4 +1,4 @@
-"""The console's pages when it is hard: words of others that do not end, sessions that do, choices not yet sent."""
+"""The console's pages with long data, ended sessions, and forms in use during an auto-refresh."""
 
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ ENDLESS_ORGANIZATION = (
 ENDLESS_STEP = (
     "insert into organization_steps (organization_id, step, error_class, error) values (%s, 'database', 'provider', %s)"
 )
-SPREAD = """() => [...document.querySelectorAll("td, h1, .count, .what, .told, .facts dd")]
+SPREAD = """() => [...document.querySelectorAll("td, h1, .count, .what, .event, .facts dd")]
   .filter(each => each.checkVisibility() && each.scrollWidth > each.clientWidth + 1 && each.clientWidth > 0)
   .map(each => each.textContent.trim().slice(0, 40))"""
 
@@ -38,7 +38,7 @@ def signed_in(browser: Browser, console: RunningConsole, token: str) -> Iterator
 
 
 def put_endless_words(outbox: Outbox) -> list[str]:
-    """Put words that nobody has bounded, or that end late, wherever others' words come to; return pages with them."""
+    """Put long data wherever it can come from outside; return the pages that show it."""
     [message_id] = put_dead(
         outbox, LONG, recipient=f"'ada@{DOMAIN}'", provider=f"'{LONG[:200]}'", provider_message_id=f"'{LONG}'"
     )
@@ -59,7 +59,7 @@ def put_endless_words(outbox: Outbox) -> list[str]:
     return [*paths, "/organizations", f"/organizations/{organization_id}"]
 
 
-def test_words_of_others_however_long_make_no_page_wider(signed_in: Page, shared_outbox: Outbox) -> None:
+def test_long_data_makes_no_page_wider(signed_in: Page, shared_outbox: Outbox) -> None:
     for path in put_endless_words(shared_outbox):
         signed_in.goto(path)
         for width in WIDTHS:
@@ -68,7 +68,7 @@ def test_words_of_others_however_long_make_no_page_wider(signed_in: Page, shared
             assert signed_in.evaluate(SPREAD) == [], (path, width)
 
 
-def test_a_count_of_many_stands_beside_what_it_counts(signed_in: Page, shared_outbox: Outbox) -> None:
+def test_a_large_count_stays_beside_its_cause(signed_in: Page, shared_outbox: Outbox) -> None:
     put_dead(shared_outbox, "550 5.1.1 counted")
     signed_in.set_viewport_size(ViewportSize(width=1280, height=900))
     signed_in.goto("/messages/causes")
@@ -81,7 +81,7 @@ def test_a_count_of_many_stands_beside_what_it_counts(signed_in: Page, shared_ou
     assert count < what
 
 
-def test_a_choice_stays_while_the_page_renews_itself(signed_in: Page, shared_outbox: Outbox) -> None:
+def test_auto_refresh_keeps_a_selected_option(signed_in: Page, shared_outbox: Outbox) -> None:
     [message_id] = put_dead(shared_outbox, "550 5.1.1 to be chosen")
     signed_in.goto(f"/messages/{message_id}")
     signed_in.get_by_text("Correct where it goes").click()
@@ -93,11 +93,11 @@ def test_a_choice_stays_while_the_page_renews_itself(signed_in: Page, shared_out
     signed_in.locator("#locale").select_option("")
     signed_in.evaluate("document.activeElement.blur()")
     assert is_renewed(signed_in)
-    expect(signed_in.get_by_text("6 of 8 spent")).to_be_visible()
+    expect(signed_in.get_by_text("6 of 8 made")).to_be_visible()
 
 
 def is_renewed(page: Page) -> bool:
-    """Have the message's page renew itself, and tell whether it asks for itself."""
+    """Trigger a refresh of the message's page; return whether it sends a request."""
     page.wait_for_load_state()  # its script is deferred
     return bool(
         page.evaluate(
@@ -111,7 +111,7 @@ def is_renewed(page: Page) -> bool:
     )
 
 
-def test_a_form_sent_too_late_leads_back_to_its_page_and_nothing_is_done(
+def test_a_form_after_the_sessions_end_leads_back_and_changes_nothing(
     signed_in: Page, shared_outbox: Outbox, token: str
 ) -> None:
     [message_id] = put_dead(shared_outbox, "550 5.1.1 too late")
@@ -120,13 +120,13 @@ def test_a_form_sent_too_late_leads_back_to_its_page_and_nothing_is_done(
     signed_in.locator("#why").fill("gone for lunch")
     signed_in.get_by_role("button", name="Discard").click()
     expect(signed_in.get_by_role("status")).to_contain_text("nothing was done")
-    signed_in.get_by_label("Your operator's token").fill(token)
+    signed_in.get_by_label("Your operator token").fill(token)
     signed_in.keyboard.press("Enter")
     signed_in.wait_for_url(f"**/messages/{message_id}")
     expect(signed_in.locator(".head")).to_contain_text("rejected")
 
 
-def test_what_was_done_is_said_until_the_page_is_loaded_anew(signed_in: Page, shared_outbox: Outbox) -> None:
+def test_a_notice_stays_until_the_page_is_reloaded(signed_in: Page, shared_outbox: Outbox) -> None:
     [message_id] = put_dead(shared_outbox, "550 5.1.1 said once", token_id="null")
     signed_in.goto(f"/messages/{message_id}")
     signed_in.locator("#why").fill("a test")

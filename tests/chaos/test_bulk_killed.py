@@ -1,17 +1,17 @@
-"""A bulk act whose process is killed goes on where it stood, at its rate, and repeats nothing."""
+"""A bulk action whose process is killed continues at its cursor and rate, without repetition."""
 
 import signal
 import time
 
-from tests.support.desk import lines_of, outboxctl, put_dead, running_outboxctl
 from tests.support.eventually import eventually
+from tests.support.operators import lines_of, outboxctl, put_dead, running_outboxctl
 from tests.support.outbox import Outbox
 
 MESSAGES, PER_MINUTE, SLICE = 2_000, 12_000, 200
 KILLS = 3
 REQUEUED = "select count(*), count(distinct message_id) from operator_actions where action = 'requeue'"
 ACTED = "select coalesce(sum(acted), 0) from bulk_acts"
-# Of any ten seconds no more may have been requeued than the rate allows them, and the slice that begins them.
+# In any ten seconds, at most the rate and one step may be requeued.
 MOST_IN_TEN_SECONDS = """
 select max(number) from (
     select count(*) over (order by acted_at range between current row and interval '10 s' following) as number
@@ -19,7 +19,7 @@ select max(number) from (
 """
 
 
-def test_a_bulk_act_killed_again_and_again_does_all_of_it_once_and_at_its_rate(outbox: Outbox) -> None:
+def test_a_bulk_action_killed_repeatedly_requeues_each_message_once_at_its_rate(outbox: Outbox) -> None:
     put_dead(outbox, count=MESSAGES)
     began = time.monotonic()
     arguments = ["requeue", "--all", "--yes", "--per-minute", str(PER_MINUTE), "--reason", "mended"]
@@ -37,7 +37,7 @@ def test_a_bulk_act_killed_again_and_again_does_all_of_it_once_and_at_its_rate(o
     assert time.monotonic() - began >= (MESSAGES - SLICE) / PER_MINUTE * 60
 
 
-def test_an_interrupt_stops_it_and_says_how_to_go_on(outbox: Outbox) -> None:
+def test_an_interrupt_stops_a_bulk_action_and_shows_how_to_resume(outbox: Outbox) -> None:
     put_dead(outbox, count=20)
     arguments = ["requeue", "--all", "--yes", "--per-minute", "60", "--reason", "mended"]
     with running_outboxctl(outbox.database, *arguments) as process:

@@ -8,7 +8,7 @@ import pytest
 
 from devstack.cluster import Cluster
 from outbox_relay.provisioning import Organization
-from tenants.revisions import HEAD
+from tenants.schema import HEAD
 from tests.support.eventually import eventually
 from tests.support.migrating import MIGRATE, migrated, older, revisions, told_of
 from tests.support.tenants import Tenants, tenants_on
@@ -38,7 +38,7 @@ async def test_members_who_hold_the_lock_of_migrations_hold_up_their_own_alone(t
         told = await asyncio.to_thread(migrated, tenants)
     assert (told.returncode, told.stdout.splitlines()) == (
         1,
-        [f"revision {HEAD}: 2 brought to it, 1 failed", f"  {organizations[0].database}: LockNotAvailable 55P03"],
+        [f"revision {HEAD}: 2 upgraded, 1 failed", f"  {organizations[0].database}: LockNotAvailable 55P03"],
     )
     assert revisions(tenants, organizations) == ["0001", HEAD, HEAD]
 

@@ -23,14 +23,14 @@ from tests.support.relays import running_relay
 
 DYING = """
 import os, signal, sys
-from outbox_relay.organizations.founding import LeasedRecord
+from outbox_relay.organizations.store import LeasedStepLog
 moment, step = sys.argv[1:]
-write = getattr(LeasedRecord, moment)
+write = getattr(LeasedStepLog, moment)
 async def write_and_die(self, at):
     await write(self, at)
     if at.value == step:
         os.kill(os.getpid(), signal.SIGKILL)
-setattr(LeasedRecord, moment, write_and_die)
+setattr(LeasedStepLog, moment, write_and_die)
 sys.argv[1:] = ["run"]
 from outbox_relay.cli import main
 main()
@@ -62,7 +62,7 @@ def killed(database: Database, sink: MailSink, organizer: Organizer, moment: str
     Outbox(database).execute(EXPIRE_LEASES)
 
 
-@pytest.mark.parametrize("death", list(product(("begun", "done"), Step)))
+@pytest.mark.parametrize("death", list(product(("started", "completed"), Step)))
 def test_a_relay_killed_at_any_step_leaves_what_the_next_one_finishes(
     api: ApiUnderTest, outbox: Outbox, sink: MailSink, organizer: Organizer, death: tuple[str, Step]
 ) -> None:
@@ -82,7 +82,7 @@ def test_what_kills_every_relay_ends_as_failed_and_leaves_no_database(
 ) -> None:
     ada = api.registered(organization=CLINIC)
     for _ in range(5):
-        killed(outbox.database, sink, organizer, "done", Step.MIGRATE)
+        killed(outbox.database, sink, organizer, "completed", Step.MIGRATE)
     told = {"EMAIL_PROVIDERS": sink.provider, "PROVISION_DATABASE_URL": organizer.url}
     with running_relay(outbox.database, PROVISION_GRACE_HOURS="0", RELAY_UPKEEP_SECONDS="1", **told):
         eventually(lambda: organization_of(outbox, ada)["dropped_at"], seconds=60)

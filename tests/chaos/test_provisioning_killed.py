@@ -8,9 +8,8 @@ import pytest
 
 from devstack.cluster import Cluster
 from outbox_relay.provisioning import Organization, check, drop, provision
-from shared.vocabulary import Verdict
-from tenants.naming import template_name
-from tenants.revisions import HEAD
+from shared.vocabulary import HealthStatus
+from tenants.schema import HEAD, template_name
 from tests.support.eventually import eventually
 from tests.support.provision_and_die import killed_at
 from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization, tenants_on
@@ -91,7 +90,7 @@ def vacuumed_often(tenants: Tenants) -> Iterator[None]:
 async def finish(tenants: Tenants, finished: Organization, dropped: Organization) -> None:
     server = tenants.server()
     await provision(server, finished, Noted())
-    assert (await check(server, finished)).verdict is Verdict.HEALTHY
+    assert (await check(server, finished)).status is HealthStatus.HEALTHY
     await drop(server, dropped)
 
 

@@ -12,8 +12,7 @@ import httpx
 import pytest
 
 from devstack.cluster import Cluster
-from tenants.naming import template_name
-from tenants.revisions import HEAD, tables_at
+from tenants.schema import HEAD, tables_at, template_name
 from tests.support.databases import fresh_database
 from tests.support.eventually import eventually
 from tests.support.fleet import go_on, stop

@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 
 from tests.support.databases import Database
-from tests.support.desk import lines_of, outboxctl
 from tests.support.eventually import eventually
 from tests.support.inbox import running_inbox
+from tests.support.operators import lines_of, outboxctl
 from tests.support.outbox import Outbox
 from tests.support.processes import running_api
 from tests.support.relays import running_relay

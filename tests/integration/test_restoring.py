@@ -18,8 +18,8 @@ from devstack.logins import create_logins
 from migrations.rights import RightsMissingError, give_back_rights
 from shared.database import driver_url
 from tests.support.databases import Database, is_refused, memory_if_enough
-from tests.support.desk import put_dead
 from tests.support.mail_sink import MailSink
+from tests.support.operators import put_dead
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_once
 

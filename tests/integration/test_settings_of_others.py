@@ -14,8 +14,8 @@ from shared.migrating import connected_alone
 from tests.support.api import api_on
 from tests.support.consoles import console_on, operators_token
 from tests.support.databases import Database, fresh_database
-from tests.support.desk import outboxctl, put_dead
 from tests.support.mail_sink import MailSink
+from tests.support.operators import outboxctl, put_dead
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_once
 

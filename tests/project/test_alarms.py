@@ -54,7 +54,7 @@ def counted() -> dict[str, set[str]]:
     known: dict[str, set[str]] = {"up": set()}
     collectors = [*vars(relay_metrics).values(), *vars(api_metrics).values(), *vars(console_metrics).values()]
     for collector in collectors:
-        if hasattr(collector, "collect") and collector is not REGISTRY:
+        if hasattr(type(collector), "collect") and collector is not REGISTRY:
             known |= series_of(collector)
     return known
 

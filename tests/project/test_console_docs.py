@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from operator_console.operator_tokens import Scope
+from operator_console.actions.tokens import Scope
+from operator_console.settings import WebSettingsSchema
 from operator_console.web.app import create_app
-from operator_console.web.problems import KINDS
-from operator_console.web.settings import WebSettingsSchema
+from operator_console.web.problems import PROBLEM_TYPES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "console.md").read_text()
 NOWHERE = {"DATABASE_URL": "postgresql+psycopg://console@nowhere/signpost"}
@@ -34,7 +34,7 @@ def test_every_address_for_scripts_is_documented_with_its_scope() -> None:
 def test_every_refusal_is_documented_with_its_status() -> None:
     documented = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", PAGE, re.MULTILINE)
     assert documented == sorted(documented, key=lambda row: row[1])
-    assert dict(documented) == {code.value: str(kind.status.value) for code, kind in KINDS.items()}
+    assert dict(documented) == {code.value: str(kind.status.value) for code, kind in PROBLEM_TYPES.items()}
 
 
 def test_every_scope_is_documented() -> None:
@@ -43,4 +43,4 @@ def test_every_scope_is_documented() -> None:
 
 def scope_of(app: object, endpoint: str) -> str:
     view = app.view_functions[endpoint]  # type: ignore[attr-defined] # any Flask app has them
-    return str(view.needed_scope)
+    return str(view.required_scope)

@@ -8,13 +8,13 @@ import pytest
 from marshmallow import missing
 
 from api_service.settings import ApiSettingsSchema
-from operator_console.settings import ConsoleSettingsSchema
-from operator_console.web.settings import WebSettingsSchema
+from operator_console.settings import ConsoleSettingsSchema, WebSettingsSchema
 from outbox_relay.settings import RelaySettingsSchema
 from shared.settings import SettingsSchema
 from shared.vocabulary import (
     Channel,
     DeadReason,
+    HealthStatus,
     Locale,
     OrganizationStatus,
     Purpose,
@@ -22,7 +22,6 @@ from shared.vocabulary import (
     Template,
     Urgency,
     UserStatus,
-    Verdict,
     Work,
     WorkChannel,
 )
@@ -60,7 +59,7 @@ def test_settings_are_documented_as_they_are(process: str) -> None:
 
 KINDS = [
     *(Channel, Status, DeadReason, Template, Urgency, Purpose, UserStatus, Locale),
-    *(WorkChannel, Work, OrganizationStatus, Verdict),
+    *(WorkChannel, Work, OrganizationStatus, HealthStatus),
 ]
 
 
@@ -85,8 +84,9 @@ def missing_in(page: Path) -> set[str]:
     """Return the relative links and the files of this project that the page names and that do not exist."""
     text = page.read_text()
     linked = {target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target}
-    # A decision names the files of its time.
-    named = set() if page.parent.name == "decisions" else set(re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./]+)`", text))
+    # Decisions are records: they name files as they were.
+    is_record = page.parent.name == "decisions"
+    named = set() if is_record else set(re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./]+)`", text))
     return {target for target in linked if not (page.parent / target).exists()} | {
         name for name in named if not (ROOT / name).exists()
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 from api_service.app import create_app
 from api_service.errors import ViolationCode
 from api_service.http.problems import PROBLEM_TYPES
-from api_service.outbox_signals.wait_for_settled import LONGEST_WAIT_SECONDS
+from api_service.outbox_signals.wait_for_settled import MAX_WAIT_SECONDS
 from api_service.settings import ApiSettingsSchema
 from api_service.use_cases.look_up import DeliveryProblem
 from shared.web.worker import REQUEST_SECONDS
@@ -51,4 +51,4 @@ def test_words_and_bounds_are_those_of_the_code() -> None:
 
     assert set(re.findall(r"`(\w+)`", row)) == set(DeliveryProblem)
     assert f"{REQUEST_SECONDS} seconds after its first byte" in PAGE
-    assert f"for {LONGEST_WAIT_SECONDS} seconds at most" in PAGE
+    assert f"for {MAX_WAIT_SECONDS} seconds at most" in PAGE

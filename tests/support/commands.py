@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from api_service.settings import ApiSettingsSchema, MigrateSettingsSchema
-from operator_console.settings import ConsoleSettingsSchema
-from operator_console.web.settings import WebSettingsSchema
+from operator_console.settings import ConsoleSettingsSchema, WebSettingsSchema
 from outbox_relay.settings import RelaySettingsSchema
 from shared.settings import SettingsSchema
 from tenants.settings import PasswordsSettingsSchema, TenantsSettingsSchema

@@ -1,4 +1,4 @@
-"""What browsers do with the console's pages in tests, and what they find there."""
+"""Helpers for browser tests of the console's pages."""
 
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from tests.support.outbox import Outbox
 
 def sign_in(page: Page, token: str, path: str = "/") -> None:
     page.goto(path)
-    page.get_by_label("Your operator's token").fill(token)
+    page.get_by_label("Your operator token").fill(token)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
@@ -22,14 +22,14 @@ def put_dead(outbox: Outbox, error: str, *, count: int = 1, **columns: Any) -> l
 
 
 def renew(page: Page, region: str) -> None:
-    """Have the region ask for itself at once, as it does every few seconds, and wait for the answer."""
+    """Refresh the region at once, and wait for the response."""
     page.wait_for_load_state()  # its script is deferred
-    with page.expect_response(lambda answer: "hx-request" in answer.request.headers):
+    with page.expect_response(lambda response: "hx-request" in response.request.headers):
         page.evaluate("region => htmx.trigger(region, 'renew')", region)
 
 
 def tab_to(page: Page, is_there: str) -> None:
-    """Press Tab until the focused element is the one; fail where the keyboard does not lead there."""
+    """Press Tab until the element has the focus."""
     for _ in range(60):
         page.keyboard.press("Tab")
         if page.evaluate(f"{is_there}"):

@@ -1,4 +1,4 @@
-"""The pictures of docs/console.md: the console on a desktop and a phone, by light and in the dark."""
+"""The pictures of docs/console.md: the console on a desktop and a phone, light and dark."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, ViewportSize
 
+from tests.support.console_scene import Scene
 from tests.support.consoles import running_console
 from tests.support.databases import fresh_database, migrated_cluster
-from tests.support.desk_scene import Scene
 from tests.support.small_png import small_picture
 
 DESKTOP: ViewportSize = {"width": 1280, "height": 860}
@@ -17,7 +17,7 @@ ROW = "select message_id from operator_actions where action = 'requeue'"
 
 
 def take_console_pictures(browser: Browser, folder: Path) -> None:
-    """Write the overview and one message, on both and in both; and the others once."""
+    """Write the overview and a message in all variants, and the other pages once."""
     with migrated_cluster() as cluster, fresh_database(cluster) as database, running_console(database) as console:
         scene = Scene(database)
         token = scene.put()
@@ -42,7 +42,7 @@ def _signed_in(browser: Browser, url: str, token: str, scheme: str, size: Viewpo
         page = context.new_page()
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         page.goto("/")
-        page.get_by_label("Your operator's token").fill(token)
+        page.get_by_label("Your operator token").fill(token)
         page.keyboard.press("Enter")
         page.wait_for_selector(".figures")
         yield page

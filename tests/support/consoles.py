@@ -1,4 +1,4 @@
-"""The console, in this process or as one of its own, and tokens to ask it with."""
+"""The console in this process or in its own, and tokens for it."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,13 +13,13 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from operator_console.acting import Act
-from operator_console.operator_tokens import Scope, create_token
+from operator_console.actions.audit import AuditContext
+from operator_console.actions.tokens import Scope, create_token
+from operator_console.settings import WebSettingsSchema
 from operator_console.web.app import Console, create_app
-from operator_console.web.attempts import Attempts
-from operator_console.web.kept import Kept
+from operator_console.web.cache import SingleFlightCache
 from operator_console.web.services import EXTENSION
-from operator_console.web.settings import WebSettingsSchema
+from operator_console.web.sessions import WrongTokenLimit
 from shared.engine import engine_url
 from tests.support.databases import Database
 from tests.support.eventually import eventually
@@ -27,7 +27,7 @@ from tests.support.processes import Running, running
 
 ALL = tuple(Scope)
 A_DAY = timedelta(days=1)
-SETUP = Act("setup", "for a test")
+SETUP = AuditContext("setup", "for a test")
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 
@@ -40,7 +40,7 @@ class RunningConsole(Running):
         [listening] = [line for line in self.log_lines() if line["event"] == "console listening"]
         return str(listening["bind"][0])
 
-    def answers(self) -> bool:
+    def responds(self) -> bool:
         with suppress(OSError, ValueError, httpx.TransportError):
             return httpx.get(f"{self.base_url}/livez", timeout=5).is_success
         return False
@@ -48,24 +48,24 @@ class RunningConsole(Running):
 
 @dataclass(frozen=True)
 class ConsoleUnderTest:
-    """The app, and the database behind it."""
+    """The app and its database."""
 
     app: Console
     database: Database
 
     def ask(self, method: str, path: str, token: str, **options: Any) -> TestResponse:
-        """Ask as a script does."""
+        """Send a request as a script."""
         return self.app.test_client().open(path, method=method, headers={"Authorization": f"Bearer {token}"}, **options)
 
     def signed_in(self, token: str) -> FlaskClient:
-        """Return a browser in which somebody has signed in."""
+        """Return a browser with a session."""
         browser = self.app.test_client()
         assert browser.post("/sign-in", data={"token": token}).status_code == 303
         return browser
 
 
 def csrf_in(page: TestResponse) -> str:
-    """Return what the forms of a page carry."""
+    """Return the CSRF token of a page's forms."""
     found = _CSRF.search(page.text)
     assert found, page.text
     return found[1]
@@ -73,15 +73,21 @@ def csrf_in(page: TestResponse) -> str:
 
 @contextmanager
 def console_on(database: Database, **environment: str) -> Iterator[ConsoleUnderTest]:
-    """Make the app over that database; nothing carries bulk acts on."""
+    """Create the app over that database, without the thread that runs bulk actions."""
     with app_on(database, **environment) as app:
         yield ConsoleUnderTest(app, database)
 
 
 def shared_console(database: Database) -> ConsoleUnderTest:
-    """Return likewise, with the default settings, one app for all tests that the database serves."""
+    """Return one app with default settings for all tests of the database."""
     app = database.share("console", lambda: app_on(database))
-    app.extensions[EXTENSION] = replace(app.extensions[EXTENSION], attempts=Attempts(), causes=Kept(), stats=Kept())
+    used = app.extensions[EXTENSION]
+    app.extensions[EXTENSION] = replace(
+        used,
+        wrong_tokens=WrongTokenLimit(),
+        causes=SingleFlightCache(used.causes.compute, used.count_permits),
+        stats=SingleFlightCache(used.stats.compute, used.count_permits),
+    )
     return ConsoleUnderTest(app, database)
 
 
@@ -89,23 +95,23 @@ def shared_console(database: Database) -> ConsoleUnderTest:
 def app_on(database: Database, **environment: str) -> Iterator[Console]:
     app = create_app(WebSettingsSchema().read({"DATABASE_URL": database.console_url} | environment))
     yield app
-    app.end_work()
+    app.stop_workers()
 
 
 @contextmanager
 def running_console(
     database: Database, *, command: Sequence[str] = ("operator-console", "serve"), **settings: str
 ) -> Iterator[RunningConsole]:
-    """Run the console over that database, and wait until it answers."""
+    """Run the console over that database, and wait until it responds."""
     environment = {"DATABASE_URL": database.console_url, "CONSOLE_BIND": "127.0.0.1:0"} | settings
     with running(command, environment) as started:
         console = RunningConsole(started.process, started.log_path)
-        eventually(console.answers, seconds=60)
+        eventually(console.responds, seconds=60)
         yield console
 
 
 def operators_token(database: Database, *scopes: Scope, name: str = "ada", lifetime: timedelta = A_DAY) -> str:
-    """Make a token as the schema's owner does; one of all scopes, unless some are named."""
+    """Create a token as the schema's owner, by default with all scopes."""
     engine = database.share("owner's engine", lambda: engine_on(database))
     with Session(engine) as session, session.begin():
         _, text = create_token(session, name, scopes or ALL, lifetime, SETUP)

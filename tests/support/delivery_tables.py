@@ -6,9 +6,9 @@ from datetime import timedelta
 from itertools import product
 
 from outbox_relay.delivery.retry_policy import CODE, LINK, NOTICE, PROVISIONING, Policy, policy_for
-from outbox_relay.failures.breaks import BREAK_RULES, BreakRule, from_break
-from outbox_relay.failures.http import EVERY_STATUS, HTTP_RULES, HttpRule
-from outbox_relay.failures.smtp import ABOUT_NO_LETTER, ALWAYS, SMTP_RULES, SmtpCommand, SmtpRule
+from outbox_relay.failures.http import ALL_STATUSES, HTTP_RULES, HttpRule
+from outbox_relay.failures.network import NETWORK_RULES, NetworkRule, from_phase
+from outbox_relay.failures.smtp import ALL_COMMANDS, BEFORE_RCPT, SMTP_RULES, SmtpCommand, SmtpRule
 from shared.vocabulary import Channel, Template, Work, WorkChannel
 
 KINDS = {"code": CODE, "link by e-mail": LINK, "notice": NOTICE, "organization": PROVISIONING}
@@ -26,8 +26,8 @@ def http_table() -> str:
 
 
 def break_table() -> str:
-    rows = ((rule.cause, *break_classes(rule), rule.source) for rule in BREAK_RULES)
-    return table(("what broke", "before the hand-over", "after it", "source"), rows)
+    rows = ((rule.cause, *break_classes(rule), rule.source) for rule in NETWORK_RULES)
+    return table(("what failed", "before submission", "after it", "source"), rows)
 
 
 def schedule_table() -> str:
@@ -38,7 +38,7 @@ def schedule_table() -> str:
         "kind",
         "messages",
         f"longest delay before attempt 2, 3 … {SHOWN + 1}",
-        "after a break behind the hand-over",
+        "after a failure behind submission",
     )
     return table(head, rows)
 
@@ -50,9 +50,9 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def command_words(rule: SmtpRule) -> str:
     match rule.commands:
-        case everything if everything == ALWAYS:
+        case everything if everything == ALL_COMMANDS:
             return "anything"
-        case before if before == ABOUT_NO_LETTER:
+        case before if before == BEFORE_RCPT:
             return "anything before RCPT"
         case some:
             names = {SmtpCommand.CONTENT: "the final dot"}
@@ -63,14 +63,14 @@ def reply_words(rule: SmtpRule) -> str:
     parts = [number_words(rule.codes)]
     if rule.enhanced != ".*":
         parts.append(f"`{rule.enhanced}`")
-    if rule.words:
-        parts.append("its words")
+    if rule.text:
+        parts.append("its text")
     return ", ".join(part for part in parts if part) or "any"
 
 
 def number_words(codes: Container[int]) -> str:
     matching = [code for code in range(1000) if code in codes]
-    if len(matching) == len(EVERY_STATUS):
+    if len(matching) == len(ALL_STATUSES):
         return ""
     if len(matching) == 100:
         return f"{matching[0] // 100}yz"
@@ -81,8 +81,8 @@ def status_words(rule: HttpRule) -> str:
     return number_words(rule.statuses).replace("yz", "xx") or "any"
 
 
-def break_classes(_rule: BreakRule) -> tuple[str, str]:
-    return from_break(maybe_accepted=False), from_break(maybe_accepted=True)
+def break_classes(_rule: NetworkRule) -> tuple[str, str]:
+    return from_phase(maybe_accepted=False), from_phase(maybe_accepted=True)
 
 
 def kinds_of_message(policy: Policy) -> str:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg import sql
+from shared.db.connection_settings import driver_url
 
 from devstack.cluster import Cluster
 from outbox_relay.db.connection import ReconnectingConnection
@@ -17,7 +18,6 @@ from outbox_relay.model import ClaimedMessage, Dead, Failure, FailureClass, Outc
 from outbox_relay.outbox.settle import SettlementStore
 from outbox_relay.outbox.settle_sql import PROVISIONING
 from outbox_relay.outbox.settled_notifier import SettledNotifier
-from shared.database import driver_url
 from shared.vocabulary import DeadReason, WorkChannel
 from tests.support.outbox import A_DAY, Outbox
 
@@ -108,7 +108,7 @@ def claim_work(outbox: Outbox, *, lease: timedelta = A_DAY) -> ClaimedMessage:
 
 
 def settle_work(outbox: Outbox, message: ClaimedMessage, outcome: Outcome) -> bool:
-    """Settle it as its own queue's consumer does, with whatever follows; return False if the outcome was stale."""
+    """Settle it as its own lane does, with whatever follows; return False if that came too late."""
 
     async def work(database: ReconnectingConnection) -> frozenset[UUID]:
         stale = await SettlementStore(database, PROVISIONING).settle([Settlement(message, outcome)])

@@ -12,10 +12,13 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from shared.db.engine import create_database_engine
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from operator_console.acting import Act, NotDeadError, requeue
+from operator_console.actions.audit import AuditContext
+from operator_console.actions.requeue import requeue
+from operator_console.errors import NotDeadError
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.model import (
     ClaimedMessage,
@@ -31,7 +34,6 @@ from outbox_relay.model import (
 )
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.settle import SettlementStore
-from shared.engine import create_database_engine
 from shared.enqueue import enqueue
 from shared.vocabulary import Channel, DeadReason, Status, Urgency
 from tests.support.conservation import a_new_message
@@ -59,7 +61,7 @@ OUTCOMES: list[Outcome] = [
 LATE_OUTCOMES = [OUTCOMES[0], OUTCOMES[3]]
 """A fact and a belief; more of them would only make each pair rarer."""
 
-ACT = Act("ada", "a test")
+ACT = AuditContext("ada", "a test")
 DISCARD = text("update outbox_messages set dead_reason = 'discarded' where id = :id and status = 'dead'")
 STANDING = "select id, status, dead_reason, attempt, expiries, lease_token from outbox_messages"
 

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from outbox_relay.channels.base import Credentials, Session
-from outbox_relay.channels.smtp.dialogue import Server, Tls
-from outbox_relay.channels.smtp.session import SmtpProvider
+from outbox_relay.channels.smtp.session import Server, SmtpProvider, Tls
 from tests.support.smtp_server import SmtpServer
 
 PATIENT = 10.0

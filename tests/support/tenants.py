@@ -13,8 +13,7 @@ from outbox_relay.provisioning import Organization, ProvisionServer, Step, StepF
 from shared.database import driver_url
 from shared.ids import uuid7
 from shared.secrets import SecretKeys, tenant_password
-from tenants.naming import template_name
-from tenants.revisions import HEAD
+from tenants.schema import HEAD, template_name
 from tests.support.keys import KEY, KEYS
 
 PROVISIONER = "organizer"
@@ -92,11 +91,11 @@ class Noted:
     entries: list[tuple[str, Step]] = field(default_factory=list)
     at: Callable[[str, Step], None] = lambda _moment, _step: None
 
-    async def begun(self, step: Step) -> None:
-        self._note("begun", step)
+    async def started(self, step: Step) -> None:
+        self._note("started", step)
 
-    async def done(self, step: Step) -> None:
-        self._note("done", step)
+    async def completed(self, step: Step) -> None:
+        self._note("completed", step)
 
     def _note(self, moment: str, step: Step) -> None:
         self.entries.append((moment, step))

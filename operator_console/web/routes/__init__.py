@@ -1,1 +1,1 @@
-"""One file a family of addresses: ``v1_…`` for scripts, the others for people."""
+"""The pages, a module for each family of addresses, and the endpoints for monitoring."""

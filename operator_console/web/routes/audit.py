@@ -1,32 +1,30 @@
-"""/audit: who did what, and why."""
+"""/audit: operators' actions."""
 
 from flask import Blueprint, Response
 
-from operator_console.operator_tokens import Scope
-from operator_console.reading import list_actions
-from operator_console.web.access import needs
+from operator_console.actions.tokens import Scope
+from operator_console.queries.audit import list_actions
+from operator_console.web.access import requires
+from operator_console.web.labels import EVENTS
 from operator_console.web.pages import page
-from operator_console.web.queries import asked, read_query
-from operator_console.web.schemas import AuditQuery
+from operator_console.web.schemas import AuditQuery, query_without_cursor, read_query
 from operator_console.web.services import services
-from operator_console.web.words import HAPPENINGS
 
 blueprint = Blueprint("audit", __name__, url_prefix="/audit")
 
 
 @blueprint.get("")
-@needs(Scope.READ)
+@requires(Scope.READ)
 def get_audit() -> Response:
-    """List it, newest first, page by page."""
-    limit, cursor = read_query(AuditQuery())
+    """List actions, newest first, page by page."""
+    query = read_query(AuditQuery())
     with services().sessions.begin() as session:
-        actions = list_actions(session, limit=limit, before_id=cursor)
-    following = actions[-1].id if len(actions) == limit else None
+        actions = list_actions(session, limit=query["limit"], before_id=query["cursor"])
     return page(
         "audit.html",
         actions=actions,
-        following=following,
-        is_first=cursor is None,
-        asked=asked(),
-        happenings=HAPPENINGS,
+        next_cursor=actions[-1].id if len(actions) == query["limit"] else None,
+        is_first=query["cursor"] is None,
+        query=query_without_cursor(),
+        events=EVENTS,
     )

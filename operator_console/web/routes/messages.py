@@ -1,117 +1,133 @@
-"""/messages: the list with its filters, one message and its way, and what can be done to it."""
+"""/messages: the list with its filter, one message, and the actions on it."""
 
 from uuid import UUID
 
 from flask import Blueprint, Response, request, url_for
 
-from operator_console.acting import Correction, closed_to, discard, requeue, undo_discard
+from operator_console.actions.audit import record_reveal
+from operator_console.actions.bulk import excluded_reasons
+from operator_console.actions.discard import discard, undo_discard
+from operator_console.actions.requeue import Correction, requeue
+from operator_console.actions.tokens import Scope
 from operator_console.filters import MessageFilter
-from operator_console.operator_tokens import Scope
-from operator_console.reading import search_messages
-from operator_console.views import MessageDetail, Page
-from operator_console.web.access import asker, needs
-from operator_console.web.counting import causes_counted
-from operator_console.web.forms import read_form, read_reason
-from operator_console.web.looking import reveal, shown
-from operator_console.web.pages import address_of, page, see_other
-from operator_console.web.queries import asked, read_query
-from operator_console.web.schemas import PageQuery, RequeueForm
+from operator_console.queries.messages import search_messages, show_message
+from operator_console.views import MessageDetail, Page, unmasked
+from operator_console.web.access import current_operator, requires
+from operator_console.web.labels import EVENTS, OPERATOR_EVENTS
+from operator_console.web.pages import page, redirect_to, url_with_query
+from operator_console.web.schemas import (
+    MessagesFormQuery,
+    RequeueForm,
+    query_without_cursor,
+    read_form,
+    read_form_reason,
+    read_query,
+)
 from operator_console.web.services import services
-from operator_console.web.words import BY_OPERATORS, HAPPENINGS
 from shared import vocabulary
 
 blueprint = Blueprint("messages", __name__, url_prefix="/messages")
 
-RENEWED_AFTER = 10
-"""Seconds, where it is not dear to count."""
+REFRESH_SECONDS = 10
+"""For the causes, while counting them is cheap."""
 
 
 @blueprint.get("")
-@needs(Scope.READ)
+@requires(Scope.READ)
 def get_list() -> Response:
-    """List messages, newest first, at an address that says what is asked, and no more than that."""
-    wanted, limit, cursor = read_query(PageQuery())
-    said = {name: value for name, value in request.args.items() if value}
-    if len(said) < len(request.args):
-        return see_other(address_of(".get_list", said))
+    """List messages, newest first; redirect to an address without the form's empty fields."""
+    wanted, limit, cursor = read_query(MessagesFormQuery())
+    query = {name: value for name, value in request.args.items() if value}
+    if len(query) < len(request.args):
+        return redirect_to(url_with_query(".get_list", query))
     with services().sessions.begin() as session:
         found = search_messages(session, wanted, limit=limit, cursor=cursor)
     return page(
         "messages.html",
         wanted=wanted,
-        shown=found,
+        found=found,
         is_first=cursor is None,
-        asked=asked(),
-        can_be_acted_on=can_be_acted_on(wanted, found),
-        words=vocabulary,
+        query=query_without_cursor(),
+        allows_bulk=allows_bulk(wanted, found),
+        vocabulary=vocabulary,
     )
 
 
-def can_be_acted_on(wanted: MessageFilter, found: Page) -> bool:
-    """Tell whether a bulk act could take any of these: all of a cause or a reason are closed to it, or none is."""
-    is_open = any(one.dead_reason not in closed_to(wanted) for one in found.messages)
-    return wanted.is_about_dead and (is_open or not (wanted.cause or wanted.dead_reason))
+def allows_bulk(wanted: MessageFilter, found: Page) -> bool:
+    """Return whether a bulk action could take any matching message, judging by this page.
+
+    With a filter by cause or reason, either all messages are excluded or none.
+    """
+    has_included = any(one.dead_reason not in excluded_reasons(wanted) for one in found.messages)
+    return wanted.is_dead_only and (has_included or not (wanted.cause or wanted.dead_reason))
 
 
 @blueprint.get("/causes")
-@needs(Scope.READ)
+@requires(Scope.READ)
 def get_causes() -> Response:
-    """Count the dead by what they died of."""
-    answer = causes_counted()
-    found, after = answer.value.counted, answer.renewed_after(RENEWED_AFTER)
-    return page("causes.html", found=found, causes=found.causes, counted_at=answer.value.at, renewed_after=after)
+    """Count dead messages by cause."""
+    cached = services().causes.get()
+    return page("causes.html", found=cached.value, refresh_after=cached.refresh_after(REFRESH_SECONDS))
 
 
 @blueprint.get("/<uuid:message_id>")
-@needs(Scope.READ)
+@requires(Scope.READ)
 def get_one(message_id: UUID) -> Response:
-    """Show one message, its way, and what can be done."""
-    return _page_of(shown(message_id))
+    """Show one message and the possible actions."""
+    with services().sessions.begin() as session:
+        message = show_message(session, message_id)
+    return _message_page(message)
 
 
 @blueprint.post("/<uuid:message_id>/requeue")
-@needs(Scope.ACT)
+@requires(Scope.ACT)
 def post_requeue(message_id: UUID) -> Response:
-    """Give it another try, corrected where something is filled in."""
-    meant = read_form(RequeueForm())
+    """Give the message another attempt, with corrections if there are any."""
+    form = read_form(RequeueForm())
+    correction = Correction(form.get("recipient"), form.get("locale"))
     with services().sessions.begin() as session:
-        correction = Correction(meant.get("recipient"), meant.get("locale"))
-        requeue(session, message_id, asker().act(meant["reason"]), correction)
-    return see_other(url_for(".get_one", message_id=message_id), did="requeued")
+        requeue(session, message_id, current_operator().audit(form["reason"]), correction)
+    return redirect_to(url_for(".get_one", message_id=message_id), notice="requeued")
 
 
 @blueprint.post("/<uuid:message_id>/discard")
-@needs(Scope.ACT)
+@requires(Scope.ACT)
 def post_discard(message_id: UUID) -> Response:
-    """Close it."""
+    """Discard the message."""
+    audit = current_operator().audit(read_form_reason())
     with services().sessions.begin() as session:
-        discard(session, message_id, asker().act(read_reason()))
-    return see_other(url_for(".get_one", message_id=message_id), did="discarded")
+        discard(session, message_id, audit)
+    return redirect_to(url_for(".get_one", message_id=message_id), notice="discarded")
 
 
 @blueprint.post("/<uuid:message_id>/undo-discard")
-@needs(Scope.ACT)
+@requires(Scope.ACT)
 def post_undo_discard(message_id: UUID) -> Response:
-    """Open it again."""
+    """Restore the reason that the message had before."""
+    audit = current_operator().audit(read_form_reason())
     with services().sessions.begin() as session:
-        undo_discard(session, message_id, asker().act(read_reason()))
-    return see_other(url_for(".get_one", message_id=message_id), did="restored")
+        undo_discard(session, message_id, audit)
+    return redirect_to(url_for(".get_one", message_id=message_id), notice="restored")
 
 
 @blueprint.post("/<uuid:message_id>/reveal")
-@needs(Scope.REVEAL)
+@requires(Scope.REVEAL)
 def post_reveal(message_id: UUID) -> Response:
-    """Show its address, once, in the answer to this; the page as such goes on masking it."""
-    return _page_of(shown(message_id), address=reveal(message_id, read_reason()).recipient)
+    """Show the address in this response only, after an audit row is committed."""
+    audit = current_operator().audit(read_form_reason())
+    with services().sessions.begin() as session:
+        record_reveal(session, audit, message_id)
+        address = show_message(session, message_id, mask=unmasked).recipient
+        message = show_message(session, message_id)
+    return _message_page(message, address)
 
 
-def _page_of(message: MessageDetail, address: str | None = None) -> Response:
-    """Return the message's page, on which its address is masked, beside that address where it is revealed."""
+def _message_page(message: MessageDetail, address: str | None = None) -> Response:
     return page(
         "message.html",
         message=message,
         address=address,
-        happenings=HAPPENINGS,
-        operators_words=BY_OPERATORS,
+        events=EVENTS,
+        operator_events=OPERATOR_EVENTS,
         locales=vocabulary.Locale,
     )

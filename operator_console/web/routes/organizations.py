@@ -1,58 +1,53 @@
-"""/organizations: how organizations' databases were found, what was lost, and a button to have one repaired."""
+"""/organizations: the health of organizations' databases, and their repair."""
 
 from uuid import UUID
 
 from flask import Blueprint, Response, url_for
 
-from operator_console.acting import Repair, UnknownOrganizationError, repair
-from operator_console.operator_tokens import Scope
-from operator_console.reading import list_organizations, show_organization
-from operator_console.web.access import asker, needs
-from operator_console.web.forms import read_reason
-from operator_console.web.pages import page, see_other
-from operator_console.web.queries import asked, read_query
-from operator_console.web.schemas import OrganizationsQuery
+from operator_console.actions.organizations import Repair, repair
+from operator_console.actions.tokens import Scope
+from operator_console.queries.organizations import list_organizations, show_organization
+from operator_console.web.access import current_operator, requires
+from operator_console.web.labels import HEALTH
+from operator_console.web.pages import page, redirect_to
+from operator_console.web.schemas import OrganizationsQuery, query_without_cursor, read_form_reason, read_query
 from operator_console.web.services import services
-from operator_console.web.words import HEALTH, sized
 
 blueprint = Blueprint("organizations", __name__, url_prefix="/organizations")
 
 
 @blueprint.get("")
-@needs(Scope.READ)
+@requires(Scope.READ)
 def get_list() -> Response:
-    """List them, newest first."""
-    wanted = read_query(OrganizationsQuery())
-    health, cursor = wanted.get("health"), wanted.get("cursor")
+    """List organizations, newest first."""
+    query = read_query(OrganizationsQuery())
     with services().sessions.begin() as session:
-        found = list_organizations(session, health=health, limit=wanted["limit"], cursor=cursor)
+        found = list_organizations(session, **query)
     return page(
         "organizations.html",
         found=found,
-        health=health,
-        is_first=cursor is None,
-        asked=asked(),
-        words=HEALTH,
-        sized=sized,
+        health=query.get("health"),
+        is_first="cursor" not in query,
+        query=query_without_cursor(),
+        labels=HEALTH,
     )
 
 
 @blueprint.get("/<uuid:organization_id>")
-@needs(Scope.READ)
+@requires(Scope.READ)
 def get_one(organization_id: UUID) -> Response:
-    """Show one, and what can be done."""
+    """Show one organization and the possible actions."""
     with services().sessions.begin() as session:
         found = show_organization(session, organization_id)
-    if found is None:
-        raise UnknownOrganizationError
-    return page("organization.html", one=found, words=HEALTH, sized=sized)
+    return page("organization.html", one=found, labels=HEALTH)
 
 
 @blueprint.post("/<uuid:organization_id>/repair")
-@needs(Scope.ACT)
+@requires(Scope.ACT)
 def post_repair(organization_id: UUID) -> Response:
-    """Have what is missing made anew."""
+    """Request a repair of the organization's database."""
+    audit = current_operator().audit(read_form_reason())
     with services().sessions.begin() as session:
-        outcome = repair(session, organization_id, asker().act(read_reason()))
-    did = "well" if outcome is Repair.NOT_NEEDED else "repairing"
-    return see_other(url_for(".get_one", organization_id=organization_id), did=did)
+        outcome = repair(session, organization_id, audit)
+    notice = "healthy" if outcome is Repair.NOT_NEEDED else "repairing"
+    return redirect_to(url_for(".get_one", organization_id=organization_id), notice=notice)

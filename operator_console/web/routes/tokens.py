@@ -1,40 +1,41 @@
-"""/tokens: whose tokens there are, what they are good for, and an end to one."""
+"""/tokens: list and revoke operators' tokens."""
 
 from datetime import UTC, datetime
 from uuid import UUID
 
 from flask import Blueprint, Response, url_for
 
-from operator_console.operator_tokens import Scope, TokenView, list_tokens, revoke_token
-from operator_console.web.access import asker, needs
-from operator_console.web.forms import read_reason
-from operator_console.web.pages import page, see_other
+from operator_console.actions.tokens import Scope, TokenView, list_tokens, revoke_token
+from operator_console.web.access import current_operator, requires
+from operator_console.web.pages import page, redirect_to
+from operator_console.web.schemas import read_form_reason
 from operator_console.web.services import services
 
 blueprint = Blueprint("tokens", __name__, url_prefix="/tokens")
 
 
 @blueprint.get("")
-@needs(Scope.READ)
+@requires(Scope.READ)
 def get_tokens() -> Response:
-    """List them, newest first."""
+    """List tokens, newest first."""
     with services().sessions.begin() as session:
         tokens = list_tokens(session)
     at = datetime.now(UTC)
-    return page("tokens.html", tokens=[(one, standing_of(one, at)) for one in tokens])
+    return page("tokens.html", tokens=[(one, token_status(one, at)) for one in tokens])
 
 
 @blueprint.post("/<uuid:token_id>/revoke")
-@needs(Scope.ACT)
+@requires(Scope.ACT)
 def post_revoke(token_id: UUID) -> Response:
-    """End one at once, and every session that rests on it."""
+    """Revoke a token at once, and end its sessions."""
+    audit = current_operator().audit(read_form_reason())
     with services().sessions.begin() as session:
-        is_revoked = revoke_token(session, token_id, asker().act(read_reason()))
-    return see_other(url_for(".get_tokens"), did="revoked" if is_revoked else "not-revoked")
+        is_revoked = revoke_token(session, token_id, audit)
+    return redirect_to(url_for(".get_tokens"), notice="revoked" if is_revoked else "not-revoked")
 
 
-def standing_of(token: TokenView, at: datetime) -> str:
-    """Say whether the token works; this is for looking, and it is the database's clock that counts."""
+def token_status(token: TokenView, at: datetime) -> str:
+    """Return a token's status for display; authentication uses the database's clock."""
     if token.revoked_at:
         return "revoked"
-    return "expired" if token.expires_at <= at else "alive"
+    return "expired" if token.expires_at <= at else "active"

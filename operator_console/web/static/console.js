@@ -1,5 +1,5 @@
-// Pages renew what is live in them by asking for themselves again. This keeps that from getting in anybody's way,
-// and says when it does not work. Without script the pages work as well; they are then as old as they are.
+// Pages refresh their live regions by requesting themselves. This script keeps a refresh from disturbing the user,
+// and shows when it fails. Without scripts the pages work, but do not refresh.
 "use strict";
 
 const FIELDS = "input, select, textarea";
@@ -7,23 +7,23 @@ const FIELDS = "input, select, textarea";
 function isChanged(field) {
   if (field.type === "hidden") return false;
   if (field.matches("select")) {
-    // Where the page has chosen nothing, a browser chooses what stands first.
+    // If the page selects no option, the browser selects the first.
     const options = [...field.options];
-    const ours = options.find((option) => option.defaultSelected) ?? options[0];
-    return field.options[field.selectedIndex] !== ours;
+    const initial = options.find((option) => option.defaultSelected) ?? options[0];
+    return field.options[field.selectedIndex] !== initial;
   }
   if (field.matches("[type=checkbox], [type=radio]")) return field.checked !== field.defaultChecked;
   return field.value !== field.defaultValue;
 }
 
-// What somebody types or chooses, selects to copy, or has the focus on (where it could not be given back) stays.
+// A region in use is not replaced: changed fields, selected text, and a focus that could not be restored.
 function isInUse(region) {
   const focused = document.activeElement;
-  const isHeld = region.contains(focused) && (focused.matches(FIELDS) || !focused.id);
+  const isFocused = region.contains(focused) && (focused.matches(FIELDS) || !focused.id);
   const isTyped = [...region.querySelectorAll(FIELDS)].some(isChanged);
   const selected = document.getSelection();
   const isSelected = !selected.isCollapsed && region.contains(selected.anchorNode);
-  return isHeld || isTyped || isSelected;
+  return isFocused || isTyped || isSelected;
 }
 
 function openIn(region) {
@@ -46,7 +46,7 @@ document.addEventListener("htmx:afterSwap", () => {
   delete document.body.dataset.stale;
 });
 
-// Whoever comes back to the page sees at once how it stands.
+// Refresh at once when the page becomes visible again.
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) document.querySelectorAll("[hx-get]").forEach((region) => htmx.trigger(region, "renew"));
 });

@@ -1,1 +1,1 @@
-"""What the gateways that speak HTTP have in common; ``session`` is all of it."""
+"""SMS gateways with an HTTP API: ``session`` sends the requests, each other module is one gateway's API."""

@@ -1,4 +1,4 @@
-"""One request for each letter, on a connection kept alive (httpx); what it says is up to the gateway's ``Api``."""
+"""One HTTP request for each message, on a connection kept alive (httpx). A ``GatewayApi`` decides what it contains."""
 
 import json
 import ssl
@@ -11,24 +11,23 @@ from typing import Any, Protocol
 
 import httpx
 
-from outbox_relay.channels.base import LONGEST_MESSAGE_ID, ProviderDownError, Session, Tray
-from outbox_relay.channels.hearing import heard_within
-from outbox_relay.failures import LONGEST_ERROR, beneath, broken_off, printable, retry_after_header
+from outbox_relay.channels.base import LONGEST_MESSAGE_ID, ProviderDownError, Session, Tray, timeout_with_grace
+from outbox_relay.failures import LONGEST_ERROR, connection_failure, printable, retry_after_header, root_cause
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.log import get_logger
 
 LONGEST_CONNECT_SECONDS = 5.0
-LONGEST_ANSWER_SECONDS = 2.0
-LONGEST_ANSWER_BYTES = 16 * 1024
-ABOUT_US = frozenset({401, 402, 403, 404, 407, 408, 425, 429, 502, 503, 504})
-"""Statuses that say nothing of the letter: our account, our pace, or what stands behind the gateway."""
+LONGEST_BODY_SECONDS = 2.0
+LONGEST_BODY_BYTES = 16 * 1024
+NOT_ABOUT_MESSAGE = frozenset({401, 402, 403, 404, 407, 408, 425, 429, 502, 503, 504})
+"""Statuses that are about our account, our rate or a server behind the gateway, and not about the message."""
 
 log = get_logger("relay.http")
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a gateway answered; ``content`` is what came of it before it was too long, too late or broken off."""
+class GatewayResponse:
+    """A gateway's response. ``content`` may be cut off: too long, too late, or the connection broke."""
 
     status: int
     headers: Mapping[str, str]
@@ -36,7 +35,7 @@ class Answer:
 
     @property
     def is_success(self) -> bool:
-        """Tell whether the status is 2xx."""
+        """Whether the status is 2xx."""
         return httpx.codes.is_success(self.status)
 
     @property
@@ -45,47 +44,47 @@ class Answer:
         return printable(self.content.decode(errors="replace"))
 
     @property
-    def object(self) -> Mapping[str, Any]:
-        """The JSON object that came, or an empty one."""
+    def json_object(self) -> Mapping[str, Any]:
+        """The content as a JSON object, or an empty one if it is none."""
         try:
-            answer = json.loads(self.content)
+            value = json.loads(self.content)
         except (ValueError, RecursionError):
             return {}
-        return answer if isinstance(answer, dict) else {}
+        return value if isinstance(value, dict) else {}
 
-    def failure(self, provider: str, kind: FailureClass, *, words: str, is_reply: bool) -> Failure:
-        """Return what this answer means, with the wait that it asks for; ``words`` are for operators."""
-        error = printable(f"HTTP {self.status} {words}").strip()[:LONGEST_ERROR]
+    def failure(self, provider: str, kind: FailureClass, *, detail: str, is_reply: bool) -> Failure:
+        """Return a failure with the delay that the response asks for. ``detail`` is for operators."""
+        error = printable(f"HTTP {self.status} {detail}").strip()[:LONGEST_ERROR]
         wait = retry_after_header(self.headers.get("Retry-After"), datetime.now(UTC))
         return Failure(kind, provider, error, wait, is_reply=is_reply)
 
 
-def message_id_in(given: object) -> str | None:
-    """Return a gateway's own name for a message, made fit to be kept."""
-    if not isinstance(given, str | int):
+def message_id_in(value: object) -> str | None:
+    """Return a gateway's message id in a form that can be stored."""
+    if not isinstance(value, str | int):
         return None
-    return printable(str(given))[:LONGEST_MESSAGE_ID] or None
+    return printable(str(value))[:LONGEST_MESSAGE_ID] or None
 
 
-class Api(Protocol):
-    """How one gateway is asked and understood; decides, and does no IO."""
+class GatewayApi(Protocol):
+    """Builds one gateway's requests and interprets its responses. Does no IO."""
 
     @property
     def name(self) -> str:
-        """What operators call the gateway."""
+        """The name that operators see."""
 
     def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
         """Return the arguments of httpx's ``build_request``."""
 
-    def fate(self, answer: Answer) -> Sent | Failure:
-        """Return what the answer means for the letter."""
+    def interpret(self, response: GatewayResponse) -> Sent | Failure:
+        """Return what the response means for the message."""
 
 
 @dataclass(frozen=True)
 class HttpProvider:
-    """A gateway; ``timeout`` is in seconds, for one letter from connecting to the answer."""
+    """A gateway. ``timeout`` is in seconds, for one message from connecting to the response."""
 
-    api: Api
+    api: GatewayApi
     ssl_context: ssl.SSLContext
     timeout: float
 
@@ -95,22 +94,22 @@ class HttpProvider:
         return self.api.name
 
     def session(self) -> Session:
-        """Make a session; nothing is connected yet."""
+        """Create a session, which connects when it is first used."""
         return HttpSession(self)
 
 
 class NoCookies(CookieJar):
-    """Keeps none: a gateway that gives another to each letter would get them all back with every one."""
+    """Stores no cookies: they would link messages to each other and grow with each response."""
 
     def extract_cookies(self, response: object, request: object) -> None:
-        """Leave them where they are."""
+        """Ignore the response's cookies."""
 
 
 class HttpSession:
     """One connection, kept alive; see ``channels.base.Session``.
 
-    HTTP has no greeting: the connection is made for the first letter, so that a gateway that
-    cannot be reached is found out with a letter in hand, which is reported as not handed over.
+    HTTP has no greeting, so the first message opens the connection. If the gateway cannot be reached, that
+    message is reported as not submitted.
     """
 
     def __init__(self, provider: HttpProvider) -> None:
@@ -121,32 +120,32 @@ class HttpSession:
             timeout=httpx.Timeout(None, connect=min(provider.timeout / 2, LONGEST_CONNECT_SECONDS)),
             limits=httpx.Limits(max_connections=1),
             follow_redirects=False,
-            event_hooks={"response": [_forget_location]},
+            event_hooks={"response": [_remove_location]},
             cookies=NoCookies(),
             trust_env=False,
         )
 
     async def carry(self, tray: Tray) -> None:
-        """Ask for letter after letter."""
+        """Send one request for each message."""
         while (letter := tray.take()) is not None:
             exchange = _Exchange(self._provider, letter)
             try:
-                answer = await exchange.run(self._client)
+                response = await exchange.run(self._client)
             except BaseException as error:
-                tray.report(letter, exchange.broken_off(error))
+                tray.report(letter, exchange.failure(error))
                 if isinstance(error, httpx.TransportError | httpx.InvalidURL | TimeoutError):
-                    down = broken_off(self._provider.name, beneath(error), maybe_accepted=False)
+                    down = connection_failure(self._provider.name, root_cause(error), maybe_accepted=False)
                     raise ProviderDownError(down) from error
                 raise
-            tray.report(letter, self._fate(answer))
+            tray.report(letter, self._interpret(response))
 
-    def _fate(self, answer: Answer) -> Sent | Failure:
-        """Ask what the answer means. What a gateway says ends no process, whatever we fail to make of it."""
+    def _interpret(self, response: GatewayResponse) -> Sent | Failure:
+        """Interpret the response. A bug in this must not end the process because of what a gateway sends."""
         try:
-            return self._provider.api.fate(answer)
+            return self._provider.api.interpret(response)
         except Exception as error:
-            log.exception("answer not understood", provider=self._provider.name, status=answer.status)
-            return broken_off(self._provider.name, error, maybe_accepted=True)
+            log.exception("response not understood", provider=self._provider.name, status=response.status)
+            return connection_failure(self._provider.name, error, maybe_accepted=True)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -154,45 +153,45 @@ class HttpSession:
 
 
 class _Exchange:
-    """One letter's request, which knows how far it has come."""
+    """The request for one message, and whether it was submitted."""
 
     def __init__(self, provider: HttpProvider, letter: RenderedMessage) -> None:
         self._provider = provider
         self._request = provider.api.request(letter)
-        # The gateway can act on nothing before the body has begun to leave; a GET is all in its head.
+        # A gateway cannot act before the body is being sent. A GET has no body, so its headers count.
         part = "headers" if self._request["method"] == "GET" else "body"
-        self._hand_over = f"send_request_{part}.started"
+        self._submitting = f"send_request_{part}.started"
         self._is_handed_over = False
 
-    async def run(self, client: httpx.AsyncClient) -> Answer:
-        request = client.build_request(**self._request, extensions={"trace": self._follow})
-        async with heard_within(self._provider.timeout):
+    async def run(self, client: httpx.AsyncClient) -> GatewayResponse:
+        request = client.build_request(**self._request, extensions={"trace": self._trace})
+        async with timeout_with_grace(self._provider.timeout):
             response = await client.send(request, stream=True)
         try:
-            return Answer(response.status_code, response.headers, await _content(response))
+            return GatewayResponse(response.status_code, response.headers, await _content(response))
         finally:
             await response.aclose()
 
-    def broken_off(self, error: BaseException) -> Failure:
-        return broken_off(self._provider.name, beneath(error), maybe_accepted=self._is_handed_over)
+    def failure(self, error: BaseException) -> Failure:
+        return connection_failure(self._provider.name, root_cause(error), maybe_accepted=self._is_handed_over)
 
-    async def _follow(self, event: str, _info: Mapping[str, Any]) -> None:
-        if event.endswith(self._hand_over):
+    async def _trace(self, event: str, _info: Mapping[str, Any]) -> None:
+        if event.endswith(self._submitting):
             self._is_handed_over = True
 
 
-async def _forget_location(response: httpx.Response) -> None:
-    """Keep httpx from reading where a redirect points, which it does though it follows none: it fails at no URL."""
+async def _remove_location(response: httpx.Response) -> None:
+    """Remove the target of a redirect: httpx parses it even if it does not follow it, and an invalid URL raises."""
     response.headers.pop("Location", None)
 
 
 async def _content(response: httpx.Response) -> bytes:
-    """Return what came in time: the status has come already, and most gateways say yes by that alone."""
+    """Return what arrives in time: the status is known already, and for most gateways it suffices."""
     content = b""
     with suppress(TimeoutError, httpx.TransportError):
-        async with heard_within(LONGEST_ANSWER_SECONDS):
+        async with timeout_with_grace(LONGEST_BODY_SECONDS):
             async for chunk in response.aiter_raw():
                 content += chunk
-                if len(content) > LONGEST_ANSWER_BYTES:
+                if len(content) > LONGEST_BODY_BYTES:
                     break
     return content

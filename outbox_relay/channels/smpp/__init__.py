@@ -1,5 +1,4 @@
-"""SMS over SMPP 3.4, as carriers speak it.
+"""SMS over SMPP 3.4, the protocol of mobile carriers.
 
-Read downwards: ``session`` submits letters · ``connection`` one bind, kept alive · ``pdus`` what goes over
-it, written by smpplib · ``statuses`` whose fault a refusal is.
+Read ``session`` first (submitting messages), then ``connection`` (one bind, and the PDUs sent over it).
 """

@@ -1,26 +1,142 @@
-"""One bind at an SMSC: requests out, the answer of each back, and kept alive in between."""
+"""One bind at an SMSC: PDUs of SMPP 3.4, requests out, the response to each back, and kept alive in between.
+
+smpplib writes the requests. Responses are parsed here: smpplib's parser raises KeyError for optional parameters that it
+does not expect, and an SMSC may add any to any response (§3.2.4).
+"""
 
 import asyncio
 import ssl
+import struct
 from dataclasses import dataclass, field
+from enum import IntEnum
 from itertools import count
-from typing import Self
+from typing import Any, Self
 
-from outbox_relay.channels.certificates import readable_certificate
-from outbox_relay.channels.hearing import heard_within
-from outbox_relay.channels.smpp.pdus import HEADER, LONGEST_PDU, RESPONSE, Command, Pdu, bare, bind
-from outbox_relay.channels.smpp.statuses import INVALID_COMMAND, OK, status_name
+from smpplib import consts, smpp
+
+from outbox_relay.channels.base import readable_certificate, timeout_with_grace
+from outbox_relay.model import RenderedMessage
+from outbox_relay.sms_segments import Alphabet, alphabet_of, encoded, segments_in
 from shared.urls import place
 
 LONGEST_STEP_SECONDS = 10.0
-GOOD_BYE_SECONDS = 0.5
+UNBIND_SECONDS = 0.5
 ENQUIRE_SECONDS = 30.0
-"""How often to ask whether the SMSC is still there; most hang up on those who are silent for a minute or more."""
+"""How often to send enquire_link. Most SMSCs close connections that are silent for a minute or more."""
+
+HEADER = struct.Struct(">IIII")
+LONGEST_PDU = 64 * 1024
+RESPONSE = 0x80000000
+LONGEST_NUMBER = 20
+ALPHANUMERIC = 5
+"""The type of number for a name (§5.2.5)."""
+LONGEST_MESSAGE_ID = 64
+LONGEST_SYSTEM_ID, LONGEST_PASSWORD = 15, 8
+"""Octets (§4.1.1). smpplib would silently cut off longer ones."""
+
+OK: int = consts.SMPP_ESME_ROK
+INVALID_COMMAND: int = consts.SMPP_ESME_RINVCMDID
+
+_DATA_CODING = {Alphabet.GSM_7: 0, Alphabet.UCS_2: 8}
+_STATUS_NAMES: dict[int, str] = {
+    value: name.removeprefix("SMPP_") for name, value in vars(consts).items() if name.startswith("SMPP_ESME_")
+}
+
+
+class Command(IntEnum):
+    """The commands in use. A response's command is its request's plus ``RESPONSE`` (§5.1.2.1)."""
+
+    GENERIC_NACK = 0x80000000
+    BIND_TRANSMITTER = 0x00000002
+    SUBMIT_SM = 0x00000004
+    UNBIND = 0x00000006
+    ENQUIRE_LINK = 0x00000015
+
+
+@dataclass(frozen=True, slots=True)
+class Pdu:
+    """A PDU from the SMSC."""
+
+    command: int
+    status: int
+    sequence: int
+    body: bytes
+
+    @property
+    def is_response(self) -> bool:
+        """Whether it responds to a request of ours."""
+        return bool(self.command & RESPONSE)
+
+    def is_response_to(self, command: Command) -> bool:
+        """Tell whether it responds to such a request: its sequence number alone does not show that (§3.3)."""
+        return self.command == command | RESPONSE
+
+    @property
+    def message_id(self) -> str | None:
+        """The SMSC's id of the message (§4.4.2)."""
+        return self.body.partition(b"\0")[0][:LONGEST_MESSAGE_ID].decode("ascii", errors="replace") or None
+
+
+@dataclass(frozen=True)
+class Address:
+    """A number or a name, with its type of number and numbering plan (§5.2.5, §5.2.6)."""
+
+    ton: int
+    npi: int
+    value: str = field(repr=False)
+
+    @property
+    def is_name(self) -> bool:
+        """Whether it is a name, which cannot be a recipient."""
+        return self.ton == ALPHANUMERIC
+
+
+def address_of(text: str) -> Address:
+    """Return a sender or recipient as an international number, a number of the network's own, or a name."""
+    digits = text.removeprefix("+")
+    if not (digits.isascii() and digits.isdecimal()):
+        return Address(ALPHANUMERIC, 0, text)
+    return Address(1 if text.startswith("+") else 0, 1, digits)
+
+
+def submit_sm(sequence: int, sender: str, letter: RenderedMessage) -> bytes:
+    """Build a submit_sm with the whole message, so that it has one response: the SMSC splits long ones (§4.8.1)."""
+    text = letter.content.decode()
+    source, destination = address_of(sender), address_of(letter.message.recipient)
+    parameter = "short_message" if segments_in(text) == 1 else "message_payload"
+    return _request(
+        "submit_sm",
+        sequence,
+        source_addr_ton=source.ton,
+        source_addr_npi=source.npi,
+        source_addr=source.value,
+        dest_addr_ton=destination.ton,
+        dest_addr_npi=destination.npi,
+        destination_addr=destination.value,
+        data_coding=_DATA_CODING[alphabet_of(text)],
+        **{parameter: encoded(text)},
+    )
+
+
+def status_name(status: int) -> str:
+    """Return a command_status as operators look it up."""
+    return f"{_STATUS_NAMES.get(status, 'SMSC error')} (0x{status:08X})"
+
+
+def _request(name: str, sequence: int, **fields: Any) -> bytes:
+    pdu = smpp.make_pdu(name, sequence=sequence, **fields)
+    pdu.sequence = sequence  # smpplib treats the argument as a field and keeps its own number
+    content: bytes = pdu.generate()
+    return content
+
+
+def _header_only(command: int, sequence: int, status: int = 0) -> bytes:
+    return HEADER.pack(HEADER.size, command, status, sequence)
 
 
 @dataclass(frozen=True)
 class Smsc:
-    """Where to bind and how; ``timeout`` is in seconds, for each letter and at most for each step."""
+    """Where and how to bind. ``timeout`` is in seconds, for each message, and at most for each other step."""
 
     host: str
     port: int
@@ -36,31 +152,31 @@ class Smsc:
         return f"smpp:{place(self.host, self.port)}"
 
     @property
-    def longest_step(self) -> float:
-        """How long to wait for what is not a letter, in seconds."""
+    def step_seconds(self) -> float:
+        """How long to wait for anything but a message, in seconds."""
         return min(self.timeout, LONGEST_STEP_SECONDS)
 
 
 class RefusedError(ConnectionError):
-    """The SMSC will not have us."""
+    """The SMSC refuses the bind."""
 
 
 class SmppConnection:
-    """Matches answers to requests by their number; what the SMSC asks by itself is answered on the way."""
+    """Matches responses to requests by their sequence number, and responds to the SMSC's own requests."""
 
     def __init__(self, smsc: Smsc, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.is_open = True
         self._smsc = smsc
         self._reader = reader
         self._writer = writer
-        self._numbers = count(1)
-        self._awaited: dict[int, asyncio.Future[Pdu]] = {}
+        self._sequence = count(1)
+        self._pending: dict[int, asyncio.Future[Pdu]] = {}
         self._tasks = [asyncio.create_task(self._read())]
 
     @classmethod
     async def open(cls, smsc: Smsc) -> Self:
-        """Connect and bind; raises OSError, also if the SMSC refuses or does not answer in time."""
-        async with asyncio.timeout(smsc.longest_step):
+        """Connect and bind. Raises OSError, also if the SMSC refuses or does not respond in time."""
+        async with asyncio.timeout(smsc.step_seconds):
             with readable_certificate():
                 reader, writer = await asyncio.open_connection(smsc.host, smsc.port, ssl=smsc.ssl_context)
         connection = cls(smsc, reader, writer)
@@ -71,24 +187,24 @@ class SmppConnection:
             raise
         return connection
 
-    def next_number(self) -> int:
-        """Return the number of the next request."""
-        return next(self._numbers)
+    def next_sequence(self) -> int:
+        """Return the sequence number for the next request."""
+        return next(self._sequence)
 
-    def request(self, number: int, pdu: bytes) -> asyncio.Future[Pdu]:
-        """Write a request, and return its answer to come; raises ConnectionError if nothing could be written."""
+    def request(self, sequence: int, pdu: bytes) -> asyncio.Future[Pdu]:
+        """Write a request and return a future of its response. Raises ConnectionError if nothing could be written."""
         if not self.is_open:
             raise ConnectionResetError("the SMSC closed the connection")
         self._writer.write(pdu)
-        answer = asyncio.get_running_loop().create_future()
-        self._awaited[number] = answer
-        return answer
+        response = asyncio.get_running_loop().create_future()
+        self._pending[sequence] = response
+        return response
 
     async def close(self) -> None:
         """Unbind and close, without waiting for long."""
         try:
-            async with asyncio.timeout(min(GOOD_BYE_SECONDS, self._smsc.timeout)):
-                await self._ask(Command.UNBIND)
+            async with asyncio.timeout(min(UNBIND_SECONDS, self._smsc.timeout)):
+                await self._request_without_body(Command.UNBIND)
         except OSError:
             pass
         finally:
@@ -96,28 +212,30 @@ class SmppConnection:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def abort(self, error: OSError) -> None:
-        """End the connection at once; whoever waits for an answer gets the error."""
+        """End the connection at once, and fail all requests without a response."""
         if not self.is_open:
             return
         self.is_open = False
         self._writer.transport.abort()
         for task in self._tasks:
             task.cancel()
-        for answer in self._awaited.values():
-            if not answer.done():
-                answer.set_exception(error)
-                answer.exception()  # nobody may be waiting for it any more
-        self._awaited.clear()
+        for response in self._pending.values():
+            if not response.done():
+                response.set_exception(error)
+                response.exception()  # marks it as retrieved, in case nobody awaits it any more
+        self._pending.clear()
 
     async def _bind(self) -> None:
-        number = self.next_number()
-        async with heard_within(self._smsc.longest_step):
-            answer = await self.request(number, bind(number, self._smsc.system_id, self._smsc.password))
-        if answer.status != OK:
-            raise RefusedError(f"bind: {status_name(answer.status)}")
-        if not answer.is_to(Command.BIND_TRANSMITTER):
-            raise RefusedError(f"bind: answered by {answer.command:#010x}")
-        if not self.is_open:  # what came right behind the answer has ended it
+        sequence = self.next_sequence()
+        # A transmitter only submits: the relay uses no delivery receipts.
+        pdu = _request("bind_transmitter", sequence, system_id=self._smsc.system_id, password=self._smsc.password)
+        async with timeout_with_grace(self._smsc.step_seconds):
+            response = await self.request(sequence, pdu)
+        if response.status != OK:
+            raise RefusedError(f"bind: {status_name(response.status)}")
+        if not response.is_response_to(Command.BIND_TRANSMITTER):
+            raise RefusedError(f"bind: answered by {response.command:#010x}")
+        if not self.is_open:  # what came right behind the response has ended the connection
             raise ConnectionResetError("the SMSC closed the connection")
         self._tasks.append(asyncio.create_task(self._keep_alive()))
 
@@ -125,40 +243,37 @@ class SmppConnection:
         while self.is_open:
             await asyncio.sleep(self._smsc.enquire_seconds)
             try:
-                async with heard_within(self._smsc.longest_step):
-                    await self._ask(Command.ENQUIRE_LINK)
+                async with timeout_with_grace(self._smsc.step_seconds):
+                    await self._request_without_body(Command.ENQUIRE_LINK)
             except OSError as error:
                 self.abort(error)
 
-    async def _ask(self, command: Command) -> Pdu:
-        number = self.next_number()
-        return await self.request(number, bare(command, number))
+    async def _request_without_body(self, command: Command) -> Pdu:
+        sequence = self.next_sequence()
+        return await self.request(sequence, _header_only(command, sequence))
 
     async def _read(self) -> None:
         try:
             while self.is_open:
-                self._heard(await self._next())
+                self._handle(await self._next_pdu())
         except (OSError, EOFError) as error:
             self.abort(ConnectionResetError(str(error) or "the SMSC closed the connection"))
 
-    async def _next(self) -> Pdu:
-        length, command, status, number = HEADER.unpack(await self._reader.readexactly(HEADER.size))
+    async def _next_pdu(self) -> Pdu:
+        length, command, status, sequence = HEADER.unpack(await self._reader.readexactly(HEADER.size))
         if not HEADER.size <= length <= LONGEST_PDU:
             raise ConnectionAbortedError("the SMSC does not speak SMPP")
-        return Pdu(command, status, number, await self._reader.readexactly(length - HEADER.size))
+        return Pdu(command, status, sequence, await self._reader.readexactly(length - HEADER.size))
 
-    def _heard(self, pdu: Pdu) -> None:
-        if pdu.is_answer:
-            self._answered(pdu)
+    def _handle(self, pdu: Pdu) -> None:
+        if pdu.is_response:
+            response = self._pending.pop(pdu.sequence, None)
+            if response is not None and not response.done():
+                response.set_result(pdu)
         elif pdu.command == Command.ENQUIRE_LINK:
-            self._writer.write(bare(pdu.command | RESPONSE, pdu.sequence))
+            self._writer.write(_header_only(pdu.command | RESPONSE, pdu.sequence))
         elif pdu.command == Command.UNBIND:
-            self._writer.write(bare(pdu.command | RESPONSE, pdu.sequence))
+            self._writer.write(_header_only(pdu.command | RESPONSE, pdu.sequence))
             self.abort(ConnectionResetError("the SMSC has unbound us"))
         else:
-            self._writer.write(bare(Command.GENERIC_NACK, pdu.sequence, INVALID_COMMAND))
-
-    def _answered(self, pdu: Pdu) -> None:
-        answer = self._awaited.pop(pdu.sequence, None)
-        if answer is not None and not answer.done():
-            answer.set_result(pdu)
+            self._writer.write(_header_only(Command.GENERIC_NACK, pdu.sequence, INVALID_COMMAND))

@@ -1,19 +1,66 @@
-"""What the relay holds of an SMSC: a bind, made when needed and kept alive in between."""
+"""SMSCs and the relay's sessions with them: bind when needed, submit messages, and classify command_status.
+
+Source of the table: SMPP 3.4 issue 1.2, §5.1.3. A status from 0x400 on is the SMSC's own, and so the provider's fault.
+"""
 
 from dataclasses import dataclass
 
-from outbox_relay.channels.base import ProviderDownError, Session, Tray
-from outbox_relay.channels.hearing import heard_within
-from outbox_relay.channels.smpp.connection import SmppConnection, Smsc
-from outbox_relay.channels.smpp.pdus import LONGEST_NUMBER, Command, Pdu, address_of, submission
-from outbox_relay.channels.smpp.statuses import OK, from_command_status, is_about_us, status_name
-from outbox_relay.failures import broken_off, printable
+from smpplib import consts
+
+from outbox_relay.channels.base import ProviderDownError, Session, Tray, timeout_with_grace
+from outbox_relay.channels.smpp.connection import (
+    LONGEST_NUMBER,
+    LONGEST_PASSWORD,
+    LONGEST_SYSTEM_ID,
+    OK,
+    Command,
+    Pdu,
+    SmppConnection,
+    Smsc,
+    address_of,
+    status_name,
+    submit_sm,
+)
+from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, gateway_account
+from outbox_relay.failures import connection_failure, printable
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
+from shared.vocabulary import Channel
+
+DEFAULT_PORT = 2775
+DEFAULT_TLS_PORT = 3550
+
+_CLASSES: dict[int, FailureClass] = {
+    consts.SMPP_ESME_RINVDSTADR: FailureClass.RECIPIENT,
+    consts.SMPP_ESME_RINVMSGLEN: FailureClass.CONTENT,
+    # The only optional parameter that the relay sends is message_payload, for long texts.
+    consts.SMPP_ESME_ROPTPARNOTALLWD: FailureClass.CONTENT,
+    consts.SMPP_ESME_RINVPARLEN: FailureClass.CONTENT,
+    consts.SMPP_ESME_RINVOPTPARAMVAL: FailureClass.CONTENT,
+    consts.SMPP_ESME_RSUBMITFAIL: FailureClass.TRANSIENT,  # about one message, without a reason
+    consts.SMPP_ESME_RX_T_APPN: FailureClass.TRANSIENT,
+    consts.SMPP_ESME_RDELIVERYFAILURE: FailureClass.TRANSIENT,
+}
+_NOT_ABOUT_MESSAGE: frozenset[int] = frozenset({
+    consts.SMPP_ESME_RINVCMDID,
+    consts.SMPP_ESME_RINVBNDSTS,
+    consts.SMPP_ESME_RALYBND,
+    consts.SMPP_ESME_RINVSRCADR,
+    consts.SMPP_ESME_RBINDFAIL,
+    consts.SMPP_ESME_RINVPASWD,
+    consts.SMPP_ESME_RINVSYSID,
+    consts.SMPP_ESME_RMSGQFUL,
+    consts.SMPP_ESME_RINVSERTYP,
+    consts.SMPP_ESME_RINVSRCTON,
+    consts.SMPP_ESME_RINVSRCNPI,
+    consts.SMPP_ESME_RINVSYSTYP,
+    consts.SMPP_ESME_RTHROTTLED,
+})  # fmt: skip
+"""Statuses that are about our account, our sender or our rate."""
 
 
 @dataclass(frozen=True)
 class SmppProvider:
-    """An SMSC; letters leave from ``sender``, a number or a name of at most 11 characters."""
+    """An SMSC. Messages come from ``sender``, a number or a name of at most 11 characters."""
 
     smsc: Smsc
     sender: str
@@ -24,32 +71,32 @@ class SmppProvider:
         return self.smsc.name
 
     def session(self) -> Session:
-        """Make a session; nothing is connected yet."""
+        """Create a session, which binds when it is first used."""
         return SmppSession(self)
 
 
 class SmppSession:
-    """One bind at a time, and one letter at a time on it; see ``channels.base.Session``."""
+    """One bind at a time, and one message at a time on it; see ``channels.base.Session``."""
 
     def __init__(self, provider: SmppProvider) -> None:
         self._provider = provider
         self._connection: SmppConnection | None = None
 
     async def carry(self, tray: Tray) -> None:
-        """Submit letter after letter."""
-        connection = await self._bound()
+        """Submit messages."""
+        connection = await self._bound_connection()
         while connection.is_open and (letter := tray.take()) is not None:
-            submitting = _Submitting(self._provider, connection, letter)
+            submission = _Submission(self._provider, connection, letter)
             try:
-                fate = await submitting.run()
+                result = await submission.run()
             except BaseException as error:
-                tray.report(letter, submitting.broken_off(error))
-                # The answer to what was submitted may still come, and nobody would be there for it.
+                tray.report(letter, submission.failure(error))
+                # The response to what was submitted may still come, when no request waits for it any more.
                 connection.abort(ConnectionAbortedError("the relay broke off"))
                 if isinstance(error, OSError):
                     raise self._down(error) from error
                 raise
-            tray.report(letter, fate)
+            tray.report(letter, result)
 
     async def close(self) -> None:
         """Unbind and close."""
@@ -57,7 +104,7 @@ class SmppSession:
         if connection is not None:
             await connection.close()
 
-    async def _bound(self) -> SmppConnection:
+    async def _bound_connection(self) -> SmppConnection:
         if self._connection is not None and self._connection.is_open:
             return self._connection
         await self.close()
@@ -68,11 +115,11 @@ class SmppSession:
         return self._connection
 
     def _down(self, error: OSError) -> ProviderDownError:
-        return ProviderDownError(broken_off(self._provider.name, error, maybe_accepted=False))
+        return ProviderDownError(connection_failure(self._provider.name, error, maybe_accepted=False))
 
 
-class _Submitting:
-    """One letter's submit_sm, which knows how far it has come."""
+class _Submission:
+    """The submit_sm of one message, and whether it was sent."""
 
     def __init__(self, provider: SmppProvider, connection: SmppConnection, letter: RenderedMessage) -> None:
         self._provider = provider
@@ -83,24 +130,49 @@ class _Submitting:
     async def run(self) -> Sent | Failure:
         recipient = address_of(self._letter.message.recipient)
         if recipient.is_name or len(recipient.value) > LONGEST_NUMBER:
-            # smpplib would cut off what is too long, and someone else might get the code.
+            # smpplib would cut off a longer one, and somebody else might receive the code.
             return Failure(FailureClass.RECIPIENT, self._provider.name, "no number, or too long a one for SMPP")
-        number = self._connection.next_number()
-        answer = self._connection.request(number, submission(number, self._provider.sender, self._letter))
+        sequence = self._connection.next_sequence()
+        response = self._connection.request(sequence, submit_sm(sequence, self._provider.sender, self._letter))
         self._is_handed_over = True
-        async with heard_within(self._provider.smsc.timeout):
-            return self._fate(await answer)
+        async with timeout_with_grace(self._provider.smsc.timeout):
+            return self._interpret(await response)
 
-    def broken_off(self, error: BaseException) -> Failure:
-        return broken_off(self._provider.name, error, maybe_accepted=self._is_handed_over)
+    def failure(self, error: BaseException) -> Failure:
+        return connection_failure(self._provider.name, error, maybe_accepted=self._is_handed_over)
 
-    def _fate(self, answer: Pdu) -> Sent | Failure:
-        name = self._provider.name
-        if answer.status != OK:
-            kind, error = from_command_status(answer.status), f"submit_sm: {status_name(answer.status)}"
-            return Failure(kind, name, error, is_reply=not is_about_us(answer.status))
-        if not answer.is_to(Command.SUBMIT_SM):
-            error = f"submit_sm: answered by {answer.command:#010x}"
+    def _interpret(self, response: Pdu) -> Sent | Failure:
+        name, status = self._provider.name, response.status
+        if status != OK:
+            kind, error = _CLASSES.get(status, FailureClass.PROVIDER), f"submit_sm: {status_name(status)}"
+            return Failure(kind, name, error, is_reply=status not in _NOT_ABOUT_MESSAGE)
+        if not response.is_response_to(Command.SUBMIT_SM):
+            error = f"submit_sm: answered by {response.command:#010x}"
             return Failure(FailureClass.TRANSIENT, name, error, maybe_accepted=True)
-        message_id = answer.message_id
+        message_id = response.message_id
         return Sent(name, printable(message_id) if message_id else None)
+
+
+def _smpp_provider(url: ProviderUrl, context: DeliveryContext) -> SmppProvider:
+    account = gateway_account(url)
+    user, password = account.credentials.user, account.credentials.password
+    if account.path or not account.sender or not _fits(account.sender, LONGEST_NUMBER):
+        raise ValueError(f"has a smpp URL with a path, or whose from is not 1 to {LONGEST_NUMBER} plain characters")
+    if not (_fits(user, LONGEST_SYSTEM_ID) and _fits(password, LONGEST_PASSWORD)):
+        raise ValueError(f"has a smpp URL with a user over {LONGEST_SYSTEM_ID} or a password over {LONGEST_PASSWORD}")
+    smsc = Smsc(
+        host=account.host,
+        port=account.port or (DEFAULT_TLS_PORT if account.has_tls else DEFAULT_PORT),
+        ssl_context=account.ssl_context if account.has_tls else None,
+        system_id=user,
+        password=password,
+        timeout=context.timeout.total_seconds(),
+    )
+    return SmppProvider(smsc, account.sender)
+
+
+def _fits(text: str, longest: int) -> bool:
+    return text.isascii() and text.isprintable() and len(text) <= longest
+
+
+SMPP = ProviderScheme(frozenset({Channel.SMS}), _smpp_provider)

@@ -1,5 +1,5 @@
-"""Mail over SMTP on connections that are kept warm.
+"""E-mail over SMTP on connections that stay open.
 
-Read downwards: ``session`` (what the relay holds) · ``dialogue`` (from connecting to logged in) ·
-``delivery`` (letter after letter) · ``connection`` (bytes out, replies in) · ``envelope``, ``replies`` (pure).
+Read ``session`` first (opening connections), then ``delivery`` (message after message), then ``connection`` (bytes and
+replies).
 """

@@ -1,76 +1,97 @@
-"""RenderedMessage after letter over one open connection, driven by the server's replies.
+"""Deliver message after message over one open connection, driven by the server's replies.
 
-With PIPELINING (RFC 2920) a letter's MAIL, RCPT and DATA go in one write, and those of the next letter
-in the same write behind this letter's content: one write and one read per letter. Without it, each
-command waits for the reply to the one before.
+With PIPELINING (RFC 2920), MAIL, RCPT and DATA of a message go in one write, together with the content of the
+message before: one write and one read per message. Without it, each command waits for the reply to the last one.
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from outbox_relay.channels.base import ProviderDownError, Tray
-from outbox_relay.channels.smtp.connection import Connection
-from outbox_relay.channels.smtp.deadline import Deadline
-from outbox_relay.channels.smtp.envelope import Envelopes, UnnameableError
-from outbox_relay.channels.smtp.replies import CLOSING, GarbageError, Reply, message_id_in
-from outbox_relay.failures import LONGEST_ERROR, SmtpCommand, broken_off, from_smtp_reply, retry_after_in
+from outbox_relay.channels.smtp.connection import CLOSING, Connection, Deadline, ProtocolError, Reply, message_id_in
+from outbox_relay.failures import LONGEST_ERROR, SmtpCommand, connection_failure, from_smtp_reply, retry_after_in
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 
 START_MAIL_INPUT = 354
 FINAL_DOT = b".\r\n"
 
+_ASCII_ADDRESS = re.compile(r"[!-;=?-~]+")
+"""Printable ASCII without space and angle brackets: nothing that could end the command."""
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What holds for all letters of a connection; ``timeout`` is in seconds, for one letter."""
+_UTF8_ADDRESS = re.compile(r"[!-;=?-~\x80-\U0010ffff]+")
 
-    provider: str
-    envelopes: Envelopes
-    timeout: float
-    has_pipelining: bool
+
+class RecipientError(Exception):
+    """The recipient cannot be sent to this server. The text explains why to operators and does not quote it."""
+
+
+class SmtpCapabilities:
+    """What applies to all messages of a connection. ``timeout`` is in seconds, for one message."""
+
+    def __init__(self, provider: str, sender: str, timeout: float, *, has_pipelining: bool, has_smtputf8: bool) -> None:
+        self.provider = provider
+        self.timeout = timeout
+        self.has_pipelining = has_pipelining
+        self._has_smtputf8 = has_smtputf8
+        self._mail = f"MAIL FROM:<{sender}>\r\n".encode("ascii")
+        # RFC 6531 §3.4. A server with SMTPUTF8 has 8BITMIME too (§3.1), and the headers are not 7-bit.
+        self._mail_utf8 = f"MAIL FROM:<{sender}> BODY=8BITMIME SMTPUTF8\r\n".encode("ascii")
+
+    def envelope(self, recipient: str) -> tuple[bytes, bytes]:
+        """Return the commands MAIL and RCPT with their line ends. Raises RecipientError."""
+        if _ASCII_ADDRESS.fullmatch(recipient):
+            return self._mail, b"RCPT TO:<%b>\r\n" % recipient.encode()
+        if recipient.isascii() or not (recipient.isprintable() and _UTF8_ADDRESS.fullmatch(recipient)):
+            raise RecipientError("the address cannot stand in an SMTP command")
+        if not self._has_smtputf8:
+            raise RecipientError("the address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531)")
+        return self._mail_utf8, b"RCPT TO:<%b>\r\n" % recipient.encode()
 
 
 @dataclass(slots=True, eq=False)
-class _Envelope:
+class _Transaction:
+    """One message's SMTP transaction. ``submitted_in_read`` is the read during which its content was written."""
+
     letter: RenderedMessage
     mail: bytes
     rcpt: bytes
     is_refused: bool = False
     maybe_accepted: bool = False
-    left_in_read: int = 0
+    submitted_in_read: int = 0
 
 
-_Handler = Callable[["Delivery", _Envelope, Reply], None]
+_Handler = Callable[["Delivery", _Transaction, Reply], None]
 
 
 class Delivery:
-    """Hands over what is on one tray. At most two letters are in hand: one under way, one announced.
+    """Delivers the messages of one source. At most two are in hand: one in transfer, the next one announced.
 
-    ``is_out_of_step`` says afterwards that the server seems to lose or mix up what comes in one write.
+    ``is_out_of_step`` says afterwards that the server seems to lose or mix up commands of one write.
     """
 
-    def __init__(self, connection: Connection, tray: Tray, terms: Terms) -> None:
+    def __init__(self, connection: Connection, tray: Tray, capabilities: SmtpCapabilities) -> None:
         self._connection = connection
         self._tray = tray
-        self._terms = terms
-        self._has_pipelining = terms.has_pipelining
-        self._in_hand: deque[_Envelope] = deque()
-        self._awaited: deque[tuple[_Handler, _Envelope]] = deque()
+        self._capabilities = capabilities
+        self._has_pipelining = capabilities.has_pipelining
+        self._in_hand: deque[_Transaction] = deque()
+        self._expected: deque[tuple[_Handler, _Transaction]] = deque()
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._deadline = Deadline(terms.timeout, self._give_up_waiting)
+        self._deadline = Deadline(capabilities.timeout, self._time_out)
         self.has_accepted = False
         self.is_out_of_step = False
 
     async def run(self) -> None:
-        """Return when the tray is empty; raises ProviderDownError when the connection breaks.
+        """Return when no message is left. Raises ProviderDownError when the connection breaks.
 
-        Cancelled, it ends the connection: nobody would be there for the replies to what was sent.
+        Cancellation ends the connection, since replies to what was sent may still arrive.
         """
         self._connection.listener = self
         try:
-            self._go_on()
+            self._start_next()
             await self._done
         except BaseException:
             self._done.cancel()
@@ -79,152 +100,152 @@ class Delivery:
         finally:
             self._deadline.cancel()
 
-    # From here on all runs within the event loop's own callbacks: a reply in, the next write out.
+    # All methods below run within the event loop's callbacks: a reply in, the next write out.
 
-    def _go_on(self) -> None:
-        """Begin the next letter, unless it is under way already or there is none."""
+    def _start_next(self) -> None:
+        """Start the next message, unless it is announced already or none is left."""
         self._deadline.renew()
-        if self._awaited:
+        if self._expected:
             return
-        envelope = self._take()
-        if envelope is None:
+        transaction = self._take()
+        if transaction is None:
             self._finish()
         elif self._has_pipelining:
-            self._connection.write(self._announcement(envelope))
+            self._connection.write(self._announcement(transaction))
         else:
-            self._ask(envelope.mail, Delivery._on_mail, envelope)
+            self._send(transaction.mail, Delivery._on_mail, transaction)
 
-    def _take(self) -> _Envelope | None:
+    def _take(self) -> _Transaction | None:
         while not self._done.done() and (letter := self._tray.take()) is not None:
             try:
-                envelope = _Envelope(letter, *self._terms.envelopes.commands(letter.message.recipient))
-            except UnnameableError as error:
-                self._tray.report(letter, Failure(FailureClass.RECIPIENT, self._terms.provider, str(error)))
+                transaction = _Transaction(letter, *self._capabilities.envelope(letter.message.recipient))
+            except RecipientError as error:
+                self._tray.report(letter, Failure(FailureClass.RECIPIENT, self._capabilities.provider, str(error)))
             else:
-                self._in_hand.append(envelope)
-                return envelope
+                self._in_hand.append(transaction)
+                return transaction
         return None
 
-    def _announcement(self, envelope: _Envelope) -> bytes:
-        """Expect the replies to the three commands of a letter, and return the commands."""
-        for answered in (Delivery._on_mail, Delivery._on_rcpt, Delivery._on_data):
-            self._awaited.append((answered, envelope))
-        return b"%b%bDATA\r\n" % (envelope.mail, envelope.rcpt)
+    def _announcement(self, transaction: _Transaction) -> bytes:
+        """Return the three commands before a message's content, and expect their replies."""
+        for handler in (Delivery._on_mail, Delivery._on_rcpt, Delivery._on_data):
+            self._expected.append((handler, transaction))
+        return b"%b%bDATA\r\n" % (transaction.mail, transaction.rcpt)
 
-    def _ask(self, line: bytes, answered: _Handler, envelope: _Envelope) -> None:
-        self._awaited.append((answered, envelope))
+    def _send(self, line: bytes, handler: _Handler, transaction: _Transaction) -> None:
+        self._expected.append((handler, transaction))
         self._connection.write(line)
 
-    def heard(self, reply: Reply) -> None:
-        """Take the reply to the oldest command that has none."""
+    def reply_received(self, reply: Reply) -> None:
+        """Handle the reply to the oldest command without one."""
         if reply.code == CLOSING:
-            self._take_closing(reply)
-        elif self._awaited:
-            answered, envelope = self._awaited.popleft()
-            if self._is_misplaced(answered, reply):
-                self._connection.abort(GarbageError("the server's answers are out of step"))
+            self._on_closing(reply)
+        elif self._expected:
+            handler, transaction = self._expected.popleft()
+            if self._is_misplaced(handler, reply):
+                self._connection.abort(ProtocolError("the server's answers are out of step"))
             else:
-                answered(self, envelope, reply)
+                handler(self, transaction, reply)
         else:
-            self._connection.abort(GarbageError("the server spoke out of turn"))
+            self._connection.abort(ProtocolError("the server spoke out of turn"))
 
-    def _is_misplaced(self, answered: _Handler, reply: Reply) -> bool:
-        """Tell whether it must be the answer to something else: 354 is the yes to DATA, and to nothing else."""
-        return reply.is_yes if answered is Delivery._on_data else reply.code == START_MAIL_INPUT
+    def _is_misplaced(self, handler: _Handler, reply: Reply) -> bool:
+        """Tell whether the reply must belong to another command: 354 accepts DATA, and nothing else."""
+        return reply.is_positive if handler is Delivery._on_data else reply.code == START_MAIL_INPUT
 
-    def _on_mail(self, envelope: _Envelope, reply: Reply) -> None:
-        if not reply.is_yes:
-            self._refuse(envelope, SmtpCommand.MAIL, reply)
+    def _on_mail(self, transaction: _Transaction, reply: Reply) -> None:
+        if not reply.is_positive:
+            self._refuse(transaction, SmtpCommand.MAIL, reply)
         if not self._has_pipelining:
-            self._ask_unless_refused(envelope.rcpt, Delivery._on_rcpt, envelope)
+            self._send_unless_refused(transaction.rcpt, Delivery._on_rcpt, transaction)
 
-    def _on_rcpt(self, envelope: _Envelope, reply: Reply) -> None:
-        if not reply.is_yes:
-            self._refuse(envelope, SmtpCommand.RCPT, reply)
+    def _on_rcpt(self, transaction: _Transaction, reply: Reply) -> None:
+        if not reply.is_positive:
+            self._refuse(transaction, SmtpCommand.RCPT, reply)
         if not self._has_pipelining:
-            self._ask_unless_refused(b"DATA\r\n", Delivery._on_data, envelope)
+            self._send_unless_refused(b"DATA\r\n", Delivery._on_data, transaction)
 
-    def _ask_unless_refused(self, line: bytes, answered: _Handler, envelope: _Envelope) -> None:
-        if envelope.is_refused:
-            self._reset(envelope)
+    def _send_unless_refused(self, line: bytes, handler: _Handler, transaction: _Transaction) -> None:
+        if transaction.is_refused:
+            self._reset(transaction)
         else:
-            self._ask(line, answered, envelope)
+            self._send(line, handler, transaction)
 
-    def _on_data(self, envelope: _Envelope, reply: Reply) -> None:
+    def _on_data(self, transaction: _Transaction, reply: Reply) -> None:
         if reply.code == START_MAIL_INPUT:
-            self._send_content(envelope)
+            self._send_content(transaction)
         else:
-            self._refuse(envelope, SmtpCommand.DATA, reply)
-            self._reset(envelope)
+            self._refuse(transaction, SmtpCommand.DATA, reply)
+            self._reset(transaction)
 
-    def _reset(self, envelope: _Envelope) -> None:
+    def _reset(self, transaction: _Transaction) -> None:
         """End a transaction that the server has not ended itself: only a final dot does that."""
-        self._ask(b"RSET\r\n", Delivery._on_reset, envelope)
+        self._send(b"RSET\r\n", Delivery._on_reset, transaction)
 
-    def _on_reset(self, _envelope: _Envelope, _reply: Reply) -> None:
-        self._go_on()
+    def _on_reset(self, _transaction: _Transaction, _reply: Reply) -> None:
+        self._start_next()
 
-    def _send_content(self, envelope: _Envelope) -> None:
-        # A server may ask for the content of a letter whose only recipient it has refused; the
-        # answer is a lone dot (RFC 2920 §3.1).
-        content = b"" if envelope.is_refused else envelope.letter.content
-        ahead = self._take() if self._has_pipelining else None
-        envelope.maybe_accepted = not envelope.is_refused
-        envelope.left_in_read = self._connection.reads
-        self._awaited.append((Delivery._on_verdict, envelope))
-        announcement = self._announcement(ahead) if ahead else b""
+    def _send_content(self, transaction: _Transaction) -> None:
+        # A server may ask for the content of a message whose only recipient it has refused. The answer is
+        # a lone dot (RFC 2920 §3.1).
+        content = b"" if transaction.is_refused else transaction.letter.content
+        following = self._take() if self._has_pipelining else None
+        transaction.maybe_accepted = not transaction.is_refused
+        transaction.submitted_in_read = self._connection.reads
+        self._expected.append((Delivery._on_content, transaction))
+        announcement = self._announcement(following) if following else b""
         self._connection.write(b"".join((content, FINAL_DOT, announcement)))
 
-    def _on_verdict(self, envelope: _Envelope, reply: Reply) -> None:
-        if envelope.left_in_read == self._connection.reads:
-            # It came along with the 354: a yes to a letter that had not left yet is none.
-            self._connection.abort(GarbageError("the server answered before it had the letter"))
+    def _on_content(self, transaction: _Transaction, reply: Reply) -> None:
+        if transaction.submitted_in_read == self._connection.reads:
+            # It came along with the 354, so the server had not seen the content yet.
+            self._connection.abort(ProtocolError("the server answered before it had the message"))
             return
-        self.has_accepted |= reply.is_yes
-        if not reply.is_yes:
-            self._refuse(envelope, SmtpCommand.CONTENT, reply)
-        elif not envelope.is_refused:
-            self._report(envelope, Sent(self._terms.provider, message_id_in(reply)))
-        self._go_on()
+        self.has_accepted |= reply.is_positive
+        if not reply.is_positive:
+            self._refuse(transaction, SmtpCommand.CONTENT, reply)
+        elif not transaction.is_refused:
+            self._report(transaction, Sent(self._capabilities.provider, message_id_in(reply)))
+        self._start_next()
 
-    def _refuse(self, envelope: _Envelope, command: SmtpCommand, reply: Reply) -> None:
-        """Report the first no that a letter gets; those that follow from it say nothing new."""
-        if envelope.is_refused:
+    def _refuse(self, transaction: _Transaction, command: SmtpCommand, reply: Reply) -> None:
+        """Report a message's first negative reply. Those that follow from it say nothing new."""
+        if transaction.is_refused:
             return
-        envelope.is_refused = True
+        transaction.is_refused = True
         kind = from_smtp_reply(command, reply.code, reply.text)
         error = f"{command}: {reply}"[:LONGEST_ERROR]
         is_reply = reply.code != CLOSING
         wait = retry_after_in(reply.text)
-        self._report(envelope, Failure(kind, self._terms.provider, error, wait, is_reply=is_reply))
+        self._report(transaction, Failure(kind, self._capabilities.provider, error, wait, is_reply=is_reply))
 
-    def _report(self, envelope: _Envelope, fate: Sent | Failure) -> None:
-        # Replies come in order, and a letter is announced only when the one before has its 354.
+    def _report(self, transaction: _Transaction, result: Sent | Failure) -> None:
+        # Replies come in order, and a message is announced only after the 354 of the one before.
         self._in_hand.popleft()
-        self._tray.report(envelope.letter, fate)
+        self._tray.report(transaction.letter, result)
 
-    def _take_closing(self, reply: Reply) -> None:
-        # It answers the oldest command open, and one that was answered by 4yz had no effect: if that
-        # was the final dot, the letter is still ours (RFC 5321 §4.2.1).
-        for envelope in self._in_hand:
-            envelope.maybe_accepted = False
+    def _on_closing(self, reply: Reply) -> None:
+        # 421 answers the oldest open command, and a command answered by 4yz had no effect. If that was the
+        # final dot, the server has not accepted the message (RFC 5321 §4.2.1).
+        for transaction in self._in_hand:
+            transaction.maybe_accepted = False
         self._connection.abort(ConnectionResetError(str(reply)))
 
-    def _give_up_waiting(self) -> None:
+    def _time_out(self) -> None:
         self._connection.abort(TimeoutError("the server did not answer in time"))
 
-    def lost(self, error: Exception) -> None:
-        """Report what is in hand; an error that is not of the network is a bug, and is raised as it is."""
-        # Where all but the next letter's commands are answered, the server may drop what comes behind a final dot.
-        is_unheard = bool(self._awaited) and self._awaited[0][0] is Delivery._on_mail
-        is_silent = isinstance(error, TimeoutError) and (is_unheard or not self.has_accepted)
-        self.is_out_of_step = self._has_pipelining and (is_silent or isinstance(error, GarbageError))
+    def connection_lost(self, error: Exception) -> None:
+        """Report the messages in hand. An error other than OSError is a bug, and is raised as it is."""
+        # If only replies to the next message's commands are missing, the server may drop what follows a final dot.
+        is_announcement_lost = bool(self._expected) and self._expected[0][0] is Delivery._on_mail
+        is_silent = isinstance(error, TimeoutError) and (is_announcement_lost or not self.has_accepted)
+        self.is_out_of_step = self._has_pipelining and (is_silent or isinstance(error, ProtocolError))
         while self._in_hand:
-            envelope = self._in_hand.popleft()
-            failure = broken_off(self._terms.provider, error, maybe_accepted=envelope.maybe_accepted)
-            self._tray.report(envelope.letter, failure)
+            transaction = self._in_hand.popleft()
+            failure = connection_failure(self._capabilities.provider, error, maybe_accepted=transaction.maybe_accepted)
+            self._tray.report(transaction.letter, failure)
         if not self._done.done():
-            down = ProviderDownError(broken_off(self._terms.provider, error, maybe_accepted=False))
+            down = ProviderDownError(connection_failure(self._capabilities.provider, error, maybe_accepted=False))
             self._done.set_exception(down if isinstance(error, OSError) else error)
 
     def _finish(self) -> None:

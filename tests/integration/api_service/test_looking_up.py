@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from api_service.outbox_signals import wait_for_settled as waiting
 from api_service.services import EXTENSION, Services
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
 from tests.support.databases import Database
@@ -74,7 +73,7 @@ def test_the_answer_waits_for_the_message_to_settle(api: ApiUnderTest) -> None:
 
     with ThreadPoolExecutor(1) as client:
         waiting = client.submit(look_up_elsewhere, api, registration_id, "wait=20")
-        eventually(lambda: services_of(api).waiting_room.taken == 1)
+        eventually(lambda: waiting_requests(api) == 1)
         settle(api)
         response = waiting.result(60)
 
@@ -89,7 +88,7 @@ def test_registering_can_wait_too(api: ApiUnderTest) -> None:
 
     with ThreadPoolExecutor(1) as client:
         waiting = client.submit(register)
-        eventually(lambda: services_of(api).waiting_room.taken == 1)
+        eventually(lambda: waiting_requests(api) == 1)
         settle(api)
         response = waiting.result(60)
 
@@ -122,7 +121,7 @@ def test_those_who_wait_hold_no_connection(api: ApiUnderTest) -> None:
 
     with ThreadPoolExecutor(4) as clients:
         waiting = [clients.submit(look_up_elsewhere, api, registration_id, "wait=20") for _ in range(4)]
-        eventually(lambda: services_of(api).waiting_room.taken == 4)
+        eventually(lambda: waiting_requests(api) == 4)
         eventually(lambda: pool.checkedout() == 0)
         settle(api)
         assert {response.result(60).status_code for response in waiting} == {200}
@@ -132,7 +131,7 @@ def test_whoever_finds_no_seat_is_answered_at_once(database: Database) -> None:
     with api_on(database, API_THREADS="2") as api, ThreadPoolExecutor(1) as client:
         registration_id = api.registered()
         waiting = client.submit(look_up_elsewhere, api, registration_id, "wait=20")
-        eventually(lambda: services_of(api).waiting_room.taken == 1)
+        eventually(lambda: waiting_requests(api) == 1)
 
         response = api.look_up(registration_id, Prefer="wait=20")
 
@@ -142,15 +141,14 @@ def test_whoever_finds_no_seat_is_answered_at_once(database: Database) -> None:
         assert waiting.result(60).json["delivery"]["status"] == "sent"
 
 
-@pytest.fixture(autouse=True)
-def looks_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Messages are settled here behind the back of the relays, which would notify whoever waits."""
-    monkeypatch.setattr(waiting, "LISTENING_LOOK_SECONDS", 0.05)
-
-
 def services_of(api: ApiUnderTest) -> Services:
     services: Services = api.app.extensions[EXTENSION]
     return services
+
+
+def waiting_requests(api: ApiUnderTest) -> int:
+    permits = services_of(api).settled_waiters.permits
+    return permits._initial_value - permits._value  # type: ignore[attr-defined] # noqa: SLF001 - no public counter
 
 
 def look_up_elsewhere(api: ApiUnderTest, registration_id: Any, preference: str) -> Any:

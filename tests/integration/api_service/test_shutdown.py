@@ -4,10 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from api_service.outbox_signals.wait_for_settled import SettledListener
 from api_service.outbox_signals.wake_relays import Notifier
 from api_service.server import close
-from api_service.services import EXTENSION, Services
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import Database
 from tests.support.eventually import eventually
@@ -26,10 +24,8 @@ def api(new_database: Database) -> Iterator[ApiUnderTest]:
 
 def test_a_worker_that_ends_lets_go_of_the_database(api: ApiUnderTest) -> None:
     others = threads_of_an_app()
-    parts: Services = api.app.extensions[EXTENSION]
     api.registered()  # which wakes the relays
-    parts.settled.start()
-    eventually(lambda: parts.settled.bells.is_fed and len(api.rows(OWN)) == 3)
+    eventually(lambda: len(api.rows(OWN)) == 2)
 
     close(None, SimpleNamespace(wsgi=api.app))
 
@@ -38,7 +34,7 @@ def test_a_worker_that_ends_lets_go_of_the_database(api: ApiUnderTest) -> None:
 
 
 def threads_of_an_app() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name in (Notifier.name, SettledListener.name)}
+    return {thread for thread in threading.enumerate() if thread.name == Notifier.name}
 
 
 def test_one_that_never_had_an_app_has_nothing_to_let_go_of() -> None:

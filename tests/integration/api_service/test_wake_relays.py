@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from api_service.outbox_signals import background
+from api_service.outbox_signals import wake_relays
 from api_service.outbox_signals.wake_relays import (
     LONGEST_PAUSE,
     NOTIFY,
@@ -113,7 +113,7 @@ def notifier_threads() -> set[threading.Thread]:
 def test_closing_does_not_wait_for_a_server_that_no_longer_answers(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(background, "CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr(wake_relays, "CLOSE_SECONDS", 0.2)
     others, notifier = notifier_threads(), Notifier(database.api_url)
     with listening(database) as listener, database.connect() as owner:
         notifier.wake()

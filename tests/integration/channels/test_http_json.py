@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from outbox_relay.channels.base import ProviderDownError, Session
-from outbox_relay.channels.http.session import Answer
-from outbox_relay.channels.http_json.api import HttpJsonApi
+from outbox_relay.channels.http.generic_json import GenericJsonApi
+from outbox_relay.channels.http.session import GatewayResponse
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.certificates import Authority
@@ -110,11 +110,11 @@ async def test_a_refusal_costs_what_it_says_and_the_next_message_goes_on(says: b
 async def test_an_answer_that_we_fail_to_read_costs_its_message_an_attempt_and_nobody_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def fail(_api: HttpJsonApi, _answer: Answer) -> Sent | Failure:
+    def fail(_api: GenericJsonApi, _response: GatewayResponse) -> Sent | Failure:
         monkeypatch.undo()
         raise OverflowError("too large")
 
-    monkeypatch.setattr(HttpJsonApi, "fate", fail)
+    monkeypatch.setattr(GenericJsonApi, "interpret", fail)
     letters = [an_sms(), an_sms()]
     tray = ListTray(letters)
     async with HttpGateway(ACCEPTED) as gateway, session_to(gateway) as session:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from outbox_relay.channels.base import ProviderDownError, Session
-from outbox_relay.failures import Trouble, trouble_of
+from outbox_relay.failures import FailureCategory, category_of
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.certificates import Authority
@@ -108,7 +108,7 @@ async def test_while_connecting_hangs_nothing_is_handed_over(face: Face) -> None
 async def test_a_gateway_whose_certificate_nobody_vouches_for_gets_nothing(face: Face, authority: Authority) -> None:
     async with HttpGateway(face.accepts, authority.server_context("IP:127.0.0.1")) as gateway:
         failure = await assert_not_handed_over(face, gateway, "")
-    assert trouble_of(failure.error) is Trouble.CERTIFICATE
+    assert category_of(failure.error) is FailureCategory.CERTIFICATE
     assert not gateway.requests
 
 

@@ -5,7 +5,7 @@ from base64 import b64encode
 import pytest
 
 from outbox_relay.channels.base import Credentials, ProviderDownError
-from outbox_relay.channels.smtp.dialogue import Server, Tls
+from outbox_relay.channels.smtp.session import Server, Tls
 from outbox_relay.model import FailureClass, Sent
 from tests.support.certificates import Authority
 from tests.support.letters import ListTray, a_letter

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.support.databases import Database
-from tests.support.desk import console_of
+from tests.support.operators import console_of
 
 
 @pytest.fixture

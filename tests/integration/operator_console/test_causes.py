@@ -1,4 +1,4 @@
-"""Replies that differ in addresses, numbers and ids only are one cause."""
+"""Replies that differ only in addresses, numbers and ids have the same cause."""
 
 from collections.abc import Iterator
 
@@ -7,17 +7,19 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from devstack.cluster import Cluster
 from operator_console.filters import MessageFilter
-from operator_console.reading import causes, list_causes, list_messages
+from operator_console.queries import causes
+from operator_console.queries.causes import list_causes
+from operator_console.queries.messages import list_messages
 from outbox_relay.model import Dead, Failure, FailureClass
 from shared.vocabulary import DeadReason
 from tests.support.databases import Database, fresh_database
-from tests.support.desk import lines_of, outboxctl, put_dead
+from tests.support.operators import lines_of, outboxctl, put_dead
 from tests.support.outbox import Outbox
 
 
 @pytest.fixture(scope="module")
 def reading_only(cluster: Cluster) -> Iterator[Database]:
-    """One database for all that only asks what a text becomes."""
+    """One database for all tests that only call a function."""
     with fresh_database(cluster) as database:
         yield database
 
@@ -38,13 +40,13 @@ def reading_only(cluster: Cluster) -> Iterator[Database]:
         ("", ""),
     ],
 )  # fmt: skip
-def test_what_differs_from_message_to_message_is_taken_out(reading_only: Database, error: str, pattern: str) -> None:
+def test_error_patterns_omit_what_differs_between_messages(reading_only: Database, error: str, pattern: str) -> None:
     [(found,)] = Outbox(reading_only).execute("select signpost_error_pattern(%s)", error)
     assert found == pattern
 
 
 @pytest.mark.parametrize("error", ["x" * 500, "a." * 250, "<" * 500, "5" * 500, "é…\n\t" * 100, "\\" * 300, '"' * 301])
-def test_no_reply_is_too_odd_to_die_of(reading_only: Database, error: str) -> None:
+def test_any_reply_has_a_pattern_and_a_cause(reading_only: Database, error: str) -> None:
     [(found, cause)] = Outbox(reading_only).execute(
         "select signpost_error_pattern(%s), signpost_cause('rejected', null, %s)", error, error
     )
@@ -52,16 +54,16 @@ def test_no_reply_is_too_odd_to_die_of(reading_only: Database, error: str) -> No
     assert len(cause) == 12
 
 
-def test_groups_count_each_cause_with_its_first_and_last_death(outbox: Outbox) -> None:
+def test_groups_count_each_cause_with_its_first_and_last_message(outbox: Outbox) -> None:
     for number in range(3):
         put_dead(outbox, last_error=f"'550 5.1.1 <user{number}@example.org>: no such user'", provider="'smtp:mx:25'",
                  settled_at=f"now() - interval '{number} h'")  # fmt: skip
     put_dead(outbox, last_error="'550 5.1.1 <eve@example.org>: no such user'", provider="'smtp:other:25'")
     put_dead(outbox, dead_reason="'expired'", last_error="null")
     groups = lines_of(outboxctl(outbox.database, "groups"))
-    told = [(group["messages"], group["dead_reason"], group["provider"], group["error"]) for group in groups]
-    assert told[0] == (3, "rejected", "smtp:mx:25", "550 5.1.1 … no such user")
-    assert set(told[1:]) == {
+    found = [(group["messages"], group["dead_reason"], group["provider"], group["error"]) for group in groups]
+    assert found[0] == (3, "rejected", "smtp:mx:25", "550 5.1.1 … no such user")
+    assert set(found[1:]) == {
         (1, "rejected", "smtp:other:25", "550 5.1.1 … no such user"),
         (1, "expired", None, None),
     }
@@ -71,7 +73,7 @@ def test_groups_count_each_cause_with_its_first_and_last_death(outbox: Outbox) -
     assert (groups[0]["first_seen"], groups[0]["last_seen"]) == (first.isoformat(), last.isoformat())
 
 
-def test_a_death_that_the_relay_writes_has_its_cause_and_loses_it_when_requeued(outbox: Outbox) -> None:
+def test_a_dead_message_has_a_cause_until_it_is_requeued(outbox: Outbox) -> None:
     outbox.put(token_id="null")
     [message] = outbox.claim()
     outbox.settle([(message, Dead(DeadReason.REJECTED, Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no")))])
@@ -83,7 +85,7 @@ def test_a_death_that_the_relay_writes_has_its_cause_and_loses_it_when_requeued(
     assert lines_of(outboxctl(outbox.database, "groups")) == []
 
 
-def test_the_filter_takes_a_cause_and_finds_its_messages_only(outbox: Outbox, console: sessionmaker[Session]) -> None:
+def test_the_filter_by_cause_finds_only_its_messages(outbox: Outbox, console: sessionmaker[Session]) -> None:
     theirs = put_dead(outbox, count=3, last_error="'552 5.2.2 mailbox full'")
     put_dead(outbox, count=2, last_error="'550 5.1.1 no such user'")
     with console() as session:
@@ -92,12 +94,12 @@ def test_the_filter_takes_a_cause_and_finds_its_messages_only(outbox: Outbox, co
     assert sorted(message.id for message in page.messages) == theirs
 
 
-def test_with_too_many_causes_the_list_says_that_it_is_not_whole(
+def test_too_many_causes_make_an_incomplete_list(
     outbox: Outbox, console: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(causes, "MOST_CAUSES", 2)
+    monkeypatch.setattr(causes, "MAX_CAUSES", 2)
     for word in ("one", "two", "three"):
         put_dead(outbox, last_error=f"'{word}'")
     with console() as session:
         found = list_causes(session)
-    assert (len(found.causes), found.is_whole) == (2, False)
+    assert (len(found.causes), found.is_complete) == (2, False)

@@ -1,4 +1,4 @@
-"""A corrected recipient: whoever receives a code proves an address by it, so that not every address will do."""
+"""Corrected recipients. A code proves the address that receives it, so not every address is allowed."""
 
 from collections.abc import Iterator
 from uuid import UUID
@@ -8,16 +8,17 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from devstack.cluster import Cluster
-from operator_console.acting import AddressNotTheirsError, Correction, WrongAddressError, requeue
+from operator_console.actions.requeue import Correction, requeue
+from operator_console.errors import AddressNotTheirsError, WrongAddressError
 from shared.secrets import link_token_for
 from shared.vocabulary import Locale
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import fresh_database, is_refused
-from tests.support.desk import ACT, a_token_of, a_user, console_of, outboxctl, put_dead
 from tests.support.keys import KEY
+from tests.support.operators import AUDIT, a_token_of, a_user, console_of, outboxctl, put_dead
 from tests.support.outbox import Outbox
 
-SLIP, MEANT = "ada@exmaple.org", "ada@example.org"
+TYPO, MEANT = "ada@exmaple.org", "ada@example.org"
 DIE = "update outbox_messages set status = 'dead', dead_reason = 'rejected', settled_at = now() where id = %s"
 
 
@@ -29,11 +30,11 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
 
 def corrected(api: ApiUnderTest, message_id: UUID, recipient: str) -> None:
     with console_of(api.database) as console, console.begin() as session:
-        requeue(session, message_id, ACT, Correction(recipient=recipient))
+        requeue(session, message_id, AUDIT, Correction(recipient=recipient))
 
 
-def test_a_slip_in_a_registration_is_mended_with_the_registration_itself(api: ApiUnderTest) -> None:
-    registration = api.registered(email=SLIP)
+def test_correcting_a_message_before_activation_corrects_the_registration(api: ApiUnderTest) -> None:
+    registration = api.registered(email=TYPO)
     [message] = api.messages(registration)
     api.rows(DIE, message.id)
     old_link = api.link_token(registration)
@@ -45,9 +46,9 @@ def test_a_slip_in_a_registration_is_mended_with_the_registration_itself(api: Ap
     assert (api.user(registration).email, api.user(registration).status) == (MEANT, "active")
 
 
-def test_an_address_that_someone_has_proven_is_told_so_and_proves_nothing(api: ApiUnderTest) -> None:
+def test_a_correction_to_a_taken_address_sends_a_notice_without_a_code(api: ApiUnderTest) -> None:
     api.activated(email=MEANT)
-    registration = api.registered(email=SLIP)
+    registration = api.registered(email=TYPO)
     [message] = api.messages(registration)
     api.rows(DIE, message.id)
     corrected(api, message.id, MEANT)
@@ -57,8 +58,8 @@ def test_an_address_that_someone_has_proven_is_told_so_and_proves_nothing(api: A
     assert api.activate(registration).status_code == 400
 
 
-def test_what_else_still_waits_for_the_old_address_is_closed(api: ApiUnderTest) -> None:
-    registration = api.registered(email=SLIP)
+def test_a_correction_closes_pending_messages_to_the_old_address(api: ApiUnderTest) -> None:
+    registration = api.registered(email=TYPO)
     api.rows(DIE, api.messages(registration)[0].id)
     api.resend(registration)
     dead = next(message for message in api.messages(registration) if message.status == "dead")
@@ -67,7 +68,7 @@ def test_what_else_still_waits_for_the_old_address_is_closed(api: ApiUnderTest) 
     assert [(message.id, message.recipient) for message in waiting] == [(dead.id, MEANT)]
 
 
-def test_who_has_activated_is_given_no_other_address(api: ApiUnderTest) -> None:
+def test_an_active_user_gets_no_other_address(api: ApiUnderTest) -> None:
     registration = api.activated(email=MEANT)
     welcome = next(message for message in api.messages(registration) if message.template == "welcome")
     api.rows(DIE, welcome.id)
@@ -77,20 +78,20 @@ def test_who_has_activated_is_given_no_other_address(api: ApiUnderTest) -> None:
     assert api.rows("select * from operator_actions") == []
 
 
-def test_what_tells_of_a_change_goes_to_the_address_before_it_or_to_nobody(
+def test_a_notice_of_a_changed_address_goes_only_to_the_previous_one(
     outbox: Outbox, console: sessionmaker[Session]
 ) -> None:
     user = a_user(outbox, MEANT, status="active")
     [message_id] = put_dead(outbox, user_id=user, template="'address_changed'", recipient="'before@example.org'")
     with pytest.raises(AddressNotTheirsError), console.begin() as session:
-        requeue(session, message_id, ACT, Correction(recipient=MEANT))
+        requeue(session, message_id, AUDIT, Correction(recipient=MEANT))
     with console.begin() as session:
-        requeue(session, message_id, ACT, Correction(recipient="before@example.org", locale=Locale.FR))
+        requeue(session, message_id, AUDIT, Correction(recipient="before@example.org", locale=Locale.FR))
     found = outbox.row(message_id)
     assert (found.recipient, found.locale, found.status) == ("before@example.org", "fr", "pending")
 
 
-def test_a_reset_goes_to_nobody_but_its_user(outbox: Outbox, console: sessionmaker[Session]) -> None:
+def test_a_password_reset_goes_only_to_its_user(outbox: Outbox, console: sessionmaker[Session]) -> None:
     user = a_user(outbox, "ada@example.org", status="active")
     outbox.execute(f"insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, expires_at, address_id)"
                    f" values (gen_random_uuid(), {user}, 'password_reset', 'email', 'test', 5, now() + interval '1 h',"
@@ -98,11 +99,11 @@ def test_a_reset_goes_to_nobody_but_its_user(outbox: Outbox, console: sessionmak
     [message_id] = put_dead(outbox, user_id=user, token_id="(select id from tokens)", template="'password_reset'")
     for recipient in ("eve@example.org", "ada@example.com"):
         with pytest.raises(AddressNotTheirsError), console.begin() as session:
-            requeue(session, message_id, ACT, Correction(recipient=recipient))
+            requeue(session, message_id, AUDIT, Correction(recipient=recipient))
     assert outbox.row(message_id).recipient == "ada@example.org"
 
 
-def test_the_same_address_written_another_way_is_nobody_else_s(outbox: Outbox) -> None:
+def test_another_spelling_of_the_users_address_is_accepted(outbox: Outbox) -> None:
     user = a_user(outbox, "ada@example.org", status="active")
     [message_id] = put_dead(outbox, user_id=user, template="'welcome'")
     change = ("--to", "Ada@Example.org", "--reason", "a picky server")
@@ -111,10 +112,10 @@ def test_the_same_address_written_another_way_is_nobody_else_s(outbox: Outbox) -
     assert outbox.row(message_id).recipient == "Ada@example.org"
 
 
-def test_what_tells_of_nobody_may_go_to_another_address(outbox: Outbox, console: sessionmaker[Session]) -> None:
+def test_a_message_about_no_user_may_go_to_any_address(outbox: Outbox, console: sessionmaker[Session]) -> None:
     [message_id] = put_dead(outbox, template="'operator_digest'")
     with console.begin() as session:
-        requeue(session, message_id, ACT, Correction(recipient="ops@example.org"))
+        requeue(session, message_id, AUDIT, Correction(recipient="ops@example.org"))
     assert outbox.row(message_id).recipient == "ops@example.org"
 
 
@@ -131,13 +132,15 @@ def test_an_address_has_to_fit_the_channel(
 ) -> None:
     [message_id] = put_dead(outbox, channel=channel)
     with pytest.raises(WrongAddressError), console.begin() as session:
-        requeue(session, message_id, ACT, Correction(recipient=recipient))
+        requeue(session, message_id, AUDIT, Correction(recipient=recipient))
 
 
-def test_what_no_registration_could_be_made_with_is_refused_in_plain_words(outbox: Outbox) -> None:
+def test_an_invalid_address_is_refused_with_a_plain_message(outbox: Outbox) -> None:
     [message_id] = put_dead(outbox)
     result = outboxctl(outbox.database, "requeue", str(message_id), "--to", "ada@@example.org", "--reason", "a slip")
-    said = f"outboxctl: message {message_id} goes by email, and that is no address for it\n"
+    said = (
+        f"outboxctl: message {message_id} is sent by email, and the new recipient is not an address of that channel\n"
+    )
     assert (result.exit_code, result.stderr) == (1, said)
     assert outbox.row(message_id).status == "dead"
 
@@ -146,7 +149,7 @@ def test_what_no_registration_could_be_made_with_is_refused_in_plain_words(outbo
     ("address", "is_one"),
     [("Ada@xn--bcher-kva.example", True), ("ada", False), ("a b@example.org", False), ("ada@example.org\n", False)],
 )
-def test_by_sql_alone_no_registration_is_given_an_address_that_is_none(
+def test_the_database_rejects_invalid_addresses_for_registrations(
     outbox: Outbox, console: sessionmaker[Session], address: str, *, is_one: bool
 ) -> None:
     user = a_user(outbox)
@@ -157,24 +160,22 @@ def test_by_sql_alone_no_registration_is_given_an_address_that_is_none(
     assert outbox.row(message_id).recipient == (address if is_one else "ada@example.org")
 
 
-def test_a_number_is_corrected_like_an_address(outbox: Outbox, console: sessionmaker[Session]) -> None:
+def test_a_phone_number_can_be_corrected(outbox: Outbox, console: sessionmaker[Session]) -> None:
     user = a_user(outbox, phone="+33612345670")
     token = a_token_of(outbox, user, channel="sms")
     [message_id] = put_dead(outbox, channel="sms", recipient="'+33612345670'", user_id=user, token_id=token)
     with console.begin() as session:
-        requeue(session, message_id, ACT, Correction(recipient="+33 6 12 34 56 78"))
+        requeue(session, message_id, AUDIT, Correction(recipient="+33 6 12 34 56 78"))
     assert outbox.execute("select phone from users") == [("+33612345678",)]
     row = outbox.row(message_id)
     assert (row.recipient, row.payload["key_id"]) == ("+33612345678", "test")
     assert f"'{row.token_id}'" != token
 
 
-def test_the_language_is_corrected_and_the_audit_row_says_so_without_addresses(
-    outbox: Outbox, console: sessionmaker[Session]
-) -> None:
+def test_the_audit_row_of_a_correction_masks_addresses(outbox: Outbox, console: sessionmaker[Session]) -> None:
     [message_id] = put_dead(outbox, template="'operator_digest'")
     with console.begin() as session:
-        requeue(session, message_id, ACT, Correction(recipient="ops@example.org", locale=Locale.FR))
+        requeue(session, message_id, AUDIT, Correction(recipient="ops@example.org", locale=Locale.FR))
     assert outbox.row(message_id).locale == "fr"
     assert outbox.execute("select before->>'recipient', before->>'locale', after from operator_actions") == [
         ("a…@example.org", "en", {"recipient": "o…@example.org", "locale": "fr"})
@@ -187,8 +188,8 @@ def test_only_one_message_is_corrected_at_a_time(outbox: Outbox) -> None:
     assert result.exit_code == 2
 
 
-def test_no_other_message_takes_the_code_for_the_right_address_to_the_wrong_one(api: ApiUnderTest) -> None:
-    registration = api.registered(email=SLIP)
+def test_a_correction_cannot_send_a_code_to_the_old_address(api: ApiUnderTest) -> None:
+    registration = api.registered(email=TYPO)
     api.rows(DIE, api.messages(registration)[0].id)
     api.resend(registration)
     for message in api.messages(registration):
@@ -196,15 +197,15 @@ def test_no_other_message_takes_the_code_for_the_right_address_to_the_wrong_one(
     [first, other] = api.messages(registration)
     corrected(api, first.id, MEANT)
     with pytest.raises(AddressNotTheirsError):
-        corrected(api, other.id, SLIP)
+        corrected(api, other.id, TYPO)
     assert {message.recipient: message.status for message in api.messages(registration)} == {
         MEANT: "pending",
-        SLIP: "dead",
+        TYPO: "dead",
     }
 
 
-def test_by_sql_alone_no_other_message_takes_it_there_either(api: ApiUnderTest) -> None:
-    registration = api.registered(email=SLIP)
+def test_the_database_rejects_sending_a_code_to_the_old_address(api: ApiUnderTest) -> None:
+    registration = api.registered(email=TYPO)
     api.rows(DIE, api.messages(registration)[0].id)
     api.resend(registration)
     for message in api.messages(registration):

@@ -1,17 +1,19 @@
-"""Closing what nobody need look at any more, and opening it again."""
+"""Discard, and undo a discard."""
 
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from operator_console.acting import ErasedError, NotDiscardedError, discard, requeue, undo_discard
+from operator_console.actions.discard import discard, undo_discard
+from operator_console.actions.requeue import requeue
+from operator_console.errors import ErasedError, NotDiscardedError
 from shared.ids import uuid7
-from tests.support.desk import ACT, lines_of, outboxctl, put_dead
+from tests.support.operators import AUDIT, lines_of, outboxctl, put_dead
 from tests.support.outbox import Outbox
 
 REASON = ("--reason", "a typo of 2019")
 
 
-def test_discarding_closes_a_message_and_undoing_gives_its_reason_back(outbox: Outbox) -> None:
+def test_undoing_a_discard_restores_the_reason(outbox: Outbox) -> None:
     [message_id] = put_dead(outbox, dead_reason="'exhausted'")
     assert outboxctl(outbox.database, "discard", str(message_id), *REASON).exit_code == 0
     assert outbox.row(message_id).dead_reason == "discarded"
@@ -24,7 +26,7 @@ def test_discarding_closes_a_message_and_undoing_gives_its_reason_back(outbox: O
     ]
 
 
-def test_discarding_twice_is_one_change(outbox: Outbox) -> None:
+def test_discarding_twice_is_one_action(outbox: Outbox) -> None:
     [message_id] = put_dead(outbox)
     for _ in range(2):
         assert outboxctl(outbox.database, "discard", str(message_id), *REASON).exit_code == 0
@@ -32,7 +34,7 @@ def test_discarding_twice_is_one_change(outbox: Outbox) -> None:
 
 
 @pytest.mark.parametrize("command", ["requeue", "discard", "undo-discard"])
-def test_what_is_pending_or_sent_is_refused(outbox: Outbox, command: str) -> None:
+def test_pending_and_sent_messages_are_refused(outbox: Outbox, command: str) -> None:
     ids = [*outbox.put(), *outbox.put(status="'sent'", settled_at="now()")]
     result = outboxctl(outbox.database, command, *map(str, ids), *REASON)
     assert result.exit_code == 1
@@ -43,21 +45,21 @@ def test_what_is_pending_or_sent_is_refused(outbox: Outbox, command: str) -> Non
     assert outbox.execute("select * from operator_actions") == []
 
 
-def test_only_what_an_operator_discarded_is_opened_again(outbox: Outbox, console: sessionmaker[Session]) -> None:
+def test_only_an_operators_discard_can_be_undone(outbox: Outbox, console: sessionmaker[Session]) -> None:
     [rejected], [closed] = put_dead(outbox), put_dead(outbox, dead_reason="'discarded'")
     for message_id in (rejected, closed):
         with pytest.raises(NotDiscardedError), console.begin() as session:
-            undo_discard(session, message_id, ACT)
+            undo_discard(session, message_id, AUDIT)
 
 
-def test_whose_user_was_erased_is_neither_requeued_nor_opened(outbox: Outbox, console: sessionmaker[Session]) -> None:
+def test_messages_of_erased_users_are_refused(outbox: Outbox, console: sessionmaker[Session]) -> None:
     [message_id] = put_dead(outbox, recipient="'erased'", dead_reason="'discarded'")
     for act_on in (requeue, discard, undo_discard):
         with pytest.raises(ErasedError), console.begin() as session:
-            act_on(session, message_id, ACT)
+            act_on(session, message_id, AUDIT)
 
 
-def test_of_several_those_that_can_be_are_done_and_the_others_said(outbox: Outbox) -> None:
+def test_of_several_messages_only_the_invalid_are_refused(outbox: Outbox) -> None:
     [first, second], unknown = put_dead(outbox, count=2), uuid7()
     result = outboxctl(outbox.database, "requeue", str(first), str(unknown), str(second), *REASON)
     assert result.exit_code == 1
@@ -65,13 +67,13 @@ def test_of_several_those_that_can_be_are_done_and_the_others_said(outbox: Outbo
     assert outbox.number("select count(*) from outbox_messages where status = 'pending'") == 2
 
 
-def test_messages_are_named_or_chosen_not_both(outbox: Outbox) -> None:
+def test_ids_and_filters_exclude_each_other(outbox: Outbox) -> None:
     [message_id] = put_dead(outbox)
     result = outboxctl(outbox.database, "requeue", str(message_id), "--all", "--yes", *REASON)
     assert result.exit_code == 2
 
 
-def test_the_timeline_tells_what_happened_in_its_order(outbox: Outbox) -> None:
+def test_the_timeline_lists_events_in_order(outbox: Outbox) -> None:
     [message_id] = put_dead(outbox, created_at="now() - interval '2 h'", settled_at="now() - interval '1 h'")
     outbox.execute(
         "insert into delivery_attempts (message_id, attempt, outcome, provider, error, ended_at)"
@@ -80,7 +82,7 @@ def test_the_timeline_tells_what_happened_in_its_order(outbox: Outbox) -> None:
     )
     outboxctl(outbox.database, "discard", str(message_id), *REASON)
     shown = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json"))[0]
-    assert [(entry["what"], entry["detail"]) for entry in shown["timeline"]] == [
+    assert [(entry["event"], entry["detail"]) for entry in shown["timeline"]] == [
         ("enqueued", "email"),
         ("dead", "550 a…@example.org?"),
         ("dead", "discarded"),
@@ -88,7 +90,7 @@ def test_the_timeline_tells_what_happened_in_its_order(outbox: Outbox) -> None:
     ]
 
 
-def test_what_a_newer_message_replaced_cannot_come_back_by_way_of_a_discard(outbox: Outbox) -> None:
+def test_a_superseded_message_cannot_be_discarded(outbox: Outbox) -> None:
     [message_id] = put_dead(outbox, dead_reason="'superseded'")
     result = outboxctl(outbox.database, "discard", str(message_id), "--reason", "to requeue it then")
     assert (result.exit_code, "superseded" in result.stderr) == (1, True)

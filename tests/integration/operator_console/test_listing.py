@@ -1,4 +1,4 @@
-"""Lists: what a filter lets through, page after page, and how far one statement looks."""
+"""Lists of messages: filters, pages, and the limit of rows that a statement scans."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -7,17 +7,18 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.filters import MessageFilter
-from operator_console.reading import list_messages, messages, search_messages
+from operator_console.queries import messages
+from operator_console.queries.messages import list_messages, search_messages
 from shared.uuid7 import uuid7_at
 from shared.vocabulary import Channel, DeadReason, Status, Template
-from tests.support.desk import lines_of, outboxctl, put_dead
+from tests.support.operators import lines_of, outboxctl, put_dead
 from tests.support.outbox import Outbox
 
 NOW = datetime.now(UTC)
 
 
 def pages(console: sessionmaker[Session], wanted: MessageFilter, limit: int) -> list[list[UUID]]:
-    """Return the ids of each page to the last."""
+    """Return the ids of each page."""
     found: list[list[UUID]] = []
     cursor = None
     while True:
@@ -30,15 +31,15 @@ def pages(console: sessionmaker[Session], wanted: MessageFilter, limit: int) -> 
 
 
 def at(moment: datetime) -> str:
-    """Return the id of a message enqueued then, as SQL has it."""
+    """Return the id of a message enqueued at that time, as SQL."""
     return f"'{uuid7_at(int(moment.timestamp() * 1e9), bytes(8))}'"
 
 
 @pytest.mark.parametrize("looked_at", [50_000, 3, 1])
-def test_pages_have_each_message_once_newest_first_however_far_a_statement_looks(
+def test_pages_have_each_message_once_newest_first_for_any_scan_limit(
     outbox: Outbox, console: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch, looked_at: int
 ) -> None:
-    monkeypatch.setattr(messages, "MOST_ROWS_LOOKED_AT", looked_at)
+    monkeypatch.setattr(messages, "MAX_ROWS_SCANNED", looked_at)
     ours = put_dead(outbox, count=5)
     outbox.put(count=4)
     ours += put_dead(outbox, count=2)
@@ -49,21 +50,21 @@ def test_pages_have_each_message_once_newest_first_however_far_a_statement_looks
     assert pages(console, MessageFilter(channel=Channel.SMS), 3)[-1] == []
 
 
-def test_a_page_that_ends_early_says_how_far_it_looked(
+def test_a_short_page_says_how_far_it_searched(
     outbox: Outbox, console: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages, "MOST_ROWS_LOOKED_AT", 2)
+    monkeypatch.setattr(messages, "MAX_ROWS_SCANNED", 2)
     ids = outbox.put(count=3)
     with console() as session:
         page = list_messages(session, MessageFilter(channel=Channel.SMS))
     assert (page.messages, page.next_cursor) == ((), ids[1])
-    assert page.looked_back_to is not None
+    assert page.searched_back_to is not None
 
 
-def test_a_search_goes_on_until_it_has_found_what_was_asked_for_or_its_time_is_over(
+def test_a_search_continues_until_the_page_is_full_or_time_is_up(
     outbox: Outbox, console: sessionmaker[Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages, "MOST_ROWS_LOOKED_AT", 2)
+    monkeypatch.setattr(messages, "MAX_ROWS_SCANNED", 2)
     sms = outbox.put(count=3, channel="sms", recipient="'+33612345678'")
     outbox.put(count=9)
     wanted = MessageFilter(channel=Channel.SMS)
@@ -77,17 +78,15 @@ def test_a_search_goes_on_until_it_has_found_what_was_asked_for_or_its_time_is_o
     assert (cut_short.messages, cut_short.next_cursor is None) == ((), False)
 
 
-def test_the_command_line_looks_on_until_it_has_what_was_asked_for(
-    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(messages, "MOST_ROWS_LOOKED_AT", 2)
+def test_the_command_line_continues_until_the_limit_is_reached(outbox: Outbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "MAX_ROWS_SCANNED", 2)
     [sms] = outbox.put(channel="sms", recipient="'+33612345678'")
     outbox.put(count=5)
     [listed] = lines_of(outboxctl(outbox.database, "list", "--channel", "sms"))
     assert listed["id"] == str(sms)
 
 
-def test_the_next_page_is_asked_for_by_the_last_id(outbox: Outbox) -> None:
+def test_the_last_id_is_the_next_pages_cursor(outbox: Outbox) -> None:
     ids = outbox.put(count=3)
     listed = lines_of(outboxctl(outbox.database, "list", "--before", str(ids[1])))
     assert [message["id"] for message in listed] == [str(ids[0])]
@@ -114,7 +113,7 @@ def test_the_next_page_is_asked_for_by_the_last_id(outbox: Outbox) -> None:
         (["--cause", "no-such-cause"], 0),
     ],
 )
-def test_filters_find_what_they_say(outbox: Outbox, arguments: list[str], count: int) -> None:
+def test_filters_find_matching_messages(outbox: Outbox, arguments: list[str], count: int) -> None:
     outbox.put(recipient="'grace@example.org'", provider="'smtp:mx:25'")
     outbox.put(channel="sms", recipient="'+33612345678'")
     outbox.put()
@@ -124,7 +123,7 @@ def test_filters_find_what_they_say(outbox: Outbox, arguments: list[str], count:
     assert len(lines_of(outboxctl(outbox.database, "list", *arguments))) == count
 
 
-def test_a_filter_survives_being_written_down() -> None:
+def test_a_stored_filter_can_be_read_again() -> None:
     wanted = MessageFilter(
         Status.DEAD, DeadReason.EXPIRED, Channel.SMS, Template.WELCOME, "twilio:x", "+33612345678",
         NOW - timedelta(days=1), NOW, "0123456789ab",

@@ -1,4 +1,4 @@
-"""Tokens of operators: shown once, kept as a hash, ended by time or by hand."""
+"""Operators' tokens: shown once, stored as a hash, ended by expiry or revocation."""
 
 import hashlib
 from datetime import timedelta
@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
-from operator_console.operator_tokens import Scope, TokenView, authenticate
+from operator_console.actions.tokens import Scope, TokenView, authenticate
 from tests.support.databases import Database, is_refused
-from tests.support.desk import lines_of, outboxctl
+from tests.support.operators import lines_of, outboxctl
 from tests.support.outbox import Outbox
 
 CREATE = ("tokens", "create", "--name", "night shift", "--scope", "read", "--scope", "act", "--reason", "on call")
@@ -25,7 +25,7 @@ def known(console: sessionmaker[Session], text: str) -> TokenView | None:
         return authenticate(session, text)
 
 
-def test_a_token_is_shown_once_and_kept_as_its_hash(outbox: Outbox, console: sessionmaker[Session]) -> None:
+def test_a_token_is_shown_once_and_stored_as_its_hash(outbox: Outbox, console: sessionmaker[Session]) -> None:
     text = created(outbox.database)
     assert outbox.execute("select token_hash, scopes from operator_tokens") == [
         (hashlib.sha256(text.encode()).digest(), ["read", "act"])
@@ -40,17 +40,17 @@ def test_a_token_is_shown_once_and_kept_as_its_hash(outbox: Outbox, console: ses
 
 
 @pytest.mark.parametrize("text", ["", "so_", "so_" + "A" * 43, "\ud800"])
-def test_what_is_no_token_is_none(console: sessionmaker[Session], text: str) -> None:
+def test_malformed_tokens_are_rejected(console: sessionmaker[Session], text: str) -> None:
     assert known(console, text) is None
 
 
-def test_a_token_ends_with_its_time(outbox: Outbox, console: sessionmaker[Session]) -> None:
+def test_a_token_expires(outbox: Outbox, console: sessionmaker[Session]) -> None:
     text = created(outbox.database)
     outbox.execute("update operator_tokens set expires_at = now()")
     assert known(console, text) is None
 
 
-def test_a_revoked_token_ends_at_once_and_for_good(outbox: Outbox, console: sessionmaker[Session]) -> None:
+def test_a_revoked_token_ends_at_once_and_permanently(outbox: Outbox, console: sessionmaker[Session]) -> None:
     text = created(outbox.database)
     view = known(console, text)
     assert view
@@ -58,7 +58,7 @@ def test_a_revoked_token_ends_at_once_and_for_good(outbox: Outbox, console: sess
     assert outboxctl(outbox.database, *revoke).exit_code == 0
     assert known(console, text) is None
     again = outboxctl(outbox.database, *revoke)
-    assert (again.exit_code, again.stderr) == (1, f"outboxctl: there is no token {view.id} that still works\n")
+    assert (again.exit_code, again.stderr) == (1, f"outboxctl: there is no active token {view.id}\n")
     audited = lines_of(outboxctl(outbox.database, "audit"))
     assert [(row["action"], row["reason"]) for row in audited] == [
         ("revoke_token", "lost the laptop"),
@@ -66,7 +66,7 @@ def test_a_revoked_token_ends_at_once_and_for_good(outbox: Outbox, console: sess
     ]
 
 
-def test_the_console_s_login_makes_no_tokens_and_is_told_who_does(database: Database) -> None:
+def test_the_consoles_role_cannot_create_tokens_and_the_error_says_who_can(database: Database) -> None:
     result = outboxctl(database, *CREATE)
     assert result.exit_code == 1
     assert result.stderr == (

@@ -1,4 +1,4 @@
-"""What operators see of organizations' databases, and what they can have done about them."""
+"""Organizations: health checks, losses and repairs of their databases."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def token(database: Database) -> str:
 
 
 def founded(database: Database, health: str | None, *, status: str = "ready", is_decoy: bool = False) -> UUID:
-    """Add an organization whose database was found so a minute ago, and the founder it had."""
+    """Add an organization whose health check of a minute ago had that result."""
     organization_id = uuid7()
     with database.connect() as connection:
         connection.execute(
@@ -50,20 +50,20 @@ def repairs(database: Database) -> list[tuple[str, ...]]:
         return connection.execute("select template, recipient from outbox_messages").fetchall()
 
 
-def test_a_list_goes_on_by_its_link_and_leaves_decoys_out(
+def test_following_the_links_shows_each_organization_without_decoys(
     database: Database, console: ConsoleUnderTest, token: str
 ) -> None:
     ids = [str(founded(database, "healthy")) for _ in range(5)]
     founded(database, None, is_decoy=True)
     seen, path = [], "/v1/organizations?limit=2"
     while path:
-        answer = console.ask("GET", path, token)
-        seen += [one["id"] for one in answer.json["organizations"]]
-        path = answer.headers.get("Link", "").removeprefix("<").removesuffix('>; rel="next"')
+        response = console.ask("GET", path, token)
+        seen += [one["id"] for one in response.json["organizations"]]
+        path = response.headers.get("Link", "").removeprefix("<").removesuffix('>; rel="next"')
     assert seen == ids[::-1]
 
 
-def test_a_list_is_of_those_that_were_found_so(database: Database, console: ConsoleUnderTest, token: str) -> None:
+def test_organizations_can_be_filtered_by_health(database: Database, console: ConsoleUnderTest, token: str) -> None:
     lost = founded(database, "lost")
     founded(database, "healthy")
     [one] = console.ask("GET", "/v1/organizations?health=lost", token).json["organizations"]
@@ -82,10 +82,10 @@ def test_a_list_is_of_those_that_were_found_so(database: Database, console: Cons
     assert console.ask("GET", "/v1/organizations?health=unwell", token).status_code == 422
 
 
-def test_a_repair_is_enqueued_once_and_written_down(database: Database, console: ConsoleUnderTest, token: str) -> None:
+def test_a_repair_is_enqueued_once_and_audited(database: Database, console: ConsoleUnderTest, token: str) -> None:
     organization_id = founded(database, "lost")
-    answers = [console.ask("POST", f"/v1/organizations/{organization_id}/repair", token, json=BECAUSE) for _ in "12"]
-    assert [(answer.status_code, answer.json["repair"]) for answer in answers] == [
+    responses = [console.ask("POST", f"/v1/organizations/{organization_id}/repair", token, json=BECAUSE) for _ in "12"]
+    assert [(response.status_code, response.json["repair"]) for response in responses] == [
         (202, "enqueued"),
         (202, "under_way"),
     ]
@@ -98,7 +98,7 @@ def test_a_repair_is_enqueued_once_and_written_down(database: Database, console:
     assert (action, reason, before["health"], due) == ("repair", "a member called", "lost", True)
 
 
-def test_after_a_repair_that_was_given_up_operators_have_another_and_the_door_has_none(
+def test_after_a_failed_repair_operators_can_request_another_and_members_cannot(
     database: Database, console: ConsoleUnderTest, token: str
 ) -> None:
     organization_id = founded(database, "damaged")
@@ -114,13 +114,13 @@ def test_after_a_repair_that_was_given_up_operators_have_another_and_the_door_ha
     assert console.ask("POST", path, token, json=BECAUSE).json["repair"] == "enqueued"
 
 
-def test_what_was_kept_and_why_a_step_failed_is_shown(
+def test_a_kept_database_and_a_failed_step_show_their_reasons(
     database: Database, console: ConsoleUnderTest, token: str
 ) -> None:
     organization_id = founded(database, None, status="provisioning")
     with database.connect() as connection:
         connection.execute(
-            "update organizations set status = 'failed', failed_at = now(), kept_because = 'it has been worked in'"
+            "update organizations set status = 'failed', failed_at = now(), kept_because = 'it has been used'"
         )
         connection.execute(
             "insert into organization_steps (organization_id, step, error_class, error)"
@@ -128,33 +128,33 @@ def test_what_was_kept_and_why_a_step_failed_is_shown(
             [organization_id],
         )
     shown = outboxctl(database, "show", str(organization_id)).stdout
-    assert re.search(r"^kept_because +it has been worked in$", shown, re.MULTILINE)
+    assert re.search(r"^kept_because +it has been used$", shown, re.MULTILINE)
     page = console.signed_in(token).get(f"/organizations/{organization_id}").text
-    assert "it has been worked in: dropping it is for you to decide" in page
+    assert "it has been used: you decide whether to drop it" in page
     assert "content: without members" in page
 
 
-def test_what_is_in_order_is_said_to_be_and_looked_at_again(
+def test_a_healthy_database_is_checked_again_and_not_repaired(
     database: Database, console: ConsoleUnderTest, token: str
 ) -> None:
     organization_id = founded(database, "healthy")
-    answer = console.ask("POST", f"/v1/organizations/{organization_id}/repair", token, json=BECAUSE)
-    assert (answer.status_code, answer.json["repair"]) == (200, "not_needed")
+    response = console.ask("POST", f"/v1/organizations/{organization_id}/repair", token, json=BECAUSE)
+    assert (response.status_code, response.json["repair"]) == (200, "not_needed")
     assert repairs(database) == []
 
 
-def test_what_was_never_handed_over_is_not_repaired(database: Database, console: ConsoleUnderTest, token: str) -> None:
+def test_an_organization_that_was_never_ready_is_not_repaired(
+    database: Database, console: ConsoleUnderTest, token: str
+) -> None:
     ids = [founded(database, None, status="provisioning"), founded(database, None, is_decoy=True)]
-    answers = [console.ask("POST", f"/v1/organizations/{each}/repair", token, json=BECAUSE) for each in ids]
-    assert [(answer.status_code, answer.json["code"]) for answer in answers] == [
+    responses = [console.ask("POST", f"/v1/organizations/{each}/repair", token, json=BECAUSE) for each in ids]
+    assert [(response.status_code, response.json["code"]) for response in responses] == [
         (409, "organization_not_ready"),
         (404, "unknown_organization"),
     ]
 
 
-def test_the_page_says_what_was_lost_and_has_a_button(
-    database: Database, console: ConsoleUnderTest, token: str
-) -> None:
+def test_the_page_shows_losses_and_requests_a_repair(database: Database, console: ConsoleUnderTest, token: str) -> None:
     organization_id = founded(database, "lost")
     with database.connect() as connection:
         connection.execute(
@@ -166,14 +166,14 @@ def test_the_page_says_what_was_lost_and_has_a_button(
     assert "Clinic &lt;b&gt;" in listed.text
     page = person.get(f"/organizations/{organization_id}")
     assert "5 tables, 7.6 MB, at revision 0002" in page.text
-    assert "Nothing has taken its place yet." in page.text
+    assert "It has not been replaced yet." in page.text
     pressed = person.post(
         f"/organizations/{organization_id}/repair",
         data={"csrf": csrf_in(page), **BECAUSE},
         headers={"Origin": "http://localhost"},
         follow_redirects=True,
     )
-    assert "A repair is on its way." in pressed.text
+    assert "Repair requested." in pressed.text
     assert len(repairs(database)) == 1
 
 
@@ -192,6 +192,6 @@ def test_the_command_line_shows_and_repairs_the_same(database: Database) -> None
     repaired = outboxctl(database, "repair", str(organization_id), "--reason", "a member called")
     assert repaired.stdout == f"organization {organization_id} will be repaired\n"
     unseen = outboxctl(database, "check", str(organization_id), "--wait", "0")
-    assert (unseen.returncode, "nobody has looked" in unseen.stderr) == (1, True)
+    assert (unseen.returncode, "no relay has checked" in unseen.stderr) == (1, True)
     unknown = outboxctl(database, "show", str(uuid4()))
     assert unknown.returncode == 1

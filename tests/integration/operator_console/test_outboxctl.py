@@ -33,7 +33,7 @@ def a_dead_message(outbox: Outbox, **columns: str) -> str:
 
 
 def a_token(outbox: Outbox, *, expires_at: str, channel: str = "email", key_id: str = "k1") -> UUID:
-    """Add a token of the one user, who is added with the first."""
+    """Add a token for the one user, which the first call adds."""
     outbox.execute(
         "insert into users (id, email, email_canonical, phone, password_hash, locale)"
         " select gen_random_uuid(), 'ada@example.org', 'ada@example.org', '+33612345678', 'x', 'en'"
@@ -87,13 +87,13 @@ def test_list_filters(outbox: Outbox, outboxctl: Outboxctl, arguments: list[str]
     assert len(outboxctl("list", *arguments).stdout.splitlines()) == count
 
 
-def test_status_counts_what_waits_for_a_database_of_its_own(outbox: Outbox, outboxctl: Outboxctl) -> None:
+def test_status_counts_provisioning_messages(outbox: Outbox, outboxctl: Outboxctl) -> None:
     outbox.put(count=2, channel="provision", template="'organization'")
     backlog = {one["channel"]: one for one in json.loads(outboxctl("status", "--json").stdout)["backlog"]}
     assert (backlog["provision"]["due"], backlog["email"]["due"]) == (2, 0)
 
 
-def test_show_tells_the_attempts_without_the_address(outbox: Outbox, outboxctl: Outboxctl) -> None:
+def test_show_lists_attempts_without_the_address(outbox: Outbox, outboxctl: Outboxctl) -> None:
     message_id = a_dead_message(outbox)
     shown = json.loads(outboxctl("show", message_id, "--json").stdout)
     [attempt] = shown["attempts"]
@@ -101,7 +101,7 @@ def test_show_tells_the_attempts_without_the_address(outbox: Outbox, outboxctl: 
     assert "ada@" not in outboxctl("show", message_id).stdout
 
 
-def test_words_of_a_newer_release_are_shown_as_they_are(outbox: Outbox, outboxctl: Outboxctl) -> None:
+def test_values_of_a_newer_release_are_shown_unchanged(outbox: Outbox, outboxctl: Outboxctl) -> None:
     [message_id] = outbox.put(
         template="'goodbye'", locale="'eo'", status="'dead'", dead_reason="'bored'", settled_at="now()"
     )
@@ -111,7 +111,7 @@ def test_words_of_a_newer_release_are_shown_as_they_are(outbox: Outbox, outboxct
     assert outboxctl("requeue", str(message_id), "--reason", "why not").exit_code == 0
 
 
-def test_requeue_makes_a_dead_message_due_as_if_never_tried(outbox: Outbox, outboxctl: Outboxctl) -> None:
+def test_requeue_resets_a_dead_message_to_its_enqueued_state(outbox: Outbox, outboxctl: Outboxctl) -> None:
     message_id = a_dead_message(outbox)
     result = outboxctl("requeue", message_id, "--reason", "mailbox exists now")
     assert result.exit_code == 0, result.output
@@ -127,7 +127,7 @@ def test_requeue_wakes_the_relays(outbox: Outbox, outboxctl: Outboxctl) -> None:
         assert len(list(relay.notifies(timeout=60, stop_after=1))) == 1
 
 
-def test_requeue_leaves_a_row_of_who_did_it_and_why(outbox: Outbox, outboxctl: Outboxctl) -> None:
+def test_requeue_adds_an_audit_row(outbox: Outbox, outboxctl: Outboxctl) -> None:
     message_id = a_dead_message(outbox)
     outboxctl("requeue", message_id, "--reason", "mailbox exists now")
     [action] = json.loads(outboxctl("show", message_id, "--json").stdout)["operator_actions"]
@@ -135,10 +135,10 @@ def test_requeue_leaves_a_row_of_who_did_it_and_why(outbox: Outbox, outboxctl: O
     assert action["operator"]
 
 
-def test_requeue_mints_a_fresh_token_where_none_lives(outbox: Outbox, outboxctl: Outboxctl) -> None:
+def test_requeue_creates_a_token_if_none_is_valid(outbox: Outbox, outboxctl: Outboxctl) -> None:
     outboxctl("requeue", a_dead_message_whose_token_has_expired(outbox), "--reason", "too late")
     assert outbox.claim()
-    # Under the newest message's key: the old one, k1, may have been taken away.
+    # With the newest message's key: the old one, k1, may have been removed.
     assert outbox.execute(
         "select t.attempts_left, t.purpose, t.key_id, m.payload->>'key_id', t.expires_at = m.expires_at,"
         " t.expires_at - now() between '59 minutes' and '1 hour'"
@@ -146,7 +146,7 @@ def test_requeue_mints_a_fresh_token_where_none_lives(outbox: Outbox, outboxctl:
     ) == [(5, "activation", "test", "test", True, True)]
 
 
-def test_a_fresh_token_lives_as_long_as_one_that_no_resend_ended_early(outbox: Outbox, outboxctl: Outboxctl) -> None:
+def test_a_new_token_has_the_lifetime_of_one_that_no_resend_shortened(outbox: Outbox, outboxctl: Outboxctl) -> None:
     message_id = a_dead_message_whose_token_has_expired(outbox)
     outbox.execute("update tokens set created_at = expires_at - interval '5 minutes'")
     a_token(outbox, expires_at="now() - interval '1 minute'")
@@ -157,7 +157,7 @@ def test_a_fresh_token_lives_as_long_as_one_that_no_resend_ended_early(outbox: O
     ) == [(True,)]
 
 
-def test_requeue_brings_the_newer_code_of_a_resend_instead_of_ending_it(outbox: Outbox, outboxctl: Outboxctl) -> None:
+def test_requeue_uses_the_newer_code_of_a_resend(outbox: Outbox, outboxctl: Outboxctl) -> None:
     message_id = a_dead_message_whose_token_has_expired(outbox)
     newer = a_token(outbox, expires_at="now() + interval '30 minutes'", key_id="k2")
     outboxctl("requeue", message_id, "--reason", "mailbox exists now")
@@ -167,23 +167,23 @@ def test_requeue_brings_the_newer_code_of_a_resend_instead_of_ending_it(outbox: 
     assert outbox.execute("select count(*) from tokens") == [(2,)]
 
 
-def test_requeue_brings_no_code_that_went_another_way(outbox: Outbox, outboxctl: Outboxctl) -> None:
+def test_requeue_uses_no_code_of_another_channel(outbox: Outbox, outboxctl: Outboxctl) -> None:
     message_id = a_dead_message_whose_token_has_expired(outbox)
     a_token(outbox, expires_at="now() + interval '30 minutes'", channel="sms")
     outboxctl("requeue", message_id, "--reason", "mailbox exists now")
     assert outbox.execute("select t.channel from tokens t join outbox_messages m on m.token_id = t.id") == [("email",)]
 
 
-def test_requeue_refuses_what_a_newer_message_replaced(outbox: Outbox, outboxctl: Outboxctl) -> None:
+def test_requeue_refuses_a_superseded_message(outbox: Outbox, outboxctl: Outboxctl) -> None:
     [message_id] = outbox.put(status="'dead'", dead_reason="'superseded'", settled_at="now()")
     result = outboxctl("requeue", str(message_id), "--reason", "impatience")
     assert result.exit_code == 1
-    assert "is superseded: a newer message replaced it, or nobody waits for it any longer" in result.stderr
+    assert "is superseded: a newer message replaced it, or its registration has ended" in result.stderr
     assert outbox.claim() == []
     assert outbox.execute("select * from operator_actions") == []
 
 
-def test_requeue_keeps_a_token_that_still_works(outbox: Outbox, outboxctl: Outboxctl) -> None:
+def test_requeue_keeps_a_valid_token(outbox: Outbox, outboxctl: Outboxctl) -> None:
     token_id = a_token(outbox, expires_at="now() + interval '1 hour'")
     message_id = a_dead_message(outbox, token_id=f"'{token_id}'")
     outboxctl("requeue", message_id, "--reason", "mailbox exists now")
@@ -191,17 +191,17 @@ def test_requeue_keeps_a_token_that_still_works(outbox: Outbox, outboxctl: Outbo
     assert claimed.token_id == token_id
 
 
-def test_requeue_refuses_what_is_not_dead_and_changes_nothing(outbox: Outbox, outboxctl: Outboxctl) -> None:
+def test_requeue_refuses_a_pending_message_and_changes_nothing(outbox: Outbox, outboxctl: Outboxctl) -> None:
     [message_id] = outbox.put(due_at="now() + interval '1 hour'")
     result = outboxctl("requeue", str(message_id), "--reason", "impatience")
     assert result.exit_code == 1
-    assert result.stderr == f"outboxctl: message {message_id} is pending: only a dead one can be requeued\n"
+    assert result.stderr == f"outboxctl: message {message_id} is pending: only a dead message can be requeued\n"
     assert outbox.claim() == []
     assert outbox.execute("select * from operator_actions") == []
 
 
 @pytest.mark.parametrize("arguments", [["show"], ["requeue", "--reason", "why not"]])
-def test_a_message_that_does_not_exist_is_an_error(outboxctl: Outboxctl, arguments: list[str]) -> None:
+def test_an_unknown_message_is_an_error(outboxctl: Outboxctl, arguments: list[str]) -> None:
     unknown = str(uuid7())
     result = outboxctl(*arguments, unknown)
     assert (result.exit_code, result.stderr) == (1, f"outboxctl: there is no message {unknown}\n")
@@ -214,12 +214,12 @@ def test_wrong_usage_exits_2(outboxctl: Outboxctl, arguments: list[str]) -> None
     assert outboxctl(*arguments).exit_code == 2
 
 
-def test_missing_settings_exit_2_and_say_which() -> None:
+def test_missing_settings_exit_2_with_their_names() -> None:
     result = CliRunner().invoke(main, ["list"], env={"DATABASE_URL": ""})
     assert (result.exit_code, result.stderr) == (2, "settings: DATABASE_URL is not set\n")
 
 
-def test_a_database_that_is_away_is_said_in_one_line() -> None:
+def test_an_unavailable_database_is_reported_in_one_line() -> None:
     url = "postgresql+psycopg://console:hush@127.0.0.1:1/nowhere"
     result = CliRunner().invoke(main, ["list"], env={"DATABASE_URL": url})
     assert result.exit_code == 1
@@ -227,7 +227,7 @@ def test_a_database_that_is_away_is_said_in_one_line() -> None:
     assert "hush" not in result.output
 
 
-def test_a_database_without_our_tables_is_said_in_one_line(cluster: Cluster) -> None:
+def test_a_database_without_our_tables_is_reported_in_one_line(cluster: Cluster) -> None:
     with fresh_database(cluster, template="template0") as empty:
         result = CliRunner().invoke(main, ["list"], env={"DATABASE_URL": empty.owner_url})
     assert result.exit_code == 1
@@ -236,7 +236,7 @@ def test_a_database_without_our_tables_is_said_in_one_line(cluster: Cluster) -> 
     )
 
 
-def test_a_login_without_the_rights_is_said_in_one_line(database: Database) -> None:
+def test_a_login_without_rights_is_reported_in_one_line(database: Database) -> None:
     result = CliRunner().invoke(main, ["show", str(uuid7())], env={"DATABASE_URL": database.api_url})
     assert result.exit_code == 1
     assert result.stderr == (

@@ -17,7 +17,7 @@ A_ROW = "insert into providers (name, rate, openings, open_until, last_failure_c
         ("2, now() - interval '1 second', 'provider'", "half_open"),
     ],
 )
-def test_providers_tells_how_each_stands(database: Database, columns: str, breaker: str) -> None:
+def test_providers_shows_each_breaker(database: Database, columns: str, breaker: str) -> None:
     with database.connect() as owner:
         owner.execute(f"{A_ROW}{columns})")
     result = CliRunner().invoke(main, ["providers", "--json"], env={"DATABASE_URL": database.console_url})

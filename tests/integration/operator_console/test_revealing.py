@@ -1,14 +1,14 @@
-"""Addresses are masked; whoever wants to see one says why, and that is written down first."""
+"""Addresses are masked. Revealing one needs a reason, and an audit row is written first."""
 
 import pytest
 
-from tests.support.desk import lines_of, outboxctl, put_dead
+from tests.support.operators import lines_of, outboxctl, put_dead
 from tests.support.outbox import Outbox
 
 WHY = ("--reveal", "--reason", "ada called")
 
 
-def test_a_revealed_message_shows_its_address_and_leaves_an_audit_row(outbox: Outbox) -> None:
+def test_revealing_a_message_shows_its_address_and_adds_an_audit_row(outbox: Outbox) -> None:
     [message_id] = put_dead(outbox, last_error="'550 <ada@example.org>?'")
     [masked] = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json"))
     [shown] = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json", *WHY))
@@ -19,17 +19,15 @@ def test_a_revealed_message_shows_its_address_and_leaves_an_audit_row(outbox: Ou
 
 
 @pytest.mark.parametrize(
-    ("channel", "recipient", "told"),
+    ("channel", "recipient", "reply"),
     [
         ("email", "Ada@example.org", "2.0.0 <ADA@EXAMPLE.ORG> Saved, <Ada@Example.org>"),
         ("sms", "+33612345678", "queued for 33612345678 and +33612345678"),
     ],
 )
-def test_a_provider_s_words_show_no_address_however_it_is_written(
-    outbox: Outbox, channel: str, recipient: str, told: str
-) -> None:
+def test_replies_show_no_address_in_any_spelling(outbox: Outbox, channel: str, recipient: str, reply: str) -> None:
     columns = {"channel": channel, "recipient": f"'{recipient}'"}
-    [message_id] = put_dead(outbox, **columns, last_error=f"'{told}'", provider_message_id=f"'{told}'")
+    [message_id] = put_dead(outbox, **columns, last_error=f"'{reply}'", provider_message_id=f"'{reply}'")
     [masked] = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json"))
     for shown in (masked["last_error"], masked["provider_message_id"]):
         assert recipient.strip("+").lower() not in shown.lower()
@@ -37,7 +35,7 @@ def test_a_provider_s_words_show_no_address_however_it_is_written(
 
 
 @pytest.mark.parametrize(
-    ("channel", "recipient", "told"),
+    ("channel", "recipient", "reply"),
     [
         (
             "email",
@@ -47,21 +45,21 @@ def test_a_provider_s_words_show_no_address_however_it_is_written(
         ("sms", "+4915112345678", "no route to +49 151 12345678, (0151) 12345678"),
     ],
 )
-def test_nor_one_that_was_corrected_since_or_is_spaced_otherwise(
-    outbox: Outbox, channel: str, recipient: str, told: str
+def test_replies_show_no_previous_or_differently_spaced_address(
+    outbox: Outbox, channel: str, recipient: str, reply: str
 ) -> None:
     [message_id] = put_dead(outbox, channel=channel, recipient=f"'{recipient}'")
-    outbox.execute("update outbox_messages set last_error = %s", told)
+    outbox.execute("update outbox_messages set last_error = %s", reply)
     [masked] = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json"))
     assert [part for part in ("lovelace", "12345") if part in masked["last_error"]] == []
-    assert masked["last_error"][:6] == told[:6]
+    assert masked["last_error"][:6] == reply[:6]
 
 
 @pytest.mark.parametrize(
     ("channel", "recipient", "before"),
     [("email", "ada@example.org", "ada.lovelace@exmaple.org"), ("sms", "+4915112345678", "+4915187654321")],
 )
-def test_an_id_at_the_provider_shows_no_address_that_was_corrected_since(
+def test_provider_message_ids_show_no_previous_address(
     outbox: Outbox, channel: str, recipient: str, before: str
 ) -> None:
     [message_id] = put_dead(outbox, channel=channel, recipient=f"'{recipient}'", provider_message_id=f"'q1 {before}'")
@@ -74,20 +72,20 @@ def test_an_id_at_the_provider_shows_no_address_that_was_corrected_since(
     assert [part for part in ("lovelace", "87654321") if part in shown["provider_message_id"]] == []
 
 
-def test_an_id_of_digits_by_which_a_provider_is_asked_is_shown(outbox: Outbox) -> None:
+def test_numeric_provider_message_ids_are_shown(outbox: Outbox) -> None:
     [message_id] = put_dead(outbox, channel="sms", recipient="'+4915112345678'", provider_message_id="'20261123000042'")
     [shown] = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json"))
     assert shown["provider_message_id"] == "20261123000042"
 
 
-def test_a_running_bulk_act_shows_no_address(outbox: Outbox) -> None:
+def test_a_running_bulk_action_shows_no_address(outbox: Outbox) -> None:
     outbox.execute("insert into bulk_acts (id, action, operator, reason, wanted, found) values (gen_random_uuid(),"
                    " 'requeue', 'ada', 'mended', '{\"recipient\": \"ada@example.org\"}', 1)")  # fmt: skip
     [shown] = lines_of(outboxctl(outbox.database, "bulk", "list"))
-    assert shown["wanted"] == {"recipient": "a…@example.org"}
+    assert shown["filter"] == {"recipient": "a…@example.org"}
 
 
-def test_a_revealed_list_is_written_down_with_its_filter_masked(outbox: Outbox) -> None:
+def test_revealing_a_list_records_its_filter_masked(outbox: Outbox) -> None:
     put_dead(outbox)
     [shown] = lines_of(outboxctl(outbox.database, "list", "--recipient", "ada@example.org", *WHY))
     assert shown["recipient"] == "ada@example.org"
@@ -105,7 +103,7 @@ def test_without_a_reason_nothing_is_revealed(outbox: Outbox, command: tuple[str
     assert outbox.execute("select * from operator_actions") == []
 
 
-def test_nothing_is_shown_where_it_cannot_be_written_down(outbox: Outbox) -> None:
+def test_nothing_is_revealed_if_the_audit_row_cannot_be_written(outbox: Outbox) -> None:
     put_dead(outbox)
     outbox.execute("revoke insert on operator_actions from signpost_console")
     result = outboxctl(outbox.database, "list", *WHY)

@@ -67,16 +67,16 @@ def test_the_console_reads_and_erases_no_user(database: Database, statement: str
 
 
 @pytest.mark.parametrize("statement", ["update providers set openings = 0", "delete from providers"])
-def test_the_console_only_looks_at_providers(database: Database, statement: str) -> None:
+def test_the_console_cannot_change_providers(database: Database, statement: str) -> None:
     assert is_refused(database.console_url, statement)
 
 
 @pytest.mark.parametrize("statement", ["select id from sessions", "delete from sessions"])
-def test_where_users_are_signed_in_is_not_the_console_s_business(database: Database, statement: str) -> None:
+def test_the_console_cannot_access_users_sessions(database: Database, statement: str) -> None:
     assert is_refused(database.console_url, statement)
 
 
-def test_the_console_can_neither_touch_users_nor_write_messages_of_its_own(database: Database) -> None:
+def test_the_console_can_neither_read_users_nor_write_messages(database: Database) -> None:
     for statement in (
         "select * from users",
         "delete from outbox_messages",

@@ -1,4 +1,4 @@
-"""What a person sees at a terminal of 80 columns: everything whole, times to the second, words as they are."""
+"""The output on a terminal of 80 columns."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ import pytest
 from devstack.cluster import Cluster
 from tests.support.consoles import operators_token
 from tests.support.databases import Database, fresh_database
-from tests.support.desk import put_dead
+from tests.support.operators import put_dead
 from tests.support.outbox import Outbox
 
 COLUMNS = 80
@@ -22,7 +22,7 @@ STYLES = re.compile(r"\x1b\[[0-9;]*m")
 MARK = "-- next --"
 WORDS = "550 5.1.1 <ada@example.org>: Recipient address [bold]rejected[/bold]: User unknown in local recipient table"
 COMMANDS = (["list", "--status", "dead"], ["groups"], ["status"], ["tokens", "list"], ["bulk", "list"])
-# One process for all of them: to start it takes far longer than to answer.
+# One process for all commands, because its start takes longest.
 RUN = f"""
 from operator_console.cli import main
 for arguments in {COMMANDS!r}:
@@ -51,13 +51,13 @@ def scene(cluster: Cluster) -> Iterator[tuple[Database, str]]:
 
 @pytest.fixture(scope="module")
 def screens(scene: tuple[Database, str]) -> dict[str, str]:
-    """What each command shows, by its first words."""
+    """The output of each command, by its first words."""
     database, _ = scene
     shown = at_a_terminal(database)
     return {" ".join(words[:2]): text for words, text in zip(COMMANDS, shown.split(MARK), strict=False)}
 
 
-def test_nothing_is_cut_at_80_columns(screens: dict[str, str], scene: tuple[Database, str]) -> None:
+def test_nothing_is_truncated_at_80_columns(screens: dict[str, str], scene: tuple[Database, str]) -> None:
     _, message_id = scene
     listed = screens["list --status"]
     for value in (message_id, "rejected", "activation", "a…@example.org", "recipient"):
@@ -65,26 +65,26 @@ def test_nothing_is_cut_at_80_columns(screens: dict[str, str], scene: tuple[Data
     assert [line for text in screens.values() for line in text.splitlines() if len(line.rstrip()) > COLUMNS] == []
 
 
-def test_times_are_told_to_the_second_in_utc(screens: dict[str, str]) -> None:
+def test_times_are_shown_to_the_second_in_utc(screens: dict[str, str]) -> None:
     assert "2030-02-01 10:00:07Z" in " ".join(screens["groups"].split())
     assert "2030-02-01 09:00:00Z" in screens["status"]
 
 
-def test_words_in_brackets_are_no_marks(screens: dict[str, str]) -> None:
+def test_brackets_in_replies_are_not_markup(screens: dict[str, str]) -> None:
     assert "[bold]rejected[/bold]" in screens["groups"]
 
 
-def test_lists_within_a_row_are_words(screens: dict[str, str]) -> None:
+def test_lists_in_a_row_are_comma_separated(screens: dict[str, str]) -> None:
     assert "read, act, reveal" in screens["tokens list"]
     assert "email, sms" in screens["status"]
 
 
-def test_where_there_is_nothing_it_says_so(screens: dict[str, str]) -> None:
+def test_an_empty_list_shows_none(screens: dict[str, str]) -> None:
     assert screens["bulk list"].strip() == "none"
 
 
 def at_a_terminal(database: Database) -> str:
-    """Run the commands where their output goes to a terminal; return what it shows, less colours."""
+    """Run the commands on a terminal; return their output without colours."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, COLUMNS, 0, 0))
     environment = os.environ | {"DATABASE_URL": database.console_url, "TERM": "xterm"}
@@ -98,7 +98,7 @@ def at_a_terminal(database: Database) -> str:
 
 
 def read_some(terminal: int) -> bytes:
-    """Return what is there; nothing once nobody writes any more, which Linux tells as an error."""
+    """Return the available output, or nothing after the writer has closed, which Linux reports as an error."""
     try:
         return os.read(terminal, 65_536)
     except OSError:

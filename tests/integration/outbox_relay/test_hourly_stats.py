@@ -7,7 +7,7 @@ import pytest
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.outbox.hourly_stats import HOURLY_STATS, add_to_hours
 from shared.vocabulary import CHANNELS
-from tests.support.desk import lines_of, outboxctl
+from tests.support.operators import lines_of, outboxctl
 from tests.support.outbox import Outbox
 from tests.support.relaying import relaying, until_all_are_settled
 from tests.support.smtp_server import SmtpServer

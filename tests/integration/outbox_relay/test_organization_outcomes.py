@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from outbox_relay.model import ClaimedMessage, Deferred, Settlement
-from outbox_relay.organizations.founding import Foundings, LeaseLostError
+from outbox_relay.organizations.store import LeaseLostError, OrganizationStore
 from outbox_relay.outbox.settle import SettlementStore
 from outbox_relay.outbox.settle_sql import PROVISIONING
 from outbox_relay.outbox.settled_notifier import SettledNotifier
@@ -76,8 +76,7 @@ def test_what_is_claimed_again_is_done_again_though_that_it_was_done_is_still_to
     again = claim_work(outbox)
 
     async def work(database: Any) -> list[ClaimedMessage]:
-        notifier = SettledNotifier(outbox.database.relay_url)
-        settler = a_batcher(SettlementStore(database, PROVISIONING), notifier)
+        settler = a_batcher(SettlementStore(database, PROVISIONING), SettledNotifier(outbox.database.relay_url))
         settler.hold([late])
         settler.put(late, DONE)
         return list(settler.hold([again]))
@@ -108,7 +107,7 @@ def test_a_step_is_written_down_under_the_lease_only(outbox: Outbox, ada: UUID) 
     organization = Organization(row["id"], "Clinic", "FR", ada, "Ada")
 
     async def write(database: Any) -> None:
-        await Foundings(database).record(late, organization).begun(Step.CREATE_DATABASE)
+        await OrganizationStore(database).step_log(late, organization).started(Step.CREATE_DATABASE)
 
     with pytest.raises(LeaseLostError):
         outbox.with_database(write)
@@ -149,7 +148,7 @@ def test_a_requeued_organization_is_provisioned_again(outbox: Outbox, ada: UUID)
     settle_work(outbox, claim_work(outbox), GIVEN_UP)
     requeue(outbox)
     message = claim_work(outbox)
-    assert outbox.with_database(lambda database: Foundings(database).begin(message)) is not None
+    assert outbox.with_database(lambda database: OrganizationStore(database).start(message)) is not None
     assert status_of(outbox, ada) == "provisioning"
     settle_work(outbox, message, DONE)
     assert (status_of(outbox, ada), organization_of(outbox, ada)["failed_at"]) == ("ready", None)
@@ -160,7 +159,7 @@ def test_what_a_founder_who_is_gone_has_founded_is_not_provisioned_again(outbox:
     outbox.execute("delete from users where id = %s", ada)
     requeue(outbox)
     message = claim_work(outbox)
-    assert outbox.with_database(lambda database: Foundings(database).begin(message)) is None
+    assert outbox.with_database(lambda database: OrganizationStore(database).start(message)) is None
     assert status_of(outbox, ada) == "failed"
 
 
@@ -169,5 +168,5 @@ def test_what_is_being_dropped_is_not_provisioned_meanwhile(outbox: Outbox, ada:
     outbox.execute("update organizations set drop_until = now() + interval '1 minute'")
     requeue(outbox)
     message = claim_work(outbox)
-    assert outbox.with_database(lambda database: Foundings(database).begin(message)) is None
+    assert outbox.with_database(lambda database: OrganizationStore(database).start(message)) is None
     assert status_of(outbox, ada) == "failed"

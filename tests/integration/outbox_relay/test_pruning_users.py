@@ -7,7 +7,8 @@ import psycopg
 import pytest
 from sqlalchemy.orm import Session
 
-from operator_console.acting import Act, requeue
+from operator_console.actions.audit import AuditContext
+from operator_console.actions.requeue import requeue
 from shared.engine import create_database_engine
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.eventually import eventually
@@ -47,7 +48,7 @@ def test_a_dead_message_outlives_its_user_and_can_still_be_requeued(outbox: Outb
     assert users(outbox) == []
     engine = create_database_engine(outbox.database.console_url, application_name="test", pool_size=1)
     with Session(engine) as session, session.begin():
-        requeue(session, message_id, Act("ada", "mended"))
+        requeue(session, message_id, AuditContext("ada", "mended"))
     engine.dispose()
     assert [message.id for message in outbox.claim()] == [message_id]
 

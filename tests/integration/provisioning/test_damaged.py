@@ -12,9 +12,9 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        ("drop table members", "without members, which has to come from a backup"),
-        ("drop table schema_revision", "without schema_revision, which has to come from a backup"),
-        ("delete from schema_revision", "schema_revision is empty: write into it which revision the tables have"),
+        ("drop table members", "without members, which must be restored from a backup"),
+        ("drop table schema_revision", "without schema_revision, which must be restored from a backup"),
+        ("delete from schema_revision", "schema_revision is empty: insert the revision of the tables"),
     ],
 )
 async def test_tables_that_were_dropped_are_not_made_anew_and_end_the_repair(

@@ -6,10 +6,9 @@ import sys
 
 import pytest
 
-from tenants.commands import downgrade, upgrade
 from tenants.databases import databases_behind, url_of
-from tenants.helper import upgrade_one
-from tenants.revisions import HEAD
+from tenants.schema import HEAD
+from tenants.upgrade_process import migrations, upgrade_one
 from tests.support.forwarding import unused_port
 from tests.support.keys import SECRET_KEYS
 from tests.support.migrating import MIGRATE, migrated, older, revisions, told_of
@@ -37,7 +36,7 @@ async def test_one_that_fails_stops_no_other_and_is_all_that_is_left_for_the_nex
     code, told, shown = migrated_before_a_terminal(tenants)
     assert (code, told) == (
         1,
-        f"revision {HEAD}: 2 brought to it, 1 failed\n  {broken}: DuplicateTable 42P07\n",
+        f"revision {HEAD}: 2 upgraded, 1 failed\n  {broken}: DuplicateTable 42P07\n",
     )
     assert "3/3" in shown
     assert "1 failed" in shown
@@ -45,7 +44,7 @@ async def test_one_that_fails_stops_no_other_and_is_all_that_is_left_for_the_nex
 
     tenants.execute("drop table audit", broken)
     second = migrated(tenants)
-    assert (second.returncode, second.stdout) == (0, f"revision {HEAD}: 1 brought to it, 0 failed\n")
+    assert (second.returncode, second.stdout) == (0, f"revision {HEAD}: 1 upgraded, 0 failed\n")
     assert databases_behind(tenants.url) == []
 
 
@@ -61,12 +60,12 @@ async def test_down_and_up_again_leaves_the_same_tables_with_the_same_rights(ten
     await ready(tenants, organization)
     made = "select relname, relkind, relacl::text from pg_class where relnamespace = 'public'::regnamespace order by 1"
     before, url = tenants.execute(made, organization.database), url_of(tenants.url, organization.database)
-    downgrade(url, "base")
+    migrations.downgrade(url, "base")
     assert [name for name, *_ in tenants.execute(made, organization.database)] == [
         "schema_revision",
         "schema_revision_pkc",
     ]
-    upgrade(url)
+    migrations.upgrade(url)
     assert tenants.execute(made, organization.database) == before
 
 
@@ -84,7 +83,7 @@ def test_a_server_that_does_not_answer_is_told_in_one_line(command: str) -> None
     told = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
     assert (told.returncode, told.stdout) == (1, "")
     [line] = told.stderr.splitlines()
-    assert line.startswith("tenants: the server does not answer (")
+    assert line.startswith("tenants: the server does not respond (")
     assert "secret" not in line
 
 

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from outbox_relay.model import FailureClass
-from outbox_relay.provisioning import Step, StepFailedError, drop, prepare, provision
-from tenants.revisions import HEAD, tables_at
+from outbox_relay.provisioning import Step, StepFailedError, drop, ensure_template, provision
+from tenants.schema import HEAD, tables_at
 from tests.support.eventually import eventually
 from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization, failure_of, ready, template
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 CANCEL_WHO_WAITS = (
     "select pg_cancel_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and usename ~ '^org_'"
 )
-IN_ORDER = [(moment, step) for step in Step for moment in ("begun", "done")]
+IN_ORDER = [(moment, step) for step in Step for moment in ("started", "completed")]
 
 
 class BrokenOffError(Exception):
@@ -27,9 +27,9 @@ class BrokenOffError(Exception):
 
 
 async def test_an_organization_gets_tables_a_founder_and_a_login_of_its_own(tenants: Tenants) -> None:
-    organization, record = an_organization(), Noted()
-    await provision(tenants.server(), organization, record)
-    assert record.entries == IN_ORDER
+    organization, step_log = an_organization(), Noted()
+    await provision(tenants.server(), organization, step_log)
+    assert step_log.entries == IN_ORDER
     with tenants.as_member(organization) as member:
         assert member.execute("select version_num from schema_revision").fetchall() == [(HEAD,)]
         found = {name for (name,) in member.execute("select tablename from pg_tables where schemaname = 'public'")}
@@ -55,7 +55,7 @@ async def test_provisioning_again_changes_nothing_that_was_written_meanwhile(ten
         assert member.execute("select action from audit order by id").fetchall() == [("founded",), ("opened",)]
 
 
-@pytest.mark.parametrize(("step", "moment"), list(product(Step, ["begun", "done"])))
+@pytest.mark.parametrize(("step", "moment"), list(product(Step, ["started", "completed"])))
 async def test_what_broke_off_anywhere_is_finished_by_the_next_try(tenants: Tenants, step: Step, moment: str) -> None:
     organization = an_organization()
 
@@ -146,7 +146,7 @@ async def test_a_template_is_there_before_the_first_organization_is(tenants: Ten
     tenants.drop_templates()
     server = tenants.server()
     for _ in range(2):
-        await prepare(server)
+        await ensure_template(server)
     assert tenants.execute(f"select datistemplate from pg_database where datname = '{template()}'") == [(True,)]
 
 
@@ -155,7 +155,7 @@ async def test_a_login_that_may_make_no_databases_is_said_to_have_refused(tenant
     tenants.execute(f"alter role {PROVISIONER} nocreatedb")
     try:
         with pytest.raises(StepFailedError) as failed:
-            await prepare(tenants.server())
+            await ensure_template(tenants.server())
     finally:
         tenants.execute(f"alter role {PROVISIONER} createdb")
     assert failed.value.failure.kind is FailureClass.PROVIDER
@@ -238,7 +238,7 @@ async def test_a_relay_that_lost_its_turn_can_make_and_drop_nothing_any_more(ten
     )
 
     def lose_the_turn(moment: str, step: Step) -> None:
-        if (moment, step) == ("begun", Step.CREATE_DATABASE):
+        if (moment, step) == ("started", Step.CREATE_DATABASE):
             tenants.execute(end_sessions)  # as the server does after IDLE_SECONDS
 
     with pytest.raises(StepFailedError) as failed:

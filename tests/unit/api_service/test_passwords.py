@@ -106,3 +106,9 @@ def test_no_more_passwords_are_hashed_at_once_than_there_are_cores(monkeypatch: 
     with ThreadPoolExecutor(4 * cores()) as threads:
         list(threads.map(passwords.hash_password, ["four quiet words here"] * 16 * cores()))
     assert 1 <= hasher.most <= cores()
+
+
+def test_a_failed_comparison_returns_its_permit() -> None:
+    for _ in range(cores() + 1):
+        assert not passwords.verify_password("no hash", "four quiet words here")
+    assert passwords.verify_password(passwords.hash_password("four quiet words here"), "four quiet words here")

@@ -1,15 +1,10 @@
-from collections.abc import Callable
 from itertools import count
 from threading import Event, Thread
-from uuid import UUID
 
 import pytest
 
-from api_service.outbox_signals.wait_for_settled import Bells, WaitingRoom, ids_in, preferred_seconds
-from tests.support.bells import ring_for
+from api_service.outbox_signals.wait_for_settled import SettledWaiters, preferred_seconds
 from tests.support.eventually import eventually
-
-MESSAGE = UUID(int=1)
 
 
 @pytest.mark.parametrize(
@@ -47,85 +42,36 @@ def test_a_preference_is_read_as_rfc_7240_writes_it(header: str | None, seconds:
     assert preferred_seconds(header) == seconds
 
 
-def test_waiting_ends_when_there_is_something_to_tell() -> None:
-    looks = count(1)
+def test_waiting_ends_when_the_message_has_settled() -> None:
+    polls = count(1)
 
-    assert room_of(2).wait_until_settled(lambda: None if next(looks) == 3 else MESSAGE, seconds=20)
-    assert next(looks) == 4
-
-
-def test_whoever_waits_is_woken_by_its_own_message_and_by_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api_service.outbox_signals.wait_for_settled.LISTENING_LOOK_SECONDS", 20)
-    bells, looks, is_settled = Bells(), count(), Event()
-    bells.feed(is_fed=True)
-    room = WaitingRoom(2, bells)
-
-    def unsettled() -> UUID | None:
-        next(looks)
-        return None if is_settled.is_set() else MESSAGE
-
-    waiting = Thread(target=room.wait_until_settled, args=(unsettled, 20))
-    waiting.start()
-    eventually(lambda: ring_for(bells, MESSAGE))
-    bells.ring({UUID(int=2)})
-    is_settled.set()
-    bells.ring({MESSAGE})
-    waiting.join(10)
-
-    assert not waiting.is_alive()
-    assert next(looks) <= 3
-
-
-def test_while_nobody_rings_those_who_wait_look_themselves() -> None:
-    bells, is_settled = Bells(), Event()
-    room = WaitingRoom(2, bells)
-    waiting = Thread(target=room.wait_until_settled, args=(lambda: None if is_settled.is_set() else MESSAGE, 20))
-    waiting.start()
-    eventually(lambda: ring_for(bells, MESSAGE))
-    is_settled.set()
-    waiting.join(10)
-
-    assert not waiting.is_alive()
+    assert SettledWaiters(2).wait_until_settled(lambda: next(polls) == 3, seconds=20)
+    assert next(polls) == 4
 
 
 def test_at_most_half_of_the_threads_wait() -> None:
-    room, may_leave = room_of(5), Event()
-    held_up = [Thread(target=room.wait_until_settled, args=(until(may_leave), 20)) for _ in range(2)]
-    for thread in held_up:
+    waiters, is_settled = SettledWaiters(5), Event()
+    threads = [Thread(target=waiters.wait_until_settled, args=(is_settled.is_set, 20)) for _ in range(2)]
+    for thread in threads:
         thread.start()
-    eventually(lambda: room.taken == 2)
 
-    assert room.wait_until_settled(lambda: None, seconds=20) is False
-    may_leave.set()
-    for thread in held_up:
+    eventually(lambda: waiters.wait_until_settled(lambda: True, seconds=20) is False)
+    is_settled.set()
+    for thread in threads:
         thread.join()
-    assert room.wait_until_settled(lambda: None, seconds=20) is True
+    assert waiters.wait_until_settled(lambda: True, seconds=20) is True
 
 
-def test_with_a_single_thread_nobody_waits() -> None:
-    assert room_of(1).wait_until_settled(lambda: None, seconds=20) is False
+def test_with_a_single_thread_no_request_waits() -> None:
+    assert SettledWaiters(1).wait_until_settled(lambda: True, seconds=20) is False
 
 
-def test_a_seat_is_free_again_after_a_failure() -> None:
-    room = room_of(2)
+def test_a_failure_returns_the_permit() -> None:
+    waiters = SettledWaiters(2)
 
-    def fail() -> UUID | None:
+    def fail() -> bool:
         raise ConnectionError
 
     with pytest.raises(ConnectionError):
-        room.wait_until_settled(fail, seconds=20)
-    assert room.taken == 0
-
-
-@pytest.mark.parametrize("payload", ["", ",", "no id", "\0", f"x,{MESSAGE.hex}", f"{MESSAGE},{'9' * 4000}"])
-def test_of_a_notification_only_what_is_an_id_is_taken(payload: str) -> None:
-    assert ids_in(payload) <= {MESSAGE}
-    assert (MESSAGE in ids_in(payload)) == (MESSAGE.hex in payload or str(MESSAGE) in payload)
-
-
-def until(over: Event) -> Callable[[], UUID | None]:
-    return lambda: None if over.is_set() else MESSAGE
-
-
-def room_of(threads: int) -> WaitingRoom:
-    return WaitingRoom(threads, Bells())
+        waiters.wait_until_settled(fail, seconds=20)
+    assert waiters.wait_until_settled(lambda: True, seconds=20) is True

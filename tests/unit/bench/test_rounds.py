@@ -32,8 +32,8 @@ def test_a_peer_far_behind_the_best_of_its_group_drops_out_after_the_first_round
     rounds = rounds_of(
         Candidate("relay", scoring(1)),
         Candidate("fast", scoring(100), "send"),
-        Candidate("nearly as fast", scoring(70), "send"),
-        Candidate("slow", scoring(69), "send"),
+        Candidate("nearly as fast", scoring(50), "send"),
+        Candidate("slow", scoring(49), "send"),
         Candidate("slow in another group", scoring(10), "noop"),
         rounds=5,
     )

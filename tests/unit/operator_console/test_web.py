@@ -1,43 +1,44 @@
-"""What the console decides without a database: its settings, its words, that each refusal has an answer."""
+"""The console without a database: settings, formats, problem types."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
 
-from operator_console.acting import ActingError
+from operator_console.errors import ActionError
+from operator_console.settings import WebSettings, WebSettingsSchema
 from operator_console.web.cli import main
-from operator_console.web.errors import CODES, Code, FaultCode
-from operator_console.web.problems import FAULTS, KINDS
+from operator_console.web.errors import Code, ViolationCode
+from operator_console.web.labels import DEAD_REASONS, format_duration, format_number, format_time
+from operator_console.web.problems import PROBLEM_TYPES, VIOLATIONS
 from operator_console.web.sessions import csrf_token_of, is_csrf_token
-from operator_console.web.settings import WebSettings, WebSettingsSchema
-from operator_console.web.words import DEAD_REASONS, dated, grouped, spoken
 from shared.settings import SettingsError
 from shared.vocabulary import DeadReason
+from shared.web.refusals import CommonCode
 
-SOMEWHERE = {"DATABASE_URL": "postgresql+psycopg://console@nowhere/signpost"}
+ENVIRONMENT = {"DATABASE_URL": "postgresql+psycopg://console@nowhere/signpost"}
 
 
 def read(**environment: str) -> WebSettings:
-    settings: WebSettings = WebSettingsSchema().read(SOMEWHERE | environment)
+    settings: WebSettings = WebSettingsSchema().read(ENVIRONMENT | environment)
     return settings
 
 
-def test_by_default_it_listens_on_loopback_and_nobody_stays_for_ever() -> None:
+def test_by_default_the_console_listens_on_loopback_and_sessions_end() -> None:
     settings = read()
     assert settings.bind == ("127.0.0.1", 8001)
-    assert (settings.idle, settings.lifetime) == (timedelta(minutes=30), timedelta(hours=12))
+    assert (settings.session_idle, settings.session_lifetime) == (timedelta(minutes=30), timedelta(hours=12))
     assert not settings.is_https
 
 
-def test_nobody_can_be_idle_for_longer_than_a_session_lasts() -> None:
+def test_the_idle_time_cannot_exceed_the_session_lifetime() -> None:
     with pytest.raises(SettingsError, match="CONSOLE_SESSION_IDLE_MINUTES=120 is above CONSOLE_SESSION_HOURS=1"):
         read(CONSOLE_SESSION_IDLE_MINUTES="120", CONSOLE_SESSION_HOURS="1")
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
-    told = {"CONSOLE_BIND": "8001", "CONSOLE_URL": "console", "DATABASE_URL": ""}
-    result = CliRunner().invoke(main, ["check-settings"], env=told)
+def test_all_settings_errors_are_reported_together() -> None:
+    environment = {"CONSOLE_BIND": "8001", "CONSOLE_URL": "console", "DATABASE_URL": ""}
+    result = CliRunner().invoke(main, ["check-settings"], env=environment)
     assert result.exit_code == 2
     assert [line.split()[1].partition("=")[0] for line in result.stderr.splitlines()] == [
         "DATABASE_URL",
@@ -46,33 +47,33 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     ]
 
 
-def test_every_refusal_has_its_answer() -> None:
-    assert sorted(KINDS) == sorted(CODES)
-    assert set(FAULTS) == set(FaultCode)
-    assert {Code(error.code) for error in ActingError.__subclasses__()} <= set(KINDS)
+def test_every_code_has_a_problem_type() -> None:
+    assert set(PROBLEM_TYPES) == {*CommonCode, *Code}
+    assert set(VIOLATIONS) == set(ViolationCode)
+    assert {Code(error.code) for error in ActionError.__subclasses__()} <= set(PROBLEM_TYPES)
 
 
-def test_every_reason_has_its_words() -> None:
+def test_every_dead_reason_has_a_label() -> None:
     assert set(DEAD_REASONS) == set(DeadReason)
 
 
 @pytest.mark.parametrize(
     ("seconds", "words"), [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3600, "1 h 0 min"), (90_000, "1 d 1 h")]
 )
-def test_a_time_is_said_in_words_that_fit_it(seconds: float, words: str) -> None:
-    assert spoken(seconds) == spoken(timedelta(seconds=seconds)) == words
+def test_durations_are_shown_in_suitable_units(seconds: float, words: str) -> None:
+    assert format_duration(seconds) == format_duration(timedelta(seconds=seconds)) == words
 
 
-def test_a_time_of_another_year_has_its_year() -> None:
+def test_a_time_of_another_year_shows_the_year() -> None:
     moment = datetime(2025, 12, 31, 23, 59, 7, tzinfo=UTC)
-    assert (dated(moment, 2025), dated(moment, 2026)) == ("31 Dec 23:59:07", "31 Dec 2025 23:59:07")
+    assert (format_time(moment, 2025), format_time(moment, 2026)) == ("31 Dec 23:59:07", "31 Dec 2025 23:59:07")
 
 
-def test_thousands_stand_apart() -> None:
-    assert grouped(1234567).split("\N{NARROW NO-BREAK SPACE}") == ["1", "234", "567"]
+def test_thousands_are_separated() -> None:
+    assert format_number(1234567).split("\N{NARROW NO-BREAK SPACE}") == ["1", "234", "567"]
 
 
-def test_a_forms_mark_is_of_one_session() -> None:
+def test_a_csrf_token_belongs_to_one_session() -> None:
     assert is_csrf_token(csrf_token_of("a"), "a")
     assert not is_csrf_token(csrf_token_of("a"), "b")
     assert not is_csrf_token("ä", "a")

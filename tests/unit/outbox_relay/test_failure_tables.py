@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox_relay.failures.breaks import BREAK_RULES, break_rule_for, broken_off
 from outbox_relay.failures.http import HTTP_RULES, from_http_status, http_rule_for
+from outbox_relay.failures.network import NETWORK_RULES, connection_failure, network_rule_for
 from outbox_relay.failures.smtp import SMTP_RULES, SmtpCommand, from_smtp_reply, smtp_rule_for
 from outbox_relay.model import FailureClass
 
@@ -18,21 +18,21 @@ AUTH, MAIL = SmtpCommand.AUTH, SmtpCommand.MAIL
 RCPT, DATA, END = SmtpCommand.RCPT, SmtpCommand.DATA, SmtpCommand.CONTENT
 
 SMTP_EXAMPLES = {
-    "it is closing, whatever was asked": [(CONNECT, 421, "busy"), (RCPT, 421, "4.7.0 too many"), (END, 421, "5.1.1 x")],
-    "an address that is not ASCII, on a server that has offered to take it": [
+    "the server closes the connection": [(CONNECT, 421, "busy"), (RCPT, 421, "4.7.0 too many"), (END, 421, "5.1.1 x")],
+    "a non-ASCII address, although the server offered SMTPUTF8": [
         (MAIL, 550, "5.6.7 non-ASCII addresses not permitted"),
         (RCPT, 553, "5.6.7 non-ASCII addresses not permitted for that recipient"),
         (END, 554, "5.6.9 UTF-8 header message cannot be transferred"),
         (DATA, 554, "5.6.10 the same"),
     ],
-    "refused before a recipient is named": [
+    "refused before a recipient was named": [
         (CONNECT, 554, "no SMTP service here"),
         (EHLO, 550, "5.1.1 who are you"),
         (STARTTLS, 454, "4.7.0 TLS not available"),
         (AUTH, 535, "5.7.8 wrong"),
         (MAIL, 552, "5.3.4 too big"),
     ],
-    "it takes no mail at all": [(RCPT, 521, "5.3.2 no mail here"), (DATA, 521, "5.1.1 no mail here")],
+    "the server accepts no mail": [(RCPT, 521, "5.3.2 no mail here"), (DATA, 521, "5.1.1 no mail here")],
     "our login": [
         (RCPT, 432, "4.7.12 a password transition is needed"),
         (RCPT, 454, "4.7.0 temporary authentication failure"),
@@ -60,10 +60,10 @@ SMTP_EXAMPLES = {
         (RCPT, 550, "5.7.14 trust relationship required"),
         (END, 550, "5.7.30 REQUIRETLS support required"),
     ],
-    "our standing: DKIM, SPF, reverse DNS, null MX, too much mail, ARC": [
+    "our reputation: DKIM, SPF, reverse DNS, null MX, too much mail, ARC": [
         (END, 550, f"5.7.{detail} no") for detail in range(20, 30)
     ],
-    "our standing with Exchange Online": [
+    "our reputation with Exchange Online": [
         (RCPT, 550, "5.7.606 Access denied, banned sending IP [192.0.2.1]"),
         (RCPT, 451, "4.7.500 Server busy. Please try again later"),
         (END, 550, "5.7.501 Access denied, spam abuse detected"),
@@ -95,7 +95,7 @@ SMTP_EXAMPLES = {
     ],
     "the mailbox is disabled": [(RCPT, 550, "5.2.1 disabled"), (END, 554, "5.2.1 disabled")],
     "the mailbox has a new owner": [(RCPT, 550, "5.7.17 owner changed"), (END, 550, "5.7.18 domain owner changed")],
-    "our address is on a list": [
+    "our IP address is on a block list": [
         (RCPT, 554, "5.7.1 blocked using zen.spamhaus.example"),
         (RCPT, 550, "5.7.1 Your IP is blacklisted"),
         (END, 550, "5.7.1 messages weren't sent: part of their network is on our block list (S3140)"),
@@ -107,7 +107,7 @@ SMTP_EXAMPLES = {
         (RCPT, 450, "4.7.1 rate limit reached"),
         (RCPT, 451, "too many messages from you"),
     ],
-    "the system, not the letter": [
+    "the mail system, not the message": [
         (RCPT, 452, "4.3.1 insufficient system storage"),
         (DATA, 451, "4.3.0 not now"),
         (END, 451, "4.3.5 configuration error"),
@@ -122,15 +122,15 @@ SMTP_EXAMPLES = {
         (RCPT, 451, "4.4.1 no answer from host"),
         (END, 451, "4.7.1 greylisted"),
     ],
-    "a full mailbox empties": [(RCPT, 550, "5.2.2 over quota"), (END, 552, "5.2.2 over quota")],
-    "too big, or of a kind that it cannot take": [
+    "a full mailbox, which can be emptied": [(RCPT, 550, "5.2.2 over quota"), (END, 552, "5.2.2 over quota")],
+    "the message is too big, or its format is not supported": [
         (RCPT, 552, "5.2.3 too long for this mailbox"),
         (RCPT, 550, "5.3.3 not capable"),
         (END, 552, "5.3.4 too big"),
         (END, 554, "5.6.0 media error"),
         (DATA, 550, "5.6.1 media not supported"),
     ],
-    "552 is to be read as 452 here": [(RCPT, 552, "mailbox full")],
+    "552 at RCPT is read as 452": [(RCPT, 552, "mailbox full")],
     "no such mailbox, not here, not allowed; 556: the domain takes no mail": [
         (RCPT, 501, "bad address syntax"),
         (RCPT, 550, "no such user here"),
@@ -141,7 +141,7 @@ SMTP_EXAMPLES = {
         (RCPT, 556, "no mail for that domain"),
         (RCPT, 550, "5.5.0 mailbox unavailable"),
     ],
-    "the letter is refused": [
+    "the message is refused": [
         (END, 550, "5.7.1 unsolicited mail"),
         (END, 551, "not here"),
         (END, 552, "too much mail data"),
@@ -153,24 +153,24 @@ SMTP_EXAMPLES = {
 }
 
 HTTP_EXAMPLES = {
-    "the request is understood, and its recipient refused": [
+    "the gateway refuses the recipient": [
         (400, "invalid_recipient"),
         (413, "invalid_recipient"),
         (422, "invalid_recipient"),
     ],
-    "the request is understood, and refused": [(400, None), (413, "bad"), (422, "too_long")],
-    "an earlier try under the same Idempotency-Key is still running": [(409, None), (409, "invalid_recipient")],
-    "our account: no token, no money, no right": [(401, None), (402, None), (403, "invalid_recipient"), (407, None)],
-    "our pace: too slow, too early, too much": [(408, None), (425, None), (429, None)],
-    "it points elsewhere, and a letter is only given to whom it was meant for": [(301, None), (307, None), (308, None)],
-    "the gateway, or what stands behind it": [(500, None), (502, None), (503, "invalid_recipient"), (504, None)],
-    "anything else: a wrong address or method is our set-up's fault": [(404, None), (405, None), (418, None)],
+    "the gateway refuses the request": [(400, None), (413, "bad"), (422, "too_long")],
+    "an earlier request with the same Idempotency-Key is still running": [(409, None), (409, "invalid_recipient")],
+    "our account: token, balance or permission": [(401, None), (402, None), (403, "invalid_recipient"), (407, None)],
+    "our sending rate, or the gateway's load": [(408, None), (425, None), (429, None)],
+    "a redirect: the relay sends messages to the configured URL only": [(301, None), (307, None), (308, None)],
+    "the gateway, or a server behind it": [(500, None), (502, None), (503, "invalid_recipient"), (504, None)],
+    "anything else: a wrong URL or method is a configuration error": [(404, None), (405, None), (418, None)],
 }
 
 BREAK_EXAMPLES: dict[str, list[BaseException]] = {
     "certificate not trusted": [ssl.SSLCertVerificationError(1, "certificate verify failed: Hostname mismatch")],
     "TLS failed": [ssl.SSLError(1, "wrong version number"), ssl.SSLEOFError(8, "EOF"), ssl.SSLError("handshake")],
-    "in the channel's words": [
+    "the channel's own text": [
         TimeoutError("the server did not answer in time"),
         ConnectionResetError("421 4.3.2 shutting down"),
         ConnectionRefusedError("the server does not offer STARTTLS"),
@@ -191,7 +191,7 @@ BREAK_EXAMPLES: dict[str, list[BaseException]] = {
 def test_every_row_has_examples() -> None:
     assert [rule.meaning for rule in SMTP_RULES] == list(SMTP_EXAMPLES)
     assert [rule.meaning for rule in HTTP_RULES] == list(HTTP_EXAMPLES)
-    assert [rule.cause for rule in BREAK_RULES] == list(BREAK_EXAMPLES)
+    assert [rule.cause for rule in NETWORK_RULES] == list(BREAK_EXAMPLES)
     assert all([*SMTP_EXAMPLES.values(), *HTTP_EXAMPLES.values(), *BREAK_EXAMPLES.values()])
 
 
@@ -213,11 +213,11 @@ def test_a_status_is_decided_by_the_row_that_is_about_it(row: str) -> None:
 @pytest.mark.parametrize("maybe_accepted", [False, True], ids=["before the hand-over", "after it"])
 def test_a_break_is_told_by_its_row_and_classed_by_its_phase(cause: str, *, maybe_accepted: bool) -> None:
     for error in BREAK_EXAMPLES[cause]:
-        failure = broken_off("smtp:mx:25", error, maybe_accepted=maybe_accepted)
-        assert break_rule_for(error).cause == cause
+        failure = connection_failure("smtp:mx:25", error, maybe_accepted=maybe_accepted)
+        assert network_rule_for(error).cause == cause
         assert failure.kind is (FailureClass.TRANSIENT if maybe_accepted else FailureClass.PROVIDER)
         assert failure.maybe_accepted is maybe_accepted
-        assert failure.error.startswith(f"{cause}: ") is (cause != "in the channel's words")
+        assert failure.error.startswith(f"{cause}: ") is (cause != "the channel's own text")
 
 
 @given(st.sampled_from(SmtpCommand), st.integers(200, 599), st.text(max_size=60))

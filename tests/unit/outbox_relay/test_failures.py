@@ -5,7 +5,7 @@ import pytest
 from outbox_relay.failures import (
     LONGEST_WAIT,
     SmtpCommand,
-    broken_off,
+    connection_failure,
     from_http_status,
     from_smtp_reply,
     retry_after_header,
@@ -148,7 +148,7 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, wait: timedelta | N
 
 
 def test_what_broke_off_before_the_hand_over_costs_no_attempt() -> None:
-    before = broken_off("smtp:a:25", ConnectionResetError("closed"), maybe_accepted=False)
-    after = broken_off("smtp:a:25", TimeoutError(), maybe_accepted=True)
+    before = connection_failure("smtp:a:25", ConnectionResetError("closed"), maybe_accepted=False)
+    after = connection_failure("smtp:a:25", TimeoutError(), maybe_accepted=True)
     assert (before.kind, before.maybe_accepted, before.error) == (PROVIDER, False, "closed")
     assert (after.kind, after.maybe_accepted, after.error) == (TRANSIENT, True, "no answer in time")

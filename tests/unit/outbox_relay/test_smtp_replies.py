@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox_relay.channels.smtp.replies import GarbageError, Reply, ReplyParser, message_id_in
+from outbox_relay.channels.smtp.connection import ProtocolError, Reply, ReplyParser, message_id_in
 
 CONVERSATION = b"220 hello\r\n250-test\r\n250-PIPELINING\r\n250 HELP\r\n250\r\n354 go\r\n550 5.1.1 no\tone\x00\n"
 REPLIES = [
@@ -31,7 +31,7 @@ def test_whatever_comes_is_a_reply_or_garbage(data: bytes) -> None:
     parser = ReplyParser()
     try:
         assert all(reply.text.replace("\n", "").isprintable() for reply in parser.feed(data))
-    except GarbageError:
+    except ProtocolError:
         assert data
 
 
@@ -42,14 +42,14 @@ def test_whatever_comes_is_a_reply_or_garbage(data: bytes) -> None:
 )
 def test_no_server_can_make_it_wait_for_ever(piece: bytes) -> None:
     parser = ReplyParser()
-    with pytest.raises(GarbageError):
+    with pytest.raises(ProtocolError):
         deque((reply for _ in range(10_000) for reply in parser.feed(piece)), maxlen=0)
 
 
 def test_a_reply_before_garbage_still_counts() -> None:
     replies = ReplyParser().feed(b"250 2.0.0 queued as A1\r\njunk\r\n")
     assert next(replies) == Reply(250, "2.0.0 queued as A1")
-    with pytest.raises(GarbageError):
+    with pytest.raises(ProtocolError):
         next(replies)
 
 

@@ -8,11 +8,10 @@ from hypothesis import strategies as st
 
 from outbox_relay.model import FailureClass
 from outbox_relay.provisioning import Organization
-from outbox_relay.provisioning.faults import fault_of
+from outbox_relay.provisioning.model import failure_class_of
 from shared.ids import uuid7
 from shared.secrets import tenant_password
-from tenants.naming import is_of_an_organization, template_name
-from tenants.revisions import HEAD, MADE_BY, REVISIONS, is_behind, tables_at
+from tenants.schema import HEAD, REVISIONS, TABLES_ADDED, is_behind, is_organization_database, tables_at, template_name
 from tests.support.keys import KEY
 
 AN_ID = UUID("018f3e6a-7c1d-7b2a-9f00-1234567890ab")
@@ -22,13 +21,13 @@ AN_ID = UUID("018f3e6a-7c1d-7b2a-9f00-1234567890ab")
 def test_a_database_s_name_follows_from_the_id_alone(name: str, full_name: str) -> None:
     organization = Organization(AN_ID, name, None, uuid7(), full_name)
     assert organization.database == "org_018f3e6a7c1d7b2a9f001234567890ab"
-    assert is_of_an_organization(organization.database)
+    assert is_organization_database(organization.database)
     assert repr(organization) == f"Organization({AN_ID})"
 
 
 @pytest.mark.parametrize("name", ["postgres", "org_", "org_018F3E6A7C1D7B2A9F001234567890AB", "org_" + "0" * 33, "x"])
 def test_other_databases_are_left_alone(name: str) -> None:
-    assert not is_of_an_organization(name)
+    assert not is_organization_database(name)
 
 
 def test_a_template_is_called_after_its_revision() -> None:
@@ -43,8 +42,8 @@ def test_passwords_differ_by_organization_and_by_key_and_stand_as_they_are_in_a_
 
 
 def test_each_revision_says_which_tables_it_makes() -> None:
-    assert list(MADE_BY) == REVISIONS
-    assert tables_at(HEAD) == frozenset().union(*MADE_BY.values())
+    assert list(TABLES_ADDED) == REVISIONS
+    assert tables_at(HEAD) == frozenset().union(*TABLES_ADDED.values())
     assert tables_at("0001") < tables_at(HEAD)
 
 
@@ -72,4 +71,4 @@ def test_only_an_earlier_revision_is_behind() -> None:
     ],
 )
 def test_only_what_is_the_organization_s_own_costs_it_anything(sqlstate: str | None, kind: FailureClass) -> None:
-    assert fault_of(sqlstate) is kind
+    assert failure_class_of(sqlstate) is kind

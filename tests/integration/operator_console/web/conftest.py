@@ -1,14 +1,14 @@
 import pytest
 
-from operator_console.web import kept
+from operator_console.web import cache
 from tests.support.consoles import ConsoleUnderTest, operators_token, shared_console
 from tests.support.databases import Database
 
 
 @pytest.fixture(autouse=True)
-def counts_of_this_moment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep no count, however dear a machine makes it that is busy with other tests."""
-    monkeypatch.setattr(kept, "DEAR_SECONDS", 30)
+def uncached_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cache no count, however slow a busy machine makes it."""
+    monkeypatch.setattr(cache, "EXPENSIVE_SECONDS", 30)
 
 
 @pytest.fixture

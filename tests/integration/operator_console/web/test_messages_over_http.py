@@ -1,4 +1,4 @@
-"""/v1: what scripts get of messages, and what they can do to one."""
+"""/v1: messages, actions on one message, stats and health."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from migrations.revisions import REVISIONS
 from tests.support.consoles import ConsoleUnderTest, csrf_in
 from tests.support.outbox import Outbox
 
-NOBODY = UUID(int=0)
+UNKNOWN_ID = UUID(int=0)
 DEAD = {
     "status": "'dead'",
     "dead_reason": "'rejected'",
@@ -28,20 +28,18 @@ def a_dead_message(outbox: Outbox, **columns: str) -> UUID:
     return message_id
 
 
-def ids_in(answer: Any) -> list[str]:
-    return [message["id"] for message in answer.json["messages"]]
+def ids_in(response: Any) -> list[str]:
+    return [message["id"] for message in response.json["messages"]]
 
 
-def test_pages_go_on_by_their_link_until_all_were_seen_once(
-    console: ConsoleUnderTest, outbox: Outbox, token: str
-) -> None:
+def test_following_the_links_shows_each_message_once(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
     expected = [str(message_id) for message_id in reversed(outbox.put(count=7))]
     seen, path = [], "/v1/messages?limit=3&channel=email"
     while path:
-        answer = console.ask("GET", path, token)
-        seen += ids_in(answer)
-        link = answer.headers.get("Link", "")
-        assert (answer.json["next_cursor"] is None) == (link == "")
+        response = console.ask("GET", path, token)
+        seen += ids_in(response)
+        link = response.headers.get("Link", "")
+        assert (response.json["next_cursor"] is None) == (link == "")
         path = link.removeprefix("<").removesuffix('>; rel="next"')
         assert "channel=email" in (path or "channel=email")
     assert seen == expected
@@ -66,7 +64,9 @@ def test_pages_go_on_by_their_link_until_all_were_seen_once(
         ("created_before=2100-01-01T00:00:00Z", 4),
     ],
 )
-def test_the_list_filters(console: ConsoleUnderTest, outbox: Outbox, token: str, query: str, count: int) -> None:
+def test_the_list_can_be_filtered(
+    console: ConsoleUnderTest, outbox: Outbox, token: str, query: str, count: int
+) -> None:
     a_dead_message(outbox)
     outbox.put()
     outbox.put(channel="sms", recipient="'+33612345678'")
@@ -88,15 +88,15 @@ def test_the_list_filters(console: ConsoleUnderTest, outbox: Outbox, token: str,
         ("status=dead&status=sent", "status", "invalid_type"),
     ],
 )
-def test_a_query_that_says_something_else_is_refused_where_it_does(
+def test_invalid_queries_are_rejected_with_the_field(
     console: ConsoleUnderTest, token: str, query: str, pointer: str, code: str
 ) -> None:
-    answer = console.ask("GET", f"/v1/messages?{query}", token)
-    assert answer.status_code == 422
-    assert [(error["pointer"], error["code"]) for error in answer.json["errors"]] == [(pointer, code)]
+    response = console.ask("GET", f"/v1/messages?{query}", token)
+    assert response.status_code == 422
+    assert [(error["pointer"], error["code"]) for error in response.json["errors"]] == [(pointer, code)]
 
 
-def test_addresses_are_masked_until_it_is_written_down_who_looked_and_why(
+def test_addresses_are_masked_unless_an_audit_row_records_the_reveal(
     console: ConsoleUnderTest, outbox: Outbox, token: str
 ) -> None:
     message_id = a_dead_message(outbox)
@@ -109,12 +109,12 @@ def test_addresses_are_masked_until_it_is_written_down_who_looked_and_why(
     assert (latest["operator"], latest["reason"], latest["message_id"]) == ("ada", "she called", str(message_id))
 
 
-def test_nothing_is_written_about_a_look_at_nothing(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
-    assert console.ask("POST", f"/v1/messages/{NOBODY}/reveal", token, json={"reason": "why"}).status_code == 404
+def test_revealing_an_unknown_message_adds_no_audit_row(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+    assert console.ask("POST", f"/v1/messages/{UNKNOWN_ID}/reveal", token, json={"reason": "why"}).status_code == 404
     assert outbox.number("select count(*) from operator_actions where action = 'reveal'") == 0
 
 
-def test_groups_count_by_cause_whose_id_is_a_filter(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+def test_groups_count_by_cause_and_filter_by_its_id(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
     for name in ("ada", "grace"):
         a_dead_message(outbox, recipient=f"'{name}@example.org'", last_error=f"'550 5.1.1 <{name}@example.org>: no'")
     a_dead_message(outbox, dead_reason="'expired'", last_error="null", provider="null")
@@ -133,11 +133,11 @@ def test_requeue_is_accepted_once_and_then_a_conflict(console: ConsoleUnderTest,
     assert len(outbox.claim(5)) == 1
 
 
-def test_discard_can_be_repeated_and_taken_back(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+def test_a_discard_can_be_repeated_and_undone(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
     message_id = a_dead_message(outbox)
     for _ in range(2):
-        answer = console.ask("POST", f"/v1/messages/{message_id}/discard", token, json={"reason": "a test account"})
-        assert (answer.status_code, answer.json["dead_reason"]) == (200, "discarded")
+        response = console.ask("POST", f"/v1/messages/{message_id}/discard", token, json={"reason": "a test account"})
+        assert (response.status_code, response.json["dead_reason"]) == (200, "discarded")
     undone = console.ask("POST", f"/v1/messages/{message_id}/undo-discard", token, json={"reason": "a slip"})
     assert (undone.status_code, undone.json["dead_reason"]) == (200, "rejected")
     again = console.ask("POST", f"/v1/messages/{message_id}/undo-discard", token, json={"reason": "a slip"})
@@ -145,12 +145,12 @@ def test_discard_can_be_repeated_and_taken_back(console: ConsoleUnderTest, outbo
 
 
 @pytest.mark.parametrize("act", ["requeue", "discard", "undo-discard"])
-def test_what_lives_or_is_unknown_cannot_be_acted_on(
+def test_pending_and_unknown_messages_are_rejected(
     console: ConsoleUnderTest, outbox: Outbox, token: str, act: str
 ) -> None:
     [pending] = outbox.put()
     living = console.ask("POST", f"/v1/messages/{pending}/{act}", token, json={"reason": "why"})
-    unknown = console.ask("POST", f"/v1/messages/{NOBODY}/{act}", token, json={"reason": "why"})
+    unknown = console.ask("POST", f"/v1/messages/{UNKNOWN_ID}/{act}", token, json={"reason": "why"})
     assert (living.status_code, living.json["code"]) == (409, "not_dead")
     assert (unknown.status_code, unknown.json["code"]) == (404, "unknown_message")
 
@@ -169,24 +169,24 @@ def test_what_lives_or_is_unknown_cannot_be_acted_on(
         (json.dumps({"reason": "x" * 17_000}).encode(), (413, "body_too_large")),
     ],
 )
-def test_a_body_is_read_strictly_and_changes_nothing_otherwise(
+def test_invalid_bodies_are_rejected_and_change_nothing(
     console: ConsoleUnderTest, outbox: Outbox, token: str, body: bytes, refusal: tuple[int, str]
 ) -> None:
     message_id = a_dead_message(outbox)
     path = f"/v1/messages/{message_id}/requeue"
-    answer = console.ask("POST", path, token, data=body, content_type="application/json")
-    assert (answer.status_code, answer.json["code"]) == refusal
+    response = console.ask("POST", path, token, data=body, content_type="application/json")
+    assert (response.status_code, response.json["code"]) == refusal
     assert outbox.row(message_id).status == "dead"
 
 
 @pytest.mark.parametrize("recipient", ["ada", "ada@example.org, eve@example.org", "+33612345678"])
-def test_a_correction_to_what_is_no_address_is_refused_on_the_page_too(
+def test_a_correction_must_be_an_address_of_the_channel(
     console: ConsoleUnderTest, outbox: Outbox, token: str, recipient: str
 ) -> None:
     message_id = a_dead_message(outbox)
     asked = {"reason": "a slip", "recipient": recipient}
-    answer = console.ask("POST", f"/v1/messages/{message_id}/requeue", token, json=asked)
-    assert (answer.status_code, answer.json["code"]) == (422, "wrong_address")
+    response = console.ask("POST", f"/v1/messages/{message_id}/requeue", token, json=asked)
+    assert (response.status_code, response.json["code"]) == (422, "wrong_address")
     browser = console.signed_in(token)
     form = asked | {"csrf": csrf_in(browser.get(f"/messages/{message_id}"))}
     page = browser.post(f"/messages/{message_id}/requeue", data=form)
@@ -194,12 +194,12 @@ def test_a_correction_to_what_is_no_address_is_refused_on_the_page_too(
     assert outbox.row(message_id).status == "dead"
 
 
-def test_a_body_that_is_no_json_is_another_medium(console: ConsoleUnderTest, token: str) -> None:
-    answer = console.ask("POST", f"/v1/messages/{NOBODY}/requeue", token, data={"reason": "why"})
-    assert (answer.status_code, answer.json["code"]) == (415, "unsupported_media_type")
+def test_a_body_that_is_not_json_is_an_unsupported_media_type(console: ConsoleUnderTest, token: str) -> None:
+    response = console.ask("POST", f"/v1/messages/{UNKNOWN_ID}/requeue", token, data={"reason": "why"})
+    assert (response.status_code, response.json["code"]) == (415, "unsupported_media_type")
 
 
-def test_stats_tell_backlog_lag_and_hours_by_channel(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+def test_stats_show_backlog_lag_and_hours_by_channel(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
     outbox.put(count=2, due_at="now() - interval '90 seconds'")
     a_dead_message(outbox)
     stats = console.ask("GET", "/v1/stats", token).json
@@ -210,7 +210,7 @@ def test_stats_tell_backlog_lag_and_hours_by_channel(console: ConsoleUnderTest, 
     assert len({hour["hour"] for hour in stats["hours"]}) == 24
 
 
-def test_health_and_counts_are_there_for_who_runs_it(console: ConsoleUnderTest, token: str) -> None:
+def test_health_and_metrics_are_public(console: ConsoleUnderTest, token: str) -> None:
     console.ask("GET", "/v1/stats", token)
     stranger = console.app.test_client()
     assert stranger.get("/livez").json == {"status": "alive"}
@@ -221,7 +221,7 @@ def test_health_and_counts_are_there_for_who_runs_it(console: ConsoleUnderTest, 
     )
 
 
-def test_a_schema_that_is_behind_is_not_ready(console: ConsoleUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outdated_schema_is_not_ready(console: ConsoleUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("operator_console.web.routes.operations.REVISIONS", [*REVISIONS, "9999"])
-    answer = console.app.test_client().get("/readyz")
-    assert (answer.status_code, answer.json["missing"]) == (503, ["schema"])
+    response = console.app.test_client().get("/readyz")
+    assert (response.status_code, response.json["missing"]) == (503, ["schema"])

@@ -1,8 +1,8 @@
-"""What every page is sent with, and that nothing from outside becomes a part of one."""
+"""Pages: headers, escaping, filters and forms."""
 
 import pytest
 
-from operator_console.operator_tokens import Scope
+from operator_console.actions.tokens import Scope
 from tests.support.consoles import ConsoleUnderTest, csrf_in, operators_token
 from tests.support.outbox import Outbox
 
@@ -12,21 +12,21 @@ PAGES = ("/", "/messages", "/messages/causes", "/bulk", "/relays", "/audit", "/t
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_runs_only_our_scripts_is_framed_by_nobody_and_kept_nowhere(
+def test_pages_run_only_our_scripts_and_are_neither_framed_nor_cached(
     console: ConsoleUnderTest, token: str, path: str
 ) -> None:
-    answer = console.signed_in(token).get(path)
-    policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
+    response = console.signed_in(token).get(path)
+    policy = dict(part.strip().split(" ", 1) for part in response.headers["Content-Security-Policy"].split(";"))
     assert (policy["default-src"], policy["frame-ancestors"], policy["base-uri"]) == ("'none'", "'none'", "'none'")
     assert (policy["script-src"], policy["style-src"], policy["form-action"]) == ("'self'", "'self'", "'self'")
-    assert answer.headers["Referrer-Policy"] == "no-referrer"
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert "<script>" not in answer.text
-    assert "style=" not in answer.text
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert "<script>" not in response.text
+    assert "style=" not in response.text
 
 
-def test_markup_in_what_others_wrote_is_shown_as_text(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+def test_markup_in_data_is_shown_as_text(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
     quoted = "'" + MARKUP.replace("'", "''") + "'"
     [message_id] = outbox.put(**DEAD, recipient=quoted, last_error=quoted, provider=quoted, provider_message_id=quoted)
     outbox.execute(
@@ -46,7 +46,7 @@ def test_markup_in_what_others_wrote_is_shown_as_text(console: ConsoleUnderTest,
         for path in (
             *PAGES,
             f"/messages/{message_id}",
-            bulk.headers["Location"].replace("/v1/bulk-acts", "/bulk"),
+            bulk.headers["Location"].replace("/v1/bulk-actions", "/bulk"),
             "/messages?provider=%3Cscript%3Ealert(1)%3C/script%3E",
             "/messages?status=%3Cscript%3E",
             "/bulk/new?provider=%3Cscript%3Ealert(1)%3C/script%3E",
@@ -59,18 +59,18 @@ def test_markup_in_what_others_wrote_is_shown_as_text(console: ConsoleUnderTest,
     assert [text for text in [*shown, revealed] if "<script>" in text or "<img" in text] == []
 
 
-def test_a_filter_is_an_address_that_says_what_was_asked_and_no_more(console: ConsoleUnderTest, token: str) -> None:
+def test_a_filters_address_has_only_the_fields_that_are_set(console: ConsoleUnderTest, token: str) -> None:
     browser = console.signed_in(token)
-    answer = browser.get("/messages?status=dead&dead_reason=&channel=&recipient=&created_after=2026-11-21T03:00")
-    assert (answer.status_code, answer.headers["Location"]) == (
+    response = browser.get("/messages?status=dead&dead_reason=&channel=&recipient=&created_after=2026-11-21T03:00")
+    assert (response.status_code, response.headers["Location"]) == (
         303,
         "/messages?status=dead&created_after=2026-11-21T03%3A00",
     )
-    assert 'value="2026-11-21T03:00:00"' in browser.get(answer.headers["Location"]).text
+    assert 'value="2026-11-21T03:00:00"' in browser.get(response.headers["Location"]).text
     assert 'value="2026-11-20T22:00:59"' in browser.get("/messages?created_after=2026-11-21T03:00:59%2B05:00").text
 
 
-def test_organizations_are_asked_for_and_counted_as_what_waits(
+def test_provisioning_messages_can_be_filtered_and_are_part_of_the_backlog(
     console: ConsoleUnderTest, outbox: Outbox, token: str
 ) -> None:
     [message_id] = outbox.put(channel="provision", template="'organization'")
@@ -82,7 +82,7 @@ def test_organizations_are_asked_for_and_counted_as_what_waits(
     assert "Organizations 1" in browser.get("/").text
 
 
-def test_whoever_may_only_read_sees_no_button_that_would_be_refused(console: ConsoleUnderTest, outbox: Outbox) -> None:
+def test_a_read_only_operator_sees_no_action_buttons(console: ConsoleUnderTest, outbox: Outbox) -> None:
     [message_id] = outbox.put(**DEAD)
     browser = console.signed_in(operators_token(console.database, Scope.READ))
     page = browser.get(f"/messages/{message_id}").text
@@ -90,23 +90,21 @@ def test_whoever_may_only_read_sees_no_button_that_would_be_refused(console: Con
     assert "Requeue" not in browser.get("/").text
 
 
-def test_a_message_that_is_gone_is_told_on_a_page(console: ConsoleUnderTest, token: str) -> None:
-    answer = console.signed_in(token).get("/messages/00000000-0000-0000-0000-000000000000")
-    assert (answer.status_code, answer.mimetype) == (404, "text/html")
-    assert "Unknown message" in answer.text
+def test_an_unknown_message_is_reported_on_a_page(console: ConsoleUnderTest, token: str) -> None:
+    response = console.signed_in(token).get("/messages/00000000-0000-0000-0000-000000000000")
+    assert (response.status_code, response.mimetype) == (404, "text/html")
+    assert "Unknown message" in response.text
 
 
-def test_a_reason_is_asked_for_again_where_none_was_given(
-    console: ConsoleUnderTest, outbox: Outbox, token: str
-) -> None:
+def test_an_action_without_a_reason_is_rejected(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
     [message_id] = outbox.put(**DEAD)
     browser = console.signed_in(token)
-    answer = browser.post(f"/messages/{message_id}/requeue", data={"csrf": csrf_in(browser.get("/")), "reason": " "})
-    assert answer.status_code == 422
+    response = browser.post(f"/messages/{message_id}/requeue", data={"csrf": csrf_in(browser.get("/")), "reason": " "})
+    assert response.status_code == 422
     assert outbox.row(message_id).status == "dead"
 
 
-def test_the_chart_says_in_a_table_what_it_shows(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+def test_the_chart_has_a_table_of_its_counts(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
     outbox.execute(
         "insert into settled_by_hour values (date_trunc('hour', now(), 'UTC'), 'email', 'sent', 1234),"
         " (date_trunc('hour', now(), 'UTC'), 'sms', 'sent', 6), (date_trunc('hour', now(), 'UTC'), 'sms', 'dead', 7)"
@@ -115,7 +113,7 @@ def test_the_chart_says_in_a_table_what_it_shows(console: ConsoleUnderTest, outb
     assert '<td class="number">1\N{NARROW NO-BREAK SPACE}240</td><td class="number">7</td>' in page
 
 
-def test_a_database_that_is_away_is_told_on_a_page_and_to_scripts(console: ConsoleUnderTest, token: str) -> None:
+def test_an_unavailable_database_is_reported_on_pages_and_to_scripts(console: ConsoleUnderTest, token: str) -> None:
     browser = console.signed_in(token)
     with console.database.connect() as owner:
         owner.execute("alter role console connection limit 0")

@@ -1,4 +1,4 @@
-"""Who is let in, and for what: over every route that there is."""
+"""Authentication and scopes on every route."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -6,13 +6,13 @@ from uuid import UUID
 import pytest
 from werkzeug.routing import Rule
 
-from operator_console.operator_tokens import Scope
-from operator_console.web.attempts import MOST
+from operator_console.actions.tokens import Scope
+from operator_console.web.sessions import MAX_WRONG_TOKENS
 from tests.support.consoles import ConsoleUnderTest, csrf_in, operators_token
 from tests.support.databases import Database
 from tests.support.outbox import Outbox
 
-NOBODY = UUID(int=0)
+UNKNOWN_ID = UUID(int=0)
 OPEN_TO_ALL = {"/livez", "/readyz", "/metrics", "/sign-in", "/static/<path:filename>"}
 NEED_NO_SCOPE_TO_CHANGE = {"/sign-in", "/sign-out"}
 
@@ -22,70 +22,66 @@ def rules_of(console: ConsoleUnderTest, method: str) -> list[Rule]:
 
 
 def path_of(rule: Rule) -> str:
-    _, path = rule.build(dict.fromkeys(rule.arguments, NOBODY)) or ("", "")
+    _, path = rule.build(dict.fromkeys(rule.arguments, UNKNOWN_ID)) or ("", "")
     return path
 
 
-def test_nothing_but_health_and_the_door_is_told_to_strangers(console: ConsoleUnderTest) -> None:
-    stranger = console.app.test_client()
-    told = {
+def test_only_health_metrics_and_the_sign_in_are_public(console: ConsoleUnderTest) -> None:
+    anonymous = console.app.test_client()
+    public_rules = {
         rule.rule
         for method in ("GET", "POST")
         for rule in rules_of(console, method)
-        if rule.rule not in OPEN_TO_ALL and stranger.open(path_of(rule), method=method).status_code not in (401, 303)
+        if rule.rule not in OPEN_TO_ALL and anonymous.open(path_of(rule), method=method).status_code not in (401, 303)
     }
-    assert told == set()
-    assert stranger.get("/messages").headers["Location"] == "/sign-in?next=%2Fmessages"
+    assert public_rules == set()
+    assert anonymous.get("/messages").headers["Location"] == "/sign-in?next=%2Fmessages"
 
 
-def test_a_token_that_may_only_read_changes_nothing_by_any_route(console: ConsoleUnderTest, database: Database) -> None:
+def test_a_read_only_token_changes_nothing_by_any_route(console: ConsoleUnderTest, database: Database) -> None:
     reading = operators_token(database, Scope.READ)
     browser = console.signed_in(reading)
     csrf = csrf_in(browser.get("/"))
     changing = [rule for rule in rules_of(console, "POST") if rule.rule not in NEED_NO_SCOPE_TO_CHANGE]
     for rule in changing:
         if rule.rule.startswith("/v1/"):
-            answer = console.ask("POST", path_of(rule), reading, json={"reason": "because"})
-            assert 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
-            assert answer.json["code"] == "insufficient_scope"
+            response = console.ask("POST", path_of(rule), reading, json={"reason": "because"})
+            assert 'error="insufficient_scope"' in response.headers["WWW-Authenticate"]
+            assert response.json["code"] == "insufficient_scope"
         else:
-            answer = browser.post(path_of(rule), data={"csrf": csrf, "reason": "because"})
-        assert answer.status_code == 403, rule.rule
+            response = browser.post(path_of(rule), data={"csrf": csrf, "reason": "because"})
+        assert response.status_code == 403, rule.rule
     assert len(changing) >= 14
     assert not {rule.rule for method in ("PUT", "PATCH", "DELETE") for rule in rules_of(console, method)}
 
 
-def test_acting_is_not_revealing(console: ConsoleUnderTest, database: Database) -> None:
+def test_the_scope_act_does_not_include_reveal(console: ConsoleUnderTest, database: Database) -> None:
     acting = operators_token(database, Scope.READ, Scope.ACT)
-    answer = console.ask("POST", f"/v1/messages/{NOBODY}/reveal", acting, json={"reason": "because"})
-    assert (answer.status_code, answer.json["scope"]) == (403, "reveal")
+    response = console.ask("POST", f"/v1/messages/{UNKNOWN_ID}/reveal", acting, json={"reason": "because"})
+    assert (response.status_code, response.json["scope"]) == (403, "reveal")
 
 
 @pytest.mark.parametrize("header", [None, "Basic YTpi", "Bearer", "Bearer "])
-def test_without_a_token_one_is_asked_for(console: ConsoleUnderTest, header: str | None) -> None:
-    answer = console.app.test_client().get("/v1/stats", headers={"Authorization": header} if header else {})
-    assert (answer.status_code, answer.json["code"]) == (401, "token_required")
-    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="signpost-console"'
-    assert answer.mimetype == "application/problem+json"
+def test_a_request_without_a_token_gets_a_challenge(console: ConsoleUnderTest, header: str | None) -> None:
+    response = console.app.test_client().get("/v1/stats", headers={"Authorization": header} if header else {})
+    assert (response.status_code, response.json["code"]) == (401, "token_required")
+    assert response.headers["WWW-Authenticate"] == 'Bearer realm="signpost-console"'
+    assert response.mimetype == "application/problem+json"
 
 
-def test_a_token_that_is_unknown_expired_or_revoked_is_wrong_in_the_same_words(
-    console: ConsoleUnderTest, database: Database
-) -> None:
+def test_unknown_expired_and_revoked_tokens_get_the_same_error(console: ConsoleUnderTest, database: Database) -> None:
     expired = operators_token(database, lifetime=timedelta(seconds=-1), name="past")
     revoked = operators_token(database, name="lost")
     with database.connect() as owner:
         owner.execute("update operator_tokens set revoked_at = now() where name = 'lost'")
-    answers = [console.ask("GET", "/v1/stats", token) for token in ("so_guess", expired, revoked)]
-    assert {answer.status_code for answer in answers} == {401}
-    assert len({(answer.json["code"], answer.json["detail"]) for answer in answers}) == 1
-    assert 'error="invalid_token"' in answers[0].headers["WWW-Authenticate"]
+    responses = [console.ask("GET", "/v1/stats", token) for token in ("so_guess", expired, revoked)]
+    assert {response.status_code for response in responses} == {401}
+    assert len({(response.json["code"], response.json["detail"]) for response in responses}) == 1
+    assert 'error="invalid_token"' in responses[0].headers["WWW-Authenticate"]
 
 
-def test_wrong_tokens_are_refused_unread_after_a_few_by_header_and_by_page(
-    console: ConsoleUnderTest, token: str
-) -> None:
-    for _ in range(MOST.amount // 2):
+def test_wrong_tokens_are_limited_for_headers_and_forms_together(console: ConsoleUnderTest, token: str) -> None:
+    for _ in range(MAX_WRONG_TOKENS.amount // 2):
         assert console.ask("GET", "/v1/stats", "so_guess").status_code == 401
         assert console.app.test_client().post("/sign-in", data={"token": "so_guess"}).status_code == 401
     script = console.ask("GET", "/v1/stats", token)
@@ -98,7 +94,7 @@ def test_wrong_tokens_are_refused_unread_after_a_few_by_header_and_by_page(
     assert elsewhere.status_code == 303
 
 
-def test_a_token_is_not_in_the_database_and_what_it_did_bears_its_name(
+def test_the_database_has_no_token_and_audit_rows_have_its_name(
     console: ConsoleUnderTest, database: Database, outbox: Outbox
 ) -> None:
     token = operators_token(database, name="night watch")

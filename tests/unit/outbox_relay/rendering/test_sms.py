@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from outbox_relay.rendering import Renderer, Sender
 from outbox_relay.rendering.sms import sms_name
-from outbox_relay.segments import Alphabet, alphabet_of, segments_in
+from outbox_relay.sms_segments import Alphabet, alphabet_of, segments_in
 from shared.secrets import code_for
 from shared.vocabulary import Channel, Locale, Template
 from tests.support.claimed import A_TOKEN, a_claimed_message

@@ -1,0 +1,108 @@
+"""Audit rows: who did what and why, with the state before and after. Addresses in them are masked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from sqlalchemy import Row, Uuid, column, func, insert, literal, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
+
+from shared.masks import masked
+from shared.models import OperatorAction
+
+MessageRow: TypeAlias = Row[*tuple[Any, ...]]
+
+MAX_REASON_LENGTH = 500
+
+
+class Action(StrEnum):
+    """The actions of operators."""
+
+    REQUEUE = "requeue"
+    DISCARD = "discard"
+    UNDO_DISCARD = "undo_discard"
+    REVEAL = "reveal"
+    START_BULK = "start_bulk"
+    STOP_BULK = "stop_bulk"
+    RESUME_BULK = "resume_bulk"
+    CREATE_TOKEN = "create_token"  # noqa: S105 - the name of an action
+    REPAIR = "repair"
+    REVOKE_TOKEN = "revoke_token"  # noqa: S105 - the name of an action
+
+
+@dataclass(frozen=True)
+class AuditContext:
+    """Who acts and why, and in which bulk action."""
+
+    operator: str
+    reason: str
+    bulk_id: UUID | None = None
+
+    def row(
+        self,
+        action: Action,
+        message_id: UUID | None = None,
+        before: dict[str, Any] | None = None,
+        after: dict[str, Any] | None = None,
+    ) -> OperatorAction:
+        """Return the audit row of an action, for the caller to add to its session."""
+        return OperatorAction(
+            operator=self.operator,
+            action=action.value,
+            message_id=message_id,
+            reason=self.reason,
+            before=before or {},
+            after=after,
+            bulk_id=self.bulk_id,
+        )
+
+
+def record_messages(
+    session: Session,
+    messages: Sequence[MessageRow],
+    action: Action,
+    audit: AuditContext,
+    after: dict[str, Any] | None = None,
+) -> None:
+    """Add an audit row for each message, with its state before the action, in one statement."""
+    # One JSON document, because the driver escapes an array of documents element by element.
+    changes = [{"message_id": str(message.id), "before": _state(message)} for message in messages]
+    rows = func.jsonb_to_recordset(literal(changes, JSONB)).table_valued(
+        column("message_id", Uuid), column("before", JSONB)
+    )
+    change = rows.render_derived(name="change", with_types=True)
+    values = {
+        "operator": literal(audit.operator),
+        "action": literal(action.value),
+        "reason": literal(audit.reason),
+        "bulk_id": literal(audit.bulk_id, Uuid),
+        "after": literal(after, JSONB(none_as_null=True)),
+        "message_id": change.c.message_id,
+        "before": change.c.before,
+    }
+    session.execute(insert(OperatorAction).from_select(list(values), select(*values.values())))
+
+
+def _state(message: MessageRow) -> dict[str, Any]:
+    return {
+        "status": message.status,
+        "dead_reason": message.dead_reason,
+        "attempt": message.attempt,
+        "lost_leases": message.expiries,
+        "last_error_class": message.last_error_class,
+        "recipient": masked(message.recipient),
+        "locale": message.locale,
+    }
+
+
+def record_reveal(session: Session, audit: AuditContext, message_id: UUID | None = None, **query: Any) -> None:
+    """Add the audit row for addresses of one message, or of a ``query``. Commit it before showing them."""
+    session.add(audit.row(Action.REVEAL, message_id, before=query))
+
+
+def is_showable(text: str) -> bool:
+    """Return whether the text, apart from line breaks, has no characters that control a terminal or text direction."""
+    return text.replace("\n", "").replace("\r", "").isprintable()

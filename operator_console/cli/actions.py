@@ -1,0 +1,308 @@
+"""Commands that requeue and discard: messages by id, or all that match a filter as a bulk action."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+from uuid import UUID
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, sessionmaker
+
+from operator_console.actions.audit import Action, AuditContext
+from operator_console.actions.bulk import (
+    MAX_PER_MINUTE,
+    BulkAction,
+    BulkPlan,
+    BulkStatus,
+    count_matching,
+    list_bulks,
+    resume_bulk,
+    start_bulk,
+    step_bulk,
+    stop_bulk,
+)
+from operator_console.actions.discard import discard, undo_discard
+from operator_console.actions.requeue import Correction, requeue
+from operator_console.cli.database import fail, report_error, session_maker, transaction
+from operator_console.cli.options import audit_context, filter_options, json_option, reason_option
+from operator_console.cli.output import show_rows
+from operator_console.errors import ActionError, UnknownBulkError, UnknownMessageError
+from operator_console.filters import MessageFilter
+from operator_console.views import as_json
+from shared.command_line import OneOf
+from shared.engine import was_undone
+from shared.vocabulary import Locale
+
+ActOnOne = Callable[[Session, UUID, AuditContext], object]
+
+MIN_PAUSE_SECONDS = 0.01
+MAX_PAUSE_SECONDS = 1.0
+"""Between two steps; a stop from another process takes effect after this time at the latest."""
+BULK_COLUMNS = ("id", "status", "action", "found", "acted", "skipped", "per_minute", "operator", "created_at", "reason")
+DONE = {Action.REQUEUE: "requeued", Action.DISCARD: "discarded"}
+RESULTS = {
+    Action.REQUEUE: "is pending and due now",
+    Action.DISCARD: "is discarded",
+    Action.UNDO_DISCARD: "has its previous reason again",
+}
+
+
+@dataclass(frozen=True)
+class BulkCommand:
+    """The options of a bulk action."""
+
+    filters: dict[str, Any]
+    is_all: bool
+    is_dry_run: bool
+    is_confirmed: bool
+    per_minute: int | None
+
+    @classmethod
+    def of(cls, options: dict[str, Any]) -> "BulkCommand":
+        """Return the options from a command's keyword arguments."""
+        names = ("is_all", "is_dry_run", "is_confirmed", "per_minute")
+        filters = {name: value for name, value in options.items() if name not in names}
+        return cls(filters, **{name: options[name] for name in names})
+
+    @property
+    def is_given(self) -> bool:
+        """Whether any option selects messages or controls a bulk action."""
+        is_filtered = any(value is not None for value in self.filters.values())
+        return is_filtered or self.is_all or self.is_dry_run or self.per_minute is not None
+
+
+def bulk_options(command: Any) -> Any:
+    """Add the options of a bulk action."""
+    for option in (
+        click.option("--per-minute", type=click.IntRange(1, MAX_PER_MINUTE), help="The highest rate per minute."),
+        click.option("--yes", "is_confirmed", is_flag=True, help="Do not ask for confirmation after counting."),
+        click.option("--dry-run", "is_dry_run", is_flag=True, help="Count, and change nothing."),
+        click.option("--all", "is_all", is_flag=True, help="All dead messages; needed if there is no filter."),
+    ):
+        command = option(command)
+    return filter_options(command)
+
+
+@click.command("requeue")
+@click.argument("ids", nargs=-1, type=click.UUID)
+@reason_option
+@click.option("--to", "address", help="Correct the recipient of one message.")
+@click.option("--locale", type=OneOf(Locale), help="Correct the language of one message.")
+@bulk_options
+def requeue_command(
+    ids: tuple[UUID, ...], reason: str, address: str | None, locale: Locale | None, **options: Any
+) -> None:
+    """Give dead messages another attempt, with the newest code, or a new one if that has expired.
+
+    Name messages by their IDS, or select them with the filters of `list`: then they are counted first.
+    """
+    correction = Correction(recipient=address, locale=locale)
+    if correction != Correction() and len(ids) != 1:
+        raise click.UsageError("--to and --locale correct one message: name it by its id.")
+
+    def act_on(session: Session, message_id: UUID, audit: AuditContext) -> None:
+        requeue(session, message_id, audit, correction)
+
+    _run(Action.REQUEUE, act_on, ids, reason, BulkCommand.of(options))
+
+
+@click.command("discard")
+@click.argument("ids", nargs=-1, type=click.UUID)
+@reason_option
+@bulk_options
+def discard_command(ids: tuple[UUID, ...], reason: str, **options: Any) -> None:
+    """Close dead messages that need no further attention; `undo-discard` opens one again.
+
+    Name messages by their IDS, or select them with the filters of `list`: then they are counted first.
+    """
+    _run(Action.DISCARD, discard, ids, reason, BulkCommand.of(options))
+
+
+@click.command("undo-discard")
+@click.argument("ids", nargs=-1, type=click.UUID, required=True)
+@reason_option
+def undo_discard_command(ids: tuple[UUID, ...], reason: str) -> None:
+    """Restore the reason that discarded messages had before."""
+    _act_on_each(Action.UNDO_DISCARD, undo_discard, ids, reason)
+
+
+def _run(action: Action, act_on: ActOnOne, ids: tuple[UUID, ...], reason: str, command: BulkCommand) -> None:
+    if ids and command.is_given:
+        raise click.UsageError("Name messages by their ids or select them by options, not both.")
+    if ids:
+        _act_on_each(action, act_on, ids, reason)
+        return
+    wanted = MessageFilter.of(**command.filters)
+    if wanted.matches_all_dead and not command.is_all:
+        raise click.UsageError("Select messages: by their ids, a filter, or --all.")
+    _run_bulk(BulkPlan(action, wanted, command.per_minute, command.is_all), reason, command)
+
+
+def _act_on_each(action: Action, act_on: ActOnOne, ids: tuple[UUID, ...], reason: str) -> None:
+    """Act on messages one by one, each in its own transaction; exit with 1 if one was refused."""
+    has_failed = False
+    with session_maker() as sessions:
+        for message_id in ids:
+            try:
+                with sessions.begin() as session:
+                    act_on(session, message_id, audit_context(reason))
+            except UnknownMessageError:
+                report_error(f"there is no message {message_id}")
+                has_failed = True
+            except ActionError as error:
+                report_error(f"message {message_id} {error}")
+                has_failed = True
+            else:
+                _report(f"message {message_id} {RESULTS[action]}")
+    if has_failed:
+        raise SystemExit(1)
+
+
+def _report(line: str) -> None:
+    """Write a line; if standard output fails, write to standard error and continue with the next message."""
+    try:
+        click.echo(line)
+    except OSError:
+        click.echo(line, err=True)
+
+
+def _run_bulk(plan: BulkPlan, reason: str, command: BulkCommand) -> None:
+    """Count the messages, ask for confirmation, and run the bulk action until it is done or stopped."""
+    with session_maker() as sessions:
+        with sessions.begin() as session:
+            found = count_matching(session, plan.wanted)
+        done = DONE[plan.action]
+        click.echo(f"{found} dead messages would be {done}" if command.is_dry_run else f"{found} dead messages")
+        if command.is_dry_run or not found:
+            return
+        if not command.is_confirmed:
+            if not sys.stdin.isatty():
+                raise click.UsageError("Confirmation needs a terminal: add --yes.")
+            click.confirm(f"Have {found} messages {done}?", abort=True)
+        audit = audit_context(reason)
+        _run_steps(sessions, lambda session: start_bulk(session, plan, audit))
+
+
+def _run_steps(sessions: sessionmaker[Session], start: Callable[[Session], BulkAction]) -> None:
+    """Start or resume a bulk action and run its steps at its rate. An interrupt stops it; `bulk resume` continues."""
+    bulk = None
+    try:
+        with interrupt_deferred(), sessions.begin() as session:
+            bulk = start(session)
+        with _progress(bulk) as show_progress:
+            while bulk.status == BulkStatus.RUNNING:
+                bulk = _step(sessions, bulk)
+                show_progress(bulk)
+                if bulk.status == BulkStatus.RUNNING:
+                    time.sleep(max(MIN_PAUSE_SECONDS, min(bulk.wait.total_seconds(), MAX_PAUSE_SECONDS)))
+    except KeyboardInterrupt:
+        if bulk is None:
+            raise
+        bulk = _stop(sessions, bulk.id)
+    skipped = f", {bulk.skipped} skipped" if bulk.skipped else ""
+    click.echo(f"{bulk.acted} {DONE[Action(bulk.action)]}{skipped}")
+    if bulk.status == BulkStatus.STOPPED:
+        fail(f"stopped before the end: `outboxctl bulk resume {bulk.id} --reason …` continues it")
+
+
+def _step(sessions: sessionmaker[Session], bulk: BulkAction) -> BulkAction:
+    """Run a step; after a deadlock or serialization failure, leave it to the next call."""
+    try:
+        with interrupt_deferred(), sessions.begin() as session:
+            return step_bulk(session, bulk.id)
+    except DBAPIError as error:
+        if was_undone(error):
+            return bulk
+        report_error(f"bulk action {bulk.id} is not done: `outboxctl bulk resume {bulk.id} --reason …` continues it")
+        raise
+
+
+def _stop(sessions: sessionmaker[Session], bulk_id: UUID) -> BulkAction:
+    """Stop the bulk action, or say that it continues if a second interrupt comes first: the console would run it."""
+    try:
+        with sessions.begin() as session:
+            return stop_bulk(session, bulk_id, audit_context("interrupted"))
+    except KeyboardInterrupt:
+        fail(f"bulk action {bulk_id} continues: `outboxctl bulk stop {bulk_id} --reason …` stops it")
+
+
+@contextmanager
+def interrupt_deferred() -> Iterator[None]:
+    """Raise KeyboardInterrupt after the block for an interrupt inside it; for a second one, at once.
+
+    An interrupt during a statement would make the driver cancel it and print a message. Ignored interrupts, as in a
+    shell's background jobs, stay ignored.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    received: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if received:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _progress(started: BulkAction) -> Iterator[Callable[[BulkAction], None]]:
+    """Show a progress bar if standard error is a terminal; yield the function that updates it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(started.action, total=started.found, completed=started.done)
+        yield lambda bulk: bar.update(task, completed=bulk.done)
+
+
+@click.group("bulk")
+def bulk_commands() -> None:
+    """List, stop and resume bulk actions."""
+
+
+@bulk_commands.command("list")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="How many to list at most.")
+@json_option
+def list_bulks_command(limit: int, *, is_json: bool) -> None:
+    """List bulk actions, newest first. A terminal gets a table, a pipe gets JSON lines."""
+    with transaction() as session:
+        bulks = list_bulks(session, limit)
+    show_rows([as_json(bulk) for bulk in bulks], BULK_COLUMNS, is_json=is_json)
+
+
+@bulk_commands.command("stop")
+@click.argument("bulk_id", type=click.UUID)
+@reason_option
+def stop_bulk_command(bulk_id: UUID, reason: str) -> None:
+    """Stop a bulk action after its current step."""
+    try:
+        with transaction() as session:
+            bulk = stop_bulk(session, bulk_id, audit_context(reason))
+    except UnknownBulkError:
+        fail(f"there is no bulk action {bulk_id}")
+    click.echo(f"bulk action {bulk_id} is {bulk.status} at {bulk.done} of {bulk.found}")
+
+
+@bulk_commands.command("resume")
+@click.argument("bulk_id", type=click.UUID)
+@reason_option
+def resume_bulk_command(bulk_id: UUID, reason: str) -> None:
+    """Continue a bulk action that was stopped, or whose process died, until it is done."""
+    try:
+        with session_maker() as sessions:
+            audit = audit_context(reason)
+            _run_steps(sessions, lambda session: resume_bulk(session, bulk_id, audit))
+    except UnknownBulkError:
+        fail(f"there is no bulk action {bulk_id}")

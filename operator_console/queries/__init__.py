@@ -1,0 +1,1 @@
+"""Read-only queries. Addresses are masked unless the caller reveals them."""

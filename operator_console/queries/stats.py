@@ -1,0 +1,92 @@
+"""The state of the outbox: backlog, outcomes of the last 24 hours, providers and relays."""
+
+from datetime import timedelta
+
+from sqlalchemy import case, func, select, text
+from sqlalchemy.orm import Session
+
+from operator_console.views import BacklogView, HourView, ProviderView, RelayView, Stats, from_row
+from shared.models import ProviderRow, RelayRow
+from shared.vocabulary import CHANNELS, RELAY_ALIVE_SECONDS, Urgency
+
+MAX_COUNT = 100_000
+"""Where counting of pending and dead messages stops: a larger figure is not worth its time."""
+
+# The oldest due message is the first of its priority in the index.
+BACKLOG = text("""
+select channel,
+       (select count(*) from (
+            select from outbox_messages as message
+             where message.channel = asked.channel and status = 'pending' limit :most) as pending) as pending,
+       (select count(*) from (
+            select from outbox_messages as message
+             where message.channel = asked.channel and urgency = any(:urgencies) and status = 'pending'
+               and due_at <= now() limit :most) as due) as due,
+       (select coalesce(extract(epoch from now() - min(oldest.due_at)), 0)::float8
+          from unnest(cast(:urgencies as text[])) as known (urgency)
+         cross join lateral (
+               select due_at from outbox_messages as message
+                where message.channel = asked.channel and message.urgency = known.urgency and status = 'pending'
+                  and due_at <= now() and (leased_until is null or leased_until <= now())
+                order by due_at limit 1) as oldest) as lag_seconds
+  from unnest(cast(:channels as text[])) as asked (channel)
+""")
+DEAD = text("select count(*) from (select from outbox_messages where status = 'dead' limit :most) as dead")
+HOURS = text("""
+select asked.hour, channel,
+       coalesce((select messages from settled_by_hour as by_hour
+                  where by_hour.hour = asked.hour and by_hour.channel = known.channel and status = 'sent'), 0) as sent,
+       coalesce((select messages from settled_by_hour as by_hour
+                  where by_hour.hour = asked.hour and by_hour.channel = known.channel and status = 'dead'), 0) as dead
+  from generate_series(date_trunc('hour', now(), 'UTC') - interval '23 hours', now(), interval '1 hour') as asked (hour)
+ cross join unnest(cast(:channels as text[])) as known (channel)
+ order by asked.hour, channel
+""")
+
+
+def stats(session: Session) -> Stats:
+    """Return the state of the outbox; each count stops at MAX_COUNT."""
+    dead = session.scalar(DEAD, {"most": MAX_COUNT}) or 0
+    return Stats(
+        at=session.scalars(select(func.now())).one(),
+        backlog=backlog(session),
+        dead=dead,
+        is_dead_capped=dead == MAX_COUNT,
+        hours=hours(session),
+        providers=list_providers(session),
+        relays=list_relays(session),
+    )
+
+
+def backlog(session: Session) -> tuple[BacklogView, ...]:
+    """Return the backlog by channel."""
+    parameters = {"channels": list(CHANNELS), "urgencies": list(Urgency), "most": MAX_COUNT}
+    return tuple(
+        from_row(BacklogView, row, is_capped=row.pending == MAX_COUNT) for row in session.execute(BACKLOG, parameters)
+    )
+
+
+def hours(session: Session) -> tuple[HourView, ...]:
+    """Return the outcomes of each of the last 24 hours by channel, the current hour last."""
+    return tuple(HourView(**row) for row in session.execute(HOURS, {"channels": list(CHANNELS)}).mappings())
+
+
+def list_providers(session: Session) -> tuple[ProviderView, ...]:
+    """Return the state of all providers, by name. Times are the database's."""
+    breaker = case(
+        (ProviderRow.openings == 0, "closed"),
+        (ProviderRow.open_until > func.now(), "open"),
+        else_="half_open",
+    )
+    query = select(ProviderRow, breaker.label("breaker")).order_by(ProviderRow.name)
+    return tuple(
+        from_row(ProviderView, row, provider=row.name, breaker=breaker, consecutive_opens=row.openings)
+        for row, breaker in session.execute(query)
+    )
+
+
+def list_relays(session: Session) -> tuple[RelayView, ...]:
+    """Return the relays with a recent heartbeat, by host and then by age. Times are the database's."""
+    is_alive = RelayRow.seen_at > func.now() - timedelta(seconds=RELAY_ALIVE_SECONDS)
+    query = select(RelayRow).where(is_alive).order_by(RelayRow.host, RelayRow.started_at, RelayRow.id)
+    return tuple(from_row(RelayView, row, channels=tuple(row.channels)) for row in session.scalars(query))

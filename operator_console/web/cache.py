@@ -1,0 +1,125 @@
+"""Expensive counts: a cache that computes once for all callers, and a limit on the threads that count.
+
+The limit leaves a thread free for other requests, such as /livez, however long the database takes to count.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
+from threading import BoundedSemaphore, Lock
+from typing import Generic, TypeVar
+
+from operator_console.web.errors import BusyError
+
+T = TypeVar("T")
+
+EXPENSIVE_SECONDS = 0.2
+"""A result that took less is computed again for each call."""
+CACHE_FACTOR = 10
+"""An expensive result is cached for so many times its cost, so that it uses at most a tenth of a database session."""
+
+
+@dataclass(frozen=True)
+class Cached(Generic[T]):
+    """A result and its cost."""
+
+    value: T
+    took_seconds: float
+
+    @property
+    def cached_seconds(self) -> float:
+        """How long the result is served from the cache."""
+        return self.took_seconds * CACHE_FACTOR if self.took_seconds >= EXPENSIVE_SECONDS else 0
+
+    def refresh_after(self, seconds: int) -> int:
+        """Return when a page should refresh itself: not before the result changes, nor before ``seconds``."""
+        return max(seconds, ceil(self.cached_seconds))
+
+
+class CountPermits:
+    """The threads that may run an expensive count, or wait for one, at the same time."""
+
+    def __init__(self, number: int) -> None:
+        self._semaphore = BoundedSemaphore(number)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold a permit in the block. Raises BusyError at once if there is none."""
+        if not self._semaphore.acquire(blocking=False):
+            raise BusyError
+        try:
+            yield
+        finally:
+            self._semaphore.release()
+
+
+class SingleFlightCache(Generic[T]):
+    """The result of one computation. Callers during the computation wait for it, and share its exception.
+
+    Callers without a permit to wait get the previous result, if there is one.
+    """
+
+    def __init__(
+        self, compute: Callable[[], T], permits: CountPermits, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.compute = compute
+        self.permits = permits
+        self._clock = clock
+        self._lock = Lock()
+        self._last: Future[Cached[T]] | None = None
+        self._previous: Cached[T] | None = None
+        self._expires_at = 0.0
+
+    def get(self) -> Cached[T]:
+        """Return the cached result, compute it, or return the previous one.
+
+        Raises what the computation raises, or BusyError if there is neither a permit nor a previous result. An
+        expensive exception is cached, too, for as long as it took.
+        """
+        future = self._cached()
+        if future is None:
+            try:
+                with self.permits.hold():
+                    future = self._computed()
+            except BusyError:
+                if self._previous is None:
+                    raise
+                return self._previous
+        if error := future.exception():
+            raise error.with_traceback(None)  # all callers raise this object, which would collect their tracebacks
+        return future.result()
+
+    def _cached(self) -> "Future[Cached[T]] | None":
+        with self._lock:
+            is_cached = self._last is not None and self._last.done() and self._clock() < self._expires_at
+            return self._last if is_cached else None
+
+    def _computed(self) -> "Future[Cached[T]]":
+        """Run the computation, or wait for another caller's."""
+        with self._lock:
+            last = self._last
+            is_current = last is not None and (not last.done() or self._clock() < self._expires_at)
+            future: Future[Cached[T]] = last if last is not None and is_current else Future()
+            self._last = future
+        if is_current:
+            wait([future])
+        else:
+            self._compute(future)
+        return future
+
+    def _compute(self, future: "Future[Cached[T]]") -> None:
+        started = self._clock()
+        try:
+            value = self.compute()
+        except BaseException as error:  # noqa: BLE001 - raised again in all callers
+            ended = self._clock()
+            self._expires_at = ended + (ended - started if ended - started >= EXPENSIVE_SECONDS else 0)
+            future.set_exception(error)
+            return
+        ended = self._clock()
+        result = Cached(value, ended - started)
+        self._expires_at, self._previous = ended + result.cached_seconds, result
+        future.set_result(result)

@@ -1,0 +1,100 @@
+"""The labels and texts of the pages, and the formats of numbers and times."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from shared.vocabulary import Channel, DeadReason, HealthStatus, WorkChannel
+
+DEAD_REASONS: Mapping[str, str] = {
+    DeadReason.REJECTED: "rejected permanently",
+    DeadReason.EXHAUSTED: "all attempts failed",
+    DeadReason.EXPIRED: "expired",
+    DeadReason.SUPERSEDED: "replaced or no longer needed",
+    DeadReason.DISCARDED: "closed by an operator",
+    DeadReason.POISON: "crashes the relay",
+    DeadReason.UNKNOWN_OUTCOME: "may have been delivered",
+}
+CHANNELS: Mapping[str, str] = {
+    Channel.EMAIL: "E-mail",
+    Channel.SMS: "SMS",
+    WorkChannel.PROVISION: "Organizations",
+}
+BREAKERS: Mapping[str, str] = {"closed": "healthy", "open": "circuit open", "half_open": "probing"}
+HEALTH: Mapping[str, str] = {
+    HealthStatus.HEALTHY: "healthy",
+    HealthStatus.LOST: "lost",
+    HealthStatus.DAMAGED: "damaged",
+    HealthStatus.UNREACHABLE: "unreachable",
+}
+EVENTS: Mapping[str, str] = {
+    "enqueued": "Enqueued",
+    "retry": "Attempt failed, retried",
+    "deferred": "Deferred without an attempt",
+    "dead": "Died",
+    "sent": "Accepted by the provider",
+    "fell_back": "Fell back to the other channel",
+    "requeue": "Requeued",
+    "discard": "Discarded",
+    "undo_discard": "Discard undone",
+    "reveal": "Address revealed",
+    "start_bulk": "Bulk action started",
+    "stop_bulk": "Bulk action stopped",
+    "resume_bulk": "Bulk action resumed",
+    "repair": "Organization's repair requested",
+    "create_token": "Token created",
+    "revoke_token": "Token revoked",
+}
+OPERATOR_EVENTS = ("requeue", "discard", "undo_discard", "reveal")
+NOTICES: Mapping[str, str] = {
+    "requeued": "Requeued: the message is pending and due now.",
+    "discarded": "Discarded. You can undo that below.",
+    "restored": "The discard was undone.",
+    "repairing": "Repair requested. This page shows the last check until the repair is done.",
+    "healthy": "The database is healthy. It will be checked again now.",
+    "started": "Started. It continues when you leave this page.",
+    "stopped": "Stopped. You can resume it.",
+    "running": "Resumed.",
+    "done": "Nothing was changed: the bulk action was done before.",
+    "revoked": "The token was revoked.",
+    "not-revoked": "Nothing was changed: the token is unknown or was revoked before.",
+    "signed-out": "You are signed out.",
+    "session-ended": "Nothing was changed: your session had ended. After you sign in, you return to the same page.",
+}
+"""Texts about the result of a form. For a bulk action that was stopped or resumed, the key is its status."""
+FAILURE_NOTICES = ("done", "not-revoked", "session-ended")
+
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+
+def format_duration(span: timedelta | float | None) -> str:
+    """Return a duration in one unit, or in two for hours and days; None as a dash."""
+    if span is None:
+        return "—"
+    seconds = int(span.total_seconds() if isinstance(span, timedelta) else span)
+    if seconds < MINUTE:
+        return f"{seconds} s"
+    if seconds < HOUR:
+        return f"{seconds // MINUTE} min"
+    if seconds < DAY:
+        return f"{seconds // HOUR} h {seconds % HOUR // MINUTE} min"
+    return f"{seconds // DAY} d {seconds % DAY // HOUR} h"
+
+
+def format_number(number: int) -> str:
+    """Return a number with thin spaces between its thousands."""
+    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def format_size(size_bytes: int | None) -> str:
+    """Return a size in megabytes of a million bytes; None as a dash."""
+    return "—" if size_bytes is None else f"{size_bytes / 1_000_000:.1f} MB"
+
+
+def format_time(moment: datetime, this_year: int) -> str:
+    """Return a time with its date, and with its year if that is not this one."""
+    return moment.strftime("%-d %b %H:%M:%S" if moment.year == this_year else "%-d %b %Y %H:%M:%S")
+
+
+def format_time_input(moment: datetime | None) -> str:
+    """Return a time as the value of a ``datetime-local`` field, in UTC."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds")[: len("2026-01-01T00:00:00")] if moment else ""

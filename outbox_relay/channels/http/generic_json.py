@@ -1,0 +1,54 @@
+"""A gateway that takes JSON, ``https+json://token@host/path``: one POST for each message; any 2xx means accepted."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from outbox_relay.channels.http.session import NOT_ABOUT_MESSAGE, GatewayResponse, HttpProvider, message_id_in
+from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, ssl_context
+from outbox_relay.failures import from_http_status
+from outbox_relay.model import Failure, RenderedMessage, Sent
+from shared.urls import is_loopback
+from shared.vocabulary import Channel
+
+
+@dataclass(frozen=True)
+class GenericJsonApi:
+    """A gateway at ``url``. The message's id is the idempotency key."""
+
+    name: str
+    url: str
+    token: str = field(repr=False)
+
+    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
+        """Build the request that submits a message."""
+        message = letter.message
+        return {
+            "method": "POST",
+            "url": self.url,
+            "json": {"to": message.recipient, "text": letter.content.decode(), "id": str(message.id)},
+            "headers": {"Authorization": f"Bearer {self.token}", "Idempotency-Key": str(message.id)},
+        }
+
+    def interpret(self, response: GatewayResponse) -> Sent | Failure:
+        """Return what the response means for the message."""
+        body = response.json_object
+        if response.is_success:
+            return Sent(self.name, message_id_in(body.get("id")))
+        problem = body.get("code")
+        kind = from_http_status(response.status, problem if isinstance(problem, str) else None)
+        detail = json.dumps(body) if body else ""
+        return response.failure(self.name, kind, detail=detail, is_reply=response.status not in NOT_ABOUT_MESSAGE)
+
+
+def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
+    options, host, token = url.options("ca"), url.host(), url.token()
+    if url.scheme == "http+json" and not is_loopback(host):
+        raise ValueError("has a http+json URL to another machine: its token would go in clear")
+    at = url.netloc.rpartition("@")[2]
+    api = GenericJsonApi(f"{url.scheme}:{at}", f"{url.scheme.removesuffix('+json')}://{at}{url.path}", token)
+    return HttpProvider(api, ssl_context(options.get("ca")), context.timeout.total_seconds())
+
+
+GENERIC_JSON = ProviderScheme(frozenset({Channel.SMS}), _provider)

@@ -1,0 +1,101 @@
+"""Kannel's sendsms, ``kannel://user:password@host:13013?from=…``: one GET for each message.
+
+Sources: the Kannel user's guide, "Using the HTTP interface to SMS services", and gw/smsbox.c of Kannel 1.4. A GET,
+since many servers that imitate Kannel reject a POST. There is no idempotency key: a message whose response was lost
+may be delivered twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from outbox_relay.channels.http.session import GatewayResponse, HttpProvider
+from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, gateway_account
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
+from outbox_relay.sms_segments import Alphabet, alphabet_of
+from shared.urls import place
+from shared.vocabulary import Channel
+
+DEFAULT_PORT = 13013
+SENDSMS_PATH = "/cgi-bin/sendsms"
+
+ACCEPTED = 202
+ACCEPTED_TEXTS = ("0: Accepted", "3: Queued")
+"""How the body begins where a server that imitates Kannel accepts with status 200."""
+
+_CODING = {Alphabet.GSM_7: "0", Alphabet.UCS_2: "2"}
+
+# The status is too coarse: 403 means both a wrong password and a number without a route. So the body decides.
+_CLASSES = {
+    "Number(s) has/have been denied": FailureClass.RECIPIENT,  # by an allow list or a block list
+    "Missing receiver number": FailureClass.RECIPIENT,
+    "Empty receiver number": FailureClass.RECIPIENT,
+    "Charset or body misformed": FailureClass.CONTENT,
+    "Empty text not allowed": FailureClass.CONTENT,
+}
+_ABOUT_MESSAGE = (*_CLASSES, "Not routable")
+_ABOUT_ACCOUNT = ("Authorization failed", "Sender missing", "Temporal failure")
+_REQUEST_STATUSES = frozenset({400, 500})
+
+
+@dataclass(frozen=True)
+class KannelApi:
+    """A smsbox whose sendsms is at ``url``. ``sender`` may be empty if Kannel sets one."""
+
+    name: str
+    url: str
+    user: str
+    password: str = field(repr=False)
+    sender: str
+
+    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
+        """Build the request that submits a message. Kannel splits a long one into segments itself."""
+        text = letter.content.decode()
+        params = {
+            "username": self.user,
+            "password": self.password,
+            "to": letter.message.recipient,
+            "text": text,
+            "coding": _CODING[alphabet_of(text)],
+            "charset": "UTF-8",
+        }
+        return {"method": "GET", "url": self.url, "params": params | ({"from": self.sender} if self.sender else {})}
+
+    def interpret(self, response: GatewayResponse) -> Sent | Failure:
+        """Return what the response means for the message.
+
+        *Queued* counts as accepted: Kannel keeps the message until its SMSC is back.
+        """
+        text = response.text
+        if response.status == ACCEPTED or (response.is_success and text.startswith(ACCEPTED_TEXTS)):
+            return Sent(self.name)
+        if response.is_success and any(accepted.startswith(text) for accepted in ACCEPTED_TEXTS):
+            # A truncated body: Kannel may have accepted. Without the cost of an attempt this could repeat for ever.
+            error = f"HTTP {response.status} without a whole answer"
+            return Failure(FailureClass.TRANSIENT, self.name, error, maybe_accepted=True)
+        is_reply = _is_about_message(response.status, text)
+        return response.failure(self.name, _class_of(text), detail=text, is_reply=is_reply)
+
+
+def _class_of(text: str) -> FailureClass:
+    """Classify a refusal by how its text begins. What is not in the table is the provider's fault.
+
+    That includes "Not routable. Do not try again.": a missing route may be our configuration's fault, and
+    another provider may have one.
+    """
+    return next((kind for start, kind in _CLASSES.items() if text.startswith(start)), FailureClass.PROVIDER)
+
+
+def _is_about_message(status: int, text: str) -> bool:
+    return text.startswith(_ABOUT_MESSAGE) or (status in _REQUEST_STATUSES and not text.startswith(_ABOUT_ACCOUNT))
+
+
+def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
+    account = gateway_account(url)
+    at, credentials = place(account.host, account.port or DEFAULT_PORT), account.credentials
+    sendsms = f"{account.web_scheme}://{at}{account.path or SENDSMS_PATH}"
+    api = KannelApi(f"kannel:{at}", sendsms, credentials.user, credentials.password, account.sender)
+    return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())
+
+
+KANNEL = ProviderScheme(frozenset({Channel.SMS}), _provider)

@@ -1,1 +1,0 @@
-"""SMS over a gateway that takes JSON: ``https+json://``."""

@@ -1,1 +1,0 @@
-"""SMS over Kannel's sendsms: ``api`` asks and understands, ``words`` says whose fault a refusal is."""

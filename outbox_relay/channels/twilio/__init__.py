@@ -1,1 +1,0 @@
-"""SMS over Twilio's REST API: ``api`` asks and understands, ``errors`` says whose fault a refusal is."""

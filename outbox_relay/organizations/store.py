@@ -1,0 +1,138 @@
+"""Load the organization of a message and record its provisioning steps in Signpost's own database.
+
+All statements are fenced by the message's lease: a relay that was paused beyond its lease cannot write any more.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.failures import storable
+from outbox_relay.metrics import STEP_DURATION
+from outbox_relay.model import ClaimedMessage, Failure
+from outbox_relay.provisioning import Organization
+
+START = """
+select id, name, country, founder_id, is_decoy from signpost_begin_provisioning(%(message_id)s, %(lease_token)s)
+"""
+
+# A later attempt may repeat a step. The row then shows the latest attempt.
+STEP_STARTED = """
+insert into organization_steps (organization_id, step, begun_at)
+select %(organization_id)s, %(step)s, clock_timestamp()
+  from outbox_messages
+ where id = %(message_id)s and lease_token = %(lease_token)s and leased_until > clock_timestamp()
+on conflict (organization_id, step)
+do update set begun_at = excluded.begun_at, done_at = null, error_class = null, error = null
+"""
+
+STEP_COMPLETED = """
+update organization_steps as step set done_at = clock_timestamp()
+  from outbox_messages as message
+ where step.organization_id = %(organization_id)s and step.step = %(step)s
+   and message.id = %(message_id)s and message.lease_token = %(lease_token)s
+   and message.leased_until > clock_timestamp()
+"""
+
+STEP_FAILED = """
+update organization_steps as step set error_class = %(error_class)s, error = %(error)s
+  from outbox_messages as message
+ where step.organization_id = %(organization_id)s and step.step = %(step)s
+   and message.id = %(message_id)s and message.lease_token = %(lease_token)s
+"""
+
+RECENT_DURATIONS = """
+select extract(epoch from max(done_at) - min(begun_at))::float8 as seconds
+  from organization_steps
+ where organization_id = any(array(
+    select id from organizations where status = 'ready' and not is_decoy order by id desc limit 20))
+ group by organization_id having count(*) = count(done_at)
+"""
+
+
+class LeaseLostError(Exception):
+    """The message's lease has expired or belongs to another relay, so this relay must stop working on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionTarget:
+    """The organization of a message. A decoy gets no database."""
+
+    organization: Organization
+    is_decoy: bool
+
+
+class OrganizationStore:
+    """Read and record provisioning over a database connection of its own."""
+
+    def __init__(self, lifeline: ReconnectingConnection) -> None:
+        self._lifeline = lifeline
+
+    async def start(self, message: ClaimedMessage) -> ProvisionTarget | None:
+        """Mark the organization as being provisioned and return it.
+
+        Return None if its database is being dropped or its founder is gone.
+        """
+        parameters = {"message_id": message.id, "lease_token": message.lease_token}
+
+        async def work(connection: AsyncConnection) -> Any:
+            return await (await connection.execute(START, parameters)).fetchone()
+
+        row = await self._lifeline.run(work)
+        if row is None:
+            return None
+        organization_id, name, country, founder_id, is_decoy = row
+        full_name = message.payload.get("name")
+        full_name = full_name if isinstance(full_name, str) else ""
+        return ProvisionTarget(Organization(organization_id, name, country, founder_id, full_name), is_decoy)
+
+    def step_log(self, message: ClaimedMessage, organization: Organization) -> "LeasedStepLog":
+        """Return a log of the organization's steps that is valid while the message's lease is."""
+        return LeasedStepLog(self._lifeline, message, organization)
+
+    async def recent_durations(self) -> list[float]:
+        """Return how many seconds the latest organizations took to provision."""
+
+        async def work(connection: AsyncConnection) -> list[float]:
+            return [seconds for (seconds,) in await (await connection.execute(RECENT_DURATIONS)).fetchall()]
+
+        return await self._lifeline.run(work)
+
+
+class LeasedStepLog:
+    """Record an organization's provisioning steps. ``started`` and ``completed`` raise LeaseLostError."""
+
+    def __init__(self, lifeline: ReconnectingConnection, message: ClaimedMessage, organization: Organization) -> None:
+        self._lifeline = lifeline
+        self._parameters = {
+            "message_id": message.id,
+            "lease_token": message.lease_token,
+            "organization_id": organization.id,
+        }
+        self._started_at = 0.0
+
+    async def started(self, step: StrEnum) -> None:
+        """Record that the step starts."""
+        await self._write(STEP_STARTED, step)
+        self._started_at = asyncio.get_running_loop().time()
+
+    async def completed(self, step: StrEnum) -> None:
+        """Record that the step is complete."""
+        STEP_DURATION.of(step.value).observe(asyncio.get_running_loop().time() - self._started_at)
+        await self._write(STEP_COMPLETED, step)
+
+    async def failed(self, step: StrEnum, failure: Failure) -> None:
+        """Record the step's error for operators, unless the lease belongs to another relay."""
+        parameters = {"step": step.value, "error_class": failure.kind.value, "error": storable(failure.error)}
+        await self._lifeline.run(lambda connection: connection.execute(STEP_FAILED, self._parameters | parameters))
+
+    async def _write(self, statement: str, step: StrEnum) -> None:
+        async def work(connection: AsyncConnection) -> int:
+            return (await connection.execute(statement, self._parameters | {"step": step.value})).rowcount
+
+        if not await self._lifeline.run(work):
+            raise LeaseLostError

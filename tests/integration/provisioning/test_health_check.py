@@ -1,0 +1,158 @@
+"""All organizations looked after: each in its turn, by one relay at a time, with what was found written down."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.organizations.health_check import CheckSchedule, HealthChecker
+from outbox_relay.provisioning import Organization, provision
+from tenants.schema import HEAD
+from tests.support.databases import Database
+from tests.support.eventually import eventually
+from tests.support.tenants import Noted, Tenants, an_organization
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+AN_HOUR = timedelta(hours=1)
+NOWHERE = "postgresql+psycopg://provisioner@127.0.0.1:9/postgres"
+
+
+class Ground:
+    """Signpost's own database and the organizations' server, as a relay has them."""
+
+    def __init__(self, database: Database, tenants: Tenants) -> None:
+        self.database = database
+        self.tenants = tenants
+
+    async def founded(self, *, status: str = "ready", is_decoy: bool = False) -> Organization:
+        organization = an_organization()
+        with self.database.connect() as connection:
+            connection.execute(
+                "insert into organizations (id, name, status, founder_id, database_name, is_decoy, ready_at)"
+                " values (%s, 'Clinic', %s, %s, %s, %s, case when %s = 'ready' then now() end)",
+                [organization.id, status, organization.founder_id, organization.database, is_decoy, status],
+            )
+        return organization
+
+    async def ready(self) -> Organization:
+        organization = await self.founded()
+        await provision(self.tenants.server(), organization, Noted())
+        return organization
+
+    async def run_round(self, *, most: int = 100, url: str | None = None) -> int:
+        database = ReconnectingConnection(self.database.relay_url, "health check")
+        checker = HealthChecker(database, self.tenants.server(url=url), CheckSchedule(AN_HOUR, most))
+        try:
+            return await checker.run_round()
+        finally:
+            await checker.close()
+
+    def rows(self, query: str) -> list[Any]:
+        with self.database.connect() as connection:
+            return connection.execute(query).fetchall()
+
+    def make_due(self) -> None:
+        with self.database.connect() as connection:
+            connection.execute("update organizations set check_due_at = now()")
+
+
+@pytest.fixture
+def ground(database: Database, tenants: Tenants) -> Iterator[Ground]:
+    return Ground(database, tenants)
+
+
+async def test_what_was_found_is_written_beside_the_organization(ground: Ground) -> None:
+    await ground.ready()
+    assert await ground.run_round() == 1
+    assert ground.rows(
+        "select health, health_error, revision, tables, size_bytes > 0, checked_at = healthy_at from organizations"
+    ) == [("healthy", None, HEAD, 5, True, True)]
+    assert REGISTRY.get_sample_value("signpost_organizations", {"health": "healthy"}) == 1
+
+
+async def test_the_next_look_is_a_period_away_more_or_less(ground: Ground) -> None:
+    await ground.ready()
+    await ground.run_round()
+    assert await ground.run_round() == 0
+    [(minutes,)] = ground.rows("select extract(epoch from check_due_at - now()) / 60 from organizations")
+    assert 53 < minutes < 67
+
+
+async def test_those_that_are_being_provisioned_failed_or_decoys_are_left_alone(ground: Ground) -> None:
+    await ground.founded(status="provisioning")
+    await ground.founded(is_decoy=True)
+    assert await ground.run_round() == 0
+
+
+async def test_no_turn_looks_at_more_than_it_may_and_the_longest_due_come_first(ground: Ground) -> None:
+    ids = [(await ground.founded()).id for _ in range(3)]
+    assert await ground.run_round(most=2) == 2
+    assert {row[0] for row in ground.rows("select id from organizations where checked_at is not null")} == set(ids[:2])
+
+
+async def test_relays_at_the_same_time_share_the_organizations(ground: Ground) -> None:
+    for _ in range(6):
+        await ground.founded()
+    assert sum(await asyncio.gather(*(ground.run_round(most=3) for _ in range(3)))) == 6
+
+
+async def test_a_lost_database_is_kept_in_mind_with_what_it_had_been(ground: Ground) -> None:
+    organization = await ground.ready()
+    await ground.run_round()
+    ground.tenants.execute(f"drop database {organization.database}")
+    for _ in range(2):
+        ground.make_due()
+        await ground.run_round()
+    assert ground.rows("select health, health_error from organizations") == [("lost", "there is no such database")]
+    assert ground.rows(
+        "select revision, tables, size_bytes > 0, healthy_at is not null, restored_at from organization_losses"
+    ) == [(HEAD, 5, True, True, None)]
+    [(seconds,)] = ground.rows("select extract(epoch from check_due_at - now()) from organizations")
+    assert seconds <= 30
+
+    await provision(ground.tenants.server(), organization, Noted())
+    ground.make_due()
+    await ground.run_round()
+    assert ground.rows("select health, health_error from organizations") == [("healthy", None)]
+    assert ground.rows("select count(*) from organization_losses where restored_at is not null") == [(1,)]
+
+
+async def test_a_server_that_is_away_for_a_moment_closes_no_door(ground: Ground) -> None:
+    await ground.ready()
+    await ground.run_round()
+    for expected in ("healthy", "unreachable"):
+        ground.make_due()
+        await ground.run_round(url=NOWHERE)
+        assert ground.rows("select health, health_error from organizations") == [
+            (expected, "the server does not respond")
+        ]
+    assert ground.rows("select revision, tables from organizations") == [(HEAD, 5)]
+
+
+async def test_a_look_that_took_long_does_not_undo_what_was_found_meanwhile(ground: Ground) -> None:
+    organization = await ground.ready()
+    with ground.tenants.connect(organization.database) as holder, holder.transaction():
+        holder.execute("drop table settings")  # for whoever looks it is still there, and locked
+        looking = asyncio.create_task(ground.run_round())
+        waiting = (
+            f"select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = '{organization.database}'"
+        )
+        await asyncio.to_thread(eventually, lambda: ground.tenants.execute(waiting))
+        ground.rows("update organizations set health = 'healthy', checked_at = now() returning id")
+    await looking
+    assert ground.rows("select health, health_error from organizations") == [("healthy", None)]
+    ground.make_due()
+    await ground.run_round()
+    assert ground.rows("select health from organizations") == [("damaged",)]
+
+
+async def test_databases_of_an_earlier_revision_are_counted(ground: Ground) -> None:
+    organization = await ground.ready()
+    ground.tenants.execute("drop table audit; update schema_revision set version_num = '0001'", organization.database)
+    await ground.run_round()
+    assert REGISTRY.get_sample_value("signpost_organizations_behind") == 1

@@ -1,0 +1,185 @@
+"""What one look at an organization's database finds, and who may log in to it."""
+
+import asyncio
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from outbox_relay.provisioning import Health, Organization, check, provision
+from shared.secrets import SecretKeys
+from shared.vocabulary import HealthStatus
+from tenants.schema import HEAD, tables_at
+from tests.support.eventually import eventually
+from tests.support.keys import KEY, KEYS
+from tests.support.migrating import told_of
+from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+NEW_KEY = bytes(range(32, 64))
+PASSWORDS = (sys.executable, "-m", "tenants", "passwords")
+NOWHERE = "postgresql+psycopg://provisioner@127.0.0.1:9/postgres"
+
+
+async def found(tenants: Tenants, organization: Organization) -> Health:
+    return await check(tenants.server(), organization)
+
+
+@pytest.fixture
+async def organization(tenants: Tenants) -> Organization:
+    organization = an_organization()
+    await provision(tenants.server(), organization, Noted())
+    return organization
+
+
+async def test_a_database_in_order_is_found_with_its_revision_its_tables_and_its_size(
+    tenants: Tenants, organization: Organization
+) -> None:
+    health = await found(tenants, organization)
+    assert (health.status, health.error, health.revision) == (HealthStatus.HEALTHY, None, HEAD)
+    assert health.tables == len(tables_at(HEAD))
+    assert (health.size_bytes or 0) > 1_000_000
+
+
+async def test_a_database_that_was_dropped_is_lost(tenants: Tenants, organization: Organization) -> None:
+    tenants.execute(f"drop database {organization.database}")
+    assert await found(tenants, organization) == Health(HealthStatus.LOST, "there is no such database")
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("drop table members", "without members"),
+        ("drop table settings", "a table or a privilege is missing (42P01)"),
+        ("drop table schema_revision", "a table or a privilege is missing (42P01)"),
+        ("delete from schema_revision", "it has no revision"),
+        ("revoke insert on settings from signpost_tenant", "a table or a privilege is missing (42501)"),
+        ("update organization set id = gen_random_uuid()", "it belongs to another organization"),
+    ],
+)
+async def test_a_database_in_which_members_cannot_work_is_damaged(
+    tenants: Tenants, organization: Organization, damage: str, told: str
+) -> None:
+    tenants.execute(damage, organization.database)
+    assert await found(tenants, organization) == Health(HealthStatus.DAMAGED, told)
+
+
+async def test_a_database_that_is_closed_or_lets_its_role_not_in_is_damaged(
+    tenants: Tenants, organization: Organization
+) -> None:
+    name = organization.database
+    tenants.execute(f"revoke connect on database {name} from {name}")
+    assert await found(tenants, organization) == Health(HealthStatus.DAMAGED, "its role cannot connect")
+    tenants.execute(f"alter database {name} allow_connections false")
+    assert await found(tenants, organization) == Health(HealthStatus.DAMAGED, "the database is closed")
+    await provision(tenants.server(), organization, Noted())
+    assert (await found(tenants, organization)).status is HealthStatus.HEALTHY
+
+
+async def test_a_database_that_can_only_be_read_is_not_the_organization_s_fault(
+    tenants: Tenants, organization: Organization
+) -> None:
+    tenants.execute(f"alter database {organization.database} set default_transaction_read_only = on")
+    assert await found(tenants, organization) == Health(
+        HealthStatus.UNREACHABLE, "the server accepts no read-write connections"
+    )
+
+
+async def test_a_server_that_gives_no_answer_says_nothing_of_its_databases(organization: Organization) -> None:
+    server = Tenants.server(None, url=NOWHERE)  # type: ignore[arg-type] - with a URL, nothing is asked of it
+    assert await check(server, organization) == Health(HealthStatus.UNREACHABLE, "the server does not respond")
+
+
+async def test_members_who_take_all_connections_are_not_taken_for_damage(
+    tenants: Tenants, organization: Organization
+) -> None:
+    taken = []
+    with suppress(psycopg.OperationalError):
+        while True:
+            taken.append(tenants.as_member(organization))
+    try:
+        assert len(taken) == 20
+        health = await found(tenants, organization)
+    finally:
+        for connection in taken:
+            connection.close()
+    assert health == Health(HealthStatus.UNREACHABLE, "its role has no connections left")
+
+
+async def test_a_look_at_an_older_database_finds_it_in_order(tenants: Tenants, organization: Organization) -> None:
+    tenants.execute("drop table audit; update schema_revision set version_num = '0001'", organization.database)
+    health = await found(tenants, organization)
+    assert (health.status, health.revision) == (HealthStatus.HEALTHY, "0001")
+
+
+async def test_a_look_at_a_newer_database_finds_it_in_order(tenants: Tenants, organization: Organization) -> None:
+    tenants.execute("update schema_revision set version_num = '9999'", organization.database)
+    health = await found(tenants, organization)
+    assert (health.status, health.revision) == (HealthStatus.HEALTHY, "9999")
+
+
+async def test_passwords_are_asked_for_and_outlive_a_new_key_until_the_next_provisioning(
+    tenants: Tenants, organization: Organization
+) -> None:
+    both, only_new = SecretKeys({"new": NEW_KEY, **KEYS.by_id}), SecretKeys({"new": NEW_KEY})
+    url = tenants.cluster.tcp_url("postgres", user=PROVISIONER)
+    with passwords_asked_of(tenants):
+        assert (await check(tenants.server(both, url=url), organization)).status is HealthStatus.HEALTHY
+        assert (await check(tenants.server(only_new, url=url), organization)).error == "its role cannot connect"
+        await provision(tenants.server(both, url=url), organization, Noted())
+        assert (await check(tenants.server(only_new, url=url), organization)).status is HealthStatus.HEALTHY
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(tenants.tcp_url(organization, KEY))
+
+
+async def test_all_passwords_are_renewed_at_once_and_one_that_fails_stops_no_other(
+    tenants: Tenants, organization: Organization
+) -> None:
+    broken, only_new = an_organization(), SecretKeys({"new": NEW_KEY})
+    tenants.execute(f"create database {broken.database} owner {PROVISIONER}")  # and no role
+    encoded = [f"{name}:{b64encode(key).decode()}" for name, key in (("new", NEW_KEY), ("old", KEY))]
+    told = told_of(tenants) | {"SECRET_KEYS": ",".join(encoded)}
+    done = await asyncio.to_thread(subprocess.run, PASSWORDS, env=told, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (
+        1,
+        f"key new: 1 renewed, 1 failed\n  {broken.database}: UndefinedObject 42704\n",
+    )
+    url = tenants.cluster.tcp_url("postgres", user=PROVISIONER)
+    with passwords_asked_of(tenants):
+        assert (await check(tenants.server(only_new, url=url), organization)).status is HealthStatus.HEALTHY
+
+
+async def test_one_organization_s_password_opens_no_other_s_role(tenants: Tenants, organization: Organization) -> None:
+    other = an_organization()
+    await provision(tenants.server(), other, Noted())
+    mine_in_theirs = tenants.tcp_url(organization).replace(organization.database + ":", other.database + ":")
+    with passwords_asked_of(tenants), pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(mine_in_theirs)
+
+
+@contextmanager
+def passwords_asked_of(tenants: Tenants) -> Iterator[None]:
+    """Have the server ask organizations' roles for their passwords on loopback, as it would anybody in production."""
+    access = Path(tenants.cluster.folder) / "data" / "pg_hba.conf"
+    before = access.read_text()
+    # Since PostgreSQL 16, who makes a role is a member of it.
+    provisioner = f"host all {PROVISIONER} 127.0.0.1/32 trust"
+    access.write_text(f"{provisioner}\nhost all +signpost_tenant 127.0.0.1/32 scram-sha-256\n{before}")
+    try:
+        reload(tenants, rules=1)
+        yield
+    finally:
+        access.write_text(before)
+        reload(tenants, rules=0)
+
+
+def reload(tenants: Tenants, *, rules: int) -> None:
+    tenants.execute("select pg_reload_conf()")
+    asked = "select count(*) from pg_hba_file_rules where auth_method = 'scram-sha-256'"
+    eventually(lambda: tenants.execute(asked) == [(rules,)])
