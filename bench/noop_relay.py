@@ -1,4 +1,4 @@
-"""A relay that claims and settles, but neither renders nor sends: like a peer whose handler does nothing.
+"""A relay that claims and settles, but neither renders nor sends: like a peer with a no-op handler.
 
 The product itself has no such provider, so no setting can lose messages.
 """

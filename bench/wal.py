@@ -32,7 +32,7 @@ class Cost:
 
 
 def wal(testbed: Testbed, *, quick: bool) -> Report:
-    """Count the WAL of claiming and settling, without full page images, and with those that follow a checkpoint."""
+    """Count the WAL of claiming and settling, without full page images, and right after a checkpoint."""
     found = []
     for full_page_writes in ("off", "on"):
         testbed.truncate()
