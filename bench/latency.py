@@ -20,7 +20,7 @@ from bench.report import (
 )
 from bench.rounds import Candidate, run_rounds
 from bench.testbed import Testbed
-from shared.engine import create_database_engine
+from shared.db.engine import create_database_engine
 from shared.enqueue import NewMessage, enqueue
 from shared.vocabulary import Channel, Locale, Template
 

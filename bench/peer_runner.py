@@ -21,7 +21,7 @@ from bench.testbed import CONNECTIONS, Testbed, wait_for_port
 from devstack.ports import LOOPBACK, free_port
 from devstack.processes import Process, Program
 from shared.cores import cores
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from shared.vocabulary import Locale
 
 ROOT = Path(__file__).parents[1]

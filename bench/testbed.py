@@ -21,7 +21,7 @@ from devstack.ports import LOOPBACK, free_port, free_ports
 from devstack.processes import Process, Program
 from devstack.programs import DATABASE, fresh_keys
 from migrations import commands
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from shared.vocabulary import WAKE_CHANNEL
 
 CONNECTIONS = 8

@@ -19,13 +19,13 @@ SWEEP_SECONDS = 5.0
 LATENESS_SECONDS = 0.5
 """How late the last turn may have been without the next one being skipped for coming too early."""
 REST_IN_SWEEPS = 50
-LONGEST_REST_SECONDS = 60.0
+MAX_IDLE_SECONDS = 60.0
 """After a sweep there is none for 50 times its duration, a minute at most: sweeps take 2 % of a lane's time."""
 
 
 def rest_after(seconds: float) -> float:
     """Return for how many seconds the head of the due index is not read again after reading it took so long."""
-    return min(REST_IN_SWEEPS * seconds, LONGEST_REST_SECONDS)
+    return min(REST_IN_SWEEPS * seconds, MAX_IDLE_SECONDS)
 
 
 @dataclass

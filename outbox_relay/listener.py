@@ -9,8 +9,8 @@ from psycopg import sql
 
 from outbox_relay.database import RelayConnection, connect
 from outbox_relay.patience import answered_in_time
+from shared.db.outage import Outage
 from shared.log import get_logger
-from shared.outage import Outage
 from shared.vocabulary import WAKE_CHANNEL
 
 QUIET_SECONDS = 30.0

@@ -1,4 +1,4 @@
-"""Waiting for the database to answer, for no longer than it may take; see ``shared.patience``.
+"""Waiting for the database to answer, for no longer than it may take; see ``shared.db.timeouts``.
 
 Cancelling may take CANCEL_SECONDS more; where psycopg itself cancels, ten seconds. Before its issue 1371 was fixed,
 that could wait for ever.
@@ -9,7 +9,7 @@ from types import TracebackType
 
 from psycopg.errors import ConnectionTimeout
 
-from shared.patience import ANSWER_SECONDS
+from shared.db.timeouts import RESPONSE_TIMEOUT_SECONDS
 
 
 class AnsweredInTime:
@@ -33,5 +33,5 @@ class AnsweredInTime:
 
 
 def answered_in_time(seconds: float | None = None) -> AnsweredInTime:
-    """Have what is done inside answered within ANSWER_SECONDS, or as told; raises ConnectionTimeout."""
-    return AnsweredInTime(ANSWER_SECONDS if seconds is None else seconds)
+    """Have what is done inside answered within RESPONSE_TIMEOUT_SECONDS, or as told; raises ConnectionTimeout."""
+    return AnsweredInTime(RESPONSE_TIMEOUT_SECONDS if seconds is None else seconds)

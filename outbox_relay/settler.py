@@ -14,7 +14,7 @@ from outbox_relay.metrics import count_settled
 from outbox_relay.outcomes import Dead, Deferred, Outcome, Retry, Sent
 from outbox_relay.settles import Settlement, Settles
 from outbox_relay.spans import record_settles
-from shared.database import describe
+from shared.db.errors import describe
 from shared.log import get_logger
 from shared.tracing import recorder
 

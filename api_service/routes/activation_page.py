@@ -32,7 +32,7 @@ from api_service.security.passwords import normalised
 from api_service.services import services
 from api_service.transactions import in_transaction
 from api_service.use_cases.activate import activate, decline
-from shared.engine import DATABASE_FAILURES
+from shared.db.engine import DATABASE_FAILURES
 from shared.vocabulary import Locale
 from shared.web.bodies import LONGEST_BODY_BYTES
 from shared.web.problems import database_unavailable

@@ -32,7 +32,7 @@ from api_service.transactions import in_transaction
 from api_service.use_cases.look_up import Registration, is_settled, look_up
 from api_service.use_cases.register import RegisterCommand, canonical_addresses, register
 from api_service.use_cases.resend import resend
-from shared.engine import DATABASE_FAILURES, is_database_away
+from shared.db.engine import DATABASE_FAILURES, is_database_unavailable
 from shared.vocabulary import Locale, Status
 from shared.web.bodies import read_body
 from shared.web.refusals import CommonCode
@@ -154,7 +154,7 @@ def _after_waiting(registration: Registration, seconds: int) -> Registration | N
         has_waited = services().settled_waiters.wait_until_settled(lambda: _is_settled(registration.id), seconds)
         return _looked_up(registration.id) if has_waited else None
     except DATABASE_FAILURES as error:
-        if not is_database_away(error):
+        if not is_database_unavailable(error):
             raise
         return None
 

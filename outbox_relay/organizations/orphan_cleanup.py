@@ -16,7 +16,7 @@ from outbox_relay.failures import storable
 from outbox_relay.metrics import ORGANIZATIONS_DROPPED
 from outbox_relay.outcomes import FailureClass
 from outbox_relay.provisioning import Organization, ProvisionServer, StepFailedError, drop
-from shared.database import describe
+from shared.db.errors import describe
 from shared.log import get_logger
 
 MAX_PER_ROUND = 20

@@ -12,7 +12,7 @@ from outbox_relay.organizations.store import OrganizationStore
 from outbox_relay.provisioning import CONNECTIONS_PER_ORGANIZATION, ProvisionServer, StepFailedError, ensure_template
 from outbox_relay.rates import Caps
 from outbox_relay.settings import RelaySettings
-from shared.database import describe
+from shared.db.errors import describe
 from shared.log import get_logger
 
 log = get_logger("relay.organizations")

@@ -35,7 +35,7 @@ from outbox_relay.provisioning.model import (
     failure_class_of,
 )
 from outbox_relay.provisioning.server import LockTimeoutError, ProvisionServer
-from shared.database import QUERY_CANCELED
+from shared.db.errors import QUERY_CANCELED
 from tenants.schema import REVISIONS, is_behind
 
 STEP_SECONDS = 100.0

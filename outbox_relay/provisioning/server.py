@@ -10,9 +10,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from outbox_relay.database import RelayConnection, connect
-from shared.database import driver_url
+from shared.db.connection_settings import SET_IN_OWN_SESSION, driver_url, own_session_parameters
 from shared.secrets import SecretKeys, tenant_password
-from shared.sessions import SET_IN_OWN_SESSION, own_session_parameters
 
 CONNECTIONS_PER_ORGANIZATION = 2
 """One that holds the organization's lock and creates its database, and one to that database."""

@@ -10,7 +10,7 @@ from devstack.cluster import Cluster, embedded_binaries
 from devstack.logins import create_logins
 from migrations import commands
 from outbox_relay import patience
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from tests.support.databases import Database, execute
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
@@ -46,7 +46,7 @@ async def test_messages_lose_no_lease_to_a_primary_that_cannot_confirm_and_go_ou
     lonely: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patience, "ANSWER_SECONDS", 0.3)
-    monkeypatch.setattr("shared.outage.LONGEST_PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr("shared.db.outage.LONGEST_PAUSE_SECONDS", 0.3)
     ids = lonely.put(count=20)
     await asyncio.to_thread(wait_for_standby, lonely, "*")
     short = {"RELAY_LEASE_SECONDS": "3", "RELAY_SEND_SECONDS": "1", "RELAY_POLL_SECONDS": "1"}

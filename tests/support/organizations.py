@@ -18,7 +18,7 @@ from outbox_relay.organizations.settlement import ProvisionSettles
 from outbox_relay.outcomes import Dead, Failure, FailureClass, Outcome, Sent
 from outbox_relay.settles import Settlement
 from outbox_relay.telling import Teller
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from shared.vocabulary import DeadReason, WorkChannel
 from tests.support.outbox import A_DAY, Outbox
 

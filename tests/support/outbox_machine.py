@@ -23,7 +23,7 @@ from outbox_relay.database import Lifeline
 from outbox_relay.messages import ClaimedMessage, LaneKey
 from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Outcome, Retry, Sent
 from outbox_relay.settles import Settlement, Settles
-from shared.engine import create_database_engine
+from shared.db.engine import create_database_engine
 from shared.enqueue import enqueue
 from shared.vocabulary import Channel, DeadReason, Status, Urgency
 from tests.support.conservation import a_new_message

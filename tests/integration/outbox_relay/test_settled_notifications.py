@@ -12,7 +12,7 @@ from outbox_relay.database import Lifeline
 from outbox_relay.outcomes import Dead, Outcome, Sent
 from outbox_relay.settles import Settlement
 from outbox_relay.telling import IDS_A_NOTIFICATION, Teller, ToldSettles
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from shared.vocabulary import SETTLED_CHANNEL, DeadReason
 from tests.support.databases import Database
 from tests.support.eventually import eventually

@@ -5,7 +5,7 @@ from outbox_relay.floor import (
     BEFORE_EVERYTHING,
     FLOOR_MARGIN,
     LATENESS_SECONDS,
-    LONGEST_REST_SECONDS,
+    MAX_IDLE_SECONDS,
     NO_ID,
     REST_IN_SWEEPS,
     SWEEP_SECONDS,
@@ -54,7 +54,7 @@ def test_a_long_sweep_is_followed_by_a_rest_of_many_times_its_length() -> None:
 
 def test_a_sweep_that_hung_is_followed_by_another_within_a_minute() -> None:
     floor = swept_floor(seconds=30.0)
-    assert floor.next(now=30.0 + LONGEST_REST_SECONDS) == BEFORE_EVERYTHING
+    assert floor.next(now=30.0 + MAX_IDLE_SECONDS) == BEFORE_EVERYTHING
 
 
 def test_a_sweep_comes_with_every_poll_though_each_claim_takes_a_while_and_a_poll_is_early() -> None:
