@@ -28,7 +28,7 @@ from api_service.settings import ApiSettings
 from api_service.transactions import trace_transactions
 from api_service.use_cases.sessions import SessionPolicy
 from api_service.use_cases.tokens import TokenPolicy
-from shared.engine import create_database_engine
+from shared.db.engine import create_database_engine
 from shared.web.app import WebApp
 from shared.web.bodies import MOST_BYTES_READ
 

@@ -17,7 +17,7 @@ from api_service.settings import (
     MigrateSettingsSchema,
 )
 from migrations.revisions import is_of_a_newer_release
-from shared.database import describe
+from shared.db.errors import describe
 from shared.log import configure_logging, get_logger
 from shared.settings import SettingsSchema, read_or_exit
 from shared.telemetry import check_recording
@@ -50,7 +50,7 @@ def migrate() -> None:
     from migrations.commands import upgrade  # noqa: PLC0415 - serving starts faster without alembic
     from migrations.preconditions import refuse_what_cannot_be  # noqa: PLC0415 - likewise
     from migrations.rights import RightsMissingError, give_back_rights  # noqa: PLC0415 - likewise
-    from shared.migrating import NotMigratedError, UnknownRevisionError  # noqa: PLC0415 - likewise
+    from shared.db.migrating import MigrationError, UnknownRevisionError  # noqa: PLC0415 - likewise
 
     settings: MigrateSettings = _read(MigrateSettingsSchema())
     configure_logging("api-service", "info")
@@ -60,9 +60,9 @@ def migrate() -> None:
         given = give_back_rights(settings.database_url)
     except UnknownRevisionError as error:
         _stop_unless_newer(error.revision)
-    except (DBAPIError, NotMigratedError) as error:
+    except (DBAPIError, MigrationError) as error:
         event = "rights missing" if isinstance(error, RightsMissingError) else "schema not migrated"
-        needed = {"needed": error.needed} if isinstance(error, NotMigratedError) else {}
+        needed = {"needed": error.needed} if isinstance(error, MigrationError) else {}
         log.error(event, **describe(error), **needed)  # noqa: TRY400 - the error's text may quote a row
         sys.exit(1)
     else:

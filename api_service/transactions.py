@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from shared.engine import was_undone
+from shared.db.engine import was_rolled_back
 from shared.tracing import present_traceparent, recorder
 
 Result = TypeVar("Result")
@@ -27,7 +27,7 @@ def in_transaction(sessions: sessionmaker[Session], work: Callable[[Session], Re
             with sessions.begin() as session:
                 return work(session)
         except DBAPIError as error:
-            if not was_undone(error):
+            if not was_rolled_back(error):
                 raise
     with sessions.begin() as session:
         return work(session)

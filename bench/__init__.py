@@ -1,1 +1,1 @@
-"""The benchmark: measures Signpost beside other projects that do the same work. Run it with ``python -m bench``."""
+"""The benchmark: compares Signpost with other projects that do the same work. Run it with ``python -m bench``."""

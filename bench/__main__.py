@@ -1,4 +1,4 @@
-"""Measure how fast Signpost is, and what it costs, beside other projects that do the same work.
+"""Measure Signpost's speed and cost, and those of other projects that do the same work.
 
 Without PARTS, measure everything. The report ends with a table of goals.
 """

@@ -1,4 +1,4 @@
-"""How long a claim takes beside a million settled messages, compared with an empty outbox."""
+"""The duration of a claim with a million settled messages in the outbox, and in an empty one."""
 
 import asyncio
 import time
@@ -45,7 +45,7 @@ def claim(testbed: Testbed, *, quick: bool) -> Report:
         empty, full = asyncio.run(_claim_in_turns(testbed, QUICK_CLAIMS if quick else CLAIMS))
     return {
         "claim of 100 in an empty outbox, ms": {f"p{one}": percentile(empty, one) for one in (50, 95)},
-        f"  beside {settled:,} settled messages, ms": {f"p{one}": percentile(full, one) for one in (50, 95)},
+        f"  with {settled:,} settled messages, ms": {f"p{one}": percentile(full, one) for one in (50, 95)},
         CLAIM_TO_EMPTY: percentile(full, 50) / percentile(empty, 50),
     }
 

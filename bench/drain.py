@@ -22,7 +22,7 @@ RATE, TOTAL_CPU = attrgetter("rate"), attrgetter("total_cpu_per_thousand")
 
 
 def drain(testbed: Testbed, *, quick: bool) -> Report:
-    """Measure one and two relays, and every peer on all cores: with its own sender, and with one that does nothing."""
+    """Measure one and two relays, and every peer on all cores: with its own sender, and with a no-op sender."""
     messages = QUICK_MESSAGES if quick else MESSAGES
     one = Candidate("one relay", partial(drain_relays, testbed, 1, messages))
     two = Candidate("two relays", partial(drain_relays, testbed, 2, messages))
@@ -63,7 +63,7 @@ def _figures(candidate: Candidate[Drain]) -> str | dict[str, float]:
 
 
 def drain_relays(testbed: Testbed, relays: int, messages: int, *, sends: bool = True) -> Drain:
-    """Commit messages beside relays that are idle, and measure from their notification until the last is settled."""
+    """Commit messages while relays are idle, and measure from their notification until the last is settled."""
     testbed.truncate()
     with testbed.smtp_sink() as port, testbed.running(*_relays(testbed, relays, port, sends=sends)) as processes:
         testbed.enqueue_many(messages)

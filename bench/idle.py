@@ -1,4 +1,4 @@
-"""What a relay costs while there is nothing to deliver."""
+"""The cost of a relay without messages."""
 
 import time
 
@@ -13,7 +13,7 @@ SECONDS, QUICK_SECONDS = 60, 4
 
 
 def idle(testbed: Testbed, *, quick: bool) -> Report:
-    """Measure the CPU of a relay without messages, and of PostgreSQL beside it."""
+    """Measure the CPU of a relay without messages, and of its PostgreSQL."""
     testbed.truncate()
     with testbed.smtp_sink() as port, testbed.running(testbed.relay(port)) as [relay]:
         time.sleep(QUICK_START_SECONDS if quick else START_SECONDS)
@@ -22,4 +22,4 @@ def idle(testbed: Testbed, *, quick: bool) -> Report:
         after, seconds = (cpu_seconds(relay.pid), cpu_seconds(testbed.postgres_pid)), time.monotonic() - start
         memory = resident_megabytes(relay.pid)
     cpu, store_cpu = ((late - early) / seconds * 100 for early, late in zip(before, after, strict=True))
-    return {IDLE_CPU: cpu, "PostgreSQL beside it, % of a core": store_cpu, "idle relay, MB": memory}
+    return {IDLE_CPU: cpu, "its PostgreSQL, % of a core": store_cpu, "idle relay, MB": memory}

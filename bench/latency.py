@@ -1,4 +1,4 @@
-"""How soon a message's mail is accepted by the SMTP server when nothing else is going on."""
+"""How soon a message's mail is accepted by the SMTP server in an idle system."""
 
 import time
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from bench.report import (
 )
 from bench.rounds import Candidate, run_rounds
 from bench.testbed import Testbed
-from shared.engine import create_database_engine
+from shared.db.engine import create_database_engine
 from shared.enqueue import NewMessage, enqueue
 from shared.vocabulary import Channel, Locale, Template
 
@@ -75,7 +75,7 @@ def _latencies_of(testbed: Testbed, peer: Peer, messages: int) -> Latencies:
 
 
 def relay_latencies(testbed: Testbed, messages: int) -> Latencies:
-    """Commit one message at a time in the way the API does, beside an idle relay."""
+    """Commit one message at a time in the way the API does, for an idle relay."""
     testbed.truncate()
     log = testbed.folder / "accepted"
     started, committed = [], []

@@ -1,4 +1,4 @@
-"""How much memory a relay takes beside a large backlog, and whether it grows while it delivers."""
+"""The memory of a relay with a large backlog, and its growth during delivery."""
 
 import time
 
@@ -31,4 +31,4 @@ def memory(testbed: Testbed, *, quick: bool) -> Report:
         last, peak = resident_megabytes(relay.pid), peak_megabytes(relay.pid)
     testbed.truncate()  # a million messages would slow down other parts
     found = {f"after {early:,} messages": first, f"after {sent:,.0f}": last}
-    return {f"relay beside a backlog of {backlog:,}, MB": found, RELAY_GROWTH: last / first, RELAY_MEMORY: peak}
+    return {f"relay with a backlog of {backlog:,}, MB": found, RELAY_GROWTH: last / first, RELAY_MEMORY: peak}

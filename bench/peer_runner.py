@@ -1,4 +1,4 @@
-"""The peers, and how to run them: each with a database or a Redis of its own, to drain a backlog or for latency."""
+"""The peers, and how to run them: each has its own database or Redis, drains a backlog, and is measured for latency."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from bench.testbed import CONNECTIONS, Testbed, wait_for_port
 from devstack.ports import LOOPBACK, free_port
 from devstack.processes import Process, Program
 from shared.cores import cores
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from shared.vocabulary import Locale
 
 ROOT = Path(__file__).parents[1]
@@ -195,7 +195,7 @@ def peer_run(testbed: Testbed, peer: Peer) -> Iterator[PeerRun]:
 
 @contextmanager
 def _redis(testbed: Testbed) -> Iterator[tuple[Process, str]]:
-    """Run a Redis that writes nothing to disk, which favours the peers that use it."""
+    """Run a Redis that writes nothing to disk, which favours Celery and Dramatiq."""
     port = free_port()
     command = (shutil.which("redis-server") or "redis-server", "--port", str(port), "--bind", LOOPBACK)
     settings = ("--save", "", "--appendonly", "no", "--dir", str(testbed.folder))
@@ -205,10 +205,10 @@ def _redis(testbed: Testbed) -> Iterator[tuple[Process, str]]:
 
 
 def drain_peer(testbed: Testbed, peer: Peer, handler: str, messages: int, seconds: float) -> Drain:
-    """Measure from when a peer's workers wake up beside a backlog until all is handled, or until the time is over.
+    """Measure from when a peer's workers wake up with a backlog until all is handled, or until the time is over.
 
     The workers are started and warm, and are suspended while the backlog is enqueued. The last completions are not
-    waited for. A peer without a daemon starts beside its backlog, and is measured from its first message on.
+    waited for. A peer without a daemon starts with its backlog, and is measured from its first message on.
     """
     with peer_run(testbed, peer) as run, testbed.smtp_sink() as port:
         run.configure(handler, port, is_draining=True)
@@ -278,7 +278,7 @@ def _suspended(workers: Sequence[Process]) -> Iterator[None]:
 
 def _signal(members: Sequence[int], number: signal.Signals) -> None:
     for member in members:
-        with suppress(ProcessLookupError):  # it has ended meanwhile
+        with suppress(ProcessLookupError):  # it has ended
             os.kill(member, number)
 
 

@@ -13,7 +13,7 @@ STOLEN = 8
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process and its descendants, including those that have ended."""
+    """Return the CPU time of a process and its descendants, including ended ones."""
     return sum(_ticks(member) for member in family(pid)) / TICKS_PER_SECOND
 
 
@@ -51,7 +51,7 @@ def _ticks(pid: int) -> int:
 
 
 def _stat(pid: int) -> list[str]:
-    """Return the fields after the process name, or none if the process has ended."""
+    """Return the fields after the process name, or an empty list if the process has ended."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return []

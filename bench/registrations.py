@@ -1,4 +1,4 @@
-"""Registrations over HTTP: how many a second, how long each takes, and what it costs beside password hashing."""
+"""Registrations over HTTP: how many a second, how long each takes, and its cost without password hashing."""
 
 import http.client
 import itertools
@@ -39,7 +39,7 @@ Task = Callable[[], object]
 
 
 def registrations(testbed: Testbed, *, quick: bool) -> Report:
-    """Measure the API with many clients, then with one per core, then with hashing that costs next to nothing."""
+    """Measure the API with many clients, then with one per core, then with the cheapest hashing."""
     rounds = 1 if quick else ROUNDS
     with _api(testbed) as (port, _pid):
         rates = [

@@ -26,7 +26,7 @@ REGISTRATIONS_TO_HASHES = "registrations/s ÷ hashes/s"
 REGISTRATION_CPU = "CPU of a registration outside argon2, ms"
 REGISTRATION_P99 = "registration, p99 ÷ median hash"
 WAL_BYTES = "WAL per message, claimed and settled, bytes"
-CLAIM_TO_EMPTY = "claim beside settled messages ÷ in an empty outbox, p50"
+CLAIM_TO_EMPTY = "claim with settled messages ÷ in an empty outbox, p50"
 WAIT_DELAY = "Prefer: wait, settlement to response, p95, ms"
 
 

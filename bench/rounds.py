@@ -1,4 +1,4 @@
-"""Candidates measured in turns, round by round, so that other load on the machine affects all of them alike."""
+"""Candidates measured in turns, round by round, so that other load on the machine affects all of them equally."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class PeerError(Exception):
 
 @dataclass
 class Candidate(Generic[Result]):
-    """A program to measure. Peers have a group in which they compete; Signpost itself has none."""
+    """A program to measure. Peers have a group in which they compete; Signpost itself has no group."""
 
     name: str
     measure: Callable[[], Result]
@@ -58,7 +58,7 @@ def run_rounds(candidates: Sequence[Candidate[Result]], rounds: int, score: Scor
 
 
 def best(candidates: Iterable[Candidate[Result]], group: str, score: Score[Result]) -> Candidate[Result] | None:
-    """Return the candidate of a group with the highest median score, or None if none was measured."""
+    """Return the candidate of a group with the highest median score, or None if the group was not measured."""
     measured = [one for one in candidates if one.group == group and one.results]
     return max(measured, key=lambda one: one.median(score), default=None)
 

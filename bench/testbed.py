@@ -21,7 +21,7 @@ from devstack.ports import LOOPBACK, free_port, free_ports
 from devstack.processes import Process, Program
 from devstack.programs import DATABASE, fresh_keys
 from migrations import commands
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from shared.vocabulary import WAKE_CHANNEL
 
 CONNECTIONS = 8
@@ -44,7 +44,7 @@ select overlay(overlay(gen_random_uuid()::text placing left(signpost_uuid7_floor
 
 @dataclass(frozen=True)
 class Testbed:
-    """A migrated database, and methods that run programs beside it."""
+    """A migrated database, and methods that run programs with it."""
 
     cluster: Cluster
     folder: Path
@@ -82,7 +82,7 @@ class Testbed:
             connection.execute("vacuum analyze")
 
     def checkpoint(self) -> None:
-        """Write a checkpoint, so that none falls into the measurement."""
+        """Write a checkpoint, so that PostgreSQL writes no other during the measurement."""
         with self.connect() as connection:
             connection.execute("checkpoint")
 

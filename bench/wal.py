@@ -10,7 +10,7 @@ import psycopg
 from bench.outbox_client import OutboxClient
 from bench.report import WAL_BYTES, Report
 from bench.testbed import Testbed
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 
 MESSAGES, QUICK_MESSAGES, BATCH = 10_000, 3_000, 500
 COUNTERS = """
@@ -32,7 +32,7 @@ class Cost:
 
 
 def wal(testbed: Testbed, *, quick: bool) -> Report:
-    """Count the WAL of claiming and settling, without full page images, and with those that follow a checkpoint."""
+    """Count the WAL of claiming and settling, without full page images, and right after a checkpoint."""
     found = []
     for full_page_writes in ("off", "on"):
         testbed.truncate()

@@ -2,7 +2,7 @@
 
 import psycopg
 
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 
 LOGINS = {"api": "signpost_api", "relay": "signpost_relay", "console": "signpost_console"}
 

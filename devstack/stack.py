@@ -17,7 +17,7 @@ from devstack.logins import create_logins
 from devstack.ports import Ports
 from devstack.processes import Process, ProcessError
 from devstack.programs import DATABASE, OWNER, Programs
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 
 WATCH_SECONDS = 0.5
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from shared.migrating import Migrations
+from shared.db.migrating import Migrations
 
 _schema = Migrations(Path(__file__).parent)
 

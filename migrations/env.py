@@ -4,7 +4,7 @@ from typing import Any
 
 from alembic import context
 
-from shared.migrating import connected_alone
+from shared.db.migrating import exclusive_connection
 from shared.models import Base
 
 VERSION_TABLE = "alembic_version"
@@ -19,7 +19,7 @@ def is_ours(_object: Any, name: str | None, kind: str, is_reflected: bool, _othe
 def run() -> None:
     """Run what alembic was asked for."""
     url = context.config.attributes["database_url"]
-    with connected_alone(url, VERSION_TABLE, application_name="api-service migrate") as connection:
+    with exclusive_connection(url, VERSION_TABLE, application_name="api-service migrate") as connection:
         context.configure(
             connection=connection,
             version_table=VERSION_TABLE,

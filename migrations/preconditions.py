@@ -3,7 +3,7 @@
 from sqlalchemy import text
 
 from migrations.rights import ROLES
-from shared.migrating import NotMigratedError, connected_alone
+from shared.db.migrating import MigrationError, exclusive_connection
 
 LOOK = text("""
 select current_setting('server_encoding'),
@@ -12,21 +12,21 @@ select current_setting('server_encoding'),
 """)
 
 
-class WrongEncodingError(NotMigratedError):
+class WrongEncodingError(MigrationError):
     """Names and texts in any language could not be kept in that database."""
 
     needed = "a database of encoding UTF8"
 
 
-class RolesMissingError(NotMigratedError):
+class RolesMissingError(MigrationError):
     """The roles are not there, and this login may not make them."""
 
     needed = f"an owner with CREATEROLE, or roles that a superuser has made: {', '.join(ROLES)}"
 
 
 def refuse_what_cannot_be(database_url: str) -> None:
-    """Raise NotMigratedError, or what the database says, where migrating would fail; nothing is changed."""
-    with connected_alone(database_url, "alembic_version", application_name="api-service migrate") as connection:
+    """Raise MigrationError or a database error if migrating would fail. Changes nothing."""
+    with exclusive_connection(database_url, "alembic_version", application_name="api-service migrate") as connection:
         encoding, may_make_roles, count = connection.execute(LOOK, {"roles": list(ROLES)}).one()
     if encoding != "UTF8":
         raise WrongEncodingError

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
-from shared.migrating import NotMigratedError, connected_alone
+from shared.db.migrating import MigrationError, exclusive_connection
 
 ROLES = ("signpost_api", "signpost_relay", "signpost_console")
 
@@ -46,7 +46,7 @@ RIGHT = re.compile(
 )
 
 
-class RightsMissingError(NotMigratedError):
+class RightsMissingError(MigrationError):
     """The schema is there, and somebody else's are things that the roles need."""
 
     def __init__(self, missing: Sequence[str]) -> None:
@@ -61,7 +61,7 @@ def give_back_rights(database_url: str) -> int:
     what could be given given, or what the database says.
     """
     with (
-        connected_alone(database_url, "alembic_version", application_name="api-service migrate") as connection,
+        exclusive_connection(database_url, "alembic_version", application_name="api-service migrate") as connection,
         connection.begin(),
     ):
         make_roles(connection)

@@ -11,7 +11,7 @@ import psycopg
 from outbox_relay.bootstrap import DatabaseConnections, RelayComponents, assemble
 from outbox_relay.db.connection import connect
 from outbox_relay.settings import RelaySettings
-from shared.database import describe
+from shared.db.errors import describe
 from shared.log import get_logger
 
 PATIENCE_SECONDS = 20.0

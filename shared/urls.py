@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 
 HIGHEST_PORT = 65_535
 WEB_SCHEMES = ("http", "https")

@@ -10,7 +10,7 @@ import psycopg
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from shared.database import cause_of
+from shared.db.errors import connection_failure_of
 from shared.settings import read_or_exit
 from tenants.databases import Result, connect, databases_behind, organization_databases, renew_passwords, upgrade_all
 from tenants.schema import HEAD
@@ -95,7 +95,7 @@ def _exiting_without_server() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        cause = f"{type(error).__name__} {error.sqlstate or cause_of(error) or ''}".rstrip()
+        cause = f"{type(error).__name__} {error.sqlstate or connection_failure_of(error) or ''}".rstrip()
         click.echo(
             f"tenants: the server does not respond ({cause}): check PROVISION_DATABASE_URL and that it runs", err=True
         )

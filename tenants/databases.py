@@ -14,9 +14,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from shared.database import CONNECT_TIMEOUT_SECONDS, describe, driver_url
+from shared.db.connection_settings import CONNECT_TIMEOUT_SECONDS, UTF8, driver_url
+from shared.db.errors import describe
 from shared.secrets import tenant_password
-from shared.sessions import IN_UTF8
 from tenants.schema import VERSION_TABLE, is_behind, is_organization_database, organization_id_of
 from tenants.upgrade_process import ErrorFields, UpgradeProcess
 
@@ -41,7 +41,7 @@ def connect(url: str, purpose: str) -> psycopg.Connection[Any]:
         autocommit=True,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         application_name=f"tenants {purpose}",
-        **IN_UTF8,
+        **UTF8,
     )
 
 

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from shared.migrating import connected_alone
+from shared.db.migrating import exclusive_connection
 from tenants.schema import VERSION_TABLE
 
 LOCK_TIMEOUT = "20s"
@@ -12,7 +12,9 @@ LOCK_TIMEOUT = "20s"
 def run() -> None:
     """Run the requested migrations."""
     url = context.config.attributes["database_url"]
-    with connected_alone(url, VERSION_TABLE, application_name="tenants upgrade", patience=LOCK_TIMEOUT) as connection:
+    with exclusive_connection(
+        url, VERSION_TABLE, application_name="tenants upgrade", lock_timeout=LOCK_TIMEOUT
+    ) as connection:
         context.configure(connection=connection, version_table=VERSION_TABLE, transaction_per_migration=True)
         with context.begin_transaction():
             context.run_migrations()

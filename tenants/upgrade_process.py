@@ -13,8 +13,8 @@ from typing import Self, TextIO
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.database import describe
-from shared.migrating import Migrations, NotMigratedError
+from shared.db.errors import describe
+from shared.db.migrating import MigrationError, Migrations
 
 ErrorFields = dict[str, str | None]
 """What may be logged of an error; empty after success."""
@@ -35,7 +35,7 @@ def upgrade_one(url: str) -> ErrorFields:
     """Upgrade one database in this process."""
     try:
         migrations.upgrade(url)
-    except (SQLAlchemyError, NotMigratedError) as error:
+    except (SQLAlchemyError, MigrationError) as error:
         return describe(error)
     return {}
 

@@ -4,7 +4,7 @@ Decorators that change the interface of a route mark it, so the annotations need
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -65,17 +65,25 @@ class OperationDoc:
 
     tag: Tag
     responses: Mapping[HTTPStatus, ResponseDoc]
-    body: RequestDoc | None = None
-    problems: tuple[AnyCode, ...] = ()
-    parameters: tuple[str, ...] = ()
-    needs_database: bool = field(default=True, kw_only=True)
+    body: RequestDoc | None
+    problems: tuple[AnyCode, ...]
+    parameters: tuple[str, ...]
+    needs_database: bool
 
 
-def documented(description: OperationDoc) -> Callable[[View], View]:
+def documented(  # noqa: PLR0913 - the parts of an operation
+    tag: Tag,
+    responses: Mapping[HTTPStatus, ResponseDoc],
+    *,
+    body: RequestDoc | None = None,
+    problems: tuple[AnyCode, ...] = (),
+    parameters: tuple[str, ...] = (),
+    needs_database: bool = True,
+) -> Callable[[View], View]:
     """Annotate the route. Put this directly below the route's own decorator."""
 
     def attach(view: View) -> View:
-        vars(view)["description"] = description
+        vars(view)["operation_doc"] = OperationDoc(tag, responses, body, problems, parameters, needs_database)
         return view
 
     return attach
@@ -89,7 +97,7 @@ def add_mark(view: View, mark: Mark) -> View:
 
 def operation_doc_of(view: Callable[..., Any]) -> OperationDoc | None:
     """Return the view's annotation."""
-    found: OperationDoc | None = vars(view).get("description")
+    found: OperationDoc | None = vars(view).get("operation_doc")
     return found
 
 

@@ -13,7 +13,7 @@ from api_service.rate_limits import Limit, Subject, TooManyRequestsError
 from api_service.rate_limits.limiter import Tally
 from api_service.rate_limits.rules import RULES, Per
 from api_service.services import services
-from shared.engine import DATABASE_FAILURES
+from shared.db.engine import DATABASE_FAILURES
 from shared.web.refusals import Refusal
 
 

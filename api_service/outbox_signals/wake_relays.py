@@ -8,11 +8,17 @@ from psycopg import sql
 from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, ExecStatus
 
-from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
+from shared.db.connection_settings import (
+    CONNECT_TIMEOUT_SECONDS,
+    KEEPALIVES,
+    SET_IN_OWN_SESSION,
+    UTF8,
+    driver_url,
+    own_session_parameters,
+)
+from shared.db.outage import Outage
+from shared.db.timeouts import TimeoutConnection
 from shared.log import get_logger
-from shared.outage import Outage
-from shared.patience import NOTICES_SILENCE, PatientConnection
-from shared.sessions import IN_UTF8, SET_IN_OWN_SESSION, own_session_parameters
 from shared.vocabulary import WAKE_CHANNEL
 
 log = get_logger("api.notifier")
@@ -90,15 +96,15 @@ class Notifier:
                 self._is_due.wait()
             notify(connection, statement)  # for requests since the last one
 
-    def _connect(self) -> PatientConnection:
-        return PatientConnection.connect(
+    def _connect(self) -> TimeoutConnection:
+        return TimeoutConnection.connect(
             self._url,
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             application_name=f"signpost-api-{self.name}",
             prepare_threshold=None,
-            **NOTICES_SILENCE,
-            **IN_UTF8,
+            **KEEPALIVES,
+            **UTF8,
         )
 
 
@@ -108,7 +114,7 @@ def has_set_up(connection: psycopg.Connection) -> bool:
     return connection.execute(SET_IN_OWN_SESSION, parameters).rowcount > 0
 
 
-def notify(connection: PatientConnection, statement: bytes) -> None:
+def notify(connection: TimeoutConnection, statement: bytes) -> None:
     """Execute the statement through libpq's own call, which releases the GIL. Raises psycopg's errors.
 
     A cursor would delay the relay by 0.2 ms.

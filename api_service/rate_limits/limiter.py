@@ -5,7 +5,7 @@ each other. Its timestamp is taken under the lock, so timestamps are in order. A
 is admitted again once the oldest hit leaves the window.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,17 +22,17 @@ from shared.secrets import address_id
 # Keys are sorted, so two requests with several limits in common cannot deadlock. The table name is qualified: in a
 # pooler's session a statement outside a transaction has none of our settings.
 UPSERT = """
-insert into public.rate_limits as kept (key, amount, period, hits, ends_at)
+insert into public.rate_limits as stored (key, amount, period, hits, ends_at)
 select key, amount, period, array[clock_timestamp()], clock_timestamp() + period
   from unnest(cast(:keys as text[]), cast(:amounts as integer[]), cast(:periods as interval[]),
-              cast(:firsts as boolean[])) as asked (key, amount, period, is_first)
+              cast(:firsts as boolean[])) as requested (key, amount, period, is_first)
  where {which}
  order by key
 on conflict (key) do update set (hits, is_admitted, ends_at) = (
     select case when cardinality(held) < excluded.amount then held || at else held end,
            cardinality(held) < excluded.amount,
            at + excluded.period
-      from (select at, array(select hit from unnest(kept.hits) as hit where hit > at - excluded.period) as held
+      from (select at, array(select hit from unnest(stored.hits) as hit where hit > at - excluded.period) as held
               from clock_timestamp() as at) as seen)
 returning key, is_admitted, cardinality(hits) as held,
           extract(epoch from hits[1] + period - clock_timestamp())::float8 as seconds
@@ -54,78 +54,12 @@ select key, cardinality(held) as held, extract(epoch from held[1] + period - clo
 # Rows are locked in the order of a hit, gates first: a plain update would lock in scan order.
 REFUND = text("""
 with held as (
-    select key from public.rate_limits as kept
-      join unnest(cast(:keys as text[]), cast(:firsts as boolean[])) as asked (key, is_first) using (key)
-     order by not is_first, key for no key update of kept)
-update public.rate_limits as kept set hits = trim_array(hits, least(1, cardinality(hits)))
-  from held where kept.key = held.key
+    select key from public.rate_limits as stored
+      join unnest(cast(:keys as text[]), cast(:firsts as boolean[])) as requested (key, is_first) using (key)
+     order by not is_first, key for no key update of stored)
+update public.rate_limits as stored set hits = trim_array(hits, least(1, cardinality(hits)))
+  from held where stored.key = held.key
 """)
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One more hit of ``key``, of which ``amount`` are allowed in ``seconds``.
-
-    A hit that ``is_first`` is a gate: if it is rejected, the other hits are not counted.
-    """
-
-    key: str
-    amount: int
-    seconds: int
-    is_first: bool
-
-
-@dataclass(frozen=True)
-class KeyState:
-    """The stored hits of a key, and the seconds until the oldest leaves the window."""
-
-    count: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class HitResult(KeyState):
-    """The outcome of a hit."""
-
-    is_admitted: bool
-
-
-class HitStore:
-    """Stores timestamps of hits. Fixed windows would admit twice as many around their boundary."""
-
-    def __init__(self, engine: Engine) -> None:
-        # Each statement is a transaction, so it takes one round trip. The table is unlogged, so the commit does not
-        # wait for the disk.
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
-
-    def add(self, hits: Sequence[Hit], connection: Connection | None = None) -> dict[str, HitResult]:
-        """Count the hits in one statement, on the given connection or a new one.
-
-        Returns the results by key; keys behind a rejecting gate are missing.
-        """
-        parameters = {
-            "keys": [hit.key for hit in hits],
-            "amounts": [hit.amount for hit in hits],
-            "periods": [timedelta(seconds=hit.seconds) for hit in hits],
-            "firsts": [hit.is_first for hit in hits],
-        }
-        rows = self._run(HIT, parameters, connection)
-        return {row.key: HitResult(row.held, max(row.seconds, 0), row.is_admitted) for row in rows}
-
-    def peek(self, keys: Sequence[str], connection: Connection | None = None) -> dict[str, KeyState]:
-        """Return the state by key; keys without hits are missing."""
-        rows = self._run(PEEK, {"keys": list(keys)}, connection)
-        return {row.key: KeyState(row.held, row.seconds) for row in rows if row.held}
-
-    def refund(self, hits: Sequence[Hit]) -> None:
-        """Remove one hit of each key."""
-        parameters = {"keys": [hit.key for hit in hits], "firsts": [hit.is_first for hit in hits]}
-        with self._engine.connect() as connection:
-            connection.execute(REFUND, parameters)
-
-    def _run(self, statement: Any, parameters: dict[str, Any], connection: Connection | None) -> Sequence[Any]:
-        with nullcontext(connection) if connection else self._engine.connect() as given:
-            return given.execute(statement, parameters).all()
 
 
 @dataclass(frozen=True)
@@ -159,6 +93,20 @@ class TooManyRequestsError(NotYetError):
         self.retry_after_seconds = max(tally.seconds for tally in self.reached)  # until all windows admit a hit
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """A window of a subject's limit, with the key of its stored hits."""
+
+    key: str
+    limit: Limit
+    item: RateLimitItem
+
+    @property
+    def is_gate(self) -> bool:
+        """Whether the other hits count only if this one is admitted."""
+        return RULES[self.limit].per is Per.NETWORK
+
+
 class Limiter:
     """Counts hits against the configured limits.
 
@@ -167,7 +115,9 @@ class Limiter:
     """
 
     def __init__(self, engine: Engine, windows: Mapping[Limit, Windows], key: bytes) -> None:
-        self._hits = HitStore(engine)
+        # Each statement is a transaction, so it takes one round trip. The table is unlogged, so the commit does not
+        # wait for the disk.
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._windows = windows
         self._key = key
 
@@ -181,41 +131,50 @@ class Limiter:
         With a connection the hits belong to its transaction, and concurrent hits of a subject wait for it. Use that
         only at the end of a transaction.
         """
-        windows = self._windows_of(subjects)
-        if not windows:
+        counted = self._counted(subjects)
+        if not counted:
             return []
-        results = self._hits.add([_hit(key, limit, item) for key, limit, item in windows], connection)
-        tallies = [_tally(limit, item, results[key]) for key, limit, item in windows if key in results]
+        parameters = {
+            "keys": [each.key for each in counted],
+            "amounts": [each.item.amount for each in counted],
+            "periods": [timedelta(seconds=each.item.get_expiry()) for each in counted],
+            "firsts": [each.is_gate for each in counted],
+        }
+        rows = self._run(HIT, parameters, connection)
+        tallies = [_tally(each, rows[each.key]) for each in counted if each.key in rows]
         if not all(tally.is_admitted for tally in tallies):
             raise TooManyRequestsError(tallies)
         return tallies
 
     def time_until_admitted(self, subject: Subject, connection: Connection | None = None) -> timedelta:
         """Return the time until a hit would be admitted, without counting one."""
-        windows = self._windows_of([subject])
-        if not windows:
+        counted = self._counted([subject])
+        if not counted:
             return timedelta(0)
-        held = self._hits.peek([key for key, _, _ in windows], connection)
-        full = [held[key].seconds for key, _, item in windows if key in held and held[key].count >= item.amount]
-        return timedelta(seconds=max(full, default=0))
+        rows = self._run(PEEK, {"keys": [each.key for each in counted]}, connection)
+        full = [rows[each.key] for each in counted if each.key in rows and rows[each.key].held >= each.item.amount]
+        return timedelta(seconds=max((row.seconds for row in full), default=0))
 
     def refund(self, subjects: Iterable[Subject]) -> None:
         """Remove one hit of each subject."""
-        if windows := self._windows_of(subjects):
-            self._hits.refund([_hit(key, limit, item) for key, limit, item in windows])
+        if counted := self._counted(subjects):
+            parameters = {"keys": [each.key for each in counted], "firsts": [each.is_gate for each in counted]}
+            with self._engine.connect() as connection:
+                connection.execute(REFUND, parameters)
 
-    def _windows_of(self, subjects: Iterable[Subject]) -> list[tuple[str, Limit, RateLimitItem]]:
+    def _counted(self, subjects: Iterable[Subject]) -> list[_Counted]:
         # PostgreSQL rejects duplicate rows in one upsert.
         return [
-            (item.key_for(subject.limit.value, subject.name), subject.limit, item)
+            _Counted(item.key_for(subject.limit.value, subject.name), subject.limit, item)
             for subject in dict.fromkeys(subjects)
             for item in self._windows[subject.limit].items
         ]
 
+    def _run(self, statement: Any, parameters: dict[str, Any], connection: Connection | None) -> dict[str, Any]:
+        with nullcontext(connection) if connection else self._engine.connect() as given:
+            return {row.key: row for row in given.execute(statement, parameters)}
 
-def _hit(key: str, limit: Limit, item: RateLimitItem) -> Hit:
-    return Hit(key, item.amount, item.get_expiry(), is_first=RULES[limit].per is Per.NETWORK)
 
-
-def _tally(limit: Limit, item: RateLimitItem, results: HitResult) -> Tally:
-    return Tally(limit, item, results.is_admitted, max(item.amount - results.count, 0), max(ceil(results.seconds), 1))
+def _tally(counted: _Counted, row: Any) -> Tally:
+    left, seconds = max(counted.item.amount - row.held, 0), max(ceil(row.seconds), 1)
+    return Tally(counted.limit, counted.item, row.is_admitted, left, seconds)

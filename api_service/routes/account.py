@@ -7,7 +7,7 @@ from flask import Blueprint, Response, jsonify
 from sqlalchemy.orm import Session
 
 from api_service.errors import Code
-from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag, documented
+from api_service.http.annotations import RATE_LIMIT_HEADERS, RequestDoc, ResponseDoc, Tag, documented
 from api_service.http.authentication import authenticated
 from api_service.http.idempotency import acquire_key, idempotent, store_response
 from api_service.http.rate_limiting import by_addresses, by_network, by_user, count_unless_refused, refund, spend
@@ -44,7 +44,7 @@ blueprint = Blueprint("me", __name__, url_prefix="/v1/me")
 
 
 @blueprint.get("")
-@documented(OperationDoc(Tag.USER, {HTTPStatus.OK: ResponseDoc("The user.", UserSchema)}))
+@documented(Tag.USER, {HTTPStatus.OK: ResponseDoc("The user.", UserSchema)})
 @authenticated
 def get_me(current_user: CurrentUser) -> Response:
     """Show the user."""
@@ -65,16 +65,14 @@ OF_CODES = (Code.INVALID_OR_EXPIRED, Code.ADDRESS_TAKEN, Code.TOO_MANY_ATTEMPTS,
 
 @blueprint.post("/password")
 @documented(
-    OperationDoc(
-        Tag.USER,
-        {
-            HTTPStatus.NO_CONTENT: ResponseDoc(
-                "The password was changed; all addresses are notified.", headers=RATE_LIMIT_HEADERS
-            )
-        },
-        body=RequestDoc(ChangePasswordSchema),
-        problems=OF_PASSWORDS,
-    )
+    Tag.USER,
+    {
+        HTTPStatus.NO_CONTENT: ResponseDoc(
+            "The password was changed; all addresses are notified.", headers=RATE_LIMIT_HEADERS
+        )
+    },
+    body=RequestDoc(ChangePasswordSchema),
+    problems=OF_PASSWORDS,
 )
 @authenticated
 @idempotent
@@ -98,7 +96,7 @@ def post_password(current_user: CurrentUser) -> Response:
 
 
 @blueprint.post("/email")
-@documented(OperationDoc(Tag.USER, CODE_SENT, body=RequestDoc(NewEmailSchema), problems=OF_PASSWORDS))
+@documented(Tag.USER, CODE_SENT, body=RequestDoc(NewEmailSchema), problems=OF_PASSWORDS)
 @authenticated
 @idempotent
 def post_email(current_user: CurrentUser) -> Response:
@@ -107,7 +105,7 @@ def post_email(current_user: CurrentUser) -> Response:
 
 
 @blueprint.post("/phone")
-@documented(OperationDoc(Tag.USER, CODE_SENT, body=RequestDoc(NewPhoneSchema), problems=OF_PASSWORDS))
+@documented(Tag.USER, CODE_SENT, body=RequestDoc(NewPhoneSchema), problems=OF_PASSWORDS)
 @authenticated
 @idempotent
 def post_phone(current_user: CurrentUser) -> Response:
@@ -116,7 +114,7 @@ def post_phone(current_user: CurrentUser) -> Response:
 
 
 @blueprint.post("/email/confirm")
-@documented(OperationDoc(Tag.USER, ADDRESS_CHANGED, body=RequestDoc(CodeSchema), problems=OF_CODES))
+@documented(Tag.USER, ADDRESS_CHANGED, body=RequestDoc(CodeSchema), problems=OF_CODES)
 @authenticated
 @idempotent
 def post_email_confirmation(current_user: CurrentUser) -> Response:
@@ -125,7 +123,7 @@ def post_email_confirmation(current_user: CurrentUser) -> Response:
 
 
 @blueprint.post("/phone/confirm")
-@documented(OperationDoc(Tag.USER, ADDRESS_CHANGED, body=RequestDoc(CodeSchema), problems=OF_CODES))
+@documented(Tag.USER, ADDRESS_CHANGED, body=RequestDoc(CodeSchema), problems=OF_CODES)
 @authenticated
 @idempotent
 def post_phone_confirmation(current_user: CurrentUser) -> Response:
@@ -135,9 +133,7 @@ def post_phone_confirmation(current_user: CurrentUser) -> Response:
 
 @blueprint.get("/export")
 @documented(
-    OperationDoc(
-        Tag.USER, {HTTPStatus.OK: ResponseDoc("All personal data.", ExportSchema, headers=("Content-Disposition",))}
-    )
+    Tag.USER, {HTTPStatus.OK: ResponseDoc("All personal data.", ExportSchema, headers=("Content-Disposition",))}
 )
 @authenticated
 def get_export(current_user: CurrentUser) -> Response:
@@ -151,12 +147,10 @@ def get_export(current_user: CurrentUser) -> Response:
 
 @blueprint.delete("")
 @documented(
-    OperationDoc(
-        Tag.USER,
-        {HTTPStatus.ACCEPTED: ResponseDoc("The user was erased.", StatusSchema, headers=RATE_LIMIT_HEADERS)},
-        body=RequestDoc(EraseSchema, is_required=False),
-        problems=(*OF_PASSWORDS, Code.FRESH_SIGN_IN_REQUIRED),
-    )
+    Tag.USER,
+    {HTTPStatus.ACCEPTED: ResponseDoc("The user was erased.", StatusSchema, headers=RATE_LIMIT_HEADERS)},
+    body=RequestDoc(EraseSchema, is_required=False),
+    problems=(*OF_PASSWORDS, Code.FRESH_SIGN_IN_REQUIRED),
 )
 @authenticated
 def delete_me(current_user: CurrentUser) -> Response:

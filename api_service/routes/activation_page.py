@@ -18,7 +18,6 @@ from api_service.http.annotations import (
     FORM,
     HTML,
     RATE_LIMIT_HEADERS,
-    OperationDoc,
     RequestDoc,
     ResponseDoc,
     Tag,
@@ -33,7 +32,7 @@ from api_service.security.passwords import normalised
 from api_service.services import services
 from api_service.transactions import in_transaction
 from api_service.use_cases.activate import activate, decline
-from shared.engine import DATABASE_FAILURES
+from shared.db.engine import DATABASE_FAILURES
 from shared.vocabulary import Locale
 from shared.web.bodies import LONGEST_BODY_BYTES
 from shared.web.problems import database_unavailable
@@ -155,15 +154,13 @@ TOO_LARGE = ResponseDoc("A page: the form has more than 16 KiB.", media_type=HTM
 
 @blueprint.get("")
 @documented(
-    OperationDoc(
-        Tag.PAGES,
-        {
-            HTTPStatus.OK: ResponseDoc("The page with the button.", media_type=HTML),
-            HTTPStatus.BAD_REQUEST: ResponseDoc("A page: the link is incomplete.", media_type=HTML),
-        },
-        parameters=("token",),
-        needs_database=False,
-    )
+    Tag.PAGES,
+    {
+        HTTPStatus.OK: ResponseDoc("The page with the button.", media_type=HTML),
+        HTTPStatus.BAD_REQUEST: ResponseDoc("A page: the link is incomplete.", media_type=HTML),
+    },
+    parameters=("token",),
+    needs_database=False,
 )
 def get_page() -> Response:
     """Show the buttons."""
@@ -175,25 +172,21 @@ def get_page() -> Response:
 
 @blueprint.post("")
 @documented(
-    OperationDoc(
-        Tag.PAGES,
-        {
-            HTTPStatus.OK: ResponseDoc("A page: the account is active.", media_type=HTML),
-            HTTPStatus.BAD_REQUEST: ResponseDoc("A page: the link is invalid.", media_type=HTML),
-            HTTPStatus.FORBIDDEN: ResponseDoc(
-                "A page: the registration's password is missing or wrong.", media_type=HTML
-            ),
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LARGE,
-            HTTPStatus.TOO_MANY_REQUESTS: ResponseDoc(
-                "A page: too many wrong passwords.", media_type=HTML, headers=("Retry-After", *RATE_LIMIT_HEADERS)
-            ),
-            HTTPStatus.SERVICE_UNAVAILABLE: ResponseDoc(
-                "A page: the database is unavailable.", media_type=HTML, headers=("Retry-After",)
-            ),
-        },
-        body=RequestDoc(ActivationFormSchema, media_type=FORM),
-        needs_database=False,
-    )
+    Tag.PAGES,
+    {
+        HTTPStatus.OK: ResponseDoc("A page: the account is active.", media_type=HTML),
+        HTTPStatus.BAD_REQUEST: ResponseDoc("A page: the link is invalid.", media_type=HTML),
+        HTTPStatus.FORBIDDEN: ResponseDoc("A page: the registration's password is missing or wrong.", media_type=HTML),
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LARGE,
+        HTTPStatus.TOO_MANY_REQUESTS: ResponseDoc(
+            "A page: too many wrong passwords.", media_type=HTML, headers=("Retry-After", *RATE_LIMIT_HEADERS)
+        ),
+        HTTPStatus.SERVICE_UNAVAILABLE: ResponseDoc(
+            "A page: the database is unavailable.", media_type=HTML, headers=("Retry-After",)
+        ),
+    },
+    body=RequestDoc(ActivationFormSchema, media_type=FORM),
+    needs_database=False,
 )
 def post_page() -> Response:
     """Activate the registration. If the address was registered several times, ask for the password."""
@@ -213,19 +206,17 @@ def post_page() -> Response:
 
 @blueprint.post("/decline")
 @documented(
-    OperationDoc(
-        Tag.PAGES,
-        {
-            HTTPStatus.OK: ResponseDoc("A page: the registration is cancelled.", media_type=HTML),
-            HTTPStatus.BAD_REQUEST: ResponseDoc("A page: the link is invalid.", media_type=HTML),
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LARGE,
-            HTTPStatus.SERVICE_UNAVAILABLE: ResponseDoc(
-                "A page: the database is unavailable.", media_type=HTML, headers=("Retry-After",)
-            ),
-        },
-        body=RequestDoc(DeclineFormSchema, media_type=FORM),
-        needs_database=False,
-    )
+    Tag.PAGES,
+    {
+        HTTPStatus.OK: ResponseDoc("A page: the registration is cancelled.", media_type=HTML),
+        HTTPStatus.BAD_REQUEST: ResponseDoc("A page: the link is invalid.", media_type=HTML),
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LARGE,
+        HTTPStatus.SERVICE_UNAVAILABLE: ResponseDoc(
+            "A page: the database is unavailable.", media_type=HTML, headers=("Retry-After",)
+        ),
+    },
+    body=RequestDoc(DeclineFormSchema, media_type=FORM),
+    needs_database=False,
 )
 def post_declined() -> Response:
     """Cancel the registration, because the mailbox's owner did not register."""

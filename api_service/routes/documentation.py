@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, json
 
-from api_service.http.annotations import HTML, OperationDoc, ResponseDoc, Tag, documented
+from api_service.http.annotations import HTML, ResponseDoc, Tag, documented
 from api_service.openapi import document_of, page_of
 from api_service.schemas.responses import DocumentSchema
 
@@ -16,9 +16,7 @@ blueprint = Blueprint("documentation", __name__)
 
 
 @blueprint.get("/openapi.json")
-@documented(
-    OperationDoc(Tag.PAGES, {HTTPStatus.OK: ResponseDoc("The document.", DocumentSchema)}, needs_database=False)
-)
+@documented(Tag.PAGES, {HTTPStatus.OK: ResponseDoc("The document.", DocumentSchema)}, needs_database=False)
 def get_document() -> Response:
     """Return the OpenAPI 3.1 document."""
     response = Response(json.dumps(_document()), mimetype="application/json")
@@ -27,7 +25,7 @@ def get_document() -> Response:
 
 
 @blueprint.get("/docs")
-@documented(OperationDoc(Tag.PAGES, {HTTPStatus.OK: ResponseDoc("The page.", media_type=HTML)}, needs_database=False))
+@documented(Tag.PAGES, {HTTPStatus.OK: ResponseDoc("The page.", media_type=HTML)}, needs_database=False)
 def get_docs() -> Response:
     """Show the document as a page."""
     page = page_of(_document())

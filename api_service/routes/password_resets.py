@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from api_service.errors import Code
 from api_service.http.accept_language import preferred_locale
-from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag, documented
+from api_service.http.annotations import RATE_LIMIT_HEADERS, RequestDoc, ResponseDoc, Tag, documented
 from api_service.http.idempotency import acquire_key, idempotent, store_response
 from api_service.http.rate_limiting import by_addresses, by_network, spend
 from api_service.rate_limits import Limit
@@ -26,16 +26,14 @@ blueprint = Blueprint("password_resets", __name__, url_prefix="/v1/password-rese
 
 @blueprint.post("")
 @documented(
-    OperationDoc(
-        Tag.PASSWORDS,
-        {
-            HTTPStatus.ACCEPTED: ResponseDoc(
-                "The same response with or without an account.", ResetAskedSchema, headers=RATE_LIMIT_HEADERS
-            )
-        },
-        body=RequestDoc(RequestResetSchema),
-        problems=(Code.TOO_MANY_REQUESTS,),
-    )
+    Tag.PASSWORDS,
+    {
+        HTTPStatus.ACCEPTED: ResponseDoc(
+            "The same response with or without an account.", ResetAskedSchema, headers=RATE_LIMIT_HEADERS
+        )
+    },
+    body=RequestDoc(RequestResetSchema),
+    problems=(Code.TOO_MANY_REQUESTS,),
 )
 @idempotent
 def post_password_reset() -> Response:
@@ -58,12 +56,10 @@ def post_password_reset() -> Response:
 
 @blueprint.post("/confirm")
 @documented(
-    OperationDoc(
-        Tag.PASSWORDS,
-        {HTTPStatus.NO_CONTENT: ResponseDoc("The password was changed, and all sessions ended.")},
-        body=RequestDoc(ConfirmResetSchema),
-        problems=(Code.INVALID_OR_EXPIRED, Code.TOO_MANY_REQUESTS),
-    )
+    Tag.PASSWORDS,
+    {HTTPStatus.NO_CONTENT: ResponseDoc("The password was changed, and all sessions ended.")},
+    body=RequestDoc(ConfirmResetSchema),
+    problems=(Code.INVALID_OR_EXPIRED, Code.TOO_MANY_REQUESTS),
 )
 @idempotent
 def post_confirmation() -> Response:

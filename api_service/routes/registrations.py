@@ -1,6 +1,7 @@
 """/v1/registrations: register, look a registration up, and resend its message."""
 
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from uuid import UUID
 
@@ -12,7 +13,6 @@ from api_service.http.accept_language import preferred_locale
 from api_service.http.annotations import (
     RATE_LIMIT_HEADERS,
     WAIT_HEADERS,
-    OperationDoc,
     RequestDoc,
     ResponseDoc,
     Tag,
@@ -29,15 +29,15 @@ from api_service.schemas.serializers import registration_response
 from api_service.security import passwords
 from api_service.services import services
 from api_service.transactions import in_transaction
-from api_service.use_cases.look_up import Registration, is_settled, just_registered, look_up
-from api_service.use_cases.register import RegisterCommand, Registered, canonical_addresses, register
+from api_service.use_cases.look_up import Registration, is_settled, look_up
+from api_service.use_cases.register import RegisterCommand, canonical_addresses, register
 from api_service.use_cases.resend import resend
-from shared.engine import DATABASE_FAILURES, is_database_away
+from shared.db.engine import DATABASE_FAILURES, is_database_unavailable
 from shared.vocabulary import Locale, Status
 from shared.web.bodies import read_body
 from shared.web.refusals import CommonCode
 
-Shape = Callable[[Registration], Response]
+Render = Callable[[Registration], Response]
 
 # Created once, because marshmallow copies all fields of each instance.
 SCHEMAS = {locale: RegisterSchema(locale) for locale in Locale}
@@ -47,17 +47,15 @@ blueprint = Blueprint("registrations", __name__, url_prefix="/v1/registrations")
 
 @blueprint.post("")
 @documented(
-    OperationDoc(
-        Tag.REGISTRATIONS,
-        {
-            HTTPStatus.ACCEPTED: ResponseDoc(
-                "A message will be sent.", RegistrationSchema, headers=(*RATE_LIMIT_HEADERS, *WAIT_HEADERS, "Location")
-            )
-        },
-        body=RequestDoc(lambda: RegisterSchema(Locale.EN)),
-        problems=(Code.TOO_MANY_REQUESTS,),
-        parameters=("Prefer",),
-    )
+    Tag.REGISTRATIONS,
+    {
+        HTTPStatus.ACCEPTED: ResponseDoc(
+            "A message will be sent.", RegistrationSchema, headers=(*RATE_LIMIT_HEADERS, *WAIT_HEADERS, "Location")
+        )
+    },
+    body=RequestDoc(lambda: RegisterSchema(Locale.EN)),
+    problems=(Code.TOO_MANY_REQUESTS,),
+    parameters=("Prefer",),
 )
 @idempotent
 def post_registration() -> Response:
@@ -72,62 +70,59 @@ def post_registration() -> Response:
 
     def registered(session: Session) -> tuple[Registration, Response]:
         acquire_key(session)
-        added = register(session, command, password_hash=password_hash, policy=parts.policy)
-        registration = _just_added(session, added)
+        registration = register(
+            session, command, password_hash=password_hash, policy=parts.policy, limiter=parts.limiter
+        )
         return registration, store_response(session, _accepted(registration), registration.id)
 
     registration, response = in_transaction(parts.sessions, registered)
     parts.notifier.wake()
     REGISTRATIONS.labels(command.channel).inc()
-    return _answered(registration, response, _accepted)
+    return _respond(registration, response, _accepted)
 
 
 @blueprint.get("/<uuid:registration_id>")
 @documented(
-    OperationDoc(
-        Tag.REGISTRATIONS,
-        {HTTPStatus.OK: ResponseDoc("The registration.", RegistrationSchema, headers=WAIT_HEADERS)},
-        problems=(CommonCode.NOT_FOUND,),
-        parameters=("Prefer",),
-    )
+    Tag.REGISTRATIONS,
+    {HTTPStatus.OK: ResponseDoc("The registration.", RegistrationSchema, headers=WAIT_HEADERS)},
+    problems=(CommonCode.NOT_FOUND,),
+    parameters=("Prefer",),
 )
 def get_registration(registration_id: UUID) -> Response:
     """Show a registration."""
-    registration, shape = _looked_up(registration_id), _shown_as(HTTPStatus.OK)
-    return _answered(registration, shape(registration), shape)
+    registration = _looked_up(registration_id)
+    return _respond(registration, registration_response(registration), registration_response)
 
 
 @blueprint.post("/<uuid:registration_id>/resend")
 @documented(
-    OperationDoc(
-        Tag.REGISTRATIONS,
-        {HTTPStatus.ACCEPTED: ResponseDoc("Another message will be sent.", RegistrationSchema, headers=WAIT_HEADERS)},
-        body=RequestDoc(ResendSchema, is_required=False),
-        problems=(
-            CommonCode.NOT_FOUND,
-            Code.ALREADY_ACTIVE,
-            Code.ORGANIZATION_FAILED,
-            Code.RESEND_TOO_SOON,
-            Code.TOO_MANY_REQUESTS,
-        ),
-        parameters=("Prefer",),
-    )
+    Tag.REGISTRATIONS,
+    {HTTPStatus.ACCEPTED: ResponseDoc("Another message will be sent.", RegistrationSchema, headers=WAIT_HEADERS)},
+    body=RequestDoc(ResendSchema, is_required=False),
+    problems=(
+        CommonCode.NOT_FOUND,
+        Code.ALREADY_ACTIVE,
+        Code.ORGANIZATION_FAILED,
+        Code.RESEND_TOO_SOON,
+        Code.TOO_MANY_REQUESTS,
+    ),
+    parameters=("Prefer",),
 )
 @idempotent
 def post_resend(registration_id: UUID) -> Response:
     """Send the message again."""
     body = read_body(ResendSchema(), may_be_empty=True)
-    shape = _shown_as(HTTPStatus.ACCEPTED)
+    render = partial(registration_response, status=HTTPStatus.ACCEPTED)
 
     def resent(session: Session) -> tuple[Registration, Response]:
         acquire_key(session)
         resend(session, registration_id, body.get("channel"), policy=services().policy, limiter=services().limiter)
-        registration = _shown(session, registration_id)
-        return registration, store_response(session, shape(registration), registration_id)
+        registration = _look_up_in(session, registration_id)
+        return registration, store_response(session, render(registration), registration_id)
 
     registration, response = in_transaction(services().sessions, resent)
     services().notifier.wake()
-    return _answered(registration, response, shape)
+    return _respond(registration, response, render)
 
 
 def _accepted(registration: Registration) -> Response:
@@ -136,45 +131,42 @@ def _accepted(registration: Registration) -> Response:
     return response
 
 
-def _shown_as(status: HTTPStatus) -> Shape:
-    return lambda registration: registration_response(registration, status)
-
-
-def _answered(registration: Registration, response: Response, shape: Shape) -> Response:
+def _respond(registration: Registration, response: Response, render: Render) -> Response:
+    """Return the response, or a later one if the client prefers to wait for the message to settle."""
     seconds = preferred_seconds(request.headers.get("Prefer"))
-    waited_for = _after_waiting(registration, seconds) if seconds else None
-    if waited_for is None:
+    settled = _after_waiting(registration, seconds) if seconds else None
+    if settled is None:
         return response
-    later = shape(waited_for)
+    later = render(settled)
     later.headers["Preference-Applied"] = f"wait={seconds}"
     return later
 
 
 def _after_waiting(registration: Registration, seconds: int) -> Registration | None:
+    """Return the registration once its message has settled or the time is over; None if too many requests wait.
+
+    It holds no connection between polls. The registration is committed: if the database fails now, the first response
+    is still correct.
+    """
     if registration.delivery.status is not Status.PENDING:
         return registration
     try:
         has_waited = services().settled_waiters.wait_until_settled(lambda: _is_settled(registration.id), seconds)
         return _looked_up(registration.id) if has_waited else None
     except DATABASE_FAILURES as error:
-        if not is_database_away(error):
+        if not is_database_unavailable(error):
             raise
         return None
 
 
 def _looked_up(registration_id: UUID) -> Registration:
     with services().sessions.begin() as session:
-        return _shown(session, registration_id)
+        return _look_up_in(session, registration_id)
 
 
-def _shown(session: Session, registration_id: UUID) -> Registration:
+def _look_up_in(session: Session, registration_id: UUID) -> Registration:
     parts = services()
     return look_up(session, registration_id, resend_cooldown=parts.policy.resend_cooldown, limiter=parts.limiter)
-
-
-def _just_added(session: Session, registered: Registered) -> Registration:
-    parts = services()
-    return just_registered(session, registered, resend_cooldown=parts.policy.resend_cooldown, limiter=parts.limiter)
 
 
 def _is_settled(registration_id: UUID) -> bool:

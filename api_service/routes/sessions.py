@@ -6,7 +6,7 @@ from uuid import UUID
 from flask import Blueprint, Response, jsonify
 
 from api_service.errors import Code, OrganizationNotReadyError
-from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag, documented
+from api_service.http.annotations import RATE_LIMIT_HEADERS, RequestDoc, ResponseDoc, Tag, documented
 from api_service.http.authentication import authenticated, session_context, session_document
 from api_service.http.rate_limiting import by_addresses, by_network, refund, spend
 from api_service.rate_limits import Limit
@@ -28,17 +28,15 @@ blueprint = Blueprint("sessions", __name__)
 
 @blueprint.post("/v1/sessions")
 @documented(
-    OperationDoc(
-        Tag.SESSIONS,
-        {HTTPStatus.CREATED: ResponseDoc("The new session.", SessionSchema, headers=RATE_LIMIT_HEADERS)},
-        body=RequestDoc(SignInSchema),
-        problems=(
-            Code.INVALID_CREDENTIALS,
-            Code.ACCOUNT_NOT_ACTIVATED,
-            Code.TOO_MANY_REQUESTS,
-            Code.ORGANIZATION_NOT_READY,
-        ),
-    )
+    Tag.SESSIONS,
+    {HTTPStatus.CREATED: ResponseDoc("The new session.", SessionSchema, headers=RATE_LIMIT_HEADERS)},
+    body=RequestDoc(SignInSchema),
+    problems=(
+        Code.INVALID_CREDENTIALS,
+        Code.ACCOUNT_NOT_ACTIVATED,
+        Code.TOO_MANY_REQUESTS,
+        Code.ORGANIZATION_NOT_READY,
+    ),
 )
 def post_session() -> Response:
     """Sign in."""
@@ -63,12 +61,10 @@ def post_session() -> Response:
 
 @blueprint.post("/v1/sessions/refresh")
 @documented(
-    OperationDoc(
-        Tag.SESSIONS,
-        {HTTPStatus.OK: ResponseDoc("The next tokens of the session.", SessionSchema)},
-        body=RequestDoc(RefreshSchema),
-        problems=(Code.INVALID_REFRESH_TOKEN,),
-    )
+    Tag.SESSIONS,
+    {HTTPStatus.OK: ResponseDoc("The next tokens of the session.", SessionSchema)},
+    body=RequestDoc(RefreshSchema),
+    problems=(Code.INVALID_REFRESH_TOKEN,),
 )
 def post_refresh() -> Response:
     """Exchange a refresh token for new tokens."""
@@ -79,9 +75,7 @@ def post_refresh() -> Response:
 
 
 @blueprint.get("/v1/sessions")
-@documented(
-    OperationDoc(Tag.SESSIONS, {HTTPStatus.OK: ResponseDoc("All of the user's sessions.", ListedSessionsSchema)})
-)
+@documented(Tag.SESSIONS, {HTTPStatus.OK: ResponseDoc("All of the user's sessions.", ListedSessionsSchema)})
 @authenticated
 def get_sessions(current_user: CurrentUser) -> Response:
     """List the user's sessions."""
@@ -93,7 +87,7 @@ def get_sessions(current_user: CurrentUser) -> Response:
 
 
 @blueprint.delete("/v1/sessions/current")
-@documented(OperationDoc(Tag.SESSIONS, {HTTPStatus.NO_CONTENT: ResponseDoc("The session was ended.")}))
+@documented(Tag.SESSIONS, {HTTPStatus.NO_CONTENT: ResponseDoc("The session was ended.")})
 @authenticated
 def delete_current_session(current_user: CurrentUser) -> Response:
     """Sign out."""
@@ -102,9 +96,7 @@ def delete_current_session(current_user: CurrentUser) -> Response:
 
 @blueprint.delete("/v1/sessions/<uuid:session_id>")
 @documented(
-    OperationDoc(
-        Tag.SESSIONS, {HTTPStatus.NO_CONTENT: ResponseDoc("The session was ended.")}, problems=(CommonCode.NOT_FOUND,)
-    )
+    Tag.SESSIONS, {HTTPStatus.NO_CONTENT: ResponseDoc("The session was ended.")}, problems=(CommonCode.NOT_FOUND,)
 )
 @authenticated
 def delete_session(current_user: CurrentUser, session_id: UUID) -> Response:
@@ -113,9 +105,7 @@ def delete_session(current_user: CurrentUser, session_id: UUID) -> Response:
 
 
 @blueprint.get("/.well-known/jwks.json")
-@documented(
-    OperationDoc(Tag.SESSIONS, {HTTPStatus.OK: ResponseDoc("The keys, by `kid`.", KeySetSchema)}, needs_database=False)
-)
+@documented(Tag.SESSIONS, {HTTPStatus.OK: ResponseDoc("The keys, by `kid`.", KeySetSchema)}, needs_database=False)
 def get_key_set() -> Response:
     """Return the public keys that verify access tokens."""
     response = jsonify(services().access_tokens.key_set())

@@ -20,7 +20,7 @@ PUBLIC_NAMES = {Purpose.DECOY: Purpose.ACTIVATION, Template.ACCOUNT_EXISTS: Temp
 """A decoy looks like an activation: an owner who activates otherwise does not learn that an address was taken."""
 
 
-def registration_response(registration: Registration, status: HTTPStatus) -> Response:
+def registration_response(registration: Registration, status: HTTPStatus = HTTPStatus.OK) -> Response:
     """Return the response that contains the registration."""
     response = jsonify(registration_document(registration))
     response.status_code = status

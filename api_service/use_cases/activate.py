@@ -19,7 +19,7 @@ from api_service.use_cases.tokens import (
     supersede_messages,
 )
 from api_service.use_cases.users import has_same_address, lock_user, notice, proven_at
-from shared.database import violated_constraint
+from shared.db.errors import violated_constraint
 from shared.enqueue import enqueue
 from shared.models import Token, User
 from shared.secrets import SecretKeys, token_id_of_link

@@ -21,7 +21,7 @@ from api_service.use_cases.reauthentication import Reauthentication, lock_reauth
 from api_service.use_cases.tokens import TokenPolicy
 from api_service.use_cases.users import Address, notify_all_addresses, proven_at
 from shared.addresses import canonical_email
-from shared.database import violated_constraint
+from shared.db.errors import violated_constraint
 from shared.enqueue import enqueue
 from shared.models import Token, User
 from shared.secrets import SecretKeys

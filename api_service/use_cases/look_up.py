@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from api_service.errors import UnknownRegistrationError
 from api_service.rate_limits import Limit, Limiter
 from api_service.use_cases.organizations import OrganizationSummary
-from api_service.use_cases.register import Registered
 from shared.addresses import canonical_address
 from shared.masks import masked
 from shared.models import Organization, OutboxMessage, Token, User
@@ -81,7 +80,7 @@ def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedel
     if row is None:
         raise UnknownRegistrationError
     is_active = row.user_status is UserStatus.ACTIVE
-    wait = timedelta(0) if is_active else _wait(session, row.recipient, limiter)
+    wait = timedelta(0) if is_active else resend_wait(session, row.recipient, limiter)
     resend_after = max(row.resend_after, row.now + wait) if wait else row.resend_after
     organization = _organization(row)
     is_ready = organization is None or organization.status is OrganizationStatus.READY
@@ -98,27 +97,7 @@ def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedel
     )
 
 
-def just_registered(
-    session: Session, registered: Registered, *, resend_cooldown: timedelta, limiter: Limiter
-) -> Registration:
-    """Return the registration within the transaction that adds it, as ``look_up`` would, without a query."""
-    token, message, organization = registered.token, registered.message, registered.organization
-    now = message.created_at
-    resend_after = now + max(resend_cooldown, _wait(session, message.recipient, limiter))
-    return Registration(
-        id=registered.id,
-        status=RegistrationStatus.PENDING,
-        channel=token.channel,
-        destination=masked(message.recipient),
-        expires_at=token.expires_at,
-        can_resend=resend_after <= now and organization is None,
-        resend_after=resend_after,
-        delivery=Delivery(Status.PENDING, attempts=0, due_at=message.due_at, problem=None),
-        organization=OrganizationSummary(organization.name, OrganizationStatus.PROVISIONING) if organization else None,
-    )
-
-
-def _wait(session: Session, recipient: str, limiter: Limiter) -> timedelta:
+def resend_wait(session: Session, recipient: str, limiter: Limiter) -> timedelta:
     """Return how long the address must wait for its next message."""
     subject = limiter.address(Limit.RESENDS_PER_ADDRESS, canonical_address(recipient))
     return limiter.time_until_admitted(subject, session.connection())

@@ -37,6 +37,11 @@ class OrganizationSummary:
     status: OrganizationStatus
 
 
+def being_provisioned(organization: NewOrganization) -> OrganizationSummary:
+    """Return the organization as its founder sees it at first."""
+    return OrganizationSummary(organization.name, OrganizationStatus.PROVISIONING)
+
+
 def add_organization(
     session: Session, organization: NewOrganization, user: NewUser, token: IssuedToken, message: NewMessage
 ) -> NewMessage:

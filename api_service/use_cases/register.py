@@ -1,16 +1,19 @@
 """Register: add a pending user, a token and a message in one transaction."""
 
 from dataclasses import dataclass, field
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from api_service.use_cases.organizations import NewOrganization, add_organization
-from api_service.use_cases.tokens import IssuedToken, NewUser, TokenPolicy, add_user_with_token, message_about
+from api_service.rate_limits import Limiter
+from api_service.use_cases.look_up import Delivery, Registration, RegistrationStatus, resend_wait
+from api_service.use_cases.organizations import NewOrganization, add_organization, being_provisioned
+from api_service.use_cases.tokens import NewUser, TokenPolicy, add_user_with_token, message_about
 from shared.addresses import canonical_address, canonical_email
-from shared.enqueue import EnqueuedMessage, enqueue
+from shared.enqueue import enqueue
 from shared.ids import uuid7
-from shared.vocabulary import Channel, Locale
+from shared.masks import masked
+from shared.vocabulary import Channel, Locale, Status
 
 
 @dataclass(frozen=True)
@@ -26,30 +29,32 @@ class RegisterCommand:
     organization: NewOrganization | None = None
 
 
-@dataclass(frozen=True)
-class Registered:
-    """The added user's id, its token and its message.
-
-    For a registration with an organization the message is the one that provisions it.
-    """
-
-    id: UUID
-    token: IssuedToken
-    message: EnqueuedMessage
-    organization: NewOrganization | None
-
-
-def register(session: Session, command: RegisterCommand, *, password_hash: str, policy: TokenPolicy) -> Registered:
+def register(
+    session: Session, command: RegisterCommand, *, password_hash: str, policy: TokenPolicy, limiter: Limiter
+) -> Registration:
     """Add the user, its activation token and its outbox message, in the caller's transaction.
 
-    If the address is taken, the same statements add a token that cannot activate and a different message.
+    If the address is taken, the same statements add a token that cannot activate and a different message. Returns the
+    registration as ``look_up`` would, without another query.
     """
     user = pending_user(command, password_hash)
     token = add_user_with_token(session, user, command.channel, policy)
     message = message_about(user, token, policy)
     if command.organization:
         message = add_organization(session, command.organization, user, token, message)
-    return Registered(user.id, token, enqueue(session, message), command.organization)
+    enqueued = enqueue(session, message)
+    wait = max(policy.resend_cooldown, resend_wait(session, enqueued.recipient, limiter))
+    return Registration(
+        id=user.id,
+        status=RegistrationStatus.PENDING,
+        channel=token.channel,
+        destination=masked(enqueued.recipient),
+        expires_at=token.expires_at,
+        can_resend=not wait and command.organization is None,
+        resend_after=enqueued.created_at + wait,
+        delivery=Delivery(Status.PENDING, attempts=0, due_at=enqueued.due_at, problem=None),
+        organization=being_provisioned(command.organization) if command.organization else None,
+    )
 
 
 def canonical_addresses(command: RegisterCommand) -> list[str]:

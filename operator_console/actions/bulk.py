@@ -23,8 +23,8 @@ from operator_console.actions.requeue import requeue_locked, wake_relays
 from operator_console.errors import ActionError, FilterRequiredError, UnknownBulkError
 from operator_console.filters import MessageFilter, index_conditions, masked_json, row_conditions
 from operator_console.views import from_row
-from shared.database import UNDEFINED, describe
-from shared.engine import is_database_away
+from shared.db.engine import is_database_unavailable
+from shared.db.errors import UNDEFINED, describe
 from shared.log import get_logger
 from shared.models import BulkActRow, OutboxMessage
 from shared.vocabulary import ERASED, DeadReason, Status
@@ -247,7 +247,7 @@ def _act_or_split(session: Session, ids: Sequence[UUID], act: Callable[[Sequence
     except ActionError:
         pass
     except DBAPIError as error:
-        if is_database_away(error) or describe(error)["sqlstate"] in UNDEFINED:
+        if is_database_unavailable(error) or describe(error)["sqlstate"] in UNDEFINED:
             raise
     middle = len(ids) // 2
     return sum(_act_or_split(session, half, act) for half in (ids[:middle], ids[middle:])) if middle else 0

@@ -43,7 +43,7 @@ from operator_console.actions.locking import (
 )
 from operator_console.errors import AddressNotTheirsError, WrongAddressError
 from shared.addresses import InvalidAddressError, canonical_address, canonical_phone, deliverable_email
-from shared.database import INSUFFICIENT_PRIVILEGE, describe
+from shared.db.errors import INSUFFICIENT_PRIVILEGE, describe
 from shared.enqueue import LONGEST_LIFE
 from shared.masks import masked
 from shared.models import OutboxMessage, Token

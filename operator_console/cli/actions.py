@@ -38,7 +38,7 @@ from operator_console.errors import ActionError, UnknownBulkError, UnknownMessag
 from operator_console.filters import MessageFilter
 from operator_console.views import as_json
 from shared.command_line import OneOf
-from shared.engine import was_undone
+from shared.db.engine import was_rolled_back
 from shared.vocabulary import Locale
 
 ActOnOne = Callable[[Session, UUID, AuditContext], object]
@@ -219,7 +219,7 @@ def _step(sessions: sessionmaker[Session], bulk: BulkAction) -> BulkAction:
         with interrupt_deferred(), sessions.begin() as session:
             return step_bulk(session, bulk.id)
     except DBAPIError as error:
-        if was_undone(error):
+        if was_rolled_back(error):
             return bulk
         report_error(f"bulk action {bulk.id} is not done: `outboxctl bulk resume {bulk.id} --reason …` continues it")
         raise

@@ -10,8 +10,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.settings import ConsoleSettingsSchema
-from shared.database import INSUFFICIENT_PRIVILEGE, QUERY_CANCELED, UNDEFINED, describe
-from shared.engine import create_database_engine
+from shared.db.engine import create_database_engine
+from shared.db.errors import INSUFFICIENT_PRIVILEGE, QUERY_CANCELED, UNDEFINED, describe
 from shared.settings import read_or_exit
 
 USE_CONSOLE_ROLE = "use a member of signpost_console"

@@ -11,10 +11,10 @@ from uuid import UUID
 from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.actions.bulk import next_running_bulk, postpone_bulk, step_bulk
-from shared.database import QUERY_CANCELED, describe
-from shared.engine import DATABASE_FAILURES
+from shared.db.engine import DATABASE_FAILURES
+from shared.db.errors import QUERY_CANCELED, describe
+from shared.db.outage import Outage
 from shared.log import get_logger
-from shared.outage import Outage
 
 log = get_logger("console.bulk_worker")
 

@@ -15,11 +15,19 @@ from psycopg.rows import TupleRow, namedtuple_row
 from psycopg.types.json import set_json_loads
 
 from outbox_relay.db.prepared import Prepared, StatementResult
-from shared.database import CONNECT_TIMEOUT_SECONDS, driver_url
+from shared.db.connection_settings import (
+    CONNECT_TIMEOUT_SECONDS,
+    GENERIC_PLANS,
+    KEEPALIVES,
+    SET_IN_OWN_SESSION,
+    UTF8,
+    driver_url,
+    own_session_parameters,
+    set_in_transaction,
+)
+from shared.db.outage import Outage
+from shared.db.timeouts import RESPONSE_TIMEOUT_SECONDS
 from shared.log import get_logger
-from shared.outage import Outage
-from shared.patience import ANSWER_SECONDS, NOTICES_SILENCE
-from shared.sessions import IN_UTF8, PLANNED_ONCE, SET_IN_OWN_SESSION, own_session_parameters, set_in_transaction
 
 
 class DatabaseTimeout:
@@ -43,8 +51,8 @@ class DatabaseTimeout:
 
 
 def database_timeout(seconds: float | None = None) -> DatabaseTimeout:
-    """Have what is done inside answered within ANSWER_SECONDS, or as told; raises ConnectionTimeout."""
-    return DatabaseTimeout(ANSWER_SECONDS if seconds is None else seconds)
+    """Have what is done inside answered within RESPONSE_TIMEOUT_SECONDS, or as told; raises ConnectionTimeout."""
+    return DatabaseTimeout(RESPONSE_TIMEOUT_SECONDS if seconds is None else seconds)
 
 
 STATEMENT_TIMEOUT_MILLISECONDS = 15_000
@@ -106,8 +114,8 @@ async def connect(url: str, purpose: str, *, plans_once: bool = False) -> RelayC
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
         application_name=f"outbox-relay {purpose}",
         target_session_attrs="read-write",
-        **NOTICES_SILENCE,
-        **IN_UTF8,
+        **KEEPALIVES,
+        **UTF8,
     )
     set_json_loads(read_json, connection)
     try:
@@ -130,7 +138,7 @@ def read_json(data: str | bytes) -> Any:
 
 
 async def _apply_settings(connection: RelayConnection, *, plans_once: bool) -> None:
-    settings = SETTINGS | PLANNED_ONCE if plans_once else SETTINGS
+    settings = SETTINGS | GENERIC_PLANS if plans_once else SETTINGS
     parameters = own_session_parameters(settings, connection.info.backend_pid)
     async with database_timeout():
         cursor = await connection.execute(SET_IN_OWN_SESSION, parameters, prepare=False)
@@ -157,7 +165,7 @@ async def _transaction_under_settings(connection: RelayConnection) -> AsyncItera
 
 
 class ReconnectingConnection:
-    """One connection for one purpose, which waits out a lost database; ``plans_once`` as PLANNED_ONCE."""
+    """One connection for one purpose, which waits out a lost database; ``plans_once`` as GENERIC_PLANS."""
 
     def __init__(self, url: str, purpose: str, *, plans_once: bool = False) -> None:
         self._url = url

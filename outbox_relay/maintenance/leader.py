@@ -17,7 +17,7 @@ from outbox_relay.db.connection import RelayConnection, connect, under_settings
 from outbox_relay.maintenance.digests import Digests
 from outbox_relay.metrics import PARTITIONS_AHEAD, UPKEEP_DONE
 from outbox_relay.settings import RelaySettings
-from shared.database import describe
+from shared.db.errors import describe
 from shared.log import get_logger
 
 # A row and not a lock of a session: behind PgBouncer a session is nobody's own.

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import psycopg
-from shared.db.errors import describe
 
 from outbox_relay.db.connection import RelayConnection, connect, under_settings
 from outbox_relay.failures import storable
 from outbox_relay.metrics import ORGANIZATIONS_DROPPED
 from outbox_relay.model import FailureClass
 from outbox_relay.provisioning import Organization, ProvisionServer, StepFailedError, drop
+from shared.db.errors import describe
 from shared.log import get_logger
 
 MAX_PER_ROUND = 20

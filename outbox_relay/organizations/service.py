@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from shared.db.errors import describe
-
 from outbox_relay.channels.base import CappedProvider
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.model import Caps, ClaimedMessage
@@ -13,6 +11,7 @@ from outbox_relay.organizations.provider import ProvisionProvider
 from outbox_relay.organizations.store import OrganizationStore
 from outbox_relay.provisioning import CONNECTIONS_PER_ORGANIZATION, ProvisionServer, StepFailedError, ensure_template
 from outbox_relay.settings import RelaySettings
+from shared.db.errors import describe
 from shared.log import get_logger
 
 log = get_logger("relay.organizations")

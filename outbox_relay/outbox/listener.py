@@ -8,8 +8,8 @@ import psycopg
 from psycopg import sql
 
 from outbox_relay.db.connection import RelayConnection, connect, database_timeout
+from shared.db.outage import Outage
 from shared.log import get_logger
-from shared.outage import Outage
 from shared.vocabulary import WAKE_CHANNEL
 
 QUIET_SECONDS = 30.0

@@ -13,7 +13,7 @@ from outbox_relay.outbox.hourly_stats import HOURLY_STATS
 from outbox_relay.outbox.settle import SettlementStore
 from outbox_relay.outbox.settled_notifier import SettledNotifier
 from outbox_relay.tracing import record_settlements
-from shared.database import describe
+from shared.db.errors import describe
 from shared.log import get_logger
 from shared.tracing import recorder
 

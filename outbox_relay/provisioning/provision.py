@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import psycopg
-from shared.db.errors import QUERY_CANCELED
 
 from outbox_relay.db.connection import RelayConnection, database_timeout
 from outbox_relay.model import Failure, FailureClass
@@ -35,6 +34,7 @@ from outbox_relay.provisioning.model import (
     failure_class_of,
 )
 from outbox_relay.provisioning.server import LockTimeoutError, ProvisionServer
+from shared.db.errors import QUERY_CANCELED
 from tenants.schema import REVISIONS, is_behind
 
 STEP_SECONDS = 100.0

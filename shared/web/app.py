@@ -8,7 +8,7 @@ from gunicorn.http.errors import ParseException
 from sqlalchemy.exc import DBAPIError
 from werkzeug.routing import Map, MapAdapter
 
-from shared.database import describe
+from shared.db.errors import describe
 from shared.log import get_logger
 
 NOWHERE = "/ "

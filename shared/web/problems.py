@@ -9,8 +9,8 @@ from typing import Any
 from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
-from shared.database import describe
-from shared.engine import DATABASE_FAILURES, is_database_away
+from shared.db.engine import DATABASE_FAILURES, is_database_unavailable
+from shared.db.errors import describe
 from shared.log import get_logger
 from shared.web.bearer import challenge
 from shared.web.kinds import MEDIA_TYPE, code_of
@@ -49,7 +49,7 @@ def fault_documents(faults: list[Fault], words: Mapping[str, str]) -> list[dict[
 
 def database_unavailable(answer_for: AnswerFor, error: Exception) -> Response:
     """Answer that the database is away, and log in which way; raise again what means something else."""
-    if not is_database_away(error):
+    if not is_database_unavailable(error):
         raise error
     log.warning("database unavailable", request_id=g.request_id, **describe(error))
     return with_retry_after(answer_for(CommonCode.DATABASE_UNAVAILABLE), RETRY_AFTER_SECONDS)

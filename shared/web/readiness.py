@@ -6,7 +6,7 @@ from enum import StrEnum
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 
-from shared.engine import DATABASE_FAILURES
+from shared.db.engine import DATABASE_FAILURES
 
 # A standby, and whoever was told to write nothing, answer all the same.
 LOOK = text("""

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.engine import create_database_engine, engine_url, is_database_away
+from shared.db.engine import create_database_engine, engine_url, is_database_unavailable
 from tests.support.databases import Database
 from tests.support.forwarding import unused_port
 
@@ -30,12 +30,12 @@ def test_a_server_that_cannot_be_reached_is_away() -> None:
     engine = create_engine(f"postgresql+psycopg://api@127.0.0.1:{unused_port()}/signpost")
     with pytest.raises(SQLAlchemyError) as failed:
         engine.connect()
-    assert is_database_away(failed.value)
+    assert is_database_unavailable(failed.value)
 
 
 def test_so_is_one_that_hangs_up_or_has_no_time(engine: Engine) -> None:
-    assert is_database_away(failure(engine, "select pg_terminate_backend(pg_backend_pid())"))
-    assert is_database_away(failure(engine, "set statement_timeout = 1; select pg_sleep(1)"))
+    assert is_database_unavailable(failure(engine, "select pg_terminate_backend(pg_backend_pid())"))
+    assert is_database_unavailable(failure(engine, "set statement_timeout = 1; select pg_sleep(1)"))
 
 
 def test_so_is_one_without_a_connection_to_spare(engine: Engine) -> None:
@@ -43,7 +43,7 @@ def test_so_is_one_without_a_connection_to_spare(engine: Engine) -> None:
     with impatient.connect(), pytest.raises(SQLAlchemyError) as failed:
         impatient.connect()
     impatient.dispose()
-    assert is_database_away(failed.value)
+    assert is_database_unavailable(failed.value)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_so_is_one_without_a_connection_to_spare(engine: Engine) -> None:
     ["select 1 / 0", "select * from nowhere", "insert into users default values", "do $$ begin raise 'P0001'; end $$"],
 )
 def test_one_that_refuses_a_statement_is_not(engine: Engine, statement: str) -> None:
-    assert not is_database_away(failure(engine, statement))
+    assert not is_database_unavailable(failure(engine, statement))
 
 
 def test_a_statement_that_could_not_even_be_sent_is_our_own_fault(engine: Engine) -> None:
@@ -59,11 +59,11 @@ def test_a_statement_that_could_not_even_be_sent_is_our_own_fault(engine: Engine
     statement = f"select 1 where 1 in ({', '.join(['%s'] * len(numbers))})"
     with engine.connect() as connection, pytest.raises(SQLAlchemyError) as failed:
         connection.exec_driver_sql(statement, numbers)
-    assert not is_database_away(failed.value)
+    assert not is_database_unavailable(failed.value)
 
 
 def test_what_has_nothing_to_do_with_a_database_is_not() -> None:
-    assert not is_database_away(ValueError())
+    assert not is_database_unavailable(ValueError())
 
 
 def test_an_engine_reads_a_url_as_libpq_does_and_hides_its_password() -> None:
@@ -97,7 +97,7 @@ def test_a_connection_that_works_is_used_again_also_after_a_rest(
 ) -> None:
     seen = []
     for longest_rest in (5, 0, 0):
-        monkeypatch.setattr("shared.engine.LONGEST_REST_SECONDS", longest_rest)
+        monkeypatch.setattr("shared.db.engine.MAX_IDLE_SECONDS", longest_rest)
         with engine.connect() as connection:
             seen.append(connection.scalar(text("select pg_backend_pid()")))
     assert len(set(seen)) == 1

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from operator_console.cli import main
 from outbox_relay.model import Dead
-from shared.engine import create_database_engine
+from shared.db.engine import create_database_engine
 from shared.enqueue import LONGEST_LIFE, NewMessage, enqueue
 from shared.vocabulary import Channel, DeadReason, Locale, Template
 from tests.support.databases import Database

@@ -10,7 +10,7 @@ from devstack.cluster import Cluster
 from migrations import commands
 from migrations.revisions import REVISIONS
 from migrations.rights import held, rights
-from shared.engine import engine_url
+from shared.db.engine import engine_url
 from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
 

@@ -12,7 +12,7 @@ from api_service.services import EXTENSION
 from outbox_relay.bootstrap import RelayComponents, assemble
 from outbox_relay.delivery.poller import COUNT, lane_parameters, lanes_of
 from outbox_relay.settings import RelaySettingsSchema
-from shared.engine import create_database_engine
+from shared.db.engine import create_database_engine
 from shared.vocabulary import Channel
 from tests.support.api import ApiUnderTest
 from tests.support.databases import Database
@@ -103,7 +103,7 @@ def test_a_statement_is_planned_at_its_first_run_and_known_ever_after(
 def test_it_is_still_known_when_the_connection_was_asked_whether_it_works(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.engine.LONGEST_REST_SECONDS", 0)
+    monkeypatch.setattr("shared.db.engine.MAX_IDLE_SECONDS", 0)
     for _ in range(3):
         commit(engine)
     with engine.connect() as connection:

@@ -16,7 +16,7 @@ import pytest
 from devstack.cluster import QUICK_AND_FORGETFUL, Cluster
 from devstack.logins import create_logins
 from migrations.rights import RightsMissingError, give_back_rights
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from tests.support.databases import Database, is_refused, memory_if_enough
 from tests.support.mail_sink import MailSink
 from tests.support.operators import put_dead

@@ -9,8 +9,8 @@ from sqlalchemy import text
 from devstack.cluster import Cluster
 from migrations import commands
 from outbox_relay.db.connection import connect
-from shared.engine import create_database_engine
-from shared.migrating import connected_alone
+from shared.db.engine import create_database_engine
+from shared.db.migrating import exclusive_connection
 from tests.support.api import api_on
 from tests.support.consoles import console_on, operators_token
 from tests.support.databases import Database, fresh_database
@@ -79,7 +79,7 @@ def test_an_owner_migrates(cluster: Cluster, settings: dict[str, str]) -> None:
             for name, value in settings.items():
                 owner.execute(f"alter database {empty.name} set {name} = '{value}'")
         commands.upgrade(empty.owner_url)
-        with connected_alone(empty.owner_url, "alembic_version", application_name="test") as connection:
+        with exclusive_connection(empty.owner_url, "alembic_version", application_name="test") as connection:
             assert connection.scalar(text("select count(*) from alembic_version")) == 1
 
 

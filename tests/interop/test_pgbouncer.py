@@ -12,9 +12,9 @@ from psycopg import AsyncConnection
 
 from migrations import commands
 from outbox_relay.db.connection import ReconnectingConnection
-from shared.database import driver_url
-from shared.engine import create_database_engine
-from shared.migrating import PooledError
+from shared.db.connection_settings import driver_url
+from shared.db.engine import create_database_engine
+from shared.db.migrating import PoolerError
 from shared.secrets import code_for
 from tests.support.eventually import eventually
 from tests.support.forwarding import forwarding, unused_port
@@ -166,6 +166,6 @@ def test_nothing_is_planned_once_in_a_session_that_is_lent(pooler: Pooler) -> No
 
 
 def test_migrating_through_it_is_refused_and_leaves_no_lock_to_others(pooler: Pooler, outbox: Outbox) -> None:
-    with pytest.raises(PooledError):
+    with pytest.raises(PoolerError):
         commands.upgrade(pooler.url("api"))
     assert outbox.number("select count(*) from pg_locks where locktype = 'advisory'") == 0

@@ -1,4 +1,4 @@
-"""docs/http.md names every endpoint, refusal and fault that the API has, and no other."""
+"""docs/http.md lists every endpoint, problem and violation of the API."""
 
 import re
 from pathlib import Path
@@ -32,15 +32,15 @@ def test_every_endpoint_is_documented() -> None:
     assert len(documented) == len(served)
 
 
-def test_every_refusal_is_documented_with_its_status() -> None:
+def test_every_problem_is_documented_with_its_status() -> None:
     documented = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", PAGE, re.MULTILINE)
 
     assert documented == sorted(documented, key=lambda row: row[1])
     assert dict(documented) == {code.value: str(kind.status.value) for code, kind in PROBLEM_TYPES.items()}
 
 
-def test_every_fault_is_documented() -> None:
-    table = PAGE.partition("| fault | when |\n|---|---|\n")[2].partition("\n\n")[0]
+def test_every_violation_is_documented() -> None:
+    table = PAGE.partition("| violation | when |\n|---|---|\n")[2].partition("\n\n")[0]
     documented = [word for row in table.splitlines() for word in re.findall(r"`(\w+)`", row.split("|")[1])]
 
     assert sorted(documented) == sorted(ViolationCode)

@@ -15,7 +15,7 @@ import yaml
 
 from devstack.cluster import Cluster, embedded_binaries
 from devstack.logins import create_logins
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from tests.support.commands import ROOT, SETTINGS
 from tests.support.eventually import eventually
 from tests.support.keys import PUBLIC_URL, SECRET_KEYS

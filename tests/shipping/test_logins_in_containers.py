@@ -13,7 +13,7 @@ import pytest
 from devstack.cluster import Cluster, embedded_binaries
 from migrations import commands
 from outbox_relay.provisioning import provision
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from tests.support.commands import ROOT
 from tests.support.databases import is_refused
 from tests.support.tenants import Noted, Tenants, an_organization

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from shared.engine import create_database_engine
+from shared.db.engine import create_database_engine
 from shared.enqueue import NewMessage, enqueue
 from shared.vocabulary import Channel, DeadReason, Locale, Status, Template
 from tests.support.databases import Database

@@ -20,7 +20,7 @@ from operator_console.web.app import Console, create_app
 from operator_console.web.cache import SingleFlightCache
 from operator_console.web.services import EXTENSION
 from operator_console.web.sessions import WrongTokenLimit
-from shared.engine import engine_url
+from shared.db.engine import engine_url
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.processes import Running, running

@@ -24,7 +24,7 @@ from psycopg.types.json import Jsonb
 from devstack.cluster import QUICK_AND_FORGETFUL, Cluster, embedded_binaries, installed_binaries
 from devstack.logins import create_logins
 from migrations import commands
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 
 TEMPLATE = "signpost_template"
 MEMORY = Path("/dev/shm")

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.actions.audit import AuditContext
 from operator_console.cli import main
-from shared.engine import create_database_engine
+from shared.db.engine import create_database_engine
 from tests.support.databases import Database
 from tests.support.outbox import Outbox
 

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import psycopg
 from psycopg import sql
-from shared.db.connection_settings import driver_url
 
 from devstack.cluster import Cluster
 from outbox_relay.db.connection import ReconnectingConnection
@@ -18,6 +17,7 @@ from outbox_relay.model import ClaimedMessage, Dead, Failure, FailureClass, Outc
 from outbox_relay.outbox.settle import SettlementStore
 from outbox_relay.outbox.settle_sql import PROVISIONING
 from outbox_relay.outbox.settled_notifier import SettledNotifier
+from shared.db.connection_settings import driver_url
 from shared.vocabulary import DeadReason, WorkChannel
 from tests.support.outbox import A_DAY, Outbox
 

@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 from structlog.testing import LogCapture
 
-from shared.outage import Outage
+from shared.db.outage import Outage
 
 
 class ListeningOutage(Outage):

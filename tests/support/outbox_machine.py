@@ -12,7 +12,6 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from shared.db.engine import create_database_engine
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
@@ -34,6 +33,7 @@ from outbox_relay.model import (
 )
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.settle import SettlementStore
+from shared.db.engine import create_database_engine
 from shared.enqueue import enqueue
 from shared.vocabulary import Channel, DeadReason, Status, Urgency
 from tests.support.conservation import a_new_message

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.forwarding import unused_port

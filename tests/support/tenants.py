@@ -10,7 +10,7 @@ import pytest
 
 from devstack.cluster import Cluster
 from outbox_relay.provisioning import Organization, ProvisionServer, Step, StepFailedError, provision
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from shared.ids import uuid7
 from shared.secrets import SecretKeys, tenant_password
 from tenants.schema import HEAD, template_name

@@ -12,7 +12,7 @@ from limits.strategies import MovingWindowRateLimiter
 from sqlalchemy import Engine
 
 from api_service.rate_limits import RULES, Limit, Limiter, Subject, TooManyRequestsError, Windows
-from shared.engine import create_database_engine
+from shared.db.engine import create_database_engine
 from tests.support.databases import Database
 from tests.support.hits import move
 from tests.support.keys import KEY

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.test import TestResponse
 
 from api_service.transactions import MAX_TRIES, in_transaction
-from shared.engine import engine_url, is_database_away
+from shared.db.engine import engine_url, is_database_unavailable
 from tests.support.accounts import ADA, Account, ask_for_reset, signed_in, tokens_for
 from tests.support.api import PASSWORD, ApiUnderTest
 from tests.support.databases import Database
@@ -85,7 +85,7 @@ def test_what_never_goes_well_is_told_as_something_to_try_later(engine: Engine) 
     with pytest.raises(DBAPIError) as undone:
         in_transaction(sessionmaker(engine), work)
     assert len(tried) == MAX_TRIES
-    assert is_database_away(undone.value)
+    assert is_database_unavailable(undone.value)
 
 
 def test_what_failed_for_another_reason_is_not_tried_again(engine: Engine) -> None:

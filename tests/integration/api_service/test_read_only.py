@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 from api_service.outbox_signals.wake_relays import Notifier
-from shared.database import driver_url
-from shared.patience import PatientConnection
+from shared.db.connection_settings import driver_url
+from shared.db.timeouts import TimeoutConnection
 from shared.vocabulary import WAKE_CHANNEL
 from tests.support.api import ApiUnderTest
 from tests.support.databases import execute
@@ -40,9 +40,9 @@ def test_the_api_recovers_from_a_read_only_server_by_itself(api: ApiUnderTest, r
 
 
 def test_no_fault_ends_the_waking_of_relays(api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    connect, is_broken = PatientConnection.connect, threading.Event()
+    connect, is_broken = TimeoutConnection.connect, threading.Event()
 
-    def broken_once(*arguments: object, **options: object) -> PatientConnection:
+    def broken_once(*arguments: object, **options: object) -> TimeoutConnection:
         if not is_broken.is_set():
             is_broken.set()
             raise RuntimeError
@@ -51,7 +51,7 @@ def test_no_fault_ends_the_waking_of_relays(api: ApiUnderTest, monkeypatch: pyte
     notifier = Notifier(api.database.api_url)
     with psycopg.connect(driver_url(api.database.owner_url), autocommit=True) as listener:
         listener.execute(f"listen {WAKE_CHANNEL}")
-        monkeypatch.setattr(PatientConnection, "connect", broken_once)
+        monkeypatch.setattr(TimeoutConnection, "connect", broken_once)
         notifier.wake()
         eventually(lambda: len(list(listener.notifies(timeout=1, stop_after=1))) == 1)
     notifier.close()

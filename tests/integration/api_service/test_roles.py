@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from devstack.cluster import Cluster
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import fresh_database
 

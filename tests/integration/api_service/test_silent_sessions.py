@@ -6,7 +6,7 @@ import pytest
 
 from api_service.outbox_signals.wake_relays import Notifier
 from devstack.cluster import Cluster
-from shared.patience import PatientConnection
+from shared.db.timeouts import TimeoutConnection
 from shared.vocabulary import WAKE_CHANNEL
 from tests.support.api import api_on
 from tests.support.databases import Database
@@ -30,7 +30,7 @@ def fall_silent(road: Road, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Non
 
     def fall_silent() -> None:
         road.fall_silent()
-        monkeypatch.setattr(PatientConnection, "patience_seconds", 1.0)
+        monkeypatch.setattr(TimeoutConnection, "timeout_seconds", 1.0)
 
     return fall_silent
 

@@ -16,8 +16,8 @@ from api_service.outbox_signals.wake_relays import (
     has_set_up,
     notify,
 )
-from shared.database import driver_url
-from shared.patience import PatientConnection
+from shared.db.connection_settings import driver_url
+from shared.db.timeouts import TimeoutConnection
 from shared.vocabulary import WAKE_CHANNEL
 from tests.support.api import ApiUnderTest
 from tests.support.databases import Database
@@ -127,7 +127,7 @@ def test_closing_does_not_wait_for_a_server_that_no_longer_answers(
 
 
 def test_a_session_that_was_ended_is_a_lost_connection_and_no_fault(database: Database) -> None:
-    connecting = PatientConnection.connect(driver_url(database.api_url), autocommit=True)
+    connecting = TimeoutConnection.connect(driver_url(database.api_url), autocommit=True)
     with connecting as connection, database.connect() as owner:
         statement = NOTIFY.as_bytes(connection)
         owner.execute("select pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
@@ -136,7 +136,7 @@ def test_a_session_that_was_ended_is_a_lost_connection_and_no_fault(database: Da
 
 
 def test_a_statement_that_fails_says_why(database: Database) -> None:
-    connecting = PatientConnection.connect(driver_url(database.api_url), autocommit=True)
+    connecting = TimeoutConnection.connect(driver_url(database.api_url), autocommit=True)
     with connecting as connection, pytest.raises(psycopg.errors.SyntaxError):
         notify(connection, b"notify")
 

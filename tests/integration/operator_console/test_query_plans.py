@@ -13,7 +13,7 @@ from operator_console.queries import messages
 from operator_console.queries.causes import list_causes
 from operator_console.queries.messages import list_messages, show_message
 from operator_console.queries.stats import stats
-from shared.engine import create_database_engine
+from shared.db.engine import create_database_engine
 from shared.vocabulary import Channel, DeadReason, Status
 from tests.support.databases import fresh_database
 from tests.support.operators import put_dead

@@ -1,7 +1,7 @@
 import psycopg
 import pytest
 
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from tests.support.databases import Database, is_refused
 from tests.support.outbox import Outbox
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from outbox_relay.maintenance.leader import Maintenance
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from shared.ids import uuid7
 from tests.support.eventually import eventually
 from tests.support.http_gateway import HttpGateway, answer

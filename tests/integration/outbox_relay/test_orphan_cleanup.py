@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from outbox_relay.organizations.orphan_cleanup import OrphanCleanup
 from outbox_relay.provisioning import ProvisionServer
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from tests.support.api import ApiUnderTest
 from tests.support.eventually import eventually
 from tests.support.keys import KEYS

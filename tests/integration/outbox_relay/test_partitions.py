@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from structlog.testing import capture_logs
 
 from api_service.transactions import in_transaction
-from shared.database import driver_url
-from shared.engine import engine_url, is_database_away, was_undone
+from shared.db.connection_settings import driver_url
+from shared.db.engine import engine_url, is_database_unavailable, was_rolled_back
 from tests.support.api import api_on
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
@@ -122,7 +122,7 @@ def test_what_was_on_its_way_into_the_default_partition_when_its_week_was_made_i
         adding.result(30)
     engine.dispose()
     [misrouted, done] = tried
-    assert (done, misrouted and is_database_away(misrouted)) == (None, True)
+    assert (done, misrouted and is_database_unavailable(misrouted)) == (None, True)
     assert outbox.number(f"select count(*) from {partition_of(outbox, -14)}") == 1
 
 
@@ -131,4 +131,4 @@ def test_a_constraint_of_ours_is_broken_for_good(outbox: Outbox) -> None:
     with pytest.raises(DBAPIError) as broken, engine.begin() as connection:
         connection.execute(text(OF_A_CLOCK_AHEAD.replace("'email'", "'pigeon'")))
     engine.dispose()
-    assert (was_undone(broken.value), is_database_away(broken.value)) == (False, False)
+    assert (was_rolled_back(broken.value), is_database_unavailable(broken.value)) == (False, False)

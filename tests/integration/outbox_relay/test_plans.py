@@ -34,9 +34,8 @@ from outbox_relay.outbox.settle_sql import (
     sent_without_lease_parameters,
     unsent_parameters,
 )
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url, set_in_transaction
 from shared.ids import uuid7
-from shared.sessions import set_in_transaction
 from shared.vocabulary import Channel
 from tests.support.outbox import A_DAY, Outbox
 

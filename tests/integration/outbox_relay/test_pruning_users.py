@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from operator_console.actions.audit import AuditContext
 from operator_console.actions.requeue import requeue
-from shared.engine import create_database_engine
+from shared.db.engine import create_database_engine
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from shared.database import driver_url
+from shared.db.connection_settings import driver_url
 from tests.support.outbox import Outbox
 from tests.support.upkeep import has_partition, one_turn, partition_of, put_old, turn, upkeep_on
 

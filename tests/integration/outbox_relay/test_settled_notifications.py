@@ -6,13 +6,13 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-from shared.db.connection_settings import driver_url
 from structlog.testing import capture_logs
 
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.model import Dead, Outcome, Sent
 from outbox_relay.outbox.settle import SettlementStore
 from outbox_relay.outbox.settled_notifier import IDS_A_NOTIFICATION, SettledNotifier
+from shared.db.connection_settings import driver_url
 from shared.vocabulary import SETTLED_CHANNEL, DeadReason
 from tests.support.databases import Database
 from tests.support.eventually import eventually

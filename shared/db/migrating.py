@@ -1,4 +1,4 @@
-"""Alembic from code: Signpost's own schema and that of each organization's database are migrated alike."""
+"""Run alembic from code, for Signpost's own schema and for organizations' databases."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,54 +12,54 @@ from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 from sqlalchemy import Connection, NullPool, create_engine, text
 
-from shared.engine import engine_url
-from shared.sessions import IN_UTF8, SET_IN_OWN_SESSION, own_session_parameters
+from shared.db.connection_settings import SET_IN_OWN_SESSION, UTF8, own_session_parameters
+from shared.db.engine import engine_url
 
 SETTINGS = {
-    # Short: while a migration waits for a table, everyone who comes after it waits too.
+    # Short: while a migration waits for a table's lock, all later statements on the table wait behind it.
     "lock_timeout": "3s",
     "statement_timeout": "15min",
 }
 
 
-class NotMigratedError(Exception):
-    """A database was left as it is, for a reason that no statement told."""
+class MigrationError(Exception):
+    """The database cannot be migrated, for a reason other than a failed statement."""
 
     needed: str | None = None
-    """What to do about it."""
+    """What the operator needs to provide."""
 
 
-class UnknownRevisionError(NotMigratedError):
-    """The database has a revision that this release does not bring: most likely a newer release's."""
+class UnknownRevisionError(MigrationError):
+    """The database has a revision that is not part of this release, most likely a newer release's."""
 
     def __init__(self, revision: str) -> None:
         super().__init__(revision)
         self.revision = revision
 
 
-class PooledError(NotMigratedError):
-    """The URL leads to a pooler, where no session is ours: what is set and locked in one would be anybody's."""
+class PoolerError(MigrationError):
+    """The URL leads to a connection pooler, where session settings and locks would affect other clients."""
 
     needed = "a URL that leads past the pooler"
 
 
 @dataclass(frozen=True)
 class Migrations:
-    """A folder of numbered files, beside the ``env.py`` that runs them."""
+    """A folder of migrations with its ``env.py``."""
 
     folder: Path
 
     def configuration(self, database_url: str) -> Config:
-        """Return alembic's configuration for that database; ``%`` in the URL is kept as it is."""
+        """Return alembic's configuration. The URL is passed as an attribute, since alembic would interpret ``%``."""
         config = Config()
         config.set_main_option("script_location", str(self.folder))
         config.attributes["database_url"] = database_url
         return config
 
     def upgrade(self, database_url: str, revision: str = "head") -> None:
-        """Bring the schema up to ``revision``, in one transaction per numbered file.
+        """Upgrade to ``revision``, in one transaction per migration.
 
-        Raises UnknownRevisionError, PooledError, and what the database says.
+        Raises UnknownRevisionError, PoolerError and database errors.
         """
         try:
             command.upgrade(self.configuration(database_url), revision)
@@ -69,40 +69,40 @@ class Migrations:
             raise
 
     def downgrade(self, database_url: str, revision: str) -> None:
-        """Take the schema back to ``revision``; ``base`` leaves nothing but the roles."""
+        """Downgrade to ``revision``; ``base`` removes everything except the roles."""
         command.downgrade(self.configuration(database_url), revision)
 
     def check(self, database_url: str) -> None:
-        """Raise unless the models and the migrated schema agree."""
+        """Raise if the models and the migrated schema differ."""
         command.check(self.configuration(database_url))
 
 
 @contextmanager
-def connected_alone(
-    database_url: str, version_table: str, *, application_name: str, patience: str = "15min"
+def exclusive_connection(
+    database_url: str, version_table: str, *, application_name: str, lock_timeout: str = "15min"
 ) -> Iterator[Connection]:
-    """Connect as the only one who migrates that database, with bounded waits; for the ``env.py``.
+    """Connect with an advisory lock that excludes other migrations of the database; for ``env.py``.
 
-    ``patience`` is for how long to wait for another who does, in PostgreSQL's words.
+    ``lock_timeout``, in PostgreSQL's notation, limits the wait for another migration.
     """
     engine = create_engine(
         engine_url(database_url),
         poolclass=NullPool,
         hide_parameters=True,
-        connect_args={"application_name": application_name} | IN_UTF8,
+        connect_args={"application_name": application_name} | UTF8,
     )
     with engine.connect() as connection:
         with connection.begin():
-            _set_up(connection)
-            # Two at once would run the same file. The second waits, and then finds nothing to do.
-            connection.execute(text(f"set local lock_timeout = '{patience}'"))
+            _apply_settings(connection)
+            # Two at once would run the same migrations. The second one waits, and then finds nothing to do.
+            connection.execute(text(f"set local lock_timeout = '{lock_timeout}'"))
             connection.execute(text("select pg_advisory_lock(hashtext(:name))"), {"name": version_table})
         yield connection
 
 
-def _set_up(connection: Connection) -> None:
-    """Set the settings for good. Raises PooledError where the session is not our own."""
+def _apply_settings(connection: Connection) -> None:
+    """Apply the session's settings. Raises PoolerError in a pooler's session."""
     driver: Any = connection.connection.driver_connection  # None only of a connection that is closed
     parameters = own_session_parameters(SETTINGS, driver.info.backend_pid)
     if not connection.exec_driver_sql(SET_IN_OWN_SESSION, tuple(parameters)).rowcount:
-        raise PooledError
+        raise PoolerError

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from devstack.cluster import QUICK_AND_FORGETFUL, Cluster, embedded_binaries
-from shared.database import describe
-from shared.engine import create_database_engine
+from shared.db.engine import create_database_engine
+from shared.db.errors import describe
 from tests.support.databases import memory_if_enough
 from tests.support.forwarding import unused_port
 

@@ -1,0 +1,1 @@
+"""Connections to PostgreSQL: their settings, timeouts, errors and migrations."""

@@ -1,0 +1,101 @@
+"""Describe database errors for logs without row contents, and find out why a connection failed.
+
+PostgreSQL quotes rows in error details, and so addresses. libpq's texts about failed connections contain hosts, users
+and databases.
+"""
+
+import re
+from enum import StrEnum
+
+from psycopg import Error as DriverError
+from psycopg import OperationalError
+
+UNDEFINED = ("42P01", "42703", "42883")
+"""SQLSTATEs of a missing table, column or function: the schema is older than the code."""
+
+QUERY_CANCELED = "57014"
+"""SQLSTATE of a statement timeout: a lock was held for too long, or the database is overloaded."""
+
+INSUFFICIENT_PRIVILEGE = "42501"
+"""SQLSTATE of a missing privilege, also raised by Signpost's own triggers."""
+
+
+class ConnectionFailure(StrEnum):
+    """Why a connection failed."""
+
+    CREDENTIALS = "wrong password or role"
+    DATABASE = "no such database"
+    ACCESS = "no pg_hba.conf entry"
+    RIGHT = "no right to connect"
+    FULL = "too many connections"
+    BETWEEN = "starting up or shutting down"
+    READ_ONLY = "read-only"
+    TLS = "TLS"
+    HOST = "no such host"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timed out"
+
+
+# libpq reports no SQLSTATE for a failed connection, only a text. Texts in other languages than English are not
+# recognized. Names chosen by others are quoted and removed first; addresses match no pattern. With several hosts, the
+# first matching pattern belongs to the host that got furthest.
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+_PATTERNS = {
+    ConnectionFailure.CREDENTIALS: (
+        "authentication failed|no password supplied|role  does not exist|is not permitted to log in|no such user"
+    ),
+    ConnectionFailure.DATABASE: "database  does not exist|database  is not currently accepting|no such database",
+    ConnectionFailure.ACCESS: "no pg_hba.conf entry|pg_hba.conf rejects",
+    ConnectionFailure.RIGHT: "permission denied for database",
+    ConnectionFailure.FULL: (
+        "too many connections|too many clients|remaining connection slots|no more connections allowed"
+    ),
+    ConnectionFailure.BETWEEN: (
+        "is starting up|is shutting down|in recovery mode|is not yet accepting|not accepting connections"
+    ),
+    ConnectionFailure.READ_ONLY: "session is read-only|is in hot standby mode",
+    ConnectionFailure.TLS: r"\bssl\b(?! syscall| connection has been closed)|certificate|\btls\b",
+    ConnectionFailure.HOST: "failed to resolve host|translate host name|name or service not known",
+    ConnectionFailure.REFUSED: "connection refused|no such file or directory",
+    ConnectionFailure.UNREACHABLE: "no route to host|network is unreachable",
+    ConnectionFailure.TIMEOUT: "timeout expired|timed out",
+}
+
+
+def describe(error: BaseException) -> dict[str, str | None]:
+    """Return the fields of an error that are safe to log: class, SQLSTATE, constraint, and why a connection failed."""
+    original = driver_error(error)
+    fields = {
+        "error": type(original or error).__name__,
+        "sqlstate": original.sqlstate if original else None,
+        "constraint": violated_constraint(error),
+    }
+    cause = connection_failure_of(error)
+    return fields | {"cause": cause.value} if cause else fields
+
+
+def driver_error(error: BaseException) -> DriverError | None:
+    """Return psycopg's error, unwrapped from SQLAlchemy's if necessary."""
+    original = getattr(error, "orig", error)
+    return original if isinstance(original, DriverError) else None
+
+
+def violated_constraint(error: BaseException) -> str | None:
+    """Return the name of the constraint that the statement violated, if any."""
+    original = driver_error(error)
+    return original.diag.constraint_name if original else None
+
+
+def connection_failure_of(error: BaseException) -> ConnectionFailure | None:
+    """Return why the connection failed, if the error is about that and its text is recognized."""
+    original = driver_error(error)
+    if not isinstance(original, OperationalError) or original.sqlstate:
+        return None
+    return connection_failure_in(str(original))
+
+
+def connection_failure_in(text: str) -> ConnectionFailure | None:
+    """Find the cause in a text of libpq or psycopg about a failed connection."""
+    unquoted = _QUOTED.sub("", text).lower()
+    return next((cause for cause, pattern in _PATTERNS.items() if re.search(pattern, unquoted)), None)

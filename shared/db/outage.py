@@ -1,0 +1,51 @@
+"""Back off while the database is unavailable, and log the outage once instead of at each attempt."""
+
+from datetime import UTC, datetime
+
+import psycopg
+from structlog.typing import FilteringBoundLogger
+
+from shared.db.errors import describe
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+
+
+class Outage:
+    """State of one connection's outage. The caller does the waiting."""
+
+    def __init__(self, log: FilteringBoundLogger, purpose: str) -> None:
+        self._log = log
+        self._purpose = purpose
+        self._pause = FIRST_PAUSE_SECONDS
+        self.since: datetime | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the last attempt failed."""
+        return self.since is not None
+
+    def failed(self, error: Exception) -> float:
+        """Record a failed attempt, log the first one, and return the seconds to wait."""
+        if not self.is_on:
+            log = self._log.warning if _is_connection_error(error) else self._log.error
+            log("database lost", purpose=self._purpose, **describe(error))
+            self.since = datetime.now(UTC)
+        pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        return pause
+
+    def end(self) -> None:
+        """Record a successful attempt, and log the end of the outage."""
+        if self.is_on:
+            self._log.info("database found again", purpose=self._purpose)
+        self.since = None
+        self._pause = FIRST_PAUSE_SECONDS
+
+
+def _is_connection_error(error: Exception) -> bool:
+    """Return whether the connection was lost. Other errors, such as a missing table or grant, need an operator.
+
+    psycopg raises DatabaseError without an SQLSTATE if the connection ends within a response.
+    """
+    is_cut_off = type(error) is psycopg.DatabaseError and error.sqlstate is None
+    return is_cut_off or isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
