@@ -1,5 +1,6 @@
 """Where the relay is put together: settings in, parts out. Nothing is connected yet."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterable
@@ -130,17 +131,21 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
     claims = ClaimStore(lifelines.claiming, settings.lease)
     outbox = Outbox(claims, SettlementStore(lifelines.settling), teller, fallbacks.soon)
     provisioning = provisioning_service_of(settings)
-    ways = ways_to_people(settings, outbox) | ways_to(provisioning, settings, outbox)
+    sync_requested = asyncio.Event()
+    ways = ways_to_people(settings, outbox, sync_requested) | ways_to(provisioning, settings, outbox, sync_requested)
     lanes = [lane_of(QueueKey(channel, urgency), way) for channel, way in ways.items() for urgency in Urgency]
     ladders = [way.ladder for way in ways.values()]
-    quarantine, fleet = PoisonIsolation(outbox.claims, lanes), ProviderStateSync(settings.database_url, ladders)
+    quarantine, fleet = (
+        PoisonIsolation(outbox.claims, lanes),
+        ProviderStateSync(settings.database_url, ladders, sync_requested),
+    )
     presence = presence_of(settings, ways, relay_id or uuid4())
     concerned = Concerned(lanes, quarantine, fleet, fallbacks)
     lookout = Poller(Eyes(lifelines.looking, lifelines.counting), presence, concerned, settings.poll)
     stopping_time = min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease)
     return RelayComponents(
         relay=Relay(lanes, Beside(quarantine, fleet, lookout), stopping_time),
-        providers=frozenset(rung.provider.name for ladder in ladders for rung in ladder.rungs),
+        providers=frozenset(rung.name for ladder in ladders for rung in ladder.providers),
         outbox=outbox,
         all_settles=tuple({way.outbox.settles for way in ways.values()}),
         fallbacks=fallbacks,
@@ -151,11 +156,13 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
     )
 
 
-def ways_to_people(settings: RelaySettings, outbox: Outbox) -> dict[AnyChannel, ChannelPipeline]:
+def ways_to_people(
+    settings: RelaySettings, outbox: Outbox, sync_requested: asyncio.Event
+) -> dict[AnyChannel, ChannelPipeline]:
     """Return the way of each channel that has a provider."""
     preparation = MessagePreparer(rendering_of(settings), settings.longest_in_hand)
     ladders = {
-        channel: ProviderPool(providers, time.monotonic, settings.connections)
+        channel: ProviderPool(providers, time.monotonic, settings.connections, sync_requested)
         for channel, providers in providers_of(settings).items()
     }
     return {
@@ -165,12 +172,12 @@ def ways_to_people(settings: RelaySettings, outbox: Outbox) -> dict[AnyChannel, 
 
 
 def ways_to(
-    provisioning: ProvisioningService | None, settings: RelaySettings, outbox: Outbox
+    provisioning: ProvisioningService | None, settings: RelaySettings, outbox: Outbox, sync_requested: asyncio.Event
 ) -> dict[AnyChannel, ChannelPipeline]:
     """Return the way of organizations, if they are made here: no more of them are claimed than can be worked on."""
     if provisioning is None:
         return {}
-    ladder = ProviderPool([provisioning.provider], time.monotonic, settings.connections)
+    ladder = ProviderPool([provisioning.provider], time.monotonic, settings.connections, sync_requested)
     # Not over the connection of the others: what follows may have to wait for its founder's row.
     outbox = replace(outbox, settles=SettlementStore(provisioning.recording, PROVISIONING))
     preparation = MessagePreparer(render_nothing, settings.longest_in_hand)

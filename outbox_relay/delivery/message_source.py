@@ -193,7 +193,7 @@ class ProviderMessageSource:
     def __init__(
         self, number: int, ladder: ProviderPool, waiting: LocalQueue, preparation: MessagePreparer, put: Put
     ) -> None:
-        self.rung = ladder.rungs[number]
+        self.rung = ladder.providers[number]
         self._number = number
         self._ladder = ladder
         self._waiting = waiting
@@ -201,7 +201,7 @@ class ProviderMessageSource:
         self._put = put
         self._turn_ends = 0.0
         self._is_failure_told = False
-        self._delivery_duration = DELIVERY_DURATION.of(self.rung.provider.name)
+        self._delivery_duration = DELIVERY_DURATION.of(self.rung.name)
         self._accept_latency = {channel: ACCEPT_LATENCY.of(channel.value) for channel in CHANNELS}
 
     def is_wanted(self) -> bool:
@@ -213,13 +213,13 @@ class ProviderMessageSource:
         self._turn_ends = self.rung.clock() + TURN_SECONDS
         self._is_failure_told = False
         try:
-            with self.rung.visited():
+            with self.rung.worker():
                 await session.carry(self)
         except ProviderDownError as error:
             if not self._is_failure_told:
                 self.rung.failed(error.failure)
-        self._ladder.ask_if_needed()
-        self._ladder.wake_couriers()
+        self._ladder.sync_if_needed()
+        self._ladder.wake_workers()
         # Whoever waits for the place has it before this courier comes back for it.
         await asyncio.sleep(0)
 
@@ -233,7 +233,7 @@ class ProviderMessageSource:
         ):
             prepared = self._preparation.prepare(message, self.rung.clock())
             if isinstance(prepared, RenderedMessage):
-                self.rung.took(message.id)
+                self.rung.submitting(message.id)
                 self._is_failure_told = False
                 return prepared
             self._put(message, prepared)
@@ -251,7 +251,7 @@ class ProviderMessageSource:
         now = self.rung.clock()
         self._delivery_duration.observe(now - letter.taken_monotonic)
         if taker := recorder():
-            record_attempt(taker, letter, self.rung.provider.name, fate, now - letter.taken_monotonic)
+            record_attempt(taker, letter, self.rung.name, fate, now - letter.taken_monotonic)
         self.rung.finished(letter.message.id)
         match fate:
             case Sent():
@@ -275,7 +275,7 @@ class ProviderMessageSource:
 
     def _give_up_provider(self, message: ClaimedMessage, failure: Failure, now: float) -> None:
         self._count_failure(failure)
-        if not failure.maybe_accepted and self._ladder.has_usable_beyond(self._number):
+        if not failure.maybe_accepted and self._ladder.has_usable_after(self._number):
             self._waiting.pass_on(message, self._number + 1)
         else:
             pause = max(self.rung.remaining(), failure.retry_after or NOTHING) or PROVIDER_PAUSE

@@ -30,7 +30,7 @@ from outbox_relay.outbox.claim_sql import FIND_SUSPECT, suspect_parameters
 from outbox_relay.outbox.hourly_stats import HOURLY_STATS
 from outbox_relay.outbox.scan_cursor import LATENESS_SECONDS, rest_after
 from outbox_relay.providers.provider import ProviderState
-from outbox_relay.providers.state_sync import SEE, ProviderStateSync
+from outbox_relay.providers.state_sync import MARK_SEEN, ProviderStateSync
 from shared.vocabulary import CHANNELS, AnyChannel, Urgency
 
 # Also what relays have in hand: to leave it out, all rows would have to be read, and not the due index alone. It is
@@ -93,10 +93,11 @@ ALL_LANES = lanes_of(CHANNELS)
 # - A scalar subquery keeps its order and limit, and so its index; an "exists" would lose both.
 # - Looking for what is due begins before everything, and so has to be left out sometimes, as claims' sweeps are.
 LOOK = f"""
-with seen as ({SEE}),
+with seen as ({MARK_SEEN}),
 present as ({UPDATE_HEARTBEAT}),
 entered as ({INSERT_HEARTBEAT})
-select found.*, name, openings, greatest(extract(epoch from open_until - now()), 0)::float8 as open_for
+select found.*, name, openings as consecutive_opens,
+       greatest(extract(epoch from open_until - now()), 0)::float8 as open_for
   from (select array(select array[lane.number, case when %(is_full_scan)s then extract(epoch from now() - (
                      select due_at
                        from outbox_messages
@@ -239,7 +240,7 @@ class Poller:
         finally:
             if is_full_scan:
                 self._sweeps.done(began, rest_until=clock() + rest_after(clock() - began))
-        standings = {row.name: ProviderState(row.openings, row.open_for) for row in rows if row.name}
+        standings = {row.name: ProviderState(row.consecutive_opens, row.open_for) for row in rows if row.name}
         lags = {ALL_LANES[int(number) - 1]: lag for number, lag in rows[0].lags if lag is not None}
         due = frozenset(lags if is_full_scan else ALL_LANES)
         return PollResult(due, lags if is_full_scan else None, rows[0].has_suspects, rows[0].has_fallbacks, standings)
@@ -259,7 +260,7 @@ class Poller:
     def _tell(self, sight: PollResult, *, is_poll: bool) -> None:
         concerned = self._concerned
         self._lags = self._lags if sight.lags is None else sight.lags
-        concerned.fleet.hear(sight.standings)
+        concerned.fleet.polled(sight.standings)
         if sight.has_suspects:
             concerned.quarantine.soon()
         if sight.has_fallbacks:

@@ -99,7 +99,7 @@ class QueueConsumer:
         self._looks = 0
         self.has_looked = asyncio.Event()
         self._alarm: asyncio.TimerHandle | None = None
-        ladder.on_more.append(self.wake)
+        ladder.subscribe(self.wake)
 
     @property
     def pulse(self) -> Progress:
@@ -240,7 +240,7 @@ class QueueConsumer:
             self._wake_after(soonest)
 
     async def _courier(self) -> None:
-        stands = [self._stand(number) for number in range(len(self._ladder.rungs))]
+        stands = [self._stand(number) for number in range(len(self._ladder.providers))]
         try:
             while True:
                 await self._waiting.some()
@@ -250,7 +250,7 @@ class QueueConsumer:
 
     def _stand(self, number: int) -> Stand:
         tray = ProviderMessageSource(number, self._ladder, self._waiting, self._preparation, self._settler.put)
-        return tray, tray.rung.session()
+        return tray, tray.rung.sessions.session()
 
     async def _carry(self, stands: list[Stand]) -> None:
         """Go to the providers that letters are for; where none takes one, wait for the caps or hand back."""
@@ -260,7 +260,7 @@ class QueueConsumer:
         if not self._waiting or any(tray.is_wanted() for tray, _ in stands):
             return
         if self._ladder.is_worth_waiting(self._waiting.first_rung()):
-            await self._ladder.until_change(self._waiting)
+            await self._ladder.wait_for_change(self._waiting)
         else:
             self._hand_back(self._ladder.deferral())
 

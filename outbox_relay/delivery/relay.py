@@ -82,7 +82,7 @@ class Relay:
         """
         async with asyncio.TaskGroup() as group:
             workers = self._begin_work(group)
-            await self._fleet.known()
+            await self._fleet.wait_until_known()
             pumps = [group.create_task(lane.pump()) for lane in self._lanes]
             aside = [group.create_task(work) for work in (self._quarantine.run(), self._lookout.run())]
             log.info("relay claiming", channels=sorted({lane.key.channel.value for lane in self._lanes}))
@@ -98,7 +98,7 @@ class Relay:
         """Deliver what is due now; return whether all of it was tried, with every provider up."""
         async with asyncio.TaskGroup() as group:
             workers = self._begin_work(group)
-            await self._fleet.known()
+            await self._fleet.wait_until_known()
             draining = group.create_task(self._drain())
             stop = group.create_task(stopping.wait())
             await asyncio.wait([stop, draining], return_when="FIRST_COMPLETED")
