@@ -7,11 +7,10 @@ from contextlib import suppress
 from datetime import timedelta
 
 from outbox_relay.channels.base import CappedProvider
-from outbox_relay.model import ClaimedMessage, Deferred
+from outbox_relay.model import ClaimedMessage
 from outbox_relay.providers.circuit_breaker import BreakerState
 from outbox_relay.providers.provider import RECHECK_SECONDS, PooledProvider
 
-SHORTEST_DEFERRAL = timedelta(seconds=1)
 FIRST_PROVIDER_WAIT = timedelta(seconds=5)
 """A message younger than this waits for a free session or a permit of the preferred provider: a rate limit is no
 outage, and the next provider may cost more or have a worse reputation. An older message fails over at once."""
@@ -62,10 +61,9 @@ class ProviderPool:
         """Return how long it takes until a provider may be tried."""
         return min(provider.remaining() for provider in self.providers)
 
-    def deferral(self) -> Deferred:
-        """Return the outcome of a message that no provider can take: due again when the first one may be back."""
-        first_back = min(self.providers, key=PooledProvider.remaining)
-        return Deferred(max(first_back.remaining(), SHORTEST_DEFERRAL), first_back.last_failure)
+    def first_back(self) -> PooledProvider:
+        """Return the provider that may be tried first."""
+        return min(self.providers, key=PooledProvider.remaining)
 
     def blocked_by(self) -> list[str]:
         """Return what keeps messages from each of the providers; empty if one of them is free."""

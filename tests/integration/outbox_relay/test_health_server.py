@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from outbox_relay.supervision import health_server as health
-from outbox_relay.supervision.health_server import health_listener
+from outbox_relay.supervision.health_server import health_server
 from outbox_relay.supervision.stall_detector import Readiness
 from tests.support.eventually import eventually
 
@@ -21,7 +21,7 @@ HANG_UP_AT_ONCE = struct.pack("ii", 1, 0)
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(health, "MOST_AT_ONCE", 5)
     monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.2)
-    with health_listener((LOOPBACK, 0), lambda: Readiness([], [])) as port:
+    with health_server((LOOPBACK, 0), lambda: Readiness([], [])) as port:
         yield port
 
 

@@ -140,7 +140,7 @@ def test_a_provider_is_left_alone_for_as_long_as_it_asks() -> None:
     assert pool.is_usable()
     second.failed(DOWN)
     assert not pool.is_usable()
-    assert pool.deferral().delay < timedelta(minutes=1)
+    assert pool.first_back().remaining() < timedelta(minutes=1)
 
 
 def test_a_provider_is_healthy_while_it_takes_letters() -> None:
@@ -201,7 +201,7 @@ def test_a_token_far_off_is_not_worth_waiting_for() -> None:
     pool.allowance(1)
     answer(first, ProviderState(consecutive_opens=0, open_for=0.0, granted=0, token_in=59.0))
     assert not pool.is_worth_waiting(0)
-    assert pool.deferral().delay == timedelta(seconds=59)
+    assert pool.first_back().remaining() == timedelta(seconds=59)
 
 
 def test_a_provider_is_quiet_only_while_nothing_goes_there_and_nothing_is_wrong_with_it() -> None:
