@@ -149,14 +149,20 @@ def test_whose_address_is_corrected_while_an_erasure_waits_for_them_is_not_erase
 
 def test_what_somebody_holds_at_that_moment_is_erased_all_the_same(api: ApiUnderTest, ada: Account) -> None:
     abandoned = api.registered(email=ADA, full_name=NAME)
-    with api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
-        with elsewhere.transaction():
-            elsewhere.execute("select from users where id = %s for update", [abandoned])
-            response = someone.submit(ada.erase, password=PASSWORD)
-            eventually(api.count_waiting)
-            # Now each waits for the other. Who has waited for longer is the first to find out, and gives way.
-            elsewhere.execute("select from users where id = %s for update", [ada.id])
-        assert response.result(30).status_code == 202
+    with api.database.connect() as first, api.database.connect() as second, ThreadPoolExecutor(2) as waiting:
+        with second.transaction():
+            # The session that looks for a deadlock is the one that gives way, so this one never looks.
+            second.execute("set local deadlock_timeout = '1h'")
+            with first.transaction():
+                first.execute("select from users where id = %s for share", [abandoned])
+                second.execute("select from users where id = %s for share", [abandoned])
+                response = waiting.submit(ada.erase, password=PASSWORD)
+                eventually(lambda: api.count_waiting() == 1)  # it waits for the first session
+                ada_locked = waiting.submit(second.execute, "select from users where id = %s for update", [ada.id])
+                eventually(lambda: api.count_waiting() == 2)
+            # A session looks once in each wait. The erasure begins another now, for the second session: a deadlock.
+            ada_locked.result(60)
+        assert response.result(60).status_code == 202
 
     assert [trace for trace in TRACES if trace in tables(api)] == []
 
