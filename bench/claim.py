@@ -11,7 +11,7 @@ from bench.testbed import Testbed
 BATCH = 100
 CLAIMS, QUICK_CLAIMS = 60, 25
 WARM_UP = 2
-"""Claims that do not count: the first scans from the beginning, and the second is planned."""
+"""ClaimStore that do not count: the first scans from the beginning, and the second is planned."""
 SETTLED, QUICK_SETTLED = 1_000_000, 30_000
 WEEKS = 13
 """As many as are kept by default."""

@@ -9,8 +9,7 @@ from unittest.mock import patch
 from outbox_relay import cli
 from outbox_relay.channels.base import Tray
 from outbox_relay.channels.urls import ProviderScheme
-from outbox_relay.messages import ClaimedMessage
-from outbox_relay.outcomes import Sent
+from outbox_relay.model import ClaimedMessage, Sent
 from outbox_relay.rendering import Renderer
 from shared.vocabulary import Channel
 

@@ -1,17 +1,16 @@
-"""Claims and settles messages as a relay does, without the rest of the relay."""
+"""ClaimStore and settles messages as a relay does, without the rest of the relay."""
 
 from datetime import timedelta
 
 from psycopg import AsyncConnection
 
-from outbox_relay.claims import Claims
-from outbox_relay.database import Lifeline
-from outbox_relay.messages import ClaimedMessage, LaneKey
-from outbox_relay.outcomes import Sent
-from outbox_relay.settles import Settlement, Settles
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.model import ClaimedMessage, QueueKey, Sent, Settlement
+from outbox_relay.outbox.claim import ClaimStore
+from outbox_relay.outbox.settle import SettlementStore
 from shared.vocabulary import Channel, Urgency
 
-QUEUE = LaneKey(Channel.EMAIL, Urgency.CODE)
+QUEUE = QueueKey(Channel.EMAIL, Urgency.CODE)
 SENT = Sent("smtp:mail.example.org:587", "2.0.0 Ok: queued as 4XyZ1234")
 
 
@@ -19,9 +18,9 @@ class OutboxClient:
     """One connection that claims and settles e-mails of high priority."""
 
     def __init__(self, relay_url: str) -> None:
-        self._connection = Lifeline(relay_url, "bench", plans_once=True)
-        self._claims = Claims(self._connection, timedelta(minutes=1))
-        self._settles = Settles(self._connection)
+        self._connection = ReconnectingConnection(relay_url, "bench", plans_once=True)
+        self._claims = ClaimStore(self._connection, timedelta(minutes=1))
+        self._settles = SettlementStore(self._connection)
 
     async def claim(self, count: int) -> list[ClaimedMessage]:
         """Claim exactly this many messages. Raises RuntimeError if there are fewer."""

@@ -3,33 +3,32 @@
 import socket
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Self
 from uuid import UUID, uuid4
 
-from outbox_relay.ahead import Render
 from outbox_relay.channels.base import CappedProvider
 from outbox_relay.channels.urls import DeliveryContext, providers_from
-from outbox_relay.claims import Claims
-from outbox_relay.database import Lifeline
-from outbox_relay.fallbacks import Fallbacks
-from outbox_relay.fleet import Fleet
-from outbox_relay.ladder import Ladder
-from outbox_relay.lane import Lane, LaneLimits, Outbox
-from outbox_relay.lookout import Concerned, Eyes, Lookout
-from outbox_relay.messages import ClaimedMessage, LaneKey
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.delivery.fallback import Fallbacks
+from outbox_relay.delivery.message_source import MessagePreparer, Render
+from outbox_relay.delivery.poison_isolation import PoisonIsolation
+from outbox_relay.delivery.poller import Concerned, Eyes, Poller
+from outbox_relay.delivery.queue_consumer import ConsumerLimits, Outbox, QueueConsumer
+from outbox_relay.delivery.relay import Beside, Relay
+from outbox_relay.maintenance.heartbeat import Heartbeat
+from outbox_relay.model import ClaimedMessage, QueueKey
 from outbox_relay.organizations.service import ProvisioningService, provisioning_service_of, render_nothing
-from outbox_relay.organizations.settlement import ProvisionSettles
-from outbox_relay.presence import Presence
-from outbox_relay.quarantine import Quarantine
-from outbox_relay.relay import Beside, Relay
+from outbox_relay.outbox.claim import ClaimStore
+from outbox_relay.outbox.settle import SettlementStore
+from outbox_relay.outbox.settle_sql import PROVISIONING
+from outbox_relay.outbox.settled_notifier import SettledNotifier
+from outbox_relay.providers.pool import ProviderPool
+from outbox_relay.providers.state_sync import ProviderStateSync
 from outbox_relay.rendering import BrokenTemplateError, Renderer, Signer
 from outbox_relay.settings import LookSettings, RelaySettings
-from outbox_relay.settles import Settles
-from outbox_relay.telling import Teller, ToldSettles
-from outbox_relay.tray import Preparation
 from shared.secrets import SecretKeys
 from shared.settings import SettingsError
 from shared.vocabulary import AnyChannel, Channel, Urgency, WorkChannel
@@ -39,24 +38,24 @@ STOPPING_MARGIN = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lifelines:
+class DatabaseConnections:
     """The relay's connections to the outbox, one for each thing that must not wait for another."""
 
-    claiming: Lifeline
-    settling: Lifeline
-    falling_back: Lifeline
-    looking: Lifeline
-    counting: Lifeline
+    claiming: ReconnectingConnection
+    settling: ReconnectingConnection
+    falling_back: ReconnectingConnection
+    looking: ReconnectingConnection
+    counting: ReconnectingConnection
 
     @classmethod
     def to(cls, url: str) -> Self:
         """Make them, to the database at ``url``."""
         return cls(
-            claiming=Lifeline(url, "claim", plans_once=True),
-            settling=Lifeline(url, "settle", plans_once=True),
-            falling_back=Lifeline(url, "fall back"),
-            looking=Lifeline(url, "look", plans_once=True),
-            counting=Lifeline(url, "count", plans_once=True),
+            claiming=ReconnectingConnection(url, "claim", plans_once=True),
+            settling=ReconnectingConnection(url, "settle", plans_once=True),
+            falling_back=ReconnectingConnection(url, "fall back"),
+            looking=ReconnectingConnection(url, "look", plans_once=True),
+            counting=ReconnectingConnection(url, "count", plans_once=True),
         )
 
     @property
@@ -79,17 +78,17 @@ class Lifelines:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class RelayComponents:
     """The relay and what it works through."""
 
     relay: Relay
     providers: frozenset[str]
     outbox: Outbox
-    all_settles: tuple[Settles, ...]
+    all_settles: tuple[SettlementStore, ...]
     fallbacks: Fallbacks
-    lookout: Lookout
-    lifelines: Lifelines
-    teller: Teller
+    lookout: Poller
+    lifelines: DatabaseConnections
+    teller: SettledNotifier
     provisioning: ProvisioningService | None
 
     @property
@@ -97,10 +96,10 @@ class Parts:
         """Whether anything was put off, on any channel."""
         return any(settles.has_deferred for settles in self.all_settles)
 
-    async def get_ready(self) -> None:
+    async def warm_up(self) -> None:
         """Have ready what the first messages would else have to wait for once they have been sent."""
-        await self.outbox.settles.get_ready()
-        await self.teller.get_ready()
+        await self.outbox.settles.warm_up()
+        await self.teller.warm_up()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -111,35 +110,35 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Way:
+class ChannelPipeline:
     """What the messages of one channel go through; a channel may bring parts of its own."""
 
-    ladder: Ladder
+    ladder: ProviderPool
     outbox: Outbox
-    preparation: Preparation
+    preparation: MessagePreparer
     batch_size: int
 
 
-def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> Parts:
+def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComponents:
     """Put the relay together; ``relay_id`` is its process's, where that outlives it.
 
     Raises SettingsError if a template is broken, so that a bad theme does not start.
     """
-    lifelines, teller = Lifelines.to(settings.database_url), Teller(settings.database_url)
-    outbox = Outbox(Claims(lifelines.claiming, settings.lease), ToldSettles(lifelines.settling, teller))
-    provisioning = provisioning_service_of(settings)
-    ways = ways_to_people(settings, outbox) | ways_to(provisioning, settings, outbox.claims, teller)
-    lanes = [lane_of(LaneKey(channel, urgency), way) for channel, way in ways.items() for urgency in Urgency]
-    ladders = [way.ladder for way in ways.values()]
+    lifelines, teller = DatabaseConnections.to(settings.database_url), SettledNotifier(settings.database_url)
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
     fallbacks = Fallbacks(lifelines.falling_back, settings.fallback_budgets, newest_key)
-    outbox.settles.on_death = fallbacks.soon
-    quarantine, fleet = Quarantine(outbox.claims, lanes), Fleet(settings.database_url, ladders)
+    claims = ClaimStore(lifelines.claiming, settings.lease)
+    outbox = Outbox(claims, SettlementStore(lifelines.settling), teller, fallbacks.soon)
+    provisioning = provisioning_service_of(settings)
+    ways = ways_to_people(settings, outbox) | ways_to(provisioning, settings, outbox)
+    lanes = [lane_of(QueueKey(channel, urgency), way) for channel, way in ways.items() for urgency in Urgency]
+    ladders = [way.ladder for way in ways.values()]
+    quarantine, fleet = PoisonIsolation(outbox.claims, lanes), ProviderStateSync(settings.database_url, ladders)
     presence = presence_of(settings, ways, relay_id or uuid4())
     concerned = Concerned(lanes, quarantine, fleet, fallbacks)
-    lookout = Lookout(Eyes(lifelines.looking, lifelines.counting), presence, concerned, settings.poll)
+    lookout = Poller(Eyes(lifelines.looking, lifelines.counting), presence, concerned, settings.poll)
     stopping_time = min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease)
-    return Parts(
+    return RelayComponents(
         relay=Relay(lanes, Beside(quarantine, fleet, lookout), stopping_time),
         providers=frozenset(rung.provider.name for ladder in ladders for rung in ladder.rungs),
         outbox=outbox,
@@ -152,49 +151,52 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> Parts:
     )
 
 
-def ways_to_people(settings: RelaySettings, outbox: Outbox) -> dict[AnyChannel, Way]:
+def ways_to_people(settings: RelaySettings, outbox: Outbox) -> dict[AnyChannel, ChannelPipeline]:
     """Return the way of each channel that has a provider."""
-    preparation = Preparation(rendering_of(settings), settings.longest_in_hand)
+    preparation = MessagePreparer(rendering_of(settings), settings.longest_in_hand)
     ladders = {
-        channel: Ladder(providers, time.monotonic, settings.connections)
+        channel: ProviderPool(providers, time.monotonic, settings.connections)
         for channel, providers in providers_of(settings).items()
     }
-    return {channel: Way(ladder, outbox, preparation, settings.batch_size) for channel, ladder in ladders.items()}
+    return {
+        channel: ChannelPipeline(ladder, outbox, preparation, settings.batch_size)
+        for channel, ladder in ladders.items()
+    }
 
 
 def ways_to(
-    provisioning: ProvisioningService | None, settings: RelaySettings, claims: Claims, teller: Teller
-) -> dict[AnyChannel, Way]:
+    provisioning: ProvisioningService | None, settings: RelaySettings, outbox: Outbox
+) -> dict[AnyChannel, ChannelPipeline]:
     """Return the way of organizations, if they are made here: no more of them are claimed than can be worked on."""
     if provisioning is None:
         return {}
-    ladder = Ladder([provisioning.provider], time.monotonic, settings.connections)
+    ladder = ProviderPool([provisioning.provider], time.monotonic, settings.connections)
     # Not over the connection of the others: what follows may have to wait for its founder's row.
-    outbox = Outbox(claims, ProvisionSettles(provisioning.recording, teller))
-    preparation = Preparation(render_nothing, settings.longest_in_hand)
-    return {WorkChannel.PROVISION: Way(ladder, outbox, preparation, ladder.connections)}
+    outbox = replace(outbox, settles=SettlementStore(provisioning.recording, PROVISIONING))
+    preparation = MessagePreparer(render_nothing, settings.longest_in_hand)
+    return {WorkChannel.PROVISION: ChannelPipeline(ladder, outbox, preparation, ladder.connections)}
 
 
-def lane_of(key: LaneKey, way: Way) -> Lane:
+def lane_of(key: QueueKey, way: ChannelPipeline) -> QueueConsumer:
     """Make a lane for one urgency of the way's messages."""
     limits = _limits(way.batch_size, way.ladder.connections, key.urgency)
-    return Lane(key, way.outbox, way.ladder, way.preparation, limits)
+    return QueueConsumer(key, way.outbox, way.ladder, way.preparation, limits)
 
 
-def presence_of(settings: RelaySettings, channels: Iterable[AnyChannel], relay_id: UUID) -> Presence:
+def presence_of(settings: RelaySettings, channels: Iterable[AnyChannel], relay_id: UUID) -> Heartbeat:
     """Return what operators are shown of this relay."""
     served = tuple(sorted(channels))
-    return Presence(
+    return Heartbeat(
         relay_id, socket.gethostname(), version("signpost"), served, settings.batch_size, settings.connections
     )
 
 
-def _limits(batch_size: int, connections: int, urgency: Urgency) -> LaneLimits:
+def _limits(batch_size: int, connections: int, urgency: Urgency) -> ConsumerLimits:
     match urgency:
         case Urgency.CODE:
-            return LaneLimits(batch_size, connections)
+            return ConsumerLimits(batch_size, connections)
         case Urgency.NOTICE:
-            return LaneLimits(batch_size, max(connections // 2, 1))  # the other half is for codes to come
+            return ConsumerLimits(batch_size, max(connections // 2, 1))  # the other half is for codes to come
 
 
 def renderer_for(settings: LookSettings, keys: SecretKeys) -> Renderer:

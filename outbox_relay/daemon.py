@@ -8,15 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from outbox_relay.bootstrap import Parts, assemble
-from outbox_relay.health import health_listener
-from outbox_relay.listener import listen
+from outbox_relay.bootstrap import RelayComponents, assemble
+from outbox_relay.maintenance.jobs import keep_in_time, scheduler_for
 from outbox_relay.metrics import RELAY_READY, forget_providers
-from outbox_relay.scheduling import keep_in_time, scheduler_for
-from outbox_relay.service_manager import STOPPING, ServiceManager, reloading
+from outbox_relay.outbox.listener import listen
 from outbox_relay.settings import RelaySettings
-from outbox_relay.watch import Phase, Readiness, readiness
-from outbox_relay.watchman import Watchman
+from outbox_relay.supervision.health_server import health_listener
+from outbox_relay.supervision.stall_detector import Phase, Readiness, readiness
+from outbox_relay.supervision.watchdog import STOPPING, ServiceManager, Watchdog, reloading
 from shared.log import get_logger
 from shared.settings import SettingsError
 from shared.urls import place
@@ -27,13 +26,13 @@ ReadSettings = Callable[[], RelaySettings]
 
 
 @dataclass
-class Shift:
+class Generation:
     """The relay as one reading of its settings made it, from its first claim to its last settle."""
 
     settings: RelaySettings
     holder: UUID
-    parts: Parts
-    watchman: Watchman
+    parts: RelayComponents
+    watchman: Watchdog
     ending: asyncio.Event
 
     async def work(self, leaving: asyncio.Event) -> None:
@@ -46,7 +45,7 @@ class Shift:
                 aside = [
                     group.create_task(listen(self.settings.listen_database_url or url, relay.wake)),
                     group.create_task(self.parts.fallbacks.run(relay.wake)),
-                    group.create_task(self.parts.get_ready()),
+                    group.create_task(self.parts.warm_up()),
                     group.create_task(self.watchman.run()),
                     group.create_task(self.watchman.announce()),
                     group.create_task(keep_in_time(scheduler)),
@@ -77,7 +76,7 @@ class Daemon:
         self._manager = ServiceManager(os.environ)
         self._leaving = asyncio.Event()
         self._shift = self._assembled(settings)
-        self._next: Shift | None = None
+        self._next: Generation | None = None
 
     async def run(self) -> None:
         """Relay until told to stop, then finish what is in flight and return."""
@@ -103,9 +102,9 @@ class Daemon:
         """Name what keeps the present shift from its work; asked from the health listener's thread."""
         return self._shift.readiness()
 
-    def _assembled(self, settings: RelaySettings) -> Shift:
+    def _assembled(self, settings: RelaySettings) -> Generation:
         parts = assemble(settings, self._id)
-        return Shift(settings, self._id, parts, Watchman(self._manager, parts, settings), asyncio.Event())
+        return Generation(settings, self._id, parts, Watchdog(self._manager, parts, settings), asyncio.Event())
 
     def _stop(self) -> None:
         self._leaving.set()

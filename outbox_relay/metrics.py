@@ -1,20 +1,58 @@
 """What the relay counts, for Prometheus. Dashboards and alarms hold on to the names and labels."""
 
+from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import product
+from itertools import accumulate, product
 
 from prometheus_client import REGISTRY, Counter, Gauge
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
-from outbox_relay.budgets import Scope
 from outbox_relay.failures import FailureCategory, category_of
-from outbox_relay.histograms import Histogram
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Dead, Deferred, Failure, Outcome, Retry, Sent
-from outbox_relay.settles import Settlement
+from outbox_relay.model import Dead, Deferred, Failure, Outcome, RenderedMessage, Retry, Scope, Sent, Settlement
 from outbox_relay.sms_segments import segments_in
 from shared.vocabulary import Channel, DeadReason, HealthStatus, Template, Work, WorkChannel
+
+
+class Series:
+    """The observations of one label's value, in seconds, counted by bucket."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self.counts = [0] * len(bounds)
+        self.total = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one. Only one thread may: a lock each time is most of what prometheus-client's own costs."""
+        self.counts[bisect_left(self._bounds, seconds)] += 1
+        self.total += seconds
+
+
+class Histogram(Collector):
+    """A histogram with one label, to be registered as it is."""
+
+    def __init__(self, name: str, documentation: str, label: str, buckets: Sequence[float]) -> None:
+        self.name = name
+        self._documentation = documentation
+        self.label = label
+        self._bounds = (*map(float, buckets), float("inf"))
+        self._series: dict[str, Series] = {}
+
+    def of(self, value: str) -> Series:
+        """Return the series of that value of the label."""
+        return self._series.setdefault(value, Series(self._bounds))
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """Yield what was counted so far; asked from the health listener's thread."""
+        family = HistogramMetricFamily(self.name, self._documentation, labels=[self.label])
+        bounds = [*map(str, self._bounds[:-1]), "+Inf"]
+        for value, series in list(self._series.items()):
+            cumulative = [float(count) for count in accumulate(list(series.counts))]
+            family.add_metric([value], list(zip(bounds, cumulative, strict=True)), series.total)
+        yield family
+
 
 SETTLED = Counter(
     "signpost_messages_settled_total",
@@ -148,7 +186,7 @@ def count_failure(failure: Failure, provider: str) -> None:
     PROVIDER_FAILURES.labels(provider, category_of(failure.error).value).inc()
 
 
-def count_segments(letter: Letter, provider: str) -> None:
+def count_segments(letter: RenderedMessage, provider: str) -> None:
     """Count what an SMS that was accepted will cost; an e-mail costs nothing."""
     if letter.message.channel is Channel.SMS:
         SMS_SEGMENTS.labels(provider).inc(segments_in(letter.content.decode()))

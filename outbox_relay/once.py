@@ -8,8 +8,8 @@ from typing import Any
 
 import psycopg
 
-from outbox_relay.bootstrap import Lifelines, Parts, assemble
-from outbox_relay.database import connect
+from outbox_relay.bootstrap import DatabaseConnections, RelayComponents, assemble
+from outbox_relay.db.connection import connect
 from outbox_relay.settings import RelaySettings
 from shared.db.errors import describe
 from shared.log import get_logger
@@ -39,7 +39,7 @@ async def run_once(settings: RelaySettings) -> bool:
         await parts.close()
 
 
-async def begin(settings: RelaySettings, parts: Parts) -> None:
+async def begin(settings: RelaySettings, parts: RelayComponents) -> None:
     """See that the database is there, and enqueue the fallbacks that are due."""
     await (await connect(settings.database_url, "try")).close()
     await parts.fallbacks.take_due()
@@ -56,7 +56,7 @@ async def unless_told_to_stop(work: Coroutine[Any, Any, None], stopping: asyncio
         await working
 
 
-async def stop_when_lost(lifelines: Lifelines, stopping: asyncio.Event) -> None:
+async def stop_when_lost(lifelines: DatabaseConnections, stopping: asyncio.Event) -> None:
     """Set ``stopping`` once the database was away, or refused what is asked for, for longer than our patience."""
     clock, since = asyncio.get_running_loop().time, None
     while since is None or clock() - since < PATIENCE_SECONDS:

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from outbox_relay.bootstrap import providers_of, rendering_of
 from outbox_relay.channels.base import Provider, ProviderDownError
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, Sent
+from outbox_relay.model import Failure, RenderedMessage, Sent
 from outbox_relay.rendering.samples import fresh_activation
 from outbox_relay.settings import RelaySettings
 from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
@@ -40,16 +39,16 @@ class SampleFate(NamedTuple):
 class OneLetterTray:
     """See ``channels.base.Tray``; has one letter, and keeps its fate."""
 
-    def __init__(self, letter: Letter) -> None:
-        self._letter: Letter | None = letter
+    def __init__(self, letter: RenderedMessage) -> None:
+        self._letter: RenderedMessage | None = letter
         self.fate: Sent | Failure | None = None
 
-    def take(self) -> Letter | None:
+    def take(self) -> RenderedMessage | None:
         """Return the letter, once."""
         letter, self._letter = self._letter, None
         return letter
 
-    def report(self, letter: Letter, fate: Sent | Failure) -> None:  # noqa: ARG002 - there is only one
+    def report(self, letter: RenderedMessage, fate: Sent | Failure) -> None:  # noqa: ARG002 - there is only one
         """Keep the letter's fate."""
         self.fate = fate
 
@@ -63,7 +62,7 @@ async def send_test(settings: RelaySettings, channel: Channel, recipient: str) -
     fates = []
     for capped in providers_of(settings).get(channel, ()):
         message = fresh_activation(channel, Locale.EN, key_id, life=SAMPLE_LIFE)._replace(recipient=recipient)
-        fate = await _tried(capped.provider, Letter(message, render(message), taken_monotonic=0.0))
+        fate = await _tried(capped.provider, RenderedMessage(message, render(message), taken_monotonic=0.0))
         fates.append(SampleFate(capped.provider.name, fate))
     return fates
 
@@ -84,7 +83,7 @@ def deliverable(channel: Channel, address: str) -> str:
             raise InvalidAddressError("not a phone number with its country code")
 
 
-async def _tried(provider: Provider, letter: Letter) -> Sent | Failure:
+async def _tried(provider: Provider, letter: RenderedMessage) -> Sent | Failure:
     tray, session = OneLetterTray(letter), provider.session()
     try:
         await session.carry(tray)

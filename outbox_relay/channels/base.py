@@ -10,9 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, Sent
-from outbox_relay.rates import WITHOUT_CAPS, Caps
+from outbox_relay.model import WITHOUT_CAPS, Caps, Failure, RenderedMessage, Sent
 
 LONGEST_MESSAGE_ID = 200
 """Characters of a provider's message id that are stored."""
@@ -32,10 +30,10 @@ class ProviderDownError(Exception):
 class Tray(Protocol):
     """Where a session takes messages from and reports their results."""
 
-    def take(self) -> Letter | None:
+    def take(self) -> RenderedMessage | None:
         """Return the next rendered message to submit, or None if none is waiting."""
 
-    def report(self, letter: Letter, result: Sent | Failure) -> None:
+    def report(self, letter: RenderedMessage, result: Sent | Failure) -> None:
         """Report the result of a message that was taken. Exactly once for each."""
 
 

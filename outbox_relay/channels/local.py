@@ -12,8 +12,7 @@ from urllib.parse import unquote
 from outbox_relay.channels.base import ProviderDownError, Session, Tray
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl
 from outbox_relay.failures import connection_failure
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Sent
+from outbox_relay.model import RenderedMessage, Sent
 from shared.vocabulary import Channel, WorkChannel
 
 RULE = "─" * 72
@@ -43,7 +42,7 @@ class ConsoleSession:
                 sys.stdout.write(_block(letter))
                 sys.stdout.flush()
             except OSError as error:
-                failure = connection_failure(self._provider.name, error, is_handed_over=False)
+                failure = connection_failure(self._provider.name, error, maybe_accepted=False)
                 tray.report(letter, failure)
                 raise ProviderDownError(failure) from error
             tray.report(letter, Sent(self._provider.name))
@@ -79,13 +78,13 @@ class FileSession:
         try:
             self._provider.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise ProviderDownError(connection_failure(self._provider.name, error, is_handed_over=False)) from error
+            raise ProviderDownError(connection_failure(self._provider.name, error, maybe_accepted=False)) from error
         while (letter := tray.take()) is not None:
             path = self._provider.directory / _file_name(letter)
             try:
                 _write_atomically(path, letter.content)
             except OSError as error:
-                failure = connection_failure(self._provider.name, error, is_handed_over=False)
+                failure = connection_failure(self._provider.name, error, maybe_accepted=False)
                 tray.report(letter, failure)
                 raise ProviderDownError(failure) from error
             tray.report(letter, Sent(self._provider.name, path.name))
@@ -94,12 +93,12 @@ class FileSession:
         """Do nothing: no file is open."""
 
 
-def _block(letter: Letter) -> str:
+def _block(letter: RenderedMessage) -> str:
     lines = [RULE, f"{letter.message.channel} to {letter.message.recipient}", *_text(letter).splitlines(), RULE, ""]
     return "\n".join(_without_controls(line) for line in lines)
 
 
-def _text(letter: Letter) -> str:
+def _text(letter: RenderedMessage) -> str:
     match letter.message.channel:
         case Channel.EMAIL:
             return _text_of_mail(letter.content)
@@ -118,7 +117,7 @@ def _without_controls(line: str) -> str:
     return "".join(character for character in line if character.isprintable())
 
 
-def _file_name(letter: Letter) -> str:
+def _file_name(letter: RenderedMessage) -> str:
     match letter.message.channel:
         case Channel.EMAIL:
             return f"{letter.message.id}.eml"

@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 import httpx
 
 from outbox_relay.channels.base import CappedProvider, Credentials, Provider
-from outbox_relay.rates import Caps, Rate, parse_rate
+from outbox_relay.model import Caps, Rate, parse_rate
 from shared.urls import is_loopback
 from shared.vocabulary import Channel
 

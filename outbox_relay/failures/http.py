@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 from outbox_relay.failures.network import LONGEST_WAIT
-from outbox_relay.outcomes import FailureClass
+from outbox_relay.model import FailureClass
 
 
 @dataclass(frozen=True)

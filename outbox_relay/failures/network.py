@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from outbox_relay.outcomes import Failure, FailureClass
+from outbox_relay.model import Failure, FailureClass
 
 LONGEST_WAIT = timedelta(days=1)
 """The longest wait that a provider may ask for. A longer one is taken for a mistake."""
@@ -104,24 +104,24 @@ def network_rule_for(error: BaseException) -> NetworkRule:
     return next(rule for rule in NETWORK_RULES if rule.matches(error))
 
 
-def from_phase(*, is_handed_over: bool) -> FailureClass:
+def from_phase(*, maybe_accepted: bool) -> FailureClass:
     """Classify a connection failure by its phase.
 
     Before submission only the provider has failed. After it, the provider may have accepted the message, so
     trying again costs an attempt (RFC 5321 §4.2.5).
     """
-    return FailureClass.TRANSIENT if is_handed_over else FailureClass.PROVIDER
+    return FailureClass.TRANSIENT if maybe_accepted else FailureClass.PROVIDER
 
 
-def connection_failure(provider: str, error: BaseException, *, is_handed_over: bool) -> Failure:
+def connection_failure(provider: str, error: BaseException, *, maybe_accepted: bool) -> Failure:
     """Return what a failed connection means for a message that was being delivered."""
     text = _error_text(error)
     return Failure(
-        from_phase(is_handed_over=is_handed_over),
+        from_phase(maybe_accepted=maybe_accepted),
         provider,
         text[:LONGEST_ERROR],
         retry_after_in(text),
-        is_handed_over,
+        maybe_accepted,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from enum import StrEnum
 
-from outbox_relay.outcomes import FailureClass
+from outbox_relay.model import FailureClass
 
 PROVIDER, RECIPIENT = FailureClass.PROVIDER, FailureClass.RECIPIENT
 TRANSIENT, CONTENT = FailureClass.TRANSIENT, FailureClass.CONTENT

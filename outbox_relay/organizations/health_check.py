@@ -14,7 +14,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from outbox_relay.database import Lifeline
+from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.metrics import count_check, tell_organizations
 from outbox_relay.provisioning import CONNECTIONS_PER_ORGANIZATION, Health, Organization, ProvisionServer, check
 from outbox_relay.settings import RelaySettings
@@ -107,7 +107,7 @@ class DueCheck:
 class HealthChecker:
     """Check due organizations and record the results."""
 
-    def __init__(self, lifeline: Lifeline, server: ProvisionServer, schedule: CheckSchedule) -> None:
+    def __init__(self, lifeline: ReconnectingConnection, server: ProvisionServer, schedule: CheckSchedule) -> None:
         self._lifeline = lifeline
         self._server = server
         self._schedule = schedule

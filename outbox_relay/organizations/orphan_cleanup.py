@@ -11,10 +11,10 @@ from datetime import timedelta
 
 import psycopg
 
-from outbox_relay.database import RelayConnection, connect, under_settings
+from outbox_relay.db.connection import RelayConnection, connect, under_settings
 from outbox_relay.failures import storable
 from outbox_relay.metrics import ORGANIZATIONS_DROPPED
-from outbox_relay.outcomes import FailureClass
+from outbox_relay.model import FailureClass
 from outbox_relay.provisioning import Organization, ProvisionServer, StepFailedError, drop
 from shared.db.errors import describe
 from shared.log import get_logger

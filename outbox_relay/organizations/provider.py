@@ -12,9 +12,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from outbox_relay.channels.base import Tray
-from outbox_relay.messages import ClaimedMessage
+from outbox_relay.model import ClaimedMessage, Failure, FailureClass, Sent
 from outbox_relay.organizations.store import LeaseLostError, OrganizationStore, ProvisionTarget
-from outbox_relay.outcomes import Failure, FailureClass, Sent
 from outbox_relay.provisioning import ProvisionServer, StepFailedError, preflight, provision
 from shared.log import get_logger
 

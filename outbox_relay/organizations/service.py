@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 from outbox_relay.channels.base import CappedProvider
-from outbox_relay.database import Lifeline
-from outbox_relay.messages import ClaimedMessage
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.model import Caps, ClaimedMessage
 from outbox_relay.organizations.health_check import HealthChecker, check_schedule_of
 from outbox_relay.organizations.orphan_cleanup import OrphanCleanup
 from outbox_relay.organizations.provider import ProvisionProvider
 from outbox_relay.organizations.store import OrganizationStore
 from outbox_relay.provisioning import CONNECTIONS_PER_ORGANIZATION, ProvisionServer, StepFailedError, ensure_template
-from outbox_relay.rates import Caps
 from outbox_relay.settings import RelaySettings
 from shared.db.errors import describe
 from shared.log import get_logger
@@ -26,7 +25,7 @@ class ProvisioningService:
     provider: CappedProvider
     orphan_cleanup: OrphanCleanup
     health_checker: HealthChecker
-    recording: Lifeline
+    recording: ReconnectingConnection
 
     async def prepare_template(self) -> None:
         """Make the template before an organization needs it. A later run retries what fails."""
@@ -48,14 +47,14 @@ def provisioning_service_of(settings: RelaySettings) -> ProvisioningService | No
     if url is None:
         return None
     server = ProvisionServer(url, settings.secret_keys, connections=settings.provision_connections)
-    recording = Lifeline(settings.database_url, "record")
+    recording = ReconnectingConnection(settings.database_url, "record")
     caps = Caps(connections=max(settings.provision_connections // CONNECTIONS_PER_ORGANIZATION, 1))
     return ProvisioningService(
         server=server,
         provider=CappedProvider(ProvisionProvider(server, OrganizationStore(recording)), caps),
         orphan_cleanup=OrphanCleanup(settings.database_url, server, settings.provision_grace),
         health_checker=HealthChecker(
-            Lifeline(settings.database_url, "health check"), server, check_schedule_of(settings)
+            ReconnectingConnection(settings.database_url, "health check"), server, check_schedule_of(settings)
         ),
         recording=recording,
     )

@@ -10,11 +10,10 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from outbox_relay.database import Lifeline
+from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.failures import storable
-from outbox_relay.messages import ClaimedMessage
 from outbox_relay.metrics import STEP_DURATION
-from outbox_relay.outcomes import Failure
+from outbox_relay.model import ClaimedMessage, Failure
 from outbox_relay.provisioning import Organization
 
 START = """
@@ -70,7 +69,7 @@ class ProvisionTarget:
 class OrganizationStore:
     """Read and record provisioning over a database connection of its own."""
 
-    def __init__(self, lifeline: Lifeline) -> None:
+    def __init__(self, lifeline: ReconnectingConnection) -> None:
         self._lifeline = lifeline
 
     async def start(self, message: ClaimedMessage) -> ProvisionTarget | None:
@@ -107,7 +106,7 @@ class OrganizationStore:
 class LeasedStepLog:
     """Record an organization's provisioning steps. ``started`` and ``completed`` raise LeaseLostError."""
 
-    def __init__(self, lifeline: Lifeline, message: ClaimedMessage, organization: Organization) -> None:
+    def __init__(self, lifeline: ReconnectingConnection, message: ClaimedMessage, organization: Organization) -> None:
         self._lifeline = lifeline
         self._parameters = {
             "message_id": message.id,

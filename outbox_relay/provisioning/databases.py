@@ -10,7 +10,7 @@ import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 
-from outbox_relay.outcomes import FailureClass
+from outbox_relay.model import FailureClass
 from outbox_relay.provisioning.model import DamagedError, failure_class_of
 from outbox_relay.provisioning.server import ProvisionServer
 from shared.log import get_logger

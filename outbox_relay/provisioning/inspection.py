@@ -7,8 +7,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
-from outbox_relay.outcomes import FailureClass
-from outbox_relay.patience import answered_in_time
+from outbox_relay.db.connection import database_timeout
+from outbox_relay.model import FailureClass
 from outbox_relay.provisioning.databases import catalog_entry, has_exhausted_connections
 from outbox_relay.provisioning.model import DamagedError, Health, Organization, failure_class_of
 from outbox_relay.provisioning.server import ProvisionServer
@@ -132,7 +132,7 @@ async def check(server: ProvisionServer, organization: Organization) -> Health:
 
 async def _inspect_as_tenant(server: ProvisionServer, organization: Organization) -> Inspection:
     async with (
-        answered_in_time(CHECK_SECONDS),
+        database_timeout(CHECK_SECONDS),
         await server.connect_as_tenant(organization.id, organization.database) as connection,
     ):
         return await inspect_database(connection, organization)
@@ -149,14 +149,14 @@ def _health_after(sqlstate: str) -> Health:
 async def _why_refused(server: ProvisionServer, organization: Organization) -> Health:
     """Find out why the organization's role could not connect."""
     try:
-        async with answered_in_time(CHECK_SECONDS), await server.connect_as_admin() as connection:
+        async with database_timeout(CHECK_SECONDS), await server.connect_as_admin() as connection:
             cause = await _cause_in_catalog(connection, organization.database)
     except psycopg.Error:
         return Health(HealthStatus.UNREACHABLE, "the server does not respond")
     if cause:
         return cause
     try:
-        async with answered_in_time(CHECK_SECONDS), await server.connect_as_owner(organization.database):
+        async with database_timeout(CHECK_SECONDS), await server.connect_as_owner(organization.database):
             return Health(HealthStatus.DAMAGED, "its role cannot connect")
     except psycopg.Error:
         return Health(HealthStatus.UNREACHABLE, "the server accepts no read-write connections")

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from outbox_relay.outcomes import Failure, FailureClass
+from outbox_relay.model import Failure, FailureClass
 from shared.organizations import database_name_of
 from shared.vocabulary import HealthStatus
 

@@ -11,9 +11,8 @@ from uuid import UUID
 
 import psycopg
 
-from outbox_relay.database import RelayConnection
-from outbox_relay.outcomes import Failure, FailureClass
-from outbox_relay.patience import answered_in_time
+from outbox_relay.db.connection import RelayConnection, database_timeout
+from outbox_relay.model import Failure, FailureClass
 from outbox_relay.provisioning.databases import (
     UpgradeFailedError,
     catalog_entry,
@@ -154,7 +153,7 @@ async def _locked(server: ProvisionServer, organization_id: UUID) -> AsyncIterat
 async def _as_step_failure(step: Step, server: ProvisionServer) -> AsyncIterator[None]:
     """Turn errors into StepFailedError with a failure class, and limit the step's duration."""
     try:
-        async with answered_in_time(STEP_SECONDS):
+        async with database_timeout(STEP_SECONDS):
             yield
     except DamagedError as error:
         raise StepFailedError(step, Failure(FailureClass.CONTENT, server.name, error.reason)) from error
@@ -183,7 +182,7 @@ async def _is_caused_by_members(context: ProvisionContext, organization: Organiz
     if error.sqlstate not in (None, QUERY_CANCELED):
         return False
     try:
-        async with answered_in_time(CONTENTION_CHECK_SECONDS):
+        async with database_timeout(CONTENTION_CHECK_SECONDS):
             is_exhausted = await has_exhausted_connections(context.connection, organization.database)
     except psycopg.Error:
         return False

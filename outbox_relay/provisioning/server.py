@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from outbox_relay.database import RelayConnection, connect
+from outbox_relay.db.connection import RelayConnection, connect
 from shared.db.connection_settings import SET_IN_OWN_SESSION, driver_url, own_session_parameters
 from shared.secrets import SecretKeys, tenant_password
 

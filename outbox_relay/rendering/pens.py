@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
-from outbox_relay.messages import ClaimedMessage
+from outbox_relay.model import ClaimedMessage
 from outbox_relay.rendering.digest import causes_in_html, causes_in_text, dead_count
 from outbox_relay.rendering.errors import RenderingError
 from outbox_relay.rendering.quoted_printable import quoted, quoted_html

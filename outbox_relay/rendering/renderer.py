@@ -1,6 +1,6 @@
 """Filling the prepared form of a message with the values that are its own."""
 
-from outbox_relay.messages import ClaimedMessage
+from outbox_relay.model import ClaimedMessage
 from outbox_relay.rendering.errors import RenderingError
 from outbox_relay.rendering.forms import Origin, prepare_forms
 from outbox_relay.rendering.look import Brand, Look

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from math import inf
 from uuid import UUID, uuid4
 
-from outbox_relay.messages import ClaimedMessage
+from outbox_relay.model import ClaimedMessage
 from shared.ids import uuid7
 from shared.secrets import SecretKeys
 from shared.vocabulary import Channel, Locale, Template

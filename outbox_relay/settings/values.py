@@ -5,7 +5,7 @@ from datetime import timedelta
 from email.headerregistry import Address
 from pathlib import Path
 
-from outbox_relay.budgets import Budgets
+from outbox_relay.model import Budgets
 from outbox_relay.rendering import Brand, Dkim, DkimKey, Look, Sender, one_tap_domain
 from shared.secrets import SecretKeys
 from shared.vocabulary import Locale

@@ -13,5 +13,5 @@ def ledger(database: Database) -> Ledger:
 
 
 @pytest.fixture
-def dice() -> random.Random:
+def jitter() -> random.Random:
     return seeded()

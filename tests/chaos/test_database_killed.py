@@ -31,7 +31,7 @@ def lasting_database() -> Iterator[Database]:
 
 
 def test_a_database_killed_three_times_in_mid_drain_loses_nothing(
-    lasting_database: Database, sink: MailSink, dice: random.Random
+    lasting_database: Database, sink: MailSink, jitter: random.Random
 ) -> None:
     ledger, outbox = Ledger(lasting_database), Outbox(lasting_database)
     ledger.enqueue(MESSAGES, rolled_back=100)
@@ -40,7 +40,7 @@ def test_a_database_killed_three_times_in_mid_drain_loses_nothing(
         for _kill in range(3):
             writing = writer.submit(ledger.enqueue, MESSAGES // 3, rolled_back=20)
             before = sink.arrived.total()
-            letters = dice.randint(50, 200)
+            letters = jitter.randint(50, 200)
             eventually(lambda before=before, letters=letters: sink.arrived.total() >= before + letters, seconds=60)
             lasting_database.cluster.stop("immediate")
             lasting_database.cluster.start()

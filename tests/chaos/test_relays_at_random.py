@@ -34,7 +34,7 @@ STILL_LEASED = "select count(*) from outbox_messages where lease_token = any(%s)
 
 
 def test_relays_killed_at_random_lose_nothing(
-    outbox: Outbox, ledger: Ledger, sink: MailSink, dice: random.Random
+    outbox: Outbox, ledger: Ledger, sink: MailSink, jitter: random.Random
 ) -> None:
     sink.verdict_seconds = VERDICT_SECONDS
     with (
@@ -43,8 +43,8 @@ def test_relays_killed_at_random_lose_nothing(
         arriving(ledger, messages=MESSAGES - 40, registrations=40, api=api),
     ):
         while not is_nearly_done(sink, MESSAGES) and ledger.disturbances < KILLS:
-            progress(sink, dice.randint(25, 100))
-            number = dice.randrange(RELAYS)
+            progress(sink, jitter.randint(25, 100))
+            number = jitter.randrange(RELAYS)
             fleet.kill(number)
             ledger.note_disturbance()
             fleet.replace(number)
@@ -57,14 +57,14 @@ def test_relays_killed_at_random_lose_nothing(
 
 
 def test_relays_frozen_for_longer_than_their_lease_do_no_harm_when_they_go_on(
-    outbox: Outbox, ledger: Ledger, sink: MailSink, dice: random.Random
+    outbox: Outbox, ledger: Ledger, sink: MailSink, jitter: random.Random
 ) -> None:
     sink.verdict_seconds = VERDICT_SECONDS
     with fleet_of(RELAYS, outbox.database, EMAIL_PROVIDERS=sink.provider) as fleet:
         for _round in range(2):  # so that those frozen in the second may have been so in the first
             with arriving(ledger, messages=300):
-                progress(sink, dice.randint(25, 75))
-                frozen = dice.sample(fleet.relays, 2)
+                progress(sink, jitter.randint(25, 75))
+                frozen = jitter.sample(fleet.relays, 2)
                 for relay in frozen:
                     stop(relay)
                 leases = [token for (token,) in outbox.execute(LEASES)]
@@ -79,15 +79,15 @@ def test_relays_frozen_for_longer_than_their_lease_do_no_harm_when_they_go_on(
 
 
 def test_relays_whose_sessions_are_ended_at_random_lose_nothing(
-    outbox: Outbox, ledger: Ledger, sink: MailSink, dice: random.Random
+    outbox: Outbox, ledger: Ledger, sink: MailSink, jitter: random.Random
 ) -> None:
     sink.verdict_seconds = VERDICT_SECONDS
     ended: set[int] = set()
     with fleet_of(RELAYS, outbox.database, EMAIL_PROVIDERS=sink.provider), arriving(ledger, messages=1_200):
         while not is_nearly_done(sink, 1_200):
-            progress(sink, dice.randint(10, 50))
+            progress(sink, jitter.randint(10, 50))
             pids = sessions(outbox)
-            ended.update(pid for (pid,) in outbox.execute(END, dice.sample(pids, len(pids) // 2)))
+            ended.update(pid for (pid,) in outbox.execute(END, jitter.sample(pids, len(pids) // 2)))
             ledger.note_disturbance()
         sink.verdict_seconds = 0
         eventually(outbox.is_all_sent, seconds=60)

@@ -6,11 +6,12 @@ from uuid import uuid4
 
 import pytest
 
-from outbox_relay import listener, patience
 from outbox_relay.bootstrap import assemble
-from outbox_relay.listener import listen
+from outbox_relay.db import connection as patience
+from outbox_relay.maintenance.leader import Maintenance
+from outbox_relay.outbox import listener
+from outbox_relay.outbox.listener import listen
 from outbox_relay.settings import RelaySettingsSchema
-from outbox_relay.upkeep import Upkeep
 from tests.support.conservation import Ledger, conserved
 from tests.support.eventually import eventually
 from tests.support.forwarding import Road, forwarding
@@ -60,7 +61,7 @@ def url_over(road: Road, outbox: Outbox) -> str:
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten how long an answer may take; psycopg's own ten seconds to let go of a session remain."""
-    monkeypatch.setattr(patience, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(patience, "RESPONSE_TIMEOUT_SECONDS", 0.5)
     monkeypatch.setattr(listener, "QUIET_SECONDS", 0.1)
 
 
@@ -89,7 +90,7 @@ def test_looks_and_upkeep_do_not_wait_for_a_session_that_has_fallen_silent(outbo
         parts = assemble(settings)
         async with asyncio.timeout(LONGEST), asyncio.TaskGroup() as group:
             group.create_task(parts.lookout.look())
-            group.create_task(Upkeep(settings, uuid4()).turn())
+            group.create_task(Maintenance(settings, uuid4()).turn())
             for purpose in ("look", "upkeep"):
                 await asyncio.to_thread(wait_until_held_up, outbox.database, purpose)
             road.fall_silent()

@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import Counter, Gauge, Histogram
 
 from api_service import metrics as api_metrics
-from outbox_relay import histograms
+from outbox_relay import metrics as histograms
 from outbox_relay import metrics as relay_metrics
 from tests.support.databases import Database
 

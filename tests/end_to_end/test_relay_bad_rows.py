@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from outbox_relay.outcomes import FailureClass
+from outbox_relay.model import FailureClass
 from shared.vocabulary import Status
 from tests.support.eventually import eventually
 from tests.support.keys import KEY_ID

@@ -22,7 +22,7 @@ ALIVE = "WATCHDOG=1"
 BLOCKING_ONCE = """
 import os, time
 from outbox_relay.rendering import Renderer
-from outbox_relay.service_manager import ServiceManager
+from outbox_relay.supervision.watchdog import ServiceManager
 render, manager = Renderer.render, ServiceManager(os.environ)
 def block(self, message):
     manager.tell("X_BLOCKED=1")
@@ -35,11 +35,11 @@ Renderer.render = block
 SETTLING_NOTHING = """
 import asyncio
 from datetime import timedelta
-from outbox_relay import watch
-from outbox_relay.settles import Settles
+from outbox_relay.supervision import stall_detector as watch
+from outbox_relay.outbox.settle import SettlementStore
 async def settle(self, settlements):
     await asyncio.Event().wait()
-Settles.settle = settle
+SettlementStore.settle = settle
 watch.TRY_MARGIN = timedelta(seconds=1)
 """
 

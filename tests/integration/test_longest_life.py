@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from sqlalchemy.orm import Session
 
 from operator_console.cli import main
-from outbox_relay.outcomes import Dead
+from outbox_relay.model import Dead
 from shared.db.engine import create_database_engine
 from shared.enqueue import LONGEST_LIFE, NewMessage, enqueue
 from shared.vocabulary import Channel, DeadReason, Locale, Template

@@ -9,8 +9,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from api_service.services import EXTENSION
-from outbox_relay.backlog import COUNT, lane_parameters, lanes_of
-from outbox_relay.bootstrap import Parts, assemble
+from outbox_relay.bootstrap import RelayComponents, assemble
+from outbox_relay.delivery.poller import COUNT, lane_parameters, lanes_of
 from outbox_relay.settings import RelaySettingsSchema
 from shared.db.engine import create_database_engine
 from shared.vocabulary import Channel
@@ -40,12 +40,12 @@ def test_the_api_s_connections_plan_once(api: ApiUnderTest) -> None:
 def test_so_do_those_of_the_relay_that_run_all_the_time_and_no_others(outbox: Outbox) -> None:
     settings = RelaySettingsSchema().read(relay_environment(outbox.database, EMAIL_PROVIDERS="console:"))
 
-    async def modes(parts: Parts) -> list[str]:
+    async def modes(parts: RelayComponents) -> list[str]:
         own = parts.lifelines
         try:
             return [
-                await lifeline.once(mode_of)
-                for lifeline in (own.claiming, own.settling, own.looking, own.counting, own.falling_back)
+                await database.once(mode_of)
+                for database in (own.claiming, own.settling, own.looking, own.counting, own.falling_back)
             ]
         finally:
             await parts.close()
@@ -63,7 +63,7 @@ def test_a_backlog_is_counted_by_the_due_index_whatever_the_statistics_say(outbo
     outbox.put(count=100)
     outbox.execute("analyze")
 
-    async def plan(parts: Parts) -> list[str]:
+    async def plan(parts: RelayComponents) -> list[str]:
         async def explain(connection: AsyncConnection) -> list[str]:
             lanes = lane_parameters(lanes_of([Channel.EMAIL]))
             cursor = await connection.execute(f"explain {COUNT}", lanes)

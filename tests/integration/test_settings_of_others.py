@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from devstack.cluster import Cluster
 from migrations import commands
-from outbox_relay.database import connect
+from outbox_relay.db.connection import connect
 from shared.db.engine import create_database_engine
 from shared.db.migrating import exclusive_connection
 from tests.support.api import api_on

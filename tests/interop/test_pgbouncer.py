@@ -11,7 +11,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from migrations import commands
-from outbox_relay.database import Lifeline
+from outbox_relay.db.connection import ReconnectingConnection
 from shared.db.connection_settings import driver_url
 from shared.db.engine import create_database_engine
 from shared.db.migrating import PoolerError
@@ -128,11 +128,11 @@ def in_a_lifeline(url: str, statement: str, *, plans_once: bool = False) -> list
         return await (await connection.execute(statement)).fetchall()
 
     async def run() -> list[tuple[Any, ...]]:
-        lifeline = Lifeline(url, "test", plans_once=plans_once)
+        database = ReconnectingConnection(url, "test", plans_once=plans_once)
         try:
-            return await lifeline.run(work)
+            return await database.run(work)
         finally:
-            await lifeline.close()
+            await database.close()
 
     return asyncio.run(run())
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from outbox_relay.messages import ClaimedMessage
+from outbox_relay.model import ClaimedMessage
 from shared.vocabulary import Channel, Locale, Template
 
 A_TOKEN = UUID("0b9fa9a3-6a4e-4d0f-8a57-0a6d8a0f1c11")

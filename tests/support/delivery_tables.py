@@ -5,10 +5,10 @@ from collections.abc import Container, Iterable
 from datetime import timedelta
 from itertools import product
 
+from outbox_relay.delivery.retry_policy import CODE, LINK, NOTICE, PROVISIONING, Policy, policy_for
 from outbox_relay.failures.http import ALL_STATUSES, HTTP_RULES, HttpRule
 from outbox_relay.failures.network import NETWORK_RULES, NetworkRule, from_phase
 from outbox_relay.failures.smtp import ALL_COMMANDS, BEFORE_RCPT, SMTP_RULES, SmtpCommand, SmtpRule
-from outbox_relay.schedule import CODE, LINK, NOTICE, PROVISIONING, Policy, policy_for
 from shared.vocabulary import Channel, Template, Work, WorkChannel
 
 KINDS = {"code": CODE, "link by e-mail": LINK, "notice": NOTICE, "organization": PROVISIONING}
@@ -82,7 +82,7 @@ def status_words(rule: HttpRule) -> str:
 
 
 def break_classes(_rule: NetworkRule) -> tuple[str, str]:
-    return from_phase(is_handed_over=False), from_phase(is_handed_over=True)
+    return from_phase(maybe_accepted=False), from_phase(maybe_accepted=True)
 
 
 def kinds_of_message(policy: Policy) -> str:

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from outbox_relay.budgets import Budgets
-from outbox_relay.database import Lifeline
-from outbox_relay.fallbacks import Fallbacks
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.delivery.fallback import Fallbacks
+from outbox_relay.model import Budgets
 from tests.support.api import ApiUnderTest
 from tests.support.databases import Database
 from tests.support.keys import KEY
@@ -16,13 +16,13 @@ def fall_back(database: Database, budgets: Budgets = AMPLE, *, relays: int = 1) 
     """Let so many relays look at once, and return how many messages fell back."""
 
     async def run() -> int:
-        lifelines = [Lifeline(database.relay_url, "test") for _ in range(relays)]
+        connections = [ReconnectingConnection(database.relay_url, "test") for _ in range(relays)]
         try:
-            looks = [Fallbacks(lifeline, budgets, KEY).take_due() for lifeline in lifelines]
+            looks = [Fallbacks(connection, budgets, KEY).take_due() for connection in connections]
             return sum(await asyncio.gather(*looks))
         finally:
-            for lifeline in lifelines:
-                await lifeline.close()
+            for connection in connections:
+                await connection.close()
 
     return asyncio.run(run())
 

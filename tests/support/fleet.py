@@ -76,7 +76,7 @@ def times(count: int) -> int:
 
 
 def seeded() -> random.Random:
-    """Return the dice of a test; CHAOS_SEED repeats the throws that an earlier one has printed."""
+    """Return the jitter of a test; CHAOS_SEED repeats the throws that an earlier one has printed."""
     seed = os.environ.get("CHAOS_SEED") or secrets.token_hex(4)
     sys.stdout.write(f"CHAOS_SEED={seed}\n")  # pytest shows it where a test fails
     return random.Random(seed)

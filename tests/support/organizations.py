@@ -12,12 +12,11 @@ import psycopg
 from psycopg import sql
 
 from devstack.cluster import Cluster
-from outbox_relay.database import Lifeline
-from outbox_relay.messages import ClaimedMessage
-from outbox_relay.organizations.settlement import ProvisionSettles
-from outbox_relay.outcomes import Dead, Failure, FailureClass, Outcome, Sent
-from outbox_relay.settles import Settlement
-from outbox_relay.telling import Teller
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.model import ClaimedMessage, Dead, Failure, FailureClass, Outcome, Sent, Settlement
+from outbox_relay.outbox.settle import SettlementStore
+from outbox_relay.outbox.settle_sql import PROVISIONING
+from outbox_relay.outbox.settled_notifier import SettledNotifier
 from shared.db.connection_settings import driver_url
 from shared.vocabulary import DeadReason, WorkChannel
 from tests.support.outbox import A_DAY, Outbox
@@ -111,10 +110,11 @@ def claim_work(outbox: Outbox, *, lease: timedelta = A_DAY) -> ClaimedMessage:
 def settle_work(outbox: Outbox, message: ClaimedMessage, outcome: Outcome) -> bool:
     """Settle it as its own lane does, with whatever follows; return False if that came too late."""
 
-    async def work(lifeline: Lifeline) -> frozenset[UUID]:
-        teller = Teller(outbox.database.relay_url)
-        late = await ProvisionSettles(lifeline, teller).settle([Settlement(message, outcome)])
-        await teller.close()
-        return late
+    async def work(database: ReconnectingConnection) -> frozenset[UUID]:
+        stale = await SettlementStore(database, PROVISIONING).settle([Settlement(message, outcome)])
+        notifier = SettledNotifier(outbox.database.relay_url)
+        notifier.notify([] if stale else [message.id])
+        await notifier.close()
+        return stale
 
-    return outbox.with_lifeline(work) != {message.id}
+    return outbox.with_database(work) != {message.id}

@@ -10,11 +10,10 @@ from uuid import UUID
 
 from psycopg.rows import namedtuple_row
 
-from outbox_relay.claims import Claims
-from outbox_relay.database import Lifeline
-from outbox_relay.messages import ClaimedMessage, LaneKey
-from outbox_relay.outcomes import Outcome
-from outbox_relay.settles import Settlement, Settles
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.model import ClaimedMessage, Outcome, QueueKey, Settlement
+from outbox_relay.outbox.claim import ClaimStore
+from outbox_relay.outbox.settle import SettlementStore
 from shared.ids import uuid7
 from shared.vocabulary import AnyChannel, Channel, Urgency
 from tests.support.databases import Database
@@ -78,15 +77,15 @@ class Outbox:
         channel: AnyChannel = Channel.EMAIL,
         urgency: Urgency = Urgency.CODE,
     ) -> list[ClaimedMessage]:
-        key = LaneKey(channel, urgency)
-        return self.with_lifeline(lambda lifeline: Claims(lifeline, lease).claim(key, limit))
+        key = QueueKey(channel, urgency)
+        return self.with_database(lambda database: ClaimStore(database, lease).claim(key, limit))
 
     def claim_suspect(self, *, lease: timedelta = A_DAY) -> ClaimedMessage | None:
-        return self.with_lifeline(lambda lifeline: Claims(lifeline, lease).claim_suspect(list(Channel)))
+        return self.with_database(lambda database: ClaimStore(database, lease).claim_suspect(list(Channel)))
 
     def settle(self, outcomes: Sequence[tuple[ClaimedMessage, Outcome]]) -> int:
         settlements = [Settlement(message, outcome) for message, outcome in outcomes]
-        late = self.with_lifeline(lambda lifeline: Settles(lifeline).settle(settlements))
+        late = self.with_database(lambda database: SettlementStore(database).settle(settlements))
         return len(settlements) - len(late)
 
     def row(self, message_id: UUID) -> Any:
@@ -107,12 +106,12 @@ class Outbox:
             cursor = connection.execute(statement, parameters or None)
             return cursor.fetchall() if cursor.description else []
 
-    def with_lifeline(self, work: Callable[[Lifeline], Awaitable[Result]]) -> Result:
+    def with_database(self, work: Callable[[ReconnectingConnection], Awaitable[Result]]) -> Result:
         async def run() -> Result:
-            lifeline = Lifeline(self.database.relay_url, "test")
+            database = ReconnectingConnection(self.database.relay_url, "test")
             try:
-                return await work(lifeline)
+                return await work(database)
             finally:
-                await lifeline.close()
+                await database.close()
 
         return asyncio.run(run())

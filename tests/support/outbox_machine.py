@@ -18,11 +18,21 @@ from sqlalchemy.orm import Session
 from operator_console.actions.audit import AuditContext
 from operator_console.actions.requeue import requeue
 from operator_console.errors import NotDeadError
-from outbox_relay.claims import Claims
-from outbox_relay.database import Lifeline
-from outbox_relay.messages import ClaimedMessage, LaneKey
-from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Outcome, Retry, Sent
-from outbox_relay.settles import Settlement, Settles
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.model import (
+    ClaimedMessage,
+    Dead,
+    Deferred,
+    Failure,
+    FailureClass,
+    Outcome,
+    QueueKey,
+    Retry,
+    Sent,
+    Settlement,
+)
+from outbox_relay.outbox.claim import ClaimStore
+from outbox_relay.outbox.settle import SettlementStore
 from shared.db.engine import create_database_engine
 from shared.enqueue import enqueue
 from shared.vocabulary import Channel, DeadReason, Status, Urgency
@@ -31,7 +41,7 @@ from tests.support.databases import Database
 from tests.support.outbox import A_DAY, EXPIRED
 from tests.support.outbox_model import Model, ModelMessage
 
-CODES = LaneKey(Channel.EMAIL, Urgency.CODE)
+CODES = QueueKey(Channel.EMAIL, Urgency.CODE)
 
 MOST_LOST_LEASES = 1
 """A message that has lost more of them is suspected of killing its relay, which is another story."""
@@ -63,15 +73,15 @@ class Hand:
     """One relay: its two connections, and what it remembers of its claims."""
 
     def __init__(self, url: str) -> None:
-        self._lifelines = [Lifeline(url, purpose) for purpose in ("claim", "settle")]
+        self._lifelines = [ReconnectingConnection(url, purpose) for purpose in ("claim", "settle")]
         claiming, settling = self._lifelines
-        self.claims = {lease: Claims(claiming, lease) for lease in (EXPIRED, A_DAY)}
-        self.settles = Settles(settling)
+        self.claims = {lease: ClaimStore(claiming, lease) for lease in (EXPIRED, A_DAY)}
+        self.settles = SettlementStore(settling)
         self.held: list[ClaimedMessage] = []
 
     async def close(self) -> None:
-        for lifeline in self._lifelines:
-            await lifeline.close()
+        for database in self._lifelines:
+            await database.close()
 
 
 class OutboxMachine(RuleBasedStateMachine):
@@ -82,7 +92,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @initialize(meanwhile=st.sampled_from(OUTCOMES), late=st.sampled_from(LATE_OUTCOMES))
     def begin(self, meanwhile: Outcome, late: Outcome) -> None:
-        """Begin with a relay that was late: left to the dice, a late fact on a wrong death would hardly ever come."""
+        """Begin with a relay that was late: left to the jitter, a late fact on a wrong death would hardly ever come."""
         self.model = Model()
         self.runner = asyncio.Runner()
         self.ending = ExitStack()

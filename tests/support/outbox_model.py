@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from uuid import UUID
 
-from outbox_relay.outcomes import Dead, Deferred, Outcome, Retry, Sent
+from outbox_relay.model import Dead, Deferred, Outcome, Retry, Sent
 from shared.vocabulary import DeadReason, Status
 
 

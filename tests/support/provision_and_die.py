@@ -7,7 +7,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
-from outbox_relay.database import RelayConnection
+from outbox_relay.db.connection import RelayConnection
 from outbox_relay.provisioning import Organization, ProvisionServer, provision
 from tests.support.keys import KEYS
 from tests.support.tenants import Noted

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from outbox_relay.bootstrap import Parts, assemble
+from outbox_relay.bootstrap import RelayComponents, assemble
 from outbox_relay.settings import RelaySettingsSchema
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_environment
@@ -26,7 +26,9 @@ class MailServer(Protocol):
 
 
 @asynccontextmanager
-async def relaying(outbox: Outbox, server: MailServer, *, tls: str = "none", **settings: str) -> AsyncIterator[Parts]:
+async def relaying(
+    outbox: Outbox, server: MailServer, *, tls: str = "none", **settings: str
+) -> AsyncIterator[RelayComponents]:
     """Run the relay's parts as the daemon puts them together, with one connection to that server."""
     provider = f"smtp://127.0.0.1:{server.port}?tls={tls}"
     told = {"EMAIL_PROVIDERS": provider, "RELAY_CONNECTIONS": "1", "RELAY_SEND_SECONDS": "1"} | settings
@@ -41,7 +43,7 @@ async def relaying(outbox: Outbox, server: MailServer, *, tls: str = "none", **s
         await parts.close()
 
 
-async def until(outbox: Outbox, parts: Parts, query: str, *, hasten: bool = False) -> None:
+async def until(outbox: Outbox, parts: RelayComponents, query: str, *, hasten: bool = False) -> None:
     """Wake the relay again and again until the query finds something."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await asyncio.to_thread(outbox.execute, query):
@@ -51,7 +53,7 @@ async def until(outbox: Outbox, parts: Parts, query: str, *, hasten: bool = Fals
             await asyncio.sleep(0.05)
 
 
-async def until_all_are_settled(outbox: Outbox, parts: Parts) -> None:
+async def until_all_are_settled(outbox: Outbox, parts: RelayComponents) -> None:
     settled = "select 1 where not exists (select from outbox_messages where status = 'pending')"
     await until(outbox, parts, settled, hasten=True)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from outbox_relay.channels.base import Session
 from outbox_relay.channels.smpp.session import SmppProvider
-from outbox_relay.messages import Letter
+from outbox_relay.model import RenderedMessage
 from shared.vocabulary import Channel
 from tests.support.letters import a_letter
 from tests.support.sms_sessions import provider_at
@@ -15,7 +15,7 @@ from tests.support.smsc import Smsc
 NOT_SMPP = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
 
-def an_sms(text: str = "Your code is 123456", recipient: str = "+33612345678") -> Letter:
+def an_sms(text: str = "Your code is 123456", recipient: str = "+33612345678") -> RenderedMessage:
     return a_letter(recipient, text.encode(), Channel.SMS)
 
 

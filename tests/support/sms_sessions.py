@@ -6,8 +6,7 @@ from datetime import timedelta
 
 from outbox_relay.channels.base import Provider, Session
 from outbox_relay.channels.urls import DeliveryContext, providers_from
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, Sent
+from outbox_relay.model import Failure, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.letters import ListTray
 
@@ -26,7 +25,7 @@ async def session_at(url: str, *, seconds: float = 10.0) -> AsyncIterator[Sessio
         await session.close()
 
 
-async def fate_through(url: str, letter: Letter) -> Sent | Failure:
+async def fate_through(url: str, letter: RenderedMessage) -> Sent | Failure:
     """Hand one letter over, and return what became of it."""
     tray = ListTray([letter])
     async with session_at(url) as session:

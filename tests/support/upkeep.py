@@ -3,25 +3,25 @@
 import asyncio
 from uuid import UUID, uuid4
 
+from outbox_relay.maintenance.leader import REST_IN_TURNS, Maintenance
 from outbox_relay.settings import RelaySettingsSchema
-from outbox_relay.upkeep import REST_IN_TURNS, Upkeep
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_environment
 
 
-def upkeep_on(outbox: Outbox, **settings: str) -> Upkeep:
+def upkeep_on(outbox: Outbox, **settings: str) -> Maintenance:
     """Return another relay's part in the upkeep."""
     environment = relay_environment(outbox.database, EMAIL_PROVIDERS="console:", **settings)
-    return Upkeep(RelaySettingsSchema().read(environment), uuid4())
+    return Maintenance(RelaySettingsSchema().read(environment), uuid4())
 
 
-def turn(upkeep: Upkeep) -> None:
+def turn(upkeep: Maintenance) -> None:
     """Let it have as many turns as it takes until each step has had one, also those that rest."""
     for _ in range(REST_IN_TURNS):
         one_turn(upkeep)
 
 
-def one_turn(upkeep: Upkeep) -> None:
+def one_turn(upkeep: Maintenance) -> None:
     asyncio.run(upkeep.turn())
 
 

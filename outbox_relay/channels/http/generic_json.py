@@ -8,8 +8,7 @@ from typing import Any
 from outbox_relay.channels.http.session import NOT_ABOUT_MESSAGE, GatewayResponse, HttpProvider, message_id_in
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, ssl_context
 from outbox_relay.failures import from_http_status
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, Sent
+from outbox_relay.model import Failure, RenderedMessage, Sent
 from shared.urls import is_loopback
 from shared.vocabulary import Channel
 
@@ -22,7 +21,7 @@ class GenericJsonApi:
     url: str
     token: str = field(repr=False)
 
-    def request(self, letter: Letter) -> Mapping[str, Any]:
+    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
         """Build the request that submits a message."""
         message = letter.message
         return {

@@ -11,8 +11,7 @@ from typing import Any
 
 from outbox_relay.channels.http.session import GatewayResponse, HttpProvider
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, gateway_account
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, FailureClass, Sent
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from outbox_relay.sms_segments import Alphabet, alphabet_of
 from shared.urls import place
 from shared.vocabulary import Channel
@@ -49,7 +48,7 @@ class KannelApi:
     password: str = field(repr=False)
     sender: str
 
-    def request(self, letter: Letter) -> Mapping[str, Any]:
+    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
         """Build the request that submits a message. Kannel splits a long one into segments itself."""
         text = letter.content.decode()
         params = {
@@ -73,7 +72,7 @@ class KannelApi:
         if response.is_success and any(accepted.startswith(text) for accepted in ACCEPTED_TEXTS):
             # A truncated body: Kannel may have accepted. Without the cost of an attempt this could repeat for ever.
             error = f"HTTP {response.status} without a whole answer"
-            return Failure(FailureClass.TRANSIENT, self.name, error, is_handed_over=True)
+            return Failure(FailureClass.TRANSIENT, self.name, error, maybe_accepted=True)
         is_reply = _is_about_message(response.status, text)
         return response.failure(self.name, _class_of(text), detail=text, is_reply=is_reply)
 

@@ -13,8 +13,7 @@ import httpx
 
 from outbox_relay.channels.base import LONGEST_MESSAGE_ID, ProviderDownError, Session, Tray, timeout_with_grace
 from outbox_relay.failures import LONGEST_ERROR, connection_failure, printable, retry_after_header, root_cause
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, FailureClass, Sent
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.log import get_logger
 
 LONGEST_CONNECT_SECONDS = 5.0
@@ -74,7 +73,7 @@ class GatewayApi(Protocol):
     def name(self) -> str:
         """The name that operators see."""
 
-    def request(self, letter: Letter) -> Mapping[str, Any]:
+    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
         """Return the arguments of httpx's ``build_request``."""
 
     def interpret(self, response: GatewayResponse) -> Sent | Failure:
@@ -135,7 +134,7 @@ class HttpSession:
             except BaseException as error:
                 tray.report(letter, exchange.failure(error))
                 if isinstance(error, httpx.TransportError | httpx.InvalidURL | TimeoutError):
-                    down = connection_failure(self._provider.name, root_cause(error), is_handed_over=False)
+                    down = connection_failure(self._provider.name, root_cause(error), maybe_accepted=False)
                     raise ProviderDownError(down) from error
                 raise
             tray.report(letter, self._interpret(response))
@@ -146,7 +145,7 @@ class HttpSession:
             return self._provider.api.interpret(response)
         except Exception as error:
             log.exception("response not understood", provider=self._provider.name, status=response.status)
-            return connection_failure(self._provider.name, error, is_handed_over=True)
+            return connection_failure(self._provider.name, error, maybe_accepted=True)
 
     async def close(self) -> None:
         """Close the connection."""
@@ -156,7 +155,7 @@ class HttpSession:
 class _Exchange:
     """The request for one message, and whether it was submitted."""
 
-    def __init__(self, provider: HttpProvider, letter: Letter) -> None:
+    def __init__(self, provider: HttpProvider, letter: RenderedMessage) -> None:
         self._provider = provider
         self._request = provider.api.request(letter)
         # A gateway cannot act before the body is being sent. A GET has no body, so its headers count.
@@ -174,7 +173,7 @@ class _Exchange:
             await response.aclose()
 
     def failure(self, error: BaseException) -> Failure:
-        return connection_failure(self._provider.name, root_cause(error), is_handed_over=self._is_handed_over)
+        return connection_failure(self._provider.name, root_cause(error), maybe_accepted=self._is_handed_over)
 
     async def _trace(self, event: str, _info: Mapping[str, Any]) -> None:
         if event.endswith(self._submitting):

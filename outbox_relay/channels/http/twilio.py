@@ -11,8 +11,7 @@ from typing import Any
 
 from outbox_relay.channels.http.session import NOT_ABOUT_MESSAGE, GatewayResponse, HttpProvider, message_id_in
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, gateway_account
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, FailureClass, Sent
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.urls import place
 from shared.vocabulary import Channel
 
@@ -68,7 +67,7 @@ class TwilioApi:
     token: str = field(repr=False)
     sender: str
 
-    def request(self, letter: Letter) -> Mapping[str, Any]:
+    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
         """Build the request that submits a message."""
         sender = "MessagingServiceSid" if self.sender.startswith("MG") else "From"
         return {

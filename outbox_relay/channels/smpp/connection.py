@@ -15,7 +15,7 @@ from typing import Any, Self
 from smpplib import consts, smpp
 
 from outbox_relay.channels.base import readable_certificate, timeout_with_grace
-from outbox_relay.messages import Letter
+from outbox_relay.model import RenderedMessage
 from outbox_relay.sms_segments import Alphabet, alphabet_of, encoded, segments_in
 from shared.urls import place
 
@@ -99,7 +99,7 @@ def address_of(text: str) -> Address:
     return Address(1 if text.startswith("+") else 0, 1, digits)
 
 
-def submit_sm(sequence: int, sender: str, letter: Letter) -> bytes:
+def submit_sm(sequence: int, sender: str, letter: RenderedMessage) -> bytes:
     """Build a submit_sm with the whole message, so that it has one response: the SMSC splits long ones (§4.8.1)."""
     text = letter.content.decode()
     source, destination = address_of(sender), address_of(letter.message.recipient)

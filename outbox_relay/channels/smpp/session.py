@@ -23,8 +23,7 @@ from outbox_relay.channels.smpp.connection import (
 )
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, gateway_account
 from outbox_relay.failures import connection_failure, printable
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, FailureClass, Sent
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 
 DEFAULT_PORT = 2775
@@ -116,13 +115,13 @@ class SmppSession:
         return self._connection
 
     def _down(self, error: OSError) -> ProviderDownError:
-        return ProviderDownError(connection_failure(self._provider.name, error, is_handed_over=False))
+        return ProviderDownError(connection_failure(self._provider.name, error, maybe_accepted=False))
 
 
 class _Submission:
     """The submit_sm of one message, and whether it was sent."""
 
-    def __init__(self, provider: SmppProvider, connection: SmppConnection, letter: Letter) -> None:
+    def __init__(self, provider: SmppProvider, connection: SmppConnection, letter: RenderedMessage) -> None:
         self._provider = provider
         self._connection = connection
         self._letter = letter
@@ -140,7 +139,7 @@ class _Submission:
             return self._interpret(await response)
 
     def failure(self, error: BaseException) -> Failure:
-        return connection_failure(self._provider.name, error, is_handed_over=self._is_handed_over)
+        return connection_failure(self._provider.name, error, maybe_accepted=self._is_handed_over)
 
     def _interpret(self, response: Pdu) -> Sent | Failure:
         name, status = self._provider.name, response.status
@@ -149,7 +148,7 @@ class _Submission:
             return Failure(kind, name, error, is_reply=status not in _NOT_ABOUT_MESSAGE)
         if not response.is_response_to(Command.SUBMIT_SM):
             error = f"submit_sm: answered by {response.command:#010x}"
-            return Failure(FailureClass.TRANSIENT, name, error, is_handed_over=True)
+            return Failure(FailureClass.TRANSIENT, name, error, maybe_accepted=True)
         message_id = response.message_id
         return Sent(name, printable(message_id) if message_id else None)
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from outbox_relay.channels.base import ProviderDownError, Tray
 from outbox_relay.channels.smtp.connection import CLOSING, Connection, Deadline, ProtocolError, Reply, message_id_in
 from outbox_relay.failures import LONGEST_ERROR, SmtpCommand, connection_failure, from_smtp_reply, retry_after_in
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, FailureClass, Sent
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 
 START_MAIL_INPUT = 354
 FINAL_DOT = b".\r\n"
@@ -56,11 +55,11 @@ class SmtpCapabilities:
 class _Transaction:
     """One message's SMTP transaction. ``submitted_in_read`` is the read during which its content was written."""
 
-    letter: Letter
+    letter: RenderedMessage
     mail: bytes
     rcpt: bytes
     is_refused: bool = False
-    is_handed_over: bool = False
+    maybe_accepted: bool = False
     submitted_in_read: int = 0
 
 
@@ -191,7 +190,7 @@ class Delivery:
         # a lone dot (RFC 2920 §3.1).
         content = b"" if transaction.is_refused else transaction.letter.content
         following = self._take() if self._has_pipelining else None
-        transaction.is_handed_over = not transaction.is_refused
+        transaction.maybe_accepted = not transaction.is_refused
         transaction.submitted_in_read = self._connection.reads
         self._expected.append((Delivery._on_content, transaction))
         announcement = self._announcement(following) if following else b""
@@ -229,7 +228,7 @@ class Delivery:
         # 421 answers the oldest open command, and a command answered by 4yz had no effect. If that was the
         # final dot, the server has not accepted the message (RFC 5321 §4.2.1).
         for transaction in self._in_hand:
-            transaction.is_handed_over = False
+            transaction.maybe_accepted = False
         self._connection.abort(ConnectionResetError(str(reply)))
 
     def _time_out(self) -> None:
@@ -243,10 +242,10 @@ class Delivery:
         self.is_out_of_step = self._has_pipelining and (is_silent or isinstance(error, ProtocolError))
         while self._in_hand:
             transaction = self._in_hand.popleft()
-            failure = connection_failure(self._capabilities.provider, error, is_handed_over=transaction.is_handed_over)
+            failure = connection_failure(self._capabilities.provider, error, maybe_accepted=transaction.maybe_accepted)
             self._tray.report(transaction.letter, failure)
         if not self._done.done():
-            down = ProviderDownError(connection_failure(self._capabilities.provider, error, is_handed_over=False))
+            down = ProviderDownError(connection_failure(self._capabilities.provider, error, maybe_accepted=False))
             self._done.set_exception(down if isinstance(error, OSError) else error)
 
     def _finish(self) -> None:

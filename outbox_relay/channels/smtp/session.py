@@ -190,7 +190,7 @@ class Handshake:
             self._raise_if_lost()
         except OSError as error:
             self._connection.abort(error)
-            raise ProviderDownError(connection_failure(self._server.name, error, is_handed_over=False)) from error
+            raise ProviderDownError(connection_failure(self._server.name, error, maybe_accepted=False)) from error
         except BaseException:
             self._connection.abort(ConnectionAbortedError("the relay broke off"))
             raise

@@ -129,13 +129,13 @@ def test_giving_back_what_was_never_taken_gives_nothing(engine: Engine) -> None:
 def test_hits_are_admitted_as_by_the_moving_windows_of_the_library_that_limits_are_written_for(
     database: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    passed, dice = timedelta(0), Random(30)
+    passed, jitter = timedelta(0), Random(30)
     monkeypatch.setattr(memory, "time", SimpleNamespace(time=lambda: 1e9 + passed.total_seconds()))
     limiter = limiter_of(engine, registrations_per_address="3/hour")
     theirs, item = MovingWindowRateLimiter(memory.MemoryStorage()), parse("3/hour")
     for _ in range(60):
         # No sum of these is an hour: what is compared does not hang on how long a statement takes.
-        by = timedelta(minutes=dice.choice([0, 0, 7, 14, 35]))
+        by = timedelta(minutes=jitter.choice([0, 0, 7, 14, 35]))
         passed += by
         move(database, by)
         assert is_admitted(limiter) == theirs.hit(item, "ada")

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from outbox_relay.outcomes import Dead, Failure, FailureClass, Retry, Sent
+from outbox_relay.model import Dead, Failure, FailureClass, Retry, Sent
 from shared.vocabulary import DeadReason, Urgency
 from tests.support.accounts import ADA, NUMBER, Account, ask_for_reset, newest_code, refusal, signed_in, tables
 from tests.support.api import PASSWORD, ApiUnderTest

@@ -8,8 +8,7 @@ import pytest
 from outbox_relay.channels.base import ProviderDownError, Session
 from outbox_relay.channels.http.generic_json import GenericJsonApi
 from outbox_relay.channels.http.session import GatewayResponse
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, FailureClass, Sent
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.certificates import Authority
 from tests.support.http_gateway import ENDLESS, HttpGateway, Silence, answer
@@ -21,7 +20,7 @@ pytestmark = pytest.mark.anyio
 ACCEPTED = answer(202, b'{"id": "sms-1"}')
 
 
-def an_sms() -> Letter:
+def an_sms() -> RenderedMessage:
     return a_letter("+33612345678", "Voilà: 123456".encode(), Channel.SMS)
 
 
@@ -104,7 +103,7 @@ async def test_a_refusal_costs_what_it_says_and_the_next_message_goes_on(says: b
         gateway.says = ACCEPTED
         tray.waiting.append(welcome)
         await session.carry(tray)
-    assert (tray.failure(refused).kind, tray.failure(refused).is_handed_over) == (kind, False)
+    assert (tray.failure(refused).kind, tray.failure(refused).maybe_accepted) == (kind, False)
     assert isinstance(tray.fate(welcome), Sent)
 
 
@@ -121,7 +120,7 @@ async def test_an_answer_that_we_fail_to_read_costs_its_message_an_attempt_and_n
     async with HttpGateway(ACCEPTED) as gateway, session_to(gateway) as session:
         await session.carry(tray)
     failure = tray.failure(letters[0])
-    assert (failure.kind, failure.is_handed_over, failure.error) == (FailureClass.TRANSIENT, True, "too large")
+    assert (failure.kind, failure.maybe_accepted, failure.error) == (FailureClass.TRANSIENT, True, "too large")
     assert isinstance(tray.fate(letters[1]), Sent)
 
 
@@ -153,7 +152,7 @@ async def test_without_an_answer_the_message_may_have_arrived(silence: Silence) 
         with pytest.raises(ProviderDownError) as caught:
             await session.carry(tray)
     failure = tray.failure(letters[0])
-    assert (failure.kind, failure.is_handed_over) == (FailureClass.TRANSIENT, True)
+    assert (failure.kind, failure.maybe_accepted) == (FailureClass.TRANSIENT, True)
     assert caught.value.failure.kind is FailureClass.PROVIDER
     assert list(tray.waiting) == letters[1:]
 
@@ -182,7 +181,7 @@ async def assert_not_handed_over(gateway: HttpGateway, scheme: str, seconds: flo
     async with session_to(gateway, scheme=scheme, seconds=seconds) as session:
         with pytest.raises(ProviderDownError):
             await session.carry(tray)
-    assert (tray.failure(letter).kind, tray.failure(letter).is_handed_over) == (FailureClass.PROVIDER, False)
+    assert (tray.failure(letter).kind, tray.failure(letter).maybe_accepted) == (FailureClass.PROVIDER, False)
 
 
 async def test_over_tls_with_an_authority_of_ones_own(authority: Authority) -> None:
@@ -205,7 +204,7 @@ async def test_cancelled_it_says_that_the_message_may_have_arrived() -> None:
         carrying.cancel()
         with pytest.raises(asyncio.CancelledError):
             await carrying
-    assert tray.failure(letter).is_handed_over
+    assert tray.failure(letter).maybe_accepted
 
 
 async def test_the_environments_proxies_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 import pytest
 
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, FailureClass, Sent
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.http_gateway import HttpGateway, Says, answer
 from tests.support.letters import a_letter
@@ -13,12 +12,12 @@ pytestmark = pytest.mark.anyio
 RECIPIENT, CONTENT, TRANSIENT, PROVIDER = FailureClass
 
 
-def an_sms(recipient: str = "+33612345678", text: str = "Voilà: 123456 & more") -> Letter:
+def an_sms(recipient: str = "+33612345678", text: str = "Voilà: 123456 & more") -> RenderedMessage:
     return a_letter(recipient, text.encode(), Channel.SMS)
 
 
 async def carried(
-    letter: Letter, gateway: HttpGateway, user: str = "us:p%26ss", query: str = "&from=Signpost"
+    letter: RenderedMessage, gateway: HttpGateway, user: str = "us:p%26ss", query: str = "&from=Signpost"
 ) -> Sent | Failure:
     url = f"kannel://{user}@127.0.0.1:{gateway.port}?tls=none{query}"
     return await fate_through(url, letter)
@@ -61,7 +60,7 @@ async def test_a_yes_that_never_ends_is_one_all_the_same() -> None:
 @pytest.mark.parametrize("words", [b"", b"0: Acc"])
 async def test_a_200_without_a_whole_word_may_have_been_a_yes(words: bytes) -> None:
     failure = await refusal(answer(200, words))
-    assert (failure.kind, failure.is_handed_over) == (TRANSIENT, True)
+    assert (failure.kind, failure.maybe_accepted) == (TRANSIENT, True)
 
 
 async def test_a_page_that_is_not_kannels_is_no_yes() -> None:
@@ -73,7 +72,7 @@ async def test_a_number_that_kannel_denies_is_the_recipients_fault() -> None:
     async with HttpGateway(kannel) as gateway:
         fate = await carried(an_sms("+15005550001"), gateway)
     assert isinstance(fate, Failure)
-    assert (fate.kind, fate.is_handed_over) == (RECIPIENT, False)
+    assert (fate.kind, fate.maybe_accepted) == (RECIPIENT, False)
 
 
 async def test_wrong_credentials_and_a_missing_sender_are_no_fault_of_the_message() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from outbox_relay.channels.urls import check_provider_url
-from outbox_relay.outcomes import Sent
+from outbox_relay.model import Sent
 from shared.vocabulary import Channel
 from tests.support.smpp_sessions import an_sms
 from tests.support.sms_sessions import fate_through, provider_at
@@ -16,7 +16,7 @@ MODULE = """
 from dataclasses import dataclass
 
 from outbox_relay.channels.urls import ProviderScheme
-from outbox_relay.outcomes import Sent
+from outbox_relay.model import Sent
 from shared.vocabulary import Channel
 
 

@@ -1,8 +1,7 @@
 import pytest
 
 from outbox_relay.channels.base import ProviderDownError
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import FailureClass, Sent
+from outbox_relay.model import FailureClass, RenderedMessage, Sent
 from tests.support.http_gateway import Silence
 from tests.support.letters import ListTray
 from tests.support.smpp_sessions import NOT_SMPP, an_sms, session_to
@@ -25,7 +24,7 @@ RECIPIENT, CONTENT, TRANSIENT, PROVIDER = FailureClass
 WITH_AN_OPTION = pdu(SUBMIT_SM | RESPONSE, 0, 2, b"id-1\0" + bytes.fromhex("0423 0003 030022"))
 
 
-async def submitted_as(letter: Letter, sender: str = "Signpost") -> Submitted:
+async def submitted_as(letter: RenderedMessage, sender: str = "Signpost") -> Submitted:
     async with Smsc() as smsc, session_to(smsc, sender=sender) as session:
         await session.carry(ListTray([letter]))
     [submitted] = smsc.submitted
@@ -72,7 +71,7 @@ async def test_the_answer_to_something_else_is_no_yes_and_no_no(command: int) ->
     tray = ListTray([letter])
     async with Smsc(says=pdu(command, 0, 2, b"id-1\0")) as smsc, session_to(smsc) as session:
         await session.carry(tray)
-    assert (tray.failure(letter).kind, tray.failure(letter).is_handed_over) == (TRANSIENT, True)
+    assert (tray.failure(letter).kind, tray.failure(letter).maybe_accepted) == (TRANSIENT, True)
 
 
 @pytest.mark.parametrize(("text", "octets"), [("a" * 161, 161), ("ж" * 71, 142)])
@@ -118,7 +117,7 @@ async def test_a_refusal_costs_what_it_says_and_the_next_message_goes_on(
         tray.waiting.append(welcome)
         await session.carry(tray)
     failure = tray.failure(refused)
-    assert (failure.kind, failure.is_reply, failure.is_handed_over) == (kind, is_reply, False)
+    assert (failure.kind, failure.is_reply, failure.maybe_accepted) == (kind, is_reply, False)
     assert f"0x{status:08X}" in failure.error
     assert isinstance(tray.fate(welcome), Sent)
 
@@ -147,7 +146,7 @@ async def test_without_an_answer_the_message_may_have_arrived(says: Says) -> Non
     async with Smsc(says=says) as smsc, session_to(smsc, seconds=seconds) as session:
         with pytest.raises(ProviderDownError):
             await session.carry(tray)
-    assert (tray.failure(letters[0]).kind, tray.failure(letters[0]).is_handed_over) == (TRANSIENT, True)
+    assert (tray.failure(letters[0]).kind, tray.failure(letters[0]).maybe_accepted) == (TRANSIENT, True)
     assert list(tray.waiting) == letters[1:]
 
 

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from outbox_relay.channels.base import ProviderDownError
-from outbox_relay.outcomes import FailureClass, Sent
+from outbox_relay.model import FailureClass, Sent
 from tests.support.certificates import Authority
 from tests.support.http_gateway import Silence
 from tests.support.letters import ListTray
@@ -47,7 +47,7 @@ async def test_while_the_smsc_will_not_have_us_no_message_is_taken(bind_says: Sa
     async with Smsc(bind_says=bind_says) as smsc, session_to(smsc, seconds=seconds) as session:
         with pytest.raises(ProviderDownError) as caught:
             await session.carry(tray)
-    assert (caught.value.failure.kind, caught.value.failure.is_handed_over) == (FailureClass.PROVIDER, False)
+    assert (caught.value.failure.kind, caught.value.failure.maybe_accepted) == (FailureClass.PROVIDER, False)
     assert len(tray.waiting) == 1
 
 
@@ -73,7 +73,7 @@ async def test_cancelled_it_says_that_the_message_may_have_arrived_and_binds_ane
         smsc.says = 0
         tray.waiting.append(later)
         await session.carry(tray)
-    assert tray.failure(letter).is_handed_over
+    assert tray.failure(letter).maybe_accepted
     assert isinstance(tray.fate(later), Sent)
     assert len(smsc.binds) == 2
 

@@ -9,8 +9,7 @@ import pytest
 
 from outbox_relay.channels.base import ProviderDownError, Session
 from outbox_relay.failures import FailureCategory, category_of
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, FailureClass, Sent
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.certificates import Authority
 from tests.support.http_gateway import HttpGateway, Says, Silence, answer
@@ -35,7 +34,7 @@ def face(request: pytest.FixtureRequest) -> Face:
     return FACES[request.param]
 
 
-def an_sms() -> Letter:
+def an_sms() -> RenderedMessage:
     return a_letter("+33612345678", b"Your code is 123456", Channel.SMS)
 
 
@@ -66,7 +65,7 @@ async def test_without_an_answer_the_message_may_have_arrived(face: Face, silenc
         with pytest.raises(ProviderDownError) as caught:
             await session.carry(tray)
     failure = tray.failure(letters[0])
-    assert (failure.kind, failure.is_handed_over) == (FailureClass.TRANSIENT, True)
+    assert (failure.kind, failure.maybe_accepted) == (FailureClass.TRANSIENT, True)
     assert caught.value.failure.kind is FailureClass.PROVIDER
     assert list(tray.waiting) == letters[1:]
 
@@ -77,7 +76,7 @@ async def test_wherever_a_gateway_redirects_nobody_follows(face: Face, place: st
     tray = ListTray([letter])
     async with HttpGateway(answer(302, Location=place)) as gateway, session_to(face, gateway) as session:
         await session.carry(tray)
-    assert (tray.failure(letter).kind, tray.failure(letter).is_handed_over) == (FailureClass.PROVIDER, False)
+    assert (tray.failure(letter).kind, tray.failure(letter).maybe_accepted) == (FailureClass.PROVIDER, False)
     assert tray.failure(letter).error.startswith("HTTP 302")
 
 
@@ -133,7 +132,7 @@ async def test_cancelled_it_says_that_the_message_may_have_arrived(face: Face) -
         carrying.cancel()
         with pytest.raises(asyncio.CancelledError):
             await carrying
-    assert tray.failure(letter).is_handed_over
+    assert tray.failure(letter).maybe_accepted
 
 
 async def assert_not_handed_over(face: Face, gateway: HttpGateway, query: str, seconds: float = 10.0) -> Failure:
@@ -143,5 +142,5 @@ async def assert_not_handed_over(face: Face, gateway: HttpGateway, query: str, s
         with pytest.raises(ProviderDownError):
             await session.carry(tray)
     failure = tray.failure(letter)
-    assert (failure.kind, failure.is_handed_over) == (FailureClass.PROVIDER, False)
+    assert (failure.kind, failure.maybe_accepted) == (FailureClass.PROVIDER, False)
     return failure

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from outbox_relay.channels.base import ProviderDownError
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, FailureClass, Sent
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from tests.support.letters import ListTray, a_letter
 from tests.support.smtp_server import End, Moment, Script, SmtpServer
 from tests.support.smtp_sessions import IMPATIENT, PATIENT, session_to
@@ -39,7 +38,7 @@ class Broken:
     """How it stands with three letters after a carry that broke off; each letter taken is back."""
 
     tray: ListTray
-    letters: list[Letter]
+    letters: list[RenderedMessage]
     down: Failure
 
     def assert_nothing_was_taken(self) -> None:
@@ -53,7 +52,7 @@ class Broken:
 
     def assert_first_may_have_arrived(self, offers: tuple[str, ...]) -> None:
         first = self.tray.failure(self.letters[0])
-        assert (first.kind, first.is_handed_over) == (FailureClass.TRANSIENT, True)
+        assert (first.kind, first.maybe_accepted) == (FailureClass.TRANSIENT, True)
         if offers is PIPELINING:
             self._assert_not_handed_over(self.letters[1])
         assert list(self.tray.waiting) == self.letters[2 if offers is PIPELINING else 1 :]
@@ -63,9 +62,9 @@ class Broken:
         self._assert_not_handed_over(self.letters[1])
         assert list(self.tray.waiting) == self.letters[2:]
 
-    def _assert_not_handed_over(self, letter: Letter) -> None:
+    def _assert_not_handed_over(self, letter: RenderedMessage) -> None:
         failure = self.tray.failure(letter)
-        assert (failure.kind, failure.is_handed_over) == (FailureClass.PROVIDER, False)
+        assert (failure.kind, failure.maybe_accepted) == (FailureClass.PROVIDER, False)
 
 
 async def broken_carry(script: Script, patience: float = PATIENT) -> Broken:
@@ -149,7 +148,7 @@ async def test_421_is_a_plain_no_to_all_that_is_in_hand(offers: tuple[str, ...],
     assert broken.tray.fates
     for fate in broken.tray.fates.values():
         assert isinstance(fate, Failure)
-        assert (fate.kind, fate.is_handed_over) == (FailureClass.PROVIDER, False)
+        assert (fate.kind, fate.maybe_accepted) == (FailureClass.PROVIDER, False)
     assert "421 4.3.2 shutting down" in broken.down.error
 
 
@@ -165,7 +164,7 @@ async def test_cancelled_it_says_truly_how_far_it_was(offers: tuple[str, ...], m
         with pytest.raises(asyncio.CancelledError):
             await carrying
     assert tray.has_all_back
-    assert tray.failure(letters[0]).is_handed_over is (moment is Moment.FINAL_DOT)
+    assert tray.failure(letters[0]).maybe_accepted is (moment is Moment.FINAL_DOT)
 
 
 async def test_nobody_listening_is_the_providers_fault() -> None:
@@ -232,7 +231,7 @@ async def test_closing_says_good_bye_and_waits_for_nobody() -> None:
 
 async def test_the_time_allowed_is_for_each_letter_and_not_for_all_of_them() -> None:
     class LongTray(ListTray):
-        def take(self) -> Letter | None:
+        def take(self) -> RenderedMessage | None:
             if time.monotonic() < until:
                 self.waiting.append(a_letter())
             return super().take()

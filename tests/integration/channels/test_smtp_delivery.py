@@ -2,8 +2,7 @@ import asyncio
 
 import pytest
 
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import FailureClass, Sent
+from outbox_relay.model import FailureClass, RenderedMessage, Sent
 from tests.support.letters import ListTray, a_letter
 from tests.support.smtp_server import Moment, Script, SmtpServer
 from tests.support.smtp_sessions import SENDER, session_to
@@ -102,7 +101,7 @@ async def test_a_refusal_costs_what_it_says_and_the_connection_stays_good(
         tray.waiting.append(welcome)
         await session.carry(tray)
     assert [tray.failure(letter).kind for letter in refused] == [kind, kind]
-    assert not any(tray.failure(letter).is_handed_over for letter in refused)
+    assert not any(tray.failure(letter).maybe_accepted for letter in refused)
     assert isinstance(tray.fate(welcome), Sent)
     assert len(server.letters) == 1
     assert not server.faults
@@ -188,7 +187,7 @@ async def test_a_letter_of_a_megabyte_arrives_whole(offers: tuple[str, ...]) -> 
 
 async def test_a_mistake_of_the_relays_own_is_raised_as_it_is() -> None:
     class BrokenTray(ListTray):
-        def take(self) -> Letter | None:
+        def take(self) -> RenderedMessage | None:
             raise LookupError
 
     async with SmtpServer() as server, session_to(server) as session:
@@ -200,7 +199,7 @@ async def test_when_the_relay_errs_in_mid_way_the_letter_in_hand_comes_back() ->
     letter = a_letter()
 
     class OnceTray(ListTray):
-        def take(self) -> Letter | None:
+        def take(self) -> RenderedMessage | None:
             if not self.waiting:
                 raise LookupError
             return super().take()
@@ -211,4 +210,4 @@ async def test_when_the_relay_errs_in_mid_way_the_letter_in_hand_comes_back() ->
         with pytest.raises(LookupError):
             await session.carry(tray)
     assert tray.failure(letter).kind is FailureClass.PROVIDER
-    assert not tray.failure(letter).is_handed_over
+    assert not tray.failure(letter).maybe_accepted

@@ -6,7 +6,7 @@ import pytest
 
 from outbox_relay.channels.base import Credentials, ProviderDownError
 from outbox_relay.channels.smtp.session import Server, Tls
-from outbox_relay.outcomes import FailureClass, Sent
+from outbox_relay.model import FailureClass, Sent
 from tests.support.certificates import Authority
 from tests.support.letters import ListTray, a_letter
 from tests.support.smtp_server import End, Moment, Script, SmtpServer

@@ -2,8 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from outbox_relay.messages import Letter
-from outbox_relay.outcomes import Failure, FailureClass, Sent
+from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.http_gateway import HttpGateway, Says, answer
 from tests.support.letters import a_letter
@@ -15,12 +14,12 @@ pytestmark = pytest.mark.anyio
 RECIPIENT, CONTENT, TRANSIENT, PROVIDER = FailureClass
 
 
-def an_sms(recipient: str = "+33612345678") -> Letter:
+def an_sms(recipient: str = "+33612345678") -> RenderedMessage:
     return a_letter(recipient, "Voilà: 123456 & more".encode(), Channel.SMS)
 
 
 async def carried(
-    letter: Letter, gateway: HttpGateway, user: str = "AC1:t%2Fken", sender: str = "+15005550006"
+    letter: RenderedMessage, gateway: HttpGateway, user: str = "AC1:t%2Fken", sender: str = "+15005550006"
 ) -> Sent | Failure:
     url = f"twilio://{user}@127.0.0.1:{gateway.port}?from={sender}&tls=none"
     return await fate_through(url, letter)
@@ -65,7 +64,7 @@ async def test_what_is_wrong_with_a_number_is_the_recipients_and_what_is_wrong_w
     async with HttpGateway(twilio) as gateway:
         fate = await carried(an_sms(number), gateway)
     assert isinstance(fate, Failure)
-    assert (fate.kind, fate.is_reply, fate.is_handed_over) == (kind, True, False)
+    assert (fate.kind, fate.is_reply, fate.maybe_accepted) == (kind, True, False)
     assert fate.error.startswith(f"HTTP 400 {TWILIO_MAGIC[number][0]}: ")
 
 

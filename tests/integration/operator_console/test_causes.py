@@ -10,7 +10,7 @@ from operator_console.filters import MessageFilter
 from operator_console.queries import causes
 from operator_console.queries.causes import list_causes
 from operator_console.queries.messages import list_messages
-from outbox_relay.outcomes import Dead, Failure, FailureClass
+from outbox_relay.model import Dead, Failure, FailureClass
 from shared.vocabulary import DeadReason
 from tests.support.databases import Database, fresh_database
 from tests.support.operators import lines_of, outboxctl, put_dead

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from devstack.cluster import Cluster
 from operator_console.cli import main
-from outbox_relay.outcomes import Dead, Failure, FailureClass
+from outbox_relay.model import Dead, Failure, FailureClass
 from shared.ids import uuid7
 from shared.vocabulary import WAKE_CHANNEL, DeadReason
 from tests.support.databases import Database, fresh_database

@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 
 from outbox_relay import daemon
-from outbox_relay.bootstrap import Parts, assemble
-from outbox_relay.claims import Claims
+from outbox_relay.bootstrap import RelayComponents, assemble
+from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.settings import RelaySettings, RelaySettingsSchema
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
@@ -23,11 +23,11 @@ IS_RENEWED = "select count(*) from upkeep_lease where leased_until < now() + int
 
 
 @pytest.fixture
-def claims(monkeypatch: pytest.MonkeyPatch) -> Iterator[list["weakref.ref[Claims]"]]:
+def claims(monkeypatch: pytest.MonkeyPatch) -> Iterator[list["weakref.ref[ClaimStore]"]]:
     """The claims of each shift, which its lanes hold and nobody else, if they are still there."""
     made = []
 
-    def noted(settings: RelaySettings, relay_id: UUID) -> Parts:
+    def noted(settings: RelaySettings, relay_id: UUID) -> RelayComponents:
         parts = assemble(settings, relay_id)
         made.append(weakref.ref(parts.outbox.claims))
         return parts
@@ -40,7 +40,7 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> Iterator[list["weakref.ref[Claims
 
 
 def test_a_shift_that_is_over_leaves_nothing_behind_and_its_upkeep_lease_to_the_next(
-    outbox: Outbox, claims: list["weakref.ref[Claims]"]
+    outbox: Outbox, claims: list["weakref.ref[ClaimStore]"]
 ) -> None:
     settings = RelaySettingsSchema().read(
         relay_environment(outbox.database, EMAIL_PROVIDERS="smtp://127.0.0.1:1?tls=none", RELAY_UPKEEP_SECONDS="1")

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from outbox_relay.upkeep import Upkeep
+from outbox_relay.maintenance.leader import Maintenance
 from shared.db.connection_settings import driver_url
 from shared.ids import uuid7
 from tests.support.eventually import eventually
@@ -163,7 +163,7 @@ def test_a_receiver_that_never_ends_its_answer_keeps_no_upkeep_from_being_done(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_dead(outbox)
-    monkeypatch.setattr("outbox_relay.digests.POST_SECONDS", 0.5)
+    monkeypatch.setattr("outbox_relay.maintenance.digests.POST_SECONDS", 0.5)
 
     async def trickle(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
@@ -188,6 +188,6 @@ def test_a_relay_sends_the_digest_like_any_other_message(outbox: Outbox, tmp_pat
     assert "      7  rejected, smtp:m:25, recipient" in mail.read_text()
 
 
-async def turns(upkeep: Upkeep, count: int) -> None:
+async def turns(upkeep: Maintenance, count: int) -> None:
     for _ in range(count):
         await upkeep.turn()

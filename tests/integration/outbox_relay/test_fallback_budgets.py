@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from prometheus_client import REGISTRY
 
-from outbox_relay.budgets import Budgets
-from outbox_relay.outcomes import Dead, Failure, FailureClass
+from outbox_relay.model import Budgets, Dead, Failure, FailureClass
 from shared.vocabulary import Channel, DeadReason
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import Database

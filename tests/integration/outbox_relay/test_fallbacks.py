@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from outbox_relay.database import Lifeline
-from outbox_relay.messages import ClaimedMessage
-from outbox_relay.outcomes import Dead, Deferred, Failure, FailureClass, Sent
-from outbox_relay.settles import Settlement, Settles
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.model import ClaimedMessage, Dead, Deferred, Failure, FailureClass, Sent
+from outbox_relay.outbox.settle import SettlementStore
+from outbox_relay.outbox.settled_notifier import SettledNotifier
 from shared.secrets import code_for
 from shared.vocabulary import WAKE_CHANNEL, Channel, DeadReason
 from tests.support.api import ApiUnderTest, api_on
@@ -18,6 +18,7 @@ from tests.support.databases import Database
 from tests.support.fallbacks import fall_back, make_overdue
 from tests.support.keys import KEY
 from tests.support.outbox import EXPIRED, Outbox
+from tests.support.settling import a_batcher
 
 REFUSED = Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no such user")
 REJECTED = Dead(DeadReason.REJECTED, REFUSED)
@@ -228,10 +229,15 @@ def test_who_is_active_already_is_not_told_again(api: ApiUnderTest) -> None:
 
 def test_a_death_and_nothing_else_has_its_relay_look_for_fallbacks_at_once(outbox: Outbox) -> None:
     async def looks_after(*outcomes: Any) -> int:
-        settles, looks = Settles(lifeline := Lifeline(outbox.database.relay_url, "test")), []
-        settles.on_death = lambda: looks.append(True)
-        await settles.settle([Settlement(*pair) for pair in zip(messages, outcomes, strict=True)])
-        await lifeline.close()
+        looks: list[bool] = []
+        notifier = SettledNotifier(outbox.database.relay_url)
+        database = ReconnectingConnection(outbox.database.relay_url, "test")
+        batcher = a_batcher(SettlementStore(database), notifier, on_dead=lambda: looks.append(True))
+        for message, outcome in zip(messages, outcomes, strict=True):
+            batcher.put(message, outcome)
+        await batcher.flush()
+        await notifier.close()
+        await database.close()
         return len(looks)
 
     outbox.put(count=2)

@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
-from outbox_relay import listener
-from outbox_relay.database import connect
-from outbox_relay.listener import _hear, listen
+from outbox_relay.db.connection import connect
+from outbox_relay.outbox import listener
+from outbox_relay.outbox.listener import _hear, listen
 from shared.vocabulary import WAKE_CHANNEL
 from tests.support.eventually import eventually
 from tests.support.forwarding import Road, forwarding

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from outbox_relay.bootstrap import Parts
-from outbox_relay.breaker import PROBES_TO_CLOSE
+from outbox_relay.bootstrap import RelayComponents
+from outbox_relay.providers.circuit_breaker import PROBES_TO_CLOSE
 from tests.support.outbox import Outbox
 from tests.support.relaying import PATIENCE_SECONDS, relaying, until, until_all_are_settled
 from tests.support.smtp_server import End, Moment, Script, SmtpServer
@@ -35,13 +35,13 @@ class TurnedClock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> TurnedClock:
     clock = TurnedClock()
     # What this test moves back in time lies below where claims begin; every claim is to find it.
-    monkeypatch.setattr("outbox_relay.floor.SWEEP_SECONDS", 0.0)
-    monkeypatch.setattr("outbox_relay.floor.REST_IN_SWEEPS", 0.0)
+    monkeypatch.setattr("outbox_relay.outbox.scan_cursor.FULL_SCAN_SECONDS", 0.0)
+    monkeypatch.setattr("outbox_relay.outbox.scan_cursor.REST_IN_FULL_SCANS", 0.0)
     monkeypatch.setattr("outbox_relay.bootstrap.time", SimpleNamespace(monotonic=clock.monotonic))
     return clock
 
 
-async def pass_time(outbox: Outbox, parts: Parts, clock: TurnedClock) -> None:
+async def pass_time(outbox: Outbox, parts: RelayComponents, clock: TurnedClock) -> None:
     """Let half a minute pass: for the breakers, for the fleet, and for what the outbox holds back."""
     in_hand = "select 1 where not exists (select from outbox_messages where lease_token is not null)"
     await until(outbox, parts, in_hand)

@@ -8,27 +8,26 @@ from uuid import UUID
 
 import pytest
 
-from outbox_relay.claims import Claims
-from outbox_relay.database import Lifeline
-from outbox_relay.messages import ClaimedMessage, LaneKey
-from outbox_relay.outcomes import Dead, Failure, FailureClass, Sent
-from outbox_relay.settles import Settlement, Settles
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.model import ClaimedMessage, Dead, Failure, FailureClass, QueueKey, Sent, Settlement
+from outbox_relay.outbox.claim import ClaimStore
+from outbox_relay.outbox.settle import SettlementStore
 from shared.vocabulary import Channel, DeadReason, Urgency
-from tests.support.lifelines import DeafLifeline, ForgetfulLifeline, LateLifeline
+from tests.support.connections import DeafConnection, ForgetfulConnection, SlowConnection
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
 
-CODES = LaneKey(Channel.EMAIL, Urgency.CODE)
+CODES = QueueKey(Channel.EMAIL, Urgency.CODE)
 REFUSED = Dead(DeadReason.REJECTED, Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no such user"))
 SHORT = timedelta(milliseconds=1)
 Result = TypeVar("Result")
 
 
-def over(lifeline: Lifeline, work: Callable[[], Awaitable[Result]]) -> Result:
+def over(database: ReconnectingConnection, work: Callable[[], Awaitable[Result]]) -> Result:
     async def run() -> Result:
         try:
             return await work()
         finally:
-            await lifeline.close()
+            await database.close()
 
     return asyncio.run(run())
 
@@ -38,45 +37,45 @@ def test_what_a_lost_answer_leased_is_claimed_by_the_next_try_and_has_lost_no_le
     outbox: Outbox, lease: timedelta
 ) -> None:
     ids = outbox.put(count=3)
-    lifeline = DeafLifeline(outbox.database.relay_url, "test")
-    claimed = over(lifeline, lambda: Claims(lifeline, lease).claim(CODES, 2))
+    database = DeafConnection(outbox.database.relay_url, "test")
+    claimed = over(database, lambda: ClaimStore(database, lease).claim(CODES, 2))
     assert [message.id for message in claimed] == ids[:2]
     assert {message.lease_token for message in claimed} == {outbox.row(ids[0]).lease_token}
     assert outbox.execute("select expiries from outbox_messages order by id") == [(0,), (0,), (0,)]
 
 
-def test_what_a_lost_sweep_leased_below_the_floor_is_claimed_by_the_next_try(outbox: Outbox) -> None:
-    lifeline = DeafLifeline(outbox.database.relay_url, "test")
+def test_what_a_lost_full_scan_leased_behind_the_cursor_is_claimed_by_the_next_try(outbox: Outbox) -> None:
+    database = DeafConnection(outbox.database.relay_url, "test")
 
     async def claim_twice() -> list[ClaimedMessage]:
-        claims = Claims(lifeline, A_DAY)
+        claims = ClaimStore(database, A_DAY)
         await claims.claim(CODES, 1)
         outbox.put(due_at="now() - interval '1 hour'")
-        claims.sweep_soon(CODES)
+        claims.request_full_scan(CODES)
         return await claims.claim(CODES, 1)
 
     outbox.put()
-    [message] = over(lifeline, claim_twice)
+    [message] = over(database, claim_twice)
     assert message.due_at < outbox.row(message.id).created_at
 
 
 def test_what_a_lost_answer_never_leased_is_claimed_as_ever(outbox: Outbox) -> None:
     [message_id] = outbox.put()
-    lifeline = ForgetfulLifeline(outbox.database.relay_url, "test")
-    [message] = over(lifeline, lambda: Claims(lifeline, A_DAY).claim(CODES, 2))
+    database = ForgetfulConnection(outbox.database.relay_url, "test")
+    [message] = over(database, lambda: ClaimStore(database, A_DAY).claim(CODES, 2))
     assert (message.id, message.expiries) == (message_id, 0)
 
 
 def test_a_suspect_loses_no_lease_to_a_lost_answer(outbox: Outbox) -> None:
     [suspect, _] = outbox.put(count=2, expiries="2")
-    lifeline = DeafLifeline(outbox.database.relay_url, "test")
-    claimed = over(lifeline, lambda: Claims(lifeline, SHORT).claim_suspect([Channel.EMAIL]))
+    database = DeafConnection(outbox.database.relay_url, "test")
+    claimed = over(database, lambda: ClaimStore(database, SHORT).claim_suspect([Channel.EMAIL]))
     assert claimed
     assert (claimed.id, claimed.expiries, outbox.row(suspect).expiries) == (suspect, 2, 2)
 
 
-def too_late(lifeline: Lifeline, message: ClaimedMessage) -> frozenset[UUID]:
-    return over(lifeline, lambda: Settles(lifeline).settle([Settlement(message, REFUSED)]))
+def too_late(database: ReconnectingConnection, message: ClaimedMessage) -> frozenset[UUID]:
+    return over(database, lambda: SettlementStore(database).settle([Settlement(message, REFUSED)]))
 
 
 def test_a_death_that_was_rolled_back_before_another_relay_sent_the_message_is_not_said(outbox: Outbox) -> None:
@@ -87,9 +86,9 @@ def test_a_death_that_was_rolled_back_before_another_relay_sent_the_message_is_n
         [again] = outbox.claim()
         outbox.settle([(again, Sent("smtp:mx:25"))])
 
-    lifeline = ForgetfulLifeline(outbox.database.relay_url, "test")
-    lifeline.meanwhile = send
-    assert too_late(lifeline, message) == {message_id}
+    database = ForgetfulConnection(outbox.database.relay_url, "test")
+    database.meanwhile = send
+    assert too_late(database, message) == {message_id}
     assert outbox.row(message_id).status == "sent"
 
 
@@ -101,13 +100,13 @@ def test_a_death_that_another_relay_wrote_is_said_by_that_one_only(outbox: Outbo
         [again] = outbox.claim()
         assert outbox.settle([(again, REFUSED)]) == 1
 
-    lifeline = ForgetfulLifeline(outbox.database.relay_url, "test")
-    lifeline.meanwhile = bury
-    assert too_late(lifeline, message) == {message_id}
+    database = ForgetfulConnection(outbox.database.relay_url, "test")
+    database.meanwhile = bury
+    assert too_late(database, message) == {message_id}
 
 
 def test_a_lease_begins_when_its_claim_is_sent_however_long_ago_its_transaction_did(outbox: Outbox) -> None:
     [message_id] = outbox.put()
-    lifeline = LateLifeline(outbox.database.relay_url, "test")
-    over(lifeline, lambda: Claims(lifeline, A_DAY).claim(CODES, 1))
-    assert outbox.row(message_id).leased_until >= lifeline.asked_at + A_DAY
+    database = SlowConnection(outbox.database.relay_url, "test")
+    over(database, lambda: ClaimStore(database, A_DAY).claim(CODES, 1))
+    assert outbox.row(message_id).leased_until >= database.asked_at + A_DAY

@@ -8,16 +8,14 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from outbox_relay.messages import ClaimedMessage
-from outbox_relay.organizations.settlement import ProvisionSettles
+from outbox_relay.model import ClaimedMessage, Deferred, Settlement
 from outbox_relay.organizations.store import LeaseLostError, OrganizationStore
-from outbox_relay.outcomes import Deferred
+from outbox_relay.outbox.settle import SettlementStore
+from outbox_relay.outbox.settle_sql import PROVISIONING
+from outbox_relay.outbox.settled_notifier import SettledNotifier
 from outbox_relay.provisioning import Organization, Step
-from outbox_relay.settler import Settler
-from outbox_relay.settles import Settlement
-from outbox_relay.telling import Teller
 from tests.support.api import ApiUnderTest
-from tests.support.lifelines import DeafLifeline
+from tests.support.connections import DeafConnection
 from tests.support.organizations import (
     CLINIC,
     DONE,
@@ -30,6 +28,7 @@ from tests.support.organizations import (
     templates_of,
 )
 from tests.support.outbox import EXPIRED, Outbox
+from tests.support.settling import a_batcher
 
 
 def test_that_an_organization_is_ready_and_the_code_are_written_together(outbox: Outbox, ada: UUID) -> None:
@@ -76,13 +75,13 @@ def test_what_is_claimed_again_is_done_again_though_that_it_was_done_is_still_to
     late = claim_work(outbox, lease=EXPIRED)
     again = claim_work(outbox)
 
-    async def work(lifeline: Any) -> list[ClaimedMessage]:
-        settler = Settler(ProvisionSettles(lifeline, Teller(outbox.database.relay_url)), lambda _soonest: None)
+    async def work(database: Any) -> list[ClaimedMessage]:
+        settler = a_batcher(SettlementStore(database, PROVISIONING), SettledNotifier(outbox.database.relay_url))
         settler.hold([late])
         settler.put(late, DONE)
         return list(settler.hold([again]))
 
-    assert outbox.with_lifeline(work) == [again]
+    assert outbox.with_database(work) == [again]
     assert status_of(outbox, ada) == "provisioning"
 
 
@@ -90,12 +89,11 @@ def test_that_an_organization_is_ready_counts_as_written_though_the_answer_got_l
     message = claim_work(outbox)
 
     async def settle() -> frozenset[UUID]:
-        lifeline, teller = DeafLifeline(outbox.database.relay_url, "test"), Teller(outbox.database.relay_url)
+        database = DeafConnection(outbox.database.relay_url, "test")
         try:
-            return await ProvisionSettles(lifeline, teller).settle([Settlement(message, DONE)])
+            return await SettlementStore(database, PROVISIONING).settle([Settlement(message, DONE)])
         finally:
-            await teller.close()
-            await lifeline.close()
+            await database.close()
 
     assert asyncio.run(settle()) == frozenset()
     assert status_of(outbox, ada) == "ready"
@@ -108,11 +106,11 @@ def test_a_step_is_written_down_under_the_lease_only(outbox: Outbox, ada: UUID) 
     row = organization_of(outbox, ada)
     organization = Organization(row["id"], "Clinic", "FR", ada, "Ada")
 
-    async def write(lifeline: Any) -> None:
-        await OrganizationStore(lifeline).step_log(late, organization).started(Step.CREATE_DATABASE)
+    async def write(database: Any) -> None:
+        await OrganizationStore(database).step_log(late, organization).started(Step.CREATE_DATABASE)
 
     with pytest.raises(LeaseLostError):
-        outbox.with_lifeline(write)
+        outbox.with_database(write)
     assert rows(outbox, "select * from organization_steps") == []
 
 
@@ -150,7 +148,7 @@ def test_a_requeued_organization_is_provisioned_again(outbox: Outbox, ada: UUID)
     settle_work(outbox, claim_work(outbox), GIVEN_UP)
     requeue(outbox)
     message = claim_work(outbox)
-    assert outbox.with_lifeline(lambda lifeline: OrganizationStore(lifeline).start(message)) is not None
+    assert outbox.with_database(lambda database: OrganizationStore(database).start(message)) is not None
     assert status_of(outbox, ada) == "provisioning"
     settle_work(outbox, message, DONE)
     assert (status_of(outbox, ada), organization_of(outbox, ada)["failed_at"]) == ("ready", None)
@@ -161,7 +159,7 @@ def test_what_a_founder_who_is_gone_has_founded_is_not_provisioned_again(outbox:
     outbox.execute("delete from users where id = %s", ada)
     requeue(outbox)
     message = claim_work(outbox)
-    assert outbox.with_lifeline(lambda lifeline: OrganizationStore(lifeline).start(message)) is None
+    assert outbox.with_database(lambda database: OrganizationStore(database).start(message)) is None
     assert status_of(outbox, ada) == "failed"
 
 
@@ -170,5 +168,5 @@ def test_what_is_being_dropped_is_not_provisioned_meanwhile(outbox: Outbox, ada:
     outbox.execute("update organizations set drop_until = now() + interval '1 minute'")
     requeue(outbox)
     message = claim_work(outbox)
-    assert outbox.with_lifeline(lambda lifeline: OrganizationStore(lifeline).start(message)) is None
+    assert outbox.with_database(lambda database: OrganizationStore(database).start(message)) is None
     assert status_of(outbox, ada) == "failed"

@@ -11,27 +11,27 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from outbox_relay.claim_statements import (
+from outbox_relay.db.connection import SETTINGS
+from outbox_relay.delivery.fallback import DUE
+from outbox_relay.delivery.poller import LOOK, look_parameters
+from outbox_relay.maintenance.heartbeat import Heartbeat
+from outbox_relay.model import Failure, FailureClass, Retry, Sent
+from outbox_relay.outbox.claim_sql import (
     CLAIM,
-    CLAIM_AGAIN,
     CLAIM_SUSPECT,
-    CLAIM_SUSPECT_AGAIN,
     FIND_SUSPECT,
-    KNOWN_WORDS,
+    KNOWN_VALUES,
+    RECLAIM,
+    RECLAIM_SUSPECT,
     suspect_parameters,
 )
-from outbox_relay.database import SETTINGS
-from outbox_relay.fallbacks import DUE
-from outbox_relay.floor import NO_ID
-from outbox_relay.lookout import LOOK, look_parameters
-from outbox_relay.outcomes import Failure, FailureClass, Retry, Sent
-from outbox_relay.presence import Presence
-from outbox_relay.settle_statements import (
+from outbox_relay.outbox.scan_cursor import NO_ID
+from outbox_relay.outbox.settle_sql import (
     SETTLE_SENT,
-    SETTLE_SENT_LATE,
+    SETTLE_SENT_WITHOUT_LEASE,
     SETTLE_UNSENT,
-    late_parameters,
     sent_parameters,
+    sent_without_lease_parameters,
     unsent_parameters,
 )
 from shared.db.connection_settings import driver_url, set_in_transaction
@@ -41,7 +41,7 @@ from tests.support.outbox import A_DAY, Outbox
 
 PARTITIONS = 4
 """Of three weeks, and the default one."""
-A_RELAY = Presence(uuid7(), "host", "1.0", ("email",), 500, 8)
+A_RELAY = Heartbeat(uuid7(), "host", "1.0", ("email",), 500, 8)
 DUE_INDEX = "_channel_urgency_due_at_id_idx"
 SUSPECTS_INDEX = "_due_at_id_idx"
 
@@ -91,7 +91,7 @@ def test_a_suspect_is_claimed_by_its_own_index_and_in_one_partition(full_outbox:
     assert len(rows_read(updated, "_pkey")) == 1
 
 
-@pytest.mark.parametrize(("statement", "index"), [(CLAIM_AGAIN, DUE_INDEX), (CLAIM_SUSPECT_AGAIN, SUSPECTS_INDEX)])
+@pytest.mark.parametrize(("statement", "index"), [(RECLAIM, DUE_INDEX), (RECLAIM_SUSPECT, SUSPECTS_INDEX)])
 def test_what_a_lost_answer_leased_is_found_by_the_index_it_was_claimed_by(
     full_outbox: Outbox, statement: str, index: str
 ) -> None:
@@ -103,7 +103,10 @@ def test_what_a_lost_answer_leased_is_found_by_the_index_it_was_claimed_by(
 
 def test_the_settle_finds_its_rows_by_key_and_only_in_their_partition(full_outbox: Outbox) -> None:
     sent = [(message, Sent("smtp")) for message in full_outbox.claim(10)]
-    for statement, parameters in ((SETTLE_SENT, sent_parameters(sent)), (SETTLE_SENT_LATE, late_parameters(sent))):
+    for statement, parameters in (
+        (SETTLE_SENT, sent_parameters(sent)),
+        (SETTLE_SENT_WITHOUT_LEASE, sent_without_lease_parameters(sent)),
+    ):
         plan = generic_plan(full_outbox, statement, parameters)
         assert rows_read(plan, "Seq Scan") == []
         assert len(rows_read(plan, "_pkey")) == 1
@@ -136,7 +139,7 @@ def test_looking_for_what_falls_back_reads_only_what_may(full_outbox: Outbox) ->
 
 
 def test_a_look_for_all_reads_a_message_of_each_lane_at_most(full_outbox: Outbox) -> None:
-    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], A_RELAY, is_sweep=True))
+    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], A_RELAY, is_full_scan=True))
     assert rows_read(plan, "Seq Scan") == []
     assert "Sort  (" not in plan
     read = rows_read(plan, "_channel_urgency_due_at_id_idx")
@@ -145,7 +148,7 @@ def test_a_look_for_all_reads_a_message_of_each_lane_at_most(full_outbox: Outbox
 
 
 def test_a_look_without_a_sweep_leaves_the_due_index_alone(full_outbox: Outbox) -> None:
-    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], A_RELAY, is_sweep=False))
+    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], A_RELAY, is_full_scan=False))
     assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
 
 
@@ -155,11 +158,11 @@ def test_no_statement_of_the_relay_is_worth_compiling(full_outbox: Outbox) -> No
         assert "JIT" not in generic_plan(full_outbox, statement, parameters)
 
 
-CLAIM_PARAMETERS = KNOWN_WORDS | {
+CLAIM_PARAMETERS = KNOWN_VALUES | {
     "channel": "email",
     "urgency": "code",
-    "floor": "2020-01-01T00:00:00Z",
-    "floor_id": NO_ID,
+    "cursor_due_at": "2020-01-01T00:00:00Z",
+    "cursor_id": NO_ID,
     "limit": 10,
     "lease": "1 minute",
     "lease_token": uuid7(),

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import psycopg
 import pytest
 
-from outbox_relay.database import RelayConnection, connect
-from outbox_relay.prepared import Answer
+from outbox_relay.db.connection import RelayConnection, connect
+from outbox_relay.db.prepared import StatementResult
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.forwarding import forwarding
@@ -42,31 +42,31 @@ def owner(database: Database) -> Iterator[psycopg.Connection]:
 
 
 async def test_a_row_s_fields_have_the_columns_names(connection: RelayConnection) -> None:
-    [row] = (await connection.ask(TWICE, {"number": 21, "nobody": "asked"})).rows
+    [row] = (await connection.execute_prepared(TWICE, {"number": 21, "nobody": "asked"})).rows
     assert (row.twice, row.number, row) == (42, 21, (42, 21))
 
 
 async def test_what_writes_tells_how_many(connection: RelayConnection) -> None:
     await connection.execute("create temporary table words as select 'a' as word from generate_series(1, 3)")
-    answer = await connection.ask("update words set word = %(word)s", {"word": "100 %"})
+    answer = await connection.execute_prepared("update words set word = %(word)s", {"word": "100 %"})
     assert answer == ([], 3)
 
 
 async def test_a_statement_is_prepared_once_for_parameters_of_the_same_types(connection: RelayConnection) -> None:
     before = await number(connection, PREPARED)
     for value in (1, 2, 70_000, 3, 80_000):
-        [row] = (await connection.ask(TWICE, {"number": value})).rows
+        [row] = (await connection.execute_prepared(TWICE, {"number": value})).rows
         assert row.twice == 2 * value
     assert await number(connection, PREPARED) - before == len({"int2", "int4"})
 
 
 async def test_more_than_the_socket_takes_at_once_arrives_whole(connection: RelayConnection) -> None:
-    [row] = (await connection.ask(SUM, {"words": [A_MEGABYTE] * 24})).rows
+    [row] = (await connection.execute_prepared(SUM, {"words": [A_MEGABYTE] * 24})).rows
     assert row == (24 * len(A_MEGABYTE), 24)
 
 
 async def test_more_than_one_read_brings_comes_back_whole(connection: RelayConnection) -> None:
-    answer = await connection.ask(LONG_WORDS, {"length": 2**20})
+    answer = await connection.execute_prepared(LONG_WORDS, {"length": 2**20})
     assert {len(row.word) for row in answer.rows} == {2**20}
     assert len(answer.rows) == 8
 
@@ -82,8 +82,8 @@ async def test_what_the_server_refuses_is_raised_as_psycopg_does_and_the_next_is
     connection: RelayConnection, statement: str, error: type[psycopg.Error]
 ) -> None:
     with pytest.raises(error):
-        await connection.ask(statement, {"number": 0})
-    [row] = (await connection.ask(TWICE, {"number": 4})).rows
+        await connection.execute_prepared(statement, {"number": 0})
+    [row] = (await connection.execute_prepared(TWICE, {"number": 4})).rows
     assert row.twice == 8
 
 
@@ -91,14 +91,14 @@ async def test_what_cannot_be_sent_is_raised_as_psycopg_does_and_the_next_is_ans
     connection: RelayConnection,
 ) -> None:
     with pytest.raises(psycopg.DataError):
-        await connection.ask(SUM, {"words": ["nul\0"]})
-    [row] = (await connection.ask(TWICE, {"number": 4})).rows
+        await connection.execute_prepared(SUM, {"words": ["nul\0"]})
+    [row] = (await connection.execute_prepared(TWICE, {"number": 4})).rows
     assert row.twice == 8
 
 
 async def test_psycopg_s_own_ways_work_in_between(connection: RelayConnection) -> None:
     for value in range(3):
-        assert (await connection.ask(TWICE, {"number": value})).rows == [(2 * value, value)]
+        assert (await connection.execute_prepared(TWICE, {"number": value})).rows == [(2 * value, value)]
         assert await number(connection, "select 7") == 7
 
 
@@ -117,7 +117,7 @@ async def test_who_breaks_off_stops_the_server_and_ends_the_connection(
 async def test_who_breaks_off_is_let_go_though_the_server_does_not_hear_of_it(
     connection: RelayConnection, owner: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("outbox_relay.prepared.CANCEL_SECONDS", 0.2)
+    monkeypatch.setattr("outbox_relay.db.prepared.CANCEL_SECONDS", 0.2)
     [(postmaster,)] = owner.execute(POSTMASTER).fetchall()
     async with sleeping(connection, owner) as asking:
         with frozen(postmaster):
@@ -141,7 +141,7 @@ async def test_a_session_that_is_ended_meanwhile_says_why(
 async def test_a_session_that_is_ended_while_nothing_is_asked_is_known_to_be(
     connection: RelayConnection, owner: psycopg.Connection
 ) -> None:
-    await connection.ask(TWICE, {"number": 1})
+    await connection.execute_prepared(TWICE, {"number": 1})
     loop, number_of_socket = asyncio.get_running_loop(), connection.pgconn.socket
     owner.execute(END, [connection.info.backend_pid])
     await asyncio.to_thread(eventually, lambda: connection.closed)
@@ -161,9 +161,9 @@ async def test_a_way_that_is_cut_before_all_is_sent_is_lost(database: Database) 
     with forwarding(0, to=database.cluster.port) as road:
         url = database.cluster.tcp_url(database.name, "relay", road.port)
         connection = await connect(url, "test", plans_once=True)
-        await connection.ask(SUM, {"words": ["short"]})
+        await connection.execute_prepared(SUM, {"words": ["short"]})
         with frozen(connection.info.backend_pid):
-            asking = asyncio.create_task(connection.ask(SUM, {"words": [A_MEGABYTE] * 64}))
+            asking = asyncio.create_task(connection.execute_prepared(SUM, {"words": [A_MEGABYTE] * 64}))
             await until_the_socket_is_full(connection)
             for near, _ in road.pairs:
                 near.shutdown(socket.SHUT_WR)
@@ -173,16 +173,18 @@ async def test_a_way_that_is_cut_before_all_is_sent_is_lost(database: Database) 
 
 
 async def test_two_who_ask_at_once_are_answered_in_turn(connection: RelayConnection) -> None:
-    asked = [connection.ask(TWICE, {"number": value}) for value in range(9)]
+    asked = [connection.execute_prepared(TWICE, {"number": value}) for value in range(9)]
     *answers, seven = await asyncio.gather(*asked, number(connection, "select 7"))
     assert ([answer.rows[0].twice for answer in answers], seven) == ([2 * value for value in range(9)], 7)
 
 
 @asynccontextmanager
-async def sleeping(connection: RelayConnection, owner: psycopg.Connection) -> AsyncIterator[asyncio.Task[Answer]]:
+async def sleeping(
+    connection: RelayConnection, owner: psycopg.Connection
+) -> AsyncIterator[asyncio.Task[StatementResult]]:
     """Have the connection ask for what takes for ever, once the server is at it; it is over at the end in any case."""
     pid = connection.info.backend_pid
-    asking = asyncio.create_task(connection.ask(SLEEP, {"seconds": 600}))
+    asking = asyncio.create_task(connection.execute_prepared(SLEEP, {"seconds": 600}))
     await asyncio.to_thread(eventually, lambda: owner.execute(IS_AT_WORK, [pid]).fetchone() == (1,))
     yield asking
     owner.execute(END, [pid])

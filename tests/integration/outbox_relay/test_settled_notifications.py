@@ -8,16 +8,17 @@ import psycopg
 import pytest
 from structlog.testing import capture_logs
 
-from outbox_relay.database import Lifeline
-from outbox_relay.outcomes import Dead, Outcome, Sent
-from outbox_relay.settles import Settlement
-from outbox_relay.telling import IDS_A_NOTIFICATION, Teller, ToldSettles
+from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.model import Dead, Outcome, Sent
+from outbox_relay.outbox.settle import SettlementStore
+from outbox_relay.outbox.settled_notifier import IDS_A_NOTIFICATION, SettledNotifier
 from shared.db.connection_settings import driver_url
 from shared.vocabulary import SETTLED_CHANNEL, DeadReason
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.gates import logins_refused
 from tests.support.outbox import Outbox
+from tests.support.settling import a_batcher
 
 END = """
 select count(pg_terminate_backend(pid)) from pg_stat_activity
@@ -31,10 +32,13 @@ def test_a_message_is_notified_when_it_has_settled(outbox: Outbox, outcome: Outc
     [message] = outbox.claim(1)
 
     async def settle() -> None:
-        teller, lifeline = Teller(outbox.database.relay_url), Lifeline(outbox.database.relay_url, "test")
-        await ToldSettles(lifeline, teller).settle([Settlement(message, outcome)])
-        await teller.close()
-        await lifeline.close()
+        url = outbox.database.relay_url
+        notifier, connection = SettledNotifier(url), ReconnectingConnection(url, "test")
+        batcher = a_batcher(SettlementStore(connection), notifier)
+        batcher.put(message, outcome)
+        await batcher.flush()
+        await notifier.close()
+        await connection.close()
 
     with listening(outbox.database) as connection:
         asyncio.run(settle())
@@ -46,10 +50,10 @@ def test_all_that_has_settled_is_told_also_more_than_fits_one_notification(datab
     ids = [uuid4() for _ in range(2 * IDS_A_NOTIFICATION + 1)]
 
     async def tell() -> None:
-        teller = Teller(database.relay_url)
-        teller.tell(ids[:1])
-        teller.tell(ids[1:])
-        await teller.close()
+        notifier = SettledNotifier(database.relay_url)
+        notifier.notify(ids[:1])
+        notifier.notify(ids[1:])
+        await notifier.close()
 
     with listening(database) as connection:
         asyncio.run(tell())
@@ -61,18 +65,18 @@ def test_a_relay_that_was_cut_off_tells_what_settles_later(database: Database) -
     first, last = uuid4(), uuid4()
 
     async def tell_through_a_cut() -> None:
-        teller = Teller(database.relay_url)
-        teller.tell([first])
+        notifier = SettledNotifier(database.relay_url)
+        notifier.notify([first])
         await asyncio.to_thread(eventually, lambda: received(first))
         with database.connect() as owner:
             owner.execute(END, ["outbox-relay tell"])
 
         def told_again() -> bool:
-            loop.call_soon_threadsafe(teller.tell, [last])
+            loop.call_soon_threadsafe(notifier.notify, [last])
             return received(last)
 
         await asyncio.to_thread(eventually, told_again)
-        await teller.close()
+        await notifier.close()
 
     def received(message_id: UUID) -> bool:
         seen.extend(notify.payload for notify in connection.notifies(timeout=0.05))
@@ -86,12 +90,12 @@ def test_a_relay_that_was_cut_off_tells_what_settles_later(database: Database) -
 
 def test_a_relay_says_that_the_database_is_there_again_though_it_has_nothing_to_tell(database: Database) -> None:
     async def tell_through_an_outage() -> None:
-        teller = Teller(database.relay_url)
+        notifier = SettledNotifier(database.relay_url)
         with logins_refused(database):
-            teller.tell([uuid4()])
+            notifier.notify([uuid4()])
             await asyncio.to_thread(eventually, lambda: "database lost" in said())
         await asyncio.to_thread(eventually, lambda: "database found again" in said())
-        await teller.close()
+        await notifier.close()
 
     def said() -> list[str]:
         return [line["event"] for line in logged]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from outbox_relay.outcomes import FailureClass
+from outbox_relay.model import FailureClass
 from outbox_relay.provisioning import Step, StepFailedError, drop
 from tests.support.tenants import Tenants, an_organization, failure_of, ready
 

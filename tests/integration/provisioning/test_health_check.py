@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from outbox_relay.database import Lifeline
+from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.organizations.health_check import CheckSchedule, HealthChecker
 from outbox_relay.provisioning import Organization, provision
 from tenants.schema import HEAD
@@ -45,8 +45,8 @@ class Ground:
         return organization
 
     async def run_round(self, *, most: int = 100, url: str | None = None) -> int:
-        lifeline = Lifeline(self.database.relay_url, "health check")
-        checker = HealthChecker(lifeline, self.tenants.server(url=url), CheckSchedule(AN_HOUR, most))
+        database = ReconnectingConnection(self.database.relay_url, "health check")
+        checker = HealthChecker(database, self.tenants.server(url=url), CheckSchedule(AN_HOUR, most))
         try:
             return await checker.run_round()
         finally:

@@ -7,7 +7,7 @@ from itertools import product
 import psycopg
 import pytest
 
-from outbox_relay.outcomes import FailureClass
+from outbox_relay.model import FailureClass
 from outbox_relay.provisioning import Step, StepFailedError, drop, ensure_template, provision
 from tenants.schema import HEAD, tables_at
 from tests.support.eventually import eventually

@@ -1,4 +1,4 @@
-from outbox_relay.budgets import Budgets, Scope, scopes_by_name
+from outbox_relay.model import Budgets, Scope, scopes_by_name
 from tests.support.keys import KEY
 
 JAMAICA, FRANCE, ANOTHER_IN_FRANCE = "+18765550123", "+33612345678", "+33687654321"

@@ -1,10 +1,10 @@
+from outbox_relay.model import Failure, FailureClass
 from outbox_relay.organizations.provider import (
     DECOY_FAILURE_SECONDS,
     DEFAULT_DECOY_SECONDS,
     DecoyFailures,
     decoy_seconds,
 )
-from outbox_relay.outcomes import Failure, FailureClass
 
 REFUSED = Failure(FailureClass.PROVIDER, "provision:here:5432", "no right to make a database")
 ITS_OWN = Failure(FailureClass.CONTENT, "provision:here:5432", "a name that cannot be stored")

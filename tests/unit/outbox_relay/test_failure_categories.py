@@ -28,6 +28,6 @@ def test_an_error_text_has_the_category_of_what_operators_can_do(error: str, cat
 
 def test_an_untrusted_certificate_has_a_category_of_its_own() -> None:
     failure = connection_failure(
-        "smtp:m:25", ssl.SSLCertVerificationError(1, "certificate has expired"), is_handed_over=False
+        "smtp:m:25", ssl.SSLCertVerificationError(1, "certificate has expired"), maybe_accepted=False
     )
     assert category_of(failure.error) is FailureCategory.CERTIFICATE

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from outbox_relay.failures.http import HTTP_RULES, from_http_status, http_rule_for
 from outbox_relay.failures.network import NETWORK_RULES, connection_failure, network_rule_for
 from outbox_relay.failures.smtp import SMTP_RULES, SmtpCommand, from_smtp_reply, smtp_rule_for
-from outbox_relay.outcomes import FailureClass
+from outbox_relay.model import FailureClass
 
 CONNECT, EHLO, STARTTLS = SmtpCommand.CONNECT, SmtpCommand.EHLO, SmtpCommand.STARTTLS
 AUTH, MAIL = SmtpCommand.AUTH, SmtpCommand.MAIL
@@ -210,13 +210,13 @@ def test_a_status_is_decided_by_the_row_that_is_about_it(row: str) -> None:
 
 
 @pytest.mark.parametrize("cause", BREAK_EXAMPLES)
-@pytest.mark.parametrize("is_handed_over", [False, True], ids=["before the hand-over", "after it"])
-def test_a_break_is_told_by_its_row_and_classed_by_its_phase(cause: str, *, is_handed_over: bool) -> None:
+@pytest.mark.parametrize("maybe_accepted", [False, True], ids=["before the hand-over", "after it"])
+def test_a_break_is_told_by_its_row_and_classed_by_its_phase(cause: str, *, maybe_accepted: bool) -> None:
     for error in BREAK_EXAMPLES[cause]:
-        failure = connection_failure("smtp:mx:25", error, is_handed_over=is_handed_over)
+        failure = connection_failure("smtp:mx:25", error, maybe_accepted=maybe_accepted)
         assert network_rule_for(error).cause == cause
-        assert failure.kind is (FailureClass.TRANSIENT if is_handed_over else FailureClass.PROVIDER)
-        assert failure.is_handed_over is is_handed_over
+        assert failure.kind is (FailureClass.TRANSIENT if maybe_accepted else FailureClass.PROVIDER)
+        assert failure.maybe_accepted is maybe_accepted
         assert failure.error.startswith(f"{cause}: ") is (cause != "the channel's own text")
 
 

@@ -11,7 +11,7 @@ from outbox_relay.failures import (
     retry_after_header,
     retry_after_in,
 )
-from outbox_relay.outcomes import FailureClass
+from outbox_relay.model import FailureClass
 
 PROVIDER, RECIPIENT = FailureClass.PROVIDER, FailureClass.RECIPIENT
 TRANSIENT, CONTENT = FailureClass.TRANSIENT, FailureClass.CONTENT
@@ -148,7 +148,7 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, wait: timedelta | N
 
 
 def test_what_broke_off_before_the_hand_over_costs_no_attempt() -> None:
-    before = connection_failure("smtp:a:25", ConnectionResetError("closed"), is_handed_over=False)
-    after = connection_failure("smtp:a:25", TimeoutError(), is_handed_over=True)
-    assert (before.kind, before.is_handed_over, before.error) == (PROVIDER, False, "closed")
-    assert (after.kind, after.is_handed_over, after.error) == (TRANSIENT, True, "no answer in time")
+    before = connection_failure("smtp:a:25", ConnectionResetError("closed"), maybe_accepted=False)
+    after = connection_failure("smtp:a:25", TimeoutError(), maybe_accepted=True)
+    assert (before.kind, before.maybe_accepted, before.error) == (PROVIDER, False, "closed")
+    assert (after.kind, after.maybe_accepted, after.error) == (TRANSIENT, True, "no answer in time")

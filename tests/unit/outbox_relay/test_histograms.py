@@ -1,7 +1,7 @@
 from prometheus_client import CollectorRegistry
 from prometheus_client import Histogram as TheirHistogram
 
-from outbox_relay.histograms import Histogram
+from outbox_relay.metrics import Histogram
 
 BUCKETS = (0.002, 0.5, 1, 60)
 OBSERVED = (0.0, 0.002, 0.0021, 0.5, 1.0, 59.9, 60.0, 61.0, 3600.0)

@@ -1,6 +1,6 @@
 """Names of parameters become the numbers that PostgreSQL wants."""
 
-from outbox_relay.prepared import numbered
+from outbox_relay.db.prepared import numbered
 
 
 def test_each_name_has_one_number_in_the_order_in_which_they_first_appear() -> None:

@@ -8,7 +8,7 @@ from outbox_relay.channels.http.session import HttpProvider
 from outbox_relay.channels.smpp.session import SmppProvider
 from outbox_relay.channels.smtp.session import SmtpProvider, Tls
 from outbox_relay.channels.urls import DeliveryContext, check_provider_url, providers_from
-from outbox_relay.rates import Caps, Rate
+from outbox_relay.model import Caps, Rate
 from shared.vocabulary import Channel
 
 CONTEXT = DeliveryContext(sender="no-reply@signpost.example", timeout=timedelta(seconds=20))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox_relay.outcomes import FailureClass
+from outbox_relay.model import FailureClass
 from outbox_relay.provisioning import Organization
 from outbox_relay.provisioning.model import failure_class_of
 from shared.ids import uuid7

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from outbox_relay.messages import ClaimedMessage
+from outbox_relay.model import ClaimedMessage
 from outbox_relay.rendering import Brand, Look, Renderer, RenderingError, Sender
 from outbox_relay.rendering.digest import causes_in_html, causes_in_text
 from outbox_relay.rendering.forms import activation_link

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from outbox_relay.messages import ClaimedMessage, Letter
+from outbox_relay.model import ClaimedMessage, RenderedMessage
 from outbox_relay.rendering import Brand, BrokenTemplateError, Look, Renderer, RenderingError, Sender
 from outbox_relay.rendering.words import Words
 from shared.secrets import SecretKeys, UnknownKeyError, code_for, link_token_for
@@ -111,7 +111,7 @@ def test_a_template_that_asks_for_a_value_nobody_gives_is_broken() -> None:
 
 def test_neither_renderer_nor_letter_shows_the_code() -> None:
     message = a_claimed_message()
-    letter = Letter(message, RENDERER.render(message), taken_monotonic=0.0)
+    letter = RenderedMessage(message, RENDERER.render(message), taken_monotonic=0.0)
     shown = repr((RENDERER, message, letter))
     assert code_for(A_TOKEN, KEY) not in shown
     assert link_token_for(A_TOKEN, KEY) not in shown

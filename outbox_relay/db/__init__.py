@@ -1,0 +1,1 @@
+"""Connects to PostgreSQL: reconnecting connections and statements prepared once for each session."""

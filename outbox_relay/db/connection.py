@@ -1,0 +1,252 @@
+"""The relay's connections: few, in autocommit, and made again when they break."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from datetime import datetime
+from json import JSONDecoder
+from types import TracebackType
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.errors import ConnectionTimeout
+from psycopg.rows import TupleRow, namedtuple_row
+from psycopg.types.json import set_json_loads
+
+from outbox_relay.db.prepared import Prepared, StatementResult
+from shared.db.connection_settings import (
+    CONNECT_TIMEOUT_SECONDS,
+    GENERIC_PLANS,
+    KEEPALIVES,
+    SET_IN_OWN_SESSION,
+    UTF8,
+    driver_url,
+    own_session_parameters,
+    set_in_transaction,
+)
+from shared.db.outage import Outage
+from shared.db.timeouts import RESPONSE_TIMEOUT_SECONDS
+from shared.log import get_logger
+
+
+class DatabaseTimeout:
+    """Raises psycopg's ConnectionTimeout where what is done inside gets no answer within so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError as late:
+            error = late
+        if isinstance(error, TimeoutError):
+            raise ConnectionTimeout("no answer") from error
+
+
+def database_timeout(seconds: float | None = None) -> DatabaseTimeout:
+    """Have what is done inside answered within RESPONSE_TIMEOUT_SECONDS, or as told; raises ConnectionTimeout."""
+    return DatabaseTimeout(RESPONSE_TIMEOUT_SECONDS if seconds is None else seconds)
+
+
+STATEMENT_TIMEOUT_MILLISECONDS = 15_000
+
+# enable_sort: with it, the planner may read and sort the whole backlog for one claim, as long as it believes
+# a partition to be as empty as when it was last analysed; the due index gives the order anyway.
+# jit: before PostgreSQL 18 a plan that cannot do without a sort is priced so high for it that it gets
+# compiled, which took four seconds.
+# max_parallel_workers_per_gather: only counting a large backlog would have such, and take the cores from its delivery.
+SETTINGS = {
+    "statement_timeout": str(STATEMENT_TIMEOUT_MILLISECONDS),
+    "enable_sort": "off",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+}
+
+_JSON = JSONDecoder()
+
+log = get_logger("relay.database")
+Result = TypeVar("Result")
+
+
+class RelayConnection(AsyncConnection[TupleRow]):
+    """A connection that knows whether its session is its own, or a pooler's and lent for one transaction."""
+
+    has_own_session = True
+    _statements: Prepared | None = None
+
+    async def execute_prepared(self, statement: str, parameters: Mapping[str, Any]) -> StatementResult:
+        """Run a statement of those that the relay repeats, prepared once for each session."""
+        if self.has_own_session:
+            if self._statements is None:
+                self._statements = Prepared(self)
+            async with self.lock:
+                return await self._statements.execute(statement, parameters)
+        async with self.cursor(binary=True, row_factory=namedtuple_row) as cursor:
+            await cursor.execute(statement, parameters)
+            return StatementResult(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
+
+    async def wait(self, *arguments: Any, **options: Any) -> Any:
+        """Leave the socket to psycopg, and wait as it does."""
+        if self._statements:
+            self._statements.wire.leave()
+        return await super().wait(*arguments, **options)
+
+    async def close(self) -> None:
+        """Close the connection; who waits for an answer is told."""
+        if self._statements:
+            self._statements.wire.lose(psycopg.OperationalError("the connection is closed"))
+            self._statements = None
+        await super().close()
+
+
+async def connect(url: str, purpose: str, *, plans_once: bool = False) -> RelayConnection:
+    """Open a connection in autocommit that notices a silent network within half a minute."""
+    connection = await RelayConnection.connect(
+        driver_url(url),
+        autocommit=True,
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        application_name=f"outbox-relay {purpose}",
+        target_session_attrs="read-write",
+        **KEEPALIVES,
+        **UTF8,
+    )
+    set_json_loads(read_json, connection)
+    try:
+        await _apply_settings(connection, plans_once=plans_once)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+def read_json(data: str | bytes) -> Any:
+    """Read what PostgreSQL wrote, whose encoding and ends need no search: in half the time of ``json.loads``.
+
+    What Python cannot follow, for its depth or the length of a number, is nothing, and so spoils no row but its own.
+    """
+    try:
+        return _JSON.raw_decode(data if isinstance(data, str) else data.decode())[0]
+    except (RecursionError, ValueError):
+        return None
+
+
+async def _apply_settings(connection: RelayConnection, *, plans_once: bool) -> None:
+    settings = SETTINGS | GENERIC_PLANS if plans_once else SETTINGS
+    parameters = own_session_parameters(settings, connection.info.backend_pid)
+    async with database_timeout():
+        cursor = await connection.execute(SET_IN_OWN_SESSION, parameters, prepare=False)
+    if cursor.rowcount == 0:
+        connection.has_own_session = False
+        connection.prepare_threshold = None  # the next transaction may run in another session
+    elif plans_once:
+        connection.prepare_threshold = 0
+
+
+def under_settings(connection: RelayConnection) -> AbstractAsyncContextManager[None]:
+    """Have SETTINGS hold for what is run inside, and have it answered in time.
+
+    One transaction, where the session is a pooler's.
+    """
+    return database_timeout() if connection.has_own_session else _transaction_under_settings(connection)
+
+
+@asynccontextmanager
+async def _transaction_under_settings(connection: RelayConnection) -> AsyncIterator[None]:
+    async with database_timeout(), connection.transaction():
+        await connection.execute(set_in_transaction(SETTINGS))
+        yield
+
+
+class ReconnectingConnection:
+    """One connection for one purpose, which waits out a lost database; ``plans_once`` as GENERIC_PLANS."""
+
+    def __init__(self, url: str, purpose: str, *, plans_once: bool = False) -> None:
+        self._url = url
+        self._purpose = purpose
+        self._plans_once = plans_once
+        self._connection: RelayConnection | None = None
+        self._turn = asyncio.Lock()
+        self._outage = Outage(log, purpose)
+        self._pause = 0.0
+        self.failures = 0
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the last try failed."""
+        return self._outage.is_on
+
+    @property
+    def lost_since(self) -> datetime | None:
+        """When the first of the tries failed that have failed since the last success."""
+        return self._outage.since
+
+    async def run(self, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
+        """Return what ``work`` returns, trying again for as long as the database is away.
+
+        ``work`` may run more than once, also when its first run was committed and only the answer
+        got lost; so it must be a statement of which a second run does no harm. What PostgreSQL cannot
+        take as data is raised: no second try would change that.
+        """
+        while True:
+            try:
+                return await self.once(work)
+            except psycopg.DataError:
+                raise
+            except psycopg.Error:
+                await asyncio.sleep(self._pause)
+
+    async def once(
+        self, work: Callable[[RelayConnection], Awaitable[Result]], *, within: float | None = None
+    ) -> Result:
+        """Likewise, but raise if the database is away, or does not answer within so many seconds."""
+        try:
+            result = await (self._try_within(within, work) if within else self._try(work))
+        except psycopg.DataError:
+            raise
+        except psycopg.Error as error:
+            self.failures += 1
+            self._pause = self._outage.failed(error)
+            raise
+        self._outage.end()
+        return result
+
+    async def try_quietly(self, work: Callable[[RelayConnection], Awaitable[object]]) -> None:
+        """Connect and do this once, so that who comes first need not wait for it; a failure is left for that one."""
+        with suppress(psycopg.Error):
+            await self._try(work)
+
+    async def close(self) -> None:
+        """Close the connection, if there is one; the next run opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _try_within(self, seconds: float, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
+        async with database_timeout(seconds):
+            return await self._try(work)
+
+    async def _try(self, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
+        # One at a time: where a transaction is needed, another's statements must not come into it.
+        async with self._turn:
+            try:
+                connection = await self._opened()
+                async with under_settings(connection):
+                    return await work(connection)
+            except psycopg.DataError:
+                raise
+            except psycopg.Error:
+                # A session can stay unfit for ever, such as one opened while the server was read-only.
+                await self.close()
+                raise
+
+    async def _opened(self) -> RelayConnection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await connect(self._url, self._purpose, plans_once=self._plans_once)
+        return self._connection

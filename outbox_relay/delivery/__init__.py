@@ -1,0 +1,1 @@
+"""Delivers claimed messages: consumers, message sources, polling, retries, fallbacks and poison isolation."""

@@ -1,0 +1,1 @@
+"""Runs periodic work: partitions, retention, operator digests and heartbeats."""

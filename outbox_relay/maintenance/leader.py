@@ -1,0 +1,228 @@
+"""Maintenance: partitions made ahead, what is past its time taken away, by the relay that holds the upkeep lease.
+
+Each call is one transaction of a function that a migration made (0010, 0012, 0017), and does a bounded part: whatever
+ends it in the middle leaves nothing half done, and the next turn goes on. Two relays at it at once, after
+a lease was lost unnoticed, do no harm.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from outbox_relay.db.connection import RelayConnection, connect, under_settings
+from outbox_relay.maintenance.digests import Digests
+from outbox_relay.metrics import PARTITIONS_AHEAD, UPKEEP_DONE
+from outbox_relay.settings import RelaySettings
+from shared.db.errors import describe
+from shared.log import get_logger
+
+# A row and not a lock of a session: behind PgBouncer a session is nobody's own.
+HOLD = """
+update upkeep_lease set holder = %(holder)s, leased_until = now() + %(lease)s
+ where holder = %(holder)s or leased_until <= now()
+"""
+
+WEEKS_AHEAD = 2
+# Days after today until the first week without a partition; its messages go to the default one, and are moved later.
+AHEAD = f"""
+select greatest(min(monday) - (now() at time zone 'UTC')::date - 1, 0)
+  from generate_series(0, {WEEKS_AHEAD + 1}) as week,
+       lateral (select date_trunc('week', now() at time zone 'UTC')::date + 7 * week as monday) as weeks
+ where to_regclass('outbox_messages_' || to_char(monday, 'YYYYMMDD')) is null or week = {WEEKS_AHEAD + 1}
+"""  # noqa: S608 - put together from our own
+ROWS = 5000
+TOKENS_DAYS = 1
+"""For how long the codes of resets and changes are kept after their end: they are of use to nobody."""
+USERS = 500
+"""Fewer than of other rows: each is looked for in all partitions."""
+MOST_CALLS = 50
+"""Of each step in a turn, so that a mountain of old rows keeps none of the other steps from their turn."""
+REST_IN_TURNS = 5
+"""For so many turns a step that left nothing undone does nothing: what it takes away is hours to months old."""
+LEASE_IN_TURNS = 3
+SHORTEST_LEASE_SECONDS = 60
+"""The lease is renewed between calls, and one takes 15 seconds at most (the statement timeout)."""
+
+CAUSES = {
+    "55P03": "somebody has the table locked",
+    "54000": "too many messages of that week are in the default partition",
+    "23514": "a message of that week came meanwhile",
+}
+"""Why a partition is not made or dropped in this turn, by SQLSTATE."""
+
+log = get_logger("relay.upkeep")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A statement that does a part of the work and returns how much; ``full`` is when more may be left."""
+
+    what: str
+    statement: str
+    parameters: tuple[int, ...]
+    full: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a step in a turn: how much it did, and whether it failed in the end."""
+
+    what: str
+    count: int
+    has_failed: bool
+
+
+def steps_for(settings: RelaySettings) -> list[Step]:
+    """Return what a turn consists of; what is kept for ever is left out."""
+    ahead, kept = (WEEKS_AHEAD,), settings.retention_days
+    steps = [Step("partitions_made", "select signpost_make_partitions(%s)", ahead, full=WEEKS_AHEAD + 2)]
+    if kept:
+        steps += [
+            Step("partitions_dropped", "select signpost_drop_partition(%s)", (kept,), full=1),
+            _pruning("messages", kept, ROWS),
+            _pruning("attempts", kept, ROWS),
+        ]
+    steps.append(_pruning("actions", settings.actions_retention_days, ROWS))
+    steps.append(_pruning("tokens", TOKENS_DAYS, ROWS))
+    steps += [
+        Step(f"{what}_pruned", f"select signpost_prune_{what}(%s)", (ROWS,), ROWS)
+        for what in ("sessions", "answers", "limits", "relays")
+    ]
+    if settings.pending_users_days:
+        # In this order: an organization goes after its founder.
+        steps += [_pruning(what, settings.pending_users_days, USERS) for what in ("users", "organizations")]
+    return steps
+
+
+def _pruning(what: str, kept_days: int, batch: int) -> Step:
+    return Step(f"{what}_pruned", f"select signpost_prune_{what}(%s, %s)", (kept_days, batch), full=batch)
+
+
+class Warnings:
+    """What this relay has warned of: each is said once, and again only after a turn without it."""
+
+    def __init__(self) -> None:
+        self._before: set[Any] = set()
+        self._now: set[Any] = set()
+
+    def tell(self, event: str, **fields: Any) -> None:
+        """Log it, unless the last turn had the same."""
+        warning = (event, *sorted(fields.items()))
+        if warning not in self._before | self._now:
+            log.warning(event, **fields)
+        self._now.add(warning)
+
+    def end_turn(self) -> None:
+        """Forget what did not come again."""
+        self._before, self._now = self._now, set()
+
+
+class Maintenance:
+    """This relay's part in the upkeep: all of it while it holds the lease, and none otherwise.
+
+    ``holder`` is what the process goes by as long as it lives; under another name it would wait for its own lease.
+    """
+
+    def __init__(self, settings: RelaySettings, holder: UUID) -> None:
+        self._url = settings.database_url
+        self._steps = steps_for(settings)
+        self._digests = Digests(settings)
+        seconds = max(LEASE_IN_TURNS * settings.upkeep_seconds, SHORTEST_LEASE_SECONDS)
+        self._claim = {"holder": holder, "lease": timedelta(seconds=seconds)}
+        self._is_holder = False
+        self._resting: Counter[str] = Counter()
+        self._times_put_off = 0
+        self._warnings = Warnings()
+
+    async def turn(self) -> None:
+        """Do all that is to be done now, if the lease is this relay's or free; what fails waits for the next turn.
+
+        On a connection of its own, so that it can hold up neither a claim nor a settle.
+        """
+        try:
+            async with await connect(self._url, "upkeep") as connection:
+                connection.add_notice_handler(self._note_put_off)
+                if await self._hold(connection):
+                    await self._do_all(connection)
+        except psycopg.Error as error:
+            self._warnings.tell("upkeep failed", work="connecting", **describe(error))
+        await self._digests.post()
+        self._warnings.end_turn()
+
+    async def _hold(self, connection: RelayConnection) -> bool:
+        was_holder = self._is_holder
+        async with under_settings(connection):
+            self._is_holder = (await connection.execute(HOLD, self._claim)).rowcount == 1
+        if self._is_holder and not was_holder:
+            self._resting.clear()
+            log.info("upkeep lease taken")
+        elif was_holder and not self._is_holder:
+            log.info("upkeep lease lost")
+        if not self._is_holder:
+            UPKEEP_DONE.set(0)
+            PARTITIONS_AHEAD.set(0)
+        return self._is_holder
+
+    async def _do_all(self, connection: RelayConnection) -> None:
+        done = [await self._do(step, connection) for step in self._steps if not self._takes_a_rest(step)]
+        if counts := {one.what: one.count for one in done if one.count}:
+            log.info("upkeep done", **counts)
+        if not self._is_holder:
+            return
+        has_looked = await self._look_around(connection)
+        if has_looked and not any(one.has_failed for one in done):
+            UPKEEP_DONE.set_to_current_time()
+
+    def _takes_a_rest(self, step: Step) -> bool:
+        """Tell whether the step is left out in this turn, and count that."""
+        if not self._resting[step.what]:
+            return False
+        self._resting[step.what] -= 1
+        return True
+
+    async def _look_around(self, connection: RelayConnection) -> bool:
+        """See how far the partitions reach and what operators have to be told; return False if that failed."""
+        try:
+            PARTITIONS_AHEAD.set(await _number(connection, AHEAD))
+            await self._digests.gather(connection)
+        except psycopg.Error as error:
+            if connection.broken:
+                raise
+            self._warnings.tell("upkeep failed", work="telling operators", **describe(error))
+            return False
+        return True
+
+    async def _do(self, step: Step, connection: RelayConnection) -> Done:
+        """Repeat the step until nothing is left of it; where it fails, the others need not wait for it."""
+        total, put_off_before = 0, self._times_put_off
+        try:
+            for _ in range(MOST_CALLS):
+                if not await self._hold(connection):
+                    break
+                count = await _number(connection, step.statement, step.parameters)
+                total += count
+                if count < step.full:
+                    is_put_off = self._times_put_off > put_off_before
+                    self._resting[step.what] = 0 if is_put_off else REST_IN_TURNS - 1
+                    break
+        except psycopg.Error as error:
+            if connection.broken:
+                raise
+            self._warnings.tell("upkeep failed", work=step.what, **describe(error))
+            return Done(step.what, total, has_failed=True)
+        return Done(step.what, total, has_failed=False)
+
+    def _note_put_off(self, notice: psycopg.errors.Diagnostic) -> None:
+        self._times_put_off += 1
+        cause = CAUSES.get(notice.sqlstate or "")
+        self._warnings.tell("upkeep put off", partition=notice.table_name, sqlstate=notice.sqlstate, cause=cause)
+
+
+async def _number(connection: RelayConnection, statement: str, parameters: tuple[int, ...] = ()) -> int:
+    async with under_settings(connection):
+        row = await (await connection.execute(statement, parameters)).fetchone()
+    return int(row[0]) if row else 0

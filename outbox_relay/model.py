@@ -1,0 +1,281 @@
+"""What the relay holds in its hands: a message it has claimed, and the letter made of it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar, NamedTuple
+from uuid import UUID
+
+from shared.addresses import country_prefix
+from shared.secrets import number_hash
+from shared.vocabulary import AnyChannel, AnyTemplate, DeadReason, Locale, Urgency
+
+POISON_EXPIRIES = 5
+"""After so many lost leases a message is taken for one that kills whatever tries it."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueKey:
+    """What the messages of one lane have in common."""
+
+    channel: AnyChannel
+    urgency: Urgency
+
+    def __str__(self) -> str:
+        return f"{self.channel} {self.urgency}"
+
+
+class ClaimedMessage(NamedTuple):
+    """A message and the lease on it.
+
+    ``attempt`` counts the attempts already spent. What ends in ``_monotonic`` is a moment of this
+    process's monotonic clock, in seconds, worked out from intervals that the database measured.
+    ``due_at`` is its place in the queue, which it keeps while it is leased; ``traceparent`` is read only where traces
+    are recorded. A tuple, since a frozen
+    dataclass of so many fields takes seven times as long to make.
+    """
+
+    id: UUID
+    template: AnyTemplate
+    channel: AnyChannel
+    recipient: str
+    locale: Locale
+    payload: dict[str, Any]
+    token_id: UUID | None
+    attempt: int
+    max_attempts: int
+    expiries: int
+    created_at: datetime
+    due_at: datetime
+    expires_at: datetime | None
+    lease_token: UUID
+    lease_ends_monotonic: float
+    expires_monotonic: float
+    enqueued_monotonic: float
+    traceparent: str | None = None
+
+    def __repr__(self) -> str:
+        return f"ClaimedMessage({self.id})"  # neither the recipient nor what is in the payload
+
+    @property
+    def is_poison(self) -> bool:
+        """Tell whether it has cost too many leases to be tried again."""
+        return self.expiries >= POISON_EXPIRIES
+
+
+class RenderedMessage(NamedTuple):
+    """A message rendered for its channel, ready to hand over.
+
+    ``content`` of an e-mail is the whole RFC 5322 message: 7-bit, but for a recipient that is not, CRLF
+    line ends, no line that begins with a dot, ending in CRLF. That of an SMS is its text in UTF-8.
+    ``taken_monotonic`` is when a session took it in hand.
+    """
+
+    message: ClaimedMessage
+    content: bytes
+    taken_monotonic: float
+
+    def __repr__(self) -> str:
+        return f"RenderedMessage({self.message.id})"
+
+
+class FailureClass(StrEnum):
+    """Whose fault it was, and so what it costs.
+
+    ``RECIPIENT`` and ``CONTENT`` are the message's own and final; ``TRANSIENT`` is its own and
+    passes; ``PROVIDER`` is not its fault and costs it no attempt.
+    """
+
+    RECIPIENT = "recipient"
+    CONTENT = "content"
+    TRANSIENT = "transient"
+    PROVIDER = "provider"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong in one attempt.
+
+    ``maybe_accepted`` says that the provider may have taken the message all the same: the attempt
+    broke after the final dot or the HTTP body, so its outcome is unknown. ``is_reply`` says that the
+    provider has answered, about this very letter. ``error`` is for operators; it may quote the
+    recipient and so is never logged.
+    """
+
+    kind: FailureClass
+    provider: str | None
+    error: str
+    retry_after: timedelta | None = None
+    maybe_accepted: bool = False
+    is_reply: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The provider has accepted the message: for people's messages a fact, whoever holds the lease by now."""
+
+    word: ClassVar = "sent"
+    spent: ClassVar = 1
+
+    provider: str
+    provider_message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again after ``delay``; one attempt is spent."""
+
+    word: ClassVar = "retry"
+    spent: ClassVar = 1
+
+    delay: timedelta
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Never try again; an operator may think otherwise. Without a failure it died untried."""
+
+    word: ClassVar = "dead"
+
+    reason: DeadReason
+    failure: Failure | None = None
+
+    @property
+    def spent(self) -> int:
+        """How many attempts that took."""
+        return 1 if self.failure else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Not the message's fault: due again after ``delay``, no attempt spent; without delay, in its old place."""
+
+    word: ClassVar = "deferred"
+    spent: ClassVar = 0
+
+    delay: timedelta
+    failure: Failure | None = None
+
+
+RELEASED = Deferred(timedelta(0))
+"""Untried: due at once, in its old place."""
+
+Unsent = Retry | Dead | Deferred
+Outcome = Sent | Unsent
+
+
+class Scope(StrEnum):
+    """What a budget is for."""
+
+    TOTAL = "total"
+    PREFIX = "prefix"
+    NUMBER = "number"
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """How many messages a day may fall back to SMS."""
+
+    total: int
+    per_prefix: int
+    per_number: int
+
+    def of(self, scope: Scope) -> int:
+        """Return the budget of that scope."""
+        match scope:
+            case Scope.TOTAL:
+                return self.total
+            case Scope.PREFIX:
+                return self.per_prefix
+            case Scope.NUMBER:
+                return self.per_number
+
+
+def scopes_by_name(number: str, key: bytes) -> Mapping[str, Scope]:
+    """Return the names under which an SMS to the number is counted, each with its scope.
+
+    In the order in which every relay is to lock them: the one that all of them share comes first, so
+    that no two can wait for each other. The number itself is kept as a keyed hash.
+    """
+    return {
+        "total": Scope.TOTAL,
+        f"prefix:{country_prefix(number)}": Scope.PREFIX,
+        f"number:{number_hash(number, key)}": Scope.NUMBER,
+    }
+
+
+SECONDS_PER = {"s": 1, "m": 60, "h": 3600}
+
+
+MOST = 1_000_000
+
+
+_RATE = re.compile(r"([0-9]{1,7})/([smh])")
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many letters a second (``s``), minute (``m``) or hour (``h``)."""
+
+    count: int
+    unit: str
+
+    @property
+    def per_second(self) -> float:
+        """Letters a second."""
+        return self.count / SECONDS_PER[self.unit]
+
+    @property
+    def burst(self) -> float:
+        """Letters that may go together after a pause: those of one second, or a single one."""
+        return max(self.per_second, 1.0)
+
+    def __str__(self) -> str:
+        return f"{self.count}/{self.unit}"
+
+
+@dataclass(frozen=True)
+class Caps:
+    """The most letters of the whole fleet in a time, and connections of one process; None is no cap."""
+
+    rate: Rate | None = None
+    connections: int | None = None
+
+
+WITHOUT_CAPS = Caps()
+
+
+def parse_rate(text: str) -> Rate:
+    """Read ``14/s``, ``100/m`` or ``1000/h``; raises ValueError."""
+    found = _RATE.fullmatch(text)
+    if found is None or not 1 <= int(found[1]) <= MOST:
+        raise ValueError("not a rate")
+    return Rate(int(found[1]), found[2])
+
+
+class Settlement(NamedTuple):
+    """A message and what became of it."""
+
+    message: ClaimedMessage
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a lane shows of itself: messages held, how often it has looked for more, and how many it has settled."""
+
+    held: int
+    looks: int
+    settled: int
+    is_stopping: bool = False
+
+
+class LateQueue(NamedTuple):
+    """A lane whose oldest due message is older than the limit, in seconds; and what keeps it from being delivered."""
+
+    name: str
+    lag: float
+    blocked_by: Sequence[str]

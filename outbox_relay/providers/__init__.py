@@ -1,0 +1,1 @@
+"""Chooses a provider for each message: failover order, circuit breakers, rate limits and shared state."""

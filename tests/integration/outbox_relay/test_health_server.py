@@ -1,0 +1,58 @@
+"""The relay's own listener, and those who knock and ask nothing."""
+
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+
+import httpx
+import pytest
+
+from outbox_relay.supervision import health_server as health
+from outbox_relay.supervision.health_server import health_listener
+from outbox_relay.supervision.stall_detector import Readiness
+from tests.support.eventually import eventually
+
+LOOPBACK = "127.0.0.1"
+HANG_UP_AT_ONCE = struct.pack("ii", 1, 0)
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setattr(health, "MOST_AT_ONCE", 5)
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.2)
+    with health_listener((LOOPBACK, 0), lambda: Readiness([], [])) as port:
+        yield port
+
+
+def is_alive(port: int) -> bool:
+    with suppress(httpx.TransportError):
+        return httpx.get(f"http://{LOOPBACK}:{port}/livez", timeout=5).is_success
+    return False
+
+
+def test_who_never_asks_or_hangs_up_in_the_middle_writes_nothing_into_the_log(
+    port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_connection((LOOPBACK, port)) as silent, socket.create_connection((LOOPBACK, port)) as abrupt:
+        abrupt.sendall(b"GET /metr")
+        abrupt.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, HANG_UP_AT_ONCE)
+        abrupt.close()
+        assert silent.recv(1) == b""  # its time was up
+    assert is_alive(port)
+    assert capfd.readouterr().err == ""
+
+
+def test_of_a_flood_of_connections_only_so_many_are_let_in(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    monkeypatch.setattr(health, "PATIENCE_SECONDS", 60)
+    with ExitStack() as flood:
+        knocking = [flood.enter_context(socket.create_connection((LOOPBACK, port))) for _ in range(50)]
+        eventually(lambda: sum(is_turned_away(one) for one in knocking) == 45)
+    eventually(lambda: is_alive(port))
+
+
+def is_turned_away(knocking: socket.socket) -> bool:
+    try:
+        return knocking.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False

@@ -1,0 +1,27 @@
+"""What a provider says is kept to the letter, whatever is in it that an array of PostgreSQL's takes for its own."""
+
+from outbox_relay.model import Sent
+from tests.support.outbox import Outbox
+
+WORDS = (
+    "2.0.0 Ok: queued as 4ABC",
+    'in "quotes"',
+    "a\\b\\",
+    "{braces, and commas}",
+    "NULL",
+    "",
+    " spaced ",
+    "naïve \N{SNOWMAN}",
+    "'; --",
+    "%s %(ids)s",
+)
+
+
+def test_what_a_provider_calls_its_letters_is_kept_as_it_was_said(outbox: Outbox) -> None:
+    outbox.put(count=len(WORDS) + 1)
+    messages = outbox.claim(100)
+    told = dict(zip((message.id for message in messages), (*WORDS, None), strict=True))
+    outbox.settle([(message, Sent('a "provider"', told[message.id])) for message in messages])
+    kept = outbox.execute("select id, provider_message_id, provider from outbox_messages where status = 'sent'")
+    assert {row[0]: row[1] for row in kept} == told
+    assert {row[2] for row in kept} == {'a "provider"'}

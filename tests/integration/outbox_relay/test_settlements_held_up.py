@@ -1,0 +1,39 @@
+"""SettlementStore that have to wait for so long that leases run out: what is known in the relay is not done again."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.gates import settles_refused
+from tests.support.outbox import Outbox
+from tests.support.relaying import relaying, until, until_all_are_settled
+from tests.support.smtp_server import SmtpServer
+
+pytestmark = pytest.mark.anyio
+
+ALL_ARE_SENT = "select 1 from outbox_messages having bool_and(status = 'sent')"
+END_THE_LEASES = "update outbox_messages set leased_until = now() where status = 'pending'"
+ALL_WERE_CLAIMED_AGAIN = "select 1 from outbox_messages where status = 'pending' having min(expiries) = 1"
+
+
+async def test_what_was_sent_and_could_not_be_written_in_time_is_not_sent_again(outbox: Outbox) -> None:
+    async with SmtpServer() as server:
+        async with relaying(outbox, server) as parts:
+            await asyncio.to_thread(outbox.put)
+            await until(outbox, parts, ALL_ARE_SENT)
+            with settles_refused(outbox.database):
+                await asyncio.to_thread(outbox.put, count=3)
+                await until_there_are(server, 4, parts.relay.wake)
+                outbox.execute(END_THE_LEASES)
+                await until(outbox, parts, ALL_WERE_CLAIMED_AGAIN)
+            await until_all_are_settled(outbox, parts)
+        assert outbox.number("select count(*) from outbox_messages where status = 'sent' and attempt = 1") == 4
+        assert len(server.letters) == 4
+
+
+async def until_there_are(server: SmtpServer, letters: int, wake: Callable[[], None]) -> None:
+    async with asyncio.timeout(30):
+        while len(server.letters) < letters:
+            wake()
+            await asyncio.sleep(0.02)

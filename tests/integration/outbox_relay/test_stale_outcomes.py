@@ -1,0 +1,92 @@
+"""Two relays settle the same message at the same moment: what is known wins, whoever comes first."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import pytest
+
+from outbox_relay.model import Dead, Deferred, Failure, FailureClass, Outcome, Retry, Sent, Settlement
+from outbox_relay.outbox.settle import SettlementStore
+from shared.vocabulary import DeadReason
+from tests.support.connections import DeafConnection
+from tests.support.gates import row_held, wait_until_held_up
+from tests.support.outbox import A_DAY, EXPIRED, Outbox
+
+SENT = Sent("smtp:mx:25", "queued-1")
+BELIEFS: list[Outcome] = [
+    Dead(DeadReason.REJECTED, Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no such user")),
+    Retry(A_DAY, Failure(FailureClass.TRANSIENT, "smtp:mx:25", "450 4.2.0 try later")),
+    Deferred(A_DAY),
+]
+
+
+@pytest.mark.parametrize("is_sent_first", [True, False])
+@pytest.mark.parametrize("belief", BELIEFS, ids=lambda belief: type(belief).__name__)
+def test_a_late_sent_and_a_wrong_belief_at_once_end_as_sent(
+    outbox: Outbox, belief: Outcome, *, is_sent_first: bool
+) -> None:
+    [message_id] = outbox.put()
+    [late] = outbox.claim(lease=EXPIRED)
+    [wrong] = outbox.claim(lease=A_DAY)
+    settles = [(late, SENT), (wrong, belief)] if is_sent_first else [(wrong, belief), (late, SENT)]
+    with ThreadPoolExecutor(2) as relays:
+        # Both have begun, and so have their snapshots, before either may write; they get the row in this order.
+        with row_held(outbox.database, message_id):
+            first = relays.submit(outbox.settle, settles[:1])
+            wait_until_held_up(outbox.database, "test")
+            second = relays.submit(outbox.settle, settles[1:])
+            wait_until_held_up(outbox.database, "test", count=2)
+        written = (first.result(), second.result())
+    row = outbox.row(message_id)
+    assert (row.status, row.dead_reason, row.provider_message_id) == ("sent", None, "queued-1")
+    assert row.lease_token is None
+    assert written == ((1, 0) if is_sent_first else (1, 1))
+    assert outbox.number("select count(*) from delivery_attempts") == (0 if is_sent_first else spent(belief))
+
+
+def spent(belief: Outcome) -> int:
+    """Return how many attempts the belief costs where it is written first."""
+    return 0 if isinstance(belief, Deferred) else 1
+
+
+def test_what_two_relays_have_sent_counts_once(outbox: Outbox) -> None:
+    [message_id] = outbox.put()
+    [late] = outbox.claim(lease=EXPIRED)
+    [again] = outbox.claim(lease=A_DAY)
+    assert outbox.settle([(late, SENT)]) == 1
+    assert outbox.settle([(again, Sent("smtp:mx:25", "queued-2"))]) == 0
+    assert outbox.row(message_id).provider_message_id == "queued-1"
+
+
+@pytest.mark.parametrize(
+    ("token", "corrected"), [("null", "recipient = 'bob@example.org'"), ("gen_random_uuid()", "token_id = null")]
+)
+def test_what_was_corrected_and_requeued_since_is_not_taken_for_sent(
+    outbox: Outbox, token: str, corrected: str
+) -> None:
+    ids = outbox.put(count=2, token_id=token)
+    both = outbox.claim(2, lease=EXPIRED)
+    outbox.execute(
+        f"update outbox_messages set {corrected}, lease_token = null, leased_until = null where id = %s", ids[0]
+    )
+
+    assert outbox.settle([(message, SENT) for message in both]) == 1
+
+    assert [outbox.row(message_id).status for message_id in ids] == ["pending", "sent"]
+    assert outbox.settle([(message, SENT) for message in outbox.claim()]) == 1
+
+
+def test_what_was_written_under_a_lost_answer_counts_as_written(outbox: Outbox) -> None:
+    [message_id] = outbox.put()
+    [message] = outbox.claim()
+
+    async def settle() -> frozenset[UUID]:
+        database = DeafConnection(outbox.database.relay_url, "test")
+        try:
+            return await SettlementStore(database).settle([Settlement(message, BELIEFS[0])])
+        finally:
+            await database.close()
+
+    assert asyncio.run(settle()) == frozenset()
+    assert (outbox.row(message_id).status, outbox.row(message_id).attempt) == ("dead", 1)

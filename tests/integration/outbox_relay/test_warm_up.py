@@ -1,0 +1,30 @@
+"""What the first message would have to wait for, done before it comes."""
+
+import asyncio
+
+from outbox_relay.bootstrap import assemble
+from outbox_relay.settings import RelaySettingsSchema
+from tests.support.eventually import eventually
+from tests.support.outbox import Outbox
+from tests.support.relays import relay_environment, running_relay
+
+CONNECTED = "select application_name from pg_stat_activity where datname = current_database()"
+
+
+def test_a_relay_is_connected_for_what_follows_a_message_before_one_comes(outbox: Outbox) -> None:
+    with running_relay(outbox.database, EMAIL_PROVIDERS="console:"):
+        eventually(lambda: {("outbox-relay settle",), ("outbox-relay tell",)} <= set(outbox.execute(CONNECTED)))
+        assert outbox.number("select count(*) from outbox_messages") == 0
+
+
+def test_to_find_no_database_beforehand_is_left_to_whoever_needs_it(outbox: Outbox) -> None:
+    nowhere = {"DATABASE_URL": "postgresql+psycopg://relay@127.0.0.1:1/signpost", "EMAIL_PROVIDERS": "console:"}
+    settings = RelaySettingsSchema().read(relay_environment(outbox.database, **nowhere))
+
+    async def look() -> tuple[int, bool]:
+        parts = assemble(settings)
+        await parts.warm_up()
+        await parts.close()
+        return parts.lifelines.failures, parts.lifelines.settling.is_lost
+
+    assert asyncio.run(look()) == (0, False)

@@ -1,0 +1,159 @@
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outbox_relay.providers.circuit_breaker import (
+    FAILURES_IN_A_ROW,
+    FEWEST_ATTEMPTS,
+    LONGEST_PAUSE_SECONDS,
+    BreakerState,
+    CircuitBreaker,
+)
+
+AN_HOUR = timedelta(hours=1)
+
+
+def a_breaker_after(outcomes: str, now: float = 100.0) -> CircuitBreaker:
+    """Return a breaker that has seen successes (+) and failures (-) in that order."""
+    breaker = CircuitBreaker()
+    for outcome in outcomes:
+        if outcome == "+":
+            breaker.succeeded(now)
+        else:
+            breaker.failed(now, jitter=0.0)
+    return breaker
+
+
+def an_open_breaker() -> CircuitBreaker:
+    return a_breaker_after("-")
+
+
+def test_where_nothing_succeeds_the_first_failure_opens() -> None:
+    breaker = a_breaker_after("-")
+    assert breaker.condition(now=100.9) is BreakerState.OPEN
+    assert breaker.condition(now=101.0) is BreakerState.HALF_OPEN
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "condition"),
+    [
+        ("+" * 20 + "-", BreakerState.CLOSED),
+        ("+-" * 4, BreakerState.CLOSED),  # half, of too few to say so
+        ("+-" * 5, BreakerState.OPEN),
+        ("++-" * 20, BreakerState.CLOSED),
+        ("+" * 90 + "-" * (FAILURES_IN_A_ROW - 1), BreakerState.CLOSED),
+        ("+" * 90 + "-" * FAILURES_IN_A_ROW, BreakerState.OPEN),
+    ],
+)
+def test_among_successes_it_takes_a_share_or_a_row_of_failures(outcomes: str, condition: BreakerState) -> None:
+    assert a_breaker_after(outcomes).condition(now=100.0) is condition
+
+
+def test_what_succeeded_long_ago_does_not_count() -> None:
+    breaker = a_breaker_after("+" * 50, now=100.0)
+    breaker.failed(now=131.0, jitter=0.0)
+    assert breaker.condition(now=131.0) is BreakerState.OPEN
+
+
+def test_a_provider_that_asks_for_time_has_it_whatever_succeeded() -> None:
+    breaker = a_breaker_after("+" * 50)
+    breaker.failed(now=100.0, jitter=0.0, at_least=AN_HOUR)
+    assert breaker.remaining(now=100.0) == AN_HOUR
+
+
+def test_it_takes_more_than_one_probe_to_close_it() -> None:
+    breaker = an_open_breaker()
+    assert breaker.succeeded(now=101.0) is False
+    assert breaker.condition(now=101.0) is BreakerState.HALF_OPEN
+    assert breaker.succeeded(now=101.0) is True
+    assert breaker.condition(now=101.0) is BreakerState.CLOSED
+
+
+def test_an_answer_from_before_the_outage_proves_nothing() -> None:
+    breaker = an_open_breaker()
+    for _ in range(10):
+        breaker.succeeded(now=100.5)
+    assert breaker.condition(now=100.5) is BreakerState.OPEN
+    assert breaker.passed == 0
+
+
+def test_one_failure_after_it_has_closed_does_not_open_it_again() -> None:
+    breaker = an_open_breaker()
+    breaker.succeeded(now=101.0)
+    breaker.succeeded(now=101.0)
+    breaker.failed(now=101.0, jitter=0.0)
+    assert breaker.condition(now=101.0) is BreakerState.CLOSED
+
+
+def test_one_that_falls_over_again_soon_goes_on_doubling() -> None:
+    breaker = an_open_breaker()
+    breaker.succeeded(now=101.0)
+    breaker.succeeded(now=101.0)
+    for _ in range(FEWEST_ATTEMPTS):
+        breaker.failed(now=102.0, jitter=0.0)
+    assert breaker.remaining(now=102.0) == timedelta(seconds=2)
+
+
+@pytest.mark.parametrize(("failures", "pause"), [(1, 1.0), (2, 2.0), (3, 4.0), (6, 30.0), (2000, 30.0)])
+def test_each_opening_in_a_row_doubles_the_pause_up_to_half_a_minute(failures: int, pause: float) -> None:
+    breaker, now = CircuitBreaker(), 0.0
+    for _ in range(failures):
+        now = breaker.open_until
+        breaker.failed(now, jitter=0.0)
+    assert breaker.open_until - now == pytest.approx(pause)
+
+
+def test_letters_that_were_on_their_way_when_it_opened_count_once() -> None:
+    breaker = CircuitBreaker()
+    for _ in range(8):
+        breaker.failed(now=100.0, jitter=0.0)
+    assert breaker.openings == 1
+
+
+def test_the_dice_shorten_a_pause_by_half_at_most() -> None:
+    breaker = CircuitBreaker()
+    breaker.failed(now=0.0, jitter=0.999)
+    assert 0.5 <= breaker.open_until <= 0.51
+
+
+def test_what_another_relay_found_out_holds_here_too() -> None:
+    breaker = CircuitBreaker()
+    breaker.adopt(now=50.0, openings=3, open_for=4.0)
+    assert breaker.condition(now=53.9) is BreakerState.OPEN
+    assert breaker.condition(now=54.0) is BreakerState.HALF_OPEN
+    breaker.adopt(now=55.0, openings=0, open_for=0.0)
+    assert breaker.condition(now=55.0) is BreakerState.CLOSED
+
+
+STEPS = st.lists(st.tuples(st.sampled_from("+-"), st.floats(0, 40), st.floats(0, 0.999)), max_size=200)
+
+
+@given(STEPS)
+def test_it_is_never_open_for_longer_than_its_cap_nor_less_than_half_its_first_pause(
+    steps: list[tuple[str, float, float]],
+) -> None:
+    breaker, now = CircuitBreaker(), 0.0
+    for outcome, passing, jitter in steps:
+        now += passing
+        before = breaker.condition(now)
+        if outcome == "+":
+            breaker.succeeded(now)
+        elif breaker.failed(now, jitter=jitter):
+            assert before is not BreakerState.OPEN
+            assert 0.499 <= breaker.open_until - now <= LONGEST_PAUSE_SECONDS + 0.001
+        assert (breaker.openings == 0) == (breaker.condition(now) is BreakerState.CLOSED)
+
+
+@given(STEPS)
+def test_only_a_probe_closes_it(steps: list[tuple[str, float, float]]) -> None:
+    breaker, now = CircuitBreaker(), 0.0
+    for outcome, passing, jitter in steps:
+        now += passing
+        before = breaker.condition(now)
+        if outcome == "+":
+            assert breaker.succeeded(now) is False or before is BreakerState.HALF_OPEN
+        else:
+            breaker.failed(now, jitter=jitter)
+            assert before is BreakerState.CLOSED or breaker.condition(now) is BreakerState.OPEN

@@ -1,0 +1,95 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outbox_relay.model import Rate, parse_rate
+from outbox_relay.providers.rate_limiter import PermitCache
+
+FOURTEEN = Rate(14, "s")
+
+
+@pytest.mark.parametrize(("text", "per_second"), [("14/s", 14.0), ("90/m", 1.5), ("1800/h", 0.5)])
+def test_a_rate_is_so_many_in_a_time(text: str, per_second: float) -> None:
+    assert parse_rate(text).per_second == per_second
+    assert str(parse_rate(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "14", "0/s", "-1/s", "1.5/s", "14/d", "14/s ", "٣/s", "9999999/s"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a rate"):
+        parse_rate(text)
+
+
+def test_without_a_rate_everything_is_affordable_and_nothing_asked() -> None:
+    purse = PermitCache(None, now=0.0)
+    assert purse.affordable(500, now=0.0) == 500
+    assert not purse.is_wanting(now=0.0)
+
+
+def test_what_is_missing_is_asked_for_at_once_and_what_was_granted_is_spent() -> None:
+    purse = PermitCache(FOURTEEN, now=0.0)
+    assert purse.affordable(10, now=0.0) == 0
+    assert purse.is_wanting(now=0.0)
+    assert purse.empty(now=0.0) == (10, 0)
+    purse.fill(granted=10, wanted=10, token_in=0.0, now=0.0)
+    for _ in range(10):
+        assert purse.affordable(1, now=0.0) == 1
+        purse.spend(now=0.0)
+    assert purse.affordable(1, now=0.0) == 0
+
+
+def test_an_exhausted_rate_is_not_asked_for_each_token() -> None:
+    purse = PermitCache(FOURTEEN, now=0.0)
+    purse.fill(granted=0, wanted=10, token_in=0.07, now=0.0)
+    purse.affordable(10, now=0.2)
+    assert not purse.is_wanting(now=0.2)
+    purse.affordable(10, now=0.25)
+    assert purse.is_wanting(now=0.25)
+
+
+def test_what_was_just_granted_does_not_go_back_because_somebody_asked_meanwhile() -> None:
+    purse = PermitCache(FOURTEEN, now=0.0)
+    purse.affordable(1, now=0.0)
+    assert purse.empty(now=0.0) == (1, 0)
+    assert purse.affordable(1, now=0.01) == 0  # while the fleet is being asked
+    purse.fill(granted=1, wanted=1, token_in=0.0, now=0.02)
+    assert not purse.is_wanting(now=0.02)
+    assert purse.affordable(1, now=0.02) == 1
+
+
+def test_a_purse_is_short_while_it_waits_or_was_just_emptied_and_not_because_nobody_needs_it() -> None:
+    purse = PermitCache(FOURTEEN, now=0.0)
+    assert not purse.is_short(0.0, window=30)
+    purse.fill(granted=2, wanted=500, token_in=0.0, now=10.0)
+    assert not purse.is_short(10.0, window=30)
+    purse.spend(now=10.0)
+    assert not purse.is_short(10.0, window=30)
+    purse.spend(now=11.0)
+    assert purse.is_short(40.0, window=30)
+    assert not purse.is_short(41.5, window=30)
+    purse.fill(granted=0, wanted=1, token_in=3600.0, now=100.0)
+    assert purse.is_short(3000.0, window=30)
+
+
+def test_tokens_that_nobody_used_go_back() -> None:
+    purse = PermitCache(FOURTEEN, now=0.0)
+    purse.fill(granted=10, wanted=10, token_in=0.0, now=0.0)
+    assert not purse.has_leftovers(now=0.9)
+    assert purse.has_leftovers(now=1.0)
+    assert purse.empty(now=1.0) == (0, 10)
+    assert purse.affordable(1, now=1.0) == 0
+
+
+@given(
+    st.builds(Rate, st.integers(1, 1000), st.sampled_from("smh")),
+    st.lists(st.tuples(st.floats(0, 100), st.integers(1, 500)), max_size=100),
+)
+def test_a_relay_on_its_own_never_goes_beyond_its_rate(rate: Rate, draws: list[tuple[float, int]]) -> None:
+    purse, now, spent = PermitCache(rate, now=0.0), 0.0, 0
+    for passing, wanted in draws:
+        now += passing
+        purse.fill_alone(wanted, now)
+        while purse.tokens:
+            purse.spend(now)
+            spent += 1
+        assert spent <= rate.burst + rate.per_second * now + 1e-6

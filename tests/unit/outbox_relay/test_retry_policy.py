@@ -1,0 +1,199 @@
+import random
+from datetime import timedelta
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outbox_relay.delivery.retry_policy import (
+    CODE,
+    LINK,
+    NOTICE,
+    PROVISIONING,
+    Doubling,
+    Policy,
+    Steps,
+    Tries,
+    Unknown,
+    after_failure,
+    policy_for,
+)
+from outbox_relay.model import Dead, Deferred, Failure, FailureClass, Retry
+from shared.enqueue import LONGEST_LIFE, MOST_ATTEMPTS
+from shared.vocabulary import Channel, DeadReason, Template, Urgency, Work, WorkChannel
+
+SCHEDULE = Doubling(first=timedelta(seconds=10), cap=timedelta(minutes=5))
+POLICY = Policy(SCHEDULE)
+FRESH = Tries(spent=0, allowed=8, seconds_left=86_400)
+A_TICK = 1e-6  # timedelta has no finer ones, and rounds
+
+seconds = st.floats(0, 10**7, allow_nan=False).map(lambda number: timedelta(seconds=number))
+delays = st.floats(1, 10**6).map(lambda number: timedelta(seconds=number))
+schedules = st.one_of(
+    st.builds(Doubling, first=delays, cap=delays),
+    st.builds(Steps, st.lists(delays, min_size=1, max_size=8).map(lambda steps: tuple(sorted(steps)))),
+    st.sampled_from([CODE.schedule, LINK.schedule, NOTICE.schedule]),
+)
+policies = st.builds(Policy, schedules, st.sampled_from(Unknown))
+failures = st.builds(
+    Failure,
+    st.sampled_from(FailureClass),
+    st.just("smtp:mx:25"),
+    st.just("words"),
+    retry_after=st.none() | seconds,
+    maybe_accepted=st.booleans(),
+    is_reply=st.booleans(),
+)
+tries_left = st.builds(
+    Tries, st.integers(0, 32_000), st.integers(1, 32_000), st.floats(-10.0, 10**7) | st.just(float("inf"))
+)
+dices = st.floats(0, 1, exclude_max=True)
+
+
+def failure(kind: FailureClass, retry_after: timedelta | None = None) -> Failure:
+    return Failure(kind, "smtp:mx:25", "words", retry_after=retry_after)
+
+
+@given(policies, tries_left, failures, dices)
+def test_whatever_fails_no_plan_goes_beyond_what_the_message_has_left(
+    policy: Policy, tries: Tries, failed: Failure, jitter: float
+) -> None:
+    outcome = after_failure(policy, tries, failed, jitter=jitter)
+    match outcome:
+        case Retry(delay):
+            assert timedelta(seconds=1) <= delay
+            assert delay.total_seconds() <= tries.seconds_left + A_TICK
+            assert delay <= max(policy.schedule.ceiling(tries.spent + 1), failed.retry_after or timedelta(seconds=1))
+            assert delay >= (failed.retry_after or timedelta(0))
+            assert tries.spent + 1 < tries.allowed
+            assert failed.kind is FailureClass.TRANSIENT
+        case Deferred(delay):
+            assert timedelta(0) <= delay
+            assert delay.total_seconds() <= max(tries.seconds_left, 0) + A_TICK
+            assert failed.kind is FailureClass.PROVIDER
+        case Dead(reason):
+            assert reason is not DeadReason.POISON
+            assert failed.kind is not FailureClass.PROVIDER or failed.maybe_accepted
+
+
+@given(schedules, st.integers(1, 32_000))
+def test_a_ceiling_never_falls_and_never_passes_the_cap(schedule: Doubling | Steps, spent: int) -> None:
+    cap = schedule.cap if isinstance(schedule, Doubling) else schedule.delays[-1]
+    assert timedelta(0) < schedule.ceiling(spent) <= schedule.ceiling(spent + 1) <= cap
+
+
+@pytest.mark.parametrize("kind", [FailureClass.RECIPIENT, FailureClass.CONTENT])
+def test_what_is_the_messages_own_and_final_fault_kills_it_at_once(kind: FailureClass) -> None:
+    outcome = after_failure(POLICY, FRESH, failure(kind), jitter=0.5)
+    assert outcome == Dead(DeadReason.REJECTED, failure(kind))
+
+
+def test_a_providers_fault_costs_no_attempt_however_many_were_spent() -> None:
+    last = Tries(spent=7, allowed=8, seconds_left=60)
+    outcome = after_failure(POLICY, last, failure(FailureClass.PROVIDER, timedelta(seconds=30)), jitter=0.5)
+    assert outcome == Deferred(timedelta(seconds=30), failure(FailureClass.PROVIDER, timedelta(seconds=30)))
+
+
+def test_a_message_deferred_for_long_is_looked_at_when_its_life_ends() -> None:
+    down = failure(FailureClass.PROVIDER, timedelta(days=1))
+    assert after_failure(POLICY, Tries(0, 8, seconds_left=60), down, jitter=0.5) == Deferred(timedelta(minutes=1), down)
+
+
+@pytest.mark.parametrize(("spent", "ceiling"), [(0, 10), (1, 20), (2, 40), (5, 300), (6, 300)])
+def test_delays_double_up_to_the_cap_with_full_jitter(spent: int, ceiling: int) -> None:
+    tries = Tries(spent, allowed=99, seconds_left=86_400)
+    longest = after_failure(POLICY, tries, failure(FailureClass.TRANSIENT), jitter=1.0)
+    half = after_failure(POLICY, tries, failure(FailureClass.TRANSIENT), jitter=0.5)
+    assert longest == Retry(timedelta(seconds=ceiling), failure(FailureClass.TRANSIENT))
+    assert half == Retry(timedelta(seconds=ceiling / 2), failure(FailureClass.TRANSIENT))
+
+
+def test_steps_are_gone_through_and_the_last_is_kept() -> None:
+    steps = [CODE.schedule.ceiling(spent).total_seconds() for spent in range(1, 8)]
+    assert steps == [5, 15, 45, 120, 300, 300, 300]
+
+
+def test_a_retry_never_comes_at_once() -> None:
+    outcome = after_failure(POLICY, FRESH, failure(FailureClass.TRANSIENT), jitter=0.0)
+    assert isinstance(outcome, Retry)
+    assert outcome.delay == timedelta(seconds=1)
+
+
+def test_the_server_may_ask_for_more_patience_than_the_schedule_has() -> None:
+    greylisted = failure(FailureClass.TRANSIENT, timedelta(minutes=15))
+    assert after_failure(POLICY, FRESH, greylisted, jitter=0.5) == Retry(timedelta(minutes=15), greylisted)
+
+
+def test_the_last_attempt_exhausts_a_message() -> None:
+    last = Tries(spent=7, allowed=8, seconds_left=86_400)
+    outcome = after_failure(POLICY, last, failure(FailureClass.TRANSIENT), jitter=0.5)
+    assert outcome == Dead(DeadReason.EXHAUSTED, failure(FailureClass.TRANSIENT))
+
+
+def test_no_retry_is_planned_for_after_the_secrets_end() -> None:
+    brief = Tries(spent=0, allowed=8, seconds_left=4)
+    outcome = after_failure(POLICY, brief, failure(FailureClass.TRANSIENT), jitter=0.5)
+    assert outcome == Dead(DeadReason.EXPIRED, failure(FailureClass.TRANSIENT))
+
+
+def test_what_is_left_of_a_life_is_used_although_the_schedule_would_wait_longer() -> None:
+    late = Tries(spent=6, allowed=8, seconds_left=100)
+    outcome = after_failure(POLICY, late, failure(FailureClass.TRANSIENT), jitter=0.995)
+    assert isinstance(outcome, Retry)
+    assert timedelta(seconds=99) < outcome.delay < timedelta(seconds=100)
+
+
+@pytest.mark.parametrize("kind", [FailureClass.TRANSIENT, FailureClass.PROVIDER])
+def test_what_may_have_arrived_goes_again_or_is_left_to_an_operator_as_its_policy_says(kind: FailureClass) -> None:
+    unknown = Failure(kind, "smtp:mx:25", "closed", maybe_accepted=True)
+    again = after_failure(Policy(SCHEDULE, Unknown.RESEND), FRESH, unknown, jitter=0.5)
+    never = after_failure(Policy(SCHEDULE, Unknown.GIVE_UP), FRESH, unknown, jitter=0.5)
+    assert isinstance(again, Retry | Deferred)
+    assert never == Dead(DeadReason.UNKNOWN_OUTCOME, unknown)
+
+
+@pytest.mark.parametrize("kind", FailureClass)
+def test_what_was_not_handed_over_is_none_of_that_policys_affair(kind: FailureClass) -> None:
+    strict = after_failure(Policy(SCHEDULE, Unknown.GIVE_UP), FRESH, failure(kind), jitter=0.5)
+    assert strict == after_failure(Policy(SCHEDULE, Unknown.RESEND), FRESH, failure(kind), jitter=0.5)
+
+
+def test_an_address_that_is_taken_is_tried_exactly_like_one_that_is_not() -> None:
+    for channel in Channel:
+        assert policy_for(Template.ACCOUNT_EXISTS, channel) is policy_for(Template.ACTIVATION, channel)
+
+
+def test_an_unknown_address_is_tried_exactly_like_one_with_an_account() -> None:
+    for channel in Channel:
+        assert policy_for(Template.NO_ACCOUNT, channel) is policy_for(Template.PASSWORD_RESET, channel)
+    assert Template.NO_ACCOUNT.urgency is Template.PASSWORD_RESET.urgency
+
+
+def test_what_tells_of_something_done_is_less_urgent_than_any_code() -> None:
+    notices = {template for template in Template if template.urgency is Urgency.NOTICE}
+    told_later = {Template.OPERATOR_DIGEST, Template.ORGANIZATION_FAILED}
+    assert notices == told_later | {Template.WELCOME, Template.PASSWORD_CHANGED, Template.ADDRESS_CHANGED}
+    assert {policy_for(template, channel) for template, channel in product(notices, Channel)} == {NOTICE}
+
+
+def test_every_kind_of_message_has_a_policy() -> None:
+    assert {policy_for(template, channel) for template, channel in product(Template, Channel)} == {CODE, LINK, NOTICE}
+    assert {policy_for(work, channel) for work, channel in product(Work, WorkChannel)} == {PROVISIONING}
+
+
+@pytest.mark.parametrize("policy", [LINK, NOTICE], ids=["link", "notice"])
+def test_what_ends_a_message_is_its_expiry_and_not_the_number_of_its_attempts(policy: Policy) -> None:
+    chance = random.Random(3463)
+    transient = failure(FailureClass.TRANSIENT)
+    for _ in range(200):
+        spent, left, outcome = 0, LONGEST_LIFE.total_seconds(), None
+        while not isinstance(outcome, Dead):
+            outcome = after_failure(policy, Tries(spent, MOST_ATTEMPTS, left), transient, jitter=chance.random())
+            if isinstance(outcome, Retry):
+                spent, left = spent + 1, left - outcome.delay.total_seconds()
+        assert outcome.reason is DeadReason.EXPIRED
+
+
+def test_a_schedule_bears_any_number_of_attempts() -> None:
+    assert SCHEDULE.ceiling(32_000) == SCHEDULE.cap

@@ -1,0 +1,64 @@
+from datetime import UTC, datetime, timedelta
+
+from outbox_relay.model import LateQueue, Progress
+from outbox_relay.supervision.stall_detector import Patience, Phase, StallDetector, readiness, status_line
+
+SECOND = timedelta(seconds=1)
+LIMITS = Patience(between_looks=3 * SECOND, between_settles=5 * SECOND)
+
+
+def verdicts(*beats: tuple[Progress, int]) -> list[bool]:
+    """Return, for one beat a second, whether the lane was held to be stuck."""
+    watch = StallDetector(LIMITS, SECOND)
+    return [watch.is_stuck_after(pulse, failures) for pulse, failures in beats]
+
+
+def test_an_idle_lane_that_looks_now_and_then_is_well() -> None:
+    assert not any(verdicts(*[(Progress(held=0, looks=1 + beat // 3, settled=0), 0) for beat in range(100)]))
+
+
+def test_a_lane_that_no_longer_looks_is_stuck() -> None:
+    assert verdicts(*[(Progress(held=0, looks=1, settled=0), 0)] * 6) == [False] * 4 + [True] * 2
+
+
+def test_a_lane_that_settles_nothing_of_what_it_holds_is_stuck() -> None:
+    assert verdicts(*[(Progress(held=7, looks=beat, settled=0), 0) for beat in range(8)]) == [False] * 5 + [True] * 3
+
+
+def test_a_lane_that_settles_slowly_is_well() -> None:
+    assert not any(verdicts(*[(Progress(held=7, looks=beat, settled=beat // 5), 0) for beat in range(100)]))
+
+
+def test_a_lane_that_waits_for_its_database_is_well() -> None:
+    assert not any(verdicts(*[(Progress(held=7, looks=1, settled=0), beat // 2) for beat in range(100)]))
+
+
+def test_a_lane_that_no_longer_tries_the_database_either_is_stuck() -> None:
+    assert verdicts(*[(Progress(held=7, looks=1, settled=0), min(beat, 50)) for beat in range(100)])[-1]
+
+
+def test_a_lane_that_stops_need_not_look_but_must_settle() -> None:
+    assert not any(verdicts(*[(Progress(7, 1, settled=beat, is_stopping=True), 0) for beat in range(100)]))
+    assert verdicts(*[(Progress(7, 1, settled=0, is_stopping=True), 0)] * 100)[-1]
+
+
+def test_a_lane_that_moves_again_is_well_at_once() -> None:
+    still = [(Progress(held=0, looks=1, settled=0), 0)] * 10
+    assert verdicts(*still, (Progress(held=0, looks=2, settled=0), 0))[-2:] == [True, False]
+
+
+def test_the_status_tells_a_person_what_goes_on() -> None:
+    pulses = [Progress(held=3, looks=1, settled=0), Progress(held=4, looks=1, settled=0)]
+    since = datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC)
+    assert status_line(Phase.CLAIMING, pulses, None) == "Claiming; 7 in hand"
+    assert status_line(Phase.CLAIMING, [], since) == "Claiming, database lost since 2026-11-21 03:04:05 UTC; 0 in hand"
+
+
+def test_a_lane_that_is_late_is_missing_only_where_nothing_holds_it_back() -> None:
+    late, held = LateQueue("email code", 301.4, []), LateQueue("sms code", 400, ["twilio is down"])
+    assert readiness([], is_away=False) == ([], [])
+    assert readiness([late, held], is_away=False) == (
+        ["email code: a message has been due for 301 seconds"],
+        ["sms code: twilio is down"],
+    )
+    assert readiness([late], is_away=True).missing[0] == "database"
