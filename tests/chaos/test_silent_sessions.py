@@ -60,7 +60,7 @@ def url_over(road: Road, outbox: Outbox) -> str:
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten how long an answer may take; psycopg's own ten seconds to let go of a session remain."""
-    monkeypatch.setattr(patience, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(patience, "RESPONSE_TIMEOUT_SECONDS", 0.5)
     monkeypatch.setattr(listener, "QUIET_SECONDS", 0.1)
 
 

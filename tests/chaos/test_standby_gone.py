@@ -45,7 +45,7 @@ def wait_for_standby(outbox: Outbox, names: str) -> None:
 async def test_messages_lose_no_lease_to_a_primary_that_cannot_confirm_and_go_out_once_it_can(
     lonely: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(patience, "RESPONSE_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr("shared.db.outage.LONGEST_PAUSE_SECONDS", 0.3)
     ids = lonely.put(count=20)
     await asyncio.to_thread(wait_for_standby, lonely, "*")
@@ -53,7 +53,7 @@ async def test_messages_lose_no_lease_to_a_primary_that_cannot_confirm_and_go_ou
     async with SmtpServer() as server, relaying(lonely, server, **short) as parts:
         await asyncio.to_thread(eventually, lambda: parts.lifelines.claiming.failures >= ANSWERS_LOST)
         assert server.letters == []
-        monkeypatch.setattr(patience, "ANSWER_SECONDS", 20.0)
+        monkeypatch.setattr(patience, "RESPONSE_TIMEOUT_SECONDS", 20.0)
         await asyncio.to_thread(wait_for_standby, lonely, "")
         await until(lonely, parts, "select 1 where not exists (select from outbox_messages where status = 'pending')")
         assert len(server.letters) == len(ids)

@@ -17,7 +17,7 @@ END_SECONDS = 30
 IMPATIENT = (
     "python",
     "-c",
-    "from outbox_relay import cli, patience; patience.ANSWER_SECONDS = 6; cli.main()",
+    "from outbox_relay import cli, patience; patience.RESPONSE_TIMEOUT_SECONDS = 6; cli.main()",
     "run",
 )
 """A relay that gives its database six seconds to answer: twenty are a long wait for a test."""
