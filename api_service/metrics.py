@@ -14,7 +14,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from api_service.settings import METRICS_FOLDER_VARIABLE
 from shared.tracing import recorder, set_traceparent, traceparent_in
 from shared.vocabulary import Channel
-from shared.web.observing import Observer, route
+from shared.web.instrumentation import RequestObserver, route
 
 _registry = CollectorRegistry()
 
@@ -39,7 +39,7 @@ def exposition() -> bytes:
     return generate_latest(merged)
 
 
-OBSERVER = Observer(REQUEST_DURATION, methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+OBSERVER = RequestObserver(REQUEST_DURATION, methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
 def observe(app: Flask, *, is_https: bool) -> None:

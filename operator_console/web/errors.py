@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from shared.web.refusals import NO_SUCH_FIELD, CommonCode, Refusal
+from shared.web.problems import NO_SUCH_FIELD, CommonCode, ProblemError
 
 
 class Code(StrEnum):
@@ -41,7 +41,7 @@ class ViolationCode(StrEnum):
     ONLY_DEAD = "only_dead"
 
 
-class NotSignedInError(Refusal):
+class NotSignedInError(ProblemError):
     """A page was requested without a valid session; ``form`` is what was sent to it."""
 
     code = CommonCode.TOKEN_REQUIRED
@@ -51,7 +51,7 @@ class NotSignedInError(Refusal):
         self.form = form
 
 
-class InsufficientScopeError(Refusal):
+class InsufficientScopeError(ProblemError):
     """The token is valid but lacks the scope."""
 
     code = Code.INSUFFICIENT_SCOPE
@@ -61,19 +61,19 @@ class InsufficientScopeError(Refusal):
         self.scope = scope
 
 
-class FormExpiredError(Refusal):
+class FormExpiredError(ProblemError):
     """The form does not carry its session's CSRF token: it is older than the session, or forged."""
 
     code = Code.FORM_EXPIRED
 
 
-class ForeignOriginError(Refusal):
+class ForeignOriginError(ProblemError):
     """A browser sent the form from another site."""
 
     code = Code.FOREIGN_ORIGIN
 
 
-class TooManyWrongTokensError(Refusal):
+class TooManyWrongTokensError(ProblemError):
     """The client sent too many wrong tokens."""
 
     code = Code.TOO_MANY_REQUESTS
@@ -83,7 +83,7 @@ class TooManyWrongTokensError(Refusal):
         self.retry_after_seconds = retry_after_seconds
 
 
-class BusyError(Refusal):
+class BusyError(ProblemError):
     """As many threads as may count at the same time are counting already."""
 
     code = Code.BUSY

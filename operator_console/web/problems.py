@@ -18,79 +18,89 @@ from operator_console.web.errors import (
 )
 from operator_console.web.pages import is_page_request, page, redirect_to_sign_in
 from shared.web.bearer import challenge
-from shared.web.kinds import COMMON_KINDS, Kind, problem_document
-from shared.web.problems import fault_documents, handle_failures, json_answer, with_retry_after
-from shared.web.refusals import CommonCode, Refusal, ValidationFailedError
+from shared.web.problem_responses import handle_failures, json_response, violation_documents, with_retry_after
+from shared.web.problems import (
+    COMMON_PROBLEM_TYPES,
+    CommonCode,
+    ProblemError,
+    ProblemType,
+    ValidationFailedError,
+    problem_document,
+)
 
 REALM = "signpost-console"
 
 
-PROBLEM_TYPES: Mapping[StrEnum, Kind] = {
-    **COMMON_KINDS,
-    CommonCode.TOKEN_REQUIRED: Kind(
+PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
+    **COMMON_PROBLEM_TYPES,
+    CommonCode.TOKEN_REQUIRED: ProblemType(
         HTTPStatus.UNAUTHORIZED, "Token required", "Send an operator's token: Authorization: Bearer and the token."
     ),
-    CommonCode.INVALID_TOKEN: Kind(
+    CommonCode.INVALID_TOKEN: ProblemType(
         HTTPStatus.UNAUTHORIZED, "Invalid token", "The token is unknown, has expired or was revoked."
     ),
-    Code.INSUFFICIENT_SCOPE: Kind(
+    Code.INSUFFICIENT_SCOPE: ProblemType(
         HTTPStatus.FORBIDDEN, "Insufficient scope", "The token lacks the scope that is named."
     ),
-    Code.FORM_EXPIRED: Kind(
+    Code.FORM_EXPIRED: ProblemType(
         HTTPStatus.FORBIDDEN,
         "Form expired",
         "The form belongs to another session. Go back, reload the page and repeat.",
     ),
-    Code.FOREIGN_ORIGIN: Kind(
+    Code.FOREIGN_ORIGIN: ProblemType(
         HTTPStatus.FORBIDDEN,
         "Foreign origin",
         "The form was sent from another site, or CONSOLE_URL is not this address.",
     ),
-    Code.UNKNOWN_MESSAGE: Kind(HTTPStatus.NOT_FOUND, "Unknown message", "There is no message with that id."),
-    Code.UNKNOWN_BULK: Kind(HTTPStatus.NOT_FOUND, "Unknown bulk action", "There is no bulk action with that id."),
-    Code.UNKNOWN_ORGANIZATION: Kind(
+    Code.UNKNOWN_MESSAGE: ProblemType(HTTPStatus.NOT_FOUND, "Unknown message", "There is no message with that id."),
+    Code.UNKNOWN_BULK: ProblemType(
+        HTTPStatus.NOT_FOUND, "Unknown bulk action", "There is no bulk action with that id."
+    ),
+    Code.UNKNOWN_ORGANIZATION: ProblemType(
         HTTPStatus.NOT_FOUND, "Unknown organization", "There is no organization with that id."
     ),
-    Code.ORGANIZATION_NOT_READY: Kind(
+    Code.ORGANIZATION_NOT_READY: ProblemType(
         HTTPStatus.CONFLICT,
         "Organization not ready",
         "The organization's database was never ready. Requeue its message instead.",
     ),
-    Code.NOT_DEAD: Kind(HTTPStatus.CONFLICT, "Not dead", "Only a dead message can be changed in this way."),
-    Code.NOT_DISCARDED: Kind(HTTPStatus.CONFLICT, "Not discarded", "The last action on the message was not a discard."),
-    Code.SUPERSEDED: Kind(
+    Code.NOT_DEAD: ProblemType(HTTPStatus.CONFLICT, "Not dead", "Only a dead message can be changed in this way."),
+    Code.NOT_DISCARDED: ProblemType(
+        HTTPStatus.CONFLICT, "Not discarded", "The last action on the message was not a discard."
+    ),
+    Code.SUPERSEDED: ProblemType(
         HTTPStatus.CONFLICT, "Superseded", "A newer message replaced this one, or its registration has ended."
     ),
-    Code.ERASED: Kind(HTTPStatus.CONFLICT, "Erased", "The message's user was erased."),
-    Code.ADDRESS_NOT_THEIRS: Kind(
+    Code.ERASED: ProblemType(HTTPStatus.CONFLICT, "Erased", "The message's user was erased."),
+    Code.ADDRESS_NOT_THEIRS: ProblemType(
         HTTPStatus.CONFLICT, "Address not theirs", "The message is about a user, and that address is not the user's."
     ),
-    Code.WRONG_ADDRESS: Kind(
+    Code.WRONG_ADDRESS: ProblemType(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "Wrong address",
         "The corrected recipient is not an address of the message's channel.",
     ),
-    Code.FILTER_REQUIRED: Kind(
+    Code.FILTER_REQUIRED: ProblemType(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "Filter required",
         "An empty filter selects all dead messages: confirm that with all.",
     ),
-    CommonCode.BODY_TOO_LARGE: Kind(
+    CommonCode.BODY_TOO_LARGE: ProblemType(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Body too large", "A body may have at most 16 KiB."
     ),
-    CommonCode.URI_TOO_LONG: Kind(
+    CommonCode.URI_TOO_LONG: ProblemType(
         HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "The request's address is too long."
     ),
-    CommonCode.UNSUPPORTED_MEDIA_TYPE: Kind(
+    CommonCode.UNSUPPORTED_MEDIA_TYPE: ProblemType(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", "Send plain application/json in UTF-8."
     ),
-    CommonCode.VALIDATION_FAILED: Kind(
+    CommonCode.VALIDATION_FAILED: ProblemType(
         HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed", "Each violation is listed with its place."
     ),
-    Code.TOO_MANY_REQUESTS: Kind(
+    Code.TOO_MANY_REQUESTS: ProblemType(
         HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong tokens", "Retry-After says in how many seconds to try again."
     ),
-    Code.BUSY: Kind(
+    Code.BUSY: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "Busy",
         "The database is still counting for other requests; try again shortly.",
@@ -112,7 +122,7 @@ VIOLATIONS: Mapping[str, str] = {
 
 def handle_problems(app: Flask) -> None:
     """Register the error handlers."""
-    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(ProblemError, _refused)
     app.register_error_handler(ActionError, lambda error: problem(Code(error.code)))
     handle_failures(app, problem)
 
@@ -123,15 +133,15 @@ def problem(code: StrEnum, **members: Any) -> Response:
     document = problem_document(problem_type, code, g.request_id, **members)
     if is_page_request():
         return page("problem.html", problem_type.status, problem=document)
-    return json_answer(document, REALM)
+    return json_response(document, REALM)
 
 
-def _refused(error: Refusal) -> Response:
+def _refused(error: ProblemError) -> Response:
     match error:
         case NotSignedInError(form=form):
             return redirect_to_sign_in(form)
-        case ValidationFailedError(faults=violations):
-            return problem(error.code, errors=fault_documents(violations, VIOLATIONS))
+        case ValidationFailedError(violations=violations):
+            return problem(error.code, errors=violation_documents(violations, VIOLATIONS))
         case InsufficientScopeError(scope=scope):
             response = problem(error.code, scope=scope)
             # RFC 6750 §3.1 requires the challenge in this response, too.

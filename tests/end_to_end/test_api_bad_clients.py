@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 BODY_TO_COME = b"POST /v1/registrations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-Request-Id: mine\r\n"
 FORM_TO_COME = b"POST /activate HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
 HASTY = (
-    "from shared.web import worker; worker.REQUEST_SECONDS = 0.5; worker.ANSWER_SECONDS = 0.5;"
+    "from shared.web import worker; worker.REQUEST_SECONDS = 0.5; worker.RESPONSE_SECONDS = 0.5;"
     "from api_service.cli import main; main()"
 )
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from api_service.security.access_tokens import LEEWAY, MAX_LENGTH, TYPE, AccessTokens, CurrentUser
 from shared.secrets import SecretKeys, code_for, link_token_for, signing_seed
-from shared.web.refusals import InvalidTokenError
+from shared.web.problems import InvalidTokenError
 from tests.support.keys import KEY, KEY_ID, KEYS, PUBLIC_URL
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
