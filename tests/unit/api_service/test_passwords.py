@@ -10,7 +10,7 @@ from shared.cores import cores
 
 
 @pytest.mark.parametrize(
-    ("password", "fault"),
+    ("password", "violation"),
     [
         ("elevenchars", ViolationCode.TOO_SHORT),
         ("four quiet words here", None),
@@ -29,8 +29,8 @@ from shared.cores import cores
         ("ada.lovelace wrote it", None),
     ],
 )
-def test_a_password_is_long_rare_and_not_the_address(password: str, fault: ViolationCode | None) -> None:
-    assert passwords.violation_in(password, ["ada.lovelace@example.org"]) == fault
+def test_a_password_is_long_rare_and_not_the_address(password: str, violation: ViolationCode | None) -> None:
+    assert passwords.violation_in(password, ["ada.lovelace@example.org"]) == violation
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_password_is_long_rare_and_not_the_address(password: str, fault: Viola
         ("336 1234 5678", "+33612345678"),
     ],
 )
-def test_no_spelling_of_the_address_makes_a_password_of_it(password: str, address: str) -> None:
+def test_no_spelling_of_the_address_is_a_password(password: str, address: str) -> None:
     assert passwords.violation_in(password, [address]) is ViolationCode.IS_THE_ADDRESS
 
 
@@ -64,7 +64,7 @@ def test_the_list_has_a_thousand_that_are_long_enough_to_be_tried_here() -> None
     assert sum(len(password) >= passwords.MIN_LENGTH for password in passwords.COMMON) >= 1000
 
 
-def test_every_listed_password_is_refused_however_it_is_capitalised() -> None:
+def test_every_listed_password_is_rejected_in_any_capitalization() -> None:
     assert [password for password in passwords.COMMON if not passwords.is_common(password.upper())] == []
 
 
@@ -80,7 +80,7 @@ def test_a_password_is_hashed_with_three_times_the_least_that_owasp_has() -> Non
 
 
 class CountingHasher(PasswordHasher):
-    """Hashes, and notes how many did at once."""
+    """Records how many hashes run at once."""
 
     def __init__(self) -> None:
         super().__init__(time_cost=1, memory_cost=4096, parallelism=1)
@@ -89,7 +89,7 @@ class CountingHasher(PasswordHasher):
         self.most = 0
 
     def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
-        """Hash, counted."""
+        """Hash, and count."""
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
