@@ -78,7 +78,7 @@ class FilterRequiredError(ActionError):
 class UnknownBulkError(ActionError):
     """No bulk action has this id."""
 
-    code = "unknown_bulk"
+    code = "unknown_bulk_action"
     text = "there is no such bulk action"
 
 

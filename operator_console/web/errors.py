@@ -13,7 +13,7 @@ class Code(StrEnum):
     FORM_EXPIRED = "form_expired"
     FOREIGN_ORIGIN = "foreign_origin"
     UNKNOWN_MESSAGE = "unknown_message"
-    UNKNOWN_BULK = "unknown_bulk"
+    UNKNOWN_BULK_ACTION = "unknown_bulk_action"
     UNKNOWN_ORGANIZATION = "unknown_organization"
     ORGANIZATION_NOT_READY = "organization_not_ready"
     NOT_DEAD = "not_dead"
@@ -23,7 +23,7 @@ class Code(StrEnum):
     ADDRESS_NOT_THEIRS = "address_not_theirs"
     WRONG_ADDRESS = "wrong_address"
     FILTER_REQUIRED = "filter_required"
-    TOO_MANY_REQUESTS = "too_many_requests"
+    TOO_MANY_WRONG_TOKENS = "too_many_wrong_tokens"
     BUSY = "busy"
 
 
@@ -76,7 +76,7 @@ class ForeignOriginError(ProblemError):
 class TooManyWrongTokensError(ProblemError):
     """The client sent too many wrong tokens."""
 
-    code = Code.TOO_MANY_REQUESTS
+    code = Code.TOO_MANY_WRONG_TOKENS
 
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__()

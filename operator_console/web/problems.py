@@ -30,82 +30,47 @@ from shared.web.problems import (
 
 REALM = "signpost-console"
 
-
-PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
-    **COMMON_PROBLEM_TYPES,
-    CommonCode.TOKEN_REQUIRED: ProblemType(
-        HTTPStatus.UNAUTHORIZED, "Token required", "Send an operator's token: Authorization: Bearer and the token."
-    ),
-    CommonCode.INVALID_TOKEN: ProblemType(
-        HTTPStatus.UNAUTHORIZED, "Invalid token", "The token is unknown, has expired or was revoked."
-    ),
-    Code.INSUFFICIENT_SCOPE: ProblemType(
-        HTTPStatus.FORBIDDEN, "Insufficient scope", "The token lacks the scope that is named."
-    ),
-    Code.FORM_EXPIRED: ProblemType(
-        HTTPStatus.FORBIDDEN,
-        "Form expired",
-        "The form belongs to another session. Go back, reload the page and repeat.",
-    ),
-    Code.FOREIGN_ORIGIN: ProblemType(
-        HTTPStatus.FORBIDDEN,
-        "Foreign origin",
-        "The form was sent from another site, or CONSOLE_URL is not this address.",
-    ),
-    Code.UNKNOWN_MESSAGE: ProblemType(HTTPStatus.NOT_FOUND, "Unknown message", "There is no message with that id."),
-    Code.UNKNOWN_BULK: ProblemType(
-        HTTPStatus.NOT_FOUND, "Unknown bulk action", "There is no bulk action with that id."
-    ),
-    Code.UNKNOWN_ORGANIZATION: ProblemType(
-        HTTPStatus.NOT_FOUND, "Unknown organization", "There is no organization with that id."
-    ),
-    Code.ORGANIZATION_NOT_READY: ProblemType(
-        HTTPStatus.CONFLICT,
-        "Organization not ready",
-        "The organization's database was never ready. Requeue its message instead.",
-    ),
-    Code.NOT_DEAD: ProblemType(HTTPStatus.CONFLICT, "Not dead", "Only a dead message can be changed in this way."),
-    Code.NOT_DISCARDED: ProblemType(
-        HTTPStatus.CONFLICT, "Not discarded", "The last action on the message was not a discard."
-    ),
-    Code.SUPERSEDED: ProblemType(
-        HTTPStatus.CONFLICT, "Superseded", "A newer message replaced this one, or its registration has ended."
-    ),
-    Code.ERASED: ProblemType(HTTPStatus.CONFLICT, "Erased", "The message's user was erased."),
-    Code.ADDRESS_NOT_THEIRS: ProblemType(
-        HTTPStatus.CONFLICT, "Address not theirs", "The message is about a user, and that address is not the user's."
-    ),
-    Code.WRONG_ADDRESS: ProblemType(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "Wrong address",
-        "The corrected recipient is not an address of the message's channel.",
-    ),
-    Code.FILTER_REQUIRED: ProblemType(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "Filter required",
-        "An empty filter selects all dead messages: confirm that with all.",
-    ),
-    CommonCode.BODY_TOO_LARGE: ProblemType(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Body too large", "A body may have at most 16 KiB."
-    ),
-    CommonCode.URI_TOO_LONG: ProblemType(
-        HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "The request's address is too long."
-    ),
-    CommonCode.UNSUPPORTED_MEDIA_TYPE: ProblemType(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", "Send plain application/json in UTF-8."
-    ),
-    CommonCode.VALIDATION_FAILED: ProblemType(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed", "Each violation is listed with its place."
-    ),
-    Code.TOO_MANY_REQUESTS: ProblemType(
-        HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong tokens", "Retry-After says in how many seconds to try again."
-    ),
-    Code.BUSY: ProblemType(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "Busy",
-        "The database is still counting for other requests; try again shortly.",
-    ),
+_DETAILS: Mapping[HTTPStatus, Mapping[StrEnum, str]] = {
+    HTTPStatus.UNAUTHORIZED: {
+        CommonCode.TOKEN_REQUIRED: "Send an operator's token: Authorization: Bearer and the token.",
+        CommonCode.INVALID_TOKEN: "The token is unknown, has expired or was revoked.",
+    },
+    HTTPStatus.FORBIDDEN: {
+        Code.INSUFFICIENT_SCOPE: "The token lacks the scope that is named.",
+        Code.FORM_EXPIRED: "The form belongs to another session. Go back, reload the page and repeat.",
+        Code.FOREIGN_ORIGIN: "The form was sent from another site, or CONSOLE_URL is not this address.",
+    },
+    HTTPStatus.NOT_FOUND: {
+        Code.UNKNOWN_MESSAGE: "There is no message with that id.",
+        Code.UNKNOWN_BULK_ACTION: "There is no bulk action with that id.",
+        Code.UNKNOWN_ORGANIZATION: "There is no organization with that id.",
+    },
+    HTTPStatus.CONFLICT: {
+        Code.ORGANIZATION_NOT_READY: "The organization's database was never ready. Requeue its message instead.",
+        Code.NOT_DEAD: "Only a dead message can be changed in this way.",
+        Code.NOT_DISCARDED: "The last action on the message was not a discard.",
+        Code.SUPERSEDED: "A newer message replaced this one, or its registration has ended.",
+        Code.ERASED: "The message's user was erased.",
+        Code.ADDRESS_NOT_THEIRS: "The message is about a user, and that address is not the user's.",
+    },
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {CommonCode.BODY_TOO_LARGE: "A body may have at most 16 KiB."},
+    HTTPStatus.REQUEST_URI_TOO_LONG: {CommonCode.URI_TOO_LONG: "The request's address is too long."},
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: {CommonCode.UNSUPPORTED_MEDIA_TYPE: "Send plain application/json in UTF-8."},
+    HTTPStatus.UNPROCESSABLE_ENTITY: {
+        Code.WRONG_ADDRESS: "The corrected recipient is not an address of the message's channel.",
+        Code.FILTER_REQUIRED: "An empty filter selects all dead messages: confirm that with all.",
+        CommonCode.VALIDATION_FAILED: "Each violation is listed with its place.",
+    },
+    HTTPStatus.TOO_MANY_REQUESTS: {Code.TOO_MANY_WRONG_TOKENS: "Retry-After says in how many seconds to try again."},
+    HTTPStatus.SERVICE_UNAVAILABLE: {
+        Code.BUSY: "The database is still counting for other requests; try again shortly."
+    },
 }
+PROBLEM_TYPES: dict[StrEnum, ProblemType] = {
+    code: ProblemType(status, code.replace("_", " ").capitalize().replace("Uri", "URI"), detail)
+    for status, details in _DETAILS.items()
+    for code, detail in details.items()
+} | dict(COMMON_PROBLEM_TYPES)
 
 VIOLATIONS: Mapping[str, str] = {
     ViolationCode.REQUIRED: "This is required.",
