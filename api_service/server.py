@@ -11,7 +11,7 @@ from api_service.app import Api, create_app
 from api_service.http.problems import PROBLEM_TYPES
 from api_service.settings import METRICS_FOLDER_VARIABLE, ApiSettings
 from shared.log import get_logger
-from shared.telemetry import begin_recording
+from shared.tracing import start_tracing
 from shared.web.server import Server, gunicorn_options
 from shared.web.worker import Worker
 
@@ -30,7 +30,7 @@ def serve(settings: ApiSettings) -> None:
 
 def app_of_worker(settings: ApiSettings) -> Api:
     """Create the app of one worker process, with traces if the environment enables them."""
-    begin_recording("api-service", os.environ)
+    start_tracing("api-service", os.environ)
     return create_app(settings)
 
 

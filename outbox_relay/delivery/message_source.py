@@ -33,7 +33,7 @@ from outbox_relay.rendering import RenderingError
 from outbox_relay.tracing import record_attempt
 from shared.log import get_logger
 from shared.secrets import UnknownKeyError
-from shared.tracing import recorder
+from shared.tracing import current_tracer
 from shared.vocabulary import CHANNELS, DeadReason
 
 Render = Callable[[ClaimedMessage], bytes]
@@ -250,7 +250,7 @@ class ProviderMessageSource:
         """Turn a letter's fate into its message's outcome, and learn from it about the provider."""
         now = self.rung.clock()
         self._delivery_duration.observe(now - letter.taken_monotonic)
-        if taker := recorder():
+        if taker := current_tracer():
             record_attempt(taker, letter, self.rung.provider.name, fate, now - letter.taken_monotonic)
         self.rung.finished(letter.message.id)
         match fate:

@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import ValidationError
 
 from shared.addresses import InvalidAddressError, deliverable_email
-from shared.settings import OneOf, Text
+from shared.settings import Choice, Text
 from shared.urls import is_web_url
 from shared.vocabulary import Locale
 
@@ -73,6 +73,6 @@ class WebhookKey(Text):
         return key
 
 
-def operator_locale_field() -> OneOf:
+def operator_locale_field() -> Choice:
     """Describe OPERATOR_LOCALE."""
-    return OneOf(Locale, "OPERATOR_LOCALE", "The language of digests by mail.", unit="`en` or `fr`", default=Locale.EN)
+    return Choice(Locale, "OPERATOR_LOCALE", "The language of digests by mail.", unit="`en` or `fr`", default=Locale.EN)

@@ -7,7 +7,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from shared.urls import place
+from shared.urls import host_and_port
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
@@ -31,7 +31,7 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
 def gunicorn_options(bind: tuple[str, int]) -> dict[str, Any]:
     """Return the options that all services share."""
     return {
-        "bind": place(*bind),
+        "bind": host_and_port(*bind),
         "logger_class": QuietLogger,
         "control_socket_disable": True,
         # By default, gunicorn trusts SCRIPT_NAME and X-Forwarded-* of all clients on this host. Signpost evaluates

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from operator_console.filters import MessageFilter
 from operator_console.queries import messages
 from operator_console.queries.messages import list_messages, search_messages
-from shared.uuid7 import uuid7_at
+from shared.ids import uuid7_at
 from shared.vocabulary import Channel, DeadReason, Status, Template
 from tests.support.operators import lines_of, outboxctl, put_dead
 from tests.support.outbox import Outbox

@@ -6,7 +6,7 @@ from argon2 import PasswordHasher, Type, extract_parameters
 
 from api_service.errors import ViolationCode
 from api_service.security import passwords
-from shared.cores import cores
+from shared.cpu_count import cpu_count
 
 
 @pytest.mark.parametrize(
@@ -103,12 +103,12 @@ class CountingHasher(PasswordHasher):
 def test_no_more_passwords_are_hashed_at_once_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     hasher = CountingHasher()
     monkeypatch.setattr(passwords, "_hasher", hasher)
-    with ThreadPoolExecutor(4 * cores()) as threads:
-        list(threads.map(passwords.hash_password, ["four quiet words here"] * 16 * cores()))
-    assert 1 <= hasher.most <= cores()
+    with ThreadPoolExecutor(4 * cpu_count()) as threads:
+        list(threads.map(passwords.hash_password, ["four quiet words here"] * 16 * cpu_count()))
+    assert 1 <= hasher.most <= cpu_count()
 
 
 def test_a_failed_comparison_returns_its_permit() -> None:
-    for _ in range(cores() + 1):
+    for _ in range(cpu_count() + 1):
         assert not passwords.verify_password("no hash", "four quiet words here")
     assert passwords.verify_password(passwords.hash_password("four quiet words here"), "four quiet words here")
