@@ -2,6 +2,6 @@
 
 from outbox_relay.settings.look import PreviewSettingsSchema
 from outbox_relay.settings.schema import RelaySettingsSchema
-from outbox_relay.settings.values import LookSettings, RelaySettings
+from outbox_relay.settings.values import BrandingSettings, RelaySettings
 
-__all__ = ["LookSettings", "PreviewSettingsSchema", "RelaySettings", "RelaySettingsSchema"]
+__all__ = ["BrandingSettings", "PreviewSettingsSchema", "RelaySettings", "RelaySettingsSchema"]

@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError
 
-from outbox_relay.rendering import USUAL_COLOUR, Sender, colour_from
+from outbox_relay.rendering import DEFAULT_COLOUR, Sender, colour_from
 from outbox_relay.settings.fields import From
-from outbox_relay.settings.values import LookSettings
+from outbox_relay.settings.values import BrandingSettings
 from shared.addresses import InvalidAddressError, deliverable_email
 from shared.settings import SettingsSchema, Switch, Text, WebUrl
 from shared.urls import is_web_url
@@ -37,7 +37,7 @@ class BrandColour(Text):
             "BRAND_COLOUR",
             "Of buttons and the line above a mail. The text on it is black where white could not be read.",
             unit="#rrggbb",
-            default=USUAL_COLOUR,
+            default=DEFAULT_COLOUR,
         )
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
@@ -118,7 +118,7 @@ def console_url_field() -> WebUrl:
 class PreviewSettingsSchema(SettingsSchema):
     """What a look at the messages needs: no database, no key, and all with a default."""
 
-    result: ClassVar = LookSettings
+    result: ClassVar = BrandingSettings
 
     public_url = WebUrl("PUBLIC_URL", "What links in messages begin with.", default="https://signpost.example")
     email_from = From("EMAIL_FROM", "Who e-mails come from.", default=Sender("Signpost", "no-reply@signpost.example"))

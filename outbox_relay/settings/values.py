@@ -6,13 +6,13 @@ from email.headerregistry import Address
 from pathlib import Path
 
 from outbox_relay.model import Budgets
-from outbox_relay.rendering import Brand, Dkim, DkimKey, Look, Sender, one_tap_domain
+from outbox_relay.rendering import Brand, Branding, Dkim, DkimKey, Sender, one_tap_domain
 from shared.secrets import SecretKeys
 from shared.vocabulary import Locale
 
 
 @dataclass(frozen=True)
-class LookSettings:
+class BrandingSettings:
     """All that decides how messages look."""
 
     public_url: str
@@ -27,7 +27,7 @@ class LookSettings:
     console_url: str | None
 
     @property
-    def look(self) -> Look:
+    def branding(self) -> Branding:
         """How messages look."""
         brand = Brand(
             self.brand_name or self.email_from.name,
@@ -36,7 +36,7 @@ class LookSettings:
             self.support_address,
             self.brand_footer,
         )
-        return Look(brand, self.theme_folder, self.console_url)
+        return Branding(brand, self.theme_folder, self.console_url)
 
     @property
     def sender(self) -> Sender:
@@ -50,7 +50,7 @@ class LookSettings:
 
 
 @dataclass(frozen=True)
-class RelaySettings(LookSettings):
+class RelaySettings(BrandingSettings):
     """All that the relay is told from outside."""
 
     database_url: str = field(repr=False)
