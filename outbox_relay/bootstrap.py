@@ -28,7 +28,7 @@ from outbox_relay.outbox.settled_notifier import SettledNotifier
 from outbox_relay.providers.pool import ProviderPool
 from outbox_relay.providers.state_sync import ProviderStateSync
 from outbox_relay.rendering import BrokenTemplateError, Renderer, Signer
-from outbox_relay.settings import LookSettings, RelaySettings
+from outbox_relay.settings import BrandingSettings, RelaySettings
 from shared.secrets import SecretKeys
 from shared.settings import SettingsError
 from shared.vocabulary import AnyChannel, Channel, Urgency, WorkChannel
@@ -199,7 +199,7 @@ def _limits(batch_size: int, connections: int, urgency: Urgency) -> ConsumerLimi
             return ConsumerLimits(batch_size, max(connections // 2, 1))  # the other half is for codes to come
 
 
-def renderer_for(settings: LookSettings, keys: SecretKeys) -> Renderer:
+def renderer_for(settings: BrandingSettings, keys: SecretKeys) -> Renderer:
     """Prepare all templates. Raises SettingsError for one that is broken, naming its file."""
     try:
         return Renderer(
@@ -207,7 +207,7 @@ def renderer_for(settings: LookSettings, keys: SecretKeys) -> Renderer:
             settings.public_url,
             settings.sender,
             one_tap_domain=settings.one_tap_domain,
-            look=settings.look,
+            branding=settings.branding,
         )
     except BrokenTemplateError as error:
         raise SettingsError([f"template {error}"]) from error

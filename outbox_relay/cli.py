@@ -22,8 +22,8 @@ import click
 from outbox_relay.bootstrap import renderer_for
 from outbox_relay.daemon import run_daemon
 from outbox_relay.once import run_once
+from outbox_relay.rendering.preview import SAMPLE_KEYS
 from outbox_relay.rendering.preview import preview as preview_of
-from outbox_relay.rendering.samples import SAMPLE_KEYS
 from outbox_relay.send_test import channel_of, deliverable, send_test
 from outbox_relay.settings import PreviewSettingsSchema, RelaySettings, RelaySettingsSchema
 from shared.addresses import InvalidAddressError

@@ -7,7 +7,7 @@ from api_service.http.problems import PROBLEM_TYPES, VIOLATION_MESSAGES
 from api_service.routes.activation_page import WORDS, Page
 from api_service.use_cases.look_up import DeliveryProblem, RegistrationStatus, delivery_problem, registration_status
 from outbox_relay.rendering import Renderer, Sender, preview
-from outbox_relay.rendering.samples import SAMPLE_KEYS
+from outbox_relay.rendering.preview import SAMPLE_KEYS
 from shared.vocabulary import Channel, DeadReason, Locale, Status, Template
 
 SENDER = Sender("Signpost", "no-reply@signpost.example")
