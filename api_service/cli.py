@@ -19,8 +19,7 @@ from api_service.settings import (
 from migrations.revisions import is_of_a_newer_release
 from shared.db.errors import describe
 from shared.log import configure_logging, get_logger
-from shared.settings import SettingsSchema, read_or_exit
-from shared.telemetry import check_recording
+from shared.settings import SettingsSchema, check_tracing, read_or_exit
 
 log = get_logger("api.cli")
 
@@ -100,4 +99,4 @@ def openapi() -> None:
 
 
 def _read(schema: SettingsSchema) -> Any:
-    return read_or_exit(schema, check_recording)
+    return read_or_exit(schema, check_tracing)

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from uuid import UUID
 
-from shared.web.refusals import NO_SUCH_FIELD, CommonCode, Refusal
+from shared.web.problems import NO_SUCH_FIELD, CommonCode, ProblemError
 
 
 class Code(StrEnum):
@@ -54,31 +54,31 @@ class ViolationCode(StrEnum):
     ONE_FORM_REQUIRED = "one_form_required"
 
 
-class UnknownRegistrationError(Refusal):
+class UnknownRegistrationError(ProblemError):
     """No registration has this id."""
 
     code = CommonCode.NOT_FOUND
 
 
-class InvalidOrExpiredError(Refusal):
+class InvalidOrExpiredError(ProblemError):
     """The code or link is wrong, used, expired, unknown or a decoy. The response does not reveal which."""
 
     code = Code.INVALID_OR_EXPIRED
 
 
-class TooManyAttemptsError(Refusal):
+class TooManyAttemptsError(ProblemError):
     """The token has no attempts left. Its link still works."""
 
     code = Code.TOO_MANY_ATTEMPTS
 
 
-class AlreadyActiveError(Refusal):
+class AlreadyActiveError(ProblemError):
     """The registration is active, so there is nothing to resend. A lookup reveals the same to the holder of the id."""
 
     code = Code.ALREADY_ACTIVE
 
 
-class NotYetError(Refusal):
+class NotYetError(ProblemError):
     """The request may succeed after ``retry_after_seconds``, which becomes the Retry-After header."""
 
     retry_after_seconds: int
@@ -94,7 +94,7 @@ class ResendTooSoonError(NotYetError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class OrganizationFailedError(Refusal):
+class OrganizationFailedError(ProblemError):
     """The organization of this registration could not be provisioned."""
 
     code = Code.ORGANIZATION_FAILED
@@ -107,13 +107,13 @@ class OrganizationNotReadyError(NotYetError):
     retry_after_seconds = 5
 
 
-class InvalidCredentialsError(Refusal):
+class InvalidCredentialsError(ProblemError):
     """The address and the password do not match. The response does not reveal which is wrong."""
 
     code = Code.INVALID_CREDENTIALS
 
 
-class AccountNotActivatedError(Refusal):
+class AccountNotActivatedError(ProblemError):
     """The password is right, but the account is still pending."""
 
     code = Code.ACCOUNT_NOT_ACTIVATED
@@ -123,43 +123,43 @@ class AccountNotActivatedError(Refusal):
         self.registration_id = registration_id
 
 
-class InvalidRefreshTokenError(Refusal):
+class InvalidRefreshTokenError(ProblemError):
     """The refresh token is unknown or used, or its session has ended."""
 
     code = Code.INVALID_REFRESH_TOKEN
 
 
-class UnknownSessionError(Refusal):
+class UnknownSessionError(ProblemError):
     """The user has no session with this id."""
 
     code = CommonCode.NOT_FOUND
 
 
-class WrongPasswordError(Refusal):
+class WrongPasswordError(ProblemError):
     """A signed-in user, or the holder of a link, gave a wrong or outdated password."""
 
     code = Code.WRONG_PASSWORD
 
 
-class PasswordRequiredError(Refusal):
+class PasswordRequiredError(ProblemError):
     """The link is valid, but its address was registered several times, so the password must select the registration."""
 
     code = Code.PASSWORD_REQUIRED
 
 
-class FreshSignInRequiredError(Refusal):
+class FreshSignInRequiredError(ProblemError):
     """The session is too old to replace the password for this request."""
 
     code = Code.FRESH_SIGN_IN_REQUIRED
 
 
-class AddressTakenError(Refusal):
+class AddressTakenError(ProblemError):
     """Another account has proven the address. Only the holder of a code sent there sees this."""
 
     code = Code.ADDRESS_TAKEN
 
 
-class KeyMalformedError(Refusal):
+class KeyMalformedError(ProblemError):
     """The Idempotency-Key has an invalid form."""
 
     code = Code.IDEMPOTENCY_KEY_MALFORMED
@@ -172,7 +172,7 @@ class KeyInUseError(NotYetError):
     retry_after_seconds = 1
 
 
-class KeyReusedError(Refusal):
+class KeyReusedError(ProblemError):
     """The Idempotency-Key belongs to a different request."""
 
     code = Code.IDEMPOTENCY_KEY_REUSED

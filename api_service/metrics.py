@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from api_service.settings import METRICS_FOLDER_VARIABLE
-from shared.tracing import recorder, set_traceparent, traceparent_in
+from shared.tracing import current_tracer, parse_traceparent, set_traceparent
 from shared.vocabulary import Channel
-from shared.web.observing import Observer, route
+from shared.web.instrumentation import RequestObserver, route
 
 _registry = CollectorRegistry()
 
@@ -39,7 +39,7 @@ def exposition() -> bytes:
     return generate_latest(merged)
 
 
-OBSERVER = Observer(REQUEST_DURATION, methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+OBSERVER = RequestObserver(REQUEST_DURATION, methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
 def observe(app: Flask, *, is_https: bool) -> None:
@@ -51,9 +51,9 @@ def observe(app: Flask, *, is_https: bool) -> None:
 
 def _start_trace() -> None:
     """Continue the client's trace, or start one if traces are recorded. Messages enqueued by the request join it."""
-    parent = traceparent_in(request.headers.get("traceparent"))
-    tracer = recorder()
-    g.span = tracer.begin(f"{OBSERVER.method()} {route()}", parent) if tracer else None
+    parent = parse_traceparent(request.headers.get("traceparent"))
+    tracer = current_tracer()
+    g.span = tracer.start(f"{OBSERVER.method()} {route()}", parent) if tracer else None
     set_traceparent(g.span.traceparent if g.span else parent)
 
 

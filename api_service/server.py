@@ -11,8 +11,8 @@ from api_service.app import Api, create_app
 from api_service.http.problems import PROBLEM_TYPES
 from api_service.settings import METRICS_FOLDER_VARIABLE, ApiSettings
 from shared.log import get_logger
-from shared.telemetry import begin_recording
-from shared.web.server import Server, listening_at
+from shared.tracing import start_tracing
+from shared.web.server import Server, gunicorn_options
 from shared.web.worker import Worker
 
 log = get_logger("api.server")
@@ -30,13 +30,13 @@ def serve(settings: ApiSettings) -> None:
 
 def app_of_worker(settings: ApiSettings) -> Api:
     """Create the app of one worker process, with traces if the environment enables them."""
-    begin_recording("api-service", os.environ)
+    start_tracing("api-service", os.environ)
     return create_app(settings)
 
 
 def configuration(settings: ApiSettings) -> dict[str, Any]:
     """Return gunicorn's configuration."""
-    return listening_at(settings.bind) | {
+    return gunicorn_options(settings.bind) | {
         "workers": settings.workers,
         "threads": settings.threads,
         "worker_class": ApiWorker,
@@ -68,4 +68,4 @@ def remove_metrics_folder(_server: Arbiter) -> None:
 class ApiWorker(Worker):
     """A gunicorn worker that answers protocol errors with the API's problem types."""
 
-    kinds = PROBLEM_TYPES
+    problem_types = PROBLEM_TYPES

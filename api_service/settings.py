@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from marshmallow import ValidationError, validates_schema
 
 from api_service.rate_limits.rules import MOST_HITS, RULES, Limit, Windows
-from shared.cores import cores
+from shared.cpu_count import cpu_count
 from shared.secrets import SecretKeys
-from shared.settings import Bind, DatabaseUrl, KeyRing, LogLevel, OneOf, SettingsSchema, Switch, Text, WebUrl, Whole
+from shared.settings import Bind, Choice, DatabaseUrl, KeyRing, LogLevel, SettingsSchema, Switch, Text, WebUrl, Whole
 from shared.urls import is_web_url
 from shared.vocabulary import Channel
 
@@ -260,7 +260,7 @@ class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):
         "API_WORKERS",
         "Worker processes; by default one per CPU.",
         unit="processes",
-        default=cores,
+        default=cpu_count,
         bounds=(1, 256),
     )
     threads = Whole(
@@ -312,7 +312,7 @@ class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):
         default=60,
         bounds=(0, 3600),
     )
-    activation_fallback = OneOf(
+    activation_fallback = Choice(
         ActivationFallback,
         "ACTIVATION_FALLBACK",
         "Which channel may take over if the user gave both addresses: `sms` from e-mail, `email` from SMS, `both`, or"

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from shared.db.engine import was_rolled_back
-from shared.tracing import present_traceparent, recorder
+from shared.tracing import current_traceparent, current_tracer
 
 Result = TypeVar("Result")
 
@@ -38,7 +38,7 @@ _STARTED_AT = "transaction began"
 
 def trace_transactions(engine: Engine) -> None:
     """Record each transaction as a span, if traces are enabled."""
-    if recorder() is None:
+    if current_tracer() is None:
         return
     event.listen(engine, "begin", _started)
     event.listen(engine, "commit", _committed)
@@ -59,6 +59,6 @@ def _rolled_back(connection: Connection) -> None:
 
 def _record(info: dict[Any, Any], outcome: str) -> None:
     # SQLAlchemy emits the event before it commits, so the span excludes the commit itself.
-    started_at, tracer, parent = info.pop(_STARTED_AT, None), recorder(), present_traceparent()
+    started_at, tracer, parent = info.pop(_STARTED_AT, None), current_tracer(), current_traceparent()
     if tracer and parent and started_at is not None:
         tracer.record("transaction", parent, time.perf_counter() - started_at, {"signpost.outcome": outcome})

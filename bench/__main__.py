@@ -29,7 +29,7 @@ from bench.testbed import Testbed, postfix_sink, testbed
 from bench.wait import wait
 from bench.wal import wal
 from devstack.processes import ProcessError
-from shared.cores import cores
+from shared.cpu_count import cpu_count
 from shared.log import configure_logging
 from shared.vocabulary import Locale
 
@@ -75,7 +75,7 @@ def measure(parts: Sequence[str], *, quick: bool) -> Report:
             report |= _measure_part(part, created, quick=quick)
             click.echo(f"  took {time.monotonic() - began:.0f} s", err=True)
     seconds = time.monotonic() - start
-    return report | {"seconds": seconds, STOLEN: (stolen_seconds() - stolen) / (seconds * cores()) * 100}
+    return report | {"seconds": seconds, STOLEN: (stolen_seconds() - stolen) / (seconds * cpu_count()) * 100}
 
 
 def _measure_part(part: str, created: Testbed, *, quick: bool) -> Report:
@@ -91,7 +91,7 @@ def machine() -> Report:
     """Describe the machine and the conditions that are the same for all."""
     memory_gb = int(_value_in("/proc/meminfo", "MemTotal").removesuffix(" kB") or 0) / 1024**2
     return {
-        "machine": f"{_value_in('/proc/cpuinfo', 'model name') or platform.machine()}, {cores()} cores, "
+        "machine": f"{_value_in('/proc/cpuinfo', 'model name') or platform.machine()}, {cpu_count()} cores, "
         f"{memory_gb:.0f} GB, Linux {platform.release()}",
         "Python": f"{platform.python_version()} in {sys.base_prefix}",
         "load at the start": f"{os.getloadavg()[0]:.1f}",

@@ -20,7 +20,7 @@ from bench.sample_mail import SENDER, rendered
 from bench.testbed import CONNECTIONS, Testbed, wait_for_port
 from devstack.ports import LOOPBACK, free_port
 from devstack.processes import Process, Program
-from shared.cores import cores
+from shared.cpu_count import cpu_count
 from shared.db.connection_settings import driver_url
 from shared.vocabulary import Locale
 
@@ -39,7 +39,7 @@ class Peer:
 
     name: str
     program: str
-    processes: int = cores()
+    processes: int = cpu_count()
     """Worker processes that drain a backlog; one where the peer starts a process per core itself."""
     needs_redis: bool = False
     has_daemon: bool = True

@@ -23,9 +23,9 @@ from bench.report import (
 )
 from bench.testbed import Testbed
 from devstack.ports import LOOPBACK, free_ports
-from shared.cores import cores
+from shared.cpu_count import cpu_count
 
-CLIENTS, CORES = 8, cores()
+CLIENTS, CORES = 8, cpu_count()
 ROUNDS, ROUND_SECONDS = 5, 1.0
 TIMED_ROUNDS, REQUESTS = 20, 5
 """Requests, and hashes, of each client in a timed round."""

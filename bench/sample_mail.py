@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 
 from outbox_relay.rendering import Renderer, Sender
-from outbox_relay.rendering.look import Brand, Look
-from outbox_relay.rendering.samples import fresh_activation
+from outbox_relay.rendering.branding import Brand, Branding
+from outbox_relay.rendering.preview import fresh_activation
 from shared.secrets import SecretKeys, code_for
 from shared.vocabulary import Channel, Locale
 
@@ -24,8 +24,10 @@ THEME = Path(__file__).parent / "theme"
 def rendered(locale: Locale) -> tuple[bytes, dict[str, str]]:
     """Return the mail as bytes, and its texts with placeholders: subject, text and html."""
     message = fresh_activation(Channel.EMAIL, locale, "bench", name=NAME)
-    look = Look(Brand(SENDER.name), theme_folder=THEME)
-    content = Renderer(SecretKeys({"bench": KEY}), "https://signpost.example", SENDER, look=look).render(message)
+    branding = Branding(Brand(SENDER.name), theme_folder=THEME)
+    content = Renderer(SecretKeys({"bench": KEY}), "https://signpost.example", SENDER, branding=branding).render(
+        message
+    )
     mail = message_from_bytes(content, policy=policy.default)
     assert isinstance(mail, EmailMessage)
     assert message.token_id is not None

@@ -10,60 +10,52 @@ class ActionError(Exception):
     """The request was refused. Nothing was changed."""
 
     code: ClassVar[str]
+    text: ClassVar[str]
+
+    def __init__(self, **values: str) -> None:
+        super().__init__(self.text.format(**values))
 
 
 class UnknownMessageError(ActionError):
     """No message has this id."""
 
     code = "unknown_message"
-
-    def __init__(self) -> None:
-        super().__init__("there is no such message")
+    text = "there is no such message"
 
 
 class NotDeadError(ActionError):
     """Only dead messages can be requeued or discarded."""
 
     code = "not_dead"
-
-    def __init__(self, status: str, done: str) -> None:
-        super().__init__(f"is {status}: only a dead message can be {done}")
+    text = "is {status}: only a dead message can be {done}"
 
 
 class SupersededError(ActionError):
     """A newer message replaced this one, or its registration was activated or declined."""
 
     code = "superseded"
-
-    def __init__(self) -> None:
-        super().__init__("is superseded: a newer message replaced it, or its registration has ended")
+    text = "is superseded: a newer message replaced it, or its registration has ended"
 
 
 class ErasedError(ActionError):
     """The message's user was erased, and the recipient with it."""
 
     code = "erased"
-
-    def __init__(self) -> None:
-        super().__init__("belongs to a user who was erased")
+    text = "belongs to a user who was erased"
 
 
 class NotDiscardedError(ActionError):
     """The last operator action on the message is not a discard, so there is none to undo."""
 
     code = "not_discarded"
-
-    def __init__(self) -> None:
-        super().__init__("was not discarded by an operator last")
+    text = "was not discarded by an operator last"
 
 
 class WrongAddressError(ActionError):
     """The corrected recipient is not a valid address of the message's channel."""
 
     code = "wrong_address"
-
-    def __init__(self, channel: str) -> None:
-        super().__init__(f"is sent by {channel}, and the new recipient is not an address of that channel")
+    text = "is sent by {channel}, and the new recipient is not an address of that channel"
 
 
 class AddressNotTheirsError(ActionError):
@@ -73,42 +65,32 @@ class AddressNotTheirsError(ActionError):
     """
 
     code = "address_not_theirs"
-
-    def __init__(self) -> None:
-        super().__init__("is about a user, and that address is not the user's")
+    text = "is about a user, and that address is not the user's"
 
 
 class FilterRequiredError(ActionError):
     """A bulk action without a filter needs an explicit ``all``."""
 
     code = "filter_required"
-
-    def __init__(self) -> None:
-        super().__init__("no filter selects messages")
+    text = "no filter selects messages"
 
 
 class UnknownBulkError(ActionError):
     """No bulk action has this id."""
 
-    code = "unknown_bulk"
-
-    def __init__(self) -> None:
-        super().__init__("there is no such bulk action")
+    code = "unknown_bulk_action"
+    text = "there is no such bulk action"
 
 
 class UnknownOrganizationError(ActionError):
     """No organization has this id."""
 
     code = "unknown_organization"
-
-    def __init__(self) -> None:
-        super().__init__("there is no such organization")
+    text = "there is no such organization"
 
 
 class OrganizationNotReadyError(ActionError):
     """Only an organization that was ready once can be repaired."""
 
     code = "organization_not_ready"
-
-    def __init__(self, status: str) -> None:
-        super().__init__(f"is {status}: its database was never ready, so requeue its message instead")
+    text = "is {status}: its database was never ready, so requeue its message instead"

@@ -8,9 +8,9 @@ from typing import Any, Self, TypeAlias
 
 from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, func, literal_column
 
+from shared.ids import EPOCH
 from shared.masks import masked
 from shared.models import OutboxMessage
-from shared.uuid7 import EPOCH
 from shared.vocabulary import CHANNELS, TEMPLATES, AnyChannel, AnyTemplate, DeadReason, Status
 
 # A literal: PostgreSQL uses a partial index for a constant, but not for a parameter of a prepared statement.

@@ -29,7 +29,7 @@ from outbox_relay.outbox.settled_notifier import SettledNotifier
 from outbox_relay.providers.pool import ProviderPool
 from outbox_relay.providers.state_sync import ProviderStateSync
 from outbox_relay.rendering import BrokenTemplateError, Renderer, Signer
-from outbox_relay.settings import LookSettings, RelaySettings
+from outbox_relay.settings import BrandingSettings, RelaySettings
 from shared.secrets import SecretKeys
 from shared.settings import SettingsError
 from shared.vocabulary import AnyChannel, Channel, Urgency, WorkChannel
@@ -232,7 +232,7 @@ def connections_for(urgency: Urgency, connections: int) -> int:
             return max(connections // 2, 1)
 
 
-def renderer_for(settings: LookSettings, keys: SecretKeys) -> Renderer:
+def renderer_for(settings: BrandingSettings, keys: SecretKeys) -> Renderer:
     """Compile all templates. Raises SettingsError for one that is broken, naming its file."""
     try:
         return Renderer(
@@ -240,7 +240,7 @@ def renderer_for(settings: LookSettings, keys: SecretKeys) -> Renderer:
             settings.public_url,
             settings.sender,
             one_tap_domain=settings.one_tap_domain,
-            look=settings.look,
+            branding=settings.branding,
         )
     except BrokenTemplateError as error:
         raise SettingsError([f"template {error}"]) from error

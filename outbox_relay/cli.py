@@ -22,16 +22,16 @@ import click
 from outbox_relay.bootstrap import renderer_for
 from outbox_relay.daemon import run_daemon
 from outbox_relay.once import run_once
+from outbox_relay.rendering.preview import SAMPLE_KEYS
 from outbox_relay.rendering.preview import preview as preview_of
-from outbox_relay.rendering.samples import SAMPLE_KEYS
 from outbox_relay.send_test import channel_of, deliverable, send_test
 from outbox_relay.settings import PreviewSettingsSchema, RelaySettings, RelaySettingsSchema
 from shared.addresses import InvalidAddressError
-from shared.command_line import OneOf
+from shared.command_line import EnumChoice
 from shared.log import configure_logging, get_logger
-from shared.settings import SettingsError, exit_telling
-from shared.telemetry import begin_recording, check_recording
-from shared.urls import place
+from shared.settings import SettingsError, check_tracing, exit_with_faults
+from shared.tracing import start_tracing
+from shared.urls import host_and_port
 from shared.vocabulary import Channel, Locale, Template
 
 log = get_logger("relay.cli")
@@ -48,11 +48,11 @@ def run() -> None:
     settings = _settings()
     try:
         with _told_if_broken():
-            begin_recording("outbox-relay", os.environ)
+            start_tracing("outbox-relay", os.environ)
             asyncio.run(run_daemon(settings, _read))
     except OSError as error:
         # Only the listener's own port raises one up to here: connections break inside their parts.
-        log.error("relay cannot listen", bind=place(*settings.bind), error=error.strerror)  # noqa: TRY400 - no trace wanted
+        log.error("relay cannot listen", bind=host_and_port(*settings.bind), error=error.strerror)  # noqa: TRY400 - no trace wanted
         sys.exit(1)
     except Exception:
         # A fault of ours. Whoever supervises the process starts it anew; what it held is due again by itself.
@@ -70,7 +70,7 @@ def once() -> None:
     """
     settings = _settings()
     with _told_if_broken():
-        begin_recording("outbox-relay", os.environ)
+        start_tracing("outbox-relay", os.environ)
         sys.exit(0 if asyncio.run(run_once(settings)) else 1)
 
 
@@ -100,16 +100,16 @@ def send_sample(address: str, channel: str | None) -> None:
         raise click.BadParameter(str(error), param_hint="ADDRESS") from error
     fates = asyncio.run(send_test(_settings(), way, recipient))
     if not fates:
-        exit_telling(SettingsError([f"{way.upper()}_PROVIDERS is not set: there is nothing to send through"]))
+        exit_with_faults(SettingsError([f"{way.upper()}_PROVIDERS is not set: there is nothing to send through"]))
     for fate in fates:
         click.echo(fate)
     sys.exit(0 if all(fate.is_sent for fate in fates) else 1)
 
 
 @main.command()
-@click.argument("template", type=OneOf(Template), metavar="TEMPLATE")
-@click.option("--locale", type=OneOf(Locale), default=Locale.EN.value, show_default=True)
-@click.option("--channel", type=OneOf(Channel), default=Channel.EMAIL.value, show_default=True)
+@click.argument("template", type=EnumChoice(Template), metavar="TEMPLATE")
+@click.option("--locale", type=EnumChoice(Locale), default=Locale.EN.value, show_default=True)
+@click.option("--channel", type=EnumChoice(Channel), default=Channel.EMAIL.value, show_default=True)
 @click.option("--name", default="Ada", show_default=True, help="Whom to greet; empty for nobody.")
 @click.option("--html", "wants_html", is_flag=True, help="The HTML of an e-mail instead of its text.")
 @click.option("--output", type=click.File("w", encoding="utf-8"), default="-", help="A file instead of the terminal.")
@@ -141,7 +141,7 @@ def _told_if_broken() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        exit_telling(error)
+        exit_with_faults(error)
 
 
 def _settings() -> RelaySettings:
@@ -152,6 +152,6 @@ def _settings() -> RelaySettings:
 
 
 def _read() -> RelaySettings:
-    check_recording(os.environ)
+    check_tracing(os.environ)
     settings: RelaySettings = RelaySettingsSchema().read(os.environ)
     return settings

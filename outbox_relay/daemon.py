@@ -18,7 +18,7 @@ from outbox_relay.supervision.stall_detector import Phase, Readiness, readiness,
 from outbox_relay.supervision.watchdog import STOPPING, ServiceManager, Watchdog, reloading
 from shared.log import get_logger
 from shared.settings import SettingsError
-from shared.urls import place
+from shared.urls import host_and_port
 
 log = get_logger("relay.daemon")
 
@@ -90,7 +90,7 @@ class Daemon:
         bind = self._generation.settings.bind
         RELAY_READY.set_function(lambda: not self._readiness().missing)
         with health_server(bind, self._readiness) as port:
-            log.info("relay started", bind=place(bind[0], port))
+            log.info("relay started", bind=host_and_port(bind[0], port))
             await self._generation.work(self._leaving)
             while self._next and not self._leaving.is_set():
                 forget_providers(self._generation.components.providers - self._next.components.providers)

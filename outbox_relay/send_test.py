@@ -9,7 +9,7 @@ from typing import NamedTuple
 from outbox_relay.bootstrap import providers_of, rendering_of
 from outbox_relay.channels.base import Provider, ProviderDownError
 from outbox_relay.model import Failure, RenderedMessage, Sent
-from outbox_relay.rendering.samples import fresh_activation
+from outbox_relay.rendering.preview import fresh_activation
 from outbox_relay.settings import RelaySettings
 from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
 from shared.vocabulary import Channel, Locale

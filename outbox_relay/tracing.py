@@ -3,18 +3,16 @@
 from collections.abc import Iterable
 
 from outbox_relay.model import ClaimedMessage, Dead, Failure, Outcome, RenderedMessage, Sent
-from shared.tracing import Recorder
+from shared.tracing import Tracer
 
 
-def record_claims(taker: Recorder, messages: Iterable[ClaimedMessage], seconds: float) -> None:
+def record_claims(taker: Tracer, messages: Iterable[ClaimedMessage], seconds: float) -> None:
     """Record the claim of each message; they were claimed together, in that time."""
     for message in messages:
         taker.record("claim", message.traceparent, seconds, _facts(message))
 
 
-def record_attempt(
-    taker: Recorder, letter: RenderedMessage, provider: str, fate: Sent | Failure, seconds: float
-) -> None:
+def record_attempt(taker: Tracer, letter: RenderedMessage, provider: str, fate: Sent | Failure, seconds: float) -> None:
     """Record one attempt, from taking the letter in hand to the provider's answer."""
     facts = _facts(letter.message) | {"signpost.provider": provider, "signpost.attempt": letter.message.attempt + 1}
     match fate:
@@ -25,7 +23,7 @@ def record_attempt(
             taker.record("deliver", letter.message.traceparent, seconds, failed, has_failed=True)
 
 
-def record_settlements(taker: Recorder, settled: Iterable[tuple[ClaimedMessage, Outcome]], seconds: float) -> None:
+def record_settlements(taker: Tracer, settled: Iterable[tuple[ClaimedMessage, Outcome]], seconds: float) -> None:
     """Record the settle of each message; they were settled together, in that time."""
     for message, outcome in settled:
         facts = _facts(message) | {"signpost.outcome": _word(outcome)}

@@ -1,4 +1,4 @@
-"""What the command lines have in common."""
+"""Types of command-line parameters."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 
-class OneOf(click.Choice[str]):
-    """The type of a closed set: its words on the command line, its members in the code."""
+class EnumChoice(click.Choice[str]):
+    """A choice of an enum's values that converts to its members."""
 
     def __init__(self, members: Iterable[StrEnum]) -> None:
-        self.members = {word.value: word for word in members}
+        self.members = {member.value: member for member in members}
         super().__init__(list(self.members))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the member; what is no member is wrong usage."""
+        """Return the member, or fail with a usage error."""
         return self.members[super().convert(value, param, ctx)]

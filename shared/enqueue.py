@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from shared.ids import uuid7
 from shared.models import OutboxMessage
-from shared.tracing import present_traceparent
+from shared.tracing import current_traceparent
 from shared.vocabulary import AnyChannel, AnyTemplate, Channel, Locale
 
 MOST_ATTEMPTS = 200
@@ -91,7 +91,7 @@ def _columns(new: NewMessage) -> dict[str, Any]:
         "user_id": new.user_id,
         "token_id": new.token_id,
         "max_attempts": new.max_attempts,
-        "traceparent": present_traceparent(),
+        "traceparent": current_traceparent(),
         "ends_at": new.expires_at,
     }
 

@@ -1,4 +1,4 @@
-"""Traces by OpenTelemetry, of the extra `traces`; imported only where that is wanted."""
+"""A tracer with OpenTelemetry, from the extra `traces`. Imported only if traces are enabled."""
 
 import time
 from importlib.metadata import version
@@ -20,29 +20,29 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace import Span as ApiSpan
 
-from shared.tracing import Facts
+from shared.tracing import Attributes
 
 NANOSECONDS = 1_000_000_000
 
 
 class OtelSpan:
-    """See ``tracing.Span``."""
+    """Implements ``tracing.Span``."""
 
     def __init__(self, span: ApiSpan) -> None:
         self._span = span
         context = span.get_span_context()
         self.traceparent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
-    def end(self, facts: Facts, *, has_failed: bool) -> None:
-        """Say how it ended."""
-        self._span.set_attributes(facts)
+    def end(self, attributes: Attributes, *, has_failed: bool) -> None:
+        """End the span."""
+        self._span.set_attributes(attributes)
         if has_failed:
             self._span.set_status(Status(StatusCode.ERROR))
         self._span.end()
 
 
-class OtelRecorder:
-    """See ``tracing.Recorder``; sampling and limits are as OTEL_… in the environment says."""
+class OtelTracer:
+    """Implements ``tracing.Tracer``. OpenTelemetry reads sampling and limits from the environment."""
 
     def __init__(self, service: str, processor: SpanProcessor) -> None:
         ours = Resource({"service.name": service, "service.version": version("signpost")})
@@ -50,27 +50,29 @@ class OtelRecorder:
         self._provider.add_span_processor(processor)
         self._tracer = self._provider.get_tracer("signpost", version("signpost"))
 
-    def begin(self, name: str, parent: str | None) -> OtelSpan:
-        """Begin something that a client has asked for."""
-        return OtelSpan(self._tracer.start_span(name, context_of(parent), kind=SpanKind.SERVER))
+    def start(self, name: str, parent: str | None) -> OtelSpan:
+        """Start the span of a client's request."""
+        return OtelSpan(self._tracer.start_span(name, _context_of(parent), kind=SpanKind.SERVER))
 
-    def record(self, name: str, parent: str | None, seconds: float, facts: Facts, *, has_failed: bool = False) -> None:
-        """Take down what has ended just now and took so long."""
+    def record(
+        self, name: str, parent: str | None, seconds: float, attributes: Attributes, *, has_failed: bool = False
+    ) -> None:
+        """Record a span of that duration that ends now."""
         ended = time.time_ns()
-        began = ended - int(seconds * NANOSECONDS)
-        span = self._tracer.start_span(name, context_of(parent), attributes=facts, start_time=began)
+        started = ended - int(seconds * NANOSECONDS)
+        span = self._tracer.start_span(name, _context_of(parent), attributes=attributes, start_time=started)
         if has_failed:
             span.set_status(Status(StatusCode.ERROR))
         if isinstance(span, SdkSpan):
             span.end(ended)
 
     def close(self) -> None:
-        """Send what has not been sent."""
+        """Export the remaining spans."""
         self._provider.shutdown()
 
 
-def context_of(traceparent: str | None) -> Context:
-    """Return what a span of that trace begins in; without one, a trace of its own."""
+def _context_of(traceparent: str | None) -> Context:
+    """Return the parent context, or a context without a parent."""
     if traceparent is None:
         return set_span_in_context(NonRecordingSpan(SpanContext(0, 0, is_remote=False)))
     _, trace_id, span_id, flags = traceparent.split("-")
@@ -78,6 +80,6 @@ def context_of(traceparent: str | None) -> Context:
     return set_span_in_context(NonRecordingSpan(remote))
 
 
-def exporting_recorder(service: str) -> OtelRecorder:
-    """Return one that posts to the collector that OTEL_EXPORTER_OTLP_… in the environment names, in the background."""
-    return OtelRecorder(service, BatchSpanProcessor(OTLPSpanExporter()))
+def exporting_tracer(service: str) -> OtelTracer:
+    """Return a tracer that exports in the background, to the collector in OTEL_EXPORTER_OTLP_…."""
+    return OtelTracer(service, BatchSpanProcessor(OTLPSpanExporter()))

@@ -13,14 +13,17 @@ import stat
 import sys
 from collections.abc import Callable, Mapping
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 from urllib.parse import urlsplit
 
 from marshmallow import Schema, ValidationError, fields, missing
 
+from shared.db.connection_settings import is_database_url
 from shared.secrets import LONGEST_KEY_BYTES, SHORTEST_KEY_BYTES, SecretKeys
-from shared.urls import HIGHEST_PORT, is_database_url, is_web_url
+from shared.tracing import ENDPOINTS, is_tracing_enabled
+from shared.urls import HIGHEST_PORT, is_web_url
 
 EXIT_WRONG_SETTINGS = 2
 
@@ -126,7 +129,7 @@ class Whole(fields.Integer):
         super().__init__(validate=within, error_messages=messages, **described(name, meaning, default, **about))
 
 
-class OneOf(Text):
+class Choice(Text):
     """A word of a closed set, in any case. The words of ``kind`` are in lower case."""
 
     def __init__(self, kind: type[StrEnum], name: str, meaning: str, **about: Any) -> None:
@@ -230,20 +233,27 @@ class LogLevel(Text):
         return level
 
 
+def check_tracing(environment: Mapping[str, str]) -> None:
+    """Raise SettingsError if traces are enabled but the extra is not installed."""
+    if is_tracing_enabled(environment) and find_spec("opentelemetry") is None:
+        name = next(name for name in ENDPOINTS if environment.get(name))
+        raise SettingsError([f"{name} is set, and signpost[traces] is not installed"])
+
+
 def read_or_exit(schema: SettingsSchema, *checks: Callable[[Mapping[str, str]], None]) -> Any:
     """Return what the schema reads of this process's environment, which ``checks`` have nothing against either.
 
-    Where one raises SettingsError, the process ends as by ``exit_telling``.
+    Where one raises SettingsError, the process ends as by ``exit_with_faults``.
     """
     try:
         for check in checks:
             check(os.environ)
         return schema.read(os.environ)
     except SettingsError as error:
-        exit_telling(error)
+        exit_with_faults(error)
 
 
-def exit_telling(error: SettingsError) -> NoReturn:
+def exit_with_faults(error: SettingsError) -> NoReturn:
     """Print one line per fault on standard error and leave with code 2."""
     for fault in error.faults:
         sys.stderr.write(f"settings: {fault}\n")

@@ -1,64 +1,83 @@
-"""The trace that what is done now belongs to; nothing is recorded unless a process was told to (``telemetry``).
+"""Traces of OpenTelemetry, if the environment enables them.
 
-A trace is named by a traceparent, as W3C Trace Context has it. A message keeps that of the request which enqueued it,
-so that its delivery, in another process and perhaps hours later, continues the same trace.
+A traceparent (W3C Trace Context) identifies a span. A message stores that of the request which enqueued it, so that its
+delivery continues the same trace in another process.
 """
 
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
+from importlib import import_module
 from typing import Protocol
 
-# Version 00 alone: what a later one means, a later release may know (W3C Trace Context §3.2.2).
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+
+# Version 00 only: later versions may have another format (W3C Trace Context §3.2.2).
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
-Facts = Mapping[str, str | int]
+Attributes = Mapping[str, str | int]
 
 
 class Span(Protocol):
-    """Something under way."""
+    """An operation in progress."""
 
     traceparent: str
 
-    def end(self, facts: Facts, *, has_failed: bool) -> None:
-        """Say how it ended."""
+    def end(self, attributes: Attributes, *, has_failed: bool) -> None:
+        """End the span."""
 
 
-class Recorder(Protocol):
-    """Who takes down what happens."""
+class Tracer(Protocol):
+    """Create spans."""
 
-    def begin(self, name: str, parent: str | None) -> Span:
-        """Begin something; without a parent it begins a trace."""
+    def start(self, name: str, parent: str | None) -> Span:
+        """Start a span, in a new trace if there is no parent."""
 
-    def record(self, name: str, parent: str | None, seconds: float, facts: Facts, *, has_failed: bool = False) -> None:
-        """Take down what has ended just now and took so long."""
-
-
-_present: ContextVar[str | None] = ContextVar("traceparent", default=None)
-_recorder: Recorder | None = None
+    def record(
+        self, name: str, parent: str | None, seconds: float, attributes: Attributes, *, has_failed: bool = False
+    ) -> None:
+        """Record a span of that duration that ends now."""
 
 
-def traceparent_in(header: str | None) -> str | None:
-    """Return a client's header, if it is a traceparent to the letter; else None."""
+_current: ContextVar[str | None] = ContextVar("traceparent", default=None)
+_tracer: Tracer | None = None
+
+
+def parse_traceparent(header: str | None) -> str | None:
+    """Return the header if it is a valid traceparent, else None."""
     return header if header and _TRACEPARENT.fullmatch(header) else None
 
 
-def present_traceparent() -> str | None:
-    """Return the traceparent of what this thread or task is doing, if it has one."""
-    return _present.get()
+def current_traceparent() -> str | None:
+    """Return the traceparent of this thread or task, if any."""
+    return _current.get()
 
 
 def set_traceparent(traceparent: str | None) -> None:
-    """Say to which trace belongs what this thread or task does from now on."""
-    _present.set(traceparent)
+    """Set the traceparent of this thread or task."""
+    _current.set(traceparent)
 
 
-def recorder() -> Recorder | None:
-    """Return who takes down what happens, or None: then nobody need find out how long it took."""
-    return _recorder
+def current_tracer() -> Tracer | None:
+    """Return the process's tracer, or None if traces are disabled."""
+    return _tracer
 
 
-def record_with(taker: Recorder | None) -> None:
-    """Have that recorder take down what happens from now on."""
-    global _recorder  # noqa: PLW0603 - one for the process, as its log is
-    _recorder = taker
+def set_tracer(tracer: Tracer | None) -> None:
+    """Set the process's tracer."""
+    global _tracer  # noqa: PLW0603 - one per process, like its log
+    _tracer = tracer
+
+
+def is_tracing_enabled(environment: Mapping[str, str]) -> bool:
+    """Return whether the environment has an endpoint for traces and does not disable them."""
+    is_off = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    is_none = environment.get("OTEL_TRACES_EXPORTER", "otlp") == "none"
+    return any(environment.get(name) for name in ENDPOINTS) and not (is_off or is_none)
+
+
+def start_tracing(service: str, environment: Mapping[str, str]) -> None:
+    """Start exporting traces if they are enabled. Call it after a fork, which background threads do not survive."""
+    if is_tracing_enabled(environment):
+        # Imported by name, so that a process without traces does not load OpenTelemetry.
+        set_tracer(import_module("shared.otel").exporting_tracer(service))

@@ -1,6 +1,7 @@
 """The closed sets that the processes share; docs/glossary.md says what each word means."""
 
 from enum import StrEnum
+from uuid import UUID
 
 WAKE_CHANNEL = "signpost_outbox"
 """PostgreSQL NOTIFY channel on which the API tells the relays that something is due."""
@@ -150,3 +151,8 @@ class HealthStatus(StrEnum):
     LOST = "lost"
     DAMAGED = "damaged"
     UNREACHABLE = "unreachable"
+
+
+def database_name_of(organization_id: UUID) -> str:
+    """Return the name of the organization's database. It contains no user input."""
+    return f"org_{organization_id.hex}"

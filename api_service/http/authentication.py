@@ -12,7 +12,7 @@ from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
 from api_service.use_cases.sessions import SessionContext, StartedSession, has_session
 from shared.web.bearer import bearer_token
-from shared.web.refusals import InvalidTokenError
+from shared.web.problems import InvalidTokenError
 
 View = Callable[..., Response]
 

@@ -21,7 +21,7 @@ from api_service.services import services
 from api_service.use_cases import stored_responses
 from api_service.use_cases.stored_responses import CompletedConcurrentlyError, RequestKey, StoredResponse
 from shared.secrets import request_mac
-from shared.web.refusals import Refusal
+from shared.web.problems import ProblemError
 
 View = Callable[..., Response]
 
@@ -101,7 +101,7 @@ def _execute(view: View) -> Response:
     except KeyInUseError:
         refund_all()
         raise
-    except Refusal:
+    except ProblemError:
         # The error may be due to the first request, which has just used up the code, for example.
         found = _stored()
         if found is None:

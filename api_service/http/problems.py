@@ -10,79 +10,87 @@ from flask import Flask, Response, g, url_for
 from api_service.errors import AccountNotActivatedError, Code, NotYetError, ViolationCode
 from api_service.http.rate_limiting import limit_headers
 from api_service.rate_limits import TooManyRequestsError
-from shared.web.kinds import COMMON_KINDS, Kind, problem_document
-from shared.web.problems import fault_documents, handle_failures, json_answer
-from shared.web.refusals import NO_SUCH_FIELD, CommonCode, Fault, Refusal, ValidationFailedError
+from shared.web.problem_responses import handle_failures, json_response, violation_documents
+from shared.web.problems import (
+    COMMON_PROBLEM_TYPES,
+    NO_SUCH_FIELD,
+    CommonCode,
+    ProblemError,
+    ProblemType,
+    ValidationFailedError,
+    Violation,
+    problem_document,
+)
 
-PROBLEM_TYPES: Mapping[StrEnum, Kind] = {
-    **COMMON_KINDS,
-    Code.INVALID_OR_EXPIRED: Kind(
+PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
+    **COMMON_PROBLEM_TYPES,
+    Code.INVALID_OR_EXPIRED: ProblemType(
         HTTPStatus.BAD_REQUEST, "Invalid or expired", "The code or link is wrong, was used already, or has expired."
     ),
-    CommonCode.TOKEN_REQUIRED: Kind(
+    CommonCode.TOKEN_REQUIRED: ProblemType(
         HTTPStatus.UNAUTHORIZED, "Token required", "Send an access token: Authorization: Bearer and the token."
     ),
-    CommonCode.INVALID_TOKEN: Kind(
+    CommonCode.INVALID_TOKEN: ProblemType(
         HTTPStatus.UNAUTHORIZED,
         "Invalid token",
         "The access token is not valid, has expired, or its session has ended.",
     ),
-    Code.INVALID_CREDENTIALS: Kind(
+    Code.INVALID_CREDENTIALS: ProblemType(
         HTTPStatus.UNAUTHORIZED, "Invalid credentials", "The address and the password do not belong together."
     ),
-    Code.INVALID_REFRESH_TOKEN: Kind(
+    Code.INVALID_REFRESH_TOKEN: ProblemType(
         HTTPStatus.UNAUTHORIZED, "Invalid refresh token", "The session has ended, or this token was used already."
     ),
-    Code.ACCOUNT_NOT_ACTIVATED: Kind(
+    Code.ACCOUNT_NOT_ACTIVATED: ProblemType(
         HTTPStatus.FORBIDDEN, "Account not activated", "The account is not activated yet. Its code can be resent."
     ),
-    Code.WRONG_PASSWORD: Kind(HTTPStatus.FORBIDDEN, "Wrong password", "The password is not the account's."),
-    Code.PASSWORD_REQUIRED: Kind(
+    Code.WRONG_PASSWORD: ProblemType(HTTPStatus.FORBIDDEN, "Wrong password", "The password is not the account's."),
+    Code.PASSWORD_REQUIRED: ProblemType(
         HTTPStatus.FORBIDDEN,
         "Password required",
         "The address was registered more than once: send the registration's password with the link's token.",
     ),
-    Code.FRESH_SIGN_IN_REQUIRED: Kind(
+    Code.FRESH_SIGN_IN_REQUIRED: ProblemType(
         HTTPStatus.FORBIDDEN, "Fresh sign-in required", "Send the password, or sign in again first."
     ),
-    Code.ALREADY_ACTIVE: Kind(HTTPStatus.CONFLICT, "Already active", "The registration has been activated."),
-    Code.ADDRESS_TAKEN: Kind(HTTPStatus.CONFLICT, "Address taken", "Another account has this address."),
-    Code.ORGANIZATION_FAILED: Kind(
+    Code.ALREADY_ACTIVE: ProblemType(HTTPStatus.CONFLICT, "Already active", "The registration has been activated."),
+    Code.ADDRESS_TAKEN: ProblemType(HTTPStatus.CONFLICT, "Address taken", "Another account has this address."),
+    Code.ORGANIZATION_FAILED: ProblemType(
         HTTPStatus.CONFLICT, "Organization failed", "The organization could not be set up. Please register again."
     ),
-    CommonCode.BODY_TOO_LARGE: Kind(
+    CommonCode.BODY_TOO_LARGE: ProblemType(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Body too large", "A body has at most 16 KiB."
     ),
-    CommonCode.URI_TOO_LONG: Kind(
+    CommonCode.URI_TOO_LONG: ProblemType(
         HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "The request's first line is too long."
     ),
-    CommonCode.UNSUPPORTED_MEDIA_TYPE: Kind(
+    CommonCode.UNSUPPORTED_MEDIA_TYPE: ProblemType(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "Unsupported media type",
         "The body must be plain application/json.",
     ),
-    CommonCode.VALIDATION_FAILED: Kind(
+    CommonCode.VALIDATION_FAILED: ProblemType(
         HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed", "The member errors lists what is wrong, and where."
     ),
-    Code.IDEMPOTENCY_KEY_MALFORMED: Kind(
+    Code.IDEMPOTENCY_KEY_MALFORMED: ProblemType(
         HTTPStatus.BAD_REQUEST, "Idempotency-Key malformed", "The key is a string of 16 to 255 visible characters."
     ),
-    Code.IDEMPOTENCY_KEY_IN_USE: Kind(
+    Code.IDEMPOTENCY_KEY_IN_USE: ProblemType(
         HTTPStatus.CONFLICT, "Idempotency-Key in use", "The first request with this key is still in progress."
     ),
-    Code.IDEMPOTENCY_KEY_REUSED: Kind(
+    Code.IDEMPOTENCY_KEY_REUSED: ProblemType(
         HTTPStatus.UNPROCESSABLE_ENTITY, "Idempotency-Key reused", "A different request has used this key."
     ),
-    Code.TOO_MANY_REQUESTS: Kind(
+    Code.TOO_MANY_REQUESTS: ProblemType(
         HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", "Retry after the number of seconds in Retry-After."
     ),
-    Code.TOO_MANY_ATTEMPTS: Kind(
+    Code.TOO_MANY_ATTEMPTS: ProblemType(
         HTTPStatus.TOO_MANY_REQUESTS, "Too many attempts", "This code was tried too often and no longer works."
     ),
-    Code.RESEND_TOO_SOON: Kind(
+    Code.RESEND_TOO_SOON: ProblemType(
         HTTPStatus.TOO_MANY_REQUESTS, "Resend too soon", "Retry after the number of seconds in Retry-After."
     ),
-    Code.ORGANIZATION_NOT_READY: Kind(
+    Code.ORGANIZATION_NOT_READY: ProblemType(
         HTTPStatus.SERVICE_UNAVAILABLE, "Organization not ready", "The organization is being repaired; try again soon."
     ),
 }
@@ -116,25 +124,25 @@ MAX_VIOLATIONS = 50
 
 def handle_problems(app: Flask) -> None:
     """Register the error handlers of the app."""
-    app.register_error_handler(Refusal, _problem_response)
+    app.register_error_handler(ProblemError, _problem_response)
     handle_failures(app, problem)
 
 
 def problem(code: StrEnum, **members: Any) -> Response:
     """Return the problem response for a code, with extra members."""
-    return json_answer(problem_document(PROBLEM_TYPES[code], code, g.request_id, **members), REALM)
+    return json_response(problem_document(PROBLEM_TYPES[code], code, g.request_id, **members), REALM)
 
 
-def _problem_response(error: Refusal) -> Response:
+def _problem_response(error: ProblemError) -> Response:
     response = problem(error.code, **_members(error))
     response.headers.update(_headers(error))
     return response
 
 
-def _members(error: Refusal) -> dict[str, Any]:
+def _members(error: ProblemError) -> dict[str, Any]:
     match error:
-        case ValidationFailedError(faults=violations):
-            return {"errors": fault_documents(_first_violations(violations), VIOLATION_MESSAGES)}
+        case ValidationFailedError(violations=violations):
+            return {"errors": violation_documents(_first_violations(violations), VIOLATION_MESSAGES)}
         case AccountNotActivatedError(registration_id=registration_id):
             return {"resend": url_for("registrations.post_resend", registration_id=registration_id)}
         case TooManyRequestsError(reached=reached):
@@ -143,7 +151,7 @@ def _members(error: Refusal) -> dict[str, Any]:
             return {}
 
 
-def _first_violations(violations: list[Fault]) -> list[Fault]:
+def _first_violations(violations: list[Violation]) -> list[Violation]:
     """Return violations of known fields in schema order, then unknown fields by name.
 
     A body can contain thousands of unknown fields in any order, and each entry of the response is ten times as long as
@@ -157,7 +165,7 @@ def _first_violations(violations: list[Fault]) -> list[Fault]:
     return [*known, *unknown][:MAX_VIOLATIONS]
 
 
-def _headers(error: Refusal) -> dict[str, str]:
+def _headers(error: ProblemError) -> dict[str, str]:
     match error:
         case TooManyRequestsError(tallies=tallies, retry_after_seconds=seconds):
             return limit_headers(tallies) | {"Retry-After": str(seconds)}

@@ -14,7 +14,7 @@ from api_service.rate_limits.limiter import Tally
 from api_service.rate_limits.rules import RULES, Per
 from api_service.services import services
 from shared.db.engine import DATABASE_FAILURES
-from shared.web.refusals import Refusal
+from shared.web.problems import ProblemError
 
 
 def limit_headers(tallies: Sequence[Tally]) -> dict[str, str]:
@@ -77,7 +77,7 @@ def count_unless_refused(*subjects: Subject) -> Iterator[None]:
     spend(*subjects)
     try:
         yield
-    except Refusal:
+    except ProblemError:
         refund(*subjects)
         raise
 

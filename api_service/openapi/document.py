@@ -31,8 +31,7 @@ from api_service.outbox_signals.wait_for_settled import MAX_WAIT_SECONDS
 from api_service.rate_limits import Limit
 from api_service.schemas.responses import AN_ID, ProblemSchema
 from shared.web.bearer import challenge
-from shared.web.kinds import MEDIA_TYPE, problem_document
-from shared.web.refusals import CommonCode
+from shared.web.problems import MEDIA_TYPE, CommonCode, problem_document
 
 Json = dict[str, Any]
 

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from api_service.http.annotations import FORM
 from api_service.http.security_headers import safe_headers, style_named
 from api_service.openapi.document import Json
-from shared.web.kinds import MEDIA_TYPE
+from shared.web.problems import MEDIA_TYPE
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from api_service.use_cases.reset_password import reject_own_address, set_passwor
 from shared.models import User
 from shared.vocabulary import Channel
 from shared.web.bodies import read_body
-from shared.web.refusals import InvalidTokenError
+from shared.web.problems import InvalidTokenError
 
 blueprint = Blueprint("me", __name__, url_prefix="/v1/me")
 

@@ -35,7 +35,7 @@ from api_service.use_cases.activate import activate, decline
 from shared.db.engine import DATABASE_FAILURES
 from shared.vocabulary import Locale
 from shared.web.bodies import LONGEST_BODY_BYTES
-from shared.web.problems import database_unavailable
+from shared.web.problem_responses import database_unavailable
 
 
 class Page(StrEnum):

@@ -11,8 +11,8 @@ from api_service.metrics import exposition
 from api_service.schemas.responses import StatusSchema
 from api_service.services import services
 from migrations.revisions import REVISIONS
-from shared.web.readiness import lacking
-from shared.web.refusals import CommonCode
+from shared.web.problems import CommonCode
+from shared.web.readiness import missing_requirements
 
 blueprint = Blueprint("operations", __name__)
 
@@ -33,7 +33,7 @@ def get_livez() -> Response:
 )
 def get_readyz() -> Response:
     """Report whether requests can be served, and what is missing."""
-    missing = lacking(services().engine, REVISIONS)
+    missing = missing_requirements(services().engine, REVISIONS)
     return problem(CommonCode.NOT_READY, missing=missing) if missing else jsonify(status="ready")
 
 

@@ -35,7 +35,7 @@ from api_service.use_cases.resend import resend
 from shared.db.engine import DATABASE_FAILURES, is_database_unavailable
 from shared.vocabulary import Locale, Status
 from shared.web.bodies import read_body
-from shared.web.refusals import CommonCode
+from shared.web.problems import CommonCode
 
 Render = Callable[[Registration], Response]
 

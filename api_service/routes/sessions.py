@@ -18,7 +18,7 @@ from api_service.services import services
 from api_service.use_cases.sessions import end_session, listed_sessions, refresh_session
 from api_service.use_cases.sign_in import Credentials, sign_in
 from shared.web.bodies import read_body
-from shared.web.refusals import CommonCode
+from shared.web.problems import CommonCode
 
 KEY_SET_CACHE = "public, max-age=300"
 """Far shorter than the time between adding a key to SECRET_KEYS and signing with it."""

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
 from shared.secrets import SecretKeys, signing_seed
-from shared.web.refusals import InvalidTokenError
+from shared.web.problems import InvalidTokenError
 
 ALGORITHM = "EdDSA"
 TYPE = "at+jwt"

@@ -13,7 +13,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from api_service.errors import ViolationCode
 from shared.addresses import InvalidAddressError, canonical_email, deliverable_email
-from shared.cores import cores
+from shared.cpu_count import cpu_count
 
 MIN_LENGTH = 12
 MAX_LENGTH = 256
@@ -35,7 +35,7 @@ _PADDING = digits + punctuation + whitespace
 _hasher = PasswordHasher(time_cost=4, memory_cost=31 * 1024, parallelism=1)
 
 # More hashes at once than CPUs would only evict each other's memory from the caches.
-_permits = BoundedSemaphore(cores())
+_permits = BoundedSemaphore(cpu_count())
 
 
 def normalised(password: str) -> str:

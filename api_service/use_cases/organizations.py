@@ -12,8 +12,7 @@ from api_service.use_cases.tokens import IssuedToken, NewUser
 from shared.enqueue import NewFallback, NewMessage
 from shared.ids import uuid7
 from shared.models import Organization, User
-from shared.organizations import database_name_of
-from shared.vocabulary import HealthStatus, OrganizationStatus, Purpose, Work, WorkChannel
+from shared.vocabulary import HealthStatus, OrganizationStatus, Purpose, Work, WorkChannel, database_name_of
 
 MAX_PROVISIONING_ATTEMPTS = 8
 """Of failures caused by the organization, which rarely pass. Failures of the server cost no attempt."""

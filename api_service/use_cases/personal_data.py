@@ -15,7 +15,7 @@ from api_service.use_cases.users import Address, proven_channels, reached_at
 from shared.models import OutboxMessage, Token, User
 from shared.secrets import SecretKeys
 from shared.vocabulary import Channel, Template
-from shared.web.refusals import InvalidTokenError
+from shared.web.problems import InvalidTokenError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from api_service.security.access_tokens import CurrentUser
 from api_service.use_cases.sessions import lock_session
 from api_service.use_cases.users import is_active, lock_user
 from shared.models import SessionRow, User
-from shared.web.refusals import InvalidTokenError
+from shared.web.problems import InvalidTokenError
 
 FRESH = timedelta(minutes=10)
 """How recent a sign-in must be to replace the password."""

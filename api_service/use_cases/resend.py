@@ -26,7 +26,7 @@ from shared.addresses import canonical_address
 from shared.enqueue import EnqueuedMessage, enqueue
 from shared.models import OutboxMessage, Token, User
 from shared.vocabulary import Channel, Purpose, UserStatus
-from shared.web.refusals import Fault, ValidationFailedError
+from shared.web.problems import ValidationFailedError, Violation
 
 
 def resend(
@@ -80,7 +80,7 @@ def newest_token(session: Session, user: User) -> Token:
 def channel_for(user: User, wanted: Channel) -> Channel:
     """Return the requested channel. Raises ValidationFailedError if it has no address."""
     if address_of(user, wanted) is None:
-        raise ValidationFailedError([Fault("#/channel", ViolationCode.CHANNEL_WITHOUT_ADDRESS)])
+        raise ValidationFailedError([Violation("#/channel", ViolationCode.CHANNEL_WITHOUT_ADDRESS)])
     return wanted
 
 

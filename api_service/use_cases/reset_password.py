@@ -28,7 +28,7 @@ from shared.enqueue import enqueue
 from shared.models import SessionRow, Token, User
 from shared.secrets import SecretKeys
 from shared.vocabulary import Channel, Locale, Purpose, Template
-from shared.web.refusals import Fault, ValidationFailedError
+from shared.web.problems import ValidationFailedError, Violation
 
 DUMMY_WORK_ROWS = 400
 """Rows to count where no account exists, which takes as long as locking the user and checking the foreign key."""
@@ -146,7 +146,7 @@ def reject_own_address(user: User, new_password: str) -> None:
     """Raise ValidationFailedError if the new password is one of the account's addresses."""
     addresses = [address_of(user, channel) for channel in Channel]
     if any(is_address(new_password, address) for address in addresses if address):
-        raise ValidationFailedError([Fault("#/new_password", ViolationCode.IS_THE_ADDRESS)])
+        raise ValidationFailedError([Violation("#/new_password", ViolationCode.IS_THE_ADDRESS)])
 
 
 def set_password(session: Session, user: User, password_hash: str, *, except_session: UUID | None = None) -> None:

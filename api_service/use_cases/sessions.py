@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from api_service.errors import InvalidRefreshTokenError, UnknownSessionError
 from shared.log import get_logger
 from shared.models import SessionRow
-from shared.web.refusals import InvalidTokenError
+from shared.web.problems import InvalidTokenError
 
 MAX_SESSIONS = 100
 """Per user. One more ends the least recently used session."""

@@ -13,7 +13,7 @@ from shared.enqueue import NewMessage, enqueue
 from shared.models import User
 from shared.secrets import SecretKeys, address_id
 from shared.vocabulary import Channel, Template, UserStatus
-from shared.web.refusals import Refusal
+from shared.web.problems import ProblemError
 
 
 class Addressed(Protocol):
@@ -114,7 +114,7 @@ class Address:
         return [address_id(self.canonical, key) for key in keys.by_id.values()]
 
 
-def lock_user(session: Session, which: ColumnElement[bool], *, otherwise: Refusal) -> User:
+def lock_user(session: Session, which: ColumnElement[bool], *, otherwise: ProblemError) -> User:
     """Lock and return the selected user. Raises ``otherwise`` if there is none after waiting for other locks.
 
     Call it before locking the user's tokens: all transactions use that order. Rows that refer to the user can still be

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 
 from devstack.inbox.pages import FRAME_POLICY, SANDBOX
 from outbox_relay.rendering import Preview, Renderer, Sender, preview
-from outbox_relay.rendering.samples import SAMPLE_KEYS
+from outbox_relay.rendering.preview import SAMPLE_KEYS
 from shared.vocabulary import Channel, Locale, Template
 
 SENDER = Sender("Signpost", "no-reply@signpost.example")

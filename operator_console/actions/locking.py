@@ -60,7 +60,7 @@ def has_id_in(ids: Sequence[UUID]) -> list[ColumnElement[bool]]:
 def require_dead(message: MessageRow, done: str) -> None:
     """Raise NotDeadError, or ErasedError if the message's user was erased."""
     if message.status != Status.DEAD:
-        raise NotDeadError(message.status, done)
+        raise NotDeadError(status=message.status, done=done)
     if message.recipient == ERASED:
         raise ErasedError
 

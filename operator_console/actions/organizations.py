@@ -32,7 +32,7 @@ def repair(session: Session, organization_id: UUID, audit: AuditContext) -> Repa
     """
     organization = _locked(session, organization_id)
     if organization.status != OrganizationStatus.READY:
-        raise OrganizationNotReadyError(organization.status)
+        raise OrganizationNotReadyError(status=organization.status)
     request_checks(session, [organization_id])
     if organization.health == HealthStatus.HEALTHY:
         return Repair.NOT_NEEDED

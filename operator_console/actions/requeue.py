@@ -230,9 +230,9 @@ def _deliverable(channel: str, text: str) -> str:
             case Channel.SMS:
                 return canonical_phone(text)
             case _:
-                raise WrongAddressError(channel)
+                raise WrongAddressError(channel=channel)
     except InvalidAddressError as error:
-        raise WrongAddressError(channel) from error
+        raise WrongAddressError(channel=channel) from error
 
 
 def _correct_recipient(session: Session, message: MessageRow, address: str) -> None:

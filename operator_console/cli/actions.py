@@ -37,7 +37,7 @@ from operator_console.cli.output import show_rows
 from operator_console.errors import ActionError, UnknownBulkError, UnknownMessageError
 from operator_console.filters import MessageFilter
 from operator_console.views import as_json
-from shared.command_line import OneOf
+from shared.command_line import EnumChoice
 from shared.db.engine import was_rolled_back
 from shared.vocabulary import Locale
 
@@ -95,7 +95,7 @@ def bulk_options(command: Any) -> Any:
 @click.argument("ids", nargs=-1, type=click.UUID)
 @reason_option
 @click.option("--to", "address", help="Correct the recipient of one message.")
-@click.option("--locale", type=OneOf(Locale), help="Correct the language of one message.")
+@click.option("--locale", type=EnumChoice(Locale), help="Correct the language of one message.")
 @bulk_options
 def requeue_command(
     ids: tuple[UUID, ...], reason: str, address: str | None, locale: Locale | None, **options: Any

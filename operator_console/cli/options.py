@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from operator_console.actions.audit import MAX_REASON_LENGTH, AuditContext, is_showable
-from shared.command_line import OneOf
+from shared.command_line import EnumChoice
 from shared.vocabulary import CHANNELS, TEMPLATES, DeadReason, Status
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -51,9 +51,11 @@ class Reason(click.ParamType[str]):
 
 
 FILTERS = (
-    click.option("--dead-reason", type=OneOf(DeadReason), help="Only messages that died for this reason."),
-    click.option("--channel", type=OneOf(CHANNELS), help="Only messages of this channel."),
-    click.option("--template", type=OneOf(TEMPLATES), help="Only messages of this template, or of this kind of work."),
+    click.option("--dead-reason", type=EnumChoice(DeadReason), help="Only messages that died for this reason."),
+    click.option("--channel", type=EnumChoice(CHANNELS), help="Only messages of this channel."),
+    click.option(
+        "--template", type=EnumChoice(TEMPLATES), help="Only messages of this template, or of this kind of work."
+    ),
     click.option("--provider", help="Only messages last attempted by this provider."),
     click.option("--recipient", help="Only messages to exactly this address or number."),
     click.option("--created-after", type=Moment(), help="Only messages enqueued at this time (UTC) or later."),
@@ -63,7 +65,7 @@ FILTERS = (
 
 json_option = click.option("--json", "is_json", is_flag=True, help="Write one JSON object per line, for programs.")
 reason_option = click.option("--reason", type=Reason(), required=True, help="Why; stored in the audit.")
-status_option = click.option("--status", type=OneOf(Status), help="Only messages with this status.")
+status_option = click.option("--status", type=EnumChoice(Status), help="Only messages with this status.")
 limit_option = click.option(
     "--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True, help="How many to list at most."
 )

@@ -14,7 +14,7 @@ from operator_console.cli.output import show_object, show_rows
 from operator_console.errors import ActionError, UnknownOrganizationError
 from operator_console.queries.organizations import list_organizations, show_organization
 from operator_console.views import OrganizationDetail, as_json
-from shared.command_line import OneOf
+from shared.command_line import EnumChoice
 from shared.vocabulary import HealthStatus
 
 COLUMNS = ("id", "name", "status", "health", "health_error", "revision", "tables", "checked_at")
@@ -32,7 +32,9 @@ def organizations_commands() -> None:
 
 
 @organizations_commands.command("list")
-@click.option("--health", type=OneOf(HealthStatus), help="Only organizations whose last health check had this result.")
+@click.option(
+    "--health", type=EnumChoice(HealthStatus), help="Only organizations whose last health check had this result."
+)
 @limit_option
 @click.option("--before", "cursor", type=click.UUID, help="Only organizations older than this one: the next page.")
 @json_option

@@ -10,7 +10,7 @@ from operator_console.cli.database import fail, transaction
 from operator_console.cli.options import Reason, audit_context, json_option, reason_option
 from operator_console.cli.output import show_rows
 from operator_console.views import as_json
-from shared.command_line import OneOf
+from shared.command_line import EnumChoice
 
 COLUMNS = ("id", "name", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at")
 OWNER_NEEDED = "give DATABASE_URL of the schema's owner, as for `api-service migrate`"
@@ -25,7 +25,7 @@ def tokens_commands() -> None:
 @tokens_commands.command("create")
 @click.option("--name", type=Reason(), required=True, help="The owner or the purpose; audit rows contain it.")
 @click.option(
-    "--scope", "scopes", type=OneOf(Scope), multiple=True, required=True, help="What it allows; may be repeated."
+    "--scope", "scopes", type=EnumChoice(Scope), multiple=True, required=True, help="What it allows; may be repeated."
 )
 @click.option("--days", type=click.IntRange(1, MAX_DAYS), default=90, show_default=True, help="Days until it expires.")
 @reason_option

@@ -25,7 +25,7 @@ from operator_console.views import (
     from_row,
 )
 from shared.masks import masked
-from shared.models import DeliveryAttempt, OutboxMessage, Word
+from shared.models import DeliveryAttempt, EnumText, OutboxMessage
 from shared.vocabulary import Status
 
 MAX_ROWS_SCANNED = 10_000
@@ -164,7 +164,7 @@ def _messages(messages: Messages = OutboxMessage) -> Select[Any]:
     # Enums are read as text: a newer release may have stored members unknown to this one.
     columns = [
         type_coerce(getattr(messages, column.key), Text).label(column.key)
-        if isinstance(column.type, Word)
+        if isinstance(column.type, EnumText)
         else getattr(messages, column.key)
         for column in OutboxMessage.__table__.columns
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
-from shared.web.refusals import NO_SUCH_FIELD, CommonCode, Refusal
+from shared.web.problems import NO_SUCH_FIELD, CommonCode, ProblemError
 
 
 class Code(StrEnum):
@@ -13,7 +13,7 @@ class Code(StrEnum):
     FORM_EXPIRED = "form_expired"
     FOREIGN_ORIGIN = "foreign_origin"
     UNKNOWN_MESSAGE = "unknown_message"
-    UNKNOWN_BULK = "unknown_bulk"
+    UNKNOWN_BULK_ACTION = "unknown_bulk_action"
     UNKNOWN_ORGANIZATION = "unknown_organization"
     ORGANIZATION_NOT_READY = "organization_not_ready"
     NOT_DEAD = "not_dead"
@@ -23,7 +23,7 @@ class Code(StrEnum):
     ADDRESS_NOT_THEIRS = "address_not_theirs"
     WRONG_ADDRESS = "wrong_address"
     FILTER_REQUIRED = "filter_required"
-    TOO_MANY_REQUESTS = "too_many_requests"
+    TOO_MANY_WRONG_TOKENS = "too_many_wrong_tokens"
     BUSY = "busy"
 
 
@@ -41,7 +41,7 @@ class ViolationCode(StrEnum):
     ONLY_DEAD = "only_dead"
 
 
-class NotSignedInError(Refusal):
+class NotSignedInError(ProblemError):
     """A page was requested without a valid session; ``form`` is what was sent to it."""
 
     code = CommonCode.TOKEN_REQUIRED
@@ -51,7 +51,7 @@ class NotSignedInError(Refusal):
         self.form = form
 
 
-class InsufficientScopeError(Refusal):
+class InsufficientScopeError(ProblemError):
     """The token is valid but lacks the scope."""
 
     code = Code.INSUFFICIENT_SCOPE
@@ -61,29 +61,29 @@ class InsufficientScopeError(Refusal):
         self.scope = scope
 
 
-class FormExpiredError(Refusal):
+class FormExpiredError(ProblemError):
     """The form does not carry its session's CSRF token: it is older than the session, or forged."""
 
     code = Code.FORM_EXPIRED
 
 
-class ForeignOriginError(Refusal):
+class ForeignOriginError(ProblemError):
     """A browser sent the form from another site."""
 
     code = Code.FOREIGN_ORIGIN
 
 
-class TooManyWrongTokensError(Refusal):
+class TooManyWrongTokensError(ProblemError):
     """The client sent too many wrong tokens."""
 
-    code = Code.TOO_MANY_REQUESTS
+    code = Code.TOO_MANY_WRONG_TOKENS
 
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__()
         self.retry_after_seconds = retry_after_seconds
 
 
-class BusyError(Refusal):
+class BusyError(ProblemError):
     """As many threads as may count at the same time are counting already."""
 
     code = Code.BUSY

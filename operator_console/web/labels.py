@@ -8,7 +8,7 @@ from shared.vocabulary import Channel, DeadReason, HealthStatus, WorkChannel
 DEAD_REASONS: Mapping[str, str] = {
     DeadReason.REJECTED: "rejected permanently",
     DeadReason.EXHAUSTED: "all attempts failed",
-    DeadReason.EXPIRED: "expired",
+    DeadReason.EXPIRED: "not sent in time",
     DeadReason.SUPERSEDED: "replaced or no longer needed",
     DeadReason.DISCARDED: "closed by an operator",
     DeadReason.POISON: "crashes the relay",

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from shared.web.observing import Observer
+from shared.web.instrumentation import RequestObserver
 
 _registry = CollectorRegistry()
 
@@ -16,7 +16,7 @@ REQUEST_DURATION = Histogram(
 WRONG_TOKENS = Counter(
     "signpost_console_wrong_tokens_total", "Tokens that were unknown, expired or revoked.", registry=_registry
 )
-OBSERVER = Observer(
+OBSERVER = RequestObserver(
     REQUEST_DURATION,
     methods=("GET", "HEAD", "POST", "OPTIONS"),
     headers={

@@ -18,84 +18,59 @@ from operator_console.web.errors import (
 )
 from operator_console.web.pages import is_page_request, page, redirect_to_sign_in
 from shared.web.bearer import challenge
-from shared.web.kinds import COMMON_KINDS, Kind, problem_document
-from shared.web.problems import fault_documents, handle_failures, json_answer, with_retry_after
-from shared.web.refusals import CommonCode, Refusal, ValidationFailedError
+from shared.web.problem_responses import handle_failures, json_response, violation_documents, with_retry_after
+from shared.web.problems import (
+    COMMON_PROBLEM_TYPES,
+    CommonCode,
+    ProblemError,
+    ProblemType,
+    ValidationFailedError,
+    problem_document,
+)
 
 REALM = "signpost-console"
 
-
-PROBLEM_TYPES: Mapping[StrEnum, Kind] = {
-    **COMMON_KINDS,
-    CommonCode.TOKEN_REQUIRED: Kind(
-        HTTPStatus.UNAUTHORIZED, "Token required", "Send an operator's token: Authorization: Bearer and the token."
-    ),
-    CommonCode.INVALID_TOKEN: Kind(
-        HTTPStatus.UNAUTHORIZED, "Invalid token", "The token is unknown, has expired or was revoked."
-    ),
-    Code.INSUFFICIENT_SCOPE: Kind(
-        HTTPStatus.FORBIDDEN, "Insufficient scope", "The token lacks the scope that is named."
-    ),
-    Code.FORM_EXPIRED: Kind(
-        HTTPStatus.FORBIDDEN,
-        "Form expired",
-        "The form belongs to another session. Go back, reload the page and repeat.",
-    ),
-    Code.FOREIGN_ORIGIN: Kind(
-        HTTPStatus.FORBIDDEN,
-        "Foreign origin",
-        "The form was sent from another site, or CONSOLE_URL is not this address.",
-    ),
-    Code.UNKNOWN_MESSAGE: Kind(HTTPStatus.NOT_FOUND, "Unknown message", "There is no message with that id."),
-    Code.UNKNOWN_BULK: Kind(HTTPStatus.NOT_FOUND, "Unknown bulk action", "There is no bulk action with that id."),
-    Code.UNKNOWN_ORGANIZATION: Kind(
-        HTTPStatus.NOT_FOUND, "Unknown organization", "There is no organization with that id."
-    ),
-    Code.ORGANIZATION_NOT_READY: Kind(
-        HTTPStatus.CONFLICT,
-        "Organization not ready",
-        "The organization's database was never ready. Requeue its message instead.",
-    ),
-    Code.NOT_DEAD: Kind(HTTPStatus.CONFLICT, "Not dead", "Only a dead message can be changed in this way."),
-    Code.NOT_DISCARDED: Kind(HTTPStatus.CONFLICT, "Not discarded", "The last action on the message was not a discard."),
-    Code.SUPERSEDED: Kind(
-        HTTPStatus.CONFLICT, "Superseded", "A newer message replaced this one, or its registration has ended."
-    ),
-    Code.ERASED: Kind(HTTPStatus.CONFLICT, "Erased", "The message's user was erased."),
-    Code.ADDRESS_NOT_THEIRS: Kind(
-        HTTPStatus.CONFLICT, "Address not theirs", "The message is about a user, and that address is not the user's."
-    ),
-    Code.WRONG_ADDRESS: Kind(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "Wrong address",
-        "The corrected recipient is not an address of the message's channel.",
-    ),
-    Code.FILTER_REQUIRED: Kind(
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "Filter required",
-        "An empty filter selects all dead messages: confirm that with all.",
-    ),
-    CommonCode.BODY_TOO_LARGE: Kind(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Body too large", "A body may have at most 16 KiB."
-    ),
-    CommonCode.URI_TOO_LONG: Kind(
-        HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "The request's address is too long."
-    ),
-    CommonCode.UNSUPPORTED_MEDIA_TYPE: Kind(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", "Send plain application/json in UTF-8."
-    ),
-    CommonCode.VALIDATION_FAILED: Kind(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed", "Each violation is listed with its place."
-    ),
-    Code.TOO_MANY_REQUESTS: Kind(
-        HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong tokens", "Retry-After says in how many seconds to try again."
-    ),
-    Code.BUSY: Kind(
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "Busy",
-        "The database is still counting for other requests; try again shortly.",
-    ),
+_DETAILS: Mapping[HTTPStatus, Mapping[StrEnum, str]] = {
+    HTTPStatus.UNAUTHORIZED: {
+        CommonCode.TOKEN_REQUIRED: "Send an operator's token: Authorization: Bearer and the token.",
+        CommonCode.INVALID_TOKEN: "The token is unknown, has expired or was revoked.",
+    },
+    HTTPStatus.FORBIDDEN: {
+        Code.INSUFFICIENT_SCOPE: "The token lacks the scope that is named.",
+        Code.FORM_EXPIRED: "The form belongs to another session. Go back, reload the page and repeat.",
+        Code.FOREIGN_ORIGIN: "The form was sent from another site, or CONSOLE_URL is not this address.",
+    },
+    HTTPStatus.NOT_FOUND: {
+        Code.UNKNOWN_MESSAGE: "There is no message with that id.",
+        Code.UNKNOWN_BULK_ACTION: "There is no bulk action with that id.",
+        Code.UNKNOWN_ORGANIZATION: "There is no organization with that id.",
+    },
+    HTTPStatus.CONFLICT: {
+        Code.ORGANIZATION_NOT_READY: "The organization's database was never ready. Requeue its message instead.",
+        Code.NOT_DEAD: "Only a dead message can be changed in this way.",
+        Code.NOT_DISCARDED: "The last action on the message was not a discard.",
+        Code.SUPERSEDED: "A newer message replaced this one, or its registration has ended.",
+        Code.ERASED: "The message's user was erased.",
+        Code.ADDRESS_NOT_THEIRS: "The message is about a user, and that address is not the user's.",
+    },
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {CommonCode.BODY_TOO_LARGE: "A body may have at most 16 KiB."},
+    HTTPStatus.REQUEST_URI_TOO_LONG: {CommonCode.URI_TOO_LONG: "The request's address is too long."},
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: {CommonCode.UNSUPPORTED_MEDIA_TYPE: "Send plain application/json in UTF-8."},
+    HTTPStatus.UNPROCESSABLE_ENTITY: {
+        Code.WRONG_ADDRESS: "The corrected recipient is not an address of the message's channel.",
+        Code.FILTER_REQUIRED: "An empty filter selects all dead messages: confirm that with all.",
+        CommonCode.VALIDATION_FAILED: "Each violation is listed with its place.",
+    },
+    HTTPStatus.TOO_MANY_REQUESTS: {Code.TOO_MANY_WRONG_TOKENS: "Retry-After says in how many seconds to try again."},
+    HTTPStatus.SERVICE_UNAVAILABLE: {
+        Code.BUSY: "The database is still counting for other requests; try again shortly."
+    },
 }
+PROBLEM_TYPES: dict[StrEnum, ProblemType] = {
+    code: ProblemType(status, code.replace("_", " ").capitalize().replace("Uri", "URI"), detail)
+    for status, details in _DETAILS.items()
+    for code, detail in details.items()
+} | dict(COMMON_PROBLEM_TYPES)
 
 VIOLATIONS: Mapping[str, str] = {
     ViolationCode.REQUIRED: "This is required.",
@@ -112,7 +87,7 @@ VIOLATIONS: Mapping[str, str] = {
 
 def handle_problems(app: Flask) -> None:
     """Register the error handlers."""
-    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(ProblemError, _refused)
     app.register_error_handler(ActionError, lambda error: problem(Code(error.code)))
     handle_failures(app, problem)
 
@@ -123,15 +98,15 @@ def problem(code: StrEnum, **members: Any) -> Response:
     document = problem_document(problem_type, code, g.request_id, **members)
     if is_page_request():
         return page("problem.html", problem_type.status, problem=document)
-    return json_answer(document, REALM)
+    return json_response(document, REALM)
 
 
-def _refused(error: Refusal) -> Response:
+def _refused(error: ProblemError) -> Response:
     match error:
         case NotSignedInError(form=form):
             return redirect_to_sign_in(form)
-        case ValidationFailedError(faults=violations):
-            return problem(error.code, errors=fault_documents(violations, VIOLATIONS))
+        case ValidationFailedError(violations=violations):
+            return problem(error.code, errors=violation_documents(violations, VIOLATIONS))
         case InsufficientScopeError(scope=scope):
             response = problem(error.code, scope=scope)
             # RFC 6750 §3.1 requires the challenge in this response, too.

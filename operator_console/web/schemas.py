@@ -14,7 +14,7 @@ from operator_console.filters import MessageFilter
 from operator_console.web.errors import ViolationCode
 from shared.vocabulary import CHANNELS, TEMPLATES, DeadReason, HealthStatus, Locale, Status
 from shared.web.bodies import loaded
-from shared.web.refusals import Fault, ValidationFailedError
+from shared.web.problems import ValidationFailedError, Violation
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 MAX_TEXT_LENGTH = 300
@@ -33,7 +33,7 @@ def read_query(schema: Schema) -> Any:
     """Return the query as the schema loads it. Raises ValidationFailedError, also for repeated fields."""
     repeated = [name for name, values in request.args.lists() if len(values) > 1]
     if repeated:
-        raise ValidationFailedError([Fault(name, ViolationCode.INVALID_TYPE) for name in repeated])
+        raise ValidationFailedError([Violation(name, ViolationCode.INVALID_TYPE) for name in repeated])
     return loaded(schema, request.args.to_dict())
 
 

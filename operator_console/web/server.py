@@ -9,7 +9,7 @@ from operator_console.settings import WebSettings
 from operator_console.web.app import create_app
 from operator_console.web.problems import PROBLEM_TYPES
 from shared.log import get_logger
-from shared.web.server import Server, listening_at
+from shared.web.server import Server, gunicorn_options
 from shared.web.worker import Worker
 
 log = get_logger("console.server")
@@ -26,7 +26,7 @@ def serve(settings: WebSettings) -> None:
 
 def configuration(settings: WebSettings) -> dict[str, Any]:
     """Return gunicorn's configuration."""
-    return listening_at(settings.bind) | {
+    return gunicorn_options(settings.bind) | {
         "workers": 1,
         "threads": settings.threads,
         "worker_class": ConsoleWorker,
@@ -55,4 +55,4 @@ def _stop_workers(_server: Arbiter, worker: Any) -> None:
 class ConsoleWorker(Worker):
     """A worker of the console."""
 
-    kinds = PROBLEM_TYPES
+    problem_types = PROBLEM_TYPES

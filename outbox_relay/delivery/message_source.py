@@ -30,7 +30,7 @@ from outbox_relay.rendering import RenderingError
 from outbox_relay.tracing import record_attempt
 from shared.log import get_logger
 from shared.secrets import UnknownKeyError
-from shared.tracing import recorder
+from shared.tracing import current_tracer
 from shared.vocabulary import CHANNELS, DeadReason
 
 SHARE_SECONDS = 0.1
@@ -233,7 +233,7 @@ class ProviderMessageSource:
         now = self.provider.clock()
         seconds = now - rendered.taken_monotonic
         self._delivery_duration.observe(seconds)
-        if tracer := recorder():
+        if tracer := current_tracer():
             record_attempt(tracer, rendered, self.provider.name, result, seconds)
         self.provider.finished(rendered.message.id)
         if isinstance(result, Sent):

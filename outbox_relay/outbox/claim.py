@@ -24,7 +24,7 @@ from outbox_relay.outbox.claim_sql import (
 )
 from outbox_relay.outbox.scan_cursor import ClaimCursor, IndexPosition, seen_until
 from outbox_relay.tracing import record_claims
-from shared.tracing import recorder
+from shared.tracing import current_tracer
 from shared.vocabulary import CHANNELS, TEMPLATES, AnyChannel, Locale, Urgency
 
 TEMPLATES_BY_VALUE = {template.value: template for template in TEMPLATES}
@@ -176,7 +176,7 @@ class ClaimStore:
     async def _claim(
         self, connection: RelayConnection, query: ClaimQuery, key: QueueKey, limit: int
     ) -> list[ClaimedMessage]:
-        cursor, clock, tracer = self._cursors[key], asyncio.get_running_loop().time, recorder()
+        cursor, clock, tracer = self._cursors[key], asyncio.get_running_loop().time, current_tracer()
         started = clock()
         begin_at = cursor.next(started)
         query.sent_from(begin_at)

@@ -15,7 +15,7 @@ from outbox_relay.outbox.settled_notifier import SettledNotifier
 from outbox_relay.tracing import record_settlements
 from shared.db.errors import describe
 from shared.log import get_logger
-from shared.tracing import recorder
+from shared.tracing import current_tracer
 
 FULL_BATCH = 250
 LINGER_SECONDS = 0.005
@@ -86,7 +86,7 @@ class SettlementBatcher:
         self._writing = batch
         await self._write(batch)
         self._writing = []
-        if tracer := recorder():
+        if tracer := current_tracer():
             record_settlements(tracer, batch, time.monotonic() - started)
         self.held -= len(batch)
         self.settled += len(batch)

@@ -6,8 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from outbox_relay.model import Failure, FailureClass
-from shared.organizations import database_name_of
-from shared.vocabulary import HealthStatus
+from shared.vocabulary import HealthStatus, database_name_of
 
 _DATA_ERRORS = ("22", "23")  # values that cannot be stored: too long, not text, or in conflict with existing rows
 _SCHEMA_ERRORS = (

@@ -1,8 +1,7 @@
-"""DKIM signatures of mails that are filled: who answers for them, and that nobody changed them on the way.
+"""Sign rendered e-mails with DKIM (RFC 6376, and RFC 8463 for Ed25519).
 
-RFC 6376, and RFC 8463 for Ed25519. Canonicalised ``relaxed/relaxed``, since servers on the way fold
-headers and trim lines anew. There is no time in a signature: each attempt hands over the same bytes, and
-Date is signed.
+Canonicalisation is ``relaxed/relaxed``, since servers on the way fold headers and trim lines. A signature has no
+timestamp, so each attempt submits the same bytes; Date is signed.
 """
 
 import re
@@ -22,11 +21,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 DkimKey = RSAPrivateKey | Ed25519PrivateKey
 
 SHORTEST_RSA_BITS, LONGEST_RSA_BITS = 2048, 4096
-"""What signers should not stay below, and what every verifier can do (RFC 8301 §3.2)."""
+"""The least that signers should use, and the most that every verifier supports (RFC 8301 §3.2)."""
 
-# Named once more than they are there, so that none can be put before ours on the way (RFC 6376 §8.15).
-GUARDED = (b"from", b"reply-to", b"to", b"cc", b"subject", b"date", b"message-id", b"mime-version", b"content-type")
-SIGNED = (*GUARDED, b"auto-submitted", b"content-language")
+# Listed once more than they occur, so that nobody can add another one (RFC 6376 §8.15).
+OVERSIGNED = (b"from", b"reply-to", b"to", b"cc", b"subject", b"date", b"message-id", b"mime-version", b"content-type")
+SIGNED = (*OVERSIGNED, b"auto-submitted", b"content-language")
 
 _FOLD = b"\r\n "
 _COLUMNS = 72
@@ -36,20 +35,20 @@ _NEXT_FIELD = re.compile(rb"\r\n(?![ \t])")
 
 @dataclass(frozen=True)
 class Dkim:
-    """What to sign with: the domain that answers for the mails, and each key under its selector."""
+    """The signing domain, and each key with its selector."""
 
     domain: str
     keys: tuple[tuple[str, DkimKey], ...]
 
 
 class Signer:
-    """Puts a signature by each key on top of a mail."""
+    """Adds one signature per key on top of a mail."""
 
     def __init__(self, dkim: Dkim) -> None:
         self._keys = [(_tags(dkim.domain, selector, key), key) for selector, key in dkim.keys]
 
     def signed(self, mail: bytes) -> bytes:
-        """Return the mail, whose lines end in CRLF, below its signatures."""
+        """Return the mail with its signatures. Its lines must end in CRLF."""
         head, _, body = mail.partition(b"\r\n\r\n")
         fields = {name: relaxed for name, relaxed in map(_relaxed_field, _NEXT_FIELD.split(head)) if name in SIGNED}
         to_sign = b"".join(fields[name] + b"\r\n" for name in SIGNED if name in fields)
@@ -57,14 +56,14 @@ class Signer:
         return b"".join([*self._signatures(tags, to_sign), mail])
 
     def _signatures(self, tags: bytes, to_sign: bytes) -> Iterator[bytes]:
-        for begin, key in self._keys:
-            unsigned = begin + tags
+        for first_tags, key in self._keys:
+            unsigned = first_tags + tags
             _, relaxed = _relaxed_field(unsigned)
             yield unsigned + _folded(b64encode(_sign(key, to_sign + relaxed))) + b"\r\n"
 
 
 def parse_dkim_keys(text: str) -> tuple[DkimKey, ...]:
-    """Read private keys in PEM form, one behind the other. Raises ValueError with a predicate that quotes nothing."""
+    """Parse private keys in PEM form, one after the other. Raises ValueError with a predicate that quotes no key."""
     keys = tuple(_parsed_key(found[0]) for found in _PEM.finditer(text))
     if not keys:
         raise ValueError("holds no private key in PEM form")
@@ -75,7 +74,7 @@ def _parsed_key(pem: str) -> DkimKey:
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except TypeError:
-        raise ValueError("holds a key that is encrypted: there is nobody to ask for its password") from None
+        raise ValueError("holds an encrypted key: the relay has no password for it") from None
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError("holds something that is no private key in PEM form") from None
     match key:
@@ -112,12 +111,12 @@ def _sign(key: DkimKey, octets: bytes) -> bytes:
 
 
 def _names(fields: Container[bytes]) -> bytes:
-    there = b":".join(name for name in SIGNED if name in fields)
-    return there + b":" + _FOLD + b":".join(GUARDED)
+    present = b":".join(name for name in SIGNED if name in fields)
+    return present + b":" + _FOLD + b":".join(OVERSIGNED)
 
 
 def _relaxed_field(field: bytes) -> tuple[bytes, bytes]:
-    """Return a header field's name and the whole of it in relaxed form (RFC 6376 §3.4.2), without line end."""
+    """Return the name of a header field, and the field in relaxed form (RFC 6376 §3.4.2) without line end."""
     name, _, value = field.partition(b":")
     name = name.rstrip().lower()
     return name, name + b":" + b" ".join(value.split())
@@ -126,7 +125,7 @@ def _relaxed_field(field: bytes) -> tuple[bytes, bytes]:
 def _body_hash(body: bytes) -> bytes:
     """Return the hash of the body in relaxed form (RFC 6376 §3.4.4)."""
     lines = body.replace(b"\t", b" ")
-    while b"  " in lines:  # a regular expression took 100 µs more for each mail
+    while b"  " in lines:  # a regular expression takes 100 µs more per mail
         lines = lines.replace(b"  ", b" ")
     lines = lines.replace(b" \r\n", b"\r\n").rstrip(b"\r\n")
     return b64encode(sha256(lines + b"\r\n" if lines else b"").digest())

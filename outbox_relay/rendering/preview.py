@@ -1,14 +1,29 @@
-"""A message as its reader gets it, with sample values: rendered like any other, and read back."""
+"""Show messages with sample values, rendered like any other message and parsed again."""
 
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from html import escape
+from math import inf
 from typing import NamedTuple
+from uuid import UUID, uuid4
 
+from outbox_relay.model import ClaimedMessage
 from outbox_relay.rendering.renderer import Renderer
-from outbox_relay.rendering.samples import sample_message
+from shared.ids import uuid7
+from shared.secrets import SecretKeys
 from shared.vocabulary import Channel, Locale, Template
 
+SAMPLE_KEYS = SecretKeys({"sample": bytes(32)})
+"""Publicly known. Codes and links derived from them are not valid anywhere."""
+
+_NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+_RECIPIENTS = {Channel.EMAIL: "ada@example.org", Channel.SMS: "+33612345678"}
+_CAUSES = (
+    {"cause": "rejected, mail1.example.org: 550 5.1.1 no such user", "count": 27},
+    {"cause": "expired, sms.example.org: 503 service unavailable", "count": 12},
+    {"cause": "poison", "count": 1},
+)
 _BUBBLE = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>SMS</title>'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -20,34 +35,74 @@ _BUBBLE = (
 
 
 class Preview(NamedTuple):
-    """What a reader sees: of an SMS the text alone."""
+    """What a recipient sees. An SMS has only a text."""
 
     text: str
     subject: str | None = None
     html: str | None = None
 
     def as_text(self) -> str:
-        """Return it for a terminal: subject, text and nothing else."""
+        """Return subject and text for a terminal."""
         return f"{self.subject}\n\n{self.text.rstrip()}\n" if self.subject else f"{self.text}\n"
 
     def as_page(self) -> str:
-        """Return it for a browser: an SMS in a bubble."""
+        """Return a page for a browser, which shows an SMS in a speech bubble."""
         return self.html or _BUBBLE.format(escape(self.text))
 
 
 def preview(
     renderer: Renderer, template: Template, channel: Channel, locale: Locale, *, name: str | None = "Ada"
 ) -> Preview:
-    """Render a sample; the renderer must have been made with the keys of ``samples``."""
+    """Render a sample message. The renderer needs SAMPLE_KEYS."""
     content = renderer.render(sample_message(template, channel, locale, name=name))
     match channel:
         case Channel.SMS:
             return Preview(content.decode())
         case Channel.EMAIL:
-            return _read(content)
+            return _parsed(content)
 
 
-def _read(content: bytes) -> Preview:
+def sample_message(template: Template, channel: Channel, locale: Locale, *, name: str | None = "Ada") -> ClaimedMessage:
+    """Return a message with every value that a template can use."""
+    return ClaimedMessage(
+        id=UUID("019aa5c0-0000-7000-8000-000000000001"),
+        template=template,
+        channel=channel,
+        recipient=_RECIPIENTS[channel],
+        locale=locale,
+        payload={"name": name, "key_id": "sample", "dead": 40, "causes": _CAUSES},
+        token_id=UUID("0b9fa9a3-6a4e-4d0f-8a57-0a6d8a0f1c11"),
+        attempt=0,
+        max_attempts=8,
+        expiries=0,
+        created_at=_NOON,
+        due_at=_NOON,
+        expires_at=_NOON + timedelta(days=1),
+        lease_token=UUID("7d4ce6a8-9d34-4a52-9bb5-0b1e1f1e2a10"),
+        lease_ends_monotonic=0.0,
+        expires_monotonic=0.0,
+        enqueued_monotonic=0.0,
+    )
+
+
+def fresh_activation(
+    channel: Channel, locale: Locale, key_id: str, *, name: str | None = None, life: timedelta = timedelta(days=1)
+) -> ClaimedMessage:
+    """Return an activation created now, with new ids and an endless lease. Its code belongs to no user."""
+    now = datetime.now(UTC)
+    return sample_message(Template.ACTIVATION, channel, locale)._replace(
+        id=uuid7(),
+        token_id=uuid4(),
+        payload={"name": name, "key_id": key_id},
+        created_at=now,
+        due_at=now,
+        expires_at=now + life,
+        lease_ends_monotonic=inf,
+        expires_monotonic=inf,
+    )
+
+
+def _parsed(content: bytes) -> Preview:
     mail = message_from_bytes(content, policy=policy.default)
     if not isinstance(mail, EmailMessage):
         raise TypeError("the standard library's policy makes EmailMessages")

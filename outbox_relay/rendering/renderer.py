@@ -1,20 +1,48 @@
-"""Filling the prepared form of a message with the values that are its own."""
+"""Render messages: compile every variant of every template once, and fill it with the values of a message."""
+
+from collections.abc import Mapping
+from functools import cache
+from itertools import product
+from typing import NamedTuple
 
 from outbox_relay.model import ClaimedMessage
-from outbox_relay.rendering.errors import RenderingError
-from outbox_relay.rendering.forms import Origin, prepare_forms
-from outbox_relay.rendering.look import Brand, Look
-from outbox_relay.rendering.pens import Facts
-from outbox_relay.rendering.sender import Sender
-from outbox_relay.rendering.skeleton import Skeleton
-from outbox_relay.rendering.values import greeted_name, load_dates
+from outbox_relay.rendering.branding import Brand, Branding, Sender
+from outbox_relay.rendering.catalog import PAGE, BrokenTemplateError, TemplateCache, TemplateCatalog, check_theme
+from outbox_relay.rendering.compiled_template import (
+    CompiledTemplate,
+    OutputContext,
+    RenderValues,
+    Value,
+    compile_template,
+    placeholder,
+)
+from outbox_relay.rendering.mail import MailTexts, compile_mail
+from outbox_relay.rendering.sms import one_tap_line, sms_name
+from outbox_relay.rendering.values import RenderingError, greeted_name, load_dates
 from shared.secrets import SecretKeys
+from shared.vocabulary import AnyChannel, AnyTemplate, Channel, Locale, Template
+
+# Survives reloads: Jinja compiles again only what has changed.
+_TEMPLATE_CACHE = TemplateCache()
+
+
+class TemplateVariant(NamedTuple):
+    """What decides the fixed text of a message."""
+
+    template: Template
+    channel: Channel
+    locale: Locale
+    has_name: bool
+
+
+Placeholders = dict[str, str | None]
+"""The template's variables while it is compiled. A name may be missing."""
 
 
 class Renderer:
-    """Puts messages into words. Made once, at the start, which prepares every form of every template.
+    """Renders messages. Creating one compiles all templates, so that a broken one prevents the start.
 
-    Without a ``look``, messages have the sender's name and nothing else of a brand. Raises BrokenTemplateError.
+    Without ``branding``, the brand is the sender's name. Raises BrokenTemplateError.
     """
 
     def __init__(
@@ -24,24 +52,104 @@ class Renderer:
         sender: Sender,
         *,
         one_tap_domain: str | None = None,
-        look: Look | None = None,
+        branding: Branding | None = None,
     ) -> None:
         load_dates()
         self._keys = keys
-        self._forms = prepare_forms(Origin(public_url, sender, one_tap_domain, look or Look(Brand(sender.name))))
+        self._public_url = public_url
+        self._sender = sender
+        self._one_tap_domain = one_tap_domain
+        self._branding = branding or Branding(Brand(sender.name))
+        # The key is a plain tuple: to create a TemplateVariant for each message would double the time of the look-up.
+        self._compiled: Mapping[tuple[AnyTemplate, AnyChannel, Locale, bool], CompiledTemplate] = self._compile_all()
 
     def render(self, message: ClaimedMessage) -> bytes:
-        """Return the content of the message's letter, the same at each attempt.
+        """Return the content of a message, the same at each attempt.
 
-        The only place where a code or a link is ever written down. Raises RenderingError, and
-        UnknownKeyError if SECRET_KEYS does not hold the key that the message names.
+        This is the only place where codes and links are written. Raises RenderingError, and UnknownKeyError if
+        SECRET_KEYS lacks the key that the message names.
         """
         name = greeted_name(message.payload.get("name"))
-        skeleton = self._skeleton(message, has_name=name is not None)
-        return skeleton.filled(Facts(message, name or "", self._keys))
-
-    def _skeleton(self, message: ClaimedMessage, *, has_name: bool) -> Skeleton:
         try:
-            return self._forms[message.template, message.channel, message.locale, has_name]
+            compiled = self._compiled[message.template, message.channel, message.locale, name is not None]
         except KeyError:
-            raise RenderingError("there are no words for this template, channel and locale") from None
+            raise RenderingError("this template does not exist for this channel and locale") from None
+        return compiled.fill(RenderValues(message, name or "", self._keys))
+
+    def _compile_all(self) -> dict[tuple[AnyTemplate, AnyChannel, Locale, bool], CompiledTemplate]:
+        if self._branding.theme_folder:
+            check_theme(self._branding.theme_folder)
+        catalogs = {locale: TemplateCatalog(locale, self._branding, _TEMPLATE_CACHE) for locale in Locale}
+        compiled = cache(lambda variant: self._compile(variant, catalogs[variant.locale]))
+        keys = product(Template, Channel, Locale, (True, False))
+        return {key: compiled(_without_unused_name(TemplateVariant(*key))) for key in keys}
+
+    def _compile(self, variant: TemplateVariant, catalog: TemplateCatalog) -> CompiledTemplate:
+        try:
+            match variant.channel:
+                case Channel.EMAIL:
+                    return compile_mail(self._mail_texts(variant, catalog), self._sender, variant.locale)
+                case Channel.SMS:
+                    return compile_template(self._sms_text(variant, catalog).encode())
+        except (KeyError, ValueError) as error:  # a value where it is not allowed, or a subject of two lines
+            raise BrokenTemplateError(f"{variant.template}, by {variant.channel}: {error}") from error
+
+    def _mail_texts(self, variant: TemplateVariant, catalog: TemplateCatalog) -> MailTexts:
+        return MailTexts(
+            subject=catalog.render(variant.template, "subject.txt", {}),
+            text=_rendered(variant, catalog, "body.txt", self._placeholders(OutputContext.TEXT, variant)),
+            html=_rendered(variant, catalog, PAGE, self._placeholders(OutputContext.HTML, variant)),
+        )
+
+    def _sms_text(self, variant: TemplateVariant, catalog: TemplateCatalog) -> str:
+        placeholders = self._placeholders(OutputContext.SMS, variant)
+        text = _rendered(variant, catalog, "sms.txt", placeholders | {"product": sms_name(self._branding.brand.name)})
+        code = placeholder(OutputContext.SMS, Value.CODE)
+        if self._one_tap_domain is None or code not in text:
+            return text
+        return text + one_tap_line(self._one_tap_domain, code)
+
+    def _placeholders(self, context: OutputContext, variant: TemplateVariant) -> Placeholders:
+        """Return a placeholder for each value that the template may use."""
+        values = _values_of(variant.template)
+        placeholders: Placeholders = {value.value: placeholder(context, value) for value in values}
+        if Value.LINK in values:
+            placeholders["link"] = activation_link(self._public_url, placeholder(context, Value.LINK))
+        if Value.NAME in values and not variant.has_name:
+            placeholders["name"] = None
+        return placeholders
+
+
+def activation_link(public_url: str, link_token: str) -> str:
+    """Return the URL of the activation page, which has a button to confirm."""
+    return f"{public_url}/activate?token={link_token}"
+
+
+def _without_unused_name(variant: TemplateVariant) -> TemplateVariant:
+    """Return the variant without a name if the template has no greeting. SMS have none, for lack of space."""
+    has_greeting = variant.channel is Channel.EMAIL and Value.NAME in _values_of(variant.template)
+    return variant._replace(has_name=variant.has_name and has_greeting)
+
+
+def _rendered(variant: TemplateVariant, catalog: TemplateCatalog, file: str, placeholders: Placeholders) -> str:
+    """Render a file, which must contain the code if the template has one."""
+    text, code = catalog.render(variant.template, file, placeholders), placeholders.get("code")
+    if code and code not in text:
+        raise BrokenTemplateError(f"{variant.template}/{file}: leaves out the code")
+    return text
+
+
+def _values_of(template: Template) -> set[Value]:
+    """Return the values that a template may use. No name if a stranger may have typed it."""
+    match template:
+        case Template.ACTIVATION | Template.PASSWORD_RESET:
+            code = {Value.NAME, Value.CODE, Value.EXPIRES}
+            return code | {Value.LINK} if template is Template.ACTIVATION else code
+        case Template.ADDRESS_CHANGE:
+            return {Value.CODE, Value.EXPIRES}
+        case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED | Template.ORGANIZATION_FAILED:
+            return {Value.NAME}
+        case Template.OPERATOR_DIGEST:
+            return {Value.DEAD, Value.CAUSES}
+        case Template.ACCOUNT_EXISTS | Template.NO_ACCOUNT:
+            return set()

@@ -1,4 +1,4 @@
-"""What is particular to the words of an SMS: GSM-7 where that is possible, and the line that phones read."""
+"""Texts of SMS: the product's name in GSM-7 if possible, and the last line that lets phones offer the code."""
 
 import unicodedata
 from ipaddress import ip_address
@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 from outbox_relay.sms_segments import Alphabet, alphabet_of
 
-# What word processors put in place of what a keyboard has.
-_TYPEWRITTEN = str.maketrans({
+# What word processors write instead of plain quotation marks, dashes and spaces.
+_PLAIN_PUNCTUATION = str.maketrans({
     "\N{LEFT SINGLE QUOTATION MARK}": "'",
     "\N{RIGHT SINGLE QUOTATION MARK}": "'",
     "\N{LEFT DOUBLE QUOTATION MARK}": '"',
@@ -19,18 +19,18 @@ _TYPEWRITTEN = str.maketrans({
 
 
 def sms_name(product: str) -> str:
-    """Return a product's name as SMS begin with it: without what would make two SMS of one.
+    """Return the product's name without characters that would need a second segment.
 
-    é is in GSM-7 and stays; ê is not and loses its accent; a name in another script stays as it is.
+    é is in GSM-7 and stays; ê is not and loses its accent; a name in another script is returned unchanged.
     """
-    plain = "".join(_plain(character) for character in product.translate(_TYPEWRITTEN))
+    plain = "".join(_plain(character) for character in product.translate(_PLAIN_PUNCTUATION))
     return plain if alphabet_of(plain) is Alphabet.GSM_7 else product
 
 
 def one_tap_domain(public_url: str) -> str:
-    """Return the domain that codes are bound to. Raises ValueError for a URL that the format has no room for.
+    """Return the domain that codes are bound to. Raises ValueError with a predicate.
 
-    That is https on its own port at a domain (WICG, "Origin-bound one-time codes delivered via SMS", §3.1).
+    The URL must be https at a domain without a port (WICG, "Origin-bound one-time codes delivered via SMS", §3.1).
     """
     parts = urlsplit(public_url)
     domain = parts.hostname or ""
@@ -40,7 +40,7 @@ def one_tap_domain(public_url: str) -> str:
 
 
 def one_tap_line(domain: str, code: str) -> str:
-    """Return the last line of an SMS by which a phone offers the code to that domain's page, and to no other."""
+    """Return the last line of an SMS, which makes phones offer the code on that domain's pages only."""
     return f"\n@{domain} #{code}"
 
 

@@ -1,45 +1,62 @@
-"""What goes into the holes: pure functions of what a message holds."""
+"""Compute the values of a message as text: names, dates, addresses and the causes in a digest. No IO."""
 
 import re
 import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 from itertools import product
+from typing import Any
 
 from babel.dates import format_datetime as format_for_people
+from markupsafe import escape
 
-from outbox_relay.rendering.errors import RenderingError
 from shared.addresses import LONGEST_EMAIL
 from shared.vocabulary import AnyChannel, Channel, Locale
 
 LONGEST_NAME = 60
+
+MOST_CAUSES = 20
+"""How many causes a digest lists. The total counts all."""
+
+LONGEST_CAUSE = 120
+
+_ROW = (
+    '\r\n<tr><td align="right" valign="top" style="white-space:nowrap">{}</td>'
+    '<td style="padding:0 0 8px 12px">{}</td></tr>'
+)
+
 _SECONDS_A_MINUTE = 60
 
-# What a mail reader would make a link of, or a person read as one. Anyone can register any address, and
-# so could have us send their link, number or code, as somebody's name, to somebody else. After a dot, no name
-# goes on without a space, but for "Jr.," and "M.-L."; whoever else is meant is greeted without a name.
+# What a mail reader would turn into a link, or a person read as one. Anyone can register any address, so an
+# attacker could make us send a link, number or code of theirs to somebody else as the name. A dot in a name is
+# followed by a space, except in "Jr.," and "M.-L."; with any other name the greeting has no name.
 _DOTS = ".。\u06d4\u0701\u0702\ua4f8\ua60e\U00010a50\U0001d16d"
 _SLASHES = "/\\\\\u2044\u2215\u29f8\u29f9\u1735\u3033\u2cc6"
 _LINK_IN_NAME = re.compile(
     rf"[@:\u2236\ua789{_SLASHES}]|[{_DOTS}](?![\s,'\u2019-]|$)|\bwww\b|xn--|(?:\d\D*){{5}}", re.IGNORECASE
 )
 
-# Most names in one look: Latin letters, of which none is printed as a dot, and single characters between them.
+# Most names, as a fast path: Latin letters, none of which looks like a dot, with single separators.
 _PLAIN_NAME = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ]+(?:[ '-][A-Za-zÀ-ÖØ-öø-ɏ]+)*")
 
-# A dot-atom on both sides (RFC 5322 §3.2.3): nothing that could end the header or be read as an
-# encoded word. Beyond ASCII, RFC 6532 §3.2 takes any character into the atoms of the local part.
+# A dot-atom on both sides (RFC 5322 §3.2.3): it cannot end the header or form an encoded word. RFC 6532 §3.2
+# allows any non-ASCII character in the atoms of the local part.
 _ATOM, _ANY_ATOM = r"[A-Za-z0-9_!#$%&'*+/=?^`{|}~-]+", r"[A-Za-z0-9_!#$%&'*+/=?^`{|}~\x80-\U0010ffff-]+"
 _DOMAIN = r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
 _PLAIN_ADDRESS = re.compile(rf"(?!.*=\?){_ATOM}(?:\.{_ATOM})*@{_DOMAIN}")
 _INTERNATIONAL_ADDRESS = re.compile(rf"(?!.*=\?){_ANY_ATOM}(?:\.{_ANY_ATOM})*@{_DOMAIN}")
 
 
-def greeted_name(name: object) -> str | None:
-    """Return the name to greet with, on one line and of at most 60 characters.
+class RenderingError(Exception):
+    """The message cannot be rendered, now or later. The text contains no value of the message."""
 
-    None where there is none, or where it holds what could become a link.
+
+def greeted_name(name: object) -> str | None:
+    """Return the name for the greeting, on one line and of at most 60 characters.
+
+    None if there is none, or if it contains something that could become a link.
     """
     if name is None:
         return None
@@ -47,14 +64,14 @@ def greeted_name(name: object) -> str | None:
         raise RenderingError("the payload's name is not text")
     if len(name) <= LONGEST_NAME and _PLAIN_NAME.fullmatch(name):
         return name
-    return _mended(name)
+    return _cleaned(name)
 
 
 def header_address(recipient: str) -> bytes:
-    """Return the address as it may stand in a header, in UTF-8 (RFC 6532). Raises RenderingError if it may not."""
+    """Return the address for a header, in UTF-8 (RFC 6532). Raises RenderingError if it does not fit there."""
     if len(recipient) <= LONGEST_EMAIL and _PLAIN_ADDRESS.fullmatch(recipient):
         return recipient.encode()
-    # What is not printable is, among others, half a character, white space and what ends lines elsewhere.
+    # Unprintable characters include lone surrogates, white space and Unicode line separators.
     if recipient.isprintable() and _INTERNATIONAL_ADDRESS.fullmatch(recipient):
         octets = recipient.encode()
         if len(octets) <= LONGEST_EMAIL:
@@ -63,22 +80,37 @@ def header_address(recipient: str) -> bytes:
 
 
 def header_date(moment: datetime) -> bytes:
-    """Return a moment in the form of RFC 5322 §3.3, in UTC."""
+    """Format a time as in RFC 5322 §3.3, in UTC."""
     return _header_date(int(moment.timestamp()))
 
 
 def expiry_text(moment: datetime, locale: Locale, channel: AnyChannel) -> str:
-    """Return the minute until which something holds, in words; seconds are dropped, never added."""
+    """Format the minute at which something expires. Seconds are cut off, never rounded up."""
     return _expiry_text(int(moment.timestamp()) // _SECONDS_A_MINUTE, locale, channel)
 
 
 def load_dates() -> None:
-    """Have Babel read what it knows of our languages: a tenth of a second, for which the first message would wait."""
+    """Load Babel's data of our languages, which takes a tenth of a second, before the first message needs it."""
     for locale, channel in product(Locale, Channel):
         expiry_text(datetime.now(UTC), locale, channel)
 
 
-def _mended(name: str) -> str | None:
+def dead_count(payload: Mapping[str, Any]) -> int:
+    """Return how many messages are dead or late."""
+    return _count(payload.get("dead"))
+
+
+def causes_in_text(payload: Mapping[str, Any]) -> str:
+    """Return one line per cause, with the line ends of a mail."""
+    return "\r\n".join(f"{count:>7}  {cause}" for count, cause in _causes(payload))
+
+
+def causes_in_html(payload: Mapping[str, Any]) -> str:
+    """Return one table row per cause, each on a line of its own."""
+    return "".join(_ROW.format(count, escape(cause)) for count, cause in _causes(payload))
+
+
+def _cleaned(name: str) -> str | None:
     if not name.isprintable():
         name = "".join(character if character.isprintable() else " " for character in name)
     words = " ".join(name.split())
@@ -88,7 +120,7 @@ def _mended(name: str) -> str | None:
 
 
 def _could_be_link(words: str) -> bool:
-    """Look at what is seen: without marks, which may be invisible or hidden by their letter, and in plain forms."""
+    """Search the visible text: compatibility forms resolved, and without combining marks, which may be invisible."""
     if words.isascii():
         return _LINK_IN_NAME.search(words) is not None
     apart = unicodedata.normalize("NFKD", words)
@@ -114,8 +146,34 @@ def _expiry_pattern(locale: Locale, channel: AnyChannel, *, is_first_of_month: b
         case Locale.EN:
             return f"d {'MMM' if is_short else 'MMMM'} y, HH:mm 'UTC'"
         case Locale.FR if is_short:
-            # The û of août is not in GSM-7: with it, one SMS would become two.
+            # The û of août is not in GSM-7 and would turn one SMS into two.
             return "dd/MM/y 'à' HH'h'mm 'UTC'"
         case Locale.FR:
             day = "'1er'" if is_first_of_month else "d"
             return f"{day} MMMM y 'à' HH\N{NO-BREAK SPACE}'h'\N{NO-BREAK SPACE}mm 'UTC'"
+
+
+def _causes(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    causes = payload.get("causes")
+    if not isinstance(causes, Sequence) or not causes:
+        raise RenderingError("the payload names no causes")
+    for cause in causes[:MOST_CAUSES]:
+        if not isinstance(cause, Mapping) or not isinstance(cause.get("cause"), str):
+            raise RenderingError("a cause is not text with a count")
+        yield _count_text(cause.get("count")), _on_one_line(cause["cause"])
+
+
+def _on_one_line(text: str) -> str:
+    printable = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(printable.split())[:LONGEST_CAUSE]
+
+
+def _count_text(value: object) -> str:
+    """Format a count. A cause that concerns no message has none."""
+    return "" if value is None else str(_count(value))
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int):
+        raise RenderingError("a count is not a number")
+    return value

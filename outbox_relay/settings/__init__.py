@@ -1,7 +1,5 @@
-"""The relay's settings, from its environment."""
+"""The relay's settings: declared once in ``schema``, with the ways to parse them in ``fields``."""
 
-from outbox_relay.settings.look import PreviewSettingsSchema
-from outbox_relay.settings.schema import RelaySettingsSchema
-from outbox_relay.settings.values import LookSettings, RelaySettings
+from outbox_relay.settings.schema import BrandingSettings, PreviewSettingsSchema, RelaySettings, RelaySettingsSchema
 
-__all__ = ["LookSettings", "PreviewSettingsSchema", "RelaySettings", "RelaySettingsSchema"]
+__all__ = ["BrandingSettings", "PreviewSettingsSchema", "RelaySettings", "RelaySettingsSchema"]

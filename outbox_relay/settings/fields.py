@@ -1,96 +1,152 @@
-"""Settings that only the relay has: how their values are read."""
+"""How settings that only the relay has are parsed. Each function raises ValueError with a predicate ("is not …")."""
 
+import dataclasses
 import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from marshmallow import ValidationError
+from marshmallow import ValidationError, fields
 
 from outbox_relay.channels.urls import check_provider_url
-from outbox_relay.rendering import parse_dkim_keys, parse_reply_to, parse_sender
+from shared.addresses import InvalidAddressError, deliverable_email
 from shared.settings import Text
+from shared.urls import is_web_url
 from shared.vocabulary import Channel
+
+MOST_ADDRESSES = 20
+SHORTEST_KEY = 16
 
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
 _SELECTOR = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 
-class ProviderUrls(Text):
-    """A channel's providers, comma-separated, in the order in which they are tried."""
+def setting(declaration: fields.Field[Any], *, shows: bool = True) -> Any:
+    """Declare a setting as a field of a frozen dataclass; ``shows`` is False if it must not appear in its repr.
 
-    def __init__(self, channel: Channel, name: str, meaning: str, **about: Any) -> None:
+    A secret never appears there.
+    """
+    shown = shows and not declaration.metadata["is_secret"]
+    return dataclasses.field(metadata={"setting": declaration}, repr=shown)
+
+
+def settings_of(kind: type) -> dict[str, fields.Field[Any]]:
+    """Return the settings declared in a dataclass: its own first, then the inherited ones."""
+    own = vars(kind)["__annotations__"]
+    declared = sorted(dataclasses.fields(kind), key=lambda field: field.name not in own)
+    return {field.name: field.metadata["setting"] for field in declared}
+
+
+class Parsed(Text):
+    """A text that ``parse`` turns into a value. With ``must_be_private``, its file must not be world-readable."""
+
+    def __init__(
+        self, parse: Callable[[str], Any], name: str, meaning: str, *, must_be_private: bool = False, **about: Any
+    ) -> None:
         super().__init__(name, meaning, **about)
-        self.channel = channel
-
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
-        urls = str(super()._deserialize(value, *rest, **more))
-        faults = [str(error) for url in urls.split(",") if (error := self._fault_in(url))]
-        if faults:
-            raise ValidationError(list(dict.fromkeys(faults)))
-        return urls
-
-    def _fault_in(self, url: str) -> ValueError | None:
-        try:
-            check_provider_url(url, self.channel)
-        except ValueError as error:
-            return error
-        return None
-
-
-class From(Text):
-    """``Name <address>``."""
-
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
-        try:
-            return parse_sender(str(super()._deserialize(value, *rest, **more)))
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
-
-
-class ReplyTo(Text):
-    """``Name <address>``, or an address alone."""
-
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
-        try:
-            return parse_reply_to(str(super()._deserialize(value, *rest, **more)))
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
-
-
-class Domain(Text):
-    """A domain name; as a value, in lower-case ASCII."""
-
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
-        text = str(super()._deserialize(value, *rest, **more))
-        try:
-            domain = text.encode("idna").decode().lower()
-        except UnicodeError:
-            domain = ""
-        if not _DOMAIN.fullmatch(domain):
-            raise ValidationError("is not a domain name")
-        return domain
-
-
-class Selectors(Text):
-    """DKIM selectors, comma-separated; as a value, a tuple of them."""
+        self.metadata = {**self.metadata, "must_be_private": must_be_private}
+        self.parse = parse
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
         text = str(super()._deserialize(value, *rest, **more))
-        selectors = tuple(each.strip().lower() for each in text.split(","))
-        if len(set(selectors)) < len(selectors) or not all(map(_SELECTOR.fullmatch, selectors)):
-            raise ValidationError("is not a list of different selectors, such as 2026 or rsa2026,ed2026")
-        return selectors
-
-
-class DkimKeys(Text):
-    """Private keys in PEM form; their file must be kept from others."""
-
-    def __init__(self, name: str, meaning: str, **about: Any) -> None:
-        super().__init__(name, meaning, is_secret=True, **about)
-        self.metadata = {**self.metadata, "must_be_private": True}
-
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
         try:
-            return parse_dkim_keys(str(super()._deserialize(value, *rest, **more)))
+            return self.parse(text)
         except ValueError as error:
             raise ValidationError(str(error)) from error
+
+
+def provider_urls(channel: Channel) -> Callable[[str], str]:
+    """Return a check of comma-separated provider URLs. It raises ValidationError with the errors of all URLs."""
+
+    def parse(text: str) -> str:
+        errors = []
+        for url in text.split(","):
+            try:
+                check_provider_url(url, channel)
+            except ValueError as error:
+                errors.append(str(error))
+        if errors:
+            raise ValidationError(list(dict.fromkeys(errors)))
+        return text
+
+    return parse
+
+
+def parse_domain(text: str) -> str:
+    """Return a domain name in lower-case ASCII."""
+    try:
+        domain = text.encode("idna").decode().lower()
+    except UnicodeError:
+        domain = ""
+    if not _DOMAIN.fullmatch(domain):
+        raise ValueError("is not a domain name")
+    return domain
+
+
+def parse_selectors(text: str) -> tuple[str, ...]:
+    """Split comma-separated DKIM selectors."""
+    selectors = tuple(each.strip().lower() for each in text.split(","))
+    if len(set(selectors)) < len(selectors) or not all(map(_SELECTOR.fullmatch, selectors)):
+        raise ValueError("is not a list of different selectors, such as 2026 or rsa2026,ed2026")
+    return selectors
+
+
+def one_line(longest: int) -> Callable[[str], str]:
+    """Return a parser of one line of at most ``longest`` characters."""
+
+    def parse(text: str) -> str:
+        line = text.strip()
+        if not line or not line.isprintable() or len(line) > longest:
+            raise ValueError(f"is not one line of at most {longest} characters")
+        return line
+
+    return parse
+
+
+def parse_https_url(text: str) -> str:
+    """Check an https URL."""
+    if not is_web_url(text, ("https",)):
+        raise ValueError("is not an https URL")
+    return text
+
+
+def parse_web_url(text: str) -> str:
+    """Check an http or https URL, with any query."""
+    if not is_web_url(text):
+        raise ValueError("is not an http or https URL")
+    return text
+
+
+def parse_address(text: str) -> str:
+    """Check an e-mail address."""
+    try:
+        return deliverable_email(text)
+    except InvalidAddressError as error:
+        raise ValueError("is not an e-mail address") from error
+
+
+def parse_addresses(text: str) -> tuple[str, ...]:
+    """Split comma-separated e-mail addresses."""
+    try:
+        addresses = tuple(dict.fromkeys(deliverable_email(each.strip()) for each in text.split(",")))
+    except InvalidAddressError as error:
+        raise ValueError("is not a list of e-mail addresses") from error
+    if len(addresses) > MOST_ADDRESSES:
+        raise ValueError(f"has more than {MOST_ADDRESSES} addresses")
+    return addresses
+
+
+def parse_folder(text: str) -> Path:
+    """Check that a folder exists."""
+    folder = Path(text)
+    if not folder.is_dir():
+        raise ValueError("is not a folder")
+    return folder
+
+
+def parse_webhook_key(text: str) -> str:
+    """Check the length of a signing key."""
+    if len(text) < SHORTEST_KEY:
+        raise ValueError(f"has fewer than {SHORTEST_KEY} characters")
+    return text

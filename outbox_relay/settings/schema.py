@@ -1,251 +1,569 @@
-"""How the relay's settings are written."""
+"""The relay's settings: names, meanings, units, defaults, bounds, and which ones contradict each other."""
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from email.headerregistry import Address
+from pathlib import Path
 from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
-from outbox_relay.settings.faults import contradictions
-from outbox_relay.settings.fields import DkimKeys, Domain, From, ProviderUrls, ReplyTo, Selectors
-from outbox_relay.settings.look import (
-    BrandColour,
-    BrandLogoUrl,
-    SupportAddress,
-    ThemeFolder,
-    brand_footer_field,
-    brand_name_field,
-    console_url_field,
+from outbox_relay.model import Budgets
+from outbox_relay.rendering import (
+    DEFAULT_COLOUR,
+    Brand,
+    Branding,
+    Dkim,
+    DkimKey,
+    Sender,
+    colour_from,
+    one_tap_domain,
+    parse_dkim_keys,
+    parse_reply_to,
+    parse_sender,
 )
-from outbox_relay.settings.operators import OperatorAddresses, WebhookKey, WebhookUrl, operator_locale_field
-from outbox_relay.settings.values import RelaySettings
-from shared.settings import (
-    Bind,
-    DatabaseUrl,
-    KeyRing,
-    LogLevel,
-    SettingsSchema,
-    Switch,
-    WebUrl,
-    Whole,
+from outbox_relay.settings.fields import (
+    Parsed,
+    one_line,
+    parse_address,
+    parse_addresses,
+    parse_domain,
+    parse_folder,
+    parse_https_url,
+    parse_selectors,
+    parse_web_url,
+    parse_webhook_key,
+    provider_urls,
+    setting,
+    settings_of,
 )
-from shared.vocabulary import Channel
+from shared.secrets import SecretKeys
+from shared.settings import Bind, Choice, DatabaseUrl, KeyRing, LogLevel, SettingsSchema, Switch, WebUrl, Whole
+from shared.vocabulary import Channel, Locale
 
 LONGEST_KEPT_DAYS = 36_500
 MOST_SMS = 1_000_000
 
+SENDS_PER_LEASE = 3
+"""A message is in hand for at most two sends, the one before and its own. The third is a margin."""
+
+CHANNEL_SETTINGS = ("EMAIL_PROVIDERS", "SMS_PROVIDERS", "PROVISION_DATABASE_URL")
+DKIM_SETTINGS = ("DKIM_DOMAIN", "DKIM_SELECTOR", "DKIM_KEY")
+
+
+@dataclass(frozen=True)
+class BrandingSettings:
+    """The settings that decide what messages look like."""
+
+    public_url: str = setting(WebUrl("PUBLIC_URL", "The base URL of links in messages.", unit="URL"))
+    email_from: Sender = setting(Parsed(parse_sender, "EMAIL_FROM", "The sender of e-mails.", unit="`Name <address>`"))
+    sms_one_tap: bool = setting(
+        Switch(
+            "SMS_ONE_TAP",
+            "Whether SMS with a code end in a line that makes phones offer the code on PUBLIC_URL's pages only.",
+            default=False,
+        )
+    )
+    brand_name: str | None = setting(
+        Parsed(
+            one_line(60),
+            "BRAND_NAME",
+            "The product's name in messages. Without it, the name in EMAIL_FROM.",
+            default=None,
+        )
+    )
+    brand_colour: str = setting(
+        Parsed(
+            colour_from,
+            "BRAND_COLOUR",
+            "The colour of buttons and of the line above a mail. Text on it is black if white would be unreadable.",
+            unit="#rrggbb",
+            default=DEFAULT_COLOUR,
+        )
+    )
+    brand_logo_url: str | None = setting(
+        Parsed(
+            parse_https_url,
+            "BRAND_LOGO_URL",
+            "A picture that replaces the brand's name above a mail, 36 pixels high. Few mail readers show SVG.",
+            unit="https URL",
+            default=None,
+        )
+    )
+    support_address: str | None = setting(
+        Parsed(
+            parse_address, "SUPPORT_ADDRESS", "The address for questions, shown in mails.", unit="address", default=None
+        )
+    )
+    brand_footer: str | None = setting(
+        Parsed(
+            one_line(300),
+            "BRAND_FOOTER",
+            "The last line of each mail, such as a company's name and place.",
+            default=None,
+        )
+    )
+    theme_folder: Path | None = setting(
+        Parsed(
+            parse_folder,
+            "THEME_FOLDER",
+            "Templates that override the default ones, file by file. Read again at SIGHUP.",
+            unit="folder",
+            default=None,
+        )
+    )
+    console_url: str | None = setting(
+        WebUrl("CONSOLE_URL", "The operator console, linked in digests.", unit="URL", default=None)
+    )
+
+    @property
+    def branding(self) -> Branding:
+        """The brand, the theme and the console's URL."""
+        brand = Brand(
+            self.brand_name or self.email_from.name,
+            self.brand_colour,
+            self.brand_logo_url,
+            self.support_address,
+            self.brand_footer,
+        )
+        return Branding(brand, self.theme_folder, self.console_url)
+
+    @property
+    def sender(self) -> Sender:
+        """The sender of messages."""
+        return self.email_from
+
+    @property
+    def one_tap_domain(self) -> str | None:
+        """The domain that codes in SMS are bound to, or None if they are not."""
+        return one_tap_domain(self.public_url) if self.sms_one_tap else None
+
+
+@dataclass(frozen=True)
+class RelaySettings(BrandingSettings):
+    """All settings of the relay."""
+
+    database_url: str = setting(
+        DatabaseUrl("DATABASE_URL", "The database of the outbox. Log in as a member of signpost_relay.", is_secret=True)
+    )
+    listen_database_url: str | None = setting(
+        DatabaseUrl(
+            "LISTEN_DATABASE_URL",
+            "The same database without a connection pooler, to listen for notifications. Without it, DATABASE_URL.",
+            is_secret=True,
+            default=None,
+        )
+    )
+    secret_keys: SecretKeys = setting(
+        KeyRing(
+            "SECRET_KEYS",
+            "`id:base64,id:base64`. The first derives, all verify. The same as the API's.",
+            is_secret=True,
+        )
+    )
+    email_providers: str | None = setting(
+        Parsed(
+            provider_urls(Channel.EMAIL),
+            "EMAIL_PROVIDERS",
+            "Tried in order: `smtp://user:pw@host:587?tls=starttls`, `smtps://…`, `console:`, `file:///directory`, or"
+            " the scheme of another package. Without it, e-mails wait for a relay that has it.",
+            unit="URLs, comma-separated",
+            is_secret=True,
+            default=None,
+        )
+    )
+    sms_providers: str | None = setting(
+        Parsed(
+            provider_urls(Channel.SMS),
+            "SMS_PROVIDERS",
+            "Tried in order: `https+json://token@host/path`, `twilio://sid:token@api.twilio.com?from=+1…`,"
+            " `kannel://user:pw@host:13013?from=…`, `smpp://user:pw@host:3550?from=…`, `console:`, `file:///directory`,"
+            " or the scheme of another package. Without it, SMS wait for a relay that has it.",
+            unit="URLs, comma-separated",
+            is_secret=True,
+            default=None,
+        )
+    )
+    provision_database_url: str | None = setting(
+        DatabaseUrl(
+            "PROVISION_DATABASE_URL",
+            "The server for the databases of organizations, without a connection pooler. Log in as a role that may"
+            " create databases. Without it, organizations wait for a relay that has it.",
+            is_secret=True,
+            default=None,
+        )
+    )
+    provision_connections: int = setting(
+        Whole(
+            "PROVISION_CONNECTIONS",
+            "The most connections of this relay to that server. An organization takes two while it is created.",
+            unit="connections",
+            default=8,
+            bounds=(2, 200),
+        )
+    )
+    provision_grace_hours: int = setting(
+        Whole(
+            "PROVISION_GRACE_HOURS",
+            "How long the incomplete database of a failed organization is kept before it is dropped.",
+            unit="hours",
+            default=24,
+            bounds=(0, 8760),
+        )
+    )
+    provision_check_seconds: int = setting(
+        Whole(
+            "PROVISION_CHECK_SECONDS",
+            "The interval between health checks of an organization's database. An alarm expects one every half hour.",
+            unit="seconds",
+            default=900,
+            bounds=(30, 1_800),
+        )
+    )
+    provision_checks_per_minute: int = setting(
+        Whole(
+            "PROVISION_CHECKS_PER_MINUTE",
+            "The most health checks of organizations' databases per minute, by this relay.",
+            unit="databases",
+            default=600,
+            bounds=(12, 60_000),
+        )
+    )
+    reply_to: Address | None = setting(
+        Parsed(
+            parse_reply_to,
+            "REPLY_TO",
+            "Where replies to e-mails go. Without it, to the address in EMAIL_FROM.",
+            unit="`Name <address>` or address",
+            default=None,
+        )
+    )
+    dkim_domain: str | None = setting(
+        Parsed(
+            parse_domain,
+            "DKIM_DOMAIN",
+            "The domain that signs e-mails: that of EMAIL_FROM, a parent or a subdomain of it. Without it, the relay"
+            " does not sign.",
+            unit="domain",
+            default=None,
+        )
+    )
+    dkim_selector: tuple[str, ...] | None = setting(
+        Parsed(
+            parse_selectors,
+            "DKIM_SELECTOR",
+            "Where the public keys are published: `SELECTOR._domainkey.DKIM_DOMAIN`. One for each key, in the same"
+            " order.",
+            unit="names, comma-separated",
+            default=None,
+        )
+    )
+    dkim_key: tuple[DkimKey, ...] | None = setting(
+        Parsed(
+            parse_dkim_keys,
+            "DKIM_KEY",
+            "The private key in PEM form, RSA of 2048 to 4096 bits or Ed25519, or several one after the other. Its file"
+            " must not be world-readable.",
+            is_secret=True,
+            must_be_private=True,
+            default=None,
+        )
+    )
+    bind: tuple[str, int] = setting(
+        Bind(
+            "RELAY_BIND", "The address of /livez, /readyz and /metrics.", unit="host:port", default=("127.0.0.1", 8002)
+        )
+    )
+    batch_size: int = setting(
+        Whole(
+            "RELAY_BATCH_SIZE",
+            "The most messages in one claim. For each channel and urgency, the relay holds up to twice as many.",
+            unit="messages",
+            default=500,
+            bounds=(1, 5000),
+        )
+    )
+    lease_seconds: int = setting(
+        Whole(
+            "RELAY_LEASE_SECONDS",
+            "How long a claimed message belongs to this relay.",
+            unit="seconds",
+            default=60,
+            bounds=(2, 3600),
+        )
+    )
+    poll_seconds: int = setting(
+        Whole(
+            "RELAY_POLL_SECONDS",
+            "How often to poll without a notification.",
+            unit="seconds",
+            default=5,
+            bounds=(1, 300),
+        )
+    )
+    late_seconds: int = setting(
+        Whole(
+            "RELAY_LATE_SECONDS",
+            "How long a message may be due, or a provider down, before operators are notified. /readyz then fails,"
+            " unless providers or their rates keep the message back.",
+            unit="seconds",
+            default=300,
+            bounds=(1, 86_400),
+        )
+    )
+    connections: int = setting(
+        Whole(
+            "RELAY_CONNECTIONS",
+            "Connections to each provider whose URL has no `connections`. Notices may use half of them.",
+            unit="connections",
+            default=8,
+            bounds=(1, 200),
+        )
+    )
+    send_seconds: int = setting(
+        Whole(
+            "RELAY_SEND_SECONDS",
+            "How long one attempt may take, at most a third of the lease.",
+            unit="seconds",
+            default=20,
+            bounds=(1, 1800),
+        )
+    )
+    upkeep_seconds: int = setting(
+        Whole(
+            "RELAY_UPKEEP_SECONDS",
+            "How often the relay that holds the upkeep lease runs it. Every fifth run creates and drops partitions.",
+            unit="seconds",
+            default=60,
+            bounds=(1, 3600),
+        )
+    )
+    retention_days: int = setting(
+        Whole(
+            "RELAY_RETENTION_DAYS",
+            "How long settled messages and their attempts are kept, plus up to six days, since whole weeks are dropped."
+            " 0 means forever. Erasing a user finds messages to former addresses only if this is longer than"
+            " RELAY_PENDING_USERS_DAYS.",
+            unit="days",
+            default=90,
+            bounds=(0, LONGEST_KEPT_DAYS),
+        )
+    )
+    actions_retention_days: int = setting(
+        Whole(
+            "RELAY_ACTIONS_RETENTION_DAYS",
+            "How long the audit log of operators' actions is kept, at least as long as messages.",
+            unit="days",
+            default=365,
+            bounds=(90, LONGEST_KEPT_DAYS),
+        )
+    )
+    pending_users_days: int = setting(
+        Whole(
+            "RELAY_PENDING_USERS_DAYS",
+            "How long users who never activated are kept after their last token has expired, and failed organizations"
+            " after their last user and their database are gone. 0 means forever.",
+            unit="days",
+            default=30,
+            bounds=(0, LONGEST_KEPT_DAYS),
+        )
+    )
+    sms_fallback_per_number: int = setting(
+        Whole(
+            "SMS_FALLBACK_PER_NUMBER",
+            "The most fallbacks to SMS per number, of all relays together.",
+            unit="messages a day (UTC)",
+            default=2,
+            bounds=(0, MOST_SMS),
+        )
+    )
+    sms_fallback_per_prefix: int = setting(
+        Whole(
+            "SMS_FALLBACK_PER_PREFIX",
+            "The same per country prefix.",
+            unit="messages a day (UTC)",
+            default=50,
+            bounds=(0, MOST_SMS),
+        )
+    )
+    sms_fallback_total: int = setting(
+        Whole(
+            "SMS_FALLBACK_TOTAL",
+            "The same for all numbers. 0 means no fallback to SMS.",
+            unit="messages a day (UTC)",
+            default=100,
+            bounds=(0, MOST_SMS),
+        )
+    )
+    operator_addresses: tuple[str, ...] | None = setting(
+        Parsed(
+            parse_addresses,
+            "OPERATOR_ADDRESSES",
+            "Who receives a digest through the outbox when messages die or are late, or a provider stays down.",
+            unit="addresses, comma-separated",
+            default=None,
+        ),
+        shows=False,
+    )
+    operator_webhook_url: str | None = setting(
+        Parsed(
+            parse_web_url,
+            "OPERATOR_WEBHOOK_URL",
+            "Where each digest is also posted as JSON, in case e-mail is what fails.",
+            unit="URL",
+            is_secret=True,
+            default=None,
+        )
+    )
+    operator_webhook_key: str | None = setting(
+        Parsed(
+            parse_webhook_key,
+            "OPERATOR_WEBHOOK_KEY",
+            'Signs posted digests: `Signpost-Signature: t=SECONDS,v1=HMAC-SHA256 of "SECONDS.BODY"`. Without it, they'
+            " are not signed.",
+            is_secret=True,
+            default=None,
+        )
+    )
+    operator_locale: Locale = setting(
+        Choice(Locale, "OPERATOR_LOCALE", "The language of digests by mail.", unit="`en` or `fr`", default=Locale.EN)
+    )
+    log_level: str = setting(LogLevel())
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claimed message belongs to this relay."""
+        return timedelta(seconds=self.lease_seconds)
+
+    @property
+    def poll(self) -> timedelta:
+        """How often to poll without a notification."""
+        return timedelta(seconds=self.poll_seconds)
+
+    @property
+    def latest(self) -> timedelta:
+        """How long a message may be due before operators are notified."""
+        return timedelta(seconds=self.late_seconds)
+
+    @property
+    def sender(self) -> Sender:
+        """The sender of messages, and where replies go."""
+        return replace(self.email_from, reply_to=self.reply_to)
+
+    @property
+    def dkim(self) -> Dkim | None:
+        """What e-mails are signed with, or None if the relay does not sign."""
+        if self.dkim_domain is None or self.dkim_selector is None or self.dkim_key is None:
+            return None  # reading has refused one without the others
+        return Dkim(self.dkim_domain, tuple(zip(self.dkim_selector, self.dkim_key, strict=True)))
+
+    @property
+    def longest_send(self) -> timedelta:
+        """How long one attempt may take."""
+        return timedelta(seconds=self.send_seconds)
+
+    @property
+    def longest_in_hand(self) -> timedelta:
+        """How long a session may hold a message: it takes the next one while it sends the last."""
+        return 2 * self.longest_send
+
+    @property
+    def provision_grace(self) -> timedelta:
+        """How long the incomplete database of a failed organization is kept."""
+        return timedelta(hours=self.provision_grace_hours)
+
+    @property
+    def fallback_budgets(self) -> Budgets:
+        """How many messages a day may fall back to SMS."""
+        return Budgets(self.sms_fallback_total, self.sms_fallback_per_prefix, self.sms_fallback_per_number)
+
+
+class PreviewSettingsSchema(SettingsSchema):
+    """Reads what a preview of messages needs: no database and no key, and each setting has a default."""
+
+    result: ClassVar = BrandingSettings
+
+    class Meta:
+        """The settings."""
+
+        include: ClassVar = settings_of(BrandingSettings) | {
+            "public_url": WebUrl(
+                "PUBLIC_URL", "The base URL of links in messages.", default="https://signpost.example"
+            ),
+            "email_from": Parsed(
+                parse_sender,
+                "EMAIL_FROM",
+                "The sender of e-mails.",
+                default=Sender("Signpost", "no-reply@signpost.example"),
+            ),
+        }
+
 
 class RelaySettingsSchema(SettingsSchema):
-    """Name, meaning, unit, default and bounds of each, in the order of the docs."""
+    """Reads the relay's settings."""
 
     result: ClassVar = RelaySettings
 
-    database_url = DatabaseUrl(
-        "DATABASE_URL", "Where the outbox is; log in as a member of signpost_relay.", is_secret=True
-    )
-    listen_database_url = DatabaseUrl(
-        "LISTEN_DATABASE_URL",
-        "Where to listen for wake-ups, if DATABASE_URL leads to a pooler: past it, to the server itself."
-        " Without it, DATABASE_URL.",
-        is_secret=True,
-        default=None,
-    )
-    secret_keys = KeyRing(
-        "SECRET_KEYS", "`id:base64,id:base64`; the first derives, all verify. The same as the API's.", is_secret=True
-    )
-    public_url = WebUrl("PUBLIC_URL", "What links in messages begin with.", unit="URL")
-    email_providers = ProviderUrls(
-        Channel.EMAIL,
-        "EMAIL_PROVIDERS",
-        "Tried in order: `smtp://user:pw@host:587?tls=starttls`, `smtps://…`, `console:`, `file:///directory`."
-        " Without it, e-mails wait for a relay that has it.",
-        unit="URLs, comma-separated",
-        is_secret=True,
-        default=None,
-    )
-    sms_providers = ProviderUrls(
-        Channel.SMS,
-        "SMS_PROVIDERS",
-        "Tried in order: `https+json://token@host/path`, `twilio://sid:token@api.twilio.com?from=+1…`,"
-        " `kannel://user:pw@host:13013?from=…`, `smpp://user:pw@host:3550?from=…`, `console:`, `file:///directory`."
-        " Without it, SMS wait for a relay that has it.",
-        unit="URLs, comma-separated",
-        is_secret=True,
-        default=None,
-    )
-    provision_database_url = DatabaseUrl(
-        "PROVISION_DATABASE_URL",
-        "The server on which organizations get a database of their own, past any pooler; log in as a role that may"
-        " create databases. Without it, organizations wait for a relay that has it.",
-        is_secret=True,
-        default=None,
-    )
-    provision_connections = Whole(
-        "PROVISION_CONNECTIONS",
-        "Most connections of this relay to that server; an organization takes two while it is made.",
-        unit="connections",
-        default=8,
-        bounds=(2, 200),
-    )
-    provision_grace_hours = Whole(
-        "PROVISION_GRACE_HOURS",
-        "How long what was half built of an organization that failed is kept before it is dropped.",
-        unit="hours",
-        default=24,
-        bounds=(0, 8760),
-    )
-    provision_check_seconds = Whole(
-        "PROVISION_CHECK_SECONDS",
-        "How often each organization's database is looked at; an alarm expects looks within half an hour.",
-        unit="seconds",
-        default=900,
-        bounds=(30, 1_800),
-    )
-    provision_checks_per_minute = Whole(
-        "PROVISION_CHECKS_PER_MINUTE",
-        "How many organizations' databases this relay looks at in a minute at most.",
-        unit="databases",
-        default=600,
-        bounds=(12, 60_000),
-    )
-    sms_one_tap = Switch(
-        "SMS_ONE_TAP",
-        "Whether a code's SMS ends in a line by which phones offer the code to PUBLIC_URL's page, and to no other.",
-        default=False,
-    )
-    email_from = From("EMAIL_FROM", "Who e-mails come from.", unit="`Name <address>`")
-    reply_to = ReplyTo(
-        "REPLY_TO",
-        "Where answers to e-mails go. Without it, to the address in EMAIL_FROM.",
-        unit="`Name <address>` or address",
-        default=None,
-    )
-    dkim_domain = Domain(
-        "DKIM_DOMAIN",
-        "The domain that e-mails are signed for: that of EMAIL_FROM, or one above or below it. Without it, they are not"
-        " signed here.",
-        unit="domain",
-        default=None,
-    )
-    dkim_selector = Selectors(
-        "DKIM_SELECTOR",
-        "Where the public key is published: `SELECTOR._domainkey.DKIM_DOMAIN`; as many as there are keys, in their"
-        " order.",
-        unit="names, comma-separated",
-        default=None,
-    )
-    dkim_key = DkimKeys(
-        "DKIM_KEY",
-        "The private key in PEM form, RSA of 2048 to 4096 bits or Ed25519, or several one behind the other. Others must"
-        " not be able to read its file.",
-        default=None,
-    )
-    brand_name = brand_name_field()
-    brand_colour = BrandColour()
-    brand_logo_url = BrandLogoUrl()
-    support_address = SupportAddress()
-    brand_footer = brand_footer_field()
-    theme_folder = ThemeFolder()
-    console_url = console_url_field()
-    bind = Bind(
-        "RELAY_BIND", "Where /livez, /readyz and /metrics are served.", unit="host:port", default=("127.0.0.1", 8002)
-    )
-    batch_size = Whole(
-        "RELAY_BATCH_SIZE",
-        "Most messages claimed at a time; for each channel and urgency, up to twice as many are held.",
-        unit="messages",
-        default=500,
-        bounds=(1, 5000),
-    )
-    lease_seconds = Whole(
-        "RELAY_LEASE_SECONDS",
-        "How long a claimed message is this relay's own.",
-        unit="seconds",
-        default=60,
-        bounds=(2, 3600),
-    )
-    poll_seconds = Whole(
-        "RELAY_POLL_SECONDS", "How often to look without having been woken.", unit="seconds", default=5, bounds=(1, 300)
-    )
-    late_seconds = Whole(
-        "RELAY_LATE_SECONDS",
-        "How long a message may be due, or a provider down, before something is wrong: operators are told, and /readyz"
-        " fails unless providers or their rates keep the message back.",
-        unit="seconds",
-        default=300,
-        bounds=(1, 86_400),
-    )
-    connections = Whole(
-        "RELAY_CONNECTIONS",
-        "Connections to each provider whose URL does not say; notices may take up half of them.",
-        unit="connections",
-        default=8,
-        bounds=(1, 200),
-    )
-    send_seconds = Whole(
-        "RELAY_SEND_SECONDS",
-        "How long one attempt may take; at most a third of the lease.",
-        unit="seconds",
-        default=20,
-        bounds=(1, 1800),
-    )
-    upkeep_seconds = Whole(
-        "RELAY_UPKEEP_SECONDS",
-        "How often the relay that holds the upkeep lease has a turn; in one of five, partitions are made and dropped.",
-        unit="seconds",
-        default=60,
-        bounds=(1, 3600),
-    )
-    retention_days = Whole(
-        "RELAY_RETENTION_DAYS",
-        "How long settled messages and their attempts are kept, and up to six days longer, since they are dropped by "
-        "the week; 0 is for ever. Erasing finds "
-        "what was left under former addresses only if this is longer than RELAY_PENDING_USERS_DAYS.",
-        unit="days",
-        default=90,
-        bounds=(0, LONGEST_KEPT_DAYS),
-    )
-    actions_retention_days = Whole(
-        "RELAY_ACTIONS_RETENTION_DAYS",
-        "How long it is kept which operator did what; at least as long as messages are.",
-        unit="days",
-        default=365,
-        bounds=(90, LONGEST_KEPT_DAYS),
-    )
-    pending_users_days = Whole(
-        "RELAY_PENDING_USERS_DAYS",
-        "How long users who never activated are kept after their last token has expired, and failed organizations "
-        "after their last user and their database are gone; 0 is for ever.",
-        unit="days",
-        default=30,
-        bounds=(0, LONGEST_KEPT_DAYS),
-    )
-    sms_fallback_per_number = Whole(
-        "SMS_FALLBACK_PER_NUMBER",
-        "How many messages may fall back to SMS to one number, of all relays together.",
-        unit="messages a day (UTC)",
-        default=2,
-        bounds=(0, MOST_SMS),
-    )
-    sms_fallback_per_prefix = Whole(
-        "SMS_FALLBACK_PER_PREFIX",
-        "The same for all numbers of one country prefix.",
-        unit="messages a day (UTC)",
-        default=50,
-        bounds=(0, MOST_SMS),
-    )
-    sms_fallback_total = Whole(
-        "SMS_FALLBACK_TOTAL",
-        "The same for all numbers; 0 means none at all.",
-        unit="messages a day (UTC)",
-        default=100,
-        bounds=(0, MOST_SMS),
-    )
-    operator_addresses = OperatorAddresses()
-    operator_webhook_url = WebhookUrl()
-    operator_webhook_key = WebhookKey()
-    operator_locale = operator_locale_field()
-    log_level = LogLevel()
+    class Meta:
+        """The settings."""
+
+        include: ClassVar = settings_of(RelaySettings)
 
     @validates_schema(skip_on_field_errors=False, pass_original=True)
-    def _fits_together(self, settings: dict[str, Any], written: dict[str, str], **_more: Any) -> None:
-        if faults := contradictions(settings, written.keys()):
-            raise ValidationError(faults)
+    def _check_contradictions(self, settings: dict[str, Any], written: dict[str, str], **_more: Any) -> None:
+        if errors := contradictions(settings, written.keys()):
+            raise ValidationError(errors)
+
+
+def contradictions(settings: Mapping[str, Any], written: Collection[str]) -> list[str]:
+    """Return one line per contradiction. ``settings`` has the valid ones, ``written`` the names of all that are set."""
+    errors = []
+    if not {*CHANNEL_SETTINGS} & set(written):
+        names = f"{', '.join(CHANNEL_SETTINGS[:-1])} and {CHANNEL_SETTINGS[-1]}"
+        errors.append(f"{names} are all not set: there is nothing to deliver through")
+    lease, send = settings.get("lease_seconds"), settings.get("send_seconds")
+    if lease and send and lease < SENDS_PER_LEASE * send:
+        errors.append(f"RELAY_LEASE_SECONDS={lease} is below three times RELAY_SEND_SECONDS={send}")
+    kept, actions_kept = settings.get("retention_days"), settings.get("actions_retention_days")
+    if kept and actions_kept and actions_kept < kept:
+        errors.append(f"RELAY_ACTIONS_RETENTION_DAYS={actions_kept} is below RELAY_RETENTION_DAYS={kept}")
+    if "OPERATOR_WEBHOOK_KEY" in written and "OPERATOR_WEBHOOK_URL" not in written:
+        errors.append("OPERATOR_WEBHOOK_KEY is set and OPERATOR_WEBHOOK_URL is not: there is nothing to sign")
+    return errors + _one_tap_contradictions(settings) + _dkim_contradictions(settings, written)
+
+
+def _one_tap_contradictions(settings: Mapping[str, Any]) -> list[str]:
+    public_url = settings.get("public_url")
+    if not settings.get("sms_one_tap") or public_url is None:
+        return []
+    try:
+        one_tap_domain(public_url)
+    except ValueError as error:
+        return [f"SMS_ONE_TAP=on {error}"]
+    return []
+
+
+def _dkim_contradictions(settings: Mapping[str, Any], written: Collection[str]) -> list[str]:
+    missing = [name for name in DKIM_SETTINGS if name not in written]
+    if len(missing) == len(DKIM_SETTINGS):
+        return []
+    if missing:
+        return [f"DKIM_DOMAIN, DKIM_SELECTOR and DKIM_KEY go together: {' and '.join(missing)} not set"]
+    errors = []
+    domain, sender = settings.get("dkim_domain"), settings.get("email_from")
+    if domain and sender and not _is_aligned(domain, sender.domain.lower()):
+        errors.append(f"DKIM_DOMAIN={domain!r} is neither the domain of EMAIL_FROM nor one above or below it")
+    selectors, keys = settings.get("dkim_selector"), settings.get("dkim_key")
+    if selectors and keys and len(selectors) != len(keys):
+        errors.append(f"DKIM_SELECTOR has {len(selectors)} names, and DKIM_KEY {len(keys)} keys")
+    return errors
+
+
+def _is_aligned(domain: str, sender_domain: str) -> bool:
+    """Tell whether one domain contains the other.
+
+    Receivers then mostly treat both as one (RFC 7489 §3.1.1). For two subdomains of a third, only a list of public
+    suffixes could decide.
+    """
+    return f".{domain}".endswith(f".{sender_domain}") or f".{sender_domain}".endswith(f".{domain}")

@@ -8,6 +8,11 @@ session of its own, and in each transaction of a borrowed session.
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from shared.urls import HIGHEST_PORT
+
 CONNECT_TIMEOUT_SECONDS = 5
 
 KEEPALIVES: dict[str, Any] = {
@@ -50,6 +55,26 @@ Do not use it in borrowed sessions: they keep no prepared statements, so a plan 
 def driver_url(url: str) -> str:
     """Return psycopg's form of a ``postgresql+psycopg://`` URL."""
     return url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+def is_database_url(url: str) -> bool:
+    """Return whether psycopg can parse the URL and the result is unambiguous."""
+    try:
+        parts = conninfo_to_dict(driver_url(url))
+    except psycopg.Error:
+        return False
+    return bool(parts.get("dbname")) and _are_valid_ports(str(parts.get("port", ""))) and _is_unambiguous(url)
+
+
+def _are_valid_ports(listed: str) -> bool:
+    """Return whether each port in a list is valid or empty."""
+    return all(not port or (port.isdecimal() and int(port) <= HIGHEST_PORT) for port in listed.split(","))
+
+
+def _is_unambiguous(url: str) -> bool:
+    """Return whether the password has no unescaped "@" or "/", which would change host, port or database."""
+    login_and_host, _, database = url.partition("?")[0].partition("://")[2].partition("/")
+    return login_and_host.count("@") <= 1 and "@" not in database
 
 
 def own_session_parameters(settings: Mapping[str, str], backend_pid: int) -> list[Any]:

@@ -4,19 +4,19 @@ Each moment is PostgreSQL's: the processes compare times that others wrote, and 
 """
 
 from shared.models.accounts import SessionRow, Token, User
-from shared.models.base import Base, Word
-from shared.models.console import ConsoleSession
-from shared.models.desk import BulkActRow, OperatorAction, OperatorToken, SettledByHour
-from shared.models.fleet import FallbackBudget, ProviderRow, RelayRow, ToldCause, UpkeepLease
-from shared.models.guards import KeptAnswer, RateLimit
+from shared.models.base import Base, EnumText
+from shared.models.limits import KeptAnswer, RateLimit
+from shared.models.operators import BulkActRow, ConsoleSession, OperatorAction, OperatorToken, SettledByHour
 from shared.models.organizations import Organization, OrganizationLoss, OrganizationStep
 from shared.models.outbox import DeliveryAttempt, OutboxMessage
+from shared.models.relays import FallbackBudget, ProviderRow, RelayRow, ToldCause, UpkeepLease
 
 __all__ = [
     "Base",
     "BulkActRow",
     "ConsoleSession",
     "DeliveryAttempt",
+    "EnumText",
     "FallbackBudget",
     "KeptAnswer",
     "OperatorAction",
@@ -34,5 +34,4 @@ __all__ = [
     "ToldCause",
     "UpkeepLease",
     "User",
-    "Word",
 ]

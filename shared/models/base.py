@@ -35,7 +35,7 @@ NOW = text("now()")
 Found = TypeVar("Found")
 
 
-class Word(TypeDecorator[StrEnum]):
+class EnumText(TypeDecorator[StrEnum]):
     """One of a closed set, or of two beside each other, as text: it can then grow while the last release still runs."""
 
     impl = Text
@@ -73,13 +73,13 @@ class Base(DeclarativeBase):
         str: Text(),
         UUID: Uuid(),
         dict[str, Any]: JSONB(),
-        Channel: Word(Channel),
-        Status: Word(Status),
-        DeadReason: Word(DeadReason),
-        Template: Word(Template),
-        Urgency: Word(Urgency),
-        Purpose: Word(Purpose),
-        UserStatus: Word(UserStatus),
-        OrganizationStatus: Word(OrganizationStatus),
-        Locale: Word(Locale),
+        Channel: EnumText(Channel),
+        Status: EnumText(Status),
+        DeadReason: EnumText(DeadReason),
+        Template: EnumText(Template),
+        Urgency: EnumText(Urgency),
+        Purpose: EnumText(Purpose),
+        UserStatus: EnumText(UserStatus),
+        OrganizationStatus: EnumText(OrganizationStatus),
+        Locale: EnumText(Locale),
     }

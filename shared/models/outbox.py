@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, SmallIntege
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.ids import uuid7
-from shared.models.base import NOW, Base, Word
+from shared.models.base import NOW, Base, EnumText
 from shared.vocabulary import (
     AnyChannel,
     AnyTemplate,
@@ -74,8 +74,8 @@ class OutboxMessage(Base):
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    template: Mapped[AnyTemplate] = mapped_column(Word(Template, Work))
-    channel: Mapped[AnyChannel] = mapped_column(Word(Channel, WorkChannel))
+    template: Mapped[AnyTemplate] = mapped_column(EnumText(Template, Work))
+    channel: Mapped[AnyChannel] = mapped_column(EnumText(Channel, WorkChannel))
     recipient: Mapped[str]
     locale: Mapped[Locale]
     payload: Mapped[dict[str, Any]]

@@ -1,8 +1,8 @@
-"""Tokens that whoever bears them may use (RFC 6750)."""
+"""Bearer tokens in requests, and challenges in responses (RFC 6750)."""
 
 from enum import StrEnum
 
-from shared.web.refusals import CommonCode, TokenRequiredError
+from shared.web.problems import CommonCode, TokenRequiredError
 
 SCHEME = "bearer"
 
@@ -16,5 +16,5 @@ def bearer_token(authorization: str) -> str:
 
 
 def challenge(realm: str, code: StrEnum | None = None) -> str:
-    """Return what a 401 asks for; only a token that was sent can be called wrong (RFC 6750 §3.1)."""
+    """Return the WWW-Authenticate header of a 401. Without a token in the request, it has no error (RFC 6750 §3.1)."""
     return f'Bearer realm="{realm}"' + (', error="invalid_token"' if code is CommonCode.INVALID_TOKEN else "")

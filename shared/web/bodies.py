@@ -1,34 +1,34 @@
-"""Reading a request's body strictly: JSON that says one thing only, of the shape asked for."""
+"""Parse and validate request bodies strictly: ambiguous JSON is rejected."""
 
+import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote
 
 from flask import request
 from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from shared.strict_json import strictly_parsed
-from shared.web.refusals import (
+from shared.web.problems import (
     NO_SUCH_FIELD,
-    Fault,
     MalformedJsonError,
     UnsupportedMediaTypeError,
     ValidationFailedError,
+    Violation,
 )
 
 LONGEST_BODY_BYTES = 16 * 1024
 MOST_BYTES_READ = LONGEST_BODY_BYTES + 1
-"""One more, so as to see it: Werkzeug cuts a chunked body off at its limit without a word."""
+"""One more than allowed: Werkzeug truncates a chunked body at its limit, which would go unnoticed."""
 
 WHOLE_DOCUMENT = "#"
-"""Where the pointers into JSON begin (RFC 6901 §6)."""
+"""JSON pointer to the document as a whole (RFC 6901 §6)."""
 _WHOLE_OBJECT = "_schema"
-"""Marshmallow's name for what is wrong with an object as a whole."""
+"""Marshmallow's key for errors of an object as a whole."""
 
 
 def read_body(schema: Schema, *, may_be_empty: bool = False) -> Any:
-    """Return what the schema makes of the request's JSON.
+    """Load the request's JSON with the schema.
 
     Raises UnsupportedMediaTypeError, MalformedJsonError, ValidationFailedError, or Werkzeug's
     RequestEntityTooLarge.
@@ -44,45 +44,68 @@ def read_body(schema: Schema, *, may_be_empty: bool = False) -> Any:
 
 
 def loaded(schema: Schema, values: Any, *, within: str = "") -> Any:
-    """Return what the schema makes of the values. Raises ValidationFailedError, each fault at its pointer."""
+    """Load the values with the schema. Raises ValidationFailedError with a pointer for each violation."""
     try:
         return schema.load(values)
     except ValidationError as error:
-        # Not as its cause: the values, passwords and addresses among them, are in it.
-        raise ValidationFailedError(list(_faults(error.messages_dict, within))) from None
+        # Without its cause, which contains the values, such as passwords and addresses.
+        raise ValidationFailedError(list(_violations(error.messages_dict, within))) from None
 
 
 def _is_json() -> bool:
-    """Tell whether the body is said to be JSON, not packed, and in no charset but JSON's (RFC 8259 §8.1, §11)."""
+    """Return whether the headers declare uncompressed JSON in UTF-8 (RFC 8259 §8.1, §11)."""
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        return False  # unpacking would let a small body become a large one (RFC 9110 §8.4)
+        return False  # decompression could make a small body large (RFC 9110 §8.4)
     if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
-        return False  # nor is what was packed on the way (RFC 9112 §6.1)
+        return False  # the same for compressed transfer codings (RFC 9112 §6.1)
     charset = request.mimetype_params.get("charset", "utf-8")
     return request.mimetype == "application/json" and charset.lower() == "utf-8"
 
 
 def _parsed(body: bytes) -> Any:
+    """Parse JSON. Raises MalformedJsonError.
+
+    Also rejects duplicate names and strings that are not Unicode (RFC 8259 §4, §8.2), NaN and infinity, and values
+    whose depth or length could harm a parser.
+    """
     try:
-        return strictly_parsed(body)
+        value = _decoder.decode(body.decode())
+        if b"\\u" in body:  # only an escape can be half a surrogate pair, which cannot be encoded
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise MalformedJsonError from None
+    return value
 
 
-def _faults(messages: dict[str, Any], within: str) -> Iterator[Fault]:
-    """Walk what marshmallow found: lists of codes at the names of fields, which may be fields of objects."""
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return value
+
+
+def _reject_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+# Created once: this takes as long as parsing a short body.
+_decoder = json.JSONDecoder(object_pairs_hook=_distinct, parse_constant=_reject_constant)
+
+
+def _violations(messages: dict[str, Any], within: str) -> Iterator[Violation]:
+    """Flatten marshmallow's messages: lists of codes by field name, nested for objects."""
     for name, codes in messages.items():
         if isinstance(codes, dict):
-            yield from _faults(codes, _pointer(within, name))
+            yield from _violations(codes, _pointer(within, name))
             continue
         for code in codes:
-            # A client can name a field so, too, and is told that there is none.
+            # A client can also send a field of this name, which is an unknown field.
             is_whole_object = name == _WHOLE_OBJECT and code != NO_SUCH_FIELD
-            yield Fault(within or WHOLE_DOCUMENT if is_whole_object else _pointer(within, name), code)
+            yield Violation(within or WHOLE_DOCUMENT if is_whole_object else _pointer(within, name), code)
 
 
 def _pointer(within: str, name: str) -> str:
-    """Write a JSON pointer as a URI's fragment (RFC 6901 §3, §6); what is no JSON has names only."""
+    """Return a JSON pointer as a URI fragment (RFC 6901 §3, §6), or the plain name outside JSON."""
     if not within:
         return name
     return f"{within}/{quote(name.replace('~', '~0').replace('/', '~1'), safe='~')}"

@@ -1,68 +1,149 @@
-"""Every refusal and every failure as application/problem+json (RFC 9457); what a problem looks like to its asker."""
+"""Problems of RFC 9457: stable codes, the errors that carry them, and their documents. Independent of Flask."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
-from flask import Flask, Response, g, jsonify
-from werkzeug.exceptions import HTTPException
-
-from shared.db.engine import DATABASE_FAILURES, is_database_unavailable
-from shared.db.errors import describe
-from shared.log import get_logger
-from shared.web.bearer import challenge
-from shared.web.kinds import MEDIA_TYPE, code_of
-from shared.web.refusals import CommonCode, Fault
-
-log = get_logger("web.problems")
-
-RETRY_AFTER_SECONDS = 2
-"""For a database that is away: a restart takes about that long."""
-
-AnswerFor = Callable[[StrEnum], Response]
-"""How a service answers for a code."""
+MEDIA_TYPE = "application/problem+json"
 
 
-def handle_failures(app: Flask, answer_for: AnswerFor) -> None:
-    """Have the app answer by ``answer_for`` what Werkzeug refuses, and while the database is away."""
-    app.register_error_handler(HTTPException, partial(_from_werkzeug, answer_for))
-    for failure in DATABASE_FAILURES:
-        app.register_error_handler(failure, partial(database_unavailable, answer_for))
+class CommonCode(StrEnum):
+    """Codes that any request of either service may get. Each service adds its own."""
+
+    BAD_REQUEST = "bad_request"
+    MALFORMED_JSON = "malformed_json"
+    TOKEN_REQUIRED = "token_required"  # noqa: S105 - the name of a problem
+    INVALID_TOKEN = "invalid_token"  # noqa: S105 - likewise
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    BODY_TOO_LARGE = "body_too_large"
+    URI_TOO_LONG = "uri_too_long"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
+    VALIDATION_FAILED = "validation_failed"
+    REQUEST_TIMEOUT = "request_timeout"
+    HEADERS_TOO_LARGE = "headers_too_large"
+    INTERNAL_ERROR = "internal_error"
+    DATABASE_UNAVAILABLE = "database_unavailable"
+    NOT_READY = "not_ready"
 
 
-def json_answer(document: dict[str, Any], realm: str) -> Response:
-    """Return the answer that has the problem's document; a 401 says what it asks for."""
-    answer = jsonify(document)
-    answer.status_code = document["status"]
-    answer.mimetype = MEDIA_TYPE
-    if answer.status_code == HTTPStatus.UNAUTHORIZED:
-        answer.headers["WWW-Authenticate"] = challenge(realm, document["code"])
-    return answer
+NO_SUCH_FIELD = "unknown_field"
+"""The violation code of an unknown field, in all services."""
 
 
-def fault_documents(faults: list[Fault], words: Mapping[str, str]) -> list[dict[str, str]]:
-    """Return the JSON of faults, each in the service's words."""
-    return [{"pointer": fault.pointer, "code": fault.code, "message": words[fault.code]} for fault in faults]
+@dataclass(frozen=True)
+class Violation:
+    """One invalid part of a request, with a code of the service.
+
+    The pointer is a JSON pointer (RFC 6901 §6: ``#/email``), or the name of a field in a form or query.
+    """
+
+    pointer: str
+    code: str
 
 
-def database_unavailable(answer_for: AnswerFor, error: Exception) -> Response:
-    """Answer that the database is away, and log in which way; raise again what means something else."""
-    if not is_database_unavailable(error):
-        raise error
-    log.warning("database unavailable", request_id=g.request_id, **describe(error))
-    return with_retry_after(answer_for(CommonCode.DATABASE_UNAVAILABLE), RETRY_AFTER_SECONDS)
+class ProblemError(Exception):
+    """An error of the client, with a stable code."""
+
+    code: ClassVar[StrEnum]
 
 
-def with_retry_after(answer: Response, seconds: int) -> Response:
-    """Return the answer, which then says in how many seconds to ask again."""
-    answer.headers["Retry-After"] = str(seconds)
-    return answer
+class MalformedJsonError(ProblemError):
+    """The body is not JSON, or is ambiguous JSON."""
+
+    code = CommonCode.MALFORMED_JSON
 
 
-def _from_werkzeug(answer_for: AnswerFor, error: HTTPException) -> Response:
-    answer = answer_for(code_of(HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)))
-    own_headers = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After")}
-    answer.headers.update(own_headers)
-    return answer
+class UnsupportedMediaTypeError(ProblemError):
+    """The body's media type is not JSON."""
+
+    code = CommonCode.UNSUPPORTED_MEDIA_TYPE
+
+
+class ValidationFailedError(ProblemError):
+    """The body is JSON and violates the schema."""
+
+    code = CommonCode.VALIDATION_FAILED
+
+    def __init__(self, violations: list[Violation]) -> None:
+        super().__init__()
+        self.violations = violations
+
+
+class TokenRequiredError(ProblemError):
+    """The request has no bearer token."""
+
+    code = CommonCode.TOKEN_REQUIRED
+
+
+class InvalidTokenError(ProblemError):
+    """The token is unknown, expired, revoked, or made for another purpose. Clients do not learn which."""
+
+    code = CommonCode.INVALID_TOKEN
+
+
+@dataclass(frozen=True)
+class ProblemType:
+    """Status, title and detail of a code."""
+
+    status: HTTPStatus
+    title: str
+    detail: str
+
+
+COMMON_PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
+    CommonCode.BAD_REQUEST: ProblemType(HTTPStatus.BAD_REQUEST, "Bad request", "The request could not be understood."),
+    CommonCode.MALFORMED_JSON: ProblemType(
+        HTTPStatus.BAD_REQUEST, "Malformed JSON", "The body is not JSON in UTF-8, or has a duplicate name."
+    ),
+    CommonCode.NOT_FOUND: ProblemType(HTTPStatus.NOT_FOUND, "Not found", "There is nothing at this address."),
+    CommonCode.METHOD_NOT_ALLOWED: ProblemType(
+        HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", "The Allow header lists the methods of this address."
+    ),
+    CommonCode.REQUEST_TIMEOUT: ProblemType(
+        HTTPStatus.REQUEST_TIMEOUT, "Request timeout", "The request took too long to arrive."
+    ),
+    CommonCode.HEADERS_TOO_LARGE: ProblemType(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large", "The request's headers are too long."
+    ),
+    CommonCode.INTERNAL_ERROR: ProblemType(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Internal error",
+        "The service failed; the request_id helps its operators to find the cause.",
+    ),
+    CommonCode.DATABASE_UNAVAILABLE: ProblemType(
+        HTTPStatus.SERVICE_UNAVAILABLE, "Database unavailable", "The database is unavailable; try again shortly."
+    ),
+    CommonCode.NOT_READY: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready", "What is missing is named."),
+}
+"""The common codes with the same text in both services."""
+
+_CODES_BY_STATUS = {
+    HTTPStatus.NOT_FOUND: CommonCode.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED: CommonCode.METHOD_NOT_ALLOWED,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: CommonCode.BODY_TOO_LARGE,
+    HTTPStatus.REQUEST_URI_TOO_LONG: CommonCode.URI_TOO_LONG,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: CommonCode.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: CommonCode.HEADERS_TOO_LARGE,
+    HTTPStatus.INTERNAL_SERVER_ERROR: CommonCode.INTERNAL_ERROR,
+}
+
+
+def code_of(status: HTTPStatus) -> CommonCode:
+    """Return the code for a library's error: a generic one for a status without a code of its own."""
+    is_server_error = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return _CODES_BY_STATUS.get(status, CommonCode.INTERNAL_ERROR if is_server_error else CommonCode.BAD_REQUEST)
+
+
+def problem_document(problem_type: ProblemType, code: StrEnum, request_id: str, **members: Any) -> dict[str, Any]:
+    """Return the JSON document of a problem."""
+    return {
+        "type": f"/problems/{code}",
+        "title": problem_type.title,
+        "status": problem_type.status.value,
+        "detail": problem_type.detail,
+        "code": code,
+        "request_id": request_id,
+    } | members

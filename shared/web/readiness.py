@@ -1,4 +1,4 @@
-"""Whether a process that serves can do its work just now, and what it lacks."""
+"""Readiness of a service: a writable database with a current schema."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -8,32 +8,32 @@ from sqlalchemy.exc import ProgrammingError
 
 from shared.db.engine import DATABASE_FAILURES
 
-# A standby, and whoever was told to write nothing, answer all the same.
-LOOK = text("""
+# A standby and a read-only session answer queries, too.
+READ_STATE = text("""
 select (select version_num from alembic_version), current_setting('transaction_read_only')::boolean
 """)
 
 
-class Lack(StrEnum):
-    """What can be missing: a database that can be written, or a schema that is not behind."""
+class Requirement(StrEnum):
+    """What a service needs: a writable database, and a schema that is not older than the code."""
 
     DATABASE = "database"
     SCHEMA = "schema"
 
 
-def lacking(engine: Engine, revisions: Sequence[str]) -> list[Lack]:
-    """Name what is missing, given this release's migrations in order; nothing, when requests can be served.
+def missing_requirements(engine: Engine, revisions: Sequence[str]) -> list[Requirement]:
+    """Return what is missing, given this release's migrations in order.
 
-    A schema newer than this release is no lack: migrations must run while the previous release serves.
+    A newer schema is fine: migrations run while the previous release still serves.
     """
     try:
         with engine.connect() as connection:
-            revision, is_read_only = connection.execute(LOOK).one()
+            revision, is_read_only = connection.execute(READ_STATE).one()
     except ProgrammingError:
-        return [Lack.SCHEMA]
+        return [Requirement.SCHEMA]
     except DATABASE_FAILURES:
-        return [Lack.DATABASE]
+        return [Requirement.DATABASE]
     if is_read_only:
-        return [Lack.DATABASE]
+        return [Requirement.DATABASE]
     is_behind = revision is None or revision in revisions[:-1]
-    return [Lack.SCHEMA] if is_behind else []
+    return [Requirement.SCHEMA] if is_behind else []

@@ -1,4 +1,4 @@
-"""Serving an app with gunicorn, in processes of threads that tell of themselves as the rest of us does."""
+"""Run an app with gunicorn, configured and logged like the other processes."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,11 +7,11 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from shared.urls import place
+from shared.urls import host_and_port
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
-    """An app under gunicorn, told everything by our settings and nothing by gunicorn's own."""
+    """Gunicorn, configured by Signpost's settings only."""
 
     def __init__(self, configuration: Mapping[str, Any], make_app: Callable[[], Flask]) -> None:
         self._configuration = configuration
@@ -19,23 +19,23 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
         super().__init__()
 
     def load_config(self) -> None:
-        """Give gunicorn its configuration."""
+        """Apply the configuration."""
         for name, value in self._configuration.items():
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """Make the app, in each worker after the fork."""
+        """Create the app, in each worker after the fork."""
         return self._make_app()
 
 
-def listening_at(bind: tuple[str, int]) -> dict[str, Any]:
-    """Return what is configured alike for whatever is served."""
+def gunicorn_options(bind: tuple[str, int]) -> dict[str, Any]:
+    """Return the options that all services share."""
     return {
-        "bind": place(*bind),
+        "bind": host_and_port(*bind),
         "logger_class": QuietLogger,
         "control_socket_disable": True,
-        # Gunicorn would believe SCRIPT_NAME and X-Forwarded-* of whoever connects from this host. TRUSTED_PROXIES says
-        # whom we believe, and what.
+        # By default, gunicorn trusts SCRIPT_NAME and X-Forwarded-* of all clients on this host. Signpost evaluates
+        # these headers itself, according to TRUSTED_PROXIES.
         "forwarded_allow_ips": "",
         "forwarder_headers": "",
         "secure_scheme_headers": {},
@@ -43,10 +43,10 @@ def listening_at(bind: tuple[str, int]) -> dict[str, Any]:
 
 
 class QuietLogger(Logger):  # type: ignore[misc]  # gunicorn ships no types
-    """Gunicorn's lines, in our form and from warnings up; requests are logged by ``observing``."""
+    """Gunicorn's log events from warnings up, as JSON. ``instrumentation`` logs the requests."""
 
     def setup(self, cfg: Any) -> None:
-        """Hand everything to the root logger, which ``shared.log`` has configured."""
+        """Propagate events to the root logger, which ``shared.log`` configures."""
         self.cfg = cfg
         self.error_log.handlers.clear()
         self.error_log.propagate = True

@@ -1,13 +1,19 @@
-"""A worker of gunicorn's that waits for no client for long, and answers what cannot be read in our form."""
+"""A gunicorn worker with time limits for clients, and problem documents for requests that gunicorn rejects.
 
+Each request occupies a thread from its first byte on. Without limits, as many clients as threads could block the
+service by sending slowly, reading slowly, or stopping.
+"""
+
+import errno
 import json
 import re
 import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
 from types import FrameType
@@ -17,24 +23,22 @@ from gunicorn.http.errors import InvalidHeader, LimitRequestHeaders, LimitReques
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from shared.log import get_logger
-from shared.web.client_socket import ClientSocket, SlowRequestError
-from shared.web.kinds import MEDIA_TYPE, Kind, problem_document
-from shared.web.refusals import CommonCode
-from shared.web.request_ids import request_id_for
+from shared.web.instrumentation import request_id_for
+from shared.web.problems import MEDIA_TYPE, CommonCode, ProblemType, problem_document
 
 REQUEST_SECONDS = 10
-"""How long a request may take to arrive, which with its body is at most a few dozen KiB."""
-ANSWER_SECONDS = 20
-"""How long a client may take to read its answer, of which the system keeps some hundred KiB by itself."""
+"""Time limit for receiving a request, which has at most a few dozen KiB."""
+RESPONSE_SECONDS = 20
+"""Time limit for reading a response, of which the kernel buffers some hundred KiB."""
 LINGER_SECONDS = 2
-"""How long a client may take to hang up after its last answer; cut off at once, it might not get to read it."""
-MOST_DRAINED = 65_536
+"""Time limit for the client to close after its last response. A reset could discard the response unread."""
+MAX_DRAINED = 65_536
 
-MOST_LEFT_UNREAD = 32 * 1024
-"""Of a body that nobody reads gunicorn drops twice as much, to keep the connection; for more it hangs up."""
+MAX_UNREAD_BODY = 32 * 1024
+"""To keep a connection, gunicorn reads and drops up to twice as much of an unread body. Otherwise it closes."""
 
 HTTP_1_1 = (1, 1)
-"""From this version on a request says which host it is for."""
+"""The first version that requires a Host header."""
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:[0-9]{0,5})?")
 """RFC 9110 §7.2, RFC 3986 §3.2.2."""
@@ -42,37 +46,100 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:[0-9]{0,
 log = get_logger("web.worker")
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
-    """A worker of a service, whose ``kinds`` say what it refuses a request with."""
+class SlowRequestError(ParseException):  # type: ignore[misc]  # gunicorn ships no types
+    """The request did not arrive in time. Not an OSError, which Werkzeug treats as a disconnected client."""
 
-    kinds: ClassVar[Mapping[StrEnum, Kind]]
+
+class ClientSocket(socket.socket):
+    """A client's socket with time limits for receiving a request and sending its response."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        super().__init__(fileno=accepted.detach())
+        self.give_time(0, 0)
+
+    def give_time(self, request_seconds: float, response_seconds: float) -> None:
+        """Set the time from the next request's first byte to its last, and the time for each part of its response.
+
+        Slow progress does not extend the limits.
+        """
+        self._request_seconds = request_seconds
+        self._response_seconds = response_seconds
+        self._deadline: float | None = None
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """Receive available data. Raises SlowRequestError after the request's time limit."""
+        if self.gettimeout() is not None:
+            return super().recv(size, flags)  # a caller that set its own timeout handles it
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._request_seconds
+        return self._recv_within(self._deadline - time.monotonic(), size, flags)
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        """Send a part of a response. Raises BrokenPipeError after the time limit, as for a disconnected client."""
+        with self._with_send_timeout():
+            super().sendall(data, flags)
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """Send with the same limit: gunicorn's ``100 Continue``."""
+        with self._with_send_timeout():
+            return super().send(data, flags)
+
+    @contextmanager
+    def _with_send_timeout(self) -> Iterator[None]:
+        if self.gettimeout() is not None:
+            yield
+            return
+        self.settimeout(self._response_seconds)
+        try:
+            yield
+        except TimeoutError:
+            raise BrokenPipeError(errno.EPIPE, "the response was not read in time") from None
+        finally:
+            self.settimeout(None)
+
+    def _recv_within(self, seconds: float, size: int, flags: int) -> bytes:
+        if seconds <= 0:
+            raise SlowRequestError
+        self.settimeout(seconds)
+        try:
+            return super().recv(size, flags)
+        except TimeoutError:
+            raise SlowRequestError from None
+        finally:
+            self.settimeout(None)
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
+    """A worker of a service, which sets ``problem_types``."""
+
+    problem_types: ClassVar[Mapping[StrEnum, ProblemType]]
     wsgi: Any = None
-    """The app, once it is made: gunicorn tells of workers that end before that, too."""
+    """The app, or None while it is not created: gunicorn's exit hook also runs for workers that fail early."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._parted: deque[TConn] = deque()
+        self._closing: deque[TConn] = deque()
 
     def handle(self, connection: TConn) -> Any:
-        """Serve a request on the connection, if it arrives in time and its answer is read."""
+        """Serve a request on the connection, within the time limits."""
         if not isinstance(connection.sock, ClientSocket):
             connection.sock = ClientSocket(connection.sock)
-        connection.sock.give_time(REQUEST_SECONDS, ANSWER_SECONDS)
+        connection.sock.give_time(REQUEST_SECONDS, RESPONSE_SECONDS)
         return super().handle(connection)
 
     def finish_request(self, connection: TConn, done: "Future[Any]") -> None:
-        """Keep the connection, or part from it without keeping anybody waiting.
+        """Keep the connection, or close it without blocking.
 
-        Gunicorn's own parting waits for the client in the loop that accepts all others.
+        Gunicorn's own close waits for the client in the loop that accepts connections.
         """
         is_to_close = not (done.cancelled() or done.exception() or done.result())
         if is_to_close and self.alive:
-            self._part(connection)
+            self._start_closing(connection)
         else:
             super().finish_request(connection, done)
 
-    def _part(self, connection: TConn) -> None:
-        """Say that no more will come, and let the poller see the client hang up (RFC 9112 §9.6)."""
+    def _start_closing(self, connection: TConn) -> None:
+        """Shut down the sending side, and let the poller detect that the client closes (RFC 9112 §9.6)."""
         try:
             connection.sock.shutdown(socket.SHUT_WR)
             connection.sock.settimeout(0)
@@ -81,27 +148,27 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             return
         connection.timeout = time.monotonic() + LINGER_SECONDS
         self.poller.register(connection.sock, selectors.EVENT_READ, partial(self._drain, connection))
-        self._parted.append(connection)
+        self._closing.append(connection)
 
     def _drain(self, connection: TConn, client: ClientSocket) -> None:
-        """Drop what still comes; close when the client has."""
+        """Drop incoming data, and close once the client has."""
         try:
-            if client.recv(MOST_DRAINED):
+            if client.recv(MAX_DRAINED):
                 return
         except BlockingIOError:
             return
         except OSError:
             pass
-        self._parted.remove(connection)
-        self._cut_off(connection)
+        self._closing.remove(connection)
+        self._unregister_and_close(connection)
 
     def murder_pending(self) -> None:
-        """Close those whose time is up, in each round of the loop; who was parted from has less time than others."""
+        """Close connections whose time limit has passed, in each round of the loop."""
         super().murder_pending()
-        while self._parted and self._parted[0].timeout <= time.monotonic():
-            self._cut_off(self._parted.popleft())
+        while self._closing and self._closing[0].timeout <= time.monotonic():
+            self._unregister_and_close(self._closing.popleft())
 
-    def _cut_off(self, connection: TConn) -> None:
+    def _unregister_and_close(self, connection: TConn) -> None:
         self.poller.unregister(connection.sock)
         self._close(connection)
 
@@ -110,42 +177,44 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
         connection.close()
 
     def handle_request(self, request: Any, connection: Any) -> Any:
-        """Answer a request; one whose body is too long is told that the connection ends with it (RFC 9112 §9.6).
+        """Serve a request, and close the connection after one with a long body (RFC 9112 §9.6).
 
-        Raises InvalidHeader where the host is missing, or none (§3.2); that it comes twice is refused by gunicorn.
+        Raises InvalidHeader if the host is missing or invalid (§3.2). Gunicorn itself rejects duplicates.
         """
         headers = dict(request.headers)
         host = headers.get("HOST")
         has_host = request.version < HTTP_1_1 if host is None else bool(_HOST.fullmatch(host))
         if not has_host:
             raise InvalidHeader("HOST")
-        if int(headers.get("CONTENT-LENGTH", 0)) > MOST_LEFT_UNREAD:
+        if int(headers.get("CONTENT-LENGTH", 0)) > MAX_UNREAD_BODY:
             request.force_close()
         return super().handle_request(request, connection)
 
     def handle_error(self, request: Any, client: Any, _address: Any, error: BaseException) -> None:
-        """Answer with a problem and log the error's class: its text, and gunicorn's line, quote the request."""
-        code = self.refusal_of(error)
+        """Respond with a problem and log the error's class. Its text and gunicorn's own log line quote the request."""
+        code = self.error_code_of(error)
         request_id = request_id_for(_offered_id(request))
         if code is CommonCode.INTERNAL_ERROR:
             log.error("request failed", request_id=request_id, exc_info=error)
         else:
             log.info("request refused unread", error=type(error).__name__, request_id=request_id)
         try:
-            client.sendall(raw_answer(self.kinds[code], code, request_id, has_body=_method(request) != "HEAD"))
+            client.sendall(
+                raw_response(self.problem_types[code], code, request_id, has_body=_method(request) != "HEAD")
+            )
         except OSError:
             log.debug("client gone", request_id=request_id)
 
     def handle_quit(self, signal_number: int, frame: FrameType | None) -> None:
-        """End as at SIGTERM: whoever has asked is answered.
+        """Stop as at SIGTERM: finish the requests in progress.
 
-        Gunicorn's own way shuts the pool of threads right here, in the handler of a signal. Where that comes while the
-        pool is given a request, it waits for a lock that is held by itself.
+        Gunicorn shuts the thread pool down in the signal handler. If the signal arrives while a request is being
+        submitted to the pool, that waits for a lock which the same thread holds.
         """
         self.handle_exit(signal_number, frame)
 
-    def refusal_of(self, error: BaseException) -> StrEnum:
-        """Decide what to call an error of gunicorn's."""
+    def error_code_of(self, error: BaseException) -> StrEnum:
+        """Return the code for an error of gunicorn."""
         match error:
             case SlowRequestError():
                 return CommonCode.REQUEST_TIMEOUT
@@ -160,20 +229,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
 
 
 def _offered_id(request: Any) -> str | None:
-    """Return the client's own id for the request, if its headers have been read."""
+    """Return the client's request id, if the headers have been read."""
     return dict(request.headers).get("X-REQUEST-ID") if request else None
 
 
 def _method(request: Any) -> str | None:
-    """Return what was asked for, if that could be read."""
+    """Return the method, if it could be read."""
     return getattr(request, "method", None)
 
 
-def raw_answer(kind: Kind, code: StrEnum, request_id: str, *, has_body: bool = True) -> bytes:
-    """Return a whole HTTP/1.1 answer with the problem, or what it would have begun with."""
-    body = json.dumps(problem_document(kind, code, request_id)).encode()
+def raw_response(problem_type: ProblemType, code: StrEnum, request_id: str, *, has_body: bool = True) -> bytes:
+    """Return a complete HTTP/1.1 response with the problem, or its head only."""
+    body = json.dumps(problem_document(problem_type, code, request_id)).encode()
     head = (
-        f"HTTP/1.1 {kind.status.value} {kind.status.phrase}\r\n"
+        f"HTTP/1.1 {problem_type.status.value} {problem_type.status.phrase}\r\n"
         f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
         f"X-Request-Id: {request_id}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
     )

@@ -84,7 +84,7 @@ def test_a_large_count_stays_beside_its_cause(signed_in: Page, shared_outbox: Ou
 def test_auto_refresh_keeps_a_selected_option(signed_in: Page, shared_outbox: Outbox) -> None:
     [message_id] = put_dead(shared_outbox, "550 5.1.1 to be chosen")
     signed_in.goto(f"/messages/{message_id}")
-    signed_in.get_by_text("Correct where it goes").click()
+    signed_in.get_by_text("Correct the recipient").click()
     signed_in.locator("#locale").select_option("fr")
     signed_in.evaluate("document.activeElement.blur()")
     shared_outbox.execute("update outbox_messages set attempt = 6 where id = %s", message_id)
@@ -119,7 +119,7 @@ def test_a_form_after_the_sessions_end_leads_back_and_changes_nothing(
     shared_outbox.execute("delete from console_sessions")
     signed_in.locator("#why").fill("gone for lunch")
     signed_in.get_by_role("button", name="Discard").click()
-    expect(signed_in.get_by_role("status")).to_contain_text("nothing was done")
+    expect(signed_in.get_by_role("status")).to_contain_text("Nothing was changed")
     signed_in.get_by_label("Your operator token").fill(token)
     signed_in.keyboard.press("Enter")
     signed_in.wait_for_url(f"**/messages/{message_id}")

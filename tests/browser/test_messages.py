@@ -6,8 +6,8 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page
 
-from outbox_relay.rendering import Brand, Look, Renderer, Sender, preview
-from outbox_relay.rendering.samples import SAMPLE_KEYS
+from outbox_relay.rendering import Brand, Branding, Renderer, Sender, preview
+from outbox_relay.rendering.preview import SAMPLE_KEYS
 from shared.vocabulary import Channel, Locale, Template
 from tests.support.contrasts import written_on
 
@@ -21,7 +21,7 @@ def renderer() -> Renderer:
         SAMPLE_KEYS,
         "https://signpost.example",
         Sender("Signpost", "no-reply@signpost.example"),
-        look=Look(BRAND, console_url="https://console.example"),
+        branding=Branding(BRAND, console_url="https://console.example"),
     )
 
 

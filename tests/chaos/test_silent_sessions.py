@@ -90,7 +90,7 @@ def test_looks_and_upkeep_do_not_wait_for_a_session_that_has_fallen_silent(outbo
         parts = assemble(settings)
         async with asyncio.timeout(LONGEST), asyncio.TaskGroup() as group:
             group.create_task(parts.poller.poll())
-            group.create_task(Maintenance(settings, uuid4()).turn())
+            group.create_task(Maintenance(settings, uuid4()).run_round())
             for purpose in ("look", "upkeep"):
                 await asyncio.to_thread(wait_until_held_up, outbox.database, purpose)
             road.fall_silent()

@@ -19,7 +19,7 @@ from api_service.errors import CODES, NotYetError
 from api_service.http.annotations import operation_doc_of
 from api_service.http.problems import PROBLEM_TYPES
 from api_service.openapi import document_of
-from shared.web.refusals import CommonCode
+from shared.web.problems import CommonCode
 from tests.support.keys import SECRET_KEYS
 
 KEPT = Path(__file__).parents[2] / "docs" / "openapi.yaml"

@@ -1,4 +1,4 @@
-"""Clients that send what is no HTTP, or send it too slowly, cost the API next to nothing."""
+"""Clients that send invalid HTTP, or send too slowly, cost the API almost nothing."""
 
 import json
 import socket
@@ -21,14 +21,14 @@ pytestmark = pytest.mark.slow
 BODY_TO_COME = b"POST /v1/registrations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nX-Request-Id: mine\r\n"
 FORM_TO_COME = b"POST /activate HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
 HASTY = (
-    "from shared.web import worker; worker.REQUEST_SECONDS = 0.5; worker.ANSWER_SECONDS = 0.5;"
+    "from shared.web import worker; worker.REQUEST_SECONDS = 0.5; worker.RESPONSE_SECONDS = 0.5;"
     "from api_service.cli import main; main()"
 )
 
 
 @pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Iterator[RunningApi]:
-    """An API with four threads and little patience, the same for all: nothing that they send gets written."""
+    """An API with four threads and short timeouts, shared because no request writes."""
     with (
         fresh_database(cluster) as database,
         running_api(database, command=[sys.executable, "-c", HASTY, "serve"]) as api,
@@ -43,7 +43,7 @@ def api(cluster: Cluster) -> Iterator[RunningApi]:
 def test_a_body_in_broken_chunks_is_the_client_s_fault(api: RunningApi, body: bytes) -> None:
     with connected(api) as client:
         client.sendall(BODY_TO_COME + b"Transfer-Encoding: chunked\r\n\r\n" + body)
-        head, problem = answer(client)
+        head, problem = response(client)
 
     assert head[0] == "HTTP/1.1 400 Bad Request"
     assert {"Content-Type: application/problem+json", "Connection: close", "X-Request-Id: mine"} <= set(head)
@@ -51,10 +51,10 @@ def test_a_body_in_broken_chunks_is_the_client_s_fault(api: RunningApi, body: by
     assert [line for line in api.log_lines() if line["level"] == "error"] == []
 
 
-def test_a_body_that_is_said_to_be_packed_on_the_way_is_not_read_as_if_it_were_not(api: RunningApi) -> None:
+def test_a_body_with_a_transfer_compression_is_rejected(api: RunningApi) -> None:
     with connected(api) as client:
         client.sendall(BODY_TO_COME + b"Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
-        head, problem = answer(client)
+        head, problem = response(client)
 
     assert (head[0].split()[1], problem["code"]) == ("415", "unsupported_media_type")
 
@@ -65,40 +65,42 @@ def test_a_body_that_is_said_to_be_packed_on_the_way_is_not_read_as_if_it_were_n
 def test_a_request_that_does_not_name_one_host_is_refused(api: RunningApi, hosts: bytes) -> None:
     with connected(api) as client:
         client.sendall(b"GET /livez HTTP/1.1\r\n" + hosts + b"\r\n")
-        head, problem = answer(client)
+        head, problem = response(client)
 
     assert (head[0], problem["code"]) == ("HTTP/1.1 400 Bad Request", "bad_request")
 
 
-@pytest.mark.parametrize("begun", [b"1.0\r\n", b"1.1\r\nHost: [::1]:8000\r\n", b"1.1\r\nHost: A-b.example.org:80\r\n"])
-def test_who_names_a_host_or_is_too_old_to_is_answered(api: RunningApi, begun: bytes) -> None:
+@pytest.mark.parametrize(
+    "started", [b"1.0\r\n", b"1.1\r\nHost: [::1]:8000\r\n", b"1.1\r\nHost: A-b.example.org:80\r\n"]
+)
+def test_who_names_a_host_or_is_too_old_to_is_answered(api: RunningApi, started: bytes) -> None:
     with connected(api) as client:
-        client.sendall(b"GET /livez HTTP/" + begun + b"\r\n")
+        client.sendall(b"GET /livez HTTP/" + started + b"\r\n")
         assert b" 200 OK\r\n" in received_until(b"}\n", client)
 
 
 def test_who_sends_far_too_much_is_told_that_the_connection_ends(api: RunningApi) -> None:
     with connected(api) as client:
         client.sendall(BODY_TO_COME + b"Content-Length: 70000\r\n\r\n" + b"a" * 70_000)
-        head, problem = answer(client)
+        head, problem = response(client)
 
     assert (head[0], problem["code"]) == ("HTTP/1.1 413 REQUEST ENTITY TOO LARGE", "body_too_large")
     assert "Connection: close" in head
 
 
-def test_a_client_that_hangs_up_amid_its_body_is_no_error_of_ours(api: RunningApi) -> None:
+def test_a_client_that_disconnects_is_no_internal_error(api: RunningApi) -> None:
     for framing in (b"Content-Length: 100", b"Transfer-Encoding: chunked"):
         with connected(api) as client:
             client.sendall(BODY_TO_COME + framing + b"\r\n\r\n5\r\n{")
             client.shutdown(socket.SHUT_WR)
-            head, _problem = answer(client)
+            head, _problem = response(client)
         assert head[0].startswith("HTTP/1.1 400 ")
 
     assert [line for line in api.log_lines() if line["level"] == "error"] == []
 
 
 @pytest.mark.parametrize(
-    "begun",
+    "started",
     [
         BODY_TO_COME + b"Content-Length: 100\r\n\r\n{",
         BODY_TO_COME + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
@@ -106,14 +108,14 @@ def test_a_client_that_hangs_up_amid_its_body_is_no_error_of_ours(api: RunningAp
         b"GET /livez HTTP/1.1\r\nHos",
     ],
 )
-def test_a_crowd_that_never_ends_its_requests_is_shown_out(api: RunningApi, begun: bytes) -> None:
+def test_unfinished_requests_time_out(api: RunningApi, started: bytes) -> None:
     with ExitStack() as crowd:
         clients = [crowd.enter_context(connected(api)) for _ in range(12)]
         for client in clients:
-            client.sendall(begun)
+            client.sendall(started)
         eventually(api.answers)
         for client in clients:
-            head, problem = answer(client)
+            head, problem = response(client)
             assert head[0] == "HTTP/1.1 408 Request Timeout"
             assert "Connection: close" in head
             assert problem["code"] == "request_timeout"
@@ -142,7 +144,7 @@ def test_those_who_do_not_read_their_answers_keep_nobody_waiting(api: RunningApi
     assert [line for line in api.log_lines() if line["level"] == "error"] == []
 
 
-def test_what_a_client_says_of_a_proxy_is_not_believed(api: RunningApi) -> None:
+def test_forwarded_addresses_of_clients_are_ignored(api: RunningApi) -> None:
     for path, said in (
         ("/x/metrics", b"SCRIPT_NAME: /x"),
         ("/x", b"PATH_INFO: /metrics"),
@@ -150,7 +152,7 @@ def test_what_a_client_says_of_a_proxy_is_not_believed(api: RunningApi) -> None:
     ):
         with connected(api) as client:
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n".encode() + said + b"\r\n\r\n")
-            head, problem = answer(client)
+            head, problem = response(client)
         assert (head[0], problem["code"]) == ("HTTP/1.1 404 NOT FOUND", "not_found")
 
 
@@ -172,7 +174,7 @@ def test_who_goes_on_sending_after_the_last_answer_is_cut_off_before_those_who_s
             silent.recv(1)
 
 
-def test_a_byte_now_and_then_buys_no_more_time(api: RunningApi) -> None:
+def test_a_slow_request_does_not_extend_its_time(api: RunningApi) -> None:
     with connected(api) as client:
         client.sendall(BODY_TO_COME + b"Content-Length: 100000\r\n\r\n")
         client.settimeout(0.05)
@@ -187,7 +189,7 @@ def test_a_byte_now_and_then_buys_no_more_time(api: RunningApi) -> None:
         assert received == b"H"
 
 
-def test_a_connection_may_rest_between_requests_and_go_on(api: RunningApi) -> None:
+def test_an_idle_connection_can_be_reused(api: RunningApi) -> None:
     with connected(api) as client:
         for _ in range(2):
             client.settimeout(0.7)
@@ -233,7 +235,7 @@ def received_until(end: bytes, client: socket.socket) -> bytes:
     return received
 
 
-def answer(client: socket.socket) -> tuple[list[str], dict[str, Any]]:
+def response(client: socket.socket) -> tuple[list[str], dict[str, Any]]:
     """Return the lines of the answer's head, and the problem that it brings; then hang up."""
     with client.makefile("rb") as stream:
         head = [line.decode().strip() for line in iter(stream.readline, b"\r\n")]

@@ -1,4 +1,4 @@
-"""Killing the API at every point of a registration leaves all three rows, or none."""
+"""A killed API leaves all three rows of a registration, or none."""
 
 import os
 import signal
@@ -47,7 +47,7 @@ def lasting(cluster: Cluster) -> Iterator[tuple[RunningApi, Database]]:
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_worker_killed_on_the_way_leaves_all_or_nothing(lasting: tuple[RunningApi, Database], point: str) -> None:
+def test_a_killed_worker_leaves_all_rows_or_none(lasting: tuple[RunningApi, Database], point: str) -> None:
     api, database = lasting
     before = counted(database)
     with database.connect() as owner, registering(api) as register:
@@ -68,7 +68,7 @@ def test_a_worker_killed_on_the_way_leaves_all_or_nothing(lasting: tuple[Running
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_parent_killed_on_the_way_lets_the_request_finish(database: Database, point: str) -> None:
+def test_a_request_finishes_when_the_parent_is_killed(database: Database, point: str) -> None:
     with running_api(database) as api, database.connect() as owner, registering(api) as register:
         with gate(owner, POINTS[point]):
             answer = register()
@@ -91,7 +91,7 @@ def test_all_killed_between_commit_and_answer_leave_everything(database: Databas
 
 @contextmanager
 def gate(owner: "psycopg.Connection[Any]", trigger: str) -> Iterator[None]:
-    """Make every registration wait at the trigger until the block ends."""
+    """Make every registration wait in the trigger until the block ends."""
     owner.execute("drop function if exists wait_at_gate cascade")  # and with it an earlier trigger
     owner.execute(
         "create function wait_at_gate() returns trigger language plpgsql as"
@@ -105,7 +105,7 @@ def gate(owner: "psycopg.Connection[Any]", trigger: str) -> Iterator[None]:
 
 @contextmanager
 def registering(api: RunningApi, *, prefer: str = "") -> Iterator[Any]:
-    """Yield what registers someone from a thread of its own and returns the future answer."""
+    """Yield a function that registers from another thread and returns the future response."""
     body = {"email": "ada@example.org", "password": PASSWORD}
     with ThreadPoolExecutor(2) as clients:
 

@@ -1,4 +1,4 @@
-"""The API as a process: how it starts, what it says, what it survives."""
+"""The API as a process: startup, messages and recovery."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def shared_database(cluster: Cluster) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def api(shared_database: Database) -> Iterator[RunningApi]:
-    """An API for all tests that leave it as they found it."""
+    """An API for all tests that do not change its state."""
     with running_api(shared_database) as api:
         yield api
 
@@ -73,13 +73,13 @@ def test_no_line_of_the_log_tells_who_or_how(api: RunningApi, shared_database: D
 def test_what_nobody_expected_is_logged_once_and_answered_with_500(api: RunningApi, shared_database: Database) -> None:
     with shared_database.connect() as owner:
         owner.execute("alter table users rename column full_name to renamed")
-        answer = httpx.post(f"{api.base_url}/v1/registrations", json=ADA)
+        response = httpx.post(f"{api.base_url}/v1/registrations", json=ADA)
         owner.execute("alter table users rename column renamed to full_name")
 
-    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert (response.status_code, response.json()["code"]) == (500, "internal_error")
     [line] = [line for line in api.log_lines() if line["event"] == "request failed"]
     assert (line["level"], line["error"]) == ("error", "ProgrammingError")
-    assert line["request_id"] == answer.json()["request_id"]
+    assert line["request_id"] == response.json()["request_id"]
     assert all(re.fullmatch(r".+\.py:\d+", frame) for frame in line["trace"])
     assert line["trace"]
     assert line["sqlstate"] == "42703"
@@ -109,7 +109,7 @@ def test_a_body_without_a_length_is_bounded_too(api: RunningApi, shared_database
         for chunks in ([body[:100], body[100:]], [body, b" "], [b" " * 100_000, body])
     ]
 
-    assert [answer.status_code for answer in answers] == [202, 413, 413]
+    assert [response.status_code for response in answers] == [202, 413, 413]
     assert counted(shared_database) == tuple(count + 1 for count in before)
 
 
@@ -134,7 +134,7 @@ def test_a_worker_that_dies_is_replaced(api: RunningApi) -> None:
     eventually(api.answers)
 
 
-def test_without_its_database_it_starts_says_so_and_recovers_by_itself(database: Database) -> None:
+def test_without_its_database_the_api_starts_reports_it_and_recovers(database: Database) -> None:
     port = unused_port()
     url = database.cluster.tcp_url(database.name, user="api", port=port)
     with running_api(database, DATABASE_URL=url) as api:
@@ -217,7 +217,7 @@ def run(command: str, environment: dict[str, str]) -> "subprocess.CompletedProce
 
 
 def raw(api: RunningApi, request_bytes: bytes) -> bytes:
-    """Send those bytes and return all that comes back until the server hangs up."""
+    """Send the bytes and return everything received until the server closes the connection."""
     parts: Any = urlsplit(api.base_url)
     with socket.create_connection((parts.hostname, parts.port), timeout=10) as connection:
         connection.sendall(request_bytes)

@@ -1,4 +1,4 @@
-"""How the API ends: whoever has asked is answered first."""
+"""The API finishes its requests before it exits."""
 
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -23,18 +23,20 @@ def test_sigterm_lets_a_request_finish_and_leaves_nothing_behind(database: Datab
     with running_api(database, TMPDIR=str(tmp_path)) as api, ThreadPoolExecutor(1) as client:
         assert list(tmp_path.glob("signpost-*"))
         url = f"{api.base_url}/v1/registrations"
-        answer = client.submit(httpx.post, url, json=ADA, headers={"Prefer": "wait=2"}, timeout=30)
+        response = client.submit(httpx.post, url, json=ADA, headers={"Prefer": "wait=2"}, timeout=30)
         eventually(lambda: counted(database) == (1, 1, 1))
 
         api.process.terminate()
 
-        assert answer.result(60).status_code == 202
+        assert response.result(60).status_code == 202
         assert api.process.wait(30) == 0
         assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
-def test_whoever_has_asked_is_answered_though_the_api_is_told_to_end(database: Database, told: signal.Signals) -> None:
+@pytest.mark.parametrize("reported", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_whoever_has_asked_is_answered_though_the_api_is_told_to_end(
+    database: Database, reported: signal.Signals
+) -> None:
     with running_api(database, API_THREADS="16") as api, ThreadPoolExecutor(16) as pool, ExitStack() as ending:
         clients = [ending.enter_context(httpx.Client(base_url=api.base_url, timeout=30)) for _ in range(16)]
         assert {client.get("/readyz").status_code for client in clients} == {200}  # so that all are connected
@@ -43,7 +45,7 @@ def test_whoever_has_asked_is_answered_though_the_api_is_told_to_end(database: D
             holder.execute("lock table users in share mode")  # so that none is answered before the signal
             answers = [pool.submit(client.post, "/v1/registrations", json=ADA) for client in clients]
             eventually(lambda: watcher.execute(WAITING).fetchone() == (16,), seconds=60)
-            api.process.send_signal(told)
+            api.process.send_signal(reported)
 
-        assert {answer.result(60).status_code for answer in answers} == {202}
+        assert {response.result(60).status_code for response in answers} == {202}
         assert api.process.wait(30) == 0

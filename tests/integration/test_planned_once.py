@@ -45,7 +45,7 @@ def test_so_do_those_of_the_relay_that_run_all_the_time_and_no_others(outbox: Ou
         try:
             return [
                 await database.once(mode_of)
-                for database in (own.claiming, own.settling, own.looking, own.counting, own.falling_back)
+                for database in (own.claiming, own.settling, own.polling, own.counting, own.falling_back)
             ]
         finally:
             await parts.close()

@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from devstack.cluster import Cluster
 from outbox_relay.once import run_once
 from outbox_relay.settings import RelaySettingsSchema
-from shared.otel import OtelRecorder
-from shared.tracing import present_traceparent, record_with
+from shared.otel import OtelTracer
+from shared.tracing import current_traceparent, set_tracer
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import Database, fresh_database
 from tests.support.relays import relay_environment
@@ -33,10 +33,10 @@ def shared_database(cluster: Cluster) -> Iterator[Database]:
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
     exporter = InMemorySpanExporter()
-    recorder = OtelRecorder("signpost", SimpleSpanProcessor(exporter))
-    record_with(recorder)
+    recorder = OtelTracer("signpost", SimpleSpanProcessor(exporter))
+    set_tracer(recorder)
     yield exporter
-    record_with(None)
+    set_tracer(None)
     recorder.close()
 
 
@@ -53,7 +53,7 @@ def test_a_clients_trace_is_kept_with_its_message_though_nothing_is_recorded(sha
         assert register(api, HEADER) == HEADER["traceparent"]
         assert register(api, {}) is None
         assert register(api, {"traceparent": "00-' or 1=1-00-01"}) is None
-        assert present_traceparent() is None
+        assert current_traceparent() is None
 
 
 def test_a_request_without_a_trace_begins_one_where_traces_are_recorded(

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from outbox_relay.rendering.words import TEMPLATES
+from outbox_relay.rendering.catalog import TEMPLATES
 from shared.vocabulary import Template
 
 DOCS = Path(__file__).parents[2] / "docs"

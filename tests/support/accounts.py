@@ -1,4 +1,4 @@
-"""What tests ask of an account's codes: the right one of each purpose, and the messages about it."""
+"""Helpers for codes, tokens and messages of accounts."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -36,29 +36,29 @@ def confirm_reset(api: ApiUnderTest, code: str, password: str = NEW_PASSWORD, **
 
 
 def is_password(api: ApiUnderTest, password: str) -> bool:
-    """Tell whether it is the password of the one active user."""
+    """Return whether it is the password of the only active user."""
     [user] = api.rows("select password_hash from users where status = 'active'")
     return passwords.verify_password(user.password_hash, password)
 
 
 def templates_told(api: ApiUnderTest, user_id: UUID) -> list[str]:
-    """Return which words the user's messages carry, the oldest first."""
+    """Return the templates of the user's messages, oldest first."""
     return [message.template for message in reversed(api.messages(user_id))]
 
 
 def tables(api: ApiUnderTest) -> str:
-    """Return all that is held, as text."""
+    """Return the content of all tables as text."""
     names = ("users", "tokens", "outbox_messages", "delivery_attempts")
     return "\n".join(str(row) for name in names for row in api.rows(f"select * from {name}"))
 
 
-def refusal(response: TestResponse) -> tuple[int, str]:
+def problem(response: TestResponse) -> tuple[int, str]:
     return response.status_code, response.json["code"]
 
 
 @dataclass(frozen=True)
 class Account:
-    """Someone who is signed in."""
+    """A signed-in user."""
 
     api: ApiUnderTest
     id: UUID

@@ -1,4 +1,4 @@
-"""The API in this process, on a real database, with the questions that tests ask about it."""
+"""The API in this process, on a real database, with helpers for tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,12 +19,12 @@ from tests.support.keys import KEY, PUBLIC_URL, SECRET_KEYS
 
 PASSWORD = "four quiet words here"
 WRONG_CODE = "no code"
-"""Right for no token: codes are digits."""
+"""Never a valid code: codes are digits."""
 
 
 @dataclass(frozen=True)
 class ApiUnderTest:
-    """The app, a client of it, and the database behind it."""
+    """The app, a client, and the database."""
 
     app: Api
     client: FlaskClient
@@ -35,13 +35,13 @@ class ApiUnderTest:
         return self.client.post("/v1/registrations", json={"password": PASSWORD, **addresses, **body})
 
     def registered(self, **body: Any) -> UUID:
-        """Register someone and return the registration's id."""
+        """Register a user and return the registration's id."""
         response = self.register(**body)
         assert response.status_code == 202, response.text
         return UUID(response.json["id"])
 
     def activated(self, **body: Any) -> UUID:
-        """Register someone, activate them and return the registration's id."""
+        """Register and activate a user, and return the registration's id."""
         registration_id = self.registered(**body)
         assert self.activate(registration_id).status_code == 200
         return registration_id
@@ -78,7 +78,7 @@ class ApiUnderTest:
         return self.rows("select * from outbox_messages where user_id = %s order by created_at desc", registration_id)
 
     def rows(self, query: str, *parameters: Any) -> list[Any]:
-        """Run a statement as the database's owner and return its rows, if it has any."""
+        """Run a statement as the database's owner and return its rows, if any."""
         with self.database.connect() as connection, connection.cursor(row_factory=namedtuple_row) as cursor:
             cursor.execute(query, parameters or None)
             return cursor.fetchall() if cursor.description else []
@@ -88,7 +88,7 @@ class ApiUnderTest:
         return counted(self.database)
 
     def count_waiting(self) -> int:
-        """Count whoever waits for a lock in this database."""
+        """Count the sessions that wait for a lock in this database."""
         waiting = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
         return len(self.rows(waiting))
 
@@ -105,9 +105,9 @@ def counted(database: Database) -> tuple[int, int, int]:
 
 @contextmanager
 def api_on(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
-    """Make the app over that database, without a cooldown unless one is set.
+    """Create the app on that database, without a cooldown by default.
 
-    Passwords are hashed hastily, which nothing here depends on; tests of real processes hash as one should.
+    Hashing is fast, because these tests do not depend on it; tests of real processes hash normally.
     """
     with app_on(database, **environment) as app, fast_hashing():
         yield ApiUnderTest(app, app.test_client(), database)
@@ -115,7 +115,7 @@ def api_on(database: Database, **environment: str) -> Iterator[ApiUnderTest]:
 
 @contextmanager
 def shared_api(database: Database) -> Iterator[ApiUnderTest]:
-    """Likewise with the default settings, and with one app for all tests that the database serves."""
+    """Create the app with default settings, shared by all tests on the database."""
     app = database.share("api", lambda: app_on(database))
     with fast_hashing():
         yield ApiUnderTest(app, app.test_client(), database)

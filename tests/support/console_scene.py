@@ -12,7 +12,7 @@ from uuid import UUID
 
 import psycopg
 
-from shared.uuid7 import uuid7_at
+from shared.ids import uuid7_at
 from tests.support.consoles import operators_token
 from tests.support.databases import Database
 from tests.support.keys import KEY_ID

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from playwright.sync_api import Page
 
-from outbox_relay.rendering.colours import LEAST_CONTRAST, contrast
+from outbox_relay.rendering.branding import LEAST_CONTRAST, contrast
 
 # Of each visible element with text of its own: its colour, and the first ground behind it that is not transparent.
 COLOURS = """() => [...document.body.querySelectorAll("*")]

@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from outbox_relay.rendering import Renderer, Sender, preview
-from outbox_relay.rendering.samples import SAMPLE_KEYS
+from outbox_relay.rendering.preview import SAMPLE_KEYS
 from shared.vocabulary import Channel, Locale, Template
 from tests.support.console_pictures import take_console_pictures
 from tests.support.small_png import small_picture

@@ -17,7 +17,10 @@ END_SECONDS = 30
 IMPATIENT = (
     "python",
     "-c",
-    "import outbox_relay.cli as cli, outbox_relay.db.connection as c; c.RESPONSE_TIMEOUT_SECONDS = 6; cli.main()",
+    (
+        "from outbox_relay import cli; from outbox_relay.db import connection;"
+        " connection.RESPONSE_TIMEOUT_SECONDS = 6; cli.main()"
+    ),
     "run",
 )
 """A relay that gives its database six seconds to answer: twenty are a long wait for a test."""

@@ -22,7 +22,7 @@ def turn(upkeep: Maintenance) -> None:
 
 
 def one_turn(upkeep: Maintenance) -> None:
-    asyncio.run(upkeep.turn())
+    asyncio.run(upkeep.run_round())
 
 
 def put_old(outbox: Outbox, days: int, *, count: int = 1, **columns: str) -> list[UUID]:

@@ -8,8 +8,8 @@ from operator_console.web.access import public
 from operator_console.web.metrics import exposition
 from operator_console.web.problems import problem
 from operator_console.web.services import services
-from shared.web.readiness import lacking
-from shared.web.refusals import CommonCode
+from shared.web.problems import CommonCode
+from shared.web.readiness import missing_requirements
 
 blueprint = Blueprint("operations", __name__)
 
@@ -25,7 +25,7 @@ def get_livez() -> Response:
 @public
 def get_readyz() -> Response:
     """Return whether operators can be served, or what is missing."""
-    missing = lacking(services().engine, REVISIONS)
+    missing = missing_requirements(services().engine, REVISIONS)
     return problem(CommonCode.NOT_READY, missing=missing) if missing else jsonify(status="ready")
 
 

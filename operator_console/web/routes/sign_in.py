@@ -9,8 +9,8 @@ from operator_console.web.errors import TooManyWrongTokensError
 from operator_console.web.pages import page, redirect_to, safe_next
 from operator_console.web.services import services
 from operator_console.web.sessions import end_session, start_session
-from shared.web.problems import with_retry_after
-from shared.web.refusals import InvalidTokenError
+from shared.web.problem_responses import with_retry_after
+from shared.web.problems import InvalidTokenError
 
 blueprint = Blueprint("sign_in", __name__)
 

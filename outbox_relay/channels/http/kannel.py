@@ -13,7 +13,7 @@ from outbox_relay.channels.http.session import GatewayResponse, HttpProvider
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, gateway_account
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from outbox_relay.sms_segments import Alphabet, alphabet_of
-from shared.urls import place
+from shared.urls import host_and_port
 from shared.vocabulary import Channel
 
 DEFAULT_PORT = 13013
@@ -92,7 +92,7 @@ def _is_about_message(status: int, text: str) -> bool:
 
 def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
     account = gateway_account(url)
-    at, credentials = place(account.host, account.port or DEFAULT_PORT), account.credentials
+    at, credentials = host_and_port(account.host, account.port or DEFAULT_PORT), account.credentials
     sendsms = f"{account.web_scheme}://{at}{account.path or SENDSMS_PATH}"
     api = KannelApi(f"kannel:{at}", sendsms, credentials.user, credentials.password, account.sender)
     return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())

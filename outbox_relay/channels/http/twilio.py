@@ -12,7 +12,7 @@ from typing import Any
 from outbox_relay.channels.http.session import NOT_ABOUT_MESSAGE, GatewayResponse, HttpProvider, message_id_in
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, gateway_account
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
-from shared.urls import place
+from shared.urls import host_and_port
 from shared.vocabulary import Channel
 
 # Twilio adds and splits codes over time. The tables list those that are plainly about one number or one text;
@@ -101,7 +101,7 @@ def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:
     account = gateway_account(url)
     if account.path or not account.sender:
         raise ValueError("has a twilio URL with a path, or without a from")
-    at, credentials = place(account.host, account.port), account.credentials
+    at, credentials = host_and_port(account.host, account.port), account.credentials
     base_url = f"{account.web_scheme}://{at}"
     api = TwilioApi(f"twilio:{at}", base_url, credentials.user, credentials.password, account.sender)
     return HttpProvider(api, account.ssl_context, context.timeout.total_seconds())

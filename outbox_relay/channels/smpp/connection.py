@@ -17,7 +17,7 @@ from smpplib import consts, smpp
 from outbox_relay.channels.base import readable_certificate, timeout_with_grace
 from outbox_relay.model import RenderedMessage
 from outbox_relay.sms_segments import Alphabet, alphabet_of, encoded, segments_in
-from shared.urls import place
+from shared.urls import host_and_port
 
 LONGEST_STEP_SECONDS = 10.0
 UNBIND_SECONDS = 0.5
@@ -149,7 +149,7 @@ class Smsc:
     @property
     def name(self) -> str:
         """``smpp:host:port``."""
-        return f"smpp:{place(self.host, self.port)}"
+        return f"smpp:{host_and_port(self.host, self.port)}"
 
     @property
     def step_seconds(self) -> float:

@@ -12,7 +12,7 @@ from outbox_relay.channels.smtp.connection import CLOSING, Connection, ProtocolE
 from outbox_relay.channels.smtp.delivery import Delivery, SmtpCapabilities
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, ssl_context
 from outbox_relay.failures import SmtpCommand, connection_failure
-from shared.urls import is_loopback, place
+from shared.urls import host_and_port, is_loopback
 from shared.vocabulary import Channel
 
 SUBMISSION_PORT = 587
@@ -57,7 +57,7 @@ class Server:
     @property
     def name(self) -> str:
         """``smtp:host:port``, or ``smtps:…`` if encrypted from the start."""
-        return f"{'smtps' if self.tls is Tls.IMPLICIT else 'smtp'}:{place(self.host, self.port)}"
+        return f"{'smtps' if self.tls is Tls.IMPLICIT else 'smtp'}:{host_and_port(self.host, self.port)}"
 
 
 @dataclass

@@ -59,7 +59,7 @@ def test_a_code_and_a_link_work_once(api: ApiUnderTest) -> None:
         assert (response.status_code, response.json["code"]) == (400, "invalid_or_expired")
 
 
-def test_wrong_unknown_and_expired_ones_are_refused_alike(api: ApiUnderTest) -> None:
+def test_wrong_unknown_and_expired_codes_get_the_same_response(api: ApiUnderTest) -> None:
     wrong, expired, expired_link = api.registered(), api.registered(), api.registered()
     api.rows("update tokens set expires_at = now() where user_id in (%s, %s)", expired, expired_link)
     tokenless = link_token_for(uuid4(), KEY)
@@ -77,10 +77,10 @@ def test_wrong_unknown_and_expired_ones_are_refused_alike(api: ApiUnderTest) -> 
         api.activate_by_link("é.\0"),
     ]
 
-    told = [response.json | {"request_id": None} for response in responses]
+    reported = [response.json | {"request_id": None} for response in responses]
     assert {response.status_code for response in responses} == {400}
-    assert told == [told[0]] * len(told)
-    assert told[0]["code"] == "invalid_or_expired"
+    assert reported == [reported[0]] * len(reported)
+    assert reported[0]["code"] == "invalid_or_expired"
     assert api.rows("select 1 from users where status <> 'pending'") == []
 
 
@@ -104,7 +104,7 @@ def test_the_fifth_attempt_still_counts(api: ApiUnderTest) -> None:
     assert api.activate(registration_id).status_code == 200
 
 
-def test_a_crowd_of_guesses_gets_no_attempt_for_nothing(api: ApiUnderTest) -> None:
+def test_concurrent_guesses_each_cost_an_attempt(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     body = {"registration_id": str(registration_id), "code": WRONG_CODE}
 
@@ -124,7 +124,7 @@ def test_a_link_still_works_when_the_code_was_tried_too_often(api: ApiUnderTest)
     assert api.activate_by_link(api.link_token(registration_id)).status_code == 200
 
 
-def test_a_decoy_answers_like_any_other_and_never_activates(api: ApiUnderTest) -> None:
+def test_a_decoy_responds_like_any_other_token_and_never_activates(api: ApiUnderTest) -> None:
     holder = api.activated()
     decoy = api.registered()
 
@@ -138,7 +138,7 @@ def test_a_decoy_answers_like_any_other_and_never_activates(api: ApiUnderTest) -
     assert (api.user(decoy).status, api.user(holder).status) == ("pending", "active")
 
 
-def test_activating_retires_the_others_who_are_pending_under_the_address(api: ApiUnderTest) -> None:
+def test_activating_retires_other_pending_users_of_the_address(api: ApiUnderTest) -> None:
     first, second = api.registered(email="Ada@example.org"), api.registered(**BOTH)
     neighbour = api.registered(email="bob@example.org")
 
@@ -159,8 +159,8 @@ def test_a_retired_registration_looks_like_a_pending_one(api: ApiUnderTest) -> N
     assert api.look_up(second).json == before
 
 
-def test_an_address_proven_behind_its_back_makes_a_code_invalid(api: ApiUnderTest) -> None:
-    """As when another registration was committed and activated after the pending ones were locked."""
+def test_an_address_proven_concurrently_makes_a_code_invalid(api: ApiUnderTest) -> None:
+    """Another registration activates after the pending ones were locked."""
     registration_id = api.registered()
     holder = api.registered(email="other@example.org")
     api.activate(holder)
@@ -173,7 +173,7 @@ def test_an_address_proven_behind_its_back_makes_a_code_invalid(api: ApiUnderTes
     assert api.tokens(registration_id)[0].used_at is None
 
 
-def test_a_crowd_pending_under_an_address_cannot_keep_its_holder_out(api: ApiUnderTest) -> None:
+def test_many_pending_registrations_do_not_block_the_owner(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     api.rows(
         "insert into users (id, email, email_canonical, password_hash, locale)"
@@ -187,7 +187,7 @@ def test_a_crowd_pending_under_an_address_cannot_keep_its_holder_out(api: ApiUnd
     ]
 
 
-def test_nobody_is_waited_for_who_came_after_the_contenders_were_locked(api: ApiUnderTest) -> None:
+def test_an_activation_does_not_wait_for_later_registrations(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     with api.app.extensions[EXTENSION].sessions.begin() as session, api.database.connect() as elsewhere:
         user, _is_contested = lock_contenders(session, session.get_one(Token, api.tokens(registration_id)[0].id))
@@ -224,7 +224,7 @@ def test_of_activations_at_once_exactly_one_wins(api: ApiUnderTest, _round: int)
     ]
 
 
-def test_a_code_works_under_an_old_key_and_not_under_one_that_is_gone(api: ApiUnderTest) -> None:
+def test_a_code_works_with_a_rotated_key_and_not_with_a_removed_one(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     token = api.tokens(registration_id)[0]
     gone = SecretKeys({"gone": bytes([7]) * 32})["gone"]

@@ -6,7 +6,7 @@ import pytest
 from tests.support.api import ApiUnderTest
 
 
-def test_looking_at_the_page_changes_nothing(api: ApiUnderTest) -> None:
+def test_viewing_the_page_changes_nothing(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     before = (api.user(registration_id), api.tokens(registration_id))
 
@@ -33,7 +33,7 @@ def test_the_button_sends_the_token_and_activates_once(api: ApiUnderTest) -> Non
     assert "This link does not work" in second.text
 
 
-def test_a_bad_token_gets_a_page_that_says_so(api: ApiUnderTest) -> None:
+def test_a_bad_token_gets_an_error_page(api: ApiUnderTest) -> None:
     for form in ({}, {"token": ""}, {"token": "no.such"}, {"tokens": "x"}, {"token": "x" * 9_000}):
         response = api.client.post("/activate", data=form)
 
@@ -68,7 +68,7 @@ def test_a_token_cannot_break_out_of_the_page(api: ApiUnderTest) -> None:
     assert "<script" not in response.text
 
 
-def test_the_page_runs_nothing_and_tells_nobody(api: ApiUnderTest) -> None:
+def test_the_page_runs_no_scripts_and_sends_no_referrer(api: ApiUnderTest) -> None:
     response = api.client.get("/activate?token=t")
 
     policy = response.headers["Content-Security-Policy"]
@@ -110,7 +110,7 @@ def test_of_the_languages_wanted_the_first_that_we_have_is_spoken(api: ApiUnderT
     assert response.headers["Content-Language"] == spoken
 
 
-def test_a_browser_that_asks_for_an_icon_gets_none_and_asks_no_more(api: ApiUnderTest) -> None:
+def test_a_request_for_an_icon_gets_a_cacheable_204(api: ApiUnderTest) -> None:
     response = api.client.get("/favicon.ico")
 
     assert (response.status_code, response.data) == (204, b"")

@@ -1,4 +1,4 @@
-"""Whatever a client sends, it gets a clear problem, never a 500, and nothing is written."""
+"""Any input gets a clear problem instead of a 500, and writes nothing."""
 
 import json
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from tests.support.databases import fresh_database
 UNKNOWN = "/v1/registrations/6f3f9f0e-6a49-4f4d-9a0e-0123456789ab/resend"
 PATHS = ("/v1/registrations", "/v1/activations", UNKNOWN)
 TAKEN: set[str] = set()
-"""The registrations that were made: as many rows there are at the end, and no more."""
+"""The accepted registrations, as many as there are rows in the end."""
 
 
 @pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
-    """One database for all; with limits, which read headers too, that nobody reaches."""
+    """One database for all tests, with limits that are read but never reached."""
     relaxed = {"RATE_LIMITS": "on", "LIMIT_REGISTRATIONS_PER_NETWORK": "1000/second", "TRUSTED_PROXIES": "1"}
     relaxed |= {"LIMIT_REGISTRATIONS_PER_ADDRESS": "none", "CORS_ORIGINS": "https://app.example.org"}
     with fresh_database(cluster) as database, api_on(database, **relaxed) as api:
@@ -31,7 +31,7 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
 
 @many
 @given(path=st.sampled_from(PATHS), body=bodies | values, sent_with=headers)
-def test_any_json_is_taken_or_clearly_refused(
+def test_any_json_is_accepted_or_clearly_rejected(
     api: ApiUnderTest, path: str, body: Any, sent_with: dict[str, str]
 ) -> None:
     refused_or_taken(api, path, json.dumps(body).encode(), {"Content-Type": "application/json"} | sent_with)
@@ -39,13 +39,13 @@ def test_any_json_is_taken_or_clearly_refused(
 
 @many
 @given(path=st.sampled_from(PATHS), body=st.binary(max_size=60))
-def test_any_bytes_are_taken_or_clearly_refused(api: ApiUnderTest, path: str, body: bytes) -> None:
+def test_any_bytes_are_accepted_or_clearly_rejected(api: ApiUnderTest, path: str, body: bytes) -> None:
     refused_or_taken(api, path, body, {"Content-Type": "application/json"})
 
 
 @many
 @given(query=texts, form=texts)
-def test_the_page_says_so_of_any_link_that_is_none(api: ApiUnderTest, query: str, form: str) -> None:
+def test_an_invalid_link_gets_an_error_page(api: ApiUnderTest, query: str, form: str) -> None:
     sent = query.encode("utf-8", "replace").decode(), form.encode("utf-8", "replace").decode()
     assert api.client.get("/activate", query_string={"token": sent[0]}).status_code in (200, 400)
     assert api.client.post("/activate", data={"token": sent[1]}).status_code == 400
@@ -60,7 +60,7 @@ def refused_or_taken(api: ApiUnderTest, path: str, body: bytes, sent_with: dict[
     assert (response.mimetype, response.json["status"]) == ("application/problem+json", response.status_code)
 
 
-def test_of_many_faults_the_first_are_told_in_one_order(api: ApiUnderTest) -> None:
+def test_many_violations_are_cut_off_in_a_stable_order(api: ApiUnderTest) -> None:
     body = {"email": "ada"} | {f"x{n:03}": n for n in reversed(range(200))}
     response = api.client.post("/v1/registrations", json=body)
 

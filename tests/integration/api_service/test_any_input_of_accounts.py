@@ -1,4 +1,4 @@
-"""Whatever someone who is signed in sends, or would sign in with, gets a clear problem, and changes no account."""
+"""Any input of a signed-in user, or to sign in with, gets a clear problem and changes no account."""
 
 import json
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
 
 @many
 @given(path=st.sampled_from(PATHS), body=bodies | values, sent_with=headers)
-def test_any_json_about_an_account_is_clearly_refused(
+def test_any_json_about_an_account_is_clearly_rejected(
     api: ApiUnderTest, path: str, body: Any, sent_with: dict[str, str]
 ) -> None:
     sent = {"Content-Type": "application/json"} | BEARER | sent_with
@@ -44,6 +44,6 @@ def test_any_json_about_an_account_is_clearly_refused(
 @many
 @given(authorization=st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF, exclude_characters="\x7f\xa0")))
 @example("=")
-def test_nobody_is_let_in_by_any_words(api: ApiUnderTest, authorization: str) -> None:
+def test_no_input_signs_a_user_in(api: ApiUnderTest, authorization: str) -> None:
     for words in (authorization, f"Bearer {authorization}", f"{BEARER['Authorization']}{authorization[:1] or '.'}"):
         assert api.client.get("/v1/me/export", headers={"Authorization": words}).status_code == 401

@@ -26,7 +26,7 @@ ODD_IDS = [
 
 @pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
-    """One database for all: what is refused writes nothing."""
+    """One database for all tests: rejected requests write nothing."""
     with fresh_database(cluster) as database, api_on(database) as api:
         yield api
 
@@ -97,7 +97,7 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
         ({**MAIL, "_schema": 1}, "#/_schema", "unknown_field"),
     ],
 )
-def test_bad_fields_are_pointed_at_and_nothing_is_written(
+def test_bad_fields_are_reported_and_nothing_is_written(
     api: ApiUnderTest, body: dict[str, Any], pointer: str, code: str
 ) -> None:
     response = api.client.post("/v1/registrations", json={"password": PASSWORD, **body})
@@ -109,20 +109,20 @@ def test_bad_fields_are_pointed_at_and_nothing_is_written(
     assert api.count_rows() == (0, 0, 0)
 
 
-def test_all_faults_are_told_at_once(api: ApiUnderTest) -> None:
+def test_all_violations_are_reported_at_once(api: ApiUnderTest) -> None:
     response = api.client.post("/v1/registrations", json={"email": "ada", "password": "short", "nickname": "A"})
 
     assert {error["pointer"] for error in response.json["errors"]} == {"#/email", "#/password", "#/nickname"}
 
 
-def test_a_missing_password_is_pointed_at(api: ApiUnderTest) -> None:
+def test_a_missing_password_is_reported(api: ApiUnderTest) -> None:
     response = api.client.post("/v1/registrations", json=MAIL)
 
     assert [(error["pointer"], error["code"]) for error in response.json["errors"]] == [("#/password", "required")]
 
 
 @pytest.mark.parametrize("value", [[], [MAIL], "ada@example.org", 7, None, True])
-def test_a_body_that_is_no_object_is_refused_as_a_whole(api: ApiUnderTest, value: Any) -> None:
+def test_a_body_that_is_no_object_is_rejected_as_a_whole(api: ApiUnderTest, value: Any) -> None:
     response = api.client.post("/v1/registrations", data=json.dumps(value), headers=JSON)
 
     assert response.status_code == 422
@@ -146,7 +146,7 @@ def test_a_body_that_is_no_object_is_refused_as_a_whole(api: ApiUnderTest, value
         "\ufeff{}".encode(),
     ],
 )
-def test_what_is_not_json_or_says_two_things_is_malformed(api: ApiUnderTest, body: bytes) -> None:
+def test_invalid_or_ambiguous_json_is_malformed(api: ApiUnderTest, body: bytes) -> None:
     response = api.client.post("/v1/registrations", data=body, headers=JSON)
 
     assert (response.status_code, response.json["code"]) == (400, "malformed_json")
@@ -161,11 +161,11 @@ def test_json_is_utf_8_and_nothing_else(api: ApiUnderTest, content_type: str) ->
     response = api.client.post("/v1/registrations", data=b"{}", headers={"Content-Type": content_type})
 
     assert (response.status_code, response.json["code"]) == (415, "unsupported_media_type")
-    told = {"Content-Type": 'application/json; charset="UTF-8"'}
-    assert api.client.post("/v1/registrations", data=b"{}", headers=told).status_code == 422
+    reported = {"Content-Type": 'application/json; charset="UTF-8"'}
+    assert api.client.post("/v1/registrations", data=b"{}", headers=reported).status_code == 422
 
 
-def test_a_packed_body_is_refused_as_one(api: ApiUnderTest) -> None:
+def test_a_compressed_body_is_rejected_as_such(api: ApiUnderTest) -> None:
     body = gzip.compress(json.dumps({**MAIL, "password": PASSWORD}).encode())
     packed = api.client.post("/v1/registrations", data=body, headers=JSON | {"Content-Encoding": "gzip"})
     plain = api.client.post("/v1/registrations", data=b"{}", headers=JSON | {"Content-Encoding": "Identity"})
@@ -240,7 +240,7 @@ def test_an_activation_has_exactly_one_form(api: ApiUnderTest, body: dict[str, A
     ("offered", "is_echoed"),
     [("a-B_c.9", True), ("x" * 128, True), ("x" * 129, False), ("two words", False), ("é", False), ("", False)],
 )
-def test_a_harmless_request_id_is_echoed_and_any_other_replaced(
+def test_a_valid_request_id_is_echoed_and_any_other_replaced(
     api: ApiUnderTest, offered: str, *, is_echoed: bool
 ) -> None:
     response = api.client.get("/nowhere", headers={"X-Request-Id": offered})

@@ -10,7 +10,7 @@ from tests.support.accounts import (
     confirm_reset,
     is_password,
     newest_code,
-    refusal,
+    problem,
     signed_in,
     templates_told,
     tokens_for,
@@ -40,7 +40,7 @@ def test_a_new_password_ends_the_codes_that_would_reset_it(api: ApiUnderTest, ad
     ask_for_reset(api)
     code = newest_code(api, "password_reset")
     ada.post("/v1/me/password", old_password=PASSWORD, new_password=NEW_PASSWORD)
-    assert refusal(confirm_reset(api, code)) == (400, "invalid_or_expired")
+    assert problem(confirm_reset(api, code)) == (400, "invalid_or_expired")
     [message] = [row for row in api.messages(ada.id) if row.template == "password_reset"]
     assert message.dead_reason == "superseded"
 
@@ -54,8 +54,8 @@ def test_a_reset_signs_out_everywhere(api: ApiUnderTest, ada: Account) -> None:
 
 def test_without_the_old_password_nothing_is_changed(api: ApiUnderTest, ada: Account) -> None:
     response = ada.post("/v1/me/password", old_password=NEW_PASSWORD, new_password=NEW_PASSWORD)
-    assert refusal(response) == (403, "wrong_password")
-    assert refusal(ada.post("/v1/me/email", email=NEW_EMAIL, password="wrong")) == (403, "wrong_password")
+    assert problem(response) == (403, "wrong_password")
+    assert problem(ada.post("/v1/me/email", email=NEW_EMAIL, password="wrong")) == (403, "wrong_password")
     assert is_password(api, PASSWORD)
     assert tokens_for(api, "address_change") == []
 
@@ -67,7 +67,7 @@ def test_a_new_password_is_none_of_the_account_s_addresses(ada: Account) -> None
     ]
 
 
-def test_a_new_address_is_proven_by_its_code_and_the_old_one_is_told(api: ApiUnderTest, ada: Account) -> None:
+def test_a_code_proves_a_new_address_and_the_old_one_is_notified(api: ApiUnderTest, ada: Account) -> None:
     asked = ada.post("/v1/me/email", email=NEW_EMAIL, password=PASSWORD)
     assert (asked.status_code, asked.json["destination"]) == (202, "c…@example.org")
     message = api.messages(ada.id)[0]
@@ -80,7 +80,7 @@ def test_a_new_address_is_proven_by_its_code_and_the_old_one_is_told(api: ApiUnd
     assert signed_in(api, NEW_EMAIL)
 
 
-def test_a_number_is_added_by_sms_and_the_mail_address_is_told(api: ApiUnderTest, ada: Account) -> None:
+def test_a_number_is_added_by_sms_and_the_mail_address_is_notified(api: ApiUnderTest, ada: Account) -> None:
     assert ada.post("/v1/me/phone", phone=NUMBER, password=PASSWORD).status_code == 202
     assert ada.post("/v1/me/phone/confirm", code=newest_code(api, "address_change")).status_code == 204
     user = api.user(ada.id)
@@ -99,7 +99,7 @@ def test_a_code_that_went_to_the_old_address_resets_nothing_after_the_change(api
     assert is_password(api, PASSWORD)
 
 
-def test_a_taken_address_answers_like_a_free_one_and_is_refused_to_who_has_its_code(
+def test_a_taken_address_responds_like_a_free_one_and_is_rejected_with_its_code(
     api: ApiUnderTest, ada: Account
 ) -> None:
     api.activated(email=NEW_EMAIL)
@@ -107,8 +107,8 @@ def test_a_taken_address_answers_like_a_free_one_and_is_refused_to_who_has_its_c
     free = ada.post("/v1/me/phone", phone=NUMBER, password=PASSWORD)
     assert (taken.status_code, taken.json.keys()) == (free.status_code, free.json.keys())
     [token] = [token for token in tokens_for(api, "address_change") if token.channel == "email"]
-    assert refusal(ada.post("/v1/me/email/confirm", code=WRONG_CODE)) == (400, "invalid_or_expired")
-    assert refusal(ada.post("/v1/me/email/confirm", code=code_for(token.id, KEY))) == (409, "address_taken")
+    assert problem(ada.post("/v1/me/email/confirm", code=WRONG_CODE)) == (400, "invalid_or_expired")
+    assert problem(ada.post("/v1/me/email/confirm", code=code_for(token.id, KEY))) == (409, "address_taken")
     assert api.user(ada.id).email == ADA
     assert "address_changed" not in templates_told(api, ada.id)
 
@@ -127,23 +127,23 @@ def test_a_code_for_a_new_address_is_for_that_user_channel_and_purpose(api: ApiU
     eve = Account(api, ada.id, signed_in(api, "eve@example.org"))
     ada.post("/v1/me/email", email=NEW_EMAIL, password=PASSWORD)
     code = newest_code(api, "address_change")
-    assert refusal(eve.post("/v1/me/email/confirm", code=code)) == (400, "invalid_or_expired")
-    assert refusal(ada.post("/v1/me/phone/confirm", code=code)) == (400, "invalid_or_expired")
-    assert refusal(confirm_reset(api, code, email=NEW_EMAIL)) == (400, "invalid_or_expired")
-    assert refusal(confirm_reset(api, code)) == (400, "invalid_or_expired")
+    assert problem(eve.post("/v1/me/email/confirm", code=code)) == (400, "invalid_or_expired")
+    assert problem(ada.post("/v1/me/phone/confirm", code=code)) == (400, "invalid_or_expired")
+    assert problem(confirm_reset(api, code, email=NEW_EMAIL)) == (400, "invalid_or_expired")
+    assert problem(confirm_reset(api, code)) == (400, "invalid_or_expired")
     [token] = tokens_for(api, "address_change")
     assert (token.attempts_left, token.used_at) == (5, None)
 
 
 def test_five_wrong_codes_lock_a_new_address(api: ApiUnderTest, ada: Account) -> None:
     ada.post("/v1/me/email", email=NEW_EMAIL, password=PASSWORD)
-    responses = [refusal(ada.post("/v1/me/email/confirm", code=WRONG_CODE)) for _ in range(6)]
+    responses = [problem(ada.post("/v1/me/email/confirm", code=WRONG_CODE)) for _ in range(6)]
     assert responses == [(400, "invalid_or_expired")] * 5 + [(429, "too_many_attempts")]
     right = ada.post("/v1/me/email/confirm", code=newest_code(api, "address_change"))
-    assert refusal(right) == (429, "too_many_attempts")
+    assert problem(right) == (429, "too_many_attempts")
 
 
-def test_who_waited_to_activate_under_the_new_address_retires(api: ApiUnderTest, ada: Account) -> None:
+def test_pending_users_of_the_new_address_retire(api: ApiUnderTest, ada: Account) -> None:
     pending = api.registered(email=NEW_EMAIL)
     code = api.code(pending)
     ada.post("/v1/me/email", email=NEW_EMAIL, password=PASSWORD)
@@ -157,6 +157,6 @@ def test_who_waited_to_activate_under_the_new_address_retires(api: ApiUnderTest,
     [("POST", path) for path in ("password", "email", "phone", "email/confirm", "phone/confirm")]
     + [("GET", "export"), ("DELETE", "")],
 )
-def test_an_account_is_nobody_s_who_is_not_signed_in(api: ApiUnderTest, method: str, path: str) -> None:
+def test_an_account_needs_a_signed_in_user(api: ApiUnderTest, method: str, path: str) -> None:
     response = api.client.open(f"/v1/me/{path}".rstrip("/"), method=method, json={})
-    assert refusal(response) == (401, "token_required")
+    assert problem(response) == (401, "token_required")

@@ -1,9 +1,9 @@
-"""Somebody registers another's address with a password of their own, and waits for the other to press the link."""
+"""A stranger registers an address with their own password and waits for the owner to press the link."""
 
 import pytest
 from werkzeug.test import TestResponse
 
-from tests.support.accounts import ADA, NEW_PASSWORD, refusal
+from tests.support.accounts import ADA, NEW_PASSWORD, problem
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
 from tests.support.databases import Database
 
@@ -19,26 +19,24 @@ def press(api: ApiUnderTest, link_token: str, **form: str) -> TestResponse:
 
 
 @pytest.mark.parametrize("is_stranger_first", [True, False])
-def test_the_wrong_link_activates_nobody_and_the_right_one_with_its_password(
-    api: ApiUnderTest, *, is_stranger_first: bool
-) -> None:
+def test_only_the_link_that_fits_the_password_activates(api: ApiUnderTest, *, is_stranger_first: bool) -> None:
     passwords = [STRANGERS, PASSWORD] if is_stranger_first else [PASSWORD, STRANGERS]
     registrations = {password: api.registered(email=ADA, password=password) for password in passwords}
     wrong_link, right_link = (api.link_token(registrations[password]) for password in (STRANGERS, PASSWORD))
 
-    assert refusal(api.activate_by_link(wrong_link)) == (403, "password_required")
-    assert refusal(api.activate_by_link(wrong_link, password=PASSWORD)) == (403, "wrong_password")
-    assert refusal(api.activate_by_link(right_link)) == (403, "password_required")
+    assert problem(api.activate_by_link(wrong_link)) == (403, "password_required")
+    assert problem(api.activate_by_link(wrong_link, password=PASSWORD)) == (403, "wrong_password")
+    assert problem(api.activate_by_link(right_link)) == (403, "password_required")
     assert api.rows("select 1 from users where status <> 'pending'") == []
     assert api.rows("select 1 from tokens where used_at is not null") == []
 
     assert api.activate_by_link(right_link, password=PASSWORD).status_code == 200
     assert sign_in(api, PASSWORD).status_code == 201
     assert sign_in(api, STRANGERS).status_code in (401, 403)
-    assert refusal(api.activate_by_link(wrong_link, password=STRANGERS)) == (400, "invalid_or_expired")
+    assert problem(api.activate_by_link(wrong_link, password=STRANGERS)) == (400, "invalid_or_expired")
 
 
-def test_who_registered_alone_needs_the_link_only(api: ApiUnderTest) -> None:
+def test_a_single_registration_needs_only_the_link(api: ApiUnderTest) -> None:
     api.registered(email="neighbour@example.org")
     alone = api.registered(email=ADA)
 
@@ -53,16 +51,16 @@ def test_the_code_needs_no_password_its_client_registered(api: ApiUnderTest) -> 
     assert sign_in(api, PASSWORD).status_code == 201
 
 
-def test_only_a_link_that_works_is_told_of_others(api: ApiUnderTest) -> None:
+def test_only_a_valid_link_reveals_other_registrations(api: ApiUnderTest) -> None:
     mine, _other = api.registered(email=ADA), api.registered(email=ADA)
     link_token = api.link_token(mine)
     api.rows("update tokens set expires_at = now()")
 
-    assert refusal(api.activate_by_link(link_token)) == (400, "invalid_or_expired")
-    assert refusal(api.activate_by_link(link_token + "x", password=PASSWORD)) == (400, "invalid_or_expired")
+    assert problem(api.activate_by_link(link_token)) == (400, "invalid_or_expired")
+    assert problem(api.activate_by_link(link_token + "x", password=PASSWORD)) == (400, "invalid_or_expired")
 
 
-def test_a_password_goes_with_a_link_and_with_nothing_else(api: ApiUnderTest) -> None:
+def test_a_password_is_accepted_only_with_a_link(api: ApiUnderTest) -> None:
     mine = api.registered(email=ADA)
     body = {"registration_id": str(mine), "code": api.code(mine), "password": PASSWORD}
 
@@ -87,7 +85,7 @@ def test_the_page_asks_for_the_password_and_says_when_it_is_another(api: ApiUnde
     assert (done.status_code, "Your account is active" in done.text) == (200, True)
 
 
-def test_passwords_beside_links_count_as_logins_do(database: Database) -> None:
+def test_passwords_with_links_count_as_sign_ins(database: Database) -> None:
     with api_on(database, RATE_LIMITS="on", LIMIT_FAILED_LOGINS_PER_NETWORK="2/minute") as api:
         mine, _other = api.registered(email=ADA), api.registered(email=ADA)
         link_token = api.link_token(mine)
@@ -97,4 +95,4 @@ def test_passwords_beside_links_count_as_logins_do(database: Database) -> None:
         assert wrong == [403, 403]
         assert (page.status_code, page.mimetype, "Too many" in page.text) == (429, "text/html", True)
         assert 1 <= int(page.headers["Retry-After"]) <= 60
-        assert refusal(response) == (429, "too_many_requests")
+        assert problem(response) == (429, "too_many_requests")

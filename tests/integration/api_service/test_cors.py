@@ -22,7 +22,7 @@ def preflight(api: ApiUnderTest, origin: str, path: str = "/v1/registrations") -
     return api.client.options(path, headers=headers)
 
 
-def test_a_page_of_an_allowed_origin_may_ask_and_read(api: ApiUnderTest) -> None:
+def test_an_allowed_origin_may_send_and_read(api: ApiUnderTest) -> None:
     asked = preflight(api, HOME)
     response = api.client.post("/v1/registrations", json={}, headers={"Origin": HOME})
 
@@ -39,17 +39,17 @@ def test_a_page_of_an_allowed_origin_may_ask_and_read(api: ApiUnderTest) -> None
     ["https://example.org", "https://app.example.org.evil.example", "http://app.example.org", "null", "*", "",
      "https://APP.example.org", "https://app.example.org/"],
 )  # fmt: skip
-def test_others_are_told_nothing_but_that_it_depends(api: ApiUnderTest, origin: str) -> None:
+def test_other_origins_get_only_a_vary_header(api: ApiUnderTest, origin: str) -> None:
     for response in (preflight(api, origin), api.client.get("/v1/nowhere", headers={"Origin": origin})):
         assert not [name for name, _ in response.headers if name.startswith("Access-Control")]
         assert "Origin" in response.vary
 
 
-def test_nobody_may_send_what_the_browser_keeps(api: ApiUnderTest) -> None:
+def test_no_origin_may_send_credentials_of_the_browser(api: ApiUnderTest) -> None:
     assert "Access-Control-Allow-Credentials" not in preflight(api, HOME).headers
 
 
-def test_pages_and_metrics_are_for_no_other_site(api: ApiUnderTest) -> None:
+def test_pages_and_metrics_have_no_cors_headers(api: ApiUnderTest) -> None:
     for path in ("/activate", "/metrics"):
         assert "Access-Control-Allow-Origin" not in preflight(api, HOME, path).headers
 
@@ -61,7 +61,7 @@ def test_by_default_no_other_site_may_call(cluster: Cluster) -> None:
     assert "Strict-Transport-Security" not in response.headers
 
 
-def test_browsers_are_kept_to_https_and_tell_nobody_where_they_came_from(api: ApiUnderTest) -> None:
+def test_browsers_keep_to_https_and_send_no_referrer(api: ApiUnderTest) -> None:
     for response in (api.client.get("/activate?token=x"), api.client.get("/nowhere")):
         assert response.headers["Strict-Transport-Security"] == "max-age=31536000"
         assert response.headers["Referrer-Policy"] == "no-referrer"

@@ -52,15 +52,15 @@ def test_hits_of_many_at_once_never_exceed_the_limit(database: Database) -> None
         engine.dispose()
 
 
-def test_a_window_moves_and_what_was_refused_is_not_held_against_anyone(database: Database, engine: Engine) -> None:
+def test_a_window_slides_and_rejected_hits_do_not_count(database: Database, engine: Engine) -> None:
     limiter = limiter_of(engine, registrations_per_address="2/hour")
     limiter.spend([ADA])
     move(database, timedelta(minutes=40))
     limiter.spend([ADA])
     for _ in range(5):
-        with pytest.raises(TooManyRequestsError) as refusal:
+        with pytest.raises(TooManyRequestsError) as problem:
             limiter.spend([ADA])
-    assert 19 * 60 < refusal.value.retry_after_seconds <= 20 * 60
+    assert 19 * 60 < problem.value.retry_after_seconds <= 20 * 60
 
     move(database, timedelta(minutes=21))
 
@@ -75,9 +75,9 @@ def test_all_windows_of_a_limit_must_admit(database: Database, engine: Engine) -
         limiter.spend([ADA])
         move(database, timedelta(minutes=2))
 
-    with pytest.raises(TooManyRequestsError) as refusal:
+    with pytest.raises(TooManyRequestsError) as problem:
         limiter.spend([ADA])
-    assert [tally.item.get_expiry() for tally in refusal.value.reached] == [3600]
+    assert [tally.item.get_expiry() for tally in problem.value.reached] == [3600]
 
 
 def test_a_hit_within_a_transaction_counts_if_that_commits(engine: Engine) -> None:
@@ -92,7 +92,7 @@ def test_a_hit_within_a_transaction_counts_if_that_commits(engine: Engine) -> No
     assert timedelta(minutes=59) < limiter.time_until_admitted(ADA) <= timedelta(hours=1)
 
 
-def test_a_hit_can_be_given_back_and_the_others_stay(engine: Engine) -> None:
+def test_a_refund_removes_one_hit(engine: Engine) -> None:
     limiter = limiter_of(engine, registrations_per_address="2/hour", registrations_per_network="3/hour")
     for _ in range(2):
         limiter.spend([ADA, HERE])
@@ -102,7 +102,7 @@ def test_a_hit_can_be_given_back_and_the_others_stay(engine: Engine) -> None:
     assert {tally.limit: tally.left for tally in limiter.spend([ADA, HERE])} == {ADA.limit: 0, HERE.limit: 1}
 
 
-def test_many_who_count_and_give_back_at_once_do_not_wait_for_each_other(engine: Engine) -> None:
+def test_concurrent_hits_and_refunds_do_not_deadlock(engine: Engine) -> None:
     limiter = limiter_of(engine, registrations_per_address="100/hour; 200/day", registrations_per_network="100/hour")
 
     def come_and_go(_: int) -> None:
@@ -116,7 +116,7 @@ def test_many_who_count_and_give_back_at_once_do_not_wait_for_each_other(engine:
     assert {tally.left for tally in limiter.spend([ADA, HERE])} == {99, 199}
 
 
-def test_giving_back_what_was_never_taken_gives_nothing(engine: Engine) -> None:
+def test_a_refund_without_a_hit_does_nothing(engine: Engine) -> None:
     limiter = limiter_of(engine, registrations_per_address="1/hour")
     limiter.spend([ADA])
     for _ in range(3):
@@ -150,7 +150,7 @@ def is_admitted(limiter: Limiter) -> bool:
     return False
 
 
-def test_a_crash_of_the_server_empties_the_counts_and_nothing_else(database: Database) -> None:
+def test_a_crash_of_postgresql_empties_only_the_hits(database: Database) -> None:
     with database.connect() as owner:
         unlogged = owner.execute(
             "select relname from pg_class where relpersistence = 'u' and relkind = 'r'"
@@ -159,7 +159,7 @@ def test_a_crash_of_the_server_empties_the_counts_and_nothing_else(database: Dat
     assert unlogged == [("rate_limits",)]
 
 
-def test_old_counts_and_answers_are_pruned_and_young_ones_stay(database: Database, engine: Engine) -> None:
+def test_old_hits_and_responses_are_pruned_and_recent_ones_stay(database: Database, engine: Engine) -> None:
     limiter = limiter_of(engine, registrations_per_address="5/hour", registrations_per_network="5/day")
     limiter.spend([ADA, HERE])
     with database.connect() as owner:
@@ -173,12 +173,12 @@ def test_old_counts_and_answers_are_pruned_and_young_ones_stay(database: Databas
             owner.execute(f"select signpost_prune_{what}(100)").fetchone() for what in ("limits", "answers", "limits")
         ]
         owner.execute("reset role")
-        kept = owner.execute("select count(*) from kept_answers").fetchone()
-    assert (pruned, kept) == ([(1,), (3,), (0,)], (2,))
+        stored = owner.execute("select count(*) from kept_answers").fetchone()
+    assert (pruned, stored) == ([(1,), (3,), (0,)], (2,))
     assert limiter.time_until_admitted(ADA) == timedelta(0)
 
 
-def test_what_is_said_of_each_limit_is_complete() -> None:
+def test_every_limit_has_a_rule() -> None:
     assert RULES.keys() == set(Limit)
     assert {limit: str(rule.default) for limit, rule in RULES.items()} == {
         Limit.REGISTRATIONS_PER_NETWORK: "20/minute",

@@ -1,4 +1,4 @@
-"""Two that wait for each other: PostgreSQL undoes one of them, and whoever asked for that hears nothing of it."""
+"""PostgreSQL aborts one of two deadlocked transactions, and the API repeats it unnoticed."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +29,7 @@ def engine(database: Database) -> Iterator[Engine]:
 
 
 def give_way_once_at(api: ApiUnderTest, table: str) -> None:
-    """Have the first row that is added there from now on be undone; a sequence is all that remembers it."""
+    """Abort the next insert into the table; only a sequence remembers that."""
     api.rows("create sequence tries")
     api.rows(
         "create function give_way_once() returns trigger language plpgsql security definer as"
@@ -39,7 +39,7 @@ def give_way_once_at(api: ApiUnderTest, table: str) -> None:
     api.rows(f"create trigger give_way_once before insert on {table} for each row execute function give_way_once()")
 
 
-def test_an_activation_that_fell_to_a_deadlock_is_carried_out_all_the_same(own_api: ApiUnderTest) -> None:
+def test_an_activation_is_retried_after_a_deadlock(own_api: ApiUnderTest) -> None:
     api = own_api
     registration_id = api.registered()
     link_token = api.link_token(registration_id)
@@ -62,7 +62,7 @@ def test_an_activation_that_fell_to_a_deadlock_is_carried_out_all_the_same(own_a
     assert api.user(registration_id).status == "active"
 
 
-def test_work_is_tried_three_times_and_each_time_anew(engine: Engine) -> None:
+def test_work_is_tried_three_times_in_new_transactions(engine: Engine) -> None:
     tried: list[Session] = []
 
     def work(session: Session) -> str:
@@ -75,7 +75,7 @@ def test_work_is_tried_three_times_and_each_time_anew(engine: Engine) -> None:
     assert len({id(session) for session in tried}) == MAX_TRIES
 
 
-def test_what_never_goes_well_is_told_as_something_to_try_later(engine: Engine) -> None:
+def test_three_deadlocks_in_a_row_raise(engine: Engine) -> None:
     tried: list[Session] = []
 
     def work(session: Session) -> None:
@@ -88,7 +88,7 @@ def test_what_never_goes_well_is_told_as_something_to_try_later(engine: Engine) 
     assert is_database_unavailable(undone.value)
 
 
-def test_what_failed_for_another_reason_is_not_tried_again(engine: Engine) -> None:
+def test_work_is_not_retried_after_other_errors(engine: Engine) -> None:
     tried: list[Session] = []
 
     def work(session: Session) -> None:
@@ -109,7 +109,7 @@ def test_what_failed_for_another_reason_is_not_tried_again(engine: Engine) -> No
     ],
     ids=["resending", "asking for a reset", "signing in"],
 )
-def test_what_fell_to_a_deadlock_is_done_once(
+def test_work_is_retried_once_after_a_deadlock(
     api: ApiUnderTest, ask: Callable[[ApiUnderTest, UUID], TestResponse], status: int, table: str
 ) -> None:
     if table == "sessions":
@@ -122,7 +122,7 @@ def test_what_fell_to_a_deadlock_is_done_once(
     assert len(api.rows(f"select 1 from {table}")) == before + 1
 
 
-def test_a_new_address_is_asked_for_once_though_a_deadlock_was_in_the_way(api: ApiUnderTest) -> None:
+def test_a_change_of_address_is_retried_after_a_deadlock(api: ApiUnderTest) -> None:
     ada = Account(api, api.activated(), signed_in(api))
     give_way_once_at(api, "outbox_messages")
 
@@ -132,7 +132,7 @@ def test_a_new_address_is_asked_for_once_though_a_deadlock_was_in_the_way(api: A
     assert len(tokens_for(api, "address_change")) == 1
 
 
-def test_where_nothing_is_tried_again_the_client_may(api: ApiUnderTest) -> None:
+def test_a_deadlock_without_a_retry_is_a_retryable_problem(api: ApiUnderTest) -> None:
     with psycopg.connect(api.database.owner_url.replace("+psycopg", ""), autocommit=True) as owner:
         owner.execute(
             "create function give_way() returns trigger language plpgsql as"

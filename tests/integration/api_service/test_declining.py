@@ -1,4 +1,4 @@
-"""Somebody registered another's address, whose owner presses the other button."""
+"""A stranger registered the address, and its owner presses the second button."""
 
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
@@ -17,7 +17,7 @@ def is_pending(api: ApiUnderTest, registration_id: UUID) -> bool:
     return bool(api.user(registration_id).status == "pending")
 
 
-def test_what_is_declined_can_be_activated_neither_by_link_nor_by_code_and_no_message_goes(api: ApiUnderTest) -> None:
+def test_a_declined_registration_cannot_be_activated_and_sends_nothing(api: ApiUnderTest) -> None:
     strangers = api.registered(phone="+447400123456", email="ada@example.org")
     link_token, code = api.link_token(strangers), api.code(strangers)
 
@@ -32,7 +32,7 @@ def test_what_is_declined_can_be_activated_neither_by_link_nor_by_code_and_no_me
     assert api.look_up(strangers).json["status"] == "expired"
 
 
-def test_one_s_own_registration_needs_no_password_once_the_stranger_s_is_declined(api: ApiUnderTest) -> None:
+def test_declining_the_other_registration_makes_the_password_unnecessary(api: ApiUnderTest) -> None:
     strangers, mine = api.registered(), api.registered()
     decline(api, api.link_token(strangers))
 
@@ -40,7 +40,7 @@ def test_one_s_own_registration_needs_no_password_once_the_stranger_s_is_decline
     assert api.activate_by_link(api.link_token(mine)).status_code == 200
 
 
-def test_who_pressed_the_wrong_button_asks_for_another_message_and_activates(api: ApiUnderTest) -> None:
+def test_a_mistaken_decline_is_undone_by_a_resend(api: ApiUnderTest) -> None:
     mine = api.registered()
     old_link = api.link_token(mine)
     decline(api, old_link)

@@ -1,4 +1,4 @@
-"""What a registration tells while its message goes a second way."""
+"""The state of a registration while its message falls back."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,17 +24,17 @@ def api(database: Database) -> Iterator[ApiUnderTest]:
         yield api
 
 
-def told(api: ApiUnderTest, registration_id: Any) -> tuple[str, str, str]:
+def reported(api: ApiUnderTest, registration_id: Any) -> tuple[str, str, str]:
     response = api.look_up(registration_id).json
     return response["channel"], response["delivery"]["status"], response["destination"]
 
 
 def refuse(api: ApiUnderTest, channel: str) -> None:
-    """Settle what goes that way as refused, as the relay does."""
+    """Settle the channel's message as rejected, as the relay does."""
     api.rows(f"{DEAD} where channel = %s", channel)
 
 
-def test_a_refused_message_is_not_given_up_before_it_went_the_second_way(api: ApiUnderTest) -> None:
+def test_a_rejected_message_is_pending_until_its_fallback_was_tried(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH)
     refuse(api, "email")
 
@@ -42,32 +42,32 @@ def test_a_refused_message_is_not_given_up_before_it_went_the_second_way(api: Ap
     assert (response["status"], response["problem"], response["due_at"]) == ("pending", "address_rejected", None)
 
     fall_back(api.database)
-    assert told(api, registration_id) == ("sms", "pending", "+33…78")
+    assert reported(api, registration_id) == ("sms", "pending", "+33…78")
 
 
-def test_without_a_second_way_a_refused_message_is_given_up(api: ApiUnderTest) -> None:
+def test_a_rejected_message_without_a_fallback_is_dead(api: ApiUnderTest) -> None:
     registration_id = api.registered(email="ada@example.org")
     refuse(api, "email")
-    assert told(api, registration_id)[1] == "dead"
+    assert reported(api, registration_id)[1] == "dead"
 
 
-def test_when_both_ways_are_refused_it_is_given_up(api: ApiUnderTest) -> None:
+def test_a_message_rejected_on_both_channels_is_dead(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH)
     refuse(api, "email")
     fall_back(api.database)
     refuse(api, "sms")
-    assert told(api, registration_id)[:2] == ("email", "dead")
+    assert reported(api, registration_id)[:2] == ("email", "dead")
 
 
-def test_a_second_way_that_leads_nowhere_does_not_hide_the_first(api: ApiUnderTest) -> None:
+def test_a_dead_fallback_does_not_hide_the_first_message(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH)
     api.rows("update outbox_messages set fallback_at = now()")
     fall_back(api.database)
     refuse(api, "sms")
-    assert told(api, registration_id) == ("email", "pending", "a…@example.org")
+    assert reported(api, registration_id) == ("email", "pending", "a…@example.org")
 
 
-def test_whoever_waits_is_told_when_the_second_way_was_accepted(api: ApiUnderTest) -> None:
+def test_a_waiting_request_sees_the_accepted_fallback(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH)
     refuse(api, "email")
     fall_back(api.database)
@@ -81,7 +81,7 @@ def test_whoever_waits_is_told_when_the_second_way_was_accepted(api: ApiUnderTes
     assert response.json["email_confirmation_sent"] is False
 
 
-def test_both_codes_of_a_message_that_went_two_ways_work(api: ApiUnderTest) -> None:
+def test_both_codes_work_after_a_fallback(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH)
     first_code = api.code(registration_id)
     api.rows("update outbox_messages set fallback_at = now()")
@@ -93,7 +93,7 @@ def test_both_codes_of_a_message_that_went_two_ways_work(api: ApiUnderTest) -> N
     assert api.user(registration_id).phone_verified_at is None
 
 
-def test_two_ways_buy_no_guesses(api: ApiUnderTest) -> None:
+def test_two_channels_buy_no_guesses(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH)
     for _ in range(3):
         api.activate(registration_id, "no code")

@@ -24,7 +24,7 @@ def post(api: ApiUnderTest, body: object = BODY, key: str = KEY, path: str = "/v
     return api.app.test_client().post(path, data=json.dumps(body), headers=headers)
 
 
-def test_a_request_repeated_is_carried_out_once_and_answered_alike(api: ApiUnderTest) -> None:
+def test_a_repeated_request_executes_once_and_gets_the_same_response(api: ApiUnderTest) -> None:
     first, second, bare = post(api), post(api), post(api, key=KEY.strip('"'))
 
     for again in (second, bare):
@@ -36,14 +36,14 @@ def test_a_request_repeated_is_carried_out_once_and_answered_alike(api: ApiUnder
     assert api.count_rows() == (1, 1, 1)
 
 
-def test_without_a_key_or_with_another_each_request_is_its_own(api: ApiUnderTest) -> None:
+def test_requests_without_a_key_or_with_different_keys_are_independent(api: ApiUnderTest) -> None:
     responses = [post(api), post(api, key=KEY.replace("5b", "5c")), api.register(), api.register()]
 
     assert {response.status_code for response in responses} == {202}
     assert api.count_rows() == (4, 4, 4)
 
 
-def test_a_key_is_not_good_for_another_body_or_path(api: ApiUnderTest) -> None:
+def test_a_key_does_not_fit_another_body_or_path(api: ApiUnderTest) -> None:
     first = api.registered(email="grace@example.org")
     post(api)
     post(api, {}, path=f"/v1/registrations/{first}/resend")
@@ -72,7 +72,7 @@ def test_a_key_is_not_good_for_another_body_or_path(api: ApiUnderTest) -> None:
         '"sixteen-letters-or-more";q=1',
     ],
 )
-def test_a_key_that_is_none_is_refused(api: ApiUnderTest, key: str) -> None:
+def test_a_malformed_key_is_rejected(api: ApiUnderTest, key: str) -> None:
     response = post(api, key=key)
 
     assert (response.status_code, response.json["code"]) == (400, "idempotency_key_malformed")
@@ -83,7 +83,7 @@ def test_quotes_are_no_part_of_a_key() -> None:
     assert parse_key(r'"sixteen \"letters\" or \\ more"') == 'sixteen "letters" or \\ more'
 
 
-def test_a_crowd_with_one_key_registers_once(api: ApiUnderTest) -> None:
+def test_concurrent_requests_with_one_key_register_once(api: ApiUnderTest) -> None:
     with ThreadPoolExecutor(8) as crowd:
         responses = list(crowd.map(lambda _: post(api), range(16)))
 
@@ -96,7 +96,7 @@ def test_a_crowd_with_one_key_registers_once(api: ApiUnderTest) -> None:
     assert post(api).headers["Idempotency-Replayed"] == "true"
 
 
-def test_while_the_first_is_being_carried_out_nobody_waits_for_it(api: ApiUnderTest) -> None:
+def test_a_repetition_does_not_wait_for_the_first_request(api: ApiUnderTest) -> None:
     sessions = api.app.extensions[EXTENSION].sessions
     with api.app.test_request_context("/v1/registrations", method="POST", json=BODY), sessions.begin() as session:
         acquire_key(session, request_key(parse_key(KEY)))
@@ -108,14 +108,14 @@ def test_while_the_first_is_being_carried_out_nobody_waits_for_it(api: ApiUnderT
     assert post(api).status_code == 202
 
 
-def test_what_was_refused_is_looked_at_again(api: ApiUnderTest) -> None:
+def test_a_rejected_request_is_checked_again(api: ApiUnderTest) -> None:
     assert post(api, {**BODY, "password": "short"}).status_code == 422
 
     assert post(api).status_code == 202
     assert "Idempotency-Replayed" not in post(api, key=KEY.replace("5b", "5c")).headers
 
 
-def test_an_activation_whose_answer_got_lost_can_be_repeated(api: ApiUnderTest) -> None:
+def test_an_activation_can_be_repeated_after_its_response_was_lost(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     body = {"registration_id": str(registration_id), "code": api.code(registration_id)}
 
@@ -128,7 +128,7 @@ def test_an_activation_whose_answer_got_lost_can_be_repeated(api: ApiUnderTest) 
     assert post(api, body, KEY.replace("5b", "5c"), "/v1/activations").status_code == 400
 
 
-def test_a_repetition_that_overlaps_the_first_is_not_refused_for_what_that_has_done(api: ApiUnderTest) -> None:
+def test_a_repetition_that_overlaps_the_first_request_gets_its_response(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     body = {"registration_id": str(registration_id), "code": api.code(registration_id)}
     with api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
@@ -149,7 +149,7 @@ def test_a_repetition_that_overlaps_the_first_is_not_refused_for_what_that_has_d
     assert (again.status_code, again.text, again.headers["Idempotency-Replayed"]) == (200, "first", "true")
 
 
-def test_a_kept_answer_goes_with_the_user_whom_it_tells_of(api: ApiUnderTest) -> None:
+def test_a_stored_response_is_deleted_with_its_user(api: ApiUnderTest) -> None:
     registration_id = UUID(post(api).json["id"])
     post(api, {}, path=f"/v1/registrations/{registration_id}/resend")
     activation = {"registration_id": str(registration_id), "code": api.code(registration_id)}
@@ -164,7 +164,7 @@ def test_a_kept_answer_goes_with_the_user_whom_it_tells_of(api: ApiUnderTest) ->
 
 
 @pytest.mark.parametrize("email", [BODY["email"], "nobody@example.org"])
-def test_a_reset_asked_for_again_tells_nobody_that_an_account_was_erased(api: ApiUnderTest, email: str) -> None:
+def test_a_repeated_reset_request_does_not_reveal_an_erasure(api: ApiUnderTest, email: str) -> None:
     ada = Account(api, api.activated(email=BODY["email"]), signed_in(api, BODY["email"]))
     first = post(api, {"email": email}, path="/v1/password-resets")
     assert ada.erase(password=PASSWORD).status_code == 202
@@ -173,28 +173,28 @@ def test_a_reset_asked_for_again_tells_nobody_that_an_account_was_erased(api: Ap
 
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.json == first.json
-    [kept] = api.rows("select body, user_id from kept_answers")
-    assert (json.loads(kept.body).keys(), kept.user_id) == ({"channel", "destination"}, None)
+    [stored] = api.rows("select body, user_id from kept_answers")
+    assert (json.loads(stored.body).keys(), stored.user_id) == ({"channel", "destination"}, None)
 
 
-def test_neither_key_nor_password_can_be_found_from_what_is_kept(api: ApiUnderTest) -> None:
+def test_a_stored_response_reveals_neither_key_nor_password(api: ApiUnderTest) -> None:
     post(api)
     [row] = api.rows("select * from kept_answers")
 
-    kept = b"".join((bytes(row.id), bytes(row.fingerprint), json.dumps(row.headers).encode(), row.body.encode()))
+    stored = b"".join((bytes(row.id), bytes(row.fingerprint), json.dumps(row.headers).encode(), row.body.encode()))
     body = json.dumps(BODY).encode()
-    assert not any(secret in kept for secret in (b"ada@", PASSWORD.encode(), KEY.strip('"').encode()))
+    assert not any(secret in stored for secret in (b"ada@", PASSWORD.encode(), KEY.strip('"').encode()))
     assert bytes(row.fingerprint) not in (sha256(body).digest(), sha256(b"POST\0/v1/registrations\0" + body).digest())
 
 
-def test_after_a_rotation_of_keys_a_repetition_is_still_known(api: ApiUnderTest) -> None:
+def test_a_repetition_is_recognized_after_a_key_rotation(api: ApiUnderTest) -> None:
     first = post(api)
     rotated = "new:" + "TmV3IGtleSBvZiAzMiBieXRlcywgb3Igc29tZSBtb3Jl" + "," + SECRET_KEYS
     with api_on(api.database, SECRET_KEYS=rotated) as later:
         assert post(later).json == first.json
 
 
-def test_access_is_never_at_rest(api: ApiUnderTest) -> None:
+def test_stored_responses_contain_no_tokens(api: ApiUnderTest) -> None:
     sessions = api.app.extensions[EXTENSION].sessions
     with api.app.test_request_context("/v1/activations", method="POST", data=b"{}"), sessions.begin() as session:
         g.request_key = request_key("a key of some length")

@@ -1,4 +1,4 @@
-"""Whether an address has an account cannot be told from an answer, nor from the work that it took."""
+"""Neither a response nor the work for it reveals whether an address has an account."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ Address = dict[str, str]
 
 MAIL = {"email": "known@example.org"}, {"email": "never@example.org"}
 NUMBERS = {"phone": "+447400123456"}, {"phone": "+447400123457"}
-"""One that has an account, and one that has none."""
+"""A number with an account, and one without."""
 
 
 @dataclass(frozen=True)
 class Somebody:
-    """An address, and the newest registration of it."""
+    """An address and its newest registration."""
 
     address: Address
     registration_id: UUID
@@ -31,7 +31,7 @@ class Somebody:
 
 @dataclass
 class Work:
-    """What an answer took: the statements in their order, and how many rows each of them wrote."""
+    """The work for a response: its statements in order, and the rows that each wrote."""
 
     statements: list[str] = field(default_factory=list)
     rows_written: list[int] = field(default_factory=list)
@@ -92,7 +92,7 @@ ASKED: list[tuple[Ask, int]] = [
 
 @pytest.mark.parametrize("addresses", [MAIL, NUMBERS], ids=["mail", "numbers"])
 @pytest.mark.parametrize(("ask", "status"), ASKED)
-def test_answers_and_the_work_for_them_are_alike_with_an_account_and_without(
+def test_responses_and_their_statements_are_the_same_with_and_without_an_account(
     api: ApiUnderTest, ask: Ask, status: int, addresses: tuple[Address, Address]
 ) -> None:
     known, _unknown = addresses
@@ -110,7 +110,7 @@ def test_answers_and_the_work_for_them_are_alike_with_an_account_and_without(
 
 
 def observed(api: ApiUnderTest, ask: Ask, who: Somebody) -> tuple[TestResponse, Work]:
-    """Ask for that one, and note what the database has to do."""
+    """Send the request, and record the work of the database."""
     work = Work()
 
     def note(_connection: Any, cursor: Any, statement: str, *_more: Any) -> None:
@@ -126,7 +126,7 @@ def observed(api: ApiUnderTest, ask: Ask, who: Somebody) -> tuple[TestResponse, 
 
 
 def are_alike(both: Iterable[Any]) -> bool:
-    """Tell whether the first equals the second."""
+    """Return whether the two are equal."""
     first, second = both
     return bool(first == second)
 

@@ -12,12 +12,12 @@ from tests.support.hits import move
 
 @pytest.fixture
 def limited(database: Database) -> Iterator[ApiUnderTest]:
-    """Limits as they are by default, but for the pause between resends."""
+    """The default limits, without a cooldown between resends."""
     with api_on(database, RATE_LIMITS="on", TRUSTED_PROXIES="1") as api:
         yield api
 
 
-def test_a_network_may_register_so_often_and_others_go_on(limited: ApiUnderTest) -> None:
+def test_a_network_reaches_its_limit_and_others_do_not(limited: ApiUnderTest) -> None:
     responses = [register_from(limited, "192.0.2.1", n) for n in range(21)]
 
     assert [response.status_code for response in responses] == [202] * 20 + [429]
@@ -40,12 +40,12 @@ def test_ipv6_clients_are_counted_by_their_64_and_cannot_hop_about_in_it(limited
     assert register_from(limited, "2001:db8:0:2::1", 21).status_code == 202
 
 
-def test_without_trusted_proxies_what_a_client_forwards_is_not_believed(database: Database) -> None:
+def test_without_trusted_proxies_forwarded_addresses_are_ignored(database: Database) -> None:
     with api_on(database, RATE_LIMITS="on", LIMIT_REGISTRATIONS_PER_NETWORK="2/minute") as api:
         assert [register_from(api, f"192.0.2.{n}", n).status_code for n in range(3)] == [202, 202, 429]
 
 
-def test_what_the_database_failed_to_do_counts_against_no_limit(limited: ApiUnderTest, database: Database) -> None:
+def test_a_failure_of_the_database_counts_against_no_limit(limited: ApiUnderTest, database: Database) -> None:
     with database.connect() as owner:
         owner.execute(
             "create function fail() returns trigger language plpgsql as"
@@ -84,7 +84,7 @@ def test_the_counts_name_no_address(limited: ApiUnderTest) -> None:
     assert not any(word in keys.lower() for word in ("ada", "example", "612345678"))
 
 
-def test_resends_are_limited_by_the_address_and_can_resend_tells_so(limited: ApiUnderTest) -> None:
+def test_resends_are_limited_by_the_address_and_can_resend_shows_it(limited: ApiUnderTest) -> None:
     first, second = limited.registered(), limited.registered()
     assert [limited.resend(first).status_code for _ in range(4)] == [202] * 4
     assert limited.look_up(second).json["can_resend"] is True
@@ -122,7 +122,7 @@ def test_codes_to_one_address_are_tried_ten_times_a_day_whatever_they_were_sent_
     assert limited.activate_by_link(link_token, password=PASSWORD).status_code == 200
 
 
-def test_no_crowd_gets_more_tries_than_that(database: Database) -> None:
+def test_concurrent_tries_stay_within_the_limit(database: Database) -> None:
     with api_on(database, RATE_LIMITS="on", LIMIT_CODE_TRIES_PER_ADDRESS="3/day", ACTIVATION_ATTEMPTS="20") as api:
         registration_id = api.registered()
         body = {"registration_id": str(registration_id), "code": WRONG_CODE}

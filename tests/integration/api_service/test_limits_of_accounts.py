@@ -4,7 +4,7 @@ import pytest
 from argon2 import PasswordHasher
 from werkzeug.test import TestResponse
 
-from tests.support.accounts import ADA, NEW_PASSWORD, NUMBER, ask_for_reset, confirm_reset, newest_code, refusal
+from tests.support.accounts import ADA, NEW_PASSWORD, NUMBER, ask_for_reset, confirm_reset, newest_code, problem
 from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest, api_on
 from tests.support.databases import Database
 
@@ -14,7 +14,7 @@ LIMITED = (429, "too_many_requests")
 
 @pytest.fixture
 def limited(database: Database) -> Iterator[ApiUnderTest]:
-    """Limits as they are by default; proxies say where a request is from."""
+    """The default limits, with clients identified by proxies."""
     with api_on(database, RATE_LIMITS="on", TRUSTED_PROXIES="1") as api:
         yield api
 
@@ -33,19 +33,19 @@ def log_in(api: ApiUnderTest, password: str, *, email: str = ADA, network: str =
 
 
 @pytest.mark.parametrize("email", [ADA, "nobody@example.org"])
-def test_after_five_wrong_passwords_not_even_the_right_one_is_looked_at(limited: ApiUnderTest, email: str) -> None:
+def test_after_five_wrong_passwords_the_right_one_is_not_compared(limited: ApiUnderTest, email: str) -> None:
     limited.activated(email=ADA)
 
     responses = [log_in(limited, f"wrong password {n}", email=email, network=f"192.0.2.{n}") for n in range(5)]
 
     assert {response.status_code for response in responses} == {401}
     refused = log_in(limited, PASSWORD, email=email, network="192.0.2.9")
-    assert refusal(refused) == LIMITED
+    assert problem(refused) == LIMITED
     assert refused.json["limits"] == ["failed_logins_per_address"]
     assert 1 <= int(refused.headers["Retry-After"]) <= 300
 
 
-def test_a_success_gives_its_own_hit_back_and_forgets_nothing_that_failed(database: Database) -> None:
+def test_a_success_refunds_only_its_own_hit(database: Database) -> None:
     with api_on(database, RATE_LIMITS="on", LIMIT_FAILED_LOGINS_PER_ADDRESS="9/minute") as limited:
         limited.activated(email=ADA)
         for _ in range(2):
@@ -57,7 +57,7 @@ def test_a_success_gives_its_own_hit_back_and_forgets_nothing_that_failed(databa
     assert others == [401, 401, 429]
 
 
-def test_that_its_owner_signs_in_tells_strangers_nothing_of_an_address(limited: ApiUnderTest) -> None:
+def test_a_sign_in_of_the_owner_does_not_change_the_headers_for_strangers(limited: ApiUnderTest) -> None:
     limited.activated(email=ADA)
 
     def guessed(email: str, *networks: int) -> list[int]:
@@ -71,7 +71,7 @@ def test_that_its_owner_signs_in_tells_strangers_nothing_of_an_address(limited: 
     assert after == [[401, 429, 429]] * 2
 
 
-def test_a_right_password_beside_a_change_forgets_no_wrong_ones(limited: ApiUnderTest) -> None:
+def test_a_right_password_with_a_change_refunds_no_wrong_ones(limited: ApiUnderTest) -> None:
     limited.activated(email=ADA)
     bearer = {"Authorization": f"Bearer {log_in(limited, PASSWORD).json['access_token']}"}
 
@@ -83,7 +83,7 @@ def test_a_right_password_beside_a_change_forgets_no_wrong_ones(limited: ApiUnde
     assert [*wrong, ask(4, PASSWORD), ask(5, "a wrong password"), ask(6, PASSWORD)] == [403] * 4 + [202, 403, 429]
 
 
-def test_the_right_password_of_one_who_is_not_activated_clears_nothing(limited: ApiUnderTest) -> None:
+def test_the_right_password_of_a_pending_user_refunds_nothing(limited: ApiUnderTest) -> None:
     limited.activated(email=ADA)
     limited.register(email=ADA, password=NEW_PASSWORD)
 
@@ -111,17 +111,15 @@ def test_codes_of_resets_are_tried_ten_times_a_day_for_known_and_unknown_address
         unknown = [confirm_reset(api, wrong, email="nobody@example.org").status_code for _ in range(11)]
 
         assert (known, unknown) == ([400] * 9, [400] * 10 + [429])
-        assert refusal(confirm_reset(api, code)) == LIMITED
+        assert problem(confirm_reset(api, code)) == LIMITED
 
 
 @pytest.mark.parametrize("has_asked", [True, False])
-def test_where_no_code_was_sent_nobody_can_use_up_the_tries_of_an_address(
-    limited: ApiUnderTest, *, has_asked: bool
-) -> None:
+def test_tries_without_a_code_do_not_count_against_the_address(limited: ApiUnderTest, *, has_asked: bool) -> None:
     limited.activated(email=ADA)
     if has_asked:
         ask_for_reset(limited)
-    blind = [refusal(confirm_reset(limited, WRONG_CODE)) for _ in range(12)]
+    blind = [problem(confirm_reset(limited, WRONG_CODE)) for _ in range(12)]
     limited.rows("update tokens set expires_at = now()")
     ask_for_reset(limited)
 
@@ -144,7 +142,7 @@ def test_a_wrong_code_costs_no_hash_and_a_right_one_does(
     assert hasher.hashes == 1
 
 
-def test_who_only_claims_an_address_cannot_clear_what_failed_for_its_holder(limited: ApiUnderTest) -> None:
+def test_an_unproven_registration_cannot_refund_failures_of_the_address(limited: ApiUnderTest) -> None:
     limited.activated(email=ADA)
     limited.activated(email=ADA, phone=NUMBER, channel="sms", password=NEW_PASSWORD)
 
@@ -153,10 +151,10 @@ def test_who_only_claims_an_address_cannot_clear_what_failed_for_its_holder(limi
         assert log_in(limited, NEW_PASSWORD).status_code == 201
 
     assert log_in(limited, "a wrong password").status_code == 401
-    assert refusal(log_in(limited, PASSWORD, network="192.0.2.9")) == LIMITED
+    assert problem(log_in(limited, PASSWORD, network="192.0.2.9")) == LIMITED
 
 
-def test_what_a_network_is_refused_uses_up_nothing_of_an_address(database: Database) -> None:
+def test_a_request_refused_by_network_does_not_count_against_the_address(database: Database) -> None:
     limits = {"LIMIT_FAILED_LOGINS_PER_NETWORK": "1/minute", "LIMIT_RESETS_PER_NETWORK": "1/minute"}
     with api_on(database, RATE_LIMITS="on", TRUSTED_PROXIES="1", **limits) as api:
         api.activated(email=ADA)
@@ -166,13 +164,13 @@ def test_what_a_network_is_refused_uses_up_nothing_of_an_address(database: Datab
         refused = [log_in(api, "a wrong password") for _ in range(9)]
         refused += [ask_for_reset(api, **{"X-Forwarded-For": "192.0.2.1"}) for _ in range(9)]
 
-        assert {refusal(response) for response in refused} == {LIMITED}
+        assert {problem(response) for response in refused} == {LIMITED}
         assert api.rows("select key from rate_limits where key like '%address%' and cardinality(hits) > 1") == []
         assert log_in(api, PASSWORD, network="192.0.2.2").status_code == 201
         assert ask_for_reset(api, **{"X-Forwarded-For": "192.0.2.2"}).status_code == 202
 
 
-def test_who_fails_to_sign_in_as_somebody_does_not_keep_them_from_their_account(limited: ApiUnderTest) -> None:
+def test_failed_sign_ins_do_not_block_signed_in_users(limited: ApiUnderTest) -> None:
     limited.activated(email=ADA)
     bearer = {"Authorization": f"Bearer {log_in(limited, PASSWORD).json['access_token']}"}
     for n in range(6):
@@ -182,7 +180,7 @@ def test_who_fails_to_sign_in_as_somebody_does_not_keep_them_from_their_account(
     assert limited.client.post("/v1/me/password", json=body, headers=bearer).status_code == 204
 
 
-def test_a_reset_whose_answer_got_lost_can_be_repeated(api: ApiUnderTest) -> None:
+def test_a_reset_can_be_repeated_after_its_response_was_lost(api: ApiUnderTest) -> None:
     user_id = api.activated(email=ADA)
     headers = {"Idempotency-Key": KEY}
 
@@ -224,7 +222,7 @@ def test_an_access_token_does_not_help_to_guess_the_password(limited: ApiUnderTe
         return limited.client.post("/v1/me/password", json=body, headers=bearer)
 
     assert [change(f"a wrong password {n}").status_code for n in range(5)] == [403] * 5
-    assert refusal(change(PASSWORD)) == LIMITED
+    assert problem(change(PASSWORD)) == LIMITED
 
 
 def test_codes_to_new_addresses_are_limited_as_those_of_resets_are(limited: ApiUnderTest) -> None:
@@ -237,7 +235,7 @@ def test_codes_to_new_addresses_are_limited_as_those_of_resets_are(limited: ApiU
     assert responses == [202] * 5 + [429]
 
 
-def test_wrong_passwords_beside_somebody_else_s_address_use_up_none_of_its_resets(limited: ApiUnderTest) -> None:
+def test_wrong_passwords_with_a_stranger_s_address_use_up_none_of_its_resets(limited: ApiUnderTest) -> None:
     limited.activated(email=ADA)
     limited.activated(email="mallory@example.org")
     token = log_in(limited, PASSWORD, email="mallory@example.org").json["access_token"]

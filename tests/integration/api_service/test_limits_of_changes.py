@@ -1,4 +1,4 @@
-"""How often a signed-in user changes what they sign in with: each time all addresses are told, by SMS, too."""
+"""Changes of credentials are limited, because each notifies all addresses, also by SMS."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from tests.support.accounts import (
     confirm_reset,
     is_password,
     newest_code,
-    refusal,
+    problem,
     signed_in,
     templates_told,
 )
@@ -27,7 +27,7 @@ PATH = "/v1/me/password"
 
 @pytest.fixture
 def ada(database: Database) -> Iterator[Account]:
-    """Somebody with a number, who may change things twice a day."""
+    """A user with a phone number and two changes per day."""
     with api_on(database, RATE_LIMITS="on", LIMIT_CHANGES_PER_USER="2/day") as api:
         user_id = api.activated(phone=NUMBER)
         response = api.client.post("/v1/sessions", json={"phone": NUMBER, "password": PASSWORD})
@@ -36,23 +36,23 @@ def ada(database: Database) -> Iterator[Account]:
 
 def change_password(account: Account, old: str, new: str) -> tuple[int, str]:
     response = account.post(PATH, old_password=old, new_password=new)
-    return refusal(response) if response.json else (response.status_code, "")
+    return problem(response) if response.json else (response.status_code, "")
 
 
-def test_a_password_that_was_changed_too_often_stays_and_nobody_is_told(ada: Account) -> None:
+def test_a_change_beyond_the_limit_changes_nothing_and_sends_nothing(ada: Account) -> None:
     changes = [change_password(ada, *pair) for pair in ((PASSWORD, NEW_PASSWORD), (NEW_PASSWORD, PASSWORD))]
 
     refused = ada.post(PATH, old_password=PASSWORD, new_password=NEW_PASSWORD)
 
     assert changes == [(204, "")] * 2
-    assert refusal(refused) == LIMITED
+    assert problem(refused) == LIMITED
     assert refused.json["limits"] == ["changes_per_user"]
     assert 86_000 < int(refused.headers["Retry-After"]) <= 86_400
     assert is_password(ada.api, PASSWORD)
     assert templates_told(ada.api, ada.id).count("password_changed") == 2
 
 
-def test_ten_changes_a_day_is_what_a_user_has_unless_a_setting_says_otherwise(database: Database) -> None:
+def test_changes_are_limited_to_ten_a_day_by_default(database: Database) -> None:
     with api_on(database, RATE_LIMITS="on") as api:
         account = Account(api, api.activated(email=ADA), signed_in(api))
         pairs = [(PASSWORD, NEW_PASSWORD), (NEW_PASSWORD, PASSWORD)] * 5
@@ -74,7 +74,7 @@ def test_a_changed_address_counts_as_a_changed_password_does(ada: Account) -> No
     assert change_password(ada, PASSWORD, NEW_PASSWORD) == LIMITED
 
 
-def test_what_changes_nothing_does_not_count(ada: Account) -> None:
+def test_a_change_that_fails_does_not_count(ada: Account) -> None:
     assert change_password(ada, "a wrong password", NEW_PASSWORD) == (403, "wrong_password")
     assert change_password(ada, PASSWORD, NUMBER) == (422, "validation_failed")
     for _ in range(3):
@@ -86,7 +86,7 @@ def test_what_changes_nothing_does_not_count(ada: Account) -> None:
     assert change_password(ada, NEW_PASSWORD, PASSWORD) == (204, "")
 
 
-def test_whoever_used_up_the_changes_does_not_keep_the_owner_from_a_reset(database: Database) -> None:
+def test_used_up_changes_do_not_block_a_reset(database: Database) -> None:
     with api_on(database, RATE_LIMITS="on", LIMIT_CHANGES_PER_USER="1/day") as api:
         thief = Account(api, api.activated(email=ADA), signed_in(api))
         assert change_password(thief, PASSWORD, "what a thief would take") == (204, "")

@@ -1,4 +1,4 @@
-"""A request that is sent again counts once, also where the first is still being carried out."""
+"""A repeated request counts once, even while the first is in progress."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,14 +20,14 @@ def post(api: ApiUnderTest) -> TestResponse:
     return api.app.test_client().post("/v1/registrations", json=BODY, headers=KEY)
 
 
-def test_a_repetition_is_cheap_it_counts_against_no_limit(database: Database) -> None:
+def test_a_repetition_counts_against_no_limit(database: Database) -> None:
     with api_on(database, RATE_LIMITS="on", LIMIT_REGISTRATIONS_PER_ADDRESS="1/hour") as api:
         first = post(api)
         assert post(api).json == first.json
         assert api.register().status_code == 429
 
 
-def test_of_a_crowd_with_one_key_one_request_counts(database: Database) -> None:
+def test_of_concurrent_requests_with_one_key_one_counts(database: Database) -> None:
     with api_on(database, RATE_LIMITS="on") as api, ThreadPoolExecutor(5) as crowd:
         responses = list(crowd.map(lambda _: post(api), range(5)))
 
@@ -35,7 +35,7 @@ def test_of_a_crowd_with_one_key_one_request_counts(database: Database) -> None:
         assert [row.count for row in api.rows("select cardinality(hits) as count from rate_limits")] == [1, 1]
 
 
-def test_what_finds_its_key_in_use_counts_against_no_limit_and_takes_no_other_s_hit_back(database: Database) -> None:
+def test_a_request_whose_key_is_in_use_refunds_only_its_own_hits(database: Database) -> None:
     with api_on(database, RATE_LIMITS="on") as api:
         ada = Account(api, api.activated(email=ADA), signed_in(api))
         wrong = {"email": "countess@example.org", "password": "a wrong password"}
@@ -54,6 +54,6 @@ def test_what_finds_its_key_in_use_counts_against_no_limit_and_takes_no_other_s_
 
 
 def hits(api: ApiUnderTest) -> dict[str, int]:
-    """Return how many hits of each key are held, of those that have any."""
+    """Return the number of stored hits by key."""
     rows = api.rows("select key, cardinality(hits) as count from rate_limits where cardinality(hits) > 0")
     return {row.key: row.count for row in rows}

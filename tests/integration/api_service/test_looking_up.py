@@ -25,7 +25,7 @@ LEASED = "lease_token = gen_random_uuid(), leased_until = {end}, due_at = {end}"
         ("status = 'dead', settled_at = now(), dead_reason = 'exhausted'", "dead", "undeliverable"),
     ],
 )
-def test_delivery_is_told_in_our_words(api: ApiUnderTest, fate: str, status: str, problem: str | None) -> None:
+def test_delivery_problems_do_not_quote_servers(api: ApiUnderTest, fate: str, status: str, problem: str | None) -> None:
     registration_id = api.registered()
     api.rows(f"update outbox_messages set last_error = '550 no such user', provider = 'smtp-1', {fate}")
 
@@ -48,14 +48,14 @@ def test_delivery_is_told_in_our_words(api: ApiUnderTest, fate: str, status: str
         ("status = 'dead', settled_at = now(), dead_reason = 'rejected'", False),
     ],
 )
-def test_a_delivery_is_due_while_it_waits_and_at_no_other_time(api: ApiUnderTest, fate: str, *, is_due: bool) -> None:
+def test_a_delivery_is_due_only_while_it_waits(api: ApiUnderTest, fate: str, *, is_due: bool) -> None:
     registration_id = api.registered()
     api.rows(f"update outbox_messages set {fate}")
 
-    told = api.look_up(registration_id).json["delivery"]["due_at"]
+    reported = api.look_up(registration_id).json["delivery"]["due_at"]
 
     due_at = api.messages(registration_id)[0].due_at
-    assert (told and datetime.fromisoformat(told)) == (
+    assert (reported and datetime.fromisoformat(reported)) == (
         due_at.replace(microsecond=due_at.microsecond // 1000 * 1000) if is_due else None
     )
 
@@ -68,7 +68,7 @@ def test_a_sent_sms_is_no_e_mail_confirmation(api: ApiUnderTest) -> None:
     assert (registration["delivery"]["status"], registration["email_confirmation_sent"]) == ("sent", False)
 
 
-def test_the_answer_waits_for_the_message_to_settle(api: ApiUnderTest) -> None:
+def test_the_response_waits_for_the_message_to_settle(api: ApiUnderTest) -> None:
     registration_id = api.registered()
 
     with ThreadPoolExecutor(1) as client:
@@ -96,7 +96,7 @@ def test_registering_can_wait_too(api: ApiUnderTest) -> None:
     assert response.json["delivery"]["status"] == "sent"
 
 
-def test_when_the_time_is_up_the_answer_comes_all_the_same(api: ApiUnderTest) -> None:
+def test_the_response_comes_when_the_time_is_over(api: ApiUnderTest) -> None:
     registration_id = api.registered()
 
     started = time.monotonic()
@@ -106,7 +106,7 @@ def test_when_the_time_is_up_the_answer_comes_all_the_same(api: ApiUnderTest) ->
     assert (response.json["delivery"]["status"], response.headers["Preference-Applied"]) == ("pending", "wait=1")
 
 
-def test_without_a_preference_nobody_waits(api: ApiUnderTest) -> None:
+def test_without_a_preference_no_request_waits(api: ApiUnderTest) -> None:
     registration_id = api.registered()
 
     for preference in ("respond-async", "wait=0", "wait=soon"):
@@ -115,7 +115,7 @@ def test_without_a_preference_nobody_waits(api: ApiUnderTest) -> None:
         assert "Preference-Applied" not in response.headers
 
 
-def test_those_who_wait_hold_no_connection(api: ApiUnderTest) -> None:
+def test_waiting_requests_hold_no_connection(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     pool: Any = services_of(api).engine.pool
 
@@ -127,7 +127,7 @@ def test_those_who_wait_hold_no_connection(api: ApiUnderTest) -> None:
         assert {response.result(60).status_code for response in waiting} == {200}
 
 
-def test_whoever_finds_no_seat_is_answered_at_once(database: Database) -> None:
+def test_a_request_beyond_half_of_the_threads_does_not_wait(database: Database) -> None:
     with api_on(database, API_THREADS="2") as api, ThreadPoolExecutor(1) as client:
         registration_id = api.registered()
         waiting = client.submit(look_up_elsewhere, api, registration_id, "wait=20")
@@ -152,7 +152,7 @@ def waiting_requests(api: ApiUnderTest) -> int:
 
 
 def look_up_elsewhere(api: ApiUnderTest, registration_id: Any, preference: str) -> Any:
-    """Look the registration up with a client of its own, for use in another thread."""
+    """Look the registration up with a separate client, for use in another thread."""
     return api.app.test_client().get(f"/v1/registrations/{registration_id}", headers={"Prefer": preference})
 
 

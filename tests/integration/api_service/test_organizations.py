@@ -1,4 +1,4 @@
-"""Founding an organization with a registration, and signing in to one."""
+"""Create an organization with a registration, and sign in to it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ REPAIRS = "select * from outbox_messages where template = 'organization_repair'"
 
 @pytest.fixture(scope="module")
 def refusing(cluster: Cluster) -> Iterator[ApiUnderTest]:
-    """One API for all: what is refused changes nothing."""
+    """One API for all tests: rejected requests change nothing."""
     with fresh_database(cluster) as database, api_on(database) as api:
         yield api
 
@@ -56,12 +56,12 @@ def test_user_organization_token_and_one_message_are_added_together(api: ApiUnde
     assert not response.json["can_resend"]
 
 
-def test_a_registration_without_one_says_nothing_of_organizations(api: ApiUnderTest) -> None:
+def test_a_registration_without_an_organization_has_no_such_member(api: ApiUnderTest) -> None:
     assert "organization" not in api.register().json
     assert api.rows("select * from organizations") == []
 
 
-def test_a_look_shows_what_the_registration_was_answered(api: ApiUnderTest) -> None:
+def test_a_lookup_returns_the_same_as_the_registration(api: ApiUnderTest) -> None:
     response = api.register(organization=CLINIC).json
     assert api.look_up(response["id"]).json == response
 
@@ -85,16 +85,16 @@ def test_a_look_shows_what_the_registration_was_answered(api: ApiUnderTest) -> N
         ({"name": "Clinic", "country": None}, "#/organization/country", "invalid_type"),
     ],
 )
-def test_what_cannot_be_an_organization_is_refused_with_its_place(
+def test_an_invalid_organization_is_rejected_with_a_pointer(
     refusing: ApiUnderTest, organization: Any, pointer: str, code: str
 ) -> None:
     response = refusing.register(organization=organization)
     assert response.status_code == 422
-    assert [(fault["pointer"], fault["code"]) for fault in response.json["errors"]] == [(pointer, code)]
+    assert [(violation["pointer"], violation["code"]) for violation in response.json["errors"]] == [(pointer, code)]
     assert refusing.count_rows() == (0, 0, 0)
 
 
-def test_nothing_is_sent_again_before_it_was_sent_at_all(api: ApiUnderTest) -> None:
+def test_a_message_is_not_resent_before_the_organization_is_ready(api: ApiUnderTest) -> None:
     ada = api.registered(organization=CLINIC)
     response = api.resend(ada)
     assert (response.status_code, response.json["code"], response.headers["Retry-After"]) == (
@@ -107,7 +107,7 @@ def test_nothing_is_sent_again_before_it_was_sent_at_all(api: ApiUnderTest) -> N
     assert api.resend(ada).status_code == 202
 
 
-def test_of_an_organization_that_failed_nothing_is_sent_again(api: ApiUnderTest) -> None:
+def test_a_failed_organization_is_not_resent(api: ApiUnderTest) -> None:
     ada = api.registered(organization=CLINIC)
     api.rows("update organizations set status = 'failed', failed_at = now()")
     response = api.resend(ada)
@@ -115,14 +115,14 @@ def test_of_an_organization_that_failed_nothing_is_sent_again(api: ApiUnderTest)
     assert [message.template for message in api.messages(ada)] == ["organization"]
 
 
-def test_a_member_signs_in_while_the_organization_was_found_to_be_in_order(api: ApiUnderTest) -> None:
+def test_a_member_of_a_healthy_organization_signs_in(api: ApiUnderTest) -> None:
     member_of_a_ready_one(api)
     assert sign_in(api).status_code == 201
     assert api.rows(REPAIRS) == []
 
 
 @pytest.mark.parametrize("health", ["lost", "damaged", "unreachable"])
-def test_a_member_of_one_that_is_not_is_asked_to_wait_and_one_repair_is_enqueued(
+def test_a_member_of_an_unavailable_organization_must_wait_and_one_repair_is_enqueued(
     api: ApiUnderTest, health: str
 ) -> None:
     member_of_a_ready_one(api)
@@ -148,7 +148,7 @@ def test_after_a_repair_that_did_not_help_there_is_another_a_minute_later(api: A
     assert len(api.rows(REPAIRS)) == 2
 
 
-def test_a_wrong_password_tells_nothing_of_the_organization(api: ApiUnderTest) -> None:
+def test_a_wrong_password_reveals_nothing_about_the_organization(api: ApiUnderTest) -> None:
     member_of_a_ready_one(api)
     found_to_be(api, "lost")
     response = api.client.post(
@@ -158,14 +158,14 @@ def test_a_wrong_password_tells_nothing_of_the_organization(api: ApiUnderTest) -
     assert api.rows(REPAIRS) == []
 
 
-def test_who_has_no_organization_signs_in_whatever_becomes_of_others(api: ApiUnderTest) -> None:
+def test_a_user_without_an_organization_signs_in_regardless_of_others(api: ApiUnderTest) -> None:
     member_of_a_ready_one(api)
     found_to_be(api, "lost")
     api.activated(email="bea@example.org")
     assert sign_in(api, "bea@example.org").status_code == 201
 
 
-def test_a_code_activates_but_begins_no_session_while_the_organization_cannot_be_entered(api: ApiUnderTest) -> None:
+def test_a_code_activates_without_a_session_while_the_organization_is_unavailable(api: ApiUnderTest) -> None:
     ada = api.registered(organization=CLINIC)
     api.rows(DONE)
     found_to_be(api, "lost")
@@ -173,8 +173,8 @@ def test_a_code_activates_but_begins_no_session_while_the_organization_cannot_be
     assert len(api.rows(REPAIRS)) == 1
 
 
-def test_whoever_gets_into_a_decoy_has_it_made_for_real(api: ApiUnderTest) -> None:
-    """The address was taken when the organization was founded, and is not any more."""
+def test_a_decoy_that_activates_gets_its_organization_provisioned(api: ApiUnderTest) -> None:
+    """The address was taken at registration, and is free now."""
     holder = api.activated()
     stranger = api.registered(organization=CLINIC)
     api.rows(DONE)
@@ -187,7 +187,7 @@ def test_whoever_gets_into_a_decoy_has_it_made_for_real(api: ApiUnderTest) -> No
     assert (organization.is_decoy, repair.payload["organization_id"]) == (False, str(organization.id))
 
 
-def test_a_founder_who_is_erased_leaves_the_organization_and_no_word_of_their_own(api: ApiUnderTest) -> None:
+def test_an_erased_founder_leaves_the_organization_without_personal_data(api: ApiUnderTest) -> None:
     ada = api.registered(organization=CLINIC)
     api.registered(organization={"name": "Nobody's"})
     api.rows(DONE)

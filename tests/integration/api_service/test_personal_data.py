@@ -6,7 +6,7 @@ import pytest
 
 from outbox_relay.model import Dead, Failure, FailureClass, Retry, Sent
 from shared.vocabulary import DeadReason, Urgency
-from tests.support.accounts import ADA, NUMBER, Account, ask_for_reset, newest_code, refusal, signed_in, tables
+from tests.support.accounts import ADA, NUMBER, Account, ask_for_reset, newest_code, problem, signed_in, tables
 from tests.support.api import PASSWORD, ApiUnderTest
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
@@ -44,7 +44,7 @@ def test_erasing_leaves_no_trace_and_keeps_the_counts(api: ApiUnderTest, ada: Ac
     assert api.rows("select * from sessions") == []
 
 
-def test_what_waits_dies_and_what_was_settled_keeps_its_fate(api: ApiUnderTest, ada: Account) -> None:
+def test_pending_messages_die_and_settled_ones_keep_their_status(api: ApiUnderTest, ada: Account) -> None:
     api.rows("update outbox_messages set status = 'sent', dead_reason = null where template = 'activation'")
     ada.erase(password=PASSWORD)
     fates = api.rows("select template, status, dead_reason, recipient from outbox_messages order by created_at")
@@ -55,7 +55,7 @@ def test_what_waits_dies_and_what_was_settled_keeps_its_fate(api: ApiUnderTest, 
 
 
 @pytest.mark.parametrize("outcome", [Retry(A_MINUTE, QUOTED), Dead(DeadReason.REJECTED, QUOTED)])
-def test_what_a_relay_believes_of_an_erased_message_is_written_nowhere(
+def test_a_relay_writes_no_personal_data_of_an_erased_message(
     api: ApiUnderTest, ada: Account, outbox: Outbox, outcome: Retry | Dead
 ) -> None:
     [welcome] = outbox.claim(urgency=Urgency.NOTICE)
@@ -66,9 +66,7 @@ def test_what_a_relay_believes_of_an_erased_message_is_written_nowhere(
     assert [trace for trace in TRACES if trace in tables(api)] == []
 
 
-def test_that_an_erased_message_went_out_all_the_same_is_still_written(
-    api: ApiUnderTest, ada: Account, outbox: Outbox
-) -> None:
+def test_the_outcome_of_an_erased_message_is_still_recorded(api: ApiUnderTest, ada: Account, outbox: Outbox) -> None:
     [welcome] = outbox.claim(urgency=Urgency.NOTICE)
     ada.erase(password=PASSWORD)
     outbox.settle([(welcome, Sent("smtp:mx:25", "q1"))])
@@ -85,7 +83,7 @@ def test_others_keep_all_that_is_theirs(api: ApiUnderTest, ada: Account) -> None
     assert [api.user(grace), api.tokens(grace), api.messages(grace)] == before
 
 
-def test_an_address_that_was_given_and_never_proven_is_not_the_eraser_s(api: ApiUnderTest, ada: Account) -> None:
+def test_erasing_ignores_addresses_that_were_never_proven(api: ApiUnderTest, ada: Account) -> None:
     api.rows("update users set phone_verified_at = null")
     theirs = api.registered(phone=NUMBER)
     ada.erase(password=PASSWORD)
@@ -93,12 +91,12 @@ def test_an_address_that_was_given_and_never_proven_is_not_the_eraser_s(api: Api
 
 
 def move(who: Account) -> None:
-    """Have them give up their address for that of a countess."""
+    """Change the user's address to the countess's."""
     who.post("/v1/me/email", email=COUNTESS, password=PASSWORD)
     assert who.post("/v1/me/email/confirm", code=newest_code(who.api, "address_change")).status_code == 204
 
 
-def test_what_was_left_under_a_former_address_goes_and_what_came_there_since_stays(api: ApiUnderTest) -> None:
+def test_unactivated_registrations_of_a_former_address_are_erased_and_later_ones_stay(api: ApiUnderTest) -> None:
     ask_for_reset(api)
     abandoned = api.registered(email=ADA.upper(), full_name=NAME)
     mover = Account(api, api.activated(email=ADA), signed_in(api))
@@ -111,14 +109,12 @@ def test_what_was_left_under_a_former_address_goes_and_what_came_there_since_sta
     left = tables(api)
     assert [trace for trace in (str(mover.id), str(abandoned), NAME, ADA.upper(), COUNTESS) if trace in left] == []
     assert api.user(successor).full_name == "Somebody Else"
-    kept = api.rows("select template from outbox_messages where recipient = %s order by id", ADA)
-    assert [row.template for row in kept] == ["no_account", "activation"]
+    stored = api.rows("select template from outbox_messages where recipient = %s order by id", ADA)
+    assert [row.template for row in stored] == ["no_account", "activation"]
 
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["retired", "a decoy"])
-def test_who_comes_back_to_an_address_after_its_holder_has_left_is_not_erased(
-    api: ApiUnderTest, *, is_first: bool
-) -> None:
+def test_an_erasure_spares_later_registrations_of_a_former_address(api: ApiUnderTest, *, is_first: bool) -> None:
     mover_id = None if is_first else api.activated(email=ADA)
     theirs = api.registered(email=ADA)
     mover = Account(api, mover_id or api.activated(email=ADA), signed_in(api))
@@ -130,9 +126,7 @@ def test_who_comes_back_to_an_address_after_its_holder_has_left_is_not_erased(
     assert api.activate(theirs).status_code == 200
 
 
-def test_whose_address_is_corrected_while_an_erasure_waits_for_them_is_not_erased(
-    api: ApiUnderTest, ada: Account
-) -> None:
+def test_a_user_whose_address_is_corrected_during_an_erasure_is_spared(api: ApiUnderTest, ada: Account) -> None:
     theirs = api.registered(email=ADA)
     with api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
         with elsewhere.transaction():
@@ -147,16 +141,22 @@ def test_whose_address_is_corrected_while_an_erasure_waits_for_them_is_not_erase
     assert api.user(theirs).email == COUNTESS
 
 
-def test_what_somebody_holds_at_that_moment_is_erased_all_the_same(api: ApiUnderTest, ada: Account) -> None:
+def test_locked_rows_are_erased_too(api: ApiUnderTest, ada: Account) -> None:
     abandoned = api.registered(email=ADA, full_name=NAME)
-    with api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
-        with elsewhere.transaction():
-            elsewhere.execute("select from users where id = %s for update", [abandoned])
-            response = someone.submit(ada.erase, password=PASSWORD)
-            eventually(api.count_waiting)
-            # Now each waits for the other. Who has waited for longer is the first to find out, and gives way.
-            elsewhere.execute("select from users where id = %s for update", [ada.id])
-        assert response.result(30).status_code == 202
+    with api.database.connect() as first, api.database.connect() as second, ThreadPoolExecutor(2) as waiting:
+        with second.transaction():
+            # The session that looks for a deadlock is the one that gives way, so this one never looks.
+            second.execute("set local deadlock_timeout = '1h'")
+            with first.transaction():
+                first.execute("select from users where id = %s for share", [abandoned])
+                second.execute("select from users where id = %s for share", [abandoned])
+                response = waiting.submit(ada.erase, password=PASSWORD)
+                eventually(lambda: api.count_waiting() == 1)  # it waits for the first session
+                ada_locked = waiting.submit(second.execute, "select from users where id = %s for update", [ada.id])
+                eventually(lambda: api.count_waiting() == 2)
+            # A session looks once in each wait. The erasure begins another now, for the second session: a deadlock.
+            ada_locked.result(60)
+        assert response.result(60).status_code == 202
 
     assert [trace for trace in TRACES if trace in tables(api)] == []
 
@@ -166,14 +166,14 @@ def test_after_erasing_the_address_is_unknown_and_free_again(api: ApiUnderTest, 
     assert ada.get("/v1/me").status_code == 401
     assert api.look_up(ada.id).status_code == 404
     response = api.client.post("/v1/sessions", json={"email": ADA, "password": PASSWORD})
-    assert refusal(response) == (401, "invalid_credentials")
+    assert problem(response) == (401, "invalid_credentials")
     assert api.activated(email=ADA) != ada.id
 
 
-def test_erasing_needs_the_password_or_a_session_that_has_just_begun(api: ApiUnderTest, ada: Account) -> None:
-    assert refusal(ada.erase(password="not the password")) == (403, "wrong_password")
+def test_erasing_needs_the_password_or_a_fresh_session(api: ApiUnderTest, ada: Account) -> None:
+    assert problem(ada.erase(password="not the password")) == (403, "wrong_password")
     api.rows(OLD_SESSION)
-    assert refusal(ada.erase()) == (403, "fresh_sign_in_required")
+    assert problem(ada.erase()) == (403, "fresh_sign_in_required")
     assert api.user(ada.id).email == ADA
     fresh = Account(api, ada.id, signed_in(api))
     assert fresh.erase().status_code == 202
@@ -190,7 +190,7 @@ def test_of_two_erasures_at_once_one_finds_nothing_left(api: ApiUnderTest, ada: 
     assert api.count_rows()[:2] == (0, 0)
 
 
-def test_the_export_has_all_that_is_held_and_no_secret(api: ApiUnderTest, ada: Account, outbox: Outbox) -> None:
+def test_the_export_contains_all_data_and_no_secret(api: ApiUnderTest, ada: Account, outbox: Outbox) -> None:
     [notice] = outbox.claim(urgency=Urgency.NOTICE)
     outbox.settle([(notice, Retry(A_MINUTE, QUOTED))])
     response = ada.get("/v1/me/export")
@@ -206,7 +206,7 @@ def test_the_export_has_all_that_is_held_and_no_secret(api: ApiUnderTest, ada: A
     assert [secret for secret in (*hashes, api.code(ada.id)) if secret in response.text] == []
 
 
-def test_an_export_does_not_tell_whose_address_somebody_registered_with_their_own_number(api: ApiUnderTest) -> None:
+def test_an_export_does_not_reveal_that_an_address_was_taken(api: ApiUnderTest) -> None:
     api.activated(email=ADA)
     taken, free = (
         export_of_who_registered(api, *given) for given in ((ADA, NUMBER), ("new@example.org", "+447400123457"))
@@ -215,7 +215,7 @@ def test_an_export_does_not_tell_whose_address_somebody_registered_with_their_ow
 
 
 def export_of_who_registered(api: ApiUnderTest, email: str, phone: str) -> str:
-    """Register both addresses, activate by the number, and export; what differs from person to person is left out."""
+    """Register both addresses, activate by number, and export, without the values that differ per person."""
     user_id = api.registered(email=email, phone=phone, channel="email")
     api.resend(user_id, channel="sms")
     assert api.activate(user_id).status_code == 200
@@ -226,7 +226,7 @@ def export_of_who_registered(api: ApiUnderTest, email: str, phone: str) -> str:
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)", "…", export)
 
 
-def test_an_export_holds_nothing_of_anybody_else(api: ApiUnderTest, ada: Account) -> None:
+def test_an_export_contains_nothing_of_other_users(api: ApiUnderTest, ada: Account) -> None:
     api.activated(email="grace@example.org", full_name="Grace")
     api.registered(email=ADA, full_name="Somebody")
     text = ada.get("/v1/me/export").text

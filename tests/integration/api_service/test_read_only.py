@@ -1,4 +1,4 @@
-"""A server that refuses to write for a while, as one does that was demoted to a standby."""
+"""A server that is read-only for a while, like one demoted to a standby."""
 
 import threading
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ WRITING_AGAIN = "reset default_transaction_read_only"
 
 @pytest.fixture
 def api(own_api: ApiUnderTest) -> ApiUnderTest:
-    """An app that connects once its database is read-only."""
+    """An app that connects after its database became read-only."""
     return own_api
 
 
 @pytest.fixture
 def read_only(api: ApiUnderTest) -> Iterator[str]:
-    """Have sessions that are opened from now on be read-only; yields what makes later ones writable again."""
+    """Make new sessions read-only; yield the statement that makes later sessions writable."""
     name, cluster = api.database.name, api.database.cluster
     execute(cluster, f"alter database {name} set default_transaction_read_only = on")
     yield f"alter database {name} {WRITING_AGAIN}"
@@ -39,7 +39,7 @@ def test_the_api_recovers_from_a_read_only_server_by_itself(api: ApiUnderTest, r
     assert api.register().status_code == 202
 
 
-def test_no_fault_ends_the_waking_of_relays(api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_error_ends_the_notifier(api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     connect, is_broken = TimeoutConnection.connect, threading.Event()
 
     def broken_once(*arguments: object, **options: object) -> TimeoutConnection:

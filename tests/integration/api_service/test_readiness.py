@@ -53,7 +53,7 @@ def test_a_schema_newer_than_this_release_is_served(api: ApiUnderTest) -> None:
     assert api.client.get("/readyz").status_code == 200
 
 
-def test_without_a_database_it_lives_and_says_what_is_missing(database: Database) -> None:
+def test_without_a_database_the_api_is_alive_and_not_ready(database: Database) -> None:
     with api_on(database, DATABASE_URL=NOWHERE) as api:
         live, ready = api.client.get("/livez"), api.client.get("/readyz")
         registration, page = api.register(), api.client.post("/activate", data={"token": link_token_for(uuid4(), KEY)})

@@ -38,7 +38,7 @@ def test_an_address_beyond_ascii_is_taken_in_one_form_however_it_is_composed(api
     assert api.user(first).email_canonical == api.user(second).email_canonical
 
 
-def test_an_answer_shows_the_registration_and_where_to_look_at_it(api: ApiUnderTest) -> None:
+def test_a_response_contains_the_registration_and_its_location(api: ApiUnderTest) -> None:
     response = api.register(email="ada@example.org")
 
     registration = response.json
@@ -66,7 +66,7 @@ def test_an_answer_shows_the_registration_and_where_to_look_at_it(api: ApiUnderT
         ({"email": "ada@example.org", "phone": "+33612345678", "channel": "sms"}, "sms", 600),
     ],
 )
-def test_the_message_goes_the_way_chosen_or_by_mail_first(
+def test_the_message_uses_the_chosen_channel_or_mail(
     api: ApiUnderTest, body: dict[str, Any], channel: str, lifetime_seconds: int
 ) -> None:
     registration_id = api.registered(**body)
@@ -88,7 +88,7 @@ def test_without_a_locale_the_client_s_languages_decide(api: ApiUnderTest, accep
     assert api.user(response.json["id"]).locale == locale
 
 
-def test_the_password_is_kept_as_argon2id_of_its_normalised_form(api: ApiUnderTest) -> None:
+def test_the_password_is_stored_as_argon2id_of_its_normalized_form(api: ApiUnderTest) -> None:
     composed, decomposed = "caf\u00e9 caf\u00e9 caf\u00e9", "cafe\u0301 cafe\u0301 cafe\u0301"
     password_hash = api.user(api.registered(password=decomposed)).password_hash
 
@@ -96,7 +96,7 @@ def test_the_password_is_kept_as_argon2id_of_its_normalised_form(api: ApiUnderTe
     assert PasswordHasher().verify(password_hash, composed)
 
 
-def test_a_taken_address_answers_like_a_new_one(api: ApiUnderTest) -> None:
+def test_a_taken_address_responds_like_a_new_one(api: ApiUnderTest) -> None:
     api.activated(email="taken@example.org")
 
     new, taken = api.register(email="newer@example.org"), api.register(email="TAKEN@example.org")

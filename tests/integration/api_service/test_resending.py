@@ -88,7 +88,7 @@ def test_a_repeated_code_buys_no_new_attempts(api: ApiUnderTest) -> None:
     assert api.activate(registration_id).status_code == 429
 
 
-def test_going_back_and_forth_between_channels_buys_none_either(api: ApiUnderTest) -> None:
+def test_alternating_between_channels_buys_no_attempts(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH)
     for _ in range(3):
         api.activate(registration_id, WRONG_CODE)
@@ -100,7 +100,7 @@ def test_going_back_and_forth_between_channels_buys_none_either(api: ApiUnderTes
     assert api.activate(registration_id).status_code == 200
 
 
-def test_a_code_replaced_for_its_age_has_all_attempts_again(api: ApiUnderTest) -> None:
+def test_a_code_replaced_for_its_age_has_all_attempts(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     for _ in range(5):
         api.activate(registration_id, WRONG_CODE)
@@ -111,7 +111,7 @@ def test_a_code_replaced_for_its_age_has_all_attempts_again(api: ApiUnderTest) -
     assert api.activate(registration_id).status_code == 200
 
 
-def test_the_message_can_be_sent_another_way_and_back(api: ApiUnderTest) -> None:
+def test_the_message_can_be_resent_on_another_channel_and_back(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH)
 
     by_sms = api.resend(registration_id, channel="sms")
@@ -126,7 +126,7 @@ def test_the_message_can_be_sent_another_way_and_back(api: ApiUnderTest) -> None
     assert api.user(registration_id).email_verified_at is not None
 
 
-def test_without_a_body_the_message_goes_the_same_way_again(api: ApiUnderTest) -> None:
+def test_without_a_body_the_message_uses_the_same_channel(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH, channel="sms")
 
     response = api.client.post(f"/v1/registrations/{registration_id}/resend")
@@ -134,7 +134,7 @@ def test_without_a_body_the_message_goes_the_same_way_again(api: ApiUnderTest) -
     assert (response.status_code, response.json["channel"]) == (202, "sms")
 
 
-def test_a_channel_without_an_address_is_refused(api: ApiUnderTest) -> None:
+def test_a_channel_without_an_address_is_rejected(api: ApiUnderTest) -> None:
     registration_id = api.registered(email="ada@example.org")
 
     response = api.resend(registration_id, channel="sms")
@@ -146,7 +146,7 @@ def test_a_channel_without_an_address_is_refused(api: ApiUnderTest) -> None:
     assert len(api.messages(registration_id)) == 1
 
 
-def test_asking_again_too_soon_says_when(patient_api: ApiUnderTest) -> None:
+def test_asking_again_too_soon_returns_retry_after(patient_api: ApiUnderTest) -> None:
     registration_id = patient_api.registered()
     assert patient_api.look_up(registration_id).json["can_resend"] is False
 
@@ -175,7 +175,7 @@ def test_an_active_registration_has_nothing_to_resend(api: ApiUnderTest) -> None
     assert api.look_up(registration_id).json["can_resend"] is False
 
 
-def test_a_retired_registration_gets_other_words_and_looks_the_same(api: ApiUnderTest) -> None:
+def test_a_retired_registration_gets_another_message_and_looks_the_same(api: ApiUnderTest) -> None:
     first, second = api.registered(), api.registered()
     before = api.resend(second).json
     api.activate(first)
@@ -188,7 +188,7 @@ def test_a_retired_registration_gets_other_words_and_looks_the_same(api: ApiUnde
     assert api.tokens(second)[0].purpose == "decoy"
 
 
-def test_a_retired_registration_asked_for_another_way_waits_again_and_its_code_works(api: ApiUnderTest) -> None:
+def test_a_retired_registration_resent_on_another_channel_can_activate(api: ApiUnderTest) -> None:
     first, second = api.registered(), api.registered(**BOTH)
     api.activate(first)
     assert api.user(second).status == "retired"
@@ -200,7 +200,7 @@ def test_a_retired_registration_asked_for_another_way_waits_again_and_its_code_w
     assert (api.user(second).phone_verified_at is None, api.user(second).email_verified_at) == (False, None)
 
 
-def test_a_retired_registration_whose_address_was_left_since_waits_again(api: ApiUnderTest) -> None:
+def test_a_retired_registration_is_pending_again_once_its_address_is_free(api: ApiUnderTest) -> None:
     first, second = api.registered(), api.registered()
     api.activate(first)
     api.rows("delete from users where id = %s", first)
@@ -223,7 +223,7 @@ def test_a_decoy_can_activate_once_its_address_is_free_again(api: ApiUnderTest) 
 
 
 def age(api: ApiUnderTest, lived: timedelta) -> None:
-    """Put all that there is so far into the past."""
+    """Move all rows into the past."""
     api.rows("update tokens set created_at = created_at - %s, expires_at = expires_at - %s", lived, lived)
     api.rows("update outbox_messages set created_at = created_at - %s", lived)
 

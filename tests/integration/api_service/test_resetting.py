@@ -22,7 +22,7 @@ from tests.support.keys import KEY
 STRANGER = "stranger@example.org"
 
 
-def test_a_code_sets_a_new_password_and_tells_the_account(api: ApiUnderTest) -> None:
+def test_a_code_sets_a_new_password_and_the_account_is_notified(api: ApiUnderTest) -> None:
     ada = api.activated()
     assert ask_for_reset(api).status_code == 202
     response = confirm_reset(api, newest_code(api, "password_reset"))
@@ -42,7 +42,7 @@ def test_known_and_unknown_addresses_get_the_same_answer_and_the_same_rows(api: 
     assert [after - earlier for after, earlier in zip(api.count_rows(), before, strict=True)] == [0, 2, 2]
 
 
-def test_for_a_stranger_nobodys_row_is_locked(api: ApiUnderTest) -> None:
+def test_a_reset_without_an_account_locks_no_user(api: ApiUnderTest) -> None:
     services: Services = api.app.extensions[EXTENSION]
     users = [api.activated(email=f"user{number}@example.org") for number in range(3)] + [api.registered()]
     address = Address(Channel.EMAIL, "stranger@example.org")
@@ -53,7 +53,7 @@ def test_for_a_stranger_nobodys_row_is_locked(api: ApiUnderTest) -> None:
             assert len(api.rows(f"select id from {table} for update skip locked")) >= len(users)
 
 
-def test_a_stranger_is_told_that_there_is_no_account_and_gets_no_code_that_works(api: ApiUnderTest) -> None:
+def test_a_stranger_gets_a_note_without_a_working_code(api: ApiUnderTest) -> None:
     ask_for_reset(api, STRANGER, **{"Accept-Language": "fr-CA"})
     [message] = api.rows("select * from outbox_messages")
     assert (message.template, message.recipient, message.locale) == ("no_account", STRANGER, "fr")
@@ -97,7 +97,7 @@ def test_an_address_given_and_never_proven_resets_nothing(api: ApiUnderTest) -> 
 
 
 @pytest.mark.parametrize("email", [ADA, STRANGER])
-def test_five_wrong_codes_end_a_code_and_nothing_tells_so(api: ApiUnderTest, email: str) -> None:
+def test_five_wrong_codes_end_a_code_without_revealing_it(api: ApiUnderTest, email: str) -> None:
     api.activated()
     ask_for_reset(api, email)
     refused = [confirm_reset(api, WRONG_CODE, email=email) for _ in range(7)]
@@ -141,7 +141,7 @@ def test_codes_of_another_purpose_or_user_do_not_work(api: ApiUnderTest) -> None
     assert {token.user_id: token.attempts_left for token in tokens_for(api, "password_reset")} == left
 
 
-def test_a_code_asked_for_before_the_account_was_there_never_works(api: ApiUnderTest) -> None:
+def test_a_code_requested_before_the_account_existed_never_works(api: ApiUnderTest) -> None:
     ask_for_reset(api)
     [decoy] = tokens_for(api, "decoy")
     api.activated()
@@ -150,7 +150,7 @@ def test_a_code_asked_for_before_the_account_was_there_never_works(api: ApiUnder
     assert confirm_reset(api, newest_code(api, "password_reset")).status_code == 204
 
 
-def test_a_code_that_went_to_an_address_since_lost_does_not_work(api: ApiUnderTest) -> None:
+def test_a_code_sent_to_a_former_address_does_not_work(api: ApiUnderTest) -> None:
     ada = api.activated()
     ask_for_reset(api)
     api.rows("update users set email = 'b@example.org', email_canonical = 'b@example.org' where id = %s", ada)
@@ -158,31 +158,31 @@ def test_a_code_that_went_to_an_address_since_lost_does_not_work(api: ApiUnderTe
     assert is_password(api, PASSWORD)
 
 
-def test_every_proven_address_is_told_that_the_password_was_changed(api: ApiUnderTest) -> None:
+def test_every_proven_address_is_notified_of_a_new_password(api: ApiUnderTest) -> None:
     ada = api.activated(email=ADA, phone=NUMBER)
     api.rows("update users set phone_verified_at = now() where id = %s", ada)
     ask_for_reset(api)
     confirm_reset(api, newest_code(api, "password_reset"))
-    told = {message.recipient for message in api.messages(ada) if message.template == "password_changed"}
-    assert told == {ADA, NUMBER}
+    reported = {message.recipient for message in api.messages(ada) if message.template == "password_changed"}
+    assert reported == {ADA, NUMBER}
 
 
 @pytest.mark.parametrize(
-    ("password", "fault"),
+    ("password", "violation"),
     [("short", "too_short"), (ADA, "is_the_address"), ("password12345", "too_common"), (NUMBER, "is_the_address")],
 )
-def test_the_new_password_is_one_that_registering_would_take(api: ApiUnderTest, password: str, fault: str) -> None:
+def test_the_new_password_is_one_that_registering_would_take(api: ApiUnderTest, password: str, violation: str) -> None:
     api.activated(email=ADA, phone=NUMBER)
     ask_for_reset(api)
     response = confirm_reset(api, newest_code(api, "password_reset"), password)
-    assert (response.status_code, response.json["errors"][0]["code"]) == (422, fault)
+    assert (response.status_code, response.json["errors"][0]["code"]) == (422, violation)
     assert response.json["errors"][0]["pointer"] == "#/new_password"
     assert is_password(api, PASSWORD)
     assert confirm_reset(api, newest_code(api, "password_reset")).status_code == 204
 
 
 @pytest.mark.parametrize(
-    ("body", "fault"),
+    ("body", "violation"),
     [
         ({}, "address_required"),
         ({"email": ADA, "phone": NUMBER}, "one_address_only"),
@@ -191,15 +191,15 @@ def test_the_new_password_is_one_that_registering_would_take(api: ApiUnderTest, 
         ({"email": ADA, "channel": "sms"}, "unknown_field"),
     ],
 )
-def test_what_names_no_address_is_refused_and_writes_nothing(
-    api: ApiUnderTest, body: dict[str, object], fault: str
+def test_a_body_without_an_address_is_rejected_and_writes_nothing(
+    api: ApiUnderTest, body: dict[str, object], violation: str
 ) -> None:
     response = api.client.post("/v1/password-resets", json=body)
-    assert (response.status_code, response.json["errors"][0]["code"]) == (422, fault)
+    assert (response.status_code, response.json["errors"][0]["code"]) == (422, violation)
     assert api.count_rows() == (0, 0, 0)
 
 
-def test_what_is_told_of_a_registration_is_not_what_its_account_is_told(api: ApiUnderTest) -> None:
+def test_a_registration_does_not_show_later_messages_to_the_account(api: ApiUnderTest) -> None:
     ada = api.activated()
     before = api.look_up(ada).json
     ask_for_reset(api)

@@ -1,4 +1,4 @@
-"""Asking for a reset while an earlier one is on its way."""
+"""A second reset request while the first code is valid."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ FIVE_MINUTES_LATER = (
 )
 
 
-def test_asking_again_repeats_the_code_with_the_attempts_it_has_left_and_one_message_waits(api: ApiUnderTest) -> None:
+def test_asking_again_repeats_the_code_with_its_remaining_attempts(api: ApiUnderTest) -> None:
     ada = api.activated()
     ask_for_reset(api)
     code = newest_code(api, "password_reset")
@@ -55,7 +55,7 @@ def test_a_code_that_is_repeated_ends_when_it_would_have(api: ApiUnderTest) -> N
     assert newest_code(api, "password_reset") == code
 
 
-def test_the_answer_does_not_tell_whether_there_was_a_code_or_somebody_used_it(api: ApiUnderTest) -> None:
+def test_the_response_does_not_reveal_an_earlier_code(api: ApiUnderTest) -> None:
     api.activated()
     responses = [ask_for_reset(api)]
     api.rows(FIVE_MINUTES_LATER)
@@ -66,7 +66,7 @@ def test_the_answer_does_not_tell_whether_there_was_a_code_or_somebody_used_it(a
     assert [response.json for response in responses] == [{"channel": "email", "destination": "a…@example.org"}] * 3
 
 
-def test_a_code_past_half_its_life_is_replaced_and_works_no_longer(api: ApiUnderTest) -> None:
+def test_a_code_past_half_its_lifetime_is_replaced(api: ApiUnderTest) -> None:
     api.activated()
     ask_for_reset(api)
     old = newest_code(api, "password_reset")

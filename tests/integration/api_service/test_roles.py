@@ -11,7 +11,7 @@ from tests.support.databases import fresh_database
 
 @pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
-    """One database for all: what is refused changes nothing."""
+    """One database for all tests: rejected requests change nothing."""
     with fresh_database(cluster) as database, api_on(database) as api:
         api.registered()
         yield api

@@ -21,7 +21,7 @@ A_MONTH = SessionPolicy(idle=timedelta(days=30), lifetime=timedelta(days=90))
 
 
 def signed_in(api: ApiUnderTest, email: str = "ada@example.org", **headers: str) -> Tokens:
-    """Sign in, as someone who is active by then, and return what the client gets."""
+    """Sign in as an active user, and return the tokens."""
     if not api.rows("select 1 from users where email = %s and status = 'active'", email):
         api.activated(email=email)
         api.rows("delete from sessions where user_id in (select id from users where email = %s)", email)
@@ -53,7 +53,7 @@ def session_id_in(tokens: Tokens) -> UUID:
     return UUID(jwt.decode(tokens["access_token"], options={"verify_signature": False})["sid"])
 
 
-def refusal(response: TestResponse) -> tuple[int, str]:
+def problem(response: TestResponse) -> tuple[int, str]:
     return response.status_code, response.json["code"]
 
 
@@ -78,10 +78,10 @@ def test_a_refresh_token_that_is_used_again_ends_its_session_and_no_other(api: A
     with capture_logs() as logged:
         again = refresh(api, stolen["refresh_token"])
 
-    assert refusal(again) == (401, "invalid_refresh_token")
+    assert problem(again) == (401, "invalid_refresh_token")
     [(user_id,)] = api.rows("select id from users")
-    [told] = [line for line in logged if line["event"] == "refresh token reused, session ended"]
-    assert (told["log_level"], told["user_id"]) == ("warning", str(user_id))
+    [reported] = [line for line in logged if line["event"] == "refresh token reused, session ended"]
+    assert (reported["log_level"], reported["user_id"]) == ("warning", str(user_id))
     assert again.headers["WWW-Authenticate"] == 'Bearer realm="signpost"'
     assert refresh(api, newest["refresh_token"]).status_code == 401
     assert not is_signed_in(api, newest)
@@ -102,12 +102,12 @@ def test_of_refreshes_at_once_exactly_one_gets_tokens_and_the_session_ends(api: 
             assert api.rows("select 1 from sessions") == []
 
 
-def test_what_is_stored_of_a_refresh_token_does_not_refresh(api: ApiUnderTest) -> None:
+def test_the_stored_hash_of_a_refresh_token_does_not_refresh(api: ApiUnderTest) -> None:
     tokens = signed_in(api)
     [row] = api.rows("select * from sessions")
     stored = base64.urlsafe_b64encode(row.family_hash + row.refresh_hash).rstrip(b"=").decode()
 
-    assert refusal(refresh(api, stored)) == (401, "invalid_refresh_token")
+    assert problem(refresh(api, stored)) == (401, "invalid_refresh_token")
     assert refresh(api, tokens["refresh_token"]).status_code == 200
     text = api.rows("select sessions::text as all_of_it from sessions")[0].all_of_it
     raw = base64.urlsafe_b64decode(tokens["refresh_token"] + "==")
@@ -132,7 +132,7 @@ def test_tokens_of_another_purpose_do_not_refresh_and_end_nothing(api: ApiUnderT
         "",
     ]
 
-    assert {refusal(refresh(api, other)) for other in others} == {(401, "invalid_refresh_token")}
+    assert {problem(refresh(api, other)) for other in others} == {(401, "invalid_refresh_token")}
     assert is_signed_in(api, tokens)
 
 
@@ -153,7 +153,7 @@ def test_a_session_that_expired_is_gone_for_every_use(api: ApiUnderTest) -> None
     expired, living = signed_in(api), signed_in(api)
     api.rows("update sessions set expires_at = now() where id = %s", session_id_in(expired))
 
-    assert refusal(refresh(api, expired["refresh_token"])) == (401, "invalid_refresh_token")
+    assert problem(refresh(api, expired["refresh_token"])) == (401, "invalid_refresh_token")
     assert not is_signed_in(api, expired)
     assert [each["id"] for each in listed(api, living)] == [str(session_id_in(living))]
 
@@ -193,7 +193,7 @@ def test_a_user_ends_a_session_elsewhere_and_none_of_another_user(api: ApiUnderT
 
     assert end(session_id_in(lost)).status_code == 204
     for unknown in (session_id_in(lost), session_id_in(bob), uuid4(), "7", "current%00"):
-        assert refusal(end(unknown)) == (404, "not_found")
+        assert problem(end(unknown)) == (404, "not_found")
     assert [is_signed_in(api, tokens) for tokens in (ada, lost, bob)] == [True, False, True]
 
 
@@ -207,7 +207,7 @@ def test_ending_all_sessions_of_a_user_ends_no_other_s(api: ApiUnderTest) -> Non
     assert [is_signed_in(api, tokens) for tokens in (ada, again, bob)] == [False, False, True]
 
 
-def test_the_list_has_an_end_for_the_session_not_used_for_longest_makes_room(api: ApiUnderTest) -> None:
+def test_the_least_recently_used_session_makes_room(api: ApiUnderTest) -> None:
     oldest, second = signed_in(api), signed_in(api)
     user_id = api.rows("select user_id from sessions limit 1")[0].user_id
     for _ in range(MAX_SESSIONS - 1):
@@ -218,8 +218,8 @@ def test_the_list_has_an_end_for_the_session_not_used_for_longest_makes_room(api
     assert len(listed(api, second)) == MAX_SESSIONS
 
 
-def test_a_good_signature_without_a_session_of_the_user_is_not_enough(api: ApiUnderTest) -> None:
-    """As whoever holds SECRET_KEYS could make it, who does not know the ids of sessions."""
+def test_a_valid_signature_without_a_session_is_not_enough(api: ApiUnderTest) -> None:
+    """A holder of SECRET_KEYS could forge such a token without knowing ids of sessions."""
     tokens, bob = signed_in(api), signed_in(api, "bob@example.org")
     issuer = api.app.extensions[EXTENSION].access_tokens
     user_id = api.rows("select user_id from sessions where id = %s", session_id_in(tokens))[0].user_id
@@ -229,7 +229,7 @@ def test_a_good_signature_without_a_session_of_the_user_is_not_enough(api: ApiUn
         assert not is_signed_in(api, forged)
 
 
-def test_whoever_has_the_key_set_can_verify_an_access_token(api: ApiUnderTest) -> None:
+def test_the_key_set_suffices_to_verify_an_access_token(api: ApiUnderTest) -> None:
     tokens = signed_in(api)
 
     response = api.client.get("/.well-known/jwks.json")
@@ -240,7 +240,7 @@ def test_whoever_has_the_key_set_can_verify_an_access_token(api: ApiUnderTest) -
     assert response.headers["Cache-Control"] == "public, max-age=300"
 
 
-def test_the_settings_say_for_how_long_tokens_and_sessions_hold(database: Database) -> None:
+def test_settings_determine_the_lifetimes_of_tokens_and_sessions(database: Database) -> None:
     settings = {"ACCESS_TOKEN_LIFETIME_SECONDS": "90", "SESSION_IDLE_DAYS": "2", "SESSION_LIFETIME_DAYS": "3"}
     with api_on(database, **settings) as api:
         tokens = signed_in(api)

@@ -1,4 +1,4 @@
-"""What ends while a request that needs it is on its way: the request is refused, and changes nothing."""
+"""A request that needs a session, code or link is rejected if that ends while the request is in progress."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ from tests.support.accounts import (
     ask_for_reset,
     confirm_reset,
     newest_code,
-    refusal,
+    problem,
     signed_in,
     tokens_for,
 )
@@ -45,7 +45,7 @@ def ada(api: ApiUnderTest) -> Account:
 
 
 def behind(first: Callable[[], object], work: Callable[..., Result]) -> Callable[..., Result]:
-    """Return what does the work as soon as something else has been done in between."""
+    """Return a function that calls ``first`` before ``work``."""
 
     def do_both(*arguments: object) -> Result:
         first()
@@ -56,7 +56,7 @@ def behind(first: Callable[[], object], work: Callable[..., Result]) -> Callable
 
 @contextmanager
 def meanwhile(account: Account, request: Request) -> Iterator[tuple[psycopg.Connection, list[TestResponse]]]:
-    """Hold the user until the request waits for it; give a connection that holds, and, after the block, the answer."""
+    """Lock the user until the request waits; yield the locking connection and, after the block, the response."""
     responses: list[TestResponse] = []
     with account.api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
         with elsewhere.transaction():
@@ -68,7 +68,7 @@ def meanwhile(account: Account, request: Request) -> Iterator[tuple[psycopg.Conn
 
 
 @pytest.mark.parametrize("path", ["/v1/me/email/confirm", "/v1/me/password", "/v1/me/email"])
-def test_a_session_that_ends_changes_no_account_any_more(api: ApiUnderTest, ada: Account, path: str) -> None:
+def test_a_session_that_ends_concurrently_changes_no_account(api: ApiUnderTest, ada: Account, path: str) -> None:
     ada.post("/v1/me/email", email=NEW_EMAIL, password=PASSWORD)
     bodies = {
         "/v1/me/email/confirm": {"code": newest_code(api, "address_change")},
@@ -80,54 +80,54 @@ def test_a_session_that_ends_changes_no_account_any_more(api: ApiUnderTest, ada:
     with meanwhile(ada, lambda: ada.post(path, **bodies[path])) as (elsewhere, responses):
         elsewhere.execute(END_SESSIONS, [ada.id])
 
-    assert refusal(responses[0]) == (401, "invalid_token")
+    assert problem(responses[0]) == (401, "invalid_token")
     assert (api.user(ada.id), api.count_rows()) == before
 
 
-def test_a_session_that_ends_erases_nobody(api: ApiUnderTest, ada: Account) -> None:
+def test_a_session_that_ends_concurrently_erases_no_user(api: ApiUnderTest, ada: Account) -> None:
     with meanwhile(ada, ada.erase) as (elsewhere, responses):
         elsewhere.execute(END_SESSIONS, [ada.id])
 
-    assert refusal(responses[0]) == (401, "invalid_token")
+    assert problem(responses[0]) == (401, "invalid_token")
     assert api.user(ada.id).email == ADA
 
 
 @pytest.mark.parametrize("body", [{"password": PASSWORD}, {}])
-def test_of_two_who_erase_a_user_at_once_the_other_is_signed_in_no_longer(ada: Account, body: dict[str, str]) -> None:
+def test_of_two_concurrent_erasures_the_second_is_not_signed_in(ada: Account, body: dict[str, str]) -> None:
     with meanwhile(ada, lambda: ada.erase(**body)) as (elsewhere, responses):
         elsewhere.execute(ERASE, [ada.id])
 
-    assert refusal(responses[0]) == (401, "invalid_token")
+    assert problem(responses[0]) == (401, "invalid_token")
 
 
 @pytest.mark.parametrize(
     ("proof", "body"), [("reauthenticate_by_password", {"password": PASSWORD}), ("reauthenticate_by_fresh_session", {})]
 )
-def test_who_is_erased_before_their_proof_is_looked_at_is_signed_in_no_longer(
+def test_a_user_erased_before_reauthentication_is_not_signed_in(
     api: ApiUnderTest, ada: Account, monkeypatch: pytest.MonkeyPatch, proof: str, body: dict[str, str]
 ) -> None:
     erase = partial(api.rows, ERASE, ada.id)
     monkeypatch.setattr(account, proof, behind(erase, getattr(account, proof)))
 
-    assert refusal(ada.erase(**body)) == (401, "invalid_token")
+    assert problem(ada.erase(**body)) == (401, "invalid_token")
 
 
-def test_a_password_that_changes_meanwhile_is_a_wrong_one(ada: Account) -> None:
+def test_a_password_that_changes_concurrently_is_wrong(ada: Account) -> None:
     with meanwhile(ada, lambda: ada.erase(password=PASSWORD)) as (elsewhere, responses):
         elsewhere.execute("update users set password_hash = 'another' where id = %s", [ada.id])
 
-    assert refusal(responses[0]) == (403, "wrong_password")
+    assert problem(responses[0]) == (403, "wrong_password")
     assert ada.is_signed_in()
 
 
-def test_a_link_that_ends_activates_nobody(api: ApiUnderTest) -> None:
+def test_a_link_that_ends_concurrently_activates_no_user(api: ApiUnderTest) -> None:
     pending = Account(api, api.registered(email="bob@example.org"), access_token="")
     link_token = api.link_token(pending.id)
 
     with meanwhile(pending, lambda: api.activate_by_link(link_token)) as (elsewhere, responses):
         elsewhere.execute(END_TOKENS, [pending.id])
 
-    assert refusal(responses[0]) == (400, "invalid_or_expired")
+    assert problem(responses[0]) == (400, "invalid_or_expired")
     assert api.user(pending.id).status == "pending"
 
 
@@ -138,21 +138,21 @@ def test_a_code_that_ends_resets_no_password(api: ApiUnderTest, ada: Account) ->
     with meanwhile(ada, lambda: confirm_reset(api, code)) as (elsewhere, responses):
         elsewhere.execute(END_TOKENS, [ada.id])
 
-    assert refusal(responses[0]) == (400, "invalid_or_expired")
+    assert problem(responses[0]) == (400, "invalid_or_expired")
     assert ada.is_signed_in()
 
 
-def test_a_code_whose_holder_is_erased_meanwhile_resets_no_password(
+def test_a_code_of_a_concurrently_erased_user_resets_no_password(
     api: ApiUnderTest, ada: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask_for_reset(api)
     code = newest_code(api, "password_reset")
     monkeypatch.setattr(passwords, "hash_password", behind(ada.erase, passwords.hash_password))
 
-    assert refusal(confirm_reset(api, code)) == (400, "invalid_or_expired")
+    assert problem(confirm_reset(api, code)) == (400, "invalid_or_expired")
 
 
-def test_a_link_whose_user_is_erased_meanwhile_activates_nobody(
+def test_a_link_of_a_concurrently_erased_user_activates_no_user(
     api: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pending = api.registered(email="bob@example.org")
@@ -160,10 +160,10 @@ def test_a_link_whose_user_is_erased_meanwhile_activates_nobody(
     erase = partial(api.rows, ERASE, pending)
     monkeypatch.setattr(activate, "lock_contenders", behind(erase, activate.lock_contenders))
 
-    assert refusal(api.activate_by_link(link_token)) == (400, "invalid_or_expired")
+    assert problem(api.activate_by_link(link_token)) == (400, "invalid_or_expired")
 
 
-def test_a_code_that_is_erased_meanwhile_need_not_be_ended(
+def test_a_code_that_is_erased_concurrently_need_not_be_ended(
     api: ApiUnderTest, ada: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask_for_reset(api)
@@ -187,7 +187,7 @@ def test_a_new_password_ends_the_codes_for_another_address(api: ApiUnderTest, ad
 
     later = Account(api, ada.id, signed_in(api, password=NEW_PASSWORD))
 
-    assert refusal(later.post("/v1/me/email/confirm", code=code)) == (400, "invalid_or_expired")
+    assert problem(later.post("/v1/me/email/confirm", code=code)) == (400, "invalid_or_expired")
     [token] = tokens_for(api, "address_change")
     [message] = [row for row in api.messages(ada.id) if row.token_id == token.id]
     assert message.dead_reason == "superseded"

@@ -22,7 +22,7 @@ def api(new_database: Database) -> Iterator[ApiUnderTest]:
         yield api
 
 
-def test_a_worker_that_ends_lets_go_of_the_database(api: ApiUnderTest) -> None:
+def test_a_worker_that_exits_closes_its_connections(api: ApiUnderTest) -> None:
     others = threads_of_an_app()
     api.registered()  # which wakes the relays
     eventually(lambda: len(api.rows(OWN)) == 2)
@@ -37,5 +37,5 @@ def threads_of_an_app() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name == Notifier.name}
 
 
-def test_one_that_never_had_an_app_has_nothing_to_let_go_of() -> None:
+def test_a_worker_without_an_app_closes_nothing() -> None:
     close(None, SimpleNamespace(wsgi=None))

@@ -28,11 +28,11 @@ def me(client: FlaskClient, access_token: str) -> TestResponse:
     return client.get("/v1/me", headers={"Authorization": f"Bearer {access_token}"})
 
 
-def refusal(response: TestResponse) -> tuple[int, str]:
+def problem(response: TestResponse) -> tuple[int, str]:
     return response.status_code, response.json["code"]
 
 
-def test_whoever_signs_in_is_known_by_the_access_token(api: ApiUnderTest) -> None:
+def test_the_access_token_identifies_the_user(api: ApiUnderTest) -> None:
     user_id = api.activated(full_name="Ada")
 
     response = sign_in(api)
@@ -67,7 +67,7 @@ def test_the_same_password_typed_on_another_keyboard_signs_in(api: ApiUnderTest)
     assert sign_in(api, "une cafe\u0301tie\u0300re bleue").status_code == 201
 
 
-def test_a_wrong_password_and_an_unknown_address_are_refused_alike(api: ApiUnderTest) -> None:
+def test_a_wrong_password_and_an_unknown_address_get_the_same_response(api: ApiUnderTest) -> None:
     api.activated()
     api.registered(email="pending@example.org")
 
@@ -83,15 +83,15 @@ def test_a_wrong_password_and_an_unknown_address_are_refused_alike(api: ApiUnder
         sign_in(api, "four loud words here", email="pending@example.org"),
     ]
 
-    told = [response.json | {"request_id": None} for response in responses]
+    reported = [response.json | {"request_id": None} for response in responses]
     assert {response.status_code for response in responses} == {401}
-    assert told == [told[0]] * len(told)
-    assert told[0]["code"] == "invalid_credentials"
+    assert reported == [reported[0]] * len(reported)
+    assert reported[0]["code"] == "invalid_credentials"
     assert {response.headers["WWW-Authenticate"] for response in responses} == {'Bearer realm="signpost"'}
     assert len({tuple(sorted(set(dict(response.headers)))) for response in responses}) == 1
 
 
-def test_whoever_is_there_a_wrong_password_is_compared_with_two_hashes(api: ApiUnderTest) -> None:
+def test_a_wrong_password_is_always_compared_with_two_hashes(api: ApiUnderTest) -> None:
     for taken in ("holder", "both"):
         api.activated(email=f"{taken}@example.org")
     for registered in ("pending", "both"):
@@ -105,7 +105,7 @@ def test_whoever_is_there_a_wrong_password_is_compared_with_two_hashes(api: ApiU
         assert [candidate.id for candidate in candidates].count(NO_USER.id) == nobodies
 
 
-def test_a_crowd_pending_under_an_address_makes_signing_in_no_slower(api: ApiUnderTest) -> None:
+def test_many_pending_registrations_do_not_slow_signing_in(api: ApiUnderTest) -> None:
     api.rows(
         "insert into users (id, email, email_canonical, password_hash, locale)"
         " select gen_random_uuid(), 'ada@example.org', 'ada@example.org', '', 'en' from generate_series(1, 5000)"
@@ -122,29 +122,29 @@ def test_a_crowd_pending_under_an_address_makes_signing_in_no_slower(api: ApiUnd
     assert "Sort" not in plan
 
 
-def test_who_waits_for_a_code_is_told_so_after_the_right_password_only(api: ApiUnderTest) -> None:
+def test_a_pending_account_shows_after_the_right_password_only(api: ApiUnderTest) -> None:
     registration_id = api.registered()
 
     right, wrong = sign_in(api), sign_in(api, "four loud words here")
 
-    assert refusal(right) == (403, "account_not_activated")
+    assert problem(right) == (403, "account_not_activated")
     assert right.json["resend"] == f"/v1/registrations/{registration_id}/resend"
-    assert refusal(wrong) == (401, "invalid_credentials")
+    assert problem(wrong) == (401, "invalid_credentials")
     assert api.client.post(right.json["resend"], json={}).status_code == 202
     assert api.activate(registration_id).status_code == 200
     assert sign_in(api).status_code == 201
 
 
-def test_registering_a_taken_address_and_signing_in_does_not_tell_that_it_is_taken(api: ApiUnderTest) -> None:
+def test_registering_a_taken_address_and_signing_in_does_not_reveal_it(api: ApiUnderTest) -> None:
     api.activated()
     for address in ("ada@example.org", "free@example.org"):
         api.registered(email=address, password="what a guesser takes")
         response = sign_in(api, "what a guesser takes", email=address)
-        assert refusal(response) == (403, "account_not_activated")
+        assert problem(response) == (403, "account_not_activated")
     assert sign_in(api).status_code == 201
 
 
-def test_who_lost_the_address_to_another_is_told_what_they_were_told_before(api: ApiUnderTest) -> None:
+def test_a_retired_user_sees_the_same_problem_as_before(api: ApiUnderTest) -> None:
     first = api.registered(password="the first to come here")
     api.registered(password="the second to come here")
     before = sign_in(api, "the second to come here")
@@ -152,12 +152,12 @@ def test_who_lost_the_address_to_another_is_told_what_they_were_told_before(api:
 
     after = sign_in(api, "the second to come here")
 
-    assert refusal(before) == refusal(after) == (403, "account_not_activated")
+    assert problem(before) == problem(after) == (403, "account_not_activated")
     assert before.json["resend"] == after.json["resend"]
     assert sign_in(api, "the first to come here").status_code == 201
 
 
-def test_an_unproven_address_signs_in_nobody_where_someone_else_holds_it(api: ApiUnderTest) -> None:
+def test_an_unproven_address_signs_no_user_in_where_another_has_proven_it(api: ApiUnderTest) -> None:
     holder = api.activated(password="the holder of the address")
     other = api.activated(email="ada@example.org", phone="+33612345678", channel="sms")
 
@@ -184,7 +184,7 @@ def test_a_hash_made_with_other_parameters_is_renewed_by_signing_in(api: ApiUnde
     assert api.user(user_id).password_hash == renewed
 
 
-def test_no_session_begins_with_a_password_that_is_being_replaced(api: ApiUnderTest) -> None:
+def test_no_session_starts_with_a_password_that_is_being_replaced(api: ApiUnderTest) -> None:
     user_id = api.activated()
     api.rows("delete from sessions")
     with api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
@@ -193,12 +193,12 @@ def test_no_session_begins_with_a_password_that_is_being_replaced(api: ApiUnderT
             elsewhere.execute("delete from sessions where user_id = %s", [user_id])
             response = someone.submit(sign_in, api)
             eventually(api.count_waiting)
-        assert refusal(response.result(30)) == (401, "invalid_credentials")
+        assert problem(response.result(30)) == (401, "invalid_credentials")
 
     assert api.rows("select 1 from sessions") == []
 
 
-def test_a_session_begins_with_its_terms_and_what_its_client_calls_itself(api: ApiUnderTest) -> None:
+def test_a_session_starts_with_its_policy_and_user_agent(api: ApiUnderTest) -> None:
     api.activated()
     api.rows("delete from sessions")
     name = "Fire\x07fox " + "é" * 300
@@ -215,7 +215,7 @@ def test_a_session_begins_with_its_terms_and_what_its_client_calls_itself(api: A
     assert row.last_used_at == row.created_at
 
 
-def test_the_code_signs_in_its_client_and_the_link_nobody(api: ApiUnderTest) -> None:
+def test_the_code_signs_its_client_in_and_the_link_does_not(api: ApiUnderTest) -> None:
     by_code, by_link = api.registered(), api.registered(email="bob@example.org")
 
     response = api.activate(by_code)
@@ -227,7 +227,7 @@ def test_the_code_signs_in_its_client_and_the_link_nobody(api: ApiUnderTest) -> 
     assert [row.user_id for row in api.rows("select user_id from sessions")] == [by_code]
 
 
-def test_a_code_that_is_refused_begins_no_session(api: ApiUnderTest) -> None:
+def test_a_rejected_code_starts_no_session(api: ApiUnderTest) -> None:
     api.activated()
     decoy = api.registered()
     api.rows("delete from sessions")

@@ -1,4 +1,4 @@
-"""What signs nobody in, refreshes nothing and says nobody's name: refused in words that a client can use."""
+"""Failed sign-ins and refreshes return clear problems."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ BOTH = {"email": "ada@example.org", "phone": "+33612345678"}
 
 @pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
-    """One database for all: what is refused changes nothing."""
+    """One database for all tests: rejected requests change nothing."""
     with fresh_database(cluster) as database, api_on(database) as api:
         api.activated(**BOTH)
         before = api.rows("select * from sessions")
@@ -22,12 +22,12 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
         assert api.rows("select * from sessions") == before
 
 
-def refusal(response: TestResponse) -> tuple[int, str]:
+def problem(response: TestResponse) -> tuple[int, str]:
     return response.status_code, response.json["code"]
 
 
 @pytest.mark.parametrize(
-    ("body", "pointer", "fault"),
+    ("body", "pointer", "violation"),
     [
         ({"email": "ada@example.org"}, "#/password", "required"),
         ({"password": PASSWORD}, "#", "address_required"),
@@ -41,20 +41,20 @@ def refusal(response: TestResponse) -> tuple[int, str]:
         ({"email": "ada@example.org", "password": PASSWORD, "otp": "1"}, "#/otp", "unknown_field"),
     ],
 )
-def test_what_signs_nobody_in_is_told_field_by_field(
-    api: ApiUnderTest, body: dict[str, object], pointer: str, fault: str
+def test_invalid_sign_ins_are_reported_field_by_field(
+    api: ApiUnderTest, body: dict[str, object], pointer: str, violation: str
 ) -> None:
     response = api.client.post("/v1/sessions", json=body)
 
-    assert refusal(response) == (422, "validation_failed")
-    assert [(each["pointer"], each["code"]) for each in response.json["errors"]] == [(pointer, fault)]
+    assert problem(response) == (422, "validation_failed")
+    assert [(each["pointer"], each["code"]) for each in response.json["errors"]] == [(pointer, violation)]
 
 
 @pytest.mark.parametrize("body", [{}, {"refresh_token": 7}, {"refresh_token": None}, {"refresh_token": "A" * 513}])
-def test_a_refresh_without_a_token_is_told_what_is_wrong(api: ApiUnderTest, body: dict[str, object]) -> None:
+def test_a_refresh_without_a_token_is_a_violation(api: ApiUnderTest, body: dict[str, object]) -> None:
     response = api.client.post("/v1/sessions/refresh", json=body)
 
-    assert refusal(response) == (422, "validation_failed")
+    assert problem(response) == (422, "validation_failed")
     assert [error["pointer"] for error in response.json["errors"]] == ["#/refresh_token"]
 
 
@@ -73,11 +73,13 @@ def test_a_refresh_without_a_token_is_told_what_is_wrong(api: ApiUnderTest, body
         ("Bearer é\xff", "invalid_token"),
     ],
 )
-def test_who_does_not_say_who_they_are_is_told_how_to(api: ApiUnderTest, authorization: str | None, code: str) -> None:
+def test_a_request_without_a_token_gets_the_accepted_scheme(
+    api: ApiUnderTest, authorization: str | None, code: str
+) -> None:
     headers = {} if authorization is None else {"Authorization": authorization}
     challenge = 'Bearer realm="signpost"' + (', error="invalid_token"' if code == "invalid_token" else "")
 
     for method, path in (("GET", "/v1/me"), ("GET", "/v1/sessions"), ("DELETE", "/v1/sessions/current")):
         response = api.client.open(path, method=method, headers=headers)
-        assert refusal(response) == (401, code)
+        assert problem(response) == (401, code)
         assert response.headers["WWW-Authenticate"] == challenge

@@ -1,4 +1,4 @@
-"""Sessions that the network has forgotten while it goes on acknowledging: only the silence shows it."""
+"""Connections that the network has dropped while it still acknowledges packets: only silence shows it."""
 
 from collections.abc import Callable, Iterator
 
@@ -26,7 +26,7 @@ def over_the_road(cluster: Cluster, database: Database, road: Road) -> str:
 
 @pytest.fixture
 def fall_silent(road: Road, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Silence the road's connections. Only from then on, an answer may take a second at most."""
+    """Silence the open connections. From then on a response may take a second."""
 
     def fall_silent() -> None:
         road.fall_silent()
@@ -35,7 +35,7 @@ def fall_silent(road: Road, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Non
     return fall_silent
 
 
-def test_whoever_meets_a_silent_session_is_told_and_the_next_is_served(
+def test_a_silent_connection_fails_one_request_and_the_next_succeeds(
     database: Database, over_the_road: str, fall_silent: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with api_on(database, DATABASE_URL=over_the_road) as api:
@@ -47,7 +47,7 @@ def test_whoever_meets_a_silent_session_is_told_and_the_next_is_served(
         api.registered(email="grace@example.org")
 
 
-def test_a_notifier_whose_session_falls_silent_makes_another(
+def test_a_notifier_reconnects_after_a_silent_connection(
     database: Database, over_the_road: str, fall_silent: Callable[[], None]
 ) -> None:
     notifier = Notifier(over_the_road)

@@ -49,7 +49,7 @@ def listening(database: Database) -> Iterator[psycopg.Connection[Any]]:
 
 
 def wake_ups(connection: psycopg.Connection[Any], *, at_least: int = 1, quiet_seconds: float = 0.2) -> int:
-    """Count the notifications until there are so many and then none for a while."""
+    """Count the notifications until at least that many have come and none follows for a while."""
     count = 0
     while count < at_least:
         received = len(list(connection.notifies(timeout=60, stop_after=1)))
@@ -67,7 +67,7 @@ def test_a_registration_and_a_resend_wake_the_relays(own_api: ApiUnderTest) -> N
         assert wake_ups(connection) == 1
 
 
-def test_what_was_not_committed_wakes_nobody(own_api: ApiUnderTest) -> None:
+def test_a_rollback_wakes_no_relay(own_api: ApiUnderTest) -> None:
     api = own_api
     with listening(api.database) as connection:
         api.register(email="no address")
@@ -76,16 +76,16 @@ def test_what_was_not_committed_wakes_nobody(own_api: ApiUnderTest) -> None:
 
 def test_many_wake_ups_at_once_become_few(database: Database, notifier: Notifier) -> None:
     with listening(database) as connection:
-        begun = time.monotonic()
+        started = time.monotonic()
         for _ in range(1000):
             notifier.wake()
         count = wake_ups(connection)
-        elapsed = time.monotonic() - begun
+        elapsed = time.monotonic() - started
     # The pauses grow to their longest with the fourth notification; two more may stand at either end.
     assert 1 <= count <= 5 + elapsed / LONGEST_PAUSE.total_seconds()
 
 
-def test_a_lost_connection_is_made_anew(database: Database, notifier: Notifier) -> None:
+def test_a_lost_connection_is_reopened(database: Database, notifier: Notifier) -> None:
     with listening(database) as listener, database.connect() as owner:
         notifier.wake()
         assert wake_ups(listener) == 1
@@ -95,7 +95,7 @@ def test_a_lost_connection_is_made_anew(database: Database, notifier: Notifier) 
         assert wake_ups(listener) >= 1
 
 
-def test_what_came_just_before_the_end_is_told(database: Database, notifier: Notifier) -> None:
+def test_requests_just_before_closing_are_notified(database: Database, notifier: Notifier) -> None:
     with listening(database) as listener:
         notifier.wake()
         assert wake_ups(listener) == 1
@@ -110,9 +110,7 @@ def notifier_threads() -> set[threading.Thread]:
     return {thread for thread in threading.enumerate() if thread.name == Notifier.name}
 
 
-def test_closing_does_not_wait_for_a_server_that_no_longer_answers(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closing_does_not_wait_for_an_unresponsive_server(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wake_relays, "CLOSE_SECONDS", 0.2)
     others, notifier = notifier_threads(), Notifier(database.api_url)
     with listening(database) as listener, database.connect() as owner:
@@ -126,7 +124,7 @@ def test_closing_does_not_wait_for_a_server_that_no_longer_answers(
         eventually(lambda: not notifier_threads() - others)
 
 
-def test_a_session_that_was_ended_is_a_lost_connection_and_no_fault(database: Database) -> None:
+def test_a_terminated_connection_is_a_lost_connection_and_no_error(database: Database) -> None:
     connecting = TimeoutConnection.connect(driver_url(database.api_url), autocommit=True)
     with connecting as connection, database.connect() as owner:
         statement = NOTIFY.as_bytes(connection)
@@ -135,19 +133,19 @@ def test_a_session_that_was_ended_is_a_lost_connection_and_no_fault(database: Da
             notify(connection, statement)
 
 
-def test_a_statement_that_fails_says_why(database: Database) -> None:
+def test_a_failed_statement_raises_its_error(database: Database) -> None:
     connecting = TimeoutConnection.connect(driver_url(database.api_url), autocommit=True)
     with connecting as connection, pytest.raises(psycopg.errors.SyntaxError):
         notify(connection, b"notify")
 
 
-def test_a_wake_up_waits_for_no_disk_in_a_session_of_its_own(database: Database) -> None:
+def test_a_wake_up_in_an_own_session_does_not_wait_for_the_disk(database: Database) -> None:
     with psycopg.connect(driver_url(database.api_url), autocommit=True) as connection:
         assert has_set_up(connection)
         assert connection.execute("show synchronous_commit").fetchone() == ("off",)
 
 
-def test_nor_in_one_that_is_lent(database: Database) -> None:
+def test_a_wake_up_in_a_lent_session_does_not_wait_for_the_disk(database: Database) -> None:
     with psycopg.connect(driver_url(database.api_url)) as connection:
         connection.execute(NOTIFY_IN_LENT_SESSION)
         assert connection.execute("show synchronous_commit").fetchone() == ("off",)

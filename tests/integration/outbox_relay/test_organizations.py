@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from devstack.cluster import Cluster
-from shared.organizations import database_name_of
+from shared.vocabulary import database_name_of
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import Database, fresh_database
 from tests.support.organizations import (

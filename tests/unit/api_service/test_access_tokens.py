@@ -1,4 +1,4 @@
-"""Access tokens: only ours, only for us, only now."""
+"""Only tokens that the API issued for itself, and that are valid now, are accepted."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from api_service.security.access_tokens import LEEWAY, MAX_LENGTH, TYPE, AccessTokens, CurrentUser
 from shared.secrets import SecretKeys, code_for, link_token_for, signing_seed
-from shared.web.refusals import InvalidTokenError
+from shared.web.problems import InvalidTokenError
 from tests.support.keys import KEY, KEY_ID, KEYS, PUBLIC_URL
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -43,7 +43,7 @@ def unsigned(header: dict[str, Any], signature: str = "") -> str:
     return ".".join([*(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts), signature])
 
 
-def test_a_token_says_whose_it_is_and_in_which_session() -> None:
+def test_a_token_names_its_user_and_session() -> None:
     issued_at = now()
     token = TOKENS.issue(HOLDER, issued_at)
 
@@ -66,7 +66,7 @@ def test_no_two_tokens_are_the_same() -> None:
     assert TOKENS.issue(HOLDER, moment) != TOKENS.issue(HOLDER, moment)
 
 
-def test_what_the_forgeries_below_are_made_of_is_accepted_unforged() -> None:
+def test_the_token_that_the_forgeries_start_from_is_valid() -> None:
     assert TOKENS.read(signed(claims())) == HOLDER
 
 
@@ -75,7 +75,7 @@ PUBLIC_RAW = OURS.public_key().public_bytes(serialization.Encoding.Raw, serializ
 
 
 def hs256_with(key: bytes) -> str:
-    """As a library would be made to check it that takes the algorithm from the token."""
+    """Sign as an attacker would against a library that trusts the token's algorithm."""
     token = unsigned({"alg": "HS256", "kid": KEY_ID, "typ": TYPE})
     signer = jwt.get_algorithm_by_name("HS256")
     signature = signer.sign(token.rpartition(".")[0].encode(), key)
@@ -102,13 +102,13 @@ FORGED = {
 
 
 @pytest.mark.parametrize("how", FORGED)
-def test_a_forged_token_is_refused(how: str) -> None:
+def test_a_forged_token_is_rejected(how: str) -> None:
     with pytest.raises(InvalidTokenError):
         TOKENS.read(FORGED[how])
 
 
 @pytest.mark.parametrize("claim", ["iss", "aud", "sub", "sid", "iat", "exp", "jti"])
-def test_a_token_without_one_of_the_claims_is_refused(claim: str) -> None:
+def test_a_token_without_one_of_the_claims_is_rejected(claim: str) -> None:
     with pytest.raises(InvalidTokenError):
         TOKENS.read(signed(claims(**{claim: None})))
 
@@ -130,13 +130,13 @@ def test_a_token_without_one_of_the_claims_is_refused(claim: str) -> None:
         {"iat": 1e400},
     ],
 )
-def test_a_token_for_someone_else_or_of_another_make_is_refused(changes: dict[str, Any]) -> None:
+def test_a_token_with_another_audience_or_issuer_is_rejected(changes: dict[str, Any]) -> None:
     with pytest.raises(InvalidTokenError):
         TOKENS.read(signed(claims(**changes)))
 
 
 @pytest.mark.parametrize("kind", ["JWT", "dpop+jwt", "AT+JWT", None])
-def test_a_token_made_for_something_else_is_refused(kind: str | None) -> None:
+def test_a_token_for_another_purpose_is_rejected(kind: str | None) -> None:
     with pytest.raises(InvalidTokenError):
         TOKENS.read(signed(claims(), typ=kind))
 
@@ -149,12 +149,12 @@ def test_a_token_holds_for_its_lifetime_and_the_clocks_may_differ_a_little() -> 
 
 
 @pytest.mark.parametrize("issued_after", [-LIFETIME - LEEWAY - timedelta(seconds=1), LEEWAY + timedelta(minutes=1)])
-def test_an_expired_and_a_future_token_are_refused(issued_after: timedelta) -> None:
+def test_expired_and_future_tokens_are_rejected(issued_after: timedelta) -> None:
     with pytest.raises(InvalidTokenError):
         TOKENS.read(TOKENS.issue(HOLDER, now() + issued_after))
 
 
-def test_a_token_changed_in_any_place_is_refused() -> None:
+def test_a_token_changed_in_any_place_is_rejected() -> None:
     token = TOKENS.issue(HOLDER, now())
     for place, letter in enumerate(token):
         # The first bit of the six: the last ones of a part may stand for nothing.
@@ -182,13 +182,13 @@ NONE_OF_OURS = {
 
 
 @pytest.mark.parametrize("what", NONE_OF_OURS)
-def test_what_is_no_access_token_is_refused(what: str) -> None:
+def test_malformed_access_tokens_are_rejected(what: str) -> None:
     with pytest.raises(InvalidTokenError):
         TOKENS.read(NONE_OF_OURS[what])
 
 
 @given(st.text(max_size=200) | st.lists(st.text(ALPHABET, max_size=60), min_size=2, max_size=5).map(".".join))
-def test_no_text_does_more_than_be_refused(text: str) -> None:
+def test_no_text_causes_more_than_a_rejection(text: str) -> None:
     with pytest.raises(InvalidTokenError):
         TOKENS.read(text)
 

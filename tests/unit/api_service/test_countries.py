@@ -5,13 +5,13 @@ from api_service.schemas.fields import COUNTRIES
 
 WITHOUT_A_PHONE_PLAN = {"AQ", "BV", "GS", "HM", "PN", "TF", "UM"}
 NOT_YET_IN_ISO = {"AC", "TA", "XK"}
-"""Ascension, Tristan da Cunha and Kosovo have numbers, and no code of their own."""
+"""Ascension, Tristan da Cunha and Kosovo have phone numbers, but no ISO code."""
 
 
-def test_they_are_the_countries_that_have_numbers_and_those_where_nobody_lives() -> None:
+def test_countries_are_those_with_phone_numbers_and_uninhabited_ones() -> None:
     assert len(COUNTRIES) == 249
     assert phonenumbers.SUPPORTED_REGIONS - NOT_YET_IN_ISO == COUNTRIES - WITHOUT_A_PHONE_PLAN
 
 
-def test_each_has_a_name() -> None:
+def test_every_country_has_a_name() -> None:
     assert set(Locale("en").territories) >= COUNTRIES

@@ -7,28 +7,28 @@ from api_service.http.problems import PROBLEM_TYPES, VIOLATION_MESSAGES
 from api_service.routes.activation_page import WORDS, Page
 from api_service.use_cases.look_up import DeliveryProblem, RegistrationStatus, delivery_problem, registration_status
 from outbox_relay.rendering import Renderer, Sender, preview
-from outbox_relay.rendering.samples import SAMPLE_KEYS
+from outbox_relay.rendering.preview import SAMPLE_KEYS
 from shared.vocabulary import Channel, DeadReason, Locale, Status, Template
 
 SENDER = Sender("Signpost", "no-reply@signpost.example")
 
 
-def test_every_refusal_has_a_status_a_title_and_a_detail() -> None:
+def test_every_problem_has_a_status_a_title_and_a_detail() -> None:
     assert sorted(PROBLEM_TYPES) == sorted(CODES)
     assert all(kind.status >= HTTPStatus.BAD_REQUEST and kind.title and kind.detail for kind in PROBLEM_TYPES.values())
 
 
-def test_every_fault_has_a_message() -> None:
+def test_every_violation_has_a_message() -> None:
     assert VIOLATION_MESSAGES.keys() == set(ViolationCode)
 
 
-def test_the_page_has_words_for_everything_in_every_language() -> None:
+def test_the_page_has_texts_for_every_variant_and_language() -> None:
     assert WORDS.keys() == set(Locale)
     assert all(words.keys() == set(Page) for words in WORDS.values())
 
 
 @pytest.mark.parametrize("locale", Locale)
-def test_the_page_s_button_is_called_as_the_one_in_the_mail(locale: Locale) -> None:
+def test_the_page_s_button_has_the_label_of_the_mail_s(locale: Locale) -> None:
     mail = preview(
         Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER), Template.ACTIVATION, Channel.EMAIL, locale
     )
@@ -53,13 +53,13 @@ def test_the_page_s_button_is_called_as_the_one_in_the_mail(locale: Locale) -> N
         (Status.DEAD, DeadReason.SUPERSEDED, None, DeliveryProblem.UNDELIVERABLE),
     ],
 )
-def test_a_delivery_problem_is_a_word_of_ours(
+def test_delivery_problems_map_from_failures(
     status: Status, dead_reason: DeadReason | None, error_class: str | None, problem: DeliveryProblem | None
 ) -> None:
     assert delivery_problem(status, dead_reason, error_class) is problem
 
 
-def test_a_registration_stands_active_expired_or_pending() -> None:
+def test_a_registration_is_active_expired_or_pending() -> None:
     assert registration_status(is_active=True, is_expired=True) is RegistrationStatus.ACTIVE
     assert registration_status(is_active=False, is_expired=True) is RegistrationStatus.EXPIRED
     assert registration_status(is_active=False, is_expired=False) is RegistrationStatus.PENDING

@@ -6,11 +6,11 @@ from argon2 import PasswordHasher, Type, extract_parameters
 
 from api_service.errors import ViolationCode
 from api_service.security import passwords
-from shared.cores import cores
+from shared.cpu_count import cpu_count
 
 
 @pytest.mark.parametrize(
-    ("password", "fault"),
+    ("password", "violation"),
     [
         ("elevenchars", ViolationCode.TOO_SHORT),
         ("four quiet words here", None),
@@ -29,8 +29,8 @@ from shared.cores import cores
         ("ada.lovelace wrote it", None),
     ],
 )
-def test_a_password_is_long_rare_and_not_the_address(password: str, fault: ViolationCode | None) -> None:
-    assert passwords.violation_in(password, ["ada.lovelace@example.org"]) == fault
+def test_a_password_is_long_rare_and_not_the_address(password: str, violation: ViolationCode | None) -> None:
+    assert passwords.violation_in(password, ["ada.lovelace@example.org"]) == violation
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_password_is_long_rare_and_not_the_address(password: str, fault: Viola
         ("336 1234 5678", "+33612345678"),
     ],
 )
-def test_no_spelling_of_the_address_makes_a_password_of_it(password: str, address: str) -> None:
+def test_no_spelling_of_the_address_is_a_password(password: str, address: str) -> None:
     assert passwords.violation_in(password, [address]) is ViolationCode.IS_THE_ADDRESS
 
 
@@ -64,7 +64,7 @@ def test_the_list_has_a_thousand_that_are_long_enough_to_be_tried_here() -> None
     assert sum(len(password) >= passwords.MIN_LENGTH for password in passwords.COMMON) >= 1000
 
 
-def test_every_listed_password_is_refused_however_it_is_capitalised() -> None:
+def test_every_listed_password_is_rejected_in_any_capitalization() -> None:
     assert [password for password in passwords.COMMON if not passwords.is_common(password.upper())] == []
 
 
@@ -80,7 +80,7 @@ def test_a_password_is_hashed_with_three_times_the_least_that_owasp_has() -> Non
 
 
 class CountingHasher(PasswordHasher):
-    """Hashes, and notes how many did at once."""
+    """Records how many hashes run at once."""
 
     def __init__(self) -> None:
         super().__init__(time_cost=1, memory_cost=4096, parallelism=1)
@@ -89,7 +89,7 @@ class CountingHasher(PasswordHasher):
         self.most = 0
 
     def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
-        """Hash, counted."""
+        """Hash, and count."""
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
@@ -103,12 +103,12 @@ class CountingHasher(PasswordHasher):
 def test_no_more_passwords_are_hashed_at_once_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     hasher = CountingHasher()
     monkeypatch.setattr(passwords, "_hasher", hasher)
-    with ThreadPoolExecutor(4 * cores()) as threads:
-        list(threads.map(passwords.hash_password, ["four quiet words here"] * 16 * cores()))
-    assert 1 <= hasher.most <= cores()
+    with ThreadPoolExecutor(4 * cpu_count()) as threads:
+        list(threads.map(passwords.hash_password, ["four quiet words here"] * 16 * cpu_count()))
+    assert 1 <= hasher.most <= cpu_count()
 
 
 def test_a_failed_comparison_returns_its_permit() -> None:
-    for _ in range(cores() + 1):
+    for _ in range(cpu_count() + 1):
         assert not passwords.verify_password("no hash", "four quiet words here")
     assert passwords.verify_password(passwords.hash_password("four quiet words here"), "four quiet words here")

@@ -20,7 +20,7 @@ def read(**environment: str) -> ApiSettings:
     return settings
 
 
-def test_what_is_not_set_has_a_default() -> None:
+def test_missing_settings_have_defaults() -> None:
     settings = read()
 
     assert (settings.bind, settings.threads, settings.activation_attempts) == (("127.0.0.1", 8000), 8, 5)
@@ -30,11 +30,11 @@ def test_what_is_not_set_has_a_default() -> None:
     assert settings.secret_keys.newest_id == KEY_ID
 
 
-def test_a_cooldown_that_outlives_the_code_is_refused() -> None:
-    with pytest.raises(SettingsError) as refusal:
+def test_a_cooldown_that_outlives_the_code_is_rejected() -> None:
+    with pytest.raises(SettingsError) as problem:
         read(RESEND_COOLDOWN_SECONDS="600")
 
-    assert refusal.value.faults == [
+    assert problem.value.faults == [
         "RESEND_COOLDOWN_SECONDS=600 is not below ACTIVATION_SMS_LIFETIME_SECONDS=600: a resend would come too late"
     ]
 
@@ -44,45 +44,45 @@ def test_settings_do_not_show_their_secrets() -> None:
     assert SECRET_KEYS.split(":")[1] not in repr(read())
 
 
-def test_a_refused_secret_is_not_quoted() -> None:
-    with pytest.raises(SettingsError) as refusal:
+def test_a_rejected_secret_is_not_quoted() -> None:
+    with pytest.raises(SettingsError) as problem:
         read(DATABASE_URL="mysql://api:open-sesame@db", SECRET_KEYS="k:c2hvcnQ=")
 
-    assert "open-sesame" not in str(refusal.value)
-    assert "c2hvcnQ" not in str(refusal.value)
-    assert len(refusal.value.faults) == 2
+    assert "open-sesame" not in str(problem.value)
+    assert "c2hvcnQ" not in str(problem.value)
+    assert len(problem.value.faults) == 2
 
 
-def test_no_channel_takes_over_unless_one_is_chosen() -> None:
+def test_no_fallback_by_default() -> None:
     assert read().fallbacks == {}
     assert read(ACTIVATION_FALLBACK="sms").fallbacks == {Channel.EMAIL: Channel.SMS}
     assert read(ACTIVATION_FALLBACK="email").fallbacks == {Channel.SMS: Channel.EMAIL}
     assert len(read(ACTIVATION_FALLBACK="both").fallbacks) == 2
 
 
-def test_a_fallback_that_comes_when_the_code_has_expired_is_refused() -> None:
+def test_a_fallback_after_the_code_expires_is_rejected() -> None:
     assert read(ACTIVATION_FALLBACK="sms", ACTIVATION_FALLBACK_SECONDS="600").fallback_after == timedelta(minutes=10)
-    with pytest.raises(SettingsError) as refusal:
+    with pytest.raises(SettingsError) as problem:
         read(ACTIVATION_FALLBACK="both", ACTIVATION_FALLBACK_SECONDS="600")
 
-    assert refusal.value.faults == [
+    assert problem.value.faults == [
         "ACTIVATION_FALLBACK_SECONDS=600 is not below ACTIVATION_SMS_LIFETIME_SECONDS=600: the code would have expired"
     ]
 
 
-def test_a_way_that_is_none_is_refused() -> None:
-    with pytest.raises(SettingsError) as refusal:
+def test_an_unknown_channel_is_rejected() -> None:
+    with pytest.raises(SettingsError) as problem:
         read(ACTIVATION_FALLBACK="pigeon")
 
-    assert refusal.value.faults == ["ACTIVATION_FALLBACK='pigeon' is not one of none, sms, email, both"]
+    assert problem.value.faults == ["ACTIVATION_FALLBACK='pigeon' is not one of none, sms, email, both"]
 
 
-def test_a_session_that_would_go_on_unused_for_longer_than_it_may_at_all_is_refused() -> None:
+def test_an_idle_time_above_the_lifetime_is_rejected() -> None:
     assert read(SESSION_IDLE_DAYS="7", SESSION_LIFETIME_DAYS="7").session_idle_days == 7
-    with pytest.raises(SettingsError) as refusal:
+    with pytest.raises(SettingsError) as problem:
         read(SESSION_LIFETIME_DAYS="7")
 
-    assert refusal.value.faults == [
+    assert problem.value.faults == [
         "SESSION_IDLE_DAYS=30 is above SESSION_LIFETIME_DAYS=7: no session would last that long"
     ]
 
@@ -96,15 +96,15 @@ def test_a_limit_is_written_in_words_of_several_windows_or_none() -> None:
     assert str(settings.limits[Limit.REGISTRATIONS_PER_NETWORK]) == "20/minute"
 
 
-def test_all_limits_go_at_once() -> None:
+def test_one_setting_turns_all_limits_off() -> None:
     assert not any(windows.items for windows in read(RATE_LIMITS="off").limits.values())
 
 
 @pytest.mark.parametrize("text", ["5", "5/fortnight", "0/hour", "1001/hour", "five/hour", "-1/hour"])
-def test_a_limit_that_cannot_be_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError) as refusal:
+def test_an_invalid_limit_is_rejected(text: str) -> None:
+    with pytest.raises(SettingsError) as problem:
         read(LIMIT_RESENDS_PER_ADDRESS=text)
-    assert refusal.value.faults == [
+    assert problem.value.faults == [
         f"LIMIT_RESENDS_PER_ADDRESS={text!r} is not such as 5/hour, 5/5 minutes or none; 1 to 1000 at a time"
     ]
 
@@ -120,6 +120,6 @@ def test_origins_are_written_as_browsers_write_them() -> None:
 @pytest.mark.parametrize(
     "text", ["*", "null", "a.example", "https://a.example/", "https://A.example", "https://a.example,"]
 )
-def test_an_origin_that_no_browser_would_write_is_refused(text: str) -> None:
+def test_an_origin_that_no_browser_would_send_is_rejected(text: str) -> None:
     with pytest.raises(SettingsError):
         read(CORS_ORIGINS=text)

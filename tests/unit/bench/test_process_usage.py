@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.process_usage import cpu_seconds, family, peak_megabytes, resident_megabytes, stolen_seconds
-from shared.cores import cores
+from shared.cpu_count import cpu_count
 from tests.support.eventually import eventually
 
 PARENT = """
@@ -53,4 +53,4 @@ def test_who_has_ended_uses_nothing() -> None:
 def test_no_more_can_have_been_stolen_than_all_cores_have_had() -> None:
     since_boot = float(Path("/proc/uptime").read_text().split()[0])
     before = stolen_seconds()
-    assert 0 <= before <= stolen_seconds() <= since_boot * cores()
+    assert 0 <= before <= stolen_seconds() <= since_boot * cpu_count()

@@ -14,7 +14,7 @@ from operator_console.web.problems import PROBLEM_TYPES, VIOLATIONS
 from operator_console.web.sessions import csrf_token_of, is_csrf_token
 from shared.settings import SettingsError
 from shared.vocabulary import DeadReason
-from shared.web.refusals import CommonCode
+from shared.web.problems import CommonCode
 
 ENVIRONMENT = {"DATABASE_URL": "postgresql+psycopg://console@nowhere/signpost"}
 

@@ -1,11 +1,9 @@
-from datetime import UTC, datetime, timedelta
 from uuid import RFC_4122
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.ids import uuid7
-from shared.uuid7 import uuid7_at, uuid7_floor
+from shared.ids import uuid7, uuid7_at
 
 MOMENTS = st.integers(min_value=0, max_value=(2**48 - 1) * 1_000_000)
 
@@ -22,15 +20,6 @@ def test_ids_sort_by_their_moment(one: int, other: int) -> None:
     earlier, later = sorted((one, other))
     if later - earlier >= 1000:  # the fraction has 12 bits: steps of 244 ns
         assert uuid7_at(earlier, b"\xff" * 8) < uuid7_at(later, b"\0" * 8)
-
-
-@given(st.integers(min_value=1000, max_value=10**16), st.binary(min_size=8, max_size=8))
-def test_the_floor_of_a_moment_is_below_its_ids_and_above_those_of_the_millisecond_before(
-    microseconds: int, randomness: bytes
-) -> None:
-    floor = uuid7_floor(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds))
-    assert floor <= uuid7_at(microseconds * 1000, randomness)
-    assert uuid7_at((microseconds - 1000) * 1000, randomness) < floor
 
 
 def test_ids_made_at_once_differ() -> None:

@@ -7,10 +7,10 @@ import pytest
 from shared.secrets import SecretKeys
 from shared.settings import (
     Bind,
+    Choice,
     DatabaseUrl,
     KeyRing,
     LogLevel,
-    OneOf,
     SettingsError,
     SettingsSchema,
     Switch,
@@ -45,7 +45,7 @@ class ExampleSchema(SettingsSchema):
     batch_size = Whole("BATCH_SIZE", "how many", bounds=(1, 10), default=5)
     log_level = LogLevel()
     rate_limits = Switch("RATE_LIMITS", "whether", default=True)
-    channel = OneOf(Channel, "CHANNEL", "which", default=None)
+    channel = Choice(Channel, "CHANNEL", "which", default=None)
 
 
 GOOD = {"DATABASE_URL": "postgresql+psycopg://h/d", "SECRET_KEYS": f"new:{KEY},old:{KEY}"}

@@ -10,10 +10,18 @@ from werkzeug.exceptions import default_exceptions
 
 from shared.web.bearer import bearer_token, challenge
 from shared.web.bodies import WHOLE_DOCUMENT, loaded
-from shared.web.kinds import COMMON_KINDS, code_of, problem_document
-from shared.web.problems import fault_documents
-from shared.web.refusals import NO_SUCH_FIELD, CommonCode, Fault, TokenRequiredError, ValidationFailedError
-from shared.web.worker import raw_answer
+from shared.web.problem_responses import violation_documents
+from shared.web.problems import (
+    COMMON_PROBLEM_TYPES,
+    NO_SUCH_FIELD,
+    CommonCode,
+    TokenRequiredError,
+    ValidationFailedError,
+    Violation,
+    code_of,
+    problem_document,
+)
+from shared.web.worker import raw_response
 
 
 class Place(StrEnum):
@@ -37,12 +45,12 @@ class OuterSchema(InnerSchema):
 def faults_in(values: dict[str, object], within: str) -> list[tuple[str, str]]:
     with pytest.raises(ValidationFailedError) as refused:
         loaded(OuterSchema(), values, within=within)
-    return sorted((fault.pointer, fault.code) for fault in refused.value.faults)
+    return sorted((fault.pointer, fault.code) for fault in refused.value.violations)
 
 
 def test_a_problem_has_the_members_of_rfc_9457_and_ours() -> None:
     code = CommonCode.NOT_FOUND
-    assert problem_document(COMMON_KINDS[code], code, "an-id", missing=["it"]) == {
+    assert problem_document(COMMON_PROBLEM_TYPES[code], code, "an-id", missing=["it"]) == {
         "type": "/problems/not_found",
         "title": "Not found",
         "status": 404,
@@ -79,8 +87,8 @@ def test_pointers_into_json_are_fragments_and_a_query_s_fields_are_names() -> No
 
 
 def test_a_fault_is_told_in_the_service_s_words() -> None:
-    faults = [Fault("#/name", Place.MISSING)]
-    assert fault_documents(faults, {Place.MISSING: "It is not there."}) == [
+    faults = [Violation("#/name", Place.MISSING)]
+    assert violation_documents(faults, {Place.MISSING: "It is not there."}) == [
         {"pointer": "#/name", "code": "missing", "message": "It is not there."}
     ]
 
@@ -103,7 +111,7 @@ def test_only_a_token_that_was_sent_is_called_wrong() -> None:
 
 def test_what_cannot_be_read_is_answered_with_a_whole_problem_of_the_right_length() -> None:
     code = CommonCode.HEADERS_TOO_LARGE
-    head, _, body = raw_answer(COMMON_KINDS[code], code, "an-id").partition(b"\r\n\r\n")
+    head, _, body = raw_response(COMMON_PROBLEM_TYPES[code], code, "an-id").partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     assert lines[0] == "HTTP/1.1 431 Request Header Fields Too Large"
     assert f"Content-Length: {len(body)}" in lines

@@ -173,5 +173,5 @@ def test_the_page_starts_a_bulk_action_from_a_cause(console: ConsoleUnderTest, o
 
 def test_an_unknown_bulk_action_is_not_found(console: ConsoleUnderTest, token: str) -> None:
     path = "/v1/bulk-actions/00000000-0000-0000-0000-000000000000"
-    assert console.ask("GET", path, token).json["code"] == "unknown_bulk"
+    assert console.ask("GET", path, token).json["code"] == "unknown_bulk_action"
     assert console.ask("POST", f"{path}/stop", token, json={"reason": "why"}).status_code == 404

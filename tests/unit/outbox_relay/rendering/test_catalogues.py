@@ -5,7 +5,7 @@ from babel.messages import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from outbox_relay.rendering.words import TEMPLATES, catalogue_path
+from outbox_relay.rendering.catalog import TEMPLATES, catalogue_path
 from shared.vocabulary import Locale
 
 translated = pytest.mark.parametrize("locale", [locale for locale in Locale if locale is not Locale.EN])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from outbox_relay.rendering.colours import BLACK, LEAST_CONTRAST, WHITE, colour_from, contrast, palette_of, text_on
+from outbox_relay.rendering.branding import BLACK, LEAST_CONTRAST, WHITE, colour_from, contrast, palette_of, text_on
 
 colours = st.integers(0, 0xFFFFFF).map("#{:06x}".format)
 

@@ -124,7 +124,7 @@ def of_another_kind() -> str:
     [
         ("hush", "holds no private key in PEM form"),
         (pem_of(ed25519_key()).replace("M", "!", 1), "holds something that is no private key in PEM form"),
-        (encrypted(), "holds a key that is encrypted: there is nobody to ask for its password"),
+        (encrypted(), "holds an encrypted key: the relay has no password for it"),
         (of_another_kind(), "holds a key that is neither RSA nor Ed25519"),
         (pem_of(rsa_key(1024)), "holds an RSA key that has not 2048 to 4096 bits"),
     ],

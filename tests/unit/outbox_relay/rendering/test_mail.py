@@ -17,20 +17,25 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from outbox_relay.model import ClaimedMessage
-from outbox_relay.rendering import Brand, Look, Renderer, RenderingError, Sender
-from outbox_relay.rendering.digest import causes_in_html, causes_in_text
-from outbox_relay.rendering.forms import activation_link
-from outbox_relay.rendering.pens import Place, Value
-from outbox_relay.rendering.quoted_printable import SOFT_BREAK, quoted, quoted_html
-from outbox_relay.rendering.skeleton import cut, mark
-from outbox_relay.rendering.values import expiry_text, greeted_name
-from outbox_relay.rendering.words import PAGE, Words
+from outbox_relay.rendering import Brand, Branding, Renderer, RenderingError, Sender
+from outbox_relay.rendering.catalog import PAGE, TemplateCatalog
+from outbox_relay.rendering.compiled_template import (
+    SOFT_BREAK,
+    OutputContext,
+    Value,
+    compile_template,
+    placeholder,
+    quoted,
+    quoted_html,
+)
+from outbox_relay.rendering.renderer import activation_link
+from outbox_relay.rendering.values import causes_in_html, causes_in_text, expiry_text, greeted_name
 from shared.secrets import code_for, link_token_for
 from shared.vocabulary import Locale, Template
 from tests.support.claimed import A_DIGEST, A_TOKEN, a_claimed_message
 from tests.support.rendering import KEY, KEYS, PUBLIC_URL, RENDERER, SENDER
 
-WORDS = {locale: Words(locale, Look(Brand(SENDER.name))) for locale in Locale}
+WORDS = {locale: TemplateCatalog(locale, Branding(Brand(SENDER.name))) for locale in Locale}
 
 nasty_text = st.text(alphabet="=.\r\n\0\t <>&\"'%{}é…😀aZ:@", max_size=90)
 usual_name = st.text(alphabet="Adaß é'-.", max_size=90)
@@ -139,7 +144,7 @@ def test_any_value_is_text_and_no_markup_within_html(value: str) -> None:
 
 def test_a_value_where_nothing_says_how_to_write_it_breaks_its_template() -> None:
     with pytest.raises(KeyError):
-        cut(f"Subject: {mark(Place.HEADER, Value.NAME)}\r\n".encode())
+        compile_template(f"Subject: {placeholder(OutputContext.HEADER, Value.NAME)}\r\n".encode())
 
 
 @pytest.mark.parametrize("name", ["Signpost", "Acme, Inc.", "Société Générale", 'The "Best" (one)', "Zoë, Cie"])
@@ -190,7 +195,7 @@ def intended_headers(message: ClaimedMessage) -> list[tuple[str, str]]:
         ("Message-ID", f"<{message.id}@signpost.example>"),
         ("To", message.recipient),
         ("From", "Signpost <no-reply@signpost.example>"),
-        ("Subject", WORDS[message.locale].say(message.template, "subject.txt", {})),
+        ("Subject", WORDS[message.locale].render(message.template, "subject.txt", {})),
         ("Auto-Submitted", "auto-generated"),
         ("X-Auto-Response-Suppress", "All"),
         ("MIME-Version", "1.0"),
@@ -210,7 +215,7 @@ def directly_rendered(message: ClaimedMessage, file: str) -> str:
         "dead": str(A_DIGEST["dead"]),
         "causes": causes_for(file).replace("\r", ""),
     }
-    return WORDS[message.locale].say(message.template, file, values)
+    return WORDS[message.locale].render(message.template, file, values)
 
 
 def causes_for(file: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from outbox_relay.model import ClaimedMessage, RenderedMessage
-from outbox_relay.rendering import Brand, BrokenTemplateError, Look, Renderer, RenderingError, Sender
-from outbox_relay.rendering.words import Words
+from outbox_relay.rendering import Brand, Branding, BrokenTemplateError, Renderer, RenderingError, Sender
+from outbox_relay.rendering.catalog import TemplateCatalog
 from shared.secrets import SecretKeys, UnknownKeyError, code_for, link_token_for
 from shared.vocabulary import Channel, Locale, Template
 from tests.support.claimed import A_DIGEST, A_TOKEN, a_claimed_message
@@ -31,14 +31,14 @@ def test_every_template_has_words_for_every_channel_and_locale(
     )
     words = words_of(message)
     assert "Signpost" in words
-    assert not re.search(r"hole_|%\(|\{\{|None", words)
+    assert not re.search(r"fill_|%\(|\{\{|None", words)
 
 
 RENDER_ALL = """
 import sys
 from itertools import product
 from outbox_relay.rendering import Renderer, Sender
-from outbox_relay.rendering.samples import SAMPLE_KEYS, sample_message
+from outbox_relay.rendering.preview import SAMPLE_KEYS, sample_message
 from shared.vocabulary import Channel, Locale, Template
 
 renderer = Renderer(SAMPLE_KEYS, "https://signpost.example", Sender("Signpost", "no-reply@signpost.example"))
@@ -106,7 +106,9 @@ def test_a_message_is_rendered_with_the_key_it_names_also_after_rotation() -> No
 
 def test_a_template_that_asks_for_a_value_nobody_gives_is_broken() -> None:
     with pytest.raises(BrokenTemplateError, match=r"templates/activation/body\.txt, line \d+: 'link' is undefined"):
-        Words(Locale.EN, Look(Brand("Signpost"))).say(Template.ACTIVATION, "body.txt", {"name": None, "code": "123456"})
+        TemplateCatalog(Locale.EN, Branding(Brand("Signpost"))).render(
+            Template.ACTIVATION, "body.txt", {"name": None, "code": "123456"}
+        )
 
 
 def test_neither_renderer_nor_letter_shows_the_code() -> None:

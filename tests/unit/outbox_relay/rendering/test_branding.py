@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from outbox_relay.rendering import Brand, BrokenTemplateError, Look, Preview, Renderer, Sender, preview
-from outbox_relay.rendering.samples import SAMPLE_KEYS, sample_message
+from outbox_relay.rendering import Brand, Branding, BrokenTemplateError, Preview, Renderer, Sender, preview
+from outbox_relay.rendering.preview import SAMPLE_KEYS, sample_message
 from shared.vocabulary import Channel, Locale, Template
 
 SENDER = Sender("Signpost", "no-reply@signpost.example")
-USUAL = Look(Brand("Signpost"))
+USUAL = Branding(Brand("Signpost"))
 FULL = Brand(
     "Acme & Sons",
     "#ffcc00",
@@ -22,12 +22,12 @@ FULL = Brand(
 MOST_BYTES = 9_000
 
 
-def renderer_in(look: Look) -> Renderer:
-    return Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER, look=look)
+def renderer_in(branding: Branding) -> Renderer:
+    return Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER, branding=branding)
 
 
-def shown_in(look: Look, template: Template = Template.ACTIVATION, locale: Locale = Locale.EN) -> Preview:
-    return preview(renderer_in(look), template, Channel.EMAIL, locale)
+def shown_in(branding: Branding, template: Template = Template.ACTIVATION, locale: Locale = Locale.EN) -> Preview:
+    return preview(renderer_in(branding), template, Channel.EMAIL, locale)
 
 
 class Tags(HTMLParser):
@@ -45,7 +45,7 @@ class Tags(HTMLParser):
 
 @pytest.fixture(scope="module")
 def branded() -> Renderer:
-    return renderer_in(Look(FULL, console_url="https://console.example"))
+    return renderer_in(Branding(FULL, console_url="https://console.example"))
 
 
 @pytest.mark.parametrize("template", Template)
@@ -65,7 +65,7 @@ def test_every_mail_is_small_and_says_its_language_its_pictures_and_which_tables
 
 
 def test_a_brand_is_in_the_text_and_on_the_page_and_nothing_of_it_is_markup() -> None:
-    shown = shown_in(Look(FULL))
+    shown = shown_in(Branding(FULL))
     assert shown.text.rstrip().endswith("Acme & Sons\nAcme <Ltd>, 1 High Street")
     assert "Write to help@acme.example." in shown.text
     assert shown.html is not None
@@ -81,7 +81,7 @@ def test_without_a_brand_of_its_own_a_mail_has_the_senders_name_and_no_picture()
 
 
 def test_a_digest_links_to_the_console_if_there_is_one() -> None:
-    linked = shown_in(Look(FULL, console_url="https://console.example"), Template.OPERATOR_DIGEST)
+    linked = shown_in(Branding(FULL, console_url="https://console.example"), Template.OPERATOR_DIGEST)
     assert "https://console.example" in linked.text
     assert 'href="https://console.example"' in str(linked.html)
     assert "href" not in str(shown_in(USUAL, Template.OPERATOR_DIGEST).html)
@@ -103,9 +103,9 @@ def test_a_theme_goes_before_our_templates_and_may_extend_them(theme: Path) -> N
     catalogue.parent.mkdir(parents=True)
     head = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"'
     catalogue.write_text(head + '\n\nmsgid "Ahoy from %(product)s"\nmsgstr "Ohé de %(product)s"\n')
-    look = Look(Brand("Acme"), theme)
-    assert shown_in(look, Template.WELCOME).subject == "Ahoy from Acme"
-    french = shown_in(look, Template.WELCOME, Locale.FR)
+    branding = Branding(Brand("Acme"), theme)
+    assert shown_in(branding, Template.WELCOME).subject == "Ahoy from Acme"
+    french = shown_in(branding, Template.WELCOME, Locale.FR)
     assert french.subject == "Ohé de Acme"
     assert "Bonjour Ada" in french.text
 
@@ -122,9 +122,9 @@ def test_a_theme_goes_before_our_templates_and_may_extend_them(theme: Path) -> N
         ("activation/body.txt", "Hello", "leaves out the code"),
         ("activation/sms.txt", "Hello", "leaves out the code"),
         ("parts.mjml", "{% macro", "parts.mjml"),
-        ("welcome/body.txt", '{% extends "welcome/body.txt" %}', "takes itself in"),
-        ("welcome/subject.txt", " ", "says nothing"),
-        ("welcome/body.txt", "{{ 'x' * 100001 }}", "more than 100,000 bytes"),
+        ("welcome/body.txt", '{% extends "welcome/body.txt" %}', "includes itself"),
+        ("welcome/subject.txt", " ", "is empty"),
+        ("welcome/body.txt", "{{ 'x' * 100001 }}", "longer than 100,000 bytes"),
     ],
 )
 def test_a_broken_theme_is_told_with_its_file(theme: Path, file: str, content: str, told: str) -> None:
@@ -132,7 +132,7 @@ def test_a_broken_theme_is_told_with_its_file(theme: Path, file: str, content: s
     path.parent.mkdir(exist_ok=True)
     path.write_text(content)
     with pytest.raises(BrokenTemplateError) as broken:
-        renderer_in(Look(Brand("Acme"), theme))
+        renderer_in(Branding(Brand("Acme"), theme))
     assert file in str(broken.value)
     assert told in str(broken.value)
 
@@ -140,4 +140,4 @@ def test_a_broken_theme_is_told_with_its_file(theme: Path, file: str, content: s
 def test_a_subject_of_two_lines_is_refused(theme: Path) -> None:
     (theme / "welcome" / "subject.txt").write_text("Hello\nBcc: eve@example.org")
     with pytest.raises(BrokenTemplateError, match="welcome"):
-        renderer_in(Look(Brand("Acme"), theme))
+        renderer_in(Branding(Brand("Acme"), theme))

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, LargeBinary, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -85,3 +85,15 @@ class SettledByHour(Base):
     channel: Mapped[str] = mapped_column(primary_key=True)
     status: Mapped[str] = mapped_column(primary_key=True)
     messages: Mapped[int] = mapped_column(BigInteger)
+
+
+class ConsoleSession(Base):
+    """One browser in which an operator's token was given; ``id`` is the SHA-256 of the cookie's value."""
+
+    __tablename__ = "console_sessions"
+    __table_args__ = (CheckConstraint("octet_length(id) = 32", name="id"),)
+
+    id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    token_id: Mapped[UUID] = mapped_column(ForeignKey("operator_tokens.id", ondelete="CASCADE"))
+    started_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    used_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -1,0 +1,162 @@
+"""The texts of all templates in one language: Jinja templates in English, gettext catalogues, and the theme folder."""
+
+import traceback
+from collections.abc import Iterator, Mapping, MutableMapping
+from gettext import GNUTranslations, NullTranslations
+from io import BytesIO
+from pathlib import Path
+
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import PoFileError, read_po
+from jinja2 import (
+    BytecodeCache,
+    ChoiceLoader,
+    FileSystemLoader,
+    PrefixLoader,
+    StrictUndefined,
+    TemplateError,
+    select_autoescape,
+)
+from jinja2.bccache import Bucket
+from jinja2.sandbox import SandboxedEnvironment
+
+from outbox_relay.rendering.branding import Branding, palette_of
+from outbox_relay.rendering.mjml_compiler import compile_mjml
+from shared.vocabulary import Locale, Template
+
+FOLDER = Path(__file__).parent
+TEMPLATES = FOLDER / "templates"
+CATALOGUE = "locale/{}/LC_MESSAGES/messages.po"
+
+PAGE = "body.mjml"
+"""The one file of a template that becomes HTML. The others are plain text."""
+
+# What a template or a catalogue can raise while it is rendered.
+_TEMPLATE_ERRORS = (TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+
+MOST_BYTES = 100_000
+"""For the text of one file. Gmail clips HTML at 102 KB, and the end of a message explains why it was sent."""
+
+
+class BrokenTemplateError(Exception):
+    """A template cannot be used. The text begins with the template's file."""
+
+
+class TemplateCache(BytecodeCache):
+    """Caches the bytecode of templates for all languages and for reloads; Jinja checks it against the source."""
+
+    def __init__(self) -> None:
+        self._by_key: MutableMapping[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Return bytecode compiled before."""
+        if bucket.key in self._by_key:
+            bucket.bytecode_from_string(self._by_key[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Store bytecode."""
+        self._by_key[bucket.key] = bucket.bytecode_to_string()
+
+
+class TemplateCatalog:
+    """All templates in one language, with one branding. Templates of the theme override the default ones."""
+
+    def __init__(self, locale: Locale, branding: Branding, cache: TemplateCache | None = None) -> None:
+        self._folders = [branding.theme_folder, TEMPLATES] if branding.theme_folder else [TEMPLATES]
+        self._environment = SandboxedEnvironment(
+            loader=ChoiceLoader(
+                [
+                    FileSystemLoader(self._folders),
+                    PrefixLoader({"signpost": FileSystemLoader(TEMPLATES)}),  # so that a theme can extend ours
+                ]
+            ),
+            bytecode_cache=cache,
+            undefined=StrictUndefined,
+            autoescape=select_autoescape(["mjml"]),
+            extensions=["jinja2.ext.i18n"],
+        )
+        self._environment.globals |= {
+            "product": branding.brand.name,
+            "brand": branding.brand,
+            "palette": palette_of(branding.brand.colour),
+            "console_url": branding.console_url,
+            "locale": locale.value,
+        }
+        install = self._environment.install_gettext_translations  # type: ignore[attr-defined]  # the extension adds it
+        install(_translations(locale, branding.theme_folder), newstyle=True)
+
+    def render(self, template: Template, file: str, values: Mapping[str, str | None]) -> str:
+        """Render one file of a template. Raises BrokenTemplateError, also for an unknown value."""
+        path = f"{template}/{file}"
+        try:
+            text = self._environment.get_template(path).render(values).strip()
+            return _checked_size(compile_mjml(text) if file == PAGE else text)
+        except RecursionError as error:
+            raise BrokenTemplateError(
+                f"{path}: includes itself; the one that a theme can extend is signpost/{path}"
+            ) from error
+        except _TEMPLATE_ERRORS as error:
+            raise BrokenTemplateError(f"{self._where(error, path)}: {error}") from error
+
+    def _where(self, error: Exception, file: str) -> str:
+        """Return the file with the error, and the line if it is known. It may be a file that the other one extends."""
+        lines = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+        ours = [(name, line) for name, line in lines if any(Path(name).is_relative_to(each) for each in self._folders)]
+        if ours:
+            return "{}, line {}".format(*ours[-1])
+        return str(next((folder / file for folder in self._folders if (folder / file).exists()), file))
+
+
+def _checked_size(text: str) -> str:
+    if not text:
+        raise ValueError("is empty")
+    if len(text.encode()) > MOST_BYTES:
+        raise ValueError(f"is longer than {MOST_BYTES:,} bytes")
+    return text
+
+
+def catalogue_path(locale: Locale, folder: Path = FOLDER) -> Path:
+    """Return the path of a language's translations."""
+    return folder / CATALOGUE.format(locale)
+
+
+def _translations(locale: Locale, theme_folder: Path | None) -> NullTranslations:
+    ours = _compiled(catalogue_path(locale)) if locale is not Locale.EN else NullTranslations()
+    theirs = catalogue_path(locale, theme_folder) if theme_folder else None
+    if theirs is None or not theirs.exists():
+        return ours
+    translations = _compiled(theirs)
+    translations.add_fallback(ours)
+    return translations
+
+
+def _compiled(path: Path) -> NullTranslations:
+    compiled = BytesIO()
+    try:
+        with path.open("rb") as source:
+            write_mo(compiled, read_po(source, abort_invalid=True))
+    except (OSError, ValueError, PoFileError) as error:
+        raise BrokenTemplateError(f"{path}: {error}") from error
+    compiled.seek(0)
+    return GNUTranslations(compiled)
+
+
+def check_theme(folder: Path) -> None:
+    """Raise BrokenTemplateError for a file that overrides no default one, since its name is probably misspelt."""
+    known = set(_files(TEMPLATES)) | {catalogue_path(locale, folder).relative_to(folder) for locale in Locale}
+    try:
+        unknown = sorted(set(_files(folder)) - known)
+    except OSError as error:
+        raise BrokenTemplateError(f"{folder}: {error.strerror}") from error
+    if unknown:
+        raise BrokenTemplateError(f"{folder / unknown[0]}: no template has a file of this name")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue  # files of editors and version control
+        if path.is_dir():
+            yield from (path.relative_to(folder) / file for file in _files(path))
+        else:
+            yield path.relative_to(folder)
