@@ -47,7 +47,7 @@ def run() -> None:
     """Deliver what is due, until SIGTERM; SIGHUP reads again what settings come from files."""
     settings = _settings()
     try:
-        with _told_if_broken():
+        with _reporting_faults():
             start_tracing("outbox-relay", os.environ)
             asyncio.run(run_daemon(settings, _read))
     except OSError as error:
@@ -69,16 +69,16 @@ def once() -> None:
     failed; and when SIGTERM or SIGINT came. A message refused or retried is its own affair.
     """
     settings = _settings()
-    with _told_if_broken():
+    with _reporting_faults():
         start_tracing("outbox-relay", os.environ)
         sys.exit(0 if asyncio.run(run_once(settings)) else 1)
 
 
 @main.command("check-settings")
 def check_settings() -> None:
-    """Tell everything that is wrong with the settings and the theme, and leave."""
+    """Report all errors in the settings and the theme, and exit."""
     settings = _settings()
-    with _told_if_broken():
+    with _reporting_faults():
         renderer_for(settings, settings.secret_keys)
     click.echo("settings: all well")
 
@@ -89,7 +89,7 @@ def check_settings() -> None:
     "--channel", type=click.Choice([channel.value for channel in Channel]), help="If it is not plain from it."
 )
 def send_sample(address: str, channel: str | None) -> None:
-    """Send a sample message to ADDRESS through each provider, and tell what each said.
+    """Send a sample message to ADDRESS through each provider, and report each reply.
 
     Nothing of the outbox is touched. Exits 1 if a provider did not accept it.
     """
@@ -98,12 +98,12 @@ def send_sample(address: str, channel: str | None) -> None:
         recipient = deliverable(way, address)
     except InvalidAddressError as error:
         raise click.BadParameter(str(error), param_hint="ADDRESS") from error
-    fates = asyncio.run(send_test(_settings(), way, recipient))
-    if not fates:
+    results = asyncio.run(send_test(_settings(), way, recipient))
+    if not results:
         exit_with_faults(SettingsError([f"{way.upper()}_PROVIDERS is not set: there is nothing to send through"]))
-    for fate in fates:
-        click.echo(fate)
-    sys.exit(0 if all(fate.is_sent for fate in fates) else 1)
+    for result in results:
+        click.echo(result)
+    sys.exit(0 if all(result.is_sent for result in results) else 1)
 
 
 @main.command()
@@ -119,7 +119,7 @@ def preview(template: Template, locale: Locale, channel: Channel, name: str, **h
 
     It is rendered like any other: by EMAIL_FROM, PUBLIC_URL, BRAND_… and THEME_FOLDER, each with a default.
     """
-    with _told_if_broken():
+    with _reporting_faults():
         settings = PreviewSettingsSchema().read(os.environ)
         shown = preview_of(renderer_for(settings, SAMPLE_KEYS), template, channel, locale, name=name or None)
     how["output"].write(shown.html or shown.text if how["wants_html"] else shown.as_text())
@@ -136,8 +136,8 @@ def _open(page: str) -> None:
 
 
 @contextmanager
-def _told_if_broken() -> Iterator[None]:
-    """Tell what is wrong with settings or theme, and exit 2."""
+def _reporting_faults() -> Iterator[None]:
+    """Report errors in the settings or the theme, and exit with status 2."""
     try:
         yield
     except SettingsError as error:
@@ -145,7 +145,7 @@ def _told_if_broken() -> Iterator[None]:
 
 
 def _settings() -> RelaySettings:
-    with _told_if_broken():
+    with _reporting_faults():
         settings = _read()
     configure_logging("outbox-relay", settings.log_level)
     return settings

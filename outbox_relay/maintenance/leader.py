@@ -36,11 +36,11 @@ select greatest(min(monday) - (now() at time zone 'UTC')::date - 1, 0)
 """  # noqa: S608 - put together from our own
 ROWS = 5000
 TOKENS_DAYS = 1
-"""For how long the codes of resets and changes are kept after their end: they are of use to nobody."""
+"""How long to store the codes of resets and changes after they expire."""
 USERS = 500
 """Fewer than of other rows: each is looked for in all partitions."""
 MOST_CALLS = 50
-"""Of each step in a round, so that a mountain of old rows keeps none of the other steps from their turn."""
+"""Calls of each step in a round, so that many old rows do not keep the other steps from running."""
 REST_IN_ROUNDS = 5
 """For so many turns a step that left nothing undone does nothing: what it takes away is hours to months old."""
 LEASE_IN_ROUNDS = 3
@@ -54,7 +54,7 @@ CAUSES = {
 }
 """Why a partition is not made or dropped in this round, by SQLSTATE."""
 
-log = get_logger("relay.upkeep")
+log = get_logger("relay.maintenance")
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ class Done:
 
 def steps_for(settings: RelaySettings) -> list[Step]:
     """Return the steps of a round; rows that are kept forever have none."""
-    ahead, kept = (WEEKS_AHEAD,), settings.retention_days
+    ahead, retention = (WEEKS_AHEAD,), settings.retention_days
     steps = [Step("partitions_made", "select signpost_make_partitions(%s)", ahead, full=WEEKS_AHEAD + 2)]
-    if kept:
+    if retention:
         steps += [
-            Step("partitions_dropped", "select signpost_drop_partition(%s)", (kept,), full=1),
-            _pruning("messages", kept, ROWS),
-            _pruning("attempts", kept, ROWS),
+            Step("partitions_dropped", "select signpost_drop_partition(%s)", (retention,), full=1),
+            _pruning("messages", retention, ROWS),
+            _pruning("attempts", retention, ROWS),
         ]
     steps.append(_pruning("actions", settings.actions_retention_days, ROWS))
     steps.append(_pruning("tokens", TOKENS_DAYS, ROWS))

@@ -20,7 +20,7 @@ RECHECK_SECONDS = 1.0
 PROBE_PERMIT_SECONDS = 5.0
 """How long one relay alone may probe a provider; a relay renews its permit while a probe is in flight."""
 
-log = get_logger("relay.ladder")
+log = get_logger("relay.providers")
 
 
 @dataclass(frozen=True, slots=True)
