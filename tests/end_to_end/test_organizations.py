@@ -112,8 +112,8 @@ def test_a_database_dropped_by_hand_closes_the_door_until_it_is_back_and_empty(t
     assert name in town.organizer.databases()
     asked = "select count(*) from outbox_messages where template = 'organization_repair'"
     assert town.outbox.execute(asked) == [(1,)]
-    told = town.outboxctl("repair", str(key), "--reason", "a member called").stdout
-    assert told == f"organization {key} was found in order, and will be looked at again now\n"
+    output = town.outboxctl("repair", str(key), "--reason", "a member called").stdout
+    assert output == f"organization {key} is healthy and will be checked again now\n"
     assert town.outboxctl("check", str(key)).stdout == f"organization {key} healthy\n"
     [loss] = json.loads(town.outboxctl("show", str(key), "--json").stdout)["losses"]
     assert (loss["revision"], loss["tables"], loss["restored_at"] is None) == (HEAD, len(tables_at(HEAD)), False)
