@@ -192,13 +192,13 @@ def _request_body(body: RequestDoc | None) -> Json | None:
 
 
 def _responses(doc: OperationDoc, marks: frozenset[Mark]) -> Json:
-    responses = {str(status.value): _answered(response, marks) for status, response in doc.responses.items()}
+    responses = {str(status.value): _success_response(response, marks) for status, response in doc.responses.items()}
     for status, codes in groupby(codes_of(doc, marks), key=lambda code: PROBLEM_TYPES[code].status):
         _merge(responses, str(status.value), list(codes))
     return dict(sorted(responses.items()))
 
 
-def _answered(response: ResponseDoc, marks: frozenset[Mark]) -> Json:
+def _success_response(response: ResponseDoc, marks: frozenset[Mark]) -> Json:
     replayed = ("Idempotency-Replayed",) if Mark.IDEMPOTENT in marks else ()
     content: Json = {}
     if response.schema:
@@ -213,10 +213,10 @@ def problem_response(codes: list[AnyCode]) -> Json:
     meaning = "\n".join(f"- `{code}`: {PROBLEM_TYPES[code].detail}" for code in codes)
     schema = {"allOf": [ProblemSchema, {"properties": {"code": {"enum": [code.value for code in codes]}}}]}
     examples = {code.value: {"$ref": f"#/components/examples/{code.value}"} for code in codes}
-    return _response(meaning, _refused_headers(codes), {MEDIA_TYPE: {"schema": schema, "examples": examples}})
+    return _response(meaning, _problem_headers(codes), {MEDIA_TYPE: {"schema": schema, "examples": examples}})
 
 
-def _refused_headers(codes: list[AnyCode]) -> tuple[str, ...]:
+def _problem_headers(codes: list[AnyCode]) -> tuple[str, ...]:
     headers: tuple[str, ...] = ()
     if PROBLEM_TYPES[codes[0]].status == HTTPStatus.UNAUTHORIZED:
         headers += ("WWW-Authenticate",)
@@ -237,17 +237,17 @@ def _response(meaning: str, headers: tuple[str, ...], content: Json) -> Json:
 def _merge(responses: Json, status: str, codes: list[AnyCode]) -> None:
     """Add the problems of a status. A page can have the same status."""
     if status in responses:
-        present, refused = responses[status], problem_response(codes)
-        present["description"] += "\n" + refused["description"]
-        present["headers"] |= refused["headers"]
-        present["content"] |= refused["content"]
+        present, added = responses[status], problem_response(codes)
+        present["description"] += "\n" + added["description"]
+        present["headers"] |= added["headers"]
+        present["content"] |= added["content"]
     else:
         shared = {"$ref": f"#/components/responses/{codes[0].value}"}
         responses[status] = shared if len(codes) == 1 else problem_response(codes)
 
 
 OPENAPI = "3.1.0"
-BY_ITSELF = {"HEAD", "OPTIONS"}
+AUTOMATIC_METHODS = {"HEAD", "OPTIONS"}
 """Methods that Flask adds to every route."""
 INTRODUCTION = """\
 Requests and responses are JSON. Unknown fields and bodies over 16 KiB are rejected. `X-Request-Id` is echoed or
@@ -300,7 +300,7 @@ def path_of(rule: Rule) -> str:
 
 def methods_of(rule: Rule) -> list[str]:
     """Return the methods that the route declares."""
-    return sorted((rule.methods or set()) - BY_ITSELF)
+    return sorted((rule.methods or set()) - AUTOMATIC_METHODS)
 
 
 def _add_components(spec: APISpec) -> None:

@@ -101,8 +101,8 @@ def _kind(schema: Json) -> str:
     """Describe a type briefly: its name, values or format, and bounds."""
     kinds = schema.get("type", "any")
     kind = kinds if isinstance(kinds, str) else " or ".join(kinds)
-    if words := [word for word in schema.get("enum", ()) if word is not None]:
-        kind = " · ".join(words) + (" or null" if None in schema["enum"] else "")
+    if values := [word for word in schema.get("enum", ()) if word is not None]:
+        kind = " · ".join(values) + (" or null" if None in schema["enum"] else "")
     elif "format" in schema:
         kind = kind.replace("string", schema["format"])
     if "minLength" in schema:
@@ -128,7 +128,7 @@ class ResponseView:
 
     status: HTTPStatus
     meaning: str
-    is_refusal: bool
+    is_problem: bool
     codes: list[str]
     headers: list[str]
     shape: Shape | None
@@ -205,7 +205,7 @@ def _reply(document: Json, status: int, response: Json) -> ResponseView:
     return ResponseView(
         status=HTTPStatus(status),
         meaning=response["description"].partition("\n")[0],
-        is_refusal=content.keys() == {MEDIA_TYPE},
+        is_problem=content.keys() == {MEDIA_TYPE},
         codes=list(problems.get("examples", {})),
         headers=[name for name in response["headers"] if name != "X-Request-Id"],
         shape=_content_shape(document, response),
