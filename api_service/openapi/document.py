@@ -34,7 +34,6 @@ from shared.web.bearer import challenge
 from shared.web.problems import MEDIA_TYPE, CommonCode, problem_document
 
 Json = dict[str, Any]
-
 BEARER = "accessToken"
 SECURITY_SCHEMES: Mapping[str, Json] = {
     BEARER: {
@@ -64,7 +63,6 @@ HEADERS: Mapping[str, Json] = {
     "Idempotency-Replayed": _header("The response of the first request was replayed.", "true", enum=["true"]),
     "Content-Disposition": _header("The suggested file name.", 'attachment; filename="personal-data.json"'),
 }
-
 PARAMETERS: Mapping[str, Json] = {
     "X-Request-Id": {
         "in": "header",
@@ -96,7 +94,6 @@ PARAMETERS: Mapping[str, Json] = {
         "schema": {"type": "string"},
     },
 }
-
 _MEMBERS: Mapping[AnyCode, Json] = {
     CommonCode.VALIDATION_FAILED: {
         "errors": [
@@ -111,14 +108,6 @@ _MEMBERS: Mapping[AnyCode, Json] = {
     CommonCode.NOT_READY: {"missing": ["database"]},
     Code.ACCOUNT_NOT_ACTIVATED: {"resend": f"/v1/registrations/{AN_ID}/resend"},
 }
-
-
-def example_of(code: AnyCode) -> Json:
-    """Return an example of the problem."""
-    document = problem_document(PROBLEM_TYPES[code], code, AN_ID, **_MEMBERS.get(code, {}))
-    return {"summary": document["title"], "value": document}
-
-
 EVERYWHERE = (
     CommonCode.BAD_REQUEST,
     CommonCode.REQUEST_TIMEOUT,
@@ -145,6 +134,84 @@ NOT_YET = {
     CommonCode.DATABASE_UNAVAILABLE,
 }
 """Problems with a Retry-After header."""
+OPENAPI = "3.1.0"
+AUTOMATIC_METHODS = {"HEAD", "OPTIONS"}
+"""Methods that Flask adds to every route."""
+INTRODUCTION = """\
+Requests and responses are JSON. Unknown fields and bodies over 16 KiB are rejected. `X-Request-Id` is echoed or
+created.
+
+Errors are `application/problem+json` (RFC 9457) with a stable `code`. An unknown path is
+404 `not_found`, another method 405 `method_not_allowed` with `Allow`.
+"""
+
+
+class Converter(OpenAPIConverter):
+    """Adds the description and the allowed combinations of fields to JSON Schema."""
+
+    def schema2jsonschema(self, schema: Any) -> Json:
+        """Return the JSON Schema of a marshmallow schema."""
+        made: Json = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]  # apispec has no types there
+        about = {"description": type(schema).__doc__} if type(schema).__doc__ else {}
+        return made | about | getattr(schema, "forms", {})
+
+
+class Plugin(MarshmallowPlugin):
+    """apispec's plugin with the converter above."""
+
+    Converter = Converter
+
+
+def document_of(app: Flask) -> Json:
+    """Return the OpenAPI document of all annotated routes."""
+    spec = APISpec(
+        title="Signpost",
+        version=version("signpost"),
+        openapi_version=OPENAPI,
+        info={"description": INTRODUCTION},
+        plugins=[Plugin(schema_name_resolver=_name_of)],
+        tags=[{"name": tag.value} for tag in Tag],
+    )
+    _add_components(spec)
+    for rule in app.url_map.iter_rules():
+        view = app.view_functions[rule.endpoint]
+        if doc := operation_doc_of(view):
+            operation = operation_of(rule, view, doc)
+            spec.path(path_of(rule), operations={method.lower(): operation for method in methods_of(rule)})
+    return dict(spec.to_dict())
+
+
+def path_of(rule: Rule) -> str:
+    """Return the path with parameters in OpenAPI's syntax."""
+    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+
+
+def methods_of(rule: Rule) -> list[str]:
+    """Return the methods that the route declares."""
+    return sorted((rule.methods or set()) - AUTOMATIC_METHODS)
+
+
+def _add_components(spec: APISpec) -> None:
+    for name, header in HEADERS.items():
+        spec.components.header(name, header)
+    for name, parameter in PARAMETERS.items():
+        spec.components.parameter(name, parameter["in"], {key: parameter[key] for key in parameter if key != "in"})
+    for name, scheme in SECURITY_SCHEMES.items():
+        spec.components.security_scheme(name, scheme)
+    for code in CODES:
+        spec.components.example(code.value, example_of(code))
+        spec.components.response(code.value, problem_response([code]))
+
+
+def _name_of(schema: type[Schema] | Schema | str) -> str:
+    kind = schema if isinstance(schema, type) else type(schema)
+    return kind.__name__.removesuffix("Schema")
+
+
+def example_of(code: AnyCode) -> Json:
+    """Return an example of the problem."""
+    document = problem_document(PROBLEM_TYPES[code], code, AN_ID, **_MEMBERS.get(code, {}))
+    return {"summary": document["title"], "value": document}
 
 
 def operation_of(rule: Rule, view: Callable[..., Any], doc: OperationDoc) -> Json:
@@ -244,77 +311,3 @@ def _merge(responses: Json, status: str, codes: list[AnyCode]) -> None:
     else:
         shared = {"$ref": f"#/components/responses/{codes[0].value}"}
         responses[status] = shared if len(codes) == 1 else problem_response(codes)
-
-
-OPENAPI = "3.1.0"
-AUTOMATIC_METHODS = {"HEAD", "OPTIONS"}
-"""Methods that Flask adds to every route."""
-INTRODUCTION = """\
-Requests and responses are JSON. Unknown fields and bodies over 16 KiB are rejected. `X-Request-Id` is echoed or
-created.
-
-Errors are `application/problem+json` (RFC 9457) with a stable `code`. An unknown path is
-404 `not_found`, another method 405 `method_not_allowed` with `Allow`.
-"""
-
-
-class Converter(OpenAPIConverter):
-    """Adds the description and the allowed combinations of fields to JSON Schema."""
-
-    def schema2jsonschema(self, schema: Any) -> Json:
-        """Return the JSON Schema of a marshmallow schema."""
-        made: Json = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]  # apispec has no types there
-        about = {"description": type(schema).__doc__} if type(schema).__doc__ else {}
-        return made | about | getattr(schema, "forms", {})
-
-
-class Plugin(MarshmallowPlugin):
-    """apispec's plugin with the converter above."""
-
-    Converter = Converter
-
-
-def document_of(app: Flask) -> Json:
-    """Return the OpenAPI document of all annotated routes."""
-    spec = APISpec(
-        title="Signpost",
-        version=version("signpost"),
-        openapi_version=OPENAPI,
-        info={"description": INTRODUCTION},
-        plugins=[Plugin(schema_name_resolver=_name_of)],
-        tags=[{"name": tag.value} for tag in Tag],
-    )
-    _add_components(spec)
-    for rule in app.url_map.iter_rules():
-        view = app.view_functions[rule.endpoint]
-        if doc := operation_doc_of(view):
-            operation = operation_of(rule, view, doc)
-            spec.path(path_of(rule), operations={method.lower(): operation for method in methods_of(rule)})
-    return dict(spec.to_dict())
-
-
-def path_of(rule: Rule) -> str:
-    """Return the path with parameters in OpenAPI's syntax."""
-    return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
-
-
-def methods_of(rule: Rule) -> list[str]:
-    """Return the methods that the route declares."""
-    return sorted((rule.methods or set()) - AUTOMATIC_METHODS)
-
-
-def _add_components(spec: APISpec) -> None:
-    for name, header in HEADERS.items():
-        spec.components.header(name, header)
-    for name, parameter in PARAMETERS.items():
-        spec.components.parameter(name, parameter["in"], {key: parameter[key] for key in parameter if key != "in"})
-    for name, scheme in SECURITY_SCHEMES.items():
-        spec.components.security_scheme(name, scheme)
-    for code in CODES:
-        spec.components.example(code.value, example_of(code))
-        spec.components.response(code.value, problem_response([code]))
-
-
-def _name_of(schema: type[Schema] | Schema | str) -> str:
-    kind = schema if isinstance(schema, type) else type(schema)
-    return kind.__name__.removesuffix("Schema")

@@ -16,6 +16,9 @@ from api_service.http.security_headers import safe_headers, style_named
 from api_service.openapi.document import Json
 from shared.web.problems import MEDIA_TYPE
 
+STYLE = style_named("docs")
+_CODE = re.compile(r"`([^`]+)`")
+
 
 @dataclass(frozen=True)
 class Field:
@@ -35,83 +38,6 @@ class Shape:
     meaning: str
     fields: list[Field]
     example: str
-
-
-def resolved(document: Json, part: Json) -> Json:
-    """Return the target of a reference within the document, or the part itself."""
-    while "$ref" in part:
-        place: Any = document
-        for step in part["$ref"].removeprefix("#/").split("/"):
-            place = place[step]
-        part = place
-    return part
-
-
-def shape_of(document: Json, schema: Json, media_type: str) -> Shape:
-    """Return the shape of a schema."""
-    target = resolved(document, schema)
-    meaning = f"{target.get('description', '')} {_forms(target)}".strip()
-    example = example_of(document, target)
-    written = urlencode(example) if media_type == FORM else json.dumps(example, indent=2, ensure_ascii=False)
-    return Shape(media_type, meaning, list(_fields(document, target)), written)
-
-
-def example_of(document: Json, schema: Json) -> Any:
-    """Return the schema's own example, or one composed from its members."""
-    schema = resolved(document, schema)
-    if "examples" in schema:
-        return schema["examples"][0]
-    if "enum" in schema:
-        return schema["enum"][0]
-    if "items" in schema:
-        return [example_of(document, schema["items"])]
-    if schema.get("type") == "string":
-        return "…"
-    shown = _shown(schema)
-    return {name: example_of(document, each) for name, each in schema.get("properties", {}).items() if name in shown}
-
-
-def _shown(schema: Json) -> set[str]:
-    """Return the members of an example: all of a response, or the required ones of a request's first form."""
-    if schema.get("additionalProperties") is not False:
-        return {*schema.get("properties", ())}
-    first_form, *_ = schema.get("oneOf") or schema.get("anyOf") or [{}]
-    return {*schema.get("required", ()), *first_form.get("required", ())}
-
-
-def _forms(schema: Json) -> str:
-    """Describe which fields go together, if there are alternatives."""
-    link = "either " if "oneOf" in schema else ""
-    forms = schema.get("oneOf") or schema.get("anyOf") or []
-    ways = " or ".join(" and ".join(f"`{name}`" for name in form["required"]) for form in forms)
-    return f"With {link}{ways}." if ways else ""
-
-
-def _fields(document: Json, schema: Json, prefix: str = "") -> Iterator[Field]:
-    required = schema.get("required", ())
-    for name, each in schema.get("properties", {}).items():
-        target = resolved(document, each)
-        yield Field(prefix + name, _kind(target), name in required, target.get("description", ""))
-        inner = resolved(document, target.get("items", target))
-        if "properties" in inner:
-            yield from _fields(document, inner, f"{prefix}{name}{'[]' * ('items' in target)}.")
-
-
-def _kind(schema: Json) -> str:
-    """Describe a type briefly: its name, values or format, and bounds."""
-    kinds = schema.get("type", "any")
-    kind = kinds if isinstance(kinds, str) else " or ".join(kinds)
-    if values := [word for word in schema.get("enum", ()) if word is not None]:
-        kind = " · ".join(values) + (" or null" if None in schema["enum"] else "")
-    elif "format" in schema:
-        kind = kind.replace("string", schema["format"])
-    if "minLength" in schema:
-        kind += f", {schema['minLength']} to {schema['maxLength']} characters"
-    return kind
-
-
-STYLE = style_named("docs")
-_CODE = re.compile(r"`([^`]+)`")
 
 
 @dataclass(frozen=True)
@@ -193,13 +119,13 @@ def _operation(document: Json, method: str, path: str, operation: Json) -> Opera
         parameters=[resolved(document, parameter) for parameter in operation.get("parameters", [])],
         body=_content_shape(document, operation.get("requestBody", {})),
         responses=[
-            _reply(document, int(status), resolved(document, response))
+            _response_view(document, int(status), resolved(document, response))
             for status, response in operation["responses"].items()
         ],
     )
 
 
-def _reply(document: Json, status: int, response: Json) -> ResponseView:
+def _response_view(document: Json, status: int, response: Json) -> ResponseView:
     content: dict[str, Any] = response.get("content", {})
     problems: dict[str, Any] = content.get(MEDIA_TYPE, {})
     return ResponseView(
@@ -218,3 +144,76 @@ def _content_shape(document: Json, holder: Json) -> Shape | None:
         if media_type != MEDIA_TYPE and "$ref" in content["schema"]:
             return shape_of(document, content["schema"], media_type)
     return None
+
+
+def resolved(document: Json, part: Json) -> Json:
+    """Return the target of a reference within the document, or the part itself."""
+    while "$ref" in part:
+        place: Any = document
+        for step in part["$ref"].removeprefix("#/").split("/"):
+            place = place[step]
+        part = place
+    return part
+
+
+def shape_of(document: Json, schema: Json, media_type: str) -> Shape:
+    """Return the shape of a schema."""
+    target = resolved(document, schema)
+    meaning = f"{target.get('description', '')} {_forms(target)}".strip()
+    example = example_of(document, target)
+    written = urlencode(example) if media_type == FORM else json.dumps(example, indent=2, ensure_ascii=False)
+    return Shape(media_type, meaning, list(_fields(document, target)), written)
+
+
+def example_of(document: Json, schema: Json) -> Any:
+    """Return the schema's own example, or one composed from its members."""
+    schema = resolved(document, schema)
+    if "examples" in schema:
+        return schema["examples"][0]
+    if "enum" in schema:
+        return schema["enum"][0]
+    if "items" in schema:
+        return [example_of(document, schema["items"])]
+    if schema.get("type") == "string":
+        return "…"
+    shown = _shown(schema)
+    return {name: example_of(document, each) for name, each in schema.get("properties", {}).items() if name in shown}
+
+
+def _shown(schema: Json) -> set[str]:
+    """Return the members of an example: all of a response, or the required ones of a request's first form."""
+    if schema.get("additionalProperties") is not False:
+        return {*schema.get("properties", ())}
+    first_form, *_ = schema.get("oneOf") or schema.get("anyOf") or [{}]
+    return {*schema.get("required", ()), *first_form.get("required", ())}
+
+
+def _forms(schema: Json) -> str:
+    """Describe which fields go together, if there are alternatives."""
+    link = "either " if "oneOf" in schema else ""
+    forms = schema.get("oneOf") or schema.get("anyOf") or []
+    ways = " or ".join(" and ".join(f"`{name}`" for name in form["required"]) for form in forms)
+    return f"With {link}{ways}." if ways else ""
+
+
+def _fields(document: Json, schema: Json, prefix: str = "") -> Iterator[Field]:
+    required = schema.get("required", ())
+    for name, each in schema.get("properties", {}).items():
+        target = resolved(document, each)
+        yield Field(prefix + name, _kind(target), name in required, target.get("description", ""))
+        inner = resolved(document, target.get("items", target))
+        if "properties" in inner:
+            yield from _fields(document, inner, f"{prefix}{name}{'[]' * ('items' in target)}.")
+
+
+def _kind(schema: Json) -> str:
+    """Describe a type briefly: its name, values or format, and bounds."""
+    kinds = schema.get("type", "any")
+    kind = kinds if isinstance(kinds, str) else " or ".join(kinds)
+    if values := [word for word in schema.get("enum", ()) if word is not None]:
+        kind = " · ".join(values) + (" or null" if None in schema["enum"] else "")
+    elif "format" in schema:
+        kind = kind.replace("string", schema["format"])
+    if "minLength" in schema:
+        kind += f", {schema['minLength']} to {schema['maxLength']} characters"
+    return kind
