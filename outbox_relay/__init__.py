@@ -1,5 +1,6 @@
-"""Step 2: wake → claim → render → deliver → settle.
+"""The relay: claims messages from the outbox, delivers them through providers, and settles them.
 
-Read downwards: ``cli`` · ``daemon`` · ``watchman`` · ``bootstrap`` · ``relay`` (a lane for each channel and urgency) ·
-``claims``, ``settles``, ``rendering``, ``channels`` · ``schedule`` · ``messages``, ``outcomes``.
+Read in this order: ``cli`` · ``daemon`` and ``once`` (processes) · ``bootstrap`` (composition) · ``delivery.relay`` ·
+``delivery.queue_consumer`` (one for each channel and priority) · ``outbox.claim`` · ``delivery.message_source`` ·
+``providers.pool`` · ``channels`` · ``delivery.retry_policy`` · ``outbox.settle_batcher`` · ``outbox.settle``.
 """

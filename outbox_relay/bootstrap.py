@@ -1,9 +1,10 @@
-"""Where the relay is put together: settings in, parts out. Nothing is connected yet."""
+"""Composition: builds the relay from its settings. Nothing connects yet."""
 
+import asyncio
 import socket
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from typing import Self
@@ -13,11 +14,11 @@ from outbox_relay.channels.base import CappedProvider
 from outbox_relay.channels.urls import DeliveryContext, providers_from
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.delivery.fallback import Fallbacks
-from outbox_relay.delivery.message_source import MessagePreparer, Render
+from outbox_relay.delivery.message_source import Render
 from outbox_relay.delivery.poison_isolation import PoisonIsolation
-from outbox_relay.delivery.poller import Concerned, Eyes, Poller
-from outbox_relay.delivery.queue_consumer import ConsumerLimits, Outbox, QueueConsumer
-from outbox_relay.delivery.relay import Beside, Relay
+from outbox_relay.delivery.poller import Poller
+from outbox_relay.delivery.queue_consumer import QueueConsumer
+from outbox_relay.delivery.relay import Relay
 from outbox_relay.maintenance.heartbeat import Heartbeat
 from outbox_relay.model import ClaimedMessage, QueueKey
 from outbox_relay.organizations.service import ProvisioningService, provisioning_service_of, render_nothing
@@ -34,29 +35,34 @@ from shared.settings import SettingsError
 from shared.vocabulary import AnyChannel, Channel, Urgency, WorkChannel
 
 STOPPING_MARGIN = timedelta(seconds=5)
-"""For the last settles, on top of the letters in hand."""
+"""For the last settlements, on top of the deliveries in flight."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseConnections:
-    """The relay's connections to the outbox, one for each thing that must not wait for another."""
+    """The relay's connections to the outbox, one for each kind of work that must not wait for another."""
 
     claiming: ReconnectingConnection
     settling: ReconnectingConnection
     falling_back: ReconnectingConnection
-    looking: ReconnectingConnection
+    polling: ReconnectingConnection
     counting: ReconnectingConnection
 
     @classmethod
     def to(cls, url: str) -> Self:
-        """Make them, to the database at ``url``."""
+        """Make connections to the database at ``url``."""
         return cls(
             claiming=ReconnectingConnection(url, "claim", plans_once=True),
             settling=ReconnectingConnection(url, "settle", plans_once=True),
             falling_back=ReconnectingConnection(url, "fall back"),
-            looking=ReconnectingConnection(url, "look", plans_once=True),
+            polling=ReconnectingConnection(url, "look", plans_once=True),
             counting=ReconnectingConnection(url, "count", plans_once=True),
         )
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the last claim or settlement could not reach the database."""
+        return self.claiming.is_lost or self.settling.is_lost
 
     @property
     def failures(self) -> int:
@@ -70,137 +76,164 @@ class DatabaseConnections:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self.claiming.close()
-        await self.settling.close()
-        await self.falling_back.close()
-        await self.looking.close()
-        await self.counting.close()
+        for connection in (self.claiming, self.settling, self.falling_back, self.polling, self.counting):
+            await connection.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelPipeline:
+    """What the messages of one channel pass through."""
+
+    pool: ProviderPool
+    settlements: SettlementStore
+    render: Render
+    batch_size: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class RelayComponents:
-    """The relay and what it works through."""
+    """The relay with the parts that the daemon and ``once`` use themselves."""
 
     relay: Relay
     providers: frozenset[str]
-    outbox: Outbox
-    all_settles: tuple[SettlementStore, ...]
+    claims: ClaimStore
+    settlements: Sequence[SettlementStore]
     fallbacks: Fallbacks
-    lookout: Poller
-    lifelines: DatabaseConnections
-    teller: SettledNotifier
+    poller: Poller
+    connections: DatabaseConnections
+    notifier: SettledNotifier
     provisioning: ProvisioningService | None
 
     @property
     def has_deferred(self) -> bool:
-        """Whether anything was put off, on any channel."""
-        return any(settles.has_deferred for settles in self.all_settles)
+        """Whether any message was deferred, on any channel."""
+        return any(settlements.has_deferred for settlements in self.settlements)
 
     async def warm_up(self) -> None:
-        """Have ready what the first messages would else have to wait for once they have been sent."""
-        await self.outbox.settles.warm_up()
-        await self.teller.warm_up()
+        """Connect and prepare what the first messages would otherwise wait for."""
+        await self.settlements[0].warm_up()
+        await self.notifier.warm_up()
 
     async def close(self) -> None:
         """Close the connections."""
-        await self.lifelines.close()
-        await self.teller.close()
+        await self.connections.close()
+        await self.notifier.close()
         if self.provisioning:
             await self.provisioning.close()
 
 
-@dataclass(frozen=True)
-class ChannelPipeline:
-    """What the messages of one channel go through; a channel may bring parts of its own."""
-
-    ladder: ProviderPool
-    outbox: Outbox
-    preparation: MessagePreparer
-    batch_size: int
-
-
 def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComponents:
-    """Put the relay together; ``relay_id`` is its process's, where that outlives it.
+    """Build the relay; ``relay_id`` is that of its process, which outlives a reload.
 
-    Raises SettingsError if a template is broken, so that a bad theme does not start.
+    Raises SettingsError if a template is broken, so that a relay with a bad theme does not start.
     """
-    lifelines, teller = DatabaseConnections.to(settings.database_url), SettledNotifier(settings.database_url)
-    newest_key = settings.secret_keys[settings.secret_keys.newest_id]
-    fallbacks = Fallbacks(lifelines.falling_back, settings.fallback_budgets, newest_key)
-    claims = ClaimStore(lifelines.claiming, settings.lease)
-    outbox = Outbox(claims, SettlementStore(lifelines.settling), teller, fallbacks.soon)
+    connections = DatabaseConnections.to(settings.database_url)
+    notifier = SettledNotifier(settings.database_url)
+    claims, settlements = ClaimStore(connections.claiming, settings.lease), SettlementStore(connections.settling)
     provisioning = provisioning_service_of(settings)
-    ways = ways_to_people(settings, outbox) | ways_to(provisioning, settings, outbox)
-    lanes = [lane_of(QueueKey(channel, urgency), way) for channel, way in ways.items() for urgency in Urgency]
-    ladders = [way.ladder for way in ways.values()]
-    quarantine, fleet = PoisonIsolation(outbox.claims, lanes), ProviderStateSync(settings.database_url, ladders)
-    presence = presence_of(settings, ways, relay_id or uuid4())
-    concerned = Concerned(lanes, quarantine, fleet, fallbacks)
-    lookout = Poller(Eyes(lifelines.looking, lifelines.counting), presence, concerned, settings.poll)
-    stopping_time = min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease)
-    return RelayComponents(
-        relay=Relay(lanes, Beside(quarantine, fleet, lookout), stopping_time),
-        providers=frozenset(rung.provider.name for ladder in ladders for rung in ladder.rungs),
-        outbox=outbox,
-        all_settles=tuple({way.outbox.settles for way in ways.values()}),
+    newest_key = settings.secret_keys[settings.secret_keys.newest_id]
+    fallbacks = Fallbacks(connections.falling_back, settings.fallback_budgets, newest_key)
+    sync_requested, reported_keys = asyncio.Event(), set[str]()
+    pipelines = pipelines_of(settings, settlements, provisioning, sync_requested)
+    consumers = [
+        QueueConsumer(
+            QueueKey(channel, urgency),
+            claims=claims,
+            settlements=pipeline.settlements,
+            notifier=notifier,
+            pool=pipeline.pool,
+            render=pipeline.render,
+            reported_keys=reported_keys,
+            longest_in_hand=settings.longest_in_hand,
+            batch_size=pipeline.batch_size,
+            connections=connections_for(urgency, pipeline.pool.connections),
+            on_dead=fallbacks.request,
+        )
+        for channel, pipeline in pipelines.items()
+        for urgency in Urgency
+    ]
+    pools = [pipeline.pool for pipeline in pipelines.values()]
+    poison_isolation = PoisonIsolation(claims, consumers)
+    state_sync = ProviderStateSync(settings.database_url, pools, sync_requested)
+    heartbeat = Heartbeat(
+        id=relay_id or uuid4(),
+        host=socket.gethostname(),
+        version=version("signpost"),
+        channels=tuple(sorted(pipelines)),
+        batch_size=settings.batch_size,
+        connections=settings.connections,
+    )
+    poller = Poller(
+        connections.polling,
+        connections.counting,
+        heartbeat=heartbeat,
+        consumers=consumers,
+        poison_isolation=poison_isolation,
+        state_sync=state_sync,
         fallbacks=fallbacks,
-        lookout=lookout,
-        lifelines=lifelines,
-        teller=teller,
+        interval=settings.poll,
+    )
+    relay = Relay(
+        consumers,
+        poison_isolation=poison_isolation,
+        state_sync=state_sync,
+        poller=poller,
+        stopping_time=min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease),
+    )
+    return RelayComponents(
+        relay=relay,
+        providers=frozenset(state_sync.names),
+        claims=claims,
+        settlements=(settlements, *{pipeline.settlements for pipeline in pipelines.values()} - {settlements}),
+        fallbacks=fallbacks,
+        poller=poller,
+        connections=connections,
+        notifier=notifier,
         provisioning=provisioning,
     )
 
 
-def ways_to_people(settings: RelaySettings, outbox: Outbox) -> dict[AnyChannel, ChannelPipeline]:
-    """Return the way of each channel that has a provider."""
-    preparation = MessagePreparer(rendering_of(settings), settings.longest_in_hand)
-    ladders = {
-        channel: ProviderPool(providers, time.monotonic, settings.connections)
+def pipelines_of(
+    settings: RelaySettings,
+    settlements: SettlementStore,
+    provisioning: ProvisioningService | None,
+    sync_requested: asyncio.Event,
+) -> dict[AnyChannel, ChannelPipeline]:
+    """Return the pipeline of each channel that has a provider, and that of organizations if this relay makes them."""
+
+    def pool_of(providers: Sequence[CappedProvider]) -> ProviderPool:
+        return ProviderPool(providers, time.monotonic, settings.connections, sync_requested)
+
+    render = rendering_of(settings)
+    pipelines: dict[AnyChannel, ChannelPipeline] = {
+        channel: ChannelPipeline(
+            pool=pool_of(providers), settlements=settlements, render=render, batch_size=settings.batch_size
+        )
         for channel, providers in providers_of(settings).items()
     }
-    return {
-        channel: ChannelPipeline(ladder, outbox, preparation, settings.batch_size)
-        for channel, ladder in ladders.items()
-    }
+    if provisioning:
+        pool = pool_of([provisioning.provider])
+        pipelines[WorkChannel.PROVISION] = ChannelPipeline(
+            pool=pool,
+            # Over a connection of its own: the message that follows may wait for the founder's row.
+            settlements=SettlementStore(provisioning.recording, PROVISIONING),
+            render=render_nothing,
+            batch_size=pool.connections,  # claim no more organizations than can be worked on
+        )
+    return pipelines
 
 
-def ways_to(
-    provisioning: ProvisioningService | None, settings: RelaySettings, outbox: Outbox
-) -> dict[AnyChannel, ChannelPipeline]:
-    """Return the way of organizations, if they are made here: no more of them are claimed than can be worked on."""
-    if provisioning is None:
-        return {}
-    ladder = ProviderPool([provisioning.provider], time.monotonic, settings.connections)
-    # Not over the connection of the others: what follows may have to wait for its founder's row.
-    outbox = replace(outbox, settles=SettlementStore(provisioning.recording, PROVISIONING))
-    preparation = MessagePreparer(render_nothing, settings.longest_in_hand)
-    return {WorkChannel.PROVISION: ChannelPipeline(ladder, outbox, preparation, ladder.connections)}
-
-
-def lane_of(key: QueueKey, way: ChannelPipeline) -> QueueConsumer:
-    """Make a lane for one urgency of the way's messages."""
-    limits = _limits(way.batch_size, way.ladder.connections, key.urgency)
-    return QueueConsumer(key, way.outbox, way.ladder, way.preparation, limits)
-
-
-def presence_of(settings: RelaySettings, channels: Iterable[AnyChannel], relay_id: UUID) -> Heartbeat:
-    """Return what operators are shown of this relay."""
-    served = tuple(sorted(channels))
-    return Heartbeat(
-        relay_id, socket.gethostname(), version("signpost"), served, settings.batch_size, settings.connections
-    )
-
-
-def _limits(batch_size: int, connections: int, urgency: Urgency) -> ConsumerLimits:
+def connections_for(urgency: Urgency, connections: int) -> int:
+    """Return how many delivery workers a queue has: for low priority half, so that the rest stays free."""
     match urgency:
         case Urgency.CODE:
-            return ConsumerLimits(batch_size, connections)
+            return connections
         case Urgency.NOTICE:
-            return ConsumerLimits(batch_size, max(connections // 2, 1))  # the other half is for codes to come
+            return max(connections // 2, 1)
 
 
 def renderer_for(settings: BrandingSettings, keys: SecretKeys) -> Renderer:
-    """Prepare all templates. Raises SettingsError for one that is broken, naming its file."""
+    """Compile all templates. Raises SettingsError for one that is broken, naming its file."""
     try:
         return Renderer(
             keys,
@@ -214,7 +247,7 @@ def renderer_for(settings: BrandingSettings, keys: SecretKeys) -> Renderer:
 
 
 def rendering_of(settings: RelaySettings) -> Render:
-    """Prepare what puts messages into words, and signs those that are e-mails if that is wanted."""
+    """Return the function that renders messages, and signs e-mails if DKIM is set up."""
     render = renderer_for(settings, settings.secret_keys).render
     return signing(render, Signer(settings.dkim)) if settings.dkim else render
 
@@ -230,7 +263,7 @@ def signing(render: Render, signer: Signer) -> Render:
 
 
 def providers_of(settings: RelaySettings) -> dict[Channel, tuple[CappedProvider, ...]]:
-    """Make the providers of each channel that has any, in the order in which they are tried."""
+    """Create the providers of each channel that has any, in order of preference."""
     context = DeliveryContext(sender=settings.email_from.address, timeout=settings.longest_send)
     urls = {Channel.EMAIL: settings.email_providers, Channel.SMS: settings.sms_providers}
     return {channel: providers_from(text, channel, context) for channel, text in urls.items() if text}

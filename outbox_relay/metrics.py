@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import accumulate, product
 
@@ -146,15 +146,23 @@ for _way, _outcome in (("email", "told"), ("webhook", "told"), ("webhook", "fail
     DIGESTS.labels(_way, _outcome)
 
 
-def know_provider(name: str) -> None:
-    """Tell of a provider of which nothing is known yet."""
-    BREAKER_OPEN.labels(name).set(0)
-    for trouble in FailureCategory:
-        PROVIDER_FAILURES.labels(name, trouble.value)
+def register_provider(name: str, rate_wait: Callable[[], float] | None) -> None:
+    """Show a provider, with 0 where there is no value yet; ``rate_wait`` is None for a provider without a rate.
+
+    After a reload, the gauge of the breaker keeps its value until the state is known again.
+    """
+    BREAKER_OPEN.labels(name)
+    for category in FailureCategory:
+        PROVIDER_FAILURES.labels(name, category.value)
+    if rate_wait:
+        RATE_WAIT.labels(name).set_function(rate_wait)
+    else:
+        with suppress(KeyError):
+            RATE_WAIT.remove(name)
 
 
 def forget_providers(names: Iterable[str]) -> None:
-    """Tell no more of providers that are gone: one taken out because it was down would stand as down for ever."""
+    """Hide providers that are no longer configured: one removed because it was down would be shown as down forever."""
     for name in names:
         for gauge in (BREAKER_OPEN, RATE_WAIT):
             with suppress(KeyError):

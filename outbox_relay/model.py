@@ -160,11 +160,9 @@ class Deferred:
     failure: Failure | None = None
 
 
-RELEASED = Deferred(timedelta(0))
-"""Untried: due at once, in its old place."""
-
 Unsent = Retry | Dead | Deferred
 Outcome = Sent | Unsent
+DeliveryResult = Sent | Failure
 
 
 class Scope(StrEnum):

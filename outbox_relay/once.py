@@ -1,4 +1,4 @@
-"""`outbox-relay once`: what is due now, and no longer than that; it waits for no database as the daemon does."""
+"""`outbox-relay once`: deliver what is due now. Unlike the daemon, it does not wait for a lost database for long."""
 
 import asyncio
 import signal
@@ -14,8 +14,8 @@ from outbox_relay.settings import RelaySettings
 from shared.db.errors import describe
 from shared.log import get_logger
 
-PATIENCE_SECONDS = 20.0
-"""With a lost database. A statement may take 15 seconds: after one that did, this leaves time for another."""
+OUTAGE_SECONDS = 20.0
+"""How long to wait for a lost database. A statement may take 15 seconds; this leaves time for another one."""
 
 LOOK_SECONDS = 0.2
 
@@ -25,24 +25,24 @@ log = get_logger("relay.once")
 async def run_once(settings: RelaySettings) -> bool:
     """Deliver what is due and return; False if the database was lost, some was put off, or it was told to stop."""
     stopping = stop_signal()
-    parts = assemble(settings)
-    watching = asyncio.create_task(stop_when_lost(parts.lifelines, stopping))
+    components = assemble(settings)
+    watching = asyncio.create_task(stop_when_lost(components.connections, stopping))
     try:
-        await unless_told_to_stop(begin(settings, parts), stopping)
-        return not stopping.is_set() and await parts.relay.drain(stopping) and not parts.has_deferred
+        await unless_told_to_stop(begin(settings, components), stopping)
+        return not stopping.is_set() and await components.relay.drain(stopping) and not components.has_deferred
     except psycopg.Error as error:
         log.error("database lost", **describe(error))  # noqa: TRY400 - the text quotes rows and addresses
         return False
     finally:
         watching.cancel()
-        await parts.lookout.write_hours()
-        await parts.close()
+        await components.poller.write_hourly_stats()
+        await components.close()
 
 
-async def begin(settings: RelaySettings, parts: RelayComponents) -> None:
+async def begin(settings: RelaySettings, components: RelayComponents) -> None:
     """See that the database is there, and enqueue the fallbacks that are due."""
     await (await connect(settings.database_url, "try")).close()
-    await parts.fallbacks.take_due()
+    await components.fallbacks.take_due()
 
 
 async def unless_told_to_stop(work: Coroutine[Any, Any, None], stopping: asyncio.Event) -> None:
@@ -56,14 +56,14 @@ async def unless_told_to_stop(work: Coroutine[Any, Any, None], stopping: asyncio
         await working
 
 
-async def stop_when_lost(lifelines: DatabaseConnections, stopping: asyncio.Event) -> None:
+async def stop_when_lost(connections: DatabaseConnections, stopping: asyncio.Event) -> None:
     """Set ``stopping`` once the database was away, or refused what is asked for, for longer than our patience."""
     clock, since = asyncio.get_running_loop().time, None
-    while since is None or clock() - since < PATIENCE_SECONDS:
+    while since is None or clock() - since < OUTAGE_SECONDS:
         await asyncio.sleep(LOOK_SECONDS)
-        is_lost = lifelines.claiming.is_lost or lifelines.settling.is_lost or lifelines.falling_back.is_lost
+        is_lost = connections.is_lost or connections.falling_back.is_lost
         since = (since or clock()) if is_lost else None
-    log.error("given up", reason="the database is away, or refuses", seconds=PATIENCE_SECONDS)
+    log.error("given up", reason="the database is away, or refuses", seconds=OUTAGE_SECONDS)
     stopping.set()
 
 

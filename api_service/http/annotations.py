@@ -71,7 +71,7 @@ class OperationDoc:
     needs_database: bool
 
 
-def documented(  # noqa: PLR0913 - the parts of an operation
+def documented(
     tag: Tag,
     responses: Mapping[HTTPStatus, ResponseDoc],
     *,

@@ -1,4 +1,4 @@
-"""Falling back: a message that was refused, or not accepted in time, goes the user's other way."""
+"""Fallbacks: a message that was refused, or not accepted in time, is replaced by one on the user's other channel."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from shared.ids import uuid7
 from shared.log import get_logger
 from shared.vocabulary import WAKE_CHANNEL, Channel
 
-MOST_AT_A_LOOK = 100
+BATCH = 100
 
 # Settling moves the fallback_at of what died to that moment: so the mark is written with the death, and a relay
 # that dies right after it leaves the rest to any other.
@@ -31,23 +31,23 @@ select id
 
 FIND_FALLBACK = DUE.replace("%(limit)s", "1")
 
-FALL_BACK = "select signpost_fall_back(%(first_id)s, %(second_id)s)"
+FALL_BACK = "select signpost_fall_back(%(first_id)s, %(next_id)s)"
 
 # Another relay may be the one that serves its channel.
-SECOND = """
-select channel, recipient, pg_notify(%(wake_channel)s, '') from outbox_messages where id = %(second_id)s
+FIND_NEXT = """
+select channel, recipient, pg_notify(%(wake_channel)s, '') from outbox_messages where id = %(next_id)s
 """
 
 SPEND = """
 insert into fallback_budgets as budget (day, scope, spent)
 select (now() at time zone 'UTC')::date, scope, 1
-  from unnest(%(names)s::text[]) with ordinality as asked (scope, place)
+  from unnest(%(names)s::text[]) with ordinality as spending (scope, place)
  order by place
     on conflict (day, scope) do update set spent = budget.spent + 1
 returning day, scope, spent
 """
 
-FORGET = "delete from fallback_budgets where day < (now() at time zone 'UTC')::date - 1"
+PRUNE = "delete from fallback_budgets where day < (now() at time zone 'UTC')::date - 1"
 
 GIVE_UP = "update outbox_messages set fallback_at = null where id = %(first_id)s"
 
@@ -56,7 +56,7 @@ log = get_logger("relay.fallbacks")
 
 @dataclass(frozen=True, slots=True)
 class FallbackMessage:
-    """The message that takes over."""
+    """The message that replaces another one, on the other channel."""
 
     id: UUID
     channel: Channel
@@ -65,7 +65,7 @@ class FallbackMessage:
 
 @dataclass(frozen=True, slots=True)
 class OverBudget:
-    """A budget that is used up; ``name`` tells it from others of its scope, and tells no number."""
+    """A budget that is used up; ``name`` distinguishes it from others of its scope, and contains no phone number."""
 
     day: date
     scope: Scope
@@ -73,48 +73,48 @@ class OverBudget:
 
 
 class Fallbacks:
-    """Looks for messages whose fallback is due, and enqueues it: once for each, and within the budgets."""
+    """Enqueues the fallbacks that are due: once for each message, and within the daily budgets."""
 
     def __init__(self, lifeline: ReconnectingConnection, budgets: Budgets, key: bytes) -> None:
         self._lifeline = lifeline
         self._budgets = budgets
         self._key = key
-        self._told: set[OverBudget] = set()
-        self._asked = asyncio.Event()
+        self._reported: set[OverBudget] = set()
+        self._requested = asyncio.Event()
 
-    def soon(self) -> None:
-        """Look soon: something has died here, or was found to be due."""
-        self._asked.set()
+    def request(self) -> None:
+        """Look soon: a message has died here, or the poller has found a fallback that is due."""
+        self._requested.set()
 
     async def run(self, wake: Callable[[], None]) -> None:
-        """Look now and whenever asked, until cancelled; ``wake`` is called when something was enqueued."""
+        """Look now and whenever requested, until cancelled; ``wake`` is called when a message was enqueued."""
         while True:
-            self._asked.clear()
+            self._requested.clear()
             if await self.take_due():
                 wake()
-                self.soon()  # a look takes a hundred at most
-            await self._asked.wait()
+                self.request()  # a look takes a hundred at most
+            await self._requested.wait()
 
     async def take_due(self) -> int:
         """Enqueue the fallbacks that are due, at most a hundred; return how many there were.
 
         One transaction each, committed before the next begins; waits for as long as the database is away.
         """
-        return sum([await self._try_one(first_id) for first_id in await self._lifeline.run(due_ids)])
+        return sum([await self._take_one(first_id) for first_id in await self._lifeline.run(due_ids)])
 
-    async def _try_one(self, first_id: UUID) -> bool:
+    async def _take_one(self, first_id: UUID) -> bool:
         async def work(connection: AsyncConnection) -> FallbackMessage | OverBudget | None:
             return await self._take(connection, first_id)
 
         try:
-            fate = await self._lifeline.run(work)
+            result = await self._lifeline.run(work)
         except Exception:
-            # A fault of ours in one message must not keep the others from their fallbacks, now or in a second.
+            # A fault of ours in one message must not keep the others from their fallbacks, now or in a fallback.
             log.exception("falling back failed", message_id=str(first_id))
-            await self._lifeline.run(lambda connection: give_up(connection, first_id))
+            await self._lifeline.run(lambda connection: drop_fallback(connection, first_id))
             return False
-        self._tell(first_id, fate)
-        return isinstance(fate, FallbackMessage)
+        self._report(first_id, result)
+        return isinstance(result, FallbackMessage)
 
     async def _take(self, connection: AsyncConnection, first_id: UUID) -> FallbackMessage | OverBudget | None:
         """Enqueue one message's fallback and count it, or do neither.
@@ -123,21 +123,21 @@ class Fallbacks:
         answer it does nothing: a message is asked once.
         """
         async with connection.transaction() as whole:
-            second = await fall_back(connection, first_id)
-            over_budget = await self._spend(connection, second) if second else None
+            fallback = await fall_back(connection, first_id)
+            over_budget = await self._spend(connection, fallback) if fallback else None
             if over_budget:
                 raise Rollback(whole)
         if over_budget:
-            await give_up(connection, first_id)
-        return over_budget or second
+            await drop_fallback(connection, first_id)
+        return over_budget or fallback
 
-    async def _spend(self, connection: AsyncConnection, second: FallbackMessage) -> OverBudget | None:
+    async def _spend(self, connection: AsyncConnection, fallback: FallbackMessage) -> OverBudget | None:
         """Count an SMS, and return the budget that this is too much for. E-mails are free."""
-        match second.channel:
+        match fallback.channel:
             case Channel.EMAIL:
                 return None
             case Channel.SMS:
-                return await self._spend_sms(connection, second.recipient)
+                return await self._spend_sms(connection, fallback.recipient)
 
     async def _spend_sms(self, connection: AsyncConnection, number: str) -> OverBudget | None:
         scopes = scopes_by_name(number, self._key)
@@ -147,51 +147,51 @@ class Fallbacks:
             if spent > self._budgets.of(scope):
                 return OverBudget(day, scope, scope.value if scope is Scope.NUMBER else name)
             if scope is Scope.TOTAL and spent == 1:
-                await connection.execute(FORGET)
+                await connection.execute(PRUNE)
         return None
 
-    def _tell(self, first_id: UUID, fate: FallbackMessage | OverBudget | None) -> None:
-        match fate:
+    def _report(self, first_id: UUID, result: FallbackMessage | OverBudget | None) -> None:
+        match result:
             case FallbackMessage():
-                FALLBACKS.labels(fate.channel.value).inc()
+                FALLBACKS.labels(result.channel.value).inc()
                 log.info(
                     "message fell back",
                     message_id=str(first_id),
-                    fallback_id=str(fate.id),
-                    channel=fate.channel.value,
+                    fallback_id=str(result.id),
+                    channel=result.channel.value,
                 )
             case OverBudget():
-                FALLBACKS_OVER_BUDGET.labels(fate.scope.value).inc()
-                self._tell_once(fate)
+                FALLBACKS_OVER_BUDGET.labels(result.scope.value).inc()
+                self._log_once(result)
             case None:
                 return
 
-    def _tell_once(self, over_budget: OverBudget) -> None:
+    def _log_once(self, over_budget: OverBudget) -> None:
         """Say once a day that a budget is used up; numbers, of which there are many, share one line."""
-        if over_budget not in self._told:
+        if over_budget not in self._reported:
             log.warning("fallback budget used up", scope=over_budget.scope.value, name=over_budget.name)
-        self._told = {one for one in self._told if one.day == over_budget.day} | {over_budget}
+        self._reported = {one for one in self._reported if one.day == over_budget.day} | {over_budget}
 
 
 async def due_ids(connection: AsyncConnection) -> list[UUID]:
     """Return the messages whose fallback is due, the longest due first."""
     async with connection.cursor(row_factory=scalar_row) as cursor:
-        await cursor.execute(DUE, {"limit": MOST_AT_A_LOOK})
+        await cursor.execute(DUE, {"limit": BATCH})
         return await cursor.fetchall()
 
 
 async def fall_back(connection: AsyncConnection, first_id: UUID) -> FallbackMessage | None:
     """Enqueue the message's fallback in the caller's transaction, if there is still a reason to."""
-    ids = {"first_id": first_id, "second_id": uuid7()}
+    ids = {"first_id": first_id, "next_id": uuid7()}
     has_fallen_back = await (await connection.execute(FALL_BACK, ids)).fetchone()
     if has_fallen_back != (True,):
         return None
-    row = await (await connection.execute(SECOND, ids | {"wake_channel": WAKE_CHANNEL})).fetchone()
+    row = await (await connection.execute(FIND_NEXT, ids | {"wake_channel": WAKE_CHANNEL})).fetchone()
     if row is None:
         raise psycopg.DataError("the fallback just enqueued is not there")
-    return FallbackMessage(ids["second_id"], Channel(row[0]), row[1])
+    return FallbackMessage(ids["next_id"], Channel(row[0]), row[1])
 
 
-async def give_up(connection: AsyncConnection, first_id: UUID) -> None:
+async def drop_fallback(connection: AsyncConnection, first_id: UUID) -> None:
     """Leave the message without a fallback."""
     await connection.execute(GIVE_UP, {"first_id": first_id})

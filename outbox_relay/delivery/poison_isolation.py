@@ -1,8 +1,8 @@
-"""Suspects are tried one at a time while this process holds nothing else.
+"""Poison isolation: suspects are delivered one at a time, while this process holds no other message.
 
-A message that has lost two leases without an outcome may be one that kills the process that tries it,
-and so may any other of its batch. Alone, it takes no neighbour along; after five lost leases it is
-dead: poison. Ordinary claims leave suspects alone, and nothing here costs anything while there are none.
+A message that has lost two leases without an outcome may be one that kills the process that tries it, but so may any
+other message of its batch. Delivered alone, it takes no other message along; after five lost leases it is dead, as
+poison. Ordinary claims skip suspects, and without suspects nothing here costs anything.
 """
 
 import asyncio
@@ -10,110 +10,110 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from outbox_relay.delivery.queue_consumer import PendingClaims, QueueConsumer
+from outbox_relay.delivery.queue_consumer import LONGEST_CLAIM_SECONDS, PendingClaims, QueueConsumer
 from outbox_relay.model import ClaimedMessage
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.scan_cursor import FULL_SCAN_SECONDS
 from shared.log import get_logger
 from shared.vocabulary import AnyChannel
 
-TURN_SECONDS = 1.0
-"""How long a turn goes on claiming suspects; everything else waits for its end."""
+ROUND_SECONDS = 1.0
+"""How long a round continues to claim suspects; everything else waits for its end."""
 
 ALONE_SECONDS = 5.0
-"""How long one suspect may keep everything else waiting. What kills a process does so at once, as a rule; what takes
-longer hangs at its provider."""
+"""How long one suspect may block everything else. A message that kills a process usually does so at once; one that
+takes longer waits for its provider."""
 
-REST_IN_TURNS = 4
-"""A turn is followed by at least so many times its own length for everything else."""
+REST_IN_ROUNDS = 4
+"""After a round, everything else gets at least so many times its duration."""
 
-SHORTEST_PATIENCE_SECONDS = 1.0
-LONGEST_PATIENCE_SECONDS = 64.0
+SHORTEST_BACKOFF_SECONDS = 1.0
+LONGEST_BACKOFF_SECONDS = 64.0
 
 log = get_logger("relay.quarantine")
 
 
 @dataclass
 class Backoff:
-    """How long a turn may wait for what is in flight, and how soon the next one may come.
+    """How long a round may wait for deliveries in flight, and how soon the next one may come.
 
-    A provider that hangs would have codes wait for a suspect's sake. So a turn that could not begin
-    in time is given up, and the next is granted twice the time.
+    While a provider hangs, urgent messages would wait because of a suspect. So a round that cannot start in time is
+    abandoned, and the next one may wait twice as long.
     """
 
-    patience: float = SHORTEST_PATIENCE_SECONDS
+    seconds: float = SHORTEST_BACKOFF_SECONDS
 
-    def began(self) -> None:
-        """Note that a turn could begin in time."""
-        self.patience = SHORTEST_PATIENCE_SECONDS
+    def started(self) -> None:
+        """Record that a round could start in time."""
+        self.seconds = SHORTEST_BACKOFF_SECONDS
 
-    def gave_up(self) -> None:
-        """Note that it could not."""
-        self.patience = min(self.patience * 2, LONGEST_PATIENCE_SECONDS)
+    def timed_out(self) -> None:
+        """Record that it could not."""
+        self.seconds = min(self.seconds * 2, LONGEST_BACKOFF_SECONDS)
 
-    def rest(self, turn_seconds: float) -> float:
-        """Return the seconds until suspects are looked for again."""
-        return max(FULL_SCAN_SECONDS, turn_seconds * REST_IN_TURNS)
+    def rest(self, round_seconds: float) -> float:
+        """Return the seconds until the next look for suspects."""
+        return max(FULL_SCAN_SECONDS, round_seconds * REST_IN_ROUNDS)
 
 
 class PoisonIsolation:
-    """Gives suspects a turn of bounded length when the lookout has seen some, every few seconds at most."""
+    """Gives suspects a round of bounded length when the poller has seen some, every few seconds at most."""
 
-    def __init__(self, claims: ClaimStore, lanes: Sequence[QueueConsumer]) -> None:
+    def __init__(self, claims: ClaimStore, consumers: Sequence[QueueConsumer]) -> None:
         self._claims = claims
-        self._lanes = lanes
-        self._lane_of = {lane.key.channel: lane for lane in reversed(lanes)}
-        self._pace = Backoff()
-        self._claiming = PendingClaims()
+        self._consumers = consumers
+        self._consumer_of = {consumer.key.channel: consumer for consumer in reversed(consumers)}
+        self._backoff = Backoff()
+        self._pending_claims = PendingClaims()
         self._is_stopping = False
-        self._asked = asyncio.Event()
+        self._requested = asyncio.Event()
 
-    def soon(self) -> None:
-        """Look for suspects soon: some were seen."""
-        self._asked.set()
+    def request(self) -> None:
+        """Look for suspects soon: the poller has seen some."""
+        self._requested.set()
 
     async def run(self) -> None:
-        """Keep suspects moving until cancelled."""
+        """Run rounds when requested, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            await self._asked.wait()
-            self._asked.clear()
-            began = loop.time()
+            await self._requested.wait()
+            self._requested.clear()
+            started = loop.time()
             if (channels := self._usable_channels()) and await self._claims.has_suspects(channels):
-                await self._turn(began + self._pace.patience)
-            await asyncio.sleep(self._pace.rest(loop.time() - began))
+                await self._run_round(started + self._backoff.seconds)
+            await asyncio.sleep(self._backoff.rest(loop.time() - started))
 
     async def drain(self) -> None:
-        """Try all suspects that are due; the lanes must have run dry and claim no more."""
+        """Deliver all suspects that are due. The consumers must hold no message and claim no more."""
         while suspect := await self._claim():
-            await self._lane_of[suspect.channel].deliver_alone(suspect)
+            await self._consumer_of[suspect.channel].deliver_alone(suspect)
 
     async def stop(self) -> None:
-        """Claim no more; what a claim on its way brings is held by its lane when this returns."""
+        """Claim no more. When this returns, a suspect claimed meanwhile is held by its consumer."""
         self._is_stopping = True
-        await self._claiming.clear_soon()
+        await self._pending_claims.wait(LONGEST_CLAIM_SECONDS)
 
-    async def _turn(self, deadline: float) -> None:
+    async def _run_round(self, deadline: float) -> None:
         try:
             async with asyncio.timeout_at(deadline):
-                await asyncio.gather(*(lane.pause() for lane in self._lanes))
+                await asyncio.gather(*(consumer.pause() for consumer in self._consumers))
         except TimeoutError:
-            self._pace.gave_up()
+            self._backoff.timed_out()
         else:
-            self._pace.began()
-            await self._try_suspects()
+            self._backoff.started()
+            await self._deliver_suspects()
         finally:
-            for lane in self._lanes:
-                lane.resume()
+            for consumer in self._consumers:
+                consumer.resume()
 
-    async def _try_suspects(self) -> None:
+    async def _deliver_suspects(self) -> None:
         loop, tried = asyncio.get_running_loop(), 0
-        until = loop.time() + TURN_SECONDS
+        until = loop.time() + ROUND_SECONDS
         while loop.time() < until and (suspect := await self._claim()):
             tried += 1
             with suppress(TimeoutError):
                 async with asyncio.timeout(ALONE_SECONDS):
-                    await self._lane_of[suspect.channel].deliver_alone(suspect)
+                    await self._consumer_of[suspect.channel].deliver_alone(suspect)
         if tried:
             log.info("suspects tried", count=tried)
 
@@ -121,8 +121,8 @@ class PoisonIsolation:
         channels = self._usable_channels()
         if self._is_stopping or not channels:
             return None
-        with self._claiming:
+        with self._pending_claims:
             return await self._claims.claim_suspect(channels)
 
     def _usable_channels(self) -> list[AnyChannel]:
-        return [channel for channel, lane in self._lane_of.items() if lane.is_healthy]
+        return [channel for channel, consumer in self._consumer_of.items() if consumer.is_healthy]

@@ -1,18 +1,39 @@
-"""The way of one channel's messages of one urgency: claim → prepare → deliver → settle.
+"""Consumes one queue: claims its due messages, has them delivered, and settles them.
 
-Each channel and urgency has a lane of its own, so that a backlog of one never delays the other. Lanes of
-one channel share its ladder: what one of them learns of a provider, all of them know.
+There is one queue for each channel and priority, so that a backlog of one never delays another. The consumers of a
+channel share its provider pool: what one of them learns about a provider applies to all.
+
+Why a due message may wait, and for how long:
+
+1. The wake-up was lost, or a pooler drops notifications: until the next poll (RELAY_POLL_SECONDS).
+2. Low priority wakes later: ``relay.LOW_PRIORITY_WAKE_SECONDS``. It also gets only half of the connections.
+3. It was committed late or released behind the scan cursor: until a full scan (``scan_cursor.FULL_SCAN_SECONDS``,
+   after a long scan at most ``scan_cursor.LONGEST_REST_SECONDS``).
+4. Another relay holds its lease, or has died with it: until the lease ends (RELAY_LEASE_SECONDS).
+5. It has lost two leases and is a suspect: until the next round (``poison_isolation.REST_IN_ROUNDS``).
+6. A round for suspects pauses all consumers: up to ``poison_isolation.LONGEST_BACKOFF_SECONDS`` for deliveries in
+   flight to end, then ``poison_isolation.ROUND_SECONDS`` and ``poison_isolation.ALONE_SECONDS``.
+7. This consumer holds more than a batch (RELAY_BATCH_SIZE): until messages are settled.
+8. All sessions of the provider are in use: ``message_source.SHARE_SECONDS`` and the deliveries in flight.
+9. The rate limit of the provider is used up: until a permit is granted (``rate_limiter.DRAW_PAUSE_SECONDS`` to
+   ``rate_limiter.LONGEST_DRAW_PAUSE_SECONDS``). After ``pool.FIRST_PROVIDER_WAIT`` the next provider may take it.
+10. The circuit breaker of each provider is open (``circuit_breaker.FIRST_PAUSE_SECONDS`` to
+    ``circuit_breaker.LONGEST_PAUSE_SECONDS``), or half open while one relay probes
+    (``provider.PROBE_PERMIT_SECONDS``): nothing is claimed for ``provider.RECHECK_SECONDS`` or as long.
+11. It was deferred: ``deferral.PROVIDER_PAUSE``, ``deferral.KEY_PAUSE`` or ``deferral.SHORTEST_DEFERRAL``.
+12. Its template or locale is unknown to this release: until a relay of a newer release claims it.
+13. The database is away: ``shared.db.outage.LONGEST_PAUSE_SECONDS`` between tries.
+14. Other messages are rendered in advance: ``message_source.LONGEST_AHEAD_SECONDS``.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 
-from outbox_relay.channels.base import Session
-from outbox_relay.delivery.message_source import LocalQueue, MessagePreparer, ProviderMessageSource
-from outbox_relay.model import RELEASED, ClaimedMessage, Dead, Outcome, Progress, QueueKey
+from outbox_relay.delivery.deferral import RELEASED, until_provider_is_back
+from outbox_relay.delivery.message_source import LocalQueue, MessagePreparer, Prerenderer, ProviderMessageSource, Render
+from outbox_relay.model import ClaimedMessage, Dead, Outcome, Progress, QueueKey
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.settle import SettlementStore
 from outbox_relay.outbox.settle_batcher import SettlementBatcher
@@ -21,11 +42,15 @@ from outbox_relay.providers.pool import ProviderPool
 from shared.vocabulary import DeadReason
 
 LONGEST_CLAIM_SECONDS = 2.0
-"""How long stopping waits for a claim that is on its way; without a database it would never end."""
+"""How long stopping waits for a claim in flight; without a database it would never end."""
+
+SHORTEST_TIMER = timedelta(seconds=0.05)
+LONGEST_TIMER = timedelta(minutes=1)
+TIMER_MARGIN_SECONDS = 0.01
 
 
 class PendingClaims:
-    """Tells whether a claim is on its way, as it is inside ``with``; what it brings is only known once it is back."""
+    """Whether a claim is in flight, as it is inside ``with``. What it brings is known when it returns."""
 
     def __init__(self) -> None:
         self._is_clear = asyncio.Event()
@@ -37,99 +62,87 @@ class PendingClaims:
     def __exit__(self, *_: object) -> None:
         self._is_clear.set()
 
-    async def clear(self) -> None:
-        """Return once nothing is on its way."""
-        await self._is_clear.wait()
-
-    async def clear_soon(self) -> None:
-        """Likewise, but wait no longer than stopping may take."""
+    async def wait(self, within: float | None = None) -> None:
+        """Return once no claim is in flight, or after so many seconds."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(LONGEST_CLAIM_SECONDS):
-                await self.clear()
-
-
-@dataclass(frozen=True)
-class Outbox:
-    """The two things the relay does to the table."""
-
-    claims: ClaimStore
-    settles: SettlementStore
-    notifier: SettledNotifier
-    on_dead: Callable[[], None]
-
-
-@dataclass(frozen=True)
-class ConsumerLimits:
-    """How much a lane takes on: messages a claim, and connections to its provider."""
-
-    batch_size: int
-    connections: int
-
-
-SHORTEST_ALARM = timedelta(seconds=0.05)
-FARTHEST_ALARM = timedelta(minutes=1)
-ALARM_MARGIN_SECONDS = 0.01
-
-Stand = tuple[ProviderMessageSource, Session]  # a courier's place at one provider
+            async with asyncio.timeout(within):
+                await self._is_clear.wait()
 
 
 class QueueConsumer:
-    """Keeps one lane's messages moving while ``pump`` and the workers run; ``stop`` lets it run dry."""
+    """Keeps one queue moving while ``fetch`` and the workers run; ``stop`` makes it finish."""
 
     def __init__(
-        self, key: QueueKey, outbox: Outbox, ladder: ProviderPool, preparation: MessagePreparer, limits: ConsumerLimits
+        self,
+        key: QueueKey,
+        *,
+        claims: ClaimStore,
+        settlements: SettlementStore,
+        notifier: SettledNotifier,
+        pool: ProviderPool,
+        render: Render,
+        reported_keys: set[str],
+        longest_in_hand: timedelta,
+        batch_size: int,
+        connections: int,
+        on_dead: Callable[[], None],
     ) -> None:
         self.key = key
-        self._claims = outbox.claims
-        self._ladder = ladder
-        self._limits = limits
-        self._waiting = LocalQueue()
-        self._preparation = preparation.looking_ahead(self._waiting.upcoming)
-        self._settler = SettlementBatcher(
-            outbox.settles, outbox.notifier, on_settled=self._on_settled, on_dead=outbox.on_dead
-        )
+        self._claims = claims
+        self._pool = pool
+        self._batch_size = batch_size
+        self._connections = connections
+        self._queue = LocalQueue()
+        prerenderer = Prerenderer(render, self._queue.upcoming)
+        self._preparer = MessagePreparer(prerenderer.content_of, longest_in_hand, reported_keys)
+        self._batcher = SettlementBatcher(settlements, notifier, on_settled=self._on_settled, on_dead=on_dead)
         self._wake = asyncio.Event()
         self._settled_all = asyncio.Event()
         self._settled_all.set()
-        self._claiming = PendingClaims()
+        self._pending_claims = PendingClaims()
         self._is_waiting_for_room = False
         self._is_stopping = False
         self._is_paused = False
-        self._is_resting = False
+        self._is_idle = False
         self._looks = 0
         self.has_looked = asyncio.Event()
-        self._alarm: asyncio.TimerHandle | None = None
-        ladder.on_more.append(self.wake)
+        self._timer: asyncio.TimerHandle | None = None
+        pool.subscribe(self.wake)
 
     @property
-    def pulse(self) -> Progress:
-        """What shows from outside whether the lane moves."""
-        return Progress(self._settler.held, self._looks, self._settler.settled, self._is_stopping)
+    def progress(self) -> Progress:
+        """What the stall detector sees of this consumer."""
+        return Progress(self._batcher.held, self._looks, self._batcher.settled, self._is_stopping)
 
     @property
     def blocked_by(self) -> list[str]:
-        """What keeps it from delivering, and is no fault of this relay's."""
-        return self._ladder.blocked_by()
+        """What keeps it from delivering, if that is no fault of this relay."""
+        return self._pool.blocked_by()
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether any provider of this channel may be tried."""
+        return self._pool.is_usable()
 
     def wake(self) -> None:
         """Look for due messages soon."""
         self._wake.set()
 
     def polled(self, *, is_due: bool) -> None:
-        """Look for what may be due; to see that nothing is counts as a look, if the pump is there to be woken."""
+        """Look for due messages, if the poller has seen some. If not, its look counts for an idle fetch loop."""
         if is_due:
             self.wake()
-        elif self._is_resting:
+        elif self._is_idle:
             self._looks += 1
 
     def workers(self) -> Iterator[Coroutine[None, None, None]]:
-        """Yield what has to run beside ``pump``: the settler, and a courier per connection."""
-        yield self._settler.run()
-        for _ in range(self._limits.connections):
-            yield self._courier()
+        """Yield what has to run next to ``fetch``: the settlement batcher, and a delivery worker per connection."""
+        yield self._batcher.run()
+        for _ in range(self._connections):
+            yield self._deliver()
 
-    async def pump(self) -> None:
-        """Claim whatever is due whenever there is room for it, until stopped."""
+    async def fetch(self) -> None:
+        """Claim due messages whenever there is room for them, until stopped."""
         while not self._is_stopping:
             self._wake.clear()
             limit = self._room()
@@ -137,133 +150,127 @@ class QueueConsumer:
             self._looks += 1
             self.has_looked.set()
             if is_all:
-                self._is_resting = True
+                self._is_idle = True
                 await self._wake.wait()
-                self._is_resting = False
+                self._is_idle = False
 
     async def drain(self) -> bool:
-        """Claim and deliver until nothing is due or no provider can be tried; return whether anything was claimed."""
+        """Claim and deliver until no message is due or no provider can be tried; return whether any was claimed."""
         has_claimed = False
-        while self.is_healthy and not self._is_stopping and await self._claim_whatever_is_due():
+        while self.is_healthy and not self._is_stopping and await self._claim_thoroughly():
             has_claimed = True
             await self._settled_all.wait()
         return has_claimed
 
-    async def _claim_whatever_is_due(self) -> int:
-        """Claim a batch; that there is none is believed of a sweep only."""
-        claimed = await self._claim(self._limits.batch_size)
-        if not claimed:
-            self._claims.request_full_scan(self.key)
-            claimed = await self._claim(self._limits.batch_size)
-        return claimed
-
     async def stop(self) -> None:
-        """Claim no more, hand back what no courier has taken, and wait until all else is settled."""
+        """Claim no more, release what no worker has taken, and wait until all else is settled."""
         self._is_stopping = True
         self.wake()
-        self._hand_back(RELEASED)
-        await self._claiming.clear_soon()
+        self._settle_waiting(RELEASED)
+        await self._pending_claims.wait(LONGEST_CLAIM_SECONDS)
         await self._settled_all.wait()
 
     async def pause(self) -> None:
-        """Claim nothing until resumed, hand back likewise, and wait until nothing is held."""
+        """Claim nothing until resumed, release what no worker has taken, and wait until no message is held."""
         self._is_paused = True
-        self._hand_back(RELEASED)
-        await self._claiming.clear()
+        self._settle_waiting(RELEASED)
+        await self._pending_claims.wait()
         await self._settled_all.wait()
 
     def resume(self) -> None:
-        """Claim again, also what was handed back."""
+        """Claim again, including the messages released by ``pause``."""
         self._is_paused = False
         self.wake()
 
     async def deliver_alone(self, suspect: ClaimedMessage) -> None:
-        """Deliver a message that was claimed for a paused lane, or bury it, and wait until it is settled."""
+        """Deliver a message that was claimed while this consumer is paused, or settle it as poison; wait for that."""
         self._hold([suspect])
         if suspect.is_poison:
-            self._hand_back(Dead(DeadReason.POISON))
+            self._settle_waiting(Dead(DeadReason.POISON))
         elif self._is_stopping:
-            self._hand_back(RELEASED)
+            self._settle_waiting(RELEASED)
         await self._settled_all.wait()
 
-    @property
-    def is_healthy(self) -> bool:
-        """Tell whether any provider of this channel may be tried."""
-        return self._ladder.is_usable()
-
     async def _claim(self, limit: int) -> int:
-        with self._claiming:
+        with self._pending_claims:
             claimed = await self._claims.claim(self.key, limit)
             self._hold(claimed)
         if self._is_stopping or self._is_paused:
-            self._hand_back(RELEASED)
+            self._settle_waiting(RELEASED)
         return len(claimed)
 
+    async def _claim_thoroughly(self) -> int:
+        """Claim a batch. An empty one only counts after a full scan."""
+        claimed = await self._claim(self._batch_size)
+        if not claimed:
+            self._claims.request_full_scan(self.key)
+            claimed = await self._claim(self._batch_size)
+        return claimed
+
     def _hold(self, claimed: Sequence[ClaimedMessage]) -> None:
-        unsent = self._settler.hold(claimed)
+        unsent = self._batcher.hold(claimed)
         if unsent:
             self._settled_all.clear()
-            self._waiting.add(unsent)
+            self._queue.add(unsent)
 
     def _room(self) -> int:
-        """Return how many messages to claim: a batch while no more than one is held, or as many as the ladder allows.
+        """Return how many messages to claim: a batch while at most one batch is held, or what the providers allow.
 
-        Where there is no room, something is set to wake the pump when there will be.
+        Without room, something is set to wake the fetch loop when there is room.
         """
         if self._is_paused:
             return 0
-        is_full = self._settler.held > self._limits.batch_size
-        allowance = 0 if is_full else self._ladder.allowance(self._limits.batch_size, len(self._waiting))
+        is_full = self._batcher.held > self._batch_size
+        allowance = 0 if is_full else self._pool.allowance(self._batch_size, len(self._queue))
         self._is_waiting_for_room = not allowance
         if not (is_full or allowance):
-            self._look_again_after(self._ladder.remaining())
+            if self._timer:
+                self._timer.cancel()
+            self._timer = self._wake_after(max(self._pool.remaining(), SHORTEST_TIMER))
         return allowance
 
-    def _look_again_after(self, delay: timedelta) -> None:
-        """Wake the pump when a provider may take more; only the last of such alarms rings."""
-        if self._alarm:
-            self._alarm.cancel()
-        self._alarm = self._wake_after(max(delay, SHORTEST_ALARM))
-
     def _wake_after(self, delay: timedelta) -> asyncio.TimerHandle:
-        # The timer keeps a reference to the event only, not to a lane that has ended.
-        return asyncio.get_running_loop().call_later(delay.total_seconds() + ALARM_MARGIN_SECONDS, self._wake.set)
+        # The timer refers to the event only, so that it does not keep a consumer alive that has ended.
+        return asyncio.get_running_loop().call_later(delay.total_seconds() + TIMER_MARGIN_SECONDS, self._wake.set)
 
     def _on_settled(self, soonest: timedelta | None) -> None:
-        if self._settler.held == 0:
+        if self._batcher.held == 0:
             self._settled_all.set()
         if self._is_waiting_for_room:
             self.wake()
         if soonest == RELEASED.delay:
             self._claims.request_full_scan(self.key)
-        if soonest is not None and soonest < FARTHEST_ALARM:  # what is further away the poll will find
+        if soonest is not None and soonest < LONGEST_TIMER:  # the poller finds what is due later
             self._wake_after(soonest)
 
-    async def _courier(self) -> None:
-        stands = [self._stand(number) for number in range(len(self._ladder.rungs))]
+    async def _deliver(self) -> None:
+        """Work as one delivery worker, until cancelled."""
+        sources = [
+            ProviderMessageSource(
+                number, pool=self._pool, queue=self._queue, preparer=self._preparer, put=self._batcher.put
+            )
+            for number in range(len(self._pool.providers))
+        ]
         try:
             while True:
-                await self._waiting.some()
-                await self._carry(stands)
+                await self._queue.wait_for_message()
+                await self._deliver_round(sources)
         finally:
-            await asyncio.gather(*(session.close() for _, session in stands))
+            await asyncio.gather(*(source.session.close() for source in sources))
 
-    def _stand(self, number: int) -> Stand:
-        tray = ProviderMessageSource(number, self._ladder, self._waiting, self._preparation, self._settler.put)
-        return tray, tray.rung.session()
-
-    async def _carry(self, stands: list[Stand]) -> None:
-        """Go to the providers that letters are for; where none takes one, wait for the caps or hand back."""
-        for tray, session in stands:
-            if tray.is_wanted():
-                await tray.visit(session)
-        if not self._waiting or any(tray.is_wanted() for tray, _ in stands):
+    async def _deliver_round(self, sources: Sequence[ProviderMessageSource]) -> None:
+        """Deliver through each provider that has work. If none can take a message, wait for one or defer."""
+        for source in sources:
+            if source.has_work():
+                await source.deliver()
+        if not self._queue or any(source.has_work() for source in sources):
             return
-        if self._ladder.is_worth_waiting(self._waiting.first_rung()):
-            await self._ladder.until_change(self._waiting)
+        if self._pool.is_worth_waiting(self._queue.first_provider()):
+            await self._pool.wait_for_change(self._queue)
         else:
-            self._hand_back(self._ladder.deferral())
+            provider = self._pool.first_back()
+            self._settle_waiting(until_provider_is_back(provider.remaining(), provider.last_failure))
 
-    def _hand_back(self, outcome: Outcome) -> None:
-        while message := self._waiting.next():
-            self._settler.put(message, outcome)
+    def _settle_waiting(self, outcome: Outcome) -> None:
+        while message := self._queue.next():
+            self._batcher.put(message, outcome)

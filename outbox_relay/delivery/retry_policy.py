@@ -1,21 +1,23 @@
-"""When to try again, and when not to: pure decisions about a failed attempt."""
+"""The retry policy: all rules about failed attempts, as pure decisions.
 
-from dataclasses import dataclass
+The delays and their jitter, how many attempts a message has, when it gives up, and which failures of a provider count
+as failures of the message. Deferrals, which cost no attempt, are in ``deferral``.
+"""
+
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from outbox_relay.model import Dead, Deferred, Failure, FailureClass, Outcome, Retry
+from outbox_relay.delivery.deferral import after_provider_failure
+from outbox_relay.model import Dead, Failure, FailureClass, Outcome, Retry
 from shared.vocabulary import AnyChannel, AnyTemplate, Channel, DeadReason, Template, Work
-
-PROVIDER_PAUSE = timedelta(seconds=5)
-"""How long a message waits after a provider's failure, unless the provider or its breaker says longer."""
 
 SHORTEST_DELAY = timedelta(seconds=1)
 
 
 class Schedule(Protocol):
-    """How long a message waits at most before each attempt but its first."""
+    """The longest delay before each attempt except the first."""
 
     def ceiling(self, spent: int) -> timedelta:
         """Return the longest delay after ``spent`` attempts (1 or more)."""
@@ -36,7 +38,7 @@ class Doubling:
 
 @dataclass(frozen=True)
 class Steps:
-    """Delays of their own for the first attempts; the last of them goes for all that follow."""
+    """Fixed delays for the first attempts; the last of them applies to all that follow."""
 
     delays: tuple[timedelta, ...]
 
@@ -46,10 +48,10 @@ class Steps:
 
 
 class Unknown(StrEnum):
-    """What to do when nobody knows whether the provider has the letter.
+    """What to do if the provider may have accepted the message.
 
-    ``RESEND`` sends it again, under the same Message-ID or Idempotency-Key; ``GIVE_UP`` leaves it to an
-    operator: for what does more harm when it comes twice than when it does not come.
+    ``RESEND`` sends it again, with the same Message-ID or Idempotency-Key. ``GIVE_UP`` leaves it to an operator, for
+    messages that do more harm when they arrive twice than when they do not arrive.
     """
 
     RESEND = "resend"
@@ -58,7 +60,7 @@ class Unknown(StrEnum):
 
 @dataclass(frozen=True)
 class Policy:
-    """How hard to try for one kind of message; its ``expires_at`` ends it in any case."""
+    """How to retry one kind of message; its ``expires_at`` ends it in any case."""
 
     schedule: Schedule
     unknown: Unknown = Unknown.RESEND
@@ -66,7 +68,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Tries:
-    """What a message has left: attempts spent before this one, those allowed, and its life."""
+    """The budget of a message: attempts spent before this one, attempts allowed, and seconds until it expires."""
 
     spent: int
     allowed: int
@@ -74,24 +76,24 @@ class Tries:
 
 
 CODE = Policy(Steps(tuple(timedelta(seconds=delay) for delay in (5, 15, 45, 120, 300))))
-"""Someone sits before the form and waits; the code works for ten minutes."""
+"""A person waits at the form; the code is valid for ten minutes."""
 
 LINK = Policy(Doubling(first=timedelta(seconds=30), cap=timedelta(hours=1)))
-"""It works for a day: greylisting takes minutes, a mail server's bad day takes hours."""
+"""The link is valid for a day: greylisting takes minutes, an outage of a mail server hours."""
 
 NOTICE = Policy(Doubling(first=timedelta(minutes=1), cap=timedelta(hours=4)))
-"""Nobody waits for it; three days are what a mail server's long weekend takes."""
+"""No person waits for it; within three days even a mail server that fails over a weekend is back."""
 
 
 PROVISIONING = Policy(Doubling(first=timedelta(seconds=5), cap=timedelta(minutes=10)))
-"""Someone waits for their organization; what fails again and again by its own fault is an operator's to look at."""
+"""A person waits for the organization; an operator has to look at repeated failures."""
 
 
 def policy_for(template: AnyTemplate, channel: AnyChannel) -> Policy:
-    """Return how hard to try for such a message.
+    """Return the policy for such a message.
 
-    Whoever registered sees the attempts made. So what tells of an account that exists already is tried
-    exactly like a code: a difference would tell strangers which addresses are taken.
+    A registration shows its attempts. So a message about an account that exists already is retried exactly like a
+    code: any difference would reveal which addresses have an account.
     """
     match template:
         case Template.ACTIVATION | Template.ACCOUNT_EXISTS:
@@ -106,12 +108,25 @@ def policy_for(template: AnyTemplate, channel: AnyChannel) -> Policy:
             return PROVISIONING
 
 
-def after_failure(policy: Policy, tries: Tries, failure: Failure, *, jitter: float) -> Outcome:
-    """Decide what becomes of a message whose attempt failed; ``jitter`` is from 0 up to 1.
+def attributed(failure: Failure, *, is_provider_healthy: bool) -> Failure:
+    """Return the failure as it counts for the message.
 
-    Only the message's own faults cost it an attempt. Delays have full jitter: anything between
-    nothing and the ceiling, so that what failed together does not come back together
-    (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog 2015).
+    A provider that accepts other messages, and answers about this one with a failure of its own, is not down: the
+    failure counts as transient. To open its circuit breaker would let a few such messages stop all others.
+    """
+    if failure.kind is FailureClass.PROVIDER and failure.is_reply and is_provider_healthy:
+        return replace(failure, kind=FailureClass.TRANSIENT)
+    return failure
+
+
+def after_failure(
+    policy: Policy, tries: Tries, failure: Failure, *, jitter: float, breaker_remaining: timedelta = timedelta(0)
+) -> Outcome:
+    """Decide the outcome of a message whose attempt failed; ``jitter`` is from 0 up to 1.
+
+    Only failures of the message itself cost it an attempt. Delays have full jitter: anything from zero to the
+    ceiling, so that messages that failed together do not come back together (Brooker, "Exponential Backoff and
+    Jitter", AWS Architecture Blog 2015). ``breaker_remaining`` is how long the provider takes no messages.
     """
     if failure.maybe_accepted and policy.unknown is Unknown.GIVE_UP:
         return Dead(DeadReason.UNKNOWN_OUTCOME, failure)
@@ -119,25 +134,18 @@ def after_failure(policy: Policy, tries: Tries, failure: Failure, *, jitter: flo
         case FailureClass.RECIPIENT | FailureClass.CONTENT:
             return Dead(DeadReason.REJECTED, failure)
         case FailureClass.PROVIDER:
-            return _deferred(tries, failure)
+            return after_provider_failure(failure, breaker_remaining, tries.seconds_left)
         case FailureClass.TRANSIENT:
             return _retry_or_give_up(policy.schedule, tries, failure, jitter)
 
 
-def _deferred(tries: Tries, failure: Failure) -> Outcome:
-    """Come back when its life ends at the latest, so that what has expired is told as such and in time."""
-    pause = failure.retry_after or PROVIDER_PAUSE
-    left = max(tries.seconds_left, 0.0)
-    return Deferred(pause if pause.total_seconds() <= left else timedelta(seconds=left), failure)
-
-
 def _retry_or_give_up(schedule: Schedule, tries: Tries, failure: Failure, jitter: float) -> Outcome:
-    """Try within what is left of its life, unless that is less than even the first delay may be."""
+    """Retry before the message expires, or give up if even the shortest delay is too long for that."""
     spent = tries.spent + 1
     if spent >= tries.allowed:
         return Dead(DeadReason.EXHAUSTED, failure)
-    patience = max(failure.retry_after or SHORTEST_DELAY, SHORTEST_DELAY)
-    if tries.seconds_left <= max(patience, schedule.ceiling(1)).total_seconds():
+    shortest = max(failure.retry_after or SHORTEST_DELAY, SHORTEST_DELAY)
+    if tries.seconds_left <= max(shortest, schedule.ceiling(1)).total_seconds():
         return Dead(DeadReason.EXPIRED, failure)
     ceiling = min(schedule.ceiling(spent).total_seconds(), tries.seconds_left)
-    return Retry(max(timedelta(seconds=ceiling * jitter), patience), failure)
+    return Retry(max(timedelta(seconds=ceiling * jitter), shortest), failure)

@@ -1,23 +1,25 @@
-"""What a relay says of itself in the database, so that operators see which are alive.
+"""Heartbeats: a row for each relay, so that operators see which relays are alive.
 
-Part of the lookout's one statement: it costs no round trip, and writes a row every ten seconds.
+They are part of the statement of the poller, so they cost no round trip; the row is written every ten seconds.
 """
 
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-# - Not "on conflict do update": it locks the row at every look, and so writes and waits for the disk in vain.
-# - What a reload has changed is told at once.
-UPDATE_HEARTBEAT = """
+HEARTBEAT_SECONDS = 10.0
+
+# - Not "on conflict do update": that locks the row at every poll, and so writes and waits for the disk in vain.
+# - What a reload has changed is written at once.
+UPDATE_HEARTBEAT = f"""
     update relays
        set seen_at = now(), host = %(host)s, version = %(version)s, channels = %(channels_served)s::text[],
            batch_size = %(batch_size)s, connections = %(connections)s
      where id = %(relay)s
-       and (seen_at < now() - interval '10 seconds'
+       and (seen_at < now() - interval '{HEARTBEAT_SECONDS} seconds'
             or (host, version, channels, batch_size, connections)
                is distinct from (%(host)s, %(version)s, %(channels_served)s::text[], %(batch_size)s, %(connections)s))
-"""
+"""  # noqa: S608 - put together from our own
 
 INSERT_HEARTBEAT = """
     insert into relays (id, host, version, channels, batch_size, connections)
@@ -30,7 +32,7 @@ INSERT_HEARTBEAT = """
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """A relay as operators see it; ``id`` is its process's, and stays what it is over a reload."""
+    """A relay as operators see it; ``id`` is that of its process, and outlives a reload."""
 
     id: UUID
     host: str
@@ -41,7 +43,7 @@ class Heartbeat:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """What UPDATE_HEARTBEAT and INSERT_HEARTBEAT need."""
+        """The parameters of UPDATE_HEARTBEAT and INSERT_HEARTBEAT."""
         return {
             "relay": self.id,
             "host": self.host,

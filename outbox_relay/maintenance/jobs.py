@@ -1,72 +1,128 @@
-"""What the relay does by the clock: turns of upkeep, and looking after organizations' databases."""
+"""The table of all periodic work of a relay, and the scheduler for the jobs that tolerate a delay of a second."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from uuid import UUID
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from outbox_relay.maintenance.heartbeat import HEARTBEAT_SECONDS
 from outbox_relay.maintenance.leader import Maintenance
 from outbox_relay.organizations.health_check import ROUND_SECONDS
 from outbox_relay.organizations.service import ProvisioningService
+from outbox_relay.outbox.listener import SESSION_CHECK_SECONDS
+from outbox_relay.outbox.scan_cursor import FULL_SCAN_SECONDS
+from outbox_relay.providers.provider import RECHECK_SECONDS
 from outbox_relay.settings import RelaySettings
 
-LOOK_SECONDS = 30.0
+LONGEST_POLL_SECONDS = 5.0
+"""For suspects, fallbacks and provider states, even where RELAY_POLL_SECONDS is longer."""
 
-# A turn that is not over when the next is due is no fault, and each time it would be said in words about jobs.
+BACKLOG_GAUGES_SECONDS = 15.0
+HOURLY_STATS_SECONDS = 10.0
+CLOCK_CHECK_SECONDS = 30.0
+
+# A round that is not over when the next is due is no fault; APScheduler would log each as a warning.
 logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 
-Turn = Callable[[], Awaitable[object]]
+Round = Callable[[], Awaitable[object]]
+
+
+class RunsOn(StrEnum):
+    """Which relays do a piece of periodic work."""
+
+    LEADER = "the relay that holds the leader lease"
+    EVERY_RELAY = "every relay"
+
+
+@dataclass(frozen=True)
+class PeriodicWork:
+    """Something that a relay does every so many seconds; without ``run`` the named module has a loop for it."""
+
+    name: str
+    seconds: float
+    runs_on: RunsOn
+    module: str
+    run: Round | None = None
+
+
+def periodic_work(
+    settings: RelaySettings, holder: UUID, provisioning: ProvisioningService | None = None
+) -> list[PeriodicWork]:
+    """Return all periodic work of a relay; ``holder`` is its name as the holder of the leader lease."""
+    leader, every = RunsOn.LEADER, RunsOn.EVERY_RELAY
+    upkeep, poll = settings.upkeep_seconds, settings.poll.total_seconds()
+    work = [
+        # Partitions, retention and operator digests. Every relay tries to become the leader.
+        PeriodicWork("upkeep", upkeep, leader, "maintenance.leader", Maintenance(settings, holder).run_round),
+        PeriodicWork("poll for due messages", poll, every, "delivery.poller"),
+        PeriodicWork("poll for the rest", min(poll, LONGEST_POLL_SECONDS), every, "delivery.poller"),
+        PeriodicWork("heartbeat", HEARTBEAT_SECONDS, every, "delivery.poller"),
+        PeriodicWork("backlog gauges", BACKLOG_GAUGES_SECONDS, every, "delivery.poller"),
+        PeriodicWork("hourly stats", HOURLY_STATS_SECONDS, every, "delivery.poller"),
+        PeriodicWork("full scan", FULL_SCAN_SECONDS, every, "outbox.claim"),
+        PeriodicWork("rounds for suspects", FULL_SCAN_SECONDS, every, "delivery.poison_isolation"),
+        PeriodicWork("provider states", RECHECK_SECONDS, every, "providers.state_sync"),
+        PeriodicWork("check of the listener's session", SESSION_CHECK_SECONDS, every, "outbox.listener"),
+        PeriodicWork("check of the scheduler's clock", CLOCK_CHECK_SECONDS, every, "maintenance.jobs"),
+    ]
+    if provisioning:
+        # Rows are claimed, so that no two relays work on the same organization.
+        cleanup, checker = provisioning.orphan_cleanup, provisioning.health_checker
+        module = "organizations.service"
+        work += [
+            PeriodicWork("tenant template", upkeep, every, module, provisioning.prepare_template),
+            PeriodicWork("orphan cleanup", upkeep, every, "organizations.orphan_cleanup", cleanup.run_round),
+            PeriodicWork("health check", ROUND_SECONDS, every, "organizations.health_check", checker.run_round),
+        ]
+    return work
 
 
 def scheduler_for(
     settings: RelaySettings, holder: UUID, provisioning: ProvisioningService | None = None
 ) -> AsyncIOScheduler:
-    """Return a scheduler, not started yet, with all that the relay does by the clock, as that holder of the lease."""
-    # However late: by default, what is a second late is left out, and that is said each time.
+    """Return a scheduler, not started yet, for the periodic work that has a ``run``."""
+    # No misfire limit: by default, APScheduler skips a job that is a second late, and logs that.
     defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
     now = datetime.now(UTC)
-
-    def add(turn: Turn, name: str, seconds: float) -> None:
-        scheduler.add_job(_may_end_early(turn), "interval", name=name, seconds=seconds, next_run_time=now)
-
-    add(Maintenance(settings, holder).turn, "upkeep", settings.upkeep_seconds)
-    if provisioning:
-        add(provisioning.prepare_template, "tenant template", settings.upkeep_seconds)
-        add(provisioning.orphan_cleanup.run_round, "orphan cleanup", settings.upkeep_seconds)
-        add(provisioning.health_checker.run_round, "health check", ROUND_SECONDS)
+    for work in periodic_work(settings, holder, provisioning):
+        if work.run:
+            job = _may_be_cancelled(work.run)
+            scheduler.add_job(job, "interval", name=work.name, seconds=work.seconds, next_run_time=now)
     return scheduler
 
 
-def _may_end_early(turn: Turn) -> Callable[[], Awaitable[None]]:
-    """Return the turn for the scheduler, which would log it as a fault that the relay's end cuts one short."""
+def _may_be_cancelled(run: Round) -> Callable[[], Awaitable[None]]:
+    """Return the round for the scheduler, which would log its cancellation at the relay's end as an error."""
 
-    async def take_turn() -> None:
+    async def run_round() -> None:
         try:
-            await turn()
+            await run()
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not (task and task.cancelling()):
-                raise  # it was something that it waited for
+                raise  # something that it waited for was cancelled
 
-    return take_turn
+    return run_round
 
 
-async def keep_in_time(scheduler: AsyncIOScheduler) -> None:
-    """See to it, until cancelled, that all this runs as often as it should though the machine's clock is set back.
+async def correct_schedule(scheduler: AsyncIOScheduler) -> None:
+    """Keep the jobs running when the machine's clock is set back, until cancelled.
 
-    The scheduler goes by that clock, and would do nothing until it is as late again as it was.
+    The scheduler goes by that clock, and would run no job until the clock has caught up.
     """
     while True:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(CLOCK_CHECK_SECONDS)
         bring_forward(scheduler, datetime.now(UTC))
 
 
 def bring_forward(scheduler: AsyncIOScheduler, now: datetime) -> None:
-    """Have run at once what is further away than it ever should be."""
-    for timer in scheduler.get_jobs():
-        if timer.next_run_time - now > timer.trigger.interval:
-            timer.modify(next_run_time=now)
+    """Make jobs due at once whose next run is further away than their interval."""
+    for job in scheduler.get_jobs():
+        if job.next_run_time - now > job.trigger.interval:
+            job.modify(next_run_time=now)

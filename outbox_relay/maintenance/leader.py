@@ -1,7 +1,7 @@
-"""Maintenance: partitions made ahead, what is past its time taken away, by the relay that holds the upkeep lease.
+"""Maintenance: partitions made ahead, old rows removed, by the relay that holds the leader lease.
 
 Each call is one transaction of a function that a migration made (0010, 0012, 0017), and does a bounded part: whatever
-ends it in the middle leaves nothing half done, and the next turn goes on. Two relays at it at once, after
+ends it in the middle leaves nothing half done, and the next round goes on. Two relays at it at once, after
 a lease was lost unnoticed, do no harm.
 """
 
@@ -21,7 +21,7 @@ from shared.db.errors import describe
 from shared.log import get_logger
 
 # A row and not a lock of a session: behind PgBouncer a session is nobody's own.
-HOLD = """
+ACQUIRE = """
 update upkeep_lease set holder = %(holder)s, leased_until = now() + %(lease)s
  where holder = %(holder)s or leased_until <= now()
 """
@@ -40,10 +40,10 @@ TOKENS_DAYS = 1
 USERS = 500
 """Fewer than of other rows: each is looked for in all partitions."""
 MOST_CALLS = 50
-"""Of each step in a turn, so that a mountain of old rows keeps none of the other steps from their turn."""
-REST_IN_TURNS = 5
+"""Of each step in a round, so that a mountain of old rows keeps none of the other steps from their turn."""
+REST_IN_ROUNDS = 5
 """For so many turns a step that left nothing undone does nothing: what it takes away is hours to months old."""
-LEASE_IN_TURNS = 3
+LEASE_IN_ROUNDS = 3
 SHORTEST_LEASE_SECONDS = 60
 """The lease is renewed between calls, and one takes 15 seconds at most (the statement timeout)."""
 
@@ -52,7 +52,7 @@ CAUSES = {
     "54000": "too many messages of that week are in the default partition",
     "23514": "a message of that week came meanwhile",
 }
-"""Why a partition is not made or dropped in this turn, by SQLSTATE."""
+"""Why a partition is not made or dropped in this round, by SQLSTATE."""
 
 log = get_logger("relay.upkeep")
 
@@ -69,7 +69,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a step in a turn: how much it did, and whether it failed in the end."""
+    """What came of a step in a round: how much it did, and whether it failed in the end."""
 
     what: str
     count: int
@@ -77,7 +77,7 @@ class Done:
 
 
 def steps_for(settings: RelaySettings) -> list[Step]:
-    """Return what a turn consists of; what is kept for ever is left out."""
+    """Return the steps of a round; rows that are kept forever have none."""
     ahead, kept = (WEEKS_AHEAD,), settings.retention_days
     steps = [Step("partitions_made", "select signpost_make_partitions(%s)", ahead, full=WEEKS_AHEAD + 2)]
     if kept:
@@ -102,61 +102,61 @@ def _pruning(what: str, kept_days: int, batch: int) -> Step:
     return Step(f"{what}_pruned", f"select signpost_prune_{what}(%s, %s)", (kept_days, batch), full=batch)
 
 
-class Warnings:
-    """What this relay has warned of: each is said once, and again only after a turn without it."""
+class WarnOnce:
+    """Logs each warning once, and again only after a round without it."""
 
     def __init__(self) -> None:
         self._before: set[Any] = set()
         self._now: set[Any] = set()
 
-    def tell(self, event: str, **fields: Any) -> None:
-        """Log it, unless the last turn had the same."""
+    def warn(self, event: str, **fields: Any) -> None:
+        """Log it, unless the last round had the same warning."""
         warning = (event, *sorted(fields.items()))
         if warning not in self._before | self._now:
             log.warning(event, **fields)
         self._now.add(warning)
 
-    def end_turn(self) -> None:
-        """Forget what did not come again."""
+    def end_round(self) -> None:
+        """Forget warnings that did not occur again."""
         self._before, self._now = self._now, set()
 
 
 class Maintenance:
-    """This relay's part in the upkeep: all of it while it holds the lease, and none otherwise.
+    """Runs the maintenance while this relay is the leader.
 
-    ``holder`` is what the process goes by as long as it lives; under another name it would wait for its own lease.
+    ``holder`` is the same as long as the process lives; with another one it would wait for its own lease to end.
     """
 
     def __init__(self, settings: RelaySettings, holder: UUID) -> None:
         self._url = settings.database_url
         self._steps = steps_for(settings)
         self._digests = Digests(settings)
-        seconds = max(LEASE_IN_TURNS * settings.upkeep_seconds, SHORTEST_LEASE_SECONDS)
+        seconds = max(LEASE_IN_ROUNDS * settings.upkeep_seconds, SHORTEST_LEASE_SECONDS)
         self._claim = {"holder": holder, "lease": timedelta(seconds=seconds)}
         self._is_holder = False
         self._resting: Counter[str] = Counter()
-        self._times_put_off = 0
-        self._warnings = Warnings()
+        self._times_postponed = 0
+        self._warnings = WarnOnce()
 
-    async def turn(self) -> None:
-        """Do all that is to be done now, if the lease is this relay's or free; what fails waits for the next turn.
+    async def run_round(self) -> None:
+        """Run all steps if this relay is or becomes the leader. The next round repeats a step that fails.
 
-        On a connection of its own, so that it can hold up neither a claim nor a settle.
+        On a connection of its own, so that it delays neither claims nor settlements.
         """
         try:
             async with await connect(self._url, "upkeep") as connection:
-                connection.add_notice_handler(self._note_put_off)
-                if await self._hold(connection):
+                connection.add_notice_handler(self._record_postponed)
+                if await self._acquire(connection):
                     await self._do_all(connection)
         except psycopg.Error as error:
-            self._warnings.tell("upkeep failed", work="connecting", **describe(error))
+            self._warnings.warn("upkeep failed", work="connecting", **describe(error))
         await self._digests.post()
-        self._warnings.end_turn()
+        self._warnings.end_round()
 
-    async def _hold(self, connection: RelayConnection) -> bool:
+    async def _acquire(self, connection: RelayConnection) -> bool:
         was_holder = self._is_holder
         async with under_settings(connection):
-            self._is_holder = (await connection.execute(HOLD, self._claim)).rowcount == 1
+            self._is_holder = (await connection.execute(ACQUIRE, self._claim)).rowcount == 1
         if self._is_holder and not was_holder:
             self._resting.clear()
             log.info("upkeep lease taken")
@@ -168,58 +168,58 @@ class Maintenance:
         return self._is_holder
 
     async def _do_all(self, connection: RelayConnection) -> None:
-        done = [await self._do(step, connection) for step in self._steps if not self._takes_a_rest(step)]
+        done = [await self._do(step, connection) for step in self._steps if not self._is_resting(step)]
         if counts := {one.what: one.count for one in done if one.count}:
             log.info("upkeep done", **counts)
         if not self._is_holder:
             return
-        has_looked = await self._look_around(connection)
+        has_looked = await self._refresh(connection)
         if has_looked and not any(one.has_failed for one in done):
             UPKEEP_DONE.set_to_current_time()
 
-    def _takes_a_rest(self, step: Step) -> bool:
-        """Tell whether the step is left out in this turn, and count that."""
+    def _is_resting(self, step: Step) -> bool:
+        """Return whether the step is skipped in this round, and count that."""
         if not self._resting[step.what]:
             return False
         self._resting[step.what] -= 1
         return True
 
-    async def _look_around(self, connection: RelayConnection) -> bool:
-        """See how far the partitions reach and what operators have to be told; return False if that failed."""
+    async def _refresh(self, connection: RelayConnection) -> bool:
+        """Set the gauge of partitions and enqueue digests for operators; return False if that failed."""
         try:
             PARTITIONS_AHEAD.set(await _number(connection, AHEAD))
             await self._digests.gather(connection)
         except psycopg.Error as error:
             if connection.broken:
                 raise
-            self._warnings.tell("upkeep failed", work="telling operators", **describe(error))
+            self._warnings.warn("upkeep failed", work="telling operators", **describe(error))
             return False
         return True
 
     async def _do(self, step: Step, connection: RelayConnection) -> Done:
-        """Repeat the step until nothing is left of it; where it fails, the others need not wait for it."""
-        total, put_off_before = 0, self._times_put_off
+        """Repeat the step until no work is left. If it fails, the other steps still run."""
+        total, put_off_before = 0, self._times_postponed
         try:
             for _ in range(MOST_CALLS):
-                if not await self._hold(connection):
+                if not await self._acquire(connection):
                     break
                 count = await _number(connection, step.statement, step.parameters)
                 total += count
                 if count < step.full:
-                    is_put_off = self._times_put_off > put_off_before
-                    self._resting[step.what] = 0 if is_put_off else REST_IN_TURNS - 1
+                    is_put_off = self._times_postponed > put_off_before
+                    self._resting[step.what] = 0 if is_put_off else REST_IN_ROUNDS - 1
                     break
         except psycopg.Error as error:
             if connection.broken:
                 raise
-            self._warnings.tell("upkeep failed", work=step.what, **describe(error))
+            self._warnings.warn("upkeep failed", work=step.what, **describe(error))
             return Done(step.what, total, has_failed=True)
         return Done(step.what, total, has_failed=False)
 
-    def _note_put_off(self, notice: psycopg.errors.Diagnostic) -> None:
-        self._times_put_off += 1
+    def _record_postponed(self, notice: psycopg.errors.Diagnostic) -> None:
+        self._times_postponed += 1
         cause = CAUSES.get(notice.sqlstate or "")
-        self._warnings.tell("upkeep put off", partition=notice.table_name, sqlstate=notice.sqlstate, cause=cause)
+        self._warnings.warn("upkeep put off", partition=notice.table_name, sqlstate=notice.sqlstate, cause=cause)
 
 
 async def _number(connection: RelayConnection, statement: str, parameters: tuple[int, ...] = ()) -> int:

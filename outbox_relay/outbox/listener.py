@@ -1,4 +1,4 @@
-"""Waking at once when the API has committed something; the poll is the net below it."""
+"""Listens for notifications of the API, and wakes the relay at once; polling is the fallback."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from shared.db.outage import Outage
 from shared.log import get_logger
 from shared.vocabulary import WAKE_CHANNEL
 
-QUIET_SECONDS = 30.0
-"""How often to ask whether the session still answers: a silent one looks like one with nothing to tell."""
+SESSION_CHECK_SECONDS = 30.0
+"""How often to check that the session still responds: a dead one looks like one without notifications."""
 
 LISTEN = sql.SQL("listen {}").format(sql.Identifier(WAKE_CHANNEL))
 
@@ -21,9 +21,9 @@ log = get_logger("relay.listener")
 
 
 async def listen(url: str, wake: Callable[[], None]) -> None:
-    """Call ``wake`` at every notification, until cancelled; a lost connection is made again.
+    """Call ``wake`` at every notification, until cancelled. Reconnects after a lost connection.
 
-    Returns, and says so, if a pooler is in between, which would swallow every notification.
+    Returns, with a warning in the log, if a pooler is in between, which drops all notifications.
     """
     outage = Outage(log, "listen")
     while True:
@@ -36,26 +36,26 @@ async def listen(url: str, wake: Callable[[], None]) -> None:
                 async with database_timeout():
                     await connection.execute(LISTEN)
                 outage.end()
-                await _pass_on(connection, wake)
+                await _forward(connection, wake)
         except psycopg.Error as error:
             await asyncio.sleep(outage.failed(error))
 
 
-async def _pass_on(connection: RelayConnection, wake: Callable[[], None]) -> None:
-    # psycopg reads notifications that arrive with an answer to `select 1`; these come here, the others to `_hear`.
+async def _forward(connection: RelayConnection, wake: Callable[[], None]) -> None:
+    # Notifications that arrive with the response to `select 1` come here, the others to _wait_for_notifications.
     connection.add_notify_handler(lambda _notification: wake())
     # Notifications that came while there was no connection are lost.
     wake()
     while True:
-        await _hear(connection, wake)
+        await _wait_for_notifications(connection, wake)
         async with database_timeout():
             await connection.execute("select 1")
 
 
-async def _hear(connection: RelayConnection, wake: Callable[[], None]) -> None:
-    """Wake from within the event loop's own callback, for QUIET_SECONDS; raises once the connection is lost.
+async def _wait_for_notifications(connection: RelayConnection, wake: Callable[[], None]) -> None:
+    """Call ``wake`` from a callback of the event loop, for SESSION_CHECK_SECONDS; raises if the connection is lost.
 
-    psycopg's own waiting looks up ten times a second, and a notification takes longer through it.
+    psycopg's own wait polls ten times a second, and a notification takes longer through it.
     """
     loop, socket = asyncio.get_running_loop(), connection.fileno()
     lost: asyncio.Future[None] = loop.create_future()
@@ -73,12 +73,12 @@ async def _hear(connection: RelayConnection, wake: Callable[[], None]) -> None:
     loop.add_reader(socket, read)
     try:
         with suppress(TimeoutError):
-            async with asyncio.timeout(QUIET_SECONDS):
+            async with asyncio.timeout(SESSION_CHECK_SECONDS):
                 await lost
     finally:
         loop.remove_reader(socket)
 
 
 def has_notifications(connection: RelayConnection) -> bool:
-    """Take all notifications that were read; tell whether there were any."""
+    """Take all notifications that were read; return whether there were any."""
     return bool(list(iter(connection.pgconn.notifies, None)))

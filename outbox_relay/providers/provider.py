@@ -1,4 +1,4 @@
-"""One provider of a ladder: whether it may be given letters now, and what this relay tells the fleet of it."""
+"""One provider of a channel, with its circuit breaker, permits, sessions, and the state shared with other relays."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -7,23 +7,31 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from outbox_relay.channels.base import CappedProvider, Session, SharedSession
-from outbox_relay.metrics import BREAKER_OPEN, RATE_WAIT, count_failure, know_provider
+from outbox_relay.channels.base import CappedProvider, Provider, Session, SharedSession
+from outbox_relay.metrics import BREAKER_OPEN, count_failure, register_provider
 from outbox_relay.model import Failure
 from outbox_relay.providers.circuit_breaker import NOTHING, WINDOW_SECONDS, BreakerState, CircuitBreaker
 from outbox_relay.providers.rate_limiter import PermitCache
 from shared.log import get_logger
 
+RECHECK_SECONDS = 1.0
+"""How soon to look again at a provider that cannot take messages now."""
+
+PROBE_PERMIT_SECONDS = 5.0
+"""How long one relay alone may probe a provider; a relay renews its permit while a probe is in flight."""
+
+log = get_logger("relay.ladder")
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderStateUpdate:
-    """What a relay tells and asks: a change of its breaker, tokens to draw and to give back, leave to probe.
+    """What one relay sends to the provider's row: a change of its breaker, permits to draw or return, a probe request.
 
-    ``open_for`` is in seconds from now on: no two clocks are ever compared.
+    ``open_for`` is in seconds from now on, so that clocks are never compared.
     """
 
-    news: BreakerState | None
-    openings: int
+    change: BreakerState | None
+    consecutive_opens: int
     open_for: float
     failure_class: str | None
     wanted: int
@@ -33,236 +41,291 @@ class ProviderStateUpdate:
 
 @dataclass(frozen=True, slots=True)
 class ProviderState:
-    """What the row answers: how the breaker stands for all, and what this relay may do. Times are in seconds."""
+    """What the provider's row returns: the breaker for all relays, and what this relay may do. Times are in seconds."""
 
-    openings: int
+    consecutive_opens: int
     open_for: float
     has_probe_permit: bool = False
     granted: int = 0
     token_in: float = 0.0
 
 
-LOOK_AGAIN_SECONDS = 1.0
-PROBE_PERMIT_SECONDS = 5.0
-"""How long the leave to probe is kept from other relays; renewed while a probe is under way."""
+class SessionPool:
+    """The sessions of one provider, at most ``connections`` in use at a time."""
 
-log = get_logger("relay.ladder")
+    def __init__(self, provider: Provider, connections: int) -> None:
+        self.connections = connections
+        self.in_use = 0
+        self._provider = provider
+        self._idle: list[Session] = []
+
+    def has_room(self) -> bool:
+        """Return whether another delivery worker may use a session."""
+        return self.in_use < self.connections
+
+    def session(self) -> SharedSession:
+        """Return one delivery worker's access to the sessions."""
+        return SharedSession(self._idle, self._provider)
+
+    @contextmanager
+    def use(self) -> Iterator[None]:
+        """Count a session as in use."""
+        self.in_use += 1
+        try:
+            yield
+        finally:
+            self.in_use -= 1
+
+
+class StateExchange:
+    """What this relay has to send to the other relays about a provider, and how it applies what they know."""
+
+    def __init__(self, breaker: CircuitBreaker, permits: PermitCache) -> None:
+        self._breaker = breaker
+        self._permits = permits
+        self._change: BreakerState | None = None
+        self._wants_probe_permit = False
+        self._refused_until = float("-inf")
+
+    def is_pending(self, now: float) -> bool:
+        """Return whether there is something to send or to request now."""
+        return self._change is not None or self._wants_probe_permit or self._permits.is_wanting(now)
+
+    def breaker_changed(self, state: BreakerState) -> None:
+        """Send this change with the next update."""
+        self._change = state
+
+    def may_request_probe_permit(self, now: float) -> bool:
+        """Return whether a probe permit may be requested: not within a second after it was refused."""
+        return now >= self._refused_until
+
+    def request_probe_permit(self, now: float) -> None:
+        """Request a probe permit with the next update."""
+        self._wants_probe_permit = self.may_request_probe_permit(now)
+
+    def take_update(self, now: float, failure_class: str | None, *, is_probing: bool) -> ProviderStateUpdate | None:
+        """Take what there is to send, or None. Permits in hand are returned with it."""
+        renews = is_probing and self._breaker.state(now) is BreakerState.HALF_OPEN
+        if not (self.is_pending(now) or self._permits.has_leftovers(now) or renews):
+            return None
+        wanted, returned = self._permits.empty(now)
+        update = ProviderStateUpdate(
+            change=self._change,
+            consecutive_opens=self._breaker.consecutive_opens,
+            open_for=self._breaker.remaining(now).total_seconds(),
+            failure_class=failure_class if self._change is BreakerState.OPEN else None,
+            wanted=wanted,
+            returned=returned,
+            wants_probe_permit=self._wants_probe_permit or renews,
+        )
+        self._change, self._wants_probe_permit = None, False
+        return update
+
+    def apply(self, now: float, update: ProviderStateUpdate | None, state: ProviderState) -> bool:
+        """Adopt the shared state, unless this relay has a newer change; return whether more may be sent now."""
+        before = self._breaker.state(now)
+        if self._change is None:
+            self._breaker.adopt(now, state.consecutive_opens, state.open_for)
+        has_changed = before is not self._breaker.state(now)
+        if update is None:
+            return has_changed
+        if update.wants_probe_permit and not state.has_probe_permit:
+            self._refused_until = now + RECHECK_SECONDS
+        if state.has_probe_permit:
+            self._breaker.probe_permit_until = now + PROBE_PERMIT_SECONDS
+        if update.wanted:
+            self._permits.fill(state.granted, update.wanted, state.token_in, now)
+        return state.has_probe_permit or state.granted > 0 or has_changed
+
+    def apply_alone(self, now: float, update: ProviderStateUpdate | None) -> bool:
+        """Act as the only relay, since the database is away; return whether more may be sent now."""
+        if update is None:
+            return False
+        self._change = self._change or update.change
+        if update.wants_probe_permit:
+            self._breaker.probe_permit_until = now + PROBE_PERMIT_SECONDS
+        if update.wanted:
+            self._permits.fill_alone(update.wanted, now)
+        return True
 
 
 class PooledProvider:
-    """What is known of a provider here, and its sessions, of which there are never more than ``connections``."""
+    """A provider with everything that decides whether it gets the next message."""
 
     def __init__(self, capped: CappedProvider, clock: Callable[[], float], connections: int) -> None:
         self.provider = capped.provider
         self.rate = capped.caps.rate
-        self.connections = capped.caps.connections or connections
         self.clock = clock
         self.breaker = CircuitBreaker()
+        self.permits = PermitCache(self.rate, clock())
+        self.sessions = SessionPool(self.provider, capped.caps.connections or connections)
+        self.exchange = StateExchange(self.breaker, self.permits)
         self.last_failure: Failure | None = None
         self._last_success = float("-inf")
-        self._idle: list[Session] = []
-        self._visitors = 0
-        self._has_prober = False
+        self._has_probing_worker = False
         self._probe: UUID | None = None
-        self._purse = PermitCache(self.rate, clock())
-        self._news: BreakerState | None = None
-        self._wants_leave = False
-        self._refused_until = float("-inf")
-        know_provider(self.provider.name)
-        if self.rate:
-            RATE_WAIT.labels(self.provider.name).set_function(lambda: self._purse.wait(clock()))
 
-    # What may be done with it now.
+    @property
+    def name(self) -> str:
+        """The name that operators see."""
+        return self.provider.name
 
-    def condition(self) -> BreakerState:
-        """Return how its breaker stands."""
-        return self.breaker.condition(self.clock())
+    def register_metrics(self) -> None:
+        """Show this provider in the metrics. The gauge of its breaker keeps the value of the last generation."""
+        register_provider(self.name, (lambda: self.permits.wait(self.clock())) if self.rate else None)
+
+    # Decisions
+
+    def state(self) -> BreakerState:
+        """Return the state of the breaker."""
+        return self.breaker.state(self.clock())
 
     def is_usable(self) -> bool:
-        """Tell whether letters may be handed to it now, or may be soon."""
-        return self.condition() is not BreakerState.OPEN
+        """Return whether messages may be submitted now, or may be soon."""
+        return self.state() is not BreakerState.OPEN
 
     def is_healthy(self) -> bool:
-        """Tell whether it has taken a letter just now, and so what it refuses is the letter's own affair."""
+        """Return whether it has accepted a message recently, so that a refusal concerns the message alone."""
         return self.clock() - self._last_success < WINDOW_SECONDS
 
     def offer(self, limit: int) -> int:
-        """Return how many of ``limit`` letters it may be given now; what keeps the rest is asked of the fleet."""
+        """Return how many of ``limit`` messages it may get now; request from the shared state what the rest lacks."""
         now = self.clock()
-        match self.breaker.condition(now):
+        match self.breaker.state(now):
             case BreakerState.CLOSED:
-                return self._purse.affordable(limit, now)
+                return self.permits.affordable(limit, now)
             case BreakerState.HALF_OPEN if self.breaker.has_probe_permit(now):
-                return self._purse.affordable(0 if self._is_probed() else 1, now)
+                return self.permits.affordable(0 if self._is_probing() else 1, now)
             case BreakerState.HALF_OPEN:
-                self._wants_leave = now >= self._refused_until
+                self.exchange.request_probe_permit(now)
                 return 0
             case BreakerState.OPEN:
                 return 0
 
     def admits(self) -> bool:
-        """Tell whether another courier may go there now, and begin with a letter."""
-        return self._visitors < self.connections and self.offer(1) > 0
+        """Return whether another delivery worker may start here, with a message."""
+        return self.sessions.has_room() and self.offer(1) > 0
 
     def may_take(self) -> bool:
-        """Tell whether a courier who is there may take another letter: any while closed, one while half open."""
+        """Return whether a worker here may take another message: any while closed, one while half open."""
         now = self.clock()
-        match self.breaker.condition(now):
+        match self.breaker.state(now):
             case BreakerState.OPEN:
                 return False
             case BreakerState.HALF_OPEN if self._probe is not None or not self.breaker.has_probe_permit(now):
                 return False
             case _:
-                return self._purse.affordable(1, now) > 0
+                return self.permits.affordable(1, now) > 0
 
     def may_admit_within(self, patience: timedelta) -> bool:
-        """Tell whether it is worth waiting for: what it lacks is a place, a token soon, or an answer of the fleet."""
+        """Return whether to wait for it: it lacks a free session, a permit that comes soon, or the shared state."""
         now = self.clock()
-        match self.breaker.condition(now):
+        match self.breaker.state(now):
             case BreakerState.OPEN:
                 return False
             case BreakerState.HALF_OPEN:
-                return self.breaker.has_probe_permit(now) or now >= self._refused_until
+                return self.breaker.has_probe_permit(now) or self.exchange.may_request_probe_permit(now)
             case BreakerState.CLOSED:
-                return self._purse.wait(now) <= patience.total_seconds()
+                return self.permits.wait(now) <= patience.total_seconds()
 
     def remaining(self) -> timedelta:
-        """Return how long it is still to be left alone."""
+        """Return how long it cannot take messages."""
         now = self.clock()
-        match self.breaker.condition(now):
+        match self.breaker.state(now):
             case BreakerState.OPEN:
                 return self.breaker.remaining(now)
             case BreakerState.HALF_OPEN:
-                return timedelta(seconds=LOOK_AGAIN_SECONDS)
+                return timedelta(seconds=RECHECK_SECONDS)
             case BreakerState.CLOSED:
-                return timedelta(seconds=self._purse.wait(now))
+                return timedelta(seconds=self.permits.wait(now))
 
     def blocked_by(self) -> str | None:
-        """Say what keeps letters from it, or has done so within the breaker's window: an outage, or its rate."""
+        """Return what keeps messages from it, now or within the breaker's window: an outage, or its rate."""
         now = self.clock()
-        if self.breaker.condition(now) is not BreakerState.CLOSED:
-            return f"{self.provider.name} is down"
-        return f"{self.provider.name} is at its rate" if self._purse.is_short(now, WINDOW_SECONDS) else None
+        if self.breaker.state(now) is not BreakerState.CLOSED:
+            return f"{self.name} is down"
+        return f"{self.name} is at its rate" if self.permits.is_short(now, WINDOW_SECONDS) else None
 
-    # What happens there.
-
-    def session(self) -> SharedSession:
-        """Make a courier's access to its sessions."""
-        return SharedSession(self._idle, self.provider)
+    # Deliveries
 
     @contextmanager
-    def visited(self) -> Iterator[None]:
-        """Be there; while it is half open, others keep away meanwhile."""
-        is_prober = self.condition() is BreakerState.HALF_OPEN
-        self._visitors += 1
-        self._has_prober |= is_prober
+    def worker(self) -> Iterator[None]:
+        """Count a delivery worker here. While the breaker is half open, it is the only one that may probe."""
+        is_probing = self.state() is BreakerState.HALF_OPEN
+        self._has_probing_worker |= is_probing
         try:
-            yield
+            with self.sessions.use():
+                yield
         finally:
-            self._visitors -= 1
-            if is_prober:
-                self._has_prober = False
+            if is_probing:
+                self._has_probing_worker = False
 
-    def took(self, message_id: UUID) -> None:
-        """Note that a letter is being handed over; it costs a token."""
-        self._purse.spend(self.clock())
-        if self.condition() is BreakerState.HALF_OPEN:
+    def submitting(self, message_id: UUID) -> None:
+        """Record that a message is being submitted; it costs a permit."""
+        self.permits.spend(self.clock())
+        if self.state() is BreakerState.HALF_OPEN:
             self._probe = message_id
 
     def finished(self, message_id: UUID) -> None:
-        """Note that a letter's fate is known."""
-        if self._probe is not None and self._probe == message_id:
+        """Record that the result of a message is known."""
+        if self._probe == message_id:
             self._probe = None
 
     def failed(self, failure: Failure) -> None:
-        """Count a failure of the provider's own; an outage that begins with it is said once."""
-        was_closed = self.condition() is BreakerState.CLOSED
+        """Count a failure of the provider's own. The first of an outage is logged."""
+        was_closed = self.state() is BreakerState.CLOSED
         self.last_failure = failure
-        count_failure(failure, self.provider.name)
-        jitter = random.random()  # noqa: S311 - jitter, not a secret
+        count_failure(failure, self.name)
+        jitter = random.random()  # noqa: S311 - not a secret
         if self.breaker.failed(self.clock(), jitter=jitter, at_least=failure.retry_after or NOTHING):
-            self._news = BreakerState.OPEN
+            self.exchange.breaker_changed(BreakerState.OPEN)
             if was_closed:
-                self._tell_down()
+                self._report_breaker(is_open=True)
 
     def succeeded(self) -> None:
-        """Trust it the more."""
+        """Count a success."""
         self._last_success = self.clock()
         if self.breaker.succeeded(self._last_success):
-            self._news = BreakerState.CLOSED
-            self._tell_up()
+            self.exchange.breaker_changed(BreakerState.CLOSED)
+            self._report_breaker(is_open=False)
 
-    # What passes between it and the fleet.
+    # Exchange with the other relays
 
-    def is_asking(self) -> bool:
-        """Tell whether the fleet should hear or answer something now."""
-        return self._news is not None or self._wants_leave or self._purse.is_wanting(self.clock())
+    def needs_sync(self) -> bool:
+        """Return whether there is something to send or to request now."""
+        return self.exchange.is_pending(self.clock())
 
     def is_quiet(self) -> bool:
-        """Tell whether nothing goes there, nothing is wrong with it and no token of it lies here."""
-        is_unused = not self._visitors and self._purse.tokens == 0
-        return is_unused and self.clock() - self._last_success > LOOK_AGAIN_SECONDS and not self.breaker.openings
+        """Return whether no message is in flight, no failure is open and no permit is held."""
+        is_unused = not self.sessions.in_use and self.permits.tokens == 0
+        is_rested = self.clock() - self._last_success > RECHECK_SECONDS
+        return is_unused and is_rested and not self.breaker.consecutive_opens
 
-    def report(self) -> ProviderStateUpdate | None:
-        """Take what there is to tell and to ask, or None; the tokens in hand go back with it."""
-        now = self.clock()
-        renews = self._is_probed() and self.condition() is BreakerState.HALF_OPEN
-        if not (self.is_asking() or self._purse.has_leftovers(now) or renews):
-            return None
-        wanted, returned = self._purse.empty(now)
+    def take_update(self) -> ProviderStateUpdate | None:
+        """Take what there is to send, or None."""
         failure_class = self.last_failure.kind.value if self.last_failure else None
-        report = ProviderStateUpdate(
-            news=self._news,
-            openings=self.breaker.openings,
-            open_for=self.breaker.remaining(now).total_seconds(),
-            failure_class=failure_class if self._news is BreakerState.OPEN else None,
-            wanted=wanted,
-            returned=returned,
-            wants_probe_permit=self._wants_leave or renews,
-        )
-        self._news, self._wants_leave = None, False
-        return report
+        return self.exchange.take_update(self.clock(), failure_class, is_probing=self._is_probing())
 
-    def learn(self, report: ProviderStateUpdate | None, standing: ProviderState) -> bool:
-        """Stand as the fleet does, unless there is newer news from here; return whether more may be done now."""
-        now, before = self.clock(), self.condition()
-        if self._news is None:
-            self._adopt(now, standing)
-        if report is None:
-            return before is not self.condition()
-        if report.wants_probe_permit and not standing.has_probe_permit:
-            self._refused_until = now + LOOK_AGAIN_SECONDS
-        if standing.has_probe_permit:
-            self.breaker.probe_permit_until = now + PROBE_PERMIT_SECONDS
-        if report.wanted:
-            self._purse.fill(standing.granted, report.wanted, standing.token_in, now)
-        return standing.has_probe_permit or standing.granted > 0 or before is not self.condition()
+    def apply(self, update: ProviderStateUpdate | None, state: ProviderState | None) -> bool:
+        """Apply the shared state, or act alone without one; return whether more may be sent now."""
+        was_open = self.breaker.consecutive_opens > 0
+        if state is None:
+            has_more = self.exchange.apply_alone(self.clock(), update)
+        else:
+            has_more = self.exchange.apply(self.clock(), update, state)
+        is_open = self.breaker.consecutive_opens > 0
+        if was_open != is_open:
+            self._report_breaker(is_open=is_open)
+        # A generation after a reload starts with the gauge of the last one.
+        BREAKER_OPEN.labels(self.name).set(is_open)
+        return has_more
 
-    def go_on_alone(self, report: ProviderStateUpdate | None) -> bool:
-        """Do as if it were the only relay, since the fleet cannot be asked; return whether more may be done now."""
-        if report is None:
-            return False
-        now = self.clock()
-        self._news = self._news or report.news
-        if report.wants_probe_permit:
-            self.breaker.probe_permit_until = now + PROBE_PERMIT_SECONDS
-        if report.wanted:
-            self._purse.fill_alone(report.wanted, now)
-        return True
+    def _is_probing(self) -> bool:
+        return self._has_probing_worker or self._probe is not None
 
-    def _adopt(self, now: float, standing: ProviderState) -> None:
-        was_open = self.breaker.openings > 0
-        self.breaker.adopt(now, standing.openings, standing.open_for)
-        if was_open != (standing.openings > 0):
-            (self._tell_up if was_open else self._tell_down)()
-
-    def _is_probed(self) -> bool:
-        return self._has_prober or self._probe is not None
-
-    def _tell_down(self) -> None:
-        log.warning("provider down", provider=self.provider.name)
-        BREAKER_OPEN.labels(self.provider.name).set(1)
-
-    def _tell_up(self) -> None:
-        log.info("provider up again", provider=self.provider.name)
-        BREAKER_OPEN.labels(self.provider.name).set(0)
+    def _report_breaker(self, *, is_open: bool) -> None:
+        if is_open:
+            log.warning("provider down", provider=self.name)
+        else:
+            log.info("provider up again", provider=self.name)
+        BREAKER_OPEN.labels(self.name).set(is_open)

@@ -1,4 +1,4 @@
-"""The relay's own listener: alive, ready, and its metrics. For loopback or a private network."""
+"""The HTTP server for probes and metrics: /livez, /readyz, /metrics. For loopback or a private network."""
 
 import json
 import socket
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 MOST_AT_ONCE = 50
-"""Who comes beyond that is turned away: each takes a thread."""
-PATIENCE_SECONDS = 10.0
-"""For a request to come, and its answer to go."""
+"""Each connection takes a thread; further ones are closed."""
+TIMEOUT_SECONDS = 10.0
+"""For a request to arrive, and for its response to be sent."""
 
 AskReadiness = Callable[[], Readiness]
 
 
 @contextmanager
-def health_listener(bind: tuple[str, int], ask: AskReadiness) -> Iterator[int]:
+def health_server(bind: tuple[str, int], ask: AskReadiness) -> Iterator[int]:
     """Serve /livez, /readyz and /metrics from a thread; yields the port, which is chosen where ``bind`` says 0.
 
-    ``ask`` names what is not as it should be. Raises OSError if the port is taken.
+    ``ask`` returns the readiness of the relay. Raises OSError if the port is taken.
     """
     server = make_server(*bind, _application(ask), server_class=_Server, handler_class=_Silent)
     thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
@@ -43,21 +43,21 @@ def health_listener(bind: tuple[str, int], ask: AskReadiness) -> Iterator[int]:
 
 def _application(ask: AskReadiness) -> Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]]:
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        status, content_type, body = _answer(environ["PATH_INFO"], ask)
+        status, content_type, body = _response(environ["PATH_INFO"], ask)
         start_response(status, [("Content-Type", content_type), ("Cache-Control", "no-store")])
         return [body]
 
     return application
 
 
-def _answer(path: str, ask: AskReadiness) -> tuple[str, str, bytes]:
+def _response(path: str, ask: AskReadiness) -> tuple[str, str, bytes]:
     match path:
         case "/livez":
             return "200 OK", "application/json", b'{"status": "alive"}'
         case "/readyz":
             missing, held = ask()
-            told = {"status": "not ready", "missing": missing} if missing else {"status": "ready"}
-            body = json.dumps(told | {"held": held} if held else told)
+            body_fields = {"status": "not ready", "missing": missing} if missing else {"status": "ready"}
+            body = json.dumps(body_fields | {"held": held} if held else body_fields)
             return "503 Service Unavailable" if missing else "200 OK", "application/json", body.encode()
         case "/metrics":
             return "200 OK", CONTENT_TYPE_LATEST, generate_latest()
@@ -72,11 +72,11 @@ class _Server(ThreadingMixIn, WSGIServer):
     def __init__(self, address: tuple[str, int], *more: Any) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, *more)
-        self._places = threading.Semaphore(MOST_AT_ONCE)
+        self._slots = threading.Semaphore(MOST_AT_ONCE)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """StatementResult in a thread of its own, while there is a place for one."""
-        if self._places.acquire(blocking=False):
+        if self._slots.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
@@ -86,17 +86,17 @@ class _Server(ThreadingMixIn, WSGIServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._places.release()
+            self._slots.release()
 
     def handle_error(self, *_arguments: object) -> None:
-        """Keep those out of the log who hang up, or never ask: it would quote their addresses, and not as JSON."""
+        """Do not log clients that hang up or send nothing: the standard log quotes their addresses, and not as JSON."""
 
 
 class _Silent(WSGIRequestHandler):
     def setup(self) -> None:
-        """Be patient, but not for ever."""
+        """Set the timeout."""
         super().setup()
-        self.connection.settimeout(PATIENCE_SECONDS)
+        self.connection.settimeout(TIMEOUT_SECONDS)
 
     def log_message(self, *_arguments: object) -> None:
-        """Keep the requests of probes out of the log."""
+        """Do not log the requests of probes."""

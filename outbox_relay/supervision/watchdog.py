@@ -1,16 +1,15 @@
-"""Seeing to it that the lanes move, and telling the service manager how they do."""
+"""The watchdog: checks that the consumers make progress, and reports to the service manager (sd_notify(3))."""
 
 import asyncio
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from outbox_relay.bootstrap import RelayComponents
-from outbox_relay.settings import RelaySettings
-from outbox_relay.supervision.stall_detector import Phase, StallDetector, patience, status_line
+from outbox_relay.delivery.relay import Relay
+from outbox_relay.supervision.stall_detector import Phase, StallDetector, StallLimits, status_line
 from shared.log import get_logger
 
 READY = "READY=1"
@@ -18,81 +17,88 @@ STOPPING = "STOPPING=1"
 ALIVE = "WATCHDOG=1"
 
 WATCHDOG_INTERVAL = timedelta(seconds=10)
-"""How often to look after the relay where nobody has said how often they want to hear of it."""
+"""How often to check the consumers if the service manager has no watchdog."""
 
-LONGEST_TELLING_SECONDS = 0.1
-"""How long to wait for a supervisor whose mailbox is full."""
+LONGEST_SEND_SECONDS = 0.1
+"""How long to wait for a service manager whose socket is full."""
+
+log = get_logger("relay.watchman")
 
 
 def reloading() -> str:
-    """Return what announces that settings are being read anew; READY ends it."""
+    """Return what announces a reload; READY ends it."""
     return f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
 
 
 class ServiceManager:
-    """The supervisor named in the environment; telling it anything does nothing where there is none."""
+    """The service manager named in the environment; notifications go nowhere without one."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._path = environment.get("NOTIFY_SOCKET")
         is_ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         microseconds = environment.get("WATCHDOG_USEC", "")
         # Half of what it allows, as sd_watchdog_enabled(3) recommends.
-        is_awaited = is_ours and microseconds.isdecimal() and int(microseconds) > 0
-        self.beat = timedelta(microseconds=int(microseconds)) / 2 if is_awaited else WATCHDOG_INTERVAL
+        has_watchdog = is_ours and microseconds.isdecimal() and int(microseconds) > 0
+        self.watchdog_interval = timedelta(microseconds=int(microseconds)) / 2 if has_watchdog else WATCHDOG_INTERVAL
 
-    def tell(self, *facts: str) -> None:
-        """Send the facts as one datagram. One that cannot be sent is lost: nothing here may hold up the relay."""
+    def notify(self, *assignments: str) -> None:
+        """Send assignments as one datagram. Errors are ignored: nothing here may delay the relay."""
         if not self._path:
             return
-        # A name that begins with @ is of Linux's abstract namespace, whose names begin with NUL.
+        # A name that begins with @ is in Linux's abstract namespace, whose names begin with NUL.
         address = f"\0{self._path[1:]}" if self._path.startswith("@") else self._path
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as mailbox:
-            mailbox.settimeout(LONGEST_TELLING_SECONDS)
-            mailbox.sendto("\n".join(facts).encode(), address)
-
-
-log = get_logger("relay.watchman")
+            mailbox.settimeout(LONGEST_SEND_SECONDS)
+            mailbox.sendto("\n".join(assignments).encode(), address)
 
 
 class Watchdog:
-    """Looks at the lanes at each beat, from within the loop they run in: if that is stuck, so is he."""
+    """Checks the consumers at each interval, on their own event loop, so that a blocked loop stops it."""
 
-    def __init__(self, manager: ServiceManager, parts: RelayComponents, settings: RelaySettings) -> None:
+    def __init__(
+        self,
+        manager: ServiceManager,
+        relay: Relay,
+        *,
+        limits: StallLimits,
+        failures: Callable[[], int],
+        lost_since: Callable[[], datetime | None],
+    ) -> None:
         self._manager = manager
-        self._parts = parts
-        limits = patience(settings.poll, settings.longest_in_hand)
-        self._watches = [StallDetector(limits, manager.beat) for _ in parts.relay.pulses]
+        self._relay = relay
+        self._failures = failures
+        self._lost_since = lost_since
+        self._detectors = [StallDetector(limits, manager.watchdog_interval) for _ in relay.progress]
         self._was_stuck = False
         self.phase = Phase.STARTING
 
     async def run(self) -> None:
-        """Tell the service manager at each beat how it goes, and that all is well only while it is; until cancelled."""
+        """Report the status at each interval, and that the relay is alive only while it is; until cancelled."""
         while True:
-            self.tell(*self._proof_of_life())
-            await asyncio.sleep(self._manager.beat.total_seconds())
+            self.notify(*self._proof_of_life())
+            await asyncio.sleep(self._manager.watchdog_interval.total_seconds())
 
     async def announce(self) -> None:
-        """Tell the service manager when claiming has begun."""
-        await self._parts.relay.begun()
+        """Report readiness once claiming has started."""
+        await self._relay.wait_until_started()
         self.phase = Phase.CLAIMING
-        self.tell(READY)
+        self.notify(READY)
 
-    def go_on(self) -> None:
-        """Tell the service manager that a reload came to nothing; if claiming has not begun, ``announce`` will."""
+    def reload_failed(self) -> None:
+        """Report that a reload failed. If claiming has not started, ``announce`` will report readiness."""
         if self.phase is Phase.CLAIMING:
-            self.tell(READY)
+            self.notify(READY)
 
-    def tell(self, *facts: str) -> None:
-        """Tell the service manager facts, and how it goes."""
-        status = status_line(self.phase, self._parts.relay.pulses, self._parts.lifelines.lost_since)
-        self._manager.tell(*facts, f"STATUS={status}")
+    def notify(self, *assignments: str) -> None:
+        """Send assignments, with the status."""
+        status = status_line(self.phase, self._relay.progress, self._lost_since())
+        self._manager.notify(*assignments, f"STATUS={status}")
 
     def _proof_of_life(self) -> tuple[str, ...]:
-        pulses, failures = self._parts.relay.pulses, self._parts.lifelines.failures
-        beats = zip(self._watches, pulses, strict=True)
-        stuck = [watch for watch, pulse in beats if watch.is_stuck_after(pulse, failures)]
-        is_stuck = bool(stuck)
+        progress, failures = self._relay.progress, self._failures()
+        pairs = zip(self._detectors, progress, strict=True)
+        is_stuck = bool([detector for detector, each in pairs if detector.is_stuck_after(each, failures)])
         if is_stuck and not self._was_stuck:
-            log.error("relay stuck", held=[pulse.held for pulse in pulses])
+            log.error("relay stuck", held=[each.held for each in progress])
         self._was_stuck = is_stuck
         return () if is_stuck else (ALIVE,)

@@ -62,7 +62,7 @@ def url_over(road: Road, outbox: Outbox) -> str:
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten how long an answer may take; psycopg's own ten seconds to let go of a session remain."""
     monkeypatch.setattr(patience, "RESPONSE_TIMEOUT_SECONDS", 0.5)
-    monkeypatch.setattr(listener, "QUIET_SECONDS", 0.1)
+    monkeypatch.setattr(listener, "SESSION_CHECK_SECONDS", 0.1)
 
 
 @pytest.mark.usefixtures("impatience")
@@ -89,12 +89,12 @@ def test_looks_and_upkeep_do_not_wait_for_a_session_that_has_fallen_silent(outbo
         )
         parts = assemble(settings)
         async with asyncio.timeout(LONGEST), asyncio.TaskGroup() as group:
-            group.create_task(parts.lookout.look())
-            group.create_task(Maintenance(settings, uuid4()).turn())
+            group.create_task(parts.poller.poll())
+            group.create_task(Maintenance(settings, uuid4()).run_round())
             for purpose in ("look", "upkeep"):
                 await asyncio.to_thread(wait_until_held_up, outbox.database, purpose)
             road.fall_silent()
-        assert parts.lifelines.looking.is_lost
+        assert parts.connections.polling.is_lost
         await parts.close()
 
     with (

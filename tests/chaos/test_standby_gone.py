@@ -51,7 +51,7 @@ async def test_messages_lose_no_lease_to_a_primary_that_cannot_confirm_and_go_ou
     await asyncio.to_thread(wait_for_standby, lonely, "*")
     short = {"RELAY_LEASE_SECONDS": "3", "RELAY_SEND_SECONDS": "1", "RELAY_POLL_SECONDS": "1"}
     async with SmtpServer() as server, relaying(lonely, server, **short) as parts:
-        await asyncio.to_thread(eventually, lambda: parts.lifelines.claiming.failures >= ANSWERS_LOST)
+        await asyncio.to_thread(eventually, lambda: parts.connections.claiming.failures >= ANSWERS_LOST)
         assert server.letters == []
         monkeypatch.setattr(patience, "RESPONSE_TIMEOUT_SECONDS", 20.0)
         await asyncio.to_thread(wait_for_standby, lonely, "")

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 ONCE = ("outbox-relay", "once")
 # Gives up after a second instead of twenty.
-IMPATIENT = "from outbox_relay import cli; from outbox_relay import once; once.PATIENCE_SECONDS = 1; cli.main(['once'])"
+IMPATIENT = "from outbox_relay import cli; from outbox_relay import once; once.OUTAGE_SECONDS = 1; cli.main(['once'])"
 IMPATIENT_ONCE = ("python", "-c", IMPATIENT)
 LACKING = {
     "a grant": "revoke all on outbox_messages from signpost_relay",

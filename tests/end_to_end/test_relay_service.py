@@ -25,9 +25,9 @@ from outbox_relay.rendering import Renderer
 from outbox_relay.supervision.watchdog import ServiceManager
 render, manager = Renderer.render, ServiceManager(os.environ)
 def block(self, message):
-    manager.tell("X_BLOCKED=1")
+    manager.notify("X_BLOCKED=1")
     time.sleep(1)
-    manager.tell("X_RELEASED=1")
+    manager.notify("X_RELEASED=1")
     return render(self, message)
 Renderer.render = block
 """

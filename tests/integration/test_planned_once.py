@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from api_service.services import EXTENSION
 from outbox_relay.bootstrap import RelayComponents, assemble
-from outbox_relay.delivery.poller import COUNT, lane_parameters, lanes_of
+from outbox_relay.delivery.poller import COUNT, queue_parameters, queues_of
 from outbox_relay.settings import RelaySettingsSchema
 from shared.db.engine import create_database_engine
 from shared.vocabulary import Channel
@@ -41,11 +41,11 @@ def test_so_do_those_of_the_relay_that_run_all_the_time_and_no_others(outbox: Ou
     settings = RelaySettingsSchema().read(relay_environment(outbox.database, EMAIL_PROVIDERS="console:"))
 
     async def modes(parts: RelayComponents) -> list[str]:
-        own = parts.lifelines
+        own = parts.connections
         try:
             return [
                 await database.once(mode_of)
-                for database in (own.claiming, own.settling, own.looking, own.counting, own.falling_back)
+                for database in (own.claiming, own.settling, own.polling, own.counting, own.falling_back)
             ]
         finally:
             await parts.close()
@@ -65,12 +65,12 @@ def test_a_backlog_is_counted_by_the_due_index_whatever_the_statistics_say(outbo
 
     async def plan(parts: RelayComponents) -> list[str]:
         async def explain(connection: AsyncConnection) -> list[str]:
-            lanes = lane_parameters(lanes_of([Channel.EMAIL]))
+            lanes = queue_parameters(queues_of([Channel.EMAIL]))
             cursor = await connection.execute(f"explain {COUNT}", lanes)
             return [line for (line,) in await cursor.fetchall()]
 
         try:
-            return await parts.lifelines.counting.once(explain)
+            return await parts.connections.counting.once(explain)
         finally:
             await parts.close()
 

@@ -3,7 +3,7 @@
 import asyncio
 from uuid import UUID, uuid4
 
-from outbox_relay.maintenance.leader import REST_IN_TURNS, Maintenance
+from outbox_relay.maintenance.leader import REST_IN_ROUNDS, Maintenance
 from outbox_relay.settings import RelaySettingsSchema
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_environment
@@ -17,12 +17,12 @@ def upkeep_on(outbox: Outbox, **settings: str) -> Maintenance:
 
 def turn(upkeep: Maintenance) -> None:
     """Let it have as many turns as it takes until each step has had one, also those that rest."""
-    for _ in range(REST_IN_TURNS):
+    for _ in range(REST_IN_ROUNDS):
         one_turn(upkeep)
 
 
 def one_turn(upkeep: Maintenance) -> None:
-    asyncio.run(upkeep.turn())
+    asyncio.run(upkeep.run_round())
 
 
 def put_old(outbox: Outbox, days: int, *, count: int = 1, **columns: str) -> list[UUID]:

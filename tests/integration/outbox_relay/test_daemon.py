@@ -1,9 +1,10 @@
-"""One shift after another, in one process."""
+"""One generation after another, in one process."""
 
 import asyncio
 import gc
 import os
 import signal
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from uuid import UUID
@@ -24,12 +25,12 @@ IS_RENEWED = "select count(*) from upkeep_lease where leased_until < now() + int
 
 @pytest.fixture
 def claims(monkeypatch: pytest.MonkeyPatch) -> Iterator[list["weakref.ref[ClaimStore]"]]:
-    """The claims of each shift, which its lanes hold and nobody else, if they are still there."""
+    """The claim store of each generation, which only its consumers hold, if it still exists."""
     made = []
 
     def noted(settings: RelaySettings, relay_id: UUID) -> RelayComponents:
         parts = assemble(settings, relay_id)
-        made.append(weakref.ref(parts.outbox.claims))
+        made.append(weakref.ref(parts.claims))
         return parts
 
     monkeypatch.setattr(daemon, "assemble", noted)
@@ -39,7 +40,7 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> Iterator[list["weakref.ref[ClaimS
     gc.unfreeze()
 
 
-def test_a_shift_that_is_over_leaves_nothing_behind_and_its_upkeep_lease_to_the_next(
+def test_a_generation_that_has_ended_leaves_nothing_behind_and_its_leader_lease_to_the_next(
     outbox: Outbox, claims: list["weakref.ref[ClaimStore]"]
 ) -> None:
     settings = RelaySettingsSchema().read(
@@ -70,3 +71,34 @@ def test_a_shift_that_is_over_leaves_nothing_behind_and_its_upkeep_lease_to_the_
 
 async def seen(look: Callable[[], object]) -> None:
     await asyncio.to_thread(eventually, look)
+
+
+def test_a_reload_builds_the_next_generation_beside_the_event_loop(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, claims: list["weakref.ref[ClaimStore]"]
+) -> None:
+    settings = RelaySettingsSchema().read(relay_environment(outbox.database, EMAIL_PROVIDERS="console:"))
+    noted, building, may_go_on = daemon.assemble, threading.Event(), threading.Event()
+
+    def slow(settings: RelaySettings, relay_id: UUID) -> RelayComponents:
+        if claims:  # the first generation is built before the loop runs
+            building.set()
+            assert may_go_on.wait(60)
+        return noted(settings, relay_id)
+
+    async def relay() -> None:
+        relaying = asyncio.create_task(daemon.run_daemon(settings, lambda: settings))
+        try:
+            await seen(lambda: outbox.execute(HOLDER))
+            os.kill(os.getpid(), signal.SIGHUP)
+            await seen(building.is_set)
+            outbox.put()
+            await seen(outbox.is_all_sent)
+            may_go_on.set()
+            await seen(lambda: len(claims) == 2)
+        finally:
+            may_go_on.set()
+            os.kill(os.getpid(), signal.SIGTERM)
+            await relaying
+
+    monkeypatch.setattr(daemon, "assemble", slow)
+    asyncio.run(relay())

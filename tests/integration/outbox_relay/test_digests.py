@@ -135,7 +135,7 @@ def test_a_digest_is_posted_with_a_signature_and_again_until_it_is_taken(outbox:
             upkeep = upkeep_on(
                 outbox, OPERATOR_WEBHOOK_URL=f"http://127.0.0.1:{gateway.port}/hook?to=ops", OPERATOR_WEBHOOK_KEY=KEY
             )
-            await upkeep.turn()
+            await upkeep.run_round()
             gateway.says = answer(204)
             await turns(upkeep, 2)
             return gateway
@@ -174,7 +174,7 @@ def test_a_receiver_that_never_ends_its_answer_keeps_no_upkeep_from_being_done(
 
     async def post() -> None:
         async with listening(trickle) as port, asyncio.timeout(10):
-            await upkeep_on(outbox, OPERATOR_WEBHOOK_URL=f"http://127.0.0.1:{port}/").turn()
+            await upkeep_on(outbox, OPERATOR_WEBHOOK_URL=f"http://127.0.0.1:{port}/").run_round()
 
     asyncio.run(post())
     assert outbox.number("select count(*) from told_causes") == 1
@@ -190,4 +190,4 @@ def test_a_relay_sends_the_digest_like_any_other_message(outbox: Outbox, tmp_pat
 
 async def turns(upkeep: Maintenance, count: int) -> None:
     for _ in range(count):
-        await upkeep.turn()
+        await upkeep.run_round()

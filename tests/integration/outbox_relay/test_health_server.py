@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from outbox_relay.supervision import health_server as health
-from outbox_relay.supervision.health_server import health_listener
+from outbox_relay.supervision.health_server import health_server
 from outbox_relay.supervision.stall_detector import Readiness
 from tests.support.eventually import eventually
 
@@ -20,8 +20,8 @@ HANG_UP_AT_ONCE = struct.pack("ii", 1, 0)
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(health, "MOST_AT_ONCE", 5)
-    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.2)
-    with health_listener((LOOPBACK, 0), lambda: Readiness([], [])) as port:
+    monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.2)
+    with health_server((LOOPBACK, 0), lambda: Readiness([], [])) as port:
         yield port
 
 
@@ -44,7 +44,7 @@ def test_who_never_asks_or_hangs_up_in_the_middle_writes_nothing_into_the_log(
 
 
 def test_of_a_flood_of_connections_only_so_many_are_let_in(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-    monkeypatch.setattr(health, "PATIENCE_SECONDS", 60)
+    monkeypatch.setattr(health, "TIMEOUT_SECONDS", 60)
     with ExitStack() as flood:
         knocking = [flood.enter_context(socket.create_connection((LOOPBACK, port))) for _ in range(50)]
         eventually(lambda: sum(is_turned_away(one) for one in knocking) == 45)

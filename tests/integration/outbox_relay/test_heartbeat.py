@@ -25,7 +25,7 @@ def look(outbox: Outbox, relay_id: UUID, **settings: str) -> None:
     async def look_once() -> None:
         environment = relay_environment(outbox.database, EMAIL_PROVIDERS="console:", **settings)
         parts = assemble(RelaySettingsSchema().read(environment), relay_id)
-        await parts.lookout.look()
+        await parts.poller.poll()
         await parts.close()
 
     asyncio.run(look_once())

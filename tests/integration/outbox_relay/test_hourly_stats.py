@@ -32,7 +32,7 @@ async def test_what_a_relay_sends_and_gives_up_is_counted_and_shown(outbox: Outb
         # The relay counts an outcome once it is committed, so the rows may be settled a moment before that.
         async with asyncio.timeout(60):
             while outbox.number(TOTAL) < 5:
-                await parts.lookout.write_hours()
+                await parts.poller.write_hourly_stats()
                 await asyncio.sleep(0.01)  # a look does not wait where nothing was counted
     assert outbox.execute(COUNTS) == [("email", "dead", 2), ("email", "sent", 3)]
     [stats] = lines_of(outboxctl(outbox.database, "status", "--json"))
@@ -55,7 +55,7 @@ async def test_what_cannot_be_written_is_written_later(outbox: Outbox) -> None:
     HOURLY_STATS.add({("email", "sent"): 4})
     async with SmtpServer() as server, relaying(outbox, server) as parts:
         outbox.execute("alter table settled_by_hour rename to away")
-        await parts.lookout.write_hours()
+        await parts.poller.write_hourly_stats()
         outbox.execute("alter table away rename to settled_by_hour")
-        await parts.lookout.write_hours()
+        await parts.poller.write_hourly_stats()
     assert outbox.execute(COUNTS) == [("email", "sent", 4)]

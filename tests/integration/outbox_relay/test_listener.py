@@ -8,7 +8,7 @@ import pytest
 
 from outbox_relay.db.connection import connect
 from outbox_relay.outbox import listener
-from outbox_relay.outbox.listener import _hear, listen
+from outbox_relay.outbox.listener import _wait_for_notifications, listen
 from shared.vocabulary import WAKE_CHANNEL
 from tests.support.eventually import eventually
 from tests.support.forwarding import Road, forwarding
@@ -25,7 +25,7 @@ def test_a_notification_that_comes_in_one_piece_with_an_answer_wakes(
             await woken.wait()  # it wakes whenever it has begun to listen
             road.hold_answers()
             await asyncio.to_thread(eventually, lambda: road.held_bytes)
-            monkeypatch.setattr(listener, "QUIET_SECONDS", 3600)
+            monkeypatch.setattr(listener, "SESSION_CHECK_SECONDS", 3600)
             woken.clear()
             held = road.held_bytes
             await asyncio.to_thread(outbox.execute, f"notify {WAKE_CHANNEL}")
@@ -34,7 +34,7 @@ def test_a_notification_that_comes_in_one_piece_with_an_answer_wakes(
             await woken.wait()
         listening.cancel()
 
-    monkeypatch.setattr(listener, "QUIET_SECONDS", 0.1)
+    monkeypatch.setattr(listener, "SESSION_CHECK_SECONDS", 0.1)
     with forwarding(0, to=outbox.database.cluster.port) as road:
         asyncio.run(listen_over(road))
 
@@ -48,7 +48,7 @@ def test_a_connection_that_is_lost_while_listening_is_cancelled_raises_nothing_i
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: raised.append(context))
         async with await connect(url_over(road, outbox), "listen") as connection:
-            listening = asyncio.create_task(_hear(connection, lambda: None))
+            listening = asyncio.create_task(_wait_for_notifications(connection, lambda: None))
             await asyncio.sleep(0)
             # The event loop stands still until the loss is there to be read, so that both come in its next turn.
             road.pairs[0][0].shutdown(socket.SHUT_RDWR)

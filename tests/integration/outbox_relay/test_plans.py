@@ -13,7 +13,7 @@ from psycopg import sql
 
 from outbox_relay.db.connection import SETTINGS
 from outbox_relay.delivery.fallback import DUE
-from outbox_relay.delivery.poller import LOOK, look_parameters
+from outbox_relay.delivery.poller import POLL, poll_parameters
 from outbox_relay.maintenance.heartbeat import Heartbeat
 from outbox_relay.model import Failure, FailureClass, Retry, Sent
 from outbox_relay.outbox.claim_sql import (
@@ -139,7 +139,7 @@ def test_looking_for_what_falls_back_reads_only_what_may(full_outbox: Outbox) ->
 
 
 def test_a_look_for_all_reads_a_message_of_each_lane_at_most(full_outbox: Outbox) -> None:
-    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], A_RELAY, is_full_scan=True))
+    plan = generic_plan(full_outbox, POLL, poll_parameters(["smtp:mail.example.org:587"], A_RELAY, is_full_scan=True))
     assert rows_read(plan, "Seq Scan") == []
     assert "Sort  (" not in plan
     read = rows_read(plan, "_channel_urgency_due_at_id_idx")
@@ -148,7 +148,7 @@ def test_a_look_for_all_reads_a_message_of_each_lane_at_most(full_outbox: Outbox
 
 
 def test_a_look_without_a_sweep_leaves_the_due_index_alone(full_outbox: Outbox) -> None:
-    plan = generic_plan(full_outbox, LOOK, look_parameters(["smtp:mail.example.org:587"], A_RELAY, is_full_scan=False))
+    plan = generic_plan(full_outbox, POLL, poll_parameters(["smtp:mail.example.org:587"], A_RELAY, is_full_scan=False))
     assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
 
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from outbox_relay.bootstrap import RelayComponents, assemble
-from outbox_relay.delivery.poller import tell_backlog
+from outbox_relay.delivery.poller import set_backlog_gauges
 from outbox_relay.settings import RelaySettingsSchema
 from shared.vocabulary import Channel
 from tests.support.eventually import eventually
@@ -32,7 +32,7 @@ IN_HAND = {"lease_token": "gen_random_uuid()", "leased_until": "now() + interval
 async def unwoken(outbox: Outbox, **settings: str) -> AsyncIterator[RelayComponents]:
     """Run a relay that hears nothing; yield once it has claimed for the first time."""
     async with SmtpServer() as server, relaying(outbox, server, **settings) as parts:
-        await parts.relay.begun()
+        await parts.relay.wait_until_started()
         yield parts
 
 
@@ -67,8 +67,8 @@ async def test_what_is_old_is_found_by_the_look_that_sees_it_due_though_no_sweep
 
 async def test_a_look_for_a_lane_that_rests_counts_as_its_own(outbox: Outbox) -> None:
     async with unwoken(outbox) as parts:
-        before = [pulse.looks for pulse in parts.relay.pulses]
-        await until(lambda: all(pulse.looks > looks for pulse, looks in zip(parts.relay.pulses, before, strict=True)))
+        before = [pulse.looks for pulse in parts.relay.progress]
+        await until(lambda: all(pulse.looks > looks for pulse, looks in zip(parts.relay.progress, before, strict=True)))
 
 
 async def test_what_is_due_is_counted_and_that_nothing_is_as_well(outbox: Outbox) -> None:
@@ -91,7 +91,7 @@ async def test_what_is_in_hand_counts_as_due_beside_what_waits_and_does_not_age(
 async def test_what_is_all_in_hand_is_no_backlog_though_another_channel_has_one(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("outbox_relay.delivery.poller.GAUGES_SECONDS", 3600.0)
+    monkeypatch.setattr("outbox_relay.delivery.poller.BACKLOG_GAUGES_SECONDS", 3600.0)
     outbox.put(channel="sms", count=2)
     outbox.put(channel="provision", template="'organization'")
     async with unwoken(outbox):
@@ -105,18 +105,18 @@ async def test_a_count_that_fails_costs_no_look(outbox: Outbox, monkeypatch: pyt
     async with unwoken(outbox) as parts:
         outbox.put(channel="sms")  # for which this relay has no provider
         outbox.put(expiries="2")
-        await until(lambda: parts.lifelines.counting.is_lost)
-        assert not parts.lifelines.looking.is_lost
+        await until(lambda: parts.connections.counting.is_lost)
+        assert not parts.connections.polling.is_lost
         await until(lambda: outbox.number("select count(*) from outbox_messages where status = 'sent'") == 1)
 
 
 async def test_a_look_that_was_given_up_is_followed_by_as_long_a_rest_as_any(outbox: Outbox) -> None:
     settings = relay_environment(outbox.database, EMAIL_PROVIDERS="console:")
     parts = assemble(RelaySettingsSchema().read(settings))
-    tell_backlog({Channel.SMS: 0})
+    set_backlog_gauges({Channel.SMS: 0})
     with outbox.database.connect() as owner, owner.transaction():
         owner.execute("lock outbox_messages")
-        look = asyncio.create_task(parts.lookout.look())
+        look = asyncio.create_task(parts.poller.poll())
         await asyncio.to_thread(wait_until_held_up, outbox.database, "look")
         await asyncio.to_thread(outbox.execute, "select pg_sleep(0.6)")  # longer than from one poll to the next
         outbox.execute(
@@ -124,6 +124,6 @@ async def test_a_look_that_was_given_up_is_followed_by_as_long_a_rest_as_any(out
         )
         await look
     outbox.put(channel="sms")
-    await parts.lookout.look()
+    await parts.poller.poll()
     assert sample("signpost_backlog_messages") == 0
     await parts.close()

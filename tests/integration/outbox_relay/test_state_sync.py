@@ -36,21 +36,21 @@ class NamedProvider:
 class Relay:
     """What a relay has of one provider."""
 
-    fleet: ProviderStateSync
-    ladder: ProviderPool
+    sync: ProviderStateSync
+    pool: ProviderPool
 
     def take(self) -> int:
         """Hand over as many letters as may be now, and return how many those were."""
-        allowed = self.ladder.allowance(500)
+        allowed = self.pool.allowance(500)
         for _ in range(allowed):
-            self.ladder.rungs[0].took(uuid4())
+            self.pool.providers[0].submitting(uuid4())
         return allowed
 
     async def ask(self) -> int:
         """Ask for room, hear the answer, and return how much there is."""
-        self.ladder.allowance(500)
-        await self.fleet.exchange()
-        return self.ladder.allowance(500)
+        self.pool.allowance(500)
+        await self.sync.exchange()
+        return self.pool.allowance(500)
 
     async def ask_until_allowed(self) -> None:
         async with asyncio.timeout(30):
@@ -59,26 +59,24 @@ class Relay:
 
     async def probe_successfully(self, times: int = 2) -> None:
         for _ in range(times):
-            self.ladder.rungs[0].succeeded()
-        await self.fleet.exchange()
+            self.pool.providers[0].succeeded()
+        await self.sync.exchange()
 
 
 @asynccontextmanager
 async def relays(database: Database, count: int = 2, *, caps: Caps = WITHOUT_CAPS) -> AsyncIterator[list[Relay]]:
-    """Yield relays that have asked the fleet once, as a relay does when it starts."""
+    """Yield relays that have asked the sync once, as a relay does when it starts."""
     made = []
     for number in range(count):
-        ladder = ProviderPool(
-            [CappedProvider(NamedProvider(NAME), caps)], clock_ahead(number * 86_400.0), connections=8
-        )
-        made.append(Relay(ProviderStateSync(database.relay_url, [ladder]), ladder))
+        pool = ProviderPool([CappedProvider(NamedProvider(NAME), caps)], clock_ahead(number * 86_400.0), connections=8)
+        made.append(Relay(ProviderStateSync(database.relay_url, [pool], asyncio.Event()), pool))
     for relay in made:
-        await relay.fleet.exchange()
+        await relay.sync.exchange()
     try:
         yield made
     finally:
         for relay in made:
-            await relay.fleet.close()
+            await relay.sync.close()
 
 
 def clock_ahead(seconds: float) -> Callable[[], float]:
@@ -93,12 +91,12 @@ def test_what_one_relay_finds_down_no_other_tries(outbox: Outbox) -> None:
     async def story() -> None:
         async with relays(outbox.database) as (one, other):
             assert await other.ask() == 500
-            one.ladder.rungs[0].failed(ASKED_FOR_AN_HOUR)
-            await one.fleet.exchange()
+            one.pool.providers[0].failed(ASKED_FOR_AN_HOUR)
+            await one.sync.exchange()
             assert await other.ask() == 0
-            assert other.ladder.remaining() > timedelta(minutes=59)
+            assert other.pool.remaining() > timedelta(minutes=59)
         async with relays(outbox.database, 1) as (newcomer,):
-            assert not newcomer.ladder.is_usable()
+            assert not newcomer.pool.is_usable()
 
     asyncio.run(story())
     assert outbox.execute(ROW) == [(1, True, False, "provider")]
@@ -107,11 +105,11 @@ def test_what_one_relay_finds_down_no_other_tries(outbox: Outbox) -> None:
 def test_one_relay_probes_for_all_and_its_success_frees_all(outbox: Outbox) -> None:
     async def story() -> None:
         async with relays(outbox.database) as (one, other):
-            one.ladder.rungs[0].failed(DOWN)
-            await one.fleet.exchange()
+            one.pool.providers[0].failed(DOWN)
+            await one.sync.exchange()
             let_the_pause_end(outbox)
-            await one.fleet.exchange()
-            await other.fleet.exchange()
+            await one.sync.exchange()
+            await other.sync.exchange()
             assert [await one.ask(), await other.ask()] == [1, 0]
             await one.probe_successfully()
             assert await other.ask() == 500
@@ -123,16 +121,16 @@ def test_one_relay_probes_for_all_and_its_success_frees_all(outbox: Outbox) -> N
 def test_a_probe_that_fails_opens_it_for_all_and_the_next_may_be_anothers(outbox: Outbox) -> None:
     async def story() -> None:
         async with relays(outbox.database) as (one, other):
-            one.ladder.rungs[0].failed(DOWN)
-            await one.fleet.exchange()
+            one.pool.providers[0].failed(DOWN)
+            await one.sync.exchange()
             let_the_pause_end(outbox)
-            await one.fleet.exchange()
+            await one.sync.exchange()
             assert await one.ask() == 1
-            one.ladder.rungs[0].failed(DOWN)
-            await one.fleet.exchange()
+            one.pool.providers[0].failed(DOWN)
+            await one.sync.exchange()
             assert outbox.execute(ROW) == [(2, True, False, "provider")]
             let_the_pause_end(outbox)
-            await other.fleet.exchange()
+            await other.sync.exchange()
             assert await other.ask() == 1
 
     asyncio.run(story())
@@ -141,14 +139,14 @@ def test_a_probe_that_fails_opens_it_for_all_and_the_next_may_be_anothers(outbox
 def test_a_relay_that_dies_while_it_probes_keeps_the_others_waiting_for_seconds_only(outbox: Outbox) -> None:
     async def story() -> None:
         async with relays(outbox.database) as (one, other):
-            one.ladder.rungs[0].failed(DOWN)
-            await one.fleet.exchange()
+            one.pool.providers[0].failed(DOWN)
+            await one.sync.exchange()
             let_the_pause_end(outbox)
-            await one.fleet.exchange()
+            await one.sync.exchange()
             assert await one.ask() == 1
             assert outbox.number("select count(*) from providers where probe_until <= now() + interval '5 s'") == 1
             outbox.execute("update providers set probe_until = now()")
-            await other.fleet.exchange()
+            await other.sync.exchange()
             assert await other.ask() == 1
 
     asyncio.run(story())
@@ -158,9 +156,9 @@ def test_relays_that_find_the_same_outage_count_it_once(outbox: Outbox) -> None:
     async def story() -> None:
         async with relays(outbox.database) as both:
             for relay in both:
-                relay.ladder.rungs[0].failed(DOWN)
+                relay.pool.providers[0].failed(DOWN)
             for relay in both:
-                await relay.fleet.exchange()
+                await relay.sync.exchange()
 
     asyncio.run(story())
     assert outbox.number("select openings from providers") == 1
@@ -185,7 +183,7 @@ def test_tokens_that_one_relay_did_not_use_are_the_others(outbox: Outbox) -> Non
         async with relays(outbox.database, caps=Caps(Rate(3600, "h"))) as (one, other):
             assert await one.ask() == 1
             assert await other.ask() == 0
-            report = one.ladder.rungs[0].report()
+            report = one.pool.providers[0].take_update()
             assert report is None  # it keeps them for a second
             outbox.execute("update providers set tokens = 0, refilled_at = now() + interval '1 hour'")
             await eventually_given_back(one, outbox)
@@ -196,7 +194,7 @@ def test_tokens_that_one_relay_did_not_use_are_the_others(outbox: Outbox) -> Non
 async def eventually_given_back(relay: Relay, outbox: Outbox) -> None:
     async with asyncio.timeout(30):
         while outbox.number("select floor(tokens) from providers") == 0:
-            await relay.fleet.exchange()
+            await relay.sync.exchange()
 
 
 @pytest.mark.parametrize("trouble", ["revoke all on providers from signpost_relay", "drop table providers"])
@@ -205,9 +203,9 @@ def test_without_the_rows_a_relay_goes_on_by_itself(outbox: Outbox, trouble: str
         async with relays(outbox.database, 1, caps=TWENTY) as (relay,):
             outbox.execute(trouble)
             await relay.ask_until_allowed()
-            relay.ladder.rungs[0].failed(DOWN)
-            await relay.fleet.exchange()
-            assert not relay.ladder.is_usable()
+            relay.pool.providers[0].failed(DOWN)
+            await relay.sync.exchange()
+            assert not relay.pool.is_usable()
 
     asyncio.run(story())
 
@@ -218,9 +216,9 @@ def test_a_row_that_somebody_holds_keeps_no_relay_waiting(outbox: Outbox) -> Non
             with outbox.database.connect() as somebody, somebody.transaction():
                 somebody.execute("select * from providers for update")
                 await relay.ask_until_allowed()
-            await relay.fleet.exchange()
-            relay.ladder.rungs[0].failed(ASKED_FOR_AN_HOUR)
-            await relay.fleet.exchange()
+            await relay.sync.exchange()
+            relay.pool.providers[0].failed(ASKED_FOR_AN_HOUR)
+            await relay.sync.exchange()
 
     asyncio.run(story())
     assert outbox.number("select openings from providers") == 1
@@ -230,7 +228,7 @@ def test_a_row_that_was_deleted_is_made_again(outbox: Outbox) -> None:
     async def story() -> None:
         async with relays(outbox.database, 1) as (relay,):
             outbox.execute("delete from providers")
-            await relay.fleet.exchange()
+            await relay.sync.exchange()
 
     asyncio.run(story())
     assert outbox.number("select count(*) from providers") == 1

@@ -25,6 +25,6 @@ def test_to_find_no_database_beforehand_is_left_to_whoever_needs_it(outbox: Outb
         parts = assemble(settings)
         await parts.warm_up()
         await parts.close()
-        return parts.lifelines.failures, parts.lifelines.settling.is_lost
+        return parts.connections.failures, parts.connections.settling.is_lost
 
     assert asyncio.run(look()) == (0, False)

@@ -32,8 +32,8 @@ def an_open_breaker() -> CircuitBreaker:
 
 def test_where_nothing_succeeds_the_first_failure_opens() -> None:
     breaker = a_breaker_after("-")
-    assert breaker.condition(now=100.9) is BreakerState.OPEN
-    assert breaker.condition(now=101.0) is BreakerState.HALF_OPEN
+    assert breaker.state(now=100.9) is BreakerState.OPEN
+    assert breaker.state(now=101.0) is BreakerState.HALF_OPEN
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,13 @@ def test_where_nothing_succeeds_the_first_failure_opens() -> None:
     ],
 )
 def test_among_successes_it_takes_a_share_or_a_row_of_failures(outcomes: str, condition: BreakerState) -> None:
-    assert a_breaker_after(outcomes).condition(now=100.0) is condition
+    assert a_breaker_after(outcomes).state(now=100.0) is condition
 
 
 def test_what_succeeded_long_ago_does_not_count() -> None:
     breaker = a_breaker_after("+" * 50, now=100.0)
     breaker.failed(now=131.0, jitter=0.0)
-    assert breaker.condition(now=131.0) is BreakerState.OPEN
+    assert breaker.state(now=131.0) is BreakerState.OPEN
 
 
 def test_a_provider_that_asks_for_time_has_it_whatever_succeeded() -> None:
@@ -66,16 +66,16 @@ def test_a_provider_that_asks_for_time_has_it_whatever_succeeded() -> None:
 def test_it_takes_more_than_one_probe_to_close_it() -> None:
     breaker = an_open_breaker()
     assert breaker.succeeded(now=101.0) is False
-    assert breaker.condition(now=101.0) is BreakerState.HALF_OPEN
+    assert breaker.state(now=101.0) is BreakerState.HALF_OPEN
     assert breaker.succeeded(now=101.0) is True
-    assert breaker.condition(now=101.0) is BreakerState.CLOSED
+    assert breaker.state(now=101.0) is BreakerState.CLOSED
 
 
 def test_an_answer_from_before_the_outage_proves_nothing() -> None:
     breaker = an_open_breaker()
     for _ in range(10):
         breaker.succeeded(now=100.5)
-    assert breaker.condition(now=100.5) is BreakerState.OPEN
+    assert breaker.state(now=100.5) is BreakerState.OPEN
     assert breaker.passed == 0
 
 
@@ -84,7 +84,7 @@ def test_one_failure_after_it_has_closed_does_not_open_it_again() -> None:
     breaker.succeeded(now=101.0)
     breaker.succeeded(now=101.0)
     breaker.failed(now=101.0, jitter=0.0)
-    assert breaker.condition(now=101.0) is BreakerState.CLOSED
+    assert breaker.state(now=101.0) is BreakerState.CLOSED
 
 
 def test_one_that_falls_over_again_soon_goes_on_doubling() -> None:
@@ -109,7 +109,7 @@ def test_letters_that_were_on_their_way_when_it_opened_count_once() -> None:
     breaker = CircuitBreaker()
     for _ in range(8):
         breaker.failed(now=100.0, jitter=0.0)
-    assert breaker.openings == 1
+    assert breaker.consecutive_opens == 1
 
 
 def test_the_dice_shorten_a_pause_by_half_at_most() -> None:
@@ -120,11 +120,11 @@ def test_the_dice_shorten_a_pause_by_half_at_most() -> None:
 
 def test_what_another_relay_found_out_holds_here_too() -> None:
     breaker = CircuitBreaker()
-    breaker.adopt(now=50.0, openings=3, open_for=4.0)
-    assert breaker.condition(now=53.9) is BreakerState.OPEN
-    assert breaker.condition(now=54.0) is BreakerState.HALF_OPEN
-    breaker.adopt(now=55.0, openings=0, open_for=0.0)
-    assert breaker.condition(now=55.0) is BreakerState.CLOSED
+    breaker.adopt(now=50.0, consecutive_opens=3, open_for=4.0)
+    assert breaker.state(now=53.9) is BreakerState.OPEN
+    assert breaker.state(now=54.0) is BreakerState.HALF_OPEN
+    breaker.adopt(now=55.0, consecutive_opens=0, open_for=0.0)
+    assert breaker.state(now=55.0) is BreakerState.CLOSED
 
 
 STEPS = st.lists(st.tuples(st.sampled_from("+-"), st.floats(0, 40), st.floats(0, 0.999)), max_size=200)
@@ -137,13 +137,13 @@ def test_it_is_never_open_for_longer_than_its_cap_nor_less_than_half_its_first_p
     breaker, now = CircuitBreaker(), 0.0
     for outcome, passing, jitter in steps:
         now += passing
-        before = breaker.condition(now)
+        before = breaker.state(now)
         if outcome == "+":
             breaker.succeeded(now)
         elif breaker.failed(now, jitter=jitter):
             assert before is not BreakerState.OPEN
             assert 0.499 <= breaker.open_until - now <= LONGEST_PAUSE_SECONDS + 0.001
-        assert (breaker.openings == 0) == (breaker.condition(now) is BreakerState.CLOSED)
+        assert (breaker.consecutive_opens == 0) == (breaker.state(now) is BreakerState.CLOSED)
 
 
 @given(STEPS)
@@ -151,9 +151,9 @@ def test_only_a_probe_closes_it(steps: list[tuple[str, float, float]]) -> None:
     breaker, now = CircuitBreaker(), 0.0
     for outcome, passing, jitter in steps:
         now += passing
-        before = breaker.condition(now)
+        before = breaker.state(now)
         if outcome == "+":
             assert breaker.succeeded(now) is False or before is BreakerState.HALF_OPEN
         else:
             breaker.failed(now, jitter=jitter)
-            assert before is BreakerState.CLOSED or breaker.condition(now) is BreakerState.OPEN
+            assert before is BreakerState.CLOSED or breaker.state(now) is BreakerState.OPEN

@@ -1,24 +1,24 @@
-from outbox_relay.delivery.poison_isolation import LONGEST_PATIENCE_SECONDS, SHORTEST_PATIENCE_SECONDS, Backoff
+from outbox_relay.delivery.poison_isolation import LONGEST_BACKOFF_SECONDS, SHORTEST_BACKOFF_SECONDS, Backoff
 from outbox_relay.outbox.scan_cursor import FULL_SCAN_SECONDS
 
 
 def test_most_of_the_time_belongs_to_everything_else() -> None:
-    assert Backoff().rest(turn_seconds=0.0) == FULL_SCAN_SECONDS
-    assert Backoff().rest(turn_seconds=20.0) >= 80.0
+    assert Backoff().rest(round_seconds=0.0) == FULL_SCAN_SECONDS
+    assert Backoff().rest(round_seconds=20.0) >= 80.0
 
 
-def test_a_turn_that_could_not_begin_is_granted_twice_the_time_up_to_a_limit() -> None:
-    pace = Backoff()
+def test_a_round_that_could_not_begin_is_granted_twice_the_time_up_to_a_limit() -> None:
+    backoff = Backoff()
     granted = []
     for _ in range(10):
-        granted.append(pace.patience)
-        pace.gave_up()
-    assert granted[:3] == [SHORTEST_PATIENCE_SECONDS * factor for factor in (1, 2, 4)]
-    assert granted[-1] == LONGEST_PATIENCE_SECONDS
+        granted.append(backoff.seconds)
+        backoff.timed_out()
+    assert granted[:3] == [SHORTEST_BACKOFF_SECONDS * factor for factor in (1, 2, 4)]
+    assert granted[-1] == LONGEST_BACKOFF_SECONDS
 
 
-def test_a_turn_that_began_makes_the_next_one_modest_again() -> None:
-    pace = Backoff()
-    pace.gave_up()
-    pace.began()
-    assert pace.patience == SHORTEST_PATIENCE_SECONDS
+def test_a_round_that_began_makes_the_next_one_modest_again() -> None:
+    backoff = Backoff()
+    backoff.timed_out()
+    backoff.started()
+    assert backoff.seconds == SHORTEST_BACKOFF_SECONDS

@@ -3,7 +3,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
+from prometheus_client import REGISTRY
+
 from outbox_relay.channels.base import CappedProvider, Session
+from outbox_relay.metrics import forget_providers
 from outbox_relay.model import WITHOUT_CAPS, Caps, Failure, FailureClass, Rate
 from outbox_relay.providers.circuit_breaker import BreakerState
 from outbox_relay.providers.pool import ProviderPool
@@ -12,7 +15,7 @@ from tests.support.claimed import a_claimed_message
 
 DOWN = Failure(FailureClass.PROVIDER, "first", "connection refused")
 A_LETTER = UUID("019aa5c0-0000-7000-8000-000000000001")
-CLOSED = ProviderState(openings=0, open_for=0.0)
+CLOSED = ProviderState(consecutive_opens=0, open_for=0.0)
 
 
 @dataclass(frozen=True)
@@ -30,45 +33,45 @@ class Clock:
         return self.now
 
 
-def a_ladder(clock: Callable[[], float], *, first: Caps = WITHOUT_CAPS, connections: int = 8) -> ProviderPool:
+def a_pool(clock: Callable[[], float], *, first: Caps = WITHOUT_CAPS, connections: int = 8) -> ProviderPool:
     providers = [CappedProvider(NamedProvider("first"), first), CappedProvider(NamedProvider("second"))]
     return ProviderPool(providers, clock, connections)
 
 
-def answer(rung: PooledProvider, standing: ProviderState) -> None:
-    """Let the fleet answer what the rung has to tell and to ask."""
-    rung.learn(rung.report(), standing)
+def answer(provider: PooledProvider, state: ProviderState) -> None:
+    """Let the shared state answer what the provider has to send and to request."""
+    provider.apply(provider.take_update(), state)
 
 
-def half_open(rung: PooledProvider, clock: Clock) -> None:
-    rung.failed(DOWN)
-    answer(rung, ProviderState(openings=1, open_for=1.0))
+def half_open(provider: PooledProvider, clock: Clock) -> None:
+    provider.failed(DOWN)
+    answer(provider, ProviderState(consecutive_opens=1, open_for=1.0))
     clock.now += 60
 
 
-def test_a_provider_that_may_be_tried_again_gets_nobody_without_leave() -> None:
+def test_a_provider_that_may_be_tried_again_gets_no_message_without_a_probe_permit() -> None:
     clock = Clock()
-    first, _ = a_ladder(clock).rungs
+    first, _ = a_pool(clock).providers
     half_open(first, clock)
     assert not first.admits()
-    answer(first, ProviderState(openings=1, open_for=0.0, has_probe_permit=False))
+    answer(first, ProviderState(consecutive_opens=1, open_for=0.0, has_probe_permit=False))
     assert not first.admits()
-    assert not first.is_asking()  # it is asked about once a second, not without end
+    assert not first.needs_sync()  # it is asked about once a second, not without end
 
 
 def test_a_provider_that_is_tried_again_gets_one_visitor_with_one_letter() -> None:
     clock = Clock()
-    ladder = a_ladder(clock)
-    first, second = ladder.rungs
+    pool = a_pool(clock)
+    first, second = pool.providers
     half_open(first, clock)
     second.failed(replace(DOWN, retry_after=timedelta(hours=1)))
-    ladder.allowance(500)
-    answer(first, ProviderState(openings=1, open_for=0.0, has_probe_permit=True))
-    assert ladder.allowance(500) == 1
-    assert ladder.allowance(500, waiting=1) == 0
-    with first.visited():
+    pool.allowance(500)
+    answer(first, ProviderState(consecutive_opens=1, open_for=0.0, has_probe_permit=True))
+    assert pool.allowance(500) == 1
+    assert pool.allowance(500, waiting=1) == 0
+    with first.worker():
         assert not first.admits()
-        first.took(A_LETTER)
+        first.submitting(A_LETTER)
         assert not first.may_take()
         first.finished(A_LETTER)
         assert first.may_take()
@@ -77,72 +80,72 @@ def test_a_provider_that_is_tried_again_gets_one_visitor_with_one_letter() -> No
 
 def test_a_provider_that_answers_gets_everyone() -> None:
     clock = Clock()
-    ladder = a_ladder(clock)
-    first, _ = ladder.rungs
+    pool = a_pool(clock)
+    first, _ = pool.providers
     half_open(first, clock)
     first.admits()
-    answer(first, ProviderState(openings=1, open_for=0.0, has_probe_permit=True))
-    with first.visited():
+    answer(first, ProviderState(consecutive_opens=1, open_for=0.0, has_probe_permit=True))
+    with first.worker():
         first.succeeded()
         first.succeeded()
         assert first.admits()
-    assert ladder.allowance(500) == 500
+    assert pool.allowance(500) == 500
 
 
 def test_what_is_found_out_is_told_once_and_again_if_nobody_heard_it() -> None:
-    first, _ = a_ladder(Clock()).rungs
+    first, _ = a_pool(Clock()).providers
     first.failed(DOWN)
-    report = first.report()
+    report = first.take_update()
     assert report is not None
-    assert report.news is BreakerState.OPEN
-    assert first.report() is None
-    first.go_on_alone(report)
-    told_again = first.report()
+    assert report.change is BreakerState.OPEN
+    assert first.take_update() is None
+    first.apply(report, None)
+    told_again = first.take_update()
     assert told_again is not None
-    assert told_again.news is BreakerState.OPEN
+    assert told_again.change is BreakerState.OPEN
 
 
 def test_news_from_here_is_not_undone_by_an_older_answer() -> None:
-    first, _ = a_ladder(Clock()).rungs
+    first, _ = a_pool(Clock()).providers
     first.failed(DOWN)
-    first.learn(None, CLOSED)
+    first.apply(None, CLOSED)
     assert not first.is_usable()
 
 
 def test_what_another_relay_found_out_holds_here() -> None:
-    first, _ = a_ladder(Clock()).rungs
-    first.learn(None, ProviderState(openings=2, open_for=3.0))
+    first, _ = a_pool(Clock()).providers
+    first.apply(None, ProviderState(consecutive_opens=2, open_for=3.0))
     assert not first.is_usable()
     assert first.remaining() == timedelta(seconds=3)
-    first.learn(None, CLOSED)
+    first.apply(None, CLOSED)
     assert first.admits()
 
 
-def test_a_relay_that_cannot_ask_gives_itself_leave_and_its_rate() -> None:
+def test_a_relay_that_cannot_ask_gives_itself_a_probe_permit_and_its_rate() -> None:
     clock = Clock()
-    first, _ = a_ladder(clock, first=Caps(Rate(14, "s"))).rungs
+    first, _ = a_pool(clock, first=Caps(Rate(14, "s"))).providers
     half_open(first, clock)
     assert not first.admits()
-    first.go_on_alone(first.report())
+    first.apply(first.take_update(), None)
     first.admits()
-    first.go_on_alone(first.report())
+    first.apply(first.take_update(), None)
     assert first.admits()
 
 
 def test_a_provider_is_left_alone_for_as_long_as_it_asks() -> None:
-    ladder = a_ladder(Clock())
-    first, second = ladder.rungs
+    pool = a_pool(Clock())
+    first, second = pool.providers
     first.failed(Failure(FailureClass.PROVIDER, "first", "429", retry_after=timedelta(hours=1)))
     assert first.remaining() >= timedelta(minutes=59)
-    assert ladder.is_usable()
+    assert pool.is_usable()
     second.failed(DOWN)
-    assert not ladder.is_usable()
-    assert ladder.deferral().delay < timedelta(minutes=1)
+    assert not pool.is_usable()
+    assert pool.first_back().remaining() < timedelta(minutes=1)
 
 
 def test_a_provider_is_healthy_while_it_takes_letters() -> None:
     clock = Clock()
-    first, _ = a_ladder(clock).rungs
+    first, _ = a_pool(clock).providers
     assert not first.is_healthy()
     first.succeeded()
     assert first.is_healthy()
@@ -151,8 +154,8 @@ def test_a_provider_is_healthy_while_it_takes_letters() -> None:
 
 
 def test_no_more_couriers_are_at_a_provider_than_it_has_connections() -> None:
-    first, second = a_ladder(Clock(), first=Caps(connections=1)).rungs
-    with first.visited(), second.visited():
+    first, second = a_pool(Clock(), first=Caps(connections=1)).providers
+    with first.worker(), second.worker():
         assert not first.admits()
         assert second.admits()
     assert first.admits()
@@ -161,58 +164,83 @@ def test_no_more_couriers_are_at_a_provider_than_it_has_connections() -> None:
 def test_no_more_is_claimed_than_there_are_tokens_and_no_token_is_counted_twice() -> None:
     clock = Clock()
     providers = [CappedProvider(NamedProvider("first"), Caps(Rate(14, "s")))]
-    ladder = ProviderPool(providers, clock, connections=8)
-    [first] = ladder.rungs
-    assert ladder.allowance(500) == 0
-    answer(first, ProviderState(openings=0, open_for=0.0, granted=14, token_in=0.1))
-    assert ladder.allowance(500) == 14
-    assert ladder.allowance(500, waiting=10) == 4
-    first.took(A_LETTER)
-    assert ladder.allowance(500, waiting=9) == 4
+    pool = ProviderPool(providers, clock, connections=8)
+    [first] = pool.providers
+    assert pool.allowance(500) == 0
+    answer(first, ProviderState(consecutive_opens=0, open_for=0.0, granted=14, token_in=0.1))
+    assert pool.allowance(500) == 14
+    assert pool.allowance(500, waiting=10) == 4
+    first.submitting(A_LETTER)
+    assert pool.allowance(500, waiting=9) == 4
 
 
 def test_a_cap_reached_is_waited_for_by_what_is_young_and_passed_by_what_is_late() -> None:
     clock = Clock()
-    ladder = a_ladder(clock, first=Caps(connections=1))
+    pool = a_pool(clock, first=Caps(connections=1))
     message = a_claimed_message(enqueued_monotonic=100.0)
-    assert ladder.is_for(0, message, first=0)
-    assert not ladder.is_for(1, message, first=0)
+    assert pool.is_for(0, message, first=0)
+    assert not pool.is_for(1, message, first=0)
     clock.now = 106.0
-    assert ladder.is_for(1, message, first=0)
+    assert pool.is_for(1, message, first=0)
 
 
 def test_a_provider_that_is_down_or_has_failed_with_a_letter_is_not_waited_for() -> None:
-    ladder = a_ladder(Clock())
+    pool = a_pool(Clock())
     message = a_claimed_message(enqueued_monotonic=100.0)
-    assert ladder.is_for(1, message, first=1)
-    assert not ladder.is_for(0, message, first=1)
-    ladder.rungs[0].failed(DOWN)
-    assert ladder.is_for(1, message, first=0)
+    assert pool.is_for(1, message, first=1)
+    assert not pool.is_for(0, message, first=1)
+    pool.providers[0].failed(DOWN)
+    assert pool.is_for(1, message, first=0)
 
 
 def test_a_token_far_off_is_not_worth_waiting_for() -> None:
     clock = Clock()
-    ladder = ProviderPool([CappedProvider(NamedProvider("first"), Caps(Rate(1, "m")))], clock, connections=8)
-    [first] = ladder.rungs
-    assert ladder.is_worth_waiting(0)
-    ladder.allowance(1)
-    answer(first, ProviderState(openings=0, open_for=0.0, granted=0, token_in=59.0))
-    assert not ladder.is_worth_waiting(0)
-    assert ladder.deferral().delay == timedelta(seconds=59)
+    pool = ProviderPool([CappedProvider(NamedProvider("first"), Caps(Rate(1, "m")))], clock, connections=8)
+    [first] = pool.providers
+    assert pool.is_worth_waiting(0)
+    pool.allowance(1)
+    answer(first, ProviderState(consecutive_opens=0, open_for=0.0, granted=0, token_in=59.0))
+    assert not pool.is_worth_waiting(0)
+    assert pool.first_back().remaining() == timedelta(seconds=59)
 
 
 def test_a_provider_is_quiet_only_while_nothing_goes_there_and_nothing_is_wrong_with_it() -> None:
     clock = Clock()
-    first, second = a_ladder(clock, first=Caps(Rate(10, "s"))).rungs
+    first, second = a_pool(clock, first=Caps(Rate(10, "s"))).providers
     assert first.is_quiet()
-    with first.visited():
+    with first.worker():
         assert not first.is_quiet()
     first.succeeded()
     assert not first.is_quiet()
     clock.now += 60
     assert first.is_quiet()
     first.offer(1)
-    answer(first, ProviderState(openings=0, open_for=0.0, granted=1))
+    answer(first, ProviderState(consecutive_opens=0, open_for=0.0, granted=1))
     assert not first.is_quiet()  # others may want the token that lies here
     half_open(second, clock)
     assert not second.is_quiet()
+
+
+def is_shown_as_open(name: str) -> float | None:
+    return REGISTRY.get_sample_value("signpost_breaker_open", {"provider": name})
+
+
+def test_a_provider_that_stays_configured_keeps_its_metrics_over_a_reload() -> None:
+    forget_providers(["first", "second"])
+    down, up = a_pool(Clock()).providers
+    down.failed(DOWN)
+    again, up_again = a_pool(Clock()).providers
+    for provider in (again, up_again):
+        provider.register_metrics()
+    assert (is_shown_as_open(down.name), is_shown_as_open(up.name)) == (1, 0)
+    again.apply(None, CLOSED)
+    assert is_shown_as_open(down.name) == 0
+
+
+def test_a_provider_without_a_rate_has_none_in_the_metrics() -> None:
+    limited, _ = a_pool(Clock(), first=Caps(Rate(1, "s"))).providers
+    limited.register_metrics()
+    assert REGISTRY.get_sample_value("signpost_rate_wait_seconds", {"provider": "first"}) == 0
+    unlimited, _ = a_pool(Clock()).providers
+    unlimited.register_metrics()
+    assert REGISTRY.get_sample_value("signpost_rate_wait_seconds", {"provider": "first"}) is None

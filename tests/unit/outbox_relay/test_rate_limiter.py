@@ -21,63 +21,63 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
 
 
 def test_without_a_rate_everything_is_affordable_and_nothing_asked() -> None:
-    purse = PermitCache(None, now=0.0)
-    assert purse.affordable(500, now=0.0) == 500
-    assert not purse.is_wanting(now=0.0)
+    permits = PermitCache(None, now=0.0)
+    assert permits.affordable(500, now=0.0) == 500
+    assert not permits.is_wanting(now=0.0)
 
 
 def test_what_is_missing_is_asked_for_at_once_and_what_was_granted_is_spent() -> None:
-    purse = PermitCache(FOURTEEN, now=0.0)
-    assert purse.affordable(10, now=0.0) == 0
-    assert purse.is_wanting(now=0.0)
-    assert purse.empty(now=0.0) == (10, 0)
-    purse.fill(granted=10, wanted=10, token_in=0.0, now=0.0)
+    permits = PermitCache(FOURTEEN, now=0.0)
+    assert permits.affordable(10, now=0.0) == 0
+    assert permits.is_wanting(now=0.0)
+    assert permits.empty(now=0.0) == (10, 0)
+    permits.fill(granted=10, wanted=10, token_in=0.0, now=0.0)
     for _ in range(10):
-        assert purse.affordable(1, now=0.0) == 1
-        purse.spend(now=0.0)
-    assert purse.affordable(1, now=0.0) == 0
+        assert permits.affordable(1, now=0.0) == 1
+        permits.spend(now=0.0)
+    assert permits.affordable(1, now=0.0) == 0
 
 
 def test_an_exhausted_rate_is_not_asked_for_each_token() -> None:
-    purse = PermitCache(FOURTEEN, now=0.0)
-    purse.fill(granted=0, wanted=10, token_in=0.07, now=0.0)
-    purse.affordable(10, now=0.2)
-    assert not purse.is_wanting(now=0.2)
-    purse.affordable(10, now=0.25)
-    assert purse.is_wanting(now=0.25)
+    permits = PermitCache(FOURTEEN, now=0.0)
+    permits.fill(granted=0, wanted=10, token_in=0.07, now=0.0)
+    permits.affordable(10, now=0.2)
+    assert not permits.is_wanting(now=0.2)
+    permits.affordable(10, now=0.25)
+    assert permits.is_wanting(now=0.25)
 
 
 def test_what_was_just_granted_does_not_go_back_because_somebody_asked_meanwhile() -> None:
-    purse = PermitCache(FOURTEEN, now=0.0)
-    purse.affordable(1, now=0.0)
-    assert purse.empty(now=0.0) == (1, 0)
-    assert purse.affordable(1, now=0.01) == 0  # while the fleet is being asked
-    purse.fill(granted=1, wanted=1, token_in=0.0, now=0.02)
-    assert not purse.is_wanting(now=0.02)
-    assert purse.affordable(1, now=0.02) == 1
+    permits = PermitCache(FOURTEEN, now=0.0)
+    permits.affordable(1, now=0.0)
+    assert permits.empty(now=0.0) == (1, 0)
+    assert permits.affordable(1, now=0.01) == 0  # while the fleet is being asked
+    permits.fill(granted=1, wanted=1, token_in=0.0, now=0.02)
+    assert not permits.is_wanting(now=0.02)
+    assert permits.affordable(1, now=0.02) == 1
 
 
-def test_a_purse_is_short_while_it_waits_or_was_just_emptied_and_not_because_nobody_needs_it() -> None:
-    purse = PermitCache(FOURTEEN, now=0.0)
-    assert not purse.is_short(0.0, window=30)
-    purse.fill(granted=2, wanted=500, token_in=0.0, now=10.0)
-    assert not purse.is_short(10.0, window=30)
-    purse.spend(now=10.0)
-    assert not purse.is_short(10.0, window=30)
-    purse.spend(now=11.0)
-    assert purse.is_short(40.0, window=30)
-    assert not purse.is_short(41.5, window=30)
-    purse.fill(granted=0, wanted=1, token_in=3600.0, now=100.0)
-    assert purse.is_short(3000.0, window=30)
+def test_a_permit_cache_is_short_while_it_waits_or_was_just_emptied_and_not_because_nobody_needs_it() -> None:
+    permits = PermitCache(FOURTEEN, now=0.0)
+    assert not permits.is_short(0.0, window=30)
+    permits.fill(granted=2, wanted=500, token_in=0.0, now=10.0)
+    assert not permits.is_short(10.0, window=30)
+    permits.spend(now=10.0)
+    assert not permits.is_short(10.0, window=30)
+    permits.spend(now=11.0)
+    assert permits.is_short(40.0, window=30)
+    assert not permits.is_short(41.5, window=30)
+    permits.fill(granted=0, wanted=1, token_in=3600.0, now=100.0)
+    assert permits.is_short(3000.0, window=30)
 
 
 def test_tokens_that_nobody_used_go_back() -> None:
-    purse = PermitCache(FOURTEEN, now=0.0)
-    purse.fill(granted=10, wanted=10, token_in=0.0, now=0.0)
-    assert not purse.has_leftovers(now=0.9)
-    assert purse.has_leftovers(now=1.0)
-    assert purse.empty(now=1.0) == (0, 10)
-    assert purse.affordable(1, now=1.0) == 0
+    permits = PermitCache(FOURTEEN, now=0.0)
+    permits.fill(granted=10, wanted=10, token_in=0.0, now=0.0)
+    assert not permits.has_leftovers(now=0.9)
+    assert permits.has_leftovers(now=1.0)
+    assert permits.empty(now=1.0) == (0, 10)
+    assert permits.affordable(1, now=1.0) == 0
 
 
 @given(
@@ -85,11 +85,11 @@ def test_tokens_that_nobody_used_go_back() -> None:
     st.lists(st.tuples(st.floats(0, 100), st.integers(1, 500)), max_size=100),
 )
 def test_a_relay_on_its_own_never_goes_beyond_its_rate(rate: Rate, draws: list[tuple[float, int]]) -> None:
-    purse, now, spent = PermitCache(rate, now=0.0), 0.0, 0
+    permits, now, spent = PermitCache(rate, now=0.0), 0.0, 0
     for passing, wanted in draws:
         now += passing
-        purse.fill_alone(wanted, now)
-        while purse.tokens:
-            purse.spend(now)
+        permits.fill_alone(wanted, now)
+        while permits.tokens:
+            permits.spend(now)
             spent += 1
         assert spent <= rate.burst + rate.per_second * now + 1e-6
