@@ -27,20 +27,20 @@ class ProviderDownError(Exception):
         self.failure = failure
 
 
-class Tray(Protocol):
+class MessageSource(Protocol):
     """Where a session takes messages from and reports their results."""
 
     def take(self) -> RenderedMessage | None:
         """Return the next rendered message to submit, or None if none is waiting."""
 
-    def report(self, letter: RenderedMessage, result: Sent | Failure) -> None:
+    def report(self, rendered: RenderedMessage, result: Sent | Failure) -> None:
         """Report the result of a message that was taken. Exactly once for each."""
 
 
 class Session(Protocol):
     """A connection to a provider, opened when first needed and then kept open."""
 
-    async def carry(self, tray: Tray) -> None:
+    async def deliver(self, source: MessageSource) -> None:
         """Deliver messages until none is waiting.
 
         Connects before it takes the first message, and raises ProviderDownError if it cannot. Every message
@@ -91,11 +91,11 @@ class SharedSession:
         self._idle = idle
         self._provider = provider
 
-    async def carry(self, tray: Tray) -> None:
+    async def deliver(self, source: MessageSource) -> None:
         """Deliver through an idle session, or through a new one."""
         session = self._idle.pop() if self._idle else self._provider.session()
         try:
-            await session.carry(tray)
+            await session.deliver(source)
         finally:
             self._idle.append(session)
 

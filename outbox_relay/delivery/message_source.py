@@ -214,7 +214,7 @@ class ProviderMessageSource:
         self._is_failure_told = False
         try:
             with self.rung.visited():
-                await session.carry(self)
+                await session.deliver(self)
         except ProviderDownError as error:
             if not self._is_failure_told:
                 self.rung.failed(error.failure)

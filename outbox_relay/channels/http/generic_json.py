@@ -21,13 +21,13 @@ class GenericJsonApi:
     url: str
     token: str = field(repr=False)
 
-    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
+    def request(self, rendered: RenderedMessage) -> Mapping[str, Any]:
         """Build the request that submits a message."""
-        message = letter.message
+        message = rendered.message
         return {
             "method": "POST",
             "url": self.url,
-            "json": {"to": message.recipient, "text": letter.content.decode(), "id": str(message.id)},
+            "json": {"to": message.recipient, "text": rendered.content.decode(), "id": str(message.id)},
             "headers": {"Authorization": f"Bearer {self.token}", "Idempotency-Key": str(message.id)},
         }
 

@@ -48,13 +48,13 @@ class KannelApi:
     password: str = field(repr=False)
     sender: str
 
-    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
+    def request(self, rendered: RenderedMessage) -> Mapping[str, Any]:
         """Build the request that submits a message. Kannel splits a long one into segments itself."""
-        text = letter.content.decode()
+        text = rendered.content.decode()
         params = {
             "username": self.user,
             "password": self.password,
-            "to": letter.message.recipient,
+            "to": rendered.message.recipient,
             "text": text,
             "coding": _CODING[alphabet_of(text)],
             "charset": "UTF-8",

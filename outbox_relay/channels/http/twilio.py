@@ -67,13 +67,13 @@ class TwilioApi:
     token: str = field(repr=False)
     sender: str
 
-    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
+    def request(self, rendered: RenderedMessage) -> Mapping[str, Any]:
         """Build the request that submits a message."""
         sender = "MessagingServiceSid" if self.sender.startswith("MG") else "From"
         return {
             "method": "POST",
             "url": f"{self.base_url}/2010-04-01/Accounts/{self.sid}/Messages.json",
-            "data": {"To": letter.message.recipient, sender: self.sender, "Body": letter.content.decode()},
+            "data": {"To": rendered.message.recipient, sender: self.sender, "Body": rendered.content.decode()},
             "headers": {"Authorization": f"Basic {b64encode(f'{self.sid}:{self.token}'.encode()).decode()}"},
         }
 

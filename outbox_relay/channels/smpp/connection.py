@@ -99,10 +99,10 @@ def address_of(text: str) -> Address:
     return Address(1 if text.startswith("+") else 0, 1, digits)
 
 
-def submit_sm(sequence: int, sender: str, letter: RenderedMessage) -> bytes:
+def submit_sm(sequence: int, sender: str, rendered: RenderedMessage) -> bytes:
     """Build a submit_sm with the whole message, so that it has one response: the SMSC splits long ones (§4.8.1)."""
-    text = letter.content.decode()
-    source, destination = address_of(sender), address_of(letter.message.recipient)
+    text = rendered.content.decode()
+    source, destination = address_of(sender), address_of(rendered.message.recipient)
     parameter = "short_message" if segments_in(text) == 1 else "message_payload"
     return _request(
         "submit_sm",

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from outbox_relay.channels.base import ProviderDownError, Tray
+from outbox_relay.channels.base import MessageSource, ProviderDownError
 from outbox_relay.channels.smtp.connection import CLOSING, Connection, Deadline, ProtocolError, Reply, message_id_in
 from outbox_relay.failures import LONGEST_ERROR, SmtpCommand, connection_failure, from_smtp_reply, retry_after_in
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
@@ -55,7 +55,7 @@ class SmtpCapabilities:
 class _Transaction:
     """One message's SMTP transaction. ``submitted_in_read`` is the read during which its content was written."""
 
-    letter: RenderedMessage
+    rendered: RenderedMessage
     mail: bytes
     rcpt: bytes
     is_refused: bool = False
@@ -72,9 +72,9 @@ class Delivery:
     ``is_out_of_step`` says afterwards that the server seems to lose or mix up commands of one write.
     """
 
-    def __init__(self, connection: Connection, tray: Tray, capabilities: SmtpCapabilities) -> None:
+    def __init__(self, connection: Connection, source: MessageSource, capabilities: SmtpCapabilities) -> None:
         self._connection = connection
-        self._tray = tray
+        self._source = source
         self._capabilities = capabilities
         self._has_pipelining = capabilities.has_pipelining
         self._in_hand: deque[_Transaction] = deque()
@@ -116,11 +116,11 @@ class Delivery:
             self._send(transaction.mail, Delivery._on_mail, transaction)
 
     def _take(self) -> _Transaction | None:
-        while not self._done.done() and (letter := self._tray.take()) is not None:
+        while not self._done.done() and (rendered := self._source.take()) is not None:
             try:
-                transaction = _Transaction(letter, *self._capabilities.envelope(letter.message.recipient))
+                transaction = _Transaction(rendered, *self._capabilities.envelope(rendered.message.recipient))
             except RecipientError as error:
-                self._tray.report(letter, Failure(FailureClass.RECIPIENT, self._capabilities.provider, str(error)))
+                self._source.report(rendered, Failure(FailureClass.RECIPIENT, self._capabilities.provider, str(error)))
             else:
                 self._in_hand.append(transaction)
                 return transaction
@@ -188,7 +188,7 @@ class Delivery:
     def _send_content(self, transaction: _Transaction) -> None:
         # A server may ask for the content of a message whose only recipient it has refused. The answer is
         # a lone dot (RFC 2920 §3.1).
-        content = b"" if transaction.is_refused else transaction.letter.content
+        content = b"" if transaction.is_refused else transaction.rendered.content
         following = self._take() if self._has_pipelining else None
         transaction.maybe_accepted = not transaction.is_refused
         transaction.submitted_in_read = self._connection.reads
@@ -222,7 +222,7 @@ class Delivery:
     def _report(self, transaction: _Transaction, result: Sent | Failure) -> None:
         # Replies come in order, and a message is announced only after the 354 of the one before.
         self._in_hand.popleft()
-        self._tray.report(transaction.letter, result)
+        self._source.report(transaction.rendered, result)
 
     def _on_closing(self, reply: Reply) -> None:
         # 421 answers the oldest open command, and a command answered by 4yz had no effect. If that was the
@@ -243,7 +243,7 @@ class Delivery:
         while self._in_hand:
             transaction = self._in_hand.popleft()
             failure = connection_failure(self._capabilities.provider, error, maybe_accepted=transaction.maybe_accepted)
-            self._tray.report(transaction.letter, failure)
+            self._source.report(transaction.rendered, failure)
         if not self._done.done():
             down = ProviderDownError(connection_failure(self._capabilities.provider, error, maybe_accepted=False))
             self._done.set_exception(down if isinstance(error, OSError) else error)

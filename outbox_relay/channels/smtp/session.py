@@ -7,7 +7,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from outbox_relay.channels.base import Credentials, ProviderDownError, Session, Tray, readable_certificate
+from outbox_relay.channels.base import Credentials, MessageSource, ProviderDownError, Session, readable_certificate
 from outbox_relay.channels.smtp.connection import CLOSING, Connection, ProtocolError, Reply
 from outbox_relay.channels.smtp.delivery import Delivery, SmtpCapabilities
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, ssl_context
@@ -108,9 +108,9 @@ class SmtpSession:
         self._has_accepted = False
         self._idle_since = 0.0
 
-    async def carry(self, tray: Tray) -> None:
+    async def deliver(self, source: MessageSource) -> None:
         """Deliver messages on a connection that is open and was used recently."""
-        delivery = Delivery(await self._open_connection(), tray, self._capabilities)
+        delivery = Delivery(await self._open_connection(), source, self._capabilities)
         delivery.has_accepted = self._has_accepted
         try:
             await delivery.run()

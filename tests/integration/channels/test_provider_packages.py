@@ -8,7 +8,7 @@ from outbox_relay.channels.urls import check_provider_url
 from outbox_relay.model import Sent
 from shared.vocabulary import Channel
 from tests.support.smpp_sessions import an_sms
-from tests.support.sms_sessions import fate_through, provider_at
+from tests.support.sms_sessions import provider_at, result_through
 
 pytestmark = pytest.mark.anyio
 
@@ -33,9 +33,9 @@ class AcmeSession:
     def __init__(self, provider):
         self.provider = provider
 
-    async def carry(self, tray):
-        while (message := tray.take()) is not None:
-            tray.report(message, Sent(self.provider.name, self.provider.key))
+    async def deliver(self, source):
+        while (message := source.take()) is not None:
+            source.report(message, Sent(self.provider.name, self.provider.key))
 
     async def close(self):
         pass
@@ -68,7 +68,7 @@ async def test_another_package_adds_a_provider(site: Path) -> None:
     install(site, "acme_for_signpost", "acme = acme_for_signpost:ACME")
     url = "acme://sms.example.org?key=k1&rate=5/s"
     assert provider_at(url).name == "acme:sms.example.org"
-    assert await fate_through(url, an_sms()) == Sent("acme:sms.example.org", "k1")
+    assert await result_through(url, an_sms()) == Sent("acme:sms.example.org", "k1")
     with pytest.raises(ValueError, match="has a acme URL, which cannot deliver email messages"):
         check_provider_url(url, Channel.EMAIL)
 
