@@ -28,7 +28,7 @@ HOST_NAME = re.compile(r"[0-9A-Za-z._:%-]+")
 
 @dataclass(frozen=True)
 class DeliveryContext:
-    """What applies to all providers: the envelope sender of e-mails, and how long one attempt may take."""
+    """Parameters of all providers: the envelope sender of e-mails, and how long one attempt may take."""
 
     sender: str
     timeout: timedelta
@@ -47,7 +47,7 @@ class ProviderUrl:
 
     @property
     def netloc(self) -> str:
-        """Host and port, preceded by what may stand before an ``@``, all as it was written."""
+        """User, password, host and port as they were written."""
         return self.parts.netloc
 
     @property
@@ -57,7 +57,7 @@ class ProviderUrl:
 
     @property
     def path(self) -> str:
-        """The path as it was written."""
+        """The path, not decoded."""
         return self.parts.path
 
     @property
@@ -126,9 +126,9 @@ class GatewayAccount:
 
 @dataclass(frozen=True)
 class ProviderScheme:
-    """What an entry point of ``signpost.providers`` refers to; its name is the scheme.
+    """The object of an entry point of ``signpost.providers``, whose name is the URL's scheme.
 
-    ``make`` creates a provider and raises ValueError with a predicate if the URL is wrong. ``has_limits`` says
+    ``make`` creates a provider and raises ValueError with a predicate if the URL is wrong. ``has_limits`` is
     whether the URL may have ``rate`` and ``connections``.
     """
 

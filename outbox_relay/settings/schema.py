@@ -46,7 +46,7 @@ LONGEST_KEPT_DAYS = 36_500
 MOST_SMS = 1_000_000
 
 SENDS_PER_LEASE = 3
-"""A message is in hand for at most two sends, the one before and its own. The third is a margin."""
+"""A session holds a message for at most two sends: the previous message's and its own. The third is a margin."""
 
 CHANNEL_SETTINGS = ("EMAIL_PROVIDERS", "SMS_PROVIDERS", "PROVISION_DATABASE_URL")
 DKIM_SETTINGS = ("DKIM_DOMAIN", "DKIM_SELECTOR", "DKIM_KEY")
@@ -453,9 +453,9 @@ class RelaySettings(BrandingSettings):
 
     @property
     def dkim(self) -> Dkim | None:
-        """What e-mails are signed with, or None if the relay does not sign."""
+        """The DKIM domain and keys, or None if the relay does not sign."""
         if self.dkim_domain is None or self.dkim_selector is None or self.dkim_key is None:
-            return None  # reading has refused one without the others
+            return None  # the schema rejects one without the others
         return Dkim(self.dkim_domain, tuple(zip(self.dkim_selector, self.dkim_key, strict=True)))
 
     @property
@@ -517,7 +517,10 @@ class RelaySettingsSchema(SettingsSchema):
 
 
 def contradictions(settings: Mapping[str, Any], written: Collection[str]) -> list[str]:
-    """Return one line per contradiction. ``settings`` has the valid ones, ``written`` the names of all that are set."""
+    """Return one line per contradiction.
+
+    ``settings`` has the valid settings, ``written`` the names of all given ones.
+    """
     errors = []
     if not {*CHANNEL_SETTINGS} & set(written):
         names = f"{', '.join(CHANNEL_SETTINGS[:-1])} and {CHANNEL_SETTINGS[-1]}"
@@ -561,7 +564,7 @@ def _dkim_contradictions(settings: Mapping[str, Any], written: Collection[str]) 
 
 
 def _is_aligned(domain: str, sender_domain: str) -> bool:
-    """Tell whether one domain contains the other.
+    """Return whether one domain contains the other.
 
     Receivers then mostly treat both as one (RFC 7489 §3.1.1). For two subdomains of a third, only a list of public
     suffixes could decide.

@@ -32,7 +32,7 @@ class GenericJsonApi:
         }
 
     def interpret(self, response: GatewayResponse) -> Sent | Failure:
-        """Return what the response means for the message."""
+        """Interpret the response as the message's result."""
         body = response.json_object
         if response.is_success:
             return Sent(self.name, message_id_in(body.get("id")))

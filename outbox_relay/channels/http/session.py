@@ -45,7 +45,7 @@ class GatewayResponse:
 
     @property
     def json_object(self) -> Mapping[str, Any]:
-        """The content as a JSON object, or an empty one if it is none."""
+        """The content as a JSON object, empty if it is not one."""
         try:
             value = json.loads(self.content)
         except (ValueError, RecursionError):
@@ -77,7 +77,7 @@ class GatewayApi(Protocol):
         """Return the arguments of httpx's ``build_request``."""
 
     def interpret(self, response: GatewayResponse) -> Sent | Failure:
-        """Return what the response means for the message."""
+        """Interpret the response as the message's result."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class HttpSession:
             source.report(rendered, self._interpret(response))
 
     def _interpret(self, response: GatewayResponse) -> Sent | Failure:
-        """Interpret the response. A bug in this must not end the process because of what a gateway sends."""
+        """Interpret the response. A bug in this must not let a gateway's response end the process."""
         try:
             return self._provider.api.interpret(response)
         except Exception as error:

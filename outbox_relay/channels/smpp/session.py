@@ -91,7 +91,7 @@ class SmppSession:
                 result = await submission.run()
             except BaseException as error:
                 source.report(rendered, submission.failure(error))
-                # The response to what was submitted may still come, when no request waits for it any more.
+                # The response to the submitted message may still come, and nothing would await it.
                 connection.abort(ConnectionAbortedError("the relay broke off"))
                 if isinstance(error, OSError):
                     raise self._down(error) from error
@@ -130,7 +130,7 @@ class _Submission:
     async def run(self) -> Sent | Failure:
         recipient = address_of(self._rendered.message.recipient)
         if recipient.is_name or len(recipient.value) > LONGEST_NUMBER:
-            # smpplib would cut off a longer one, and somebody else might receive the code.
+            # smpplib would cut off a longer one, and another person might receive the code.
             return Failure(FailureClass.RECIPIENT, self._provider.name, "no number, or too long a one for SMPP")
         sequence = self._connection.next_sequence()
         response = self._connection.request(sequence, submit_sm(sequence, self._provider.sender, self._rendered))

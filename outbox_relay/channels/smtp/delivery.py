@@ -19,7 +19,7 @@ START_MAIL_INPUT = 354
 FINAL_DOT = b".\r\n"
 
 _ASCII_ADDRESS = re.compile(r"[!-;=?-~]+")
-"""Printable ASCII without space and angle brackets: nothing that could end the command."""
+"""Printable ASCII without space and angle brackets: no character can end the command."""
 
 _UTF8_ADDRESS = re.compile(r"[!-;=?-~\x80-\U0010ffff]+")
 
@@ -29,7 +29,7 @@ class RecipientError(Exception):
 
 
 class SmtpCapabilities:
-    """What applies to all messages of a connection. ``timeout`` is in seconds, for one message."""
+    """The server's extensions and our envelope sender. ``timeout`` is in seconds, for one message."""
 
     def __init__(self, provider: str, sender: str, timeout: float, *, has_pipelining: bool, has_smtputf8: bool) -> None:
         self.provider = provider
@@ -87,7 +87,7 @@ class Delivery:
     async def run(self) -> None:
         """Return when no message is left. Raises ProviderDownError when the connection breaks.
 
-        Cancellation ends the connection, since replies to what was sent may still arrive.
+        Cancellation ends the connection, since replies to sent commands may still arrive.
         """
         self._connection.listener = self
         try:
@@ -103,7 +103,7 @@ class Delivery:
     # All methods below run within the event loop's callbacks: a reply in, the next write out.
 
     def _start_next(self) -> None:
-        """Start the next message, unless it is announced already or none is left."""
+        """Start the next message, unless it is announced already. Finish if no message is left."""
         self._deadline.renew()
         if self._expected:
             return
@@ -150,7 +150,7 @@ class Delivery:
             self._connection.abort(ProtocolError("the server spoke out of turn"))
 
     def _is_misplaced(self, handler: _Handler, reply: Reply) -> bool:
-        """Tell whether the reply must belong to another command: 354 accepts DATA, and nothing else."""
+        """Return whether the reply must belong to another command: 354 accepts DATA only."""
         return reply.is_positive if handler is Delivery._on_data else reply.code == START_MAIL_INPUT
 
     def _on_mail(self, transaction: _Transaction, reply: Reply) -> None:
@@ -209,7 +209,7 @@ class Delivery:
         self._start_next()
 
     def _refuse(self, transaction: _Transaction, command: SmtpCommand, reply: Reply) -> None:
-        """Report a message's first negative reply. Those that follow from it say nothing new."""
+        """Report a message's first negative reply. Later ones are consequences of it."""
         if transaction.is_refused:
             return
         transaction.is_refused = True
@@ -235,7 +235,7 @@ class Delivery:
         self._connection.abort(TimeoutError("the server did not answer in time"))
 
     def connection_lost(self, error: Exception) -> None:
-        """Report the messages in hand. An error other than OSError is a bug, and is raised as it is."""
+        """Report the messages in hand. An error other than OSError is a bug and is raised unchanged."""
         # If only replies to the next message's commands are missing, the server may drop what follows a final dot.
         is_announcement_lost = bool(self._expected) and self._expected[0][0] is Delivery._on_mail
         is_silent = isinstance(error, TimeoutError) and (is_announcement_lost or not self.has_accepted)

@@ -62,12 +62,12 @@ class Server:
 
 @dataclass
 class ServerQuirks:
-    """What the sessions with a server have found out about it."""
+    """What sessions have learned about a server."""
 
     lock_step_until: float = float("-inf")
 
     def copes_with_pipelining(self, now: float) -> bool:
-        """Tell whether several commands may go in one write. ``now`` is the event loop's time."""
+        """Return whether several commands may go in one write. ``now`` is the event loop's time."""
         return now >= self.lock_step_until
 
     def suspend_pipelining(self, now: float) -> None:
