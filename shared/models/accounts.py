@@ -1,4 +1,4 @@
-"""Users, the tokens whose codes they are told, and the sessions that they begin."""
+"""Users, their tokens and their sessions."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -11,10 +11,10 @@ from shared.vocabulary import Channel, Locale, Purpose, UserStatus
 
 
 class User(Base):
-    """Someone who registered. Its id is also the registration's, and so is random, not ordered.
+    """A registered user. The id is also the registration's, so it is random instead of ordered by time.
 
-    An address belongs to the active user who proved it; pending users may share it, so that
-    registering an address that is taken looks like registering any other.
+    An address belongs to the active user who verified it. Pending users may share it, so that a registration with a
+    taken address looks like any other.
     """
 
     __tablename__ = "users"

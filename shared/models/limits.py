@@ -1,4 +1,4 @@
-"""What stands before the API's work: counts of hits against limits, and answers kept for repeated requests."""
+"""Rate limits, and stored responses for idempotency keys."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,10 +34,9 @@ class KeptAnswer(Base):
 
 
 class RateLimit(Base):
-    """The hits of one subject against one limit that its period still holds, oldest first.
+    """Hits of one subject against one limit within its period, oldest first.
 
-    ``is_admitted`` says of the last hit whether it was one of them. UNLOGGED: a crash of the server
-    empties the table.
+    ``is_admitted`` tells whether the last hit was admitted. UNLOGGED: a crash of the server empties the table.
     """
 
     __tablename__ = "rate_limits"
