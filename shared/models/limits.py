@@ -12,10 +12,10 @@ from shared.models.base import NOW, Base
 
 
 class KeptAnswer(Base):
-    """What a request with an Idempotency-Key was answered, in the transaction that did what it asked for.
+    """The response to a request with an Idempotency-Key, stored in the request's own transaction.
 
-    ``id`` is a hash of the key and where it was used, ``fingerprint`` a MAC of the request: neither the key
-    nor a password can be found from them. It goes with the user whom it tells of, if it tells of one.
+    ``id`` is a hash of the key and its endpoint, ``fingerprint`` a MAC of the request. Neither reveals the key or a
+    password. The row is deleted together with the user that the response is about.
     """
 
     __tablename__ = "kept_answers"
