@@ -1,7 +1,7 @@
 """The provider of the provision channel: it delivers a message by provisioning an organization's database.
 
 Decoys: a registration with a taken address creates an organization without a database. Its status must change like
-that of a real one, or the response would reveal that the address is taken. So a decoy occupies a slot on the server,
+that of a real one, or the response would reveal that the address is taken. So a decoy occupies one of the sessions,
 fails when a real organization would fail, and takes as long as one of the latest real ones.
 """
 
