@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from marshmallow import ValidationError, validates_schema
+from marshmallow import ValidationError, post_load, validates_schema
 
 from api_service.rate_limits.rules import MOST_HITS, RULES, Limit, Windows
 from shared.cpu_count import cpu_count
@@ -16,27 +16,13 @@ from shared.settings import Bind, Choice, DatabaseUrl, KeyRing, LogLevel, Settin
 from shared.urls import is_web_url
 from shared.vocabulary import Channel
 
+METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""Not a user's setting: ``serve`` sets it so that prometheus_client merges the workers' metrics."""
 
-@dataclass(frozen=True)
-class LimitSettings:
-    """The rate limits."""
-
-    rate_limits: bool
-    registrations_per_network: Windows
-    registrations_per_address: Windows
-    resends_per_address: Windows
-    code_tries_per_address: Windows
-    failed_logins_per_network: Windows
-    failed_logins_per_address: Windows
-    wrong_passwords_per_user: Windows
-    changes_per_user: Windows
-    resets_per_network: Windows
-    resets_per_address: Windows
-
-    @property
-    def limits(self) -> Mapping[Limit, Windows]:
-        """The windows of each limit."""
-        return {limit: getattr(self, limit.value) if self.rate_limits else Windows("none", ()) for limit in Limit}
+MAX_EMAIL_LIFETIME_SECONDS = 72 * 3600
+MAX_ACCOUNT_CODE_SECONDS = 3600
+MAX_SMS_LIFETIME_SECONDS = 600
+"""OWASP ASVS 5.0 §6.5.5: an out-of-band code is valid for at most ten minutes."""
 
 
 class RateLimits(Text):
@@ -51,24 +37,6 @@ class RateLimits(Text):
             return Windows.read(str(super()._deserialize(value, *rest, **more)))
         except ValueError:
             raise ValidationError(f"is not such as 5/hour, 5/5 minutes or none; 1 to {MOST_HITS} at a time") from None
-
-
-class LimitSettingsSchema(SettingsSchema):
-    """The settings of rate limits."""
-
-    rate_limits = Switch(
-        "RATE_LIMITS", "Whether rate limits apply. Turn them off only on a private network.", default=True
-    )
-    registrations_per_network = RateLimits(Limit.REGISTRATIONS_PER_NETWORK)
-    registrations_per_address = RateLimits(Limit.REGISTRATIONS_PER_ADDRESS)
-    resends_per_address = RateLimits(Limit.RESENDS_PER_ADDRESS)
-    code_tries_per_address = RateLimits(Limit.CODE_TRIES_PER_ADDRESS)
-    failed_logins_per_network = RateLimits(Limit.FAILED_LOGINS_PER_NETWORK)
-    failed_logins_per_address = RateLimits(Limit.FAILED_LOGINS_PER_ADDRESS)
-    wrong_passwords_per_user = RateLimits(Limit.WRONG_PASSWORDS_PER_USER)
-    changes_per_user = RateLimits(Limit.CHANGES_PER_USER)
-    resets_per_network = RateLimits(Limit.RESETS_PER_NETWORK)
-    resets_per_address = RateLimits(Limit.RESETS_PER_ADDRESS)
 
 
 class Origins(Text):
@@ -95,63 +63,6 @@ def _is_origin(text: str) -> bool:
     return text == f"{parts.scheme}://{parts.netloc}".lower()
 
 
-@dataclass(frozen=True)
-class SessionSettings:
-    """The lifetimes of sessions and access tokens."""
-
-    access_token_lifetime_seconds: int
-    session_idle_days: int
-    session_lifetime_days: int
-
-    @property
-    def access_token_lifetime(self) -> timedelta:
-        """How long an access token is valid."""
-        return timedelta(seconds=self.access_token_lifetime_seconds)
-
-
-class SessionSettingsSchema(SettingsSchema):
-    """The settings of sessions."""
-
-    access_token_lifetime_seconds = Whole(
-        "ACCESS_TOKEN_LIFETIME_SECONDS",
-        "How long an access token is valid before its session must be refreshed.",
-        unit="seconds",
-        default=600,
-        bounds=(60, 3600),
-    )
-    session_idle_days = Whole(
-        "SESSION_IDLE_DAYS",
-        "How long a session lasts without being refreshed.",
-        unit="days",
-        default=30,
-        bounds=(1, 365),
-    )
-    session_lifetime_days = Whole(
-        "SESSION_LIFETIME_DAYS",
-        "The maximum age of a session; then the user must sign in again.",
-        unit="days",
-        default=90,
-        bounds=(1, 365),
-    )
-
-    @validates_schema
-    def _ends_sessions(self, settings: dict[str, Any], **_more: Any) -> None:
-        idle, lifetime = settings["session_idle_days"], settings["session_lifetime_days"]
-        if idle > lifetime:
-            raise ValidationError(
-                f"SESSION_IDLE_DAYS={idle} is above SESSION_LIFETIME_DAYS={lifetime}: no session would last that long"
-            )
-
-
-METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Not a user's setting: ``serve`` sets it so that prometheus_client merges the workers' metrics."""
-
-MAX_EMAIL_LIFETIME_SECONDS = 72 * 3600
-MAX_ACCOUNT_CODE_SECONDS = 3600
-MAX_SMS_LIFETIME_SECONDS = 600
-"""OWASP ASVS 5.0 §6.5.5: an out-of-band code is valid for at most ten minutes."""
-
-
 class ActivationFallback(StrEnum):
     """Which channel may take over from which."""
 
@@ -175,7 +86,7 @@ class ActivationFallback(StrEnum):
 
 
 @dataclass(frozen=True)
-class ApiSettings(LimitSettings, SessionSettings):
+class ApiSettings:
     """All settings of the API."""
 
     database_url: str = field(repr=False)
@@ -194,6 +105,10 @@ class ApiSettings(LimitSettings, SessionSettings):
     resend_cooldown_seconds: int
     activation_fallback: ActivationFallback
     activation_fallback_seconds: int
+    access_token_lifetime_seconds: int
+    session_idle_days: int
+    session_lifetime_days: int
+    limits: Mapping[Limit, Windows]
     log_level: str
 
     @property
@@ -213,6 +128,11 @@ class ApiSettings(LimitSettings, SessionSettings):
         }
 
     @property
+    def access_token_lifetime(self) -> timedelta:
+        """How long an access token is valid."""
+        return timedelta(seconds=self.access_token_lifetime_seconds)
+
+    @property
     def resend_cooldown(self) -> timedelta:
         """How old a registration's newest message must be before another is sent."""
         return timedelta(seconds=self.resend_cooldown_seconds)
@@ -228,7 +148,7 @@ class ApiSettings(LimitSettings, SessionSettings):
         return timedelta(seconds=self.activation_fallback_seconds)
 
 
-class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):
+class ApiSettingsSchema(SettingsSchema):
     """The settings of the API."""
 
     result: ClassVar = ApiSettings
@@ -327,7 +247,56 @@ class ApiSettingsSchema(LimitSettingsSchema, SessionSettingsSchema):
         default=120,
         bounds=(10, 86_400),
     )
+    access_token_lifetime_seconds = Whole(
+        "ACCESS_TOKEN_LIFETIME_SECONDS",
+        "How long an access token is valid before its session must be refreshed.",
+        unit="seconds",
+        default=600,
+        bounds=(60, 3600),
+    )
+    session_idle_days = Whole(
+        "SESSION_IDLE_DAYS",
+        "How long a session lasts without being refreshed.",
+        unit="days",
+        default=30,
+        bounds=(1, 365),
+    )
+    session_lifetime_days = Whole(
+        "SESSION_LIFETIME_DAYS",
+        "The maximum age of a session; then the user must sign in again.",
+        unit="days",
+        default=90,
+        bounds=(1, 365),
+    )
+    rate_limits = Switch(
+        "RATE_LIMITS", "Whether rate limits apply. Turn them off only on a private network.", default=True
+    )
+    registrations_per_network = RateLimits(Limit.REGISTRATIONS_PER_NETWORK)
+    registrations_per_address = RateLimits(Limit.REGISTRATIONS_PER_ADDRESS)
+    resends_per_address = RateLimits(Limit.RESENDS_PER_ADDRESS)
+    code_tries_per_address = RateLimits(Limit.CODE_TRIES_PER_ADDRESS)
+    failed_logins_per_network = RateLimits(Limit.FAILED_LOGINS_PER_NETWORK)
+    failed_logins_per_address = RateLimits(Limit.FAILED_LOGINS_PER_ADDRESS)
+    wrong_passwords_per_user = RateLimits(Limit.WRONG_PASSWORDS_PER_USER)
+    changes_per_user = RateLimits(Limit.CHANGES_PER_USER)
+    resets_per_network = RateLimits(Limit.RESETS_PER_NETWORK)
+    resets_per_address = RateLimits(Limit.RESETS_PER_ADDRESS)
     log_level = LogLevel()
+
+    @post_load
+    def _with_limits(self, settings: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        limits = {limit: settings.pop(limit.value) for limit in Limit}
+        if not settings.pop("rate_limits"):
+            limits = dict.fromkeys(Limit, Windows.read("none"))
+        return settings | {"limits": limits}
+
+    @validates_schema
+    def _ends_sessions(self, settings: dict[str, Any], **_more: Any) -> None:
+        idle, lifetime = settings["session_idle_days"], settings["session_lifetime_days"]
+        if idle > lifetime:
+            raise ValidationError(
+                f"SESSION_IDLE_DAYS={idle} is above SESSION_LIFETIME_DAYS={lifetime}: no session would last that long"
+            )
 
     @validates_schema
     def _fits_together(self, settings: dict[str, Any], **_more: Any) -> None:

@@ -12,9 +12,9 @@ from shared.db.engine import was_rolled_back
 from shared.tracing import current_traceparent, current_tracer
 
 Result = TypeVar("Result")
-
 MAX_TRIES = 3
 """Of two deadlocked transactions one succeeds, so losing three times in a row means heavy contention."""
+_STARTED_AT = "transaction began"
 
 
 def in_transaction(sessions: sessionmaker[Session], work: Callable[[Session], Result]) -> Result:
@@ -31,9 +31,6 @@ def in_transaction(sessions: sessionmaker[Session], work: Callable[[Session], Re
                 raise
     with sessions.begin() as session:
         return work(session)
-
-
-_STARTED_AT = "transaction began"
 
 
 def trace_transactions(engine: Engine) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from unittest.mock import patch
 
 from outbox_relay import cli
-from outbox_relay.channels.base import Tray
+from outbox_relay.channels.base import MessageSource
 from outbox_relay.channels.urls import ProviderScheme
 from outbox_relay.model import ClaimedMessage, Sent
 from outbox_relay.rendering import Renderer
@@ -19,10 +19,10 @@ NAME = "noop:"
 class NoopSession:
     """A ``channels.base.Session`` that accepts every message."""
 
-    async def carry(self, tray: Tray) -> None:
+    async def deliver(self, source: MessageSource) -> None:
         """Report every message as sent."""
-        while (message := tray.take()) is not None:
-            tray.report(message, Sent(NAME))
+        while (message := source.take()) is not None:
+            source.report(message, Sent(NAME))
 
     async def close(self) -> None:
         """Do nothing: no connection is open."""

@@ -1,11 +1,10 @@
-"""`outbox-relay`: the daemon, one drain, a check of the settings, a sample message, and a look at the messages."""
+"""The command `outbox-relay`: the daemon, one drain, a check of the settings, test messages and previews."""
 
 import signal
 import sys
 
 if sys.argv[1:2] == ["run"]:
-    # To import what follows takes a second, in which a reload that is asked for would end the process: it is held back
-    # until the daemon knows how.
+    # The imports below take a second. Until the daemon handles SIGHUP, one would end the process, so it is blocked.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 import asyncio
@@ -13,20 +12,22 @@ import os
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 import click
 
-from outbox_relay.bootstrap import renderer_for
+from outbox_relay.bootstrap import providers_of, renderer_for, rendering_of
+from outbox_relay.channels.base import Provider, ProviderDownError
 from outbox_relay.daemon import run_daemon
+from outbox_relay.model import Failure, RenderedMessage, Sent
 from outbox_relay.once import run_once
-from outbox_relay.rendering.preview import SAMPLE_KEYS
+from outbox_relay.rendering.preview import SAMPLE_KEYS, fresh_activation
 from outbox_relay.rendering.preview import preview as preview_of
-from outbox_relay.send_test import channel_of, deliverable, send_test
 from outbox_relay.settings import PreviewSettingsSchema, RelaySettings, RelaySettingsSchema
-from shared.addresses import InvalidAddressError
+from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
 from shared.command_line import EnumChoice
 from shared.log import configure_logging, get_logger
 from shared.settings import SettingsError, check_tracing, exit_with_faults
@@ -34,42 +35,44 @@ from shared.tracing import start_tracing
 from shared.urls import host_and_port
 from shared.vocabulary import Channel, Locale, Template
 
+SAMPLE_LIFE = timedelta(minutes=10)
+
 log = get_logger("relay.cli")
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Gather the commands."""
+    """Group the commands."""
 
 
 @main.command()
 def run() -> None:
-    """Deliver what is due, until SIGTERM; SIGHUP reads again what settings come from files."""
+    """Deliver due messages until SIGTERM. SIGHUP reloads the settings that come from files."""
     settings = _settings()
     try:
-        with _reporting_faults():
+        with _settings_errors_reported():
             start_tracing("outbox-relay", os.environ)
             asyncio.run(run_daemon(settings, _read))
     except OSError as error:
-        # Only the listener's own port raises one up to here: connections break inside their parts.
+        # Only binding the health server's port raises OSError here: each component handles its own connections.
         log.error("relay cannot listen", bind=host_and_port(*settings.bind), error=error.strerror)  # noqa: TRY400 - no trace wanted
         sys.exit(1)
     except Exception:
-        # A fault of ours. Whoever supervises the process starts it anew; what it held is due again by itself.
+        # A bug. The service manager restarts the process, and its messages are due again when their leases end.
         log.exception("relay failed")
         sys.exit(1)
 
 
 @main.command()
 def once() -> None:
-    """Deliver what is due now and leave; exits 1 if any of it had to be put off.
+    """Deliver the messages that are due now, and exit. Exits 1 if any was deferred.
 
-    So it is when no provider was up, when their rate is used up for longer than a few seconds, or when
-    SECRET_KEYS lacks a key; when the database is away, or refuses, for 20 seconds from the first try that
-    failed; and when SIGTERM or SIGINT came. A message refused or retried is its own affair.
+    Messages are deferred when no provider is up, when their rates are exhausted for longer than a few seconds, when
+    SECRET_KEYS lacks a key, when the database fails for 20 seconds, and on SIGTERM or SIGINT. A message that is refused
+    or will be retried does not count.
     """
     settings = _settings()
-    with _reporting_faults():
+    with _settings_errors_reported():
         start_tracing("outbox-relay", os.environ)
         sys.exit(0 if asyncio.run(run_once(settings)) else 1)
 
@@ -78,48 +81,46 @@ def once() -> None:
 def check_settings() -> None:
     """Report all errors in the settings and the theme, and exit."""
     settings = _settings()
-    with _reporting_faults():
+    with _settings_errors_reported():
         renderer_for(settings, settings.secret_keys)
     click.echo("settings: all well")
 
 
 @main.command("send-test")
 @click.argument("address")
-@click.option(
-    "--channel", type=click.Choice([channel.value for channel in Channel]), help="If it is not plain from it."
-)
-def send_sample(address: str, channel: str | None) -> None:
-    """Send a sample message to ADDRESS through each provider, and report each reply.
+@click.option("--channel", type=EnumChoice(Channel), help="Only needed if the address does not show it.")
+def send_test(address: str, channel: Channel | None) -> None:
+    """Send a sample message to ADDRESS through each provider, and print each result.
 
-    Nothing of the outbox is touched. Exits 1 if a provider did not accept it.
+    It uses neither the outbox nor the database. Exits 1 if a provider did not accept the message.
     """
-    way = Channel(channel) if channel else channel_of(address)
+    channel = channel or (Channel.EMAIL if "@" in address else Channel.SMS)
     try:
-        recipient = deliverable(way, address)
+        recipient = _deliverable(channel, address)
     except InvalidAddressError as error:
         raise click.BadParameter(str(error), param_hint="ADDRESS") from error
-    results = asyncio.run(send_test(_settings(), way, recipient))
+    results = asyncio.run(_send_samples(_settings(), channel, recipient))
     if not results:
-        exit_with_faults(SettingsError([f"{way.upper()}_PROVIDERS is not set: there is nothing to send through"]))
-    for result in results:
-        click.echo(result)
-    sys.exit(0 if all(result.is_sent for result in results) else 1)
+        exit_with_faults(SettingsError([f"{channel.upper()}_PROVIDERS is not set: there is nothing to send through"]))
+    for provider, result in results:
+        click.echo(f"{provider}: {_result_text(result)}")
+    sys.exit(0 if all(isinstance(result, Sent) for _, result in results) else 1)
 
 
 @main.command()
 @click.argument("template", type=EnumChoice(Template), metavar="TEMPLATE")
 @click.option("--locale", type=EnumChoice(Locale), default=Locale.EN.value, show_default=True)
 @click.option("--channel", type=EnumChoice(Channel), default=Channel.EMAIL.value, show_default=True)
-@click.option("--name", default="Ada", show_default=True, help="Whom to greet; empty for nobody.")
+@click.option("--name", default="Ada", show_default=True, help="The name to greet; may be empty.")
 @click.option("--html", "wants_html", is_flag=True, help="The HTML of an e-mail instead of its text.")
 @click.option("--output", type=click.File("w", encoding="utf-8"), default="-", help="A file instead of the terminal.")
 @click.option("--open", "opens", is_flag=True, help="Show it in a browser.")
 def preview(template: Template, locale: Locale, channel: Channel, name: str, **how: Any) -> None:
-    """Write a message with sample values, in the look that the environment describes; no database is needed.
+    """Render a message with sample values, without a database.
 
-    It is rendered like any other: by EMAIL_FROM, PUBLIC_URL, BRAND_… and THEME_FOLDER, each with a default.
+    EMAIL_FROM, PUBLIC_URL, BRAND_… and THEME_FOLDER apply as usual, each with a default.
     """
-    with _reporting_faults():
+    with _settings_errors_reported():
         settings = PreviewSettingsSchema().read(os.environ)
         shown = preview_of(renderer_for(settings, SAMPLE_KEYS), template, channel, locale, name=name or None)
     how["output"].write(shown.html or shown.text if how["wants_html"] else shown.as_text())
@@ -127,8 +128,68 @@ def preview(template: Template, locale: Locale, channel: Channel, name: str, **h
         _open(shown.as_page())
 
 
+class _SingleMessageSource:
+    """A ``channels.base.MessageSource`` of one message, which stores its result."""
+
+    def __init__(self, rendered: RenderedMessage) -> None:
+        self._rendered: RenderedMessage | None = rendered
+        self.result: Sent | Failure | None = None
+
+    def take(self) -> RenderedMessage | None:
+        """Return the message, once."""
+        rendered, self._rendered = self._rendered, None
+        return rendered
+
+    def report(self, rendered: RenderedMessage, result: Sent | Failure) -> None:  # noqa: ARG002 - there is only one
+        """Store the result."""
+        self.result = result
+
+
+async def _send_samples(settings: RelaySettings, channel: Channel, recipient: str) -> list[tuple[str, Sent | Failure]]:
+    """Submit an activation to each provider of the channel, in their order. Its code and its link are not valid."""
+    render, key_id = rendering_of(settings), settings.secret_keys.newest_id
+    results = []
+    for capped in providers_of(settings).get(channel, ()):
+        sample = fresh_activation(channel, Locale.EN, key_id, life=SAMPLE_LIFE)._replace(recipient=recipient)
+        rendered = RenderedMessage(sample, render(sample), taken_monotonic=0.0)
+        results.append((capped.provider.name, await _deliver(capped.provider, rendered)))
+    return results
+
+
+async def _deliver(provider: Provider, rendered: RenderedMessage) -> Sent | Failure:
+    source, session = _SingleMessageSource(rendered), provider.session()
+    try:
+        await session.deliver(source)
+    except ProviderDownError as error:
+        return source.result or error.failure
+    finally:
+        await session.close()
+    if source.result is None:
+        raise RuntimeError("the session has reported no result")
+    return source.result
+
+
+def _result_text(result: Sent | Failure) -> str:
+    match result:
+        case Sent(provider_message_id=message_id):
+            return f"accepted ({message_id})" if message_id else "accepted"
+        case Failure(kind=kind, error=error):
+            return f"not accepted, by a fault of the {kind}: {error}"
+
+
+def _deliverable(channel: Channel, address: str) -> str:
+    """Return the address as the outbox would store it. Raises InvalidAddressError."""
+    match channel:
+        case Channel.EMAIL:
+            return deliverable_email(address)
+        case Channel.SMS if address.startswith("+"):
+            return canonical_phone(address)
+        case Channel.SMS:
+            raise InvalidAddressError("not a phone number with its country code")
+
+
 def _open(page: str) -> None:
-    """Show a page in the browser of whoever asks ($BROWSER), from a file that is left to the system to clean up."""
+    """Show a page in the user's browser ($BROWSER), from a temporary file that the system cleans up."""
     path = Path(mkdtemp(prefix="signpost-preview-")) / "preview.html"
     path.write_text(page, encoding="utf-8")
     if not webbrowser.open(path.as_uri()):
@@ -136,8 +197,8 @@ def _open(page: str) -> None:
 
 
 @contextmanager
-def _reporting_faults() -> Iterator[None]:
-    """Report errors in the settings or the theme, and exit with status 2."""
+def _settings_errors_reported() -> Iterator[None]:
+    """Print the errors in settings or theme, and exit with 2."""
     try:
         yield
     except SettingsError as error:
@@ -145,7 +206,7 @@ def _reporting_faults() -> Iterator[None]:
 
 
 def _settings() -> RelaySettings:
-    with _reporting_faults():
+    with _settings_errors_reported():
         settings = _read()
     configure_logging("outbox-relay", settings.log_level)
     return settings

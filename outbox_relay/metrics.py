@@ -92,7 +92,7 @@ PROVIDER_FAILURES = Counter(
     ["provider", "trouble"],
 )
 ORGANIZATIONS_DROPPED = Counter(
-    "signpost_organizations_dropped_total", "Organizations that failed and of which all that was built is gone."
+    "signpost_organizations_dropped_total", "Failed organizations whose databases were dropped."
 )
 BREAKER_OPEN = Gauge(
     "signpost_breaker_open", "1 while a provider's circuit breaker is open or half open.", ["provider"]
@@ -108,27 +108,27 @@ RELAY_READY = Gauge("signpost_relay_ready", "1 while the relay is ready, as /rea
 
 PARTITIONS_AHEAD = Gauge(
     "signpost_partitions_ahead_days",
-    "Days after today until the first without a partition; 0 while another relay holds the upkeep lease.",
+    "Days after today until the first without a partition; 0 unless this relay holds the leader lease.",
 )
 ORGANIZATION_CHECKS = Counter(
-    "signpost_organization_checks_total", "Looks at organizations' databases, by what was found.", ["health"]
+    "signpost_organization_checks_total", "Health checks of organizations' databases, by result.", ["health"]
 )
 ORGANIZATION_CHECK_DURATION = Histogram(
     "signpost_organization_check_duration_seconds",
-    "One look at an organization's database.",
+    "One health check of an organization's database.",
     "health",
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
 )
 ORGANIZATIONS = Gauge(
-    "signpost_organizations", "Organizations that are ready, by how their databases were last found.", ["health"]
+    "signpost_organizations", "Ready organizations, by the result of the last health check.", ["health"]
 )
 ORGANIZATIONS_BEHIND = Gauge(
-    "signpost_organizations_behind", "Organizations whose databases are of an earlier release's revision."
+    "signpost_organizations_behind", "Organizations whose databases have the revision of an earlier release."
 )
 
 UPKEEP_DONE = Gauge(
     "signpost_upkeep_last_success_timestamp_seconds",
-    "When this relay last did all of the upkeep; 0 while another holds the lease.",
+    "When this relay last completed the upkeep; 0 unless it holds the leader lease.",
 )
 
 OUTCOMES = [

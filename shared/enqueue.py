@@ -1,4 +1,4 @@
-"""Adding a message to the caller's transaction: the one way into the outbox."""
+"""Add a message to the outbox, in the caller's transaction."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,18 +13,18 @@ from shared.models import OutboxMessage
 from shared.tracing import current_traceparent
 from shared.vocabulary import AnyChannel, AnyTemplate, Channel, Locale
 
-MOST_ATTEMPTS = 200
-"""More than the relay's schedules fit into the longest life: what ends a message is its expiry, as a rule."""
+MAX_ATTEMPTS = 200
+"""More than the retry schedule allows before a message expires, so that normally the expiry ends the attempts."""
 
 LONGEST_LIFE = timedelta(hours=72)
-"""Of a message that tells of nothing that expires by itself: it is not tried for ever."""
+"""Lifetime of a message whose content does not expire."""
 
 
 @dataclass(frozen=True)
 class NewFallback:
-    """The channel that takes over ``after`` a while without a provider's yes, or as soon as the address is refused.
+    """The channel to use ``after`` a while without acceptance, or as soon as a provider rejects the address.
 
-    ``lifetime`` is how long the code works that goes there.
+    ``lifetime`` is that of the code in the fallback message.
     """
 
     channel: Channel
@@ -34,7 +34,7 @@ class NewFallback:
 
 @dataclass(frozen=True)
 class NewMessage:
-    """What to tell whom. The payload never holds a secret; what is derived is derived by the relay."""
+    """A message to enqueue. The payload contains no secrets: the relay derives codes and links."""
 
     template: AnyTemplate
     channel: AnyChannel
@@ -45,12 +45,12 @@ class NewMessage:
     token_id: UUID | None = None
     expires_at: datetime | None = None
     fallback: NewFallback | None = None
-    max_attempts: int = MOST_ATTEMPTS
+    max_attempts: int = MAX_ATTEMPTS
 
 
 @dataclass(frozen=True)
 class EnqueuedMessage:
-    """A message as it was added; it is due from the moment of its transaction."""
+    """An enqueued message, due at the start of its transaction."""
 
     id: UUID
     recipient: str = field(repr=False)
@@ -58,7 +58,7 @@ class EnqueuedMessage:
     due_at: datetime
 
 
-# Put together once, and past the unit of work: as an object of the session's, a row costs twice the CPU.
+# A Core statement, built once: inserting an ORM object costs twice the CPU.
 ADD = (
     insert(OutboxMessage)
     .values(
@@ -70,10 +70,10 @@ ADD = (
 
 
 def enqueue(session: Session, new: NewMessage) -> EnqueuedMessage:
-    """Add the message to the caller's transaction, due at once.
+    """Insert the message in the caller's transaction, due immediately.
 
-    Never commits: the message exists if, and only if, what it tells of does. One without an end of its
-    own is given LONGEST_LIFE.
+    The caller commits: the message exists if and only if the change that it reports does. Without ``expires_at``, it
+    expires after LONGEST_LIFE.
     """
     message_id = uuid7()
     added = session.connection().execute(ADD, {"id": message_id, **_columns(new), **_fallback(new.fallback)}).one()

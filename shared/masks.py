@@ -1,8 +1,8 @@
-"""What is shown of an address; apart from ``addresses``, whose libraries are slow to import and of no use for it."""
+"""Masked addresses for people. Separate from ``addresses``, which is slow to import."""
 
 
 def masked(address: str) -> str:
-    """Return enough of an address to recognise one's own, and too little to write to anyone else's.
+    """Return enough of an address to recognize one's own, and too little to use another's.
 
     ``ada@example.org`` becomes ``a…@example.org``, ``+33612345678`` becomes ``+33…78``.
     """

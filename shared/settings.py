@@ -1,8 +1,7 @@
-"""How a process reads its environment: once, whole, and with every fault reported together.
+"""Read a process's settings from its environment, once, and report all errors together.
 
-A service describes its settings as a ``SettingsSchema``; ``read`` gives a frozen object, or raises
-SettingsError with a line for each thing that is wrong. docs/settings.md is held to these
-descriptions by a test.
+A service declares its settings as a ``SettingsSchema``. ``read`` returns a frozen object, or raises SettingsError with
+one line per error. A test compares docs/settings.md with the declarations.
 """
 
 import base64
@@ -32,7 +31,7 @@ NOT_SET: dict[str, Any] = {"required": "is not set"}
 
 
 class SettingsError(Exception):
-    """The environment is not one to start with; ``faults`` has a line for each reason."""
+    """The settings are invalid. ``faults`` has one line per error."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("; ".join(faults))
@@ -40,22 +39,22 @@ class SettingsError(Exception):
 
 
 class SettingsSchema(Schema):
-    """A process's settings: each field's ``data_key`` is the variable's name in the environment.
+    """A process's settings. Each field's ``data_key`` is the name of the environment variable.
 
-    Messages of faults are predicates ("is not set"): the variable's name is put before them.
+    Messages are predicates ("is not set"), which follow the variable's name.
     """
 
     result: ClassVar[Callable[..., Any]]
 
     def read(self, environment: Mapping[str, str]) -> Any:
-        """Return ``result`` filled from the environment. Raises SettingsError with all faults."""
+        """Return ``result`` with the values. Raises SettingsError with all errors."""
         values, faults = self._collect(environment)
         loaded: dict[str, Any] = {}
         try:
             loaded = self.load(values)
         except ValidationError as error:
             faults |= {
-                name: self._told(name, predicates, values)
+                name: self._lines_about(name, predicates, values)
                 for name, predicates in error.messages_dict.items()
                 if name not in faults
             }
@@ -71,13 +70,13 @@ class SettingsSchema(Schema):
                 value = _value_of(name, environment, field.metadata)
             except SettingsError as error:
                 faults[name] = error.faults
-                values[name] = ""  # it was given: nothing else may say that it is not set
+                values[name] = ""  # it is set, so the schema must not report it as missing
                 continue
             if value:
                 values[name] = value
         return values, faults
 
-    def _told(self, name: str, predicates: list[str], values: Mapping[str, str]) -> list[str]:
+    def _lines_about(self, name: str, predicates: list[str], values: Mapping[str, str]) -> list[str]:
         if name == "_schema":
             return predicates
         is_secret = self._fields_by_name()[name].metadata["is_secret"]
@@ -103,20 +102,20 @@ def _value_of(name: str, environment: Mapping[str, str], about: Mapping[str, Any
 
 
 def described(name: str, meaning: str, default: Any, *, unit: str = "", is_secret: bool = False) -> dict[str, Any]:
-    """Return a field's options: without a default it is required; a secret may also come from NAME_FILE."""
+    """Return a field's options. Without a default it is required. A secret can also come from the file in NAME_FILE."""
     options: dict[str, Any] = {"required": True} if default is missing else {"load_default": default}
     return options | {"data_key": name, "metadata": {"meaning": meaning, "unit": unit, "is_secret": is_secret}}
 
 
 class Text(fields.String):
-    """Any text at all. ``about`` is ``unit`` and ``is_secret``."""
+    """Any text. ``about`` contains ``unit`` and ``is_secret``."""
 
     def __init__(self, name: str, meaning: str, *, default: Any = missing, **about: Any) -> None:
         super().__init__(error_messages=NOT_SET, **described(name, meaning, default, **about))
 
 
 class Whole(fields.Integer):
-    """A whole number from the first to the second of ``bounds``."""
+    """A whole number within ``bounds``, inclusive."""
 
     def __init__(
         self, name: str, meaning: str, *, bounds: tuple[int, int], default: Any = missing, **about: Any
@@ -130,7 +129,7 @@ class Whole(fields.Integer):
 
 
 class Choice(Text):
-    """A word of a closed set, in any case. The words of ``kind`` are in lower case."""
+    """A value of the enum ``kind``, whose values are lower-case. Case is ignored."""
 
     def __init__(self, kind: type[StrEnum], name: str, meaning: str, **about: Any) -> None:
         super().__init__(name, meaning, **about)
@@ -145,7 +144,7 @@ class Choice(Text):
 
 
 class Switch(Text):
-    """``on`` or ``off``, in any case; as a value, a bool."""
+    """``on`` or ``off`` as a bool. Case is ignored."""
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
         match str(super()._deserialize(value, *rest, **more)).lower():
@@ -158,7 +157,7 @@ class Switch(Text):
 
 
 class DatabaseUrl(Text):
-    """``postgresql+psycopg://user:password@host/database``: the one driver that the code is written for."""
+    """``postgresql+psycopg://user:password@host/database``."""
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
         url = str(super()._deserialize(value, *rest, **more))
@@ -172,7 +171,7 @@ class DatabaseUrl(Text):
 
 
 class WebUrl(Text):
-    """An http or https URL without query or fragment, without its closing slash; scheme and host in lower case."""
+    """An http or https URL without query and fragment. Removes trailing slashes and lower-cases scheme and host."""
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
         url = str(super()._deserialize(value, *rest, **more)).rstrip("/")
@@ -183,7 +182,7 @@ class WebUrl(Text):
 
 
 class Bind(Text):
-    """``host:port`` to listen on, or ``[IPv6]:port``; as a value, the pair of them, without brackets."""
+    """``host:port`` or ``[IPv6]:port`` as a pair of host and port, without brackets."""
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
         found = _PLACE.fullmatch(str(super()._deserialize(value, *rest, **more)))
@@ -193,7 +192,7 @@ class Bind(Text):
 
 
 class KeyRing(Text):
-    """``id:base64,id:base64``: the first derives, all verify."""
+    """``id:base64,id:base64``, newest key first."""
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
         keys: dict[str, bytes] = {}
@@ -209,7 +208,9 @@ class KeyRing(Text):
 
 
 def _add_key(keys: dict[str, bytes], key_id: str, colon: str, encoded: str) -> None:
-    if not (key_id and colon) or key_id in keys:  # what has no colon is a key, and must not be quoted
+    if (
+        not (key_id and colon) or key_id in keys
+    ):  # an entry without a colon may be a key, so the message must not quote it
         raise ValidationError("has an entry without an id of its own; each is id:base64")
     try:
         key = base64.b64decode(encoded, validate=True)
@@ -221,7 +222,7 @@ def _add_key(keys: dict[str, bytes], key_id: str, colon: str, encoded: str) -> N
 
 
 class LogLevel(Text):
-    """One of Python's level names, in any case; as a value, in lower case."""
+    """A level name in lower case. Case is ignored."""
 
     def __init__(self) -> None:
         super().__init__("LOG_LEVEL", "debug, info, warning or error.", unit="level", default="info")
@@ -241,9 +242,9 @@ def check_tracing(environment: Mapping[str, str]) -> None:
 
 
 def read_or_exit(schema: SettingsSchema, *checks: Callable[[Mapping[str, str]], None]) -> Any:
-    """Return what the schema reads of this process's environment, which ``checks`` have nothing against either.
+    """Run the checks on this process's environment and read it with the schema.
 
-    Where one raises SettingsError, the process ends as by ``exit_with_faults``.
+    Exits like ``exit_with_faults`` if one raises SettingsError.
     """
     try:
         for check in checks:
@@ -254,7 +255,7 @@ def read_or_exit(schema: SettingsSchema, *checks: Callable[[Mapping[str, str]], 
 
 
 def exit_with_faults(error: SettingsError) -> NoReturn:
-    """Print one line per fault on standard error and leave with code 2."""
+    """Print one line per error to standard error and exit with status 2."""
     for fault in error.faults:
         sys.stderr.write(f"settings: {fault}\n")
     sys.exit(EXIT_WRONG_SETTINGS)

@@ -1,39 +1,39 @@
-"""The closed sets that the processes share; docs/glossary.md says what each word means."""
+"""Names and enums that the processes share. docs/glossary.md explains the terms."""
 
 from enum import StrEnum
 from uuid import UUID
 
 WAKE_CHANNEL = "signpost_outbox"
-"""PostgreSQL NOTIFY channel on which the API tells the relays that something is due."""
+"""PostgreSQL NOTIFY channel that wakes the relays when a message is due."""
 SETTLED_CHANNEL = "signpost_settled"
-"""PostgreSQL NOTIFY channel on which the relays tell the API which messages have settled: ids, comma-separated."""
+"""PostgreSQL NOTIFY channel with the ids of settled messages, comma-separated, for the API."""
 ERASED = "erased"
-"""What stands for the recipient of a message whose user was erased."""
+"""Replaces the recipient of a message when its user is erased."""
 
 RELAY_ALIVE_SECONDS = 30
-"""A relay not seen in its row of `relays` for longer is taken for dead; it tells of itself every ten to fifteen."""
+"""A relay without a heartbeat for longer counts as dead. Heartbeats are 10 to 15 s apart."""
 
 
 class Channel(StrEnum):
-    """The way a message goes."""
+    """How a message reaches a person."""
 
     EMAIL = "email"
     SMS = "sms"
 
 
 class WorkChannel(StrEnum):
-    """The way of a message that has the relay do something, instead of telling somebody."""
+    """The channel of a message that is a task for the relay."""
 
     PROVISION = "provision"
 
 
 AnyChannel = Channel | WorkChannel
-"""Of a message in the outbox, whatever it is for."""
+"""The channel of any message in the outbox."""
 CHANNELS: tuple[AnyChannel, ...] = (*Channel, *WorkChannel)
 
 
 class Status(StrEnum):
-    """Where a message stands. Being leased is not a status: a lease runs out by itself."""
+    """Status of a message. Being leased is not a status, since a lease ends by itself."""
 
     PENDING = "pending"
     SENT = "sent"
@@ -41,7 +41,7 @@ class Status(StrEnum):
 
 
 class DeadReason(StrEnum):
-    """Why a message will not be tried again."""
+    """Why a message gets no further attempt."""
 
     REJECTED = "rejected"
     EXHAUSTED = "exhausted"
@@ -53,14 +53,14 @@ class DeadReason(StrEnum):
 
 
 class Urgency(StrEnum):
-    """How long a message can wait, the most urgent first: someone sits before a code; a notice tells what was done."""
+    """Delivery priority, highest first. A user is waiting for a code; a notice reports something done."""
 
     CODE = "code"
     NOTICE = "notice"
 
 
 class Template(StrEnum):
-    """Which words a message carries."""
+    """The text of a message to a person."""
 
     ACTIVATION = "activation"
     ACCOUNT_EXISTS = "account_exists"
@@ -75,10 +75,10 @@ class Template(StrEnum):
 
     @property
     def urgency(self) -> Urgency:
-        """How long a message with these words can wait."""
+        """Delivery priority of messages with this template."""
         match self:
-            # Whoever registers sees when the message was sent. Were the one to a taken address any less
-            # urgent, a backlog of notices would tell which addresses are taken.
+            # A client can see when its message was sent. With a lower priority for taken addresses, a backlog of
+            # notices would reveal which addresses are taken.
             case Template.ACTIVATION | Template.ACCOUNT_EXISTS:
                 return Urgency.CODE
             case Template.PASSWORD_RESET | Template.NO_ACCOUNT | Template.ADDRESS_CHANGE:
@@ -90,26 +90,26 @@ class Template(StrEnum):
 
 
 class Work(StrEnum):
-    """What a message has the relay do; it stands where others have their template."""
+    """A task for the relay, in place of a template."""
 
     FOUND_ORGANIZATION = "organization"
     REPAIR_ORGANIZATION = "organization_repair"
 
     @property
     def urgency(self) -> Urgency:
-        """How long it can wait: someone sits before a form, or before a door that is closed."""
+        """Delivery priority: a user is waiting to activate or to sign in."""
         match self:
             case Work.FOUND_ORGANIZATION | Work.REPAIR_ORGANIZATION:
                 return Urgency.CODE
 
 
 AnyTemplate = Template | Work
-"""Of a message in the outbox, whatever it is for."""
+"""The template or task of any message in the outbox."""
 TEMPLATES: tuple[AnyTemplate, ...] = (*Template, *Work)
 
 
 class OrganizationStatus(StrEnum):
-    """Where an organization stands. That it is ready says that its database once was; its health says whether it is."""
+    """Status of an organization. ``READY``: its database was provisioned. Its health shows the current state."""
 
     PROVISIONING = "provisioning"
     READY = "ready"
@@ -117,7 +117,7 @@ class OrganizationStatus(StrEnum):
 
 
 class Purpose(StrEnum):
-    """What a token may be used for. A decoy can never be used; it only looks like the others."""
+    """Purpose of a token. A decoy only looks like the others and cannot be used."""
 
     ACTIVATION = "activation"
     DECOY = "decoy"
@@ -126,7 +126,7 @@ class Purpose(StrEnum):
 
 
 class UserStatus(StrEnum):
-    """Retired users lost their address to another registration of it that was activated first."""
+    """Status of a user. Another registration with a retired user's address was activated first."""
 
     PENDING = "pending"
     ACTIVE = "active"
@@ -134,7 +134,7 @@ class UserStatus(StrEnum):
 
 
 class Locale(StrEnum):
-    """The languages that messages are written in."""
+    """The languages of messages."""
 
     EN = "en"
     FR = "fr"

@@ -22,6 +22,9 @@ from shared.web.problems import (
     problem_document,
 )
 
+REALM = "signpost"
+MAX_VIOLATIONS = 50
+"""In one response. No schema has as many fields."""
 PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
     **COMMON_PROBLEM_TYPES,
     Code.INVALID_OR_EXPIRED: ProblemType(
@@ -95,7 +98,6 @@ PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
     ),
 }
 """-"""
-
 VIOLATION_MESSAGES: Mapping[str, str] = {
     ViolationCode.REQUIRED: "This field is required.",
     ViolationCode.UNKNOWN_FIELD: "There is no such field.",
@@ -115,11 +117,6 @@ VIOLATION_MESSAGES: Mapping[str, str] = {
     ViolationCode.CHANNEL_WITHOUT_ADDRESS: "No address was given for this channel.",
     ViolationCode.ONE_FORM_REQUIRED: "Give either token, or registration_id and code.",
 }
-
-
-REALM = "signpost"
-MAX_VIOLATIONS = 50
-"""In one response. No schema has as many fields."""
 
 
 def handle_problems(app: Flask) -> None:

@@ -22,10 +22,10 @@ def limit_headers(tallies: Sequence[Tally]) -> dict[str, str]:
 
     What is left for an address appears only at 0: other values would reveal activity on the address to strangers.
     """
-    told = [tally for tally in tallies if RULES[tally.limit].per is Per.NETWORK or not tally.is_admitted]
-    if not told:
+    shown = [tally for tally in tallies if RULES[tally.limit].per is Per.NETWORK or not tally.is_admitted]
+    if not shown:
         return {}
-    names = _names(told)
+    names = _names(shown)
     policies = (f'"{name}";q={tally.item.amount};w={tally.item.get_expiry()}' for name, tally in names)
     left = (f'"{name}";r={tally.left};t={tally.seconds}' for name, tally in names)
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(left)}
@@ -42,24 +42,24 @@ def _names(tallies: Sequence[Tally]) -> list[tuple[str, Tally]]:
 def identify_clients(app: Flask, trusted_proxies: int) -> None:
     """Set ``g.client_address`` on each request."""
 
-    def know() -> None:
+    def identify() -> None:
         forwarded_for = request.headers.get("X-Forwarded-For", "")
         g.client_address = client_address(request.remote_addr or "", forwarded_for, trusted_proxies)
 
-    app.before_request(know)
+    app.before_request(identify)
 
 
 def add_limit_headers(app: Flask) -> None:
     """Add the RateLimit headers to each response."""
-    app.after_request(_tell)
+    app.after_request(_add_headers)
 
 
 def spend(*subjects: Subject) -> None:
     """Count a hit of each subject, before any expensive work. Raises TooManyRequestsError."""
     try:
         tallies = services().limiter.spend(subjects)
-    except TooManyRequestsError as refusal:
-        g.tallies = [*g.get("tallies", []), *refusal.tallies]
+    except TooManyRequestsError as error:
+        g.tallies = [*g.get("tallies", []), *error.tallies]
         raise
     g.tallies = [*g.get("tallies", []), *tallies]
     g.spent = [*g.get("spent", []), *subjects]
@@ -103,7 +103,7 @@ def by_addresses(limit: Limit, *canonical: str) -> list[Subject]:
     return [services().limiter.address(limit, address) for address in canonical]
 
 
-def _tell(response: Response) -> Response:
+def _add_headers(response: Response) -> Response:
     if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE and g.get("spent"):
         # A request that fails without a database counts against nobody, if that can still be written.
         with suppress(*DATABASE_FAILURES):

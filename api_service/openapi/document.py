@@ -34,7 +34,6 @@ from shared.web.bearer import challenge
 from shared.web.problems import MEDIA_TYPE, CommonCode, problem_document
 
 Json = dict[str, Any]
-
 BEARER = "accessToken"
 SECURITY_SCHEMES: Mapping[str, Json] = {
     BEARER: {
@@ -64,7 +63,6 @@ HEADERS: Mapping[str, Json] = {
     "Idempotency-Replayed": _header("The response of the first request was replayed.", "true", enum=["true"]),
     "Content-Disposition": _header("The suggested file name.", 'attachment; filename="personal-data.json"'),
 }
-
 PARAMETERS: Mapping[str, Json] = {
     "X-Request-Id": {
         "in": "header",
@@ -96,7 +94,6 @@ PARAMETERS: Mapping[str, Json] = {
         "schema": {"type": "string"},
     },
 }
-
 _MEMBERS: Mapping[AnyCode, Json] = {
     CommonCode.VALIDATION_FAILED: {
         "errors": [
@@ -111,14 +108,6 @@ _MEMBERS: Mapping[AnyCode, Json] = {
     CommonCode.NOT_READY: {"missing": ["database"]},
     Code.ACCOUNT_NOT_ACTIVATED: {"resend": f"/v1/registrations/{AN_ID}/resend"},
 }
-
-
-def example_of(code: AnyCode) -> Json:
-    """Return an example of the problem."""
-    document = problem_document(PROBLEM_TYPES[code], code, AN_ID, **_MEMBERS.get(code, {}))
-    return {"summary": document["title"], "value": document}
-
-
 EVERYWHERE = (
     CommonCode.BAD_REQUEST,
     CommonCode.REQUEST_TIMEOUT,
@@ -145,109 +134,8 @@ NOT_YET = {
     CommonCode.DATABASE_UNAVAILABLE,
 }
 """Problems with a Retry-After header."""
-
-
-def operation_of(rule: Rule, view: Callable[..., Any], doc: OperationDoc) -> Json:
-    """Return the operation; apispec resolves its marshmallow schemas."""
-    summary, _, more = cleandoc(getdoc(view) or "").partition("\n\n")
-    marks = marks_of(view)
-    operation: Json = {
-        "operationId": view.__name__,
-        "tags": [doc.tag.value],
-        "summary": summary.rstrip("."),
-        "description": more,
-        "parameters": [*_path_parameters(rule), *_parameters(doc, marks)],
-        "requestBody": _request_body(doc.body),
-        "responses": _responses(doc, marks),
-        "security": [{BEARER: []}] if Mark.AUTHENTICATED in marks else [],
-    }
-    return {name: value for name, value in operation.items() if value or name == "security"}
-
-
-def codes_of(doc: OperationDoc, marks: frozenset[Mark]) -> list[AnyCode]:
-    """Return all problem codes of the operation, by status."""
-    codes = {*EVERYWHERE, *doc.problems}
-    codes |= {code for mark in marks for code in OF_MARKS[mark]}
-    if doc.body and doc.body.media_type == JSON:
-        codes |= {*OF_JSON}
-    if doc.needs_database:
-        codes |= {CommonCode.DATABASE_UNAVAILABLE}
-    return sorted(codes, key=lambda code: (PROBLEM_TYPES[code].status, CODES.index(code)))
-
-
-def _path_parameters(rule: Rule) -> Iterator[Json]:
-    for name in sorted(rule.arguments):
-        yield {"in": "path", "name": name, "required": True, "schema": {"type": "string", "format": "uuid"}}
-
-
-def _parameters(doc: OperationDoc, marks: frozenset[Mark]) -> list[str]:
-    key = ["Idempotency-Key"] if Mark.IDEMPOTENT in marks else []
-    return [*doc.parameters, *key, "X-Request-Id"]
-
-
-def _request_body(body: RequestDoc | None) -> Json | None:
-    if body is None:
-        return None
-    return {"required": body.is_required, "content": {body.media_type: {"schema": body.schema()}}}
-
-
-def _responses(doc: OperationDoc, marks: frozenset[Mark]) -> Json:
-    responses = {str(status.value): _answered(response, marks) for status, response in doc.responses.items()}
-    for status, codes in groupby(codes_of(doc, marks), key=lambda code: PROBLEM_TYPES[code].status):
-        _merge(responses, str(status.value), list(codes))
-    return dict(sorted(responses.items()))
-
-
-def _answered(response: ResponseDoc, marks: frozenset[Mark]) -> Json:
-    replayed = ("Idempotency-Replayed",) if Mark.IDEMPOTENT in marks else ()
-    content: Json = {}
-    if response.schema:
-        content[response.media_type] = {"schema": response.schema}
-    elif response.media_type != JSON:
-        content[response.media_type] = {"schema": {"type": "string"}}
-    return _response(response.meaning, (*response.headers, *replayed), content)
-
-
-def problem_response(codes: list[AnyCode]) -> Json:
-    """Return the response for problem codes that share a status."""
-    meaning = "\n".join(f"- `{code}`: {PROBLEM_TYPES[code].detail}" for code in codes)
-    schema = {"allOf": [ProblemSchema, {"properties": {"code": {"enum": [code.value for code in codes]}}}]}
-    examples = {code.value: {"$ref": f"#/components/examples/{code.value}"} for code in codes}
-    return _response(meaning, _refused_headers(codes), {MEDIA_TYPE: {"schema": schema, "examples": examples}})
-
-
-def _refused_headers(codes: list[AnyCode]) -> tuple[str, ...]:
-    headers: tuple[str, ...] = ()
-    if PROBLEM_TYPES[codes[0]].status == HTTPStatus.UNAUTHORIZED:
-        headers += ("WWW-Authenticate",)
-    if codes[0] is CommonCode.METHOD_NOT_ALLOWED:
-        headers += ("Allow",)
-    if NOT_YET & {*codes}:
-        headers += ("Retry-After",)
-    if Code.TOO_MANY_REQUESTS in codes:
-        headers += ("RateLimit", "RateLimit-Policy")
-    return headers
-
-
-def _response(meaning: str, headers: tuple[str, ...], content: Json) -> Json:
-    response: Json = {"description": meaning, "headers": {name: name for name in (*headers, "X-Request-Id")}}
-    return response | ({"content": content} if content else {})
-
-
-def _merge(responses: Json, status: str, codes: list[AnyCode]) -> None:
-    """Add the problems of a status. A page can have the same status."""
-    if status in responses:
-        present, refused = responses[status], problem_response(codes)
-        present["description"] += "\n" + refused["description"]
-        present["headers"] |= refused["headers"]
-        present["content"] |= refused["content"]
-    else:
-        shared = {"$ref": f"#/components/responses/{codes[0].value}"}
-        responses[status] = shared if len(codes) == 1 else problem_response(codes)
-
-
 OPENAPI = "3.1.0"
-BY_ITSELF = {"HEAD", "OPTIONS"}
+AUTOMATIC_METHODS = {"HEAD", "OPTIONS"}
 """Methods that Flask adds to every route."""
 INTRODUCTION = """\
 Requests and responses are JSON. Unknown fields and bodies over 16 KiB are rejected. `X-Request-Id` is echoed or
@@ -300,7 +188,7 @@ def path_of(rule: Rule) -> str:
 
 def methods_of(rule: Rule) -> list[str]:
     """Return the methods that the route declares."""
-    return sorted((rule.methods or set()) - BY_ITSELF)
+    return sorted((rule.methods or set()) - AUTOMATIC_METHODS)
 
 
 def _add_components(spec: APISpec) -> None:
@@ -318,3 +206,108 @@ def _add_components(spec: APISpec) -> None:
 def _name_of(schema: type[Schema] | Schema | str) -> str:
     kind = schema if isinstance(schema, type) else type(schema)
     return kind.__name__.removesuffix("Schema")
+
+
+def example_of(code: AnyCode) -> Json:
+    """Return an example of the problem."""
+    document = problem_document(PROBLEM_TYPES[code], code, AN_ID, **_MEMBERS.get(code, {}))
+    return {"summary": document["title"], "value": document}
+
+
+def operation_of(rule: Rule, view: Callable[..., Any], doc: OperationDoc) -> Json:
+    """Return the operation; apispec resolves its marshmallow schemas."""
+    summary, _, more = cleandoc(getdoc(view) or "").partition("\n\n")
+    marks = marks_of(view)
+    operation: Json = {
+        "operationId": view.__name__,
+        "tags": [doc.tag.value],
+        "summary": summary.rstrip("."),
+        "description": more,
+        "parameters": [*_path_parameters(rule), *_parameters(doc, marks)],
+        "requestBody": _request_body(doc.body),
+        "responses": _responses(doc, marks),
+        "security": [{BEARER: []}] if Mark.AUTHENTICATED in marks else [],
+    }
+    return {name: value for name, value in operation.items() if value or name == "security"}
+
+
+def codes_of(doc: OperationDoc, marks: frozenset[Mark]) -> list[AnyCode]:
+    """Return all problem codes of the operation, by status."""
+    codes = {*EVERYWHERE, *doc.problems}
+    codes |= {code for mark in marks for code in OF_MARKS[mark]}
+    if doc.body and doc.body.media_type == JSON:
+        codes |= {*OF_JSON}
+    if doc.needs_database:
+        codes |= {CommonCode.DATABASE_UNAVAILABLE}
+    return sorted(codes, key=lambda code: (PROBLEM_TYPES[code].status, CODES.index(code)))
+
+
+def _path_parameters(rule: Rule) -> Iterator[Json]:
+    for name in sorted(rule.arguments):
+        yield {"in": "path", "name": name, "required": True, "schema": {"type": "string", "format": "uuid"}}
+
+
+def _parameters(doc: OperationDoc, marks: frozenset[Mark]) -> list[str]:
+    key = ["Idempotency-Key"] if Mark.IDEMPOTENT in marks else []
+    return [*doc.parameters, *key, "X-Request-Id"]
+
+
+def _request_body(body: RequestDoc | None) -> Json | None:
+    if body is None:
+        return None
+    return {"required": body.is_required, "content": {body.media_type: {"schema": body.schema()}}}
+
+
+def _responses(doc: OperationDoc, marks: frozenset[Mark]) -> Json:
+    responses = {str(status.value): _success_response(response, marks) for status, response in doc.responses.items()}
+    for status, codes in groupby(codes_of(doc, marks), key=lambda code: PROBLEM_TYPES[code].status):
+        _merge(responses, str(status.value), list(codes))
+    return dict(sorted(responses.items()))
+
+
+def _success_response(response: ResponseDoc, marks: frozenset[Mark]) -> Json:
+    replayed = ("Idempotency-Replayed",) if Mark.IDEMPOTENT in marks else ()
+    content: Json = {}
+    if response.schema:
+        content[response.media_type] = {"schema": response.schema}
+    elif response.media_type != JSON:
+        content[response.media_type] = {"schema": {"type": "string"}}
+    return _response(response.meaning, (*response.headers, *replayed), content)
+
+
+def problem_response(codes: list[AnyCode]) -> Json:
+    """Return the response for problem codes that share a status."""
+    meaning = "\n".join(f"- `{code}`: {PROBLEM_TYPES[code].detail}" for code in codes)
+    schema = {"allOf": [ProblemSchema, {"properties": {"code": {"enum": [code.value for code in codes]}}}]}
+    examples = {code.value: {"$ref": f"#/components/examples/{code.value}"} for code in codes}
+    return _response(meaning, _problem_headers(codes), {MEDIA_TYPE: {"schema": schema, "examples": examples}})
+
+
+def _problem_headers(codes: list[AnyCode]) -> tuple[str, ...]:
+    headers: tuple[str, ...] = ()
+    if PROBLEM_TYPES[codes[0]].status == HTTPStatus.UNAUTHORIZED:
+        headers += ("WWW-Authenticate",)
+    if codes[0] is CommonCode.METHOD_NOT_ALLOWED:
+        headers += ("Allow",)
+    if NOT_YET & {*codes}:
+        headers += ("Retry-After",)
+    if Code.TOO_MANY_REQUESTS in codes:
+        headers += ("RateLimit", "RateLimit-Policy")
+    return headers
+
+
+def _response(meaning: str, headers: tuple[str, ...], content: Json) -> Json:
+    response: Json = {"description": meaning, "headers": {name: name for name in (*headers, "X-Request-Id")}}
+    return response | ({"content": content} if content else {})
+
+
+def _merge(responses: Json, status: str, codes: list[AnyCode]) -> None:
+    """Add the problems of a status. A page can have the same status."""
+    if status in responses:
+        present, added = responses[status], problem_response(codes)
+        present["description"] += "\n" + added["description"]
+        present["headers"] |= added["headers"]
+        present["content"] |= added["content"]
+    else:
+        shared = {"$ref": f"#/components/responses/{codes[0].value}"}
+        responses[status] = shared if len(codes) == 1 else problem_response(codes)

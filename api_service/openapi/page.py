@@ -16,6 +16,9 @@ from api_service.http.security_headers import safe_headers, style_named
 from api_service.openapi.document import Json
 from shared.web.problems import MEDIA_TYPE
 
+STYLE = style_named("docs")
+_CODE = re.compile(r"`([^`]+)`")
+
 
 @dataclass(frozen=True)
 class Field:
@@ -35,6 +38,112 @@ class Shape:
     meaning: str
     fields: list[Field]
     example: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page and its headers."""
+
+    html: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ResponseView:
+    """One status of an operation: problems have codes, successful responses a shape."""
+
+    status: HTTPStatus
+    meaning: str
+    is_problem: bool
+    codes: list[str]
+    headers: list[str]
+    shape: Shape | None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation, ready for the template."""
+
+    method: str
+    path: str
+    id: str
+    summary: str
+    description: str
+    needs_user: bool
+    parameters: list[Json]
+    body: Shape | None
+    responses: list[ResponseView]
+
+
+def page_of(document: Json) -> Page:
+    """Return the page for the document."""
+    html = render_template(
+        "docs.html",
+        info=document["info"],
+        chapters=chapters_of(document),
+        problems=[example["value"] for example in document["components"]["examples"].values()],
+        security=document["components"]["securitySchemes"],
+        style=STYLE,
+        marked_up=marked_up,
+    )
+    return Page(html, safe_headers(STYLE))
+
+
+def chapters_of(document: Json) -> list[tuple[str, list[Operation]]]:
+    """Return the operations of each tag, in the document's order."""
+    operations = list(_operations(document))
+    return [
+        (tag["name"], [operation for name, operation in operations if name == tag["name"]]) for tag in document["tags"]
+    ]
+
+
+def marked_up(text: str) -> Markup:
+    """Render text in backticks as code, and escape everything else."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped just before
+
+
+def _operations(document: Json) -> Iterator[tuple[str, Operation]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield operation["tags"][0], _operation(document, method, path, operation)
+
+
+def _operation(document: Json, method: str, path: str, operation: Json) -> Operation:
+    return Operation(
+        method=method.upper(),
+        path=path,
+        id=operation["operationId"],
+        summary=operation["summary"],
+        description=operation.get("description", ""),
+        needs_user=bool(operation["security"]),
+        parameters=[resolved(document, parameter) for parameter in operation.get("parameters", [])],
+        body=_content_shape(document, operation.get("requestBody", {})),
+        responses=[
+            _response_view(document, int(status), resolved(document, response))
+            for status, response in operation["responses"].items()
+        ],
+    )
+
+
+def _response_view(document: Json, status: int, response: Json) -> ResponseView:
+    content: dict[str, Any] = response.get("content", {})
+    problems: dict[str, Any] = content.get(MEDIA_TYPE, {})
+    return ResponseView(
+        status=HTTPStatus(status),
+        meaning=response["description"].partition("\n")[0],
+        is_problem=content.keys() == {MEDIA_TYPE},
+        codes=list(problems.get("examples", {})),
+        headers=[name for name in response["headers"] if name != "X-Request-Id"],
+        shape=_content_shape(document, response),
+    )
+
+
+def _content_shape(document: Json, holder: Json) -> Shape | None:
+    """Return the shape of a body that is a JSON object or a form."""
+    for media_type, content in holder.get("content", {}).items():
+        if media_type != MEDIA_TYPE and "$ref" in content["schema"]:
+            return shape_of(document, content["schema"], media_type)
+    return None
 
 
 def resolved(document: Json, part: Json) -> Json:
@@ -101,120 +210,10 @@ def _kind(schema: Json) -> str:
     """Describe a type briefly: its name, values or format, and bounds."""
     kinds = schema.get("type", "any")
     kind = kinds if isinstance(kinds, str) else " or ".join(kinds)
-    if words := [word for word in schema.get("enum", ()) if word is not None]:
-        kind = " · ".join(words) + (" or null" if None in schema["enum"] else "")
+    if values := [word for word in schema.get("enum", ()) if word is not None]:
+        kind = " · ".join(values) + (" or null" if None in schema["enum"] else "")
     elif "format" in schema:
         kind = kind.replace("string", schema["format"])
     if "minLength" in schema:
         kind += f", {schema['minLength']} to {schema['maxLength']} characters"
     return kind
-
-
-STYLE = style_named("docs")
-_CODE = re.compile(r"`([^`]+)`")
-
-
-@dataclass(frozen=True)
-class Page:
-    """A page and its headers."""
-
-    html: str
-    headers: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class ResponseView:
-    """One status of an operation: problems have codes, successful responses a shape."""
-
-    status: HTTPStatus
-    meaning: str
-    is_refusal: bool
-    codes: list[str]
-    headers: list[str]
-    shape: Shape | None
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One operation, ready for the template."""
-
-    method: str
-    path: str
-    id: str
-    summary: str
-    description: str
-    needs_user: bool
-    parameters: list[Json]
-    body: Shape | None
-    responses: list[ResponseView]
-
-
-def page_of(document: Json) -> Page:
-    """Return the page for the document."""
-    html = render_template(
-        "docs.html",
-        info=document["info"],
-        chapters=chapters_of(document),
-        problems=[example["value"] for example in document["components"]["examples"].values()],
-        security=document["components"]["securitySchemes"],
-        style=STYLE,
-        marked_up=marked_up,
-    )
-    return Page(html, safe_headers(STYLE))
-
-
-def chapters_of(document: Json) -> list[tuple[str, list[Operation]]]:
-    """Return the operations of each tag, in the document's order."""
-    operations = list(_operations(document))
-    return [
-        (tag["name"], [operation for name, operation in operations if name == tag["name"]]) for tag in document["tags"]
-    ]
-
-
-def marked_up(text: str) -> Markup:
-    """Render text in backticks as code, and escape everything else."""
-    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped just before
-
-
-def _operations(document: Json) -> Iterator[tuple[str, Operation]]:
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            yield operation["tags"][0], _operation(document, method, path, operation)
-
-
-def _operation(document: Json, method: str, path: str, operation: Json) -> Operation:
-    return Operation(
-        method=method.upper(),
-        path=path,
-        id=operation["operationId"],
-        summary=operation["summary"],
-        description=operation.get("description", ""),
-        needs_user=bool(operation["security"]),
-        parameters=[resolved(document, parameter) for parameter in operation.get("parameters", [])],
-        body=_content_shape(document, operation.get("requestBody", {})),
-        responses=[
-            _reply(document, int(status), resolved(document, response))
-            for status, response in operation["responses"].items()
-        ],
-    )
-
-
-def _reply(document: Json, status: int, response: Json) -> ResponseView:
-    content: dict[str, Any] = response.get("content", {})
-    problems: dict[str, Any] = content.get(MEDIA_TYPE, {})
-    return ResponseView(
-        status=HTTPStatus(status),
-        meaning=response["description"].partition("\n")[0],
-        is_refusal=content.keys() == {MEDIA_TYPE},
-        codes=list(problems.get("examples", {})),
-        headers=[name for name in response["headers"] if name != "X-Request-Id"],
-        shape=_content_shape(document, response),
-    )
-
-
-def _content_shape(document: Json, holder: Json) -> Shape | None:
-    """Return the shape of a body that is a JSON object or a form."""
-    for media_type, content in holder.get("content", {}).items():
-        if media_type != MEDIA_TYPE and "$ref" in content["schema"]:
-            return shape_of(document, content["schema"], media_type)
-    return None

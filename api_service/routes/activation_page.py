@@ -52,7 +52,7 @@ class Page(StrEnum):
 
 
 @dataclass(frozen=True)
-class Words:
+class PageTexts:
     """The title and text of a variant, and the labels of its buttons and field."""
 
     title: str
@@ -63,24 +63,24 @@ class Words:
 
 
 # Variants with a form share the buttons; those that ask for a password share the field.
-_asking_en = partial(Words, button="Confirm my address", decline="I did not register")
-_asking_fr = partial(Words, button="Confirmer mon adresse", decline="Je n'ai pas créé de compte")
-_password_en = partial(_asking_en, field="Password")
-_password_fr = partial(_asking_fr, field="Mot de passe")
+_form_en = partial(PageTexts, button="Confirm my address", decline="I did not register")
+_form_fr = partial(PageTexts, button="Confirmer mon adresse", decline="Je n'ai pas créé de compte")
+_password_en = partial(_form_en, field="Password")
+_password_fr = partial(_form_fr, field="Mot de passe")
 
-WORDS: Mapping[Locale, Mapping[Page, Words]] = {
+TEXTS: Mapping[Locale, Mapping[Page, PageTexts]] = {
     Locale.EN: {
-        Page.BUTTON: _asking_en(
+        Page.BUTTON: _form_en(
             title="Confirm your address",
             text="Did you create an account with this address? Press the button to activate it, with the password that "
             "was chosen then.",
         ),
-        Page.DONE: Words(title="Your account is active", text="You can close this page and sign in."),
-        Page.DECLINED: Words(
+        Page.DONE: PageTexts(title="Your account is active", text="You can close this page and sign in."),
+        Page.DECLINED: PageTexts(
             title="Thank you for telling us",
             text="The registration is cancelled, and the link works no longer. There is nothing else to do.",
         ),
-        Page.INVALID: Words(
+        Page.INVALID: PageTexts(
             title="This link does not work",
             text="It may be incomplete, used already, or too old. Ask for a new message where you registered.",
         ),
@@ -94,27 +94,27 @@ WORDS: Mapping[Locale, Mapping[Page, Words]] = {
             text="The link belongs to a registration with another password. If you did not mistype yours, somebody "
             "else has registered your address: use the link in our other message.",
         ),
-        Page.TOO_OFTEN: Words(
+        Page.TOO_OFTEN: PageTexts(
             title="Too many wrong passwords",
             text="Please wait a minute, then open the link in your message again.",
         ),
-        Page.UNAVAILABLE: Words(
+        Page.UNAVAILABLE: PageTexts(
             title="Please try again shortly",
             text="We cannot activate your account just now. Your link stays valid: reload this page in a minute.",
         ),
     },
     Locale.FR: {
-        Page.BUTTON: _asking_fr(
+        Page.BUTTON: _form_fr(
             title="Confirmez votre adresse",
             text="Avez-vous créé un compte avec cette adresse ? Appuyez sur le bouton pour l'activer, avec le mot de "
             "passe choisi à ce moment-là.",
         ),
-        Page.DONE: Words(title="Votre compte est actif", text="Vous pouvez fermer cette page et vous connecter."),
-        Page.DECLINED: Words(
+        Page.DONE: PageTexts(title="Votre compte est actif", text="Vous pouvez fermer cette page et vous connecter."),
+        Page.DECLINED: PageTexts(
             title="Merci de nous l'avoir dit",
             text="L'inscription est annulée et le lien ne fonctionne plus. Vous n'avez rien d'autre à faire.",
         ),
-        Page.INVALID: Words(
+        Page.INVALID: PageTexts(
             title="Ce lien ne fonctionne pas",
             text="Il est peut-être incomplet, déjà utilisé ou trop ancien. "
             "Demandez un nouveau message là où vous vous êtes inscrit.",
@@ -129,11 +129,11 @@ WORDS: Mapping[Locale, Mapping[Page, Words]] = {
             text="Le lien appartient à une inscription avec un autre mot de passe. Si vous ne vous êtes pas trompé, "
             "quelqu'un d'autre a inscrit votre adresse : utilisez le lien de notre autre message.",
         ),
-        Page.TOO_OFTEN: Words(
+        Page.TOO_OFTEN: PageTexts(
             title="Trop de mots de passe erronés",
             text="Veuillez attendre une minute, puis ouvrir à nouveau le lien de votre message.",
         ),
-        Page.UNAVAILABLE: Words(
+        Page.UNAVAILABLE: PageTexts(
             title="Veuillez réessayer sous peu",
             text="Nous ne pouvons pas activer votre compte en ce moment. Votre lien reste valable : "
             "rechargez cette page dans une minute.",
@@ -235,13 +235,13 @@ def read_form() -> Mapping[str, str]:
     return request.form
 
 
-def _too_often(error: TooManyRequestsError) -> Response:
+def _too_many_requests(error: TooManyRequestsError) -> Response:
     page = _page(Page.TOO_OFTEN, HTTPStatus.TOO_MANY_REQUESTS)
     page.headers["Retry-After"] = str(error.retry_after_seconds)
     return page
 
 
-blueprint.register_error_handler(TooManyRequestsError, _too_often)
+blueprint.register_error_handler(TooManyRequestsError, _too_many_requests)
 
 
 @blueprint.errorhandler(RequestEntityTooLarge)
@@ -251,9 +251,9 @@ def _too_large(_error: RequestEntityTooLarge) -> Response:
 
 
 def _unavailable(error: Exception) -> Response:
-    refusal = database_unavailable(problem, error)
+    unavailable = database_unavailable(problem, error)
     page = _page(Page.UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE)
-    page.headers["Retry-After"] = refusal.headers["Retry-After"]
+    page.headers["Retry-After"] = unavailable.headers["Retry-After"]
     return page
 
 
@@ -265,7 +265,7 @@ def _page(page: Page, status: HTTPStatus, link_token: str = "") -> Response:
     locale = preferred_locale()
     response = make_response(
         render_template(
-            "activation.html", locale=locale, words=WORDS[locale][page], link_token=link_token, style=STYLE
+            "activation.html", locale=locale, texts=TEXTS[locale][page], link_token=link_token, style=STYLE
         ),
         status,
     )

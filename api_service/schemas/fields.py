@@ -16,8 +16,28 @@ from shared.addresses import WRITTEN_NUMBER, InvalidAddressError, canonical_phon
 LONGEST_NAME = 200
 LONGEST_TEXT = 512
 """Far above any address, link token or code; longer input is rejected before parsing."""
-
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_CONTROL_CATEGORIES = ("Cc", "Zl", "Zp")
+_UNSEEN_CATEGORIES = ("Cf", "Co", "Cn")
+"""Format, private-use and unassigned characters."""
+_JOINERS = frozenset("\u200c\u200d")
+"""They change how letters join within words of Persian or Indic scripts, and are invisible elsewhere."""
+_VIRAMA = 9
+"""The combining class of marks that suppress the vowel of an Indic letter."""
+BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols without visible glyphs."""
+# ISO 3166-1 alpha-2, without reserved codes such as EU or UK.
+_COUNTRY_CODES = """
+AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC
+CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD
+GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH
+KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW
+MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC
+SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY
+UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW
+"""
+COUNTRIES = frozenset(_COUNTRY_CODES.split())
 
 
 class Text(fields.String):
@@ -180,18 +200,6 @@ class TypedCode(Text):
         return "".join(text.split())
 
 
-_BIDI_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_CONTROL_CATEGORIES = ("Cc", "Zl", "Zp")
-_UNSEEN_CATEGORIES = ("Cf", "Co", "Cn")
-"""Format, private-use and unassigned characters."""
-_JOINERS = frozenset("\u200c\u200d")
-"""They change how letters join within words of Persian or Indic scripts, and are invisible elsewhere."""
-_VIRAMA = 9
-"""The combining class of marks that suppress the vowel of an Indic letter."""
-BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
-"""Letters and symbols without visible glyphs."""
-
-
 def reject_control_characters(text: str) -> None:
     """Raise ValidationError for characters that end lines or reorder text."""
     if text.isprintable():
@@ -217,15 +225,3 @@ def _can_join(before: str, after: str) -> bool:
 
 def _is_of_a_word(character: str) -> bool:
     return unicodedata.category(character)[0] in "LM" and not character.isascii()
-
-
-_CODES = """
-AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA CC
-CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA GB GD
-GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH
-KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW
-MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC
-SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY
-UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW
-"""
-COUNTRIES = frozenset(_CODES.split())

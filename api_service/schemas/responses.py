@@ -23,8 +23,8 @@ def _text(meaning: str, example: str | None, **more: Any) -> fields.String:
 
 
 def _enum(kind: type[StrEnum] | Sequence[str], meaning: str, **more: Any) -> fields.String:
-    words: list[str | None] = [str(word) for word in kind]
-    return _text(meaning, words[0], enum=words + [None] * bool(more.get("allow_none")), **more)
+    values: list[str | None] = [str(value) for value in kind]
+    return _text(meaning, values[0], enum=values + [None] * bool(more.get("allow_none")), **more)
 
 
 def _id(meaning: str) -> fields.String:

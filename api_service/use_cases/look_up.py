@@ -75,8 +75,8 @@ class Registration:
 
 def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedelta, limiter: Limiter) -> Registration:
     """Return the registration by the database's clock. Raises UnknownRegistrationError."""
-    asked = {"registration_id": registration_id, "resend_cooldown": resend_cooldown}
-    row = session.connection().execute(_REGISTRATION, asked).one_or_none()
+    parameters = {"registration_id": registration_id, "resend_cooldown": resend_cooldown}
+    row = session.connection().execute(_REGISTRATION, parameters).one_or_none()
     if row is None:
         raise UnknownRegistrationError
     is_active = row.user_status is UserStatus.ACTIVE

@@ -71,8 +71,8 @@ def find_candidates(session: Session, credentials: Credentials) -> list[Candidat
     Always two, so that a wrong password costs two hashes whether the address is taken or not. A person who registers a
     taken address and signs in with the password given sees ``account_not_activated``, as with a free address.
     """
-    asked = {"canonical": credentials.address.canonical, "nobodys_hash": NO_USER.password_hash}
-    rows = session.connection().execute(_HOLDER_AND_NEWEST[credentials.address.channel], asked)
+    parameters = {"canonical": credentials.address.canonical, "dummy_hash": NO_USER.password_hash}
+    rows = session.connection().execute(_HOLDER_AND_NEWEST[credentials.address.channel], parameters)
     found = {rank: Candidate(user_id, status, kept_hash) for rank, user_id, status, kept_hash in rows}
     return [found[HOLDER], found[NEWEST]]
 
@@ -93,7 +93,7 @@ def holder_and_newest(channel: Channel) -> Select[int, UUID, UserStatus, str]:
         ranks.c.rank,
         func.coalesce(both.c.id, NO_USER.id),
         func.coalesce(both.c.status, literal(NO_USER.status, User.status.type)),
-        func.coalesce(both.c.password_hash, bindparam("nobodys_hash", type_=User.password_hash.type)),
+        func.coalesce(both.c.password_hash, bindparam("dummy_hash", type_=User.password_hash.type)),
     ).select_from(ranks.outerjoin(both, both.c.rank == ranks.c.rank))
 
 

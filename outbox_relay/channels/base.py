@@ -1,4 +1,4 @@
-"""Interfaces between the relay and its providers, and what several kinds of providers share.
+"""Interfaces between the relay and its providers, and helpers for several kinds of providers.
 
 A session pulls: it takes a message when it can submit one, and reports the result. So a slow provider
 holds only what it is delivering, and a fast one can submit the next message without waiting in between.
@@ -27,30 +27,30 @@ class ProviderDownError(Exception):
         self.failure = failure
 
 
-class Tray(Protocol):
+class MessageSource(Protocol):
     """Where a session takes messages from and reports their results."""
 
     def take(self) -> RenderedMessage | None:
-        """Return the next rendered message to submit, or None if none is waiting."""
+        """Return the next rendered message to submit, or None if no message is waiting."""
 
-    def report(self, letter: RenderedMessage, result: Sent | Failure) -> None:
+    def report(self, rendered: RenderedMessage, result: Sent | Failure) -> None:
         """Report the result of a message that was taken. Exactly once for each."""
 
 
 class Session(Protocol):
     """A connection to a provider, opened when first needed and then kept open."""
 
-    async def carry(self, tray: Tray) -> None:
-        """Deliver messages until none is waiting.
+    async def deliver(self, source: MessageSource) -> None:
+        """Deliver messages until no message is waiting.
 
         Connects before it takes the first message, and raises ProviderDownError if it cannot. Every message
-        taken is reported before this returns or raises, also on cancellation: then as a failure that says
-        whether the message was submitted. If the provider ends the connection, the messages in hand are
+        taken is reported before this returns or raises. On cancellation it is reported as a failure, with the
+        information whether it was submitted. If the provider ends the connection, the messages in hand are
         reported as failures and ProviderDownError is raised.
         """
 
     async def close(self) -> None:
-        """End the session politely. Never raises, and returns quickly whatever the other side does."""
+        """End the session politely. Never raises, and returns quickly even if the other side hangs."""
 
 
 class Provider(Protocol):
@@ -91,11 +91,11 @@ class SharedSession:
         self._idle = idle
         self._provider = provider
 
-    async def carry(self, tray: Tray) -> None:
+    async def deliver(self, source: MessageSource) -> None:
         """Deliver through an idle session, or through a new one."""
         session = self._idle.pop() if self._idle else self._provider.session()
         try:
-            await session.carry(tray)
+            await session.deliver(source)
         finally:
             self._idle.append(session)
 

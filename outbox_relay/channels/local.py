@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from outbox_relay.channels.base import ProviderDownError, Session, Tray
+from outbox_relay.channels.base import MessageSource, ProviderDownError, Session
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl
 from outbox_relay.failures import connection_failure
 from outbox_relay.model import RenderedMessage, Sent
@@ -35,17 +35,17 @@ class ConsoleSession:
     def __init__(self, provider: ConsoleProvider) -> None:
         self._provider = provider
 
-    async def carry(self, tray: Tray) -> None:
+    async def deliver(self, source: MessageSource) -> None:
         """Print messages."""
-        while (letter := tray.take()) is not None:
+        while (rendered := source.take()) is not None:
             try:
-                sys.stdout.write(_block(letter))
+                sys.stdout.write(_block(rendered))
                 sys.stdout.flush()
             except OSError as error:
                 failure = connection_failure(self._provider.name, error, maybe_accepted=False)
-                tray.report(letter, failure)
+                source.report(rendered, failure)
                 raise ProviderDownError(failure) from error
-            tray.report(letter, Sent(self._provider.name))
+            source.report(rendered, Sent(self._provider.name))
 
     async def close(self) -> None:
         """Leave standard output open."""
@@ -73,37 +73,43 @@ class FileSession:
     def __init__(self, provider: FileProvider) -> None:
         self._provider = provider
 
-    async def carry(self, tray: Tray) -> None:
+    async def deliver(self, source: MessageSource) -> None:
         """Write one file for each message."""
         try:
             self._provider.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ProviderDownError(connection_failure(self._provider.name, error, maybe_accepted=False)) from error
-        while (letter := tray.take()) is not None:
-            path = self._provider.directory / _file_name(letter)
+        while (rendered := source.take()) is not None:
+            path = self._provider.directory / _file_name(rendered)
             try:
-                _write_atomically(path, letter.content)
+                _write_atomically(path, rendered.content)
             except OSError as error:
                 failure = connection_failure(self._provider.name, error, maybe_accepted=False)
-                tray.report(letter, failure)
+                source.report(rendered, failure)
                 raise ProviderDownError(failure) from error
-            tray.report(letter, Sent(self._provider.name, path.name))
+            source.report(rendered, Sent(self._provider.name, path.name))
 
     async def close(self) -> None:
         """Do nothing: no file is open."""
 
 
-def _block(letter: RenderedMessage) -> str:
-    lines = [RULE, f"{letter.message.channel} to {letter.message.recipient}", *_text(letter).splitlines(), RULE, ""]
+def _block(rendered: RenderedMessage) -> str:
+    lines = [
+        RULE,
+        f"{rendered.message.channel} to {rendered.message.recipient}",
+        *_text(rendered).splitlines(),
+        RULE,
+        "",
+    ]
     return "\n".join(_without_controls(line) for line in lines)
 
 
-def _text(letter: RenderedMessage) -> str:
-    match letter.message.channel:
+def _text(rendered: RenderedMessage) -> str:
+    match rendered.message.channel:
         case Channel.EMAIL:
-            return _text_of_mail(letter.content)
+            return _text_of_mail(rendered.content)
         case Channel.SMS | WorkChannel():
-            return letter.content.decode(errors="replace")
+            return rendered.content.decode(errors="replace")
 
 
 def _text_of_mail(content: bytes) -> str:
@@ -117,12 +123,12 @@ def _without_controls(line: str) -> str:
     return "".join(character for character in line if character.isprintable())
 
 
-def _file_name(letter: RenderedMessage) -> str:
-    match letter.message.channel:
+def _file_name(rendered: RenderedMessage) -> str:
+    match rendered.message.channel:
         case Channel.EMAIL:
-            return f"{letter.message.id}.eml"
+            return f"{rendered.message.id}.eml"
         case Channel.SMS | WorkChannel():
-            return f"{letter.message.id}.txt"
+            return f"{rendered.message.id}.txt"
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

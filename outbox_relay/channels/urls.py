@@ -7,7 +7,7 @@ password that was not percent-encoded.
 import re
 import ssl
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import entry_points
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
@@ -28,46 +28,23 @@ HOST_NAME = re.compile(r"[0-9A-Za-z._:%-]+")
 
 @dataclass(frozen=True)
 class DeliveryContext:
-    """What applies to all providers: the envelope sender of e-mails, and how long one attempt may take."""
+    """Parameters of all providers: the envelope sender of e-mails, and how long one attempt may take."""
 
     sender: str
     timeout: timedelta
 
 
-@dataclass(frozen=True)
-class ProviderUrl:
+class ProviderUrl(SplitResult):
     """A parsed provider URL, without ``rate`` and ``connections``. Methods raise ValueError with a predicate."""
 
-    parts: SplitResult = field(repr=False)
+    __slots__ = ()
 
-    @property
-    def scheme(self) -> str:
-        """The scheme, in lower case."""
-        return self.parts.scheme
-
-    @property
-    def netloc(self) -> str:
-        """Host and port, preceded by what may stand before an ``@``, all as it was written."""
-        return self.parts.netloc
-
-    @property
-    def port(self) -> int | None:
-        """The port, if there is one."""
-        return self.parts.port
-
-    @property
-    def path(self) -> str:
-        """The path as it was written."""
-        return self.parts.path
-
-    @property
-    def query(self) -> str:
-        """The query."""
-        return self.parts.query
+    def __repr__(self) -> str:
+        return f"ProviderUrl({self.scheme})"  # without credentials
 
     def host(self) -> str:
         """Return the host name or address."""
-        host = self.parts.hostname
+        host = self.hostname
         if not host:
             raise ValueError(f"has a {self.scheme} URL without a host")
         try:
@@ -81,17 +58,17 @@ class ProviderUrl:
 
     def credentials(self) -> Credentials | None:
         """Return user and password, or None if the URL has neither."""
-        if self.parts.username is None:
+        if self.username is None:
             return None
-        if not self.parts.username or not self.parts.password:
+        if not self.username or not self.password:
             raise ValueError(f"has a {self.scheme} URL with only one of user and password")
-        return Credentials(unquote(self.parts.username), unquote(self.parts.password))
+        return Credentials(unquote(self.username), unquote(self.password))
 
     def token(self) -> str:
         """Return the token that stands alone before the host, fit for an HTTP header."""
-        if self.parts.password or not self.parts.username:
+        if self.password or not self.username:
             raise ValueError(f"has a {self.scheme} URL without a token, or with more than one, before its host")
-        token = unquote(self.parts.username)
+        token = unquote(self.username)
         if not (token.isascii() and token.isprintable()):
             raise ValueError(f"has a {self.scheme} URL with a token that cannot stand in a header")
         return token
@@ -126,9 +103,9 @@ class GatewayAccount:
 
 @dataclass(frozen=True)
 class ProviderScheme:
-    """What an entry point of ``signpost.providers`` refers to; its name is the scheme.
+    """The object of an entry point of ``signpost.providers``, whose name is the URL's scheme.
 
-    ``make`` creates a provider and raises ValueError with a predicate if the URL is wrong. ``has_limits`` says
+    ``make`` creates a provider and raises ValueError with a predicate if the URL is wrong. ``has_limits`` is
     whether the URL may have ``rate`` and ``connections``.
     """
 
@@ -199,9 +176,9 @@ def _capped_provider(url: str, channel: Channel, context: DeliveryContext) -> Ca
     if parts.fragment:
         raise ValueError("has a URL with a '#': in a user or password, write it as %23")
     if not scheme.has_limits:
-        return CappedProvider(scheme.make(ProviderUrl(parts), context))
+        return CappedProvider(scheme.make(ProviderUrl(*parts), context))
     caps, parts = _caps(parts)
-    return CappedProvider(scheme.make(ProviderUrl(parts), context), caps)
+    return CappedProvider(scheme.make(ProviderUrl(*parts), context), caps)
 
 
 def _split(url: str) -> SplitResult:

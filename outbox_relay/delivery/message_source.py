@@ -203,7 +203,7 @@ class ProviderMessageSource:
         self._is_failure_counted = False
         try:
             with self.provider.worker():
-                await self.session.carry(self)
+                await self.session.deliver(self)
         except ProviderDownError as error:
             if not self._is_failure_counted:
                 self.provider.failed(error.failure)

@@ -20,7 +20,7 @@ class HttpRule:
     problem: str | None = None
 
     def matches(self, status: int, problem: str | None) -> bool:
-        """Tell whether the rule applies to a response."""
+        """Return whether the rule applies to a response."""
         return status in self.statuses and self.problem in (None, problem)
 
 

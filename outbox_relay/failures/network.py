@@ -27,9 +27,9 @@ _WAIT = re.compile(
 
 
 class FailureCategory(StrEnum):
-    """What a provider's failure asks of operators.
+    """The kind of action that a provider's failure needs from operators.
 
-    ``CERTIFICATE`` and ``CREDENTIALS`` need somebody to act. ``OTHER`` mostly passes by itself.
+    ``CERTIFICATE`` and ``CREDENTIALS`` need an operator. ``OTHER`` is mostly temporary.
     """
 
     CERTIFICATE = "certificate"
@@ -71,7 +71,7 @@ def _is_resolver_error(error: BaseException) -> bool:
 
 
 def _is_from_channel(error: BaseException) -> bool:
-    """Tell whether a channel raised the error with a text of its own.
+    """Return whether a channel raised the error with its own text.
 
     Errors of the operating system have a number, and asyncio's timeouts have no text.
     """
@@ -114,7 +114,7 @@ def from_phase(*, maybe_accepted: bool) -> FailureClass:
 
 
 def connection_failure(provider: str, error: BaseException, *, maybe_accepted: bool) -> Failure:
-    """Return what a failed connection means for a message that was being delivered."""
+    """Return a failed connection as the failure of a message in delivery."""
     text = _error_text(error)
     return Failure(
         from_phase(maybe_accepted=maybe_accepted),

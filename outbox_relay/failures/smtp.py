@@ -67,7 +67,7 @@ class SmtpRule:
     text: str = r""
 
     def matches(self, command: SmtpCommand, code: int, text: str) -> bool:
-        """Tell whether the rule applies to a reply."""
+        """Return whether the rule applies to a reply."""
         found = _ENHANCED.match(text)
         return (
             command in self.commands

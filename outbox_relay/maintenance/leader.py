@@ -1,7 +1,7 @@
 """Maintenance: partitions made ahead, old rows removed, by the relay that holds the leader lease.
 
-Each call is one transaction of a function that a migration made (0010, 0012, 0017), and does a bounded part: whatever
-ends it in the middle leaves nothing half done, and the next round goes on. Two relays at it at once, after
+Each call is one transaction of a database function, and does a bounded part of the work. A call that is interrupted
+leaves no partial result, and the next round continues. Two relays at it at once, after
 a lease was lost unnoticed, do no harm.
 """
 

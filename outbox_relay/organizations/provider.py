@@ -1,7 +1,7 @@
 """The provider of the provision channel: it delivers a message by provisioning an organization's database.
 
 Decoys: a registration with a taken address creates an organization without a database. Its status must change like
-that of a real one, or the response would reveal that the address is taken. So a decoy occupies a slot on the server,
+that of a real one, or the response would reveal that the address is taken. So a decoy occupies one of the sessions,
 fails when a real organization would fail, and takes as long as one of the latest real ones.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from outbox_relay.channels.base import Tray
+from outbox_relay.channels.base import MessageSource
 from outbox_relay.model import ClaimedMessage, Failure, FailureClass, Sent
 from outbox_relay.organizations.store import LeaseLostError, OrganizationStore, ProvisionTarget
 from outbox_relay.provisioning import ProvisionServer, StepFailedError, preflight, provision
@@ -119,14 +119,14 @@ class ProvisionSession:
     def __init__(self, provider: ProvisionProvider) -> None:
         self._provider = provider
 
-    async def carry(self, tray: Tray) -> None:
+    async def deliver(self, source: MessageSource) -> None:
         """Deliver each message of the source and report its result."""
-        while letter := tray.take():
+        while rendered := source.take():
             result: Sent | Failure = Failure(FailureClass.TRANSIENT, self._provider.name, "interrupted")
             try:
-                result = await self._provider.deliver(letter.message)
+                result = await self._provider.deliver(rendered.message)
             finally:
-                tray.report(letter, result)
+                source.report(rendered, result)
 
     async def close(self) -> None:
         """Do nothing: no connection stays open between organizations."""

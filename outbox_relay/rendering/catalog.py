@@ -31,7 +31,7 @@ CATALOGUE = "locale/{}/LC_MESSAGES/messages.po"
 PAGE = "body.mjml"
 """The one file of a template that becomes HTML. The others are plain text."""
 
-# What a template or a catalogue can raise while it is rendered.
+# Exceptions that a template or a catalogue can raise while it is rendered.
 _TEMPLATE_ERRORS = (TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
 
 MOST_BYTES = 100_000

@@ -42,7 +42,7 @@ _BYTES_A_LINE = 25  # each takes up to three columns
 
 
 class Value(StrEnum):
-    """What differs between messages of the same variant."""
+    """The parts that differ between messages of the same variant."""
 
     RECIPIENT = "recipient"
     DATE = "date"
@@ -65,7 +65,7 @@ class OutputContext(StrEnum):
 
 
 class RenderValues(NamedTuple):
-    """What values are computed from: the message, the name to greet, and the keys for codes and links."""
+    """The input of formatters: the message, the name to greet, and the keys for codes and links."""
 
     message: ClaimedMessage
     name: str
@@ -80,7 +80,7 @@ class CompiledTemplate:
     """A message without its values."""
 
     def __init__(self, fixed: list[bytes], formatters: list[Formatter]) -> None:
-        # A value that stands in several places in the same encoding is formatted once.
+        # A value used several times in the same encoding is formatted once.
         self._formatters = list(dict.fromkeys(formatters))
         self._order = [self._formatters.index(formatter) for formatter in formatters]
         self._pieces = [b""] * (len(fixed) + len(formatters))
@@ -95,7 +95,7 @@ class CompiledTemplate:
 
 
 def placeholder(context: OutputContext, value: Value) -> str:
-    """Return what stands for a value while a message is composed."""
+    """Return the placeholder of a value, for the message to be composed."""
     return f"fill_{context}_{value}_here"
 
 

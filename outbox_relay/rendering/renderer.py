@@ -27,7 +27,7 @@ _TEMPLATE_CACHE = TemplateCache()
 
 
 class TemplateVariant(NamedTuple):
-    """What decides the fixed text of a message."""
+    """The properties that decide a message's fixed text."""
 
     template: Template
     channel: Channel
@@ -126,7 +126,7 @@ def activation_link(public_url: str, link_token: str) -> str:
 
 
 def _without_unused_name(variant: TemplateVariant) -> TemplateVariant:
-    """Return the variant without a name if the template has no greeting. SMS have none, for lack of space."""
+    """Return the variant without a name if the template has no greeting. SMS have no greeting, for lack of space."""
     has_greeting = variant.channel is Channel.EMAIL and Value.NAME in _values_of(variant.template)
     return variant._replace(has_name=variant.has_name and has_greeting)
 

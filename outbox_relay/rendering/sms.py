@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from outbox_relay.sms_segments import Alphabet, alphabet_of
 
-# What word processors write instead of plain quotation marks, dashes and spaces.
+# Typographic quotation marks, dashes and spaces, and their plain forms.
 _PLAIN_PUNCTUATION = str.maketrans({
     "\N{LEFT SINGLE QUOTATION MARK}": "'",
     "\N{RIGHT SINGLE QUOTATION MARK}": "'",

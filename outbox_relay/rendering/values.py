@@ -29,7 +29,7 @@ _ROW = (
 
 _SECONDS_A_MINUTE = 60
 
-# What a mail reader would turn into a link, or a person read as one. Anyone can register any address, so an
+# Text that a mail reader would turn into a link, or a person read as one. Anyone can register any address, so an
 # attacker could make us send a link, number or code of theirs to somebody else as the name. A dot in a name is
 # followed by a space, except in "Jr.," and "M.-L."; with any other name the greeting has no name.
 _DOTS = ".。\u06d4\u0701\u0702\ua4f8\ua60e\U00010a50\U0001d16d"
@@ -38,7 +38,7 @@ _LINK_IN_NAME = re.compile(
     rf"[@:\u2236\ua789{_SLASHES}]|[{_DOTS}](?![\s,'\u2019-]|$)|\bwww\b|xn--|(?:\d\D*){{5}}", re.IGNORECASE
 )
 
-# Most names, as a fast path: Latin letters, none of which looks like a dot, with single separators.
+# Most names, as a fast path: Latin letters with single separators. No such letter looks like a dot.
 _PLAIN_NAME = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ]+(?:[ '-][A-Za-zÀ-ÖØ-öø-ɏ]+)*")
 
 # A dot-atom on both sides (RFC 5322 §3.2.3): it cannot end the header or form an encoded word. RFC 6532 §3.2
@@ -56,7 +56,7 @@ class RenderingError(Exception):
 def greeted_name(name: object) -> str | None:
     """Return the name for the greeting, on one line and of at most 60 characters.
 
-    None if there is none, or if it contains something that could become a link.
+    None if there is no name, or if it contains something that could become a link.
     """
     if name is None:
         return None

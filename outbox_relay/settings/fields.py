@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from marshmallow import ValidationError, fields
 
@@ -14,6 +14,8 @@ from shared.settings import Text
 from shared.urls import is_web_url
 from shared.vocabulary import Channel
 
+P = ParamSpec("P")
+
 MOST_ADDRESSES = 20
 SHORTEST_KEY = 16
 
@@ -22,13 +24,11 @@ _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
 _SELECTOR = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 
-def setting(declaration: fields.Field[Any], *, shows: bool = True) -> Any:
-    """Declare a setting as a field of a frozen dataclass; ``shows`` is False if it must not appear in its repr.
-
-    A secret never appears there.
-    """
-    shown = shows and not declaration.metadata["is_secret"]
-    return dataclasses.field(metadata={"setting": declaration}, repr=shown)
+def setting(kind: Callable[P, fields.Field[Any]], *args: P.args, **about: P.kwargs) -> Any:
+    """Declare a setting as a field of a frozen dataclass. Secret and private ones do not appear in its repr."""
+    declaration = kind(*args, **about)
+    is_shown = not (declaration.metadata["is_secret"] or declaration.metadata.get("is_private"))
+    return dataclasses.field(metadata={"setting": declaration}, repr=is_shown)
 
 
 def settings_of(kind: type) -> dict[str, fields.Field[Any]]:
@@ -39,13 +39,23 @@ def settings_of(kind: type) -> dict[str, fields.Field[Any]]:
 
 
 class Parsed(Text):
-    """A text that ``parse`` turns into a value. With ``must_be_private``, its file must not be world-readable."""
+    """A text that ``parse`` turns into a value.
+
+    With ``must_be_private``, its file must not be world-readable. With ``is_private``, the value must not be shown.
+    """
 
     def __init__(
-        self, parse: Callable[[str], Any], name: str, meaning: str, *, must_be_private: bool = False, **about: Any
+        self,
+        parse: Callable[[str], Any],
+        name: str,
+        meaning: str,
+        *,
+        must_be_private: bool = False,
+        is_private: bool = False,
+        **about: Any,
     ) -> None:
         super().__init__(name, meaning, **about)
-        self.metadata = {**self.metadata, "must_be_private": must_be_private}
+        self.metadata = {**self.metadata, "must_be_private": must_be_private, "is_private": is_private}
         self.parse = parse
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:

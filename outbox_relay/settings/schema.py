@@ -46,7 +46,7 @@ LONGEST_KEPT_DAYS = 36_500
 MOST_SMS = 1_000_000
 
 SENDS_PER_LEASE = 3
-"""A message is in hand for at most two sends, the one before and its own. The third is a margin."""
+"""A session holds a message for at most two sends: the previous message's and its own. The third is a margin."""
 
 CHANNEL_SETTINGS = ("EMAIL_PROVIDERS", "SMS_PROVIDERS", "PROVISION_DATABASE_URL")
 DKIM_SETTINGS = ("DKIM_DOMAIN", "DKIM_SELECTOR", "DKIM_KEY")
@@ -56,65 +56,62 @@ DKIM_SETTINGS = ("DKIM_DOMAIN", "DKIM_SELECTOR", "DKIM_KEY")
 class BrandingSettings:
     """The settings that decide what messages look like."""
 
-    public_url: str = setting(WebUrl("PUBLIC_URL", "The base URL of links in messages.", unit="URL"))
-    email_from: Sender = setting(Parsed(parse_sender, "EMAIL_FROM", "The sender of e-mails.", unit="`Name <address>`"))
+    public_url: str = setting(WebUrl, "PUBLIC_URL", "The base URL of links in messages.", unit="URL")
+    email_from: Sender = setting(Parsed, parse_sender, "EMAIL_FROM", "The sender of e-mails.", unit="`Name <address>`")
     sms_one_tap: bool = setting(
-        Switch(
-            "SMS_ONE_TAP",
-            "Whether SMS with a code end in a line that makes phones offer the code on PUBLIC_URL's pages only.",
-            default=False,
-        )
+        Switch,
+        "SMS_ONE_TAP",
+        "Whether SMS with a code end in a line that makes phones offer the code on PUBLIC_URL's pages only.",
+        default=False,
     )
     brand_name: str | None = setting(
-        Parsed(
-            one_line(60),
-            "BRAND_NAME",
-            "The product's name in messages. Without it, the name in EMAIL_FROM.",
-            default=None,
-        )
+        Parsed,
+        one_line(60),
+        "BRAND_NAME",
+        "The product's name in messages. Without it, the name in EMAIL_FROM.",
+        default=None,
     )
     brand_colour: str = setting(
-        Parsed(
-            colour_from,
-            "BRAND_COLOUR",
-            "The colour of buttons and of the line above a mail. Text on it is black if white would be unreadable.",
-            unit="#rrggbb",
-            default=DEFAULT_COLOUR,
-        )
+        Parsed,
+        colour_from,
+        "BRAND_COLOUR",
+        "The colour of buttons and of the line above a mail. Text on it is black if white would be unreadable.",
+        unit="#rrggbb",
+        default=DEFAULT_COLOUR,
     )
     brand_logo_url: str | None = setting(
-        Parsed(
-            parse_https_url,
-            "BRAND_LOGO_URL",
-            "A picture that replaces the brand's name above a mail, 36 pixels high. Few mail readers show SVG.",
-            unit="https URL",
-            default=None,
-        )
+        Parsed,
+        parse_https_url,
+        "BRAND_LOGO_URL",
+        "A picture that replaces the brand's name above a mail, 36 pixels high. Few mail readers show SVG.",
+        unit="https URL",
+        default=None,
     )
     support_address: str | None = setting(
-        Parsed(
-            parse_address, "SUPPORT_ADDRESS", "The address for questions, shown in mails.", unit="address", default=None
-        )
+        Parsed,
+        parse_address,
+        "SUPPORT_ADDRESS",
+        "The address for questions, shown in mails.",
+        unit="address",
+        default=None,
     )
     brand_footer: str | None = setting(
-        Parsed(
-            one_line(300),
-            "BRAND_FOOTER",
-            "The last line of each mail, such as a company's name and place.",
-            default=None,
-        )
+        Parsed,
+        one_line(300),
+        "BRAND_FOOTER",
+        "The last line of each mail, such as a company's name and place.",
+        default=None,
     )
     theme_folder: Path | None = setting(
-        Parsed(
-            parse_folder,
-            "THEME_FOLDER",
-            "Templates that override the default ones, file by file. Read again at SIGHUP.",
-            unit="folder",
-            default=None,
-        )
+        Parsed,
+        parse_folder,
+        "THEME_FOLDER",
+        "Templates that override the default ones, file by file. Read again at SIGHUP.",
+        unit="folder",
+        default=None,
     )
     console_url: str | None = setting(
-        WebUrl("CONSOLE_URL", "The operator console, linked in digests.", unit="URL", default=None)
+        WebUrl, "CONSOLE_URL", "The operator console, linked in digests.", unit="URL", default=None
     )
 
     @property
@@ -145,291 +142,263 @@ class RelaySettings(BrandingSettings):
     """All settings of the relay."""
 
     database_url: str = setting(
-        DatabaseUrl("DATABASE_URL", "The database of the outbox. Log in as a member of signpost_relay.", is_secret=True)
+        DatabaseUrl, "DATABASE_URL", "The database of the outbox. Log in as a member of signpost_relay.", is_secret=True
     )
     listen_database_url: str | None = setting(
-        DatabaseUrl(
-            "LISTEN_DATABASE_URL",
-            "The same database without a connection pooler, to listen for notifications. Without it, DATABASE_URL.",
-            is_secret=True,
-            default=None,
-        )
+        DatabaseUrl,
+        "LISTEN_DATABASE_URL",
+        "The same database without a connection pooler, to listen for notifications. Without it, DATABASE_URL.",
+        is_secret=True,
+        default=None,
     )
     secret_keys: SecretKeys = setting(
-        KeyRing(
-            "SECRET_KEYS",
-            "`id:base64,id:base64`. The first derives, all verify. The same as the API's.",
-            is_secret=True,
-        )
+        KeyRing,
+        "SECRET_KEYS",
+        "`id:base64,id:base64`. The first derives, all verify. The same as the API's.",
+        is_secret=True,
     )
     email_providers: str | None = setting(
-        Parsed(
-            provider_urls(Channel.EMAIL),
-            "EMAIL_PROVIDERS",
-            "Tried in order: `smtp://user:pw@host:587?tls=starttls`, `smtps://…`, `console:`, `file:///directory`, or"
-            " the scheme of another package. Without it, e-mails wait for a relay that has it.",
-            unit="URLs, comma-separated",
-            is_secret=True,
-            default=None,
-        )
+        Parsed,
+        provider_urls(Channel.EMAIL),
+        "EMAIL_PROVIDERS",
+        "Tried in order: `smtp://user:pw@host:587?tls=starttls`, `smtps://…`, `console:`, `file:///directory`, or"
+        " the scheme of another package. Without it, e-mails wait for a relay that has it.",
+        unit="URLs, comma-separated",
+        is_secret=True,
+        default=None,
     )
     sms_providers: str | None = setting(
-        Parsed(
-            provider_urls(Channel.SMS),
-            "SMS_PROVIDERS",
-            "Tried in order: `https+json://token@host/path`, `twilio://sid:token@api.twilio.com?from=+1…`,"
-            " `kannel://user:pw@host:13013?from=…`, `smpp://user:pw@host:3550?from=…`, `console:`, `file:///directory`,"
-            " or the scheme of another package. Without it, SMS wait for a relay that has it.",
-            unit="URLs, comma-separated",
-            is_secret=True,
-            default=None,
-        )
+        Parsed,
+        provider_urls(Channel.SMS),
+        "SMS_PROVIDERS",
+        "Tried in order: `https+json://token@host/path`, `twilio://sid:token@api.twilio.com?from=+1…`,"
+        " `kannel://user:pw@host:13013?from=…`, `smpp://user:pw@host:3550?from=…`, `console:`, `file:///directory`,"
+        " or the scheme of another package. Without it, SMS wait for a relay that has it.",
+        unit="URLs, comma-separated",
+        is_secret=True,
+        default=None,
     )
     provision_database_url: str | None = setting(
-        DatabaseUrl(
-            "PROVISION_DATABASE_URL",
-            "The server for the databases of organizations, without a connection pooler. Log in as a role that may"
-            " create databases. Without it, organizations wait for a relay that has it.",
-            is_secret=True,
-            default=None,
-        )
+        DatabaseUrl,
+        "PROVISION_DATABASE_URL",
+        "The server for the databases of organizations, without a connection pooler. Log in as a role that may"
+        " create databases. Without it, organizations wait for a relay that has it.",
+        is_secret=True,
+        default=None,
     )
     provision_connections: int = setting(
-        Whole(
-            "PROVISION_CONNECTIONS",
-            "The most connections of this relay to that server. An organization takes two while it is created.",
-            unit="connections",
-            default=8,
-            bounds=(2, 200),
-        )
+        Whole,
+        "PROVISION_CONNECTIONS",
+        "The most connections of this relay to that server. An organization takes two while it is created.",
+        unit="connections",
+        default=8,
+        bounds=(2, 200),
     )
     provision_grace_hours: int = setting(
-        Whole(
-            "PROVISION_GRACE_HOURS",
-            "How long the incomplete database of a failed organization is kept before it is dropped.",
-            unit="hours",
-            default=24,
-            bounds=(0, 8760),
-        )
+        Whole,
+        "PROVISION_GRACE_HOURS",
+        "How long the incomplete database of a failed organization is kept before it is dropped.",
+        unit="hours",
+        default=24,
+        bounds=(0, 8760),
     )
     provision_check_seconds: int = setting(
-        Whole(
-            "PROVISION_CHECK_SECONDS",
-            "The interval between health checks of an organization's database. An alarm expects one every half hour.",
-            unit="seconds",
-            default=900,
-            bounds=(30, 1_800),
-        )
+        Whole,
+        "PROVISION_CHECK_SECONDS",
+        "The interval between health checks of an organization's database. An alarm expects one every half hour.",
+        unit="seconds",
+        default=900,
+        bounds=(30, 1_800),
     )
     provision_checks_per_minute: int = setting(
-        Whole(
-            "PROVISION_CHECKS_PER_MINUTE",
-            "The most health checks of organizations' databases per minute, by this relay.",
-            unit="databases",
-            default=600,
-            bounds=(12, 60_000),
-        )
+        Whole,
+        "PROVISION_CHECKS_PER_MINUTE",
+        "The most health checks of organizations' databases per minute, by this relay.",
+        unit="databases",
+        default=600,
+        bounds=(12, 60_000),
     )
     reply_to: Address | None = setting(
-        Parsed(
-            parse_reply_to,
-            "REPLY_TO",
-            "Where replies to e-mails go. Without it, to the address in EMAIL_FROM.",
-            unit="`Name <address>` or address",
-            default=None,
-        )
+        Parsed,
+        parse_reply_to,
+        "REPLY_TO",
+        "Where replies to e-mails go. Without it, to the address in EMAIL_FROM.",
+        unit="`Name <address>` or address",
+        default=None,
     )
     dkim_domain: str | None = setting(
-        Parsed(
-            parse_domain,
-            "DKIM_DOMAIN",
-            "The domain that signs e-mails: that of EMAIL_FROM, a parent or a subdomain of it. Without it, the relay"
-            " does not sign.",
-            unit="domain",
-            default=None,
-        )
+        Parsed,
+        parse_domain,
+        "DKIM_DOMAIN",
+        "The domain that signs e-mails: that of EMAIL_FROM, a parent or a subdomain of it. Without it, the relay"
+        " does not sign.",
+        unit="domain",
+        default=None,
     )
     dkim_selector: tuple[str, ...] | None = setting(
-        Parsed(
-            parse_selectors,
-            "DKIM_SELECTOR",
-            "Where the public keys are published: `SELECTOR._domainkey.DKIM_DOMAIN`. One for each key, in the same"
-            " order.",
-            unit="names, comma-separated",
-            default=None,
-        )
+        Parsed,
+        parse_selectors,
+        "DKIM_SELECTOR",
+        "Where the public keys are published: `SELECTOR._domainkey.DKIM_DOMAIN`. One for each key, in the same order.",
+        unit="names, comma-separated",
+        default=None,
     )
     dkim_key: tuple[DkimKey, ...] | None = setting(
-        Parsed(
-            parse_dkim_keys,
-            "DKIM_KEY",
-            "The private key in PEM form, RSA of 2048 to 4096 bits or Ed25519, or several one after the other. Its file"
-            " must not be world-readable.",
-            is_secret=True,
-            must_be_private=True,
-            default=None,
-        )
+        Parsed,
+        parse_dkim_keys,
+        "DKIM_KEY",
+        "The private key in PEM form, RSA of 2048 to 4096 bits or Ed25519, or several one after the other. Its file"
+        " must not be world-readable.",
+        is_secret=True,
+        must_be_private=True,
+        default=None,
     )
     bind: tuple[str, int] = setting(
-        Bind(
-            "RELAY_BIND", "The address of /livez, /readyz and /metrics.", unit="host:port", default=("127.0.0.1", 8002)
-        )
+        Bind,
+        "RELAY_BIND",
+        "The address of /livez, /readyz and /metrics.",
+        unit="host:port",
+        default=("127.0.0.1", 8002),
     )
     batch_size: int = setting(
-        Whole(
-            "RELAY_BATCH_SIZE",
-            "The most messages in one claim. For each channel and urgency, the relay holds up to twice as many.",
-            unit="messages",
-            default=500,
-            bounds=(1, 5000),
-        )
+        Whole,
+        "RELAY_BATCH_SIZE",
+        "The most messages in one claim. For each channel and urgency, the relay holds up to twice as many.",
+        unit="messages",
+        default=500,
+        bounds=(1, 5000),
     )
     lease_seconds: int = setting(
-        Whole(
-            "RELAY_LEASE_SECONDS",
-            "How long a claimed message belongs to this relay.",
-            unit="seconds",
-            default=60,
-            bounds=(2, 3600),
-        )
+        Whole,
+        "RELAY_LEASE_SECONDS",
+        "How long a claimed message belongs to this relay.",
+        unit="seconds",
+        default=60,
+        bounds=(2, 3600),
     )
     poll_seconds: int = setting(
-        Whole(
-            "RELAY_POLL_SECONDS",
-            "How often to poll without a notification.",
-            unit="seconds",
-            default=5,
-            bounds=(1, 300),
-        )
+        Whole,
+        "RELAY_POLL_SECONDS",
+        "How often to poll without a notification.",
+        unit="seconds",
+        default=5,
+        bounds=(1, 300),
     )
     late_seconds: int = setting(
-        Whole(
-            "RELAY_LATE_SECONDS",
-            "How long a message may be due, or a provider down, before operators are notified. /readyz then fails,"
-            " unless providers or their rates keep the message back.",
-            unit="seconds",
-            default=300,
-            bounds=(1, 86_400),
-        )
+        Whole,
+        "RELAY_LATE_SECONDS",
+        "How long a message may be due, or a provider down, before operators are notified. /readyz then fails,"
+        " unless providers or their rates keep the message back.",
+        unit="seconds",
+        default=300,
+        bounds=(1, 86_400),
     )
     connections: int = setting(
-        Whole(
-            "RELAY_CONNECTIONS",
-            "Connections to each provider whose URL has no `connections`. Notices may use half of them.",
-            unit="connections",
-            default=8,
-            bounds=(1, 200),
-        )
+        Whole,
+        "RELAY_CONNECTIONS",
+        "Connections to each provider whose URL has no `connections`. Notices may use half of them.",
+        unit="connections",
+        default=8,
+        bounds=(1, 200),
     )
     send_seconds: int = setting(
-        Whole(
-            "RELAY_SEND_SECONDS",
-            "How long one attempt may take, at most a third of the lease.",
-            unit="seconds",
-            default=20,
-            bounds=(1, 1800),
-        )
+        Whole,
+        "RELAY_SEND_SECONDS",
+        "How long one attempt may take, at most a third of the lease.",
+        unit="seconds",
+        default=20,
+        bounds=(1, 1800),
     )
     upkeep_seconds: int = setting(
-        Whole(
-            "RELAY_UPKEEP_SECONDS",
-            "How often the relay that holds the upkeep lease runs it. Every fifth run creates and drops partitions.",
-            unit="seconds",
-            default=60,
-            bounds=(1, 3600),
-        )
+        Whole,
+        "RELAY_UPKEEP_SECONDS",
+        "How often the relay that holds the upkeep lease runs it. Every fifth run creates and drops partitions.",
+        unit="seconds",
+        default=60,
+        bounds=(1, 3600),
     )
     retention_days: int = setting(
-        Whole(
-            "RELAY_RETENTION_DAYS",
-            "How long settled messages and their attempts are kept, plus up to six days, since whole weeks are dropped."
-            " 0 means forever. Erasing a user finds messages to former addresses only if this is longer than"
-            " RELAY_PENDING_USERS_DAYS.",
-            unit="days",
-            default=90,
-            bounds=(0, LONGEST_KEPT_DAYS),
-        )
+        Whole,
+        "RELAY_RETENTION_DAYS",
+        "How long settled messages and their attempts are kept, plus up to six days, since whole weeks are dropped."
+        " 0 means forever. Erasing a user finds messages to former addresses only if this is longer than"
+        " RELAY_PENDING_USERS_DAYS.",
+        unit="days",
+        default=90,
+        bounds=(0, LONGEST_KEPT_DAYS),
     )
     actions_retention_days: int = setting(
-        Whole(
-            "RELAY_ACTIONS_RETENTION_DAYS",
-            "How long the audit log of operators' actions is kept, at least as long as messages.",
-            unit="days",
-            default=365,
-            bounds=(90, LONGEST_KEPT_DAYS),
-        )
+        Whole,
+        "RELAY_ACTIONS_RETENTION_DAYS",
+        "How long the audit log of operators' actions is kept, at least as long as messages.",
+        unit="days",
+        default=365,
+        bounds=(90, LONGEST_KEPT_DAYS),
     )
     pending_users_days: int = setting(
-        Whole(
-            "RELAY_PENDING_USERS_DAYS",
-            "How long users who never activated are kept after their last token has expired, and failed organizations"
-            " after their last user and their database are gone. 0 means forever.",
-            unit="days",
-            default=30,
-            bounds=(0, LONGEST_KEPT_DAYS),
-        )
+        Whole,
+        "RELAY_PENDING_USERS_DAYS",
+        "How long users who never activated are kept after their last token has expired, and failed organizations"
+        " after their last user and their database are gone. 0 means forever.",
+        unit="days",
+        default=30,
+        bounds=(0, LONGEST_KEPT_DAYS),
     )
     sms_fallback_per_number: int = setting(
-        Whole(
-            "SMS_FALLBACK_PER_NUMBER",
-            "The most fallbacks to SMS per number, of all relays together.",
-            unit="messages a day (UTC)",
-            default=2,
-            bounds=(0, MOST_SMS),
-        )
+        Whole,
+        "SMS_FALLBACK_PER_NUMBER",
+        "The most fallbacks to SMS per number, of all relays together.",
+        unit="messages a day (UTC)",
+        default=2,
+        bounds=(0, MOST_SMS),
     )
     sms_fallback_per_prefix: int = setting(
-        Whole(
-            "SMS_FALLBACK_PER_PREFIX",
-            "The same per country prefix.",
-            unit="messages a day (UTC)",
-            default=50,
-            bounds=(0, MOST_SMS),
-        )
+        Whole,
+        "SMS_FALLBACK_PER_PREFIX",
+        "The same per country prefix.",
+        unit="messages a day (UTC)",
+        default=50,
+        bounds=(0, MOST_SMS),
     )
     sms_fallback_total: int = setting(
-        Whole(
-            "SMS_FALLBACK_TOTAL",
-            "The same for all numbers. 0 means no fallback to SMS.",
-            unit="messages a day (UTC)",
-            default=100,
-            bounds=(0, MOST_SMS),
-        )
+        Whole,
+        "SMS_FALLBACK_TOTAL",
+        "The same for all numbers. 0 means no fallback to SMS.",
+        unit="messages a day (UTC)",
+        default=100,
+        bounds=(0, MOST_SMS),
     )
     operator_addresses: tuple[str, ...] | None = setting(
-        Parsed(
-            parse_addresses,
-            "OPERATOR_ADDRESSES",
-            "Who receives a digest through the outbox when messages die or are late, or a provider stays down.",
-            unit="addresses, comma-separated",
-            default=None,
-        ),
-        shows=False,
+        Parsed,
+        parse_addresses,
+        "OPERATOR_ADDRESSES",
+        "Who receives a digest through the outbox when messages die or are late, or a provider stays down.",
+        unit="addresses, comma-separated",
+        default=None,
+        is_private=True,
     )
     operator_webhook_url: str | None = setting(
-        Parsed(
-            parse_web_url,
-            "OPERATOR_WEBHOOK_URL",
-            "Where each digest is also posted as JSON, in case e-mail is what fails.",
-            unit="URL",
-            is_secret=True,
-            default=None,
-        )
+        Parsed,
+        parse_web_url,
+        "OPERATOR_WEBHOOK_URL",
+        "Where each digest is also posted as JSON, in case e-mail is what fails.",
+        unit="URL",
+        is_secret=True,
+        default=None,
     )
     operator_webhook_key: str | None = setting(
-        Parsed(
-            parse_webhook_key,
-            "OPERATOR_WEBHOOK_KEY",
-            'Signs posted digests: `Signpost-Signature: t=SECONDS,v1=HMAC-SHA256 of "SECONDS.BODY"`. Without it, they'
-            " are not signed.",
-            is_secret=True,
-            default=None,
-        )
+        Parsed,
+        parse_webhook_key,
+        "OPERATOR_WEBHOOK_KEY",
+        'Signs posted digests: `Signpost-Signature: t=SECONDS,v1=HMAC-SHA256 of "SECONDS.BODY"`. Without it, they'
+        " are not signed.",
+        is_secret=True,
+        default=None,
     )
     operator_locale: Locale = setting(
-        Choice(Locale, "OPERATOR_LOCALE", "The language of digests by mail.", unit="`en` or `fr`", default=Locale.EN)
+        Choice, Locale, "OPERATOR_LOCALE", "The language of digests by mail.", unit="`en` or `fr`", default=Locale.EN
     )
-    log_level: str = setting(LogLevel())
+    log_level: str = setting(LogLevel)
 
     @property
     def lease(self) -> timedelta:
@@ -453,9 +422,9 @@ class RelaySettings(BrandingSettings):
 
     @property
     def dkim(self) -> Dkim | None:
-        """What e-mails are signed with, or None if the relay does not sign."""
+        """The DKIM domain and keys, or None if the relay does not sign."""
         if self.dkim_domain is None or self.dkim_selector is None or self.dkim_key is None:
-            return None  # reading has refused one without the others
+            return None  # the schema rejects one without the others
         return Dkim(self.dkim_domain, tuple(zip(self.dkim_selector, self.dkim_key, strict=True)))
 
     @property
@@ -517,7 +486,10 @@ class RelaySettingsSchema(SettingsSchema):
 
 
 def contradictions(settings: Mapping[str, Any], written: Collection[str]) -> list[str]:
-    """Return one line per contradiction. ``settings`` has the valid ones, ``written`` the names of all that are set."""
+    """Return one line per contradiction.
+
+    ``settings`` has the valid settings, ``written`` the names of all given ones.
+    """
     errors = []
     if not {*CHANNEL_SETTINGS} & set(written):
         names = f"{', '.join(CHANNEL_SETTINGS[:-1])} and {CHANNEL_SETTINGS[-1]}"
@@ -561,7 +533,7 @@ def _dkim_contradictions(settings: Mapping[str, Any], written: Collection[str]) 
 
 
 def _is_aligned(domain: str, sender_domain: str) -> bool:
-    """Tell whether one domain contains the other.
+    """Return whether one domain contains the other.
 
     Receivers then mostly treat both as one (RFC 7489 §3.1.1). For two subdomains of a third, only a list of public
     suffixes could decide.

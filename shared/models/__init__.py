@@ -1,6 +1,6 @@
-"""The tables, as every process sees them; the numbered files in migrations make them.
+"""The tables as SQLAlchemy models. The migrations create them.
 
-Each moment is PostgreSQL's: the processes compare times that others wrote, and their clocks differ.
+All times come from PostgreSQL's clock: processes compare times that others wrote, and their clocks differ.
 """
 
 from shared.models.accounts import SessionRow, Token, User

@@ -1,4 +1,4 @@
-"""Users, the tokens whose codes they are told, and the sessions that they begin."""
+"""Users, their tokens and their sessions."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -11,10 +11,10 @@ from shared.vocabulary import Channel, Locale, Purpose, UserStatus
 
 
 class User(Base):
-    """Someone who registered. Its id is also the registration's, and so is random, not ordered.
+    """A registered user. The id is also the registration's, so it is random instead of ordered by time.
 
-    An address belongs to the active user who proved it; pending users may share it, so that
-    registering an address that is taken looks like registering any other.
+    An address belongs to the active user who verified it. Pending users may share it, so that a registration with a
+    taken address looks like any other.
     """
 
     __tablename__ = "users"
@@ -53,10 +53,10 @@ class User(Base):
 
 
 class Token(Base):
-    """A right to do one thing once. The code and the link are derived from its id, never kept.
+    """A right to do one thing once. Code and link are derived from its id and never stored.
 
-    What resets a password or changes an address names the address by ``address_id``, and so can be
-    found, and counted, whether or not the address has an account: without one, it is nobody's.
+    Tokens for password resets and address changes have a keyed hash of the address in ``address_id``. So they can be
+    found and counted even if the address has no account, in which case ``user_id`` is null.
     """
 
     __tablename__ = "tokens"
@@ -86,10 +86,10 @@ class Token(Base):
 
 
 class SessionRow(Base):
-    """One place where a user is signed in, until it ends: then the row goes. It is its refresh family, too.
+    """A session of a user, which is also the family of its refresh tokens. The row is deleted when it ends.
 
-    Of the refresh token's two halves only the SHA-256 is kept. The first half stays for the life of the
-    family, the second is new at each refresh: so a used token is known for what it is, and none is kept.
+    The SHA-256 of both halves of the refresh token is stored. The first half is constant for the family, and each
+    refresh replaces the second. So a used token is recognized without storing past tokens.
     """
 
     __tablename__ = "sessions"

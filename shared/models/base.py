@@ -1,4 +1,4 @@
-"""What all tables have in common: types, names of constraints, the clock."""
+"""Base class of the models: column types, names of constraints, the clock."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -36,7 +36,7 @@ Found = TypeVar("Found")
 
 
 class EnumText(TypeDecorator[StrEnum]):
-    """One of a closed set, or of two beside each other, as text: it can then grow while the last release still runs."""
+    """A member of one or two enums, stored as text. So an enum can grow while the previous release still runs."""
 
     impl = Text
     cache_ok = True
@@ -49,11 +49,11 @@ class EnumText(TypeDecorator[StrEnum]):
         self._plain = {word: word for word in self._members}
 
     def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Give the driver plain text."""
+        """Return the value as text."""
         return None if value is None else _known(self._plain, value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 - SQLAlchemy's signature
-        """Give the code the member; a word that is not of the set raises ValueError."""
+        """Return the member. Raises ValueError for an unknown value."""
         return None if value is None else _known(self._members, value)
 
 
@@ -61,11 +61,11 @@ def _known(words: Mapping[str, Found], word: str) -> Found:
     try:
         return words[word]
     except KeyError:
-        raise ValueError("a word that is none of the set") from None
+        raise ValueError("not a value of the enum") from None
 
 
 class Base(DeclarativeBase):
-    """Common ground: aware datetimes, text without a length, JSON as jsonb, constraints with names."""
+    """Map datetimes to timestamptz, strings to text and dicts to jsonb. Name all constraints."""
 
     metadata = MetaData(naming_convention=NAMES)
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a plain class attribute

@@ -1,4 +1,4 @@
-"""What stands before the API's work: counts of hits against limits, and answers kept for repeated requests."""
+"""Rate limits, and stored responses for idempotency keys."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,10 +12,10 @@ from shared.models.base import NOW, Base
 
 
 class KeptAnswer(Base):
-    """What a request with an Idempotency-Key was answered, in the transaction that did what it asked for.
+    """The response to a request with an Idempotency-Key, stored in the request's own transaction.
 
-    ``id`` is a hash of the key and where it was used, ``fingerprint`` a MAC of the request: neither the key
-    nor a password can be found from them. It goes with the user whom it tells of, if it tells of one.
+    ``id`` is a hash of the key and its endpoint, ``fingerprint`` a MAC of the request. Neither reveals the key or a
+    password. The row is deleted together with the user that the response is about.
     """
 
     __tablename__ = "kept_answers"
@@ -34,10 +34,9 @@ class KeptAnswer(Base):
 
 
 class RateLimit(Base):
-    """The hits of one subject against one limit that its period still holds, oldest first.
+    """Hits of one subject against one limit within its period, oldest first.
 
-    ``is_admitted`` says of the last hit whether it was one of them. UNLOGGED: a crash of the server
-    empties the table.
+    ``is_admitted`` tells whether the last hit was admitted. UNLOGGED: a crash of the server empties the table.
     """
 
     __tablename__ = "rate_limits"

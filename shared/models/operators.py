@@ -1,4 +1,4 @@
-"""What operators leave and hold: the record of what they did, acts on many messages, tokens; and counts to look at."""
+"""Operators' tokens, sessions and actions, and the counts that the console shows."""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from shared.models.base import NOW, Base
 
 
 class OperatorAction(Base):
-    """Who changed or revealed what by hand, and why. Addresses are masked in it; one message's, or none's."""
+    """Audit entry: who changed or revealed what, and why. Addresses are masked."""
 
     __tablename__ = "operator_actions"
     __table_args__ = (Index("ix_operator_actions_message_id", "message_id", "id"),)
@@ -30,7 +30,7 @@ class OperatorAction(Base):
 
 
 class OperatorToken(Base):
-    """A right to use the console, until it expires or is revoked. Of the token only its SHA-256 is kept."""
+    """A token for the console, stored as its SHA-256."""
 
     __tablename__ = "operator_tokens"
     __table_args__ = (
@@ -50,7 +50,7 @@ class OperatorToken(Base):
 
 
 class BulkActRow(Base):
-    """A requeue or discard of all that a filter lets through, and how far it has come."""
+    """A requeue or discard of all messages that match a filter, with its progress."""
 
     __tablename__ = "bulk_acts"
     __table_args__ = (
@@ -76,7 +76,7 @@ class BulkActRow(Base):
 
 
 class SettledByHour(Base):
-    """How many messages of a channel were sent, or died, in an hour; the relays add to it every few seconds."""
+    """Number of messages sent or dead per channel and hour. The relays update it every few seconds."""
 
     __tablename__ = "settled_by_hour"
     __table_args__ = (CheckConstraint("status in ('sent', 'dead')", name="status"),)
@@ -88,7 +88,7 @@ class SettledByHour(Base):
 
 
 class ConsoleSession(Base):
-    """One browser in which an operator's token was given; ``id`` is the SHA-256 of the cookie's value."""
+    """An operator's browser session. ``id`` is the SHA-256 of the cookie's value."""
 
     __tablename__ = "console_sessions"
     __table_args__ = (CheckConstraint("octet_length(id) = 32", name="id"),)

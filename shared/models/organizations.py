@@ -1,4 +1,4 @@
-"""Organizations, whose members' data is in a database of each one's own, and the steps that made it."""
+"""Organizations, the steps of their provisioning, and lost databases. Members' data is in databases of their own."""
 
 from datetime import datetime
 from uuid import UUID
@@ -12,12 +12,11 @@ from shared.vocabulary import OrganizationStatus
 
 
 class Organization(Base):
-    """What someone founded when they registered, and how its database was last found.
+    """An organization and the last health check of its database.
 
-    ``health`` is null until the first check, then a HealthStatus. A decoy
-    has no database: it was founded under an address that belongs to somebody else. ``repair_id`` is the last
-    message that asked for a repair; ``drop_until`` is for how long someone is dropping what was half built,
-    ``kept_because`` why nobody will, and ``drop_due_at`` when that is looked at again.
+    ``health`` is null until the first check, then a HealthStatus. A decoy, created with a taken address, has no
+    database. ``repair_id`` is the message of the latest repair. ``drop_until``: a relay is dropping the database until
+    then. ``kept_because``: why it is not dropped. ``drop_due_at``: when to check that again.
     """
 
     __tablename__ = "organizations"
@@ -62,7 +61,7 @@ class Organization(Base):
 
 
 class OrganizationStep(Base):
-    """One step on the way to an organization's database: what has begun may have been done, also without an end."""
+    """One step of provisioning. A started step may be complete even without ``done_at``."""
 
     __tablename__ = "organization_steps"
 
@@ -75,7 +74,7 @@ class OrganizationStep(Base):
 
 
 class OrganizationLoss(Base):
-    """A database that was found to be gone: what it had been when it was last found in order, and when another was."""
+    """A lost database: its state at the last successful check, and when it was restored."""
 
     __tablename__ = "organization_losses"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""The outbox, and what went wrong in delivering it."""
+"""The outbox, and the failed attempts of its messages."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ from shared.vocabulary import (
 
 
 class OutboxMessage(Base):
-    """A promise to tell someone something, kept by the relay. Partitioned by range of its own id."""
+    """A message to deliver. Partitioned by range of its id."""
 
     __tablename__ = "outbox_messages"
     __table_args__ = (
@@ -105,7 +105,7 @@ class OutboxMessage(Base):
 
 
 class DeliveryAttempt(Base):
-    """What went wrong in one try. A message that went out at once has none."""
+    """A failed attempt. A message that was sent at once has none."""
 
     __tablename__ = "delivery_attempts"
     __table_args__ = (Index("ix_delivery_attempts_message_id", "message_id", "id"),)

@@ -1,4 +1,4 @@
-"""What the relays that share a database know together."""
+"""State that the relays share."""
 
 from datetime import date, datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from shared.models.base import NOW, Base
 
 
 class FallbackBudget(Base):
-    """How many messages fell back to SMS on a day (UTC) within a scope; numbers stand there as keyed hashes."""
+    """Number of fallbacks to SMS per UTC day and scope. Phone numbers are stored as keyed hashes."""
 
     __tablename__ = "fallback_budgets"
 
@@ -21,7 +21,7 @@ class FallbackBudget(Base):
 
 
 class UpkeepLease(Base):
-    """One row: the relay that does the upkeep for all, until its lease ends."""
+    """One row: the relay that does the maintenance for all, until its lease ends."""
 
     __tablename__ = "upkeep_lease"
     __table_args__ = (CheckConstraint("id = 1", name="only_one"),)
@@ -32,7 +32,7 @@ class UpkeepLease(Base):
 
 
 class ProviderRow(Base):
-    """What all relays know together of one provider. Its breaker is closed while ``openings`` is 0."""
+    """Shared state of one provider. Its circuit breaker is closed while ``openings`` is 0."""
 
     __tablename__ = "providers"
     __table_args__ = (CheckConstraint("(openings = 0) = (open_until is null)", name="open_has_end"),)
@@ -52,7 +52,7 @@ class ProviderRow(Base):
 
 
 class ToldCause(Base):
-    """When operators were last told of something that needs them; within the hour they are not told again."""
+    """When operators were last notified of a cause. The next notification follows an hour later at the earliest."""
 
     __tablename__ = "told_causes"
 
@@ -61,7 +61,7 @@ class ToldCause(Base):
 
 
 class RelayRow(Base):
-    """A relay at work, kept fresh by itself; it is alive if it was seen in the last RELAY_ALIVE_SECONDS."""
+    """Heartbeat of a relay, which counts as alive for RELAY_ALIVE_SECONDS after it."""
 
     __tablename__ = "relays"
 

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.console_pages import put_dead, renew, sign_in, tab_to
+from tests.support.console_pages import put_dead, refresh, sign_in, tab_to
 from tests.support.consoles import RunningConsole
 from tests.support.contrasts import written_on
 from tests.support.databases import Database
@@ -55,7 +55,7 @@ def test_a_dead_message_is_found_by_cause_requeued_and_sent(
     signed_in.get_by_role("button", name="Requeue").click()
     expect(signed_in.get_by_role("status").filter(has_text="Requeued")).to_be_visible()
     # Without a reload: the page refreshes itself.
-    expect(signed_in.locator(".head .mark")).to_have_text("sent", timeout=30_000)
+    expect(signed_in.locator(".head .badge")).to_have_text("sent", timeout=30_000)
     expect(signed_in.get_by_text("it has moved back")).to_be_visible()
     assert arrivals.arrived[f"{message_id}@signpost.example"] == 1
 
@@ -70,7 +70,7 @@ def test_all_messages_of_a_cause_are_counted_requeued_and_sent(
     expect(signed_in.get_by_role("heading", level=1)).to_have_text("3 messages")
     signed_in.get_by_label("Reason").fill("it is up again")
     signed_in.get_by_role("button", name="Requeue 3").click()
-    expect(signed_in.locator(".head .mark")).to_have_text("done", timeout=30_000)
+    expect(signed_in.locator(".head .badge")).to_have_text("done", timeout=30_000)
     expect(signed_in.get_by_text("3 of 3: 3 requeued")).to_be_visible()
     signed_in.goto("/messages?status=sent")
     for message_id in ids:
@@ -136,7 +136,7 @@ def test_auto_refresh_keeps_typed_text_and_focus(signed_in: Page, shared_outbox:
     field.press_sequentially("half a rea")
     shared_outbox.execute("update outbox_messages set attempt = 7 where id = %s", message_id)
     signed_in.wait_for_load_state()  # its script is deferred
-    signed_in.evaluate("htmx.trigger('#one', 'renew')")
+    signed_in.evaluate("htmx.trigger('#one', 'refresh')")
     field.press_sequentially("son")
     expect(field).to_have_value("half a reason")
     expect(field).to_be_focused()
@@ -144,7 +144,7 @@ def test_auto_refresh_keeps_typed_text_and_focus(signed_in: Page, shared_outbox:
 
     field.fill("")
     signed_in.locator("#cause").focus()
-    renew(signed_in, "#one")
+    refresh(signed_in, "#one")
     expect(signed_in.get_by_text("7 of 8 made")).to_be_visible()
     expect(signed_in.locator("#cause")).to_be_focused()
 
@@ -154,7 +154,7 @@ def test_auto_refresh_keeps_details_open(signed_in: Page, shared_outbox: Outbox)
     signed_in.get_by_text("As a table").click()
     shared_outbox.put(count=3, due_at="now() + interval '2 hours'")
     before = signed_in.locator(".figures").inner_text()
-    renew(signed_in, "#now")
+    refresh(signed_in, "#now")
     # A slow count stays cached for some seconds, while the page keeps refreshing itself.
     expect(signed_in.locator(".figures")).not_to_have_text(before, use_inner_text=True, timeout=30_000)
     expect(signed_in.locator("#hours-table table")).to_be_visible()
@@ -163,7 +163,7 @@ def test_auto_refresh_keeps_details_open(signed_in: Page, shared_outbox: Outbox)
 def test_an_ended_session_redirects_to_the_sign_in_and_back(signed_in: Page, token: str, shared_outbox: Outbox) -> None:
     signed_in.goto("/audit")
     shared_outbox.execute("update console_sessions set used_at = now() - interval '1 day'")
-    renew(signed_in, "#audit")
+    refresh(signed_in, "#audit")
     expect(signed_in.get_by_label("Your operator token")).to_be_visible()
     signed_in.get_by_label("Your operator token").fill(token)
     signed_in.keyboard.press("Enter")
@@ -185,10 +185,10 @@ def test_a_failed_auto_refresh_is_shown_until_one_succeeds(signed_in: Page) -> N
     expect(signed_in.locator(".stale")).to_be_hidden()
     signed_in.wait_for_load_state()  # its script is deferred
     signed_in.context.set_offline(True)
-    signed_in.evaluate("htmx.trigger('#state', 'renew')")
+    signed_in.evaluate("htmx.trigger('#state', 'refresh')")
     expect(signed_in.locator(".stale")).to_be_visible()
     signed_in.context.set_offline(False)
-    renew(signed_in, "#state")
+    refresh(signed_in, "#state")
     expect(signed_in.locator(".stale")).to_be_hidden()
 
 
@@ -201,7 +201,7 @@ def test_markup_in_data_does_not_run_and_pages_obey_their_policy(signed_in: Page
     [message_id] = put_dead(shared_outbox, MARKUP, recipient=quoted, provider=quoted)
     for path in (*PATHS, f"/messages/{message_id}"):
         signed_in.goto(path)
-    renew(signed_in, "#one")
+    refresh(signed_in, "#one")
     expect(signed_in.get_by_text(MARKUP).first).to_be_visible()
     assert said == []
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.support.console_pages import put_dead, renew, sign_in
+from tests.support.console_pages import put_dead, refresh, sign_in
 from tests.support.consoles import RunningConsole
 from tests.support.outbox import Outbox
 
@@ -88,15 +88,15 @@ def test_auto_refresh_keeps_a_selected_option(signed_in: Page, shared_outbox: Ou
     signed_in.locator("#locale").select_option("fr")
     signed_in.evaluate("document.activeElement.blur()")
     shared_outbox.execute("update outbox_messages set attempt = 6 where id = %s", message_id)
-    assert not is_renewed(signed_in)
+    assert not sends_refresh(signed_in)
     expect(signed_in.locator("#locale")).to_have_value("fr")
     signed_in.locator("#locale").select_option("")
     signed_in.evaluate("document.activeElement.blur()")
-    assert is_renewed(signed_in)
+    assert sends_refresh(signed_in)
     expect(signed_in.get_by_text("6 of 8 made")).to_be_visible()
 
 
-def is_renewed(page: Page) -> bool:
+def sends_refresh(page: Page) -> bool:
     """Trigger a refresh of the message's page; return whether it sends a request."""
     page.wait_for_load_state()  # its script is deferred
     return bool(
@@ -104,7 +104,7 @@ def is_renewed(page: Page) -> bool:
             """() => {
               let isAsked = false;
               document.addEventListener("htmx:beforeSend", () => { isAsked = true; }, {once: true});
-              htmx.trigger("#one", "renew");
+              htmx.trigger("#one", "refresh");
               return isAsked;
             }"""
         )
@@ -133,7 +133,7 @@ def test_a_notice_stays_until_the_page_is_reloaded(signed_in: Page, shared_outbo
     signed_in.get_by_role("button", name="Discard").click()
     said = signed_in.get_by_role("status").filter(has_text="Discarded.")
     expect(said).to_be_visible()
-    renew(signed_in, "#one")
+    refresh(signed_in, "#one")
     expect(said).to_be_visible()
     signed_in.reload()
     expect(said).to_be_hidden()

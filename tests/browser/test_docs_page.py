@@ -1,4 +1,4 @@
-"""The page that describes the API, in a real browser."""
+"""The page with the API's documentation, in a real browser."""
 
 from collections.abc import Iterator
 from threading import Thread
@@ -42,11 +42,11 @@ def test_the_page_fits_each_window_and_follows_light_and_dark(browser: Browser, 
     assert complaints == []
 
 
-def test_each_refusal_leads_to_what_it_means(browser: Browser, address: str) -> None:
+def test_each_problem_links_to_its_description(browser: Browser, address: str) -> None:
     with browser.new_context(viewport=DESKTOP, java_script_enabled=False) as context:
         page = context.new_page()
         page.goto(address)
-        page.locator("#post_resend").get_by_text("What is refused").click()
+        page.locator("#post_resend").get_by_text("Problems", exact=True).click()
         page.locator("#post_resend").get_by_role("link", name="resend_too_soon").click()
 
         expect(page.locator("#problem-resend_too_soon")).to_be_in_viewport()

@@ -1,4 +1,4 @@
-"""`tenants migrate`, killed in the middle, and held up."""
+"""`tenants migrate`, killed or delayed by a lock."""
 
 import asyncio
 import subprocess
@@ -22,7 +22,7 @@ def tenants(cluster: Cluster) -> Iterator[Tenants]:
         yield tenants
 
 
-async def test_killed_in_the_middle_it_leaves_nobody_at_work_and_goes_on_where_it_was(tenants: Tenants) -> None:
+async def test_a_killed_run_leaves_no_process_and_can_be_repeated(tenants: Tenants) -> None:
     organizations = await older(tenants, 3)
     await asyncio.to_thread(kill_in_the_middle, tenants, organizations)
     at_work = "select count(*) from pg_stat_activity where application_name = 'tenants upgrade'"
@@ -31,7 +31,7 @@ async def test_killed_in_the_middle_it_leaves_nobody_at_work_and_goes_on_where_i
     assert revisions(tenants, organizations) == [HEAD] * 3
 
 
-async def test_members_who_hold_the_lock_of_migrations_hold_up_their_own_alone(tenants: Tenants) -> None:
+async def test_members_who_hold_the_migration_lock_delay_only_their_own_database(tenants: Tenants) -> None:
     organizations = await older(tenants, 3)
     with tenants.as_member(organizations[0]) as member:
         member.execute("select pg_advisory_lock(hashtext('schema_revision'))")

@@ -63,7 +63,7 @@ def killed(database: Database, sink: MailSink, organizer: Organizer, moment: str
 
 
 @pytest.mark.parametrize("death", list(product(("started", "completed"), Step)))
-def test_a_relay_killed_at_any_step_leaves_what_the_next_one_finishes(
+def test_another_relay_completes_the_work_of_a_relay_killed_at_any_step(
     api: ApiUnderTest, outbox: Outbox, sink: MailSink, organizer: Organizer, death: tuple[str, Step]
 ) -> None:
     ada = api.registered(organization=CLINIC)
@@ -77,7 +77,7 @@ def test_a_relay_killed_at_any_step_leaves_what_the_next_one_finishes(
     assert [message.attempt for message in api.messages(ada)] == [1, 1]
 
 
-def test_what_kills_every_relay_ends_as_failed_and_leaves_no_database(
+def test_an_organization_that_kills_every_relay_fails_and_leaves_no_database(
     api: ApiUnderTest, outbox: Outbox, sink: MailSink, organizer: Organizer
 ) -> None:
     ada = api.registered(organization=CLINIC)
@@ -90,7 +90,7 @@ def test_what_kills_every_relay_ends_as_failed_and_leaves_no_database(
     assert templates_of(outbox, ada) == ["organization", "organization_failed"]
 
 
-def test_twenty_at_once_on_a_server_allowed_twelve_connections_are_all_made(
+def test_twenty_organizations_are_provisioned_with_twelve_connections(
     api: ApiUnderTest, outbox: Outbox, sink: MailSink
 ) -> None:
     """Both relays together would open four times as many as there are."""

@@ -1,4 +1,4 @@
-"""Provisioning killed before each of its statements in turn: what is left is finished, or dropped, and nothing more."""
+"""Relays killed before each statement of provisioning: another relay completes or drops the database."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from shared.vocabulary import HealthStatus
 from tenants.schema import HEAD, template_name
 from tests.support.eventually import eventually
 from tests.support.provision_and_die import killed_at
-from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization, tenants_on
+from tests.support.tenants import PROVISIONER, RecordingStepLog, Tenants, an_organization, tenants_on
 
 MOST_STATEMENTS = 60
 
@@ -31,8 +31,8 @@ def tenants(cluster: Cluster) -> Iterator[Tenants]:
         yield tenants
 
 
-def test_each_organization_ends_ready_or_gone_wherever_its_relay_was_killed(tenants: Tenants) -> None:
-    asyncio.run(provision(tenants.server(), an_organization(), Noted()))  # and so there is a template
+def test_each_organization_ends_ready_or_dropped_wherever_its_relay_was_killed(tenants: Tenants) -> None:
+    asyncio.run(provision(tenants.server(), an_organization(), RecordingStepLog()))  # and so there is a template
     tenants.clean()
     killed_before = []
     for number in range(MOST_STATEMENTS):
@@ -49,7 +49,7 @@ def test_each_organization_ends_ready_or_gone_wherever_its_relay_was_killed(tena
     assert is_in_order(killed_before, ["insert into organization", "insert into members", "\ninsert into settings"])
 
 
-def test_a_template_is_made_wherever_its_maker_was_killed(tenants: Tenants) -> None:
+def test_the_template_is_completed_after_a_kill_at_any_statement(tenants: Tenants) -> None:
     killed_before = []
     for number in range(MOST_STATEMENTS):
         tenants.drop_templates()
@@ -57,21 +57,21 @@ def test_a_template_is_made_wherever_its_maker_was_killed(tenants: Tenants) -> N
         assert words is not None
         killed_before.append(words)
         organization = an_organization()
-        asyncio.run(provision(tenants.server(), organization, Noted()))
+        asyncio.run(provision(tenants.server(), organization, RecordingStepLog()))
         tenants.clean()
         if words.startswith("alter database") and "is_template" in words:
             break
     assert is_in_order(killed_before, ["drop database", "create database", "revoke all", "alter database"])
 
 
-def test_what_a_killed_maker_left_is_dropped_although_autovacuum_is_at_it(tenants: Tenants) -> None:
+def test_an_unfinished_template_is_dropped_during_autovacuum(tenants: Tenants) -> None:
     tenants.drop_templates()
     name = template_name(HEAD)
     tenants.execute(f"create database {name} owner {PROVISIONER}")
     tenants.execute(SLOW_TO_VACUUM, name)
     with vacuumed_often(tenants):
         eventually(lambda: tenants.execute(WHO_VACUUMS.format(name)))
-        asyncio.run(provision(tenants.server(), an_organization(), Noted()))
+        asyncio.run(provision(tenants.server(), an_organization(), RecordingStepLog()))
     tenants.clean()
 
 
@@ -89,7 +89,7 @@ def vacuumed_often(tenants: Tenants) -> Iterator[None]:
 
 async def finish(tenants: Tenants, finished: Organization, dropped: Organization) -> None:
     server = tenants.server()
-    await provision(server, finished, Noted())
+    await provision(server, finished, RecordingStepLog())
     assert (await check(server, finished)).status is HealthStatus.HEALTHY
     await drop(server, dropped)
 

@@ -52,9 +52,9 @@ async def test_messages_lose_no_lease_to_a_primary_that_cannot_confirm_and_go_ou
     short = {"RELAY_LEASE_SECONDS": "3", "RELAY_SEND_SECONDS": "1", "RELAY_POLL_SECONDS": "1"}
     async with SmtpServer() as server, relaying(lonely, server, **short) as parts:
         await asyncio.to_thread(eventually, lambda: parts.connections.claiming.failures >= ANSWERS_LOST)
-        assert server.letters == []
+        assert server.messages == []
         monkeypatch.setattr(patience, "RESPONSE_TIMEOUT_SECONDS", 20.0)
         await asyncio.to_thread(wait_for_standby, lonely, "")
         await until(lonely, parts, "select 1 where not exists (select from outbox_messages where status = 'pending')")
-        assert len(server.letters) == len(ids)
+        assert len(server.messages) == len(ids)
     assert set(lonely.execute("select status, attempt, expiries from outbox_messages")) == {("sent", 1, 0)}

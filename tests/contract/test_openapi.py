@@ -123,3 +123,13 @@ def test_the_kept_document_is_the_app_s(document: dict[str, Any]) -> None:
 
 def test_the_kept_document_can_be_read_by_any_program(document: dict[str, Any]) -> None:
     assert yaml.safe_load(KEPT.read_text()) == document
+
+
+def test_the_page_shows_every_status_and_problem_of_an_operation(app: Flask, document: dict[str, Any]) -> None:
+    page = app.test_client().get("/docs").text
+    article = page.partition('<article id="post_resend">')[2].partition("</article>")[0]
+    responses = operations(document)["POST", "/v1/registrations/{registration_id}/resend"]["responses"]
+
+    assert set(re.findall(r'class="status">(\d+)', article)) == set(responses)
+    assert "resend_too_soon" in article
+    assert "<summary>Schema</summary>" in article

@@ -1,4 +1,4 @@
-"""An organization's way from its founding to its members' door, through real processes."""
+"""Organizations from registration to sign-in, with real processes."""
 
 import json
 import os
@@ -78,13 +78,13 @@ def town(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield Town(ending, cluster, inbox)
 
 
-def test_a_relay_makes_the_template_before_anybody_founds_an_organization(town: Town) -> None:
+def test_a_relay_makes_the_template_at_its_start(town: Town) -> None:
     made = f"select 1 from pg_database where datname = '{template_name(HEAD)}' and datistemplate"
     eventually(lambda: town.organizer.execute(made), seconds=60)
     assert town.outbox.execute("select count(*) from organizations") == [(0,)]
 
 
-def test_whoever_waits_is_told_that_the_organization_is_ready_and_the_code_gone(town: Town) -> None:
+def test_a_waiting_client_learns_that_the_organization_is_ready_and_the_code_sent(town: Town) -> None:
     registration = town.found("ada@example.org")
     assert registration["organization"] == {"name": "Clinic", "status": "ready"}
     assert registration["email_confirmation_sent"]
@@ -94,7 +94,7 @@ def test_whoever_waits_is_told_that_the_organization_is_ready_and_the_code_gone(
     assert "Clinic" not in town.relay.log_text()
 
 
-def test_a_database_dropped_by_hand_closes_the_door_until_it_is_back_and_empty(town: Town) -> None:
+def test_a_dropped_database_blocks_sign_in_until_it_is_recreated(town: Town) -> None:
     bea = town.found("bea@example.org")
     town.activate(bea, "bea@example.org")
     [(key, name)] = town.outbox.execute("select id, database_name from organizations where founder_id = %s", bea["id"])
@@ -113,7 +113,7 @@ def test_a_database_dropped_by_hand_closes_the_door_until_it_is_back_and_empty(t
     asked = "select count(*) from outbox_messages where template = 'organization_repair'"
     assert town.outbox.execute(asked) == [(1,)]
     told = town.outboxctl("repair", str(key), "--reason", "a member called").stdout
-    assert told == f"organization {key} was found in order, and will be looked at again now\n"
+    assert told == f"organization {key} is healthy and will be checked again now\n"
     assert town.outboxctl("check", str(key)).stdout == f"organization {key} healthy\n"
     [loss] = json.loads(town.outboxctl("show", str(key), "--json").stdout)["losses"]
     assert (loss["revision"], loss["tables"], loss["restored_at"] is None) == (HEAD, len(tables_at(HEAD)), False)

@@ -1,4 +1,4 @@
-"""A database that cannot be reached, or not be migrated: why is told in words of ours, and names nobody."""
+"""Reports about unreachable databases and failed migrations, without names or addresses."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def owner(cluster: Cluster) -> psycopg.Connection:
         ("postgres@/postgres?host=/nowhere", "refused"),
     ],
 )
-def test_each_cause_is_told_by_its_own_words_and_by_no_other(bare: Cluster, to: str, cause: str) -> None:
+def test_each_connection_failure_is_recognized_by_its_own_text_only(bare: Cluster, to: str, cause: str) -> None:
     url = f"postgresql+psycopg://{to.replace('PORT', str(bare.port)).replace('UNUSED', str(unused_port()))}"
     engine = create_database_engine(url, application_name="test", pool_size=1)
     with pytest.raises(OperationalError) as failed:
@@ -74,7 +74,7 @@ def test_each_cause_is_told_by_its_own_words_and_by_no_other(bare: Cluster, to: 
     assert told == {"error": "OperationalError", "sqlstate": None, "constraint": None, "cause": cause}
 
 
-def test_what_is_said_of_a_statement_has_no_such_cause(bare: Cluster) -> None:
+def test_an_error_of_a_statement_has_no_connection_failure(bare: Cluster) -> None:
     with owner(bare) as postgres, pytest.raises(psycopg.Error) as failed:
         postgres.execute("do $$ begin raise 'connection refused' using errcode = '08006'; end $$")
     assert "cause" not in describe(failed.value)
@@ -88,7 +88,7 @@ def test_what_is_said_of_a_statement_has_no_such_cause(bare: Cluster) -> None:
         ("poor", "poors", "RolesMissingError", "an owner with CREATEROLE"),
     ],
 )
-def test_what_cannot_be_migrated_is_told_in_one_line(
+def test_a_failed_migration_is_reported_in_one_line(
     bare: Cluster, user: str, database: str, error: str, needed: str
 ) -> None:
     environment = os.environ | {"DATABASE_URL": bare.url(database, user=user)}

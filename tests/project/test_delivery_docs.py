@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.enqueue import LONGEST_LIFE, MOST_ATTEMPTS
+from shared.enqueue import LONGEST_LIFE, MAX_ATTEMPTS
 from tests.support.delivery_tables import break_table, http_table, schedule_table, smtp_table
 
 PAGE = Path(__file__).parents[2] / "docs" / "delivery.md"
@@ -34,7 +34,7 @@ def test_the_tables_are_those_that_the_relay_decides_by(name: str) -> None:
 def test_the_bounds_are_those_of_the_code() -> None:
     text = " ".join(PAGE.read_text().split())
     assert f"anything else {LONGEST_LIFE.total_seconds() / 3600:.0f} hours" in text
-    assert f"the {MOST_ATTEMPTS} attempts that a message is allowed" in text
+    assert f"the {MAX_ATTEMPTS} attempts that a message is allowed" in text
 
 
 def printed(table: Callable[[], str]) -> str:

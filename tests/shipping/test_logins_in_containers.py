@@ -16,7 +16,7 @@ from outbox_relay.provisioning import provision
 from shared.db.connection_settings import driver_url
 from tests.support.commands import ROOT
 from tests.support.databases import is_refused
-from tests.support.tenants import Noted, Tenants, an_organization
+from tests.support.tenants import RecordingStepLog, Tenants, an_organization
 
 FOLDER = ROOT / "deploy" / "docker"
 OTHERS = "select datname from pg_database where datallowconn and datname <> %s order by datname"
@@ -80,7 +80,7 @@ async def test_an_organization_s_role_can_connect_to_its_own_database_alone(
     with set_up(tmp_path) as cluster:
         tenants, mine, other = Tenants(cluster), an_organization(), an_organization()
         for organization in (mine, other):
-            await provision(tenants.server(), organization, Noted())
+            await provision(tenants.server(), organization, RecordingStepLog())
         with tenants.as_member(mine) as member:
             others = [name for (name,) in member.execute(OTHERS, [mine.database])]
         assert {other.database, "postgres", "template1"} <= set(others)

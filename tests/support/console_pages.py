@@ -21,11 +21,11 @@ def put_dead(outbox: Outbox, error: str, *, count: int = 1, **columns: Any) -> l
     return outbox.put(count=count, **(dead | said | columns))
 
 
-def renew(page: Page, region: str) -> None:
+def refresh(page: Page, region: str) -> None:
     """Refresh the region at once, and wait for the response."""
     page.wait_for_load_state()  # its script is deferred
     with page.expect_response(lambda response: "hx-request" in response.request.headers):
-        page.evaluate("region => htmx.trigger(region, 'renew')", region)
+        page.evaluate("region => htmx.trigger(region, 'refresh')", region)
 
 
 def tab_to(page: Page, is_there: str) -> None:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from outbox_relay.provisioning import Organization, provision
-from tests.support.tenants import Noted, Tenants, an_organization
+from tests.support.tenants import RecordingStepLog, Tenants, an_organization
 
 MIGRATE = (sys.executable, "-m", "tenants", "migrate", "--at-once", "2")
 BACK = "drop table audit; update schema_revision set version_num = '0001'"
@@ -14,7 +14,7 @@ BACK = "drop table audit; update schema_revision set version_num = '0001'"
 async def older(tenants: Tenants, count: int) -> list[Organization]:
     organizations = [an_organization() for _ in range(count)]
     for organization in organizations:
-        await provision(tenants.server(), organization, Noted())
+        await provision(tenants.server(), organization, RecordingStepLog())
         tenants.execute(BACK, organization.database)
     return organizations
 

@@ -10,7 +10,7 @@ from typing import Any
 from outbox_relay.db.connection import RelayConnection
 from outbox_relay.provisioning import Organization, ProvisionServer, provision
 from tests.support.keys import KEYS
-from tests.support.tenants import Noted
+from tests.support.tenants import RecordingStepLog
 
 # Forked off a process that has imported all this once, and has no threads.
 _PROCESSES = get_context("forkserver")
@@ -43,4 +43,4 @@ def provision_and_die(url: str, organization: Organization, number: int, telling
         return await execute(self, query, *rest, **more)
 
     RelayConnection.execute = execute_or_die  # type: ignore[method-assign] - a fault is put in, in this process only
-    asyncio.run(provision(ProvisionServer(url, KEYS, connections=2), organization, Noted()))
+    asyncio.run(provision(ProvisionServer(url, KEYS, connections=2), organization, RecordingStepLog()))

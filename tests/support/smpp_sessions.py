@@ -8,7 +8,7 @@ from outbox_relay.channels.base import Session
 from outbox_relay.channels.smpp.session import SmppProvider
 from outbox_relay.model import RenderedMessage
 from shared.vocabulary import Channel
-from tests.support.letters import a_letter
+from tests.support.rendered_messages import a_message
 from tests.support.sms_sessions import provider_at
 from tests.support.smsc import Smsc
 
@@ -16,7 +16,7 @@ NOT_SMPP = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
 
 def an_sms(text: str = "Your code is 123456", recipient: str = "+33612345678") -> RenderedMessage:
-    return a_letter(recipient, text.encode(), Channel.SMS)
+    return a_message(recipient, text.encode(), Channel.SMS)
 
 
 @asynccontextmanager

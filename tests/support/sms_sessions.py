@@ -8,7 +8,7 @@ from outbox_relay.channels.base import Provider, Session
 from outbox_relay.channels.urls import DeliveryContext, providers_from
 from outbox_relay.model import Failure, RenderedMessage, Sent
 from shared.vocabulary import Channel
-from tests.support.letters import ListTray
+from tests.support.rendered_messages import ListSource
 
 
 def provider_at(url: str, *, seconds: float = 10.0) -> Provider:
@@ -25,9 +25,9 @@ async def session_at(url: str, *, seconds: float = 10.0) -> AsyncIterator[Sessio
         await session.close()
 
 
-async def fate_through(url: str, letter: RenderedMessage) -> Sent | Failure:
-    """Hand one letter over, and return what became of it."""
-    tray = ListTray([letter])
+async def result_through(url: str, rendered: RenderedMessage) -> Sent | Failure:
+    """Hand one message over, and return what became of it."""
+    source = ListSource([rendered])
     async with session_at(url) as session:
-        await session.carry(tray)
-    return tray.fate(letter)
+        await session.deliver(source)
+    return source.result(rendered)

@@ -12,7 +12,7 @@ class Lie(Enum):
     OMITS = auto()  # leaves RCPT without an answer
     DOUBLES = auto()  # answers RCPT twice
     SHUFFLES = auto()  # answers in the wrong order
-    FORGETS = auto()  # what came behind the content of a letter
+    FORGETS = auto()  # what came behind the content of a message
 
 
 class LyingConversation(Conversation):

@@ -11,15 +11,15 @@ from tests.support.smtp_script import End, Moment, Script
 class SmtpServer:
     """Keeps what arrived. ``faults`` is what no client may do; ``in_clear`` every byte that came unencrypted.
 
-    ``letters`` are those that it said yes to, ``handed_over`` all that came whole.
+    ``messages`` are those that it accepted, ``submitted`` all that arrived whole.
     """
 
     def __init__(
         self, script: Script | None = None, talk: "Callable[[SmtpServer], Conversation] | None" = None
     ) -> None:
         self.script = script or Script()
-        self.letters: list[tuple[str, bytes]] = []
-        self.handed_over: list[bytes] = []
+        self.messages: list[tuple[str, bytes]] = []
+        self.submitted: list[bytes] = []
         self.commands: list[str] = []
         self.faults: list[str] = []
         self.in_clear = bytearray()
@@ -164,14 +164,14 @@ class Conversation(asyncio.Protocol):
         if not await self._answer(Moment.DATA, b"354 go ahead"):
             return
         content = await self._content()
-        self._server.handed_over.append(content)
+        self._server.submitted.append(content)
         recipient, _ = self._recipient, self._forget()
         if recipient is None:
             if content:
                 self._server.faults.append("content for no recipient")
             self._say(b"554 5.5.1 no valid recipients")
-        elif await self._answer(Moment.FINAL_DOT, b"250 2.0.0 Ok: queued as %d" % (len(self._server.letters) + 1)):
-            self._server.letters.append((recipient, content))
+        elif await self._answer(Moment.FINAL_DOT, b"250 2.0.0 Ok: queued as %d" % (len(self._server.messages) + 1)):
+            self._server.messages.append((recipient, content))
             await self._answer(Moment.ACCEPTED, b"")
 
     async def _reset(self, _line: str) -> None:

@@ -1,4 +1,4 @@
-"""A server for organizations' databases: the tests' own cluster, through a role that may make databases."""
+"""A server for organizations' databases: the cluster of the tests, through a role that may create databases."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -85,8 +85,8 @@ def tenants_on(cluster: Cluster) -> Iterator[Tenants]:
 
 
 @dataclass
-class Noted:
-    """A record that is a list, and calls ``at`` with each entry."""
+class RecordingStepLog:
+    """A step log in memory that calls ``at`` for each entry."""
 
     entries: list[tuple[str, Step]] = field(default_factory=list)
     at: Callable[[str, Step], None] = lambda _moment, _step: None
@@ -113,11 +113,11 @@ def template() -> str:
 async def ready(tenants: Tenants, organization: Organization) -> ProvisionServer:
     """Provision the organization, and return the server that it is on."""
     server = tenants.server()
-    await provision(server, organization, Noted())
+    await provision(server, organization, RecordingStepLog())
     return server
 
 
 async def failure_of(server: ProvisionServer, organization: Organization) -> StepFailedError:
     with pytest.raises(StepFailedError) as failed:
-        await provision(server, organization, Noted())
+        await provision(server, organization, RecordingStepLog())
     return failed.value

@@ -48,7 +48,7 @@ document.addEventListener("htmx:afterSwap", () => {
 
 // Refresh at once when the page becomes visible again.
 document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) document.querySelectorAll("[hx-get]").forEach((region) => htmx.trigger(region, "renew"));
+  if (!document.hidden) document.querySelectorAll("[hx-get]").forEach((region) => htmx.trigger(region, "refresh"));
 });
 
 for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) {

@@ -21,18 +21,18 @@ class GenericJsonApi:
     url: str
     token: str = field(repr=False)
 
-    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
+    def request(self, rendered: RenderedMessage) -> Mapping[str, Any]:
         """Build the request that submits a message."""
-        message = letter.message
+        message = rendered.message
         return {
             "method": "POST",
             "url": self.url,
-            "json": {"to": message.recipient, "text": letter.content.decode(), "id": str(message.id)},
+            "json": {"to": message.recipient, "text": rendered.content.decode(), "id": str(message.id)},
             "headers": {"Authorization": f"Bearer {self.token}", "Idempotency-Key": str(message.id)},
         }
 
     def interpret(self, response: GatewayResponse) -> Sent | Failure:
-        """Return what the response means for the message."""
+        """Interpret the response as the message's result."""
         body = response.json_object
         if response.is_success:
             return Sent(self.name, message_id_in(body.get("id")))

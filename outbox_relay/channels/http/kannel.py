@@ -48,13 +48,13 @@ class KannelApi:
     password: str = field(repr=False)
     sender: str
 
-    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
+    def request(self, rendered: RenderedMessage) -> Mapping[str, Any]:
         """Build the request that submits a message. Kannel splits a long one into segments itself."""
-        text = letter.content.decode()
+        text = rendered.content.decode()
         params = {
             "username": self.user,
             "password": self.password,
-            "to": letter.message.recipient,
+            "to": rendered.message.recipient,
             "text": text,
             "coding": _CODING[alphabet_of(text)],
             "charset": "UTF-8",
@@ -62,7 +62,7 @@ class KannelApi:
         return {"method": "GET", "url": self.url, "params": params | ({"from": self.sender} if self.sender else {})}
 
     def interpret(self, response: GatewayResponse) -> Sent | Failure:
-        """Return what the response means for the message.
+        """Interpret the response as the message's result.
 
         *Queued* counts as accepted: Kannel keeps the message until its SMSC is back.
         """
@@ -78,7 +78,7 @@ class KannelApi:
 
 
 def _class_of(text: str) -> FailureClass:
-    """Classify a refusal by how its text begins. What is not in the table is the provider's fault.
+    """Classify a refusal by how its text begins. Any other text is the provider's fault.
 
     That includes "Not routable. Do not try again.": a missing route may be our configuration's fault, and
     another provider may have one.

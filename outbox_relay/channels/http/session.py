@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from outbox_relay.channels.base import LONGEST_MESSAGE_ID, ProviderDownError, Session, Tray, timeout_with_grace
+from outbox_relay.channels.base import LONGEST_MESSAGE_ID, MessageSource, ProviderDownError, Session, timeout_with_grace
 from outbox_relay.failures import LONGEST_ERROR, connection_failure, printable, retry_after_header, root_cause
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.log import get_logger
@@ -45,7 +45,7 @@ class GatewayResponse:
 
     @property
     def json_object(self) -> Mapping[str, Any]:
-        """The content as a JSON object, or an empty one if it is none."""
+        """The content as a JSON object, empty if it is not one."""
         try:
             value = json.loads(self.content)
         except (ValueError, RecursionError):
@@ -73,11 +73,11 @@ class GatewayApi(Protocol):
     def name(self) -> str:
         """The name that operators see."""
 
-    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
+    def request(self, rendered: RenderedMessage) -> Mapping[str, Any]:
         """Return the arguments of httpx's ``build_request``."""
 
     def interpret(self, response: GatewayResponse) -> Sent | Failure:
-        """Return what the response means for the message."""
+        """Interpret the response as the message's result."""
 
 
 @dataclass(frozen=True)
@@ -125,22 +125,22 @@ class HttpSession:
             trust_env=False,
         )
 
-    async def carry(self, tray: Tray) -> None:
+    async def deliver(self, source: MessageSource) -> None:
         """Send one request for each message."""
-        while (letter := tray.take()) is not None:
-            exchange = _Exchange(self._provider, letter)
+        while (rendered := source.take()) is not None:
+            exchange = _Exchange(self._provider, rendered)
             try:
                 response = await exchange.run(self._client)
             except BaseException as error:
-                tray.report(letter, exchange.failure(error))
+                source.report(rendered, exchange.failure(error))
                 if isinstance(error, httpx.TransportError | httpx.InvalidURL | TimeoutError):
                     down = connection_failure(self._provider.name, root_cause(error), maybe_accepted=False)
                     raise ProviderDownError(down) from error
                 raise
-            tray.report(letter, self._interpret(response))
+            source.report(rendered, self._interpret(response))
 
     def _interpret(self, response: GatewayResponse) -> Sent | Failure:
-        """Interpret the response. A bug in this must not end the process because of what a gateway sends."""
+        """Interpret the response. A bug in this must not let a gateway's response end the process."""
         try:
             return self._provider.api.interpret(response)
         except Exception as error:
@@ -155,13 +155,13 @@ class HttpSession:
 class _Exchange:
     """The request for one message, and whether it was submitted."""
 
-    def __init__(self, provider: HttpProvider, letter: RenderedMessage) -> None:
+    def __init__(self, provider: HttpProvider, rendered: RenderedMessage) -> None:
         self._provider = provider
-        self._request = provider.api.request(letter)
+        self._request = provider.api.request(rendered)
         # A gateway cannot act before the body is being sent. A GET has no body, so its headers count.
         part = "headers" if self._request["method"] == "GET" else "body"
         self._submitting = f"send_request_{part}.started"
-        self._is_handed_over = False
+        self._is_submitted = False
 
     async def run(self, client: httpx.AsyncClient) -> GatewayResponse:
         request = client.build_request(**self._request, extensions={"trace": self._trace})
@@ -173,11 +173,11 @@ class _Exchange:
             await response.aclose()
 
     def failure(self, error: BaseException) -> Failure:
-        return connection_failure(self._provider.name, root_cause(error), maybe_accepted=self._is_handed_over)
+        return connection_failure(self._provider.name, root_cause(error), maybe_accepted=self._is_submitted)
 
     async def _trace(self, event: str, _info: Mapping[str, Any]) -> None:
         if event.endswith(self._submitting):
-            self._is_handed_over = True
+            self._is_submitted = True
 
 
 async def _remove_location(response: httpx.Response) -> None:

@@ -15,8 +15,8 @@ from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.urls import host_and_port
 from shared.vocabulary import Channel
 
-# Twilio adds and splits codes over time. The tables list those that are plainly about one number or one text;
-# any other code is the provider's fault.
+# Twilio adds and splits codes over time. The tables list those that are clearly about one number or one text. Any
+# other code is the provider's fault.
 _RECIPIENT = frozenset({
     21211,  # To is not a valid number
     21217,  # the number does not appear to be valid
@@ -67,18 +67,18 @@ class TwilioApi:
     token: str = field(repr=False)
     sender: str
 
-    def request(self, letter: RenderedMessage) -> Mapping[str, Any]:
+    def request(self, rendered: RenderedMessage) -> Mapping[str, Any]:
         """Build the request that submits a message."""
         sender = "MessagingServiceSid" if self.sender.startswith("MG") else "From"
         return {
             "method": "POST",
             "url": f"{self.base_url}/2010-04-01/Accounts/{self.sid}/Messages.json",
-            "data": {"To": letter.message.recipient, sender: self.sender, "Body": letter.content.decode()},
+            "data": {"To": rendered.message.recipient, sender: self.sender, "Body": rendered.content.decode()},
             "headers": {"Authorization": f"Basic {b64encode(f'{self.sid}:{self.token}'.encode()).decode()}"},
         }
 
     def interpret(self, response: GatewayResponse) -> Sent | Failure:
-        """Return what the response means for the message: by its code, or by its status if it has none."""
+        """Interpret the response by its code, or by its status if it has none."""
         body = response.json_object
         given = body.get("code") or body.get("error_code")
         code = given if isinstance(given, int) else None

@@ -64,11 +64,11 @@ class Pdu:
 
     @property
     def is_response(self) -> bool:
-        """Whether it responds to a request of ours."""
+        """Whether it responds to one of our requests."""
         return bool(self.command & RESPONSE)
 
     def is_response_to(self, command: Command) -> bool:
-        """Tell whether it responds to such a request: its sequence number alone does not show that (§3.3)."""
+        """Return whether it responds to such a request: its sequence number alone does not show that (§3.3)."""
         return self.command == command | RESPONSE
 
     @property
@@ -99,10 +99,10 @@ def address_of(text: str) -> Address:
     return Address(1 if text.startswith("+") else 0, 1, digits)
 
 
-def submit_sm(sequence: int, sender: str, letter: RenderedMessage) -> bytes:
+def submit_sm(sequence: int, sender: str, rendered: RenderedMessage) -> bytes:
     """Build a submit_sm with the whole message, so that it has one response: the SMSC splits long ones (§4.8.1)."""
-    text = letter.content.decode()
-    source, destination = address_of(sender), address_of(letter.message.recipient)
+    text = rendered.content.decode()
+    source, destination = address_of(sender), address_of(rendered.message.recipient)
     parameter = "short_message" if segments_in(text) == 1 else "message_payload"
     return _request(
         "submit_sm",
@@ -192,7 +192,7 @@ class SmppConnection:
         return next(self._sequence)
 
     def request(self, sequence: int, pdu: bytes) -> asyncio.Future[Pdu]:
-        """Write a request and return a future of its response. Raises ConnectionError if nothing could be written."""
+        """Write a request and return a future of its response. Raises ConnectionError if the connection is closed."""
         if not self.is_open:
             raise ConnectionResetError("the SMSC closed the connection")
         self._writer.write(pdu)
@@ -222,7 +222,7 @@ class SmppConnection:
         for response in self._pending.values():
             if not response.done():
                 response.set_exception(error)
-                response.exception()  # marks it as retrieved, in case nobody awaits it any more
+                response.exception()  # marks it as retrieved, since the request may have been cancelled
         self._pending.clear()
 
     async def _bind(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from smpplib import consts
 
-from outbox_relay.channels.base import ProviderDownError, Session, Tray, timeout_with_grace
+from outbox_relay.channels.base import MessageSource, ProviderDownError, Session, timeout_with_grace
 from outbox_relay.channels.smpp.connection import (
     LONGEST_NUMBER,
     LONGEST_PASSWORD,
@@ -82,21 +82,21 @@ class SmppSession:
         self._provider = provider
         self._connection: SmppConnection | None = None
 
-    async def carry(self, tray: Tray) -> None:
+    async def deliver(self, source: MessageSource) -> None:
         """Submit messages."""
         connection = await self._bound_connection()
-        while connection.is_open and (letter := tray.take()) is not None:
-            submission = _Submission(self._provider, connection, letter)
+        while connection.is_open and (rendered := source.take()) is not None:
+            submission = _Submission(self._provider, connection, rendered)
             try:
                 result = await submission.run()
             except BaseException as error:
-                tray.report(letter, submission.failure(error))
-                # The response to what was submitted may still come, when no request waits for it any more.
+                source.report(rendered, submission.failure(error))
+                # The response to the submitted message may still come, and nothing would await it.
                 connection.abort(ConnectionAbortedError("the relay broke off"))
                 if isinstance(error, OSError):
                     raise self._down(error) from error
                 raise
-            tray.report(letter, result)
+            source.report(rendered, result)
 
     async def close(self) -> None:
         """Unbind and close."""
@@ -121,25 +121,25 @@ class SmppSession:
 class _Submission:
     """The submit_sm of one message, and whether it was sent."""
 
-    def __init__(self, provider: SmppProvider, connection: SmppConnection, letter: RenderedMessage) -> None:
+    def __init__(self, provider: SmppProvider, connection: SmppConnection, rendered: RenderedMessage) -> None:
         self._provider = provider
         self._connection = connection
-        self._letter = letter
-        self._is_handed_over = False
+        self._rendered = rendered
+        self._is_submitted = False
 
     async def run(self) -> Sent | Failure:
-        recipient = address_of(self._letter.message.recipient)
+        recipient = address_of(self._rendered.message.recipient)
         if recipient.is_name or len(recipient.value) > LONGEST_NUMBER:
-            # smpplib would cut off a longer one, and somebody else might receive the code.
+            # smpplib would cut off a longer one, and another person might receive the code.
             return Failure(FailureClass.RECIPIENT, self._provider.name, "no number, or too long a one for SMPP")
         sequence = self._connection.next_sequence()
-        response = self._connection.request(sequence, submit_sm(sequence, self._provider.sender, self._letter))
-        self._is_handed_over = True
+        response = self._connection.request(sequence, submit_sm(sequence, self._provider.sender, self._rendered))
+        self._is_submitted = True
         async with timeout_with_grace(self._provider.smsc.timeout):
             return self._interpret(await response)
 
     def failure(self, error: BaseException) -> Failure:
-        return connection_failure(self._provider.name, error, maybe_accepted=self._is_handed_over)
+        return connection_failure(self._provider.name, error, maybe_accepted=self._is_submitted)
 
     def _interpret(self, response: Pdu) -> Sent | Failure:
         name, status = self._provider.name, response.status

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from outbox_relay.channels.base import ProviderDownError, Tray
+from outbox_relay.channels.base import MessageSource, ProviderDownError
 from outbox_relay.channels.smtp.connection import CLOSING, Connection, Deadline, ProtocolError, Reply, message_id_in
 from outbox_relay.failures import LONGEST_ERROR, SmtpCommand, connection_failure, from_smtp_reply, retry_after_in
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
@@ -19,7 +19,7 @@ START_MAIL_INPUT = 354
 FINAL_DOT = b".\r\n"
 
 _ASCII_ADDRESS = re.compile(r"[!-;=?-~]+")
-"""Printable ASCII without space and angle brackets: nothing that could end the command."""
+"""Printable ASCII without space and angle brackets: no character can end the command."""
 
 _UTF8_ADDRESS = re.compile(r"[!-;=?-~\x80-\U0010ffff]+")
 
@@ -29,7 +29,7 @@ class RecipientError(Exception):
 
 
 class SmtpCapabilities:
-    """What applies to all messages of a connection. ``timeout`` is in seconds, for one message."""
+    """The server's extensions and our envelope sender. ``timeout`` is in seconds, for one message."""
 
     def __init__(self, provider: str, sender: str, timeout: float, *, has_pipelining: bool, has_smtputf8: bool) -> None:
         self.provider = provider
@@ -55,7 +55,7 @@ class SmtpCapabilities:
 class _Transaction:
     """One message's SMTP transaction. ``submitted_in_read`` is the read during which its content was written."""
 
-    letter: RenderedMessage
+    rendered: RenderedMessage
     mail: bytes
     rcpt: bytes
     is_refused: bool = False
@@ -72,9 +72,9 @@ class Delivery:
     ``is_out_of_step`` says afterwards that the server seems to lose or mix up commands of one write.
     """
 
-    def __init__(self, connection: Connection, tray: Tray, capabilities: SmtpCapabilities) -> None:
+    def __init__(self, connection: Connection, source: MessageSource, capabilities: SmtpCapabilities) -> None:
         self._connection = connection
-        self._tray = tray
+        self._source = source
         self._capabilities = capabilities
         self._has_pipelining = capabilities.has_pipelining
         self._in_hand: deque[_Transaction] = deque()
@@ -87,7 +87,7 @@ class Delivery:
     async def run(self) -> None:
         """Return when no message is left. Raises ProviderDownError when the connection breaks.
 
-        Cancellation ends the connection, since replies to what was sent may still arrive.
+        Cancellation ends the connection, since replies to sent commands may still arrive.
         """
         self._connection.listener = self
         try:
@@ -103,7 +103,7 @@ class Delivery:
     # All methods below run within the event loop's callbacks: a reply in, the next write out.
 
     def _start_next(self) -> None:
-        """Start the next message, unless it is announced already or none is left."""
+        """Start the next message, unless it is announced already. Finish if no message is left."""
         self._deadline.renew()
         if self._expected:
             return
@@ -116,11 +116,11 @@ class Delivery:
             self._send(transaction.mail, Delivery._on_mail, transaction)
 
     def _take(self) -> _Transaction | None:
-        while not self._done.done() and (letter := self._tray.take()) is not None:
+        while not self._done.done() and (rendered := self._source.take()) is not None:
             try:
-                transaction = _Transaction(letter, *self._capabilities.envelope(letter.message.recipient))
+                transaction = _Transaction(rendered, *self._capabilities.envelope(rendered.message.recipient))
             except RecipientError as error:
-                self._tray.report(letter, Failure(FailureClass.RECIPIENT, self._capabilities.provider, str(error)))
+                self._source.report(rendered, Failure(FailureClass.RECIPIENT, self._capabilities.provider, str(error)))
             else:
                 self._in_hand.append(transaction)
                 return transaction
@@ -150,7 +150,7 @@ class Delivery:
             self._connection.abort(ProtocolError("the server spoke out of turn"))
 
     def _is_misplaced(self, handler: _Handler, reply: Reply) -> bool:
-        """Tell whether the reply must belong to another command: 354 accepts DATA, and nothing else."""
+        """Return whether the reply must belong to another command: 354 accepts DATA only."""
         return reply.is_positive if handler is Delivery._on_data else reply.code == START_MAIL_INPUT
 
     def _on_mail(self, transaction: _Transaction, reply: Reply) -> None:
@@ -188,7 +188,7 @@ class Delivery:
     def _send_content(self, transaction: _Transaction) -> None:
         # A server may ask for the content of a message whose only recipient it has refused. The answer is
         # a lone dot (RFC 2920 §3.1).
-        content = b"" if transaction.is_refused else transaction.letter.content
+        content = b"" if transaction.is_refused else transaction.rendered.content
         following = self._take() if self._has_pipelining else None
         transaction.maybe_accepted = not transaction.is_refused
         transaction.submitted_in_read = self._connection.reads
@@ -209,7 +209,7 @@ class Delivery:
         self._start_next()
 
     def _refuse(self, transaction: _Transaction, command: SmtpCommand, reply: Reply) -> None:
-        """Report a message's first negative reply. Those that follow from it say nothing new."""
+        """Report a message's first negative reply. Later ones are consequences of it."""
         if transaction.is_refused:
             return
         transaction.is_refused = True
@@ -222,7 +222,7 @@ class Delivery:
     def _report(self, transaction: _Transaction, result: Sent | Failure) -> None:
         # Replies come in order, and a message is announced only after the 354 of the one before.
         self._in_hand.popleft()
-        self._tray.report(transaction.letter, result)
+        self._source.report(transaction.rendered, result)
 
     def _on_closing(self, reply: Reply) -> None:
         # 421 answers the oldest open command, and a command answered by 4yz had no effect. If that was the
@@ -235,7 +235,7 @@ class Delivery:
         self._connection.abort(TimeoutError("the server did not answer in time"))
 
     def connection_lost(self, error: Exception) -> None:
-        """Report the messages in hand. An error other than OSError is a bug, and is raised as it is."""
+        """Report the messages in hand. An error other than OSError is a bug and is raised unchanged."""
         # If only replies to the next message's commands are missing, the server may drop what follows a final dot.
         is_announcement_lost = bool(self._expected) and self._expected[0][0] is Delivery._on_mail
         is_silent = isinstance(error, TimeoutError) and (is_announcement_lost or not self.has_accepted)
@@ -243,7 +243,7 @@ class Delivery:
         while self._in_hand:
             transaction = self._in_hand.popleft()
             failure = connection_failure(self._capabilities.provider, error, maybe_accepted=transaction.maybe_accepted)
-            self._tray.report(transaction.letter, failure)
+            self._source.report(transaction.rendered, failure)
         if not self._done.done():
             down = ProviderDownError(connection_failure(self._capabilities.provider, error, maybe_accepted=False))
             self._done.set_exception(down if isinstance(error, OSError) else error)

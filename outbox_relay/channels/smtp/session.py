@@ -7,7 +7,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from outbox_relay.channels.base import Credentials, ProviderDownError, Session, Tray, readable_certificate
+from outbox_relay.channels.base import Credentials, MessageSource, ProviderDownError, Session, readable_certificate
 from outbox_relay.channels.smtp.connection import CLOSING, Connection, ProtocolError, Reply
 from outbox_relay.channels.smtp.delivery import Delivery, SmtpCapabilities
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, ssl_context
@@ -62,12 +62,12 @@ class Server:
 
 @dataclass
 class ServerQuirks:
-    """What the sessions with a server have found out about it."""
+    """What sessions have learned about a server."""
 
     lock_step_until: float = float("-inf")
 
     def copes_with_pipelining(self, now: float) -> bool:
-        """Tell whether several commands may go in one write. ``now`` is the event loop's time."""
+        """Return whether several commands may go in one write. ``now`` is the event loop's time."""
         return now >= self.lock_step_until
 
     def suspend_pipelining(self, now: float) -> None:
@@ -108,9 +108,9 @@ class SmtpSession:
         self._has_accepted = False
         self._idle_since = 0.0
 
-    async def carry(self, tray: Tray) -> None:
+    async def deliver(self, source: MessageSource) -> None:
         """Deliver messages on a connection that is open and was used recently."""
-        delivery = Delivery(await self._open_connection(), tray, self._capabilities)
+        delivery = Delivery(await self._open_connection(), source, self._capabilities)
         delivery.has_accepted = self._has_accepted
         try:
             await delivery.run()

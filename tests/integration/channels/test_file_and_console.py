@@ -8,7 +8,7 @@ from outbox_relay.channels.base import Provider, ProviderDownError
 from outbox_relay.channels.urls import DeliveryContext, providers_from
 from outbox_relay.model import Sent
 from shared.vocabulary import Channel
-from tests.support.letters import ListTray, a_letter
+from tests.support.rendered_messages import ListSource, a_message
 
 pytestmark = pytest.mark.anyio
 
@@ -28,50 +28,53 @@ def names_in(folder: Path) -> list[str]:
 async def test_each_message_is_a_file_of_its_own_that_only_its_owner_reads(
     tmp_path: Path, channel: Channel, suffix: str
 ) -> None:
-    letters = [a_letter(content=b"one\r\n", channel=channel), a_letter(content=b"two\r\n", channel=channel)]
-    tray = ListTray(letters)
+    messages = [
+        a_message(content=b"one\r\n", channel=channel),
+        a_message(content=b"two\r\n", channel=channel),
+    ]
+    source = ListSource(messages)
     folder = tmp_path / "not" / "there yet"
-    await provider(f"file://{folder}".replace(" ", "%20"), channel).session().carry(tray)
+    await provider(f"file://{folder}".replace(" ", "%20"), channel).session().deliver(source)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
-        f"{letter.message.id}{suffix}": letter.content for letter in letters
+        f"{rendered.message.id}{suffix}": rendered.content for rendered in messages
     }
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in folder.iterdir())
-    assert tray.fate(letters[0]) == Sent(f"file:{folder}", f"{letters[0].message.id}{suffix}")
+    assert source.result(messages[0]) == Sent(f"file:{folder}", f"{messages[0].message.id}{suffix}")
 
 
 async def test_a_directory_that_cannot_be_made_is_the_providers_fault(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    tray = ListTray([a_letter()])
+    source = ListSource([a_message()])
     with pytest.raises(ProviderDownError):
-        await provider(f"file://{tmp_path}/file/folder", Channel.EMAIL).session().carry(tray)
-    assert len(tray.waiting) == 1
+        await provider(f"file://{tmp_path}/file/folder", Channel.EMAIL).session().deliver(source)
+    assert len(source.waiting) == 1
 
 
 async def test_a_file_that_cannot_be_written_is_the_providers_fault(tmp_path: Path) -> None:
-    letter = a_letter()
-    tray = ListTray([letter])
-    (tmp_path / f"{letter.message.id}.eml").mkdir()
+    rendered = a_message()
+    source = ListSource([rendered])
+    (tmp_path / f"{rendered.message.id}.eml").mkdir()
     with pytest.raises(ProviderDownError):
-        await provider(f"file://{tmp_path}", Channel.EMAIL).session().carry(tray)
-    assert not tray.failure(letter).maybe_accepted
-    assert names_in(tmp_path) == [f"{letter.message.id}.eml"]
+        await provider(f"file://{tmp_path}", Channel.EMAIL).session().deliver(source)
+    assert not source.failure(rendered).maybe_accepted
+    assert names_in(tmp_path) == [f"{rendered.message.id}.eml"]
 
 
 async def test_the_console_shows_a_mails_words_and_nothing_a_terminal_would_obey(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    letter = a_letter(content=MAIL)
-    tray = ListTray([letter])
-    await provider("console:", Channel.EMAIL).session().carry(tray)
+    rendered = a_message(content=MAIL)
+    source = ListSource([rendered])
+    await provider("console:", Channel.EMAIL).session().deliver(source)
     shown = capsys.readouterr().out
     assert "Subject: Voilà" in shown
     assert "email to ada@example.org" in shown
     assert "Your code is 123456." in shown
     assert "\x1b" not in shown
-    assert tray.fate(letter) == Sent("console")
+    assert source.result(rendered) == Sent("console")
 
 
 async def test_the_console_shows_an_sms(capsys: pytest.CaptureFixture[str]) -> None:
-    tray = ListTray([a_letter("+33612345678", "Voilà".encode(), Channel.SMS)])
-    await provider("console:", Channel.SMS).session().carry(tray)
+    source = ListSource([a_message("+33612345678", "Voilà".encode(), Channel.SMS)])
+    await provider("console:", Channel.SMS).session().deliver(source)
     assert "sms to +33612345678\nVoilà\n" in capsys.readouterr().out

@@ -12,7 +12,7 @@ from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.certificates import Authority
 from tests.support.http_gateway import ENDLESS, HttpGateway, Silence, answer
-from tests.support.letters import ListTray, a_letter
+from tests.support.rendered_messages import ListSource, a_message
 from tests.support.sms_sessions import session_at
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +21,7 @@ ACCEPTED = answer(202, b'{"id": "sms-1"}')
 
 
 def an_sms() -> RenderedMessage:
-    return a_letter("+33612345678", "Voilà: 123456".encode(), Channel.SMS)
+    return a_message("+33612345678", "Voilà: 123456".encode(), Channel.SMS)
 
 
 @asynccontextmanager
@@ -34,34 +34,34 @@ async def session_to(
 
 
 async def test_a_message_is_one_post_with_its_id_as_idempotency_key() -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with HttpGateway(ACCEPTED) as gateway, session_to(gateway) as session:
-        await session.carry(tray)
+        await session.deliver(source)
     [request] = gateway.requests
     assert request.line == "POST /sms HTTP/1.1"
     assert request.headers["authorization"] == "Bearer t/ken"
-    assert request.headers["idempotency-key"] == str(letter.message.id)
-    assert request.body == {"to": "+33612345678", "text": "Voilà: 123456", "id": str(letter.message.id)}
-    assert tray.fate(letter) == Sent(f"http+json:127.0.0.1:{gateway.port}", "sms-1")
+    assert request.headers["idempotency-key"] == str(rendered.message.id)
+    assert request.body == {"to": "+33612345678", "text": "Voilà: 123456", "id": str(rendered.message.id)}
+    assert source.result(rendered) == Sent(f"http+json:127.0.0.1:{gateway.port}", "sms-1")
 
 
 async def test_a_gateways_name_for_a_message_is_made_fit_to_be_kept() -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     says = answer(200, rb'{"id": "a\u0000b\ud800' + b"c" * 500 + b'"}')
     async with HttpGateway(says) as gateway, session_to(gateway) as session:
-        await session.carry(tray)
-    assert tray.fate(letter) == Sent(f"http+json:127.0.0.1:{gateway.port}", "a b " + "c" * 196)
+        await session.deliver(source)
+    assert source.result(rendered) == Sent(f"http+json:127.0.0.1:{gateway.port}", "a b " + "c" * 196)
 
 
 async def test_many_messages_share_one_connection() -> None:
-    letters = [an_sms() for _ in range(20)]
-    tray = ListTray(letters)
+    messages = [an_sms() for _ in range(20)]
+    source = ListSource(messages)
     async with HttpGateway(ACCEPTED) as gateway, session_to(gateway) as session:
-        await session.carry(tray)
-    assert [request.body["id"] for request in gateway.requests] == [str(letter.message.id) for letter in letters]
-    assert all(isinstance(tray.fate(letter), Sent) for letter in letters)
+        await session.deliver(source)
+    assert [request.body["id"] for request in gateway.requests] == [str(rendered.message.id) for rendered in messages]
+    assert all(isinstance(source.result(rendered), Sent) for rendered in messages)
     assert gateway.connections == 1
 
 
@@ -78,11 +78,11 @@ async def test_many_messages_share_one_connection() -> None:
     ],
 )
 async def test_the_status_alone_says_that_it_was_accepted(says: bytes) -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with HttpGateway(says) as gateway, session_to(gateway) as session:
-        await session.carry(tray)
-    assert tray.fate(letter) == Sent(f"http+json:127.0.0.1:{gateway.port}", None)
+        await session.deliver(source)
+    assert source.result(rendered) == Sent(f"http+json:127.0.0.1:{gateway.port}", None)
 
 
 @pytest.mark.parametrize(
@@ -97,14 +97,14 @@ async def test_the_status_alone_says_that_it_was_accepted(says: bytes) -> None:
 )
 async def test_a_refusal_costs_what_it_says_and_the_next_message_goes_on(says: bytes, kind: FailureClass) -> None:
     refused, welcome = an_sms(), an_sms()
-    tray = ListTray([refused])
+    source = ListSource([refused])
     async with HttpGateway(says) as gateway, session_to(gateway) as session:
-        await session.carry(tray)
+        await session.deliver(source)
         gateway.says = ACCEPTED
-        tray.waiting.append(welcome)
-        await session.carry(tray)
-    assert (tray.failure(refused).kind, tray.failure(refused).maybe_accepted) == (kind, False)
-    assert isinstance(tray.fate(welcome), Sent)
+        source.waiting.append(welcome)
+        await session.deliver(source)
+    assert (source.failure(refused).kind, source.failure(refused).maybe_accepted) == (kind, False)
+    assert isinstance(source.result(welcome), Sent)
 
 
 async def test_an_answer_that_we_fail_to_read_costs_its_message_an_attempt_and_nobody_else(
@@ -115,104 +115,104 @@ async def test_an_answer_that_we_fail_to_read_costs_its_message_an_attempt_and_n
         raise OverflowError("too large")
 
     monkeypatch.setattr(GenericJsonApi, "interpret", fail)
-    letters = [an_sms(), an_sms()]
-    tray = ListTray(letters)
+    messages = [an_sms(), an_sms()]
+    source = ListSource(messages)
     async with HttpGateway(ACCEPTED) as gateway, session_to(gateway) as session:
-        await session.carry(tray)
-    failure = tray.failure(letters[0])
+        await session.deliver(source)
+    failure = source.failure(messages[0])
     assert (failure.kind, failure.maybe_accepted, failure.error) == (FailureClass.TRANSIENT, True, "too large")
-    assert isinstance(tray.fate(letters[1]), Sent)
+    assert isinstance(source.result(messages[1]), Sent)
 
 
 async def test_retry_after_is_passed_on() -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with HttpGateway(answer(429, Retry_After="90")) as gateway, session_to(gateway) as session:
-        await session.carry(tray)
-    assert tray.failure(letter).retry_after == timedelta(seconds=90)
+        await session.deliver(source)
+    assert source.failure(rendered).retry_after == timedelta(seconds=90)
 
 
 async def test_a_redirect_is_not_followed() -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with HttpGateway(ACCEPTED) as elsewhere:
         redirect = answer(307, Location=f"http://127.0.0.1:{elsewhere.port}/sms")
         async with HttpGateway(redirect) as gateway, session_to(gateway) as session:
-            await session.carry(tray)
-    assert tray.failure(letter).kind is FailureClass.PROVIDER
+            await session.deliver(source)
+    assert source.failure(rendered).kind is FailureClass.PROVIDER
     assert not elsewhere.requests
 
 
 @pytest.mark.parametrize("silence", Silence)
 async def test_without_an_answer_the_message_may_have_arrived(silence: Silence) -> None:
-    letters = [an_sms(), an_sms()]
-    tray = ListTray(letters)
+    messages = [an_sms(), an_sms()]
+    source = ListSource(messages)
     seconds = 0.5 if silence is Silence.HANG else 10.0
     async with HttpGateway(silence) as gateway, session_to(gateway, seconds=seconds) as session:
         with pytest.raises(ProviderDownError) as caught:
-            await session.carry(tray)
-    failure = tray.failure(letters[0])
+            await session.deliver(source)
+    failure = source.failure(messages[0])
     assert (failure.kind, failure.maybe_accepted) == (FailureClass.TRANSIENT, True)
     assert caught.value.failure.kind is FailureClass.PROVIDER
-    assert list(tray.waiting) == letters[1:]
+    assert list(source.waiting) == messages[1:]
 
 
-async def test_when_nobody_listens_the_message_was_not_handed_over() -> None:
+async def test_when_nobody_listens_the_message_was_not_submitted() -> None:
     async with HttpGateway(ACCEPTED) as gateway:
         pass
-    await assert_not_handed_over(gateway, "http+json")
+    await assert_not_submitted(gateway, "http+json")
 
 
-async def test_while_connecting_hangs_nothing_is_handed_over() -> None:
+async def test_while_connecting_hangs_nothing_is_submitted() -> None:
     async with HttpGateway(ACCEPTED) as deaf_to_tls:
-        await assert_not_handed_over(deaf_to_tls, "https+json", seconds=0.5)
+        await assert_not_submitted(deaf_to_tls, "https+json", seconds=0.5)
     assert not deaf_to_tls.requests
 
 
 async def test_a_gateway_whose_certificate_nobody_vouches_for_gets_nothing(authority: Authority) -> None:
     async with HttpGateway(ACCEPTED, authority.server_context("IP:127.0.0.1")) as gateway:
-        await assert_not_handed_over(gateway, "https+json")
+        await assert_not_submitted(gateway, "https+json")
     assert not gateway.requests
 
 
-async def assert_not_handed_over(gateway: HttpGateway, scheme: str, seconds: float = 10.0) -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+async def assert_not_submitted(gateway: HttpGateway, scheme: str, seconds: float = 10.0) -> None:
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with session_to(gateway, scheme=scheme, seconds=seconds) as session:
         with pytest.raises(ProviderDownError):
-            await session.carry(tray)
-    assert (tray.failure(letter).kind, tray.failure(letter).maybe_accepted) == (FailureClass.PROVIDER, False)
+            await session.deliver(source)
+    assert (source.failure(rendered).kind, source.failure(rendered).maybe_accepted) == (FailureClass.PROVIDER, False)
 
 
 async def test_over_tls_with_an_authority_of_ones_own(authority: Authority) -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with (
         HttpGateway(ACCEPTED, authority.server_context("IP:127.0.0.1")) as gateway,
         session_to(gateway, scheme="https+json", query=f"?ca={authority.file}") as session,
     ):
-        await session.carry(tray)
-    assert isinstance(tray.fate(letter), Sent)
+        await session.deliver(source)
+    assert isinstance(source.result(rendered), Sent)
 
 
 async def test_cancelled_it_says_that_the_message_may_have_arrived() -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with HttpGateway(Silence.HANG) as gateway, session_to(gateway) as session:
-        carrying = asyncio.create_task(session.carry(tray))
+        carrying = asyncio.create_task(session.deliver(source))
         await gateway.has_request.wait()
         carrying.cancel()
         with pytest.raises(asyncio.CancelledError):
             await carrying
-    assert tray.failure(letter).maybe_accepted
+    assert source.failure(rendered).maybe_accepted
 
 
 async def test_the_environments_proxies_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with HttpGateway(answer(500)) as proxy, HttpGateway(ACCEPTED) as gateway:
         monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
         async with session_to(gateway) as session:
-            await session.carry(tray)
-    assert isinstance(tray.fate(letter), Sent)
+            await session.deliver(source)
+    assert isinstance(source.result(rendered), Sent)
     assert not proxy.requests

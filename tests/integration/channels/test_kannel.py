@@ -3,9 +3,9 @@ import pytest
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.http_gateway import HttpGateway, Says, answer
-from tests.support.letters import a_letter
+from tests.support.rendered_messages import a_message
 from tests.support.sms_faces import KANNEL_QUEUED, NOT_ROUTABLE, TEMPORAL_FAILURE, kannel
-from tests.support.sms_sessions import fate_through
+from tests.support.sms_sessions import result_through
 
 pytestmark = pytest.mark.anyio
 
@@ -13,19 +13,19 @@ RECIPIENT, CONTENT, TRANSIENT, PROVIDER = FailureClass
 
 
 def an_sms(recipient: str = "+33612345678", text: str = "Voilà: 123456 & more") -> RenderedMessage:
-    return a_letter(recipient, text.encode(), Channel.SMS)
+    return a_message(recipient, text.encode(), Channel.SMS)
 
 
 async def carried(
-    letter: RenderedMessage, gateway: HttpGateway, user: str = "us:p%26ss", query: str = "&from=Signpost"
+    rendered: RenderedMessage, gateway: HttpGateway, user: str = "us:p%26ss", query: str = "&from=Signpost"
 ) -> Sent | Failure:
     url = f"kannel://{user}@127.0.0.1:{gateway.port}?tls=none{query}"
-    return await fate_through(url, letter)
+    return await result_through(url, rendered)
 
 
 async def test_a_message_is_one_call_of_sendsms() -> None:
     async with HttpGateway(kannel) as gateway:
-        fate = await carried(an_sms(), gateway)
+        result = await carried(an_sms(), gateway)
     [request] = gateway.requests
     assert request.fields == {
         "username": "us",
@@ -36,13 +36,13 @@ async def test_a_message_is_one_call_of_sendsms() -> None:
         "coding": "0",
         "charset": "UTF-8",
     }
-    assert fate == Sent(f"kannel:127.0.0.1:{gateway.port}")
+    assert result == Sent(f"kannel:127.0.0.1:{gateway.port}")
 
 
 async def test_what_gsm_7_has_no_letters_for_goes_as_ucs_2() -> None:
     async with HttpGateway(kannel) as gateway:
-        fate = await carried(an_sms(text="Код: 123456"), gateway)
-    assert isinstance(fate, Sent)
+        result = await carried(an_sms(text="Код: 123456"), gateway)
+    assert isinstance(result, Sent)
     assert (gateway.requests[0].fields["coding"], gateway.requests[0].fields["text"]) == ("2", "Код: 123456")
 
 
@@ -70,17 +70,17 @@ async def test_a_page_that_is_not_kannels_is_no_yes() -> None:
 
 async def test_a_number_that_kannel_denies_is_the_recipients_fault() -> None:
     async with HttpGateway(kannel) as gateway:
-        fate = await carried(an_sms("+15005550001"), gateway)
-    assert isinstance(fate, Failure)
-    assert (fate.kind, fate.maybe_accepted) == (RECIPIENT, False)
+        result = await carried(an_sms("+15005550001"), gateway)
+    assert isinstance(result, Failure)
+    assert (result.kind, result.maybe_accepted) == (RECIPIENT, False)
 
 
 async def test_wrong_credentials_and_a_missing_sender_are_no_fault_of_the_message() -> None:
     async with HttpGateway(kannel) as gateway:
-        fates = [await carried(an_sms(), gateway, user="us:wrong"), await carried(an_sms(), gateway, query="")]
-    for fate in fates:
-        assert isinstance(fate, Failure)
-        assert (fate.kind, fate.is_reply) == (PROVIDER, False)
+        results = [await carried(an_sms(), gateway, user="us:wrong"), await carried(an_sms(), gateway, query="")]
+    for result in results:
+        assert isinstance(result, Failure)
+        assert (result.kind, result.is_reply) == (PROVIDER, False)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,6 @@ async def test_kannels_words_say_whose_fault_it_was(says: bytes, kind: FailureCl
 
 async def refusal(says: Says) -> Failure:
     async with HttpGateway(says) as gateway:
-        fate = await carried(an_sms(), gateway)
-    assert isinstance(fate, Failure)
-    return fate
+        result = await carried(an_sms(), gateway)
+    assert isinstance(result, Failure)
+    return result

@@ -1,85 +1,80 @@
-"""Providers that other packages register under the entry point group ``signpost.providers``."""
+"""Providers of other packages, registered under the entry point group ``signpost.providers``."""
 
+import re
+import tomllib
+from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from outbox_relay.channels.urls import check_provider_url
-from outbox_relay.model import Sent
+from outbox_relay.channels.urls import ENTRY_POINT_GROUP, DeliveryContext, check_provider_url, providers_from
+from outbox_relay.model import Caps, Failure, FailureClass, Rate, Sent
 from shared.vocabulary import Channel
+from tests.support.http_gateway import HttpGateway, answer
 from tests.support.smpp_sessions import an_sms
-from tests.support.sms_sessions import fate_through, provider_at
+from tests.support.sms_sessions import result_through
 
 pytestmark = pytest.mark.anyio
 
-MODULE = """
-from dataclasses import dataclass
-
-from outbox_relay.channels.urls import ProviderScheme
-from outbox_relay.model import Sent
-from shared.vocabulary import Channel
-
-
-@dataclass(frozen=True)
-class AcmeProvider:
-    name: str
-    key: str
-
-    def session(self):
-        return AcmeSession(self)
-
-
-class AcmeSession:
-    def __init__(self, provider):
-        self.provider = provider
-
-    async def carry(self, tray):
-        while (message := tray.take()) is not None:
-            tray.report(message, Sent(self.provider.name, self.provider.key))
-
-    async def close(self):
-        pass
-
-
-def make(url, context):
-    return AcmeProvider(f"acme:{url.host()}", url.options("key")["key"])
-
-
-ACME = ProviderScheme(frozenset({Channel.SMS}), make)
-"""
+CONTRIBUTING = Path(__file__).parents[3] / "CONTRIBUTING.md"
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of installed packages, on the import path."""
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
 
 
-def install(site: Path, package: str, entry_point: str) -> None:
-    metadata = site / f"{package}-1.0.dist-info"
+def install(packages: Path, name: str, entry_points: Iterable[tuple[str, str]]) -> None:
+    metadata = packages / f"{name}-1.0.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(f"[signpost.providers]\n{entry_point}\n")
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = [f"{scheme} = {value}" for scheme, value in entry_points]
+    (metadata / "entry_points.txt").write_text("\n".join([f"[{ENTRY_POINT_GROUP}]", *lines, ""]))
 
 
-async def test_another_package_adds_a_provider(site: Path) -> None:
-    (site / "acme_for_signpost.py").write_text(MODULE)
-    install(site, "acme_for_signpost", "acme = acme_for_signpost:ACME")
-    url = "acme://sms.example.org?key=k1&rate=5/s"
-    assert provider_at(url).name == "acme:sms.example.org"
-    assert await fate_through(url, an_sms()) == Sent("acme:sms.example.org", "k1")
+def install_recipe(packages: Path) -> None:
+    """Install what CONTRIBUTING.md shows as the recipe for a provider."""
+    recipe = CONTRIBUTING.read_text().partition("### a provider for a channel\n")[2].partition("\n### ")[0]
+    [module] = re.findall(r"```python\n(.*?)```", recipe, re.DOTALL)
+    [project] = re.findall(r"```toml\n(.*?)```", recipe, re.DOTALL)
+    [(scheme, value)] = tomllib.loads(project)["project"]["entry-points"][ENTRY_POINT_GROUP].items()
+    (packages / f"{value.partition(':')[0]}.py").write_text(module)
+    install(packages, "acme_for_signpost", [(scheme, value)])
+
+
+async def test_the_recipe_for_a_provider_works(packages: Path) -> None:
+    install_recipe(packages)
+    message = an_sms("Your code is 123456", "+33612345678")
+    async with HttpGateway(answer(201, b'{"id": "m1"}')) as gateway:
+        url = f"acme://us:pw@127.0.0.1:{gateway.port}?from=Signpost&tls=none&rate=5/s"
+        assert await result_through(url, message) == Sent(f"acme:127.0.0.1:{gateway.port}", "m1")
+        [request] = gateway.requests
+        assert request.fields == {"to": "+33612345678", "from": "Signpost", "text": "Your code is 123456"}
+        gateway.says = answer(422, b"no such number")
+        refused = await result_through(url, message)
+    assert isinstance(refused, Failure)
+    assert (refused.kind, refused.error) == (FailureClass.CONTENT, "HTTP 422 no such number")
+
+
+def test_a_provider_of_another_package_has_limits_and_channels_like_any_other(packages: Path) -> None:
+    install_recipe(packages)
+    url = "acme://us:pw@sms.example?from=Signpost&rate=5/s"
+    [capped] = providers_from(url, Channel.SMS, DeliveryContext(sender="", timeout=timedelta(seconds=1)))
+    assert (capped.provider.name, capped.caps) == ("acme:sms.example", Caps(Rate(5, "s")))
     with pytest.raises(ValueError, match="has a acme URL, which cannot deliver email messages"):
         check_provider_url(url, Channel.EMAIL)
 
 
-def test_a_package_that_cannot_be_loaded_is_reported(site: Path) -> None:
-    install(site, "broken_for_signpost", "broken = broken_for_signpost:BROKEN")
+def test_a_package_that_cannot_be_loaded_is_reported(packages: Path) -> None:
+    install(packages, "broken_for_signpost", [("broken", "broken_for_signpost:BROKEN")])
     with pytest.raises(ValueError, match="has a broken URL, whose provider cannot be loaded: No module named"):
         check_provider_url("broken://a.example", Channel.SMS)
 
 
-def test_two_packages_cannot_share_a_scheme(site: Path) -> None:
-    install(site, "other_twilio", "twilio = other_twilio:TWILIO")
+def test_two_packages_cannot_share_a_scheme(packages: Path) -> None:
+    install(packages, "other_twilio", [("twilio", "other_twilio:TWILIO")])
     with pytest.raises(ValueError, match="has a twilio URL, and several packages register that scheme"):
         check_provider_url("twilio://sid:token@api.twilio.com?from=1", Channel.SMS)

@@ -3,7 +3,7 @@ import pytest
 from outbox_relay.channels.base import ProviderDownError
 from outbox_relay.model import FailureClass, RenderedMessage, Sent
 from tests.support.http_gateway import Silence
-from tests.support.letters import ListTray
+from tests.support.rendered_messages import ListSource
 from tests.support.smpp_sessions import NOT_SMPP, an_sms, session_to
 from tests.support.smsc import (
     BIND_TRANSMITTER,
@@ -24,25 +24,25 @@ RECIPIENT, CONTENT, TRANSIENT, PROVIDER = FailureClass
 WITH_AN_OPTION = pdu(SUBMIT_SM | RESPONSE, 0, 2, b"id-1\0" + bytes.fromhex("0423 0003 030022"))
 
 
-async def submitted_as(letter: RenderedMessage, sender: str = "Signpost") -> Submitted:
+async def submitted_as(rendered: RenderedMessage, sender: str = "Signpost") -> Submitted:
     async with Smsc() as smsc, session_to(smsc, sender=sender) as session:
-        await session.carry(ListTray([letter]))
+        await session.deliver(ListSource([rendered]))
     [submitted] = smsc.submitted
     return submitted
 
 
 async def test_a_message_is_one_submission_on_a_bind_that_ends_in_order() -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with Smsc() as smsc:
         async with session_to(smsc) as session:
-            await session.carry(tray)
+            await session.deliver(source)
         assert smsc.is_unbound.is_set()
     assert smsc.binds == [("us", "p@ss")]
     assert smsc.submitted == [
         Submitted((5, 0, "Signpost"), (1, 1, "33612345678"), 0, b"Your code is 123456", payload=b"")
     ]
-    assert tray.fate(letter) == Sent(f"smpp:127.0.0.1:{smsc.port}", "id-1")
+    assert source.result(rendered) == Sent(f"smpp:127.0.0.1:{smsc.port}", "id-1")
 
 
 @pytest.mark.parametrize(
@@ -67,11 +67,11 @@ async def test_a_text_goes_in_gsm_7_or_else_in_ucs_2(text: str, data_coding: int
 
 @pytest.mark.parametrize("command", [GENERIC_NACK, ENQUIRE_LINK | RESPONSE, BIND_TRANSMITTER | RESPONSE])
 async def test_the_answer_to_something_else_is_no_yes_and_no_no(command: int) -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with Smsc(says=pdu(command, 0, 2, b"id-1\0")) as smsc, session_to(smsc) as session:
-        await session.carry(tray)
-    assert (tray.failure(letter).kind, tray.failure(letter).maybe_accepted) == (TRANSIENT, True)
+        await session.deliver(source)
+    assert (source.failure(rendered).kind, source.failure(rendered).maybe_accepted) == (TRANSIENT, True)
 
 
 @pytest.mark.parametrize(("text", "octets"), [("a" * 161, 161), ("ж" * 71, 142)])
@@ -81,12 +81,12 @@ async def test_a_long_text_is_submitted_whole_so_that_it_has_one_answer(text: st
 
 
 async def test_many_messages_share_one_bind() -> None:
-    letters = [an_sms(f"{number}") for number in range(20)]
-    tray = ListTray(letters)
+    messages = [an_sms(f"{number}") for number in range(20)]
+    source = ListSource(messages)
     async with Smsc() as smsc, session_to(smsc) as session:
-        await session.carry(tray)
+        await session.deliver(source)
     assert [submitted.short_message.decode() for submitted in smsc.submitted] == [f"{number}" for number in range(20)]
-    assert all(isinstance(tray.fate(letter), Sent) for letter in letters)
+    assert all(isinstance(source.result(rendered), Sent) for rendered in messages)
     assert len(smsc.binds) == 1
 
 
@@ -110,59 +110,59 @@ async def test_a_refusal_costs_what_it_says_and_the_next_message_goes_on(
     status: int, kind: FailureClass, *, is_reply: bool
 ) -> None:
     refused, welcome = an_sms(), an_sms()
-    tray = ListTray([refused])
+    source = ListSource([refused])
     async with Smsc(says=status) as smsc, session_to(smsc) as session:
-        await session.carry(tray)
+        await session.deliver(source)
         smsc.says = 0
-        tray.waiting.append(welcome)
-        await session.carry(tray)
-    failure = tray.failure(refused)
+        source.waiting.append(welcome)
+        await session.deliver(source)
+    failure = source.failure(refused)
     assert (failure.kind, failure.is_reply, failure.maybe_accepted) == (kind, is_reply, False)
     assert f"0x{status:08X}" in failure.error
-    assert isinstance(tray.fate(welcome), Sent)
+    assert isinstance(source.result(welcome), Sent)
 
 
 async def test_options_that_an_answer_brings_along_change_nothing() -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with Smsc(says=WITH_AN_OPTION) as smsc, session_to(smsc) as session:
-        await session.carry(tray)
-    assert tray.fate(letter) == Sent(f"smpp:127.0.0.1:{smsc.port}", "id-1")
+        await session.deliver(source)
+    assert source.result(rendered) == Sent(f"smpp:127.0.0.1:{smsc.port}", "id-1")
 
 
 async def test_a_submission_that_the_smsc_does_not_understand_is_its_fault() -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with Smsc(says=pdu(GENERIC_NACK, 3, 2)) as smsc, session_to(smsc) as session:
-        await session.carry(tray)
-    assert (tray.failure(letter).kind, tray.failure(letter).is_reply) == (PROVIDER, False)
+        await session.deliver(source)
+    assert (source.failure(rendered).kind, source.failure(rendered).is_reply) == (PROVIDER, False)
 
 
 @pytest.mark.parametrize("says", [*Silence, NOT_SMPP, b"\0" * 16])
 async def test_without_an_answer_the_message_may_have_arrived(says: Says) -> None:
-    letters = [an_sms(), an_sms()]
-    tray = ListTray(letters)
+    messages = [an_sms(), an_sms()]
+    source = ListSource(messages)
     seconds = 0.5 if says is Silence.HANG else 10.0
     async with Smsc(says=says) as smsc, session_to(smsc, seconds=seconds) as session:
         with pytest.raises(ProviderDownError):
-            await session.carry(tray)
-    assert (tray.failure(letters[0]).kind, tray.failure(letters[0]).maybe_accepted) == (TRANSIENT, True)
-    assert list(tray.waiting) == letters[1:]
+            await session.deliver(source)
+    assert (source.failure(messages[0]).kind, source.failure(messages[0]).maybe_accepted) == (TRANSIENT, True)
+    assert list(source.waiting) == messages[1:]
 
 
 async def test_a_premium_number_that_was_kept_is_the_smscs_to_refuse() -> None:
-    letter = an_sms(recipient="+19005550100")
-    tray = ListTray([letter])
+    rendered = an_sms(recipient="+19005550100")
+    source = ListSource([rendered])
     async with Smsc() as smsc, session_to(smsc) as session:
-        await session.carry(tray)
-    assert isinstance(tray.fate(letter), Sent)
+        await session.deliver(source)
+    assert isinstance(source.result(rendered), Sent)
 
 
 @pytest.mark.parametrize("recipient", ["+" + "1" * 21, "+33é12", "", "+", "ada"])
 async def test_what_is_no_number_or_would_be_cut_off_is_never_submitted(recipient: str) -> None:
-    letter = an_sms(recipient=recipient)
-    tray = ListTray([letter])
+    rendered = an_sms(recipient=recipient)
+    source = ListSource([rendered])
     async with Smsc() as smsc, session_to(smsc) as session:
-        await session.carry(tray)
-    assert tray.failure(letter).kind is RECIPIENT
+        await session.deliver(source)
+    assert source.failure(rendered).kind is RECIPIENT
     assert not smsc.submitted

@@ -6,7 +6,7 @@ from outbox_relay.channels.base import ProviderDownError
 from outbox_relay.model import FailureClass, Sent
 from tests.support.certificates import Authority
 from tests.support.http_gateway import Silence
-from tests.support.letters import ListTray
+from tests.support.rendered_messages import ListSource
 from tests.support.smpp_sessions import NOT_SMPP, an_sms, session_to
 from tests.support.smsc import (
     BIND_FAILED,
@@ -42,64 +42,64 @@ ANSWERS_ANOTHER = pdu(ENQUIRE_LINK | RESPONSE, 0, 1)
     ],
 )
 async def test_while_the_smsc_will_not_have_us_no_message_is_taken(bind_says: Says) -> None:
-    tray = ListTray([an_sms()])
+    source = ListSource([an_sms()])
     seconds = 0.5 if bind_says is Silence.HANG else 10.0
     async with Smsc(bind_says=bind_says) as smsc, session_to(smsc, seconds=seconds) as session:
         with pytest.raises(ProviderDownError) as caught:
-            await session.carry(tray)
+            await session.deliver(source)
     assert (caught.value.failure.kind, caught.value.failure.maybe_accepted) == (FailureClass.PROVIDER, False)
-    assert len(tray.waiting) == 1
+    assert len(source.waiting) == 1
 
 
 async def test_when_nobody_listens_no_message_is_taken() -> None:
-    tray = ListTray([an_sms()])
+    source = ListSource([an_sms()])
     async with Smsc() as smsc:
         pass
     async with session_to(smsc) as session:
         with pytest.raises(ProviderDownError):
-            await session.carry(tray)
-    assert len(tray.waiting) == 1
+            await session.deliver(source)
+    assert len(source.waiting) == 1
 
 
 async def test_cancelled_it_says_that_the_message_may_have_arrived_and_binds_anew() -> None:
-    letter, later = an_sms(), an_sms()
-    tray = ListTray([letter])
+    rendered, later = an_sms(), an_sms()
+    source = ListSource([rendered])
     async with Smsc(says=Silence.HANG) as smsc, session_to(smsc) as session:
-        carrying = asyncio.create_task(session.carry(tray))
+        carrying = asyncio.create_task(session.deliver(source))
         await smsc.wait_for(smsc.has_submission)
         carrying.cancel()
         with pytest.raises(asyncio.CancelledError):
             await carrying
         smsc.says = 0
-        tray.waiting.append(later)
-        await session.carry(tray)
-    assert tray.failure(letter).maybe_accepted
-    assert isinstance(tray.fate(later), Sent)
+        source.waiting.append(later)
+        await session.deliver(source)
+    assert source.failure(rendered).maybe_accepted
+    assert isinstance(source.result(later), Sent)
     assert len(smsc.binds) == 2
 
 
 async def test_a_bind_is_kept_alive_while_nothing_is_to_be_sent() -> None:
     async with Smsc() as smsc, session_to(smsc, enquire=0.01) as session:
-        await session.carry(ListTray([an_sms()]))
+        await session.deliver(ListSource([an_sms()]))
         for _ in range(3):
             smsc.has_enquiry.clear()
             await smsc.wait_for(smsc.has_enquiry)
-        await session.carry(ListTray([an_sms()]))
+        await session.deliver(ListSource([an_sms()]))
     assert len(smsc.binds) == 1
 
 
 async def test_an_smsc_that_no_longer_answers_is_left_before_a_message_is_given_to_it() -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with Smsc(ignores_enquiries=True) as smsc, session_to(smsc, seconds=2.0, enquire=0.01) as session:
-        await session.carry(ListTray([an_sms()]))
+        await session.deliver(ListSource([an_sms()]))
         peer = smsc.peer
         assert peer
         async with asyncio.timeout(30):
             await peer.wait_closed()
         smsc.ignores_enquiries = False
-        await session.carry(tray)
-    assert isinstance(tray.fate(letter), Sent)
+        await session.deliver(source)
+    assert isinstance(source.result(rendered), Sent)
     assert len(smsc.binds) == 2
 
 
@@ -108,35 +108,35 @@ async def test_an_smsc_that_no_longer_answers_is_left_before_a_message_is_given_
     [(ENQUIRE_LINK, ENQUIRE_LINK | RESPONSE), (UNBIND, UNBIND | RESPONSE), (DELIVER_SM, GENERIC_NACK)],
 )
 async def test_what_the_smsc_asks_in_between_is_answered(asks: int, answer: int) -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with Smsc() as smsc, session_to(smsc) as session:
-        await session.carry(ListTray([an_sms()]))
+        await session.deliver(ListSource([an_sms()]))
         smsc.ask(asks)
         await smsc.wait_for(smsc.has_answer)
-        await session.carry(tray)
+        await session.deliver(source)
     assert answer in smsc.heard
-    assert isinstance(tray.fate(letter), Sent)
+    assert isinstance(source.result(rendered), Sent)
     assert len(smsc.binds) == (2 if asks == UNBIND else 1)
 
 
 async def test_over_tls_with_an_authority_of_ones_own(authority: Authority) -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with (
         Smsc(tls=authority.server_context("IP:127.0.0.1")) as smsc,
         session_to(smsc, query=f"&ca={authority.file}") as session,
     ):
-        await session.carry(tray)
-    assert isinstance(tray.fate(letter), Sent)
+        await session.deliver(source)
+    assert isinstance(source.result(rendered), Sent)
 
 
 async def test_an_smsc_whose_certificate_nobody_vouches_for_gets_neither_password_nor_message(
     authority: Authority,
 ) -> None:
-    tray = ListTray([an_sms()])
+    source = ListSource([an_sms()])
     async with Smsc(tls=authority.server_context("IP:127.0.0.1")) as smsc, session_to(smsc, query="") as session:
         with pytest.raises(ProviderDownError):
-            await session.carry(tray)
+            await session.deliver(source)
     assert not smsc.binds
-    assert len(tray.waiting) == 1
+    assert len(source.waiting) == 1

@@ -13,7 +13,7 @@ from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.certificates import Authority
 from tests.support.http_gateway import HttpGateway, Says, Silence, answer
-from tests.support.letters import ListTray, a_letter
+from tests.support.rendered_messages import ListSource, a_message
 from tests.support.sms_faces import kannel, twilio
 from tests.support.sms_sessions import session_at
 
@@ -35,7 +35,7 @@ def face(request: pytest.FixtureRequest) -> Face:
 
 
 def an_sms() -> RenderedMessage:
-    return a_letter("+33612345678", b"Your code is 123456", Channel.SMS)
+    return a_message("+33612345678", b"Your code is 123456", Channel.SMS)
 
 
 @asynccontextmanager
@@ -48,36 +48,36 @@ async def session_to(
 
 
 async def test_many_messages_share_one_connection(face: Face) -> None:
-    letters = [an_sms() for _ in range(20)]
-    tray = ListTray(letters)
+    messages = [an_sms() for _ in range(20)]
+    source = ListSource(messages)
     async with HttpGateway(face.accepts) as gateway, session_to(face, gateway) as session:
-        await session.carry(tray)
-    assert all(isinstance(tray.fate(letter), Sent) for letter in letters)
+        await session.deliver(source)
+    assert all(isinstance(source.result(rendered), Sent) for rendered in messages)
     assert (len(gateway.requests), gateway.connections) == (20, 1)
 
 
 @pytest.mark.parametrize("silence", Silence)
 async def test_without_an_answer_the_message_may_have_arrived(face: Face, silence: Silence) -> None:
-    letters = [an_sms(), an_sms()]
-    tray = ListTray(letters)
+    messages = [an_sms(), an_sms()]
+    source = ListSource(messages)
     seconds = 0.5 if silence is Silence.HANG else 10.0
     async with HttpGateway(silence) as gateway, session_to(face, gateway, seconds=seconds) as session:
         with pytest.raises(ProviderDownError) as caught:
-            await session.carry(tray)
-    failure = tray.failure(letters[0])
+            await session.deliver(source)
+    failure = source.failure(messages[0])
     assert (failure.kind, failure.maybe_accepted) == (FailureClass.TRANSIENT, True)
     assert caught.value.failure.kind is FailureClass.PROVIDER
-    assert list(tray.waiting) == letters[1:]
+    assert list(source.waiting) == messages[1:]
 
 
 @pytest.mark.parametrize("place", ["https://xn--ls8h.la/", "mailto:x", "http://[zz]/", "http://\N{SNOWMAN}/"])
 async def test_wherever_a_gateway_redirects_nobody_follows(face: Face, place: str) -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with HttpGateway(answer(302, Location=place)) as gateway, session_to(face, gateway) as session:
-        await session.carry(tray)
-    assert (tray.failure(letter).kind, tray.failure(letter).maybe_accepted) == (FailureClass.PROVIDER, False)
-    assert tray.failure(letter).error.startswith("HTTP 302")
+        await session.deliver(source)
+    assert (source.failure(rendered).kind, source.failure(rendered).maybe_accepted) == (FailureClass.PROVIDER, False)
+    assert source.failure(rendered).error.startswith("HTTP 302")
 
 
 @pytest.mark.parametrize("cookie", ["a=b", "a=b; max-age=\N{SUPERSCRIPT TWO}"])
@@ -86,61 +86,61 @@ async def test_no_cookie_is_kept(face: Face, cookie: str, capfd: pytest.CaptureF
         HttpGateway(answer(500, Set_Cookie=cookie)) as gateway,
         session_to(face, gateway) as session,
     ):
-        await session.carry(ListTray([an_sms(), an_sms()]))
+        await session.deliver(ListSource([an_sms(), an_sms()]))
     assert [request.headers.get("cookie") for request in gateway.requests] == [None, None]
     assert capfd.readouterr().err == ""
 
 
-async def test_when_nobody_listens_the_message_was_not_handed_over(face: Face) -> None:
+async def test_when_nobody_listens_the_message_was_not_submitted(face: Face) -> None:
     async with HttpGateway(face.accepts) as gateway:
         pass
-    failure = await assert_not_handed_over(face, gateway, "&tls=none")
+    failure = await assert_not_submitted(face, gateway, "&tls=none")
     assert failure.error.startswith("connection refused: ")
 
 
-async def test_while_connecting_hangs_nothing_is_handed_over(face: Face) -> None:
+async def test_while_connecting_hangs_nothing_is_submitted(face: Face) -> None:
     async with HttpGateway(face.accepts) as deaf_to_tls:
-        failure = await assert_not_handed_over(face, deaf_to_tls, "", seconds=0.5)
+        failure = await assert_not_submitted(face, deaf_to_tls, "", seconds=0.5)
     assert failure.error == "no answer in time"
     assert not deaf_to_tls.requests
 
 
 async def test_a_gateway_whose_certificate_nobody_vouches_for_gets_nothing(face: Face, authority: Authority) -> None:
     async with HttpGateway(face.accepts, authority.server_context("IP:127.0.0.1")) as gateway:
-        failure = await assert_not_handed_over(face, gateway, "")
+        failure = await assert_not_submitted(face, gateway, "")
     assert category_of(failure.error) is FailureCategory.CERTIFICATE
     assert not gateway.requests
 
 
 async def test_over_tls_with_an_authority_of_ones_own(face: Face, authority: Authority) -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with (
         HttpGateway(face.accepts, authority.server_context("IP:127.0.0.1")) as gateway,
         session_to(face, gateway, query=f"&ca={authority.file}") as session,
     ):
-        await session.carry(tray)
-    assert isinstance(tray.fate(letter), Sent)
+        await session.deliver(source)
+    assert isinstance(source.result(rendered), Sent)
 
 
 async def test_cancelled_it_says_that_the_message_may_have_arrived(face: Face) -> None:
-    letter = an_sms()
-    tray = ListTray([letter])
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with HttpGateway(Silence.HANG) as gateway, session_to(face, gateway) as session:
-        carrying = asyncio.create_task(session.carry(tray))
+        carrying = asyncio.create_task(session.deliver(source))
         await gateway.has_request.wait()
         carrying.cancel()
         with pytest.raises(asyncio.CancelledError):
             await carrying
-    assert tray.failure(letter).maybe_accepted
+    assert source.failure(rendered).maybe_accepted
 
 
-async def assert_not_handed_over(face: Face, gateway: HttpGateway, query: str, seconds: float = 10.0) -> Failure:
-    letter = an_sms()
-    tray = ListTray([letter])
+async def assert_not_submitted(face: Face, gateway: HttpGateway, query: str, seconds: float = 10.0) -> Failure:
+    rendered = an_sms()
+    source = ListSource([rendered])
     async with session_to(face, gateway, query=query, seconds=seconds) as session:
         with pytest.raises(ProviderDownError):
-            await session.carry(tray)
-    failure = tray.failure(letter)
+            await session.deliver(source)
+    failure = source.failure(rendered)
     assert (failure.kind, failure.maybe_accepted) == (FailureClass.PROVIDER, False)
     return failure

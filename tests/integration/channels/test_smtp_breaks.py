@@ -6,7 +6,7 @@ import pytest
 
 from outbox_relay.channels.base import ProviderDownError
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
-from tests.support.letters import ListTray, a_letter
+from tests.support.rendered_messages import ListSource, a_message
 from tests.support.smtp_server import End, Moment, Script, SmtpServer
 from tests.support.smtp_sessions import IMPATIENT, PATIENT, session_to
 
@@ -35,53 +35,53 @@ def offers(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Broken:
-    """How it stands with three letters after a carry that broke off; each letter taken is back."""
+    """How it stands with three messages after a delivery that broke off; each message taken is back."""
 
-    tray: ListTray
-    letters: list[RenderedMessage]
+    source: ListSource
+    messages: list[RenderedMessage]
     down: Failure
 
     def assert_nothing_was_taken(self) -> None:
-        assert list(self.tray.waiting) == self.letters
+        assert list(self.source.waiting) == self.messages
         assert self.down.kind is FailureClass.PROVIDER
         assert self.down.error
 
-    def assert_first_was_not_handed_over(self) -> None:
-        assert list(self.tray.waiting) == self.letters[1:]
-        self._assert_not_handed_over(self.letters[0])
+    def assert_first_was_not_submitted(self) -> None:
+        assert list(self.source.waiting) == self.messages[1:]
+        self._assert_not_submitted(self.messages[0])
 
     def assert_first_may_have_arrived(self, offers: tuple[str, ...]) -> None:
-        first = self.tray.failure(self.letters[0])
+        first = self.source.failure(self.messages[0])
         assert (first.kind, first.maybe_accepted) == (FailureClass.TRANSIENT, True)
         if offers is PIPELINING:
-            self._assert_not_handed_over(self.letters[1])
-        assert list(self.tray.waiting) == self.letters[2 if offers is PIPELINING else 1 :]
+            self._assert_not_submitted(self.messages[1])
+        assert list(self.source.waiting) == self.messages[2 if offers is PIPELINING else 1 :]
 
     def assert_first_was_sent(self) -> None:
-        assert isinstance(self.tray.fate(self.letters[0]), Sent)
-        self._assert_not_handed_over(self.letters[1])
-        assert list(self.tray.waiting) == self.letters[2:]
+        assert isinstance(self.source.result(self.messages[0]), Sent)
+        self._assert_not_submitted(self.messages[1])
+        assert list(self.source.waiting) == self.messages[2:]
 
-    def _assert_not_handed_over(self, letter: RenderedMessage) -> None:
-        failure = self.tray.failure(letter)
+    def _assert_not_submitted(self, rendered: RenderedMessage) -> None:
+        failure = self.source.failure(rendered)
         assert (failure.kind, failure.maybe_accepted) == (FailureClass.PROVIDER, False)
 
 
-async def broken_carry(script: Script, patience: float = PATIENT) -> Broken:
-    letters = [a_letter() for _ in range(3)]
-    tray = ListTray(letters)
+async def broken_delivery(script: Script, patience: float = PATIENT) -> Broken:
+    messages = [a_message() for _ in range(3)]
+    source = ListSource(messages)
     async with SmtpServer(script) as server, session_to(server, patience=patience) as session:
         with pytest.raises(ProviderDownError) as caught:
-            await session.carry(tray)
-        assert tray.has_all_back
-        assert len(tray.fates) + len(tray.waiting) == len(letters)
-    return Broken(tray, letters, caught.value.failure)
+            await session.deliver(source)
+        assert source.has_all_reported
+        assert len(source.results) + len(source.waiting) == len(messages)
+    return Broken(source, messages, caught.value.failure)
 
 
 @pytest.mark.parametrize("instead", [End.CLOSE, CLOSING, *GARBAGE])
 @pytest.mark.parametrize("moment", BEFORE_ANY_LETTER)
-async def test_no_letter_is_taken_for_a_server_that_does_not_get_ready(moment: Moment, instead: bytes | End) -> None:
-    broken = await broken_carry(Script(instead={moment: instead}))
+async def test_no_message_is_taken_for_a_server_that_does_not_get_ready(moment: Moment, instead: bytes | End) -> None:
+    broken = await broken_delivery(Script(instead={moment: instead}))
     broken.assert_nothing_was_taken()
 
 
@@ -90,8 +90,8 @@ async def test_no_letter_is_taken_for_a_server_that_does_not_get_ready(moment: M
 async def test_what_breaks_before_the_final_dot_is_the_providers_fault(
     offers: tuple[str, ...], moment: Moment, instead: bytes | End
 ) -> None:
-    broken = await broken_carry(Script(offers, instead={moment: instead}))
-    broken.assert_first_was_not_handed_over()
+    broken = await broken_delivery(Script(offers, instead={moment: instead}))
+    broken.assert_first_was_not_submitted()
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ async def test_what_breaks_before_the_final_dot_is_the_providers_fault(
 async def test_what_breaks_after_the_final_dot_may_have_arrived(
     offers: tuple[str, ...], moment: Moment, instead: bytes | End
 ) -> None:
-    broken = await broken_carry(Script(offers, instead={moment: instead}))
+    broken = await broken_delivery(Script(offers, instead={moment: instead}))
     broken.assert_first_may_have_arrived(offers)
 
 
@@ -118,92 +118,92 @@ async def test_what_breaks_after_the_final_dot_may_have_arrived(
 async def test_an_answer_that_must_be_another_commands_ends_the_connection(
     offers: tuple[str, ...], moment: Moment, reply: bytes
 ) -> None:
-    broken = await broken_carry(Script(offers, instead={moment: reply}))
-    broken.assert_first_was_not_handed_over()
+    broken = await broken_delivery(Script(offers, instead={moment: reply}))
+    broken.assert_first_was_not_submitted()
 
 
 async def test_a_server_that_hangs_counts_like_one_that_breaks_off(offers: tuple[str, ...]) -> None:
     moments = (*BEFORE_ANY_LETTER, *BEFORE_HAND_OVER, *AFTER_HAND_OVER, Moment.ACCEPTED)
     scripts = [Script(offers, instead={moment: End.HANG}) for moment in moments]
-    all_broken = await asyncio.gather(*(broken_carry(script, IMPATIENT) for script in scripts))
+    all_broken = await asyncio.gather(*(broken_delivery(script, IMPATIENT) for script in scripts))
     for moment, broken in zip(moments, all_broken, strict=True):
         if moment in BEFORE_ANY_LETTER:
             broken.assert_nothing_was_taken()
         elif moment in BEFORE_HAND_OVER:
-            broken.assert_first_was_not_handed_over()
+            broken.assert_first_was_not_submitted()
         elif moment in AFTER_HAND_OVER:
             broken.assert_first_may_have_arrived(offers)
         else:
             broken.assert_first_was_sent()
 
 
-async def test_a_letter_accepted_stays_sent_when_the_server_closes_right_behind(offers: tuple[str, ...]) -> None:
-    broken = await broken_carry(Script(offers, instead={Moment.ACCEPTED: End.CLOSE}))
+async def test_a_message_accepted_stays_sent_when_the_server_closes_right_behind(offers: tuple[str, ...]) -> None:
+    broken = await broken_delivery(Script(offers, instead={Moment.ACCEPTED: End.CLOSE}))
     broken.assert_first_was_sent()
 
 
 @pytest.mark.parametrize("moment", [*BEFORE_HAND_OVER, Moment.FINAL_DOT])
 async def test_421_is_a_plain_no_to_all_that_is_in_hand(offers: tuple[str, ...], moment: Moment) -> None:
-    broken = await broken_carry(Script(offers, instead={moment: CLOSING}))
-    assert broken.tray.fates
-    for fate in broken.tray.fates.values():
-        assert isinstance(fate, Failure)
-        assert (fate.kind, fate.maybe_accepted) == (FailureClass.PROVIDER, False)
+    broken = await broken_delivery(Script(offers, instead={moment: CLOSING}))
+    assert broken.source.results
+    for result in broken.source.results.values():
+        assert isinstance(result, Failure)
+        assert (result.kind, result.maybe_accepted) == (FailureClass.PROVIDER, False)
     assert "421 4.3.2 shutting down" in broken.down.error
 
 
 @pytest.mark.parametrize("moment", [Moment.MAIL, Moment.DATA, Moment.FINAL_DOT])
 async def test_cancelled_it_says_truly_how_far_it_was(offers: tuple[str, ...], moment: Moment) -> None:
-    letters = [a_letter(), a_letter()]
-    tray = ListTray(letters)
+    messages = [a_message(), a_message()]
+    source = ListSource(messages)
     script = Script(offers, instead={moment: End.HANG})
     async with SmtpServer(script) as server, session_to(server) as session:
-        carrying = asyncio.create_task(session.carry(tray))
+        carrying = asyncio.create_task(session.deliver(source))
         await server.reached[moment].wait()
         carrying.cancel()
         with pytest.raises(asyncio.CancelledError):
             await carrying
-    assert tray.has_all_back
-    assert tray.failure(letters[0]).maybe_accepted is (moment is Moment.FINAL_DOT)
+    assert source.has_all_reported
+    assert source.failure(messages[0]).maybe_accepted is (moment is Moment.FINAL_DOT)
 
 
 async def test_nobody_listening_is_the_providers_fault() -> None:
     async with SmtpServer() as server:
         pass
-    letter = a_letter()
-    tray = ListTray([letter])
+    rendered = a_message()
+    source = ListSource([rendered])
     async with session_to(server) as session:
         with pytest.raises(ProviderDownError) as caught:
-            await session.carry(tray)
-    assert list(tray.waiting) == [letter]
+            await session.deliver(source)
+    assert list(source.waiting) == [rendered]
     assert caught.value.failure.kind is FailureClass.PROVIDER
 
 
 async def test_after_a_break_the_next_carry_connects_anew(offers: tuple[str, ...]) -> None:
     script = Script(offers, instead={Moment.RCPT: End.CLOSE})
-    lost, welcome = a_letter(), a_letter()
+    lost, welcome = a_message(), a_message()
     async with SmtpServer(script) as server, session_to(server) as session:
         with pytest.raises(ProviderDownError):
-            await session.carry(ListTray([lost]))
+            await session.deliver(ListSource([lost]))
         script.instead.clear()
-        tray = ListTray([welcome])
-        await session.carry(tray)
-    assert isinstance(tray.fate(welcome), Sent)
+        source = ListSource([welcome])
+        await session.deliver(source)
+    assert isinstance(source.result(welcome), Sent)
     assert server.connections == 2
 
 
 async def test_a_connection_that_the_server_closed_in_between_is_replaced() -> None:
-    letter = a_letter()
-    tray = ListTray([letter])
+    rendered = a_message()
+    source = ListSource([rendered])
     async with SmtpServer() as server, session_to(server) as session:
-        await session.carry(ListTray([a_letter()]))
+        await session.deliver(ListSource([a_message()]))
         await server.drop_connections()
         async with asyncio.timeout(PATIENT):
             while server.connections == 1:
-                await session.carry(ListTray([]))
+                await session.deliver(ListSource([]))
                 await asyncio.sleep(0.001)
-        await session.carry(tray)
-    assert isinstance(tray.fate(letter), Sent)
+        await session.deliver(source)
+    assert isinstance(source.result(rendered), Sent)
     assert server.connections == 2
 
 
@@ -211,34 +211,34 @@ async def test_a_connection_is_kept_from_one_carry_to_the_next_but_not_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with SmtpServer() as server, session_to(server) as session:
-        await session.carry(ListTray([a_letter()]))
-        await session.carry(ListTray([a_letter()]))
+        await session.deliver(ListSource([a_message()]))
+        await session.deliver(ListSource([a_message()]))
         assert server.connections == 1
         monkeypatch.setattr("outbox_relay.channels.smtp.session.LONGEST_IDLE_SECONDS", -1.0)
-        await session.carry(ListTray([a_letter()]))
+        await session.deliver(ListSource([a_message()]))
     assert server.connections == 2
-    assert len(server.letters) == 3
+    assert len(server.messages) == 3
 
 
 async def test_closing_says_good_bye_and_waits_for_nobody() -> None:
     async with SmtpServer(Script(instead={Moment.QUIT: End.HANG})) as server, session_to(server) as session:
-        await session.carry(ListTray([a_letter()]))
+        await session.deliver(ListSource([a_message()]))
         began = time.monotonic()
         await session.close()
         assert time.monotonic() - began < 2
     assert server.commands[-1] == "QUIT"
 
 
-async def test_the_time_allowed_is_for_each_letter_and_not_for_all_of_them() -> None:
-    class LongTray(ListTray):
+async def test_the_time_allowed_is_for_each_message_and_not_for_all_of_them() -> None:
+    class LongSource(ListSource):
         def take(self) -> RenderedMessage | None:
             if time.monotonic() < until:
-                self.waiting.append(a_letter())
+                self.waiting.append(a_message())
             return super().take()
 
     until = time.monotonic() + 1.1 * IMPATIENT
-    tray = LongTray([])
+    source = LongSource([])
     async with SmtpServer() as server, session_to(server, patience=IMPATIENT) as session:
-        await session.carry(tray)
+        await session.deliver(source)
     assert time.monotonic() >= until
-    assert len(server.letters) == len(tray.fates)
+    assert len(server.messages) == len(source.results)

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from outbox_relay.model import FailureClass, RenderedMessage, Sent
-from tests.support.letters import ListTray, a_letter
+from tests.support.rendered_messages import ListSource, a_message
 from tests.support.smtp_server import Moment, Script, SmtpServer
 from tests.support.smtp_sessions import SENDER, session_to
 
@@ -17,61 +17,61 @@ def offers(request: pytest.FixtureRequest) -> tuple[str, ...]:
     return request.param
 
 
-async def test_a_letter_is_sent_once_the_server_has_accepted_it(offers: tuple[str, ...]) -> None:
-    letter = a_letter()
-    tray = ListTray([letter])
+async def test_a_message_is_sent_once_the_server_has_accepted_it(offers: tuple[str, ...]) -> None:
+    rendered = a_message()
+    source = ListSource([rendered])
     async with SmtpServer(Script(offers)) as server, session_to(server) as session:
-        await session.carry(tray)
-    assert tray.fate(letter) == Sent(f"smtp:127.0.0.1:{server.port}", "1")
-    assert server.letters == [("ada@example.org", letter.content)]
+        await session.deliver(source)
+    assert source.result(rendered) == Sent(f"smtp:127.0.0.1:{server.port}", "1")
+    assert server.messages == [("ada@example.org", rendered.content)]
     assert f"MAIL FROM:<{SENDER}>" in server.commands
     assert not server.faults
 
 
-async def test_a_thousand_letters_over_a_few_connections_arrive_once_each_and_unchanged(
+async def test_a_thousand_messages_over_a_few_connections_arrive_once_each_and_unchanged(
     offers: tuple[str, ...],
 ) -> None:
-    letters = [a_letter(f"user{n}@example.org", b"Subject: %d\r\n\r\n%b\r\n" % (n, b"x" * n)) for n in range(1000)]
-    tray = ListTray(letters)
+    messages = [a_message(f"user{n}@example.org", b"Subject: %d\r\n\r\n%b\r\n" % (n, b"x" * n)) for n in range(1000)]
+    source = ListSource(messages)
     async with (
         SmtpServer(Script(offers)) as server,
         session_to(server) as one,
         session_to(server) as two,
         session_to(server) as three,
     ):
-        await asyncio.gather(one.carry(tray), two.carry(tray), three.carry(tray))
-    assert sorted(server.letters) == sorted((letter.message.recipient, letter.content) for letter in letters)
-    assert all(isinstance(tray.fate(letter), Sent) for letter in letters)
+        await asyncio.gather(one.deliver(source), two.deliver(source), three.deliver(source))
+    assert sorted(server.messages) == sorted((rendered.message.recipient, rendered.content) for rendered in messages)
+    assert all(isinstance(source.result(rendered), Sent) for rendered in messages)
     assert server.connections == 3
     assert not server.faults
 
 
-async def test_with_pipelining_the_next_letter_is_announced_before_the_verdict_on_this_one() -> None:
+async def test_with_pipelining_the_next_message_is_announced_before_the_verdict_on_this_one() -> None:
     script = Script()
     async with SmtpServer(script) as server, session_to(server) as session:
-        tray = ListTray([a_letter(), a_letter("grace@example.org")])
-        reading = asyncio.create_task(session.carry(tray))
+        source = ListSource([a_message(), a_message("grace@example.org")])
+        reading = asyncio.create_task(session.deliver(source))
         await server.reached[Moment.CONTENT].wait()
-        assert not tray.waiting
+        assert not source.waiting
         await reading
-    assert len(server.letters) == 2
+    assert len(server.messages) == 2
 
 
 @pytest.mark.parametrize("asks_for_content", [False, True], ids=["DATA refused", "DATA accepted"])
 async def test_one_refused_recipient_leaves_the_others_alone(offers: tuple[str, ...], asks_for_content: bool) -> None:  # noqa: FBT001 - a test's parameter
-    letters = [a_letter(f"{name}@example.org") for name in ("ada", "nobody", "grace", "nobody", "edith")]
-    tray = ListTray(letters)
+    messages = [a_message(f"{name}@example.org") for name in ("ada", "nobody", "grace", "nobody", "edith")]
+    source = ListSource(messages)
     script = Script(offers, refused={"nobody@example.org": UNKNOWN}, asks_for_content_of_refused=asks_for_content)
     async with SmtpServer(script) as server, session_to(server) as session:
-        await session.carry(tray)
-    assert [recipient for recipient, _ in server.letters] == [
+        await session.deliver(source)
+    assert [recipient for recipient, _ in server.messages] == [
         "ada@example.org",
         "grace@example.org",
         "edith@example.org",
     ]
-    assert [isinstance(tray.fate(letter), Sent) for letter in letters] == [True, False, True, False, True]
-    assert tray.failure(letters[1]).kind is FailureClass.RECIPIENT
-    assert tray.failure(letters[1]).error == "RCPT: 550 5.1.1 no such user"
+    assert [isinstance(source.result(rendered), Sent) for rendered in messages] == [True, False, True, False, True]
+    assert source.failure(messages[1]).kind is FailureClass.RECIPIENT
+    assert source.failure(messages[1]).error == "RCPT: 550 5.1.1 no such user"
     assert not server.faults
     assert server.connections == 1
 
@@ -92,50 +92,54 @@ async def test_one_refused_recipient_leaves_the_others_alone(offers: tuple[str, 
 async def test_a_refusal_costs_what_it_says_and_the_connection_stays_good(
     offers: tuple[str, ...], moment: Moment, reply: bytes, kind: FailureClass
 ) -> None:
-    refused, welcome = [a_letter(), a_letter()], a_letter()
-    tray = ListTray(refused)
+    refused, welcome = [a_message(), a_message()], a_message()
+    source = ListSource(refused)
     script = Script(offers, instead={moment: reply})
     async with SmtpServer(script) as server, session_to(server) as session:
-        await session.carry(tray)
+        await session.deliver(source)
         script.instead.clear()
-        tray.waiting.append(welcome)
-        await session.carry(tray)
-    assert [tray.failure(letter).kind for letter in refused] == [kind, kind]
-    assert not any(tray.failure(letter).maybe_accepted for letter in refused)
-    assert isinstance(tray.fate(welcome), Sent)
-    assert len(server.letters) == 1
+        source.waiting.append(welcome)
+        await session.deliver(source)
+    assert [source.failure(rendered).kind for rendered in refused] == [kind, kind]
+    assert not any(source.failure(rendered).maybe_accepted for rendered in refused)
+    assert isinstance(source.result(welcome), Sent)
+    assert len(server.messages) == 1
     assert not server.faults
     assert server.connections == 1
 
 
 async def test_a_greylisting_servers_hint_is_passed_on() -> None:
-    letter = a_letter()
-    tray = ListTray([letter])
+    rendered = a_message()
+    source = ListSource([rendered])
     greylisted = {Moment.RCPT: b"450 4.2.0 Greylisted, please try again in 300 seconds"}
     async with SmtpServer(Script(instead=dict(greylisted))) as server, session_to(server) as session:
-        await session.carry(tray)
-    wait = tray.failure(letter).retry_after
+        await session.deliver(source)
+    wait = source.failure(rendered).retry_after
     assert wait is not None
     assert wait.total_seconds() == 300
 
 
 async def test_an_address_that_could_end_its_command_never_reaches_the_server() -> None:
-    poisoned, plain = a_letter("ada@example.org>\r\nRCPT TO:<eve@example.org"), a_letter()
-    tray = ListTray([poisoned, plain])
+    poisoned, plain = a_message("ada@example.org>\r\nRCPT TO:<eve@example.org"), a_message()
+    source = ListSource([poisoned, plain])
     async with SmtpServer() as server, session_to(server) as session:
-        await session.carry(tray)
-    assert tray.failure(poisoned).kind is FailureClass.RECIPIENT
+        await session.deliver(source)
+    assert source.failure(poisoned).kind is FailureClass.RECIPIENT
     assert not any("eve" in command for command in server.commands)
-    assert isinstance(tray.fate(plain), Sent)
+    assert isinstance(source.result(plain), Sent)
 
 
 async def test_an_address_beyond_ascii_is_named_to_a_server_that_offers_to_take_it(offers: tuple[str, ...]) -> None:
-    plain, utf8, again = a_letter(), a_letter("zoë.用户@example.org", b"To: zo\xc3\xab\r\n\r\n\r\n"), a_letter()
-    tray = ListTray([plain, utf8, again])
+    plain, utf8, again = (
+        a_message(),
+        a_message("zoë.用户@example.org", b"To: zo\xc3\xab\r\n\r\n\r\n"),
+        a_message(),
+    )
+    source = ListSource([plain, utf8, again])
     async with SmtpServer(Script((*offers, "SMTPUTF8"))) as server, session_to(server) as session:
-        await session.carry(tray)
-    assert all(isinstance(tray.fate(letter), Sent) for letter in (plain, utf8, again))
-    assert ("zoë.用户@example.org", utf8.content) in server.letters
+        await session.deliver(source)
+    assert all(isinstance(source.result(rendered), Sent) for rendered in (plain, utf8, again))
+    assert ("zoë.用户@example.org", utf8.content) in server.messages
     assert [command for command in server.commands if command.startswith("MAIL")] == [
         f"MAIL FROM:<{SENDER}>",
         f"MAIL FROM:<{SENDER}> BODY=8BITMIME SMTPUTF8",
@@ -147,67 +151,67 @@ async def test_an_address_beyond_ascii_is_named_to_a_server_that_offers_to_take_
 async def test_an_address_beyond_ascii_is_dead_where_the_server_does_not_take_it_and_says_why(
     offers: tuple[str, ...],
 ) -> None:
-    utf8, plain = a_letter("zoë@example.org"), a_letter()
-    tray = ListTray([utf8, plain])
+    utf8, plain = a_message("zoë@example.org"), a_message()
+    source = ListSource([utf8, plain])
     async with SmtpServer(Script(offers)) as server, session_to(server) as session:
-        await session.carry(tray)
-    assert tray.failure(utf8).kind is FailureClass.RECIPIENT
-    assert tray.failure(utf8).error == "the address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531)"
-    assert isinstance(tray.fate(plain), Sent)
+        await session.deliver(source)
+    assert source.failure(utf8).kind is FailureClass.RECIPIENT
+    assert source.failure(utf8).error == "the address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531)"
+    assert isinstance(source.result(plain), Sent)
     assert not server.faults
 
 
-async def test_a_server_that_offers_smtputf8_and_refuses_it_costs_that_letter_alone(offers: tuple[str, ...]) -> None:
+async def test_a_server_that_offers_smtputf8_and_refuses_it_costs_that_message_alone(offers: tuple[str, ...]) -> None:
     script = Script((*offers, "SMTPUTF8"), instead={Moment.MAIL: iter([b"550 5.6.7 not for this sender", None])})
-    utf8, plain = a_letter("zoë@example.org"), a_letter()
-    tray = ListTray([utf8, plain])
+    utf8, plain = a_message("zoë@example.org"), a_message()
+    source = ListSource([utf8, plain])
     async with SmtpServer(script) as server, session_to(server) as session:
-        await session.carry(tray)
-    assert tray.failure(utf8).kind is FailureClass.RECIPIENT
-    assert isinstance(tray.fate(plain), Sent)
+        await session.deliver(source)
+    assert source.failure(utf8).kind is FailureClass.RECIPIENT
+    assert isinstance(source.result(plain), Sent)
 
 
 @pytest.mark.parametrize("recipient", ["é\u2028@example.org", "é @example.org", "é>@example.org", "é\x85@example.org"])
 async def test_an_address_beyond_ascii_cannot_end_its_command_either(recipient: str) -> None:
-    poisoned = a_letter(recipient)
-    tray = ListTray([poisoned])
+    poisoned = a_message(recipient)
+    source = ListSource([poisoned])
     async with SmtpServer(Script(("PIPELINING", "SMTPUTF8"))) as server, session_to(server) as session:
-        await session.carry(tray)
-    assert tray.failure(poisoned).error == "the address cannot stand in an SMTP command"
+        await session.deliver(source)
+    assert source.failure(poisoned).error == "the address cannot stand in an SMTP command"
     assert not any(command.startswith("MAIL") for command in server.commands)
 
 
-async def test_a_letter_of_a_megabyte_arrives_whole(offers: tuple[str, ...]) -> None:
-    letters = [a_letter(content=b"x" * 70 + b"\r\n" * 500_000), a_letter()]
-    tray = ListTray(letters)
+async def test_a_message_of_a_megabyte_arrives_whole(offers: tuple[str, ...]) -> None:
+    messages = [a_message(content=b"x" * 70 + b"\r\n" * 500_000), a_message()]
+    source = ListSource(messages)
     async with SmtpServer(Script(offers)) as server, session_to(server) as session:
-        await session.carry(tray)
-    assert [content for _, content in server.letters] == [letter.content for letter in letters]
+        await session.deliver(source)
+    assert [content for _, content in server.messages] == [rendered.content for rendered in messages]
 
 
 async def test_a_mistake_of_the_relays_own_is_raised_as_it_is() -> None:
-    class BrokenTray(ListTray):
+    class BrokenSource(ListSource):
         def take(self) -> RenderedMessage | None:
             raise LookupError
 
     async with SmtpServer() as server, session_to(server) as session:
         with pytest.raises(LookupError):
-            await session.carry(BrokenTray([a_letter()]))
+            await session.deliver(BrokenSource([a_message()]))
 
 
-async def test_when_the_relay_errs_in_mid_way_the_letter_in_hand_comes_back() -> None:
-    letter = a_letter()
+async def test_when_the_relay_errs_in_mid_way_the_message_in_hand_comes_back() -> None:
+    rendered = a_message()
 
-    class OnceTray(ListTray):
+    class OnceSource(ListSource):
         def take(self) -> RenderedMessage | None:
             if not self.waiting:
                 raise LookupError
             return super().take()
 
-    tray = OnceTray([letter])
+    source = OnceSource([rendered])
     asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)  # it would be logged
     async with SmtpServer() as server, session_to(server) as session:
         with pytest.raises(LookupError):
-            await session.carry(tray)
-    assert tray.failure(letter).kind is FailureClass.PROVIDER
-    assert not tray.failure(letter).maybe_accepted
+            await session.deliver(source)
+    assert source.failure(rendered).kind is FailureClass.PROVIDER
+    assert not source.failure(rendered).maybe_accepted

@@ -1,9 +1,9 @@
-"""What a server says right behind its answers before the first letter."""
+"""What a server says right behind its answers before the first message."""
 
 import pytest
 
 from outbox_relay.channels.base import Credentials, ProviderDownError
-from tests.support.letters import ListTray, a_letter
+from tests.support.rendered_messages import ListSource, a_message
 from tests.support.smtp_server import Moment, Script, SmtpServer
 from tests.support.smtp_sessions import session_to
 
@@ -21,7 +21,7 @@ SECRET = "AHVzAGh1bnRlcjI="
 @pytest.mark.parametrize(
     ("moment", "said", "credentials"), [(Moment.EHLO, HELLO, None), (Moment.AUTH, WELCOME, CREDENTIALS)]
 )
-async def test_no_letter_is_taken_for_a_server_that_says_more_right_behind_its_last_answer(
+async def test_no_message_is_taken_for_a_server_that_says_more_right_behind_its_last_answer(
     moment: Moment, said: bytes, credentials: Credentials | None, behind: bytes
 ) -> None:
     down = await opening(Script(("AUTH PLAIN",), {moment: iter([said + b"\r\n" + behind])}), credentials)
@@ -37,10 +37,10 @@ async def test_a_password_that_a_server_repeats_is_shown_to_nobody() -> None:
 
 
 async def opening(script: Script, credentials: Credentials | None) -> str:
-    """Return why a session with one letter to carry was not opened."""
-    tray = ListTray([a_letter()])
+    """Return why a session with one message to deliver was not opened."""
+    source = ListSource([a_message()])
     async with SmtpServer(script) as server, session_to(server, credentials=credentials) as session:
         with pytest.raises(ProviderDownError) as caught:
-            await session.carry(tray)
-    assert (len(tray.waiting), tray.fates) == (1, {})
+            await session.deliver(source)
+    assert (len(source.waiting), source.results) == (1, {})
     return caught.value.failure.error

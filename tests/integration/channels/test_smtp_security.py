@@ -8,7 +8,7 @@ from outbox_relay.channels.base import Credentials, ProviderDownError
 from outbox_relay.channels.smtp.session import Server, Tls
 from outbox_relay.model import FailureClass, Sent
 from tests.support.certificates import Authority
-from tests.support.letters import ListTray, a_letter
+from tests.support.rendered_messages import ListSource, a_message
 from tests.support.smtp_server import End, Moment, Script, SmtpServer
 from tests.support.smtp_sessions import IMPATIENT, PATIENT, session_to
 
@@ -23,14 +23,14 @@ PLAIN = b64encode("\0relay\0pa55 wörd".encode()).decode()
 
 
 async def assert_is_down(server: SmtpServer, context: ssl.SSLContext | None, patience: float = PATIENT) -> str:
-    """See to it that not even a letter's envelope goes to this server; return the error."""
-    tray = ListTray([a_letter()])
+    """See to it that not even a message's envelope goes to this server; return the error."""
+    source = ListSource([a_message()])
     async with session_to(
         server, tls=Tls.STARTTLS, context=context, credentials=CREDENTIALS, patience=patience
     ) as session:
         with pytest.raises(ProviderDownError) as caught:
-            await session.carry(tray)
-    assert len(tray.waiting) == 1
+            await session.deliver(source)
+    assert len(source.waiting) == 1
     assert caught.value.failure.kind is FailureClass.PROVIDER
     assert not any(command.startswith(("MAIL", "RCPT", "DATA")) for command in server.commands)
     assert_no_credentials_in(bytes(server.in_clear))
@@ -43,29 +43,29 @@ def assert_no_credentials_in(text: bytes) -> None:
 
 
 async def test_with_starttls_only_the_hello_goes_in_clear(authority: Authority) -> None:
-    letter = a_letter()
-    tray = ListTray([letter])
+    rendered = a_message()
+    source = ListSource([rendered])
     async with (
         SmtpServer(Script(STARTTLS, tls=authority.server_context(LOCALHOST))) as server,
         session_to(server, tls=Tls.STARTTLS, context=authority.client_context(), credentials=CREDENTIALS) as session,
     ):
-        await session.carry(tray)
-    assert isinstance(tray.fate(letter), Sent)
-    assert server.letters == [("ada@example.org", letter.content)]
+        await session.deliver(source)
+    assert isinstance(source.result(rendered), Sent)
+    assert server.messages == [("ada@example.org", rendered.content)]
     assert f"AUTH PLAIN {PLAIN}" in server.commands
     assert [line.split()[0] for line in bytes(server.in_clear).splitlines()] == [b"EHLO", b"STARTTLS"]
 
 
 async def test_with_implicit_tls_nothing_goes_in_clear(authority: Authority) -> None:
-    letters = [a_letter(f"user{n}@example.org") for n in range(20)]
-    tray = ListTray(letters)
+    messages = [a_message(f"user{n}@example.org") for n in range(20)]
+    source = ListSource(messages)
     script = Script(tls=authority.server_context(LOCALHOST), is_encrypted=True)
     async with (
         SmtpServer(script) as server,
         session_to(server, tls=Tls.IMPLICIT, context=authority.client_context()) as session,
     ):
-        await session.carry(tray)
-    assert all(isinstance(tray.fate(letter), Sent) for letter in letters)
+        await session.deliver(source)
+    assert all(isinstance(source.result(rendered), Sent) for rendered in messages)
     assert not server.in_clear
 
 
@@ -88,24 +88,24 @@ async def test_a_certificate_with_a_name_that_cannot_be_read_is_the_servers_faul
     is_encrypted = tls is Tls.IMPLICIT
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # asyncio tells it, too
     script = Script(STARTTLS, tls=authority.server_context(UNREADABLE), is_encrypted=is_encrypted)
-    tray = ListTray([a_letter()])
+    source = ListSource([a_message()])
     async with SmtpServer(script) as server, session_to(server, tls=tls, context=authority.client_context()) as session:
         with pytest.raises(ProviderDownError) as caught:
-            await session.carry(tray)
+            await session.deliver(source)
     assert caught.value.failure.error == "the server's certificate has a name that cannot be read"
-    assert len(tray.waiting) == 1
+    assert len(source.waiting) == 1
 
 
 async def test_an_untrusted_certificate_is_refused_with_implicit_tls_too(authority: Authority) -> None:
     script = Script(tls=authority.server_context(LOCALHOST), is_encrypted=True)
-    tray = ListTray([a_letter()])
+    source = ListSource([a_message()])
     async with (
         SmtpServer(script) as server,
         session_to(server, tls=Tls.IMPLICIT, context=ssl.create_default_context()) as session,
     ):
         with pytest.raises(ProviderDownError):
-            await session.carry(tray)
-    assert len(tray.waiting) == 1
+            await session.deliver(source)
+    assert len(source.waiting) == 1
     assert not server.commands
 
 
@@ -139,21 +139,21 @@ async def test_a_refused_login_is_the_providers_fault(authority: Authority) -> N
         assert await assert_is_down(server, authority.client_context()) == "AUTH: 535 5.7.8 wrong"
 
 
-async def test_without_a_way_to_log_in_that_we_know_no_letter_goes(authority: Authority) -> None:
+async def test_without_a_way_to_log_in_that_we_know_no_message_goes(authority: Authority) -> None:
     script = Script(("STARTTLS", "AUTH GSSAPI"), tls=authority.server_context(LOCALHOST))
     async with SmtpServer(script) as server:
         await assert_is_down(server, authority.client_context())
 
 
 async def test_login_is_used_where_plain_is_not_offered() -> None:
-    letter = a_letter()
-    tray = ListTray([letter])
+    rendered = a_message()
+    source = ListSource([rendered])
     async with (
         SmtpServer(Script(("AUTH LOGIN",))) as server,
         session_to(server, credentials=CREDENTIALS) as session,
     ):
-        await session.carry(tray)
-    assert isinstance(tray.fate(letter), Sent)
+        await session.deliver(source)
+    assert isinstance(source.result(rendered), Sent)
     words = [b64encode(word.encode()).decode() for word in (CREDENTIALS.user, CREDENTIALS.password)]
     assert server.commands[1:4] == ["AUTH LOGIN", *words]
 

@@ -5,9 +5,9 @@ import pytest
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.http_gateway import HttpGateway, Says, answer
-from tests.support.letters import a_letter
+from tests.support.rendered_messages import a_message
 from tests.support.sms_faces import TWILIO_MAGIC, twilio, twilio_accepted, twilio_refused
-from tests.support.sms_sessions import fate_through
+from tests.support.sms_sessions import result_through
 
 pytestmark = pytest.mark.anyio
 
@@ -15,35 +15,35 @@ RECIPIENT, CONTENT, TRANSIENT, PROVIDER = FailureClass
 
 
 def an_sms(recipient: str = "+33612345678") -> RenderedMessage:
-    return a_letter(recipient, "Voilà: 123456 & more".encode(), Channel.SMS)
+    return a_message(recipient, "Voilà: 123456 & more".encode(), Channel.SMS)
 
 
 async def carried(
-    letter: RenderedMessage, gateway: HttpGateway, user: str = "AC1:t%2Fken", sender: str = "+15005550006"
+    rendered: RenderedMessage, gateway: HttpGateway, user: str = "AC1:t%2Fken", sender: str = "+15005550006"
 ) -> Sent | Failure:
     url = f"twilio://{user}@127.0.0.1:{gateway.port}?from={sender}&tls=none"
-    return await fate_through(url, letter)
+    return await result_through(url, rendered)
 
 
 async def refusal(says: Says) -> Failure:
     async with HttpGateway(says) as gateway:
-        fate = await carried(an_sms(), gateway)
-    assert isinstance(fate, Failure)
-    return fate
+        result = await carried(an_sms(), gateway)
+    assert isinstance(result, Failure)
+    return result
 
 
 async def test_a_message_is_one_form_to_the_accounts_messages() -> None:
     async with HttpGateway(twilio) as gateway:
-        fate = await carried(an_sms(), gateway)
+        result = await carried(an_sms(), gateway)
     [request] = gateway.requests
     assert request.fields == {"To": "+33612345678", "From": "+15005550006", "Body": "Voilà: 123456 & more"}
-    assert fate == Sent(f"twilio:127.0.0.1:{gateway.port}", "SM1")
+    assert result == Sent(f"twilio:127.0.0.1:{gateway.port}", "SM1")
 
 
 async def test_a_messaging_service_sends_in_place_of_a_number() -> None:
     async with HttpGateway(twilio) as gateway:
-        fate = await carried(an_sms(), gateway, sender="MG0123")
-    assert isinstance(fate, Sent)
+        result = await carried(an_sms(), gateway, sender="MG0123")
+    assert isinstance(result, Sent)
     assert gateway.requests[0].fields["MessagingServiceSid"] == "MG0123"
     assert "From" not in gateway.requests[0].fields
 
@@ -62,17 +62,17 @@ async def test_what_is_wrong_with_a_number_is_the_recipients_and_what_is_wrong_w
     number: str, kind: FailureClass
 ) -> None:
     async with HttpGateway(twilio) as gateway:
-        fate = await carried(an_sms(number), gateway)
-    assert isinstance(fate, Failure)
-    assert (fate.kind, fate.is_reply, fate.maybe_accepted) == (kind, True, False)
-    assert fate.error.startswith(f"HTTP 400 {TWILIO_MAGIC[number][0]}: ")
+        result = await carried(an_sms(number), gateway)
+    assert isinstance(result, Failure)
+    assert (result.kind, result.is_reply, result.maybe_accepted) == (kind, True, False)
+    assert result.error.startswith(f"HTTP 400 {TWILIO_MAGIC[number][0]}: ")
 
 
 async def test_wrong_credentials_are_no_fault_of_the_message() -> None:
     async with HttpGateway(twilio) as gateway:
-        fate = await carried(an_sms(), gateway, user="AC1:wrong")
-    assert isinstance(fate, Failure)
-    assert (fate.kind, fate.is_reply) == (PROVIDER, False)
+        result = await carried(an_sms(), gateway, user="AC1:wrong")
+    assert isinstance(result, Failure)
+    assert (result.kind, result.is_reply) == (PROVIDER, False)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ async def test_accepted_without_a_name_for_it_is_accepted() -> None:
     async with HttpGateway(answer(201)) as gateway:
         assert await carried(an_sms(), gateway) == Sent(f"twilio:127.0.0.1:{gateway.port}", None)
     async with HttpGateway(twilio_accepted("SM\\u0000" + "9" * 500)) as gateway:
-        fate = await carried(an_sms(), gateway)
-    assert isinstance(fate, Sent)
-    assert fate.provider_message_id
-    assert len(fate.provider_message_id) == 200
+        result = await carried(an_sms(), gateway)
+    assert isinstance(result, Sent)
+    assert result.provider_message_id
+    assert len(result.provider_message_id) == 200

@@ -78,7 +78,7 @@ async def test_ten_minutes_without_a_provider_kill_nothing_and_cost_nothing(outb
         await until_all_are_settled(outbox, parts)
     rows = outbox.execute("select status, attempt, expiries from outbox_messages")
     assert set(rows) == {("sent", 1, 0)}
-    arrived = [arrived_id(content) for _, content in server.letters]
+    arrived = [arrived_id(content) for _, content in server.messages]
     assert sorted(arrived) == sorted(map(str, old + young))
     # Who knocked meanwhile, or went ahead when the door opened, stands behind the others of its age.
     # All others keep their places.

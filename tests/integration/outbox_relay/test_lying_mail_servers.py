@@ -39,11 +39,11 @@ async def all_relayed(outbox: Outbox, server: SmtpServer, *, count: int = 6) -> 
 
 
 def accepted(server: SmtpServer) -> Counter[str]:
-    return Counter(message_id(content) for _, content in server.letters)
+    return Counter(message_id(content) for _, content in server.messages)
 
 
 def handed_over(server: SmtpServer) -> Counter[str]:
-    return Counter(message_id(content) for content in server.handed_over if content)
+    return Counter(message_id(content) for content in server.submitted if content)
 
 
 def message_id(content: bytes) -> str:
@@ -118,7 +118,7 @@ async def test_greylisting_is_waited_out_for_as_long_as_it_says(outbox: Outbox, 
         )
         assert status == "pending"
         assert wait == pytest.approx(300, abs=1)
-        assert not server.handed_over
+        assert not server.submitted
         await until_all_are_settled(outbox, parts)
     assert accepted(server).total() == 1
     assert attempts(outbox) == [2]

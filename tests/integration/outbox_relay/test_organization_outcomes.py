@@ -1,4 +1,4 @@
-"""What follows the outcome of a provisioning, and who may write it."""
+"""Settlements of provisioning: follow-up messages and leases."""
 
 import asyncio
 from datetime import timedelta
@@ -31,7 +31,7 @@ from tests.support.outbox import EXPIRED, Outbox
 from tests.support.settling import a_batcher
 
 
-def test_that_an_organization_is_ready_and_the_code_are_written_together(outbox: Outbox, ada: UUID) -> None:
+def test_status_and_code_are_written_in_one_transaction(outbox: Outbox, ada: UUID) -> None:
     settle_work(outbox, claim_work(outbox), DONE)
     assert status_of(outbox, ada) == "ready"
     [work, told] = rows(outbox, "select * from outbox_messages where user_id = %s order by created_at", ada)
@@ -40,7 +40,7 @@ def test_that_an_organization_is_ready_and_the_code_are_written_together(outbox:
     assert told["created_at"] == organization_of(outbox, ada)["ready_at"]
 
 
-def test_a_code_that_cannot_be_enqueued_leaves_the_organization_as_it_was(outbox: Outbox, ada: UUID) -> None:
+def test_an_organization_stays_unchanged_if_its_code_cannot_be_enqueued(outbox: Outbox, ada: UUID) -> None:
     message = claim_work(outbox)
     outbox.execute("update outbox_messages set payload = jsonb_set(payload, '{token_id}', '\"none\"')")
     with pytest.raises(psycopg.DataError):
@@ -48,30 +48,28 @@ def test_a_code_that_cannot_be_enqueued_leaves_the_organization_as_it_was(outbox
     assert (status_of(outbox, ada), outbox.row(message.id).status) == ("provisioning", "pending")
 
 
-def test_a_relay_that_lost_its_lease_makes_nothing_ready_and_nobody_is_told_twice(outbox: Outbox, ada: UUID) -> None:
+def test_a_relay_without_the_lease_enqueues_no_second_code(outbox: Outbox, ada: UUID) -> None:
     late = claim_work(outbox, lease=EXPIRED)
     settle_work(outbox, claim_work(outbox), DONE)
     assert not settle_work(outbox, late, DONE)
     assert templates_of(outbox, ada) == ["organization", "activation"]
 
 
-def test_a_relay_that_lost_its_lease_cannot_undo_a_failure_or_an_organization(outbox: Outbox, ada: UUID) -> None:
+def test_a_relay_without_the_lease_cannot_undo_a_failure(outbox: Outbox, ada: UUID) -> None:
     late = claim_work(outbox, lease=EXPIRED)
     assert settle_work(outbox, claim_work(outbox), GIVEN_UP)
     assert not settle_work(outbox, late, DONE)
     assert (status_of(outbox, ada), outbox.row(late.id).status) == ("failed", "dead")
 
 
-def test_a_relay_that_lost_its_lease_cannot_fail_what_is_ready(outbox: Outbox, ada: UUID) -> None:
+def test_a_relay_without_the_lease_cannot_fail_a_ready_organization(outbox: Outbox, ada: UUID) -> None:
     late = claim_work(outbox, lease=EXPIRED)
     settle_work(outbox, claim_work(outbox), DONE)
     assert not settle_work(outbox, late, GIVEN_UP)
     assert status_of(outbox, ada) == "ready"
 
 
-def test_what_is_claimed_again_is_done_again_though_that_it_was_done_is_still_to_be_written(
-    outbox: Outbox, ada: UUID
-) -> None:
+def test_a_message_that_is_claimed_again_is_provisioned_again(outbox: Outbox, ada: UUID) -> None:
     late = claim_work(outbox, lease=EXPIRED)
     again = claim_work(outbox)
 
@@ -85,7 +83,7 @@ def test_what_is_claimed_again_is_done_again_though_that_it_was_done_is_still_to
     assert status_of(outbox, ada) == "provisioning"
 
 
-def test_that_an_organization_is_ready_counts_as_written_though_the_answer_got_lost(outbox: Outbox, ada: UUID) -> None:
+def test_a_settlement_counts_although_the_response_was_lost(outbox: Outbox, ada: UUID) -> None:
     message = claim_work(outbox)
 
     async def settle() -> frozenset[UUID]:
@@ -100,7 +98,7 @@ def test_that_an_organization_is_ready_counts_as_written_though_the_answer_got_l
     assert templates_of(outbox, ada) == ["organization", "activation"]
 
 
-def test_a_step_is_written_down_under_the_lease_only(outbox: Outbox, ada: UUID) -> None:
+def test_a_step_is_recorded_only_with_the_lease(outbox: Outbox, ada: UUID) -> None:
     late = claim_work(outbox, lease=EXPIRED)
     claim_work(outbox)
     row = organization_of(outbox, ada)
@@ -114,7 +112,7 @@ def test_a_step_is_written_down_under_the_lease_only(outbox: Outbox, ada: UUID) 
     assert rows(outbox, "select * from organization_steps") == []
 
 
-def test_an_organization_that_failed_has_its_founder_told_and_not_activated(
+def test_a_failed_organization_notifies_its_founder_without_a_code(
     api: ApiUnderTest, outbox: Outbox, ada: UUID
 ) -> None:
     settle_work(outbox, claim_work(outbox), GIVEN_UP)
@@ -123,7 +121,7 @@ def test_an_organization_that_failed_has_its_founder_told_and_not_activated(
     assert api.look_up(ada).json["organization"] == {"name": "Clinic", "status": "failed"}
 
 
-def test_a_failed_decoy_tells_the_holder_of_the_address_nothing(api: ApiUnderTest, outbox: Outbox) -> None:
+def test_a_failed_decoy_sends_no_message(api: ApiUnderTest, outbox: Outbox) -> None:
     api.activated()
     stranger = api.registered(organization=CLINIC)
     settle_work(outbox, claim_work(outbox), GIVEN_UP)
@@ -131,7 +129,7 @@ def test_a_failed_decoy_tells_the_holder_of_the_address_nothing(api: ApiUnderTes
     assert templates_of(outbox, stranger) == ["organization"]
 
 
-def test_what_is_put_off_is_followed_by_nothing(outbox: Outbox, ada: UUID) -> None:
+def test_a_deferral_enqueues_no_message(outbox: Outbox, ada: UUID) -> None:
     settle_work(outbox, claim_work(outbox), Deferred(timedelta(seconds=5)))
     assert (status_of(outbox, ada), templates_of(outbox, ada)) == ("provisioning", ["organization"])
 
@@ -154,7 +152,7 @@ def test_a_requeued_organization_is_provisioned_again(outbox: Outbox, ada: UUID)
     assert (status_of(outbox, ada), organization_of(outbox, ada)["failed_at"]) == ("ready", None)
 
 
-def test_what_a_founder_who_is_gone_has_founded_is_not_provisioned_again(outbox: Outbox, ada: UUID) -> None:
+def test_a_requeued_organization_without_founder_is_not_provisioned(outbox: Outbox, ada: UUID) -> None:
     settle_work(outbox, claim_work(outbox), GIVEN_UP)
     outbox.execute("delete from users where id = %s", ada)
     requeue(outbox)
@@ -163,7 +161,7 @@ def test_what_a_founder_who_is_gone_has_founded_is_not_provisioned_again(outbox:
     assert status_of(outbox, ada) == "failed"
 
 
-def test_what_is_being_dropped_is_not_provisioned_meanwhile(outbox: Outbox, ada: UUID) -> None:
+def test_an_organization_is_not_provisioned_during_its_drop(outbox: Outbox, ada: UUID) -> None:
     settle_work(outbox, claim_work(outbox), GIVEN_UP)
     outbox.execute("update organizations set drop_until = now() + interval '1 minute'")
     requeue(outbox)

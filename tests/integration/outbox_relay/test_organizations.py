@@ -1,4 +1,4 @@
-"""Organizations, from a registration to a database of their own, by the relay's own parts."""
+"""Organizations from registration to database, with the relay's own parts."""
 
 import asyncio
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ def founded(api: ApiUnderTest, email: str) -> UUID:
     return api.registered(email=email, organization=CLINIC)
 
 
-async def test_an_organization_gets_a_database_before_its_founder_is_told_anything(
+async def test_an_organization_gets_its_database_before_its_founder_gets_a_code(
     api: ApiUnderTest, outbox: Outbox, organizer: Organizer
 ) -> None:
     ada = founded(api, "ada@example.org")
@@ -74,7 +74,7 @@ async def test_an_organization_gets_a_database_before_its_founder_is_told_anythi
     assert {step["step"] for step in steps if step["done_at"]} == STEPS
 
 
-async def test_the_code_that_follows_is_as_young_as_its_message(
+async def test_the_lifetime_of_the_code_starts_with_its_message(
     api: ApiUnderTest, outbox: Outbox, organizer: Organizer
 ) -> None:
     bea = founded(api, "bea@example.org")
@@ -87,7 +87,7 @@ async def test_the_code_that_follows_is_as_young_as_its_message(
     assert api.activate(bea).status_code == 200
 
 
-async def test_the_sequel_falls_back_as_any_code_would(outbox: Outbox, organizer: Organizer) -> None:
+async def test_the_follow_up_message_has_the_usual_fallback(outbox: Outbox, organizer: Organizer) -> None:
     with api_on(outbox.database, ACTIVATION_FALLBACK="sms", ACTIVATION_FALLBACK_SECONDS="90") as api:
         cay = api.registered(email="cay@example.org", phone="+447400123456", organization=CLINIC)
     await provisioned(outbox, organizer)
@@ -95,7 +95,7 @@ async def test_the_sequel_falls_back_as_any_code_would(outbox: Outbox, organizer
     assert (told.fallback_channel, (told.fallback_at - told.created_at).total_seconds()) == ("sms", 90)
 
 
-async def test_a_relay_without_a_server_for_them_leaves_organizations_alone(api: ApiUnderTest, outbox: Outbox) -> None:
+async def test_a_relay_without_a_provisioning_server_claims_no_organizations(api: ApiUnderTest, outbox: Outbox) -> None:
     dee = founded(api, "dee@example.org")
     with api_on(outbox.database) as other:
         eve = other.registered(email="eve@example.org")
@@ -106,7 +106,7 @@ async def test_a_relay_without_a_server_for_them_leaves_organizations_alone(api:
     assert (message.status, message.attempt, message.expiries, message.lease_token) == ("pending", 0, 0, None)
 
 
-async def test_a_taken_address_founds_nothing_and_fares_like_any_other(
+async def test_a_decoy_becomes_ready_without_a_database(
     api: ApiUnderTest, outbox: Outbox, organizer: Organizer
 ) -> None:
     api.activated(email="fay@example.org")
@@ -121,7 +121,7 @@ async def test_a_taken_address_founds_nothing_and_fares_like_any_other(
     assert api.activate(stranger).status_code == 400
 
 
-async def test_once_makes_what_is_due_and_sends_the_code_that_follows(
+async def test_once_provisions_and_sends_the_follow_up_message(
     api: ApiUnderTest, outbox: Outbox, organizer: Organizer
 ) -> None:
     lee = founded(api, "lee@example.org")
@@ -132,9 +132,7 @@ async def test_once_makes_what_is_due_and_sends_the_code_that_follows(
     ]
 
 
-async def test_once_says_that_an_organization_was_put_off(
-    api: ApiUnderTest, outbox: Outbox, organizer: Organizer
-) -> None:
+async def test_once_reports_a_deferred_organization(api: ApiUnderTest, outbox: Outbox, organizer: Organizer) -> None:
     mia = founded(api, "mia@example.org")
     organizer.allow(create=False)
     try:
@@ -152,9 +150,7 @@ async def once(outbox: Outbox, organizer: Organizer) -> int:
         return await asyncio.to_thread(relay_once, outbox.database, **told)
 
 
-async def test_what_the_server_refuses_costs_no_attempt_and_is_done_once_it_takes_it(
-    api: ApiUnderTest, outbox: Outbox, organizer: Organizer
-) -> None:
+async def test_a_refusing_server_costs_no_attempt(api: ApiUnderTest, outbox: Outbox, organizer: Organizer) -> None:
     organizer.allow(create=False)
     people = [founded(api, f"gus{number}@example.org") for number in range(3)]
     await refused(outbox, organizer)
@@ -165,7 +161,7 @@ async def test_what_the_server_refuses_costs_no_attempt_and_is_done_once_it_take
     assert {organization_of(outbox, person)["status"] for person in people} == {"ready"}
 
 
-async def test_while_the_server_refuses_a_decoy_waits_like_the_others(
+async def test_a_decoy_waits_like_others_while_the_server_refuses(
     api: ApiUnderTest, outbox: Outbox, organizer: Organizer
 ) -> None:
     api.activated(email="hal@example.org")
@@ -177,7 +173,7 @@ async def test_while_the_server_refuses_a_decoy_waits_like_the_others(
     await provisioned(outbox, organizer)
 
 
-async def test_a_decoy_alone_is_turned_away_by_a_server_that_refuses_as_a_real_one_would_be(
+async def test_a_decoy_alone_is_refused_like_a_real_organization(
     api: ApiUnderTest, outbox: Outbox, organizer: Organizer
 ) -> None:
     api.activated(email="lea@example.org")
@@ -190,7 +186,7 @@ async def test_a_decoy_alone_is_turned_away_by_a_server_that_refuses_as_a_real_o
     assert organization_of(outbox, stranger)["status"] == "ready"
 
 
-async def test_a_sequel_that_waits_for_its_founder_holds_up_nobody_else(
+async def test_a_follow_up_message_that_waits_for_a_lock_blocks_no_other_message(
     api: ApiUnderTest, outbox: Outbox, organizer: Organizer
 ) -> None:
     jay = founded(api, "jay@example.org")

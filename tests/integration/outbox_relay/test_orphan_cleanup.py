@@ -1,4 +1,4 @@
-"""What becomes of leftovers: dropped after a while, kept where somebody worked in them, tried later and later."""
+"""The databases of failed organizations: dropped after a grace period, or kept if used."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ from tests.support.upkeep import turn, upkeep_on
 pytestmark = pytest.mark.slow
 
 
-def turn_of_leftovers(outbox: Outbox, organizer: Organizer, grace: timedelta = EXPIRED) -> None:
+def run_cleanup(outbox: Outbox, organizer: Organizer, grace: timedelta = EXPIRED) -> None:
     server = ProvisionServer(organizer.url, KEYS, connections=2)
     asyncio.run(OrphanCleanup(outbox.database.relay_url, server, grace).run_round())
 
@@ -46,87 +46,83 @@ def half_built(outbox: Outbox, organizer: Organizer, person: UUID) -> str:
     return str(organization["database_name"])
 
 
-def test_leftovers_are_dropped_after_the_grace_and_not_before(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
+def test_orphans_are_dropped_after_the_grace_period(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
     name = half_built(outbox, organizer, ada)
     settle_work(outbox, claim_work(outbox), GIVEN_UP)
-    turn_of_leftovers(outbox, organizer, timedelta(hours=1))
+    run_cleanup(outbox, organizer, timedelta(hours=1))
     assert name in organizer.databases()
-    turn_of_leftovers(outbox, organizer)
+    run_cleanup(outbox, organizer)
     assert name not in organizer.databases()
     assert organization_of(outbox, ada)["dropped_at"] is not None
 
 
-def test_of_what_has_not_failed_nothing_is_dropped(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
+def test_only_failed_organizations_are_dropped(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
     name = half_built(outbox, organizer, ada)
-    turn_of_leftovers(outbox, organizer)
+    run_cleanup(outbox, organizer)
     settle_work(outbox, claim_work(outbox), DONE)
-    turn_of_leftovers(outbox, organizer)
+    run_cleanup(outbox, organizer)
     assert name in organizer.databases()
 
 
-def test_what_a_paused_relay_makes_after_the_drop_is_dropped(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
+def test_a_database_that_appears_after_the_drop_is_dropped(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
     name = half_built(outbox, organizer, ada)
     settle_work(outbox, claim_work(outbox), GIVEN_UP)
-    turn_of_leftovers(outbox, organizer)
+    run_cleanup(outbox, organizer)
     organizer.execute(f"create database {name} owner organizer")
     outbox.execute("update organizations set dropped_at = dropped_at - interval '2 hours'")
-    turn_of_leftovers(outbox, organizer)
+    run_cleanup(outbox, organizer)
     assert name not in organizer.databases()
 
 
-def test_what_somebody_worked_in_is_kept_said_once_and_dropped_when_that_has_ended(
-    outbox: Outbox, organizer: Organizer, ada: UUID
-) -> None:
+def test_a_used_database_is_kept_and_logged_once(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
     name = half_built(outbox, organizer, ada)
     settle_work(outbox, claim_work(outbox), GIVEN_UP)
     work_in(organizer, name)
     with capture_logs() as lines:
         for _ in range(3):
-            turn_of_leftovers(outbox, organizer)
+            run_cleanup(outbox, organizer)
             outbox.execute("update organizations set drop_due_at = drop_due_at - interval '12 hours'")
     assert [line["event"] for line in lines] == ["organization kept"]
     assert organization_of(outbox, ada)["kept_because"] == "it has been used"
     organizer.drop_by_hand(name)
     outbox.execute("update organizations set drop_due_at = now()")
-    turn_of_leftovers(outbox, organizer)
+    run_cleanup(outbox, organizer)
     found = organization_of(outbox, ada)
     assert (found["kept_because"], found["dropped_at"] is None) == (None, False)
 
 
-def test_what_cannot_be_dropped_now_is_tried_again_later_and_later(
-    outbox: Outbox, organizer: Organizer, ada: UUID
-) -> None:
+def test_failed_drops_are_retried_with_growing_delays(outbox: Outbox, organizer: Organizer, ada: UUID) -> None:
     name = half_built(outbox, organizer, ada)
     settle_work(outbox, claim_work(outbox), GIVEN_UP)
     with psycopg.connect(driver_url(organizer.cluster.url(name))):
-        turn_of_leftovers(outbox, organizer)
+        run_cleanup(outbox, organizer)
     wait = "select extract(epoch from drop_due_at - now()) / 60 from organizations where founder_id = %s"
     assert 9 < outbox.execute(wait, ada)[0][0] <= 10
-    turn_of_leftovers(outbox, organizer)
+    run_cleanup(outbox, organizer)
     assert name in organizer.databases()
     outbox.execute(
         "update organizations set failed_at = now() - interval '3 hours', drop_due_at = now(), drop_until = null"
     )
     with psycopg.connect(driver_url(organizer.cluster.url(name))):
-        turn_of_leftovers(outbox, organizer)
+        run_cleanup(outbox, organizer)
     assert outbox.execute(wait, ada)[0][0] > 170
     outbox.execute("update organizations set drop_due_at = now(), drop_until = null")
-    turn_of_leftovers(outbox, organizer)
+    run_cleanup(outbox, organizer)
     assert name not in organizer.databases()
 
 
-def test_what_waits_for_another_to_be_dropped_can_still_be_revived(
+def test_an_organization_can_be_revived_until_its_own_drop_starts(
     api: ApiUnderTest, outbox: Outbox, organizer: Organizer, ada: UUID
 ) -> None:
     bea = api.registered(email="bea@example.org", organization=CLINIC)
     names = {half_built(outbox, organizer, person) for person in (ada, bea)}
     for _ in names:
         settle_work(outbox, claim_work(outbox), GIVEN_UP)
-    turn_of_hers = int.from_bytes(organization_of(outbox, ada)["id"].bytes[8:], signed=True)
+    lock_of_first = int.from_bytes(organization_of(outbox, ada)["id"].bytes[8:], signed=True)
     with ThreadPoolExecutor(1) as another:
         with psycopg.connect(driver_url(organizer.url)) as holder:
-            holder.execute("select pg_advisory_lock(%s)", [turn_of_hers])
-            dropping = another.submit(turn_of_leftovers, outbox, organizer)
+            holder.execute("select pg_advisory_lock(%s)", [lock_of_first])
+            dropping = another.submit(run_cleanup, outbox, organizer)
             eventually(lambda: organization_of(outbox, ada)["drop_until"])
             assert organization_of(outbox, bea)["drop_until"] is None
         dropping.result()
@@ -146,25 +142,25 @@ def work_in(organizer: Organizer, name: str) -> None:
         connection.execute("grant select on all tables in schema public to public")
 
 
-def test_what_a_founder_who_never_activated_has_founded_is_dropped(
+def test_the_database_of_a_founder_who_never_activated_is_dropped(
     outbox: Outbox, organizer: Organizer, ada: UUID
 ) -> None:
     name = half_built(outbox, organizer, ada)
     settle_work(outbox, claim_work(outbox), DONE)
     outbox.execute("delete from users where id = %s", ada)
     assert status_of(outbox, ada) == "failed"
-    turn_of_leftovers(outbox, organizer)
+    run_cleanup(outbox, organizer)
     assert name not in organizer.databases()
 
 
-def test_what_a_founder_who_activated_has_founded_outlives_them(
+def test_the_organization_of_an_activated_founder_stays(
     api: ApiUnderTest, outbox: Outbox, organizer: Organizer, ada: UUID
 ) -> None:
     name = half_built(outbox, organizer, ada)
     settle_work(outbox, claim_work(outbox), DONE)
     assert api.activate(ada).status_code == 200
     outbox.execute("delete from users where id = %s", ada)
-    turn_of_leftovers(outbox, organizer)
+    run_cleanup(outbox, organizer)
     assert (status_of(outbox, ada), name in organizer.databases()) == ("ready", True)
 
 
@@ -194,7 +190,7 @@ def remembered(outbox: Outbox) -> int:
         (True, "now() - interval '1 day'", 1),  # it may be made and dropped once more
     ],
 )
-def test_what_nobody_belongs_to_is_forgotten_once_its_database_is_gone(
+def test_an_organization_without_users_is_deleted_after_its_database(
     outbox: Outbox, ada: UUID, *, has_begun: bool, dropped_at: str, remaining: int
 ) -> None:
     long_ago(outbox, dropped_at=dropped_at, has_begun=has_begun)
@@ -203,6 +199,6 @@ def test_what_nobody_belongs_to_is_forgotten_once_its_database_is_gone(
 
 
 @pytest.mark.usefixtures("ada")
-def test_what_has_a_founder_is_not_forgotten(outbox: Outbox) -> None:
+def test_an_organization_with_a_founder_is_not_deleted(outbox: Outbox) -> None:
     long_ago(outbox, dropped_at=OF_A_MONTH)
     assert remembered(outbox) == 1

@@ -29,11 +29,11 @@ async def test_what_was_sent_and_could_not_be_written_in_time_is_not_sent_again(
                 await until(outbox, parts, ALL_WERE_CLAIMED_AGAIN)
             await until_all_are_settled(outbox, parts)
         assert outbox.number("select count(*) from outbox_messages where status = 'sent' and attempt = 1") == 4
-        assert len(server.letters) == 4
+        assert len(server.messages) == 4
 
 
 async def until_there_are(server: SmtpServer, letters: int, wake: Callable[[], None]) -> None:
     async with asyncio.timeout(30):
-        while len(server.letters) < letters:
+        while len(server.messages) < letters:
             wake()
             await asyncio.sleep(0.02)

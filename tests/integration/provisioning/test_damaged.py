@@ -1,4 +1,4 @@
-"""Databases that somebody has changed by hand: what a repair makes of them, and that none of them is dropped."""
+"""Repairs and drops of databases that were changed by hand."""
 
 import pytest
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
         ("delete from schema_revision", "schema_revision is empty: insert the revision of the tables"),
     ],
 )
-async def test_tables_that_were_dropped_are_not_made_anew_and_end_the_repair(
+async def test_a_repair_does_not_recreate_dropped_tables_and_ends_as_dead(
     tenants: Tenants, damage: str, told: str
 ) -> None:
     organization = an_organization()
@@ -30,7 +30,7 @@ async def test_tables_that_were_dropped_are_not_made_anew_and_end_the_repair(
     assert kept.value.failure.kind is FailureClass.CONTENT
 
 
-async def test_what_stands_in_the_way_of_one_s_migration_is_no_fault_of_the_server(tenants: Tenants) -> None:
+async def test_a_failed_migration_of_one_database_is_not_the_servers_failure(tenants: Tenants) -> None:
     organization = an_organization()
     server = await ready(tenants, organization)
     tenants.execute("update schema_revision set version_num = '0001'", organization.database)
@@ -38,7 +38,7 @@ async def test_what_stands_in_the_way_of_one_s_migration_is_no_fault_of_the_serv
     assert (failed.step, failed.failure.kind) == (Step.MIGRATE, FailureClass.CONTENT)
 
 
-async def test_members_of_an_older_database_keep_it_from_being_dropped(tenants: Tenants) -> None:
+async def test_an_older_database_with_members_is_not_dropped(tenants: Tenants) -> None:
     organization = an_organization()
     server = await ready(tenants, organization)
     tenants.execute("drop table audit; update schema_revision set version_num = '0001'", organization.database)

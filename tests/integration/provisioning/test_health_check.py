@@ -1,4 +1,4 @@
-"""All organizations looked after: each in its turn, by one relay at a time, with what was found written down."""
+"""Periodic health checks of all organizations, and the records of their results."""
 
 import asyncio
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from outbox_relay.provisioning import Organization, provision
 from tenants.schema import HEAD
 from tests.support.databases import Database
 from tests.support.eventually import eventually
-from tests.support.tenants import Noted, Tenants, an_organization
+from tests.support.tenants import RecordingStepLog, Tenants, an_organization
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -41,7 +41,7 @@ class Ground:
 
     async def ready(self) -> Organization:
         organization = await self.founded()
-        await provision(self.tenants.server(), organization, Noted())
+        await provision(self.tenants.server(), organization, RecordingStepLog())
         return organization
 
     async def run_round(self, *, most: int = 100, url: str | None = None) -> int:
@@ -66,7 +66,7 @@ def ground(database: Database, tenants: Tenants) -> Iterator[Ground]:
     return Ground(database, tenants)
 
 
-async def test_what_was_found_is_written_beside_the_organization(ground: Ground) -> None:
+async def test_a_check_records_its_result_with_the_organization(ground: Ground) -> None:
     await ground.ready()
     assert await ground.run_round() == 1
     assert ground.rows(
@@ -75,7 +75,7 @@ async def test_what_was_found_is_written_beside_the_organization(ground: Ground)
     assert REGISTRY.get_sample_value("signpost_organizations", {"health": "healthy"}) == 1
 
 
-async def test_the_next_look_is_a_period_away_more_or_less(ground: Ground) -> None:
+async def test_the_next_check_is_due_after_about_one_period(ground: Ground) -> None:
     await ground.ready()
     await ground.run_round()
     assert await ground.run_round() == 0
@@ -83,25 +83,25 @@ async def test_the_next_look_is_a_period_away_more_or_less(ground: Ground) -> No
     assert 53 < minutes < 67
 
 
-async def test_those_that_are_being_provisioned_failed_or_decoys_are_left_alone(ground: Ground) -> None:
+async def test_only_ready_organizations_are_checked(ground: Ground) -> None:
     await ground.founded(status="provisioning")
     await ground.founded(is_decoy=True)
     assert await ground.run_round() == 0
 
 
-async def test_no_turn_looks_at_more_than_it_may_and_the_longest_due_come_first(ground: Ground) -> None:
+async def test_a_round_is_limited_and_starts_with_the_longest_due(ground: Ground) -> None:
     ids = [(await ground.founded()).id for _ in range(3)]
     assert await ground.run_round(most=2) == 2
     assert {row[0] for row in ground.rows("select id from organizations where checked_at is not null")} == set(ids[:2])
 
 
-async def test_relays_at_the_same_time_share_the_organizations(ground: Ground) -> None:
+async def test_concurrent_relays_share_the_checks(ground: Ground) -> None:
     for _ in range(6):
         await ground.founded()
     assert sum(await asyncio.gather(*(ground.run_round(most=3) for _ in range(3)))) == 6
 
 
-async def test_a_lost_database_is_kept_in_mind_with_what_it_had_been(ground: Ground) -> None:
+async def test_a_loss_is_recorded_with_the_databases_last_state(ground: Ground) -> None:
     organization = await ground.ready()
     await ground.run_round()
     ground.tenants.execute(f"drop database {organization.database}")
@@ -115,14 +115,14 @@ async def test_a_lost_database_is_kept_in_mind_with_what_it_had_been(ground: Gro
     [(seconds,)] = ground.rows("select extract(epoch from check_due_at - now()) from organizations")
     assert seconds <= 30
 
-    await provision(ground.tenants.server(), organization, Noted())
+    await provision(ground.tenants.server(), organization, RecordingStepLog())
     ground.make_due()
     await ground.run_round()
     assert ground.rows("select health, health_error from organizations") == [("healthy", None)]
     assert ground.rows("select count(*) from organization_losses where restored_at is not null") == [(1,)]
 
 
-async def test_a_server_that_is_away_for_a_moment_closes_no_door(ground: Ground) -> None:
+async def test_a_single_unreachable_check_does_not_block_sign_in(ground: Ground) -> None:
     await ground.ready()
     await ground.run_round()
     for expected in ("healthy", "unreachable"):
@@ -134,7 +134,7 @@ async def test_a_server_that_is_away_for_a_moment_closes_no_door(ground: Ground)
     assert ground.rows("select revision, tables from organizations") == [(HEAD, 5)]
 
 
-async def test_a_look_that_took_long_does_not_undo_what_was_found_meanwhile(ground: Ground) -> None:
+async def test_a_slow_check_does_not_overwrite_a_newer_result(ground: Ground) -> None:
     organization = await ground.ready()
     with ground.tenants.connect(organization.database) as holder, holder.transaction():
         holder.execute("drop table settings")  # for whoever looks it is still there, and locked

@@ -1,4 +1,4 @@
-"""What one look at an organization's database finds, and who may log in to it."""
+"""Results of one health check, and passwords."""
 
 import asyncio
 import subprocess
@@ -18,7 +18,7 @@ from tenants.schema import HEAD, tables_at
 from tests.support.eventually import eventually
 from tests.support.keys import KEY, KEYS
 from tests.support.migrating import told_of
-from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization
+from tests.support.tenants import PROVISIONER, RecordingStepLog, Tenants, an_organization
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -34,20 +34,18 @@ async def found(tenants: Tenants, organization: Organization) -> Health:
 @pytest.fixture
 async def organization(tenants: Tenants) -> Organization:
     organization = an_organization()
-    await provision(tenants.server(), organization, Noted())
+    await provision(tenants.server(), organization, RecordingStepLog())
     return organization
 
 
-async def test_a_database_in_order_is_found_with_its_revision_its_tables_and_its_size(
-    tenants: Tenants, organization: Organization
-) -> None:
+async def test_a_healthy_database_has_revision_tables_and_size(tenants: Tenants, organization: Organization) -> None:
     health = await found(tenants, organization)
     assert (health.status, health.error, health.revision) == (HealthStatus.HEALTHY, None, HEAD)
     assert health.tables == len(tables_at(HEAD))
     assert (health.size_bytes or 0) > 1_000_000
 
 
-async def test_a_database_that_was_dropped_is_lost(tenants: Tenants, organization: Organization) -> None:
+async def test_a_dropped_database_is_lost(tenants: Tenants, organization: Organization) -> None:
     tenants.execute(f"drop database {organization.database}")
     assert await found(tenants, organization) == Health(HealthStatus.LOST, "there is no such database")
 
@@ -63,14 +61,14 @@ async def test_a_database_that_was_dropped_is_lost(tenants: Tenants, organizatio
         ("update organization set id = gen_random_uuid()", "it belongs to another organization"),
     ],
 )
-async def test_a_database_in_which_members_cannot_work_is_damaged(
+async def test_a_database_that_members_cannot_use_is_damaged(
     tenants: Tenants, organization: Organization, damage: str, told: str
 ) -> None:
     tenants.execute(damage, organization.database)
     assert await found(tenants, organization) == Health(HealthStatus.DAMAGED, told)
 
 
-async def test_a_database_that_is_closed_or_lets_its_role_not_in_is_damaged(
+async def test_a_closed_database_or_one_that_refuses_its_role_is_damaged(
     tenants: Tenants, organization: Organization
 ) -> None:
     name = organization.database
@@ -78,27 +76,23 @@ async def test_a_database_that_is_closed_or_lets_its_role_not_in_is_damaged(
     assert await found(tenants, organization) == Health(HealthStatus.DAMAGED, "its role cannot connect")
     tenants.execute(f"alter database {name} allow_connections false")
     assert await found(tenants, organization) == Health(HealthStatus.DAMAGED, "the database is closed")
-    await provision(tenants.server(), organization, Noted())
+    await provision(tenants.server(), organization, RecordingStepLog())
     assert (await found(tenants, organization)).status is HealthStatus.HEALTHY
 
 
-async def test_a_database_that_can_only_be_read_is_not_the_organization_s_fault(
-    tenants: Tenants, organization: Organization
-) -> None:
+async def test_a_read_only_database_is_unreachable(tenants: Tenants, organization: Organization) -> None:
     tenants.execute(f"alter database {organization.database} set default_transaction_read_only = on")
     assert await found(tenants, organization) == Health(
         HealthStatus.UNREACHABLE, "the server accepts no read-write connections"
     )
 
 
-async def test_a_server_that_gives_no_answer_says_nothing_of_its_databases(organization: Organization) -> None:
+async def test_a_database_is_unreachable_when_the_server_does_not_respond(organization: Organization) -> None:
     server = Tenants.server(None, url=NOWHERE)  # type: ignore[arg-type] - with a URL, nothing is asked of it
     assert await check(server, organization) == Health(HealthStatus.UNREACHABLE, "the server does not respond")
 
 
-async def test_members_who_take_all_connections_are_not_taken_for_damage(
-    tenants: Tenants, organization: Organization
-) -> None:
+async def test_a_database_without_free_connections_is_unreachable(tenants: Tenants, organization: Organization) -> None:
     taken = []
     with suppress(psycopg.OperationalError):
         while True:
@@ -112,19 +106,19 @@ async def test_members_who_take_all_connections_are_not_taken_for_damage(
     assert health == Health(HealthStatus.UNREACHABLE, "its role has no connections left")
 
 
-async def test_a_look_at_an_older_database_finds_it_in_order(tenants: Tenants, organization: Organization) -> None:
+async def test_an_older_database_is_healthy(tenants: Tenants, organization: Organization) -> None:
     tenants.execute("drop table audit; update schema_revision set version_num = '0001'", organization.database)
     health = await found(tenants, organization)
     assert (health.status, health.revision) == (HealthStatus.HEALTHY, "0001")
 
 
-async def test_a_look_at_a_newer_database_finds_it_in_order(tenants: Tenants, organization: Organization) -> None:
+async def test_a_newer_database_is_healthy(tenants: Tenants, organization: Organization) -> None:
     tenants.execute("update schema_revision set version_num = '9999'", organization.database)
     health = await found(tenants, organization)
     assert (health.status, health.revision) == (HealthStatus.HEALTHY, "9999")
 
 
-async def test_passwords_are_asked_for_and_outlive_a_new_key_until_the_next_provisioning(
+async def test_passwords_are_required_and_stay_valid_until_the_next_provisioning_after_a_new_key(
     tenants: Tenants, organization: Organization
 ) -> None:
     both, only_new = SecretKeys({"new": NEW_KEY, **KEYS.by_id}), SecretKeys({"new": NEW_KEY})
@@ -132,13 +126,13 @@ async def test_passwords_are_asked_for_and_outlive_a_new_key_until_the_next_prov
     with passwords_asked_of(tenants):
         assert (await check(tenants.server(both, url=url), organization)).status is HealthStatus.HEALTHY
         assert (await check(tenants.server(only_new, url=url), organization)).error == "its role cannot connect"
-        await provision(tenants.server(both, url=url), organization, Noted())
+        await provision(tenants.server(both, url=url), organization, RecordingStepLog())
         assert (await check(tenants.server(only_new, url=url), organization)).status is HealthStatus.HEALTHY
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
             psycopg.connect(tenants.tcp_url(organization, KEY))
 
 
-async def test_all_passwords_are_renewed_at_once_and_one_that_fails_stops_no_other(
+async def test_the_command_renews_all_passwords_despite_single_failures(
     tenants: Tenants, organization: Organization
 ) -> None:
     broken, only_new = an_organization(), SecretKeys({"new": NEW_KEY})
@@ -155,9 +149,9 @@ async def test_all_passwords_are_renewed_at_once_and_one_that_fails_stops_no_oth
         assert (await check(tenants.server(only_new, url=url), organization)).status is HealthStatus.HEALTHY
 
 
-async def test_one_organization_s_password_opens_no_other_s_role(tenants: Tenants, organization: Organization) -> None:
+async def test_a_password_is_valid_for_one_organization_only(tenants: Tenants, organization: Organization) -> None:
     other = an_organization()
-    await provision(tenants.server(), other, Noted())
+    await provision(tenants.server(), other, RecordingStepLog())
     mine_in_theirs = tenants.tcp_url(organization).replace(organization.database + ":", other.database + ":")
     with passwords_asked_of(tenants), pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(mine_in_theirs)

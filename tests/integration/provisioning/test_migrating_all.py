@@ -1,4 +1,4 @@
-"""`tenants migrate`: all organizations' databases brought to this release's revision."""
+"""`tenants migrate`: upgrades of all organizations' databases."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def migrated_before_a_terminal(tenants: Tenants) -> tuple[int, str, str]:
     return child.returncode, told, shown
 
 
-async def test_one_that_fails_stops_no_other_and_is_all_that_is_left_for_the_next_time(tenants: Tenants) -> None:
+async def test_a_failed_upgrade_stops_no_other_and_is_repeated_by_the_next_run(tenants: Tenants) -> None:
     organizations = await older(tenants, 3)
     broken = organizations[1].database
     tenants.execute("create table audit ()", broken)
@@ -48,14 +48,14 @@ async def test_one_that_fails_stops_no_other_and_is_all_that_is_left_for_the_nex
     assert databases_behind(tenants.url) == []
 
 
-async def test_a_revision_that_nobody_here_knows_ends_no_helper(tenants: Tenants) -> None:
+async def test_an_unknown_revision_is_reported_as_an_error(tenants: Tenants) -> None:
     [organization] = await older(tenants, 1)
     tenants.execute("update schema_revision set version_num = '9999'", organization.database)
     failure = upgrade_one(url_of(tenants.url, organization.database))
     assert failure == {"error": "UnknownRevisionError", "sqlstate": None, "constraint": None}
 
 
-async def test_down_and_up_again_leaves_the_same_tables_with_the_same_rights(tenants: Tenants) -> None:
+async def test_downgrade_and_upgrade_restore_tables_and_privileges(tenants: Tenants) -> None:
     organization = an_organization()
     await ready(tenants, organization)
     made = "select relname, relkind, relacl::text from pg_class where relnamespace = 'public'::regnamespace order by 1"
@@ -69,14 +69,14 @@ async def test_down_and_up_again_leaves_the_same_tables_with_the_same_rights(ten
     assert tenants.execute(made, organization.database) == before
 
 
-def test_without_a_server_to_ask_it_says_which_setting_is_missing() -> None:
+def test_a_missing_setting_is_reported() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PROVISION_DATABASE_URL"}
     told = subprocess.run(MIGRATE, env=environment, capture_output=True, text=True, check=False)
     assert (told.returncode, told.stderr) == (2, "settings: PROVISION_DATABASE_URL is not set\n")
 
 
 @pytest.mark.parametrize("command", ["migrate", "passwords"])
-def test_a_server_that_does_not_answer_is_told_in_one_line(command: str) -> None:
+def test_an_unavailable_server_is_reported_in_one_line(command: str) -> None:
     nowhere = f"postgresql+psycopg://organizer:secret@127.0.0.1:{unused_port()}/postgres"
     environment = os.environ | {"PROVISION_DATABASE_URL": nowhere, "SECRET_KEYS": SECRET_KEYS}
     asked = (sys.executable, "-m", "tenants", command)

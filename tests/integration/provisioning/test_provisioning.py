@@ -1,4 +1,4 @@
-"""An organization's database, from nothing to one that its own role has read and written in."""
+"""Provisioning, the template, and drops."""
 
 import asyncio
 from contextlib import ExitStack
@@ -11,7 +11,7 @@ from outbox_relay.model import FailureClass
 from outbox_relay.provisioning import Step, StepFailedError, drop, ensure_template, provision
 from tenants.schema import HEAD, tables_at
 from tests.support.eventually import eventually
-from tests.support.tenants import PROVISIONER, Noted, Tenants, an_organization, failure_of, ready, template
+from tests.support.tenants import PROVISIONER, RecordingStepLog, Tenants, an_organization, failure_of, ready, template
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -23,11 +23,11 @@ IN_ORDER = [(moment, step) for step in Step for moment in ("started", "completed
 
 
 class BrokenOffError(Exception):
-    """What a record raises in place of a relay's death."""
+    """Raised by a step log, in place of a killed relay."""
 
 
-async def test_an_organization_gets_tables_a_founder_and_a_login_of_its_own(tenants: Tenants) -> None:
-    organization, step_log = an_organization(), Noted()
+async def test_provisioning_creates_tables_founder_and_role(tenants: Tenants) -> None:
+    organization, step_log = an_organization(), RecordingStepLog()
     await provision(tenants.server(), organization, step_log)
     assert step_log.entries == IN_ORDER
     with tenants.as_member(organization) as member:
@@ -43,20 +43,20 @@ async def test_an_organization_gets_tables_a_founder_and_a_login_of_its_own(tena
         assert member.execute("select action from audit").fetchall() == [("founded",)]
 
 
-async def test_provisioning_again_changes_nothing_that_was_written_meanwhile(tenants: Tenants) -> None:
+async def test_repeated_provisioning_keeps_existing_rows(tenants: Tenants) -> None:
     organization = an_organization()
     server = await ready(tenants, organization)
     with tenants.as_member(organization) as member:
         member.execute("update members set full_name = 'Ada King'")
         member.execute("insert into audit (action) values ('opened')")
-    await provision(server, organization, Noted())
+    await provision(server, organization, RecordingStepLog())
     with tenants.as_member(organization) as member:
         assert member.execute("select full_name from members").fetchall() == [("Ada King",)]
         assert member.execute("select action from audit order by id").fetchall() == [("founded",), ("opened",)]
 
 
 @pytest.mark.parametrize(("step", "moment"), list(product(Step, ["started", "completed"])))
-async def test_what_broke_off_anywhere_is_finished_by_the_next_try(tenants: Tenants, step: Step, moment: str) -> None:
+async def test_the_next_attempt_completes_an_interrupted_one(tenants: Tenants, step: Step, moment: str) -> None:
     organization = an_organization()
 
     def break_off(now: str, at: Step) -> None:
@@ -64,7 +64,7 @@ async def test_what_broke_off_anywhere_is_finished_by_the_next_try(tenants: Tena
             raise BrokenOffError
 
     with pytest.raises(BrokenOffError):
-        await provision(tenants.server(), organization, Noted(at=break_off))
+        await provision(tenants.server(), organization, RecordingStepLog(at=break_off))
     await ready(tenants, organization)
     assert tenants.names() == tenants.roles() == [organization.database]
 
@@ -77,7 +77,7 @@ async def test_a_name_is_stored_and_never_part_of_a_statement(tenants: Tenants, 
         assert member.execute("select name from organization").fetchall() == [(organization.name,)]
 
 
-async def test_no_organization_can_connect_to_another_s_database(tenants: Tenants) -> None:
+async def test_an_organization_cannot_connect_to_anothers_database(tenants: Tenants) -> None:
     mine, other = an_organization(), an_organization()
     await ready(tenants, mine)
     await ready(tenants, other)
@@ -87,7 +87,7 @@ async def test_no_organization_can_connect_to_another_s_database(tenants: Tenant
         tenants.as_member(mine, template())
 
 
-async def test_members_can_neither_change_tables_nor_what_was_audited(tenants: Tenants) -> None:
+async def test_members_cannot_change_tables_or_the_audit_log(tenants: Tenants) -> None:
     organization = an_organization()
     await ready(tenants, organization)
     for statement in (
@@ -103,7 +103,7 @@ async def test_members_can_neither_change_tables_nor_what_was_audited(tenants: T
             member.execute(statement)
 
 
-async def test_connections_to_a_database_are_limited_by_role_and_by_database(tenants: Tenants) -> None:
+async def test_role_and_database_have_connection_limits(tenants: Tenants) -> None:
     organization = an_organization()
     await ready(tenants, organization)
     limits = (
@@ -113,7 +113,7 @@ async def test_connections_to_a_database_are_limited_by_role_and_by_database(ten
     assert tenants.execute(limits) == [(20, 24)]
 
 
-async def test_that_its_members_have_all_its_connections_is_no_fault_of_the_servers(tenants: Tenants) -> None:
+async def test_exhausted_connections_of_a_role_are_a_transient_failure(tenants: Tenants) -> None:
     organization = an_organization()
     server = await ready(tenants, organization)
     with ExitStack() as sessions:
@@ -123,7 +123,7 @@ async def test_that_its_members_have_all_its_connections_is_no_fault_of_the_serv
     assert (failed.step, failed.failure.kind) == (Step.VERIFY, FailureClass.TRANSIENT)
 
 
-async def test_that_its_members_hold_its_tables_is_none_either(tenants: Tenants) -> None:
+async def test_locks_of_members_are_a_transient_failure(tenants: Tenants) -> None:
     organization = an_organization()
     server = await ready(tenants, organization)
     with tenants.as_member(organization) as member, member.transaction():
@@ -134,15 +134,15 @@ async def test_that_its_members_hold_its_tables_is_none_either(tenants: Tenants)
     assert failed.failure.kind is FailureClass.TRANSIENT
 
 
-async def test_the_template_is_made_once_however_many_need_it_first(tenants: Tenants) -> None:
+async def test_concurrent_relays_make_the_template_once(tenants: Tenants) -> None:
     tenants.drop_templates()
     organizations = [an_organization() for _ in range(4)]
     servers = [tenants.server() for _ in organizations]  # as many relays
-    await asyncio.gather(*(provision(*each, Noted()) for each in zip(servers, organizations, strict=True)))
+    await asyncio.gather(*(provision(*each, RecordingStepLog()) for each in zip(servers, organizations, strict=True)))
     assert tenants.names() == sorted(each.database for each in organizations)
 
 
-async def test_a_template_is_there_before_the_first_organization_is(tenants: Tenants) -> None:
+async def test_the_template_can_be_made_before_the_first_organization(tenants: Tenants) -> None:
     tenants.drop_templates()
     server = tenants.server()
     for _ in range(2):
@@ -150,7 +150,7 @@ async def test_a_template_is_there_before_the_first_organization_is(tenants: Ten
     assert tenants.execute(f"select datistemplate from pg_database where datname = '{template()}'") == [(True,)]
 
 
-async def test_a_login_that_may_make_no_databases_is_said_to_have_refused(tenants: Tenants) -> None:
+async def test_a_login_without_createdb_is_a_failure_of_the_server(tenants: Tenants) -> None:
     tenants.drop_templates()
     tenants.execute(f"alter role {PROVISIONER} nocreatedb")
     try:
@@ -161,34 +161,34 @@ async def test_a_login_that_may_make_no_databases_is_said_to_have_refused(tenant
     assert failed.value.failure.kind is FailureClass.PROVIDER
 
 
-async def test_a_template_that_was_left_half_made_is_made_anew(tenants: Tenants) -> None:
+async def test_an_unfinished_template_is_replaced(tenants: Tenants) -> None:
     tenants.drop_templates()
     tenants.execute(f"create database {template()}")
     tenants.execute(f"alter database {template()} owner to {PROVISIONER}")
     await ready(tenants, an_organization())
 
 
-async def test_a_template_that_was_dropped_costs_one_try_and_no_attempt(tenants: Tenants) -> None:
+async def test_a_dropped_template_is_recreated_at_the_next_try(tenants: Tenants) -> None:
     server = await ready(tenants, an_organization())
     tenants.drop_templates()
     organization = an_organization()
     failed = await failure_of(server, organization)
     assert (failed.step, failed.failure.kind) == (Step.CREATE_DATABASE, FailureClass.PROVIDER)
-    await provision(server, organization, Noted())
+    await provision(server, organization, RecordingStepLog())
 
 
-async def test_an_older_database_is_brought_to_this_release_s_revision(tenants: Tenants) -> None:
+async def test_a_repair_upgrades_an_older_database(tenants: Tenants) -> None:
     organization = an_organization()
     server = await ready(tenants, organization)
     tenants.execute("drop table audit; update schema_revision set version_num = '0001'", organization.database)
-    await provision(server, organization, Noted())
+    await provision(server, organization, RecordingStepLog())
     with tenants.as_member(organization) as member:
         assert member.execute("select version_num, (select count(*) from audit) from schema_revision").fetchall() == [
             (HEAD, 1)
         ]
 
 
-async def test_what_is_half_made_is_dropped_and_a_second_drop_finds_nothing(tenants: Tenants) -> None:
+async def test_unfinished_databases_are_dropped_and_a_second_drop_does_nothing(tenants: Tenants) -> None:
     organization, kept = an_organization(), an_organization()
     server = await ready(tenants, kept)
 
@@ -197,13 +197,13 @@ async def test_what_is_half_made_is_dropped_and_a_second_drop_finds_nothing(tena
             raise BrokenOffError
 
     with pytest.raises(BrokenOffError):
-        await provision(server, organization, Noted(at=break_off))
+        await provision(server, organization, RecordingStepLog(at=break_off))
     for _ in range(2):
         await drop(server, organization)
         assert tenants.names() == tenants.roles() == [kept.database]
 
 
-async def test_a_database_that_was_worked_in_is_never_dropped(tenants: Tenants) -> None:
+async def test_a_used_database_is_never_dropped(tenants: Tenants) -> None:
     organization = an_organization()
     server = await ready(tenants, organization)
     with tenants.as_member(organization) as member:
@@ -214,7 +214,7 @@ async def test_a_database_that_was_worked_in_is_never_dropped(tenants: Tenants) 
     assert tenants.names() == [organization.database]
 
 
-async def test_a_database_of_somebody_else_s_is_neither_used_nor_dropped(tenants: Tenants) -> None:
+async def test_a_database_of_another_role_is_neither_used_nor_dropped(tenants: Tenants) -> None:
     organization = an_organization()
     tenants.execute(f"create database {organization.database}")
     failed = await failure_of(tenants.server(), organization)
@@ -224,24 +224,24 @@ async def test_a_database_of_somebody_else_s_is_neither_used_nor_dropped(tenants
     assert tenants.names() == [organization.database]
 
 
-async def test_two_relays_at_the_same_organization_make_one_database(tenants: Tenants) -> None:
+async def test_concurrent_relays_create_one_database_per_organization(tenants: Tenants) -> None:
     organization = an_organization()
     await asyncio.gather(*(ready(tenants, organization) for _ in range(3)))
     assert tenants.names() == [organization.database]
 
 
-async def test_a_relay_that_lost_its_turn_can_make_and_drop_nothing_any_more(tenants: Tenants) -> None:
+async def test_a_relay_without_its_lock_cannot_create_or_drop_anything(tenants: Tenants) -> None:
     organization = an_organization()
     end_sessions = (
         "select pg_terminate_backend(pid) from pg_stat_activity"
         f" where usename = '{PROVISIONER}' and datname = 'postgres'"
     )
 
-    def lose_the_turn(moment: str, step: Step) -> None:
+    def lose_the_lock(moment: str, step: Step) -> None:
         if (moment, step) == ("started", Step.CREATE_DATABASE):
             tenants.execute(end_sessions)  # as the server does after IDLE_SECONDS
 
     with pytest.raises(StepFailedError) as failed:
-        await provision(tenants.server(), organization, Noted(at=lose_the_turn))
+        await provision(tenants.server(), organization, RecordingStepLog(at=lose_the_lock))
     assert failed.value.failure.kind is FailureClass.PROVIDER
     assert tenants.names() == []

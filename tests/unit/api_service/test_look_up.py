@@ -4,7 +4,7 @@ import pytest
 
 from api_service.errors import CODES, ViolationCode
 from api_service.http.problems import PROBLEM_TYPES, VIOLATION_MESSAGES
-from api_service.routes.activation_page import WORDS, Page
+from api_service.routes.activation_page import TEXTS, Page
 from api_service.use_cases.look_up import DeliveryProblem, RegistrationStatus, delivery_problem, registration_status
 from outbox_relay.rendering import Renderer, Sender, preview
 from outbox_relay.rendering.preview import SAMPLE_KEYS
@@ -23,8 +23,8 @@ def test_every_violation_has_a_message() -> None:
 
 
 def test_the_page_has_texts_for_every_variant_and_language() -> None:
-    assert WORDS.keys() == set(Locale)
-    assert all(words.keys() == set(Page) for words in WORDS.values())
+    assert TEXTS.keys() == set(Locale)
+    assert all(words.keys() == set(Page) for words in TEXTS.values())
 
 
 @pytest.mark.parametrize("locale", Locale)
@@ -33,7 +33,7 @@ def test_the_page_s_button_has_the_label_of_the_mail_s(locale: Locale) -> None:
         Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER), Template.ACTIVATION, Channel.EMAIL, locale
     )
 
-    assert f">{WORDS[locale][Page.BUTTON].button}</a>" in str(mail.html)
+    assert f">{TEXTS[locale][Page.BUTTON].button}</a>" in str(mail.html)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ REFUSED = Failure(FailureClass.PROVIDER, "provision:here:5432", "no right to mak
 ITS_OWN = Failure(FailureClass.CONTENT, "provision:here:5432", "a name that cannot be stored")
 
 
-def test_a_decoy_takes_as_long_as_one_of_the_last_real_ones() -> None:
+def test_a_decoy_takes_as_long_as_a_recent_real_organization() -> None:
     assert {decoy_seconds([0.1, 0.4, 2.0], jitter) for jitter in (0.0, 0.5, 0.999)} == {0.1, 0.4, 2.0}
     assert decoy_seconds([], 0.5) == DEFAULT_DECOY_SECONDS
 
 
-def test_a_decoy_meets_the_servers_refusal_for_a_while_and_until_it_takes_a_real_one() -> None:
+def test_a_decoy_repeats_the_servers_latest_failure_for_a_while() -> None:
     failures = DecoyFailures()
     assert failures.current(100.0) is None
     failures.record(REFUSED, 100.0)
@@ -25,7 +25,7 @@ def test_a_decoy_meets_the_servers_refusal_for_a_while_and_until_it_takes_a_real
     assert failures.current(102.0) is None
 
 
-def test_what_is_an_organizations_own_fault_is_no_decoys() -> None:
+def test_a_decoy_does_not_repeat_an_organizations_own_failure() -> None:
     failures = DecoyFailures()
     failures.record(ITS_OWN, 100.0)
     assert failures.current(100.0) is None

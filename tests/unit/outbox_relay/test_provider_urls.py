@@ -1,4 +1,5 @@
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -7,7 +8,7 @@ from outbox_relay.channels.http.generic_json import GenericJsonApi
 from outbox_relay.channels.http.session import HttpProvider
 from outbox_relay.channels.smpp.session import SmppProvider
 from outbox_relay.channels.smtp.session import SmtpProvider, Tls
-from outbox_relay.channels.urls import DeliveryContext, check_provider_url, providers_from
+from outbox_relay.channels.urls import DeliveryContext, ProviderUrl, check_provider_url, providers_from
 from outbox_relay.model import Caps, Rate
 from shared.vocabulary import Channel
 
@@ -177,3 +178,8 @@ def test_every_real_server_may_have_caps(channel: Channel, url: str) -> None:
 
 def test_caps_leave_the_other_options_as_they_are() -> None:
     assert mail_server("smtp://mail.example.org?rate=14/s&tls=none").server.tls is Tls.NONE
+
+
+def test_a_parsed_url_does_not_show_its_credentials() -> None:
+    url = ProviderUrl(*urlsplit(f"kannel://us:{SECRET}@sms.example.org?from=1"))
+    assert (url.host(), SECRET in repr(url), SECRET in str(url)) == ("sms.example.org", False, False)

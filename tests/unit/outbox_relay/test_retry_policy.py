@@ -20,7 +20,7 @@ from outbox_relay.delivery.retry_policy import (
     policy_for,
 )
 from outbox_relay.model import Dead, Deferred, Failure, FailureClass, Retry
-from shared.enqueue import LONGEST_LIFE, MOST_ATTEMPTS
+from shared.enqueue import LONGEST_LIFE, MAX_ATTEMPTS
 from shared.vocabulary import Channel, DeadReason, Template, Urgency, Work, WorkChannel
 
 SCHEDULE = Doubling(first=timedelta(seconds=10), cap=timedelta(minutes=5))
@@ -189,7 +189,7 @@ def test_what_ends_a_message_is_its_expiry_and_not_the_number_of_its_attempts(po
     for _ in range(200):
         spent, left, outcome = 0, LONGEST_LIFE.total_seconds(), None
         while not isinstance(outcome, Dead):
-            outcome = after_failure(policy, Tries(spent, MOST_ATTEMPTS, left), transient, jitter=chance.random())
+            outcome = after_failure(policy, Tries(spent, MAX_ATTEMPTS, left), transient, jitter=chance.random())
             if isinstance(outcome, Retry):
                 spent, left = spent + 1, left - outcome.delay.total_seconds()
         assert outcome.reason is DeadReason.EXPIRED

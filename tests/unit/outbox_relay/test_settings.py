@@ -88,3 +88,12 @@ def test_a_providers_password_is_never_shown() -> None:
 def test_a_sender_that_is_none_is_refused(sender: str) -> None:
     [fault] = faults_of(EMAIL_FROM=sender)
     assert fault.startswith("EMAIL_FROM=")
+
+
+def test_secrets_and_addresses_of_operators_are_not_shown() -> None:
+    shown = repr(
+        read(OPERATOR_ADDRESSES="ops@example.org", OPERATOR_WEBHOOK_KEY="k" * 16, OPERATOR_WEBHOOK_URL="https://hook")
+    )
+    hidden = ("ops@example.org", "k" * 16, "https://hook", "hush", "relay@db")
+    assert [text for text in hidden if text in shown] == []
+    assert "batch_size=500" in shown

@@ -1,4 +1,4 @@
-"""What is found in PostgreSQL's words about a connection that did not come about."""
+"""Causes of failed connections in libpq's texts."""
 
 import pytest
 
@@ -30,6 +30,6 @@ from shared.db.errors import connection_failure_in
         ("server closed the connection unexpectedly", None),
     ],
 )
-def test_a_cause_is_found_by_its_words_and_not_by_a_name_among_them(text: str, cause: Failure | None) -> None:
+def test_a_cause_is_found_by_libpqs_text_and_not_by_a_quoted_name(text: str, cause: Failure | None) -> None:
     said = f'connection failed: connection to server at "refused.example", port 5432 failed: {text}'
     assert connection_failure_in(said) is cause

@@ -27,7 +27,7 @@ threads = [threading.Thread(target=tell, args=[thread]) for thread in range(6)]
 """
 
 
-def test_lines_of_ours_and_of_libraries_come_in_one_form() -> None:
+def test_own_and_library_events_have_one_form() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     ours, theirs = (json.loads(line) for line in done.stderr.splitlines())
     assert ours.pop("timestamp") <= theirs.pop("timestamp")
@@ -35,7 +35,7 @@ def test_lines_of_ours_and_of_libraries_come_in_one_form() -> None:
     assert theirs == {"event": "theirs", "level": "warning", "service": "a-service"}
 
 
-def test_a_log_that_nobody_reads_any_more_stops_nothing() -> None:
+def test_a_closed_pipe_does_not_stop_the_process() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -45,13 +45,13 @@ def test_a_log_that_nobody_reads_any_more_stops_nothing() -> None:
     assert done.stdout == b"went on\n"
 
 
-def test_long_lines_of_many_threads_stay_whole_where_nothing_is_buffered() -> None:
+def test_unbuffered_long_lines_of_threads_stay_whole() -> None:
     done = subprocess.run([sys.executable, "-u", "-c", MANY], capture_output=True, text=True, check=True)
     told = [json.loads(line) for line in done.stderr.splitlines()]
     assert sorted((one["thread"], one["number"]) for one in told) == [(a, b) for a in range(6) for b in range(100)]
 
 
-def test_who_has_no_standard_error_goes_on() -> None:
+def test_a_process_without_standard_error_continues() -> None:
     done = subprocess.run(
         ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, SCRIPT], capture_output=True, check=True
     )

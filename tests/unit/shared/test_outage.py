@@ -4,7 +4,7 @@ from shared.db.outage import LONGEST_PAUSE_SECONDS
 from tests.support.outages import ListeningOutage
 
 
-def test_an_outage_is_said_once_however_often_it_is_met() -> None:
+def test_an_outage_is_logged_once() -> None:
     outage = ListeningOutage()
     for _ in range(1000):
         outage.failed(psycopg.OperationalError())
@@ -14,14 +14,14 @@ def test_an_outage_is_said_once_however_often_it_is_met() -> None:
     assert outage.said == [("warning", "database lost"), ("info", "database found again")]
 
 
-def test_what_will_not_pass_by_itself_is_an_error() -> None:
+def test_an_outage_that_needs_an_operator_is_logged_as_an_error() -> None:
     for error in (psycopg.errors.UndefinedTable(), psycopg.errors.InsufficientPrivilege(), RuntimeError()):
         outage = ListeningOutage()
         outage.failed(error)
         assert outage.said == [("error", "database lost")]
 
 
-def test_pauses_grow_to_a_limit_and_begin_anew_after_it() -> None:
+def test_pauses_grow_to_a_limit_and_restart_after_the_outage() -> None:
     outage = ListeningOutage()
     pauses = [outage.failed(psycopg.OperationalError()) for _ in range(10)]
     assert pauses[:3] == [0.1, 0.2, 0.4]
@@ -30,7 +30,7 @@ def test_pauses_grow_to_a_limit_and_begin_anew_after_it() -> None:
     assert outage.failed(psycopg.OperationalError()) == pauses[0]
 
 
-def test_it_knows_since_when() -> None:
+def test_an_outage_has_a_start_time() -> None:
     outage = ListeningOutage()
     assert outage.since is None
     outage.failed(psycopg.OperationalError())

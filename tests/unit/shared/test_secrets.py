@@ -13,21 +13,21 @@ TOKEN = UUID("0123456789abcdef0123456789abcdef")
 
 
 @given(st.uuids(), st.binary(min_size=32, max_size=64))
-def test_a_code_is_six_digits_and_the_same_each_time(token_id: UUID, key: bytes) -> None:
+def test_a_code_has_six_digits_and_is_reproducible(token_id: UUID, key: bytes) -> None:
     code = code_for(token_id, key)
     assert len(code) == 6
     assert code.isdecimal()
     assert is_code_of(token_id, key, code)
 
 
-def test_codes_and_links_of_this_release_stay_what_they_are() -> None:
+def test_codes_and_links_do_not_change_between_releases() -> None:
     # A change here makes every code and link that is on its way useless.
     assert code_for(TOKEN, KEY) == "381447"
     assert link_token_for(TOKEN, KEY) == "ASNFZ4mrze8BI0VniavN7w.m3DGlz_0x2bSt9ACMW50V7WPpWfNVLIjS7DhC-YMEI4"
 
 
 @given(st.uuids(), st.binary(min_size=32, max_size=64))
-def test_a_link_needs_no_encoding_wherever_it_stands(token_id: UUID, key: bytes) -> None:
+def test_a_link_token_is_url_safe(token_id: UUID, key: bytes) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}", link_token_for(token_id, key))
 
 
@@ -37,22 +37,22 @@ def test_another_key_or_token_gives_another_code() -> None:
 
 
 @pytest.mark.parametrize("offered", ["", "12345", "1234567", "十二三四五六", "abcdef", "\0" * 6])
-def test_what_is_not_the_code_is_refused_without_a_fuss(offered: str) -> None:
+def test_a_wrong_code_is_rejected_without_an_exception(offered: str) -> None:
     assert not is_code_of(TOKEN, KEY, offered)
 
 
-def test_a_link_gives_back_its_token_under_any_key_still_held() -> None:
+def test_any_current_key_verifies_a_link() -> None:
     link = link_token_for(TOKEN, KEY)
     assert token_id_of_link(link, SecretKeys({"new": OTHER, "old": KEY})) == TOKEN
     assert token_id_of_link(link, SecretKeys({"new": OTHER})) is None
 
 
 @given(st.text())
-def test_what_we_did_not_sign_is_no_link(text: str) -> None:
+def test_a_link_without_a_valid_signature_is_rejected(text: str) -> None:
     assert token_id_of_link(text, SecretKeys({"k": KEY})) is None
 
 
-def test_a_link_has_one_spelling() -> None:
+def test_a_link_has_one_encoding() -> None:
     link = link_token_for(TOKEN, KEY)
     spellings = [f"{link}=", f"{link}==", link.replace(".", "=.", 1), link.replace(".", "==.", 1)]
     alphabet = string.ascii_letters + string.digits + "-_"
@@ -61,13 +61,13 @@ def test_a_link_has_one_spelling() -> None:
 
 
 @given(st.integers(min_value=0), st.characters())
-def test_a_link_with_any_character_changed_is_no_link(position: int, character: str) -> None:
+def test_a_link_with_a_changed_character_is_rejected(position: int, character: str) -> None:
     link = link_token_for(TOKEN, KEY)
     at = position % len(link)
     changed = link[:at] + character + link[at + 1 :]
     assert changed == link or token_id_of_link(changed, SecretKeys({"k": KEY})) is None
 
 
-def test_a_key_that_was_taken_away_is_named_in_the_error() -> None:
+def test_a_missing_key_is_named_in_the_error() -> None:
     with pytest.raises(UnknownKeyError, match="k9"):
         SecretKeys({"k1": KEY})["k9"]

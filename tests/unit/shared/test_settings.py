@@ -57,32 +57,32 @@ def faults_of(environment: dict[str, str]) -> list[str]:
     return caught.value.faults
 
 
-def test_what_is_there_is_taken_and_the_rest_has_its_defaults() -> None:
+def test_missing_variables_have_defaults() -> None:
     settings = ExampleSchema().read(GOOD | {"BIND": "[::1]:8080", "BATCH_SIZE": "7", "PUBLIC_URL": "https://x.org/a/"})
     assert (settings.bind, settings.batch_size, settings.public_url) == (("::1", 8080), 7, "https://x.org/a")
     assert settings.secret_keys.newest_id == "new"
 
 
 @pytest.mark.parametrize("bind", ["::1:8080", "[]:80", "[::1]", "a b:80", ":80", "a:65536"])
-def test_what_is_no_place_to_listen_at_is_refused(bind: str) -> None:
+def test_an_invalid_bind_address_is_rejected(bind: str) -> None:
     assert faults_of(GOOD | {"BIND": bind}) == [f"BIND={bind!r} is not host:port, or [IPv6]:port"]
 
 
-def test_a_url_is_the_same_in_capitals() -> None:
+def test_a_url_is_case_insensitive_in_scheme_and_host() -> None:
     assert ExampleSchema().read(GOOD | {"PUBLIC_URL": "HTTPS://X.org:8443/A"}).public_url == "https://x.org:8443/A"
 
 
 @pytest.mark.parametrize("word", ["debug", "DEBUG", "Debug"])
-def test_a_log_level_may_be_written_in_capitals(word: str) -> None:
+def test_a_log_level_is_case_insensitive(word: str) -> None:
     assert ExampleSchema().read(GOOD | {"LOG_LEVEL": word}).log_level == "debug"
 
 
-def test_switches_and_words_of_closed_sets_may_be_written_in_capitals() -> None:
+def test_switches_and_choices_are_case_insensitive() -> None:
     settings = ExampleSchema().read(GOOD | {"RATE_LIMITS": "OFF", "CHANNEL": "Email"})
     assert (settings.rate_limits, settings.channel) == (False, Channel.EMAIL)
 
 
-def test_everything_wrong_is_told_at_once() -> None:
+def test_all_errors_are_reported_together() -> None:
     faults = faults_of({"DATABASE_URL": "mysql://h", "BATCH_SIZE": "many", "BIND": "here", "PUBLIC_URL": "ftp://x"})
     assert faults == [
         "DATABASE_URL does not begin with postgresql+psycopg://",
@@ -104,11 +104,11 @@ def test_everything_wrong_is_told_at_once() -> None:
         (f"k1:{KEY},k1:{KEY}", "SECRET_KEYS has an entry without an id of its own; each is id:base64"),
     ],
 )
-def test_keys_that_are_no_keys_are_refused_without_being_shown(keys: str, fault: str) -> None:
+def test_invalid_keys_are_rejected_without_being_shown(keys: str, fault: str) -> None:
     assert faults_of(GOOD | {"SECRET_KEYS": keys}) == [fault]
 
 
-def test_each_key_that_is_none_is_told_and_what_is_wrong_with_two_once() -> None:
+def test_each_invalid_key_is_reported_and_each_message_once() -> None:
     assert faults_of(GOOD | {"SECRET_KEYS": f"a:???,b,:{KEY},c:c2hvcnQ="}) == [
         "SECRET_KEYS has a key, 'a', that is not base64",
         "SECRET_KEYS has an entry without an id of its own; each is id:base64",
@@ -117,7 +117,7 @@ def test_each_key_that_is_none_is_told_and_what_is_wrong_with_two_once() -> None
 
 
 @pytest.mark.parametrize("number", ["0", "11", "-1", "1.5", "ten"])
-def test_a_number_out_of_its_range_is_refused(number: str) -> None:
+def test_a_number_out_of_range_is_rejected(number: str) -> None:
     [fault] = faults_of(GOOD | {"BATCH_SIZE": number})
     assert fault.startswith(f"BATCH_SIZE='{number}' is not ")
 
@@ -138,7 +138,7 @@ def test_a_number_out_of_its_range_is_refused(number: str) -> None:
         "h",
     ],
 )
-def test_a_database_url_that_could_be_misread_is_refused_without_being_shown(rest: str) -> None:
+def test_an_ambiguous_database_url_is_rejected_without_being_shown(rest: str) -> None:
     [fault] = faults_of(GOOD | {"DATABASE_URL": f"postgresql+psycopg://{rest}"})
     assert fault.startswith("DATABASE_URL cannot be read: it has to name a database, a port by its number, ")
 
@@ -155,7 +155,7 @@ def test_a_database_url_that_could_be_misread_is_refused_without_being_shown(res
         "h/d?application_name=a@b",
     ],
 )
-def test_a_database_url_may_have_all_that_the_driver_knows(rest: str) -> None:
+def test_a_database_url_may_have_all_options_of_libpq(rest: str) -> None:
     url = f"postgresql+psycopg://{rest}"
     assert ExampleSchema().read(GOOD | {"DATABASE_URL": url}).database_url == url
 
@@ -163,22 +163,22 @@ def test_a_database_url_may_have_all_that_the_driver_knows(rest: str) -> None:
 @pytest.mark.parametrize(
     "url", ["ftp://x", "https://", "http://[x", "https://x:abc", "https://x y", "https://x/\n", "x.org"]
 )
-def test_a_url_that_no_link_could_begin_with_is_refused(url: str) -> None:
+def test_a_url_that_cannot_start_a_link_is_rejected(url: str) -> None:
     assert faults_of(GOOD | {"PUBLIC_URL": url}) == [f"PUBLIC_URL={url!r} is not an http or https URL"]
 
 
-def test_an_empty_variable_is_one_that_is_not_set() -> None:
+def test_an_empty_variable_counts_as_not_set() -> None:
     assert faults_of(GOOD | {"DATABASE_URL": ""}) == ["DATABASE_URL is not set"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_a_secret_may_come_from_a_file(tmp_path: Path, encoding: str) -> None:
+def test_a_secret_can_come_from_a_file(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "url").write_text("postgresql+psycopg://from-file/d\n", encoding=encoding)
     environment = {"DATABASE_URL_FILE": str(tmp_path / "url"), "SECRET_KEYS": GOOD["SECRET_KEYS"]}
     assert ExampleSchema().read(environment).database_url == "postgresql+psycopg://from-file/d"
 
 
-def test_a_secret_both_ways_or_in_no_readable_file_is_refused(tmp_path: Path) -> None:
+def test_a_secret_set_twice_or_in_an_unreadable_file_is_rejected(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
     assert faults_of({"SECRET_KEYS": GOOD["SECRET_KEYS"], "DATABASE_URL_FILE": missing}) == [
         f"DATABASE_URL_FILE={missing!r} cannot be read: FileNotFoundError"
@@ -188,6 +188,6 @@ def test_a_secret_both_ways_or_in_no_readable_file_is_refused(tmp_path: Path) ->
     ]
 
 
-def test_keys_do_not_show_in_what_is_printed() -> None:
+def test_the_representation_of_settings_hides_keys() -> None:
     assert KEY not in repr(ExampleSchema().read(GOOD))
     assert "AAAA" not in repr(ExampleSchema().read(GOOD).secret_keys)

@@ -1,4 +1,4 @@
-"""Which headers name a trace, and when traces are recorded."""
+"""Valid traceparent headers, and when traces are enabled."""
 
 import subprocess
 import sys
@@ -30,12 +30,12 @@ TO_A_COLLECTOR = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
         "00-<script>-b7ad6b7169203331-01",
     ],
 )
-def test_what_is_no_traceparent_to_the_letter_is_none(header: str | None) -> None:
+def test_an_invalid_traceparent_is_ignored(header: str | None) -> None:
     assert parse_traceparent(header) is None
 
 
 @pytest.mark.parametrize("header", [GOOD, GOOD[:-2] + "00", GOOD[:-2] + "ff"])
-def test_a_traceparent_is_taken_as_it_came(header: str) -> None:
+def test_a_valid_traceparent_is_returned_unchanged(header: str) -> None:
     assert parse_traceparent(header) == header
 
 
@@ -43,12 +43,12 @@ def test_a_traceparent_is_taken_as_it_came(header: str) -> None:
     ("more", "wanted"),
     [({}, True), ({"OTEL_TRACES_EXPORTER": "none"}, False), ({"OTEL_SDK_DISABLED": "True"}, False)],
 )
-def test_opentelemetrys_own_variables_switch_traces_on_and_off(more: dict[str, str], *, wanted: bool) -> None:
+def test_opentelemetry_variables_enable_and_disable_traces(more: dict[str, str], *, wanted: bool) -> None:
     assert is_tracing_enabled(TO_A_COLLECTOR | more) is wanted
     assert not is_tracing_enabled(more)
 
 
-def test_traces_that_are_wanted_and_cannot_be_recorded_are_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_enabled_traces_without_the_extra_are_a_settings_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     check_tracing({})
     with pytest.raises(SettingsError) as caught:
@@ -56,7 +56,7 @@ def test_traces_that_are_wanted_and_cannot_be_recorded_are_a_fault(monkeypatch: 
     assert caught.value.faults == ["OTEL_EXPORTER_OTLP_ENDPOINT is set, and signpost[traces] is not installed"]
 
 
-def test_a_process_that_records_nothing_imports_nothing_for_it() -> None:
+def test_a_process_without_traces_does_not_import_opentelemetry() -> None:
     program = (
         "import sys, api_service.app, outbox_relay.cli\n"
         "from shared.tracing import start_tracing\n"

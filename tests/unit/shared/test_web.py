@@ -1,4 +1,4 @@
-"""What all that serve HTTP say alike, decided without a request."""
+"""The shared parts of HTTP responses, without a request."""
 
 import json
 from enum import StrEnum
@@ -42,13 +42,13 @@ class OuterSchema(InnerSchema):
     inner = fields.Nested(InnerSchema)
 
 
-def faults_in(values: dict[str, object], within: str) -> list[tuple[str, str]]:
+def violations_in(values: dict[str, object], within: str) -> list[tuple[str, str]]:
     with pytest.raises(ValidationFailedError) as refused:
         loaded(OuterSchema(), values, within=within)
     return sorted((fault.pointer, fault.code) for fault in refused.value.violations)
 
 
-def test_a_problem_has_the_members_of_rfc_9457_and_ours() -> None:
+def test_a_problem_has_the_members_of_rfc_9457_and_extensions() -> None:
     code = CommonCode.NOT_FOUND
     assert problem_document(COMMON_PROBLEM_TYPES[code], code, "an-id", missing=["it"]) == {
         "type": "/problems/not_found",
@@ -70,23 +70,23 @@ def test_a_problem_has_the_members_of_rfc_9457_and_ours() -> None:
         (502, CommonCode.INTERNAL_ERROR),
     ],
 )
-def test_an_error_without_a_name_of_its_own_stays_on_its_side(status: int, code: CommonCode) -> None:
+def test_a_status_without_its_own_code_keeps_its_class(status: int, code: CommonCode) -> None:
     assert status in default_exceptions
     assert code_of(HTTPStatus(status)) is code
 
 
-def test_pointers_into_json_are_fragments_and_a_query_s_fields_are_names() -> None:
+def test_violations_have_json_pointers_in_bodies_and_names_in_queries() -> None:
     values = {"a/b~ç": 1, "inner": {"é": 1}}
-    assert faults_in(values, WHOLE_DOCUMENT) == [
+    assert violations_in(values, WHOLE_DOCUMENT) == [
         ("#/a~1b~0%C3%A7", NO_SUCH_FIELD),
         ("#/inner/%C3%A9", NO_SUCH_FIELD),
         ("#/inner/name", Place.MISSING),
         ("#/name", Place.MISSING),
     ]
-    assert faults_in({"a/b~ç": 1}, "") == [("a/b~ç", NO_SUCH_FIELD), ("name", Place.MISSING)]
+    assert violations_in({"a/b~ç": 1}, "") == [("a/b~ç", NO_SUCH_FIELD), ("name", Place.MISSING)]
 
 
-def test_a_fault_is_told_in_the_service_s_words() -> None:
+def test_a_violation_has_the_services_message() -> None:
     faults = [Violation("#/name", Place.MISSING)]
     assert violation_documents(faults, {Place.MISSING: "It is not there."}) == [
         {"pointer": "#/name", "code": "missing", "message": "It is not there."}
@@ -94,22 +94,22 @@ def test_a_fault_is_told_in_the_service_s_words() -> None:
 
 
 @pytest.mark.parametrize(("header", "token"), [("Bearer abc", "abc"), ("bearer  abc ", "abc"), ("BEARER a b", "a b")])
-def test_a_token_is_read_from_its_header(header: str, token: str) -> None:
+def test_a_bearer_token_is_read_from_its_header(header: str, token: str) -> None:
     assert bearer_token(header) == token
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic abc", "abc"])
-def test_who_bears_no_token_is_asked_for_one(header: str) -> None:
+def test_a_request_without_a_bearer_token_is_rejected(header: str) -> None:
     with pytest.raises(TokenRequiredError):
         bearer_token(header)
 
 
-def test_only_a_token_that_was_sent_is_called_wrong() -> None:
+def test_only_an_invalid_token_gets_an_error_in_the_challenge() -> None:
     assert challenge("here", CommonCode.TOKEN_REQUIRED) == 'Bearer realm="here"'
     assert challenge("here", CommonCode.INVALID_TOKEN) == 'Bearer realm="here", error="invalid_token"'
 
 
-def test_what_cannot_be_read_is_answered_with_a_whole_problem_of_the_right_length() -> None:
+def test_an_unreadable_request_gets_a_complete_problem_response() -> None:
     code = CommonCode.HEADERS_TOO_LARGE
     head, _, body = raw_response(COMMON_PROBLEM_TYPES[code], code, "an-id").partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")

@@ -1,4 +1,4 @@
-"""What organizations' databases, roles and passwords follow from."""
+"""Names, passwords, revisions and failure classes of organizations' databases."""
 
 from uuid import UUID
 
@@ -18,7 +18,7 @@ AN_ID = UUID("018f3e6a-7c1d-7b2a-9f00-1234567890ab")
 
 
 @given(name=st.text(), full_name=st.text())
-def test_a_database_s_name_follows_from_the_id_alone(name: str, full_name: str) -> None:
+def test_a_database_name_depends_on_the_id_only(name: str, full_name: str) -> None:
     organization = Organization(AN_ID, name, None, uuid7(), full_name)
     assert organization.database == "org_018f3e6a7c1d7b2a9f001234567890ab"
     assert is_organization_database(organization.database)
@@ -26,22 +26,22 @@ def test_a_database_s_name_follows_from_the_id_alone(name: str, full_name: str) 
 
 
 @pytest.mark.parametrize("name", ["postgres", "org_", "org_018F3E6A7C1D7B2A9F001234567890AB", "org_" + "0" * 33, "x"])
-def test_other_databases_are_left_alone(name: str) -> None:
+def test_names_of_other_databases_are_not_recognized(name: str) -> None:
     assert not is_organization_database(name)
 
 
-def test_a_template_is_called_after_its_revision() -> None:
+def test_a_template_name_contains_its_revision() -> None:
     assert template_name("0002") == "signpost_template_0002"
 
 
-def test_passwords_differ_by_organization_and_by_key_and_stand_as_they_are_in_a_url() -> None:
+def test_passwords_differ_by_organization_and_key_and_are_url_safe() -> None:
     one = tenant_password(AN_ID, KEY)
     assert len({one, tenant_password(uuid7(), KEY), tenant_password(AN_ID, KEY[::-1])}) == 3
     assert len(one) == 43
     assert set(one) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
-def test_each_revision_says_which_tables_it_makes() -> None:
+def test_each_revision_lists_its_tables() -> None:
     assert list(TABLES_ADDED) == REVISIONS
     assert tables_at(HEAD) == frozenset().union(*TABLES_ADDED.values())
     assert tables_at("0001") < tables_at(HEAD)
@@ -70,5 +70,5 @@ def test_only_an_earlier_revision_is_behind() -> None:
         ("42P01", FailureClass.CONTENT),
     ],
 )
-def test_only_what_is_the_organization_s_own_costs_it_anything(sqlstate: str | None, kind: FailureClass) -> None:
+def test_only_errors_of_the_organization_itself_count_against_it(sqlstate: str | None, kind: FailureClass) -> None:
     assert failure_class_of(sqlstate) is kind

@@ -113,8 +113,8 @@ def test_a_template_that_asks_for_a_value_nobody_gives_is_broken() -> None:
 
 def test_neither_renderer_nor_letter_shows_the_code() -> None:
     message = a_claimed_message()
-    letter = RenderedMessage(message, RENDERER.render(message), taken_monotonic=0.0)
-    shown = repr((RENDERER, message, letter))
+    rendered = RenderedMessage(message, RENDERER.render(message), taken_monotonic=0.0)
+    shown = repr((RENDERER, message, rendered))
     assert code_for(A_TOKEN, KEY) not in shown
     assert link_token_for(A_TOKEN, KEY) not in shown
 

@@ -1,4 +1,4 @@
-"""Letters to hand over, and a tray that sees to it that each is reported exactly once."""
+"""Rendered messages, and a source that fails unless each message is reported exactly once."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from shared.ids import uuid7
 from shared.vocabulary import Channel, Locale, Template
 
 
-def a_letter(
+def a_message(
     recipient: str = "ada@example.org",
     content: bytes = b"Subject: hello\r\n\r\nGood morning.\r\n",
     channel: Channel = Channel.EMAIL,
@@ -37,33 +37,33 @@ def a_letter(
     return RenderedMessage(message, content, taken_monotonic=0.0)
 
 
-class ListTray:
-    """Gives letters in order and keeps their fates. A report of a letter that is not out is an error."""
+class ListSource:
+    """Returns messages in order and stores their results. Reporting a message that was not taken is an error."""
 
-    def __init__(self, letters: Iterable[RenderedMessage]) -> None:
-        self.waiting = deque(letters)
-        self.fates: dict[UUID, Sent | Failure] = {}
+    def __init__(self, messages: Iterable[RenderedMessage]) -> None:
+        self.waiting = deque(messages)
+        self.results: dict[UUID, Sent | Failure] = {}
         self._out: set[UUID] = set()
 
     def take(self) -> RenderedMessage | None:
         if not self.waiting:
             return None
-        letter = self.waiting.popleft()
-        self._out.add(letter.message.id)
-        return letter
+        rendered = self.waiting.popleft()
+        self._out.add(rendered.message.id)
+        return rendered
 
-    def report(self, letter: RenderedMessage, fate: Sent | Failure) -> None:
-        self._out.remove(letter.message.id)
-        self.fates[letter.message.id] = fate
+    def report(self, rendered: RenderedMessage, result: Sent | Failure) -> None:
+        self._out.remove(rendered.message.id)
+        self.results[rendered.message.id] = result
 
     @property
-    def has_all_back(self) -> bool:
+    def has_all_reported(self) -> bool:
         return not self._out
 
-    def fate(self, letter: RenderedMessage) -> Sent | Failure:
-        return self.fates[letter.message.id]
+    def result(self, rendered: RenderedMessage) -> Sent | Failure:
+        return self.results[rendered.message.id]
 
-    def failure(self, letter: RenderedMessage) -> Failure:
-        fate = self.fate(letter)
-        assert isinstance(fate, Failure), fate
-        return fate
+    def failure(self, rendered: RenderedMessage) -> Failure:
+        result = self.result(rendered)
+        assert isinstance(result, Failure), result
+        return result
