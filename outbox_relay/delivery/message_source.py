@@ -106,46 +106,19 @@ class LocalQueue:
             await idle
 
 
-class Prerenderer:
-    """Renders a message when it is taken and, in the same go, the messages that are next.
+class MessagePreparer:
+    """Decides whether a message can still be delivered, and renders it together with the messages that are next.
 
-    Several in a row cost less each, since code and data are still in the processor's caches.
+    Rendering several in a row costs less for each, since code and data are still in the processor's caches. All
+    preparers of a relay share one set ``reported_keys``, so that each missing key is logged once.
     """
 
-    def __init__(self, render: Render, upcoming: Upcoming) -> None:
+    def __init__(self, render: Render, upcoming: Upcoming, longest_in_hand: timedelta, reported_keys: set[str]) -> None:
         self._render = render
         self._upcoming = upcoming
-        self._contents: dict[UUID, tuple[ClaimedMessage, bytes]] = {}
-
-    def content_of(self, message: ClaimedMessage) -> bytes:
-        """Return the content of the message. Raises only what rendering this message raises."""
-        stored = self._contents.pop(message.id, None)
-        if stored and stored[0] is message:  # not a second claim of it, which an operator may have corrected
-            return stored[1]
-        content = self._render(message)
-        self._prerender()
-        return content
-
-    def _prerender(self) -> None:
-        self._contents.clear()
-        until = monotonic() + LONGEST_AHEAD_SECONDS
-        with suppress(Exception):  # an error in a message is reported when that message is taken
-            for message in self._upcoming(MOST_AHEAD):
-                self._contents[message.id] = message, self._render(message)
-                if monotonic() > until:
-                    return
-
-
-class MessagePreparer:
-    """Decides whether a message can still be delivered, and renders it.
-
-    All preparers of a channel share one set ``reported_keys``, so that each missing key is logged once.
-    """
-
-    def __init__(self, render: Render, longest_in_hand: timedelta, reported_keys: set[str]) -> None:
-        self._render = render
         self._longest_in_hand = longest_in_hand
         self._reported_keys = reported_keys
+        self._prerendered: dict[UUID, tuple[ClaimedMessage, bytes]] = {}
 
     def prepare(self, message: ClaimedMessage, now: float) -> RenderedMessage | Outcome:
         """Return the rendered message, or its outcome if it must not be delivered now."""
@@ -157,19 +130,37 @@ class MessagePreparer:
 
     def _rendered(self, message: ClaimedMessage, now: float) -> RenderedMessage | Outcome:
         try:
-            return RenderedMessage(message, self._render(message), now)
+            return RenderedMessage(message, self.content_of(message), now)
         except UnknownKeyError as error:
             if str(error) not in self._reported_keys:
                 log.error("key missing", message_id=str(message.id))  # noqa: TRY400 - no trace wanted
             self._reported_keys.add(str(error))
             return for_missing_key(str(error))
         except RenderingError as error:
-            return Dead(DeadReason.REJECTED, Failure(FailureClass.CONTENT, None, str(error)))
+            cause = str(error)
         except Exception as error:
             # A bug that one message triggers must not stop the others.
             log.exception("rendering failed", message_id=str(message.id))
-            failure = Failure(FailureClass.CONTENT, None, f"rendering broke: {type(error).__name__}")
-            return Dead(DeadReason.REJECTED, failure)
+            cause = f"rendering broke: {type(error).__name__}"
+        return Dead(DeadReason.REJECTED, Failure(FailureClass.CONTENT, None, cause))
+
+    def content_of(self, message: ClaimedMessage) -> bytes:
+        """Return the content of the message. Raises only what rendering this message raises."""
+        stored = self._prerendered.pop(message.id, None)
+        if stored and stored[0] is message:  # not a second claim of it, which an operator may have corrected
+            return stored[1]
+        content = self._render(message)
+        self._prerender()
+        return content
+
+    def _prerender(self) -> None:
+        self._prerendered.clear()
+        until = monotonic() + LONGEST_AHEAD_SECONDS
+        with suppress(Exception):  # an error in a message is reported when that message is taken
+            for message in self._upcoming(MOST_AHEAD):
+                self._prerendered[message.id] = message, self._render(message)
+                if monotonic() > until:
+                    return
 
 
 class ProviderMessageSource:

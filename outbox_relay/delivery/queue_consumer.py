@@ -32,7 +32,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from outbox_relay.delivery.deferral import RELEASED, until_provider_is_back
-from outbox_relay.delivery.message_source import LocalQueue, MessagePreparer, Prerenderer, ProviderMessageSource, Render
+from outbox_relay.delivery.message_source import LocalQueue, MessagePreparer, ProviderMessageSource, Render
 from outbox_relay.model import ClaimedMessage, Dead, Outcome, Progress, QueueKey
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.settle import SettlementStore
@@ -93,8 +93,7 @@ class QueueConsumer:
         self._batch_size = batch_size
         self._connections = connections
         self._queue = LocalQueue()
-        prerenderer = Prerenderer(render, self._queue.upcoming)
-        self._preparer = MessagePreparer(prerenderer.content_of, longest_in_hand, reported_keys)
+        self._preparer = MessagePreparer(render, self._queue.upcoming, longest_in_hand, reported_keys)
         self._batcher = SettlementBatcher(settlements, notifier, on_settled=self._on_settled, on_dead=on_dead)
         self._wake = asyncio.Event()
         self._settled_all = asyncio.Event()

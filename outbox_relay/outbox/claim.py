@@ -42,12 +42,14 @@ class ClaimQuery:
 
     A server may commit a claim and fail to answer, for example while its synchronous standby is away. The next try
     finds those leases by the token. Without that, messages would lose lease after lease until they count as poison.
-    ``unanswered_from`` is the lowest position of the tries that were sent and not answered.
+    ``unanswered_from`` is the lowest position of the tries that were sent and not answered; ``started`` is when the
+    last try was sent, on a monotonic clock.
     """
 
     lease: timedelta
     lease_token: UUID = field(default_factory=uuid4)
     unanswered_from: IndexPosition | None = None
+    started: float = 0.0
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -58,26 +60,17 @@ class ClaimQuery:
         """Record that a try begins there. Unless it is answered, it may hold leases."""
         self.unanswered_from = position if self.unanswered_from is None else min(self.unanswered_from, position)
 
-    async def run(self, connection: RelayConnection, statement: str, parameters: dict[str, Any]) -> "ClaimResult":
-        """Run a statement that leases messages."""
-        started = asyncio.get_running_loop().time()
+    async def run(self, connection: RelayConnection, statement: str, parameters: dict[str, Any]) -> list[Any]:
+        """Run a statement that leases messages, and return its rows."""
+        self.started = asyncio.get_running_loop().time()
         result = await connection.execute_prepared(statement, self.parameters | parameters)
-        return ClaimResult(self, result.rows, started)
+        return result.rows
 
-
-@dataclass(frozen=True, slots=True)
-class ClaimResult:
-    """The rows that a claim has leased; ``started`` is when it was sent, on a monotonic clock."""
-
-    query: ClaimQuery
-    rows: list[Any]
-    started: float
-
-    def messages(self) -> list[ClaimedMessage]:
-        """Return the messages in the order in which they were enqueued."""
+    def messages(self, rows: list[Any]) -> list[ClaimedMessage]:
+        """Return the messages of the rows, in the order in which they were enqueued."""
         # UPDATE … RETURNING has no order; version 7 ids have that of enqueueing.
-        token, started = self.query.lease_token, self.started
-        lease_ends = started + self.query.lease.total_seconds()
+        token, started = self.lease_token, self.started
+        lease_ends = started + self.lease.total_seconds()
         return [
             ClaimedMessage(  # positional: keyword arguments would cost 4 µs
                 row.id,
@@ -98,13 +91,8 @@ class ClaimResult:
                 NEVER if row.seconds_left is None else started + row.seconds_left,
                 started - row.age_seconds,
             )
-            for row in sorted(self.rows, key=BY_ID)
+            for row in sorted(rows, key=BY_ID)
         ]
-
-    def traced_messages(self) -> list[ClaimedMessage]:
-        """Return the messages with the traces that they belong to."""
-        traces = {row.id: row.traceparent for row in self.rows}
-        return [message._replace(traceparent=traces[message.id]) for message in self.messages()]
 
 
 class ClaimStore:
@@ -146,9 +134,8 @@ class ClaimStore:
         query, parameters = ClaimQuery(self._lease), suspect_parameters(channels)
 
         async def work(connection: RelayConnection) -> list[ClaimedMessage]:
-            again = await query.run(connection, RECLAIM_SUSPECT, parameters)
-            found = again if again.rows else await query.run(connection, CLAIM_SUSPECT, parameters)
-            return found.messages()
+            rows = await query.run(connection, RECLAIM_SUSPECT, parameters)
+            return query.messages(rows or await query.run(connection, CLAIM_SUSPECT, parameters))
 
         return next(iter(await self._database.run(work)), None)
 
@@ -171,7 +158,8 @@ class ClaimStore:
         """Renew the leases of an earlier try whose answer was lost."""
         if query.unanswered_from is None:
             return []
-        return (await query.run(connection, RECLAIM, claim_parameters(key, query.unanswered_from, limit))).messages()
+        rows = await query.run(connection, RECLAIM, claim_parameters(key, query.unanswered_from, limit))
+        return query.messages(rows)
 
     async def _claim(
         self, connection: RelayConnection, query: ClaimQuery, key: QueueKey, limit: int
@@ -182,14 +170,16 @@ class ClaimStore:
         query.sent_from(begin_at)
         statement = CLAIM_TRACED if tracer else CLAIM
         try:
-            result = await query.run(connection, statement, claim_parameters(key, begin_at, limit))
+            rows = await query.run(connection, statement, claim_parameters(key, begin_at, limit))
         except QueryCanceled:
             cursor.took(begin_at, started, clock())
             raise
         cursor.took(begin_at, started, clock())
-        messages = result.traced_messages() if tracer else result.messages()
+        messages = query.messages(rows)
         if tracer:
+            traces = {row.id: row.traceparent for row in rows}
+            messages = [message._replace(traceparent=traces[message.id]) for message in messages]
             record_claims(tracer, messages, clock() - started)
         if messages:
-            cursor.advance(seen_until(messages, limit, result.rows[0].claimed_at), begin_at)
+            cursor.advance(seen_until(messages, limit, rows[0].claimed_at), begin_at)
         return messages

@@ -41,7 +41,7 @@ def test_a_backlog_behind_a_held_provider_is_not_taken_into_hand_and_holds_up_no
         eventually(lambda: sink.arrived.total() > 0)
         outbox.put(count=TEXTS, channel="sms", recipient="'+33612345678'")
         eventually(lambda: outbox.number(TEXTS_UNSENT) == 0)
-        # By now the mails' lane has been woken as often as that of the texts, and polled besides.
+        # By now the consumer of mails has been woken as often as that of the texts, and polled besides.
         assert outbox.number(CLAIMS_OF_MAIL) <= 2
         assert outbox.number("select count(*) from outbox_messages where lease_token is not null") <= 2 * BATCH
         sink.release()

@@ -47,7 +47,7 @@ ODD = [
 """Whatever else they are, they can be delivered."""
 
 
-def test_rows_that_make_no_letter_die_and_harm_no_neighbour(outbox: Outbox, sink: MailSink) -> None:
+def test_rows_that_cannot_be_rendered_die_and_harm_no_other_message(outbox: Outbox, sink: MailSink) -> None:
     impossible = {outbox.put(**columns)[0] for columns in IMPOSSIBLE}
     odd = {outbox.put(**columns)[0] for columns in ODD} | set(outbox.put(count=5))
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:

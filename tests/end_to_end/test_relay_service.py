@@ -100,7 +100,7 @@ def test_it_proves_nothing_while_its_loop_is_blocked(outbox: Outbox, sink: MailS
         eventually(lambda: ALIVE in manager.told_after("X_RELEASED=1"))
 
 
-def test_it_proves_nothing_while_a_lane_holds_messages_that_do_not_move(
+def test_the_watchdog_is_silent_while_a_consumer_holds_messages_without_progress(
     outbox: Outbox, sink: MailSink, manager: Supervisor
 ) -> None:
     settings = {"EMAIL_PROVIDERS": sink.provider, "RELAY_SEND_SECONDS": "1"}

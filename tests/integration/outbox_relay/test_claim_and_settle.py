@@ -47,7 +47,7 @@ def test_what_is_not_due_or_goes_another_way_is_left_alone(outbox: Outbox) -> No
     assert len(outbox.claim(10, channel=Channel.SMS)) == 1
 
 
-def test_each_urgency_is_claimed_by_itself(outbox: Outbox) -> None:
+def test_each_priority_is_claimed_by_itself(outbox: Outbox) -> None:
     outbox.put(count=3, urgency="'notice'", due_at="now() - interval '1 hour'")
     [code] = outbox.put()
     outbox.take_any_urgency()
@@ -120,7 +120,7 @@ def test_a_deferral_costs_nothing_and_leaves_no_attempt(outbox: Outbox) -> None:
     assert [again.id for again in outbox.claim()] == [message.id]
 
 
-def test_what_is_handed_back_untried_keeps_its_place(outbox: Outbox) -> None:
+def test_a_released_message_keeps_its_place(outbox: Outbox) -> None:
     first = outbox.put(count=2, due_at="now() - interval '2 minutes'")
     outbox.settle([(message, Deferred(timedelta(0))) for message in outbox.claim(2)])
     outbox.put(count=5, due_at="now() - interval '1 minute'")

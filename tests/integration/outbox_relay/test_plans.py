@@ -138,7 +138,7 @@ def test_looking_for_what_falls_back_reads_only_what_may(full_outbox: Outbox) ->
     assert [line for line in rows_read(plan, "_fallback_at_idx") if "actual rows=3" in line]
 
 
-def test_a_look_for_all_reads_a_message_of_each_lane_at_most(full_outbox: Outbox) -> None:
+def test_a_poll_reads_a_message_of_each_queue_at_most(full_outbox: Outbox) -> None:
     plan = generic_plan(full_outbox, POLL, poll_parameters(["smtp:mail.example.org:587"], A_RELAY, is_full_scan=True))
     assert rows_read(plan, "Seq Scan") == []
     assert "Sort  (" not in plan
@@ -147,7 +147,7 @@ def test_a_look_for_all_reads_a_message_of_each_lane_at_most(full_outbox: Outbox
     assert all(float(re.findall(r"actual rows=([0-9.]+)", line)[0]) <= 1 for line in read)
 
 
-def test_a_look_without_a_sweep_leaves_the_due_index_alone(full_outbox: Outbox) -> None:
+def test_a_poll_without_a_full_scan_does_not_read_the_due_index(full_outbox: Outbox) -> None:
     plan = generic_plan(full_outbox, POLL, poll_parameters(["smtp:mail.example.org:587"], A_RELAY, is_full_scan=False))
     assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
 

@@ -54,7 +54,7 @@ async def test_what_nobody_told_of_is_found_also_where_looking_for_all_fails(out
         await until(outbox.is_all_sent)
 
 
-async def test_what_is_old_is_found_by_the_look_that_sees_it_due_though_no_sweep_follows(
+async def test_an_old_message_is_found_by_the_poll_that_sees_it_due_without_a_full_scan(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("outbox_relay.outbox.scan_cursor.FULL_SCAN_SECONDS", 3600.0)
@@ -65,7 +65,7 @@ async def test_what_is_old_is_found_by_the_look_that_sees_it_due_though_no_sweep
         await until(outbox.is_all_sent)
 
 
-async def test_a_look_for_a_lane_that_rests_counts_as_its_own(outbox: Outbox) -> None:
+async def test_a_poll_counts_as_a_look_of_an_idle_consumer(outbox: Outbox) -> None:
     async with unwoken(outbox) as parts:
         before = [pulse.looks for pulse in parts.relay.progress]
         await until(lambda: all(pulse.looks > looks for pulse, looks in zip(parts.relay.progress, before, strict=True)))

@@ -1,4 +1,4 @@
-"""What a provider says is kept to the letter, whatever is in it that an array of PostgreSQL's takes for its own."""
+"""Ids of providers are stored unchanged, also with characters that are special in a PostgreSQL array."""
 
 from outbox_relay.model import Sent
 from tests.support.outbox import Outbox
@@ -17,7 +17,7 @@ WORDS = (
 )
 
 
-def test_what_a_provider_calls_its_letters_is_kept_as_it_was_said(outbox: Outbox) -> None:
+def test_ids_of_providers_are_stored_unchanged(outbox: Outbox) -> None:
     outbox.put(count=len(WORDS) + 1)
     messages = outbox.claim(100)
     told = dict(zip((message.id for message in messages), (*WORDS, None), strict=True))

@@ -40,7 +40,7 @@ class Relay:
     pool: ProviderPool
 
     def take(self) -> int:
-        """Hand over as many letters as may be now, and return how many those were."""
+        """Submit as many messages as may be submitted now, and return how many."""
         allowed = self.pool.allowance(500)
         for _ in range(allowed):
             self.pool.providers[0].submitting(uuid4())

@@ -105,7 +105,7 @@ def test_each_opening_in_a_row_doubles_the_pause_up_to_half_a_minute(failures: i
     assert breaker.open_until - now == pytest.approx(pause)
 
 
-def test_letters_that_were_on_their_way_when_it_opened_count_once() -> None:
+def test_messages_in_flight_when_it_opened_count_once() -> None:
     breaker = CircuitBreaker()
     for _ in range(8):
         breaker.failed(now=100.0, jitter=0.0)

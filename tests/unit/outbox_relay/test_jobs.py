@@ -1,10 +1,21 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from uuid import uuid4
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from outbox_relay.maintenance.jobs import bring_forward
+from outbox_relay.maintenance.jobs import RunsOn, bring_forward, periodic_work, scheduler_for
+from outbox_relay.settings import RelaySettings, RelaySettingsSchema
+from tests.support.keys import SECRET_KEYS
 
+A_RELAY = {
+    "DATABASE_URL": "postgresql+psycopg://relay@db/signpost",
+    "SECRET_KEYS": SECRET_KEYS,
+    "PUBLIC_URL": "https://signpost.example",
+    "EMAIL_PROVIDERS": "console:",
+    "EMAIL_FROM": "Signpost <no-reply@signpost.example>",
+}
 IN_AN_HOUR = timedelta(hours=1)
 
 
@@ -37,3 +48,23 @@ def test_what_is_due_in_its_time_is_left_alone() -> None:
         scheduler.shutdown(wait=False)
 
     asyncio.run(run())
+
+
+def some_settings() -> RelaySettings:
+    settings: RelaySettings = RelaySettingsSchema().read(A_RELAY)
+    return settings
+
+
+def test_all_periodic_work_is_in_one_table_with_the_module_that_does_it() -> None:
+    work = periodic_work(some_settings(), uuid4())
+    assert len({each.name for each in work}) == len(work)
+    for each in work:
+        assert find_spec(f"outbox_relay.{each.module}")
+        assert each.seconds > 0
+    assert [each.name for each in work if each.runs_on is RunsOn.LEADER] == ["upkeep"]
+
+
+def test_the_scheduler_runs_the_work_that_has_no_loop_of_its_own() -> None:
+    settings, holder = some_settings(), uuid4()
+    jobs = scheduler_for(settings, holder).get_jobs()
+    assert {job.name for job in jobs} == {each.name for each in periodic_work(settings, holder) if each.run}

@@ -92,7 +92,7 @@ def test_a_provider_that_answers_gets_everyone() -> None:
     assert pool.allowance(500) == 500
 
 
-def test_what_is_found_out_is_told_once_and_again_if_nobody_heard_it() -> None:
+def test_a_change_is_sent_once_and_again_if_it_was_not_received() -> None:
     first, _ = a_pool(Clock()).providers
     first.failed(DOWN)
     report = first.take_update()
@@ -105,14 +105,14 @@ def test_what_is_found_out_is_told_once_and_again_if_nobody_heard_it() -> None:
     assert told_again.change is BreakerState.OPEN
 
 
-def test_news_from_here_is_not_undone_by_an_older_answer() -> None:
+def test_an_older_state_does_not_undo_a_change_of_this_relay() -> None:
     first, _ = a_pool(Clock()).providers
     first.failed(DOWN)
     first.apply(None, CLOSED)
     assert not first.is_usable()
 
 
-def test_what_another_relay_found_out_holds_here() -> None:
+def test_the_state_of_another_relay_applies_here() -> None:
     first, _ = a_pool(Clock()).providers
     first.apply(None, ProviderState(consecutive_opens=2, open_for=3.0))
     assert not first.is_usable()
@@ -132,7 +132,7 @@ def test_a_relay_that_cannot_ask_gives_itself_a_probe_permit_and_its_rate() -> N
     assert first.admits()
 
 
-def test_a_provider_is_left_alone_for_as_long_as_it_asks() -> None:
+def test_a_provider_gets_no_messages_for_as_long_as_it_asks() -> None:
     pool = a_pool(Clock())
     first, second = pool.providers
     first.failed(Failure(FailureClass.PROVIDER, "first", "429", retry_after=timedelta(hours=1)))
@@ -153,7 +153,7 @@ def test_a_provider_is_healthy_while_it_takes_letters() -> None:
     assert not first.is_healthy()
 
 
-def test_no_more_couriers_are_at_a_provider_than_it_has_connections() -> None:
+def test_no_more_workers_are_at_a_provider_than_it_has_connections() -> None:
     first, second = a_pool(Clock(), first=Caps(connections=1)).providers
     with first.worker(), second.worker():
         assert not first.admits()
@@ -184,7 +184,7 @@ def test_a_cap_reached_is_waited_for_by_what_is_young_and_passed_by_what_is_late
     assert pool.is_for(1, message, first=0)
 
 
-def test_a_provider_that_is_down_or_has_failed_with_a_letter_is_not_waited_for() -> None:
+def test_a_message_does_not_wait_for_a_provider_that_is_down_or_has_failed_with_it() -> None:
     pool = a_pool(Clock())
     message = a_claimed_message(enqueued_monotonic=100.0)
     assert pool.is_for(1, message, first=1)

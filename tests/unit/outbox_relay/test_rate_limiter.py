@@ -71,7 +71,7 @@ def test_a_permit_cache_is_short_while_it_waits_or_was_just_emptied_and_not_beca
     assert permits.is_short(3000.0, window=30)
 
 
-def test_tokens_that_nobody_used_go_back() -> None:
+def test_unused_permits_return_to_the_other_relays() -> None:
     permits = PermitCache(FOURTEEN, now=0.0)
     permits.fill(granted=10, wanted=10, token_in=0.0, now=0.0)
     assert not permits.has_leftovers(now=0.9)

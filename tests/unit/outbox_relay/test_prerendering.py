@@ -1,11 +1,12 @@
 """What comes next is rendered ahead, each message once, and whatever is wrong with one is its own affair."""
 
+from datetime import timedelta
 from itertools import islice
 from uuid import uuid4
 
 import pytest
 
-from outbox_relay.delivery.message_source import MOST_AHEAD, Prerenderer
+from outbox_relay.delivery.message_source import MOST_AHEAD, MessagePreparer
 from outbox_relay.model import ClaimedMessage
 from tests.support.claimed import a_claimed_message
 
@@ -17,7 +18,9 @@ class Bench:
         self.waiting = [a_claimed_message(id=uuid4()) for _ in range(count)]
         self._broken = {self.waiting[number].id for number in broken}
         self.rendered: list[ClaimedMessage] = []
-        self._ahead = Prerenderer(self._render, lambda count: islice(self.waiting, count))
+        self._ahead = MessagePreparer(
+            self._render, lambda count: islice(self.waiting, count), timedelta(seconds=1), set()
+        )
 
     def take(self) -> bytes:
         """Take the first."""
