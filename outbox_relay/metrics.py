@@ -104,7 +104,7 @@ RELAY_READY = Gauge("signpost_relay_ready", "1 while the relay does its work, as
 
 PARTITIONS_AHEAD = Gauge(
     "signpost_partitions_ahead_days",
-    "Days after today until the first without a partition; 0 while another relay holds the upkeep lease.",
+    "Days after today until the first without a partition; 0 while another relay holds the leader lease.",
 )
 ORGANIZATION_CHECKS = Counter(
     "signpost_organization_checks_total", "Looks at organizations' databases, by what was found.", ["health"]
@@ -122,9 +122,9 @@ ORGANIZATIONS_BEHIND = Gauge(
     "signpost_organizations_behind", "Organizations whose databases are of an earlier release's revision."
 )
 
-UPKEEP_DONE = Gauge(
-    "signpost_upkeep_last_success_timestamp_seconds",
-    "When this relay last did all of the upkeep; 0 while another holds the lease.",
+MAINTENANCE_DONE = Gauge(
+    "signpost_maintenance_last_success_timestamp_seconds",
+    "When this relay last did all of the maintenance; 0 while another holds the lease.",
 )
 
 OUTCOMES = [

@@ -1,6 +1,6 @@
 """Telling operators what needs them: a message in the outbox, and a POST for when mail is what is broken.
 
-The relay that holds the upkeep lease asks the database at each turn. What is new is decided there, for all
+The relay that holds the leader lease asks the database at each turn. What is new is decided there, for all
 relays: each cause at most once an hour. The POST comes after the commit; what could not be posted is tried
 again at the next turns.
 """
@@ -25,7 +25,7 @@ from shared.ids import uuid7
 from shared.log import get_logger
 
 # The function makes the words of facts in the database, and the message of those words: nothing else can be sent so.
-TELL = "select signpost_tell_operators(%(ids)s, %(addresses)s, %(locale)s, %(late)s)"
+TELL = "select signpost_enqueue_digests(%(ids)s, %(addresses)s, %(locale)s, %(late)s)"
 
 MOST_UNPOSTED = 24
 """A receiver that is away for longer than a day has missed what is older."""

@@ -8,6 +8,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from structlog.testing import capture_logs
+from tests.support.maintenance import maintenance_on, turn
 
 from outbox_relay.organizations.orphan_cleanup import OrphanCleanup
 from outbox_relay.provisioning import ProvisionServer
@@ -26,7 +27,6 @@ from tests.support.organizations import (
     status_of,
 )
 from tests.support.outbox import EXPIRED, Outbox
-from tests.support.upkeep import turn, upkeep_on
 
 pytestmark = pytest.mark.slow
 
@@ -176,8 +176,8 @@ def long_ago(outbox: Outbox, *, dropped_at: str, has_begun: bool = True) -> None
 
 
 def remembered(outbox: Outbox) -> int:
-    """Count the organizations after a turn of upkeep."""
-    turn(upkeep_on(outbox))
+    """Count the organizations after a turn of maintenance."""
+    turn(maintenance_on(outbox))
     return outbox.number("select count(*) from organizations")
 
 
