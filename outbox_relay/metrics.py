@@ -73,7 +73,7 @@ DELIVERY_DURATION = Histogram(
 )
 STEP_DURATION = Histogram(
     "signpost_provisioning_step_duration_seconds",
-    "From the beginning of a step of an organization's provisioning to its end.",
+    "Duration of a step of provisioning an organization.",
     "step",
     (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 )
@@ -92,7 +92,7 @@ PROVIDER_FAILURES = Counter(
     ["provider", "trouble"],
 )
 ORGANIZATIONS_DROPPED = Counter(
-    "signpost_organizations_dropped_total", "Organizations that failed and of which all that was built is gone."
+    "signpost_organizations_dropped_total", "Failed organizations whose databases were dropped."
 )
 BREAKER_OPEN = Gauge("signpost_breaker_open", "1 while a provider is left alone or only probed.", ["provider"])
 RATE_WAIT = Gauge("signpost_rate_wait_seconds", "Until a provider's rate allows the next letter.", ["provider"])
@@ -107,19 +107,19 @@ PARTITIONS_AHEAD = Gauge(
     "Days after today until the first without a partition; 0 while another relay holds the leader lease.",
 )
 ORGANIZATION_CHECKS = Counter(
-    "signpost_organization_checks_total", "Looks at organizations' databases, by what was found.", ["health"]
+    "signpost_organization_checks_total", "Health checks of organizations' databases, by result.", ["health"]
 )
 ORGANIZATION_CHECK_DURATION = Histogram(
     "signpost_organization_check_duration_seconds",
-    "One look at an organization's database.",
+    "Duration of a health check of an organization's database.",
     "health",
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
 )
 ORGANIZATIONS = Gauge(
-    "signpost_organizations", "Organizations that are ready, by how their databases were last found.", ["health"]
+    "signpost_organizations", "Ready organizations, by the result of the last health check.", ["health"]
 )
 ORGANIZATIONS_BEHIND = Gauge(
-    "signpost_organizations_behind", "Organizations whose databases are of an earlier release's revision."
+    "signpost_organizations_behind", "Organizations whose databases have an earlier release's revision."
 )
 
 MAINTENANCE_DONE = Gauge(
@@ -169,14 +169,14 @@ def forget_providers(names: Iterable[str]) -> None:
                 gauge.remove(name)
 
 
-def count_check(health: str, seconds: float) -> None:
-    """Count one look at an organization's database."""
+def observe_health_check(health: str, seconds: float) -> None:
+    """Count a health check and observe its duration."""
     ORGANIZATION_CHECKS.labels(health).inc()
     ORGANIZATION_CHECK_DURATION.of(health).observe(seconds)
 
 
-def tell_organizations(by_health: Mapping[str, int], behind: int) -> None:
-    """Tell how all of them were last found; a status that no organization has is 0, so that an alarm on it ends."""
+def set_organization_gauges(by_health: Mapping[str, int], behind: int) -> None:
+    """Set the number of organizations by health. Statuses without organizations are 0, so that their alerts end."""
     for health in {*(status.value for status in HealthStatus), *by_health}:
         ORGANIZATIONS.labels(health).set(by_health.get(health, 0))
     ORGANIZATIONS_BEHIND.set(behind)
