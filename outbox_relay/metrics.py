@@ -1,4 +1,4 @@
-"""What the relay counts, for Prometheus. Dashboards and alarms hold on to the names and labels."""
+"""The relay's metrics for Prometheus. Dashboards and alarms depend on their names and labels."""
 
 from bisect import bisect_left
 from collections import Counter as Tally
@@ -17,7 +17,7 @@ from shared.vocabulary import Channel, DeadReason, HealthStatus, Template, Work,
 
 
 class Series:
-    """The observations of one label's value, in seconds, counted by bucket."""
+    """The observations of one value of the label, in seconds, counted by bucket."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
@@ -25,13 +25,13 @@ class Series:
         self.total = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Count one. Only one thread may: a lock each time is most of what prometheus-client's own costs."""
+        """Count one observation. Only one thread may: a lock is most of the cost of prometheus-client's histogram."""
         self.counts[bisect_left(self._bounds, seconds)] += 1
         self.total += seconds
 
 
 class Histogram(Collector):
-    """A histogram with one label, to be registered as it is."""
+    """A histogram with one label, cheap to observe."""
 
     def __init__(self, name: str, documentation: str, label: str, buckets: Sequence[float]) -> None:
         self.name = name
@@ -45,7 +45,7 @@ class Histogram(Collector):
         return self._series.setdefault(value, Series(self._bounds))
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        """Yield what was counted so far; asked from the health listener's thread."""
+        """Yield the counts; called from the thread of the health server."""
         family = HistogramMetricFamily(self.name, self._documentation, labels=[self.label])
         bounds = [*map(str, self._bounds[:-1]), "+Inf"]
         for value, series in list(self._series.items()):
@@ -61,19 +61,19 @@ SETTLED = Counter(
 )
 ACCEPT_LATENCY = Histogram(
     "signpost_accept_latency_seconds",
-    "From the message's commit to the provider's yes.",
+    "From the message's commit until the provider accepts it.",
     "channel",
     (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600),
 )
 DELIVERY_DURATION = Histogram(
     "signpost_delivery_duration_seconds",
-    "From taking a letter in hand to the provider's answer.",
+    "From taking a message to the provider's reply.",
     "provider",
     (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 )
 STEP_DURATION = Histogram(
     "signpost_provisioning_step_duration_seconds",
-    "Duration of a step of provisioning an organization.",
+    "From the beginning of a step of an organization's provisioning to its end.",
     "step",
     (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 )
@@ -94,24 +94,28 @@ PROVIDER_FAILURES = Counter(
 ORGANIZATIONS_DROPPED = Counter(
     "signpost_organizations_dropped_total", "Failed organizations whose databases were dropped."
 )
-BREAKER_OPEN = Gauge("signpost_breaker_open", "1 while a provider is left alone or only probed.", ["provider"])
-RATE_WAIT = Gauge("signpost_rate_wait_seconds", "Until a provider's rate allows the next letter.", ["provider"])
-BACKLOG = Gauge("signpost_backlog_messages", "Messages due now; 0 if all of the channel are in hand.", ["channel"])
-BACKLOG_LAG = Gauge("signpost_backlog_lag_seconds", "Age of the oldest that is due and not in hand.", ["channel"])
+BREAKER_OPEN = Gauge(
+    "signpost_breaker_open", "1 while a provider's circuit breaker is open or half open.", ["provider"]
+)
+RATE_WAIT = Gauge("signpost_rate_wait_seconds", "Until a provider's rate allows the next message.", ["provider"])
+BACKLOG = Gauge("signpost_backlog_messages", "Messages due now; 0 if relays hold all of the channel.", ["channel"])
+BACKLOG_LAG = Gauge(
+    "signpost_backlog_lag_seconds", "Age of the oldest message that is due and not held by a relay.", ["channel"]
+)
 
 DIGESTS = Counter("signpost_digests_total", "Digests for operators: told or failed, by way.", ["way", "outcome"])
-RELAY_READY = Gauge("signpost_relay_ready", "1 while the relay does its work, as /readyz tells.")
+RELAY_READY = Gauge("signpost_relay_ready", "1 while the relay is ready, as /readyz reports.")
 
 PARTITIONS_AHEAD = Gauge(
     "signpost_partitions_ahead_days",
-    "Days after today until the first without a partition; 0 while another relay holds the leader lease.",
+    "Days after today until the first without a partition; 0 unless this relay holds the leader lease.",
 )
 ORGANIZATION_CHECKS = Counter(
     "signpost_organization_checks_total", "Health checks of organizations' databases, by result.", ["health"]
 )
 ORGANIZATION_CHECK_DURATION = Histogram(
     "signpost_organization_check_duration_seconds",
-    "Duration of a health check of an organization's database.",
+    "One health check of an organization's database.",
     "health",
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
 )
@@ -119,12 +123,12 @@ ORGANIZATIONS = Gauge(
     "signpost_organizations", "Ready organizations, by the result of the last health check.", ["health"]
 )
 ORGANIZATIONS_BEHIND = Gauge(
-    "signpost_organizations_behind", "Organizations whose databases have an earlier release's revision."
+    "signpost_organizations_behind", "Organizations whose databases have the revision of an earlier release."
 )
 
 MAINTENANCE_DONE = Gauge(
     "signpost_maintenance_last_success_timestamp_seconds",
-    "When this relay last did all of the maintenance; 0 while another holds the lease.",
+    "When this relay last completed the maintenance; 0 unless it holds the leader lease.",
 )
 
 OUTCOMES = [
@@ -134,7 +138,7 @@ OUTCOMES = [
 
 for _histogram in (ACCEPT_LATENCY, DELIVERY_DURATION, STEP_DURATION, ORGANIZATION_CHECK_DURATION):
     REGISTRY.register(_histogram)
-# Prometheus takes no step from nothing to one for an increase: what alarms count stands at 0 from the start.
+# Prometheus does not count a step from no value to one as an increase, so counters for alarms start at 0.
 for _channel, _template in (*product(Channel, Template), *product(WorkChannel, Work)):
     for _words in OUTCOMES:
         SETTLED.labels(_channel.value, _template.value, *_words)
@@ -169,14 +173,14 @@ def forget_providers(names: Iterable[str]) -> None:
                 gauge.remove(name)
 
 
-def observe_health_check(health: str, seconds: float) -> None:
-    """Count a health check and observe its duration."""
+def count_check(health: str, seconds: float) -> None:
+    """Count one look at an organization's database."""
     ORGANIZATION_CHECKS.labels(health).inc()
     ORGANIZATION_CHECK_DURATION.of(health).observe(seconds)
 
 
 def set_organization_gauges(by_health: Mapping[str, int], behind: int) -> None:
-    """Set the number of organizations by health. Statuses without organizations are 0, so that their alerts end."""
+    """Set how many organizations have each status; one that none has is 0, so that an alarm on it ends."""
     for health in {*(status.value for status in HealthStatus), *by_health}:
         ORGANIZATIONS.labels(health).set(by_health.get(health, 0))
     ORGANIZATIONS_BEHIND.set(behind)
@@ -194,10 +198,10 @@ def count_failure(failure: Failure, provider: str) -> None:
     PROVIDER_FAILURES.labels(provider, category_of(failure.error).value).inc()
 
 
-def count_segments(letter: RenderedMessage, provider: str) -> None:
+def count_segments(rendered: RenderedMessage, provider: str) -> None:
     """Count what an SMS that was accepted will cost; an e-mail costs nothing."""
-    if letter.message.channel is Channel.SMS:
-        SMS_SEGMENTS.labels(provider).inc(segments_in(letter.content.decode()))
+    if rendered.message.channel is Channel.SMS:
+        SMS_SEGMENTS.labels(provider).inc(segments_in(rendered.content.decode()))
 
 
 def _words_of(outcome: Outcome) -> tuple[str, str]:

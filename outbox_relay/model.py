@@ -1,4 +1,4 @@
-"""What the relay holds in its hands: a message it has claimed, and the letter made of it."""
+"""The values of the relay: messages, failures, outcomes, limits and budgets. No IO."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ from shared.secrets import number_hash
 from shared.vocabulary import AnyChannel, AnyTemplate, DeadReason, Locale, Priority
 
 POISON_LOST_LEASES = 5
-"""After so many lost leases a message is taken for one that kills whatever tries it."""
+"""After so many lost leases a message counts as poison: it probably kills the process that tries it."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueKey:
-    """What the messages of one lane have in common."""
+    """The channel and the priority of one queue."""
 
     channel: AnyChannel
     priority: Priority
@@ -30,11 +30,10 @@ class QueueKey:
 class ClaimedMessage(NamedTuple):
     """A message and the lease on it.
 
-    ``attempt`` counts the attempts already spent. What ends in ``_monotonic`` is a moment of this
-    process's monotonic clock, in seconds, worked out from intervals that the database measured.
-    ``due_at`` is its place in the queue, which it keeps while it is leased; ``traceparent`` is read only where traces
-    are recorded. A tuple, since a frozen
-    dataclass of so many fields takes seven times as long to make.
+    ``attempt`` counts the attempts already spent. Fields that end in ``_monotonic`` are times of this process's
+    monotonic clock in seconds, computed from intervals that the database measured. ``due_at`` is the place in the
+    queue, which a leased message keeps. ``traceparent`` is read only while traces are recorded. A tuple, since a
+    frozen dataclass with so many fields takes seven times as long to create.
     """
 
     id: UUID
@@ -57,20 +56,20 @@ class ClaimedMessage(NamedTuple):
     traceparent: str | None = None
 
     def __repr__(self) -> str:
-        return f"ClaimedMessage({self.id})"  # neither the recipient nor what is in the payload
+        return f"ClaimedMessage({self.id})"  # without recipient and payload
 
     @property
     def is_poison(self) -> bool:
-        """Tell whether it has cost too many leases to be tried again."""
+        """Whether it has lost too many leases to be tried again."""
         return self.lost_leases >= POISON_LOST_LEASES
 
 
 class RenderedMessage(NamedTuple):
-    """A message rendered for its channel, ready to hand over.
+    """A message rendered for its channel, ready to submit.
 
-    ``content`` of an e-mail is the whole RFC 5322 message: 7-bit, but for a recipient that is not, CRLF
-    line ends, no line that begins with a dot, ending in CRLF. That of an SMS is its text in UTF-8.
-    ``taken_monotonic`` is when a session took it in hand.
+    ``content`` of an e-mail is the whole RFC 5322 message: 7-bit except for a recipient that is not, with CRLF line
+    ends, no line that begins with a dot, and CRLF at the end. That of an SMS is its text in UTF-8. ``taken_monotonic``
+    is when a session took it.
     """
 
     message: ClaimedMessage
@@ -82,10 +81,10 @@ class RenderedMessage(NamedTuple):
 
 
 class FailureClass(StrEnum):
-    """Whose fault it was, and so what it costs.
+    """What a failure concerns, and so what it costs.
 
-    ``RECIPIENT`` and ``CONTENT`` are the message's own and final; ``TRANSIENT`` is its own and
-    passes; ``PROVIDER`` is not its fault and costs it no attempt.
+    ``RECIPIENT`` and ``CONTENT`` concern the message and are final; ``TRANSIENT`` concerns it and passes; ``PROVIDER``
+    does not concern it and costs it no attempt.
     """
 
     RECIPIENT = "recipient"
@@ -96,12 +95,11 @@ class FailureClass(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong in one attempt.
+    """The failure of one attempt.
 
-    ``maybe_accepted`` says that the provider may have taken the message all the same: the attempt
-    broke after the final dot or the HTTP body, so its outcome is unknown. ``is_reply`` says that the
-    provider has answered, about this very letter. ``error`` is for operators; it may quote the
-    recipient and so is never logged.
+    ``maybe_accepted``: the provider may have accepted the message anyway, since the attempt broke after the final dot
+    or the HTTP body. ``is_reply``: the provider has replied, about this very message. ``error`` is for operators; it
+    may quote the recipient and so is never logged.
     """
 
     kind: FailureClass
@@ -114,7 +112,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The provider has accepted the message: for people's messages a fact, whoever holds the lease by now."""
+    """The provider has accepted the message. For e-mails and SMS this applies even after the lease was lost."""
 
     word: ClassVar = "sent"
     spent: ClassVar = 1
@@ -136,7 +134,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """Never try again; an operator may think otherwise. Without a failure it died untried."""
+    """Never try again, unless an operator requeues it. Without a failure it died untried."""
 
     word: ClassVar = "dead"
 
@@ -151,7 +149,7 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Not the message's fault: due again after ``delay``, no attempt spent; without delay, in its old place."""
+    """Due again after ``delay``, no attempt spent; without delay, in its old place in the queue."""
 
     word: ClassVar = "deferred"
     spent: ClassVar = 0
@@ -166,7 +164,7 @@ DeliveryResult = Sent | Failure
 
 
 class Scope(StrEnum):
-    """What a budget is for."""
+    """What a budget limits."""
 
     TOTAL = "total"
     PREFIX = "prefix"
@@ -195,8 +193,8 @@ class Budgets:
 def scopes_by_name(number: str, key: bytes) -> Mapping[str, Scope]:
     """Return the names under which an SMS to the number is counted, each with its scope.
 
-    In the order in which every relay is to lock them: the one that all of them share comes first, so
-    that no two can wait for each other. The number itself is kept as a keyed hash.
+    Every relay locks them in this order, the one that all of them share first, so that no two can deadlock. The number
+    itself is stored as a keyed hash.
     """
     return {
         "total": Scope.TOTAL,
@@ -216,19 +214,19 @@ _RATE = re.compile(r"([0-9]{1,7})/([smh])")
 
 @dataclass(frozen=True)
 class Rate:
-    """So many letters a second (``s``), minute (``m``) or hour (``h``)."""
+    """So many messages a second (``s``), minute (``m``) or hour (``h``)."""
 
     count: int
     unit: str
 
     @property
     def per_second(self) -> float:
-        """Letters a second."""
+        """Messages a second."""
         return self.count / SECONDS_PER[self.unit]
 
     @property
     def burst(self) -> float:
-        """Letters that may go together after a pause: those of one second, or a single one."""
+        """Messages that may go together after a pause: those of one second, or a single one."""
         return max(self.per_second, 1.0)
 
     def __str__(self) -> str:
@@ -237,7 +235,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Caps:
-    """The most letters of the whole fleet in a time, and connections of one process; None is no cap."""
+    """The limits of a provider: messages of all relays in a time, and connections of one process; None is no limit."""
 
     rate: Rate | None = None
     connections: int | None = None
@@ -263,7 +261,7 @@ class Settlement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a lane shows of itself: messages held, how often it has looked for more, and how many it has settled."""
+    """The progress of a consumer: messages held, how often it has looked for more, and how many it has settled."""
 
     held: int
     looks: int
@@ -272,7 +270,7 @@ class Progress:
 
 
 class LateQueue(NamedTuple):
-    """A lane whose oldest due message is older than the limit, in seconds; and what keeps it from being delivered."""
+    """A queue whose oldest message has been due for longer than the limit, in seconds, and what blocks it."""
 
     name: str
     lag: float

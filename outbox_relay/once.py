@@ -23,12 +23,12 @@ log = get_logger("relay.once")
 
 
 async def run_once(settings: RelaySettings) -> bool:
-    """Deliver what is due and return; False if the database was lost, some was put off, or it was told to stop."""
+    """Deliver what is due; return False if the database was lost, a message was deferred, or a signal came."""
     stopping = stop_signal()
     components = assemble(settings)
     watching = asyncio.create_task(stop_when_lost(components.connections, stopping))
     try:
-        await unless_told_to_stop(begin(settings, components), stopping)
+        await unless_stopped(begin(settings, components), stopping)
         return not stopping.is_set() and await components.relay.drain(stopping) and not components.has_deferred
     except psycopg.Error as error:
         log.error("database lost", **describe(error))  # noqa: TRY400 - the text quotes rows and addresses
@@ -40,13 +40,13 @@ async def run_once(settings: RelaySettings) -> bool:
 
 
 async def begin(settings: RelaySettings, components: RelayComponents) -> None:
-    """See that the database is there, and enqueue the fallbacks that are due."""
+    """Check that the database is reachable, and enqueue the fallbacks that are due."""
     await (await connect(settings.database_url, "try")).close()
     await components.fallbacks.take_due()
 
 
-async def unless_told_to_stop(work: Coroutine[Any, Any, None], stopping: asyncio.Event) -> None:
-    """Do the work, but break it off once ``stopping`` is set: it may wait for the database for ever."""
+async def unless_stopped(work: Coroutine[Any, Any, None], stopping: asyncio.Event) -> None:
+    """Do the work, but cancel it once ``stopping`` is set: it may wait for the database forever."""
     working, stop = asyncio.create_task(work), asyncio.create_task(stopping.wait())
     await asyncio.wait((working, stop), return_when="FIRST_COMPLETED")
     stop.cancel()
@@ -57,7 +57,7 @@ async def unless_told_to_stop(work: Coroutine[Any, Any, None], stopping: asyncio
 
 
 async def stop_when_lost(connections: DatabaseConnections, stopping: asyncio.Event) -> None:
-    """Set ``stopping`` once the database was away, or refused what is asked for, for longer than our patience."""
+    """Set ``stopping`` once the database was away, or rejected statements, for OUTAGE_SECONDS."""
     clock, since = asyncio.get_running_loop().time, None
     while since is None or clock() - since < OUTAGE_SECONDS:
         await asyncio.sleep(LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""The relay's connections: few, in autocommit, and made again when they break."""
+"""The relay's connections to PostgreSQL: few, in autocommit, and reopened when they break."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -14,7 +14,7 @@ from psycopg.errors import ConnectionTimeout
 from psycopg.rows import TupleRow, namedtuple_row
 from psycopg.types.json import set_json_loads
 
-from outbox_relay.db.prepared import Prepared, StatementResult
+from outbox_relay.db.prepared import PreparedStatements, StatementResult
 from shared.db.connection_settings import (
     CONNECT_TIMEOUT_SECONDS,
     GENERIC_PLANS,
@@ -31,7 +31,10 @@ from shared.log import get_logger
 
 
 class DatabaseTimeout:
-    """Raises psycopg's ConnectionTimeout where what is done inside gets no answer within so many seconds."""
+    """Raises psycopg's ConnectionTimeout if the statements inside get no response within so many seconds.
+
+    Cancelling may take CANCEL_SECONDS more; where psycopg itself cancels, ten seconds.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._timeout = asyncio.timeout(seconds)
@@ -51,7 +54,7 @@ class DatabaseTimeout:
 
 
 def database_timeout(seconds: float | None = None) -> DatabaseTimeout:
-    """Have what is done inside answered within RESPONSE_TIMEOUT_SECONDS, or as told; raises ConnectionTimeout."""
+    """Limit the statements inside to so many seconds, by default RESPONSE_TIMEOUT_SECONDS."""
     return DatabaseTimeout(RESPONSE_TIMEOUT_SECONDS if seconds is None else seconds)
 
 
@@ -76,16 +79,16 @@ Result = TypeVar("Result")
 
 
 class RelayConnection(AsyncConnection[TupleRow]):
-    """A connection that knows whether its session is its own, or a pooler's and lent for one transaction."""
+    """A connection that knows whether its session is its own, or lent by a pooler for one transaction."""
 
     has_own_session = True
-    _statements: Prepared | None = None
+    _statements: PreparedStatements | None = None
 
     async def execute_prepared(self, statement: str, parameters: Mapping[str, Any]) -> StatementResult:
         """Run a statement of those that the relay repeats, prepared once for each session."""
         if self.has_own_session:
             if self._statements is None:
-                self._statements = Prepared(self)
+                self._statements = PreparedStatements(self)
             async with self.lock:
                 return await self._statements.execute(statement, parameters)
         async with self.cursor(binary=True, row_factory=namedtuple_row) as cursor:
@@ -99,7 +102,7 @@ class RelayConnection(AsyncConnection[TupleRow]):
         return await super().wait(*arguments, **options)
 
     async def close(self) -> None:
-        """Close the connection; who waits for an answer is told."""
+        """Close the connection. A statement that waits for its result fails."""
         if self._statements:
             self._statements.wire.lose(psycopg.OperationalError("the connection is closed"))
             self._statements = None
@@ -127,9 +130,9 @@ async def connect(url: str, purpose: str, *, plans_once: bool = False) -> RelayC
 
 
 def read_json(data: str | bytes) -> Any:
-    """Read what PostgreSQL wrote, whose encoding and ends need no search: in half the time of ``json.loads``.
+    """Parse JSON that PostgreSQL wrote, in half the time of ``json.loads``, since its encoding is known.
 
-    What Python cannot follow, for its depth or the length of a number, is nothing, and so spoils no row but its own.
+    JSON that Python cannot parse, for its depth or the length of a number, becomes None and spoils one row only.
     """
     try:
         return _JSON.raw_decode(data if isinstance(data, str) else data.decode())[0]
@@ -150,10 +153,7 @@ async def _apply_settings(connection: RelayConnection, *, plans_once: bool) -> N
 
 
 def under_settings(connection: RelayConnection) -> AbstractAsyncContextManager[None]:
-    """Have SETTINGS hold for what is run inside, and have it answered in time.
-
-    One transaction, where the session is a pooler's.
-    """
+    """Apply SETTINGS and a timeout to the statements inside; one transaction if the session belongs to a pooler."""
     return database_timeout() if connection.has_own_session else _transaction_under_settings(connection)
 
 
@@ -165,14 +165,14 @@ async def _transaction_under_settings(connection: RelayConnection) -> AsyncItera
 
 
 class ReconnectingConnection:
-    """One connection for one purpose, which waits out a lost database; ``plans_once`` as GENERIC_PLANS."""
+    """A connection for one purpose that waits for a lost database; ``plans_once`` sets GENERIC_PLANS."""
 
     def __init__(self, url: str, purpose: str, *, plans_once: bool = False) -> None:
         self._url = url
         self._purpose = purpose
         self._plans_once = plans_once
         self._connection: RelayConnection | None = None
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._outage = Outage(log, purpose)
         self._pause = 0.0
         self.failures = 0
@@ -184,15 +184,14 @@ class ReconnectingConnection:
 
     @property
     def lost_since(self) -> datetime | None:
-        """When the first of the tries failed that have failed since the last success."""
+        """When the first try failed since the last success."""
         return self._outage.since
 
     async def run(self, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
         """Return what ``work`` returns, trying again for as long as the database is away.
 
-        ``work`` may run more than once, also when its first run was committed and only the answer
-        got lost; so it must be a statement of which a second run does no harm. What PostgreSQL cannot
-        take as data is raised: no second try would change that.
+        ``work`` may run more than once, also after a first run that was committed and whose answer was lost; so it must
+        be idempotent. DataError is raised: PostgreSQL cannot take such data on a second try either.
         """
         while True:
             try:
@@ -205,7 +204,7 @@ class ReconnectingConnection:
     async def once(
         self, work: Callable[[RelayConnection], Awaitable[Result]], *, within: float | None = None
     ) -> Result:
-        """Likewise, but raise if the database is away, or does not answer within so many seconds."""
+        """Run ``work`` once; raise if the database is away, or does not respond within so many seconds."""
         try:
             result = await (self._try_within(within, work) if within else self._try(work))
         except psycopg.DataError:
@@ -218,7 +217,7 @@ class ReconnectingConnection:
         return result
 
     async def try_quietly(self, work: Callable[[RelayConnection], Awaitable[object]]) -> None:
-        """Connect and do this once, so that who comes first need not wait for it; a failure is left for that one."""
+        """Connect and run ``work`` once, so that the first user need not wait for that; ignore a failure."""
         with suppress(psycopg.Error):
             await self._try(work)
 
@@ -233,8 +232,8 @@ class ReconnectingConnection:
             return await self._try(work)
 
     async def _try(self, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
-        # One at a time: where a transaction is needed, another's statements must not come into it.
-        async with self._turn:
+        # One at a time: behind a pooler each run is a transaction, which must contain no other statements.
+        async with self._lock:
             try:
                 connection = await self._opened()
                 async with under_settings(connection):
@@ -242,7 +241,7 @@ class ReconnectingConnection:
             except psycopg.DataError:
                 raise
             except psycopg.Error:
-                # A session can stay unfit for ever, such as one opened while the server was read-only.
+                # A session can stay unusable, such as one opened while the server was read-only.
                 await self.close()
                 raise
 

@@ -1,7 +1,7 @@
-"""Statements that one session runs over and over: sent and read without a cursor, in half as many steps.
+"""Prepared statements that one session repeats, sent through libpq without psycopg's cursor.
 
-A message on its own comes to a process that was asleep, and much of what it waits for is code that has left the
-processor's caches. So here libpq is asked directly: a statement is prepared once, and what reads its answers stays.
+A single message wakes a process that was idle, and much of its latency is code that has left the processor's caches.
+This takes half as many steps: a statement is prepared once, and the loaders of its results are reused.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ from psycopg.pq.abc import PGconn, PGresult
 
 
 def uuid_array(ids: Iterable[UUID]) -> str:
-    """Write a PostgreSQL array of ids; psycopg, which looks at each for its type, takes six times as long."""
+    """Return ids as a PostgreSQL array; psycopg, which inspects the type of each, takes six times as long."""
     return f"{{{','.join([one.hex for one in ids])}}}"
 
 
 def text_array(texts: Iterable[str | None]) -> str:
-    """Write a PostgreSQL array of texts, each in quotes (its manual, §8.15.6), likewise."""
+    """Return texts as a PostgreSQL array, each in quotes (its manual, §8.15.6)."""
     return f"{{{','.join(['null' if text is None else _quoted(text) for text in texts])}}}"
 
 
@@ -39,35 +39,35 @@ def _quoted(text: str) -> str:
 
 
 class Wire:
-    """Waits for the result of what libpq was given to send; as libpq's manual has it (PostgreSQL 18, §32.4)."""
+    """Waits for the results of statements sent through libpq, with callbacks that stay (PostgreSQL 18, §32.4)."""
 
     def __init__(self, pgconn: PGconn) -> None:
         self._pgconn = pgconn
         self._loop = asyncio.get_running_loop()
         self._watched: int | None = None
         self._result: PGresult | None = None
-        self._answered: asyncio.Future[PGresult] | None = None
+        self._waiter: asyncio.Future[PGresult] | None = None
 
     async def result(self) -> PGresult:
-        """Return the one result of what was just sent, good or bad; raises OperationalError once the way is lost."""
-        self._answered = self._loop.create_future()
+        """Return the result of the statement just sent, or its error; raises OperationalError on a lost connection."""
+        self._waiter = self._loop.create_future()
         socket = self._watch()
         if self._pgconn.flush():
             self._loop.add_writer(socket, self._write)
-        return await self._answered
+        return await self._waiter
 
     def leave(self) -> None:
-        """Watch no more until something is sent: somebody else will, or the connection is about to be closed."""
+        """Stop watching the socket until the next statement: psycopg takes over, or the connection is closing."""
         socket, self._watched = self._watched, None
         if socket is None:
             return
-        # By its number, since a lost connection has none; and the number may be nobody's by now.
+        # By its number, since a lost connection has no socket; the number may be unused by now.
         for remove in (self._loop.remove_writer, self._loop.remove_reader):
             with suppress(OSError):
                 remove(socket)
 
     def lose(self, error: psycopg.Error) -> None:
-        """Tell who waits that no result will come, unless one has: with it a server that goes away says why."""
+        """Fail the statement that waits, unless a result has come: with it a server that shuts down says why."""
         self._end(error)
         self.leave()
 
@@ -78,7 +78,7 @@ class Wire:
         return self._watched
 
     def _read(self) -> None:
-        """Take what has come in; also runs when the server says something unasked, such as that it goes away."""
+        """Read what has arrived; also runs for messages without a request, such as that the server shuts down."""
         try:
             self._pgconn.consume_input()
             while not self._pgconn.is_busy():
@@ -91,7 +91,7 @@ class Wire:
             self.lose(error)
 
     def _write(self) -> None:
-        """Send more, once the socket takes it. What comes in is read meanwhile, so that the server reads on, too."""
+        """Send more when the socket is writable. Results are read meanwhile, so that the server reads on, too."""
         try:
             if not self._pgconn.flush() and self._watched is not None:
                 self._loop.remove_writer(self._watched)
@@ -99,66 +99,66 @@ class Wire:
             self.lose(error)
 
     def _end(self, error: psycopg.Error | None = None) -> None:
-        answered, self._answered = self._answered, None
+        waiter, self._waiter = self._waiter, None
         result, self._result = self._result, None
-        if answered is None or answered.done():
+        if waiter is None or waiter.done():
             return
         if result is not None:
-            answered.set_result(result)
+            waiter.set_result(result)
         elif error is not None:
-            answered.set_exception(error)
+            waiter.set_exception(error)
 
 
 CANCEL_SECONDS = 5.0
-"""How long the server may take to hear that it need not go on."""
+"""How long cancelling a statement may take."""
 
 _NAME = re.compile(r"%\((\w+)\)s")
 
 
 class StatementResult(NamedTuple):
-    """What came of a statement: its rows, whose fields have the columns' names, and how many it wrote or read."""
+    """The result of a statement: rows with the columns as fields, and how many rows it wrote or read."""
 
     rows: list[Any]
     rowcount: int
 
 
 @dataclass(slots=True)
-class _Known:
-    """A statement as the session knows it, for parameters of these types."""
+class _Prepared:
+    """A statement prepared in the session, for parameters of certain types."""
 
     name: bytes
     loading: abc.Transformer
     make_row: Callable[[Sequence[Any]], Any] | None = None
 
-    def answer(self, result: PGresult) -> StatementResult:
-        """Read the result; how its columns are read is found out once."""
+    def load(self, result: PGresult) -> StatementResult:
+        """Load the result; the loaders of its columns are looked up once."""
         self.loading.set_pgresult(result, set_loaders=self.make_row is None)
         self.make_row = self.make_row or _row_maker(result)
         rows = self.loading.load_rows(0, result.ntuples, self.make_row)
-        # Or the rows, with people's data, would be kept until the next answer.
+        # Otherwise the rows, with personal data, would stay in memory until the next result.
         self.loading.set_pgresult(None, set_loaders=False)
         return StatementResult(rows, result.command_tuples or 0)
 
 
-class Prepared:
-    """The statements that a session has prepared, of which there are few, and nobody to share the session with."""
+class PreparedStatements:
+    """The statements prepared in a session that this process does not share."""
 
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self._connection = connection
         self.wire = Wire(connection.pgconn)
         self._dumping = Transformer(connection)
-        self._known: dict[tuple[str, tuple[int, ...]], _Known] = {}
+        self._known: dict[tuple[str, tuple[int, ...]], _Prepared] = {}
         self._prepared = 0
 
     async def execute(self, statement: str, parameters: Mapping[str, Any]) -> StatementResult:
-        """Run the statement, which has ``%(name)s`` for its parameters; raises psycopg's errors.
+        """Run the statement, with ``%(name)s`` for its parameters; raises psycopg's errors.
 
-        Cancelled, it has the server break off and ends the connection, whose next answer would be this one's.
+        On cancellation it cancels the statement and closes the connection, whose next result would be this one's.
         """
         text, values, types, formats = self._dumped(statement, parameters)
         known = self._known.get((statement, types)) or await self._prepare(statement, text, types)
         self._connection.pgconn.send_query_prepared(known.name, values, formats, result_format=Format.BINARY)
-        return known.answer(await self._result())
+        return known.load(await self._result())
 
     def _dumped(
         self, statement: str, parameters: Mapping[str, Any]
@@ -168,9 +168,9 @@ class Prepared:
         values = dumping.dump_sequence([parameters[name] for name in names], [PyFormat.AUTO] * len(names))
         return text, values, dumping.types or (), dumping.formats or ()
 
-    async def _prepare(self, statement: str, text: bytes, types: tuple[int, ...]) -> _Known:
+    async def _prepare(self, statement: str, text: bytes, types: tuple[int, ...]) -> _Prepared:
         self._prepared += 1
-        known = _Known(b"signpost_%d" % self._prepared, Transformer(self._connection))
+        known = _Prepared(b"signpost_%d" % self._prepared, Transformer(self._connection))
         self._connection.pgconn.send_prepare(known.name, text, types)
         await self._result()
         self._known[statement, types] = known
@@ -180,14 +180,14 @@ class Prepared:
         try:
             result = await self.wire.result()
         except asyncio.CancelledError:
-            await self._break_off()
+            await self._cancel()
             raise
         if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
             raise error_from_result(result)
         return result
 
-    async def _break_off(self) -> None:
-        """Tell the server, and close the connection; that it does not hear keeps nobody from being cancelled."""
+    async def _cancel(self) -> None:
+        """Cancel the statement and close the connection, even if the server does not respond."""
         self.wire.leave()
         try:
             with suppress(psycopg.Error):
@@ -198,7 +198,7 @@ class Prepared:
 
 @lru_cache(maxsize=64)
 def numbered(statement: str) -> tuple[bytes, tuple[str, ...]]:
-    """Return the statement as PostgreSQL takes it, with ``$1`` for the first of its names, and the names in order."""
+    """Return the statement with ``$1`` for the first of its names, as PostgreSQL takes it, and the names in order."""
     names = tuple(dict.fromkeys(_NAME.findall(statement)))
     places = {name: f"${number}" for number, name in enumerate(names, start=1)}
     return _NAME.sub(lambda found: places[found[1]], statement).replace("%%", "%").encode(), names

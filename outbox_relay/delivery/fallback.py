@@ -51,7 +51,7 @@ PRUNE = "delete from fallback_budgets where day < (now() at time zone 'UTC')::da
 
 GIVE_UP = "update outbox_messages set fallback_at = null where id = %(first_id)s"
 
-log = get_logger("relay.fallbacks")
+log = get_logger("relay.fallback")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +75,8 @@ class OverBudget:
 class Fallbacks:
     """Enqueues the fallbacks that are due: once for each message, and within the daily budgets."""
 
-    def __init__(self, lifeline: ReconnectingConnection, budgets: Budgets, key: bytes) -> None:
-        self._lifeline = lifeline
+    def __init__(self, database: ReconnectingConnection, budgets: Budgets, key: bytes) -> None:
+        self._database = database
         self._budgets = budgets
         self._key = key
         self._reported: set[OverBudget] = set()
@@ -100,18 +100,18 @@ class Fallbacks:
 
         One transaction each, committed before the next begins; waits for as long as the database is away.
         """
-        return sum([await self._take_one(first_id) for first_id in await self._lifeline.run(due_ids)])
+        return sum([await self._take_one(first_id) for first_id in await self._database.run(due_ids)])
 
     async def _take_one(self, first_id: UUID) -> bool:
         async def work(connection: AsyncConnection) -> FallbackMessage | OverBudget | None:
             return await self._take(connection, first_id)
 
         try:
-            result = await self._lifeline.run(work)
+            result = await self._database.run(work)
         except Exception:
             # A fault of ours in one message must not keep the others from their fallbacks, now or in a fallback.
             log.exception("falling back failed", message_id=str(first_id))
-            await self._lifeline.run(lambda connection: drop_fallback(connection, first_id))
+            await self._database.run(lambda connection: drop_fallback(connection, first_id))
             return False
         self._report(first_id, result)
         return isinstance(result, FallbackMessage)

@@ -44,7 +44,7 @@ LONGEST_AHEAD_SECONDS = 0.002
 
 ANY_PROVIDER = sys.maxsize
 
-log = get_logger("relay.tray")
+log = get_logger("relay.message_source")
 
 Render = Callable[[ClaimedMessage], bytes]
 Upcoming = Callable[[int], Iterable[ClaimedMessage]]

@@ -30,7 +30,7 @@ REST_IN_ROUNDS = 4
 SHORTEST_BACKOFF_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 64.0
 
-log = get_logger("relay.quarantine")
+log = get_logger("relay.poison_isolation")
 
 
 @dataclass

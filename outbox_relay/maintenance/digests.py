@@ -1,8 +1,7 @@
-"""Telling operators what needs them: a message in the outbox, and a POST for when mail is what is broken.
+"""Operator digests: a message in the outbox, and a POST to a webhook in case mail is what has failed.
 
-The relay that holds the leader lease asks the database at each turn. What is new is decided there, for all
-relays: each cause at most once an hour. The POST comes after the commit; what could not be posted is tried
-again at the next turns.
+The leader asks the database in each round. The database decides what is new, for all relays: each cause at most once an
+hour. The POST follows the commit; a POST that fails is repeated in the next rounds.
 """
 
 import asyncio
@@ -24,18 +23,18 @@ from outbox_relay.settings import RelaySettings
 from shared.ids import uuid7
 from shared.log import get_logger
 
-# The function makes the words of facts in the database, and the message of those words: nothing else can be sent so.
-TELL = "select signpost_enqueue_digests(%(ids)s, %(addresses)s, %(locale)s, %(late)s)"
+# The function composes the message from facts in the database, so that nothing else can be sent with it.
+ENQUEUE_DIGEST = "select signpost_enqueue_digests(%(ids)s, %(addresses)s, %(locale)s, %(late)s)"
 
 MOST_UNPOSTED = 24
-"""A receiver that is away for longer than a day has missed what is older."""
+"""A receiver that is away for more than a day misses older digests."""
 POST_SECONDS = 10.0
 
 log = get_logger("relay.digests")
 
 
 class Digests:
-    """This relay's part in telling operators; it does nothing where nobody is to be told."""
+    """Enqueues and posts digests; does nothing without operator addresses and a webhook."""
 
     def __init__(self, settings: RelaySettings) -> None:
         self._addresses = list(settings.operator_addresses or ())
@@ -46,20 +45,21 @@ class Digests:
         self._unposted: deque[bytes] = deque(maxlen=MOST_UNPOSTED)
 
     async def gather(self, connection: RelayConnection) -> None:
-        """Enqueue a digest of what operators have not been told within the hour, if there is anything.
+        """Enqueue a digest of the causes that no digest had within the last hour, if there are any.
 
-        One statement, and so a transaction: a cause counts as told if, and only if, its messages are in the outbox.
+        One statement, and so one transaction: a cause counts as reported if, and only if, its messages are in the
+        outbox.
         """
         if not self._addresses and self._url is None:
             return
         ids = [uuid7() for _ in self._addresses]
         async with under_settings(connection):
-            cursor = await connection.execute(TELL, self._about | {"ids": ids, "addresses": self._addresses})
+            cursor = await connection.execute(ENQUEUE_DIGEST, self._about | {"ids": ids, "addresses": self._addresses})
             row = await cursor.fetchone()
         if row and row[0]:
-            self._take(row[0])
+            self._reported(row[0])
 
-    def _take(self, news: Mapping[str, Any]) -> None:
+    def _reported(self, news: Mapping[str, Any]) -> None:
         log.warning("operators told", causes=len(news["causes"]), messages=news["dead"])
         DIGESTS.labels("email", "told").inc(len(self._addresses))
         if self._url is not None:
@@ -79,9 +79,9 @@ class Digests:
         }
 
     async def post(self) -> None:
-        """Post what has not been posted, the oldest first; what fails waits, with all behind it, for the next call.
+        """Post the digests that are not posted yet, the oldest first. After a failure, all wait for the next call.
 
-        A receiver may get one twice, under the same id, if its answer was lost.
+        A receiver may get one twice, with the same id, if its response was lost.
         """
         while self._unposted and self._url is not None:
             if not await self._posted(self._url, self._unposted[0]):
@@ -98,17 +98,17 @@ class Digests:
             async with (
                 asyncio.timeout(POST_SECONDS),  # httpx's own is for each read, of which there can be any number
                 httpx.AsyncClient(timeout=POST_SECONDS) as client,
-                client.stream("POST", url, content=body, headers=headers) as answer,
+                client.stream("POST", url, content=body, headers=headers) as response,
             ):
-                is_taken, told = answer.is_success, str(answer.status_code)
+                is_accepted, result = response.is_success, str(response.status_code)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            is_taken, told = False, type(error).__name__  # its text may quote the URL
-        if not is_taken:
-            log.warning("digest not posted", answer=told)
-        return is_taken
+            is_accepted, result = False, type(error).__name__  # its text may quote the URL
+        if not is_accepted:
+            log.warning("digest not posted", answer=result)
+        return is_accepted
 
 
 def signature(key: str, body: bytes, seconds: int) -> str:
-    """Sign a body together with the time, in seconds since 1970, so that receivers can refuse what is old."""
+    """Sign a body together with the time in seconds since 1970, so that receivers can reject old ones."""
     digest = hmac.new(key.encode(), f"{seconds}.".encode() + body, hashlib.sha256)
     return f"t={seconds},v1={digest.hexdigest()}"

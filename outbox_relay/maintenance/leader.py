@@ -1,7 +1,7 @@
 """Maintenance: partitions made ahead, old rows removed, by the relay that holds the leader lease.
 
-Each call is one transaction of a function that a migration made (0010, 0012, 0017), and does a bounded part: whatever
-ends it in the middle leaves nothing half done, and the next round goes on. Two relays at it at once, after
+Each call is one transaction of a database function, and does a bounded part of the work. A call that is interrupted
+leaves no partial result, and the next round continues. Two relays at it at once, after
 a lease was lost unnoticed, do no harm.
 """
 
@@ -36,11 +36,11 @@ select greatest(min(monday) - (now() at time zone 'UTC')::date - 1, 0)
 """  # noqa: S608 - put together from our own
 ROWS = 5000
 TOKENS_DAYS = 1
-"""For how long the codes of resets and changes are kept after their end: they are of use to nobody."""
+"""How long to store the codes of resets and changes after they expire."""
 USERS = 500
 """Fewer than of other rows: each is looked for in all partitions."""
 MOST_CALLS = 50
-"""Of each step in a round, so that a mountain of old rows keeps none of the other steps from their turn."""
+"""Calls of each step in a round, so that many old rows do not keep the other steps from running."""
 REST_IN_ROUNDS = 5
 """For so many turns a step that left nothing undone does nothing: what it takes away is hours to months old."""
 LEASE_IN_ROUNDS = 3
@@ -78,13 +78,13 @@ class Done:
 
 def steps_for(settings: RelaySettings) -> list[Step]:
     """Return the steps of a round; rows that are kept forever have none."""
-    ahead, kept = (WEEKS_AHEAD,), settings.retention_days
+    ahead, retention = (WEEKS_AHEAD,), settings.retention_days
     steps = [Step("partitions_made", "select signpost_make_partitions(%s)", ahead, full=WEEKS_AHEAD + 2)]
-    if kept:
+    if retention:
         steps += [
-            Step("partitions_dropped", "select signpost_drop_partition(%s)", (kept,), full=1),
-            _pruning("messages", kept, ROWS),
-            _pruning("attempts", kept, ROWS),
+            Step("partitions_dropped", "select signpost_drop_partition(%s)", (retention,), full=1),
+            _pruning("messages", retention, ROWS),
+            _pruning("attempts", retention, ROWS),
         ]
     steps.append(_pruning("actions", settings.actions_retention_days, ROWS))
     steps.append(_pruning("tokens", TOKENS_DAYS, ROWS))

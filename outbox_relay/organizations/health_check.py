@@ -15,7 +15,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from outbox_relay.db.connection import ReconnectingConnection
-from outbox_relay.metrics import observe_health_check, set_organization_gauges
+from outbox_relay.metrics import count_check, set_organization_gauges
 from outbox_relay.provisioning import CONNECTIONS_PER_ORGANIZATION, Health, Organization, ProvisionServer, check
 from outbox_relay.settings import RelaySettings
 from shared.log import get_logger
@@ -142,7 +142,7 @@ class HealthChecker:
         async with self._slots:
             started = time.monotonic()
             health = await check(self._server, due.organization)
-            observe_health_check(health.status.value, time.monotonic() - started)
+            count_check(health.status.value, time.monotonic() - started)
         await self._lifeline.once(lambda connection: _record(connection, due, health))
         if health.status is not HealthStatus.HEALTHY:
             log.warning(

@@ -32,7 +32,7 @@ Counts = dict[tuple[str, str], int]
 
 
 class HourlyStats:
-    """What this process has counted and not yet written."""
+    """The counts of this process that are not written yet."""
 
     def __init__(self) -> None:
         self._counts: Tally[tuple[str, str]] = Tally()
@@ -49,11 +49,11 @@ class HourlyStats:
                     pass
 
     def add(self, counts: Counts) -> None:
-        """Add to what is to be written."""
+        """Add to the counts to write."""
         self._counts.update(counts)
 
     def take(self) -> Counts:
-        """Return what is to be written, and reset it."""
+        """Return the counts to write, and reset them."""
         counts, self._counts = dict(self._counts), Tally()
         return counts
 
@@ -67,7 +67,7 @@ class HourlyStats:
 
 
 HOURLY_STATS = HourlyStats()
-"""Belongs to the process, as its metrics do: it outlives a reload."""
+"""One for the process, like its metrics: it outlives a reload."""
 
 
 async def add_to_hours(counts: Counts, connection: RelayConnection) -> None:

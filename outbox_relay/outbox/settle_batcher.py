@@ -22,7 +22,7 @@ LINGER_SECONDS = 0.005
 BUSY_LINGER_SECONDS = 0.01
 """While a full batch is in flight: fewer statements take a quarter off the CPU of a drain, here and in PostgreSQL."""
 
-log = get_logger("relay.settler")
+log = get_logger("relay.settlements")
 
 
 class SettlementBatcher:

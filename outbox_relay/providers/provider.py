@@ -20,12 +20,12 @@ RECHECK_SECONDS = 1.0
 PROBE_PERMIT_SECONDS = 5.0
 """How long one relay alone may probe a provider; a relay renews its permit while a probe is in flight."""
 
-log = get_logger("relay.ladder")
+log = get_logger("relay.providers")
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderStateUpdate:
-    """What one relay sends to the provider's row: a change of its breaker, permits to draw or return, a probe request.
+    """An update of the provider's row by one relay: breaker changes, permits to draw or return, a probe request.
 
     ``open_for`` is in seconds from now on, so that clocks are never compared.
     """
@@ -41,7 +41,7 @@ class ProviderStateUpdate:
 
 @dataclass(frozen=True, slots=True)
 class ProviderState:
-    """What the provider's row returns: the breaker for all relays, and what this relay may do. Times are in seconds."""
+    """The state in the provider's row: the breaker of all relays, and the permits of this one. Times are in seconds."""
 
     consecutive_opens: int
     open_for: float
@@ -78,7 +78,7 @@ class SessionPool:
 
 
 class StateExchange:
-    """What this relay has to send to the other relays about a provider, and how it applies what they know."""
+    """Collects updates of a provider's state for the other relays, and applies their state here."""
 
     def __init__(self, breaker: CircuitBreaker, permits: PermitCache) -> None:
         self._breaker = breaker

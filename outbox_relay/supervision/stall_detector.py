@@ -1,4 +1,4 @@
-"""Detects a relay that is stuck, as opposed to one that waits for its database or has nothing to do. No IO."""
+"""Detects a stuck relay, as opposed to an idle one or one that waits for its database. No IO."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class StallDetector:
 
 
 class Readiness(NamedTuple):
-    """What keeps a relay from working (``missing``), and what it waits for without a fault of its own (``held``)."""
+    """Why a relay is not ready (``missing``), and causes outside the relay that block messages (``held``)."""
 
     missing: list[str]
     held: list[str]

@@ -22,7 +22,7 @@ WATCHDOG_INTERVAL = timedelta(seconds=10)
 LONGEST_SEND_SECONDS = 0.1
 """How long to wait for a service manager whose socket is full."""
 
-log = get_logger("relay.watchman")
+log = get_logger("relay.watchdog")
 
 
 def reloading() -> str:
