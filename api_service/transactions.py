@@ -14,6 +14,8 @@ from shared.tracing import current_traceparent, current_tracer
 Result = TypeVar("Result")
 MAX_TRIES = 3
 """Of two deadlocked transactions one succeeds, so losing three times in a row means heavy contention."""
+RETRY_PAUSE_SECONDS = 0.02
+"""Before a retry, so that the other transaction wakes up and takes the locks: else the two could deadlock again."""
 _STARTED_AT = "transaction began"
 
 
@@ -29,6 +31,7 @@ def in_transaction(sessions: sessionmaker[Session], work: Callable[[Session], Re
         except DBAPIError as error:
             if not was_rolled_back(error):
                 raise
+        time.sleep(RETRY_PAUSE_SECONDS)
     with sessions.begin() as session:
         return work(session)
 

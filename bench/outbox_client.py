@@ -8,9 +8,9 @@ from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.model import ClaimedMessage, QueueKey, Sent, Settlement
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.settle import SettlementStore
-from shared.vocabulary import Channel, Urgency
+from shared.vocabulary import Channel, Priority
 
-QUEUE = QueueKey(Channel.EMAIL, Urgency.CODE)
+QUEUE = QueueKey(Channel.EMAIL, Priority.HIGH)
 SENT = Sent("smtp:mail.example.org:587", "2.0.0 Ok: queued as 4XyZ1234")
 
 

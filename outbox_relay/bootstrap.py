@@ -32,7 +32,7 @@ from outbox_relay.rendering import BrokenTemplateError, Renderer, Signer
 from outbox_relay.settings import BrandingSettings, RelaySettings
 from shared.secrets import SecretKeys
 from shared.settings import SettingsError
-from shared.vocabulary import AnyChannel, Channel, Urgency, WorkChannel
+from shared.vocabulary import AnyChannel, Channel, Priority, WorkChannel
 
 STOPPING_MARGIN = timedelta(seconds=5)
 """For the last settlements, on top of the deliveries in flight."""
@@ -137,7 +137,7 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
     pipelines = pipelines_of(settings, settlements, provisioning, sync_requested)
     consumers = [
         QueueConsumer(
-            QueueKey(channel, urgency),
+            QueueKey(channel, priority),
             claims=claims,
             settlements=pipeline.settlements,
             notifier=notifier,
@@ -146,11 +146,11 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
             reported_keys=reported_keys,
             longest_in_hand=settings.longest_in_hand,
             batch_size=pipeline.batch_size,
-            connections=connections_for(urgency, pipeline.pool.connections),
+            connections=connections_for(priority, pipeline.pool.connections),
             on_dead=fallbacks.request,
         )
         for channel, pipeline in pipelines.items()
-        for urgency in Urgency
+        for priority in Priority
     ]
     pools = [pipeline.pool for pipeline in pipelines.values()]
     poison_isolation = PoisonIsolation(claims, consumers)
@@ -223,12 +223,12 @@ def pipelines_of(
     return pipelines
 
 
-def connections_for(urgency: Urgency, connections: int) -> int:
+def connections_for(priority: Priority, connections: int) -> int:
     """Return how many delivery workers a queue has: for low priority half, so that the rest stays free."""
-    match urgency:
-        case Urgency.CODE:
+    match priority:
+        case Priority.HIGH:
             return connections
-        case Urgency.NOTICE:
+        case Priority.LOW:
             return max(connections // 2, 1)
 
 

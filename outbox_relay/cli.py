@@ -30,7 +30,7 @@ from outbox_relay.settings import PreviewSettingsSchema, RelaySettings, RelaySet
 from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
 from shared.command_line import EnumChoice
 from shared.log import configure_logging, get_logger
-from shared.settings import SettingsError, check_tracing, exit_with_faults
+from shared.settings import SettingsError, check_tracing, exit_with_errors
 from shared.tracing import start_tracing
 from shared.urls import host_and_port
 from shared.vocabulary import Channel, Locale, Template
@@ -101,7 +101,7 @@ def send_test(address: str, channel: Channel | None) -> None:
         raise click.BadParameter(str(error), param_hint="ADDRESS") from error
     results = asyncio.run(_send_samples(_settings(), channel, recipient))
     if not results:
-        exit_with_faults(SettingsError([f"{channel.upper()}_PROVIDERS is not set: there is nothing to send through"]))
+        exit_with_errors(SettingsError([f"{channel.upper()}_PROVIDERS is not set: there is nothing to send through"]))
     for provider, result in results:
         click.echo(f"{provider}: {_result_text(result)}")
     sys.exit(0 if all(isinstance(result, Sent) for _, result in results) else 1)
@@ -202,7 +202,7 @@ def _settings_errors_reported() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        exit_with_faults(error)
+        exit_with_errors(error)
 
 
 def _settings() -> RelaySettings:

@@ -152,7 +152,7 @@ class Daemon:
             settings = self._read()
             return self._generation_of(settings, await asyncio.to_thread(assemble, settings, self._id))
         except SettingsError as error:
-            for fault in error.faults:
+            for fault in error.errors:
                 log.error("settings refused", fault=fault)  # noqa: TRY400 - the fault says it all
         except Exception:
             log.exception("reload failed")

@@ -126,9 +126,9 @@ ORGANIZATIONS_BEHIND = Gauge(
     "signpost_organizations_behind", "Organizations whose databases have the revision of an earlier release."
 )
 
-UPKEEP_DONE = Gauge(
-    "signpost_upkeep_last_success_timestamp_seconds",
-    "When this relay last completed the upkeep; 0 unless it holds the leader lease.",
+MAINTENANCE_DONE = Gauge(
+    "signpost_maintenance_last_success_timestamp_seconds",
+    "When this relay last completed the maintenance; 0 unless it holds the leader lease.",
 )
 
 OUTCOMES = [

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from shared.addresses import country_prefix
 from shared.secrets import number_hash
-from shared.vocabulary import AnyChannel, AnyTemplate, DeadReason, Locale, Urgency
+from shared.vocabulary import AnyChannel, AnyTemplate, DeadReason, Locale, Priority
 
-POISON_EXPIRIES = 5
+POISON_LOST_LEASES = 5
 """After so many lost leases a message counts as poison: it probably kills the process that tries it."""
 
 
@@ -21,10 +21,10 @@ class QueueKey:
     """The channel and the priority of one queue."""
 
     channel: AnyChannel
-    urgency: Urgency
+    priority: Priority
 
     def __str__(self) -> str:
-        return f"{self.channel} {self.urgency}"
+        return f"{self.channel} {self.priority}"
 
 
 class ClaimedMessage(NamedTuple):
@@ -45,7 +45,7 @@ class ClaimedMessage(NamedTuple):
     token_id: UUID | None
     attempt: int
     max_attempts: int
-    expiries: int
+    lost_leases: int
     created_at: datetime
     due_at: datetime
     expires_at: datetime | None
@@ -61,7 +61,7 @@ class ClaimedMessage(NamedTuple):
     @property
     def is_poison(self) -> bool:
         """Whether it has lost too many leases to be tried again."""
-        return self.expiries >= POISON_EXPIRIES
+        return self.lost_leases >= POISON_LOST_LEASES
 
 
 class RenderedMessage(NamedTuple):

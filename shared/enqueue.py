@@ -83,7 +83,7 @@ def enqueue(session: Session, new: NewMessage) -> EnqueuedMessage:
 def _columns(new: NewMessage) -> dict[str, Any]:
     return {
         "template": new.template,
-        "urgency": new.template.urgency,
+        "priority": new.template.priority,
         "channel": new.channel,
         "recipient": new.recipient,
         "locale": new.locale,

@@ -31,11 +31,11 @@ NOT_SET: dict[str, Any] = {"required": "is not set"}
 
 
 class SettingsError(Exception):
-    """The settings are invalid. ``faults`` has one line per error."""
+    """The settings are invalid. ``errors`` has one line per error."""
 
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("; ".join(faults))
-        self.faults = faults
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("; ".join(errors))
+        self.errors = errors
 
 
 class SettingsSchema(Schema):
@@ -48,33 +48,33 @@ class SettingsSchema(Schema):
 
     def read(self, environment: Mapping[str, str]) -> Any:
         """Return ``result`` with the values. Raises SettingsError with all errors."""
-        values, faults = self._collect(environment)
+        values, errors = self._collect(environment)
         loaded: dict[str, Any] = {}
         try:
             loaded = self.load(values)
         except ValidationError as error:
-            faults |= {
+            errors |= {
                 name: self._lines_about(name, predicates, values)
                 for name, predicates in error.messages_dict.items()
-                if name not in faults
+                if name not in errors
             }
-        if faults:
-            raise SettingsError([line for lines in faults.values() for line in lines])
+        if errors:
+            raise SettingsError([line for lines in errors.values() for line in lines])
         return type(self).result(**loaded)
 
     def _collect(self, environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, list[str]]]:
         values: dict[str, str] = {}
-        faults: dict[str, list[str]] = {}
+        errors: dict[str, list[str]] = {}
         for name, field in self._fields_by_name().items():
             try:
                 value = _value_of(name, environment, field.metadata)
             except SettingsError as error:
-                faults[name] = error.faults
+                errors[name] = error.errors
                 values[name] = ""  # it is set, so the schema must not report it as missing
                 continue
             if value:
                 values[name] = value
-        return values, faults
+        return values, errors
 
     def _lines_about(self, name: str, predicates: list[str], values: Mapping[str, str]) -> list[str]:
         if name == "_schema":
@@ -196,14 +196,14 @@ class KeyRing(Text):
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
         keys: dict[str, bytes] = {}
-        faults: list[Any] = []
+        errors: list[Any] = []
         for entry in str(super()._deserialize(value, *rest, **more)).split(","):
             try:
                 _add_key(keys, *entry.strip().partition(":"))
             except ValidationError as error:
-                faults += error.messages
-        if faults:
-            raise ValidationError(list(dict.fromkeys(faults)))
+                errors += error.messages
+        if errors:
+            raise ValidationError(list(dict.fromkeys(errors)))
         return SecretKeys(keys)
 
 
@@ -244,18 +244,18 @@ def check_tracing(environment: Mapping[str, str]) -> None:
 def read_or_exit(schema: SettingsSchema, *checks: Callable[[Mapping[str, str]], None]) -> Any:
     """Run the checks on this process's environment and read it with the schema.
 
-    Exits like ``exit_with_faults`` if one raises SettingsError.
+    Exits like ``exit_with_errors`` if one raises SettingsError.
     """
     try:
         for check in checks:
             check(os.environ)
         return schema.read(os.environ)
     except SettingsError as error:
-        exit_with_faults(error)
+        exit_with_errors(error)
 
 
-def exit_with_faults(error: SettingsError) -> NoReturn:
+def exit_with_errors(error: SettingsError) -> NoReturn:
     """Print one line per error to standard error and exit with status 2."""
-    for fault in error.faults:
-        sys.stderr.write(f"settings: {fault}\n")
+    for line in error.errors:
+        sys.stderr.write(f"settings: {line}\n")
     sys.exit(EXIT_WRONG_SETTINGS)

@@ -52,11 +52,11 @@ class DeadReason(StrEnum):
     UNKNOWN_OUTCOME = "unknown_outcome"
 
 
-class Urgency(StrEnum):
-    """Delivery priority, highest first. A user is waiting for a code; a notice reports something done."""
+class Priority(StrEnum):
+    """Delivery priority, highest first. A person waits for a code: high. A notice reports something done: low."""
 
-    CODE = "code"
-    NOTICE = "notice"
+    HIGH = "high"
+    LOW = "low"
 
 
 class Template(StrEnum):
@@ -74,19 +74,19 @@ class Template(StrEnum):
     ORGANIZATION_FAILED = "organization_failed"
 
     @property
-    def urgency(self) -> Urgency:
+    def priority(self) -> Priority:
         """Delivery priority of messages with this template."""
         match self:
             # A client can see when its message was sent. With a lower priority for taken addresses, a backlog of
             # notices would reveal which addresses are taken.
             case Template.ACTIVATION | Template.ACCOUNT_EXISTS:
-                return Urgency.CODE
+                return Priority.HIGH
             case Template.PASSWORD_RESET | Template.NO_ACCOUNT | Template.ADDRESS_CHANGE:
-                return Urgency.CODE
+                return Priority.HIGH
             case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED | Template.OPERATOR_DIGEST:
-                return Urgency.NOTICE
+                return Priority.LOW
             case Template.ORGANIZATION_FAILED:
-                return Urgency.NOTICE
+                return Priority.LOW
 
 
 class Work(StrEnum):
@@ -96,11 +96,11 @@ class Work(StrEnum):
     REPAIR_ORGANIZATION = "organization_repair"
 
     @property
-    def urgency(self) -> Urgency:
+    def priority(self) -> Priority:
         """Delivery priority: a user is waiting to activate or to sign in."""
         match self:
             case Work.FOUND_ORGANIZATION | Work.REPAIR_ORGANIZATION:
-                return Urgency.CODE
+                return Priority.HIGH
 
 
 AnyTemplate = Template | Work

@@ -74,5 +74,5 @@ def _former_addresses(session: Session, user_id: UUID) -> Iterator[tuple[Address
     notices = select(OutboxMessage.channel, OutboxMessage.recipient, OutboxMessage.created_at).where(
         OutboxMessage.user_id == user_id, OutboxMessage.template == Template.ADDRESS_CHANGED
     )
-    for channel, recipient, told_at in session.execute(notices):
-        yield Address(Channel(channel), recipient), told_at.isoformat()
+    for channel, recipient, reported_at in session.execute(notices):
+        yield Address(Channel(channel), recipient), reported_at.isoformat()

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api_service.errors import KeyInUseError, KeyReusedError
-from shared.models import KeptAnswer
+from shared.models import IdempotencyKey
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class CompletedConcurrentlyError(Exception):
 
 def find_response(session: Session, key: RequestKey) -> StoredResponse | None:
     """Return the stored response of the key, if any. Raises KeyReusedError for a different request."""
-    stored = session.get(KeptAnswer, key.id)
+    stored = session.get(IdempotencyKey, key.id)
     if stored is None:
         return None
     if stored.fingerprint not in key.fingerprints:
@@ -67,7 +67,7 @@ def acquire_key(session: Session, key: RequestKey) -> None:
 def store_response(session: Session, key: RequestKey, response: StoredResponse, user_id: UUID | None) -> None:
     """Add the response to the caller's transaction; it is deleted with the user."""
     session.add(
-        KeptAnswer(
+        IdempotencyKey(
             id=key.id,
             fingerprint=key.fingerprints[0],
             status=response.status,

@@ -65,11 +65,11 @@ begin
             least(token.expires_at, now() + message.fallback_lifetime))
     returning * into token;
     insert into outbox_messages (id, template, channel, recipient, locale, payload, user_id, token_id,
-                                 max_attempts, expires_at, traceparent, urgency, fallback_of)
+                                 max_attempts, expires_at, traceparent, priority, fallback_of)
     values (second_id, case when is_taken then 'account_exists' else 'activation' end, message.fallback_channel,
             address, message.locale, message.payload, holder.id, token.id,
             message.max_attempts, token.expires_at, message.traceparent,
-            message.urgency, first_id);
+            message.priority, first_id);
     return true;
 end
 $$;
@@ -201,7 +201,7 @@ end;
 -- - Deaths count since the cause was last reported, two hours at most.
 -- - A provider that no relay has seen for five minutes was removed from the settings.
 -- - Causes are written in one order, so that two relays cannot deadlock.
-create function signpost_tell_operators(ids uuid[], addresses text[], in_locale text, late interval) returns jsonb
+create function signpost_enqueue_digests(ids uuid[], addresses text[], in_locale text, late interval) returns jsonb
 language plpgsql security definer set search_path = public, pg_temp
 as $$
 declare
@@ -214,8 +214,8 @@ begin
            and dead_reason not in ('superseded', 'discarded') and template <> 'operator_digest'),
     found as (
         select 'dead' as kind, dead.cause, count(*) as count
-          from dead left join told_causes as told on told.cause = dead.cause
-         where told.cause is null or settled_at > told_at
+          from dead left join reported_causes as told on told.cause = dead.cause
+         where told.cause is null or settled_at > reported_at
          group by dead.cause
         union all
         select 'late', 'late, ' || channel, count(*)
@@ -226,12 +226,12 @@ begin
         union all
         select 'provider_down', 'provider down, ' || name, null
           from providers
-         where openings > 0 and since <= now() - late and seen_at > now() - interval '5 minutes'),
+         where consecutive_opens > 0 and since <= now() - late and seen_at > now() - interval '5 minutes'),
     told as (
-        insert into told_causes as before (cause, told_at)
+        insert into reported_causes as before (cause, reported_at)
         select cause, now() from found order by cause
-            on conflict (cause) do update set told_at = excluded.told_at
-                  where before.told_at <= now() - interval '1 hour'
+            on conflict (cause) do update set reported_at = excluded.reported_at
+                  where before.reported_at <= now() - interval '1 hour'
         returning cause)
     select jsonb_build_object(
                'dead', coalesce(sum(count), 0),
@@ -242,10 +242,10 @@ begin
     if news is null then
         return null;
     end if;
-    insert into outbox_messages (id, template, urgency, channel, recipient, locale, payload, max_attempts, expires_at)
-    select id, 'operator_digest', 'notice', 'email', address, in_locale, news, 200, now() + interval '12 hours'
+    insert into outbox_messages (id, template, priority, channel, recipient, locale, payload, max_attempts, expires_at)
+    select id, 'operator_digest', 'low', 'email', address, in_locale, news, 200, now() + interval '12 hours'
       from unnest(ids, addresses) as addressed (id, address);
-    delete from told_causes where told_at < now() - interval '7 days';
+    delete from reported_causes where reported_at < now() - interval '7 days';
     return news;
 end
 $$;

@@ -3,7 +3,7 @@
 
 -- Returns the organization to be provisioned, or no row. A failed one is provisioned again after an operator's
 -- requeue, but not while what is left of its database is being dropped, nor without its founder.
-create function signpost_begin_provisioning(work_id uuid, lease uuid) returns setof organizations
+create function signpost_start_provisioning(work_id uuid, lease uuid) returns setof organizations
 language plpgsql security definer set search_path = public, pg_temp
 as $$
 declare
@@ -22,7 +22,7 @@ $$;
 -- Adds the founder's message, once the database is ready. Its token starts to live now. Whether the address is
 -- taken is decided again, as at a resend; a decoy stays one, since it has no database. 200 attempts, as every
 -- message to people (shared/enqueue.py).
-create function signpost_tell_founder(work outbox_messages, is_decoy boolean, message_id uuid) returns void
+create function signpost_notify_founder(work outbox_messages, is_decoy boolean, message_id uuid) returns void
 language plpgsql set search_path = public, pg_temp
 as $$
 declare
@@ -47,10 +47,10 @@ begin
            created_at = now(), expires_at = now() + (expires_at - created_at)
      where id = token.id returning * into token;
     insert into outbox_messages (id, template, channel, recipient, locale, payload, user_id, token_id, max_attempts,
-                                 expires_at, traceparent, urgency, fallback_channel, fallback_lifetime, fallback_at)
+                                 expires_at, traceparent, priority, fallback_channel, fallback_lifetime, fallback_at)
     values (message_id, case when is_taken then 'account_exists' else 'activation' end, token.channel,
             work.recipient, work.locale, work.payload - array['organization_id', 'token_id', 'fallback'],
-            founder.id, token.id, 200, token.expires_at, work.traceparent, work.urgency,
+            founder.id, token.id, 200, token.expires_at, work.traceparent, work.priority,
             fallback ->> 'channel', make_interval(secs => (fallback ->> 'lifetime_seconds')::float8),
             now() + make_interval(secs => (fallback ->> 'after_seconds')::float8));
 end
@@ -75,7 +75,7 @@ begin
         return false;
     end if;
     if work.template = 'organization' then
-        perform signpost_tell_founder(work, organization.is_decoy, message_id);
+        perform signpost_notify_founder(work, organization.is_decoy, message_id);
         perform pg_notify('signpost_outbox', '');
     end if;
     return true;
@@ -102,10 +102,10 @@ begin
     select channel into code_channel from tokens where id = (work.payload ->> 'token_id')::uuid;
     if code_channel is not null and not organization.is_decoy then
         insert into outbox_messages (id, template, channel, recipient, locale, payload, user_id, max_attempts,
-                                     expires_at, traceparent, urgency)
+                                     expires_at, traceparent, priority)
         values (message_id, 'organization_failed', code_channel, work.recipient, work.locale,
                 work.payload - array['organization_id', 'token_id', 'fallback'], work.user_id, 200,
-                now() + interval '72 hours', work.traceparent, 'notice');
+                now() + interval '72 hours', work.traceparent, 'low');
         perform pg_notify('signpost_outbox', '');
     end if;
     return true;
@@ -136,10 +136,10 @@ begin
     end if;
     select * into founder from users where id = organization.founder_id;
     insert into outbox_messages (id, template, channel, recipient, locale, payload, user_id, max_attempts,
-                                 expires_at, urgency)
+                                 expires_at, priority)
     values (message_id, 'organization_repair', 'provision', organization.id::text, coalesce(founder.locale, 'en'),
             jsonb_build_object('organization_id', organization.id, 'name', founder.full_name), founder.id, 8,
-            now() + interval '72 hours', 'code');
+            now() + interval '72 hours', 'high');
     return true;
 end
 $$;

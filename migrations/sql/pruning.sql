@@ -137,14 +137,14 @@ end
 $$;
 
 -- Deletes stored responses after a day, which clients may count on.
-create function signpost_prune_answers(batch integer) returns integer
+create function signpost_prune_idempotency_keys(batch integer) returns integer
 language plpgsql strict security definer set search_path = public, pg_temp
 as $$
 declare
     pruned integer;
 begin
-    delete from kept_answers where ctid = any(array(
-        select ctid from kept_answers where created_at < now() - interval '1 day' limit batch for update skip locked));
+    delete from idempotency_keys where ctid = any(array(
+        select ctid from idempotency_keys where created_at < now() - interval '1 day' limit batch for update skip locked));
     get diagnostics pruned = row_count;
     return pruned;
 end

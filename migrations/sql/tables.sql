@@ -119,7 +119,7 @@ create index ix_sessions_expires_at on sessions (expires_at);
 create index ix_sessions_user_id on sessions (user_id, last_used_at);
 
 -- Responses to requests with an Idempotency-Key, for a day.
-create table kept_answers (
+create table idempotency_keys (
     id bytea not null,
     fingerprint bytea not null,
     status smallint not null,
@@ -127,11 +127,11 @@ create table kept_answers (
     body text not null,
     created_at timestamptz default now() not null,
     user_id uuid,
-    constraint pk_kept_answers primary key (id),
-    constraint fk_kept_answers_user_id_users foreign key (user_id) references users(id) on delete cascade
+    constraint pk_idempotency_keys primary key (id),
+    constraint fk_idempotency_keys_user_id_users foreign key (user_id) references users(id) on delete cascade
 );
-create index ix_kept_answers_created_at on kept_answers (created_at);
-create index ix_kept_answers_user_id on kept_answers (user_id) where (user_id is not null);
+create index ix_idempotency_keys_created_at on idempotency_keys (created_at);
+create index ix_idempotency_keys_user_id on idempotency_keys (user_id) where (user_id is not null);
 
 -- Counters of limits. Unlogged: a crash of the server resets them.
 create unlogged table rate_limits (
@@ -145,7 +145,7 @@ create unlogged table rate_limits (
 )
 with (fillfactor = 50);
 
--- The outbox. `attempt` counts deliveries, `expiries` leases that ended without an outcome. Rows are
+-- The outbox. `attempt` counts deliveries, `lost_leases` leases that ended without an outcome. Rows are
 -- partitioned by the time in
 -- their id.
 create table outbox_messages (
@@ -161,7 +161,7 @@ create table outbox_messages (
     dead_reason text,
     attempt smallint default 0 not null,
     max_attempts smallint not null,
-    expiries smallint default 0 not null,
+    lost_leases smallint default 0 not null,
     due_at timestamptz default now() not null,
     leased_until timestamptz,
     lease_token uuid,
@@ -173,7 +173,7 @@ create table outbox_messages (
     traceparent text,
     created_at timestamptz default now() not null,
     settled_at timestamptz,
-    urgency text default 'code' not null,
+    priority text default 'high' not null,
     fallback_channel text,
     fallback_lifetime interval,
     fallback_at timestamptz,
@@ -195,7 +195,7 @@ create table outbox_messages (
     constraint ck_outbox_messages_lease_has_end check ((lease_token is null) = (leased_until is null)),
     constraint ck_outbox_messages_settled_has_time check ((status = 'pending') = (settled_at is null)),
     constraint ck_outbox_messages_status check (status in ('pending', 'sent', 'dead')),
-    constraint ck_outbox_messages_urgency check (urgency in ('code', 'notice')),
+    constraint ck_outbox_messages_priority check (priority in ('high', 'low')),
     constraint pk_outbox_messages primary key (id)
 )
 partition by range (id);
@@ -204,11 +204,11 @@ create index ix_outbox_messages_cause on outbox_messages (signpost_cause(dead_re
     where (status = 'dead');
 create index ix_outbox_messages_dead on outbox_messages (settled_at, id) where (status = 'dead');
 create index ix_outbox_messages_dead_id on outbox_messages (id) where (status = 'dead');
-create index ix_outbox_messages_due on outbox_messages (channel, urgency, due_at, id) where (status = 'pending');
+create index ix_outbox_messages_due on outbox_messages (channel, priority, due_at, id) where (status = 'pending');
 create index ix_outbox_messages_fallback_at on outbox_messages (fallback_at)
     where ((fallback_at is not null) and (status <> 'sent'));
 create index ix_outbox_messages_suspect on outbox_messages (due_at, id)
-    where ((status = 'pending') and (expiries >= 1));
+    where ((status = 'pending') and (lost_leases >= 1));
 create index ix_outbox_messages_user_id on outbox_messages (user_id, created_at);
 
 -- Rows that a wrong clock puts outside the partitions that exist. A row is updated twice, at the claim and at the
@@ -231,13 +231,13 @@ create table delivery_attempts (
 create index ix_delivery_attempts_message_id on delivery_attempts (message_id, id);
 
 -- Settled messages per hour, for the console.
-create table settled_by_hour (
+create table hourly_stats (
     hour timestamptz not null,
     channel text not null,
     status text not null,
     messages bigint not null,
-    constraint ck_settled_by_hour_status check (status in ('sent', 'dead')),
-    constraint pk_settled_by_hour primary key (hour, channel, status)
+    constraint ck_hourly_stats_status check (status in ('sent', 'dead')),
+    constraint pk_hourly_stats primary key (hour, channel, status)
 );
 
 -- Circuit breakers and token buckets, shared by all relays.
@@ -246,7 +246,7 @@ create table providers (
     rate text,
     tokens double precision default 0 not null,
     refilled_at timestamptz,
-    openings integer default 0 not null,
+    consecutive_opens integer default 0 not null,
     open_until timestamptz,
     probe_by uuid,
     probe_until timestamptz,
@@ -254,7 +254,7 @@ create table providers (
     last_failure_class text,
     last_failed_at timestamptz,
     seen_at timestamptz default now() not null,
-    constraint ck_providers_open_has_end check ((openings = 0) = (open_until is null)),
+    constraint ck_providers_open_has_end check ((consecutive_opens = 0) = (open_until is null)),
     constraint pk_providers primary key (name)
 );
 
@@ -280,27 +280,27 @@ create table relays (
 );
 
 -- One row: the relay that does the maintenance.
-create table upkeep_lease (
+create table leader_lease (
     id smallint default 1 not null,
     holder uuid,
     leased_until timestamptz default now() not null,
-    constraint ck_upkeep_lease_only_one check (id = 1),
-    constraint pk_upkeep_lease primary key (id)
+    constraint ck_leader_lease_only_one check (id = 1),
+    constraint pk_leader_lease primary key (id)
 );
-insert into upkeep_lease (id) values (1);
+insert into leader_lease (id) values (1);
 
 -- When operators were last notified of a cause.
-create table told_causes (
+create table reported_causes (
     cause text not null,
-    told_at timestamptz default now() not null,
-    constraint pk_told_causes primary key (cause)
+    reported_at timestamptz default now() not null,
+    constraint pk_reported_causes primary key (cause)
 );
 
 -- How far provisioning has come.
 create table organization_steps (
     organization_id uuid not null,
     step text not null,
-    begun_at timestamptz default now() not null,
+    started_at timestamptz default now() not null,
     done_at timestamptz,
     error_class text,
     error text,
@@ -373,7 +373,7 @@ create table operator_actions (
 create index ix_operator_actions_message_id on operator_actions (message_id, id);
 
 -- Actions on many messages, with their progress, so that they resume after a restart.
-create table bulk_acts (
+create table bulk_actions (
     id uuid not null,
     action text not null,
     operator text not null,
@@ -388,8 +388,8 @@ create table bulk_acts (
     created_at timestamptz default now() not null,
     next_step_at timestamptz default now() not null,
     ended_at timestamptz,
-    constraint ck_bulk_acts_action check (action in ('requeue', 'discard')),
-    constraint ck_bulk_acts_per_minute check (per_minute > 0),
-    constraint ck_bulk_acts_status check (status in ('running', 'stopped', 'done')),
-    constraint pk_bulk_acts primary key (id)
+    constraint ck_bulk_actions_action check (action in ('requeue', 'discard')),
+    constraint ck_bulk_actions_per_minute check (per_minute > 0),
+    constraint ck_bulk_actions_status check (status in ('running', 'stopped', 'done')),
+    constraint pk_bulk_actions primary key (id)
 );

@@ -91,7 +91,7 @@ def _state(message: MessageRow) -> dict[str, Any]:
         "status": message.status,
         "dead_reason": message.dead_reason,
         "attempt": message.attempt,
-        "lost_leases": message.expiries,
+        "lost_leases": message.lost_leases,
         "last_error_class": message.last_error_class,
         "recipient": masked(message.recipient),
         "locale": message.locale,

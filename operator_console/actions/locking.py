@@ -39,7 +39,7 @@ def lock_messages(
         type_coerce(OutboxMessage.status, Text).label("status"),
         type_coerce(OutboxMessage.dead_reason, Text).label("dead_reason"),
         OutboxMessage.attempt,
-        OutboxMessage.expiries,
+        OutboxMessage.lost_leases,
         OutboxMessage.last_error_class,
     ).where(*has_id_in(ids), *conditions)
     return session.execute(query.order_by(OutboxMessage.id).with_for_update(skip_locked=skip_locked)).all()

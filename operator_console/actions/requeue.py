@@ -56,7 +56,7 @@ AS_ENQUEUED = {
     "lease_token": None,
     "leased_until": None,
     "attempt": 0,
-    "expiries": 0,
+    "lost_leases": 0,
     "due_at": func.now(),
     "fallback_at": None,
 }

@@ -35,7 +35,7 @@ def show_organization(session: Session, organization_id: UUID) -> OrganizationDe
     steps = (
         select(OrganizationStep)
         .where(OrganizationStep.organization_id == organization_id)
-        .order_by(OrganizationStep.begun_at)
+        .order_by(OrganizationStep.started_at)
     )
     losses = (
         select(OrganizationLoss)
@@ -46,6 +46,6 @@ def show_organization(session: Session, organization_id: UUID) -> OrganizationDe
         OrganizationDetail,
         row,
         status=row.status.value,
-        steps=tuple(from_row(StepView, step, started_at=step.begun_at) for step in session.scalars(steps)),
+        steps=tuple(from_row(StepView, step, started_at=step.started_at) for step in session.scalars(steps)),
         losses=tuple(from_row(LossView, loss) for loss in session.scalars(losses)),
     )

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from operator_console.views import BacklogView, HourView, ProviderView, RelayView, Stats, from_row
 from shared.models import ProviderRow, RelayRow
-from shared.vocabulary import CHANNELS, RELAY_ALIVE_SECONDS, Urgency
+from shared.vocabulary import CHANNELS, RELAY_ALIVE_SECONDS, Priority
 
 MAX_COUNT = 100_000
 """Where counting of pending and dead messages stops: a larger figure is not worth its time."""
@@ -20,13 +20,13 @@ select channel,
              where message.channel = asked.channel and status = 'pending' limit :most) as pending) as pending,
        (select count(*) from (
             select from outbox_messages as message
-             where message.channel = asked.channel and urgency = any(:urgencies) and status = 'pending'
+             where message.channel = asked.channel and priority = any(:priorities) and status = 'pending'
                and due_at <= now() limit :most) as due) as due,
        (select coalesce(extract(epoch from now() - min(oldest.due_at)), 0)::float8
-          from unnest(cast(:urgencies as text[])) as known (urgency)
+          from unnest(cast(:priorities as text[])) as known (priority)
          cross join lateral (
                select due_at from outbox_messages as message
-                where message.channel = asked.channel and message.urgency = known.urgency and status = 'pending'
+                where message.channel = asked.channel and message.priority = known.priority and status = 'pending'
                   and due_at <= now() and (leased_until is null or leased_until <= now())
                 order by due_at limit 1) as oldest) as lag_seconds
   from unnest(cast(:channels as text[])) as asked (channel)
@@ -34,9 +34,9 @@ select channel,
 DEAD = text("select count(*) from (select from outbox_messages where status = 'dead' limit :most) as dead")
 HOURS = text("""
 select asked.hour, channel,
-       coalesce((select messages from settled_by_hour as by_hour
+       coalesce((select messages from hourly_stats as by_hour
                   where by_hour.hour = asked.hour and by_hour.channel = known.channel and status = 'sent'), 0) as sent,
-       coalesce((select messages from settled_by_hour as by_hour
+       coalesce((select messages from hourly_stats as by_hour
                   where by_hour.hour = asked.hour and by_hour.channel = known.channel and status = 'dead'), 0) as dead
   from generate_series(date_trunc('hour', now(), 'UTC') - interval '23 hours', now(), interval '1 hour') as asked (hour)
  cross join unnest(cast(:channels as text[])) as known (channel)
@@ -60,7 +60,7 @@ def stats(session: Session) -> Stats:
 
 def backlog(session: Session) -> tuple[BacklogView, ...]:
     """Return the backlog by channel."""
-    parameters = {"channels": list(CHANNELS), "urgencies": list(Urgency), "most": MAX_COUNT}
+    parameters = {"channels": list(CHANNELS), "priorities": list(Priority), "most": MAX_COUNT}
     return tuple(
         from_row(BacklogView, row, is_capped=row.pending == MAX_COUNT) for row in session.execute(BACKLOG, parameters)
     )
@@ -74,13 +74,13 @@ def hours(session: Session) -> tuple[HourView, ...]:
 def list_providers(session: Session) -> tuple[ProviderView, ...]:
     """Return the state of all providers, by name. Times are the database's."""
     breaker = case(
-        (ProviderRow.openings == 0, "closed"),
+        (ProviderRow.consecutive_opens == 0, "closed"),
         (ProviderRow.open_until > func.now(), "open"),
         else_="half_open",
     )
     query = select(ProviderRow, breaker.label("breaker")).order_by(ProviderRow.name)
     return tuple(
-        from_row(ProviderView, row, provider=row.name, breaker=breaker, consecutive_opens=row.openings)
+        from_row(ProviderView, row, provider=row.name, breaker=breaker, consecutive_opens=row.consecutive_opens)
         for row, breaker in session.execute(query)
     )
 

@@ -31,7 +31,7 @@ from outbox_relay.outbox.hourly_stats import HOURLY_STATS
 from outbox_relay.outbox.scan_cursor import LATENESS_SECONDS, rest_after
 from outbox_relay.providers.provider import ProviderState
 from outbox_relay.providers.state_sync import MARK_SEEN, ProviderStateSync
-from shared.vocabulary import CHANNELS, AnyChannel, Urgency
+from shared.vocabulary import CHANNELS, AnyChannel, Priority
 
 COUNT_TIMEOUT_SECONDS = 2.0
 """Counts for operators must not delay a relay that stops."""
@@ -41,9 +41,9 @@ COUNT_TIMEOUT_SECONDS = 2.0
 COUNT = """
 select (select count(*)
           from outbox_messages
-         where channel = queue.channel and urgency = queue.urgency and status = 'pending' and due_at <= now())
-  from unnest(%(queue_channels)s::text[], %(queue_urgencies)s::text[]) with ordinality
-       as queue (channel, urgency, number)
+         where channel = queue.channel and priority = queue.priority and status = 'pending' and due_at <= now())
+  from unnest(%(queue_channels)s::text[], %(queue_priorities)s::text[]) with ordinality
+       as queue (channel, priority, number)
  order by number
 """
 
@@ -53,17 +53,17 @@ POLL = f"""
 with seen as ({MARK_SEEN}),
 updated as ({UPDATE_HEARTBEAT}),
 inserted as ({INSERT_HEARTBEAT})
-select found.*, name, openings as consecutive_opens,
+select found.*, name, consecutive_opens as consecutive_opens,
        greatest(extract(epoch from open_until - now()), 0)::float8 as open_for
   from (select array(select array[queue.number, case when %(is_full_scan)s then extract(epoch from now() - (
                      select due_at
                        from outbox_messages
-                      where channel = queue.channel and urgency = queue.urgency and status = 'pending'
+                      where channel = queue.channel and priority = queue.priority and status = 'pending'
                         and due_at <= now() and (leased_until is null or leased_until <= now())
                       order by due_at, id
                       limit 1)) end]::float8[]
-               from unnest(%(queue_channels)s::text[], %(queue_urgencies)s::text[]) with ordinality
-                    as queue (channel, urgency, number)) as lags,
+               from unnest(%(queue_channels)s::text[], %(queue_priorities)s::text[]) with ordinality
+                    as queue (channel, priority, number)) as lags,
        ({FIND_SUSPECT}) is not null as has_suspects,
        ({FIND_FALLBACK}) is not null as has_fallbacks) as found
   left join providers on name = any(%(names)s)
@@ -72,14 +72,14 @@ select found.*, name, openings as consecutive_opens,
 
 def queues_of(channels: Iterable[AnyChannel]) -> list[QueueKey]:
     """Return all queues of these channels."""
-    return [QueueKey(channel, urgency) for channel, urgency in product(channels, Urgency)]
+    return [QueueKey(channel, priority) for channel, priority in product(channels, Priority)]
 
 
 def queue_parameters(keys: Collection[QueueKey]) -> dict[str, list[str]]:
     """Return the parameters of a statement about these queues, one by one."""
     return {
         "queue_channels": [key.channel.value for key in keys],
-        "queue_urgencies": [key.urgency.value for key in keys],
+        "queue_priorities": [key.priority.value for key in keys],
     }
 
 

@@ -10,7 +10,7 @@ from outbox_relay.delivery.queue_consumer import QueueConsumer
 from outbox_relay.model import Progress
 from outbox_relay.providers.state_sync import ProviderStateSync
 from shared.log import get_logger
-from shared.vocabulary import Urgency
+from shared.vocabulary import Priority
 
 LOW_PRIORITY_WAKE_SECONDS = 0.25
 """However often the relay is woken, claims of low priority then use less than 1 % of the connection for claims."""
@@ -57,7 +57,7 @@ class Relay:
 
         They share a connection and a core: a claim of low priority would delay the message that was just claimed.
         """
-        self._wake_consumers(Urgency.CODE)
+        self._wake_consumers(Priority.HIGH)
         if self._low_priority_timer is None:
             later = asyncio.get_running_loop().call_later
             self._low_priority_timer = later(LOW_PRIORITY_WAKE_SECONDS, self._wake_low_priority)
@@ -124,9 +124,9 @@ class Relay:
 
     def _wake_low_priority(self) -> None:
         self._low_priority_timer = None
-        self._wake_consumers(Urgency.NOTICE)
+        self._wake_consumers(Priority.LOW)
 
-    def _wake_consumers(self, urgency: Urgency) -> None:
+    def _wake_consumers(self, priority: Priority) -> None:
         for consumer in self._consumers:
-            if consumer.key.urgency is urgency:
+            if consumer.key.priority is priority:
                 consumer.wake()

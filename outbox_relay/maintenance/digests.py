@@ -24,7 +24,7 @@ from shared.ids import uuid7
 from shared.log import get_logger
 
 # The function composes the message from facts in the database, so that nothing else can be sent with it.
-ENQUEUE_DIGEST = "select signpost_tell_operators(%(ids)s, %(addresses)s, %(locale)s, %(late)s)"
+ENQUEUE_DIGEST = "select signpost_enqueue_digests(%(ids)s, %(addresses)s, %(locale)s, %(late)s)"
 
 MOST_UNPOSTED = 24
 """A receiver that is away for more than a day misses older digests."""

@@ -55,10 +55,10 @@ def periodic_work(
 ) -> list[PeriodicWork]:
     """Return all periodic work of a relay; ``holder`` is its name as the holder of the leader lease."""
     leader, every = RunsOn.LEADER, RunsOn.EVERY_RELAY
-    upkeep, poll = settings.upkeep_seconds, settings.poll.total_seconds()
+    maintenance, poll = settings.maintenance_seconds, settings.poll.total_seconds()
     work = [
         # Partitions, retention and operator digests. Every relay tries to become the leader.
-        PeriodicWork("upkeep", upkeep, leader, "maintenance.leader", Maintenance(settings, holder).run_round),
+        PeriodicWork("maintenance", maintenance, leader, "maintenance.leader", Maintenance(settings, holder).run_round),
         PeriodicWork("poll for due messages", poll, every, "delivery.poller"),
         PeriodicWork("poll for the rest", min(poll, LONGEST_POLL_SECONDS), every, "delivery.poller"),
         PeriodicWork("heartbeat", HEARTBEAT_SECONDS, every, "delivery.poller"),
@@ -75,8 +75,8 @@ def periodic_work(
         cleanup, checker = provisioning.orphan_cleanup, provisioning.health_checker
         module = "organizations.service"
         work += [
-            PeriodicWork("tenant template", upkeep, every, module, provisioning.prepare_template),
-            PeriodicWork("orphan cleanup", upkeep, every, "organizations.orphan_cleanup", cleanup.run_round),
+            PeriodicWork("tenant template", maintenance, every, module, provisioning.prepare_template),
+            PeriodicWork("orphan cleanup", maintenance, every, "organizations.orphan_cleanup", cleanup.run_round),
             PeriodicWork("health check", ROUND_SECONDS, every, "organizations.health_check", checker.run_round),
         ]
     return work

@@ -15,14 +15,14 @@ import psycopg
 
 from outbox_relay.db.connection import RelayConnection, connect, under_settings
 from outbox_relay.maintenance.digests import Digests
-from outbox_relay.metrics import PARTITIONS_AHEAD, UPKEEP_DONE
+from outbox_relay.metrics import MAINTENANCE_DONE, PARTITIONS_AHEAD
 from outbox_relay.settings import RelaySettings
 from shared.db.errors import describe
 from shared.log import get_logger
 
 # A row and not a lock of a session: behind PgBouncer a session is nobody's own.
 ACQUIRE = """
-update upkeep_lease set holder = %(holder)s, leased_until = now() + %(lease)s
+update leader_lease set holder = %(holder)s, leased_until = now() + %(lease)s
  where holder = %(holder)s or leased_until <= now()
 """
 
@@ -90,7 +90,7 @@ def steps_for(settings: RelaySettings) -> list[Step]:
     steps.append(_pruning("tokens", TOKENS_DAYS, ROWS))
     steps += [
         Step(f"{what}_pruned", f"select signpost_prune_{what}(%s)", (ROWS,), ROWS)
-        for what in ("sessions", "answers", "limits", "relays")
+        for what in ("sessions", "idempotency_keys", "limits", "relays")
     ]
     if settings.pending_users_days:
         # In this order: an organization goes after its founder.
@@ -131,7 +131,7 @@ class Maintenance:
         self._url = settings.database_url
         self._steps = steps_for(settings)
         self._digests = Digests(settings)
-        seconds = max(LEASE_IN_ROUNDS * settings.upkeep_seconds, SHORTEST_LEASE_SECONDS)
+        seconds = max(LEASE_IN_ROUNDS * settings.maintenance_seconds, SHORTEST_LEASE_SECONDS)
         self._claim = {"holder": holder, "lease": timedelta(seconds=seconds)}
         self._is_holder = False
         self._resting: Counter[str] = Counter()
@@ -144,12 +144,12 @@ class Maintenance:
         On a connection of its own, so that it delays neither claims nor settlements.
         """
         try:
-            async with await connect(self._url, "upkeep") as connection:
+            async with await connect(self._url, "maintenance") as connection:
                 connection.add_notice_handler(self._record_postponed)
                 if await self._acquire(connection):
                     await self._do_all(connection)
         except psycopg.Error as error:
-            self._warnings.warn("upkeep failed", work="connecting", **describe(error))
+            self._warnings.warn("maintenance failed", work="connecting", **describe(error))
         await self._digests.post()
         self._warnings.end_round()
 
@@ -159,23 +159,23 @@ class Maintenance:
             self._is_holder = (await connection.execute(ACQUIRE, self._claim)).rowcount == 1
         if self._is_holder and not was_holder:
             self._resting.clear()
-            log.info("upkeep lease taken")
+            log.info("maintenance leadership acquired")
         elif was_holder and not self._is_holder:
-            log.info("upkeep lease lost")
+            log.info("maintenance leadership lost")
         if not self._is_holder:
-            UPKEEP_DONE.set(0)
+            MAINTENANCE_DONE.set(0)
             PARTITIONS_AHEAD.set(0)
         return self._is_holder
 
     async def _do_all(self, connection: RelayConnection) -> None:
         done = [await self._do(step, connection) for step in self._steps if not self._is_resting(step)]
         if counts := {one.what: one.count for one in done if one.count}:
-            log.info("upkeep done", **counts)
+            log.info("maintenance done", **counts)
         if not self._is_holder:
             return
         has_looked = await self._refresh(connection)
         if has_looked and not any(one.has_failed for one in done):
-            UPKEEP_DONE.set_to_current_time()
+            MAINTENANCE_DONE.set_to_current_time()
 
     def _is_resting(self, step: Step) -> bool:
         """Return whether the step is skipped in this round, and count that."""
@@ -192,7 +192,7 @@ class Maintenance:
         except psycopg.Error as error:
             if connection.broken:
                 raise
-            self._warnings.warn("upkeep failed", work="telling operators", **describe(error))
+            self._warnings.warn("maintenance failed", work="telling operators", **describe(error))
             return False
         return True
 
@@ -212,14 +212,14 @@ class Maintenance:
         except psycopg.Error as error:
             if connection.broken:
                 raise
-            self._warnings.warn("upkeep failed", work=step.what, **describe(error))
+            self._warnings.warn("maintenance failed", work=step.what, **describe(error))
             return Done(step.what, total, has_failed=True)
         return Done(step.what, total, has_failed=False)
 
     def _record_postponed(self, notice: psycopg.errors.Diagnostic) -> None:
         self._times_postponed += 1
         cause = CAUSES.get(notice.sqlstate or "")
-        self._warnings.warn("upkeep put off", partition=notice.table_name, sqlstate=notice.sqlstate, cause=cause)
+        self._warnings.warn("maintenance postponed", partition=notice.table_name, sqlstate=notice.sqlstate, cause=cause)
 
 
 async def _number(connection: RelayConnection, statement: str, parameters: tuple[int, ...] = ()) -> int:

@@ -17,17 +17,17 @@ from outbox_relay.model import ClaimedMessage, Failure
 from outbox_relay.provisioning import Organization
 
 START = """
-select id, name, country, founder_id, is_decoy from signpost_begin_provisioning(%(message_id)s, %(lease_token)s)
+select id, name, country, founder_id, is_decoy from signpost_start_provisioning(%(message_id)s, %(lease_token)s)
 """
 
 # A later attempt may repeat a step. The row then shows the latest attempt.
 STEP_STARTED = """
-insert into organization_steps (organization_id, step, begun_at)
+insert into organization_steps (organization_id, step, started_at)
 select %(organization_id)s, %(step)s, clock_timestamp()
   from outbox_messages
  where id = %(message_id)s and lease_token = %(lease_token)s and leased_until > clock_timestamp()
 on conflict (organization_id, step)
-do update set begun_at = excluded.begun_at, done_at = null, error_class = null, error = null
+do update set started_at = excluded.started_at, done_at = null, error_class = null, error = null
 """
 
 STEP_COMPLETED = """
@@ -46,7 +46,7 @@ update organization_steps as step set error_class = %(error_class)s, error = %(e
 """
 
 RECENT_DURATIONS = """
-select extract(epoch from max(done_at) - min(begun_at))::float8 as seconds
+select extract(epoch from max(done_at) - min(started_at))::float8 as seconds
   from organization_steps
  where organization_id = any(array(
     select id from organizations where status = 'ready' and not is_decoy order by id desc limit 20))

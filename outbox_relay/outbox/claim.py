@@ -25,7 +25,7 @@ from outbox_relay.outbox.claim_sql import (
 from outbox_relay.outbox.scan_cursor import ClaimCursor, IndexPosition, seen_until
 from outbox_relay.tracing import record_claims
 from shared.tracing import current_tracer
-from shared.vocabulary import CHANNELS, TEMPLATES, AnyChannel, Locale, Urgency
+from shared.vocabulary import CHANNELS, TEMPLATES, AnyChannel, Locale, Priority
 
 TEMPLATES_BY_VALUE = {template.value: template for template in TEMPLATES}
 CHANNELS_BY_VALUE = {channel.value: channel for channel in CHANNELS}
@@ -82,7 +82,7 @@ class ClaimQuery:
                 row.token_id,
                 row.attempt,
                 row.max_attempts,
-                row.expiries,
+                row.lost_leases,
                 row.created_at,
                 row.due_at,
                 row.expires_at,
@@ -104,7 +104,7 @@ class ClaimStore:
     def __init__(self, database: ReconnectingConnection, lease: timedelta) -> None:
         self._database = database
         self._lease = lease
-        self._cursors = {QueueKey(channel, urgency): ClaimCursor() for channel in CHANNELS for urgency in Urgency}
+        self._cursors = {QueueKey(channel, priority): ClaimCursor() for channel in CHANNELS for priority in Priority}
         self.has_claimed = False
 
     async def claim(self, key: QueueKey, limit: int) -> list[ClaimedMessage]:

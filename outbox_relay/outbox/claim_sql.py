@@ -5,7 +5,7 @@ from typing import Any
 
 from outbox_relay.model import QueueKey
 from outbox_relay.outbox.scan_cursor import IndexPosition
-from shared.vocabulary import TEMPLATES, AnyChannel, Locale, Urgency
+from shared.vocabulary import TEMPLATES, AnyChannel, Locale, Priority
 
 TABLE = "outbox_messages"
 
@@ -19,18 +19,18 @@ TABLE = "outbox_messages"
 # - Relays of a newer release claim the templates and locales that this release does not know.
 # - now() is stable and so an index condition; clock_timestamp() would be a filter on every pending row.
 # - A due message with a lease token has lost that lease; the claim counts it.
-IN_QUEUE = """channel = %(channel)s and urgency = %(urgency)s and status = 'pending'
+IN_QUEUE = """channel = %(channel)s and priority = %(priority)s and status = 'pending'
        and (due_at, id) >= (%(cursor_due_at)s, %(cursor_id)s) and due_at <= now()"""
-HAS_LOST_LEASES = "status = 'pending' and expiries >= 1 and due_at <= now()"
+HAS_LOST_LEASES = "status = 'pending' and lost_leases >= 1 and due_at <= now()"
 IS_FREE = "(leased_until is null or leased_until <= now())"
 IS_KNOWN = "template = any(%(templates)s) and locale = any(%(locales)s)"
 IS_OWN = "lease_token = %(lease_token)s"
 
-# The first condition on the expiries is that of the index of suspects: any message that has lost a lease.
+# The first condition on the lost_leases is that of the index of suspects: any message that has lost a lease.
 IS_SUSPECT = f"""{HAS_LOST_LEASES}
-       and expiries + (lease_token is not null)::integer >= 2
+       and lost_leases + (lease_token is not null)::integer >= 2
        and {IS_FREE}
-       and channel = any(%(channels)s) and urgency = any(%(urgencies)s)
+       and channel = any(%(channels)s) and priority = any(%(priorities)s)
        and {IS_KNOWN}"""
 
 
@@ -49,7 +49,7 @@ with picked as materialized (
 PICK_DUE = _picking(
     f"""{IN_QUEUE}
        and {IS_FREE}
-       and expiries + (lease_token is not null)::integer < 2
+       and lost_leases + (lease_token is not null)::integer < 2
        and {IS_KNOWN}""",
     limit="%(limit)s",
 )
@@ -81,7 +81,7 @@ LEASE = f"""
 update {TABLE}
    set lease_token = %(lease_token)s,
        leased_until = statement_timestamp() + %(lease)s,
-       expiries = expiries + (lease_token <> %(lease_token)s is true)::integer
+       lost_leases = lost_leases + (lease_token <> %(lease_token)s is true)::integer
  where id = any(array(select id from picked))
 """  # noqa: S608 - put together from our own
 # These bounds let PostgreSQL prune the other partitions.
@@ -91,7 +91,7 @@ AMONG_PARTITIONS = """
 """
 # date_part, since the standard's extract gives numeric, which takes four times as long to be made a float8.
 RETURNING = """
-returning id, template, channel, recipient, locale, payload, token_id, attempt, max_attempts, expiries,
+returning id, template, channel, recipient, locale, payload, token_id, attempt, max_attempts, lost_leases,
           created_at, expires_at,
           date_part('epoch', expires_at - statement_timestamp()) as seconds_left,
           date_part('epoch', statement_timestamp() - created_at) as age_seconds,
@@ -117,7 +117,7 @@ def claim_parameters(key: QueueKey, begin_at: IndexPosition, limit: int) -> dict
     """Return the parameters of CLAIM and RECLAIM, apart from the lease."""
     return KNOWN_VALUES | {
         "channel": key.channel.value,
-        "urgency": key.urgency.value,
+        "priority": key.priority.value,
         "cursor_due_at": begin_at[0],
         "cursor_id": begin_at[1],
         "limit": limit,
@@ -127,6 +127,6 @@ def claim_parameters(key: QueueKey, begin_at: IndexPosition, limit: int) -> dict
 def suspect_parameters(channels: Collection[AnyChannel]) -> dict[str, Any]:
     """Return the parameters that the statements about suspects share."""
     return KNOWN_VALUES | {
-        "urgencies": [urgency.value for urgency in Urgency],
+        "priorities": [priority.value for priority in Priority],
         "channels": [channel.value for channel in channels],
     }

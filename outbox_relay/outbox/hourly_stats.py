@@ -20,12 +20,12 @@ TIMEOUT_SECONDS = 2.0
 # In the order of the key, so that two relays cannot deadlock.
 ADD = """
 with added as (
-    insert into settled_by_hour as counted (hour, channel, status, messages)
+    insert into hourly_stats as counted (hour, channel, status, messages)
     select date_trunc('hour', now(), 'UTC'), channel, status, messages
       from unnest(%s::text[], %s::text[], %s::bigint[]) as new (channel, status, messages)
      order by channel, status
     on conflict (hour, channel, status) do update set messages = counted.messages + excluded.messages)
-delete from settled_by_hour where hour < now() - make_interval(days => %s)
+delete from hourly_stats where hour < now() - make_interval(days => %s)
 """
 
 Counts = dict[tuple[str, str], int]

@@ -111,7 +111,7 @@ class SettlementBatcher:
         HOURLY_STATS.count(written)
         _log_written(written)
         if stale:
-            log.info("outcomes too late", count=len(stale), message_ids=sorted(map(str, stale)))
+            log.info("stale outcomes ignored", count=len(stale), message_ids=sorted(map(str, stale)))
 
     def _next_batch(self) -> list[Settlement]:
         """Take each message once. The outcome of a second claim of the same message waits for the next statement."""

@@ -75,7 +75,7 @@ settled as (
            attempt = message.attempt + reported.spent,
            due_at = case reported.delay when 0 then message.due_at
                     else clock_timestamp() + make_interval(secs => reported.delay) end,
-           expiries = case reported.outcome when 'retry' then 0 else message.expiries end,
+           lost_leases = case reported.outcome when 'retry' then 0 else message.lost_leases end,
            lease_token = null,
            leased_until = null,
            provider = coalesce(reported.provider, message.provider),
@@ -147,14 +147,14 @@ PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_ne
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
-              %(expiries)s::integer[], %(spent)s::integer[])
-       as reported (id, outcome, reason, attempt, expiries, spent)
+              %(lost_leases)s::integer[], %(spent)s::integer[])
+       as reported (id, outcome, reason, attempt, lost_leases, spent)
   join outbox_messages as message on message.id = reported.id
  where message.lease_token is null
    and message.status = case when reported.outcome in ('sent', 'dead') then reported.outcome else 'pending' end
    and message.dead_reason is not distinct from reported.reason
    and message.attempt = reported.attempt + reported.spent
-   and message.expiries = case reported.outcome when 'retry' then 0 else reported.expiries end
+   and message.lost_leases = case reported.outcome when 'retry' then 0 else reported.lost_leases end
    and message.id >= %(lowest)s and message.id <= %(highest)s
 """
 
@@ -196,7 +196,7 @@ def reported_parameters(reported: Sequence[tuple[ClaimedMessage, Outcome]]) -> d
         "reasons": [_reason(outcome) for _, outcome in reported],
         "spent": [outcome.spent for _, outcome in reported],
         "attempts": [message.attempt for message in messages],
-        "expiries": [message.expiries for message in messages],
+        "lost_leases": [message.lost_leases for message in messages],
     }
 
 

@@ -38,7 +38,7 @@ MARK_SEEN = """
 
 READ = f"""
 with seen as ({MARK_SEEN})
-select name, openings as consecutive_opens, greatest(extract(epoch from open_until - now()), 0)::float8 as open_for
+select name, consecutive_opens, greatest(extract(epoch from open_until - now()), 0)::float8 as open_for
   from providers where name = any(%(names)s)
 """  # noqa: S608 - put together from our own
 
@@ -53,8 +53,8 @@ on conflict (name) do update set rate = excluded.rate where providers.rate is di
 # - A bucket that no relay has drawn from is full.
 EXCHANGE = """
 with before as materialized (
-    select name, openings, probe_by, probe_until, open_until, clock_timestamp() as moment,
-           openings > 0 and open_until > clock_timestamp() as is_open,
+    select name, consecutive_opens, probe_by, probe_until, open_until, clock_timestamp() as moment,
+           consecutive_opens > 0 and open_until > clock_timestamp() as is_open,
            case when refilled_at is null then %(burst)s
                 else least(tokens + %(returned)s + %(per_second)s
                            * greatest(extract(epoch from clock_timestamp() - refilled_at), 0), %(burst)s)
@@ -63,23 +63,24 @@ with before as materialized (
 decided as (
     select *, least(%(wanted)s, floor(tokens)) as granted,
            case when %(is_closing)s then 0
-                when %(is_opening)s and is_open then openings
-                when %(is_opening)s then greatest(openings + 1, %(consecutive_opens)s)
-                else openings end as openings_now,
-           %(wants_probe_permit)s and openings > 0 and not is_open and not %(is_opening)s and not %(is_closing)s
+                when %(is_opening)s and is_open then consecutive_opens
+                when %(is_opening)s then greatest(consecutive_opens + 1, %(consecutive_opens)s)
+                else consecutive_opens end as openings_now,
+           %(wants_probe_permit)s and consecutive_opens > 0 and not is_open
+           and not %(is_opening)s and not %(is_closing)s
            and (probe_by = %(relay)s or probe_until is null or probe_until <= moment) as has_probe_permit
       from before)
 update providers
-   set openings = openings_now,
+   set consecutive_opens = openings_now,
        open_until = case when %(is_closing)s then null
                          when %(is_opening)s then greatest(case when decided.is_open then decided.open_until end,
                                                            moment + make_interval(secs => %(open_for)s))
                          else decided.open_until end,
-       since = case when (decided.openings = 0) = (openings_now = 0) then since else moment end,
+       since = case when (decided.consecutive_opens = 0) = (openings_now = 0) then since else moment end,
        probe_by = case when has_probe_permit then %(relay)s
-                       when openings_now = decided.openings then decided.probe_by end,
+                       when openings_now = decided.consecutive_opens then decided.probe_by end,
        probe_until = case when has_probe_permit then moment + make_interval(secs => %(probe_permit_seconds)s)
-                          when openings_now = decided.openings then decided.probe_until end,
+                          when openings_now = decided.consecutive_opens then decided.probe_until end,
        tokens = decided.tokens - granted,
        refilled_at = moment,
        last_failure_class = coalesce(%(failure_class)s, last_failure_class),
@@ -87,7 +88,7 @@ update providers
        seen_at = moment
   from decided
  where providers.name = decided.name
-returning providers.openings as consecutive_opens, has_probe_permit, granted::integer,
+returning providers.consecutive_opens as consecutive_opens, has_probe_permit, granted::integer,
           greatest(extract(epoch from providers.open_until - moment), 0)::float8 as open_for,
           (greatest(1 - providers.tokens, 0) / nullif(%(per_second)s, 0))::float8 as token_in
 """

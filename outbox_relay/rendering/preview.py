@@ -74,7 +74,7 @@ def sample_message(template: Template, channel: Channel, locale: Locale, *, name
         token_id=UUID("0b9fa9a3-6a4e-4d0f-8a57-0a6d8a0f1c11"),
         attempt=0,
         max_attempts=8,
-        expiries=0,
+        lost_leases=0,
         created_at=_NOON,
         due_at=_NOON,
         expires_at=_NOON + timedelta(days=1),

@@ -263,7 +263,7 @@ class RelaySettings(BrandingSettings):
     batch_size: int = setting(
         Whole,
         "RELAY_BATCH_SIZE",
-        "The most messages in one claim. For each channel and urgency, the relay holds up to twice as many.",
+        "The most messages in one claim. For each channel and priority, the relay holds up to twice as many.",
         unit="messages",
         default=500,
         bounds=(1, 5000),
@@ -309,10 +309,10 @@ class RelaySettings(BrandingSettings):
         default=20,
         bounds=(1, 1800),
     )
-    upkeep_seconds: int = setting(
+    maintenance_seconds: int = setting(
         Whole,
-        "RELAY_UPKEEP_SECONDS",
-        "How often the relay that holds the upkeep lease runs it. Every fifth run creates and drops partitions.",
+        "RELAY_MAINTENANCE_SECONDS",
+        "How often the relay that holds the leader lease runs it. Every fifth run creates and drops partitions.",
         unit="seconds",
         default=60,
         bounds=(1, 3600),

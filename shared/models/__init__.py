@@ -5,11 +5,11 @@ All times come from PostgreSQL's clock: processes compare times that others wrot
 
 from shared.models.accounts import SessionRow, Token, User
 from shared.models.base import Base, EnumText
-from shared.models.limits import KeptAnswer, RateLimit
-from shared.models.operators import BulkActRow, ConsoleSession, OperatorAction, OperatorToken, SettledByHour
+from shared.models.limits import IdempotencyKey, RateLimit
+from shared.models.operators import BulkActRow, ConsoleSession, HourlyStats, OperatorAction, OperatorToken
 from shared.models.organizations import Organization, OrganizationLoss, OrganizationStep
 from shared.models.outbox import DeliveryAttempt, OutboxMessage
-from shared.models.relays import FallbackBudget, ProviderRow, RelayRow, ToldCause, UpkeepLease
+from shared.models.relays import FallbackBudget, LeaderLease, ProviderRow, RelayRow, ReportedCause
 
 __all__ = [
     "Base",
@@ -18,7 +18,9 @@ __all__ = [
     "DeliveryAttempt",
     "EnumText",
     "FallbackBudget",
-    "KeptAnswer",
+    "HourlyStats",
+    "IdempotencyKey",
+    "LeaderLease",
     "OperatorAction",
     "OperatorToken",
     "Organization",
@@ -28,10 +30,8 @@ __all__ = [
     "ProviderRow",
     "RateLimit",
     "RelayRow",
+    "ReportedCause",
     "SessionRow",
-    "SettledByHour",
     "Token",
-    "ToldCause",
-    "UpkeepLease",
     "User",
 ]

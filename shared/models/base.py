@@ -15,10 +15,10 @@ from shared.vocabulary import (
     DeadReason,
     Locale,
     OrganizationStatus,
+    Priority,
     Purpose,
     Status,
     Template,
-    Urgency,
     UserStatus,
 )
 
@@ -77,7 +77,7 @@ class Base(DeclarativeBase):
         Status: EnumText(Status),
         DeadReason: EnumText(DeadReason),
         Template: EnumText(Template),
-        Urgency: EnumText(Urgency),
+        Priority: EnumText(Priority),
         Purpose: EnumText(Purpose),
         UserStatus: EnumText(UserStatus),
         OrganizationStatus: EnumText(OrganizationStatus),

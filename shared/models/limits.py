@@ -11,17 +11,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 from shared.models.base import NOW, Base
 
 
-class KeptAnswer(Base):
+class IdempotencyKey(Base):
     """The response to a request with an Idempotency-Key, stored in the request's own transaction.
 
     ``id`` is a hash of the key and its endpoint, ``fingerprint`` a MAC of the request. Neither reveals the key or a
     password. The row is deleted together with the user that the response is about.
     """
 
-    __tablename__ = "kept_answers"
+    __tablename__ = "idempotency_keys"
     __table_args__ = (
-        Index("ix_kept_answers_created_at", "created_at"),
-        Index("ix_kept_answers_user_id", "user_id", postgresql_where=text("user_id is not null")),
+        Index("ix_idempotency_keys_created_at", "created_at"),
+        Index("ix_idempotency_keys_user_id", "user_id", postgresql_where=text("user_id is not null")),
     )
 
     id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)

@@ -52,7 +52,7 @@ class OperatorToken(Base):
 class BulkActRow(Base):
     """A requeue or discard of all messages that match a filter, with its progress."""
 
-    __tablename__ = "bulk_acts"
+    __tablename__ = "bulk_actions"
     __table_args__ = (
         CheckConstraint("action in ('requeue', 'discard')", name="action"),
         CheckConstraint("status in ('running', 'stopped', 'done')", name="status"),
@@ -75,10 +75,10 @@ class BulkActRow(Base):
     ended_at: Mapped[datetime | None]
 
 
-class SettledByHour(Base):
+class HourlyStats(Base):
     """Number of messages sent or dead per channel and hour. The relays update it every few seconds."""
 
-    __tablename__ = "settled_by_hour"
+    __tablename__ = "hourly_stats"
     __table_args__ = (CheckConstraint("status in ('sent', 'dead')", name="status"),)
 
     hour: Mapped[datetime] = mapped_column(primary_key=True)

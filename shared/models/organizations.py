@@ -67,7 +67,7 @@ class OrganizationStep(Base):
 
     organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True)
     step: Mapped[str] = mapped_column(primary_key=True)
-    begun_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    started_at: Mapped[datetime] = mapped_column(server_default=NOW)
     done_at: Mapped[datetime | None]
     error_class: Mapped[str | None]
     error: Mapped[str | None]

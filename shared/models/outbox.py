@@ -15,9 +15,9 @@ from shared.vocabulary import (
     Channel,
     DeadReason,
     Locale,
+    Priority,
     Status,
     Template,
-    Urgency,
     Work,
     WorkChannel,
 )
@@ -30,7 +30,7 @@ class OutboxMessage(Base):
     __table_args__ = (
         CheckConstraint("status in ('pending', 'sent', 'dead')", name="status"),
         CheckConstraint("channel in ('email', 'sms', 'provision')", name="channel"),
-        CheckConstraint("urgency in ('code', 'notice')", name="urgency"),
+        CheckConstraint("priority in ('high', 'low')", name="priority"),
         CheckConstraint("(status = 'dead') = (dead_reason is not null)", name="dead_has_reason"),
         CheckConstraint("(status = 'pending') = (settled_at is null)", name="settled_has_time"),
         CheckConstraint("(lease_token is null) = (leased_until is null)", name="lease_has_end"),
@@ -47,13 +47,13 @@ class OutboxMessage(Base):
             name="fallback_is_whole",
         ),
         Index(
-            "ix_outbox_messages_due", "channel", "urgency", "due_at", "id", postgresql_where=text("status = 'pending'")
+            "ix_outbox_messages_due", "channel", "priority", "due_at", "id", postgresql_where=text("status = 'pending'")
         ),
         Index(
             "ix_outbox_messages_suspect",
             "due_at",
             "id",
-            postgresql_where=text("status = 'pending' and expiries >= 1"),
+            postgresql_where=text("status = 'pending' and lost_leases >= 1"),
         ),
         Index("ix_outbox_messages_dead", "settled_at", "id", postgresql_where=text("status = 'dead'")),
         Index("ix_outbox_messages_dead_id", "id", postgresql_where=text("status = 'dead'")),
@@ -85,7 +85,7 @@ class OutboxMessage(Base):
     dead_reason: Mapped[DeadReason | None]
     attempt: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     max_attempts: Mapped[int] = mapped_column(SmallInteger)
-    expiries: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    lost_leases: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     due_at: Mapped[datetime] = mapped_column(server_default=NOW)
     leased_until: Mapped[datetime | None]
     lease_token: Mapped[UUID | None]
@@ -97,7 +97,7 @@ class OutboxMessage(Base):
     traceparent: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     settled_at: Mapped[datetime | None]
-    urgency: Mapped[Urgency] = mapped_column(server_default="code")
+    priority: Mapped[Priority] = mapped_column(server_default="high")
     fallback_channel: Mapped[Channel | None]
     fallback_lifetime: Mapped[timedelta | None]
     fallback_at: Mapped[datetime | None]

@@ -20,10 +20,10 @@ class FallbackBudget(Base):
     spent: Mapped[int]
 
 
-class UpkeepLease(Base):
+class LeaderLease(Base):
     """One row: the relay that does the maintenance for all, until its lease ends."""
 
-    __tablename__ = "upkeep_lease"
+    __tablename__ = "leader_lease"
     __table_args__ = (CheckConstraint("id = 1", name="only_one"),)
 
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False, server_default="1")
@@ -32,16 +32,16 @@ class UpkeepLease(Base):
 
 
 class ProviderRow(Base):
-    """Shared state of one provider. Its circuit breaker is closed while ``openings`` is 0."""
+    """Shared state of one provider. Its circuit breaker is closed while ``consecutive_opens`` is 0."""
 
     __tablename__ = "providers"
-    __table_args__ = (CheckConstraint("(openings = 0) = (open_until is null)", name="open_has_end"),)
+    __table_args__ = (CheckConstraint("(consecutive_opens = 0) = (open_until is null)", name="open_has_end"),)
 
     name: Mapped[str] = mapped_column(primary_key=True)
     rate: Mapped[str | None]
     tokens: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
     refilled_at: Mapped[datetime | None]
-    openings: Mapped[int] = mapped_column(default=0, server_default="0")
+    consecutive_opens: Mapped[int] = mapped_column(default=0, server_default="0")
     open_until: Mapped[datetime | None]
     probe_by: Mapped[UUID | None]
     probe_until: Mapped[datetime | None]
@@ -51,13 +51,13 @@ class ProviderRow(Base):
     seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
-class ToldCause(Base):
+class ReportedCause(Base):
     """When operators were last notified of a cause. The next notification follows an hour later at the earliest."""
 
-    __tablename__ = "told_causes"
+    __tablename__ = "reported_causes"
 
     cause: Mapped[str] = mapped_column(primary_key=True)
-    told_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    reported_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class RelayRow(Base):

@@ -13,7 +13,7 @@ WIDTHS = (320, 390, 800, 1280)
 LONG = "x" * 500
 DOMAIN = ".".join(["d" * 60] * 3) + ".example"
 ENDLESS_BULK = (
-    "insert into bulk_acts (id, action, operator, reason, wanted, found)"
+    "insert into bulk_actions (id, action, operator, reason, wanted, found)"
     " values (gen_random_uuid(), 'requeue', %s, %s, jsonb_build_object('provider', %s::text), 123456789) returning id"
 )
 ENDLESS_ORGANIZATION = (

@@ -10,7 +10,7 @@ from tests.support.outbox import Outbox
 MESSAGES, PER_MINUTE, SLICE = 2_000, 12_000, 200
 KILLS = 3
 REQUEUED = "select count(*), count(distinct message_id) from operator_actions where action = 'requeue'"
-ACTED = "select coalesce(sum(acted), 0) from bulk_acts"
+ACTED = "select coalesce(sum(acted), 0) from bulk_actions"
 # In any ten seconds, at most the rate and one step may be requeued.
 MOST_IN_TEN_SECONDS = """
 select max(number) from (

@@ -161,7 +161,7 @@ def test_a_relay_killed_there_leaves_what_a_restart_can_mend(
     is_copied = left.arrived == 1 and left.status == "pending"
     assert conserved(ledger, sink).copies == (1 if is_copied else 0)
     row = outbox.row(message_id)
-    assert (row.status, row.attempt, row.expiries) == ("sent", 1, 1 if left.is_leased else 0)
+    assert (row.status, row.attempt, row.lost_leases) == ("sent", 1, 1 if left.is_leased else 0)
 
 
 def test_a_relay_killed_between_the_two_statements_of_a_settle_leaves_the_second_undone(

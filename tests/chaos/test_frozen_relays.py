@@ -79,7 +79,7 @@ def test_an_answer_that_came_during_a_pause_is_heard(outbox: Outbox, ledger: Led
 
 
 def assert_says_that_it_came_too_late(zombie: RunningRelay, message_id: UUID) -> None:
-    [late] = eventually(lambda: zombie.said("outcomes too late"))
+    [late] = eventually(lambda: zombie.said("stale outcomes ignored"))
     assert late["message_ids"] == [str(message_id)]
     assert zombie.said("message dead") == []
     lines = zombie.get("/metrics").text.splitlines()

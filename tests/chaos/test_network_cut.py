@@ -34,7 +34,7 @@ def test_a_relay_cut_off_from_the_database_is_replaced_and_writes_nothing_wrong_
         # It settles first what it has kept, in the order of its claims, and so all of that before these.
         ledger.enqueue(5)
         eventually(outbox.is_all_sent, seconds=LONGEST)
-        eventually(lambda: cut_off.said("outcomes too late"))
+        eventually(lambda: cut_off.said("stale outcomes ignored"))
         assert cut_off.said("message dead") == []
         assert outbox.execute(ROWS)[: len(before)] == before
     assert conserved(ledger, sink).copies == 19

@@ -84,7 +84,7 @@ def test_an_organization_that_kills_every_relay_fails_and_leaves_no_database(
     for _ in range(5):
         killed(outbox.database, sink, organizer, "completed", Step.MIGRATE)
     told = {"EMAIL_PROVIDERS": sink.provider, "PROVISION_DATABASE_URL": organizer.url}
-    with running_relay(outbox.database, PROVISION_GRACE_HOURS="0", RELAY_UPKEEP_SECONDS="1", **told):
+    with running_relay(outbox.database, PROVISION_GRACE_HOURS="0", RELAY_MAINTENANCE_SECONDS="1", **told):
         eventually(lambda: organization_of(outbox, ada)["dropped_at"], seconds=60)
     assert (organization_of(outbox, ada)["status"], organizer.databases()) == ("failed", set())
     assert templates_of(outbox, ada) == ["organization", "organization_failed"]

@@ -44,7 +44,7 @@ def test_poison_is_dead_after_five_lost_leases_and_costs_its_neighbours_nothing(
         end_leases(outbox)
     assert deaths == 5
     row = outbox.row(poison)
-    assert (row.status, row.dead_reason, row.attempt, row.expiries) == ("dead", "poison", 0, 5)
+    assert (row.status, row.dead_reason, row.attempt, row.lost_leases) == ("dead", "poison", 0, 5)
     assert [(line["message_id"], line["dead_reason"]) for line in said] == [(str(poison), "poison")]
     labels = 'channel="email",dead_reason="poison",outcome="dead",template="activation"'
     assert f"signpost_messages_settled_total{{{labels}}} 1.0" in metrics
@@ -58,7 +58,7 @@ def test_poison_is_dead_after_five_lost_leases_and_costs_its_neighbours_nothing(
 def test_while_a_suspect_is_tried_the_process_holds_nothing_else(outbox: Outbox, sink: MailSink) -> None:
     sink.verdict_seconds = 0.01
     outbox.put(count=500)
-    outbox.put(count=500, urgency="'notice'")
+    outbox.put(count=500, priority="'low'")
     suspect = a_suspect(outbox, recipient=DEADLY)
     with running_relay(outbox.database, command=COMMAND, EMAIL_PROVIDERS=sink.provider) as relay:
         eventually(lambda: relay.process.poll() is not None)
@@ -67,7 +67,7 @@ def test_while_a_suspect_is_tried_the_process_holds_nothing_else(outbox: Outbox,
 
 
 def test_suspects_are_found_beside_a_backlog_and_it_goes_on_after_them(outbox: Outbox, sink: MailSink) -> None:
-    suspects = outbox.put(count=30, expiries="2")
+    suspects = outbox.put(count=30, lost_leases="2")
     outbox.put(count=300)
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, RELAY_POLL_SECONDS="300") as relay:
         eventually(outbox.is_all_sent)
@@ -90,7 +90,7 @@ def test_a_suspect_that_hangs_at_its_provider_stops_the_others_for_seconds_only(
 
 
 def test_suspects_wait_for_their_provider_and_delay_nobody_meanwhile(outbox: Outbox, tmp_path: Path) -> None:
-    outbox.put(count=20, expiries="2")
+    outbox.put(count=20, lost_leases="2")
     settings = {"EMAIL_PROVIDERS": "smtp://127.0.0.1:1?tls=none", "SMS_PROVIDERS": f"file://{tmp_path}"}
     with running_relay(outbox.database, **settings) as relay:
         text = a_text(outbox, relay)
@@ -98,30 +98,30 @@ def test_suspects_wait_for_their_provider_and_delay_nobody_meanwhile(outbox: Out
         [first_turn, *_] = eventually(lambda: relay.said("suspects tried"))
         eventually(lambda: outbox.number(LEASED) == 0)
     assert first_turn["count"] < 20
-    assert outbox.number(f"{UNSETTLED} and attempt = 0 and expiries = 2") == 20
+    assert outbox.number(f"{UNSETTLED} and attempt = 0 and lost_leases = 2") == 20
 
 
 def test_stopping_amid_suspects_costs_them_no_lease(outbox: Outbox, sink: MailSink) -> None:
     sink.verdict_seconds = 0.02
-    outbox.put(count=200, expiries="2")
+    outbox.put(count=200, lost_leases="2")
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
         eventually(lambda: sink.arrived.total() >= 5)
         relay.process.terminate()
         assert relay.process.wait(20) == 0
     assert outbox.number(LEASED) == 0
-    assert outbox.number("select max(expiries) from outbox_messages") == 2
+    assert outbox.number("select max(lost_leases) from outbox_messages") == 2
     assert sink.arrived.total() == outbox.number("select count(*) from outbox_messages where status = 'sent'")
 
 
 def test_once_tries_suspects_when_all_else_is_done(outbox: Outbox, sink: MailSink) -> None:
-    outbox.put(count=3, expiries="2")
+    outbox.put(count=3, lost_leases="2")
     outbox.put(count=20)
     assert relay_once(outbox.database, EMAIL_PROVIDERS=sink.provider) == 0
     assert outbox.is_all_sent()
 
 
 def a_suspect(outbox: Outbox, **columns: str) -> UUID:
-    [suspect] = outbox.put(expiries="2", **columns)
+    [suspect] = outbox.put(lost_leases="2", **columns)
     return suspect
 
 

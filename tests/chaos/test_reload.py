@@ -13,7 +13,7 @@ from tests.support.relays import RunningRelay, running_relay
 from tests.support.service_manager import supervisor
 
 GAUGES = ("signpost_breaker_open", "signpost_rate_wait")
-EXPIRED_LEASES = "select count(*) from outbox_messages where expiries > 0"
+EXPIRED_LEASES = "select count(*) from outbox_messages where lost_leases > 0"
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def test_a_listener_whose_session_has_fallen_silent_listens_over_another(outbox:
 
 
 @pytest.mark.usefixtures("impatience")
-def test_looks_and_upkeep_do_not_wait_for_a_session_that_has_fallen_silent(outbox: Outbox) -> None:
+def test_looks_and_maintenance_do_not_wait_for_a_session_that_has_fallen_silent(outbox: Outbox) -> None:
     async def do_both(road: Road) -> None:
         settings = RelaySettingsSchema().read(
             relay_environment(outbox.database, DATABASE_URL=url_over(road, outbox), EMAIL_PROVIDERS="console:")
@@ -91,7 +91,7 @@ def test_looks_and_upkeep_do_not_wait_for_a_session_that_has_fallen_silent(outbo
         async with asyncio.timeout(LONGEST), asyncio.TaskGroup() as group:
             group.create_task(parts.poller.poll())
             group.create_task(Maintenance(settings, uuid4()).run_round())
-            for purpose in ("look", "upkeep"):
+            for purpose in ("look", "maintenance"):
                 await asyncio.to_thread(wait_until_held_up, outbox.database, purpose)
             road.fall_silent()
         assert parts.connections.polling.is_lost
@@ -102,5 +102,5 @@ def test_looks_and_upkeep_do_not_wait_for_a_session_that_has_fallen_silent(outbo
         outbox.database.connect() as owner,
         owner.transaction(),
     ):
-        owner.execute("lock outbox_messages, upkeep_lease")
+        owner.execute("lock outbox_messages, leader_lease")
         asyncio.run(do_both(road))

@@ -57,4 +57,4 @@ async def test_messages_lose_no_lease_to_a_primary_that_cannot_confirm_and_go_ou
         await asyncio.to_thread(wait_for_standby, lonely, "")
         await until(lonely, parts, "select 1 where not exists (select from outbox_messages where status = 'pending')")
         assert len(server.messages) == len(ids)
-    assert set(lonely.execute("select status, attempt, expiries from outbox_messages")) == {("sent", 1, 0)}
+    assert set(lonely.execute("select status, attempt, lost_leases from outbox_messages")) == {("sent", 1, 0)}

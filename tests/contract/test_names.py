@@ -11,9 +11,9 @@ from tests.support.databases import Database
 COLUMNS = {
     "outbox_messages": (
         "id", "template", "channel", "recipient", "locale", "payload", "user_id", "token_id", "status", "dead_reason",
-        "attempt", "max_attempts", "expiries", "due_at", "leased_until", "lease_token", "expires_at", "provider",
+        "attempt", "max_attempts", "lost_leases", "due_at", "leased_until", "lease_token", "expires_at", "provider",
         "provider_message_id", "last_error_class", "last_error", "traceparent", "created_at", "settled_at",
-        "urgency",
+        "priority",
     ),
     "dead_letters": (
         "id", "template", "channel", "recipient", "dead_reason", "attempt", "provider", "last_error_class",
@@ -31,7 +31,7 @@ METRICS = {
     "signpost_backlog_messages": ("channel",),
     "signpost_backlog_lag_seconds": ("channel",),
     "signpost_breaker_open": ("provider",),
-    "signpost_upkeep_last_success_timestamp_seconds": (),
+    "signpost_maintenance_last_success_timestamp_seconds": (),
     "signpost_sms_segments_total": ("provider",),
     "signpost_rate_wait_seconds": ("provider",),
     "signpost_fallbacks_total": ("channel",),

@@ -60,7 +60,7 @@ def test_a_bulk_action_continues_after_its_console_was_killed(database: Database
         path = ask(console, "POST", "/v1/requeues", token, json=body).headers["Location"]
         eventually(lambda: outbox.number(PENDING))
     assert 0 < outbox.number(PENDING) < len(ids)
-    outbox.execute("update bulk_acts set per_minute = 60000, next_step_at = now()")
+    outbox.execute("update bulk_actions set per_minute = 60000, next_step_at = now()")
     with running_console(database) as console:
         eventually(lambda: ask(console, "GET", path, token).json()["status"] == "done")
         assert ask(console, "GET", path, token).json()["acted"] == len(ids)

@@ -59,9 +59,9 @@ def test_rows_that_cannot_be_rendered_die_and_harm_no_other_message(outbox: Outb
     assert sink.arrived.total() == len(odd)
 
 
-def test_an_urgency_of_which_no_relay_knows_is_no_row(outbox: Outbox) -> None:
+def test_an_priority_of_which_no_relay_knows_is_no_row(outbox: Outbox) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
-        outbox.put(urgency="'later'")
+        outbox.put(priority="'later'")
 
 
 @pytest.mark.parametrize("column", ["due_at", "created_at", "expires_at"])

@@ -19,7 +19,7 @@ def test_a_provider_known_to_be_down_is_not_tried_by_a_relay_that_starts(
     outbox: Outbox, sink: MailSink, tmp_path: Path
 ) -> None:
     outbox.execute(
-        "insert into providers (name, openings, open_until) values (%s, 3, now() + interval '1 hour')",
+        "insert into providers (name, consecutive_opens, open_until) values (%s, 3, now() + interval '1 hour')",
         f"smtp:127.0.0.1:{sink.port}",
     )
     outbox.put(count=10)
@@ -35,10 +35,10 @@ def test_an_outage_is_in_the_providers_row_and_its_end_too(outbox: Outbox, sink:
     sink.hold()
     outbox.put(count=5)
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, RELAY_SEND_SECONDS="1"):
-        eventually(lambda: outbox.number("select count(*) from providers where openings > 0"), seconds=30)
+        eventually(lambda: outbox.number("select count(*) from providers where consecutive_opens > 0"), seconds=30)
         sink.release()
         eventually(outbox.is_all_sent, seconds=30)
-        eventually(lambda: outbox.number("select count(*) from providers where openings = 0"), seconds=30)
+        eventually(lambda: outbox.number("select count(*) from providers where consecutive_opens = 0"), seconds=30)
 
 
 def test_all_relays_together_keep_to_a_providers_rate(outbox: Outbox, sink: MailSink) -> None:
@@ -51,7 +51,7 @@ def test_all_relays_together_keep_to_a_providers_rate(outbox: Outbox, sink: Mail
         eventually(lambda: is_waiting_for_its_rate(one) and is_waiting_for_its_rate(other), seconds=30)
         eventually(lambda: outbox.number(SENT) == 1, seconds=30)
     assert sink.arrived.total() == 1
-    assert outbox.number("select count(*) from outbox_messages where attempt = 0 and expiries = 0") == 4
+    assert outbox.number("select count(*) from outbox_messages where attempt = 0 and lost_leases = 0") == 4
 
 
 def is_waiting_for_its_rate(relay: RunningRelay) -> bool:

@@ -26,7 +26,7 @@ def test_sigterm_finishes_what_is_in_flight_and_hands_back_the_rest(outbox: Outb
         sink.release()
         assert relay.process.wait(10) == 0
     assert outbox.number(IN_FLIGHT) == 0
-    assert outbox.number("select count(*) from outbox_messages where attempt > 1 or expiries > 0") == 0
+    assert outbox.number("select count(*) from outbox_messages where attempt > 1 or lost_leases > 0") == 0
     sent = outbox.number("select count(*) from outbox_messages where status = 'sent'")
     assert (sink.arrived.total(), outbox.number(UNSETTLED)) == (sent, 50 - sent)
 

@@ -8,9 +8,9 @@ import pytest
 
 from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
+from tests.support.maintenance import put_old
 from tests.support.outbox import UNSETTLED, Outbox
 from tests.support.relays import relay_once, running_relay
-from tests.support.upkeep import put_old
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +81,7 @@ def test_a_message_of_a_newer_release_waits_for_its_relay(outbox: Outbox, sink: 
     outbox.put(count=3)
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
         eventually(lambda: outbox.number(UNSETTLED) == len(newer), seconds=30)
-    assert [outbox.row(message_id).expiries for message_id in newer] == [0, 0]
+    assert [outbox.row(message_id).lost_leases for message_id in newer] == [0, 0]
 
 
 def test_an_outcome_that_cannot_be_written_harms_no_neighbour(outbox: Outbox, sink: MailSink) -> None:

@@ -48,7 +48,8 @@ def test_a_relay_that_leaves_an_old_message_alone_is_not_ready_until_it_is_deliv
 def test_a_relay_whose_provider_is_down_is_ready_and_says_what_it_waits_for(outbox: Outbox, sink: MailSink) -> None:
     provider = f"smtp:127.0.0.1:{sink.port}"
     outbox.execute(
-        "insert into providers (name, openings, open_until) values (%s, 3, now() + interval '1 hour')", provider
+        "insert into providers (name, consecutive_opens, open_until) values (%s, 3, now() + interval '1 hour')",
+        provider,
     )
     outbox.put(due_at=LONG_DUE)
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:

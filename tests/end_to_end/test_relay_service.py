@@ -124,11 +124,11 @@ def test_a_watchdog_that_is_meant_for_another_process_changes_nothing(
         assert manager.facts.count(ALIVE) == 1
 
 
-def test_ending_amid_a_turn_of_upkeep_is_no_fault(outbox: Outbox, sink: MailSink) -> None:
+def test_ending_amid_a_turn_of_maintenance_is_no_fault(outbox: Outbox, sink: MailSink) -> None:
     with outbox.database.connect() as owner, owner.transaction():
         owner.execute("lock table sessions in access exclusive mode")
         with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
-            wait_until_held_up(outbox.database, "upkeep")
+            wait_until_held_up(outbox.database, "maintenance")
             relay.process.terminate()
             assert relay.process.wait(timeout=30) == 0
             assert relay.said("relay stopped")

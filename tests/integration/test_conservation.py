@@ -78,9 +78,12 @@ def test_a_copy_under_another_message_id_is_noticed(ledger: Ledger, sink: MailSi
 
 def test_poison_is_told_apart_from_other_deaths(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
     died = (
-        "update outbox_messages set status = 'dead', settled_at = now(), dead_reason = %s, expiries = %s where id = %s"
+        "update outbox_messages set status = 'dead', settled_at = now(), dead_reason = %s, lost_leases = %s"
+        " where id = %s"
     )
-    for message_id, reason, expiries in zip(ledger.committed, ("poison", "poison", "rejected"), (5, 0, 5), strict=True):
-        outbox.execute(died, reason, expiries, message_id)
+    for message_id, reason, lost_leases in zip(
+        ledger.committed, ("poison", "poison", "rejected"), (5, 0, 5), strict=True
+    ):
+        outbox.execute(died, reason, lost_leases, message_id)
     tally = conserved(ledger, sink)
     assert (tally.poisoned, tally.dead) == (1, 2)

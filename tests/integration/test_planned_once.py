@@ -75,7 +75,7 @@ def test_a_backlog_is_counted_by_the_due_index_whatever_the_statistics_say(outbo
             await parts.close()
 
     lines = asyncio.run(plan(assemble(settings)))
-    assert [line for line in lines if "_channel_urgency_due_at_id_idx" in line]
+    assert [line for line in lines if "_channel_priority_due_at_id_idx" in line]
     assert not [line for line in lines if "Seq Scan" in line]
 
 

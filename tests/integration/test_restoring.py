@@ -95,7 +95,7 @@ def test_what_was_given_beyond_or_is_everybodys_is_no_loss(database: Database) -
 
 def test_what_is_somebody_elses_to_give_is_named(database: Database) -> None:
     with database.connect() as owner:
-        owner.execute("revoke insert on kept_answers from signpost_api")
+        owner.execute("revoke insert on idempotency_keys from signpost_api")
         owner.execute("create role passer_by login")
     try:
         with pytest.raises(RightsMissingError) as refused:
@@ -103,7 +103,7 @@ def test_what_is_somebody_elses_to_give_is_named(database: Database) -> None:
     finally:
         with database.connect() as owner:
             owner.execute("drop role passer_by")
-    assert refused.value.needed == "grant insert on kept_answers to signpost_api"
+    assert refused.value.needed == "grant insert on idempotency_keys to signpost_api"
 
 
 def rights_of(database: Database) -> set[tuple[str, ...]]:

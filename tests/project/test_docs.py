@@ -17,10 +17,10 @@ from shared.vocabulary import (
     HealthStatus,
     Locale,
     OrganizationStatus,
+    Priority,
     Purpose,
     Status,
     Template,
-    Urgency,
     UserStatus,
     Work,
     WorkChannel,
@@ -58,7 +58,7 @@ def test_settings_are_documented_as_they_are(process: str) -> None:
 
 
 KINDS = [
-    *(Channel, Status, DeadReason, Template, Urgency, Purpose, UserStatus, Locale),
+    *(Channel, Status, DeadReason, Template, Priority, Purpose, UserStatus, Locale),
     *(WorkChannel, Work, OrganizationStatus, HealthStatus),
 ]
 

@@ -10,9 +10,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 MOST_BYTES = 60_000
 
 
-def test_every_email_is_shown_by_light_and_in_the_dark() -> None:
+def test_every_email_is_shown_in_light_and_dark_mode() -> None:
     page = (DOCS / "messages.md").read_text()
-    pictures = r"!\[By light\]\(pictures/\1-light.png\)\n!\[In the dark\]\(pictures/\1-dark.png\)"
+    pictures = r"!\[Light mode\]\(pictures/\1-light.png\)\n!\[Dark mode\]\(pictures/\1-dark.png\)"
     shown = re.findall(rf"^## (\w+)\n\n{pictures}", page, re.MULTILINE)
     assert sorted(shown) == sorted(Template)
 

@@ -31,7 +31,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
     }
     assert files - packed == set()
     assert {name for name in packed if ".dist-info/" not in name} - files == set()
-    needed = ("common_passwords.txt", ".mjml", ".po", ".css", ".html", "/0001_users_and_tokens.py", "script.py.mako")
+    needed = ("common_passwords.txt", ".mjml", ".po", ".css", ".html", "/0001_baseline.py", ".sql", "script.py.mako")
     assert [ending for ending in needed if not any(name.endswith(ending) for name in packed)] == []
 
 

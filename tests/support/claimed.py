@@ -27,7 +27,7 @@ def a_claimed_message(**changes: Any) -> ClaimedMessage:
         "token_id": A_TOKEN,
         "attempt": 0,
         "max_attempts": 8,
-        "expiries": 0,
+        "lost_leases": 0,
         "created_at": datetime(2026, 11, 20, 10, 0, 30, tzinfo=UTC),
         "due_at": datetime(2026, 11, 20, 10, 0, 30, tzinfo=UTC),
         "expires_at": datetime(2026, 11, 21, 10, 0, 30, tzinfo=UTC),

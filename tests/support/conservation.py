@@ -146,7 +146,7 @@ def conserved(ledger: Ledger, sink: MailSink) -> Tally:
     )
 
 
-STANDING = "select id, status, dead_reason, expiries from outbox_messages"
+STANDING = "select id, status, dead_reason, lost_leases from outbox_messages"
 
 
 def nothing_is_lost_or_made_up(ledger: Ledger, kept: set[UUID], delivered: set[UUID]) -> None:
@@ -163,6 +163,6 @@ def nothing_goes_twice_without_reason(ledger: Ledger, sink: MailSink, delivered:
     assert not strangers, "a copy went out under another Message-ID"
 
 
-def is_poisoned(_status: str, dead_reason: str | None, expiries: int) -> bool:
+def is_poisoned(_status: str, dead_reason: str | None, lost_leases: int) -> bool:
     """Tell whether it died of killing processes, which chaos can make of any message by bad luck."""
-    return dead_reason == DeadReason.POISON and expiries >= LEASES_BEFORE_POISON
+    return dead_reason == DeadReason.POISON and lost_leases >= LEASES_BEFORE_POISON

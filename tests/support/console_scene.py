@@ -131,12 +131,13 @@ class Scene:
             rows.append((at, "sms", "sent", int(busy / 6 + self._dice.randrange(40))))
             rows.append((at, "email", "dead", self._dice.randrange(4, 14) + (61 if ago == 3 else 0)))
         owner.cursor().executemany(
-            "insert into settled_by_hour (hour, channel, status, messages) values (%s, %s, %s, %s)", rows
+            "insert into hourly_stats (hour, channel, status, messages) values (%s, %s, %s, %s)", rows
         )
 
     def _put_providers(self, owner: psycopg.Connection) -> None:
         owner.execute(
-            "insert into providers (name, rate, openings, open_until, since, last_failure_class, last_failed_at)"
+            "insert into providers (name, rate, consecutive_opens, open_until, since,"
+            " last_failure_class, last_failed_at)"
             " values (%s, '600/minute', 0, null, now() - interval '3 d 4 h', 'provider', now() - interval '3 d 4 h'),"
             " (%s, null, 3, now() + interval '24 s', now() - interval '2 min', 'provider', now() - interval '6 s')",
             [MAIL, SMS],

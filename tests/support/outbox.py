@@ -15,7 +15,7 @@ from outbox_relay.model import ClaimedMessage, Outcome, QueueKey, Settlement
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.settle import SettlementStore
 from shared.ids import uuid7
-from shared.vocabulary import AnyChannel, Channel, Urgency
+from shared.vocabulary import AnyChannel, Channel, Priority
 from tests.support.databases import Database
 from tests.support.keys import KEY_ID
 
@@ -36,7 +36,7 @@ class Outbox:
     database: Database
 
     def make_partitions(self) -> None:
-        """Make those that upkeep makes each week: a Monday may have begun since the database was migrated."""
+        """Make those that maintenance makes each week: a Monday may have begun since the database was migrated."""
         self.execute("select signpost_make_partitions(2)")
 
     def make_past_partitions(self, weeks: int) -> None:
@@ -65,9 +65,9 @@ class Outbox:
             )
         return ids
 
-    def take_any_urgency(self) -> None:
-        """Know more urgencies than this release does, as when the next one has migrated already."""
-        self.execute("alter table outbox_messages drop constraint ck_outbox_messages_urgency")
+    def take_any_priority(self) -> None:
+        """Know more priorities than this release does, as when the next one has migrated already."""
+        self.execute("alter table outbox_messages drop constraint ck_outbox_messages_priority")
 
     def claim(
         self,
@@ -75,9 +75,9 @@ class Outbox:
         *,
         lease: timedelta = A_DAY,
         channel: AnyChannel = Channel.EMAIL,
-        urgency: Urgency = Urgency.CODE,
+        priority: Priority = Priority.HIGH,
     ) -> list[ClaimedMessage]:
-        key = QueueKey(channel, urgency)
+        key = QueueKey(channel, priority)
         return self.with_database(lambda database: ClaimStore(database, lease).claim(key, limit))
 
     def claim_suspect(self, *, lease: timedelta = A_DAY) -> ClaimedMessage | None:

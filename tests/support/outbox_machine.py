@@ -35,13 +35,13 @@ from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.settle import SettlementStore
 from shared.db.engine import create_database_engine
 from shared.enqueue import enqueue
-from shared.vocabulary import Channel, DeadReason, Status, Urgency
+from shared.vocabulary import Channel, DeadReason, Priority, Status
 from tests.support.conservation import a_new_message
 from tests.support.databases import Database
 from tests.support.outbox import A_DAY, EXPIRED
 from tests.support.outbox_model import Model, ModelMessage
 
-CODES = QueueKey(Channel.EMAIL, Urgency.CODE)
+CODES = QueueKey(Channel.EMAIL, Priority.HIGH)
 
 MOST_LOST_LEASES = 1
 """A message that has lost more of them is suspected of killing its relay, which is another story."""
@@ -63,7 +63,7 @@ LATE_OUTCOMES = [OUTCOMES[0], OUTCOMES[3]]
 
 ACT = AuditContext("ada", "a test")
 DISCARD = text("update outbox_messages set dead_reason = 'discarded' where id = :id and status = 'dead'")
-STANDING = "select id, status, dead_reason, attempt, expiries, lease_token from outbox_messages"
+STANDING = "select id, status, dead_reason, attempt, lost_leases, lease_token from outbox_messages"
 
 picks = st.integers(min_value=0, max_value=7)
 """Which of several, counted back from the newest, and round."""
@@ -120,7 +120,9 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(hand=st.integers(0, 1), limit=st.integers(1, 4), is_over_at_once=st.booleans())
     def claim(self, hand: int, limit: int, *, is_over_at_once: bool) -> None:
         claimable = self.model.claimable()
-        is_lost = is_over_at_once and all(self.model.messages[one].lost_leases < MOST_LOST_LEASES for one in claimable)
+        is_lost = is_over_at_once and all(
+            self.model.messages[one].lost_once_claimed < MOST_LOST_LEASES for one in claimable
+        )
         lease = EXPIRED if is_lost else A_DAY
         claims = self.hands[hand].claims[lease]
         claimed = self.runner.run(claims.claim(CODES, limit))
@@ -160,7 +162,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def expire(self) -> None:
         """Let all leases run out of those messages that may lose one."""
         for message_id, message in self.model.messages.items():
-            if message.lease_token and message.expiries < MOST_LOST_LEASES:
+            if message.lease_token and message.lost_once_claimed < MOST_LOST_LEASES:
                 self.owner.execute(
                     "update outbox_messages set due_at = now(), leased_until = now() where id = %s", [message_id]
                 )

@@ -23,12 +23,12 @@ class ModelMessage:
     status: Status = Status.PENDING
     dead_reason: DeadReason | None = None
     attempt: int = 0
-    expiries: int = 0
+    lost_leases: int = 0
     lease_token: UUID | None = None
     due: Due = Due.NOW
 
     def claim(self, lease_token: UUID, *, is_over_at_once: bool) -> None:
-        self.expiries += self.lease_token is not None
+        self.lost_leases += self.lease_token is not None
         self.lease_token = lease_token
         self.due = Due.NOW if is_over_at_once else Due.AFTER_ITS_LEASE
 
@@ -50,7 +50,7 @@ class ModelMessage:
                 self.attempt += 1
             case Retry():
                 self.attempt += 1
-                self.expiries = 0
+                self.lost_leases = 0
                 self.due = Due.LATER
             case Deferred():
                 self.due = Due.NOW
@@ -60,16 +60,16 @@ class ModelMessage:
 
     def requeue(self) -> None:
         self.status, self.dead_reason = Status.PENDING, None
-        self.attempt = self.expiries = 0
+        self.attempt = self.lost_leases = 0
         self.due = Due.NOW
 
     def discard(self) -> None:
         self.dead_reason = DeadReason.DISCARDED
 
     @property
-    def lost_leases(self) -> int:
+    def lost_once_claimed(self) -> int:
         """Return how many leases it has lost once it is claimed again."""
-        return self.expiries + (self.lease_token is not None)
+        return self.lost_leases + (self.lease_token is not None)
 
     @property
     def is_claimable(self) -> bool:
@@ -78,7 +78,7 @@ class ModelMessage:
     @property
     def standing(self) -> tuple[str, str | None, int, int, UUID | None]:
         """Return the columns by which it is compared."""
-        return self.status, self.dead_reason, self.attempt, self.expiries, self.lease_token
+        return self.status, self.dead_reason, self.attempt, self.lost_leases, self.lease_token
 
 
 @dataclass

@@ -25,7 +25,7 @@ def a_message(
         token_id=None,
         attempt=0,
         max_attempts=8,
-        expiries=0,
+        lost_leases=0,
         created_at=datetime.now(UTC),
         due_at=datetime.now(UTC),
         expires_at=None,

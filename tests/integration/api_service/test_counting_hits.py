@@ -165,7 +165,7 @@ def test_old_hits_and_responses_are_pruned_and_recent_ones_stay(database: Databa
     with database.connect() as owner:
         owner.execute("update rate_limits set ends_at = ends_at - interval '2 hours'")
         owner.execute(
-            "insert into kept_answers select decode(n::text, 'escape'), '', 202, '{}', '',"
+            "insert into idempotency_keys select decode(n::text, 'escape'), '', 202, '{}', '',"
             " now() - make_interval(hours => n) from generate_series(22, 26) as n"
         )
         owner.execute("set role relay")
@@ -173,7 +173,7 @@ def test_old_hits_and_responses_are_pruned_and_recent_ones_stay(database: Databa
             owner.execute(f"select signpost_prune_{what}(100)").fetchone() for what in ("limits", "answers", "limits")
         ]
         owner.execute("reset role")
-        stored = owner.execute("select count(*) from kept_answers").fetchone()
+        stored = owner.execute("select count(*) from idempotency_keys").fetchone()
     assert (pruned, stored) == ([(1,), (3,), (0,)], (2,))
     assert limiter.time_until_admitted(ADA) == timedelta(0)
 

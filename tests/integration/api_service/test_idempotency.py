@@ -141,7 +141,8 @@ def test_a_repetition_that_overlaps_the_first_request_gets_its_response(api: Api
                 first_key = request_key(parse_key(KEY))
             elsewhere.execute("update tokens set used_at = now()")
             elsewhere.execute(
-                "insert into kept_answers (id, fingerprint, status, headers, body) values (%s, %s, 200, '{}', 'first')",
+                "insert into idempotency_keys (id, fingerprint, status, headers, body)"
+                " values (%s, %s, 200, '{}', 'first')",
                 [first_key.id, first_key.fingerprints[0]],
             )
         again = overlapping.result(30)
@@ -156,11 +157,11 @@ def test_a_stored_response_is_deleted_with_its_user(api: ApiUnderTest) -> None:
     bearer = {"Authorization": f"Bearer {post(api, activation, path='/v1/activations').json['access_token']}"}
     new = {"email": "countess@example.org", "password": PASSWORD}
     api.client.post("/v1/me/email", json=new, headers=bearer | {"Idempotency-Key": KEY})
-    assert [row.user_id for row in api.rows("select user_id from kept_answers")] == [registration_id] * 4
+    assert [row.user_id for row in api.rows("select user_id from idempotency_keys")] == [registration_id] * 4
 
     assert api.client.delete("/v1/me", json={"password": PASSWORD}, headers=bearer).status_code == 202
 
-    assert api.rows("select 1 from kept_answers") == []
+    assert api.rows("select 1 from idempotency_keys") == []
 
 
 @pytest.mark.parametrize("email", [BODY["email"], "nobody@example.org"])
@@ -173,13 +174,13 @@ def test_a_repeated_reset_request_does_not_reveal_an_erasure(api: ApiUnderTest, 
 
     assert again.headers["Idempotency-Replayed"] == "true"
     assert again.json == first.json
-    [stored] = api.rows("select body, user_id from kept_answers")
+    [stored] = api.rows("select body, user_id from idempotency_keys")
     assert (json.loads(stored.body).keys(), stored.user_id) == ({"channel", "destination"}, None)
 
 
 def test_a_stored_response_reveals_neither_key_nor_password(api: ApiUnderTest) -> None:
     post(api)
-    [row] = api.rows("select * from kept_answers")
+    [row] = api.rows("select * from idempotency_keys")
 
     stored = b"".join((bytes(row.id), bytes(row.fingerprint), json.dumps(row.headers).encode(), row.body.encode()))
     body = json.dumps(BODY).encode()
@@ -200,7 +201,7 @@ def test_stored_responses_contain_no_tokens(api: ApiUnderTest) -> None:
         g.request_key = request_key("a key of some length")
         store_response(session, jsonify(status="active", access_token="a.b.c", refresh_token="r", expires_in=300))
 
-    [row] = api.rows("select body from kept_answers")
+    [row] = api.rows("select body from idempotency_keys")
     assert json.loads(row.body) == {"status": "active", "expires_in": 300}
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from outbox_relay.model import Dead, Failure, FailureClass, Retry, Sent
-from shared.vocabulary import DeadReason, Urgency
+from shared.vocabulary import DeadReason, Priority
 from tests.support.accounts import ADA, NUMBER, Account, ask_for_reset, newest_code, problem, signed_in, tables
 from tests.support.api import PASSWORD, ApiUnderTest
 from tests.support.eventually import eventually
@@ -27,7 +27,7 @@ def ada(api: ApiUnderTest) -> Account:
 
 
 def test_erasing_leaves_no_trace_and_keeps_the_counts(api: ApiUnderTest, ada: Account, outbox: Outbox) -> None:
-    [notice] = outbox.claim(urgency=Urgency.NOTICE)
+    [notice] = outbox.claim(priority=Priority.LOW)
     outbox.settle([(notice, Retry(A_MINUTE, QUOTED))])
     ask_for_reset(api)
     abandoned = api.registered(email=ADA)
@@ -58,7 +58,7 @@ def test_pending_messages_die_and_settled_ones_keep_their_status(api: ApiUnderTe
 def test_a_relay_writes_no_personal_data_of_an_erased_message(
     api: ApiUnderTest, ada: Account, outbox: Outbox, outcome: Retry | Dead
 ) -> None:
-    [welcome] = outbox.claim(urgency=Urgency.NOTICE)
+    [welcome] = outbox.claim(priority=Priority.LOW)
     ada.erase(password=PASSWORD)
     outbox.settle([(welcome, outcome)])
     row = outbox.row(welcome.id)
@@ -67,7 +67,7 @@ def test_a_relay_writes_no_personal_data_of_an_erased_message(
 
 
 def test_the_outcome_of_an_erased_message_is_still_recorded(api: ApiUnderTest, ada: Account, outbox: Outbox) -> None:
-    [welcome] = outbox.claim(urgency=Urgency.NOTICE)
+    [welcome] = outbox.claim(priority=Priority.LOW)
     ada.erase(password=PASSWORD)
     outbox.settle([(welcome, Sent("smtp:mx:25", "q1"))])
     row = outbox.row(welcome.id)
@@ -191,7 +191,7 @@ def test_of_two_erasures_at_once_one_finds_nothing_left(api: ApiUnderTest, ada: 
 
 
 def test_the_export_contains_all_data_and_no_secret(api: ApiUnderTest, ada: Account, outbox: Outbox) -> None:
-    [notice] = outbox.claim(urgency=Urgency.NOTICE)
+    [notice] = outbox.claim(priority=Priority.LOW)
     outbox.settle([(notice, Retry(A_MINUTE, QUOTED))])
     response = ada.get("/v1/me/export")
     assert (response.status_code, response.headers["Cache-Control"]) == (200, "no-store")

@@ -24,7 +24,7 @@ def test_a_registration_is_a_user_a_token_and_a_message(api: ApiUnderTest) -> No
     assert (token.expires_at - token.created_at).total_seconds() == 86_400
     assert (message.template, message.channel, message.recipient) == ("activation", "email", "Ada.L@example.org")
     assert (message.status, message.locale, message.token_id) == ("pending", "fr", token.id)
-    assert message.urgency == "code"
+    assert message.priority == "high"
     assert message.payload == {"name": "Ada L.", "key_id": "test"}
     assert message.expires_at == token.expires_at
 
@@ -113,9 +113,9 @@ def test_a_taken_address_responds_like_a_new_one(api: ApiUnderTest) -> None:
 def test_the_message_to_a_taken_address_waits_no_longer_than_one_to_a_new_one(api: ApiUnderTest) -> None:
     api.activated(email="taken@example.org")
 
-    urgencies = {api.messages(api.registered(email=f"{name}@example.org"))[0].urgency for name in ("taken", "newer")}
+    priorities = {api.messages(api.registered(email=f"{name}@example.org"))[0].priority for name in ("taken", "newer")}
 
-    assert urgencies == {"code"}
+    assert priorities == {"high"}
 
 
 def test_only_the_chosen_address_decides_whether_it_is_taken(api: ApiUnderTest) -> None:

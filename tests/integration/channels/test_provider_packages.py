@@ -4,11 +4,19 @@ import re
 import tomllib
 from collections.abc import Iterable
 from datetime import timedelta
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
-from outbox_relay.channels.urls import ENTRY_POINT_GROUP, DeliveryContext, check_provider_url, providers_from
+from outbox_relay.channels.urls import (
+    ENTRY_POINT_GROUP,
+    DeliveryContext,
+    ProviderScheme,
+    check_provider_url,
+    find_scheme,
+    providers_from,
+)
 from outbox_relay.model import Caps, Failure, FailureClass, Rate, Sent
 from shared.vocabulary import Channel
 from tests.support.http_gateway import HttpGateway, answer
@@ -43,6 +51,11 @@ def install_recipe(packages: Path) -> None:
     [(scheme, value)] = tomllib.loads(project)["project"]["entry-points"][ENTRY_POINT_GROUP].items()
     (packages / f"{value.partition(':')[0]}.py").write_text(module)
     install(packages, "acme_for_signpost", [(scheme, value)])
+
+
+@pytest.mark.parametrize("scheme", sorted(entry_points(group=ENTRY_POINT_GROUP).names))
+def test_each_registered_scheme_can_be_loaded(scheme: str) -> None:
+    assert isinstance(find_scheme(scheme), ProviderScheme)
 
 
 async def test_the_recipe_for_a_provider_works(packages: Path) -> None:

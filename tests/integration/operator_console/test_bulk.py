@@ -19,7 +19,7 @@ from tests.support.outbox import Outbox
 REQUEUED = "select count(*) from operator_actions where action = 'requeue'"
 TWICE = "select message_id from operator_actions where action = 'requeue' group by 1 having count(*) > 1"
 PENDING = "select count(*) from outbox_messages where status = 'pending'"
-NEXT_STEP_NOW = "update bulk_acts set next_step_at = now()"
+NEXT_STEP_NOW = "update bulk_actions set next_step_at = now()"
 EMAILS = MessageFilter(channel=Channel.EMAIL)
 
 
@@ -58,7 +58,7 @@ def test_steps_pause_as_the_rate_requires(outbox: Outbox, console: sessionmaker[
     assert timedelta(seconds=1) < one.wait <= timedelta(seconds=2)
     # An early call does nothing, also from another process.
     assert stepped(console, one.id).acted == 2
-    outbox.execute("update bulk_acts set next_step_at = next_step_at - interval '2 s'")
+    outbox.execute("update bulk_actions set next_step_at = next_step_at - interval '2 s'")
     assert stepped(console, one.id).acted == 4
 
 
@@ -71,7 +71,7 @@ def test_a_stopped_bulk_action_continues_at_its_cursor_when_resumed(
         assert stop_bulk(session, one.id, AUDIT).status == BulkStatus.STOPPED
     outbox.execute(NEXT_STEP_NOW)
     assert stepped(console, one.id).acted == 2
-    outbox.execute("update bulk_acts set per_minute = null")
+    outbox.execute("update bulk_actions set per_minute = null")
     result = outboxctl(outbox.database, "bulk", "resume", str(one.id), "--reason", "the server is back")
     assert (result.exit_code, result.stdout) == (0, "5 requeued\n")
     assert outbox.number(REQUEUED) == 5
@@ -88,7 +88,7 @@ def test_a_message_that_dies_again_is_not_requeued_again(outbox: Outbox, console
         " where status = 'pending'"
     )
     put_dead(outbox, settled_at="clock_timestamp()")
-    outbox.execute("update bulk_acts set per_minute = null, next_step_at = now()")
+    outbox.execute("update bulk_actions set per_minute = null, next_step_at = now()")
     one = stepped(console, one.id)
     assert (one.acted, one.status) == (3, "done")
     assert outbox.execute(TWICE) == []
@@ -152,7 +152,7 @@ def test_a_dry_run_counts_and_changes_nothing(outbox: Outbox) -> None:
     put_dead(outbox, count=2)
     result = outboxctl(outbox.database, "requeue", "--dead-reason", "rejected", "--reason", "a look", "--dry-run")
     assert result.stdout == "2 dead messages would be requeued\n"
-    assert outbox.execute("select count(*) from bulk_acts") == [(0,)]
+    assert outbox.execute("select count(*) from bulk_actions") == [(0,)]
     assert outbox.number(PENDING) == 0
 
 
@@ -169,7 +169,7 @@ def test_a_finished_bulk_action_stores_no_address(outbox: Outbox, console: sessi
     put_dead(outbox)
     one = started(console, wanted=MessageFilter(recipient="ada@example.org"))
     stepped(console, one.id)
-    assert "ada@" not in str(outbox.execute("select wanted::text from bulk_acts"))
+    assert "ada@" not in str(outbox.execute("select wanted::text from bulk_actions"))
     assert "ada@" not in str(outbox.execute("select before::text, after::text from operator_actions"))
 
 

@@ -38,7 +38,7 @@ def shared(cluster: Cluster) -> Iterator[Outbox]:
 
 @pytest.fixture
 def outbox(shared: Outbox) -> Outbox:
-    shared.execute("truncate outbox_messages, operator_actions, bulk_acts, users cascade")
+    shared.execute("truncate outbox_messages, operator_actions, bulk_actions, users cascade")
     return shared
 
 
@@ -216,7 +216,7 @@ def test_an_outdated_schema_is_reported_and_skips_no_message(outbox: Outbox) -> 
     finally:
         outbox.execute("alter function signpost_unknown() rename to signpost_newest_key")
     assert (result.exit_code, "api-service migrate" in result.stderr) == (1, True)
-    assert outbox.execute("select status, acted, skipped from bulk_acts") == [("running", 0, 0)]
+    assert outbox.execute("select status, acted, skipped from bulk_actions") == [("running", 0, 0)]
 
 
 @pytest.mark.parametrize(("payload", "key_id"), [('{"key_id": "newest"}', "newest"), ("{}", KEY_ID)])

@@ -116,7 +116,7 @@ def test_requeue_resets_a_dead_message_to_its_enqueued_state(outbox: Outbox, out
     result = outboxctl("requeue", message_id, "--reason", "mailbox exists now")
     assert result.exit_code == 0, result.output
     [claimed] = outbox.claim()
-    assert (str(claimed.id), claimed.attempt, claimed.expiries) == (message_id, 0, 0)
+    assert (str(claimed.id), claimed.attempt, claimed.lost_leases) == (message_id, 0, 0)
 
 
 def test_requeue_wakes_the_relays(outbox: Outbox, outboxctl: Outboxctl) -> None:

@@ -6,7 +6,10 @@ from click.testing import CliRunner
 from operator_console.cli import main
 from tests.support.databases import Database
 
-A_ROW = "insert into providers (name, rate, openings, open_until, last_failure_class) values ('smtp:mx:25', '14/s', "
+A_ROW = (
+    "insert into providers (name, rate, consecutive_opens, open_until, last_failure_class)"
+    " values ('smtp:mx:25', '14/s', "
+)
 
 
 @pytest.mark.parametrize(

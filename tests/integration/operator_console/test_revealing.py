@@ -79,7 +79,7 @@ def test_numeric_provider_message_ids_are_shown(outbox: Outbox) -> None:
 
 
 def test_a_running_bulk_action_shows_no_address(outbox: Outbox) -> None:
-    outbox.execute("insert into bulk_acts (id, action, operator, reason, wanted, found) values (gen_random_uuid(),"
+    outbox.execute("insert into bulk_actions (id, action, operator, reason, wanted, found) values (gen_random_uuid(),"
                    " 'requeue', 'ada', 'mended', '{\"recipient\": \"ada@example.org\"}', 1)")  # fmt: skip
     [shown] = lines_of(outboxctl(outbox.database, "bulk", "list"))
     assert shown["filter"] == {"recipient": "a…@example.org"}

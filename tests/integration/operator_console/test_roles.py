@@ -66,7 +66,7 @@ def test_the_console_reads_and_erases_no_user(database: Database, statement: str
     assert is_refused(database.console_url, statement)
 
 
-@pytest.mark.parametrize("statement", ["update providers set openings = 0", "delete from providers"])
+@pytest.mark.parametrize("statement", ["update providers set consecutive_opens = 0", "delete from providers"])
 def test_the_console_cannot_change_providers(database: Database, statement: str) -> None:
     assert is_refused(database.console_url, statement)
 

@@ -8,9 +8,9 @@ from outbox_relay.model import Dead, Deferred, Failure, FailureClass, QueueKey, 
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.claim_sql import CLAIM, claim_parameters
 from outbox_relay.outbox.scan_cursor import START_OF_INDEX
-from shared.vocabulary import Channel, DeadReason, Urgency
+from shared.vocabulary import Channel, DeadReason, Priority
+from tests.support.maintenance import put_old
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
-from tests.support.upkeep import put_old
 
 GREYLISTED = Failure(FailureClass.TRANSIENT, "smtp:mx:25", "450 4.2.0 try later")
 REFUSED = Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no such user")
@@ -29,7 +29,7 @@ def test_a_lease_that_ran_out_is_simply_due_again_and_counted(outbox: Outbox) ->
     [first] = outbox.claim(lease=EXPIRED)
     [second] = outbox.claim(lease=A_DAY)
     assert first.id == second.id == message_id
-    assert (first.expiries, second.expiries) == (0, 1)
+    assert (first.lost_leases, second.lost_leases) == (0, 1)
     assert outbox.row(message_id).attempt == 0
 
 
@@ -48,16 +48,16 @@ def test_what_is_not_due_or_goes_another_way_is_left_alone(outbox: Outbox) -> No
 
 
 def test_each_priority_is_claimed_by_itself(outbox: Outbox) -> None:
-    outbox.put(count=3, urgency="'notice'", due_at="now() - interval '1 hour'")
+    outbox.put(count=3, priority="'low'", due_at="now() - interval '1 hour'")
     [code] = outbox.put()
-    outbox.take_any_urgency()
-    outbox.put(urgency="'of_tomorrow'")
+    outbox.take_any_priority()
+    outbox.put(priority="'of_tomorrow'")
     assert [message.id for message in outbox.claim(10)] == [code]
-    assert len(outbox.claim(10, urgency=Urgency.NOTICE)) == 3
+    assert len(outbox.claim(10, priority=Priority.LOW)) == 3
 
 
-def test_the_backlog_is_told_by_channel_whatever_the_urgency(outbox: Outbox) -> None:
-    outbox.put(count=3, urgency="'notice'")
+def test_the_backlog_is_told_by_channel_whatever_the_priority(outbox: Outbox) -> None:
+    outbox.put(count=3, priority="'low'")
     outbox.put(count=2)
     assert outbox.execute("select channel, due from outbox_backlog") == [("email", 5)]
 
@@ -197,7 +197,7 @@ def test_the_claim_of_a_lone_message_waits_for_no_disk_and_that_of_several_does(
     outbox: Outbox, due: int, waiting: str
 ) -> None:
     outbox.put(count=due)
-    key = QueueKey(Channel.EMAIL, Urgency.CODE)
+    key = QueueKey(Channel.EMAIL, Priority.HIGH)
     lease = {"lease": A_DAY, "lease_token": uuid4()}
     with outbox.database.connect() as owner, owner.transaction():
         owner.execute("set local synchronous_commit = on")
@@ -208,7 +208,7 @@ def test_the_claim_of_a_lone_message_waits_for_no_disk_and_that_of_several_does(
 
 
 def test_what_was_made_long_ago_and_is_due_now_is_claimed_like_anything_else(outbox: Outbox) -> None:
-    key = QueueKey(Channel.EMAIL, Urgency.CODE)
+    key = QueueKey(Channel.EMAIL, Priority.HIGH)
 
     async def claim_in_turn(database: ReconnectingConnection) -> list[int]:
         claims = ClaimStore(database, A_DAY)

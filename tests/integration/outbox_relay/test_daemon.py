@@ -19,8 +19,8 @@ from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_environment
 
-HOLDER = "select holder from upkeep_lease where leased_until > now()"
-IS_RENEWED = "select count(*) from upkeep_lease where leased_until < now() + interval '1 day'"
+HOLDER = "select holder from leader_lease where leased_until > now()"
+IS_RENEWED = "select count(*) from leader_lease where leased_until < now() + interval '1 day'"
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_generation_that_has_ended_leaves_nothing_behind_and_its_leader_lease_
     outbox: Outbox, claims: list["weakref.ref[ClaimStore]"]
 ) -> None:
     settings = RelaySettingsSchema().read(
-        relay_environment(outbox.database, EMAIL_PROVIDERS="smtp://127.0.0.1:1?tls=none", RELAY_UPKEEP_SECONDS="1")
+        relay_environment(outbox.database, EMAIL_PROVIDERS="smtp://127.0.0.1:1?tls=none", RELAY_MAINTENANCE_SECONDS="1")
     )
 
     async def reload_twice() -> None:
@@ -53,7 +53,7 @@ def test_a_generation_that_has_ended_leaves_nothing_behind_and_its_leader_lease_
         for number in range(2):
             os.kill(os.getpid(), signal.SIGHUP)
             await seen(lambda number=number: claims[number]() is None)
-            outbox.execute("update upkeep_lease set leased_until = now() + interval '2 days'")
+            outbox.execute("update leader_lease set leased_until = now() + interval '2 days'")
             await seen(lambda: outbox.number(IS_RENEWED))
             assert outbox.execute(HOLDER) == held_by
 

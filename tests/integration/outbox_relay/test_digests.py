@@ -16,12 +16,12 @@ from shared.ids import uuid7
 from tests.support.eventually import eventually
 from tests.support.http_gateway import HttpGateway, answer
 from tests.support.listening import listening
+from tests.support.maintenance import maintenance_on, turn
 from tests.support.outbox import Outbox
 from tests.support.relays import running_relay
-from tests.support.upkeep import turn, upkeep_on
 
 TOLD = "select recipient, locale, payload from outbox_messages where template = 'operator_digest' order by id"
-AN_HOUR_LATER = "update told_causes set told_at = told_at - interval '61 minutes'"
+AN_HOUR_LATER = "update reported_causes set reported_at = reported_at - interval '61 minutes'"
 BY_MAIL = {"OPERATOR_ADDRESSES": "ada@example.org, grace@example.org", "OPERATOR_LOCALE": "fr"}
 KEY = "a key of the receiver's"
 SHORT_LIMIT = {"RELAY_LATE_SECONDS": "60"}
@@ -42,7 +42,7 @@ def digests(outbox: Outbox) -> list[dict[str, Any]]:
 def test_deaths_are_told_to_each_operator_by_cause_and_without_a_word_of_a_provider(outbox: Outbox) -> None:
     put_dead(outbox, 3, last_error="'550 no such user ada@example.org'")
     put_dead(outbox, 1, "expired", last_error_class="null", provider="null")
-    turn(upkeep_on(outbox, **BY_MAIL))
+    turn(maintenance_on(outbox, **BY_MAIL))
     told = outbox.execute(TOLD)
     assert [(recipient, locale) for recipient, locale, _ in told] == [
         ("ada@example.org", "fr"),
@@ -58,17 +58,17 @@ def test_deaths_are_told_to_each_operator_by_cause_and_without_a_word_of_a_provi
 
 
 def test_a_cause_is_told_once_an_hour_and_then_of_what_has_died_since(outbox: Outbox) -> None:
-    upkeep = upkeep_on(outbox, OPERATOR_ADDRESSES="ada@example.org")
+    maintenance = maintenance_on(outbox, OPERATOR_ADDRESSES="ada@example.org")
     put_dead(outbox, 3)
-    turn(upkeep)
+    turn(maintenance)
     put_dead(outbox, 2)
-    turn(upkeep)
+    turn(maintenance)
     assert [told["dead"] for told in digests(outbox)] == [3]
     outbox.execute(AN_HOUR_LATER)
     outbox.execute("update outbox_messages set settled_at = settled_at - interval '61 minutes'")
     put_dead(outbox, 4)
-    turn(upkeep)
-    turn(upkeep)
+    turn(maintenance)
+    turn(maintenance)
     assert [told["dead"] for told in digests(outbox)] == [6]
 
 
@@ -78,13 +78,13 @@ def test_what_is_late_and_a_provider_that_stays_down_are_told(outbox: Outbox) ->
                leased_until="now() + interval '1 minute'")  # fmt: skip
     outbox.put(due_at="now() - interval '10 seconds'")
     outbox.execute(
-        "insert into providers (name, openings, open_until, since, seen_at) values"
+        "insert into providers (name, consecutive_opens, open_until, since, seen_at) values"
         " ('smtp:down', 3, now(), now() - interval '1 hour', now()),"
         " ('smtp:back', 0, null, now() - interval '1 hour', now()),"
         " ('smtp:down for a moment', 1, now(), now(), now()),"
         " ('smtp:taken out', 3, now(), now() - interval '1 hour', now() - interval '1 hour')"
     )
-    turn(upkeep_on(outbox, OPERATOR_ADDRESSES="ada@example.org", **SHORT_LIMIT))
+    turn(maintenance_on(outbox, OPERATOR_ADDRESSES="ada@example.org", **SHORT_LIMIT))
     [told] = digests(outbox)
     assert told == {
         "dead": 5,
@@ -102,7 +102,7 @@ def test_what_needs_nobody_and_digests_that_die_make_no_digest(outbox: Outbox, w
     put_dead(outbox, **words)
     outbox.put(template="'operator_digest'", due_at="now() - interval '1 day'")
     before = outbox.execute(TOLD)
-    turn(upkeep_on(outbox, OPERATOR_ADDRESSES="ada@example.org", **SHORT_LIMIT))
+    turn(maintenance_on(outbox, OPERATOR_ADDRESSES="ada@example.org", **SHORT_LIMIT))
     assert outbox.execute(TOLD) == before
 
 
@@ -111,7 +111,7 @@ def test_of_two_relays_that_are_at_it_at_once_one_tells(outbox: Outbox) -> None:
 
     def tell(_number: int) -> Any:
         with psycopg.connect(driver_url(outbox.database.relay_url), autocommit=True) as relay:
-            statement = "select signpost_tell_operators(%s, '{ada@example.org}', 'en', '1 hour')"
+            statement = "select signpost_enqueue_digests(%s, '{ada@example.org}', 'en', '1 hour')"
             row = relay.execute(statement, [[uuid7()]]).fetchone()
             return row and row[0]
 
@@ -123,8 +123,8 @@ def test_of_two_relays_that_are_at_it_at_once_one_tells(outbox: Outbox) -> None:
 
 def test_where_nobody_is_to_be_told_nothing_counts_as_told(outbox: Outbox) -> None:
     put_dead(outbox)
-    turn(upkeep_on(outbox))
-    assert outbox.number("select count(*) from told_causes") == 0
+    turn(maintenance_on(outbox))
+    assert outbox.number("select count(*) from reported_causes") == 0
 
 
 def test_a_digest_is_posted_with_a_signature_and_again_until_it_is_taken(outbox: Outbox) -> None:
@@ -132,12 +132,12 @@ def test_a_digest_is_posted_with_a_signature_and_again_until_it_is_taken(outbox:
 
     async def post_twice() -> HttpGateway:
         async with HttpGateway(answer(503)) as gateway:
-            upkeep = upkeep_on(
+            maintenance = maintenance_on(
                 outbox, OPERATOR_WEBHOOK_URL=f"http://127.0.0.1:{gateway.port}/hook?to=ops", OPERATOR_WEBHOOK_KEY=KEY
             )
-            await upkeep.run_round()
+            await maintenance.run_round()
             gateway.says = answer(204)
-            await turns(upkeep, 2)
+            await turns(maintenance, 2)
             return gateway
 
     first, second = asyncio.run(post_twice()).requests
@@ -151,15 +151,17 @@ def test_a_digest_is_posted_with_a_signature_and_again_until_it_is_taken(outbox:
     assert digests(outbox) == []
 
 
-def test_a_receiver_that_is_gone_keeps_no_upkeep_from_being_done(outbox: Outbox) -> None:
+def test_a_receiver_that_is_gone_keeps_no_maintenance_from_being_done(outbox: Outbox) -> None:
     put_dead(outbox)
-    upkeep = upkeep_on(outbox, OPERATOR_WEBHOOK_URL="http://127.0.0.1:9/", OPERATOR_ADDRESSES="ada@example.org")
-    turn(upkeep)
+    maintenance = maintenance_on(
+        outbox, OPERATOR_WEBHOOK_URL="http://127.0.0.1:9/", OPERATOR_ADDRESSES="ada@example.org"
+    )
+    turn(maintenance)
     assert len(digests(outbox)) == 1
-    assert outbox.number("select count(*) from told_causes") == 1
+    assert outbox.number("select count(*) from reported_causes") == 1
 
 
-def test_a_receiver_that_never_ends_its_answer_keeps_no_upkeep_from_being_done(
+def test_a_receiver_that_never_ends_its_answer_keeps_no_maintenance_from_being_done(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_dead(outbox)
@@ -174,20 +176,20 @@ def test_a_receiver_that_never_ends_its_answer_keeps_no_upkeep_from_being_done(
 
     async def post() -> None:
         async with listening(trickle) as port, asyncio.timeout(10):
-            await upkeep_on(outbox, OPERATOR_WEBHOOK_URL=f"http://127.0.0.1:{port}/").run_round()
+            await maintenance_on(outbox, OPERATOR_WEBHOOK_URL=f"http://127.0.0.1:{port}/").run_round()
 
     asyncio.run(post())
-    assert outbox.number("select count(*) from told_causes") == 1
+    assert outbox.number("select count(*) from reported_causes") == 1
 
 
 def test_a_relay_sends_the_digest_like_any_other_message(outbox: Outbox, tmp_path: Path) -> None:
     put_dead(outbox, 7)
-    settings = {"OPERATOR_ADDRESSES": "ada@example.org", "RELAY_UPKEEP_SECONDS": "1"}
+    settings = {"OPERATOR_ADDRESSES": "ada@example.org", "RELAY_MAINTENANCE_SECONDS": "1"}
     with running_relay(outbox.database, EMAIL_PROVIDERS=f"file://{tmp_path}", **settings):
         [mail] = eventually(lambda: list(tmp_path.glob("*.eml")), seconds=30)
     assert "      7  rejected, smtp:m:25, recipient" in mail.read_text()
 
 
-async def turns(upkeep: Maintenance, count: int) -> None:
+async def turns(maintenance: Maintenance, count: int) -> None:
     for _ in range(count):
-        await upkeep.run_round()
+        await maintenance.run_round()

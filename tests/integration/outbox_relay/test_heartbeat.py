@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 from outbox_relay.bootstrap import assemble
 from outbox_relay.settings import RelaySettingsSchema
 from shared.vocabulary import RELAY_ALIVE_SECONDS
+from tests.support.maintenance import maintenance_on, turn
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_environment
-from tests.support.upkeep import turn, upkeep_on
 
 ALIVE = f"select count(*) from relays where seen_at > now() - interval '{RELAY_ALIVE_SECONDS} seconds'"
 WRITTEN = "select xmin::text, xmax::text from relays"
@@ -60,8 +60,8 @@ def test_what_a_reload_has_changed_is_told_at_once_in_the_same_row(outbox: Outbo
     assert told(outbox) == [(["email", "sms"], 500, 3, "0.1.0")]
 
 
-def test_relays_not_seen_for_a_day_go_with_the_upkeep(outbox: Outbox) -> None:
+def test_relays_not_seen_for_a_day_go_with_the_maintenance(outbox: Outbox) -> None:
     for hours in (1, 25, 30):
         outbox.execute(A_ROW, hours)
-    turn(upkeep_on(outbox))
+    turn(maintenance_on(outbox))
     assert outbox.number("select count(*) from relays") == 1

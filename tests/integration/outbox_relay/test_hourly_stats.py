@@ -14,9 +14,9 @@ from tests.support.smtp_server import SmtpServer
 
 pytestmark = pytest.mark.anyio
 
-COUNTS = "select channel, status, messages from settled_by_hour order by 1, 2"
-TOTAL = "select coalesce(sum(messages), 0) from settled_by_hour"
-YESTERDAYS = "update settled_by_hour set hour = hour - interval '32 days'"
+COUNTS = "select channel, status, messages from hourly_stats order by 1, 2"
+TOTAL = "select coalesce(sum(messages), 0) from hourly_stats"
+YESTERDAYS = "update hourly_stats set hour = hour - interval '32 days'"
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +54,8 @@ async def test_relays_add_to_one_another_s_counts_and_old_hours_go(outbox: Outbo
 async def test_what_cannot_be_written_is_written_later(outbox: Outbox) -> None:
     HOURLY_STATS.add({("email", "sent"): 4})
     async with SmtpServer() as server, relaying(outbox, server) as parts:
-        outbox.execute("alter table settled_by_hour rename to away")
+        outbox.execute("alter table hourly_stats rename to away")
         await parts.poller.write_hourly_stats()
-        outbox.execute("alter table away rename to settled_by_hour")
+        outbox.execute("alter table away rename to hourly_stats")
         await parts.poller.write_hourly_stats()
     assert outbox.execute(COUNTS) == [("email", "sent", 4)]

@@ -76,7 +76,7 @@ async def test_ten_minutes_without_a_provider_kill_nothing_and_cost_nothing(outb
         await pass_time(outbox, parts, clock)
         await until(outbox, parts, NOTHING_IS_DUE)
         await until_all_are_settled(outbox, parts)
-    rows = outbox.execute("select status, attempt, expiries from outbox_messages")
+    rows = outbox.execute("select status, attempt, lost_leases from outbox_messages")
     assert set(rows) == {("sent", 1, 0)}
     arrived = [arrived_id(content) for _, content in server.messages]
     assert sorted(arrived) == sorted(map(str, old + young))

@@ -12,11 +12,11 @@ from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.model import ClaimedMessage, Dead, Failure, FailureClass, QueueKey, Sent, Settlement
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.settle import SettlementStore
-from shared.vocabulary import Channel, DeadReason, Urgency
+from shared.vocabulary import Channel, DeadReason, Priority
 from tests.support.connections import DeafConnection, ForgetfulConnection, SlowConnection
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
 
-CODES = QueueKey(Channel.EMAIL, Urgency.CODE)
+CODES = QueueKey(Channel.EMAIL, Priority.HIGH)
 REFUSED = Dead(DeadReason.REJECTED, Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no such user"))
 SHORT = timedelta(milliseconds=1)
 Result = TypeVar("Result")
@@ -41,7 +41,7 @@ def test_what_a_lost_answer_leased_is_claimed_by_the_next_try_and_has_lost_no_le
     claimed = over(database, lambda: ClaimStore(database, lease).claim(CODES, 2))
     assert [message.id for message in claimed] == ids[:2]
     assert {message.lease_token for message in claimed} == {outbox.row(ids[0]).lease_token}
-    assert outbox.execute("select expiries from outbox_messages order by id") == [(0,), (0,), (0,)]
+    assert outbox.execute("select lost_leases from outbox_messages order by id") == [(0,), (0,), (0,)]
 
 
 def test_what_a_lost_full_scan_leased_behind_the_cursor_is_claimed_by_the_next_try(outbox: Outbox) -> None:
@@ -63,15 +63,15 @@ def test_what_a_lost_answer_never_leased_is_claimed_as_ever(outbox: Outbox) -> N
     [message_id] = outbox.put()
     database = ForgetfulConnection(outbox.database.relay_url, "test")
     [message] = over(database, lambda: ClaimStore(database, A_DAY).claim(CODES, 2))
-    assert (message.id, message.expiries) == (message_id, 0)
+    assert (message.id, message.lost_leases) == (message_id, 0)
 
 
 def test_a_suspect_loses_no_lease_to_a_lost_answer(outbox: Outbox) -> None:
-    [suspect, _] = outbox.put(count=2, expiries="2")
+    [suspect, _] = outbox.put(count=2, lost_leases="2")
     database = DeafConnection(outbox.database.relay_url, "test")
     claimed = over(database, lambda: ClaimStore(database, SHORT).claim_suspect([Channel.EMAIL]))
     assert claimed
-    assert (claimed.id, claimed.expiries, outbox.row(suspect).expiries) == (suspect, 2, 2)
+    assert (claimed.id, claimed.lost_leases, outbox.row(suspect).lost_leases) == (suspect, 2, 2)
 
 
 def too_late(database: ReconnectingConnection, message: ClaimedMessage) -> frozenset[UUID]:

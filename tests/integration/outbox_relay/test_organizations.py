@@ -26,7 +26,7 @@ from tests.support.smtp_server import SmtpServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-REFUSED = "select 1 from providers where name like 'provision:%' and openings >= 1"
+REFUSED = "select 1 from providers where name like 'provision:%' and consecutive_opens >= 1"
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ async def test_a_relay_without_a_provisioning_server_claims_no_organizations(api
     async with SmtpServer() as server, relaying(outbox, server) as parts:
         await until(outbox, parts, f"select 1 where exists ({sent})")
     [message] = api.messages(dee)
-    assert (message.status, message.attempt, message.expiries, message.lease_token) == ("pending", 0, 0, None)
+    assert (message.status, message.attempt, message.lost_leases, message.lease_token) == ("pending", 0, 0, None)
 
 
 async def test_a_decoy_becomes_ready_without_a_database(

@@ -15,6 +15,7 @@ from shared.db.connection_settings import driver_url
 from tests.support.api import ApiUnderTest
 from tests.support.eventually import eventually
 from tests.support.keys import KEYS
+from tests.support.maintenance import maintenance_on, turn
 from tests.support.organizations import (
     CLINIC,
     DONE,
@@ -26,7 +27,6 @@ from tests.support.organizations import (
     status_of,
 )
 from tests.support.outbox import EXPIRED, Outbox
-from tests.support.upkeep import turn, upkeep_on
 
 pytestmark = pytest.mark.slow
 
@@ -176,8 +176,8 @@ def long_ago(outbox: Outbox, *, dropped_at: str, has_begun: bool = True) -> None
 
 
 def remembered(outbox: Outbox) -> int:
-    """Count the organizations after a turn of upkeep."""
-    turn(upkeep_on(outbox))
+    """Count the organizations after a turn of maintenance."""
+    turn(maintenance_on(outbox))
     return outbox.number("select count(*) from organizations")
 
 

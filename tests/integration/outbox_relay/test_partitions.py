@@ -12,8 +12,8 @@ from shared.db.connection_settings import driver_url
 from shared.db.engine import engine_url, is_database_unavailable, was_rolled_back
 from tests.support.api import api_on
 from tests.support.eventually import eventually
+from tests.support.maintenance import has_partition, maintenance_on, one_turn, partition_of
 from tests.support.outbox import Outbox
-from tests.support.upkeep import has_partition, one_turn, partition_of, upkeep_on
 
 MOST_MOVED = 20_000
 WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
@@ -61,10 +61,10 @@ def test_a_week_with_too_much_in_the_default_partition_stays_there_and_the_weeks
     next_week, count = partition_of(outbox, -7), MOST_MOVED + 1
     outbox.execute(f"drop table {next_week}")
     outbox.put(count=count)
-    upkeep = upkeep_on(outbox)
+    maintenance = maintenance_on(outbox)
     with capture_logs() as logged:
-        one_turn(upkeep)
-    [warning] = [line for line in logged if line["event"] == "upkeep put off"]
+        one_turn(maintenance)
+    [warning] = [line for line in logged if line["event"] == "maintenance postponed"]
     assert (warning["partition"], warning["sqlstate"]) == (partition_of(outbox, 0), "54000")
     assert warning["cause"] == "too many messages of that week are in the default partition"
     assert (has_partition(outbox, 0), has_partition(outbox, -7)) == (False, True)
@@ -79,8 +79,8 @@ def test_a_week_that_somebody_keeps_from_being_made_is_named(outbox: Outbox) -> 
     with outbox.database.connect() as reader, capture_logs() as logged:
         reader.execute("begin")
         reader.execute("select count(*) from outbox_messages_default")
-        one_turn(upkeep_on(outbox))
-    [warning] = [line for line in logged if line["event"] == "upkeep put off"]
+        one_turn(maintenance_on(outbox))
+    [warning] = [line for line in logged if line["event"] == "maintenance postponed"]
     assert (warning["partition"], warning["sqlstate"]) == (partition_of(outbox, 0), "55P03")
     assert warning["cause"] == "somebody has the table locked"
 

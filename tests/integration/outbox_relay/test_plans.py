@@ -42,7 +42,7 @@ from tests.support.outbox import A_DAY, Outbox
 PARTITIONS = 4
 """Of three weeks, and the default one."""
 A_RELAY = Heartbeat(uuid7(), "host", "1.0", ("email",), 500, 8)
-DUE_INDEX = "_channel_urgency_due_at_id_idx"
+DUE_INDEX = "_channel_priority_due_at_id_idx"
 SUSPECTS_INDEX = "_due_at_id_idx"
 
 
@@ -58,7 +58,7 @@ def test_the_claim_reads_the_due_index_in_order_and_one_partition_by_key(full_ou
     plan = generic_plan(full_outbox, CLAIM, CLAIM_PARAMETERS)
     picked, _, updated = plan.partition("InitPlan")
     assert rows_read(plan, "Seq Scan") == []
-    assert picked.count("_channel_urgency_due_at_id_idx") == PARTITIONS
+    assert picked.count("_channel_priority_due_at_id_idx") == PARTITIONS
     assert "Sort  (" not in picked
     assert len(rows_read(updated, "_pkey")) == 1
 
@@ -75,17 +75,17 @@ def test_looking_for_suspects_where_there_are_none_reads_no_message(outbox: Outb
     outbox.execute("analyze")
     plan = generic_plan(outbox, FIND_SUSPECT, SUSPECT_PARAMETERS)
     assert rows_read(plan, "Seq Scan") == []
-    assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
+    assert rows_read(plan, "_channel_priority_due_at_id_idx") == []
     assert len(rows_read(plan, "_due_at_id_idx")) == PARTITIONS
     assert "Rows Removed" not in plan
 
 
 def test_a_suspect_is_claimed_by_its_own_index_and_in_one_partition(full_outbox: Outbox) -> None:
-    full_outbox.put(count=3, expiries="2")
+    full_outbox.put(count=3, lost_leases="2")
     lease = {"lease": "1 minute", "lease_token": uuid7()}
     plan = generic_plan(full_outbox, CLAIM_SUSPECT, suspect_parameters([Channel.EMAIL]) | lease)
     _, _, updated = plan.partition("InitPlan")
-    assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
+    assert rows_read(plan, "_channel_priority_due_at_id_idx") == []
     assert rows_read(plan, "Seq Scan") == []
     assert len(rows_read(plan, "_due_at_id_idx")) == PARTITIONS
     assert len(rows_read(updated, "_pkey")) == 1
@@ -95,7 +95,7 @@ def test_a_suspect_is_claimed_by_its_own_index_and_in_one_partition(full_outbox:
 def test_what_a_lost_answer_leased_is_found_by_the_index_it_was_claimed_by(
     full_outbox: Outbox, statement: str, index: str
 ) -> None:
-    full_outbox.put(count=3, expiries="2")
+    full_outbox.put(count=3, lost_leases="2")
     plan = generic_plan(full_outbox, statement, CLAIM_PARAMETERS)
     assert rows_read(plan, "Seq Scan") == []
     assert plan.count(index) == PARTITIONS
@@ -116,7 +116,7 @@ def test_a_settle_of_retries_walks_over_no_other_pending_message(full_outbox: Ou
     failure = Failure(FailureClass.TRANSIENT, "smtp", "450")
     retries = [(message, Retry(A_DAY, failure)) for message in full_outbox.claim(10)]
     plan = generic_plan(full_outbox, SETTLE_UNSENT, unsent_parameters(retries))
-    assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
+    assert rows_read(plan, "_channel_priority_due_at_id_idx") == []
     assert rows_read(plan, "Seq Scan") == []
 
 
@@ -124,7 +124,7 @@ def test_a_partition_that_looks_empty_is_not_read_whole_for_one_claim(outbox: Ou
     outbox.execute("vacuum analyze")
     outbox.put(count=3000)
     picked, _, _ = generic_plan(outbox, CLAIM, CLAIM_PARAMETERS).partition("InitPlan")
-    assert "_channel_urgency_due_at_id_idx" in picked
+    assert "_channel_priority_due_at_id_idx" in picked
     assert "Sort Method" not in picked
 
 
@@ -142,14 +142,14 @@ def test_a_poll_reads_a_message_of_each_queue_at_most(full_outbox: Outbox) -> No
     plan = generic_plan(full_outbox, POLL, poll_parameters(["smtp:mail.example.org:587"], A_RELAY, is_full_scan=True))
     assert rows_read(plan, "Seq Scan") == []
     assert "Sort  (" not in plan
-    read = rows_read(plan, "_channel_urgency_due_at_id_idx")
+    read = rows_read(plan, "_channel_priority_due_at_id_idx")
     assert read
     assert all(float(re.findall(r"actual rows=([0-9.]+)", line)[0]) <= 1 for line in read)
 
 
 def test_a_poll_without_a_full_scan_does_not_read_the_due_index(full_outbox: Outbox) -> None:
     plan = generic_plan(full_outbox, POLL, poll_parameters(["smtp:mail.example.org:587"], A_RELAY, is_full_scan=False))
-    assert rows_read(plan, "_channel_urgency_due_at_id_idx") == []
+    assert rows_read(plan, "_channel_priority_due_at_id_idx") == []
 
 
 def test_no_statement_of_the_relay_is_worth_compiling(full_outbox: Outbox) -> None:
@@ -160,7 +160,7 @@ def test_no_statement_of_the_relay_is_worth_compiling(full_outbox: Outbox) -> No
 
 CLAIM_PARAMETERS = KNOWN_VALUES | {
     "channel": "email",
-    "urgency": "code",
+    "priority": "high",
     "cursor_due_at": "2020-01-01T00:00:00Z",
     "cursor_id": NO_ID,
     "limit": 10,

@@ -18,13 +18,13 @@ def lose_leases(outbox: Outbox, times: int) -> None:
 def test_a_message_that_lost_two_leases_is_left_alone_by_claims_of_many(outbox: Outbox) -> None:
     outbox.put()
     lose_leases(outbox, 1)
-    assert [message.expiries for message in outbox.claim(lease=EXPIRED)] == [1]
+    assert [message.lost_leases for message in outbox.claim(lease=EXPIRED)] == [1]
     assert outbox.claim(10) == []
 
 
 def test_suspects_are_claimed_one_at_a_time_the_longest_due_first(outbox: Outbox) -> None:
-    [later] = outbox.put(expiries="2")
-    [sooner] = outbox.put(expiries="2", due_at="now() - interval '1 minute'")
+    [later] = outbox.put(lost_leases="2")
+    [sooner] = outbox.put(lost_leases="2", due_at="now() - interval '1 minute'")
     claimed = [outbox.claim_suspect() for _ in range(3)]
     assert [message and message.id for message in claimed] == [sooner, later, None]
 
@@ -33,36 +33,36 @@ def test_a_suspect_s_lost_leases_are_counted_too(outbox: Outbox) -> None:
     outbox.put()
     lose_leases(outbox, 2)
     found = [outbox.claim_suspect(lease=EXPIRED) for _ in range(4)]
-    assert [message and (message.expiries, message.is_poison) for message in found] == [
+    assert [message and (message.lost_leases, message.is_poison) for message in found] == [
         (2, False), (3, False), (4, False), (5, True),
     ]  # fmt: skip
 
 
 def test_what_is_no_suspect_is_not_claimed_as_one(outbox: Outbox) -> None:
     outbox.put()
-    outbox.put(expiries="1")
-    outbox.put(expiries="2", due_at="now() + interval '1 minute'")
+    outbox.put(lost_leases="1")
+    outbox.put(lost_leases="2", due_at="now() + interval '1 minute'")
     assert outbox.claim_suspect() is None
     assert len(outbox.claim(10)) == 2
 
 
 def test_suspects_of_a_newer_release_wait_for_its_relay(outbox: Outbox) -> None:
-    outbox.take_any_urgency()
-    for words in ({"template": "'of_tomorrow'"}, {"locale": "'eo'"}, {"urgency": "'digest'"}):
-        outbox.put(expiries="2", **words)
+    outbox.take_any_priority()
+    for words in ({"template": "'of_tomorrow'"}, {"locale": "'eo'"}, {"priority": "'digest'"}):
+        outbox.put(lost_leases="2", **words)
     assert outbox.claim_suspect() is None
 
 
 def test_a_suspect_that_was_answered_is_trusted_again(outbox: Outbox) -> None:
-    outbox.put(expiries="2")
+    outbox.put(lost_leases="2")
     suspect = outbox.claim_suspect()
     assert suspect is not None
     outbox.settle([(suspect, Retry(AT_ONCE, GREYLISTED))])
-    assert [message.expiries for message in outbox.claim()] == [0]
+    assert [message.lost_leases for message in outbox.claim()] == [0]
 
 
 def test_a_suspect_that_was_not_tried_stays_one(outbox: Outbox) -> None:
-    outbox.put(expiries="2")
+    outbox.put(lost_leases="2")
     suspect = outbox.claim_suspect()
     assert suspect is not None
     outbox.settle([(suspect, Deferred(AT_ONCE))])
@@ -71,7 +71,7 @@ def test_a_suspect_that_was_not_tried_stays_one(outbox: Outbox) -> None:
 
 
 def test_a_late_sent_beats_a_death_by_poison(outbox: Outbox) -> None:
-    outbox.put(expiries="4")
+    outbox.put(lost_leases="4")
     slow = outbox.claim_suspect(lease=EXPIRED)
     judge = outbox.claim_suspect()
     assert slow is not None

@@ -13,11 +13,11 @@ from outbox_relay.settings import RelaySettingsSchema
 from shared.vocabulary import Channel
 from tests.support.eventually import eventually
 from tests.support.gates import wait_until_held_up
+from tests.support.maintenance import put_old
 from tests.support.outbox import Outbox
 from tests.support.relaying import PATIENCE_SECONDS, relaying
 from tests.support.relays import relay_environment
 from tests.support.smtp_server import SmtpServer
-from tests.support.upkeep import put_old
 
 pytestmark = pytest.mark.anyio
 
@@ -50,7 +50,7 @@ async def test_what_nobody_told_of_is_found_also_where_looking_for_all_fails(out
     async with unwoken(outbox):
         outbox.execute(trouble)
         outbox.put(count=3)
-        outbox.put(expiries="2")
+        outbox.put(lost_leases="2")
         await until(outbox.is_all_sent)
 
 
@@ -82,7 +82,7 @@ async def test_what_is_due_is_counted_and_that_nothing_is_as_well(outbox: Outbox
 async def test_what_is_in_hand_counts_as_due_beside_what_waits_and_does_not_age(outbox: Outbox) -> None:
     outbox.put(channel="sms", due_at="now() - interval '1 hour'", count=2, **IN_HAND)
     outbox.put(channel="sms", due_at="now() + interval '1 hour'")
-    outbox.put(channel="sms", due_at="now() - interval '1 minute'", urgency="'notice'", count=3)
+    outbox.put(channel="sms", due_at="now() - interval '1 minute'", priority="'low'", count=3)
     async with unwoken(outbox):
         await until(lambda: sample("signpost_backlog_messages") == 5)
         assert 60 <= (sample("signpost_backlog_lag_seconds") or 0) < 300
@@ -104,7 +104,7 @@ async def test_a_count_that_fails_costs_no_look(outbox: Outbox, monkeypatch: pyt
     monkeypatch.setattr("outbox_relay.delivery.poller.COUNT", "select count(*) from nowhere")
     async with unwoken(outbox) as parts:
         outbox.put(channel="sms")  # for which this relay has no provider
-        outbox.put(expiries="2")
+        outbox.put(lost_leases="2")
         await until(lambda: parts.connections.counting.is_lost)
         assert not parts.connections.polling.is_lost
         await until(lambda: outbox.number("select count(*) from outbox_messages where status = 'sent'") == 1)

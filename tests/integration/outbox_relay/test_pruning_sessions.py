@@ -1,7 +1,7 @@
-"""Sessions that expired go with the upkeep; those that go on stay."""
+"""Sessions that expired go with the maintenance; those that go on stay."""
 
+from tests.support.maintenance import maintenance_on, turn
 from tests.support.outbox import Outbox
-from tests.support.upkeep import turn, upkeep_on
 
 A_USER = """
 insert into users (id, email, email_canonical, password_hash, locale)
@@ -23,7 +23,7 @@ def test_what_expired_goes_and_what_goes_on_stays(outbox: Outbox) -> None:
     outbox.execute(A_USER)
     put(outbox, -1, count=3)
     put(outbox, 10, count=2)
-    turn(upkeep_on(outbox))
+    turn(maintenance_on(outbox))
     assert outbox.number("select count(*) from sessions") == 2
     assert outbox.number("select count(*) from sessions where expires_at > now()") == 2
 

@@ -12,8 +12,8 @@ from operator_console.actions.requeue import requeue
 from shared.db.engine import create_database_engine
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.eventually import eventually
+from tests.support.maintenance import maintenance_on, turn
 from tests.support.outbox import Outbox
-from tests.support.upkeep import turn, upkeep_on
 
 PRUNE = "select signpost_prune_users(30, 100)"
 WAITING = "select pid from pg_stat_activity where wait_event_type = 'Lock' and query = %s and datname = %s"
@@ -33,7 +33,7 @@ def test_whoever_let_the_last_token_expire_long_ago_is_unknown_again(outbox: Out
         gone, kept = api.registered(), api.registered()
         link_token = api.link_token(gone)
         abandon(api, gone)
-        turn(upkeep_on(outbox))
+        turn(maintenance_on(outbox))
         assert [answer.status_code for answer in (api.look_up(gone), api.resend(gone))] == [404, 404]
         assert api.activate_by_link(link_token).json["code"] == "invalid_or_expired"
         assert api.look_up(kept).status_code == 200
@@ -44,7 +44,7 @@ def test_whoever_let_the_last_token_expire_long_ago_is_unknown_again(outbox: Out
 def test_a_dead_message_outlives_its_user_and_can_still_be_requeued(outbox: Outbox) -> None:
     user = f"'{a_user(outbox)}'"
     [message_id] = outbox.put(status="'dead'", dead_reason="'exhausted'", settled_at="now()", user_id=user)
-    turn(upkeep_on(outbox))
+    turn(maintenance_on(outbox))
     assert users(outbox) == []
     engine = create_database_engine(outbox.database.console_url, application_name="test", pool_size=1)
     with Session(engine) as session, session.begin():
@@ -55,20 +55,20 @@ def test_a_dead_message_outlives_its_user_and_can_still_be_requeued(outbox: Outb
 
 def test_who_retired_goes_too(outbox: Outbox) -> None:
     a_user(outbox, status="retired")
-    turn(upkeep_on(outbox))
+    turn(maintenance_on(outbox))
     assert users(outbox) == []
 
 
 def test_who_is_active_stays_whatever_the_age_of_the_tokens(outbox: Outbox) -> None:
     active = a_user(outbox, status="active")
-    turn(upkeep_on(outbox))
+    turn(maintenance_on(outbox))
     assert users(outbox) == [active]
 
 
 def test_one_young_token_keeps_its_user(outbox: Outbox) -> None:
     user = a_user(outbox)
     outbox.execute(A_TOKEN, user, 29)
-    turn(upkeep_on(outbox))
+    turn(maintenance_on(outbox))
     assert users(outbox) == [user]
     assert outbox.number("select count(*) from tokens") == 2
 
@@ -76,13 +76,13 @@ def test_one_young_token_keeps_its_user(outbox: Outbox) -> None:
 def test_an_unsettled_message_keeps_its_user(outbox: Outbox) -> None:
     user = a_user(outbox)
     outbox.put(user_id=f"'{user}'")
-    turn(upkeep_on(outbox))
+    turn(maintenance_on(outbox))
     assert users(outbox) == [user]
 
 
 def test_nobody_is_pruned_who_is_to_be_kept_for_ever(outbox: Outbox) -> None:
     user = a_user(outbox)
-    turn(upkeep_on(outbox, RELAY_PENDING_USERS_DAYS="0"))
+    turn(maintenance_on(outbox, RELAY_PENDING_USERS_DAYS="0"))
     assert users(outbox) == [user]
 
 
@@ -126,7 +126,7 @@ def test_what_ends_a_call_in_the_middle_leaves_nothing_half_done(outbox: Outbox)
                 pruned.result(30)
         assert users(outbox) == [user]
         assert outbox.number("select count(*) from tokens") == 1
-    turn(upkeep_on(outbox))
+    turn(maintenance_on(outbox))
     assert users(outbox) == []
 
 

@@ -7,47 +7,47 @@ import pytest
 from structlog.testing import capture_logs
 
 from shared.db.connection_settings import driver_url
+from tests.support.maintenance import has_partition, maintenance_on, one_turn, partition_of, put_old, turn
 from tests.support.outbox import Outbox
-from tests.support.upkeep import has_partition, one_turn, partition_of, put_old, turn, upkeep_on
 
 PENDING = {"status": "'pending'", "settled_at": "null"}
 MESSAGES = "select count(*) from outbox_messages"
 ATTEMPTS = "select count(*) from delivery_attempts"
-END_LEASE = "update upkeep_lease set leased_until = now()"
+END_LEASE = "update leader_lease set leased_until = now()"
 ACTIONS = "select count(*) from operator_actions"
 
 
 def test_a_partition_is_dropped_once_its_last_moment_is_past_retention(outbox: Outbox) -> None:
     for days in (10, 17, 30):
         put_old(outbox, days)
-    turn(upkeep_on(outbox, RELAY_RETENTION_DAYS="10"))
+    turn(maintenance_on(outbox, RELAY_RETENTION_DAYS="10"))
     assert [has_partition(outbox, days) for days in (0, 10, 17, 30)] == [True, True, False, False]
     assert outbox.number(MESSAGES) == 1
 
 
 def test_nothing_is_dropped_that_is_to_be_kept_for_ever(outbox: Outbox) -> None:
     put_old(outbox, 4000)
-    turn(upkeep_on(outbox, RELAY_RETENTION_DAYS="0"))
+    turn(maintenance_on(outbox, RELAY_RETENTION_DAYS="0"))
     assert outbox.number(MESSAGES) == 1
 
 
 def test_an_unsettled_message_keeps_its_partition_but_no_gigabytes_in_it(outbox: Outbox) -> None:
     [stuck] = put_old(outbox, 50, **PENDING)
     put_old(outbox, 50, count=20)
-    upkeep = upkeep_on(outbox, RELAY_RETENTION_DAYS="10")
-    turn(upkeep)
+    maintenance = maintenance_on(outbox, RELAY_RETENTION_DAYS="10")
+    turn(maintenance)
     assert outbox.execute("select id, tableoid::regclass::text from outbox_messages") == [
         (stuck, partition_of(outbox, 50))
     ]
     outbox.execute("update outbox_messages set status = 'sent', settled_at = now()")
-    turn(upkeep)
+    turn(maintenance)
     assert not has_partition(outbox, 50)
 
 
 def test_what_a_wrong_clock_wrote_is_pruned_by_when_it_was_settled(outbox: Outbox) -> None:
     young, _old = (into_default_partition(outbox, days=days) for days in (9, 11))
     pending = into_default_partition(outbox, days=11, **PENDING)
-    turn(upkeep_on(outbox, RELAY_RETENTION_DAYS="10"))
+    turn(maintenance_on(outbox, RELAY_RETENTION_DAYS="10"))
     assert outbox.execute("select id from outbox_messages order by created_at") == [(young,), (pending,)]
 
 
@@ -62,7 +62,7 @@ def test_attempts_go_with_their_message_and_not_before(outbox: Outbox) -> None:
             message_id,
             days,
         )
-    turn(upkeep_on(outbox, RELAY_RETENTION_DAYS="10"))
+    turn(maintenance_on(outbox, RELAY_RETENTION_DAYS="10"))
     assert outbox.execute("select message_id from delivery_attempts order by id") == [(stuck,), (young,)]
 
 
@@ -73,7 +73,7 @@ def test_what_operators_did_is_kept_longer_than_what_they_did_it_to(outbox: Outb
             " values ('ada', 'requeue', gen_random_uuid(), 'mended', '{}', now() - %s * interval '1 day')",
             days,
         )
-    turn(upkeep_on(outbox))
+    turn(maintenance_on(outbox))
     assert outbox.number(ACTIONS) == 1
 
 
@@ -107,39 +107,39 @@ def test_a_long_transaction_puts_a_drop_off_and_holds_up_no_claim(outbox: Outbox
     outbox.make_partitions()
     put_old(outbox, 50)
     outbox.put()
-    upkeep = upkeep_on(outbox, RELAY_RETENTION_DAYS="10")
+    maintenance = maintenance_on(outbox, RELAY_RETENTION_DAYS="10")
     with outbox.database.connect() as reader, capture_logs() as logged:
         reader.execute("begin")
         reader.execute(f"select from {held.replace('its partition', partition_of(outbox, 50))}")
-        turn(upkeep)
-        turn(upkeep)
+        turn(maintenance)
+        turn(maintenance)
         assert len(outbox.claim()) == 1
-    [warning] = [line for line in logged if line["event"] == "upkeep put off"]
+    [warning] = [line for line in logged if line["event"] == "maintenance postponed"]
     assert (warning["partition"], warning["sqlstate"]) == (partition_of(outbox, 50), "55P03")
-    one_turn(upkeep)
+    one_turn(maintenance)
     assert not has_partition(outbox, 50)
 
 
 def test_what_left_nothing_undone_rests_for_a_few_turns(outbox: Outbox) -> None:
-    upkeep = upkeep_on(outbox, RELAY_RETENTION_DAYS="10")
-    one_turn(upkeep)
+    maintenance = maintenance_on(outbox, RELAY_RETENTION_DAYS="10")
+    one_turn(maintenance)
     put_old(outbox, 50)
-    one_turn(upkeep)
+    one_turn(maintenance)
     assert has_partition(outbox, 50)
-    turn(upkeep)
+    turn(maintenance)
     assert not has_partition(outbox, 50)
 
 
 def test_whoever_takes_the_lease_begins_with_all_of_it(outbox: Outbox) -> None:
-    upkeep, other = (upkeep_on(outbox, RELAY_RETENTION_DAYS="10") for _ in range(2))
-    one_turn(upkeep)
+    maintenance, other = (maintenance_on(outbox, RELAY_RETENTION_DAYS="10") for _ in range(2))
+    one_turn(maintenance)
     outbox.execute(END_LEASE)
     one_turn(other)
     put_old(outbox, 50)
-    one_turn(upkeep)
+    one_turn(maintenance)
     assert has_partition(outbox, 50)
     outbox.execute(END_LEASE)
-    one_turn(upkeep)
+    one_turn(maintenance)
     assert not has_partition(outbox, 50)
 
 
@@ -149,7 +149,7 @@ def test_a_partition_that_is_held_keeps_no_other_from_being_dropped(outbox: Outb
     with outbox.database.connect() as reader:
         reader.execute("begin")
         reader.execute(f"select from {partition_of(outbox, 60)}")
-        turn(upkeep_on(outbox, RELAY_RETENTION_DAYS="10"))
+        turn(maintenance_on(outbox, RELAY_RETENTION_DAYS="10"))
         assert (has_partition(outbox, 50), has_partition(outbox, 60)) == (False, True)
 
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 ALL_ARE_SENT = "select 1 from outbox_messages having bool_and(status = 'sent')"
 END_THE_LEASES = "update outbox_messages set leased_until = now() where status = 'pending'"
-ALL_WERE_CLAIMED_AGAIN = "select 1 from outbox_messages where status = 'pending' having min(expiries) = 1"
+ALL_WERE_CLAIMED_AGAIN = "select 1 from outbox_messages where status = 'pending' having min(lost_leases) = 1"
 
 
 async def test_what_was_sent_and_could_not_be_written_in_time_is_not_sent_again(outbox: Outbox) -> None:

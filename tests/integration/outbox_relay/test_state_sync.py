@@ -21,7 +21,7 @@ NAME = "smtp:mail.example.org:587"
 DOWN = Failure(FailureClass.PROVIDER, NAME, "connection refused")
 ASKED_FOR_AN_HOUR = Failure(FailureClass.PROVIDER, NAME, "429", retry_after=timedelta(hours=1))
 TWENTY = Caps(Rate(20, "s"))
-ROW = "select openings, open_until > now(), probe_by is not null, last_failure_class from providers"
+ROW = "select consecutive_opens, open_until > now(), probe_by is not null, last_failure_class from providers"
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def clock_ahead(seconds: float) -> Callable[[], float]:
 
 
 def let_the_pause_end(outbox: Outbox) -> None:
-    outbox.execute("update providers set open_until = now() where openings > 0")
+    outbox.execute("update providers set open_until = now() where consecutive_opens > 0")
 
 
 def test_what_one_relay_finds_down_no_other_tries(outbox: Outbox) -> None:
@@ -161,7 +161,7 @@ def test_relays_that_find_the_same_outage_count_it_once(outbox: Outbox) -> None:
                 await relay.sync.exchange()
 
     asyncio.run(story())
-    assert outbox.number("select openings from providers") == 1
+    assert outbox.number("select consecutive_opens from providers") == 1
 
 
 def test_two_relays_together_keep_to_one_rate(outbox: Outbox) -> None:
@@ -221,7 +221,7 @@ def test_a_row_that_somebody_holds_keeps_no_relay_waiting(outbox: Outbox) -> Non
             await relay.sync.exchange()
 
     asyncio.run(story())
-    assert outbox.number("select openings from providers") == 1
+    assert outbox.number("select consecutive_opens from providers") == 1
 
 
 def test_a_row_that_was_deleted_is_made_again(outbox: Outbox) -> None:

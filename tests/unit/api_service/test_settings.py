@@ -34,7 +34,7 @@ def test_a_cooldown_that_outlives_the_code_is_rejected() -> None:
     with pytest.raises(SettingsError) as problem:
         read(RESEND_COOLDOWN_SECONDS="600")
 
-    assert problem.value.faults == [
+    assert problem.value.errors == [
         "RESEND_COOLDOWN_SECONDS=600 is not below ACTIVATION_SMS_LIFETIME_SECONDS=600: a resend would come too late"
     ]
 
@@ -50,7 +50,7 @@ def test_a_rejected_secret_is_not_quoted() -> None:
 
     assert "open-sesame" not in str(problem.value)
     assert "c2hvcnQ" not in str(problem.value)
-    assert len(problem.value.faults) == 2
+    assert len(problem.value.errors) == 2
 
 
 def test_no_fallback_by_default() -> None:
@@ -65,7 +65,7 @@ def test_a_fallback_after_the_code_expires_is_rejected() -> None:
     with pytest.raises(SettingsError) as problem:
         read(ACTIVATION_FALLBACK="both", ACTIVATION_FALLBACK_SECONDS="600")
 
-    assert problem.value.faults == [
+    assert problem.value.errors == [
         "ACTIVATION_FALLBACK_SECONDS=600 is not below ACTIVATION_SMS_LIFETIME_SECONDS=600: the code would have expired"
     ]
 
@@ -74,7 +74,7 @@ def test_an_unknown_channel_is_rejected() -> None:
     with pytest.raises(SettingsError) as problem:
         read(ACTIVATION_FALLBACK="pigeon")
 
-    assert problem.value.faults == ["ACTIVATION_FALLBACK='pigeon' is not one of none, sms, email, both"]
+    assert problem.value.errors == ["ACTIVATION_FALLBACK='pigeon' is not one of none, sms, email, both"]
 
 
 def test_an_idle_time_above_the_lifetime_is_rejected() -> None:
@@ -82,7 +82,7 @@ def test_an_idle_time_above_the_lifetime_is_rejected() -> None:
     with pytest.raises(SettingsError) as problem:
         read(SESSION_LIFETIME_DAYS="7")
 
-    assert problem.value.faults == [
+    assert problem.value.errors == [
         "SESSION_IDLE_DAYS=30 is above SESSION_LIFETIME_DAYS=7: no session would last that long"
     ]
 
@@ -104,7 +104,7 @@ def test_one_setting_turns_all_limits_off() -> None:
 def test_an_invalid_limit_is_rejected(text: str) -> None:
     with pytest.raises(SettingsError) as problem:
         read(LIMIT_RESENDS_PER_ADDRESS=text)
-    assert problem.value.faults == [
+    assert problem.value.errors == [
         f"LIMIT_RESENDS_PER_ADDRESS={text!r} is not such as 5/hour, 5/5 minutes or none; 1 to 1000 at a time"
     ]
 

@@ -31,7 +31,7 @@ def read(**changes: str) -> RelaySettings:
 def faults_of(**changes: str) -> list[str]:
     with pytest.raises(SettingsError) as caught:
         read(**changes)
-    return caught.value.faults
+    return caught.value.errors
 
 
 def test_without_a_domain_mails_are_not_signed() -> None:

@@ -61,7 +61,7 @@ def test_all_periodic_work_is_in_one_table_with_the_module_that_does_it() -> Non
     for each in work:
         assert find_spec(f"outbox_relay.{each.module}")
         assert each.seconds > 0
-    assert [each.name for each in work if each.runs_on is RunsOn.LEADER] == ["upkeep"]
+    assert [each.name for each in work if each.runs_on is RunsOn.LEADER] == ["maintenance"]
 
 
 def test_the_scheduler_runs_the_work_that_has_no_loop_of_its_own() -> None:

@@ -21,7 +21,7 @@ from outbox_relay.delivery.retry_policy import (
 )
 from outbox_relay.model import Dead, Deferred, Failure, FailureClass, Retry
 from shared.enqueue import LONGEST_LIFE, MAX_ATTEMPTS
-from shared.vocabulary import Channel, DeadReason, Template, Urgency, Work, WorkChannel
+from shared.vocabulary import Channel, DeadReason, Priority, Template, Work, WorkChannel
 
 SCHEDULE = Doubling(first=timedelta(seconds=10), cap=timedelta(minutes=5))
 POLICY = Policy(SCHEDULE)
@@ -167,11 +167,11 @@ def test_an_address_that_is_taken_is_tried_exactly_like_one_that_is_not() -> Non
 def test_an_unknown_address_is_tried_exactly_like_one_with_an_account() -> None:
     for channel in Channel:
         assert policy_for(Template.NO_ACCOUNT, channel) is policy_for(Template.PASSWORD_RESET, channel)
-    assert Template.NO_ACCOUNT.urgency is Template.PASSWORD_RESET.urgency
+    assert Template.NO_ACCOUNT.priority is Template.PASSWORD_RESET.priority
 
 
 def test_what_tells_of_something_done_is_less_urgent_than_any_code() -> None:
-    notices = {template for template in Template if template.urgency is Urgency.NOTICE}
+    notices = {template for template in Template if template.priority is Priority.LOW}
     told_later = {Template.OPERATOR_DIGEST, Template.ORGANIZATION_FAILED}
     assert notices == told_later | {Template.WELCOME, Template.PASSWORD_CHANGED, Template.ADDRESS_CHANGED}
     assert {policy_for(template, channel) for template, channel in product(notices, Channel)} == {NOTICE}

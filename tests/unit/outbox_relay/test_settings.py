@@ -21,7 +21,7 @@ def read(**changes: str) -> RelaySettings:
 def faults_of(**changes: str) -> list[str]:
     with pytest.raises(SettingsError) as caught:
         read(**changes)
-    return caught.value.faults
+    return caught.value.errors
 
 
 def test_the_defaults_fit_together() -> None:

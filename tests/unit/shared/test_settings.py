@@ -54,7 +54,7 @@ GOOD = {"DATABASE_URL": "postgresql+psycopg://h/d", "SECRET_KEYS": f"new:{KEY},o
 def faults_of(environment: dict[str, str]) -> list[str]:
     with pytest.raises(SettingsError) as caught:
         ExampleSchema().read(environment)
-    return caught.value.faults
+    return caught.value.errors
 
 
 def test_missing_variables_have_defaults() -> None:

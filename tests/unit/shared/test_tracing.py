@@ -53,7 +53,7 @@ def test_enabled_traces_without_the_extra_are_a_settings_error(monkeypatch: pyte
     check_tracing({})
     with pytest.raises(SettingsError) as caught:
         check_tracing(TO_A_COLLECTOR)
-    assert caught.value.faults == ["OTEL_EXPORTER_OTLP_ENDPOINT is set, and signpost[traces] is not installed"]
+    assert caught.value.errors == ["OTEL_EXPORTER_OTLP_ENDPOINT is set, and signpost[traces] is not installed"]
 
 
 def test_a_process_without_traces_does_not_import_opentelemetry() -> None:

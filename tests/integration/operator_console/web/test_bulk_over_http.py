@@ -32,7 +32,7 @@ def test_a_dry_run_only_counts(console: ConsoleUnderTest, outbox: Outbox, token:
     response = started(console, token, dry_run=True)
     assert (response.status_code, response.json) == (200, {"found": 3, "dry_run": True})
     step(console)
-    assert outbox.number("select count(*) from bulk_acts") + outbox.number(PENDING) == 0
+    assert outbox.number("select count(*) from bulk_actions") + outbox.number(PENDING) == 0
 
 
 def test_a_bulk_action_is_accepted_with_its_count_and_run(
@@ -51,7 +51,7 @@ def test_a_bulk_action_of_a_newer_release_is_shown_and_blocks_no_other(
 ) -> None:
     outbox.put(count=3, **DEAD)
     newer = started(console, token).json["id"]
-    outbox.execute('update bulk_acts set wanted = \'{"template": "of_tomorrow"}\'')
+    outbox.execute('update bulk_actions set wanted = \'{"template": "of_tomorrow"}\'')
     started(console, token)
     step(console)
     step(console)
@@ -81,11 +81,11 @@ def continues_after_a_defect(
 
     monkeypatch.setattr(bulk_worker, "step_bulk", step_with_a_defect)
     console.app.start_workers()
-    eventually(lambda: outbox.number("select count(*) from bulk_acts where next_step_at > now()"))
+    eventually(lambda: outbox.number("select count(*) from bulk_actions where next_step_at > now()"))
     healthy = started(console, token).json["id"]
-    eventually(lambda: outbox.number(f"select count(*) from bulk_acts where id = '{healthy}' and status = 'done'"))
+    eventually(lambda: outbox.number(f"select count(*) from bulk_actions where id = '{healthy}' and status = 'done'"))
     assert outbox.number(PENDING) == 3
-    assert outbox.number(f"select count(*) from bulk_acts where id = '{broken}' and status = 'running'") == 1
+    assert outbox.number(f"select count(*) from bulk_actions where id = '{broken}' and status = 'running'") == 1
 
 
 def test_a_bulk_action_can_discard(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
@@ -104,7 +104,7 @@ def test_a_bulk_action_keeps_its_rate_and_stays_stopped_until_resumed(
     assert step(console) > 1
     assert outbox.number(PENDING) == 1
     assert console.ask("POST", f"{path}/stop", token, json={"reason": "too many"}).json["status"] == "stopped"
-    outbox.execute("update bulk_acts set next_step_at = now()")
+    outbox.execute("update bulk_actions set next_step_at = now()")
     step(console)
     assert outbox.number(PENDING) == 1
     assert console.ask("POST", f"{path}/resume", token, json={"reason": "go on"}).json["status"] == "running"

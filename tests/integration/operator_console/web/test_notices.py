@@ -23,7 +23,7 @@ def sent(browser: FlaskClient, path: str) -> Any:
 
 def bulk_of(outbox: Outbox, status: str) -> str:
     [(bulk_id,)] = outbox.execute(
-        "insert into bulk_acts (id, action, operator, reason, wanted, status, found)"
+        "insert into bulk_actions (id, action, operator, reason, wanted, status, found)"
         " values (gen_random_uuid(), 'requeue', 'ada', 'why', '{}', %s, 0) returning id",
         status,
     )

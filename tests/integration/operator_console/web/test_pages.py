@@ -106,7 +106,7 @@ def test_an_action_without_a_reason_is_rejected(console: ConsoleUnderTest, outbo
 
 def test_the_chart_has_a_table_of_its_counts(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
     outbox.execute(
-        "insert into settled_by_hour values (date_trunc('hour', now(), 'UTC'), 'email', 'sent', 1234),"
+        "insert into hourly_stats values (date_trunc('hour', now(), 'UTC'), 'email', 'sent', 1234),"
         " (date_trunc('hour', now(), 'UTC'), 'sms', 'sent', 6), (date_trunc('hour', now(), 'UTC'), 'sms', 'dead', 7)"
     )
     page = console.signed_in(token).get("/").text

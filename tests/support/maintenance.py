@@ -1,4 +1,4 @@
-"""Turns of upkeep in this process, under the relay's own role, and rows that look as old as a test wants them."""
+"""Turns of maintenance in this process, under the relay's own role, and rows that look as old as a test wants them."""
 
 import asyncio
 from uuid import UUID, uuid4
@@ -9,20 +9,20 @@ from tests.support.outbox import Outbox
 from tests.support.relays import relay_environment
 
 
-def upkeep_on(outbox: Outbox, **settings: str) -> Maintenance:
-    """Return another relay's part in the upkeep."""
+def maintenance_on(outbox: Outbox, **settings: str) -> Maintenance:
+    """Return another relay's part in the maintenance."""
     environment = relay_environment(outbox.database, EMAIL_PROVIDERS="console:", **settings)
     return Maintenance(RelaySettingsSchema().read(environment), uuid4())
 
 
-def turn(upkeep: Maintenance) -> None:
+def turn(maintenance: Maintenance) -> None:
     """Let it have as many turns as it takes until each step has had one, also those that rest."""
     for _ in range(REST_IN_ROUNDS):
-        one_turn(upkeep)
+        one_turn(maintenance)
 
 
-def one_turn(upkeep: Maintenance) -> None:
-    asyncio.run(upkeep.run_round())
+def one_turn(maintenance: Maintenance) -> None:
+    asyncio.run(maintenance.run_round())
 
 
 def put_old(outbox: Outbox, days: int, *, count: int = 1, **columns: str) -> list[UUID]:
