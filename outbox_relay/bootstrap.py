@@ -19,10 +19,10 @@ from outbox_relay.delivery.poison_isolation import PoisonIsolation
 from outbox_relay.delivery.poller import Poller
 from outbox_relay.delivery.queue_consumer import QueueConsumer
 from outbox_relay.delivery.relay import Relay
-from outbox_relay.maintenance.heartbeat import Heartbeat
 from outbox_relay.model import ClaimedMessage, QueueKey
 from outbox_relay.organizations.service import ProvisioningService, provisioning_service_of, render_nothing
 from outbox_relay.outbox.claim import ClaimStore
+from outbox_relay.outbox.heartbeat import Heartbeat
 from outbox_relay.outbox.settle import SettlementStore
 from outbox_relay.outbox.settle_sql import PROVISIONING
 from outbox_relay.outbox.settled_notifier import SettledNotifier

@@ -26,7 +26,7 @@ from outbox_relay.model import (
     Sent,
 )
 from outbox_relay.providers.pool import ProviderPool
-from outbox_relay.rendering import RenderingError
+from outbox_relay.rendering.values import RenderingError
 from outbox_relay.tracing import record_attempt
 from shared.log import get_logger
 from shared.secrets import UnknownKeyError

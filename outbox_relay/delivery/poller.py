@@ -22,19 +22,20 @@ from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.delivery.fallback import FIND_FALLBACK, Fallbacks
 from outbox_relay.delivery.poison_isolation import PoisonIsolation
 from outbox_relay.delivery.queue_consumer import QueueConsumer
-from outbox_relay.maintenance.heartbeat import INSERT_HEARTBEAT, UPDATE_HEARTBEAT, Heartbeat
-from outbox_relay.maintenance.jobs import BACKLOG_GAUGES_SECONDS, HOURLY_STATS_SECONDS, LONGEST_POLL_SECONDS
 from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
 from outbox_relay.model import LateQueue, QueueKey
 from outbox_relay.outbox.claim_sql import FIND_SUSPECT, suspect_parameters
-from outbox_relay.outbox.hourly_stats import HOURLY_STATS
+from outbox_relay.outbox.heartbeat import INSERT_HEARTBEAT, UPDATE_HEARTBEAT, Heartbeat
+from outbox_relay.outbox.hourly_stats import HOURLY_STATS, HOURLY_STATS_SECONDS
 from outbox_relay.outbox.scan_cursor import LATENESS_SECONDS, rest_after
 from outbox_relay.providers.provider import ProviderState
 from outbox_relay.providers.state_sync import MARK_SEEN, ProviderStateSync
 from shared.vocabulary import CHANNELS, AnyChannel, Priority
 
-COUNT_TIMEOUT_SECONDS = 2.0
-"""Counts for operators must not delay a relay that stops."""
+LONGEST_POLL_SECONDS = 5.0
+"""For suspects, fallbacks and provider states, even where RELAY_POLL_SECONDS is longer."""
+
+BACKLOG_GAUGES_SECONDS = 15.0
 
 # Includes messages that relays hold: to leave those out, PostgreSQL would have to read all rows instead of the due
 # index alone. They are few compared to a backlog. Channels in which nothing waits are not counted.

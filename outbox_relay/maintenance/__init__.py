@@ -1,1 +1,1 @@
-"""Runs periodic work: partitions, retention, operator digests and heartbeats."""
+"""Runs periodic work: partitions, retention and operator digests."""

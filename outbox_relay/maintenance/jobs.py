@@ -10,20 +10,17 @@ from uuid import UUID
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from outbox_relay.maintenance.heartbeat import HEARTBEAT_SECONDS
+from outbox_relay.delivery.poller import BACKLOG_GAUGES_SECONDS, LONGEST_POLL_SECONDS
 from outbox_relay.maintenance.leader import Maintenance
 from outbox_relay.organizations.health_check import ROUND_SECONDS
 from outbox_relay.organizations.service import ProvisioningService
+from outbox_relay.outbox.heartbeat import HEARTBEAT_SECONDS
+from outbox_relay.outbox.hourly_stats import HOURLY_STATS_SECONDS
 from outbox_relay.outbox.listener import SESSION_CHECK_SECONDS
 from outbox_relay.outbox.scan_cursor import FULL_SCAN_SECONDS
 from outbox_relay.providers.provider import RECHECK_SECONDS
 from outbox_relay.settings import RelaySettings
 
-LONGEST_POLL_SECONDS = 5.0
-"""For suspects, fallbacks and provider states, even where RELAY_POLL_SECONDS is longer."""
-
-BACKLOG_GAUGES_SECONDS = 15.0
-HOURLY_STATS_SECONDS = 10.0
 CLOCK_CHECK_SECONDS = 30.0
 
 # A round that is not over when the next is due is no fault; APScheduler would log each as a warning.

@@ -13,6 +13,7 @@ from outbox_relay.db.connection import ReconnectingConnection, RelayConnection
 from outbox_relay.model import Dead, Sent, Settlement
 from shared.vocabulary import Status
 
+HOURLY_STATS_SECONDS = 10.0
 KEPT_DAYS = 31
 TIMEOUT_SECONDS = 2.0
 """These counts must not delay a relay that stops."""

@@ -37,7 +37,7 @@ def test_a_relay_that_leaves_an_old_message_alone_is_not_ready_until_it_is_deliv
             # At its very start it has not claimed yet either, and says that as well.
             eventually(lambda: len(readyz(relay, 503, "missing")) == 1)
             [told] = readyz(relay, 503, "missing")
-            assert told.startswith("email code: a message has been due for 36")
+            assert told.startswith("email high: a message has been due for 36")
             assert ready_metric(relay) == ["signpost_relay_ready 0.0"]
             assert relay.get("/livez").is_success
         relay.wait_until_ready()
@@ -53,11 +53,11 @@ def test_a_relay_whose_provider_is_down_is_ready_and_says_what_it_waits_for(outb
     )
     outbox.put(due_at=LONG_DUE)
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
-        assert readyz(relay, 200, "held") == [f"email code: {provider} is down"]
+        assert readyz(relay, 200, "held") == [f"email high: {provider} is down"]
 
 
 def test_a_relay_that_keeps_to_a_rate_is_ready_and_says_so(outbox: Outbox, sink: MailSink) -> None:
     outbox.put(count=3, due_at=LONG_DUE)
     with running_relay(outbox.database, EMAIL_PROVIDERS=f"{sink.provider}&rate=1/h") as relay:
         eventually(lambda: outbox.number("select count(*) from outbox_messages where status = 'sent'") == 1, seconds=30)
-        assert readyz(relay, 200, "held") == [f"email code: smtp:127.0.0.1:{sink.port} is at its rate"]
+        assert readyz(relay, 200, "held") == [f"email high: smtp:127.0.0.1:{sink.port} is at its rate"]

@@ -14,7 +14,6 @@ from psycopg import sql
 from outbox_relay.db.connection import SETTINGS
 from outbox_relay.delivery.fallback import DUE
 from outbox_relay.delivery.poller import POLL, poll_parameters
-from outbox_relay.maintenance.heartbeat import Heartbeat
 from outbox_relay.model import Failure, FailureClass, Retry, Sent
 from outbox_relay.outbox.claim_sql import (
     CLAIM,
@@ -25,6 +24,7 @@ from outbox_relay.outbox.claim_sql import (
     RECLAIM_SUSPECT,
     suspect_parameters,
 )
+from outbox_relay.outbox.heartbeat import Heartbeat
 from outbox_relay.outbox.scan_cursor import NO_ID
 from outbox_relay.outbox.settle_sql import (
     SETTLE_SENT,
