@@ -5,10 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.support.maintenance import put_old
 
 from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
+from tests.support.maintenance import put_old
 from tests.support.outbox import UNSETTLED, Outbox
 from tests.support.relays import relay_once, running_relay
 

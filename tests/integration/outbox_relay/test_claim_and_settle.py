@@ -2,7 +2,6 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from tests.support.maintenance import put_old
 
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.model import Dead, Deferred, Failure, FailureClass, QueueKey, Retry, Sent
@@ -10,6 +9,7 @@ from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.claim_sql import CLAIM, claim_parameters
 from outbox_relay.outbox.scan_cursor import START_OF_INDEX
 from shared.vocabulary import Channel, DeadReason, Priority
+from tests.support.maintenance import put_old
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
 
 GREYLISTED = Failure(FailureClass.TRANSIENT, "smtp:mx:25", "450 4.2.0 try later")

@@ -9,7 +9,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.support.maintenance import maintenance_on, turn
 
 from outbox_relay.maintenance.leader import Maintenance
 from shared.db.connection_settings import driver_url
@@ -17,6 +16,7 @@ from shared.ids import uuid7
 from tests.support.eventually import eventually
 from tests.support.http_gateway import HttpGateway, answer
 from tests.support.listening import listening
+from tests.support.maintenance import maintenance_on, turn
 from tests.support.outbox import Outbox
 from tests.support.relays import running_relay
 

@@ -4,11 +4,10 @@ import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
-from tests.support.maintenance import maintenance_on, turn
-
 from outbox_relay.bootstrap import assemble
 from outbox_relay.settings import RelaySettingsSchema
 from shared.vocabulary import RELAY_ALIVE_SECONDS
+from tests.support.maintenance import maintenance_on, turn
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_environment
 

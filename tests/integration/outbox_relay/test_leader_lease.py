@@ -1,8 +1,8 @@
 import psycopg
 import pytest
 from structlog.testing import capture_logs
-from tests.support.maintenance import has_partition, maintenance_on, partition_of, turn
 
+from tests.support.maintenance import has_partition, maintenance_on, partition_of, turn
 from tests.support.outbox import Outbox
 
 SECONDS_LEFT = "select round(extract(epoch from leased_until - now())) from leader_lease"

@@ -8,7 +8,6 @@ from uuid import UUID
 import psycopg
 import pytest
 from structlog.testing import capture_logs
-from tests.support.maintenance import maintenance_on, turn
 
 from outbox_relay.organizations.orphan_cleanup import OrphanCleanup
 from outbox_relay.provisioning import ProvisionServer
@@ -16,6 +15,7 @@ from shared.db.connection_settings import driver_url
 from tests.support.api import ApiUnderTest
 from tests.support.eventually import eventually
 from tests.support.keys import KEYS
+from tests.support.maintenance import maintenance_on, turn
 from tests.support.organizations import (
     CLINIC,
     DONE,

@@ -6,13 +6,13 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 from structlog.testing import capture_logs
-from tests.support.maintenance import has_partition, maintenance_on, one_turn, partition_of
 
 from api_service.transactions import in_transaction
 from shared.db.connection_settings import driver_url
 from shared.db.engine import engine_url, is_database_unavailable, was_rolled_back
 from tests.support.api import api_on
 from tests.support.eventually import eventually
+from tests.support.maintenance import has_partition, maintenance_on, one_turn, partition_of
 from tests.support.outbox import Outbox
 
 MOST_MOVED = 20_000

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 from prometheus_client import REGISTRY
-from tests.support.maintenance import put_old
 
 from outbox_relay.bootstrap import RelayComponents, assemble
 from outbox_relay.delivery.poller import set_backlog_gauges
@@ -14,6 +13,7 @@ from outbox_relay.settings import RelaySettingsSchema
 from shared.vocabulary import Channel
 from tests.support.eventually import eventually
 from tests.support.gates import wait_until_held_up
+from tests.support.maintenance import put_old
 from tests.support.outbox import Outbox
 from tests.support.relaying import PATIENCE_SECONDS, relaying
 from tests.support.relays import relay_environment

@@ -1,7 +1,6 @@
 """Sessions that expired go with the maintenance; those that go on stay."""
 
 from tests.support.maintenance import maintenance_on, turn
-
 from tests.support.outbox import Outbox
 
 A_USER = """

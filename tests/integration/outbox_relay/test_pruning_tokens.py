@@ -1,9 +1,8 @@
 """The codes of resets and new addresses go a day after their end; what a registration rests on stays."""
 
-from tests.support.maintenance import maintenance_on, turn
-
 from tests.support.accounts import ADA, Account, ask_for_reset, signed_in
 from tests.support.api import PASSWORD, api_on
+from tests.support.maintenance import maintenance_on, turn
 from tests.support.outbox import Outbox
 
 PURPOSES = "select purpose from tokens order by purpose"

@@ -6,13 +6,13 @@ from uuid import UUID
 import psycopg
 import pytest
 from sqlalchemy.orm import Session
-from tests.support.maintenance import maintenance_on, turn
 
 from operator_console.actions.audit import AuditContext
 from operator_console.actions.requeue import requeue
 from shared.db.engine import create_database_engine
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.eventually import eventually
+from tests.support.maintenance import maintenance_on, turn
 from tests.support.outbox import Outbox
 
 PRUNE = "select signpost_prune_users(30, 100)"

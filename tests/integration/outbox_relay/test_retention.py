@@ -5,9 +5,9 @@ from uuid import UUID
 import psycopg
 import pytest
 from structlog.testing import capture_logs
-from tests.support.maintenance import has_partition, maintenance_on, one_turn, partition_of, put_old, turn
 
 from shared.db.connection_settings import driver_url
+from tests.support.maintenance import has_partition, maintenance_on, one_turn, partition_of, put_old, turn
 from tests.support.outbox import Outbox
 
 PENDING = {"status": "'pending'", "settled_at": "null"}
