@@ -25,7 +25,6 @@ from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.heartbeat import Heartbeat
 from outbox_relay.outbox.settle import SettlementStore
 from outbox_relay.outbox.settle_sql import PROVISIONING
-from outbox_relay.outbox.settled_notifier import SettledNotifier
 from outbox_relay.providers.pool import ProviderPool
 from outbox_relay.providers.state_sync import ProviderStateSync
 from outbox_relay.rendering import BrokenTemplateError, Renderer, Signer
@@ -101,7 +100,6 @@ class RelayComponents:
     fallbacks: Fallbacks
     poller: Poller
     connections: DatabaseConnections
-    notifier: SettledNotifier
     provisioning: ProvisioningService | None
 
     @property
@@ -112,12 +110,10 @@ class RelayComponents:
     async def warm_up(self) -> None:
         """Connect and prepare what the first messages would otherwise wait for."""
         await self.settlements[0].warm_up()
-        await self.notifier.warm_up()
 
     async def close(self) -> None:
         """Close the connections."""
         await self.connections.close()
-        await self.notifier.close()
         if self.provisioning:
             await self.provisioning.close()
 
@@ -128,7 +124,6 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
     Raises SettingsError if a template is broken, so that a relay with a bad theme does not start.
     """
     connections = DatabaseConnections.to(settings.database_url)
-    notifier = SettledNotifier(settings.database_url)
     claims, settlements = ClaimStore(connections.claiming, settings.lease), SettlementStore(connections.settling)
     provisioning = provisioning_service_of(settings)
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
@@ -140,7 +135,6 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
             QueueKey(channel, priority),
             claims=claims,
             settlements=pipeline.settlements,
-            notifier=notifier,
             pool=pipeline.pool,
             render=pipeline.render,
             reported_keys=reported_keys,
@@ -188,7 +182,6 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
         fallbacks=fallbacks,
         poller=poller,
         connections=connections,
-        notifier=notifier,
         provisioning=provisioning,
     )
 

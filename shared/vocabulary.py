@@ -5,8 +5,6 @@ from uuid import UUID
 
 WAKE_CHANNEL = "signpost_outbox"
 """PostgreSQL NOTIFY channel that wakes the relays when a message is due."""
-SETTLED_CHANNEL = "signpost_settled"
-"""PostgreSQL NOTIFY channel with the ids of settled messages, comma-separated, for the API."""
 ERASED = "erased"
 """Replaces the recipient of a message when its user is erased."""
 

@@ -37,7 +37,6 @@ from outbox_relay.model import ClaimedMessage, Dead, Outcome, Progress, QueueKey
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.settle import SettlementStore
 from outbox_relay.outbox.settle_batcher import SettlementBatcher
-from outbox_relay.outbox.settled_notifier import SettledNotifier
 from outbox_relay.providers.pool import ProviderPool
 from shared.vocabulary import DeadReason
 
@@ -78,7 +77,6 @@ class QueueConsumer:
         *,
         claims: ClaimStore,
         settlements: SettlementStore,
-        notifier: SettledNotifier,
         pool: ProviderPool,
         render: Render,
         reported_keys: set[str],
@@ -94,7 +92,7 @@ class QueueConsumer:
         self._connections = connections
         self._queue = LocalQueue()
         self._preparer = MessagePreparer(render, self._queue.upcoming, longest_in_hand, reported_keys)
-        self._batcher = SettlementBatcher(settlements, notifier, on_settled=self._on_settled, on_dead=on_dead)
+        self._batcher = SettlementBatcher(settlements, on_settled=self._on_settled, on_dead=on_dead)
         self._wake = asyncio.Event()
         self._settled_all = asyncio.Event()
         self._settled_all.set()

@@ -11,7 +11,6 @@ from outbox_relay.metrics import count_settled
 from outbox_relay.model import ClaimedMessage, Dead, Deferred, Outcome, Retry, Sent, Settlement
 from outbox_relay.outbox.hourly_stats import HOURLY_STATS
 from outbox_relay.outbox.settle import SettlementStore
-from outbox_relay.outbox.settled_notifier import SettledNotifier
 from outbox_relay.tracing import record_settlements
 from shared.db.errors import describe
 from shared.log import get_logger
@@ -36,13 +35,11 @@ class SettlementBatcher:
     def __init__(
         self,
         store: SettlementStore,
-        notifier: SettledNotifier,
         *,
         on_settled: Callable[[timedelta | None], None],
         on_dead: Callable[[], None],
     ) -> None:
         self._store = store
-        self._notifier = notifier
         self._on_settled = on_settled
         self._on_dead = on_dead
         self._outcomes: list[Settlement] = []
@@ -106,7 +103,6 @@ class SettlementBatcher:
         if any(isinstance(one.outcome, Dead) for one in batch):
             self._on_dead()
         written = [one for one in batch if one.message.id not in stale]
-        self._notifier.notify([one.message.id for one in written if isinstance(one.outcome, Sent | Dead)])
         count_settled(written)
         HOURLY_STATS.count(written)
         _log_written(written)

@@ -16,7 +16,6 @@ from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.model import ClaimedMessage, Dead, Failure, FailureClass, Outcome, Sent, Settlement
 from outbox_relay.outbox.settle import SettlementStore
 from outbox_relay.outbox.settle_sql import PROVISIONING
-from outbox_relay.outbox.settled_notifier import SettledNotifier
 from shared.db.connection_settings import driver_url
 from shared.vocabulary import DeadReason, WorkChannel
 from tests.support.outbox import A_DAY, Outbox
@@ -111,10 +110,6 @@ def settle_work(outbox: Outbox, message: ClaimedMessage, outcome: Outcome) -> bo
     """Settle it as its own lane does, with whatever follows; return False if that came too late."""
 
     async def work(database: ReconnectingConnection) -> frozenset[UUID]:
-        stale = await SettlementStore(database, PROVISIONING).settle([Settlement(message, outcome)])
-        notifier = SettledNotifier(outbox.database.relay_url)
-        notifier.notify([] if stale else [message.id])
-        await notifier.close()
-        return stale
+        return await SettlementStore(database, PROVISIONING).settle([Settlement(message, outcome)])
 
     return outbox.with_database(work) != {message.id}

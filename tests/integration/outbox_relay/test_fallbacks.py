@@ -10,7 +10,6 @@ import pytest
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.model import ClaimedMessage, Dead, Deferred, Failure, FailureClass, Sent
 from outbox_relay.outbox.settle import SettlementStore
-from outbox_relay.outbox.settled_notifier import SettledNotifier
 from shared.secrets import code_for
 from shared.vocabulary import WAKE_CHANNEL, Channel, DeadReason
 from tests.support.api import ApiUnderTest, api_on
@@ -230,13 +229,11 @@ def test_who_is_active_already_is_not_told_again(api: ApiUnderTest) -> None:
 def test_a_death_and_nothing_else_has_its_relay_look_for_fallbacks_at_once(outbox: Outbox) -> None:
     async def looks_after(*outcomes: Any) -> int:
         looks: list[bool] = []
-        notifier = SettledNotifier(outbox.database.relay_url)
         database = ReconnectingConnection(outbox.database.relay_url, "test")
-        batcher = a_batcher(SettlementStore(database), notifier, on_dead=lambda: looks.append(True))
+        batcher = a_batcher(SettlementStore(database), on_dead=lambda: looks.append(True))
         for message, outcome in zip(messages, outcomes, strict=True):
             batcher.put(message, outcome)
         await batcher.flush()
-        await notifier.close()
         await database.close()
         return len(looks)
 

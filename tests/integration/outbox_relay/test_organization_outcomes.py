@@ -12,7 +12,6 @@ from outbox_relay.model import ClaimedMessage, Deferred, Settlement
 from outbox_relay.organizations.store import LeaseLostError, OrganizationStore
 from outbox_relay.outbox.settle import SettlementStore
 from outbox_relay.outbox.settle_sql import PROVISIONING
-from outbox_relay.outbox.settled_notifier import SettledNotifier
 from outbox_relay.provisioning import Organization, Step
 from tests.support.api import ApiUnderTest
 from tests.support.connections import DeafConnection
@@ -74,7 +73,7 @@ def test_a_message_that_is_claimed_again_is_provisioned_again(outbox: Outbox, ad
     again = claim_work(outbox)
 
     async def work(database: Any) -> list[ClaimedMessage]:
-        settler = a_batcher(SettlementStore(database, PROVISIONING), SettledNotifier(outbox.database.relay_url))
+        settler = a_batcher(SettlementStore(database, PROVISIONING))
         settler.hold([late])
         settler.put(late, DONE)
         return list(settler.hold([again]))
