@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
+from operator_console.web.labels import EVENTS
 from tests.support.console_pages import put_dead, refresh, sign_in
 from tests.support.consoles import RunningConsole
 from tests.support.outbox import Outbox
@@ -51,6 +52,13 @@ def put_endless_words(outbox: Outbox) -> list[str]:
         f" values ('{LONG[:64]}', 'reveal', '{message_id}', '{LONG}', '{{\"recipient\": \"a…@{DOMAIN}\"}}')"
     )
     [(bulk_id,)] = outbox.execute(ENDLESS_BULK, LONG[:64], LONG, LONG[:200])
+    for action in EVENTS:
+        outbox.execute(
+            "insert into operator_actions (operator, action, message_id, bulk_id, reason, before, after)"
+            " values (%s, %s, %s, %s, %s,"
+            " jsonb_build_object('status', %s::text), jsonb_build_object('status', %s::text))",
+            *(LONG[:64], action, message_id, bulk_id, LONG, LONG, LONG),
+        )
     [(organization_id,)] = outbox.execute(ENDLESS_ORGANIZATION, LONG[:200], LONG, LONG[:200])
     outbox.execute(ENDLESS_STEP, organization_id, LONG)
     outbox.execute("insert into providers (name, rate, last_failure_class) values (%s, %s, 'provider')", LONG, "1/s")
