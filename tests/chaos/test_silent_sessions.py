@@ -76,6 +76,7 @@ def test_a_listener_whose_session_has_fallen_silent_listens_over_another(outbox:
             woken.clear()
             await woken.wait()
         listening.cancel()
+        await asyncio.wait([listening])
 
     with forwarding(0, to=outbox.database.cluster.port) as road:
         asyncio.run(listen_twice(road))

@@ -33,6 +33,7 @@ def test_a_notification_that_comes_in_one_piece_with_an_answer_wakes(
             road.release()
             await woken.wait()
         listening.cancel()
+        await asyncio.wait([listening])
 
     monkeypatch.setattr(listener, "SESSION_CHECK_SECONDS", 0.1)
     with forwarding(0, to=outbox.database.cluster.port) as road:
