@@ -20,6 +20,17 @@ begin
 end
 $$;
 
+-- Whether somebody has proven this address (canonical form): then a new code for it is a decoy and activates nothing.
+create function signpost_is_taken(channel text, canonical text) returns boolean
+language plpgsql stable set search_path = public, pg_temp
+as $$
+begin
+    return case channel
+        when 'sms' then exists (select from users where phone = canonical and phone_verified_at is not null)
+        else exists (select from users where email_canonical = canonical and email_verified_at is not null) end;
+end
+$$;
+
 -- Adds the second message, over the other channel, of a message whose fallback is due. Its code is a token of its
 -- own, since a code proves the address it was sent to. Whether that address is taken is decided as at a resend. The
 -- new token has the attempts that are left of the first and does not outlive it. Locked rows are skipped: a resend
@@ -53,12 +64,8 @@ begin
                    where user_id = message.user_id and created_at > message.created_at) then
         return false;
     end if;
-    is_taken := case message.fallback_channel
-        when 'sms' then exists (
-            select from users where phone = holder.phone and phone_verified_at is not null)
-        else exists (
-            select from users where email_canonical = holder.email_canonical and email_verified_at is not null)
-        end;
+    is_taken := signpost_is_taken(message.fallback_channel, case message.fallback_channel
+        when 'sms' then holder.phone else holder.email_canonical end);
     insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, expires_at)
     values (gen_random_uuid(), holder.id, case when is_taken then 'decoy' else 'activation' end,
             message.fallback_channel, token.key_id, token.attempts_left,
@@ -158,9 +165,7 @@ begin
     if not found then
         return false;
     end if;
-    is_taken := case message.channel
-        when 'sms' then exists (select from users where phone = canonical and phone_verified_at is not null)
-        else exists (select from users where email_canonical = canonical and email_verified_at is not null) end;
+    is_taken := signpost_is_taken(message.channel, canonical);
     select max(expires_at - created_at) into lifetime
       from tokens where user_id = message.user_id and channel = message.channel;
     update tokens set expires_at = now()

@@ -36,12 +36,8 @@ begin
     if founder.id is null or token.id is null then
         return;
     end if;
-    is_taken := is_decoy or case token.channel
-        when 'sms' then exists (
-            select from users where phone = founder.phone and phone_verified_at is not null)
-        else exists (
-            select from users where email_canonical = founder.email_canonical and email_verified_at is not null)
-        end;
+    is_taken := is_decoy or signpost_is_taken(token.channel, case token.channel
+        when 'sms' then founder.phone else founder.email_canonical end);
     update tokens
        set purpose = case when is_taken then 'decoy' else 'activation' end,
            created_at = now(), expires_at = now() + (expires_at - created_at)

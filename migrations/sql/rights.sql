@@ -15,6 +15,7 @@ revoke execute on function
     signpost_fall_back(uuid, uuid),
     signpost_has_token_since(uuid, timestamptz),
     signpost_has_unsettled(text),
+    signpost_is_taken(text, text),
     signpost_make_partition(timestamptz),
     signpost_make_partitions(integer),
     signpost_messages_of(uuid),

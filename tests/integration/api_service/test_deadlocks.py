@@ -1,7 +1,6 @@
 """PostgreSQL aborts one of two deadlocked transactions, and the API repeats it unnoticed."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import psycopg
@@ -16,7 +15,7 @@ from shared.db.engine import engine_url, is_database_unavailable
 from tests.support.accounts import ADA, Account, ask_for_reset, signed_in, tokens_for
 from tests.support.api import PASSWORD, ApiUnderTest
 from tests.support.databases import Database
-from tests.support.eventually import eventually
+from tests.support.deadlocks import after_a_deadlock
 
 UNDO = text("do $$ begin raise 'gave way' using errcode = '40P01'; end $$")
 
@@ -43,20 +42,12 @@ def test_an_activation_is_retried_after_a_deadlock(own_api: ApiUnderTest) -> Non
     api = own_api
     registration_id = api.registered()
     link_token = api.link_token(registration_id)
-    with api.database.connect() as first, api.database.connect() as second, ThreadPoolExecutor(2) as waiting:
-        with second.transaction():
-            # The session that looks for a deadlock is the one that gives way, so this one never looks.
-            second.execute("set local deadlock_timeout = '1h'")
-            with first.transaction():
-                first.execute("select from tokens for share")
-                second.execute("select from tokens for share")
-                activation = waiting.submit(api.activate_by_link, link_token)
-                eventually(lambda: api.count_waiting() == 1)  # it has locked the user and waits for the first session
-                users = waiting.submit(second.execute, "select from users for update")
-                eventually(lambda: api.count_waiting() == 2)
-            # A session looks once in each wait. The activation begins another now, for the second session: a deadlock.
-            users.result(60)
-        response = activation.result(60)
+    response = after_a_deadlock(
+        api,
+        lambda: api.activate_by_link(link_token),
+        waits_for=("select from tokens for share", ()),
+        locks=("select from users for update", ()),
+    )
 
     assert response.status_code == 200
     assert api.user(registration_id).status == "active"

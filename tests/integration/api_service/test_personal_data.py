@@ -8,6 +8,7 @@ from outbox_relay.model import Dead, Failure, FailureClass, Retry, Sent
 from shared.vocabulary import DeadReason, Priority
 from tests.support.accounts import ADA, NUMBER, Account, ask_for_reset, newest_code, problem, signed_in, tables
 from tests.support.api import PASSWORD, ApiUnderTest
+from tests.support.deadlocks import after_a_deadlock
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
 
@@ -143,21 +144,14 @@ def test_a_user_whose_address_is_corrected_during_an_erasure_is_spared(api: ApiU
 
 def test_locked_rows_are_erased_too(api: ApiUnderTest, ada: Account) -> None:
     abandoned = api.registered(email=ADA, full_name=NAME)
-    with api.database.connect() as first, api.database.connect() as second, ThreadPoolExecutor(2) as waiting:
-        with second.transaction():
-            # The session that looks for a deadlock is the one that gives way, so this one never looks.
-            second.execute("set local deadlock_timeout = '1h'")
-            with first.transaction():
-                first.execute("select from users where id = %s for share", [abandoned])
-                second.execute("select from users where id = %s for share", [abandoned])
-                response = waiting.submit(ada.erase, password=PASSWORD)
-                eventually(lambda: api.count_waiting() == 1)  # it waits for the first session
-                ada_locked = waiting.submit(second.execute, "select from users where id = %s for update", [ada.id])
-                eventually(lambda: api.count_waiting() == 2)
-            # A session looks once in each wait. The erasure begins another now, for the second session: a deadlock.
-            ada_locked.result(60)
-        assert response.result(60).status_code == 202
+    response = after_a_deadlock(
+        api,
+        lambda: ada.erase(password=PASSWORD),
+        waits_for=("select from users where id = %s for share", [abandoned]),
+        locks=("select from users where id = %s for update", [ada.id]),
+    )
 
+    assert response.status_code == 202
     assert [trace for trace in TRACES if trace in tables(api)] == []
 
 
