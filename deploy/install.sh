@@ -111,4 +111,4 @@ make_configuration
 install_units
 switch_to_release
 if [ -z "${DESTDIR:-}" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
-echo "signpost $version is installed; docs/running.md says what to fill in, and what to start"
+echo "signpost $version is installed; docs/guides/systemd.md says what to fill in, and what to start"

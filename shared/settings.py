@@ -1,7 +1,7 @@
 """Read a process's settings from its environment, once, and report all errors together.
 
 A service declares its settings as a ``SettingsSchema``. ``read`` returns a frozen object, or raises SettingsError with
-one line per error. A test compares docs/settings.md with the declarations.
+one line per error. A test compares docs/reference/settings.md with the declarations.
 """
 
 import base64

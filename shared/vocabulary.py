@@ -1,4 +1,4 @@
-"""Names and enums that the processes share. docs/glossary.md explains the terms."""
+"""Names and enums that the processes share. docs/reference/glossary.md explains the terms."""
 
 from enum import StrEnum
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""The document is valid, whole, and what docs/openapi.yaml shows."""
+"""The document is valid, whole, and what docs/reference/openapi.yaml shows."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from api_service.openapi import document_of
 from shared.web.problems import CommonCode
 from tests.support.keys import SECRET_KEYS
 
-KEPT = Path(__file__).parents[2] / "docs" / "openapi.yaml"
+KEPT = Path(__file__).parents[2] / "docs" / "reference" / "openapi.yaml"
 NOT_OF_AN_OPERATION = {CommonCode.METHOD_NOT_ALLOWED}
 """What is answered where there is no operation."""
 

@@ -25,7 +25,7 @@ from tests.support.relays import relay_once
 
 pytestmark = pytest.mark.slow
 
-PAGE = Path(__file__).parents[2] / "docs" / "upgrades.md"
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "upgrades.md"
 SQL = re.compile(r"^ *```sql\n(.+?)^ *```$", re.MULTILINE | re.DOTALL)
 SQL_OF_THE_DOCS = [dedent(block) for block in SQL.findall(PAGE.read_text())]
 MIGRATE = (sys.executable, "-c", "from api_service.cli import main; main()", "migrate")

@@ -20,7 +20,7 @@ from outbox_relay import metrics as relay_metrics
 ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "deploy" / "prometheus").glob("*.rules.yml"))
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "signpost.json").read_text())
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+OPERATIONS = (ROOT / "docs" / "guides" / "operations.md").read_text()
 CASES = yaml.safe_load((Path(__file__).parent / "alarm_cases.yml").read_text())
 PROMTOOL = shutil.which("promtool")
 
@@ -92,7 +92,7 @@ def test_each_alarm_has_its_heading_and_each_heading_its_alarm() -> None:
     headings = re.findall(r"^### (Signpost\w+)$", OPERATIONS, re.MULTILINE)
     assert sorted(headings) == names()
     for alarm in alarms():
-        assert alarm["annotations"]["runbook"] == f"docs/operations.md#{alarm['alert'].lower()}"
+        assert alarm["annotations"]["runbook"] == f"docs/guides/operations.md#{alarm['alert'].lower()}"
         assert alarm["labels"]["severity"] in {"page", "ticket"}
 
 

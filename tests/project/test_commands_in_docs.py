@@ -52,14 +52,14 @@ def test_what_is_named_of_an_installation_is_what_it_makes() -> None:
 
 def test_what_ci_runs_exists_and_the_page_on_releasing_names_it() -> None:
     run = set(re.findall(r"^ *step make (\S+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE))
-    page = (ROOT / "docs" / "releasing.md").read_text()
+    page = (ROOT / "docs" / "guides" / "releasing.md").read_text()
     assert len(run) > 5
     assert run - TARGETS == set()
     assert {target for target in run if f"`make {target}`" not in page} == set()
 
 
 def test_what_the_settings_page_shows_is_what_is_answered() -> None:
-    page = (ROOT / "docs" / "settings.md").read_text()
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text()
     [shown] = re.findall(r"```console\n\$ (RELAY_.*? outbox-relay check-settings)\n(.*?)```", page, re.DOTALL)
     *assigned, program, argument = shown[0].split()
     environment = dict(word.split("=", 1) for word in assigned)

@@ -1,4 +1,4 @@
-"""docs/console.md names every address for scripts, its scope, and every refusal, and no other."""
+"""docs/guides/console.md names every address for scripts, its scope, and every refusal, and no other."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from operator_console.settings import WebSettingsSchema
 from operator_console.web.app import create_app
 from operator_console.web.problems import PROBLEM_TYPES
 
-PAGE = (Path(__file__).parents[2] / "docs" / "console.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "guides" / "console.md").read_text()
 NOWHERE = {"DATABASE_URL": "postgresql+psycopg://console@nowhere/signpost"}
 SCOPES = {scope.value for scope in Scope}
 FOR_PEOPLE = re.compile(r"/(?!v1/|livez|readyz|metrics)")

@@ -45,7 +45,7 @@ PROCESSES = {
 
 @pytest.mark.parametrize("process", PROCESSES)
 def test_settings_are_documented_as_they_are(process: str) -> None:
-    page = ROOT / "docs" / "settings.md"
+    page = ROOT / "docs" / "reference" / "settings.md"
     text = page.read_text()
     begin, end = f"<!-- settings of {process} -->\n\n", "\n\n<!-- end -->"
     before, _, rest = text.partition(begin)
@@ -64,7 +64,7 @@ KINDS = [
 
 
 def test_the_glossary_has_every_word_of_a_closed_set() -> None:
-    glossary = (ROOT / "docs" / "glossary.md").read_text()
+    glossary = (ROOT / "docs" / "reference" / "glossary.md").read_text()
     assert [word for kind in KINDS for word in kind if f"`{word.value}`" not in glossary] == []
 
 

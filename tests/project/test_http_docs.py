@@ -1,4 +1,4 @@
-"""docs/http.md lists every endpoint, problem and violation of the API."""
+"""docs/reference/http.md lists every endpoint, problem and violation of the API."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from api_service.use_cases.look_up import DeliveryProblem
 from shared.web.worker import REQUEST_SECONDS
 from tests.support.keys import PUBLIC_URL, SECRET_KEYS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "http.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "http.md").read_text()
 NOWHERE = {
     "DATABASE_URL": "postgresql+psycopg://api@nowhere/signpost",
     "SECRET_KEYS": SECRET_KEYS,

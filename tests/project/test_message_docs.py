@@ -1,4 +1,4 @@
-"""The docs show every e-mail and page in pictures that cost a reader little; docs/translating.md names real files."""
+"""The docs show each e-mail and page in small pictures; docs/guides/templates.md names real files."""
 
 import re
 from pathlib import Path
@@ -11,21 +11,23 @@ MOST_BYTES = 60_000
 
 
 def test_every_email_is_shown_in_light_and_dark_mode() -> None:
-    page = (DOCS / "messages.md").read_text()
-    pictures = r"!\[Light mode\]\(pictures/\1-light.png\)\n!\[Dark mode\]\(pictures/\1-dark.png\)"
+    page = (DOCS / "guides" / "messages.md").read_text()
+    pictures = r"!\[Light mode\]\(\.\./pictures/\1-light.png\)\n!\[Dark mode\]\(\.\./pictures/\1-dark.png\)"
     shown = re.findall(rf"^## (\w+)\n\n{pictures}", page, re.MULTILINE)
     assert sorted(shown) == sorted(Template)
 
 
 def test_pictures_are_small_and_all_are_shown() -> None:
-    page = "".join(page.read_text() for page in DOCS.glob("*.md"))
+    page = "".join(page.read_text() for page in DOCS.rglob("*.md"))
     pictures = list((DOCS / "pictures").iterdir())
     assert [each.name for each in pictures if each.stat().st_size > MOST_BYTES] == []
     assert [each.name for each in pictures if f"pictures/{each.name})" not in page] == []
 
 
 def test_the_files_of_a_template_are_those_that_translators_are_told_of() -> None:
-    [row] = re.findall(r"a folder with (.*) in English", " ".join((DOCS / "translating.md").read_text().split()))
+    [row] = re.findall(
+        r"a folder with (.*) in English", " ".join((DOCS / "guides" / "templates.md").read_text().split())
+    )
     told = set(re.findall(r"`([\w.]+)`", row))
     assert dict.fromkeys(Template, told) == {
         template: {path.name for path in (TEMPLATES / template).iterdir()} for template in Template

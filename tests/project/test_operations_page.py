@@ -1,4 +1,4 @@
-"""The commands and SQL statements of docs/operations.md work as printed."""
+"""The commands and SQL statements of docs/guides/operations.md work as printed."""
 
 import re
 
@@ -6,7 +6,7 @@ from tests.support.commands import PROGRAMS, ROOT, faults_of
 from tests.support.databases import Database
 from tests.support.shell_blocks import Command
 
-PATH = ROOT / "docs" / "operations.md"
+PATH = ROOT / "docs" / "guides" / "operations.md"
 TYPED = re.findall(r"^\$ (.+)$", PATH.read_text(), re.MULTILINE)
 STATEMENTS = {sql for line in TYPED for _, sql in re.findall(r"psql -c (['\"])(.+?)\1", line)}
 

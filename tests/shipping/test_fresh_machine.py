@@ -32,7 +32,7 @@ EMAIL_FROM = "Signpost <no-reply@signpost.example>"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Cluster]:
-    """A server that somebody has made the database and the logins on, as docs/settings.md says."""
+    """A server that somebody has made the database and the logins on, as docs/reference/settings.md says."""
     with Cluster(embedded_binaries()) as cluster:
         with psycopg.connect(driver_url(cluster.url("postgres")), autocommit=True) as connection:
             connection.execute("create database signpost")

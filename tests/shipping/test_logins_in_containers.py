@@ -43,8 +43,8 @@ def cluster_of_the_container(secrets: Path) -> Iterator[Cluster]:
 
 @contextmanager
 def cluster_by_the_docs(_folder: Path) -> Iterator[Cluster]:
-    """Start a server, and type on it what docs/organizations.md says."""
-    [typed] = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "organizations.md").read_text(), re.DOTALL)
+    """Start a server, and type on it what docs/guides/organizations.md says."""
+    [typed] = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "guides" / "organizations.md").read_text(), re.DOTALL)
     with Cluster(embedded_binaries()) as cluster:
         with connected(cluster) as connection:
             connection.execute(typed)

@@ -1,4 +1,4 @@
-"""The pictures of docs/console.md: the console on a desktop and a phone, light and dark."""
+"""The pictures of docs/guides/console.md: the console on a desktop and a phone, light and dark."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
