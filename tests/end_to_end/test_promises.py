@@ -1,4 +1,4 @@
-"""What the README promises of the whole, on real processes: API, relay, PostgreSQL, mail server, SMS gateway.
+"""What Signpost guarantees of the whole, on real processes: API, relay, PostgreSQL, mail server, SMS gateway.
 
 They are started once for all that is asked here, so each test registers somebody else.
 """

@@ -80,6 +80,13 @@ def test_tests_named_in_the_docs_exist() -> None:
     assert {(page, name) for page, name in named if name not in existing} == set()
 
 
+def test_every_guarantee_names_the_tests_that_hold_it() -> None:
+    page = (ROOT / "docs" / "explanation" / "guarantees.md").read_text()
+    rows = re.findall(r"^\| (?!guarantee|promise|-)(.+?) \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
+    assert len(rows) >= 18
+    assert [guarantee for guarantee, limit, tests in rows if not re.search(r"`test_\w+`", tests)] == []
+
+
 def missing_in(page: Path) -> set[str]:
     """Return the relative links and the files of this project that the page names and that do not exist."""
     text = page.read_text()
