@@ -14,6 +14,7 @@ from devstack.cluster import ClusterError
 from devstack.inbox.process import InboxSettings, run_inbox
 from devstack.ports import FRIENDLY, free_ports
 from devstack.processes import ProcessError
+from devstack.programs import EmailRoute
 from devstack.stack import Stack, running_stack
 from devstack.story import STORY
 from devstack.telling import tell
@@ -41,13 +42,17 @@ def demo() -> None:
 
 
 @main.command()
-def up() -> None:
+@click.option(
+    "--email-providers", envvar="EMAIL_PROVIDERS", show_envvar=True, help="Send e-mails there, not to the inbox."
+)
+@click.option("--email-from", envvar="EMAIL_FROM", show_envvar=True, help="The sender that this provider accepts.")
+def up(email_providers: str | None, email_from: str | None) -> None:
     """Run everything until Ctrl-C."""
     console = Console()
     with _ended_orderly():
         try:
             console.print("Starting PostgreSQL, the services and an inbox …")
-            with running_stack(free_ports(FRIENDLY)) as stack:
+            with running_stack(free_ports(FRIENDLY), EmailRoute(email_providers, email_from)) as stack:
                 console.print(_welcome(stack), markup=False, highlight=False, soft_wrap=True)
                 stack.watch()
         except KeyboardInterrupt:

@@ -23,12 +23,24 @@ def fresh_keys() -> str:
 
 
 @dataclass(frozen=True)
+class EmailRoute:
+    """Where the relay sends e-mails and which sender they have; None means the inbox and its sender."""
+
+    providers: str | None = None
+    sender: str | None = None
+
+
+TO_THE_INBOX = EmailRoute()
+
+
+@dataclass(frozen=True)
 class Programs:
     """The programs of one stack, which has secrets of its own and keeps what it needs in ``folder``."""
 
     ports: Ports
     folder: Path
     cluster: Cluster
+    email: EmailRoute = TO_THE_INBOX
     secret_keys: str = field(default_factory=fresh_keys, repr=False)
     sms_token: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
 
@@ -75,8 +87,8 @@ class Programs:
             "relay",
             SECRET_KEYS=self.secret_keys,
             PUBLIC_URL=self.api_url,
-            EMAIL_FROM="Signpost <no-reply@signpost.example>",
-            EMAIL_PROVIDERS=f"smtp://{LOOPBACK}:{self.ports.inbox_smtp}?tls=none",
+            EMAIL_FROM=self.email.sender or "Signpost <no-reply@signpost.example>",
+            EMAIL_PROVIDERS=self.email.providers or f"smtp://{LOOPBACK}:{self.ports.inbox_smtp}?tls=none",
             SMS_PROVIDERS=f"http+json://{self.sms_token}@{LOOPBACK}:{self.ports.inbox_http}/sms",
             RELAY_BIND=f"{LOOPBACK}:{self.ports.relay}",
             RELAY_POLL_SECONDS="1",

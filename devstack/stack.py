@@ -16,14 +16,14 @@ from devstack.janitor import Janitor
 from devstack.logins import create_logins
 from devstack.ports import Ports
 from devstack.processes import Process, ProcessError
-from devstack.programs import DATABASE, OWNER, Programs
+from devstack.programs import DATABASE, OWNER, TO_THE_INBOX, EmailRoute, Programs
 from shared.db.connection_settings import driver_url
 
 WATCH_SECONDS = 0.5
 
 
 @contextmanager
-def running_stack(ports: Ports) -> Iterator["Stack"]:
+def running_stack(ports: Ports, email: EmailRoute = TO_THE_INBOX) -> Iterator["Stack"]:
     """Start everything and yield it ready; end it all and leave nothing behind, however the block is left.
 
     Raises ProcessError or ClusterError, which hold the end of a log, if a part does not come up.
@@ -34,7 +34,7 @@ def running_stack(ports: Ports) -> Iterator["Stack"]:
         cluster = Cluster(embedded_binaries())
         janitor.watch_server(cluster.folder)
         ending.enter_context(cluster)
-        stack = Stack(Programs(ports, folder, cluster), janitor)
+        stack = Stack(Programs(ports, folder, cluster, email), janitor)
         ending.callback(stack.stop)
         stack.start()
         yield stack
