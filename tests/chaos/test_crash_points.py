@@ -1,7 +1,7 @@
-"""A relay killed at each step of a message's way, one by one: what it leaves, and that a restart mends it.
+"""Kill a relay at each step between claim and settlement: check the state it leaves and that a restart recovers.
 
-Each point ends with the relay dead and says what is left: how the row stands, whether a lease is still on it,
-and how often the message has arrived. A copy may come of exactly those that had arrived and are still pending.
+Each crash point ends with the relay dead. `Left` describes the row's status, its lease, and the number of arrivals.
+The next relay may deliver a second copy only if the message had arrived and is still pending.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ EXPIRE_LEASES = "update outbox_messages set leased_until = now(), due_at = now()
 
 @dataclass(frozen=True)
 class Left:
-    """What a relay leaves behind of one message."""
+    """The state of one message after its relay died."""
 
     status: str
     is_leased: bool
@@ -41,8 +41,8 @@ class Left:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a message is delivered, and by which way relays get at it."""
+class Setup:
+    """One message's outbox and mail server, and the settings of the relays that deliver it."""
 
     outbox: Outbox
     sink: MailSink
@@ -63,123 +63,123 @@ class Place:
         return self.sink.arrived.total() == 1
 
 
-def before_the_claim_commits(place: Place, _message_id: UUID) -> None:
-    with gate_at_claims(place.database), place.relay() as relay:
-        wait_until_held_up(place.database, "claim")
+def before_the_claim_commits(setup: Setup, _message_id: UUID) -> None:
+    with gate_at_claims(setup.database), setup.relay() as relay:
+        wait_until_held_up(setup.database, "claim")
         relay.kill()
-        end_sessions(place.database)
+        end_sessions(setup.database)
 
 
-def while_the_claim_commits(place: Place, _message_id: UUID) -> None:
-    with gate_at_claims(place.database), place.relay() as relay:
-        wait_until_held_up(place.database, "claim")
-        relay.kill()
-
-
-def after_the_claim(place: Place, _message_id: UUID) -> None:
-    place.sink.hold()
-    with place.relay() as relay:
-        eventually(lambda: place.is_leased() and place.sink.connections)
+def while_the_claim_commits(setup: Setup, _message_id: UUID) -> None:
+    with gate_at_claims(setup.database), setup.relay() as relay:
+        wait_until_held_up(setup.database, "claim")
         relay.kill()
 
 
-def after_the_hand_over_and_before_the_yes(place: Place, _message_id: UUID) -> None:
-    place.sink.hold_verdicts()
-    with place.relay() as relay:
-        eventually(place.has_arrived)
+def after_the_claim(setup: Setup, _message_id: UUID) -> None:
+    setup.sink.hold()
+    with setup.relay() as relay:
+        eventually(lambda: setup.is_leased() and setup.sink.connections)
         relay.kill()
 
 
-def after_the_yes_and_before_the_settle(place: Place, _message_id: UUID) -> None:
-    place.sink.hold()
-    with place.relay() as relay:
-        eventually(place.is_leased)
-        with settles_refused(place.database):
-            place.sink.release()
-            eventually(lambda: [line for line in relay.said("database lost") if line["purpose"] == "settle"])
+def after_submission_and_before_acceptance(setup: Setup, _message_id: UUID) -> None:
+    setup.sink.hold_verdicts()
+    with setup.relay() as relay:
+        eventually(setup.has_arrived)
+        relay.kill()
+
+
+def after_acceptance_and_before_the_settlement(setup: Setup, _message_id: UUID) -> None:
+    setup.sink.hold()
+    with setup.relay() as relay:
+        eventually(setup.is_leased)
+        with settles_refused(setup.database):
+            setup.sink.release()
+            eventually(lambda: [line for line in relay.logged("database lost") if line["purpose"] == "settle"])
             relay.kill()
 
 
-def within_a_settle_that_the_server_rolls_back(place: Place, message_id: UUID) -> None:
-    with held_up_at_the_settle(place, message_id) as relay:
+def during_a_settlement_that_the_server_rolls_back(setup: Setup, message_id: UUID) -> None:
+    with blocked_at_the_settlement(setup, message_id) as relay:
         relay.kill()
-        end_sessions(place.database)
-        wait_until_sessions_are_gone(place.database)
+        end_sessions(setup.database)
+        wait_until_sessions_are_gone(setup.database)
 
 
-def within_a_settle_that_the_server_goes_on_with(place: Place, message_id: UUID) -> None:
-    with held_up_at_the_settle(place, message_id) as relay:
+def during_a_settlement_that_the_server_completes(setup: Setup, message_id: UUID) -> None:
+    with blocked_at_the_settlement(setup, message_id) as relay:
         relay.kill()
 
 
-def after_the_settle(place: Place, message_id: UUID) -> None:
-    with place.relay() as relay:
-        eventually(lambda: place.outbox.row(message_id).status == "sent")
+def after_the_settlement(setup: Setup, message_id: UUID) -> None:
+    with setup.relay() as relay:
+        eventually(lambda: setup.outbox.row(message_id).status == "sent")
         relay.kill()
 
 
 @contextmanager
-def held_up_at_the_settle(place: Place, message_id: UUID) -> Iterator[RunningRelay]:
-    """Run a relay until its settle waits for the message's row; that goes on when the block ends."""
-    place.sink.hold()
-    with place.relay() as relay:
-        eventually(place.is_leased)
-        with row_held(place.database, message_id):
-            place.sink.release()
-            wait_until_held_up(place.database, "settle")
+def blocked_at_the_settlement(setup: Setup, message_id: UUID) -> Iterator[RunningRelay]:
+    """Run a relay until its settlement waits for the message's row, and unlock the row when the block ends."""
+    setup.sink.hold()
+    with setup.relay() as relay:
+        eventually(setup.is_leased)
+        with row_held(setup.database, message_id):
+            setup.sink.release()
+            wait_until_held_up(setup.database, "settle")
             yield relay
 
 
-Point = Callable[[Place, UUID], None]
+Point = Callable[[Setup, UUID], None]
 POINTS: dict[Point, Left] = {
     before_the_claim_commits: Left("pending", is_leased=False, arrived=0),
     while_the_claim_commits: Left("pending", is_leased=True, arrived=0),
     after_the_claim: Left("pending", is_leased=True, arrived=0),
-    after_the_hand_over_and_before_the_yes: Left("pending", is_leased=True, arrived=1),
-    after_the_yes_and_before_the_settle: Left("pending", is_leased=True, arrived=1),
-    within_a_settle_that_the_server_rolls_back: Left("pending", is_leased=True, arrived=1),
-    within_a_settle_that_the_server_goes_on_with: Left("sent", is_leased=False, arrived=1),
-    after_the_settle: Left("sent", is_leased=False, arrived=1),
+    after_submission_and_before_acceptance: Left("pending", is_leased=True, arrived=1),
+    after_acceptance_and_before_the_settlement: Left("pending", is_leased=True, arrived=1),
+    during_a_settlement_that_the_server_rolls_back: Left("pending", is_leased=True, arrived=1),
+    during_a_settlement_that_the_server_completes: Left("sent", is_leased=False, arrived=1),
+    after_the_settlement: Left("sent", is_leased=False, arrived=1),
 }
 
 
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: point.__name__)
-def test_a_relay_killed_there_leaves_what_a_restart_can_mend(
+def test_a_restart_recovers_after_a_kill_at_any_crash_point(
     outbox: Outbox, ledger: Ledger, sink: MailSink, point: Point
 ) -> None:
     ledger.enqueue(1, rolled_back=1)
     [message_id] = ledger.committed
-    place, left = Place(outbox, sink), POINTS[point]
-    point(place, message_id)
+    setup, left = Setup(outbox, sink), POINTS[point]
+    point(setup, message_id)
     wait_until_sessions_are_gone(outbox.database)
     ledger.note_disturbance()
     row = outbox.row(message_id)
     assert Left(row.status, row.lease_token is not None, sink.arrived.total()) == left
     assert row.dead_reason is None
 
-    restart(place)
+    restart(setup)
     is_copied = left.arrived == 1 and left.status == "pending"
     assert conserved(ledger, sink).copies == (1 if is_copied else 0)
     row = outbox.row(message_id)
     assert (row.status, row.attempt, row.lost_leases) == ("sent", 1, 1 if left.is_leased else 0)
 
 
-def test_a_relay_killed_between_the_two_statements_of_a_settle_leaves_the_second_undone(
+def test_a_relay_killed_between_two_settlement_statements_leaves_the_second_message_pending(
     outbox: Outbox, ledger: Ledger, sink: MailSink
 ) -> None:
     ledger.enqueue(3)
     first, second, refused = sorted(ledger.committed)
     sink.refuse(outbox.row(refused).recipient, "550 5.1.1 no such user")
-    place = Place(outbox, sink)
+    setup = Setup(outbox, sink)
     sink.hold()
-    with place.relay() as relay:
+    with setup.relay() as relay:
         eventually(lambda: outbox.number(LEASED) == 3)
-        # The first is settled alone; while that waits for its row, the two others become one settle.
+        # The first message is settled alone. While that settlement waits for its row, the other two form one batch.
         with row_held(outbox.database, refused):
             with row_held(outbox.database, first):
                 sink.release()
                 wait_until_held_up(outbox.database, "settle")
-                eventually(lambda: is_answered(relay, 3))
+                eventually(lambda: has_received_results(relay, 3))
             eventually(lambda: outbox.row(second).status == "sent")
             wait_until_held_up(outbox.database, "settle")
             relay.kill()
@@ -190,19 +190,19 @@ def test_a_relay_killed_between_the_two_statements_of_a_settle_leaves_the_second
     assert outbox.execute("select * from delivery_attempts") == []
 
     sink.refuse_nobody()
-    restart(place)
+    restart(setup)
     assert conserved(ledger, sink).copies == 0
 
 
-def is_answered(relay: RunningRelay, letters: int) -> bool:
-    """Tell whether the relay has heard the fate of so many letters."""
+def has_received_results(relay: RunningRelay, count: int) -> bool:
+    """Return whether the relay has received the results of that many messages."""
     lines = relay.get("/metrics").text.splitlines()
     counts = [line for line in lines if line.startswith("signpost_delivery_duration_seconds_count")]
-    return sum(float(line.rpartition(" ")[2]) for line in counts) >= letters
+    return sum(float(line.rpartition(" ")[2]) for line in counts) >= count
 
 
-def restart(place: Place) -> None:
-    """Let the leases run out, and another relay deliver what is left."""
-    place.outbox.execute(EXPIRE_LEASES)
-    place.sink.release()
-    deliver_all(place.outbox, place.sink)
+def restart(setup: Setup) -> None:
+    """Expire the leases, and let another relay deliver the rest."""
+    setup.outbox.execute(EXPIRE_LEASES)
+    setup.sink.release()
+    deliver_all(setup.outbox, setup.sink)

@@ -1,4 +1,4 @@
-"""The database stopped as by a power cut and started again, three times in mid-drain: none lost."""
+"""Stop the database as in a power cut and restart it, three times during a drain: every message survives."""
 
 import random
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ MESSAGES = 1_500
 
 @pytest.fixture
 def lasting_database() -> Iterator[Database]:
-    """A database on a server of its own that keeps what it has committed, as production's does."""
+    """Yield a database on its own server, with durable commits as in production."""
     with Cluster(embedded_binaries(), with_tcp=True) as cluster:
         execute(cluster, f"create database {NAME}")
         commands.upgrade(cluster.url(NAME))
@@ -30,7 +30,7 @@ def lasting_database() -> Iterator[Database]:
         yield Database(cluster, NAME)
 
 
-def test_a_database_killed_three_times_in_mid_drain_loses_nothing(
+def test_a_database_killed_three_times_during_a_drain_loses_no_message(
     lasting_database: Database, sink: MailSink, jitter: random.Random
 ) -> None:
     ledger, outbox = Ledger(lasting_database), Outbox(lasting_database)
@@ -48,7 +48,7 @@ def test_a_database_killed_three_times_in_mid_drain_loses_nothing(
             writing.result()
         sink.verdict_seconds = 0
         eventually(outbox.is_all_sent, seconds=60)
-        assert all(relay.said("database lost") and relay.process.poll() is None for relay in fleet.relays)
+        assert all(relay.logged("database lost") and relay.process.poll() is None for relay in fleet.relays)
     tally = conserved(ledger, sink)
     assert (tally.dead, tally.pending, tally.poisoned) == (0, 0, 0)
     assert tally.sent >= len(ledger.committed) == 2 * MESSAGES

@@ -1,4 +1,4 @@
-"""Two relays killed twice amid six hundred messages, with the count of copies held against each kill."""
+"""Kill two relays twice while they deliver six hundred messages, and compare the number of copies with each kill."""
 
 from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
@@ -6,7 +6,7 @@ from tests.support.outbox import IN_FLIGHT, Outbox
 from tests.support.relays import running_relay
 
 
-def test_each_kill_costs_at_most_what_was_in_flight_and_loses_nothing(outbox: Outbox, sink: MailSink) -> None:
+def test_each_kill_duplicates_at_most_the_messages_in_flight(outbox: Outbox, sink: MailSink) -> None:
     ids = outbox.put(count=600)
     settings = {
         "EMAIL_PROVIDERS": sink.provider,

@@ -1,4 +1,4 @@
-"""The primary lost for good, and its standby promoted: relays and API go on there by themselves."""
+"""Lose the primary for good and promote its standby: relays and API continue there without a restart."""
 
 import threading
 from collections.abc import Iterator
@@ -20,20 +20,20 @@ from tests.support.standby import primary_and_standby, url_of_both
 
 MESSAGES = 600
 PAUSE_SECONDS = 0.05
-"""From one registration to the next."""
+"""The pause between two registrations."""
 MESSAGES_OF = "select id from outbox_messages where recipient = any(%s)"
 
 
 @dataclass
 class Registrations:
-    """Somebody who registers one address after the other, and hears yes to some."""
+    """Registers one address after another, and records which ones the API confirmed."""
 
     api: RunningApi
     confirmed: list[UUID] = field(default_factory=list)
     unconfirmed: list[str] = field(default_factory=list)
     is_over: threading.Event = field(default_factory=threading.Event)
 
-    def go_on(self) -> None:
+    def run(self) -> None:
         while not self.is_over.wait(PAUSE_SECONDS):
             email = f"ada{len(self.confirmed) + len(self.unconfirmed)}@example.org"
             if registration_id := self._register(email):
@@ -49,7 +49,7 @@ class Registrations:
         return None
 
 
-def test_relays_and_api_go_on_at_the_standby_that_takes_over(sink: MailSink) -> None:
+def test_relays_and_api_continue_on_the_promoted_standby(sink: MailSink) -> None:
     with primary_and_standby("signpost") as (first, second):
         ledger, outbox = Ledger(first), Outbox(second)
         ledger.enqueue(MESSAGES, rolled_back=50)
@@ -69,7 +69,7 @@ def test_relays_and_api_go_on_at_the_standby_that_takes_over(sink: MailSink) -> 
                 eventually(lambda: len(registrations.confirmed) >= before + 5)
             sink.verdict_seconds = 0
             eventually(outbox.is_all_sent, seconds=60)
-            assert_said_once(api, *fleet.relays)
+            assert_logged_once(api, *fleet.relays)
         ledger.registered(registrations.confirmed)
         ledger.uncertain |= {message_id for (message_id,) in outbox.execute(MESSAGES_OF, registrations.unconfirmed)}
         tally = conserved(ledger, sink)
@@ -77,32 +77,32 @@ def test_relays_and_api_go_on_at_the_standby_that_takes_over(sink: MailSink) -> 
         assert tally.sent >= MESSAGES + len(registrations.confirmed)
 
 
-def assert_said_once(*services: Running) -> None:
+def assert_logged_once(*services: Running) -> None:
     for service in services:
-        # Whoever looks only every few seconds finds it again later than the others.
+        # A service that polls every few seconds finds the database later than the others.
         eventually(lambda service=service: not still_lost(service))
         for event in ("database lost", "database found again"):
-            said = purposes(service, event)
-            assert said
-            assert said == sorted(set(said))
+            logged = purposes(service, event)
+            assert logged
+            assert logged == sorted(set(logged))
 
 
 def still_lost(service: Running) -> set[str]:
-    """Return who has not said that it is found."""
+    """Return the purposes whose connection has not recovered."""
     return set(purposes(service, "database lost")) - set(purposes(service, "database found again"))
 
 
 def purposes(service: Running, event: str) -> list[str]:
-    """Return for what the service has said so, in the order of the alphabet."""
+    """Return the purposes with which the service logged the event, in alphabetical order."""
     return sorted(line["purpose"] for line in service.log_lines() if line["event"] == event)
 
 
 @contextmanager
 def registering(api: RunningApi) -> Iterator[Registrations]:
-    """Have somebody register until the block ends."""
+    """Register new addresses until the block ends."""
     registrations = Registrations(api)
     with ThreadPoolExecutor(1) as writer:
-        writing = writer.submit(registrations.go_on)
+        writing = writer.submit(registrations.run)
         try:
             yield registrations
         finally:

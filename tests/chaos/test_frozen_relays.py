@@ -1,4 +1,4 @@
-"""A relay that comes back with old news: what it knows counts, what it believes does not."""
+"""A relay that resumes after its lease ended: its `sent` still counts, its `dead` does not."""
 
 import time
 from collections.abc import Iterator
@@ -18,9 +18,7 @@ NO_SUCH_USER = "550 5.1.1 no such user"
 SETTLED = "signpost_messages_settled_total{"
 
 
-def test_a_late_sent_wins_over_a_death_that_another_relay_wrote_meanwhile(
-    outbox: Outbox, ledger: Ledger, sink: MailSink
-) -> None:
+def test_a_late_sent_replaces_a_death_written_by_another_relay(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
     with frozen_before_its_settle(outbox, ledger, sink) as (zombie, message_id):
         sink.refuse(outbox.row(message_id).recipient, NO_SUCH_USER)
         with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
@@ -31,7 +29,7 @@ def test_a_late_sent_wins_over_a_death_that_another_relay_wrote_meanwhile(
     assert conserved(ledger, sink).copies == 0
 
 
-def test_a_late_death_is_not_written_over_what_another_relay_has_sent(
+def test_a_late_death_does_not_replace_a_sent_written_by_another_relay(
     outbox: Outbox, ledger: Ledger, sink: MailSink
 ) -> None:
     with frozen_before_its_settle(outbox, ledger, sink, refusal=NO_SUCH_USER) as (zombie, message_id):
@@ -40,13 +38,13 @@ def test_a_late_death_is_not_written_over_what_another_relay_has_sent(
             eventually(lambda: outbox.row(message_id).status == "sent")
         before = outbox.row(message_id)
         go_on(zombie)
-        assert_says_that_it_came_too_late(zombie, message_id)
+        assert_ignored_as_stale(zombie, message_id)
         assert outbox.row(message_id) == before
     assert outbox.execute("select * from delivery_attempts") == []
     assert conserved(ledger, sink).copies == 0
 
 
-def test_a_late_death_is_not_written_while_another_relay_is_at_it(
+def test_a_late_death_is_ignored_while_another_relay_holds_the_lease(
     outbox: Outbox, ledger: Ledger, sink: MailSink
 ) -> None:
     with frozen_before_its_settle(outbox, ledger, sink, refusal=NO_SUCH_USER) as (zombie, message_id):
@@ -56,32 +54,32 @@ def test_a_late_death_is_not_written_while_another_relay_is_at_it(
             eventually(lambda: sink.arrived.total() == 1)
             before = outbox.row(message_id)
             go_on(zombie)
-            assert_says_that_it_came_too_late(zombie, message_id)
+            assert_ignored_as_stale(zombie, message_id)
             assert outbox.row(message_id) == before
             sink.release()
             eventually(outbox.is_all_sent)
     assert conserved(ledger, sink).copies == 0
 
 
-def test_an_answer_that_came_during_a_pause_is_heard(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
+def test_a_reply_received_while_the_relay_was_frozen_counts(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
     sink.hold_verdicts()
-    patience = {"RELAY_SEND_SECONDS": "2", "RELAY_LEASE_SECONDS": "60"}
-    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **patience) as relay:
+    settings = {"RELAY_SEND_SECONDS": "2", "RELAY_LEASE_SECONDS": "60"}
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **settings) as relay:
         ledger.enqueue(1)
         eventually(lambda: sink.arrived.total() == 1)
         with frozen(relay.pid):
             sink.release()
-            time.sleep(3)  # longer than the relay waits for an answer, which lies in its socket meanwhile
+            time.sleep(3)  # longer than the relay's timeout; the reply waits in its socket
         eventually(outbox.is_all_sent)
     [message_id] = ledger.committed
     assert outbox.row(message_id).attempt == 1
     assert conserved(ledger, sink).copies == 0
 
 
-def assert_says_that_it_came_too_late(zombie: RunningRelay, message_id: UUID) -> None:
-    [late] = eventually(lambda: zombie.said("stale outcomes ignored"))
+def assert_ignored_as_stale(zombie: RunningRelay, message_id: UUID) -> None:
+    [late] = eventually(lambda: zombie.logged("stale outcomes ignored"))
     assert late["message_ids"] == [str(message_id)]
-    assert zombie.said("message dead") == []
+    assert zombie.logged("message dead") == []
     lines = zombie.get("/metrics").text.splitlines()
     deaths = [line for line in lines if line.startswith(SETTLED) and 'outcome="dead"' in line]
     assert deaths
@@ -92,7 +90,7 @@ def assert_says_that_it_came_too_late(zombie: RunningRelay, message_id: UUID) ->
 def frozen_before_its_settle(
     outbox: Outbox, ledger: Ledger, sink: MailSink, *, refusal: str | None = None
 ) -> Iterator[tuple[RunningRelay, UUID]]:
-    """Yield a frozen relay that has delivered a message, or been refused, and could not write it; its lease is over."""
+    """Yield a frozen relay whose lease has ended, with a message delivered or refused but not yet settled."""
     ledger.enqueue(1)
     [message_id] = ledger.committed
     if refusal:
@@ -102,7 +100,7 @@ def frozen_before_its_settle(
         eventually(lambda: outbox.row(message_id).lease_token)
         with settles_refused(outbox.database):
             sink.release()
-            eventually(lambda: [line for line in zombie.said("database lost") if line["purpose"] == "settle"])
+            eventually(lambda: [line for line in zombie.logged("database lost") if line["purpose"] == "settle"])
             stop(zombie)
         ledger.note_disturbance()
         outbox.execute("update outbox_messages set leased_until = now(), due_at = now()")

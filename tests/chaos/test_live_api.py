@@ -1,4 +1,4 @@
-"""The API as it runs, held to its own document by schemathesis: what it answers to good, odd and broken requests."""
+"""Run schemathesis against the live API: its responses to valid, odd and broken requests match its OpenAPI document."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ from tests.support.signing_in import signed_in_at
 SCHEMATHESIS = Path(sysconfig.get_path("scripts")) / "schemathesis"
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 ENDING = "^(delete_me|delete_current_session)$"
-"""Operations that end the session they are called in: with a user of their own, and last."""
+"""Operations that end the current session: they run last, with their own user."""
 SECONDS = 300
 
 
@@ -36,7 +36,7 @@ def api(database: Database) -> Iterator[RunningApi]:
 
 @pytest.fixture(scope="module")
 def document(api: RunningApi, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The document as served, but that answers may have no members it does not name."""
+    """Return the served document with `additionalProperties` set to false, so that unknown members fail."""
     served = httpx.get(f"{api.base_url}/openapi.json").json()
     for schema in served["components"]["schemas"].values():
         schema.setdefault("additionalProperties", False)
@@ -46,14 +46,14 @@ def document(api: RunningApi, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("which", ["--exclude-operation-id-regex", "--include-operation-id-regex"])
-def test_whatever_is_asked_the_answer_is_as_documented(
+def test_each_response_matches_the_openapi_document(
     which: str, document: Path, api: RunningApi, database: Database
 ) -> None:
-    told = schemathesis(
+    result = schemathesis(
         document, api, f"Authorization: Bearer {signed_in_at(api, database, f'{which[2:4]}@example.org')}", which
     )
 
-    assert told.returncode == 0, told.stdout
+    assert result.returncode == 0, result.stdout
     assert "500" not in [str(line.get("status")) for line in api.log_lines()]
 
 

@@ -45,7 +45,7 @@ async def test_members_who_hold_the_migration_lock_delay_only_their_own_database
 
 def kill_in_the_middle(tenants: Tenants, organizations: list[Organization]) -> None:
     with tenants.connect(organizations[-1].database) as holder, holder.transaction():
-        holder.execute("create table audit ()")  # whoever is to make it waits for this to end
+        holder.execute("create table audit ()")  # the migration that creates this table waits for this transaction
         with subprocess.Popen(MIGRATE, env=told_of(tenants)) as child:
             eventually(lambda: HEAD in revisions(tenants, organizations[:2]), seconds=120)
             child.kill()

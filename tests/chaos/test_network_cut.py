@@ -1,4 +1,4 @@
-"""One of two relays loses the network to the database, and only that: the other takes over, and it may come back."""
+"""Cut one of two relays off from the database only: the other takes over, and the first may return."""
 
 from tests.support.conservation import Ledger, conserved
 from tests.support.eventually import eventually
@@ -14,7 +14,7 @@ ROWS = "select * from outbox_messages order by id"
 LONGEST = 60
 
 
-def test_a_relay_cut_off_from_the_database_is_replaced_and_writes_nothing_wrong_when_it_is_back(
+def test_a_relay_cut_off_from_the_database_is_replaced_and_settles_correctly_on_its_return(
     outbox: Outbox, ledger: Ledger, sink: MailSink
 ) -> None:
     with namespace(cables=2) as host, remote_relay(host, outbox.database, sink) as cut_off:
@@ -24,24 +24,24 @@ def test_a_relay_cut_off_from_the_database_is_replaced_and_writes_nothing_wrong_
         eventually(lambda: outbox.number(LEASED) == 20)
         to_database.pull()
         ledger.note_disturbance()
-        deliver_unwritten(outbox, ledger, sink)
+        deliver_without_settling(outbox, ledger, sink)
 
         outbox.execute(END_LEASES)
         with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
             eventually(outbox.is_all_sent, seconds=LONGEST)
         before = outbox.execute(ROWS)
         to_database.plug_in()
-        # It settles first what it has kept, in the order of its claims, and so all of that before these.
+        # The relay settles its stored outcomes first, in claim order, so all of them precede these.
         ledger.enqueue(5)
         eventually(outbox.is_all_sent, seconds=LONGEST)
-        eventually(lambda: cut_off.said("stale outcomes ignored"))
-        assert cut_off.said("message dead") == []
+        eventually(lambda: cut_off.logged("stale outcomes ignored"))
+        assert cut_off.logged("message dead") == []
         assert outbox.execute(ROWS)[: len(before)] == before
     assert conserved(ledger, sink).copies == 19
 
 
-def deliver_unwritten(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
-    """Let the relay that is cut off hear yes for all of its messages but one, and a final no for that."""
+def deliver_without_settling(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
+    """Let the isolated relay receive acceptances for all of its messages except one, which the server rejects."""
     [refused, *_] = sorted(ledger.committed)
     sink.refuse(outbox.row(refused).recipient, "550 5.1.1 no such user")
     sink.release()

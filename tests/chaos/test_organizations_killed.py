@@ -1,6 +1,6 @@
-"""Relays killed at each step of a provisioning: every organization ends ready or cleanly failed, with no orphan.
+"""Kill relays at each provisioning step: every organization ends ready or cleanly failed, with no orphan.
 
-A relay dies by its own hand, in a process of its own, as soon as the step named has been written down.
+The relay kills its own process as soon as the step log contains the chosen step.
 """
 
 import sys
@@ -54,7 +54,7 @@ def api(database: Database) -> Iterator[ApiUnderTest]:
 
 
 def killed(database: Database, sink: MailSink, organizer: Organizer, moment: str, step: Step) -> None:
-    """Let a relay come as far as that, and die there; its leases end at once."""
+    """Run a relay until it dies at that step, then end its leases."""
     command = (sys.executable, "-c", DYING, moment, step.value)
     told = {"EMAIL_PROVIDERS": sink.provider, "PROVISION_DATABASE_URL": organizer.url}
     with running_relay(database, command=command, **told) as relay:
@@ -93,7 +93,7 @@ def test_an_organization_that_kills_every_relay_fails_and_leaves_no_database(
 def test_twenty_organizations_are_provisioned_with_twelve_connections(
     api: ApiUnderTest, outbox: Outbox, sink: MailSink
 ) -> None:
-    """Both relays together would open four times as many as there are."""
+    """Without the limit, both relays together would open four times as many connections."""
     emails = [f"ada{number}@example.org" for number in range(ORGANIZATIONS)]
     people = [api.registered(email=email, organization=CLINIC) for email in emails]
     narrow = QUICK_AND_FORGETFUL | {"max_connections": str(ALLOWED_CONNECTIONS)}

@@ -1,4 +1,4 @@
-"""The relay as a process: a message that takes it down, and what becomes of those beside it."""
+"""A message that kills its relay process, and the delivery of the messages around it."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ LEASED = "select count(*) from outbox_messages where status = 'pending' and leas
 DEADLY = "'poison@example.org'"
 KILLED_BY_IT = 99
 
-# A relay that no handler of ours can save: as if out of memory, or crashed in a library.
+# A relay that dies without running any handler, as when it is out of memory or a library crashes.
 FRAGILE = f"""
 import os
 from outbox_relay.rendering.renderer import Renderer
@@ -28,7 +28,7 @@ main()
 COMMAND = [sys.executable, "-c", FRAGILE, "run"]
 
 
-def test_poison_is_dead_after_five_lost_leases_and_costs_its_neighbours_nothing(outbox: Outbox, sink: MailSink) -> None:
+def test_poison_is_dead_after_five_lost_leases_and_its_neighbours_arrive(outbox: Outbox, sink: MailSink) -> None:
     [poison] = outbox.put(recipient=DEADLY)
     innocents = outbox.put(count=50)
     settings = {"EMAIL_PROVIDERS": sink.provider, "RELAY_LEASE_SECONDS": "3", "RELAY_SEND_SECONDS": "1"}
@@ -37,7 +37,7 @@ def test_poison_is_dead_after_five_lost_leases_and_costs_its_neighbours_nothing(
         with running_relay(outbox.database, command=COMMAND, **settings) as relay:
             eventually(lambda relay=relay: relay.process.poll() is not None or outbox.number(UNSETTLED) == 0)
             if relay.process.poll() is None:
-                metrics, said = relay.get("/metrics").text, relay.said("message dead")
+                metrics, said = relay.get("/metrics").text, relay.logged("message dead")
                 break
         assert relay.process.returncode == KILLED_BY_IT
         deaths += 1
@@ -55,7 +55,7 @@ def test_poison_is_dead_after_five_lost_leases_and_costs_its_neighbours_nothing(
     ]
 
 
-def test_while_a_suspect_is_tried_the_process_holds_nothing_else(outbox: Outbox, sink: MailSink) -> None:
+def test_a_suspect_is_tried_alone_in_the_process(outbox: Outbox, sink: MailSink) -> None:
     sink.verdict_seconds = 0.01
     outbox.put(count=500)
     outbox.put(count=500, priority="'low'")
@@ -66,16 +66,16 @@ def test_while_a_suspect_is_tried_the_process_holds_nothing_else(outbox: Outbox,
     assert outbox.row(suspect).lease_token is not None
 
 
-def test_suspects_are_found_beside_a_backlog_and_it_goes_on_after_them(outbox: Outbox, sink: MailSink) -> None:
+def test_suspects_are_tried_during_a_backlog_and_the_backlog_continues(outbox: Outbox, sink: MailSink) -> None:
     suspects = outbox.put(count=30, lost_leases="2")
     outbox.put(count=300)
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, RELAY_POLL_SECONDS="300") as relay:
         eventually(outbox.is_all_sent)
-        assert sum(line["count"] for line in relay.said("suspects tried")) == len(suspects)
+        assert sum(line["count"] for line in relay.logged("suspects tried")) == len(suspects)
     assert sink.arrived.total() == 330
 
 
-def test_a_suspect_that_hangs_at_its_provider_stops_the_others_for_seconds_only(
+def test_a_suspect_that_hangs_delays_other_messages_by_seconds_only(
     outbox: Outbox, sink: MailSink, tmp_path: Path
 ) -> None:
     sink.hold()
@@ -89,19 +89,19 @@ def test_a_suspect_that_hangs_at_its_provider_stops_the_others_for_seconds_only(
         assert outbox.number(LEASED) == 1
 
 
-def test_suspects_wait_for_their_provider_and_delay_nobody_meanwhile(outbox: Outbox, tmp_path: Path) -> None:
+def test_suspects_that_wait_for_their_provider_delay_no_other_message(outbox: Outbox, tmp_path: Path) -> None:
     outbox.put(count=20, lost_leases="2")
     settings = {"EMAIL_PROVIDERS": "smtp://127.0.0.1:1?tls=none", "SMS_PROVIDERS": f"file://{tmp_path}"}
     with running_relay(outbox.database, **settings) as relay:
         text = a_text(outbox, relay)
         eventually(lambda: outbox.row(text).status == "sent")
-        [first_turn, *_] = eventually(lambda: relay.said("suspects tried"))
+        [first_turn, *_] = eventually(lambda: relay.logged("suspects tried"))
         eventually(lambda: outbox.number(LEASED) == 0)
     assert first_turn["count"] < 20
     assert outbox.number(f"{UNSETTLED} and attempt = 0 and lost_leases = 2") == 20
 
 
-def test_stopping_amid_suspects_costs_them_no_lease(outbox: Outbox, sink: MailSink) -> None:
+def test_stopping_during_a_suspect_costs_it_no_lease(outbox: Outbox, sink: MailSink) -> None:
     sink.verdict_seconds = 0.02
     outbox.put(count=200, lost_leases="2")
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
@@ -113,7 +113,7 @@ def test_stopping_amid_suspects_costs_them_no_lease(outbox: Outbox, sink: MailSi
     assert sink.arrived.total() == outbox.number("select count(*) from outbox_messages where status = 'sent'")
 
 
-def test_once_tries_suspects_when_all_else_is_done(outbox: Outbox, sink: MailSink) -> None:
+def test_once_tries_suspects_after_all_other_messages(outbox: Outbox, sink: MailSink) -> None:
     outbox.put(count=3, lost_leases="2")
     outbox.put(count=20)
     assert relay_once(outbox.database, EMAIL_PROVIDERS=sink.provider) == 0
@@ -133,7 +133,7 @@ def a_text(outbox: Outbox, relay: RunningRelay) -> UUID:
 
 
 def end_leases(outbox: Outbox) -> None:
-    """Let the leases of a relay that is gone run out now."""
+    """Expire the leases of a dead relay."""
     outbox.execute(
         "update outbox_messages set due_at = now(), leased_until = now()"
         " where status = 'pending' and lease_token is not null"

@@ -32,7 +32,7 @@ def tenants(cluster: Cluster) -> Iterator[Tenants]:
 
 
 def test_each_organization_ends_ready_or_dropped_wherever_its_relay_was_killed(tenants: Tenants) -> None:
-    asyncio.run(provision(tenants.server(), an_organization(), RecordingStepLog()))  # and so there is a template
+    asyncio.run(provision(tenants.server(), an_organization(), RecordingStepLog()))  # creates the template
     tenants.clean()
     killed_before = []
     for number in range(MOST_STATEMENTS):
@@ -45,8 +45,8 @@ def test_each_organization_ends_ready_or_dropped_wherever_its_relay_was_killed(t
         asyncio.run(finish(tenants, finished, dropped))
         assert tenants.names() == tenants.roles() == [finished.database], f"killed before {words}"
         tenants.clean()
-    assert is_in_order(killed_before, ["create role", "grant", "create database", "revoke all", "alter database"])
-    assert is_in_order(killed_before, ["insert into organization", "insert into members", "\ninsert into settings"])
+    assert ran_in_order(killed_before, ["create role", "grant", "create database", "revoke all", "alter database"])
+    assert ran_in_order(killed_before, ["insert into organization", "insert into members", "\ninsert into settings"])
 
 
 def test_the_template_is_completed_after_a_kill_at_any_statement(tenants: Tenants) -> None:
@@ -61,7 +61,7 @@ def test_the_template_is_completed_after_a_kill_at_any_statement(tenants: Tenant
         tenants.clean()
         if words.startswith("alter database") and "is_template" in words:
             break
-    assert is_in_order(killed_before, ["drop database", "create database", "revoke all", "alter database"])
+    assert ran_in_order(killed_before, ["drop database", "create database", "revoke all", "alter database"])
 
 
 def test_an_unfinished_template_is_dropped_during_autovacuum(tenants: Tenants) -> None:
@@ -77,7 +77,7 @@ def test_an_unfinished_template_is_dropped_during_autovacuum(tenants: Tenants) -
 
 @contextmanager
 def vacuumed_often(tenants: Tenants) -> Iterator[None]:
-    """Have the server look each second for tables to vacuum."""
+    """Run autovacuum every second."""
     tenants.execute("alter system set autovacuum_naptime = 1")
     tenants.execute("select pg_reload_conf()")
     try:
@@ -94,7 +94,7 @@ async def finish(tenants: Tenants, finished: Organization, dropped: Organization
     await drop(server, dropped)
 
 
-def is_in_order(statements: list[str], beginnings: list[str]) -> bool:
-    """Tell whether statements with these beginnings came, one after the other."""
+def ran_in_order(statements: list[str], beginnings: list[str]) -> bool:
+    """Return whether statements with these beginnings ran in this order."""
     rest = iter(statements)
     return all(any(words.startswith(beginning) for words in rest) for beginning in beginnings)

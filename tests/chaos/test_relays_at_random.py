@@ -1,4 +1,4 @@
-"""Relays killed, frozen and cut off at random, under load: nothing is lost, and copies have their reason."""
+"""Kill, freeze and disconnect relays at random under load: no message is lost, and each copy has its reason."""
 
 import random
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ from tests.support.processes import HASTY_API, RunningApi, running_api
 
 RELAYS = 4
 VERDICT_SECONDS = 0.14
-"""With three connections of each of four relays, 85 letters a second."""
+"""With three connections for each of four relays, the server takes 85 messages a second."""
 
 KILLS = times(10)
 MESSAGES = times(1_700)
-"""Enough for all kills, with 25 to 100 letters before each."""
+"""Enough messages for all kills, with 25 to 100 before each."""
 
 SESSIONS = (
     "select pid from pg_stat_activity where usename = 'relay' and datname = current_database()"
@@ -33,7 +33,7 @@ LEASES = "select distinct lease_token from outbox_messages where lease_token is 
 STILL_LEASED = "select count(*) from outbox_messages where lease_token = any(%s)"
 
 
-def test_relays_killed_at_random_lose_nothing(
+def test_relays_killed_at_random_lose_no_message(
     outbox: Outbox, ledger: Ledger, sink: MailSink, jitter: random.Random
 ) -> None:
     sink.verdict_seconds = VERDICT_SECONDS
@@ -56,12 +56,12 @@ def test_relays_killed_at_random_lose_nothing(
     assert tally.copies > 0, "no kill came between the server's yes and the settle: this has tested little"
 
 
-def test_relays_frozen_for_longer_than_their_lease_do_no_harm_when_they_go_on(
+def test_relays_frozen_for_longer_than_their_lease_do_no_harm_when_they_resume(
     outbox: Outbox, ledger: Ledger, sink: MailSink, jitter: random.Random
 ) -> None:
     sink.verdict_seconds = VERDICT_SECONDS
     with fleet_of(RELAYS, outbox.database, EMAIL_PROVIDERS=sink.provider) as fleet:
-        for _round in range(2):  # so that those frozen in the second may have been so in the first
+        for _round in range(2):  # a relay may be frozen in both rounds
             with arriving(ledger, messages=300):
                 progress(sink, jitter.randint(25, 75))
                 frozen = jitter.sample(fleet.relays, 2)
@@ -80,7 +80,7 @@ def test_relays_frozen_for_longer_than_their_lease_do_no_harm_when_they_go_on(
     )
 
 
-def test_relays_whose_sessions_are_ended_at_random_lose_nothing(
+def test_relays_whose_sessions_end_at_random_lose_no_message(
     outbox: Outbox, ledger: Ledger, sink: MailSink, jitter: random.Random
 ) -> None:
     sink.verdict_seconds = VERDICT_SECONDS
@@ -97,7 +97,7 @@ def test_relays_whose_sessions_are_ended_at_random_lose_nothing(
     tally = conserved(ledger, sink)
     assert (tally.sent, tally.dead, tally.pending, tally.poisoned) == (1_200, 0, 0, 0)
     assert ledger.disturbances >= 10
-    # A session that ends while nothing waits for its answer is replaced without a word: not even the log shows it.
+    # The relay replaces an idle session silently: no log event is written.
     assert len(ended) > 2 * RELAYS, "no session ended but those that the relays began with"
 
 
@@ -107,7 +107,7 @@ def sessions(outbox: Outbox) -> list[int]:
 
 @contextmanager
 def arriving(ledger: Ledger, *, messages: int, registrations: int = 0, api: RunningApi | None = None) -> Iterator[None]:
-    """Enqueue while the block goes on, half as many again of them in transactions that roll back; then see it done."""
+    """Enqueue during the block, with half as many again in transactions that roll back. Then wait for delivery."""
     with ThreadPoolExecutor(2) as writers:
         work = [writers.submit(ledger.enqueue, messages, rolled_back=messages // 2)]
         if api:
@@ -127,10 +127,10 @@ def register(ledger: Ledger, api: RunningApi, count: int) -> None:
     ledger.registered([UUID(answer.json()["id"]) for answer in answers])
 
 
-def progress(sink: MailSink, letters: int) -> None:
-    """Wait until so many more letters have arrived."""
+def progress(sink: MailSink, count: int) -> None:
+    """Wait until that many more messages have arrived."""
     before = sink.arrived.total()
-    eventually(lambda: sink.arrived.total() >= before + letters, seconds=60)
+    eventually(lambda: sink.arrived.total() >= before + count, seconds=60)
 
 
 def is_nearly_done(sink: MailSink, messages: int) -> bool:

@@ -1,4 +1,4 @@
-"""SIGHUP: settings that come from files are read again, and no message notices."""
+"""SIGHUP: the relay reads settings from files again, without effect on messages in flight."""
 
 import signal
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def reload(relay: RunningRelay) -> None:
     relay.process.send_signal(signal.SIGHUP)
 
 
-def test_a_provider_is_changed_while_messages_flow_and_each_goes_out_once(
+def test_each_message_is_sent_once_while_a_reload_changes_the_provider(
     outbox: Outbox, sink: MailSink, other_sink: MailSink, tmp_path: Path
 ) -> None:
     providers = tmp_path / "providers"
@@ -38,11 +38,11 @@ def test_a_provider_is_changed_while_messages_flow_and_each_goes_out_once(
         eventually(lambda: sink.connections)
         providers.write_text(other_sink.provider)
         reload(relay)
-        eventually(lambda: relay.said("relay stopping"))
+        eventually(lambda: relay.logged("relay stopping"))
         sink.release()
         ids += outbox.put(count=200)
         eventually(outbox.is_all_sent)
-        assert len(relay.said("relay reloaded")) == 1
+        assert len(relay.logged("relay reloaded")) == 1
         relay.wait_until_ready()
     arrived = sink.arrived + other_sink.arrived
     assert arrived == {f"{message_id}@signpost.example": 1 for message_id in ids}
@@ -50,7 +50,7 @@ def test_a_provider_is_changed_while_messages_flow_and_each_goes_out_once(
     assert outbox.number(EXPIRED_LEASES) == 0
 
 
-def test_a_provider_that_was_down_and_is_taken_out_is_told_of_no_more(
+def test_a_removed_provider_disappears_from_metrics_although_it_was_down(
     outbox: Outbox, sink: MailSink, tmp_path: Path
 ) -> None:
     providers = tmp_path / "providers"
@@ -66,7 +66,7 @@ def test_a_provider_that_was_down_and_is_taken_out_is_told_of_no_more(
     assert not [line for line in metrics.splitlines() if line.startswith(GAUGES) and '127.0.0.1:1"' in line]
 
 
-def test_wrong_settings_are_refused_each_fault_is_said_and_the_old_ones_go_on(
+def test_invalid_settings_are_rejected_with_all_errors_and_the_old_ones_stay_in_use(
     outbox: Outbox, sink: MailSink, tmp_path: Path
 ) -> None:
     providers, keys = tmp_path / "providers", tmp_path / "keys"
@@ -80,7 +80,7 @@ def test_wrong_settings_are_refused_each_fault_is_said_and_the_old_ones_go_on(
         reload(relay)
         manager.wait_for("RELOADING=1")
         eventually(lambda: "READY=1" in manager.told_after("RELOADING=1"))
-        faults = " ".join(line["fault"] for line in relay.said("settings refused"))
+        faults = " ".join(line["fault"] for line in relay.logged("settings refused"))
         assert "EMAIL_PROVIDERS" in faults
         assert "SECRET_KEYS" in faults
         outbox.put(count=5)
@@ -88,30 +88,32 @@ def test_wrong_settings_are_refused_each_fault_is_said_and_the_old_ones_go_on(
         providers.write_text(sink.provider)
         keys.write_text(relay_keys)
         reload(relay)
-        eventually(lambda: relay.said("relay reloaded"))
+        eventually(lambda: relay.logged("relay reloaded"))
         manager.wait_for("READY=1", count=3)
         assert manager.told_after("RELOADING=1")[0].startswith("MONOTONIC_USEC=")
 
 
-def test_a_key_that_messages_wait_for_comes_with_a_reload(outbox: Outbox, sink: MailSink, tmp_path: Path) -> None:
+def test_messages_that_wait_for_a_key_are_sent_after_a_reload_adds_it(
+    outbox: Outbox, sink: MailSink, tmp_path: Path
+) -> None:
     keys = tmp_path / "keys"
     keys.write_text("other:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
     [message_id] = outbox.put()
     files = {"SECRET_KEYS_FILE": str(keys), "SECRET_KEYS": "", "EMAIL_PROVIDERS": sink.provider}
     with running_relay(outbox.database, **files) as relay:
-        eventually(lambda: relay.said("key missing"))
+        eventually(lambda: relay.logged("key missing"))
         keys.write_text("test:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")
         reload(relay)
-        eventually(lambda: relay.said("relay reloaded"))
+        eventually(lambda: relay.logged("relay reloaded"))
         eventually(lambda: outbox.row(message_id).lease_token is None)
         outbox.execute("update outbox_messages set due_at = now()")
         eventually(outbox.is_all_sent)
 
 
-def test_what_was_sent_while_the_database_is_away_survives_a_reload(outbox: Outbox, sink: MailSink) -> None:
+def test_outcomes_not_yet_settled_survive_a_reload_during_a_database_outage(outbox: Outbox, sink: MailSink) -> None:
     outbox.put(count=20)
     sink.hold()
-    # The shortest stopping time that there is: within it, a relay that left would have given up.
+    # The shortest allowed stopping time: a relay that exited would have given up within it.
     settings = {"RELAY_SEND_SECONDS": "1", "RELAY_LEASE_SECONDS": "3", "EMAIL_PROVIDERS": sink.provider}
     with running_relay(outbox.database, **settings) as relay:
         eventually(lambda: sink.connections)
@@ -121,10 +123,10 @@ def test_what_was_sent_while_the_database_is_away_survives_a_reload(outbox: Outb
             sink.release()
             eventually(lambda: sink.arrived.total() > 0)
             reload(relay)
-            eventually(lambda: relay.said("relay stopping"))
-            outbox.execute("select pg_sleep(4)")  # longer than the stopping time, on the database's clock
+            eventually(lambda: relay.logged("relay stopping"))
+            outbox.execute("select pg_sleep(4)")  # longer than the stopping time, by the database's clock
         finally:
             outbox.execute("alter role relay login")
         eventually(outbox.is_all_sent)
-        assert relay.said("relay stopped with messages unsettled") == []
+        assert relay.logged("relay stopped with messages unsettled") == []
     assert set(sink.arrived.values()) == {1}

@@ -1,4 +1,4 @@
-"""Relays on three hosts share one outbox without knowing of each other; one that loses the network is not missed."""
+"""Relays on three hosts share one outbox without coordination, and the others replace one that loses the network."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,12 +18,12 @@ IN_SMALL_BATCHES = {
     "RELAY_LEASE_SECONDS": "10",
     "RELAY_SEND_SECONDS": "2",
 }
-"""And with leases that end soon: what the host that is cut off has in hand is waited for."""
+"""Short leases: the test waits until the isolated host's leases end."""
 VERDICT_SECONDS = 0.05
-"""With two connections of each of three relays, 120 letters a second: some are left for whoever comes late."""
+"""With two connections for each of three relays, the server takes 120 messages a second, so late relays get a share."""
 
 
-def test_hosts_share_the_work_and_each_message_goes_out_once(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
+def test_hosts_share_the_work_and_send_each_message_once(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
     with hosts(outbox, sink) as (relays, _):
         sink.verdict_seconds = VERDICT_SECONDS
         ledger.enqueue(300, rolled_back=10)
@@ -32,7 +32,7 @@ def test_hosts_share_the_work_and_each_message_goes_out_once(outbox: Outbox, led
     assert conserved(ledger, sink).copies == 0
 
 
-def test_a_host_that_is_cut_off_is_not_missed(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
+def test_the_other_hosts_replace_one_that_is_cut_off(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
     with hosts(outbox, sink) as (relays, machines):
         sink.verdict_seconds = VERDICT_SECONDS
         eventually(lambda: each_has_sent(relays, ledger, outbox), seconds=120)
@@ -56,12 +56,12 @@ def hosts(outbox: Outbox, sink: MailSink) -> Iterator[tuple[list[RunningRelay], 
             for machine in machines
         ]
         for relay in relays:
-            eventually(lambda relay=relay: relay.said("relay claiming"))
+            eventually(lambda relay=relay: relay.logged("relay claiming"))
         yield relays, machines
 
 
 def each_has_sent(relays: list[RunningRelay], ledger: Ledger, outbox: Outbox) -> bool:
-    """Tell whether each has had a share; where one had none yet, let there be more: a host may be slow for a while."""
+    """Return whether each relay has sent some. If one has not, enqueue more: a host may be slow for a while."""
     if min(sent_by(relay) for relay in relays) > 0:
         return True
     ledger.enqueue(60)
@@ -70,4 +70,4 @@ def each_has_sent(relays: list[RunningRelay], ledger: Ledger, outbox: Outbox) ->
 
 
 def sent_by(relay: RunningRelay) -> int:
-    return sum(line["count"] for line in relay.said("messages sent"))
+    return sum(line["count"] for line in relay.logged("messages sent"))

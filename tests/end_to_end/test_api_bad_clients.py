@@ -40,7 +40,7 @@ def api(cluster: Cluster) -> Iterator[RunningApi]:
     "body",
     [b"zz\r\n", b"2\r\n{}XX", b"-1\r\n", b"2;\x00\r\n{}\r\n", b"2\r\n{}\r\n0\r\nno header\r\n\r\n"],
 )
-def test_a_body_in_broken_chunks_is_the_client_s_fault(api: RunningApi, body: bytes) -> None:
+def test_a_body_in_broken_chunks_is_a_bad_request(api: RunningApi, body: bytes) -> None:
     with connected(api) as client:
         client.sendall(BODY_TO_COME + b"Transfer-Encoding: chunked\r\n\r\n" + body)
         head, problem = response(client)
@@ -62,7 +62,7 @@ def test_a_body_with_a_transfer_compression_is_rejected(api: RunningApi) -> None
 @pytest.mark.parametrize(
     "hosts", [b"", b"Host:\r\n", b"Host: a, b\r\n", b"Host: a/b\r\n", b"Host: a:x\r\n", b"Host: a\r\nHost: b\r\n"]
 )
-def test_a_request_that_does_not_name_one_host_is_refused(api: RunningApi, hosts: bytes) -> None:
+def test_a_request_without_exactly_one_valid_host_is_rejected(api: RunningApi, hosts: bytes) -> None:
     with connected(api) as client:
         client.sendall(b"GET /livez HTTP/1.1\r\n" + hosts + b"\r\n")
         head, problem = response(client)
@@ -73,13 +73,13 @@ def test_a_request_that_does_not_name_one_host_is_refused(api: RunningApi, hosts
 @pytest.mark.parametrize(
     "started", [b"1.0\r\n", b"1.1\r\nHost: [::1]:8000\r\n", b"1.1\r\nHost: A-b.example.org:80\r\n"]
 )
-def test_who_names_a_host_or_is_too_old_to_is_answered(api: RunningApi, started: bytes) -> None:
+def test_a_request_with_one_host_or_over_http_1_0_is_accepted(api: RunningApi, started: bytes) -> None:
     with connected(api) as client:
         client.sendall(b"GET /livez HTTP/" + started + b"\r\n")
         assert b" 200 OK\r\n" in received_until(b"}\n", client)
 
 
-def test_who_sends_far_too_much_is_told_that_the_connection_ends(api: RunningApi) -> None:
+def test_a_response_to_an_oversized_body_announces_the_end_of_the_connection(api: RunningApi) -> None:
     with connected(api) as client:
         client.sendall(BODY_TO_COME + b"Content-Length: 70000\r\n\r\n" + b"a" * 70_000)
         head, problem = response(client)
@@ -88,7 +88,7 @@ def test_who_sends_far_too_much_is_told_that_the_connection_ends(api: RunningApi
     assert "Connection: close" in head
 
 
-def test_a_client_that_disconnects_is_no_internal_error(api: RunningApi) -> None:
+def test_a_client_that_disconnects_causes_no_internal_error(api: RunningApi) -> None:
     for framing in (b"Content-Length: 100", b"Transfer-Encoding: chunked"):
         with connected(api) as client:
             client.sendall(BODY_TO_COME + framing + b"\r\n\r\n5\r\n{")
@@ -123,7 +123,7 @@ def test_unfinished_requests_time_out(api: RunningApi, started: bytes) -> None:
     assert [line for line in api.log_lines() if line["level"] == "error"] == []
 
 
-def test_those_who_do_not_hang_up_keep_nobody_waiting(api: RunningApi) -> None:
+def test_clients_that_do_not_disconnect_block_no_other_client(api: RunningApi) -> None:
     with ExitStack() as crowd:
         clients = [crowd.enter_context(connected(api)) for _ in range(12)]
         for client in clients:
@@ -135,35 +135,35 @@ def test_those_who_do_not_hang_up_keep_nobody_waiting(api: RunningApi) -> None:
             assert client.recv(1) == b""
 
 
-def test_those_who_do_not_read_their_answers_keep_nobody_waiting(api: RunningApi) -> None:
+def test_clients_that_do_not_read_responses_block_no_other_client(api: RunningApi) -> None:
     with ExitStack() as crowd:
         for client in [crowd.enter_context(connected(api, buffer=4096)) for _ in range(8)]:
-            ask_until_nobody_listens(client)
+            send_until_the_buffers_are_full(client)
         eventually(api.answers)
 
     assert [line for line in api.log_lines() if line["level"] == "error"] == []
 
 
 def test_forwarded_addresses_of_clients_are_ignored(api: RunningApi) -> None:
-    for path, said in (
+    for path, header in (
         ("/x/metrics", b"SCRIPT_NAME: /x"),
         ("/x", b"PATH_INFO: /metrics"),
         ("//metrics", b"A: b"),
     ):
         with connected(api) as client:
-            client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n".encode() + said + b"\r\n\r\n")
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: a\r\n".encode() + header + b"\r\n\r\n")
             head, problem = response(client)
         assert (head[0], problem["code"]) == ("HTTP/1.1 404 NOT FOUND", "not_found")
 
 
-def test_a_refusal_of_what_asks_for_no_body_brings_none(api: RunningApi) -> None:
+def test_an_error_response_to_a_head_request_has_no_body(api: RunningApi) -> None:
     with connected(api) as client:
         client.sendall(b"HEAD /livez HTTP/1.1\r\n\r\n")
         with client.makefile("rb") as stream:
             assert stream.read().endswith(b"\r\n\r\n")
 
 
-def test_who_goes_on_sending_after_the_last_answer_is_cut_off_before_those_who_say_nothing(api: RunningApi) -> None:
+def test_a_client_that_sends_after_the_last_response_is_disconnected_before_silent_clients(api: RunningApi) -> None:
     with connected(api) as silent, connected(api) as client:
         client.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         assert received_until(b"}\n", client).startswith(b"HTTP/1.1 200 OK\r\n")
@@ -202,7 +202,7 @@ def test_an_idle_connection_can_be_reused(api: RunningApi) -> None:
 
 @contextmanager
 def connected(api: RunningApi, *, buffer: int | None = None) -> Iterator[socket.socket]:
-    """Connect; with that many bytes for what is not read yet."""
+    """Connect, with a receive buffer of that many bytes."""
     address: Any = urlsplit(api.base_url)
     with socket.socket() as client:
         client.settimeout(10)
@@ -218,8 +218,8 @@ def keep_sending(client: socket.socket) -> None:
         time.sleep(0.1)
 
 
-def ask_until_nobody_listens(client: socket.socket) -> None:
-    """Ask for long answers without reading any, until those are full of them who keep them meanwhile."""
+def send_until_the_buffers_are_full(client: socket.socket) -> None:
+    """Send requests for long responses without reading any, until the buffers of both ends are full."""
     client.settimeout(0.2)
     with suppress(OSError):
         while True:
@@ -236,7 +236,7 @@ def received_until(end: bytes, client: socket.socket) -> bytes:
 
 
 def response(client: socket.socket) -> tuple[list[str], dict[str, Any]]:
-    """Return the lines of the answer's head, and the problem that it brings; then hang up."""
+    """Return the lines of the response's head and its problem body, then close the connection."""
     with client.makefile("rb") as stream:
         head = [line.decode().strip() for line in iter(stream.readline, b"\r\n")]
         [length] = [int(line.partition(":")[2]) for line in head if line.startswith("Content-Length:")]

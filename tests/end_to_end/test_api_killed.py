@@ -32,7 +32,7 @@ POINTS = {
     "at the commit": AT_COMMIT,
 }
 
-# As the database sees them: those that wait at the gate, and all.
+# The registrations that wait in the trigger, and all of them, as the database sees them.
 AT_GATE = "select count(*) from pg_stat_activity where wait_event = 'advisory' and application_name = 'signpost-api'"
 CONNECTED = (
     "select count(*) from pg_stat_activity where application_name = 'signpost-api' and datname = current_database()"
@@ -41,7 +41,7 @@ CONNECTED = (
 
 @pytest.fixture(scope="module")
 def lasting(cluster: Cluster) -> Iterator[tuple[RunningApi, Database]]:
-    """An API that outlives its workers, and its database."""
+    """Yield an API that outlives its workers, and its database."""
     with fresh_database(cluster) as database, running_api(database) as api:
         yield api, database
 
@@ -59,7 +59,7 @@ def test_a_killed_worker_leaves_all_rows_or_none(lasting: tuple[RunningApi, Data
             assert isinstance(answer.exception(timeout=10), httpx.TransportError)
         eventually(lambda: number(owner, CONNECTED) == 0)
 
-        # What the database was already committing it goes on to commit.
+        # The database finishes a commit that has started.
         now = counted(database)
         written = tuple(after - count for after, count in zip(now, before, strict=True))
         assert written == (ALL if point == "at the commit" else NONE)
@@ -80,7 +80,7 @@ def test_a_request_finishes_when_the_parent_is_killed(database: Database, point:
         assert counted(database) == ALL
 
 
-def test_all_killed_between_commit_and_answer_leave_everything(database: Database) -> None:
+def test_a_kill_between_commit_and_response_leaves_all_rows(database: Database) -> None:
     with running_api(database) as api, registering(api, prefer="wait=20") as register:
         answer = register()
         eventually(lambda: counted(database) == ALL)
@@ -92,7 +92,7 @@ def test_all_killed_between_commit_and_answer_leave_everything(database: Databas
 @contextmanager
 def gate(owner: "psycopg.Connection[Any]", trigger: str) -> Iterator[None]:
     """Make every registration wait in the trigger until the block ends."""
-    owner.execute("drop function if exists wait_at_gate cascade")  # and with it an earlier trigger
+    owner.execute("drop function if exists wait_at_gate cascade")  # also drops an earlier trigger
     owner.execute(
         "create function wait_at_gate() returns trigger language plpgsql as"
         f" $$ begin perform pg_advisory_xact_lock_shared({GATE}); return new; end $$"

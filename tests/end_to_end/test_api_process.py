@@ -43,7 +43,7 @@ def api(shared_database: Database) -> Iterator[RunningApi]:
         yield api
 
 
-def test_no_line_of_the_log_tells_who_or_how(api: RunningApi, shared_database: Database) -> None:
+def test_the_log_contains_no_personal_data_and_no_secret(api: RunningApi, shared_database: Database) -> None:
     registration = httpx.post(f"{api.base_url}/v1/registrations", json=ADA).json()
     with shared_database.connect() as connection:
         [(token_id,)] = connection.execute(TOKEN_OF, [registration["id"]]).fetchall()
@@ -70,7 +70,7 @@ def test_no_line_of_the_log_tells_who_or_how(api: RunningApi, shared_database: D
     assert not re.search(rf"(?<!\d){code}(?!\d)", api.log_text())
 
 
-def test_what_nobody_expected_is_logged_once_and_answered_with_500(api: RunningApi, shared_database: Database) -> None:
+def test_an_unexpected_exception_is_logged_once_and_returns_500(api: RunningApi, shared_database: Database) -> None:
     with shared_database.connect() as owner:
         owner.execute("alter table users rename column full_name to renamed")
         response = httpx.post(f"{api.base_url}/v1/registrations", json=ADA)
@@ -86,7 +86,7 @@ def test_what_nobody_expected_is_logged_once_and_answered_with_500(api: RunningA
     assert "ada@" not in api.log_text()
 
 
-def test_what_is_no_http_is_answered_with_a_problem_too(api: RunningApi) -> None:
+def test_invalid_http_returns_a_problem(api: RunningApi) -> None:
     expected = {
         b"GET / HTTP/9.9\r\n\r\n": (400, "bad_request"),
         b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n": (414, "uri_too_long"),
@@ -100,7 +100,7 @@ def test_what_is_no_http_is_answered_with_a_problem_too(api: RunningApi) -> None
         assert (json.loads(body)["status"], json.loads(body)["code"]) == (status, code)
 
 
-def test_a_body_without_a_length_is_bounded_too(api: RunningApi, shared_database: Database) -> None:
+def test_the_size_limit_covers_a_body_without_a_length(api: RunningApi, shared_database: Database) -> None:
     body = json.dumps(ADA).encode().ljust(16 * 1024)
     before = counted(shared_database)
 
@@ -113,7 +113,7 @@ def test_a_body_without_a_length_is_bounded_too(api: RunningApi, shared_database
     assert counted(shared_database) == tuple(count + 1 for count in before)
 
 
-def test_workers_count_together(database: Database) -> None:
+def test_workers_share_their_metrics(database: Database) -> None:
     with running_api(database, API_WORKERS="2") as api:
         assert len(eventually(lambda: api.children() if len(api.children()) == 2 else [])) == 2
         with ThreadPoolExecutor(4) as clients:
@@ -154,7 +154,7 @@ def test_without_its_database_the_api_starts_reports_it_and_recovers(database: D
     assert counted(database) == (2, 2, 2)
 
 
-def test_all_faults_of_the_settings_are_told_at_once() -> None:
+def test_all_errors_in_the_settings_are_reported_together() -> None:
     environment = {"API_THREADS": "many", "ACTIVATION_SMS_LIFETIME_SECONDS": "3600", "API_BIND": "8000"}
     for command in ("serve", "check-settings"):
         done = run(command, environment)
@@ -169,7 +169,7 @@ def test_all_faults_of_the_settings_are_told_at_once() -> None:
         }
 
 
-def test_good_settings_are_said_to_be_so() -> None:
+def test_check_config_confirms_valid_settings() -> None:
     environment = {
         "DATABASE_URL": "postgresql+psycopg://api@nowhere/signpost",
         "SECRET_KEYS": SECRET_KEYS,
@@ -187,7 +187,7 @@ def test_migrate_brings_an_empty_database_to_readiness(cluster: Cluster) -> None
             assert httpx.get(f"{api.base_url}/readyz").status_code == 200
 
 
-def test_a_schema_of_a_newer_release_stays_and_another_project_s_is_refused(cluster: Cluster) -> None:
+def test_migrate_leaves_a_newer_schema_alone_and_rejects_a_foreign_one(cluster: Cluster) -> None:
     with fresh_database(cluster) as database, database.connect() as connection:
         ended = []
         for revision in ("9999", "ae1027a6acf0"):
@@ -197,7 +197,7 @@ def test_a_schema_of_a_newer_release_stays_and_another_project_s_is_refused(clus
     assert ended == [(0, "schema: revision 9999 is of a newer release, unchanged\n", False), (1, "", False)]
 
 
-def test_migrating_a_database_that_is_away_fails_in_one_line() -> None:
+def test_migrating_an_unreachable_database_fails_with_one_line() -> None:
     done = run("migrate", {"DATABASE_URL": f"postgresql+psycopg://api@127.0.0.1:{unused_port()}/signpost"})
 
     assert done.returncode == 1

@@ -39,7 +39,7 @@ def line_of(process: "subprocess.Popen[str]", word: str) -> str:
     return next(line for line in process.stdout if word in line).split()[-1]
 
 
-def test_the_demo_tells_every_step_and_leaves_nothing_running(mark: str) -> None:
+def test_the_demo_prints_each_step_and_leaves_no_process(mark: str) -> None:
     done = subprocess.run(
         [DEVSTACK, "demo"], env=marked_environment(mark), capture_output=True, text=True, timeout=150, check=False
     )
@@ -64,7 +64,7 @@ def test_up_ends_with_1_and_cleans_up_when_one_of_its_processes_is_killed(mark: 
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_up_leaves_nothing_when_it_is_told_to_end_in_the_middle_of_starting(mark: str, told: signal.Signals) -> None:
+def test_up_leaves_no_process_when_a_signal_arrives_during_startup(mark: str, told: signal.Signals) -> None:
     with up(mark) as process:
         line_of(process, "Starting")
         process.send_signal(told)

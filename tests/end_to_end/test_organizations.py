@@ -27,8 +27,8 @@ pytestmark = pytest.mark.slow
 PASSWORD = "four quiet words here"
 
 
-class Town:
-    """Everything, running: API, relay, mail server, and a server for organizations."""
+class System:
+    """All processes: API, relay, mail server, and the database server of the organizations."""
 
     def __init__(self, ending: ExitStack, cluster: Cluster, inbox: Inbox) -> None:
         database = ending.enter_context(fresh_database(cluster))
@@ -41,8 +41,8 @@ class Town:
         )
         self.client = ending.enter_context(httpx.Client(base_url=api.base_url, timeout=30))
 
-    def found(self, email: str) -> Any:
-        """Register with an organization; return the answer after having waited for the code to go."""
+    def register(self, email: str) -> Any:
+        """Register with an organization, wait until the code is sent, and return the response."""
         body = {"email": email, "password": PASSWORD, "organization": CLINIC}
         answer = self.client.post("/v1/registrations", json=body, headers={"Prefer": "wait=20"})
         assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, "wait=20")
@@ -59,8 +59,8 @@ class Town:
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     @contextmanager
-    def relay_at_rest(self) -> Iterator[None]:
-        """Stop the relay meanwhile, so that it mends nothing."""
+    def relay_stopped(self) -> Iterator[None]:
+        """Stop the relay during the block, so that it repairs nothing."""
         stop(self.relay)
         try:
             yield
@@ -72,48 +72,50 @@ class Town:
 
 
 @pytest.fixture(scope="module")
-def town(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+def system(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     with ExitStack() as ending:
         inbox = ending.enter_context(running_inbox(tmp_path_factory.mktemp("inbox")))
-        yield Town(ending, cluster, inbox)
+        yield System(ending, cluster, inbox)
 
 
-def test_a_relay_makes_the_template_at_its_start(town: Town) -> None:
+def test_a_relay_makes_the_template_at_its_start(system: System) -> None:
     made = f"select 1 from pg_database where datname = '{template_name(HEAD)}' and datistemplate"
-    eventually(lambda: town.organizer.execute(made), seconds=60)
-    assert town.outbox.execute("select count(*) from organizations") == [(0,)]
+    eventually(lambda: system.organizer.execute(made), seconds=60)
+    assert system.outbox.execute("select count(*) from organizations") == [(0,)]
 
 
-def test_a_waiting_client_learns_that_the_organization_is_ready_and_the_code_sent(town: Town) -> None:
-    registration = town.found("ada@example.org")
+def test_a_client_that_waits_sees_the_organization_ready_and_the_code_sent(system: System) -> None:
+    registration = system.register("ada@example.org")
     assert registration["organization"] == {"name": "Clinic", "status": "ready"}
     assert registration["email_confirmation_sent"]
-    town.activate(registration, "ada@example.org")
-    assert town.sign_in("ada@example.org").status_code == 201
-    assert "signpost_provisioning_step_duration_seconds_count" in town.relay.get("/metrics").text
-    assert "Clinic" not in town.relay.log_text()
+    system.activate(registration, "ada@example.org")
+    assert system.sign_in("ada@example.org").status_code == 201
+    assert "signpost_provisioning_step_duration_seconds_count" in system.relay.get("/metrics").text
+    assert "Clinic" not in system.relay.log_text()
 
 
-def test_a_dropped_database_blocks_sign_in_until_it_is_recreated(town: Town) -> None:
-    bea = town.found("bea@example.org")
-    town.activate(bea, "bea@example.org")
-    [(key, name)] = town.outbox.execute("select id, database_name from organizations where founder_id = %s", bea["id"])
-    assert town.outboxctl("check", str(key)).stdout == f"organization {key} healthy\n"
+def test_a_dropped_database_blocks_sign_in_until_it_is_recreated(system: System) -> None:
+    bea = system.register("bea@example.org")
+    system.activate(bea, "bea@example.org")
+    [(key, name)] = system.outbox.execute(
+        "select id, database_name from organizations where founder_id = %s", bea["id"]
+    )
+    assert system.outboxctl("check", str(key)).stdout == f"organization {key} healthy\n"
 
-    town.organizer.drop_by_hand(name)
-    seen = town.outboxctl("check", str(key))
+    system.organizer.drop_by_hand(name)
+    seen = system.outboxctl("check", str(key))
     assert (seen.returncode, seen.stdout) == (1, f"organization {key} lost: there is no such database\n")
-    with town.relay_at_rest(), ThreadPoolExecutor(5) as members:
-        refused = list(members.map(town.sign_in, ["bea@example.org"] * 5))
+    with system.relay_stopped(), ThreadPoolExecutor(5) as members:
+        refused = list(members.map(system.sign_in, ["bea@example.org"] * 5))
     assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(503, "organization_not_ready")] * 5
     assert all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
 
-    eventually(lambda: town.sign_in("bea@example.org").status_code == 201, seconds=60)
-    assert name in town.organizer.databases()
+    eventually(lambda: system.sign_in("bea@example.org").status_code == 201, seconds=60)
+    assert name in system.organizer.databases()
     asked = "select count(*) from outbox_messages where template = 'organization_repair'"
-    assert town.outbox.execute(asked) == [(1,)]
-    told = town.outboxctl("repair", str(key), "--reason", "a member called").stdout
+    assert system.outbox.execute(asked) == [(1,)]
+    told = system.outboxctl("repair", str(key), "--reason", "a member called").stdout
     assert told == f"organization {key} is healthy and will be checked again now\n"
-    assert town.outboxctl("check", str(key)).stdout == f"organization {key} healthy\n"
-    [loss] = json.loads(town.outboxctl("show", str(key), "--json").stdout)["losses"]
+    assert system.outboxctl("check", str(key)).stdout == f"organization {key} healthy\n"
+    [loss] = json.loads(system.outboxctl("show", str(key), "--json").stdout)["losses"]
     assert (loss["revision"], loss["tables"], loss["restored_at"] is None) == (HEAD, len(tables_at(HEAD)), False)

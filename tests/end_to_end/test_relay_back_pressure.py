@@ -1,4 +1,4 @@
-"""The relay as a process: what a slow provider leaves undone stays in the outbox, and not in the relay."""
+"""Messages for a slow provider stay in the outbox, not in the relay's memory."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ BATCH = 200
 MAILS = 5000
 TEXTS = 500
 
-# What each claim leaves leased, as the claim itself sees it.
+# The number of leased rows after each claim, as the claim itself sees it.
 NOTE_CLAIMS = """
 create index on outbox_messages (channel) where lease_token is not null;
 create table claims_seen (channel text, leased integer);
@@ -30,7 +30,7 @@ CLAIMS_OF_MAIL = "select count(distinct lease_token) from outbox_messages where 
 TEXTS_UNSENT = "select count(*) from outbox_messages where channel = 'sms' and status <> 'sent'"
 
 
-def test_a_backlog_behind_a_held_provider_is_not_taken_into_hand_and_holds_up_no_other_channel(
+def test_a_backlog_for_a_slow_provider_stays_unclaimed_and_blocks_no_other_channel(
     outbox: Outbox, sink: MailSink, tmp_path: Path
 ) -> None:
     outbox.execute(NOTE_CLAIMS)
@@ -41,7 +41,7 @@ def test_a_backlog_behind_a_held_provider_is_not_taken_into_hand_and_holds_up_no
         eventually(lambda: sink.arrived.total() > 0)
         outbox.put(count=TEXTS, channel="sms", recipient="'+33612345678'")
         eventually(lambda: outbox.number(TEXTS_UNSENT) == 0)
-        # By now the consumer of mails has been woken as often as that of the texts, and polled besides.
+        # The mail consumer has received as many wake signals as the SMS consumer, and polled as well.
         assert outbox.number(CLAIMS_OF_MAIL) <= 2
         assert outbox.number("select count(*) from outbox_messages where lease_token is not null") <= 2 * BATCH
         sink.release()

@@ -1,4 +1,4 @@
-"""The relay as a process, with rows that nobody in their senses would write: each harms itself alone."""
+"""A relay process with invalid rows: each row harms only itself."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ DEEP = f"'{'[' * 5000}{']' * 5000}'"
 
 
 def written(**changes: Any) -> str:
-    """Return a payload, but for the changes, as SQL."""
+    """Return a payload with these changes, as SQL."""
     return f"'{json.dumps({'name': 'Ada', 'key_id': KEY_ID} | changes)}'"
 
 
@@ -44,7 +44,7 @@ ODD = [
     {"expires_at": "'9998-12-31'"},
     {"max_attempts": "0"},
 ]
-"""Whatever else they are, they can be delivered."""
+"""Odd payloads that can still be delivered."""
 
 
 def test_rows_that_cannot_be_rendered_die_and_harm_no_other_message(outbox: Outbox, sink: MailSink) -> None:
@@ -52,20 +52,20 @@ def test_rows_that_cannot_be_rendered_die_and_harm_no_other_message(outbox: Outb
     odd = {outbox.put(**columns)[0] for columns in ODD} | set(outbox.put(count=5))
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
         eventually(lambda: outbox.number(UNSETTLED) == 0)
-        assert relay.said("relay failed") == []
+        assert relay.logged("relay failed") == []
     fates = {row[0]: row[1:] for row in outbox.execute("select id, status, last_error_class from outbox_messages")}
     assert {fates[message_id] for message_id in odd} == {(Status.SENT, None)}
     assert {fates[message_id] for message_id in impossible} == {(Status.DEAD, FailureClass.CONTENT)}
     assert sink.arrived.total() == len(odd)
 
 
-def test_an_priority_of_which_no_relay_knows_is_no_row(outbox: Outbox) -> None:
+def test_the_table_rejects_an_unknown_priority(outbox: Outbox) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         outbox.put(priority="'later'")
 
 
 @pytest.mark.parametrize("column", ["due_at", "created_at", "expires_at"])
 @pytest.mark.parametrize("moment", ["infinity", "-infinity", "10000-01-01", "0044-03-15 BC"])
-def test_a_moment_that_no_calendar_has_is_no_row(outbox: Outbox, column: str, moment: str) -> None:
+def test_the_table_rejects_times_outside_the_calendar(outbox: Outbox, column: str, moment: str) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         outbox.put(**{column: f"'{moment}'"})

@@ -1,4 +1,4 @@
-"""`outbox-relay once` without what it needs: it ends, and says why; and what comes before a relay has begun."""
+"""`outbox-relay once` with missing tables or rights: it ends and logs why. Also signals during startup."""
 
 import os
 import signal
@@ -14,61 +14,63 @@ from tests.support.relays import running_relay
 pytestmark = pytest.mark.slow
 
 ONCE = ("outbox-relay", "once")
-# Gives up after a second instead of twenty.
-IMPATIENT = "from outbox_relay import cli; from outbox_relay import once; once.OUTAGE_SECONDS = 1; cli.main(['once'])"
-IMPATIENT_ONCE = ("python", "-c", IMPATIENT)
-LACKING = {
+# Times out after one second instead of twenty.
+SHORT_TIMEOUT = (
+    "from outbox_relay import cli; from outbox_relay import once; once.OUTAGE_SECONDS = 1; cli.main(['once'])"
+)
+ONCE_WITH_SHORT_TIMEOUT = ("python", "-c", SHORT_TIMEOUT)
+MISSING = {
     "a grant": "revoke all on outbox_messages from signpost_relay",
     "the schema": "drop table outbox_messages cascade",
     "the fallbacks' columns": "alter table outbox_messages rename fallback_at to fell_back_at",
 }
 
 
-@pytest.mark.parametrize("lacking", LACKING)
-def test_sigterm_ends_it_though_it_waits_for_what_is_missing(outbox: Outbox, sink: MailSink, lacking: str) -> None:
-    outbox.execute(LACKING[lacking])
+@pytest.mark.parametrize("missing", MISSING)
+def test_sigterm_ends_once_while_it_waits_for_the_database(outbox: Outbox, sink: MailSink, missing: str) -> None:
+    outbox.execute(MISSING[missing])
     with running_relay(outbox.database, command=ONCE, EMAIL_PROVIDERS=sink.provider) as relay:
-        eventually(lambda: relay.said("database lost"))
+        eventually(lambda: relay.logged("database lost"))
         relay.process.terminate()
         assert relay.process.wait(10) == 1
-        assert [line["level"] for line in relay.said("database lost")] == ["error"]
+        assert [line["level"] for line in relay.logged("database lost")] == ["error"]
 
 
-@pytest.mark.parametrize("revoked", [LACKING["a grant"], "revoke update on outbox_messages from signpost_relay"])
-def test_what_stays_missing_is_given_up_and_said(outbox: Outbox, sink: MailSink, revoked: str) -> None:
+@pytest.mark.parametrize("revoked", [MISSING["a grant"], "revoke update on outbox_messages from signpost_relay"])
+def test_once_times_out_when_a_right_stays_missing(outbox: Outbox, sink: MailSink, revoked: str) -> None:
     outbox.put()
     outbox.execute(revoked)
-    with running_relay(outbox.database, command=IMPATIENT_ONCE, EMAIL_PROVIDERS=sink.provider) as relay:
+    with running_relay(outbox.database, command=ONCE_WITH_SHORT_TIMEOUT, EMAIL_PROVIDERS=sink.provider) as relay:
         assert relay.process.wait(60) == 1
-        assert relay.said("given up")
+        assert relay.logged("given up")
     assert sink.arrived == {}
 
 
-def test_what_is_there_again_in_time_is_waited_for_and_nothing_goes_out_twice(outbox: Outbox, sink: MailSink) -> None:
+def test_once_waits_for_a_right_to_return_and_sends_each_message_once(outbox: Outbox, sink: MailSink) -> None:
     ids = outbox.put(count=3)
     sink.hold()
     with running_relay(outbox.database, command=ONCE, EMAIL_PROVIDERS=sink.provider) as relay:
         eventually(lambda: outbox.number(IN_FLIGHT) == 3 and sink.connections)
         outbox.execute("revoke update on outbox_messages from signpost_relay")
         sink.release()
-        eventually(lambda: relay.said("database lost"))
+        eventually(lambda: relay.logged("database lost"))
         outbox.execute("grant update on outbox_messages to signpost_relay")
         assert relay.process.wait(30) == 0
     assert sink.arrived == {f"{message_id}@signpost.example": 1 for message_id in ids}
     assert outbox.is_all_sent()
 
 
-def test_a_reload_that_is_asked_for_before_the_relay_has_begun_comes_once_it_has(
+def test_a_reload_signal_during_startup_takes_effect_after_startup(
     outbox: Outbox, sink: MailSink, tmp_path: Path
 ) -> None:
     pipe, file = tmp_path / "providers", tmp_path / "file"
     os.mkfifo(pipe)
     file.write_text(sink.provider)
     with running_relay(outbox.database, EMAIL_PROVIDERS_FILE=str(pipe)) as relay:
-        with pipe.open("w") as writer:  # returns once the relay reads its settings
+        with pipe.open("w") as writer:  # blocks until the relay reads its settings
             file.rename(pipe)
             relay.process.send_signal(signal.SIGHUP)
             writer.write(sink.provider)
-        eventually(lambda: relay.said("relay reloaded"))
+        eventually(lambda: relay.logged("relay reloaded"))
         outbox.put()
         eventually(outbox.is_all_sent)

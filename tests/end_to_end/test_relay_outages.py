@@ -1,4 +1,4 @@
-"""The relay as a process: what it survives, and how it stops."""
+"""A relay process during outages of its database and providers, and its shutdown."""
 
 from contextlib import ExitStack
 
@@ -14,7 +14,7 @@ from tests.support.relays import running_relay
 pytestmark = pytest.mark.slow
 
 
-def test_sigterm_finishes_what_is_in_flight_and_hands_back_the_rest(outbox: Outbox, sink: MailSink) -> None:
+def test_sigterm_finishes_messages_in_flight_and_releases_the_rest(outbox: Outbox, sink: MailSink) -> None:
     outbox.put(count=50)
     sink.hold()
     settings = {"EMAIL_PROVIDERS": sink.provider, "RELAY_CONNECTIONS": "1"}
@@ -22,7 +22,7 @@ def test_sigterm_finishes_what_is_in_flight_and_hands_back_the_rest(outbox: Outb
         eventually(lambda: outbox.number(IN_FLIGHT) == 50, seconds=30)
         eventually(lambda: sink.connections == 1, seconds=30)
         relay.process.terminate()
-        eventually(lambda: bool(relay.said("relay stopping")), seconds=30)
+        eventually(lambda: bool(relay.logged("relay stopping")), seconds=30)
         sink.release()
         assert relay.process.wait(10) == 0
     assert outbox.number(IN_FLIGHT) == 0
@@ -31,28 +31,28 @@ def test_sigterm_finishes_what_is_in_flight_and_hands_back_the_rest(outbox: Outb
     assert (sink.arrived.total(), outbox.number(UNSETTLED)) == (sent, 50 - sent)
 
 
-def test_an_absent_server_costs_no_message_anything(outbox: Outbox) -> None:
+def test_an_unreachable_server_costs_no_message_an_attempt(outbox: Outbox) -> None:
     outbox.put(count=30)
     with running_relay(outbox.database, EMAIL_PROVIDERS="smtp://127.0.0.1:1?tls=none") as relay:
-        eventually(lambda: bool(relay.said("provider down")), seconds=30)
+        eventually(lambda: bool(relay.logged("provider down")), seconds=30)
         eventually(lambda: outbox.number(IN_FLIGHT) == 0, seconds=30)
         assert outbox.number("select count(*) from outbox_messages where status = 'pending' and attempt = 0") == 30
-        assert len(relay.said("provider down")) == 1
+        assert len(relay.logged("provider down")) == 1
 
 
-def test_an_outage_ends_and_the_oldest_go_first(outbox: Outbox, sink: MailSink) -> None:
+def test_the_oldest_messages_are_sent_first_after_an_outage(outbox: Outbox, sink: MailSink) -> None:
     sink.hold()
     ids = outbox.put(count=5)
     settings = {"RELAY_SEND_SECONDS": "1", "RELAY_CONNECTIONS": "1", "RELAY_POLL_SECONDS": "300"}
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **settings) as relay:
-        eventually(lambda: bool(relay.said("provider down")), seconds=30)
+        eventually(lambda: bool(relay.logged("provider down")), seconds=30)
         sink.release()
         eventually(outbox.is_all_sent, seconds=30)
         assert outbox.number("select max(attempt) from outbox_messages") == 1
     assert list(sink.arrived) == [f"{message_id}@signpost.example" for message_id in ids]
 
 
-def test_a_provider_that_is_down_leaves_the_mail_to_the_next(outbox: Outbox, sink: MailSink) -> None:
+def test_the_next_provider_sends_the_mail_when_one_is_down(outbox: Outbox, sink: MailSink) -> None:
     outbox.put(count=50)
     ladder = f"smtp://127.0.0.1:1?tls=none,{sink.provider}"
     with running_relay(outbox.database, EMAIL_PROVIDERS=ladder, RELAY_POLL_SECONDS="300"):
@@ -60,7 +60,7 @@ def test_a_provider_that_is_down_leaves_the_mail_to_the_next(outbox: Outbox, sin
     assert outbox.number("select max(attempt) from outbox_messages") == 1
 
 
-def test_recipients_that_the_server_turns_us_away_for_delay_nobody_else(outbox: Outbox, sink: MailSink) -> None:
+def test_deferred_recipients_delay_no_other_recipient(outbox: Outbox, sink: MailSink) -> None:
     sink.refuse("spoilsport@example.org", "554 5.7.1 Relay access denied")
     outbox.put()
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, RELAY_POLL_SECONDS="300") as relay:
@@ -69,40 +69,42 @@ def test_recipients_that_the_server_turns_us_away_for_delay_nobody_else(outbox: 
         outbox.put(count=500)
         outbox.execute("select pg_notify('signpost_outbox', '')")
         eventually(lambda: sink.arrived.total() == 501, seconds=30)
-        assert relay.said("provider down") == []
+        assert relay.logged("provider down") == []
 
 
-def test_a_database_that_was_read_only_for_a_while_is_worked_with_again(outbox: Outbox, sink: MailSink) -> None:
+def test_the_relay_continues_after_the_database_was_read_only(outbox: Outbox, sink: MailSink) -> None:
     name = outbox.database.name
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
         relay.wait_until_ready()
         outbox.execute(f"alter database {name} set default_transaction_read_only = on")
         outbox.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'relay'")
-        eventually(lambda: bool(relay.said("database lost")), seconds=30)
+        eventually(lambda: bool(relay.logged("database lost")), seconds=30)
         execute(outbox.database.cluster, f"alter database {name} reset all")
         outbox.put(count=5)
         eventually(outbox.is_all_sent, seconds=30)
         relay.wait_until_ready()
 
 
-def test_the_relay_waits_for_a_database_that_is_not_there_yet(outbox: Outbox, sink: MailSink) -> None:
+def test_the_relay_waits_for_an_unreachable_database_at_startup(outbox: Outbox, sink: MailSink) -> None:
     outbox.put()
     outbox.execute("alter role relay nologin")
     try:
         with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
-            eventually(lambda: bool(relay.said("database lost")), seconds=30)
+            eventually(lambda: bool(relay.logged("database lost")), seconds=30)
             assert relay.get("/livez").status_code == 200
             response = relay.get("/readyz")
             assert (response.status_code, response.json()["missing"]) == (503, ["database"])
             outbox.execute("alter role relay login")
             eventually(outbox.is_all_sent, seconds=30)
             relay.wait_until_ready()
-            assert len({line["purpose"] for line in relay.said("database lost")}) == len(relay.said("database lost"))
+            assert len({line["purpose"] for line in relay.logged("database lost")}) == len(
+                relay.logged("database lost")
+            )
     finally:
         outbox.execute("alter role relay login")
 
 
-def test_connections_cut_by_the_server_are_made_again(outbox: Outbox, sink: MailSink) -> None:
+def test_the_relay_replaces_connections_that_the_server_closed(outbox: Outbox, sink: MailSink) -> None:
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
         relay.wait_until_ready()
         outbox.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'relay'")
@@ -110,23 +112,23 @@ def test_connections_cut_by_the_server_are_made_again(outbox: Outbox, sink: Mail
         eventually(outbox.is_all_sent, seconds=30)
 
 
-def test_a_server_without_a_connection_to_spare_is_waited_for(outbox: Outbox, sink: MailSink) -> None:
+def test_the_relay_waits_while_the_server_has_no_free_connection(outbox: Outbox, sink: MailSink) -> None:
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
         relay.wait_until_ready()
         outbox.execute("alter role relay connection limit 0")
         try:
             outbox.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'relay'")
-            eventually(lambda: len(relay.said("database lost")) >= 2)
+            eventually(lambda: len(relay.logged("database lost")) >= 2)
         finally:
             outbox.execute("alter role relay connection limit -1")
         outbox.put(count=10)
         eventually(outbox.is_all_sent)
         relay.wait_until_ready()
-        lost = relay.said("database lost")
+        lost = relay.logged("database lost")
         assert len({line["purpose"] for line in lost}) == len(lost)
 
 
-def test_a_fail_over_to_another_host_of_the_url_is_followed(outbox: Outbox, sink: MailSink) -> None:
+def test_the_relay_follows_a_failover_to_another_host_in_the_url(outbox: Outbox, sink: MailSink) -> None:
     cluster, name = outbox.database.cluster, outbox.database.name
     first, second = unused_port(), unused_port()
     hosts = f"127.0.0.1:{first},127.0.0.1:{second}"
@@ -135,10 +137,10 @@ def test_a_fail_over_to_another_host_of_the_url_is_followed(outbox: Outbox, sink
         first_host.enter_context(forwarding(first, to=cluster.port))
         relay.wait_until_ready()
         first_host.close()
-        eventually(lambda: relay.said("database lost"))
+        eventually(lambda: relay.logged("database lost"))
         with forwarding(second, to=cluster.port):
             outbox.put(count=10)
             eventually(outbox.is_all_sent)
             relay.wait_until_ready()
-            # Its connections end here, before the port does.
+            # The relay's connections end here, before the port does.
             relay.kill()

@@ -1,4 +1,4 @@
-"""The relay as a process: what it delivers, and what it says."""
+"""A relay process: its deliveries, log, metrics and exit status."""
 
 import socket
 from contextlib import suppress
@@ -27,16 +27,16 @@ def has_ipv6_loopback() -> bool:
     return False
 
 
-def test_a_message_goes_out_once_and_is_marked_sent(outbox: Outbox, sink: MailSink) -> None:
+def test_a_message_is_sent_once_and_marked_sent(outbox: Outbox, sink: MailSink) -> None:
     [message_id] = outbox.put()
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
         eventually(outbox.is_all_sent, seconds=30)
-        [line] = relay.said("messages sent")
+        [line] = relay.logged("messages sent")
     assert sink.arrived == {f"{message_id}@signpost.example": 1}
     assert line["message_ids"] == [str(message_id)]
 
 
-def test_a_notification_wakes_the_relay_long_before_its_poll(outbox: Outbox, sink: MailSink) -> None:
+def test_a_notification_wakes_the_relay_before_its_next_poll(outbox: Outbox, sink: MailSink) -> None:
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, RELAY_POLL_SECONDS="300") as relay:
         relay.wait_until_ready()
         eventually(lambda: listeners(outbox) == 1, seconds=30)
@@ -49,7 +49,7 @@ def listeners(outbox: Outbox) -> int:
     return outbox.number("select count(*) from pg_stat_activity where query like 'listen %' and state = 'idle'")
 
 
-def test_what_expired_is_never_sent(outbox: Outbox, sink: MailSink) -> None:
+def test_an_expired_message_is_never_sent(outbox: Outbox, sink: MailSink) -> None:
     [message_id] = outbox.put(expires_at="now() - interval '1 second'")
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
         eventually(lambda: outbox.row(message_id).status == "dead", seconds=30)
@@ -57,7 +57,7 @@ def test_what_expired_is_never_sent(outbox: Outbox, sink: MailSink) -> None:
     assert sink.arrived == {}
 
 
-def test_a_message_that_cannot_be_rendered_harms_no_neighbour(outbox: Outbox, sink: MailSink) -> None:
+def test_a_message_that_cannot_be_rendered_harms_no_other_message(outbox: Outbox, sink: MailSink) -> None:
     [before] = outbox.put()
     [broken] = outbox.put(payload="'{}'")
     [shapeless] = outbox.put(payload="'[]'")
@@ -69,14 +69,14 @@ def test_a_message_that_cannot_be_rendered_harms_no_neighbour(outbox: Outbox, si
     assert {row.last_error_class for row in rows[1:3]} == {"content"}
 
 
-def test_a_message_whose_key_is_missing_waits_for_it_unharmed(outbox: Outbox, sink: MailSink) -> None:
+def test_a_message_whose_key_is_missing_waits_without_losing_an_attempt(outbox: Outbox, sink: MailSink) -> None:
     outbox.put(count=20, payload="""'{"name": null, "key_id": "of tomorrow"}'""")
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
         eventually(lambda: outbox.number(WAITING_FOR_A_KEY) == 20, seconds=30)
-        assert len(relay.said("key missing")) == 1  # and not twenty times each minute
+        assert len(relay.logged("key missing")) == 1  # logged once, not at each attempt
 
 
-def test_a_message_of_a_newer_release_waits_for_its_relay(outbox: Outbox, sink: MailSink) -> None:
+def test_a_message_of_a_newer_release_waits_for_a_newer_relay(outbox: Outbox, sink: MailSink) -> None:
     newer = [*outbox.put(template="'of_tomorrow'"), *outbox.put(locale="'eo'")]
     outbox.put(count=3)
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
@@ -84,13 +84,13 @@ def test_a_message_of_a_newer_release_waits_for_its_relay(outbox: Outbox, sink: 
     assert [outbox.row(message_id).lost_leases for message_id in newer] == [0, 0]
 
 
-def test_an_outcome_that_cannot_be_written_harms_no_neighbour(outbox: Outbox, sink: MailSink) -> None:
-    [spoilt] = outbox.put(attempt="32767")  # the largest that its column takes
+def test_an_outcome_that_cannot_be_written_harms_no_other_message(outbox: Outbox, sink: MailSink) -> None:
+    [spoilt] = outbox.put(attempt="32767")  # the largest value of the column
     outbox.put(count=20)
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
-        eventually(lambda: relay.said("outcome not written"), seconds=30)
+        eventually(lambda: relay.logged("outcome not written"), seconds=30)
         eventually(lambda: outbox.number(UNSETTLED) == 1, seconds=30)
-        assert relay.said("outcome not written")[0]["message_id"] == str(spoilt)
+        assert relay.logged("outcome not written")[0]["message_id"] == str(spoilt)
 
 
 def test_sms_and_mail_do_not_wait_for_each_other(outbox: Outbox, sink: MailSink, tmp_path: Path) -> None:
@@ -104,13 +104,13 @@ def test_sms_and_mail_do_not_wait_for_each_other(outbox: Outbox, sink: MailSink,
 
 
 @pytest.mark.skipif(not has_ipv6_loopback(), reason="the machine's loopback has no IPv6")
-def test_it_is_asked_over_ipv6_as_well(outbox: Outbox, sink: MailSink) -> None:
+def test_health_and_metrics_are_served_over_ipv6(outbox: Outbox, sink: MailSink) -> None:
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, RELAY_BIND="[::1]:0") as relay:
         relay.wait_until_ready()
-        assert relay.said("relay started")[0]["bind"].startswith("[::1]:")
+        assert relay.logged("relay started")[0]["bind"].startswith("[::1]:")
 
 
-def test_metrics_tell_what_was_settled(outbox: Outbox, sink: MailSink) -> None:
+def test_metrics_count_settled_messages(outbox: Outbox, sink: MailSink) -> None:
     outbox.put(count=3)
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
         eventually(outbox.is_all_sent, seconds=30)
@@ -121,7 +121,7 @@ def test_metrics_tell_what_was_settled(outbox: Outbox, sink: MailSink) -> None:
         assert f"signpost_{name}{{" in metrics
 
 
-def test_once_delivers_what_is_due_however_long_ago_it_was_made_and_leaves(outbox: Outbox, sink: MailSink) -> None:
+def test_once_delivers_all_due_messages_of_any_age_and_exits(outbox: Outbox, sink: MailSink) -> None:
     ids = outbox.put(count=30, due_at="now() - interval '1 minute'")
     ids += put_old(outbox, 9, count=2, status="'pending'", settled_at="null")
     outbox.put(due_at="now() + interval '1 hour'")
@@ -130,27 +130,27 @@ def test_once_delivers_what_is_due_however_long_ago_it_was_made_and_leaves(outbo
     assert outbox.number(UNSETTLED) == 1
 
 
-def test_once_says_when_the_provider_was_down(outbox: Outbox) -> None:
+def test_once_reports_that_the_provider_was_down(outbox: Outbox) -> None:
     outbox.put()
     assert relay_once(outbox.database, EMAIL_PROVIDERS="smtp://127.0.0.1:1?tls=none") == 1
     assert outbox.number("select count(*) from outbox_messages where attempt = 0 and status = 'pending'") == 1
 
 
-def test_once_waits_for_a_rate_that_has_tokens_soon(outbox: Outbox, sink: MailSink) -> None:
+def test_once_waits_for_rate_tokens_that_arrive_soon(outbox: Outbox, sink: MailSink) -> None:
     outbox.put(count=8)
     assert relay_once(outbox.database, EMAIL_PROVIDERS=f"{sink.provider}&rate=4/s") == 0
     assert outbox.is_all_sent()
 
 
-def test_once_says_when_something_may_not_be_sent_yet(outbox: Outbox, sink: MailSink) -> None:
+def test_once_reports_messages_that_must_still_wait(outbox: Outbox, sink: MailSink) -> None:
     outbox.put(count=3)
     assert relay_once(outbox.database, EMAIL_PROVIDERS=f"{sink.provider}&rate=1/h") == 1
     assert sink.arrived.total() == 1
     assert outbox.number("select count(*) from outbox_messages where attempt = 0 and status = 'pending'") == 2
 
 
-def test_a_port_that_is_taken_is_said_and_ends_it(outbox: Outbox, sink: MailSink) -> None:
+def test_a_port_in_use_is_reported_and_ends_the_relay(outbox: Outbox, sink: MailSink) -> None:
     settings = {"EMAIL_PROVIDERS": sink.provider, "RELAY_BIND": f"127.0.0.1:{sink.port}"}
     with running_relay(outbox.database, **settings) as relay:
         assert relay.process.wait(10) == 1
-        assert relay.said("relay cannot listen")
+        assert relay.logged("relay cannot listen")

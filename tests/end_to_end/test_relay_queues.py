@@ -1,4 +1,4 @@
-"""The relay as a process: nothing waits behind what is less urgent."""
+"""Messages with high priority overtake those with low priority."""
 
 from tests.support.eventually import eventually
 from tests.support.mail_sink import MailSink
@@ -8,7 +8,7 @@ from tests.support.relays import running_relay
 NOTICES = 2000
 
 
-def test_a_code_overtakes_the_notices_that_wait_for_a_slow_server(outbox: Outbox, sink: MailSink) -> None:
+def test_a_code_overtakes_notices_that_wait_for_a_slow_server(outbox: Outbox, sink: MailSink) -> None:
     sink.verdict_seconds = 0.05
     outbox.put(count=NOTICES, priority="'low'")
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):

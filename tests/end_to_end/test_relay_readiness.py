@@ -1,4 +1,4 @@
-"""A relay is ready while it gets on with its work, or while what it waits for is no fault of its own."""
+"""A relay is ready while it delivers, and while it waits for a provider."""
 
 import pytest
 
@@ -13,31 +13,31 @@ LONG_DUE = "now() - interval '1 hour'"
 
 
 def readyz(relay: RunningRelay, status: int, member: str) -> list[str]:
-    """Return that member of the answer, once it comes with that status."""
+    """Return that member of the response once its status is the expected one."""
 
-    def told() -> list[str]:
+    def listed() -> list[str]:
         answer = relay.get("/readyz")
         return list(answer.json().get(member, [])) if answer.status_code == status else []
 
-    return eventually(told, seconds=30)
+    return eventually(listed, seconds=30)
 
 
 def ready_metric(relay: RunningRelay) -> list[str]:
     return [line for line in relay.get("/metrics").text.splitlines() if line.startswith("signpost_relay_ready")]
 
 
-def test_a_relay_that_leaves_an_old_message_alone_is_not_ready_until_it_is_delivered(
+def test_a_relay_with_an_overdue_message_is_not_ready_until_it_delivers_the_message(
     outbox: Outbox, sink: MailSink
 ) -> None:
     outbox.put(due_at=LONG_DUE)
-    provider = f"{sink.provider}&rate=50/s"  # which this one message does not use up
+    provider = f"{sink.provider}&rate=50/s"  # one message does not use up this rate
     with outbox.database.connect() as owner, running_relay(outbox.database, EMAIL_PROVIDERS=provider) as relay:
         with owner.transaction():
             owner.execute("select from outbox_messages for update")
-            # At its very start it has not claimed yet either, and says that as well.
+            # Just after startup, it also reports that it has not claimed yet.
             eventually(lambda: len(readyz(relay, 503, "missing")) == 1)
-            [told] = readyz(relay, 503, "missing")
-            assert told.startswith("email high: a message has been due for 36")
+            [listed] = readyz(relay, 503, "missing")
+            assert listed.startswith("email high: a message has been due for 36")
             assert ready_metric(relay) == ["signpost_relay_ready 0.0"]
             assert relay.get("/livez").is_success
         relay.wait_until_ready()
@@ -45,7 +45,7 @@ def test_a_relay_that_leaves_an_old_message_alone_is_not_ready_until_it_is_deliv
         eventually(outbox.is_all_sent)
 
 
-def test_a_relay_whose_provider_is_down_is_ready_and_says_what_it_waits_for(outbox: Outbox, sink: MailSink) -> None:
+def test_a_relay_whose_provider_is_down_is_ready_and_reports_the_cause(outbox: Outbox, sink: MailSink) -> None:
     provider = f"smtp:127.0.0.1:{sink.port}"
     outbox.execute(
         "insert into providers (name, consecutive_opens, open_until) values (%s, 3, now() + interval '1 hour')",
@@ -56,7 +56,7 @@ def test_a_relay_whose_provider_is_down_is_ready_and_says_what_it_waits_for(outb
         assert readyz(relay, 200, "held") == [f"email high: {provider} is down"]
 
 
-def test_a_relay_that_keeps_to_a_rate_is_ready_and_says_so(outbox: Outbox, sink: MailSink) -> None:
+def test_a_relay_that_waits_for_its_rate_is_ready_and_reports_it(outbox: Outbox, sink: MailSink) -> None:
     outbox.put(count=3, due_at=LONG_DUE)
     with running_relay(outbox.database, EMAIL_PROVIDERS=f"{sink.provider}&rate=1/h") as relay:
         eventually(lambda: outbox.number("select count(*) from outbox_messages where status = 'sent'") == 1, seconds=30)

@@ -1,4 +1,4 @@
-"""The relay under a service manager: when it is ready, that it moves, and that it is about to stop."""
+"""A relay under systemd: readiness, watchdog and stop notifications."""
 
 import os
 import sys
@@ -32,7 +32,7 @@ def block(self, message):
 Renderer.render = block
 """
 
-SETTLING_NOTHING = """
+BLOCKED_SETTLEMENTS = """
 import asyncio
 from datetime import timedelta
 from outbox_relay.supervision import stall_detector as watch
@@ -52,13 +52,13 @@ def manager() -> Iterator[Supervisor]:
 
 @contextmanager
 def broken_relay(outbox: Outbox, fault: str, **settings: str) -> Iterator[RunningRelay]:
-    """Run a relay with a fault of the test's in it."""
+    """Run a relay with a defect that the test injects."""
     code = f"{fault}\nfrom outbox_relay.cli import main\nmain(['run'])"
     with running([sys.executable, "-c", code], relay_environment(outbox.database, **settings)) as started:
         yield RunningRelay(started.process, started.log_path)
 
 
-def test_it_is_ready_when_it_claims_proves_that_it_lives_and_says_that_it_stops(
+def test_the_relay_notifies_readiness_watchdog_pings_and_stopping(
     outbox: Outbox, sink: MailSink, manager: Supervisor
 ) -> None:
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **manager.environment()) as relay:
@@ -76,7 +76,9 @@ def test_it_is_ready_when_it_claims_proves_that_it_lives_and_says_that_it_stops(
     assert manager.facts.count("READY=1") == 1
 
 
-def test_it_waits_for_its_database_unready_and_alive(outbox: Outbox, sink: MailSink, manager: Supervisor) -> None:
+def test_a_relay_without_its_database_is_not_ready_and_sends_watchdog_pings(
+    outbox: Outbox, sink: MailSink, manager: Supervisor
+) -> None:
     outbox.execute("alter role relay nologin")
     try:
         with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **manager.environment()):
@@ -90,7 +92,9 @@ def test_it_waits_for_its_database_unready_and_alive(outbox: Outbox, sink: MailS
         outbox.execute("alter role relay login")
 
 
-def test_it_proves_nothing_while_its_loop_is_blocked(outbox: Outbox, sink: MailSink, manager: Supervisor) -> None:
+def test_a_relay_with_a_blocked_event_loop_sends_no_watchdog_ping(
+    outbox: Outbox, sink: MailSink, manager: Supervisor
+) -> None:
     with broken_relay(outbox, BLOCKING_ONCE, EMAIL_PROVIDERS=sink.provider, **manager.environment()):
         manager.wait_for(ALIVE)
         outbox.put()
@@ -100,36 +104,36 @@ def test_it_proves_nothing_while_its_loop_is_blocked(outbox: Outbox, sink: MailS
         eventually(lambda: ALIVE in manager.told_after("X_RELEASED=1"))
 
 
-def test_the_watchdog_is_silent_while_a_consumer_holds_messages_without_progress(
+def test_a_relay_sends_no_watchdog_ping_while_a_consumer_makes_no_progress(
     outbox: Outbox, sink: MailSink, manager: Supervisor
 ) -> None:
     settings = {"EMAIL_PROVIDERS": sink.provider, "RELAY_SEND_SECONDS": "1"}
-    with broken_relay(outbox, SETTLING_NOTHING, **settings, **manager.environment()) as relay:
+    with broken_relay(outbox, BLOCKED_SETTLEMENTS, **settings, **manager.environment()) as relay:
         manager.wait_for(ALIVE)
         outbox.put(count=2)
-        eventually(lambda: relay.said("relay stuck"))
-        proofs = manager.facts.count(ALIVE)
-        beats = len(manager.facts)
-        eventually(lambda: len(manager.facts) >= beats + 10)
-        assert manager.facts.count(ALIVE) <= proofs + 1  # one may have been on its way
-        assert len(relay.said("relay stuck")) == 1
+        eventually(lambda: relay.logged("relay stuck"))
+        pings = manager.facts.count(ALIVE)
+        received = len(manager.facts)
+        eventually(lambda: len(manager.facts) >= received + 10)
+        assert manager.facts.count(ALIVE) <= pings + 1  # one may have been in transit
+        assert len(relay.logged("relay stuck")) == 1
 
 
-def test_a_watchdog_that_is_meant_for_another_process_changes_nothing(
+def test_a_relay_ignores_watchdog_settings_for_another_process(
     outbox: Outbox, sink: MailSink, manager: Supervisor
 ) -> None:
-    told = manager.environment(beat_microseconds=1) | {"WATCHDOG_PID": str(os.getpid())}
-    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **told):
+    environment = manager.environment(beat_microseconds=1) | {"WATCHDOG_PID": str(os.getpid())}
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **environment):
         manager.wait_for("READY=1")
         assert manager.facts.count(ALIVE) == 1
 
 
-def test_ending_amid_a_turn_of_maintenance_is_no_fault(outbox: Outbox, sink: MailSink) -> None:
+def test_stopping_during_maintenance_is_no_error(outbox: Outbox, sink: MailSink) -> None:
     with outbox.database.connect() as owner, owner.transaction():
         owner.execute("lock table sessions in access exclusive mode")
         with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
             wait_until_held_up(outbox.database, "maintenance")
             relay.process.terminate()
             assert relay.process.wait(timeout=30) == 0
-            assert relay.said("relay stopped")
+            assert relay.logged("relay stopped")
             assert [line for line in relay.log_lines() if line["level"] != "info"] == []

@@ -1,4 +1,4 @@
-"""A theme in a running relay: read at the start, read again at SIGHUP, refused where it is broken."""
+"""A theme in a running relay: read at startup and on SIGHUP, rejected when it is broken."""
 
 import signal
 import subprocess
@@ -21,25 +21,25 @@ def test_a_theme_is_read_again_on_a_reload_and_a_broken_one_changes_nothing(outb
     subject.parent.mkdir(parents=True)
     subject.write_text("First")
 
-    def said(words: str) -> bool:
+    def has_text(words: str) -> bool:
         return any(f"\nSubject: {words}\r\n".encode() in letter.read_bytes() for letter in letters.glob("*.eml"))
 
     settings = {"EMAIL_PROVIDERS": f"file://{letters}", "THEME_FOLDER": str(theme)}
     with running_relay(outbox.database, **settings) as relay:
         outbox.put()
-        eventually(lambda: said("First"), seconds=30)
+        eventually(lambda: has_text("First"), seconds=30)
         subject.write_text("{{ nobody }}")
         relay.process.send_signal(signal.SIGHUP)
-        [refused] = eventually(lambda: relay.said("settings refused"))
+        [refused] = eventually(lambda: relay.logged("settings refused"))
         assert refused["fault"] == f"template {subject}, line 1: 'nobody' is undefined"
         subject.write_text("Second")
         relay.process.send_signal(signal.SIGHUP)
-        eventually(lambda: relay.said("relay reloaded"))
+        eventually(lambda: relay.logged("relay reloaded"))
         outbox.put()
-        eventually(lambda: said("Second"), seconds=30)
+        eventually(lambda: has_text("Second"), seconds=30)
 
 
-def test_a_broken_theme_is_told_before_anything_starts(outbox: Outbox, tmp_path: Path) -> None:
+def test_a_broken_theme_is_reported_before_the_relay_starts(outbox: Outbox, tmp_path: Path) -> None:
     (tmp_path / "layout.mjml").write_text("<mjml>")
     settings = {"EMAIL_PROVIDERS": "console:", "THEME_FOLDER": str(tmp_path)}
     for command in ("run", "once", "check-settings"):

@@ -1,4 +1,4 @@
-"""What died yesterday is requeued today, and lets the person in."""
+"""A requeued dead message of yesterday still activates the account."""
 
 from contextlib import ExitStack
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`outbox-relay send-test`, as an operator runs it: no database is there, and none is asked for."""
+"""`outbox-relay send-test`, as an operator runs it: it needs no database."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def send_test(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[
     return subprocess.run(command, env=environment, timeout=60, capture_output=True, text=True, check=False)
 
 
-def test_each_provider_is_tried_and_what_it_said_is_told(sink: MailSink, tmp_path: Path) -> None:
+def test_each_provider_is_tried_and_its_reply_shown(sink: MailSink, tmp_path: Path) -> None:
     sink.refuse("nobody@example.org", "550 5.1.1 no such user")
     done = send_test("nobody@example.org", EMAIL_PROVIDERS=f"{NOWHERE},{sink.provider},file://{tmp_path}")
     assert done.returncode == 1
@@ -49,7 +49,7 @@ def test_a_number_gets_an_sms(tmp_path: Path) -> None:
     assert letter.read_text().startswith("Signpost: your code is ")
 
 
-def test_without_a_provider_for_the_channel_nothing_can_be_tried() -> None:
+def test_without_a_provider_for_the_channel_the_command_fails() -> None:
     done = send_test("+33612345678", EMAIL_PROVIDERS=NOWHERE)
     assert done.returncode == 2
     assert done.stderr == "settings: SMS_PROVIDERS is not set: there is nothing to send through\n"
@@ -63,7 +63,7 @@ def test_without_a_provider_for_the_channel_nothing_can_be_tried() -> None:
         (("ada@", "--channel", "email"), "not an e-mail address"),
     ],
 )
-def test_what_is_no_address_ends_with_2(arguments: tuple[str, ...], said: str) -> None:
+def test_an_invalid_address_ends_with_status_2(arguments: tuple[str, ...], said: str) -> None:
     done = CliRunner().invoke(main, ["send-test", *arguments])
     assert done.exit_code == 2
     assert said in done.output

@@ -1,4 +1,4 @@
-"""A relay that signs: its mails as a receiver would judge them, and its key changed under way."""
+"""A relay that signs mails: a verifier accepts the signatures, also after a reload changed the key."""
 
 import signal
 from pathlib import Path
@@ -37,12 +37,12 @@ def test_mails_are_signed_and_after_a_reload_with_the_new_key(outbox: Outbox, tm
         assert verifies(delivered(first), {SELECTOR: record_of(rsa_key())})
         key.write_text(pem_of(ed25519_key()))
         relay.process.send_signal(signal.SIGHUP)
-        eventually(lambda: relay.said("relay reloaded"))
+        eventually(lambda: relay.logged("relay reloaded"))
         [second] = outbox.put()
         assert verifies(delivered(second), {SELECTOR: record_of(ed25519_key())})
         key.chmod(0o644)
         relay.process.send_signal(signal.SIGHUP)
-        [refused] = eventually(lambda: relay.said("settings refused"))
+        [refused] = eventually(lambda: relay.logged("settings refused"))
         assert "can be read by others" in refused["fault"]
         [third] = outbox.put()
         assert verifies(delivered(third), {SELECTOR: record_of(ed25519_key())})

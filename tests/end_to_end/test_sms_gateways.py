@@ -1,4 +1,4 @@
-"""A relay and the SMS gateways of the world outside, or what stands for them."""
+"""A relay with fakes of the supported SMS gateways."""
 
 import asyncio
 import re
@@ -18,26 +18,26 @@ pytestmark = pytest.mark.slow
 pytestmark = pytest.mark.anyio
 
 AT = "\0"
-"""In GSM-7; all else in this text has the code that it has in ASCII."""
+"""In GSM-7. All other characters of this text have the same code as in ASCII."""
 
 SECRETS = ("t/ken", "t%2Fken", "p&ss", "p%26ss", "hush", "33612345678")
 
 
 @dataclass(frozen=True)
-class Heard:
+class Received:
     metrics: str
     log: str
 
 
-def delivered_through(outbox: Outbox, providers: str) -> Heard:
-    """Let a relay deliver what is due; return what it counted and said."""
+def delivered_through(outbox: Outbox, providers: str) -> Received:
+    """Run a relay once, and return its metrics and log."""
     settings = {"SMS_PROVIDERS": providers, "SMS_ONE_TAP": "on", "LOG_LEVEL": "debug"}
     with running_relay(outbox.database, **settings) as relay:
         eventually(outbox.is_all_sent, seconds=30)
-        return Heard(relay.get("/metrics").text, relay.log_text())
+        return Received(relay.get("/metrics").text, relay.log_text())
 
 
-async def test_the_first_gateway_that_takes_it_sends_the_code_and_nobody_else_learns_it(outbox: Outbox) -> None:
+async def test_only_the_first_gateway_that_accepts_the_sms_receives_the_code(outbox: Outbox) -> None:
     [message_id] = outbox.put(channel="sms", recipient="'+33612345678'")
     async with (
         HttpGateway(twilio_refused(429, 20429, "Too many requests")) as twilio,

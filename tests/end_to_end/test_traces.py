@@ -1,4 +1,4 @@
-"""API and relay as processes that send their traces to a collector."""
+"""API and relay processes that export traces to a collector."""
 
 import httpx
 import pytest
@@ -23,9 +23,7 @@ EACH_STEP = [
 ]
 
 
-def test_one_trace_leads_from_a_clients_request_to_the_settle_in_another_process(
-    outbox: Outbox, sink: MailSink
-) -> None:
+def test_one_trace_spans_the_client_request_and_the_settlement_in_the_relay(outbox: Outbox, sink: MailSink) -> None:
     with otlp_receiver() as receiver:
         told = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
         with (

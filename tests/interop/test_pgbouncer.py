@@ -55,7 +55,7 @@ def test_people_register_and_activate_through_it_and_wake_ups_come_past_it(
         assert (len(sink.arrived), sink.arrived.total()) == (len(ids), len(ids))
         assert {activate(api, outbox, registration_id) for registration_id in ids} == {200}
         assert_all_is_well(relay, api)
-        assert relay.said("relay polls only") == []
+        assert relay.logged("relay polls only") == []
 
 
 def test_what_others_set_on_a_database_changes_nothing_through_it(outbox: Outbox, sink: MailSink) -> None:
@@ -76,12 +76,12 @@ def test_what_others_set_on_a_database_changes_nothing_through_it(outbox: Outbox
 def test_without_a_way_past_it_the_relay_polls_and_says_so_once(pooler: Pooler, outbox: Outbox, sink: MailSink) -> None:
     settings = {"EMAIL_PROVIDERS": sink.provider, "RELAY_POLL_SECONDS": "1", "RELAY_BATCH_SIZE": "10"}
     with running_relay(outbox.database, **settings, DATABASE_URL=pooler.url("relay")) as relay:
-        eventually(lambda: relay.said("relay polls only"))
+        eventually(lambda: relay.logged("relay polls only"))
         for _ in range(3):  # more often than a statement is run before psycopg would prepare it
             outbox.put(count=30)
             eventually(outbox.is_all_sent)
         assert_all_is_well(relay)
-        assert len(relay.said("relay polls only")) == 1
+        assert len(relay.logged("relay polls only")) == 1
     assert sink.arrived.total() == 90
 
 
@@ -97,7 +97,7 @@ def test_a_server_that_goes_away_behind_it_is_waited_for(outbox: Outbox, sink: M
             relay.wait_until_ready()
             network.close()
             outbox.put(count=30)
-            eventually(lambda: relay.said("database lost"))
+            eventually(lambda: relay.logged("database lost"))
             network.enter_context(forwarding(port, to=outbox.database.cluster.port))
             eventually(outbox.is_all_sent)
             relay.wait_until_ready()

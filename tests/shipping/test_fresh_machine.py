@@ -103,7 +103,7 @@ def test_once_all_is_filled_in_the_units_commands_bring_a_registrations_mail(
             answer = httpx.post(f"{api.base_url}/v1/registrations", json=body, headers=PATIENTLY, timeout=30)
             assert answer.json()["delivery"]["status"] == "sent", answer.text
             assert sink.arrived.total() == 1
-            [bound] = relay.said("relay started")
+            [bound] = relay.logged("relay started")
             assert is_healthy("relay", 8002, str(bound["bind"]))
             served = api.base_url.removeprefix("http://")
             assert is_healthy("api", 8000, served)

@@ -17,5 +17,5 @@ class ListeningOutage(Outage):
         super().__init__(log, "claim")
 
     @property
-    def said(self) -> list[tuple[str, str]]:
+    def events(self) -> list[tuple[str, str]]:
         return [(line["log_level"], line["event"]) for line in self._capture.entries]

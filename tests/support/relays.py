@@ -30,12 +30,12 @@ IMPATIENT = (
 class RunningRelay(Running):
     """A relay that runs as it would in production."""
 
-    def said(self, event: str) -> list[dict[str, Any]]:
+    def logged(self, event: str) -> list[dict[str, Any]]:
         """Return the lines it has logged of that event."""
         return [line for line in self.log_lines() if line["event"] == event]
 
     def get(self, path: str) -> httpx.Response:
-        [started] = eventually(lambda: self.said("relay started"))
+        [started] = eventually(lambda: self.logged("relay started"))
         return httpx.get(f"http://{started['bind']}{path}", timeout=5)
 
     def wait_until_ready(self) -> None:

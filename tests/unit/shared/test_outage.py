@@ -8,17 +8,17 @@ def test_an_outage_is_logged_once() -> None:
     outage = ListeningOutage()
     for _ in range(1000):
         outage.failed(psycopg.OperationalError())
-    assert outage.said == [("warning", "database lost")]
+    assert outage.events == [("warning", "database lost")]
     outage.end()
     outage.end()
-    assert outage.said == [("warning", "database lost"), ("info", "database found again")]
+    assert outage.events == [("warning", "database lost"), ("info", "database found again")]
 
 
 def test_an_outage_that_needs_an_operator_is_logged_as_an_error() -> None:
     for error in (psycopg.errors.UndefinedTable(), psycopg.errors.InsufficientPrivilege(), RuntimeError()):
         outage = ListeningOutage()
         outage.failed(error)
-        assert outage.said == [("error", "database lost")]
+        assert outage.events == [("error", "database lost")]
 
 
 def test_pauses_grow_to_a_limit_and_restart_after_the_outage() -> None:

@@ -1,4 +1,4 @@
-"""An account from its registration to its end, by a plain HTTP client, on real processes."""
+"""An account from registration to deletion, through an HTTP client and real processes."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -35,17 +35,17 @@ class Person:
 
     def sign_in(self, email: str, password: str) -> Any:
         session = self.post("/v1/sessions", 201, {"email": email, "password": password})
-        self.go_on_with(session)
+        self.continue_with(session)
         return session
 
-    def go_on_with(self, session: Any) -> None:
+    def continue_with(self, session: Any) -> None:
         self.client.headers["Authorization"] = f"Bearer {session['access_token']}"
 
     def is_signed_in(self) -> bool:
         return self.client.get("/v1/me").status_code == 200
 
     def mail(self, address: str, count: int) -> Any:
-        """Wait for so many mails in all at that address, and return the newest."""
+        """Wait until the address has received that many mails, and return the newest."""
         return self.inbox.wait_for(address, count)[0]
 
 
@@ -58,11 +58,11 @@ def person(database: Database, tmp_path: Path) -> Iterator[Person]:
         yield Person(ending.enter_context(httpx.Client(base_url=api.base_url, timeout=30)), inbox)
 
 
-def test_an_account_lives_as_its_person_wants(person: Person, database: Database) -> None:
+def test_a_person_can_use_change_and_delete_an_account(person: Person, database: Database) -> None:
     activate_after_too_many_wrong_codes(person)
     first = person.sign_in(ADA, PASSWORD)
     second = person.post("/v1/sessions/refresh", 200, {"refresh_token": first["refresh_token"]})
-    person.go_on_with(second)
+    person.continue_with(second)
     assert person.is_signed_in()
     reset_password(person)
     assert not person.is_signed_in()
@@ -73,7 +73,7 @@ def test_an_account_lives_as_its_person_wants(person: Person, database: Database
     assert person.client.get("/v1/me/export").json()["user"]["email"] == COUNTESS
     assert person.client.request("DELETE", "/v1/me", json={"password": SECOND_PASSWORD}).status_code == 202
     assert not person.is_signed_in()
-    eventually(lambda: nothing_is_held(database))
+    eventually(lambda: has_no_personal_data(database))
 
 
 def activate_after_too_many_wrong_codes(person: Person) -> None:
@@ -81,7 +81,7 @@ def activate_after_too_many_wrong_codes(person: Person) -> None:
     person.mail(ADA, 1)
     person.post(f"/v1/registrations/{registration['id']}/resend", 202, {})
     mail = person.mail(ADA, 2)
-    tried = {"registration_id": registration["id"], "code": another(mail.code)}
+    tried = {"registration_id": registration["id"], "code": different_code(mail.code)}
     for expected in [400] * 5 + [429]:
         person.post("/v1/activations", expected, tried)
     person.post("/v1/activations", 429, tried | {"code": mail.code})
@@ -89,8 +89,8 @@ def activate_after_too_many_wrong_codes(person: Person) -> None:
     person.mail(ADA, 3)
 
 
-def another(code: str) -> str:
-    """Return a code of as many digits that is not this one."""
+def different_code(code: str) -> str:
+    """Return a different code with the same number of digits."""
     return f"{(int(code) + 1) % 10 ** len(code):0{len(code)}}"
 
 
@@ -98,7 +98,7 @@ def reset_password(person: Person) -> None:
     person.post("/v1/password-resets", 202, {"email": ADA})
     new = {"email": ADA, "new_password": SECOND_PASSWORD}
     code = person.mail(ADA, 4).code
-    person.post("/v1/password-resets/confirm", 400, new | {"code": another(code)})
+    person.post("/v1/password-resets/confirm", 400, new | {"code": different_code(code)})
     person.post("/v1/password-resets/confirm", 204, new | {"code": code})
     assert "password was changed" in person.mail(ADA, 5).subject
 
@@ -109,7 +109,7 @@ def change_address(person: Person) -> None:
     assert "address was changed" in person.mail(ADA, 6).subject
 
 
-def nothing_is_held(database: Database) -> bool:
+def has_no_personal_data(database: Database) -> bool:
     with database.connect() as connection:
         tables = ("users", "tokens", "sessions", "outbox_messages", "delivery_attempts")
         held = [str(connection.execute(f"select * from {table}").fetchall()) for table in tables]

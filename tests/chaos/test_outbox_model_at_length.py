@@ -1,4 +1,4 @@
-"""The state machine of the integration tests again, longer and with other jitter each time."""
+"""Run the outbox state machine of the integration tests longer, with a different seed each time."""
 
 import random
 from collections.abc import Iterator
@@ -28,5 +28,5 @@ def machine(database: Database) -> Iterator[type[OutboxMachine]]:
         engine.dispose()
 
 
-def test_the_outbox_does_as_its_model_for_long(machine: type[OutboxMachine], jitter: random.Random) -> None:
+def test_the_outbox_matches_its_model_over_long_runs(machine: type[OutboxMachine], jitter: random.Random) -> None:
     run_state_machine_as_test(seed(jitter.randrange(2**32))(machine), settings=LONG)

@@ -18,7 +18,7 @@ BODY = {"email": "ada@example.org", "password": PASSWORD}
 HOLDERS = "select id from users where email_verified_at is not null and status = 'active'"
 
 
-def test_of_two_hundred_registrations_of_one_address_two_activated_at_once_one_becomes_active(
+def test_one_of_two_hundred_registrations_of_an_address_becomes_active_when_two_activate_at_once(
     database: Database,
 ) -> None:
     with running_api(database, command=HASTY_API, API_WORKERS="2") as api, client_of(api) as client:
@@ -39,7 +39,7 @@ def test_of_two_hundred_registrations_of_one_address_two_activated_at_once_one_b
 
 
 def at_once(requests: Sequence[Callable[[], httpx.Response]]) -> list[httpx.Response]:
-    """Send them all when all are ready to."""
+    """Send all requests at the same moment."""
     barrier = Barrier(len(requests))
 
     def send(request: Callable[[], httpx.Response]) -> httpx.Response:
@@ -51,7 +51,7 @@ def at_once(requests: Sequence[Callable[[], httpx.Response]]) -> list[httpx.Resp
 
 
 def client_of(api: RunningApi) -> httpx.Client:
-    """Return a client with a connection for each of the crowd."""
+    """Return a client with enough connections for all requests at once."""
     limits = httpx.Limits(max_connections=CROWD, max_keepalive_connections=0)
     return httpx.Client(base_url=api.base_url, timeout=PATIENCE_SECONDS, limits=limits)
 

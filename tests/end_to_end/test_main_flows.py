@@ -1,6 +1,6 @@
-"""What Signpost guarantees of the whole, on real processes: API, relay, PostgreSQL, mail server, SMS gateway.
+"""The main flows on real processes: API, relay, PostgreSQL, mail server and SMS gateway.
 
-They are started once for all that is asked here, so each test registers somebody else.
+All tests share the processes, so each test registers another person.
 """
 
 import re
@@ -26,8 +26,8 @@ from tests.support.relays import running_relay
 PASSWORD = "four quiet words here"
 
 
-class Whole:
-    """Everything, running."""
+class System:
+    """All processes."""
 
     def __init__(self, ending: ExitStack, database: Database, folder: Path) -> None:
         self.database = database
@@ -53,81 +53,81 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def whole(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
+def system(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     with ExitStack() as ending:
         database = ending.enter_context(fresh_database(cluster))
-        yield Whole(ending, database, tmp_path_factory.mktemp("inbox"))
+        yield System(ending, database, tmp_path_factory.mktemp("inbox"))
 
 
-def test_what_arrives_by_mail_activates_by_its_code(whole: Whole) -> None:
-    registration = whole.register(email="ada@example.org", full_name="Ada")
-    [mail] = whole.inbox.wait_for("ada@example.org")
-    answer = whole.client.post("/v1/activations", json={"registration_id": registration["id"], "code": mail.code})
+def test_the_code_in_the_mail_activates(system: System) -> None:
+    registration = system.register(email="ada@example.org", full_name="Ada")
+    [mail] = system.inbox.wait_for("ada@example.org")
+    answer = system.client.post("/v1/activations", json={"registration_id": registration["id"], "code": mail.code})
     assert (answer.status_code, answer.json()["status"]) == (200, "active")
 
 
-def test_what_arrives_by_mail_activates_by_its_link(whole: Whole) -> None:
-    registration = whole.register(email="bea@example.org")
-    [mail] = whole.inbox.wait_for("bea@example.org")
+def test_the_link_in_the_mail_activates(system: System) -> None:
+    registration = system.register(email="bea@example.org")
+    [mail] = system.inbox.wait_for("bea@example.org")
     token = str(mail.link).partition("token=")[2]
-    assert whole.client.post("/v1/activations", json={"token": token}).status_code == 200
-    assert whole.client.get(f"/v1/registrations/{registration['id']}").json()["status"] == "active"
+    assert system.client.post("/v1/activations", json={"token": token}).status_code == 200
+    assert system.client.get(f"/v1/registrations/{registration['id']}").json()["status"] == "active"
 
 
-def test_what_arrives_by_sms_activates(whole: Whole) -> None:
-    registration = whole.register(phone="+33 6 12 34 56 78", locale="fr")
-    [text] = whole.inbox.wait_for("+33612345678")
-    answer = whole.client.post("/v1/activations", json={"registration_id": registration["id"], "code": text.code})
+def test_the_code_in_the_sms_activates(system: System) -> None:
+    registration = system.register(phone="+33 6 12 34 56 78", locale="fr")
+    [text] = system.inbox.wait_for("+33612345678")
+    answer = system.client.post("/v1/activations", json={"registration_id": registration["id"], "code": text.code})
     assert answer.json()["status"] == "active"
 
 
-def test_a_client_that_prefers_to_wait_is_told_that_the_mail_was_accepted(whole: Whole) -> None:
-    answer = whole.client.post(
+def test_a_client_that_prefers_to_wait_sees_that_the_mail_was_accepted(system: System) -> None:
+    answer = system.client.post(
         "/v1/registrations", json={"email": "eve@example.org", "password": PASSWORD}, headers={"Prefer": "wait=20"}
     )
     assert answer.json()["email_confirmation_sent"] is True
     assert answer.json()["delivery"]["status"] == "sent"
 
 
-def test_a_resent_message_brings_the_same_code(whole: Whole) -> None:
-    registration = whole.register(email="fay@example.org")
-    whole.inbox.wait_for("fay@example.org")
-    assert whole.client.post(f"/v1/registrations/{registration['id']}/resend", json={}).status_code == 202
-    again, first = whole.inbox.wait_for("fay@example.org", count=2)
+def test_a_resent_message_contains_the_same_code(system: System) -> None:
+    registration = system.register(email="fay@example.org")
+    system.inbox.wait_for("fay@example.org")
+    assert system.client.post(f"/v1/registrations/{registration['id']}/resend", json={}).status_code == 202
+    again, first = system.inbox.wait_for("fay@example.org", count=2)
     assert again.code == first.code
 
 
-def test_a_taken_address_is_told_so_by_mail_and_by_nothing_else(whole: Whole) -> None:
-    first = whole.register(email="gil@example.org")
-    [mail] = whole.inbox.wait_for("gil@example.org")
-    whole.client.post("/v1/activations", json={"registration_id": first["id"], "code": mail.code})
-    second = whole.register(email="Gil@example.org")
-    *notices, _ = whole.inbox.wait_for("gil@example.org", count=3)  # the newest first: this one, and a welcome
+def test_only_the_mail_reveals_that_an_address_is_taken(system: System) -> None:
+    first = system.register(email="gil@example.org")
+    [mail] = system.inbox.wait_for("gil@example.org")
+    system.client.post("/v1/activations", json={"registration_id": first["id"], "code": mail.code})
+    second = system.register(email="Gil@example.org")
+    *notices, _ = system.inbox.wait_for("gil@example.org", count=3)  # newest first: this notice, and a welcome
     assert (second.keys(), second["status"]) == (first.keys(), first["status"])
     assert [(notice.code, notice.link) for notice in notices] == [(None, None)] * 2
-    right_code = code_for(whole.token_id(second), KEY)
-    answer = whole.client.post("/v1/activations", json={"registration_id": second["id"], "code": right_code})
+    right_code = code_for(system.token_id(second), KEY)
+    answer = system.client.post("/v1/activations", json={"registration_id": second["id"], "code": right_code})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_or_expired")
 
 
-def test_a_code_stands_nowhere_but_in_its_message(whole: Whole) -> None:
-    registration = whole.register(email="ida@example.org", full_name="Ida Lovelace")
-    other = whole.register(phone="+33687654321")
-    [mail] = whole.inbox.wait_for("ida@example.org")
-    whole.inbox.wait_for("+33687654321")
+def test_a_code_appears_only_in_its_message(system: System) -> None:
+    registration = system.register(email="ida@example.org", full_name="Ida Lovelace")
+    other = system.register(phone="+33687654321")
+    [mail] = system.inbox.wait_for("ida@example.org")
+    system.inbox.wait_for("+33687654321")
     wrong = "000000" if mail.code != "000000" else "111111"
     for code in (wrong, mail.code):
-        whole.client.post("/v1/activations", json={"registration_id": registration["id"], "code": code})
-    whole.client.get("/activate", params={"token": link_token_for(whole.token_id(registration), KEY)})
+        system.client.post("/v1/activations", json={"registration_id": registration["id"], "code": code})
+    system.client.get("/activate", params={"token": link_token_for(system.token_id(registration), KEY)})
     everything = {
-        "tables": everything_stored(whole.database),
-        "api log": whole.api.log_text(),
-        "relay log": whole.relay.log_text(),
-        "inbox log": whole.inbox.log,
-        "api metrics": whole.client.get("/metrics").text,
-        "relay metrics": whole.relay.get("/metrics").text,
+        "tables": everything_stored(system.database),
+        "api log": system.api.log_text(),
+        "relay log": system.relay.log_text(),
+        "inbox log": system.inbox.log,
+        "api metrics": system.client.get("/metrics").text,
+        "relay metrics": system.relay.get("/metrics").text,
     }
-    for token_id in (whole.token_id(registration), whole.token_id(other)):
+    for token_id in (system.token_id(registration), system.token_id(other)):
         code, link = code_for(token_id, KEY), link_token_for(token_id, KEY)
         assert [where for where, text in everything.items() if holds_code(text, code) or link in text] == []
     for private in ("ida@example.org", "Lovelace", "+33687654321", PASSWORD):
@@ -136,7 +136,7 @@ def test_a_code_stands_nowhere_but_in_its_message(whole: Whole) -> None:
 
 
 def holds_code(text: str, code: str) -> bool:
-    """Tell whether the digits stand there by themselves, and not by chance within an id or a time."""
+    """Return whether the text contains the code as a separate number, not as part of an id or a time."""
     return re.search(rf"(?<![0-9a-fA-F.-]){code}(?![0-9a-fA-F-])", text) is not None
 
 
@@ -151,7 +151,7 @@ def everything_stored(database: Database) -> str:
     return "\n".join(text for table in rows for (text,) in table)
 
 
-def test_registration_is_answered_while_the_mail_server_hangs(database: Database) -> None:
+def test_registration_responds_while_the_mail_server_hangs(database: Database) -> None:
     with mail_sink() as sink, running_api(database) as api:
         sink.hold()
         provider = f"smtp://127.0.0.1:{sink.port}?tls=none"
@@ -167,6 +167,6 @@ def test_registration_is_answered_while_the_mail_server_hangs(database: Database
             eventually(lambda: sink.connections)
             assert answers == [202] * 5
             assert sink.arrived == {}
-            assert not relay.said("messages sent")
+            assert not relay.logged("messages sent")
             sink.release()
             eventually(lambda: sink.arrived.total() == 5, seconds=30)

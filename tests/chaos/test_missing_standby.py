@@ -1,4 +1,4 @@
-"""A synchronous standby that goes away: the primary commits, and cannot say so."""
+"""A synchronous standby goes away: the primary commits but cannot confirm."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ from tests.support.smtp_server import SmtpServer
 
 pytestmark = pytest.mark.anyio
 
-ANSWERS_LOST = 16
-"""They take longer than a lease or two, after which a message would be a suspect."""
+LOST_REPLIES = 16
+"""Waiting for so many lost replies takes longer than a lease or two, after which a message would be a suspect."""
 
 
 @pytest.fixture
 def lonely() -> Iterator[Outbox]:
-    """An outbox on a primary of its own, which may be told to wait for a standby that there is not."""
+    """Yield an outbox on its own primary, which can be set to wait for a missing standby."""
     with Cluster(embedded_binaries()) as primary:
         execute(primary, "create database signpost")
         commands.upgrade(primary.url("signpost"))
@@ -42,7 +42,7 @@ def wait_for_standby(outbox: Outbox, names: str) -> None:
         eventually(lambda: connection.execute(shown, [names]).fetchone() == (1,))
 
 
-async def test_messages_lose_no_lease_to_a_primary_that_cannot_confirm_and_go_out_once_it_can(
+async def test_messages_lose_no_lease_while_the_primary_cannot_confirm_and_are_sent_afterwards(
     lonely: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patience, "RESPONSE_TIMEOUT_SECONDS", 0.3)
@@ -51,7 +51,7 @@ async def test_messages_lose_no_lease_to_a_primary_that_cannot_confirm_and_go_ou
     await asyncio.to_thread(wait_for_standby, lonely, "*")
     short = {"RELAY_LEASE_SECONDS": "3", "RELAY_SEND_SECONDS": "1", "RELAY_POLL_SECONDS": "1"}
     async with SmtpServer() as server, relaying(lonely, server, **short) as parts:
-        await asyncio.to_thread(eventually, lambda: parts.connections.claiming.failures >= ANSWERS_LOST)
+        await asyncio.to_thread(eventually, lambda: parts.connections.claiming.failures >= LOST_REPLIES)
         assert server.messages == []
         monkeypatch.setattr(patience, "RESPONSE_TIMEOUT_SECONDS", 20.0)
         await asyncio.to_thread(wait_for_standby, lonely, "")

@@ -1,4 +1,4 @@
-"""The relay as a process, with providers that are slow, capped, or known to be down."""
+"""Relay processes with providers that are slow, limited, or known to be down."""
 
 from pathlib import Path
 
@@ -26,12 +26,12 @@ def test_a_provider_known_to_be_down_is_not_tried_by_a_relay_that_starts(
     with running_relay(outbox.database, EMAIL_PROVIDERS=f"{sink.provider},file://{tmp_path}") as relay:
         eventually(outbox.is_all_sent, seconds=30)
         relay.wait_until_ready()
-        assert len(relay.said("provider down")) == 1
+        assert len(relay.logged("provider down")) == 1
     assert len(list(tmp_path.iterdir())) == 10
     assert sink.connections == 0
 
 
-def test_an_outage_is_in_the_providers_row_and_its_end_too(outbox: Outbox, sink: MailSink) -> None:
+def test_the_providers_row_shows_the_start_and_end_of_an_outage(outbox: Outbox, sink: MailSink) -> None:
     sink.hold()
     outbox.put(count=5)
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, RELAY_SEND_SECONDS="1"):
@@ -41,7 +41,7 @@ def test_an_outage_is_in_the_providers_row_and_its_end_too(outbox: Outbox, sink:
         eventually(lambda: outbox.number("select count(*) from providers where consecutive_opens = 0"), seconds=30)
 
 
-def test_all_relays_together_keep_to_a_providers_rate(outbox: Outbox, sink: MailSink) -> None:
+def test_all_relays_together_respect_a_providers_rate(outbox: Outbox, sink: MailSink) -> None:
     outbox.put(count=5)
     provider = f"{sink.provider}&rate=1/h"
     with (
@@ -70,14 +70,14 @@ def test_a_provider_gets_no_more_connections_than_it_allows(outbox: Outbox, sink
     assert sink.connections == 2
 
 
-def test_what_is_late_goes_past_a_slow_provider_to_the_next(outbox: Outbox, sink: MailSink, tmp_path: Path) -> None:
+def test_late_messages_skip_a_slow_provider(outbox: Outbox, sink: MailSink, tmp_path: Path) -> None:
     sink.hold()
     outbox.put(count=20, created_at=LATE)
     providers = f"{sink.provider}&connections=1,file://{tmp_path}"
     with running_relay(outbox.database, EMAIL_PROVIDERS=providers) as relay:
-        # One may be in the slow one's hands.
+        # The slow provider may hold one message.
         eventually(lambda: outbox.number(SENT) >= 19, seconds=15)
-        assert relay.said("provider down") == []
+        assert relay.logged("provider down") == []
         sink.release()
         eventually(outbox.is_all_sent, seconds=30)
     assert sink.arrived.total() + len(list(tmp_path.iterdir())) == 20

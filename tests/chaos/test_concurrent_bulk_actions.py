@@ -24,7 +24,7 @@ ALL = ("--all", "--yes", "--reason", "mended")
 def test_concurrent_requeue_and_discard_act_on_each_message_once(outbox: Outbox) -> None:
     put_dead(outbox, count=MESSAGES)
     with ExitStack() as ending:
-        # The first has run a step and pauses after each. Then both select the same messages, and wait for the lock.
+        # The first action pauses after each step. Then both select the same messages and wait for the lock.
         acting = [ending.enter_context(running_outboxctl(outbox.database, "requeue", *ALL, "--per-minute", "12000"))]
         eventually(lambda: outbox.number(PENDING))
         with outbox.database.connect() as holder, holder.transaction():
