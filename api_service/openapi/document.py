@@ -244,7 +244,8 @@ def codes_of(doc: OperationDoc, marks: frozenset[Mark]) -> list[AnyCode]:
 
 def _path_parameters(rule: Rule) -> Iterator[Json]:
     for name in sorted(rule.arguments):
-        yield {"in": "path", "name": name, "required": True, "schema": {"type": "string", "format": "uuid"}}
+        schema = {"type": "string"} | ({"format": "uuid"} if f"<uuid:{name}>" in rule.rule else {})
+        yield {"in": "path", "name": name, "required": True, "schema": schema}
 
 
 def _parameters(doc: OperationDoc, marks: frozenset[Mark]) -> list[str]:
