@@ -1,4 +1,4 @@
-"""What alembic runs around each migration: one connection, one transaction a file."""
+"""Run alembic with one connection, and with a transaction for each migration."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ PARTITION_PREFIX = "outbox_messages_"
 
 
 def is_ours(_object: Any, name: str | None, kind: str, is_reflected: bool, _other: Any) -> bool:  # noqa: FBT001 - alembic's signature
-    """Leave partitions out of the comparison with the models: they come and go with the days."""
-    return not (kind == "table" and is_reflected and str(name).startswith(PARTITION_PREFIX))
+    """Compare tables, columns and foreign keys with the models, without the partitions that come and go."""
+    return kind not in ("index", "unique_constraint") and not (is_reflected and str(name).startswith(PARTITION_PREFIX))
 
 
 def run() -> None:
-    """Run what alembic was asked for."""
+    """Run the command that alembic received."""
     url = context.config.attributes["database_url"]
     with exclusive_connection(url, VERSION_TABLE, application_name="api-service migrate") as connection:
         context.configure(

@@ -1,4 +1,6 @@
-"""The tables as SQLAlchemy models. The migrations create them.
+"""The tables as SQLAlchemy models: columns and foreign keys.
+
+The migrations create the tables, and ``migrations/sql/tables.sql`` has their constraints and indexes.
 
 All times come from PostgreSQL's clock: processes compare times that others wrote, and their clocks differ.
 """

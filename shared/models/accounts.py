@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy import ForeignKey, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.models.base import NOW, Base
@@ -18,22 +18,6 @@ class User(Base):
     """
 
     __tablename__ = "users"
-    __table_args__ = (
-        CheckConstraint("email is not null or phone is not null", name="has_address"),
-        CheckConstraint("(email is null) = (email_canonical is null)", name="email_has_both_forms"),
-        CheckConstraint("status in ('pending', 'active', 'retired')", name="status"),
-        Index(
-            "uq_users_active_email",
-            "email_canonical",
-            unique=True,
-            postgresql_where=text("email_verified_at is not null"),
-        ),
-        Index("uq_users_active_phone", "phone", unique=True, postgresql_where=text("phone_verified_at is not null")),
-        Index("ix_users_email", "email_canonical", "created_at", postgresql_where=text("email_canonical is not null")),
-        Index("ix_users_phone", "phone", "created_at", postgresql_where=text("phone is not null")),
-        Index("ix_users_inactive", "created_at", postgresql_where=text("status in ('pending', 'retired')")),
-        Index("ix_users_organization_id", "organization_id", postgresql_where=text("organization_id is not null")),
-    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     status: Mapped[UserStatus] = mapped_column(default=UserStatus.PENDING, server_default="pending")
@@ -60,17 +44,6 @@ class Token(Base):
     """
 
     __tablename__ = "tokens"
-    __table_args__ = (
-        CheckConstraint("purpose in ('activation', 'decoy', 'password_reset', 'address_change')", name="purpose"),
-        CheckConstraint("user_id is not null or (purpose = 'decoy' and address_id is not null)", name="has_owner"),
-        CheckConstraint("address_id is not null or purpose in ('activation', 'decoy')", name="is_about_an_address"),
-        CheckConstraint("(new_address is not null) = (purpose = 'address_change')", name="new_address"),
-        CheckConstraint("channel in ('email', 'sms')", name="channel"),
-        CheckConstraint("attempts_left >= 0", name="attempts_left"),
-        Index("ix_tokens_user_id", "user_id", "created_at"),
-        Index("ix_tokens_address_id", "address_id", "created_at", postgresql_where=text("address_id is not null")),
-        Index("ix_tokens_expires_at", "expires_at", postgresql_where=text("address_id is not null")),
-    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
@@ -93,13 +66,6 @@ class SessionRow(Base):
     """
 
     __tablename__ = "sessions"
-    __table_args__ = (
-        UniqueConstraint("family_hash"),
-        CheckConstraint("octet_length(family_hash) = 32", name="family_hash"),
-        CheckConstraint("octet_length(refresh_hash) = 32", name="refresh_hash"),
-        Index("ix_sessions_user_id", "user_id", "last_used_at"),
-        Index("ix_sessions_expires_at", "expires_at"),
-    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))

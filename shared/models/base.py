@@ -1,4 +1,4 @@
-"""Base class of the models: column types, names of constraints, the clock."""
+"""Base class of the models: column types and the clock."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import DateTime, Dialect, MetaData, Text, TypeDecorator, Uuid, text
+from sqlalchemy import DateTime, Dialect, Text, TypeDecorator, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 
@@ -21,14 +21,6 @@ from shared.vocabulary import (
     Template,
     UserStatus,
 )
-
-NAMES = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
 
 NOW = text("now()")
 
@@ -65,9 +57,8 @@ def _known(words: Mapping[str, Found], word: str) -> Found:
 
 
 class Base(DeclarativeBase):
-    """Map datetimes to timestamptz, strings to text and dicts to jsonb. Name all constraints."""
+    """Map datetimes to timestamptz, strings to text and dicts to jsonb."""
 
-    metadata = MetaData(naming_convention=NAMES)
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a plain class attribute
         datetime: DateTime(timezone=True),
         str: Text(),

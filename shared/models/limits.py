@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, ForeignKey, Index, LargeBinary, SmallInteger, text
+from sqlalchemy import DateTime, ForeignKey, LargeBinary, SmallInteger
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -19,10 +19,6 @@ class IdempotencyKey(Base):
     """
 
     __tablename__ = "idempotency_keys"
-    __table_args__ = (
-        Index("ix_idempotency_keys_created_at", "created_at"),
-        Index("ix_idempotency_keys_user_id", "user_id", postgresql_where=text("user_id is not null")),
-    )
 
     id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary)
@@ -40,7 +36,6 @@ class RateLimit(Base):
     """
 
     __tablename__ = "rate_limits"
-    __table_args__ = ({"prefixes": ["UNLOGGED"], "postgresql_with": {"fillfactor": "50"}},)
 
     key: Mapped[str] = mapped_column(primary_key=True)
     amount: Mapped[int]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Identity, LargeBinary, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -16,7 +16,6 @@ class OperatorAction(Base):
     """Audit entry: who changed or revealed what, and why. Addresses are masked."""
 
     __tablename__ = "operator_actions"
-    __table_args__ = (Index("ix_operator_actions_message_id", "message_id", "id"),)
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     operator: Mapped[str]
@@ -33,11 +32,6 @@ class OperatorToken(Base):
     """A token for the console, stored as its SHA-256."""
 
     __tablename__ = "operator_tokens"
-    __table_args__ = (
-        UniqueConstraint("token_hash"),
-        CheckConstraint("octet_length(token_hash) = 32", name="token_hash"),
-        CheckConstraint("cardinality(scopes) > 0 and scopes <@ array['read', 'act', 'reveal']", name="scopes"),
-    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     name: Mapped[str]
@@ -53,11 +47,6 @@ class BulkActRow(Base):
     """A requeue or discard of all messages that match a filter, with its progress."""
 
     __tablename__ = "bulk_actions"
-    __table_args__ = (
-        CheckConstraint("action in ('requeue', 'discard')", name="action"),
-        CheckConstraint("status in ('running', 'stopped', 'done')", name="status"),
-        CheckConstraint("per_minute > 0", name="per_minute"),
-    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     action: Mapped[str]
@@ -79,7 +68,6 @@ class HourlyStats(Base):
     """Number of messages sent or dead per channel and hour. The relays update it every few seconds."""
 
     __tablename__ = "hourly_stats"
-    __table_args__ = (CheckConstraint("status in ('sent', 'dead')", name="status"),)
 
     hour: Mapped[datetime] = mapped_column(primary_key=True)
     channel: Mapped[str] = mapped_column(primary_key=True)
@@ -91,7 +79,6 @@ class ConsoleSession(Base):
     """An operator's browser session. ``id`` is the SHA-256 of the cookie's value."""
 
     __tablename__ = "console_sessions"
-    __table_args__ = (CheckConstraint("octet_length(id) = 32", name="id"),)
 
     id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
     token_id: Mapped[UUID] = mapped_column(ForeignKey("operator_tokens.id", ondelete="CASCADE"))

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.ids import uuid7
@@ -20,20 +20,6 @@ class Organization(Base):
     """
 
     __tablename__ = "organizations"
-    __table_args__ = (
-        UniqueConstraint("database_name"),
-        CheckConstraint("status in ('provisioning', 'ready', 'failed')", name="status"),
-        CheckConstraint("country ~ '^[A-Z]{2}$'", name="country"),
-        CheckConstraint("database_name = 'org_' || replace(id::text, '-', '')", name="database_name"),
-        CheckConstraint("(status = 'ready') = (ready_at is not null)", name="ready_has_time"),
-        CheckConstraint("(status = 'failed') = (failed_at is not null)", name="failed_has_time"),
-        Index("ix_organizations_failed_at", "failed_at", postgresql_where=text("status = 'failed'")),
-        Index(
-            "ix_organizations_check_due_at",
-            "check_due_at",
-            postgresql_where=text("status = 'ready' and not is_decoy"),
-        ),
-    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     name: Mapped[str]
@@ -77,15 +63,6 @@ class OrganizationLoss(Base):
     """A lost database: its state at the last successful check, and when it was restored."""
 
     __tablename__ = "organization_losses"
-    __table_args__ = (
-        Index("ix_organization_losses_organization_id", "organization_id"),
-        Index(
-            "uq_organization_losses_organization_id",
-            "organization_id",
-            unique=True,
-            postgresql_where=text("restored_at is null"),
-        ),
-    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
     organization_id: Mapped[UUID] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"))

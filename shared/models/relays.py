@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Double, SmallInteger, Text
+from sqlalchemy import Double, SmallInteger, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -24,7 +24,6 @@ class LeaderLease(Base):
     """One row: the relay that does the maintenance for all, until its lease ends."""
 
     __tablename__ = "leader_lease"
-    __table_args__ = (CheckConstraint("id = 1", name="only_one"),)
 
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False, server_default="1")
     holder: Mapped[UUID | None]
@@ -35,7 +34,6 @@ class ProviderRow(Base):
     """Shared state of one provider. Its circuit breaker is closed while ``consecutive_opens`` is 0."""
 
     __tablename__ = "providers"
-    __table_args__ = (CheckConstraint("(consecutive_opens = 0) = (open_until is null)", name="open_has_end"),)
 
     name: Mapped[str] = mapped_column(primary_key=True)
     rate: Mapped[str | None]

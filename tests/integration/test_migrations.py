@@ -32,18 +32,6 @@ def test_models_and_migrations_agree(database: Database) -> None:
     commands.check(database.owner_url)
 
 
-def test_every_constraint_has_a_name_of_ours(database: Database) -> None:
-    with database.connect() as connection:
-        names = connection.execute(
-            "select conname from pg_constraint join pg_class on pg_class.oid = conrelid"
-            " where connamespace = 'public'::regnamespace and contype in ('c', 'f', 'p', 'u')"
-            " and not relispartition and relname <> 'alembic_version'"
-        ).fetchall()
-    assert len(names) >= 15
-    assert {name.split("_")[0] for (name,) in names} <= {"ck", "fk", "pk", "uq"}
-    assert ("pk_operator_actions",) in names
-
-
 def test_what_roles_may_do_is_listed(cluster: Cluster) -> None:
     with fresh_database(cluster, template="template0") as empty:
         commands.upgrade(empty.owner_url)
