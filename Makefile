@@ -122,6 +122,11 @@ bench-peers: $(READY) ## install the benchmark's peers, in an environment of the
 	else echo "npm is not installed: graphile-worker and pg-boss are not measured"; fi
 	@command -v redis-server >/dev/null || echo "redis-server is not installed: Celery and Dramatiq are not measured"
 
+.PHONY: docs
+docs: $(READY) ## build the documentation site, into dist/site; a broken link fails
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs . dist/site
+	@echo "docs: open dist/site/docs/index.html"
+
 .PHONY: pictures
 pictures: $(READY) ## take the pictures of the docs anew, with Chromium
 	@$(BIN)/python -m tests.support.pictures
