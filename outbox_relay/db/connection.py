@@ -14,7 +14,6 @@ from psycopg.errors import ConnectionTimeout
 from psycopg.rows import TupleRow, namedtuple_row
 from psycopg.types.json import set_json_loads
 
-from outbox_relay.db.prepared import PreparedStatements, StatementResult
 from shared.db.connection_settings import (
     CONNECT_TIMEOUT_SECONDS,
     GENERIC_PLANS,
@@ -33,7 +32,7 @@ from shared.log import get_logger
 class DatabaseTimeout:
     """Raises psycopg's ConnectionTimeout if the statements inside get no response within so many seconds.
 
-    Cancelling may take CANCEL_SECONDS more; where psycopg itself cancels, ten seconds.
+    psycopg cancels the statement first, which may take ten seconds more.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -82,31 +81,12 @@ class RelayConnection(AsyncConnection[TupleRow]):
     """A connection that knows whether its session is its own, or lent by a pooler for one transaction."""
 
     has_own_session = True
-    _statements: PreparedStatements | None = None
 
-    async def execute_prepared(self, statement: str, parameters: Mapping[str, Any]) -> StatementResult:
-        """Run a statement of those that the relay repeats, prepared once for each session."""
-        if self.has_own_session:
-            if self._statements is None:
-                self._statements = PreparedStatements(self)
-            async with self.lock:
-                return await self._statements.execute(statement, parameters)
+    async def fetch(self, statement: str, parameters: Mapping[str, Any]) -> list[Any]:
+        """Run a statement and return its rows, with the columns as fields."""
         async with self.cursor(binary=True, row_factory=namedtuple_row) as cursor:
             await cursor.execute(statement, parameters)
-            return StatementResult(await cursor.fetchall() if cursor.description else [], cursor.rowcount)
-
-    async def wait(self, *arguments: Any, **options: Any) -> Any:
-        """Leave the socket to psycopg, and wait as it does."""
-        if self._statements:
-            self._statements.wire.leave()
-        return await super().wait(*arguments, **options)
-
-    async def close(self) -> None:
-        """Close the connection. A statement that waits for its result fails."""
-        if self._statements:
-            self._statements.wire.lose(psycopg.OperationalError("the connection is closed"))
-            self._statements = None
-        await super().close()
+            return await cursor.fetchall()
 
 
 async def connect(url: str, purpose: str, *, plans_once: bool = False) -> RelayConnection:

@@ -63,8 +63,7 @@ class ClaimQuery:
     async def run(self, connection: RelayConnection, statement: str, parameters: dict[str, Any]) -> list[Any]:
         """Run a statement that leases messages, and return its rows."""
         self.started = asyncio.get_running_loop().time()
-        result = await connection.execute_prepared(statement, self.parameters | parameters)
-        return result.rows
+        return await connection.fetch(statement, self.parameters | parameters)
 
     def messages(self, rows: list[Any]) -> list[ClaimedMessage]:
         """Return the messages of the rows, in the order in which they were enqueued."""
@@ -144,7 +143,7 @@ class ClaimStore:
         parameters = suspect_parameters(channels)
 
         async def work(connection: RelayConnection) -> bool:
-            return bool((await connection.execute_prepared(FIND_SUSPECT, parameters)).rows)
+            return bool(await connection.fetch(FIND_SUSPECT, parameters))
 
         return await self._database.run(work)
 

@@ -69,7 +69,7 @@ class SettlementStore:
         """Connect and prepare the statement for sent messages, so that the first message waits for neither."""
 
         async def work(connection: RelayConnection) -> None:
-            await connection.execute_prepared(self._statements.sent, NONE_SENT)
+            await connection.fetch(self._statements.sent, NONE_SENT)
 
         await self._database.try_quietly(work)
 
@@ -83,13 +83,10 @@ class SettlementStore:
         async def work(connection: RelayConnection) -> frozenset[UUID]:
             nonlocal is_again
             is_first, is_again = not is_again, True
-            result = await connection.execute_prepared(statement, parameters)
-            if result.rowcount == len(outcomes):
-                return NO_IDS
-            written = {row[0] for row in result.rows}
-            if not is_first:
-                as_reported = await connection.execute_prepared(IS_SETTLED_AS_REPORTED, reported_parameters(outcomes))
-                written |= {row[0] for row in as_reported.rows}
+            written = {row[0] for row in await connection.fetch(statement, parameters)}
+            if len(written) < len(outcomes) and not is_first:
+                rows = await connection.fetch(IS_SETTLED_AS_REPORTED, reported_parameters(outcomes))
+                written |= {row[0] for row in rows}
             return frozenset(message.id for message, _ in outcomes) - written
 
         return await self._database.run(work)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
-from outbox_relay.db.prepared import text_array, uuid_array
 from outbox_relay.failures import storable
 from outbox_relay.model import ClaimedMessage, Dead, Failure, Outcome, Sent, Unsent
 from outbox_relay.outbox.scan_cursor import NO_ID
@@ -51,10 +51,10 @@ returning message.id
 """  # noqa: S608 - put together from our own
 
 NONE_SENT = {
-    "ids": "{}",
-    "lease_tokens": "{}",
-    "providers": "{}",
-    "provider_ids": "{}",
+    "ids": [],
+    "lease_tokens": [],
+    "providers": [],
+    "provider_ids": [],
     "lowest": NO_ID,
     "highest": NO_ID,
 }
@@ -134,9 +134,9 @@ class SettleStatements:
     sent_without_lease: str | None = None
     has_next_message: bool = False
 
-    def next_ids(self, count: int) -> dict[str, str]:
+    def next_ids(self, count: int) -> dict[str, list[UUID]]:
         """Return the parameter with ids for the messages that follow, if the statements take it."""
-        return {"next_ids": text_array(str(uuid7()) for _ in range(count))} if self.has_next_message else {}
+        return {"next_ids": [uuid7() for _ in range(count)]} if self.has_next_message else {}
 
 
 MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEASE)
@@ -162,16 +162,16 @@ select message.id
 def sent_parameters(reported: Sequence[tuple[ClaimedMessage, Sent]]) -> dict[str, Any]:
     """Return the parameters of SETTLE_SENT and SETTLE_PROVISIONED, parallel arrays in the order of ids."""
     return _ids([message for message, _ in reported]) | {
-        "lease_tokens": uuid_array(message.lease_token for message, _ in reported),
-        "providers": text_array(sent.provider for _, sent in reported),
-        "provider_ids": text_array(storable(sent.provider_message_id) for _, sent in reported),
+        "lease_tokens": [message.lease_token for message, _ in reported],
+        "providers": [sent.provider for _, sent in reported],
+        "provider_ids": [storable(sent.provider_message_id) for _, sent in reported],
     }
 
 
 def sent_without_lease_parameters(reported: Sequence[tuple[ClaimedMessage, Sent]]) -> dict[str, Any]:
     """Return the parameters of SETTLE_SENT_WITHOUT_LEASE, in the same form."""
     return sent_parameters(reported) | {
-        "recipients": text_array(message.recipient for message, _ in reported),
+        "recipients": [message.recipient for message, _ in reported],
         "token_ids": [message.token_id for message, _ in reported],
     }
 
@@ -202,7 +202,7 @@ def reported_parameters(reported: Sequence[tuple[ClaimedMessage, Outcome]]) -> d
 
 def _ids(messages: Sequence[ClaimedMessage]) -> dict[str, Any]:
     return {
-        "ids": uuid_array(message.id for message in messages),
+        "ids": [message.id for message in messages],
         "lowest": messages[0].id,
         "highest": messages[-1].id,
     }
