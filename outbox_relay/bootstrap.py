@@ -23,8 +23,7 @@ from outbox_relay.model import ClaimedMessage, QueueKey
 from outbox_relay.organizations.service import ProvisioningService, provisioning_service_of, render_nothing
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.heartbeat import Heartbeat
-from outbox_relay.outbox.settle import SettlementStore
-from outbox_relay.outbox.settle_sql import PROVISIONING
+from outbox_relay.outbox.settle import PROVISIONING, SettlementStore
 from outbox_relay.providers.pool import ProviderPool
 from outbox_relay.providers.state_sync import ProviderStateSync
 from outbox_relay.rendering import BrokenTemplateError, Renderer, Signer

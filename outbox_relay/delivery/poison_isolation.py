@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from outbox_relay.delivery.queue_consumer import LONGEST_CLAIM_SECONDS, PendingClaims, QueueConsumer
 from outbox_relay.model import ClaimedMessage
-from outbox_relay.outbox.claim import ClaimStore
-from outbox_relay.outbox.scan_cursor import FULL_SCAN_SECONDS
+from outbox_relay.outbox.claim import FULL_SCAN_SECONDS, ClaimStore
 from shared.log import get_logger
 from shared.vocabulary import AnyChannel
 

@@ -24,10 +24,9 @@ from outbox_relay.delivery.poison_isolation import PoisonIsolation
 from outbox_relay.delivery.queue_consumer import QueueConsumer
 from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
 from outbox_relay.model import LateQueue, QueueKey
-from outbox_relay.outbox.claim_sql import FIND_SUSPECT, suspect_parameters
+from outbox_relay.outbox.claim import FIND_SUSPECT, LATENESS_SECONDS, rest_after, suspect_parameters
 from outbox_relay.outbox.heartbeat import INSERT_HEARTBEAT, UPDATE_HEARTBEAT, Heartbeat
 from outbox_relay.outbox.hourly_stats import HOURLY_STATS, HOURLY_STATS_SECONDS
-from outbox_relay.outbox.scan_cursor import LATENESS_SECONDS, rest_after
 from outbox_relay.providers.provider import ProviderState
 from outbox_relay.providers.state_sync import MARK_SEEN, ProviderStateSync
 from shared.vocabulary import CHANNELS, AnyChannel, Priority

@@ -7,8 +7,8 @@ Why a due message may wait, and for how long:
 
 1. The wake-up was lost, or a pooler drops notifications: until the next poll (RELAY_POLL_SECONDS).
 2. Low priority wakes later: ``relay.LOW_PRIORITY_WAKE_SECONDS``. It also gets only half of the connections.
-3. It was committed late or released behind the scan cursor: until a full scan (``scan_cursor.FULL_SCAN_SECONDS``,
-   after a long scan at most ``scan_cursor.LONGEST_REST_SECONDS``).
+3. It was committed late or released behind the scan cursor: until a full scan (``claim.FULL_SCAN_SECONDS``,
+   after a long scan at most ``claim.LONGEST_REST_SECONDS``).
 4. Another relay holds its lease, or has died with it: until the lease ends (RELAY_LEASE_SECONDS).
 5. It has lost two leases and is a suspect: until the next round (``poison_isolation.REST_IN_ROUNDS``).
 6. A round for suspects pauses all consumers: up to ``poison_isolation.LONGEST_BACKOFF_SECONDS`` for deliveries in

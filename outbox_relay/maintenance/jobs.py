@@ -14,10 +14,10 @@ from outbox_relay.delivery.poller import BACKLOG_GAUGES_SECONDS, LONGEST_POLL_SE
 from outbox_relay.maintenance.leader import Maintenance
 from outbox_relay.organizations.health_check import ROUND_SECONDS
 from outbox_relay.organizations.service import ProvisioningService
+from outbox_relay.outbox.claim import FULL_SCAN_SECONDS
 from outbox_relay.outbox.heartbeat import HEARTBEAT_SECONDS
 from outbox_relay.outbox.hourly_stats import HOURLY_STATS_SECONDS
 from outbox_relay.outbox.listener import SESSION_CHECK_SECONDS
-from outbox_relay.outbox.scan_cursor import FULL_SCAN_SECONDS
 from outbox_relay.providers.provider import RECHECK_SECONDS
 from outbox_relay.settings import RelaySettings
 

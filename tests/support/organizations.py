@@ -14,8 +14,7 @@ from psycopg import sql
 from devstack.cluster import Cluster
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.model import ClaimedMessage, Dead, Failure, FailureClass, Outcome, Sent, Settlement
-from outbox_relay.outbox.settle import SettlementStore
-from outbox_relay.outbox.settle_sql import PROVISIONING
+from outbox_relay.outbox.settle import PROVISIONING, SettlementStore
 from shared.db.connection_settings import driver_url
 from shared.vocabulary import DeadReason, WorkChannel
 from tests.support.outbox import A_DAY, Outbox

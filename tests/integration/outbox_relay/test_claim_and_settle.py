@@ -5,9 +5,7 @@ import pytest
 
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.model import Dead, Deferred, Failure, FailureClass, QueueKey, Retry, Sent
-from outbox_relay.outbox.claim import ClaimStore
-from outbox_relay.outbox.claim_sql import CLAIM, claim_parameters
-from outbox_relay.outbox.scan_cursor import START_OF_INDEX
+from outbox_relay.outbox.claim import CLAIM, START_OF_INDEX, ClaimStore, claim_parameters
 from shared.vocabulary import Channel, DeadReason, Priority
 from tests.support.maintenance import put_old
 from tests.support.outbox import A_DAY, EXPIRED, Outbox

@@ -35,8 +35,8 @@ class TurnedClock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> TurnedClock:
     clock = TurnedClock()
     # What this test moves back in time lies below where claims begin; every claim is to find it.
-    monkeypatch.setattr("outbox_relay.outbox.scan_cursor.FULL_SCAN_SECONDS", 0.0)
-    monkeypatch.setattr("outbox_relay.outbox.scan_cursor.REST_IN_FULL_SCANS", 0.0)
+    monkeypatch.setattr("outbox_relay.outbox.claim.FULL_SCAN_SECONDS", 0.0)
+    monkeypatch.setattr("outbox_relay.outbox.claim.REST_IN_FULL_SCANS", 0.0)
     monkeypatch.setattr("outbox_relay.bootstrap.time", SimpleNamespace(monotonic=clock.monotonic))
     return clock
 

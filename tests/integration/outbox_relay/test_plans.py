@@ -15,18 +15,18 @@ from outbox_relay.db.connection import SETTINGS
 from outbox_relay.delivery.fallback import DUE
 from outbox_relay.delivery.poller import POLL, poll_parameters
 from outbox_relay.model import Failure, FailureClass, Retry, Sent
-from outbox_relay.outbox.claim_sql import (
+from outbox_relay.outbox.claim import (
     CLAIM,
     CLAIM_SUSPECT,
     FIND_SUSPECT,
     KNOWN_VALUES,
+    NO_ID,
     RECLAIM,
     RECLAIM_SUSPECT,
     suspect_parameters,
 )
 from outbox_relay.outbox.heartbeat import Heartbeat
-from outbox_relay.outbox.scan_cursor import NO_ID
-from outbox_relay.outbox.settle_sql import (
+from outbox_relay.outbox.settle import (
     SETTLE_SENT,
     SETTLE_SENT_WITHOUT_LEASE,
     SETTLE_UNSENT,

@@ -57,7 +57,7 @@ async def test_what_nobody_told_of_is_found_also_where_looking_for_all_fails(out
 async def test_an_old_message_is_found_by_the_poll_that_sees_it_due_without_a_full_scan(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("outbox_relay.outbox.scan_cursor.FULL_SCAN_SECONDS", 3600.0)
+    monkeypatch.setattr("outbox_relay.outbox.claim.FULL_SCAN_SECONDS", 3600.0)
     async with unwoken(outbox):
         outbox.put()
         await until(outbox.is_all_sent)

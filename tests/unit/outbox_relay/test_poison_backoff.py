@@ -1,5 +1,5 @@
 from outbox_relay.delivery.poison_isolation import LONGEST_BACKOFF_SECONDS, SHORTEST_BACKOFF_SECONDS, Backoff
-from outbox_relay.outbox.scan_cursor import FULL_SCAN_SECONDS
+from outbox_relay.outbox.claim import FULL_SCAN_SECONDS
 
 
 def test_most_of_the_time_belongs_to_everything_else() -> None:

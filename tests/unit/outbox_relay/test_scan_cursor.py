@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from outbox_relay.outbox.scan_cursor import (
+from outbox_relay.outbox.claim import (
     COMMIT_MARGIN,
     FULL_SCAN_SECONDS,
     LATENESS_SECONDS,
