@@ -24,6 +24,7 @@ html_show_sphinx = False
 
 # The navigation is added here, because GitHub would show a toctree in a page as code.
 NAVIGATION = {
+    "Tutorial": ["tutorial"],
     "Guides": ["guides/*"],
     "Reference": ["reference/*"],
     "Explanation": ["explanation/architecture", "explanation/*"],

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from bench.__main__ import PARTS
+from devstack.story import STORY
 from tests.support.commands import PROGRAMS, ROOT, faults_of
 from tests.support.processes import SCRIPTS
 from tests.support.shell_blocks import Command, mentioned, typed
@@ -75,6 +76,12 @@ def test_the_preview_that_is_shown_can_be_had(tmp_path: Path) -> None:
     mail = tmp_path / "mail"
     subprocess.run([SCRIPTS / words[0], *wanted, f"--output={mail}"], env=environment, check=True)
     assert environment["BRAND_NAME"] in mail.read_text()
+
+
+def test_the_output_of_the_demo_in_the_readme_is_what_the_demo_prints() -> None:
+    shown = re.findall(r"^ok +(\d+)  (.+?) +[\d.]+ ms$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(shown) > 5
+    assert [(number, claim) for number, claim in shown if STORY[int(number) - 1].claim != claim] == []
 
 
 def faults_among(commands: list[Command]) -> list[str]:
