@@ -22,7 +22,8 @@ from bench.rounds import Candidate, run_rounds
 from bench.testbed import Testbed
 from shared.db.engine import create_database_engine
 from shared.enqueue import NewMessage, enqueue
-from shared.vocabulary import Channel, Locale, Template
+from shared.templates import Template
+from shared.vocabulary import Channel, Locale
 
 ROUNDS, MESSAGES, QUICK_MESSAGES = 5, 100, 50
 PAUSE_SECONDS = 0.02
@@ -97,7 +98,7 @@ def relay_latencies(testbed: Testbed, messages: int) -> Latencies:
 
 def _message(key_id: str, number: int) -> NewMessage:
     return NewMessage(
-        template=Template.ACTIVATION,
+        template=Template("activation"),
         channel=Channel.EMAIL,
         recipient=recipient(number),
         locale=Locale.EN,

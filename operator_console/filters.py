@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Self, TypeAlias
 
 from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, func, literal_column
@@ -11,7 +10,8 @@ from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, func, litera
 from shared.ids import EPOCH
 from shared.masks import masked
 from shared.models import OutboxMessage
-from shared.vocabulary import CHANNELS, TEMPLATES, AnyChannel, AnyTemplate, DeadReason, Status
+from shared.templates import TEMPLATES_AND_WORK, AnyTemplate
+from shared.vocabulary import CHANNELS, AnyChannel, DeadReason, Status
 
 # A literal: PostgreSQL uses a partial index for a constant, but not for a parameter of a prepared statement.
 _DEAD: ColumnClause[str] = literal_column("'dead'")
@@ -93,15 +93,15 @@ def _address(text: str) -> str:
         return text
 
 
-def _member_of(members: Iterable[StrEnum]) -> Callable[[str], StrEnum]:
-    return {member.value: member for member in members}.__getitem__
+def _member_of(members: Iterable[str]) -> Callable[[str], str]:
+    return {str(member): member for member in members}.__getitem__
 
 
 _READERS: dict[str, Any] = {
     "status": Status,
     "dead_reason": DeadReason,
     "channel": _member_of(CHANNELS),
-    "template": _member_of(TEMPLATES),
+    "template": _member_of(TEMPLATES_AND_WORK),
     "provider": str,
     "recipient": str,
     "created_after": datetime.fromisoformat,

@@ -31,9 +31,10 @@ from shared.addresses import InvalidAddressError, canonical_phone, deliverable_e
 from shared.command_line import EnumChoice
 from shared.log import configure_logging, get_logger
 from shared.settings import SettingsError, check_tracing, exit_with_errors
+from shared.templates import TEMPLATES, Template
 from shared.tracing import start_tracing
 from shared.urls import host_and_port
-from shared.vocabulary import Channel, Locale, Template
+from shared.vocabulary import Channel, Locale
 
 SAMPLE_LIFE = timedelta(minutes=10)
 
@@ -108,7 +109,7 @@ def send_test(address: str, channel: Channel | None) -> None:
 
 
 @main.command()
-@click.argument("template", type=EnumChoice(Template), metavar="TEMPLATE")
+@click.argument("template", type=EnumChoice(TEMPLATES), metavar="TEMPLATE")
 @click.option("--locale", type=EnumChoice(Locale), default=Locale.EN.value, show_default=True)
 @click.option("--channel", type=EnumChoice(Channel), default=Channel.EMAIL.value, show_default=True)
 @click.option("--name", default="Ada", show_default=True, help="The name to greet; may be empty.")

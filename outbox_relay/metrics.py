@@ -13,7 +13,8 @@ from prometheus_client.registry import Collector
 from outbox_relay.failures import FailureCategory, category_of
 from outbox_relay.model import Dead, Deferred, Failure, Outcome, RenderedMessage, Retry, Scope, Sent, Settlement
 from outbox_relay.sms_segments import segments_in
-from shared.vocabulary import Channel, DeadReason, HealthStatus, Template, Work, WorkChannel
+from shared.templates import TEMPLATES
+from shared.vocabulary import Channel, DeadReason, HealthStatus, Work, WorkChannel
 
 
 class Series:
@@ -139,9 +140,9 @@ OUTCOMES = [
 for _histogram in (ACCEPT_LATENCY, DELIVERY_DURATION, STEP_DURATION, ORGANIZATION_CHECK_DURATION):
     REGISTRY.register(_histogram)
 # Prometheus does not count a step from no value to one as an increase, so counters for alarms start at 0.
-for _channel, _template in (*product(Channel, Template), *product(WorkChannel, Work)):
+for _channel, _template in (*product(Channel, TEMPLATES), *product(WorkChannel, Work)):
     for _words in OUTCOMES:
-        SETTLED.labels(_channel.value, _template.value, *_words)
+        SETTLED.labels(_channel.value, _template, *_words)
 for _scope in Scope:
     FALLBACKS_OVER_BUDGET.labels(_scope.value)
 for _status in HealthStatus:
@@ -190,7 +191,7 @@ def count_settled(settlements: Iterable[Settlement]) -> None:
     """Count outcomes as they are written."""
     tally = Tally([(message.channel, message.template, _words_of(outcome)) for message, outcome in settlements])
     for (channel, template, words), count in tally.items():
-        SETTLED.labels(channel.value, template.value, *words).inc(count)
+        SETTLED.labels(channel.value, template, *words).inc(count)
 
 
 def count_failure(failure: Failure, provider: str) -> None:

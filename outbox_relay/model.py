@@ -10,7 +10,8 @@ from uuid import UUID
 
 from shared.addresses import country_prefix
 from shared.secrets import number_hash
-from shared.vocabulary import AnyChannel, AnyTemplate, DeadReason, Locale, Priority
+from shared.templates import AnyTemplate
+from shared.vocabulary import AnyChannel, DeadReason, Locale, Priority
 
 POISON_LOST_LEASES = 5
 """After so many lost leases a message counts as poison: it probably kills the process that tries it."""

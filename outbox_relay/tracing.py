@@ -39,7 +39,7 @@ def _attributes(message: ClaimedMessage) -> dict[str, str | int]:
     return {
         "signpost.message_id": str(message.id),
         "signpost.channel": message.channel.value,
-        "signpost.template": message.template.value,
+        "signpost.template": str(message.template),
     }
 
 

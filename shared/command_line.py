@@ -1,7 +1,6 @@
 """Types of command-line parameters."""
 
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import Any
 
 import click
@@ -10,8 +9,8 @@ import click
 class EnumChoice(click.Choice[str]):
     """A choice of an enum's values that converts to its members."""
 
-    def __init__(self, members: Iterable[StrEnum]) -> None:
-        self.members = {member.value: member for member in members}
+    def __init__(self, members: Iterable[str]) -> None:
+        self.members = {str(member): member for member in members}
         super().__init__(list(self.members))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:

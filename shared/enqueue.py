@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 
 from shared.ids import uuid7
 from shared.models import OutboxMessage
+from shared.templates import AnyTemplate
 from shared.tracing import current_traceparent
-from shared.vocabulary import AnyChannel, AnyTemplate, Channel, Locale
+from shared.vocabulary import AnyChannel, Channel, Locale
 
 MAX_ATTEMPTS = 200
 """More than the retry schedule allows before a message expires, so that normally the expiry ends the attempts."""

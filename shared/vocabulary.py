@@ -57,34 +57,16 @@ class Priority(StrEnum):
     LOW = "low"
 
 
-class Template(StrEnum):
-    """The text of a message to a person."""
+class RetrySchedule(StrEnum):
+    """The retry schedules that a template may name. ``outbox_relay.delivery.retry_policy`` has their delays.
 
-    ACTIVATION = "activation"
-    ACCOUNT_EXISTS = "account_exists"
-    WELCOME = "welcome"
-    PASSWORD_RESET = "password_reset"  # noqa: S105 - the name of a template
-    NO_ACCOUNT = "no_account"
-    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - the name of a template
-    ADDRESS_CHANGE = "address_change"
-    ADDRESS_CHANGED = "address_changed"
-    OPERATOR_DIGEST = "operator_digest"
-    ORGANIZATION_FAILED = "organization_failed"
+    ``CODE``: a person waits at the form. ``LINK``: the link is valid for a day. ``NOTICE``: the message reports
+    something done.
+    """
 
-    @property
-    def priority(self) -> Priority:
-        """Delivery priority of messages with this template."""
-        match self:
-            # A client can see when its message was sent. With a lower priority for taken addresses, a backlog of
-            # notices would reveal which addresses are taken.
-            case Template.ACTIVATION | Template.ACCOUNT_EXISTS:
-                return Priority.HIGH
-            case Template.PASSWORD_RESET | Template.NO_ACCOUNT | Template.ADDRESS_CHANGE:
-                return Priority.HIGH
-            case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED | Template.OPERATOR_DIGEST:
-                return Priority.LOW
-            case Template.ORGANIZATION_FAILED:
-                return Priority.LOW
+    CODE = "code"
+    LINK = "link"
+    NOTICE = "notice"
 
 
 class Work(StrEnum):
@@ -99,11 +81,6 @@ class Work(StrEnum):
         match self:
             case Work.FOUND_ORGANIZATION | Work.REPAIR_ORGANIZATION:
                 return Priority.HIGH
-
-
-AnyTemplate = Template | Work
-"""The template or task of any message in the outbox."""
-TEMPLATES: tuple[AnyTemplate, ...] = (*Template, *Work)
 
 
 class OrganizationStatus(StrEnum):

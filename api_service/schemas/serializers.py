@@ -14,9 +14,10 @@ from api_service.use_cases.sessions import ListedSession
 from api_service.use_cases.users import Address
 from shared.masks import masked
 from shared.models import Token, User
-from shared.vocabulary import Purpose, Template
+from shared.templates import Template
+from shared.vocabulary import Purpose
 
-PUBLIC_NAMES = {Purpose.DECOY: Purpose.ACTIVATION, Template.ACCOUNT_EXISTS: Template.ACTIVATION}
+PUBLIC_NAMES = {Purpose.DECOY: Purpose.ACTIVATION, Template("account_exists"): Template("activation")}
 """A decoy looks like an activation: an owner who activates otherwise does not learn that an address was taken."""
 
 

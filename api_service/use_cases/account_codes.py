@@ -23,7 +23,8 @@ from api_service.use_cases.users import Address
 from shared.enqueue import NewMessage
 from shared.models import Token
 from shared.secrets import SecretKeys
-from shared.vocabulary import Channel, Locale, Purpose, Template
+from shared.templates import Template
+from shared.vocabulary import Channel, Locale, Purpose
 
 
 @dataclass(frozen=True)

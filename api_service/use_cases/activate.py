@@ -23,7 +23,8 @@ from shared.db.errors import violated_constraint
 from shared.enqueue import enqueue
 from shared.models import Token, User
 from shared.secrets import SecretKeys, token_id_of_link
-from shared.vocabulary import Channel, Purpose, Template, UserStatus
+from shared.templates import Template
+from shared.vocabulary import Channel, Purpose, UserStatus
 
 ONE_HOLDER = ("uq_users_active_email", "uq_users_active_phone")
 
@@ -93,7 +94,7 @@ def activate(session: Session, confirmation: Confirmation) -> UUID:
         raise PasswordRequiredError
     make_active(session, user, token)
     retire_others(session, user, token.channel)
-    enqueue(session, notice(Template.WELCOME, user, token.channel))
+    enqueue(session, notice(Template("welcome"), user, token.channel))
     return user.id
 
 

@@ -25,7 +25,8 @@ from shared.db.errors import violated_constraint
 from shared.enqueue import enqueue
 from shared.models import Token, User
 from shared.secrets import SecretKeys
-from shared.vocabulary import Channel, Purpose, Template
+from shared.templates import Template
+from shared.vocabulary import Channel, Purpose
 
 
 def ask_for_change(
@@ -38,7 +39,7 @@ def ask_for_change(
     user = lock_reauthenticated_user(session, reauthentication)
     token = issue(session, CodeRequest(user.id, Purpose.ADDRESS_CHANGE, address), keys, policy)
     to = Recipient(address.deliverable, user.locale)
-    enqueue(session, message_with(Template.ADDRESS_CHANGE, token, to))
+    enqueue(session, message_with(Template("address_change"), token, to))
     return token
 
 
@@ -72,7 +73,7 @@ def change_address(session: Session, current_user: CurrentUser, token_id: UUID) 
     user = lock_signed_in_user(session, current_user)
     token = session.get_one(Token, token_id)
     use_up(session, token, Purpose.ADDRESS_CHANGE)
-    notify_all_addresses(session, Template.ADDRESS_CHANGED, user)
+    notify_all_addresses(session, Template("address_changed"), user)
     end_codes(session, user.id, Purpose.PASSWORD_RESET)
     take_address(session, user, token)
     retire_others(session, user, token.channel)

@@ -15,11 +15,12 @@ from api_service.use_cases.organizations import OrganizationSummary
 from shared.addresses import canonical_address
 from shared.masks import masked
 from shared.models import Organization, OutboxMessage, Token, User
-from shared.vocabulary import Channel, DeadReason, OrganizationStatus, Status, Template, UserStatus, Work
+from shared.templates import Template
+from shared.vocabulary import Channel, DeadReason, OrganizationStatus, Status, UserStatus, Work
 
 TEMPORARY_FAILURES = ("provider", "transient")
 """The relay's failure classes that are temporary."""
-REGISTRATION_TEMPLATES = (Template.ACTIVATION, Template.ACCOUNT_EXISTS, Work.FOUND_ORGANIZATION)
+REGISTRATION_TEMPLATES = (Template("activation"), Template("account_exists"), Work.FOUND_ORGANIZATION)
 """The messages of a registration, as opposed to later messages to the account."""
 CONTENT = "content"
 """The relay's failure class for rejected content, as opposed to a rejected address."""

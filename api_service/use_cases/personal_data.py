@@ -14,7 +14,8 @@ from api_service.use_cases.sessions import ListedSession, listed_sessions
 from api_service.use_cases.users import Address, proven_channels, reached_at
 from shared.models import OutboxMessage, Token, User
 from shared.secrets import SecretKeys
-from shared.vocabulary import Channel, Template
+from shared.templates import Template
+from shared.vocabulary import Channel
 from shared.web.problems import InvalidTokenError
 
 
@@ -72,7 +73,7 @@ def _former_addresses(session: Session, user_id: UUID) -> Iterator[tuple[Address
     By default notices are kept three times as long as unactivated registrations.
     """
     notices = select(OutboxMessage.channel, OutboxMessage.recipient, OutboxMessage.created_at).where(
-        OutboxMessage.user_id == user_id, OutboxMessage.template == Template.ADDRESS_CHANGED
+        OutboxMessage.user_id == user_id, OutboxMessage.template == Template("address_changed")
     )
     for channel, recipient, reported_at in session.execute(notices):
         yield Address(Channel(channel), recipient), reported_at.isoformat()

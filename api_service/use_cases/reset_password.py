@@ -27,7 +27,8 @@ from api_service.use_cases.users import (
 from shared.enqueue import enqueue
 from shared.models import SessionRow, Token, User
 from shared.secrets import SecretKeys
-from shared.vocabulary import Channel, Locale, Purpose, Template
+from shared.templates import Template
+from shared.vocabulary import Channel, Locale, Purpose
 from shared.web.problems import ValidationFailedError, Violation
 
 DUMMY_WORK_ROWS = 400
@@ -68,8 +69,8 @@ class Addressee:
     def gets(self) -> tuple[Purpose, Template]:
         """The purpose of the token, and the template of the message."""
         if self.owner_id is None:
-            return Purpose.DECOY, Template.NO_ACCOUNT
-        return Purpose.PASSWORD_RESET, Template.PASSWORD_RESET
+            return Purpose.DECOY, Template("no_account")
+        return Purpose.PASSWORD_RESET, Template("password_reset")
 
 
 def find_addressee(session: Session, address: Address, locale: Locale) -> Addressee:
@@ -158,4 +159,4 @@ def set_password(session: Session, user: User, password_hash: str, *, except_ses
     else:
         end_sessions_of(session, user.id)
     end_codes(session, user.id, Purpose.PASSWORD_RESET, Purpose.ADDRESS_CHANGE)
-    notify_all_addresses(session, Template.PASSWORD_CHANGED, user)
+    notify_all_addresses(session, Template("password_changed"), user)

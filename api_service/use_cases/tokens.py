@@ -13,7 +13,8 @@ from api_service.use_cases.users import Addressed, address_of, has_address, is_t
 from shared.addresses import canonical_address
 from shared.enqueue import NewFallback, NewMessage
 from shared.models import Token, User
-from shared.vocabulary import Channel, Locale, Purpose, Template
+from shared.templates import Template
+from shared.vocabulary import Channel, Locale, Purpose
 
 FOR_A_REGISTRATION = (Purpose.ACTIVATION, Purpose.DECOY)
 
@@ -196,8 +197,8 @@ def fallback_for(user: Addressed, channel: Channel, policy: TokenPolicy) -> NewF
 def _template_for(purpose: Purpose) -> Template:
     match purpose:
         case Purpose.ACTIVATION:
-            return Template.ACTIVATION
+            return Template("activation")
         case Purpose.DECOY:
-            return Template.ACCOUNT_EXISTS
+            return Template("account_exists")
         case Purpose.PASSWORD_RESET | Purpose.ADDRESS_CHANGE:
             raise ValueError("such a token is none of a registration's")

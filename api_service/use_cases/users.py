@@ -12,7 +12,8 @@ from shared.addresses import canonical_address
 from shared.enqueue import NewMessage, enqueue
 from shared.models import User
 from shared.secrets import SecretKeys, address_id
-from shared.vocabulary import Channel, Template, UserStatus
+from shared.templates import Template
+from shared.vocabulary import Channel, UserStatus
 from shared.web.problems import ProblemError
 
 

@@ -10,7 +10,8 @@ from flask.typing import ResponseReturnValue
 from devstack.inbox.pages import FRAME_POLICY, SANDBOX
 from outbox_relay.rendering import Preview, Renderer, Sender, preview
 from outbox_relay.rendering.preview import SAMPLE_KEYS
-from shared.vocabulary import Channel, Locale, Template
+from shared.templates import TEMPLATES, Template
+from shared.vocabulary import Channel, Locale
 
 SENDER = Sender("Signpost", "no-reply@signpost.example")
 
@@ -33,7 +34,7 @@ def gallery(show: Show) -> Blueprint:
             template: [
                 (locale, channel, show(template, channel, locale)) for locale, channel in product(Locale, Channel)
             ]
-            for template in Template
+            for template in TEMPLATES
         }
         return render_template("gallery.html", pieces=pieces)
 

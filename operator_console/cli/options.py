@@ -11,7 +11,8 @@ import click
 
 from operator_console.actions.audit import MAX_REASON_LENGTH, AuditContext, is_showable
 from shared.command_line import EnumChoice
-from shared.vocabulary import CHANNELS, TEMPLATES, DeadReason, Status
+from shared.templates import TEMPLATES_AND_WORK
+from shared.vocabulary import CHANNELS, DeadReason, Status
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MAX_LIMIT = 10_000
@@ -54,7 +55,9 @@ FILTERS = (
     click.option("--dead-reason", type=EnumChoice(DeadReason), help="Only messages that died for this reason."),
     click.option("--channel", type=EnumChoice(CHANNELS), help="Only messages of this channel."),
     click.option(
-        "--template", type=EnumChoice(TEMPLATES), help="Only messages of this template, or of this kind of work."
+        "--template",
+        type=EnumChoice(TEMPLATES_AND_WORK),
+        help="Only messages of this template or kind of work.",
     ),
     click.option("--provider", help="Only messages last attempted by this provider."),
     click.option("--recipient", help="Only messages to exactly this address or number."),

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from flask import request
@@ -12,7 +11,8 @@ from operator_console.actions.audit import MAX_REASON_LENGTH, Action, is_showabl
 from operator_console.actions.bulk import MAX_PER_MINUTE
 from operator_console.filters import MessageFilter
 from operator_console.web.errors import ViolationCode
-from shared.vocabulary import CHANNELS, TEMPLATES, DeadReason, HealthStatus, Locale, Status
+from shared.templates import TEMPLATES_AND_WORK
+from shared.vocabulary import CHANNELS, DeadReason, HealthStatus, Locale, Status
 from shared.web.bodies import loaded
 from shared.web.problems import ValidationFailedError, Violation
 
@@ -80,9 +80,9 @@ class Text(fields.String):
 class Choice(fields.String):
     """A member of an enum."""
 
-    def __init__(self, members: Iterable[StrEnum], **options: Any) -> None:
+    def __init__(self, members: Iterable[str], **options: Any) -> None:
         super().__init__(error_messages=CODES, **options)
-        self.members = {member.value: member for member in members}
+        self.members = {str(member): member for member in members}
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
         try:
@@ -154,7 +154,7 @@ class FilterSchema(StrictSchema):
     status = Choice(Status)
     dead_reason = Choice(DeadReason)
     channel = Choice(CHANNELS)
-    template = Choice(TEMPLATES)
+    template = Choice(TEMPLATES_AND_WORK)
     provider = Text()
     recipient = Text()
     created_after = Timestamp()

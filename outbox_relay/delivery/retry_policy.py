@@ -11,7 +11,8 @@ from typing import Protocol
 
 from outbox_relay.delivery.deferral import after_provider_failure
 from outbox_relay.model import Dead, Failure, FailureClass, Outcome, Retry
-from shared.vocabulary import AnyChannel, AnyTemplate, Channel, DeadReason, Template, Work
+from shared.templates import AnyTemplate, Template
+from shared.vocabulary import AnyChannel, Channel, DeadReason, RetrySchedule, Work
 
 SHORTEST_DELAY = timedelta(seconds=1)
 
@@ -84,28 +85,20 @@ LINK = Policy(Doubling(first=timedelta(seconds=30), cap=timedelta(hours=1)))
 NOTICE = Policy(Doubling(first=timedelta(minutes=1), cap=timedelta(hours=4)))
 """No person waits for it; within three days even a mail server that fails over a weekend is back."""
 
+POLICIES = {RetrySchedule.CODE: CODE, RetrySchedule.LINK: LINK, RetrySchedule.NOTICE: NOTICE}
+"""The policies that a ``template.toml`` names."""
 
 PROVISIONING = Policy(Doubling(first=timedelta(seconds=5), cap=timedelta(minutes=10)))
 """A person waits for the organization; an operator has to look at repeated failures."""
 
 
 def policy_for(template: AnyTemplate, channel: AnyChannel) -> Policy:
-    """Return the policy for such a message.
-
-    A registration shows its attempts. So a message about an account that exists already is retried exactly like a
-    code: any difference would reveal which addresses have an account.
-    """
+    """Return the policy for such a message, which its ``template.toml`` names for each channel."""
     match template:
-        case Template.ACTIVATION | Template.ACCOUNT_EXISTS:
-            return CODE if channel is Channel.SMS else LINK
-        case Template.PASSWORD_RESET | Template.NO_ACCOUNT | Template.ADDRESS_CHANGE:
-            return CODE
-        case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED | Template.OPERATOR_DIGEST:
-            return NOTICE
-        case Template.ORGANIZATION_FAILED:
-            return NOTICE
         case Work.FOUND_ORGANIZATION | Work.REPAIR_ORGANIZATION:
             return PROVISIONING
+        case Template():
+            return POLICIES[template.retry[Channel(channel)]]
 
 
 def attributed(failure: Failure, *, is_provider_healthy: bool) -> Failure:

@@ -16,8 +16,9 @@ from psycopg.errors import QueryCanceled
 from outbox_relay.db.connection import ReconnectingConnection, RelayConnection
 from outbox_relay.model import ClaimedMessage, QueueKey
 from outbox_relay.tracing import record_claims
+from shared.templates import TEMPLATES_AND_WORK
 from shared.tracing import current_tracer
-from shared.vocabulary import CHANNELS, TEMPLATES, AnyChannel, Locale, Priority
+from shared.vocabulary import CHANNELS, AnyChannel, Locale, Priority
 
 IndexPosition = tuple[datetime, UUID]
 """The position of a message in the due index: its ``due_at``, then its id."""
@@ -191,7 +192,7 @@ RECLAIM = PICK_OWN + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
 RECLAIM_SUSPECT = PICK_OWN_SUSPECT + LEASE_PICKED
 
 # Written as PostgreSQL arrays: for lists, psycopg inspects the type of each value, 50 µs for every claim.
-KNOWN_VALUES = {"templates": f"{{{','.join(TEMPLATES)}}}", "locales": f"{{{','.join(Locale)}}}"}
+KNOWN_VALUES = {"templates": f"{{{','.join(TEMPLATES_AND_WORK)}}}", "locales": f"{{{','.join(Locale)}}}"}
 
 
 def claim_parameters(key: QueueKey, begin_at: IndexPosition, limit: int) -> dict[str, Any]:
@@ -213,7 +214,7 @@ def suspect_parameters(channels: Collection[AnyChannel]) -> dict[str, Any]:
     }
 
 
-TEMPLATES_BY_VALUE = {template.value: template for template in TEMPLATES}
+TEMPLATES_BY_VALUE = {str(template): template for template in TEMPLATES_AND_WORK}
 CHANNELS_BY_VALUE = {channel.value: channel for channel in CHANNELS}
 LOCALES_BY_VALUE = {locale.value: locale for locale in Locale}
 

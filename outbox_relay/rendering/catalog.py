@@ -1,9 +1,10 @@
 """The texts of all templates in one language: Jinja templates in English, gettext catalogues, and the theme folder."""
 
 import traceback
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 
 from babel.messages.mofile import write_mo
@@ -22,11 +23,8 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from outbox_relay.rendering.branding import Branding, palette_of
 from outbox_relay.rendering.mjml_compiler import compile_mjml
-from shared.vocabulary import Locale, Template
-
-FOLDER = Path(__file__).parent
-TEMPLATES = FOLDER / "templates"
-CATALOGUE = "locale/{}/LC_MESSAGES/messages.po"
+from shared.templates import TEMPLATES, TEMPLATES_FOLDER, Template
+from shared.vocabulary import Locale
 
 PAGE = "body.mjml"
 """The one file of a template that becomes HTML. The others are plain text."""
@@ -62,12 +60,12 @@ class TemplateCatalog:
     """All templates in one language, with one branding. Templates of the theme override the default ones."""
 
     def __init__(self, locale: Locale, branding: Branding, cache: TemplateCache | None = None) -> None:
-        self._folders = [branding.theme_folder, TEMPLATES] if branding.theme_folder else [TEMPLATES]
+        self._folders = [branding.theme_folder, TEMPLATES_FOLDER] if branding.theme_folder else [TEMPLATES_FOLDER]
         self._environment = SandboxedEnvironment(
             loader=ChoiceLoader(
                 [
                     FileSystemLoader(self._folders),
-                    PrefixLoader({"signpost": FileSystemLoader(TEMPLATES)}),  # so that a theme can extend ours
+                    PrefixLoader({"signpost": FileSystemLoader(TEMPLATES_FOLDER)}),  # so that a theme can extend ours
                 ]
             ),
             bytecode_cache=cache,
@@ -83,7 +81,7 @@ class TemplateCatalog:
             "locale": locale.value,
         }
         install = self._environment.install_gettext_translations  # type: ignore[attr-defined]  # the extension adds it
-        install(_translations(locale, branding.theme_folder), newstyle=True)
+        install(_translations(locale, self._folders), newstyle=True)
 
     def render(self, template: Template, file: str, values: Mapping[str, str | None]) -> str:
         """Render one file of a template. Raises BrokenTemplateError, also for an unknown value."""
@@ -115,19 +113,20 @@ def _checked_size(text: str) -> str:
     return text
 
 
-def catalogue_path(locale: Locale, folder: Path = FOLDER) -> Path:
-    """Return the path of a language's translations."""
-    return folder / CATALOGUE.format(locale)
+def catalogues_in(folder: Path, locale: Locale) -> Iterator[Path]:
+    """Yield the files with translations: of the sentences that templates share, and of each template."""
+    for place in ("", *TEMPLATES):
+        file = folder / place / f"{locale}.po"
+        if file.exists():
+            yield file
 
 
-def _translations(locale: Locale, theme_folder: Path | None) -> NullTranslations:
-    ours = _compiled(catalogue_path(locale)) if locale is not Locale.EN else NullTranslations()
-    theirs = catalogue_path(locale, theme_folder) if theme_folder else None
-    if theirs is None or not theirs.exists():
-        return ours
-    translations = _compiled(theirs)
-    translations.add_fallback(ours)
-    return translations
+def _translations(locale: Locale, folders: Iterable[Path]) -> NullTranslations:
+    """Return all translations. Those in the first folder override those in the second."""
+    merged = NullTranslations()
+    for file in chain.from_iterable(catalogues_in(folder, locale) for folder in folders):
+        merged.add_fallback(_compiled(file))
+    return merged
 
 
 def _compiled(path: Path) -> NullTranslations:
@@ -143,13 +142,19 @@ def _compiled(path: Path) -> NullTranslations:
 
 def check_theme(folder: Path) -> None:
     """Raise BrokenTemplateError for a file that overrides no default one, since its name is probably misspelt."""
-    known = set(_files(TEMPLATES)) | {catalogue_path(locale, folder).relative_to(folder) for locale in Locale}
     try:
-        unknown = sorted(set(_files(folder)) - known)
+        unknown = sorted(file for file in _files(folder) if not _can_override(file))
     except OSError as error:
         raise BrokenTemplateError(f"{folder}: {error.strerror}") from error
     if unknown:
         raise BrokenTemplateError(f"{folder / unknown[0]}: no template has a file of this name")
+
+
+def _can_override(file: Path) -> bool:
+    """Return whether a theme may have this file: a translation, or words that exist. It cannot override the policy."""
+    if file.suffix == ".po":
+        return file.stem in list(Locale) and str(file.parent) in (".", *TEMPLATES)
+    return file.suffix in {".mjml", ".txt"} and (TEMPLATES_FOLDER / file).exists()
 
 
 def _files(folder: Path) -> Iterator[Path]:

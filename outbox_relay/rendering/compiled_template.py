@@ -28,6 +28,7 @@ from outbox_relay.rendering.values import (
     expiry_text,
     header_address,
     header_date,
+    payload_text,
 )
 from shared.secrets import SecretKeys, code_for, link_token_for
 
@@ -35,14 +36,14 @@ SOFT_BREAK = b"=\r\n"
 LONGEST_LINE = 76
 """Columns, including the ``=`` of a soft line break (RFC 2045 §6.7, rule 5)."""
 
-PLACEHOLDER = re.compile(rb"fill_([a-z]+)_([a-z]+)_here")
+PLACEHOLDER = re.compile(rb"fill_([a-z]+)_([a-z_]+)_here")
 _NEEDS_NO_ENCODING = re.compile(r"(?!\.)[ -<>-~]{0,75}")
 _FIRST_DOTS = re.compile(rb"^\.", re.MULTILINE)
 _BYTES_A_LINE = 25  # each takes up to three columns
 
 
 class Value(StrEnum):
-    """The parts that differ between messages of the same variant."""
+    """The values that the relay computes. Other values are texts in the payload."""
 
     RECIPIENT = "recipient"
     DATE = "date"
@@ -94,7 +95,7 @@ class CompiledTemplate:
         return b"".join(pieces)
 
 
-def placeholder(context: OutputContext, value: Value) -> str:
+def placeholder(context: OutputContext, value: str) -> str:
     """Return the placeholder of a value, for the message to be composed."""
     return f"fill_{context}_{value}_here"
 
@@ -104,8 +105,15 @@ def compile_template(composed: bytes) -> CompiledTemplate:
     fixed, contexts, values = (PLACEHOLDER.split(composed)[part::3] for part in range(3))
     places = zip(contexts, values, strict=True)
     return CompiledTemplate(
-        fixed, [FORMATTERS[OutputContext(context.decode()), Value(value.decode())] for context, value in places]
+        fixed, [_formatter(OutputContext(context.decode()), value.decode()) for context, value in places]
     )
+
+
+def _formatter(context: OutputContext, value: str) -> Formatter:
+    if value in set(Value):
+        return FORMATTERS[context, Value(value)]
+    encode = TEXT_ENCODINGS[context]
+    return lambda values: encode(payload_text(values.message.payload, value))
 
 
 def quoted(value: str) -> bytes:
@@ -207,3 +215,10 @@ FORMATTERS: Mapping[tuple[OutputContext, Value], Formatter] = {
     (OutputContext.HTML, Value.CAUSES): lambda values: quoted(causes_in_html(values.message.payload)),
 }
 """Which values are allowed where, and how they are encoded. A template that uses another combination is broken."""
+
+TEXT_ENCODINGS: Mapping[OutputContext, Callable[[str], bytes]] = {
+    OutputContext.TEXT: quoted,
+    OutputContext.HTML: quoted_html,
+    OutputContext.SMS: str.encode,
+}
+"""How a text of the payload is encoded. It cannot stand in a header."""

@@ -81,7 +81,7 @@ def _placeholder_pattern() -> re.Pattern[bytes]:
     def spelled(letters: bytes) -> bytes:
         return b"".join(bytes([letter]) + soft_break for letter in letters)
 
-    name = b"(?:[a-z]" + soft_break + b")+"
+    name = b"(?:[a-z_]" + soft_break + b")+?"
     first = b"(?:" + SOFT_BREAK + b"f|f)" + soft_break
     return re.compile(first + spelled(b"ill_") + name + spelled(b"_") + name + spelled(b"_here"))
 

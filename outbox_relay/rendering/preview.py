@@ -12,7 +12,8 @@ from outbox_relay.model import ClaimedMessage
 from outbox_relay.rendering.renderer import Renderer
 from shared.ids import uuid7
 from shared.secrets import SecretKeys
-from shared.vocabulary import Channel, Locale, Template
+from shared.templates import Template
+from shared.vocabulary import Channel, Locale
 
 SAMPLE_KEYS = SecretKeys({"sample": bytes(32)})
 """Publicly known. Codes and links derived from them are not valid anywhere."""
@@ -70,7 +71,7 @@ def sample_message(template: Template, channel: Channel, locale: Locale, *, name
         channel=channel,
         recipient=_RECIPIENTS[channel],
         locale=locale,
-        payload={"name": name, "key_id": "sample", "dead": 40, "causes": _CAUSES},
+        payload={**template.texts, "name": name, "key_id": "sample", "dead": 40, "causes": _CAUSES},
         token_id=UUID("0b9fa9a3-6a4e-4d0f-8a57-0a6d8a0f1c11"),
         attempt=0,
         max_attempts=8,
@@ -90,7 +91,7 @@ def fresh_activation(
 ) -> ClaimedMessage:
     """Return an activation created now, with new ids and an endless lease. Its code belongs to no user."""
     now = datetime.now(UTC)
-    return sample_message(Template.ACTIVATION, channel, locale)._replace(
+    return sample_message(Template("activation"), channel, locale)._replace(
         id=uuid7(),
         token_id=uuid4(),
         payload={"name": name, "key_id": key_id},

@@ -20,7 +20,8 @@ from outbox_relay.rendering.mail import MailTexts, compile_mail
 from outbox_relay.rendering.sms import one_tap_line, sms_name
 from outbox_relay.rendering.values import RenderingError, greeted_name, load_dates
 from shared.secrets import SecretKeys
-from shared.vocabulary import AnyChannel, AnyTemplate, Channel, Locale, Template
+from shared.templates import TEMPLATES, AnyTemplate, Template
+from shared.vocabulary import AnyChannel, Channel, Locale
 
 # Survives reloads: Jinja compiles again only what has changed.
 _TEMPLATE_CACHE = TemplateCache()
@@ -81,7 +82,7 @@ class Renderer:
             check_theme(self._branding.theme_folder)
         catalogs = {locale: TemplateCatalog(locale, self._branding, _TEMPLATE_CACHE) for locale in Locale}
         compiled = cache(lambda variant: self._compile(variant, catalogs[variant.locale]))
-        keys = product(Template, Channel, Locale, (True, False))
+        keys = product(TEMPLATES, Channel, Locale, (True, False))
         return {key: compiled(_without_unused_name(TemplateVariant(*key))) for key in keys}
 
     def _compile(self, variant: TemplateVariant, catalog: TemplateCatalog) -> CompiledTemplate:
@@ -111,8 +112,8 @@ class Renderer:
 
     def _placeholders(self, context: OutputContext, variant: TemplateVariant) -> Placeholders:
         """Return a placeholder for each value that the template may use."""
-        values = _values_of(variant.template)
-        placeholders: Placeholders = {value.value: placeholder(context, value) for value in values}
+        values = {*variant.template.values, *variant.template.texts}
+        placeholders: Placeholders = {value: placeholder(context, value) for value in values}
         if Value.LINK in values:
             placeholders["link"] = activation_link(self._public_url, placeholder(context, Value.LINK))
         if Value.NAME in values and not variant.has_name:
@@ -127,7 +128,7 @@ def activation_link(public_url: str, link_token: str) -> str:
 
 def _without_unused_name(variant: TemplateVariant) -> TemplateVariant:
     """Return the variant without a name if the template has no greeting. SMS have no greeting, for lack of space."""
-    has_greeting = variant.channel is Channel.EMAIL and Value.NAME in _values_of(variant.template)
+    has_greeting = variant.channel is Channel.EMAIL and Value.NAME in variant.template.values
     return variant._replace(has_name=variant.has_name and has_greeting)
 
 
@@ -137,19 +138,3 @@ def _rendered(variant: TemplateVariant, catalog: TemplateCatalog, file: str, pla
     if code and code not in text:
         raise BrokenTemplateError(f"{variant.template}/{file}: leaves out the code")
     return text
-
-
-def _values_of(template: Template) -> set[Value]:
-    """Return the values that a template may use. No name if a stranger may have typed it."""
-    match template:
-        case Template.ACTIVATION | Template.PASSWORD_RESET:
-            code = {Value.NAME, Value.CODE, Value.EXPIRES}
-            return code | {Value.LINK} if template is Template.ACTIVATION else code
-        case Template.ADDRESS_CHANGE:
-            return {Value.CODE, Value.EXPIRES}
-        case Template.WELCOME | Template.PASSWORD_CHANGED | Template.ADDRESS_CHANGED | Template.ORGANIZATION_FAILED:
-            return {Value.NAME}
-        case Template.OPERATOR_DIGEST:
-            return {Value.DEAD, Value.CAUSES}
-        case Template.ACCOUNT_EXISTS | Template.NO_ACCOUNT:
-            return set()

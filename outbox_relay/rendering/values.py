@@ -20,7 +20,8 @@ LONGEST_NAME = 60
 MOST_CAUSES = 20
 """How many causes a digest lists. The total counts all."""
 
-LONGEST_CAUSE = 120
+LONGEST_TEXT = 120
+"""For a text of the payload, and for a cause in a digest."""
 
 _ROW = (
     '\r\n<tr><td align="right" valign="top" style="white-space:nowrap">{}</td>'
@@ -100,6 +101,14 @@ def dead_count(payload: Mapping[str, Any]) -> int:
     return _count(payload.get("dead"))
 
 
+def payload_text(payload: Mapping[str, Any], name: str) -> str:
+    """Return a text of the payload, on one line and of at most 120 characters."""
+    text = payload.get(name)
+    if not isinstance(text, str):
+        raise RenderingError(f"the payload has no text {name}")
+    return _on_one_line(text)
+
+
 def causes_in_text(payload: Mapping[str, Any]) -> str:
     """Return one line per cause, with the line ends of a mail."""
     return "\r\n".join(f"{count:>7}  {cause}" for count, cause in _causes(payload))
@@ -165,7 +174,7 @@ def _causes(payload: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _on_one_line(text: str) -> str:
     printable = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(printable.split())[:LONGEST_CAUSE]
+    return " ".join(printable.split())[:LONGEST_TEXT]
 
 
 def _count_text(value: object) -> str:

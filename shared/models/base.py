@@ -1,8 +1,7 @@
 """Base class of the models: column types and the clock."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -18,7 +17,6 @@ from shared.vocabulary import (
     Priority,
     Purpose,
     Status,
-    Template,
     UserStatus,
 )
 
@@ -27,26 +25,25 @@ NOW = text("now()")
 Found = TypeVar("Found")
 
 
-class EnumText(TypeDecorator[StrEnum]):
-    """A member of one or two enums, stored as text. So an enum can grow while the previous release still runs."""
+class EnumText(TypeDecorator[str]):
+    """One of several known values, stored as text. So an enum can grow while the previous release still runs."""
 
     impl = Text
     cache_ok = True
 
-    def __init__(self, kind: type[StrEnum], beside: type[StrEnum] | None = None) -> None:
+    def __init__(self, members: Iterable[str]) -> None:
         super().__init__()
-        self.kind = kind
-        self.beside = beside
-        self._members: dict[str, StrEnum] = {word.value: word for each in (kind, beside) if each for word in each}
-        self._plain = {word: word for word in self._members}
+        self.members = tuple(members)
+        self._by_text = {str(member): member for member in self.members}
+        self._plain = {text: text for text in self._by_text}
 
-    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Return the value as text."""
         return None if value is None else _known(self._plain, value)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:  # noqa: ARG002 - SQLAlchemy's signature
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's signature
         """Return the member. Raises ValueError for an unknown value."""
-        return None if value is None else _known(self._members, value)
+        return None if value is None else _known(self._by_text, value)
 
 
 def _known(words: Mapping[str, Found], word: str) -> Found:
@@ -67,7 +64,6 @@ class Base(DeclarativeBase):
         Channel: EnumText(Channel),
         Status: EnumText(Status),
         DeadReason: EnumText(DeadReason),
-        Template: EnumText(Template),
         Priority: EnumText(Priority),
         Purpose: EnumText(Purpose),
         UserStatus: EnumText(UserStatus),

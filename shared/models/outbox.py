@@ -9,18 +9,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.ids import uuid7
 from shared.models.base import NOW, Base, EnumText
-from shared.vocabulary import (
-    AnyChannel,
-    AnyTemplate,
-    Channel,
-    DeadReason,
-    Locale,
-    Priority,
-    Status,
-    Template,
-    Work,
-    WorkChannel,
-)
+from shared.templates import TEMPLATES_AND_WORK, AnyTemplate
+from shared.vocabulary import CHANNELS, AnyChannel, Channel, DeadReason, Locale, Priority, Status
 
 
 class OutboxMessage(Base):
@@ -29,8 +19,8 @@ class OutboxMessage(Base):
     __tablename__ = "outbox_messages"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid7)
-    template: Mapped[AnyTemplate] = mapped_column(EnumText(Template, Work))
-    channel: Mapped[AnyChannel] = mapped_column(EnumText(Channel, WorkChannel))
+    template: Mapped[AnyTemplate] = mapped_column(EnumText(TEMPLATES_AND_WORK))
+    channel: Mapped[AnyChannel] = mapped_column(EnumText(CHANNELS))
     recipient: Mapped[str]
     locale: Mapped[Locale]
     payload: Mapped[dict[str, Any]]

@@ -8,7 +8,8 @@ from playwright.sync_api import Browser, Page
 
 from outbox_relay.rendering import Brand, Branding, Renderer, Sender, preview
 from outbox_relay.rendering.preview import SAMPLE_KEYS
-from shared.vocabulary import Channel, Locale, Template
+from shared.templates import TEMPLATES, Template
+from shared.vocabulary import Channel, Locale
 from tests.support.contrasts import written_on
 
 BRAND = Brand("Acme", "#ffcc00", "https://acme.example/logo.png", "help@acme.example", "Acme Ltd, 1 High Street")
@@ -37,7 +38,7 @@ def test_all_text_can_be_read_on_its_ground_and_fits_a_small_phone(
 ) -> None:
     page.emulate_media(color_scheme=mode)
     grounds = set()
-    for template in Template:
+    for template in TEMPLATES:
         page.set_content(preview(renderer, template, Channel.EMAIL, Locale.FR).html or "")
         written = written_on(page)
         grounds |= {one.ground for one in written}
@@ -49,7 +50,7 @@ def test_all_text_can_be_read_on_its_ground_and_fits_a_small_phone(
 
 
 def test_a_code_is_selected_whole_by_one_click(page: Page, renderer: Renderer) -> None:
-    page.set_content(preview(renderer, Template.ACTIVATION, Channel.EMAIL, Locale.EN).html or "")
+    page.set_content(preview(renderer, Template("activation"), Channel.EMAIL, Locale.EN).html or "")
     code = page.locator(".code")
     code.click()
     assert page.evaluate("getSelection().toString().trim()") == code.inner_text()

@@ -9,11 +9,12 @@ from operator_console.cli import main
 from outbox_relay.model import Dead
 from shared.db.engine import create_database_engine
 from shared.enqueue import LONGEST_LIFE, NewMessage, enqueue
-from shared.vocabulary import Channel, DeadReason, Locale, Template
+from shared.templates import Template
+from shared.vocabulary import Channel, DeadReason, Locale
 from tests.support.databases import Database
 from tests.support.outbox import Outbox
 
-A_NOTICE = NewMessage(Template.ACCOUNT_EXISTS, Channel.EMAIL, "ada@example.org", Locale.EN, {})
+A_NOTICE = NewMessage(Template("account_exists"), Channel.EMAIL, "ada@example.org", Locale.EN, {})
 REASON = ("--reason", "mended")
 
 
@@ -32,7 +33,7 @@ def test_a_message_without_an_end_of_its_own_ends_after_the_longest_life(outbox:
 
 def test_an_end_of_its_own_is_kept(outbox: Outbox) -> None:
     [(tomorrow,)] = outbox.execute("select now() + interval '1 day'")
-    ending = NewMessage(Template.ACCOUNT_EXISTS, Channel.EMAIL, "a@b.example", Locale.EN, {}, expires_at=tomorrow)
+    ending = NewMessage(Template("account_exists"), Channel.EMAIL, "a@b.example", Locale.EN, {}, expires_at=tomorrow)
     enqueued_as_the_api_does(outbox.database, ending)
     assert outbox.execute("select expires_at from outbox_messages") == [(tomorrow,)]
 

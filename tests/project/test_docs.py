@@ -20,7 +20,6 @@ from shared.vocabulary import (
     Priority,
     Purpose,
     Status,
-    Template,
     UserStatus,
     Work,
     WorkChannel,
@@ -59,7 +58,7 @@ def test_settings_are_documented_as_they_are(process: str) -> None:
 
 
 KINDS = [
-    *(Channel, Status, DeadReason, Template, Priority, Purpose, UserStatus, Locale),
+    *(Channel, Status, DeadReason, Priority, Purpose, UserStatus, Locale),
     *(WorkChannel, Work, OrganizationStatus, HealthStatus),
 ]
 

@@ -3,8 +3,7 @@
 import re
 from pathlib import Path
 
-from outbox_relay.rendering.catalog import TEMPLATES
-from shared.vocabulary import Template
+from shared.templates import TEMPLATES, TEMPLATES_FOLDER
 
 DOCS = Path(__file__).parents[2] / "docs"
 MOST_BYTES = 60_000
@@ -14,7 +13,7 @@ def test_every_email_is_shown_in_light_and_dark_mode() -> None:
     page = (DOCS / "guides" / "messages.md").read_text()
     pictures = r"!\[Light mode\]\(\.\./pictures/\1-light.png\)\n!\[Dark mode\]\(\.\./pictures/\1-dark.png\)"
     shown = re.findall(rf"^## (\w+)\n\n{pictures}", page, re.MULTILINE)
-    assert sorted(shown) == sorted(Template)
+    assert sorted(shown) == sorted(TEMPLATES)
 
 
 def test_pictures_are_small_and_all_are_shown() -> None:
@@ -29,6 +28,6 @@ def test_the_files_of_a_template_are_those_that_translators_are_told_of() -> Non
         r"a folder with (.*) in English", " ".join((DOCS / "guides" / "templates.md").read_text().split())
     )
     told = set(re.findall(r"`([\w.]+)`", row))
-    assert dict.fromkeys(Template, told) == {
-        template: {path.name for path in (TEMPLATES / template).iterdir()} for template in Template
+    assert dict.fromkeys(TEMPLATES, told) == {
+        template: {path.name for path in (TEMPLATES_FOLDER / template).iterdir()} for template in TEMPLATES
     }

@@ -5,7 +5,8 @@ from typing import Any
 from uuid import UUID
 
 from outbox_relay.model import ClaimedMessage
-from shared.vocabulary import Channel, Locale, Template
+from shared.templates import Template
+from shared.vocabulary import Channel, Locale
 
 A_TOKEN = UUID("0b9fa9a3-6a4e-4d0f-8a57-0a6d8a0f1c11")
 
@@ -19,7 +20,7 @@ def a_claimed_message(**changes: Any) -> ClaimedMessage:
     """Return Ada's activation e-mail, but for what the test says."""
     fields: dict[str, Any] = {
         "id": UUID("019aa5c0-0000-7000-8000-000000000001"),
-        "template": Template.ACTIVATION,
+        "template": Template("activation"),
         "channel": Channel.EMAIL,
         "recipient": "ada@example.org",
         "locale": Locale.EN,

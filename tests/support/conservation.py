@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from shared.db.engine import create_database_engine
 from shared.enqueue import NewMessage, enqueue
-from shared.vocabulary import Channel, DeadReason, Locale, Status, Template
+from shared.templates import Template
+from shared.vocabulary import Channel, DeadReason, Locale, Status
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.keys import KEY_ID
@@ -116,7 +117,7 @@ def added(session: Session, count: int) -> set[UUID]:
 
 def a_new_message() -> NewMessage:
     return NewMessage(
-        template=Template.ACTIVATION,
+        template=Template("activation"),
         channel=Channel.EMAIL,
         recipient=f"{uuid4().hex}@example.org",
         locale=Locale.EN,

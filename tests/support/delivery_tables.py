@@ -9,7 +9,8 @@ from outbox_relay.delivery.retry_policy import CODE, LINK, NOTICE, PROVISIONING,
 from outbox_relay.failures.http import ALL_STATUSES, HTTP_RULES, HttpRule
 from outbox_relay.failures.network import NETWORK_RULES, NetworkRule, from_phase
 from outbox_relay.failures.smtp import ALL_COMMANDS, BEFORE_RCPT, SMTP_RULES, SmtpCommand, SmtpRule
-from shared.vocabulary import Channel, Template, Work, WorkChannel
+from shared.templates import TEMPLATES
+from shared.vocabulary import Channel, Work, WorkChannel
 
 KINDS = {"code": CODE, "link by e-mail": LINK, "notice": NOTICE, "organization": PROVISIONING}
 SHOWN = 9
@@ -88,7 +89,7 @@ def break_classes(_rule: NetworkRule) -> tuple[str, str]:
 def kinds_of_message(policy: Policy) -> str:
     users = [
         f"`{template}` by {channel}"
-        for template, channel in [*product(Template, Channel), *product(Work, WorkChannel)]
+        for template, channel in [*product(TEMPLATES, Channel), *product(Work, WorkChannel)]
         if policy_for(template, channel) is policy
     ]
     return ", ".join(users) or "none yet"

@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from outbox_relay.rendering import Renderer, Sender, preview
 from outbox_relay.rendering.preview import SAMPLE_KEYS
-from shared.vocabulary import Channel, Locale, Template
+from shared.templates import TEMPLATES, Template
+from shared.vocabulary import Channel, Locale
 from tests.support.console_pictures import take_console_pictures
 from tests.support.small_png import small_picture
 
@@ -50,7 +51,7 @@ def _take_all(browser: Browser, scheme: str) -> None:
     with browser.new_context(viewport={"width": WIDTH, "height": 400}) as context:
         page = context.new_page()
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        for template in Template:
+        for template in TEMPLATES:
             _take(page, template, PICTURES / f"{template}-{scheme}.png")
 
 

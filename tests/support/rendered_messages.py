@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 from outbox_relay.model import ClaimedMessage, Failure, RenderedMessage, Sent
 from shared.ids import uuid7
-from shared.vocabulary import Channel, Locale, Template
+from shared.templates import Template
+from shared.vocabulary import Channel, Locale
 
 
 def a_message(
@@ -17,7 +18,7 @@ def a_message(
 ) -> RenderedMessage:
     message = ClaimedMessage(
         id=uuid7(),
-        template=Template.ACTIVATION,
+        template=Template("activation"),
         channel=channel,
         recipient=recipient,
         locale=Locale.EN,

@@ -9,7 +9,8 @@ from flask.testing import FlaskClient
 from devstack.inbox.refusals import Refusals
 from devstack.inbox.store import Store
 from devstack.inbox.web import create_app
-from shared.vocabulary import Channel, Locale, Template
+from shared.templates import TEMPLATES
+from shared.vocabulary import Channel, Locale
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
 
 def test_every_message_is_linked_and_shown(client: FlaskClient) -> None:
     page = client.get("/gallery").text
-    for template, locale, channel in product(Template, Locale, Channel):
+    for template, locale, channel in product(TEMPLATES, Locale, Channel):
         path = f"/gallery/{template}/{locale}/{channel}"
         assert f'href="{path}"' in page
         assert "Signpost" in client.get(path).text

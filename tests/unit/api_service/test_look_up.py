@@ -8,7 +8,8 @@ from api_service.routes.activation_page import TEXTS, Page
 from api_service.use_cases.look_up import DeliveryProblem, RegistrationStatus, delivery_problem, registration_status
 from outbox_relay.rendering import Renderer, Sender, preview
 from outbox_relay.rendering.preview import SAMPLE_KEYS
-from shared.vocabulary import Channel, DeadReason, Locale, Status, Template
+from shared.templates import Template
+from shared.vocabulary import Channel, DeadReason, Locale, Status
 
 SENDER = Sender("Signpost", "no-reply@signpost.example")
 
@@ -30,7 +31,7 @@ def test_the_page_has_texts_for_every_variant_and_language() -> None:
 @pytest.mark.parametrize("locale", Locale)
 def test_the_page_s_button_has_the_label_of_the_mail_s(locale: Locale) -> None:
     mail = preview(
-        Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER), Template.ACTIVATION, Channel.EMAIL, locale
+        Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER), Template("activation"), Channel.EMAIL, locale
     )
 
     assert f">{TEXTS[locale][Page.BUTTON].button}</a>" in str(mail.html)

@@ -21,7 +21,8 @@ from outbox_relay.delivery.retry_policy import (
 )
 from outbox_relay.model import Dead, Deferred, Failure, FailureClass, Retry
 from shared.enqueue import LONGEST_LIFE, MAX_ATTEMPTS
-from shared.vocabulary import Channel, DeadReason, Priority, Template, Work, WorkChannel
+from shared.templates import TEMPLATES, Template
+from shared.vocabulary import Channel, DeadReason, Priority, Work, WorkChannel
 
 SCHEDULE = Doubling(first=timedelta(seconds=10), cap=timedelta(minutes=5))
 POLICY = Policy(SCHEDULE)
@@ -161,24 +162,24 @@ def test_what_was_not_handed_over_is_none_of_that_policys_affair(kind: FailureCl
 
 def test_an_address_that_is_taken_is_tried_exactly_like_one_that_is_not() -> None:
     for channel in Channel:
-        assert policy_for(Template.ACCOUNT_EXISTS, channel) is policy_for(Template.ACTIVATION, channel)
+        assert policy_for(Template("account_exists"), channel) is policy_for(Template("activation"), channel)
 
 
 def test_an_unknown_address_is_tried_exactly_like_one_with_an_account() -> None:
     for channel in Channel:
-        assert policy_for(Template.NO_ACCOUNT, channel) is policy_for(Template.PASSWORD_RESET, channel)
-    assert Template.NO_ACCOUNT.priority is Template.PASSWORD_RESET.priority
+        assert policy_for(Template("no_account"), channel) is policy_for(Template("password_reset"), channel)
+    assert Template("no_account").priority is Template("password_reset").priority
 
 
 def test_what_tells_of_something_done_is_less_urgent_than_any_code() -> None:
-    notices = {template for template in Template if template.priority is Priority.LOW}
-    told_later = {Template.OPERATOR_DIGEST, Template.ORGANIZATION_FAILED}
-    assert notices == told_later | {Template.WELCOME, Template.PASSWORD_CHANGED, Template.ADDRESS_CHANGED}
+    notices = {template for template in TEMPLATES if template.priority is Priority.LOW}
+    told_later = {Template("operator_digest"), Template("organization_failed")}
+    assert notices == told_later | {Template("welcome"), Template("password_changed"), Template("address_changed")}
     assert {policy_for(template, channel) for template, channel in product(notices, Channel)} == {NOTICE}
 
 
 def test_every_kind_of_message_has_a_policy() -> None:
-    assert {policy_for(template, channel) for template, channel in product(Template, Channel)} == {CODE, LINK, NOTICE}
+    assert {policy_for(template, channel) for template, channel in product(TEMPLATES, Channel)} == {CODE, LINK, NOTICE}
     assert {policy_for(work, channel) for work, channel in product(Work, WorkChannel)} == {PROVISIONING}
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from outbox_relay.rendering import Brand, Branding, BrokenTemplateError, Preview, Renderer, Sender, preview
 from outbox_relay.rendering.preview import SAMPLE_KEYS, sample_message
-from shared.vocabulary import Channel, Locale, Template
+from shared.templates import TEMPLATES, Template
+from shared.vocabulary import Channel, Locale
 
 SENDER = Sender("Signpost", "no-reply@signpost.example")
 USUAL = Branding(Brand("Signpost"))
@@ -26,7 +27,7 @@ def renderer_in(branding: Branding) -> Renderer:
     return Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER, branding=branding)
 
 
-def shown_in(branding: Branding, template: Template = Template.ACTIVATION, locale: Locale = Locale.EN) -> Preview:
+def shown_in(branding: Branding, template: Template = Template("activation"), locale: Locale = Locale.EN) -> Preview:
     return preview(renderer_in(branding), template, Channel.EMAIL, locale)
 
 
@@ -48,7 +49,7 @@ def branded() -> Renderer:
     return renderer_in(Branding(FULL, console_url="https://console.example"))
 
 
-@pytest.mark.parametrize("template", Template)
+@pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("locale", Locale)
 def test_every_mail_is_small_and_says_its_language_its_pictures_and_which_tables_are_layout(
     branded: Renderer, template: Template, locale: Locale
@@ -60,7 +61,7 @@ def test_every_mail_is_small_and_says_its_language_its_pictures_and_which_tables
     assert {about.get("lang") for tag, about in tags if tag == "html"} == {locale.value}
     assert [about["alt"] for tag, about in tags if tag == "img"] == ["Acme & Sons"]
     data = [about for tag, about in tags if tag == "table" and about.get("role") != "presentation"]
-    assert len(data) == (1 if template is Template.OPERATOR_DIGEST else 0)
+    assert len(data) == (1 if template is Template("operator_digest") else 0)
     assert sum("mso-padding-alt:0px" in (about.get("style") or "") for tag, about in tags if tag == "a") <= 1
 
 
@@ -81,10 +82,10 @@ def test_without_a_brand_of_its_own_a_mail_has_the_senders_name_and_no_picture()
 
 
 def test_a_digest_links_to_the_console_if_there_is_one() -> None:
-    linked = shown_in(Branding(FULL, console_url="https://console.example"), Template.OPERATOR_DIGEST)
+    linked = shown_in(Branding(FULL, console_url="https://console.example"), Template("operator_digest"))
     assert "https://console.example" in linked.text
     assert 'href="https://console.example"' in str(linked.html)
-    assert "href" not in str(shown_in(USUAL, Template.OPERATOR_DIGEST).html)
+    assert "href" not in str(shown_in(USUAL, Template("operator_digest")).html)
 
 
 @pytest.fixture
@@ -99,13 +100,10 @@ def test_a_theme_goes_before_our_templates_and_may_extend_them(theme: Path) -> N
     (theme / "layout.mjml").write_text(
         '{% extends "signpost/layout.mjml" %}{% block why %}Sent with <b>care</b>.{% endblock %}'
     )
-    catalogue = theme / "locale/fr/LC_MESSAGES/messages.po"
-    catalogue.parent.mkdir(parents=True)
-    head = 'msgid ""\nmsgstr "Content-Type: text/plain; charset=utf-8\\n"'
-    catalogue.write_text(head + '\n\nmsgid "Ahoy from %(product)s"\nmsgstr "Ohé de %(product)s"\n')
+    (theme / "welcome" / "fr.po").write_text('msgid "Ahoy from %(product)s"\nmsgstr "Ohé de %(product)s"\n')
     branding = Branding(Brand("Acme"), theme)
-    assert shown_in(branding, Template.WELCOME).subject == "Ahoy from Acme"
-    french = shown_in(branding, Template.WELCOME, Locale.FR)
+    assert shown_in(branding, Template("welcome")).subject == "Ahoy from Acme"
+    french = shown_in(branding, Template("welcome"), Locale.FR)
     assert french.subject == "Ohé de Acme"
     assert "Bonjour Ada" in french.text
 

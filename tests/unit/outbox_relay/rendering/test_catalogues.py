@@ -1,12 +1,16 @@
 import re
+from pathlib import Path
 
 import pytest
-from babel.messages import Catalog
+from babel.messages.catalog import Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from outbox_relay.rendering.catalog import TEMPLATES, catalogue_path
+from outbox_relay.rendering.catalog import catalogues_in
+from shared.templates import TEMPLATES_FOLDER
 from shared.vocabulary import Locale
+
+METHOD = "jinja2.ext:babel_extract"
 
 translated = pytest.mark.parametrize("locale", [locale for locale in Locale if locale is not Locale.EN])
 
@@ -14,12 +18,27 @@ translated = pytest.mark.parametrize("locale", [locale for locale in Locale if l
 @translated
 def test_a_catalogue_translates_what_the_templates_say_and_nothing_else(locale: Locale) -> None:
     said = {text for _, text in messages_by_file()}
-    assert said == {entry.id for entry in catalogue(locale) if entry.id}
+    assert sorted(said) == sorted(entry.id for entry in catalogue(locale))
+
+
+@translated
+def test_a_sentence_that_only_one_template_has_is_translated_in_its_folder(locale: Locale) -> None:
+    folders: dict[object, set[Path]] = {}
+    for file, text in messages_by_file():
+        folders.setdefault(text, set()).add((TEMPLATES_FOLDER / file).parent)
+    for file in catalogues_in(TEMPLATES_FOLDER, locale):
+        is_shared = file.parent == TEMPLATES_FOLDER
+        wrong = [
+            text
+            for text in (entry.id for entry in entries_in(file))
+            if is_shared == (len(folders[text] - {TEMPLATES_FOLDER}) == 1)
+        ]
+        assert wrong == [], file
 
 
 @translated
 def test_every_translation_is_finished_and_has_the_same_placeholders(locale: Locale) -> None:
-    entries = [entry for entry in catalogue(locale) if entry.id]
+    entries = catalogue(locale)
     assert [entry.id for entry in entries if entry.fuzzy or not entry.string] == []
     assert [entry.id for entry in entries if placeholders(entry.id) != placeholders(entry.string)] == []
 
@@ -31,14 +50,21 @@ def test_french_mails_put_a_no_break_space_before_double_punctuation() -> None:
     assert [text for text in french if re.search(r"[^\N{NO-BREAK SPACE}][:;?!]", text)] == []
 
 
-def messages_by_file() -> list[tuple[str, object]]:
-    found = extract_from_dir(TEMPLATES, method_map=[("**", "jinja2.ext:babel_extract")])
-    return [(file, text) for file, _, text, _, _ in found]
+def messages_by_file() -> list[tuple[str, str]]:
+    found = extract_from_dir(TEMPLATES_FOLDER, method_map=[(f"**.{kind}", METHOD) for kind in ("mjml", "txt")])
+    return [(file, str(text)) for file, _, text, _, _ in found]
 
 
-def catalogue(locale: Locale) -> Catalog:
-    with catalogue_path(locale).open("rb") as source:
-        return read_po(source, locale=locale.value)
+def catalogue(locale: Locale) -> list[Message]:
+    entries: list[Message] = []
+    for file in catalogues_in(TEMPLATES_FOLDER, locale):
+        entries += entries_in(file)
+    return entries
+
+
+def entries_in(file: Path) -> list[Message]:
+    with file.open("rb") as source:
+        return [entry for entry in read_po(source) if entry.id]
 
 
 def placeholders(text: object) -> set[str]:

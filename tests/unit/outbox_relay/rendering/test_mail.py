@@ -31,7 +31,8 @@ from outbox_relay.rendering.compiled_template import (
 from outbox_relay.rendering.renderer import activation_link
 from outbox_relay.rendering.values import causes_in_html, causes_in_text, expiry_text, greeted_name
 from shared.secrets import code_for, link_token_for
-from shared.vocabulary import Locale, Template
+from shared.templates import TEMPLATES
+from shared.vocabulary import Locale
 from tests.support.claimed import A_DIGEST, A_TOKEN, a_claimed_message
 from tests.support.rendering import KEY, KEYS, PUBLIC_URL, RENDERER, SENDER
 
@@ -47,7 +48,7 @@ messages = st.builds(
     lambda name, **fields: a_claimed_message(payload={"name": name, "key_id": "k1", **A_DIGEST}, **fields),
     name=names,
     id=st.uuids(),
-    template=st.sampled_from(Template),
+    template=st.sampled_from(TEMPLATES),
     locale=st.sampled_from(Locale),
     recipient=addresses,
     token_id=st.uuids(),

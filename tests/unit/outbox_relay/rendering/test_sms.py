@@ -11,13 +11,14 @@ from outbox_relay.rendering import Renderer, Sender
 from outbox_relay.rendering.sms import sms_name
 from outbox_relay.sms_segments import Alphabet, alphabet_of, segments_in
 from shared.secrets import code_for
-from shared.vocabulary import Channel, Locale, Template
+from shared.templates import TEMPLATES, Template
+from shared.vocabulary import Channel, Locale
 from tests.support.claimed import A_TOKEN, a_claimed_message
 from tests.support.rendering import KEY, KEYS
 
 LONGEST_SENSIBLE_NAME = 24
 
-every_template = pytest.mark.parametrize("template", Template)
+every_template = pytest.mark.parametrize("template", TEMPLATES)
 every_locale = pytest.mark.parametrize("locale", Locale)
 
 
@@ -47,7 +48,7 @@ def test_an_sms_is_a_single_one(template: Template, locale: Locale, product: str
 
 @every_locale
 def test_in_every_month_an_sms_is_a_single_one(locale: Locale) -> None:
-    texts = [text_of(Template.ACTIVATION, locale, month=month) for month in range(1, 13)]
+    texts = [text_of(Template("activation"), locale, month=month) for month in range(1, 13)]
     assert {(alphabet_of(text), segments_in(text)) for text in texts} == {(Alphabet.GSM_7, 1)}
 
 
@@ -76,16 +77,16 @@ def test_a_name_loses_what_would_make_two_sms_of_one_and_nothing_else(product: s
 
 @every_locale
 def test_one_tap_is_a_last_line_with_domain_and_code(locale: Locale) -> None:
-    plain = text_of(Template.ACTIVATION, locale)
+    plain = text_of(Template("activation"), locale)
     assert "@" not in plain
     line = f"@signpost.example #{code_for(A_TOKEN, KEY)}"
-    assert text_of(Template.ACTIVATION, locale, domain="signpost.example") == f"{plain}\n{line}"
+    assert text_of(Template("activation"), locale, domain="signpost.example") == f"{plain}\n{line}"
 
 
 @every_locale
 def test_an_sms_without_a_code_has_nothing_to_offer(locale: Locale) -> None:
-    assert text_of(Template.ACCOUNT_EXISTS, locale, domain="signpost.example") == text_of(
-        Template.ACCOUNT_EXISTS, locale
+    assert text_of(Template("account_exists"), locale, domain="signpost.example") == text_of(
+        Template("account_exists"), locale
     )
 
 
