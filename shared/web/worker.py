@@ -7,19 +7,17 @@ service by sending slowly, reading slowly, or stopping.
 import errno
 import json
 import re
-import selectors
 import socket
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from enum import StrEnum
-from functools import partial
 from types import FrameType
 from typing import Any, ClassVar
 
 from gunicorn.http.errors import InvalidHeader, LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from shared.log import get_logger
@@ -30,10 +28,8 @@ REQUEST_SECONDS = 10
 """Time limit for receiving a request, which has at most a few dozen KiB."""
 RESPONSE_SECONDS = 20
 """Time limit for reading a response, of which the kernel buffers some hundred KiB."""
-LINGER_SECONDS = 2
+LINGER_SECONDS = 1
 """Time limit for the client to close after its last response. A reset could discard the response unread."""
-MAX_DRAINED = 65_536
-
 MAX_UNREAD_BODY = 32 * 1024
 """To keep a connection, gunicorn reads and drops up to twice as much of an unread body. Otherwise it closes."""
 
@@ -116,65 +112,25 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     wsgi: Any = None
     """The app, or None while it is not created: gunicorn's exit hook also runs for workers that fail early."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._closing: deque[TConn] = deque()
-
     def handle(self, connection: TConn) -> Any:
-        """Serve a request on the connection, within the time limits."""
+        """Serve a request within the time limits, and wait here until a client that is to close has closed.
+
+        Gunicorn would wait in the loop that accepts connections.
+        """
         if not isinstance(connection.sock, ClientSocket):
             connection.sock = ClientSocket(connection.sock)
         connection.sock.give_time(REQUEST_SECONDS, RESPONSE_SECONDS)
-        return super().handle(connection)
+        is_kept = super().handle(connection)
+        if not is_kept:
+            close_graceful(connection.sock, LINGER_SECONDS)
+        return is_kept
 
     def finish_request(self, connection: TConn, done: "Future[Any]") -> None:
-        """Keep the connection, or close it without blocking.
-
-        Gunicorn's own close waits for the client in the loop that accepts connections.
-        """
-        is_to_close = not (done.cancelled() or done.exception() or done.result())
-        if is_to_close and self.alive:
-            self._start_closing(connection)
-        else:
+        """Keep the connection, unless ``handle`` has closed it."""
+        if done.cancelled() or done.exception() or done.result():
             super().finish_request(connection, done)
-
-    def _start_closing(self, connection: TConn) -> None:
-        """Shut down the sending side, and let the poller detect that the client closes (RFC 9112 §9.6)."""
-        try:
-            connection.sock.shutdown(socket.SHUT_WR)
-            connection.sock.settimeout(0)
-        except OSError:
-            self._close(connection)
-            return
-        connection.timeout = time.monotonic() + LINGER_SECONDS
-        self.poller.register(connection.sock, selectors.EVENT_READ, partial(self._drain, connection))
-        self._closing.append(connection)
-
-    def _drain(self, connection: TConn, client: ClientSocket) -> None:
-        """Drop incoming data, and close once the client has."""
-        try:
-            if client.recv(MAX_DRAINED):
-                return
-        except BlockingIOError:
-            return
-        except OSError:
-            pass
-        self._closing.remove(connection)
-        self._unregister_and_close(connection)
-
-    def murder_pending(self) -> None:
-        """Close connections whose time limit has passed, in each round of the loop."""
-        super().murder_pending()
-        while self._closing and self._closing[0].timeout <= time.monotonic():
-            self._unregister_and_close(self._closing.popleft())
-
-    def _unregister_and_close(self, connection: TConn) -> None:
-        self.poller.unregister(connection.sock)
-        self._close(connection)
-
-    def _close(self, connection: TConn) -> None:
-        self.nr_conns -= 1
-        connection.close()
+        else:
+            self.nr_conns -= 1
 
     def handle_request(self, request: Any, connection: Any) -> Any:
         """Serve a request, and close the connection after one with a long body (RFC 9112 §9.6).
