@@ -5,16 +5,12 @@ messages wait.
 """
 
 import hmac
-from base64 import urlsafe_b64encode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from uuid import UUID
-
-from itsdangerous import BadSignature, Signer
-from itsdangerous.encoding import base64_decode
-from itsdangerous.signer import SigningAlgorithm
 
 CODE_DIGITS = 6
 SHORTEST_KEY_BYTES, LONGEST_KEY_BYTES = 32, 64
@@ -68,24 +64,21 @@ def is_code_of(token_id: UUID, key: bytes, offered: str) -> bool:
 
 
 def link_token_for(token_id: UUID, key: bytes) -> str:
-    """Derive the token of a link: the token's id with a signature, URL-safe.
-
-    Same result as ``_signer``'s, but faster.
-    """
+    """Derive the token of a link: the token's id with a MAC, URL-safe."""
     spelled_id = _base64(token_id.bytes)
     return (spelled_id + b"." + _base64(_mac(_link_key(key), spelled_id))).decode()
 
 
 def token_id_of_link(link_token: str, keys: SecretKeys) -> UUID | None:
     """Return the id from a link's token, or None if no key verifies it."""
-    for key in keys.by_id.values():
-        try:
-            token_id = UUID(bytes=base64_decode(_signer(key).unsign(link_token.encode())))
-        except (BadSignature, ValueError):
-            continue
-        # Base64 has several encodings of the same bytes: with padding, or with other trailing bits.
-        return token_id if link_token == link_token_for(token_id, key) else None
-    return None
+    try:
+        token_id = UUID(bytes=urlsafe_b64decode(link_token.partition(".")[0] + "=="))
+        # All of it, because Base64 has several encodings of the same bytes.
+        offered = link_token.encode()
+        valid = [link_token_for(token_id, key).encode() for key in keys.by_id.values()]
+    except ValueError:
+        return None
+    return token_id if any(hmac.compare_digest(offered, each) for each in valid) else None
 
 
 def number_hash(number: str, key: bytes) -> str:
@@ -114,19 +107,6 @@ def request_mac(request: bytes, key: bytes) -> bytes:
 def tenant_password(organization_id: UUID, key: bytes) -> str:
     """Derive the database password of an organization's role."""
     return _base64(_mac(key, _TENANT_LABEL + organization_id.bytes)).decode()
-
-
-class _KeyedAlgorithm(SigningAlgorithm):
-    """The MAC as an algorithm of itsdangerous."""
-
-    def get_signature(self, key: bytes, value: bytes) -> bytes:
-        """Return the MAC of the value."""
-        return _mac(key, value)
-
-
-@lru_cache(maxsize=16)
-def _signer(key: bytes) -> Signer:
-    return Signer(_link_key(key), salt=_LINK_LABEL, key_derivation="none", algorithm=_KeyedAlgorithm())
 
 
 @lru_cache(maxsize=16)
