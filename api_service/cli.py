@@ -46,17 +46,16 @@ def migrate() -> None:
 
     Missing roles of the processes, as after a restore on another server, are created with their rights.
     """
-    from migrations.commands import upgrade  # noqa: PLC0415 - serving starts faster without alembic
-    from migrations.preconditions import refuse_what_cannot_be  # noqa: PLC0415 - likewise
-    from migrations.rights import RightsMissingError, give_back_rights  # noqa: PLC0415 - likewise
+    from migrations.commands import check_preconditions, upgrade  # noqa: PLC0415 - serving starts faster without alembic
+    from migrations.rights import RightsMissingError, restore_rights  # noqa: PLC0415 - likewise
     from shared.db.migrating import MigrationError, UnknownRevisionError  # noqa: PLC0415 - likewise
 
     settings: MigrateSettings = _read(MigrateSettingsSchema())
     configure_logging("api-service", "info")
     try:
-        refuse_what_cannot_be(settings.database_url)
+        check_preconditions(settings.database_url)
         upgrade(settings.database_url)
-        given = give_back_rights(settings.database_url)
+        given = restore_rights(settings.database_url)
     except UnknownRevisionError as error:
         _stop_unless_newer(error.revision)
     except (DBAPIError, MigrationError) as error:

@@ -1,1 +1,1 @@
-"""The database's history: numbered files, each able to run while the previous release still serves."""
+"""The migrations of the database: numbered files, each compatible with the previous release while it still runs."""

@@ -1,4 +1,4 @@
-"""Which numbered files this release brings, read from their names: serving needs to know, but not all of alembic."""
+"""The revisions of this release, from the names of the files. Services check them without importing alembic."""
 
 from pathlib import Path
 
@@ -7,5 +7,5 @@ REVISIONS = sorted(path.name.partition("_")[0] for path in Path(__file__).parent
 
 
 def is_of_a_newer_release(revision: str) -> bool:
-    """Tell whether a numbered file that this release lacks comes after all that it brings."""
+    """Return whether a revision that this release lacks comes after all of its own."""
     return len(revision) == len(REVISIONS[-1]) and revision.isdecimal() and revision > REVISIONS[-1]

@@ -1,12 +1,15 @@
-"""What the roles of the processes may do, looked at after migrating: a dump has it only where the roles are.
+"""The rights of the processes' roles, checked after each migration.
 
-Whoever restores one on a server without them is told so in words that are easily missed, and each grant is lost.
+A dump contains grants, but not the roles. A restore on a server without the roles loses all grants, and ``psql``
+reports that only in passing.
 """
 
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
@@ -18,94 +21,83 @@ ROLES = ("signpost_api", "signpost_relay", "signpost_console")
 LIST = Path(__file__).parent / "sql" / "rights.sql"
 """The grants of this release's schema. The baseline runs this file; later migrations add theirs to it and run them."""
 
-# Each in the words of a GRANT of one thing.
-HELD = text("""
-with ours as (select oid, rolname from pg_roles where rolname = any(:roles)),
-tables as (
-    select oid, relname, relacl from pg_class where relnamespace = 'public'::regnamespace and not relispartition
+GRANT = re.compile(
+    r"^grant (?P<privileges>[a-z, ]+?)(?: \((?P<columns>[^)]+)\))?\s+on\s+(?:(?P<kind>schema|function)\s+)?"
+    r"(?P<objects>[^;]+?)\s+to (?P<role>\w+);",
+    re.MULTILINE,
 )
-select format('usage on schema %I to %s', nspname, rolname)
-  from pg_namespace, aclexplode(nspacl) join ours on ours.oid = grantee
- where nspname = 'public' and privilege_type = 'USAGE'
-union
-select format('%s on %I to %s', lower(privilege_type), relname, rolname)
-  from tables, aclexplode(relacl) join ours on ours.oid = grantee
-union
-select format('%s (%I) on %I to %s', lower(privilege_type), attname, relname, rolname)
-  from tables join pg_attribute on attrelid = tables.oid, aclexplode(attacl) join ours on ours.oid = grantee
- where not attisdropped
-union
-select format('execute on function %s to %s', pg_proc.oid::regprocedure, rolname)
-  from pg_proc, aclexplode(proacl) join ours on ours.oid = grantee
- where pronamespace = 'public'::regnamespace
-""")
-COMMENT = re.compile(r"^--.*$", re.MULTILINE)
-RIGHT = re.compile(
-    r"(?:grant )?(?P<what>[a-z, ]+?)(?: \((?P<columns>.+)\))?"
-    r" on (?P<kind>schema |function )?(?P<name>.+) to (?P<role>\w+)"
-)
+
+
+class Right(NamedTuple):
+    """A privilege on a table, or on a column of it, or on an object of another kind."""
+
+    name: str
+    privilege: str
+    column: str
+    kind: str
+    role: str
+
+    def __str__(self) -> str:
+        """Return the words that follow GRANT."""
+        column, kind = f" ({self.column})" if self.column else "", f"{self.kind} " if self.kind else ""
+        return f"{self.privilege}{column} on {kind}{self.name} to {self.role}"
+
+    def is_held(self, connection: Connection) -> bool:
+        """Return whether the role has the right in that database."""
+        kind = "column" if self.column else self.kind or "table"
+        column = ":column, " if self.column else ""
+        return bool(
+            connection.scalar(text(f"select has_{kind}_privilege(:role, :name, {column}:privilege)"), self._asdict())
+        )
 
 
 class RightsMissingError(MigrationError):
-    """The schema is there, and somebody else's are things that the roles need."""
+    """The roles lack rights on objects that belong to another login."""
 
-    def __init__(self, missing: Sequence[str]) -> None:
+    def __init__(self, missing: Sequence[Right]) -> None:
         super().__init__()
         self.needed = "; ".join(f"grant {right}" for right in missing)
 
 
-def give_back_rights(database_url: str) -> int:
-    """Make the roles, and give them their rights, where they are missing; return how many rights were.
+def restore_rights(database_url: str) -> int:
+    """Create missing roles and grant missing rights; return the number of rights granted.
 
-    The schema must be at this release's revision. What somebody gave beyond is left. Raises RightsMissingError, with
-    what could be given given, or what the database says.
+    The schema must be at this release's revision. Additional rights of the roles stay. Raises database errors, and
+    RightsMissingError after it granted what it could.
     """
     with (
         exclusive_connection(database_url, "alembic_version", application_name="api-service migrate") as connection,
         connection.begin(),
     ):
         make_roles(connection)
-        missing = lacking(connection)
+        missing = missing_rights(connection)
         for right in missing:
             with suppress(ProgrammingError), connection.begin_nested():
                 connection.exec_driver_sql(f"grant {right}")
-        left = lacking(connection) if missing else []
+        left = missing_rights(connection) if missing else []
     if left:
         raise RightsMissingError(left)
     return len(missing)
 
 
-def lacking(connection: Connection) -> list[str]:
-    """Return what the roles may not do, though they should, in the words of a GRANT."""
-    return [right for right in sorted(rights() - held(connection)) if not _is_had(connection, right)]
+def missing_rights(connection: Connection) -> list[Right]:
+    """Return the rights that the roles lack. A role may also have a right through a grant to all roles."""
+    return [right for right in sorted(rights()) if not right.is_held(connection)]
 
 
-def rights() -> set[str]:
-    """Return what the roles may do, each thing in the words of a GRANT."""
-    found: set[str] = set()
-    for given in COMMENT.sub("", LIST.read_text()).split(";"):
-        if right := RIGHT.fullmatch(" ".join(given.split())):
-            columns = [f" ({name})" for name in right["columns"].split(", ")] if right["columns"] else [""]
-            about = f"{right['kind'] or ''}{right['name']} to {right['role']}"
-            found |= {f"{what}{column} on {about}" for what in right["what"].split(", ") for column in columns}
+def rights() -> set[Right]:
+    """Return all rights in LIST."""
+    found: set[Right] = set()
+    for grant in GRANT.finditer(LIST.read_text()):
+        columns = _listed(grant["columns"]) if grant["columns"] else [None]
+        for privilege, column, name in product(_listed(grant["privileges"]), columns, _listed(grant["objects"])):
+            found.add(Right(name, privilege, column or "", grant["kind"] or "", grant["role"]))
     return found
 
 
-def held(connection: Connection) -> set[str]:
-    """Return what they were given in that database, partitions left out."""
-    return set(connection.scalars(HELD, {"roles": list(ROLES)}))
-
-
-def _is_had(connection: Connection, right: str) -> bool:
-    """Tell whether a right that was not given itself is had all the same: as everybody's, or as part of another."""
-    asked = RIGHT.fullmatch(right)
-    if asked is None:
-        raise ValueError(right)
-    kind = "column" if asked["columns"] else (asked["kind"] or "table").strip()
-    arguments = [asked["role"], asked["name"], *([asked["columns"]] if asked["columns"] else []), asked["what"]]
-    places = ", ".join(f":a{number}" for number in range(len(arguments)))
-    values = {f"a{number}": argument for number, argument in enumerate(arguments)}
-    return bool(connection.scalar(text(f"select has_{kind}_privilege({places})"), values))
+def _listed(text_of_list: str) -> list[str]:
+    """Split a list. The commas between the arguments of a function have no space after them."""
+    return re.split(r",\s+", text_of_list)
 
 
 def make_roles(connection: Connection) -> None:
@@ -115,6 +107,6 @@ def make_roles(connection: Connection) -> None:
     )
     for role in ROLES:
         if role not in there:
-            # Roles are the server's: another database's migration may make them at the same moment.
+            # Roles belong to the server: another database's migration may create them at the same moment.
             with suppress(ProgrammingError), connection.begin_nested():
                 connection.exec_driver_sql(f"create role {role} nologin")

@@ -1,8 +1,8 @@
--- What a dead letter died of: messages with the same cause are counted and requeued together.
+-- The cause of a dead letter. Operators count and requeue messages of the same cause together.
 
--- What replies of one kind have in common: the status code at their start, and words without a digit, an address or
--- a host name. Quoted text and text in angle brackets differs from message to message, and so do long words without
--- a vowel: Postfix writes its queue ids that way.
+-- The pattern that replies of one kind share: the status code at the start, and words without a digit, an address or a
+-- host name. Quoted text and text in angle brackets differ between messages. So do long words without a vowel, which
+-- Postfix uses as queue ids.
 create function signpost_error_pattern(error text) returns text
 language sql immutable parallel safe
 return coalesce(substring(error from '^[0-9]{3}(?:[ -][245][.][0-9]{1,3}[.][0-9]{1,3})?'), '')
@@ -11,15 +11,14 @@ return coalesce(substring(error from '^[0-9]{3}(?:[ -][245][.][0-9]{1,3}[.][0-9]
            '\S*(?:"[^"]*"|<[^>]*>|[@0-9]|[[:alnum:]][.][[:alpha:]])\S*|\m[B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{7,}\M',
            '…', 'g'), 200);
 
--- The id of a cause. The hash function is the one for hash partitions, which PostgreSQL keeps stable; md5 may be
--- disabled by policy.
+-- The id of a cause. PostgreSQL keeps the hash function of hash partitions stable. A server's policy may disable md5.
 create function signpost_cause(dead_reason text, provider text, error text) returns text
 language sql immutable parallel safe
 return right(lpad(to_hex(hashtextextended(
     coalesce(dead_reason, '') || chr(31) || coalesce(provider, '') || chr(31)
     || coalesce(signpost_error_pattern(error), ''), 0)), 16, '0'), 12);
 
--- An address as operators and logs see it: `a…@example.org`, `+23…78`.
+-- A masked address for operators and logs: `a…@example.org`, `+23…78`.
 create function signpost_masked(address text) returns text
 language sql immutable strict parallel safe
 return case when position('@' in address) > 0

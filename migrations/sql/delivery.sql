@@ -1,8 +1,7 @@
--- What API, relay and console may change in the outbox only through a function of the owner's.
+-- Changes of the outbox that API, relay and console may make only through functions of the schema's owner.
 
--- Closes the pending messages of a token, with their fallbacks, when a newer code replaces it or it was used. The
--- API has no right to update the outbox. PL/pgSQL, since SQL functions are planned at each call before PostgreSQL
--- 18.
+-- Supersedes the pending messages of a token and their fallbacks, after its use or when a newer code replaces it. The
+-- API has no right to update the outbox. In PL/pgSQL, because PostgreSQL before 18 plans SQL functions at each call.
 create function signpost_supersede(for_user uuid, of_token uuid) returns integer
 language plpgsql security definer set search_path = public, pg_temp
 as $$
@@ -20,21 +19,17 @@ begin
 end
 $$;
 
--- Whether somebody has proven this address (canonical form): then a new code for it is a decoy and activates nothing.
+-- Returns whether a user has verified this address (canonical form). A new code for it is then a decoy.
 create function signpost_is_taken(channel text, canonical text) returns boolean
-language plpgsql stable set search_path = public, pg_temp
-as $$
-begin
-    return case channel
-        when 'sms' then exists (select from users where phone = canonical and phone_verified_at is not null)
-        else exists (select from users where email_canonical = canonical and email_verified_at is not null) end;
-end
-$$;
+language sql stable set search_path = public, pg_temp
+return case channel
+    when 'sms' then exists (select from users where phone = canonical and phone_verified_at is not null)
+    else exists (select from users where email_canonical = canonical and email_verified_at is not null) end;
 
--- Adds the second message, over the other channel, of a message whose fallback is due. Its code is a token of its
--- own, since a code proves the address it was sent to. Whether that address is taken is decided as at a resend. The
--- new token has the attempts that are left of the first and does not outlive it. Locked rows are skipped: a resend
--- locks user and messages in the other order. They stay due.
+-- Adds the fallback message, over the other channel, of a message whose fallback is due. It has its own token, because
+-- a code proves the address that receives it. As at a resend, the code is a decoy if the address is taken. The new
+-- token has the remaining attempts of the first and does not outlive it. Locked rows are skipped and stay due: a resend
+-- locks user and messages in the other order.
 create function signpost_fall_back(first_id uuid, second_id uuid) returns boolean
 language plpgsql security definer set search_path = public, pg_temp
 as $$
@@ -81,8 +76,8 @@ begin
 end
 $$;
 
--- A message about a user goes to an address of this user, or to the same address written in another way. Otherwise
--- the console's role could send a code to a stranger's address. Letters beyond ASCII are compared as they are.
+-- Allows as the recipient of a message about a user only an address of this user, in any spelling. Otherwise the
+-- console's role could send a code to a stranger. Only ASCII letters are compared without case.
 create function signpost_check_recipient() returns trigger
 language plpgsql security definer set search_path = public, pg_temp
 as $$
@@ -93,15 +88,15 @@ begin
            select from users
             where id = new.user_id and case new.channel when 'sms' then phone = new.recipient
                                        else lower(email collate "C") = lower(new.recipient collate "C") end)) then
-        raise exception 'a message about a user goes to no address but that user''s'
+        raise exception 'a message about a user may only go to an address of that user'
             using errcode = 'insufficient_privilege';
     end if;
     return new;
 end
 $$;
 
--- A message carries only a token like the one it had: otherwise the console's role could send the code that resets
--- a password to an address that the user no longer has.
+-- Allows as a message's new token only one for the same purpose and address. Otherwise the console's role could send a
+-- password reset to an address that the user no longer has.
 create function signpost_check_token() returns trigger
 language plpgsql security definer set search_path = public, pg_temp
 as $$
@@ -114,7 +109,8 @@ begin
            and (other.purpose = own.purpose or own.address_id is null)
          where own.id = old.token_id and own.channel = new.channel
            and own.user_id = new.user_id and other.user_id = new.user_id) then
-        raise exception 'a message brings no token but one like its own' using errcode = 'insufficient_privilege';
+        raise exception 'a message may only get a token for the same purpose and address'
+            using errcode = 'insufficient_privilege';
     end if;
     if exists (
         select from tokens
@@ -122,15 +118,15 @@ begin
          where tokens.id = new.token_id and tokens.address_id is null
            and case new.channel when 'sms' then phone is distinct from new.recipient
                else lower(email collate "C") is distinct from lower(new.recipient collate "C") end) then
-        raise exception 'a registration''s code goes to its present address only'
+        raise exception 'a registration''s code may only go to its present address'
             using errcode = 'insufficient_privilege';
     end if;
     return new;
 end
 $$;
 
--- The id of the key under which the API derives codes now, read from the newest message with a code. The console
--- has no keys. Null if the last thousand messages have none.
+-- Returns the id of the key that the API uses for new codes, as in the newest message with a code. The console has no
+-- keys. Null if the last thousand messages have no code.
 create function signpost_newest_key() returns text
 language sql stable parallel safe set search_path = public, pg_temp
 begin atomic
@@ -141,10 +137,10 @@ begin atomic
      limit 1;
 end;
 
--- Corrects a typing error in the address of a registration that is not activated. All codes sent to the old address
--- expire, since they would now prove the new one; pending messages to it are closed. The new address alone decides
--- whether the new code may activate. The user is locked before the other messages, as at a resend. The checks of
--- the address are weaker than the console's own: they keep nonsense out.
+-- Corrects a typing error in the address of a registration before its activation. All codes sent to the old address
+-- expire, because they would now prove the new one, and pending messages to it are superseded. The new code is a decoy
+-- if the new address is taken. The user is locked before the other messages, as at a resend. The console has checked
+-- the address; the checks here only reject obvious errors.
 create function signpost_correct_address(of_message uuid, address text, canonical text) returns boolean
 language plpgsql strict security definer set search_path = public, pg_temp
 as $_$
@@ -191,7 +187,7 @@ begin
 end
 $_$;
 
--- Revokes a token. The console's role may not update the column, so it cannot undo this.
+-- Revokes an operator's token. The console's role may not update the column, so it cannot undo this.
 create function signpost_revoke_operator_token(of_token uuid) returns boolean
 language sql strict security definer set search_path = public, pg_temp
 begin atomic
@@ -200,10 +196,10 @@ begin atomic
     select exists (select from revoked);
 end;
 
--- Adds the operators' digest to the outbox and returns its content, or null without news. The relay chooses
--- addresses and language only.
--- - Superseded and discarded messages, and digests themselves, are no news.
--- - Deaths count since the cause was last reported, two hours at most.
+-- Adds the operators' digest to the outbox and returns its content, or null without news. The relay only chooses the
+-- addresses and the language.
+-- - Superseded messages, discarded messages and digests are not reported.
+-- - Dead letters count since the last report of their cause, for two hours at most.
 -- - A provider that no relay has seen for five minutes was removed from the settings.
 -- - Causes are written in one order, so that two relays cannot deadlock.
 create function signpost_enqueue_digests(ids uuid[], addresses text[], in_locale text, late interval) returns jsonb
@@ -219,8 +215,8 @@ begin
            and dead_reason not in ('superseded', 'discarded') and template <> 'operator_digest'),
     found as (
         select 'dead' as kind, dead.cause, count(*) as count
-          from dead left join reported_causes as told on told.cause = dead.cause
-         where told.cause is null or settled_at > reported_at
+          from dead left join reported_causes as before on before.cause = dead.cause
+         where before.cause is null or settled_at > reported_at
          group by dead.cause
         union all
         select 'late', 'late, ' || channel, count(*)
@@ -232,7 +228,7 @@ begin
         select 'provider_down', 'provider down, ' || name, null
           from providers
          where consecutive_opens > 0 and since <= now() - late and seen_at > now() - interval '5 minutes'),
-    told as (
+    reported as (
         insert into reported_causes as before (cause, reported_at)
         select cause, now() from found order by cause
             on conflict (cause) do update set reported_at = excluded.reported_at
@@ -242,7 +238,7 @@ begin
                'dead', coalesce(sum(count), 0),
                'causes', jsonb_agg(jsonb_build_object('kind', kind, 'cause', cause, 'count', count)
                                    order by count desc nulls last, cause))
-      into news from found join told using (cause)
+      into news from found join reported using (cause)
     having count(*) > 0;
     if news is null then
         return null;

@@ -1,8 +1,7 @@
--- What provisioning changes beside its own steps: organizations, tokens and the founder's message, once for each
--- message.
+-- The effects of provisioning on organizations, tokens and the founder's message, once for each message.
 
--- Returns the organization to be provisioned, or no row. A failed one is provisioned again after an operator's
--- requeue, but not while what is left of its database is being dropped, nor without its founder.
+-- Returns the organization to provision, or no row. After an operator's requeue, a failed organization is provisioned
+-- again, except while a relay drops its database, or after its founder was deleted.
 create function signpost_start_provisioning(work_id uuid, lease uuid) returns setof organizations
 language plpgsql security definer set search_path = public, pg_temp
 as $$
@@ -19,9 +18,9 @@ begin
 end
 $$;
 
--- Adds the founder's message, once the database is ready. Its token starts to live now. Whether the address is
--- taken is decided again, as at a resend; a decoy stays one, since it has no database. 200 attempts, as every
--- message to people (shared/enqueue.py).
+-- Adds the founder's message when the database is ready. The lifetime of its token starts now. As at a resend, the code
+-- becomes a decoy if the address is taken. A decoy organization has no database, so its code stays a decoy. The message
+-- gets 200 attempts, like every message to people (shared/enqueue.py).
 create function signpost_notify_founder(work outbox_messages, is_decoy boolean, message_id uuid) returns void
 language plpgsql set search_path = public, pg_temp
 as $$
@@ -52,8 +51,7 @@ begin
 end
 $$;
 
--- Marks the organization ready. NOTIFY inside the transaction takes a lock at commit, which is cheap at the rate of
--- organizations.
+-- Marks the organization ready. NOTIFY takes a lock at commit, which is cheap at the rate of organizations.
 create function signpost_provisioned(work_id uuid, message_id uuid) returns boolean
 language plpgsql security definer set search_path = public, pg_temp
 as $$
@@ -78,8 +76,8 @@ begin
 end
 $$;
 
--- Marks the organization failed and notifies its founder. A failed repair changes nothing, and whoever registered a
--- taken address gets no message.
+-- Marks the organization failed and notifies its founder. A failed repair changes nothing. The founder of a decoy, who
+-- registered a taken address, gets no message.
 create function signpost_provisioning_failed(work_id uuid, message_id uuid) returns boolean
 language plpgsql security definer set search_path = public, pg_temp
 as $$
@@ -108,11 +106,11 @@ begin
 end
 $$;
 
--- Enqueues a repair unless one is pending or ended less than a minute ago; after a repair that was given up, less
--- than an hour ago, unless an operator asks. Whoever may ask has proven the address, so the organization is no
+-- Enqueues a repair unless one is pending or ended less than a minute ago. After a dead repair, relays wait for
+-- an hour; operators do not. Only users who have verified their address can request repairs. So the organization is no
 -- decoy from now on.
 create function signpost_enqueue_repair(
-    for_organization uuid, message_id uuid, is_asked_for boolean default false) returns boolean
+    for_organization uuid, message_id uuid, is_by_operator boolean default false) returns boolean
 language plpgsql security definer set search_path = public, pg_temp
 as $$
 declare
@@ -124,7 +122,7 @@ begin
        and not exists (select from outbox_messages as last
                         where last.id = organizations.repair_id
                           and (last.status = 'pending'
-                               or last.settled_at > now() - case when last.status = 'dead' and not is_asked_for
+                               or last.settled_at > now() - case when last.status = 'dead' and not is_by_operator
                                                                  then interval '1 hour' else interval '1 minute' end))
     returning * into organization;
     if not found then
@@ -140,8 +138,8 @@ begin
 end
 $$;
 
--- Marks an organization failed when its last user is pruned before activation. Those of activated users are left to
--- operators.
+-- Marks an organization failed when its last user is pruned before activation. Operators handle organizations of
+-- activated users.
 create function signpost_abandon_organization() returns trigger
 language plpgsql security definer set search_path = public, pg_temp
 as $$

@@ -1,15 +1,14 @@
--- Partitions of the outbox: one for each week from Monday (UTC), by the time in the message's id (UUIDv7). Each statement
--- locks all partitions of its plan, so few large ones make claims cheaper than many small ones.
+-- Partitions of the outbox: one for each week from Monday (UTC), by the time in the message's id (UUIDv7). A statement
+-- locks all partitions of its plan, so claims are cheaper with few large partitions than with many small ones.
 
--- The lowest UUIDv7 of that millisecond.
+-- Returns the lowest UUIDv7 of that millisecond.
 create function signpost_uuid7_floor(moment timestamptz) returns uuid
 language sql immutable strict parallel safe
 return (rpad(lpad(to_hex(floor(extract(epoch from moment) * 1000)::bigint), 12, '0'), 32, '0'))::uuid;
 
--- Returns 1 if it made the partition, 0 if it was there. Rows of that week move out of the default partition, where
--- a wrong clock put them. Moving more than 20,000 rows would block inserts for over half a second: then the week is
--- left in the default partition. For this week the parent is locked first, so that no insert is on its way into the
--- default partition.
+-- Creates the partition of a week; returns 1, or 0 if it exists. Rows of that week move out of the default partition,
+-- where a wrong clock put them. Moving more than 20,000 rows would block inserts for over half a second, so they stay.
+-- For this week the parent is locked first, because an insert may be on its way into the default partition.
 create function signpost_make_partition(week timestamptz) returns integer
 language plpgsql set search_path = public, pg_temp
 as $$
@@ -42,8 +41,8 @@ begin
 end
 $$;
 
--- Makes this week's partition and those of the coming weeks. One that cannot be made now is left to the next call:
--- waiting for a lock would make all inserts wait behind it.
+-- Creates the partitions of this week and the coming weeks. The next call retries a partition that fails: all inserts
+-- would wait behind a wait for its lock.
 create function signpost_make_partitions(weeks_ahead integer) returns integer
 language plpgsql security definer set search_path = public, pg_temp set lock_timeout = '200ms'
 as $$
@@ -57,7 +56,7 @@ begin
         begin
             made := made + signpost_make_partition(week);
         exception when lock_not_available or check_violation or program_limit_exceeded then
-            raise warning 'partition of % not made: %', week, sqlerrm
+            raise warning 'partition of % not created: %', week, sqlerrm
                 using errcode = sqlstate,
                       table = 'outbox_messages_' || to_char(week at time zone 'UTC', 'YYYYMMDD');
         end;
@@ -67,7 +66,7 @@ begin
 end
 $$;
 
--- Tells whether a partition has pending messages.
+-- Returns whether a partition has pending messages.
 create function signpost_has_unsettled(partition text) returns boolean
 language plpgsql stable strict set search_path = public, pg_temp
 as $$
@@ -79,7 +78,7 @@ begin
 end
 $$;
 
--- Names the partitions of the weeks that ended before that moment's day, oldest first.
+-- Returns the partitions of the weeks that ended before that moment's day, oldest first.
 create function signpost_partitions_before(cutoff timestamptz) returns setof text
 language sql stable strict set search_path = public, pg_temp
 begin atomic
@@ -92,9 +91,9 @@ begin atomic
 end;
 
 -- Drops the oldest partition past retention that has no pending message; returns how many it dropped (0 or 1). All
--- claims and inserts wait for the lock on the parent, so the wait for it is short, and the partition itself and the
--- default one are not waited for. Pending messages are looked for again under the lock, since an operator may have
--- requeued one. The advisory lock keeps this and signpost_make_partitions from waiting for each other.
+-- claims and inserts wait behind the lock on the parent. So the wait for that lock is short, and there is no wait for
+-- the locks on the partition and the default partition. The function checks again for pending messages under the lock,
+-- because an operator may have requeued one. An advisory lock excludes signpost_make_partitions meanwhile.
 create function signpost_drop_partition(keep_days integer) returns integer
 language plpgsql strict security definer set search_path = public, pg_temp set lock_timeout = '200ms'
 as $$

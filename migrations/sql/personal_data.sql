@@ -1,7 +1,7 @@
--- What is stored of one person: shown to them and erased.
+-- Personal data of one user: its export and its erasure.
 
--- All messages of a user, with the providers' replies. The API may read these replies through this function only,
--- after it asked for the password.
+-- Returns all messages of a user, with the providers' replies. The API reads replies only through this function, after
+-- it has checked the password.
 create function signpost_messages_of(for_user uuid) returns jsonb
 language sql stable strict security definer set search_path = public, pg_temp
 begin atomic
@@ -20,16 +20,14 @@ begin atomic
      where user_id = for_user;
 end;
 
--- Erases a user; false if there is none. Messages and attempts stay to be counted, without personal data.
--- - `held` lists the addresses that the person has proven: {channel, canonical, until, address_ids}. What was sent
---   to one after they had left it belongs to somebody else, and so does a registration that was sent something
---   since.
--- - Registrations that never activated are locked first and read then: their holder may have activated them or
---   corrected the address. An activation that waits for this transaction meanwhile is a deadlock; the API repeats
---   whichever is undone.
--- - Ids are unnested: comparing with the whole array takes twice as long for 5,000.
--- - A leased message loses its lease, so that the relay's outcome is not written. Attempts are erased in a later
---   statement, which sees what a settlement wrote that came first.
+-- Erases a user; returns false if there is none. Messages and attempts remain for statistics, without personal data.
+-- - `held` lists the addresses that the user has verified: {channel, canonical, until, address_ids}. Messages sent to
+--   an address after `until` belong to another person, and so do registrations that got messages since.
+-- - Pending registrations are locked before they are read: their holder may activate them or correct the address. An
+--   activation that waits for this transaction meanwhile is a deadlock, and the API retries the loser.
+-- - Ids are unnested: a comparison with an array of 5,000 takes twice as long.
+-- - A leased message loses its lease, so that the relay cannot write its outcome. A later statement erases attempts: it
+--   sees those of a settlement that committed first.
 create function signpost_erase(for_user uuid, held jsonb) returns boolean
 language plpgsql strict security definer set search_path = public, pg_temp
 as $$

@@ -118,8 +118,8 @@ create unlogged table rate_limits (
 )
 with (fillfactor = 50);
 
--- The outbox, partitioned by the time in the id. `attempt` counts deliveries, and `lost_leases` counts leases that ended
--- without an outcome.
+-- The outbox, partitioned by the time in the id. `attempt` counts deliveries, and `lost_leases` counts leases that
+-- ended without an outcome.
 create table outbox_messages (
     id uuid primary key,
     template text not null,
@@ -173,8 +173,8 @@ create index ix_outbox_messages_suspect on outbox_messages (due_at, id)
     where status = 'pending' and lost_leases >= 1;
 create index ix_outbox_messages_user_id on outbox_messages (user_id, created_at);
 
--- Rows that a wrong clock puts outside the existing partitions. The claim and the settlement each update a row. The fill
--- factor leaves room for a second version on the same page, so that no index changes.
+-- Rows that a wrong clock puts outside the existing partitions. The claim and the settlement each update a row. The
+-- fill factor leaves room for a second version on the same page, so that no index changes.
 create table outbox_messages_default partition of outbox_messages default with (fillfactor = 45);
 
 -- Failed attempts to deliver.

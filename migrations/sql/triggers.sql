@@ -1,4 +1,4 @@
--- Checks and consequences of single changes; functions/*.sql says what each one does.
+-- Triggers. The comments of their functions describe them.
 
 create trigger tr_outbox_messages_recipient after update of recipient on outbox_messages
 for each row when (old.recipient is distinct from new.recipient)

@@ -1,4 +1,4 @@
--- What operators and alarms read.
+-- Views for operators and alarms.
 
 -- Dead messages with their addresses masked.
 create view dead_letters as
@@ -8,7 +8,7 @@ select id, template, channel, signpost_masked(recipient) as recipient, dead_reas
   from outbox_messages
  where status = 'dead';
 
--- Pending messages by channel. What is leased is not due.
+-- Pending messages by channel. Leased messages are not due.
 create view outbox_backlog as
 select channel,
        count(*) filter (where due_at <= now() and (leased_until is null or leased_until <= now())) as due,

@@ -1,4 +1,4 @@
-"""The schema of the first release, from the files in ``migrations/sql``. Later changes are migrations of their own."""
+"""The schema of the first release, from the files in ``migrations/sql``. Later changes have their own migrations."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ FILES = (
 
 def upgrade() -> None:
     make_roles(op.get_bind())
-    # The driver takes a file of many statements, and leaves `%` and `:` in it as they are.
+    # The driver accepts a file of many statements and does not interpret `%` and `:` in it.
     connection: Any = op.get_bind().connection.driver_connection
     connection.execute("set local check_function_bodies = off")  # functions call others of later files
     for name in FILES:

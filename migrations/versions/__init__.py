@@ -1,1 +1,1 @@
-"""The numbered migrations, each in a transaction of its own."""
+"""The numbered migrations, each in its own transaction."""

@@ -4,15 +4,37 @@ from datetime import date, timedelta
 
 import psycopg
 from alembic.script import ScriptDirectory
-from sqlalchemy import NullPool, create_engine
 
 from devstack.cluster import Cluster
 from migrations import commands
 from migrations.revisions import REVISIONS
-from migrations.rights import held, rights
-from shared.db.engine import engine_url
+from migrations.rights import ROLES, rights
 from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
+
+# Each right in the words of a GRANT.
+GRANTED = """
+with ours as (select oid, rolname from pg_roles where rolname = any(%s)),
+tables as (
+    select oid, relname, relacl from pg_class where relnamespace = 'public'::regnamespace and not relispartition
+)
+select format('usage on schema %%I to %%s', nspname, rolname)
+  from pg_namespace, aclexplode(nspacl) join ours on ours.oid = grantee
+ where nspname = 'public' and privilege_type = 'USAGE'
+union
+select format('%%s on %%I to %%s', lower(privilege_type), relname, rolname)
+  from tables, aclexplode(relacl) join ours on ours.oid = grantee
+union
+select format('%%s (%%I) on %%I to %%s', lower(privilege_type), attname, relname, rolname)
+  from tables join pg_attribute on attrelid = tables.oid, aclexplode(attacl) join ours on ours.oid = grantee
+ where not attisdropped
+union
+select format('execute on function %%s to %%s', pg_proc.oid::regprocedure, rolname)
+  from pg_proc, aclexplode(proacl) join ours on ours.oid = grantee
+ where pronamespace = 'public'::regnamespace
+"""
+
+FOR_ALL = ["signpost_cause", "signpost_error_pattern", "signpost_masked", "signpost_uuid7_floor"]
 
 
 def test_of_two_who_migrate_at_once_one_waits_and_finds_nothing_to_do(cluster: Cluster) -> None:
@@ -32,13 +54,21 @@ def test_models_and_migrations_agree(database: Database) -> None:
     commands.check(database.owner_url)
 
 
-def test_what_roles_may_do_is_listed(cluster: Cluster) -> None:
+def test_the_roles_have_the_listed_rights_and_no_others(cluster: Cluster) -> None:
     with fresh_database(cluster, template="template0") as empty:
         commands.upgrade(empty.owner_url)
-        engine = create_engine(engine_url(empty.owner_url), poolclass=NullPool)
-        with engine.connect() as connection:
-            found = held(connection)
-    assert found == rights()
+        with empty.connect() as connection:
+            granted = {right for (right,) in connection.execute(GRANTED, [list(ROLES)])}
+    assert granted == {str(right) for right in rights()}
+
+
+def test_all_roles_may_execute_four_harmless_functions_only(database: Database) -> None:
+    with database.connect() as connection:
+        found = connection.execute(
+            "select proname::text from pg_proc where pronamespace = 'public'::regnamespace"
+            " and (proacl is null or exists (select from aclexplode(proacl) where grantee = 0)) order by 1"
+        ).fetchall()
+    assert [name for (name,) in found] == FOR_ALL
 
 
 def test_a_migration_makes_the_partitions_of_this_week_and_the_next_two(cluster: Cluster) -> None:

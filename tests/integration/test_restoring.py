@@ -15,7 +15,7 @@ import pytest
 
 from devstack.cluster import QUICK_AND_FORGETFUL, Cluster
 from devstack.logins import create_logins
-from migrations.rights import RightsMissingError, give_back_rights
+from migrations.rights import RightsMissingError, restore_rights
 from shared.db.connection_settings import driver_url
 from tests.support.databases import Database, is_refused, memory_if_enough
 from tests.support.mail_sink import MailSink
@@ -99,7 +99,7 @@ def test_what_is_somebody_elses_to_give_is_named(database: Database) -> None:
         owner.execute("create role passer_by login")
     try:
         with pytest.raises(RightsMissingError) as refused:
-            give_back_rights(database.cluster.url(database.name, user="passer_by"))
+            restore_rights(database.cluster.url(database.name, user="passer_by"))
     finally:
         with database.connect() as owner:
             owner.execute("drop role passer_by")
