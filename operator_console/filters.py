@@ -7,6 +7,7 @@ from typing import Any, Self, TypeAlias
 
 from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, func, literal_column
 
+from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
 from shared.ids import EPOCH
 from shared.masks import masked
 from shared.models import OutboxMessage
@@ -84,9 +85,6 @@ def masked_json(plain: dict[str, Any]) -> dict[str, Any]:
 
 def _address(text: str) -> str:
     """Return the address in the form that messages have; text that is no address matches no message."""
-    # Imported here: its libraries take half as long to import as everything else that a query needs.
-    from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email  # noqa: PLC0415 - see above
-
     try:
         return deliverable_email(text) if "@" in text else canonical_phone(text)
     except InvalidAddressError:

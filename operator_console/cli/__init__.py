@@ -1,48 +1,27 @@
-"""`outboxctl`: what waits, what was sent, what died and why, and another attempt for it.
-
-Each module holds one family of commands and is imported only when one of them runs, which keeps `status` and `list`
-fast to start.
-"""
+"""`outboxctl`: show the backlog, sent messages and dead letters with their causes; requeue and discard dead letters."""
 
 import errno
-from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
-HELP = "Show what waits, what was sent and what died; requeue and discard dead messages."
+from operator_console.cli.actions import bulk_commands, discard_command, requeue_command, undo_discard_command
+from operator_console.cli.organizations import organizations_commands
+from operator_console.cli.queries import (
+    audit_command,
+    groups_command,
+    list_command,
+    providers_command,
+    show_command,
+    status_command,
+)
+from operator_console.cli.tokens import tokens_commands
 
-
-class CommandSpec(NamedTuple):
-    """Where a command is, and its line in the list of commands."""
-
-    module: str
-    name: str
-    summary: str
-
-
-COMMANDS = {
-    "audit": CommandSpec("queries", "audit_command", "List operators' actions and their reasons, newest first."),
-    "bulk": CommandSpec("actions", "bulk_commands", "List, stop and resume bulk actions."),
-    "discard": CommandSpec("actions", "discard_command", "Close dead messages that need no further attention."),
-    "groups": CommandSpec("queries", "groups_command", "Count dead messages by cause, most frequent first."),
-    "list": CommandSpec("queries", "list_command", "List messages, newest first; recipients are masked."),
-    "organizations": CommandSpec(
-        "organizations", "organizations_commands", "Show, check and repair organizations' databases."
-    ),
-    "providers": CommandSpec(
-        "queries", "providers_command", "List providers: breaker, since when, last failure, rate."
-    ),
-    "requeue": CommandSpec("actions", "requeue_command", "Give dead messages another attempt, with a valid code."),
-    "show": CommandSpec("queries", "show_command", "Show one message with its failed attempts and its timeline."),
-    "status": CommandSpec("queries", "status_command", "Show backlog, lag, recent outcomes, breakers and relays."),
-    "tokens": CommandSpec("tokens", "tokens_commands", "Create, list and revoke tokens for the console."),
-    "undo-discard": CommandSpec("actions", "undo_discard_command", "Restore the reason that discarded messages had."),
-}
+HELP = "Show the backlog, sent messages and dead letters; requeue and discard dead letters."
 
 
 class Commands(click.Group):
-    """All commands by name. Only the one that runs is imported."""
+    """All commands. Reports arguments and output that cannot be encoded or written."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """Reject arguments that PostgreSQL cannot receive as text."""
@@ -59,23 +38,6 @@ class Commands(click.Group):
                 raise
             raise click.ClickException(f"The output cannot be written: {error.strerror}.") from error
 
-    def list_commands(self, _context: click.Context) -> list[str]:
-        """Return all names."""
-        return sorted(COMMANDS)
-
-    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
-        """Import and return the command of that name, if there is one."""
-        spec = COMMANDS.get(name)
-        if spec is None:
-            return None
-        found: click.Command = getattr(import_module(f"{__name__}.{spec.module}"), spec.name)
-        return found
-
-    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands in the help without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name].summary) for name in sorted(COMMANDS)])
-
 
 def _is_unicode(argument: str) -> bool:
     """Return whether the argument could be decoded: Python keeps other bytes as lone surrogates."""
@@ -89,3 +51,11 @@ def _is_unicode(argument: str) -> bool:
 @click.group(cls=Commands, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Run a command."""
+
+
+for command in (
+    *(status_command, list_command, show_command, groups_command, providers_command, audit_command),
+    *(requeue_command, discard_command, undo_discard_command, bulk_commands),
+    *(organizations_commands, tokens_commands),
+):
+    main.add_command(command)

@@ -100,9 +100,10 @@ def bulk_options(command: Any) -> Any:
 def requeue_command(
     ids: tuple[UUID, ...], reason: str, address: str | None, locale: Locale | None, **options: Any
 ) -> None:
-    """Give dead messages another attempt, with the newest code, or a new one if that has expired.
+    """Give dead messages another attempt.
 
-    Name messages by their IDS, or select them with the filters of `list`: then they are counted first.
+    The message carries the newest code, or a new one if that has expired. Name messages by their IDS, or select them
+    with the filters of `list`. With filters, the command counts the messages first.
     """
     correction = Correction(recipient=address, locale=locale)
     if correction != Correction() and len(ids) != 1:
@@ -119,9 +120,10 @@ def requeue_command(
 @reason_option
 @bulk_options
 def discard_command(ids: tuple[UUID, ...], reason: str, **options: Any) -> None:
-    """Close dead messages that need no further attention; `undo-discard` opens one again.
+    """Close dead messages that need no attention.
 
-    Name messages by their IDS, or select them with the filters of `list`: then they are counted first.
+    `undo-discard` opens a message again. Name messages by their IDS, or select them with the filters of `list`. With
+    filters, the command counts the messages first.
     """
     _run(Action.DISCARD, discard, ids, reason, BulkCommand.of(options))
 
@@ -130,7 +132,10 @@ def discard_command(ids: tuple[UUID, ...], reason: str, **options: Any) -> None:
 @click.argument("ids", nargs=-1, type=click.UUID, required=True)
 @reason_option
 def undo_discard_command(ids: tuple[UUID, ...], reason: str) -> None:
-    """Restore the reason that discarded messages had before."""
+    """Open discarded messages again.
+
+    They get back the reason for which they died.
+    """
     _act_on_each(Action.UNDO_DISCARD, undo_discard, ids, reason)
 
 
@@ -299,7 +304,10 @@ def stop_bulk_command(bulk_id: UUID, reason: str) -> None:
 @click.argument("bulk_id", type=click.UUID)
 @reason_option
 def resume_bulk_command(bulk_id: UUID, reason: str) -> None:
-    """Continue a bulk action that was stopped, or whose process died, until it is done."""
+    """Continue a bulk action until it is done.
+
+    Use it after a stop, or if the process of the bulk action died.
+    """
     try:
         with session_maker() as sessions:
             audit = audit_context(reason)

@@ -7,6 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+from rich.cells import cell_len
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Column, Table
+from rich.text import Text
 
 TIME_SUFFIXES = ("_at", "_seen", "since")
 """The names of times end so. A terminal shows them to the second; JSON has them in full."""
@@ -74,13 +79,6 @@ def _named(cells: Mapping[str, str]) -> str:
 
 def _draw(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> None:
     """Draw a table if the terminal is wide enough, or a block for each row."""
-    # Imported here, because JSON output starts faster without rich.
-    from rich.cells import cell_len  # noqa: PLC0415 - see above
-    from rich.console import Console  # noqa: PLC0415 - see above
-    from rich.padding import Padding  # noqa: PLC0415 - see above
-    from rich.table import Column, Table  # noqa: PLC0415 - see above
-    from rich.text import Text  # noqa: PLC0415 - see above
-
     console = Console(highlight=False)
     widths = {name: max(cell_len(row[name]) for row in [*rows, {name: name}]) for name in columns}
     if sum(min(width, ID_WIDTH) + GAP for width in widths.values()) <= console.width:

@@ -54,7 +54,7 @@ RECENT_HOURS = 2
 @click.command("status")
 @json_option
 def status_command(*, is_json: bool) -> None:
-    """Show the state of the outbox: backlog, lag, recent outcomes, breakers and relays."""
+    """Show backlog, outcomes, breakers and relays."""
     with transaction() as session:
         found = stats(session)
     if writes_json(is_json=is_json):
@@ -92,7 +92,10 @@ def _is_of(hour: HourView, channel: str, recent: list[datetime]) -> bool:
 @click.command("providers")
 @json_option
 def providers_command(*, is_json: bool) -> None:
-    """List providers: breaker, since when, last failure, rate. A terminal gets a table, a pipe gets JSON lines."""
+    """List providers and their circuit breakers.
+
+    A terminal gets a table, a pipe gets JSON lines.
+    """
     with transaction() as session:
         providers = list_providers(session)
     show_rows([as_json(provider) for provider in providers], PROVIDER_COLUMNS, is_json=is_json)
@@ -108,7 +111,10 @@ def providers_command(*, is_json: bool) -> None:
 def list_command(
     limit: int, cursor: UUID | None, *, reveal: bool, reason: str | None, is_json: bool, **filters: Any
 ) -> None:
-    """List messages, newest first; recipients are masked. A terminal gets a table, a pipe gets JSON lines."""
+    """List messages, newest first.
+
+    Recipients are masked. A terminal gets a table, a pipe gets JSON lines.
+    """
     why, wanted = reveal_reason(reveal=reveal, reason=reason), MessageFilter.of(**filters)
     with session_maker() as sessions:
         before = {"before": str(cursor)} if cursor else {}
@@ -138,7 +144,7 @@ def _messages(
 @reveal_options
 @click.option("--json", "is_json", is_flag=True, help="Write one JSON object, for programs.")
 def show_command(message_id: UUID, *, reveal: bool, reason: str | None, is_json: bool) -> None:
-    """Show one message: its details, its failed attempts, operators' actions and its timeline."""
+    """Show one message with its timeline."""
     why = reveal_reason(reveal=reveal, reason=reason)
     with session_maker() as sessions:
         mask = masked if why is None else _unmasked_after_record(sessions, why, message_id=message_id)
@@ -160,10 +166,10 @@ def _unmasked_after_record(sessions: sessionmaker[Session], reason: str, **query
 @click.command("groups")
 @json_option
 def groups_command(*, is_json: bool) -> None:
-    """Count dead messages by cause, most frequent first. `list --cause` and `requeue --cause` take the ids.
+    """Count dead letters by cause.
 
-    Replies that differ only in numbers, addresses and ids have the same cause. A terminal gets a table, a pipe gets
-    JSON lines.
+    Most frequent causes come first. `list --cause` and `requeue --cause` accept their ids. Replies that differ only in
+    numbers, addresses and ids have the same cause. A terminal gets a table, a pipe gets JSON lines.
     """
     with transaction() as session:
         found = list_causes(session)
@@ -177,7 +183,10 @@ def groups_command(*, is_json: bool) -> None:
 @click.option("--before", "before_id", type=click.IntRange(1, MAX_BIGINT), help="Only rows before this one.")
 @json_option
 def audit_command(limit: int, before_id: int | None, *, is_json: bool) -> None:
-    """List operators' actions, newest first. A terminal gets a table, a pipe gets JSON lines."""
+    """List operators' actions, newest first.
+
+    A terminal gets a table, a pipe gets JSON lines.
+    """
     with transaction() as session:
         actions = list_actions(session, limit=limit, before_id=before_id)
     show_rows([as_json(action) for action in actions], AUDIT_COLUMNS, is_json=is_json)
