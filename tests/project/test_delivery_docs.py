@@ -1,4 +1,4 @@
-"""docs/explanation/delivery.md prints the tables that the relay decides by; RENEW_DOCS=1 writes them anew."""
+"""docs/reference/failures.md prints the tables that the relay decides by; RENEW_DOCS=1 writes them anew."""
 
 import os
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import pytest
 from shared.enqueue import LONGEST_LIFE, MAX_ATTEMPTS
 from tests.support.delivery_tables import break_table, http_table, schedule_table, smtp_table
 
-PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "delivery.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "failures.md"
 TABLES = {
     "smtp replies": smtp_table,
     "http statuses": http_table,

@@ -1,4 +1,4 @@
-"""The tables of docs/explanation/delivery.md, as the code has them."""
+"""The tables of docs/reference/failures.md, as the code has them."""
 
 import re
 from collections.abc import Container, Iterable

@@ -1,0 +1,47 @@
+"""docs/reference/tables.md lists every column and the rights of each role; RENEW_DOCS=1 writes the rights."""
+
+import os
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from shared.models import Base
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "reference" / "tables.md"
+ROLES = ("signpost_api", "signpost_relay", "signpost_console")
+GRANT = re.compile(r"grant ([^;]+?) on (?!function|schema)(\w+) to (\w+);")
+
+
+def test_every_column_is_documented_in_its_order() -> None:
+    sections = re.split(r"^##+ ", PAGE.read_text(), flags=re.MULTILINE)
+    documented = {
+        name: re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+        for section in sections
+        if (name := section.partition("\n")[0]) in Base.metadata.tables
+    }
+    assert documented == {name: list(table.columns.keys()) for name, table in Base.metadata.tables.items()}
+
+
+def test_the_rights_of_each_role_are_those_that_the_migration_grants() -> None:
+    begin, end = "<!-- rights -->\n\n", "\n\n<!-- end -->"
+    before, _, rest = PAGE.read_text().partition(begin)
+    documented, _, after = rest.partition(end)
+    if os.environ.get("RENEW_DOCS"):
+        PAGE.write_text(before + begin + rights_table() + end + after)
+    else:
+        assert documented == rights_table()
+
+
+def rights_table() -> str:
+    rights = defaultdict[str, dict[str, list[str]]](dict)
+    statements = " ".join((ROOT / "migrations" / "sql" / "rights.sql").read_text().split())
+    for granted, name, role in GRANT.findall(statements):
+        words = [f"{right}{'*' if columns else ''}" for right, columns in re.findall(r"([a-z]+)( \([^)]+\))?", granted)]
+        rights[name].setdefault(role, []).extend(words)
+    rows = [
+        f"| `{name}` | {' | '.join(', '.join(sorted(by_role.get(role, []))) for role in ROLES)} |"
+        for name, by_role in sorted(rights.items())
+    ]
+    head = f"| table or view | {' | '.join(f'`{role}`' for role in ROLES)} |"
+    return "\n".join([head, "|---|---|---|---|", *rows])
