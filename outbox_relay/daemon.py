@@ -39,7 +39,7 @@ class Generation:
         """Relay until ``ending`` is set, then finish what is in flight: in haste once ``leaving`` is set."""
         components, url = self.components, self.settings.database_url
         relay = components.relay
-        scheduler = scheduler_for(self.settings, self.holder, components.provisioning)
+        scheduler = scheduler_for(self.settings, self.holder, components.poller, components.provisioning)
         scheduler.start()
         try:
             async with asyncio.TaskGroup() as group:
@@ -55,6 +55,7 @@ class Generation:
                 for task in others:
                     task.cancel()
         finally:
+            scheduler.remove_all_jobs()  # they refer to this generation, and the scheduler outlives it for a moment
             scheduler.shutdown(wait=False)
             await components.poller.write_hourly_stats()
             await components.close()

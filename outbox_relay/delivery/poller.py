@@ -1,7 +1,7 @@
 """Polls for due messages, suspects, due fallbacks and provider states, in one statement for all queues.
 
 So an idle relay costs one round trip per poll, however many queues it consumes. Notifications usually wake a relay
-earlier; the poll is the fallback. It also writes the relay's heartbeat and refreshes the backlog gauges.
+earlier; the poll is the fallback. It also writes the relay's heartbeat and sets the gauges of the lag.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from outbox_relay.metrics import BACKLOG, BACKLOG_LAG
 from outbox_relay.model import LateQueue, QueueKey
 from outbox_relay.outbox.claim import FIND_SUSPECT, LATENESS_SECONDS, rest_after, suspect_parameters
 from outbox_relay.outbox.heartbeat import INSERT_HEARTBEAT, UPDATE_HEARTBEAT, Heartbeat
-from outbox_relay.outbox.hourly_stats import HOURLY_STATS, HOURLY_STATS_SECONDS
+from outbox_relay.outbox.hourly_stats import HOURLY_STATS
 from outbox_relay.providers.provider import ProviderState
 from outbox_relay.providers.state_sync import MARK_SEEN, ProviderStateSync
 from shared.vocabulary import CHANNELS, AnyChannel, Priority
@@ -154,8 +154,7 @@ class Poller:
         self._seconds = interval.total_seconds()
         self._wake_ups = Interval(self._seconds)
         self._full_scans = Interval(0.0)  # with each wake-up, except for their rests
-        self._counts = Interval(BACKLOG_GAUGES_SECONDS)
-        self._hourly_stats = Interval(HOURLY_STATS_SECONDS)
+        self._count_after = 0.0
         self._has_failed = False
         self._lags: dict[QueueKey, float] = {}
 
@@ -185,14 +184,21 @@ class Poller:
         self._distribute(result, is_wake_up=is_wake_up)
         if is_wake_up:
             self._wake_ups.done(now)
-        if self._hourly_stats.is_due(now):
-            await self.write_hourly_stats()
-            self._hourly_stats.done(now)
-        if result.lags is not None:
-            await self._set_gauges(result.lags)
+
+    async def count_backlog(self) -> None:
+        """Set the backlog gauges of channels in which messages waited at the last full scan.
+
+        A job of the scheduler. After a long count follows a rest, as after a full scan.
+        """
+        clock, waiting = asyncio.get_running_loop().time, {key.channel for key in self._lags}
+        started = clock()
+        if waiting and started >= self._count_after:
+            with suppress(psycopg.Error):
+                set_backlog_gauges(await self._counting.once(lambda connection: backlog(waiting, connection)))
+            self._count_after = clock() + rest_after(clock() - started)
 
     async def write_hourly_stats(self) -> None:
-        """Write the counts of sent and dead messages since the last time, if there are any."""
+        """Write the counts of sent and dead messages since the last time, if there are any. A job of the scheduler."""
         await HOURLY_STATS.write(self._counting)
 
     async def _poll(self, *, is_full_scan: bool) -> PollResult:
@@ -220,20 +226,11 @@ class Poller:
         due = frozenset(lags if is_full_scan else ALL_QUEUES)
         return PollResult(due, lags if is_full_scan else None, rows[0].has_suspects, rows[0].has_fallbacks, states)
 
-    async def _set_gauges(self, lags: Mapping[QueueKey, float]) -> None:
-        """Set the gauges. Count due messages every 15 seconds, if there are any, with rests as for full scans."""
-        clock = asyncio.get_running_loop().time
-        started = clock()
-        waiting = {key.channel for key in lags}
-        set_lag_gauges(lags)
-        set_backlog_gauges(dict.fromkeys(set(CHANNELS) - waiting, 0))
-        if waiting and self._counts.is_due(started):
-            with suppress(psycopg.Error):
-                set_backlog_gauges(await self._counting.once(lambda connection: backlog(waiting, connection)))
-            self._counts.done(started, rest_until=clock() + rest_after(clock() - started))
-
     def _distribute(self, result: PollResult, *, is_wake_up: bool) -> None:
-        self._lags = self._lags if result.lags is None else result.lags
+        if result.lags is not None:
+            self._lags = result.lags
+            set_lag_gauges(self._lags)
+            set_backlog_gauges(dict.fromkeys(set(CHANNELS) - {key.channel for key in self._lags}, 0))
         self._state_sync.polled(result.states)
         if result.has_suspects:
             self._poison_isolation.request()

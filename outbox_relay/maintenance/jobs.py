@@ -10,7 +10,7 @@ from uuid import UUID
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from outbox_relay.delivery.poller import BACKLOG_GAUGES_SECONDS, LONGEST_POLL_SECONDS
+from outbox_relay.delivery.poller import BACKLOG_GAUGES_SECONDS, LONGEST_POLL_SECONDS, Poller
 from outbox_relay.maintenance.leader import Maintenance
 from outbox_relay.organizations.health_check import ROUND_SECONDS
 from outbox_relay.organizations.service import ProvisioningService
@@ -48,7 +48,7 @@ class PeriodicWork:
 
 
 def periodic_work(
-    settings: RelaySettings, holder: UUID, provisioning: ProvisioningService | None = None
+    settings: RelaySettings, holder: UUID, poller: Poller, provisioning: ProvisioningService | None = None
 ) -> list[PeriodicWork]:
     """Return all periodic work of a relay; ``holder`` is its name as the holder of the leader lease."""
     leader, every = RunsOn.LEADER, RunsOn.EVERY_RELAY
@@ -59,8 +59,8 @@ def periodic_work(
         PeriodicWork("poll for due messages", poll, every, "delivery.poller"),
         PeriodicWork("poll for the rest", min(poll, LONGEST_POLL_SECONDS), every, "delivery.poller"),
         PeriodicWork("heartbeat", HEARTBEAT_SECONDS, every, "delivery.poller"),
-        PeriodicWork("backlog gauges", BACKLOG_GAUGES_SECONDS, every, "delivery.poller"),
-        PeriodicWork("hourly stats", HOURLY_STATS_SECONDS, every, "delivery.poller"),
+        PeriodicWork("backlog gauges", BACKLOG_GAUGES_SECONDS, every, "delivery.poller", poller.count_backlog),
+        PeriodicWork("hourly stats", HOURLY_STATS_SECONDS, every, "delivery.poller", poller.write_hourly_stats),
         PeriodicWork("full scan", FULL_SCAN_SECONDS, every, "outbox.claim"),
         PeriodicWork("rounds for suspects", FULL_SCAN_SECONDS, every, "delivery.poison_isolation"),
         PeriodicWork("provider states", RECHECK_SECONDS, every, "providers.state_sync"),
@@ -80,14 +80,14 @@ def periodic_work(
 
 
 def scheduler_for(
-    settings: RelaySettings, holder: UUID, provisioning: ProvisioningService | None = None
+    settings: RelaySettings, holder: UUID, poller: Poller, provisioning: ProvisioningService | None = None
 ) -> AsyncIOScheduler:
     """Return a scheduler, not started yet, for the periodic work that has a ``run``."""
     # No misfire limit: by default, APScheduler skips a job that is a second late, and logs that.
     defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
     scheduler = AsyncIOScheduler(timezone=UTC, job_defaults=defaults)
     now = datetime.now(UTC)
-    for work in periodic_work(settings, holder, provisioning):
+    for work in periodic_work(settings, holder, poller, provisioning):
         if work.run:
             job = _may_be_cancelled(work.run)
             scheduler.add_job(job, "interval", name=work.name, seconds=work.seconds, next_run_time=now)

@@ -5,8 +5,9 @@ from uuid import uuid4
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from outbox_relay.maintenance.jobs import RunsOn, bring_forward, periodic_work, scheduler_for
-from outbox_relay.settings import RelaySettings, RelaySettingsSchema
+from outbox_relay.bootstrap import assemble
+from outbox_relay.maintenance.jobs import PeriodicWork, RunsOn, bring_forward, periodic_work, scheduler_for
+from outbox_relay.settings import RelaySettingsSchema
 from tests.support.keys import SECRET_KEYS
 
 A_RELAY = {
@@ -50,13 +51,13 @@ def test_what_is_due_in_its_time_is_left_alone() -> None:
     asyncio.run(run())
 
 
-def some_settings() -> RelaySettings:
-    settings: RelaySettings = RelaySettingsSchema().read(A_RELAY)
-    return settings
+def all_work() -> list[PeriodicWork]:
+    settings = RelaySettingsSchema().read(A_RELAY)
+    return periodic_work(settings, uuid4(), assemble(settings).poller)
 
 
 def test_all_periodic_work_is_in_one_table_with_the_module_that_does_it() -> None:
-    work = periodic_work(some_settings(), uuid4())
+    work = all_work()
     assert len({each.name for each in work}) == len(work)
     for each in work:
         assert find_spec(f"outbox_relay.{each.module}")
@@ -65,6 +66,7 @@ def test_all_periodic_work_is_in_one_table_with_the_module_that_does_it() -> Non
 
 
 def test_the_scheduler_runs_the_work_that_has_no_loop_of_its_own() -> None:
-    settings, holder = some_settings(), uuid4()
-    jobs = scheduler_for(settings, holder).get_jobs()
-    assert {job.name for job in jobs} == {each.name for each in periodic_work(settings, holder) if each.run}
+    settings = RelaySettingsSchema().read(A_RELAY)
+    jobs = scheduler_for(settings, uuid4(), assemble(settings).poller).get_jobs()
+    assert {job.name for job in jobs} == {each.name for each in all_work() if each.run}
+    assert {"maintenance", "backlog gauges", "hourly stats"} <= {job.name for job in jobs}
