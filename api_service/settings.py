@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from marshmallow import ValidationError, post_load, validates_schema
 
-from api_service.rate_limits.rules import MOST_HITS, RULES, Limit, Windows
+from api_service.rate_limits import MOST_HITS, RULES, Limit, Windows
 from shared.cpu_count import cpu_count
 from shared.secrets import SecretKeys
 from shared.settings import Bind, Choice, DatabaseUrl, KeyRing, LogLevel, SettingsSchema, Switch, Text, WebUrl, Whole

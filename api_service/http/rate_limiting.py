@@ -9,9 +9,7 @@ from uuid import UUID
 from flask import Flask, Response, g, request
 
 from api_service.http.client_ip import client_address, network_of
-from api_service.rate_limits import Limit, Subject, TooManyRequestsError
-from api_service.rate_limits.limiter import Tally
-from api_service.rate_limits.rules import RULES, Per
+from api_service.rate_limits import RULES, Limit, Per, Subject, Tally, TooManyRequestsError
 from api_service.services import services
 from shared.db.engine import DATABASE_FAILURES
 from shared.web.problems import ProblemError
@@ -26,7 +24,7 @@ def limit_headers(tallies: Sequence[Tally]) -> dict[str, str]:
     if not shown:
         return {}
     names = _names(shown)
-    policies = (f'"{name}";q={tally.item.amount};w={tally.item.get_expiry()}' for name, tally in names)
+    policies = (f'"{name}";q={tally.window.amount};w={tally.window.seconds}' for name, tally in names)
     left = (f'"{name}";r={tally.left};t={tally.seconds}' for name, tally in names)
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(left)}
 
@@ -34,7 +32,7 @@ def limit_headers(tallies: Sequence[Tally]) -> dict[str, str]:
 def _names(tallies: Sequence[Tally]) -> list[tuple[str, Tally]]:
     windows = Counter(tally.limit for tally in tallies)
     return [
-        (f"{tally.limit}_{tally.item.get_expiry()}" if windows[tally.limit] > 1 else str(tally.limit), tally)
+        (f"{tally.limit}_{tally.window.seconds}" if windows[tally.limit] > 1 else str(tally.limit), tally)
         for tally in tallies
     ]
 

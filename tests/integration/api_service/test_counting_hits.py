@@ -77,7 +77,7 @@ def test_all_windows_of_a_limit_must_admit(database: Database, engine: Engine) -
 
     with pytest.raises(TooManyRequestsError) as problem:
         limiter.spend([ADA])
-    assert [tally.item.get_expiry() for tally in problem.value.reached] == [3600]
+    assert [tally.window.seconds for tally in problem.value.reached] == [3600]
 
 
 def test_a_hit_within_a_transaction_counts_if_that_commits(engine: Engine) -> None:

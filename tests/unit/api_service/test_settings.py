@@ -90,7 +90,7 @@ def test_an_idle_time_above_the_lifetime_is_rejected() -> None:
 def test_a_limit_is_written_in_words_of_several_windows_or_none() -> None:
     settings = read(LIMIT_RESENDS_PER_ADDRESS="3/hour; 10 per 2 days", LIMIT_RESETS_PER_NETWORK="none")
 
-    allowed = [(item.amount, item.get_expiry()) for item in settings.limits[Limit.RESENDS_PER_ADDRESS].items]
+    allowed = [(item.amount, item.seconds) for item in settings.limits[Limit.RESENDS_PER_ADDRESS].items]
     assert allowed == [(3, 3600), (10, 2 * 86_400)]
     assert settings.limits[Limit.RESETS_PER_NETWORK].items == ()
     assert str(settings.limits[Limit.REGISTRATIONS_PER_NETWORK]) == "20/minute"

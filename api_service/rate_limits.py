@@ -1,23 +1,123 @@
-"""Count hits against rate limits in sliding windows in PostgreSQL, and reject requests beyond them.
+"""Rate limits: their rules, and the hits that PostgreSQL counts in sliding windows.
 
 Counting is exact and atomic across processes and hosts. A hit is one upsert that locks its row, so concurrent hits see
 each other. Its timestamp is taken under the lock, so timestamps are in order. A rejected hit is not stored: the client
 is admitted again once the oldest hit leaves the window.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from math import ceil
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from limits import RateLimitItem
 from sqlalchemy import Connection, Engine, text
 
 from api_service.errors import Code, NotYetError
-from api_service.rate_limits.rules import RULES, Limit, Per, Windows
 from shared.secrets import address_id
+
+MOST_HITS = 1000
+"""Of one window. Each hit's timestamp is stored and read with every later hit."""
+NONE = "none"
+SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+_WINDOW = re.compile(r"([0-9]{1,4}) ?(?:/|per) ?(?:([0-9]{1,4}) )?(second|minute|hour|day)s?")
+
+
+class Limit(StrEnum):
+    """The limits, named as in settings and responses."""
+
+    REGISTRATIONS_PER_NETWORK = "registrations_per_network"
+    REGISTRATIONS_PER_ADDRESS = "registrations_per_address"
+    RESENDS_PER_ADDRESS = "resends_per_address"
+    CODE_TRIES_PER_ADDRESS = "code_tries_per_address"
+    FAILED_LOGINS_PER_NETWORK = "failed_logins_per_network"
+    FAILED_LOGINS_PER_ADDRESS = "failed_logins_per_address"
+    WRONG_PASSWORDS_PER_USER = "wrong_passwords_per_user"
+    CHANGES_PER_USER = "changes_per_user"
+    RESETS_PER_NETWORK = "resets_per_network"
+    RESETS_PER_ADDRESS = "resets_per_address"
+
+
+class Per(StrEnum):
+    """The subject whose hits are counted together."""
+
+    NETWORK = "network"
+    ADDRESS = "address"
+    USER = "user"
+
+
+@dataclass(frozen=True)
+class Window:
+    """At most ``amount`` hits within ``seconds``."""
+
+    amount: int
+    seconds: int
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Parse one window, such as ``5/hour``, ``5/5 minutes`` or ``5 per hour``. Raises ValueError."""
+        if not (found := _WINDOW.fullmatch(text.strip())):
+            raise ValueError("is no window")
+        amount, multiple = int(found[1]), int(found[2] or 1)
+        if not (1 <= amount <= MOST_HITS and multiple >= 1):
+            raise ValueError("too few or too many")
+        return cls(amount, multiple * SECONDS[found[3]])
+
+
+@dataclass(frozen=True)
+class Windows:
+    """One or several windows, all of which apply: ``5/hour; 20/day``. Without windows there is no limit."""
+
+    text: str
+    items: tuple[Window, ...]
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Parse the value of a setting. Raises ValueError."""
+        return cls(text, () if text == NONE else tuple(map(Window.read, text.split(";"))))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The subject, description and default of a limit."""
+
+    per: Per
+    meaning: str
+    default: Windows
+
+
+def _rule(per: Per, meaning: str, default: str) -> Rule:
+    return Rule(per, meaning, Windows.read(default))
+
+
+RULES: Mapping[Limit, Rule] = {
+    Limit.REGISTRATIONS_PER_NETWORK: _rule(Per.NETWORK, "Registrations from one network.", "20/minute"),
+    Limit.REGISTRATIONS_PER_ADDRESS: _rule(Per.ADDRESS, "Registrations of one address.", "5/hour"),
+    Limit.RESENDS_PER_ADDRESS: _rule(
+        Per.ADDRESS, "Resends to one address; RESEND_COOLDOWN_SECONDS is between them.", "5/day"
+    ),
+    Limit.CODE_TRIES_PER_ADDRESS: _rule(
+        Per.ADDRESS, "Tries of codes sent to one address, including right ones; links are not limited.", "10/day"
+    ),
+    Limit.FAILED_LOGINS_PER_NETWORK: _rule(
+        Per.NETWORK, "Failed logins from one network; a success does not clear them.", "10/minute"
+    ),
+    Limit.FAILED_LOGINS_PER_ADDRESS: _rule(Per.ADDRESS, "Failed logins to one address.", "5/5 minutes"),
+    Limit.WRONG_PASSWORDS_PER_USER: _rule(
+        Per.USER, "Wrong passwords of one signed-in user, for actions that ask for it again.", "5/5 minutes"
+    ),
+    Limit.CHANGES_PER_USER: _rule(
+        Per.USER, "Changes of password or address by one signed-in user; each sends messages.", "10/day"
+    ),
+    Limit.RESETS_PER_NETWORK: _rule(Per.NETWORK, "Password resets requested from one network.", "20/minute"),
+    Limit.RESETS_PER_ADDRESS: _rule(Per.ADDRESS, "Password resets of one address.", "5/hour"),
+}
 
 # Keys are sorted, so two requests with several limits in common cannot deadlock. The table name is qualified: in a
 # pooler's session a statement outside a transaction has none of our settings.
@@ -75,7 +175,7 @@ class Tally:
     """The state of one window for a subject; ``seconds`` is the time until its oldest hit leaves."""
 
     limit: Limit
-    item: RateLimitItem
+    window: Window
     is_admitted: bool
     left: int
     seconds: int
@@ -99,7 +199,7 @@ class _Counted:
 
     key: str
     limit: Limit
-    item: RateLimitItem
+    window: Window
 
     @property
     def is_gate(self) -> bool:
@@ -136,8 +236,8 @@ class Limiter:
             return []
         parameters = {
             "keys": [each.key for each in counted],
-            "amounts": [each.item.amount for each in counted],
-            "periods": [timedelta(seconds=each.item.get_expiry()) for each in counted],
+            "amounts": [each.window.amount for each in counted],
+            "periods": [timedelta(seconds=each.window.seconds) for each in counted],
             "firsts": [each.is_gate for each in counted],
         }
         rows = self._run(HIT, parameters, connection)
@@ -152,7 +252,7 @@ class Limiter:
         if not counted:
             return timedelta(0)
         rows = self._run(PEEK, {"keys": [each.key for each in counted]}, connection)
-        full = [rows[each.key] for each in counted if each.key in rows and rows[each.key].held >= each.item.amount]
+        full = [rows[each.key] for each in counted if each.key in rows and rows[each.key].held >= each.window.amount]
         return timedelta(seconds=max((row.seconds for row in full), default=0))
 
     def refund(self, subjects: Iterable[Subject]) -> None:
@@ -165,9 +265,9 @@ class Limiter:
     def _counted(self, subjects: Iterable[Subject]) -> list[_Counted]:
         # PostgreSQL rejects duplicate rows in one upsert.
         return [
-            _Counted(item.key_for(subject.limit.value, subject.name), subject.limit, item)
+            _Counted(f"{subject.limit}/{subject.name}/{each.amount}/{each.seconds}", subject.limit, each)
             for subject in dict.fromkeys(subjects)
-            for item in self._windows[subject.limit].items
+            for each in self._windows[subject.limit].items
         ]
 
     def _run(self, statement: Any, parameters: dict[str, Any], connection: Connection | None) -> dict[str, Any]:
@@ -176,5 +276,5 @@ class Limiter:
 
 
 def _tally(counted: _Counted, row: Any) -> Tally:
-    left, seconds = max(counted.item.amount - row.held, 0), max(ceil(row.seconds), 1)
-    return Tally(counted.limit, counted.item, row.is_admitted, left, seconds)
+    left, seconds = max(counted.window.amount - row.held, 0), max(ceil(row.seconds), 1)
+    return Tally(counted.limit, counted.window, row.is_admitted, left, seconds)
