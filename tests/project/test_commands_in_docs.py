@@ -16,8 +16,8 @@ SERVICES = {path.name.removesuffix(".service").partition("@")[0] for path in UNI
 OURS = {path.name for path in (*(ROOT / "deploy").rglob("*.sh"), *(ROOT / ".ci").iterdir())}
 OF_THE_MACHINE = {
     ".", "base64", "cat", "cd", "chmod", "chown", "cp", "curl", "docker", "echo", "export", "git", "grep", "head",
-    "install", "journalctl", "ln", "mv", "openssl", "pg_basebackup", "pg_dump", "pg_dumpall", "pg_restore", "pip",
-    "psql", "pytest", "set", "ssh", "sudoedit", "tail", "tee", "top", "uv",
+    "install", "journalctl", "ln", "mkdir", "mv", "openssl", "pg_basebackup", "pg_dump", "pg_dumpall", "pg_restore",
+    "pip", "psql", "pytest", "set", "ssh", "sudoedit", "tail", "tee", "top", "uv",
 }  # fmt: skip
 """What they do is theirs; the files of ours that they are given must be there."""
 
