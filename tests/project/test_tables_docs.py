@@ -10,7 +10,7 @@ from shared.models import Base
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "tables.md"
 ROLES = ("signpost_api", "signpost_relay", "signpost_console")
-GRANT = re.compile(r"grant ([^;]+?) on (?!function|schema)(\w+) to (\w+);")
+GRANT = re.compile(r"grant ([^;]+?) on (?!function|schema)([\w, ]+) to (\w+);")
 
 
 def test_every_column_is_documented_in_its_order() -> None:
@@ -36,9 +36,10 @@ def test_the_rights_of_each_role_are_those_that_the_migration_grants() -> None:
 def rights_table() -> str:
     rights = defaultdict[str, dict[str, list[str]]](dict)
     statements = " ".join((ROOT / "migrations" / "sql" / "rights.sql").read_text().split())
-    for granted, name, role in GRANT.findall(statements):
+    for granted, names, role in GRANT.findall(statements):
         words = [f"{right}{'*' if columns else ''}" for right, columns in re.findall(r"([a-z]+)( \([^)]+\))?", granted)]
-        rights[name].setdefault(role, []).extend(words)
+        for name in names.split(", "):
+            rights[name].setdefault(role, []).extend(words)
     rows = [
         f"| `{name}` | {' | '.join(', '.join(sorted(by_role.get(role, []))) for role in ROLES)} |"
         for name, by_role in sorted(rights.items())
