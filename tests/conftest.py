@@ -9,12 +9,12 @@ from tests.support.databases import Database, fresh_database, migrated_cluster
 from tests.support.mail_sink import MailSink, mail_sink
 from tests.support.outbox import Outbox
 
-# A shell ignores these for what it starts in the background, and processes that tests start would inherit that.
+# A shell starts background jobs with these signals ignored, and the tests' processes would inherit that.
 for number, action in ((SIGINT, default_int_handler), (SIGQUIT, SIG_DFL), (SIGHUP, SIG_DFL)):
     if getsignal(number) is SIG_IGN:
         signal(number, action)
 
-# How long an example takes tells of the machine, not of the code.
+# An example's duration depends on the machine, not on the code.
 settings.register_profile("on any machine", deadline=None)
 settings.load_profile("on any machine")
 

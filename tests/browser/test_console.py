@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.console_pages import put_dead, refresh, sign_in, tab_to
 from tests.support.consoles import RunningConsole
-from tests.support.contrasts import written_on
+from tests.support.contrasts import texts_on
 from tests.support.databases import Database
 from tests.support.mail_sink import MailSink, mail_sink
 from tests.support.outbox import Outbox
@@ -215,7 +215,7 @@ def test_pages_are_readable_on_a_small_phone_without_horizontal_scrolling(
         signed_in.emulate_media(color_scheme=mode)
         signed_in.goto(path)
         assert signed_in.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), path
-        written = written_on(signed_in)
+        written = texts_on(signed_in)
         assert len(written) > 10
         assert [one for one in written if not one.is_readable] == [], (path, mode)
     for details in signed_in.locator("main details").all():

@@ -10,7 +10,7 @@ from outbox_relay.rendering import Brand, Branding, Renderer, Sender, preview
 from outbox_relay.rendering.preview import SAMPLE_KEYS
 from shared.templates import TEMPLATES, Template
 from shared.vocabulary import Channel, Locale
-from tests.support.contrasts import written_on
+from tests.support.contrasts import texts_on
 
 BRAND = Brand("Acme", "#ffcc00", "https://acme.example/logo.png", "help@acme.example", "Acme Ltd, 1 High Street")
 SMALL_PHONE = {"width": 320, "height": 568}
@@ -40,7 +40,7 @@ def test_all_text_can_be_read_on_its_ground_and_fits_a_small_phone(
     grounds = set()
     for template in TEMPLATES:
         page.set_content(preview(renderer, template, Channel.EMAIL, Locale.FR).html or "")
-        written = written_on(page)
+        written = texts_on(page)
         grounds |= {one.ground for one in written}
         assert len(written) > 2
         assert [one for one in written if not one.is_readable] == []

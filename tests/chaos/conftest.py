@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.conservation import Ledger
 from tests.support.databases import Database
-from tests.support.fleet import seeded
+from tests.support.relay_group import seeded
 
 
 @pytest.fixture

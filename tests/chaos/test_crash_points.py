@@ -15,12 +15,12 @@ from tests.support.conservation import Ledger, conserved
 from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.gates import (
+    claims_blocked,
     end_sessions,
-    gate_at_claims,
-    row_held,
-    settles_refused,
-    wait_until_held_up,
-    wait_until_sessions_are_gone,
+    row_locked,
+    settlements_refused,
+    wait_until_blocked,
+    wait_until_sessions_end,
 )
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
@@ -64,15 +64,15 @@ class Setup:
 
 
 def before_the_claim_commits(setup: Setup, _message_id: UUID) -> None:
-    with gate_at_claims(setup.database), setup.relay() as relay:
-        wait_until_held_up(setup.database, "claim")
+    with claims_blocked(setup.database), setup.relay() as relay:
+        wait_until_blocked(setup.database, "claim")
         relay.kill()
         end_sessions(setup.database)
 
 
 def while_the_claim_commits(setup: Setup, _message_id: UUID) -> None:
-    with gate_at_claims(setup.database), setup.relay() as relay:
-        wait_until_held_up(setup.database, "claim")
+    with claims_blocked(setup.database), setup.relay() as relay:
+        wait_until_blocked(setup.database, "claim")
         relay.kill()
 
 
@@ -84,7 +84,7 @@ def after_the_claim(setup: Setup, _message_id: UUID) -> None:
 
 
 def after_submission_and_before_acceptance(setup: Setup, _message_id: UUID) -> None:
-    setup.sink.hold_verdicts()
+    setup.sink.hold_final_replies()
     with setup.relay() as relay:
         eventually(setup.has_arrived)
         relay.kill()
@@ -94,7 +94,7 @@ def after_acceptance_and_before_the_settlement(setup: Setup, _message_id: UUID) 
     setup.sink.hold()
     with setup.relay() as relay:
         eventually(setup.is_leased)
-        with settles_refused(setup.database):
+        with settlements_refused(setup.database):
             setup.sink.release()
             eventually(lambda: [line for line in relay.logged("database lost") if line["purpose"] == "settle"])
             relay.kill()
@@ -104,7 +104,7 @@ def during_a_settlement_that_the_server_rolls_back(setup: Setup, message_id: UUI
     with blocked_at_the_settlement(setup, message_id) as relay:
         relay.kill()
         end_sessions(setup.database)
-        wait_until_sessions_are_gone(setup.database)
+        wait_until_sessions_end(setup.database)
 
 
 def during_a_settlement_that_the_server_completes(setup: Setup, message_id: UUID) -> None:
@@ -124,9 +124,9 @@ def blocked_at_the_settlement(setup: Setup, message_id: UUID) -> Iterator[Runnin
     setup.sink.hold()
     with setup.relay() as relay:
         eventually(setup.is_leased)
-        with row_held(setup.database, message_id):
+        with row_locked(setup.database, message_id):
             setup.sink.release()
-            wait_until_held_up(setup.database, "settle")
+            wait_until_blocked(setup.database, "settle")
             yield relay
 
 
@@ -151,7 +151,7 @@ def test_a_restart_recovers_after_a_kill_at_any_crash_point(
     [message_id] = ledger.committed
     setup, left = Setup(outbox, sink), POINTS[point]
     point(setup, message_id)
-    wait_until_sessions_are_gone(outbox.database)
+    wait_until_sessions_end(outbox.database)
     ledger.note_disturbance()
     row = outbox.row(message_id)
     assert Left(row.status, row.lease_token is not None, sink.arrived.total()) == left
@@ -175,21 +175,21 @@ def test_a_relay_killed_between_two_settlement_statements_leaves_the_second_mess
     with setup.relay() as relay:
         eventually(lambda: outbox.number(LEASED) == 3)
         # The first message is settled alone. While that settlement waits for its row, the other two form one batch.
-        with row_held(outbox.database, refused):
-            with row_held(outbox.database, first):
+        with row_locked(outbox.database, refused):
+            with row_locked(outbox.database, first):
                 sink.release()
-                wait_until_held_up(outbox.database, "settle")
+                wait_until_blocked(outbox.database, "settle")
                 eventually(lambda: has_received_results(relay, 3))
             eventually(lambda: outbox.row(second).status == "sent")
-            wait_until_held_up(outbox.database, "settle")
+            wait_until_blocked(outbox.database, "settle")
             relay.kill()
             end_sessions(outbox.database)
-            wait_until_sessions_are_gone(outbox.database)
+            wait_until_sessions_end(outbox.database)
     ledger.note_disturbance()
     assert [outbox.row(one).status for one in (first, second, refused)] == ["sent", "sent", "pending"]
     assert outbox.execute("select * from delivery_attempts") == []
 
-    sink.refuse_nobody()
+    sink.accept_all()
     restart(setup)
     assert conserved(ledger, sink).copies == 0
 

@@ -12,9 +12,9 @@ from migrations import commands
 from tests.support.conservation import Ledger, conserved
 from tests.support.databases import Database, execute
 from tests.support.eventually import eventually
-from tests.support.fleet import fleet_of
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
+from tests.support.relay_group import relay_group
 
 NAME = "signpost"
 MESSAGES = 1_500
@@ -35,8 +35,8 @@ def test_a_database_killed_three_times_during_a_drain_loses_no_message(
 ) -> None:
     ledger, outbox = Ledger(lasting_database), Outbox(lasting_database)
     ledger.enqueue(MESSAGES, rolled_back=100)
-    sink.verdict_seconds = 0.04
-    with fleet_of(2, lasting_database, EMAIL_PROVIDERS=sink.provider) as fleet, ThreadPoolExecutor(1) as writer:
+    sink.reply_seconds = 0.04
+    with relay_group(2, lasting_database, EMAIL_PROVIDERS=sink.provider) as group, ThreadPoolExecutor(1) as writer:
         for _kill in range(3):
             writing = writer.submit(ledger.enqueue, MESSAGES // 3, rolled_back=20)
             before = sink.arrived.total()
@@ -46,9 +46,9 @@ def test_a_database_killed_three_times_during_a_drain_loses_no_message(
             lasting_database.cluster.start()
             ledger.note_disturbance()
             writing.result()
-        sink.verdict_seconds = 0
+        sink.reply_seconds = 0
         eventually(outbox.is_all_sent, seconds=60)
-        assert all(relay.logged("database lost") and relay.process.poll() is None for relay in fleet.relays)
+        assert all(relay.logged("database lost") and relay.process.poll() is None for relay in group.relays)
     tally = conserved(ledger, sink)
     assert (tally.dead, tally.pending, tally.poisoned) == (0, 0, 0)
     assert tally.sent >= len(ledger.committed) == 2 * MESSAGES

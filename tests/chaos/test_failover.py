@@ -12,10 +12,10 @@ import httpx
 from tests.support.api import PASSWORD
 from tests.support.conservation import Ledger, conserved
 from tests.support.eventually import eventually
-from tests.support.fleet import fleet_of
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 from tests.support.processes import HASTY_API, Running, RunningApi, running_api
+from tests.support.relay_group import relay_group
 from tests.support.standby import primary_and_standby, url_of_both
 
 MESSAGES = 600
@@ -53,10 +53,10 @@ def test_relays_and_api_continue_on_the_promoted_standby(sink: MailSink) -> None
     with primary_and_standby("signpost") as (first, second):
         ledger, outbox = Ledger(first), Outbox(second)
         ledger.enqueue(MESSAGES, rolled_back=50)
-        sink.verdict_seconds = 0.04
+        sink.reply_seconds = 0.04
         for_relays = {"DATABASE_URL": url_of_both(first, second, "relay"), "EMAIL_PROVIDERS": sink.provider}
         with (
-            fleet_of(2, first, **for_relays) as fleet,
+            relay_group(2, first, **for_relays) as group,
             running_api(first, command=HASTY_API, DATABASE_URL=url_of_both(first, second, "api")) as api,
         ):
             with registering(api) as registrations:
@@ -67,9 +67,9 @@ def test_relays_and_api_continue_on_the_promoted_standby(sink: MailSink) -> None
                 ledger.note_disturbance()
                 before = len(registrations.confirmed)
                 eventually(lambda: len(registrations.confirmed) >= before + 5)
-            sink.verdict_seconds = 0
+            sink.reply_seconds = 0
             eventually(outbox.is_all_sent, seconds=60)
-            assert_logged_once(api, *fleet.relays)
+            assert_logged_once(api, *group.relays)
         ledger.registered(registrations.confirmed)
         ledger.uncertain |= {message_id for (message_id,) in outbox.execute(MESSAGES_OF, registrations.unconfirmed)}
         tally = conserved(ledger, sink)

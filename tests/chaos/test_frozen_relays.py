@@ -7,11 +7,11 @@ from uuid import UUID
 
 from tests.support.conservation import Ledger, conserved
 from tests.support.eventually import eventually
-from tests.support.fleet import go_on, stop
 from tests.support.freezing import frozen
-from tests.support.gates import settles_refused
+from tests.support.gates import settlements_refused
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
+from tests.support.relay_group import resume, stop
 from tests.support.relays import RunningRelay, running_relay
 
 NO_SUCH_USER = "550 5.1.1 no such user"
@@ -23,7 +23,7 @@ def test_a_late_sent_replaces_a_death_written_by_another_relay(outbox: Outbox, l
         sink.refuse(outbox.row(message_id).recipient, NO_SUCH_USER)
         with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
             eventually(lambda: outbox.row(message_id).dead_reason == "rejected")
-        go_on(zombie)
+        resume(zombie)
         eventually(lambda: outbox.row(message_id).status == "sent")
     assert outbox.row(message_id).dead_reason is None
     assert conserved(ledger, sink).copies == 0
@@ -33,11 +33,11 @@ def test_a_late_death_does_not_replace_a_sent_written_by_another_relay(
     outbox: Outbox, ledger: Ledger, sink: MailSink
 ) -> None:
     with frozen_before_its_settle(outbox, ledger, sink, refusal=NO_SUCH_USER) as (zombie, message_id):
-        sink.refuse_nobody()
+        sink.accept_all()
         with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
             eventually(lambda: outbox.row(message_id).status == "sent")
         before = outbox.row(message_id)
-        go_on(zombie)
+        resume(zombie)
         assert_ignored_as_stale(zombie, message_id)
         assert outbox.row(message_id) == before
     assert outbox.execute("select * from delivery_attempts") == []
@@ -48,12 +48,12 @@ def test_a_late_death_is_ignored_while_another_relay_holds_the_lease(
     outbox: Outbox, ledger: Ledger, sink: MailSink
 ) -> None:
     with frozen_before_its_settle(outbox, ledger, sink, refusal=NO_SUCH_USER) as (zombie, message_id):
-        sink.refuse_nobody()
-        sink.hold_verdicts()
+        sink.accept_all()
+        sink.hold_final_replies()
         with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
             eventually(lambda: sink.arrived.total() == 1)
             before = outbox.row(message_id)
-            go_on(zombie)
+            resume(zombie)
             assert_ignored_as_stale(zombie, message_id)
             assert outbox.row(message_id) == before
             sink.release()
@@ -62,7 +62,7 @@ def test_a_late_death_is_ignored_while_another_relay_holds_the_lease(
 
 
 def test_a_reply_received_while_the_relay_was_frozen_counts(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
-    sink.hold_verdicts()
+    sink.hold_final_replies()
     settings = {"RELAY_SEND_SECONDS": "2", "RELAY_LEASE_SECONDS": "60"}
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **settings) as relay:
         ledger.enqueue(1)
@@ -98,7 +98,7 @@ def frozen_before_its_settle(
     sink.hold()
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as zombie:
         eventually(lambda: outbox.row(message_id).lease_token)
-        with settles_refused(outbox.database):
+        with settlements_refused(outbox.database):
             sink.release()
             eventually(lambda: [line for line in zombie.logged("database lost") if line["purpose"] == "settle"])
             stop(zombie)

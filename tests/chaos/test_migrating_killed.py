@@ -10,7 +10,7 @@ from devstack.cluster import Cluster
 from outbox_relay.provisioning import Organization
 from tenants.schema import HEAD
 from tests.support.eventually import eventually
-from tests.support.migrating import MIGRATE, migrated, older, revisions, told_of
+from tests.support.migrating import MIGRATE, migrate_environment, migrated, older, revisions
 from tests.support.tenants import Tenants, tenants_on
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +46,7 @@ async def test_members_who_hold_the_migration_lock_delay_only_their_own_database
 def kill_in_the_middle(tenants: Tenants, organizations: list[Organization]) -> None:
     with tenants.connect(organizations[-1].database) as holder, holder.transaction():
         holder.execute("create table audit ()")  # the migration that creates this table waits for this transaction
-        with subprocess.Popen(MIGRATE, env=told_of(tenants)) as child:
+        with subprocess.Popen(MIGRATE, env=migrate_environment(tenants)) as child:
             eventually(lambda: HEAD in revisions(tenants, organizations[:2]), seconds=120)
             child.kill()
         holder.execute("drop table audit")

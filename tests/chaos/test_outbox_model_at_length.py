@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.support.databases import Database
-from tests.support.fleet import times
 from tests.support.outbox_machine import OutboxMachine, machine_on
+from tests.support.relay_group import times
 
 LONG = settings(
     max_examples=times(30),

@@ -56,7 +56,7 @@ def test_poison_is_dead_after_five_lost_leases_and_its_neighbours_arrive(outbox:
 
 
 def test_a_suspect_is_tried_alone_in_the_process(outbox: Outbox, sink: MailSink) -> None:
-    sink.verdict_seconds = 0.01
+    sink.reply_seconds = 0.01
     outbox.put(count=500)
     outbox.put(count=500, priority="'low'")
     suspect = a_suspect(outbox, recipient=DEADLY)
@@ -102,7 +102,7 @@ def test_suspects_that_wait_for_their_provider_delay_no_other_message(outbox: Ou
 
 
 def test_stopping_during_a_suspect_costs_it_no_lease(outbox: Outbox, sink: MailSink) -> None:
-    sink.verdict_seconds = 0.02
+    sink.reply_seconds = 0.02
     outbox.put(count=200, lost_leases="2")
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
         eventually(lambda: sink.arrived.total() >= 5)

@@ -11,10 +11,10 @@ import httpx
 from tests.support.api import PASSWORD
 from tests.support.conservation import Ledger, conserved
 from tests.support.eventually import eventually
-from tests.support.fleet import fleet_of, go_on, stop, times
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 from tests.support.processes import HASTY_API, RunningApi, running_api
+from tests.support.relay_group import relay_group, resume, stop, times
 
 RELAYS = 4
 VERDICT_SECONDS = 0.14
@@ -36,19 +36,19 @@ STILL_LEASED = "select count(*) from outbox_messages where lease_token = any(%s)
 def test_relays_killed_at_random_lose_no_message(
     outbox: Outbox, ledger: Ledger, sink: MailSink, jitter: random.Random
 ) -> None:
-    sink.verdict_seconds = VERDICT_SECONDS
+    sink.reply_seconds = VERDICT_SECONDS
     with (
         running_api(outbox.database, command=HASTY_API) as api,
-        fleet_of(RELAYS, outbox.database, EMAIL_PROVIDERS=sink.provider) as fleet,
+        relay_group(RELAYS, outbox.database, EMAIL_PROVIDERS=sink.provider) as group,
         arriving(ledger, messages=MESSAGES - 40, registrations=40, api=api),
     ):
         while not is_nearly_done(sink, MESSAGES) and ledger.disturbances < KILLS:
             progress(sink, jitter.randint(25, 100))
             number = jitter.randrange(RELAYS)
-            fleet.kill(number)
+            group.kill(number)
             ledger.note_disturbance()
-            fleet.replace(number)
-        sink.verdict_seconds = 0
+            group.replace(number)
+        sink.reply_seconds = 0
         eventually(outbox.is_all_sent, seconds=60)
     tally = conserved(ledger, sink)
     assert (tally.sent, tally.dead, tally.pending, tally.poisoned) == (MESSAGES, 0, 0, 0)
@@ -59,19 +59,19 @@ def test_relays_killed_at_random_lose_no_message(
 def test_relays_frozen_for_longer_than_their_lease_do_no_harm_when_they_resume(
     outbox: Outbox, ledger: Ledger, sink: MailSink, jitter: random.Random
 ) -> None:
-    sink.verdict_seconds = VERDICT_SECONDS
-    with fleet_of(RELAYS, outbox.database, EMAIL_PROVIDERS=sink.provider) as fleet:
+    sink.reply_seconds = VERDICT_SECONDS
+    with relay_group(RELAYS, outbox.database, EMAIL_PROVIDERS=sink.provider) as group:
         for _round in range(2):  # a relay may be frozen in both rounds
             with arriving(ledger, messages=300):
                 progress(sink, jitter.randint(25, 75))
-                frozen = jitter.sample(fleet.relays, 2)
+                frozen = jitter.sample(group.relays, 2)
                 for relay in frozen:
                     stop(relay)
                 leases = [token for (token,) in outbox.execute(LEASES)]
                 assert ledger.note_disturbance() > 0
                 eventually(lambda leases=leases: not outbox.execute(STILL_LEASED, leases)[0][0], seconds=60)
                 for relay in frozen:
-                    go_on(relay)
+                    resume(relay)
             eventually(outbox.is_all_sent, seconds=60)
     tally = conserved(ledger, sink)
     assert (tally.sent, tally.dead, tally.pending, tally.poisoned) == (600, 0, 0, 0)
@@ -83,15 +83,15 @@ def test_relays_frozen_for_longer_than_their_lease_do_no_harm_when_they_resume(
 def test_relays_whose_sessions_end_at_random_lose_no_message(
     outbox: Outbox, ledger: Ledger, sink: MailSink, jitter: random.Random
 ) -> None:
-    sink.verdict_seconds = VERDICT_SECONDS
+    sink.reply_seconds = VERDICT_SECONDS
     ended: set[int] = set()
-    with fleet_of(RELAYS, outbox.database, EMAIL_PROVIDERS=sink.provider), arriving(ledger, messages=1_200):
+    with relay_group(RELAYS, outbox.database, EMAIL_PROVIDERS=sink.provider), arriving(ledger, messages=1_200):
         while not is_nearly_done(sink, 1_200):
             progress(sink, jitter.randint(10, 50))
             pids = sessions(outbox)
             ended.update(pid for (pid,) in outbox.execute(END, jitter.sample(pids, len(pids) // 2)))
             ledger.note_disturbance()
-        sink.verdict_seconds = 0
+        sink.reply_seconds = 0
         eventually(outbox.is_all_sent, seconds=60)
         eventually(lambda: ended.isdisjoint(sessions(outbox)))
     tally = conserved(ledger, sink)

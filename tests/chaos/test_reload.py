@@ -79,7 +79,7 @@ def test_invalid_settings_are_rejected_with_all_errors_and_the_old_ones_stay_in_
         keys.write_text("one:two")
         reload(relay)
         manager.wait_for("RELOADING=1")
-        eventually(lambda: "READY=1" in manager.told_after("RELOADING=1"))
+        eventually(lambda: "READY=1" in manager.notifications_after("RELOADING=1"))
         faults = " ".join(line["fault"] for line in relay.logged("settings refused"))
         assert "EMAIL_PROVIDERS" in faults
         assert "SECRET_KEYS" in faults
@@ -90,7 +90,7 @@ def test_invalid_settings_are_rejected_with_all_errors_and_the_old_ones_stay_in_
         reload(relay)
         eventually(lambda: relay.logged("relay reloaded"))
         manager.wait_for("READY=1", count=3)
-        assert manager.told_after("RELOADING=1")[0].startswith("MONOTONIC_USEC=")
+        assert manager.notifications_after("RELOADING=1")[0].startswith("MONOTONIC_USEC=")
 
 
 def test_messages_that_wait_for_a_key_are_sent_after_a_reload_adds_it(

@@ -9,7 +9,7 @@ from tests.support.mail_sink import MailSink
 from tests.support.namespaces import Namespace, namespace
 from tests.support.outbox import Outbox
 from tests.support.relays import RunningRelay
-from tests.support.relays_elsewhere import remote_relay
+from tests.support.remote_relays import remote_relay
 
 HOSTS = 3
 IN_SMALL_BATCHES = {
@@ -25,7 +25,7 @@ VERDICT_SECONDS = 0.05
 
 def test_hosts_share_the_work_and_send_each_message_once(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
     with hosts(outbox, sink) as (relays, _):
-        sink.verdict_seconds = VERDICT_SECONDS
+        sink.reply_seconds = VERDICT_SECONDS
         ledger.enqueue(300, rolled_back=10)
         eventually(outbox.is_all_sent, seconds=60)
         eventually(lambda: each_has_sent(relays, ledger, outbox), seconds=120)
@@ -34,7 +34,7 @@ def test_hosts_share_the_work_and_send_each_message_once(outbox: Outbox, ledger:
 
 def test_the_other_hosts_replace_one_that_is_cut_off(outbox: Outbox, ledger: Ledger, sink: MailSink) -> None:
     with hosts(outbox, sink) as (relays, machines):
-        sink.verdict_seconds = VERDICT_SECONDS
+        sink.reply_seconds = VERDICT_SECONDS
         eventually(lambda: each_has_sent(relays, ledger, outbox), seconds=120)
         ledger.enqueue(150)
         to_database, _ = machines[0].cables

@@ -14,8 +14,8 @@ from outbox_relay.outbox.listener import listen
 from outbox_relay.settings import RelaySettingsSchema
 from tests.support.conservation import Ledger, conserved
 from tests.support.eventually import eventually
-from tests.support.forwarding import Road, forwarding
-from tests.support.gates import wait_until_held_up
+from tests.support.forwarding import TcpProxy, forwarding
+from tests.support.gates import wait_until_blocked
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 from tests.support.relays import IMPATIENT, RunningRelay, relay_environment, running_relay
@@ -32,7 +32,7 @@ def test_statements_without_a_reply_are_sent_again_over_new_sessions(
     with forwarding(0, to=outbox.database.cluster.port) as proxy, relay_through(proxy, outbox, sink) as relay:
         ledger.enqueue(1)
         eventually(outbox.is_all_sent)  # opens a session for settlements
-        sink.hold_verdicts()
+        sink.hold_final_replies()
         ledger.enqueue(20, rolled_back=5)
         eventually(lambda: outbox.number(LEASED) == 20)
         proxy.fall_silent()
@@ -48,13 +48,13 @@ def test_statements_without_a_reply_are_sent_again_over_new_sessions(
     assert conserved(ledger, sink).copies == 0
 
 
-def relay_through(proxy: Road, outbox: Outbox, sink: MailSink) -> AbstractContextManager[RunningRelay]:
+def relay_through(proxy: TcpProxy, outbox: Outbox, sink: MailSink) -> AbstractContextManager[RunningRelay]:
     """Run a relay that reaches its database only through the proxy."""
     settings = {"EMAIL_PROVIDERS": sink.provider, "DATABASE_URL": url_through(proxy, outbox)}
     return running_relay(outbox.database, command=IMPATIENT, **settings)
 
 
-def url_through(proxy: Road, outbox: Outbox) -> str:
+def url_through(proxy: TcpProxy, outbox: Outbox) -> str:
     return outbox.database.cluster.tcp_url(outbox.database.name, user="relay", port=proxy.port)
 
 
@@ -67,7 +67,7 @@ def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short_timeouts")
 def test_a_listener_replaces_a_silent_session(outbox: Outbox) -> None:
-    async def listen_twice(proxy: Road) -> None:
+    async def listen_twice(proxy: TcpProxy) -> None:
         woken = asyncio.Event()
         listening = asyncio.create_task(listen(url_through(proxy, outbox), lambda **_: woken.set()))
         async with asyncio.timeout(LONGEST):
@@ -84,7 +84,7 @@ def test_a_listener_replaces_a_silent_session(outbox: Outbox) -> None:
 
 @pytest.mark.usefixtures("short_timeouts")
 def test_polls_and_maintenance_do_not_wait_for_a_silent_session(outbox: Outbox) -> None:
-    async def do_both(proxy: Road) -> None:
+    async def do_both(proxy: TcpProxy) -> None:
         settings = RelaySettingsSchema().read(
             relay_environment(outbox.database, DATABASE_URL=url_through(proxy, outbox), EMAIL_PROVIDERS="console:")
         )
@@ -93,7 +93,7 @@ def test_polls_and_maintenance_do_not_wait_for_a_silent_session(outbox: Outbox) 
             group.create_task(parts.poller.poll())
             group.create_task(Maintenance(settings, uuid4()).run_round())
             for purpose in ("look", "maintenance"):
-                await asyncio.to_thread(wait_until_held_up, outbox.database, purpose)
+                await asyncio.to_thread(wait_until_blocked, outbox.database, purpose)
             proxy.fall_silent()
         assert parts.connections.polling.is_lost
         await parts.close()

@@ -113,7 +113,7 @@ def test_unfinished_requests_time_out(api: RunningApi, started: bytes) -> None:
         clients = [crowd.enter_context(connected(api)) for _ in range(12)]
         for client in clients:
             client.sendall(started)
-        eventually(api.answers)
+        eventually(api.responds)
         for client in clients:
             head, problem = response(client)
             assert head[0] == "HTTP/1.1 408 Request Timeout"
@@ -130,7 +130,7 @@ def test_clients_that_do_not_disconnect_block_no_other_client(api: RunningApi) -
             client.sendall(BODY_TO_COME + b"Content-Length: 100\r\n\r\n{")
         for client in clients:
             assert received_until(b"}", client).startswith(b"HTTP/1.1 408 ")
-        assert api.answers()
+        assert api.responds()
         for client in clients:
             assert client.recv(1) == b""
 
@@ -139,7 +139,7 @@ def test_clients_that_do_not_read_responses_block_no_other_client(api: RunningAp
     with ExitStack() as crowd:
         for client in [crowd.enter_context(connected(api, buffer=4096)) for _ in range(8)]:
             send_until_the_buffers_are_full(client)
-        eventually(api.answers)
+        eventually(api.responds)
 
     assert [line for line in api.log_lines() if line["level"] == "error"] == []
 

@@ -63,7 +63,7 @@ def test_a_killed_worker_leaves_all_rows_or_none(lasting: tuple[RunningApi, Data
         now = counted(database)
         written = tuple(after - count for after, count in zip(now, before, strict=True))
         assert written == (ALL if point == "at the commit" else NONE)
-        eventually(api.answers)
+        eventually(api.responds)
         assert register().result(60).status_code == 202
 
 

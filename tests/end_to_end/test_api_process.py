@@ -131,7 +131,7 @@ def test_a_worker_that_dies_is_replaced(api: RunningApi) -> None:
     os.kill(first, signal.SIGKILL)
 
     eventually(lambda: api.children() not in ([], [first]))
-    eventually(api.answers)
+    eventually(api.responds)
 
 
 def test_without_its_database_the_api_starts_reports_it_and_recovers(database: Database) -> None:

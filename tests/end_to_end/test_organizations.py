@@ -15,11 +15,11 @@ from devstack.cluster import Cluster
 from tenants.schema import HEAD, tables_at, template_name
 from tests.support.databases import fresh_database
 from tests.support.eventually import eventually
-from tests.support.fleet import go_on, stop
 from tests.support.inbox import Inbox, running_inbox
 from tests.support.organizations import CLINIC, Organizer, organizer_on
 from tests.support.outbox import Outbox
 from tests.support.processes import SCRIPTS, running_api
+from tests.support.relay_group import resume, stop
 from tests.support.relays import running_relay
 
 pytestmark = pytest.mark.slow
@@ -65,7 +65,7 @@ class System:
         try:
             yield
         finally:
-            go_on(self.relay)
+            resume(self.relay)
 
     def sign_in(self, email: str) -> httpx.Response:
         return self.client.post("/v1/sessions", json={"email": email, "password": PASSWORD})

@@ -35,7 +35,7 @@ def test_a_backlog_for_a_slow_provider_stays_unclaimed_and_blocks_no_other_chann
 ) -> None:
     outbox.execute(NOTE_CLAIMS)
     outbox.put(count=MAILS)
-    sink.hold_verdicts()
+    sink.hold_final_replies()
     settings = {"EMAIL_PROVIDERS": sink.provider, "SMS_PROVIDERS": f"file://{tmp_path}", "RELAY_BATCH_SIZE": str(BATCH)}
     with running_relay(outbox.database, **settings):
         eventually(lambda: sink.arrived.total() > 0)

@@ -9,7 +9,7 @@ NOTICES = 2000
 
 
 def test_a_code_overtakes_notices_that_wait_for_a_slow_server(outbox: Outbox, sink: MailSink) -> None:
-    sink.verdict_seconds = 0.05
+    sink.reply_seconds = 0.05
     outbox.put(count=NOTICES, priority="'low'")
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
         eventually(lambda: sink.arrived.total() >= 20)

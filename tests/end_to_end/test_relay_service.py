@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.gates import wait_until_held_up
+from tests.support.gates import wait_until_blocked
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 from tests.support.processes import running
@@ -73,7 +73,7 @@ def test_the_relay_notifies_readiness_watchdog_pings_and_stopping(
         manager.wait_for("STATUS=Stopping; ")
         sink.release()
         assert relay.process.wait(30) == 0
-    assert manager.facts.count("READY=1") == 1
+    assert manager.notifications.count("READY=1") == 1
 
 
 def test_a_relay_without_its_database_is_not_ready_and_sends_watchdog_pings(
@@ -84,7 +84,7 @@ def test_a_relay_without_its_database_is_not_ready_and_sends_watchdog_pings(
         with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **manager.environment()):
             manager.wait_for("STATUS=Starting, database lost since ")
             manager.wait_for(ALIVE, count=5)
-            assert "READY=1" not in manager.facts
+            assert "READY=1" not in manager.notifications
             outbox.execute("alter role relay login")
             manager.wait_for("READY=1")
             manager.wait_for("STATUS=Claiming; 0 in hand")
@@ -99,9 +99,9 @@ def test_a_relay_with_a_blocked_event_loop_sends_no_watchdog_ping(
         manager.wait_for(ALIVE)
         outbox.put()
         manager.wait_for("X_RELEASED=1")
-        blocked, released = manager.facts.index("X_BLOCKED=1"), manager.facts.index("X_RELEASED=1")
-        assert ALIVE not in manager.facts[blocked:released]
-        eventually(lambda: ALIVE in manager.told_after("X_RELEASED=1"))
+        blocked, released = manager.notifications.index("X_BLOCKED=1"), manager.notifications.index("X_RELEASED=1")
+        assert ALIVE not in manager.notifications[blocked:released]
+        eventually(lambda: ALIVE in manager.notifications_after("X_RELEASED=1"))
 
 
 def test_a_relay_sends_no_watchdog_ping_while_a_consumer_makes_no_progress(
@@ -112,27 +112,27 @@ def test_a_relay_sends_no_watchdog_ping_while_a_consumer_makes_no_progress(
         manager.wait_for(ALIVE)
         outbox.put(count=2)
         eventually(lambda: relay.logged("relay stuck"))
-        pings = manager.facts.count(ALIVE)
-        received = len(manager.facts)
-        eventually(lambda: len(manager.facts) >= received + 10)
-        assert manager.facts.count(ALIVE) <= pings + 1  # one may have been in transit
+        pings = manager.notifications.count(ALIVE)
+        received = len(manager.notifications)
+        eventually(lambda: len(manager.notifications) >= received + 10)
+        assert manager.notifications.count(ALIVE) <= pings + 1  # one may have been in transit
         assert len(relay.logged("relay stuck")) == 1
 
 
 def test_a_relay_ignores_watchdog_settings_for_another_process(
     outbox: Outbox, sink: MailSink, manager: Supervisor
 ) -> None:
-    environment = manager.environment(beat_microseconds=1) | {"WATCHDOG_PID": str(os.getpid())}
+    environment = manager.environment(ping_microseconds=1) | {"WATCHDOG_PID": str(os.getpid())}
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **environment):
         manager.wait_for("READY=1")
-        assert manager.facts.count(ALIVE) == 1
+        assert manager.notifications.count(ALIVE) == 1
 
 
 def test_stopping_during_maintenance_is_no_error(outbox: Outbox, sink: MailSink) -> None:
     with outbox.database.connect() as owner, owner.transaction():
         owner.execute("lock table sessions in access exclusive mode")
         with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
-            wait_until_held_up(outbox.database, "maintenance")
+            wait_until_blocked(outbox.database, "maintenance")
             relay.process.terminate()
             assert relay.process.wait(timeout=30) == 0
             assert relay.logged("relay stopped")

@@ -10,7 +10,7 @@ from tests.support.eventually import eventually
 from tests.support.http_gateway import HttpGateway
 from tests.support.outbox import Outbox
 from tests.support.relays import running_relay
-from tests.support.sms_faces import TEMPORAL_FAILURE, twilio_refused
+from tests.support.sms_responses import TEMPORAL_FAILURE, twilio_refused
 from tests.support.smsc import Smsc
 
 pytestmark = pytest.mark.slow

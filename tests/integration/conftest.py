@@ -9,21 +9,21 @@ from tests.support.databases import Database, emptied_database, fresh_database
 
 @pytest.fixture
 def database(cluster: Cluster) -> Iterator[Database]:
-    """One that other tests have used. Where processes are killed, whose sessions linger, tests take a new one."""
+    """A database that other tests have used. Tests that kill processes, whose sessions linger, use a new one."""
     with emptied_database(cluster) as database:
         yield database
 
 
 @pytest.fixture
 def new_database(cluster: Cluster) -> Iterator[Database]:
-    """A database that no other test has used: nobody is connected to it."""
+    """A new database, to which no session is connected."""
     with fresh_database(cluster) as database:
         yield database
 
 
 @pytest.fixture
 def own_api(database: Database) -> Iterator[ApiUnderTest]:
-    """An app that no other test uses: to end it, to end its sessions, or to start what goes on beside requests."""
+    """An app for one test only: to close it, to end its sessions, or to start its background work."""
     with api_on(database) as api:
         yield api
 

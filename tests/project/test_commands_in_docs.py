@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.__main__ import PARTS
 from devstack.story import STORY
-from tests.support.commands import PROGRAMS, ROOT, faults_of
+from tests.support.commands import PROGRAMS, ROOT, errors_in
 from tests.support.processes import SCRIPTS
 from tests.support.shell_blocks import Command, mentioned, typed
 from tests.support.units import UNITS
@@ -94,7 +94,7 @@ def faults_in(words: list[str]) -> list[str]:
     found: list[str] = []
     match program:
         case _ if program in PROGRAMS:
-            found = faults_of(words)
+            found = errors_in(words)
         case "make":
             found = [f"make has no target {word}" for word in rest if word not in TARGETS and "=" not in word]
         case "systemctl":

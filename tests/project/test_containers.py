@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from api_service.server import STOP_SECONDS
-from tests.support.commands import PROJECT, ROOT, faults_of, is_there, settings_of
+from tests.support.commands import PROJECT, ROOT, errors_in, is_program, settings_of
 from tests.support.compose_schema import COMPOSE
 from tests.support.dockerfile import instructions, stages
 
@@ -23,7 +23,7 @@ LASTING = sorted(SERVICES.keys() - {"migrate"})
 
 def needs(service: dict[str, Any]) -> None:
     """Skip where this release does not have the service's program yet."""
-    if not is_there(service["command"][0]):
+    if not is_program(service["command"][0]):
         pytest.skip(f"this release has no {service['command'][0]}")
 
 
@@ -39,7 +39,7 @@ def test_it_is_a_compose_file() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_each_command_is_one_that_the_image_has(name: str) -> None:
     needs(SERVICES[name])
-    assert faults_of(SERVICES[name]["command"]) == []
+    assert errors_in(SERVICES[name]["command"]) == []
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.support.commands import PROGRAMS, ROOT, faults_of
+from tests.support.commands import PROGRAMS, ROOT, errors_in
 from tests.support.databases import Database
 from tests.support.shell_blocks import Command
 
@@ -21,4 +21,4 @@ def test_sql_that_operators_are_asked_to_type_can_be_run(database: Database) -> 
 def test_commands_that_operators_are_asked_to_type_exist_with_their_options() -> None:
     typed = [words for line in TYPED for words in Command(PATH, line).programs if words[0] in PROGRAMS]
     assert {words[0] for words in typed} >= {"outbox-relay", "outboxctl"}
-    assert [fault for words in typed for fault in faults_of(words)] == []
+    assert [fault for words in typed for fault in errors_in(words)] == []

@@ -11,8 +11,8 @@ import pytest
 from api_service.server import STOP_SECONDS
 from outbox_relay.bootstrap import STOPPING_MARGIN
 from outbox_relay.settings import RelaySettingsSchema
-from tests.support.commands import faults_of, is_there, settings_of
-from tests.support.units import CONFIGURATION, INSTALLED, UNITS, credentials_of, said, settings_given, words_of
+from tests.support.commands import errors_in, is_program, settings_of
+from tests.support.units import CONFIGURATION, INSTALLED, UNITS, credentials_of, settings_given, values_of, words_of
 
 NAMES = sorted(path.name for path in UNITS.glob("*.service"))
 HIGHEST_EXPOSURE = 2.0
@@ -26,7 +26,7 @@ def systemd_analyze() -> str:
 
 
 def needs_its_program(unit: str) -> None:
-    if not is_there(words_of(unit)[0]):
+    if not is_program(words_of(unit)[0]):
         pytest.skip(f"this release has no {words_of(unit)[0]}")
 
 
@@ -54,7 +54,7 @@ def test_a_unit_is_exposed_as_little_as_can_be(unit: str) -> None:
 @pytest.mark.parametrize("unit", NAMES)
 def test_each_unit_starts_a_command_that_exists(unit: str) -> None:
     needs_its_program(unit)
-    assert faults_of(words_of(unit)) == []
+    assert errors_in(words_of(unit)) == []
 
 
 @pytest.mark.parametrize("unit", NAMES)
@@ -74,7 +74,7 @@ def test_every_secret_that_a_process_may_have_reaches_it_as_a_credential(unit: s
 
 @pytest.mark.parametrize("unit", NAMES)
 def test_no_process_has_a_user_of_its_own_on_the_machine(unit: str) -> None:
-    assert said(unit, "DynamicUser") == ["yes"]
+    assert values_of(unit, "DynamicUser") == ["yes"]
 
 
 def test_secrets_are_read_from_where_the_installation_puts_them() -> None:
@@ -87,23 +87,23 @@ def test_secrets_are_read_from_where_the_installation_puts_them() -> None:
 def test_the_settings_that_are_suggested_exist(process: str) -> None:
     suggested = re.findall(r"^#([A-Z_]+)=", (UNITS.parent / "etc" / f"{process}.env").read_text(), re.MULTILINE)
     program = {"api": "api-service", "relay": "outbox-relay", "console": "operator-console"}[process]
-    if process == "console" and not is_there(program):
+    if process == "console" and not is_program(program):
         pytest.skip(f"this release has no {program}")
     assert suggested
     assert set(suggested) <= settings_of([program, "serve"])
 
 
-@pytest.mark.parametrize("unit", [unit for unit in NAMES if said(unit, "Type") == ["notify"]])
+@pytest.mark.parametrize("unit", [unit for unit in NAMES if values_of(unit, "Type") == ["notify"]])
 def test_a_process_is_started_again_however_often_it_is_killed(unit: str) -> None:
-    assert (said(unit, "Restart"), said(unit, "StartLimitIntervalSec")) == (["always"], ["0"])
+    assert (values_of(unit, "Restart"), values_of(unit, "StartLimitIntervalSec")) == (["always"], ["0"])
 
 
 def test_no_relay_is_killed_while_it_finishes_what_it_has_in_hand() -> None:
     send_seconds = RelaySettingsSchema().fields["send_seconds"].load_default
     longest = 2 * timedelta(seconds=send_seconds) + STOPPING_MARGIN
     for unit in ("outbox-relay.service", "outbox-relay@.service"):
-        assert timedelta(seconds=int(said(unit, "TimeoutStopSec")[0])) > longest
-    assert int(said("api-service.service", "TimeoutStopSec")[0]) > STOP_SECONDS
+        assert timedelta(seconds=int(values_of(unit, "TimeoutStopSec")[0])) > longest
+    assert int(values_of("api-service.service", "TimeoutStopSec")[0]) > STOP_SECONDS
 
 
 def test_several_relays_differ_from_one_in_their_name_and_environment_only() -> None:

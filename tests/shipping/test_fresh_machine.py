@@ -24,7 +24,7 @@ from tests.support.processes import Running, RunningApi, running
 from tests.support.relays import RunningRelay
 from tests.support.service_manager import supervisor
 from tests.support.shipping import Machine
-from tests.support.units import said
+from tests.support.units import values_of
 
 PATIENTLY = {"Prefer": "wait=20"}
 EMAIL_FROM = "Signpost <no-reply@signpost.example>"
@@ -79,7 +79,7 @@ def test_check_settings_tells_every_setting_that_is_missing(machine: Machine, pr
 def test_a_unit_whose_settings_are_refused_is_not_started_again(machine: Machine, unit: str, tmp_path: Path) -> None:
     done = run_to_its_end(machine, unit, tmp_path)
     assert done.stderr.startswith("settings: ")
-    assert said(unit, "RestartPreventExitStatus") == [str(done.returncode)]
+    assert values_of(unit, "RestartPreventExitStatus") == [str(done.returncode)]
 
 
 def test_migrating_tells_likewise(machine: Machine, tmp_path: Path) -> None:

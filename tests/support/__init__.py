@@ -1,1 +1,1 @@
-"""What tests of every kind share: databases, builders, and fakes of the world outside."""
+"""Helpers for all tests: databases, builders, and fakes of external services."""

@@ -36,12 +36,12 @@ def confirm_reset(api: ApiUnderTest, code: str, password: str = NEW_PASSWORD, **
 
 
 def is_password(api: ApiUnderTest, password: str) -> bool:
-    """Return whether it is the password of the only active user."""
+    """Return whether this is the password of the only active user."""
     [user] = api.rows("select password_hash from users where status = 'active'")
     return passwords.verify_password(user.password_hash, password)
 
 
-def templates_told(api: ApiUnderTest, user_id: UUID) -> list[str]:
+def templates_sent_to(api: ApiUnderTest, user_id: UUID) -> list[str]:
     """Return the templates of the user's messages, oldest first."""
     return [message.template for message in reversed(api.messages(user_id))]
 

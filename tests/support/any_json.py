@@ -1,4 +1,4 @@
-"""Whatever a client may send: JSON of any kind, with a liking for what the API takes, and headers."""
+"""Hypothesis strategies for requests: any JSON, with a preference for valid members, and headers."""
 
 from typing import Any
 from uuid import UUID

@@ -53,7 +53,7 @@ class ApiUnderTest:
         return self.client.post(f"/v1/registrations/{registration_id}/resend", json=body)
 
     def activate(self, registration_id: UUID, code: str | None = None) -> TestResponse:
-        """Activate with that code, or with the right one of the newest token."""
+        """Activate with that code, or with the valid code of the newest token."""
         body = {"registration_id": str(registration_id), "code": code or self.code(registration_id)}
         return self.client.post("/v1/activations", json=body)
 

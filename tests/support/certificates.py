@@ -1,4 +1,4 @@
-"""A certificate authority of a test's own, made with the openssl command."""
+"""A test's own certificate authority, made with the openssl command."""
 
 import shutil
 import ssl

@@ -1,4 +1,4 @@
-"""A claimed message for tests that need one and no database."""
+"""A claimed message for tests that need no database."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ A_DIGEST: dict[str, Any] = {
 
 
 def a_claimed_message(**changes: Any) -> ClaimedMessage:
-    """Return Ada's activation e-mail, but for what the test says."""
+    """Return Ada's activation e-mail with these changes."""
     fields: dict[str, Any] = {
         "id": UUID("019aa5c0-0000-7000-8000-000000000001"),
         "template": Template("activation"),

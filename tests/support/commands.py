@@ -1,4 +1,4 @@
-"""Our command lines as click knows them, and the settings that each process reads."""
+"""The project's command lines as click defines them, and the settings that each process reads."""
 
 import tomllib
 from importlib import import_module
@@ -27,15 +27,15 @@ SETTINGS: dict[str, type[SettingsSchema]] = {
 }
 
 
-def is_there(program: str) -> bool:
-    """Tell whether this release has that program."""
+def is_program(program: str) -> bool:
+    """Return whether this release has that program."""
     return program in PROGRAMS
 
 
-def faults_of(words: list[str]) -> list[str]:
-    """Return what is wrong with a command line of ours: a command, an option or a word that does not exist.
+def errors_in(words: list[str]) -> list[str]:
+    """Return the errors in a command line: unknown commands, options or choices.
 
-    Other values than words of closed sets are not looked at, and no setting is read.
+    Other values are not checked, and no setting is read.
     """
     program, *rest = words
     module, _, name = PROGRAMS[program].partition(":")
@@ -48,11 +48,11 @@ def faults_of(words: list[str]) -> list[str]:
     known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help", "-h"}
     given = {word.partition("=")[0] for word in rest if word.startswith("-") and word != "-"}
     lost = [f"{program} {command.name} has no option {option}" for option in sorted(given - known)]
-    return lost + [f"{program} {command.name} takes no {said}" for said in words_unknown_to(command, rest)]
+    return lost + [f"{program} {command.name} takes no {said}" for said in invalid_choices(command, rest)]
 
 
-def words_unknown_to(command: click.Command, rest: list[str]) -> list[str]:
-    """Return options with a word behind them that is none of their set."""
+def invalid_choices(command: click.Command, rest: list[str]) -> list[str]:
+    """Return the options whose value is not one of their choices."""
     sets = {
         option: each.type.choices
         for each in command.params
@@ -64,7 +64,7 @@ def words_unknown_to(command: click.Command, rest: list[str]) -> list[str]:
 
 
 def settings_of(words: list[str]) -> set[str]:
-    """Return the names in the environment that the command reads, NAME_FILE of secrets among them."""
+    """Return the environment variables that the command reads, including NAME_FILE for secrets."""
     schema = SETTINGS.get(" ".join(words[:2])) or SETTINGS.get(words[0]) or only_schema_of(words[0])
     fields = schema().fields.values()
     secrets = {f"{field.data_key}_FILE" for field in fields if field.metadata["is_secret"]}
@@ -72,7 +72,7 @@ def settings_of(words: list[str]) -> set[str]:
 
 
 def only_schema_of(program: str) -> type[SettingsSchema]:
-    """Return the schema that the program's own module reads, where it reads just one."""
+    """Return the settings schema of the program's module if it reads exactly one."""
     known = vars(import_module(PROGRAMS[program].partition(":")[0])).values()
     [schema] = {each for each in known if isinstance(each, type) and issubclass(each, SettingsSchema)} - {
         SettingsSchema

@@ -1,6 +1,6 @@
-"""What docker-compose.yml may say: the part of the Compose specification that it uses, and no more.
+"""A JSON schema for docker-compose.yml: only the part of the Compose specification that the file uses.
 
-Strict, so that a misspelt key fails here and not on the first machine with an engine.
+It is strict, so that a misspelled key fails here and not on the first machine with an engine.
 https://github.com/compose-spec/compose-spec/blob/main/05-services.md
 """
 

@@ -1,4 +1,4 @@
-"""DatabaseConnections that lose answers, so that nobody hears whether what was asked was done, and one that is late."""
+"""Database connections with faults: a lost reply, a rollback without notice, and a slow start."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,42 +14,42 @@ Result = TypeVar("Result")
 Work = Callable[[AsyncConnection], Awaitable[Result]]
 
 
-class DeafConnection(ReconnectingConnection):
-    """Does what it is asked, loses the answer, and asks again once ``meanwhile`` has happened."""
+class LostReplyConnection(ReconnectingConnection):
+    """Runs the work and loses the reply. Runs it again after ``between_runs``."""
 
-    meanwhile: Callable[[], object] = staticmethod(lambda: None)
+    between_runs: Callable[[], object] = staticmethod(lambda: None)
 
     async def run(self, work: Work[Result]) -> Result:
         await super().run(work)
-        await asyncio.to_thread(self.meanwhile)
+        await asyncio.to_thread(self.between_runs)
         return await super().run(work)
 
 
-class ForgetfulConnection(DeafConnection):
-    """Likewise, but what was done the first time is rolled back."""
+class LostTransactionConnection(LostReplyConnection):
+    """Like `LostReplyConnection`, but the first run is rolled back."""
 
     async def run(self, work: Work[Result]) -> Result:
-        async def undone(connection: AsyncConnection) -> None:
+        async def rolled_back(connection: AsyncConnection) -> None:
             async with connection.transaction():
                 await work(connection)
                 raise psycopg.Rollback
 
-        await ReconnectingConnection.run(self, undone)
-        await asyncio.to_thread(self.meanwhile)
+        await ReconnectingConnection.run(self, rolled_back)
+        await asyncio.to_thread(self.between_runs)
         return await ReconnectingConnection.run(self, work)
 
 
 class SlowConnection(ReconnectingConnection):
-    """Asks in a transaction that has stood open for a while, as behind a pooler that is slow to begin."""
+    """Runs the work in a transaction that opened earlier, as behind a slow pooler."""
 
-    asked_at: datetime
+    opened_at: datetime
 
     async def run(self, work: Work[Result]) -> Result:
         async def late(connection: AsyncConnection) -> Result:
             async with connection.transaction():
                 row = await (await connection.execute("select clock_timestamp()")).fetchone()
                 assert row
-                [self.asked_at] = row
+                [self.opened_at] = row
                 return await work(connection)
 
         return await super().run(late)

@@ -1,7 +1,7 @@
-"""What chaos must not change: nothing that was committed is lost, and nothing goes out twice without its reason.
+"""The guarantees that hold under chaos: no committed message is lost, and each copy has a reason.
 
-A ledger notes what was committed, what was rolled back, and what was in flight whenever something was
-killed or cut; ``conserved`` holds the outbox and the mail server's own count against it.
+A ledger records the committed and rolled-back messages, and those in flight at each kill or cut.
+``conserved`` compares the outbox and the mail server's counts with it.
 """
 
 from collections import Counter
@@ -28,13 +28,13 @@ DOMAIN = "@signpost.example"
 LEASES_BEFORE_POISON = 5
 TRANSACTION_SIZE = 20
 
-# A lease's token stays until somebody claims the row anew or settles it, so an expired one counts as well.
+# A row keeps its lease token until the next claim or settlement, so expired leases count as well.
 IN_FLIGHT = "select id from outbox_messages where status = 'pending' and lease_token is not null"
 
 
 @dataclass
 class Ledger:
-    """What the outside world was told, and what it saw go wrong."""
+    """The messages that clients saw confirmed, and the disturbances that the test caused."""
 
     database: Database
     committed: set[UUID] = field(default_factory=set)
@@ -44,7 +44,7 @@ class Ledger:
     disturbances: int = 0
 
     def enqueue(self, count: int, *, rolled_back: int = 0) -> None:
-        """Enqueue as the API does, in transactions of its role; then as many as said that are rolled back."""
+        """Enqueue as the API does, under its role. Then enqueue ``rolled_back`` messages and roll them back."""
         with self._session() as session:
             for begin in range(0, count, TRANSACTION_SIZE):
                 size = min(TRANSACTION_SIZE, count - begin)
@@ -53,7 +53,7 @@ class Ledger:
                 eventually(lambda: self._is_rolled_back(session, rolled_back), seconds=60)
 
     def registered(self, registration_ids: list[UUID]) -> None:
-        """Note the messages of registrations that the API has confirmed."""
+        """Record the messages of registrations that the API confirmed."""
         with self.database.connect() as connection:
             found = connection.execute("select id from outbox_messages where user_id = any(%s)", [registration_ids])
             messages = {message_id for (message_id,) in found}
@@ -61,14 +61,14 @@ class Ledger:
         self.committed |= messages
 
     def note_disturbance(self) -> int:
-        """Note that what is in flight at this moment may go out once more; return how much it is."""
+        """Record that each message now in flight may arrive once more, and return their number."""
         in_flight = [message_id for (message_id,) in Outbox(self.database).execute(IN_FLIGHT)]
         self.may_be_copied.update(in_flight)
         self.disturbances += 1
         return len(in_flight)
 
     def _is_committed(self, session: Session, count: int) -> bool:
-        """Commit some more; where the database goes away in the middle of that, nobody can say whether it did."""
+        """Commit some messages. If the database stops during the commit, the result is uncertain."""
         messages: set[UUID] = set()
         try:
             messages = added(session, count)
@@ -101,7 +101,7 @@ class Ledger:
 
 @dataclass(frozen=True)
 class Tally:
-    """How the messages fare. ``poisoned`` have taken a process along time and again, and are no part of ``dead``."""
+    """Counts of messages by outcome. ``poisoned`` messages killed several processes and do not count in ``dead``."""
 
     sent: int
     dead: int
@@ -111,7 +111,7 @@ class Tally:
 
 
 def added(session: Session, count: int) -> set[UUID]:
-    """Add messages to the session's transaction, each to somebody else."""
+    """Add messages to the session's transaction, each with another recipient."""
     return {enqueue(session, a_new_message()).id for _ in range(count)}
 
 
@@ -128,15 +128,15 @@ def a_new_message() -> NewMessage:
 
 
 def conserved(ledger: Ledger, sink: MailSink) -> Tally:
-    """Fail unless everything is where it has to be; return how it fares."""
+    """Check all guarantees, and return the counts."""
     rows = {row[0]: row[1:] for row in Outbox(ledger.database).execute(STANDING)}
     delivered = {UUID(message_id.removesuffix(DOMAIN)): count for message_id, count in sink.arrived.items()}
-    nothing_is_lost_or_made_up(ledger, set(rows), set(delivered))
+    assert_none_lost_or_invented(ledger, set(rows), set(delivered))
     statuses = Counter(status for status, *_ in rows.values())
     assert statuses.total() == sum(statuses[status.value] for status in Status)
     unsent = {message_id for message_id, (status, *_) in rows.items() if status == Status.SENT} - delivered.keys()
     assert not unsent, f"{len(unsent)} are marked sent and never arrived"
-    nothing_goes_twice_without_reason(ledger, sink, delivered)
+    assert_each_copy_has_a_reason(ledger, sink, delivered)
     poisoned = sum(is_poisoned(*standing) for standing in rows.values())
     return Tally(
         sent=statuses[Status.SENT],
@@ -150,20 +150,22 @@ def conserved(ledger: Ledger, sink: MailSink) -> Tally:
 STANDING = "select id, status, dead_reason, lost_leases from outbox_messages"
 
 
-def nothing_is_lost_or_made_up(ledger: Ledger, kept: set[UUID], delivered: set[UUID]) -> None:
-    assert not ledger.committed - kept, "a committed message is gone"
-    assert not kept - ledger.committed - ledger.uncertain, "there is a message that nobody committed"
-    assert not ledger.rolled_back & (kept | delivered), "a message of a rolled-back transaction is there"
-    assert not delivered - kept, "something was delivered that was never committed"
+def assert_none_lost_or_invented(ledger: Ledger, stored: set[UUID], delivered: set[UUID]) -> None:
+    assert not ledger.committed - stored, "a committed message is missing"
+    assert not stored - ledger.committed - ledger.uncertain, "a message exists that no transaction committed"
+    assert not ledger.rolled_back & (stored | delivered), "a message of a rolled-back transaction exists"
+    assert not delivered - stored, "a message was delivered that was never committed"
 
 
-def nothing_goes_twice_without_reason(ledger: Ledger, sink: MailSink, delivered: dict[UUID, int]) -> None:
-    undue = {message_id for message_id, count in delivered.items() if count - 1 > ledger.may_be_copied[message_id]}
-    assert not undue, f"{len(undue)} went out more often than they were in flight when something broke"
-    strangers = [recipient for recipient, message_ids in sink.message_ids.items() if len(message_ids) > 1]
-    assert not strangers, "a copy went out under another Message-ID"
+def assert_each_copy_has_a_reason(ledger: Ledger, sink: MailSink, delivered: dict[UUID, int]) -> None:
+    unexplained = {
+        message_id for message_id, count in delivered.items() if count - 1 > ledger.may_be_copied[message_id]
+    }
+    assert not unexplained, f"{len(unexplained)} arrived more often than disturbances explain"
+    changed = [recipient for recipient, message_ids in sink.message_ids.items() if len(message_ids) > 1]
+    assert not changed, "a copy arrived under another Message-ID"
 
 
 def is_poisoned(_status: str, dead_reason: str | None, lost_leases: int) -> bool:
-    """Tell whether it died of killing processes, which chaos can make of any message by bad luck."""
+    """Return whether the message died as poison, which random kills can cause for any message."""
     return dead_reason == DeadReason.POISON and lost_leases >= LEASES_BEFORE_POISON

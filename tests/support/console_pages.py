@@ -23,7 +23,7 @@ def put_dead(outbox: Outbox, error: str, *, count: int = 1, **columns: Any) -> l
 
 def refresh(page: Page, region: str) -> None:
     """Refresh the region at once, and wait for the response."""
-    page.wait_for_load_state()  # its script is deferred
+    page.wait_for_load_state()  # the page's script is deferred
     with page.expect_response(lambda response: "hx-request" in response.request.headers):
         page.evaluate("region => htmx.trigger(region, 'refresh')", region)
 

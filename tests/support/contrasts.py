@@ -1,4 +1,4 @@
-"""What is written on a page in a browser, in which colour and on what ground."""
+"""The texts on a page in a browser, with their colours and backgrounds."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from playwright.sync_api import Page
 
 from outbox_relay.rendering.branding import LEAST_CONTRAST, contrast
 
-# Of each visible element with text of its own: its colour, and the first ground behind it that is not transparent.
+# For each visible element with text: its colour, and the nearest background that is not transparent.
 COLOURS = """() => [...document.body.querySelectorAll("*")]
   .filter(each => [...each.childNodes].some(child => child.nodeType === 3 && child.data.trim()))
   .filter(each => each.checkVisibility() && each.getBoundingClientRect().width > 1)
@@ -19,8 +19,8 @@ COLOURS = """() => [...document.body.querySelectorAll("*")]
 
 
 @dataclass(frozen=True)
-class Written:
-    """A piece of text, its ink and its ground as six hexadecimal digits."""
+class RenderedText:
+    """A piece of text, with its colour and background as six hexadecimal digits."""
 
     text: str
     ink: str
@@ -31,8 +31,8 @@ class Written:
         return contrast(self.ink, self.ground) >= LEAST_CONTRAST
 
 
-def written_on(page: Page) -> list[Written]:
-    return [Written(text, _hexed(ink), _hexed(ground)) for text, ink, ground in page.evaluate(COLOURS)]
+def texts_on(page: Page) -> list[RenderedText]:
+    return [RenderedText(text, _hexed(ink), _hexed(ground)) for text, ink, ground in page.evaluate(COLOURS)]
 
 
 def _hexed(colour: str) -> str:

@@ -1,8 +1,8 @@
-"""Real PostgreSQL for tests: one server a worker, and for each test a migrated database without any rows.
+"""Real PostgreSQL for tests: one server per worker, and a migrated, empty database for each test.
 
-A new database costs 20 ms, and 100 more until the processes that use it have connected, read its catalogs and prepared
-their statements. So a test gets one that tests before it have used (``emptied_database``), with what they left
-connected; a test that has changed the schema or that left a session at work uses its database up.
+A new database costs 20 ms. Processes need another 100 ms to connect, read the catalogs and prepare statements.
+So a test reuses a database of earlier tests with its connections (``emptied_database``). A database is not reused
+after a test changed its schema or left a busy session.
 """
 
 import os
@@ -31,12 +31,12 @@ MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 2 * 2**30
 
 ADMINS: dict[Cluster, psycopg.Connection] = {}
-"""A connection to the cluster that a worker's tests share, for making and dropping databases."""
+"""One administrative connection per cluster, which creates and drops databases for all tests of a worker."""
 
 EMPTIED: dict[Cluster, list["Database"]] = {}
-"""Databases that tests have used and that the next tests may use."""
+"""Used databases that are ready for the next tests."""
 
-# What a test may change beside rows: any of these catalogs that has more rows, or newer ones, shows it.
+# Catalogs that a test may change: a changed schema shows as more or newer rows in one of them.
 CATALOGS = (
     *("attrdef", "attribute", "class", "constraint", "default_acl", "extension", "index", "namespace"),
     *("policy", "proc", "rewrite", "trigger", "type"),
@@ -62,15 +62,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Database:
-    """A migrated database of one test's own; each process has a login of its own role.
+    """A migrated database for one test at a time, with one login for each process.
 
-    ``kept`` are connections that wait to be used again, where whoever made the database closes them at its end;
-    ``shared`` is what several tests use of it, one after the other, and ``ending`` ends that.
+    ``idle_connections`` are open connections for reuse, which the creator of the database closes at the end.
+    ``shared`` holds objects that several tests use in turn, and ``ending`` closes them.
     """
 
     cluster: Cluster
     name: str
-    kept: list[psycopg.Connection] | None = field(default=None, compare=False, repr=False)
+    idle_connections: list[psycopg.Connection] | None = field(default=None, compare=False, repr=False)
     shared: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     ending: ExitStack = field(default_factory=ExitStack, compare=False, repr=False)
 
@@ -91,33 +91,33 @@ class Database:
         return self.cluster.url(self.name, user="console")
 
     def share(self, key: object, make: Callable[[], AbstractContextManager[T]]) -> T:
-        """Return what ``make`` makes, once for all tests that this database serves; it ends with the database."""
+        """Return the object that ``make`` creates. It is created once, and closed with the database."""
         if key not in self.shared:
             self.shared[key] = self.ending.enter_context(make())
         return cast("T", self.shared[key])
 
     @contextmanager
     def connect(self) -> Iterator[psycopg.Connection]:
-        """Connect as the owner, in autocommit: for looking at rows and for moving their times.
+        """Connect as the owner, in autocommit mode, to read rows and to change their times.
 
-        A new connection costs the server a hundred times what a look at a row does.
+        The connection is reused: a new one costs the server a hundred times as much as a query for one row.
         """
-        connection = self.kept.pop() if self.kept else new_connection(self.owner_url)
+        connection = self.idle_connections.pop() if self.idle_connections else new_connection(self.owner_url)
         with ExitStack() as ending:
             ending.enter_context(connection)
             yield connection
-            if self.kept is not None and is_as_new(connection):
+            if self.idle_connections is not None and reset(connection):
                 ending.pop_all()
-                self.kept.append(connection)
+                self.idle_connections.append(connection)
 
 
 def new_connection(url: str) -> psycopg.Connection:
-    # Nothing is prepared behind its back: what is forgotten between two uses takes prepared statements along.
+    # Automatic preparation is off, because `discard all` between two uses also drops prepared statements.
     return psycopg.connect(driver_url(url), autocommit=True, prepare_threshold=None)
 
 
-def is_as_new(connection: psycopg.Connection) -> bool:
-    """Forget what the session was told, and tell whether it can be used by somebody else."""
+def reset(connection: psycopg.Connection) -> bool:
+    """Reset the session, and return whether another test can use it."""
     if connection.closed or connection.info.transaction_status is not TransactionStatus.IDLE:
         return False
     connection.execute("discard all")
@@ -130,7 +130,7 @@ def migrated_cluster() -> Iterator[Cluster]:
     if os.environ.get("SIGNPOST_TEST_POSTGRES") == "installed":
         installed = installed_binaries()
         if installed is None:
-            pytest.skip("this machine has no PostgreSQL server of its own installed")
+            pytest.skip("this machine has no PostgreSQL server installed")
         binaries = installed
     with Cluster(binaries, settings=QUICK_AND_FORGETFUL, with_tcp=True, parent=memory_if_enough()) as cluster:
         execute(cluster, f"create database {TEMPLATE}")
@@ -151,13 +151,13 @@ def migrate(url: str) -> None:
         commands.upgrade(url)
         return
     code = "import sys; from migrations.commands import upgrade; upgrade(sys.argv[1])"
-    # In that folder, and with nothing of this one in sight: its migrations may use what only its own packages have.
+    # Run in that folder without this project on the path: its migrations may need its own packages.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     subprocess.run([sys.executable, "-c", code, url], cwd=source, env=environment, check=True)
 
 
 def memory_if_enough() -> Path | None:
-    """Return where files lie in memory: a database is a few hundred of them, which a disk takes its time to copy."""
+    """Return a folder in memory if it has room: a database has hundreds of files, which a disk copies slowly."""
     has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES
     return MEMORY if has_room else None
 
@@ -165,19 +165,19 @@ def memory_if_enough() -> Path | None:
 @contextmanager
 def fresh_database(cluster: Cluster, template: str = TEMPLATE) -> Iterator[Database]:
     name = f"test_{uuid4().hex}"
-    # Half the work of copying through the log, for a template that nobody writes to (PostgreSQL 15 and later).
+    # File copy takes half the time of a copy through the log, and no session writes to the template (PostgreSQL 15+).
     execute(cluster, f"create database {name} template {template} strategy file_copy")
-    database = Database(cluster, name, kept=[])
+    database = Database(cluster, name, idle_connections=[])
     yield database
     database.ending.close()
-    for connection in database.kept or ():
+    for connection in database.idle_connections or ():
         connection.close()
     execute(cluster, f"drop database {name} with (force)")
 
 
 @contextmanager
 def emptied_database(cluster: Cluster) -> Iterator[Database]:
-    """Return one that has the rows of a fresh one; its files and statistics may differ."""
+    """Yield a database with the rows of a fresh one. Its files and statistics may differ."""
     while EMPTIED[cluster]:
         database = EMPTIED[cluster].pop()
         if is_emptied(database):
@@ -197,21 +197,21 @@ def prepared_for_reuse(cluster: Cluster) -> Database:
         rows = {name: owner.execute(f"select to_jsonb(row) from {name} as row").fetchall() for name in tables}
         database.shared[SCHEMA] = owner.execute(SCHEMA).fetchone()
         database.shared[TABLES] = {name: [row for (row,) in found] for name, found in rows.items()}
-    return Database(cluster, database.name, database.kept, database.shared, ending)
+    return Database(cluster, database.name, database.idle_connections, database.shared, ending)
 
 
 def is_emptied(database: Database) -> bool:
-    """Bring its rows back to those of a fresh database; tell whether all else is as in one, too."""
-    at_first: dict[str, list[Any]] = database.shared[TABLES]
+    """Restore the rows of a fresh database, and return whether its schema is unchanged as well."""
+    initial_rows: dict[str, list[Any]] = database.shared[TABLES]
     with suppress(psycopg.Error), database.connect() as owner:
         if owner.execute(BUSY).fetchone() or owner.execute(SCHEMA).fetchone() != database.shared[SCHEMA]:
             return False
         with owner.transaction():
             owner.execute("set local session_replication_role = replica; set local lock_timeout = '1s'")
-            filled = " union all ".join(f"select '{name}' where exists (select from {name})" for name in at_first)
+            filled = " union all ".join(f"select '{name}' where exists (select from {name})" for name in initial_rows)
             for (name,) in owner.execute(filled).fetchall():
                 owner.execute(f"delete from {name}")
-            for name, rows in at_first.items():
+            for name, rows in initial_rows.items():
                 if rows:
                     read = f"select (jsonb_populate_record(null::{name}, row)).* from unnest(%s) as row"
                     owner.execute(f"insert into {name} {read}", [[Jsonb(row) for row in rows]])
@@ -229,7 +229,7 @@ def execute(cluster: Cluster, statement: str) -> None:
 
 
 def is_refused(url: str, statement: str) -> bool:
-    """Tell whether the role that the URL logs in as lacks the right to do that."""
+    """Return whether the URL's role lacks the right to run the statement."""
     with psycopg.connect(driver_url(url)) as connection:
         try:
             connection.execute(statement)

@@ -1,4 +1,4 @@
-"""A request that meets a deadlock and is the one to give way, however busy the machine is."""
+"""A request that always loses a deadlock, however busy the machine is."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,10 +15,13 @@ Statement = tuple[LiteralString, Sequence[Any]]
 def after_a_deadlock(
     api: ApiUnderTest, request: Callable[[], TestResponse], *, waits_for: Statement, locks: Statement
 ) -> TestResponse:
-    """Return the response to a request that waits for what one statement locks and locks what the other asks for."""
+    """Deadlock the request with two sessions, and return its response.
+
+    The request waits for rows that ``waits_for`` locks, and holds rows that ``locks`` asks for.
+    """
     with api.database.connect() as first, api.database.connect() as second, ThreadPoolExecutor(2) as waiting:
         with second.transaction():
-            # The session that looks for a deadlock is the one that gives way, so this one never looks.
+            # PostgreSQL cancels the session that detects the deadlock, so this session never checks for one.
             second.execute("set local deadlock_timeout = '1h'")
             with first.transaction():
                 first.execute(*waits_for)
@@ -27,6 +30,6 @@ def after_a_deadlock(
                 eventually(lambda: api.count_waiting() == 1)  # the request waits for the first session
                 locked = waiting.submit(second.execute, *locks)
                 eventually(lambda: api.count_waiting() == 2)
-            # A session looks once in each wait. The request begins another now, for the second session: a deadlock.
+            # A session checks for a deadlock once in each wait. The request now waits again, for the second session.
             locked.result(60)
         return response.result(60)

@@ -1,4 +1,4 @@
-"""Keys to sign mails with, and a verifier that is not ours, with the records that would be in DNS."""
+"""DKIM keys, and an independent verifier with the records that DNS would hold."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Records = Mapping[str, bytes]
 
 @cache
 def rsa_key(bits: int = 2048) -> RSAPrivateKey:
-    """Make a key once: that takes a while."""
+    """Make a key once, because that is slow."""
     return generate_private_key(public_exponent=65537, key_size=bits)
 
 
@@ -31,7 +31,7 @@ def pem_of(*keys: DkimKey) -> str:
 
 
 def record_of(key: DkimKey) -> bytes:
-    """Return the text to publish under the key's selector."""
+    """Return the DNS text record for the key's selector."""
     match key:
         case RSAPrivateKey():
             public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
@@ -41,7 +41,7 @@ def record_of(key: DkimKey) -> bytes:
 
 
 def verifies(mail: bytes, records: Records, signature: int = 0) -> bool:
-    """Ask dkimpy whether one of the mail's signatures, counted from the top, is good."""
+    """Return whether dkimpy accepts that signature of the mail, counted from the top."""
 
     def published(name: bytes, timeout: float = 5) -> bytes | None:  # noqa: ARG001 - dkimpy's signature
         return records.get(name.decode().rstrip("."))

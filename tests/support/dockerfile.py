@@ -1,4 +1,4 @@
-"""The Dockerfile, read: its instructions in their order, stage by stage."""
+"""The Dockerfile's instructions in order, by stage."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from tests.support.commands import ROOT
 
 @dataclass(frozen=True)
 class Instruction:
-    """One line of it: the word it begins with, and the rest."""
+    """One instruction: its keyword and its arguments."""
 
     word: str
     rest: str
@@ -19,7 +19,7 @@ def instructions() -> list[Instruction]:
 
 
 def stages() -> list[list[Instruction]]:
-    """Return the instructions of each stage, its FROM first."""
+    """Return the instructions of each stage, starting with its FROM."""
     found: list[list[Instruction]] = []
     for said in instructions():
         if said.word == "FROM":

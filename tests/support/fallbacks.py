@@ -1,4 +1,4 @@
-"""The relay's fallbacks for tests: looked for once, at a moment that the test chooses."""
+"""Search for due fallbacks once, at a moment that the test chooses."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ AMPLE = Budgets(total=1000, per_prefix=1000, per_number=1000)
 
 
 def fall_back(database: Database, budgets: Budgets = AMPLE, *, relays: int = 1) -> int:
-    """Let so many relays look at once, and return how many messages fell back."""
+    """Let that many relays search at once, and return the number of messages that fell back."""
 
     async def run() -> int:
         connections = [ReconnectingConnection(database.relay_url, "test") for _ in range(relays)]
@@ -28,5 +28,5 @@ def fall_back(database: Database, budgets: Budgets = AMPLE, *, relays: int = 1) 
 
 
 def make_overdue(api: ApiUnderTest) -> None:
-    """Put the time by which the messages should have been accepted into the past."""
+    """Move the messages' fallback deadlines into the past."""
     api.rows("update outbox_messages set fallback_at = now() - interval '1 second' where fallback_at is not null")

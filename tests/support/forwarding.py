@@ -1,4 +1,4 @@
-"""A TCP port that leads to another one for as long as wanted: a network that can be cut."""
+"""A TCP proxy: a network connection that a test can cut or silence."""
 
 import socket
 import threading
@@ -12,8 +12,8 @@ LOOPBACK = "127.0.0.1"
 Pair = tuple[socket.socket, socket.socket]
 
 
-class Road:
-    """The connections that go over it."""
+class TcpProxy:
+    """The proxied connections."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -24,9 +24,9 @@ class Road:
         self._held: dict[socket.socket, bytes] = {}
 
     def fall_silent(self) -> None:
-        """Carry nothing more on the connections that there are, and close none: each end waits for the other.
+        """Stop forwarding on the open connections without closing them, so each end waits for the other.
 
-        Their bytes go on being acknowledged, so TCP sees nothing wrong. New connections are carried as ever.
+        The proxy still acknowledges bytes, so TCP detects no fault. It forwards new connections as usual.
         """
         self._silent.update(end for pair in self.pairs for end in pair)
 
@@ -35,7 +35,7 @@ class Road:
         return sum(map(len, self._held.values()))
 
     def hold_answers(self) -> None:
-        """Keep what comes from the far end, until ``release`` hands it on, to each in one piece."""
+        """Hold the replies of the far end until ``release`` forwards them, one piece per connection."""
         self._is_holding = True
 
     def release(self) -> None:
@@ -57,38 +57,38 @@ class Road:
 
 
 @contextmanager
-def forwarding(port: int, *, to: int, host: str = LOOPBACK) -> Iterator[Road]:
-    """Lead connections to that port of ``host``, any if it is 0, on to another of loopback; cut them all at the end."""
+def forwarding(port: int, *, to: int, host: str = LOOPBACK) -> Iterator[TcpProxy]:
+    """Forward connections on that port of ``host`` (0: any port) to a loopback port. Close all at the end."""
     with socket.create_server((host, port)) as listener:
-        road = Road(int(listener.getsockname()[1]))
-        accepting = threading.Thread(target=_accept, args=(listener, to, road), daemon=True)
+        proxy = TcpProxy(int(listener.getsockname()[1]))
+        accepting = threading.Thread(target=_accept, args=(listener, to, proxy), daemon=True)
         accepting.start()
-        yield road
+        yield proxy
         listener.shutdown(socket.SHUT_RDWR)
-        accepting.join()  # so that no connection comes after the cut
-    for end in (end for pair in road.pairs for end in pair):
+        accepting.join()  # accepts no connection after the cut
+    for end in (end for pair in proxy.pairs for end in pair):
         with suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
         end.close()
 
 
 def unused_port() -> int:
-    """Return a port of loopback that nothing listens on, reserved for this process."""
+    """Return an unused loopback port, reserved for this process."""
     return free_port()
 
 
-def _accept(listener: socket.socket, to: int, road: Road) -> None:
+def _accept(listener: socket.socket, to: int, proxy: TcpProxy) -> None:
     with suppress(OSError):
         while True:
             near, _ = listener.accept()
             far = _reached(to, near)
-            road.pairs.append((near, far))
+            proxy.pairs.append((near, far))
             for source, target in ((near, far), (far, near)):
-                threading.Thread(target=_pump, args=(source, target, road), daemon=True).start()
+                threading.Thread(target=_pump, args=(source, target, proxy), daemon=True).start()
 
 
 def _reached(to: int, near: socket.socket) -> socket.socket:
-    """Connect to the other end; where nobody listens there, hang up at this one."""
+    """Connect to the far end. If the connection fails, close the near end."""
     try:
         return socket.create_connection((LOOPBACK, to))
     except OSError:
@@ -96,10 +96,10 @@ def _reached(to: int, near: socket.socket) -> socket.socket:
         raise
 
 
-def _pump(source: socket.socket, target: socket.socket, road: Road) -> None:
+def _pump(source: socket.socket, target: socket.socket, proxy: TcpProxy) -> None:
     with suppress(OSError):
         while chunk := source.recv(65_536):
-            if road.carries(source):
-                road.give(chunk, target)
-        if road.carries(source):
+            if proxy.carries(source):
+                proxy.give(chunk, target)
+        if proxy.carries(source):
             target.shutdown(socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""Processes that stand still, as a paused virtual machine would."""
+"""Freeze processes, as a paused virtual machine would."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from tests.support.eventually import eventually
 
 
 def freeze(pid: int) -> None:
-    """Stop the process, and return when it stands still."""
+    """Stop the process, and return once it has stopped."""
     os.kill(pid, signal.SIGSTOP)
     eventually(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
 
@@ -21,7 +21,7 @@ def thaw(pid: int) -> None:
 
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
-    """Have the process stand still for as long."""
+    """Freeze the process during the block."""
     freeze(pid)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Places in the database where a process can be made to wait, so that a test can end it right there."""
+"""Block processes at chosen statements in the database, so that a test can end them exactly there."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ AT_GATE = (
     "select pid, xact_start from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
     " and wait_event = 'advisory'"
 )
-GOES_ON = (
+STILL_RUNS = (
     "select count(*) from pg_stat_activity"
     " where (pid, xact_start) in (select * from unnest(%s::int[], %s::timestamptz[]))"
 )
@@ -38,24 +38,24 @@ SESSIONS = "select count(*) from pg_stat_activity where datname = current_databa
 
 
 @contextmanager
-def gate_at_claims(database: Database) -> Iterator[None]:
-    """Make every claim wait, its rows chosen and nothing committed, until the block ends; then let those be done."""
+def claims_blocked(database: Database) -> Iterator[None]:
+    """Make every claim wait before its commit until the block ends, then wait until those claims finish."""
     with database.connect() as owner:
         owner.execute(WAITS_AT_GATE)
         owner.execute(AT_A_CLAIM)
         owner.execute("select pg_advisory_lock(%s)", [GATE])
         yield
-        held_up = owner.execute(AT_GATE).fetchall()
+        waiting = owner.execute(AT_GATE).fetchall()
         owner.execute("select pg_advisory_unlock(%s)", [GATE])
-        # Before the trigger goes: to drop it locks the table and its partitions, in another order than a claim does.
-        going_on = [[row[column] for row in held_up] for column in range(2)]
-        eventually(lambda: not _number(owner, GOES_ON, going_on))
+        # Wait before `drop trigger`, which locks the table and its partitions in another order than a claim.
+        running = [[row[column] for row in waiting] for column in range(2)]
+        eventually(lambda: not _number(owner, STILL_RUNS, running))
         owner.execute("drop trigger gate on outbox_messages")
 
 
 @contextmanager
-def row_held(database: Database, message_id: UUID) -> Iterator["psycopg.Connection[Any]"]:
-    """Make whoever settles that message wait until the block ends."""
+def row_locked(database: Database, message_id: UUID) -> Iterator["psycopg.Connection[Any]"]:
+    """Lock the message's row until the block ends, so that its settlement waits."""
     with database.connect() as owner, owner.transaction():
         owner.execute("select from outbox_messages where id = %s for update", [message_id])
         yield owner
@@ -63,7 +63,7 @@ def row_held(database: Database, message_id: UUID) -> Iterator["psycopg.Connecti
 
 @contextmanager
 def logins_refused(database: Database) -> Iterator[None]:
-    """Let relays keep the sessions that they have and open none, until the block ends."""
+    """Refuse new sessions of relays until the block ends. Open sessions stay."""
     with database.connect() as owner:
         owner.execute("alter role relay nologin")
         try:
@@ -73,28 +73,28 @@ def logins_refused(database: Database) -> Iterator[None]:
 
 
 @contextmanager
-def settles_refused(database: Database) -> Iterator[None]:
-    """Take away relays' sessions for settling, and let them open no other, until the block ends."""
+def settlements_refused(database: Database) -> Iterator[None]:
+    """End the relays' settlement sessions and refuse new sessions until the block ends."""
     with logins_refused(database):
         with database.connect() as owner:
             owner.execute(END_SETTLING)
         yield
 
 
-def wait_until_held_up(database: Database, purpose: str, *, count: int = 1) -> None:
-    """Return when so many of the relays' sessions for that purpose stand at a gate."""
+def wait_until_blocked(database: Database, purpose: str, *, count: int = 1) -> None:
+    """Wait until that many relay sessions for the purpose wait for a lock."""
     with database.connect() as owner:
         eventually(lambda: _number(owner, WAITING, [f"outbox-relay {purpose}"]) == count)
 
 
 def end_sessions(database: Database) -> None:
-    """Roll back what relays that are gone have left running, as the server does when it sees that they are."""
+    """End the sessions of dead relays, as the server does when it notices their end."""
     with database.connect() as owner:
         owner.execute(END)
 
 
-def wait_until_sessions_are_gone(database: Database) -> None:
-    """Return when the server has finished what relays that are gone had asked of it."""
+def wait_until_sessions_end(database: Database) -> None:
+    """Wait until the server has finished the last statements of dead relays."""
     with database.connect() as owner:
         eventually(lambda: not _number(owner, SESSIONS))
 

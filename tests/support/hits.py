@@ -1,4 +1,4 @@
-"""Hits against limits that look as old as a test wants them."""
+"""Change the age of hits against limits."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ from tests.support.databases import Database
 
 
 def move(database: Database, by: timedelta) -> None:
-    """Put all hits so far into the past."""
+    """Move all hits into the past by that much."""
     with database.connect() as owner:
         owner.execute(
             "update rate_limits set ends_at = ends_at - %(by)s,"

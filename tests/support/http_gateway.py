@@ -1,4 +1,4 @@
-"""An SMS gateway on a real socket: HTTP/1.1, and what it answers, the same to each request or made for it."""
+"""An SMS gateway on a real HTTP/1.1 socket, with a fixed reply or one computed from the request."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from tests.support.listening import listening
 
 
 class Silence(Enum):
-    """What it can do instead of answering."""
+    """Faults instead of a reply."""
 
     CLOSE = auto()
     HANG = auto()
@@ -38,27 +38,27 @@ class Request:
 
     @property
     def fields(self) -> dict[str, str]:
-        """Return what a form holds, sent as a body or behind the path."""
+        """Return the form fields, from the body or the query string."""
         return dict(parse_qsl(self.content.decode() or urlsplit(self.line.split()[1]).query, keep_blank_values=True))
 
 
 def answer(status: int, body: bytes = b"", **headers: str) -> bytes:
-    """Compose an answer; ``Retry_After="5"`` is the header Retry-After."""
+    """Compose a reply. ``Retry_After="5"`` becomes the header Retry-After."""
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"Content-Length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-Says = bytes | Silence | Callable[[Request], bytes]
+Reply = bytes | Silence | Callable[[Request], bytes]
 
 ENDLESS = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n"
 
 
 class HttpGateway:
-    """Keeps the requests that came; ``says`` may be changed on the way."""
+    """Stores the requests received. A test may change ``reply`` at any time."""
 
-    def __init__(self, says: Says, tls: ssl.SSLContext | None = None) -> None:
-        self.says = says
+    def __init__(self, reply: Reply, tls: ssl.SSLContext | None = None) -> None:
+        self.reply = reply
         self.requests: list[Request] = []
         self.connections = 0
         self.has_request = asyncio.Event()
@@ -78,19 +78,19 @@ class HttpGateway:
         while True:
             self.requests.append(await _request(reader))
             self.has_request.set()
-            await self._answer(self.says, reader, writer)
+            await self._answer(self.reply, reader, writer)
 
-    async def _answer(self, says: Says, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        match says:
+    async def _answer(self, reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        match reply:
             case Silence.CLOSE:
                 raise EOFError
             case Silence.HANG:
-                await reader.read()  # until the client goes
+                await reader.read()  # until the client disconnects
                 raise EOFError
-            case bytes() as reply:
-                writer.write(reply)
+            case bytes() as content:
+                writer.write(content)
                 await writer.drain()
-                while reply is ENDLESS:
+                while content is ENDLESS:
                     writer.write(b" " * 65536)
                     await writer.drain()
             case made:

@@ -1,4 +1,4 @@
-"""A running inbox for tests: a real mail server and SMS gateway in a process of its own."""
+"""A running inbox: a real mail server and SMS gateway in a separate process."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ END_SECONDS = 5
 
 
 class Inbox(InboxClient):
-    """Asks the inbox what arrived, and says where the relay is to deliver."""
+    """Queries the inbox for received messages, and returns the provider URLs for relays."""
 
     def __init__(self, process: "subprocess.Popen[str]", folder: Path, smtp_port: int, http_url: str) -> None:
         super().__init__(http_url)
@@ -42,7 +42,7 @@ class Inbox(InboxClient):
 
 @contextmanager
 def running_inbox(folder: Path, *, smtp_port: int = 0, http_port: int = 0) -> Iterator[Inbox]:
-    """Run an inbox over that folder, on ports that are free or on those given; end it at the end."""
+    """Run an inbox over that folder, on free or given ports, and stop it at the end."""
     command = [sys.executable, "-c", "from devstack.cli import main; main()", "inbox"]
     options = [f"--smtp-port={smtp_port}", f"--http-port={http_port}", f"--folder={folder}", f"--sms-token={SMS_TOKEN}"]
     log = (folder / "inbox.log").open("a")

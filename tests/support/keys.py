@@ -1,4 +1,4 @@
-"""The server's keys in tests, and its name in access tokens."""
+"""The server's keys in tests, and its issuer name in access tokens."""
 
 import base64
 

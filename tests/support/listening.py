@@ -1,4 +1,4 @@
-"""A server of ours on a free port of loopback, whatever it speaks."""
+"""A TCP server on a free loopback port, for any protocol."""
 
 import asyncio
 import ssl
@@ -10,7 +10,7 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @asynccontextmanager
 async def listening(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """Yield the port; ``talk`` with each who connects, and hang up when that ends in EOFError or OSError."""
+    """Yield the port. Run ``talk`` for each connection, and close it on EOFError or OSError."""
     talking: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

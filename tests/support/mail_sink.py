@@ -1,4 +1,4 @@
-"""A mail server for many messages: takes them over PIPELINING and counts them by Message-ID."""
+"""A mail server for many messages: it accepts them with PIPELINING and counts them by Message-ID."""
 
 import asyncio
 import re
@@ -12,9 +12,9 @@ GO_AHEAD = {b"EHLO": b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n", b"DATA":
 
 
 class MailSink:
-    """What arrived, and gates that hold every answer back, or only the last one to each letter.
+    """Records arrivals, and can delay every reply or only the final reply to each message.
 
-    ``message_ids`` are those that each recipient has got; ``verdict_seconds`` is how long a letter is thought over.
+    ``message_ids`` lists the ids that each recipient received. ``reply_seconds`` delays each final reply.
     """
 
     def __init__(self) -> None:
@@ -23,33 +23,33 @@ class MailSink:
         self.connections = 0
         self.refusals: dict[bytes, bytes] = {}
         self.message_ids: defaultdict[str, set[str]] = defaultdict(set)
-        self.verdict_seconds = 0.0
+        self.reply_seconds = 0.0
         self._open = asyncio.Event()
         self._says_verdicts = asyncio.Event()
         self._loop = asyncio.new_event_loop()
 
     @property
     def provider(self) -> str:
-        """Return EMAIL_PROVIDERS for a relay that is to deliver here."""
+        """Return the EMAIL_PROVIDERS setting for this server."""
         return f"smtp://127.0.0.1:{self.port}?tls=none"
 
     def refuse(self, recipient: str, reply: str) -> None:
-        """Answer so whenever that recipient is named."""
+        """Reply so to each RCPT with that recipient."""
         self.refusals[f"RCPT TO:<{recipient}>".upper().encode()] = f"{reply}\r\n".encode()
 
-    def refuse_nobody(self) -> None:
+    def accept_all(self) -> None:
         self.refusals.clear()
 
     def hold(self) -> None:
-        """Hang: take connections and lines, and answer nothing."""
+        """Accept connections and commands, but send no reply."""
         self._loop.call_soon_threadsafe(self._open.clear)
 
-    def hold_verdicts(self) -> None:
-        """Take letters, and say neither yes nor no to them."""
+    def hold_final_replies(self) -> None:
+        """Accept messages, but send no final reply."""
         self._loop.call_soon_threadsafe(self._says_verdicts.clear)
 
     def release(self) -> None:
-        """Go on, where it was held."""
+        """Send the delayed replies."""
         self._loop.call_soon_threadsafe(self._open.set)
         self._loop.call_soon_threadsafe(self._says_verdicts.set)
 
@@ -84,13 +84,13 @@ class MailSink:
             writer.close()
 
     def _take(self, recipient: str, content: bytes) -> None:
-        message_id = MESSAGE_ID.search(content)[1].decode()  # type: ignore[index] # or the test fails
+        message_id = MESSAGE_ID.search(content)[1].decode()  # type: ignore[index]  # a missing id fails the test
         self.arrived[message_id] += 1
         self.message_ids[recipient].add(message_id)
 
     async def _judge(self, writer: asyncio.StreamWriter) -> None:
-        if self.verdict_seconds:
-            await asyncio.sleep(self.verdict_seconds)
+        if self.reply_seconds:
+            await asyncio.sleep(self.reply_seconds)
         await self._says_verdicts.wait()
         await self._answer(writer, b"250 queued\r\n")
 

@@ -1,4 +1,4 @@
-"""Turns of maintenance in this process, under the relay's own role, and rows that look as old as a test wants them."""
+"""Run maintenance in this process under the relay's role, and create rows of any age."""
 
 import asyncio
 from uuid import UUID, uuid4
@@ -10,13 +10,13 @@ from tests.support.relays import relay_environment
 
 
 def maintenance_on(outbox: Outbox, **settings: str) -> Maintenance:
-    """Return another relay's part in the maintenance."""
+    """Return the maintenance of another relay."""
     environment = relay_environment(outbox.database, EMAIL_PROVIDERS="console:", **settings)
     return Maintenance(RelaySettingsSchema().read(environment), uuid4())
 
 
 def turn(maintenance: Maintenance) -> None:
-    """Let it have as many turns as it takes until each step has had one, also those that rest."""
+    """Run rounds until each step has run once, including those that pause between runs."""
     for _ in range(REST_IN_ROUNDS):
         one_turn(maintenance)
 
@@ -26,7 +26,7 @@ def one_turn(maintenance: Maintenance) -> None:
 
 
 def put_old(outbox: Outbox, days: int, *, count: int = 1, **columns: str) -> list[UUID]:
-    """Put messages that were sent so many days ago, in that week's partition; ``columns`` replace the usual values."""
+    """Insert messages sent that many days ago into that week's partition. ``columns`` replace default values."""
     week = "date_trunc('week', now() - %s * interval '24 hours', 'UTC')"
     outbox.execute(f"select signpost_make_partition({week})", days)
     sent_then = {"status": "'sent'", "settled_at": f"now() - interval '{days} days'"}

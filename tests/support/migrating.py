@@ -1,4 +1,4 @@
-"""Organizations of an earlier revision, and `tenants migrate`, which brings them to this release's."""
+"""Organizations at an earlier schema revision, and `tenants migrate`, which upgrades them."""
 
 import os
 import subprocess
@@ -20,10 +20,10 @@ async def older(tenants: Tenants, count: int) -> list[Organization]:
 
 
 def migrated(tenants: Tenants) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(MIGRATE, env=told_of(tenants), stdout=subprocess.PIPE, text=True, check=False)
+    return subprocess.run(MIGRATE, env=migrate_environment(tenants), stdout=subprocess.PIPE, text=True, check=False)
 
 
-def told_of(tenants: Tenants) -> dict[str, str]:
+def migrate_environment(tenants: Tenants) -> dict[str, str]:
     return os.environ | {"PROVISION_DATABASE_URL": tenants.url}
 
 

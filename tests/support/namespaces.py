@@ -1,4 +1,4 @@
-"""A network namespace joined to this machine by cables of its own, which can be unplugged."""
+"""A network namespace linked to this machine by cables that a test can unplug."""
 
 import os
 import secrets
@@ -11,13 +11,13 @@ from ipaddress import IPv4Address
 import pytest
 
 RANGES = 1 << 15
-"""Of four addresses each, in 198.18.0.0/15, which is kept for tests of networks (RFC 2544)."""
+"""Each cable has four addresses in 198.18.0.0/15, which RFC 2544 reserves for network tests."""
 
 
 class Cable:
-    """One link between here and there; ``host`` is this machine's address at its end.
+    """One link between this machine and a namespace. ``host`` is this machine's address on it.
 
-    The number is both its name and its range of addresses: the kernel gives neither to a second cable.
+    The number determines its name and its addresses, because the kernel rejects duplicates of either.
     """
 
     def __init__(self, number: int) -> None:
@@ -36,12 +36,12 @@ class Cable:
         ip("link", "set", self.near, "up")
 
     def pull(self) -> None:
-        """Cut it: whatever is sent from now on is lost, and nobody is told."""
+        """Cut the link: packets are lost, and no end notices."""
         ip("link", "set", self.near, "down")
 
 
 class Namespace:
-    """Another host, as far as the network is concerned."""
+    """A separate host, as far as the network is concerned."""
 
     def __init__(self, name: str, cables: Sequence[Cable]) -> None:
         self.name = name
@@ -49,13 +49,13 @@ class Namespace:
 
     @property
     def prefix(self) -> list[str]:
-        """Return what a command begins with to be run there."""
+        """Return the command prefix that runs a program in the namespace."""
         return [_program(), "netns", "exec", self.name]
 
 
 @contextmanager
 def namespace(cables: int) -> Iterator[Namespace]:
-    """Make one with that many cables; skips where the machine has no iproute2, or does not allow it."""
+    """Create a namespace with that many cables. Skip the test where iproute2 is missing or forbidden."""
     if os.geteuid() or not _program():
         pytest.skip("network namespaces take root and iproute2")
     name = f"sp{secrets.token_hex(3)}"
@@ -73,7 +73,7 @@ def namespace(cables: int) -> Iterator[Namespace]:
 
 
 def lay_cable(namespace: str) -> Cable:
-    """Lay one whose number no other on this machine has, of whichever process."""
+    """Create a cable with a number that no other process uses."""
     while True:
         cable = Cable(secrets.randbelow(RANGES))
         try:

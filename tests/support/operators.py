@@ -51,7 +51,7 @@ def running_outboxctl(database: Database, *arguments: str) -> "Iterator[subproce
     command = [sys.executable, "-c", "from operator_console.cli import main; main()", *arguments]
     environment = os.environ | {"DATABASE_URL": database.console_url}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # A shell starts background jobs with interrupts ignored, possibly this suite, too.
+    # A shell starts background jobs, possibly this test suite too, with interrupts ignored.
     restore_interrupts = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, env=environment, text=True, preexec_fn=restore_interrupts, **pipes) as process:  # noqa: PLW1509 - no thread of ours runs here
         try:

@@ -1,4 +1,4 @@
-"""Organizations in tests: a login that may make their databases, and which of them there are."""
+"""Organizations in tests: a login that may create their databases, and queries for them."""
 
 import re
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ ALL_SETTLED = f"select 1 where not exists ({PENDING})"
 
 @dataclass(frozen=True)
 class Organizer:
-    """The server that organizations' databases are made on, by a login that may do so."""
+    """The server for organizations' databases, with a login that may create them."""
 
     cluster: Cluster
 
@@ -41,19 +41,19 @@ class Organizer:
         return self.cluster.tcp_url("postgres", user=LOGIN)
 
     def databases(self) -> set[str]:
-        """Return the databases of organizations that are there."""
+        """Return the existing databases of organizations."""
         names = {name for (name,) in self.execute("select datname from pg_database")}
         return {name for name in names if re.fullmatch("org_[0-9a-f]{32}", name)}
 
     def allow(self, *, create: bool) -> None:
-        """Let the login make databases, or not."""
+        """Allow or forbid the login to create databases."""
         self.execute(f"alter role {LOGIN} {'createdb' if create else 'nocreatedb'}")
 
     def drop_by_hand(self, name: str) -> None:
         self.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)).as_string())
 
     def drop_templates(self) -> None:
-        """Leave the server as one on which no relay has ever been."""
+        """Drop the templates, as on a server that no relay has used."""
         for (name,) in self.execute("select datname from pg_database where datname ~ '^signpost_template_'"):
             self.execute(f"alter database {name} is_template false")
             self.execute(f"drop database {name} with (force)")
@@ -66,7 +66,7 @@ class Organizer:
 
 @contextmanager
 def organizer_on(cluster: Cluster) -> Iterator[Organizer]:
-    """Give the cluster a login for organizations; drop their databases at the end."""
+    """Create a login for organizations in the cluster, and drop their databases at the end."""
     organizer = Organizer(cluster)
     if not organizer.execute(f"select 1 from pg_roles where rolname = '{LOGIN}'"):
         organizer.execute(f"create role {LOGIN} login createdb createrole")
@@ -79,7 +79,7 @@ def organizer_on(cluster: Cluster) -> Iterator[Organizer]:
 
 
 def organization_of(outbox: Outbox, registration_id: UUID) -> dict[str, Any]:
-    """Return the row of the organization that was founded with a registration."""
+    """Return the row of the organization of a registration."""
     return rows(outbox, "select * from organizations where founder_id = %s", registration_id)[0]
 
 
@@ -94,19 +94,19 @@ def rows(outbox: Outbox, query: str, *parameters: Any) -> list[dict[str, Any]]:
 
 
 def templates_of(outbox: Outbox, registration_id: UUID) -> list[str]:
-    """Return what a registration's messages are for, oldest first."""
+    """Return the templates of a registration's messages, oldest first."""
     query = "select template from outbox_messages where user_id = %s order by created_at, id"
     return [template for (template,) in outbox.execute(query, registration_id)]
 
 
 def claim_work(outbox: Outbox, *, lease: timedelta = A_DAY) -> ClaimedMessage:
-    """Claim the one message that is due for organizations."""
+    """Claim the only due provisioning message."""
     [message] = outbox.claim(1, lease=lease, channel=WorkChannel.PROVISION)
     return message
 
 
 def settle_work(outbox: Outbox, message: ClaimedMessage, outcome: Outcome) -> bool:
-    """Settle it as its own lane does, with whatever follows; return False if that came too late."""
+    """Settle the message as the provisioning consumer does, with follow-up messages. Return False if it was stale."""
 
     async def work(database: ReconnectingConnection) -> frozenset[UUID]:
         return await SettlementStore(database, PROVISIONING).settle([Settlement(message, outcome)])

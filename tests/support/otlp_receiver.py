@@ -1,4 +1,4 @@
-"""A collector of traces on a real socket: OTLP over HTTP, in protobuf."""
+"""A trace collector on a real socket: OTLP over HTTP, in protobuf."""
 
 import gzip
 import threading
@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass(frozen=True)
 class Received:
-    """A span as it came: of which service, in which trace, below which other."""
+    """A received span: its service, trace and parent."""
 
     service: str
     name: str
@@ -23,7 +23,7 @@ class Received:
 
 @dataclass
 class OtlpReceiver:
-    """Keeps the spans that came."""
+    """Stores the received spans."""
 
     endpoint: str = ""
     spans: list[Received] = field(default_factory=list)
@@ -58,7 +58,7 @@ def otlp_receiver() -> Iterator[OtlpReceiver]:
             self.end_headers()
 
         def log_message(self, *_arguments: object) -> None:
-            """Say nothing."""
+            """Suppress the access log."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         receiver.endpoint = f"http://127.0.0.1:{server.server_port}"

@@ -1,4 +1,4 @@
-"""An outage that tests can listen to."""
+"""An outage whose log events tests can read."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from structlog.testing import LogCapture
 from shared.db.outage import Outage
 
 
-class ListeningOutage(Outage):
-    """An outage that also tells the test what it said, as (level, event)."""
+class RecordedOutage(Outage):
+    """An outage that records its log events as (level, event)."""
 
     def __init__(self) -> None:
         self._capture = LogCapture()

@@ -1,4 +1,4 @@
-"""An outbox to try things on: rows put in, claimed and settled, and looked at, on a real database."""
+"""A test outbox on a real database: insert, claim, settle and read rows."""
 
 import asyncio
 import json
@@ -31,16 +31,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Outbox:
-    """Talks to the table as the relay does, through the relay's own role and statements."""
+    """Uses the relay's own role and statements."""
 
     database: Database
 
     def make_partitions(self) -> None:
-        """Make those that maintenance makes each week: a Monday may have begun since the database was migrated."""
+        """Create the weekly partitions that maintenance creates: a new week may have started since the migration."""
         self.execute("select signpost_make_partitions(2)")
 
     def make_past_partitions(self, weeks: int) -> None:
-        """Make those of so many weeks before this one, as a database has that was migrated then."""
+        """Create the partitions of earlier weeks, as in a database that was migrated then."""
         made = "signpost_make_partition(date_trunc('week', now(), 'UTC') - week * interval '168 hours')"
         self.execute(f"select {made} from generate_series(1, %s) as week", weeks)
 
@@ -66,7 +66,7 @@ class Outbox:
         return ids
 
     def take_any_priority(self) -> None:
-        """Know more priorities than this release does, as when the next one has migrated already."""
+        """Allow unknown priorities, as after a migration to the next release."""
         self.execute("alter table outbox_messages drop constraint ck_outbox_messages_priority")
 
     def claim(
@@ -94,7 +94,7 @@ class Outbox:
             return cursor.execute("select * from outbox_messages where id = %s", [message_id]).fetchone()
 
     def number(self, query: str) -> int:
-        """Return the one number that the query asks for."""
+        """Return the single number that the query selects."""
         [(number,)] = self.execute(query)
         return int(number)
 

@@ -1,7 +1,7 @@
-"""Everything that can happen to messages, in any order, on the real outbox and on its model at once.
+"""Apply any sequence of operations to the real outbox and to its model, and compare them.
 
-Two relays with a connection each claim and settle through the relay's own code, under its role; operators act
-through the console's, under theirs. After each step every row must stand as the model says.
+Two relays claim and settle through the relay's code under its role, each with its own connections. Operators act
+through the console's code under its role. After each step every row must match the model.
 """
 
 import asyncio
@@ -44,10 +44,10 @@ from tests.support.outbox_model import Model, ModelMessage
 CODES = QueueKey(Channel.EMAIL, Priority.HIGH)
 
 MOST_LOST_LEASES = 1
-"""A message that has lost more of them is suspected of killing its relay, which is another story."""
+"""After more lost leases a message is a suspect, which other tests cover."""
 
 MOST_MESSAGES = 4
-"""Few, so that the relays meet over the same ones."""
+"""Few messages, so that both relays claim the same ones."""
 
 REFUSED = Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no such user")
 GREYLISTED = Failure(FailureClass.TRANSIENT, "smtp:mx:25", "450 4.2.0 try later")
@@ -59,52 +59,52 @@ OUTCOMES: list[Outcome] = [
     Dead(DeadReason.EXPIRED),
 ]
 LATE_OUTCOMES = [OUTCOMES[0], OUTCOMES[3]]
-"""A fact and a belief; more of them would only make each pair rarer."""
+"""One outcome that ignores the lease and one that needs it. More outcomes would make each pair rarer."""
 
-ACT = AuditContext("ada", "a test")
+CONTEXT = AuditContext("ada", "a test")
 DISCARD = text("update outbox_messages set dead_reason = 'discarded' where id = :id and status = 'dead'")
-STANDING = "select id, status, dead_reason, attempt, lost_leases, lease_token from outbox_messages"
+ROWS = "select id, status, dead_reason, attempt, lost_leases, lease_token from outbox_messages"
 
 picks = st.integers(min_value=0, max_value=7)
-"""Which of several, counted back from the newest, and round."""
+"""An index into several messages, counted back from the newest, modulo their number."""
 
 
-class Hand:
-    """One relay: its two connections, and what it remembers of its claims."""
+class SimulatedRelay:
+    """One relay: its two connections, and the messages it has claimed."""
 
     def __init__(self, url: str) -> None:
-        self._lifelines = [ReconnectingConnection(url, purpose) for purpose in ("claim", "settle")]
-        claiming, settling = self._lifelines
+        self._connections = [ReconnectingConnection(url, purpose) for purpose in ("claim", "settle")]
+        claiming, settling = self._connections
         self.claims = {lease: ClaimStore(claiming, lease) for lease in (EXPIRED, A_DAY)}
-        self.settles = SettlementStore(settling)
+        self.settlements = SettlementStore(settling)
         self.held: list[ClaimedMessage] = []
 
     async def close(self) -> None:
-        for database in self._lifelines:
+        for database in self._connections:
             await database.close()
 
 
 class OutboxMachine(RuleBasedStateMachine):
-    """The rules. ``database`` and ``engines`` (of the API and the console) are set by whoever runs it."""
+    """The rules. The caller sets ``database`` and ``engines`` (of the API and the console)."""
 
     database: ClassVar[Database]
     engines: ClassVar[dict[str, Engine]]
 
-    @initialize(meanwhile=st.sampled_from(OUTCOMES), late=st.sampled_from(LATE_OUTCOMES))
-    def begin(self, meanwhile: Outcome, late: Outcome) -> None:
-        """Begin with a relay that was late: left to the jitter, a late fact on a wrong death would hardly ever come."""
+    @initialize(first=st.sampled_from(OUTCOMES), late=st.sampled_from(LATE_OUTCOMES))
+    def begin(self, first: Outcome, late: Outcome) -> None:
+        """Start with a late relay: random steps would hardly ever produce a late `sent` after a wrong death."""
         self.model = Model()
         self.runner = asyncio.Runner()
         self.ending = ExitStack()
         self.owner = self.ending.enter_context(self.database.connect())
         self.owner.execute("delete from outbox_messages")
-        self.hands = [Hand(self.database.relay_url) for _ in range(2)]
+        self.relays = [SimulatedRelay(self.database.relay_url) for _ in range(2)]
         self.enqueue(1, is_committed=True)
-        self.overtake(0, meanwhile, late)
+        self.overtake(0, first, late)
 
     def teardown(self) -> None:
-        for hand in self.hands:
-            self.runner.run(hand.close())
+        for relay in self.relays:
+            self.runner.run(relay.close())
         self.ending.close()
         self.runner.close()
 
@@ -117,40 +117,40 @@ class OutboxMachine(RuleBasedStateMachine):
                 session.commit()
                 self.model.messages |= {message_id: ModelMessage() for message_id in added}
 
-    @rule(hand=st.integers(0, 1), limit=st.integers(1, 4), is_over_at_once=st.booleans())
-    def claim(self, hand: int, limit: int, *, is_over_at_once: bool) -> None:
+    @rule(relay=st.integers(0, 1), limit=st.integers(1, 4), expires_at_once=st.booleans())
+    def claim(self, relay: int, limit: int, *, expires_at_once: bool) -> None:
         claimable = self.model.claimable()
-        is_lost = is_over_at_once and all(
+        is_lost = expires_at_once and all(
             self.model.messages[one].lost_once_claimed < MOST_LOST_LEASES for one in claimable
         )
         lease = EXPIRED if is_lost else A_DAY
-        claims = self.hands[hand].claims[lease]
+        claims = self.relays[relay].claims[lease]
         claimed = self.runner.run(claims.claim(CODES, limit))
         assert {message.id for message in claimed} <= claimable
         assert len(claimed) == min(limit, len(claimable))
         for message in claimed:
-            self.model.messages[message.id].claim(message.lease_token, is_over_at_once=lease is EXPIRED)
-        self.hands[hand].held += claimed
+            self.model.messages[message.id].claim(message.lease_token, expires_at_once=lease is EXPIRED)
+        self.relays[relay].held += claimed
 
     @precondition(lambda self: self.model.claimable())
-    @rule(hand=st.integers(0, 1), meanwhile=st.sampled_from(OUTCOMES), late=st.sampled_from(LATE_OUTCOMES))
-    def overtake(self, hand: int, meanwhile: Outcome, late: Outcome) -> None:
-        """Let one relay be late with what it has claimed: the other claims and settles the same before it does."""
-        self.claim(hand, MOST_MESSAGES, is_over_at_once=True)
-        self.claim(1 - hand, MOST_MESSAGES, is_over_at_once=False)
-        self.settle(1 - hand, 0, meanwhile, meanwhile)
-        self.settle(hand, 0, late, late)
+    @rule(relay=st.integers(0, 1), first=st.sampled_from(OUTCOMES), late=st.sampled_from(LATE_OUTCOMES))
+    def overtake(self, relay: int, first: Outcome, late: Outcome) -> None:
+        """Let one relay be late: the other claims and settles the same messages first."""
+        self.claim(relay, MOST_MESSAGES, expires_at_once=True)
+        self.claim(1 - relay, MOST_MESSAGES, expires_at_once=False)
+        self.settle(1 - relay, 0, first, first)
+        self.settle(relay, 0, late, late)
 
-    @precondition(lambda self: self.hands[0].held or self.hands[1].held)
-    @rule(hand=st.integers(0, 1), pick=picks, outcome=st.sampled_from(OUTCOMES), other=st.sampled_from(OUTCOMES))
-    def settle(self, hand: int, pick: int, outcome: Outcome, other: Outcome) -> None:
-        """Settle up to two in one go. They are kept: a relay whose answer got lost will settle them again."""
-        held = self.hands[hand].held
+    @precondition(lambda self: self.relays[0].held or self.relays[1].held)
+    @rule(relay=st.integers(0, 1), pick=picks, outcome=st.sampled_from(OUTCOMES), other=st.sampled_from(OUTCOMES))
+    def settle(self, relay: int, pick: int, outcome: Outcome, other: Outcome) -> None:
+        """Settle up to two messages together. They stay in ``held``: after a lost reply, a relay settles again."""
+        held = self.relays[relay].held
         if not held:
             return
         picked = {message.id: message for message in (held[-1 - pick % len(held)], held[-1 - (pick + 1) % len(held)])}
         settlements = [Settlement(*pair) for pair in zip(picked.values(), (outcome, other), strict=False)]
-        late = self.runner.run(self.hands[hand].settles.settle(settlements))
+        late = self.runner.run(self.relays[relay].settlements.settle(settlements))
         expected = [
             one
             for one in settlements
@@ -160,7 +160,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def expire(self) -> None:
-        """Let all leases run out of those messages that may lose one."""
+        """Expire all leases of messages that may lose one."""
         for message_id, message in self.model.messages.items():
             if message.lease_token and message.lost_once_claimed < MOST_LOST_LEASES:
                 self.owner.execute(
@@ -168,11 +168,11 @@ class OutboxMachine(RuleBasedStateMachine):
                 )
                 message.expire()
 
-    @rule(hand=st.integers(0, 1))
-    def kill(self, hand: int) -> None:
-        """Replace a relay by one that remembers nothing; its leases stay behind."""
-        self.runner.run(self.hands[hand].close())
-        self.hands[hand] = Hand(self.database.relay_url)
+    @rule(relay=st.integers(0, 1))
+    def kill(self, relay: int) -> None:
+        """Replace a relay with a new one. The old leases remain."""
+        self.runner.run(self.relays[relay].close())
+        self.relays[relay] = SimulatedRelay(self.database.relay_url)
 
     @precondition(lambda self: self.model.messages)
     @rule(pick=picks)
@@ -181,7 +181,7 @@ class OutboxMachine(RuleBasedStateMachine):
         was_dead = self.model.messages[message_id].status == Status.DEAD
         with Session(self.engines["console"]) as session:
             try:
-                requeue(session, message_id, ACT)
+                requeue(session, message_id, CONTEXT)
                 session.commit()
             except NotDeadError:
                 assert not was_dead
@@ -199,9 +199,9 @@ class OutboxMachine(RuleBasedStateMachine):
         self.model.messages[message_id].discard()
 
     @invariant()
-    def every_row_stands_as_the_model_says(self) -> None:
-        rows = {message_id: tuple(standing) for message_id, *standing in self.owner.execute(STANDING)}
-        assert rows == {message_id: message.standing for message_id, message in self.model.messages.items()}
+    def every_row_matches_the_model(self) -> None:
+        rows = {message_id: tuple(columns) for message_id, *columns in self.owner.execute(ROWS)}
+        assert rows == {message_id: message.columns for message_id, message in self.model.messages.items()}
 
     def _picked(self, pick: int) -> UUID:
         ids = list(self.model.messages)

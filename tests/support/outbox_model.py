@@ -1,4 +1,4 @@
-"""What the outbox should do, in a few lines: the reference that the real one is held against."""
+"""A reference model of the outbox in a few lines, for comparison with the real one."""
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -12,13 +12,13 @@ class Due(Enum):
     """When a pending message may be claimed."""
 
     NOW = auto()
-    AFTER_ITS_LEASE = auto()
+    AFTER_THE_LEASE = auto()
     LATER = auto()
 
 
 @dataclass
 class ModelMessage:
-    """A message as it should stand."""
+    """The expected state of a message."""
 
     status: Status = Status.PENDING
     dead_reason: DeadReason | None = None
@@ -27,21 +27,21 @@ class ModelMessage:
     lease_token: UUID | None = None
     due: Due = Due.NOW
 
-    def claim(self, lease_token: UUID, *, is_over_at_once: bool) -> None:
+    def claim(self, lease_token: UUID, *, expires_at_once: bool) -> None:
         self.lost_leases += self.lease_token is not None
         self.lease_token = lease_token
-        self.due = Due.NOW if is_over_at_once else Due.AFTER_ITS_LEASE
+        self.due = Due.NOW if expires_at_once else Due.AFTER_THE_LEASE
 
     def expire(self) -> None:
         self.due = Due.NOW
 
     def settle(self, lease_token: UUID, outcome: Outcome) -> bool:
-        """Take the outcome where it may be written: a fact always, a belief under the lease; tell whether it was."""
-        is_written = self.status != Status.SENT if isinstance(outcome, Sent) else self.lease_token == lease_token
-        if is_written:
+        """Apply `sent` always, other outcomes only under the current lease. Return whether it applied."""
+        is_applied = self.status != Status.SENT if isinstance(outcome, Sent) else self.lease_token == lease_token
+        if is_applied:
             self.lease_token = None
             self._become(outcome)
-        return is_written
+        return is_applied
 
     def _become(self, outcome: Outcome) -> None:
         match outcome:
@@ -68,7 +68,7 @@ class ModelMessage:
 
     @property
     def lost_once_claimed(self) -> int:
-        """Return how many leases it has lost once it is claimed again."""
+        """Return the number of leases lost after the next claim."""
         return self.lost_leases + (self.lease_token is not None)
 
     @property
@@ -76,14 +76,14 @@ class ModelMessage:
         return self.status == Status.PENDING and self.due is Due.NOW
 
     @property
-    def standing(self) -> tuple[str, str | None, int, int, UUID | None]:
-        """Return the columns by which it is compared."""
+    def columns(self) -> tuple[str, str | None, int, int, UUID | None]:
+        """Return the columns to compare."""
         return self.status, self.dead_reason, self.attempt, self.lost_leases, self.lease_token
 
 
 @dataclass
 class Model:
-    """All messages that were committed."""
+    """All committed messages."""
 
     messages: dict[UUID, ModelMessage] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode before a test's database, where the machine has it."""
+"""PgBouncer in transaction mode in front of a test's database, where it is installed."""
 
 import os
 import pwd
@@ -20,7 +20,7 @@ from tests.support.forwarding import unused_port
 
 UNPRIVILEGED_USER = "nobody"
 SESSIONS_FOR_EACH_LOGIN = 3
-"""Fewer than our processes have connections, so that transactions of different clients do share sessions."""
+"""Fewer connections than the processes open, so that transactions of different clients share sessions."""
 
 CONFIGURATION = """
 [databases]
@@ -39,7 +39,7 @@ server_login_retry = 1
 
 @dataclass(frozen=True)
 class Pooler:
-    """Where it listens, and which database is behind it."""
+    """Its port, and the database behind it."""
 
     port: int
     database: Database
@@ -47,7 +47,7 @@ class Pooler:
     def url(self, user: str) -> str:
         return self.database.cluster.tcp_url(self.database.name, user, self.port)
 
-    def answers(self) -> bool:
+    def responds(self) -> bool:
         with suppress(psycopg.OperationalError), psycopg.connect(driver_url(self.url("api"))):
             return True
         return False
@@ -55,15 +55,15 @@ class Pooler:
 
 @contextmanager
 def pgbouncer(database: Database, *, server_port: int | None = None) -> Iterator[Pooler]:
-    """Run a PgBouncer that refuses what its default configuration refuses, ``options`` among it.
+    """Run a PgBouncer with default restrictions: it rejects startup parameters such as ``options``.
 
-    It reaches the server through ``server_port``, if that is given.
+    It reaches the server through ``server_port``, if given.
     """
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
         pytest.skip("this machine has no pgbouncer")
     pooler = Pooler(unused_port(), database)
-    account = pwd.getpwnam(UNPRIVILEGED_USER) if os.geteuid() == 0 else None  # it refuses to run as root
+    account = pwd.getpwnam(UNPRIVILEGED_USER) if os.geteuid() == 0 else None  # PgBouncer refuses to run as root
     with tempfile.TemporaryDirectory(prefix="signpost-pgbouncer-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -79,7 +79,7 @@ def pgbouncer(database: Database, *, server_port: int | None = None) -> Iterator
         user = account.pw_uid if account else None
         with subprocess.Popen([program, "--quiet", folder / "ini"], user=user, stderr=subprocess.DEVNULL) as process:
             try:
-                eventually(pooler.answers)
+                eventually(pooler.responds)
                 yield pooler
             finally:
                 process.kill()

@@ -1,6 +1,6 @@
-"""The pictures of the docs: each e-mail as a desktop and a phone show it, by light and in the dark, and the console.
+"""The pictures in the docs: each e-mail on a desktop and a phone, light and dark, and the console.
 
-`make pictures` takes them anew; it needs Chromium.
+`make pictures` takes them again, with Chromium.
 """
 
 import shutil
@@ -34,7 +34,7 @@ FILL = """async html => {
 
 
 def take_pictures() -> None:
-    """Write a picture for each template and colour scheme, and those of the console."""
+    """Take a picture for each template and colour scheme, and those of the console."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         sys.exit("pictures need chromium, which this machine does not have")

@@ -1,4 +1,4 @@
-"""Which processes are there: found by a mark in their environment, which their children inherit."""
+"""Find processes by a mark in their environment, which their children inherit."""
 
 import os
 import time
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-MARK_VARIABLE = "LOGNAME"  # one of those that the devstack hands on to what it starts
+MARK_VARIABLE = "LOGNAME"  # the devstack passes this variable to its processes
 POLL_SECONDS = 0.05
 
 
@@ -19,7 +19,7 @@ def marked_processes(mark: str) -> dict[int, str]:
         try:
             if f"{MARK_VARIABLE}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
                 found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-        except OSError:  # it has ended in the meantime
+        except OSError:  # the process has ended
             continue
     return found
 
@@ -29,7 +29,7 @@ def marked_environment(mark: str) -> dict[str, str]:
 
 
 def wait_until_gone(mark: str, seconds: float = 30) -> dict[int, str]:
-    """Return the marked processes that are still there when none is left, or the time is up."""
+    """Wait until all marked processes have ended, and return those that remain at the deadline."""
     deadline = time.monotonic() + seconds
     while (left := marked_processes(mark)) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)

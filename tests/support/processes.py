@@ -1,4 +1,4 @@
-"""Services of ours as real processes, started as production starts them."""
+"""The project's services as real processes, started as in production."""
 
 import json
 import os
@@ -20,12 +20,12 @@ from tests.support.keys import PUBLIC_URL, SECRET_KEYS
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 HASTY_API = ("python", "-c", "from bench.fast_hashing import main; main()", "serve")
-"""The API, hashing as cheaply as argon2 allows: for those who ask much of it, and nothing about passwords."""
+"""The API with the cheapest argon2 parameters, for tests with many requests that do not concern passwords."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A process that leads a group of its own, and what it writes on standard error."""
+    """A process that leads its own group, with its standard error."""
 
     process: "subprocess.Popen[bytes]"
     log_path: Path
@@ -42,20 +42,20 @@ class Running:
         return self.log_path.read_text()
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """Return its log; fails if a line is not JSON."""
+        """Return the log, and fail if a line is not JSON."""
         return [json.loads(line) for line in self.log_text().splitlines()]
 
 
 @dataclass(frozen=True)
 class RunningApi(Running):
-    """The API, listening on a free port of loopback."""
+    """The API on a free loopback port."""
 
     @property
     def base_url(self) -> str:
         [listening] = [line for line in self.log_lines() if line["event"] == "api listening"]
         return str(listening["bind"][0])
 
-    def answers(self) -> bool:
+    def responds(self) -> bool:
         with suppress(OSError, ValueError, httpx.TransportError):
             return httpx.get(f"{self.base_url}/livez", timeout=5).is_success
         return False
@@ -63,7 +63,7 @@ class RunningApi(Running):
 
 @contextmanager
 def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Running]:
-    """Run a console script of ours with that environment and no other; kill its whole group at the end."""
+    """Run one of the project's scripts with exactly that environment, and kill its process group at the end."""
     with tempfile.TemporaryDirectory(prefix="signpost-test-") as folder:
         log_path = Path(folder) / "log"
         with log_path.open("wb") as log:
@@ -87,7 +87,7 @@ def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
 def running_api(
     database: Database, *, command: Sequence[str] = ("api-service", "serve"), **settings: str
 ) -> Iterator[RunningApi]:
-    """Run the API over that database, and wait until it answers."""
+    """Run the API over that database, and wait until it responds."""
     environment = {
         "DATABASE_URL": database.api_url,
         "SECRET_KEYS": SECRET_KEYS,
@@ -99,7 +99,7 @@ def running_api(
     } | settings
     with running(command, environment) as started:
         api = RunningApi(started.process, started.log_path)
-        eventually(lambda: api.answers() or _raise_if_ended(api), seconds=60)
+        eventually(lambda: api.responds() or _raise_if_ended(api), seconds=60)
         yield api
 
 

@@ -1,4 +1,4 @@
-"""How many rows statements read: each statement of a function is run again with EXPLAIN ANALYZE."""
+"""Count the rows that statements read: each statement of a function runs again with EXPLAIN ANALYZE."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -14,17 +14,17 @@ EXPLAIN = "explain (analyze, timing off, format json) "
 
 @dataclass(frozen=True)
 class Reading:
-    """One statement: how long the database took, with its planning, and how many rows its scans looked at."""
+    """One statement: its duration with planning, and the rows that its scans read."""
 
     statement: str
     milliseconds: float
     rows: int
     scans: frozenset[str]
-    """The sorts of scans of tables and indexes that looked at any."""
+    """The types of scans that read any rows."""
 
 
 def readings_of(engine: Engine, work: Callable[[Session], object]) -> list[Reading]:
-    """Return a reading for each statement that the work runs. What it writes is rolled back."""
+    """Return a reading for each statement that the work runs. Its writes are rolled back."""
     with Session(engine) as session, _noted(engine) as noted:
         work(session)
         session.rollback()
@@ -59,7 +59,7 @@ def _explained(connection: Connection, statement: str, parameters: Any) -> Readi
 
 
 def _scans_in(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the nodes that read a table or an index, as far as they ran."""
+    """Yield the executed nodes that read a table or an index."""
     is_read = "Relation Name" in plan or "Index Name" in plan
     if is_read and plan["Actual Loops"]:
         yield plan

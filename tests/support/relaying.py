@@ -1,4 +1,4 @@
-"""The relay's parts, as the daemon puts them together, within a test's own event loop."""
+"""The relay's components, assembled as in the daemon, within a test's event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,23 +13,23 @@ from tests.support.relays import relay_environment
 PATIENCE_SECONDS = 60
 ALL_ARE_SENT = "select 1 where not exists (select from outbox_messages where status <> 'sent')"
 
-# What waits for its schedule is made due, so that no test waits along.
+# Scheduled messages become due at once, so that tests need not wait.
 HASTEN = "update outbox_messages set due_at = now() where status = 'pending' and lease_token is null"
 
 
 class MailServer(Protocol):
-    """Whatever takes mail at a port of loopback."""
+    """A mail server on a loopback port."""
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
 
 
 @asynccontextmanager
 async def relaying(
     outbox: Outbox, server: MailServer, *, tls: str = "none", **settings: str
 ) -> AsyncIterator[RelayComponents]:
-    """Run the relay's parts as the daemon puts them together, with one connection to that server."""
+    """Run the relay's components with one connection to that server."""
     provider = f"smtp://127.0.0.1:{server.port}?tls={tls}"
     told = {"EMAIL_PROVIDERS": provider, "RELAY_CONNECTIONS": "1", "RELAY_SEND_SECONDS": "1"} | settings
     parts = assemble(RelaySettingsSchema().read(relay_environment(outbox.database, **told)))
@@ -44,7 +44,7 @@ async def relaying(
 
 
 async def until(outbox: Outbox, parts: RelayComponents, query: str, *, hasten: bool = False) -> None:
-    """Wake the relay again and again until the query finds something."""
+    """Wake the relay repeatedly until the query finds a row."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await asyncio.to_thread(outbox.execute, query):
             if hasten:
@@ -59,7 +59,7 @@ async def until_all_are_settled(outbox: Outbox, parts: RelayComponents) -> None:
 
 
 def deliver_all(outbox: Outbox, server: MailServer, **settings: str) -> None:
-    """Run a relay's parts here until all is sent: for what the next relay does, whose process is nobody's matter."""
+    """Run a relay in this process until all messages are sent. For tests where its process does not matter."""
 
     async def deliver() -> None:
         async with relaying(outbox, server, **settings) as parts:

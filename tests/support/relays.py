@@ -1,4 +1,4 @@
-"""Real relay processes for tests, and what they say of themselves."""
+"""Real relay processes for tests, their logs and their HTTP endpoints."""
 
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -23,15 +23,15 @@ IMPATIENT = (
     ),
     "run",
 )
-"""A relay that gives its database six seconds to answer: twenty are a long wait for a test."""
+"""A relay with a database timeout of six seconds, because twenty are a long wait for a test."""
 
 
 @dataclass(frozen=True)
 class RunningRelay(Running):
-    """A relay that runs as it would in production."""
+    """A relay process with production code."""
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """Return the lines it has logged of that event."""
+        """Return the log lines of that event."""
         return [line for line in self.log_lines() if line["event"] == event]
 
     def get(self, path: str) -> httpx.Response:
@@ -42,7 +42,7 @@ class RunningRelay(Running):
         eventually(lambda: self.get("/readyz").is_success)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill the process, as a power cut would."""
         self.process.kill()
         self.process.wait()
 
@@ -62,13 +62,13 @@ def relay_environment(database: Database, **settings: str) -> dict[str, str]:
 def running_relay(
     database: Database, *, command: Sequence[str] = ("outbox-relay", "run"), **settings: str
 ) -> Iterator[RunningRelay]:
-    """Run a relay with those settings; kill it at the end if it still runs."""
+    """Run a relay with those settings, and kill it at the end if it still runs."""
     with running(command, relay_environment(database, **settings)) as started:
         yield RunningRelay(started.process, started.log_path)
 
 
 def relay_once(database: Database, **settings: str) -> int:
-    """Let a relay deliver what is due, and return its exit code."""
+    """Run `outbox-relay once`, and return its exit status."""
     command = [SCRIPTS / "outbox-relay", "once"]
     environment = relay_environment(database, **settings)
     return subprocess.run(command, env=environment, timeout=END_SECONDS, capture_output=True, check=False).returncode

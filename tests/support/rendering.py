@@ -1,4 +1,4 @@
-"""A renderer that tests share: to prepare every form takes a third of a second."""
+"""A renderer that tests share, because compiling all templates takes a third of a second."""
 
 from outbox_relay.rendering import Renderer, Sender
 from shared.secrets import SecretKeys

@@ -1,4 +1,4 @@
-"""What systemd would hear from a process: the datagrams that it sends to NOTIFY_SOCKET."""
+"""A fake systemd: it receives the datagrams that a process sends to NOTIFY_SOCKET."""
 
 import socket
 import tempfile
@@ -13,24 +13,24 @@ from tests.support.eventually import eventually
 
 @dataclass
 class Supervisor:
-    """The facts told so far, in their order."""
+    """The notifications received so far, in order."""
 
     path: Path
-    facts: list[str] = field(default_factory=list)
+    notifications: list[str] = field(default_factory=list)
 
-    def environment(self, beat_microseconds: int = 50_000) -> dict[str, str]:
-        """Return what a supervised process finds in its environment; it is to be heard of twice in that time."""
-        return {"NOTIFY_SOCKET": str(self.path), "WATCHDOG_USEC": str(2 * beat_microseconds)}
+    def environment(self, ping_microseconds: int = 50_000) -> dict[str, str]:
+        """Return the environment of a supervised process, which must send two pings in each timeout."""
+        return {"NOTIFY_SOCKET": str(self.path), "WATCHDOG_USEC": str(2 * ping_microseconds)}
 
-    def wait_for(self, fact: str, *, count: int = 1) -> None:
-        """Return once facts that begin so were told that often."""
-        eventually(lambda: sum(told.startswith(fact) for told in list(self.facts)) >= count)
+    def wait_for(self, prefix: str, *, count: int = 1) -> None:
+        """Wait until that many notifications with this prefix have arrived."""
+        eventually(lambda: sum(received.startswith(prefix) for received in list(self.notifications)) >= count)
 
-    def told_after(self, fact: str) -> list[str]:
-        """Return what was told after the last fact that begins so."""
-        facts = list(self.facts)
-        last = max(position for position, told in enumerate(facts) if told.startswith(fact))
-        return facts[last + 1 :]
+    def notifications_after(self, prefix: str) -> list[str]:
+        """Return the notifications after the last one with this prefix."""
+        notifications = list(self.notifications)
+        last = max(position for position, received in enumerate(notifications) if received.startswith(prefix))
+        return notifications[last + 1 :]
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def supervisor() -> Iterator[Supervisor]:
 
         def listen() -> None:
             while datagram := mailbox.recv(4096):
-                listening.facts.extend(datagram.decode().splitlines())
+                listening.notifications.extend(datagram.decode().splitlines())
 
         thread = threading.Thread(target=listen, daemon=True)
         thread.start()

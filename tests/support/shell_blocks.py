@@ -1,4 +1,4 @@
-"""The commands that the docs tell people to type: what follows a prompt in a fenced block, and programs in tables."""
+"""The commands in the docs: after a prompt or in a shell block, and programs named in tables."""
 
 import re
 import shlex
@@ -18,14 +18,14 @@ WRAPPERS = {"sudo", "exec", "time"}
 
 @dataclass(frozen=True)
 class Command:
-    """One command as it is to be typed, and the page that says so."""
+    """One command, and the page that shows it."""
 
     page: Path
     line: str
 
     @property
     def programs(self) -> list[list[str]]:
-        """Return the words of each program in it, without what is set for them; pipes and lists taken apart."""
+        """Return the words of each program in the command, without variable assignments; pipes and lists are split."""
         found: list[list[str]] = []
         for part in re.split(r"\s(?:\||\|\||&&|;)\s", self.line):
             words = list(takewhile(lambda word: not word.startswith(">"), shlex.split(re.sub(r"\s#\s.*", "", part))))
@@ -40,12 +40,12 @@ class Command:
 
 
 def typed() -> list[Command]:
-    """Return every command of every page: after a prompt in a console block, each line of a block of shell."""
+    """Return all commands on all pages: after a prompt in a console block, or as a line of a shell block."""
     return [Command(page, line) for page in PAGES if page.exists() for line in _lines_of(page.read_text())]
 
 
 def mentioned() -> list[Command]:
-    """Return what stands in backquotes and begins with one of our programs, or with make."""
+    """Return inline code that starts with one of the project's programs, or with make."""
     return [
         Command(page, line)
         for page in PAGES

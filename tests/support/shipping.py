@@ -1,4 +1,4 @@
-"""A release as others get it: the wheel, and what deploy/install.sh makes of it below a folder."""
+"""A release as users install it: the wheel, and the result of deploy/install.sh in a folder."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.commands import PROJECT, ROOT
-from tests.support.units import CONFIGURATION, credentials_of, said, settings_given, words_of
+from tests.support.units import CONFIGURATION, credentials_of, settings_given, values_of, words_of
 
 PACKAGES: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 SHIPPED = (
@@ -22,8 +22,8 @@ SHIPPED = (
 )
 PATIENCE = 600
 
-# The kernel's own form of MemoryDenyWriteExecute= (prctl 65, from Linux 6.3 on; older ones refuse, and go on) and of
-# NoNewPrivileges= (38): what a unit denies must not be needed.
+# MemoryDenyWriteExecute= (prctl 65, Linux 6.3 or later) and NoNewPrivileges= (prctl 38) through the kernel:
+# services must not need what their unit denies. Older kernels reject the first, and the test continues.
 CONFINED = """
 import ctypes, os, sys
 libc = ctypes.CDLL(None)
@@ -34,7 +34,7 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 
 def copy_of_the_source(folder: Path, version: str) -> Path:
-    """Copy what a release is made of, under that version."""
+    """Copy the release's sources, with that version."""
     for name in SHIPPED:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "secrets"))
@@ -47,7 +47,7 @@ def copy_of_the_source(folder: Path, version: str) -> Path:
 
 
 def build_wheel(source: Path, folder: Path) -> Path:
-    """Build it with the locked tools of this environment, and return where it is."""
+    """Build the wheel with the locked tools of this environment, and return its path."""
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source]
     subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
     [wheel] = folder.glob("*.whl")
@@ -56,7 +56,7 @@ def build_wheel(source: Path, folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Machine:
-    """A file system of its own, with a release or several in it."""
+    """A folder that stands for a machine's file system, with one or more releases."""
 
     root: Path
 
@@ -69,7 +69,7 @@ class Machine:
         return self.root / "opt" / "signpost" / "current"
 
     def install(self, wheel: Path, source: Path = ROOT, python: str | Path = sys.executable) -> str:
-        """Run the installation; return what it says."""
+        """Run the installation, and return its output."""
         environment = os.environ | {"DESTDIR": str(self.root), "PYTHON": str(python)}
         command = [source / "deploy" / "install.sh", wheel]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE)
@@ -77,11 +77,11 @@ class Machine:
         return done.stdout
 
     def command(self, words: list[str]) -> list[str]:
-        """Return how to run a command of the current release here: its first line names its place on a real machine."""
+        """Return how to run a command of the release here: its shebang has the path on a real machine."""
         return [str(self.current / "bin" / "python"), str(self.current / "bin" / words[0]), *words[1:]]
 
     def fill_in(self, secrets: dict[str, str], **settings: dict[str, str]) -> None:
-        """Write secrets into their files, and settings into the environment files of their processes."""
+        """Write the secret files and the environment files of the processes."""
         for name, value in secrets.items():
             path = self.configuration / "secrets" / name
             assert path.exists(), f"nothing reads {path.name}"
@@ -91,7 +91,7 @@ class Machine:
                 file.writelines(f"{name}={value}\n" for name, value in values.items())
 
     def unit(self, name: str, credentials: Path) -> tuple[list[str], dict[str, str]]:
-        """Return the unit's command, confined, and its environment, its credentials laid out as systemd does it."""
+        """Return the unit's confined command and its environment, with credentials laid out as by systemd."""
         copies = credentials / name
         copies.mkdir(parents=True, exist_ok=True)
         for credential, path in credentials_of(name).items():
@@ -100,7 +100,7 @@ class Machine:
             copy.write_text(Path(f"{self.root}{path}").read_text())
             copy.chmod(0o400)
         environment = {key: value.replace("%d", str(copies)) for key, value in settings_given(name).items()}
-        for file in said(name, "EnvironmentFile"):
+        for file in values_of(name, "EnvironmentFile"):
             lines = Path(f"{self.root}{file}").read_text().splitlines()
             environment |= dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
         return [sys.executable, "-c", CONFINED, *self.command(words_of(name))], environment

@@ -1,4 +1,4 @@
-"""Someone who is signed in at an API that runs as a process."""
+"""A signed-in user of an API that runs as a process."""
 
 from uuid import UUID
 
@@ -13,7 +13,7 @@ PASSWORD = "four quiet words here"
 
 
 def signed_in_at(api: RunningApi, database: Database, email: str) -> str:
-    """Register and activate someone; return their access token."""
+    """Register and activate a user, and return an access token."""
     registered = httpx.post(f"{api.base_url}/v1/registrations", json={"email": email, "password": PASSWORD}).json()
     with database.connect() as owner:
         [(token_id,)] = owner.execute("select id from tokens where user_id = %s", [UUID(registered["id"])]).fetchall()

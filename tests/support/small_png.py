@@ -1,4 +1,4 @@
-"""Pictures of text with few colours, as small as PNG makes them: a palette instead of three bytes a pixel."""
+"""Small PNG pictures of text with few colours: a palette instead of three bytes per pixel."""
 
 import base64
 import struct
@@ -29,13 +29,13 @@ PIXELS = """async url => {
 
 
 def small_picture(page: Page, width: int) -> bytes:
-    """Return a small PNG of all of the page, which is so wide."""
+    """Return a small PNG of the full page at that width."""
     taken = base64.b64encode(page.screenshot(full_page=True)).decode()
     return small_png(width, base64.b64decode(page.evaluate(PIXELS, f"data:image/png;base64,{taken}")))
 
 
 def small_png(width: int, rgba: bytes) -> bytes:
-    """Return a PNG (ISO/IEC 15948) of those pixels, in a few colours, and the nearest of these for each other."""
+    """Return a PNG (ISO/IEC 15948) of the pixels in a few colours; each other colour becomes the nearest of these."""
     pixels = list(zip(rgba[0::4], rgba[1::4], rgba[2::4], strict=True))
     counted = Counter(pixels)
     palette = _palette(counted)
@@ -53,7 +53,7 @@ def small_png(width: int, rgba: bytes) -> bytes:
 
 
 def _palette(counted: Counter[Colour]) -> list[Colour]:
-    """Choose the colours that would be missed most: used often, or far from all the others, as one red mark is."""
+    """Choose the most important colours: frequent ones, and those far from all others, such as one red mark."""
     palette = [counted.most_common(1)[0][0]]
     missed = {colour: _distance(colour, palette[0]) for colour in counted}
     while len(palette) < COLOURS and any(missed.values()):

@@ -1,4 +1,4 @@
-"""Sessions of the relay's with an SMSC of ours."""
+"""The relay's sessions to a fake SMSC."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Sessions of the relay's with an SMS gateway of ours, made from a URL as in production."""
+"""The relay's sessions to a fake SMS gateway, created from a URL as in production."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,7 +26,7 @@ async def session_at(url: str, *, seconds: float = 10.0) -> AsyncIterator[Sessio
 
 
 async def result_through(url: str, rendered: RenderedMessage) -> Sent | Failure:
-    """Hand one message over, and return what became of it."""
+    """Submit one message, and return its delivery result."""
     source = ListSource([rendered])
     async with session_at(url) as session:
         await session.deliver(source)

@@ -1,6 +1,6 @@
-"""An SMSC on a real socket: as much of SMPP 3.4 as a transmitter meets, written by hand from the specification.
+"""An SMSC on a real socket: the part of SMPP 3.4 that a transmitter meets, written from the specification.
 
-By hand, so that what goes over the wire is not judged by the library that wrote it.
+It uses no SMPP library, so the tested library does not check its own bytes.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ RESPONSE, GENERIC_NACK = 0x80000000, 0x80000000
 MESSAGE_PAYLOAD = 0x0424
 BIND_FAILED, THROTTLED = 0x0D, 0x58
 
-Says = int | Silence | bytes
-"""A command_status, or nothing, or bytes that may be anything."""
+Reply = int | Silence | bytes
+"""A command_status, a fault, or arbitrary bytes."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Submitted:
 
 @dataclass
 class Smsc:
-    """Keeps what was submitted; ``says`` and ``bind_says`` may be changed on the way."""
+    """Stores submitted messages. A test may change ``reply`` and ``bind_reply`` at any time."""
 
-    says: Says = 0
-    bind_says: Says = 0
+    reply: Reply = 0
+    bind_reply: Reply = 0
     tls: ssl.SSLContext | None = None
     ignores_enquiries: bool = False
     submitted: list[Submitted] = field(default_factory=list)
@@ -63,12 +63,12 @@ class Smsc:
         await self._listening.__aexit__(kind, error, traceback)
 
     async def wait_for(self, event: asyncio.Event) -> None:
-        """Wait until something has happened here, or fail."""
+        """Wait for the event, and fail at the deadline."""
         async with asyncio.timeout(30):
             await event.wait()
 
     def ask(self, command: int, number: int = 77) -> None:
-        """Send a request of its own to whoever is bound."""
+        """Send a request to the bound client."""
         assert self.peer
         self.peer.write(pdu(command, 0, number))
 
@@ -86,11 +86,11 @@ class Smsc:
         elif command == BIND_TRANSMITTER:
             system_id, password = (part.decode() for part in body.split(b"\0")[:2])
             self.binds.append((system_id, password))
-            await self._answer(self.bind_says, command, number, b"SMSC\0", reader)
+            await self._answer(self.bind_reply, command, number, b"SMSC\0", reader)
         elif command == SUBMIT_SM:
             self.submitted.append(submitted(body))
             self.has_submission.set()
-            await self._answer(self.says, command, number, f"id-{next(self._ids)}\0".encode(), reader)
+            await self._answer(self.reply, command, number, f"id-{next(self._ids)}\0".encode(), reader)
         elif command == ENQUIRE_LINK:
             self.enquiries += 1
             self.has_enquiry.set()
@@ -100,18 +100,18 @@ class Smsc:
             self.is_unbound.set()
             await self._answer(0, command, number, b"", reader)
 
-    async def _answer(self, says: Says, command: int, number: int, body: bytes, reader: asyncio.StreamReader) -> None:
+    async def _answer(self, reply: Reply, command: int, number: int, body: bytes, reader: asyncio.StreamReader) -> None:
         assert self.peer
-        match says:
+        match reply:
             case Silence.CLOSE:
                 raise EOFError
             case Silence.HANG:
-                await reader.read()  # until the client goes
+                await reader.read()  # until the client disconnects
                 raise EOFError
             case bytes() as anything:
                 self.peer.write(anything)
             case int() as status:
-                # SMPP 3.4 §4.1.2, §4.4.2: an answer that refuses has no body.
+                # SMPP 3.4 §4.1.2, §4.4.2: an error response has no body.
                 self.peer.write(pdu(command | RESPONSE, status, number, b"" if status else body))
 
 

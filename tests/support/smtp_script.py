@@ -1,4 +1,4 @@
-"""What a test's SMTP server does, and when it does something else than it should."""
+"""The behaviour of a test's SMTP server, including deviations from the protocol."""
 
 import ssl
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from enum import Enum, StrEnum, auto
 
 
 class Moment(StrEnum):
-    """When the server could do something else than it should."""
+    """The moments at which the server can deviate."""
 
     CONNECT = "connect"
     EHLO = "EHLO"
@@ -17,15 +17,15 @@ class Moment(StrEnum):
     MAIL = "MAIL"
     RCPT = "RCPT"
     DATA = "DATA"
-    CONTENT = "content"  # when the first of it has come
+    CONTENT = "content"  # when the first content arrives
     FINAL_DOT = "final dot"
-    ACCEPTED = "accepted"  # when it has said so
+    ACCEPTED = "accepted"  # after the reply
     RSET = "RSET"
     QUIT = "QUIT"
 
 
 class End(Enum):
-    """What it can do instead of answering."""
+    """Faults instead of a reply."""
 
     CLOSE = auto()
     HANG = auto()
@@ -33,9 +33,9 @@ class End(Enum):
 
 @dataclass
 class Script:
-    """What the server does; it looks each time, so that a test may change it on the way.
+    """The server's behaviour. It reads the script at each step, so a test may change it at any time.
 
-    What is done ``instead`` is done each time, or by turns: None, and the end of the turns, are as usual.
+    ``instead`` replaces usual replies. An iterator gives one replacement per turn, or None for the usual reply.
     """
 
     offers: tuple[str, ...] = ("PIPELINING", "8BITMIME")
@@ -43,4 +43,4 @@ class Script:
     refused: Mapping[str, bytes] = field(default_factory=dict)
     asks_for_content_of_refused: bool = False
     tls: ssl.SSLContext | None = None
-    is_encrypted: bool = False  # from the start
+    is_encrypted: bool = False  # uses implicit TLS

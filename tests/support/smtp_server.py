@@ -1,4 +1,4 @@
-"""An SMTP server on a real socket that does as its script says, and is strict about what it is sent."""
+"""An SMTP server on a real socket that follows its script and checks its clients strictly."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -9,9 +9,9 @@ from tests.support.smtp_script import End, Moment, Script
 
 
 class SmtpServer:
-    """Keeps what arrived. ``faults`` is what no client may do; ``in_clear`` every byte that came unencrypted.
+    """Records the traffic. ``faults`` lists protocol violations, ``in_clear`` every unencrypted byte.
 
-    ``messages`` are those that it accepted, ``submitted`` all that arrived whole.
+    ``messages`` are those it accepted, ``submitted`` all that arrived completely.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class SmtpServer:
         self._conversations[conversation] = asyncio.create_task(conversation.run())
 
     async def drop_connections(self) -> None:
-        """Hang up on everyone, and return when they are gone."""
+        """Close all connections, and return once they have ended."""
         for conversation in self._conversations:
             conversation.hang_up()
         await asyncio.gather(*self._conversations.values())
@@ -54,7 +54,7 @@ class SmtpServer:
 
 
 class Conversation(asyncio.Protocol):
-    """One connection's, command by command."""
+    """One connection, command by command."""
 
     def __init__(self, server: SmtpServer) -> None:
         self._server = server
@@ -127,7 +127,7 @@ class Conversation(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         assert self._transport is not None
         self._transport = await loop.start_tls(self._transport, self, self._script.tls, server_side=True)
-        if self._transport is None:  # the client went in the middle of the handshake
+        if self._transport is None:  # the client disconnected during the handshake
             raise EOFError
 
     async def _log_in(self, line: str) -> None:
@@ -186,7 +186,7 @@ class Conversation(asyncio.Protocol):
         while not self._buffer:
             await self._read()
         await self._answer(Moment.CONTENT, b"")
-        self._buffer[:0] = b"\r\n"  # a lone dot ends it, too
+        self._buffer[:0] = b"\r\n"  # a lone dot ends empty content, too
         return (await self._until(b"\r\n.\r\n") + b"\r\n")[2:]
 
     def _forget(self) -> None:
@@ -194,7 +194,7 @@ class Conversation(asyncio.Protocol):
         self._recipient = None
 
     async def _answer(self, moment: Moment, usual: bytes) -> bool:
-        """Do what the script has for the moment, or the usual; tell whether the answer said the same."""
+        """Send the scripted or usual reply, and return whether the reply's meaning is the usual one."""
         self._server.reached[moment].set()
         planned = self._script.instead.get(moment)
         match (next(planned, None) if isinstance(planned, Iterator) else planned) or usual:
@@ -202,7 +202,7 @@ class Conversation(asyncio.Protocol):
                 raise EOFError
             case End.HANG:
                 while True:
-                    await self._read()  # until the client goes
+                    await self._read()  # until the client disconnects
             case bytes() as reply:
                 self._say(reply)
                 return reply[:1] == usual[:1]

@@ -1,4 +1,4 @@
-"""A session of ours to a test's SMTP server."""
+"""A session of the relay to a test's SMTP server."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -10,7 +10,7 @@ from tests.support.smtp_server import SmtpServer
 
 PATIENT = 10.0
 IMPATIENT = 1.0
-"""Seconds: enough for all that a busy machine answers, and for a test to wait in vain."""
+"""Seconds: long enough for replies on a busy machine, short enough for tests that wait for the timeout."""
 SENDER = "no-reply@signpost.example"
 
 

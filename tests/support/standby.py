@@ -1,4 +1,4 @@
-"""A server that follows another one and can take its place."""
+"""A standby server that can replace its primary."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +13,14 @@ IN_STEP = "select count(*) from pg_stat_replication where sync_state = 'sync'"
 
 
 class Standby(Cluster):
-    """Streams what ``primary`` writes, and refuses to write itself until it is promoted."""
+    """Replicates ``primary``, and is read-only until it is promoted."""
 
     def __init__(self, primary: Cluster) -> None:
         super().__init__(primary.binaries, with_tcp=True)
         self._primary = primary
 
     def promote(self) -> None:
-        """Make it a primary, and return once it takes writes."""
+        """Promote it, and return once it accepts writes."""
         self._run("pg_ctl", "promote", "--wait")
 
     def _make_data(self) -> None:
@@ -30,13 +30,13 @@ class Standby(Cluster):
 
 @contextmanager
 def primary_and_standby(name: str) -> Iterator[tuple[Database, Database]]:
-    """Run two servers with a migrated database; what the first has confirmed is on the second's disk too."""
+    """Run two servers with a migrated database and synchronous replication."""
     with Cluster(embedded_binaries(), with_tcp=True) as primary:
         execute(primary, f"create database {name}")
         commands.upgrade(primary.url(name))
         create_logins(primary.url(name))
         with Standby(primary) as standby:
-            # Only now: without a standby nothing would be confirmed, and it would copy the setting.
+            # Set only now: without a standby no commit would be confirmed, and the standby would copy the setting.
             execute(primary, "alter system set synchronous_standby_names = '*'")
             execute(primary, "select pg_reload_conf()")
             first, second = Database(primary, name), Database(standby, name)
@@ -50,6 +50,6 @@ def is_followed(database: Database) -> bool:
 
 
 def url_of_both(first: Database, second: Database, user: str) -> str:
-    """Return a URL that names both hosts, of which a session is to be had at the one that may be written to."""
+    """Return a URL with both hosts that connects to the writable one."""
     hosts = f"127.0.0.1:{first.cluster.port},127.0.0.1:{second.cluster.port}"
     return f"postgresql+psycopg://{user}@{hosts}/{first.name}?target_session_attrs=read-write"

@@ -1,4 +1,4 @@
-"""A server for organizations' databases: the cluster of the tests, through a role that may create databases."""
+"""A server for organizations' databases: the tests' cluster, with a role that may create databases."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Tenants:
-    """What tests ask of the server, as its superuser; what they provision with goes through ``server``."""
+    """Queries as superuser. Provisioning uses the role of ``server``."""
 
     cluster: Cluster
 
@@ -51,7 +51,7 @@ class Tenants:
         return [name for (name,) in self.execute("select rolname from pg_roles where rolname ~ '^org_' order by 1")]
 
     def as_member(self, organization: Organization, database: str | None = None) -> psycopg.Connection:
-        """Connect as the organization's own role does: over the socket, where the server asks for no password."""
+        """Connect with the organization's role over the socket, where the server asks for no password."""
         return self.connect(database or organization.database, organization.database)
 
     def tcp_url(self, organization: Organization, key: bytes = KEY) -> str:
@@ -72,7 +72,7 @@ class Tenants:
 
 @contextmanager
 def tenants_on(cluster: Cluster) -> Iterator[Tenants]:
-    """Lend the cluster to organizations, and leave nothing of theirs but a role that others may use again."""
+    """Use the cluster for organizations, and leave only a reusable role behind."""
     tenants = Tenants(cluster)
     if not tenants.execute(f"select 1 from pg_roles where rolname = '{PROVISIONER}'"):
         tenants.execute(f"create role {PROVISIONER} login createdb createrole")
@@ -111,7 +111,7 @@ def template() -> str:
 
 
 async def ready(tenants: Tenants, organization: Organization) -> ProvisionServer:
-    """Provision the organization, and return the server that it is on."""
+    """Provision the organization, and return its server."""
     server = tenants.server()
     await provision(server, organization, RecordingStepLog())
     return server

@@ -1,4 +1,4 @@
-"""The unit files in deploy/systemd, read line by line: a word may stand there more than once."""
+"""The unit files in deploy/systemd, line by line, because a key may appear more than once."""
 
 import re
 from pathlib import Path
@@ -8,21 +8,21 @@ INSTALLED = "/opt/signpost/current/bin"
 CONFIGURATION = "/etc/signpost"
 
 
-def said(unit: str, word: str) -> list[str]:
-    """Return all that the unit says after that word."""
+def values_of(unit: str, word: str) -> list[str]:
+    """Return all values of that key."""
     return re.findall(rf"^{word}=(.*)$", (UNITS / unit).read_text(), re.MULTILINE)
 
 
 def words_of(unit: str) -> list[str]:
-    """Return the command that it starts, its program by name alone."""
-    [command] = said(unit, "ExecStart")
+    """Return the command that the unit starts, with the program's base name."""
+    [command] = values_of(unit, "ExecStart")
     return command.removeprefix(f"{INSTALLED}/").split()
 
 
 def credentials_of(unit: str) -> dict[str, str]:
-    """Return the files that it is given copies of, by the copies' names."""
-    return dict(line.split(":", 1) for line in said(unit, "LoadCredential"))
+    """Return the files that the unit receives as credentials, by credential name."""
+    return dict(line.split(":", 1) for line in values_of(unit, "LoadCredential"))
 
 
 def settings_given(unit: str) -> dict[str, str]:
-    return dict(line.split("=", 1) for line in said(unit, "Environment"))
+    return dict(line.split("=", 1) for line in values_of(unit, "Environment"))

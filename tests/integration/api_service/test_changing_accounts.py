@@ -12,7 +12,7 @@ from tests.support.accounts import (
     newest_code,
     problem,
     signed_in,
-    templates_told,
+    templates_sent_to,
     tokens_for,
 )
 from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest
@@ -33,7 +33,7 @@ def test_the_old_password_sets_a_new_one_and_signs_out_everywhere_else(api: ApiU
     assert response.status_code == 204
     assert is_password(api, NEW_PASSWORD)
     assert (ada.is_signed_in(), elsewhere.is_signed_in()) == (True, False)
-    assert templates_told(api, ada.id)[-1] == "password_changed"
+    assert templates_sent_to(api, ada.id)[-1] == "password_changed"
 
 
 def test_a_new_password_ends_the_codes_that_would_reset_it(api: ApiUnderTest, ada: Account) -> None:
@@ -110,7 +110,7 @@ def test_a_taken_address_responds_like_a_free_one_and_is_rejected_with_its_code(
     assert problem(ada.post("/v1/me/email/confirm", code=WRONG_CODE)) == (400, "invalid_or_expired")
     assert problem(ada.post("/v1/me/email/confirm", code=code_for(token.id, KEY))) == (409, "address_taken")
     assert api.user(ada.id).email == ADA
-    assert "address_changed" not in templates_told(api, ada.id)
+    assert "address_changed" not in templates_sent_to(api, ada.id)
 
 
 def test_only_the_address_asked_for_last_has_a_code_that_works(api: ApiUnderTest, ada: Account) -> None:

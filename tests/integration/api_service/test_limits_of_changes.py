@@ -15,7 +15,7 @@ from tests.support.accounts import (
     newest_code,
     problem,
     signed_in,
-    templates_told,
+    templates_sent_to,
 )
 from tests.support.api import PASSWORD, api_on
 from tests.support.databases import Database
@@ -49,7 +49,7 @@ def test_a_change_beyond_the_limit_changes_nothing_and_sends_nothing(ada: Accoun
     assert refused.json["limits"] == ["changes_per_user"]
     assert 86_000 < int(refused.headers["Retry-After"]) <= 86_400
     assert is_password(ada.api, PASSWORD)
-    assert templates_told(ada.api, ada.id).count("password_changed") == 2
+    assert templates_sent_to(ada.api, ada.id).count("password_changed") == 2
 
 
 def test_changes_are_limited_to_ten_a_day_by_default(database: Database) -> None:

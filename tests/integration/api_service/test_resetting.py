@@ -13,7 +13,7 @@ from tests.support.accounts import (
     confirm_reset,
     is_password,
     newest_code,
-    templates_told,
+    templates_sent_to,
     tokens_for,
 )
 from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest
@@ -28,7 +28,7 @@ def test_a_code_sets_a_new_password_and_the_account_is_notified(api: ApiUnderTes
     response = confirm_reset(api, newest_code(api, "password_reset"))
     assert (response.status_code, response.data) == (204, b"")
     assert is_password(api, NEW_PASSWORD)
-    assert templates_told(api, ada) == ["activation", "welcome", "password_reset", "password_changed"]
+    assert templates_sent_to(api, ada) == ["activation", "welcome", "password_reset", "password_changed"]
 
 
 def test_known_and_unknown_addresses_get_the_same_answer_and_the_same_rows(api: ApiUnderTest) -> None:

@@ -1,6 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.support.accounts import ADA, ask_for_reset, is_password, newest_code, templates_told, tokens_for
+from tests.support.accounts import ADA, ask_for_reset, is_password, newest_code, templates_sent_to, tokens_for
 from tests.support.api import ApiUnderTest
 
 
@@ -13,7 +13,7 @@ def test_of_two_confirmations_at_once_one_wins(api: ApiUnderTest) -> None:
         responses = list(pool.map(lambda password: confirm_on_own_client(api, code, password), passwords))
     assert sorted(responses) == [204, 400]
     assert is_password(api, passwords[responses.index(204)])
-    assert templates_told(api, ada).count("password_changed") == 1
+    assert templates_sent_to(api, ada).count("password_changed") == 1
 
 
 def test_of_many_asking_at_once_one_code_is_made_and_one_message_waits(api: ApiUnderTest) -> None:

@@ -10,22 +10,22 @@ from shared.db.timeouts import TimeoutConnection
 from shared.vocabulary import WAKE_CHANNEL
 from tests.support.api import api_on
 from tests.support.databases import Database
-from tests.support.forwarding import Road, forwarding
+from tests.support.forwarding import TcpProxy, forwarding
 
 
 @pytest.fixture
-def road(cluster: Cluster) -> Iterator[Road]:
+def road(cluster: Cluster) -> Iterator[TcpProxy]:
     with forwarding(0, to=cluster.port) as road:
         yield road
 
 
 @pytest.fixture
-def over_the_road(cluster: Cluster, database: Database, road: Road) -> str:
+def over_the_road(cluster: Cluster, database: Database, road: TcpProxy) -> str:
     return cluster.tcp_url(database.name, "api", road.port)
 
 
 @pytest.fixture
-def fall_silent(road: Road, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+def fall_silent(road: TcpProxy, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Silence the open connections. From then on a response may take a second."""
 
     def fall_silent() -> None:

@@ -49,8 +49,8 @@ async def test_a_message_is_one_post_with_its_id_as_idempotency_key() -> None:
 async def test_a_gateways_name_for_a_message_is_made_fit_to_be_kept() -> None:
     rendered = an_sms()
     source = ListSource([rendered])
-    says = answer(200, rb'{"id": "a\u0000b\ud800' + b"c" * 500 + b'"}')
-    async with HttpGateway(says) as gateway, session_to(gateway) as session:
+    reply = answer(200, rb'{"id": "a\u0000b\ud800' + b"c" * 500 + b'"}')
+    async with HttpGateway(reply) as gateway, session_to(gateway) as session:
         await session.deliver(source)
     assert source.result(rendered) == Sent(f"http+json:127.0.0.1:{gateway.port}", "a b " + "c" * 196)
 
@@ -66,7 +66,7 @@ async def test_many_messages_share_one_connection() -> None:
 
 
 @pytest.mark.parametrize(
-    "says",
+    "reply",
     [
         pytest.param(answer(200), id="empty"),
         pytest.param(answer(200, b"OK"), id="text"),
@@ -77,16 +77,16 @@ async def test_many_messages_share_one_connection() -> None:
         pytest.param(ENDLESS, id="endless"),
     ],
 )
-async def test_the_status_alone_says_that_it_was_accepted(says: bytes) -> None:
+async def test_the_status_alone_says_that_it_was_accepted(reply: bytes) -> None:
     rendered = an_sms()
     source = ListSource([rendered])
-    async with HttpGateway(says) as gateway, session_to(gateway) as session:
+    async with HttpGateway(reply) as gateway, session_to(gateway) as session:
         await session.deliver(source)
     assert source.result(rendered) == Sent(f"http+json:127.0.0.1:{gateway.port}", None)
 
 
 @pytest.mark.parametrize(
-    ("says", "kind"),
+    ("reply", "kind"),
     [
         (answer(400, b'{"code": "bad"}'), FailureClass.CONTENT),
         (answer(422, b'{"code": "invalid_recipient"}'), FailureClass.RECIPIENT),
@@ -95,12 +95,12 @@ async def test_the_status_alone_says_that_it_was_accepted(says: bytes) -> None:
         (answer(503), FailureClass.PROVIDER),
     ],
 )
-async def test_a_refusal_costs_what_it_says_and_the_next_message_goes_on(says: bytes, kind: FailureClass) -> None:
+async def test_a_refusal_costs_what_it_says_and_the_next_message_goes_on(reply: bytes, kind: FailureClass) -> None:
     refused, welcome = an_sms(), an_sms()
     source = ListSource([refused])
-    async with HttpGateway(says) as gateway, session_to(gateway) as session:
+    async with HttpGateway(reply) as gateway, session_to(gateway) as session:
         await session.deliver(source)
-        gateway.says = ACCEPTED
+        gateway.reply = ACCEPTED
         source.waiting.append(welcome)
         await session.deliver(source)
     assert (source.failure(refused).kind, source.failure(refused).maybe_accepted) == (kind, False)

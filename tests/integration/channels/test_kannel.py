@@ -2,9 +2,9 @@ import pytest
 
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
-from tests.support.http_gateway import HttpGateway, Says, answer
+from tests.support.http_gateway import HttpGateway, Reply, answer
 from tests.support.rendered_messages import a_message
-from tests.support.sms_faces import KANNEL_QUEUED, NOT_ROUTABLE, TEMPORAL_FAILURE, kannel
+from tests.support.sms_responses import KANNEL_QUEUED, NOT_ROUTABLE, TEMPORAL_FAILURE, kannel
 from tests.support.sms_sessions import result_through
 
 pytestmark = pytest.mark.anyio
@@ -46,9 +46,9 @@ async def test_what_gsm_7_has_no_letters_for_goes_as_ucs_2() -> None:
     assert (gateway.requests[0].fields["coding"], gateway.requests[0].fields["text"]) == ("2", "Код: 123456")
 
 
-@pytest.mark.parametrize("says", [KANNEL_QUEUED, answer(202, b"Sent."), answer(200, b"0: Accepted for delivery")])
-async def test_what_kannel_answers_for_is_sent(says: bytes) -> None:
-    async with HttpGateway(says) as gateway:
+@pytest.mark.parametrize("reply", [KANNEL_QUEUED, answer(202, b"Sent."), answer(200, b"0: Accepted for delivery")])
+async def test_what_kannel_answers_for_is_sent(reply: bytes) -> None:
+    async with HttpGateway(reply) as gateway:
         assert isinstance(await carried(an_sms(), gateway), Sent)
 
 
@@ -84,7 +84,7 @@ async def test_wrong_credentials_and_a_missing_sender_are_no_fault_of_the_messag
 
 
 @pytest.mark.parametrize(
-    ("says", "kind", "is_reply"),
+    ("reply", "kind", "is_reply"),
     [
         (NOT_ROUTABLE, PROVIDER, True),
         (TEMPORAL_FAILURE, PROVIDER, False),
@@ -95,13 +95,13 @@ async def test_wrong_credentials_and_a_missing_sender_are_no_fault_of_the_messag
         (answer(307, Location="http://127.0.0.1:1/"), PROVIDER, False),
     ],
 )
-async def test_kannels_words_say_whose_fault_it_was(says: bytes, kind: FailureClass, *, is_reply: bool) -> None:
-    failure = await refusal(says)
+async def test_kannels_words_say_whose_fault_it_was(reply: bytes, kind: FailureClass, *, is_reply: bool) -> None:
+    failure = await refusal(reply)
     assert (failure.kind, failure.is_reply) == (kind, is_reply)
 
 
-async def refusal(says: Says) -> Failure:
-    async with HttpGateway(says) as gateway:
+async def refusal(reply: Reply) -> Failure:
+    async with HttpGateway(reply) as gateway:
         result = await carried(an_sms(), gateway)
     assert isinstance(result, Failure)
     return result

@@ -66,7 +66,7 @@ async def test_the_recipe_for_a_provider_works(packages: Path) -> None:
         assert await result_through(url, message) == Sent(f"acme:127.0.0.1:{gateway.port}", "m1")
         [request] = gateway.requests
         assert request.fields == {"to": "+33612345678", "from": "Signpost", "text": "Your code is 123456"}
-        gateway.says = answer(422, b"no such number")
+        gateway.reply = answer(422, b"no such number")
         refused = await result_through(url, message)
     assert isinstance(refused, Failure)
     assert (refused.kind, refused.error) == (FailureClass.CONTENT, "HTTP 422 no such number")

@@ -12,7 +12,7 @@ from tests.support.smsc import (
     RESPONSE,
     SUBMIT_SM,
     THROTTLED,
-    Says,
+    Reply,
     Smsc,
     Submitted,
     pdu,
@@ -69,7 +69,7 @@ async def test_a_text_goes_in_gsm_7_or_else_in_ucs_2(text: str, data_coding: int
 async def test_the_answer_to_something_else_is_no_yes_and_no_no(command: int) -> None:
     rendered = an_sms()
     source = ListSource([rendered])
-    async with Smsc(says=pdu(command, 0, 2, b"id-1\0")) as smsc, session_to(smsc) as session:
+    async with Smsc(reply=pdu(command, 0, 2, b"id-1\0")) as smsc, session_to(smsc) as session:
         await session.deliver(source)
     assert (source.failure(rendered).kind, source.failure(rendered).maybe_accepted) == (TRANSIENT, True)
 
@@ -111,9 +111,9 @@ async def test_a_refusal_costs_what_it_says_and_the_next_message_goes_on(
 ) -> None:
     refused, welcome = an_sms(), an_sms()
     source = ListSource([refused])
-    async with Smsc(says=status) as smsc, session_to(smsc) as session:
+    async with Smsc(reply=status) as smsc, session_to(smsc) as session:
         await session.deliver(source)
-        smsc.says = 0
+        smsc.reply = 0
         source.waiting.append(welcome)
         await session.deliver(source)
     failure = source.failure(refused)
@@ -125,7 +125,7 @@ async def test_a_refusal_costs_what_it_says_and_the_next_message_goes_on(
 async def test_options_that_an_answer_brings_along_change_nothing() -> None:
     rendered = an_sms()
     source = ListSource([rendered])
-    async with Smsc(says=WITH_AN_OPTION) as smsc, session_to(smsc) as session:
+    async with Smsc(reply=WITH_AN_OPTION) as smsc, session_to(smsc) as session:
         await session.deliver(source)
     assert source.result(rendered) == Sent(f"smpp:127.0.0.1:{smsc.port}", "id-1")
 
@@ -133,17 +133,17 @@ async def test_options_that_an_answer_brings_along_change_nothing() -> None:
 async def test_a_submission_that_the_smsc_does_not_understand_is_its_fault() -> None:
     rendered = an_sms()
     source = ListSource([rendered])
-    async with Smsc(says=pdu(GENERIC_NACK, 3, 2)) as smsc, session_to(smsc) as session:
+    async with Smsc(reply=pdu(GENERIC_NACK, 3, 2)) as smsc, session_to(smsc) as session:
         await session.deliver(source)
     assert (source.failure(rendered).kind, source.failure(rendered).is_reply) == (PROVIDER, False)
 
 
-@pytest.mark.parametrize("says", [*Silence, NOT_SMPP, b"\0" * 16])
-async def test_without_an_answer_the_message_may_have_arrived(says: Says) -> None:
+@pytest.mark.parametrize("reply", [*Silence, NOT_SMPP, b"\0" * 16])
+async def test_without_an_answer_the_message_may_have_arrived(reply: Reply) -> None:
     messages = [an_sms(), an_sms()]
     source = ListSource(messages)
-    seconds = 0.5 if says is Silence.HANG else 10.0
-    async with Smsc(says=says) as smsc, session_to(smsc, seconds=seconds) as session:
+    seconds = 0.5 if reply is Silence.HANG else 10.0
+    async with Smsc(reply=reply) as smsc, session_to(smsc, seconds=seconds) as session:
         with pytest.raises(ProviderDownError):
             await session.deliver(source)
     assert (source.failure(messages[0]).kind, source.failure(messages[0]).maybe_accepted) == (TRANSIENT, True)

@@ -16,7 +16,7 @@ from tests.support.smsc import (
     GENERIC_NACK,
     RESPONSE,
     UNBIND,
-    Says,
+    Reply,
     Smsc,
     pdu,
 )
@@ -28,7 +28,7 @@ ANSWERS_ANOTHER = pdu(ENQUIRE_LINK | RESPONSE, 0, 1)
 
 
 @pytest.mark.parametrize(
-    "bind_says",
+    "bind_reply",
     [
         BIND_FAILED,
         0x0E,
@@ -41,10 +41,10 @@ ANSWERS_ANOTHER = pdu(ENQUIRE_LINK | RESPONSE, 0, 1)
         ANSWERS_ANOTHER,
     ],
 )
-async def test_while_the_smsc_will_not_have_us_no_message_is_taken(bind_says: Says) -> None:
+async def test_while_the_smsc_will_not_have_us_no_message_is_taken(bind_reply: Reply) -> None:
     source = ListSource([an_sms()])
-    seconds = 0.5 if bind_says is Silence.HANG else 10.0
-    async with Smsc(bind_says=bind_says) as smsc, session_to(smsc, seconds=seconds) as session:
+    seconds = 0.5 if bind_reply is Silence.HANG else 10.0
+    async with Smsc(bind_reply=bind_reply) as smsc, session_to(smsc, seconds=seconds) as session:
         with pytest.raises(ProviderDownError) as caught:
             await session.deliver(source)
     assert (caught.value.failure.kind, caught.value.failure.maybe_accepted) == (FailureClass.PROVIDER, False)
@@ -64,13 +64,13 @@ async def test_when_nobody_listens_no_message_is_taken() -> None:
 async def test_cancelled_it_says_that_the_message_may_have_arrived_and_binds_anew() -> None:
     rendered, later = an_sms(), an_sms()
     source = ListSource([rendered])
-    async with Smsc(says=Silence.HANG) as smsc, session_to(smsc) as session:
+    async with Smsc(reply=Silence.HANG) as smsc, session_to(smsc) as session:
         carrying = asyncio.create_task(session.deliver(source))
         await smsc.wait_for(smsc.has_submission)
         carrying.cancel()
         with pytest.raises(asyncio.CancelledError):
             await carrying
-        smsc.says = 0
+        smsc.reply = 0
         source.waiting.append(later)
         await session.deliver(source)
     assert source.failure(rendered).maybe_accepted

@@ -12,9 +12,9 @@ from outbox_relay.failures import FailureCategory, category_of
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.certificates import Authority
-from tests.support.http_gateway import HttpGateway, Says, Silence, answer
+from tests.support.http_gateway import HttpGateway, Reply, Silence, answer
 from tests.support.rendered_messages import ListSource, a_message
-from tests.support.sms_faces import kannel, twilio
+from tests.support.sms_responses import kannel, twilio
 from tests.support.sms_sessions import session_at
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 @dataclass(frozen=True)
 class Face:
     user: str
-    accepts: Says
+    accepts: Reply
 
 
 FACES = {"twilio": Face("twilio://AC1:t%2Fken", twilio), "kannel": Face("kannel://us:p%26ss", kannel)}

@@ -4,9 +4,9 @@ import pytest
 
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
-from tests.support.http_gateway import HttpGateway, Says, answer
+from tests.support.http_gateway import HttpGateway, Reply, answer
 from tests.support.rendered_messages import a_message
-from tests.support.sms_faces import TWILIO_MAGIC, twilio, twilio_accepted, twilio_refused
+from tests.support.sms_responses import TWILIO_MAGIC, twilio, twilio_accepted, twilio_refused
 from tests.support.sms_sessions import result_through
 
 pytestmark = pytest.mark.anyio
@@ -25,8 +25,8 @@ async def carried(
     return await result_through(url, rendered)
 
 
-async def refusal(says: Says) -> Failure:
-    async with HttpGateway(says) as gateway:
+async def refusal(reply: Reply) -> Failure:
+    async with HttpGateway(reply) as gateway:
         result = await carried(an_sms(), gateway)
     assert isinstance(result, Failure)
     return result
@@ -111,8 +111,8 @@ async def test_a_refusals_words_are_made_fit_to_be_kept() -> None:
 
 
 async def test_a_yes_that_tells_of_an_error_is_none() -> None:
-    says = answer(201, b'{"sid": "SM1", "status": "failed", "error_code": 30005, "error_message": "Unknown"}')
-    assert (await refusal(says)).kind is RECIPIENT
+    reply = answer(201, b'{"sid": "SM1", "status": "failed", "error_code": 30005, "error_message": "Unknown"}')
+    assert (await refusal(reply)).kind is RECIPIENT
 
 
 async def test_accepted_without_a_name_for_it_is_accepted() -> None:

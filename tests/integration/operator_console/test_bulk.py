@@ -12,7 +12,7 @@ from operator_console.actions.bulk import start_bulk as begin
 from operator_console.errors import FilterRequiredError
 from operator_console.filters import MessageFilter
 from shared.vocabulary import Channel, DeadReason
-from tests.support.gates import row_held
+from tests.support.gates import row_locked
 from tests.support.operators import AUDIT, lines_of, outboxctl, put_dead
 from tests.support.outbox import Outbox
 
@@ -183,7 +183,7 @@ def test_an_unknown_bulk_action_is_an_error(outbox: Outbox) -> None:
 def test_locked_messages_are_skipped_without_waiting(outbox: Outbox, console: sessionmaker[Session]) -> None:
     [held, _, _] = put_dead(outbox, count=3)
     one = started(console)
-    with row_held(outbox.database, held):
+    with row_locked(outbox.database, held):
         one = stepped(console, one.id)
     assert (one.found, one.acted, one.skipped, one.status) == (3, 2, 1, "done")
     assert outbox.row(held).status == "dead"

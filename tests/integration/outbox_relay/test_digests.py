@@ -136,7 +136,7 @@ def test_a_digest_is_posted_with_a_signature_and_again_until_it_is_taken(outbox:
                 outbox, OPERATOR_WEBHOOK_URL=f"http://127.0.0.1:{gateway.port}/hook?to=ops", OPERATOR_WEBHOOK_KEY=KEY
             )
             await maintenance.run_round()
-            gateway.says = answer(204)
+            gateway.reply = answer(204)
             await turns(maintenance, 2)
             return gateway
 

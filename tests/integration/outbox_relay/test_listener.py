@@ -11,14 +11,14 @@ from outbox_relay.outbox import listener
 from outbox_relay.outbox.listener import _wait_for_notifications, listen
 from shared.vocabulary import WAKE_CHANNEL
 from tests.support.eventually import eventually
-from tests.support.forwarding import Road, forwarding
+from tests.support.forwarding import TcpProxy, forwarding
 from tests.support.outbox import Outbox
 
 
 def test_a_notification_that_comes_in_one_piece_with_an_answer_wakes(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def listen_over(road: Road) -> None:
+    async def listen_over(road: TcpProxy) -> None:
         woken = asyncio.Event()
         listening = asyncio.create_task(listen(url_over(road, outbox), woken.set))
         async with asyncio.timeout(30):
@@ -45,7 +45,7 @@ def test_a_connection_that_is_lost_while_listening_is_cancelled_raises_nothing_i
 ) -> None:
     raised: list[object] = []
 
-    async def lose_and_cancel(road: Road) -> None:
+    async def lose_and_cancel(road: TcpProxy) -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: raised.append(context))
         async with await connect(url_over(road, outbox), "listen") as connection:
@@ -62,5 +62,5 @@ def test_a_connection_that_is_lost_while_listening_is_cancelled_raises_nothing_i
     assert raised == []
 
 
-def url_over(road: Road, outbox: Outbox) -> str:
+def url_over(road: TcpProxy, outbox: Outbox) -> str:
     return outbox.database.cluster.tcp_url(outbox.database.name, user="relay", port=road.port)

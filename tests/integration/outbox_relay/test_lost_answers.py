@@ -13,7 +13,7 @@ from outbox_relay.model import ClaimedMessage, Dead, Failure, FailureClass, Queu
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.settle import SettlementStore
 from shared.vocabulary import Channel, DeadReason, Priority
-from tests.support.connections import DeafConnection, ForgetfulConnection, SlowConnection
+from tests.support.connections import LostReplyConnection, LostTransactionConnection, SlowConnection
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
 
 CODES = QueueKey(Channel.EMAIL, Priority.HIGH)
@@ -37,7 +37,7 @@ def test_what_a_lost_answer_leased_is_claimed_by_the_next_try_and_has_lost_no_le
     outbox: Outbox, lease: timedelta
 ) -> None:
     ids = outbox.put(count=3)
-    database = DeafConnection(outbox.database.relay_url, "test")
+    database = LostReplyConnection(outbox.database.relay_url, "test")
     claimed = over(database, lambda: ClaimStore(database, lease).claim(CODES, 2))
     assert [message.id for message in claimed] == ids[:2]
     assert {message.lease_token for message in claimed} == {outbox.row(ids[0]).lease_token}
@@ -45,7 +45,7 @@ def test_what_a_lost_answer_leased_is_claimed_by_the_next_try_and_has_lost_no_le
 
 
 def test_what_a_lost_full_scan_leased_behind_the_cursor_is_claimed_by_the_next_try(outbox: Outbox) -> None:
-    database = DeafConnection(outbox.database.relay_url, "test")
+    database = LostReplyConnection(outbox.database.relay_url, "test")
 
     async def claim_twice() -> list[ClaimedMessage]:
         claims = ClaimStore(database, A_DAY)
@@ -61,14 +61,14 @@ def test_what_a_lost_full_scan_leased_behind_the_cursor_is_claimed_by_the_next_t
 
 def test_what_a_lost_answer_never_leased_is_claimed_as_ever(outbox: Outbox) -> None:
     [message_id] = outbox.put()
-    database = ForgetfulConnection(outbox.database.relay_url, "test")
+    database = LostTransactionConnection(outbox.database.relay_url, "test")
     [message] = over(database, lambda: ClaimStore(database, A_DAY).claim(CODES, 2))
     assert (message.id, message.lost_leases) == (message_id, 0)
 
 
 def test_a_suspect_loses_no_lease_to_a_lost_answer(outbox: Outbox) -> None:
     [suspect, _] = outbox.put(count=2, lost_leases="2")
-    database = DeafConnection(outbox.database.relay_url, "test")
+    database = LostReplyConnection(outbox.database.relay_url, "test")
     claimed = over(database, lambda: ClaimStore(database, SHORT).claim_suspect([Channel.EMAIL]))
     assert claimed
     assert (claimed.id, claimed.lost_leases, outbox.row(suspect).lost_leases) == (suspect, 2, 2)
@@ -86,8 +86,8 @@ def test_a_death_that_was_rolled_back_before_another_relay_sent_the_message_is_n
         [again] = outbox.claim()
         outbox.settle([(again, Sent("smtp:mx:25"))])
 
-    database = ForgetfulConnection(outbox.database.relay_url, "test")
-    database.meanwhile = send
+    database = LostTransactionConnection(outbox.database.relay_url, "test")
+    database.between_runs = send
     assert too_late(database, message) == {message_id}
     assert outbox.row(message_id).status == "sent"
 
@@ -100,8 +100,8 @@ def test_a_death_that_another_relay_wrote_is_said_by_that_one_only(outbox: Outbo
         [again] = outbox.claim()
         assert outbox.settle([(again, REFUSED)]) == 1
 
-    database = ForgetfulConnection(outbox.database.relay_url, "test")
-    database.meanwhile = bury
+    database = LostTransactionConnection(outbox.database.relay_url, "test")
+    database.between_runs = bury
     assert too_late(database, message) == {message_id}
 
 
@@ -109,4 +109,4 @@ def test_a_lease_begins_when_its_claim_is_sent_however_long_ago_its_transaction_
     [message_id] = outbox.put()
     database = SlowConnection(outbox.database.relay_url, "test")
     over(database, lambda: ClaimStore(database, A_DAY).claim(CODES, 1))
-    assert outbox.row(message_id).leased_until >= database.asked_at + A_DAY
+    assert outbox.row(message_id).leased_until >= database.opened_at + A_DAY

@@ -12,7 +12,7 @@ import pytest
 from tests.support.certificates import make_authority
 from tests.support.outbox import Outbox
 from tests.support.relaying import relaying, until, until_all_are_settled
-from tests.support.smtp_lies import Lie, LyingConversation
+from tests.support.smtp_pipelining_faults import FaultyConversation, PipeliningFault
 from tests.support.smtp_server import End, Moment, Script, SmtpServer
 
 pytestmark = pytest.mark.anyio
@@ -92,9 +92,11 @@ async def test_a_server_that_closes_on_every_third_gets_each_letter_once_and_cos
     assert set(attempts(outbox)) == {1}
 
 
-@pytest.mark.parametrize("lie", Lie)
-async def test_a_server_that_cannot_do_what_it_offers_is_spoken_to_in_lock_step(outbox: Outbox, lie: Lie) -> None:
-    async with SmtpServer(Script(PIPELINING), partial(LyingConversation, lie=lie)) as server:
+@pytest.mark.parametrize("fault", PipeliningFault)
+async def test_a_server_that_cannot_do_what_it_offers_is_spoken_to_in_lock_step(
+    outbox: Outbox, fault: PipeliningFault
+) -> None:
+    async with SmtpServer(Script(PIPELINING), partial(FaultyConversation, fault=fault)) as server:
         ids = await all_relayed(outbox, server)
     assert handed_over(server).total() == accepted(server).total() == len(ids)
     assert set(attempts(outbox)) == {1}

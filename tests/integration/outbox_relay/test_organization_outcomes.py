@@ -13,7 +13,7 @@ from outbox_relay.organizations.store import LeaseLostError, OrganizationStore
 from outbox_relay.outbox.settle import PROVISIONING, SettlementStore
 from outbox_relay.provisioning import Organization, Step
 from tests.support.api import ApiUnderTest
-from tests.support.connections import DeafConnection
+from tests.support.connections import LostReplyConnection
 from tests.support.organizations import (
     CLINIC,
     DONE,
@@ -85,7 +85,7 @@ def test_a_settlement_counts_although_the_response_was_lost(outbox: Outbox, ada:
     message = claim_work(outbox)
 
     async def settle() -> frozenset[UUID]:
-        database = DeafConnection(outbox.database.relay_url, "test")
+        database = LostReplyConnection(outbox.database.relay_url, "test")
         try:
             return await SettlementStore(database, PROVISIONING).settle([Settlement(message, DONE)])
         finally:

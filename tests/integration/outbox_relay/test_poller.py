@@ -11,7 +11,7 @@ from outbox_relay.bootstrap import RelayComponents, assemble
 from outbox_relay.delivery.poller import set_lag_gauges
 from outbox_relay.settings import RelaySettingsSchema
 from tests.support.eventually import eventually
-from tests.support.gates import wait_until_held_up
+from tests.support.gates import wait_until_blocked
 from tests.support.maintenance import put_old
 from tests.support.outbox import Outbox
 from tests.support.relaying import PATIENCE_SECONDS, relaying
@@ -123,7 +123,7 @@ async def test_a_look_that_was_given_up_is_followed_by_as_long_a_rest_as_any(out
     with outbox.database.connect() as owner, owner.transaction():
         owner.execute("lock outbox_messages")
         look = asyncio.create_task(parts.poller.poll())
-        await asyncio.to_thread(wait_until_held_up, outbox.database, "look")
+        await asyncio.to_thread(wait_until_blocked, outbox.database, "look")
         await asyncio.to_thread(outbox.execute, "select pg_sleep(0.6)")  # longer than from one poll to the next
         outbox.execute(
             "select pg_cancel_backend(pid) from pg_stat_activity where application_name = 'outbox-relay look'"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.gates import settles_refused
+from tests.support.gates import settlements_refused
 from tests.support.outbox import Outbox
 from tests.support.relaying import relaying, until, until_all_are_settled
 from tests.support.smtp_server import SmtpServer
@@ -22,7 +22,7 @@ async def test_what_was_sent_and_could_not_be_written_in_time_is_not_sent_again(
         async with relaying(outbox, server) as parts:
             await asyncio.to_thread(outbox.put)
             await until(outbox, parts, ALL_ARE_SENT)
-            with settles_refused(outbox.database):
+            with settlements_refused(outbox.database):
                 await asyncio.to_thread(outbox.put, count=3)
                 await until_there_are(server, 4, parts.relay.wake)
                 outbox.execute(END_THE_LEASES)

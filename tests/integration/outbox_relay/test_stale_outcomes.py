@@ -9,8 +9,8 @@ import pytest
 from outbox_relay.model import Dead, Deferred, Failure, FailureClass, Outcome, Retry, Sent, Settlement
 from outbox_relay.outbox.settle import SettlementStore
 from shared.vocabulary import DeadReason
-from tests.support.connections import DeafConnection
-from tests.support.gates import row_held, wait_until_held_up
+from tests.support.connections import LostReplyConnection
+from tests.support.gates import row_locked, wait_until_blocked
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
 
 SENT = Sent("smtp:mx:25", "queued-1")
@@ -32,11 +32,11 @@ def test_a_late_sent_and_a_wrong_belief_at_once_end_as_sent(
     settles = [(late, SENT), (wrong, belief)] if is_sent_first else [(wrong, belief), (late, SENT)]
     with ThreadPoolExecutor(2) as relays:
         # Both have begun, and so have their snapshots, before either may write; they get the row in this order.
-        with row_held(outbox.database, message_id):
+        with row_locked(outbox.database, message_id):
             first = relays.submit(outbox.settle, settles[:1])
-            wait_until_held_up(outbox.database, "test")
+            wait_until_blocked(outbox.database, "test")
             second = relays.submit(outbox.settle, settles[1:])
-            wait_until_held_up(outbox.database, "test", count=2)
+            wait_until_blocked(outbox.database, "test", count=2)
         written = (first.result(), second.result())
     row = outbox.row(message_id)
     assert (row.status, row.dead_reason, row.provider_message_id) == ("sent", None, "queued-1")
@@ -82,7 +82,7 @@ def test_what_was_written_under_a_lost_answer_counts_as_written(outbox: Outbox) 
     [message] = outbox.claim()
 
     async def settle() -> frozenset[UUID]:
-        database = DeafConnection(outbox.database.relay_url, "test")
+        database = LostReplyConnection(outbox.database.relay_url, "test")
         try:
             return await SettlementStore(database).settle([Settlement(message, BELIEFS[0])])
         finally:

@@ -17,7 +17,7 @@ from shared.vocabulary import HealthStatus
 from tenants.schema import HEAD, tables_at
 from tests.support.eventually import eventually
 from tests.support.keys import KEY, KEYS
-from tests.support.migrating import told_of
+from tests.support.migrating import migrate_environment
 from tests.support.tenants import PROVISIONER, RecordingStepLog, Tenants, an_organization
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -138,7 +138,7 @@ async def test_the_command_renews_all_passwords_despite_single_failures(
     broken, only_new = an_organization(), SecretKeys({"new": NEW_KEY})
     tenants.execute(f"create database {broken.database} owner {PROVISIONER}")  # and no role
     encoded = [f"{name}:{b64encode(key).decode()}" for name, key in (("new", NEW_KEY), ("old", KEY))]
-    told = told_of(tenants) | {"SECRET_KEYS": ",".join(encoded)}
+    told = migrate_environment(tenants) | {"SECRET_KEYS": ",".join(encoded)}
     done = await asyncio.to_thread(subprocess.run, PASSWORDS, env=told, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (
         1,

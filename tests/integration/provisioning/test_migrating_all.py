@@ -11,7 +11,7 @@ from tenants.schema import HEAD
 from tenants.upgrade_process import migrations, upgrade_one
 from tests.support.forwarding import unused_port
 from tests.support.keys import SECRET_KEYS
-from tests.support.migrating import MIGRATE, migrated, older, revisions, told_of
+from tests.support.migrating import MIGRATE, migrate_environment, migrated, older, revisions
 from tests.support.tenants import Tenants, an_organization, ready
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -20,7 +20,9 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 def migrated_before_a_terminal(tenants: Tenants) -> tuple[int, str, str]:
     """Return how it ended, what it said, and what was shown on the terminal meanwhile."""
     reading, writing = os.openpty()
-    with subprocess.Popen(MIGRATE, env=told_of(tenants), stdout=subprocess.PIPE, stderr=writing, text=True) as child:
+    with subprocess.Popen(
+        MIGRATE, env=migrate_environment(tenants), stdout=subprocess.PIPE, stderr=writing, text=True
+    ) as child:
         os.close(writing)
         shown = everything_from(reading)
         told, _ = child.communicate()

@@ -28,7 +28,7 @@ def read(**changes: str) -> RelaySettings:
     return settings
 
 
-def faults_of(**changes: str) -> list[str]:
+def errors_in(**changes: str) -> list[str]:
     with pytest.raises(SettingsError) as caught:
         read(**changes)
     return caught.value.errors
@@ -47,7 +47,7 @@ def test_mails_are_signed_for_a_domain_that_receivers_see_in_from(domain: str) -
 
 @pytest.mark.parametrize("domain", ["evil.example", "post.example", "other.signpost.example"])
 def test_a_domain_that_receivers_do_not_see_in_from_is_refused(domain: str) -> None:
-    assert faults_of(DKIM_DOMAIN=domain) == [
+    assert errors_in(DKIM_DOMAIN=domain) == [
         f"DKIM_DOMAIN={domain!r} is neither the domain of EMAIL_FROM nor one above or below it"
     ]
 
@@ -73,14 +73,14 @@ def test_several_keys_have_their_selectors_in_order() -> None:
     ],
 )  # fmt: skip
 def test_each_fault_is_one_line_and_no_key_is_shown(changes: dict[str, str], fault: str) -> None:
-    assert faults_of(**changes) == [fault]
+    assert errors_in(**changes) == [fault]
 
 
 def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     path.write_text(GOOD["DKIM_KEY"])
     path.chmod(0o644)
-    assert faults_of(DKIM_KEY="", DKIM_KEY_FILE=str(path)) == [
+    assert errors_in(DKIM_KEY="", DKIM_KEY_FILE=str(path)) == [
         f"DKIM_KEY_FILE='{path}' can be read by others: chmod o= would keep them out"
     ]
     path.chmod(0o640)
@@ -88,7 +88,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_key_whose_file_is_gone_is_told_once(tmp_path: Path) -> None:
-    [fault] = faults_of(DKIM_KEY="", DKIM_KEY_FILE=str(tmp_path / "gone"))
+    [fault] = errors_in(DKIM_KEY="", DKIM_KEY_FILE=str(tmp_path / "gone"))
     assert fault.endswith("cannot be read: FileNotFoundError")
 
 

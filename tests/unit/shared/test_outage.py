@@ -1,11 +1,11 @@
 import psycopg
 
 from shared.db.outage import LONGEST_PAUSE_SECONDS
-from tests.support.outages import ListeningOutage
+from tests.support.outages import RecordedOutage
 
 
 def test_an_outage_is_logged_once() -> None:
-    outage = ListeningOutage()
+    outage = RecordedOutage()
     for _ in range(1000):
         outage.failed(psycopg.OperationalError())
     assert outage.events == [("warning", "database lost")]
@@ -16,13 +16,13 @@ def test_an_outage_is_logged_once() -> None:
 
 def test_an_outage_that_needs_an_operator_is_logged_as_an_error() -> None:
     for error in (psycopg.errors.UndefinedTable(), psycopg.errors.InsufficientPrivilege(), RuntimeError()):
-        outage = ListeningOutage()
+        outage = RecordedOutage()
         outage.failed(error)
         assert outage.events == [("error", "database lost")]
 
 
 def test_pauses_grow_to_a_limit_and_restart_after_the_outage() -> None:
-    outage = ListeningOutage()
+    outage = RecordedOutage()
     pauses = [outage.failed(psycopg.OperationalError()) for _ in range(10)]
     assert pauses[:3] == [0.1, 0.2, 0.4]
     assert pauses[-1] == LONGEST_PAUSE_SECONDS
@@ -31,7 +31,7 @@ def test_pauses_grow_to_a_limit_and_restart_after_the_outage() -> None:
 
 
 def test_an_outage_has_a_start_time() -> None:
-    outage = ListeningOutage()
+    outage = RecordedOutage()
     assert outage.since is None
     outage.failed(psycopg.OperationalError())
     began = outage.since

@@ -51,7 +51,7 @@ class ExampleSchema(SettingsSchema):
 GOOD = {"DATABASE_URL": "postgresql+psycopg://h/d", "SECRET_KEYS": f"new:{KEY},old:{KEY}"}
 
 
-def faults_of(environment: dict[str, str]) -> list[str]:
+def errors_in(environment: dict[str, str]) -> list[str]:
     with pytest.raises(SettingsError) as caught:
         ExampleSchema().read(environment)
     return caught.value.errors
@@ -65,7 +65,7 @@ def test_missing_variables_have_defaults() -> None:
 
 @pytest.mark.parametrize("bind", ["::1:8080", "[]:80", "[::1]", "a b:80", ":80", "a:65536"])
 def test_an_invalid_bind_address_is_rejected(bind: str) -> None:
-    assert faults_of(GOOD | {"BIND": bind}) == [f"BIND={bind!r} is not host:port, or [IPv6]:port"]
+    assert errors_in(GOOD | {"BIND": bind}) == [f"BIND={bind!r} is not host:port, or [IPv6]:port"]
 
 
 def test_a_url_is_case_insensitive_in_scheme_and_host() -> None:
@@ -83,7 +83,7 @@ def test_switches_and_choices_are_case_insensitive() -> None:
 
 
 def test_all_errors_are_reported_together() -> None:
-    faults = faults_of({"DATABASE_URL": "mysql://h", "BATCH_SIZE": "many", "BIND": "here", "PUBLIC_URL": "ftp://x"})
+    faults = errors_in({"DATABASE_URL": "mysql://h", "BATCH_SIZE": "many", "BIND": "here", "PUBLIC_URL": "ftp://x"})
     assert faults == [
         "DATABASE_URL does not begin with postgresql+psycopg://",
         "SECRET_KEYS is not set",
@@ -105,11 +105,11 @@ def test_all_errors_are_reported_together() -> None:
     ],
 )
 def test_invalid_keys_are_rejected_without_being_shown(keys: str, fault: str) -> None:
-    assert faults_of(GOOD | {"SECRET_KEYS": keys}) == [fault]
+    assert errors_in(GOOD | {"SECRET_KEYS": keys}) == [fault]
 
 
 def test_each_invalid_key_is_reported_and_each_message_once() -> None:
-    assert faults_of(GOOD | {"SECRET_KEYS": f"a:???,b,:{KEY},c:c2hvcnQ="}) == [
+    assert errors_in(GOOD | {"SECRET_KEYS": f"a:???,b,:{KEY},c:c2hvcnQ="}) == [
         "SECRET_KEYS has a key, 'a', that is not base64",
         "SECRET_KEYS has an entry without an id of its own; each is id:base64",
         "SECRET_KEYS has a key, 'c', not of 32 to 64 bytes",
@@ -118,7 +118,7 @@ def test_each_invalid_key_is_reported_and_each_message_once() -> None:
 
 @pytest.mark.parametrize("number", ["0", "11", "-1", "1.5", "ten"])
 def test_a_number_out_of_range_is_rejected(number: str) -> None:
-    [fault] = faults_of(GOOD | {"BATCH_SIZE": number})
+    [fault] = errors_in(GOOD | {"BATCH_SIZE": number})
     assert fault.startswith(f"BATCH_SIZE='{number}' is not ")
 
 
@@ -139,7 +139,7 @@ def test_a_number_out_of_range_is_rejected(number: str) -> None:
     ],
 )
 def test_an_ambiguous_database_url_is_rejected_without_being_shown(rest: str) -> None:
-    [fault] = faults_of(GOOD | {"DATABASE_URL": f"postgresql+psycopg://{rest}"})
+    [fault] = errors_in(GOOD | {"DATABASE_URL": f"postgresql+psycopg://{rest}"})
     assert fault.startswith("DATABASE_URL cannot be read: it has to name a database, a port by its number, ")
 
 
@@ -164,11 +164,11 @@ def test_a_database_url_may_have_all_options_of_libpq(rest: str) -> None:
     "url", ["ftp://x", "https://", "http://[x", "https://x:abc", "https://x y", "https://x/\n", "x.org"]
 )
 def test_a_url_that_cannot_start_a_link_is_rejected(url: str) -> None:
-    assert faults_of(GOOD | {"PUBLIC_URL": url}) == [f"PUBLIC_URL={url!r} is not an http or https URL"]
+    assert errors_in(GOOD | {"PUBLIC_URL": url}) == [f"PUBLIC_URL={url!r} is not an http or https URL"]
 
 
 def test_an_empty_variable_counts_as_not_set() -> None:
-    assert faults_of(GOOD | {"DATABASE_URL": ""}) == ["DATABASE_URL is not set"]
+    assert errors_in(GOOD | {"DATABASE_URL": ""}) == ["DATABASE_URL is not set"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -180,10 +180,10 @@ def test_a_secret_can_come_from_a_file(tmp_path: Path, encoding: str) -> None:
 
 def test_a_secret_set_twice_or_in_an_unreadable_file_is_rejected(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
-    assert faults_of({"SECRET_KEYS": GOOD["SECRET_KEYS"], "DATABASE_URL_FILE": missing}) == [
+    assert errors_in({"SECRET_KEYS": GOOD["SECRET_KEYS"], "DATABASE_URL_FILE": missing}) == [
         f"DATABASE_URL_FILE={missing!r} cannot be read: FileNotFoundError"
     ]
-    assert faults_of(GOOD | {"DATABASE_URL_FILE": missing}) == [
+    assert errors_in(GOOD | {"DATABASE_URL_FILE": missing}) == [
         "DATABASE_URL and DATABASE_URL_FILE are both set: keep one of them"
     ]
 

@@ -1,6 +1,6 @@
-"""What Twilio and Kannel answer to a request, for an HttpGateway to say: written after their documentation.
+"""The responses of Twilio and Kannel for a fake HTTP gateway, from their documentation.
 
-Twilio's magic numbers are those of its test credentials:
+Twilio's magic numbers come from its test credentials:
 https://www.twilio.com/docs/iam/test-credentials#test-sms-messages
 """
 
@@ -30,7 +30,7 @@ def twilio_refused(status: int, code: int, message: str, **headers: str) -> byte
 
 
 def twilio(request: Request) -> bytes:
-    """Answer as Twilio would."""
+    """Respond as Twilio does."""
     credentials = b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode()
     fields = request.fields
     reasons = (
@@ -51,7 +51,7 @@ TEMPORAL_FAILURE = answer(503, b"Temporal failure, try again later.")
 
 
 def kannel(request: Request) -> bytes:
-    """Answer as Kannel's smsbox would."""
+    """Respond as Kannel's smsbox does."""
     fields = request.fields
     credentials = (fields.get("username"), fields.get("password"))
     reasons = (

@@ -1,4 +1,4 @@
-"""Several relays on one database, and ways to do them harm."""
+"""Several relays on one database, and helpers to disturb them."""
 
 import os
 import random
@@ -11,30 +11,30 @@ from tests.support.databases import Database
 from tests.support.freezing import freeze, thaw
 from tests.support.relays import RunningRelay, running_relay
 
-HURRIED = {
+SHORT_LEASES = {
     "RELAY_BATCH_SIZE": "25",
     "RELAY_LEASE_SECONDS": "6",
     "RELAY_SEND_SECONDS": "2",
     "RELAY_CONNECTIONS": "3",
 }
-"""Leases that a test can outwait, and little in hand, so that a message is seldom unlucky twice.
+"""Short leases that a test can outwait, and small batches, so that a message is seldom disturbed twice.
 
-They leave four seconds between the last moment to take a letter and the lease's end: a relay that a busy
-machine starves for longer would send twice without anyone having harmed it.
-"""
+}A lease ends four seconds after the last moment to start a send. A relay that a busy machine stops
+}for longer would send a copy without any disturbance by the test.
+}"""
 
 
-class Fleet:
-    """Relays that can be killed and stopped; the place of a dead one is taken by the next."""
+class RelayGroup:
+    """Relays that a test can kill, freeze and replace."""
 
     def __init__(self, database: Database, settings: dict[str, str], count: int) -> None:
         self._database = database
-        self._settings = HURRIED | settings
+        self._settings = SHORT_LEASES | settings
         self._endings = [ExitStack() for _ in range(count)]
         self.relays = [self._started(ending) for ending in self._endings]
 
     def kill(self, number: int) -> None:
-        """End one as a power cut would."""
+        """Kill one relay, as a power cut would."""
         self.relays[number].kill()
 
     def replace(self, number: int) -> None:
@@ -50,33 +50,33 @@ class Fleet:
 
 
 @contextmanager
-def fleet_of(count: int, database: Database, **settings: str) -> Iterator[Fleet]:
+def relay_group(count: int, database: Database, **settings: str) -> Iterator[RelayGroup]:
     """Run that many relays, and wait until all of them claim."""
-    fleet = Fleet(database, settings, count)
+    group = RelayGroup(database, settings, count)
     try:
-        for relay in fleet.relays:
+        for relay in group.relays:
             relay.wait_until_ready()
-        yield fleet
+        yield group
     finally:
-        fleet.close()
+        group.close()
 
 
 def stop(relay: RunningRelay) -> None:
-    """Freeze it, and return when it stands still."""
+    """Freeze the relay, and return once it has stopped."""
     freeze(relay.pid)
 
 
-def go_on(relay: RunningRelay) -> None:
+def resume(relay: RunningRelay) -> None:
     thaw(relay.pid)
 
 
 def times(count: int) -> int:
-    """Return so many; CHAOS_TIMES makes what goes on at random that many times as long."""
+    """Return ``count`` times CHAOS_TIMES, which makes random tests longer."""
     return count * int(os.environ.get("CHAOS_TIMES", "1"))
 
 
 def seeded() -> random.Random:
-    """Return the jitter of a test; CHAOS_SEED repeats the throws that an earlier one has printed."""
+    """Return the random numbers of a test. CHAOS_SEED repeats those of an earlier run, which printed its seed."""
     seed = os.environ.get("CHAOS_SEED") or secrets.token_hex(4)
-    sys.stdout.write(f"CHAOS_SEED={seed}\n")  # pytest shows it where a test fails
+    sys.stdout.write(f"CHAOS_SEED={seed}\n")  # pytest shows this when a test fails
     return random.Random(seed)

@@ -1,4 +1,4 @@
-"""Relays on other hosts, as far as the network is concerned."""
+"""Relays on separate hosts, as far as the network is concerned."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +11,12 @@ from tests.support.processes import SCRIPTS, running
 from tests.support.relays import RunningRelay, relay_environment
 
 IN_GOOD_TIME = {"RELAY_LEASE_SECONDS": "180", "RELAY_SEND_SECONDS": "60"}
-"""A mail server may hang, and then all be handed over, within these, however busy the machine is."""
+"""Long enough for a mail server to hang and then accept all messages, however busy the machine is."""
 
 
 @contextmanager
 def remote_relay(host: Namespace, database: Database, sink: MailSink, **settings: str) -> Iterator[RunningRelay]:
-    """Run a relay in that namespace, one cable for the database and one for the mail."""
+    """Run a relay in that namespace, with one cable to the database and one to the mail server."""
     to_database, to_mail = host.cables
     with (
         forwarding(0, to=database.cluster.port, host=to_database.host) as database_road,
