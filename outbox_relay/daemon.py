@@ -82,7 +82,7 @@ class Daemon:
         self._reload: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Relay until told to stop, then finish what is in flight and return."""
+        """Relay until a signal ends it, then finish what is in flight and return."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
@@ -153,8 +153,8 @@ class Daemon:
             settings = self._read()
             return self._generation_of(settings, await asyncio.to_thread(assemble, settings, self._id))
         except SettingsError as error:
-            for fault in error.errors:
-                log.error("settings refused", fault=fault)  # noqa: TRY400 - the fault says it all
+            for violation in error.errors:
+                log.error("settings refused", error=violation)  # noqa: TRY400 - it needs no trace
         except Exception:
             log.exception("reload failed")
         return None
@@ -178,7 +178,7 @@ def tune_garbage_collector() -> None:
 
 
 def free_last_generation() -> None:
-    """Free the generation that has ended: its parts refer to each other, and the collector was told to skip them."""
+    """Free the generation that has ended: its parts refer to each other, and the collector skips them."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()

@@ -1,59 +1,17 @@
 """The relay's metrics for Prometheus. Dashboards and alarms depend on their names and labels."""
 
-from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from itertools import accumulate, product
+from itertools import product
 
-from prometheus_client import REGISTRY, Counter, Gauge
-from prometheus_client.core import HistogramMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import Counter, Gauge, Histogram
 
 from outbox_relay.failures import FailureCategory, category_of
 from outbox_relay.model import Dead, Deferred, Failure, Outcome, RenderedMessage, Retry, Scope, Sent, Settlement
 from outbox_relay.sms_segments import segments_in
 from shared.templates import TEMPLATES
 from shared.vocabulary import Channel, DeadReason, HealthStatus, Work, WorkChannel
-
-
-class Series:
-    """The observations of one value of the label, in seconds, counted by bucket."""
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = bounds
-        self.counts = [0] * len(bounds)
-        self.total = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """Count one observation. Only one thread may: a lock is most of the cost of prometheus-client's histogram."""
-        self.counts[bisect_left(self._bounds, seconds)] += 1
-        self.total += seconds
-
-
-class Histogram(Collector):
-    """A histogram with one label, cheap to observe."""
-
-    def __init__(self, name: str, documentation: str, label: str, buckets: Sequence[float]) -> None:
-        self.name = name
-        self._documentation = documentation
-        self.label = label
-        self._bounds = (*map(float, buckets), float("inf"))
-        self._series: dict[str, Series] = {}
-
-    def of(self, value: str) -> Series:
-        """Return the series of that value of the label."""
-        return self._series.setdefault(value, Series(self._bounds))
-
-    def collect(self) -> Iterator[HistogramMetricFamily]:
-        """Yield the counts; called from the thread of the health server."""
-        family = HistogramMetricFamily(self.name, self._documentation, labels=[self.label])
-        bounds = [*map(str, self._bounds[:-1]), "+Inf"]
-        for value, series in list(self._series.items()):
-            cumulative = [float(count) for count in accumulate(list(series.counts))]
-            family.add_metric([value], list(zip(bounds, cumulative, strict=True)), series.total)
-        yield family
-
 
 SETTLED = Counter(
     "signpost_messages_settled_total",
@@ -63,20 +21,20 @@ SETTLED = Counter(
 ACCEPT_LATENCY = Histogram(
     "signpost_accept_latency_seconds",
     "From the message's commit until the provider accepts it.",
-    "channel",
-    (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600),
+    ["channel"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600, 21600),
 )
 DELIVERY_DURATION = Histogram(
     "signpost_delivery_duration_seconds",
     "From taking a message to the provider's reply.",
-    "provider",
-    (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
+    ["provider"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 )
 STEP_DURATION = Histogram(
     "signpost_provisioning_step_duration_seconds",
     "From the beginning of a step of an organization's provisioning to its end.",
-    "step",
-    (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
+    ["step"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 )
 SMS_SEGMENTS = Counter(
     "signpost_sms_segments_total",
@@ -89,8 +47,8 @@ FALLBACKS_OVER_BUDGET = Counter(
 )
 PROVIDER_FAILURES = Counter(
     "signpost_provider_failures_total",
-    "Failures of a provider's own: certificate, credentials or other.",
-    ["provider", "trouble"],
+    "Failures of a provider's own, by category: certificate, credentials or other.",
+    ["provider", "category"],
 )
 ORGANIZATIONS_DROPPED = Counter(
     "signpost_organizations_dropped_total", "Failed organizations whose databases were dropped."
@@ -104,7 +62,7 @@ BACKLOG_LAG = Gauge(
     "signpost_backlog_lag_seconds", "Age of the oldest message that is due and not held by a relay.", ["channel"]
 )
 
-DIGESTS = Counter("signpost_digests_total", "Digests for operators: told or failed, by way.", ["way", "outcome"])
+DIGESTS = Counter("signpost_digests_total", "Operator digests by channel: sent or failed.", ["channel", "outcome"])
 RELAY_READY = Gauge("signpost_relay_ready", "1 while the relay is ready, as /readyz reports.")
 
 PARTITIONS_AHEAD = Gauge(
@@ -117,8 +75,8 @@ ORGANIZATION_CHECKS = Counter(
 ORGANIZATION_CHECK_DURATION = Histogram(
     "signpost_organization_check_duration_seconds",
     "One health check of an organization's database.",
-    "health",
-    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
+    ["health"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20),
 )
 ORGANIZATIONS = Gauge(
     "signpost_organizations", "Ready organizations, by the result of the last health check.", ["health"]
@@ -137,18 +95,16 @@ OUTCOMES = [
     *((Dead.word, reason.value) for reason in DeadReason),
 ]
 
-for _histogram in (ACCEPT_LATENCY, DELIVERY_DURATION, STEP_DURATION, ORGANIZATION_CHECK_DURATION):
-    REGISTRY.register(_histogram)
 # Prometheus does not count a step from no value to one as an increase, so counters for alarms start at 0.
 for _channel, _template in (*product(Channel, TEMPLATES), *product(WorkChannel, Work)):
-    for _words in OUTCOMES:
-        SETTLED.labels(_channel.value, _template, *_words)
+    for _labels in OUTCOMES:
+        SETTLED.labels(_channel.value, _template, *_labels)
 for _scope in Scope:
     FALLBACKS_OVER_BUDGET.labels(_scope.value)
 for _status in HealthStatus:
     ORGANIZATION_CHECKS.labels(_status.value)
-for _way, _outcome in (("email", "told"), ("webhook", "told"), ("webhook", "failed")):
-    DIGESTS.labels(_way, _outcome)
+for _sender, _outcome in (("email", "sent"), ("webhook", "sent"), ("webhook", "failed")):
+    DIGESTS.labels(_sender, _outcome)
 
 
 def register_provider(name: str, rate_wait: Callable[[], float] | None) -> None:
@@ -177,7 +133,7 @@ def forget_providers(names: Iterable[str]) -> None:
 def count_check(health: str, seconds: float) -> None:
     """Count one look at an organization's database."""
     ORGANIZATION_CHECKS.labels(health).inc()
-    ORGANIZATION_CHECK_DURATION.of(health).observe(seconds)
+    ORGANIZATION_CHECK_DURATION.labels(health).observe(seconds)
 
 
 def set_organization_gauges(by_health: Mapping[str, int], behind: int) -> None:
@@ -189,9 +145,9 @@ def set_organization_gauges(by_health: Mapping[str, int], behind: int) -> None:
 
 def count_settled(settlements: Iterable[Settlement]) -> None:
     """Count outcomes as they are written."""
-    tally = Tally([(message.channel, message.template, _words_of(outcome)) for message, outcome in settlements])
-    for (channel, template, words), count in tally.items():
-        SETTLED.labels(channel.value, template, *words).inc(count)
+    tally = Tally([(message.channel, message.template, _outcome_labels(outcome)) for message, outcome in settlements])
+    for (channel, template, labels), count in tally.items():
+        SETTLED.labels(channel.value, template, *labels).inc(count)
 
 
 def count_failure(failure: Failure, provider: str) -> None:
@@ -205,6 +161,6 @@ def count_segments(rendered: RenderedMessage, provider: str) -> None:
         SMS_SEGMENTS.labels(provider).inc(segments_in(rendered.content.decode()))
 
 
-def _words_of(outcome: Outcome) -> tuple[str, str]:
+def _outcome_labels(outcome: Outcome) -> tuple[str, str]:
     """Return outcome and dead_reason."""
     return outcome.word, outcome.reason.value if isinstance(outcome, Dead) else ""

@@ -181,8 +181,8 @@ class ProviderMessageSource:
         self._put = put
         self._share_ends = 0.0
         self._is_failure_counted = False
-        self._delivery_duration = DELIVERY_DURATION.of(self.provider.name)
-        self._accept_latency = {channel: ACCEPT_LATENCY.of(channel.value) for channel in CHANNELS}
+        self._delivery_duration = DELIVERY_DURATION.labels(self.provider.name)
+        self._accept_latency = {channel: ACCEPT_LATENCY.labels(channel.value) for channel in CHANNELS}
 
     def has_work(self) -> bool:
         """Return whether there is a message for this provider that another worker may deliver."""

@@ -19,7 +19,7 @@ log = get_logger("relay")
 
 
 class Relay:
-    """Runs the consumers until told to stop, or once until no message is due."""
+    """Runs the consumers until stopped, or once until no message is due."""
 
     def __init__(
         self,

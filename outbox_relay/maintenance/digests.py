@@ -60,8 +60,8 @@ class Digests:
             self._reported(row[0])
 
     def _reported(self, news: Mapping[str, Any]) -> None:
-        log.warning("operators told", causes=len(news["causes"]), messages=news["dead"])
-        DIGESTS.labels("email", "told").inc(len(self._addresses))
+        log.warning("digest sent", causes=len(news["causes"]), messages=news["dead"])
+        DIGESTS.labels("email", "sent").inc(len(self._addresses))
         if self._url is not None:
             self._unposted.append(json.dumps(self._document(news)).encode())
 
@@ -87,7 +87,7 @@ class Digests:
             if not await self._posted(self._url, self._unposted[0]):
                 DIGESTS.labels("webhook", "failed").inc()
                 return
-            DIGESTS.labels("webhook", "told").inc()
+            DIGESTS.labels("webhook", "sent").inc()
             self._unposted.popleft()
 
     async def _posted(self, url: str, body: bytes) -> bool:
@@ -104,7 +104,7 @@ class Digests:
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             is_accepted, result = False, type(error).__name__  # its text may quote the URL
         if not is_accepted:
-            log.warning("digest not posted", answer=result)
+            log.warning("digest not posted", response=result)
         return is_accepted
 
 

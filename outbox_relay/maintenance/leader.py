@@ -192,7 +192,7 @@ class Maintenance:
         except psycopg.Error as error:
             if connection.broken:
                 raise
-            self._warnings.warn("maintenance failed", work="telling operators", **describe(error))
+            self._warnings.warn("maintenance failed", work="operator digest", **describe(error))
             return False
         return True
 

@@ -122,7 +122,7 @@ class LeasedStepLog:
 
     async def completed(self, step: StrEnum) -> None:
         """Record that the step is complete."""
-        STEP_DURATION.of(step.value).observe(asyncio.get_running_loop().time() - self._started_at)
+        STEP_DURATION.labels(step.value).observe(asyncio.get_running_loop().time() - self._started_at)
         await self._write(STEP_COMPLETED, step)
 
     async def failed(self, step: StrEnum, failure: Failure) -> None:

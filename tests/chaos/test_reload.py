@@ -80,7 +80,7 @@ def test_invalid_settings_are_rejected_with_all_errors_and_the_old_ones_stay_in_
         reload(relay)
         manager.wait_for("RELOADING=1")
         eventually(lambda: "READY=1" in manager.notifications_after("RELOADING=1"))
-        faults = " ".join(line["fault"] for line in relay.logged("settings refused"))
+        faults = " ".join(line["error"] for line in relay.logged("settings refused"))
         assert "EMAIL_PROVIDERS" in faults
         assert "SECRET_KEYS" in faults
         outbox.put(count=5)

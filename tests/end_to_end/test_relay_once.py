@@ -42,7 +42,7 @@ def test_once_times_out_when_a_right_stays_missing(outbox: Outbox, sink: MailSin
     outbox.execute(revoked)
     with running_relay(outbox.database, command=ONCE_WITH_SHORT_TIMEOUT, EMAIL_PROVIDERS=sink.provider) as relay:
         assert relay.process.wait(60) == 1
-        assert relay.logged("given up")
+        assert relay.logged("timed out")
     assert sink.arrived == {}
 
 

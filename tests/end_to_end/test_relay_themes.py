@@ -31,7 +31,7 @@ def test_a_theme_is_read_again_on_a_reload_and_a_broken_one_changes_nothing(outb
         subject.write_text("{{ nobody }}")
         relay.process.send_signal(signal.SIGHUP)
         [refused] = eventually(lambda: relay.logged("settings refused"))
-        assert refused["fault"] == f"template {subject}, line 1: 'nobody' is undefined"
+        assert refused["error"] == f"template {subject}, line 1: 'nobody' is undefined"
         subject.write_text("Second")
         relay.process.send_signal(signal.SIGHUP)
         eventually(lambda: relay.logged("relay reloaded"))

@@ -43,7 +43,7 @@ def test_mails_are_signed_and_after_a_reload_with_the_new_key(outbox: Outbox, tm
         key.chmod(0o644)
         relay.process.send_signal(signal.SIGHUP)
         [refused] = eventually(lambda: relay.logged("settings refused"))
-        assert "can be read by others" in refused["fault"]
+        assert "can be read by others" in refused["error"]
         [third] = outbox.put()
         assert verifies(delivered(third), {SELECTOR: record_of(ed25519_key())})
         assert "PRIVATE" not in relay.log_text()

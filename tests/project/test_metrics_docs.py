@@ -34,8 +34,6 @@ def metrics() -> list[Any]:
 def name_and_labels(metric: Any) -> tuple[str, str]:
     """Return the name as Prometheus gets it, and the labels, comma-separated."""
     about = vars(metric)
-    if "label" in about:
-        return about["name"], about["label"]
     [family] = metric.describe()
     return family.name + ("_total" if family.type == "counter" else ""), ",".join(about["_labelnames"])
 
