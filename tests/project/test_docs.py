@@ -123,7 +123,7 @@ def default_with_unit(field: Field) -> str:
 
 def meaning_of(field: Field) -> str:
     unit = field.metadata["unit"]
-    shape = "" if unit.isalpha() and unit.islower() or default_of(field).isdecimal() else f" Format: {unit}."
+    shape = "" if (unit.isalpha() and unit.islower()) or default_of(field).isdecimal() else f" Format: {unit}."
     return (
         field.metadata["meaning"]
         + (shape if unit else "")
