@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from uuid import UUID
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
 from api_service.errors import Code
@@ -21,7 +21,6 @@ from api_service.schemas.requests import (
     StrictSchema,
 )
 from api_service.schemas.responses import CodeSentSchema, ExportSchema, StatusSchema, UserSchema
-from api_service.schemas.serializers import code_response, export_document, user_document
 from api_service.security import passwords
 from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
@@ -52,7 +51,7 @@ def get_me(current_user: CurrentUser) -> Response:
         user = session.get(User, current_user.user_id)
     if user is None:  # erased since the session was checked
         raise InvalidTokenError
-    return jsonify(user_document(user))
+    return UserSchema.response(user)
 
 
 CODE_SENT = {
@@ -140,7 +139,8 @@ def get_export(current_user: CurrentUser) -> Response:
     """Return all personal data of the user."""
     with services().sessions.begin() as session:
         data = collect(session, current_user.user_id)
-    response = jsonify(export_document(data, current_user.session_id))
+    sessions = [vars(one) | {"is_current": one.id == current_user.session_id} for one in data.sessions]
+    response = ExportSchema.response(vars(data) | {"sessions": sessions})
     response.headers["Content-Disposition"] = 'attachment; filename="personal-data.json"'
     return response
 
@@ -157,9 +157,7 @@ def delete_me(current_user: CurrentUser) -> Response:
     """Erase the user."""
     reauthentication = _reauthenticate_to_erase(current_user)
     in_transaction(services().sessions, lambda session: erase(session, reauthentication, services().keys))
-    response = jsonify(status="erased")
-    response.status_code = HTTPStatus.ACCEPTED
-    return response
+    return StatusSchema.response({"status": "erased"}, HTTPStatus.ACCEPTED)
 
 
 def _reauthenticate(current_user: CurrentUser, password: str) -> Reauthentication:
@@ -191,7 +189,8 @@ def _code_sent(current_user: CurrentUser, schema: StrictSchema) -> Response:
         acquire_key(session)
         keys, policy = services().keys, services().account_policy
         token = ask_for_change(session, reauthentication, body["address"], keys=keys, policy=policy)
-        return store_response(session, code_response(body["address"], token.expires_at))
+        sent = vars(body["address"]) | {"destination": body["address"].destination, "expires_at": token.expires_at}
+        return store_response(session, CodeSentSchema.response(sent, HTTPStatus.ACCEPTED))
 
     response = in_transaction(services().sessions, work)
     services().notifier.wake()

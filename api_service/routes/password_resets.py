@@ -13,7 +13,6 @@ from api_service.http.rate_limiting import by_addresses, by_network, spend
 from api_service.rate_limits import Limit
 from api_service.schemas.requests import ConfirmResetSchema, RequestResetSchema
 from api_service.schemas.responses import ResetAskedSchema
-from api_service.schemas.serializers import reset_response
 from api_service.security import passwords
 from api_service.services import services
 from api_service.transactions import in_transaction
@@ -45,9 +44,9 @@ def post_password_reset() -> Response:
         acquire_key(session)
         keys, policy = services().keys, services().account_policy
         ask_for_reset(session, address, preferred_locale(), keys=keys, policy=policy)
-        # Stored without a user: the response repeats only the input. Deleting it with a user would reveal that the
-        # account existed.
-        return store_response(session, reset_response(address))
+        # The response repeats only the input. Its expiry would reveal that the account's owner had asked before. Stored
+        # with a user, it would be deleted with the user, which would reveal that the account existed.
+        return store_response(session, ResetAskedSchema.response(address, HTTPStatus.ACCEPTED))
 
     response = in_transaction(services().sessions, asked)
     services().notifier.wake()

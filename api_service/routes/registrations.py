@@ -25,12 +25,17 @@ from api_service.outbox_signals.wait_for_settled import preferred_seconds
 from api_service.rate_limits import Limit
 from api_service.schemas.requests import RegisterSchema, ResendSchema
 from api_service.schemas.responses import RegistrationSchema
-from api_service.schemas.serializers import registration_response
 from api_service.security import passwords
 from api_service.services import services
 from api_service.transactions import in_transaction
-from api_service.use_cases.look_up import Registration, is_settled, look_up
-from api_service.use_cases.register import RegisterCommand, canonical_addresses, register
+from api_service.use_cases.register import (
+    RegisterCommand,
+    Registration,
+    canonical_addresses,
+    is_settled,
+    look_up,
+    register,
+)
 from api_service.use_cases.resend import resend
 from shared.db.engine import DATABASE_FAILURES, is_database_unavailable
 from shared.vocabulary import Locale, Status
@@ -91,7 +96,7 @@ def post_registration() -> Response:
 def get_registration(registration_id: UUID) -> Response:
     """Show a registration."""
     registration = _looked_up(registration_id)
-    return _respond(registration, registration_response(registration), registration_response)
+    return _respond(registration, RegistrationSchema.response(registration), RegistrationSchema.response)
 
 
 @blueprint.post("/<uuid:registration_id>/resend")
@@ -112,7 +117,7 @@ def get_registration(registration_id: UUID) -> Response:
 def post_resend(registration_id: UUID) -> Response:
     """Send the message again."""
     body = read_body(ResendSchema(), may_be_empty=True)
-    render = partial(registration_response, status=HTTPStatus.ACCEPTED)
+    render = partial(RegistrationSchema.response, status=HTTPStatus.ACCEPTED)
 
     def resent(session: Session) -> tuple[Registration, Response]:
         acquire_key(session)
@@ -126,7 +131,7 @@ def post_resend(registration_id: UUID) -> Response:
 
 
 def _accepted(registration: Registration) -> Response:
-    response = registration_response(registration, HTTPStatus.ACCEPTED)
+    response = RegistrationSchema.response(registration, HTTPStatus.ACCEPTED)
     response.headers["Location"] = url_for("registrations.get_registration", registration_id=registration.id)
     return response
 

@@ -12,7 +12,6 @@ from api_service.http.rate_limiting import by_addresses, by_network, refund, spe
 from api_service.rate_limits import Limit
 from api_service.schemas.requests import RefreshSchema, SignInSchema
 from api_service.schemas.responses import KeySetSchema, ListedSessionsSchema, SessionSchema
-from api_service.schemas.serializers import listed_session_document
 from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
 from api_service.use_cases.sessions import end_session, listed_sessions, refresh_session
@@ -81,9 +80,8 @@ def get_sessions(current_user: CurrentUser) -> Response:
     """List the user's sessions."""
     with services().sessions.begin() as session:
         listed = listed_sessions(session, current_user.user_id)
-    return jsonify(
-        sessions=[listed_session_document(one, is_current=one.id == current_user.session_id) for one in listed]
-    )
+    sessions = [vars(one) | {"is_current": one.id == current_user.session_id} for one in listed]
+    return ListedSessionsSchema.response({"sessions": sessions})
 
 
 @blueprint.delete("/v1/sessions/current")

@@ -1,1 +1,1 @@
-"""Schemas of request and response bodies, and serializers."""
+"""Schemas of request and response bodies."""

@@ -1,25 +1,38 @@
-"""Schemas of responses, for the OpenAPI document. Tests check that ``serializers`` produces them."""
+"""Schemas of responses: they produce the JSON and describe it in the OpenAPI document. Clients rely on the names."""
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
+from functools import cache
+from http import HTTPStatus
+from typing import Any, Self
 
-from marshmallow import EXCLUDE, Schema, fields
+from flask import Response, jsonify
+from marshmallow import EXCLUDE, Schema, fields, post_dump
 
 from api_service.errors import CODES, ViolationCode
 from api_service.rate_limits import Limit
-from api_service.use_cases.look_up import DeliveryProblem, RegistrationStatus
+from api_service.use_cases.register import DeliveryProblem, RegistrationStatus
+from shared.templates import Template
 from shared.vocabulary import Channel, Locale, OrganizationStatus, Purpose, Status, UserStatus
 
 AN_ID = "0192f0c4-7a3e-7cc1-9a55-3d1f0a9b8c7d"
 A_TIMESTAMP = "2027-01-15T09:30:00.000Z"
 AN_ACCESS_TOKEN = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.e30.c2lnbmF0dXJl"  # noqa: S105 - an example
 A_REFRESH_TOKEN = "Zx3q…"  # noqa: S105 - an example
+PUBLIC_NAMES: dict[str, str] = {Purpose.DECOY: Purpose.ACTIVATION, Template("account_exists"): Template("activation")}
+"""A decoy looks like an activation: an owner who activates otherwise does not learn that an address was taken."""
 
 
-def _text(meaning: str, example: str | None, **more: Any) -> fields.String:
+class Timestamp(fields.String):
+    """A time in RFC 3339, in UTC."""
+
+    def _serialize(self, value: Any, *_rest: Any, **_more: Any) -> str | None:
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z") if value else None
+
+
+def _text(meaning: str, example: str | None, kind: type[fields.String] = fields.String, **more: Any) -> fields.String:
     options = {name: more.pop(name) for name in ("allow_none",) if name in more}
-    return fields.String(required=True, metadata={"description": meaning, "examples": [example], **more}, **options)
+    return kind(required=True, metadata={"description": meaning, "examples": [example], **more}, **options)
 
 
 def _enum(kind: type[StrEnum] | Sequence[str], meaning: str, **more: Any) -> fields.String:
@@ -32,11 +45,11 @@ def _id(meaning: str) -> fields.String:
 
 
 def _timestamp(meaning: str, **more: Any) -> fields.String:
-    return _text(meaning, A_TIMESTAMP, format="date-time", **more)
+    return _text(meaning, A_TIMESTAMP, Timestamp, format="date-time", **more)
 
 
-def _boolean(meaning: str, *, example: bool = True) -> fields.Boolean:
-    return fields.Boolean(required=True, metadata={"description": meaning, "examples": [example]})
+def _boolean(meaning: str, *, example: bool = True, attribute: str | None = None) -> fields.Boolean:
+    return fields.Boolean(required=True, attribute=attribute, metadata={"description": meaning, "examples": [example]})
 
 
 def _number(meaning: str, example: int) -> fields.Integer:
@@ -50,6 +63,19 @@ class ResponseSchema(Schema):
         """Clients ignore unknown members."""
 
         unknown = EXCLUDE
+
+    @classmethod
+    @cache
+    def instance(cls) -> Self:
+        """Return the instance that all responses share: marshmallow copies all fields of each new one."""
+        return cls()
+
+    @classmethod
+    def response(cls, value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
+        """Return the response that contains the value's JSON."""
+        response = jsonify(cls.instance().dump(value))
+        response.status_code = status
+        return response
 
 
 class StatusSchema(ResponseSchema):
@@ -82,11 +108,17 @@ class RegistrationSchema(ResponseSchema):
     channel = _enum(Channel, "the channel of the newest message")
     destination = _text("its recipient, masked", "a…@example.org")
     expires_at = _timestamp("when its code expires")
-    email_confirmation_sent = _boolean("whether it is an e-mail that a provider has accepted", example=False)
+    email_confirmation_sent = _boolean(
+        "whether it is an e-mail that a provider has accepted", example=False, attribute="is_email_confirmation_sent"
+    )
     can_resend = _boolean("whether a resend is possible now", example=False)
     resend_after = _timestamp("when a resend is possible, unless active")
     delivery = fields.Nested(DeliverySchema, required=True)
     organization = fields.Nested(OrganizationSchema)
+
+    @post_dump
+    def _without_no_organization(self, document: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        return {name: value for name, value in document.items() if (name, value) != ("organization", None)}
 
 
 class SessionSchema(ResponseSchema):
@@ -173,6 +205,10 @@ class ExportedTokenSchema(ResponseSchema):
     expires_at = _timestamp("when it expires")
     used_at = _timestamp("when it was used", allow_none=True)
 
+    @post_dump
+    def _with_public_purpose(self, document: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        return document | {"purpose": PUBLIC_NAMES.get(document["purpose"], document["purpose"])}
+
 
 class ExportSchema(ResponseSchema):
     """All personal data of the user."""
@@ -181,6 +217,14 @@ class ExportSchema(ResponseSchema):
     tokens = fields.List(fields.Nested(ExportedTokenSchema), required=True)
     sessions = fields.List(fields.Nested(ListedSessionSchema), required=True)
     messages = fields.List(fields.Dict(), required=True, metadata={"description": "with delivery errors"})
+
+    @post_dump
+    def _with_public_templates(self, document: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        messages = [
+            message | {"template": PUBLIC_NAMES.get(message["template"], message["template"])}
+            for message in document["messages"]
+        ]
+        return document | {"messages": messages}
 
 
 class KeySetSchema(ResponseSchema):

@@ -1,19 +1,88 @@
-"""Register: add a pending user, a token and a message in one transaction."""
+"""Register: add a pending user, a token and a message in one transaction; and look a registration up.
+
+The holder of a registration's id sees a decoy or a retired user like any other.
+"""
 
 from dataclasses import dataclass, field
-from uuid import uuid4
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
 
+from sqlalchemy import ColumnElement, Interval, Row, Select, Uuid, and_, bindparam, case, func, literal, select, true
 from sqlalchemy.orm import Session
 
-from api_service.rate_limits import Limiter
-from api_service.use_cases.look_up import Delivery, Registration, RegistrationStatus, resend_wait
-from api_service.use_cases.organizations import NewOrganization, add_organization, being_provisioned
+from api_service.errors import UnknownRegistrationError
+from api_service.rate_limits import Limit, Limiter
+from api_service.use_cases.organizations import (
+    NewOrganization,
+    OrganizationSummary,
+    add_organization,
+    being_provisioned,
+)
 from api_service.use_cases.tokens import NewUser, TokenPolicy, add_user_with_token, message_about
 from shared.addresses import canonical_address, canonical_email
 from shared.enqueue import enqueue
 from shared.ids import uuid7
 from shared.masks import masked
-from shared.vocabulary import Channel, Locale, Status
+from shared.models import Organization, OutboxMessage, Token, User
+from shared.templates import Template
+from shared.vocabulary import Channel, DeadReason, Locale, OrganizationStatus, Status, UserStatus, Work
+
+TEMPORARY_FAILURES = ("provider", "transient")
+"""The relay's failure classes that are temporary."""
+REGISTRATION_TEMPLATES = (Template("activation"), Template("account_exists"), Work.FOUND_ORGANIZATION)
+"""The messages of a registration, as opposed to later messages to the account."""
+CONTENT = "content"
+"""The relay's failure class for rejected content, as opposed to a rejected address."""
+
+
+class RegistrationStatus(StrEnum):
+    """The public status of a registration."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    EXPIRED = "expired"
+
+
+class DeliveryProblem(StrEnum):
+    """Why a message does not arrive, without the server's reply."""
+
+    TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
+    ADDRESS_REJECTED = "address_rejected"
+    EXPIRED = "expired"
+    UNDELIVERABLE = "undeliverable"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The state of the newest message. ``due_at`` is null during an attempt and after the last one."""
+
+    status: Status
+    attempts: int
+    due_at: datetime | None
+    problem: DeliveryProblem | None
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What the holder of the registration's id may see."""
+
+    id: UUID
+    status: RegistrationStatus
+    channel: Channel
+    destination: str = field(repr=False)
+    expires_at: datetime
+    can_resend: bool
+    resend_after: datetime
+    delivery: Delivery
+    organization: OrganizationSummary | None = None
+
+    @property
+    def is_email_confirmation_sent(self) -> bool:
+        """Whether a provider has accepted the newest message and it is an e-mail."""
+        return self.channel is Channel.EMAIL and self.delivery.status is Status.SENT
 
 
 @dataclass(frozen=True)
@@ -74,3 +143,142 @@ def pending_user(command: RegisterCommand, password_hash: str) -> NewUser:
         locale=command.locale,
         organization_id=uuid7() if command.organization else None,
     )
+
+
+def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedelta, limiter: Limiter) -> Registration:
+    """Return the registration by the database's clock. Raises UnknownRegistrationError."""
+    parameters = {"registration_id": registration_id, "resend_cooldown": resend_cooldown}
+    row = session.connection().execute(_REGISTRATION, parameters).one_or_none()
+    if row is None:
+        raise UnknownRegistrationError
+    is_active = row.user_status is UserStatus.ACTIVE
+    wait = timedelta(0) if is_active else resend_wait(session, row.recipient, limiter)
+    resend_after = max(row.resend_after, row.now + wait) if wait else row.resend_after
+    organization = _organization(row)
+    is_ready = organization is None or organization.status is OrganizationStatus.READY
+    return Registration(
+        id=registration_id,
+        status=registration_status(is_active=is_active, is_expired=row.is_expired and is_ready),
+        channel=row.channel,
+        destination=masked(row.recipient),
+        expires_at=row.expires_at,
+        can_resend=resend_after <= row.now and not is_active and is_ready,
+        resend_after=resend_after,
+        delivery=_delivery(row),
+        organization=organization,
+    )
+
+
+def resend_wait(session: Session, recipient: str, limiter: Limiter) -> timedelta:
+    """Return how long the address must wait for its next message."""
+    subject = limiter.address(Limit.RESENDS_PER_ADDRESS, canonical_address(recipient))
+    return limiter.time_until_admitted(subject, session.connection())
+
+
+def is_settled(session: Session, registration_id: UUID) -> bool:
+    """Return whether the newest message was sent or is dead on all channels, or the registration is gone."""
+    status = session.connection().execute(_NEWEST_STATUS, {"registration_id": registration_id}).scalar_one_or_none()
+    return status is not Status.PENDING
+
+
+def registration_status(*, is_active: bool, is_expired: bool) -> RegistrationStatus:
+    """Return the public status. It does not reveal that another activation has retired the user."""
+    if is_active:
+        return RegistrationStatus.ACTIVE
+    return RegistrationStatus.EXPIRED if is_expired else RegistrationStatus.PENDING
+
+
+def delivery_problem(status: Status, dead_reason: DeadReason | None, error_class: str | None) -> DeliveryProblem | None:
+    """Return why the message does not arrive, if it does not."""
+    if status is Status.PENDING and error_class in TEMPORARY_FAILURES:
+        return DeliveryProblem.TEMPORARILY_UNAVAILABLE
+    return _cause_of_death(dead_reason, error_class) if dead_reason else None
+
+
+def _cause_of_death(dead_reason: DeadReason, error_class: str | None) -> DeliveryProblem:
+    match dead_reason:
+        case DeadReason.REJECTED:
+            return DeliveryProblem.UNDELIVERABLE if error_class == CONTENT else DeliveryProblem.ADDRESS_REJECTED
+        case DeadReason.EXPIRED:
+            return DeliveryProblem.EXPIRED
+        case DeadReason.UNKNOWN_OUTCOME:
+            return DeliveryProblem.OUTCOME_UNKNOWN
+        case DeadReason.EXHAUSTED | DeadReason.DISCARDED | DeadReason.POISON | DeadReason.SUPERSEDED:
+            return DeliveryProblem.UNDELIVERABLE
+
+
+def _organization(row: Row[Any]) -> OrganizationSummary | None:
+    if row.organization_status is None:
+        return None
+    return OrganizationSummary(row.organization_name, row.organization_status)
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    problem = delivery_problem(row.status, row.dead_reason, row.last_error_class)
+    return Delivery(status=row.status, attempts=row.attempt, due_at=row.due_at, problem=problem)
+
+
+def _registration() -> Select[Any]:
+    """Return the query of a registration by ``registration_id`` and ``resend_cooldown``."""
+    message = _newest_message(
+        _token_id().label("token_id"),
+        OutboxMessage.recipient,
+        _status().label("status"),
+        OutboxMessage.dead_reason,
+        OutboxMessage.attempt,
+        _due_at().label("due_at"),
+        OutboxMessage.last_error_class,
+        (OutboxMessage.created_at + bindparam("resend_cooldown", type_=Interval())).label("resend_after"),
+    ).subquery()
+    return (
+        select(
+            User.status.label("user_status"),
+            message,
+            func.now().label("now"),
+            Token.channel,
+            Token.expires_at,
+            (Token.expires_at <= func.now()).label("is_expired"),
+            Organization.name.label("organization_name"),
+            Organization.status.label("organization_status"),
+        )
+        .select_from(User)
+        .join(message, true())
+        .join(Token, Token.id == message.c.token_id)
+        .outerjoin(Organization, Organization.id == User.organization_id)
+        .where(User.id == bindparam("registration_id"))
+    )
+
+
+def _token_id() -> ColumnElement[UUID]:
+    # A provisioning message carries no code, and names the token of the message that follows.
+    return func.coalesce(OutboxMessage.token_id, OutboxMessage.payload["token_id"].astext.cast(Uuid))
+
+
+def _status() -> ColumnElement[Status]:
+    # A dead message that is about to fall back, within a second, is still pending.
+    has_pending_fallback = and_(OutboxMessage.status == Status.DEAD, OutboxMessage.fallback_at.is_not(None))
+    return case((has_pending_fallback, literal(Status.PENDING, OutboxMessage.status.type)), else_=OutboxMessage.status)
+
+
+def _due_at() -> ColumnElement[datetime | None]:
+    # A claimed message keeps its due_at while it is being sent.
+    is_leased = OutboxMessage.leased_until > func.now()
+    return case((and_(OutboxMessage.status == Status.PENDING, is_leased.is_not(true())), OutboxMessage.due_at))
+
+
+def _newest_message(*columns: Any) -> Select[Any]:
+    # If the fallback is dead too, prefer the first message, which may still be pending.
+    is_dead_end = and_(OutboxMessage.status == Status.DEAD, OutboxMessage.fallback_of.is_not(None))
+    return (
+        select(*columns)
+        .where(
+            OutboxMessage.user_id == bindparam("registration_id"), OutboxMessage.template.in_(REGISTRATION_TEMPLATES)
+        )
+        .order_by(is_dead_end, OutboxMessage.created_at.desc(), OutboxMessage.id.desc())
+        .limit(1)
+    )
+
+
+# Built once: building takes longer than executing.
+_REGISTRATION = _registration()
+_NEWEST_STATUS = _newest_message(_status())

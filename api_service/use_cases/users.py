@@ -10,6 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from shared.addresses import canonical_address
 from shared.enqueue import NewMessage, enqueue
+from shared.masks import masked
 from shared.models import User
 from shared.secrets import SecretKeys, address_id
 from shared.templates import Template
@@ -100,6 +101,11 @@ class Address:
 
     channel: Channel
     deliverable: str = field(repr=False)
+
+    @property
+    def destination(self) -> str:
+        """The masked form, for responses."""
+        return masked(self.deliverable)
 
     @property
     def canonical(self) -> str:

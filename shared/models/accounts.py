@@ -35,6 +35,16 @@ class User(Base):
         ForeignKey("organizations.id", deferrable=True, initially="DEFERRED")
     )
 
+    @property
+    def is_email_verified(self) -> bool:
+        """Whether the user has proven the e-mail address."""
+        return self.email_verified_at is not None
+
+    @property
+    def is_phone_verified(self) -> bool:
+        """Whether the user has proven the phone number."""
+        return self.phone_verified_at is not None
+
 
 class Token(Base):
     """A right to do one thing once. Code and link are derived from its id and never stored.

@@ -8,7 +8,7 @@ from api_service.errors import ViolationCode
 from api_service.http.problems import PROBLEM_TYPES
 from api_service.outbox_signals.wait_for_settled import MAX_WAIT_SECONDS
 from api_service.settings import ApiSettingsSchema
-from api_service.use_cases.look_up import DeliveryProblem
+from api_service.use_cases.register import DeliveryProblem
 from shared.web.worker import REQUEST_SECONDS
 from tests.support.keys import PUBLIC_URL, SECRET_KEYS
 
