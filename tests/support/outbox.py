@@ -67,7 +67,7 @@ class Outbox:
 
     def take_any_priority(self) -> None:
         """Allow unknown priorities, as after a migration to the next release."""
-        self.execute("alter table outbox_messages drop constraint ck_outbox_messages_priority")
+        self.execute("alter table outbox_messages drop constraint outbox_messages_priority_check")
 
     def claim(
         self,
