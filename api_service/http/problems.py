@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, g, url_for
@@ -27,77 +26,32 @@ MAX_VIOLATIONS = 50
 """In one response. No schema has as many fields."""
 PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
     **COMMON_PROBLEM_TYPES,
-    Code.INVALID_OR_EXPIRED: ProblemType(
-        HTTPStatus.BAD_REQUEST, "Invalid or expired", "The code or link is wrong, was used already, or has expired."
-    ),
-    CommonCode.TOKEN_REQUIRED: ProblemType(
-        HTTPStatus.UNAUTHORIZED, "Token required", "Send an access token: Authorization: Bearer and the token."
-    ),
-    CommonCode.INVALID_TOKEN: ProblemType(
-        HTTPStatus.UNAUTHORIZED,
-        "Invalid token",
-        "The access token is not valid, has expired, or its session has ended.",
-    ),
-    Code.INVALID_CREDENTIALS: ProblemType(
-        HTTPStatus.UNAUTHORIZED, "Invalid credentials", "The address and the password do not belong together."
-    ),
-    Code.INVALID_REFRESH_TOKEN: ProblemType(
-        HTTPStatus.UNAUTHORIZED, "Invalid refresh token", "The session has ended, or this token was used already."
-    ),
-    Code.ACCOUNT_NOT_ACTIVATED: ProblemType(
-        HTTPStatus.FORBIDDEN, "Account not activated", "The account is not activated yet. Its code can be resent."
-    ),
-    Code.WRONG_PASSWORD: ProblemType(HTTPStatus.FORBIDDEN, "Wrong password", "The password is not the account's."),
+    Code.INVALID_OR_EXPIRED: ProblemType(400, "The code or link is wrong, was used already, or has expired."),
+    CommonCode.TOKEN_REQUIRED: ProblemType(401, "Send an access token: Authorization: Bearer and the token."),
+    CommonCode.INVALID_TOKEN: ProblemType(401, "The access token is not valid, has expired, or its session has ended."),
+    Code.INVALID_CREDENTIALS: ProblemType(401, "The address and the password do not belong together."),
+    Code.INVALID_REFRESH_TOKEN: ProblemType(401, "The session has ended, or this token was used already."),
+    Code.ACCOUNT_NOT_ACTIVATED: ProblemType(403, "The account is not activated yet. Its code can be resent."),
+    Code.WRONG_PASSWORD: ProblemType(403, "The password is not the account's."),
     Code.PASSWORD_REQUIRED: ProblemType(
-        HTTPStatus.FORBIDDEN,
-        "Password required",
-        "The address was registered more than once: send the registration's password with the link's token.",
+        403, "The address was registered more than once: send the registration's password with the link's token."
     ),
-    Code.FRESH_SIGN_IN_REQUIRED: ProblemType(
-        HTTPStatus.FORBIDDEN, "Fresh sign-in required", "Send the password, or sign in again first."
-    ),
-    Code.ALREADY_ACTIVE: ProblemType(HTTPStatus.CONFLICT, "Already active", "The registration has been activated."),
-    Code.ADDRESS_TAKEN: ProblemType(HTTPStatus.CONFLICT, "Address taken", "Another account has this address."),
-    Code.ORGANIZATION_FAILED: ProblemType(
-        HTTPStatus.CONFLICT, "Organization failed", "The organization could not be set up. Please register again."
-    ),
-    CommonCode.BODY_TOO_LARGE: ProblemType(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Body too large", "A body has at most 16 KiB."
-    ),
-    CommonCode.URI_TOO_LONG: ProblemType(
-        HTTPStatus.REQUEST_URI_TOO_LONG, "URI too long", "The request's first line is too long."
-    ),
-    CommonCode.UNSUPPORTED_MEDIA_TYPE: ProblemType(
-        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-        "Unsupported media type",
-        "The body must be plain application/json.",
-    ),
-    CommonCode.VALIDATION_FAILED: ProblemType(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "Validation failed", "The member errors lists what is wrong, and where."
-    ),
-    Code.IDEMPOTENCY_KEY_MALFORMED: ProblemType(
-        HTTPStatus.BAD_REQUEST, "Idempotency-Key malformed", "The key is a string of 16 to 255 visible characters."
-    ),
-    Code.IDEMPOTENCY_KEY_IN_USE: ProblemType(
-        HTTPStatus.CONFLICT, "Idempotency-Key in use", "The first request with this key is still in progress."
-    ),
-    Code.IDEMPOTENCY_KEY_REUSED: ProblemType(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "Idempotency-Key reused", "A different request has used this key."
-    ),
-    Code.TOO_MANY_REQUESTS: ProblemType(
-        HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", "Retry after the number of seconds in Retry-After."
-    ),
-    Code.TOO_MANY_ATTEMPTS: ProblemType(
-        HTTPStatus.TOO_MANY_REQUESTS, "Too many attempts", "This code was tried too often and no longer works."
-    ),
-    Code.RESEND_TOO_SOON: ProblemType(
-        HTTPStatus.TOO_MANY_REQUESTS, "Resend too soon", "Retry after the number of seconds in Retry-After."
-    ),
-    Code.ORGANIZATION_NOT_READY: ProblemType(
-        HTTPStatus.SERVICE_UNAVAILABLE, "Organization not ready", "The organization is being repaired; try again soon."
-    ),
+    Code.FRESH_SIGN_IN_REQUIRED: ProblemType(403, "Send the password, or sign in again first."),
+    Code.ALREADY_ACTIVE: ProblemType(409, "The registration has been activated."),
+    Code.ADDRESS_TAKEN: ProblemType(409, "Another account has this address."),
+    Code.ORGANIZATION_FAILED: ProblemType(409, "The organization could not be set up. Please register again."),
+    CommonCode.BODY_TOO_LARGE: ProblemType(413, "A body has at most 16 KiB."),
+    CommonCode.URI_TOO_LONG: ProblemType(414, "The request's first line is too long."),
+    CommonCode.UNSUPPORTED_MEDIA_TYPE: ProblemType(415, "The body must be plain application/json."),
+    CommonCode.VALIDATION_FAILED: ProblemType(422, "The member errors lists each violation and its location."),
+    Code.IDEMPOTENCY_KEY_MALFORMED: ProblemType(400, "The key is a string of 16 to 255 visible characters."),
+    Code.IDEMPOTENCY_KEY_IN_USE: ProblemType(409, "The first request with this key is still in progress."),
+    Code.IDEMPOTENCY_KEY_REUSED: ProblemType(422, "A different request has used this key."),
+    Code.TOO_MANY_REQUESTS: ProblemType(429, "Retry after the number of seconds in Retry-After."),
+    Code.TOO_MANY_ATTEMPTS: ProblemType(429, "This code was tried too often and no longer works."),
+    Code.RESEND_TOO_SOON: ProblemType(429, "Retry after the number of seconds in Retry-After."),
+    Code.ORGANIZATION_NOT_READY: ProblemType(503, "The organization is being repaired; try again soon."),
 }
-"""-"""
 VIOLATION_MESSAGES: Mapping[str, str] = {
     ViolationCode.REQUIRED: "This field is required.",
     ViolationCode.UNKNOWN_FIELD: "There is no such field.",

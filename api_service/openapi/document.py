@@ -262,7 +262,7 @@ def _request_body(body: RequestDoc | None) -> Json | None:
 def _responses(doc: OperationDoc, marks: frozenset[Mark]) -> Json:
     responses = {str(status.value): _success_response(response, marks) for status, response in doc.responses.items()}
     for status, codes in groupby(codes_of(doc, marks), key=lambda code: PROBLEM_TYPES[code].status):
-        _merge(responses, str(status.value), list(codes))
+        _merge(responses, str(status), list(codes))
     return dict(sorted(responses.items()))
 
 

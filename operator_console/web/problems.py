@@ -67,9 +67,7 @@ _DETAILS: Mapping[HTTPStatus, Mapping[StrEnum, str]] = {
     },
 }
 PROBLEM_TYPES: dict[StrEnum, ProblemType] = {
-    code: ProblemType(status, code.replace("_", " ").capitalize().replace("Uri", "URI"), detail)
-    for status, details in _DETAILS.items()
-    for code, detail in details.items()
+    code: ProblemType(status, detail) for status, details in _DETAILS.items() for code, detail in details.items()
 } | dict(COMMON_PROBLEM_TYPES)
 
 VIOLATIONS: Mapping[str, str] = {
@@ -97,7 +95,7 @@ def problem(code: StrEnum, **members: Any) -> Response:
     problem_type = PROBLEM_TYPES[code]
     document = problem_document(problem_type, code, g.request_id, **members)
     if is_page_request():
-        return page("problem.html", problem_type.status, problem=document)
+        return page("problem.html", HTTPStatus(problem_type.status), problem=document)
     return json_response(document, REALM)
 
 

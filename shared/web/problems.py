@@ -86,37 +86,24 @@ class InvalidTokenError(ProblemError):
 
 @dataclass(frozen=True)
 class ProblemType:
-    """Status, title and detail of a code."""
+    """Status and detail of a code."""
 
-    status: HTTPStatus
-    title: str
+    status: int
     detail: str
 
 
 COMMON_PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
-    CommonCode.BAD_REQUEST: ProblemType(HTTPStatus.BAD_REQUEST, "Bad request", "The request could not be understood."),
-    CommonCode.MALFORMED_JSON: ProblemType(
-        HTTPStatus.BAD_REQUEST, "Malformed JSON", "The body is not JSON in UTF-8, or has a duplicate name."
-    ),
-    CommonCode.NOT_FOUND: ProblemType(HTTPStatus.NOT_FOUND, "Not found", "There is nothing at this address."),
-    CommonCode.METHOD_NOT_ALLOWED: ProblemType(
-        HTTPStatus.METHOD_NOT_ALLOWED, "Method not allowed", "The Allow header lists the methods of this address."
-    ),
-    CommonCode.REQUEST_TIMEOUT: ProblemType(
-        HTTPStatus.REQUEST_TIMEOUT, "Request timeout", "The request took too long to arrive."
-    ),
-    CommonCode.HEADERS_TOO_LARGE: ProblemType(
-        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers too large", "The request's headers are too long."
-    ),
+    CommonCode.BAD_REQUEST: ProblemType(400, "The request could not be understood."),
+    CommonCode.MALFORMED_JSON: ProblemType(400, "The body is not JSON in UTF-8, or has a duplicate name."),
+    CommonCode.NOT_FOUND: ProblemType(404, "There is nothing at this address."),
+    CommonCode.METHOD_NOT_ALLOWED: ProblemType(405, "The Allow header lists the methods of this address."),
+    CommonCode.REQUEST_TIMEOUT: ProblemType(408, "The request took too long to arrive."),
+    CommonCode.HEADERS_TOO_LARGE: ProblemType(431, "The request's headers are too long."),
     CommonCode.INTERNAL_ERROR: ProblemType(
-        HTTPStatus.INTERNAL_SERVER_ERROR,
-        "Internal error",
-        "The service failed; the request_id helps its operators to find the cause.",
+        500, "The service failed. Its operators can find the cause by the request_id."
     ),
-    CommonCode.DATABASE_UNAVAILABLE: ProblemType(
-        HTTPStatus.SERVICE_UNAVAILABLE, "Database unavailable", "The database is unavailable; try again shortly."
-    ),
-    CommonCode.NOT_READY: ProblemType(HTTPStatus.SERVICE_UNAVAILABLE, "Not ready", "What is missing is named."),
+    CommonCode.DATABASE_UNAVAILABLE: ProblemType(503, "The database is unavailable; try again shortly."),
+    CommonCode.NOT_READY: ProblemType(503, "The member missing lists what the service lacks."),
 }
 """The common codes with the same text in both services."""
 
@@ -137,12 +124,17 @@ def code_of(status: HTTPStatus) -> CommonCode:
     return _CODES_BY_STATUS.get(status, CommonCode.INTERNAL_ERROR if is_server_error else CommonCode.BAD_REQUEST)
 
 
+def title_of(code: StrEnum) -> str:
+    """Return the title of a problem: its code in words."""
+    return code.replace("_", " ").capitalize().replace("Uri", "URI").replace("json", "JSON")
+
+
 def problem_document(problem_type: ProblemType, code: StrEnum, request_id: str, **members: Any) -> dict[str, Any]:
     """Return the JSON document of a problem."""
     return {
         "type": f"/problems/{code}",
-        "title": problem_type.title,
-        "status": problem_type.status.value,
+        "title": title_of(code),
+        "status": problem_type.status,
         "detail": problem_type.detail,
         "code": code,
         "request_id": request_id,

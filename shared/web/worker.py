@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from enum import StrEnum
+from http import HTTPStatus
 from types import FrameType
 from typing import Any, ClassVar
 
@@ -198,7 +199,7 @@ def raw_response(problem_type: ProblemType, code: StrEnum, request_id: str, *, h
     """Return a complete HTTP/1.1 response with the problem, or its head only."""
     body = json.dumps(problem_document(problem_type, code, request_id)).encode()
     head = (
-        f"HTTP/1.1 {problem_type.status.value} {problem_type.status.phrase}\r\n"
+        f"HTTP/1.1 {problem_type.status} {HTTPStatus(problem_type.status).phrase}\r\n"
         f"Content-Type: {MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n"
         f"X-Request-Id: {request_id}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
     )

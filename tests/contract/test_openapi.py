@@ -73,7 +73,7 @@ def test_every_problem_is_named_by_an_operation_under_its_status(document: dict[
         for name in codes_in(document, response)
     }
 
-    assert named == {(code.value, str(PROBLEM_TYPES[code].status.value)) for code in set(CODES) - NOT_OF_AN_OPERATION}
+    assert named == {(code.value, str(PROBLEM_TYPES[code].status)) for code in set(CODES) - NOT_OF_AN_OPERATION}
 
 
 def test_what_may_be_asked_for_again_says_when_in_the_document_as_in_the_answer(document: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ def test_every_problem_is_documented_with_its_status() -> None:
     documented = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", PAGE, re.MULTILINE)
 
     assert documented == sorted(documented, key=lambda row: row[1])
-    assert dict(documented) == {code.value: str(kind.status.value) for code, kind in PROBLEM_TYPES.items()}
+    assert dict(documented) == {code.value: str(kind.status) for code, kind in PROBLEM_TYPES.items()}
 
 
 def test_every_violation_is_documented() -> None:
