@@ -1,7 +1,12 @@
 import json
+import marshal
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+from shared.log import ROOT
 
 SCRIPT = """
 import logging
@@ -56,3 +61,76 @@ def test_a_process_without_standard_error_continues() -> None:
         ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, SCRIPT], capture_output=True, check=True
     )
     assert done.stdout == b"went on\n"
+
+
+FAILING = """
+import json
+import logging
+from contextlib import suppress
+from shared.log import configure_logging, get_logger
+from shared.secrets import SecretKeys
+configure_logging("a-service", "info")
+def fail(depth):
+    if depth:
+        fail(depth - 1)
+    raise ValueError("ada@example.org")
+for log in (get_logger("part").exception, logging.getLogger("library").exception):
+    try:
+        fail(0)
+    except ValueError:
+        log("failed")
+try:
+    fail(12)
+except ValueError as error:
+    get_logger("part").error("failed", exc_info=error)
+    get_logger("part").error("failed", exc_info=ExceptionGroup("ada@example.org", [ExceptionGroup("x", [error])]))
+try:
+    SecretKeys({})["k"]
+except LookupError:
+    get_logger("part").exception("failed")
+try:
+    json.loads("{")
+except ValueError:
+    get_logger("part").exception("failed")
+get_logger("part").error("failed", exc_info=(ValueError, ValueError("ada@example.org"), None))
+get_logger("part").error("failed", exc_info=True)
+logging.getLogger("library").error("failed", exc_info=(None, None, None))
+"""
+
+
+def test_an_exception_is_logged_by_its_class_and_trace_and_without_its_text() -> None:
+    done = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True, check=True)
+    assert "ada@" not in done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line.get("error") for line in lines] == [
+        *["ValueError"] * 4, "UnknownKeyError", "JSONDecodeError", "ValueError", None, None,
+    ]  # fmt: skip
+    assert all("exc_info" not in line and "exception" not in line for line in lines)
+    assert lines[0]["trace"] == lines[1]["trace"] == ["<string>:11"]
+    assert lines[2]["trace"] == lines[3]["trace"] == ["<string>:11"]
+
+
+def test_a_trace_has_the_lines_of_this_project_and_the_innermost_line() -> None:
+    done = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True, check=True)
+    ours, theirs = (json.loads(line) for line in done.stderr.splitlines()[4:6])
+    [raised] = ours["trace"]
+    assert re.fullmatch(r"shared/secrets\.py:\d+", raised)
+    [innermost] = theirs["trace"]
+    assert re.fullmatch(r"/.*/json/decoder\.py:\d+", innermost)
+
+
+def test_a_trace_has_at_most_eight_lines_of_this_project(tmp_path: Path) -> None:
+    depths = "\n".join(f"def at_{depth}(): at_{depth + 1}()" for depth in range(10))
+    module = ROOT / "shared" / "log.py"
+    code = compile(f"{depths}\ndef at_10(): 1 / 0", str(module), "exec")
+    script = tmp_path / "deep.py"
+    script.write_text(
+        "import marshal, sys\nfrom shared.log import configure_logging, get_logger\n"
+        'configure_logging("a-service", "info")\n'
+        f"exec(marshal.loads({marshal.dumps(code)!r}))\n"
+        'try:\n    at_0()\nexcept ArithmeticError:\n    get_logger("part").exception("failed")\n'
+    )
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert json.loads(done.stderr)["trace"] == [f"shared/log.py:{line}" for line in range(4, 12)]

@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.secrets import SecretKeys, UnknownKeyError, code_for, is_code_of, link_token_for, token_id_of_link
+from shared.secrets import (
+    SecretKeys,
+    UnknownKeyError,
+    address_id,
+    code_for,
+    is_code_of,
+    link_token_for,
+    number_hash,
+    request_mac,
+    signing_seed,
+    tenant_password,
+    token_id_of_link,
+)
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 TOKEN = UUID("0123456789abcdef0123456789abcdef")
@@ -24,6 +36,27 @@ def test_codes_and_links_do_not_change_between_releases() -> None:
     # A change here makes every code and link that is on its way useless.
     assert code_for(TOKEN, KEY) == "381447"
     assert link_token_for(TOKEN, KEY) == "ASNFZ4mrze8BI0VniavN7w.m3DGlz_0x2bSt9ACMW50V7WPpWfNVLIjS7DhC-YMEI4"
+
+
+def test_other_derived_values_do_not_change_between_releases() -> None:
+    # A change here signs out all users, loses counts and stored responses, and locks organizations out.
+    assert number_hash("+33612345678", KEY) == "132c832740ba58d509c15bf1a7796703"
+    assert str(address_id("ada@example.org", KEY)) == "8dcccf05-189d-3081-5e55-c4216edf03fc"
+    assert signing_seed(KEY).hex() == "a9ae6c6f3073cbf337ab7777d5714ceb0a74c4d3b93aaeded4dfdc10ab4f7f87"
+    assert request_mac(b"r", KEY).hex() == "3625cd63aa03dac50fb321e6b912fddcae2e9e6f133c30384ea97e0822149a09"
+    assert tenant_password(TOKEN, KEY) == "6pEeyvh9908rfNpF00HmlJRRq1xD-3D4eUPBvjW9psk"
+
+
+def test_the_newest_key_is_the_first_and_no_key_is_shown() -> None:
+    keys = SecretKeys({"new": OTHER, "old": KEY})
+    assert keys.newest_id == "new"
+    assert keys["old"] == KEY
+    assert repr(keys) == "SecretKeys()"
+
+
+def test_a_code_may_begin_with_zeros() -> None:
+    codes = (code_for(UUID(int=number), KEY) for number in range(5000))
+    assert next(code for code in codes if code.startswith("00")) == "003353"
 
 
 @given(st.uuids(), st.binary(min_size=32, max_size=64))
