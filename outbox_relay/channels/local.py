@@ -5,92 +5,61 @@ import email.policy
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
 from outbox_relay.channels.base import MessageSource, ProviderDownError, Session
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl
 from outbox_relay.failures import connection_failure
-from outbox_relay.model import RenderedMessage, Sent
-from shared.vocabulary import Channel, WorkChannel
+from outbox_relay.model import Failure, RenderedMessage, Sent
+from shared.vocabulary import Channel
 
 RULE = "─" * 72
 
 
 @dataclass(frozen=True)
-class ConsoleProvider:
-    """The terminal that the relay was started from."""
+class LocalProvider:
+    """A terminal or a directory. It keeps no state, so it is its own session; see ``channels.base.Session``.
 
-    name: str = "console"
+    ``prepare`` runs before the first message. ``write`` writes one message and returns its id. Both block the event
+    loop, and raise OSError.
+    """
 
-    def session(self) -> Session:
-        """Create a session."""
-        return ConsoleSession(self)
-
-
-class ConsoleSession:
-    """See ``channels.base.Session``."""
-
-    def __init__(self, provider: ConsoleProvider) -> None:
-        self._provider = provider
-
-    async def deliver(self, source: MessageSource) -> None:
-        """Print messages."""
-        while (rendered := source.take()) is not None:
-            try:
-                sys.stdout.write(_block(rendered))
-                sys.stdout.flush()
-            except OSError as error:
-                failure = connection_failure(self._provider.name, error, maybe_accepted=False)
-                source.report(rendered, failure)
-                raise ProviderDownError(failure) from error
-            source.report(rendered, Sent(self._provider.name))
-
-    async def close(self) -> None:
-        """Leave standard output open."""
-
-
-@dataclass(frozen=True)
-class FileProvider:
-    """A directory, created when first needed. Only the owner can read its files."""
-
-    directory: Path
-
-    @property
-    def name(self) -> str:
-        """``file:/directory``."""
-        return f"file:{self.directory}"
+    name: str
+    prepare: Callable[[], None]
+    write: Callable[[RenderedMessage], str | None]
 
     def session(self) -> Session:
-        """Create a session."""
-        return FileSession(self)
-
-
-class FileSession:
-    """See ``channels.base.Session``. Writing a file blocks the event loop."""
-
-    def __init__(self, provider: FileProvider) -> None:
-        self._provider = provider
+        """Return the provider itself."""
+        return self
 
     async def deliver(self, source: MessageSource) -> None:
-        """Write one file for each message."""
+        """Write messages."""
         try:
-            self._provider.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.prepare()
         except OSError as error:
-            raise ProviderDownError(connection_failure(self._provider.name, error, maybe_accepted=False)) from error
+            raise ProviderDownError(self._failure(error)) from error
         while (rendered := source.take()) is not None:
-            path = self._provider.directory / _file_name(rendered)
             try:
-                _write_atomically(path, rendered.content)
+                message_id = self.write(rendered)
             except OSError as error:
-                failure = connection_failure(self._provider.name, error, maybe_accepted=False)
-                source.report(rendered, failure)
-                raise ProviderDownError(failure) from error
-            source.report(rendered, Sent(self._provider.name, path.name))
+                source.report(rendered, self._failure(error))
+                raise ProviderDownError(self._failure(error)) from error
+            source.report(rendered, Sent(self.name, message_id))
 
     async def close(self) -> None:
         """Do nothing: no file is open."""
+
+    def _failure(self, error: OSError) -> Failure:
+        return connection_failure(self.name, error, maybe_accepted=False)
+
+
+def _print(rendered: RenderedMessage) -> None:
+    sys.stdout.write(_block(rendered))
+    sys.stdout.flush()
 
 
 def _block(rendered: RenderedMessage) -> str:
@@ -105,15 +74,9 @@ def _block(rendered: RenderedMessage) -> str:
 
 
 def _text(rendered: RenderedMessage) -> str:
-    match rendered.message.channel:
-        case Channel.EMAIL:
-            return _text_of_mail(rendered.content)
-        case Channel.SMS | WorkChannel():
-            return rendered.content.decode(errors="replace")
-
-
-def _text_of_mail(content: bytes) -> str:
-    mail = email.message_from_bytes(content, policy=email.policy.default)
+    if rendered.message.channel is not Channel.EMAIL:
+        return rendered.content.decode(errors="replace")
+    mail = email.message_from_bytes(rendered.content, policy=email.policy.default)
     text = mail.get_body(preferencelist=("plain", "html"))
     return f"Subject: {mail['Subject']}\n\n{text.get_content() if text else ''}"
 
@@ -123,36 +86,32 @@ def _without_controls(line: str) -> str:
     return "".join(character for character in line if character.isprintable())
 
 
-def _file_name(rendered: RenderedMessage) -> str:
-    match rendered.message.channel:
-        case Channel.EMAIL:
-            return f"{rendered.message.id}.eml"
-        case Channel.SMS | WorkChannel():
-            return f"{rendered.message.id}.txt"
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
+def _write_file(directory: Path, rendered: RenderedMessage) -> str:
     """Write to a temporary file and rename it, so that readers of the directory never see half a message."""
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    name = f"{rendered.message.id}.{'eml' if rendered.message.channel is Channel.EMAIL else 'txt'}"
+    handle, draft = tempfile.mkstemp(dir=directory, prefix=".", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(draft).replace(path)
+            file.write(rendered.content)
+        Path(draft).replace(directory / name)
     except OSError:
         Path(draft).unlink(missing_ok=True)
         raise
+    return name
 
 
-def _console_provider(url: ProviderUrl, _context: DeliveryContext) -> ConsoleProvider:
+def _console_provider(url: ProviderUrl, _context: DeliveryContext) -> LocalProvider:
     if url.netloc or url.path or url.query:
         raise ValueError("has a console URL with more to it than console:")
-    return ConsoleProvider()
+    return LocalProvider("console", lambda: None, _print)
 
 
-def _file_provider(url: ProviderUrl, _context: DeliveryContext) -> FileProvider:
+def _file_provider(url: ProviderUrl, _context: DeliveryContext) -> LocalProvider:
     if url.netloc or url.query or not url.path.startswith("/"):
         raise ValueError("has a file URL that is not file:///directory")
-    return FileProvider(Path(unquote(url.path)))
+    directory = Path(unquote(url.path))  # created when first needed; only the owner can read its files
+    prepare = partial(directory.mkdir, mode=0o700, parents=True, exist_ok=True)
+    return LocalProvider(f"file:{directory}", prepare, partial(_write_file, directory))
 
 
 CONSOLE = ProviderScheme(frozenset(Channel), _console_provider, has_limits=False)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from outbox_relay.channels.base import MessageSource
+from outbox_relay.channels.base import MessageSource, Session
 from outbox_relay.model import ClaimedMessage, Failure, FailureClass, Sent
 from outbox_relay.organizations.store import LeaseLostError, OrganizationStore, ProvisionTarget
 from outbox_relay.provisioning import ProvisionServer, StepFailedError, preflight, provision
@@ -55,7 +55,10 @@ def decoy_seconds(recent_durations: Sequence[float], jitter: float) -> float:
 
 
 class ProvisionProvider:
-    """Provision organizations on one server, behind the interface of a message provider."""
+    """Provision organizations on one server, behind the interface of a message provider.
+
+    Deliveries share no state but the failures that decoys repeat, so the provider is its own session.
+    """
 
     def __init__(self, server: ProvisionServer, store: OrganizationStore) -> None:
         self.name = f"provision:{server.name}"
@@ -63,12 +66,23 @@ class ProvisionProvider:
         self._store = store
         self._decoy_failures = DecoyFailures()
 
-    def session(self) -> "ProvisionSession":
-        """Return a session, which provisions one organization at a time."""
-        return ProvisionSession(self)
+    def session(self) -> Session:
+        """Return the provider itself."""
+        return self
 
-    async def deliver(self, message: ClaimedMessage) -> Sent | Failure:
-        """Provision the message's organization and return the result. Errors become failures."""
+    async def deliver(self, source: MessageSource) -> None:
+        """Provision the organization of each message, and report its result."""
+        while rendered := source.take():
+            result: Sent | Failure = Failure(FailureClass.TRANSIENT, self.name, "interrupted")
+            try:
+                result = await self._result_of(rendered.message)
+            finally:
+                source.report(rendered, result)
+
+    async def close(self) -> None:
+        """Do nothing: no connection stays open between organizations."""
+
+    async def _result_of(self, message: ClaimedMessage) -> Sent | Failure:
         try:
             async with asyncio.timeout_at(message.lease_ends_monotonic - LEASE_MARGIN_SECONDS):
                 return await self._deliver(message)
@@ -111,22 +125,3 @@ class ProvisionProvider:
     def _failure_of(self, error: StepFailedError) -> Failure:
         # Not a reply about a recipient: a failure of the server must not count against this organization.
         return replace(error.failure, provider=self.name, is_reply=False)
-
-
-class ProvisionSession:
-    """Provision the organizations of a message source one by one, without state between them."""
-
-    def __init__(self, provider: ProvisionProvider) -> None:
-        self._provider = provider
-
-    async def deliver(self, source: MessageSource) -> None:
-        """Deliver each message of the source and report its result."""
-        while rendered := source.take():
-            result: Sent | Failure = Failure(FailureClass.TRANSIENT, self._provider.name, "interrupted")
-            try:
-                result = await self._provider.deliver(rendered.message)
-            finally:
-                source.report(rendered, result)
-
-    async def close(self) -> None:
-        """Do nothing: no connection stays open between organizations."""
