@@ -7,8 +7,6 @@ from typing import NoReturn
 
 import click
 import psycopg
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from shared.db.errors import connection_failure_of
 from shared.settings import read_or_exit
@@ -42,7 +40,7 @@ def migrate_command(at_once: int) -> None:
     url = read_or_exit(TenantsSettingsSchema()).provision_database_url
     with _exiting_without_server():
         behind = databases_behind(url)
-    results = list(_with_progress(upgrade_all(url, behind, at_once), len(behind)))
+    results = _with_progress(upgrade_all(url, behind, at_once), len(behind))
     _report_and_exit(f"revision {HEAD}", "upgraded", results)
 
 
@@ -58,27 +56,20 @@ def passwords_command() -> None:
     with _exiting_without_server(), connect(settings.provision_database_url, "passwords") as connection:
         databases = organization_databases(connection)
         renewed = renew_passwords(connection, databases, keys[keys.newest_id])
-        results = list(_with_progress(renewed, len(databases)))
+        results = _with_progress(renewed, len(databases))
     _report_and_exit(f"key {keys.newest_id}", "renewed", results)
 
 
-def _with_progress(results: Iterator[Result], count: int) -> Iterator[Result]:
-    """Pass the results on, with a progress bar on terminals."""
-    columns = (
-        TextColumn("organizations"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[failed]} failed"),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("", total=count, failed=0)
-        failed = 0
-        for result in results:
-            failed += bool(result.error)
-            progress.update(bar, advance=1, failed=failed)
-            yield result
+def _with_progress(results: Iterator[Result], count: int) -> list[Result]:
+    """Collect the results, with a progress bar on terminals."""
+    collected: list[Result] = []
+    with click.progressbar(
+        results, length=count, label="organizations", show_pos=True, file=sys.stderr, hidden=not sys.stderr.isatty()
+    ) as bar:
+        for result in bar:
+            collected.append(result)
+            bar.label = f"organizations, {sum(bool(each.error) for each in collected)} failed"
+    return collected
 
 
 def _report_and_exit(subject: str, done: str, results: Sequence[Result]) -> NoReturn:
