@@ -32,11 +32,12 @@ class RateLimits(Text):
         rule = RULES[limit]
         super().__init__(f"LIMIT_{limit.name}", rule.meaning, unit="number/time", default=rule.default)
 
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+    def parse(self, text: str) -> Windows:
+        """Return the windows."""
         try:
-            return Windows.read(str(super()._deserialize(value, *rest, **more)))
+            return Windows.read(text)
         except ValueError:
-            raise ValidationError(f"is not such as 5/hour, 5/5 minutes or none; 1 to {MOST_HITS} at a time") from None
+            raise ValueError(f"is not such as 5/hour, 5/5 minutes or none; 1 to {MOST_HITS} at a time") from None
 
 
 class Origins(Text):
@@ -49,10 +50,11 @@ class Origins(Text):
         """Return the set of origins; empty if the setting is missing."""
         return super().deserialize(value, *rest, **more) or frozenset()
 
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
-        origins = [origin.strip() for origin in str(super()._deserialize(value, *rest, **more)).split(",")]
+    def parse(self, text: str) -> frozenset[str]:
+        """Return the origins."""
+        origins = [origin.strip() for origin in text.split(",")]
         if not all(map(_is_origin, origins)):
-            raise ValidationError("is not a list of origins such as https://app.example.org")
+            raise ValueError("is not a list of origins such as https://app.example.org")
         return frozenset(origins)
 
 

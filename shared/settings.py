@@ -25,6 +25,7 @@ from shared.tracing import ENDPOINTS, is_tracing_enabled
 from shared.urls import HIGHEST_PORT, is_web_url
 
 EXIT_WRONG_SETTINGS = 2
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _PLACE = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>[^\s:\[\]]+)):(?P<port>[0-9]{1,5})")
 NOT_SET: dict[str, Any] = {"required": "is not set"}
@@ -108,10 +109,20 @@ def described(name: str, meaning: str, default: Any, *, unit: str = "", is_secre
 
 
 class Text(fields.String):
-    """Any text. ``about`` contains ``unit`` and ``is_secret``."""
+    """Any text. ``about`` contains ``unit`` and ``is_secret``. Subclasses turn it into a value."""
 
     def __init__(self, name: str, meaning: str, *, default: Any = missing, **about: Any) -> None:
         super().__init__(error_messages=NOT_SET, **described(name, meaning, default, **about))
+
+    def parse(self, text: str) -> Any:
+        """Return the value. Raises ValueError with a predicate, or ValidationError with several."""
+        return text
+
+    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        try:
+            return self.parse(str(super()._deserialize(value, *rest, **more)))
+        except ValueError as error:
+            raise ValidationError(str(error)) from error
 
 
 class Whole(fields.Integer):
@@ -135,48 +146,43 @@ class Choice(Text):
         super().__init__(name, meaning, **about)
         self.kind = kind
 
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
-        word = str(super()._deserialize(value, *rest, **more))
-        try:
-            return self.kind(word.lower())
-        except ValueError:
-            raise ValidationError(f"is not one of {', '.join(self.kind)}") from None
+    def parse(self, text: str) -> StrEnum:
+        """Return the member."""
+        if text.lower() not in list(self.kind):
+            raise ValueError(f"is not one of {', '.join(self.kind)}")
+        return self.kind(text.lower())
 
 
 class Switch(Text):
     """``on`` or ``off`` as a bool. Case is ignored."""
 
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
-        match str(super()._deserialize(value, *rest, **more)).lower():
-            case "on":
-                return True
-            case "off":
-                return False
-            case _:
-                raise ValidationError("is neither on nor off")
+    def parse(self, text: str) -> bool:
+        """Return whether it is on."""
+        if text.lower() not in ("on", "off"):
+            raise ValueError("is neither on nor off")
+        return text.lower() == "on"
 
 
 class DatabaseUrl(Text):
     """``postgresql+psycopg://user:password@host/database``."""
 
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
-        url = str(super()._deserialize(value, *rest, **more))
-        if not url.startswith("postgresql+psycopg://"):
-            raise ValidationError("does not begin with postgresql+psycopg://")
-        if not is_database_url(url):
-            raise ValidationError(
-                "cannot be read: it has to name a database, a port by its number, and all percent-encoded"
-            )
-        return url
+    def parse(self, text: str) -> str:
+        """Return the URL as it is."""
+        if not text.startswith("postgresql+psycopg://"):
+            raise ValueError("does not begin with postgresql+psycopg://")
+        if not is_database_url(text):
+            raise ValueError("cannot be read: it needs a database, a numeric port, and percent-encoded parts")
+        return text
 
 
 class WebUrl(Text):
     """An http or https URL without query and fragment. Removes trailing slashes and lower-cases scheme and host."""
 
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
-        url = str(super()._deserialize(value, *rest, **more)).rstrip("/")
+    def parse(self, text: str) -> str:
+        """Return the base URL."""
+        url = text.rstrip("/")
         if not is_web_url(url) or urlsplit(url).query or urlsplit(url).fragment:
-            raise ValidationError("is not an http or https URL")
+            raise ValueError("is not an http or https URL")
         parts = urlsplit(url)
         return parts._replace(netloc=parts.netloc.lower()).geturl()
 
@@ -184,40 +190,41 @@ class WebUrl(Text):
 class Bind(Text):
     """``host:port`` or ``[IPv6]:port`` as a pair of host and port, without brackets."""
 
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
-        found = _PLACE.fullmatch(str(super()._deserialize(value, *rest, **more)))
+    def parse(self, text: str) -> tuple[str, int]:
+        """Return host and port."""
+        found = _PLACE.fullmatch(text)
         if found is None or int(found["port"]) > HIGHEST_PORT:
-            raise ValidationError("is not host:port, or [IPv6]:port")
+            raise ValueError("is not host:port, or [IPv6]:port")
         return found["ipv6"] or found["host"], int(found["port"])
 
 
 class KeyRing(Text):
     """``id:base64,id:base64``, newest key first."""
 
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+    def parse(self, text: str) -> SecretKeys:
+        """Return the keys. Reports the errors of all entries."""
         keys: dict[str, bytes] = {}
-        errors: list[Any] = []
-        for entry in str(super()._deserialize(value, *rest, **more)).split(","):
+        errors: dict[str, None] = {}
+        for entry in text.split(","):
             try:
                 _add_key(keys, *entry.strip().partition(":"))
-            except ValidationError as error:
-                errors += error.messages
+            except ValueError as error:
+                errors[str(error)] = None
         if errors:
-            raise ValidationError(list(dict.fromkeys(errors)))
+            raise ValidationError(list(errors))
         return SecretKeys(keys)
 
 
 def _add_key(keys: dict[str, bytes], key_id: str, colon: str, encoded: str) -> None:
-    if (
-        not (key_id and colon) or key_id in keys
-    ):  # an entry without a colon may be a key, so the message must not quote it
-        raise ValidationError("has an entry without an id of its own; each is id:base64")
+    # An entry without a colon may be a key, so the message must not quote it.
+    if not (key_id and colon) or key_id in keys:
+        raise ValueError("has an entry without an id of its own; each is id:base64")
     try:
         key = base64.b64decode(encoded, validate=True)
     except binascii.Error as error:
-        raise ValidationError(f"has a key, {key_id!r}, that is not base64") from error
+        raise ValueError(f"has a key, {key_id!r}, that is not base64") from error
     if not SHORTEST_KEY_BYTES <= len(key) <= LONGEST_KEY_BYTES:
-        raise ValidationError(f"has a key, {key_id!r}, not of {SHORTEST_KEY_BYTES} to {LONGEST_KEY_BYTES} bytes")
+        raise ValueError(f"has a key, {key_id!r}, not of {SHORTEST_KEY_BYTES} to {LONGEST_KEY_BYTES} bytes")
     keys[key_id] = key
 
 
@@ -227,11 +234,11 @@ class LogLevel(Text):
     def __init__(self) -> None:
         super().__init__("LOG_LEVEL", "debug, info, warning or error.", unit="level", default="info")
 
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> str:
-        level = str(super()._deserialize(value, *rest, **more)).lower()
-        if level not in ("debug", "info", "warning", "error"):
-            raise ValidationError("is not one of debug, info, warning, error")
-        return level
+    def parse(self, text: str) -> str:
+        """Return the level."""
+        if text.lower() not in LOG_LEVELS:
+            raise ValueError(f"is not one of {', '.join(LOG_LEVELS)}")
+        return text.lower()
 
 
 def check_tracing(environment: Mapping[str, str]) -> None:

@@ -56,14 +56,11 @@ class Parsed(Text):
     ) -> None:
         super().__init__(name, meaning, **about)
         self.metadata = {**self.metadata, "must_be_private": must_be_private, "is_private": is_private}
-        self.parse = parse
+        self._parse = parse
 
-    def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
-        text = str(super()._deserialize(value, *rest, **more))
-        try:
-            return self.parse(text)
-        except ValueError as error:
-            raise ValidationError(str(error)) from error
+    def parse(self, text: str) -> Any:
+        """Return the value."""
+        return self._parse(text)
 
 
 def provider_urls(channel: Channel) -> Callable[[str], str]:

@@ -140,7 +140,7 @@ def test_a_number_out_of_range_is_rejected(number: str) -> None:
 )
 def test_an_ambiguous_database_url_is_rejected_without_being_shown(rest: str) -> None:
     [fault] = errors_in(GOOD | {"DATABASE_URL": f"postgresql+psycopg://{rest}"})
-    assert fault.startswith("DATABASE_URL cannot be read: it has to name a database, a port by its number, ")
+    assert fault.startswith("DATABASE_URL cannot be read: it needs a database, a numeric port, ")
 
 
 @pytest.mark.parametrize(
