@@ -10,7 +10,7 @@ from tests.support.databases import Database, fresh_database
 from tests.support.outbox import Outbox
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser")
-"""Of Debian; the first has no windows and starts in half the time."""
+"""Debian's names. The first has no windows and starts in half the time."""
 
 OPTIONS = (
     "--no-sandbox",
@@ -23,7 +23,7 @@ OPTIONS = (
 )
 
 
-# Of a module, not of the session: while playwright is there, its event loop runs, and no test could run its own.
+# Module scope: playwright's event loop runs as long as the browser, and blocks async tests.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = next(filter(None, map(shutil.which, PROGRAMS)), None)

@@ -17,14 +17,14 @@ from tests.support.processes import RunningApi, running_api
 SMALL_PHONE = {"width": 320, "height": 568}
 HARMLESS = (
     "Failed to load resource: the server responded with a status of 40",
-    # Advice for whoever has several accounts here; but the page is not told whose link it is.
+    # The page has a hint for people with several accounts, but does not know whose link it is.
     "[DOM] Password forms should have (optionally hidden) username fields",
 )
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A page on a small phone; fails the test if the browser complained, as it does of a broken policy."""
+    """A page on a small phone. The test fails on any browser error, such as a broken policy."""
     complaints: list[str] = []
     with browser.new_context(viewport=SMALL_PHONE, locale="en-GB") as context:
         page = context.new_page()
@@ -42,12 +42,12 @@ def database(cluster: Cluster) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def api(database: Database) -> Iterator[RunningApi]:
-    """An API for all tests here: each of them registers somebody else."""
+    """An API for all tests of the module. Each test registers another person."""
     with running_api(database) as api:
         yield api
 
 
-def test_the_button_activates_and_pressing_it_again_says_so(page: Page, api: RunningApi, database: Database) -> None:
+def test_the_button_activates_and_a_second_press_reports_it(page: Page, api: RunningApi, database: Database) -> None:
     link = link_of_a_registration(api, database, "ada@example.org")
 
     page.goto(link)
@@ -61,7 +61,7 @@ def test_the_button_activates_and_pressing_it_again_says_so(page: Page, api: Run
     expect(page.get_by_role("heading")).to_have_text("This link does not work")
 
 
-def test_the_keyboard_is_enough(page: Page, api: RunningApi, database: Database) -> None:
+def test_the_keyboard_suffices(page: Page, api: RunningApi, database: Database) -> None:
     page.goto(link_of_a_registration(api, database, "bea@example.org"))
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Confirm my address")).to_be_focused()
@@ -83,7 +83,7 @@ def test_the_page_fits_a_small_phone_and_follows_light_and_dark(page: Page, api:
     }
 
 
-def test_who_did_not_register_says_so_with_the_keyboard_alone(page: Page, api: RunningApi, database: Database) -> None:
+def test_a_registration_can_be_declined_with_the_keyboard(page: Page, api: RunningApi, database: Database) -> None:
     page.goto(link_of_a_registration(api, database, "cay@example.org"))
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
@@ -94,7 +94,7 @@ def test_who_did_not_register_says_so_with_the_keyboard_alone(page: Page, api: R
     assert status(database, "cay@example.org") == "retired"
 
 
-def test_where_two_registered_the_password_is_typed_into_a_field_that_has_the_focus(
+def test_after_two_registrations_the_password_field_has_the_focus(
     page: Page, api: RunningApi, database: Database
 ) -> None:
     link = link_of_a_registration(api, database, "dot@example.org")
@@ -116,9 +116,7 @@ def test_where_two_registered_the_password_is_typed_into_a_field_that_has_the_fo
     expect(page.get_by_role("heading")).to_have_text("Your account is active")
 
 
-def test_the_password_is_asked_for_in_french_and_who_tries_too_often_is_told_to_wait(
-    browser: Browser, database: Database
-) -> None:
+def test_the_password_form_is_french_and_limits_attempts(browser: Browser, database: Database) -> None:
     with (
         running_api(database, RATE_LIMITS="on", LIMIT_FAILED_LOGINS_PER_NETWORK="2/minute") as api,
         browser.new_context(viewport=SMALL_PHONE, locale="fr-FR") as context,

@@ -135,7 +135,7 @@ def test_auto_refresh_keeps_typed_text_and_focus(signed_in: Page, shared_outbox:
     field = signed_in.locator("#why")
     field.press_sequentially("half a rea")
     shared_outbox.execute("update outbox_messages set attempt = 7 where id = %s", message_id)
-    signed_in.wait_for_load_state()  # its script is deferred
+    signed_in.wait_for_load_state()  # the page's script is deferred
     signed_in.evaluate("htmx.trigger('#one', 'refresh')")
     field.press_sequentially("son")
     expect(field).to_have_value("half a reason")

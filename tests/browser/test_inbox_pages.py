@@ -1,4 +1,4 @@
-"""The inbox's pages in a real browser: what arrived, and what can be pressed in it."""
+"""The inbox's pages in a real browser: messages received, and their links."""
 
 import smtplib
 from collections.abc import Iterator
@@ -52,15 +52,15 @@ def test_pressing_a_mails_button_opens_a_page_at_its_link(page: Page, inbox: Inb
     assert opened.value.evaluate("window.opener") is None
 
 
-def test_a_mail_is_shown_whole_without_a_scroll_within_the_scroll(page: Page, inbox: Inbox) -> None:
+def test_a_mail_is_shown_completely_without_nested_scrolling(page: Page, inbox: Inbox) -> None:
     page.goto(inbox.http_url + send(inbox, "bob@example.org", html=GOLDEN_MAIL.read_text()))
     frame = page.frames[1]
-    # Waited for: the frame is another process's, which need not have its size as soon as the page has loaded.
+    # Wait, because the frame's process may resize it after the page has loaded.
     frame.wait_for_function("document.documentElement.scrollHeight <= window.innerHeight")
     assert frame.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_times_stand_in_one_column_whether_there_is_a_code_or_not(page: Page, inbox: Inbox) -> None:
+def test_times_align_with_and_without_a_code(page: Page, inbox: Inbox) -> None:
     send(inbox, "bob@example.org")
     send(inbox, "bob@example.org", text="You have an account already.\n")
     page.goto(inbox.http_url)
@@ -69,7 +69,7 @@ def test_times_stand_in_one_column_whether_there_is_a_code_or_not(page: Page, in
     assert len(set(ends)) == 1
 
 
-def test_an_address_is_never_cut(page: Page, inbox: Inbox) -> None:
+def test_an_address_is_never_truncated(page: Page, inbox: Inbox) -> None:
     send(inbox, LONG_ADDRESS)
     page.goto(inbox.http_url)
     shown = page.get_by_text(LONG_ADDRESS).first

@@ -33,7 +33,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-def test_all_text_can_be_read_on_its_ground_and_fits_a_small_phone(
+def test_all_text_is_readable_and_fits_a_small_phone(
     page: Page, renderer: Renderer, mode: Literal["light", "dark"]
 ) -> None:
     page.emulate_media(color_scheme=mode)

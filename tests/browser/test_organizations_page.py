@@ -1,4 +1,4 @@
-"""A tenant database dropped by hand, and the console's page on which an operator sees it and has it repaired."""
+"""The console shows a tenant database that someone dropped, and an operator repairs it there."""
 
 from collections.abc import Iterator
 from uuid import UUID
@@ -27,7 +27,7 @@ def tenants(cluster: Cluster) -> Iterator[Tenants]:
 
 @pytest.fixture
 def console(database: Database, tenants: Tenants) -> Iterator[RunningConsole]:
-    """A console, and a relay that may make databases."""
+    """A console, and a relay that may create databases."""
     with running_relay(database, PROVISION_DATABASE_URL=tenants.url), running_console(database) as console:
         yield console
 
@@ -43,10 +43,10 @@ def page(browser: Browser, console: RunningConsole, database: Database) -> Itera
         yield page
 
 
-def test_a_database_dropped_by_hand_is_seen_repaired_and_said_to_be_empty(
+def test_a_dropped_database_is_shown_repaired_and_reported_as_empty(
     page: Page, database: Database, tenants: Tenants
 ) -> None:
-    organization_id = founded_and_in_order(database)
+    organization_id = healthy_organization(database)
     name = f"org_{organization_id.hex}"
     tenants.execute("insert into settings (name, value) values ('greeting', '\"hello\"')", name)
 
@@ -70,8 +70,8 @@ def test_a_database_dropped_by_hand_is_seen_repaired_and_said_to_be_empty(
     assert tenants.execute("select count(*) from settings where name = 'greeting'", name) == [(0,)]
 
 
-def founded_and_in_order(database: Database) -> UUID:
-    """Add a ready organization without a database, have it made as a repair does, and wait until it was looked at."""
+def healthy_organization(database: Database) -> UUID:
+    """Add a ready organization, create its database as a repair does, and wait for a health check."""
     organization_id = uuid7()
     change(
         database,
@@ -79,12 +79,12 @@ def founded_and_in_order(database: Database) -> UUID:
         f" values ('{organization_id}', 'Clinic', 'ready', gen_random_uuid(), 'org_{organization_id.hex}', now())",
     )
     change(database, f"select signpost_enqueue_repair('{organization_id}', '{uuid7()}')")
-    eventually(lambda: change(database, LOOK_NOW) or has_been_well(database), seconds=90)
+    eventually(lambda: change(database, LOOK_NOW) or was_healthy(database), seconds=90)
     change(database, MOST_REPAIRED)
     return organization_id
 
 
-def has_been_well(database: Database) -> bool:
+def was_healthy(database: Database) -> bool:
     with database.connect() as connection:
         found = connection.execute(
             "select from organizations where healthy_at is not null and health = 'healthy'"

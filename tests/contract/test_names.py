@@ -1,4 +1,4 @@
-"""What others hold on to, people with psql, dashboards, alarms, stays as it is named here."""
+"""Names that external users rely on: columns for psql, metrics for dashboards and alarms."""
 
 import pytest
 from prometheus_client import Counter, Gauge, Histogram
@@ -39,14 +39,14 @@ METRICS = {
 
 
 @pytest.mark.parametrize("relation", COLUMNS)
-def test_a_table_or_view_has_the_columns_that_others_read(database: Database, relation: str) -> None:
+def test_each_table_and_view_has_its_published_columns(database: Database, relation: str) -> None:
     with database.connect() as connection:
         columns = [column.name for column in connection.execute(f"select * from {relation} limit 0").description or ()]
-    # A column more breaks nobody.
+    # An additional column is compatible.
     assert [name for name in COLUMNS[relation] if name not in columns] == []
 
 
-def test_the_metrics_have_the_names_and_labels_that_dashboards_ask_for() -> None:
+def test_the_metrics_have_their_published_names_and_labels() -> None:
     found = labels_by_name(api_metrics) | labels_by_name(relay_metrics)
     assert {name: found.get(name) for name in METRICS} == METRICS
 
@@ -54,7 +54,7 @@ def test_the_metrics_have_the_names_and_labels_that_dashboards_ask_for() -> None
 def labels_by_name(module: object) -> dict[str, tuple[str, ...]]:
     values = vars(module).values()
     metrics = [value for value in values if isinstance(value, Counter | Gauge | Histogram)]
-    return {exposed_name(metric): tuple(metric._labelnames) for metric in metrics}  # noqa: SLF001 - said nowhere else
+    return {exposed_name(metric): tuple(metric._labelnames) for metric in metrics}  # noqa: SLF001 - no public attribute has the labels
 
 
 def exposed_name(metric: Counter | Gauge | Histogram) -> str:

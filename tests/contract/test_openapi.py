@@ -1,4 +1,4 @@
-"""The document is valid, whole, and what docs/reference/openapi.yaml shows."""
+"""The OpenAPI document is valid and complete, and equals docs/reference/openapi.yaml."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ from tests.support.keys import SECRET_KEYS
 
 KEPT = Path(__file__).parents[2] / "docs" / "reference" / "openapi.yaml"
 NOT_OF_AN_OPERATION = {CommonCode.METHOD_NOT_ALLOWED}
-"""What is answered where there is no operation."""
+"""Problems for requests that match no operation."""
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +49,13 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], Any]:
 
 
 @pytest.mark.slow
-def test_the_document_is_openapi(document: dict[str, Any]) -> None:
+def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1.")
-    # Imported where it is needed: it takes seconds, and every process that collects tests would pay for it.
+    # Imported here because the import takes seconds, which all collecting processes would spend.
     import_module("openapi_spec_validator").OpenAPIV31SpecValidator(document).validate()
 
 
-def test_every_route_is_described_and_nothing_else(app: Flask, document: dict[str, Any]) -> None:
+def test_the_document_describes_exactly_the_routes(app: Flask, document: dict[str, Any]) -> None:
     assert [endpoint for endpoint, view in app.view_functions.items() if not operation_doc_of(view)] == []
     served = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
@@ -65,7 +65,7 @@ def test_every_route_is_described_and_nothing_else(app: Flask, document: dict[st
     assert operations(document).keys() == served
 
 
-def test_every_problem_is_named_by_an_operation_under_its_status(document: dict[str, Any]) -> None:
+def test_each_problem_is_listed_by_an_operation_under_its_status(document: dict[str, Any]) -> None:
     named = {
         (name, status)
         for operation in operations(document).values()
@@ -76,7 +76,7 @@ def test_every_problem_is_named_by_an_operation_under_its_status(document: dict[
     assert named == {(code.value, str(PROBLEM_TYPES[code].status)) for code in set(CODES) - NOT_OF_AN_OPERATION}
 
 
-def test_what_may_be_asked_for_again_says_when_in_the_document_as_in_the_answer(document: dict[str, Any]) -> None:
+def test_the_document_lists_retry_after_for_each_problem_that_has_it(document: dict[str, Any]) -> None:
     documented = {
         name for name, response in document["components"]["responses"].items() if "Retry-After" in response["headers"]
     }
@@ -89,7 +89,7 @@ def codes_in(document: dict[str, Any], response: dict[str, Any]) -> list[str]:
     return list(response.get("content", {}).get("application/problem+json", {}).get("examples", {}))
 
 
-def test_who_must_sign_in_and_what_may_be_repeated_follow_from_the_code(document: dict[str, Any]) -> None:
+def test_authentication_and_idempotency_in_the_document_follow_the_code(document: dict[str, Any]) -> None:
     signed_in = {path for (_, path), operation in operations(document).items() if operation["security"]}
     assert signed_in == {
         path
@@ -106,7 +106,7 @@ def test_who_must_sign_in_and_what_may_be_repeated_follow_from_the_code(document
     assert keyed == posts - {"/v1/sessions", "/v1/sessions/refresh"}
 
 
-def test_the_command_prints_it_without_any_settings(document: dict[str, Any]) -> None:
+def test_the_command_prints_the_document_without_any_settings(document: dict[str, Any]) -> None:
     command = [Path(sysconfig.get_path("scripts")) / "api-service", "openapi"]
     printed = subprocess.run(command, capture_output=True, check=True, env={"PATH": os.environ["PATH"]}, timeout=60)
 
@@ -114,15 +114,15 @@ def test_the_command_prints_it_without_any_settings(document: dict[str, Any]) ->
     assert SECRET_KEYS not in printed.stdout.decode()
 
 
-def test_the_kept_document_is_the_app_s(document: dict[str, Any]) -> None:
-    served = json.loads(json.dumps(document))  # plain words only: YAML would name the classes of ours
+def test_the_committed_document_is_current(document: dict[str, Any]) -> None:
+    served = json.loads(json.dumps(document))  # plain types only: YAML would write Python class names
     written = dict_to_yaml(served, {"sort_keys": False, "allow_unicode": True, "width": 100})
     if os.environ.get("RENEW_DOCS"):
         KEPT.write_text(written)
     assert KEPT.read_text() == written, "RENEW_DOCS=1 .venv/bin/pytest tests/contract/test_openapi.py"
 
 
-def test_the_kept_document_can_be_read_by_any_program(document: dict[str, Any]) -> None:
+def test_the_committed_document_is_plain_yaml(document: dict[str, Any]) -> None:
     assert yaml.safe_load(KEPT.read_text()) == document
 
 

@@ -39,7 +39,7 @@ def pooler(outbox: Outbox) -> Iterator[Pooler]:
         yield pooler
 
 
-def test_people_register_and_activate_through_it_and_wake_ups_come_past_it(
+def test_registration_works_through_pgbouncer_and_wake_signals_bypass_it(
     pooler: Pooler, outbox: Outbox, sink: MailSink
 ) -> None:
     settings = {"EMAIL_PROVIDERS": sink.provider, "RELAY_POLL_SECONDS": "300"}
@@ -54,11 +54,11 @@ def test_people_register_and_activate_through_it_and_wake_ups_come_past_it(
         eventually(outbox.is_all_sent)
         assert (len(sink.arrived), sink.arrived.total()) == (len(ids), len(ids))
         assert {activate(api, outbox, registration_id) for registration_id in ids} == {200}
-        assert_all_is_well(relay, api)
+        assert_no_errors_logged(relay, api)
         assert relay.logged("relay polls only") == []
 
 
-def test_what_others_set_on_a_database_changes_nothing_through_it(outbox: Outbox, sink: MailSink) -> None:
+def test_settings_on_a_database_have_no_effect_through_pgbouncer(outbox: Outbox, sink: MailSink) -> None:
     for login in ("api", "relay"):
         for name, value in OTHERS.items():
             outbox.execute(f"alter role {login} in database {outbox.database.name} set {name} = '{value}'")
@@ -70,22 +70,24 @@ def test_what_others_set_on_a_database_changes_nothing_through_it(outbox: Outbox
         ids = [register(api, f"ada{number}@example.org") for number in range(5)]
         eventually(outbox.is_all_sent)
         assert {activate(api, outbox, registration_id) for registration_id in ids} == {200}
-        assert_all_is_well(relay, api)
+        assert_no_errors_logged(relay, api)
 
 
-def test_without_a_way_past_it_the_relay_polls_and_says_so_once(pooler: Pooler, outbox: Outbox, sink: MailSink) -> None:
+def test_without_a_direct_connection_the_relay_polls_and_logs_so_once(
+    pooler: Pooler, outbox: Outbox, sink: MailSink
+) -> None:
     settings = {"EMAIL_PROVIDERS": sink.provider, "RELAY_POLL_SECONDS": "1", "RELAY_BATCH_SIZE": "10"}
     with running_relay(outbox.database, **settings, DATABASE_URL=pooler.url("relay")) as relay:
         eventually(lambda: relay.logged("relay polls only"))
-        for _ in range(3):  # more often than a statement is run before psycopg would prepare it
+        for _ in range(3):  # more often than psycopg runs a statement before preparing it
             outbox.put(count=30)
             eventually(outbox.is_all_sent)
-        assert_all_is_well(relay)
+        assert_no_errors_logged(relay)
         assert len(relay.logged("relay polls only")) == 1
     assert sink.arrived.total() == 90
 
 
-def test_a_server_that_goes_away_behind_it_is_waited_for(outbox: Outbox, sink: MailSink) -> None:
+def test_services_wait_for_a_server_that_stops_behind_pgbouncer(outbox: Outbox, sink: MailSink) -> None:
     port = unused_port()
     settings = {"EMAIL_PROVIDERS": sink.provider}
     with ExitStack() as network:
@@ -116,14 +118,14 @@ def activate(api: RunningApi, outbox: Outbox, registration_id: str) -> int:
     return httpx.post(f"{api.base_url}/v1/activations", json=body).status_code
 
 
-def assert_all_is_well(*services: RunningRelay | RunningApi) -> None:
+def assert_no_errors_logged(*services: RunningRelay | RunningApi) -> None:
     for service in services:
         assert [line for line in service.log_lines() if line["level"] in ("warning", "error")] == [
             line for line in service.log_lines() if line["event"] == "relay polls only"
         ]
 
 
-def in_a_lifeline(url: str, statement: str, *, plans_once: bool = False) -> list[tuple[Any, ...]]:
+def over_a_connection(url: str, statement: str, *, plans_once: bool = False) -> list[tuple[Any, ...]]:
     async def work(connection: AsyncConnection) -> list[tuple[Any, ...]]:
         return await (await connection.execute(statement)).fetchall()
 
@@ -138,26 +140,26 @@ def in_a_lifeline(url: str, statement: str, *, plans_once: bool = False) -> list
 
 
 @pytest.mark.parametrize("is_pooled", [True, False], ids=["through it", "direct"])
-def test_the_relays_statements_run_under_the_settings_that_their_plans_need(
+def test_the_relays_statements_run_with_the_settings_that_their_plans_need(
     *, pooler: Pooler, outbox: Outbox, is_pooled: bool
 ) -> None:
-    assert in_a_lifeline(pooler.url("relay") if is_pooled else outbox.database.relay_url, SHOW) == [OURS]
+    assert over_a_connection(pooler.url("relay") if is_pooled else outbox.database.relay_url, SHOW) == [OURS]
 
 
-def test_what_one_client_needs_is_not_left_to_the_next(pooler: Pooler) -> None:
-    in_a_lifeline(pooler.url("relay"), SHOW)
+def test_one_clients_settings_do_not_leak_to_the_next(pooler: Pooler) -> None:
+    over_a_connection(pooler.url("relay"), SHOW)
     engine = create_database_engine(pooler.url("relay"), application_name="test", pool_size=1)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("show idle_in_transaction_session_timeout").scalar() == "30s"
     engine.dispose()
     with psycopg.connect(driver_url(pooler.url("relay"))) as connection:
-        # The sessions that were used are the first to be used again.
+        # PgBouncer reuses the sessions used last first.
         assert connection.execute("show enable_sort").fetchone() == ("on",)
         assert connection.execute("show idle_in_transaction_session_timeout").fetchone() == ("0",)
 
 
-def test_nothing_is_planned_once_in_a_session_that_is_lent(pooler: Pooler) -> None:
-    assert in_a_lifeline(pooler.url("relay"), PLAN_CACHE, plans_once=True) == [("auto",)]
+def test_no_generic_plan_is_used_in_a_shared_session(pooler: Pooler) -> None:
+    assert over_a_connection(pooler.url("relay"), PLAN_CACHE, plans_once=True) == [("auto",)]
     engine = create_database_engine(pooler.url("api"), application_name="test", pool_size=1, plans_once=True)
     with engine.connect() as connection:
         assert connection.exec_driver_sql(PLAN_CACHE).scalar() == "auto"
@@ -165,7 +167,7 @@ def test_nothing_is_planned_once_in_a_session_that_is_lent(pooler: Pooler) -> No
     engine.dispose()
 
 
-def test_migrating_through_it_is_refused_and_leaves_no_lock_to_others(pooler: Pooler, outbox: Outbox) -> None:
+def test_migrating_through_pgbouncer_fails_and_leaves_no_lock(pooler: Pooler, outbox: Outbox) -> None:
     with pytest.raises(PoolerError):
         commands.upgrade(pooler.url("api"))
     assert outbox.number("select count(*) from pg_locks where locktype = 'advisory'") == 0

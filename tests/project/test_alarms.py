@@ -1,4 +1,4 @@
-"""Alarms and dashboard: each names what is counted, fires when it should and not otherwise, and has its page."""
+"""Alarms and dashboard: each uses existing metrics, fires exactly when it should, and has its page."""
 
 import json
 import re
@@ -43,14 +43,14 @@ def panels() -> list[dict[str, Any]]:
 
 
 def questions() -> dict[str, str]:
-    """Return all that Prometheus is asked, by who asks."""
+    """Return all Prometheus queries, by alarm or panel."""
     asked = {f"alarm {alarm['alert']}": alarm["expr"] for alarm in alarms()}
     return asked | {f"panel {panel['title']}": target["expr"] for panel in panels() for target in panel["targets"]}
 
 
 @cache
 def counted() -> dict[str, set[str]]:
-    """Return each series that the services give to Prometheus, with its labels."""
+    """Return each exported series with its labels."""
     known: dict[str, set[str]] = {"up": set()}
     collectors = [*vars(relay_metrics).values(), *vars(api_metrics).values(), *vars(console_metrics).values()]
     for collector in collectors:
@@ -75,7 +75,7 @@ def series_of(collector: Any) -> dict[str, set[str]]:
             return {family.name: labels}
 
 
-def test_alarms_and_panels_ask_for_series_and_labels_that_exist() -> None:
+def test_alarms_and_panels_query_existing_series_and_labels() -> None:
     known = counted()
     for who, question in questions().items():
         named = set(re.findall(r"\b(signpost_\w+|up)\b", re.sub(r'"[^"]*"', '""', question)))
@@ -88,7 +88,7 @@ def test_alarms_and_panels_ask_for_series_and_labels_that_exist() -> None:
             assert set(re.findall(r"\w+", by)) <= labels, who
 
 
-def test_each_alarm_has_its_heading_and_each_heading_its_alarm() -> None:
+def test_alarms_and_headings_match() -> None:
     headings = re.findall(r"^### (Signpost\w+)$", OPERATIONS, re.MULTILINE)
     assert sorted(headings) == names()
     for alarm in alarms():
@@ -104,14 +104,14 @@ def runbook_entry(alarm: str) -> str:
     return re.split(r"^##+ ", OPERATIONS.partition(f"### {alarm}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
-def test_each_alarm_is_tried_both_ways() -> None:
+def test_each_alarm_has_a_case_that_fires_and_one_that_does_not() -> None:
     for at in ("fires_at", "quiet_at"):
         assert sorted({case["alarm"] for case in CASES if at in case}) == names()
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool, of Debian's prometheus, is not installed")
-def test_alarms_fire_when_they_should_and_not_otherwise(tmp_path: Path) -> None:
-    # A file for each alarm: promtool evaluates every rule of a file at every minute of every case, and some last days.
+def test_alarms_fire_exactly_when_they_should(tmp_path: Path) -> None:
+    # One file per alarm: promtool evaluates all rules of a file each minute of each case, and some cases last days.
     written = [written_cases(alarm, tmp_path) for alarm in names()]
     ran = subprocess.run([str(PROMTOOL), "test", "rules", *written], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -145,7 +145,7 @@ def as_promtool_has_it(case: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool, of Debian's prometheus, is not installed")
-def test_prometheus_understands_all_that_it_is_asked(tmp_path: Path) -> None:
+def test_prometheus_accepts_all_queries(tmp_path: Path) -> None:
     asked = [{"record": f"asked:{number}", "expr": expr} for number, expr in enumerate(questions().values())]
     written = tmp_path / "asked.yml"
     written.write_text(json.dumps({"groups": [{"name": "asked", "rules": asked}]}).replace("$__rate_interval", "5m"))
@@ -154,7 +154,7 @@ def test_prometheus_understands_all_that_it_is_asked(tmp_path: Path) -> None:
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_panels_are_told_apart_and_none_lies_on_another() -> None:
+def test_panels_have_distinct_titles_and_do_not_overlap() -> None:
     every = DASHBOARD["panels"]
     assert len({panel["id"] for panel in every}) == len({panel["title"] for panel in every}) == len(every)
     cells = [

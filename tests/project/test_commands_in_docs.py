@@ -1,4 +1,4 @@
-"""Every command that the docs tell people to type exists, with its options; those that harm nothing are run."""
+"""Each command in the docs exists with its options. Harmless ones are run."""
 
 import re
 import subprocess
@@ -19,21 +19,21 @@ OF_THE_MACHINE = {
     "install", "journalctl", "ln", "mkdir", "mv", "openssl", "pg_basebackup", "pg_dump", "pg_dumpall", "pg_restore",
     "pip", "psql", "pytest", "set", "ssh", "sudoedit", "tail", "tee", "top", "uv",
 }  # fmt: skip
-"""What they do is theirs; the files of ours that they are given must be there."""
+"""Third-party commands. Only the project files among their arguments are checked."""
 
 
-def test_commands_that_the_docs_tell_people_to_type_exist() -> None:
+def test_commands_in_code_blocks_of_the_docs_exist() -> None:
     assert len(typed()) > 20
     assert [str(command) for command in typed() if not command.programs] == []
     assert faults_among(typed()) == []
 
 
-def test_commands_that_the_docs_mention_exist() -> None:
+def test_commands_mentioned_in_the_docs_exist() -> None:
     assert len(mentioned()) > 20
     assert faults_among(mentioned()) == []
 
 
-def test_what_is_named_of_an_installation_is_what_it_makes() -> None:
+def test_paths_of_an_installation_in_the_docs_are_those_it_creates() -> None:
     made = (ROOT / "deploy" / "install.sh").read_text()
     named = {
         (command.page.name, path)
@@ -51,7 +51,7 @@ def test_what_is_named_of_an_installation_is_what_it_makes() -> None:
     assert len(named) > 2
 
 
-def test_what_ci_runs_exists_and_the_page_on_releasing_names_it() -> None:
+def test_commands_of_ci_exist_and_the_release_page_lists_them() -> None:
     run = set(re.findall(r"^ *step make (\S+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE))
     page = (ROOT / "docs" / "guides" / "releasing.md").read_text()
     assert len(run) > 5
@@ -59,7 +59,7 @@ def test_what_ci_runs_exists_and_the_page_on_releasing_names_it() -> None:
     assert {target for target in run if f"`make {target}`" not in page} == set()
 
 
-def test_what_the_settings_page_shows_is_what_is_answered() -> None:
+def test_the_settings_page_shows_the_real_output() -> None:
     page = (ROOT / "docs" / "reference" / "settings.md").read_text()
     [shown] = re.findall(r"```console\n\$ (RELAY_.*? outbox-relay check-settings)\n(.*?)```", page, re.DOTALL)
     *assigned, program, argument = shown[0].split()
@@ -68,10 +68,10 @@ def test_what_the_settings_page_shows_is_what_is_answered() -> None:
     assert (done.returncode, done.stderr) == (2, shown[1])
 
 
-def test_the_preview_that_is_shown_can_be_had(tmp_path: Path) -> None:
+def test_the_preview_command_in_the_docs_works(tmp_path: Path) -> None:
     [command] = [each for each in typed() if each.page.name == "messages.md" and "preview" in each.line]
     [words] = command.programs
-    wanted = [word for word in words[1:] if word != "--open"]  # there is nobody to show it to
+    wanted = [word for word in words[1:] if word != "--open"]  # the test has no browser window
     environment = dict(word.split("=", 1) for word in command.line.split() if re.match(r"[A-Z_]+=", word))
     mail = tmp_path / "mail"
     subprocess.run([SCRIPTS / words[0], *wanted, f"--output={mail}"], env=environment, check=True)
@@ -89,7 +89,7 @@ def faults_among(commands: list[Command]) -> list[str]:
 
 
 def faults_in(words: list[str]) -> list[str]:
-    """Return what is wrong with a program and its words, as far as it can be told without running it."""
+    """Return errors in a program's arguments, as far as they are visible without running it."""
     program, *rest = words
     found: list[str] = []
     match program:
@@ -126,6 +126,6 @@ def _faults_of_module(words: list[str]) -> list[str]:
 
 
 def _missing(words: list[str]) -> list[str]:
-    """Return the files of ours among the words that are not there; those elsewhere are the reader's."""
+    """Return the project files among the arguments that do not exist."""
     ours = [word for word in words if re.match(r"(\./)?(deploy|tests|docs|requirements)\b", word)]
     return [f"{name} is not there" for name in ours if not list(ROOT.glob(name.removeprefix("./")))]

@@ -1,4 +1,4 @@
-"""docs/reference/console-http.md lists every address for scripts with its scope, and every problem, and no other."""
+"""docs/reference/console-http.md lists exactly the addresses for scripts with their scopes, and the problems."""
 
 import re
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_every_address_for_scripts_is_documented_with_its_scope() -> None:
     assert len(documented) == len(served)
 
 
-def test_every_refusal_is_documented_with_its_status() -> None:
+def test_every_problem_of_the_console_is_documented_with_its_status() -> None:
     documented = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", PAGE, re.MULTILINE)
     assert documented == sorted(documented, key=lambda row: row[1])
     assert dict(documented) == {code.value: str(kind.status) for code, kind in PROBLEM_TYPES.items()}

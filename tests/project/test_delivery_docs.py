@@ -1,4 +1,4 @@
-"""docs/reference/failures.md prints the tables that the relay decides by; RENEW_DOCS=1 writes them anew."""
+"""docs/reference/failures.md shows the relay's decision tables. RENEW_DOCS=1 rewrites them."""
 
 import os
 from collections.abc import Callable
@@ -19,7 +19,7 @@ TABLES = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_the_tables_are_those_that_the_relay_decides_by(name: str) -> None:
+def test_the_tables_match_the_code(name: str) -> None:
     expected = printed(TABLES[name])
     before, mark, rest = PAGE.read_text().partition(f"<!-- {name} -->\n\n")
     documented, end, after = rest.partition("<!-- end -->")
@@ -31,7 +31,7 @@ def test_the_tables_are_those_that_the_relay_decides_by(name: str) -> None:
         assert documented == expected
 
 
-def test_the_bounds_are_those_of_the_code() -> None:
+def test_the_limits_match_the_code() -> None:
     text = " ".join(PAGE.read_text().split())
     assert f"anything else {LONGEST_LIFE.total_seconds() / 3600:.0f} hours" in text
     assert f"the {MAX_ATTEMPTS} attempts that a message is allowed" in text

@@ -1,4 +1,4 @@
-"""The docs say what the code says; RENEW_DOCS=1 writes what is generated anew."""
+"""The docs agree with the code. RENEW_DOCS=1 rewrites the generated parts."""
 
 import os
 import re
@@ -44,7 +44,7 @@ PROCESSES = {
 SETTINGS_TABLE = re.compile(r"(<!-- settings ([A-Z_ ]+) -->).*?(<!-- end -->)", re.DOTALL)
 
 
-def test_settings_are_documented_as_they_are() -> None:
+def test_the_documented_settings_match_the_code() -> None:
     page = ROOT / "docs" / "reference" / "settings.md"
     text = page.read_text()
     expected = SETTINGS_TABLE.sub(lambda block: f"{block[1]}\n\n{table_of(block[2].split())}\n\n{block[3]}", text)
@@ -67,7 +67,7 @@ KINDS = [
 ]
 
 
-def test_the_glossary_has_every_word_of_a_closed_set() -> None:
+def test_the_glossary_has_each_member_of_the_enums() -> None:
     glossary = (ROOT / "docs" / "reference" / "glossary.md").read_text()
     assert [word for kind in KINDS for word in kind if f"`{word.value}`" not in glossary] == []
 
@@ -93,7 +93,7 @@ def test_every_guarantee_names_the_tests_that_hold_it() -> None:
 
 
 def missing_in(page: Path) -> set[str]:
-    """Return the relative links and the files of this project that the page names and that do not exist."""
+    """Return the relative links and project files on the page that do not exist."""
     text = page.read_text()
     linked = {target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target}
     is_about_removed_files = page == REMOVED_DEVICES

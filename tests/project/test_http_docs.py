@@ -46,7 +46,7 @@ def test_every_violation_is_documented() -> None:
     assert sorted(documented) == sorted(ViolationCode)
 
 
-def test_words_and_bounds_are_those_of_the_code() -> None:
+def test_values_and_limits_match_the_code() -> None:
     [row] = [line for line in PAGE.splitlines() if line.startswith("| `delivery.problem`")]
 
     assert set(re.findall(r"`(\w+)`", row)) == set(DeliveryProblem)

@@ -1,4 +1,4 @@
-"""The lock files install from any package index, and only what their hashes name."""
+"""The lock files work with any package index and contain hashes for all packages."""
 
 import re
 

@@ -23,7 +23,7 @@ def test_pictures_are_small_and_all_are_shown() -> None:
     assert [each.name for each in pictures if f"pictures/{each.name})" not in page] == []
 
 
-def test_the_files_of_a_template_are_those_that_translators_are_told_of() -> None:
+def test_the_templates_guide_names_the_real_files_of_a_template() -> None:
     [row] = re.findall(
         r"a folder with (.*) in English", " ".join((DOCS / "guides" / "templates.md").read_text().split())
     )

@@ -11,14 +11,14 @@ TYPED = re.findall(r"^\$ (.+)$", PATH.read_text(), re.MULTILINE)
 STATEMENTS = {sql for line in TYPED for _, sql in re.findall(r"psql -c (['\"])(.+?)\1", line)}
 
 
-def test_sql_that_operators_are_asked_to_type_can_be_run(database: Database) -> None:
+def test_the_sql_statements_run(database: Database) -> None:
     assert len(STATEMENTS) > 10
     with database.connect() as owner:
         for statement in STATEMENTS:
             assert owner.execute(f"explain {statement}").fetchall(), statement
 
 
-def test_commands_that_operators_are_asked_to_type_exist_with_their_options() -> None:
+def test_the_commands_exist_with_their_options() -> None:
     typed = [words for line in TYPED for words in Command(PATH, line).programs if words[0] in PROGRAMS]
     assert {words[0] for words in typed} >= {"outbox-relay", "outboxctl"}
     assert [fault for words in typed for fault in errors_in(words)] == []

@@ -32,7 +32,7 @@ def needs_its_program(unit: str) -> None:
 
 @pytest.mark.parametrize("unit", NAMES)
 def test_systemd_finds_nothing_wrong(unit: str, tmp_path: Path) -> None:
-    # Verifying looks for the program, which is not installed here; test_each_unit_starts_a_command_that_exists does it.
+    # systemd-analyze looks for the program, which is not installed here. Another test checks that it exists.
     program = tmp_path / words_of(unit)[0]
     program.symlink_to("/bin/true")
     copy = tmp_path / unit.replace("@.", "@1.")
@@ -44,7 +44,7 @@ def test_systemd_finds_nothing_wrong(unit: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unit", NAMES)
-def test_a_unit_is_exposed_as_little_as_can_be(unit: str) -> None:
+def test_each_unit_has_a_low_exposure(unit: str) -> None:
     look = [systemd_analyze(), "security", "--offline=yes", "--no-pager", UNITS / unit]
     done = subprocess.run(look, capture_output=True, text=True, check=False)
     [exposure] = re.findall(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
@@ -64,7 +64,7 @@ def test_each_variable_of_a_unit_is_a_setting_of_its_process(unit: str) -> None:
 
 
 @pytest.mark.parametrize("unit", NAMES)
-def test_every_secret_that_a_process_may_have_reaches_it_as_a_credential(unit: str) -> None:
+def test_each_secret_reaches_its_process_as_a_credential(unit: str) -> None:
     needs_its_program(unit)
     secrets = {name for name in settings_of(words_of(unit)) if name.endswith("_FILE")}
     given = settings_given(unit)
@@ -73,18 +73,18 @@ def test_every_secret_that_a_process_may_have_reaches_it_as_a_credential(unit: s
 
 
 @pytest.mark.parametrize("unit", NAMES)
-def test_no_process_has_a_user_of_its_own_on_the_machine(unit: str) -> None:
+def test_each_process_runs_as_a_dynamic_user(unit: str) -> None:
     assert values_of(unit, "DynamicUser") == ["yes"]
 
 
-def test_secrets_are_read_from_where_the_installation_puts_them() -> None:
+def test_units_read_secrets_from_the_installations_folder() -> None:
     read = {path for unit in NAMES for path in credentials_of(unit).values()}
     [listed] = re.findall(r"for secret in (.*?); do", (UNITS.parent / "install.sh").read_text(), re.DOTALL)
     assert read == {f"{CONFIGURATION}/secrets/{name}" for name in listed.replace("\\", " ").split()}
 
 
 @pytest.mark.parametrize("process", ["api", "relay", "console"])
-def test_the_settings_that_are_suggested_exist(process: str) -> None:
+def test_suggested_settings_exist(process: str) -> None:
     suggested = re.findall(r"^#([A-Z_]+)=", (UNITS.parent / "etc" / f"{process}.env").read_text(), re.MULTILINE)
     program = {"api": "api-service", "relay": "outbox-relay", "console": "operator-console"}[process]
     if process == "console" and not is_program(program):
@@ -94,11 +94,11 @@ def test_the_settings_that_are_suggested_exist(process: str) -> None:
 
 
 @pytest.mark.parametrize("unit", [unit for unit in NAMES if values_of(unit, "Type") == ["notify"]])
-def test_a_process_is_started_again_however_often_it_is_killed(unit: str) -> None:
+def test_a_killed_process_is_always_restarted(unit: str) -> None:
     assert (values_of(unit, "Restart"), values_of(unit, "StartLimitIntervalSec")) == (["always"], ["0"])
 
 
-def test_no_relay_is_killed_while_it_finishes_what_it_has_in_hand() -> None:
+def test_each_relay_has_time_to_finish_its_messages() -> None:
     send_seconds = RelaySettingsSchema().fields["send_seconds"].load_default
     longest = 2 * timedelta(seconds=send_seconds) + STOPPING_MARGIN
     for unit in ("outbox-relay.service", "outbox-relay@.service"):
@@ -106,7 +106,7 @@ def test_no_relay_is_killed_while_it_finishes_what_it_has_in_hand() -> None:
     assert int(values_of("api-service.service", "TimeoutStopSec")[0]) > STOP_SECONDS
 
 
-def test_several_relays_differ_from_one_in_their_name_and_environment_only() -> None:
+def test_the_unit_for_several_relays_differs_only_in_name_and_environment() -> None:
     one, several = (UNITS / "outbox-relay.service", UNITS / "outbox-relay@.service")
     lines = set(several.read_text().splitlines()) - set(one.read_text().splitlines())
     assert {line for line in lines if not line.startswith("#")} == {

@@ -1,4 +1,4 @@
-"""A machine that has never seen us: what is missing is told; once it is filled in, the units' commands do it all."""
+"""A fresh machine: commands report missing settings, and with these in place the units' commands work."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ EMAIL_FROM = "Signpost <no-reply@signpost.example>"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Cluster]:
-    """A server that somebody has made the database and the logins on, as docs/reference/settings.md says."""
+    """A database server with the database and logins from docs/reference/settings.md."""
     with Cluster(embedded_binaries()) as cluster:
         with psycopg.connect(driver_url(cluster.url("postgres")), autocommit=True) as connection:
             connection.execute("create database signpost")
@@ -41,7 +41,7 @@ def server() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def filled_in(machine: Machine, server: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """Return the same release on a machine where somebody has filled in what it asks for, and migrated."""
+    """Return the same release on a machine with all settings and a migrated database."""
     folder = tmp_path_factory.mktemp("filled-in")
     (folder / "opt").symlink_to(machine.root / "opt")
     shutil.copytree(machine.root / "etc", folder / "etc")
@@ -58,7 +58,7 @@ def filled_in(machine: Machine, server: Cluster, tmp_path_factory: pytest.TempPa
         relay={"PUBLIC_URL": PUBLIC_URL, "EMAIL_FROM": EMAIL_FROM, "RELAY_BIND": "127.0.0.1:0"},
         console={"CONSOLE_BIND": "127.0.0.1:0"},
     )
-    for _ in range(2):  # a second time there is nothing to do
+    for _ in range(2):  # the second run changes nothing
         migrated = run_to_its_end(ready, "signpost-migrate.service", folder)
         assert (migrated.returncode, migrated.stdout) == (0, "schema: up to date\n"), migrated.stderr
     create_logins(server.url("signpost"))
@@ -66,7 +66,7 @@ def filled_in(machine: Machine, server: Cluster, tmp_path_factory: pytest.TempPa
 
 
 @pytest.mark.parametrize("process", ["api-service", "outbox-relay", "operator-console"])
-def test_check_settings_tells_every_setting_that_is_missing(machine: Machine, process: str, tmp_path: Path) -> None:
+def test_check_settings_reports_each_missing_setting(machine: Machine, process: str, tmp_path: Path) -> None:
     done = run_to_its_end(machine, f"{process}.service", tmp_path, instead=[process, "check-settings"])
     told = {line.split()[1].rstrip(",") for line in done.stderr.splitlines()}
     required = {str(field.data_key) for field in SETTINGS[process]().fields.values() if field.required}
@@ -76,18 +76,18 @@ def test_check_settings_tells_every_setting_that_is_missing(machine: Machine, pr
 
 
 @pytest.mark.parametrize("unit", ["api-service.service", "outbox-relay.service", "operator-console.service"])
-def test_a_unit_whose_settings_are_refused_is_not_started_again(machine: Machine, unit: str, tmp_path: Path) -> None:
+def test_a_unit_with_invalid_settings_is_not_restarted(machine: Machine, unit: str, tmp_path: Path) -> None:
     done = run_to_its_end(machine, unit, tmp_path)
     assert done.stderr.startswith("settings: ")
     assert values_of(unit, "RestartPreventExitStatus") == [str(done.returncode)]
 
 
-def test_migrating_tells_likewise(machine: Machine, tmp_path: Path) -> None:
+def test_migrate_reports_missing_settings(machine: Machine, tmp_path: Path) -> None:
     done = run_to_its_end(machine, "signpost-migrate.service", tmp_path)
     assert (done.returncode, done.stderr) == (2, "settings: DATABASE_URL is not set\n")
 
 
-def test_once_all_is_filled_in_the_units_commands_bring_a_registrations_mail(
+def test_with_all_settings_the_units_commands_deliver_a_registrations_mail(
     filled_in: Machine, sink: MailSink, tmp_path: Path
 ) -> None:
     filled_in.fill_in({"email-providers": sink.provider})
@@ -112,9 +112,9 @@ def test_once_all_is_filled_in_the_units_commands_bring_a_registrations_mail(
     assert not is_healthy("api", 8000, served)
 
 
-def test_the_console_serves_operators_there(filled_in: Machine, tmp_path: Path) -> None:
+def test_the_console_serves_operators_on_a_fresh_machine(filled_in: Machine, tmp_path: Path) -> None:
     with started(filled_in, "operator-console.service", tmp_path) as serving:
-        # gunicorn tells systemd first, and then us.
+        # gunicorn notifies systemd first, and then the test.
         [listening] = eventually(lambda: [line for line in serving.log_lines() if line["event"] == "console listening"])
         served = str(listening["bind"][0]).removeprefix("http://")
         assert is_healthy("console", 8001, served)
@@ -125,7 +125,7 @@ def test_the_console_serves_operators_there(filled_in: Machine, tmp_path: Path) 
 def run_to_its_end(
     machine: Machine, unit: str, folder: Path, *, instead: list[str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the unit's command, or another in its place, in the unit's environment."""
+    """Run the unit's command, or another one instead, in the unit's environment."""
     command, environment = machine.unit(unit, folder)
     return subprocess.run(
         machine.command(instead) if instead else command,
@@ -139,7 +139,7 @@ def run_to_its_end(
 
 @contextmanager
 def started(machine: Machine, unit: str, folder: Path) -> Iterator[Running]:
-    """Run the unit's command until the end of the block; return once it has told systemd that it is ready."""
+    """Run the unit's command during the block, once it has notified readiness to systemd."""
     command, environment = machine.unit(unit, folder)
     with supervisor() as systemd, running(command, environment | systemd.environment(15_000_000)) as process:
         systemd.wait_for("READY=1")
@@ -152,7 +152,7 @@ def ended(process: Running) -> int:
 
 
 def is_healthy(service: str, port: int, bind: str) -> bool:
-    """Ask as the container's health check does, at the place where it listens here."""
+    """Run the container's health check against the address here."""
     config = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     _, *check = config["services"][service]["healthcheck"]["test"]
     assert f"127.0.0.1:{port}/" in check[-1]

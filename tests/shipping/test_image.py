@@ -1,4 +1,4 @@
-"""The image: its steps carried out in a folder, and where an engine is there, built, started and looked at."""
+"""The image: its build steps run in a folder, and with a container engine, the image is built and started."""
 
 import os
 import re
@@ -21,8 +21,8 @@ COMPILERS = ("cc", "gcc", "g++", "clang", "rustc", "cargo", "make")
 
 
 @pytest.fixture(scope="module")
-def built(locked_wheels: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001 - it is in the environment
-    """Carry the first stage out below a folder: what it copies is copied, what it runs is run."""
+def built(locked_wheels: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001 - the fixture sets the environment
+    """Run the first stage in a folder: its copies and its commands."""
     root = tmp_path_factory.mktemp("image")
     source = root / "src"
     source.mkdir()
@@ -34,7 +34,7 @@ def built(locked_wheels: None, tmp_path_factory: pytest.TempPathFactory) -> Path
             done = subprocess.run(
                 ["sh", "-ec", placed(said.rest, root)],
                 cwd=source,
-                # Whoever runs a command compiles what it imports: some of what is installed.
+                # Running a command compiles the modules it imports.
                 env=os.environ | {"PATH": str(tools), "PIP_NO_COMPILE": "1"},
                 capture_output=True,
                 text=True,
@@ -45,21 +45,21 @@ def built(locked_wheels: None, tmp_path_factory: pytest.TempPathFactory) -> Path
     return root
 
 
-def test_the_images_steps_work_without_a_compiler_and_leave_every_command(built: Path) -> None:
+def test_the_images_steps_need_no_compiler_and_install_each_command(built: Path) -> None:
     commands = built / "opt" / "signpost" / "bin"
     for command in PROGRAMS.keys() - {"devstack"}:  # its parts come with an extra that a server does not need
         told = subprocess.run([commands / command, "--help"], capture_output=True, text=True, check=False)
         assert "Usage:" in told.stdout, told.stderr
 
 
-def test_nothing_that_installs_or_compiles_is_left(built: Path) -> None:
+def test_the_image_contains_no_installer_and_no_compiler(built: Path) -> None:
     names = {path.name for path in (built / "opt" / "signpost" / "bin").iterdir()}
     assert [name for name in names if name.startswith("pip") or name in {"uv", "hatchling", *COMPILERS}] == []
 
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[list[str]]:
-    """Return how to ask the machine's engine for our containers; skips, with the reason, where there is none."""
+    """Return the engine's command line for these containers. Skip with the reason if there is none."""
     if shutil.which("docker") is None:
         pytest.skip("this machine has no docker")
     for asked, lack in ((["info"], "no engine that answers"), (["compose", "version"], "no docker compose")):
@@ -74,7 +74,7 @@ def engine(tmp_path: Path) -> Iterator[list[str]]:
     subprocess.run([*compose, "down", "--volumes", "--timeout", "5"], check=False, timeout=PATIENCE)
 
 
-def test_it_comes_up_with_three_relays_and_a_registrations_mail_arrives(engine: list[str]) -> None:
+def test_with_three_relays_a_registrations_mail_arrives(engine: list[str]) -> None:
     subprocess.run([*engine, "config", "--quiet"], check=True)
     up = [*engine, "--profile", "local", "up", "--build", "--detach", "--wait", "--scale", "relay=3"]
     subprocess.run([*up, "api", "relay", "postgres", "mailpit"], check=True, timeout=PATIENCE)
@@ -101,12 +101,12 @@ def copy(words: list[str], source: Path) -> None:
 
 
 def placed(command: str, root: Path) -> str:
-    """Return the command with its absolute places below the root."""
+    """Return the command with its absolute paths below the root."""
     return re.sub(r"(?<!\S)/(build|opt/signpost|dist)\b", rf"{root}/\1", command)
 
 
 def tools_without_compilers(folder: Path) -> Path:
-    """Make a folder with all that the shell may call here, but nothing that compiles."""
+    """Create a folder with all tools of the shell except compilers."""
     folder.mkdir()
     for place in reversed(os.environ["PATH"].split(":")):
         for path in Path(place).glob("*") if Path(place).is_dir() else ():

@@ -1,4 +1,4 @@
-"""deploy/install.sh, into a root of its own: again and again, another release beside it, and back."""
+"""deploy/install.sh in a folder as root: repeated, with another release, and back."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ case "$*" in *--require-hashes*) exit 0 ;; esac
 exec "{python}" -m pip --python "$(dirname "$0")/python" "$@"
 PIP
 chmod 755 "$3/bin/pip"
-{meanwhile}
+{then}
 """
 
 
@@ -48,19 +48,19 @@ def test_units_are_where_systemd_looks_and_run_what_is_installed(machine: Machin
     }
 
 
-def test_nobody_but_root_can_read_a_secret(machine: Machine) -> None:
+def test_only_root_can_read_a_secret(machine: Machine) -> None:
     secrets = machine.configuration / "secrets"
     assert secrets.stat().st_mode & 0o077 == 0
     assert [path.name for path in secrets.iterdir() if path.stat().st_mode & 0o077] == []
 
 
-def test_its_commands_name_the_place_where_they_will_be(machine: Machine) -> None:
+def test_its_commands_contain_their_final_path(machine: Machine) -> None:
     scripts = [path for path in (machine.current / "bin").iterdir() if path.is_file() and not path.is_symlink()]
     assert [path.name for path in scripts if str(machine.root.parent).encode() in path.read_bytes()] == []
     assert (machine.current / "bin" / "api-service").read_text().startswith("#!/opt/signpost/releases/1.0.0/bin/python")
 
 
-def test_a_new_release_leaves_settings_alone_and_the_old_one_can_be_gone_back_to(
+def test_a_new_release_keeps_the_settings_and_allows_a_rollback(
     machine: Machine, wheel: Path, next_wheel: Path, tmp_path: Path
 ) -> None:
     kept = {
@@ -85,7 +85,7 @@ def test_a_new_release_leaves_settings_alone_and_the_old_one_can_be_gone_back_to
 
 
 @pytest.mark.parametrize("root", ["with spaces & [brackets]", "at its end/", "./from here on"])
-def test_it_may_be_installed_below_any_folder_and_names_none_of_it(root: str, wheel: Path, tmp_path: Path) -> None:
+def test_it_can_be_installed_below_any_folder_without_naming_it(root: str, wheel: Path, tmp_path: Path) -> None:
     done = install(wheel, DESTDIR=root, PYTHON=str(quick_python(tmp_path)), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     installed = tmp_path / root / "opt" / "signpost" / "releases" / "1.0.0"
@@ -93,7 +93,7 @@ def test_it_may_be_installed_below_any_folder_and_names_none_of_it(root: str, wh
     assert [path.name for path in texts_in(installed) if str(tmp_path) in path.read_text()] == []
 
 
-def test_what_it_makes_can_be_read_by_every_unit_whatever_the_mask(wheel: Path, tmp_path: Path) -> None:
+def test_all_units_can_read_the_installed_files_with_any_umask(wheel: Path, tmp_path: Path) -> None:
     done = install(wheel, DESTDIR=str(tmp_path / "root"), PYTHON=str(quick_python(tmp_path)), umask=0o077)
     assert done.returncode == 0, done.stderr
     below = [path for path in (tmp_path / "root" / "opt").rglob("*") if not path.is_symlink()]
@@ -101,7 +101,7 @@ def test_what_it_makes_can_be_read_by_every_unit_whatever_the_mask(wheel: Path, 
     assert (tmp_path / "root" / "etc" / "signpost" / "secrets").stat().st_mode & 0o077 == 0
 
 
-def test_a_broken_wheel_leaves_the_release_that_runs_and_nothing_of_its_own(machine: Machine, tmp_path: Path) -> None:
+def test_a_broken_wheel_changes_nothing_and_leaves_no_files(machine: Machine, tmp_path: Path) -> None:
     broken = tmp_path / "signpost-9.9.9-py3-none-any.whl"
     broken.write_bytes(b"no wheel")
     done = install(broken, DESTDIR=str(machine.root), PYTHON=str(quick_python(tmp_path)))
@@ -110,8 +110,8 @@ def test_a_broken_wheel_leaves_the_release_that_runs_and_nothing_of_its_own(mach
     assert sorted(path.name for path in releases(machine.root)) == [".lock", "1.0.0", "1.1.0"]
 
 
-def test_what_a_killed_installation_leaves_is_in_nobodys_way(wheel: Path, tmp_path: Path) -> None:
-    python = quick_python(tmp_path, meanwhile='kill -9 "$PPID"')
+def test_a_killed_installation_does_not_block_the_next(wheel: Path, tmp_path: Path) -> None:
+    python = quick_python(tmp_path, then='kill -9 "$PPID"')
     killed = install(wheel, DESTDIR=str(tmp_path / "root"), PYTHON=str(python))
     assert killed.returncode == -signal.SIGKILL
     assert [path.name for path in releases(tmp_path / "root") if path.name != ".lock"] == [".draft"]
@@ -122,9 +122,9 @@ def test_what_a_killed_installation_leaves_is_in_nobodys_way(wheel: Path, tmp_pa
     assert [path.name for path in releases(tmp_path / "root") if path.name != ".lock"] == ["1.0.0"]
 
 
-def test_two_at_once_take_turns(wheel: Path, tmp_path: Path) -> None:
+def test_concurrent_installations_take_turns(wheel: Path, tmp_path: Path) -> None:
     go_on, begun = tmp_path / "go-on", tmp_path / "begun"
-    python = quick_python(tmp_path, meanwhile=f'echo >>"{begun}"; until [ -e "{go_on}" ]; do sleep 0.05; done')
+    python = quick_python(tmp_path, then=f'echo >>"{begun}"; until [ -e "{go_on}" ]; do sleep 0.05; done')
     environment = os.environ | {"DESTDIR": str(tmp_path / "root"), "PYTHON": str(python)}
     logs = [tmp_path / "one", tmp_path / "other"]
     both = []
@@ -140,15 +140,15 @@ def test_two_at_once_take_turns(wheel: Path, tmp_path: Path) -> None:
     assert sum("is there already" in log.read_text() for log in logs) == 1
 
 
-def test_an_interpreter_that_units_cannot_see_is_refused(wheel: Path) -> None:
+def test_an_interpreter_that_units_cannot_see_is_rejected(wheel: Path) -> None:
     without = {key: value for key, value in os.environ.items() if key != "DESTDIR"}
     command, environment = [INSTALL, wheel], without | {"PYTHON": "/home/nobody/python3"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, "hidden from the units" in done.stderr) == (1, True), done.stderr
 
 
-def test_who_is_not_root_is_told_so(wheel: Path) -> None:
-    with TemporaryDirectory() as name:  # which others may enter, unlike the tests' own folders
+def test_installing_requires_root(wheel: Path) -> None:
+    with TemporaryDirectory() as name:  # other users may enter it, unlike the tests' own folders
         Path(name).chmod(0o755)
         copies = [Path(shutil.copy(path, name)) for path in (INSTALL, wheel)]
         without = {key: value for key, value in os.environ.items() if key != "DESTDIR"}
@@ -157,7 +157,7 @@ def test_who_is_not_root_is_told_so(wheel: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "flask-3.0.0-py3-none-any.whl", "signpost.whl"])
-def test_what_is_no_wheel_of_ours_is_refused(name: str, tmp_path: Path) -> None:
+def test_another_projects_wheel_is_rejected(name: str, tmp_path: Path) -> None:
     (tmp_path / name).touch()
     done = install(tmp_path / name, DESTDIR=str(tmp_path / "root"))
     assert (done.returncode, done.stderr[:6]) == (2, "usage:")
@@ -177,13 +177,13 @@ def install(wheel: Path, cwd: Path = ROOT, umask: int = -1, **settings: str) -> 
     )
 
 
-def quick_python(folder: Path, *, meanwhile: str = ":") -> Path:
-    """Write an interpreter whose environments get our wheel alone: what the lock names is another test's.
+def quick_python(folder: Path, *, then: str = ":") -> Path:
+    """Write an interpreter whose environments contain only the project's wheel. Other tests cover locked packages.
 
-    ``meanwhile`` is what it does, as shell, once it has made one.
+    ``then`` is shell code that it runs after creating an environment.
     """
     python = folder / "python"
-    python.write_text(QUICK_PYTHON.format(python=sys.executable, meanwhile=meanwhile))
+    python.write_text(QUICK_PYTHON.format(python=sys.executable, then=then))
     python.chmod(0o755)
     return python
 
@@ -193,13 +193,13 @@ def releases(root: Path) -> list[Path]:
 
 
 def texts_in(environment: Path) -> list[Path]:
-    """Return the commands and the configuration of an environment: what names the place where it is."""
+    """Return the commands and the configuration of an environment, which contain its path."""
     files = [*(environment / "bin").iterdir(), environment / "pyvenv.cfg"]
     return [path for path in files if not path.is_symlink()]
 
 
 def contents(root: Path) -> dict[Path, tuple[int, str | bytes]]:
-    """Return each file below with its mode and what it holds, but for what Python compiles by itself."""
+    """Return each file below with its mode and content, except for compiled Python."""
     return {
         path: (path.lstat().st_mode, str(path.readlink()) if path.is_symlink() else path.read_bytes())
         for path in root.rglob("*")

@@ -1,4 +1,4 @@
-"""The logins, before their roles have anything: as the postgres container makes them, and as the docs tell to."""
+"""The logins before their roles have rights: as the postgres container creates them, and as the docs describe."""
 
 import os
 import re
@@ -24,7 +24,7 @@ OTHERS = "select datname from pg_database where datallowconn and datname <> %s o
 
 @contextmanager
 def cluster_of_the_container(secrets: Path) -> Iterator[Cluster]:
-    """Start a server, and run on it what the container's first start runs."""
+    """Start a server, and run the script of the container's first start on it."""
     subprocess.run([FOLDER / "make-secrets.sh", secrets], check=True)
     with Cluster(embedded_binaries()) as cluster:
         with connected(cluster) as connection:
@@ -43,7 +43,7 @@ def cluster_of_the_container(secrets: Path) -> Iterator[Cluster]:
 
 @contextmanager
 def cluster_by_the_docs(_folder: Path) -> Iterator[Cluster]:
-    """Start a server, and type on it what docs/guides/organizations.md says."""
+    """Start a server, and run the commands of docs/guides/organizations.md on it."""
     [typed] = re.findall(r"```sql\n(.*?)```", (ROOT / "docs" / "guides" / "organizations.md").read_text(), re.DOTALL)
     with Cluster(embedded_binaries()) as cluster:
         with connected(cluster) as connection:
@@ -55,7 +55,7 @@ def connected(cluster: Cluster) -> psycopg.Connection:
     return psycopg.connect(driver_url(cluster.url("postgres")), autocommit=True)
 
 
-def test_the_logins_made_first_have_what_the_migration_gives_their_roles(tmp_path: Path) -> None:
+def test_logins_created_before_the_migration_get_the_rights_of_their_roles(tmp_path: Path) -> None:
     with cluster_of_the_container(tmp_path) as cluster:
         commands.upgrade(cluster.url("signpost"))
 
@@ -74,7 +74,7 @@ def test_the_logins_made_first_have_what_the_migration_gives_their_roles(tmp_pat
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("set_up", [cluster_of_the_container, cluster_by_the_docs])
-async def test_an_organization_s_role_can_connect_to_its_own_database_alone(
+async def test_an_organizations_role_can_connect_only_to_its_own_database(
     tmp_path: Path, set_up: Callable[[Path], AbstractContextManager[Cluster]]
 ) -> None:
     with set_up(tmp_path) as cluster:

@@ -1,4 +1,4 @@
-"""What a server gets beside our own code is written down whole, and its licences were thought about."""
+"""The list of third-party packages on a server is complete, and each licence was reviewed."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from tests.support.commands import ROOT
 from tests.support.processes import SCRIPTS
 
 
-def test_the_list_names_all_that_is_locked_with_its_hashes(tmp_path: Path) -> None:
+def test_the_list_contains_each_locked_package_with_its_hashes(tmp_path: Path) -> None:
     path = tmp_path / "sbom.json"
     command = [
         SCRIPTS / "cyclonedx-py",
@@ -26,7 +26,7 @@ def test_the_list_names_all_that_is_locked_with_its_hashes(tmp_path: Path) -> No
     assert all("hashes" in reference for component in components for reference in component["externalReferences"])
 
 
-def test_every_licence_is_one_that_somebody_thought_about() -> None:
+def test_each_licence_was_reviewed() -> None:
     listed = subprocess.run(
         [sys.executable, "-m", "releasing", "licences"], cwd=ROOT, capture_output=True, text=True, check=False
     )

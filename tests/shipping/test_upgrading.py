@@ -1,6 +1,6 @@
-"""`make test-upgrade`: the previous release's own tests tell whether a migration leaves it able to serve.
+"""`make test-upgrade`: the previous release's tests show whether it still works after a migration.
 
-The release is made up: this source as it was committed, tagged in a copy of its history.
+The release is artificial: the committed source, tagged in a copy of its history.
 """
 
 import subprocess
@@ -50,28 +50,28 @@ def upgrade(source: Path) -> "subprocess.CompletedProcess[str]":
 
 
 def released(source: Path, change: str) -> Path:
-    """Tag what the source is as a release, then add a migration to it."""
+    """Tag the source as a release, then add a migration to it."""
     subprocess.run(["git", "-C", source, "tag", "v0.0.1"], check=True)
     path = source / "migrations" / "versions" / "9000_change.py"
     path.write_text(MIGRATION.format(head=REVISIONS[-1], change=change))
     return source
 
 
-def test_where_there_was_no_release_it_says_so(source: Path) -> None:
+def test_without_an_earlier_release_it_reports_so(source: Path) -> None:
     for tag in subprocess.run(["git", "-C", source, "tag"], capture_output=True, text=True, check=True).stdout.split():
         subprocess.run(["git", "-C", source, "tag", "--delete", tag], check=True)
     done = upgrade(source)
     assert (done.returncode, done.stdout) == (0, "upgrade: skipped: there is no earlier release to upgrade from\n")
 
 
-def test_a_schema_that_has_more_leaves_the_release_able_to_serve(source: Path) -> None:
+def test_the_release_works_with_an_extended_schema(source: Path) -> None:
     done = upgrade(released(source, "alter table users add column nickname text"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the tests of v0.0.1" in done.stdout
     assert " passed" in done.stdout
 
 
-def test_a_schema_that_lacks_what_the_release_writes_is_found_out(source: Path) -> None:
+def test_a_schema_without_a_column_that_the_release_writes_fails(source: Path) -> None:
     done = upgrade(released(source, "alter table users rename column full_name to name"))
     assert done.returncode == 1
     assert "UndefinedColumn" in done.stdout

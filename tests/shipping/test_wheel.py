@@ -1,4 +1,4 @@
-"""The wheel: all that the source has is in it, and in an environment with nothing else its commands work."""
+"""The wheel contains all source files, and its commands work in an environment with nothing else."""
 
 import subprocess
 import zipfile
@@ -11,7 +11,7 @@ import pytest
 from tests.support.commands import PROGRAMS
 from tests.support.shipping import PACKAGES, ROOT, Machine
 
-# In one process, which has imported them once.
+# Runs all commands in one process, which imports them once.
 ASK_EACH = """
 import importlib, sys
 module, name, *commands = sys.argv[1:]
@@ -36,7 +36,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
 
 
 @pytest.mark.parametrize("program", sorted(PROGRAMS.keys() - {"devstack"}))  # its parts come with an extra
-def test_every_command_tells_of_itself_where_nothing_else_is_installed(machine: Machine, program: str) -> None:
+def test_each_command_shows_its_help_with_only_the_wheel_installed(machine: Machine, program: str) -> None:
     done = subprocess.run(machine.command([program, "--help"]), capture_output=True, text=True, check=False)
     assert (done.returncode, "Usage:" in done.stdout) == (0, True), done.stderr
 
@@ -46,7 +46,7 @@ def test_every_command_tells_of_itself_where_nothing_else_is_installed(machine: 
     assert (done.returncode, done.stdout.count("Usage:")) == (0, len(commands)), done.stderr
 
 
-def test_the_environment_holds_what_the_lock_names_and_no_more(machine: Machine) -> None:
+def test_the_environment_contains_exactly_the_locked_packages(machine: Machine) -> None:
     listed = subprocess.run(
         [machine.current / "bin" / "python", "-m", "pip", "list", "--format=freeze"],
         capture_output=True,
@@ -59,7 +59,7 @@ def test_the_environment_holds_what_the_lock_names_and_no_more(machine: Machine)
     assert "signpost==1.0.0" in listed
 
 
-def test_the_version_is_that_of_the_wheel_wherever_it_is_told(machine: Machine) -> None:
+def test_each_command_shows_the_wheels_version(machine: Machine) -> None:
     printed = subprocess.run(machine.command(["api-service", "openapi"]), capture_output=True, text=True, check=True)
     assert '"version": "1.0.0"' in printed.stdout
 

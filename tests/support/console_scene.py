@@ -22,7 +22,7 @@ MAIL, SMS = "smtp://mail.example.org:587", "https+json://sms.example.net/send"
 
 @dataclass(frozen=True)
 class Death:
-    """A cause of dead messages; the braces in ``error`` stand for the address."""
+    """A cause of dead messages; the braces in ``error`` mark the address."""
 
     count: int
     reason: str

@@ -145,7 +145,7 @@ def migrated_cluster() -> Iterator[Cluster]:
 
 
 def migrate(url: str) -> None:
-    """Bring a database to the schema beside these tests, or to that of another source (`make test-upgrade`)."""
+    """Migrate a database to this source's schema, or to another source's (`make test-upgrade`)."""
     source = os.environ.get("SIGNPOST_TEST_SCHEMA_FROM")
     if source is None:
         commands.upgrade(url)

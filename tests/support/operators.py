@@ -47,13 +47,13 @@ def outboxctl(database: Database, *arguments: str, **environment: str) -> Result
 
 @contextmanager
 def running_outboxctl(database: Database, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
-    """Run `outboxctl` in a process of its own, and kill it at the end."""
+    """Run `outboxctl` as a separate process, and kill it at the end."""
     command = [sys.executable, "-c", "from operator_console.cli import main; main()", *arguments]
     environment = os.environ | {"DATABASE_URL": database.console_url}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     # A shell starts background jobs, possibly this test suite too, with interrupts ignored.
     restore_interrupts = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
-    with subprocess.Popen(command, env=environment, text=True, preexec_fn=restore_interrupts, **pipes) as process:  # noqa: PLW1509 - no thread of ours runs here
+    with subprocess.Popen(command, env=environment, text=True, preexec_fn=restore_interrupts, **pipes) as process:  # noqa: PLW1509 - the test has no threads here
         try:
             yield process
         finally:

@@ -59,7 +59,7 @@ OUTCOMES: list[Outcome] = [
     Dead(DeadReason.EXPIRED),
 ]
 LATE_OUTCOMES = [OUTCOMES[0], OUTCOMES[3]]
-"""One outcome that ignores the lease and one that needs it. More outcomes would make each pair rarer."""
+"""An outcome that ignores the lease and an outcome that needs it. More outcomes would make each pair rarer."""
 
 CONTEXT = AuditContext("ada", "a test")
 DISCARD = text("update outbox_messages set dead_reason = 'discarded' where id = :id and status = 'dead'")

@@ -11,7 +11,7 @@ POLL_SECONDS = 0.05
 
 
 def marked_processes(mark: str) -> dict[int, str]:
-    """Return the command line of each living process that bears the mark; zombies have none."""
+    """Return the command lines of all living processes with the mark. Zombies have no command line."""
     if not Path("/proc/self/environ").exists():
         pytest.skip("this machine has no /proc to look processes up in")
     found = {}
@@ -29,7 +29,7 @@ def marked_environment(mark: str) -> dict[str, str]:
 
 
 def wait_until_gone(mark: str, seconds: float = 30) -> dict[int, str]:
-    """Wait until all marked processes have ended, and return those that remain at the deadline."""
+    """Wait until all marked processes have ended, and return the remaining ones at the deadline."""
     deadline = time.monotonic() + seconds
     while (left := marked_processes(mark)) and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)

@@ -35,7 +35,7 @@ class Running:
         return self.process.pid
 
     def children(self) -> list[int]:
-        """Return the ids of its own children, such as gunicorn's workers."""
+        """Return the ids of its child processes, such as gunicorn's workers."""
         return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
     def log_text(self) -> str:

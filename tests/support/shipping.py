@@ -56,7 +56,7 @@ def build_wheel(source: Path, folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Machine:
-    """A folder that stands for a machine's file system, with one or more releases."""
+    """A folder used as a machine's file system, with one or more releases."""
 
     root: Path
 

@@ -11,7 +11,7 @@ from tests.support.smtp_script import End, Moment, Script
 class SmtpServer:
     """Records the traffic. ``faults`` lists protocol violations, ``in_clear`` every unencrypted byte.
 
-    ``messages`` are those it accepted, ``submitted`` all that arrived completely.
+    ``messages`` holds accepted messages, ``submitted`` every complete one.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Only tokens that the API issued for itself, and that are valid now, are accepted."""
+"""The API accepts only its own currently valid tokens."""
 
 import base64
 import json
@@ -61,12 +61,12 @@ def test_a_token_names_its_user_and_session() -> None:
     assert len(token) < MAX_LENGTH / 2
 
 
-def test_no_two_tokens_are_the_same() -> None:
+def test_each_token_is_unique() -> None:
     moment = now()
     assert TOKENS.issue(HOLDER, moment) != TOKENS.issue(HOLDER, moment)
 
 
-def test_the_token_that_the_forgeries_start_from_is_valid() -> None:
+def test_the_basis_of_the_forgeries_is_valid() -> None:
     assert TOKENS.read(signed(claims())) == HOLDER
 
 
@@ -141,7 +141,7 @@ def test_a_token_for_another_purpose_is_rejected(kind: str | None) -> None:
         TOKENS.read(signed(claims(), typ=kind))
 
 
-def test_a_token_holds_for_its_lifetime_and_the_clocks_may_differ_a_little() -> None:
+def test_a_token_is_valid_for_its_lifetime_with_small_clock_differences() -> None:
     almost_over = now() - LIFETIME + timedelta(seconds=30)
     from_a_fast_clock = now() + LEEWAY / 2
 
@@ -157,7 +157,7 @@ def test_expired_and_future_tokens_are_rejected(issued_after: timedelta) -> None
 def test_a_token_changed_in_any_place_is_rejected() -> None:
     token = TOKENS.issue(HOLDER, now())
     for place, letter in enumerate(token):
-        # The first bit of the six: the last ones of a part may stand for nothing.
+        # Change the first of six bits, because the last bits of a part may be unused padding.
         other = ALPHABET[ALPHABET.index(letter) ^ 32] if letter != "." else "A"
         with pytest.raises(InvalidTokenError):
             TOKENS.read(token[:place] + other + token[place + 1 :])
@@ -188,12 +188,12 @@ def test_malformed_access_tokens_are_rejected(what: str) -> None:
 
 
 @given(st.text(max_size=200) | st.lists(st.text(ALPHABET, max_size=60), min_size=2, max_size=5).map(".".join))
-def test_no_text_causes_more_than_a_rejection(text: str) -> None:
+def test_any_text_is_rejected_without_an_exception(text: str) -> None:
     with pytest.raises(InvalidTokenError):
         TOKENS.read(text)
 
 
-def test_the_first_key_signs_and_all_verify_until_they_are_gone() -> None:
+def test_the_first_key_signs_and_each_current_key_verifies() -> None:
     old, new = KEYS, SecretKeys({"new": bytes(32), KEY_ID: KEY})
     before, after = AccessTokens(old, PUBLIC_URL, LIFETIME), AccessTokens(new, PUBLIC_URL, LIFETIME)
     only_new = AccessTokens(SecretKeys({"new": bytes(32)}), PUBLIC_URL, LIFETIME)
@@ -218,7 +218,7 @@ def test_the_key_set_verifies_elsewhere_and_has_no_private_part() -> None:
         jwt.decode(token, keys["next"], algorithms=["EdDSA"], audience=PUBLIC_URL, issuer=PUBLIC_URL)
 
 
-def test_the_signing_key_is_neither_the_secret_key_nor_a_code_s() -> None:
+def test_the_signing_key_differs_from_the_secret_key_and_code_keys() -> None:
     assert signing_seed(KEY) != KEY
     assert signing_seed(KEY) != signing_seed(bytes(32))
     assert len(signing_seed(KEY)) == 32

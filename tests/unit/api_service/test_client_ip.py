@@ -24,7 +24,7 @@ PEER = "203.0.113.9"
         ("," * 5000, 1, PEER),
     ],
 )
-def test_only_entries_of_trusted_proxies_count(forwarded_for: str, proxies: int, client: str) -> None:
+def test_only_forwarded_entries_of_trusted_proxies_count(forwarded_for: str, proxies: int, client: str) -> None:
     assert client_address(PEER, forwarded_for, proxies) == client
 
 

@@ -8,7 +8,7 @@ NOT_YET_IN_ISO = {"AC", "TA", "XK"}
 """Ascension, Tristan da Cunha and Kosovo have phone numbers, but no ISO code."""
 
 
-def test_countries_are_those_with_phone_numbers_and_uninhabited_ones() -> None:
+def test_the_list_has_countries_with_phone_numbers_and_uninhabited_ones() -> None:
     assert len(COUNTRIES) == 249
     assert phonenumbers.SUPPORTED_REGIONS - NOT_YET_IN_ISO == COUNTRIES - WITHOUT_A_PHONE_PLAN
 

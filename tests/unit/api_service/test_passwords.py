@@ -29,7 +29,7 @@ from shared.cpu_count import cpu_count
         ("ada.lovelace wrote it", None),
     ],
 )
-def test_a_password_is_long_rare_and_not_the_address(password: str, violation: ViolationCode | None) -> None:
+def test_a_password_must_be_long_uncommon_and_not_the_address(password: str, violation: ViolationCode | None) -> None:
     assert passwords.violation_in(password, ["ada.lovelace@example.org"]) == violation
 
 
@@ -46,7 +46,7 @@ def test_a_password_is_long_rare_and_not_the_address(password: str, violation: V
         ("336 1234 5678", "+33612345678"),
     ],
 )
-def test_no_spelling_of_the_address_is_a_password(password: str, address: str) -> None:
+def test_each_spelling_of_the_address_is_rejected_as_a_password(password: str, address: str) -> None:
     assert passwords.violation_in(password, [address]) is ViolationCode.IS_THE_ADDRESS
 
 
@@ -56,11 +56,11 @@ def test_a_password_may_look_like_a_number(password: str) -> None:
 
 
 @pytest.mark.parametrize("space", [" ", "\u3000", "\t", "\u00a0"])
-def test_spaces_alone_are_no_password(space: str) -> None:
+def test_a_password_of_spaces_is_rejected(space: str) -> None:
     assert passwords.violation_in(passwords.normalised(space * 12), []) is ViolationCode.TOO_COMMON
 
 
-def test_the_list_has_a_thousand_that_are_long_enough_to_be_tried_here() -> None:
+def test_the_list_of_common_passwords_has_a_thousand_of_valid_length() -> None:
     assert sum(len(password) >= passwords.MIN_LENGTH for password in passwords.COMMON) >= 1000
 
 
@@ -68,12 +68,12 @@ def test_every_listed_password_is_rejected_in_any_capitalization() -> None:
     assert [password for password in passwords.COMMON if not passwords.is_common(password.upper())] == []
 
 
-def test_the_same_password_typed_on_two_keyboards_is_the_same() -> None:
+def test_unicode_variants_of_a_password_are_equal() -> None:
     assert passwords.normalised("cafe\u0301") == passwords.normalised("caf\u00e9")
     assert passwords.normalised("ﬁne") == "fine"
 
 
-def test_a_password_is_hashed_with_three_times_the_least_that_owasp_has() -> None:
+def test_password_hashing_costs_three_times_the_owasp_minimum() -> None:
     parameters = extract_parameters(passwords.hash_password("four quiet words here"))
     assert parameters.type is Type.ID
     assert (parameters.time_cost, parameters.memory_cost, parameters.parallelism) == (4, 31 * 1024, 1)
@@ -100,7 +100,7 @@ class CountingHasher(PasswordHasher):
                 self._now -= 1
 
 
-def test_no_more_passwords_are_hashed_at_once_than_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_hashes_are_limited_to_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     hasher = CountingHasher()
     monkeypatch.setattr(passwords, "_hasher", hasher)
     with ThreadPoolExecutor(4 * cpu_count()) as threads:

@@ -87,7 +87,7 @@ def test_an_idle_time_above_the_lifetime_is_rejected() -> None:
     ]
 
 
-def test_a_limit_is_written_in_words_of_several_windows_or_none() -> None:
+def test_a_limit_has_several_windows_or_is_off() -> None:
     settings = read(LIMIT_RESENDS_PER_ADDRESS="3/hour; 10 per 2 days", LIMIT_RESETS_PER_NETWORK="none")
 
     allowed = [(item.amount, item.seconds) for item in settings.limits[Limit.RESENDS_PER_ADDRESS].items]
@@ -109,7 +109,7 @@ def test_an_invalid_limit_is_rejected(text: str) -> None:
     ]
 
 
-def test_origins_are_written_as_browsers_write_them() -> None:
+def test_origins_are_normalized_as_browsers_send_them() -> None:
     assert read().cors_origins == frozenset()
     assert read(CORS_ORIGINS="https://a.example, http://b.example:3000").cors_origins == {
         "https://a.example",
@@ -120,6 +120,6 @@ def test_origins_are_written_as_browsers_write_them() -> None:
 @pytest.mark.parametrize(
     "text", ["*", "null", "a.example", "https://a.example/", "https://A.example", "https://a.example,"]
 )
-def test_an_origin_that_no_browser_would_send_is_rejected(text: str) -> None:
+def test_an_origin_that_browsers_never_send_is_rejected(text: str) -> None:
     with pytest.raises(SettingsError):
         read(CORS_ORIGINS=text)

@@ -22,7 +22,7 @@ from tests.support.eventually import eventually
         ("wait=99999999999", 20),
         ("wait=" + "9" * 8000, 20),
         ("wait=0000000000007", 7),
-        ("wait=" + "0" * 1_000_000 + "x", 0),  # for hours, were each zero tried in two places
+        ("wait=" + "0" * 1_000_000 + "x", 0),  # a backtracking pattern would take hours
         ('foo="a, wait=3"', 0),
         ('foo="a, wait=3", wait=4', 4),
         (r'foo="a\", wait=3", wait=4', 4),
@@ -38,7 +38,7 @@ from tests.support.eventually import eventually
         ("foo=wait=5", 0),
     ],
 )
-def test_a_preference_is_read_as_rfc_7240_writes_it(header: str | None, seconds: int) -> None:
+def test_a_preference_is_parsed_as_in_rfc_7240(header: str | None, seconds: int) -> None:
     assert preferred_seconds(header) == seconds
 
 

@@ -19,9 +19,7 @@ def test_a_peer_in_python_is_installed_with_its_package(tmp_path: Path, monkeypa
     assert [peer.name for peer in installed_peers(quick=False)] == ["django-post-office"]
 
 
-def test_a_peer_in_node_needs_the_node_that_was_installed_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_node_peer_needs_the_installed_node_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peer_runner, "INSTALLED", tmp_path)
     (tmp_path / "node_modules/pg-boss").mkdir(parents=True)
     assert installed_peers(quick=False) == []

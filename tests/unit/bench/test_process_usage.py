@@ -30,27 +30,27 @@ def parent() -> Iterator[subprocess.Popen[bytes]]:
         process.communicate(b"\n")
 
 
-def test_cpu_time_includes_that_of_children_which_have_ended(parent: subprocess.Popen[bytes]) -> None:
+def test_cpu_time_includes_ended_children(parent: subprocess.Popen[bytes]) -> None:
     assert cpu_seconds(parent.pid) >= 0.3
 
 
-def test_a_family_is_a_process_and_all_below_it(parent: subprocess.Popen[bytes]) -> None:
+def test_a_family_is_a_process_and_its_descendants(parent: subprocess.Popen[bytes]) -> None:
     child = eventually(lambda: family(parent.pid)[1:])
     assert len(child) == 1
     assert set(family(parent.pid)) < set(family(os.getpid()))
 
 
-def test_memory_is_that_of_the_whole_family_or_of_one_process(parent: subprocess.Popen[bytes]) -> None:
+def test_memory_is_counted_for_a_family_or_one_process(parent: subprocess.Popen[bytes]) -> None:
     assert peak_megabytes(parent.pid) > resident_megabytes(parent.pid) + 40
 
 
-def test_who_has_ended_uses_nothing() -> None:
+def test_an_ended_process_uses_nothing() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
     assert (cpu_seconds(ended.pid), peak_megabytes(ended.pid)) == (0, 0)
 
 
-def test_no_more_can_have_been_stolen_than_all_cores_have_had() -> None:
+def test_stolen_time_is_limited_to_the_time_of_all_cores() -> None:
     since_boot = float(Path("/proc/uptime").read_text().split()[0])
     before = stolen_seconds()
     assert 0 <= before <= stolen_seconds() <= since_boot * cpu_count()

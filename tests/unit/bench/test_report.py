@@ -47,10 +47,10 @@ def test_each_goal_has_a_line_with_its_limit_its_value_and_the_verdict() -> None
     ]
 
 
-def test_figures_have_as_many_digits_as_mean_something() -> None:
+def test_figures_have_only_significant_digits() -> None:
     text = report_as_text({"peer": "not installed", "relay": {"messages/s": 12_345.6, "MB": 70.06}})
     assert text.splitlines() == ["peer   not installed", "relay  messages/s 12,346 · MB 70.1"]
 
 
-def test_each_goal_has_a_figure_of_its_own() -> None:
+def test_each_goal_has_its_own_figure() -> None:
     assert len({goal.figure for goal in GOALS}) == len(GOALS)

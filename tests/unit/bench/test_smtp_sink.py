@@ -6,7 +6,7 @@ SESSION = (
 EXPECTED = b"".join([REPLIES[b"EHLO"], OK, OK, REPLIES[b"DATA"], QUEUED, REPLIES[b"QUIT"]])
 
 
-def test_a_session_gets_the_same_replies_however_it_is_cut_into_pieces() -> None:
+def test_replies_do_not_depend_on_how_input_is_split() -> None:
     for size in (1, 7, len(SESSION)):
         conversation = Conversation()
         pieces = [SESSION[start : start + size] for start in range(0, len(SESSION), size)]

@@ -85,7 +85,7 @@ def test_an_expensive_failure_is_shared_for_as_long_as_it_took() -> None:
     assert cache.get().value == 1
 
 
-def test_without_a_permit_callers_get_the_previous_result_or_are_refused() -> None:
+def test_without_a_permit_callers_get_the_previous_result_or_an_error() -> None:
     clock, permits = Clock(), CountPermits(1)
     cache = SingleFlightCache[int](Computation(clock, 3), permits, clock)
     with permits.hold(), pytest.raises(BusyError):

@@ -30,7 +30,7 @@ def an_open_breaker() -> CircuitBreaker:
     return a_breaker_after("-")
 
 
-def test_where_nothing_succeeds_the_first_failure_opens() -> None:
+def test_without_successes_the_first_failure_opens_the_breaker() -> None:
     breaker = a_breaker_after("-")
     assert breaker.state(now=100.9) is BreakerState.OPEN
     assert breaker.state(now=101.0) is BreakerState.HALF_OPEN
@@ -40,30 +40,30 @@ def test_where_nothing_succeeds_the_first_failure_opens() -> None:
     ("outcomes", "condition"),
     [
         ("+" * 20 + "-", BreakerState.CLOSED),
-        ("+-" * 4, BreakerState.CLOSED),  # half, of too few to say so
+        ("+-" * 4, BreakerState.CLOSED),  # half failed, but of too few
         ("+-" * 5, BreakerState.OPEN),
         ("++-" * 20, BreakerState.CLOSED),
         ("+" * 90 + "-" * (FAILURES_IN_A_ROW - 1), BreakerState.CLOSED),
         ("+" * 90 + "-" * FAILURES_IN_A_ROW, BreakerState.OPEN),
     ],
 )
-def test_among_successes_it_takes_a_share_or_a_row_of_failures(outcomes: str, condition: BreakerState) -> None:
+def test_among_successes_a_share_or_a_run_of_failures_opens_the_breaker(outcomes: str, condition: BreakerState) -> None:
     assert a_breaker_after(outcomes).state(now=100.0) is condition
 
 
-def test_what_succeeded_long_ago_does_not_count() -> None:
+def test_old_successes_do_not_count() -> None:
     breaker = a_breaker_after("+" * 50, now=100.0)
     breaker.failed(now=131.0, jitter=0.0)
     assert breaker.state(now=131.0) is BreakerState.OPEN
 
 
-def test_a_provider_that_asks_for_time_has_it_whatever_succeeded() -> None:
+def test_retry_after_opens_the_breaker_despite_successes() -> None:
     breaker = a_breaker_after("+" * 50)
     breaker.failed(now=100.0, jitter=0.0, at_least=AN_HOUR)
     assert breaker.remaining(now=100.0) == AN_HOUR
 
 
-def test_it_takes_more_than_one_probe_to_close_it() -> None:
+def test_one_probe_does_not_close_the_breaker() -> None:
     breaker = an_open_breaker()
     assert breaker.succeeded(now=101.0) is False
     assert breaker.state(now=101.0) is BreakerState.HALF_OPEN
@@ -71,7 +71,7 @@ def test_it_takes_more_than_one_probe_to_close_it() -> None:
     assert breaker.state(now=101.0) is BreakerState.CLOSED
 
 
-def test_an_answer_from_before_the_outage_proves_nothing() -> None:
+def test_a_result_from_before_the_outage_does_not_count() -> None:
     breaker = an_open_breaker()
     for _ in range(10):
         breaker.succeeded(now=100.5)
@@ -79,7 +79,7 @@ def test_an_answer_from_before_the_outage_proves_nothing() -> None:
     assert breaker.passed == 0
 
 
-def test_one_failure_after_it_has_closed_does_not_open_it_again() -> None:
+def test_one_failure_after_closing_does_not_reopen_the_breaker() -> None:
     breaker = an_open_breaker()
     breaker.succeeded(now=101.0)
     breaker.succeeded(now=101.0)
@@ -87,7 +87,7 @@ def test_one_failure_after_it_has_closed_does_not_open_it_again() -> None:
     assert breaker.state(now=101.0) is BreakerState.CLOSED
 
 
-def test_one_that_falls_over_again_soon_goes_on_doubling() -> None:
+def test_a_breaker_that_reopens_soon_keeps_doubling_its_pause() -> None:
     breaker = an_open_breaker()
     breaker.succeeded(now=101.0)
     breaker.succeeded(now=101.0)
@@ -97,7 +97,7 @@ def test_one_that_falls_over_again_soon_goes_on_doubling() -> None:
 
 
 @pytest.mark.parametrize(("failures", "pause"), [(1, 1.0), (2, 2.0), (3, 4.0), (6, 30.0), (2000, 30.0)])
-def test_each_opening_in_a_row_doubles_the_pause_up_to_half_a_minute(failures: int, pause: float) -> None:
+def test_consecutive_openings_double_the_pause_up_to_half_a_minute(failures: int, pause: float) -> None:
     breaker, now = CircuitBreaker(), 0.0
     for _ in range(failures):
         now = breaker.open_until
@@ -105,20 +105,20 @@ def test_each_opening_in_a_row_doubles_the_pause_up_to_half_a_minute(failures: i
     assert breaker.open_until - now == pytest.approx(pause)
 
 
-def test_messages_in_flight_when_it_opened_count_once() -> None:
+def test_failures_in_flight_at_the_opening_count_once() -> None:
     breaker = CircuitBreaker()
     for _ in range(8):
         breaker.failed(now=100.0, jitter=0.0)
     assert breaker.consecutive_opens == 1
 
 
-def test_the_dice_shorten_a_pause_by_half_at_most() -> None:
+def test_jitter_shortens_a_pause_by_at_most_half() -> None:
     breaker = CircuitBreaker()
     breaker.failed(now=0.0, jitter=0.999)
     assert 0.5 <= breaker.open_until <= 0.51
 
 
-def test_what_another_relay_found_out_holds_here_too() -> None:
+def test_another_relays_breaker_state_applies_here() -> None:
     breaker = CircuitBreaker()
     breaker.adopt(now=50.0, consecutive_opens=3, open_for=4.0)
     assert breaker.state(now=53.9) is BreakerState.OPEN
@@ -131,7 +131,7 @@ STEPS = st.lists(st.tuples(st.sampled_from("+-"), st.floats(0, 40), st.floats(0,
 
 
 @given(STEPS)
-def test_it_is_never_open_for_longer_than_its_cap_nor_less_than_half_its_first_pause(
+def test_an_open_pause_stays_within_its_limits(
     steps: list[tuple[str, float, float]],
 ) -> None:
     breaker, now = CircuitBreaker(), 0.0
@@ -147,7 +147,7 @@ def test_it_is_never_open_for_longer_than_its_cap_nor_less_than_half_its_first_p
 
 
 @given(STEPS)
-def test_only_a_probe_closes_it(steps: list[tuple[str, float, float]]) -> None:
+def test_only_a_probe_closes_the_breaker(steps: list[tuple[str, float, float]]) -> None:
     breaker, now = CircuitBreaker(), 0.0
     for outcome, passing, jitter in steps:
         now += passing

@@ -1,4 +1,4 @@
-"""What check-settings says of a signature that could not be."""
+"""Errors in the DKIM settings."""
 
 from pathlib import Path
 
@@ -39,20 +39,20 @@ def test_without_a_domain_mails_are_not_signed() -> None:
 
 
 @pytest.mark.parametrize("domain", ["signpost.example", "MAIL.signpost.example", "a.mail.signpost.example"])
-def test_mails_are_signed_for_a_domain_that_receivers_see_in_from(domain: str) -> None:
+def test_the_signing_domain_may_be_a_parent_of_the_from_domain(domain: str) -> None:
     dkim = read(DKIM_DOMAIN=domain).dkim
     assert dkim is not None
     assert dkim.domain == domain.lower()
 
 
 @pytest.mark.parametrize("domain", ["evil.example", "post.example", "other.signpost.example"])
-def test_a_domain_that_receivers_do_not_see_in_from_is_refused(domain: str) -> None:
+def test_a_signing_domain_unrelated_to_from_is_rejected(domain: str) -> None:
     assert errors_in(DKIM_DOMAIN=domain) == [
         f"DKIM_DOMAIN={domain!r} is neither the domain of EMAIL_FROM nor one above or below it"
     ]
 
 
-def test_several_keys_have_their_selectors_in_order() -> None:
+def test_several_keys_have_selectors_in_order() -> None:
     dkim = read(DKIM_SELECTOR="rsa, ED", DKIM_KEY=pem_of(rsa_key(), ed25519_key())).dkim
     assert dkim is not None
     assert [(selector, record_of(key)) for selector, key in dkim.keys] == [
@@ -72,11 +72,11 @@ def test_several_keys_have_their_selectors_in_order() -> None:
         ({"DKIM_KEY": "hush"}, "DKIM_KEY holds no private key in PEM form"),
     ],
 )  # fmt: skip
-def test_each_fault_is_one_line_and_no_key_is_shown(changes: dict[str, str], fault: str) -> None:
+def test_each_error_is_one_line_without_a_key(changes: dict[str, str], fault: str) -> None:
     assert errors_in(**changes) == [fault]
 
 
-def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
+def test_a_key_file_that_others_can_read_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
     path.write_text(GOOD["DKIM_KEY"])
     path.chmod(0o644)
@@ -87,7 +87,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     assert read(DKIM_KEY="", DKIM_KEY_FILE=str(path)).dkim is not None
 
 
-def test_a_key_whose_file_is_gone_is_told_once(tmp_path: Path) -> None:
+def test_a_missing_key_file_is_reported_once(tmp_path: Path) -> None:
     [fault] = errors_in(DKIM_KEY="", DKIM_KEY_FILE=str(tmp_path / "gone"))
     assert fault.endswith("cannot be read: FileNotFoundError")
 

@@ -22,11 +22,11 @@ from outbox_relay.failures import FailureCategory, category_of, connection_failu
         ("connection refused: [Errno 111]", FailureCategory.OTHER),
     ],
 )
-def test_an_error_text_has_the_category_of_what_operators_can_do(error: str, category: FailureCategory) -> None:
+def test_an_error_text_has_the_category_that_operators_act_on(error: str, category: FailureCategory) -> None:
     assert category_of(error) is category
 
 
-def test_an_untrusted_certificate_has_a_category_of_its_own() -> None:
+def test_an_untrusted_certificate_has_its_own_category() -> None:
     failure = connection_failure(
         "smtp:m:25", ssl.SSLCertVerificationError(1, "certificate has expired"), maybe_accepted=False
     )

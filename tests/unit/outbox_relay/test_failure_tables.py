@@ -1,4 +1,4 @@
-"""Each row of each table has examples here, and none has a row that it is not an example of."""
+"""Each row of each failure table has examples, and each example matches its row."""
 
 import errno
 import socket
@@ -196,14 +196,14 @@ def test_every_row_has_examples() -> None:
 
 
 @pytest.mark.parametrize("row", SMTP_EXAMPLES)
-def test_a_reply_is_decided_by_the_row_that_is_about_it(row: str) -> None:
+def test_a_reply_matches_its_row(row: str) -> None:
     examples = SMTP_EXAMPLES[row]
     assert {example: smtp_rule_for(*example).meaning for example in examples} == dict.fromkeys(examples, row)
     assert {from_smtp_reply(*example) for example in examples} == {smtp_rule_for(*examples[0]).kind}
 
 
 @pytest.mark.parametrize("row", HTTP_EXAMPLES)
-def test_a_status_is_decided_by_the_row_that_is_about_it(row: str) -> None:
+def test_a_status_matches_its_row(row: str) -> None:
     examples = HTTP_EXAMPLES[row]
     assert {example: http_rule_for(*example).meaning for example in examples} == dict.fromkeys(examples, row)
     assert {from_http_status(*example) for example in examples} == {http_rule_for(*examples[0]).kind}
@@ -211,7 +211,7 @@ def test_a_status_is_decided_by_the_row_that_is_about_it(row: str) -> None:
 
 @pytest.mark.parametrize("cause", BREAK_EXAMPLES)
 @pytest.mark.parametrize("maybe_accepted", [False, True], ids=["before the hand-over", "after it"])
-def test_a_break_is_told_by_its_row_and_classed_by_its_phase(cause: str, *, maybe_accepted: bool) -> None:
+def test_a_break_matches_its_row_and_is_classed_by_phase(cause: str, *, maybe_accepted: bool) -> None:
     for error in BREAK_EXAMPLES[cause]:
         failure = connection_failure("smtp:mx:25", error, maybe_accepted=maybe_accepted)
         assert network_rule_for(error).cause == cause
@@ -221,13 +221,11 @@ def test_a_break_is_told_by_its_row_and_classed_by_its_phase(cause: str, *, mayb
 
 
 @given(st.sampled_from(SmtpCommand), st.integers(200, 599), st.text(max_size=60))
-def test_no_reply_is_without_a_row_and_none_before_a_recipient_kills(
-    command: SmtpCommand, code: int, text: str
-) -> None:
+def test_each_reply_has_a_row_and_only_replies_after_rcpt_are_final(command: SmtpCommand, code: int, text: str) -> None:
     kind = from_smtp_reply(command, code, text)
     assert kind is FailureClass.PROVIDER or command in (RCPT, DATA, END)
 
 
 @given(st.integers(100, 599), st.none() | st.text(max_size=30))
-def test_no_status_is_without_a_row(status: int, problem: str | None) -> None:
+def test_each_status_has_a_row(status: int, problem: str | None) -> None:
     assert from_http_status(status, problem) in FailureClass

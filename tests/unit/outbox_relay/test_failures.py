@@ -21,13 +21,13 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("command", SmtpCommand)
-def test_a_server_that_is_closing_is_the_providers_fault_wherever_it_says_so(command: SmtpCommand) -> None:
+def test_a_closing_server_is_the_providers_fault_at_any_stage(command: SmtpCommand) -> None:
     assert from_smtp_reply(command, 421, "4.3.2 closing") is PROVIDER
 
 
 @pytest.mark.parametrize("command", [CONNECT, EHLO, SmtpCommand.STARTTLS, AUTH, MAIL])
 @pytest.mark.parametrize("code", [400, 450, 451, 452, 454, 500, 501, 530, 535, 550, 552, 553, 554])
-def test_what_is_refused_before_the_recipient_is_named_kills_no_message(command: SmtpCommand, code: int) -> None:
+def test_a_rejection_before_rcpt_kills_no_message(command: SmtpCommand, code: int) -> None:
     assert from_smtp_reply(command, code, "5.1.1 no") is PROVIDER
 
 
@@ -66,13 +66,13 @@ def test_what_is_refused_before_the_recipient_is_named_kills_no_message(command:
         (END, 554, "Message rejected: Email address is not verified", PROVIDER),
     ],
 )
-def test_a_refusal_of_one_letter_is_told_apart_by_code_and_words(
+def test_rejections_are_classified_by_code_and_text(
     command: SmtpCommand, code: int, text: str, kind: FailureClass
 ) -> None:
     assert from_smtp_reply(command, code, text) is kind
 
 
-def test_an_address_cannot_imitate_words_about_us() -> None:
+def test_a_quoted_address_cannot_imitate_a_provider_failure() -> None:
     assert from_smtp_reply(RCPT, 550, '<"relay-access-denied"@example.org>: unknown') is RECIPIENT
 
 
@@ -84,11 +84,11 @@ def test_an_address_cannot_imitate_words_about_us() -> None:
         ((301, 307, 401, 402, 403, 404, 405, 408, 418, 425, 429, 500, 502, 503, 504), PROVIDER),
     ],
 )
-def test_http_statuses_say_whose_fault_it_was(statuses: tuple[int, ...], kind: FailureClass) -> None:
+def test_http_statuses_determine_the_failure_class(statuses: tuple[int, ...], kind: FailureClass) -> None:
     assert {from_http_status(status, None) for status in statuses} == {kind}
 
 
-def test_only_an_answer_about_the_request_can_be_about_its_recipient() -> None:
+def test_only_request_errors_can_be_the_recipients_fault() -> None:
     assert from_http_status(422, "invalid_recipient") is RECIPIENT
     assert from_http_status(503, "invalid_recipient") is PROVIDER
 
@@ -118,7 +118,7 @@ def test_hints_of_greylisting_servers_are_found(text: str, seconds: float) -> No
         "try again in 5 \N{LATIN SMALL LETTER LONG S}",
     ],
 )
-def test_other_words_hold_no_hint(text: str) -> None:
+def test_other_texts_give_no_hint(text: str) -> None:
     assert retry_after_in(text) is None
 
 
@@ -147,7 +147,7 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, wait: timedelta | N
     assert retry_after_header(value, NOON) == wait
 
 
-def test_what_broke_off_before_the_hand_over_costs_no_attempt() -> None:
+def test_a_break_before_submission_costs_no_attempt() -> None:
     before = connection_failure("smtp:a:25", ConnectionResetError("closed"), maybe_accepted=False)
     after = connection_failure("smtp:a:25", TimeoutError(), maybe_accepted=True)
     assert (before.kind, before.maybe_accepted, before.error) == (PROVIDER, False, "closed")

@@ -24,7 +24,7 @@ def next_runs(scheduler: AsyncIOScheduler) -> dict[str, datetime]:
     return {job.name: job.next_run_time for job in scheduler.get_jobs()}
 
 
-def test_a_clock_that_is_set_back_delays_nothing_until_it_is_that_late_again() -> None:
+def test_a_clock_set_back_does_not_delay_jobs() -> None:
     async def run() -> None:
         scheduler, has_run = AsyncIOScheduler(timezone=UTC), asyncio.Event()
         scheduler.add_job(has_run.set, "interval", seconds=300, next_run_time=datetime.now(UTC) + IN_AN_HOUR)
@@ -37,7 +37,7 @@ def test_a_clock_that_is_set_back_delays_nothing_until_it_is_that_late_again() -
     asyncio.run(run())
 
 
-def test_what_is_due_in_its_time_is_left_alone() -> None:
+def test_a_job_on_schedule_is_unchanged() -> None:
     async def run() -> None:
         scheduler, now = AsyncIOScheduler(timezone=UTC), datetime.now(UTC)
         scheduler.add_job(print, "interval", seconds=5, name="soon", next_run_time=now + timedelta(seconds=5))

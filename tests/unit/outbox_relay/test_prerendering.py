@@ -1,4 +1,4 @@
-"""What comes next is rendered ahead, each message once, and whatever is wrong with one is its own affair."""
+"""Waiting messages are rendered in advance, once each, and a broken message affects no other."""
 
 from datetime import timedelta
 from itertools import islice
@@ -12,7 +12,7 @@ from tests.support.claimed import a_claimed_message
 
 
 class Bench:
-    """Messages that wait, and whoever renders them."""
+    """Waiting messages and their preparer."""
 
     def __init__(self, count: int, broken: frozenset[int] = frozenset()) -> None:
         self.waiting = [a_claimed_message(id=uuid4()) for _ in range(count)]
@@ -23,7 +23,7 @@ class Bench:
         )
 
     def take(self) -> bytes:
-        """Take the first."""
+        """Take the first message."""
         return self.content_of(self.waiting.pop(0))
 
     def content_of(self, message: ClaimedMessage) -> bytes:
@@ -41,7 +41,7 @@ def time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("outbox_relay.delivery.message_source.LONGEST_AHEAD_SECONDS", 60.0)
 
 
-def test_each_is_rendered_once_the_first_with_those_that_follow() -> None:
+def test_the_first_message_is_rendered_with_those_that_follow_once_each() -> None:
     bench = Bench(3)
     messages = list(bench.waiting)
     assert bench.take() == messages[0].id.bytes
@@ -50,20 +50,20 @@ def test_each_is_rendered_once_the_first_with_those_that_follow() -> None:
     assert bench.rendered == messages
 
 
-def test_no_more_are_rendered_ahead_than_are_held() -> None:
+def test_only_held_messages_are_prerendered() -> None:
     bench = Bench(MOST_AHEAD + 10)
     bench.take()
     assert len(bench.rendered) == 1 + MOST_AHEAD
 
 
-def test_when_time_is_up_the_rest_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_beyond_the_time_limit_are_rendered_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("outbox_relay.delivery.message_source.LONGEST_AHEAD_SECONDS", -1.0)
     bench = Bench(5)
     bench.take()
     assert len(bench.rendered) == 2
 
 
-def test_one_that_breaks_does_so_at_its_own_turn_and_its_neighbours_are_whole() -> None:
+def test_a_broken_message_fails_in_its_own_turn_only() -> None:
     bench = Bench(4, broken=frozenset({2}))
     messages = list(bench.waiting)
     assert [bench.take(), bench.take()] == [message.id.bytes for message in messages[:2]]
@@ -72,7 +72,7 @@ def test_one_that_breaks_does_so_at_its_own_turn_and_its_neighbours_are_whole() 
     assert bench.take() == messages[3].id.bytes
 
 
-def test_a_message_that_is_claimed_anew_is_rendered_anew() -> None:
+def test_a_message_claimed_again_is_rendered_again() -> None:
     bench = Bench(2)
     bench.take()
     mended = bench.waiting.pop()._replace(recipient="mended@example.org")

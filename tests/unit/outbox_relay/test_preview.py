@@ -1,4 +1,4 @@
-"""`outbox-relay preview`, as people type it."""
+"""The command `outbox-relay preview`."""
 
 from pathlib import Path
 
@@ -14,13 +14,13 @@ def run(*arguments: str, **environment: str) -> Result:
     return CliRunner().invoke(main, ["preview", *arguments], env=environment)
 
 
-def test_it_needs_no_settings_and_writes_subject_and_text() -> None:
+def test_preview_needs_no_settings_and_prints_subject_and_text() -> None:
     done = run("activation", "--locale", "fr")
     assert done.exit_code == 0
     assert done.output.startswith(f"{FRENCH_SUBJECT}\n\nBonjour Ada,\n")
 
 
-def test_it_writes_the_html_of_a_mail_to_a_file(tmp_path: Path) -> None:
+def test_preview_writes_the_html_of_a_mail_to_a_file(tmp_path: Path) -> None:
     page = tmp_path / "welcome.html"
     assert run("welcome", "--html", "--output", str(page), "--name", "Zoë", BRAND_NAME="Acme").exit_code == 0
     assert page.read_text().startswith("<!doctype html>")
@@ -28,13 +28,13 @@ def test_it_writes_the_html_of_a_mail_to_a_file(tmp_path: Path) -> None:
     assert "Your Acme account" in page.read_text()
 
 
-def test_it_writes_an_sms_as_it_goes_out() -> None:
+def test_preview_prints_an_sms_as_sent() -> None:
     done = run("password_reset", "--channel", "sms", SMS_ONE_TAP="on")
     assert done.output.startswith("Signpost: your code to reset your password is ")
     assert done.output.splitlines()[-1].startswith("@signpost.example #")
 
 
-def test_it_opens_a_page_in_the_browser_of_whoever_asks(tmp_path: Path) -> None:
+def test_preview_opens_the_page_in_a_browser(tmp_path: Path) -> None:
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\ncp "${{1#file://}}" {tmp_path}/shown.html\n')
     browser.chmod(0o755)
@@ -56,12 +56,12 @@ def test_it_opens_a_page_in_the_browser_of_whoever_asks(tmp_path: Path) -> None:
         ({"THEME_FOLDER": "/nowhere"}, "THEME_FOLDER='/nowhere' is not a folder"),
     ],
 )
-def test_a_wrong_setting_is_told_and_exits_2(environment: dict[str, str], told: str) -> None:
+def test_preview_reports_an_invalid_setting_with_status_2(environment: dict[str, str], told: str) -> None:
     done = run("activation", **environment)
     assert (done.exit_code, done.stderr) == (2, f"settings: {told}\n")
 
 
-def test_a_broken_theme_is_told_with_its_file_and_exits_2(tmp_path: Path) -> None:
+def test_preview_reports_a_broken_theme_with_its_file_and_status_2(tmp_path: Path) -> None:
     (tmp_path / "layout.mjml").write_text("{% block %}")
     done = run("activation", THEME_FOLDER=str(tmp_path))
     assert done.exit_code == 2

@@ -38,35 +38,35 @@ def a_pool(clock: Callable[[], float], *, first: Caps = WITHOUT_CAPS, connection
     return ProviderPool(providers, clock, connections)
 
 
-def answer(provider: PooledProvider, state: ProviderState) -> None:
-    """Let the shared state answer what the provider has to send and to request."""
+def synchronize(provider: PooledProvider, state: ProviderState) -> None:
+    """Synchronize the provider with the shared state."""
     provider.apply(provider.take_update(), state)
 
 
 def half_open(provider: PooledProvider, clock: Clock) -> None:
     provider.failed(DOWN)
-    answer(provider, ProviderState(consecutive_opens=1, open_for=1.0))
+    synchronize(provider, ProviderState(consecutive_opens=1, open_for=1.0))
     clock.now += 60
 
 
-def test_a_provider_that_may_be_tried_again_gets_no_message_without_a_probe_permit() -> None:
+def test_a_half_open_provider_gets_no_message_without_a_probe_permit() -> None:
     clock = Clock()
     first, _ = a_pool(clock).providers
     half_open(first, clock)
     assert not first.admits()
-    answer(first, ProviderState(consecutive_opens=1, open_for=0.0, has_probe_permit=False))
+    synchronize(first, ProviderState(consecutive_opens=1, open_for=0.0, has_probe_permit=False))
     assert not first.admits()
-    assert not first.needs_sync()  # it is asked about once a second, not without end
+    assert not first.needs_sync()  # one request a second suffices
 
 
-def test_a_provider_that_is_tried_again_gets_one_visitor_with_one_letter() -> None:
+def test_a_half_open_provider_gets_one_probe_with_one_message() -> None:
     clock = Clock()
     pool = a_pool(clock)
     first, second = pool.providers
     half_open(first, clock)
     second.failed(replace(DOWN, retry_after=timedelta(hours=1)))
     pool.allowance(500)
-    answer(first, ProviderState(consecutive_opens=1, open_for=0.0, has_probe_permit=True))
+    synchronize(first, ProviderState(consecutive_opens=1, open_for=0.0, has_probe_permit=True))
     assert pool.allowance(500) == 1
     assert pool.allowance(500, waiting=1) == 0
     with first.worker():
@@ -78,13 +78,13 @@ def test_a_provider_that_is_tried_again_gets_one_visitor_with_one_letter() -> No
     assert first.admits()
 
 
-def test_a_provider_that_answers_gets_everyone() -> None:
+def test_a_provider_that_recovered_gets_all_messages() -> None:
     clock = Clock()
     pool = a_pool(clock)
     first, _ = pool.providers
     half_open(first, clock)
     first.admits()
-    answer(first, ProviderState(consecutive_opens=1, open_for=0.0, has_probe_permit=True))
+    synchronize(first, ProviderState(consecutive_opens=1, open_for=0.0, has_probe_permit=True))
     with first.worker():
         first.succeeded()
         first.succeeded()
@@ -92,7 +92,7 @@ def test_a_provider_that_answers_gets_everyone() -> None:
     assert pool.allowance(500) == 500
 
 
-def test_a_change_is_sent_once_and_again_if_it_was_not_received() -> None:
+def test_a_state_change_is_sent_until_it_is_received() -> None:
     first, _ = a_pool(Clock()).providers
     first.failed(DOWN)
     report = first.take_update()
@@ -121,7 +121,7 @@ def test_the_state_of_another_relay_applies_here() -> None:
     assert first.admits()
 
 
-def test_a_relay_that_cannot_ask_gives_itself_a_probe_permit_and_its_rate() -> None:
+def test_a_relay_without_shared_state_grants_itself_a_probe_permit_and_its_rate() -> None:
     clock = Clock()
     first, _ = a_pool(clock, first=Caps(Rate(14, "s"))).providers
     half_open(first, clock)
@@ -132,7 +132,7 @@ def test_a_relay_that_cannot_ask_gives_itself_a_probe_permit_and_its_rate() -> N
     assert first.admits()
 
 
-def test_a_provider_gets_no_messages_for_as_long_as_it_asks() -> None:
+def test_a_provider_gets_no_messages_during_its_retry_after() -> None:
     pool = a_pool(Clock())
     first, second = pool.providers
     first.failed(Failure(FailureClass.PROVIDER, "first", "429", retry_after=timedelta(hours=1)))
@@ -143,7 +143,7 @@ def test_a_provider_gets_no_messages_for_as_long_as_it_asks() -> None:
     assert pool.first_back().remaining() < timedelta(minutes=1)
 
 
-def test_a_provider_is_healthy_while_it_takes_letters() -> None:
+def test_a_provider_is_healthy_while_it_accepts_messages() -> None:
     clock = Clock()
     first, _ = a_pool(clock).providers
     assert not first.is_healthy()
@@ -153,7 +153,7 @@ def test_a_provider_is_healthy_while_it_takes_letters() -> None:
     assert not first.is_healthy()
 
 
-def test_no_more_workers_are_at_a_provider_than_it_has_connections() -> None:
+def test_a_provider_has_at_most_as_many_workers_as_connections() -> None:
     first, second = a_pool(Clock(), first=Caps(connections=1)).providers
     with first.worker(), second.worker():
         assert not first.admits()
@@ -161,20 +161,20 @@ def test_no_more_workers_are_at_a_provider_than_it_has_connections() -> None:
     assert first.admits()
 
 
-def test_no_more_is_claimed_than_there_are_tokens_and_no_token_is_counted_twice() -> None:
+def test_claims_are_limited_by_tokens_counted_once() -> None:
     clock = Clock()
     providers = [CappedProvider(NamedProvider("first"), Caps(Rate(14, "s")))]
     pool = ProviderPool(providers, clock, connections=8)
     [first] = pool.providers
     assert pool.allowance(500) == 0
-    answer(first, ProviderState(consecutive_opens=0, open_for=0.0, granted=14, token_in=0.1))
+    synchronize(first, ProviderState(consecutive_opens=0, open_for=0.0, granted=14, token_in=0.1))
     assert pool.allowance(500) == 14
     assert pool.allowance(500, waiting=10) == 4
     first.submitting(A_LETTER)
     assert pool.allowance(500, waiting=9) == 4
 
 
-def test_a_cap_reached_is_waited_for_by_what_is_young_and_passed_by_what_is_late() -> None:
+def test_at_a_rate_limit_new_messages_wait_and_late_ones_fail_over() -> None:
     clock = Clock()
     pool = a_pool(clock, first=Caps(connections=1))
     message = a_claimed_message(enqueued_monotonic=100.0)
@@ -184,7 +184,7 @@ def test_a_cap_reached_is_waited_for_by_what_is_young_and_passed_by_what_is_late
     assert pool.is_for(1, message, first=0)
 
 
-def test_a_message_does_not_wait_for_a_provider_that_is_down_or_has_failed_with_it() -> None:
+def test_a_message_does_not_wait_for_a_provider_that_is_down_or_failed_it() -> None:
     pool = a_pool(Clock())
     message = a_claimed_message(enqueued_monotonic=100.0)
     assert pool.is_for(1, message, first=1)
@@ -193,18 +193,18 @@ def test_a_message_does_not_wait_for_a_provider_that_is_down_or_has_failed_with_
     assert pool.is_for(1, message, first=0)
 
 
-def test_a_token_far_off_is_not_worth_waiting_for() -> None:
+def test_a_message_does_not_wait_for_a_distant_token() -> None:
     clock = Clock()
     pool = ProviderPool([CappedProvider(NamedProvider("first"), Caps(Rate(1, "m")))], clock, connections=8)
     [first] = pool.providers
     assert pool.is_worth_waiting(0)
     pool.allowance(1)
-    answer(first, ProviderState(consecutive_opens=0, open_for=0.0, granted=0, token_in=59.0))
+    synchronize(first, ProviderState(consecutive_opens=0, open_for=0.0, granted=0, token_in=59.0))
     assert not pool.is_worth_waiting(0)
     assert pool.first_back().remaining() == timedelta(seconds=59)
 
 
-def test_a_provider_is_quiet_only_while_nothing_goes_there_and_nothing_is_wrong_with_it() -> None:
+def test_a_provider_is_quiet_only_while_it_is_idle_and_healthy() -> None:
     clock = Clock()
     first, second = a_pool(clock, first=Caps(Rate(10, "s"))).providers
     assert first.is_quiet()
@@ -215,8 +215,8 @@ def test_a_provider_is_quiet_only_while_nothing_goes_there_and_nothing_is_wrong_
     clock.now += 60
     assert first.is_quiet()
     first.offer(1)
-    answer(first, ProviderState(consecutive_opens=0, open_for=0.0, granted=1))
-    assert not first.is_quiet()  # others may want the token that lies here
+    synchronize(first, ProviderState(consecutive_opens=0, open_for=0.0, granted=1))
+    assert not first.is_quiet()  # other relays may need the prefetched token
     half_open(second, clock)
     assert not second.is_quiet()
 

@@ -51,7 +51,7 @@ def test_a_provider_is_named_without_its_credentials(channel: Channel, url: str,
     assert provider.name == name
 
 
-def test_providers_are_tried_in_the_order_in_which_they_are_written() -> None:
+def test_providers_are_tried_in_the_configured_order() -> None:
     providers = made_from("smtps://a.example, smtp://b.example:25 ,console:", Channel.EMAIL)
     assert [provider.name for provider in providers] == ["smtps:a.example:465", "smtp:b.example:25", "console"]
 
@@ -61,7 +61,7 @@ def test_user_and_password_are_percent_decoded() -> None:
     assert server.credentials == Credentials("us@example.org", "p,w#/?")
 
 
-def test_mail_is_encrypted_unless_it_says_otherwise() -> None:
+def test_mail_is_encrypted_by_default() -> None:
     assert mail_server("smtp://mail.example.org").server.tls is Tls.STARTTLS
     assert mail_server("smtp://mail.example.org?tls=none").server.tls is Tls.NONE
     assert mail_server("smtps://mail.example.org").server.tls is Tls.IMPLICIT
@@ -135,14 +135,14 @@ def test_a_gateways_token_is_no_part_of_its_url() -> None:
         (Channel.SMS, "http+json://hunter2@a.example/", "to another machine: its token would go in clear"),
     ],
 )
-def test_a_fault_is_told_without_quoting_the_url(channel: Channel, url: str, fault: str) -> None:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is looked at below
+def test_an_error_does_not_quote_the_url(channel: Channel, url: str, fault: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is checked below
         check_provider_url(url, channel)
     assert fault in str(caught.value)
     assert SECRET not in str(caught.value)
 
 
-def test_credentials_in_clear_are_allowed_on_this_machine() -> None:
+def test_unencrypted_credentials_are_allowed_on_loopback() -> None:
     check_provider_url("smtp://u:pw@localhost:25?tls=none", Channel.EMAIL)
     check_provider_url("smtp://u:pw@127.0.0.2:25?tls=none", Channel.EMAIL)
 
@@ -171,12 +171,12 @@ def test_no_gateway_shows_its_password(scheme: str) -> None:
         (Channel.SMS, "https+json://token@sms.example.org/v1?rate=14/s&connections=8"),
     ],
 )
-def test_every_real_server_may_have_caps(channel: Channel, url: str) -> None:
+def test_each_remote_provider_may_have_limits(channel: Channel, url: str) -> None:
     [capped] = providers_from(url, channel, CONTEXT)
     assert capped.caps == Caps(Rate(14, "s"), connections=8)
 
 
-def test_caps_leave_the_other_options_as_they_are() -> None:
+def test_limits_do_not_change_other_options() -> None:
     assert mail_server("smtp://mail.example.org?rate=14/s&tls=none").server.tls is Tls.NONE
 
 

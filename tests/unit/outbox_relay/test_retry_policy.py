@@ -27,7 +27,7 @@ from shared.vocabulary import Channel, DeadReason, Priority, Work, WorkChannel
 SCHEDULE = Doubling(first=timedelta(seconds=10), cap=timedelta(minutes=5))
 POLICY = Policy(SCHEDULE)
 FRESH = Tries(spent=0, allowed=8, seconds_left=86_400)
-A_TICK = 1e-6  # timedelta has no finer ones, and rounds
+A_TICK = 1e-6  # the resolution of timedelta, which rounds
 
 seconds = st.floats(0, 10**7, allow_nan=False).map(lambda number: timedelta(seconds=number))
 delays = st.floats(1, 10**6).map(lambda number: timedelta(seconds=number))
@@ -57,7 +57,7 @@ def failure(kind: FailureClass, retry_after: timedelta | None = None) -> Failure
 
 
 @given(policies, tries_left, failures, dices)
-def test_whatever_fails_no_plan_goes_beyond_what_the_message_has_left(
+def test_no_retry_is_planned_beyond_a_messages_life(
     policy: Policy, tries: Tries, failed: Failure, jitter: float
 ) -> None:
     outcome = after_failure(policy, tries, failed, jitter=jitter)
@@ -85,18 +85,18 @@ def test_a_ceiling_never_falls_and_never_passes_the_cap(schedule: Doubling | Ste
 
 
 @pytest.mark.parametrize("kind", [FailureClass.RECIPIENT, FailureClass.CONTENT])
-def test_what_is_the_messages_own_and_final_fault_kills_it_at_once(kind: FailureClass) -> None:
+def test_a_final_failure_of_the_message_kills_it_at_once(kind: FailureClass) -> None:
     outcome = after_failure(POLICY, FRESH, failure(kind), jitter=0.5)
     assert outcome == Dead(DeadReason.REJECTED, failure(kind))
 
 
-def test_a_providers_fault_costs_no_attempt_however_many_were_spent() -> None:
+def test_a_provider_failure_never_costs_an_attempt() -> None:
     last = Tries(spent=7, allowed=8, seconds_left=60)
     outcome = after_failure(POLICY, last, failure(FailureClass.PROVIDER, timedelta(seconds=30)), jitter=0.5)
     assert outcome == Deferred(timedelta(seconds=30), failure(FailureClass.PROVIDER, timedelta(seconds=30)))
 
 
-def test_a_message_deferred_for_long_is_looked_at_when_its_life_ends() -> None:
+def test_a_long_deferral_ends_with_the_messages_life() -> None:
     down = failure(FailureClass.PROVIDER, timedelta(days=1))
     assert after_failure(POLICY, Tries(0, 8, seconds_left=60), down, jitter=0.5) == Deferred(timedelta(minutes=1), down)
 
@@ -110,18 +110,18 @@ def test_delays_double_up_to_the_cap_with_full_jitter(spent: int, ceiling: int) 
     assert half == Retry(timedelta(seconds=ceiling / 2), failure(FailureClass.TRANSIENT))
 
 
-def test_steps_are_gone_through_and_the_last_is_kept() -> None:
+def test_retry_steps_advance_and_the_last_repeats() -> None:
     steps = [CODE.schedule.ceiling(spent).total_seconds() for spent in range(1, 8)]
     assert steps == [5, 15, 45, 120, 300, 300, 300]
 
 
-def test_a_retry_never_comes_at_once() -> None:
+def test_a_retry_is_never_immediate() -> None:
     outcome = after_failure(POLICY, FRESH, failure(FailureClass.TRANSIENT), jitter=0.0)
     assert isinstance(outcome, Retry)
     assert outcome.delay == timedelta(seconds=1)
 
 
-def test_the_server_may_ask_for_more_patience_than_the_schedule_has() -> None:
+def test_retry_after_may_exceed_the_schedule() -> None:
     greylisted = failure(FailureClass.TRANSIENT, timedelta(minutes=15))
     assert after_failure(POLICY, FRESH, greylisted, jitter=0.5) == Retry(timedelta(minutes=15), greylisted)
 
@@ -132,13 +132,13 @@ def test_the_last_attempt_exhausts_a_message() -> None:
     assert outcome == Dead(DeadReason.EXHAUSTED, failure(FailureClass.TRANSIENT))
 
 
-def test_no_retry_is_planned_for_after_the_secrets_end() -> None:
+def test_no_retry_is_planned_after_the_code_expires() -> None:
     brief = Tries(spent=0, allowed=8, seconds_left=4)
     outcome = after_failure(POLICY, brief, failure(FailureClass.TRANSIENT), jitter=0.5)
     assert outcome == Dead(DeadReason.EXPIRED, failure(FailureClass.TRANSIENT))
 
 
-def test_what_is_left_of_a_life_is_used_although_the_schedule_would_wait_longer() -> None:
+def test_the_last_retry_comes_before_the_expiry() -> None:
     late = Tries(spent=6, allowed=8, seconds_left=100)
     outcome = after_failure(POLICY, late, failure(FailureClass.TRANSIENT), jitter=0.995)
     assert isinstance(outcome, Retry)
@@ -146,7 +146,7 @@ def test_what_is_left_of_a_life_is_used_although_the_schedule_would_wait_longer(
 
 
 @pytest.mark.parametrize("kind", [FailureClass.TRANSIENT, FailureClass.PROVIDER])
-def test_what_may_have_arrived_goes_again_or_is_left_to_an_operator_as_its_policy_says(kind: FailureClass) -> None:
+def test_a_maybe_accepted_message_is_retried_or_dead_by_policy(kind: FailureClass) -> None:
     unknown = Failure(kind, "smtp:mx:25", "closed", maybe_accepted=True)
     again = after_failure(Policy(SCHEDULE, Unknown.RESEND), FRESH, unknown, jitter=0.5)
     never = after_failure(Policy(SCHEDULE, Unknown.GIVE_UP), FRESH, unknown, jitter=0.5)
@@ -155,36 +155,36 @@ def test_what_may_have_arrived_goes_again_or_is_left_to_an_operator_as_its_polic
 
 
 @pytest.mark.parametrize("kind", FailureClass)
-def test_what_was_not_handed_over_is_none_of_that_policys_affair(kind: FailureClass) -> None:
+def test_the_policy_for_unknown_outcomes_does_not_apply_before_submission(kind: FailureClass) -> None:
     strict = after_failure(Policy(SCHEDULE, Unknown.GIVE_UP), FRESH, failure(kind), jitter=0.5)
     assert strict == after_failure(Policy(SCHEDULE, Unknown.RESEND), FRESH, failure(kind), jitter=0.5)
 
 
-def test_an_address_that_is_taken_is_tried_exactly_like_one_that_is_not() -> None:
+def test_a_taken_address_has_the_retry_policy_of_a_free_one() -> None:
     for channel in Channel:
         assert policy_for(Template("account_exists"), channel) is policy_for(Template("activation"), channel)
 
 
-def test_an_unknown_address_is_tried_exactly_like_one_with_an_account() -> None:
+def test_an_unknown_address_has_the_retry_policy_of_a_known_one() -> None:
     for channel in Channel:
         assert policy_for(Template("no_account"), channel) is policy_for(Template("password_reset"), channel)
     assert Template("no_account").priority is Template("password_reset").priority
 
 
-def test_what_tells_of_something_done_is_less_urgent_than_any_code() -> None:
+def test_notices_have_a_lower_priority_than_codes() -> None:
     notices = {template for template in TEMPLATES if template.priority is Priority.LOW}
     told_later = {Template("operator_digest"), Template("organization_failed")}
     assert notices == told_later | {Template("welcome"), Template("password_changed"), Template("address_changed")}
     assert {policy_for(template, channel) for template, channel in product(notices, Channel)} == {NOTICE}
 
 
-def test_every_kind_of_message_has_a_policy() -> None:
+def test_each_template_has_a_policy() -> None:
     assert {policy_for(template, channel) for template, channel in product(TEMPLATES, Channel)} == {CODE, LINK, NOTICE}
     assert {policy_for(work, channel) for work, channel in product(Work, WorkChannel)} == {PROVISIONING}
 
 
 @pytest.mark.parametrize("policy", [LINK, NOTICE], ids=["link", "notice"])
-def test_what_ends_a_message_is_its_expiry_and_not_the_number_of_its_attempts(policy: Policy) -> None:
+def test_a_message_ends_by_its_expiry_not_by_its_attempts(policy: Policy) -> None:
     chance = random.Random(3463)
     transient = failure(FailureClass.TRANSIENT)
     for _ in range(200):
@@ -196,5 +196,5 @@ def test_what_ends_a_message_is_its_expiry_and_not_the_number_of_its_attempts(po
         assert outcome.reason is DeadReason.EXPIRED
 
 
-def test_a_schedule_bears_any_number_of_attempts() -> None:
+def test_a_schedule_accepts_any_number_of_attempts() -> None:
     assert SCHEDULE.ceiling(32_000) == SCHEDULE.cap

@@ -20,7 +20,7 @@ AT_NOON = (NOON, NO_ID)
 
 
 def scanned_cursor(seconds: float = 0.0) -> ClaimCursor:
-    """Return a cursor at noon after a full_scan from the moment 0 on that took so long."""
+    """Return a cursor at noon, after a full scan of that duration which started at moment 0."""
     cursor = ClaimCursor()
     assert cursor.next(now=0.0) == START_OF_INDEX
     cursor.took(START_OF_INDEX, 0.0, seconds)
@@ -28,7 +28,7 @@ def scanned_cursor(seconds: float = 0.0) -> ClaimCursor:
     return cursor
 
 
-def test_claims_begin_where_the_last_one_stopped() -> None:
+def test_claims_start_where_the_last_one_stopped() -> None:
     assert scanned_cursor().next(now=1.0) == AT_NOON
 
 
@@ -39,43 +39,43 @@ def test_the_cursor_advances_and_a_full_scan_comes_every_few_seconds() -> None:
     assert cursor.next(now=FULL_SCAN_SECONDS) == START_OF_INDEX
 
 
-def test_a_full_scan_that_finds_a_late_backlog_lets_the_next_claims_go_on_with_it() -> None:
+def test_claims_continue_from_a_late_backlog_that_a_full_scan_found() -> None:
     cursor = scanned_cursor()
     cursor.next(now=FULL_SCAN_SECONDS)
     cursor.advance((NOON - 3600 * SECOND, NO_ID), START_OF_INDEX)
     assert cursor.next(now=FULL_SCAN_SECONDS + 1) == (NOON - 3600 * SECOND, NO_ID)
 
 
-def test_a_long_full_scan_is_followed_by_a_rest_of_many_times_its_length() -> None:
+def test_the_pause_after_a_full_scan_is_many_times_its_duration() -> None:
     cursor = scanned_cursor(seconds=1.0)
     assert cursor.next(now=1.0 + REST_IN_FULL_SCANS - 0.1) == AT_NOON
     assert cursor.next(now=1.0 + REST_IN_FULL_SCANS) == START_OF_INDEX
 
 
-def test_a_full_scan_that_hung_is_followed_by_another_within_a_minute() -> None:
+def test_a_full_scan_that_hung_is_repeated_within_a_minute() -> None:
     cursor = scanned_cursor(seconds=30.0)
     assert cursor.next(now=30.0 + LONGEST_REST_SECONDS) == START_OF_INDEX
 
 
-def test_a_full_scan_comes_with_every_poll_though_each_claim_takes_a_while_and_a_poll_is_early() -> None:
+def test_slow_claims_and_early_polls_still_allow_a_full_scan_per_poll() -> None:
     cursor = scanned_cursor(seconds=0.05)
     assert cursor.next(now=FULL_SCAN_SECONDS - LATENESS_SECONDS / 2) == START_OF_INDEX
 
 
-def test_a_full_scan_that_nobody_answered_puts_the_next_one_off_no_longer_than_any() -> None:
+def test_a_failed_full_scan_delays_the_next_no_longer_than_a_successful_one() -> None:
     cursor = ClaimCursor()
     cursor.next(now=0.0)
     assert cursor.next(now=1.0) == cursor.position
     assert cursor.next(now=FULL_SCAN_SECONDS) == START_OF_INDEX
 
 
-def test_a_claim_from_the_cursor_puts_no_full_scan_off_however_long_it_took() -> None:
+def test_a_slow_claim_from_the_cursor_delays_no_full_scan() -> None:
     cursor = scanned_cursor()
     cursor.took(AT_NOON, 1.0, 4.0)
     assert cursor.next(now=FULL_SCAN_SECONDS) == START_OF_INDEX
 
 
-def test_a_full_scan_asked_for_during_a_full_scan_comes_at_once() -> None:
+def test_a_full_scan_requested_during_another_follows_at_once() -> None:
     cursor = ClaimCursor()
     cursor.next(now=0.0)
     cursor.request_full_scan()
@@ -83,12 +83,12 @@ def test_a_full_scan_asked_for_during_a_full_scan_comes_at_once() -> None:
     assert cursor.next(now=2.0) == START_OF_INDEX
 
 
-def test_what_was_due_at_one_moment_is_told_apart_by_id() -> None:
+def test_messages_due_at_the_same_moment_are_ordered_by_id() -> None:
     batch = [a_claimed_message(id=UUID(int=number), due_at=NOON) for number in (3, 1, 2)]
     assert seen_until(batch, limit=3, claimed_at=NOON + 60 * SECOND) == (NOON, UUID(int=3))
 
 
-def test_what_may_still_be_committed_lately_is_looked_for_again() -> None:
+def test_the_cursor_rescans_times_of_late_commits() -> None:
     batch = [a_claimed_message(id=UUID(int=number), due_at=NOON) for number in (1, 2)]
     lately = (NOON - COMMIT_MARGIN, NO_ID)
     assert seen_until(batch, limit=2, claimed_at=NOON) == lately

@@ -30,24 +30,24 @@ def test_the_defaults_fit_together() -> None:
     assert settings.email_from.address == "no-reply@signpost.example"
 
 
-def test_a_lease_that_ends_before_what_it_covers_is_refused() -> None:
+def test_a_lease_shorter_than_its_work_is_rejected() -> None:
     assert errors_in(RELAY_LEASE_SECONDS="59") == ["RELAY_LEASE_SECONDS=59 is below three times RELAY_SEND_SECONDS=20"]
     assert read(RELAY_LEASE_SECONDS="3", RELAY_SEND_SECONDS="1").lease_seconds == 3
 
 
-def test_what_operators_did_may_not_be_forgotten_before_what_they_did_it_to() -> None:
+def test_audit_retention_cannot_be_shorter_than_message_retention() -> None:
     assert errors_in(RELAY_RETENTION_DAYS="400") == [
         "RELAY_ACTIONS_RETENTION_DAYS=365 is below RELAY_RETENTION_DAYS=400"
     ]
     assert read(RELAY_RETENTION_DAYS="0").retention_days == 0
 
 
-def test_each_provider_s_fault_is_told_at_once() -> None:
+def test_errors_in_all_providers_are_reported_together() -> None:
     faults = errors_in(EMAIL_PROVIDERS="ftp://a.example, smtp://b.example?rate=often, smtp://c.example?rate=x, ftp://d")
     assert [fault.partition("has a URL ")[2][:12] for fault in faults] == ["whose scheme", "whose rate i"]
 
 
-def test_a_relay_with_nothing_to_deliver_through_is_refused() -> None:
+def test_a_relay_needs_a_provider() -> None:
     assert errors_in(EMAIL_PROVIDERS="") == [
         "EMAIL_PROVIDERS, SMS_PROVIDERS and PROVISION_DATABASE_URL are all not set: there is nothing to deliver through"
     ]
@@ -57,21 +57,21 @@ def test_a_relay_with_nothing_to_deliver_through_is_refused() -> None:
     "public_url",
     ["http://signpost.example", "https://signpost.example:8443", "https://192.0.2.1", "https://[2001:db8::1]"],
 )
-def test_codes_that_phones_offer_need_an_address_that_they_can_be_bound_to(public_url: str) -> None:
+def test_one_tap_codes_need_a_public_url_with_a_domain(public_url: str) -> None:
     assert errors_in(PUBLIC_URL=public_url, SMS_ONE_TAP="on") == [
         "SMS_ONE_TAP=on needs a PUBLIC_URL that is https at a domain, without a port"
     ]
     assert read(PUBLIC_URL=public_url).one_tap_domain is None
 
 
-def test_codes_are_bound_to_the_domain_of_the_public_url_if_that_is_wanted() -> None:
+def test_one_tap_codes_use_the_domain_of_the_public_url() -> None:
     assert read(SMS_ONE_TAP="on").one_tap_domain == "signpost.example"
     assert read(SMS_ONE_TAP="on", PUBLIC_URL="https://bücher.example").one_tap_domain == "xn--bcher-kva.example"
     assert read(SMS_ONE_TAP="off").one_tap_domain is None
     assert errors_in(SMS_ONE_TAP="yes") == ["SMS_ONE_TAP='yes' is neither on nor off"]
 
 
-def test_contradictions_are_told_beside_all_other_faults() -> None:
+def test_contradictions_are_reported_with_all_other_errors() -> None:
     faults = errors_in(EMAIL_FROM="nobody", RELAY_BATCH_SIZE="0", EMAIL_PROVIDERS="")
     assert len(faults) == 3
 
@@ -85,7 +85,7 @@ def test_a_providers_password_is_never_shown() -> None:
 @pytest.mark.parametrize(
     "sender", ["nobody", "<>", "A <a@>", "A <a@b.org>\r\nBcc: c@d.org", "A <a@b.org>, B <b@b.org>"]
 )
-def test_a_sender_that_is_none_is_refused(sender: str) -> None:
+def test_an_invalid_sender_is_rejected(sender: str) -> None:
     [fault] = errors_in(EMAIL_FROM=sender)
     assert fault.startswith("EMAIL_FROM=")
 

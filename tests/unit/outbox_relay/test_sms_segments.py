@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from outbox_relay.sms_segments import Alphabet, alphabet_of, encoded, segments_in
 
-# 3GPP TS 23.038 §6.2.1 and §6.2.1.1, as they are printed there: by columns, and not as the code has them.
+# 3GPP TS 23.038 §6.2.1 and §6.2.1.1 as printed there: by columns, unlike the code.
 COLUMNS = (
     "@£$¥èéùìòÇ\nØø\rÅå", "Δ_ΦΓΛΩΠΨΣΘΞ", "ÆæßÉ", " !\"#¤%&'()*+,-./", "0123456789:;<=>?",
     "¡ABCDEFGHIJKLMNO", "PQRSTUVWXYZÄÖÑÜ§", "¿abcdefghijklmno", "pqrstuvwxyzäöñüà",
@@ -23,7 +23,7 @@ def test_the_default_alphabet_has_127_characters_and_its_extension_ten() -> None
 
 
 @pytest.mark.parametrize("character", "êçôû«»…œÀ\N{RIGHT SINGLE QUOTATION MARK}\N{EN DASH}\N{NO-BREAK SPACE}\x1b\t`")
-def test_a_character_that_only_looks_familiar_is_not_in_it(character: str) -> None:
+def test_a_similar_looking_character_is_not_in_the_alphabet(character: str) -> None:
     assert alphabet_of(f"a{character}") is Alphabet.UCS_2
 
 
@@ -32,7 +32,7 @@ def test_a_character_that_only_looks_familiar_is_not_in_it(character: str) -> No
     [("@", "00"), ("é", "05"), ("Δ", "10"), ("Æ", "1c"), (" ", "20"), ("¤", "24"), ("A", "41"), ("Ü", "5e"),
      ("à", "7f"), ("€", "1b65"), ("{}", "1b281b29"), ("~", "1b3d"), ("|", "1b40"), ("\f", "1b0a")],
 )  # fmt: skip
-def test_septets_are_the_standards(text: str, septets: str) -> None:
+def test_septets_match_the_standard(text: str, septets: str) -> None:
     assert encoded(text).hex() == septets
 
 
@@ -46,7 +46,7 @@ def test_septets_are_the_standards(text: str, septets: str) -> None:
         ("a" * 307, 3),
         ("€" * 80, 1),
         ("€" * 81, 2),
-        ("a" * 152 + "€" + "a" * 152, 3),  # the pair is not cut, so that a septet stays empty
+        ("a" * 152 + "€" + "a" * 152, 3),  # the escape pair is not split, so one septet stays empty
         ("a" * 153 + "€" + "a" * 151, 2),
         ("ê" * 70, 1),
         ("ê" * 71, 2),
@@ -60,19 +60,19 @@ def test_septets_are_the_standards(text: str, septets: str) -> None:
         ("a" * 70 + "ê", 2),
     ],
 )
-def test_a_text_is_as_many_sms_as_phones_count(text: str, segments: int) -> None:
+def test_segments_are_counted_as_phones_do(text: str, segments: int) -> None:
     assert segments_in(text) == segments
 
 
 @given(gsm_7_texts)
-def test_every_octet_of_gsm_7_is_a_septet_and_an_escape_begins_a_pair(text: str) -> None:
+def test_each_gsm_7_octet_is_a_septet_and_an_escape_starts_a_pair(text: str) -> None:
     octets = encoded(text)
     assert all(octet < 128 for octet in octets)
     assert len(octets) == len(text) + sum(character in EXTENSION for character in text)
 
 
 @given(texts)
-def test_a_text_is_never_longer_than_its_segments_nor_shorter_than_one_less(text: str) -> None:
+def test_a_text_fits_its_segments_and_no_fewer(text: str) -> None:
     segments, octets = segments_in(text), len(encoded(text))
     match alphabet_of(text):
         case Alphabet.GSM_7:
@@ -82,11 +82,11 @@ def test_a_text_is_never_longer_than_its_segments_nor_shorter_than_one_less(text
             assert encoded(text).decode("utf-16-be") == text
     assert octets <= (alone if segments == 1 else joined * segments)
     if segments > 1:
-        # All but the last are full, or have just too little room for a pair (in octets, 2 or 1).
+        # All segments except the last are full, or lack room for a pair (in octets: 2 or 1).
         assert octets > (joined - 2) * (segments - 1)
         assert octets > alone
 
 
 @given(texts, texts)
-def test_more_text_is_never_fewer_segments(text: str, more: str) -> None:
+def test_a_longer_text_never_has_fewer_segments(text: str, more: str) -> None:
     assert segments_in(text + more) >= segments_in(text)

@@ -18,7 +18,7 @@ REPLIES = [
 
 
 @given(st.lists(st.integers(0, len(CONVERSATION)), max_size=30))
-def test_replies_are_the_same_however_they_are_cut_into_packets(cuts: list[int]) -> None:
+def test_replies_do_not_depend_on_packet_boundaries(cuts: list[int]) -> None:
     parser = ReplyParser()
     packets = [CONVERSATION[start:end] for start, end in pairwise([0, *sorted(cuts), len(CONVERSATION)])]
     replies = [reply for packet in packets for reply in parser.feed(packet)]
@@ -27,7 +27,7 @@ def test_replies_are_the_same_however_they_are_cut_into_packets(cuts: list[int])
 
 
 @given(st.binary(max_size=5000))
-def test_whatever_comes_is_a_reply_or_garbage(data: bytes) -> None:
+def test_any_input_is_a_reply_or_garbage(data: bytes) -> None:
     parser = ReplyParser()
     try:
         assert all(reply.text.replace("\n", "").isprintable() for reply in parser.feed(data))
@@ -40,7 +40,7 @@ def test_whatever_comes_is_a_reply_or_garbage(data: bytes) -> None:
     [b"2", b"250-x\r\n", b"250 " + b"x" * 3000 + b"\r\n", b"abc\r\n", b"25 ok\r\n", b"650 ok\r\n"],
     ids=["no line end", "no last line", "too long", "no code", "short code", "unknown class"],
 )
-def test_no_server_can_make_it_wait_for_ever(piece: bytes) -> None:
+def test_the_parser_limits_the_length_of_a_reply(piece: bytes) -> None:
     parser = ReplyParser()
     with pytest.raises(ProtocolError):
         deque((reply for _ in range(10_000) for reply in parser.feed(piece)), maxlen=0)
@@ -65,5 +65,5 @@ def test_a_reply_before_garbage_still_counts() -> None:
         ("", None),
     ],
 )
-def test_the_servers_name_for_a_letter_is_found(text: str, message_id: str | None) -> None:
+def test_the_servers_message_id_is_found(text: str, message_id: str | None) -> None:
     assert message_id_in(Reply(250, text)) == message_id

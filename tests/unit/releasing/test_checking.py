@@ -1,4 +1,4 @@
-"""What stands between the source and a release."""
+"""The checks that block a release."""
 
 import pytest
 
@@ -8,11 +8,11 @@ RELEASED = "## [0.1.0] - 2026-11-01\n\n- First.\n"
 READY = f"# Changelog\n\n## [Unreleased]\n\n## [0.2.0] - 2026-12-01\n\n- Second.\n\n{RELEASED}"
 
 
-def test_nothing_does_once_all_is_written() -> None:
+def test_a_complete_release_passes() -> None:
     assert faults("0.2.0", READY, ["v0.1.0"], []) == []
 
 
-def test_the_first_release_needs_none_before_it() -> None:
+def test_the_first_release_needs_no_predecessor() -> None:
     assert faults("0.1.0", f"## [Unreleased]\n\n{RELEASED}", [], []) == []
 
 
@@ -28,6 +28,8 @@ def test_the_first_release_needs_none_before_it() -> None:
         ("0.2.0", READY.replace("[Unreleased]\n", "[Unreleased]\n\n- More.\n"), ["v0.1.0"], [], "under Unreleased"),
     ],
 )
-def test_what_does_is_told(version: str, changelog: str, released: list[str], unsaved: list[str], fault: str) -> None:
+def test_each_missing_part_is_reported(
+    version: str, changelog: str, released: list[str], unsaved: list[str], fault: str
+) -> None:
     [told] = faults(version, changelog, released, unsaved)
     assert fault in told

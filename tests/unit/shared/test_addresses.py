@@ -52,7 +52,7 @@ def test_undeliverable_addresses_are_rejected(text: str) -> None:
         deliverable_email(text)
 
 
-@settings(suppress_health_check=[HealthCheck.filter_too_much])  # most text is no address
+@settings(suppress_health_check=[HealthCheck.filter_too_much])  # most texts are not addresses
 @given(local=st.text(min_size=1, max_size=20))
 @example(local="\N{KELVIN SIGN}ate")
 @example(local="\N{LATIN CAPITAL LETTER I WITH DOT ABOVE}da")

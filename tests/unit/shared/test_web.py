@@ -25,7 +25,7 @@ from shared.web.worker import raw_response
 
 
 class Place(StrEnum):
-    """What can be wrong in the schemas here."""
+    """Error messages of the test's schemas."""
 
     MISSING = "missing"
 

@@ -1,4 +1,4 @@
-"""A brand by settings and a theme by a folder: what they change, and how a broken one is told."""
+"""A brand in settings and a theme in a folder: their effects, and errors in themes."""
 
 import re
 from html.parser import HTMLParser
@@ -37,7 +37,7 @@ class Tags(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
         self.found: list[tuple[str, dict[str, str | None]]] = []
-        # What only Outlook reads is a comment for everybody else; here it counts too.
+        # Content for Outlook only is a comment for other readers. Here it counts, too.
         self.feed(re.sub(r"<!--\[if mso \| IE\]>|<!\[endif\]-->", "", html))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -51,9 +51,7 @@ def branded() -> Renderer:
 
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("locale", Locale)
-def test_every_mail_is_small_and_says_its_language_its_pictures_and_which_tables_are_layout(
-    branded: Renderer, template: Template, locale: Locale
-) -> None:
+def test_each_mail_is_small_and_accessible(branded: Renderer, template: Template, locale: Locale) -> None:
     message = sample_message(template, Channel.EMAIL, locale)
     shown = preview(branded, template, Channel.EMAIL, locale)
     tags = Tags(shown.html or "").found
@@ -65,7 +63,7 @@ def test_every_mail_is_small_and_says_its_language_its_pictures_and_which_tables
     assert sum("mso-padding-alt:0px" in (about.get("style") or "") for tag, about in tags if tag == "a") <= 1
 
 
-def test_a_brand_is_in_the_text_and_on_the_page_and_nothing_of_it_is_markup() -> None:
+def test_a_brand_appears_in_text_and_html_and_is_escaped() -> None:
     shown = shown_in(Branding(FULL))
     assert shown.text.rstrip().endswith("Acme & Sons\nAcme <Ltd>, 1 High Street")
     assert "Write to help@acme.example." in shown.text
@@ -75,7 +73,7 @@ def test_a_brand_is_in_the_text_and_on_the_page_and_nothing_of_it_is_markup() ->
     assert "background:#ffcc00;color:#000000" in shown.html
 
 
-def test_without_a_brand_of_its_own_a_mail_has_the_senders_name_and_no_picture() -> None:
+def test_without_a_brand_a_mail_shows_the_senders_name_and_no_picture() -> None:
     shown = shown_in(USUAL)
     assert "<img" not in str(shown.html)
     assert "Questions?" not in shown.text
@@ -95,7 +93,7 @@ def theme(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_theme_goes_before_our_templates_and_may_extend_them(theme: Path) -> None:
+def test_a_theme_overrides_and_can_extend_the_default_templates(theme: Path) -> None:
     (theme / "welcome" / "subject.txt").write_text("{{ _('Ahoy from %(product)s', product=product) }}")
     (theme / "layout.mjml").write_text(
         '{% extends "signpost/layout.mjml" %}{% block why %}Sent with <b>care</b>.{% endblock %}'
@@ -125,7 +123,7 @@ def test_a_theme_goes_before_our_templates_and_may_extend_them(theme: Path) -> N
         ("welcome/body.txt", "{{ 'x' * 100001 }}", "longer than 100,000 bytes"),
     ],
 )
-def test_a_broken_theme_is_told_with_its_file(theme: Path, file: str, content: str, told: str) -> None:
+def test_an_error_in_a_theme_names_its_file(theme: Path, file: str, content: str, told: str) -> None:
     path = theme / file
     path.parent.mkdir(exist_ok=True)
     path.write_text(content)
@@ -135,7 +133,7 @@ def test_a_broken_theme_is_told_with_its_file(theme: Path, file: str, content: s
     assert told in str(broken.value)
 
 
-def test_a_subject_of_two_lines_is_refused(theme: Path) -> None:
+def test_a_subject_of_two_lines_is_rejected(theme: Path) -> None:
     (theme / "welcome" / "subject.txt").write_text("Hello\nBcc: eve@example.org")
     with pytest.raises(BrokenTemplateError, match="welcome"):
         renderer_in(Branding(Brand("Acme"), theme))

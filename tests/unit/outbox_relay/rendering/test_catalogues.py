@@ -16,13 +16,13 @@ translated = pytest.mark.parametrize("locale", [locale for locale in Locale if l
 
 
 @translated
-def test_a_catalogue_translates_what_the_templates_say_and_nothing_else(locale: Locale) -> None:
+def test_a_catalogue_translates_exactly_the_templates_texts(locale: Locale) -> None:
     said = {text for _, text in messages_by_file()}
     assert sorted(said) == sorted(entry.id for entry in catalogue(locale))
 
 
 @translated
-def test_a_sentence_that_only_one_template_has_is_translated_in_its_folder(locale: Locale) -> None:
+def test_a_sentence_of_one_template_is_translated_in_its_folder(locale: Locale) -> None:
     folders: dict[object, set[Path]] = {}
     for file, text in messages_by_file():
         folders.setdefault(text, set()).add((TEMPLATES_FOLDER / file).parent)
@@ -37,7 +37,7 @@ def test_a_sentence_that_only_one_template_has_is_translated_in_its_folder(local
 
 
 @translated
-def test_every_translation_is_finished_and_has_the_same_placeholders(locale: Locale) -> None:
+def test_each_translation_is_complete_and_has_the_same_placeholders(locale: Locale) -> None:
     entries = catalogue(locale)
     assert [entry.id for entry in entries if entry.fuzzy or not entry.string] == []
     assert [entry.id for entry in entries if placeholders(entry.id) != placeholders(entry.string)] == []

@@ -1,4 +1,4 @@
-"""Signatures, judged by a verifier that is not ours."""
+"""DKIM signatures, checked by an independent verifier."""
 
 import re
 from email.headerregistry import Address
@@ -30,13 +30,13 @@ MAIL = RENDERER.render(a_claimed_message())
 @pytest.mark.parametrize(("selector", "key"), [("ed", ed25519_key()), ("rsa", rsa_key())])
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("locale", Locale)
-def test_every_mail_is_verified(selector: str, key: DkimKey, template: Template, locale: Locale) -> None:
+def test_the_signature_of_each_mail_is_valid(selector: str, key: DkimKey, template: Template, locale: Locale) -> None:
     signer = Signer(Dkim("signpost.example", ((selector, key),)))
     signed = signer.signed(RENDERER.render(a_claimed_message(template=template, locale=locale)))
     assert verifies(signed, RECORDS)
 
 
-def test_with_several_keys_each_signature_is_good_by_itself() -> None:
+def test_with_several_keys_each_signature_is_valid_alone() -> None:
     signed = Signer(Dkim("signpost.example", (("rsa", rsa_key()), ("ed", ed25519_key())))).signed(MAIL)
     assert signed.count(b"DKIM-Signature:") == 2
     assert [verifies(signed, RECORDS, which) for which in (0, 1)] == [True, True]
@@ -46,14 +46,14 @@ def test_with_several_keys_each_signature_is_good_by_itself() -> None:
     name=st.text(max_size=80),
     recipient=st.sampled_from(["ada@example.org", "zoë@example.org", f"{'a' * 64}@{'b' * 60}.{'c' * 60}.example"]),
 )
-def test_whatever_the_values_the_signature_holds_and_the_mail_below_it_is_unchanged(name: str, recipient: str) -> None:
+def test_signing_any_values_leaves_the_mail_unchanged(name: str, recipient: str) -> None:
     mail = RENDERER.render(a_claimed_message(recipient=recipient, payload={"name": name, "key_id": "k1"}))
     signed = ED.signed(mail)
     assert verifies(signed, RECORDS)
     assert signed.endswith(mail)
 
 
-def test_answers_go_where_the_signature_says() -> None:
+def test_the_signature_covers_reply_to() -> None:
     sender = Sender("Signpost", "no-reply@signpost.example", Address("Zoë", "help", "signpost.example"))
     signed = ED.signed(Renderer(KEYS, "https://signpost.example", sender).render(a_claimed_message()))
     assert verifies(signed, RECORDS)
@@ -72,28 +72,28 @@ def test_answers_go_where_the_signature_says() -> None:
         (b"https://signpost.example/", b"https://evil.example/"),
     ],
 )  # fmt: skip
-def test_a_mail_that_was_changed_on_the_way_is_not_verified(before: bytes, after: bytes) -> None:
+def test_the_signature_of_a_modified_mail_is_invalid(before: bytes, after: bytes) -> None:
     signed = ED.signed(MAIL)
     assert before in signed
     assert not verifies(signed.replace(before, after), RECORDS)
 
 
 @pytest.mark.parametrize("header", [b"From", b"To", b"Cc", b"Subject", b"Reply-To", b"Date", b"Content-Type"])
-def test_nobody_can_put_a_header_before_ours(header: bytes) -> None:
+def test_the_signature_prevents_added_headers(header: bytes) -> None:
     assert not verifies(header + b": eve@evil.example\r\n" + ED.signed(MAIL), RECORDS)
 
 
-def test_servers_on_the_way_may_fold_trim_and_add_traces() -> None:
+def test_the_signature_survives_folding_trimming_and_trace_headers() -> None:
     signed = ED.signed(MAIL).replace(b"To: ada@", b"To:  \r\n  ada@").replace(b"\r\n\r\n--=_", b" \r\n\r\n--=_")
     assert verifies(b"Received: from relay\r\n" + signed + b"\r\n\r\n", RECORDS)
 
 
-def test_a_signature_by_another_key_is_not_verified() -> None:
+def test_a_signature_by_another_key_is_invalid() -> None:
     other = Signer(Dkim("signpost.example", (("ed", ed25519_key(1)),)))
     assert not verifies(other.signed(MAIL), RECORDS)
 
 
-def test_a_signature_has_short_lines_none_of_which_begins_with_a_dot() -> None:
+def test_a_signature_has_short_lines_without_leading_dots() -> None:
     signature = Signer(Dkim("signpost.example", (("rsa", rsa_key()),))).signed(MAIL).removesuffix(MAIL)
     lines = signature.split(b"\r\n")
     assert lines.pop() == b""
@@ -101,11 +101,11 @@ def test_a_signature_has_short_lines_none_of_which_begins_with_a_dot() -> None:
     assert re.fullmatch(rb"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed;", lines[0])
 
 
-def test_each_attempt_is_signed_alike() -> None:
+def test_each_attempt_has_the_same_signature() -> None:
     assert ED.signed(MAIL) == ED.signed(MAIL)
 
 
-def test_keys_are_read_in_their_order() -> None:
+def test_keys_are_read_in_order() -> None:
     rsa, ed = parse_dkim_keys(pem_of(rsa_key(), ed25519_key()))
     assert record_of(rsa) == record_of(rsa_key())
     assert record_of(ed) == record_of(ed25519_key())
@@ -117,7 +117,7 @@ def encrypted() -> str:
 
 
 def of_another_kind() -> str:
-    return pem_of(ec.generate_private_key(ec.SECP256R1()))  # type: ignore[arg-type] # just what is refused
+    return pem_of(ec.generate_private_key(ec.SECP256R1()))  # type: ignore[arg-type] # the kind of key that is rejected
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,6 @@ def of_another_kind() -> str:
         (pem_of(rsa_key(1024)), "holds an RSA key that has not 2048 to 4096 bits"),
     ],
 )
-def test_a_key_that_cannot_sign_is_refused_and_not_quoted(pem: str, fault: str) -> None:
+def test_an_unusable_key_is_rejected_without_being_quoted(pem: str, fault: str) -> None:
     with pytest.raises(ValueError, match=rf"^{fault}$"):
         parse_dkim_keys(pem)

@@ -1,4 +1,4 @@
-"""The words as people read them, kept beside the tests so that a change of words is seen in review.
+"""The rendered texts, stored with the tests so that a review shows each change of words.
 
 To renew them: RENEW_GOLDEN=1 pytest tests/unit/outbox_relay/rendering/test_golden.py
 """
@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("locale", Locale)
-def test_an_email_says_what_was_agreed(template: Template, locale: Locale) -> None:
+def test_an_email_matches_its_stored_text(template: Template, locale: Locale) -> None:
     content = RENDERER.render(a_claimed_message(template=template, locale=locale))
     mail = message_from_bytes(content, policy=policy.default)
     text, html = (part.get_content().replace("\r\n", "\n") for part in mail.iter_parts())
@@ -29,7 +29,7 @@ def test_an_email_says_what_was_agreed(template: Template, locale: Locale) -> No
 
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("locale", Locale)
-def test_an_sms_says_what_was_agreed(template: Template, locale: Locale) -> None:
+def test_an_sms_matches_its_stored_text(template: Template, locale: Locale) -> None:
     content = RENDERER.render(a_claimed_message(template=template, locale=locale, channel=Channel.SMS)).decode()
     assert f"{content}\n" == agreed(f"{template}.{locale}.sms.txt", f"{content}\n")
 

@@ -64,7 +64,7 @@ messages = st.builds(
 @example(message=a_claimed_message(payload={"name": "O'Brien", "key_id": "k1"}))
 @example(message=a_claimed_message(payload={"name": "Zoë O'Brien", "key_id": "k1"}))
 @example(message=a_claimed_message(recipient="zoë.用户@xn--bcher-kva.example"))
-def test_a_mail_parses_back_to_exactly_what_was_meant(message: ClaimedMessage) -> None:
+def test_a_parsed_mail_has_exactly_the_intended_content(message: ClaimedMessage) -> None:
     parsed = parse(RENDERER.render(message))
     text, html = parsed.iter_parts()
     assert headers_of(parsed) == intended_headers(message)
@@ -75,7 +75,7 @@ def test_a_mail_parses_back_to_exactly_what_was_meant(message: ClaimedMessage) -
 
 @given(message=messages)
 @example(message=a_claimed_message(payload={"name": "é." * 30, "key_id": "k1"}))
-def test_a_mail_is_7_bit_in_short_lines_none_of_which_begins_with_a_dot(message: ClaimedMessage) -> None:
+def test_a_mail_is_7_bit_with_short_lines_and_no_leading_dots(message: ClaimedMessage) -> None:
     content = RENDERER.render(message)
     lines = content.split(b"\r\n")
     assert lines.pop() == b""
@@ -85,7 +85,7 @@ def test_a_mail_is_7_bit_in_short_lines_none_of_which_begins_with_a_dot(message:
     assert [line for line in lines if len(line) > 76 and line != b"To: " + message.recipient.encode()] == []
 
 
-def test_dots_in_the_fixed_words_neither_begin_a_line_nor_lengthen_it() -> None:
+def test_dots_in_template_text_neither_start_nor_lengthen_lines() -> None:
     renderer = Renderer(KEYS, PUBLIC_URL, Sender("." * 200, "no-reply@signpost.example"))
     _, _, body = renderer.render(a_claimed_message()).partition(b"\r\n\r\n")
     lines = body.split(b"\r\n")
@@ -94,7 +94,7 @@ def test_dots_in_the_fixed_words_neither_begin_a_line_nor_lengthen_it() -> None:
 
 
 @given(recipient=st.builds("{}@{}".format, nasty_text | st.text(), nasty_text | st.just("example.org")))
-def test_whatever_the_recipient_no_header_is_added_or_changed(recipient: str) -> None:
+def test_no_recipient_can_add_or_change_a_header(recipient: str) -> None:
     message = a_claimed_message(recipient=recipient)
     with suppress(RenderingError):
         assert headers_of(parse(RENDERER.render(message))) == intended_headers(message)
@@ -117,7 +117,7 @@ def test_whatever_the_recipient_no_header_is_added_or_changed(recipient: str) ->
         f"ada@{'a' * 250}.org",
     ],
 )
-def test_a_recipient_that_is_not_a_plain_address_is_refused(recipient: str) -> None:
+def test_a_recipient_must_be_a_plain_address(recipient: str) -> None:
     with pytest.raises(RenderingError):
         RENDERER.render(a_claimed_message(recipient=recipient))
 
@@ -125,7 +125,7 @@ def test_a_recipient_that_is_not_a_plain_address_is_refused(recipient: str) -> N
 @given(value=st.text() | nasty_text)
 @example(value="a" * 76)
 @example(value="é" * 40)
-def test_any_value_survives_between_two_soft_breaks(value: str) -> None:
+def test_any_value_survives_soft_line_breaks(value: str) -> None:
     written = quoted(value)
     lines = written.split(SOFT_BREAK)
     assert quopri.decodestring(SOFT_BREAK + written + SOFT_BREAK) == value.encode()
@@ -135,7 +135,7 @@ def test_any_value_survives_between_two_soft_breaks(value: str) -> None:
 
 @given(value=st.text() | nasty_text)
 @example(value="'" * 20)
-def test_any_value_is_text_and_no_markup_within_html(value: str) -> None:
+def test_any_value_is_escaped_in_html(value: str) -> None:
     written = SOFT_BREAK + quoted_html(value) + SOFT_BREAK
     in_html = quopri.decodestring(written).decode()
     assert unescape(in_html) == value
@@ -143,13 +143,13 @@ def test_any_value_is_text_and_no_markup_within_html(value: str) -> None:
     assert all(len(line) <= 76 for line in written.split(b"\r\n"))
 
 
-def test_a_value_where_nothing_says_how_to_write_it_breaks_its_template() -> None:
+def test_a_value_in_an_unknown_output_context_is_a_template_error() -> None:
     with pytest.raises(KeyError):
         compile_template(f"Subject: {placeholder(OutputContext.HEADER, Value.NAME)}\r\n".encode())
 
 
 @pytest.mark.parametrize("name", ["Signpost", "Acme, Inc.", "Société Générale", 'The "Best" (one)', "Zoë, Cie"])
-def test_the_sender_is_named_as_it_calls_itself(name: str) -> None:
+def test_the_from_header_has_the_senders_name(name: str) -> None:
     renderer = Renderer(KEYS, PUBLIC_URL, Sender(name, "no-reply@signpost.example"))
     parsed = parse(renderer.render(a_claimed_message(locale=Locale.FR)))
     assert parsed["From"].addresses == (Address(name, "no-reply", "signpost.example"),)
@@ -157,19 +157,19 @@ def test_the_sender_is_named_as_it_calls_itself(name: str) -> None:
 
 
 @pytest.mark.parametrize("answered", [Address("", "help", "signpost.example"), Address("Zoë, Cie", "a", "b.example")])
-def test_answers_go_where_they_are_wanted(answered: Address) -> None:
+def test_reply_to_is_the_configured_address(answered: Address) -> None:
     sender = Sender("Signpost", "no-reply@signpost.example", reply_to=answered)
     parsed = parse(Renderer(KEYS, PUBLIC_URL, sender).render(a_claimed_message()))
     assert parsed["Reply-To"].addresses == (answered,)
     assert parsed.get_all("From") == ["Signpost <no-reply@signpost.example>"]
 
 
-def test_each_attempt_hands_over_the_same_bytes() -> None:
+def test_each_attempt_submits_the_same_bytes() -> None:
     first, second = (a_claimed_message(attempt=attempt, lease_token=UUID(int=attempt)) for attempt in (0, 1))
     assert RENDERER.render(first) == RENDERER.render(second)
 
 
-def test_the_code_is_in_the_words_and_in_no_header() -> None:
+def test_the_code_is_in_the_body_and_in_no_header() -> None:
     code = code_for(A_TOKEN, KEY)
     head, _, body = RENDERER.render(a_claimed_message()).partition(b"\r\n\r\n")
     assert len(re.findall(code.encode(), body)) == 2
@@ -177,7 +177,7 @@ def test_the_code_is_in_the_words_and_in_no_header() -> None:
 
 
 def parse(content: bytes) -> EmailMessage:
-    # As text: of UTF-8 in a header (RFC 6532), the library would keep the right words and call it a defect.
+    # Parse as text: for UTF-8 in headers (RFC 6532), the library returns correct words but reports a defect.
     parsed = message_from_string(content.decode(), policy=policy.default)
     assert isinstance(parsed, EmailMessage)
     assert not any(part.defects for part in parsed.walk())

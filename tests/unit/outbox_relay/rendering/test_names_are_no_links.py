@@ -1,4 +1,4 @@
-"""No URL survives in a greeting, however it is dressed up."""
+"""A greeting never contains a URL, in any disguise."""
 
 import re
 import unicodedata
@@ -92,7 +92,7 @@ def test_a_name_adds_neither_markup_nor_link_nor_header(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["Call 0800 123 456", "Your code is 123456", "١٢٣٤٥٦", "\uff11\uff12\uff13\uff14\uff15\uff16"]
 )
-def test_a_number_that_could_be_taken_for_a_code_or_called_is_not_greeted(name: str) -> None:
+def test_a_name_that_looks_like_a_code_or_phone_number_is_not_greeted(name: str) -> None:
     assert greeted_name(name) is None
 
 
@@ -103,7 +103,7 @@ def test_a_number_that_could_be_taken_for_a_code_or_called_is_not_greeted(name: 
         "Louis 14", "أحمد علي", "Nguyễn Thị Minh Khai", "José María", "देवी", "น้ำฝน", "王小明", "Ada (Countess)",
     ],
 )  # fmt: skip
-def test_names_of_people_are_greeted_as_they_are(name: str) -> None:
+def test_names_of_people_are_greeted_unchanged(name: str) -> None:
     assert greeted_name(name) == name
 
 

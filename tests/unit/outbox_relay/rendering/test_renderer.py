@@ -24,7 +24,7 @@ every_locale = pytest.mark.parametrize("locale", Locale)
 @every_channel
 @every_locale
 @pytest.mark.parametrize("name", ["Ada", None])
-def test_every_template_has_words_for_every_channel_and_locale(
+def test_each_template_has_texts_for_each_channel_and_locale(
     template: Template, channel: Channel, locale: Locale, name: str | None
 ) -> None:
     message = a_claimed_message(
@@ -50,13 +50,13 @@ for template, channel, locale in product(TEMPLATES, Channel, Locale):
 """
 
 
-def test_all_that_is_read_for_messages_is_read_before_the_first_one() -> None:
+def test_all_files_are_read_before_the_first_message() -> None:
     done = subprocess.run([sys.executable, "-c", RENDER_ALL], capture_output=True, text=True, check=True)
     assert done.stdout == ""
 
 
 @every_locale
-def test_an_activation_carries_code_and_link_by_mail_and_the_code_alone_by_sms(locale: Locale) -> None:
+def test_an_activation_has_code_and_link_by_mail_and_only_the_code_by_sms(locale: Locale) -> None:
     mail = words_of(a_claimed_message(locale=locale))
     sms = words_of(a_claimed_message(locale=locale, channel=Channel.SMS, recipient="+33612345678"))
     assert code_for(A_TOKEN, KEY) in mail
@@ -67,9 +67,7 @@ def test_an_activation_carries_code_and_link_by_mail_and_the_code_alone_by_sms(l
 
 @every_channel
 @every_locale
-def test_an_account_that_exists_is_told_without_code_link_or_the_name_that_a_stranger_may_have_typed(
-    channel: Channel, locale: Locale
-) -> None:
+def test_a_notice_to_an_existing_account_has_no_code_link_or_submitted_name(channel: Channel, locale: Locale) -> None:
     words = words_of(a_claimed_message(template=Template("account_exists"), channel=channel, locale=locale))
     assert code_for(A_TOKEN, KEY) not in words
     assert "://" not in words
@@ -88,32 +86,32 @@ def test_an_account_that_exists_is_told_without_code_link_or_the_name_that_a_str
         {"template": "secret-template"},
     ],
 )
-def test_a_message_that_cannot_be_put_into_words_is_refused_without_quoting_it(changes: dict[str, Any]) -> None:
+def test_a_rendering_error_does_not_quote_the_message(changes: dict[str, Any]) -> None:
     with pytest.raises(RenderingError) as refusal:
         RENDERER.render(a_claimed_message(**changes))
     assert "secret-" not in str(refusal.value)
     assert refusal.value.__cause__ is None
 
 
-def test_a_key_that_is_missing_is_no_fault_of_the_message() -> None:
+def test_a_missing_key_is_not_the_messages_fault() -> None:
     with pytest.raises(UnknownKeyError):
         RENDERER.render(a_claimed_message(payload={"name": "Ada", "key_id": "of tomorrow"}))
 
 
-def test_a_message_is_rendered_with_the_key_it_names_also_after_rotation() -> None:
+def test_a_message_is_rendered_with_its_key_after_rotation() -> None:
     rotated = SecretKeys({"k2": b"n" * 32, "k1": KEY})
     renderer = Renderer(rotated, "https://signpost.example", Sender("Signpost", "no-reply@signpost.example"))
     assert renderer.render(a_claimed_message()) == RENDERER.render(a_claimed_message())
 
 
-def test_a_template_that_asks_for_a_value_nobody_gives_is_broken() -> None:
+def test_a_template_with_an_undefined_value_is_an_error() -> None:
     with pytest.raises(BrokenTemplateError, match=r"templates/activation/body\.txt, line \d+: 'link' is undefined"):
         TemplateCatalog(Locale.EN, Branding(Brand("Signpost"))).render(
             Template("activation"), "body.txt", {"name": None, "code": "123456"}
         )
 
 
-def test_neither_renderer_nor_letter_shows_the_code() -> None:
+def test_no_representation_shows_the_code() -> None:
     message = a_claimed_message()
     rendered = RenderedMessage(message, RENDERER.render(message), taken_monotonic=0.0)
     shown = repr((RENDERER, message, rendered))

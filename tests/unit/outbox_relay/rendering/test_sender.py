@@ -32,7 +32,7 @@ def test_a_sender_is_a_name_and_an_address(text: str, sender: Sender) -> None:
         "Signpost <no-reply@signpost.example> <b@signpost.example>",
     ],
 )
-def test_anything_else_is_refused_in_words_that_follow_the_settings_name(text: str) -> None:
+def test_an_invalid_sender_has_an_error_that_follows_the_settings_name(text: str) -> None:
     with pytest.raises(ValueError, match=r"^(is not|does not) "):
         parse_sender(text)
 
@@ -44,13 +44,13 @@ def test_anything_else_is_refused_in_words_that_follow_the_settings_name(text: s
         ("Signpost, Aide <aide@bücher.example>", Address("Signpost, Aide", "aide", "xn--bcher-kva.example")),
     ],
 )
-def test_answers_go_to_an_address_with_or_without_a_name(text: str, address: Address) -> None:
+def test_reply_to_may_have_a_name(text: str, address: Address) -> None:
     assert parse_reply_to(text) == address
 
 
 @pytest.mark.parametrize(
     "text", ["", "nobody", "a@b.org, c@d.org", "A <a@b.org>\r\nBcc: c@d.org", "zoë@b.org", "<a@b.org>"]
 )
-def test_answers_go_nowhere_else(text: str) -> None:
+def test_an_invalid_reply_to_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"^(is neither|is not|does not) "):
         parse_reply_to(text)

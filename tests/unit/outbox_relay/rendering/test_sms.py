@@ -1,4 +1,4 @@
-"""The words of an SMS: one segment of GSM-7 in every language, and the line that phones read."""
+"""SMS texts: one segment of GSM-7 in each language, and the line that phones detect."""
 
 from datetime import UTC, datetime
 from functools import cache
@@ -32,7 +32,7 @@ def text_of(
 
 @cache
 def renderer_of(product: str, domain: str | None) -> Renderer:
-    """Prepare the forms once for all tests that look at the same ones."""
+    """Compile the templates once for all tests with the same values."""
     sender = Sender(product, "no-reply@signpost.example")
     return Renderer(KEYS, "https://signpost.example", sender, one_tap_domain=domain)
 
@@ -41,20 +41,20 @@ def renderer_of(product: str, domain: str | None) -> Renderer:
 @every_locale
 @pytest.mark.parametrize("product", ["Signpost", "X" * LONGEST_SENSIBLE_NAME, "Hôtel de l\u2019Éléphant rêvé"])
 @pytest.mark.parametrize("domain", [None, "signpost.example"])
-def test_an_sms_is_a_single_one(template: Template, locale: Locale, product: str, domain: str | None) -> None:
+def test_an_sms_has_a_single_segment(template: Template, locale: Locale, product: str, domain: str | None) -> None:
     text = text_of(template, locale, product=product, domain=domain)
     assert (alphabet_of(text), segments_in(text), counted(text)) == (Alphabet.GSM_7, 1, 1)
 
 
 @every_locale
-def test_in_every_month_an_sms_is_a_single_one(locale: Locale) -> None:
+def test_an_sms_has_a_single_segment_in_each_month(locale: Locale) -> None:
     texts = [text_of(Template("activation"), locale, month=month) for month in range(1, 13)]
     assert {(alphabet_of(text), segments_in(text)) for text in texts} == {(Alphabet.GSM_7, 1)}
 
 
 @every_template
 @every_locale
-def test_an_sms_begins_with_who_it_is_from_and_greets_nobody_by_name(template: Template, locale: Locale) -> None:
+def test_an_sms_starts_with_the_sender_and_contains_no_name(template: Template, locale: Locale) -> None:
     text = text_of(template, locale)
     assert text.startswith("Signpost")
     assert "Ada" not in text
@@ -71,12 +71,12 @@ def test_an_sms_begins_with_who_it_is_from_and_greets_nobody_by_name(template: T
         ("ê 名", "ê 名"),
     ],
 )
-def test_a_name_loses_what_would_make_two_sms_of_one_and_nothing_else(product: str, name: str) -> None:
+def test_a_name_loses_only_characters_that_need_unicode_sms(product: str, name: str) -> None:
     assert sms_name(product) == name
 
 
 @every_locale
-def test_one_tap_is_a_last_line_with_domain_and_code(locale: Locale) -> None:
+def test_the_one_tap_line_is_last_with_domain_and_code(locale: Locale) -> None:
     plain = text_of(Template("activation"), locale)
     assert "@" not in plain
     line = f"@signpost.example #{code_for(A_TOKEN, KEY)}"
@@ -84,13 +84,13 @@ def test_one_tap_is_a_last_line_with_domain_and_code(locale: Locale) -> None:
 
 
 @every_locale
-def test_an_sms_without_a_code_has_nothing_to_offer(locale: Locale) -> None:
+def test_an_sms_without_a_code_has_no_one_tap_line(locale: Locale) -> None:
     assert text_of(Template("account_exists"), locale, domain="signpost.example") == text_of(
         Template("account_exists"), locale
     )
 
 
-# Counted anew, by 3GPP TS 23.038 and 23.040 alone: characters that cost one septet, and those that cost two.
+# An independent count by 3GPP TS 23.038 and 23.040: characters of one septet, and of two.
 ONE_SEPTET = set(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§"
     "¿abcdefghijklmnopqrstuvwxyzäöñüà"
@@ -99,7 +99,7 @@ TWO_SEPTETS = set("\f^{}\\[~]|€")
 
 
 def counted(text: str) -> int:
-    """Count the SMS of a text, cutting off one after the other what fits."""
+    """Count the segments of a text, one after the other."""
     if set(text) <= ONE_SEPTET | TWO_SEPTETS:
         widths = [2 if character in TWO_SEPTETS else 1 for character in text]
         alone, joined = 160, 153
@@ -116,5 +116,5 @@ def counted(text: str) -> int:
 
 
 @given(text=st.text(max_size=400) | st.text(alphabet="ab€{é😀ê", max_size=400))
-def test_segments_are_those_that_are_counted_anew(text: str) -> None:
+def test_segments_match_an_independent_count(text: str) -> None:
     assert segments_in(text) == counted(text)

@@ -25,18 +25,18 @@ NBSP = "\N{NO-BREAK SPACE}"
         ("a" * 61, "a" * 59 + "…"),
     ],
 )
-def test_a_name_is_greeted_on_one_line_of_60_characters(given: str, greeted: str) -> None:
+def test_a_greeted_name_has_one_line_of_60_characters(given: str, greeted: str) -> None:
     assert greeted_name(given) == greeted
 
 
-# Usual names are known by a look at their letters; white space at the end calls for a closer one.
+# A fast check covers usual names. White space at the end triggers the full check.
 @given(name=st.text(alphabet=st.characters(max_codepoint=0x24F), max_size=70) | st.text())
 @example(name="".join(filter(str.isalpha, map(chr, range(0x100))))[:60])
 def test_white_space_around_a_name_changes_nothing(name: str) -> None:
     assert greeted_name(f" {name} ") == greeted_name(name)
 
 
-def test_nothing_that_is_printed_as_part_of_a_link_passes_for_a_letter() -> None:
+def test_no_character_of_a_link_counts_as_a_letter() -> None:
     printed = ((character, unicodedata.normalize("NFKC", character)) for character in map(chr, range(sys.maxunicode)))
     suspects = [character for character, as_seen in printed if set(as_seen) & set("./@:。")]
     assert len(suspects) > 20
@@ -45,7 +45,7 @@ def test_nothing_that_is_printed_as_part_of_a_link_passes_for_a_letter() -> None
 
 @pytest.mark.parametrize("locale", Locale)
 @pytest.mark.parametrize("channel", Channel)
-def test_an_expiry_has_no_character_that_is_markup(locale: Locale, channel: Channel) -> None:
+def test_an_expiry_contains_no_markup(locale: Locale, channel: Channel) -> None:
     days = [datetime(2026, month, day, 9, 5, tzinfo=UTC) for month in range(1, 13) for day in (1, 2)]
     assert not set("".join(expiry_text(day, locale, channel) for day in days)) & set("<>&\"'")
 
@@ -72,7 +72,7 @@ def test_a_name_that_could_become_a_link_is_not_greeted(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [None, "", " \n\0"])
-def test_without_a_name_there_is_none_to_greet(name: str | None) -> None:
+def test_without_a_name_the_greeting_has_none(name: str | None) -> None:
     assert greeted_name(name) is None
 
 
@@ -86,14 +86,12 @@ def test_without_a_name_there_is_none_to_greet(name: str | None) -> None:
         (Locale.FR, Channel.SMS, 1, "01/08/2026 à 09h05 UTC"),
     ],
 )
-def test_an_expiry_is_told_in_the_language_of_the_message_and_never_too_late(
-    locale: Locale, channel: Channel, day: int, expected: str
-) -> None:
+def test_an_expiry_is_localized_and_never_too_late(locale: Locale, channel: Channel, day: int, expected: str) -> None:
     moment = datetime(2026, 8, day, 9, 5, 59, 999_999, tzinfo=UTC)
     assert expiry_text(moment, locale, channel) == expected
 
 
-def test_times_of_another_zone_are_told_in_utc() -> None:
+def test_times_of_other_zones_are_shown_in_utc() -> None:
     moment = datetime(2026, 11, 21, 1, 30, tzinfo=timezone(timedelta(hours=2)))
     assert expiry_text(moment, Locale.EN, Channel.EMAIL) == "20 November 2026, 23:30 UTC"
     assert header_date(moment) == b"Fri, 20 Nov 2026 23:30:00 +0000"
