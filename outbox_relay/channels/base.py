@@ -80,31 +80,6 @@ class CappedProvider:
     caps: Caps = WITHOUT_CAPS
 
 
-class SharedSession:
-    """One delivery worker's access to the sessions that all workers of a provider share.
-
-    It takes the session used last, since its connection is most likely still open. ``idle`` holds the sessions
-    not in use; there are never more sessions than workers delivering at the same time.
-    """
-
-    def __init__(self, idle: list[Session], provider: Provider) -> None:
-        self._idle = idle
-        self._provider = provider
-
-    async def deliver(self, source: MessageSource) -> None:
-        """Deliver through an idle session, or through a new one."""
-        session = self._idle.pop() if self._idle else self._provider.session()
-        try:
-            await session.deliver(source)
-        finally:
-            self._idle.append(session)
-
-    async def close(self) -> None:
-        """Close the idle sessions."""
-        while self._idle:
-            await self._idle.pop().close()
-
-
 @asynccontextmanager
 async def timeout_with_grace(seconds: float) -> AsyncIterator[None]:
     """Raise TimeoutError after ``seconds`` plus a grace period in which data that has arrived is still read.

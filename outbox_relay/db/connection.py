@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from datetime import datetime
 from json import JSONDecoder
-from types import TracebackType
 from typing import Any, TypeVar
 
 import psycopg
@@ -29,32 +28,17 @@ from shared.db.timeouts import RESPONSE_TIMEOUT_SECONDS
 from shared.log import get_logger
 
 
-class DatabaseTimeout:
-    """Raises psycopg's ConnectionTimeout if the statements inside get no response within so many seconds.
+@asynccontextmanager
+async def database_timeout(seconds: float | None = None) -> AsyncIterator[None]:
+    """Raise psycopg's ConnectionTimeout if the statements inside get no response within so many seconds.
 
-    psycopg cancels the statement first, which may take ten seconds more.
+    The default is RESPONSE_TIMEOUT_SECONDS. psycopg cancels the statement first, which may take ten seconds more.
     """
-
-    def __init__(self, seconds: float) -> None:
-        self._timeout = asyncio.timeout(seconds)
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            await self._timeout.__aexit__(kind, error, trace)
-        except TimeoutError as late:
-            error = late
-        if isinstance(error, TimeoutError):
-            raise ConnectionTimeout("no answer") from error
-
-
-def database_timeout(seconds: float | None = None) -> DatabaseTimeout:
-    """Limit the statements inside to so many seconds, by default RESPONSE_TIMEOUT_SECONDS."""
-    return DatabaseTimeout(RESPONSE_TIMEOUT_SECONDS if seconds is None else seconds)
+    try:
+        async with asyncio.timeout(RESPONSE_TIMEOUT_SECONDS if seconds is None else seconds):
+            yield
+    except TimeoutError as error:
+        raise ConnectionTimeout("no answer") from error
 
 
 STATEMENT_TIMEOUT_MILLISECONDS = 15_000
@@ -186,7 +170,8 @@ class ReconnectingConnection:
     ) -> Result:
         """Run ``work`` once; raise if the database is away, or does not respond within so many seconds."""
         try:
-            result = await (self._try_within(within, work) if within else self._try(work))
+            async with database_timeout(within) if within else nullcontext():
+                result = await self._try(work)
         except psycopg.DataError:
             raise
         except psycopg.Error as error:
@@ -206,10 +191,6 @@ class ReconnectingConnection:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
-
-    async def _try_within(self, seconds: float, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
-        async with database_timeout(seconds):
-            return await self._try(work)
 
     async def _try(self, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
         # One at a time: behind a pooler each run is a transaction, which must contain no other statements.

@@ -11,7 +11,7 @@ from itertools import islice
 from time import monotonic
 from uuid import UUID
 
-from outbox_relay.channels.base import ProviderDownError, Session
+from outbox_relay.channels.base import ProviderDownError
 from outbox_relay.delivery.deferral import RELEASED, for_missing_key, outlives_lease
 from outbox_relay.delivery.retry_policy import Tries, after_failure, attributed, policy_for
 from outbox_relay.metrics import ACCEPT_LATENCY, DELIVERY_DURATION, count_segments
@@ -164,16 +164,12 @@ class MessagePreparer:
 
 
 class ProviderMessageSource:
-    """The messages that a session of one provider may take; none while that provider cannot take any.
-
-    ``session`` is the access of one delivery worker to the provider's sessions.
-    """
+    """The messages that a session of one provider may take; none while that provider cannot take any."""
 
     def __init__(
         self, number: int, *, pool: ProviderPool, queue: LocalQueue, preparer: MessagePreparer, put: Put
     ) -> None:
         self.provider = pool.providers[number]
-        self.session: Session = self.provider.sessions.session()
         self._number = number
         self._pool = pool
         self._queue = queue
@@ -189,12 +185,11 @@ class ProviderMessageSource:
         return self._has_message() and self.provider.admits()
 
     async def deliver(self) -> None:
-        """Deliver what this provider may take through the session, and make room for other workers."""
+        """Deliver what this provider may take through one of its sessions, and make room for other workers."""
         self._share_ends = self.provider.clock() + SHARE_SECONDS
         self._is_failure_counted = False
         try:
-            with self.provider.worker():
-                await self.session.deliver(self)
+            await self.provider.deliver(self)
         except ProviderDownError as error:
             if not self._is_failure_counted:
                 self.provider.failed(error.failure)

@@ -27,7 +27,7 @@ from outbox_relay.model import LateQueue, QueueKey
 from outbox_relay.outbox.claim import FIND_SUSPECT, LATENESS_SECONDS, rest_after, suspect_parameters
 from outbox_relay.outbox.heartbeat import INSERT_HEARTBEAT, UPDATE_HEARTBEAT, Heartbeat
 from outbox_relay.outbox.hourly_stats import HOURLY_STATS
-from outbox_relay.providers.provider import ProviderState
+from outbox_relay.providers.pool import ProviderState
 from outbox_relay.providers.state_sync import MARK_SEEN, ProviderStateSync
 from shared.vocabulary import CHANNELS, AnyChannel, Priority
 

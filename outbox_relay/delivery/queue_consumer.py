@@ -19,7 +19,7 @@ Why a due message may wait, and for how long:
    ``rate_limiter.LONGEST_DRAW_PAUSE_SECONDS``). After ``pool.FIRST_PROVIDER_WAIT`` the next provider may take it.
 10. The circuit breaker of each provider is open (``circuit_breaker.FIRST_PAUSE_SECONDS`` to
     ``circuit_breaker.LONGEST_PAUSE_SECONDS``), or half open while one relay probes
-    (``provider.PROBE_PERMIT_SECONDS``): nothing is claimed for ``provider.RECHECK_SECONDS`` or as long.
+    (``pool.PROBE_PERMIT_SECONDS``): nothing is claimed for ``pool.RECHECK_SECONDS`` or as long.
 11. It was deferred: ``deferral.PROVIDER_PAUSE``, ``deferral.KEY_PAUSE`` or ``deferral.SHORTEST_DEFERRAL``.
 12. Its template or locale is unknown to this release: until a relay of a newer release claims it.
 13. The database is away: ``shared.db.outage.LONGEST_PAUSE_SECONDS`` between tries.
@@ -253,7 +253,7 @@ class QueueConsumer:
                 await self._queue.wait_for_message()
                 await self._deliver_round(sources)
         finally:
-            await asyncio.gather(*(source.session.close() for source in sources))
+            await asyncio.gather(*(provider.sessions.close() for provider in self._pool.providers))
 
     async def _deliver_round(self, sources: Sequence[ProviderMessageSource]) -> None:
         """Deliver through each provider that has work. If none can take a message, wait for one or defer."""

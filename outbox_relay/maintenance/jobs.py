@@ -18,7 +18,7 @@ from outbox_relay.outbox.claim import FULL_SCAN_SECONDS
 from outbox_relay.outbox.heartbeat import HEARTBEAT_SECONDS
 from outbox_relay.outbox.hourly_stats import HOURLY_STATS_SECONDS
 from outbox_relay.outbox.listener import SESSION_CHECK_SECONDS
-from outbox_relay.providers.provider import RECHECK_SECONDS
+from outbox_relay.providers.pool import RECHECK_SECONDS
 from outbox_relay.settings import RelaySettings
 
 CLOCK_CHECK_SECONDS = 30.0

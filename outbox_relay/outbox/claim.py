@@ -328,11 +328,7 @@ class ClaimStore:
     async def has_suspects(self, channels: Collection[AnyChannel]) -> bool:
         """Return whether a message that has lost two leases or more is due."""
         parameters = suspect_parameters(channels)
-
-        async def work(connection: RelayConnection) -> bool:
-            return bool(await connection.fetch(FIND_SUSPECT, parameters))
-
-        return await self._database.run(work)
+        return bool(await self._database.run(lambda connection: connection.fetch(FIND_SUSPECT, parameters)))
 
     def request_full_scan(self, key: QueueKey) -> None:
         """Make the queue's next claim scan the whole due index: a message was released behind the cursor."""

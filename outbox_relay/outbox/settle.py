@@ -275,11 +275,7 @@ class SettlementStore:
 
     async def warm_up(self) -> None:
         """Connect and prepare the statement for sent messages, so that the first message waits for neither."""
-
-        async def work(connection: RelayConnection) -> None:
-            await connection.fetch(self._statements.sent, NONE_SENT)
-
-        await self._database.try_quietly(work)
+        await self._database.try_quietly(lambda connection: connection.fetch(self._statements.sent, NONE_SENT))
 
     async def _write(self, outcomes: Outcomes, statement: str, parameters: dict[str, Any]) -> frozenset[UUID]:
         """Run a statement that returns the ids it has written, in the first column; return the ids it has not.

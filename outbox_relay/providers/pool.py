@@ -1,19 +1,352 @@
-"""A channel's providers in order of preference; the first one that can take a message gets it."""
+"""A channel's providers in order of preference; the first one that can take a message gets it.
+
+Each provider has its circuit breaker, permits, sessions, and the state shared with other relays.
+"""
 
 import asyncio
+import random
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
-from outbox_relay.channels.base import CappedProvider
-from outbox_relay.model import ClaimedMessage
-from outbox_relay.providers.circuit_breaker import BreakerState
-from outbox_relay.providers.provider import RECHECK_SECONDS, PooledProvider
+from outbox_relay.channels.base import CappedProvider, MessageSource, Provider, Session
+from outbox_relay.metrics import BREAKER_OPEN, count_failure, register_provider
+from outbox_relay.model import ClaimedMessage, Failure
+from outbox_relay.providers.circuit_breaker import NOTHING, WINDOW_SECONDS, BreakerState, CircuitBreaker
+from outbox_relay.providers.rate_limiter import PermitCache
+from shared.log import get_logger
 
 FIRST_PROVIDER_WAIT = timedelta(seconds=5)
 """A message younger than this waits for a free session or a permit of the preferred provider: a rate limit is no
 outage, and the next provider may cost more or have a worse reputation. An older message fails over at once."""
+
+RECHECK_SECONDS = 1.0
+"""How soon to look again at a provider that cannot take messages now."""
+
+PROBE_PERMIT_SECONDS = 5.0
+"""How long one relay alone may probe a provider; a relay renews its permit while a probe is in flight."""
+
+log = get_logger("relay.providers")
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderStateUpdate:
+    """An update of the provider's row by one relay: breaker changes, permits to draw or return, a probe request.
+
+    ``open_for`` is in seconds from now on, so that clocks are never compared.
+    """
+
+    change: BreakerState | None
+    consecutive_opens: int
+    open_for: float
+    failure_class: str | None
+    wanted: int
+    returned: int
+    wants_probe_permit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderState:
+    """The state in the provider's row: the breaker of all relays, and the permits of this one. Times are in seconds."""
+
+    consecutive_opens: int
+    open_for: float
+    has_probe_permit: bool = False
+    granted: int = 0
+    token_in: float = 0.0
+
+
+class SessionPool:
+    """The sessions of one provider, shared by its delivery workers; at most ``connections`` in use at a time.
+
+    A worker gets the session used last, since its connection is most likely still open.
+    """
+
+    def __init__(self, provider: Provider, connections: int) -> None:
+        self.connections = connections
+        self.in_use = 0
+        self._provider = provider
+        self._idle: list[Session] = []
+
+    def has_room(self) -> bool:
+        """Return whether another delivery worker may use a session."""
+        return self.in_use < self.connections
+
+    async def deliver(self, source: MessageSource) -> None:
+        """Deliver through an idle session, or through a new one; raises ProviderDownError."""
+        session = self._idle.pop() if self._idle else self._provider.session()
+        try:
+            await session.deliver(source)
+        finally:
+            self._idle.append(session)
+
+    async def close(self) -> None:
+        """Close the idle sessions."""
+        while self._idle:
+            await self._idle.pop().close()
+
+
+class StateExchange:
+    """Collects updates of a provider's state for the other relays, and applies their state here."""
+
+    def __init__(self, breaker: CircuitBreaker, permits: PermitCache) -> None:
+        self._breaker = breaker
+        self._permits = permits
+        self._change: BreakerState | None = None
+        self._wants_probe_permit = False
+        self._refused_until = float("-inf")
+
+    def is_pending(self, now: float) -> bool:
+        """Return whether there is something to send or to request now."""
+        return self._change is not None or self._wants_probe_permit or self._permits.is_wanting(now)
+
+    def breaker_changed(self, state: BreakerState) -> None:
+        """Send this change with the next update."""
+        self._change = state
+
+    def may_request_probe_permit(self, now: float) -> bool:
+        """Return whether a probe permit may be requested: not within a second after it was refused."""
+        return now >= self._refused_until
+
+    def request_probe_permit(self, now: float) -> None:
+        """Request a probe permit with the next update."""
+        self._wants_probe_permit = self.may_request_probe_permit(now)
+
+    def take_update(self, now: float, failure_class: str | None, *, is_probing: bool) -> ProviderStateUpdate | None:
+        """Take what there is to send, or None. Permits in hand are returned with it."""
+        renews = is_probing and self._breaker.state(now) is BreakerState.HALF_OPEN
+        if not (self.is_pending(now) or self._permits.has_leftovers(now) or renews):
+            return None
+        wanted, returned = self._permits.empty(now)
+        update = ProviderStateUpdate(
+            change=self._change,
+            consecutive_opens=self._breaker.consecutive_opens,
+            open_for=self._breaker.remaining(now).total_seconds(),
+            failure_class=failure_class if self._change is BreakerState.OPEN else None,
+            wanted=wanted,
+            returned=returned,
+            wants_probe_permit=self._wants_probe_permit or renews,
+        )
+        self._change, self._wants_probe_permit = None, False
+        return update
+
+    def apply(self, now: float, update: ProviderStateUpdate | None, state: ProviderState) -> bool:
+        """Adopt the shared state, unless this relay has a newer change; return whether more may be sent now."""
+        before = self._breaker.state(now)
+        if self._change is None:
+            self._breaker.adopt(now, state.consecutive_opens, state.open_for)
+        has_changed = before is not self._breaker.state(now)
+        if update is None:
+            return has_changed
+        if update.wants_probe_permit and not state.has_probe_permit:
+            self._refused_until = now + RECHECK_SECONDS
+        if state.has_probe_permit:
+            self._breaker.probe_permit_until = now + PROBE_PERMIT_SECONDS
+        if update.wanted:
+            self._permits.fill(state.granted, update.wanted, state.token_in, now)
+        return state.has_probe_permit or state.granted > 0 or has_changed
+
+    def apply_alone(self, now: float, update: ProviderStateUpdate | None) -> bool:
+        """Act as the only relay, since the database is away; return whether more may be sent now."""
+        if update is None:
+            return False
+        self._change = self._change or update.change
+        if update.wants_probe_permit:
+            self._breaker.probe_permit_until = now + PROBE_PERMIT_SECONDS
+        if update.wanted:
+            self._permits.fill_alone(update.wanted, now)
+        return True
+
+
+class PooledProvider:
+    """A provider with everything that decides whether it gets the next message."""
+
+    def __init__(self, capped: CappedProvider, clock: Callable[[], float], connections: int) -> None:
+        self.provider = capped.provider
+        self.rate = capped.caps.rate
+        self.clock = clock
+        self.breaker = CircuitBreaker()
+        self.permits = PermitCache(self.rate, clock())
+        self.sessions = SessionPool(self.provider, capped.caps.connections or connections)
+        self.exchange = StateExchange(self.breaker, self.permits)
+        self.last_failure: Failure | None = None
+        self._last_success = float("-inf")
+        self._has_probing_worker = False
+        self._probe: UUID | None = None
+
+    @property
+    def name(self) -> str:
+        """The name that operators see."""
+        return self.provider.name
+
+    def register_metrics(self) -> None:
+        """Show this provider in the metrics. The gauge of its breaker keeps the value of the last generation."""
+        register_provider(self.name, (lambda: self.permits.wait(self.clock())) if self.rate else None)
+
+    # Decisions
+
+    def state(self) -> BreakerState:
+        """Return the state of the breaker."""
+        return self.breaker.state(self.clock())
+
+    def is_usable(self) -> bool:
+        """Return whether messages may be submitted now, or may be soon."""
+        return self.state() is not BreakerState.OPEN
+
+    def is_healthy(self) -> bool:
+        """Return whether it has accepted a message recently, so that a refusal concerns the message alone."""
+        return self.clock() - self._last_success < WINDOW_SECONDS
+
+    def offer(self, limit: int) -> int:
+        """Return how many of ``limit`` messages it may get now; request from the shared state what the rest lacks."""
+        now = self.clock()
+        match self.breaker.state(now):
+            case BreakerState.CLOSED:
+                return self.permits.affordable(limit, now)
+            case BreakerState.HALF_OPEN if self.breaker.has_probe_permit(now):
+                return self.permits.affordable(0 if self._is_probing() else 1, now)
+            case BreakerState.HALF_OPEN:
+                self.exchange.request_probe_permit(now)
+                return 0
+            case BreakerState.OPEN:
+                return 0
+
+    def admits(self) -> bool:
+        """Return whether another delivery worker may start here, with a message."""
+        return self.sessions.has_room() and self.offer(1) > 0
+
+    def may_take(self) -> bool:
+        """Return whether a worker here may take another message: any while closed, one while half open."""
+        now = self.clock()
+        match self.breaker.state(now):
+            case BreakerState.OPEN:
+                return False
+            case BreakerState.HALF_OPEN if self._probe is not None or not self.breaker.has_probe_permit(now):
+                return False
+            case _:
+                return self.permits.affordable(1, now) > 0
+
+    def may_admit_within(self, patience: timedelta) -> bool:
+        """Return whether to wait for it: it lacks a free session, a permit that comes soon, or the shared state."""
+        now = self.clock()
+        match self.breaker.state(now):
+            case BreakerState.OPEN:
+                return False
+            case BreakerState.HALF_OPEN:
+                return self.breaker.has_probe_permit(now) or self.exchange.may_request_probe_permit(now)
+            case BreakerState.CLOSED:
+                return self.permits.wait(now) <= patience.total_seconds()
+
+    def remaining(self) -> timedelta:
+        """Return how long it cannot take messages."""
+        now = self.clock()
+        match self.breaker.state(now):
+            case BreakerState.OPEN:
+                return self.breaker.remaining(now)
+            case BreakerState.HALF_OPEN:
+                return timedelta(seconds=RECHECK_SECONDS)
+            case BreakerState.CLOSED:
+                return timedelta(seconds=self.permits.wait(now))
+
+    def blocked_by(self) -> str | None:
+        """Return what keeps messages from it, now or within the breaker's window: an outage, or its rate."""
+        now = self.clock()
+        if self.breaker.state(now) is not BreakerState.CLOSED:
+            return f"{self.name} is down"
+        return f"{self.name} is at its rate" if self.permits.is_short(now, WINDOW_SECONDS) else None
+
+    # Deliveries
+
+    async def deliver(self, source: MessageSource) -> None:
+        """Deliver the messages of the source through one of the sessions."""
+        with self.worker():
+            await self.sessions.deliver(source)
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """Count a delivery worker here. While the breaker is half open, it is the only one that may probe."""
+        is_probing = self.state() is BreakerState.HALF_OPEN
+        self._has_probing_worker |= is_probing
+        self.sessions.in_use += 1
+        try:
+            yield
+        finally:
+            self.sessions.in_use -= 1
+            if is_probing:
+                self._has_probing_worker = False
+
+    def submitting(self, message_id: UUID) -> None:
+        """Record that a message is being submitted; it costs a permit."""
+        self.permits.spend(self.clock())
+        if self.state() is BreakerState.HALF_OPEN:
+            self._probe = message_id
+
+    def finished(self, message_id: UUID) -> None:
+        """Record that the result of a message is known."""
+        if self._probe == message_id:
+            self._probe = None
+
+    def failed(self, failure: Failure) -> None:
+        """Count a failure of the provider's own. The first of an outage is logged."""
+        was_closed = self.state() is BreakerState.CLOSED
+        self.last_failure = failure
+        count_failure(failure, self.name)
+        jitter = random.random()  # noqa: S311 - not a secret
+        if self.breaker.failed(self.clock(), jitter=jitter, at_least=failure.retry_after or NOTHING):
+            self.exchange.breaker_changed(BreakerState.OPEN)
+            if was_closed:
+                self._report_breaker(is_open=True)
+
+    def succeeded(self) -> None:
+        """Count a success."""
+        self._last_success = self.clock()
+        if self.breaker.succeeded(self._last_success):
+            self.exchange.breaker_changed(BreakerState.CLOSED)
+            self._report_breaker(is_open=False)
+
+    # Exchange with the other relays
+
+    def needs_sync(self) -> bool:
+        """Return whether there is something to send or to request now."""
+        return self.exchange.is_pending(self.clock())
+
+    def is_quiet(self) -> bool:
+        """Return whether no message is in flight, no failure is open and no permit is held."""
+        is_unused = not self.sessions.in_use and self.permits.tokens == 0
+        is_rested = self.clock() - self._last_success > RECHECK_SECONDS
+        return is_unused and is_rested and not self.breaker.consecutive_opens
+
+    def take_update(self) -> ProviderStateUpdate | None:
+        """Take what there is to send, or None."""
+        failure_class = self.last_failure.kind.value if self.last_failure else None
+        return self.exchange.take_update(self.clock(), failure_class, is_probing=self._is_probing())
+
+    def apply(self, update: ProviderStateUpdate | None, state: ProviderState | None) -> bool:
+        """Apply the shared state, or act alone without one; return whether more may be sent now."""
+        was_open = self.breaker.consecutive_opens > 0
+        if state is None:
+            has_more = self.exchange.apply_alone(self.clock(), update)
+        else:
+            has_more = self.exchange.apply(self.clock(), update, state)
+        is_open = self.breaker.consecutive_opens > 0
+        if was_open != is_open:
+            self._report_breaker(is_open=is_open)
+        # A generation after a reload starts with the gauge of the last one.
+        BREAKER_OPEN.labels(self.name).set(is_open)
+        return has_more
+
+    def _is_probing(self) -> bool:
+        return self._has_probing_worker or self._probe is not None
+
+    def _report_breaker(self, *, is_open: bool) -> None:
+        if is_open:
+            log.warning("provider down", provider=self.name)
+        else:
+            log.info("provider up again", provider=self.name)
+        BREAKER_OPEN.labels(self.name).set(is_open)
 
 
 class ProviderPool:

@@ -17,11 +17,11 @@ from psycopg.rows import class_row, namedtuple_row
 
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.providers.circuit_breaker import BreakerState
-from outbox_relay.providers.pool import ProviderPool
-from outbox_relay.providers.provider import (
+from outbox_relay.providers.pool import (
     PROBE_PERMIT_SECONDS,
     RECHECK_SECONDS,
     PooledProvider,
+    ProviderPool,
     ProviderState,
     ProviderStateUpdate,
 )

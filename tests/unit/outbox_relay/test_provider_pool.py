@@ -9,8 +9,7 @@ from outbox_relay.channels.base import CappedProvider, Session
 from outbox_relay.metrics import forget_providers
 from outbox_relay.model import WITHOUT_CAPS, Caps, Failure, FailureClass, Rate
 from outbox_relay.providers.circuit_breaker import BreakerState
-from outbox_relay.providers.pool import ProviderPool
-from outbox_relay.providers.provider import PooledProvider, ProviderState
+from outbox_relay.providers.pool import PooledProvider, ProviderPool, ProviderState
 from tests.support.claimed import a_claimed_message
 
 DOWN = Failure(FailureClass.PROVIDER, "first", "connection refused")
