@@ -1,6 +1,7 @@
 """Errors of the queries and actions. Each has a stable ``code`` for programs and a text for people.
 
-No text contains an address. A text about one message or organization continues a sentence that begins with its name.
+No text contains an address. A text about a message, bulk action or organization continues a sentence that begins with
+its id.
 """
 
 from typing import ClassVar
@@ -20,7 +21,7 @@ class UnknownMessageError(ActionError):
     """No message has this id."""
 
     code = "unknown_message"
-    text = "there is no such message"
+    text = "does not exist"
 
 
 class NotDeadError(ActionError):
@@ -48,7 +49,7 @@ class NotDiscardedError(ActionError):
     """The last operator action on the message is not a discard, so there is none to undo."""
 
     code = "not_discarded"
-    text = "was not discarded by an operator last"
+    text = "is not discarded: an operator can only undo the last action, if that is a discard"
 
 
 class WrongAddressError(ActionError):
@@ -79,14 +80,14 @@ class UnknownBulkError(ActionError):
     """No bulk action has this id."""
 
     code = "unknown_bulk_action"
-    text = "there is no such bulk action"
+    text = "does not exist"
 
 
 class UnknownOrganizationError(ActionError):
     """No organization has this id."""
 
     code = "unknown_organization"
-    text = "there is no such organization"
+    text = "does not exist"
 
 
 class OrganizationNotReadyError(ActionError):

@@ -77,11 +77,12 @@ def enqueue(session: Session, new: NewMessage) -> EnqueuedMessage:
     expires after LONGEST_LIFE.
     """
     message_id = uuid7()
-    added = session.connection().execute(ADD, {"id": message_id, **_columns(new), **_fallback(new.fallback)}).one()
+    added = session.connection().execute(ADD, {"id": message_id, **_columns(new)}).one()
     return EnqueuedMessage(message_id, new.recipient, added.created_at, added.due_at)
 
 
 def _columns(new: NewMessage) -> dict[str, Any]:
+    fallback = new.fallback
     return {
         "template": new.template,
         "priority": new.template.priority,
@@ -94,12 +95,7 @@ def _columns(new: NewMessage) -> dict[str, Any]:
         "max_attempts": new.max_attempts,
         "traceparent": current_traceparent(),
         "ends_at": new.expires_at,
-    }
-
-
-def _fallback(fallback: NewFallback | None) -> dict[str, Any]:
-    return {
-        "fallback_channel": fallback.channel if fallback else None,
-        "fallback_lifetime": fallback.lifetime if fallback else None,
-        "fallback_after": fallback.after if fallback else None,
+        "fallback_channel": fallback and fallback.channel,
+        "fallback_lifetime": fallback and fallback.lifetime,
+        "fallback_after": fallback and fallback.after,
     }

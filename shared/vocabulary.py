@@ -78,9 +78,7 @@ class Work(StrEnum):
     @property
     def priority(self) -> Priority:
         """Delivery priority: a user is waiting to activate or to sign in."""
-        match self:
-            case Work.FOUND_ORGANIZATION | Work.REPAIR_ORGANIZATION:
-                return Priority.HIGH
+        return Priority.HIGH
 
 
 class OrganizationStatus(StrEnum):

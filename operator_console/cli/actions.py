@@ -34,7 +34,7 @@ from operator_console.actions.requeue import Correction, requeue
 from operator_console.cli.database import fail, report_error, session_maker, transaction
 from operator_console.cli.options import audit_context, filter_options, json_option, reason_option
 from operator_console.cli.output import show_rows
-from operator_console.errors import ActionError, UnknownBulkError, UnknownMessageError
+from operator_console.errors import ActionError, UnknownBulkError
 from operator_console.filters import MessageFilter
 from operator_console.views import as_json
 from shared.command_line import EnumChoice
@@ -159,9 +159,6 @@ def _act_on_each(action: Action, act_on: ActOnOne, ids: tuple[UUID, ...], reason
             try:
                 with sessions.begin() as session:
                     act_on(session, message_id, audit_context(reason))
-            except UnknownMessageError:
-                report_error(f"there is no message {message_id}")
-                has_failed = True
             except ActionError as error:
                 report_error(f"message {message_id} {error}")
                 has_failed = True
@@ -295,8 +292,8 @@ def stop_bulk_command(bulk_id: UUID, reason: str) -> None:
     try:
         with transaction() as session:
             bulk = stop_bulk(session, bulk_id, audit_context(reason))
-    except UnknownBulkError:
-        fail(f"there is no bulk action {bulk_id}")
+    except UnknownBulkError as error:
+        fail(f"bulk action {bulk_id} {error}")
     click.echo(f"bulk action {bulk_id} is {bulk.status} at {bulk.done} of {bulk.found}")
 
 
@@ -312,5 +309,5 @@ def resume_bulk_command(bulk_id: UUID, reason: str) -> None:
         with session_maker() as sessions:
             audit = audit_context(reason)
             _run_steps(sessions, lambda session: resume_bulk(session, bulk_id, audit))
-    except UnknownBulkError:
-        fail(f"there is no bulk action {bulk_id}")
+    except UnknownBulkError as error:
+        fail(f"bulk action {bulk_id} {error}")

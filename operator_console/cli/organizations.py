@@ -83,8 +83,6 @@ def repair_command(organization_id: UUID, reason: str) -> None:
     try:
         with transaction() as session:
             outcome = repair(session, organization_id, audit_context(reason))
-    except UnknownOrganizationError:
-        fail(f"there is no organization {organization_id}")
     except ActionError as error:
         fail(f"organization {organization_id} {error}")
     click.echo(f"organization {organization_id} {REPAIR_RESULTS[outcome]}")
@@ -94,8 +92,8 @@ def _organization(sessions: sessionmaker[Session], organization_id: UUID) -> Org
     try:
         with sessions.begin() as session:
             return show_organization(session, organization_id)
-    except UnknownOrganizationError:
-        fail(f"there is no organization {organization_id}")
+    except UnknownOrganizationError as error:
+        fail(f"organization {organization_id} {error}")
 
 
 def _report_check(

@@ -151,8 +151,8 @@ def show_command(message_id: UUID, *, reveal: bool, reason: str | None, is_json:
         try:
             with sessions.begin() as session:
                 message = show_message(session, message_id, mask=mask)
-        except UnknownMessageError:
-            fail(f"there is no message {message_id}")
+        except UnknownMessageError as error:
+            fail(f"message {message_id} {error}")
     show_object(as_json(message), is_json=is_json)
 
 

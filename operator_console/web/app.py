@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from flask import Flask
+from jinja2 import StrictUndefined
 from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -80,6 +81,7 @@ def create_app(settings: WebSettings) -> Console:
 def configure_templates(app: Flask) -> None:
     """Add the labels and formats that the templates use."""
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.undefined = StrictUndefined
     app.jinja_env.filters.update(
         duration=labels.format_duration,
         number=labels.format_number,

@@ -5,12 +5,11 @@ The limit leaves a thread free for other requests, such as /livez, however long 
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from threading import BoundedSemaphore, Lock
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 from operator_console.web.errors import BusyError
 
@@ -69,8 +68,9 @@ class SingleFlightCache(Generic[T]):
         self.permits = permits
         self._clock = clock
         self._lock = Lock()
-        self._last: Future[Cached[T]] | None = None
-        self._previous: Cached[T] | None = None
+        self._runs = 0
+        self._result: Cached[T] | None = None
+        self._error: Exception | None = None
         self._expires_at = 0.0
 
     def get(self) -> Cached[T]:
@@ -79,47 +79,28 @@ class SingleFlightCache(Generic[T]):
         Raises what the computation raises, or BusyError if there is neither a permit nor a previous result. An
         expensive exception is cached, too, for as long as it took.
         """
-        future = self._cached()
-        if future is None:
+        runs = self._runs
+        if self._clock() >= self._expires_at:
             try:
-                with self.permits.hold():
-                    future = self._computed()
+                with self.permits.hold(), self._lock:
+                    if self._runs == runs:  # no other caller has computed it while this one waited for the lock
+                        self._compute()
             except BusyError:
-                if self._previous is None:
+                if self._result is None:
                     raise
-                return self._previous
-        if error := future.exception():
-            raise error.with_traceback(None)  # all callers raise this object, which would collect their tracebacks
-        return future.result()
+                return self._result
+        if self._error:
+            raise self._error.with_traceback(None)  # all callers raise this object, which would collect tracebacks
+        return cast("Cached[T]", self._result)
 
-    def _cached(self) -> "Future[Cached[T]] | None":
-        with self._lock:
-            is_cached = self._last is not None and self._last.done() and self._clock() < self._expires_at
-            return self._last if is_cached else None
-
-    def _computed(self) -> "Future[Cached[T]]":
-        """Run the computation, or wait for another caller's."""
-        with self._lock:
-            last = self._last
-            is_current = last is not None and (not last.done() or self._clock() < self._expires_at)
-            future: Future[Cached[T]] = last if last is not None and is_current else Future()
-            self._last = future
-        if is_current:
-            wait([future])
-        else:
-            self._compute(future)
-        return future
-
-    def _compute(self, future: "Future[Cached[T]]") -> None:
+    def _compute(self) -> None:
         started = self._clock()
         try:
             value = self.compute()
-        except BaseException as error:  # noqa: BLE001 - raised again in all callers
-            ended = self._clock()
-            self._expires_at = ended + (ended - started if ended - started >= EXPENSIVE_SECONDS else 0)
-            future.set_exception(error)
-            return
-        ended = self._clock()
-        result = Cached(value, ended - started)
-        self._expires_at, self._previous = ended + result.cached_seconds, result
-        future.set_result(result)
+        except Exception as error:  # noqa: BLE001 - raised again in all callers
+            self._error, took = error, self._clock() - started
+            self._expires_at = started + took + (took if took >= EXPENSIVE_SECONDS else 0)
+        else:
+            self._error, self._result = None, Cached(value, self._clock() - started)
+            self._expires_at = self._clock() + self._result.cached_seconds
+        self._runs += 1

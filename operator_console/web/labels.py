@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from shared.vocabulary import Channel, DeadReason, HealthStatus, WorkChannel
+from shared.vocabulary import Channel, DeadReason, WorkChannel
 
 DEAD_REASONS: Mapping[str, str] = {
     DeadReason.REJECTED: "rejected permanently",
     DeadReason.EXHAUSTED: "all attempts failed",
-    DeadReason.EXPIRED: "not sent in time",
+    DeadReason.EXPIRED: "expired before it was sent",
     DeadReason.SUPERSEDED: "replaced or no longer needed",
     DeadReason.DISCARDED: "closed by an operator",
     DeadReason.POISON: "crashes the relay",
@@ -19,18 +19,12 @@ CHANNELS: Mapping[str, str] = {
     Channel.SMS: "SMS",
     WorkChannel.PROVISION: "Organizations",
 }
-BREAKERS: Mapping[str, str] = {"closed": "healthy", "open": "circuit open", "half_open": "probing"}
-HEALTH: Mapping[str, str] = {
-    HealthStatus.HEALTHY: "healthy",
-    HealthStatus.LOST: "lost",
-    HealthStatus.DAMAGED: "damaged",
-    HealthStatus.UNREACHABLE: "unreachable",
-}
+BREAKERS: Mapping[str, str] = {"closed": "healthy", "open": "circuit open", "half_open": "half-open"}
 EVENTS: Mapping[str, str] = {
     "enqueued": "Enqueued",
-    "retry": "Attempt failed, retried",
+    "retry": "Attempt failed, will retry",
     "deferred": "Deferred without an attempt",
-    "dead": "Died",
+    "dead": "Dead",
     "sent": "Accepted by the provider",
     "fell_back": "Fell back to the other channel",
     "requeue": "Requeued",
@@ -40,7 +34,7 @@ EVENTS: Mapping[str, str] = {
     "start_bulk": "Bulk action started",
     "stop_bulk": "Bulk action stopped",
     "resume_bulk": "Bulk action resumed",
-    "repair": "Organization's repair requested",
+    "repair": "Repair of an organization requested",
     "create_token": "Token created",
     "revoke_token": "Token revoked",
 }

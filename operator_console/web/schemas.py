@@ -30,16 +30,19 @@ CODES: dict[str, Any] = {
 
 
 def read_query(schema: Schema) -> Any:
-    """Return the query as the schema loads it. Raises ValidationFailedError, also for repeated fields."""
+    """Return the query, without empty fields, as the schema loads it.
+
+    Raises ValidationFailedError, also for repeated fields.
+    """
     repeated = [name for name, values in request.args.lists() if len(values) > 1]
     if repeated:
         raise ValidationFailedError([Violation(name, ViolationCode.INVALID_TYPE) for name in repeated])
-    return loaded(schema, request.args.to_dict())
+    return loaded(schema, {name: value for name, value in request.args.items() if value})
 
 
 def read_form(schema: Schema) -> Any:
-    """Return the form as the schema loads it. Raises ValidationFailedError."""
-    return loaded(schema, {name: value for name, value in request.form.items() if name != "csrf"})
+    """Return the form, without empty fields, as the schema loads it. Raises ValidationFailedError."""
+    return loaded(schema, {name: value for name, value in request.form.items() if value.strip() and name != "csrf"})
 
 
 def read_form_reason() -> str:
@@ -201,10 +204,6 @@ class OrganizationsQuery(StrictSchema):
     limit = PositiveInteger(MAX_LIMIT, strict=False, load_default=DEFAULT_LIMIT)
     cursor = fields.UUID(error_messages={"invalid_uuid": ViolationCode.INVALID_CURSOR})
 
-    @pre_load
-    def _without_empty(self, values: Any, **_more: Any) -> Any:
-        return {name: value for name, value in values.items() if value != ""}
-
 
 class ReasonSchema(StrictSchema):
     """The reason of an action."""
@@ -217,14 +216,6 @@ class RequeueSchema(ReasonSchema):
 
     recipient = Text()
     locale = Choice(Locale)
-
-
-class RequeueForm(RequeueSchema):
-    """The same from the page's form; empty fields correct nothing."""
-
-    @pre_load
-    def _without_empty(self, values: Mapping[str, str], **_more: Any) -> dict[str, str]:
-        return {name: value for name, value in values.items() if value.strip()}
 
 
 class BulkSchema(ReasonSchema):

@@ -17,14 +17,15 @@ from operator_console.web.labels import EVENTS, OPERATOR_EVENTS
 from operator_console.web.pages import page, redirect_to, url_with_query
 from operator_console.web.schemas import (
     MessagesFormQuery,
-    RequeueForm,
+    RequeueSchema,
     query_without_cursor,
     read_form,
     read_form_reason,
     read_query,
 )
 from operator_console.web.services import services
-from shared import vocabulary
+from shared.templates import TEMPLATES_AND_WORK
+from shared.vocabulary import CHANNELS, DeadReason, Locale, Status
 
 blueprint = Blueprint("messages", __name__, url_prefix="/messages")
 
@@ -49,7 +50,7 @@ def get_list() -> Response:
         is_first=cursor is None,
         query=query_without_cursor(),
         allows_bulk=allows_bulk(wanted, found),
-        vocabulary=vocabulary,
+        choices={"status": Status, "dead_reason": DeadReason, "channel": CHANNELS, "template": TEMPLATES_AND_WORK},
     )
 
 
@@ -83,7 +84,7 @@ def get_one(message_id: UUID) -> Response:
 @requires(Scope.ACT)
 def post_requeue(message_id: UUID) -> Response:
     """Give the message another attempt, with corrections if there are any."""
-    form = read_form(RequeueForm())
+    form = read_form(RequeueSchema())
     correction = Correction(form.get("recipient"), form.get("locale"))
     with services().sessions.begin() as session:
         requeue(session, message_id, current_operator().audit(form["reason"]), correction)
@@ -129,5 +130,5 @@ def _message_page(message: MessageDetail, address: str | None = None) -> Respons
         address=address,
         events=EVENTS,
         operator_events=OPERATOR_EVENTS,
-        locales=vocabulary.Locale,
+        locales=Locale,
     )

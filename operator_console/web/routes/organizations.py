@@ -8,10 +8,10 @@ from operator_console.actions.organizations import Repair, repair
 from operator_console.actions.tokens import Scope
 from operator_console.queries.organizations import list_organizations, show_organization
 from operator_console.web.access import current_operator, requires
-from operator_console.web.labels import HEALTH
 from operator_console.web.pages import page, redirect_to
 from operator_console.web.schemas import OrganizationsQuery, query_without_cursor, read_form_reason, read_query
 from operator_console.web.services import services
+from shared.vocabulary import HealthStatus
 
 blueprint = Blueprint("organizations", __name__, url_prefix="/organizations")
 
@@ -29,7 +29,7 @@ def get_list() -> Response:
         health=query.get("health"),
         is_first="cursor" not in query,
         query=query_without_cursor(),
-        labels=HEALTH,
+        health_statuses=HealthStatus,
     )
 
 
@@ -39,7 +39,7 @@ def get_one(organization_id: UUID) -> Response:
     """Show one organization and the possible actions."""
     with services().sessions.begin() as session:
         found = show_organization(session, organization_id)
-    return page("organization.html", one=found, labels=HEALTH)
+    return page("organization.html", one=found)
 
 
 @blueprint.post("/<uuid:organization_id>/repair")

@@ -177,7 +177,7 @@ def test_an_unknown_bulk_action_is_an_error(outbox: Outbox) -> None:
     unknown = str(UUID(int=7))
     for command in ("stop", "resume"):
         result = outboxctl(outbox.database, "bulk", command, unknown, "--reason", "why not")
-        assert (result.exit_code, result.stderr) == (1, f"outboxctl: there is no bulk action {unknown}\n")
+        assert (result.exit_code, result.stderr) == (1, f"outboxctl: bulk action {unknown} does not exist\n")
 
 
 def test_locked_messages_are_skipped_without_waiting(outbox: Outbox, console: sessionmaker[Session]) -> None:

@@ -63,7 +63,7 @@ def test_of_several_messages_only_the_invalid_are_refused(outbox: Outbox) -> Non
     [first, second], unknown = put_dead(outbox, count=2), uuid7()
     result = outboxctl(outbox.database, "requeue", str(first), str(unknown), str(second), *REASON)
     assert result.exit_code == 1
-    assert result.stderr == f"outboxctl: there is no message {unknown}\n"
+    assert result.stderr == f"outboxctl: message {unknown} does not exist\n"
     assert outbox.number("select count(*) from outbox_messages where status = 'pending'") == 2
 
 

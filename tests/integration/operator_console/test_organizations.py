@@ -130,7 +130,7 @@ def test_a_kept_database_and_a_failed_step_show_their_reasons(
     shown = outboxctl(database, "show", str(organization_id)).stdout
     assert re.search(r"^kept_because +it has been used$", shown, re.MULTILINE)
     page = console.signed_in(token).get(f"/organizations/{organization_id}").text
-    assert "it has been used: you decide whether to drop it" in page
+    assert "it has been used: an operator has to decide" in page
     assert "content: without members" in page
 
 

@@ -204,7 +204,7 @@ def test_requeue_refuses_a_pending_message_and_changes_nothing(outbox: Outbox, o
 def test_an_unknown_message_is_an_error(outboxctl: Outboxctl, arguments: list[str]) -> None:
     unknown = str(uuid7())
     result = outboxctl(*arguments, unknown)
-    assert (result.exit_code, result.stderr) == (1, f"outboxctl: there is no message {unknown}\n")
+    assert (result.exit_code, result.stderr) == (1, f"outboxctl: message {unknown} does not exist\n")
 
 
 @pytest.mark.parametrize(

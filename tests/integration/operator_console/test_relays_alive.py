@@ -41,4 +41,4 @@ def test_the_pages_report_that_no_relay_is_alive(outbox: Outbox) -> None:
     with console_on(outbox.database) as console:
         browser = console.signed_in(operators_token(outbox.database))
         assert '<dd class="number" id="alive">0</dd>' in browser.get("/").text
-        assert "No relay is alive" in browser.get("/relays").text
+        assert "No relay is running" in browser.get("/relays").text

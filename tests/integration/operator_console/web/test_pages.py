@@ -1,5 +1,7 @@
 """Pages: headers, escaping, filters and forms."""
 
+import re
+
 import pytest
 
 from operator_console.actions.tokens import Scope
@@ -59,13 +61,17 @@ def test_markup_in_data_is_shown_as_text(console: ConsoleUnderTest, outbox: Outb
     assert [text for text in [*shown, revealed] if "<script>" in text or "<img" in text] == []
 
 
-def test_a_filters_address_has_only_the_fields_that_are_set(console: ConsoleUnderTest, token: str) -> None:
+def test_a_filter_shows_its_choices_and_its_address_has_only_the_fields_that_are_set(
+    console: ConsoleUnderTest, token: str
+) -> None:
     browser = console.signed_in(token)
     response = browser.get("/messages?status=dead&dead_reason=&channel=&recipient=&created_after=2026-11-21T03:00")
     assert (response.status_code, response.headers["Location"]) == (
         303,
         "/messages?status=dead&created_after=2026-11-21T03%3A00",
     )
+    assert "<option>welcome</option>" in browser.get("/messages").text
+    assert "<option selected>welcome</option>" in browser.get("/messages?template=welcome").text
     assert 'value="2026-11-21T03:00:00"' in browser.get(response.headers["Location"]).text
     assert 'value="2026-11-20T22:00:59"' in browser.get("/messages?created_after=2026-11-21T03:00:59%2B05:00").text
 
@@ -138,3 +144,16 @@ def test_an_address_and_a_language_are_corrected_on_the_page(
     assert browser.post(address, data=form | {"recipient": " ops@example.net ", "locale": "fr"}).status_code == 303
     row = outbox.row(message_id)
     assert (row.status, row.recipient, row.locale) == ("pending", "ops@example.net", "fr")
+
+
+def test_a_bulk_action_on_all_dead_messages_needs_a_confirmation_that_its_form_offers(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    outbox.put(count=2, **DEAD)
+    browser = console.signed_in(token)
+    page = browser.get("/bulk/new?status=dead")
+    form = {"csrf": csrf_in(page), "status": "dead", "action": "discard", "reason": "a test"}
+    assert browser.post("/bulk/new", data=form).status_code == 422
+    [(name, value)] = re.findall(r'type="checkbox" name="(\w+)" value="(\w+)" required', page.text)
+    assert browser.post("/bulk/new", data=form | {name: value}).status_code == 303
+    assert "checkbox" not in browser.get("/bulk/new?channel=email").text
