@@ -3,11 +3,14 @@
 Mail scanners open links and some run scripts. So GET only shows the buttons, and there is no script.
 """
 
+import base64
+import hashlib
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 from http import HTTPStatus
+from importlib.resources import files
+from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -24,7 +27,6 @@ from api_service.http.annotations import (
     documented,
 )
 from api_service.http.problems import problem
-from api_service.http.security_headers import safe_headers, style_named
 from api_service.rate_limits import TooManyRequestsError
 from api_service.routes.activations import by_link
 from api_service.schemas.responses import ActivationFormSchema, DeclineFormSchema
@@ -33,7 +35,6 @@ from api_service.services import services
 from api_service.transactions import in_transaction
 from api_service.use_cases.activate import activate, decline
 from shared.db.engine import DATABASE_FAILURES
-from shared.vocabulary import Locale
 from shared.web.bodies import LONGEST_BODY_BYTES
 from shared.web.problem_responses import database_unavailable
 
@@ -51,101 +52,17 @@ class Page(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-@dataclass(frozen=True)
-class PageTexts:
-    """The title and text of a variant, and the labels of its buttons and field."""
-
-    title: str
-    text: str
-    button: str = ""
-    field: str = ""
-    decline: str = ""
-
-
-# Variants with a form share the buttons; those that ask for a password share the field.
-_form_en = partial(PageTexts, button="Confirm my address", decline="I did not register")
-_form_fr = partial(PageTexts, button="Confirmer mon adresse", decline="Je n'ai pas créé de compte")
-_password_en = partial(_form_en, field="Password")
-_password_fr = partial(_form_fr, field="Mot de passe")
-
-TEXTS: Mapping[Locale, Mapping[Page, PageTexts]] = {
-    Locale.EN: {
-        Page.BUTTON: _form_en(
-            title="Confirm your address",
-            text="Did you create an account with this address? Press the button to activate it, with the password that "
-            "was chosen then.",
-        ),
-        Page.DONE: PageTexts(title="Your account is active", text="You can close this page and sign in."),
-        Page.DECLINED: PageTexts(
-            title="Thank you for telling us",
-            text="The registration is cancelled, and the link works no longer. There is nothing else to do.",
-        ),
-        Page.INVALID: PageTexts(
-            title="This link does not work",
-            text="It may be incomplete, used already, or too old. Ask for a new message where you registered.",
-        ),
-        Page.PASSWORD: _password_en(
-            title="Enter your password",
-            text="Your address was registered more than once, perhaps by somebody else. Enter the password that you "
-            "chose when you registered, so that the account becomes yours.",
-        ),
-        Page.WRONG_PASSWORD: _password_en(
-            title="This is another password",
-            text="The link belongs to a registration with another password. If you did not mistype yours, somebody "
-            "else has registered your address: use the link in our other message.",
-        ),
-        Page.TOO_OFTEN: PageTexts(
-            title="Too many wrong passwords",
-            text="Please wait a minute, then open the link in your message again.",
-        ),
-        Page.UNAVAILABLE: PageTexts(
-            title="Please try again shortly",
-            text="We cannot activate your account just now. Your link stays valid: reload this page in a minute.",
-        ),
-    },
-    Locale.FR: {
-        Page.BUTTON: _form_fr(
-            title="Confirmez votre adresse",
-            text="Avez-vous créé un compte avec cette adresse ? Appuyez sur le bouton pour l'activer, avec le mot de "
-            "passe choisi à ce moment-là.",
-        ),
-        Page.DONE: PageTexts(title="Votre compte est actif", text="Vous pouvez fermer cette page et vous connecter."),
-        Page.DECLINED: PageTexts(
-            title="Merci de nous l'avoir dit",
-            text="L'inscription est annulée et le lien ne fonctionne plus. Vous n'avez rien d'autre à faire.",
-        ),
-        Page.INVALID: PageTexts(
-            title="Ce lien ne fonctionne pas",
-            text="Il est peut-être incomplet, déjà utilisé ou trop ancien. "
-            "Demandez un nouveau message là où vous vous êtes inscrit.",
-        ),
-        Page.PASSWORD: _password_fr(
-            title="Saisissez votre mot de passe",
-            text="Votre adresse a été inscrite plusieurs fois, peut-être par quelqu'un d'autre. Saisissez le mot de "
-            "passe que vous avez choisi en vous inscrivant, pour que le compte soit bien le vôtre.",
-        ),
-        Page.WRONG_PASSWORD: _password_fr(
-            title="Ce n'est pas ce mot de passe",
-            text="Le lien appartient à une inscription avec un autre mot de passe. Si vous ne vous êtes pas trompé, "
-            "quelqu'un d'autre a inscrit votre adresse : utilisez le lien de notre autre message.",
-        ),
-        Page.TOO_OFTEN: PageTexts(
-            title="Trop de mots de passe erronés",
-            text="Veuillez attendre une minute, puis ouvrir à nouveau le lien de votre message.",
-        ),
-        Page.UNAVAILABLE: PageTexts(
-            title="Veuillez réessayer sous peu",
-            text="Nous ne pouvons pas activer votre compte en ce moment. Votre lien reste valable : "
-            "rechargez cette page dans une minute.",
-        ),
-    },
-}
-
+TEMPLATES = files("api_service") / "templates"
+TEXTS: Mapping[str, Mapping[str, Any]] = tomllib.loads((TEMPLATES / "activation.toml").read_text(encoding="utf-8"))
+ASKS_FOR_PASSWORD = (Page.PASSWORD, Page.WRONG_PASSWORD)
 
 blueprint = Blueprint("activation_page", __name__, url_prefix="/activate")
 
-STYLE = style_named("activation")
-SAFE_HEADERS = safe_headers(STYLE, form_action="'self'") | {
+STYLE = (TEMPLATES / "activation.css").read_text(encoding="utf-8")
+STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+HEADERS = {
+    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; form-action 'self';"
+    " frame-ancestors 'none'; base-uri 'none'",
     "X-Robots-Tag": "noindex, nofollow",
     "Vary": "Accept-Language",
 }
@@ -263,12 +180,13 @@ for failure in DATABASE_FAILURES:
 
 def _page(page: Page, status: HTTPStatus, link_token: str = "") -> Response:
     locale = preferred_locale()
-    response = make_response(
-        render_template(
-            "activation.html", locale=locale, texts=TEXTS[locale][page], link_token=link_token, style=STYLE
-        ),
-        status,
+    html = render_template(
+        "activation.html",
+        locale=locale,
+        texts=TEXTS[locale]["pages"][page],
+        labels=TEXTS[locale]["labels"],
+        asks_for_password=page in ASKS_FOR_PASSWORD,
+        link_token=link_token,
+        style=STYLE,
     )
-    response.headers.update(SAFE_HEADERS)
-    response.headers["Content-Language"] = locale
-    return response
+    return make_response(html, status, {**HEADERS, "Content-Language": locale})

@@ -90,7 +90,7 @@ def test_a_registration_can_be_declined_with_the_keyboard(page: Page, api: Runni
     expect(page.get_by_role("button", name="I did not register")).to_be_focused()
     page.keyboard.press("Enter")
 
-    expect(page.get_by_role("heading")).to_have_text("Thank you for telling us")
+    expect(page.get_by_role("heading")).to_have_text("Thank you for letting us know")
     assert status(database, "cay@example.org") == "retired"
 
 
@@ -107,7 +107,7 @@ def test_after_two_registrations_the_password_field_has_the_focus(
     assert page.evaluate("document.documentElement.scrollWidth") <= SMALL_PHONE["width"]
     page.keyboard.type("not the right one")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading")).to_have_text("This is another password")
+    expect(page.get_by_role("heading")).to_have_text("Wrong password")
     expect(page.get_by_label("Password")).to_be_focused()
     expect(page.get_by_label("Password")).to_have_value("")
     page.keyboard.type(PASSWORD)

@@ -76,7 +76,7 @@ def test_the_page_asks_for_the_password_and_says_when_it_is_another(api: ApiUnde
 
     asked, wrong = press(api, link_token), press(api, link_token, password=NEW_PASSWORD)
 
-    for page, title in ((asked, "Enter your password"), (wrong, "This is another password")):
+    for page, title in ((asked, "Enter your password"), (wrong, "Wrong password")):
         assert (page.status_code, page.mimetype) == (403, "text/html")
         assert title in page.text
         assert f'name="token" value="{link_token}"' in page.text

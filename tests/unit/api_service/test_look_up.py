@@ -14,9 +14,9 @@ from shared.vocabulary import Channel, DeadReason, Locale, Status
 SENDER = Sender("Signpost", "no-reply@signpost.example")
 
 
-def test_every_problem_has_a_status_a_title_and_a_detail() -> None:
+def test_every_problem_has_a_status_and_a_detail() -> None:
     assert sorted(PROBLEM_TYPES) == sorted(CODES)
-    assert all(kind.status >= HTTPStatus.BAD_REQUEST and kind.title and kind.detail for kind in PROBLEM_TYPES.values())
+    assert all(kind.status >= HTTPStatus.BAD_REQUEST and kind.detail for kind in PROBLEM_TYPES.values())
 
 
 def test_every_violation_has_a_message() -> None:
@@ -25,7 +25,10 @@ def test_every_violation_has_a_message() -> None:
 
 def test_the_page_has_texts_for_every_variant_and_language() -> None:
     assert TEXTS.keys() == set(Locale)
-    assert all(words.keys() == set(Page) for words in TEXTS.values())
+    for texts in TEXTS.values():
+        assert texts["labels"].keys() == {"confirm", "decline", "password"}
+        assert texts["pages"].keys() == set(Page)
+        assert all(page.keys() == {"title", "text"} for page in texts["pages"].values())
 
 
 @pytest.mark.parametrize("locale", Locale)
@@ -34,7 +37,7 @@ def test_the_page_s_button_has_the_label_of_the_mail_s(locale: Locale) -> None:
         Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER), Template("activation"), Channel.EMAIL, locale
     )
 
-    assert f">{TEXTS[locale][Page.BUTTON].button}</a>" in str(mail.html)
+    assert f">{TEXTS[locale]["labels"]["confirm"]}</a>" in str(mail.html)
 
 
 @pytest.mark.parametrize(
