@@ -129,10 +129,10 @@ def test_the_password_form_is_french_and_limits_attempts(browser: Browser, datab
         for _ in range(2):
             page.get_by_label("Mot de passe").fill("un autre mot de passe")
             page.keyboard.press("Enter")
-            expect(page.get_by_role("heading")).to_have_text("Ce n'est pas ce mot de passe")
+            expect(page.get_by_role("heading")).to_have_text("Mot de passe incorrect")
         page.get_by_label("Mot de passe").fill(PASSWORD)
         page.keyboard.press("Enter")
-        expect(page.get_by_role("heading")).to_have_text("Trop de mots de passe erronés")
+        expect(page.get_by_role("heading")).to_have_text("Trop de mots de passe incorrects")
 
 
 def ground(page: Page, scheme: str) -> str:

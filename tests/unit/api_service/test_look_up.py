@@ -37,7 +37,8 @@ def test_the_page_s_button_has_the_label_of_the_mail_s(locale: Locale) -> None:
         Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER), Template("activation"), Channel.EMAIL, locale
     )
 
-    assert f">{TEXTS[locale]["labels"]["confirm"]}</a>" in str(mail.html)
+    label = TEXTS[locale]["labels"]["confirm"]
+    assert f">{label}</a>" in str(mail.html)
 
 
 @pytest.mark.parametrize(
