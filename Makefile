@@ -126,7 +126,7 @@ bench-peers: $(READY) ## install the benchmark's peers, in an environment of the
 
 .PHONY: docs
 docs: $(READY) ## build the documentation site, into dist/site; a broken link fails
-	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs . dist/site
+	@$(BIN)/sphinx-build --quiet --fresh-env --write-all --fail-on-warning --keep-going -c docs . dist/site
 	@echo "docs: open dist/site/docs/index.html"
 
 .PHONY: pictures

@@ -25,8 +25,8 @@ html_show_sphinx = False
 # The navigation is added here, because GitHub would show a toctree in a page as code.
 NAVIGATION = {
     "Tutorial": ["tutorial"],
-    "Guides": ["guides/*"],
-    "Reference": ["reference/*"],
+    "Guides": ["guides/systemd", "guides/containers", "guides/providers", "guides/operations", "guides/*"],
+    "Reference": ["reference/settings", "reference/commands", "reference/http", "reference/*"],
     "Explanation": ["explanation/architecture", "explanation/*"],
     "Decisions": ["decisions/*"],
     "Project": ["../README", "../CONTRIBUTING", "../SECURITY", "../CHANGELOG"],
