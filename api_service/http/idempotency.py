@@ -2,24 +2,28 @@
 
 Mark a route ``@idempotent``. In its transaction, call ``acquire_key`` before the first write and ``store_response``
 after the last. Both do nothing for a request without a key.
+
+A response is stored if and only if the request was executed: after a crash the repetition executes. Errors roll back
+and store nothing; a repetition is checked again.
 """
 
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial, wraps
 from typing import Any
 from uuid import UUID
 
 from flask import Response, g, json, make_response, request
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from api_service.errors import KeyInUseError, KeyMalformedError
+from api_service.errors import KeyInUseError, KeyMalformedError, KeyReusedError
 from api_service.http.annotations import Mark, add_mark
 from api_service.http.rate_limiting import refund_all
 from api_service.services import services
-from api_service.use_cases import stored_responses
-from api_service.use_cases.stored_responses import CompletedConcurrentlyError, RequestKey, StoredResponse
+from shared.models import IdempotencyKey
 from shared.secrets import request_mac
 from shared.web.problems import ProblemError
 
@@ -35,6 +39,22 @@ _QUOTED = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\]){16,255})"')
 _BARE = re.compile(r"[A-Za-z0-9._~:/+=@-]{16,255}")
 
 
+@dataclass(frozen=True)
+class RequestKey:
+    """A hash of the route, the user and the key; and MACs of the request, the newest server key's first."""
+
+    id: bytes
+    fingerprints: tuple[bytes, ...] = field(repr=False)
+
+
+class CompletedConcurrentlyError(Exception):
+    """Another request with the key completed between the first lookup and this transaction."""
+
+    def __init__(self, response: IdempotencyKey) -> None:
+        super().__init__()
+        self.response = response
+
+
 def idempotent(view: View) -> View:
     """Replay the first response to a repeated request. Each signed-in user has a separate key space."""
 
@@ -44,16 +64,35 @@ def idempotent(view: View) -> View:
         if offered is None:
             return view(*parts, **arguments)
         g.request_key = request_key(parse_key(offered))
-        response = _stored()
-        return _replayed(response) if response else _execute(partial(view, *parts, **arguments))
+        stored = _stored()
+        return _replayed(stored) if stored else _execute(partial(view, *parts, **arguments))
 
     return add_mark(once, Mark.IDEMPOTENT)
 
 
 def acquire_key(session: Session) -> None:
-    """Lock the request's key for this transaction, if it has one. Raises KeyInUseError."""
-    if "request_key" in g:
-        stored_responses.acquire_key(session, g.request_key)
+    """Lock the request's key for this transaction, if it has one, before any write.
+
+    It never waits: raises KeyInUseError while another transaction holds the key, and CompletedConcurrentlyError if one
+    has just completed. The lock ends with the transaction, also behind a pooler.
+    """
+    if "request_key" not in g:
+        return
+    # Two keys share a number once in 2^64, and would only delay each other.
+    number = int.from_bytes(g.request_key.id[:8], "big", signed=True)
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(number))):
+        raise KeyInUseError
+    if stored := find_response(session, g.request_key):
+        session.expunge(stored)  # the rollback would expire it
+        raise CompletedConcurrentlyError(stored)
+
+
+def find_response(session: Session, key: RequestKey) -> IdempotencyKey | None:
+    """Return the stored response of the key, if any. Raises KeyReusedError for a different request."""
+    stored = session.get(IdempotencyKey, key.id)
+    if stored and stored.fingerprint not in key.fingerprints:
+        raise KeyReusedError
+    return stored
 
 
 def store_response(session: Session, response: Response, user_id: UUID | None = None) -> Response:
@@ -62,9 +101,16 @@ def store_response(session: Session, response: Response, user_id: UUID | None = 
     The stored response is deleted with that user, by default the signed-in user.
     """
     if "request_key" in g:
-        headers = {name: response.headers[name] for name in STORED_HEADERS if name in response.headers}
-        stored = StoredResponse(response.status_code, headers, _storable_body(response))
-        stored_responses.store_response(session, g.request_key, stored, user_id or g.get("user_id"))
+        session.add(
+            IdempotencyKey(
+                id=g.request_key.id,
+                fingerprint=g.request_key.fingerprints[0],
+                status=response.status_code,
+                headers={name: response.headers[name] for name in STORED_HEADERS if name in response.headers},
+                body=_storable_body(response),
+                user_id=user_id or g.get("user_id"),
+            )
+        )
     return response
 
 
@@ -111,12 +157,12 @@ def _execute(view: View) -> Response:
     return _replayed(response)
 
 
-def _stored() -> StoredResponse | None:
+def _stored() -> IdempotencyKey | None:
     with services().sessions.begin() as session:
-        return stored_responses.find_response(session, g.request_key)
+        return find_response(session, g.request_key)
 
 
-def _replayed(response: StoredResponse) -> Response:
-    replayed = make_response(response.body, response.status, dict(response.headers))
+def _replayed(stored: IdempotencyKey) -> Response:
+    replayed = make_response(stored.body, stored.status, stored.headers)
     replayed.headers["Idempotency-Replayed"] = "true"
     return replayed

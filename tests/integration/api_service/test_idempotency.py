@@ -7,9 +7,8 @@ import pytest
 from flask import g, jsonify
 from werkzeug.test import TestResponse
 
-from api_service.http.idempotency import SECRET_MEMBERS, parse_key, request_key, store_response
+from api_service.http.idempotency import SECRET_MEMBERS, acquire_key, parse_key, request_key, store_response
 from api_service.services import EXTENSION
-from api_service.use_cases.stored_responses import acquire_key
 from tests.support.accounts import Account, signed_in
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
 from tests.support.eventually import eventually
@@ -99,7 +98,8 @@ def test_concurrent_requests_with_one_key_register_once(api: ApiUnderTest) -> No
 def test_a_repetition_does_not_wait_for_the_first_request(api: ApiUnderTest) -> None:
     sessions = api.app.extensions[EXTENSION].sessions
     with api.app.test_request_context("/v1/registrations", method="POST", json=BODY), sessions.begin() as session:
-        acquire_key(session, request_key(parse_key(KEY)))
+        g.request_key = request_key(parse_key(KEY))
+        acquire_key(session)
         response = post(api)
 
     assert (response.status_code, response.json["code"]) == (409, "idempotency_key_in_use")

@@ -2,13 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from flask import g
 from werkzeug.test import TestResponse
 
-from api_service.http.idempotency import parse_key, request_key
+from api_service.http.idempotency import acquire_key, parse_key, request_key
+from api_service.security import passwords
 from api_service.services import EXTENSION
-from api_service.use_cases.stored_responses import acquire_key
-from tests.support.accounts import ADA, Account, signed_in
+from tests.support.accounts import ADA, NEW_PASSWORD, Account, signed_in
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
 from tests.support.databases import Database
 
@@ -45,12 +46,46 @@ def test_a_request_whose_key_is_in_use_refunds_only_its_own_hits(database: Datab
         sessions = api.app.extensions[EXTENSION].sessions
         with api.app.test_request_context("/v1/me/email", method="POST", json=right), sessions.begin() as session:
             g.user_id = ada.id
-            acquire_key(session, request_key(parse_key(KEY["Idempotency-Key"])))
+            g.request_key = request_key(parse_key(KEY["Idempotency-Key"]))
+            acquire_key(session)
             response = api.client.post("/v1/me/email", json=right, headers=ada.headers | KEY)
 
         assert (response.status_code, response.json["code"]) == (409, "idempotency_key_in_use")
         assert "RateLimit" not in response.headers
         assert hits(api) == before
+
+
+def test_a_request_that_another_one_overtakes_is_replayed_and_refunds_its_hits(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hash_password = passwords.hash_password
+    overtaking: list[TestResponse] = []
+
+    def overtaken(password: str) -> str:
+        monkeypatch.setattr(passwords, "hash_password", hash_password)
+        overtaking.append(post(api))
+        return hash_password(password)
+
+    with api_on(database, RATE_LIMITS="on") as api:
+        monkeypatch.setattr(passwords, "hash_password", overtaken)
+        response = post(api)
+
+        assert response.headers["Idempotency-Replayed"] == "true"
+        assert "RateLimit" not in response.headers
+        assert response.json == overtaking[0].json
+        assert api.count_rows() == (1, 1, 1)
+        assert list(hits(api).values()) == [1, 1]
+
+
+def test_a_response_without_a_body_is_replayed(database: Database) -> None:
+    with api_on(database) as api:
+        ada = Account(api, api.activated(email=ADA), signed_in(api))
+        body = {"old_password": PASSWORD, "new_password": NEW_PASSWORD}
+        first, second = (api.client.post("/v1/me/password", json=body, headers=ada.headers | KEY) for _ in range(2))
+
+    assert (first.status_code, second.status_code) == (204, 204)
+    assert "Idempotency-Replayed" not in first.headers
+    assert second.headers["Idempotency-Replayed"] == "true"
 
 
 def hits(api: ApiUnderTest) -> dict[str, int]:
