@@ -13,6 +13,7 @@ from psycopg.errors import ConnectionTimeout
 from psycopg.rows import TupleRow, namedtuple_row
 from psycopg.types.json import set_json_loads
 
+from outbox_relay.failures import LONGEST_ERROR
 from shared.db.connection_settings import (
     CONNECT_TIMEOUT_SECONDS,
     GENERIC_PLANS,
@@ -102,6 +103,13 @@ def read_json(data: str | bytes) -> Any:
         return _JSON.raw_decode(data if isinstance(data, str) else data.decode())[0]
     except (RecursionError, ValueError):
         return None
+
+
+def storable(text: str | None) -> str | None:
+    """Remove NUL and lone surrogates, which PostgreSQL rejects, and cut the text to LONGEST_ERROR."""
+    if text is None or (text.isascii() and "\0" not in text):
+        return text and text[:LONGEST_ERROR]
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")[:LONGEST_ERROR]
 
 
 async def _apply_settings(connection: RelayConnection, *, plans_once: bool) -> None:

@@ -6,7 +6,7 @@ missing, or this relay cannot finish it within its lease.
 
 from datetime import timedelta
 
-from outbox_relay.model import ClaimedMessage, Deferred, Failure, FailureClass
+from outbox_relay.model import Deferred, Failure, FailureClass
 
 PROVIDER_PAUSE = timedelta(seconds=5)
 """After a failure of the provider, unless the provider or its breaker asks for longer."""
@@ -19,11 +19,6 @@ SHORTEST_DEFERRAL = timedelta(seconds=1)
 
 RELEASED = Deferred(timedelta(0))
 """The outcome of a message that was not tried: due at once, in its old place."""
-
-
-def outlives_lease(message: ClaimedMessage, now: float, longest_in_hand: timedelta) -> bool:
-    """Return whether a delivery might take longer than the lease, so that two relays could deliver the message."""
-    return now + longest_in_hand.total_seconds() > message.lease_ends_monotonic
 
 
 def for_missing_key(error: str) -> Deferred:

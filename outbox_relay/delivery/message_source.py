@@ -12,7 +12,7 @@ from time import monotonic
 from uuid import UUID
 
 from outbox_relay.channels.base import ProviderDownError
-from outbox_relay.delivery.deferral import RELEASED, for_missing_key, outlives_lease
+from outbox_relay.delivery.deferral import RELEASED, for_missing_key
 from outbox_relay.delivery.retry_policy import Tries, after_failure, attributed, policy_for
 from outbox_relay.metrics import ACCEPT_LATENCY, DELIVERY_DURATION, count_segments
 from outbox_relay.model import (
@@ -124,8 +124,8 @@ class MessagePreparer:
         """Return the rendered message, or its outcome if it must not be delivered now."""
         if now >= message.expires_monotonic:
             return Dead(DeadReason.EXPIRED)
-        if outlives_lease(message, now, self._longest_in_hand):
-            return RELEASED
+        if now + self._longest_in_hand.total_seconds() > message.lease_ends_monotonic:
+            return RELEASED  # it might outlast the lease, and two relays would deliver it
         return self._rendered(message, now)
 
     def _rendered(self, message: ClaimedMessage, now: float) -> RenderedMessage | Outcome:

@@ -15,7 +15,6 @@ from outbox_relay.failures.network import (
     printable,
     retry_after_in,
     root_cause,
-    storable,
 )
 from outbox_relay.failures.smtp import SmtpCommand, from_smtp_reply
 
@@ -32,5 +31,4 @@ __all__ = [
     "retry_after_header",
     "retry_after_in",
     "root_cause",
-    "storable",
 ]

@@ -156,10 +156,3 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else " " for character in text).strip()
-
-
-def storable(text: str | None) -> str | None:
-    """Remove NUL and lone surrogates, which PostgreSQL rejects, and cut the text to LONGEST_ERROR."""
-    if text is None or (text.isascii() and "\0" not in text):
-        return text and text[:LONGEST_ERROR]
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")[:LONGEST_ERROR]

@@ -11,8 +11,7 @@ from datetime import timedelta
 
 import psycopg
 
-from outbox_relay.db.connection import RelayConnection, connect, under_settings
-from outbox_relay.failures import storable
+from outbox_relay.db.connection import RelayConnection, connect, storable, under_settings
 from outbox_relay.metrics import ORGANIZATIONS_DROPPED
 from outbox_relay.model import FailureClass
 from outbox_relay.provisioning import Organization, ProvisionServer, StepFailedError, drop

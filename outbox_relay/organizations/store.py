@@ -10,8 +10,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from outbox_relay.db.connection import ReconnectingConnection
-from outbox_relay.failures import storable
+from outbox_relay.db.connection import ReconnectingConnection, storable
 from outbox_relay.metrics import STEP_DURATION
 from outbox_relay.model import ClaimedMessage, Failure
 from outbox_relay.provisioning import Organization

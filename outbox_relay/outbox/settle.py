@@ -6,8 +6,7 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
-from outbox_relay.db.connection import ReconnectingConnection, RelayConnection
-from outbox_relay.failures import storable
+from outbox_relay.db.connection import ReconnectingConnection, RelayConnection, storable
 from outbox_relay.model import ClaimedMessage, Dead, Deferred, Failure, Outcome, Sent, Settlement, Unsent
 from shared.ids import uuid7
 from shared.vocabulary import ERASED

@@ -15,6 +15,18 @@ from outbox_relay.failures import FailureCategory, category_of, connection_failu
         ("the server offers neither AUTH PLAIN nor AUTH LOGIN", FailureCategory.CREDENTIALS),
         ("HTTP 401 no such token", FailureCategory.CREDENTIALS),
         ("HTTP 402 no money", FailureCategory.CREDENTIALS),
+        ("HTTP 403 not allowed", FailureCategory.CREDENTIALS),
+        ("HTTP 407 proxy", FailureCategory.CREDENTIALS),
+        ("RCPT: 432 4.7.12 a password transition is needed", FailureCategory.CREDENTIALS),
+        ("DATA: 534 5.7.9 mechanism too weak", FailureCategory.CREDENTIALS),
+        ("DATA: 535 5.7.8 credentials invalid", FailureCategory.CREDENTIALS),
+        ("RCPT: 538 5.7.11 encryption required", FailureCategory.CREDENTIALS),
+        ("AUTH: 454 4.7.0 temporary failure", FailureCategory.CREDENTIALS),
+        ("bind: 0x0000000D ESME_RBINDFAIL", FailureCategory.CREDENTIALS),
+        ("bind: 0x0000000E ESME_RINVPASWD", FailureCategory.CREDENTIALS),
+        ("bind: 0x0000000F ESME_RINVSYSID", FailureCategory.CREDENTIALS),
+        ("TLS failed: unexpected message", FailureCategory.CERTIFICATE),
+        ("certificate not trusted: expired", FailureCategory.CERTIFICATE),
         ("the server does not offer STARTTLS", FailureCategory.CERTIFICATE),
         ("RCPT: 450 4.2.0 greylisted", FailureCategory.OTHER),
         ("MAIL: 421 535 sessions are enough", FailureCategory.OTHER),
@@ -31,3 +43,7 @@ def test_an_untrusted_certificate_has_its_own_category() -> None:
         "smtp:m:25", ssl.SSLCertVerificationError(1, "certificate has expired"), maybe_accepted=False
     )
     assert category_of(failure.error) is FailureCategory.CERTIFICATE
+
+
+def test_the_categories_have_the_names_that_alarms_use() -> None:
+    assert [category.value for category in FailureCategory] == ["certificate", "credentials", "other"]

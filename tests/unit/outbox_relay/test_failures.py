@@ -2,14 +2,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from outbox_relay.db.connection import storable
 from outbox_relay.failures import (
+    LONGEST_ERROR,
     LONGEST_WAIT,
     SmtpCommand,
     connection_failure,
     from_http_status,
     from_smtp_reply,
+    printable,
     retry_after_header,
     retry_after_in,
+    root_cause,
 )
 from outbox_relay.model import FailureClass
 
@@ -23,6 +27,11 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 @pytest.mark.parametrize("command", SmtpCommand)
 def test_a_closing_server_is_the_providers_fault_at_any_stage(command: SmtpCommand) -> None:
     assert from_smtp_reply(command, 421, "4.3.2 closing") is PROVIDER
+
+
+def test_a_command_has_the_name_that_operators_know() -> None:
+    names = ["connect", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "content"]
+    assert [command.value for command in SmtpCommand] == names
 
 
 @pytest.mark.parametrize("command", [CONNECT, EHLO, SmtpCommand.STARTTLS, AUTH, MAIL])
@@ -52,6 +61,16 @@ def test_a_rejection_before_rcpt_kills_no_message(command: SmtpCommand, code: in
         (RCPT, 554, "5.7.1 Service unavailable; Client host [192.0.2.1] blocked using a list", PROVIDER),
         (RCPT, 550, "5.1.8 <us@example.org>: Sender address rejected: Domain not found", PROVIDER),
         (RCPT, 530, "5.7.0 Authentication required", PROVIDER),
+        (RCPT, 550, "authentication is required", PROVIDER),
+        (END, 550, "not allowed to send as us@example.org", PROVIDER),
+        (END, 554, "domain not verified", PROVIDER),
+        (END, 550, "sending paused for this account", PROVIDER),
+        (RCPT, 550, "not permitted to relay", PROVIDER),
+        (RCPT, 550, "relaying is denied", PROVIDER),
+        (RCPT, 400, "not now", TRANSIENT),
+        (RCPT, 499, "not now", TRANSIENT),
+        (RCPT, 501, "5.1.1 unknown", RECIPIENT),
+        (RCPT, 599, "5.1.1 unknown", RECIPIENT),
         (RCPT, 250, "not an answer", PROVIDER),
         (DATA, 451, "4.3.0 not now", PROVIDER),
         (DATA, 554, "5.6.0 no", CONTENT),
@@ -101,6 +120,15 @@ def test_only_request_errors_can_be_the_recipients_fault() -> None:
         ("greylisted for 59s", 59),
         ("Graylisted; please wait 2 hours", 7200),
         ("4.7.0 Try again in 5 min.", 300),
+        ("wait 1 h", 3600),
+        ("Wait 90 sec", 90),
+        ("come back in 3 mins", 180),
+        ("once again: 7 m", 420),
+        ("retry in 1 hour", 3600),
+        ("try after 45 s", 45),
+        ("greylist: 20 secs", 20),
+        ("graylist, 1 minute", 60),
+        ("retry after 1 second", 1),
         ("try again in 99999 hours", LONGEST_WAIT.total_seconds()),
     ],
 )
@@ -152,3 +180,59 @@ def test_a_break_before_submission_costs_no_attempt() -> None:
     after = connection_failure("smtp:a:25", TimeoutError(), maybe_accepted=True)
     assert (before.kind, before.maybe_accepted, before.error) == (PROVIDER, False, "closed")
     assert (after.kind, after.maybe_accepted, after.error) == (TRANSIENT, True, "no answer in time")
+
+
+def test_a_long_text_is_cut_and_a_text_less_error_is_named_by_its_class() -> None:
+    long, bare = ConnectionError("x" * 600), ConnectionError()
+    assert connection_failure("smtp:a:25", long, maybe_accepted=False).error == "x" * LONGEST_ERROR
+    assert connection_failure("smtp:a:25", bare, maybe_accepted=False).error == "ConnectionError"
+
+
+def test_a_hint_in_the_text_of_a_broken_connection_is_kept() -> None:
+    failure = connection_failure("smtp:a:25", ConnectionError("421 try again in 5 minutes"), maybe_accepted=True)
+    assert (failure.provider, failure.retry_after) == ("smtp:a:25", timedelta(minutes=5))
+
+
+def test_the_root_cause_is_the_error_of_the_operating_system() -> None:
+    refused, reset = ConnectionRefusedError(111, "refused"), ConnectionResetError(104, "reset")
+    assert root_cause(raised(RuntimeError("outer"), cause=refused)) is refused
+    assert root_cause(raised(RuntimeError("outer"), cause=raised(OSError("no number"), cause=refused))) is refused
+    silent = TimeoutError()
+    assert root_cause(raised(RuntimeError("outer"), cause=silent)) is silent
+    assert root_cause(raised(RuntimeError("outer"), context=reset)) is reset
+    assert root_cause(raised(RuntimeError("outer"), cause=ExceptionGroup("hosts", [refused, reset]))) is refused
+    alone = RuntimeError("outer")
+    assert root_cause(alone) is alone
+
+
+def raised(
+    error: BaseException, *, cause: BaseException | None = None, context: BaseException | None = None
+) -> BaseException:
+    error.__cause__, error.__context__ = cause, context
+    return error
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("plain é", "plain é"), ("two\r\nlines\n", "two  lines"), ("nul\0, \ud800 surrogate", "nul ,   surrogate")],
+)
+def test_unprintable_characters_become_spaces(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        (None, None),
+        ("", ""),
+        ("plain", "plain"),
+        ("é", "é"),
+        ("nul\0", "nul"),
+        ("é\0", "é"),
+        ("\ud800 surrogate", "? surrogate"),
+        ("x" * 600, "x" * LONGEST_ERROR),
+        ("é" * 600, "é" * LONGEST_ERROR),
+    ],
+)
+def test_a_text_loses_what_postgresql_cannot_store(text: str | None, stored: str | None) -> None:
+    assert storable(text) == stored

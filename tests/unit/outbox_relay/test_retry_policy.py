@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 
@@ -17,6 +18,7 @@ from outbox_relay.delivery.retry_policy import (
     Tries,
     Unknown,
     after_failure,
+    attributed,
     policy_for,
 )
 from outbox_relay.model import Dead, Deferred, Failure, FailureClass, Retry
@@ -198,3 +200,31 @@ def test_a_message_ends_by_its_expiry_not_by_its_attempts(policy: Policy) -> Non
 
 def test_a_schedule_accepts_any_number_of_attempts() -> None:
     assert SCHEDULE.ceiling(32_000) == SCHEDULE.cap
+
+
+@pytest.mark.parametrize("kind", FailureClass)
+@pytest.mark.parametrize("is_reply", [True, False])
+@pytest.mark.parametrize("is_healthy", [True, False])
+def test_a_reply_of_a_healthy_provider_about_one_message_counts_as_transient(
+    kind: FailureClass, *, is_reply: bool, is_healthy: bool
+) -> None:
+    reported = Failure(kind, "smtp:mx:25", "451 4.3.0", timedelta(seconds=3), is_reply=is_reply)
+    counted = attributed(reported, is_provider_healthy=is_healthy)
+    if kind is FailureClass.PROVIDER and is_reply and is_healthy:
+        assert counted == replace(reported, kind=FailureClass.TRANSIENT)
+    else:
+        assert counted is reported
+
+
+def test_a_message_of_the_last_second_expires_instead_of_a_retry() -> None:
+    schedule = Policy(Steps((timedelta(milliseconds=200),)))
+    transient = failure(FailureClass.TRANSIENT)
+    at_the_limit, above = Tries(0, 8, seconds_left=1.0), Tries(0, 8, seconds_left=1.5)
+    assert after_failure(schedule, at_the_limit, transient, jitter=0.5) == Dead(DeadReason.EXPIRED, transient)
+    assert after_failure(schedule, above, transient, jitter=0.5) == Retry(timedelta(seconds=1), transient)
+
+
+def test_while_the_breaker_is_open_a_message_is_deferred_until_it_may_close() -> None:
+    down = failure(FailureClass.PROVIDER)
+    outcome = after_failure(POLICY, FRESH, down, jitter=0.5, breaker_remaining=timedelta(seconds=12))
+    assert outcome == Deferred(timedelta(seconds=12), down)
