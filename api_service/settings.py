@@ -163,8 +163,8 @@ class ApiSettingsSchema(SettingsSchema):
     )
     public_url = WebUrl(
         "PUBLIC_URL",
-        "The address of the API for clients, also the issuer and audience of access tokens. With https, browsers "
-        "are told to keep using it (HSTS). The relay's too.",
+        "The address of the API for clients, also the issuer and audience of access tokens. With https, "
+        "responses carry HSTS. The relay needs the same address.",
         unit="URL",
     )
     bind = Bind("API_BIND", "The address and port to listen on.", unit="host:port", default=("127.0.0.1", 8000))

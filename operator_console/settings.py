@@ -25,7 +25,7 @@ class ConsoleSettingsSchema(SettingsSchema):
     result: ClassVar[Callable[..., Any]] = ConsoleSettings
 
     database_url = DatabaseUrl(
-        "DATABASE_URL", "Where the outbox is; log in as a member of signpost_console.", is_secret=True
+        "DATABASE_URL", "The database of the outbox. Log in as a member of signpost_console.", is_secret=True
     )
 
 
@@ -62,11 +62,11 @@ class WebSettingsSchema(ConsoleSettingsSchema):
 
     result: ClassVar = WebSettings
 
-    bind = Bind("CONSOLE_BIND", "Where the console listens.", unit="host:port", default=("127.0.0.1", 8001))
+    bind = Bind("CONSOLE_BIND", "The address and port to listen on.", unit="host:port", default=("127.0.0.1", 8001))
     url = WebUrl(
         "CONSOLE_URL",
-        "Where operators reach the console; with https, the session cookie is sent by https only, and browsers are "
-        "asked to use https always (HSTS). The relay uses it, too.",
+        "The address of the console for operators. With https, browsers send the session cookie over https only, "
+        "and responses carry HSTS. The relay uses it, too.",
         unit="URL",
         default=None,
     )
