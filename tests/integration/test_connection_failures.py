@@ -29,7 +29,7 @@ host  all  postgres,full,standby,poor 127.0.0.1/32 trust
 
 @pytest.fixture(scope="module")
 def bare() -> Iterator[Cluster]:
-    """Run a server on which nothing of ours has been made, and which not everybody may use."""
+    """Run a server without any object of the project, and with restricted access."""
     with Cluster(embedded_binaries(), settings=QUICK_AND_FORGETFUL, with_tcp=True, parent=memory_if_enough()) as bare:
         with owner(bare) as postgres:
             postgres.execute("create role known login password 'right'")

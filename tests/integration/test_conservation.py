@@ -1,4 +1,4 @@
-"""The check that all chaos is held against notices what it is there to notice."""
+"""The conservation check of the chaos tests detects each violation."""
 
 from uuid import UUID
 
@@ -14,7 +14,7 @@ SENT = "update outbox_messages set status = 'sent', settled_at = now()"
 
 @pytest.fixture
 def ledger(database: Database) -> Ledger:
-    """Three messages that were committed and one that was not."""
+    """Three committed messages and one that was rolled back."""
     ledger = Ledger(database)
     ledger.enqueue(3, rolled_back=1)
     return ledger
@@ -24,7 +24,7 @@ def arrive(sink: MailSink, message_id: UUID) -> None:
     sink.arrived[f"{message_id}{DOMAIN}"] += 1
 
 
-def test_what_is_sent_and_arrived_once_is_conserved(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
+def test_messages_sent_and_arrived_once_pass(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
     for message_id in ledger.committed:
         arrive(sink, message_id)
     outbox.execute(SENT)
@@ -32,34 +32,32 @@ def test_what_is_sent_and_arrived_once_is_conserved(ledger: Ledger, outbox: Outb
     assert (tally.sent, tally.pending, tally.copies) == (3, 0, 0)
 
 
-def test_a_lost_message_is_noticed(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
+def test_a_lost_message_is_detected(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
     outbox.execute("delete from outbox_messages where id = (select id from outbox_messages limit 1)")
     with pytest.raises(AssertionError, match="committed message is gone"):
         conserved(ledger, sink)
 
 
-def test_a_message_that_nobody_committed_is_noticed(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
+def test_a_message_without_a_commit_is_detected(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
     outbox.put()
     with pytest.raises(AssertionError, match="nobody committed"):
         conserved(ledger, sink)
 
 
-def test_what_is_marked_sent_and_never_arrived_is_noticed(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
+def test_a_sent_message_that_never_arrived_is_detected(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
     outbox.execute(SENT)
     with pytest.raises(AssertionError, match="3 are marked sent and never arrived"):
         conserved(ledger, sink)
 
 
-def test_a_delivery_from_a_transaction_that_was_rolled_back_is_noticed(ledger: Ledger, sink: MailSink) -> None:
+def test_a_delivery_from_a_rolled_back_transaction_is_detected(ledger: Ledger, sink: MailSink) -> None:
     [never] = ledger.rolled_back
     arrive(sink, never)
     with pytest.raises(AssertionError, match="rolled-back transaction"):
         conserved(ledger, sink)
 
 
-def test_a_copy_is_noticed_unless_it_was_in_flight_when_something_broke(
-    ledger: Ledger, outbox: Outbox, sink: MailSink
-) -> None:
+def test_a_copy_is_detected_unless_the_message_was_in_flight(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
     [claimed] = outbox.claim()
     assert ledger.note_disturbance() == 1
     for _ in range(2):
@@ -70,13 +68,13 @@ def test_a_copy_is_noticed_unless_it_was_in_flight_when_something_broke(
         conserved(ledger, sink)
 
 
-def test_a_copy_under_another_message_id_is_noticed(ledger: Ledger, sink: MailSink) -> None:
+def test_a_copy_under_another_message_id_is_detected(ledger: Ledger, sink: MailSink) -> None:
     sink.message_ids["ada@example.org"] = {"one", "another"}
     with pytest.raises(AssertionError, match="another Message-ID"):
         conserved(ledger, sink)
 
 
-def test_poison_is_told_apart_from_other_deaths(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
+def test_poison_is_counted_separately_from_other_deaths(ledger: Ledger, outbox: Outbox, sink: MailSink) -> None:
     died = (
         "update outbox_messages set status = 'dead', settled_at = now(), dead_reason = %s, lost_leases = %s"
         " where id = %s"

@@ -1,4 +1,4 @@
-"""Which of a database's failures mean that it is away."""
+"""The database errors that mean that the database is unavailable."""
 
 from collections.abc import Iterator
 
@@ -26,19 +26,19 @@ def failure(engine: Engine, statement: str) -> SQLAlchemyError:
     return failed.value
 
 
-def test_a_server_that_cannot_be_reached_is_away() -> None:
+def test_an_unreachable_server_is_unavailable() -> None:
     engine = create_engine(f"postgresql+psycopg://api@127.0.0.1:{unused_port()}/signpost")
     with pytest.raises(SQLAlchemyError) as failed:
         engine.connect()
     assert is_database_unavailable(failed.value)
 
 
-def test_so_is_one_that_hangs_up_or_has_no_time(engine: Engine) -> None:
+def test_a_server_that_disconnects_or_times_out_is_unavailable(engine: Engine) -> None:
     assert is_database_unavailable(failure(engine, "select pg_terminate_backend(pg_backend_pid())"))
     assert is_database_unavailable(failure(engine, "set statement_timeout = 1; select pg_sleep(1)"))
 
 
-def test_so_is_one_without_a_connection_to_spare(engine: Engine) -> None:
+def test_a_server_without_free_connections_is_unavailable(engine: Engine) -> None:
     impatient = create_engine(engine.url, pool_size=1, max_overflow=0, pool_timeout=0.01)
     with impatient.connect(), pytest.raises(SQLAlchemyError) as failed:
         impatient.connect()
@@ -50,11 +50,11 @@ def test_so_is_one_without_a_connection_to_spare(engine: Engine) -> None:
     "statement",
     ["select 1 / 0", "select * from nowhere", "insert into users default values", "do $$ begin raise 'P0001'; end $$"],
 )
-def test_one_that_refuses_a_statement_is_not(engine: Engine, statement: str) -> None:
+def test_a_server_that_rejects_a_statement_is_available(engine: Engine, statement: str) -> None:
     assert not is_database_unavailable(failure(engine, statement))
 
 
-def test_a_statement_that_could_not_even_be_sent_is_our_own_fault(engine: Engine) -> None:
+def test_a_statement_that_cannot_be_sent_is_a_programming_error(engine: Engine) -> None:
     numbers = tuple(range(MORE_PARAMETERS_THAN_THE_PROTOCOL_COUNTS))
     statement = f"select 1 where 1 in ({', '.join(['%s'] * len(numbers))})"
     with engine.connect() as connection, pytest.raises(SQLAlchemyError) as failed:
@@ -62,7 +62,7 @@ def test_a_statement_that_could_not_even_be_sent_is_our_own_fault(engine: Engine
     assert not is_database_unavailable(failed.value)
 
 
-def test_what_has_nothing_to_do_with_a_database_is_not() -> None:
+def test_other_exceptions_do_not_mean_unavailable() -> None:
     assert not is_database_unavailable(ValueError())
 
 
@@ -81,7 +81,7 @@ def test_an_engine_reads_a_url_as_libpq_does_and_hides_its_password() -> None:
     assert "crt" not in repr(url)
 
 
-def test_a_connection_that_the_server_has_closed_meanwhile_is_replaced_before_anybody_works_with_it(
+def test_a_connection_that_the_server_closed_is_replaced_before_its_next_use(
     engine: Engine, database: Database
 ) -> None:
     with engine.connect() as connection:
@@ -92,9 +92,7 @@ def test_a_connection_that_the_server_has_closed_meanwhile_is_replaced_before_an
         assert connection.scalar(text("select pg_backend_pid()")) != closed
 
 
-def test_a_connection_that_works_is_used_again_also_after_a_rest(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_working_connection_is_reused_after_a_pause(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     for longest_rest in (5, 0, 0):
         monkeypatch.setattr("shared.db.engine.MAX_IDLE_SECONDS", longest_rest)

@@ -1,4 +1,4 @@
-"""What tells of nothing that expires by itself is not tried for ever."""
+"""Messages without an expiry of their own end after the longest allowed life."""
 
 from datetime import timedelta
 
@@ -25,20 +25,20 @@ def enqueued_as_the_api_does(database: Database, new: NewMessage) -> None:
     engine.dispose()
 
 
-def test_a_message_without_an_end_of_its_own_ends_after_the_longest_life(outbox: Outbox) -> None:
+def test_a_message_without_an_expiry_ends_after_the_longest_life(outbox: Outbox) -> None:
     enqueued_as_the_api_does(outbox.database, A_NOTICE)
     [(life,)] = outbox.execute("select expires_at - created_at from outbox_messages")
     assert life == LONGEST_LIFE
 
 
-def test_an_end_of_its_own_is_kept(outbox: Outbox) -> None:
+def test_an_explicit_expiry_is_unchanged(outbox: Outbox) -> None:
     [(tomorrow,)] = outbox.execute("select now() + interval '1 day'")
     ending = NewMessage(Template("account_exists"), Channel.EMAIL, "a@b.example", Locale.EN, {}, expires_at=tomorrow)
     enqueued_as_the_api_does(outbox.database, ending)
     assert outbox.execute("select expires_at from outbox_messages") == [(tomorrow,)]
 
 
-def test_requeueing_a_message_about_no_token_gives_it_another_life(outbox: Outbox) -> None:
+def test_requeueing_a_message_without_a_token_renews_its_life(outbox: Outbox) -> None:
     [message_id] = outbox.put(token_id="null", expires_at="now() - interval '1 hour'")
     [message] = outbox.claim()
     outbox.settle([(message, Dead(DeadReason.EXPIRED))])

@@ -12,7 +12,7 @@ from migrations.rights import ROLES, rights
 from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
 
-# Each right in the words of a GRANT.
+# Each right as in a GRANT statement.
 GRANTED = """
 with ours as (select oid, rolname from pg_roles where rolname = any(%s)),
 tables as (
@@ -37,7 +37,7 @@ select format('execute on function %%s to %%s', pg_proc.oid::regprocedure, rolna
 FOR_ALL = ["signpost_cause", "signpost_error_pattern", "signpost_masked", "signpost_uuid7_floor"]
 
 
-def test_of_two_who_migrate_at_once_one_waits_and_finds_nothing_to_do(cluster: Cluster) -> None:
+def test_of_two_concurrent_migrations_the_second_waits_and_does_nothing(cluster: Cluster) -> None:
     code = "import sys; from migrations.commands import upgrade; upgrade(sys.argv[1])"
     waiting = "select from pg_stat_activity where datname = %s and wait_event = 'advisory'"
     with fresh_database(cluster, template="template0") as empty, empty.connect() as holder:
@@ -71,7 +71,7 @@ def test_all_roles_may_execute_four_harmless_functions_only(database: Database) 
     assert [name for (name,) in found] == FOR_ALL
 
 
-def test_a_migration_makes_the_partitions_of_this_week_and_the_next_two(cluster: Cluster) -> None:
+def test_a_migration_creates_the_partitions_of_this_week_and_the_next_two(cluster: Cluster) -> None:
     with fresh_database(cluster, template="template0") as empty:
         before = this_monday(empty)
         commands.upgrade(empty.owner_url)
@@ -79,8 +79,8 @@ def test_a_migration_makes_the_partitions_of_this_week_and_the_next_two(cluster:
     assert weeks == three_weeks(before) or weeks == three_weeks(before + timedelta(days=7))
 
 
-def test_partitions_are_made_once_and_for_the_weeks_asked_for(database: Database) -> None:
-    # One transaction: its now() is one moment, even if a week ends meanwhile.
+def test_partitions_are_created_once_for_the_requested_weeks(database: Database) -> None:
+    # Use one transaction, so that now() is constant even if a week ends in between.
     with database.connect() as connection, connection.transaction():
         made = [made_partitions(connection, weeks) for weeks in (2, 2, 4)]
     assert made[1:] == [0, 2]

@@ -1,4 +1,4 @@
-"""Connections that run the same statements over and over plan each of them once, whatever happens in between."""
+"""Connections that repeat statements plan each of them once, whatever fails in between."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def test_the_api_s_connections_plan_once(api: ApiUnderTest) -> None:
         assert connection.scalar(text(MODE)) == "force_generic_plan"
 
 
-def test_so_do_those_of_the_relay_that_run_all_the_time_and_no_others(outbox: Outbox) -> None:
+def test_only_the_relays_permanent_connections_plan_once(outbox: Outbox) -> None:
     settings = RelaySettingsSchema().read(relay_environment(outbox.database, EMAIL_PROVIDERS="console:"))
 
     async def modes(parts: RelayComponents) -> list[str]:
@@ -58,7 +58,7 @@ async def mode_of(connection: AsyncConnection) -> str:
     return str(mode)
 
 
-def test_a_backlog_is_counted_by_the_due_index_whatever_the_statistics_say(outbox: Outbox) -> None:
+def test_a_backlog_is_counted_by_the_due_index_with_any_statistics(outbox: Outbox) -> None:
     settings = RelaySettingsSchema().read(relay_environment(outbox.database, EMAIL_PROVIDERS="console:"))
     outbox.put(count=100)
     outbox.execute("analyze")
@@ -91,18 +91,14 @@ def refuse(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("end", [commit, refuse])
-def test_a_statement_is_planned_at_its_first_run_and_known_ever_after(
-    engine: Engine, end: Callable[[Engine], None]
-) -> None:
+def test_a_statement_is_planned_at_its_first_run_only(engine: Engine, end: Callable[[Engine], None]) -> None:
     for _ in range(3):
         end(engine)
     with engine.connect() as connection:
         assert connection.execute(text(PLANS)).one() == (3, 0)
 
 
-def test_it_is_still_known_when_the_connection_was_asked_whether_it_works(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_plan_survives_the_connection_check(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.db.engine.MAX_IDLE_SECONDS", 0)
     for _ in range(3):
         commit(engine)
@@ -116,7 +112,7 @@ def fail(engine: Engine) -> None:
         connection.execute(text("select 42 / :number"), {"number": 0})
 
 
-def test_statements_that_fail_pile_up_nothing_that_is_prepared(engine: Engine) -> None:
+def test_failed_statements_leave_no_prepared_statements(engine: Engine) -> None:
     for _ in range(3):
         with pytest.raises(DBAPIError):
             fail(engine)
@@ -124,7 +120,7 @@ def test_statements_that_fail_pile_up_nothing_that_is_prepared(engine: Engine) -
         assert connection.scalar(text(PREPARED)) == 0
 
 
-def test_the_plan_of_what_a_resend_closes_is_kept(database: Database) -> None:
+def test_the_plan_of_the_supersede_function_is_cached(database: Database) -> None:
     with database.connect() as owner:
         owner.execute("set plan_cache_mode = force_generic_plan")
         owner.execute("select signpost_supersede(gen_random_uuid(), gen_random_uuid())")
@@ -134,9 +130,7 @@ def test_the_plan_of_what_a_resend_closes_is_kept(database: Database) -> None:
     assert len(plans) == 1
 
 
-def test_what_was_empty_when_it_was_planned_is_not_read_whole_when_it_is_full(
-    engine: Engine, database: Database
-) -> None:
+def test_a_plan_made_on_an_empty_table_reads_no_full_table_later(engine: Engine, database: Database) -> None:
     with database.connect() as owner:
         owner.execute("analyze")
     with engine.connect() as connection:
@@ -144,7 +138,7 @@ def test_what_was_empty_when_it_was_planned_is_not_read_whole_when_it_is_full(
     assert not [line for line in plan if "Seq Scan" in line]
 
 
-def test_a_transaction_whose_connection_was_lost_ends_as_one(engine: Engine, database: Database) -> None:
+def test_a_lost_connection_ends_its_transaction(engine: Engine, database: Database) -> None:
     with engine.connect() as connection:
         backend = connection.scalar(text("select pg_backend_pid()"))
         with database.connect() as owner:

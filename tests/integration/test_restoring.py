@@ -1,4 +1,4 @@
-"""A dump that is restored on a server where nobody has made the roles, and what the docs say to do after it."""
+"""A dump restored on a server without the roles, and the steps that the docs describe."""
 
 import json
 import os
@@ -34,7 +34,7 @@ UP_TO_DATE = "schema: up to date\n"
 
 @contextmanager
 def restored_elsewhere(database: Database) -> Iterator[Database]:
-    """Dump the database, and restore it on a server of its own, of which the dump's owner is the only role."""
+    """Dump the database and restore it on another server, where only the dump's owner exists."""
     binaries = database.cluster.binaries
     dump = subprocess.run(
         [binaries / "pg_dump", driver_url(database.owner_url)], capture_output=True, text=True, check=True
@@ -60,7 +60,7 @@ def tools(cluster: Cluster) -> None:
 
 
 @pytest.mark.usefixtures("tools")
-def test_a_migration_makes_the_roles_again_and_gives_them_all_that_they_may(outbox: Outbox) -> None:
+def test_a_migration_recreates_the_roles_with_all_their_rights(outbox: Outbox) -> None:
     outbox.make_partitions()
     [message_id] = outbox.put()
     with restored_elsewhere(outbox.database) as restored:
@@ -71,7 +71,7 @@ def test_a_migration_makes_the_roles_again_and_gives_them_all_that_they_may(outb
         assert is_refused(restored.relay_url, "select * from users")
 
 
-def test_what_is_lost_is_given_back_and_said_and_what_is_there_is_left(database: Database) -> None:
+def test_missing_rights_are_restored_and_reported(database: Database) -> None:
     before = rights_of(database)
     with database.connect() as owner:
         owner.execute("revoke select on users from signpost_api")
@@ -84,7 +84,7 @@ def test_what_is_lost_is_given_back_and_said_and_what_is_there_is_left(database:
     assert (again.stdout, again.stderr) == (UP_TO_DATE, "")
 
 
-def test_what_was_given_beyond_or_is_everybodys_is_no_loss(database: Database) -> None:
+def test_additional_and_public_rights_are_not_missing(database: Database) -> None:
     with database.connect() as owner:
         owner.execute("grant delete on tokens to signpost_api")
         owner.execute("revoke usage on schema public from signpost_api")
@@ -93,7 +93,7 @@ def test_what_was_given_beyond_or_is_everybodys_is_no_loss(database: Database) -
     assert (told.stdout, told.stderr) == (UP_TO_DATE, "")
 
 
-def test_what_is_somebody_elses_to_give_is_named(database: Database) -> None:
+def test_rights_that_only_another_owner_can_grant_are_reported(database: Database) -> None:
     with database.connect() as owner:
         owner.execute("revoke insert on idempotency_keys from signpost_api")
         owner.execute("create role passer_by login")
@@ -107,7 +107,7 @@ def test_what_is_somebody_elses_to_give_is_named(database: Database) -> None:
 
 
 def rights_of(database: Database) -> set[tuple[str, ...]]:
-    """Return who may do what with each table, column and function."""
+    """Return the rights on each table, column and function."""
     query = """
     select relname::text, '', acl::text from pg_class, unnest(relacl) as acl where relnamespace = 'public'::regnamespace
     union all
@@ -122,7 +122,7 @@ def rights_of(database: Database) -> set[tuple[str, ...]]:
 
 
 @pytest.mark.usefixtures("tools")
-def test_what_a_mail_server_has_is_closed_by_the_statements_of_the_docs(
+def test_the_statements_of_the_docs_settle_messages_that_a_provider_accepted(
     outbox: Outbox, sink: MailSink, tmp_path: Path
 ) -> None:
     had, leased, lost = outbox.put(count=3)

@@ -1,4 +1,4 @@
-"""What somebody has set on a role, a database or the server changes nothing that we say or understand."""
+"""Settings on a role, a database or the server do not change the services' behaviour."""
 
 import asyncio
 
@@ -42,7 +42,7 @@ def set_for(database: Database, login: str, settings: dict[str, str]) -> None:
 
 
 @all_sorts
-def test_people_register_and_sign_in(database: Database, settings: dict[str, str]) -> None:
+def test_registration_and_sign_in_work_with_foreign_settings(database: Database, settings: dict[str, str]) -> None:
     set_for(database, "api", settings)
     with api_on(database, RATE_LIMITS="on") as api:
         registration_id = api.activated(email="ada@example.org", full_name=NAME)
@@ -53,7 +53,7 @@ def test_people_register_and_sign_in(database: Database, settings: dict[str, str
 
 
 @all_sorts
-def test_messages_go_out(outbox: Outbox, sink: MailSink, settings: dict[str, str]) -> None:
+def test_messages_are_sent_with_foreign_settings(outbox: Outbox, sink: MailSink, settings: dict[str, str]) -> None:
     set_for(outbox.database, "relay", settings)
     outbox.put(payload=f"""'{{"name": "{NAME}", "key_id": "test"}}'""")
     assert relay_once(outbox.database, EMAIL_PROVIDERS=sink.provider) == 0
@@ -61,7 +61,7 @@ def test_messages_go_out(outbox: Outbox, sink: MailSink, settings: dict[str, str
 
 
 @all_sorts
-def test_operators_see_and_act(outbox: Outbox, settings: dict[str, str]) -> None:
+def test_operators_can_work_with_foreign_settings(outbox: Outbox, settings: dict[str, str]) -> None:
     token = operators_token(outbox.database)
     set_for(outbox.database, "console", settings)
     [message_id] = put_dead(outbox, last_error=f"'{NAME}'")
@@ -73,7 +73,7 @@ def test_operators_see_and_act(outbox: Outbox, settings: dict[str, str]) -> None
 
 
 @all_sorts
-def test_an_owner_migrates(cluster: Cluster, settings: dict[str, str]) -> None:
+def test_migrations_work_with_foreign_settings(cluster: Cluster, settings: dict[str, str]) -> None:
     with fresh_database(cluster, template="template0") as empty:
         with empty.connect() as owner:
             for name, value in settings.items():
@@ -83,7 +83,7 @@ def test_an_owner_migrates(cluster: Cluster, settings: dict[str, str]) -> None:
             assert connection.scalar(text("select count(*) from alembic_version")) == 1
 
 
-def test_a_session_that_has_nothing_to_say_stays(database: Database) -> None:
+def test_an_idle_session_is_not_ended(database: Database) -> None:
     for login in ("api", "relay"):
         set_for(database, login, NOBODY_IS_IDLE)
     engine = create_database_engine(database.api_url, application_name="test", pool_size=1)

@@ -1,4 +1,4 @@
-"""One trace from the request to the settle, as a recorder in this process takes it down."""
+"""One trace spans the request and the settlement, as recorded in this process."""
 
 import asyncio
 from collections.abc import Iterator
@@ -41,14 +41,14 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 
 def register(api: ApiUnderTest, headers: dict[str, str]) -> str | None:
-    """Register somebody; return what is kept with the message."""
+    """Register a user, and return the trace context stored with the message."""
     assert api.client.post("/v1/registrations", json=BODY, headers=headers).status_code == 202
     with api.database.connect() as owner:
         [(stored,)] = owner.execute(STORED).fetchall()
     return None if stored is None else str(stored)
 
 
-def test_a_clients_trace_is_kept_with_its_message_though_nothing_is_recorded(shared_database: Database) -> None:
+def test_a_clients_trace_is_stored_with_its_message_without_recording(shared_database: Database) -> None:
     with api_on(shared_database) as api:
         assert register(api, HEADER) == HEADER["traceparent"]
         assert register(api, {}) is None
@@ -56,7 +56,7 @@ def test_a_clients_trace_is_kept_with_its_message_though_nothing_is_recorded(sha
         assert current_traceparent() is None
 
 
-def test_a_request_without_a_trace_begins_one_where_traces_are_recorded(
+def test_a_request_without_a_trace_starts_one_if_traces_are_recorded(
     shared_database: Database, spans: InMemorySpanExporter
 ) -> None:
     with api_on(shared_database) as api:
@@ -88,7 +88,7 @@ def test_the_delivery_continues_the_trace_of_the_request(
     assert "ada@example.org" not in " ".join(span.to_json() for span in spans.get_finished_spans())
 
 
-def test_an_attempt_that_fails_is_marked_so(database: Database, spans: InMemorySpanExporter) -> None:
+def test_a_failed_attempt_is_marked_in_the_trace(database: Database, spans: InMemorySpanExporter) -> None:
     with api_on(database) as api:
         register(api, HEADER)
     settings = RelaySettingsSchema().read(relay_environment(database, EMAIL_PROVIDERS="file:///proc/nowhere"))

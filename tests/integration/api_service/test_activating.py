@@ -17,7 +17,7 @@ from tests.support.keys import KEY
 BOTH = {"email": "ada@example.org", "phone": "+33612345678"}
 
 
-def test_the_code_activates_and_proves_the_address_it_went_to_only(api: ApiUnderTest) -> None:
+def test_the_code_activates_and_proves_only_its_address(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH)
 
     response = api.activate(registration_id)
@@ -45,7 +45,7 @@ def test_the_link_activates(api: ApiUnderTest) -> None:
     assert api.user(registration_id).status == "active"
 
 
-def test_a_code_may_be_typed_with_spaces_as_it_is_read(api: ApiUnderTest) -> None:
+def test_a_code_may_contain_spaces(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     code = api.code(registration_id)
 
@@ -84,7 +84,7 @@ def test_wrong_unknown_and_expired_codes_get_the_same_response(api: ApiUnderTest
     assert api.rows("select 1 from users where status <> 'pending'") == []
 
 
-def test_five_wrong_codes_use_the_token_up_even_for_the_right_one(api: ApiUnderTest) -> None:
+def test_five_wrong_codes_exhaust_the_token(api: ApiUnderTest) -> None:
     registration_id = api.registered()
 
     statuses = [api.activate(registration_id, WRONG_CODE).status_code for _ in range(6)]
@@ -116,7 +116,7 @@ def test_concurrent_guesses_each_cost_an_attempt(api: ApiUnderTest) -> None:
     assert sorted(statuses) == [400] * 5 + [429] * 7
 
 
-def test_a_link_still_works_when_the_code_was_tried_too_often(api: ApiUnderTest) -> None:
+def test_a_link_still_works_after_too_many_wrong_codes(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     for _ in range(6):
         api.activate(registration_id, WRONG_CODE)
@@ -201,7 +201,7 @@ def test_an_activation_does_not_wait_for_later_registrations(api: ApiUnderTest) 
 
 
 @pytest.mark.parametrize("_round", range(3))
-def test_of_activations_at_once_exactly_one_wins(api: ApiUnderTest, _round: int) -> None:
+def test_exactly_one_of_concurrent_activations_succeeds(api: ApiUnderTest, _round: int) -> None:
     registrations = [api.registered() for _ in range(4)]
     codes = {registration_id: api.code(registration_id) for registration_id in registrations}
     start = Barrier(len(registrations))
@@ -235,7 +235,7 @@ def test_a_code_works_with_a_rotated_key_and_not_with_a_removed_one(api: ApiUnde
 
 
 @pytest.mark.parametrize("spelt", [str.lower, str.upper])
-def test_an_id_is_taken_in_either_case(api: ApiUnderTest, spelt: Callable[[str], str]) -> None:
+def test_an_id_is_case_insensitive(api: ApiUnderTest, spelt: Callable[[str], str]) -> None:
     registration_id = api.registered(email="ada@example.org")
     body = {"registration_id": spelt(str(registration_id)), "code": api.code(registration_id)}
 

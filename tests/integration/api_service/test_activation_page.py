@@ -43,7 +43,7 @@ def test_a_bad_token_gets_an_error_page(api: ApiUnderTest) -> None:
 
 @pytest.mark.parametrize("path", ["/activate", "/activate/decline"])
 @pytest.mark.parametrize("told_length", [True, False])
-def test_a_form_that_is_too_large_gets_a_page_of_its_own_status(
+def test_a_form_that_is_too_large_gets_an_error_page_with_its_status(
     api: ApiUnderTest, path: str, *, told_length: bool
 ) -> None:
     body, form = b"token=" + b"x" * (16 * 1024 - 5), "application/x-www-form-urlencoded"
@@ -83,7 +83,7 @@ def test_the_page_runs_no_scripts_and_sends_no_referrer(api: ApiUnderTest) -> No
     assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_the_page_speaks_the_client_s_language(api: ApiUnderTest) -> None:
+def test_the_page_is_in_the_clients_language(api: ApiUnderTest) -> None:
     response = api.client.get("/activate?token=t", headers={"Accept-Language": "fr-FR,fr;q=0.9,en;q=0.1"})
 
     assert '<html lang="fr">' in response.text
@@ -104,7 +104,7 @@ def test_the_page_speaks_the_client_s_language(api: ApiUnderTest) -> None:
         ("", "en"),
     ],
 )
-def test_of_the_languages_wanted_the_first_that_we_have_is_spoken(api: ApiUnderTest, wanted: str, spoken: str) -> None:
+def test_the_page_uses_the_first_supported_preferred_language(api: ApiUnderTest, wanted: str, spoken: str) -> None:
     response = api.client.get("/activate?token=t", headers={"Accept-Language": wanted})
 
     assert response.headers["Content-Language"] == spoken

@@ -26,7 +26,7 @@ ODD_IDS = [
 
 @pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
-    """One database for all tests: rejected requests write nothing."""
+    """One database for all tests: rejected requests leave it unchanged."""
     with fresh_database(cluster) as database, api_on(database) as api:
         yield api
 
@@ -109,7 +109,7 @@ def test_bad_fields_are_reported_and_nothing_is_written(
     assert api.count_rows() == (0, 0, 0)
 
 
-def test_all_violations_are_reported_at_once(api: ApiUnderTest) -> None:
+def test_all_violations_are_reported_together(api: ApiUnderTest) -> None:
     response = api.client.post("/v1/registrations", json={"email": "ada", "password": "short", "nickname": "A"})
 
     assert {error["pointer"] for error in response.json["errors"]} == {"#/email", "#/password", "#/nickname"}
@@ -122,7 +122,7 @@ def test_a_missing_password_is_reported(api: ApiUnderTest) -> None:
 
 
 @pytest.mark.parametrize("value", [[], [MAIL], "ada@example.org", 7, None, True])
-def test_a_body_that_is_no_object_is_rejected_as_a_whole(api: ApiUnderTest, value: Any) -> None:
+def test_a_body_that_is_not_an_object_is_rejected(api: ApiUnderTest, value: Any) -> None:
     response = api.client.post("/v1/registrations", data=json.dumps(value), headers=JSON)
 
     assert response.status_code == 422
@@ -157,7 +157,7 @@ def test_invalid_or_ambiguous_json_is_malformed(api: ApiUnderTest, body: bytes) 
     "content_type",
     ["application/json; charset=latin-1", "application/json;charset=utf-16", 'application/json; charset="x"'],
 )
-def test_json_is_utf_8_and_nothing_else(api: ApiUnderTest, content_type: str) -> None:
+def test_json_must_be_utf_8(api: ApiUnderTest, content_type: str) -> None:
     response = api.client.post("/v1/registrations", data=b"{}", headers={"Content-Type": content_type})
 
     assert (response.status_code, response.json["code"]) == (415, "unsupported_media_type")
@@ -175,7 +175,7 @@ def test_a_compressed_body_is_rejected_as_such(api: ApiUnderTest) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/xml", ""])
-def test_only_json_is_taken(api: ApiUnderTest, content_type: str) -> None:
+def test_only_json_is_accepted(api: ApiUnderTest, content_type: str) -> None:
     body = json.dumps({**MAIL, "password": PASSWORD})
     response = api.client.post("/v1/registrations", data=body, headers={"Content-Type": content_type})
 
@@ -205,7 +205,7 @@ def test_a_body_of_16_kib_is_read_and_a_byte_more_is_not(api: ApiUnderTest) -> N
         ("GET", "/v1/activations", 405, "method_not_allowed"),
     ],
 )
-def test_wrong_addresses_and_methods_are_problems_too(
+def test_unknown_paths_and_wrong_methods_get_problems(
     api: ApiUnderTest, method: str, path: str, status: int, code: str
 ) -> None:
     response = api.client.open(path, method=method)

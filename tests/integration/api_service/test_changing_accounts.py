@@ -27,7 +27,7 @@ def ada(api: ApiUnderTest) -> Account:
     return Account(api, user_id, signed_in(api))
 
 
-def test_the_old_password_sets_a_new_one_and_signs_out_everywhere_else(api: ApiUnderTest, ada: Account) -> None:
+def test_a_password_change_needs_the_old_one_and_ends_other_sessions(api: ApiUnderTest, ada: Account) -> None:
     elsewhere = Account(api, ada.id, signed_in(api))
     response = ada.post("/v1/me/password", old_password=PASSWORD, new_password=NEW_PASSWORD)
     assert response.status_code == 204
@@ -36,7 +36,7 @@ def test_the_old_password_sets_a_new_one_and_signs_out_everywhere_else(api: ApiU
     assert templates_sent_to(api, ada.id)[-1] == "password_changed"
 
 
-def test_a_new_password_ends_the_codes_that_would_reset_it(api: ApiUnderTest, ada: Account) -> None:
+def test_a_new_password_ends_pending_reset_codes(api: ApiUnderTest, ada: Account) -> None:
     ask_for_reset(api)
     code = newest_code(api, "password_reset")
     ada.post("/v1/me/password", old_password=PASSWORD, new_password=NEW_PASSWORD)
@@ -45,14 +45,14 @@ def test_a_new_password_ends_the_codes_that_would_reset_it(api: ApiUnderTest, ad
     assert message.dead_reason == "superseded"
 
 
-def test_a_reset_signs_out_everywhere(api: ApiUnderTest, ada: Account) -> None:
+def test_a_reset_ends_all_sessions(api: ApiUnderTest, ada: Account) -> None:
     ask_for_reset(api)
     assert confirm_reset(api, newest_code(api, "password_reset")).status_code == 204
     assert not ada.is_signed_in()
     assert signed_in(api, password=NEW_PASSWORD)
 
 
-def test_without_the_old_password_nothing_is_changed(api: ApiUnderTest, ada: Account) -> None:
+def test_without_the_old_password_nothing_changes(api: ApiUnderTest, ada: Account) -> None:
     response = ada.post("/v1/me/password", old_password=NEW_PASSWORD, new_password=NEW_PASSWORD)
     assert problem(response) == (403, "wrong_password")
     assert problem(ada.post("/v1/me/email", email=NEW_EMAIL, password="wrong")) == (403, "wrong_password")
@@ -60,7 +60,7 @@ def test_without_the_old_password_nothing_is_changed(api: ApiUnderTest, ada: Acc
     assert tokens_for(api, "address_change") == []
 
 
-def test_a_new_password_is_none_of_the_account_s_addresses(ada: Account) -> None:
+def test_a_new_password_cannot_be_an_address_of_the_account(ada: Account) -> None:
     response = ada.post("/v1/me/password", old_password=PASSWORD, new_password=ADA)
     assert response.json["errors"] == [
         {"pointer": "#/new_password", "code": "is_the_address", "message": response.json["errors"][0]["message"]}
@@ -89,7 +89,7 @@ def test_a_number_is_added_by_sms_and_the_mail_address_is_notified(api: ApiUnder
     assert (notice.template, notice.recipient) == ("address_changed", ADA)
 
 
-def test_a_code_that_went_to_the_old_address_resets_nothing_after_the_change(api: ApiUnderTest, ada: Account) -> None:
+def test_after_an_address_change_codes_sent_to_the_old_address_fail(api: ApiUnderTest, ada: Account) -> None:
     ask_for_reset(api)
     resetting = newest_code(api, "password_reset")
     ada.post("/v1/me/email", email=NEW_EMAIL, password=PASSWORD)
@@ -113,7 +113,7 @@ def test_a_taken_address_responds_like_a_free_one_and_is_rejected_with_its_code(
     assert "address_changed" not in templates_sent_to(api, ada.id)
 
 
-def test_only_the_address_asked_for_last_has_a_code_that_works(api: ApiUnderTest, ada: Account) -> None:
+def test_only_the_code_for_the_last_requested_address_works(api: ApiUnderTest, ada: Account) -> None:
     ada.post("/v1/me/email", email="typo@example.org", password=PASSWORD)
     mistaken = newest_code(api, "address_change")
     ada.post("/v1/me/email", email=NEW_EMAIL, password=PASSWORD)
@@ -157,6 +157,6 @@ def test_pending_users_of_the_new_address_retire(api: ApiUnderTest, ada: Account
     [("POST", path) for path in ("password", "email", "phone", "email/confirm", "phone/confirm")]
     + [("GET", "export"), ("DELETE", "")],
 )
-def test_an_account_needs_a_signed_in_user(api: ApiUnderTest, method: str, path: str) -> None:
+def test_account_routes_need_a_signed_in_user(api: ApiUnderTest, method: str, path: str) -> None:
     response = api.client.open(f"/v1/me/{path}".rstrip("/"), method=method, json={})
     assert problem(response) == (401, "token_required")

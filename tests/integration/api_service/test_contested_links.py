@@ -19,7 +19,7 @@ def press(api: ApiUnderTest, link_token: str, **form: str) -> TestResponse:
 
 
 @pytest.mark.parametrize("is_stranger_first", [True, False])
-def test_only_the_link_that_fits_the_password_activates(api: ApiUnderTest, *, is_stranger_first: bool) -> None:
+def test_a_link_activates_only_with_its_registrations_password(api: ApiUnderTest, *, is_stranger_first: bool) -> None:
     passwords = [STRANGERS, PASSWORD] if is_stranger_first else [PASSWORD, STRANGERS]
     registrations = {password: api.registered(email=ADA, password=password) for password in passwords}
     wrong_link, right_link = (api.link_token(registrations[password]) for password in (STRANGERS, PASSWORD))
@@ -43,7 +43,7 @@ def test_a_single_registration_needs_only_the_link(api: ApiUnderTest) -> None:
     assert api.activate_by_link(api.link_token(alone)).status_code == 200
 
 
-def test_the_code_needs_no_password_its_client_registered(api: ApiUnderTest) -> None:
+def test_the_code_needs_no_password(api: ApiUnderTest) -> None:
     api.registered(email=ADA, password=STRANGERS)
     mine = api.registered(email=ADA)
 
@@ -69,7 +69,7 @@ def test_a_password_is_accepted_only_with_a_link(api: ApiUnderTest) -> None:
     assert response.json["errors"][0]["code"] == "one_form_required"
 
 
-def test_the_page_asks_for_the_password_and_says_when_it_is_another(api: ApiUnderTest) -> None:
+def test_the_page_asks_for_the_password_and_reports_a_wrong_one(api: ApiUnderTest) -> None:
     api.registered(email=ADA, password=STRANGERS)
     mine = api.registered(email=ADA, password="une caf\u00e9ti\u00e8re bleue")
     link_token = api.link_token(mine)

@@ -45,7 +45,7 @@ def test_other_origins_get_only_a_vary_header(api: ApiUnderTest, origin: str) ->
         assert "Origin" in response.vary
 
 
-def test_no_origin_may_send_credentials_of_the_browser(api: ApiUnderTest) -> None:
+def test_no_origin_may_send_browser_credentials(api: ApiUnderTest) -> None:
     assert "Access-Control-Allow-Credentials" not in preflight(api, HOME).headers
 
 
@@ -54,14 +54,14 @@ def test_pages_and_metrics_have_no_cors_headers(api: ApiUnderTest) -> None:
         assert "Access-Control-Allow-Origin" not in preflight(api, HOME, path).headers
 
 
-def test_by_default_no_other_site_may_call(cluster: Cluster) -> None:
+def test_by_default_no_other_origin_is_allowed(cluster: Cluster) -> None:
     with fresh_database(cluster) as database, api_on(database, PUBLIC_URL="http://localhost:8000") as api:
         response = preflight(api, HOME)
     assert not [name for name, _ in response.headers if name.startswith("Access-Control")]
     assert "Strict-Transport-Security" not in response.headers
 
 
-def test_browsers_keep_to_https_and_send_no_referrer(api: ApiUnderTest) -> None:
+def test_responses_require_https_and_no_referrer(api: ApiUnderTest) -> None:
     for response in (api.client.get("/activate?token=x"), api.client.get("/nowhere")):
         assert response.headers["Strict-Transport-Security"] == "max-age=31536000"
         assert response.headers["Referrer-Policy"] == "no-referrer"

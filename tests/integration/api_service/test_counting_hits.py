@@ -33,7 +33,7 @@ def limiter_of(engine: Engine, **texts: str) -> Limiter:
     return Limiter(engine, windows, KEY)
 
 
-def test_hits_of_many_at_once_never_exceed_the_limit(database: Database) -> None:
+def test_concurrent_hits_never_exceed_the_limit(database: Database) -> None:
     engines = [create_database_engine(database.api_url, application_name=name, pool_size=4) for name in "ab"]
     limits = {"registrations_per_address": "7/hour; 9/day", "registrations_per_network": "20/minute"}
     limiters = [limiter_of(engine, **limits) for engine in engines] * 4
@@ -80,7 +80,7 @@ def test_all_windows_of_a_limit_must_admit(database: Database, engine: Engine) -
     assert [tally.window.seconds for tally in problem.value.reached] == [3600]
 
 
-def test_a_hit_within_a_transaction_counts_if_that_commits(engine: Engine) -> None:
+def test_a_hit_in_a_transaction_counts_if_it_commits(engine: Engine) -> None:
     limiter = limiter_of(engine, registrations_per_address="1/hour")
     with engine.connect() as connection:
         limiter.spend([ADA], connection)
@@ -105,13 +105,13 @@ def test_a_refund_removes_one_hit(engine: Engine) -> None:
 def test_concurrent_hits_and_refunds_do_not_deadlock(engine: Engine) -> None:
     limiter = limiter_of(engine, registrations_per_address="100/hour; 200/day", registrations_per_network="100/hour")
 
-    def come_and_go(_: int) -> None:
+    def hit_and_refund(_: int) -> None:
         for _time in range(60):
             limiter.spend([ADA, HERE])
             limiter.refund([ADA, HERE])
 
     with ThreadPoolExecutor(4) as clients:
-        list(clients.map(come_and_go, range(4)))
+        list(clients.map(hit_and_refund, range(4)))
 
     assert {tally.left for tally in limiter.spend([ADA, HERE])} == {99, 199}
 
@@ -126,7 +126,7 @@ def test_a_refund_without_a_hit_does_nothing(engine: Engine) -> None:
         limiter.spend([ADA])
 
 
-def test_hits_are_admitted_as_by_the_moving_windows_of_the_library_that_limits_are_written_for(
+def test_hits_are_admitted_as_by_the_moving_window_of_the_limits_library(
     database: Database, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passed, jitter = timedelta(0), Random(30)
@@ -134,7 +134,7 @@ def test_hits_are_admitted_as_by_the_moving_windows_of_the_library_that_limits_a
     limiter = limiter_of(engine, registrations_per_address="3/hour")
     theirs, item = MovingWindowRateLimiter(memory.MemoryStorage()), parse("3/hour")
     for _ in range(60):
-        # No sum of these is an hour: what is compared does not hang on how long a statement takes.
+        # No sum of these equals an hour, so the result does not depend on the duration of a statement.
         by = timedelta(minutes=jitter.choice([0, 0, 7, 14, 35]))
         passed += by
         move(database, by)

@@ -1,4 +1,4 @@
-"""PostgreSQL aborts one of two deadlocked transactions, and the API repeats it unnoticed."""
+"""PostgreSQL aborts one of two deadlocked transactions, and the API retries it transparently."""
 
 from collections.abc import Callable, Iterator
 from uuid import UUID
@@ -28,7 +28,7 @@ def engine(database: Database) -> Iterator[Engine]:
 
 
 def give_way_once_at(api: ApiUnderTest, table: str) -> None:
-    """Abort the next insert into the table; only a sequence remembers that."""
+    """Abort the next insert into the table. A sequence remembers it, because its value survives the rollback."""
     api.rows("create sequence tries")
     api.rows(
         "create function give_way_once() returns trigger language plpgsql security definer as"

@@ -78,7 +78,7 @@ def test_an_expired_link_declines_nothing(api: ApiUnderTest) -> None:
     assert is_pending(api, mine)
 
 
-def test_of_activating_and_declining_at_once_one_happens(api: ApiUnderTest) -> None:
+def test_of_concurrent_activating_and_declining_one_succeeds(api: ApiUnderTest) -> None:
     for number in range(10):
         mine = api.registered(email=f"ada{number}@example.org")
         link_token = api.link_token(mine)

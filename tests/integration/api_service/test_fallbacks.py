@@ -93,7 +93,7 @@ def test_both_codes_work_after_a_fallback(api: ApiUnderTest) -> None:
     assert api.user(registration_id).phone_verified_at is None
 
 
-def test_two_channels_buy_no_guesses(api: ApiUnderTest) -> None:
+def test_two_channels_allow_no_additional_guesses(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH)
     for _ in range(3):
         api.activate(registration_id, "no code")

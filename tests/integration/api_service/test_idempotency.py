@@ -78,7 +78,7 @@ def test_a_malformed_key_is_rejected(api: ApiUnderTest, key: str) -> None:
     assert api.count_rows() == (0, 0, 0)
 
 
-def test_quotes_are_no_part_of_a_key() -> None:
+def test_quotes_are_not_part_of_a_key() -> None:
     assert parse_key(r'"sixteen \"letters\" or \\ more"') == 'sixteen "letters" or \\ more'
 
 
@@ -133,7 +133,7 @@ def test_a_repetition_that_overlaps_the_first_request_gets_its_response(api: Api
     body = {"registration_id": str(registration_id), "code": api.code(registration_id)}
     with api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
         with elsewhere.transaction():
-            # The repetition has found no answer, and waits to try the code.
+            # The repetition has found no stored response, and waits for the code's row.
             elsewhere.execute("select from tokens for update")
             overlapping = someone.submit(post, api, body, path="/v1/activations")
             eventually(api.count_waiting)

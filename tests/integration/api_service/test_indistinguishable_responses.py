@@ -22,8 +22,8 @@ NUMBERS = {"phone": "+447400123456"}, {"phone": "+447400123457"}
 
 
 @dataclass(frozen=True)
-class Somebody:
-    """An address and its newest registration."""
+class Person:
+    """A person's address and newest registration."""
 
     address: Address
     registration_id: UUID
@@ -37,52 +37,52 @@ class Work:
     rows_written: list[int] = field(default_factory=list)
 
 
-def registering(api: ApiUnderTest, who: Somebody) -> TestResponse:
+def registering(api: ApiUnderTest, who: Person) -> TestResponse:
     return api.register(**who.address)
 
 
-def founding(api: ApiUnderTest, who: Somebody) -> TestResponse:
+def registering_with_an_organization(api: ApiUnderTest, who: Person) -> TestResponse:
     return api.register(**who.address, organization=CLINIC)
 
 
-def looking_at_what_was_founded(api: ApiUnderTest, who: Somebody) -> TestResponse:
+def looking_up_the_organization(api: ApiUnderTest, who: Person) -> TestResponse:
     return api.look_up(api.registered(**who.address, organization=CLINIC))
 
 
-def resending_before_it_is_ready(api: ApiUnderTest, who: Somebody) -> TestResponse:
+def resending_before_the_organization_is_ready(api: ApiUnderTest, who: Person) -> TestResponse:
     return api.resend(api.registered(**who.address, organization=CLINIC))
 
 
-def repeating_a_founding(api: ApiUnderTest, who: Somebody) -> TestResponse:
+def repeating_a_registration_with_an_organization(api: ApiUnderTest, who: Person) -> TestResponse:
     body = {**who.address, "password": PASSWORD, "organization": CLINIC}
     key = {"Idempotency-Key": f"for-{who.registration_id}"}
     api.client.post("/v1/registrations", json=body, headers=key)
     return api.client.post("/v1/registrations", json=body, headers=key)
 
 
-def resending(api: ApiUnderTest, who: Somebody) -> TestResponse:
+def resending(api: ApiUnderTest, who: Person) -> TestResponse:
     return api.resend(who.registration_id)
 
 
-def asking_for_a_reset(api: ApiUnderTest, who: Somebody) -> TestResponse:
+def asking_for_a_reset(api: ApiUnderTest, who: Person) -> TestResponse:
     return api.client.post("/v1/password-resets", json=who.address)
 
 
-def confirming_a_reset(api: ApiUnderTest, who: Somebody) -> TestResponse:
+def confirming_a_reset(api: ApiUnderTest, who: Person) -> TestResponse:
     return confirm_reset(api, WRONG_CODE, **who.address)
 
 
-def signing_in(api: ApiUnderTest, who: Somebody) -> TestResponse:
+def signing_in(api: ApiUnderTest, who: Person) -> TestResponse:
     return api.client.post("/v1/sessions", json={**who.address, "password": "not the right four words"})
 
 
-Ask = Callable[[ApiUnderTest, Somebody], TestResponse]
+Ask = Callable[[ApiUnderTest, Person], TestResponse]
 ASKED: list[tuple[Ask, int]] = [
     (registering, 202),
-    (founding, 202),
-    (looking_at_what_was_founded, 200),
-    (resending_before_it_is_ready, 429),
-    (repeating_a_founding, 202),
+    (registering_with_an_organization, 202),
+    (looking_up_the_organization, 200),
+    (resending_before_the_organization_is_ready, 429),
+    (repeating_a_registration_with_an_organization, 202),
     (resending, 202),
     (asking_for_a_reset, 202),
     (confirming_a_reset, 400),
@@ -97,7 +97,7 @@ def test_responses_and_their_statements_are_the_same_with_and_without_an_account
 ) -> None:
     known, _unknown = addresses
     api.activated(**known)
-    both = [Somebody(address, api.registered(**address)) for address in addresses]
+    both = [Person(address, api.registered(**address)) for address in addresses]
 
     responses, works = zip(*(observed(api, ask, who) for who in both), strict=True)
 
@@ -109,8 +109,8 @@ def test_responses_and_their_statements_are_the_same_with_and_without_an_account
     assert works[0].statements
 
 
-def observed(api: ApiUnderTest, ask: Ask, who: Somebody) -> tuple[TestResponse, Work]:
-    """Send the request, and record the work of the database."""
+def observed(api: ApiUnderTest, ask: Ask, who: Person) -> tuple[TestResponse, Work]:
+    """Send the request, and record the database's work."""
     work = Work()
 
     def note(_connection: Any, cursor: Any, statement: str, *_more: Any) -> None:

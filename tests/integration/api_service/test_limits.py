@@ -33,7 +33,7 @@ def test_a_network_reaches_its_limit_and_others_do_not(limited: ApiUnderTest) ->
     assert register_from(limited, "192.0.2.2", 21).status_code == 202
 
 
-def test_ipv6_clients_are_counted_by_their_64_and_cannot_hop_about_in_it(limited: ApiUnderTest) -> None:
+def test_ipv6_clients_are_counted_by_their_64_prefix(limited: ApiUnderTest) -> None:
     hopping = [register_from(limited, f"2001:db8:0:1::{n:x}", n).status_code for n in range(21)]
 
     assert hopping == [202] * 20 + [429]
@@ -45,7 +45,7 @@ def test_without_trusted_proxies_forwarded_addresses_are_ignored(database: Datab
         assert [register_from(api, f"192.0.2.{n}", n).status_code for n in range(3)] == [202, 202, 429]
 
 
-def test_a_failure_of_the_database_counts_against_no_limit(limited: ApiUnderTest, database: Database) -> None:
+def test_a_database_failure_counts_against_no_limit(limited: ApiUnderTest, database: Database) -> None:
     with database.connect() as owner:
         owner.execute(
             "create function fail() returns trigger language plpgsql as"
@@ -60,7 +60,7 @@ def test_a_failure_of_the_database_counts_against_no_limit(limited: ApiUnderTest
     assert [response.status_code for response in responses] == [202] * 5 + [429]
 
 
-def test_an_address_that_is_taken_is_limited_just_as_one_that_is_not(limited: ApiUnderTest) -> None:
+def test_a_taken_address_has_the_same_limits_as_a_free_one(limited: ApiUnderTest) -> None:
     limited.activated(email="ada@example.org")
     limited.rows("truncate rate_limits")
 
@@ -76,7 +76,7 @@ def test_an_address_that_is_taken_is_limited_just_as_one_that_is_not(limited: Ap
     assert "address" not in known[4].headers["RateLimit"]
 
 
-def test_the_counts_name_no_address(limited: ApiUnderTest) -> None:
+def test_the_counts_contain_no_address(limited: ApiUnderTest) -> None:
     limited.registered(email="ada@example.org", phone="+33612345678")
     keys = " ".join(row.key for row in limited.rows("select key from rate_limits"))
 
@@ -101,7 +101,7 @@ def test_resends_are_limited_by_the_address_and_can_resend_shows_it(limited: Api
     assert limited.resend(first).status_code == 202
 
 
-def test_a_resend_that_comes_too_soon_uses_up_nothing(database: Database) -> None:
+def test_a_rejected_early_resend_counts_against_no_limit(database: Database) -> None:
     with api_on(database, RATE_LIMITS="on", RESEND_COOLDOWN_SECONDS="60", LIMIT_RESENDS_PER_ADDRESS="1/day") as api:
         registration_id = api.registered()
         assert [api.resend(registration_id).json["code"] for _ in range(3)] == ["resend_too_soon"] * 3
@@ -109,7 +109,7 @@ def test_a_resend_that_comes_too_soon_uses_up_nothing(database: Database) -> Non
         assert api.resend(registration_id).status_code == 202
 
 
-def test_codes_to_one_address_are_tried_ten_times_a_day_whatever_they_were_sent_for(limited: ApiUnderTest) -> None:
+def test_codes_to_one_address_share_ten_attempts_a_day(limited: ApiUnderTest) -> None:
     registrations = [limited.registered() for _ in range(3)]
     wrong = [limited.activate(registrations[n // 5], WRONG_CODE).json["code"] for n in range(10)]
     assert set(wrong) == {"invalid_or_expired"}
@@ -122,7 +122,7 @@ def test_codes_to_one_address_are_tried_ten_times_a_day_whatever_they_were_sent_
     assert limited.activate_by_link(link_token, password=PASSWORD).status_code == 200
 
 
-def test_concurrent_tries_stay_within_the_limit(database: Database) -> None:
+def test_concurrent_attempts_stay_within_the_limit(database: Database) -> None:
     with api_on(database, RATE_LIMITS="on", LIMIT_CODE_TRIES_PER_ADDRESS="3/day", ACTIVATION_ATTEMPTS="20") as api:
         registration_id = api.registered()
         body = {"registration_id": str(registration_id), "code": WRONG_CODE}

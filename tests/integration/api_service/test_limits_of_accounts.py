@@ -14,7 +14,7 @@ LIMITED = (429, "too_many_requests")
 
 @pytest.fixture
 def limited(database: Database) -> Iterator[ApiUnderTest]:
-    """The default limits, with clients identified by proxies."""
+    """The default limits, with clients identified through proxies."""
     with api_on(database, RATE_LIMITS="on", TRUSTED_PROXIES="1") as api:
         yield api
 
@@ -33,7 +33,7 @@ def log_in(api: ApiUnderTest, password: str, *, email: str = ADA, network: str =
 
 
 @pytest.mark.parametrize("email", [ADA, "nobody@example.org"])
-def test_after_five_wrong_passwords_the_right_one_is_not_compared(limited: ApiUnderTest, email: str) -> None:
+def test_after_five_wrong_passwords_the_correct_one_is_not_compared(limited: ApiUnderTest, email: str) -> None:
     limited.activated(email=ADA)
 
     responses = [log_in(limited, f"wrong password {n}", email=email, network=f"192.0.2.{n}") for n in range(5)]
@@ -71,7 +71,7 @@ def test_a_sign_in_of_the_owner_does_not_change_the_headers_for_strangers(limite
     assert after == [[401, 429, 429]] * 2
 
 
-def test_a_right_password_with_a_change_refunds_no_wrong_ones(limited: ApiUnderTest) -> None:
+def test_a_correct_password_with_a_change_refunds_no_wrong_ones(limited: ApiUnderTest) -> None:
     limited.activated(email=ADA)
     bearer = {"Authorization": f"Bearer {log_in(limited, PASSWORD).json['access_token']}"}
 
@@ -83,7 +83,7 @@ def test_a_right_password_with_a_change_refunds_no_wrong_ones(limited: ApiUnderT
     assert [*wrong, ask(4, PASSWORD), ask(5, "a wrong password"), ask(6, PASSWORD)] == [403] * 4 + [202, 403, 429]
 
 
-def test_the_right_password_of_a_pending_user_refunds_nothing(limited: ApiUnderTest) -> None:
+def test_the_correct_password_of_a_pending_user_refunds_nothing(limited: ApiUnderTest) -> None:
     limited.activated(email=ADA)
     limited.register(email=ADA, password=NEW_PASSWORD)
 
@@ -99,14 +99,14 @@ def test_resets_are_limited_for_known_and_unknown_addresses_alike(limited: ApiUn
         assert [ask_for_reset(limited, email).status_code for _ in range(6)] == [202] * 5 + [429]
 
 
-def test_codes_of_resets_are_tried_ten_times_a_day_for_known_and_unknown_addresses(database: Database) -> None:
+def test_reset_codes_have_ten_attempts_a_day_for_known_and_unknown_addresses(database: Database) -> None:
     with api_on(database, RATE_LIMITS="on", ACTIVATION_ATTEMPTS="20") as api:
         api.activated(email=ADA)
         ask_for_reset(api)
         ask_for_reset(api, "nobody@example.org")
         code = newest_code(api, "password_reset")
         wrong = "000000" if code != "000000" else "000001"
-        # Activating was a try of a code, too.
+        # The activation counted as an attempt, too.
         known = [confirm_reset(api, wrong).status_code for _ in range(9)]
         unknown = [confirm_reset(api, wrong, email="nobody@example.org").status_code for _ in range(11)]
 
@@ -115,7 +115,7 @@ def test_codes_of_resets_are_tried_ten_times_a_day_for_known_and_unknown_address
 
 
 @pytest.mark.parametrize("has_asked", [True, False])
-def test_tries_without_a_code_do_not_count_against_the_address(limited: ApiUnderTest, *, has_asked: bool) -> None:
+def test_attempts_without_a_code_do_not_count_against_the_address(limited: ApiUnderTest, *, has_asked: bool) -> None:
     limited.activated(email=ADA)
     if has_asked:
         ask_for_reset(limited)
@@ -127,9 +127,7 @@ def test_tries_without_a_code_do_not_count_against_the_address(limited: ApiUnder
     assert confirm_reset(limited, newest_code(limited, "password_reset")).status_code == 204
 
 
-def test_a_wrong_code_costs_no_hash_and_a_right_one_does(
-    limited: ApiUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_a_correct_code_costs_a_hash(limited: ApiUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     limited.activated(email=ADA)
     ask_for_reset(limited)
     hasher = CountingHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -195,7 +193,7 @@ def test_a_reset_can_be_repeated_after_its_response_was_lost(api: ApiUnderTest) 
     assert (templates.count("password_reset"), templates.count("password_changed")) == (1, 1)
 
 
-def test_keys_of_one_user_are_not_another_s(api: ApiUnderTest) -> None:
+def test_users_do_not_share_idempotency_keys(api: ApiUnderTest) -> None:
     responses = [change_password(api, email) for email in (ADA, ADA, "grace@example.org")]
 
     assert [response.status_code for response in responses] == [204] * 3
@@ -225,7 +223,7 @@ def test_an_access_token_does_not_help_to_guess_the_password(limited: ApiUnderTe
     assert problem(change(PASSWORD)) == LIMITED
 
 
-def test_codes_to_new_addresses_are_limited_as_those_of_resets_are(limited: ApiUnderTest) -> None:
+def test_codes_to_new_addresses_have_the_limits_of_reset_codes(limited: ApiUnderTest) -> None:
     limited.activated(email=ADA)
     bearer = {"Authorization": f"Bearer {log_in(limited, PASSWORD).json['access_token']}"}
     body = {"phone": "+14155550100", "password": PASSWORD}
@@ -235,7 +233,7 @@ def test_codes_to_new_addresses_are_limited_as_those_of_resets_are(limited: ApiU
     assert responses == [202] * 5 + [429]
 
 
-def test_wrong_passwords_with_a_stranger_s_address_use_up_none_of_its_resets(limited: ApiUnderTest) -> None:
+def test_wrong_passwords_for_an_address_use_up_none_of_its_resets(limited: ApiUnderTest) -> None:
     limited.activated(email=ADA)
     limited.activated(email="mallory@example.org")
     token = log_in(limited, PASSWORD, email="mallory@example.org").json["access_token"]

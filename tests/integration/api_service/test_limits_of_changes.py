@@ -60,7 +60,7 @@ def test_changes_are_limited_to_ten_a_day_by_default(database: Database) -> None
         assert change_password(account, PASSWORD, NEW_PASSWORD) == LIMITED
 
 
-def test_a_changed_address_counts_as_a_changed_password_does(ada: Account) -> None:
+def test_a_changed_address_counts_like_a_changed_password(ada: Account) -> None:
     changes = []
     for number in range(3):
         assert ada.post("/v1/me/email", email=f"ada{number}@example.org", password=PASSWORD).status_code == 202
@@ -68,7 +68,7 @@ def test_a_changed_address_counts_as_a_changed_password_does(ada: Account) -> No
 
     assert [response.status_code for response in changes] == [204, 204, 429]
     assert ada.api.user(ada.id).email == "ada1@example.org"
-    # The right code was not used up by being refused.
+    # The rejected request did not use up the correct code.
     newest = "select attempts_left, used_at from tokens where purpose = 'address_change' order by created_at desc"
     assert tuple(ada.api.rows(newest)[0]) == (5, None)
     assert change_password(ada, PASSWORD, NEW_PASSWORD) == LIMITED

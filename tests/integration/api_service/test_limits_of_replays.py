@@ -28,7 +28,7 @@ def test_a_repetition_counts_against_no_limit(database: Database) -> None:
         assert api.register().status_code == 429
 
 
-def test_of_concurrent_requests_with_one_key_one_counts(database: Database) -> None:
+def test_one_of_concurrent_requests_with_one_key_counts(database: Database) -> None:
     with api_on(database, RATE_LIMITS="on") as api, ThreadPoolExecutor(5) as crowd:
         responses = list(crowd.map(lambda _: post(api), range(5)))
 

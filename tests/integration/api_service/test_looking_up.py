@@ -60,7 +60,7 @@ def test_a_delivery_is_due_only_while_it_waits(api: ApiUnderTest, fate: str, *, 
     )
 
 
-def test_a_sent_sms_is_no_e_mail_confirmation(api: ApiUnderTest) -> None:
+def test_a_sent_sms_does_not_confirm_the_email(api: ApiUnderTest) -> None:
     registration_id = api.registered(phone="+33612345678")
     settle(api)
 
@@ -96,7 +96,7 @@ def test_registering_can_wait_too(api: ApiUnderTest) -> None:
     assert response.json["delivery"]["status"] == "sent"
 
 
-def test_the_response_comes_when_the_time_is_over(api: ApiUnderTest) -> None:
+def test_the_response_is_sent_at_the_end_of_the_wait(api: ApiUnderTest) -> None:
     registration_id = api.registered()
 
     started = time.monotonic()

@@ -22,7 +22,7 @@ REPAIRS = "select * from outbox_messages where template = 'organization_repair'"
 
 @pytest.fixture(scope="module")
 def refusing(cluster: Cluster) -> Iterator[ApiUnderTest]:
-    """One API for all tests: rejected requests change nothing."""
+    """One API for all tests: rejected requests change no row."""
     with fresh_database(cluster) as database, api_on(database) as api:
         yield api
 
@@ -174,7 +174,7 @@ def test_a_code_activates_without_a_session_while_the_organization_is_unavailabl
 
 
 def test_a_decoy_that_activates_gets_its_organization_provisioned(api: ApiUnderTest) -> None:
-    """The address was taken at registration, and is free now."""
+    """The address was taken at registration and is free now."""
     holder = api.activated()
     stranger = api.registered(organization=CLINIC)
     api.rows(DONE)

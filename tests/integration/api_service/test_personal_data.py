@@ -76,7 +76,7 @@ def test_the_outcome_of_an_erased_message_is_still_recorded(api: ApiUnderTest, a
     assert [trace for trace in TRACES if trace in tables(api)] == []
 
 
-def test_others_keep_all_that_is_theirs(api: ApiUnderTest, ada: Account) -> None:
+def test_erasing_changes_no_data_of_other_users(api: ApiUnderTest, ada: Account) -> None:
     grace = api.activated(email="grace@example.org")
     ask_for_reset(api, "grace@example.org")
     before = [api.user(grace), api.tokens(grace), api.messages(grace)]
@@ -92,7 +92,7 @@ def test_erasing_ignores_addresses_that_were_never_proven(api: ApiUnderTest, ada
 
 
 def move(who: Account) -> None:
-    """Change the user's address to the countess's."""
+    """Change the user's address to the second one."""
     who.post("/v1/me/email", email=COUNTESS, password=PASSWORD)
     assert who.post("/v1/me/email/confirm", code=newest_code(who.api, "address_change")).status_code == 204
 
@@ -173,7 +173,7 @@ def test_erasing_needs_the_password_or_a_fresh_session(api: ApiUnderTest, ada: A
     assert fresh.erase().status_code == 202
 
 
-def test_of_two_erasures_at_once_one_finds_nothing_left(api: ApiUnderTest, ada: Account) -> None:
+def test_of_two_concurrent_erasures_one_finds_no_user(api: ApiUnderTest, ada: Account) -> None:
     def erase(_: int) -> int:
         client = api.app.test_client()
         return client.delete("/v1/me", json={"password": PASSWORD}, headers=ada.headers).status_code

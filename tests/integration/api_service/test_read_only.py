@@ -32,7 +32,7 @@ def read_only(api: ApiUnderTest) -> Iterator[str]:
     execute(cluster, f"alter database {name} {WRITING_AGAIN}")
 
 
-def test_the_api_recovers_from_a_read_only_server_by_itself(api: ApiUnderTest, read_only: str) -> None:
+def test_the_api_recovers_from_a_read_only_server_without_a_restart(api: ApiUnderTest, read_only: str) -> None:
     refused = [api.register() for _ in range(3)]
     assert {(response.status_code, response.json["code"]) for response in refused} == {(503, "database_unavailable")}
     execute(api.database.cluster, read_only)
@@ -46,7 +46,7 @@ def test_no_error_ends_the_notifier(api: ApiUnderTest, monkeypatch: pytest.Monke
         if not is_broken.is_set():
             is_broken.set()
             raise RuntimeError
-        return connect(*arguments, **options)  # type: ignore[arg-type] # passes on what it was given
+        return connect(*arguments, **options)  # type: ignore[arg-type]  # passes its arguments on
 
     notifier = Notifier(api.database.api_url)
     with psycopg.connect(driver_url(api.database.owner_url), autocommit=True) as listener:

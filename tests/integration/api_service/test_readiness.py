@@ -20,13 +20,13 @@ def empty(cluster: Cluster) -> Iterator[Database]:
         yield database
 
 
-def test_it_is_ready_over_a_migrated_database(api: ApiUnderTest) -> None:
+def test_the_api_is_ready_with_a_migrated_database(api: ApiUnderTest) -> None:
     response = api.client.get("/readyz")
 
     assert (response.status_code, response.json) == (200, {"status": "ready"})
 
 
-def test_a_schema_that_is_behind_or_absent_is_named(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outdated_or_missing_schema_is_reported(empty: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     with api_on(empty) as api:
         absent = api.client.get("/readyz")
         commands.upgrade(empty.owner_url)
@@ -38,7 +38,7 @@ def test_a_schema_that_is_behind_or_absent_is_named(empty: Database, monkeypatch
         assert response.json["missing"] == ["schema"]
 
 
-def test_a_database_that_takes_no_writes_is_missing(database: Database) -> None:
+def test_a_read_only_database_is_reported_as_missing(database: Database) -> None:
     with database.connect() as owner:
         [name] = owner.execute("select current_database()").fetchone() or [""]
         owner.execute(f'alter database "{name}" set default_transaction_read_only = on')
@@ -47,7 +47,7 @@ def test_a_database_that_takes_no_writes_is_missing(database: Database) -> None:
     assert (response.status_code, response.json["missing"]) == (503, ["database"])
 
 
-def test_a_schema_newer_than_this_release_is_served(api: ApiUnderTest) -> None:
+def test_the_api_works_with_a_newer_schema(api: ApiUnderTest) -> None:
     api.rows("update alembic_version set version_num = '9999'")
 
     assert api.client.get("/readyz").status_code == 200

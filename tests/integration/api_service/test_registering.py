@@ -29,7 +29,7 @@ def test_a_registration_is_a_user_a_token_and_a_message(api: ApiUnderTest) -> No
     assert message.expires_at == token.expires_at
 
 
-def test_an_address_beyond_ascii_is_taken_in_one_form_however_it_is_composed(api: ApiUnderTest) -> None:
+def test_a_unicode_address_is_stored_in_one_normal_form(api: ApiUnderTest) -> None:
     first = api.registered(email="Zoe\N{COMBINING DIAERESIS}@B\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example")
     second = api.registered(email="zo\N{LATIN SMALL LETTER E WITH DIAERESIS}@xn--bcher-kva.example")
 
@@ -110,7 +110,7 @@ def test_a_taken_address_responds_like_a_new_one(api: ApiUnderTest) -> None:
     assert api.messages(new.json["id"])[0].template == "activation"
 
 
-def test_the_message_to_a_taken_address_waits_no_longer_than_one_to_a_new_one(api: ApiUnderTest) -> None:
+def test_messages_to_taken_and_new_addresses_have_the_same_priority(api: ApiUnderTest) -> None:
     api.activated(email="taken@example.org")
 
     priorities = {api.messages(api.registered(email=f"{name}@example.org"))[0].priority for name in ("taken", "newer")}
@@ -128,7 +128,7 @@ def test_only_the_chosen_address_decides_whether_it_is_taken(api: ApiUnderTest) 
     assert api.messages(by_email)[0].template == "account_exists"
 
 
-def test_twenty_registrations_of_one_address_at_once_all_succeed(api: ApiUnderTest) -> None:
+def test_twenty_concurrent_registrations_of_one_address_all_succeed(api: ApiUnderTest) -> None:
     def register(_number: int) -> int:
         body = {"email": "ada@example.org", "password": PASSWORD}
         return api.app.test_client().post("/v1/registrations", json=body).status_code
@@ -140,7 +140,7 @@ def test_twenty_registrations_of_one_address_at_once_all_succeed(api: ApiUnderTe
     assert api.count_rows() == (20, 20, 20)
 
 
-def test_no_row_holds_the_password_or_the_code(api: ApiUnderTest) -> None:
+def test_no_row_contains_the_password_or_the_code(api: ApiUnderTest) -> None:
     registration_id = api.registered()
 
     everything = str([api.user(registration_id), api.tokens(registration_id), api.messages(registration_id)])
@@ -164,5 +164,5 @@ def shape(document: Any) -> Any:
         "Zo\u0308e \u674e O'Neil-\u00df",
     ],
 )
-def test_names_are_taken_as_people_write_them(api: ApiUnderTest, name: str) -> None:
+def test_names_are_stored_as_people_write_them(api: ApiUnderTest, name: str) -> None:
     assert api.user(api.registered(full_name=name)).full_name == name

@@ -10,12 +10,12 @@ BOTH = {"email": "ada@example.org", "phone": "+33612345678"}
 
 
 @pytest.fixture
-def patient_api(database: Database) -> Iterator[ApiUnderTest]:
+def api_with_cooldown(database: Database) -> Iterator[ApiUnderTest]:
     with api_on(database, RESEND_COOLDOWN_SECONDS="60") as api:
         yield api
 
 
-def test_a_young_code_is_repeated_and_the_message_still_pending_superseded(api: ApiUnderTest) -> None:
+def test_a_recent_code_is_repeated_and_supersedes_the_pending_message(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     first = api.look_up(registration_id).json
 
@@ -42,7 +42,7 @@ def test_a_message_that_was_sent_stays_sent(api: ApiUnderTest) -> None:
 @pytest.mark.parametrize(
     ("lived", "is_repeated"), [(timedelta(hours=11, minutes=59), True), (timedelta(hours=12, minutes=1), False)]
 )
-def test_a_code_is_repeated_until_half_its_life_is_over(
+def test_a_code_is_repeated_during_the_first_half_of_its_lifetime(
     api: ApiUnderTest, lived: timedelta, *, is_repeated: bool
 ) -> None:
     registration_id = api.registered()
@@ -55,7 +55,7 @@ def test_a_code_is_repeated_until_half_its_life_is_over(
     assert len(api.tokens(registration_id)) == (1 if is_repeated else 2)
 
 
-def test_a_fresh_code_ends_the_old_one_and_its_message(api: ApiUnderTest) -> None:
+def test_a_new_code_ends_the_old_one_and_its_message(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     old_link = api.link_token(registration_id)
     age(api, timedelta(hours=13))
@@ -70,7 +70,7 @@ def test_a_fresh_code_ends_the_old_one_and_its_message(api: ApiUnderTest) -> Non
     assert api.activate(registration_id).status_code == 200
 
 
-def test_an_expired_registration_comes_back_to_life(api: ApiUnderTest) -> None:
+def test_a_resend_revives_an_expired_registration(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     age(api, timedelta(hours=25))
     assert api.look_up(registration_id).json["status"] == "expired"
@@ -79,7 +79,7 @@ def test_an_expired_registration_comes_back_to_life(api: ApiUnderTest) -> None:
     assert api.activate(registration_id).status_code == 200
 
 
-def test_a_repeated_code_buys_no_new_attempts(api: ApiUnderTest) -> None:
+def test_a_repeated_code_gets_no_new_attempts(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     for _ in range(5):
         api.activate(registration_id, WRONG_CODE)
@@ -88,7 +88,7 @@ def test_a_repeated_code_buys_no_new_attempts(api: ApiUnderTest) -> None:
     assert api.activate(registration_id).status_code == 429
 
 
-def test_alternating_between_channels_buys_no_attempts(api: ApiUnderTest) -> None:
+def test_alternating_between_channels_gets_no_new_attempts(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH)
     for _ in range(3):
         api.activate(registration_id, WRONG_CODE)
@@ -100,7 +100,7 @@ def test_alternating_between_channels_buys_no_attempts(api: ApiUnderTest) -> Non
     assert api.activate(registration_id).status_code == 200
 
 
-def test_a_code_replaced_for_its_age_has_all_attempts(api: ApiUnderTest) -> None:
+def test_a_code_that_replaces_an_old_one_has_all_attempts(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     for _ in range(5):
         api.activate(registration_id, WRONG_CODE)
@@ -146,24 +146,24 @@ def test_a_channel_without_an_address_is_rejected(api: ApiUnderTest) -> None:
     assert len(api.messages(registration_id)) == 1
 
 
-def test_asking_again_too_soon_returns_retry_after(patient_api: ApiUnderTest) -> None:
-    registration_id = patient_api.registered()
-    assert patient_api.look_up(registration_id).json["can_resend"] is False
+def test_a_resend_during_the_cooldown_returns_retry_after(api_with_cooldown: ApiUnderTest) -> None:
+    registration_id = api_with_cooldown.registered()
+    assert api_with_cooldown.look_up(registration_id).json["can_resend"] is False
 
-    response = patient_api.resend(registration_id)
+    response = api_with_cooldown.resend(registration_id)
 
     assert (response.status_code, response.json["code"]) == (429, "resend_too_soon")
     assert 55 <= int(response.headers["Retry-After"]) <= 60
-    assert len(patient_api.messages(registration_id)) == 1
+    assert len(api_with_cooldown.messages(registration_id)) == 1
 
 
-def test_after_the_cooldown_asking_again_works(patient_api: ApiUnderTest) -> None:
-    registration_id = patient_api.registered()
-    age(patient_api, timedelta(seconds=61))
-    assert patient_api.look_up(registration_id).json["can_resend"] is True
+def test_a_resend_after_the_cooldown_works(api_with_cooldown: ApiUnderTest) -> None:
+    registration_id = api_with_cooldown.registered()
+    age(api_with_cooldown, timedelta(seconds=61))
+    assert api_with_cooldown.look_up(registration_id).json["can_resend"] is True
 
-    assert patient_api.resend(registration_id).status_code == 202
-    assert patient_api.look_up(registration_id).json["can_resend"] is False
+    assert api_with_cooldown.resend(registration_id).status_code == 202
+    assert api_with_cooldown.look_up(registration_id).json["can_resend"] is False
 
 
 def test_an_active_registration_has_nothing_to_resend(api: ApiUnderTest) -> None:

@@ -1,6 +1,6 @@
-"""The duration of a reset request reveals nothing: its work is counted.
+"""A reset request takes the same work with and without an account, so its duration is the same.
 
-Counts are the same on every machine. Times would have to be separated from noise.
+The tests count work, which is the same on every machine. Times would have to be separated from noise.
 """
 
 import gc
@@ -21,9 +21,9 @@ from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest
 
 KNOWN, UNKNOWN = "known{}@example.org", "unknown{}@example.org"
 ASKED = 5
-"""Requests of each kind; the first ones prepare and compile statements that the others reuse."""
+"""Requests of each kind. The first ones prepare statements for all later ones."""
 AT_MOST = {"asking": 4, "confirming": 0}
-"""The allowed difference, of some thousand calls: an account's id is serialized for the database."""
+"""The allowed difference out of some thousand calls: the account's id is serialized for the database."""
 
 USERS = """
 insert into users (id, status, email, email_canonical, email_verified_at, activated_at, password_hash, locale)
@@ -65,14 +65,14 @@ def _no_garbage_is_collected() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_no_garbage_is_collected")
-def test_a_reset_calls_as_many_functions_with_an_account_as_without(services: Services) -> None:
-    for ask in (asking, confirming):  # the second tries the codes that the first has had sent
+def test_a_reset_calls_the_same_number_of_functions_without_an_account(services: Services) -> None:
+    for ask in (asking, confirming):  # the second uses codes that the first requested
         known, unknown = (fewest_calls(ask, services, kind) for kind in (KNOWN, UNKNOWN))
         assert known > 1_000, ask.__name__
         assert abs(known - unknown) <= AT_MOST[ask.__name__], ask.__name__
 
 
-def test_the_database_works_as_long_without_an_account(services: Services) -> None:
+def test_the_database_does_the_same_work_without_an_account(services: Services) -> None:
     assert [counted_by_the_database(services, kind.format(1)) for kind in (KNOWN, UNKNOWN)] == [0, DUMMY_WORK_ROWS]
 
 
@@ -98,7 +98,7 @@ def calls_of(ask: Ask, services: Services, email: str) -> int:
 
 
 def counted_by_the_database(services: Services, email: str) -> int:
-    """Return how far the database counted for the request."""
+    """Return the sum of the database's counters for the request."""
     counted = 0
 
     def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:

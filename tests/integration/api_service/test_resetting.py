@@ -31,7 +31,7 @@ def test_a_code_sets_a_new_password_and_the_account_is_notified(api: ApiUnderTes
     assert templates_sent_to(api, ada) == ["activation", "welcome", "password_reset", "password_changed"]
 
 
-def test_known_and_unknown_addresses_get_the_same_answer_and_the_same_rows(api: ApiUnderTest) -> None:
+def test_known_and_unknown_addresses_get_the_same_response_and_rows(api: ApiUnderTest) -> None:
     api.activated()
     before = api.count_rows()
     known, unknown = ask_for_reset(api), ask_for_reset(api, STRANGER)
@@ -53,7 +53,7 @@ def test_a_reset_without_an_account_locks_no_user(api: ApiUnderTest) -> None:
             assert len(api.rows(f"select id from {table} for update skip locked")) >= len(users)
 
 
-def test_a_stranger_gets_a_note_without_a_working_code(api: ApiUnderTest) -> None:
+def test_an_unknown_address_gets_a_notice_without_a_working_code(api: ApiUnderTest) -> None:
     ask_for_reset(api, STRANGER, **{"Accept-Language": "fr-CA"})
     [message] = api.rows("select * from outbox_messages")
     assert (message.template, message.recipient, message.locale) == ("no_account", STRANGER, "fr")
@@ -62,7 +62,7 @@ def test_a_stranger_gets_a_note_without_a_working_code(api: ApiUnderTest) -> Non
     assert (response.status_code, response.json["code"]) == (400, "invalid_or_expired")
 
 
-def test_an_account_is_written_to_as_it_registered_whatever_spelling_or_language_asks(api: ApiUnderTest) -> None:
+def test_a_reset_uses_the_registered_address_and_language(api: ApiUnderTest) -> None:
     ada = api.activated(email=ADA, full_name="Ada", locale="fr")
     ask_for_reset(api, "ADA@EXAMPLE.org", **{"Accept-Language": "en"})
     message = api.messages(ada)[0]
@@ -90,14 +90,14 @@ def test_by_phone_the_code_lives_for_ten_minutes_and_by_mail_for_fifteen(api: Ap
     assert confirm_reset(api, code_for(by_phone.id, KEY), phone=NUMBER).status_code == 204
 
 
-def test_an_address_given_and_never_proven_resets_nothing(api: ApiUnderTest) -> None:
+def test_an_unproven_address_resets_nothing(api: ApiUnderTest) -> None:
     api.activated(email=ADA, phone=NUMBER, channel="email")
     api.client.post("/v1/password-resets", json={"phone": NUMBER})
     assert tokens_for(api, "password_reset") == []
 
 
 @pytest.mark.parametrize("email", [ADA, STRANGER])
-def test_five_wrong_codes_end_a_code_without_revealing_it(api: ApiUnderTest, email: str) -> None:
+def test_five_wrong_attempts_end_a_code_without_revealing_it(api: ApiUnderTest, email: str) -> None:
     api.activated()
     ask_for_reset(api, email)
     refused = [confirm_reset(api, WRONG_CODE, email=email) for _ in range(7)]
@@ -158,7 +158,7 @@ def test_a_code_sent_to_a_former_address_does_not_work(api: ApiUnderTest) -> Non
     assert is_password(api, PASSWORD)
 
 
-def test_every_proven_address_is_notified_of_a_new_password(api: ApiUnderTest) -> None:
+def test_each_proven_address_is_notified_of_a_new_password(api: ApiUnderTest) -> None:
     ada = api.activated(email=ADA, phone=NUMBER)
     api.rows("update users set phone_verified_at = now() where id = %s", ada)
     ask_for_reset(api)
@@ -171,7 +171,7 @@ def test_every_proven_address_is_notified_of_a_new_password(api: ApiUnderTest) -
     ("password", "violation"),
     [("short", "too_short"), (ADA, "is_the_address"), ("password12345", "too_common"), (NUMBER, "is_the_address")],
 )
-def test_the_new_password_is_one_that_registering_would_take(api: ApiUnderTest, password: str, violation: str) -> None:
+def test_a_new_password_follows_the_rules_of_registration(api: ApiUnderTest, password: str, violation: str) -> None:
     api.activated(email=ADA, phone=NUMBER)
     ask_for_reset(api)
     response = confirm_reset(api, newest_code(api, "password_reset"), password)

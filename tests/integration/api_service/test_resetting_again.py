@@ -16,7 +16,7 @@ FIVE_MINUTES_LATER = (
 )
 
 
-def test_asking_again_repeats_the_code_with_its_remaining_attempts(api: ApiUnderTest) -> None:
+def test_a_second_request_repeats_the_code_with_its_remaining_attempts(api: ApiUnderTest) -> None:
     ada = api.activated()
     ask_for_reset(api)
     code = newest_code(api, "password_reset")
@@ -31,7 +31,7 @@ def test_asking_again_repeats_the_code_with_its_remaining_attempts(api: ApiUnder
 
 
 @pytest.mark.parametrize("email", [ADA, STRANGER])
-def test_a_code_that_was_tried_too_often_is_not_sent_again(api: ApiUnderTest, email: str) -> None:
+def test_a_code_without_attempts_left_is_not_sent_again(api: ApiUnderTest, email: str) -> None:
     api.activated()
     ask_for_reset(api, email)
     for _ in range(5):
@@ -42,7 +42,7 @@ def test_a_code_that_was_tried_too_often_is_not_sent_again(api: ApiUnderTest, em
     assert confirm_reset(api, code_for(fresh.id, KEY), email=email).status_code == (204 if email == ADA else 400)
 
 
-def test_a_code_that_is_repeated_ends_when_it_would_have(api: ApiUnderTest) -> None:
+def test_a_repeated_code_keeps_its_expiry(api: ApiUnderTest) -> None:
     ada = api.activated()
     ask_for_reset(api)
     code = newest_code(api, "password_reset")
@@ -80,7 +80,7 @@ def test_a_code_past_half_its_lifetime_is_replaced(api: ApiUnderTest) -> None:
     assert confirm_reset(api, newest_code(api, "password_reset")).status_code == 204
 
 
-def test_for_a_stranger_too_only_the_newest_message_waits(api: ApiUnderTest) -> None:
+def test_for_an_unknown_address_too_only_the_newest_message_is_pending(api: ApiUnderTest) -> None:
     ask_for_reset(api, STRANGER)
     ask_for_reset(api, STRANGER)
     rows = api.rows("select status, dead_reason from outbox_messages order by created_at")

@@ -4,7 +4,7 @@ from tests.support.accounts import ADA, ask_for_reset, is_password, newest_code,
 from tests.support.api import ApiUnderTest
 
 
-def test_of_two_confirmations_at_once_one_wins(api: ApiUnderTest) -> None:
+def test_one_of_two_concurrent_confirmations_succeeds(api: ApiUnderTest) -> None:
     ada = api.activated()
     ask_for_reset(api)
     code = newest_code(api, "password_reset")
@@ -16,7 +16,7 @@ def test_of_two_confirmations_at_once_one_wins(api: ApiUnderTest) -> None:
     assert templates_sent_to(api, ada).count("password_changed") == 1
 
 
-def test_of_many_asking_at_once_one_code_is_made_and_one_message_waits(api: ApiUnderTest) -> None:
+def test_concurrent_requests_create_one_code_and_one_pending_message(api: ApiUnderTest) -> None:
     api.activated()
     with ThreadPoolExecutor(6) as pool:
         asked = pool.map(lambda _: api.app.test_client().post("/v1/password-resets", json={"email": ADA}), range(6))

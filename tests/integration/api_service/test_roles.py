@@ -11,7 +11,7 @@ from tests.support.databases import fresh_database
 
 @pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
-    """One database for all tests: rejected requests change nothing."""
+    """One database for all tests: rejected requests leave it unchanged."""
     with fresh_database(cluster) as database, api_on(database) as api:
         api.registered()
         yield api
@@ -55,7 +55,7 @@ def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
         "select signpost_provisioning_failed(gen_random_uuid(), gen_random_uuid())",
     ],
 )
-def test_the_api_s_login_may_do_no_more_than_its_work(api: ApiUnderTest, statement: str) -> None:
+def test_the_apis_login_has_only_the_rights_it_needs(api: ApiUnderTest, statement: str) -> None:
     with (
         psycopg.connect(driver_url(api.database.api_url), autocommit=True) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),

@@ -57,7 +57,7 @@ def problem(response: TestResponse) -> tuple[int, str]:
     return response.status_code, response.json["code"]
 
 
-def test_a_refresh_gives_new_tokens_of_the_same_session(api: ApiUnderTest) -> None:
+def test_a_refresh_returns_new_tokens_of_the_same_session(api: ApiUnderTest) -> None:
     first = signed_in(api)
 
     response = refresh(api, first["refresh_token"])
@@ -71,7 +71,7 @@ def test_a_refresh_gives_new_tokens_of_the_same_session(api: ApiUnderTest) -> No
     assert refresh(api, second["refresh_token"]).status_code == 200
 
 
-def test_a_refresh_token_that_is_used_again_ends_its_session_and_no_other(api: ApiUnderTest) -> None:
+def test_reuse_of_a_refresh_token_ends_only_its_session(api: ApiUnderTest) -> None:
     stolen, elsewhere = signed_in(api), signed_in(api)
     newest = refresh(api, refresh(api, stolen["refresh_token"]).json["refresh_token"]).json
 
@@ -88,7 +88,7 @@ def test_a_refresh_token_that_is_used_again_ends_its_session_and_no_other(api: A
     assert is_signed_in(api, elsewhere)
 
 
-def test_of_refreshes_at_once_exactly_one_gets_tokens_and_the_session_ends(api: ApiUnderTest) -> None:
+def test_one_of_concurrent_refreshes_gets_tokens_and_the_session_ends(api: ApiUnderTest) -> None:
     start = Barrier(4)
 
     def refresh_with_the_others(tokens: Tokens) -> TestResponse:
@@ -136,7 +136,7 @@ def test_tokens_of_another_purpose_do_not_refresh_and_end_nothing(api: ApiUnderT
     assert is_signed_in(api, tokens)
 
 
-def test_a_refresh_moves_the_end_but_not_past_the_session_s_lifetime(api: ApiUnderTest) -> None:
+def test_a_refresh_extends_a_session_within_its_lifetime(api: ApiUnderTest) -> None:
     tokens = signed_in(api)
     api.rows("update sessions set created_at = now() - interval '50 days', expires_at = now() + interval '1 day'")
     tokens = refresh(api, tokens["refresh_token"]).json
@@ -149,7 +149,7 @@ def test_a_refresh_moves_the_end_but_not_past_the_session_s_lifetime(api: ApiUnd
     assert old.expires_at - old.created_at == timedelta(days=90)
 
 
-def test_a_session_that_expired_is_gone_for_every_use(api: ApiUnderTest) -> None:
+def test_an_expired_session_is_invalid_for_each_use(api: ApiUnderTest) -> None:
     expired, living = signed_in(api), signed_in(api)
     api.rows("update sessions set expires_at = now() where id = %s", session_id_in(expired))
 
@@ -169,7 +169,7 @@ def test_signing_out_ends_the_session_at_once(api: ApiUnderTest) -> None:
     assert is_signed_in(api, elsewhere)
 
 
-def test_a_user_sees_where_they_are_signed_in_and_nothing_of_others(api: ApiUnderTest) -> None:
+def test_a_user_sees_only_their_own_sessions(api: ApiUnderTest) -> None:
     phone = signed_in(api, **{"User-Agent": "A phone"})
     signed_in(api, "bob@example.org")
     laptop = signed_in(api, **{"User-Agent": "A laptop"})
@@ -185,7 +185,7 @@ def test_a_user_sees_where_they_are_signed_in_and_nothing_of_others(api: ApiUnde
     assert [each["user_agent"] for each in listed(api, laptop)] == ["A phone", "A laptop"]
 
 
-def test_a_user_ends_a_session_elsewhere_and_none_of_another_user(api: ApiUnderTest) -> None:
+def test_a_user_can_end_only_their_own_sessions(api: ApiUnderTest) -> None:
     ada, lost, bob = signed_in(api), signed_in(api), signed_in(api, "bob@example.org")
 
     def end(session_id: object) -> TestResponse:
@@ -207,7 +207,7 @@ def test_ending_all_sessions_of_a_user_ends_no_other_s(api: ApiUnderTest) -> Non
     assert [is_signed_in(api, tokens) for tokens in (ada, again, bob)] == [False, False, True]
 
 
-def test_the_least_recently_used_session_makes_room(api: ApiUnderTest) -> None:
+def test_a_new_session_replaces_the_least_recently_used_one(api: ApiUnderTest) -> None:
     oldest, second = signed_in(api), signed_in(api)
     user_id = api.rows("select user_id from sessions limit 1")[0].user_id
     for _ in range(MAX_SESSIONS - 1):

@@ -55,7 +55,7 @@ def behind(first: Callable[[], object], work: Callable[..., Result]) -> Callable
 
 
 @contextmanager
-def meanwhile(account: Account, request: Request) -> Iterator[tuple[psycopg.Connection, list[TestResponse]]]:
+def request_blocked(account: Account, request: Request) -> Iterator[tuple[psycopg.Connection, list[TestResponse]]]:
     """Lock the user until the request waits; yield the locking connection and, after the block, the response."""
     responses: list[TestResponse] = []
     with account.api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
@@ -77,7 +77,7 @@ def test_a_session_that_ends_concurrently_changes_no_account(api: ApiUnderTest, 
     }
     before = (api.user(ada.id), api.count_rows())
 
-    with meanwhile(ada, lambda: ada.post(path, **bodies[path])) as (elsewhere, responses):
+    with request_blocked(ada, lambda: ada.post(path, **bodies[path])) as (elsewhere, responses):
         elsewhere.execute(END_SESSIONS, [ada.id])
 
     assert problem(responses[0]) == (401, "invalid_token")
@@ -85,7 +85,7 @@ def test_a_session_that_ends_concurrently_changes_no_account(api: ApiUnderTest, 
 
 
 def test_a_session_that_ends_concurrently_erases_no_user(api: ApiUnderTest, ada: Account) -> None:
-    with meanwhile(ada, ada.erase) as (elsewhere, responses):
+    with request_blocked(ada, ada.erase) as (elsewhere, responses):
         elsewhere.execute(END_SESSIONS, [ada.id])
 
     assert problem(responses[0]) == (401, "invalid_token")
@@ -94,7 +94,7 @@ def test_a_session_that_ends_concurrently_erases_no_user(api: ApiUnderTest, ada:
 
 @pytest.mark.parametrize("body", [{"password": PASSWORD}, {}])
 def test_of_two_concurrent_erasures_the_second_is_not_signed_in(ada: Account, body: dict[str, str]) -> None:
-    with meanwhile(ada, lambda: ada.erase(**body)) as (elsewhere, responses):
+    with request_blocked(ada, lambda: ada.erase(**body)) as (elsewhere, responses):
         elsewhere.execute(ERASE, [ada.id])
 
     assert problem(responses[0]) == (401, "invalid_token")
@@ -113,7 +113,7 @@ def test_a_user_erased_before_reauthentication_is_not_signed_in(
 
 
 def test_a_password_that_changes_concurrently_is_wrong(ada: Account) -> None:
-    with meanwhile(ada, lambda: ada.erase(password=PASSWORD)) as (elsewhere, responses):
+    with request_blocked(ada, lambda: ada.erase(password=PASSWORD)) as (elsewhere, responses):
         elsewhere.execute("update users set password_hash = 'another' where id = %s", [ada.id])
 
     assert problem(responses[0]) == (403, "wrong_password")
@@ -124,7 +124,7 @@ def test_a_link_that_ends_concurrently_activates_no_user(api: ApiUnderTest) -> N
     pending = Account(api, api.registered(email="bob@example.org"), access_token="")
     link_token = api.link_token(pending.id)
 
-    with meanwhile(pending, lambda: api.activate_by_link(link_token)) as (elsewhere, responses):
+    with request_blocked(pending, lambda: api.activate_by_link(link_token)) as (elsewhere, responses):
         elsewhere.execute(END_TOKENS, [pending.id])
 
     assert problem(responses[0]) == (400, "invalid_or_expired")
@@ -135,7 +135,7 @@ def test_a_code_that_ends_resets_no_password(api: ApiUnderTest, ada: Account) ->
     ask_for_reset(api)
     code = newest_code(api, "password_reset")
 
-    with meanwhile(ada, lambda: confirm_reset(api, code)) as (elsewhere, responses):
+    with request_blocked(ada, lambda: confirm_reset(api, code)) as (elsewhere, responses):
         elsewhere.execute(END_TOKENS, [ada.id])
 
     assert problem(responses[0]) == (400, "invalid_or_expired")
@@ -163,11 +163,11 @@ def test_a_link_of_a_concurrently_erased_user_activates_no_user(
     assert problem(api.activate_by_link(link_token)) == (400, "invalid_or_expired")
 
 
-def test_a_code_that_is_erased_concurrently_need_not_be_ended(
+def test_a_concurrently_erased_code_causes_no_error(
     api: ApiUnderTest, ada: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask_for_reset(api)
-    api.rows("update tokens set attempts_left = 0 where purpose = 'password_reset'")  # nothing to repeat
+    api.rows("update tokens set attempts_left = 0 where purpose = 'password_reset'")  # leaves no code to repeat
     erase = partial(api.rows, ERASE_TOKENS, ada.id)
     monkeypatch.setattr(account_codes, "end_tokens", behind(erase, account_codes.end_tokens))
 

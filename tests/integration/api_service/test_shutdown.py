@@ -24,12 +24,12 @@ def api(new_database: Database) -> Iterator[ApiUnderTest]:
 
 def test_a_worker_that_exits_closes_its_connections(api: ApiUnderTest) -> None:
     others = threads_of_an_app()
-    api.registered()  # which wakes the relays
+    api.registered()  # starts the notifier
     eventually(lambda: len(api.rows(OWN)) == 2)
 
     close(None, SimpleNamespace(wsgi=api.app))
 
-    assert threads_of_an_app() <= others  # none had to be given up
+    assert threads_of_an_app() <= others  # no thread was left behind
     eventually(lambda: api.rows(OWN) == [])
 
 

@@ -54,14 +54,14 @@ def test_the_access_token_identifies_the_user(api: ApiUnderTest) -> None:
 
 
 @pytest.mark.parametrize("address", [{"email": "ADA@Example.org"}, {"phone": "+33 6 12 34 56 78"}])
-def test_an_address_may_be_spelt_in_any_way(api: ApiUnderTest, address: dict[str, str]) -> None:
+def test_sign_in_accepts_any_spelling_of_the_address(api: ApiUnderTest, address: dict[str, str]) -> None:
     api.activated(**BOTH)
     api.rows("update users set phone_verified_at = now()")
 
     assert sign_in(api, **address).status_code == 201
 
 
-def test_the_same_password_typed_on_another_keyboard_signs_in(api: ApiUnderTest) -> None:
+def test_sign_in_accepts_unicode_variants_of_the_password(api: ApiUnderTest) -> None:
     api.activated(password="une caf\u00e9ti\u00e8re bleue")
 
     assert sign_in(api, "une cafe\u0301tie\u0300re bleue").status_code == 201
@@ -122,7 +122,7 @@ def test_many_pending_registrations_do_not_slow_signing_in(api: ApiUnderTest) ->
     assert "Sort" not in plan
 
 
-def test_a_pending_account_shows_after_the_right_password_only(api: ApiUnderTest) -> None:
+def test_a_pending_account_is_revealed_only_with_its_password(api: ApiUnderTest) -> None:
     registration_id = api.registered()
 
     right, wrong = sign_in(api), sign_in(api, "four loud words here")
@@ -157,7 +157,7 @@ def test_a_retired_user_sees_the_same_problem_as_before(api: ApiUnderTest) -> No
     assert sign_in(api, "the first to come here").status_code == 201
 
 
-def test_an_unproven_address_signs_no_user_in_where_another_has_proven_it(api: ApiUnderTest) -> None:
+def test_an_unproven_address_cannot_sign_in_if_another_user_proved_it(api: ApiUnderTest) -> None:
     holder = api.activated(password="the holder of the address")
     other = api.activated(email="ada@example.org", phone="+33612345678", channel="sms")
 
@@ -168,7 +168,7 @@ def test_an_unproven_address_signs_no_user_in_where_another_has_proven_it(api: A
     assert signed_in_as(PASSWORD) == other
 
 
-def test_a_hash_made_with_other_parameters_is_renewed_by_signing_in(api: ApiUnderTest) -> None:
+def test_sign_in_renews_a_hash_with_other_parameters(api: ApiUnderTest) -> None:
     user_id = api.activated()
     other = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash(PASSWORD)
     api.rows("update users set password_hash = %s", other)
@@ -215,7 +215,7 @@ def test_a_session_starts_with_its_policy_and_user_agent(api: ApiUnderTest) -> N
     assert row.last_used_at == row.created_at
 
 
-def test_the_code_signs_its_client_in_and_the_link_does_not(api: ApiUnderTest) -> None:
+def test_activation_by_code_signs_in_and_by_link_does_not(api: ApiUnderTest) -> None:
     by_code, by_link = api.registered(), api.registered(email="bob@example.org")
 
     response = api.activate(by_code)

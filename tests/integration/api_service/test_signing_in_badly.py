@@ -14,7 +14,7 @@ BOTH = {"email": "ada@example.org", "phone": "+33612345678"}
 
 @pytest.fixture(scope="module")
 def api(cluster: Cluster) -> Iterator[ApiUnderTest]:
-    """One database for all tests: rejected requests change nothing."""
+    """One database for all tests: rejected requests leave it unchanged."""
     with fresh_database(cluster) as database, api_on(database) as api:
         api.activated(**BOTH)
         before = api.rows("select * from sessions")

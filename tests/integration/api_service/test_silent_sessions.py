@@ -1,4 +1,4 @@
-"""Connections that the network has dropped while it still acknowledges packets: only silence shows it."""
+"""Connections on which the network acknowledges packets but returns no data: only a timeout reveals them."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,31 +14,31 @@ from tests.support.forwarding import TcpProxy, forwarding
 
 
 @pytest.fixture
-def road(cluster: Cluster) -> Iterator[TcpProxy]:
-    with forwarding(0, to=cluster.port) as road:
-        yield road
+def proxy(cluster: Cluster) -> Iterator[TcpProxy]:
+    with forwarding(0, to=cluster.port) as proxy:
+        yield proxy
 
 
 @pytest.fixture
-def over_the_road(cluster: Cluster, database: Database, road: TcpProxy) -> str:
-    return cluster.tcp_url(database.name, "api", road.port)
+def through_the_proxy(cluster: Cluster, database: Database, proxy: TcpProxy) -> str:
+    return cluster.tcp_url(database.name, "api", proxy.port)
 
 
 @pytest.fixture
-def fall_silent(road: TcpProxy, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Silence the open connections. From then on a response may take a second."""
+def fall_silent(proxy: TcpProxy, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Silence the open connections, with a timeout of one second."""
 
     def fall_silent() -> None:
-        road.fall_silent()
+        proxy.fall_silent()
         monkeypatch.setattr(TimeoutConnection, "timeout_seconds", 1.0)
 
     return fall_silent
 
 
 def test_a_silent_connection_fails_one_request_and_the_next_succeeds(
-    database: Database, over_the_road: str, fall_silent: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    database: Database, through_the_proxy: str, fall_silent: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with api_on(database, DATABASE_URL=over_the_road) as api:
+    with api_on(database, DATABASE_URL=through_the_proxy) as api:
         api.registered()
         fall_silent()
         response = api.register(email="grace@example.org")
@@ -48,9 +48,9 @@ def test_a_silent_connection_fails_one_request_and_the_next_succeeds(
 
 
 def test_a_notifier_reconnects_after_a_silent_connection(
-    database: Database, over_the_road: str, fall_silent: Callable[[], None]
+    database: Database, through_the_proxy: str, fall_silent: Callable[[], None]
 ) -> None:
-    notifier = Notifier(over_the_road)
+    notifier = Notifier(through_the_proxy)
     with database.connect() as listener:
         listener.execute(f"listen {WAKE_CHANNEL}")
         notifier.wake()

@@ -49,7 +49,7 @@ def listening(database: Database) -> Iterator[psycopg.Connection[Any]]:
 
 
 def wake_ups(connection: psycopg.Connection[Any], *, at_least: int = 1, quiet_seconds: float = 0.2) -> int:
-    """Count the notifications until at least that many have come and none follows for a while."""
+    """Count the notifications until that many have arrived and no other follows for a while."""
     count = 0
     while count < at_least:
         received = len(list(connection.notifies(timeout=60, stop_after=1)))
@@ -74,14 +74,14 @@ def test_a_rollback_wakes_no_relay(own_api: ApiUnderTest) -> None:
         assert list(connection.notifies(timeout=0.2)) == []
 
 
-def test_many_wake_ups_at_once_become_few(database: Database, notifier: Notifier) -> None:
+def test_many_concurrent_wake_ups_become_few(database: Database, notifier: Notifier) -> None:
     with listening(database) as connection:
         started = time.monotonic()
         for _ in range(1000):
             notifier.wake()
         count = wake_ups(connection)
         elapsed = time.monotonic() - started
-    # The pauses grow to their longest with the fourth notification; two more may stand at either end.
+    # The pauses reach their maximum with the fourth notification. Two more may arrive at either end.
     assert 1 <= count <= 5 + elapsed / LONGEST_PAUSE.total_seconds()
 
 
@@ -100,7 +100,7 @@ def test_requests_just_before_closing_are_notified(database: Database, notifier:
         notifier.wake()
         assert wake_ups(listener) == 1
         notifier.wake()
-        assert wake_ups(listener) == 1  # the next pause has begun
+        assert wake_ups(listener) == 1  # the next pause has started
         notifier.wake()
         notifier.close()
         assert wake_ups(listener) >= 1
@@ -124,7 +124,7 @@ def test_closing_does_not_wait_for_an_unresponsive_server(database: Database, mo
         eventually(lambda: not notifier_threads() - others)
 
 
-def test_a_terminated_connection_is_a_lost_connection_and_no_error(database: Database) -> None:
+def test_a_terminated_connection_is_reported_as_lost(database: Database) -> None:
     connecting = TimeoutConnection.connect(driver_url(database.api_url), autocommit=True)
     with connecting as connection, database.connect() as owner:
         statement = NOTIFY.as_bytes(connection)
@@ -139,13 +139,13 @@ def test_a_failed_statement_raises_its_error(database: Database) -> None:
         notify(connection, b"notify")
 
 
-def test_a_wake_up_in_an_own_session_does_not_wait_for_the_disk(database: Database) -> None:
+def test_a_wake_up_in_a_separate_session_does_not_wait_for_the_disk(database: Database) -> None:
     with psycopg.connect(driver_url(database.api_url), autocommit=True) as connection:
         assert has_set_up(connection)
         assert connection.execute("show synchronous_commit").fetchone() == ("off",)
 
 
-def test_a_wake_up_in_a_lent_session_does_not_wait_for_the_disk(database: Database) -> None:
+def test_a_wake_up_in_a_pooled_session_does_not_wait_for_the_disk(database: Database) -> None:
     with psycopg.connect(driver_url(database.api_url)) as connection:
         connection.execute(NOTIFY_IN_LENT_SESSION)
         assert connection.execute("show synchronous_commit").fetchone() == ("off",)

@@ -25,7 +25,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("channel", "suffix"), [(Channel.EMAIL, ".eml"), (Channel.SMS, ".txt")])
-async def test_each_message_is_a_file_of_its_own_that_only_its_owner_reads(
+async def test_each_message_is_a_separate_file_that_only_its_owner_can_read(
     tmp_path: Path, channel: Channel, suffix: str
 ) -> None:
     messages = [
@@ -42,7 +42,7 @@ async def test_each_message_is_a_file_of_its_own_that_only_its_owner_reads(
     assert source.result(messages[0]) == Sent(f"file:{folder}", f"{messages[0].message.id}{suffix}")
 
 
-async def test_a_directory_that_cannot_be_made_is_the_providers_fault(tmp_path: Path) -> None:
+async def test_a_directory_that_cannot_be_created_is_a_provider_failure(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     source = ListSource([a_message()])
     with pytest.raises(ProviderDownError):
@@ -50,7 +50,7 @@ async def test_a_directory_that_cannot_be_made_is_the_providers_fault(tmp_path: 
     assert len(source.waiting) == 1
 
 
-async def test_a_file_that_cannot_be_written_is_the_providers_fault(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_written_is_a_provider_failure(tmp_path: Path) -> None:
     rendered = a_message()
     source = ListSource([rendered])
     (tmp_path / f"{rendered.message.id}.eml").mkdir()
@@ -60,7 +60,7 @@ async def test_a_file_that_cannot_be_written_is_the_providers_fault(tmp_path: Pa
     assert names_in(tmp_path) == [f"{rendered.message.id}.eml"]
 
 
-async def test_the_console_shows_a_mails_words_and_nothing_a_terminal_would_obey(
+async def test_the_console_prints_a_mail_without_terminal_control_characters(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     rendered = a_message(content=MAIL)
@@ -74,7 +74,7 @@ async def test_the_console_shows_a_mails_words_and_nothing_a_terminal_would_obey
     assert source.result(rendered) == Sent("console")
 
 
-async def test_the_console_shows_an_sms(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_console_prints_an_sms(capsys: pytest.CaptureFixture[str]) -> None:
     source = ListSource([a_message("+33612345678", "Voilà".encode(), Channel.SMS)])
     await provider("console:", Channel.SMS).session().deliver(source)
     assert "sms to +33612345678\nVoilà\n" in capsys.readouterr().out

@@ -33,7 +33,7 @@ async def session_to(
         yield session
 
 
-async def test_a_message_is_one_post_with_its_id_as_idempotency_key() -> None:
+async def test_a_message_is_one_post_request_with_its_id_as_idempotency_key() -> None:
     rendered = an_sms()
     source = ListSource([rendered])
     async with HttpGateway(ACCEPTED) as gateway, session_to(gateway) as session:
@@ -46,7 +46,7 @@ async def test_a_message_is_one_post_with_its_id_as_idempotency_key() -> None:
     assert source.result(rendered) == Sent(f"http+json:127.0.0.1:{gateway.port}", "sms-1")
 
 
-async def test_a_gateways_name_for_a_message_is_made_fit_to_be_kept() -> None:
+async def test_a_gateways_message_id_is_sanitized_before_storage() -> None:
     rendered = an_sms()
     source = ListSource([rendered])
     reply = answer(200, rb'{"id": "a\u0000b\ud800' + b"c" * 500 + b'"}')
@@ -77,7 +77,7 @@ async def test_many_messages_share_one_connection() -> None:
         pytest.param(ENDLESS, id="endless"),
     ],
 )
-async def test_the_status_alone_says_that_it_was_accepted(reply: bytes) -> None:
+async def test_the_status_alone_decides_acceptance(reply: bytes) -> None:
     rendered = an_sms()
     source = ListSource([rendered])
     async with HttpGateway(reply) as gateway, session_to(gateway) as session:
@@ -95,7 +95,7 @@ async def test_the_status_alone_says_that_it_was_accepted(reply: bytes) -> None:
         (answer(503), FailureClass.PROVIDER),
     ],
 )
-async def test_a_refusal_costs_what_it_says_and_the_next_message_goes_on(reply: bytes, kind: FailureClass) -> None:
+async def test_a_rejection_has_its_failure_class_and_the_next_message_is_sent(reply: bytes, kind: FailureClass) -> None:
     refused, welcome = an_sms(), an_sms()
     source = ListSource([refused])
     async with HttpGateway(reply) as gateway, session_to(gateway) as session:
@@ -107,7 +107,7 @@ async def test_a_refusal_costs_what_it_says_and_the_next_message_goes_on(reply: 
     assert isinstance(source.result(welcome), Sent)
 
 
-async def test_an_answer_that_we_fail_to_read_costs_its_message_an_attempt_and_nobody_else(
+async def test_an_error_while_reading_a_response_costs_only_its_message_an_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fail(_api: GenericJsonApi, _response: GatewayResponse) -> Sent | Failure:
@@ -144,7 +144,7 @@ async def test_a_redirect_is_not_followed() -> None:
 
 
 @pytest.mark.parametrize("silence", Silence)
-async def test_without_an_answer_the_message_may_have_arrived(silence: Silence) -> None:
+async def test_without_a_response_the_message_may_have_arrived(silence: Silence) -> None:
     messages = [an_sms(), an_sms()]
     source = ListSource(messages)
     seconds = 0.5 if silence is Silence.HANG else 10.0
@@ -157,19 +157,19 @@ async def test_without_an_answer_the_message_may_have_arrived(silence: Silence) 
     assert list(source.waiting) == messages[1:]
 
 
-async def test_when_nobody_listens_the_message_was_not_submitted() -> None:
+async def test_a_refused_connection_means_that_the_message_was_not_submitted() -> None:
     async with HttpGateway(ACCEPTED) as gateway:
         pass
     await assert_not_submitted(gateway, "http+json")
 
 
-async def test_while_connecting_hangs_nothing_is_submitted() -> None:
+async def test_a_connection_that_hangs_submits_nothing() -> None:
     async with HttpGateway(ACCEPTED) as deaf_to_tls:
         await assert_not_submitted(deaf_to_tls, "https+json", seconds=0.5)
     assert not deaf_to_tls.requests
 
 
-async def test_a_gateway_whose_certificate_nobody_vouches_for_gets_nothing(authority: Authority) -> None:
+async def test_a_gateway_with_an_untrusted_certificate_gets_nothing(authority: Authority) -> None:
     async with HttpGateway(ACCEPTED, authority.server_context("IP:127.0.0.1")) as gateway:
         await assert_not_submitted(gateway, "https+json")
     assert not gateway.requests
@@ -184,7 +184,7 @@ async def assert_not_submitted(gateway: HttpGateway, scheme: str, seconds: float
     assert (source.failure(rendered).kind, source.failure(rendered).maybe_accepted) == (FailureClass.PROVIDER, False)
 
 
-async def test_over_tls_with_an_authority_of_ones_own(authority: Authority) -> None:
+async def test_tls_works_with_a_private_certificate_authority(authority: Authority) -> None:
     rendered = an_sms()
     source = ListSource([rendered])
     async with (
@@ -195,7 +195,7 @@ async def test_over_tls_with_an_authority_of_ones_own(authority: Authority) -> N
     assert isinstance(source.result(rendered), Sent)
 
 
-async def test_cancelled_it_says_that_the_message_may_have_arrived() -> None:
+async def test_a_cancelled_send_reports_that_the_message_may_have_arrived() -> None:
     rendered = an_sms()
     source = ListSource([rendered])
     async with HttpGateway(Silence.HANG) as gateway, session_to(gateway) as session:
@@ -207,7 +207,7 @@ async def test_cancelled_it_says_that_the_message_may_have_arrived() -> None:
     assert source.failure(rendered).maybe_accepted
 
 
-async def test_the_environments_proxies_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxies_in_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     rendered = an_sms()
     source = ListSource([rendered])
     async with HttpGateway(answer(500)) as proxy, HttpGateway(ACCEPTED) as gateway:

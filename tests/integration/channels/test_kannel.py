@@ -16,16 +16,16 @@ def an_sms(recipient: str = "+33612345678", text: str = "Voilà: 123456 & more")
     return a_message(recipient, text.encode(), Channel.SMS)
 
 
-async def carried(
+async def result_of(
     rendered: RenderedMessage, gateway: HttpGateway, user: str = "us:p%26ss", query: str = "&from=Signpost"
 ) -> Sent | Failure:
     url = f"kannel://{user}@127.0.0.1:{gateway.port}?tls=none{query}"
     return await result_through(url, rendered)
 
 
-async def test_a_message_is_one_call_of_sendsms() -> None:
+async def test_a_message_is_one_sendsms_request() -> None:
     async with HttpGateway(kannel) as gateway:
-        result = await carried(an_sms(), gateway)
+        result = await result_of(an_sms(), gateway)
     [request] = gateway.requests
     assert request.fields == {
         "username": "us",
@@ -39,45 +39,45 @@ async def test_a_message_is_one_call_of_sendsms() -> None:
     assert result == Sent(f"kannel:127.0.0.1:{gateway.port}")
 
 
-async def test_what_gsm_7_has_no_letters_for_goes_as_ucs_2() -> None:
+async def test_a_text_outside_gsm_7_is_sent_as_ucs_2() -> None:
     async with HttpGateway(kannel) as gateway:
-        result = await carried(an_sms(text="Код: 123456"), gateway)
+        result = await result_of(an_sms(text="Код: 123456"), gateway)
     assert isinstance(result, Sent)
     assert (gateway.requests[0].fields["coding"], gateway.requests[0].fields["text"]) == ("2", "Код: 123456")
 
 
 @pytest.mark.parametrize("reply", [KANNEL_QUEUED, answer(202, b"Sent."), answer(200, b"0: Accepted for delivery")])
-async def test_what_kannel_answers_for_is_sent(reply: bytes) -> None:
+async def test_a_message_that_kannel_accepts_is_sent(reply: bytes) -> None:
     async with HttpGateway(reply) as gateway:
-        assert isinstance(await carried(an_sms(), gateway), Sent)
+        assert isinstance(await result_of(an_sms(), gateway), Sent)
 
 
-async def test_a_yes_that_never_ends_is_one_all_the_same() -> None:
+async def test_an_acceptance_without_an_end_counts() -> None:
     async with HttpGateway(b"HTTP/1.1 200 OK\r\n\r\n0: Accepted for delivery") as gateway:
-        assert isinstance(await carried(an_sms(), gateway), Sent)
+        assert isinstance(await result_of(an_sms(), gateway), Sent)
 
 
 @pytest.mark.parametrize("words", [b"", b"0: Acc"])
-async def test_a_200_without_a_whole_word_may_have_been_a_yes(words: bytes) -> None:
+async def test_after_a_truncated_200_the_message_may_have_arrived(words: bytes) -> None:
     failure = await refusal(answer(200, words))
     assert (failure.kind, failure.maybe_accepted) == (TRANSIENT, True)
 
 
-async def test_a_page_that_is_not_kannels_is_no_yes() -> None:
+async def test_a_200_from_another_server_is_not_an_acceptance() -> None:
     failure = await refusal(answer(200, b"<html>Log in to the Wi-Fi</html>"))
     assert failure.kind is PROVIDER
 
 
-async def test_a_number_that_kannel_denies_is_the_recipients_fault() -> None:
+async def test_a_number_that_kannel_denies_is_a_recipient_failure() -> None:
     async with HttpGateway(kannel) as gateway:
-        result = await carried(an_sms("+15005550001"), gateway)
+        result = await result_of(an_sms("+15005550001"), gateway)
     assert isinstance(result, Failure)
     assert (result.kind, result.maybe_accepted) == (RECIPIENT, False)
 
 
-async def test_wrong_credentials_and_a_missing_sender_are_no_fault_of_the_message() -> None:
+async def test_wrong_credentials_and_a_missing_sender_are_provider_failures() -> None:
     async with HttpGateway(kannel) as gateway:
-        results = [await carried(an_sms(), gateway, user="us:wrong"), await carried(an_sms(), gateway, query="")]
+        results = [await result_of(an_sms(), gateway, user="us:wrong"), await result_of(an_sms(), gateway, query="")]
     for result in results:
         assert isinstance(result, Failure)
         assert (result.kind, result.is_reply) == (PROVIDER, False)
@@ -95,13 +95,13 @@ async def test_wrong_credentials_and_a_missing_sender_are_no_fault_of_the_messag
         (answer(307, Location="http://127.0.0.1:1/"), PROVIDER, False),
     ],
 )
-async def test_kannels_words_say_whose_fault_it_was(reply: bytes, kind: FailureClass, *, is_reply: bool) -> None:
+async def test_kannels_texts_determine_the_failure_class(reply: bytes, kind: FailureClass, *, is_reply: bool) -> None:
     failure = await refusal(reply)
     assert (failure.kind, failure.is_reply) == (kind, is_reply)
 
 
 async def refusal(reply: Reply) -> Failure:
     async with HttpGateway(reply) as gateway:
-        result = await carried(an_sms(), gateway)
+        result = await result_of(an_sms(), gateway)
     assert isinstance(result, Failure)
     return result

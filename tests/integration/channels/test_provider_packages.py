@@ -44,7 +44,7 @@ def install(packages: Path, name: str, entry_points: Iterable[tuple[str, str]]) 
 
 
 def install_recipe(packages: Path) -> None:
-    """Install what CONTRIBUTING.md shows as the recipe for a provider."""
+    """Install the provider recipe of CONTRIBUTING.md."""
     recipe = CONTRIBUTING.read_text().partition("### a provider for a channel\n")[2].partition("\n### ")[0]
     [module] = re.findall(r"```python\n(.*?)```", recipe, re.DOTALL)
     [project] = re.findall(r"```toml\n(.*?)```", recipe, re.DOTALL)

@@ -31,7 +31,7 @@ async def submitted_as(rendered: RenderedMessage, sender: str = "Signpost") -> S
     return submitted
 
 
-async def test_a_message_is_one_submission_on_a_bind_that_ends_in_order() -> None:
+async def test_a_message_is_one_submission_on_a_bind_that_ends_cleanly() -> None:
     rendered = an_sms()
     source = ListSource([rendered])
     async with Smsc() as smsc:
@@ -48,7 +48,7 @@ async def test_a_message_is_one_submission_on_a_bind_that_ends_in_order() -> Non
 @pytest.mark.parametrize(
     ("sender", "source"), [("+15005550006", (1, 1, "15005550006")), ("32665", (0, 1, "32665")), ("Me", (5, 0, "Me"))]
 )
-async def test_a_sender_is_told_as_what_it_is(sender: str, source: tuple[int, int, str]) -> None:
+async def test_a_sender_has_its_type_of_number(sender: str, source: tuple[int, int, str]) -> None:
     assert (await submitted_as(an_sms(), sender)).source == source
 
 
@@ -60,13 +60,13 @@ async def test_a_sender_is_told_as_what_it_is(sender: str, source: tuple[int, in
         ("👍", 8, bytes.fromhex("d83d dc4d")),
     ],
 )
-async def test_a_text_goes_in_gsm_7_or_else_in_ucs_2(text: str, data_coding: int, octets: bytes) -> None:
+async def test_a_text_is_sent_in_gsm_7_or_ucs_2(text: str, data_coding: int, octets: bytes) -> None:
     submitted = await submitted_as(an_sms(text))
     assert (submitted.data_coding, submitted.short_message) == (data_coding, octets)
 
 
 @pytest.mark.parametrize("command", [GENERIC_NACK, ENQUIRE_LINK | RESPONSE, BIND_TRANSMITTER | RESPONSE])
-async def test_the_answer_to_something_else_is_no_yes_and_no_no(command: int) -> None:
+async def test_a_response_to_another_request_is_ignored(command: int) -> None:
     rendered = an_sms()
     source = ListSource([rendered])
     async with Smsc(reply=pdu(command, 0, 2, b"id-1\0")) as smsc, session_to(smsc) as session:
@@ -75,7 +75,7 @@ async def test_the_answer_to_something_else_is_no_yes_and_no_no(command: int) ->
 
 
 @pytest.mark.parametrize(("text", "octets"), [("a" * 161, 161), ("ж" * 71, 142)])
-async def test_a_long_text_is_submitted_whole_so_that_it_has_one_answer(text: str, octets: int) -> None:
+async def test_a_long_text_is_one_submission_with_one_response(text: str, octets: int) -> None:
     submitted = await submitted_as(an_sms(text))
     assert (submitted.short_message, len(submitted.payload)) == (b"", octets)
 
@@ -106,7 +106,7 @@ async def test_many_messages_share_one_bind() -> None:
         (0x40B, PROVIDER, True),
     ],
 )
-async def test_a_refusal_costs_what_it_says_and_the_next_message_goes_on(
+async def test_a_rejection_has_its_failure_class_and_the_next_message_is_sent(
     status: int, kind: FailureClass, *, is_reply: bool
 ) -> None:
     refused, welcome = an_sms(), an_sms()
@@ -122,7 +122,7 @@ async def test_a_refusal_costs_what_it_says_and_the_next_message_goes_on(
     assert isinstance(source.result(welcome), Sent)
 
 
-async def test_options_that_an_answer_brings_along_change_nothing() -> None:
+async def test_optional_parameters_in_a_response_change_nothing() -> None:
     rendered = an_sms()
     source = ListSource([rendered])
     async with Smsc(reply=WITH_AN_OPTION) as smsc, session_to(smsc) as session:
@@ -130,7 +130,7 @@ async def test_options_that_an_answer_brings_along_change_nothing() -> None:
     assert source.result(rendered) == Sent(f"smpp:127.0.0.1:{smsc.port}", "id-1")
 
 
-async def test_a_submission_that_the_smsc_does_not_understand_is_its_fault() -> None:
+async def test_a_generic_nack_is_a_provider_failure() -> None:
     rendered = an_sms()
     source = ListSource([rendered])
     async with Smsc(reply=pdu(GENERIC_NACK, 3, 2)) as smsc, session_to(smsc) as session:
@@ -139,7 +139,7 @@ async def test_a_submission_that_the_smsc_does_not_understand_is_its_fault() -> 
 
 
 @pytest.mark.parametrize("reply", [*Silence, NOT_SMPP, b"\0" * 16])
-async def test_without_an_answer_the_message_may_have_arrived(reply: Reply) -> None:
+async def test_without_a_response_the_message_may_have_arrived(reply: Reply) -> None:
     messages = [an_sms(), an_sms()]
     source = ListSource(messages)
     seconds = 0.5 if reply is Silence.HANG else 10.0
@@ -150,7 +150,7 @@ async def test_without_an_answer_the_message_may_have_arrived(reply: Reply) -> N
     assert list(source.waiting) == messages[1:]
 
 
-async def test_a_premium_number_that_was_kept_is_the_smscs_to_refuse() -> None:
+async def test_a_stored_premium_number_is_submitted_to_the_smsc() -> None:
     rendered = an_sms(recipient="+19005550100")
     source = ListSource([rendered])
     async with Smsc() as smsc, session_to(smsc) as session:
@@ -159,7 +159,7 @@ async def test_a_premium_number_that_was_kept_is_the_smscs_to_refuse() -> None:
 
 
 @pytest.mark.parametrize("recipient", ["+" + "1" * 21, "+33é12", "", "+", "ada"])
-async def test_what_is_no_number_or_would_be_cut_off_is_never_submitted(recipient: str) -> None:
+async def test_an_invalid_or_too_long_number_is_never_submitted(recipient: str) -> None:
     rendered = an_sms(recipient=recipient)
     source = ListSource([rendered])
     async with Smsc() as smsc, session_to(smsc) as session:

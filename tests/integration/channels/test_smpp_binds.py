@@ -41,7 +41,7 @@ ANSWERS_ANOTHER = pdu(ENQUIRE_LINK | RESPONSE, 0, 1)
         ANSWERS_ANOTHER,
     ],
 )
-async def test_while_the_smsc_will_not_have_us_no_message_is_taken(bind_reply: Reply) -> None:
+async def test_without_a_bind_no_message_is_taken(bind_reply: Reply) -> None:
     source = ListSource([an_sms()])
     seconds = 0.5 if bind_reply is Silence.HANG else 10.0
     async with Smsc(bind_reply=bind_reply) as smsc, session_to(smsc, seconds=seconds) as session:
@@ -51,7 +51,7 @@ async def test_while_the_smsc_will_not_have_us_no_message_is_taken(bind_reply: R
     assert len(source.waiting) == 1
 
 
-async def test_when_nobody_listens_no_message_is_taken() -> None:
+async def test_after_a_refused_connection_no_message_is_taken() -> None:
     source = ListSource([an_sms()])
     async with Smsc() as smsc:
         pass
@@ -61,7 +61,7 @@ async def test_when_nobody_listens_no_message_is_taken() -> None:
     assert len(source.waiting) == 1
 
 
-async def test_cancelled_it_says_that_the_message_may_have_arrived_and_binds_anew() -> None:
+async def test_a_cancelled_send_reports_that_the_message_may_have_arrived_and_binds_again() -> None:
     rendered, later = an_sms(), an_sms()
     source = ListSource([rendered])
     async with Smsc(reply=Silence.HANG) as smsc, session_to(smsc) as session:
@@ -78,7 +78,7 @@ async def test_cancelled_it_says_that_the_message_may_have_arrived_and_binds_ane
     assert len(smsc.binds) == 2
 
 
-async def test_a_bind_is_kept_alive_while_nothing_is_to_be_sent() -> None:
+async def test_an_idle_bind_is_kept_alive() -> None:
     async with Smsc() as smsc, session_to(smsc, enquire=0.01) as session:
         await session.deliver(ListSource([an_sms()]))
         for _ in range(3):
@@ -88,7 +88,7 @@ async def test_a_bind_is_kept_alive_while_nothing_is_to_be_sent() -> None:
     assert len(smsc.binds) == 1
 
 
-async def test_an_smsc_that_no_longer_answers_is_left_before_a_message_is_given_to_it() -> None:
+async def test_a_bind_that_stopped_responding_is_closed_before_the_next_message() -> None:
     rendered = an_sms()
     source = ListSource([rendered])
     async with Smsc(ignores_enquiries=True) as smsc, session_to(smsc, seconds=2.0, enquire=0.01) as session:
@@ -107,7 +107,7 @@ async def test_an_smsc_that_no_longer_answers_is_left_before_a_message_is_given_
     ("asks", "answer"),
     [(ENQUIRE_LINK, ENQUIRE_LINK | RESPONSE), (UNBIND, UNBIND | RESPONSE), (DELIVER_SM, GENERIC_NACK)],
 )
-async def test_what_the_smsc_asks_in_between_is_answered(asks: int, answer: int) -> None:
+async def test_requests_of_the_smsc_get_a_response(asks: int, answer: int) -> None:
     rendered = an_sms()
     source = ListSource([rendered])
     async with Smsc() as smsc, session_to(smsc) as session:
@@ -120,7 +120,7 @@ async def test_what_the_smsc_asks_in_between_is_answered(asks: int, answer: int)
     assert len(smsc.binds) == (2 if asks == UNBIND else 1)
 
 
-async def test_over_tls_with_an_authority_of_ones_own(authority: Authority) -> None:
+async def test_tls_works_with_a_private_certificate_authority(authority: Authority) -> None:
     rendered = an_sms()
     source = ListSource([rendered])
     async with (
@@ -131,7 +131,7 @@ async def test_over_tls_with_an_authority_of_ones_own(authority: Authority) -> N
     assert isinstance(source.result(rendered), Sent)
 
 
-async def test_an_smsc_whose_certificate_nobody_vouches_for_gets_neither_password_nor_message(
+async def test_an_smsc_with_an_untrusted_certificate_gets_neither_password_nor_message(
     authority: Authority,
 ) -> None:
     source = ListSource([an_sms()])

@@ -1,4 +1,4 @@
-"""What is the same for all gateways over HTTP that are no JSON one (which test_http_json.py tries)."""
+"""Common behaviour of all HTTP gateways except generic JSON, which test_http_json.py covers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,16 +21,16 @@ pytestmark = pytest.mark.anyio
 
 
 @dataclass(frozen=True)
-class Face:
+class GatewayKind:
     user: str
     accepts: Reply
 
 
-FACES = {"twilio": Face("twilio://AC1:t%2Fken", twilio), "kannel": Face("kannel://us:p%26ss", kannel)}
+FACES = {"twilio": GatewayKind("twilio://AC1:t%2Fken", twilio), "kannel": GatewayKind("kannel://us:p%26ss", kannel)}
 
 
 @pytest.fixture(params=FACES)
-def face(request: pytest.FixtureRequest) -> Face:
+def kind(request: pytest.FixtureRequest) -> GatewayKind:
     return FACES[request.param]
 
 
@@ -40,28 +40,28 @@ def an_sms() -> RenderedMessage:
 
 @asynccontextmanager
 async def session_to(
-    face: Face, gateway: HttpGateway, *, query: str = "&tls=none", seconds: float = 10.0
+    kind: GatewayKind, gateway: HttpGateway, *, query: str = "&tls=none", seconds: float = 10.0
 ) -> AsyncIterator[Session]:
-    url = f"{face.user}@127.0.0.1:{gateway.port}?from=32665{query}"
+    url = f"{kind.user}@127.0.0.1:{gateway.port}?from=32665{query}"
     async with session_at(url, seconds=seconds) as session:
         yield session
 
 
-async def test_many_messages_share_one_connection(face: Face) -> None:
+async def test_many_messages_share_one_connection(kind: GatewayKind) -> None:
     messages = [an_sms() for _ in range(20)]
     source = ListSource(messages)
-    async with HttpGateway(face.accepts) as gateway, session_to(face, gateway) as session:
+    async with HttpGateway(kind.accepts) as gateway, session_to(kind, gateway) as session:
         await session.deliver(source)
     assert all(isinstance(source.result(rendered), Sent) for rendered in messages)
     assert (len(gateway.requests), gateway.connections) == (20, 1)
 
 
 @pytest.mark.parametrize("silence", Silence)
-async def test_without_an_answer_the_message_may_have_arrived(face: Face, silence: Silence) -> None:
+async def test_without_a_response_the_message_may_have_arrived(kind: GatewayKind, silence: Silence) -> None:
     messages = [an_sms(), an_sms()]
     source = ListSource(messages)
     seconds = 0.5 if silence is Silence.HANG else 10.0
-    async with HttpGateway(silence) as gateway, session_to(face, gateway, seconds=seconds) as session:
+    async with HttpGateway(silence) as gateway, session_to(kind, gateway, seconds=seconds) as session:
         with pytest.raises(ProviderDownError) as caught:
             await session.deliver(source)
     failure = source.failure(messages[0])
@@ -71,62 +71,62 @@ async def test_without_an_answer_the_message_may_have_arrived(face: Face, silenc
 
 
 @pytest.mark.parametrize("place", ["https://xn--ls8h.la/", "mailto:x", "http://[zz]/", "http://\N{SNOWMAN}/"])
-async def test_wherever_a_gateway_redirects_nobody_follows(face: Face, place: str) -> None:
+async def test_a_redirect_of_a_gateway_is_not_followed(kind: GatewayKind, place: str) -> None:
     rendered = an_sms()
     source = ListSource([rendered])
-    async with HttpGateway(answer(302, Location=place)) as gateway, session_to(face, gateway) as session:
+    async with HttpGateway(answer(302, Location=place)) as gateway, session_to(kind, gateway) as session:
         await session.deliver(source)
     assert (source.failure(rendered).kind, source.failure(rendered).maybe_accepted) == (FailureClass.PROVIDER, False)
     assert source.failure(rendered).error.startswith("HTTP 302")
 
 
 @pytest.mark.parametrize("cookie", ["a=b", "a=b; max-age=\N{SUPERSCRIPT TWO}"])
-async def test_no_cookie_is_kept(face: Face, cookie: str, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_no_cookie_is_stored(kind: GatewayKind, cookie: str, capfd: pytest.CaptureFixture[str]) -> None:
     async with (
         HttpGateway(answer(500, Set_Cookie=cookie)) as gateway,
-        session_to(face, gateway) as session,
+        session_to(kind, gateway) as session,
     ):
         await session.deliver(ListSource([an_sms(), an_sms()]))
     assert [request.headers.get("cookie") for request in gateway.requests] == [None, None]
     assert capfd.readouterr().err == ""
 
 
-async def test_when_nobody_listens_the_message_was_not_submitted(face: Face) -> None:
-    async with HttpGateway(face.accepts) as gateway:
+async def test_a_refused_connection_means_that_the_message_was_not_submitted(kind: GatewayKind) -> None:
+    async with HttpGateway(kind.accepts) as gateway:
         pass
-    failure = await assert_not_submitted(face, gateway, "&tls=none")
+    failure = await assert_not_submitted(kind, gateway, "&tls=none")
     assert failure.error.startswith("connection refused: ")
 
 
-async def test_while_connecting_hangs_nothing_is_submitted(face: Face) -> None:
-    async with HttpGateway(face.accepts) as deaf_to_tls:
-        failure = await assert_not_submitted(face, deaf_to_tls, "", seconds=0.5)
+async def test_a_connection_that_hangs_submits_nothing(kind: GatewayKind) -> None:
+    async with HttpGateway(kind.accepts) as deaf_to_tls:
+        failure = await assert_not_submitted(kind, deaf_to_tls, "", seconds=0.5)
     assert failure.error == "no answer in time"
     assert not deaf_to_tls.requests
 
 
-async def test_a_gateway_whose_certificate_nobody_vouches_for_gets_nothing(face: Face, authority: Authority) -> None:
-    async with HttpGateway(face.accepts, authority.server_context("IP:127.0.0.1")) as gateway:
-        failure = await assert_not_submitted(face, gateway, "")
+async def test_a_gateway_with_an_untrusted_certificate_gets_nothing(kind: GatewayKind, authority: Authority) -> None:
+    async with HttpGateway(kind.accepts, authority.server_context("IP:127.0.0.1")) as gateway:
+        failure = await assert_not_submitted(kind, gateway, "")
     assert category_of(failure.error) is FailureCategory.CERTIFICATE
     assert not gateway.requests
 
 
-async def test_over_tls_with_an_authority_of_ones_own(face: Face, authority: Authority) -> None:
+async def test_tls_works_with_a_private_certificate_authority(kind: GatewayKind, authority: Authority) -> None:
     rendered = an_sms()
     source = ListSource([rendered])
     async with (
-        HttpGateway(face.accepts, authority.server_context("IP:127.0.0.1")) as gateway,
-        session_to(face, gateway, query=f"&ca={authority.file}") as session,
+        HttpGateway(kind.accepts, authority.server_context("IP:127.0.0.1")) as gateway,
+        session_to(kind, gateway, query=f"&ca={authority.file}") as session,
     ):
         await session.deliver(source)
     assert isinstance(source.result(rendered), Sent)
 
 
-async def test_cancelled_it_says_that_the_message_may_have_arrived(face: Face) -> None:
+async def test_a_cancelled_send_reports_that_the_message_may_have_arrived(kind: GatewayKind) -> None:
     rendered = an_sms()
     source = ListSource([rendered])
-    async with HttpGateway(Silence.HANG) as gateway, session_to(face, gateway) as session:
+    async with HttpGateway(Silence.HANG) as gateway, session_to(kind, gateway) as session:
         carrying = asyncio.create_task(session.deliver(source))
         await gateway.has_request.wait()
         carrying.cancel()
@@ -135,10 +135,10 @@ async def test_cancelled_it_says_that_the_message_may_have_arrived(face: Face) -
     assert source.failure(rendered).maybe_accepted
 
 
-async def assert_not_submitted(face: Face, gateway: HttpGateway, query: str, seconds: float = 10.0) -> Failure:
+async def assert_not_submitted(kind: GatewayKind, gateway: HttpGateway, query: str, seconds: float = 10.0) -> Failure:
     rendered = an_sms()
     source = ListSource([rendered])
-    async with session_to(face, gateway, query=query, seconds=seconds) as session:
+    async with session_to(kind, gateway, query=query, seconds=seconds) as session:
         with pytest.raises(ProviderDownError):
             await session.deliver(source)
     failure = source.failure(rendered)

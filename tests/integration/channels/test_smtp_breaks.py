@@ -35,7 +35,7 @@ def offers(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Broken:
-    """How it stands with three messages after a delivery that broke off; each message taken is back."""
+    """The state of three messages after an interrupted delivery. The source has all unreported ones back."""
 
     source: ListSource
     messages: list[RenderedMessage]
@@ -80,14 +80,14 @@ async def broken_delivery(script: Script, patience: float = PATIENT) -> Broken:
 
 @pytest.mark.parametrize("instead", [End.CLOSE, CLOSING, *GARBAGE])
 @pytest.mark.parametrize("moment", BEFORE_ANY_LETTER)
-async def test_no_message_is_taken_for_a_server_that_does_not_get_ready(moment: Moment, instead: bytes | End) -> None:
+async def test_no_message_is_taken_while_a_server_is_not_ready(moment: Moment, instead: bytes | End) -> None:
     broken = await broken_delivery(Script(instead={moment: instead}))
     broken.assert_nothing_was_taken()
 
 
 @pytest.mark.parametrize("instead", [End.CLOSE, *GARBAGE])
 @pytest.mark.parametrize("moment", BEFORE_HAND_OVER)
-async def test_what_breaks_before_the_final_dot_is_the_providers_fault(
+async def test_a_break_before_the_final_dot_is_a_provider_failure(
     offers: tuple[str, ...], moment: Moment, instead: bytes | End
 ) -> None:
     broken = await broken_delivery(Script(offers, instead={moment: instead}))
@@ -104,7 +104,7 @@ async def test_what_breaks_before_the_final_dot_is_the_providers_fault(
     ],
     ids=["in the content", "at the dot", "garbage", "endless line"],
 )
-async def test_what_breaks_after_the_final_dot_may_have_arrived(
+async def test_after_a_break_behind_the_final_dot_the_message_may_have_arrived(
     offers: tuple[str, ...], moment: Moment, instead: bytes | End
 ) -> None:
     broken = await broken_delivery(Script(offers, instead={moment: instead}))
@@ -115,14 +115,14 @@ async def test_what_breaks_after_the_final_dot_may_have_arrived(
     ("moment", "reply"),
     [(Moment.MAIL, b"354 go ahead"), (Moment.RCPT, b"354 go ahead"), (Moment.DATA, b"250 2.0.0 Ok")],
 )
-async def test_an_answer_that_must_be_another_commands_ends_the_connection(
+async def test_a_reply_to_another_command_ends_the_connection(
     offers: tuple[str, ...], moment: Moment, reply: bytes
 ) -> None:
     broken = await broken_delivery(Script(offers, instead={moment: reply}))
     broken.assert_first_was_not_submitted()
 
 
-async def test_a_server_that_hangs_counts_like_one_that_breaks_off(offers: tuple[str, ...]) -> None:
+async def test_a_server_that_hangs_counts_like_a_broken_connection(offers: tuple[str, ...]) -> None:
     moments = (*BEFORE_ANY_LETTER, *BEFORE_HAND_OVER, *AFTER_HAND_OVER, Moment.ACCEPTED)
     scripts = [Script(offers, instead={moment: End.HANG}) for moment in moments]
     all_broken = await asyncio.gather(*(broken_delivery(script, IMPATIENT) for script in scripts))
@@ -137,13 +137,13 @@ async def test_a_server_that_hangs_counts_like_one_that_breaks_off(offers: tuple
             broken.assert_first_was_sent()
 
 
-async def test_a_message_accepted_stays_sent_when_the_server_closes_right_behind(offers: tuple[str, ...]) -> None:
+async def test_an_accepted_message_stays_sent_when_the_server_disconnects(offers: tuple[str, ...]) -> None:
     broken = await broken_delivery(Script(offers, instead={Moment.ACCEPTED: End.CLOSE}))
     broken.assert_first_was_sent()
 
 
 @pytest.mark.parametrize("moment", [*BEFORE_HAND_OVER, Moment.FINAL_DOT])
-async def test_421_is_a_plain_no_to_all_that_is_in_hand(offers: tuple[str, ...], moment: Moment) -> None:
+async def test_421_rejects_all_messages_in_flight(offers: tuple[str, ...], moment: Moment) -> None:
     broken = await broken_delivery(Script(offers, instead={moment: CLOSING}))
     assert broken.source.results
     for result in broken.source.results.values():
@@ -153,7 +153,7 @@ async def test_421_is_a_plain_no_to_all_that_is_in_hand(offers: tuple[str, ...],
 
 
 @pytest.mark.parametrize("moment", [Moment.MAIL, Moment.DATA, Moment.FINAL_DOT])
-async def test_cancelled_it_says_truly_how_far_it_was(offers: tuple[str, ...], moment: Moment) -> None:
+async def test_a_cancelled_delivery_reports_how_far_it_was(offers: tuple[str, ...], moment: Moment) -> None:
     messages = [a_message(), a_message()]
     source = ListSource(messages)
     script = Script(offers, instead={moment: End.HANG})
@@ -167,7 +167,7 @@ async def test_cancelled_it_says_truly_how_far_it_was(offers: tuple[str, ...], m
     assert source.failure(messages[0]).maybe_accepted is (moment is Moment.FINAL_DOT)
 
 
-async def test_nobody_listening_is_the_providers_fault() -> None:
+async def test_a_refused_connection_is_a_provider_failure() -> None:
     async with SmtpServer() as server:
         pass
     rendered = a_message()
@@ -179,7 +179,7 @@ async def test_nobody_listening_is_the_providers_fault() -> None:
     assert caught.value.failure.kind is FailureClass.PROVIDER
 
 
-async def test_after_a_break_the_next_carry_connects_anew(offers: tuple[str, ...]) -> None:
+async def test_after_a_break_the_next_delivery_opens_a_new_connection(offers: tuple[str, ...]) -> None:
     script = Script(offers, instead={Moment.RCPT: End.CLOSE})
     lost, welcome = a_message(), a_message()
     async with SmtpServer(script) as server, session_to(server) as session:
@@ -192,7 +192,7 @@ async def test_after_a_break_the_next_carry_connects_anew(offers: tuple[str, ...
     assert server.connections == 2
 
 
-async def test_a_connection_that_the_server_closed_in_between_is_replaced() -> None:
+async def test_a_connection_closed_between_deliveries_is_replaced() -> None:
     rendered = a_message()
     source = ListSource([rendered])
     async with SmtpServer() as server, session_to(server) as session:
@@ -207,7 +207,7 @@ async def test_a_connection_that_the_server_closed_in_between_is_replaced() -> N
     assert server.connections == 2
 
 
-async def test_a_connection_is_kept_from_one_carry_to_the_next_but_not_for_long(
+async def test_a_connection_is_reused_by_the_next_delivery_for_a_short_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with SmtpServer() as server, session_to(server) as session:
@@ -220,7 +220,7 @@ async def test_a_connection_is_kept_from_one_carry_to_the_next_but_not_for_long(
     assert len(server.messages) == 3
 
 
-async def test_closing_says_good_bye_and_waits_for_nobody() -> None:
+async def test_closing_sends_quit_without_waiting() -> None:
     async with SmtpServer(Script(instead={Moment.QUIT: End.HANG})) as server, session_to(server) as session:
         await session.deliver(ListSource([a_message()]))
         began = time.monotonic()
@@ -229,7 +229,7 @@ async def test_closing_says_good_bye_and_waits_for_nobody() -> None:
     assert server.commands[-1] == "QUIT"
 
 
-async def test_the_time_allowed_is_for_each_message_and_not_for_all_of_them() -> None:
+async def test_the_timeout_applies_to_each_message() -> None:
     class LongSource(ListSource):
         def take(self) -> RenderedMessage | None:
             if time.monotonic() < until:

@@ -28,7 +28,7 @@ async def test_a_message_is_sent_once_the_server_has_accepted_it(offers: tuple[s
     assert not server.faults
 
 
-async def test_a_thousand_messages_over_a_few_connections_arrive_once_each_and_unchanged(
+async def test_a_thousand_messages_over_a_few_connections_arrive_once_and_unchanged(
     offers: tuple[str, ...],
 ) -> None:
     messages = [a_message(f"user{n}@example.org", b"Subject: %d\r\n\r\n%b\r\n" % (n, b"x" * n)) for n in range(1000)]
@@ -46,7 +46,7 @@ async def test_a_thousand_messages_over_a_few_connections_arrive_once_each_and_u
     assert not server.faults
 
 
-async def test_with_pipelining_the_next_message_is_announced_before_the_verdict_on_this_one() -> None:
+async def test_with_pipelining_the_next_message_starts_before_the_final_reply() -> None:
     script = Script()
     async with SmtpServer(script) as server, session_to(server) as session:
         source = ListSource([a_message(), a_message("grace@example.org")])
@@ -58,7 +58,7 @@ async def test_with_pipelining_the_next_message_is_announced_before_the_verdict_
 
 
 @pytest.mark.parametrize("asks_for_content", [False, True], ids=["DATA refused", "DATA accepted"])
-async def test_one_refused_recipient_leaves_the_others_alone(offers: tuple[str, ...], asks_for_content: bool) -> None:  # noqa: FBT001 - a test's parameter
+async def test_one_rejected_recipient_does_not_affect_others(offers: tuple[str, ...], asks_for_content: bool) -> None:  # noqa: FBT001 - a test's parameter
     messages = [a_message(f"{name}@example.org") for name in ("ada", "nobody", "grace", "nobody", "edith")]
     source = ListSource(messages)
     script = Script(offers, refused={"nobody@example.org": UNKNOWN}, asks_for_content_of_refused=asks_for_content)
@@ -89,7 +89,7 @@ async def test_one_refused_recipient_leaves_the_others_alone(offers: tuple[str, 
         (Moment.FINAL_DOT, b"554 5.6.0 looks like spam", FailureClass.CONTENT),
     ],
 )
-async def test_a_refusal_costs_what_it_says_and_the_connection_stays_good(
+async def test_a_rejection_has_its_failure_class_and_the_connection_stays_usable(
     offers: tuple[str, ...], moment: Moment, reply: bytes, kind: FailureClass
 ) -> None:
     refused, welcome = [a_message(), a_message()], a_message()
@@ -119,7 +119,7 @@ async def test_a_greylisting_servers_hint_is_passed_on() -> None:
     assert wait.total_seconds() == 300
 
 
-async def test_an_address_that_could_end_its_command_never_reaches_the_server() -> None:
+async def test_an_address_with_line_breaks_never_reaches_the_server() -> None:
     poisoned, plain = a_message("ada@example.org>\r\nRCPT TO:<eve@example.org"), a_message()
     source = ListSource([poisoned, plain])
     async with SmtpServer() as server, session_to(server) as session:
@@ -129,7 +129,7 @@ async def test_an_address_that_could_end_its_command_never_reaches_the_server() 
     assert isinstance(source.result(plain), Sent)
 
 
-async def test_an_address_beyond_ascii_is_named_to_a_server_that_offers_to_take_it(offers: tuple[str, ...]) -> None:
+async def test_a_unicode_address_is_sent_to_a_server_with_smtputf8(offers: tuple[str, ...]) -> None:
     plain, utf8, again = (
         a_message(),
         a_message("zoë.用户@example.org", b"To: zo\xc3\xab\r\n\r\n\r\n"),
@@ -148,7 +148,7 @@ async def test_an_address_beyond_ascii_is_named_to_a_server_that_offers_to_take_
     assert not server.faults
 
 
-async def test_an_address_beyond_ascii_is_dead_where_the_server_does_not_take_it_and_says_why(
+async def test_a_unicode_address_is_dead_with_its_reason_without_smtputf8(
     offers: tuple[str, ...],
 ) -> None:
     utf8, plain = a_message("zoë@example.org"), a_message()
@@ -161,7 +161,7 @@ async def test_an_address_beyond_ascii_is_dead_where_the_server_does_not_take_it
     assert not server.faults
 
 
-async def test_a_server_that_offers_smtputf8_and_refuses_it_costs_that_message_alone(offers: tuple[str, ...]) -> None:
+async def test_a_rejected_smtputf8_address_affects_only_its_message(offers: tuple[str, ...]) -> None:
     script = Script((*offers, "SMTPUTF8"), instead={Moment.MAIL: iter([b"550 5.6.7 not for this sender", None])})
     utf8, plain = a_message("zoë@example.org"), a_message()
     source = ListSource([utf8, plain])
@@ -172,7 +172,7 @@ async def test_a_server_that_offers_smtputf8_and_refuses_it_costs_that_message_a
 
 
 @pytest.mark.parametrize("recipient", ["é\u2028@example.org", "é @example.org", "é>@example.org", "é\x85@example.org"])
-async def test_an_address_beyond_ascii_cannot_end_its_command_either(recipient: str) -> None:
+async def test_a_unicode_address_with_line_breaks_never_reaches_the_server(recipient: str) -> None:
     poisoned = a_message(recipient)
     source = ListSource([poisoned])
     async with SmtpServer(Script(("PIPELINING", "SMTPUTF8"))) as server, session_to(server) as session:
@@ -181,7 +181,7 @@ async def test_an_address_beyond_ascii_cannot_end_its_command_either(recipient: 
     assert not any(command.startswith("MAIL") for command in server.commands)
 
 
-async def test_a_message_of_a_megabyte_arrives_whole(offers: tuple[str, ...]) -> None:
+async def test_a_message_of_a_megabyte_arrives_completely(offers: tuple[str, ...]) -> None:
     messages = [a_message(content=b"x" * 70 + b"\r\n" * 500_000), a_message()]
     source = ListSource(messages)
     async with SmtpServer(Script(offers)) as server, session_to(server) as session:
@@ -189,7 +189,7 @@ async def test_a_message_of_a_megabyte_arrives_whole(offers: tuple[str, ...]) ->
     assert [content for _, content in server.messages] == [rendered.content for rendered in messages]
 
 
-async def test_a_mistake_of_the_relays_own_is_raised_as_it_is() -> None:
+async def test_a_bug_in_the_relay_is_raised_unchanged() -> None:
     class BrokenSource(ListSource):
         def take(self) -> RenderedMessage | None:
             raise LookupError
@@ -199,7 +199,7 @@ async def test_a_mistake_of_the_relays_own_is_raised_as_it_is() -> None:
             await session.deliver(BrokenSource([a_message()]))
 
 
-async def test_when_the_relay_errs_in_mid_way_the_message_in_hand_comes_back() -> None:
+async def test_after_a_bug_during_delivery_the_current_message_is_released() -> None:
     rendered = a_message()
 
     class OnceSource(ListSource):
@@ -209,7 +209,7 @@ async def test_when_the_relay_errs_in_mid_way_the_message_in_hand_comes_back() -
             return super().take()
 
     source = OnceSource([rendered])
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)  # it would be logged
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)  # otherwise asyncio logs the error
     async with SmtpServer() as server, session_to(server) as session:
         with pytest.raises(LookupError):
             await session.deliver(source)

@@ -1,4 +1,4 @@
-"""What a server says right behind its answers before the first message."""
+"""Data that a server sends behind its replies before the first message."""
 
 import pytest
 
@@ -14,14 +14,14 @@ WELCOME = b"235 2.7.0 Welcome"
 BUSY = b"421 4.3.2 too busy, try again in 5 minutes"
 CREDENTIALS = Credentials("us", "hunter2")
 SECRET = "AHVzAGh1bnRlcjI="
-"""As AUTH PLAIN has them."""
+"""As encoded by AUTH PLAIN."""
 
 
 @pytest.mark.parametrize("behind", [BUSY, b"250 x", b"hello there"])
 @pytest.mark.parametrize(
     ("moment", "said", "credentials"), [(Moment.EHLO, HELLO, None), (Moment.AUTH, WELCOME, CREDENTIALS)]
 )
-async def test_no_message_is_taken_for_a_server_that_says_more_right_behind_its_last_answer(
+async def test_no_message_is_taken_for_a_server_that_sends_data_behind_its_last_reply(
     moment: Moment, said: bytes, credentials: Credentials | None, behind: bytes
 ) -> None:
     down = await opening(Script(("AUTH PLAIN",), {moment: iter([said + b"\r\n" + behind])}), credentials)
@@ -29,7 +29,7 @@ async def test_no_message_is_taken_for_a_server_that_says_more_right_behind_its_
         assert str(down) == behind.decode()
 
 
-async def test_a_password_that_a_server_repeats_is_shown_to_nobody() -> None:
+async def test_a_password_that_a_server_echoes_is_never_shown() -> None:
     refusal = f"500 unknown command AUTH PLAIN {SECRET}".encode()
     assert await opening(Script(("AUTH PLAIN",), {Moment.AUTH: refusal}), CREDENTIALS) == (
         "AUTH: 500 unknown command AUTH PLAIN …"
@@ -37,7 +37,7 @@ async def test_a_password_that_a_server_repeats_is_shown_to_nobody() -> None:
 
 
 async def opening(script: Script, credentials: Credentials | None) -> str:
-    """Return why a session with one message to deliver was not opened."""
+    """Return the error that prevented a session with one message to deliver."""
     source = ListSource([a_message()])
     async with SmtpServer(script) as server, session_to(server, credentials=credentials) as session:
         with pytest.raises(ProviderDownError) as caught:

@@ -16,14 +16,14 @@ pytestmark = pytest.mark.anyio
 
 LOCALHOST = "IP:127.0.0.1"
 UNREADABLE = "DER:30:0D:87:04:7F:00:00:01:82:05:61:FF:62:2E:63"
-"""As alternative names: 127.0.0.1, and a host's with a byte that is not UTF-8."""
+"""Alternative names: 127.0.0.1, and a host name with a byte that is invalid UTF-8."""
 STARTTLS = ("PIPELINING", "STARTTLS", "AUTH PLAIN LOGIN")
 CREDENTIALS = Credentials("relay", "pa55 wörd")
 PLAIN = b64encode("\0relay\0pa55 wörd".encode()).decode()
 
 
 async def assert_is_down(server: SmtpServer, context: ssl.SSLContext | None, patience: float = PATIENT) -> str:
-    """See to it that not even a message's envelope goes to this server; return the error."""
+    """Check that the server receives not even an envelope, and return the error."""
     source = ListSource([a_message()])
     async with session_to(
         server, tls=Tls.STARTTLS, context=context, credentials=CREDENTIALS, patience=patience
@@ -42,7 +42,7 @@ def assert_no_credentials_in(text: bytes) -> None:
         assert secret not in text
 
 
-async def test_with_starttls_only_the_hello_goes_in_clear(authority: Authority) -> None:
+async def test_with_starttls_only_ehlo_is_unencrypted(authority: Authority) -> None:
     rendered = a_message()
     source = ListSource([rendered])
     async with (
@@ -56,7 +56,7 @@ async def test_with_starttls_only_the_hello_goes_in_clear(authority: Authority) 
     assert [line.split()[0] for line in bytes(server.in_clear).splitlines()] == [b"EHLO", b"STARTTLS"]
 
 
-async def test_with_implicit_tls_nothing_goes_in_clear(authority: Authority) -> None:
+async def test_with_implicit_tls_everything_is_encrypted(authority: Authority) -> None:
     messages = [a_message(f"user{n}@example.org") for n in range(20)]
     source = ListSource(messages)
     script = Script(tls=authority.server_context(LOCALHOST), is_encrypted=True)
@@ -69,24 +69,22 @@ async def test_with_implicit_tls_nothing_goes_in_clear(authority: Authority) -> 
     assert not server.in_clear
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(authority: Authority) -> None:
+async def test_an_untrusted_certificate_is_rejected(authority: Authority) -> None:
     async with SmtpServer(Script(STARTTLS, tls=authority.server_context(LOCALHOST))) as server:
         error = await assert_is_down(server, ssl.create_default_context())
     assert "certificate verify failed" in error
 
 
-async def test_a_certificate_for_another_host_is_refused(authority: Authority) -> None:
+async def test_a_certificate_for_another_host_is_rejected(authority: Authority) -> None:
     async with SmtpServer(Script(STARTTLS, tls=authority.server_context("DNS:mail.example.org"))) as server:
         error = await assert_is_down(server, authority.client_context())
     assert "certificate verify failed" in error
 
 
 @pytest.mark.parametrize("tls", [Tls.STARTTLS, Tls.IMPLICIT])
-async def test_a_certificate_with_a_name_that_cannot_be_read_is_the_servers_fault(
-    authority: Authority, tls: Tls
-) -> None:
+async def test_a_certificate_with_an_unreadable_name_is_a_provider_failure(authority: Authority, tls: Tls) -> None:
     is_encrypted = tls is Tls.IMPLICIT
-    asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # asyncio tells it, too
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # asyncio reports the error, too
     script = Script(STARTTLS, tls=authority.server_context(UNREADABLE), is_encrypted=is_encrypted)
     source = ListSource([a_message()])
     async with SmtpServer(script) as server, session_to(server, tls=tls, context=authority.client_context()) as session:
@@ -96,7 +94,7 @@ async def test_a_certificate_with_a_name_that_cannot_be_read_is_the_servers_faul
     assert len(source.waiting) == 1
 
 
-async def test_an_untrusted_certificate_is_refused_with_implicit_tls_too(authority: Authority) -> None:
+async def test_an_untrusted_certificate_is_rejected_with_implicit_tls_too(authority: Authority) -> None:
     script = Script(tls=authority.server_context(LOCALHOST), is_encrypted=True)
     source = ListSource([a_message()])
     async with (
@@ -116,7 +114,7 @@ async def test_a_server_without_starttls_gets_nothing() -> None:
 
 
 @pytest.mark.parametrize("injected", [b"250 AUTH PLAIN", b"250-AUTH PLAIN"], ids=["whole", "begun"])
-async def test_what_is_put_behind_the_yes_to_starttls_is_not_believed(authority: Authority, injected: bytes) -> None:
+async def test_plaintext_injected_after_the_starttls_reply_is_discarded(authority: Authority, injected: bytes) -> None:
     script = Script(STARTTLS, tls=authority.server_context(LOCALHOST))
     script.instead[Moment.STARTTLS] = b"220 go ahead\r\n" + injected
     async with SmtpServer(script) as server:
@@ -124,7 +122,7 @@ async def test_what_is_put_behind_the_yes_to_starttls_is_not_believed(authority:
 
 
 @pytest.mark.parametrize("end", End)
-async def test_breaking_off_while_getting_safe_is_the_providers_fault(authority: Authority, end: End) -> None:
+async def test_a_break_during_tls_setup_is_a_provider_failure(authority: Authority, end: End) -> None:
     async def break_off(moment: Moment) -> None:
         async with SmtpServer(Script(STARTTLS, tls=context, instead={moment: end})) as server:
             await assert_is_down(server, authority.client_context(), IMPATIENT if end is End.HANG else PATIENT)
@@ -133,19 +131,19 @@ async def test_breaking_off_while_getting_safe_is_the_providers_fault(authority:
     await asyncio.gather(*(break_off(moment) for moment in (Moment.STARTTLS, Moment.HANDSHAKE, Moment.AUTH)))
 
 
-async def test_a_refused_login_is_the_providers_fault(authority: Authority) -> None:
+async def test_a_rejected_login_is_a_provider_failure(authority: Authority) -> None:
     script = Script(STARTTLS, tls=authority.server_context(LOCALHOST), instead={Moment.AUTH: b"535 5.7.8 wrong"})
     async with SmtpServer(script) as server:
         assert await assert_is_down(server, authority.client_context()) == "AUTH: 535 5.7.8 wrong"
 
 
-async def test_without_a_way_to_log_in_that_we_know_no_message_goes(authority: Authority) -> None:
+async def test_without_a_supported_auth_mechanism_nothing_is_sent(authority: Authority) -> None:
     script = Script(("STARTTLS", "AUTH GSSAPI"), tls=authority.server_context(LOCALHOST))
     async with SmtpServer(script) as server:
         await assert_is_down(server, authority.client_context())
 
 
-async def test_login_is_used_where_plain_is_not_offered() -> None:
+async def test_auth_login_is_used_if_plain_is_not_offered() -> None:
     rendered = a_message()
     source = ListSource([rendered])
     async with (
@@ -158,7 +156,7 @@ async def test_login_is_used_where_plain_is_not_offered() -> None:
     assert server.commands[1:4] == ["AUTH LOGIN", *words]
 
 
-def test_credentials_in_clear_are_for_loopback_only() -> None:
+def test_unencrypted_credentials_are_sent_to_loopback_only() -> None:
     with pytest.raises(ValueError, match="in clear"):
         Server("mail.example.org", 25, Tls.NONE, CREDENTIALS, None, 1.0)
     assert Server("127.0.0.1", 25, Tls.NONE, CREDENTIALS, None, 1.0).credentials

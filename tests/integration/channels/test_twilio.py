@@ -18,7 +18,7 @@ def an_sms(recipient: str = "+33612345678") -> RenderedMessage:
     return a_message(recipient, "Voilà: 123456 & more".encode(), Channel.SMS)
 
 
-async def carried(
+async def result_of(
     rendered: RenderedMessage, gateway: HttpGateway, user: str = "AC1:t%2Fken", sender: str = "+15005550006"
 ) -> Sent | Failure:
     url = f"twilio://{user}@127.0.0.1:{gateway.port}?from={sender}&tls=none"
@@ -27,22 +27,22 @@ async def carried(
 
 async def refusal(reply: Reply) -> Failure:
     async with HttpGateway(reply) as gateway:
-        result = await carried(an_sms(), gateway)
+        result = await result_of(an_sms(), gateway)
     assert isinstance(result, Failure)
     return result
 
 
-async def test_a_message_is_one_form_to_the_accounts_messages() -> None:
+async def test_a_message_is_one_form_post_to_the_account() -> None:
     async with HttpGateway(twilio) as gateway:
-        result = await carried(an_sms(), gateway)
+        result = await result_of(an_sms(), gateway)
     [request] = gateway.requests
     assert request.fields == {"To": "+33612345678", "From": "+15005550006", "Body": "Voilà: 123456 & more"}
     assert result == Sent(f"twilio:127.0.0.1:{gateway.port}", "SM1")
 
 
-async def test_a_messaging_service_sends_in_place_of_a_number() -> None:
+async def test_a_messaging_service_can_replace_the_sender() -> None:
     async with HttpGateway(twilio) as gateway:
-        result = await carried(an_sms(), gateway, sender="MG0123")
+        result = await result_of(an_sms(), gateway, sender="MG0123")
     assert isinstance(result, Sent)
     assert gateway.requests[0].fields["MessagingServiceSid"] == "MG0123"
     assert "From" not in gateway.requests[0].fields
@@ -58,19 +58,17 @@ async def test_a_messaging_service_sends_in_place_of_a_number() -> None:
         ("+15005550009", RECIPIENT),
     ],
 )
-async def test_what_is_wrong_with_a_number_is_the_recipients_and_what_is_wrong_with_a_route_is_not(
-    number: str, kind: FailureClass
-) -> None:
+async def test_number_errors_are_recipient_failures_and_route_errors_are_not(number: str, kind: FailureClass) -> None:
     async with HttpGateway(twilio) as gateway:
-        result = await carried(an_sms(number), gateway)
+        result = await result_of(an_sms(number), gateway)
     assert isinstance(result, Failure)
     assert (result.kind, result.is_reply, result.maybe_accepted) == (kind, True, False)
     assert result.error.startswith(f"HTTP 400 {TWILIO_MAGIC[number][0]}: ")
 
 
-async def test_wrong_credentials_are_no_fault_of_the_message() -> None:
+async def test_wrong_credentials_are_a_provider_failure() -> None:
     async with HttpGateway(twilio) as gateway:
-        result = await carried(an_sms(), gateway, user="AC1:wrong")
+        result = await result_of(an_sms(), gateway, user="AC1:wrong")
     assert isinstance(result, Failure)
     assert (result.kind, result.is_reply) == (PROVIDER, False)
 
@@ -89,7 +87,9 @@ async def test_wrong_credentials_are_no_fault_of_the_message() -> None:
         (503, 20503, PROVIDER, False),
     ],
 )
-async def test_a_code_says_whose_fault_it_was(status: int, code: int, kind: FailureClass, *, is_reply: bool) -> None:
+async def test_error_codes_determine_the_failure_class(
+    status: int, code: int, kind: FailureClass, *, is_reply: bool
+) -> None:
     failure = await refusal(twilio_refused(status, code, "no"))
     assert (failure.kind, failure.is_reply) == (kind, is_reply)
 
@@ -100,26 +100,26 @@ async def test_retry_after_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'{"code": "many"}', b"\xff"])
-async def test_a_refusal_without_a_code_is_no_fault_of_the_message(body: bytes) -> None:
+async def test_a_rejection_without_a_code_is_a_provider_failure(body: bytes) -> None:
     assert (await refusal(answer(400, body))).kind is PROVIDER
 
 
-async def test_a_refusals_words_are_made_fit_to_be_kept() -> None:
+async def test_an_error_text_is_sanitized_before_storage() -> None:
     failure = await refusal(answer(400, rb'{"code": 21211, "message": "a\u0000b\ud800' + b"c" * 600 + b'"}'))
     assert failure.error.startswith("HTTP 400 21211: a b c")
     assert len(failure.error) == 500
 
 
-async def test_a_yes_that_tells_of_an_error_is_none() -> None:
+async def test_a_201_with_an_error_code_is_not_an_acceptance() -> None:
     reply = answer(201, b'{"sid": "SM1", "status": "failed", "error_code": 30005, "error_message": "Unknown"}')
     assert (await refusal(reply)).kind is RECIPIENT
 
 
-async def test_accepted_without_a_name_for_it_is_accepted() -> None:
+async def test_an_acceptance_without_an_id_counts() -> None:
     async with HttpGateway(answer(201)) as gateway:
-        assert await carried(an_sms(), gateway) == Sent(f"twilio:127.0.0.1:{gateway.port}", None)
+        assert await result_of(an_sms(), gateway) == Sent(f"twilio:127.0.0.1:{gateway.port}", None)
     async with HttpGateway(twilio_accepted("SM\\u0000" + "9" * 500)) as gateway:
-        result = await carried(an_sms(), gateway)
+        result = await result_of(an_sms(), gateway)
     assert isinstance(result, Sent)
     assert result.provider_message_id
     assert len(result.provider_message_id) == 200

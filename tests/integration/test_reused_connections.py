@@ -1,4 +1,4 @@
-"""Connections that tests look at rows with are used again: none may carry over what it was told."""
+"""Tests reuse the connections with which they read rows, and each use starts with a clean session."""
 
 import pytest
 from psycopg import Connection
@@ -14,7 +14,7 @@ def the_one(connection: Connection, query: str) -> object:
     return found
 
 
-def test_a_connection_is_used_again_and_knows_nothing_of_its_last_use(database: Database) -> None:
+def test_a_connection_is_reused_without_state_of_its_last_use(database: Database) -> None:
     with database.connect() as first:
         backend = the_one(first, BACKEND)
         first.execute("create temporary table mine (id int)")
@@ -27,12 +27,12 @@ def test_a_connection_is_used_again_and_knows_nothing_of_its_last_use(database: 
         assert the_one(again, "select count(*) from pg_locks where locktype = 'advisory'") == 0
 
 
-def test_what_is_used_at_once_is_not_the_same(database: Database) -> None:
+def test_concurrent_uses_get_different_connections(database: Database) -> None:
     with database.connect() as first, database.connect() as second:
         assert the_one(first, BACKEND) != the_one(second, BACKEND)
 
 
-def test_one_that_was_left_in_a_transaction_is_not_used_again(database: Database) -> None:
+def test_a_connection_left_in_a_transaction_is_not_reused(database: Database) -> None:
     with database.connect() as connection:
         backend = the_one(connection, BACKEND)
         connection.execute("begin")
@@ -40,7 +40,7 @@ def test_one_that_was_left_in_a_transaction_is_not_used_again(database: Database
         assert the_one(another, BACKEND) != backend
 
 
-def test_one_that_was_cut_off_is_not_used_again(database: Database) -> None:
+def test_a_broken_connection_is_not_reused(database: Database) -> None:
     with database.connect() as connection, database.connect() as other:
         backend = the_one(connection, BACKEND)
         other.execute("select pg_terminate_backend(%s, 5000)", [backend])
