@@ -14,7 +14,6 @@ from api_service.outbox_signals.wake_relays import (
     NOTIFY_IN_LENT_SESSION,
     Notifier,
     has_set_up,
-    notify,
 )
 from shared.db.connection_settings import driver_url
 from shared.db.timeouts import TimeoutConnection
@@ -127,16 +126,9 @@ def test_closing_does_not_wait_for_an_unresponsive_server(database: Database, mo
 def test_a_terminated_connection_is_reported_as_lost(database: Database) -> None:
     connecting = TimeoutConnection.connect(driver_url(database.api_url), autocommit=True)
     with connecting as connection, database.connect() as owner:
-        statement = NOTIFY.as_bytes(connection)
         owner.execute("select pg_terminate_backend(%s, 5000)", [connection.info.backend_pid])
         with pytest.raises(psycopg.OperationalError):
-            notify(connection, statement)
-
-
-def test_a_failed_statement_raises_its_error(database: Database) -> None:
-    connecting = TimeoutConnection.connect(driver_url(database.api_url), autocommit=True)
-    with connecting as connection, pytest.raises(psycopg.errors.SyntaxError):
-        notify(connection, b"notify")
+            connection.execute(NOTIFY)
 
 
 def test_a_wake_up_in_a_separate_session_does_not_wait_for_the_disk(database: Database) -> None:
