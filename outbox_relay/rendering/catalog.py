@@ -1,7 +1,7 @@
 """The texts of all templates in one language: Jinja templates in English, gettext catalogues, and the theme folder."""
 
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping
 from gettext import GNUTranslations, NullTranslations
 from io import BytesIO
 from itertools import chain
@@ -10,7 +10,6 @@ from pathlib import Path
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
 from jinja2 import (
-    BytecodeCache,
     ChoiceLoader,
     FileSystemLoader,
     PrefixLoader,
@@ -18,7 +17,6 @@ from jinja2 import (
     TemplateError,
     select_autoescape,
 )
-from jinja2.bccache import Bucket
 from jinja2.sandbox import SandboxedEnvironment
 
 from outbox_relay.rendering.branding import Branding, palette_of
@@ -40,26 +38,10 @@ class BrokenTemplateError(Exception):
     """A template cannot be used. The text begins with the template's file."""
 
 
-class TemplateCache(BytecodeCache):
-    """Caches the bytecode of templates for all languages and for reloads; Jinja checks it against the source."""
-
-    def __init__(self) -> None:
-        self._by_key: MutableMapping[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        """Return bytecode compiled before."""
-        if bucket.key in self._by_key:
-            bucket.bytecode_from_string(self._by_key[bucket.key])
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        """Store bytecode."""
-        self._by_key[bucket.key] = bucket.bytecode_to_string()
-
-
 class TemplateCatalog:
     """All templates in one language, with one branding. Templates of the theme override the default ones."""
 
-    def __init__(self, locale: Locale, branding: Branding, cache: TemplateCache | None = None) -> None:
+    def __init__(self, locale: Locale, branding: Branding) -> None:
         self._folders = [branding.theme_folder, TEMPLATES_FOLDER] if branding.theme_folder else [TEMPLATES_FOLDER]
         self._environment = SandboxedEnvironment(
             loader=ChoiceLoader(
@@ -68,7 +50,6 @@ class TemplateCatalog:
                     PrefixLoader({"signpost": FileSystemLoader(TEMPLATES_FOLDER)}),  # so that a theme can extend ours
                 ]
             ),
-            bytecode_cache=cache,
             undefined=StrictUndefined,
             autoescape=select_autoescape(["mjml"]),
             extensions=["jinja2.ext.i18n"],

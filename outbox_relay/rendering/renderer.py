@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from outbox_relay.model import ClaimedMessage
 from outbox_relay.rendering.branding import Brand, Branding, Sender
-from outbox_relay.rendering.catalog import PAGE, BrokenTemplateError, TemplateCache, TemplateCatalog, check_theme
+from outbox_relay.rendering.catalog import PAGE, BrokenTemplateError, TemplateCatalog, check_theme
 from outbox_relay.rendering.compiled_template import (
     CompiledTemplate,
     OutputContext,
@@ -22,9 +22,6 @@ from outbox_relay.rendering.values import RenderingError, greeted_name, load_dat
 from shared.secrets import SecretKeys
 from shared.templates import TEMPLATES, AnyTemplate, Template
 from shared.vocabulary import AnyChannel, Channel, Locale
-
-# Survives reloads: Jinja compiles again only what has changed.
-_TEMPLATE_CACHE = TemplateCache()
 
 
 class TemplateVariant(NamedTuple):
@@ -80,7 +77,7 @@ class Renderer:
     def _compile_all(self) -> dict[tuple[AnyTemplate, AnyChannel, Locale, bool], CompiledTemplate]:
         if self._branding.theme_folder:
             check_theme(self._branding.theme_folder)
-        catalogs = {locale: TemplateCatalog(locale, self._branding, _TEMPLATE_CACHE) for locale in Locale}
+        catalogs = {locale: TemplateCatalog(locale, self._branding) for locale in Locale}
         compiled = cache(lambda variant: self._compile(variant, catalogs[variant.locale]))
         keys = product(TEMPLATES, Channel, Locale, (True, False))
         return {key: compiled(_without_unused_name(TemplateVariant(*key))) for key in keys}
