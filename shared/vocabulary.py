@@ -31,7 +31,7 @@ CHANNELS: tuple[AnyChannel, ...] = (*Channel, *WorkChannel)
 
 
 class Status(StrEnum):
-    """Status of a message. Being leased is not a status, since a lease ends by itself."""
+    """Status of a message. A lease is not a status: it ends without an update of the row."""
 
     PENDING = "pending"
     SENT = "sent"

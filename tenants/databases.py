@@ -1,6 +1,6 @@
 """Upgrade all organizations' databases, or renew the passwords of their roles.
 
-Each database is independent. The databases themselves show what is left to do, so an interrupted run can be repeated.
+Each database is independent. The databases show which of them still need it, so an interrupted run can be repeated.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ select datname from pg_database
 
 @dataclass(frozen=True)
 class Result:
-    """What was done with one database. ``error`` is empty after success."""
+    """The outcome for one database. ``error`` is empty after success."""
 
     database: str
     error: ErrorFields

@@ -17,7 +17,7 @@ from shared.db.errors import describe
 from shared.db.migrating import MigrationError, Migrations
 
 ErrorFields = dict[str, str | None]
-"""What may be logged of an error; empty after success."""
+"""The loggable fields of an error; empty after success."""
 
 COMMAND = (sys.executable, "-m", "tenants", "upgrade")
 

@@ -51,7 +51,7 @@ class LocalProvider:
             source.report(rendered, Sent(self.name, message_id))
 
     async def close(self) -> None:
-        """Do nothing: no file is open."""
+        """Return at once: no file is open."""
 
     def _failure(self, error: OSError) -> Failure:
         return connection_failure(self.name, error, maybe_accepted=False)

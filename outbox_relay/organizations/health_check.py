@@ -42,7 +42,7 @@ update organizations set check_due_at = now() + %(period)s * (0.9 + 0.2 * random
 returning id, name, country, founder_id, now()
 """
 
-# A check may take seconds. Meanwhile a repair, or a check that started later, may have written a newer result.
+# A check may take seconds, during which a repair, or a check that started later, may write a newer result.
 LOCK_IF_NEWEST = """
 select from organizations
  where id = %(id)s and status = 'ready' and (checked_at is null or checked_at <= %(claimed_at)s) for update

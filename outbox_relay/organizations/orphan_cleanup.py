@@ -1,8 +1,8 @@
 """Drop the databases of failed organizations after a grace period (PROVISION_GRACE_HOURS).
 
 Only organizations with a recorded step have a database to drop. Its name is derived from their id. The cleanup repeats
-during the following day, since a paused relay may have created the database meanwhile. A database with members' data
-is kept: the relay logs this once, shows it to operators, and checks once a day whether this is still so.
+during the following day, since a paused relay may have created the database after the drop. The relay keeps a database
+with members' data: it logs this once, shows it to operators, and checks once a day whether this is still so.
 """
 
 import asyncio

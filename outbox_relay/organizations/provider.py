@@ -80,7 +80,7 @@ class ProvisionProvider:
                 source.report(rendered, result)
 
     async def close(self) -> None:
-        """Do nothing: no connection stays open between organizations."""
+        """Return at once: no connection stays open between organizations."""
 
     async def _result_of(self, message: ClaimedMessage) -> Sent | Failure:
         try:
@@ -91,7 +91,7 @@ class ProvisionProvider:
         except LeaseLostError:
             return Failure(FailureClass.TRANSIENT, self.name, "the lease was lost")
         except Exception as error:
-            # A bug that affects one organization must not stop the others.
+            # A bug that affects one organization must not stop other messages.
             log.exception("provisioning failed unexpectedly", message_id=str(message.id))
             return Failure(FailureClass.TRANSIENT, self.name, f"unexpected error: {type(error).__name__}")
 

@@ -66,7 +66,7 @@ class ProvisionTarget:
 
 
 class OrganizationStore:
-    """Read and record provisioning over a database connection of its own."""
+    """Read and record provisioning over a separate database connection."""
 
     def __init__(self, lifeline: ReconnectingConnection) -> None:
         self._lifeline = lifeline

@@ -47,7 +47,7 @@ log = get_logger("relay.provisioning")
 class CatalogEntry:
     """A database's entry in the server's catalog.
 
-    ``is_broken``: an earlier drop was interrupted, so all that is left is to drop it again.
+    ``is_broken``: an earlier drop was interrupted, so the relay drops it again.
     """
 
     is_open: bool

@@ -14,7 +14,7 @@ from shared.db.connection_settings import SET_IN_OWN_SESSION, driver_url, own_se
 from shared.secrets import SecretKeys, tenant_password
 
 CONNECTIONS_PER_ORGANIZATION = 2
-"""One that holds the organization's lock and creates its database, and one to that database."""
+"""The first holds the organization's lock and creates its database, the second connects to that database."""
 
 CREATE_SECONDS = 60
 """Limit for one statement. A copy of the template takes 0.1 s, several seconds on a busy server."""

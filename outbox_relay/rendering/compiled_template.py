@@ -221,4 +221,4 @@ TEXT_ENCODINGS: Mapping[OutputContext, Callable[[str], bytes]] = {
     OutputContext.HTML: quoted_html,
     OutputContext.SMS: str.encode,
 }
-"""How a text of the payload is encoded. It cannot stand in a header."""
+"""How a text of the payload is encoded. A header cannot contain it."""

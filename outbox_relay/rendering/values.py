@@ -31,7 +31,7 @@ _ROW = (
 _SECONDS_A_MINUTE = 60
 
 # Text that a mail reader would turn into a link, or a person read as one. Anyone can register any address, so an
-# attacker could make us send a link, number or code of theirs to somebody else as the name. A dot in a name is
+# attacker could make Signpost send a link, number or code to another person as the name. A dot in a name is
 # followed by a space, except in "Jr.," and "M.-L."; with any other name the greeting has no name.
 _DOTS = ".。\u06d4\u0701\u0702\ua4f8\ua60e\U00010a50\U0001d16d"
 _SLASHES = "/\\\\\u2044\u2215\u29f8\u29f9\u1735\u3033\u2cc6"
@@ -115,7 +115,7 @@ def causes_in_text(payload: Mapping[str, Any]) -> str:
 
 
 def causes_in_html(payload: Mapping[str, Any]) -> str:
-    """Return one table row per cause, each on a line of its own."""
+    """Return one table row per cause, each on a separate line."""
     return "".join(_ROW.format(count, escape(cause)) for count, cause in _causes(payload))
 
 
@@ -178,7 +178,7 @@ def _on_one_line(text: str) -> str:
 
 
 def _count_text(value: object) -> str:
-    """Format a count. A cause that concerns no message has none."""
+    """Format a count. A cause that concerns no message has no count."""
     return "" if value is None else str(_count(value))
 
 

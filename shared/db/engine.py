@@ -86,7 +86,7 @@ class PreparedConnection(TimeoutConnection):
         """Roll back without discarding prepared statements, unless a statement failed."""
         if self.info.transaction_status is TransactionStatus.INTRANS:
             self.run_in_time(b"ROLLBACK")
-        super().rollback()  # has nothing left to do, except to raise the error of a lost connection
+        super().rollback()  # only has to raise the error of a lost connection
 
 
 def _connected(_dialect: Any, _record: Any, arguments: list[str], options: dict[str, Any]) -> PreparedConnection:
@@ -151,12 +151,14 @@ def _discard_read_only_sessions(context: ExceptionContext) -> None:
 
 
 def engine_url(url: str) -> URL:
-    """Parse the URL with libpq, so that all processes read it alike, and return SQLAlchemy's form."""
+    """Parse the URL with libpq, so that all processes read it in the same way, and return SQLAlchemy's form."""
     parts = {name: str(value) for name, value in conninfo_to_dict(driver_url(url)).items()}
     return URL.create(
         "postgresql+psycopg",
         username=parts.pop("user", None),
-        password=parts.pop("password", None),  # as a part of its own, SQLAlchemy hides it when it prints the URL
+        password=parts.pop(
+            "password", None
+        ),  # SQLAlchemy hides it when it prints the URL, because it is a separate part
         database=parts.pop("dbname", None),
         query=parts,
     )

@@ -26,7 +26,7 @@ class MigrationError(Exception):
     """The database cannot be migrated, for a reason other than a failed statement."""
 
     needed: str | None = None
-    """What the operator needs to provide."""
+    """The missing parts that the operator needs to provide."""
 
 
 class UnknownRevisionError(MigrationError):
@@ -94,7 +94,7 @@ def exclusive_connection(
     with engine.connect() as connection:
         with connection.begin():
             _apply_settings(connection)
-            # Two at once would run the same migrations. The second one waits, and then finds nothing to do.
+            # Two at once would run the same migrations. The second one waits, and then finds the schema up to date.
             connection.execute(text(f"set local lock_timeout = '{lock_timeout}'"))
             connection.execute(text("select pg_advisory_lock(hashtext(:name))"), {"name": version_table})
         yield connection

@@ -32,7 +32,7 @@ class IdempotencyKey(Base):
 class RateLimit(Base):
     """Hits of one subject against one limit within its period, oldest first.
 
-    ``is_admitted`` tells whether the last hit was admitted. UNLOGGED: a crash of the server empties the table.
+    ``is_admitted`` shows whether the last hit was admitted. UNLOGGED: a crash of the server empties the table.
     """
 
     __tablename__ = "rate_limits"

@@ -1,4 +1,4 @@
-"""Organizations, the steps of their provisioning, and lost databases. Members' data is in databases of their own."""
+"""Organizations, the steps of their provisioning, and lost databases. Each database holds the data of its members."""
 
 from datetime import datetime
 from uuid import UUID

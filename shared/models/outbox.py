@@ -50,7 +50,7 @@ class OutboxMessage(Base):
 
 
 class DeliveryAttempt(Base):
-    """A failed attempt. A message that was sent at once has none."""
+    """A failed attempt. A message that was sent at the first attempt has no row."""
 
     __tablename__ = "delivery_attempts"
 

@@ -19,7 +19,8 @@ class Template(str):
     """The name of a template, with its policy and its values.
 
     ``values`` are values that the relay computes, such as a code. ``texts`` are texts in the payload, each with a
-    sample for previews. ``Template("welcome")`` returns the template of that folder; ValueError if there is none.
+    sample for previews. ``Template("welcome")`` returns the template of that folder. Raises ValueError if the folder is
+    missing.
     """
 
     __slots__ = ("priority", "retry", "texts", "values")
@@ -29,7 +30,7 @@ class Template(str):
     values: frozenset[str]
     texts: Mapping[str, str]
 
-    def __new__(cls, name: str) -> "Template":  # noqa: PYI034 - the one that was read at the start
+    def __new__(cls, name: str) -> "Template":  # noqa: PYI034 - returns an instance that was read at the start
         """Return the template of this name."""
         try:
             return _BY_NAME[name]

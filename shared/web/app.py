@@ -34,7 +34,7 @@ class WebApp(Flask):
         return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return the adapter that finds the route; //metrics has none, although Werkzeug treats it like /metrics.
+        """Return the adapter that finds the route; //metrics finds no route, although Werkzeug treats it like /metrics.
 
         Otherwise it could bypass a proxy's rule for /metrics.
         """

@@ -119,7 +119,7 @@ _CODES_BY_STATUS = {
 
 
 def code_of(status: HTTPStatus) -> CommonCode:
-    """Return the code for a library's error: a generic one for a status without a code of its own."""
+    """Return the code for a library's error: a generic one for a status that has no code here."""
     is_server_error = status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return _CODES_BY_STATUS.get(status, CommonCode.INTERNAL_ERROR if is_server_error else CommonCode.BAD_REQUEST)
 

@@ -15,14 +15,14 @@ select (select version_num from alembic_version), current_setting('transaction_r
 
 
 class Requirement(StrEnum):
-    """What a service needs: a writable database, and a schema that is not older than the code."""
+    """Check a service's needs: a writable database, and a schema that is not older than the code."""
 
     DATABASE = "database"
     SCHEMA = "schema"
 
 
 def missing_requirements(engine: Engine, revisions: Sequence[str]) -> list[Requirement]:
-    """Return what is missing, given this release's migrations in order.
+    """Return the missing parts, given this release's migrations in order.
 
     A newer schema is fine: migrations run while the previous release still serves.
     """

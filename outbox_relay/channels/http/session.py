@@ -186,7 +186,7 @@ async def _remove_location(response: httpx.Response) -> None:
 
 
 async def _content(response: httpx.Response) -> bytes:
-    """Return what arrives in time: the status is known already, and for most gateways it suffices."""
+    """Return the part of the body that arrives in time. The status is known already, and suffices for most gateways."""
     content = b""
     with suppress(TimeoutError, httpx.TransportError):
         async with timeout_with_grace(LONGEST_BODY_SECONDS):

@@ -78,7 +78,7 @@ class TwilioApi:
         }
 
     def interpret(self, response: GatewayResponse) -> Sent | Failure:
-        """Interpret the response by its code, or by its status if it has none."""
+        """Interpret the response by its code, or by its status if the body has no code."""
         body = response.json_object
         given = body.get("code") or body.get("error_code")
         code = given if isinstance(given, int) else None

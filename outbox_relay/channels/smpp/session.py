@@ -91,7 +91,7 @@ class SmppSession:
                 result = await submission.run()
             except BaseException as error:
                 source.report(rendered, submission.failure(error))
-                # The response to the submitted message may still come, and nothing would await it.
+                # The response to the submitted message may still come, but no task would await it.
                 connection.abort(ConnectionAbortedError("the relay broke off"))
                 if isinstance(error, OSError):
                     raise self._down(error) from error

@@ -67,7 +67,7 @@ _Handler = Callable[["Delivery", _Transaction, Reply], None]
 
 
 class Delivery:
-    """Delivers the messages of one source. At most two are in hand: one in transfer, the next one announced.
+    """Delivers the messages of one source. It holds at most two: one in transfer, the next one announced.
 
     ``is_out_of_step`` says afterwards that the server seems to lose or mix up commands of one write.
     """
@@ -235,7 +235,7 @@ class Delivery:
         self._connection.abort(TimeoutError("the server did not answer in time"))
 
     def connection_lost(self, error: Exception) -> None:
-        """Report the messages in hand. An error other than OSError is a bug and is raised unchanged."""
+        """Report the messages not yet settled. An error other than OSError is a bug and is raised unchanged."""
         # If only replies to the next message's commands are missing, the server may drop what follows a final dot.
         is_announcement_lost = bool(self._expected) and self._expected[0][0] is Delivery._on_mail
         is_silent = isinstance(error, TimeoutError) and (is_announcement_lost or not self.has_accepted)

@@ -62,7 +62,7 @@ class Server:
 
 @dataclass
 class ServerQuirks:
-    """What sessions have learned about a server."""
+    """Facts about a server that its sessions have learned."""
 
     lock_step_until: float = float("-inf")
 
@@ -97,7 +97,7 @@ class SmtpSession:
     """One connection at a time; see ``channels.base.Session``.
 
     A message may take the server's timeout, counted from the end of the message before. With PIPELINING it is
-    taken one message ahead, so it is in hand for at most twice that.
+    taken one message ahead, so a session holds it for at most twice that time.
     """
 
     _capabilities: SmtpCapabilities
@@ -285,7 +285,7 @@ class Handshake:
         self._lost_by = error
         if not self._reply.done():
             self._reply.set_exception(error)
-            self._reply.exception()  # marks it as retrieved: asyncio would log one that no command awaits
+            self._reply.exception()  # marks it as retrieved: asyncio would log an exception that no command awaits
 
 
 def _base64(text: str) -> str:
