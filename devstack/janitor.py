@@ -1,7 +1,8 @@
-"""The last one out: ends what a devstack left running when it was itself killed without warning.
+"""Clean up after a devstack that was killed.
 
-A process of its own, at the far end of a pipe. The devstack writes down what it starts; when the pipe
-closes, whatever has not been crossed off by then is ended and removed. After an orderly end that is nothing.
+The janitor is a separate process that reads from a pipe. The devstack reports each process and folder that it creates.
+When the pipe closes, the janitor ends and removes those that the devstack has not cancelled. After an orderly end, none
+are left.
 """
 
 import os
@@ -21,14 +22,14 @@ POLL_SECONDS = 0.05
 
 
 class Janitor:
-    """The devstack's end of the pipe; use it with ``with``, around everything that it is to watch."""
+    """The devstack's end of the pipe: a context manager around everything that the janitor watches."""
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "devstack.janitor"],
             stdin=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # a Ctrl-C in the terminal is not meant for it
+            start_new_session=True,  # so that a Ctrl-C in the terminal does not reach it
         )
         return self
 
@@ -38,31 +39,31 @@ class Janitor:
         self._process.communicate()
 
     def watch_process(self, pid: int) -> None:
-        """End this process and its group, of which it is the leader."""
+        """End this process and its group at the close of the pipe. It must lead the group."""
         self._write(f"process {pid}")
 
-    def cross_off_process(self, pid: int) -> None:
-        """Forget a process that has ended: its number may go to another."""
+    def forget_process(self, pid: int) -> None:
+        """Forget a process that has ended, because its id may be reused."""
         self._write(f"ended {pid}")
 
     def watch_server(self, folder: Path) -> None:
-        """End the PostgreSQL server with its data in that folder, and remove the folder."""
+        """End the PostgreSQL server with its data in this folder at the close of the pipe, and remove the folder."""
         self._write(f"server {folder}")
 
     def watch_folder(self, folder: Path) -> None:
-        """Remove this folder."""
+        """Remove this folder at the close of the pipe."""
         self._write(f"folder {folder}")
 
     def _write(self, line: str) -> None:
         pipe = self._process.stdin
         if pipe:
-            with suppress(BrokenPipeError):  # without a janitor, an orderly end is still an end
+            with suppress(BrokenPipeError):  # the janitor is gone; an orderly end does not need it
                 pipe.write(f"{line}\n")
                 pipe.flush()
 
 
 def clean_up_after(notes: Iterable[str]) -> None:
-    """Take notes until they end, then end and remove what is not crossed off."""
+    """Read notes until the pipe closes, then end and remove the remaining processes, servers and folders."""
     processes: set[int] = set()
     servers: list[Path] = []
     folders: list[Path] = []
@@ -80,7 +81,7 @@ def clean_up_after(notes: Iterable[str]) -> None:
             case _:
                 raise ValueError(f"not a note: {note!r}")
     _end(processes, os.killpg, signal.SIGTERM)
-    # The quick stop: PostgreSQL then ends its own children and frees its shared memory.
+    # SIGQUIT: PostgreSQL ends its own children and frees its shared memory.
     _end({pid for folder in servers if (pid := _server_pid(folder))}, os.kill, signal.SIGQUIT)
     for folder in (*servers, *folders):
         shutil.rmtree(folder, ignore_errors=True)
@@ -95,7 +96,7 @@ def _end(pids: set[int], kill: Callable[[int, int], None], number: signal.Signal
 
 
 def _signal(pids: set[int], kill: Callable[[int, int], None], number: int) -> bool:
-    """Send to all of them; tell whether any was still there."""
+    """Send the signal to all processes; return whether any of them existed."""
     are_there = False
     for pid in pids:
         with suppress(ProcessLookupError):

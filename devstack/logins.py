@@ -1,4 +1,4 @@
-"""The logins under which the devstack's processes come to the database, one in each role."""
+"""The database logins of the devstack's processes, one for each role."""
 
 import psycopg
 
@@ -8,7 +8,7 @@ LOGINS = {"api": "signpost_api", "relay": "signpost_relay", "console": "signpost
 
 
 def create_logins(owner_url: str) -> None:
-    """Make the logins; the database must be migrated, since a migration makes the roles."""
+    """Create the logins. The database must be migrated, because a migration creates the roles."""
     with psycopg.connect(driver_url(owner_url), autocommit=True) as connection:
         for login, role in LOGINS.items():
             connection.execute(f"create role {login} login in role {role}")

@@ -1,4 +1,4 @@
-"""Ports on loopback: the friendly ones where they are free, others where not."""
+"""Ports on loopback: the default ones if they are free, or others."""
 
 import random
 import socket
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 LOOPBACK = "127.0.0.1"
 ANY = 0
 RESERVABLE = (20_000, 32_768)
-"""Below the range of ports that Linux gives to outgoing connections (ip_local_port_range), which would take them."""
+"""Below the ports that Linux uses for outgoing connections (ip_local_port_range), to avoid conflicts."""
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where each part listens."""
+    """The port of each process; ANY for any free one."""
 
     api: int = ANY
     relay: int = ANY
@@ -26,9 +26,9 @@ class Ports:
 FRIENDLY = Ports(api=8000, relay=8002, console=8001, inbox_http=8025, inbox_smtp=2525)
 
 
-def free_ports(wished: Ports = Ports()) -> Ports:
-    """Return the wished ports, with one that is free in place of each that is taken."""
-    return Ports(*_free((wished.api, wished.relay, wished.console, wished.inbox_http, wished.inbox_smtp)))
+def free_ports(wanted: Ports = Ports()) -> Ports:
+    """Return the wanted ports, with a free port instead of each one in use."""
+    return Ports(*_free((wanted.api, wanted.relay, wanted.console, wanted.inbox_http, wanted.inbox_smtp)))
 
 
 def free_port() -> int:
@@ -37,7 +37,7 @@ def free_port() -> int:
         port = random.randrange(*RESERVABLE)  # noqa: S311 - spreads processes out, protects nothing
         reservation = socket.socket(socket.AF_UNIX)
         try:
-            # The kernel frees an abstract socket (unix(7)) with its process, so a killed one leaves nothing behind.
+            # The kernel frees an abstract socket (unix(7)) with its process, so a killed process leaves no reservation.
             reservation.bind(f"\0signpost-port-{port}")
             socket.create_server((LOOPBACK, port)).close()
         except OSError:
@@ -47,10 +47,10 @@ def free_port() -> int:
             return port
 
 
-def _free(wished: Iterable[int]) -> list[int]:
-    # All wished ports are held until the last is found, so that no port is given out twice.
+def _free(wanted: Iterable[int]) -> list[int]:
+    # All wanted ports are held until the last one is found, so that no port is returned twice.
     with ExitStack() as held:
-        return [port if port and _is_bound(port, held) else free_port() for port in wished]
+        return [port if port and _is_bound(port, held) else free_port() for port in wanted]
 
 
 def _is_bound(port: int, held: ExitStack) -> bool:

@@ -1,4 +1,4 @@
-"""Programs run as real processes: started, waited for until they are ready, and surely ended."""
+"""Run programs as real processes: start them, wait until they are ready, and end them."""
 
 import os
 import signal
@@ -20,12 +20,12 @@ TAIL_LINES = 25
 
 
 class ProcessError(Exception):
-    """A process ended, or was not ready in time; the message says which, and holds the end of its log."""
+    """A process ended, or was not ready in time. The message contains its name and the end of its log."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to run, with which environment (and no more of ours than a path), and where it says that it is ready."""
+    """A command with its whole environment, and the URL that shows when it is ready."""
 
     name: str
     command: tuple[str, ...]
@@ -34,7 +34,7 @@ class Program:
 
 
 class Process:
-    """A program that can be started and stopped, more than once. Its log goes on in the same file."""
+    """A program that can be started and stopped repeatedly. It appends to one log file."""
 
     def __init__(
         self, program: Program, folder: Path, janitor: Janitor, *, grace_seconds: float = GRACE_SECONDS
@@ -48,13 +48,13 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process's id. Raises ProcessError while it does not run."""
+        """The process id. Raises ProcessError if the process is not running."""
         if self._popen is None:
-            raise ProcessError(f"{self.name} does not run")
+            raise ProcessError(f"{self.name} is not running")
         return self._popen.pid
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start it as the leader of a group of its own, so that its children can be ended with it."""
+        """Start it as the leader of a new process group, so that its children can be ended with it."""
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(  # noqa: S603 - our own commands
                 self._program.command,
@@ -68,7 +68,7 @@ class Process:
         return self._popen
 
     def run(self) -> None:
-        """Start it and wait for its end. Raises ProcessError if that is late, or not a good one."""
+        """Start it and wait for its end. Raises ProcessError after a timeout or for an exit status above 0."""
         try:
             code = self.start().wait(READY_SECONDS)
         except subprocess.TimeoutExpired as error:
@@ -79,7 +79,7 @@ class Process:
             raise ProcessError(f"{self.name} ended with {code}\n{self.tail()}")
 
     def wait_until_ready(self) -> None:
-        """Return once it says that it is ready. Raises ProcessError if it ends before, or takes too long."""
+        """Wait until it is ready. Raises ProcessError if it ends before, or after a timeout."""
         deadline = time.monotonic() + READY_SECONDS
         while not self._is_ready():
             self.raise_if_ended()
@@ -88,19 +88,19 @@ class Process:
             time.sleep(POLL_SECONDS)
 
     def raise_if_ended(self) -> None:
-        """Raise ProcessError if it has ended although nobody told it to."""
+        """Raise ProcessError if it has ended by itself."""
         code = self._popen.poll() if self._popen else None
         if code is not None:
             raise ProcessError(f"{self.name} ended by itself with {code}\n{self.tail()}")
 
-    def tell_to_end(self) -> None:
-        """Send it SIGTERM, and do not wait."""
+    def terminate(self) -> None:
+        """Send SIGTERM, and do not wait."""
         if self._popen:
             self._popen.terminate()
 
     def stop(self) -> None:
-        """Tell it to end, and if it does not, end it; what it leaves of its children ends too."""
-        self.tell_to_end()
+        """Send SIGTERM, and kill it after a timeout. Its remaining children end, too."""
+        self.terminate()
         popen, self._popen = self._popen, None
         if popen is None:
             return
@@ -111,10 +111,10 @@ class Process:
             with suppress(ProcessLookupError):
                 os.killpg(popen.pid, signal.SIGKILL)
             popen.wait()
-            self._janitor.cross_off_process(popen.pid)
+            self._janitor.forget_process(popen.pid)
 
     def tail(self) -> str:
-        """Return the end of its log, under its name."""
+        """Return the end of its log, with a heading."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return "\n".join([f"--- the end of {self.name}'s log:", *(lines[-TAIL_LINES:] or ["(empty)"])])
 

@@ -1,4 +1,4 @@
-"""What is run and what each process is told: its own login to the database, and only what it needs."""
+"""The programs of a stack. Each has its own database login, and only the settings that it needs."""
 
 import base64
 import os
@@ -12,19 +12,19 @@ from devstack.cluster import Cluster
 from devstack.ports import LOOPBACK, Ports
 from devstack.processes import Program
 
-KEPT_OF_OUR_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "USER", "LOGNAME")
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "USER", "LOGNAME")
 DATABASE = "signpost"
 OWNER = "postgres"
 
 
 def fresh_keys() -> str:
-    """Return SECRET_KEYS with one new key."""
+    """Return a value of SECRET_KEYS with one new key."""
     return f"devstack:{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 @dataclass(frozen=True)
 class EmailRoute:
-    """Where the relay sends e-mails and which sender they have; None means the inbox and its sender."""
+    """The provider and the sender of e-mails; None for the inbox."""
 
     providers: str | None = None
     sender: str | None = None
@@ -35,7 +35,7 @@ TO_THE_INBOX = EmailRoute()
 
 @dataclass(frozen=True)
 class Programs:
-    """The programs of one stack, which has secrets of its own and keeps what it needs in ``folder``."""
+    """The programs of one stack, with its secrets. Their files are in ``folder``."""
 
     ports: Ports
     folder: Path
@@ -46,31 +46,31 @@ class Programs:
 
     @property
     def api_url(self) -> str:
-        """Where clients go, and where links in messages point."""
+        """The API's URL, for clients and for links in messages."""
         return f"http://{LOOPBACK}:{self.ports.api}"
 
     @property
     def relay_url(self) -> str:
-        """Where the relay's health and metrics are."""
+        """The URL of the relay's health and metrics."""
         return f"http://{LOOPBACK}:{self.ports.relay}"
 
     @property
     def console_url(self) -> str:
-        """Where operators look and act."""
+        """The console's URL, for operators."""
         return f"http://{LOOPBACK}:{self.ports.console}"
 
     @property
     def inbox_url(self) -> str:
-        """Where what arrived can be read."""
+        """The URL of the inbox's pages."""
         return f"http://{LOOPBACK}:{self.ports.inbox_http}"
 
     def migrate(self) -> Program:
-        """Bring the database up to date, as its owner."""
-        return Program("migrate", _script("api-service", "migrate"), self._told(OWNER))
+        """Migrate the database, as its owner."""
+        return Program("migrate", _script("api-service", "migrate"), self._environment(OWNER))
 
     def api(self) -> Program:
-        """Serve clients."""
-        environment = self._told(
+        """Run the API."""
+        environment = self._environment(
             "api",
             SECRET_KEYS=self.secret_keys,
             PUBLIC_URL=self.api_url,
@@ -82,8 +82,8 @@ class Programs:
         return Program("api-service", _script("api-service", "serve"), environment, f"{self.api_url}/readyz")
 
     def relay(self) -> Program:
-        """Deliver what is due, to the inbox."""
-        environment = self._told(
+        """Run the relay, which delivers to the inbox."""
+        environment = self._environment(
             "relay",
             SECRET_KEYS=self.secret_keys,
             PUBLIC_URL=self.api_url,
@@ -96,33 +96,33 @@ class Programs:
         return Program("outbox-relay", _script("outbox-relay", "run"), environment, f"{self.relay_url}/readyz")
 
     def inbox(self) -> Program:
-        """Take mail and SMS in."""
+        """Run the inbox, for e-mails and SMS."""
         options = (
             f"--smtp-port={self.ports.inbox_smtp}",
             f"--http-port={self.ports.inbox_http}",
             f"--folder={self.folder / 'inbox'}",
         )
-        environment = _ours() | {"INBOX_SMS_TOKEN": self.sms_token}
+        environment = _passed_on() | {"INBOX_SMS_TOKEN": self.sms_token}
         return Program("inbox", _script("devstack", "inbox", *options), environment, f"{self.inbox_url}/messages.json")
 
     def console(self) -> Program:
-        """Serve operators."""
-        environment = self._told(
+        """Run the console."""
+        environment = self._environment(
             "console", CONSOLE_BIND=f"{LOOPBACK}:{self.ports.console}", CONSOLE_URL=self.console_url
         )
         command = _script("operator-console", "serve")
         return Program("operator-console", command, environment, f"{self.console_url}/readyz")
 
     def outboxctl(self, *arguments: str, login: str = "console") -> Program:
-        """Look and act as an operator."""
-        return Program("outboxctl", _script("outboxctl", *arguments), self._told(login))
+        """Run an operator's command."""
+        return Program("outboxctl", _script("outboxctl", *arguments), self._environment(login))
 
-    def _told(self, login: str, **settings: str) -> Mapping[str, str]:
-        return _ours() | {"DATABASE_URL": self.cluster.url(DATABASE, login)} | settings
+    def _environment(self, login: str, **settings: str) -> Mapping[str, str]:
+        return _passed_on() | {"DATABASE_URL": self.cluster.url(DATABASE, login)} | settings
 
 
-def _ours() -> dict[str, str]:
-    return {name: os.environ[name] for name in KEPT_OF_OUR_ENVIRONMENT if name in os.environ}
+def _passed_on() -> dict[str, str]:
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ}
 
 
 def _script(name: str, *arguments: str) -> tuple[str, ...]:

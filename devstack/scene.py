@@ -1,4 +1,4 @@
-"""What the story is told with: a client of the API, an operator's command line, and checks that say what was seen."""
+"""The demo's tools: a client of the API, an operator's command line, and checks that report the actual values."""
 
 import json
 import time
@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 20.0
 
 
 class StepFailedError(Exception):
-    """A step did not hold; it says what was expected and what was seen instead."""
+    """A check failed. Contains the expected and the actual result."""
 
     def __init__(self, expected: str, seen: object) -> None:
         super().__init__(f"expected {expected}, saw {seen}")
@@ -24,14 +24,14 @@ class StepFailedError(Exception):
 
 
 def expect(expected: str, *, seen: object, is_so: bool) -> None:
-    """Raise StepFailedError unless it is so."""
+    """Raise StepFailedError unless ``is_so``."""
     if not is_so:
         raise StepFailedError(expected, seen)
 
 
 @dataclass
 class Scene:
-    """One telling of the story: the stack it happens on, and the registrations by their address."""
+    """One run of the demo: its stack, and the ids of registrations by address."""
 
     stack: Stack
     registrations: dict[str, str] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Scene:
         self.inbox = InboxClient(programs.inbox_url)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self.api.close()
         self.inbox.close()
 
@@ -50,17 +50,21 @@ class Scene:
         """Register an e-mail address or a number, expect 202, and return the registration."""
         kind = "email" if "@" in address else "phone"
         body = {kind: address, "password": "a walk by the harbour", "full_name": "Ada"}
-        answer = self.api.post("/v1/registrations", json=body)
-        expect("202 from POST /v1/registrations", seen=told(answer), is_so=answer.status_code == httpx.codes.ACCEPTED)
-        registration: dict[str, Any] = answer.json()
+        response = self.api.post("/v1/registrations", json=body)
+        expect(
+            "202 from POST /v1/registrations",
+            seen=summary_of(response),
+            is_so=response.status_code == httpx.codes.ACCEPTED,
+        )
+        registration: dict[str, Any] = response.json()
         self.registrations[address] = registration["id"]
         return registration
 
     def registration(self, address: str) -> dict[str, Any]:
-        """Look a registration up."""
-        answer = self.api.get(f"/v1/registrations/{self.registrations[address]}")
-        expect("200 from GET /v1/registrations/{id}", seen=told(answer), is_so=answer.is_success)
-        registration: dict[str, Any] = answer.json()
+        """Return a registration's status."""
+        response = self.api.get(f"/v1/registrations/{self.registrations[address]}")
+        expect("200 from GET /v1/registrations/{id}", seen=summary_of(response), is_so=response.is_success)
+        registration: dict[str, Any] = response.json()
         return registration
 
     def wait_for_delivery(self, address: str, **wanted: object) -> None:
@@ -71,7 +75,7 @@ class Scene:
             time.sleep(POLL_SECONDS)
 
     def code_from(self, address: str) -> str:
-        """Wait for the one message to this address and return the code in its text."""
+        """Wait for the only message to this address, and return the code in its text."""
         try:
             [message] = self.inbox.wait_for(address, patience=PATIENCE_SECONDS)
         except TimeoutError as error:
@@ -81,24 +85,24 @@ class Scene:
         return message.code
 
     def activate(self, address: str) -> None:
-        """Offer the code that arrived, and expect the registration to be active."""
+        """Activate the registration with the received code."""
         body = {"registration_id": self.registrations[address], "code": self.code_from(address)}
-        answer = self.api.post("/v1/activations", json=body)
-        expect("200 and status active from POST /v1/activations", seen=told(answer), is_so=is_active(answer))
+        response = self.api.post("/v1/activations", json=body)
+        expect("200 and status active from POST /v1/activations", seen=summary_of(response), is_so=is_active(response))
         registration = self.registration(address)
         expect("the registration to be active", seen=registration, is_so=registration["status"] == "active")
 
     def dead_messages(self) -> list[dict[str, Any]]:
-        """List the dead as an operator does."""
+        """List dead messages with outboxctl."""
         lines = self.stack.outboxctl("list", "--status", "dead", "--json").splitlines()
         return [json.loads(line) for line in lines]
 
 
-def is_active(answer: httpx.Response) -> bool:
-    """Tell whether an activation was granted."""
-    return answer.is_success and answer.json()["status"] == "active"
+def is_active(response: httpx.Response) -> bool:
+    """Return whether an activation succeeded."""
+    return response.is_success and response.json()["status"] == "active"
 
 
-def told(answer: httpx.Response) -> str:
-    """Return an answer in a line."""
-    return f"{answer.status_code} {answer.text.strip()}"
+def summary_of(response: httpx.Response) -> str:
+    """Return a response in one line."""
+    return f"{response.status_code} {response.text.strip()}"

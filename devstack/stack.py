@@ -1,4 +1,4 @@
-"""Everything on one machine, started as production would: PostgreSQL, migrations, logins, services, an inbox."""
+"""A whole stack on one machine, started as in production: PostgreSQL, migrations, logins, services and an inbox."""
 
 import shutil
 import subprocess
@@ -24,9 +24,9 @@ WATCH_SECONDS = 0.5
 
 @contextmanager
 def running_stack(ports: Ports, email: EmailRoute = TO_THE_INBOX) -> Iterator["Stack"]:
-    """Start everything and yield it ready; end it all and leave nothing behind, however the block is left.
+    """Start a stack and yield it when it is ready; after the block, end all processes and remove all files.
 
-    Raises ProcessError or ClusterError, which hold the end of a log, if a part does not come up.
+    Raises ProcessError or ClusterError, with the end of a log, if a part does not start.
     """
     with ExitStack() as ending:
         janitor = ending.enter_context(Janitor())
@@ -49,7 +49,7 @@ def _temporary_folder(janitor: Janitor) -> Iterator[Path]:
 
 
 class Stack:
-    """The parts, and what can be done with them while they run."""
+    """The processes of a running stack."""
 
     def __init__(self, programs: Programs, janitor: Janitor) -> None:
         self.programs = programs
@@ -63,11 +63,11 @@ class Stack:
 
     @property
     def processes(self) -> tuple[Process, ...]:
-        """Those that stay, in the order in which a message passes them."""
+        """The long-running processes, in the order in which a message passes them."""
         return self.api, self.relay, self.inbox, self.console
 
     def start(self) -> None:
-        """Start everything, in the order of what needs what, and return once all is ready."""
+        """Start all processes in the order of their dependencies, and return when all are ready."""
         self.inbox.start()
         with psycopg.connect(driver_url(self._cluster.url("postgres")), autocommit=True) as connection:
             connection.execute(f"create database {DATABASE}")
@@ -80,27 +80,27 @@ class Stack:
             process.wait_until_ready()
 
     def stop(self) -> None:
-        """End every process; all are told at once, so that they end side by side."""
+        """End all processes at the same time."""
         for process in self.processes:
-            process.tell_to_end()
+            process.terminate()
         for process in self.processes:
             process.stop()
 
     def watch(self) -> NoReturn:
-        """Stay until a process ends by itself, and raise ProcessError then."""
+        """Wait until a process ends by itself, and raise ProcessError."""
         while True:
             for process in self.processes:
                 process.raise_if_ended()
             time.sleep(WATCH_SECONDS)
 
     def operators_token(self) -> str:
-        """Make a token for the console that may do everything; that is the schema's owner's to do."""
+        """Create a token with all scopes for the console, as the schema's owner."""
         scopes = [f"--scope={scope}" for scope in ("read", "act", "reveal")]
-        making = ("tokens", "create", "--name=you", "--days=1", "--reason=the devstack was started", *scopes)
-        return self.outboxctl(*making, login=OWNER).strip()
+        command = ("tokens", "create", "--name=you", "--days=1", "--reason=the devstack was started", *scopes)
+        return self.outboxctl(*command, login=OWNER).strip()
 
     def outboxctl(self, *arguments: str, login: str = "console") -> str:
-        """Run the operator's command line and return what it prints. Raises ProcessError with what it complains of."""
+        """Run outboxctl and return its output. Raises ProcessError with its error message."""
         program = self.programs.outboxctl(*arguments, login=login)
         done = subprocess.run(  # noqa: S603 - our own command
             program.command, env=program.environment, capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""The story of ``make demo``, step by step, on real parts. Each step checks itself."""
+"""The steps of ``make demo``. Each step checks its result."""
 
 import time
 from collections.abc import Callable
@@ -16,21 +16,21 @@ AT_ONCE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Step:
-    """A sentence that is claimed, and what shows it; raises StepFailedError if it does not hold."""
+    """A claim, and a function that demonstrates it or raises StepFailedError."""
 
     claim: str
     show: Callable[[Scene], None]
 
 
 def register_by_email(scene: Scene) -> None:
-    """Register, and find the mail not gone yet in the answer."""
+    """Register; the response comes before the mail is sent."""
     registration = scene.register(ADA)
     is_waiting = registration["delivery"]["status"] == "pending" and not registration["email_confirmation_sent"]
-    expect("the message still pending in the answer", seen=registration, is_so=is_waiting)
+    expect("the message still pending in the response", seen=registration, is_so=is_waiting)
 
 
 def receive_mail(scene: Scene) -> None:
-    """Find the code in the mail, and the registration saying that it was sent."""
+    """Find the code in the mail, and the registration's delivery as sent."""
     scene.code_from(ADA)
     scene.wait_for_delivery(ADA, status="sent")
     registration = scene.registration(ADA)
@@ -38,15 +38,15 @@ def receive_mail(scene: Scene) -> None:
 
 
 def activate_by_email(scene: Scene) -> None:
-    """Type the code in."""
+    """Activate with the code."""
     scene.activate(ADA)
 
 
 def register_by_sms(scene: Scene) -> None:
-    """Register a number."""
+    """Register a phone number."""
     registration = scene.register(ADAS_PHONE)
     is_waiting = registration["channel"] == "sms" and registration["delivery"]["status"] == "pending"
-    expect("the SMS still pending in the answer", seen=registration, is_so=is_waiting)
+    expect("the SMS still pending in the response", seen=registration, is_so=is_waiting)
 
 
 def receive_sms(scene: Scene) -> None:
@@ -56,29 +56,29 @@ def receive_sms(scene: Scene) -> None:
 
 
 def activate_by_sms(scene: Scene) -> None:
-    """Type the code in."""
+    """Activate with the code."""
     scene.activate(ADAS_PHONE)
 
 
 def register_while_the_mail_server_is_down(scene: Scene) -> None:
-    """Stop the inbox; the answer comes at once, and the message waits without being charged for it."""
+    """Stop the inbox and register; the response comes at once, and the message waits without spending attempts."""
     scene.stack.inbox.stop()
-    begun = time.perf_counter()
+    started = time.perf_counter()
     scene.register(GRACE)
-    took = time.perf_counter() - begun
-    expect(f"an answer within {AT_ONCE_SECONDS:g} s", seen=f"{took:.2f} s", is_so=took < AT_ONCE_SECONDS)
+    took = time.perf_counter() - started
+    expect(f"a response within {AT_ONCE_SECONDS:g} s", seen=f"{took:.2f} s", is_so=took < AT_ONCE_SECONDS)
     scene.wait_for_delivery(GRACE, status="pending", attempts=0, problem="temporarily_unavailable")
 
 
 def receive_once_the_server_is_back(scene: Scene) -> None:
-    """Start the inbox again; what waited arrives, and its code works."""
+    """Start the inbox again; the waiting message arrives, and its code works."""
     scene.stack.inbox.start()
     scene.stack.inbox.wait_until_ready()
     scene.activate(GRACE)
 
 
 def give_up_on_a_rejected_address(scene: Scene) -> None:
-    """Have the address refused; its message is dead after one attempt, and the operator sees it."""
+    """Reject the address; its message is dead after one attempt, and outboxctl shows it."""
     scene.inbox.refuse(MARY)
     scene.register(MARY)
     scene.wait_for_delivery(MARY, status="dead", attempts=1, problem="address_rejected")
@@ -87,14 +87,14 @@ def give_up_on_a_rejected_address(scene: Scene) -> None:
     expect("one message, rejected after one attempt, from outboxctl list", seen=dead, is_so=is_listed)
 
 
-def requeue_after_mending(scene: Scene) -> None:
-    """Have the address taken in again and requeue; the message arrives, and its code works."""
-    scene.inbox.take_in_again(MARY)
+def requeue_after_repair(scene: Scene) -> None:
+    """Accept the address again and requeue; the message arrives, and its code works."""
+    scene.inbox.accept(MARY)
     [message] = scene.dead_messages()
     scene.stack.outboxctl("requeue", message["id"], "--reason", "the mailbox exists now")
     scene.activate(MARY)
     dead = scene.dead_messages()
-    expect("no dead message any more", seen=dead, is_so=not dead)
+    expect("no dead messages", seen=dead, is_so=not dead)
 
 
 STORY = (
@@ -107,5 +107,5 @@ STORY = (
     Step("Mail server stopped: answered at once, the message waits", register_while_the_mail_server_is_down),
     Step("Mail server back: the message arrives, its code activates", receive_once_the_server_is_back),
     Step("Rejected address: dead after one attempt, outboxctl shows it", give_up_on_a_rejected_address),
-    Step("Address mended, message requeued: it arrives and activates", requeue_after_mending),
+    Step("Address mended, message requeued: it arrives and activates", requeue_after_repair),
 )

@@ -1,4 +1,4 @@
-"""Telling the story: a line for each step with its milliseconds, and all there is to know where one fails."""
+"""Run the demo: print a line for each step with its duration, and the details of a failure."""
 
 import time
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ from devstack.story import Step
 CLAIM_WIDTH = 61
 
 
-def tell(story: Iterable[Step], stack: Stack, console: Console) -> bool:
-    """Show each step in turn, up to the first that does not hold; tell whether all did."""
+def run_story(story: Iterable[Step], stack: Stack, console: Console) -> bool:
+    """Run the steps up to the first failure; return whether all passed."""
     scene = Scene(stack)
     try:
         return all(_holds(number, step, scene, console) for number, step in enumerate(story, start=1))
@@ -22,9 +22,9 @@ def tell(story: Iterable[Step], stack: Stack, console: Console) -> bool:
 
 
 def _holds(number: int, step: Step, scene: Scene, console: Console) -> bool:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     failure = _failure(step, scene)
-    milliseconds = (time.perf_counter() - begun) * 1000
+    milliseconds = (time.perf_counter() - started) * 1000
     mark = "[red]no[/]" if failure else "[green]ok[/]"
     console.print(
         f"{mark} {number:>2}  {step.claim:<{CLAIM_WIDTH}}{milliseconds:>8.1f} ms", highlight=False, soft_wrap=True
@@ -37,7 +37,7 @@ def _holds(number: int, step: Step, scene: Scene, console: Console) -> bool:
 def _failure(step: Step, scene: Scene) -> Exception | None:
     try:
         step.show(scene)
-    except Exception as error:  # noqa: BLE001 - whatever it was, it is told with the logs while they exist
+    except Exception as error:  # noqa: BLE001 - any error is reported with the logs while they exist
         return error
     return None
 

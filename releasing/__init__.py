@@ -1,1 +1,1 @@
-"""What a release takes: its version and changelog looked at, what it depends on, and the step from the last one."""
+"""Checks before a release: version, changelog, dependencies, and the upgrade from the previous release."""

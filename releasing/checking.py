@@ -1,4 +1,4 @@
-"""What stands between the source as it is and a release of it."""
+"""Find what prevents a release of the source."""
 
 import re
 
@@ -8,13 +8,13 @@ VERSION = re.compile(r"^\d+\.\d+\.\d+$")
 
 
 def faults(version: str, changelog: str, released: list[str], unsaved: list[str]) -> list[str]:
-    """Return what is wrong, in a line each.
+    """Return the faults, one line each.
 
-    ``released`` are the tags that are there, newest first; ``unsaved`` the files that no commit has.
+    ``released`` are the existing tags, newest first; ``unsaved`` are the uncommitted files.
     """
     if not VERSION.match(version):
         return [f"the version {version} is not MAJOR.MINOR.PATCH"]
-    found = [f"{path} is in no commit" for path in unsaved]
+    found = [f"{path} is not committed" for path in unsaved]
     if f"v{version}" in released:
         found.append(f"v{version} has been released: raise the version in pyproject.toml")
     elif released and numbers(version) < numbers(released[0][1:]):
@@ -23,15 +23,15 @@ def faults(version: str, changelog: str, released: list[str], unsaved: list[str]
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """Return a version's three numbers, to be compared."""
+    """Return a version's three numbers, for comparisons."""
     return tuple(map(int, version.split(".")))
 
 
 def _of_changelog(version: str, changelog: str) -> list[str]:
     entries = dict(ENTRY.findall(changelog))
     if version not in entries:
-        return [f"CHANGELOG.md has no entry for {version}: give what is under Unreleased its version and day"]
-    found = [] if entries[version] else [f"CHANGELOG.md does not say on which day {version} was released"]
+        return [f"CHANGELOG.md has no entry for {version}: rename Unreleased to the version and its date"]
+    found = [] if entries[version] else [f"CHANGELOG.md has no release date for {version}"]
     if _text_under(UNRELEASED, changelog):
         found.append(f"CHANGELOG.md has changes under Unreleased that are not in {version}")
     return found

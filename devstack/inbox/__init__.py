@@ -1,6 +1,6 @@
-"""Where the messages of a devstack arrive: one process that is a mail server and an SMS gateway.
+"""The devstack's inbox: one process with a mail server, an SMS gateway and pages that show the received messages.
 
-``process`` starts both · ``smtp`` and ``gateway`` take messages in · ``store`` keeps them in a folder
-· ``refusals`` says who is turned away · ``reading`` makes sense of what was kept · ``pages`` shows it
-· ``gallery`` shows every message that there is · ``client`` asks it all over HTTP.
+``process`` starts the servers. ``smtp`` and ``gateway`` receive messages, ``store`` writes them to a folder, and
+``refusals`` lists rejected addresses. ``reading`` parses messages, ``pages`` shows them, and ``gallery`` shows all
+templates. ``client`` is an HTTP client for the demo and the tests.
 """

@@ -1,4 +1,4 @@
-"""Asking a running inbox, over HTTP: for the story, and for tests."""
+"""An HTTP client of the inbox, for the demo and the tests."""
 
 import time
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ PATIENCE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class ReceivedMessage:
-    """A message that arrived, with what was read of it; ``headers`` keeps the order of their coming."""
+    """A received message with its parsed parts; ``headers`` are in their original order."""
 
     id: str
     channel: str
@@ -29,30 +29,30 @@ class ReceivedMessage:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
-        """Take an entry of the inbox's list."""
+        """Return the message of an entry in the inbox's JSON list."""
         received_at = datetime.fromisoformat(fields["received_at"])
         headers = [(name, value) for name, value in fields["headers"]]
         return cls(**fields | {"received_at": received_at, "headers": headers})
 
 
 class InboxClient:
-    """What arrived, and who is turned away."""
+    """Access to received messages and rejected addresses."""
 
     def __init__(self, http_url: str) -> None:
         self.http_url = http_url
-        # A connection for each call: the inbox may have been restarted in between.
+        # A connection for each call, because the inbox may restart between calls.
         self._http = httpx.Client(base_url=http_url, headers={"Connection": "close"}, trust_env=False)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._http.close()
 
     def messages_for(self, recipient: str) -> list[ReceivedMessage]:
-        """Return what arrived for a recipient, newest first."""
+        """Return the messages to a recipient, newest first."""
         return self._messages({"recipient": recipient})
 
     def all_messages(self) -> list[ReceivedMessage]:
-        """Return all that arrived, newest first."""
+        """Return all messages, newest first."""
         return self._messages({})
 
     def wait_for(self, recipient: str, count: int = 1, patience: float = PATIENCE_SECONDS) -> list[ReceivedMessage]:
@@ -65,17 +65,17 @@ class InboxClient:
         return found
 
     def raw(self, message: ReceivedMessage) -> bytes:
-        """Return a message's bytes as the inbox keeps them: for mail, the envelope's lines and what was sent."""
+        """Return a message's bytes as stored: for mail, the envelope's lines and the content."""
         return self._http.get(f"/messages/{message.id}/raw").raise_for_status().content
 
     def refuse(self, address: str) -> None:
-        """Have the address turned away from now on."""
+        """Reject messages to the address."""
         self._http.put(f"/refusals/{address}").raise_for_status()
 
-    def take_in_again(self, address: str) -> None:
-        """Have the address taken in again."""
+    def accept(self, address: str) -> None:
+        """Accept messages to the address again."""
         self._http.delete(f"/refusals/{address}").raise_for_status()
 
     def _messages(self, query: dict[str, str]) -> list[ReceivedMessage]:
-        answer = self._http.get("/messages.json", params=query).raise_for_status()
-        return [ReceivedMessage.from_json(fields) for fields in answer.json()]
+        response = self._http.get("/messages.json", params=query).raise_for_status()
+        return [ReceivedMessage.from_json(fields) for fields in response.json()]

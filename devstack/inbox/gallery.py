@@ -1,4 +1,4 @@
-"""Every message that there is, with sample values: template by template, language by language."""
+"""Previews of all templates in all languages, with sample values."""
 
 from collections.abc import Callable
 from functools import cache
@@ -19,13 +19,13 @@ Show = Callable[[Template, Channel, Locale], Preview]
 
 
 def sample_shower() -> Show:
-    """Return what renders samples, as the devstack's relay looks; templates are read when first asked for."""
+    """Return a function that renders samples as the devstack's relay does. It compiles templates at first use."""
     ready = cache(lambda: Renderer(SAMPLE_KEYS, "https://signpost.example", SENDER))
     return lambda template, channel, locale: preview(ready(), template, channel, locale)
 
 
 def gallery(show: Show) -> Blueprint:
-    """Make the pages; ``show`` renders a sample."""
+    """Return the pages; ``show`` renders a sample."""
     blueprint = Blueprint("gallery", __name__)
 
     @blueprint.get("/gallery")

@@ -1,4 +1,4 @@
-"""The SMS gateway: ``POST /sms`` in JSON, with a bearer token, as gateways have it."""
+"""The SMS gateway: ``POST /sms`` in JSON with a bearer token, like commercial gateways."""
 
 import hmac
 from typing import Any
@@ -10,7 +10,7 @@ from devstack.inbox.store import Sms, Store
 
 
 def gateway(store: Store, refusals: Refusals, token: str) -> Blueprint:
-    """Make the gateway that takes messages from whoever knows the token."""
+    """Return the gateway, which accepts messages from clients with the token."""
     blueprint = Blueprint("gateway", __name__)
 
     @blueprint.post("/sms")
@@ -22,7 +22,7 @@ def gateway(store: Store, refusals: Refusals, token: str) -> Blueprint:
             return _refusal("invalid_message", 422)
         if sms.to in refusals:
             return _refusal("invalid_recipient", 422)
-        return jsonify(id=store.keep_sms(sms).id, status="accepted"), 202
+        return jsonify(id=store.store_sms(sms).id, status="accepted"), 202
 
     return blueprint
 

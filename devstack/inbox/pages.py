@@ -1,4 +1,4 @@
-"""What arrived, for people (pages that need no script) and for programs (JSON)."""
+"""The received messages as pages without scripts, and as JSON for programs."""
 
 import re
 from typing import Any
@@ -8,8 +8,8 @@ from flask import Blueprint, Response, abort, jsonify, render_template, request
 from devstack.inbox.refusals import Refusals
 from devstack.inbox.store import Arrival, Store
 
-# The message's own HTML is shown in a frame that may run nothing and load nothing. What is pressed in it
-# opens a page of its own, which is none of the sandbox's: a mail's button is there to be pressed.
+# A frame shows the message's HTML and may neither run scripts nor load files. Links in it open a new page outside of
+# the sandbox, so that a mail's button works.
 SANDBOX = "allow-popups allow-popups-to-escape-sandbox"
 FRAME_POLICY = (
     f"sandbox {SANDBOX}; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
@@ -18,7 +18,7 @@ HEAD = re.compile(r"<head\b[^>]*>", re.IGNORECASE)
 
 
 def pages(store: Store, refusals: Refusals) -> Blueprint:
-    """Make the pages over that store, and the list of refusals that may be changed."""
+    """Return the pages of that store, and the routes that change the list of rejected addresses."""
     blueprint = Blueprint("pages", __name__)
 
     @blueprint.get("/")
@@ -50,7 +50,7 @@ def pages(store: Store, refusals: Refusals) -> Blueprint:
         return "", 204
 
     @blueprint.delete("/refusals/<path:address>")
-    def take_in_again(address: str) -> tuple[str, int]:
+    def accept(address: str) -> tuple[str, int]:
         refusals.remove(address)
         return "", 204
 
@@ -62,7 +62,7 @@ def _arrival(store: Store, arrival_id: str) -> Arrival:
 
 
 def _with_links_outwards(html: str) -> str:
-    """Let links open outside of the frame, in a page that cannot reach back (a target of _blank means noopener)."""
+    """Make links open outside of the frame, in a page without access to it (``_blank`` implies noopener)."""
     base = '<base target="_blank">'
     head = HEAD.search(html)
     end = head.end() if head else 0

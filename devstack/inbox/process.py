@@ -1,4 +1,4 @@
-"""The inbox as one process: listen on both ports, say so, serve until told to end."""
+"""The inbox as one process: listen on both ports, report them, and serve until a signal."""
 
 import asyncio
 import signal
@@ -15,7 +15,7 @@ from devstack.inbox.store import Store
 
 @dataclass(frozen=True)
 class InboxSettings:
-    """Where to listen, where to keep things, and what an SMS client has to know."""
+    """The ports, the folder for messages, and the token of SMS clients."""
 
     smtp_port: int
     http_port: int
@@ -23,25 +23,25 @@ class InboxSettings:
     sms_token: str
 
 
-def run_inbox(settings: InboxSettings, tell: Callable[[int, int], None]) -> None:
-    """Serve until SIGTERM or SIGINT. Once both ports answer, ``tell`` which they are: SMTP's, HTTP's."""
-    asyncio.run(_serve(settings, tell))
+def run_inbox(settings: InboxSettings, report: Callable[[int, int], None]) -> None:
+    """Serve until SIGTERM or SIGINT. ``report`` receives the ports of SMTP and HTTP when both accept connections."""
+    asyncio.run(_serve(settings, report))
 
 
-async def _serve(settings: InboxSettings, tell: Callable[[int, int], None]) -> None:
+async def _serve(settings: InboxSettings, report: Callable[[int, int], None]) -> None:
     store = Store(settings.folder)
     refusals = Refusals(settings.folder / "refusals.txt")
-    # SMTP first: whoever finds the pages there may count on the mail server too.
+    # SMTP first: clients that find the pages may rely on the mail server.
     mail_server = await smtp.listen(Mailroom(store, refusals), settings.smtp_port)
     web_server = web.listen(web.create_app(store, refusals, settings.sms_token), settings.http_port)
     Thread(target=web_server.serve_forever, daemon=True).start()
-    tell(mail_server.sockets[0].getsockname()[1], web_server.server_port)
-    await _told_to_end()
-    # What is still connected is cut as the process ends, not waited for: clients keep connections for ever.
+    report(mail_server.sockets[0].getsockname()[1], web_server.server_port)
+    await _signal_received()
+    # The end of the process closes open connections, because clients may keep them open for ever.
     mail_server.close()
 
 
-async def _told_to_end() -> None:
+async def _signal_received() -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)

@@ -1,4 +1,4 @@
-"""What a person, or a test, wants to see of a message that arrived. Pure: bytes in, words out."""
+"""Parse received messages for people and tests. Pure functions of their bytes."""
 
 import json
 import re
@@ -7,14 +7,14 @@ from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
 
-# Six digits that stand by themselves: not part of a longer number, a word or a link.
+# Six digits that are not part of a longer number, a word or a link.
 CODE = re.compile(r"(?<![\w.=/-])\d{6}(?![\w/-])")
 LINK = re.compile(r"https?://[^\s<>\"]+")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """A message as it would be read. An SMS has headers of its gateway's, and no HTML."""
+    """The parts of a message. An SMS has the gateway's fields as headers, and no HTML."""
 
     subject: str
     sender: str
@@ -24,7 +24,7 @@ class Reading:
 
     @property
     def code(self) -> str | None:
-        """The first six digits that stand by themselves in the text."""
+        """The first code in the text."""
         found = CODE.search(self.text)
         return found.group() if found else None
 
@@ -36,7 +36,7 @@ class Reading:
 
 
 def read_email(content: bytes) -> Reading:
-    """Read an RFC 5322 message; parts that it does not have are empty."""
+    """Parse an RFC 5322 message; missing parts are empty."""
     mail = BytesParser(EmailMessage, policy=policy.default).parsebytes(content)
     return Reading(
         subject=str(mail["Subject"] or ""),
@@ -48,7 +48,7 @@ def read_email(content: bytes) -> Reading:
 
 
 def read_sms(content: bytes) -> Reading:
-    """Read the JSON that the gateway kept; an SMS has no subject, so its text stands in for one."""
+    """Parse the gateway's JSON. An SMS has no subject, so its text is used as one."""
     fields = {name: str(value) for name, value in json.loads(content).items()}
     text = fields.pop("text")
     return Reading(subject=text, sender="", headers=tuple(fields.items()), text=text, html=None)

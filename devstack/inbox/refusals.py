@@ -1,11 +1,11 @@
-"""Who is turned away: a list of addresses, kept in a file, one a line."""
+"""The list of rejected addresses, in a file with one address per line."""
 
 from pathlib import Path
 from threading import Lock
 
 
 class Refusals:
-    """The list, compared without case. Changes are on disk before they are answered."""
+    """The list, compared without case. A change is on disk before the response."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,16 +22,16 @@ class Refusals:
             return sorted(self._addresses)
 
     def add(self, address: str) -> None:
-        """Turn the address away from now on."""
+        """Reject messages to the address."""
         with self._lock:
-            self._keep(self._addresses | {address.lower()})
+            self._store(self._addresses | {address.lower()})
 
     def remove(self, address: str) -> None:
-        """Take the address in again; one that is not on the list is left alone."""
+        """Accept messages to the address again."""
         with self._lock:
-            self._keep(self._addresses - {address.lower()})
+            self._store(self._addresses - {address.lower()})
 
-    def _keep(self, addresses: set[str]) -> None:
+    def _store(self, addresses: set[str]) -> None:
         draft = self._path.with_suffix(".draft")
         draft.write_text("".join(f"{address}\n" for address in sorted(addresses)), encoding="utf-8")
         draft.rename(self._path)

@@ -1,4 +1,4 @@
-"""Keeping what arrives: a file for each message, so that everything is still there after a restart."""
+"""Store each received message in a file, so that messages survive a restart."""
 
 import json
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ ENVELOPE_RECIPIENT = "Delivered-To"
 
 @dataclass(frozen=True)
 class Arrival:
-    """A message as it came in. Its id carries the time, so that ids sort as the messages came."""
+    """A received message. Its id contains the time, so ids sort by arrival."""
 
     id: str
     channel: Channel
@@ -30,13 +30,13 @@ class Arrival:
 
     @property
     def received_at(self) -> datetime:
-        """The moment that the id carries."""
+        """The time in the id."""
         milliseconds = UUID(self.id).int >> 80
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
     @cached_property
     def reading(self) -> Reading:
-        """The message as it would be read."""
+        """The parsed message."""
         match self.channel:
             case Channel.EMAIL:
                 return read_email(self.content)
@@ -46,7 +46,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Sms:
-    """What a client of the gateway sent, and the key by which it would send it again."""
+    """An SMS as received by the gateway, with the key that identifies repetitions."""
 
     to: str
     text: str
@@ -55,37 +55,37 @@ class Sms:
 
 
 class Store:
-    """All that arrived, in memory and in a folder. Both servers use it, each in threads of its own."""
+    """All received messages, in memory and in a folder. Both servers use it from their own threads."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._lock = Lock()
-        self._arrivals = {arrival.id: arrival for arrival in sorted(_kept_in(folder), key=lambda kept: kept.id)}
+        self._arrivals = {arrival.id: arrival for arrival in sorted(_stored_in(folder), key=lambda arrival: arrival.id)}
         self._by_key = {key: arrival for arrival in self._arrivals.values() if (key := _idempotency_key(arrival))}
 
-    def keep_email(self, sender: str, recipients: Iterable[str], content: bytes) -> Arrival:
-        """Keep a mail with its envelope before it, as a server does on final delivery (RFC 5321 §4.4)."""
+    def store_email(self, sender: str, recipients: Iterable[str], content: bytes) -> Arrival:
+        """Store a mail after the lines of its envelope, as a server does at final delivery (RFC 5321 §4.4)."""
         recipients = tuple(recipients)
         envelope = [("Return-Path", f"<{sender}>"), *((ENVELOPE_RECIPIENT, recipient) for recipient in recipients)]
         lines = "".join(f"{name}: {value}\r\n" for name, value in envelope)
         mail = lines.encode("utf-8", "surrogateescape") + content
         with self._lock:
-            return self._keep(Arrival(str(uuid7()), Channel.EMAIL, recipients, mail))
+            return self._store(Arrival(str(uuid7()), Channel.EMAIL, recipients, mail))
 
-    def keep_sms(self, sms: Sms) -> Arrival:
-        """Keep an SMS, or return the one that came under the same idempotency key before."""
+    def store_sms(self, sms: Sms) -> Arrival:
+        """Store an SMS, or return the earlier one with the same idempotency key."""
         with self._lock:
             known = self._by_key.get(sms.idempotency_key or "")
             if known:
                 return known
-            arrival = self._keep(Arrival(str(uuid7()), Channel.SMS, (sms.to,), json.dumps(vars(sms)).encode()))
+            arrival = self._store(Arrival(str(uuid7()), Channel.SMS, (sms.to,), json.dumps(vars(sms)).encode()))
             if sms.idempotency_key:
                 self._by_key[sms.idempotency_key] = arrival
             return arrival
 
     def newest_first(self, recipient: str | None = None) -> list[Arrival]:
-        """Return what arrived, for one recipient or for all; addresses are compared without case."""
+        """Return messages, for one recipient or for all. Addresses are compared without case."""
         with self._lock:
             arrivals = list(reversed(self._arrivals.values()))
         if recipient is None:
@@ -94,10 +94,10 @@ class Store:
         return [arrival for arrival in arrivals if wanted in (address.lower() for address in arrival.recipients)]
 
     def get(self, arrival_id: str) -> Arrival | None:
-        """Return the arrival of that id, if there is one."""
+        """Return the message with that id, if there is one."""
         return self._arrivals.get(arrival_id)
 
-    def _keep(self, arrival: Arrival) -> Arrival:
+    def _store(self, arrival: Arrival) -> Arrival:
         path = self._folder / f"{arrival.id}{SUFFIXES[arrival.channel]}"
         draft = path.with_suffix(".draft")
         draft.write_bytes(arrival.content)
@@ -106,7 +106,7 @@ class Store:
         return arrival
 
 
-def _kept_in(folder: Path) -> Iterable[Arrival]:
+def _stored_in(folder: Path) -> Iterable[Arrival]:
     for path in folder.glob(f"*{SUFFIXES[Channel.EMAIL]}"):
         mail = path.read_bytes()
         headers = BytesHeaderParser(policy=SMTPUTF8).parsebytes(mail)

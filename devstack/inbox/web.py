@@ -14,30 +14,30 @@ PAGE_POLICY = "default-src 'none'; style-src 'self'; frame-src 'self'; base-uri 
 
 
 def create_app(store: Store, refusals: Refusals, sms_token: str) -> Flask:
-    """Compose the application."""
+    """Return the application."""
     app = Flask(__name__)
-    # A page elsewhere could have its own name resolve to loopback and read the codes from here.
+    # DNS rebinding: another site could let its name resolve to loopback, and read codes from here.
     app.config["TRUSTED_HOSTS"] = [LOOPBACK, "localhost"]
     app.register_blueprint(gateway(store, refusals, sms_token))
     app.register_blueprint(pages(store, refusals))
     app.register_blueprint(gallery(sample_shower()))
-    app.after_request(_guarded)
+    app.after_request(_with_security_headers)
     return app
 
 
 def listen(app: Flask, port: int) -> BaseWSGIServer:
-    """Listen on loopback, a thread for each connection; port 0 takes any that is free."""
+    """Listen on loopback with a thread for each connection; port 0 means any free port."""
     return make_server(LOOPBACK, port, app, threaded=True, request_handler=_QuietRequestHandler)
 
 
 class _QuietRequestHandler(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"  # clients of a gateway keep their connections
+    protocol_version = "HTTP/1.1"  # clients of a gateway reuse connections
 
     def log_request(self, *_about: object) -> None:
-        """Log nothing: the lines would hold paths, and these hold addresses."""
+        """Log no requests: their paths contain addresses."""
 
 
-def _guarded(response: Response) -> Response:
+def _with_security_headers(response: Response) -> Response:
     response.headers.setdefault("Content-Security-Policy", PAGE_POLICY)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "no-referrer"

@@ -115,7 +115,7 @@ def test_a_refused_address_is_taken_in_again_once_it_is_off_the_list(inbox: Inbo
     inbox.refuse(address)
     with pytest.raises(smtplib.SMTPRecipientsRefused):
         send(inbox, a_mail(), address)
-    inbox.take_in_again(address)
+    inbox.accept(address)
     send(inbox, a_mail(), address)
     assert len(inbox.messages_for(address)) == 1
 

@@ -12,7 +12,7 @@ from devstack.programs import Programs
 from devstack.scene import Scene, expect
 from devstack.stack import Stack
 from devstack.story import STORY, Step
-from devstack.telling import tell
+from devstack.telling import run_story
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def stopped_stack(tmp_path: Path) -> Iterator[Stack]:
 
 def told(story: list[Step], stack: Stack) -> tuple[bool, str]:
     page = io.StringIO()
-    is_told = tell(story, stack, Console(file=page))
+    is_told = run_story(story, stack, Console(file=page))
     return is_told, page.getvalue()
 
 

@@ -22,9 +22,9 @@ def test_the_first_release_needs_no_predecessor() -> None:
         ("0.2", READY, [], [], "not MAJOR.MINOR.PATCH"),
         ("0.2.0", READY, ["v0.2.0", "v0.1.0"], [], "has been released"),
         ("0.2.0", READY, ["v0.10.0"], [], "below v0.10.0"),
-        ("0.2.0", READY, [], ["Makefile"], "Makefile is in no commit"),
+        ("0.2.0", READY, [], ["Makefile"], "Makefile is not committed"),
         ("0.3.0", READY, ["v0.1.0"], [], "no entry for 0.3.0"),
-        ("0.2.0", READY.replace(" - 2026-12-01", ""), ["v0.1.0"], [], "on which day"),
+        ("0.2.0", READY.replace(" - 2026-12-01", ""), ["v0.1.0"], [], "has no release date"),
         ("0.2.0", READY.replace("[Unreleased]\n", "[Unreleased]\n\n- More.\n"), ["v0.1.0"], [], "under Unreleased"),
     ],
 )

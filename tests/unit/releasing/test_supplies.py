@@ -26,8 +26,8 @@ def test_a_vulnerability_is_reported_with_its_fix() -> None:
     audit = read_audit(report(SOUND | {"vulns": found}))
     assert audit.audited == 1
     assert audit.vulnerable == [
-        "flask 3.1: PYSEC-1, mended in 3.2",
-        "flask 3.1: PYSEC-2, mended in no version yet",
+        "flask 3.1: PYSEC-1, fixed in 3.2",
+        "flask 3.1: PYSEC-2, fixed in no version yet",
     ]
 
 
