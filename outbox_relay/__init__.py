@@ -2,5 +2,5 @@
 
 Read in this order: ``cli`` · ``daemon`` and ``once`` (processes) · ``bootstrap`` (composition) · ``delivery.relay`` ·
 ``delivery.queue_consumer`` (one for each channel and priority) · ``outbox.claim`` · ``delivery.message_source`` ·
-``providers.pool`` · ``channels`` · ``delivery.retry_policy`` · ``outbox.settle_batcher`` · ``outbox.settle``.
+``providers.pool`` · ``channels`` · ``delivery.retry_policy`` · ``outbox.settle``.
 """

@@ -35,8 +35,7 @@ from outbox_relay.delivery.deferral import RELEASED, until_provider_is_back
 from outbox_relay.delivery.message_source import LocalQueue, MessagePreparer, ProviderMessageSource, Render
 from outbox_relay.model import ClaimedMessage, Dead, Outcome, Progress, QueueKey
 from outbox_relay.outbox.claim import ClaimStore
-from outbox_relay.outbox.settle import SettlementStore
-from outbox_relay.outbox.settle_batcher import SettlementBatcher
+from outbox_relay.outbox.settle import SettlementBatcher, SettlementStore
 from outbox_relay.providers.pool import ProviderPool
 from shared.vocabulary import DeadReason
 

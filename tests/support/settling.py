@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from outbox_relay.outbox.settle import SettlementStore
-from outbox_relay.outbox.settle_batcher import SettlementBatcher
+from outbox_relay.outbox.settle import SettlementBatcher, SettlementStore
 
 
 def a_batcher(store: SettlementStore, on_dead: Callable[[], None] = lambda: None) -> SettlementBatcher:
