@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs a release of Signpost, or another one beside it: `deploy/install.sh signpost-VERSION-py3-none-any.whl`.
+# Installs a release of Signpost next to earlier ones: `deploy/install.sh signpost-VERSION-py3-none-any.whl`.
 #
-# DESTDIR=/somewhere installs below that folder (a package, an image, a test) and touches nothing else.
-# PYTHON is the interpreter to use, by default the system's. It may be run as often as one likes: configuration that is there is never
-# written, releases that are there stay, and `current` is switched last and at once.
+# DESTDIR=/somewhere installs below that folder only, for a package, an image or a test. PYTHON is the interpreter to use,
+# by default the system's. You can run the script repeatedly: it keeps existing configuration and releases, and
+# switches `current` last, in one step.
 set -eu
-# What it makes is read by users that exist only while a unit runs, whatever the mask of whoever installs.
+# The units' temporary users must be able to read the files, whatever umask the caller has.
 umask 022
 
 usage() {
@@ -18,24 +18,24 @@ wheel=$1
 version=$(basename "$wheel" | sed -n 's/^signpost-\([0-9A-Za-z.+!]*\)-[^/]*\.whl$/\1/p')
 [ -n "$version" ] || usage
 if [ -z "${DESTDIR:-}" ] && [ "$(id -u)" != 0 ]; then
-    echo "install: only root can install here; DESTDIR=/somewhere installs below a folder of yours" >&2
+    echo "install: only root can install here; use DESTDIR=/somewhere to install below another folder" >&2
     exit 1
 fi
 source=$(cd "$(dirname "$0")/.." && pwd)
 is_fit() { "$1" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
-# The system's own where it is new enough: what a version manager puts before it may lie where no unit can look.
+# Prefer the system's Python if it is new enough: a version manager's may be in a folder that units cannot read.
 if [ -n "${PYTHON:-}" ]; then python=$PYTHON; elif is_fit /usr/bin/python3; then python=/usr/bin/python3; else python=python3; fi
 home=$(readlink -m "$(command -v "$python" || echo "$python")")
 case ${DESTDIR:+a package}$home in
     /root/* | /home/* | /run/user/*)
-        echo "install: $home is hidden from the units (ProtectHome=): say PYTHON=/usr/bin/python3, or another outside of homes" >&2
+        echo "install: $home is hidden from the units (ProtectHome=): set PYTHON=/usr/bin/python3, or another one outside of home folders" >&2
         exit 1
         ;;
 esac
 root=
 if [ -n "${DESTDIR:-}" ]; then
     mkdir -p "$DESTDIR"
-    # As an environment writes it into its commands: from the root on, and without a slash at its end.
+    # An absolute path without a trailing slash, as the virtual environment writes it into its commands.
     root=$(cd "$DESTDIR" && pwd)
     root=${root%/}
 fi
@@ -43,19 +43,19 @@ releases=$root/opt/signpost/releases
 draft=$releases/.draft
 configuration=$root/etc/signpost
 
-one_at_a_time() { # Two at once would make their drafts in the same folder.
+one_at_a_time() { # Two installations at once would use the same draft folder.
     mkdir -p "$releases"
     exec 9>"$releases/.lock"
     flock --nonblock 9 && return
-    echo "another installation is under way: waiting for its end"
+    echo "waiting for another installation to end"
     flock 9
 }
 
 make_release() {
-    # What one that was killed has left.
+    # Remove the draft of an installation that was killed.
     rm -rf "$draft"
     [ -e "$releases/$version" ] && { echo "release $version is there already"; return; }
-    # Under another name until it is whole: what stands under its version can be run.
+    # A draft until it is complete, so that a folder with a version is always complete.
     trap 'rm -rf "$draft"' EXIT
     "$python" -m venv "$draft"
     "$draft/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r "$source/requirements.lock"
@@ -64,7 +64,7 @@ make_release() {
     mv "$draft" "$releases/$version"
 }
 
-at_home() { # Lets its commands name the place where they will be run from.
+at_home() { # Replace the draft's path in the commands by the final one.
     here=$(printf '%s' "$draft" | sed 's/[][\.*^$|]/\\&/g')
     for file in "$draft"/bin/* "$draft/pyvenv.cfg"; do
         if [ -f "$file" ] && [ ! -L "$file" ] && grep -qIF "$draft" "$file"; then
@@ -73,7 +73,7 @@ at_home() { # Lets its commands name the place where they will be run from.
     done
 }
 
-keep() { # keep MODE FILE: make it from standard input, unless it is there
+keep() { # keep MODE FILE: create it from standard input, unless it exists
     if [ -e "$2" ]; then cat >/dev/null; return; fi
     cat >"$2.new"
     chmod "$1" "$2.new"
@@ -87,7 +87,7 @@ make_configuration() {
     for process in api relay console; do
         keep 644 "$configuration/$process.env" <"$source/deploy/etc/$process.env"
     done
-    # Empty files are settings that are not set; `check-settings` says which must be.
+    # Empty files count as unset settings; `check-settings` lists the required ones.
     for secret in owner-database-url api-database-url relay-database-url console-database-url secret-keys \
         relay-listen-database-url email-providers sms-providers dkim-key \
         operator-webhook-url operator-webhook-key provision-database-url; do
@@ -111,4 +111,4 @@ make_configuration
 install_units
 switch_to_release
 if [ -z "${DESTDIR:-}" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
-echo "signpost $version is installed; docs/guides/systemd.md says what to fill in, and what to start"
+echo "signpost $version is installed; docs/guides/systemd.md lists the next steps"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the secrets that docker-compose.yml mounts, each in a file of its own; what is there already stays as it is.
+# Creates the secrets that docker-compose.yml mounts, one file each, and keeps existing files.
 set -eu
 folder=${1:-$(dirname "$0")/secrets}
 umask 077
@@ -8,7 +8,7 @@ chmod 700 "$folder"
 
 keep() { # keep NAME VALUE: write it, unless it is there
     [ -e "$folder/$1" ] || printf '%s\n' "$2" >"$folder/$1"
-    # Containers see the file as it is here, under a user of their own; the folder keeps everyone else out.
+    # The containers' users must be able to read the file. The folder keeps other users out.
     chmod 444 "$folder/$1"
 }
 

@@ -132,7 +132,7 @@ def test_concurrent_installations_take_turns(wheel: Path, tmp_path: Path) -> Non
         with log.open("w") as said:
             both.append(subprocess.Popen([INSTALL, wheel], env=environment, stdout=said, stderr=subprocess.STDOUT))
     try:
-        eventually(lambda: any("waiting for its end" in log.read_text() for log in logs), seconds=60)
+        eventually(lambda: any("waiting for another installation" in log.read_text() for log in logs), seconds=60)
     finally:
         go_on.touch()
     assert [each.wait(timeout=120) for each in both] == [0, 0], [log.read_text() for log in logs]
