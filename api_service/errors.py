@@ -73,7 +73,7 @@ class TooManyAttemptsError(ProblemError):
 
 
 class AlreadyActiveError(ProblemError):
-    """The registration is active, so there is nothing to resend. A lookup reveals the same to the holder of the id."""
+    """The registration is active, so a resend is impossible. A lookup reveals the same to the holder of the id."""
 
     code = Code.ALREADY_ACTIVE
 

@@ -43,7 +43,7 @@ OBSERVER = RequestObserver(REQUEST_DURATION, methods=("GET", "HEAD", "POST", "PU
 
 
 def observe(app: Flask, *, is_https: bool) -> None:
-    """Log, measure and trace every request. ``is_https`` tells whether clients use HTTPS, which enables HSTS."""
+    """Log, measure and trace every request. ``is_https`` enables HSTS, for clients that use HTTPS."""
     app.after_request(_end_trace)  # Flask calls these in reverse order, so this one runs last
     OBSERVER.watch(app, is_https=is_https)
     app.before_request(_start_trace)

@@ -120,7 +120,7 @@ RULES: Mapping[Limit, Rule] = {
 }
 
 # Keys are sorted, so two requests with several limits in common cannot deadlock. The table name is qualified: in a
-# pooler's session a statement outside a transaction has none of our settings.
+# pooler's session a statement outside a transaction lacks our settings.
 UPSERT = """
 insert into public.rate_limits as stored (key, amount, period, hits, ends_at)
 select key, amount, period, array[clock_timestamp()], clock_timestamp() + period
@@ -211,7 +211,7 @@ class Limiter:
     """Counts hits against the configured limits.
 
     Networks are gates: what a network is refused does not count against addresses, which a stranger could otherwise
-    exhaust. What an address is refused still counts against the network.
+    exhaust. A hit that an address is refused still counts against the network.
     """
 
     def __init__(self, engine: Engine, windows: Mapping[Limit, Windows], key: bytes) -> None:

@@ -76,15 +76,12 @@ class ActivationFallback(StrEnum):
     @property
     def channels(self) -> Mapping[Channel, Channel]:
         """The fallback channel by the channel that it replaces."""
-        match self:
-            case ActivationFallback.NONE:
-                return {}
-            case ActivationFallback.SMS:
-                return {Channel.EMAIL: Channel.SMS}
-            case ActivationFallback.EMAIL:
-                return {Channel.SMS: Channel.EMAIL}
-            case ActivationFallback.BOTH:
-                return {Channel.EMAIL: Channel.SMS, Channel.SMS: Channel.EMAIL}
+        fallbacks = {Channel.EMAIL: Channel.SMS, Channel.SMS: Channel.EMAIL}
+        return {
+            channel: fallback
+            for channel, fallback in fallbacks.items()
+            if self in (ActivationFallback.BOTH, ActivationFallback(fallback))
+        }
 
 
 @dataclass(frozen=True)

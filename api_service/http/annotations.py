@@ -1,4 +1,4 @@
-"""OpenAPI annotations beside each route, from which ``openapi`` builds the document.
+"""OpenAPI annotations of routes, from which ``openapi`` builds the document.
 
 Decorators that change the interface of a route mark it, so the annotations need not repeat that.
 """
@@ -34,7 +34,7 @@ class Tag(StrEnum):
 
 
 class Mark(StrEnum):
-    """What a decorator adds to a route."""
+    """A property that a decorator adds to a route."""
 
     AUTHENTICATED = "for users"
     IDEMPOTENT = "idempotent"

@@ -1,10 +1,10 @@
 """Idempotency-Key (draft-ietf-httpapi-idempotency-key-header-07): repeated requests execute once.
 
 Mark a route ``@idempotent``. In its transaction, call ``acquire_key`` before the first write and ``store_response``
-after the last. Both do nothing for a request without a key.
+after the last. Without a key, both return at once.
 
 A response is stored if and only if the request was executed: after a crash the repetition executes. Errors roll back
-and store nothing; a repetition is checked again.
+and leave no response, so a repetition is checked again.
 """
 
 import hashlib
@@ -124,7 +124,7 @@ def parse_key(header: str) -> str:
 
 
 def request_key(key: str) -> RequestKey:
-    """Identify the current request by hashes, which reveal nothing of its content."""
+    """Identify the current request by hashes, which do not reveal its content."""
     route = request.url_rule.rule if request.url_rule else ""
     scope = "\0".join((request.method, route, str(g.get("user_id", "")), key))
     content = f"{request.method}\0{request.path}\0".encode() + request.get_data()

@@ -18,7 +18,7 @@ from shared.web.problems import ProblemError
 def limit_headers(tallies: Sequence[Tally]) -> dict[str, str]:
     """Return the RateLimit headers for these tallies.
 
-    What is left for an address appears only at 0: other values would reveal activity on the address to strangers.
+    The number left for an address appears only at 0: other values would reveal activity on the address to strangers.
     """
     shown = [tally for tally in tallies if RULES[tally.limit].per is Per.NETWORK or not tally.is_admitted]
     if not shown:
@@ -103,7 +103,7 @@ def by_addresses(limit: Limit, *canonical: str) -> list[Subject]:
 
 def _add_headers(response: Response) -> Response:
     if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE and g.get("spent"):
-        # A request that fails without a database counts against nobody, if that can still be written.
+        # A request that fails without a database does not count, if the refund can still be written.
         with suppress(*DATABASE_FAILURES):
             refund_all()
     for name, value in limit_headers(g.get("tallies", [])).items():

@@ -76,7 +76,7 @@ class Notifier:
         while not self._is_closing.is_set():
             try:
                 self._notify_until_closing()
-            except Exception as error:  # noqa: BLE001 - without this thread nothing would wake the relays any more
+            except Exception as error:  # noqa: BLE001 - only this thread wakes the relays
                 self._is_due.set()  # the last notification may be lost
                 self._is_closing.wait(self._outage.failed(error))
 

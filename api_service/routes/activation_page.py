@@ -1,4 +1,4 @@
-"""/activate: the page behind the link in a message. Viewing it changes nothing; its buttons do.
+"""/activate: the page behind the link in a message. Only its buttons change anything.
 
 Mail scanners open links and some run scripts. So GET only shows the buttons, and there is no script.
 """

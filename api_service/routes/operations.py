@@ -20,7 +20,7 @@ blueprint = Blueprint("operations", __name__)
 @blueprint.get("/livez")
 @documented(Tag.OPERATIONS, {HTTPStatus.OK: ResponseDoc("The process responds.", StatusSchema)}, needs_database=False)
 def get_livez() -> Response:
-    """Report that the process responds, whatever the state of the database."""
+    """Report that the process responds, in any state of the database."""
     return jsonify(status="alive")
 
 
@@ -32,7 +32,7 @@ def get_livez() -> Response:
     needs_database=False,
 )
 def get_readyz() -> Response:
-    """Report whether requests can be served, and what is missing."""
+    """Report whether the service can serve requests, and the missing requirements."""
     missing = missing_requirements(services().engine, REVISIONS)
     return problem(CommonCode.NOT_READY, missing=missing) if missing else jsonify(status="ready")
 

@@ -45,7 +45,7 @@ class Text(fields.String):
 
     longest = LONGEST_TEXT
     json_schema: ClassVar[dict[str, Any]] = {}
-    """What JSON Schema can express about the field."""
+    """The part of the field's rules that JSON Schema can express."""
 
     def __init__(self, **options: Any) -> None:
         messages: dict[str, Any] = dict.fromkeys(("null", "invalid", "invalid_utf8"), ViolationCode.INVALID_TYPE)
@@ -203,7 +203,7 @@ class TypedCode(Text):
 def reject_control_characters(text: str) -> None:
     """Raise ValidationError for characters that end lines or reorder text."""
     if text.isprintable():
-        return  # printable characters are none of these, and this check is far faster
+        return  # no printable character is affected, and this check is far faster
     for character in text:
         if character in _BIDI_CONTROLS or unicodedata.category(character) in _CONTROL_CATEGORIES:
             raise ValidationError(ViolationCode.CONTROL_CHARACTER)

@@ -76,7 +76,7 @@ class AccessTokens:
         try:
             claims = self._verified(access_token)
             return CurrentUser(UUID(claims["sub"]), UUID(claims["sid"]))
-        # Without cause, which could quote the input. A KeyError is an unknown or missing kid; the others come from
+        # Without cause, which could quote the input. A KeyError is an unknown or missing kid; other errors come from
         # claims of the wrong form.
         except (jwt.PyJWTError, KeyError, TypeError, ValueError, AttributeError):
             raise InvalidTokenError from None

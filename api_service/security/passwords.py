@@ -44,7 +44,7 @@ def normalised(password: str) -> str:
 
 
 def violation_in(password: str, addresses: Iterable[str]) -> ViolationCode | None:
-    """Return what is wrong with a normalized password for an account with these addresses, if anything."""
+    """Return the violation of a normalized password for an account with these addresses, if any."""
     if len(password) < MIN_LENGTH:
         return ViolationCode.TOO_SHORT
     if len(password) > MAX_LENGTH:

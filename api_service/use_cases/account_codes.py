@@ -127,7 +127,7 @@ def new_address(wanted: CodeRequest) -> str | None:
 
 
 def message_with(template: Template, token: Token, to: Recipient) -> NewMessage:
-    """Return the message that carries the code, or says that there is no account."""
+    """Return the message with the code, or the note that the address has no account."""
     return NewMessage(
         template=template,
         channel=token.channel,

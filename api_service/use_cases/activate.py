@@ -10,13 +10,17 @@ from sqlalchemy.orm import Session, sessionmaker
 from api_service.errors import InvalidOrExpiredError, PasswordRequiredError, TooManyAttemptsError, WrongPasswordError
 from api_service.rate_limits import Limiter
 from api_service.security.passwords import DUMMY_HASH, verify_password
-from api_service.use_cases.codes import count_tries, destinations, matching_attempt, spend_attempt, use_up
 from api_service.use_cases.tokens import (
     FOR_A_REGISTRATION,
+    count_tries,
+    destinations,
     end_tokens,
     living_tokens_of,
+    matching_attempt,
+    spend_attempt,
     supersede_living,
     supersede_messages,
+    use_up,
 )
 from api_service.use_cases.users import has_same_address, lock_user, notice, proven_at
 from shared.db.errors import violated_constraint
@@ -40,7 +44,7 @@ class Confirmation:
 def confirmed_by_link(
     sessions: sessionmaker[Session], keys: SecretKeys, link_token: str, password: str | None = None
 ) -> Confirmation:
-    """Return what the link confirms. Raises InvalidOrExpiredError or WrongPasswordError.
+    """Return the confirmation by a link. Raises InvalidOrExpiredError or WrongPasswordError.
 
     Anyone who reads the mailbox has the link; only the registration's password identifies the registrant. Hashing
     happens outside transactions.
@@ -62,7 +66,7 @@ def confirmed_by_link(
 def confirmed_by_code(
     sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, registration_id: UUID, code: str
 ) -> Confirmation:
-    """Return what the code confirms. Only the registrant knows the registration's id.
+    """Return the confirmation by a code. Only the registrant knows the registration's id.
 
     Raises InvalidOrExpiredError, TooManyAttemptsError or TooManyRequestsError.
 
@@ -78,11 +82,11 @@ def confirmed_by_code(
 
 
 def activate(session: Session, confirmation: Confirmation) -> UUID:
-    """Use the token, activate its user, retire the others and enqueue a welcome, in the caller's transaction.
+    """Use the token, activate its user, retire other users and enqueue a welcome, in the caller's transaction.
 
     Activation supersedes pending codes, including those on the fallback channel. Returns the user's id. Raises
     InvalidOrExpiredError. Raises PasswordRequiredError if the address has several pending users and a link alone
-    confirmed it: a stranger who registered the address must not get an account with a password of their choice.
+    confirmed it: a stranger who registered the address must not get an account whose password they chose.
     """
     token = session.get(Token, confirmation.token_id)
     if token is None or token.user_id is None:
@@ -123,7 +127,7 @@ def make_active(session: Session, user: User, token: Token) -> None:
     try:
         session.execute(update(User).where(User.id == user.id).values(proven))
     except IntegrityError as error:
-        # A user who registered after the locks were taken may have activated first. A check beforehand would only
+        # A user who registered after the locks were taken may have activated first. An earlier check would only
         # narrow that race.
         if violated_constraint(error) in ONE_HOLDER:
             raise InvalidOrExpiredError from error

@@ -16,9 +16,8 @@ from api_service.rate_limits import Limiter
 from api_service.security.access_tokens import CurrentUser
 from api_service.use_cases.account_codes import CodeRequest, Recipient, changes_of, end_codes, issue, message_with
 from api_service.use_cases.activate import ONE_HOLDER, retire_others
-from api_service.use_cases.codes import count_tries, destinations, matching_attempt, spend_attempt, use_up
 from api_service.use_cases.reauthentication import Reauthentication, lock_reauthenticated_user, lock_signed_in_user
-from api_service.use_cases.tokens import TokenPolicy
+from api_service.use_cases.tokens import TokenPolicy, count_tries, destinations, matching_attempt, spend_attempt, use_up
 from api_service.use_cases.users import Address, notify_all_addresses, proven_at
 from shared.addresses import canonical_email
 from shared.db.errors import violated_constraint
@@ -34,7 +33,7 @@ def ask_for_change(
 ) -> Token:
     """Add a token for the new address and its message, in the caller's transaction.
 
-    The message omits the name, because the address may belong to somebody else.
+    The message omits the name, because the address may belong to another person.
     """
     user = lock_reauthenticated_user(session, reauthentication)
     token = issue(session, CodeRequest(user.id, Purpose.ADDRESS_CHANGE, address), keys, policy)

@@ -67,7 +67,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Registration:
-    """What the holder of the registration's id may see."""
+    """The view of a registration for the holder of its id."""
 
     id: UUID
     status: RegistrationStatus

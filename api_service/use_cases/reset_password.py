@@ -13,9 +13,8 @@ from api_service.errors import InvalidOrExpiredError, ViolationCode
 from api_service.rate_limits import Limiter
 from api_service.security.passwords import is_address
 from api_service.use_cases.account_codes import CodeRequest, Recipient, end_codes, issue, message_with, resets_of
-from api_service.use_cases.codes import count_tries, matching_attempt, spend_attempt, use_up
 from api_service.use_cases.sessions import end_sessions_of, sessions_of
-from api_service.use_cases.tokens import TokenPolicy
+from api_service.use_cases.tokens import TokenPolicy, count_tries, matching_attempt, spend_attempt, use_up
 from api_service.use_cases.users import (
     Address,
     address_column,
@@ -76,8 +75,8 @@ class Addressee:
 def find_addressee(session: Session, address: Address, locale: Locale) -> Addressee:
     """Return the active user who has proven the address, or the typed address without a user.
 
-    The query returns a full row in either case, so that its duration reveals nothing. It locks the user as the token's
-    foreign key would, but before the tokens, in the order that all transactions follow.
+    The query returns a full row in either case, so that its duration does not reveal the account. It locks the user
+    as the token's foreign key would, but before the tokens, in the order that all transactions follow.
     """
     about = {"canonical": address.canonical, "typed": address.deliverable, "locale": locale}
     row = session.connection().execute(_ADDRESSEES[address.channel], about).one()

@@ -66,7 +66,7 @@ def sign_in(
 
 
 def find_candidates(session: Session, credentials: Credentials) -> list[Candidate]:
-    """Return the user who has proven the address, and the latest one who registered it; placeholders if there are none.
+    """Return the user with the proven address, and the latest user who registered it, or placeholders.
 
     Always two, so that a wrong password costs two hashes whether the address is taken or not. A person who registers a
     taken address and signs in with the password given sees ``account_not_activated``, as with a free address.
@@ -112,7 +112,7 @@ def upgraded_hash(password_hash: str, password: str) -> str:
 
 
 def lock_unless_password_changed(session: Session, user_id: UUID, password_hash: str) -> User:
-    """Lock and return the user. Raises InvalidCredentialsError if the password has changed meanwhile.
+    """Lock and return the user. Raises InvalidCredentialsError if the password has changed since.
 
     A session must not start with the old password after the new one ended all sessions.
     """

@@ -1,4 +1,7 @@
-"""Issue tokens of registrations, and compose the messages with their codes."""
+"""Issue tokens of registrations, compose the messages with their codes, and check codes.
+
+An attempt is counted before its code is compared, and a token works once.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -9,10 +12,13 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, Insert, Interval, Select, bindparam, case, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from api_service.errors import InvalidOrExpiredError
+from api_service.rate_limits import Limit, Limiter
 from api_service.use_cases.users import Addressed, address_of, has_address, is_taken, proven_at, reached_at
 from shared.addresses import canonical_address
 from shared.enqueue import NewFallback, NewMessage
 from shared.models import Token, User
+from shared.secrets import SecretKeys, UnknownKeyError, is_code_of
 from shared.templates import Template
 from shared.vocabulary import Channel, Locale, Purpose
 
@@ -21,7 +27,7 @@ FOR_A_REGISTRATION = (Purpose.ACTIVATION, Purpose.DECOY)
 
 @dataclass(frozen=True)
 class TokenPolicy:
-    """Lifetimes, attempts and cooldown of tokens; ``fallbacks`` maps a channel to the one that may take over."""
+    """Lifetimes, attempts and cooldown of tokens; ``fallbacks`` maps a channel to its fallback channel."""
 
     lifetimes: Mapping[Channel, timedelta]
     attempts: int
@@ -161,7 +167,7 @@ def end_tokens(session: Session, tokens: Sequence[Token]) -> None:
     """End the tokens."""
     if not tokens:
         return
-    # In the order of ids, as ``codes.spend_attempt`` does, so that the two wait instead of deadlocking.
+    # In the order of ids, as ``spend_attempt`` does, so that the two wait instead of deadlocking.
     these = select(Token.id).where(Token.id.in_([token.id for token in tokens])).order_by(Token.id)
     locked = these.with_for_update().cte("locked")
     ended = update(Token).where(Token.id == locked.c.id).values(expires_at=func.now())
@@ -171,7 +177,7 @@ def end_tokens(session: Session, tokens: Sequence[Token]) -> None:
 def message_about(user: User | NewUser, token: Token | IssuedToken, policy: TokenPolicy) -> NewMessage:
     """Return the message with the code, or the note that the address has an account.
 
-    Both fall back alike, so that the other channel does not reveal a taken address.
+    Both fall back in the same way, so that the other channel does not reveal a taken address.
     """
     return NewMessage(
         template=_template_for(token.purpose),
@@ -202,3 +208,106 @@ def _template_for(purpose: Purpose) -> Template:
             return Template("account_exists")
         case Purpose.PASSWORD_RESET | Purpose.ADDRESS_CHANGE:
             raise ValueError("such a token is none of a registration's")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An attempt that has been counted."""
+
+    token_id: UUID
+    key_id: str
+
+
+@dataclass(frozen=True)
+class SpentAttempts:
+    """The attempts of one try, newest token first; used up if there are live tokens without attempts left."""
+
+    attempts: tuple[Attempt, ...]
+    is_used_up: bool
+
+
+def spend_attempt(session: Session, *which: ColumnElement[bool]) -> SpentAttempts:
+    """Count an attempt against each live token selected, decoys included.
+
+    There can be one token per channel, and the code of either works. A try costs each of them an attempt, so two
+    channels do not double the guesses.
+    """
+    # Locked in the order of ids, so that concurrent tries wait instead of deadlocking.
+    living = (
+        select(Token.id, Token.created_at).where(*which, is_living()).order_by(Token.id).with_for_update().cte("living")
+    )
+    spent = (
+        update(Token)
+        .where(Token.id == living.c.id, Token.attempts_left > 0)
+        .values(attempts_left=Token.attempts_left - 1)
+        .returning(Token.id, Token.key_id)
+        .cte("spent")
+    )
+    rows = session.execute(
+        select(living.c.id, spent.c.key_id)
+        .select_from(living)
+        .outerjoin(spent, spent.c.id == living.c.id)
+        .order_by(living.c.created_at.desc())
+    ).all()
+    attempts = tuple(Attempt(row.id, row.key_id) for row in rows if row.key_id is not None)
+    return SpentAttempts(attempts, is_used_up=bool(rows) and not attempts)
+
+
+def destinations(session: Session, spent: SpentAttempts) -> list[str]:
+    """Return the canonical addresses to which the codes went.
+
+    Separate from ``spend_attempt``: for resets, the time to find the user would reveal the account.
+    """
+    users_own = case((Token.channel == Channel.EMAIL, User.email), else_=User.phone)
+    found = session.scalars(
+        select(func.coalesce(Token.new_address, users_own))
+        .select_from(Token)
+        .outerjoin(User, User.id == Token.user_id)
+        .where(Token.id.in_([attempt.token_id for attempt in spent.attempts]))
+    )
+    return [canonical_address(address) for address in found if address]
+
+
+def count_tries(session: Session, limiter: Limiter, *canonical: str) -> None:
+    """Count a try against the addresses. Raises TooManyRequestsError.
+
+    In the transaction that spends the attempt, so that a rejected request does not cost an attempt.
+    """
+    limiter.spend([limiter.address(Limit.CODE_TRIES_PER_ADDRESS, each) for each in canonical], session.connection())
+
+
+def matching_attempt(spent: SpentAttempts, keys: SecretKeys, code: str) -> Attempt:
+    """Return the attempt whose token has this code. Raises InvalidOrExpiredError.
+
+    Without an attempt it derives a dummy code, which takes as long.
+    """
+    right = [attempt for attempt in spent.attempts or (dummy_attempt(keys),) if has_code(attempt, keys, code)]
+    if not (spent.attempts and right):
+        raise InvalidOrExpiredError
+    return right[0]
+
+
+def dummy_attempt(keys: SecretKeys) -> Attempt:
+    """Return an attempt at a token that does not exist."""
+    return Attempt(token_id=uuid4(), key_id=keys.newest_id)
+
+
+def has_code(attempt: Attempt, keys: SecretKeys, code: str) -> bool:
+    """Return whether the code is the token's; false once its key has left SECRET_KEYS."""
+    try:
+        return is_code_of(attempt.token_id, keys[attempt.key_id], code)
+    except UnknownKeyError:
+        return False
+
+
+def use_up(session: Session, token: Token, purpose: Purpose) -> None:
+    """Mark the token as used. Raises InvalidOrExpiredError if it is used, expired or for another purpose."""
+    used = session.execute(
+        update(Token)
+        .where(Token.id == token.id, Token.purpose == purpose, is_living())
+        .values(used_at=func.now())
+        .returning(Token.id)
+        .execution_options(synchronize_session=False)
+    )
+    if used.one_or_none() is None:
+        raise InvalidOrExpiredError

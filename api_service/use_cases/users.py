@@ -122,7 +122,7 @@ class Address:
 
 
 def lock_user(session: Session, which: ColumnElement[bool], *, otherwise: ProblemError) -> User:
-    """Lock and return the selected user. Raises ``otherwise`` if there is none after waiting for other locks.
+    """Lock and return the selected user. Raises ``otherwise`` if no user matches after other locks end.
 
     Call it before locking the user's tokens: all transactions use that order. Rows that refer to the user can still be
     added.

@@ -33,6 +33,12 @@ def limiter_of(engine: Engine, **texts: str) -> Limiter:
     return Limiter(engine, windows, KEY)
 
 
+def test_a_subject_without_a_limit_is_always_admitted_at_once(engine: Engine) -> None:
+    limiter = limiter_of(engine)
+    assert limiter.spend([ADA]) == []
+    assert limiter.time_until_admitted(ADA) == timedelta(0)
+
+
 def test_concurrent_hits_never_exceed_the_limit(database: Database) -> None:
     engines = [create_database_engine(database.api_url, application_name=name, pool_size=4) for name in "ab"]
     limits = {"registrations_per_address": "7/hour; 9/day", "registrations_per_network": "20/minute"}

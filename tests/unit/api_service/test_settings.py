@@ -90,6 +90,7 @@ def test_an_idle_time_above_the_lifetime_is_rejected() -> None:
 def test_a_limit_has_several_windows_or_is_off() -> None:
     settings = read(LIMIT_RESENDS_PER_ADDRESS="3/hour; 10 per 2 days", LIMIT_RESETS_PER_NETWORK="none")
 
+    assert read(LIMIT_RESENDS_PER_ADDRESS="1/second").limits[Limit.RESENDS_PER_ADDRESS].items[0].seconds == 1
     allowed = [(item.amount, item.seconds) for item in settings.limits[Limit.RESENDS_PER_ADDRESS].items]
     assert allowed == [(3, 3600), (10, 2 * 86_400)]
     assert settings.limits[Limit.RESETS_PER_NETWORK].items == ()
