@@ -38,7 +38,7 @@ def demo() -> None:
             has_passed = run_story(STORY, stack, console)
     if not has_passed:
         sys.exit(1)
-    console.print("\nEvery step held.")
+    console.print("\nEvery step succeeded.")
 
 
 @main.command()

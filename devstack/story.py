@@ -98,14 +98,14 @@ def requeue_after_repair(scene: Scene) -> None:
 
 
 STORY = (
-    Step("Registering by e-mail answers before any mail goes", register_by_email),
+    Step("A registration by e-mail responds before the mail goes", register_by_email),
     Step("The mail arrives in a real SMTP server, with a code", receive_mail),
     Step("The code activates the account", activate_by_email),
-    Step("Registering by phone answers before any SMS goes", register_by_sms),
+    Step("A registration by phone responds before the SMS goes", register_by_sms),
     Step("The SMS arrives through a real HTTP gateway, with a code", receive_sms),
     Step("The code activates the account", activate_by_sms),
-    Step("Mail server stopped: answered at once, the message waits", register_while_the_mail_server_is_down),
+    Step("Mail server down: responds at once, and the message waits", register_while_the_mail_server_is_down),
     Step("Mail server back: the message arrives, its code activates", receive_once_the_server_is_back),
     Step("Rejected address: dead after one attempt, outboxctl shows it", give_up_on_a_rejected_address),
-    Step("Address mended, message requeued: it arrives and activates", requeue_after_repair),
+    Step("Mailbox exists again, requeued: it arrives and activates", requeue_after_repair),
 )
