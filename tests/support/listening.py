@@ -9,25 +9,43 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
-async def listening(talk: Talk, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """Yield the port. Run ``talk`` for each connection, and close it on EOFError or OSError."""
+async def listening(talk: Talk, tls: ssl.SSLContext | None = None, *, grace_seconds: float = 5) -> AsyncIterator[int]:
+    """Yield the port. Run ``talk`` for each connection, and close it on EOFError or OSError.
+
+    At the end, wait ``grace_seconds`` for the running ones, then cancel them, and close all connections.
+    """
     talking: set[asyncio.Task[None]] = set()
+    writers: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        talking.add(task)
         try:
             await talk(reader, writer)
         except (EOFError, OSError):
             writer.transport.abort()
-        finally:
-            talking.discard(task)
 
-    listener = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    # No coroutine function: its task could be cancelled before it starts, and nothing would close the connection.
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.add(writer)
+        task = asyncio.get_running_loop().create_task(serve(reader, writer))
+        talking.add(task)
+        task.add_done_callback(talking.discard)
+
+    listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls, limit=1 << 20)
     try:
         yield int(listener.sockets[0].getsockname()[1])
     finally:
         listener.close()
+        await connections_completed()
         if talking:
-            await asyncio.wait(talking, timeout=5)
+            await asyncio.wait(talking, timeout=grace_seconds)
+        for task in talking:
+            task.cancel()
+        for writer in writers:
+            writer.transport.abort()
+        await connections_completed()
+
+
+async def connections_completed() -> None:
+    """Let the event loop finish opening connections that it has accepted, and closing those that were aborted."""
+    for _ in range(4):
+        await asyncio.sleep(0)

@@ -7,6 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.support.listening import listening
+
 MESSAGE_ID = re.compile(rb"^Message-ID: <([^>]+)>", re.MULTILINE | re.IGNORECASE)
 GO_AHEAD = {b"EHLO": b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n", b"DATA": b"354 go ahead\r\n"}
 
@@ -26,6 +28,7 @@ class MailSink:
         self.reply_seconds = 0.0
         self._open = asyncio.Event()
         self._says_verdicts = asyncio.Event()
+        self._stopped = asyncio.Event()
         self._loop = asyncio.new_event_loop()
 
     @property
@@ -56,11 +59,9 @@ class MailSink:
     async def serve(self, started: threading.Event) -> None:
         self._open.set()
         self._says_verdicts.set()
-        server = await asyncio.start_server(self._talk, "127.0.0.1", 0, limit=1 << 20)
-        self.port = server.sockets[0].getsockname()[1]
-        started.set()
-        async with server:
-            await server.serve_forever()
+        async with listening(self._talk, grace_seconds=0) as self.port:
+            started.set()
+            await self._stopped.wait()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -99,19 +100,11 @@ class MailSink:
         writer.write(answer)
 
     def run(self, started: threading.Event) -> None:
-        try:
-            self._loop.run_until_complete(self.serve(started))
-        except asyncio.CancelledError:
-            pass
-        finally:
-            self._loop.close()
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self.serve(started))
 
     def stop(self) -> None:
-        def cancel_all() -> None:
-            for task in asyncio.all_tasks(self._loop):
-                task.cancel()
-
-        self._loop.call_soon_threadsafe(cancel_all)
+        self._loop.call_soon_threadsafe(self._stopped.set)
 
 
 @contextmanager

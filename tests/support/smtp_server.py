@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
+from tests.support.listening import connections_completed
 from tests.support.smtp_script import End, Moment, Script
 
 
@@ -39,6 +40,7 @@ class SmtpServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._listener.close()
+        await connections_completed()
         await self.drop_connections()
 
     def begin(self, conversation: "Conversation") -> None:
@@ -51,6 +53,7 @@ class SmtpServer:
             conversation.hang_up()
         await asyncio.gather(*self._conversations.values())
         self._conversations.clear()
+        await connections_completed()
 
 
 class Conversation(asyncio.Protocol):
