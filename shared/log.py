@@ -61,12 +61,11 @@ class LineWriter:
         self._lock = Lock()  # with unbuffered output, Python writes a long line in parts
 
     def write(self, line: str) -> None:
-        """Write and flush the line."""
+        """Write the line. Standard error is flushed at each line end."""
         if self._stream is None:  # closed before this process started
             return
         with suppress(OSError, ValueError), self._lock:
             self._stream.write(f"{line}\n")
-            self._stream.flush()
 
     debug = info = warning = error = critical = write
 

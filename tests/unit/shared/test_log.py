@@ -4,13 +4,15 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
-from shared.log import ROOT
+from shared.log import PACKAGES, ROOT
 
 SCRIPT = """
 import logging
 from shared.log import configure_logging, get_logger
+configure_logging("another-service", "debug")
 configure_logging("a-service", "info")
 get_logger("part").debug("not heard")
 get_logger("part").info("ours", count=1)
@@ -35,6 +37,7 @@ threads = [threading.Thread(target=tell, args=[thread]) for thread in range(6)]
 def test_own_and_library_events_have_one_form() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
     ours, theirs = (json.loads(line) for line in done.stderr.splitlines())
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", ours["timestamp"])
     assert ours.pop("timestamp") <= theirs.pop("timestamp")
     assert ours == {"event": "ours", "level": "info", "service": "a-service", "count": 1}
     assert theirs == {"event": "theirs", "level": "warning", "service": "a-service"}
@@ -134,3 +137,9 @@ def test_a_trace_has_at_most_eight_lines_of_this_project(tmp_path: Path) -> None
         [sys.executable, script], capture_output=True, text=True, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     assert json.loads(done.stderr)["trace"] == [f"shared/log.py:{line}" for line in range(4, 12)]
+
+
+def test_traces_have_the_lines_of_all_packages_of_a_service() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert sorted({*PACKAGES, "devstack"}) == sorted(packages)
