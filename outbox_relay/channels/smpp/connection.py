@@ -1,7 +1,7 @@
 """One bind at an SMSC: PDUs of SMPP 3.4, requests out, the response to each back, and kept alive in between.
 
-smpplib writes the requests. Responses are parsed here: smpplib's parser raises KeyError for optional parameters that it
-does not expect, and an SMSC may add any to any response (§3.2.4).
+Section numbers are those of SMPP 3.4 issue 1.2. An SMSC may add optional parameters to any response (§3.2.4), so
+responses are parsed only as far as the relay needs them.
 """
 
 import asyncio
@@ -10,9 +10,7 @@ import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import count
-from typing import Any, Self
-
-from smpplib import consts, smpp
+from typing import Self
 
 from outbox_relay.channels.base import readable_certificate, timeout_with_grace
 from outbox_relay.model import RenderedMessage
@@ -24,7 +22,7 @@ UNBIND_SECONDS = 0.5
 ENQUIRE_SECONDS = 30.0
 """How often to send enquire_link. Most SMSCs close connections that are silent for a minute or more."""
 
-HEADER = struct.Struct(">IIII")
+HEADER, OPTION = struct.Struct(">IIII"), struct.Struct(">HH")
 LONGEST_PDU = 64 * 1024
 RESPONSE = 0x80000000
 LONGEST_NUMBER = 20
@@ -32,15 +30,50 @@ ALPHANUMERIC = 5
 """The type of number for a name (§5.2.5)."""
 LONGEST_MESSAGE_ID = 64
 LONGEST_SYSTEM_ID, LONGEST_PASSWORD = 15, 8
-"""Octets (§4.1.1). smpplib would silently cut off longer ones."""
+"""Octets (§4.1.1)."""
 
-OK: int = consts.SMPP_ESME_ROK
-INVALID_COMMAND: int = consts.SMPP_ESME_RINVCMDID
+INTERFACE_VERSION = 0x34
+MESSAGE_PAYLOAD = 0x0424
+"""The optional parameter for a text that does not fit into short_message (§5.3.2.32)."""
 
 _DATA_CODING = {Alphabet.GSM_7: 0, Alphabet.UCS_2: 8}
-_STATUS_NAMES: dict[int, str] = {
-    value: name.removeprefix("SMPP_") for name, value in vars(consts).items() if name.startswith("SMPP_ESME_")
-}
+
+
+class Status(IntEnum):
+    """A command_status that a bind or a submit_sm may end with (§5.1.3)."""
+
+    ESME_ROK = 0x00
+    ESME_RINVMSGLEN = 0x01
+    ESME_RINVCMDLEN = 0x02
+    ESME_RINVCMDID = 0x03
+    ESME_RINVBNDSTS = 0x04
+    ESME_RALYBND = 0x05
+    ESME_RSYSERR = 0x08
+    ESME_RINVSRCADR = 0x0A
+    ESME_RINVDSTADR = 0x0B
+    ESME_RBINDFAIL = 0x0D
+    ESME_RINVPASWD = 0x0E
+    ESME_RINVSYSID = 0x0F
+    ESME_RMSGQFUL = 0x14
+    ESME_RINVSERTYP = 0x15
+    ESME_RINVESMCLASS = 0x43
+    ESME_RSUBMITFAIL = 0x45
+    ESME_RINVSRCTON = 0x48
+    ESME_RINVSRCNPI = 0x49
+    ESME_RINVDSTTON = 0x50
+    ESME_RINVDSTNPI = 0x51
+    ESME_RINVSYSTYP = 0x53
+    ESME_RTHROTTLED = 0x58
+    ESME_RX_T_APPN = 0x64
+    ESME_RX_P_APPN = 0x65
+    ESME_RX_R_APPN = 0x66
+    ESME_RINVOPTPARSTREAM = 0xC0
+    ESME_ROPTPARNOTALLWD = 0xC1
+    ESME_RINVPARLEN = 0xC2
+    ESME_RMISSINGOPTPARAM = 0xC3
+    ESME_RINVOPTPARAMVAL = 0xC4
+    ESME_RDELIVERYFAILURE = 0xFE
+    ESME_RUNKNOWNERR = 0xFF
 
 
 class Command(IntEnum):
@@ -86,6 +119,11 @@ class Address:
     value: str = field(repr=False)
 
     @property
+    def octets(self) -> bytes:
+        """The three fields of a request."""
+        return bytes([self.ton, self.npi]) + _c_string(self.value)
+
+    @property
     def is_name(self) -> bool:
         """Whether it is a name, which cannot be a recipient."""
         return self.ton == ALPHANUMERIC
@@ -100,38 +138,41 @@ def address_of(text: str) -> Address:
 
 
 def submit_sm(sequence: int, sender: str, rendered: RenderedMessage) -> bytes:
-    """Build a submit_sm with the whole message, so that it has one response: the SMSC splits long ones (§4.8.1)."""
+    """Build a submit_sm with the whole message, so that it has one response: the SMSC splits long ones (§4.4.1)."""
     text = rendered.content.decode()
-    source, destination = address_of(sender), address_of(rendered.message.recipient)
-    parameter = "short_message" if segments_in(text) == 1 else "message_payload"
-    return _request(
-        "submit_sm",
-        sequence,
-        source_addr_ton=source.ton,
-        source_addr_npi=source.npi,
-        source_addr=source.value,
-        dest_addr_ton=destination.ton,
-        dest_addr_npi=destination.npi,
-        destination_addr=destination.value,
-        data_coding=_DATA_CODING[alphabet_of(text)],
-        **{parameter: encoded(text)},
+    octets = encoded(text)
+    is_short = segments_in(text) == 1
+    fields = (
+        _c_string(""),  # service_type
+        address_of(sender).octets,
+        address_of(rendered.message.recipient).octets,
+        bytes(3),  # esm_class, protocol_id, priority_flag
+        _c_string(""),  # schedule_delivery_time
+        _c_string(""),  # validity_period
+        bytes([0, 0, _DATA_CODING[alphabet_of(text)], 0]),  # receipt, replacing, data_coding, sm_default_msg_id
+        bytes([len(octets)]) + octets if is_short else bytes([0]) + OPTION.pack(MESSAGE_PAYLOAD, len(octets)) + octets,
     )
+    return _pdu(Command.SUBMIT_SM, sequence, b"".join(fields))
+
+
+def bind_transmitter(sequence: int, system_id: str, password: str) -> bytes:
+    """Build a bind_transmitter (§4.1.1), without system_type, TON, NPI and address_range."""
+    credentials = _c_string(system_id) + _c_string(password) + _c_string("")
+    return _pdu(Command.BIND_TRANSMITTER, sequence, credentials + bytes([INTERFACE_VERSION, 0, 0]) + _c_string(""))
 
 
 def status_name(status: int) -> str:
     """Return a command_status as operators look it up."""
-    return f"{_STATUS_NAMES.get(status, 'SMSC error')} (0x{status:08X})"
+    name = Status(status).name if status in list(Status) else "SMSC error"
+    return f"{name} (0x{status:08X})"
 
 
-def _request(name: str, sequence: int, **fields: Any) -> bytes:
-    pdu = smpp.make_pdu(name, sequence=sequence, **fields)
-    pdu.sequence = sequence  # smpplib treats the argument as a field and keeps its own number
-    content: bytes = pdu.generate()
-    return content
+def _c_string(text: str) -> bytes:
+    return text.encode() + b"\0"
 
 
-def _header_only(command: int, sequence: int, status: int = 0) -> bytes:
-    return HEADER.pack(HEADER.size, command, status, sequence)
+def _pdu(command: int, sequence: int, body: bytes = b"", status: int = 0) -> bytes:
+    return HEADER.pack(HEADER.size + len(body), command, status, sequence) + body
 
 
 @dataclass(frozen=True)
@@ -228,10 +269,10 @@ class SmppConnection:
     async def _bind(self) -> None:
         sequence = self.next_sequence()
         # A transmitter only submits: the relay uses no delivery receipts.
-        pdu = _request("bind_transmitter", sequence, system_id=self._smsc.system_id, password=self._smsc.password)
+        pdu = bind_transmitter(sequence, self._smsc.system_id, self._smsc.password)
         async with timeout_with_grace(self._smsc.step_seconds):
             response = await self.request(sequence, pdu)
-        if response.status != OK:
+        if response.status != Status.ESME_ROK:
             raise RefusedError(f"bind: {status_name(response.status)}")
         if not response.is_response_to(Command.BIND_TRANSMITTER):
             raise RefusedError(f"bind: answered by {response.command:#010x}")
@@ -250,7 +291,7 @@ class SmppConnection:
 
     async def _request_without_body(self, command: Command) -> Pdu:
         sequence = self.next_sequence()
-        return await self.request(sequence, _header_only(command, sequence))
+        return await self.request(sequence, _pdu(command, sequence))
 
     async def _read(self) -> None:
         try:
@@ -271,9 +312,9 @@ class SmppConnection:
             if response is not None and not response.done():
                 response.set_result(pdu)
         elif pdu.command == Command.ENQUIRE_LINK:
-            self._writer.write(_header_only(pdu.command | RESPONSE, pdu.sequence))
+            self._writer.write(_pdu(pdu.command | RESPONSE, pdu.sequence))
         elif pdu.command == Command.UNBIND:
-            self._writer.write(_header_only(pdu.command | RESPONSE, pdu.sequence))
+            self._writer.write(_pdu(pdu.command | RESPONSE, pdu.sequence))
             self.abort(ConnectionResetError("the SMSC has unbound us"))
         else:
-            self._writer.write(_header_only(Command.GENERIC_NACK, pdu.sequence, INVALID_COMMAND))
+            self._writer.write(_pdu(Command.GENERIC_NACK, pdu.sequence, status=Status.ESME_RINVCMDID))

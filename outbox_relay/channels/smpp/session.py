@@ -5,18 +5,16 @@ Source of the table: SMPP 3.4 issue 1.2, §5.1.3. A status from 0x400 on is the 
 
 from dataclasses import dataclass
 
-from smpplib import consts
-
 from outbox_relay.channels.base import MessageSource, ProviderDownError, Session, timeout_with_grace
 from outbox_relay.channels.smpp.connection import (
     LONGEST_NUMBER,
     LONGEST_PASSWORD,
     LONGEST_SYSTEM_ID,
-    OK,
     Command,
     Pdu,
     SmppConnection,
     Smsc,
+    Status,
     address_of,
     status_name,
     submit_sm,
@@ -30,30 +28,30 @@ DEFAULT_PORT = 2775
 DEFAULT_TLS_PORT = 3550
 
 _CLASSES: dict[int, FailureClass] = {
-    consts.SMPP_ESME_RINVDSTADR: FailureClass.RECIPIENT,
-    consts.SMPP_ESME_RINVMSGLEN: FailureClass.CONTENT,
+    Status.ESME_RINVDSTADR: FailureClass.RECIPIENT,
+    Status.ESME_RINVMSGLEN: FailureClass.CONTENT,
     # The only optional parameter that the relay sends is message_payload, for long texts.
-    consts.SMPP_ESME_ROPTPARNOTALLWD: FailureClass.CONTENT,
-    consts.SMPP_ESME_RINVPARLEN: FailureClass.CONTENT,
-    consts.SMPP_ESME_RINVOPTPARAMVAL: FailureClass.CONTENT,
-    consts.SMPP_ESME_RSUBMITFAIL: FailureClass.TRANSIENT,  # about one message, without a reason
-    consts.SMPP_ESME_RX_T_APPN: FailureClass.TRANSIENT,
-    consts.SMPP_ESME_RDELIVERYFAILURE: FailureClass.TRANSIENT,
+    Status.ESME_ROPTPARNOTALLWD: FailureClass.CONTENT,
+    Status.ESME_RINVPARLEN: FailureClass.CONTENT,
+    Status.ESME_RINVOPTPARAMVAL: FailureClass.CONTENT,
+    Status.ESME_RSUBMITFAIL: FailureClass.TRANSIENT,  # about one message, without a reason
+    Status.ESME_RX_T_APPN: FailureClass.TRANSIENT,
+    Status.ESME_RDELIVERYFAILURE: FailureClass.TRANSIENT,
 }
 _NOT_ABOUT_MESSAGE: frozenset[int] = frozenset({
-    consts.SMPP_ESME_RINVCMDID,
-    consts.SMPP_ESME_RINVBNDSTS,
-    consts.SMPP_ESME_RALYBND,
-    consts.SMPP_ESME_RINVSRCADR,
-    consts.SMPP_ESME_RBINDFAIL,
-    consts.SMPP_ESME_RINVPASWD,
-    consts.SMPP_ESME_RINVSYSID,
-    consts.SMPP_ESME_RMSGQFUL,
-    consts.SMPP_ESME_RINVSERTYP,
-    consts.SMPP_ESME_RINVSRCTON,
-    consts.SMPP_ESME_RINVSRCNPI,
-    consts.SMPP_ESME_RINVSYSTYP,
-    consts.SMPP_ESME_RTHROTTLED,
+    Status.ESME_RINVCMDID,
+    Status.ESME_RINVBNDSTS,
+    Status.ESME_RALYBND,
+    Status.ESME_RINVSRCADR,
+    Status.ESME_RBINDFAIL,
+    Status.ESME_RINVPASWD,
+    Status.ESME_RINVSYSID,
+    Status.ESME_RMSGQFUL,
+    Status.ESME_RINVSERTYP,
+    Status.ESME_RINVSRCTON,
+    Status.ESME_RINVSRCNPI,
+    Status.ESME_RINVSYSTYP,
+    Status.ESME_RTHROTTLED,
 })  # fmt: skip
 """Statuses that are about our account, our sender or our rate."""
 
@@ -143,7 +141,7 @@ class _Submission:
 
     def _interpret(self, response: Pdu) -> Sent | Failure:
         name, status = self._provider.name, response.status
-        if status != OK:
+        if status != Status.ESME_ROK:
             kind, error = _CLASSES.get(status, FailureClass.PROVIDER), f"submit_sm: {status_name(status)}"
             return Failure(kind, name, error, is_reply=status not in _NOT_ABOUT_MESSAGE)
         if not response.is_response_to(Command.SUBMIT_SM):
