@@ -17,7 +17,7 @@ TESTS := $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Tests that another version of PostgreSQL cannot change.
 WITHOUT_SQL := --ignore=tests/integration/channels --ignore=tests/integration/devstack \
-	--ignore=tests/integration/outbox_relay/test_lying_mail_servers.py
+	--ignore=tests/integration/outbox_relay/test_faulty_mail_servers.py
 
 # Without bytecode files, each of the many processes here would compile all its imports.
 unexport PYTHONDONTWRITEBYTECODE

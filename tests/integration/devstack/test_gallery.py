@@ -1,4 +1,4 @@
-"""The gallery shows every message there is, as its reader gets it."""
+"""The gallery shows each message as its reader receives it."""
 
 from collections.abc import Iterator
 from itertools import product
@@ -37,7 +37,7 @@ def test_a_message_runs_nothing_in_its_frame(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["nothing/en/email", "activation/xx/email", "activation/en/pigeon"])
-def test_what_there_is_not_is_not_found(client: FlaskClient, path: str) -> None:
+def test_unknown_messages_are_not_found(client: FlaskClient, path: str) -> None:
     assert client.get(f"/gallery/{path}").status_code == 404
 
 

@@ -58,7 +58,7 @@ def get(inbox: Inbox, path: str) -> httpx.Response:
     return httpx.get(inbox.http_url + path, trust_env=False)
 
 
-def test_a_mail_is_kept_as_it_came_and_read(inbox: Inbox, address: str) -> None:
+def test_a_mail_is_stored_unchanged_and_parsed(inbox: Inbox, address: str) -> None:
     link = "https://signpost.example/activate?token=a.123456"
     content = a_mail(f"Your code is 204816.\nOr open {link} now\n", "<p>204816</p>").as_bytes(policy=policy.SMTP)
     send(inbox, content, address)
@@ -70,7 +70,7 @@ def test_a_mail_is_kept_as_it_came_and_read(inbox: Inbox, address: str) -> None:
     assert (inbox.folder / f"{message.id}.eml").read_bytes() == inbox.raw(message)
 
 
-def test_digits_within_a_link_or_a_longer_number_are_no_code(inbox: Inbox, address: str) -> None:
+def test_digits_in_a_link_or_a_longer_number_are_not_a_code(inbox: Inbox, address: str) -> None:
     send(inbox, a_mail("Call 33612345678 or see https://signpost.example/a/123456?b=654321&c=a.111111\n"), address)
     [message] = inbox.messages_for(address)
     assert message.code is None
@@ -83,7 +83,7 @@ def test_a_mail_without_text_or_subject_can_still_be_read(inbox: Inbox, address:
     assert get(inbox, f"/messages/{message.id}").status_code == 200
 
 
-def test_commands_may_come_in_one_write(inbox: Inbox, address: str) -> None:
+def test_commands_may_arrive_in_one_write(inbox: Inbox, address: str) -> None:
     commands = f"MAIL FROM:<a@example.org>\r\nRCPT TO:<{address}>\r\nDATA\r\n".encode()
     with socket.create_connection(("127.0.0.1", inbox.smtp_port), timeout=5) as connection:
         replies = connection.makefile("rb")
@@ -111,7 +111,7 @@ def test_a_refused_address_gets_550_and_the_other_recipient_the_mail(inbox: Inbo
     assert len(inbox.messages_for(address)) == 1
 
 
-def test_a_refused_address_is_taken_in_again_once_it_is_off_the_list(inbox: Inbox, address: str) -> None:
+def test_an_address_removed_from_the_list_is_accepted_again(inbox: Inbox, address: str) -> None:
     inbox.refuse(address)
     with pytest.raises(smtplib.SMTPRecipientsRefused):
         send(inbox, a_mail(), address)
@@ -120,7 +120,7 @@ def test_a_refused_address_is_taken_in_again_once_it_is_off_the_list(inbox: Inbo
     assert len(inbox.messages_for(address)) == 1
 
 
-def test_an_sms_is_accepted_with_an_id_and_kept(inbox: Inbox, number: str) -> None:
+def test_an_sms_is_accepted_with_an_id_and_stored(inbox: Inbox, number: str) -> None:
     answer = post_sms(inbox, number)
     [message] = inbox.messages_for(number)
     assert (answer.status_code, answer.json()["id"]) == (202, message.id)
@@ -128,7 +128,7 @@ def test_an_sms_is_accepted_with_an_id_and_kept(inbox: Inbox, number: str) -> No
     assert (inbox.folder / f"{message.id}.json").read_bytes() == inbox.raw(message)
 
 
-def test_the_same_idempotency_key_is_answered_alike_and_kept_once(inbox: Inbox, number: str) -> None:
+def test_a_repeated_idempotency_key_gets_the_same_response_and_is_stored_once(inbox: Inbox, number: str) -> None:
     keyed = AUTHORIZED | {"Idempotency-Key": f"key-of-{number}"}
     answers = [post_sms(inbox, number, keyed).json() for _ in range(2)]
     other = post_sms(inbox, number, AUTHORIZED | {"Idempotency-Key": f"other-key-of-{number}"}).json()
@@ -137,12 +137,12 @@ def test_the_same_idempotency_key_is_answered_alike_and_kept_once(inbox: Inbox, 
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": SMS_TOKEN}])
-def test_the_gateway_takes_nothing_without_its_token(inbox: Inbox, number: str, headers: dict[str, str]) -> None:
+def test_the_gateway_rejects_requests_without_its_token(inbox: Inbox, number: str, headers: dict[str, str]) -> None:
     assert post_sms(inbox, number, headers).status_code == 401
     assert inbox.messages_for(number) == []
 
 
-def test_the_gateway_refuses_a_number_on_the_list(inbox: Inbox, number: str) -> None:
+def test_the_gateway_rejects_a_number_on_the_list(inbox: Inbox, number: str) -> None:
     inbox.refuse(number)
     answer = post_sms(inbox, number)
     assert (answer.status_code, answer.json()) == (422, {"code": "invalid_recipient"})
@@ -150,13 +150,13 @@ def test_the_gateway_refuses_a_number_on_the_list(inbox: Inbox, number: str) -> 
 
 
 @pytest.mark.parametrize("fields", [{"to": ""}, {"to": None}, {"text": 5}])
-def test_the_gateway_refuses_what_is_no_message(inbox: Inbox, number: str, fields: dict[str, object]) -> None:
+def test_the_gateway_rejects_an_invalid_message(inbox: Inbox, number: str, fields: dict[str, object]) -> None:
     answer = post_sms(inbox, **({"to": number} | fields))
     assert (answer.status_code, answer.json()) == (422, {"code": "invalid_message"})
     assert inbox.messages_for(number) == []
 
 
-def test_everything_is_still_there_after_a_restart_on_the_same_ports(tmp_path: Path, address: str, number: str) -> None:
+def test_messages_survive_a_restart_on_the_same_ports(tmp_path: Path, address: str, number: str) -> None:
     keyed = AUTHORIZED | {"Idempotency-Key": "m-1"}
     with running_inbox(tmp_path) as before:
         send(before, a_mail(), address, "bob@example.org")
@@ -172,7 +172,7 @@ def test_everything_is_still_there_after_a_restart_on_the_same_ports(tmp_path: P
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_at_once_when_told_although_clients_stay_connected(tmp_path: Path, told: signal.Signals) -> None:
+def test_the_inbox_stops_at_once_although_clients_stay_connected(tmp_path: Path, told: signal.Signals) -> None:
     with running_inbox(tmp_path) as inbox, socket.create_connection(("127.0.0.1", inbox.smtp_port)) as connection:
         connection.settimeout(END_SECONDS)
         assert connection.recv(3) == b"220"
@@ -199,7 +199,7 @@ def test_a_page_shows_text_as_text_and_runs_no_script(inbox: Inbox, address: str
     assert "script-src" not in page.headers["Content-Security-Policy"]
 
 
-def test_the_html_of_a_message_is_framed_in_a_sandbox_and_sandboxed_by_itself(inbox: Inbox, address: str) -> None:
+def test_the_html_of_a_message_is_sandboxed_in_its_frame_and_alone(inbox: Inbox, address: str) -> None:
     send(inbox, a_mail(html="<p>Hello</p>"), address)
     [message] = inbox.messages_for(address)
     framed = get(inbox, f"/messages/{message.id}/html")
@@ -209,22 +209,22 @@ def test_the_html_of_a_message_is_framed_in_a_sandbox_and_sandboxed_by_itself(in
     assert framed.headers["Content-Security-Policy"].startswith(f"sandbox {sandbox}; default-src 'none'")
 
 
-def test_a_message_that_never_came_is_not_found(inbox: Inbox) -> None:
+def test_an_unknown_message_is_not_found(inbox: Inbox) -> None:
     assert get(inbox, "/messages/nothing").status_code == 404
 
 
-def test_names_that_merely_resolve_to_loopback_are_refused(inbox: Inbox) -> None:
+def test_host_names_that_resolve_to_loopback_are_rejected(inbox: Inbox) -> None:
     answer = httpx.get(f"{inbox.http_url}/messages.json", headers={"Host": "evil.example"}, trust_env=False)
     assert answer.status_code == 400
 
 
-def test_it_listens_on_loopback_only(inbox: Inbox) -> None:
+def test_the_inbox_listens_on_loopback_only(inbox: Inbox) -> None:
     for port in (inbox.smtp_port, inbox.http_port):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.2", port), timeout=5)
 
 
-def test_its_log_holds_no_address(inbox: Inbox, address: str, number: str) -> None:
+def test_the_inboxs_log_contains_no_address(inbox: Inbox, address: str, number: str) -> None:
     inbox.refuse(address)
     with pytest.raises(smtplib.SMTPRecipientsRefused):
         send(inbox, a_mail(), address)

@@ -13,7 +13,7 @@ RANGE = (31_000, 31_100)
 TAKE_FORTY = "[ports.free_port() for _ in range(40)]"
 
 
-def test_a_wished_port_is_taken_where_it_is_free_and_replaced_where_not() -> None:
+def test_a_preferred_port_is_used_if_it_is_free() -> None:
     wished = free_ports()
     with socket.socket() as taken:
         taken.bind((LOOPBACK, wished.api))
@@ -23,12 +23,12 @@ def test_a_wished_port_is_taken_where_it_is_free_and_replaced_where_not() -> Non
     assert (found.relay, found.inbox_http, found.inbox_smtp) == (wished.relay, wished.inbox_http, wished.inbox_smtp)
 
 
-def test_no_port_is_given_out_twice() -> None:
+def test_no_port_is_assigned_twice() -> None:
     same = free_ports().api
     assert len(set(astuple(free_ports(Ports(*[same] * 5))))) == 5
 
 
-def test_two_processes_at_once_are_never_given_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_processes_never_get_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "RESERVABLE", RANGE)
     code = f"from devstack import ports; ports.RESERVABLE = {RANGE}; print({TAKE_FORTY}, flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
 PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {STUBBORN!r}])"
 
-# Starts a server and a process with a child, all watched, says where it keeps things, and waits to be killed.
+# Starts a server and a process with a child under supervision, prints their folder, and waits to be killed.
 KILLED_WITHOUT_WARNING = f"""
 import os, signal, sys, tempfile
 from pathlib import Path
@@ -60,7 +60,7 @@ def wait_for_line(process: Process) -> None:
         process.raise_if_ended()
 
 
-def test_a_process_that_ends_before_it_is_ready_is_told_with_its_log(
+def test_a_process_that_ends_before_it_is_ready_is_reported_with_its_log(
     tmp_path: Path, janitor: Janitor, mark: str
 ) -> None:
     program = a_program(mark, "raise SystemExit('no luck today')", "http://127.0.0.1:9/readyz")
@@ -70,19 +70,19 @@ def test_a_process_that_ends_before_it_is_ready_is_told_with_its_log(
         process.wait_until_ready()
 
 
-def test_a_command_that_fails_is_told_with_its_log(tmp_path: Path, janitor: Janitor, mark: str) -> None:
+def test_a_failed_command_is_reported_with_its_log(tmp_path: Path, janitor: Janitor, mark: str) -> None:
     with pytest.raises(ProcessError, match=r"program ended with 1\n.*\nno luck today"):
         Process(a_program(mark, "raise SystemExit('no luck today')"), tmp_path, janitor).run()
 
 
-def test_stopping_ends_a_process_that_will_not(tmp_path: Path, janitor: Janitor, mark: str) -> None:
+def test_stopping_kills_a_process_that_ignores_signals(tmp_path: Path, janitor: Janitor, mark: str) -> None:
     process = Process(a_program(mark, STUBBORN), tmp_path, janitor, grace_seconds=0)
     wait_for_line(process)
     process.stop()
     assert wait_until_gone(mark) == {}
 
 
-def test_stopping_ends_the_children_that_outlive_their_parent(tmp_path: Path, janitor: Janitor, mark: str) -> None:
+def test_stopping_ends_children_that_outlive_their_parent(tmp_path: Path, janitor: Janitor, mark: str) -> None:
     process = Process(a_program(mark, PARENT), tmp_path, janitor)
     wait_for_line(process)
     assert len(marked_processes(mark)) == 2
@@ -90,14 +90,14 @@ def test_stopping_ends_the_children_that_outlive_their_parent(tmp_path: Path, ja
     assert wait_until_gone(mark) == {}
 
 
-def test_a_process_sees_nothing_of_our_environment(tmp_path: Path, janitor: Janitor, mark: str) -> None:
+def test_a_process_does_not_inherit_the_environment(tmp_path: Path, janitor: Janitor, mark: str) -> None:
     process = Process(a_program(mark, "import os; print(sorted(os.environ))"), tmp_path, janitor)
     process.run()
     assert "PATH" not in process.log.read_text()
     assert MARK_VARIABLE in process.log.read_text()
 
 
-def test_whatever_was_running_is_ended_and_removed_when_we_are_killed_without_warning(mark: str) -> None:
+def test_after_a_kill_all_processes_are_ended_and_their_files_removed(mark: str) -> None:
     command = [sys.executable, "-c", KILLED_WITHOUT_WARNING]
     with subprocess.Popen(command, env=marked_environment(mark), stdout=subprocess.PIPE, text=True) as killed:
         assert killed.stdout is not None

@@ -43,7 +43,7 @@ def test_each_step_is_a_line_with_its_milliseconds(stopped_stack: Stack) -> None
     assert all(line.endswith(" ms") for line in page.splitlines())
 
 
-def test_a_step_that_fails_ends_the_story_with_what_was_expected_what_was_seen_and_the_logs(
+def test_a_failed_step_ends_the_story_with_its_expectation_result_and_logs(
     stopped_stack: Stack,
 ) -> None:
     stopped_stack.relay.log.write_text("the relay's last words\n")
@@ -55,7 +55,7 @@ def test_a_step_that_fails_ends_the_story_with_what_was_expected_what_was_seen_a
     assert "Two" not in page
 
 
-def test_the_story_does_not_hold_where_nothing_runs(stopped_stack: Stack) -> None:
+def test_the_story_fails_without_running_services(stopped_stack: Stack) -> None:
     is_told, page = told(list(STORY), stopped_stack)
     assert not is_told
     assert "ConnectError" in page

@@ -135,7 +135,7 @@ def test_an_address_has_to_fit_the_channel(
         requeue(session, message_id, AUDIT, Correction(recipient=recipient))
 
 
-def test_an_invalid_address_is_refused_with_a_plain_message(outbox: Outbox) -> None:
+def test_an_invalid_address_is_rejected_with_a_plain_message(outbox: Outbox) -> None:
     [message_id] = put_dead(outbox)
     result = outboxctl(outbox.database, "requeue", str(message_id), "--to", "ada@@example.org", "--reason", "a slip")
     said = (

@@ -161,7 +161,7 @@ def test_messages_that_changed_before_their_lock_are_skipped_and_counted(
         with outbox.database.connect() as other, other.transaction():
             other.execute("lock table outbox_messages in exclusive mode")
             other.execute("update outbox_messages set dead_reason = 'discarded' where id = %s", [closed])
-            # Requeued and dead again: it matches, but died after the start.
+            # Requeued and dead again: the message matches, but died after the start.
             other.execute("update outbox_messages set settled_at = now() + interval '1 s' where id = %s", [requeued])
             stepping = thread.submit(done, console)
             eventually(lambda: outbox.number(IS_WAITING))

@@ -56,7 +56,7 @@ def a_dead_message_whose_token_has_expired(outbox: Outbox) -> str:
     )
 
 
-def test_list_shows_what_died_with_its_recipient_masked(outbox: Outbox, outboxctl: Outboxctl) -> None:
+def test_list_shows_dead_messages_with_masked_recipients(outbox: Outbox, outboxctl: Outboxctl) -> None:
     message_id = a_dead_message(outbox)
     outbox.put()
     result = outboxctl("list", "--status", "dead", "--json")

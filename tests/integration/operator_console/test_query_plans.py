@@ -46,18 +46,18 @@ def engine(outbox: Outbox) -> Iterator[Engine]:
 
 
 def listing(engine: Engine, wanted: MessageFilter, **where: object) -> Reading:
-    """Return what the first statement of a list reads; the second only finds the end of a short page."""
+    """Return the reading of a list's first statement. The second only finds the end of a short page."""
     return readings_of(engine, partial(list_messages, wanted=wanted, limit=PAGE, **where))[0]
 
 
 @pytest.mark.parametrize("wanted", [MessageFilter(), DEAD_ONES, MessageFilter(dead_reason=DeadReason.REJECTED)])
-def test_a_list_reads_what_it_shows(engine: Engine, wanted: MessageFilter) -> None:
+def test_a_list_reads_only_the_rows_it_shows(engine: Engine, wanted: MessageFilter) -> None:
     reading = listing(engine, wanted)
     assert reading.rows <= PAGE + 1 + PARTITIONS
     assert reading.scans <= {"Index Scan", "Index Only Scan"}
 
 
-def test_a_page_of_one_cause_reads_that_cause_alone(engine: Engine) -> None:
+def test_a_page_of_one_cause_reads_only_that_cause(engine: Engine) -> None:
     with Session(engine) as session:
         cause = list_causes(session).causes[0].cause
     # An index entry and a row for each message, if the planner prefers to sort them.

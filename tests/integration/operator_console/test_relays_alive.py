@@ -13,7 +13,7 @@ values (gen_random_uuid(), %s, '0.1.0', %s, 500, 8, now() - %s * interval '1 sec
 
 
 @pytest.fixture
-def fleet(outbox: Outbox) -> Outbox:
+def two_relays(outbox: Outbox) -> Outbox:
     """Two relays with a recent heartbeat, and one without for a minute."""
     outbox.execute(A_RELAY, "one.example.net", ["email"], 0)
     outbox.execute(A_RELAY, "two.example.net", ["email", "sms"], 20)
@@ -21,12 +21,12 @@ def fleet(outbox: Outbox) -> Outbox:
     return outbox
 
 
-def test_all_interfaces_show_the_same_relays_alive(fleet: Outbox) -> None:
-    [status] = lines_of(outboxctl(fleet.database, "status", "--json"))
+def test_all_interfaces_show_the_same_relays_alive(two_relays: Outbox) -> None:
+    [status] = lines_of(outboxctl(two_relays.database, "status", "--json"))
     relays = [(relay["host"], relay["channels"]) for relay in status["relays"]]
     assert relays == [("one.example.net", ["email"]), ("two.example.net", ["email", "sms"])]
-    with console_on(fleet.database) as console:
-        token = operators_token(fleet.database)
+    with console_on(two_relays.database) as console:
+        token = operators_token(two_relays.database)
         responses = [console.ask("GET", path, token).json["relays"] for path in ("/v1/relays", "/v1/stats")]
         overview, page = (console.signed_in(token).get(path).text for path in ("/", "/relays"))
     assert responses == [status["relays"]] * 2

@@ -16,5 +16,5 @@ def organizer(cluster: Cluster) -> Iterator[Organizer]:
 
 @pytest.fixture
 def ada(api: ApiUnderTest) -> UUID:
-    """Someone who has just founded an organization."""
+    """Someone who has just registered with an organization."""
     return api.registered(organization=CLINIC)

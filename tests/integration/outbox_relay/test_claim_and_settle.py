@@ -16,13 +16,13 @@ UNREACHABLE = Failure(FailureClass.PROVIDER, "smtp:mx:25", "connection refused")
 SENT = Sent("smtp:mx:25", "queued-1")
 
 
-def test_a_claimed_message_is_out_of_others_sight_until_its_lease_ends(outbox: Outbox) -> None:
+def test_no_relay_can_claim_a_message_until_its_lease_ends(outbox: Outbox) -> None:
     outbox.put()
     assert len(outbox.claim(lease=A_DAY)) == 1
     assert outbox.claim() == []
 
 
-def test_a_lease_that_ran_out_is_simply_due_again_and_counted(outbox: Outbox) -> None:
+def test_a_message_with_an_expired_lease_is_due_and_counted(outbox: Outbox) -> None:
     [message_id] = outbox.put()
     [first] = outbox.claim(lease=EXPIRED)
     [second] = outbox.claim(lease=A_DAY)
@@ -31,21 +31,21 @@ def test_a_lease_that_ran_out_is_simply_due_again_and_counted(outbox: Outbox) ->
     assert outbox.row(message_id).attempt == 0
 
 
-def test_claims_take_the_longest_due_first_and_no_more_than_asked(outbox: Outbox) -> None:
+def test_claims_take_the_longest_due_first_up_to_the_limit(outbox: Outbox) -> None:
     [late] = outbox.put(due_at="now() - interval '1 minute'")
     [latest] = outbox.put(due_at="now() - interval '2 minutes'")
     outbox.put()
     assert {message.id for message in outbox.claim(2)} == {late, latest}
 
 
-def test_what_is_not_due_or_goes_another_way_is_left_alone(outbox: Outbox) -> None:
+def test_claims_skip_messages_not_due_or_of_another_channel(outbox: Outbox) -> None:
     outbox.put(due_at="now() + interval '1 minute'")
     outbox.put(channel="sms", recipient="'+33612345678'")
     assert outbox.claim(10) == []
     assert len(outbox.claim(10, channel=Channel.SMS)) == 1
 
 
-def test_each_priority_is_claimed_by_itself(outbox: Outbox) -> None:
+def test_each_priority_is_claimed_separately(outbox: Outbox) -> None:
     outbox.put(count=3, priority="'low'", due_at="now() - interval '1 hour'")
     [code] = outbox.put()
     outbox.take_any_priority()
@@ -54,27 +54,27 @@ def test_each_priority_is_claimed_by_itself(outbox: Outbox) -> None:
     assert len(outbox.claim(10, priority=Priority.LOW)) == 3
 
 
-def test_the_backlog_is_told_by_channel_whatever_the_priority(outbox: Outbox) -> None:
+def test_the_backlog_is_counted_by_channel_over_all_priorities(outbox: Outbox) -> None:
     outbox.put(count=3, priority="'low'")
     outbox.put(count=2)
     assert outbox.execute("select channel, due from outbox_backlog") == [("email", 5)]
 
 
-def test_what_is_leased_is_told_as_leased_and_not_as_due(outbox: Outbox) -> None:
+def test_leased_messages_count_as_leased_and_not_as_due(outbox: Outbox) -> None:
     outbox.put(count=3, due_at="now() - interval '1 hour'")
     outbox.put()
     outbox.claim(3, lease=A_DAY)
     assert outbox.execute("select due, leased, pending, lag_seconds < 60 from outbox_backlog") == [(1, 3, 4, True)]
 
 
-def test_a_claim_leaves_a_message_s_place_in_the_queue_as_it_was(outbox: Outbox) -> None:
+def test_a_claim_does_not_change_a_messages_place_in_the_queue(outbox: Outbox) -> None:
     [message_id] = outbox.put(due_at="now() - interval '1 hour'")
     place = outbox.row(message_id).due_at
     [message] = outbox.claim(lease=A_DAY)
     assert message.due_at == outbox.row(message_id).due_at == place
 
 
-def test_two_claims_at_once_share_the_work_and_nothing_twice(outbox: Outbox) -> None:
+def test_concurrent_claims_share_the_work_without_overlap(outbox: Outbox) -> None:
     ids = outbox.put(count=100)
     with outbox.database.connect() as other:
         other.execute("begin")
@@ -84,7 +84,7 @@ def test_two_claims_at_once_share_the_work_and_nothing_twice(outbox: Outbox) -> 
     assert {message.id for message in claimed} == set(ids) - {message_id for (message_id,) in locked}
 
 
-def test_sent_is_written_with_the_provider_and_its_id(outbox: Outbox) -> None:
+def test_sent_is_stored_with_the_provider_and_its_id(outbox: Outbox) -> None:
     outbox.put()
     [message] = outbox.claim()
     assert outbox.settle([(message, SENT)]) == 1
@@ -108,7 +108,7 @@ def test_a_retry_is_due_later_and_costs_an_attempt(outbox: Outbox) -> None:
     ]
 
 
-def test_a_deferral_costs_nothing_and_leaves_no_attempt(outbox: Outbox) -> None:
+def test_a_deferral_costs_no_attempt(outbox: Outbox) -> None:
     outbox.put()
     [message] = outbox.claim()
     outbox.settle([(message, Deferred(timedelta(seconds=0), UNREACHABLE))])
@@ -125,7 +125,7 @@ def test_a_released_message_keeps_its_place(outbox: Outbox) -> None:
     assert [message.id for message in outbox.claim(2)] == first
 
 
-def test_a_refused_message_is_dead_with_its_reason(outbox: Outbox) -> None:
+def test_a_rejected_message_is_dead_with_its_reason(outbox: Outbox) -> None:
     outbox.put()
     [message] = outbox.claim()
     outbox.settle([(message, Dead(DeadReason.REJECTED, REFUSED))])
@@ -154,7 +154,7 @@ def test_a_lost_lease_can_neither_kill_nor_delay_a_message(outbox: Outbox) -> No
         assert (row.status, row.attempt, row.lease_token) == ("pending", 0, message.lease_token)
 
 
-def test_sent_is_a_fact_whoever_holds_the_lease(outbox: Outbox) -> None:
+def test_sent_is_stored_whichever_relay_holds_the_lease(outbox: Outbox) -> None:
     outbox.put()
     [stale] = outbox.claim(lease=EXPIRED)
     [fresh] = outbox.claim(lease=A_DAY)
@@ -163,7 +163,7 @@ def test_sent_is_a_fact_whoever_holds_the_lease(outbox: Outbox) -> None:
     assert outbox.row(fresh.id).status == "sent"
 
 
-def test_a_late_sent_beats_a_wrong_death(outbox: Outbox) -> None:
+def test_a_late_sent_replaces_a_wrong_death(outbox: Outbox) -> None:
     outbox.put()
     [stale] = outbox.claim(lease=EXPIRED)
     [fresh] = outbox.claim(lease=A_DAY)
@@ -182,7 +182,7 @@ def test_many_outcomes_are_settled_in_one_statement(outbox: Outbox) -> None:
     assert statuses == ["sent", "pending", "dead", "pending"]
 
 
-def test_a_servers_words_cannot_break_a_settle(outbox: Outbox) -> None:
+def test_no_server_text_can_break_a_settlement(outbox: Outbox) -> None:
     outbox.put()
     [message] = outbox.claim()
     garbage = Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 \0 \udcff" + "x" * 10_000)
@@ -191,9 +191,7 @@ def test_a_servers_words_cannot_break_a_settle(outbox: Outbox) -> None:
 
 
 @pytest.mark.parametrize(("due", "waiting"), [(1, "off"), (2, "on")])
-def test_the_claim_of_a_lone_message_waits_for_no_disk_and_that_of_several_does(
-    outbox: Outbox, due: int, waiting: str
-) -> None:
+def test_only_a_claim_of_several_messages_waits_for_the_disk(outbox: Outbox, due: int, waiting: str) -> None:
     outbox.put(count=due)
     key = QueueKey(Channel.EMAIL, Priority.HIGH)
     lease = {"lease": A_DAY, "lease_token": uuid4()}
@@ -205,7 +203,7 @@ def test_the_claim_of_a_lone_message_waits_for_no_disk_and_that_of_several_does(
         assert owner.execute("show synchronous_commit").fetchone() == (waiting,)
 
 
-def test_what_was_made_long_ago_and_is_due_now_is_claimed_like_anything_else(outbox: Outbox) -> None:
+def test_an_old_message_that_is_due_now_is_claimed(outbox: Outbox) -> None:
     key = QueueKey(Channel.EMAIL, Priority.HIGH)
 
     async def claim_in_turn(database: ReconnectingConnection) -> list[int]:

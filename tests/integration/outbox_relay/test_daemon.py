@@ -25,7 +25,7 @@ IS_RENEWED = "select count(*) from leader_lease where leased_until < now() + int
 
 @pytest.fixture
 def claims(monkeypatch: pytest.MonkeyPatch) -> Iterator[list["weakref.ref[ClaimStore]"]]:
-    """The claim store of each generation, which only its consumers hold, if it still exists."""
+    """The claim stores of all generations that still exist. Only their consumers refer to them."""
     made = []
 
     def noted(settings: RelaySettings, relay_id: UUID) -> RelayComponents:
@@ -40,7 +40,7 @@ def claims(monkeypatch: pytest.MonkeyPatch) -> Iterator[list["weakref.ref[ClaimS
     gc.unfreeze()
 
 
-def test_a_generation_that_has_ended_leaves_nothing_behind_and_its_leader_lease_to_the_next(
+def test_an_ended_generation_is_freed_and_passes_on_its_leader_lease(
     outbox: Outbox, claims: list["weakref.ref[ClaimStore]"]
 ) -> None:
     settings = RelaySettingsSchema().read(
@@ -65,7 +65,7 @@ def test_a_generation_that_has_ended_leaves_nothing_behind_and_its_leader_lease_
             os.kill(os.getpid(), signal.SIGTERM)
             await relaying
 
-    outbox.put(count=3)  # which have the relay set alarms for when it may try again
+    outbox.put(count=3)  # the relay sets timers for their retries
     asyncio.run(relay())
 
 
@@ -73,7 +73,7 @@ async def seen(look: Callable[[], object]) -> None:
     await asyncio.to_thread(eventually, look)
 
 
-def test_a_reload_builds_the_next_generation_beside_the_event_loop(
+def test_a_reload_builds_the_next_generation_outside_the_event_loop(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch, claims: list["weakref.ref[ClaimStore]"]
 ) -> None:
     settings = RelaySettingsSchema().read(relay_environment(outbox.database, EMAIL_PROVIDERS="console:"))

@@ -1,4 +1,4 @@
-"""What operators are told: each cause once an hour, by mail and by a webhook, and never about digests."""
+"""Digests to operators: each cause once an hour, by mail and by webhook, and never about digests."""
 
 import asyncio
 import hashlib
@@ -39,7 +39,7 @@ def digests(outbox: Outbox) -> list[dict[str, Any]]:
     return payloads
 
 
-def test_deaths_are_told_to_each_operator_by_cause_and_without_a_word_of_a_provider(outbox: Outbox) -> None:
+def test_each_operator_gets_deaths_by_cause_without_provider_texts(outbox: Outbox) -> None:
     put_dead(outbox, 3, last_error="'550 no such user ada@example.org'")
     put_dead(outbox, 1, "expired", last_error_class="null", provider="null")
     turn(maintenance_on(outbox, **BY_MAIL))
@@ -57,7 +57,7 @@ def test_deaths_are_told_to_each_operator_by_cause_and_without_a_word_of_a_provi
     }
 
 
-def test_a_cause_is_told_once_an_hour_and_then_of_what_has_died_since(outbox: Outbox) -> None:
+def test_a_cause_is_reported_once_an_hour_with_later_deaths(outbox: Outbox) -> None:
     maintenance = maintenance_on(outbox, OPERATOR_ADDRESSES="ada@example.org")
     put_dead(outbox, 3)
     turn(maintenance)
@@ -72,7 +72,7 @@ def test_a_cause_is_told_once_an_hour_and_then_of_what_has_died_since(outbox: Ou
     assert [told["dead"] for told in digests(outbox)] == [6]
 
 
-def test_what_is_late_and_a_provider_that_stays_down_are_told(outbox: Outbox) -> None:
+def test_late_messages_and_a_provider_that_stays_down_are_reported(outbox: Outbox) -> None:
     outbox.put(count=5, channel="sms", due_at="now() - interval '2 minutes'")
     outbox.put(count=5, due_at="now() - interval '2 minutes'", lease_token="gen_random_uuid()",
                leased_until="now() + interval '1 minute'")  # fmt: skip
@@ -98,7 +98,7 @@ def test_what_is_late_and_a_provider_that_stays_down_are_told(outbox: Outbox) ->
 @pytest.mark.parametrize(
     "words", [{"reason": "superseded"}, {"reason": "discarded"}, {"template": "'operator_digest'"}]
 )
-def test_what_needs_nobody_and_digests_that_die_make_no_digest(outbox: Outbox, words: dict[str, str]) -> None:
+def test_expected_deaths_and_dead_digests_cause_no_digest(outbox: Outbox, words: dict[str, str]) -> None:
     put_dead(outbox, **words)
     outbox.put(template="'operator_digest'", due_at="now() - interval '1 day'")
     before = outbox.execute(TOLD)
@@ -106,7 +106,7 @@ def test_what_needs_nobody_and_digests_that_die_make_no_digest(outbox: Outbox, w
     assert outbox.execute(TOLD) == before
 
 
-def test_of_two_relays_that_are_at_it_at_once_one_tells(outbox: Outbox) -> None:
+def test_one_of_two_concurrent_relays_sends_the_digest(outbox: Outbox) -> None:
     put_dead(outbox, 3)
 
     def tell(_number: int) -> Any:
@@ -121,13 +121,13 @@ def test_of_two_relays_that_are_at_it_at_once_one_tells(outbox: Outbox) -> None:
     assert len(digests(outbox)) == 1
 
 
-def test_where_nobody_is_to_be_told_nothing_counts_as_told(outbox: Outbox) -> None:
+def test_without_operators_no_cause_counts_as_reported(outbox: Outbox) -> None:
     put_dead(outbox)
     turn(maintenance_on(outbox))
     assert outbox.number("select count(*) from reported_causes") == 0
 
 
-def test_a_digest_is_posted_with_a_signature_and_again_until_it_is_taken(outbox: Outbox) -> None:
+def test_a_digest_is_posted_with_a_signature_until_it_is_accepted(outbox: Outbox) -> None:
     put_dead(outbox, 3)
 
     async def post_twice() -> HttpGateway:
@@ -151,7 +151,7 @@ def test_a_digest_is_posted_with_a_signature_and_again_until_it_is_taken(outbox:
     assert digests(outbox) == []
 
 
-def test_a_receiver_that_is_gone_keeps_no_maintenance_from_being_done(outbox: Outbox) -> None:
+def test_an_unreachable_receiver_does_not_stop_maintenance(outbox: Outbox) -> None:
     put_dead(outbox)
     maintenance = maintenance_on(
         outbox, OPERATOR_WEBHOOK_URL="http://127.0.0.1:9/", OPERATOR_ADDRESSES="ada@example.org"
@@ -161,7 +161,7 @@ def test_a_receiver_that_is_gone_keeps_no_maintenance_from_being_done(outbox: Ou
     assert outbox.number("select count(*) from reported_causes") == 1
 
 
-def test_a_receiver_that_never_ends_its_answer_keeps_no_maintenance_from_being_done(
+def test_a_receiver_with_an_endless_response_does_not_stop_maintenance(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_dead(outbox)

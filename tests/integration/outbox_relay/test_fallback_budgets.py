@@ -1,4 +1,4 @@
-"""What falling back to SMS may cost, and what a crash in the middle of it leaves."""
+"""Budgets for SMS fallbacks, and their state after a crash."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +29,7 @@ def api(database: Database) -> Iterator[ApiUnderTest]:
 
 
 def refused_mails(api: ApiUnderTest, outbox: Outbox, *numbers: str) -> None:
-    """Register somebody for each number, and have their mails refused."""
+    """Register a person for each number, and reject their mails."""
     for place, number in enumerate(numbers):
         api.registered(email=f"ada{place}@example.org", phone=number)
     outbox.settle([(message, REJECTED) for message in outbox.claim(len(numbers))])
@@ -49,7 +49,7 @@ def numbers_written_to(outbox: Outbox) -> list[str]:
         (Budgets(total=0, per_prefix=9, per_number=9), []),
     ],
 )
-def test_beyond_a_budget_nothing_falls_back_and_what_was_refused_costs_the_others_nothing(
+def test_no_message_falls_back_beyond_a_budget_and_rejected_ones_cost_none(
     api: ApiUnderTest, outbox: Outbox, budgets: Budgets, written_to: list[str]
 ) -> None:
     refused_mails(api, outbox, FRENCH, FRENCH, OTHER_FRENCH, GERMAN)
@@ -63,9 +63,7 @@ def test_beyond_a_budget_nothing_falls_back_and_what_was_refused_costs_the_other
     assert outbox.number("select count(*) from tokens where channel = 'sms'") == len(written_to)
 
 
-def test_a_number_that_no_registration_may_give_any_more_falls_back_as_others_do(
-    api: ApiUnderTest, outbox: Outbox
-) -> None:
+def test_a_stored_number_that_is_no_longer_valid_falls_back_like_others(api: ApiUnderTest, outbox: Outbox) -> None:
     premium = "+19005550100"
     assert api.register(phone=premium).status_code == 422
     refused_mails(api, outbox, FRENCH)
@@ -75,19 +73,19 @@ def test_a_number_that_no_registration_may_give_any_more_falls_back_as_others_do
     assert numbers_written_to(outbox) == [premium]
 
 
-def test_what_a_budget_refused_stays_refused(api: ApiUnderTest, outbox: Outbox) -> None:
+def test_a_fallback_rejected_by_a_budget_stays_rejected(api: ApiUnderTest, outbox: Outbox) -> None:
     refused_mails(api, outbox, FRENCH)
     assert fall_back(api.database, Budgets(total=0, per_prefix=1, per_number=1)) == 0
     assert fall_back(api.database, AMPLE) == 0
 
 
-def test_relays_at_once_keep_one_budget_between_them(api: ApiUnderTest, outbox: Outbox) -> None:
+def test_concurrent_relays_share_one_budget(api: ApiUnderTest, outbox: Outbox) -> None:
     refused_mails(api, outbox, *[FRENCH, OTHER_FRENCH, GERMAN] * 4)
     assert fall_back(api.database, Budgets(total=5, per_prefix=9, per_number=9), relays=4) == 5
     assert len(numbers_written_to(outbox)) == 5
 
 
-def test_a_new_day_has_a_new_budget_and_forgets_the_one_before_yesterday(api: ApiUnderTest, outbox: Outbox) -> None:
+def test_each_day_has_a_new_budget_and_deletes_older_ones(api: ApiUnderTest, outbox: Outbox) -> None:
     one_each = Budgets(total=1, per_prefix=1, per_number=1)
     refused_mails(api, outbox, FRENCH)
     assert fall_back(api.database, one_each) == 1
@@ -103,7 +101,7 @@ def test_mails_have_no_budget(api: ApiUnderTest, outbox: Outbox) -> None:
     assert fall_back(api.database, Budgets(total=0, per_prefix=0, per_number=0)) == 1
 
 
-def test_the_counts_hold_no_number(api: ApiUnderTest, outbox: Outbox) -> None:
+def test_the_counts_contain_no_number(api: ApiUnderTest, outbox: Outbox) -> None:
     refused_mails(api, outbox, FRENCH)
     fall_back(api.database)
     scopes = {scope for (scope,) in outbox.execute("select scope from fallback_budgets")}
@@ -111,7 +109,7 @@ def test_the_counts_hold_no_number(api: ApiUnderTest, outbox: Outbox) -> None:
     assert [scope for scope in scopes if "612345678" in scope] == []
 
 
-def test_a_budget_used_up_is_counted_each_time(api: ApiUnderTest, outbox: Outbox) -> None:
+def test_each_rejection_by_a_budget_is_counted(api: ApiUnderTest, outbox: Outbox) -> None:
     refused_mails(api, outbox, FRENCH, OTHER_FRENCH, GERMAN)
     before = over_budget("prefix")
     fall_back(api.database, Budgets(total=9, per_prefix=0, per_number=9))
@@ -122,9 +120,7 @@ def over_budget(scope: str) -> float:
     return REGISTRY.get_sample_value("signpost_fallbacks_over_budget_total", {"scope": scope}) or 0.0
 
 
-def test_a_relay_that_dies_between_the_fallback_and_its_commit_leaves_all_of_it_to_the_next(
-    api: ApiUnderTest, outbox: Outbox
-) -> None:
+def test_a_relay_that_dies_before_the_commit_leaves_the_fallback_to_the_next(api: ApiUnderTest, outbox: Outbox) -> None:
     refused_mails(api, outbox, FRENCH)
     with ThreadPoolExecutor() as pool, api.database.connect() as owner, api.database.connect() as other:
         other.execute("begin")
@@ -135,7 +131,7 @@ def test_a_relay_that_dies_between_the_fallback_and_its_commit_leaves_all_of_it_
         assert numbers_written_to(outbox) == []
         assert outbox.number("select count(*) from outbox_messages where fallback_at <= now()") == 1
         other.execute("rollback")
-        # The connection was lost, the process was not: it does what any other relay would do.
+        # Only the connection was lost. The same process now does what any other relay would do.
         assert looking.result(timeout=30) == 1
     assert numbers_written_to(outbox) == [FRENCH]
     assert outbox.execute("select scope, spent from fallback_budgets where scope = 'total'") == [("total", 1)]

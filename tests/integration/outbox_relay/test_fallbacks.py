@@ -1,4 +1,4 @@
-"""Falling back, from the API's transaction to the relay's, through the roles that each of them has."""
+"""Fallbacks, from the API's transaction to the relay's, under their own roles."""
 
 import asyncio
 from collections.abc import Iterator
@@ -32,13 +32,13 @@ def api(database: Database) -> Iterator[ApiUnderTest]:
 
 
 def settled(outbox: Outbox, outcome: Any, *, channel: Channel = Channel.EMAIL) -> ClaimedMessage:
-    """Claim the one message that is due, settle it so, and return it."""
+    """Claim the only due message, settle it with that outcome, and return it."""
     [message] = outbox.claim(channel=channel)
     assert outbox.settle([(message, outcome)]) == 1
     return message
 
 
-def test_a_refused_message_falls_back_at_once_with_a_code_of_the_other_address(
+def test_a_rejected_message_falls_back_at_once_with_a_code_for_the_other_address(
     api: ApiUnderTest, outbox: Outbox
 ) -> None:
     registration_id = api.registered(**BOTH)
@@ -64,7 +64,7 @@ def test_a_fallback_wakes_the_relay_that_serves_its_channel(api: ApiUnderTest, o
         assert [notice.payload for notice in listener.notifies(timeout=30, stop_after=1)] == [""]
 
 
-def test_what_came_the_second_way_proves_the_address_it_went_to_and_no_other(api: ApiUnderTest, outbox: Outbox) -> None:
+def test_a_fallbacks_code_proves_only_its_own_address(api: ApiUnderTest, outbox: Outbox) -> None:
     registration_id = api.registered(**BOTH)
     settled(outbox, REJECTED)
     fall_back(api.database)
@@ -78,7 +78,7 @@ def test_what_came_the_second_way_proves_the_address_it_went_to_and_no_other(api
     assert user.email_verified_at is None
 
 
-def test_the_other_way_round_works_too(api: ApiUnderTest, outbox: Outbox) -> None:
+def test_an_sms_can_fall_back_to_mail(api: ApiUnderTest, outbox: Outbox) -> None:
     registration_id = api.registered(**BOTH, channel="sms")
     settled(outbox, REJECTED, channel=Channel.SMS)
 
@@ -86,9 +86,7 @@ def test_the_other_way_round_works_too(api: ApiUnderTest, outbox: Outbox) -> Non
     assert api.messages(registration_id)[0].recipient == "ada@example.org"
 
 
-def test_a_code_of_the_second_way_lives_as_its_channel_has_it_and_no_longer_than_the_first(
-    api: ApiUnderTest, outbox: Outbox
-) -> None:
+def test_a_fallbacks_code_has_its_channels_lifetime_within_the_first_ones(api: ApiUnderTest, outbox: Outbox) -> None:
     by_mail = api.registered(**BOTH)
     settled(outbox, REJECTED)
     by_sms = api.registered(**BOTH, channel="sms")
@@ -114,7 +112,7 @@ def test_a_message_not_accepted_in_time_falls_back_and_stays_due_itself(api: Api
     assert len(outbox.claim()) == len(outbox.claim(channel=Channel.SMS)) == 1
 
 
-def test_a_message_falls_back_once_however_many_relays_look(api: ApiUnderTest, outbox: Outbox) -> None:
+def test_a_message_falls_back_once_with_concurrent_relays(api: ApiUnderTest, outbox: Outbox) -> None:
     registrations = [api.registered(**BOTH) for _ in range(8)]
     make_overdue(api)
 
@@ -126,7 +124,7 @@ def test_a_message_falls_back_once_however_many_relays_look(api: ApiUnderTest, o
     assert outbox.number("select count(distinct fallback_of) from outbox_messages") == 8
 
 
-def test_two_settles_of_one_death_and_a_late_sent_make_one_fallback(api: ApiUnderTest, outbox: Outbox) -> None:
+def test_two_settlements_of_one_death_and_a_late_sent_cause_one_fallback(api: ApiUnderTest, outbox: Outbox) -> None:
     registration_id = api.registered(**BOTH)
     [stale] = outbox.claim(lease=EXPIRED)
     [fresh] = outbox.claim()
@@ -142,7 +140,7 @@ def test_two_settles_of_one_death_and_a_late_sent_make_one_fallback(api: ApiUnde
     ]
 
 
-def test_what_was_sent_meanwhile_needs_no_second_way(api: ApiUnderTest, outbox: Outbox) -> None:
+def test_a_message_sent_in_the_meantime_does_not_fall_back(api: ApiUnderTest, outbox: Outbox) -> None:
     registration_id = api.registered(**BOTH)
     [stale] = outbox.claim(lease=EXPIRED)
     settled(outbox, REJECTED)
@@ -153,7 +151,7 @@ def test_what_was_sent_meanwhile_needs_no_second_way(api: ApiUnderTest, outbox: 
 
 
 @pytest.mark.parametrize("reason", [DeadReason.EXPIRED, DeadReason.UNKNOWN_OUTCOME, DeadReason.POISON])
-def test_a_death_that_says_nothing_of_the_address_is_not_fallen_back_from(
+def test_a_death_unrelated_to_the_address_does_not_fall_back(
     api: ApiUnderTest, outbox: Outbox, reason: DeadReason
 ) -> None:
     registration_id = api.registered(**BOTH)
@@ -164,14 +162,14 @@ def test_a_death_that_says_nothing_of_the_address_is_not_fallen_back_from(
     assert message.fallback_at is None
 
 
-def test_spent_attempts_are_a_reason_to_go_the_other_way(api: ApiUnderTest, outbox: Outbox) -> None:
+def test_a_message_without_attempts_left_falls_back(api: ApiUnderTest, outbox: Outbox) -> None:
     api.registered(**BOTH)
     settled(outbox, Dead(DeadReason.EXHAUSTED, Failure(FailureClass.TRANSIENT, "smtp:mx:25", "450")))
 
     assert fall_back(api.database) == 1
 
 
-def test_a_second_way_has_no_third(api: ApiUnderTest, outbox: Outbox) -> None:
+def test_a_fallback_does_not_fall_back(api: ApiUnderTest, outbox: Outbox) -> None:
     registration_id = api.registered(**BOTH)
     settled(outbox, REJECTED)
     fall_back(api.database)
@@ -181,7 +179,7 @@ def test_a_second_way_has_no_third(api: ApiUnderTest, outbox: Outbox) -> None:
     assert len(api.messages(registration_id)) == 2
 
 
-def test_by_default_nothing_ever_falls_back(database: Database, outbox: Outbox) -> None:
+def test_by_default_no_message_falls_back(database: Database, outbox: Outbox) -> None:
     with api_on(database) as api:
         registration_id = api.registered(**BOTH)
         settled(outbox, REJECTED)
@@ -192,11 +190,11 @@ def test_by_default_nothing_ever_falls_back(database: Database, outbox: Outbox) 
 
 
 @pytest.mark.parametrize("address", [{"email": "ada@example.org"}, {"phone": "+33612345678"}])
-def test_who_gave_one_address_has_one_way(api: ApiUnderTest, address: dict[str, str]) -> None:
+def test_a_user_with_one_address_has_no_fallback(api: ApiUnderTest, address: dict[str, str]) -> None:
     assert [message.fallback_at for message in api.messages(api.registered(**address))] == [None]
 
 
-def test_whether_the_first_address_is_taken_does_not_show_on_the_second(api: ApiUnderTest, outbox: Outbox) -> None:
+def test_a_fallback_does_not_reveal_that_the_first_address_is_taken(api: ApiUnderTest, outbox: Outbox) -> None:
     api.activated(email=BOTH["email"])
     outbox.claim(10)
     decoy = api.registered(**BOTH)
@@ -218,7 +216,7 @@ def test_a_second_address_that_is_taken_gets_no_code(api: ApiUnderTest, outbox: 
     assert api.user(registration_id).status == "pending"
 
 
-def test_who_is_active_already_is_not_told_again(api: ApiUnderTest) -> None:
+def test_an_active_user_gets_no_fallback(api: ApiUnderTest) -> None:
     registration_id = api.activated(**BOTH)
     make_overdue(api)
 
@@ -226,7 +224,7 @@ def test_who_is_active_already_is_not_told_again(api: ApiUnderTest) -> None:
     assert {message.channel for message in api.messages(registration_id)} == {"email"}
 
 
-def test_a_death_and_nothing_else_has_its_relay_look_for_fallbacks_at_once(outbox: Outbox) -> None:
+def test_only_a_death_starts_a_search_for_fallbacks_at_once(outbox: Outbox) -> None:
     async def looks_after(*outcomes: Any) -> int:
         looks: list[bool] = []
         database = ReconnectingConnection(outbox.database.relay_url, "test")

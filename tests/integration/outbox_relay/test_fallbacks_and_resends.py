@@ -15,7 +15,7 @@ def api(database: Database) -> Iterator[ApiUnderTest]:
         yield api
 
 
-def test_a_resend_takes_the_place_of_a_fallback_to_come(api: ApiUnderTest) -> None:
+def test_a_resend_replaces_a_planned_fallback(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH)
     api.resend(registration_id, channel="sms")
     api.rows("update outbox_messages set fallback_at = null where channel = 'sms'")
@@ -39,7 +39,7 @@ def test_a_resend_closes_a_fallback_still_pending(api: ApiUnderTest) -> None:
     ]
 
 
-def test_who_is_active_is_sent_no_more_codes_either_way(api: ApiUnderTest) -> None:
+def test_activation_supersedes_pending_codes_on_both_channels(api: ApiUnderTest) -> None:
     registration_id = api.registered(**BOTH)
     make_overdue(api)
     fall_back(api.database)

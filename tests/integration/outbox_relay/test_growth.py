@@ -1,4 +1,4 @@
-"""What a message costs the database, counted: neither what was settled before it nor what waits adds to it."""
+"""The database's cost per message, counted: neither settled messages nor a backlog raise it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +18,8 @@ VACUUMING = "select count(*) from pg_stat_activity where backend_type = 'autovac
 
 
 @pytest.fixture(autouse=True)
-def _nothing_vacuumed_in_passing(outbox: Outbox) -> Iterator[None]:
-    """Keep autovacuum away from the whole server: what it writes is counted with what messages cost."""
+def _autovacuum_off(outbox: Outbox) -> Iterator[None]:
+    """Turn autovacuum off for the whole server, because its writes would count as costs of messages."""
     with outbox.database.connect() as owner:
         owner.execute("alter system set autovacuum = off")
         owner.execute("select pg_reload_conf()")
@@ -32,15 +32,15 @@ def _nothing_vacuumed_in_passing(outbox: Outbox) -> Iterator[None]:
 
 
 @pytest.fixture
-def nothing_cleaned_up(outbox: Outbox) -> Iterator[Outbox]:
-    """Hold a transaction open: no vacuum, and no claim in passing, may take dead rows and index entries away."""
+def dead_rows_stay(outbox: Outbox) -> Iterator[Outbox]:
+    """Hold a transaction open, so that neither vacuum nor claims remove dead rows and index entries."""
     with outbox.database.connect() as owner, old_transaction(owner.info.dsn):
         yield outbox
 
 
 @contextmanager
 def old_transaction(dsn: str) -> Iterator[None]:
-    """Hold a transaction open that has read the database as it is now."""
+    """Hold a transaction open with a snapshot of the current database."""
     with psycopg.connect(dsn) as old:
         old.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         old.execute("select count(*) from users")
@@ -55,14 +55,14 @@ def test_claiming_and_settling_write_two_rows_and_less_than_800_bytes(outbox: Ou
     assert cost.transactions <= 2 / BATCH + 10 / FEW
 
 
-def test_the_thousands_before_it_behind_an_old_transaction_make_no_message_dearer(nothing_cleaned_up: Outbox) -> None:
-    few = handled(nothing_cleaned_up, put=FEW, messages=FEW)
-    assert_no_dearer(handled(nothing_cleaned_up, put=MANY, messages=MANY), few)
+def test_dead_rows_of_earlier_messages_do_not_raise_the_cost(dead_rows_stay: Outbox) -> None:
+    few = handled(dead_rows_stay, put=FEW, messages=FEW)
+    assert_not_more_expensive(handled(dead_rows_stay, put=MANY, messages=MANY), few)
 
 
-def test_a_backlog_makes_no_message_dearer(outbox: Outbox) -> None:
+def test_a_backlog_does_not_raise_the_cost(outbox: Outbox) -> None:
     alone = handled(outbox, put=FEW, messages=FEW)
-    assert_no_dearer(handled(outbox, put=MANY, messages=FEW), alone)
+    assert_not_more_expensive(handled(outbox, put=MANY, messages=FEW), alone)
 
 
 def handled(outbox: Outbox, *, messages: int, put: int = 0) -> Cost:
@@ -73,7 +73,7 @@ def handled(outbox: Outbox, *, messages: int, put: int = 0) -> Cost:
     return cost_per_message(database.owner_url, database.relay_url, messages, BATCH)
 
 
-def assert_no_dearer(later: Cost, earlier: Cost) -> None:
+def assert_not_more_expensive(later: Cost, earlier: Cost) -> None:
     assert later.transactions <= 1.2 * earlier.transactions
     assert later.rows_written == earlier.rows_written
     assert later.wal_bytes <= 1.3 * earlier.wal_bytes

@@ -1,4 +1,4 @@
-"""The relay's own listener, and those who knock and ask nothing."""
+"""The relay's health server, with clients that connect without sending a request."""
 
 import socket
 import struct
@@ -31,28 +31,26 @@ def is_alive(port: int) -> bool:
     return False
 
 
-def test_who_never_asks_or_hangs_up_in_the_middle_writes_nothing_into_the_log(
-    port: int, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_silent_and_disconnecting_clients_cause_no_log_event(port: int, capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_connection((LOOPBACK, port)) as silent, socket.create_connection((LOOPBACK, port)) as abrupt:
         abrupt.sendall(b"GET /metr")
         abrupt.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, HANG_UP_AT_ONCE)
         abrupt.close()
-        assert silent.recv(1) == b""  # its time was up
+        assert silent.recv(1) == b""  # the server closed it after its timeout
     assert is_alive(port)
     assert capfd.readouterr().err == ""
 
 
-def test_of_a_flood_of_connections_only_so_many_are_let_in(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+def test_the_number_of_connections_is_limited(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     monkeypatch.setattr(health, "TIMEOUT_SECONDS", 60)
     with ExitStack() as flood:
-        knocking = [flood.enter_context(socket.create_connection((LOOPBACK, port))) for _ in range(50)]
-        eventually(lambda: sum(is_turned_away(one) for one in knocking) == 45)
+        client = [flood.enter_context(socket.create_connection((LOOPBACK, port))) for _ in range(50)]
+        eventually(lambda: sum(is_rejected(one) for one in client) == 45)
     eventually(lambda: is_alive(port))
 
 
-def is_turned_away(knocking: socket.socket) -> bool:
+def is_rejected(client: socket.socket) -> bool:
     try:
-        return knocking.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        return client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     except BlockingIOError:
         return False

@@ -1,4 +1,4 @@
-"""The rows by which operators see which relays are alive."""
+"""The heartbeat rows, which show operators the relays alive."""
 
 import asyncio
 from typing import Any
@@ -19,48 +19,48 @@ values (gen_random_uuid(), 'old', '1', '{email}', 1, 1, now() - %s * interval '1
 """
 
 
-def look(outbox: Outbox, relay_id: UUID, **settings: str) -> None:
-    """Have a relay with that id look once."""
+def poll(outbox: Outbox, relay_id: UUID, **settings: str) -> None:
+    """Poll once as a relay with that id."""
 
-    async def look_once() -> None:
+    async def poll_once() -> None:
         environment = relay_environment(outbox.database, EMAIL_PROVIDERS="console:", **settings)
         parts = assemble(RelaySettingsSchema().read(environment), relay_id)
         await parts.poller.poll()
         await parts.close()
 
-    asyncio.run(look_once())
+    asyncio.run(poll_once())
 
 
-def told(outbox: Outbox) -> list[tuple[Any, ...]]:
+def heartbeats(outbox: Outbox) -> list[tuple[Any, ...]]:
     return outbox.execute("select channels, batch_size, connections, version from relays")
 
 
-def test_a_relay_tells_what_it_is_and_writes_nothing_at_the_next_look(outbox: Outbox) -> None:
+def test_a_relay_writes_its_heartbeat_and_not_again_at_the_next_poll(outbox: Outbox) -> None:
     relay_id = uuid4()
-    look(outbox, relay_id, RELAY_BATCH_SIZE="7")
-    assert told(outbox) == [(["email"], 7, 8, "0.1.0")]
+    poll(outbox, relay_id, RELAY_BATCH_SIZE="7")
+    assert heartbeats(outbox) == [(["email"], 7, 8, "0.1.0")]
     written = outbox.execute(WRITTEN)
-    look(outbox, relay_id, RELAY_BATCH_SIZE="7")
+    poll(outbox, relay_id, RELAY_BATCH_SIZE="7")
     assert outbox.execute(WRITTEN) == written
 
 
-def test_a_relay_not_seen_for_ten_seconds_is_seen_again_at_the_next_look(outbox: Outbox) -> None:
+def test_a_relay_not_seen_for_ten_seconds_is_updated_at_the_next_poll(outbox: Outbox) -> None:
     relay_id = uuid4()
-    look(outbox, relay_id)
+    poll(outbox, relay_id)
     outbox.execute("update relays set seen_at = now() - interval '1 minute'")
     assert outbox.number(ALIVE) == 0
-    look(outbox, relay_id)
+    poll(outbox, relay_id)
     assert outbox.number(ALIVE) == 1
 
 
-def test_what_a_reload_has_changed_is_told_at_once_in_the_same_row(outbox: Outbox) -> None:
+def test_a_reload_updates_the_same_row_at_once(outbox: Outbox) -> None:
     relay_id = uuid4()
-    look(outbox, relay_id)
-    look(outbox, relay_id, SMS_PROVIDERS="console:", RELAY_CONNECTIONS="3")
-    assert told(outbox) == [(["email", "sms"], 500, 3, "0.1.0")]
+    poll(outbox, relay_id)
+    poll(outbox, relay_id, SMS_PROVIDERS="console:", RELAY_CONNECTIONS="3")
+    assert heartbeats(outbox) == [(["email", "sms"], 500, 3, "0.1.0")]
 
 
-def test_relays_not_seen_for_a_day_go_with_the_maintenance(outbox: Outbox) -> None:
+def test_maintenance_deletes_relays_not_seen_for_a_day(outbox: Outbox) -> None:
     for hours in (1, 25, 30):
         outbox.execute(A_ROW, hours)
     turn(maintenance_on(outbox))

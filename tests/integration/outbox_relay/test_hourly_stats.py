@@ -1,4 +1,4 @@
-"""Counts by the hour, written beside the settles and not within them."""
+"""Hourly counts, written separately from the settlements."""
 
 import asyncio
 
@@ -24,16 +24,16 @@ def nothing_counted_before() -> None:
     HOURLY_STATS.take()
 
 
-async def test_what_a_relay_sends_and_gives_up_is_counted_and_shown(outbox: Outbox) -> None:
+async def test_sent_and_dead_messages_are_counted_and_shown(outbox: Outbox) -> None:
     outbox.put(count=3)
     outbox.put(count=2, expires_at="now() - interval '1 h'")
     async with SmtpServer() as server, relaying(outbox, server) as parts:
         await until_all_are_settled(outbox, parts)
-        # The relay counts an outcome once it is committed, so the rows may be settled a moment before that.
+        # The relay counts an outcome after its commit, so rows may be settled a moment before.
         async with asyncio.timeout(60):
             while outbox.number(TOTAL) < 5:
                 await parts.poller.write_hourly_stats()
-                await asyncio.sleep(0.01)  # a look does not wait where nothing was counted
+                await asyncio.sleep(0.01)  # a poll does not wait if there are no counts
     assert outbox.execute(COUNTS) == [("email", "dead", 2), ("email", "sent", 3)]
     [stats] = lines_of(outboxctl(outbox.database, "status", "--json"))
     assert len(stats["hours"]) == 24 * len(CHANNELS)
@@ -41,7 +41,7 @@ async def test_what_a_relay_sends_and_gives_up_is_counted_and_shown(outbox: Outb
     assert stats["dead"] == 2
 
 
-async def test_relays_add_to_one_another_s_counts_and_old_hours_go(outbox: Outbox) -> None:
+async def test_relays_add_to_the_same_counts_and_old_hours_are_deleted(outbox: Outbox) -> None:
     database = ReconnectingConnection(outbox.database.relay_url, "test")
     await database.once(lambda connection: add_to_hours({("sms", "sent"): 5}, connection))
     outbox.execute(YESTERDAYS)
@@ -51,7 +51,7 @@ async def test_relays_add_to_one_another_s_counts_and_old_hours_go(outbox: Outbo
     assert outbox.execute(COUNTS) == [("email", "sent", 5)]
 
 
-async def test_what_cannot_be_written_is_written_later(outbox: Outbox) -> None:
+async def test_counts_that_cannot_be_written_are_written_later(outbox: Outbox) -> None:
     HOURLY_STATS.add({("email", "sent"): 4})
     async with SmtpServer() as server, relaying(outbox, server) as parts:
         outbox.execute("alter table hourly_stats rename to away")

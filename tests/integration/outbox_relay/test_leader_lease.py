@@ -8,7 +8,7 @@ from tests.support.outbox import Outbox
 SECONDS_LEFT = "select round(extract(epoch from leased_until - now())) from leader_lease"
 
 
-def test_the_maintenance_is_done_by_one_relay_while_its_lease_lasts(outbox: Outbox) -> None:
+def test_only_the_relay_with_the_lease_does_maintenance(outbox: Outbox) -> None:
     holder, other = maintenance_on(outbox), maintenance_on(outbox)
     turn(holder)
     lose_a_partition(outbox)
@@ -18,7 +18,7 @@ def test_the_maintenance_is_done_by_one_relay_while_its_lease_lasts(outbox: Outb
     assert has_partition(outbox, days=-5)
 
 
-def test_a_lease_that_ran_out_is_taken_over(outbox: Outbox) -> None:
+def test_another_relay_takes_over_an_expired_lease(outbox: Outbox) -> None:
     holder, other = maintenance_on(outbox), maintenance_on(outbox)
     turn(holder)
     lose_a_partition(outbox)
@@ -30,7 +30,7 @@ def test_a_lease_that_ran_out_is_taken_over(outbox: Outbox) -> None:
     assert [line["event"] for line in logged] == ["maintenance leadership lost"]
 
 
-def test_the_lease_is_renewed_with_each_turn_and_outlasts_two_that_are_missed(outbox: Outbox) -> None:
+def test_each_round_renews_the_lease_which_outlasts_two_missed_rounds(outbox: Outbox) -> None:
     holder = maintenance_on(outbox, RELAY_MAINTENANCE_SECONDS="600")
     turn(holder)
     outbox.execute("update leader_lease set leased_until = now() + interval '1 second'")
@@ -38,7 +38,7 @@ def test_the_lease_is_renewed_with_each_turn_and_outlasts_two_that_are_missed(ou
     assert 1700 < outbox.number(SECONDS_LEFT) <= 1800
 
 
-def test_a_step_that_fails_is_said_once_and_keeps_no_other_from_its_turn(outbox: Outbox) -> None:
+def test_a_failed_step_is_logged_once_and_blocks_no_other(outbox: Outbox) -> None:
     outbox.execute("drop function signpost_drop_partition(integer)")
     maintenance = maintenance_on(outbox)
     lose_a_partition(outbox)
@@ -55,7 +55,7 @@ def test_a_step_that_fails_is_said_once_and_keeps_no_other_from_its_turn(outbox:
     assert outbox.number("select count(*) from operator_actions") == 0
 
 
-def test_a_database_that_is_away_is_said_once_and_found_again(outbox: Outbox) -> None:
+def test_a_lost_database_is_logged_once_and_found_again(outbox: Outbox) -> None:
     maintenance = maintenance_on(outbox)
     outbox.execute(f"alter database {outbox.database.name} connection limit 0")
     with capture_logs() as logged:
@@ -67,7 +67,7 @@ def test_a_database_that_is_away_is_said_once_and_found_again(outbox: Outbox) ->
     assert outbox.number(SECONDS_LEFT) > 0
 
 
-def test_there_is_one_lease_and_no_other(outbox: Outbox) -> None:
+def test_the_table_holds_a_single_lease(outbox: Outbox) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         outbox.execute("insert into leader_lease (id) values (2)")
 

@@ -1,4 +1,4 @@
-"""A provider's outage of ten minutes, on a clock that the test turns."""
+"""A provider's outage of ten minutes, on a clock that the test advances."""
 
 import asyncio
 import time
@@ -17,12 +17,12 @@ pytestmark = pytest.mark.anyio
 OUTAGE_SECONDS = 600
 STEP_SECONDS = 30
 NOTHING_IS_DUE = "select 1 where not exists (select from outbox_messages where status = 'pending' and due_at <= now())"
-# Of the turned clock, so that no lease ends in between; and no letter is given up because the machine is busy.
+# In the advanced time, so that no lease ends and no message times out on a busy machine.
 A_HOUR = {"RELAY_LEASE_SECONDS": "3600", "RELAY_SEND_SECONDS": "60"}
 
 
-class TurnedClock:
-    """The breakers' clock, which runs ahead as far as the test says."""
+class AdvancedClock:
+    """The breakers' clock, which the test advances."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -32,20 +32,20 @@ class TurnedClock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> TurnedClock:
-    clock = TurnedClock()
-    # What this test moves back in time lies below where claims begin; every claim is to find it.
+def clock(monkeypatch: pytest.MonkeyPatch) -> AdvancedClock:
+    clock = AdvancedClock()
+    # This test moves times back behind the scan cursor, so every claim is a full scan.
     monkeypatch.setattr("outbox_relay.outbox.claim.FULL_SCAN_SECONDS", 0.0)
     monkeypatch.setattr("outbox_relay.outbox.claim.REST_IN_FULL_SCANS", 0.0)
     monkeypatch.setattr("outbox_relay.bootstrap.time", SimpleNamespace(monotonic=clock.monotonic))
     return clock
 
 
-async def pass_time(outbox: Outbox, parts: RelayComponents, clock: TurnedClock) -> None:
-    """Let half a minute pass: for the breakers, for the fleet, and for what the outbox holds back."""
+async def pass_time(outbox: Outbox, parts: RelayComponents, clock: AdvancedClock) -> None:
+    """Advance half a minute for the breakers, the shared provider state and the outbox."""
     in_hand = "select 1 where not exists (select from outbox_messages where lease_token is not null)"
     await until(outbox, parts, in_hand)
-    # The clock last: a claim passes by what is being changed, and takes what comes behind it.
+    # Advance the clock last: a claim skips rows being changed and takes later ones.
     later = f"update outbox_messages set due_at = due_at - interval '{STEP_SECONDS} s' where status = 'pending'"
     await asyncio.to_thread(outbox.execute, later)
     sooner = f"update providers set open_until = open_until - interval '{STEP_SECONDS} s'"
@@ -54,22 +54,22 @@ async def pass_time(outbox: Outbox, parts: RelayComponents, clock: TurnedClock) 
     parts.relay.wake()
 
 
-async def knocked_again(server: SmtpServer) -> None:
+async def was_tried_again(server: SmtpServer) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         await server.reached[Moment.CONNECT].wait()
     server.reached[Moment.CONNECT].clear()
 
 
-async def test_ten_minutes_without_a_provider_kill_nothing_and_cost_nothing(outbox: Outbox, clock: TurnedClock) -> None:
+async def test_ten_minutes_without_a_provider_cost_no_message_an_attempt(outbox: Outbox, clock: AdvancedClock) -> None:
     old = outbox.put(count=40)
     async with (
         SmtpServer(Script(instead={Moment.CONNECT: End.CLOSE})) as server,
         relaying(outbox, server, **A_HOUR) as parts,
     ):
-        await knocked_again(server)
+        await was_tried_again(server)
         for _ in range(OUTAGE_SECONDS // STEP_SECONDS):
             await pass_time(outbox, parts, clock)
-            await knocked_again(server)
+            await was_tried_again(server)
         knocks = server.connections
         young = outbox.put(count=40)
         server.script.instead.clear()
@@ -80,8 +80,8 @@ async def test_ten_minutes_without_a_provider_kill_nothing_and_cost_nothing(outb
     assert set(rows) == {("sent", 1, 0)}
     arrived = [arrived_id(content) for _, content in server.messages]
     assert sorted(arrived) == sorted(map(str, old + young))
-    # Who knocked meanwhile, or went ahead when the door opened, stands behind the others of its age.
-    # All others keep their places.
+    # Messages tried during the outage, or first after it, come behind others of their age.
+    # All other messages keep their places.
     first_in_line = [one for one in arrived if one in set(map(str, old))]
     assert arrived[0] in first_in_line
     assert set(arrived[: len(old) - knocks]) <= set(first_in_line)
@@ -93,7 +93,7 @@ def arrived_id(content: bytes) -> str:
 
 
 def longest_rise(ids: list[str]) -> list[str]:
-    """Return the longest run of ids, not necessarily neighbours, that came in the order of their age."""
+    """Return the longest increasing subsequence: ids that arrived in the order of their age."""
     best: list[list[str]] = []
     for one in ids:
         before = max((run for run in best if run[-1] < one), key=len, default=[])

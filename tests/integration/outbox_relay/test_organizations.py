@@ -1,4 +1,4 @@
-"""Organizations from registration to database, with the relay's own parts."""
+"""Organizations from registration to database, with the relay's components."""
 
 import asyncio
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ REFUSED = "select 1 from providers where name like 'provision:%' and consecutive
 
 @pytest.fixture(scope="module")
 def outbox(cluster: Cluster) -> Iterator[Outbox]:
-    """One database for all: each test has people of its own."""
+    """One database for all tests. Each test uses its own people."""
     with fresh_database(cluster) as database:
         yield Outbox(database)
 
@@ -42,27 +42,27 @@ def database(outbox: Outbox) -> Database:
 
 
 async def provisioned(outbox: Outbox, organizer: Organizer, query: str = ALL_SETTLED) -> None:
-    """Let a relay that may make databases work until the query finds something."""
+    """Run a relay that may create databases until the query finds a row."""
     async with SmtpServer() as server, relaying(outbox, server, PROVISION_DATABASE_URL=organizer.url) as parts:
         await until(outbox, parts, query, hasten=True)
 
 
 async def refused(outbox: Outbox, organizer: Organizer) -> None:
-    """Likewise, until the server has refused it something, as it was told to; from then on it takes what comes."""
+    """Run a relay until the server has rejected a request, as configured. The server accepts later ones."""
     try:
         await provisioned(outbox, organizer, REFUSED)
     finally:
         organizer.allow(create=True)
 
 
-def founded(api: ApiUnderTest, email: str) -> UUID:
+def registered(api: ApiUnderTest, email: str) -> UUID:
     return api.registered(email=email, organization=CLINIC)
 
 
 async def test_an_organization_gets_its_database_before_its_founder_gets_a_code(
     api: ApiUnderTest, outbox: Outbox, organizer: Organizer
 ) -> None:
-    ada = founded(api, "ada@example.org")
+    ada = registered(api, "ada@example.org")
     assert templates_of(outbox, ada) == ["organization"]
     await provisioned(outbox, organizer)
     organization = organization_of(outbox, ada)
@@ -77,7 +77,7 @@ async def test_an_organization_gets_its_database_before_its_founder_gets_a_code(
 async def test_the_lifetime_of_the_code_starts_with_its_message(
     api: ApiUnderTest, outbox: Outbox, organizer: Organizer
 ) -> None:
-    bea = founded(api, "bea@example.org")
+    bea = registered(api, "bea@example.org")
     before = "update tokens set created_at = now() - interval '2 days', expires_at = now() - interval '1 day'"
     outbox.execute(f"{before} where user_id = %s", bea)
     await provisioned(outbox, organizer)
@@ -96,7 +96,7 @@ async def test_the_follow_up_message_has_the_usual_fallback(outbox: Outbox, orga
 
 
 async def test_a_relay_without_a_provisioning_server_claims_no_organizations(api: ApiUnderTest, outbox: Outbox) -> None:
-    dee = founded(api, "dee@example.org")
+    dee = registered(api, "dee@example.org")
     with api_on(outbox.database) as other:
         eve = other.registered(email="eve@example.org")
     sent = f"select from outbox_messages where user_id = '{eve}' and status = 'sent'"
@@ -110,7 +110,7 @@ async def test_a_decoy_becomes_ready_without_a_database(
     api: ApiUnderTest, outbox: Outbox, organizer: Organizer
 ) -> None:
     api.activated(email="fay@example.org")
-    stranger = founded(api, "fay@example.org")
+    stranger = registered(api, "fay@example.org")
     before = api.look_up(stranger).json
     await provisioned(outbox, organizer)
     organization = organization_of(outbox, stranger)
@@ -124,7 +124,7 @@ async def test_a_decoy_becomes_ready_without_a_database(
 async def test_once_provisions_and_sends_the_follow_up_message(
     api: ApiUnderTest, outbox: Outbox, organizer: Organizer
 ) -> None:
-    lee = founded(api, "lee@example.org")
+    lee = registered(api, "lee@example.org")
     assert await once(outbox, organizer) == 0
     assert [(message.template, message.status) for message in api.messages(lee)] == [
         ("activation", "sent"),
@@ -133,7 +133,7 @@ async def test_once_provisions_and_sends_the_follow_up_message(
 
 
 async def test_once_reports_a_deferred_organization(api: ApiUnderTest, outbox: Outbox, organizer: Organizer) -> None:
-    mia = founded(api, "mia@example.org")
+    mia = registered(api, "mia@example.org")
     organizer.allow(create=False)
     try:
         assert await once(outbox, organizer) == 1
@@ -152,7 +152,7 @@ async def once(outbox: Outbox, organizer: Organizer) -> int:
 
 async def test_a_refusing_server_costs_no_attempt(api: ApiUnderTest, outbox: Outbox, organizer: Organizer) -> None:
     organizer.allow(create=False)
-    people = [founded(api, f"gus{number}@example.org") for number in range(3)]
+    people = [registered(api, f"gus{number}@example.org") for number in range(3)]
     await refused(outbox, organizer)
     for person in people:
         [message] = api.messages(person)
@@ -166,8 +166,8 @@ async def test_a_decoy_waits_like_others_while_the_server_refuses(
 ) -> None:
     api.activated(email="hal@example.org")
     organizer.allow(create=False)
-    real = founded(api, "ida@example.org")
-    stranger = founded(api, "hal@example.org")
+    real = registered(api, "ida@example.org")
+    stranger = registered(api, "hal@example.org")
     await refused(outbox, organizer)
     assert {organization_of(outbox, person)["status"] for person in (real, stranger)} == {"provisioning"}
     await provisioned(outbox, organizer)
@@ -178,7 +178,7 @@ async def test_a_decoy_alone_is_refused_like_a_real_organization(
 ) -> None:
     api.activated(email="lea@example.org")
     organizer.allow(create=False)
-    stranger = founded(api, "lea@example.org")
+    stranger = registered(api, "lea@example.org")
     await refused(outbox, organizer)
     [message] = [each for each in api.messages(stranger) if each.channel == "provision"]
     assert (message.status, message.attempt, message.last_error_class) == ("pending", 0, "provider")
@@ -189,7 +189,7 @@ async def test_a_decoy_alone_is_refused_like_a_real_organization(
 async def test_a_follow_up_message_that_waits_for_a_lock_blocks_no_other_message(
     api: ApiUnderTest, outbox: Outbox, organizer: Organizer
 ) -> None:
-    jay = founded(api, "jay@example.org")
+    jay = registered(api, "jay@example.org")
     kim = api.registered(email="kim@example.org")
     waiting = (
         "select pid, query_start from pg_stat_activity"

@@ -37,7 +37,7 @@ def run_cleanup(outbox: Outbox, organizer: Organizer, grace: timedelta = EXPIRED
 
 
 def half_built(outbox: Outbox, organizer: Organizer, person: UUID) -> str:
-    """Have the organization's database made, and its first step written down."""
+    """Create the organization's database, and record its first step."""
     organization = organization_of(outbox, person)
     outbox.execute(
         "insert into organization_steps (organization_id, step) values (%s, 'create_database')", organization["id"]
@@ -130,7 +130,7 @@ def test_an_organization_can_be_revived_until_its_own_drop_starts(
 
 
 def work_in(organizer: Organizer, name: str) -> None:
-    """Leave in the database what tables of the first revision and a second member would."""
+    """Add tables of the first revision and a second member to the database."""
     with psycopg.connect(driver_url(organizer.cluster.url(name))) as connection:
         for table in (
             "schema_revision (version_num) as select '0001'",
@@ -168,7 +168,7 @@ OF_A_MONTH = "now() - interval '31 days'"
 
 
 def long_ago(outbox: Outbox, *, dropped_at: str, has_begun: bool = True) -> None:
-    """Have failed the organization longer ago than anything of it is kept."""
+    """Mark the organization as failed before the retention period."""
     settle_work(outbox, claim_work(outbox), GIVEN_UP)
     if has_begun:
         outbox.execute("insert into organization_steps (organization_id, step) select id, 'verify' from organizations")
@@ -176,7 +176,7 @@ def long_ago(outbox: Outbox, *, dropped_at: str, has_begun: bool = True) -> None
 
 
 def remembered(outbox: Outbox) -> int:
-    """Count the organizations after a turn of maintenance."""
+    """Count the organizations after a round of maintenance."""
     turn(maintenance_on(outbox))
     return outbox.number("select count(*) from organizations")
 
@@ -186,8 +186,8 @@ def remembered(outbox: Outbox) -> int:
     [
         (True, OF_A_MONTH, 0),
         (False, "null", 0),
-        (True, "null", 1),  # nobody has dropped it yet, or somebody has worked in it
-        (True, "now() - interval '1 day'", 1),  # it may be made and dropped once more
+        (True, "null", 1),  # not dropped yet, or used by a member
+        (True, "now() - interval '1 day'", 1),  # may be created and dropped once more
     ],
 )
 def test_an_organization_without_users_is_deleted_after_its_database(

@@ -25,7 +25,7 @@ OF_A_CLOCK_AHEAD = (
 )
 
 
-def test_a_row_of_a_wrong_clock_keeps_no_partition_from_being_made(outbox: Outbox) -> None:
+def test_a_row_from_a_wrong_clock_does_not_prevent_a_new_partition(outbox: Outbox) -> None:
     outbox.make_partitions()
     partition = partition_of(outbox, -14)
     outbox.execute(f"drop table {partition}")
@@ -39,7 +39,7 @@ def test_a_row_of_a_wrong_clock_keeps_no_partition_from_being_made(outbox: Outbo
     assert outbox.execute("select count(*) from outbox_messages_default") == [(0,)]
 
 
-def test_a_long_reader_delays_a_partition_and_nobody_else(outbox: Outbox) -> None:
+def test_a_long_reader_delays_only_the_partition(outbox: Outbox) -> None:
     outbox.make_partitions()
     with outbox.database.connect() as reader:
         reader.execute("begin")
@@ -49,12 +49,12 @@ def test_a_long_reader_delays_a_partition_and_nobody_else(outbox: Outbox) -> Non
 
 
 def without_this_week(outbox: Outbox) -> None:
-    """Have it as after a gap: nobody made the week's partition in time."""
+    """Drop this week's partition, as if no relay had created it in time."""
     outbox.make_partitions()
     outbox.execute(f"drop table {partition_of(outbox, 0)}")
 
 
-def test_a_week_with_too_much_in_the_default_partition_stays_there_and_the_weeks_to_come_are_made(
+def test_a_large_week_stays_in_the_default_partition_and_later_weeks_are_created(
     outbox: Outbox,
 ) -> None:
     without_this_week(outbox)
@@ -74,7 +74,7 @@ def test_a_week_with_too_much_in_the_default_partition_stays_there_and_the_weeks
     assert outbox.number("select count(*) from outbox_messages") == count - 1
 
 
-def test_a_week_that_somebody_keeps_from_being_made_is_named(outbox: Outbox) -> None:
+def test_a_week_whose_partition_cannot_be_created_is_reported(outbox: Outbox) -> None:
     without_this_week(outbox)
     with outbox.database.connect() as reader, capture_logs() as logged:
         reader.execute("begin")
@@ -85,7 +85,7 @@ def test_a_week_that_somebody_keeps_from_being_made_is_named(outbox: Outbox) -> 
     assert warning["cause"] == "somebody has the table locked"
 
 
-def test_who_registers_while_this_weeks_partition_is_made_waits_for_it(outbox: Outbox) -> None:
+def test_a_registration_waits_while_this_weeks_partition_is_created(outbox: Outbox) -> None:
     without_this_week(outbox)
     with (
         api_on(outbox.database) as api,
@@ -100,7 +100,7 @@ def test_who_registers_while_this_weeks_partition_is_made_waits_for_it(outbox: O
     assert outbox.number(f"select count(*) from {partition_of(outbox, 0)}") == 1
 
 
-def test_what_was_on_its_way_into_the_default_partition_when_its_week_was_made_is_tried_again(outbox: Outbox) -> None:
+def test_an_insert_into_the_default_partition_is_retried_after_its_week_was_created(outbox: Outbox) -> None:
     outbox.make_partitions()
     outbox.execute(f"drop table {partition_of(outbox, -14)}")
     engine = create_engine(engine_url(outbox.database.api_url))
@@ -126,7 +126,7 @@ def test_what_was_on_its_way_into_the_default_partition_when_its_week_was_made_i
     assert outbox.number(f"select count(*) from {partition_of(outbox, -14)}") == 1
 
 
-def test_a_constraint_of_ours_is_broken_for_good(outbox: Outbox) -> None:
+def test_a_violated_constraint_is_a_permanent_error(outbox: Outbox) -> None:
     engine = create_engine(engine_url(outbox.database.api_url))
     with pytest.raises(DBAPIError) as broken, engine.begin() as connection:
         connection.execute(text(OF_A_CLOCK_AHEAD.replace("'email'", "'pigeon'")))

@@ -1,7 +1,6 @@
 """The plans of the two statements that run for every message, under the worst assumptions.
 
-A generic plan is what psycopg's automatic preparing ends in, and a random_page_cost of 4 is what a
-server has that nobody tuned.
+psycopg's automatic preparation ends in generic plans, and servers without tuning have a random_page_cost of 4.
 """
 
 import re
@@ -40,7 +39,7 @@ from shared.vocabulary import Channel
 from tests.support.outbox import A_DAY, Outbox
 
 PARTITIONS = 4
-"""Of three weeks, and the default one."""
+"""The partitions of three weeks, and the default one."""
 A_RELAY = Heartbeat(uuid7(), "host", "1.0", ("email",), 500, 8)
 DUE_INDEX = "_channel_priority_due_at_id_idx"
 SUSPECTS_INDEX = "_due_at_id_idx"
@@ -63,14 +62,14 @@ def test_the_claim_reads_the_due_index_in_order_and_one_partition_by_key(full_ou
     assert len(rows_read(updated, "_pkey")) == 1
 
 
-def test_the_claim_begins_at_its_floor_also_among_messages_due_at_the_same_moment(full_outbox: Outbox) -> None:
+def test_the_claim_starts_at_its_cursor_also_among_messages_due_at_the_same_moment(full_outbox: Outbox) -> None:
     picked, _, _ = generic_plan(full_outbox, CLAIM, CLAIM_PARAMETERS).partition("InitPlan")
     conditions = [line for line in picked.splitlines() if "Index Cond" in line]
     assert len(conditions) == PARTITIONS
     assert all("(ROW(due_at, id) >= ROW(" in condition for condition in conditions)
 
 
-def test_looking_for_suspects_where_there_are_none_reads_no_message(outbox: Outbox) -> None:
+def test_a_search_without_suspects_reads_no_message(outbox: Outbox) -> None:
     outbox.put(count=3000)
     outbox.execute("analyze")
     plan = generic_plan(outbox, FIND_SUSPECT, SUSPECT_PARAMETERS)
@@ -80,7 +79,7 @@ def test_looking_for_suspects_where_there_are_none_reads_no_message(outbox: Outb
     assert "Rows Removed" not in plan
 
 
-def test_a_suspect_is_claimed_by_its_own_index_and_in_one_partition(full_outbox: Outbox) -> None:
+def test_a_suspect_is_claimed_by_its_index_in_one_partition(full_outbox: Outbox) -> None:
     full_outbox.put(count=3, lost_leases="2")
     lease = {"lease": "1 minute", "lease_token": uuid7()}
     plan = generic_plan(full_outbox, CLAIM_SUSPECT, suspect_parameters([Channel.EMAIL]) | lease)
@@ -92,7 +91,7 @@ def test_a_suspect_is_claimed_by_its_own_index_and_in_one_partition(full_outbox:
 
 
 @pytest.mark.parametrize(("statement", "index"), [(RECLAIM, DUE_INDEX), (RECLAIM_SUSPECT, SUSPECTS_INDEX)])
-def test_what_a_lost_answer_leased_is_found_by_the_index_it_was_claimed_by(
+def test_messages_leased_under_a_lost_reply_are_found_by_the_due_index(
     full_outbox: Outbox, statement: str, index: str
 ) -> None:
     full_outbox.put(count=3, lost_leases="2")
@@ -101,7 +100,7 @@ def test_what_a_lost_answer_leased_is_found_by_the_index_it_was_claimed_by(
     assert plan.count(index) == PARTITIONS
 
 
-def test_the_settle_finds_its_rows_by_key_and_only_in_their_partition(full_outbox: Outbox) -> None:
+def test_the_settlement_finds_its_rows_by_key_in_their_partition(full_outbox: Outbox) -> None:
     sent = [(message, Sent("smtp")) for message in full_outbox.claim(10)]
     for statement, parameters in (
         (SETTLE_SENT, sent_parameters(sent)),
@@ -112,7 +111,7 @@ def test_the_settle_finds_its_rows_by_key_and_only_in_their_partition(full_outbo
         assert len(rows_read(plan, "_pkey")) == 1
 
 
-def test_a_settle_of_retries_walks_over_no_other_pending_message(full_outbox: Outbox) -> None:
+def test_a_settlement_of_retries_reads_no_other_pending_message(full_outbox: Outbox) -> None:
     failure = Failure(FailureClass.TRANSIENT, "smtp", "450")
     retries = [(message, Retry(A_DAY, failure)) for message in full_outbox.claim(10)]
     plan = generic_plan(full_outbox, SETTLE_UNSENT, unsent_parameters(retries))
@@ -120,7 +119,7 @@ def test_a_settle_of_retries_walks_over_no_other_pending_message(full_outbox: Ou
     assert rows_read(plan, "Seq Scan") == []
 
 
-def test_a_partition_that_looks_empty_is_not_read_whole_for_one_claim(outbox: Outbox) -> None:
+def test_a_claim_does_not_scan_a_partition_with_empty_statistics(outbox: Outbox) -> None:
     outbox.execute("vacuum analyze")
     outbox.put(count=3000)
     picked, _, _ = generic_plan(outbox, CLAIM, CLAIM_PARAMETERS).partition("InitPlan")
@@ -128,7 +127,7 @@ def test_a_partition_that_looks_empty_is_not_read_whole_for_one_claim(outbox: Ou
     assert "Sort Method" not in picked
 
 
-def test_looking_for_what_falls_back_reads_only_what_may(full_outbox: Outbox) -> None:
+def test_the_search_for_fallbacks_reads_only_candidates(full_outbox: Outbox) -> None:
     falls_back = {"fallback_channel": "'sms'", "fallback_lifetime": "'600 s'"}
     full_outbox.put(count=300, fallback_at="now() + interval '1 h'", **falls_back)
     full_outbox.put(count=3, fallback_at="now()", **falls_back)
@@ -138,7 +137,7 @@ def test_looking_for_what_falls_back_reads_only_what_may(full_outbox: Outbox) ->
     assert [line for line in rows_read(plan, "_fallback_at_idx") if "actual rows=3" in line]
 
 
-def test_a_poll_reads_a_message_of_each_queue_at_most(full_outbox: Outbox) -> None:
+def test_a_poll_reads_at_most_one_message_of_each_queue(full_outbox: Outbox) -> None:
     plan = generic_plan(full_outbox, POLL, poll_parameters(["smtp:mail.example.org:587"], A_RELAY, is_full_scan=True))
     assert rows_read(plan, "Seq Scan") == []
     assert "Sort  (" not in plan
@@ -152,7 +151,7 @@ def test_a_poll_without_a_full_scan_does_not_read_the_due_index(full_outbox: Out
     assert rows_read(plan, "_channel_priority_due_at_id_idx") == []
 
 
-def test_no_statement_of_the_relay_is_worth_compiling(full_outbox: Outbox) -> None:
+def test_no_statement_of_the_relay_is_jit_compiled(full_outbox: Outbox) -> None:
     sent = [(message, Sent("smtp")) for message in full_outbox.claim(10)]
     for statement, parameters in ((CLAIM, CLAIM_PARAMETERS), (SETTLE_SENT, sent_parameters(sent))):
         assert "JIT" not in generic_plan(full_outbox, statement, parameters)
@@ -173,7 +172,7 @@ SUSPECT_PARAMETERS = suspect_parameters([Channel.EMAIL])
 
 
 def rows_read(plan: str, how: str) -> list[str]:
-    """Return the lines of the scans of that kind on the outbox which did run."""
+    """Return the plan lines of executed scans of that kind on the outbox."""
     return [
         line
         for line in plan.splitlines()

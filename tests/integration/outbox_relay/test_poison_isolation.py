@@ -1,4 +1,4 @@
-"""Messages that have lost leases without an outcome: who may claim them, and when they are trusted again."""
+"""Messages that lost leases without an outcome: how they are claimed, and when they are trusted again."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ def lose_leases(outbox: Outbox, times: int) -> None:
         assert outbox.claim(10, lease=EXPIRED) or outbox.claim_suspect(lease=EXPIRED)
 
 
-def test_a_message_that_lost_two_leases_is_left_alone_by_claims_of_many(outbox: Outbox) -> None:
+def test_batch_claims_skip_a_message_that_lost_two_leases(outbox: Outbox) -> None:
     outbox.put()
     lose_leases(outbox, 1)
     assert [message.lost_leases for message in outbox.claim(lease=EXPIRED)] == [1]
@@ -38,7 +38,7 @@ def test_a_suspect_s_lost_leases_are_counted_too(outbox: Outbox) -> None:
     ]  # fmt: skip
 
 
-def test_what_is_no_suspect_is_not_claimed_as_one(outbox: Outbox) -> None:
+def test_only_suspects_are_claimed_as_suspects(outbox: Outbox) -> None:
     outbox.put()
     outbox.put(lost_leases="1")
     outbox.put(lost_leases="2", due_at="now() + interval '1 minute'")
@@ -46,14 +46,14 @@ def test_what_is_no_suspect_is_not_claimed_as_one(outbox: Outbox) -> None:
     assert len(outbox.claim(10)) == 2
 
 
-def test_suspects_of_a_newer_release_wait_for_its_relay(outbox: Outbox) -> None:
+def test_suspects_of_a_newer_release_wait_for_a_newer_relay(outbox: Outbox) -> None:
     outbox.take_any_priority()
     for words in ({"template": "'of_tomorrow'"}, {"locale": "'eo'"}, {"priority": "'digest'"}):
         outbox.put(lost_leases="2", **words)
     assert outbox.claim_suspect() is None
 
 
-def test_a_suspect_that_was_answered_is_trusted_again(outbox: Outbox) -> None:
+def test_a_suspect_with_a_result_is_trusted_again(outbox: Outbox) -> None:
     outbox.put(lost_leases="2")
     suspect = outbox.claim_suspect()
     assert suspect is not None
@@ -61,7 +61,7 @@ def test_a_suspect_that_was_answered_is_trusted_again(outbox: Outbox) -> None:
     assert [message.lost_leases for message in outbox.claim()] == [0]
 
 
-def test_a_suspect_that_was_not_tried_stays_one(outbox: Outbox) -> None:
+def test_a_suspect_that_was_not_tried_stays_a_suspect(outbox: Outbox) -> None:
     outbox.put(lost_leases="2")
     suspect = outbox.claim_suspect()
     assert suspect is not None
@@ -70,7 +70,7 @@ def test_a_suspect_that_was_not_tried_stays_one(outbox: Outbox) -> None:
     assert outbox.claim_suspect() is not None
 
 
-def test_a_late_sent_beats_a_death_by_poison(outbox: Outbox) -> None:
+def test_a_late_sent_replaces_a_death_by_poison(outbox: Outbox) -> None:
     outbox.put(lost_leases="4")
     slow = outbox.claim_suspect(lease=EXPIRED)
     judge = outbox.claim_suspect()

@@ -1,4 +1,4 @@
-"""Sessions that expired go with the maintenance; those that go on stay."""
+"""Maintenance deletes expired sessions and keeps active ones."""
 
 from tests.support.maintenance import maintenance_on, turn
 from tests.support.outbox import Outbox
@@ -19,7 +19,7 @@ def put(outbox: Outbox, days: int, *, count: int = 1) -> None:
     outbox.execute(A_SESSION, days, count)
 
 
-def test_what_expired_goes_and_what_goes_on_stays(outbox: Outbox) -> None:
+def test_expired_sessions_are_deleted_and_active_ones_stay(outbox: Outbox) -> None:
     outbox.execute(A_USER)
     put(outbox, -1, count=3)
     put(outbox, 10, count=2)
@@ -34,7 +34,7 @@ def test_a_call_prunes_no_more_sessions_than_its_batch(outbox: Outbox) -> None:
     assert [outbox.number("select signpost_prune_sessions(2)") for _ in range(4)] == [2, 2, 1, 0]
 
 
-def test_sessions_go_with_their_user(outbox: Outbox) -> None:
+def test_sessions_are_deleted_with_their_user(outbox: Outbox) -> None:
     outbox.execute(A_USER)
     put(outbox, 10)
     outbox.execute("delete from users")

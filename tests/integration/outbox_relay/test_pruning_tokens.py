@@ -1,4 +1,4 @@
-"""The codes of resets and new addresses go a day after their end; what a registration rests on stays."""
+"""Codes for resets and new addresses are deleted a day after their end. Registration tokens stay."""
 
 from tests.support.accounts import ADA, Account, ask_for_reset, signed_in
 from tests.support.api import PASSWORD, api_on
@@ -8,7 +8,7 @@ from tests.support.outbox import Outbox
 PURPOSES = "select purpose from tokens order by purpose"
 
 
-def test_codes_about_an_address_go_a_day_after_their_end(outbox: Outbox) -> None:
+def test_codes_about_an_address_are_deleted_a_day_after_their_end(outbox: Outbox) -> None:
     with api_on(outbox.database) as api:
         ada = Account(api, api.activated(email=ADA), signed_in(api))
         ask_for_reset(api)

@@ -1,4 +1,4 @@
-"""Users who never activated go, with their tokens; whoever may still come back stays."""
+"""Users who never activated are deleted with their tokens, unless they can still return."""
 
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
@@ -28,7 +28,7 @@ values (gen_random_uuid(), %s, 'activation', 'email', 'test', 5, now() - interva
 """
 
 
-def test_whoever_let_the_last_token_expire_long_ago_is_unknown_again(outbox: Outbox) -> None:
+def test_a_user_whose_last_token_expired_long_ago_is_deleted(outbox: Outbox) -> None:
     with api_on(outbox.database) as api:
         gone, kept = api.registered(), api.registered()
         link_token = api.link_token(gone)
@@ -53,19 +53,19 @@ def test_a_dead_message_outlives_its_user_and_can_still_be_requeued(outbox: Outb
     assert [message.id for message in outbox.claim()] == [message_id]
 
 
-def test_who_retired_goes_too(outbox: Outbox) -> None:
+def test_a_retired_user_is_deleted_too(outbox: Outbox) -> None:
     a_user(outbox, status="retired")
     turn(maintenance_on(outbox))
     assert users(outbox) == []
 
 
-def test_who_is_active_stays_whatever_the_age_of_the_tokens(outbox: Outbox) -> None:
+def test_an_active_user_stays_with_tokens_of_any_age(outbox: Outbox) -> None:
     active = a_user(outbox, status="active")
     turn(maintenance_on(outbox))
     assert users(outbox) == [active]
 
 
-def test_one_young_token_keeps_its_user(outbox: Outbox) -> None:
+def test_one_recent_token_keeps_its_user(outbox: Outbox) -> None:
     user = a_user(outbox)
     outbox.execute(A_TOKEN, user, 29)
     turn(maintenance_on(outbox))
@@ -80,7 +80,7 @@ def test_an_unsettled_message_keeps_its_user(outbox: Outbox) -> None:
     assert users(outbox) == [user]
 
 
-def test_nobody_is_pruned_who_is_to_be_kept_for_ever(outbox: Outbox) -> None:
+def test_with_unlimited_retention_no_user_is_pruned(outbox: Outbox) -> None:
     user = a_user(outbox)
     turn(maintenance_on(outbox, RELAY_PENDING_USERS_DAYS="0"))
     assert users(outbox) == [user]
@@ -92,7 +92,7 @@ def test_a_call_prunes_no_more_users_than_its_batch(outbox: Outbox) -> None:
     assert [outbox.number("select signpost_prune_users(30, 2)") for _ in range(3)] == [2, 1, 0]
 
 
-def test_who_is_just_asking_for_another_code_is_passed_over(outbox: Outbox) -> None:
+def test_a_user_who_is_requesting_a_code_is_skipped(outbox: Outbox) -> None:
     user = a_user(outbox)
     with outbox.database.connect() as resend, resend.transaction():
         resend.execute("select from users where id = %s for update", [user])
@@ -100,11 +100,11 @@ def test_who_is_just_asking_for_another_code_is_passed_over(outbox: Outbox) -> N
     assert users(outbox) == [user]
 
 
-def test_a_code_asked_for_while_its_user_was_being_judged_saves_the_user(outbox: Outbox) -> None:
+def test_a_code_requested_during_the_pruning_keeps_its_user(outbox: Outbox) -> None:
     user = a_user(outbox)
     with ThreadPoolExecutor(1) as relay, outbox.database.connect() as resend:
         with resend.transaction():
-            # The first look at the tokens, whose snapshot is older than the token, waits until this commits.
+            # The first query of the tokens, with a snapshot older than the token, waits until this commits.
             resend.execute("lock table tokens in access exclusive mode")
             pruned = relay.submit(outbox.number, PRUNE)
             eventually(lambda: outbox.execute(WAITING, PRUNE, outbox.database.name))
@@ -113,11 +113,11 @@ def test_a_code_asked_for_while_its_user_was_being_judged_saves_the_user(outbox:
     assert users(outbox) == [user]
 
 
-def test_what_ends_a_call_in_the_middle_leaves_nothing_half_done(outbox: Outbox) -> None:
+def test_an_interrupted_call_deletes_no_user_partially(outbox: Outbox) -> None:
     user = a_user(outbox)
     with ThreadPoolExecutor(1) as relay, outbox.database.connect() as other:
         with other.transaction():
-            # The user's row is deleted by then, and the cascade waits for the token's.
+            # The user's row is deleted by now, and the cascade waits for the token's row.
             other.execute("select from tokens for update")
             pruned = relay.submit(outbox.number, PRUNE)
             [(pid,)] = eventually(lambda: outbox.execute(WAITING, PRUNE, outbox.database.name))
@@ -131,7 +131,7 @@ def test_what_ends_a_call_in_the_middle_leaves_nothing_half_done(outbox: Outbox)
 
 
 def abandon(api: ApiUnderTest, registration_id: UUID) -> None:
-    """Let 40 days pass for the registration, in which its message goes out and its token expires."""
+    """Move the registration back by 40 days: its message is sent and its token has expired."""
     for statement in (
         "update users set created_at = now() - interval '40 days' where id = %s",
         "update tokens set expires_at = now() - interval '39 days' where user_id = %s",
@@ -141,7 +141,7 @@ def abandon(api: ApiUnderTest, registration_id: UUID) -> None:
 
 
 def a_user(outbox: Outbox, status: str = "pending") -> UUID:
-    """Add a user of 40 days ago, whose token expired the day after."""
+    """Add a user from 40 days ago, whose token expired a day later."""
     [(user,)] = outbox.execute(A_USER, status)
     outbox.execute(A_TOKEN, user, 39)
     return UUID(str(user))

@@ -1,4 +1,4 @@
-"""What is past its time goes, what may still be needed stays, and nobody waits for either."""
+"""Old data is deleted, data still needed stays, and no process waits for either."""
 
 from uuid import UUID
 
@@ -25,13 +25,13 @@ def test_a_partition_is_dropped_once_its_last_moment_is_past_retention(outbox: O
     assert outbox.number(MESSAGES) == 1
 
 
-def test_nothing_is_dropped_that_is_to_be_kept_for_ever(outbox: Outbox) -> None:
+def test_with_unlimited_retention_nothing_is_dropped(outbox: Outbox) -> None:
     put_old(outbox, 4000)
     turn(maintenance_on(outbox, RELAY_RETENTION_DAYS="0"))
     assert outbox.number(MESSAGES) == 1
 
 
-def test_an_unsettled_message_keeps_its_partition_but_no_gigabytes_in_it(outbox: Outbox) -> None:
+def test_an_unsettled_message_keeps_its_partition_but_not_its_settled_rows(outbox: Outbox) -> None:
     [stuck] = put_old(outbox, 50, **PENDING)
     put_old(outbox, 50, count=20)
     maintenance = maintenance_on(outbox, RELAY_RETENTION_DAYS="10")
@@ -44,14 +44,14 @@ def test_an_unsettled_message_keeps_its_partition_but_no_gigabytes_in_it(outbox:
     assert not has_partition(outbox, 50)
 
 
-def test_what_a_wrong_clock_wrote_is_pruned_by_when_it_was_settled(outbox: Outbox) -> None:
+def test_rows_from_a_wrong_clock_are_pruned_by_their_settlement_time(outbox: Outbox) -> None:
     young, _old = (into_default_partition(outbox, days=days) for days in (9, 11))
     pending = into_default_partition(outbox, days=11, **PENDING)
     turn(maintenance_on(outbox, RELAY_RETENTION_DAYS="10"))
     assert outbox.execute("select id from outbox_messages order by created_at") == [(young,), (pending,)]
 
 
-def test_attempts_go_with_their_message_and_not_before(outbox: Outbox) -> None:
+def test_attempts_are_deleted_with_their_message(outbox: Outbox) -> None:
     [stuck] = put_old(outbox, 50, **PENDING)
     [gone] = put_old(outbox, 60)
     [young] = outbox.put()
@@ -66,7 +66,7 @@ def test_attempts_go_with_their_message_and_not_before(outbox: Outbox) -> None:
     assert outbox.execute("select message_id from delivery_attempts order by id") == [(stuck,), (young,)]
 
 
-def test_what_operators_did_is_kept_longer_than_what_they_did_it_to(outbox: Outbox) -> None:
+def test_audit_rows_outlive_their_messages(outbox: Outbox) -> None:
     for days in (364, 366):
         outbox.execute(
             "insert into operator_actions (operator, action, message_id, reason, before, acted_at)"
@@ -88,7 +88,7 @@ def test_what_operators_did_is_kept_longer_than_what_they_did_it_to(outbox: Outb
         "signpost_prune_actions(89, 100)",
     ],
 )
-def test_no_relay_can_ask_for_less_than_the_shortest_retention(outbox: Outbox, call: str) -> None:
+def test_no_relay_can_go_below_the_minimum_retention(outbox: Outbox, call: str) -> None:
     with psycopg.connect(driver_url(outbox.database.relay_url)) as relay, pytest.raises(psycopg.DataError):
         relay.execute(f"select {call}")
 
@@ -103,7 +103,7 @@ def test_a_call_deletes_no_more_than_its_batch(outbox: Outbox) -> None:
 
 
 @pytest.mark.parametrize("held", ["outbox_messages", "its partition"])
-def test_a_long_transaction_puts_a_drop_off_and_holds_up_no_claim(outbox: Outbox, held: str) -> None:
+def test_a_long_transaction_delays_a_drop_and_blocks_no_claim(outbox: Outbox, held: str) -> None:
     outbox.make_partitions()
     put_old(outbox, 50)
     outbox.put()
@@ -120,7 +120,7 @@ def test_a_long_transaction_puts_a_drop_off_and_holds_up_no_claim(outbox: Outbox
     assert not has_partition(outbox, 50)
 
 
-def test_what_left_nothing_undone_rests_for_a_few_turns(outbox: Outbox) -> None:
+def test_a_completed_step_pauses_for_a_few_rounds(outbox: Outbox) -> None:
     maintenance = maintenance_on(outbox, RELAY_RETENTION_DAYS="10")
     one_turn(maintenance)
     put_old(outbox, 50)
@@ -130,7 +130,7 @@ def test_what_left_nothing_undone_rests_for_a_few_turns(outbox: Outbox) -> None:
     assert not has_partition(outbox, 50)
 
 
-def test_whoever_takes_the_lease_begins_with_all_of_it(outbox: Outbox) -> None:
+def test_a_new_leader_starts_with_all_steps(outbox: Outbox) -> None:
     maintenance, other = (maintenance_on(outbox, RELAY_RETENTION_DAYS="10") for _ in range(2))
     one_turn(maintenance)
     outbox.execute(END_LEASE)
@@ -143,7 +143,7 @@ def test_whoever_takes_the_lease_begins_with_all_of_it(outbox: Outbox) -> None:
     assert not has_partition(outbox, 50)
 
 
-def test_a_partition_that_is_held_keeps_no_other_from_being_dropped(outbox: Outbox) -> None:
+def test_a_locked_partition_does_not_prevent_other_drops(outbox: Outbox) -> None:
     put_old(outbox, 50)
     put_old(outbox, 60)
     with outbox.database.connect() as reader:
@@ -154,7 +154,7 @@ def test_a_partition_that_is_held_keeps_no_other_from_being_dropped(outbox: Outb
 
 
 def into_default_partition(outbox: Outbox, days: int, **columns: str) -> UUID:
-    """Put a message that was sent so many days ago by a relay whose clock was years ahead."""
+    """Insert a message sent that many days ago by a relay whose clock was years ahead."""
     [message_id] = put_old(outbox, days, **columns)
     [(misplaced,)] = outbox.execute(
         "update outbox_messages set id = overlay(id::text placing 'ff' from 1)::uuid where id = %s returning id",

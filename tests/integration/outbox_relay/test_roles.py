@@ -8,7 +8,7 @@ from tests.support.databases import Database, fresh_database, is_refused
 
 @pytest.fixture(scope="module")
 def refusing(cluster: Cluster) -> Iterator[Database]:
-    """One database for all: what is refused changes nothing."""
+    """One database for all tests: rejected statements leave it unchanged."""
     with fresh_database(cluster) as database:
         yield database
 
@@ -57,7 +57,7 @@ def refusing(cluster: Cluster) -> Iterator[Database]:
         "update outbox_messages_default set status = 'sent'",
     ],
 )
-def test_the_relay_may_do_no_more_than_deliver(refusing: Database, statement: str) -> None:
+def test_the_relays_role_has_only_the_rights_it_needs(refusing: Database, statement: str) -> None:
     assert is_refused(refusing.relay_url, statement)
 
 
@@ -81,5 +81,5 @@ def test_the_relay_may_do_no_more_than_deliver(refusing: Database, statement: st
         "update leader_lease set leased_until = now() + interval '1 year'",
     ],
 )
-def test_the_maintenance_is_the_relays_alone(refusing: Database, login: str, statement: str) -> None:
+def test_only_the_relays_role_can_run_maintenance(refusing: Database, login: str, statement: str) -> None:
     assert is_refused(refusing.cluster.url(refusing.name, user=login), statement)

@@ -1,4 +1,4 @@
-"""Two relays settle the same message at the same moment: what is known wins, whoever comes first."""
+"""Two relays settle the same message at once: `sent` wins in any order."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from tests.support.gates import row_locked, wait_until_blocked
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
 
 SENT = Sent("smtp:mx:25", "queued-1")
-BELIEFS: list[Outcome] = [
+OTHER_OUTCOMES: list[Outcome] = [
     Dead(DeadReason.REJECTED, Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no such user")),
     Retry(A_DAY, Failure(FailureClass.TRANSIENT, "smtp:mx:25", "450 4.2.0 try later")),
     Deferred(A_DAY),
@@ -22,16 +22,16 @@ BELIEFS: list[Outcome] = [
 
 
 @pytest.mark.parametrize("is_sent_first", [True, False])
-@pytest.mark.parametrize("belief", BELIEFS, ids=lambda belief: type(belief).__name__)
-def test_a_late_sent_and_a_wrong_belief_at_once_end_as_sent(
-    outbox: Outbox, belief: Outcome, *, is_sent_first: bool
+@pytest.mark.parametrize("outcome", OTHER_OUTCOMES, ids=lambda outcome: type(outcome).__name__)
+def test_a_late_sent_and_a_concurrent_other_outcome_end_as_sent(
+    outbox: Outbox, outcome: Outcome, *, is_sent_first: bool
 ) -> None:
     [message_id] = outbox.put()
     [late] = outbox.claim(lease=EXPIRED)
     [wrong] = outbox.claim(lease=A_DAY)
-    settles = [(late, SENT), (wrong, belief)] if is_sent_first else [(wrong, belief), (late, SENT)]
+    settles = [(late, SENT), (wrong, outcome)] if is_sent_first else [(wrong, outcome), (late, SENT)]
     with ThreadPoolExecutor(2) as relays:
-        # Both have begun, and so have their snapshots, before either may write; they get the row in this order.
+        # Both transactions have snapshots before either may write. They get the row in this order.
         with row_locked(outbox.database, message_id):
             first = relays.submit(outbox.settle, settles[:1])
             wait_until_blocked(outbox.database, "test")
@@ -42,15 +42,15 @@ def test_a_late_sent_and_a_wrong_belief_at_once_end_as_sent(
     assert (row.status, row.dead_reason, row.provider_message_id) == ("sent", None, "queued-1")
     assert row.lease_token is None
     assert written == ((1, 0) if is_sent_first else (1, 1))
-    assert outbox.number("select count(*) from delivery_attempts") == (0 if is_sent_first else spent(belief))
+    assert outbox.number("select count(*) from delivery_attempts") == (0 if is_sent_first else attempts_used(outcome))
 
 
-def spent(belief: Outcome) -> int:
-    """Return how many attempts the belief costs where it is written first."""
-    return 0 if isinstance(belief, Deferred) else 1
+def attempts_used(outcome: Outcome) -> int:
+    """Return the attempts that the other outcome costs if it is written first."""
+    return 0 if isinstance(outcome, Deferred) else 1
 
 
-def test_what_two_relays_have_sent_counts_once(outbox: Outbox) -> None:
+def test_a_message_sent_by_two_relays_counts_once(outbox: Outbox) -> None:
     [message_id] = outbox.put()
     [late] = outbox.claim(lease=EXPIRED)
     [again] = outbox.claim(lease=A_DAY)
@@ -62,7 +62,7 @@ def test_what_two_relays_have_sent_counts_once(outbox: Outbox) -> None:
 @pytest.mark.parametrize(
     ("token", "corrected"), [("null", "recipient = 'bob@example.org'"), ("gen_random_uuid()", "token_id = null")]
 )
-def test_what_was_corrected_and_requeued_since_is_not_taken_for_sent(
+def test_a_late_sent_does_not_apply_to_a_corrected_or_requeued_message(
     outbox: Outbox, token: str, corrected: str
 ) -> None:
     ids = outbox.put(count=2, token_id=token)
@@ -77,14 +77,14 @@ def test_what_was_corrected_and_requeued_since_is_not_taken_for_sent(
     assert outbox.settle([(message, SENT) for message in outbox.claim()]) == 1
 
 
-def test_what_was_written_under_a_lost_answer_counts_as_written(outbox: Outbox) -> None:
+def test_a_settlement_with_a_lost_reply_counts(outbox: Outbox) -> None:
     [message_id] = outbox.put()
     [message] = outbox.claim()
 
     async def settle() -> frozenset[UUID]:
         database = LostReplyConnection(outbox.database.relay_url, "test")
         try:
-            return await SettlementStore(database).settle([Settlement(message, BELIEFS[0])])
+            return await SettlementStore(database).settle([Settlement(message, OTHER_OUTCOMES[0])])
         finally:
             await database.close()
 

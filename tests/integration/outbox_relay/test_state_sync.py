@@ -1,4 +1,4 @@
-"""Two relays and the rows that they share; each has a clock of its own, and they are far apart."""
+"""Two relays and their shared provider rows. The relays' clocks differ widely."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ class NamedProvider:
 
 @dataclass(frozen=True)
 class Relay:
-    """What a relay has of one provider."""
+    """One relay's view of a provider."""
 
     sync: ProviderStateSync
     pool: ProviderPool
@@ -46,15 +46,15 @@ class Relay:
             self.pool.providers[0].submitting(uuid4())
         return allowed
 
-    async def ask(self) -> int:
-        """Ask for room, hear the answer, and return how much there is."""
+    async def request_permits(self) -> int:
+        """Request permits, apply the reply, and return the number granted."""
         self.pool.allowance(500)
         await self.sync.exchange()
         return self.pool.allowance(500)
 
-    async def ask_until_allowed(self) -> None:
+    async def request_until_granted(self) -> None:
         async with asyncio.timeout(30):
-            while not await self.ask():
+            while not await self.request_permits():
                 continue
 
     async def probe_successfully(self, times: int = 2) -> None:
@@ -65,7 +65,7 @@ class Relay:
 
 @asynccontextmanager
 async def relays(database: Database, count: int = 2, *, caps: Caps = WITHOUT_CAPS) -> AsyncIterator[list[Relay]]:
-    """Yield relays that have asked the sync once, as a relay does when it starts."""
+    """Yield relays that have synchronized once, as a relay does at startup."""
     made = []
     for number in range(count):
         pool = ProviderPool([CappedProvider(NamedProvider(NAME), caps)], clock_ahead(number * 86_400.0), connections=8)
@@ -87,159 +87,159 @@ def let_the_pause_end(outbox: Outbox) -> None:
     outbox.execute("update providers set open_until = now() where consecutive_opens > 0")
 
 
-def test_what_one_relay_finds_down_no_other_tries(outbox: Outbox) -> None:
-    async def story() -> None:
+def test_no_relay_tries_a_provider_that_another_found_down(outbox: Outbox) -> None:
+    async def scenario() -> None:
         async with relays(outbox.database) as (one, other):
-            assert await other.ask() == 500
+            assert await other.request_permits() == 500
             one.pool.providers[0].failed(ASKED_FOR_AN_HOUR)
             await one.sync.exchange()
-            assert await other.ask() == 0
+            assert await other.request_permits() == 0
             assert other.pool.remaining() > timedelta(minutes=59)
         async with relays(outbox.database, 1) as (newcomer,):
             assert not newcomer.pool.is_usable()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert outbox.execute(ROW) == [(1, True, False, "provider")]
 
 
-def test_one_relay_probes_for_all_and_its_success_frees_all(outbox: Outbox) -> None:
-    async def story() -> None:
+def test_one_relay_probes_and_its_success_closes_the_breaker_for_all(outbox: Outbox) -> None:
+    async def scenario() -> None:
         async with relays(outbox.database) as (one, other):
             one.pool.providers[0].failed(DOWN)
             await one.sync.exchange()
             let_the_pause_end(outbox)
             await one.sync.exchange()
             await other.sync.exchange()
-            assert [await one.ask(), await other.ask()] == [1, 0]
+            assert [await one.request_permits(), await other.request_permits()] == [1, 0]
             await one.probe_successfully()
-            assert await other.ask() == 500
+            assert await other.request_permits() == 500
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert outbox.execute(ROW) == [(0, None, False, "provider")]
 
 
-def test_a_probe_that_fails_opens_it_for_all_and_the_next_may_be_anothers(outbox: Outbox) -> None:
-    async def story() -> None:
+def test_a_failed_probe_opens_the_breaker_for_all_relays(outbox: Outbox) -> None:
+    async def scenario() -> None:
         async with relays(outbox.database) as (one, other):
             one.pool.providers[0].failed(DOWN)
             await one.sync.exchange()
             let_the_pause_end(outbox)
             await one.sync.exchange()
-            assert await one.ask() == 1
+            assert await one.request_permits() == 1
             one.pool.providers[0].failed(DOWN)
             await one.sync.exchange()
             assert outbox.execute(ROW) == [(2, True, False, "provider")]
             let_the_pause_end(outbox)
             await other.sync.exchange()
-            assert await other.ask() == 1
+            assert await other.request_permits() == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_a_relay_that_dies_while_it_probes_keeps_the_others_waiting_for_seconds_only(outbox: Outbox) -> None:
-    async def story() -> None:
+def test_a_relay_that_dies_during_a_probe_delays_others_by_seconds_only(outbox: Outbox) -> None:
+    async def scenario() -> None:
         async with relays(outbox.database) as (one, other):
             one.pool.providers[0].failed(DOWN)
             await one.sync.exchange()
             let_the_pause_end(outbox)
             await one.sync.exchange()
-            assert await one.ask() == 1
+            assert await one.request_permits() == 1
             assert outbox.number("select count(*) from providers where probe_until <= now() + interval '5 s'") == 1
             outbox.execute("update providers set probe_until = now()")
             await other.sync.exchange()
-            assert await other.ask() == 1
+            assert await other.request_permits() == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_relays_that_find_the_same_outage_count_it_once(outbox: Outbox) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with relays(outbox.database) as both:
             for relay in both:
                 relay.pool.providers[0].failed(DOWN)
             for relay in both:
                 await relay.sync.exchange()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert outbox.number("select consecutive_opens from providers") == 1
 
 
-def test_two_relays_together_keep_to_one_rate(outbox: Outbox) -> None:
-    async def story() -> tuple[int, float]:
+def test_two_relays_share_one_rate(outbox: Outbox) -> None:
+    async def scenario() -> tuple[int, float]:
         async with relays(outbox.database, caps=TWENTY) as both:
             began, taken = time.monotonic(), 0
             while taken < 60:
-                await asyncio.gather(*(relay.ask() for relay in both))
+                await asyncio.gather(*(relay.request_permits() for relay in both))
                 taken += sum(relay.take() for relay in both)
             return taken, time.monotonic() - began
 
-    taken, seconds = asyncio.run(story())
-    # A second's worth had been saved up.
+    taken, seconds = asyncio.run(scenario())
+    # The bucket held the tokens of one second.
     assert taken <= 20 + 20 * seconds
 
 
-def test_tokens_that_one_relay_did_not_use_are_the_others(outbox: Outbox) -> None:
-    async def story() -> None:
+def test_unused_tokens_go_to_the_other_relays(outbox: Outbox) -> None:
+    async def scenario() -> None:
         async with relays(outbox.database, caps=Caps(Rate(3600, "h"))) as (one, other):
-            assert await one.ask() == 1
-            assert await other.ask() == 0
+            assert await one.request_permits() == 1
+            assert await other.request_permits() == 0
             report = one.pool.providers[0].take_update()
-            assert report is None  # it keeps them for a second
+            assert report is None  # the relay keeps them for a second
             outbox.execute("update providers set tokens = 0, refilled_at = now() + interval '1 hour'")
-            await eventually_given_back(one, outbox)
+            await eventually_returned(one, outbox)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-async def eventually_given_back(relay: Relay, outbox: Outbox) -> None:
+async def eventually_returned(relay: Relay, outbox: Outbox) -> None:
     async with asyncio.timeout(30):
         while outbox.number("select floor(tokens) from providers") == 0:
             await relay.sync.exchange()
 
 
 @pytest.mark.parametrize("trouble", ["revoke all on providers from signpost_relay", "drop table providers"])
-def test_without_the_rows_a_relay_goes_on_by_itself(outbox: Outbox, trouble: str) -> None:
-    async def story() -> None:
+def test_without_the_shared_rows_a_relay_continues_alone(outbox: Outbox, trouble: str) -> None:
+    async def scenario() -> None:
         async with relays(outbox.database, 1, caps=TWENTY) as (relay,):
             outbox.execute(trouble)
-            await relay.ask_until_allowed()
+            await relay.request_until_granted()
             relay.pool.providers[0].failed(DOWN)
             await relay.sync.exchange()
             assert not relay.pool.is_usable()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_a_row_that_somebody_holds_keeps_no_relay_waiting(outbox: Outbox) -> None:
-    async def story() -> None:
+def test_a_locked_provider_row_delays_no_relay(outbox: Outbox) -> None:
+    async def scenario() -> None:
         async with relays(outbox.database, 1, caps=TWENTY) as (relay,):
             with outbox.database.connect() as somebody, somebody.transaction():
                 somebody.execute("select * from providers for update")
-                await relay.ask_until_allowed()
+                await relay.request_until_granted()
             await relay.sync.exchange()
             relay.pool.providers[0].failed(ASKED_FOR_AN_HOUR)
             await relay.sync.exchange()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert outbox.number("select consecutive_opens from providers") == 1
 
 
-def test_a_row_that_was_deleted_is_made_again(outbox: Outbox) -> None:
-    async def story() -> None:
+def test_a_deleted_provider_row_is_created_again(outbox: Outbox) -> None:
+    async def scenario() -> None:
         async with relays(outbox.database, 1) as (relay,):
             outbox.execute("delete from providers")
             await relay.sync.exchange()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert outbox.number("select count(*) from providers") == 1
 
 
-def test_a_provider_in_order_costs_no_row_a_change(outbox: Outbox) -> None:
-    async def story() -> list[tuple[object, ...]]:
+def test_a_healthy_provider_causes_no_row_change(outbox: Outbox) -> None:
+    async def scenario() -> list[tuple[object, ...]]:
         async with relays(outbox.database, 1) as (relay,):
             before = outbox.execute("select xmin::text, * from providers")
             for _ in range(3):
-                assert await relay.ask() == 500
+                assert await relay.request_permits() == 500
             return before
 
-    assert asyncio.run(story()) == outbox.execute("select xmin::text, * from providers")
+    assert asyncio.run(scenario()) == outbox.execute("select xmin::text, * from providers")

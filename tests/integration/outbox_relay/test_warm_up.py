@@ -1,4 +1,4 @@
-"""What the first message would have to wait for, done before it comes."""
+"""Work done at startup, so that the first message need not wait for it."""
 
 import asyncio
 
@@ -11,13 +11,13 @@ from tests.support.relays import relay_environment, running_relay
 CONNECTED = "select application_name from pg_stat_activity where datname = current_database()"
 
 
-def test_a_relay_is_connected_for_what_follows_a_message_before_one_comes(outbox: Outbox) -> None:
+def test_a_relay_opens_its_connections_before_the_first_message(outbox: Outbox) -> None:
     with running_relay(outbox.database, EMAIL_PROVIDERS="console:"):
         eventually(lambda: ("outbox-relay settle",) in outbox.execute(CONNECTED))
         assert outbox.number("select count(*) from outbox_messages") == 0
 
 
-def test_to_find_no_database_beforehand_is_left_to_whoever_needs_it(outbox: Outbox) -> None:
+def test_a_failed_warm_up_is_left_to_the_first_use(outbox: Outbox) -> None:
     nowhere = {"DATABASE_URL": "postgresql+psycopg://relay@127.0.0.1:1/signpost", "EMAIL_PROVIDERS": "console:"}
     settings = RelaySettingsSchema().read(relay_environment(outbox.database, **nowhere))
 

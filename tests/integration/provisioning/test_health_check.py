@@ -22,14 +22,14 @@ AN_HOUR = timedelta(hours=1)
 NOWHERE = "postgresql+psycopg://provisioner@127.0.0.1:9/postgres"
 
 
-class Ground:
-    """Signpost's own database and the organizations' server, as a relay has them."""
+class HealthCheckSetup:
+    """The product's database and the organizations' server, as a relay uses them."""
 
     def __init__(self, database: Database, tenants: Tenants) -> None:
         self.database = database
         self.tenants = tenants
 
-    async def founded(self, *, status: str = "ready", is_decoy: bool = False) -> Organization:
+    async def add(self, *, status: str = "ready", is_decoy: bool = False) -> Organization:
         organization = an_organization()
         with self.database.connect() as connection:
             connection.execute(
@@ -40,7 +40,7 @@ class Ground:
         return organization
 
     async def ready(self) -> Organization:
-        organization = await self.founded()
+        organization = await self.add()
         await provision(self.tenants.server(), organization, RecordingStepLog())
         return organization
 
@@ -62,97 +62,97 @@ class Ground:
 
 
 @pytest.fixture
-def ground(database: Database, tenants: Tenants) -> Iterator[Ground]:
-    return Ground(database, tenants)
+def checks(database: Database, tenants: Tenants) -> Iterator[HealthCheckSetup]:
+    return HealthCheckSetup(database, tenants)
 
 
-async def test_a_check_records_its_result_with_the_organization(ground: Ground) -> None:
-    await ground.ready()
-    assert await ground.run_round() == 1
-    assert ground.rows(
+async def test_a_check_records_its_result_with_the_organization(checks: HealthCheckSetup) -> None:
+    await checks.ready()
+    assert await checks.run_round() == 1
+    assert checks.rows(
         "select health, health_error, revision, tables, size_bytes > 0, checked_at = healthy_at from organizations"
     ) == [("healthy", None, HEAD, 5, True, True)]
     assert REGISTRY.get_sample_value("signpost_organizations", {"health": "healthy"}) == 1
 
 
-async def test_the_next_check_is_due_after_about_one_period(ground: Ground) -> None:
-    await ground.ready()
-    await ground.run_round()
-    assert await ground.run_round() == 0
-    [(minutes,)] = ground.rows("select extract(epoch from check_due_at - now()) / 60 from organizations")
+async def test_the_next_check_is_due_after_about_one_period(checks: HealthCheckSetup) -> None:
+    await checks.ready()
+    await checks.run_round()
+    assert await checks.run_round() == 0
+    [(minutes,)] = checks.rows("select extract(epoch from check_due_at - now()) / 60 from organizations")
     assert 53 < minutes < 67
 
 
-async def test_only_ready_organizations_are_checked(ground: Ground) -> None:
-    await ground.founded(status="provisioning")
-    await ground.founded(is_decoy=True)
-    assert await ground.run_round() == 0
+async def test_only_ready_organizations_are_checked(checks: HealthCheckSetup) -> None:
+    await checks.add(status="provisioning")
+    await checks.add(is_decoy=True)
+    assert await checks.run_round() == 0
 
 
-async def test_a_round_is_limited_and_starts_with_the_longest_due(ground: Ground) -> None:
-    ids = [(await ground.founded()).id for _ in range(3)]
-    assert await ground.run_round(most=2) == 2
-    assert {row[0] for row in ground.rows("select id from organizations where checked_at is not null")} == set(ids[:2])
+async def test_a_round_is_limited_and_starts_with_the_longest_due(checks: HealthCheckSetup) -> None:
+    ids = [(await checks.add()).id for _ in range(3)]
+    assert await checks.run_round(most=2) == 2
+    assert {row[0] for row in checks.rows("select id from organizations where checked_at is not null")} == set(ids[:2])
 
 
-async def test_concurrent_relays_share_the_checks(ground: Ground) -> None:
+async def test_concurrent_relays_share_the_checks(checks: HealthCheckSetup) -> None:
     for _ in range(6):
-        await ground.founded()
-    assert sum(await asyncio.gather(*(ground.run_round(most=3) for _ in range(3)))) == 6
+        await checks.add()
+    assert sum(await asyncio.gather(*(checks.run_round(most=3) for _ in range(3)))) == 6
 
 
-async def test_a_loss_is_recorded_with_the_databases_last_state(ground: Ground) -> None:
-    organization = await ground.ready()
-    await ground.run_round()
-    ground.tenants.execute(f"drop database {organization.database}")
+async def test_a_loss_is_recorded_with_the_databases_last_state(checks: HealthCheckSetup) -> None:
+    organization = await checks.ready()
+    await checks.run_round()
+    checks.tenants.execute(f"drop database {organization.database}")
     for _ in range(2):
-        ground.make_due()
-        await ground.run_round()
-    assert ground.rows("select health, health_error from organizations") == [("lost", "there is no such database")]
-    assert ground.rows(
+        checks.make_due()
+        await checks.run_round()
+    assert checks.rows("select health, health_error from organizations") == [("lost", "there is no such database")]
+    assert checks.rows(
         "select revision, tables, size_bytes > 0, healthy_at is not null, restored_at from organization_losses"
     ) == [(HEAD, 5, True, True, None)]
-    [(seconds,)] = ground.rows("select extract(epoch from check_due_at - now()) from organizations")
+    [(seconds,)] = checks.rows("select extract(epoch from check_due_at - now()) from organizations")
     assert seconds <= 30
 
-    await provision(ground.tenants.server(), organization, RecordingStepLog())
-    ground.make_due()
-    await ground.run_round()
-    assert ground.rows("select health, health_error from organizations") == [("healthy", None)]
-    assert ground.rows("select count(*) from organization_losses where restored_at is not null") == [(1,)]
+    await provision(checks.tenants.server(), organization, RecordingStepLog())
+    checks.make_due()
+    await checks.run_round()
+    assert checks.rows("select health, health_error from organizations") == [("healthy", None)]
+    assert checks.rows("select count(*) from organization_losses where restored_at is not null") == [(1,)]
 
 
-async def test_a_single_unreachable_check_does_not_block_sign_in(ground: Ground) -> None:
-    await ground.ready()
-    await ground.run_round()
+async def test_a_single_unreachable_check_does_not_block_sign_in(checks: HealthCheckSetup) -> None:
+    await checks.ready()
+    await checks.run_round()
     for expected in ("healthy", "unreachable"):
-        ground.make_due()
-        await ground.run_round(url=NOWHERE)
-        assert ground.rows("select health, health_error from organizations") == [
+        checks.make_due()
+        await checks.run_round(url=NOWHERE)
+        assert checks.rows("select health, health_error from organizations") == [
             (expected, "the server does not respond")
         ]
-    assert ground.rows("select revision, tables from organizations") == [(HEAD, 5)]
+    assert checks.rows("select revision, tables from organizations") == [(HEAD, 5)]
 
 
-async def test_a_slow_check_does_not_overwrite_a_newer_result(ground: Ground) -> None:
-    organization = await ground.ready()
-    with ground.tenants.connect(organization.database) as holder, holder.transaction():
-        holder.execute("drop table settings")  # for whoever looks it is still there, and locked
-        looking = asyncio.create_task(ground.run_round())
+async def test_a_slow_check_does_not_overwrite_a_newer_result(checks: HealthCheckSetup) -> None:
+    organization = await checks.ready()
+    with checks.tenants.connect(organization.database) as holder, holder.transaction():
+        holder.execute("drop table settings")  # other sessions still see the table, and it is locked
+        looking = asyncio.create_task(checks.run_round())
         waiting = (
             f"select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = '{organization.database}'"
         )
-        await asyncio.to_thread(eventually, lambda: ground.tenants.execute(waiting))
-        ground.rows("update organizations set health = 'healthy', checked_at = now() returning id")
+        await asyncio.to_thread(eventually, lambda: checks.tenants.execute(waiting))
+        checks.rows("update organizations set health = 'healthy', checked_at = now() returning id")
     await looking
-    assert ground.rows("select health, health_error from organizations") == [("healthy", None)]
-    ground.make_due()
-    await ground.run_round()
-    assert ground.rows("select health from organizations") == [("damaged",)]
+    assert checks.rows("select health, health_error from organizations") == [("healthy", None)]
+    checks.make_due()
+    await checks.run_round()
+    assert checks.rows("select health from organizations") == [("damaged",)]
 
 
-async def test_databases_of_an_earlier_revision_are_counted(ground: Ground) -> None:
-    organization = await ground.ready()
-    ground.tenants.execute("drop table audit; update schema_revision set version_num = '0001'", organization.database)
-    await ground.run_round()
+async def test_databases_of_an_earlier_revision_are_counted(checks: HealthCheckSetup) -> None:
+    organization = await checks.ready()
+    checks.tenants.execute("drop table audit; update schema_revision set version_num = '0001'", organization.database)
+    await checks.run_round()
     assert REGISTRY.get_sample_value("signpost_organizations_behind") == 1

@@ -88,7 +88,7 @@ async def test_a_read_only_database_is_unreachable(tenants: Tenants, organizatio
 
 
 async def test_a_database_is_unreachable_when_the_server_does_not_respond(organization: Organization) -> None:
-    server = Tenants.server(None, url=NOWHERE)  # type: ignore[arg-type] - with a URL, nothing is asked of it
+    server = Tenants.server(None, url=NOWHERE)  # type: ignore[arg-type] - with a URL, self is unused
     assert await check(server, organization) == Health(HealthStatus.UNREACHABLE, "the server does not respond")
 
 
@@ -136,7 +136,7 @@ async def test_the_command_renews_all_passwords_despite_single_failures(
     tenants: Tenants, organization: Organization
 ) -> None:
     broken, only_new = an_organization(), SecretKeys({"new": NEW_KEY})
-    tenants.execute(f"create database {broken.database} owner {PROVISIONER}")  # and no role
+    tenants.execute(f"create database {broken.database} owner {PROVISIONER}")  # without a role
     encoded = [f"{name}:{b64encode(key).decode()}" for name, key in (("new", NEW_KEY), ("old", KEY))]
     told = migrate_environment(tenants) | {"SECRET_KEYS": ",".join(encoded)}
     done = await asyncio.to_thread(subprocess.run, PASSWORDS, env=told, capture_output=True, text=True, check=False)
@@ -159,10 +159,10 @@ async def test_a_password_is_valid_for_one_organization_only(tenants: Tenants, o
 
 @contextmanager
 def passwords_asked_of(tenants: Tenants) -> Iterator[None]:
-    """Have the server ask organizations' roles for their passwords on loopback, as it would anybody in production."""
+    """Make the server require organizations' passwords on loopback, as in production."""
     access = Path(tenants.cluster.folder) / "data" / "pg_hba.conf"
     before = access.read_text()
-    # Since PostgreSQL 16, who makes a role is a member of it.
+    # Since PostgreSQL 16, the creator of a role is a member of it.
     provisioner = f"host all {PROVISIONER} 127.0.0.1/32 trust"
     access.write_text(f"{provisioner}\nhost all +signpost_tenant 127.0.0.1/32 scram-sha-256\n{before}")
     try:

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 def migrated_before_a_terminal(tenants: Tenants) -> tuple[int, str, str]:
-    """Return how it ended, what it said, and what was shown on the terminal meanwhile."""
+    """Return the exit status, the output, and the progress shown on the terminal."""
     reading, writing = os.openpty()
     with subprocess.Popen(
         MIGRATE, env=migrate_environment(tenants), stdout=subprocess.PIPE, stderr=writing, text=True
@@ -94,5 +94,5 @@ def everything_from(reading: int) -> str:
     while True:
         try:
             shown += os.read(reading, 65_536)
-        except OSError:  # nobody has the other side any more
+        except OSError:  # the other side is closed
             return shown.decode()

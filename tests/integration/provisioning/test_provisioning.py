@@ -15,7 +15,7 @@ from tests.support.tenants import PROVISIONER, RecordingStepLog, Tenants, an_org
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-# As the statement's timeout would.
+# As after the statement's timeout.
 CANCEL_WHO_WAITS = (
     "select pg_cancel_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and usename ~ '^org_'"
 )
@@ -134,7 +134,7 @@ async def test_locks_of_members_are_a_transient_failure(tenants: Tenants) -> Non
     assert failed.failure.kind is FailureClass.TRANSIENT
 
 
-async def test_concurrent_relays_make_the_template_once(tenants: Tenants) -> None:
+async def test_concurrent_relays_create_the_template_once(tenants: Tenants) -> None:
     tenants.drop_templates()
     organizations = [an_organization() for _ in range(4)]
     servers = [tenants.server() for _ in organizations]  # as many relays
@@ -142,7 +142,7 @@ async def test_concurrent_relays_make_the_template_once(tenants: Tenants) -> Non
     assert tenants.names() == sorted(each.database for each in organizations)
 
 
-async def test_the_template_can_be_made_before_the_first_organization(tenants: Tenants) -> None:
+async def test_the_template_can_be_created_before_the_first_organization(tenants: Tenants) -> None:
     tenants.drop_templates()
     server = tenants.server()
     for _ in range(2):

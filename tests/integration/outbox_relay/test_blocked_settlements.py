@@ -1,4 +1,4 @@
-"""SettlementStore that have to wait for so long that leases run out: what is known in the relay is not done again."""
+"""Settlements blocked for longer than their leases: the relay does not repeat deliveries it knows of."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,7 +17,7 @@ END_THE_LEASES = "update outbox_messages set leased_until = now() where status =
 ALL_WERE_CLAIMED_AGAIN = "select 1 from outbox_messages where status = 'pending' having min(lost_leases) = 1"
 
 
-async def test_what_was_sent_and_could_not_be_written_in_time_is_not_sent_again(outbox: Outbox) -> None:
+async def test_a_sent_message_settled_after_its_lease_is_not_sent_again(outbox: Outbox) -> None:
     async with SmtpServer() as server:
         async with relaying(outbox, server) as parts:
             await asyncio.to_thread(outbox.put)
@@ -32,8 +32,8 @@ async def test_what_was_sent_and_could_not_be_written_in_time_is_not_sent_again(
         assert len(server.messages) == 4
 
 
-async def until_there_are(server: SmtpServer, letters: int, wake: Callable[[], None]) -> None:
+async def until_there_are(server: SmtpServer, count: int, wake: Callable[[], None]) -> None:
     async with asyncio.timeout(30):
-        while len(server.messages) < letters:
+        while len(server.messages) < count:
             wake()
             await asyncio.sleep(0.02)

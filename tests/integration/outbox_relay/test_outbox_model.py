@@ -1,4 +1,4 @@
-"""Whatever happens to messages, in whatever order, the outbox stands as its model says."""
+"""After any sequence of operations, the outbox matches its model."""
 
 from collections.abc import Iterator
 
@@ -27,5 +27,5 @@ def machine(database: Database) -> Iterator[type[OutboxMachine]]:
         engine.dispose()
 
 
-def test_the_outbox_does_as_its_model_whatever_happens(machine: type[OutboxMachine]) -> None:
+def test_the_outbox_matches_its_model_after_any_operations(machine: type[OutboxMachine]) -> None:
     run_state_machine_as_test(machine, settings=SHORT)

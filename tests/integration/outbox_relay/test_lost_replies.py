@@ -1,4 +1,4 @@
-"""An answer of the database's that got lost: what it told is found again, and said of nothing else."""
+"""A lost reply of the database: the relay finds its effects again, and counts each only once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -33,7 +33,7 @@ def over(database: ReconnectingConnection, work: Callable[[], Awaitable[Result]]
 
 
 @pytest.mark.parametrize("lease", [A_DAY, SHORT])
-def test_what_a_lost_answer_leased_is_claimed_by_the_next_try_and_has_lost_no_lease(
+def test_a_message_leased_under_a_lost_reply_is_claimed_again_without_a_lost_lease(
     outbox: Outbox, lease: timedelta
 ) -> None:
     ids = outbox.put(count=3)
@@ -44,7 +44,7 @@ def test_what_a_lost_answer_leased_is_claimed_by_the_next_try_and_has_lost_no_le
     assert outbox.execute("select lost_leases from outbox_messages order by id") == [(0,), (0,), (0,)]
 
 
-def test_what_a_lost_full_scan_leased_behind_the_cursor_is_claimed_by_the_next_try(outbox: Outbox) -> None:
+def test_a_message_leased_by_a_lost_full_scan_is_claimed_by_the_next_try(outbox: Outbox) -> None:
     database = LostReplyConnection(outbox.database.relay_url, "test")
 
     async def claim_twice() -> list[ClaimedMessage]:
@@ -59,14 +59,14 @@ def test_what_a_lost_full_scan_leased_behind_the_cursor_is_claimed_by_the_next_t
     assert message.due_at < outbox.row(message.id).created_at
 
 
-def test_what_a_lost_answer_never_leased_is_claimed_as_ever(outbox: Outbox) -> None:
+def test_a_message_not_leased_by_a_lost_claim_is_claimed_as_usual(outbox: Outbox) -> None:
     [message_id] = outbox.put()
     database = LostTransactionConnection(outbox.database.relay_url, "test")
     [message] = over(database, lambda: ClaimStore(database, A_DAY).claim(CODES, 2))
     assert (message.id, message.lost_leases) == (message_id, 0)
 
 
-def test_a_suspect_loses_no_lease_to_a_lost_answer(outbox: Outbox) -> None:
+def test_a_suspect_loses_no_lease_to_a_lost_reply(outbox: Outbox) -> None:
     [suspect, _] = outbox.put(count=2, lost_leases="2")
     database = LostReplyConnection(outbox.database.relay_url, "test")
     claimed = over(database, lambda: ClaimStore(database, SHORT).claim_suspect([Channel.EMAIL]))
@@ -74,11 +74,11 @@ def test_a_suspect_loses_no_lease_to_a_lost_answer(outbox: Outbox) -> None:
     assert (claimed.id, claimed.lost_leases, outbox.row(suspect).lost_leases) == (suspect, 2, 2)
 
 
-def too_late(database: ReconnectingConnection, message: ClaimedMessage) -> frozenset[UUID]:
+def is_stale(database: ReconnectingConnection, message: ClaimedMessage) -> frozenset[UUID]:
     return over(database, lambda: SettlementStore(database).settle([Settlement(message, REFUSED)]))
 
 
-def test_a_death_that_was_rolled_back_before_another_relay_sent_the_message_is_not_said(outbox: Outbox) -> None:
+def test_a_rolled_back_death_of_a_sent_message_is_not_reported(outbox: Outbox) -> None:
     [message_id] = outbox.put()
     [message] = outbox.claim(lease=EXPIRED)
 
@@ -88,24 +88,24 @@ def test_a_death_that_was_rolled_back_before_another_relay_sent_the_message_is_n
 
     database = LostTransactionConnection(outbox.database.relay_url, "test")
     database.between_runs = send
-    assert too_late(database, message) == {message_id}
+    assert is_stale(database, message) == {message_id}
     assert outbox.row(message_id).status == "sent"
 
 
-def test_a_death_that_another_relay_wrote_is_said_by_that_one_only(outbox: Outbox) -> None:
+def test_only_the_relay_that_wrote_a_death_reports_it(outbox: Outbox) -> None:
     [message_id] = outbox.put()
     [message] = outbox.claim(lease=EXPIRED)
 
-    def bury() -> None:
+    def write_death() -> None:
         [again] = outbox.claim()
         assert outbox.settle([(again, REFUSED)]) == 1
 
     database = LostTransactionConnection(outbox.database.relay_url, "test")
-    database.between_runs = bury
-    assert too_late(database, message) == {message_id}
+    database.between_runs = write_death
+    assert is_stale(database, message) == {message_id}
 
 
-def test_a_lease_begins_when_its_claim_is_sent_however_long_ago_its_transaction_did(outbox: Outbox) -> None:
+def test_a_lease_starts_with_its_claim_not_with_its_transaction(outbox: Outbox) -> None:
     [message_id] = outbox.put()
     database = SlowConnection(outbox.database.relay_url, "test")
     over(database, lambda: ClaimStore(database, A_DAY).claim(CODES, 1))

@@ -1,4 +1,4 @@
-"""Mail servers that misbehave, and the whole relay before them: nothing is lost, and nothing dies that should not."""
+"""The whole relay with mail servers that misbehave: no message is lost, and none dies wrongly."""
 
 import re
 from collections import Counter
@@ -28,7 +28,7 @@ def offers(request: pytest.FixtureRequest) -> tuple[str, ...]:
 
 
 async def all_relayed(outbox: Outbox, server: SmtpServer, *, count: int = 6) -> list[UUID]:
-    """Deliver messages until none is pending; see to it that each is sent and in the server's hands."""
+    """Deliver messages until none is pending, and check that the server has each one."""
     ids = outbox.put(count=count)
     async with relaying(outbox, server) as parts:
         await until_all_are_settled(outbox, parts)
@@ -42,7 +42,7 @@ def accepted(server: SmtpServer) -> Counter[str]:
     return Counter(message_id(content) for _, content in server.messages)
 
 
-def handed_over(server: SmtpServer) -> Counter[str]:
+def submitted(server: SmtpServer) -> Counter[str]:
     return Counter(message_id(content) for content in server.submitted if content)
 
 
@@ -57,13 +57,13 @@ def attempts(outbox: Outbox) -> list[int]:
 
 
 @pytest.mark.parametrize("lapse", [End.HANG, End.CLOSE, b"hello there"], ids=["hangs", "closes", "garbage"])
-async def test_what_breaks_behind_the_final_dot_goes_again_under_its_message_id(
+async def test_after_a_break_behind_the_final_dot_the_same_message_id_is_sent_again(
     outbox: Outbox, offers: tuple[str, ...], lapse: bytes | End
 ) -> None:
     async with SmtpServer(Script(offers, {Moment.FINAL_DOT: iter([None, lapse])})) as server:
         ids = await all_relayed(outbox, server)
     assert accepted(server).total() == len(ids)
-    assert sorted(handed_over(server).values()) == [1, 1, 1, 1, 1, 2]
+    assert sorted(submitted(server).values()) == [1, 1, 1, 1, 1, 2]
     assert sorted(attempts(outbox)) == [1, 1, 1, 1, 1, 2]
 
 
@@ -71,21 +71,21 @@ async def test_what_breaks_behind_the_final_dot_goes_again_under_its_message_id(
 async def test_garbage_before_the_final_dot_costs_no_attempt(outbox: Outbox, moment: Moment) -> None:
     async with SmtpServer(Script(instead={moment: iter([b"\x00\xff hello"])})) as server:
         ids = await all_relayed(outbox, server)
-    assert handed_over(server).total() == len(ids)
+    assert submitted(server).total() == len(ids)
     assert set(attempts(outbox)) == {1}
 
 
-async def test_a_server_that_says_250_and_closes_gets_each_letter_once(outbox: Outbox, offers: tuple[str, ...]) -> None:
+async def test_a_server_that_replies_250_and_closes_gets_each_message_once(
+    outbox: Outbox, offers: tuple[str, ...]
+) -> None:
     async with SmtpServer(Script(offers, {Moment.ACCEPTED: End.CLOSE})) as server:
         ids = await all_relayed(outbox, server, count=3)
-    assert handed_over(server).total() == accepted(server).total() == len(ids)
+    assert submitted(server).total() == accepted(server).total() == len(ids)
     assert set(attempts(outbox)) == {1}
 
 
 @pytest.mark.parametrize("moment", [Moment.MAIL, Moment.FINAL_DOT])
-async def test_a_server_that_closes_on_every_third_gets_each_letter_once_and_costs_nothing(
-    outbox: Outbox, moment: Moment
-) -> None:
+async def test_a_server_that_closes_on_each_third_message_gets_each_once(outbox: Outbox, moment: Moment) -> None:
     async with SmtpServer(Script(instead={moment: cycle([None, None, CLOSING])})) as server:
         ids = await all_relayed(outbox, server)
     assert accepted(server).total() == len(ids)
@@ -93,23 +93,23 @@ async def test_a_server_that_closes_on_every_third_gets_each_letter_once_and_cos
 
 
 @pytest.mark.parametrize("fault", PipeliningFault)
-async def test_a_server_that_cannot_do_what_it_offers_is_spoken_to_in_lock_step(
+async def test_a_server_with_broken_pipelining_gets_one_command_at_a_time(
     outbox: Outbox, fault: PipeliningFault
 ) -> None:
     async with SmtpServer(Script(PIPELINING), partial(FaultyConversation, fault=fault)) as server:
         ids = await all_relayed(outbox, server)
-    assert handed_over(server).total() == accepted(server).total() == len(ids)
+    assert submitted(server).total() == accepted(server).total() == len(ids)
     assert set(attempts(outbox)) == {1}
     assert server.connections == 2
 
 
-async def test_a_yes_that_came_before_the_letter_is_not_believed(outbox: Outbox, offers: tuple[str, ...]) -> None:
+async def test_a_reply_250_before_the_content_does_not_count(outbox: Outbox, offers: tuple[str, ...]) -> None:
     hasty = {Moment.DATA: iter([b"354 go ahead\r\n250 2.0.0 queued as 1"]), Moment.FINAL_DOT: iter([End.CLOSE])}
     async with SmtpServer(Script(offers, dict(hasty))) as server:
         await all_relayed(outbox, server, count=2)
 
 
-async def test_greylisting_is_waited_out_for_as_long_as_it_says(outbox: Outbox, offers: tuple[str, ...]) -> None:
+async def test_a_greylisted_message_waits_for_the_requested_time(outbox: Outbox, offers: tuple[str, ...]) -> None:
     script = Script(offers, {Moment.RCPT: iter([b"451 4.7.1 Greylisted, try again in 5 minutes"])})
     outbox.put()
     async with SmtpServer(script) as server, relaying(outbox, server) as parts:
@@ -126,7 +126,7 @@ async def test_greylisting_is_waited_out_for_as_long_as_it_says(outbox: Outbox, 
     assert attempts(outbox) == [2]
 
 
-async def test_replies_of_many_lines_and_of_two_thousand_octets_are_understood(outbox: Outbox) -> None:
+async def test_replies_of_many_lines_and_of_two_thousand_octets_are_accepted(outbox: Outbox) -> None:
     long = b"250-" + b"x" * 1994 + b"\r\n"
     talkative = {
         Moment.CONNECT: b"220-test\r\n" * 50 + b"220 at last",
@@ -136,11 +136,11 @@ async def test_replies_of_many_lines_and_of_two_thousand_octets_are_understood(o
     }
     async with SmtpServer(Script(instead=dict(talkative))) as server:
         ids = await all_relayed(outbox, server)
-    assert handed_over(server).total() == len(ids)
+    assert submitted(server).total() == len(ids)
     assert server.connections == 1
 
 
-async def test_to_a_server_with_a_wrong_certificate_nothing_goes_and_nothing_dies(
+async def test_a_server_with_a_wrong_certificate_gets_no_message_and_kills_none(
     outbox: Outbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authority = make_authority(tmp_path)
@@ -158,7 +158,7 @@ async def test_to_a_server_with_a_wrong_certificate_nothing_goes_and_nothing_die
     assert set(attempts(outbox)) == {1}
 
 
-async def test_a_server_without_the_encryption_asked_for_gets_nothing(outbox: Outbox) -> None:
+async def test_a_server_without_the_required_encryption_gets_nothing(outbox: Outbox) -> None:
     outbox.put()
     async with SmtpServer(Script(PIPELINING)) as server, relaying(outbox, server, tls="starttls") as parts:
         await until(outbox, parts, "select 1 from outbox_messages where last_error ~ 'does not offer STARTTLS'")
