@@ -197,3 +197,24 @@ def test_messages_that_others_changed_first_count_as_skipped_at_the_end(
     outbox.execute("update outbox_messages set dead_reason = 'discarded'")
     one = stepped(console, one.id)
     assert (one.found, one.acted, one.skipped, one.status) == (3, 0, 3, "done")
+
+
+def test_each_step_stores_its_progress(outbox: Outbox, console: sessionmaker[Session]) -> None:
+    held, *others = put_dead(outbox, count=5)
+    one = started(console, per_minute=60)
+    with row_locked(outbox.database, held):
+        one = stepped(console, one.id)
+    assert (one.acted, one.skipped, one.done, one.status) == (1, 1, 2, "running")
+    outbox.execute(NEXT_STEP_NOW)
+    with row_locked(outbox.database, others[1]), row_locked(outbox.database, others[2]):
+        one = stepped(console, one.id)
+    assert (one.acted, one.skipped, one.done, one.status) == (1, 3, 4, "running")
+
+
+def test_the_start_of_a_bulk_action_is_audited(outbox: Outbox, console: sessionmaker[Session]) -> None:
+    put_dead(outbox, count=2)
+    one = started(console, per_minute=60)
+    assert outbox.execute("select operator, action, reason, bulk_id, before, after from operator_actions") == [
+        ("ada", "start_bulk", "a test", one.id, {},
+         {"action": "requeue", "filter": {"channel": "email"}, "found": 2, "per_minute": 60}),
+    ]  # fmt: skip

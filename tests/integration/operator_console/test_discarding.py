@@ -33,14 +33,30 @@ def test_discarding_twice_is_one_action(outbox: Outbox) -> None:
     assert outbox.number("select count(*) from operator_actions") == 1
 
 
-@pytest.mark.parametrize("command", ["requeue", "discard", "undo-discard"])
-def test_pending_and_sent_messages_are_refused(outbox: Outbox, command: str) -> None:
+def test_a_message_that_was_requeued_in_between_can_be_discarded_and_opened_again(outbox: Outbox) -> None:
+    [message_id], [other] = put_dead(outbox), put_dead(outbox)
+    for command in ("discard", "undo-discard", "requeue"):
+        assert outboxctl(outbox.database, command, str(message_id), *REASON).exit_code == 0
+    outbox.execute(
+        "update outbox_messages set status = 'dead', dead_reason = 'exhausted', settled_at = now() where id = %s",
+        message_id,
+    )
+    assert outboxctl(outbox.database, "discard", str(message_id), *REASON).exit_code == 0
+    assert outboxctl(outbox.database, "requeue", str(other), *REASON).exit_code == 0
+    assert outboxctl(outbox.database, "undo-discard", str(message_id), *REASON).exit_code == 0
+    assert outbox.row(message_id).dead_reason == "exhausted"
+
+
+@pytest.mark.parametrize(
+    ("command", "done"), [("requeue", "requeued"), ("discard", "discarded"), ("undo-discard", "restored")]
+)
+def test_pending_and_sent_messages_are_refused(outbox: Outbox, command: str, done: str) -> None:
     ids = [*outbox.put(), *outbox.put(status="'sent'", settled_at="now()")]
     result = outboxctl(outbox.database, command, *map(str, ids), *REASON)
     assert result.exit_code == 1
-    assert [line.split(": only")[0] for line in result.stderr.splitlines()] == [
-        f"outboxctl: message {ids[0]} is pending",
-        f"outboxctl: message {ids[1]} is sent",
+    assert result.stderr.splitlines() == [
+        f"outboxctl: message {ids[0]} is pending: only a dead message can be {done}",
+        f"outboxctl: message {ids[1]} is sent: only a dead message can be {done}",
     ]
     assert outbox.execute("select * from operator_actions") == []
 

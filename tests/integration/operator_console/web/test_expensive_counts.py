@@ -2,12 +2,15 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from flask.testing import FlaskClient
 
 from operator_console.web import cache
-from tests.support.consoles import ConsoleUnderTest
+from operator_console.web.services import EXTENSION
+from tests.support.consoles import ConsoleUnderTest, console_on
+from tests.support.databases import Database
 from tests.support.eventually import eventually
 from tests.support.outbox import Outbox
 
@@ -50,3 +53,13 @@ def test_a_quick_count_is_not_cached(console: ConsoleUnderTest, outbox: Outbox, 
     for number in range(1, 5):
         outbox.put(**DEAD)
         assert counted(browser) == (str(number), 10)
+
+
+def test_while_all_permitted_threads_count_the_process_still_responds(database: Database, token: str) -> None:
+    with console_on(database, CONSOLE_THREADS="3") as console, ExitStack() as counting:
+        browser = console.signed_in(token)
+        for _ in range(2):  # one thread stays free
+            counting.enter_context(console.app.extensions[EXTENSION].count_permits.hold())
+        busy = browser.get("/bulk/new?status=dead")
+        assert (busy.status_code, busy.headers["Retry-After"]) == (503, "5")
+        assert console.app.test_client().get("/livez").json == {"status": "alive"}
