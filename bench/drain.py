@@ -17,7 +17,7 @@ ROUNDS = 5
 MESSAGES, QUICK_MESSAGES = 20_000, 3_000
 PEER_MESSAGES, QUICK_PEER_MESSAGES = {SEND: 5_000, NOOP: 15_000}, {SEND: 1_000}
 PEER_SECONDS = 3.0
-"""Slower peers are measured by what they handle within this time."""
+"""For slower peers, the messages handled within this time count."""
 RATE, TOTAL_CPU = attrgetter("rate"), attrgetter("total_cpu_per_thousand")
 
 

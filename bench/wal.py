@@ -1,4 +1,4 @@
-"""What claiming and settling a message costs the database, counted: transactions, rows, index entries and WAL."""
+"""Count the database's work for claiming and settling a message: transactions, rows, index entries and WAL."""
 
 import asyncio
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ select (select xact_commit from pg_stat_database where datname = current_databas
 
 @dataclass(frozen=True)
 class Cost:
-    """What one message costs on average."""
+    """The average cost of one message."""
 
     transactions: float
     rows_written: float

@@ -46,7 +46,7 @@ class ErasedError(ActionError):
 
 
 class NotDiscardedError(ActionError):
-    """The last operator action on the message is not a discard, so there is none to undo."""
+    """The last operator action on the message is not a discard, so it cannot be undone."""
 
     code = "not_discarded"
     text = "is not discarded: an operator can only undo the last action, if that is a discard"

@@ -25,8 +25,8 @@ Messages: TypeAlias = type[OutboxMessage]
 class MessageFilter:
     """What messages must have; None means any.
 
-    ``created_after`` (inclusive) and ``created_before`` (exclusive) compare the time in a message's id, which is the
-    clock of the process that enqueued it, so that the primary key answers them. ``cause`` is the id of a cause.
+    ``created_after`` (inclusive) and ``created_before`` (exclusive) compare the time in a message's id, for which the
+    primary key suffices. That time comes from the process that enqueued the message. ``cause`` is the id of a cause.
     """
 
     status: Status | None = None

@@ -158,7 +158,7 @@ class RelayView:
 
 @dataclass(frozen=True)
 class BacklogView:
-    """The backlog of a channel. ``is_capped`` says that counting stopped at its limit.
+    """The backlog of a channel. If ``is_capped``, counting stopped at its limit.
 
     ``due`` includes leased messages; ``lag_seconds``, the age of the oldest due message, ignores them.
     """

@@ -90,7 +90,7 @@ class OrganizationStatus(StrEnum):
 
 
 class Purpose(StrEnum):
-    """Purpose of a token. A decoy only looks like the others and cannot be used."""
+    """Purpose of a token. A decoy looks like the others and cannot be used."""
 
     ACTIVATION = "activation"
     DECOY = "decoy"

@@ -1,4 +1,4 @@
-"""What all peer programs share: configuration, counting, and commands. Imports nothing of Signpost."""
+"""Parts of all peer programs: configuration, counting, and commands. Imports nothing of Signpost."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 SEND, NOOP = "send", "noop"
-"""What the handler does: builds the mail and sends it as the peer's users would, or returns at once."""
+"""The handler's work: build the mail and send it as the peer's users would, or return at once."""
 COUNTER = struct.Struct("<qd")
 """How many messages a process has handled, and when the last of them, in seconds since 1970."""
 TRICKLE_FROM = 1_000_000
@@ -28,7 +28,7 @@ Enqueue = Callable[[Sequence[int]], Awaitable[None]]
 
 
 class Config(NamedTuple):
-    """What the benchmark asks of a peer program."""
+    """The interface of a peer program."""
 
     handler: str
     is_draining: bool

@@ -35,7 +35,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class AuditContext:
-    """Who acts and why, and in which bulk action."""
+    """The operator, the reason, and the bulk action of an action."""
 
     operator: str
     reason: str

@@ -3,9 +3,9 @@
 One statement of each kind serves any number of messages.
 
 A code proves the address that receives it. So a message about a user may only go to that user's addresses. Before
-activation, the registration itself is given the corrected address, its codes end, and the database decides as at a
-registration whether the new code may activate. A notice that an address was changed goes to the previous address. The
-database enforces all of this, whatever the console asks for.
+activation, the registration gets the corrected address, and its old codes expire. The new code is a decoy if the new
+address is taken. A notice that an address was changed goes to the previous address. The
+database enforces all of this.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -68,13 +68,13 @@ NEW_CODE_ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class Correction:
-    """What to change in a message; None leaves the value as it is."""
+    """Corrections of a message; None keeps a value."""
 
     recipient: str | None = field(default=None, repr=False)
     locale: Locale | None = None
 
     def masked(self) -> dict[str, str] | None:
-        """Return the changes for an audit row, or None if there are none."""
+        """Return the changes for an audit row, or None without changes."""
         changed = {"recipient": self.recipient and masked(self.recipient), "locale": self.locale and self.locale.value}
         return {name: value for name, value in changed.items() if value} or None
 
@@ -159,7 +159,7 @@ def _joined_with_tokens(tokens: Mapping[UUID, UUID | None]) -> FromClause:
 
 
 def valid_tokens(session: Session, token_ids: Collection[UUID]) -> dict[UUID | None, UUID]:
-    """Return for each token the one whose code a requeued message carries; erased users have none.
+    """Return for each token the one whose code a requeued message carries, except for tokens of erased users.
 
     That is the user's newest token for the same purpose, or a copy of it if it has expired. A copy of any other token
     would end the newest, because only the newest token of a user is valid.

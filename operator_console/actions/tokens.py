@@ -26,7 +26,7 @@ USE_RECORDED_EVERY = timedelta(minutes=1)
 
 
 class Scope(StrEnum):
-    """What a token allows."""
+    """The permissions of a token."""
 
     READ = "read"
     ACT = "act"
@@ -82,7 +82,7 @@ def list_tokens(session: Session) -> tuple[TokenView, ...]:
 def authenticate(session: Session, secret: str) -> TokenView | None:
     """Return the token with that secret if it is valid, and record its use. The caller commits.
 
-    The lookup compares hashes, so its duration reveals nothing about the secret.
+    The lookup compares hashes, so its duration does not depend on the secret.
     """
     is_valid = (OperatorToken.expires_at > func.now(), OperatorToken.revoked_at.is_(None))
     found = session.scalars(select(OperatorToken).where(OperatorToken.token_hash == hash_of(secret), *is_valid))

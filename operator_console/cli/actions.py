@@ -228,7 +228,7 @@ def _step(sessions: sessionmaker[Session], bulk: BulkAction) -> BulkAction:
 
 
 def _stop(sessions: sessionmaker[Session], bulk_id: UUID) -> BulkAction:
-    """Stop the bulk action, or say that it continues if a second interrupt comes first: the console would run it."""
+    """Stop the bulk action. After a second interrupt, report that it continues, because the console runs it."""
     try:
         with sessions.begin() as session:
             return stop_bulk(session, bulk_id, audit_context("interrupted"))

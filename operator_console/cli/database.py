@@ -19,7 +19,7 @@ USE_CONSOLE_ROLE = "use a member of signpost_console"
 
 @contextmanager
 def session_maker(advice: str = USE_CONSOLE_ROLE) -> Iterator[sessionmaker[Session]]:
-    """Open the database for a command; ``advice`` says what to do if the login lacks a right."""
+    """Open the database for a command; ``advice`` is the remedy for a login that lacks a right."""
     settings = read_or_exit(ConsoleSettingsSchema())
     engine = create_database_engine(settings.database_url, application_name="outboxctl", pool_size=1)
     try:

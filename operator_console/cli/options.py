@@ -99,7 +99,7 @@ def reveal_reason(*, reveal: bool, reason: str | None) -> str | None:
 
 
 def audit_context(reason: str) -> AuditContext:
-    """Return the context for actions of the user who is logged in on this machine."""
+    """Return the context for actions of this machine's current user."""
     return AuditContext(operator=_user(), reason=reason)
 
 

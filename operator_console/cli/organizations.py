@@ -49,7 +49,7 @@ def list_command(health: HealthStatus | None, limit: int, cursor: UUID | None, *
 @click.argument("organization_id", type=click.UUID)
 @json_option
 def show_command(organization_id: UUID, *, is_json: bool) -> None:
-    """Show one organization: its database's health, its provisioning steps, and what was lost."""
+    """Show one organization: its database's health, its provisioning steps, and lost databases."""
     with session_maker() as sessions:
         found = _organization(sessions, organization_id)
     show_object(as_json(found), is_json=is_json)
@@ -79,7 +79,7 @@ def check_command(ids: tuple[UUID, ...], seconds: int, *, is_all: bool) -> None:
 @click.argument("organization_id", type=click.UUID)
 @reason_option
 def repair_command(organization_id: UUID, reason: str) -> None:
-    """Recreate what is missing of an organization's database; lost data stays lost."""
+    """Recreate the missing parts of an organization's database, without their data."""
     try:
         with transaction() as session:
             outcome = repair(session, organization_id, audit_context(reason))

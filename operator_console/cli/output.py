@@ -90,5 +90,5 @@ def _draw(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> None:
         return
     first, *others = columns
     for row in rows:
-        console.print(Text(row[first], style="bold"), soft_wrap=True)  # on a line of its own, to be copied
+        console.print(Text(row[first], style="bold"), soft_wrap=True)  # on a separate line, for copying
         console.print(Padding(Text(_named({name: row[name] for name in others})), (0, 0, 0, GAP)))

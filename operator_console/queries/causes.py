@@ -28,7 +28,7 @@ WITHOUT_HASH_AND_SORT = text("select set_config('enable_hashagg', 'off', true), 
 
 
 def list_causes(session: Session) -> Causes:
-    """Count dead messages by cause, largest first. Use a transaction of its own: its planner settings change."""
+    """Count dead messages by cause, largest first. Use a separate transaction, because it changes planner settings."""
     session.execute(WITHOUT_HASH_AND_SORT)
     rows = session.execute(CAUSES, {"most": MAX_CAUSES + 1}).mappings().all()
     causes = tuple(CauseView(**row) for row in rows)

@@ -29,10 +29,10 @@ from shared.models import DeliveryAttempt, EnumText, OutboxMessage
 from shared.vocabulary import Status
 
 MAX_ROWS_SCANNED = 10_000
-"""Per statement, so that each one takes at most 0.2 seconds even if it finds nothing."""
+"""Per statement, so that a statement without results also takes at most 0.2 seconds."""
 
 SEARCH_SECONDS = 1.0
-"""After this time a search returns what it has and the cursor at which it can continue."""
+"""After this time a search returns the messages found so far, and the cursor for the rest."""
 
 # An address, also where its @ is percent-encoded; a phone number, however it is spaced.
 _EMAIL_ADDRESS = re.compile(r"""[^\s<>"'();,:=]+(?:@|%40)[^\s<>"'();,]+""", re.IGNORECASE)

@@ -64,7 +64,7 @@ def public(view: View) -> View:
 
 
 def any_session(view: View) -> View:
-    """Serve the route to every valid session, whatever its scopes."""
+    """Serve the route to all sessions, with any scopes."""
     return _marked(view, ANY_SESSION)
 
 

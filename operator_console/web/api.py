@@ -92,7 +92,7 @@ def post_requeue(message_id: UUID) -> tuple[Response, HTTPStatus]:
 @blueprint.post("/messages/<uuid:message_id>/discard")
 @requires(Scope.ACT)
 def post_discard(message_id: UUID) -> Response:
-    """Discard a dead message; a repetition changes nothing."""
+    """Discard a dead message. The request is idempotent."""
     audit = current_operator().audit(_reason())
     with services().sessions.begin() as session:
         discard(session, message_id, audit)

@@ -46,7 +46,7 @@ class CountPermits:
 
     @contextmanager
     def hold(self) -> Iterator[None]:
-        """Hold a permit in the block. Raises BusyError at once if there is none."""
+        """Hold a permit in the block. Raises BusyError at once if no permit is free."""
         if not self._semaphore.acquire(blocking=False):
             raise BusyError
         try:

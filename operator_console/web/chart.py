@@ -68,7 +68,7 @@ def draw_chart(hours: Sequence[Hour]) -> Chart:
 
 
 def bar_height(count: int, top: int) -> float:
-    """Return the height of a bar; only a count of zero has none."""
+    """Return the height of a bar, which is 0 only for a count of zero."""
     return max(MIN_HEIGHT, round(count / top * HEIGHT, 2)) if count else 0
 
 

@@ -42,7 +42,7 @@ class ViolationCode(StrEnum):
 
 
 class NotSignedInError(ProblemError):
-    """A page was requested without a valid session; ``form`` is what was sent to it."""
+    """A page was requested without a valid session; ``form`` contains the fields of a submitted form."""
 
     code = CommonCode.TOKEN_REQUIRED
 

@@ -95,7 +95,7 @@ class Choice(fields.String):
 
 
 class Timestamp(fields.String):
-    """A time with its offset; the time of a form has none and is UTC."""
+    """A time with its offset. Forms send times in UTC without an offset."""
 
     def __init__(self, *, is_form: bool = False) -> None:
         super().__init__(error_messages=CODES)
@@ -233,7 +233,7 @@ class BulkSchema(ReasonSchema):
 
 
 class BulkForm(MessagesFormQuery):
-    """The same from the page's form, with the filter's fields beside the others."""
+    """The same from the page's form, in which the filter's fields are not nested."""
 
     reason = Text(MAX_REASON_LENGTH, required=True)
     action = Choice((Action.REQUEUE, Action.DISCARD), required=True)

@@ -26,7 +26,7 @@ from shared.models import ConsoleSession, OperatorToken
 MAX_WRONG_TOKENS = parse("10/minute")
 COOKIE_BYTES = 32
 USE_RECORDED_EVERY = timedelta(seconds=15)
-"""How often a session's use is written at most, so that most page views write nothing."""
+"""The shortest time between two writes of a session's use, so that most page views only read."""
 
 _CSRF_LABEL = b"signpost/console/csrf/1:"
 

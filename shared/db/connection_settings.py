@@ -1,8 +1,8 @@
 """Settings of database connections and sessions that also work behind a pooler.
 
 PgBouncer in transaction mode lends a server session for one transaction at a time. It refuses or drops libpq's
-``options``, and a setting made by one client would stay for the next. So a process applies its settings once in a
-session of its own, and in each transaction of a borrowed session.
+``options``, and a setting made by one client would stay for the next. So a process applies its settings once in its
+own session, and in each transaction of a borrowed session.
 """
 
 from collections.abc import Mapping
@@ -78,7 +78,7 @@ def _is_unambiguous(url: str) -> bool:
 
 
 def own_session_parameters(settings: Mapping[str, str], backend_pid: int) -> list[Any]:
-    """Return the parameters of SET_IN_OWN_SESSION for these settings and those that all sessions need.
+    """Return the parameters of SET_IN_OWN_SESSION for these settings and the base settings.
 
     ``backend_pid`` is the server's process id as reported to the client.
     """

@@ -78,8 +78,9 @@ def create_database_engine(url: str, *, application_name: str, pool_size: int, p
 class PreparedConnection(TimeoutConnection):
     """A connection that keeps its prepared statements after a rollback, as PostgreSQL does.
 
-    psycopg discards them, since the rolled-back transaction may have created a table. Signpost's services create none,
-    but roll back often, for each request with an error. Each rollback would cost new plans for all later statements.
+    psycopg discards them, since the rolled-back transaction may have created a table. Signpost's services create no
+    tables, but they roll back often, after each request with an error. Each rollback would cost new plans for all
+    later statements.
     """
 
     def rollback(self) -> None:

@@ -57,7 +57,7 @@ def get_list() -> Response:
 def allows_bulk(wanted: MessageFilter, found: Page) -> bool:
     """Return whether a bulk action could take any matching message, judging by this page.
 
-    With a filter by cause or reason, either all messages are excluded or none.
+    A filter by cause or reason matches either only excluded messages or only included ones.
     """
     has_included = any(one.dead_reason not in excluded_reasons(wanted) for one in found.messages)
     return wanted.is_dead_only and (has_included or not (wanted.cause or wanted.dead_reason))

@@ -17,14 +17,14 @@ blueprint = Blueprint("operations", __name__)
 @blueprint.get("/livez")
 @public
 def get_livez() -> Response:
-    """Return that the process responds, whatever the database's state."""
+    """Return that the process responds, without a query to the database."""
     return jsonify(status="alive")
 
 
 @blueprint.get("/readyz")
 @public
 def get_readyz() -> Response:
-    """Return whether operators can be served, or what is missing."""
+    """Return whether the console can serve operators, or a list of missing requirements."""
     missing = missing_requirements(services().engine, REVISIONS)
     return problem(CommonCode.NOT_READY, missing=missing) if missing else jsonify(status="ready")
 
