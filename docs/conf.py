@@ -42,6 +42,6 @@ def add_navigation(_app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register what the pages need beside the extensions."""
+    """Add the navigation, and accept Mermaid blocks as plain text."""
     app.connect("source-read", add_navigation)
     app.add_lexer("mermaid", TextLexer)
