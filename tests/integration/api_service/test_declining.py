@@ -23,7 +23,7 @@ def test_a_declined_registration_cannot_be_activated_and_sends_nothing(api: ApiU
 
     response = decline(api, link_token)
 
-    assert (response.status_code, "The registration is cancelled" in response.text) == (200, True)
+    assert (response.status_code, "We have cancelled the registration" in response.text) == (200, True)
     assert api.user(strangers).status == "retired"
     assert [(row.status, row.dead_reason) for row in api.messages(strangers)] == [("dead", "superseded")]
     assert api.activate_by_link(link_token, password=PASSWORD).status_code == 400
