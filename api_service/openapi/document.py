@@ -152,8 +152,13 @@ class Converter(OpenAPIConverter):
     def schema2jsonschema(self, schema: Any) -> Json:
         """Return the JSON Schema of a marshmallow schema."""
         made: Json = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]  # apispec has no types there
-        about = {"description": type(schema).__doc__} if type(schema).__doc__ else {}
-        return made | about | getattr(schema, "forms", {})
+        about: Json = {"description": type(schema).__doc__} if type(schema).__doc__ else {}
+        forms = getattr(schema, "forms", {})
+        if "oneOf" in forms:  # without an example, Swagger UI sends the fields of all forms together
+            shown = {*made.get("required", ()), *forms["oneOf"][0]["required"]}
+            example = {name: field["examples"][0] for name, field in made["properties"].items() if name in shown}
+            about["examples"] = [example]
+        return made | about | forms
 
 
 class Plugin(MarshmallowPlugin):
