@@ -110,22 +110,6 @@ def poll_parameters(names: Sequence[str], heartbeat: Heartbeat, *, is_full_scan:
     return suspect_parameters(CHANNELS) | heartbeat.parameters | own
 
 
-class Interval:
-    """Something to do every so many seconds; being a little late does not shift the next time."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._next = 0.0
-
-    def is_due(self, now: float) -> bool:
-        """Return whether it is due; ``now`` is on the loop's clock."""
-        return now >= self._next
-
-    def done(self, started: float, *, rest_until: float = 0.0) -> None:
-        """Record that it was done; it is due again after the interval, but not before the rest is over."""
-        self._next = max(started + self._seconds - LATENESS_SECONDS, rest_until)
-
-
 class Poller:
     """Polls every few seconds, and wakes the consumers as often as RELAY_POLL_SECONDS says.
 
@@ -152,8 +136,8 @@ class Poller:
         self._state_sync = state_sync
         self._fallbacks = fallbacks
         self._seconds = interval.total_seconds()
-        self._wake_ups = Interval(self._seconds)
-        self._full_scans = Interval(0.0)  # with each wake-up, except for their rests
+        self._next_wake_up = 0.0
+        self._next_full_scan = 0.0
         self._count_after = 0.0
         self._has_failed = False
         self._lags: dict[QueueKey, float] = {}
@@ -179,11 +163,11 @@ class Poller:
         They do so once more after that, so that each of them notices that the database is back.
         """
         now = asyncio.get_running_loop().time()
-        is_wake_up = self._wake_ups.is_due(now)
-        result = await self._poll(is_full_scan=is_wake_up and self._full_scans.is_due(now))
+        is_wake_up = now >= self._next_wake_up
+        result = await self._poll(is_full_scan=is_wake_up and now >= self._next_full_scan)
         self._distribute(result, is_wake_up=is_wake_up)
         if is_wake_up:
-            self._wake_ups.done(now)
+            self._next_wake_up = now + self._seconds - LATENESS_SECONDS
 
     async def count_backlog(self) -> None:
         """Set the backlog gauges of channels in which messages waited at the last full scan.
@@ -220,7 +204,7 @@ class Poller:
                 rows: list[Any] = await cursor.fetchall()
         finally:
             if is_full_scan:
-                self._full_scans.done(started, rest_until=clock() + rest_after(clock() - started))
+                self._next_full_scan = clock() + rest_after(clock() - started)
         states = {row.name: ProviderState(row.consecutive_opens, row.open_for) for row in rows if row.name}
         lags = {ALL_QUEUES[int(number) - 1]: lag for number, lag in rows[0].lags if lag is not None}
         due = frozenset(lags if is_full_scan else ALL_QUEUES)

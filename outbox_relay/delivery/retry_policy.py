@@ -7,7 +7,6 @@ as failures of the message. Deferrals, which cost no attempt, are in ``deferral`
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import Protocol
 
 from outbox_relay.delivery.deferral import after_provider_failure
 from outbox_relay.model import Dead, Failure, FailureClass, Outcome, Retry
@@ -15,13 +14,6 @@ from shared.templates import AnyTemplate, Template
 from shared.vocabulary import AnyChannel, Channel, DeadReason, RetrySchedule, Work
 
 SHORTEST_DELAY = timedelta(seconds=1)
-
-
-class Schedule(Protocol):
-    """The longest delay before each attempt except the first."""
-
-    def ceiling(self, spent: int) -> timedelta:
-        """Return the longest delay after ``spent`` attempts (1 or more)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +38,10 @@ class Steps:
     def ceiling(self, spent: int) -> timedelta:
         """Return the longest delay after ``spent`` attempts (1 or more)."""
         return self.delays[min(spent, len(self.delays)) - 1]
+
+
+Schedule = Doubling | Steps
+"""The longest delay before each attempt except the first."""
 
 
 class Unknown(StrEnum):

@@ -10,6 +10,7 @@ from shared.vocabulary import Channel, DeadReason, Priority
 from tests.support.maintenance import put_old
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
 
+JUST_SETTLED = "select settled_at between now() - interval '1 minute' and now() from outbox_messages"
 GREYLISTED = Failure(FailureClass.TRANSIENT, "smtp:mx:25", "450 4.2.0 try later")
 REFUSED = Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no such user")
 UNREACHABLE = Failure(FailureClass.PROVIDER, "smtp:mx:25", "connection refused")
@@ -90,8 +91,8 @@ def test_sent_is_stored_with_the_provider_and_its_id(outbox: Outbox) -> None:
     assert outbox.settle([(message, SENT)]) == 1
     row = outbox.row(message.id)
     assert (row.status, row.attempt, row.provider, row.provider_message_id) == ("sent", 1, "smtp:mx:25", "queued-1")
-    assert row.settled_at is not None
     assert row.lease_token is None
+    assert outbox.execute(JUST_SETTLED) == [(True,)]
 
 
 def test_a_retry_is_due_later_and_costs_an_attempt(outbox: Outbox) -> None:

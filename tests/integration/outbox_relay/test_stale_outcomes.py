@@ -77,6 +77,16 @@ def test_a_late_sent_does_not_apply_to_a_corrected_or_requeued_message(
     assert outbox.settle([(message, SENT) for message in outbox.claim()]) == 1
 
 
+def test_a_sent_outcome_does_not_apply_to_a_corrected_message_that_another_relay_holds(outbox: Outbox) -> None:
+    [message_id] = outbox.put(token_id="null")
+    [stale] = outbox.claim(lease=EXPIRED)
+    outbox.execute("update outbox_messages set recipient = 'bob@example.org'")
+    [fresh] = outbox.claim(lease=A_DAY)
+    assert outbox.settle([(stale, SENT)]) == 0
+    assert outbox.row(message_id).status == "pending"
+    assert outbox.settle([(fresh, SENT)]) == 1
+
+
 def test_a_settlement_with_a_lost_reply_counts(outbox: Outbox) -> None:
     [message_id] = outbox.put()
     [message] = outbox.claim()
