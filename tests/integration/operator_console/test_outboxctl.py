@@ -119,11 +119,13 @@ def test_requeue_resets_a_dead_message_to_its_enqueued_state(outbox: Outbox, out
     assert (str(claimed.id), claimed.attempt, claimed.lost_leases) == (message_id, 0, 0)
 
 
-def test_requeue_wakes_the_relays(outbox: Outbox, outboxctl: Outboxctl) -> None:
+@pytest.mark.parametrize("is_bulk", [False, True])
+def test_requeue_wakes_the_relays(outbox: Outbox, outboxctl: Outboxctl, *, is_bulk: bool) -> None:
     message_id = a_dead_message(outbox)
     with outbox.database.connect() as relay:
         relay.execute(f"listen {WAKE_CHANNEL}")
-        outboxctl("requeue", message_id, "--reason", "mailbox exists now")
+        which = ("--all", "--yes") if is_bulk else (message_id,)
+        outboxctl("requeue", *which, "--reason", "mailbox exists now")
         assert len(list(relay.notifies(timeout=60, stop_after=1))) == 1
 
 
