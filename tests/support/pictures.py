@@ -18,6 +18,7 @@ from tests.support.small_png import small_picture
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 RENDERER = Renderer(SAMPLE_KEYS, "https://signpost.example", Sender("Signpost", "no-reply@signpost.example"))
+PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser")
 SCHEMES = ("light", "dark")
 WIDTH = 1008
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-lcd-text")
@@ -35,7 +36,7 @@ FILL = """async html => {
 
 def take_pictures() -> None:
     """Take a picture for each template and colour scheme, and those of the console."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    chromium = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if chromium is None:
         sys.exit("pictures need chromium, which this machine does not have")
     PICTURES.mkdir(exist_ok=True)
