@@ -193,17 +193,17 @@ def test_a_failed_auto_refresh_is_shown_until_one_succeeds(signed_in: Page) -> N
 
 
 def test_markup_in_data_does_not_run_and_pages_obey_their_policy(signed_in: Page, shared_outbox: Outbox) -> None:
-    said: list[str] = []
-    signed_in.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
-    signed_in.on("console", lambda line: said.append(line.text))
-    signed_in.on("pageerror", lambda error: said.append(str(error)))
+    output: list[str] = []
+    signed_in.on("dialog", lambda dialog: (output.append(dialog.message), dialog.dismiss()))
+    signed_in.on("console", lambda line: output.append(line.text))
+    signed_in.on("pageerror", lambda error: output.append(str(error)))
     quoted = f"'{MARKUP}'"
     [message_id] = put_dead(shared_outbox, MARKUP, recipient=quoted, provider=quoted)
     for path in (*PATHS, f"/messages/{message_id}"):
         signed_in.goto(path)
     refresh(signed_in, "#one")
     expect(signed_in.get_by_text(MARKUP).first).to_be_visible()
-    assert said == []
+    assert output == []
 
 
 def test_pages_are_readable_on_a_small_phone_without_horizontal_scrolling(

@@ -43,7 +43,7 @@ def test_an_interrupt_stops_a_bulk_action_and_shows_how_to_resume(outbox: Outbox
     with running_outboxctl(outbox.database, *arguments) as process:
         eventually(lambda: outbox.number(ACTED) > 0)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, output = process.communicate(timeout=30)
     [bulk] = lines_of(outboxctl(outbox.database, "bulk", "list"))
     assert (process.returncode, bulk["status"]) == (1, "stopped")
-    assert f"outboxctl bulk resume {bulk['id']}" in said
+    assert f"outboxctl bulk resume {bulk['id']}" in output

@@ -31,7 +31,7 @@ def test_concurrent_requeue_and_discard_act_on_each_message_once(outbox: Outbox)
             holder.execute("lock table outbox_messages in exclusive mode")
             acting.append(ending.enter_context(running_outboxctl(outbox.database, "discard", *ALL)))
             eventually(lambda: outbox.number(IS_WAITING) == len(acting))
-        said = [process.communicate(timeout=120)[0] for process in acting]
+        output = [process.communicate(timeout=120)[0] for process in acting]
     assert [process.returncode for process in acting] == [0, 0]
     outcomes = outbox.execute(OUTCOMES)
     assert sum(count for *_, count in outcomes) == MESSAGES
@@ -40,7 +40,7 @@ def test_concurrent_requeue_and_discard_act_on_each_message_once(outbox: Outbox)
     ]
     acted = {outcome: count for outcome, *_, count in outcomes}
     for bulk in lines_of(outboxctl(outbox.database, "bulk", "list")):
-        assert (bulk["status"], bulk["acted"]) == ("done", acted.get(bulk["action"], 0)), said
+        assert (bulk["status"], bulk["acted"]) == ("done", acted.get(bulk["action"], 0)), output
         assert bulk["acted"] + bulk["skipped"] == bulk["found"]
     assert acted.keys() == {"requeue", "discard"}, "one of them did it all: this has tested little"
 
@@ -65,8 +65,8 @@ def test_an_interrupt_during_a_step_stops_the_bulk_action_after_it(outbox: Outbo
             holder.execute("lock table outbox_messages in exclusive mode")
             eventually(lambda: outbox.number(IS_WAITING))
             process.send_signal(signal.SIGINT)
-        out, said = process.communicate(timeout=30)
+        out, output = process.communicate(timeout=30)
     [bulk] = lines_of(outboxctl(outbox.database, "bulk", "list"))
     assert (bulk["status"], bulk["acted"]) == ("stopped", 20)
     message = f"outboxctl: stopped before the end: `outboxctl bulk resume {bulk['id']} --reason …` continues it\n"
-    assert (process.returncode, out, said) == (1, "30 dead messages\n20 requeued\n", message)
+    assert (process.returncode, out, output) == (1, "30 dead messages\n20 requeued\n", message)

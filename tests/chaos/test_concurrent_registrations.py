@@ -23,16 +23,16 @@ def test_one_of_two_hundred_registrations_of_an_address_becomes_active_when_two_
 ) -> None:
     with running_api(database, command=HASTY_API, API_WORKERS="2") as api, client_of(api) as client:
         registered = at_once([lambda: posted(client, "/v1/registrations", BODY)] * CROWD)
-        assert [answer.status_code for answer in registered] == [202] * CROWD
+        assert [response.status_code for response in registered] == [202] * CROWD
         assert counted(database) == (CROWD, CROWD, CROWD)
 
-        rivals = [answer.json()["id"] for answer in registered[:2]]
+        rivals = [response.json()["id"] for response in registered[:2]]
         bodies = [{"registration_id": rival, "code": code_of(database, rival)} for rival in rivals]
         activated = at_once([lambda body=body: posted(client, "/v1/activations", body) for body in bodies])
         late = [posted(client, "/v1/activations", body).status_code for body in bodies]
 
-    assert sorted(answer.status_code for answer in activated) == [200, 400]
-    [winner] = [rival for rival, answer in zip(rivals, activated, strict=True) if answer.is_success]
+    assert sorted(response.status_code for response in activated) == [200, 400]
+    [winner] = [rival for rival, response in zip(rivals, activated, strict=True) if response.is_success]
     with database.connect() as connection:
         assert [str(row[0]) for row in connection.execute(HOLDERS)] == [winner]
     assert late == [400, 400]

@@ -40,8 +40,8 @@ def test_a_database_killed_three_times_during_a_drain_loses_no_message(
         for _kill in range(3):
             writing = writer.submit(ledger.enqueue, MESSAGES // 3, rolled_back=20)
             before = sink.arrived.total()
-            letters = jitter.randint(50, 200)
-            eventually(lambda before=before, letters=letters: sink.arrived.total() >= before + letters, seconds=60)
+            count = jitter.randint(50, 200)
+            eventually(lambda before=before, count=count: sink.arrived.total() >= before + count, seconds=60)
             lasting_database.cluster.stop("immediate")
             lasting_database.cluster.start()
             ledger.note_disturbance()

@@ -44,8 +44,8 @@ class Registrations:
     def _register(self, email: str) -> UUID | None:
         with suppress(httpx.TransportError):
             body = {"email": email, "password": PASSWORD}
-            answer = httpx.post(f"{self.api.base_url}/v1/registrations", json=body, timeout=30)
-            return UUID(answer.json()["id"]) if answer.status_code == 202 else None
+            response = httpx.post(f"{self.api.base_url}/v1/registrations", json=body, timeout=30)
+            return UUID(response.json()["id"]) if response.status_code == 202 else None
         return None
 
 

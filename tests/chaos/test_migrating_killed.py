@@ -35,8 +35,8 @@ async def test_members_who_hold_the_migration_lock_delay_only_their_own_database
     organizations = await older(tenants, 3)
     with tenants.as_member(organizations[0]) as member:
         member.execute("select pg_advisory_lock(hashtext('schema_revision'))")
-        told = await asyncio.to_thread(migrated, tenants)
-    assert (told.returncode, told.stdout.splitlines()) == (
+        result = await asyncio.to_thread(migrated, tenants)
+    assert (result.returncode, result.stdout.splitlines()) == (
         1,
         [f"revision {HEAD}: 2 upgraded, 1 failed", f"  {organizations[0].database}: LockNotAvailable 55P03"],
     )

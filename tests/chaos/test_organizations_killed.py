@@ -56,8 +56,8 @@ def api(database: Database) -> Iterator[ApiUnderTest]:
 def killed(database: Database, sink: MailSink, organizer: Organizer, moment: str, step: Step) -> None:
     """Run a relay until it dies at that step, then end its leases."""
     command = (sys.executable, "-c", DYING, moment, step.value)
-    told = {"EMAIL_PROVIDERS": sink.provider, "PROVISION_DATABASE_URL": organizer.url}
-    with running_relay(database, command=command, **told) as relay:
+    environment = {"EMAIL_PROVIDERS": sink.provider, "PROVISION_DATABASE_URL": organizer.url}
+    with running_relay(database, command=command, **environment) as relay:
         assert relay.process.wait(DIE_SECONDS) == -9
     Outbox(database).execute(EXPIRE_LEASES)
 
@@ -83,8 +83,8 @@ def test_an_organization_that_kills_every_relay_fails_and_leaves_no_database(
     ada = api.registered(organization=CLINIC)
     for _ in range(5):
         killed(outbox.database, sink, organizer, "completed", Step.MIGRATE)
-    told = {"EMAIL_PROVIDERS": sink.provider, "PROVISION_DATABASE_URL": organizer.url}
-    with running_relay(outbox.database, PROVISION_GRACE_HOURS="0", RELAY_MAINTENANCE_SECONDS="1", **told):
+    environment = {"EMAIL_PROVIDERS": sink.provider, "PROVISION_DATABASE_URL": organizer.url}
+    with running_relay(outbox.database, PROVISION_GRACE_HOURS="0", RELAY_MAINTENANCE_SECONDS="1", **environment):
         eventually(lambda: organization_of(outbox, ada)["dropped_at"], seconds=60)
     assert (organization_of(outbox, ada)["status"], organizer.databases()) == ("failed", set())
     assert templates_of(outbox, ada) == ["organization", "organization_failed"]
@@ -98,12 +98,12 @@ def test_twenty_organizations_are_provisioned_with_twelve_connections(
     people = [api.registered(email=email, organization=CLINIC) for email in emails]
     narrow = QUICK_AND_FORGETFUL | {"max_connections": str(ALLOWED_CONNECTIONS)}
     with Cluster(embedded_binaries(), settings=narrow, with_tcp=True) as cluster, organizer_on(cluster) as organizer:
-        told = {
+        environment = {
             "EMAIL_PROVIDERS": sink.provider,
             "PROVISION_DATABASE_URL": organizer.url,
             "PROVISION_CONNECTIONS": str(2 * ALLOWED_CONNECTIONS),
         }
-        with running_relay(outbox.database, **told), running_relay(outbox.database, **told):
+        with running_relay(outbox.database, **environment), running_relay(outbox.database, **environment):
             eventually(lambda: all_are_ready(outbox, people), seconds=180)
         assert len(organizer.databases()) == ORGANIZATIONS
     attempts = outbox.execute("select distinct attempt from outbox_messages where channel = 'provision'")

@@ -37,7 +37,7 @@ def test_poison_is_dead_after_five_lost_leases_and_its_neighbours_arrive(outbox:
         with running_relay(outbox.database, command=COMMAND, **settings) as relay:
             eventually(lambda relay=relay: relay.process.poll() is not None or outbox.number(UNSETTLED) == 0)
             if relay.process.poll() is None:
-                metrics, said = relay.get("/metrics").text, relay.logged("message dead")
+                metrics, dead_events = relay.get("/metrics").text, relay.logged("message dead")
                 break
         assert relay.process.returncode == KILLED_BY_IT
         deaths += 1
@@ -45,7 +45,7 @@ def test_poison_is_dead_after_five_lost_leases_and_its_neighbours_arrive(outbox:
     assert deaths == 5
     row = outbox.row(poison)
     assert (row.status, row.dead_reason, row.attempt, row.lost_leases) == ("dead", "poison", 0, 5)
-    assert [(line["message_id"], line["dead_reason"]) for line in said] == [(str(poison), "poison")]
+    assert [(line["message_id"], line["dead_reason"]) for line in dead_events] == [(str(poison), "poison")]
     labels = 'channel="email",dead_reason="poison",outcome="dead",template="activation"'
     assert f"signpost_messages_settled_total{{{labels}}} 1.0" in metrics
     assert outbox.execute("select id, dead_reason from dead_letters") == [(poison, "poison")]

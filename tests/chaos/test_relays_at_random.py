@@ -123,8 +123,8 @@ def register(ledger: Ledger, api: RunningApi, count: int) -> None:
             client.post("/v1/registrations", json={"email": f"r{number}@example.org", "password": PASSWORD})
             for number in range(count)
         ]
-    assert {answer.status_code for answer in answers} == {202}
-    ledger.registered([UUID(answer.json()["id"]) for answer in answers])
+    assert {response.status_code for response in answers} == {202}
+    ledger.registered([UUID(response.json()["id"]) for response in answers])
 
 
 def progress(sink: MailSink, count: int) -> None:

@@ -1,4 +1,4 @@
-"""Relays on three hosts share one outbox without coordination, and the others replace one that loses the network."""
+"""Relays on three hosts share one outbox without coordination, and remaining hosts replace an isolated one."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

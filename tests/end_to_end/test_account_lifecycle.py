@@ -29,9 +29,9 @@ class Person:
     inbox: Inbox
 
     def post(self, path: str, expected: int, body: dict[str, Any]) -> Any:
-        answer = self.client.post(path, json=body)
-        assert answer.status_code == expected, answer.text
-        return answer.json() if answer.content else None
+        response = self.client.post(path, json=body)
+        assert response.status_code == expected, response.text
+        return response.json() if response.content else None
 
     def sign_in(self, email: str, password: str) -> Any:
         session = self.post("/v1/sessions", 201, {"email": email, "password": password})

@@ -52,11 +52,11 @@ def test_a_killed_worker_leaves_all_rows_or_none(lasting: tuple[RunningApi, Data
     before = counted(database)
     with database.connect() as owner, registering(api) as register:
         with gate(owner, POINTS[point]):
-            answer = register()
+            response = register()
             eventually(lambda: number(owner, AT_GATE) == 1)
             [worker] = api.children()
             os.kill(worker, signal.SIGKILL)
-            assert isinstance(answer.exception(timeout=10), httpx.TransportError)
+            assert isinstance(response.exception(timeout=10), httpx.TransportError)
         eventually(lambda: number(owner, CONNECTED) == 0)
 
         # The database finishes a commit that has started.
@@ -71,21 +71,21 @@ def test_a_killed_worker_leaves_all_rows_or_none(lasting: tuple[RunningApi, Data
 def test_a_request_finishes_when_the_parent_is_killed(database: Database, point: str) -> None:
     with running_api(database) as api, database.connect() as owner, registering(api) as register:
         with gate(owner, POINTS[point]):
-            answer = register()
+            response = register()
             eventually(lambda: number(owner, AT_GATE) == 1)
             api.process.kill()
             api.process.wait()
-        assert answer.result(60).status_code == 202
+        assert response.result(60).status_code == 202
         eventually(lambda: number(owner, CONNECTED) == 0)
         assert counted(database) == ALL
 
 
 def test_a_kill_between_commit_and_response_leaves_all_rows(database: Database) -> None:
     with running_api(database) as api, registering(api, prefer="wait=20") as register:
-        answer = register()
+        response = register()
         eventually(lambda: counted(database) == ALL)
         os.killpg(api.pid, signal.SIGKILL)
-        assert isinstance(answer.exception(timeout=10), httpx.TransportError)
+        assert isinstance(response.exception(timeout=10), httpx.TransportError)
         assert counted(database) == ALL
 
 

@@ -63,11 +63,11 @@ def test_up_ends_with_1_and_cleans_up_when_one_of_its_processes_is_killed(mark: 
     assert not Path(logs).exists()
 
 
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_up_leaves_no_process_when_a_signal_arrives_during_startup(mark: str, told: signal.Signals) -> None:
+@pytest.mark.parametrize("received", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_up_leaves_no_process_when_a_signal_arrives_during_startup(mark: str, received: signal.Signals) -> None:
     with up(mark) as process:
         line_of(process, "Starting")
-        process.send_signal(told)
+        process.send_signal(received)
         rest, _ = process.communicate(timeout=END_SECONDS)
     assert process.returncode == 0, rest
     assert wait_until_gone(mark) == {}

@@ -55,8 +55,8 @@ def test_an_sms_with_a_working_code_follows_a_rejected_mail(system: System) -> N
     assert (registration["channel"], registration["delivery"]["status"]) == ("sms", "sent")
 
     [text] = system.inbox.wait_for("+33612345678")
-    answer = system.client.post("/v1/activations", json={"registration_id": registration["id"], "code": text.code})
-    assert (answer.status_code, answer.json()["status"]) == (200, "active")
+    response = system.client.post("/v1/activations", json={"registration_id": registration["id"], "code": text.code})
+    assert (response.status_code, response.json()["status"]) == (200, "active")
     assert 'signpost_fallbacks_total{channel="sms"}' in system.relay.get("/metrics").text
 
 
@@ -67,6 +67,6 @@ def test_without_budget_no_sms_follows_and_the_client_sees_the_failure(system: S
         assert (refused["channel"], refused["delivery"]["status"]) == ("email", "dead")
 
     assert len(system.inbox.messages_for("+33687654321")) == 1
-    [told] = eventually(lambda: system.relay.logged("fallback budget used up"))
-    assert (told["level"], told["scope"]) == ("warning", "number")
+    [line] = eventually(lambda: system.relay.logged("fallback budget used up"))
+    assert (line["level"], line["scope"]) == ("warning", "number")
     assert "87654321" not in system.relay.log_text()

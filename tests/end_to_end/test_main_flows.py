@@ -39,9 +39,9 @@ class System:
         self.client = ending.enter_context(httpx.Client(base_url=self.api.base_url, timeout=30))
 
     def register(self, **body: Any) -> Any:
-        answer = self.client.post("/v1/registrations", json={"password": PASSWORD, **body})
-        assert answer.status_code == 202, answer.text
-        return answer.json()
+        response = self.client.post("/v1/registrations", json={"password": PASSWORD, **body})
+        assert response.status_code == 202, response.text
+        return response.json()
 
     def row(self, query: str, *parameters: Any) -> Any:
         with self.database.connect() as connection:
@@ -62,8 +62,8 @@ def system(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def test_the_code_in_the_mail_activates(system: System) -> None:
     registration = system.register(email="ada@example.org", full_name="Ada")
     [mail] = system.inbox.wait_for("ada@example.org")
-    answer = system.client.post("/v1/activations", json={"registration_id": registration["id"], "code": mail.code})
-    assert (answer.status_code, answer.json()["status"]) == (200, "active")
+    response = system.client.post("/v1/activations", json={"registration_id": registration["id"], "code": mail.code})
+    assert (response.status_code, response.json()["status"]) == (200, "active")
 
 
 def test_the_link_in_the_mail_activates(system: System) -> None:
@@ -77,16 +77,16 @@ def test_the_link_in_the_mail_activates(system: System) -> None:
 def test_the_code_in_the_sms_activates(system: System) -> None:
     registration = system.register(phone="+33 6 12 34 56 78", locale="fr")
     [text] = system.inbox.wait_for("+33612345678")
-    answer = system.client.post("/v1/activations", json={"registration_id": registration["id"], "code": text.code})
-    assert answer.json()["status"] == "active"
+    response = system.client.post("/v1/activations", json={"registration_id": registration["id"], "code": text.code})
+    assert response.json()["status"] == "active"
 
 
 def test_a_client_that_prefers_to_wait_sees_that_the_mail_was_accepted(system: System) -> None:
-    answer = system.client.post(
+    response = system.client.post(
         "/v1/registrations", json={"email": "eve@example.org", "password": PASSWORD}, headers={"Prefer": "wait=20"}
     )
-    assert answer.json()["email_confirmation_sent"] is True
-    assert answer.json()["delivery"]["status"] == "sent"
+    assert response.json()["email_confirmation_sent"] is True
+    assert response.json()["delivery"]["status"] == "sent"
 
 
 def test_a_resent_message_contains_the_same_code(system: System) -> None:
@@ -106,8 +106,8 @@ def test_only_the_mail_reveals_that_an_address_is_taken(system: System) -> None:
     assert (second.keys(), second["status"]) == (first.keys(), first["status"])
     assert [(notice.code, notice.link) for notice in notices] == [(None, None)] * 2
     right_code = code_for(system.token_id(second), KEY)
-    answer = system.client.post("/v1/activations", json={"registration_id": second["id"], "code": right_code})
-    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_or_expired")
+    response = system.client.post("/v1/activations", json={"registration_id": second["id"], "code": right_code})
+    assert (response.status_code, response.json()["code"]) == (400, "invalid_or_expired")
 
 
 def test_a_code_appears_only_in_its_message(system: System) -> None:

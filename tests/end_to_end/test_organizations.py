@@ -44,9 +44,9 @@ class System:
     def register(self, email: str) -> Any:
         """Register with an organization, wait until the code is sent, and return the response."""
         body = {"email": email, "password": PASSWORD, "organization": CLINIC}
-        answer = self.client.post("/v1/registrations", json=body, headers={"Prefer": "wait=20"})
-        assert (answer.status_code, answer.headers["Preference-Applied"]) == (202, "wait=20")
-        return answer.json()
+        response = self.client.post("/v1/registrations", json=body, headers={"Prefer": "wait=20"})
+        assert (response.status_code, response.headers["Preference-Applied"]) == (202, "wait=20")
+        return response.json()
 
     def activate(self, registration: Any, email: str) -> None:
         [mail] = self.inbox.wait_for(email)
@@ -107,15 +107,17 @@ def test_a_dropped_database_blocks_sign_in_until_it_is_recreated(system: System)
     assert (seen.returncode, seen.stdout) == (1, f"organization {key} lost: there is no such database\n")
     with system.relay_stopped(), ThreadPoolExecutor(5) as members:
         refused = list(members.map(system.sign_in, ["bea@example.org"] * 5))
-    assert [(answer.status_code, answer.json()["code"]) for answer in refused] == [(503, "organization_not_ready")] * 5
-    assert all(int(answer.headers["Retry-After"]) > 0 for answer in refused)
+    assert [(response.status_code, response.json()["code"]) for response in refused] == [
+        (503, "organization_not_ready")
+    ] * 5
+    assert all(int(response.headers["Retry-After"]) > 0 for response in refused)
 
     eventually(lambda: system.sign_in("bea@example.org").status_code == 201, seconds=60)
     assert name in system.organizer.databases()
     asked = "select count(*) from outbox_messages where template = 'organization_repair'"
     assert system.outbox.execute(asked) == [(1,)]
-    told = system.outboxctl("repair", str(key), "--reason", "a member called").stdout
-    assert told == f"organization {key} is healthy and will be checked again now\n"
+    output = system.outboxctl("repair", str(key), "--reason", "a member called").stdout
+    assert output == f"organization {key} is healthy and will be checked again now\n"
     assert system.outboxctl("check", str(key)).stdout == f"organization {key} healthy\n"
     [loss] = json.loads(system.outboxctl("show", str(key), "--json").stdout)["losses"]
     assert (loss["revision"], loss["tables"], loss["restored_at"] is None) == (HEAD, len(tables_at(HEAD)), False)

@@ -16,8 +16,8 @@ def readyz(relay: RunningRelay, status: int, member: str) -> list[str]:
     """Return that member of the response once its status is the expected one."""
 
     def listed() -> list[str]:
-        answer = relay.get("/readyz")
-        return list(answer.json().get(member, [])) if answer.status_code == status else []
+        response = relay.get("/readyz")
+        return list(response.json().get(member, [])) if response.status_code == status else []
 
     return eventually(listed, seconds=30)
 

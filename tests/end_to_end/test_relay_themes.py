@@ -15,16 +15,16 @@ pytestmark = pytest.mark.slow
 
 
 def test_a_theme_is_read_again_on_a_reload_and_a_broken_one_changes_nothing(outbox: Outbox, tmp_path: Path) -> None:
-    theme, letters = tmp_path / "theme", tmp_path / "letters"
-    letters.mkdir()
+    theme, mails = tmp_path / "theme", tmp_path / "mails"
+    mails.mkdir()
     subject = theme / "activation" / "subject.txt"
     subject.parent.mkdir(parents=True)
     subject.write_text("First")
 
     def has_text(words: str) -> bool:
-        return any(f"\nSubject: {words}\r\n".encode() in letter.read_bytes() for letter in letters.glob("*.eml"))
+        return any(f"\nSubject: {words}\r\n".encode() in mail.read_bytes() for mail in mails.glob("*.eml"))
 
-    settings = {"EMAIL_PROVIDERS": f"file://{letters}", "THEME_FOLDER": str(theme)}
+    settings = {"EMAIL_PROVIDERS": f"file://{mails}", "THEME_FOLDER": str(theme)}
     with running_relay(outbox.database, **settings) as relay:
         outbox.put()
         eventually(lambda: has_text("First"), seconds=30)

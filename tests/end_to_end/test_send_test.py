@@ -34,19 +34,19 @@ def test_each_provider_is_tried_and_its_reply_shown(sink: MailSink, tmp_path: Pa
     done = send_test("nobody@example.org", EMAIL_PROVIDERS=f"{NOWHERE},{sink.provider},file://{tmp_path}")
     assert done.returncode == 1
     down, refused, accepted = done.stdout.splitlines()
-    [letter] = tmp_path.glob("*.eml")
+    [file] = tmp_path.glob("*.eml")
     assert down.startswith("smtp:127.0.0.1:1: not accepted, by a fault of the provider: ")
     assert refused == (
         f"smtp:127.0.0.1:{sink.port}: not accepted, by a fault of the recipient: RCPT: 550 5.1.1 no such user"
     )
-    assert accepted == f"file:{tmp_path}: accepted ({letter.name})"
+    assert accepted == f"file:{tmp_path}: accepted ({file.name})"
 
 
 def test_a_number_gets_an_sms(tmp_path: Path) -> None:
     done = send_test("+33 6 12 34 56 78", SMS_PROVIDERS=f"file://{tmp_path}")
     assert (done.returncode, done.stderr) == (0, "")
-    [letter] = tmp_path.glob("*.txt")
-    assert letter.read_text().startswith("Signpost: your code is ")
+    [file] = tmp_path.glob("*.txt")
+    assert file.read_text().startswith("Signpost: your code is ")
 
 
 def test_without_a_provider_for_the_channel_the_command_fails() -> None:
@@ -56,14 +56,14 @@ def test_without_a_provider_for_the_channel_the_command_fails() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "error"),
     [
         (("ada",), "not a phone number with its country code"),
         (("ada@example.org", "--channel", "sms"), "not a phone number"),
         (("ada@", "--channel", "email"), "not an e-mail address"),
     ],
 )
-def test_an_invalid_address_ends_with_status_2(arguments: tuple[str, ...], said: str) -> None:
+def test_an_invalid_address_ends_with_status_2(arguments: tuple[str, ...], error: str) -> None:
     done = CliRunner().invoke(main, ["send-test", *arguments])
     assert done.exit_code == 2
-    assert said in done.output
+    assert error in done.output

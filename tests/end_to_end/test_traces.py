@@ -25,14 +25,14 @@ EACH_STEP = [
 
 def test_one_trace_spans_the_client_request_and_the_settlement_in_the_relay(outbox: Outbox, sink: MailSink) -> None:
     with otlp_receiver() as receiver:
-        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+        settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
         with (
-            running_api(outbox.database, **told) as api,
-            running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **told),
+            running_api(outbox.database, **settings) as api,
+            running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **settings),
         ):
             headers = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
-            answer = httpx.post(f"{api.base_url}/v1/registrations", json=BODY, headers=headers, timeout=30)
-            assert answer.status_code == 202
+            response = httpx.post(f"{api.base_url}/v1/registrations", json=BODY, headers=headers, timeout=30)
+            assert response.status_code == 202
             eventually(lambda: set(EACH_STEP) <= {(span.service, span.name) for span in of_trace(receiver)}, seconds=30)
         spans = {span.name: span for span in of_trace(receiver)}
     request = spans["POST /v1/registrations"]

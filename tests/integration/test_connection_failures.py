@@ -70,8 +70,8 @@ def test_each_connection_failure_is_recognized_by_its_own_text_only(bare: Cluste
     engine = create_database_engine(url, application_name="test", pool_size=1)
     with pytest.raises(OperationalError) as failed:
         engine.connect()
-    told = describe(failed.value)
-    assert told == {"error": "OperationalError", "sqlstate": None, "constraint": None, "cause": cause}
+    described = describe(failed.value)
+    assert described == {"error": "OperationalError", "sqlstate": None, "constraint": None, "cause": cause}
 
 
 def test_an_error_of_a_statement_has_no_connection_failure(bare: Cluster) -> None:

@@ -68,9 +68,9 @@ def test_other_exceptions_do_not_mean_unavailable() -> None:
 
 def test_an_engine_reads_a_url_as_libpq_does_and_hides_its_password() -> None:
     url = engine_url("postgresql+psycopg://api:s%40crt@[::1]:5433,second:5434/signpost?target_session_attrs=read-write")
-    [_, told] = create_engine(url).dialect.create_connect_args(url)
-    del told["context"]
-    assert told == {
+    [_, arguments] = create_engine(url).dialect.create_connect_args(url)
+    del arguments["context"]
+    assert arguments == {
         "user": "api",
         "password": "s@crt",
         "host": "::1,second",

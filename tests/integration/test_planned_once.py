@@ -1,4 +1,4 @@
-"""Connections that repeat statements plan each of them once, whatever fails in between."""
+"""Connections that repeat statements plan each of them once, even if statements fail in between."""
 
 import asyncio
 from collections.abc import Callable, Iterator

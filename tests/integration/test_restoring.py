@@ -76,9 +76,9 @@ def test_missing_rights_are_restored_and_reported(database: Database) -> None:
     with database.connect() as owner:
         owner.execute("revoke select on users from signpost_api")
         owner.execute("revoke execute on function signpost_make_partitions(integer) from signpost_relay")
-    told = migrated(database.owner_url)
-    [line] = map(json.loads, told.stderr.splitlines())
-    assert (told.returncode, told.stdout, line["event"], line["count"]) == (0, UP_TO_DATE, "rights restored", 2)
+    result = migrated(database.owner_url)
+    [line] = map(json.loads, result.stderr.splitlines())
+    assert (result.returncode, result.stdout, line["event"], line["count"]) == (0, UP_TO_DATE, "rights restored", 2)
     assert rights_of(database) == before
     again = migrated(database.owner_url)
     assert (again.stdout, again.stderr) == (UP_TO_DATE, "")
@@ -89,8 +89,8 @@ def test_additional_and_public_rights_are_not_missing(database: Database) -> Non
         owner.execute("grant delete on tokens to signpost_api")
         owner.execute("revoke usage on schema public from signpost_api")
         owner.execute("grant usage on schema public to public")
-    told = migrated(database.owner_url)
-    assert (told.stdout, told.stderr) == (UP_TO_DATE, "")
+    result = migrated(database.owner_url)
+    assert (result.stdout, result.stderr) == (UP_TO_DATE, "")
 
 
 def test_rights_that_only_another_owner_can_grant_are_reported(database: Database) -> None:

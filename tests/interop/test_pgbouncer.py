@@ -107,9 +107,11 @@ def test_services_wait_for_a_server_that_stops_behind_pgbouncer(outbox: Outbox, 
 
 
 def register(api: RunningApi, email: str) -> str:
-    answer = httpx.post(f"{api.base_url}/v1/registrations", json={"email": email, "password": "four quiet words here"})
-    assert answer.status_code == 202, answer.text
-    return str(answer.json()["id"])
+    response = httpx.post(
+        f"{api.base_url}/v1/registrations", json={"email": email, "password": "four quiet words here"}
+    )
+    assert response.status_code == 202, response.text
+    return str(response.json()["id"])
 
 
 def activate(api: RunningApi, outbox: Outbox, registration_id: str) -> int:

@@ -139,19 +139,26 @@ def test_each_service_has_time_to_stop() -> None:
 
 
 def test_the_base_image_can_be_chosen() -> None:
-    assert [said.rest for said in instructions() if said.word == "ARG"] == ["BASE=python:3.12-slim"]
+    assert [instruction.rest for instruction in instructions() if instruction.word == "ARG"] == [
+        "BASE=python:3.12-slim"
+    ]
     assert [stage[0].rest for stage in stages()] == ["${BASE} AS build", "${BASE}"]
 
 
 def test_the_image_runs_unprivileged_and_contains_only_the_build() -> None:
     *_, last = stages()
-    assert [said.word for said in last] == ["FROM", "COPY", "ENV", "USER", "WORKDIR", "CMD"]
-    [user] = [said.rest for said in last if said.word == "USER"]
+    assert [instruction.word for instruction in last] == ["FROM", "COPY", "ENV", "USER", "WORKDIR", "CMD"]
+    [user] = [instruction.rest for instruction in last if instruction.word == "USER"]
     assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", user)
 
 
 def test_the_build_needs_no_compiler() -> None:
-    installs = [command for said in instructions() if said.word == "RUN" for command in said.rest.split(" && ")]
+    installs = [
+        command
+        for instruction in instructions()
+        if instruction.word == "RUN"
+        for command in instruction.rest.split(" && ")
+    ]
     from_an_index = [command for command in installs if " install " in command and "--no-index" not in command]
     assert len(from_an_index) == 2
     assert all("--only-binary :all: --require-hashes" in command for command in from_an_index)
@@ -159,7 +166,9 @@ def test_the_build_needs_no_compiler() -> None:
 
 
 def test_files_that_the_build_copies_exist_and_are_not_ignored() -> None:
-    copied = [name for said in stages()[0] if said.word == "COPY" for name in said.rest.split()[:-1]]
+    copied = [
+        name for instruction in stages()[0] if instruction.word == "COPY" for name in instruction.rest.split()[:-1]
+    ]
     let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert set(copied) == let_through
     assert [name for name in copied if not (ROOT / name).exists()] == []

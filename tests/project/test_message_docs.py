@@ -27,7 +27,7 @@ def test_the_templates_guide_names_the_real_files_of_a_template() -> None:
     [row] = re.findall(
         r"a folder with (.*) in English", " ".join((DOCS / "guides" / "templates.md").read_text().split())
     )
-    told = set(re.findall(r"`([\w.]+)`", row))
-    assert dict.fromkeys(TEMPLATES, told) == {
+    named = set(re.findall(r"`([\w.]+)`", row))
+    assert dict.fromkeys(TEMPLATES, named) == {
         template: {path.name for path in (TEMPLATES_FOLDER / template).iterdir()} for template in TEMPLATES
     }

@@ -47,7 +47,7 @@ def machine(wheel: Path, locked_wheels: None, tmp_path_factory: pytest.TempPathF
 
 
 def created_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """Return a folder that the first worker creates while the others wait."""
+    """Return a folder that the first worker creates while other workers wait."""
     base = factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     with folder.with_suffix(".lock").open("w") as lock:

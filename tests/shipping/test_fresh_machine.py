@@ -58,7 +58,7 @@ def filled_in(machine: Machine, server: Cluster, tmp_path_factory: pytest.TempPa
         relay={"PUBLIC_URL": PUBLIC_URL, "EMAIL_FROM": EMAIL_FROM, "RELAY_BIND": "127.0.0.1:0"},
         console={"CONSOLE_BIND": "127.0.0.1:0"},
     )
-    for _ in range(2):  # the second run changes nothing
+    for _ in range(2):  # the second run has no effect
         migrated = run_to_its_end(ready, "signpost-migrate.service", folder)
         assert (migrated.returncode, migrated.stdout) == (0, "schema: up to date\n"), migrated.stderr
     create_logins(server.url("signpost"))
@@ -68,10 +68,10 @@ def filled_in(machine: Machine, server: Cluster, tmp_path_factory: pytest.TempPa
 @pytest.mark.parametrize("process", ["api-service", "outbox-relay", "operator-console"])
 def test_check_settings_reports_each_missing_setting(machine: Machine, process: str, tmp_path: Path) -> None:
     done = run_to_its_end(machine, f"{process}.service", tmp_path, instead=[process, "check-settings"])
-    told = {line.split()[1].rstrip(",") for line in done.stderr.splitlines()}
+    reported = {line.split()[1].rstrip(",") for line in done.stderr.splitlines()}
     required = {str(field.data_key) for field in SETTINGS[process]().fields.values() if field.required}
     assert done.returncode == 2
-    assert told - {"EMAIL_PROVIDERS"} == required  # that one, or another, or all: said in a line of its own
+    assert reported - {"EMAIL_PROVIDERS"} == required  # another line lists the providers
     assert "DATABASE_URL" in required
 
 
@@ -100,8 +100,8 @@ def test_with_all_settings_the_units_commands_deliver_a_registrations_mail(
             api = RunningApi(serving.process, serving.log_path)
             relay = RunningRelay(relaying.process, relaying.log_path)
             body = {"email": "ada@example.org", "password": "a walk by the harbour"}
-            answer = httpx.post(f"{api.base_url}/v1/registrations", json=body, headers=PATIENTLY, timeout=30)
-            assert answer.json()["delivery"]["status"] == "sent", answer.text
+            response = httpx.post(f"{api.base_url}/v1/registrations", json=body, headers=PATIENTLY, timeout=30)
+            assert response.json()["delivery"]["status"] == "sent", response.text
             assert sink.arrived.total() == 1
             [bound] = relay.logged("relay started")
             assert is_healthy("relay", 8002, str(bound["bind"]))

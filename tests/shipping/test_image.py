@@ -27,12 +27,12 @@ def built(locked_wheels: None, tmp_path_factory: pytest.TempPathFactory) -> Path
     source = root / "src"
     source.mkdir()
     tools = tools_without_compilers(root / "tools")
-    for said in stages()[0]:
-        if said.word == "COPY":
-            copy(said.rest.split(), source)
-        if said.word == "RUN":
+    for instruction in stages()[0]:
+        if instruction.word == "COPY":
+            copy(instruction.rest.split(), source)
+        if instruction.word == "RUN":
             done = subprocess.run(
-                ["sh", "-ec", placed(said.rest, root)],
+                ["sh", "-ec", placed(instruction.rest, root)],
                 cwd=source,
                 # Running a command compiles the modules it imports.
                 env=os.environ | {"PATH": str(tools), "PIP_NO_COMPILE": "1"},
@@ -41,15 +41,15 @@ def built(locked_wheels: None, tmp_path_factory: pytest.TempPathFactory) -> Path
                 check=False,
                 timeout=PATIENCE,
             )
-            assert done.returncode == 0, f"{said.rest}: {done.stderr[-2000:]}"
+            assert done.returncode == 0, f"{instruction.rest}: {done.stderr[-2000:]}"
     return root
 
 
 def test_the_images_steps_need_no_compiler_and_install_each_command(built: Path) -> None:
     commands = built / "opt" / "signpost" / "bin"
     for command in PROGRAMS.keys() - {"devstack"}:  # its parts come with an extra that a server does not need
-        told = subprocess.run([commands / command, "--help"], capture_output=True, text=True, check=False)
-        assert "Usage:" in told.stdout, told.stderr
+        result = subprocess.run([commands / command, "--help"], capture_output=True, text=True, check=False)
+        assert "Usage:" in result.stdout, result.stderr
 
 
 def test_the_image_contains_no_installer_and_no_compiler(built: Path) -> None:
@@ -59,7 +59,7 @@ def test_the_image_contains_no_installer_and_no_compiler(built: Path) -> None:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[list[str]]:
-    """Return the engine's command line for these containers. Skip with the reason if there is none."""
+    """Return the engine's command line for these containers. Skip the test on a machine without one."""
     if shutil.which("docker") is None:
         pytest.skip("this machine has no docker")
     for asked, lack in ((["info"], "no engine that answers"), (["compose", "version"], "no docker compose")):

@@ -129,8 +129,8 @@ def test_concurrent_installations_take_turns(wheel: Path, tmp_path: Path) -> Non
     logs = [tmp_path / "one", tmp_path / "other"]
     both = []
     for log in logs:
-        with log.open("w") as said:
-            both.append(subprocess.Popen([INSTALL, wheel], env=environment, stdout=said, stderr=subprocess.STDOUT))
+        with log.open("w") as output:
+            both.append(subprocess.Popen([INSTALL, wheel], env=environment, stdout=output, stderr=subprocess.STDOUT))
     try:
         eventually(lambda: any("waiting for another installation" in log.read_text() for log in logs), seconds=60)
     finally:

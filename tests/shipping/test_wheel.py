@@ -1,4 +1,4 @@
-"""The wheel contains all source files, and its commands work in an environment with nothing else."""
+"""The wheel contains all source files, and its commands work in an otherwise empty environment."""
 
 import subprocess
 import zipfile

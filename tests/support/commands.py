@@ -48,7 +48,7 @@ def errors_in(words: list[str]) -> list[str]:
     known = {option for each in command.params for option in (*each.opts, *each.secondary_opts)} | {"--help", "-h"}
     given = {word.partition("=")[0] for word in rest if word.startswith("-") and word != "-"}
     lost = [f"{program} {command.name} has no option {option}" for option in sorted(given - known)]
-    return lost + [f"{program} {command.name} takes no {said}" for said in invalid_choices(command, rest)]
+    return lost + [f"{program} {command.name} takes no {choice}" for choice in invalid_choices(command, rest)]
 
 
 def invalid_choices(command: click.Command, rest: list[str]) -> list[str]:
@@ -59,8 +59,8 @@ def invalid_choices(command: click.Command, rest: list[str]) -> list[str]:
         if isinstance(each.type, click.Choice)
         for option in each.opts
     }
-    said = [*pairwise(rest), *(word.split("=", 1) for word in rest if "=" in word)]
-    return [f"{option} {word}" for option, word in said if option in sets and word not in sets[option]]
+    pairs = [*pairwise(rest), *(word.split("=", 1) for word in rest if "=" in word)]
+    return [f"{option} {word}" for option, word in pairs if option in sets and word not in sets[option]]
 
 
 def settings_of(words: list[str]) -> set[str]:

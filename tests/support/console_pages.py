@@ -17,8 +17,8 @@ def sign_in(page: Page, token: str, path: str = "/") -> None:
 
 def put_dead(outbox: Outbox, error: str, *, count: int = 1, **columns: Any) -> list[UUID]:
     dead = {"status": "'dead'", "dead_reason": "'rejected'", "settled_at": "now()", "attempt": "1"}
-    said = {"last_error_class": "'recipient'", "last_error": f"'{error}'", "provider": "'smtp:mx:25'"}
-    return outbox.put(count=count, **(dead | said | columns))
+    failure = {"last_error_class": "'recipient'", "last_error": f"'{error}'", "provider": "'smtp:mx:25'"}
+    return outbox.put(count=count, **(dead | failure | columns))
 
 
 def refresh(page: Page, region: str) -> None:

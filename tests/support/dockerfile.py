@@ -21,9 +21,9 @@ def instructions() -> list[Instruction]:
 def stages() -> list[list[Instruction]]:
     """Return the instructions of each stage, starting with its FROM."""
     found: list[list[Instruction]] = []
-    for said in instructions():
-        if said.word == "FROM":
+    for instruction in instructions():
+        if instruction.word == "FROM":
             found.append([])
         if found:
-            found[-1].append(said)
+            found[-1].append(instruction)
     return found

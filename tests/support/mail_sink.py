@@ -95,9 +95,9 @@ class MailSink:
         await self._says_verdicts.wait()
         await self._answer(writer, b"250 queued\r\n")
 
-    async def _answer(self, writer: asyncio.StreamWriter, answer: bytes) -> None:
+    async def _answer(self, writer: asyncio.StreamWriter, response: bytes) -> None:
         await self._open.wait()
-        writer.write(answer)
+        writer.write(response)
 
     def run(self, started: threading.Event) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:

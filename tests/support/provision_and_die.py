@@ -19,14 +19,14 @@ _PROCESSES.set_forkserver_preload([__name__])
 
 def killed_at(url: str, organization: Organization, number: int) -> str | None:
     """Provision until the process dies, and return the statement it died before, or None if it finished."""
-    told, reporting = _PROCESSES.Pipe(duplex=False)
+    receiving, reporting = _PROCESSES.Pipe(duplex=False)
     child = _PROCESSES.Process(target=provision_and_die, args=(url, organization, number, reporting))
     child.start()
     reporting.close()
     child.join(timeout=120)
     assert child.exitcode in (0, -signal.SIGKILL)
-    with told:
-        return told.recv() if child.exitcode else None
+    with receiving:
+        return receiving.recv() if child.exitcode else None
 
 
 def provision_and_die(url: str, organization: Organization, number: int, reporting: Connection) -> None:

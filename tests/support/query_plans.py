@@ -48,11 +48,11 @@ def _noted(engine: Engine) -> Iterator[list[tuple[str, Any]]]:
 
 def _explained(connection: Connection, statement: str, parameters: Any) -> Reading:
     [(found,)] = connection.exec_driver_sql(f"{EXPLAIN}{statement}", parameters).all()
-    [told] = json.loads(found) if isinstance(found, str) else found
-    scans = list(_scans_in(told["Plan"]))
+    [explained] = json.loads(found) if isinstance(found, str) else found
+    scans = list(_scans_in(explained["Plan"]))
     return Reading(
         statement=statement,
-        milliseconds=told["Planning Time"] + told["Execution Time"],
+        milliseconds=explained["Planning Time"] + explained["Execution Time"],
         rows=round(sum(_rows_looked_at(scan) for scan in scans)),
         scans=frozenset(scan["Node Type"] for scan in scans if _rows_looked_at(scan)),
     )

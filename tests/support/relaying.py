@@ -31,8 +31,8 @@ async def relaying(
 ) -> AsyncIterator[RelayComponents]:
     """Run the relay's components with one connection to that server."""
     provider = f"smtp://127.0.0.1:{server.port}?tls={tls}"
-    told = {"EMAIL_PROVIDERS": provider, "RELAY_CONNECTIONS": "1", "RELAY_SEND_SECONDS": "1"} | settings
-    parts = assemble(RelaySettingsSchema().read(relay_environment(outbox.database, **told)))
+    environment = {"EMAIL_PROVIDERS": provider, "RELAY_CONNECTIONS": "1", "RELAY_SEND_SECONDS": "1"} | settings
+    parts = assemble(RelaySettingsSchema().read(relay_environment(outbox.database, **environment)))
     stopping = asyncio.Event()
     running = asyncio.create_task(parts.relay.run(stopping, stopping))
     try:

@@ -19,12 +19,12 @@ SECRET = "AHVzAGh1bnRlcjI="
 
 @pytest.mark.parametrize("behind", [BUSY, b"250 x", b"hello there"])
 @pytest.mark.parametrize(
-    ("moment", "said", "credentials"), [(Moment.EHLO, HELLO, None), (Moment.AUTH, WELCOME, CREDENTIALS)]
+    ("moment", "reply", "credentials"), [(Moment.EHLO, HELLO, None), (Moment.AUTH, WELCOME, CREDENTIALS)]
 )
 async def test_no_message_is_taken_for_a_server_that_sends_data_behind_its_last_reply(
-    moment: Moment, said: bytes, credentials: Credentials | None, behind: bytes
+    moment: Moment, reply: bytes, credentials: Credentials | None, behind: bytes
 ) -> None:
-    down = await opening(Script(("AUTH PLAIN",), {moment: iter([said + b"\r\n" + behind])}), credentials)
+    down = await opening(Script(("AUTH PLAIN",), {moment: iter([reply + b"\r\n" + behind])}), credentials)
     if behind is BUSY:
         assert str(down) == behind.decode()
 

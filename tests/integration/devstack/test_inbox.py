@@ -121,9 +121,9 @@ def test_an_address_removed_from_the_list_is_accepted_again(inbox: Inbox, addres
 
 
 def test_an_sms_is_accepted_with_an_id_and_stored(inbox: Inbox, number: str) -> None:
-    answer = post_sms(inbox, number)
+    response = post_sms(inbox, number)
     [message] = inbox.messages_for(number)
-    assert (answer.status_code, answer.json()["id"]) == (202, message.id)
+    assert (response.status_code, response.json()["id"]) == (202, message.id)
     assert (message.channel, message.code) == ("sms", "204816")
     assert (inbox.folder / f"{message.id}.json").read_bytes() == inbox.raw(message)
 
@@ -144,15 +144,15 @@ def test_the_gateway_rejects_requests_without_its_token(inbox: Inbox, number: st
 
 def test_the_gateway_rejects_a_number_on_the_list(inbox: Inbox, number: str) -> None:
     inbox.refuse(number)
-    answer = post_sms(inbox, number)
-    assert (answer.status_code, answer.json()) == (422, {"code": "invalid_recipient"})
+    response = post_sms(inbox, number)
+    assert (response.status_code, response.json()) == (422, {"code": "invalid_recipient"})
     assert inbox.messages_for(number) == []
 
 
 @pytest.mark.parametrize("fields", [{"to": ""}, {"to": None}, {"text": 5}])
 def test_the_gateway_rejects_an_invalid_message(inbox: Inbox, number: str, fields: dict[str, object]) -> None:
-    answer = post_sms(inbox, **({"to": number} | fields))
-    assert (answer.status_code, answer.json()) == (422, {"code": "invalid_message"})
+    response = post_sms(inbox, **({"to": number} | fields))
+    assert (response.status_code, response.json()) == (422, {"code": "invalid_message"})
     assert inbox.messages_for(number) == []
 
 
@@ -171,12 +171,12 @@ def test_messages_survive_a_restart_on_the_same_ports(tmp_path: Path, address: s
             send(after, a_mail(), "carol@example.org")
 
 
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
-def test_the_inbox_stops_at_once_although_clients_stay_connected(tmp_path: Path, told: signal.Signals) -> None:
+@pytest.mark.parametrize("received", [signal.SIGTERM, signal.SIGINT])
+def test_the_inbox_stops_at_once_although_clients_stay_connected(tmp_path: Path, received: signal.Signals) -> None:
     with running_inbox(tmp_path) as inbox, socket.create_connection(("127.0.0.1", inbox.smtp_port)) as connection:
         connection.settimeout(END_SECONDS)
         assert connection.recv(3) == b"220"
-        inbox.process.send_signal(told)
+        inbox.process.send_signal(received)
         assert inbox.process.wait(END_SECONDS) == 0
         assert inbox.log == ""
 
@@ -214,8 +214,8 @@ def test_an_unknown_message_is_not_found(inbox: Inbox) -> None:
 
 
 def test_host_names_that_resolve_to_loopback_are_rejected(inbox: Inbox) -> None:
-    answer = httpx.get(f"{inbox.http_url}/messages.json", headers={"Host": "evil.example"}, trust_env=False)
-    assert answer.status_code == 400
+    response = httpx.get(f"{inbox.http_url}/messages.json", headers={"Host": "evil.example"}, trust_env=False)
+    assert response.status_code == 400
 
 
 def test_the_inbox_listens_on_loopback_only(inbox: Inbox) -> None:

@@ -138,10 +138,10 @@ def test_an_address_has_to_fit_the_channel(
 def test_an_invalid_address_is_rejected_with_a_plain_message(outbox: Outbox) -> None:
     [message_id] = put_dead(outbox)
     result = outboxctl(outbox.database, "requeue", str(message_id), "--to", "ada@@example.org", "--reason", "a slip")
-    said = (
+    expected = (
         f"outboxctl: message {message_id} is sent by email, and the new recipient is not an address of that channel\n"
     )
-    assert (result.exit_code, result.stderr) == (1, said)
+    assert (result.exit_code, result.stderr) == (1, expected)
     assert outbox.row(message_id).status == "dead"
 
 

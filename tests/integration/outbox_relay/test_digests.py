@@ -20,7 +20,7 @@ from tests.support.maintenance import maintenance_on, turn
 from tests.support.outbox import Outbox
 from tests.support.relays import running_relay
 
-TOLD = "select recipient, locale, payload from outbox_messages where template = 'operator_digest' order by id"
+DIGESTS_SENT = "select recipient, locale, payload from outbox_messages where template = 'operator_digest' order by id"
 AN_HOUR_LATER = "update reported_causes set reported_at = reported_at - interval '61 minutes'"
 BY_MAIL = {"OPERATOR_ADDRESSES": "ada@example.org, grace@example.org", "OPERATOR_LOCALE": "fr"}
 KEY = "a key of the receiver's"
@@ -34,7 +34,7 @@ def put_dead(outbox: Outbox, count: int = 1, reason: str = "rejected", **columns
 
 def digests(outbox: Outbox) -> list[dict[str, Any]]:
     """Return the payloads of the digests so far, and forget the digests."""
-    payloads = [payload for _, _, payload in outbox.execute(TOLD)]
+    payloads = [payload for _, _, payload in outbox.execute(DIGESTS_SENT)]
     outbox.execute("delete from outbox_messages where template = 'operator_digest'")
     return payloads
 
@@ -43,12 +43,12 @@ def test_each_operator_gets_deaths_by_cause_without_provider_texts(outbox: Outbo
     put_dead(outbox, 3, last_error="'550 no such user ada@example.org'")
     put_dead(outbox, 1, "expired", last_error_class="null", provider="null")
     turn(maintenance_on(outbox, **BY_MAIL))
-    told = outbox.execute(TOLD)
-    assert [(recipient, locale) for recipient, locale, _ in told] == [
+    sent = outbox.execute(DIGESTS_SENT)
+    assert [(recipient, locale) for recipient, locale, _ in sent] == [
         ("ada@example.org", "fr"),
         ("grace@example.org", "fr"),
     ]
-    assert told[0][2] == {
+    assert sent[0][2] == {
         "dead": 4,
         "causes": [
             {"kind": "dead", "cause": "rejected, smtp:m:25, recipient", "count": 3},
@@ -63,13 +63,13 @@ def test_a_cause_is_reported_once_an_hour_with_later_deaths(outbox: Outbox) -> N
     turn(maintenance)
     put_dead(outbox, 2)
     turn(maintenance)
-    assert [told["dead"] for told in digests(outbox)] == [3]
+    assert [sent["dead"] for sent in digests(outbox)] == [3]
     outbox.execute(AN_HOUR_LATER)
     outbox.execute("update outbox_messages set settled_at = settled_at - interval '61 minutes'")
     put_dead(outbox, 4)
     turn(maintenance)
     turn(maintenance)
-    assert [told["dead"] for told in digests(outbox)] == [6]
+    assert [sent["dead"] for sent in digests(outbox)] == [6]
 
 
 def test_late_messages_and_a_provider_that_stays_down_are_reported(outbox: Outbox) -> None:
@@ -85,8 +85,8 @@ def test_late_messages_and_a_provider_that_stays_down_are_reported(outbox: Outbo
         " ('smtp:taken out', 3, now(), now() - interval '1 hour', now() - interval '1 hour')"
     )
     turn(maintenance_on(outbox, OPERATOR_ADDRESSES="ada@example.org", **SHORT_LIMIT))
-    [told] = digests(outbox)
-    assert told == {
+    [sent] = digests(outbox)
+    assert sent == {
         "dead": 5,
         "causes": [
             {"kind": "late", "cause": "late, sms", "count": 5},
@@ -101,9 +101,9 @@ def test_late_messages_and_a_provider_that_stays_down_are_reported(outbox: Outbo
 def test_expected_deaths_and_dead_digests_cause_no_digest(outbox: Outbox, words: dict[str, str]) -> None:
     put_dead(outbox, **words)
     outbox.put(template="'operator_digest'", due_at="now() - interval '1 day'")
-    before = outbox.execute(TOLD)
+    before = outbox.execute(DIGESTS_SENT)
     turn(maintenance_on(outbox, OPERATOR_ADDRESSES="ada@example.org", **SHORT_LIMIT))
-    assert outbox.execute(TOLD) == before
+    assert outbox.execute(DIGESTS_SENT) == before
 
 
 def test_one_of_two_concurrent_relays_sends_the_digest(outbox: Outbox) -> None:
@@ -116,8 +116,8 @@ def test_one_of_two_concurrent_relays_sends_the_digest(outbox: Outbox) -> None:
             return row and row[0]
 
     with ThreadPoolExecutor(8) as relays:
-        told = list(relays.map(tell, range(8)))
-    assert sum(news is not None for news in told) == 1
+        sent = list(relays.map(tell, range(8)))
+    assert sum(news is not None for news in sent) == 1
     assert len(digests(outbox)) == 1
 
 

@@ -32,10 +32,10 @@ from tests.support.settling import a_batcher
 def test_status_and_code_are_written_in_one_transaction(outbox: Outbox, ada: UUID) -> None:
     settle_work(outbox, claim_work(outbox), DONE)
     assert status_of(outbox, ada) == "ready"
-    [work, told] = rows(outbox, "select * from outbox_messages where user_id = %s order by created_at", ada)
-    assert (work["status"], told["template"], told["status"]) == ("sent", "activation", "pending")
-    assert told["payload"].keys() == {"name", "key_id"}
-    assert told["created_at"] == organization_of(outbox, ada)["ready_at"]
+    [work, follow_up] = rows(outbox, "select * from outbox_messages where user_id = %s order by created_at", ada)
+    assert (work["status"], follow_up["template"], follow_up["status"]) == ("sent", "activation", "pending")
+    assert follow_up["payload"].keys() == {"name", "key_id"}
+    assert follow_up["created_at"] == organization_of(outbox, ada)["ready_at"]
 
 
 def test_an_organization_stays_unchanged_if_its_code_cannot_be_enqueued(outbox: Outbox, ada: UUID) -> None:

@@ -82,8 +82,8 @@ async def test_the_lifetime_of_the_code_starts_with_its_message(
     outbox.execute(f"{before} where user_id = %s", bea)
     await provisioned(outbox, organizer)
     [token] = api.tokens(bea)
-    [told] = [message for message in api.messages(bea) if message.template == "activation"]
-    assert token.expires_at == told.expires_at > told.created_at
+    [follow_up] = [message for message in api.messages(bea) if message.template == "activation"]
+    assert token.expires_at == follow_up.expires_at > follow_up.created_at
     assert api.activate(bea).status_code == 200
 
 
@@ -91,8 +91,8 @@ async def test_the_follow_up_message_has_the_usual_fallback(outbox: Outbox, orga
     with api_on(outbox.database, ACTIVATION_FALLBACK="sms", ACTIVATION_FALLBACK_SECONDS="90") as api:
         cay = api.registered(email="cay@example.org", phone="+447400123456", organization=CLINIC)
     await provisioned(outbox, organizer)
-    [told] = [message for message in api.messages(cay) if message.template == "activation"]
-    assert (told.fallback_channel, (told.fallback_at - told.created_at).total_seconds()) == ("sms", 90)
+    [follow_up] = [message for message in api.messages(cay) if message.template == "activation"]
+    assert (follow_up.fallback_channel, (follow_up.fallback_at - follow_up.created_at).total_seconds()) == ("sms", 90)
 
 
 async def test_a_relay_without_a_provisioning_server_claims_no_organizations(api: ApiUnderTest, outbox: Outbox) -> None:
@@ -146,8 +146,11 @@ async def test_once_reports_a_deferred_organization(api: ApiUnderTest, outbox: O
 
 async def once(outbox: Outbox, organizer: Organizer) -> int:
     async with SmtpServer() as server:
-        told = {"EMAIL_PROVIDERS": f"smtp://127.0.0.1:{server.port}?tls=none", "PROVISION_DATABASE_URL": organizer.url}
-        return await asyncio.to_thread(relay_once, outbox.database, **told)
+        follow_up = {
+            "EMAIL_PROVIDERS": f"smtp://127.0.0.1:{server.port}?tls=none",
+            "PROVISION_DATABASE_URL": organizer.url,
+        }
+        return await asyncio.to_thread(relay_once, outbox.database, **follow_up)
 
 
 async def test_a_refusing_server_costs_no_attempt(api: ApiUnderTest, outbox: Outbox, organizer: Organizer) -> None:

@@ -20,8 +20,8 @@ WORDS = (
 def test_ids_of_providers_are_stored_unchanged(outbox: Outbox) -> None:
     outbox.put(count=len(WORDS) + 1)
     messages = outbox.claim(100)
-    told = dict(zip((message.id for message in messages), (*WORDS, None), strict=True))
-    outbox.settle([(message, Sent('a "provider"', told[message.id])) for message in messages])
-    kept = outbox.execute("select id, provider_message_id, provider from outbox_messages where status = 'sent'")
-    assert {row[0]: row[1] for row in kept} == told
-    assert {row[2] for row in kept} == {'a "provider"'}
+    provider_ids = dict(zip((message.id for message in messages), (*WORDS, None), strict=True))
+    outbox.settle([(message, Sent('a "provider"', provider_ids[message.id])) for message in messages])
+    stored = outbox.execute("select id, provider_message_id, provider from outbox_messages where status = 'sent'")
+    assert {row[0]: row[1] for row in stored} == provider_ids
+    assert {row[2] for row in stored} == {'a "provider"'}

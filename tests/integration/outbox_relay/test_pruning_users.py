@@ -34,7 +34,7 @@ def test_a_user_whose_last_token_expired_long_ago_is_deleted(outbox: Outbox) -> 
         link_token = api.link_token(gone)
         abandon(api, gone)
         turn(maintenance_on(outbox))
-        assert [answer.status_code for answer in (api.look_up(gone), api.resend(gone))] == [404, 404]
+        assert [response.status_code for response in (api.look_up(gone), api.resend(gone))] == [404, 404]
         assert api.activate_by_link(link_token).json["code"] == "invalid_or_expired"
         assert api.look_up(kept).status_code == 200
         assert [len(api.tokens(user)) for user in (gone, kept)] == [0, 1]

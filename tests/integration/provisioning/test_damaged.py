@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "expected"),
     [
         ("drop table members", "without members, which must be restored from a backup"),
         ("drop table schema_revision", "without schema_revision, which must be restored from a backup"),
@@ -18,13 +18,13 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
     ],
 )
 async def test_a_repair_does_not_recreate_dropped_tables_and_ends_as_dead(
-    tenants: Tenants, damage: str, told: str
+    tenants: Tenants, damage: str, expected: str
 ) -> None:
     organization = an_organization()
     server = await ready(tenants, organization)
     tenants.execute(damage, organization.database)
     failed = await failure_of(server, organization)
-    assert (failed.step, failed.failure.kind, failed.failure.error) == (Step.MIGRATE, FailureClass.CONTENT, told)
+    assert (failed.step, failed.failure.kind, failed.failure.error) == (Step.MIGRATE, FailureClass.CONTENT, expected)
     with pytest.raises(StepFailedError) as kept:
         await drop(server, organization)
     assert kept.value.failure.kind is FailureClass.CONTENT

@@ -51,7 +51,7 @@ async def test_a_dropped_database_is_lost(tenants: Tenants, organization: Organi
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "expected"),
     [
         ("drop table members", "without members"),
         ("drop table settings", "a table or a privilege is missing (42P01)"),
@@ -62,10 +62,10 @@ async def test_a_dropped_database_is_lost(tenants: Tenants, organization: Organi
     ],
 )
 async def test_a_database_that_members_cannot_use_is_damaged(
-    tenants: Tenants, organization: Organization, damage: str, told: str
+    tenants: Tenants, organization: Organization, damage: str, expected: str
 ) -> None:
     tenants.execute(damage, organization.database)
-    assert await found(tenants, organization) == Health(HealthStatus.DAMAGED, told)
+    assert await found(tenants, organization) == Health(HealthStatus.DAMAGED, expected)
 
 
 async def test_a_closed_database_or_one_that_refuses_its_role_is_damaged(
@@ -138,8 +138,10 @@ async def test_the_command_renews_all_passwords_despite_single_failures(
     broken, only_new = an_organization(), SecretKeys({"new": NEW_KEY})
     tenants.execute(f"create database {broken.database} owner {PROVISIONER}")  # without a role
     encoded = [f"{name}:{b64encode(key).decode()}" for name, key in (("new", NEW_KEY), ("old", KEY))]
-    told = migrate_environment(tenants) | {"SECRET_KEYS": ",".join(encoded)}
-    done = await asyncio.to_thread(subprocess.run, PASSWORDS, env=told, capture_output=True, text=True, check=False)
+    environment = migrate_environment(tenants) | {"SECRET_KEYS": ",".join(encoded)}
+    done = await asyncio.to_thread(
+        subprocess.run, PASSWORDS, env=environment, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (
         1,
         f"key new: 1 renewed, 1 failed\n  {broken.database}: UndefinedObject 42704\n",

@@ -25,9 +25,9 @@ def migrated_before_a_terminal(tenants: Tenants) -> tuple[int, str, str]:
     ) as child:
         os.close(writing)
         shown = everything_from(reading)
-        told, _ = child.communicate()
+        result, _ = child.communicate()
     os.close(reading)
-    return child.returncode, told, shown
+    return child.returncode, result, shown
 
 
 async def test_a_failed_upgrade_stops_no_other_and_is_repeated_by_the_next_run(tenants: Tenants) -> None:
@@ -35,8 +35,8 @@ async def test_a_failed_upgrade_stops_no_other_and_is_repeated_by_the_next_run(t
     broken = organizations[1].database
     tenants.execute("create table audit ()", broken)
 
-    code, told, shown = migrated_before_a_terminal(tenants)
-    assert (code, told) == (
+    code, result, shown = migrated_before_a_terminal(tenants)
+    assert (code, result) == (
         1,
         f"revision {HEAD}: 2 upgraded, 1 failed\n  {broken}: DuplicateTable 42P07\n",
     )
@@ -73,8 +73,8 @@ async def test_downgrade_and_upgrade_restore_tables_and_privileges(tenants: Tena
 
 def test_a_missing_setting_is_reported() -> None:
     environment = {name: value for name, value in os.environ.items() if name != "PROVISION_DATABASE_URL"}
-    told = subprocess.run(MIGRATE, env=environment, capture_output=True, text=True, check=False)
-    assert (told.returncode, told.stderr) == (2, "settings: PROVISION_DATABASE_URL is not set\n")
+    result = subprocess.run(MIGRATE, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (2, "settings: PROVISION_DATABASE_URL is not set\n")
 
 
 @pytest.mark.parametrize("command", ["migrate", "passwords"])
@@ -82,9 +82,9 @@ def test_an_unavailable_server_is_reported_in_one_line(command: str) -> None:
     nowhere = f"postgresql+psycopg://organizer:secret@127.0.0.1:{unused_port()}/postgres"
     environment = os.environ | {"PROVISION_DATABASE_URL": nowhere, "SECRET_KEYS": SECRET_KEYS}
     asked = (sys.executable, "-m", "tenants", command)
-    told = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
-    assert (told.returncode, told.stdout) == (1, "")
-    [line] = told.stderr.splitlines()
+    result = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (1, "")
+    [line] = result.stderr.splitlines()
     assert line.startswith("tenants: the server does not respond (")
     assert "secret" not in line
 

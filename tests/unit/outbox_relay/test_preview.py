@@ -44,7 +44,7 @@ def test_preview_opens_the_page_in_a_browser(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "expected"),
     [
         ({"BRAND_COLOUR": "red"}, "BRAND_COLOUR='red' is not #rrggbb"),
         (
@@ -56,9 +56,9 @@ def test_preview_opens_the_page_in_a_browser(tmp_path: Path) -> None:
         ({"THEME_FOLDER": "/nowhere"}, "THEME_FOLDER='/nowhere' is not a folder"),
     ],
 )
-def test_preview_reports_an_invalid_setting_with_status_2(environment: dict[str, str], told: str) -> None:
+def test_preview_reports_an_invalid_setting_with_status_2(environment: dict[str, str], expected: str) -> None:
     done = run("activation", **environment)
-    assert (done.exit_code, done.stderr) == (2, f"settings: {told}\n")
+    assert (done.exit_code, done.stderr) == (2, f"settings: {expected}\n")
 
 
 def test_preview_reports_a_broken_theme_with_its_file_and_status_2(tmp_path: Path) -> None:

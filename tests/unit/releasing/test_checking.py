@@ -31,5 +31,5 @@ def test_the_first_release_needs_no_predecessor() -> None:
 def test_each_missing_part_is_reported(
     version: str, changelog: str, released: list[str], unsaved: list[str], fault: str
 ) -> None:
-    [told] = faults(version, changelog, released, unsaved)
-    assert fault in told
+    [reported] = faults(version, changelog, released, unsaved)
+    assert fault in reported

@@ -31,5 +31,5 @@ from shared.db.errors import connection_failure_in
     ],
 )
 def test_a_cause_is_found_by_libpqs_text_and_not_by_a_quoted_name(text: str, cause: Failure | None) -> None:
-    said = f'connection failed: connection to server at "refused.example", port 5432 failed: {text}'
-    assert connection_failure_in(said) is cause
+    message = f'connection failed: connection to server at "refused.example", port 5432 failed: {text}'
+    assert connection_failure_in(message) is cause

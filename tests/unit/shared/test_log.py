@@ -55,8 +55,8 @@ def test_a_closed_pipe_does_not_stop_the_process() -> None:
 
 def test_unbuffered_long_lines_of_threads_stay_whole() -> None:
     done = subprocess.run([sys.executable, "-u", "-c", MANY], capture_output=True, text=True, check=True)
-    told = [json.loads(line) for line in done.stderr.splitlines()]
-    assert sorted((one["thread"], one["number"]) for one in told) == [(a, b) for a in range(6) for b in range(100)]
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert sorted((one["thread"], one["number"]) for one in events) == [(a, b) for a in range(6) for b in range(100)]
 
 
 def test_a_process_without_standard_error_continues() -> None:

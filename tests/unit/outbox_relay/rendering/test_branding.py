@@ -107,7 +107,7 @@ def test_a_theme_overrides_and_can_extend_the_default_templates(theme: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "told"),
+    ("file", "content", "expected"),
     [
         ("welcom/body.txt", "Hello", "no template has a file of this name"),
         ("welcome/body.txt", "{{ nme }}", "line 1: 'nme' is undefined"),
@@ -123,14 +123,14 @@ def test_a_theme_overrides_and_can_extend_the_default_templates(theme: Path) -> 
         ("welcome/body.txt", "{{ 'x' * 100001 }}", "longer than 100,000 bytes"),
     ],
 )
-def test_an_error_in_a_theme_names_its_file(theme: Path, file: str, content: str, told: str) -> None:
+def test_an_error_in_a_theme_names_its_file(theme: Path, file: str, content: str, expected: str) -> None:
     path = theme / file
     path.parent.mkdir(exist_ok=True)
     path.write_text(content)
     with pytest.raises(BrokenTemplateError) as broken:
         renderer_in(Branding(Brand("Acme"), theme))
     assert file in str(broken.value)
-    assert told in str(broken.value)
+    assert expected in str(broken.value)
 
 
 def test_a_subject_of_two_lines_is_rejected(theme: Path) -> None:

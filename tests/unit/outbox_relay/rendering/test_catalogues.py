@@ -17,8 +17,8 @@ translated = pytest.mark.parametrize("locale", [locale for locale in Locale if l
 
 @translated
 def test_a_catalogue_translates_exactly_the_templates_texts(locale: Locale) -> None:
-    said = {text for _, text in messages_by_file()}
-    assert sorted(said) == sorted(entry.id for entry in catalogue(locale))
+    texts = {text for _, text in messages_by_file()}
+    assert sorted(texts) == sorted(entry.id for entry in catalogue(locale))
 
 
 @translated
