@@ -45,6 +45,14 @@ def test_the_link_activates(api: ApiUnderTest) -> None:
     assert api.user(registration_id).status == "active"
 
 
+def test_activation_supersedes_the_pending_code(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    assert api.activate_by_link(api.link_token(registration_id)).status_code == 200
+
+    states = {message.template: (message.status, message.dead_reason) for message in api.messages(registration_id)}
+    assert states == {"activation": ("dead", "superseded"), "welcome": ("pending", None)}
+
+
 def test_a_code_may_contain_spaces(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     code = api.code(registration_id)
