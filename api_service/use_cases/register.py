@@ -104,7 +104,9 @@ def register(
     """Add the user, its activation token and its outbox message, in the caller's transaction.
 
     If the address is taken, the same statements add a token that cannot activate and a different message. Returns the
-    registration as ``look_up`` would, without another query.
+    registration as ``look_up`` would, without another query. The route has already counted the limits of registrations
+    (``spend`` in ``api_service/routes/registrations.py``); ``limiter`` only shows when the address may be sent another
+    message.
     """
     user = pending_user(command, password_hash)
     token = add_user_with_token(session, user, command.channel, policy)

@@ -3,6 +3,9 @@
 A bulk action is a row. A step is one transaction: it locks the row, acts on the next messages, moves the cursor past
 them and stores when the next step may run. So after a crash a bulk action continues at its cursor. Its rate is the same
 however many processes run its steps, and it can be stopped between two steps.
+
+Two callers run steps: the command that started the action (``operator_console/cli/actions.py``), and the thread of each
+console (``operator_console/web/bulk_worker.py``), which also continues an action whose command was killed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -164,7 +167,10 @@ def stop_bulk(session: Session, bulk_id: UUID, audit: AuditContext) -> BulkActio
 
 
 def resume_bulk(session: Session, bulk_id: UUID, audit: AuditContext) -> BulkAction:
-    """Resume a stopped bulk action at its cursor. Raises UnknownBulkError. The caller commits."""
+    """Resume a stopped bulk action at its cursor. Raises UnknownBulkError. The caller commits.
+
+    A running one, such as after its command was killed, stays as it is: the caller may run its next steps.
+    """
     return _switch(session, bulk_id, audit, Action.RESUME_BULK)
 
 

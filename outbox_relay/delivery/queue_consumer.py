@@ -17,13 +17,19 @@ Why a due message may wait, and for how long:
 8. All sessions of the provider are in use: ``message_source.SHARE_SECONDS`` and the deliveries in flight.
 9. The rate limit of the provider is used up: until a permit is granted (``rate_limiter.DRAW_PAUSE_SECONDS`` to
    ``rate_limiter.LONGEST_DRAW_PAUSE_SECONDS``). After ``pool.FIRST_PROVIDER_WAIT`` the next provider may take it.
-10. The circuit breaker of each provider is open (``circuit_breaker.FIRST_PAUSE_SECONDS`` to
-    ``circuit_breaker.LONGEST_PAUSE_SECONDS``), or half open while one relay probes
-    (``pool.PROBE_PERMIT_SECONDS``): nothing is claimed for ``pool.RECHECK_SECONDS`` or as long.
-11. It was deferred: ``deferral.PROVIDER_PAUSE``, ``deferral.KEY_PAUSE`` or ``deferral.SHORTEST_DEFERRAL``.
+10. The circuit breaker of each provider is open: nothing is claimed until the first of them is half open
+    (``circuit_breaker.FIRST_PAUSE_SECONDS`` to ``circuit_breaker.LONGEST_PAUSE_SECONDS``, or Retry-After).
+11. A breaker is half open, and another relay probes (``pool.PROBE_PERMIT_SECONDS``): this relay checks again every
+    ``pool.RECHECK_SECONDS``.
 12. Its template or locale is unknown to this release: until a relay of a newer release claims it.
 13. The database is away: ``shared.db.outage.LONGEST_PAUSE_SECONDS`` between tries.
 14. Other messages are rendered in advance: ``message_source.LONGEST_AHEAD_SECONDS``.
+15. No running relay has a provider for its channel: until such a relay starts (EMAIL_PROVIDERS, SMS_PROVIDERS).
+16. Another transaction locks its row, such as an operator's action: claims skip it (``for update skip locked``) until
+    the first full scan after that transaction.
+
+A deferred message is not due, and so not in this list: see ``deferral.PROVIDER_PAUSE``, ``deferral.KEY_PAUSE`` and
+``deferral.SHORTEST_DEFERRAL``.
 """
 
 import asyncio

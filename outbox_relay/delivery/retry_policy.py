@@ -1,7 +1,8 @@
 """The retry policy: all rules about failed attempts, as pure decisions.
 
 The delays and their jitter, how many attempts a message has, when it gives up, and which failures of a provider count
-as failures of the message. Deferrals, which cost no attempt, are in ``deferral``.
+as failures of the message. Deferrals, which cost no attempt, are in ``deferral``. The parsers of Retry-After cap it at
+``failures.network.LONGEST_WAIT``, for the circuit breaker too.
 """
 
 from dataclasses import dataclass, replace
@@ -73,7 +74,7 @@ class Tries:
 
 
 CODE = Policy(Steps(tuple(timedelta(seconds=delay) for delay in (5, 15, 45, 120, 300))))
-"""A person waits at the form; the code is valid for ten minutes."""
+"""A person waits at the form. A code in an SMS is valid for at most 10 minutes, in an e-mail for 15 (up to an hour)."""
 
 LINK = Policy(Doubling(first=timedelta(seconds=30), cap=timedelta(hours=1)))
 """The link is valid for a day: greylisting takes minutes, an outage of a mail server hours."""
@@ -129,7 +130,10 @@ def after_failure(
 
 
 def _retry_or_give_up(schedule: Schedule, tries: Tries, failure: Failure, jitter: float) -> Outcome:
-    """Retry before the message expires, or give up if even the shortest delay is too long for that."""
+    """Retry before the message expires.
+
+    Give up if less is left than the schedule's first delay, or than the shortest delay that the provider allows.
+    """
     spent = tries.spent + 1
     if spent >= tries.allowed:
         return Dead(DeadReason.EXHAUSTED, failure)

@@ -142,6 +142,8 @@ SMTP_RULES = (
         enhanced=r"5\.2\.3|5\.3\.[34]|5\.6\.\d+",
     ),
     SmtpRule(TRANSIENT, "552 at RCPT is read as 452", "RFC 5321 §4.5.3.1.10", codes={552}, commands=AT_RCPT),
+    # No rule names a bare 5.7.1, on purpose: servers send it about relaying, reputation, content or the recipient. The
+    # texts above recognise the first two. Otherwise the command decides below: the recipient at RCPT, then the content.
     # 501 means a malformed address here: the command around it is ours, and fixed.
     SmtpRule(
         RECIPIENT,

@@ -63,8 +63,9 @@ class CircuitBreaker:
     def failed(self, now: float, *, jitter: float, at_least: timedelta = NOTHING) -> bool:
         """Record a failure; return whether the breaker is now open anew or for longer.
 
-        It opens when all recent attempts failed, when half of them failed, or when the provider asks for time
-        (``at_least``). Failures that were in flight when it opened only count if they ask for more time.
+        It opens when the provider asks for time (``at_least``), when a probe fails, or by the attempts of the last
+        WINDOW_SECONDS: the last FAILURES_IN_A_ROW failed (all, if there are fewer), or SHARE_OF_FAILURES of at least
+        FEWEST_ATTEMPTS. Failures that were in flight when it opened only count if they ask for more time.
         """
         if self.state(now) is BreakerState.OPEN:
             asked_until = now + at_least.total_seconds()
@@ -128,5 +129,5 @@ class CircuitBreaker:
     def _fails_too_often(self, now: float) -> bool:
         recent = [is_failure for moment, is_failure in self._attempts if now - moment < WINDOW_SECONDS]
         is_share_reached = len(recent) >= FEWEST_ATTEMPTS and sum(recent) >= SHARE_OF_FAILURES * len(recent)
-        # With fewer attempts than that in the window, the breaker opens when all of them failed.
+        # With fewer than FAILURES_IN_A_ROW attempts in the window, the breaker opens when all of them failed.
         return is_share_reached or all(recent[-FAILURES_IN_A_ROW:])
