@@ -1,15 +1,18 @@
 """docs/reference/failures.md shows the relay's decision tables. RENEW_DOCS=1 rewrites them."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from outbox_relay.failures import LONGEST_WAIT
 from shared.enqueue import LONGEST_LIFE, MAX_ATTEMPTS
 from tests.support.delivery_tables import break_table, http_table, schedule_table, smtp_table
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "failures.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "reference" / "failures.md"
 TABLES = {
     "smtp replies": smtp_table,
     "http statuses": http_table,
@@ -35,6 +38,10 @@ def test_the_limits_match_the_code() -> None:
     text = " ".join(PAGE.read_text().split())
     assert f"anything else {LONGEST_LIFE.total_seconds() / 3600:.0f} hours" in text
     assert f"the {MAX_ATTEMPTS} attempts that a message is allowed" in text
+    assert f"at most {LONGEST_WAIT.total_seconds() / 3600:.0f} hours count" in text
+    digests = (ROOT / "migrations" / "sql" / "delivery.sql").read_text()
+    [hours] = re.findall(r"now\(\) \+ interval '(\d+) hours'", digests)
+    assert f"(`operator_digest`) with {hours} hours" in text
 
 
 def printed(table: Callable[[], str]) -> str:

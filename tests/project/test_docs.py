@@ -92,6 +92,27 @@ def test_every_guarantee_names_the_tests_that_hold_it() -> None:
     assert [guarantee for guarantee, limit, tests in rows if not re.search(r"`test_\w+`", tests)] == []
 
 
+def test_each_name_in_where_to_look_is_in_its_file() -> None:
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
+    section = page.partition("## Where to look\n")[2].partition("\n## ")[0]
+    places = [places for _, places in re.findall(r"^\| (.+\?) \| (.+) \|$", section, re.MULTILINE)]
+    assert 25 <= len(places) <= 30
+    spans = [re.findall(r"`(.+?)`", place) for place in places]
+    assert [place for place, found in zip(places, spans, strict=True) if "/" not in found[0]] == []
+    assert [name for found in spans for name in absent_names(found)] == []
+
+
+def absent_names(spans: list[str]) -> list[str]:
+    """Return the names that are not in the file named before them."""
+    text, absent = "", []
+    for span in spans:
+        if "/" in span:
+            text = (ROOT / span).read_text()
+        elif not re.search(rf"\b{re.escape(span)}\b", text):
+            absent.append(span)
+    return absent
+
+
 def missing_in(page: Path) -> set[str]:
     """Return the relative links and project files on the page that do not exist."""
     text = page.read_text()
