@@ -24,9 +24,10 @@ Why a due message may wait, and for how long:
 12. Its template or locale is unknown to this release: until a relay of a newer release claims it.
 13. The database is away: ``shared.db.outage.LONGEST_PAUSE_SECONDS`` between tries.
 14. Other messages are rendered in advance: ``message_source.LONGEST_AHEAD_SECONDS``.
-15. No running relay has a provider for its channel: until such a relay starts (EMAIL_PROVIDERS, SMS_PROVIDERS).
+15. No running relay has a provider for its channel: until a relay starts with one (EMAIL_PROVIDERS, SMS_PROVIDERS,
+    PROVISION_DATABASE_URL).
 16. Another transaction locks its row, such as an operator's action: claims skip it (``for update skip locked``) until
-    the first full scan after that transaction.
+    the first full scan after that transaction at the latest.
 
 A deferred message is not due, and so not in this list: see ``deferral.PROVIDER_PAUSE``, ``deferral.KEY_PAUSE`` and
 ``deferral.SHORTEST_DEFERRAL``.

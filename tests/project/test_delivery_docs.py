@@ -38,7 +38,7 @@ def test_the_limits_match_the_code() -> None:
     text = " ".join(PAGE.read_text().split())
     assert f"anything else {LONGEST_LIFE.total_seconds() / 3600:.0f} hours" in text
     assert f"the {MAX_ATTEMPTS} attempts that a message is allowed" in text
-    assert f"at most {LONGEST_WAIT.total_seconds() / 3600:.0f} hours count" in text
+    assert f"at most {LONGEST_WAIT.total_seconds() / 3600:.0f} hours count (`LONGEST_WAIT`" in text
     digests = (ROOT / "migrations" / "sql" / "delivery.sql").read_text()
     [hours] = re.findall(r"now\(\) \+ interval '(\d+) hours'", digests)
     assert f"(`operator_digest`) with {hours} hours" in text
