@@ -1,6 +1,7 @@
 """Register: add a pending user, a token and a message in one transaction; and look a registration up.
 
-The holder of a registration's id sees a decoy or a retired user like any other.
+A registration with the address of an active user gets a decoy: a token that looks real and cannot be used. Another
+activation with the same address retires a pending user. A registration's view reveals neither.
 """
 
 from dataclasses import dataclass, field
@@ -103,10 +104,10 @@ def register(
 ) -> Registration:
     """Add the user, its activation token and its outbox message, in the caller's transaction.
 
-    If the address is taken, the same statements add a token that cannot activate and a different message. Returns the
-    registration as ``look_up`` would, without another query. The route has already counted the limits of registrations
-    (``spend`` in ``api_service/routes/registrations.py``); ``limiter`` only shows when the address may be sent another
-    message.
+    If the address is taken, the same statements add a different message, and a token that cannot activate anything.
+    Returns the registration as ``look_up`` would, without another query. The route has already counted the limits of
+    registrations (``spend`` in ``api_service/routes/registrations.py``); ``limiter`` only shows when the address may
+    be sent another message.
     """
     user = pending_user(command, password_hash)
     token = add_user_with_token(session, user, command.channel, policy)
@@ -134,7 +135,7 @@ def canonical_addresses(command: RegisterCommand) -> list[str]:
 
 
 def pending_user(command: RegisterCommand, password_hash: str) -> NewUser:
-    """Return the user to add; others may be pending or active with the same address."""
+    """Return the user to add. Other users, pending or active, may have the same address."""
     return NewUser(
         id=uuid4(),
         email=command.email,
@@ -148,7 +149,7 @@ def pending_user(command: RegisterCommand, password_hash: str) -> NewUser:
 
 
 def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedelta, limiter: Limiter) -> Registration:
-    """Return the registration by the database's clock. Raises UnknownRegistrationError."""
+    """Return the registration; the database's clock decides what has expired. Raises UnknownRegistrationError."""
     parameters = {"registration_id": registration_id, "resend_cooldown": resend_cooldown}
     row = session.connection().execute(_REGISTRATION, parameters).one_or_none()
     if row is None:

@@ -42,7 +42,7 @@ class Steps:
 
 
 Schedule = Doubling | Steps
-"""The longest delay before each attempt except the first."""
+"""The upper bounds of the delays between attempts."""
 
 
 class Unknown(StrEnum):
@@ -66,7 +66,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Tries:
-    """The budget of a message: attempts spent before this one, attempts allowed, and seconds until it expires."""
+    """The budget of a message: attempts spent before this attempt, attempts allowed, and seconds until it expires."""
 
     spent: int
     allowed: int
@@ -101,8 +101,8 @@ def policy_for(template: AnyTemplate, channel: AnyChannel) -> Policy:
 def attributed(failure: Failure, *, is_provider_healthy: bool) -> Failure:
     """Return the failure as it counts for the message.
 
-    A provider that accepts other messages, and answers about this one with a failure of its own, is not down: the
-    failure counts as transient. To open its circuit breaker would let a few such messages stop all others.
+    A provider that accepts other messages but replies to this one with a failure that looks like its own is not down:
+    the failure counts as transient. To open its circuit breaker would let a few such messages stop all others.
     """
     if failure.kind is FailureClass.PROVIDER and failure.is_reply and is_provider_healthy:
         return replace(failure, kind=FailureClass.TRANSIENT)
@@ -115,8 +115,9 @@ def after_failure(
     """Decide the outcome of a message whose attempt failed; ``jitter`` is from 0 up to 1.
 
     Only failures of the message itself cost it an attempt. Delays have full jitter: anything from zero to the
-    ceiling, so that messages that failed together do not come back together (Brooker, "Exponential Backoff and
-    Jitter", AWS Architecture Blog 2015). ``breaker_remaining`` is how long the provider takes no messages.
+    ceiling, but at least ``SHORTEST_DELAY`` or the failure's ``retry_after``. So messages that failed together do not
+    come back together (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog 2015). ``breaker_remaining``
+    is how long the provider takes no messages.
     """
     if failure.maybe_accepted and policy.unknown is Unknown.GIVE_UP:
         return Dead(DeadReason.UNKNOWN_OUTCOME, failure)
