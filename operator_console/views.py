@@ -182,7 +182,7 @@ class HourView:
 
 @dataclass(frozen=True)
 class Stats:
-    """The state of the outbox, and the last 24 hours by channel, oldest first."""
+    """The state of the outbox, and the last 24 hours by channel, oldest first; ``dead`` excludes discarded messages."""
 
     at: datetime
     backlog: tuple[BacklogView, ...]

@@ -1,4 +1,4 @@
-"""Dead messages by cause. Replies that differ only in addresses, numbers and ids have the same cause."""
+"""Dead messages by cause, without discarded ones. Replies that differ only in addresses and ids have the same cause."""
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
@@ -16,7 +16,7 @@ select signpost_cause(dead_reason, provider, last_error) as cause, count(*) as m
        signpost_error_pattern(min(last_error collate "C")) as error,
        min(settled_at) as first_seen, max(settled_at) as last_seen, max(id::text collate "C")::uuid as newest_id
   from outbox_messages
- where status = 'dead'
+ where status = 'dead' and dead_reason <> 'discarded'
  group by 1
  order by 2 desc, 1
  limit :most

@@ -31,7 +31,10 @@ select channel,
                 order by due_at limit 1) as oldest) as lag_seconds
   from unnest(cast(:channels as text[])) as asked (channel)
 """)
-DEAD = text("select count(*) from (select from outbox_messages where status = 'dead' limit :most) as dead")
+DEAD = text("""
+select count(*)
+  from (select from outbox_messages where status = 'dead' and dead_reason <> 'discarded' limit :most) as dead
+""")
 HOURS = text("""
 select asked.hour, channel,
        coalesce((select messages from hourly_stats as by_hour

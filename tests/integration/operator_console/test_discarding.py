@@ -26,6 +26,17 @@ def test_undoing_a_discard_restores_the_reason(outbox: Outbox) -> None:
     ]
 
 
+def test_discarded_messages_leave_the_counts_of_dead_messages(outbox: Outbox) -> None:
+    [message_id, other] = put_dead(outbox, count=2)
+    outboxctl(outbox.database, "discard", str(message_id), *REASON)
+    [state] = lines_of(outboxctl(outbox.database, "status"))
+    assert state["dead"] == 1
+    [group] = lines_of(outboxctl(outbox.database, "groups"))
+    assert (group["messages"], group["newest_id"]) == (1, str(other))
+    [found] = lines_of(outboxctl(outbox.database, "list", "--dead-reason", "discarded"))
+    assert found["id"] == str(message_id)
+
+
 def test_discarding_twice_is_one_action(outbox: Outbox) -> None:
     [message_id] = put_dead(outbox)
     for _ in range(2):

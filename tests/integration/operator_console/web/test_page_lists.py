@@ -49,8 +49,8 @@ def test_bulk_actions_are_offered_only_for_messages_they_take(
     outbox.put(**(DEAD | {"dead_reason": f"'{reason}'"}))
     outbox.put(**DEAD)
     browser = console.signed_in(token)
-    causes = console.ask("GET", "/v1/messages/groups", token).json["causes"]
-    cause = {one["dead_reason"]: one["cause"] for one in causes}
+    listed = console.ask("GET", "/v1/messages", token).json["messages"]
+    cause = {one["dead_reason"]: one["cause"] for one in listed}
     page = browser.get("/messages/causes").text
     offered = [of for of in (reason, "rejected") if f"/bulk/new?cause={cause[of]}" in page]
     offered += [of for of in (reason, "rejected") if "/bulk/new?" in browser.get(f"/messages?cause={cause[of]}").text]
