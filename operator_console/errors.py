@@ -56,7 +56,7 @@ class WrongAddressError(ActionError):
     """The corrected recipient is not a valid address of the message's channel."""
 
     code = "wrong_address"
-    text = "is sent by {channel}, and the new recipient is not an address of that channel"
+    text = "cannot be sent there: the new recipient is not a valid address for {channel}"
 
 
 class AddressNotTheirsError(ActionError):

@@ -72,7 +72,7 @@ def redirect_to_sign_in(form: Mapping[str, str]) -> Response:
     if request.headers.get("Sec-Fetch-Site") == "cross-site" and request.method == "GET":
         return page("bounce.html")
     is_form = request.method == "POST"
-    wanted = _page_of(form) if is_form else request.full_path.rstrip("?")
+    wanted = form_page(form) if is_form else request.full_path.rstrip("?")
     if len(wanted) > MAX_NEXT_LENGTH:
         wanted = wanted.partition("?")[0]
     address = url_with_query(SIGN_IN, {"next": wanted})
@@ -82,7 +82,7 @@ def redirect_to_sign_in(form: Mapping[str, str]) -> Response:
     return redirect_to(address, notice if is_form else None)
 
 
-def _page_of(form: Mapping[str, str]) -> str:
+def form_page(form: Mapping[str, str]) -> str:
     """Return the address of the page that contains the form: the form's own without the action's name.
 
     Pages send no referrer, so the browser does not say it. The filter's fields stay in the query.

@@ -5,7 +5,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
 
 from operator_console.errors import ActionError
 from operator_console.web.errors import (
@@ -16,7 +16,7 @@ from operator_console.web.errors import (
     TooManyWrongTokensError,
     ViolationCode,
 )
-from operator_console.web.pages import is_page_request, page, redirect_to_sign_in
+from operator_console.web.pages import form_page, is_page_request, page, redirect_to_sign_in
 from shared.web.bearer import challenge
 from shared.web.problem_responses import handle_failures, json_response, violation_documents, with_retry_after
 from shared.web.problems import (
@@ -57,7 +57,7 @@ _DETAILS: Mapping[HTTPStatus, Mapping[StrEnum, str]] = {
     HTTPStatus.REQUEST_URI_TOO_LONG: {CommonCode.URI_TOO_LONG: "The request's address is too long."},
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: {CommonCode.UNSUPPORTED_MEDIA_TYPE: "Send plain application/json in UTF-8."},
     HTTPStatus.UNPROCESSABLE_ENTITY: {
-        Code.WRONG_ADDRESS: "The corrected recipient is not an address of the message's channel.",
+        Code.WRONG_ADDRESS: "This is not a valid e-mail address or phone number for the message's channel.",
         Code.FILTER_REQUIRED: "An empty filter selects all dead messages: confirm that with all.",
         CommonCode.VALIDATION_FAILED: "Each violation is listed with its place.",
     },
@@ -95,7 +95,10 @@ def problem(code: StrEnum, **members: Any) -> Response:
     problem_type = PROBLEM_TYPES[code]
     document = problem_document(problem_type, code, g.request_id, **members)
     if is_page_request():
-        return page("problem.html", HTTPStatus(problem_type.status), problem=document)
+        status = HTTPStatus(problem_type.status)
+        # Only a request whose form was read ends with one of these.
+        has_form = request.method == "POST" and status in (HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY)
+        return page("problem.html", status, problem=document, back=form_page(request.form) if has_form else None)
     return json_response(document, REALM)
 
 

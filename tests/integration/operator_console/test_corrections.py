@@ -139,7 +139,7 @@ def test_an_invalid_address_is_rejected_with_a_plain_message(outbox: Outbox) -> 
     [message_id] = put_dead(outbox)
     result = outboxctl(outbox.database, "requeue", str(message_id), "--to", "ada@@example.org", "--reason", "a slip")
     expected = (
-        f"outboxctl: message {message_id} is sent by email, and the new recipient is not an address of that channel\n"
+        f"outboxctl: message {message_id} cannot be sent there: the new recipient is not a valid address for email\n"
     )
     assert (result.exit_code, result.stderr) == (1, expected)
     assert outbox.row(message_id).status == "dead"

@@ -139,7 +139,9 @@ def test_an_address_and_a_language_are_corrected_on_the_page(
     browser = console.signed_in(token)
     form = {"csrf": csrf_in(browser.get(f"/messages/{message_id}")), "reason": "a slip"}
     address = f"/messages/{message_id}/requeue"
-    assert browser.post(address, data=form | {"recipient": "+33612345678", "locale": ""}).status_code == 422
+    refused = browser.post(address, data=form | {"recipient": "+33612345678", "locale": ""})
+    assert refused.status_code == 422
+    assert f'href="/messages/{message_id}">Back to the form' in refused.text
     assert outbox.row(message_id).status == "dead"
     assert browser.post(address, data=form | {"recipient": " ops@example.net ", "locale": "fr"}).status_code == 303
     row = outbox.row(message_id)
@@ -156,4 +158,17 @@ def test_a_bulk_action_on_all_dead_messages_needs_a_confirmation_that_its_form_o
     assert browser.post("/bulk/new", data=form).status_code == 422
     [(name, value)] = re.findall(r'type="checkbox" name="(\w+)" value="(\w+)" required', page.text)
     assert browser.post("/bulk/new", data=form | {name: value}).status_code == 303
-    assert "checkbox" not in browser.get("/bulk/new?channel=email").text
+    assert 'name="all"' not in browser.get("/bulk/new?channel=email").text
+
+
+def test_a_bulk_discard_has_its_own_form_which_asks_for_confirmation(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    outbox.put(count=2, **DEAD)
+    outbox.put(**(DEAD | {"dead_reason": "'discarded'"}))
+    browser = console.signed_in(token)
+    page = browser.get("/bulk/new?dead_reason=rejected").text
+    requeue, discard = re.findall(r'<form method="post" action="/bulk/new">.*?</form>', page, re.DOTALL)
+    assert ('value="discard"' in requeue, 'value="discard"' in discard) == (False, True)
+    assert re.search(r'type="checkbox" required>\s*Discard these 2 messages', discard)
+    assert "Discard" not in browser.get("/bulk/new?dead_reason=discarded").text.split('class="beside"')[1]
