@@ -110,6 +110,10 @@ def _welcome(stack: Stack) -> str:
   Metrics  {programs.relay_url}/metrics
   Logs     {stack.folder}
 
+For outboxctl in another terminal:
+
+  export DATABASE_URL='{programs.operators_database_url}'
+
 Try:
 
   curl {programs.api_url}/v1/registrations -H 'Content-Type: application/json' \\

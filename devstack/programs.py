@@ -64,6 +64,11 @@ class Programs:
         """The URL of the inbox's pages."""
         return f"http://{LOOPBACK}:{self.ports.inbox_http}"
 
+    @property
+    def operators_database_url(self) -> str:
+        """The database's URL for outboxctl, without a schema owner's rights."""
+        return self.cluster.url(DATABASE, "console")
+
     def migrate(self) -> Program:
         """Migrate the database, as its owner."""
         return Program("migrate", _script("api-service", "migrate"), self._environment(OWNER))

@@ -96,7 +96,7 @@ class Stack:
     def operators_token(self) -> str:
         """Create a token with all scopes for the console, as the schema's owner."""
         scopes = [f"--scope={scope}" for scope in ("read", "act", "reveal")]
-        command = ("tokens", "create", "--name=you", "--days=1", "--reason=the devstack was started", *scopes)
+        command = ("tokens", "create", "--name=demo", "--days=1", "--reason=the devstack was started", *scopes)
         return self.outboxctl(*command, login=OWNER).strip()
 
     def outboxctl(self, *arguments: str, login: str = "console") -> str:
