@@ -19,7 +19,7 @@ CHANNELS: Mapping[str, str] = {
     Channel.SMS: "SMS",
     WorkChannel.PROVISION: "Organizations",
 }
-BREAKERS: Mapping[str, str] = {"closed": "healthy", "open": "circuit open", "half_open": "half-open"}
+BREAKERS: Mapping[str, str] = {"closed": "healthy", "open": "circuit open", "half_open": "probing"}
 EVENTS: Mapping[str, str] = {
     "enqueued": "Enqueued",
     "retry": "Attempt failed, will retry",
@@ -40,8 +40,8 @@ EVENTS: Mapping[str, str] = {
 }
 OPERATOR_EVENTS = ("requeue", "discard", "undo_discard", "reveal")
 NOTICES: Mapping[str, str] = {
-    "requeued": "Requeued: the message is pending and due now.",
-    "discarded": "Discarded. You can undo that below.",
+    "requeued": "Requeue requested. The timeline shows the result.",
+    "discarded": "Discarded. Undo discard opens the message again.",
     "restored": "The discard was undone.",
     "repairing": "Repair requested. This page shows the last check until the repair is done.",
     "healthy": "The database is healthy. It will be checked again now.",

@@ -53,7 +53,7 @@ def test_a_dead_message_is_found_by_cause_requeued_and_sent(
     signed_in.get_by_role("link", name="View the message to m…@example.org").click()
     signed_in.locator("#why").fill("it has moved back")
     signed_in.get_by_role("button", name="Requeue").click()
-    expect(signed_in.get_by_role("status").filter(has_text="Requeued")).to_be_visible()
+    expect(signed_in.get_by_role("status").filter(has_text="Requeue requested")).to_be_visible()
     # Without a reload: the page refreshes itself.
     expect(signed_in.locator(".head .badge")).to_have_text("sent", timeout=30_000)
     expect(signed_in.get_by_text("it has moved back")).to_be_visible()
@@ -125,7 +125,7 @@ def test_the_keyboard_suffices_from_sign_in_to_requeue(page: Page, token: str, s
     tab_to(page, "document.activeElement.textContent === 'Requeue'")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.press("Enter")
-    expect(page.get_by_role("status").filter(has_text="Requeued")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Requeue requested")).to_be_visible()
     assert shared_outbox.row(message_id).status != "dead"
 
 
