@@ -182,13 +182,15 @@ def _run_bulk(plan: BulkPlan, reason: str, command: BulkCommand) -> None:
         with sessions.begin() as session:
             found = count_matching(session, plan.wanted)
         done = DONE[plan.action]
-        click.echo(f"{found} dead messages would be {done}" if command.is_dry_run else f"{found} dead messages")
+        noun = "message" if found == 1 else "messages"
+        dead = f"{found} dead {noun}"
+        click.echo(f"{dead} would be {done}" if command.is_dry_run else dead)
         if command.is_dry_run or not found:
             return
         if not command.is_confirmed:
             if not sys.stdin.isatty():
                 raise click.UsageError("Confirmation needs a terminal: add --yes.")
-            click.confirm(f"Have {found} messages {done}?", abort=True)
+            click.confirm(f"Have {found} {noun} {done}?", abort=True)
         audit = audit_context(reason)
         _run_steps(sessions, lambda session: start_bulk(session, plan, audit))
 

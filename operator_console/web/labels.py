@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from shared.vocabulary import Channel, DeadReason, WorkChannel
 
 DEAD_REASONS: Mapping[str, str] = {
-    DeadReason.REJECTED: "rejected permanently",
+    DeadReason.REJECTED: "the provider refused it permanently",
     DeadReason.EXHAUSTED: "all attempts failed",
-    DeadReason.EXPIRED: "expired before it was sent",
+    DeadReason.EXPIRED: "no provider accepted it in time",
     DeadReason.SUPERSEDED: "replaced or no longer needed",
     DeadReason.DISCARDED: "closed by an operator",
     DeadReason.POISON: "crashes the relay",

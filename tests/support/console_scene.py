@@ -36,7 +36,7 @@ class Death:
 DEATHS = (
     Death(214, "rejected", MAIL, "recipient", "550 5.1.1 <{}>: Recipient address rejected: User unknown", 20),
     Death(57, "rejected", MAIL, "content", "554 5.7.1 Message rejected as spam by content filter (id {:x})", 3.5),
-    Death(23, "exhausted", MAIL, "transient", "451 4.7.1 <{}>: Greylisted, try again in 300 seconds", 9),
+    Death(23, "expired", MAIL, "transient", "451 4.7.1 <{}>: Greylisted, try again in 300 seconds", 9),
     Death(18, "rejected", SMS, "recipient", "400 invalid_recipient: {} is not a mobile number", 15, "sms"),
     Death(9, "expired", None, None, None, 11),
     Death(2, "poison", None, None, None, 6),
@@ -70,7 +70,7 @@ class Scene:
             self._put_providers(owner)
             self._put_relays(owner)
             [(grace,)] = owner.execute(
-                "select id from outbox_messages where dead_reason = 'exhausted' order by id desc limit 1"
+                "select id from outbox_messages where last_error_class = 'transient' order by id desc limit 1"
             ).fetchall()
             self._put_way(owner, grace)
         operators_token(self._database, name="night watch")
@@ -151,22 +151,28 @@ class Scene:
         )
 
     def _put_way(self, owner: psycopg.Connection, message_id: UUID) -> None:
-        """Add a history to one message: failed attempts, a requeue, and further attempts."""
-        for number, minutes in enumerate((46, 41, 30, 12), start=1):
+        """Add a history to one message: its code expired, was renewed by a requeue, and expired again."""
+        for number, minutes, outcome in (
+            (1, 46, "retry"),
+            (2, 32, "dead"),
+            (1, 20, "retry"),
+            (2, 14, "retry"),
+            (3, 6, "dead"),
+        ):
             owner.execute(
                 "insert into delivery_attempts (message_id, attempt, outcome, provider, error_class, error, ended_at)"
                 " select id, %s, %s, provider, last_error_class, last_error, now() - make_interval(mins => %s)"
                 " from outbox_messages where id = %s",
-                [number, "dead" if number == 4 else "retry", minutes, message_id],
+                [number, outcome, minutes, message_id],
             )
         owner.execute(
             "insert into operator_actions (operator, action, message_id, reason, before, acted_at)"
             " values ('night watch', 'requeue', %s, 'their greylisting is off now',"
-            ' \'{"status": "dead", "dead_reason": "exhausted"}\', now() - interval \'20 min\')',
+            ' \'{"status": "dead", "dead_reason": "expired"}\', now() - interval \'20 min\')',
             [message_id],
         )
         owner.execute(
-            "update outbox_messages set id = %s, created_at = now() - interval '47 min',"
-            " settled_at = now() - interval '12 min', attempt = 4 where id = %s",
-            [message_id, message_id],
+            "update outbox_messages set template = 'password_reset', created_at = now() - interval '47 min',"
+            " settled_at = now() - interval '6 min', expires_at = now() - interval '5 min', attempt = 3 where id = %s",
+            [message_id],
         )

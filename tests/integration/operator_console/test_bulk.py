@@ -162,7 +162,7 @@ def test_without_a_terminal_yes_is_required(outbox: Outbox) -> None:
     assert result.exit_code == 2
     assert "add --yes" in result.stderr
     done = outboxctl(outbox.database, "discard", "--dead-reason", "rejected", "--reason", "old", "--yes")
-    assert done.stdout == "1 dead messages\n1 discarded\n"
+    assert done.stdout == "1 dead message\n1 discarded\n"
 
 
 def test_a_finished_bulk_action_stores_no_address(outbox: Outbox, console: sessionmaker[Session]) -> None:
