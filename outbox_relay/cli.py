@@ -119,11 +119,15 @@ def send_test(address: str, channel: Channel | None) -> None:
 def preview(template: Template, locale: Locale, channel: Channel, name: str, **how: Any) -> None:
     """Render a message with sample values, without a database.
 
-    EMAIL_FROM, PUBLIC_URL, BRAND_… and THEME_FOLDER apply as usual, each with a default.
+    EMAIL_FROM, PUBLIC_URL, BRAND_… and THEME_FOLDER apply as usual, each with a default. Standard error lists the
+    sentences of all templates that have no translation.
     """
     with _settings_errors_reported():
         settings = PreviewSettingsSchema().read(os.environ)
-        shown = preview_of(renderer_for(settings, SAMPLE_KEYS), template, channel, locale, name=name or None)
+        renderer = renderer_for(settings, SAMPLE_KEYS)
+        shown = preview_of(renderer, template, channel, locale, name=name or None)
+    for sentence in sorted(renderer.untranslated[locale]):
+        click.echo(f"not translated ({locale}): {sentence}", err=True)
     how["output"].write(shown.html or shown.text if how["wants_html"] else shown.as_text())
     if how["opens"]:
         _open(shown.as_page())

@@ -38,8 +38,23 @@ class BrokenTemplateError(Exception):
     """A template cannot be used. The text begins with the template's file."""
 
 
+class _MissingTranslations(NullTranslations):
+    """The last place to look for a translation: collects the sentences that stay in English."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sentences: set[str] = set()
+
+    def gettext(self, message: str) -> str:
+        self.sentences.add(message)
+        return message
+
+
 class TemplateCatalog:
-    """All templates in one language, with one branding. Templates of the theme override the default ones."""
+    """All templates in one language, with one branding. Templates of the theme override the default ones.
+
+    ``untranslated`` has the rendered sentences for which no catalogue has a translation.
+    """
 
     def __init__(self, locale: Locale, branding: Branding) -> None:
         self._folders = [branding.theme_folder, TEMPLATES_FOLDER] if branding.theme_folder else [TEMPLATES_FOLDER]
@@ -62,7 +77,11 @@ class TemplateCatalog:
             "locale": locale.value,
         }
         install = self._environment.install_gettext_translations  # type: ignore[attr-defined]  # the extension adds it
-        install(_translations(locale, self._folders), newstyle=True)
+        translations, missing = _translations(locale, self._folders), _MissingTranslations()
+        if locale is not Locale.EN:
+            translations.add_fallback(missing)
+        self.untranslated = missing.sentences
+        install(translations, newstyle=True)
 
     def render(self, template: Template, file: str, values: Mapping[str, str | None]) -> str:
         """Render one file of a template. Raises BrokenTemplateError, also for an unknown value."""

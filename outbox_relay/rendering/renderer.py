@@ -40,7 +40,8 @@ Placeholders = dict[str, str | None]
 class Renderer:
     """Renders messages. Creating one compiles all templates, so that a broken one prevents the start.
 
-    Without ``branding``, the brand is the sender's name. Raises BrokenTemplateError.
+    Without ``branding``, the brand is the sender's name. ``untranslated`` has the sentences that a language lacks, and
+    that its messages show in English. Raises BrokenTemplateError.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Renderer:
         self._sender = sender
         self._one_tap_domain = one_tap_domain
         self._branding = branding or Branding(Brand(sender.name))
+        self.untranslated: dict[Locale, set[str]] = {}
         # The key is a plain tuple: to create a TemplateVariant for each message would double the time of the look-up.
         self._compiled: Mapping[tuple[AnyTemplate, AnyChannel, Locale, bool], CompiledTemplate] = self._compile_all()
 
@@ -78,6 +80,7 @@ class Renderer:
         if self._branding.theme_folder:
             check_theme(self._branding.theme_folder)
         catalogs = {locale: TemplateCatalog(locale, self._branding) for locale in Locale}
+        self.untranslated.update((locale, catalog.untranslated) for locale, catalog in catalogs.items())
         compiled = cache(lambda variant: self._compile(variant, catalogs[variant.locale]))
         keys = product(TEMPLATES, Channel, Locale, (True, False))
         return {key: compiled(_without_unused_name(TemplateVariant(*key))) for key in keys}

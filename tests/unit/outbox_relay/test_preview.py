@@ -61,6 +61,16 @@ def test_preview_reports_an_invalid_setting_with_status_2(environment: dict[str,
     assert (done.exit_code, done.stderr) == (2, f"settings: {expected}\n")
 
 
+def test_preview_lists_sentences_of_a_theme_without_a_translation(tmp_path: Path) -> None:
+    (tmp_path / "activation").mkdir()
+    (tmp_path / "activation" / "subject.txt").write_text('{{ _("Welcome to the club") }}')
+    done = run("activation", "--locale", "fr", THEME_FOLDER=str(tmp_path))
+    assert (done.exit_code, done.stderr) == (0, "not translated (fr): Welcome to the club\n")
+    (tmp_path / "fr.po").write_text('msgid "Welcome to the club"\nmsgstr "Bienvenue au club"\n')
+    done = run("activation", "--locale", "fr", THEME_FOLDER=str(tmp_path))
+    assert (done.stdout.splitlines()[0], done.stderr) == ("Bienvenue au club", "")
+
+
 def test_preview_reports_a_broken_theme_with_its_file_and_status_2(tmp_path: Path) -> None:
     (tmp_path / "layout.mjml").write_text("{% block %}")
     done = run("activation", THEME_FOLDER=str(tmp_path))
