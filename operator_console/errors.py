@@ -28,7 +28,7 @@ class NotDeadError(ActionError):
     """Only dead messages can be requeued or discarded."""
 
     code = "not_dead"
-    text = "is {status}: only a dead message can be {done}"
+    text = "is {status}: only a dead message can {action}"
 
 
 class SupersededError(ActionError):

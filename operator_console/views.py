@@ -78,7 +78,10 @@ class ActionView:
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """An event of a message: enqueued, an attempt's outcome, an operator's action, fell_back, sent or dead."""
+    """An event of a message: enqueued, an attempt's end, an operator's action, fell_back, sent or dead.
+
+    An attempt ends with retry, deferred or failed.
+    """
 
     at: datetime
     event: str

@@ -28,11 +28,11 @@ def discard_locked(session: Session, messages: Sequence[MessageRow], audit: Audi
     could be requeued.
     """
     for message in messages:
-        require_dead(message, "discarded")
+        require_dead(message, "be discarded")
         require_not_superseded(message)
     open_messages = [message for message in messages if message.dead_reason != DeadReason.DISCARDED]
     if open_messages:
-        record_messages(session, open_messages, Action.DISCARD, audit)
+        record_messages(session, open_messages, Action.DISCARD, audit, after={"dead_reason": DeadReason.DISCARDED})
         _set_reason(session, open_messages, DeadReason.DISCARDED)
     return len(open_messages)
 
@@ -43,7 +43,7 @@ def undo_discard(session: Session, message_id: UUID, audit: AuditContext) -> Non
     Raises UnknownMessageError, NotDeadError, ErasedError and NotDiscardedError. The caller commits.
     """
     message = lock_message(session, message_id)
-    require_dead(message, "restored")
+    require_dead(message, "have its discard undone")
     reason = _previous_reason(session, message)
     record_messages(session, [message], Action.UNDO_DISCARD, audit, after={"dead_reason": reason})
     _set_reason(session, [message], DeadReason(reason))

@@ -57,10 +57,10 @@ def has_id_in(ids: Sequence[UUID]) -> list[ColumnElement[bool]]:
     ]
 
 
-def require_dead(message: MessageRow, done: str) -> None:
+def require_dead(message: MessageRow, action: str) -> None:
     """Raise NotDeadError, or ErasedError if the message's user was erased."""
     if message.status != Status.DEAD:
-        raise NotDeadError(status=message.status, done=done)
+        raise NotDeadError(status=message.status, action=action)
     if message.recipient == ERASED:
         raise ErasedError
 

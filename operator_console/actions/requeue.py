@@ -73,10 +73,10 @@ class Correction:
     recipient: str | None = field(default=None, repr=False)
     locale: Locale | None = None
 
-    def masked(self) -> dict[str, str] | None:
-        """Return the changes for an audit row, or None without changes."""
+    def masked(self) -> dict[str, str]:
+        """Return the changes for an audit row."""
         changed = {"recipient": self.recipient and masked(self.recipient), "locale": self.locale and self.locale.value}
-        return {name: value for name, value in changed.items() if value} or None
+        return {name: value for name, value in changed.items() if value}
 
 
 NO_CORRECTION = Correction()
@@ -99,9 +99,9 @@ def requeue_locked(
     Raises NotDeadError, SupersededError, ErasedError, WrongAddressError and AddressNotTheirsError.
     """
     for message in messages:
-        require_dead(message, "requeued")
+        require_dead(message, "be requeued")
         require_not_superseded(message)
-    record_messages(session, messages, Action.REQUEUE, audit, after=correction.masked())
+    record_messages(session, messages, Action.REQUEUE, audit, after={"status": Status.PENDING} | correction.masked())
     if correction != NO_CORRECTION:
         for message in messages:
             _correct(session, message, correction)

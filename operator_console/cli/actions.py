@@ -51,7 +51,7 @@ DONE = {Action.REQUEUE: "requeued", Action.DISCARD: "discarded"}
 RESULTS = {
     Action.REQUEUE: "is pending and due now",
     Action.DISCARD: "is discarded",
-    Action.UNDO_DISCARD: "has its previous reason again",
+    Action.UNDO_DISCARD: "is dead again, for its earlier reason",
 }
 
 
@@ -185,6 +185,8 @@ def _run_bulk(plan: BulkPlan, reason: str, command: BulkCommand) -> None:
         noun = "message" if found == 1 else "messages"
         dead = f"{found} dead {noun}"
         click.echo(f"{dead} would be {done}" if command.is_dry_run else dead)
+        if not found and plan.wanted.cause:
+            fail("no dead message has this cause: `outboxctl groups` shows the causes")
         if command.is_dry_run or not found:
             return
         if not command.is_confirmed:

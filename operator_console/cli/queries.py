@@ -41,9 +41,9 @@ MESSAGE_COLUMNS = (
     "created_at",
 )
 CAUSE_COLUMNS = ("cause", "messages", "dead_reason", "provider", "error", "first_seen", "last_seen")
-AUDIT_COLUMNS = ("id", "acted_at", "operator", "action", "message_id", "reason")
+AUDIT_COLUMNS = ("id", "acted_at", "operator", "action", "message_id", "bulk_id", "reason", "before", "after")
 PROVIDER_COLUMNS = ("provider", "breaker", "since", "last_failure_class", "last_failed_at", "rate")
-BACKLOG_COLUMNS = ("channel", "due", "pending", "lag_seconds", "sent_last_hours", "dead_last_hours")
+BACKLOG_COLUMNS = ("channel", "due", "pending", "lag_seconds", "sent_last_2_hours", "dead_last_2_hours")
 RELAY_COLUMNS = ("host", "channels", "version", "started_at")
 PAGE_SIZE = 500
 MAX_BIGINT = 2**63 - 1
@@ -65,7 +65,8 @@ def status_command(*, is_json: bool) -> None:
         f"\n{found.dead}{' or more' if found.is_dead_capped else ''} dead; `outboxctl groups` shows the causes\n"
     )
     show_rows([as_json(provider) for provider in found.providers], PROVIDER_COLUMNS, is_json=False)
-    click.echo(f"\n{len(found.relays)} relays alive{'' if found.relays else ': nothing is delivered'}\n")
+    alive = "1 relay" if len(found.relays) == 1 else f"{len(found.relays)} relays"
+    click.echo(f"\n{alive} alive{'' if found.relays else ': nothing is delivered'}\n")
     show_rows([as_json(relay) for relay in found.relays], RELAY_COLUMNS, is_json=False)
 
 
@@ -78,8 +79,8 @@ def _by_channel(found: Stats) -> list[dict[str, object]]:
             "due": one.due,
             "pending": f"{one.pending}{' or more' if one.is_capped else ''}",
             "lag_seconds": round(one.lag_seconds, 1),
-            "sent_last_hours": sum(hour.sent for hour in found.hours if _is_of(hour, one.channel, recent)),
-            "dead_last_hours": sum(hour.dead for hour in found.hours if _is_of(hour, one.channel, recent)),
+            "sent_last_2_hours": sum(hour.sent for hour in found.hours if _is_of(hour, one.channel, recent)),
+            "dead_last_2_hours": sum(hour.dead for hour in found.hours if _is_of(hour, one.channel, recent)),
         }
         for one in found.backlog
     ]

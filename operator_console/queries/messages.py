@@ -114,7 +114,10 @@ def timeline_of(
     A settlement before a requeue shows in the attempts and in the audit row's ``before``.
     """
     entries = [TimelineEntry(message.created_at, "enqueued", detail=message.channel)]
-    entries += [TimelineEntry(one.ended_at, one.outcome, one.provider, one.error) for one in attempts]
+    entries += [
+        TimelineEntry(one.ended_at, "failed" if one.outcome == Status.DEAD else one.outcome, one.provider, one.error)
+        for one in attempts
+    ]
     entries += [TimelineEntry(one.acted_at, one.action, one.operator, one.reason) for one in actions]
     if fell_back_at:
         entries.append(TimelineEntry(fell_back_at, "fell_back", detail=message.fallback_channel))

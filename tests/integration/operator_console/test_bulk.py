@@ -158,6 +158,8 @@ def test_a_dry_run_counts_and_changes_nothing(outbox: Outbox) -> None:
 
 def test_without_a_terminal_yes_is_required(outbox: Outbox) -> None:
     put_dead(outbox)
+    unknown = outboxctl(outbox.database, "requeue", "--cause", "nope", "--reason", "old", "--dry-run")
+    assert (unknown.exit_code, "no dead message has this cause" in unknown.stderr) == (1, True)
     result = outboxctl(outbox.database, "discard", "--dead-reason", "rejected", "--reason", "old")
     assert result.exit_code == 2
     assert "add --yes" in result.stderr

@@ -178,7 +178,7 @@ def test_the_audit_row_of_a_correction_masks_addresses(outbox: Outbox, console: 
         requeue(session, message_id, AUDIT, Correction(recipient="ops@example.org", locale=Locale.FR))
     assert outbox.row(message_id).locale == "fr"
     assert outbox.execute("select before->>'recipient', before->>'locale', after from operator_actions") == [
-        ("a…@example.org", "en", {"recipient": "o…@example.org", "locale": "fr"})
+        ("a…@example.org", "en", {"status": "pending", "recipient": "o…@example.org", "locale": "fr"})
     ]
 
 

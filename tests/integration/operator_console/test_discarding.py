@@ -24,6 +24,7 @@ def test_undoing_a_discard_restores_the_reason(outbox: Outbox) -> None:
         ("undo_discard", "discarded"),
         ("discard", "exhausted"),
     ]
+    assert [row["after"] for row in audited] == [{"dead_reason": "exhausted"}, {"dead_reason": "discarded"}]
 
 
 def test_discarded_messages_leave_the_counts_of_dead_messages(outbox: Outbox) -> None:
@@ -59,15 +60,16 @@ def test_a_message_that_was_requeued_in_between_can_be_discarded_and_opened_agai
 
 
 @pytest.mark.parametrize(
-    ("command", "done"), [("requeue", "requeued"), ("discard", "discarded"), ("undo-discard", "restored")]
+    ("command", "action"),
+    [("requeue", "be requeued"), ("discard", "be discarded"), ("undo-discard", "have its discard undone")],
 )
-def test_pending_and_sent_messages_are_refused(outbox: Outbox, command: str, done: str) -> None:
+def test_pending_and_sent_messages_are_refused(outbox: Outbox, command: str, action: str) -> None:
     ids = [*outbox.put(), *outbox.put(status="'sent'", settled_at="now()")]
     result = outboxctl(outbox.database, command, *map(str, ids), *REASON)
     assert result.exit_code == 1
     assert result.stderr.splitlines() == [
-        f"outboxctl: message {ids[0]} is pending: only a dead message can be {done}",
-        f"outboxctl: message {ids[1]} is sent: only a dead message can be {done}",
+        f"outboxctl: message {ids[0]} is pending: only a dead message can {action}",
+        f"outboxctl: message {ids[1]} is sent: only a dead message can {action}",
     ]
     assert outbox.execute("select * from operator_actions") == []
 
@@ -111,7 +113,7 @@ def test_the_timeline_lists_events_in_order(outbox: Outbox) -> None:
     shown = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json"))[0]
     assert [(entry["event"], entry["detail"]) for entry in shown["timeline"]] == [
         ("enqueued", "email"),
-        ("dead", "550 a…@example.org?"),
+        ("failed", "550 a…@example.org?"),
         ("dead", "discarded"),
         ("discard", "a typo of 2019"),
     ]
