@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 from uuid import UUID
@@ -55,30 +54,6 @@ RESULTS = {
 }
 
 
-@dataclass(frozen=True)
-class BulkCommand:
-    """The options of a bulk action."""
-
-    filters: dict[str, Any]
-    is_all: bool
-    is_dry_run: bool
-    is_confirmed: bool
-    per_minute: int | None
-
-    @classmethod
-    def of(cls, options: dict[str, Any]) -> "BulkCommand":
-        """Return the options from a command's keyword arguments."""
-        names = ("is_all", "is_dry_run", "is_confirmed", "per_minute")
-        filters = {name: value for name, value in options.items() if name not in names}
-        return cls(filters, **{name: options[name] for name in names})
-
-    @property
-    def is_given(self) -> bool:
-        """Whether any option selects messages or controls a bulk action."""
-        is_filtered = any(value is not None for value in self.filters.values())
-        return is_filtered or self.is_all or self.is_dry_run or self.per_minute is not None
-
-
 def bulk_options(command: Any) -> Any:
     """Add the options of a bulk action."""
     for option in (
@@ -112,7 +87,7 @@ def requeue_command(
     def act_on(session: Session, message_id: UUID, audit: AuditContext) -> None:
         requeue(session, message_id, audit, correction)
 
-    _run(Action.REQUEUE, act_on, ids, reason, BulkCommand.of(options))
+    _run(Action.REQUEUE, act_on, ids, reason, **options)
 
 
 @click.command("discard")
@@ -125,7 +100,7 @@ def discard_command(ids: tuple[UUID, ...], reason: str, **options: Any) -> None:
     `undo-discard` opens a message again. Name messages by their IDS, or select them with the filters of `list`. With
     filters, the command counts the messages first.
     """
-    _run(Action.DISCARD, discard, ids, reason, BulkCommand.of(options))
+    _run(Action.DISCARD, discard, ids, reason, **options)
 
 
 @click.command("undo-discard")
@@ -139,16 +114,29 @@ def undo_discard_command(ids: tuple[UUID, ...], reason: str) -> None:
     _act_on_each(Action.UNDO_DISCARD, undo_discard, ids, reason)
 
 
-def _run(action: Action, act_on: ActOnOne, ids: tuple[UUID, ...], reason: str, command: BulkCommand) -> None:
-    if ids and command.is_given:
+def _run(
+    action: Action,
+    act_on: ActOnOne,
+    ids: tuple[UUID, ...],
+    reason: str,
+    *,
+    is_all: bool,
+    is_dry_run: bool,
+    is_confirmed: bool,
+    per_minute: int | None,
+    **filters: Any,
+) -> None:
+    wanted = MessageFilter.of(**filters)
+    is_bulk = is_all or is_dry_run or per_minute is not None or not wanted.is_empty
+    if ids and is_bulk:
         raise click.UsageError("Name messages by their ids or select them by options, not both.")
     if ids:
         _act_on_each(action, act_on, ids, reason)
         return
-    wanted = MessageFilter.of(**command.filters)
-    if wanted.matches_all_dead and not command.is_all:
+    if wanted.matches_all_dead and not is_all:
         raise click.UsageError("Select messages: by their ids, a filter, or --all.")
-    _run_bulk(BulkPlan(action, wanted, command.per_minute, command.is_all), reason, command)
+    plan = BulkPlan(action, wanted, per_minute, is_all)
+    _run_bulk(plan, reason, is_dry_run=is_dry_run, is_confirmed=is_confirmed)
 
 
 def _act_on_each(action: Action, act_on: ActOnOne, ids: tuple[UUID, ...], reason: str) -> None:
@@ -176,7 +164,7 @@ def _report(line: str) -> None:
         click.echo(line, err=True)
 
 
-def _run_bulk(plan: BulkPlan, reason: str, command: BulkCommand) -> None:
+def _run_bulk(plan: BulkPlan, reason: str, *, is_dry_run: bool, is_confirmed: bool) -> None:
     """Count the messages, ask for confirmation, and run the bulk action until it is done or stopped."""
     with session_maker() as sessions:
         with sessions.begin() as session:
@@ -184,12 +172,12 @@ def _run_bulk(plan: BulkPlan, reason: str, command: BulkCommand) -> None:
         done = DONE[plan.action]
         noun = "message" if found == 1 else "messages"
         dead = f"{found} dead {noun}"
-        click.echo(f"{dead} would be {done}" if command.is_dry_run else dead)
+        click.echo(f"{dead} would be {done}" if is_dry_run else dead)
         if not found and plan.wanted.cause:
             fail("no dead message has this cause: `outboxctl groups` shows the causes")
-        if command.is_dry_run or not found:
+        if is_dry_run or not found:
             return
-        if not command.is_confirmed:
+        if not is_confirmed:
             if not sys.stdin.isatty():
                 raise click.UsageError("Confirmation needs a terminal: add --yes.")
             click.confirm(f"Have {found} {noun} {done}?", abort=True)

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from flask import Flask, current_app, g, request
+from sqlalchemy.orm import Session
 
 from operator_console.actions.audit import AuditContext
 from operator_console.actions.tokens import Scope, TokenView, authenticate
@@ -27,6 +29,7 @@ from shared.web.bearer import bearer_token
 from shared.web.problems import InvalidTokenError
 
 View = TypeVar("View", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
 STATIC = "static"
 PUBLIC = "public"
@@ -80,6 +83,12 @@ def current_operator() -> CurrentOperator:
     """Return the operator of the request; only for routes that are not public."""
     found: CurrentOperator = g.operator
     return found
+
+
+def act(action: Callable[[Session, UUID, AuditContext], Result], target_id: UUID, reason: str) -> Result:
+    """Run the current operator's action on a message, organization, token or bulk action, in one transaction."""
+    with services().sessions.begin() as session:
+        return action(session, target_id, current_operator().audit(reason))
 
 
 def csrf_token() -> str:

@@ -25,7 +25,7 @@ from operator_console.queries.messages import search_messages, show_message
 from operator_console.queries.organizations import list_organizations, show_organization
 from operator_console.queries.stats import list_providers, list_relays
 from operator_console.views import as_json, unmasked
-from operator_console.web.access import current_operator, requires
+from operator_console.web.access import act, current_operator, requires
 from operator_console.web.pages import url_with_query
 from operator_console.web.schemas import (
     AuditQuery,
@@ -93,9 +93,7 @@ def post_requeue(message_id: UUID) -> tuple[Response, HTTPStatus]:
 @requires(Scope.ACT)
 def post_discard(message_id: UUID) -> Response:
     """Discard a dead message. The request is idempotent."""
-    audit = current_operator().audit(_reason())
-    with services().sessions.begin() as session:
-        discard(session, message_id, audit)
+    act(discard, message_id, _reason())
     return jsonify(id=message_id, status="dead", dead_reason="discarded")
 
 
@@ -103,11 +101,8 @@ def post_discard(message_id: UUID) -> Response:
 @requires(Scope.ACT)
 def post_undo_discard(message_id: UUID) -> Response:
     """Restore the reason that a discarded message had before."""
-    audit = current_operator().audit(_reason())
-    with services().sessions.begin() as session:
-        undo_discard(session, message_id, audit)
-        message = show_message(session, message_id)
-    return jsonify(as_json(message))
+    act(undo_discard, message_id, _reason())
+    return get_message(message_id)
 
 
 @blueprint.post("/requeues")
@@ -144,18 +139,14 @@ def get_bulk_action(bulk_id: UUID) -> Response:
 @requires(Scope.ACT)
 def post_stop(bulk_id: UUID) -> Response:
     """Stop a bulk action; it can be resumed."""
-    audit = current_operator().audit(_reason())
-    with services().sessions.begin() as session:
-        return jsonify(as_json(stop_bulk(session, bulk_id, audit)))
+    return jsonify(as_json(act(stop_bulk, bulk_id, _reason())))
 
 
 @blueprint.post("/bulk-actions/<uuid:bulk_id>/resume")
 @requires(Scope.ACT)
 def post_resume(bulk_id: UUID) -> Response:
     """Resume a stopped bulk action."""
-    audit = current_operator().audit(_reason())
-    with services().sessions.begin() as session:
-        bulk = resume_bulk(session, bulk_id, audit)
+    bulk = act(resume_bulk, bulk_id, _reason())
     services().bulk_worker.wake()
     return jsonify(as_json(bulk))
 
@@ -205,9 +196,7 @@ def get_organization(organization_id: UUID) -> Response:
 @requires(Scope.ACT)
 def post_repair(organization_id: UUID) -> tuple[Response, HTTPStatus]:
     """Enqueue a repair of an organization's database, unless it is healthy."""
-    audit = current_operator().audit(_reason())
-    with services().sessions.begin() as session:
-        outcome = repair(session, organization_id, audit)
+    outcome = act(repair, organization_id, _reason())
     status = HTTPStatus.OK if outcome is Repair.NOT_NEEDED else HTTPStatus.ACCEPTED
     return jsonify(id=organization_id, repair=outcome), status
 

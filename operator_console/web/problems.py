@@ -30,46 +30,35 @@ from shared.web.problems import (
 
 REALM = "signpost-console"
 
-_DETAILS: Mapping[HTTPStatus, Mapping[StrEnum, str]] = {
-    HTTPStatus.UNAUTHORIZED: {
-        CommonCode.TOKEN_REQUIRED: "Send an operator's token: Authorization: Bearer and the token.",
-        CommonCode.INVALID_TOKEN: "The token is unknown, has expired or was revoked.",
-    },
-    HTTPStatus.FORBIDDEN: {
-        Code.INSUFFICIENT_SCOPE: "The token lacks the scope that is named.",
-        Code.FORM_EXPIRED: "The form belongs to another session. Go back, reload the page and repeat.",
-        Code.FOREIGN_ORIGIN: "The form was sent from another site, or CONSOLE_URL is not this address.",
-    },
-    HTTPStatus.NOT_FOUND: {
-        Code.UNKNOWN_MESSAGE: "There is no message with that id.",
-        Code.UNKNOWN_BULK_ACTION: "There is no bulk action with that id.",
-        Code.UNKNOWN_ORGANIZATION: "There is no organization with that id.",
-    },
-    HTTPStatus.CONFLICT: {
-        Code.ORGANIZATION_NOT_READY: "The organization's database was never ready. Requeue its message instead.",
-        Code.NOT_DEAD: "Only a dead message can be changed in this way.",
-        Code.NOT_DISCARDED: "The last action on the message was not a discard.",
-        Code.SUPERSEDED: "A newer message replaced this one, or its registration has ended.",
-        Code.ERASED: "The message's user was erased.",
-        Code.ADDRESS_NOT_THEIRS: "The message is about a user, and that address is not the user's.",
-    },
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: {CommonCode.BODY_TOO_LARGE: "A body may have at most 16 KiB."},
-    HTTPStatus.REQUEST_URI_TOO_LONG: {CommonCode.URI_TOO_LONG: "The request's address is too long."},
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: {CommonCode.UNSUPPORTED_MEDIA_TYPE: "Send plain application/json in UTF-8."},
-    HTTPStatus.UNPROCESSABLE_ENTITY: {
-        Code.WRONG_ADDRESS: "This is not a valid e-mail address or phone number for the message's channel.",
-        Code.FILTER_REQUIRED: "An empty filter selects all dead messages: confirm that with all.",
-        CommonCode.VALIDATION_FAILED: "Each violation is listed with its place.",
-    },
-    HTTPStatus.TOO_MANY_REQUESTS: {Code.TOO_MANY_WRONG_TOKENS: "Retry-After says in how many seconds to try again."},
-    HTTPStatus.SERVICE_UNAVAILABLE: {
-        Code.BUSY: "The database is still counting for other requests; try again shortly."
-    },
+PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
+    **COMMON_PROBLEM_TYPES,
+    CommonCode.TOKEN_REQUIRED: ProblemType(401, "Send an operator's token: Authorization: Bearer and the token."),
+    CommonCode.INVALID_TOKEN: ProblemType(401, "The token is unknown, has expired or was revoked."),
+    Code.INSUFFICIENT_SCOPE: ProblemType(403, "The token lacks the scope that is named."),
+    Code.FORM_EXPIRED: ProblemType(403, "The form belongs to another session. Go back, reload the page and repeat."),
+    Code.FOREIGN_ORIGIN: ProblemType(403, "The form was sent from another site, or CONSOLE_URL is not this address."),
+    Code.UNKNOWN_MESSAGE: ProblemType(404, "There is no message with that id."),
+    Code.UNKNOWN_BULK_ACTION: ProblemType(404, "There is no bulk action with that id."),
+    Code.UNKNOWN_ORGANIZATION: ProblemType(404, "There is no organization with that id."),
+    Code.ORGANIZATION_NOT_READY: ProblemType(
+        409, "The organization's database was never ready. Requeue its message instead."
+    ),
+    Code.NOT_DEAD: ProblemType(409, "Only a dead message can be changed in this way."),
+    Code.NOT_DISCARDED: ProblemType(409, "The last action on the message was not a discard."),
+    Code.SUPERSEDED: ProblemType(409, "A newer message replaced this one, or its registration has ended."),
+    Code.ERASED: ProblemType(409, "The message's user was erased."),
+    Code.ADDRESS_NOT_THEIRS: ProblemType(409, "The message is about a user, and that address is not the user's."),
+    CommonCode.BODY_TOO_LARGE: ProblemType(413, "A body may have at most 16 KiB."),
+    CommonCode.URI_TOO_LONG: ProblemType(414, "The request's address is too long."),
+    CommonCode.UNSUPPORTED_MEDIA_TYPE: ProblemType(415, "Send plain application/json in UTF-8."),
+    Code.WRONG_ADDRESS: ProblemType(
+        422, "This is not a valid e-mail address or phone number for the message's channel."
+    ),
+    Code.FILTER_REQUIRED: ProblemType(422, "An empty filter selects all dead messages: confirm that with all."),
+    CommonCode.VALIDATION_FAILED: ProblemType(422, "Each violation is listed with its place."),
+    Code.TOO_MANY_WRONG_TOKENS: ProblemType(429, "Retry-After says in how many seconds to try again."),
+    Code.BUSY: ProblemType(503, "The database is still counting for other requests; try again shortly."),
 }
-PROBLEM_TYPES: dict[StrEnum, ProblemType] = {
-    code: ProblemType(status, detail) for status, details in _DETAILS.items() for code, detail in details.items()
-} | dict(COMMON_PROBLEM_TYPES)
-
 VIOLATIONS: Mapping[str, str] = {
     ViolationCode.REQUIRED: "This is required.",
     ViolationCode.UNKNOWN_FIELD: "There is no such field.",

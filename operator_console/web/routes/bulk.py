@@ -14,7 +14,7 @@ from operator_console.actions.bulk import (
     stop_bulk,
 )
 from operator_console.actions.tokens import Scope
-from operator_console.web.access import current_operator, requires
+from operator_console.web.access import act, current_operator, requires
 from operator_console.web.pages import page, redirect_to
 from operator_console.web.schemas import BulkForm, MessagesFormQuery, read_form, read_form_reason, read_query
 from operator_console.web.services import services
@@ -69,9 +69,7 @@ def get_one(bulk_id: UUID) -> Response:
 @requires(Scope.ACT)
 def post_stop(bulk_id: UUID) -> Response:
     """Stop a bulk action."""
-    audit = current_operator().audit(read_form_reason())
-    with services().sessions.begin() as session:
-        bulk = stop_bulk(session, bulk_id, audit)
+    bulk = act(stop_bulk, bulk_id, read_form_reason())
     return redirect_to(url_for(".get_one", bulk_id=bulk_id), notice=bulk.status)
 
 
@@ -79,8 +77,6 @@ def post_stop(bulk_id: UUID) -> Response:
 @requires(Scope.ACT)
 def post_resume(bulk_id: UUID) -> Response:
     """Resume a stopped bulk action."""
-    audit = current_operator().audit(read_form_reason())
-    with services().sessions.begin() as session:
-        bulk = resume_bulk(session, bulk_id, audit)
+    bulk = act(resume_bulk, bulk_id, read_form_reason())
     services().bulk_worker.wake()
     return redirect_to(url_for(".get_one", bulk_id=bulk_id), notice=bulk.status)

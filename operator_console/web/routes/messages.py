@@ -12,7 +12,7 @@ from operator_console.actions.tokens import Scope
 from operator_console.filters import MessageFilter
 from operator_console.queries.messages import search_messages, show_message
 from operator_console.views import MessageDetail, Page, unmasked
-from operator_console.web.access import current_operator, requires
+from operator_console.web.access import act, current_operator, requires
 from operator_console.web.labels import EVENTS, OPERATOR_EVENTS
 from operator_console.web.pages import page, redirect_to, url_with_query
 from operator_console.web.schemas import (
@@ -95,9 +95,7 @@ def post_requeue(message_id: UUID) -> Response:
 @requires(Scope.ACT)
 def post_discard(message_id: UUID) -> Response:
     """Discard the message."""
-    audit = current_operator().audit(read_form_reason())
-    with services().sessions.begin() as session:
-        discard(session, message_id, audit)
+    act(discard, message_id, read_form_reason())
     return redirect_to(url_for(".get_one", message_id=message_id), notice="discarded")
 
 
@@ -105,9 +103,7 @@ def post_discard(message_id: UUID) -> Response:
 @requires(Scope.ACT)
 def post_undo_discard(message_id: UUID) -> Response:
     """Restore the reason that the message had before."""
-    audit = current_operator().audit(read_form_reason())
-    with services().sessions.begin() as session:
-        undo_discard(session, message_id, audit)
+    act(undo_discard, message_id, read_form_reason())
     return redirect_to(url_for(".get_one", message_id=message_id), notice="restored")
 
 

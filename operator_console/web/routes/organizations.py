@@ -7,7 +7,7 @@ from flask import Blueprint, Response, url_for
 from operator_console.actions.organizations import Repair, repair
 from operator_console.actions.tokens import Scope
 from operator_console.queries.organizations import list_organizations, show_organization
-from operator_console.web.access import current_operator, requires
+from operator_console.web.access import act, requires
 from operator_console.web.pages import page, redirect_to
 from operator_console.web.schemas import OrganizationsQuery, query_without_cursor, read_form_reason, read_query
 from operator_console.web.services import services
@@ -46,8 +46,6 @@ def get_one(organization_id: UUID) -> Response:
 @requires(Scope.ACT)
 def post_repair(organization_id: UUID) -> Response:
     """Request a repair of the organization's database."""
-    audit = current_operator().audit(read_form_reason())
-    with services().sessions.begin() as session:
-        outcome = repair(session, organization_id, audit)
+    outcome = act(repair, organization_id, read_form_reason())
     notice = "healthy" if outcome is Repair.NOT_NEEDED else "repairing"
     return redirect_to(url_for(".get_one", organization_id=organization_id), notice=notice)

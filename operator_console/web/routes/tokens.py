@@ -6,7 +6,7 @@ from uuid import UUID
 from flask import Blueprint, Response, url_for
 
 from operator_console.actions.tokens import Scope, TokenView, list_tokens, revoke_token
-from operator_console.web.access import current_operator, requires
+from operator_console.web.access import act, requires
 from operator_console.web.pages import page, redirect_to
 from operator_console.web.schemas import read_form_reason
 from operator_console.web.services import services
@@ -28,9 +28,7 @@ def get_tokens() -> Response:
 @requires(Scope.ACT)
 def post_revoke(token_id: UUID) -> Response:
     """Revoke a token at once, and end its sessions."""
-    audit = current_operator().audit(read_form_reason())
-    with services().sessions.begin() as session:
-        is_revoked = revoke_token(session, token_id, audit)
+    is_revoked = act(revoke_token, token_id, read_form_reason())
     return redirect_to(url_for(".get_tokens"), notice="revoked" if is_revoked else "not-revoked")
 
 
