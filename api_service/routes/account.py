@@ -25,7 +25,7 @@ from api_service.security import passwords
 from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
 from api_service.transactions import in_transaction
-from api_service.use_cases.change_address import AddressCode, ask_for_change, change_address, token_of_change
+from api_service.use_cases.change_address import ask_for_change, change_address, token_of_change
 from api_service.use_cases.personal_data import collect, erase
 from api_service.use_cases.reauthentication import (
     Reauthentication,
@@ -198,7 +198,7 @@ def _code_sent(current_user: CurrentUser, schema: StrictSchema) -> Response:
 
 
 def _address_changed(current_user: CurrentUser, channel: Channel) -> Response:
-    offered = AddressCode(current_user.user_id, channel, read_body(CodeSchema())["code"])
+    code: str = read_body(CodeSchema())["code"]
 
     def changed(session: Session, token_id: UUID) -> Response:
         acquire_key(session)
@@ -207,7 +207,10 @@ def _address_changed(current_user: CurrentUser, channel: Channel) -> Response:
 
     # Counted before the code is tried, because a right code would be used up by a request that is then rejected.
     with count_unless_refused(_a_change(current_user)):
-        token_id = token_of_change(services().sessions, services().keys, services().limiter, offered)
+        parts = services()
+        token_id = token_of_change(
+            parts.sessions, parts.keys, parts.limiter, user_id=current_user.user_id, channel=channel, code=code
+        )
         response = in_transaction(services().sessions, lambda session: changed(session, token_id))
     services().notifier.wake()
     return response

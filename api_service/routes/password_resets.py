@@ -16,7 +16,7 @@ from api_service.schemas.responses import ResetAskedSchema
 from api_service.security import passwords
 from api_service.services import services
 from api_service.transactions import in_transaction
-from api_service.use_cases.reset_password import NewPassword, ask_for_reset, reset_password, token_of_reset
+from api_service.use_cases.reset_password import ask_for_reset, reset_password, token_of_reset
 from api_service.use_cases.users import Address
 from shared.web.bodies import read_body
 
@@ -64,16 +64,16 @@ def post_password_reset() -> Response:
 def post_confirmation() -> Response:
     """Set a new password."""
     body = read_body(ConfirmResetSchema())
-    new = NewPassword(body["address"], body["code"], body["new_password"])
-    token_id = token_of_reset(services().sessions, services().keys, services().limiter, new)
+    address, new_password, parts = body["address"], body["new_password"], services()
+    token_id = token_of_reset(parts.sessions, parts.keys, parts.limiter, address, body["code"])
     # Hash only after the right code, so that guesses cost little. No code matches a decoy.
-    password_hash = passwords.hash_password(new.password)
+    password_hash = passwords.hash_password(new_password)
 
     def reset(session: Session) -> Response:
         acquire_key(session)
-        user = reset_password(session, token_id, new, password_hash)
+        user = reset_password(session, token_id, address, new_password, password_hash=password_hash)
         return store_response(session, Response(status=HTTPStatus.NO_CONTENT), user.id)
 
-    response = in_transaction(services().sessions, reset)
+    response = in_transaction(parts.sessions, reset)
     services().notifier.wake()
     return response

@@ -14,8 +14,7 @@ from api_service.schemas.requests import RefreshSchema, SignInSchema
 from api_service.schemas.responses import KeySetSchema, ListedSessionsSchema, SessionSchema
 from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
-from api_service.use_cases.sessions import end_session, listed_sessions, refresh_session
-from api_service.use_cases.sign_in import Credentials, sign_in
+from api_service.use_cases.sessions import end_session, listed_sessions, refresh_session, sign_in
 from shared.web.bodies import read_body
 from shared.web.problems import CommonCode
 
@@ -40,14 +39,13 @@ blueprint = Blueprint("sessions", __name__)
 def post_session() -> Response:
     """Sign in."""
     body = read_body(SignInSchema())
-    credentials = Credentials(body["address"], body["password"])
     tried = [
         by_network(Limit.FAILED_LOGINS_PER_NETWORK),
-        *by_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, credentials.address.canonical),
+        *by_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, body["address"].canonical),
     ]
     # Counted as failures before the password is compared, so that concurrent tries stay within the limit.
     spend(*tried)
-    started = sign_in(services().sessions, credentials, session_context())
+    started = sign_in(services().sessions, body["address"], body["password"], session_context())
     # Only this request's hits: clearing all would show strangers that the owner has signed in.
     refund(*tried)
     if started is None:

@@ -142,7 +142,24 @@ class ActivateSchema(StrictSchema):
             raise ValidationError(ViolationCode.ONE_FORM_REQUIRED)
 
 
-class AddressedSchema(StrictSchema):
+class WithAddressSchema(StrictSchema):
+    """A body with an e-mail address or a phone number, which becomes ``address``."""
+
+    @post_load
+    def _with_address(self, body: dict[str, Any], **_more: Any) -> dict[str, Any]:
+        email, phone = body.pop("email", None), body.pop("phone", None)
+        return body | {"address": Address(Channel.EMAIL, email) if email else Address(Channel.SMS, phone)}
+
+
+class WithNewPasswordSchema(StrictSchema):
+    """A body with ``new_password``, which must be a good password."""
+
+    @validates_schema(skip_on_field_errors=False)
+    def _has_good_password(self, body: dict[str, Any], **_more: Any) -> None:
+        validate_password(body, "new_password")
+
+
+class AddressedSchema(WithAddressSchema):
     """An account, by e-mail address or phone number."""
 
     forms: ClassVar = ONE_ADDRESS
@@ -157,12 +174,6 @@ class AddressedSchema(StrictSchema):
         if "email" in body and "phone" in body:
             raise ValidationError(ViolationCode.ONE_ADDRESS_ONLY)
 
-    @post_load
-    def _with_address(self, body: dict[str, Any], **_more: Any) -> dict[str, Any]:
-        email, phone = body.pop("email", None), body.pop("phone", None)
-        address = Address(Channel.EMAIL, email) if email else Address(Channel.SMS, phone)
-        return body | {"address": address}
-
 
 class SignInSchema(AddressedSchema):
     """One address and the password."""
@@ -174,48 +185,32 @@ class RequestResetSchema(AddressedSchema):
     """The address of the account whose password to reset."""
 
 
-class ConfirmResetSchema(AddressedSchema):
+class ConfirmResetSchema(AddressedSchema, WithNewPasswordSchema):
     """The code sent to the address, and the new password."""
 
     code = TypedCode(required=True)
     new_password = NewPassword(required=True)
 
-    @validates_schema(skip_on_field_errors=False)
-    def _has_good_password(self, body: dict[str, Any], **_more: Any) -> None:
-        validate_password(body, "new_password")
 
-
-class ChangePasswordSchema(StrictSchema):
+class ChangePasswordSchema(WithNewPasswordSchema):
     """The current password and the new one."""
 
     old_password = Password(required=True)
     new_password = NewPassword(required=True)
 
-    @validates_schema(skip_on_field_errors=False)
-    def _has_good_password(self, body: dict[str, Any], **_more: Any) -> None:
-        validate_password(body, "new_password")
 
-
-class NewEmailSchema(StrictSchema):
+class NewEmailSchema(WithAddressSchema):
     """A new e-mail address, and the account's password."""
 
     email = Email(required=True)
     password = Password(required=True)
 
-    @post_load
-    def _with_address(self, body: dict[str, Any], **_more: Any) -> dict[str, Any]:
-        return {"password": body["password"], "address": Address(Channel.EMAIL, body["email"])}
 
-
-class NewPhoneSchema(StrictSchema):
+class NewPhoneSchema(WithAddressSchema):
     """A new phone number, and the account's password."""
 
     phone = Phone(required=True)
     password = Password(required=True)
-
-    @post_load
-    def _with_address(self, body: dict[str, Any], **_more: Any) -> dict[str, Any]:
-        return {"password": body["password"], "address": Address(Channel.SMS, body["phone"])}
 
 
 class CodeSchema(StrictSchema):

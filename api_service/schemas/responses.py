@@ -164,11 +164,9 @@ class ResetAskedSchema(ResponseSchema):
     destination = _text("its recipient, masked", "a…@example.org")
 
 
-class CodeSentSchema(ResponseSchema):
+class CodeSentSchema(ResetAskedSchema):
     """Where the code goes."""
 
-    channel = _enum(Channel, "the channel of the message")
-    destination = _text("its recipient, masked", "a…@example.org")
     expires_at = _timestamp("when it expires")
 
 

@@ -3,7 +3,6 @@
 Only a reader of the new address learns whether another account has it.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -42,26 +41,19 @@ def ask_for_change(
     return token
 
 
-@dataclass(frozen=True)
-class AddressCode:
-    """A code that proves a new address."""
-
-    user_id: UUID
-    channel: Channel
-    code: str = field(repr=False)
-
-
-def token_of_change(sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, offered: AddressCode) -> UUID:
+def token_of_change(
+    sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, *, user_id: UUID, channel: Channel, code: str
+) -> UUID:
     """Return the id of the user's token with this code. The attempt is committed before the code is compared.
 
     Raises InvalidOrExpiredError, TooManyAttemptsError or TooManyRequestsError.
     """
     with sessions.begin() as session:
-        spent = spend_attempt(session, changes_of(offered.user_id, offered.channel))
+        spent = spend_attempt(session, changes_of(user_id, channel))
         count_tries(session, limiter, *destinations(session, spent))
     if spent.is_used_up:
         raise TooManyAttemptsError
-    return matching_attempt(spent, keys, offered.code).token_id
+    return matching_attempt(spent, keys, code).token_id
 
 
 def change_address(session: Session, current_user: CurrentUser, token_id: UUID) -> None:

@@ -3,7 +3,7 @@
 An address without an account takes the same statements, with a decoy token and a different message.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import CTE, ScalarSelect, Select, bindparam, func, literal, select, true
@@ -32,15 +32,6 @@ from shared.web.problems import ValidationFailedError, Violation
 
 DUMMY_WORK_ROWS = 400
 """Rows to count where no account exists, which takes as long as locking the user and checking the foreign key."""
-
-
-@dataclass(frozen=True)
-class NewPassword:
-    """A new password, with the code that permits it."""
-
-    address: Address
-    code: str = field(repr=False)
-    password: str = field(repr=False)
 
 
 def ask_for_reset(
@@ -109,19 +100,23 @@ def _dummy_work(holder: CTE) -> ScalarSelect[int]:
 _ADDRESSEES = {channel: _select_on(channel) for channel in Channel}
 
 
-def token_of_reset(sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, new: NewPassword) -> UUID:
+def token_of_reset(
+    sessions: sessionmaker[Session], keys: SecretKeys, limiter: Limiter, address: Address, code: str
+) -> UUID:
     """Return the id of the token with this code. Raises InvalidOrExpiredError or TooManyRequestsError.
 
     The attempt is committed before the code is compared. It counts against the address only if a code exists:
     otherwise a stranger could use up all tries without a message. A used-up code is not reported as such.
     """
     with sessions.begin() as session:
-        spent = spend_attempt(session, resets_of(new.address, keys))
-        count_tries(session, limiter, *([new.address.canonical] if spent.attempts else []))
-    return matching_attempt(spent, keys, new.code).token_id
+        spent = spend_attempt(session, resets_of(address, keys))
+        count_tries(session, limiter, *([address.canonical] if spent.attempts else []))
+    return matching_attempt(spent, keys, code).token_id
 
 
-def reset_password(session: Session, token_id: UUID, new: NewPassword, password_hash: str) -> User:
+def reset_password(
+    session: Session, token_id: UUID, address: Address, new_password: str, *, password_hash: str
+) -> User:
     """Use the token, set the password, end sessions and codes, and notify the user, in the caller's transaction.
 
     Returns the user. Raises InvalidOrExpiredError.
@@ -129,9 +124,9 @@ def reset_password(session: Session, token_id: UUID, new: NewPassword, password_
     token = session.get(Token, token_id)
     if token is None:  # erased since the code was tried
         raise InvalidOrExpiredError
-    holder = lock_owner(session, token, new.address)
+    holder = lock_owner(session, token, address)
     use_up(session, token, Purpose.PASSWORD_RESET)
-    reject_own_address(holder, new.password)
+    reject_own_address(holder, new_password)
     set_password(session, holder, password_hash)
     return holder
 

@@ -58,14 +58,10 @@ def address_column(channel: Channel) -> InstrumentedAttribute[str | None]:
 
 def has_same_address(user: User, channel: Channel) -> ColumnElement[bool]:
     """Return the condition that a user has this user's address on that channel."""
-    match channel:
-        case Channel.EMAIL:
-            return has_address(channel, user.email_canonical)
-        case Channel.SMS:
-            return has_address(channel, user.phone)
+    return has_address(channel, canonical_address(reached_at(user, channel)))
 
 
-def has_address(channel: Channel, canonical: str | BindParameter[str] | None) -> ColumnElement[bool]:
+def has_address(channel: Channel, canonical: str | BindParameter[str]) -> ColumnElement[bool]:
     """Return the condition that a user has this canonical address."""
     match channel:
         case Channel.EMAIL:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alembic import command
+from alembic import command, context
 from alembic.config import Config
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
@@ -77,11 +77,22 @@ class Migrations:
         command.check(self.configuration(database_url))
 
 
+def run_migrations(application_name: str, version_table: str, *, lock_timeout: str = "15min", **options: Any) -> None:
+    """Run the command that alembic received, with a transaction for each migration; for ``env.py``."""
+    url = context.config.attributes["database_url"]
+    with exclusive_connection(
+        url, version_table, application_name=application_name, lock_timeout=lock_timeout
+    ) as connection:
+        context.configure(connection=connection, version_table=version_table, transaction_per_migration=True, **options)
+        with context.begin_transaction():
+            context.run_migrations()
+
+
 @contextmanager
 def exclusive_connection(
     database_url: str, version_table: str, *, application_name: str, lock_timeout: str = "15min"
 ) -> Iterator[Connection]:
-    """Connect with an advisory lock that excludes other migrations of the database; for ``env.py``.
+    """Connect with an advisory lock that excludes other migrations of the database.
 
     ``lock_timeout``, in PostgreSQL's notation, limits the wait for another migration.
     """

@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from api_service.security import passwords
 from api_service.services import EXTENSION
-from api_service.use_cases.sign_in import NO_USER, Credentials, find_candidates, holder_and_newest
+from api_service.use_cases.sessions import NO_USER, find_candidates, holder_and_newest
 from api_service.use_cases.users import Address
 from shared.vocabulary import Channel
 from tests.support.api import PASSWORD, ApiUnderTest
@@ -99,7 +99,7 @@ def test_a_wrong_password_is_always_compared_with_two_hashes(api: ApiUnderTest) 
 
     for name, nobodies in {"holder": 0, "both": 0, "pending": 1, "nobody": 2}.items():
         with api.app.extensions[EXTENSION].sessions.begin() as session:
-            candidates = find_candidates(session, Credentials(Address(Channel.EMAIL, f"{name}@example.org"), PASSWORD))
+            candidates = find_candidates(session, Address(Channel.EMAIL, f"{name}@example.org"))
         assert len(candidates) == 2
         assert all(passwords.is_current_hash(candidate.password_hash) for candidate in candidates)
         assert [candidate.id for candidate in candidates].count(NO_USER.id) == nobodies
