@@ -86,21 +86,23 @@ def _services(settings: ApiSettings) -> Services:
         policy=TokenPolicy(
             lifetimes=settings.lifetimes,
             attempts=settings.activation_attempts,
-            resend_cooldown=settings.resend_cooldown,
+            resend_cooldown=timedelta(seconds=settings.resend_cooldown_seconds),
             key_id=settings.secret_keys.newest_id,
-            fallback_after=settings.fallback_after,
-            fallbacks=settings.fallbacks,
+            fallback_after=timedelta(seconds=settings.activation_fallback_seconds),
+            fallbacks=settings.activation_fallback.channels,
         ),
         account_policy=TokenPolicy(
             lifetimes=settings.account_code_lifetimes,
             attempts=settings.activation_attempts,
-            resend_cooldown=settings.resend_cooldown,
+            resend_cooldown=timedelta(seconds=settings.resend_cooldown_seconds),
             key_id=settings.secret_keys.newest_id,
         ),
         session_policy=SessionPolicy(
             idle=timedelta(days=settings.session_idle_days), lifetime=timedelta(days=settings.session_lifetime_days)
         ),
-        access_tokens=AccessTokens(settings.secret_keys, settings.public_url, settings.access_token_lifetime),
+        access_tokens=AccessTokens(
+            settings.secret_keys, settings.public_url, timedelta(seconds=settings.access_token_lifetime_seconds)
+        ),
         notifier=Notifier(settings.database_url),
         settled_waiters=SettledWaiters(settings.threads),
     )

@@ -126,31 +126,16 @@ class ApiSettings:
             Channel.SMS: timedelta(seconds=self.account_code_sms_lifetime_seconds),
         }
 
-    @property
-    def access_token_lifetime(self) -> timedelta:
-        """How long an access token is valid."""
-        return timedelta(seconds=self.access_token_lifetime_seconds)
-
-    @property
-    def resend_cooldown(self) -> timedelta:
-        """How old a registration's newest message must be before another is sent."""
-        return timedelta(seconds=self.resend_cooldown_seconds)
-
-    @property
-    def fallbacks(self) -> Mapping[Channel, Channel]:
-        """The fallback channel by the channel that it replaces."""
-        return self.activation_fallback.channels
-
-    @property
-    def fallback_after(self) -> timedelta:
-        """How long to wait for a provider's acceptance before the fallback channel takes over."""
-        return timedelta(seconds=self.activation_fallback_seconds)
-
 
 class ApiSettingsSchema(SettingsSchema):
     """The settings of the API."""
 
     result: ClassVar = ApiSettings
+
+    class Meta:
+        """The rate limits, whose rules declare them."""
+
+        include: ClassVar = {limit.value: RateLimits(limit) for limit in Limit}
 
     database_url = DatabaseUrl(
         "DATABASE_URL", "The database of users and the outbox; log in as a member of signpost_api.", is_secret=True
@@ -270,16 +255,6 @@ class ApiSettingsSchema(SettingsSchema):
     rate_limits = Switch(
         "RATE_LIMITS", "Whether rate limits apply. Turn them off only on a private network.", default=True
     )
-    registrations_per_network = RateLimits(Limit.REGISTRATIONS_PER_NETWORK)
-    registrations_per_address = RateLimits(Limit.REGISTRATIONS_PER_ADDRESS)
-    resends_per_address = RateLimits(Limit.RESENDS_PER_ADDRESS)
-    code_tries_per_address = RateLimits(Limit.CODE_TRIES_PER_ADDRESS)
-    failed_logins_per_network = RateLimits(Limit.FAILED_LOGINS_PER_NETWORK)
-    failed_logins_per_address = RateLimits(Limit.FAILED_LOGINS_PER_ADDRESS)
-    wrong_passwords_per_user = RateLimits(Limit.WRONG_PASSWORDS_PER_USER)
-    changes_per_user = RateLimits(Limit.CHANGES_PER_USER)
-    resets_per_network = RateLimits(Limit.RESETS_PER_NETWORK)
-    resets_per_address = RateLimits(Limit.RESETS_PER_ADDRESS)
     log_level = LogLevel()
 
     @post_load
@@ -298,25 +273,19 @@ class ApiSettingsSchema(SettingsSchema):
             )
 
     @validates_schema
-    def _fits_together(self, settings: dict[str, Any], **_more: Any) -> None:
-        cooldown = settings["resend_cooldown_seconds"]
-        for name in ("activation_sms_lifetime_seconds", "activation_email_lifetime_seconds"):
-            if cooldown >= settings[name]:
-                lifetime = f"{name.upper()}={settings[name]}"
-                raise ValidationError(
-                    f"RESEND_COOLDOWN_SECONDS={cooldown} is not below {lifetime}: a resend would come too late"
-                )
-
-    @validates_schema
-    def _falls_back_in_time(self, settings: dict[str, Any], **_more: Any) -> None:
-        after = settings["activation_fallback_seconds"]
-        for channel in settings["activation_fallback"].channels:
-            name = f"activation_{channel}_lifetime_seconds"
-            if after >= settings[name]:
-                lifetime = f"{name.upper()}={settings[name]}"
-                raise ValidationError(
-                    f"ACTIVATION_FALLBACK_SECONDS={after} is not below {lifetime}: the code would have expired"
-                )
+    def _codes_outlive_pauses(self, settings: dict[str, Any], **_more: Any) -> None:
+        pauses = (
+            ("resend_cooldown_seconds", Channel, "a resend would come too late"),
+            ("activation_fallback_seconds", settings["activation_fallback"].channels, "the code would have expired"),
+        )
+        errors = [
+            f"{pause.upper()}={settings[pause]} is not below {lifetime.upper()}={settings[lifetime]}: {problem}"
+            for pause, channels, problem in pauses
+            for lifetime in (f"activation_{channel}_lifetime_seconds" for channel in channels)
+            if settings[pause] >= settings[lifetime]
+        ]
+        if errors:
+            raise ValidationError(errors)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
@@ -45,16 +44,6 @@ class WebSettings(ConsoleSettings):
     def is_https(self) -> bool:
         """Whether browsers reach the console by https."""
         return bool(self.url and self.url.startswith("https:"))
-
-    @property
-    def session_idle(self) -> timedelta:
-        """How long an unused session lasts."""
-        return timedelta(minutes=self.session_idle_minutes)
-
-    @property
-    def session_lifetime(self) -> timedelta:
-        """How long any session lasts."""
-        return timedelta(hours=self.session_hours)
 
 
 class WebSettingsSchema(ConsoleSettingsSchema):

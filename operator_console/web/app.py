@@ -1,7 +1,7 @@
 """Create the WSGI application from the settings."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from flask import Flask
@@ -113,7 +113,9 @@ def _services(settings: WebSettings) -> Services:
         count_permits=permits,
         causes=SingleFlightCache(_in_transaction(sessions, list_causes), permits),
         stats=SingleFlightCache(_in_transaction(sessions, stats), permits),
-        session_policy=SessionPolicy(idle=settings.session_idle, lifetime=settings.session_lifetime),
+        session_policy=SessionPolicy(
+            idle=timedelta(minutes=settings.session_idle_minutes), lifetime=timedelta(hours=settings.session_hours)
+        ),
         origin=origin_of(settings.url),
         is_https=settings.is_https,
     )

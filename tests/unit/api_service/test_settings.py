@@ -26,7 +26,7 @@ def test_missing_settings_have_defaults() -> None:
     assert (settings.bind, settings.threads, settings.activation_attempts) == (("127.0.0.1", 8000), 8, 5)
     assert settings.workers >= 1
     assert settings.lifetimes == {Channel.EMAIL: timedelta(days=1), Channel.SMS: timedelta(minutes=10)}
-    assert settings.resend_cooldown == timedelta(minutes=1)
+    assert settings.resend_cooldown_seconds == 60
     assert settings.secret_keys.newest_id == KEY_ID
 
 
@@ -54,14 +54,14 @@ def test_a_rejected_secret_is_not_quoted() -> None:
 
 
 def test_no_fallback_by_default() -> None:
-    assert read().fallbacks == {}
-    assert read(ACTIVATION_FALLBACK="sms").fallbacks == {Channel.EMAIL: Channel.SMS}
-    assert read(ACTIVATION_FALLBACK="email").fallbacks == {Channel.SMS: Channel.EMAIL}
-    assert len(read(ACTIVATION_FALLBACK="both").fallbacks) == 2
+    assert read().activation_fallback.channels == {}
+    assert read(ACTIVATION_FALLBACK="sms").activation_fallback.channels == {Channel.EMAIL: Channel.SMS}
+    assert read(ACTIVATION_FALLBACK="email").activation_fallback.channels == {Channel.SMS: Channel.EMAIL}
+    assert len(read(ACTIVATION_FALLBACK="both").activation_fallback.channels) == 2
 
 
 def test_a_fallback_after_the_code_expires_is_rejected() -> None:
-    assert read(ACTIVATION_FALLBACK="sms", ACTIVATION_FALLBACK_SECONDS="600").fallback_after == timedelta(minutes=10)
+    assert read(ACTIVATION_FALLBACK="sms", ACTIVATION_FALLBACK_SECONDS="600").activation_fallback_seconds == 600
     with pytest.raises(SettingsError) as problem:
         read(ACTIVATION_FALLBACK="both", ACTIVATION_FALLBACK_SECONDS="600")
 

@@ -27,7 +27,7 @@ def read(**environment: str) -> WebSettings:
 def test_by_default_the_console_listens_on_loopback_and_sessions_end() -> None:
     settings = read()
     assert settings.bind == ("127.0.0.1", 8001)
-    assert (settings.session_idle, settings.session_lifetime) == (timedelta(minutes=30), timedelta(hours=12))
+    assert (settings.session_idle_minutes, settings.session_hours) == (30, 12)
     assert not settings.is_https
 
 
