@@ -1,6 +1,8 @@
 """The objects that routes need; ``app`` creates them once per process."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from flask import current_app
 from sqlalchemy import Engine
@@ -10,11 +12,13 @@ from api_service.outbox_signals.wait_for_settled import SettledWaiters
 from api_service.outbox_signals.wake_relays import Notifier
 from api_service.rate_limits import Limiter
 from api_service.security.access_tokens import AccessTokens
+from api_service.transactions import in_transaction
 from api_service.use_cases.sessions import SessionPolicy
 from api_service.use_cases.tokens import TokenPolicy
 from shared.secrets import SecretKeys
 
 EXTENSION = "signpost"
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,12 @@ class Services:
     access_tokens: AccessTokens
     notifier: Notifier
     settled_waiters: SettledWaiters
+
+    def run_and_wake(self, work: Callable[[Session], Result]) -> Result:
+        """Run the work in a transaction, and wake the relays for the messages that it enqueued."""
+        result = in_transaction(self.sessions, work)
+        self.notifier.wake()
+        return result
 
     def close(self) -> None:
         """Stop background threads and close database connections."""

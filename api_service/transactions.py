@@ -41,20 +41,12 @@ def trace_transactions(engine: Engine) -> None:
     if current_tracer() is None:
         return
     event.listen(engine, "begin", _started)
-    event.listen(engine, "commit", _committed)
-    event.listen(engine, "rollback", _rolled_back)
+    event.listen(engine, "commit", lambda connection: _record(connection.info, "committed"))
+    event.listen(engine, "rollback", lambda connection: _record(connection.info, "rolled back"))
 
 
 def _started(connection: Connection) -> None:
     connection.info[_STARTED_AT] = time.perf_counter()
-
-
-def _committed(connection: Connection) -> None:
-    _record(connection.info, "committed")
-
-
-def _rolled_back(connection: Connection) -> None:
-    _record(connection.info, "rolled back")
 
 
 def _record(info: dict[Any, Any], outcome: str) -> None:

@@ -4,7 +4,7 @@ Decorators that change the interface of a route mark it, so the annotations need
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -61,32 +61,23 @@ class RequestDoc:
 
 @dataclass(frozen=True)
 class OperationDoc:
-    """The responses and problems of a route. Those that follow from its body and marks are added automatically."""
+    """The responses and problems of a route. Those that follow from its body and marks are added automatically.
+
+    It is a decorator. Put it directly below the route's own decorator.
+    """
 
     tag: Tag
     responses: Mapping[HTTPStatus, ResponseDoc]
-    body: RequestDoc | None
-    problems: tuple[AnyCode, ...]
-    parameters: tuple[str, ...]
-    needs_database: bool
+    _: KW_ONLY
+    body: RequestDoc | None = None
+    problems: tuple[AnyCode, ...] = ()
+    parameters: tuple[str, ...] = ()
+    needs_database: bool = True
 
-
-def documented(
-    tag: Tag,
-    responses: Mapping[HTTPStatus, ResponseDoc],
-    *,
-    body: RequestDoc | None = None,
-    problems: tuple[AnyCode, ...] = (),
-    parameters: tuple[str, ...] = (),
-    needs_database: bool = True,
-) -> Callable[[View], View]:
-    """Annotate the route. Put this directly below the route's own decorator."""
-
-    def attach(view: View) -> View:
-        vars(view)["operation_doc"] = OperationDoc(tag, responses, body, problems, parameters, needs_database)
+    def __call__(self, view: View) -> View:
+        """Annotate the route."""
+        vars(view)["operation_doc"] = self
         return view
-
-    return attach
 
 
 def add_mark(view: View, mark: Mark) -> View:

@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
 from api_service.errors import Code
-from api_service.http.annotations import RATE_LIMIT_HEADERS, RequestDoc, ResponseDoc, Tag, documented
+from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag
 from api_service.http.authentication import authenticated
 from api_service.http.idempotency import acquire_key, idempotent, store_response
 from api_service.http.rate_limiting import by_addresses, by_network, by_user, count_unless_refused, refund, spend
@@ -43,7 +43,7 @@ blueprint = Blueprint("me", __name__, url_prefix="/v1/me")
 
 
 @blueprint.get("")
-@documented(Tag.USER, {HTTPStatus.OK: ResponseDoc("The user.", UserSchema)})
+@OperationDoc(Tag.USER, {HTTPStatus.OK: ResponseDoc("The user.", UserSchema)})
 @authenticated
 def get_me(current_user: CurrentUser) -> Response:
     """Show the user."""
@@ -63,7 +63,7 @@ OF_CODES = (Code.INVALID_OR_EXPIRED, Code.ADDRESS_TAKEN, Code.TOO_MANY_ATTEMPTS,
 
 
 @blueprint.post("/password")
-@documented(
+@OperationDoc(
     Tag.USER,
     {
         HTTPStatus.NO_CONTENT: ResponseDoc(
@@ -89,13 +89,11 @@ def post_password(current_user: CurrentUser) -> Response:
         return store_response(session, _no_content())
 
     with count_unless_refused(_a_change(current_user)):
-        response = in_transaction(services().sessions, changed)
-    services().notifier.wake()
-    return response
+        return services().run_and_wake(changed)
 
 
 @blueprint.post("/email")
-@documented(Tag.USER, CODE_SENT, body=RequestDoc(NewEmailSchema), problems=OF_PASSWORDS)
+@OperationDoc(Tag.USER, CODE_SENT, body=RequestDoc(NewEmailSchema), problems=OF_PASSWORDS)
 @authenticated
 @idempotent
 def post_email(current_user: CurrentUser) -> Response:
@@ -104,7 +102,7 @@ def post_email(current_user: CurrentUser) -> Response:
 
 
 @blueprint.post("/phone")
-@documented(Tag.USER, CODE_SENT, body=RequestDoc(NewPhoneSchema), problems=OF_PASSWORDS)
+@OperationDoc(Tag.USER, CODE_SENT, body=RequestDoc(NewPhoneSchema), problems=OF_PASSWORDS)
 @authenticated
 @idempotent
 def post_phone(current_user: CurrentUser) -> Response:
@@ -113,7 +111,7 @@ def post_phone(current_user: CurrentUser) -> Response:
 
 
 @blueprint.post("/email/confirm")
-@documented(Tag.USER, ADDRESS_CHANGED, body=RequestDoc(CodeSchema), problems=OF_CODES)
+@OperationDoc(Tag.USER, ADDRESS_CHANGED, body=RequestDoc(CodeSchema), problems=OF_CODES)
 @authenticated
 @idempotent
 def post_email_confirmation(current_user: CurrentUser) -> Response:
@@ -122,7 +120,7 @@ def post_email_confirmation(current_user: CurrentUser) -> Response:
 
 
 @blueprint.post("/phone/confirm")
-@documented(Tag.USER, ADDRESS_CHANGED, body=RequestDoc(CodeSchema), problems=OF_CODES)
+@OperationDoc(Tag.USER, ADDRESS_CHANGED, body=RequestDoc(CodeSchema), problems=OF_CODES)
 @authenticated
 @idempotent
 def post_phone_confirmation(current_user: CurrentUser) -> Response:
@@ -131,7 +129,7 @@ def post_phone_confirmation(current_user: CurrentUser) -> Response:
 
 
 @blueprint.get("/export")
-@documented(
+@OperationDoc(
     Tag.USER, {HTTPStatus.OK: ResponseDoc("All personal data.", ExportSchema, headers=("Content-Disposition",))}
 )
 @authenticated
@@ -139,14 +137,14 @@ def get_export(current_user: CurrentUser) -> Response:
     """Return all personal data of the user."""
     with services().sessions.begin() as session:
         data = collect(session, current_user.user_id)
-    sessions = [vars(one) | {"is_current": one.id == current_user.session_id} for one in data.sessions]
+    sessions = [one | {"is_current": one["id"] == current_user.session_id} for one in data.sessions]
     response = ExportSchema.response(vars(data) | {"sessions": sessions})
     response.headers["Content-Disposition"] = 'attachment; filename="personal-data.json"'
     return response
 
 
 @blueprint.delete("")
-@documented(
+@OperationDoc(
     Tag.USER,
     {HTTPStatus.ACCEPTED: ResponseDoc("The user was erased.", StatusSchema, headers=RATE_LIMIT_HEADERS)},
     body=RequestDoc(EraseSchema, is_required=False),
@@ -192,9 +190,7 @@ def _code_sent(current_user: CurrentUser, schema: StrictSchema) -> Response:
         sent = vars(body["address"]) | {"destination": body["address"].destination, "expires_at": token.expires_at}
         return store_response(session, CodeSentSchema.response(sent, HTTPStatus.ACCEPTED))
 
-    response = in_transaction(services().sessions, work)
-    services().notifier.wake()
-    return response
+    return services().run_and_wake(work)
 
 
 def _address_changed(current_user: CurrentUser, channel: Channel) -> Response:
@@ -211,9 +207,7 @@ def _address_changed(current_user: CurrentUser, channel: Channel) -> Response:
         token_id = token_of_change(
             parts.sessions, parts.keys, parts.limiter, user_id=current_user.user_id, channel=channel, code=code
         )
-        response = in_transaction(services().sessions, lambda session: changed(session, token_id))
-    services().notifier.wake()
-    return response
+        return parts.run_and_wake(lambda session: changed(session, token_id))
 
 
 def _a_change(current_user: CurrentUser) -> Subject:

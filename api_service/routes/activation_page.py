@@ -21,10 +21,10 @@ from api_service.http.annotations import (
     FORM,
     HTML,
     RATE_LIMIT_HEADERS,
+    OperationDoc,
     RequestDoc,
     ResponseDoc,
     Tag,
-    documented,
 )
 from api_service.http.problems import problem
 from api_service.rate_limits import TooManyRequestsError
@@ -70,7 +70,7 @@ TOO_LARGE = ResponseDoc("A page: the form has more than 16 KiB.", media_type=HTM
 
 
 @blueprint.get("")
-@documented(
+@OperationDoc(
     Tag.PAGES,
     {
         HTTPStatus.OK: ResponseDoc("The page with the button.", media_type=HTML),
@@ -88,7 +88,7 @@ def get_page() -> Response:
 
 
 @blueprint.post("")
-@documented(
+@OperationDoc(
     Tag.PAGES,
     {
         HTTPStatus.OK: ResponseDoc("A page: the account is active.", media_type=HTML),
@@ -122,7 +122,7 @@ def post_page() -> Response:
 
 
 @blueprint.post("/decline")
-@documented(
+@OperationDoc(
     Tag.PAGES,
     {
         HTTPStatus.OK: ResponseDoc("A page: the registration is cancelled.", media_type=HTML),

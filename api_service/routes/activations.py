@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify
 from sqlalchemy.orm import Session
 
 from api_service.errors import Code
-from api_service.http.annotations import RequestDoc, ResponseDoc, Tag, documented
+from api_service.http.annotations import OperationDoc, RequestDoc, ResponseDoc, Tag
 from api_service.http.authentication import session_context, session_document
 from api_service.http.idempotency import acquire_key, idempotent, store_response
 from api_service.http.rate_limiting import by_network, refund, spend
@@ -25,7 +25,7 @@ blueprint = Blueprint("activations", __name__, url_prefix="/v1/activations")
 
 
 @blueprint.post("")
-@documented(
+@OperationDoc(
     Tag.REGISTRATIONS,
     {HTTPStatus.OK: ResponseDoc("The account is active. A code also signs the client in.", ActivatedSchema)},
     body=RequestDoc(ActivateSchema),

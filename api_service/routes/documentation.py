@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, json, request
 from werkzeug.exceptions import NotFound
 
-from api_service.http.annotations import HTML, ResponseDoc, Tag, documented
+from api_service.http.annotations import HTML, OperationDoc, ResponseDoc, Tag
 from api_service.openapi import document_of
 from api_service.schemas.responses import DocumentSchema
 from shared.web.problems import CommonCode
@@ -34,14 +34,14 @@ blueprint = Blueprint("documentation", __name__)
 
 
 @blueprint.get("/openapi.json")
-@documented(Tag.PAGES, {HTTPStatus.OK: ResponseDoc("The document.", DocumentSchema)}, needs_database=False)
+@OperationDoc(Tag.PAGES, {HTTPStatus.OK: ResponseDoc("The document.", DocumentSchema)}, needs_database=False)
 def get_document() -> Response:
     """Return the OpenAPI 3.1 document."""
     return _cacheable(json.dumps(_document()), "application/json")
 
 
 @blueprint.get("/docs")
-@documented(Tag.PAGES, {HTTPStatus.OK: ResponseDoc("The page.", media_type=HTML)}, needs_database=False)
+@OperationDoc(Tag.PAGES, {HTTPStatus.OK: ResponseDoc("The page.", media_type=HTML)}, needs_database=False)
 def get_docs() -> Response:
     """Show the document as a page."""
     response = _cacheable(PAGE.read_text(encoding="utf-8"), HTML)
@@ -50,7 +50,7 @@ def get_docs() -> Response:
 
 
 @blueprint.get("/docs/<file>")
-@documented(
+@OperationDoc(
     Tag.PAGES,
     {HTTPStatus.OK: ResponseDoc("The file.", media_type="*/*")},
     problems=(CommonCode.NOT_FOUND,),

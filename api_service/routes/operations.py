@@ -5,7 +5,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from api_service.http.annotations import ResponseDoc, Tag, documented
+from api_service.http.annotations import OperationDoc, ResponseDoc, Tag
 from api_service.http.problems import problem
 from api_service.metrics import exposition
 from api_service.schemas.responses import StatusSchema
@@ -18,14 +18,14 @@ blueprint = Blueprint("operations", __name__)
 
 
 @blueprint.get("/livez")
-@documented(Tag.OPERATIONS, {HTTPStatus.OK: ResponseDoc("The process responds.", StatusSchema)}, needs_database=False)
+@OperationDoc(Tag.OPERATIONS, {HTTPStatus.OK: ResponseDoc("The process responds.", StatusSchema)}, needs_database=False)
 def get_livez() -> Response:
     """Report that the process responds, in any state of the database."""
     return jsonify(status="alive")
 
 
 @blueprint.get("/readyz")
-@documented(
+@OperationDoc(
     Tag.OPERATIONS,
     {HTTPStatus.OK: ResponseDoc("The service is ready.", StatusSchema)},
     problems=(CommonCode.NOT_READY,),
@@ -38,14 +38,16 @@ def get_readyz() -> Response:
 
 
 @blueprint.get("/favicon.ico")
-@documented(Tag.OPERATIONS, {HTTPStatus.NO_CONTENT: ResponseDoc("No icon.")}, needs_database=False)
+@OperationDoc(Tag.OPERATIONS, {HTTPStatus.NO_CONTENT: ResponseDoc("No icon.")}, needs_database=False)
 def get_favicon() -> Response:
     """Return no icon, which browsers request for every page."""
     return Response(status=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "public, max-age=604800"})
 
 
 @blueprint.get("/metrics")
-@documented(Tag.OPERATIONS, {HTTPStatus.OK: ResponseDoc("The metrics.", media_type="text/plain")}, needs_database=False)
+@OperationDoc(
+    Tag.OPERATIONS, {HTTPStatus.OK: ResponseDoc("The metrics.", media_type="text/plain")}, needs_database=False
+)
 def get_metrics() -> Response:
     """Return metrics in Prometheus' text format."""
     return Response(exposition(), content_type=CONTENT_TYPE_LATEST)

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from api_service.errors import Code
 from api_service.http.accept_language import preferred_locale
-from api_service.http.annotations import RATE_LIMIT_HEADERS, RequestDoc, ResponseDoc, Tag, documented
+from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag
 from api_service.http.idempotency import acquire_key, idempotent, store_response
 from api_service.http.rate_limiting import by_addresses, by_network, spend
 from api_service.rate_limits import Limit
@@ -15,7 +15,6 @@ from api_service.schemas.requests import ConfirmResetSchema, RequestResetSchema
 from api_service.schemas.responses import ResetAskedSchema
 from api_service.security import passwords
 from api_service.services import services
-from api_service.transactions import in_transaction
 from api_service.use_cases.reset_password import ask_for_reset, reset_password, token_of_reset
 from api_service.use_cases.users import Address
 from shared.web.bodies import read_body
@@ -24,7 +23,7 @@ blueprint = Blueprint("password_resets", __name__, url_prefix="/v1/password-rese
 
 
 @blueprint.post("")
-@documented(
+@OperationDoc(
     Tag.PASSWORDS,
     {
         HTTPStatus.ACCEPTED: ResponseDoc(
@@ -48,13 +47,11 @@ def post_password_reset() -> Response:
         # with a user, it would be deleted with the user, which would reveal that the account existed.
         return store_response(session, ResetAskedSchema.response(address, HTTPStatus.ACCEPTED))
 
-    response = in_transaction(services().sessions, asked)
-    services().notifier.wake()
-    return response
+    return services().run_and_wake(asked)
 
 
 @blueprint.post("/confirm")
-@documented(
+@OperationDoc(
     Tag.PASSWORDS,
     {HTTPStatus.NO_CONTENT: ResponseDoc("The password was changed, and all sessions ended.")},
     body=RequestDoc(ConfirmResetSchema),
@@ -74,6 +71,4 @@ def post_confirmation() -> Response:
         user = reset_password(session, token_id, address, new_password, password_hash=password_hash)
         return store_response(session, Response(status=HTTPStatus.NO_CONTENT), user.id)
 
-    response = in_transaction(parts.sessions, reset)
-    services().notifier.wake()
-    return response
+    return parts.run_and_wake(reset)

@@ -13,10 +13,10 @@ from api_service.http.accept_language import preferred_locale
 from api_service.http.annotations import (
     RATE_LIMIT_HEADERS,
     WAIT_HEADERS,
+    OperationDoc,
     RequestDoc,
     ResponseDoc,
     Tag,
-    documented,
 )
 from api_service.http.idempotency import acquire_key, idempotent, store_response
 from api_service.http.rate_limiting import by_addresses, by_network, spend
@@ -27,7 +27,6 @@ from api_service.schemas.requests import RegisterSchema, ResendSchema
 from api_service.schemas.responses import RegistrationSchema
 from api_service.security import passwords
 from api_service.services import services
-from api_service.transactions import in_transaction
 from api_service.use_cases.register import (
     RegisterCommand,
     Registration,
@@ -51,7 +50,7 @@ blueprint = Blueprint("registrations", __name__, url_prefix="/v1/registrations")
 
 
 @blueprint.post("")
-@documented(
+@OperationDoc(
     Tag.REGISTRATIONS,
     {
         HTTPStatus.ACCEPTED: ResponseDoc(
@@ -80,14 +79,13 @@ def post_registration() -> Response:
         )
         return registration, store_response(session, _accepted(registration), registration.id)
 
-    registration, response = in_transaction(parts.sessions, registered)
-    parts.notifier.wake()
+    registration, response = parts.run_and_wake(registered)
     REGISTRATIONS.labels(command.channel).inc()
     return _respond(registration, response, _accepted)
 
 
 @blueprint.get("/<uuid:registration_id>")
-@documented(
+@OperationDoc(
     Tag.REGISTRATIONS,
     {HTTPStatus.OK: ResponseDoc("The registration.", RegistrationSchema, headers=WAIT_HEADERS)},
     problems=(CommonCode.NOT_FOUND,),
@@ -100,7 +98,7 @@ def get_registration(registration_id: UUID) -> Response:
 
 
 @blueprint.post("/<uuid:registration_id>/resend")
-@documented(
+@OperationDoc(
     Tag.REGISTRATIONS,
     {HTTPStatus.ACCEPTED: ResponseDoc("Another message will be sent.", RegistrationSchema, headers=WAIT_HEADERS)},
     body=RequestDoc(ResendSchema, is_required=False),
@@ -125,8 +123,7 @@ def post_resend(registration_id: UUID) -> Response:
         registration = _look_up_in(session, registration_id)
         return registration, store_response(session, render(registration), registration_id)
 
-    registration, response = in_transaction(services().sessions, resent)
-    services().notifier.wake()
+    registration, response = services().run_and_wake(resent)
     return _respond(registration, response, render)
 
 

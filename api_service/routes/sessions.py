@@ -6,7 +6,7 @@ from uuid import UUID
 from flask import Blueprint, Response, jsonify
 
 from api_service.errors import Code, OrganizationNotReadyError
-from api_service.http.annotations import RATE_LIMIT_HEADERS, RequestDoc, ResponseDoc, Tag, documented
+from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag
 from api_service.http.authentication import authenticated, session_context, session_document
 from api_service.http.rate_limiting import by_addresses, by_network, refund, spend
 from api_service.rate_limits import Limit
@@ -25,7 +25,7 @@ blueprint = Blueprint("sessions", __name__)
 
 
 @blueprint.post("/v1/sessions")
-@documented(
+@OperationDoc(
     Tag.SESSIONS,
     {HTTPStatus.CREATED: ResponseDoc("The new session.", SessionSchema, headers=RATE_LIMIT_HEADERS)},
     body=RequestDoc(SignInSchema),
@@ -57,7 +57,7 @@ def post_session() -> Response:
 
 
 @blueprint.post("/v1/sessions/refresh")
-@documented(
+@OperationDoc(
     Tag.SESSIONS,
     {HTTPStatus.OK: ResponseDoc("The next tokens of the session.", SessionSchema)},
     body=RequestDoc(RefreshSchema),
@@ -72,18 +72,18 @@ def post_refresh() -> Response:
 
 
 @blueprint.get("/v1/sessions")
-@documented(Tag.SESSIONS, {HTTPStatus.OK: ResponseDoc("All of the user's sessions.", ListedSessionsSchema)})
+@OperationDoc(Tag.SESSIONS, {HTTPStatus.OK: ResponseDoc("All of the user's sessions.", ListedSessionsSchema)})
 @authenticated
 def get_sessions(current_user: CurrentUser) -> Response:
     """List the user's sessions."""
     with services().sessions.begin() as session:
         listed = listed_sessions(session, current_user.user_id)
-    sessions = [vars(one) | {"is_current": one.id == current_user.session_id} for one in listed]
+    sessions = [one | {"is_current": one["id"] == current_user.session_id} for one in listed]
     return ListedSessionsSchema.response({"sessions": sessions})
 
 
 @blueprint.delete("/v1/sessions/current")
-@documented(Tag.SESSIONS, {HTTPStatus.NO_CONTENT: ResponseDoc("The session was ended.")})
+@OperationDoc(Tag.SESSIONS, {HTTPStatus.NO_CONTENT: ResponseDoc("The session was ended.")})
 @authenticated
 def delete_current_session(current_user: CurrentUser) -> Response:
     """Sign out."""
@@ -91,7 +91,7 @@ def delete_current_session(current_user: CurrentUser) -> Response:
 
 
 @blueprint.delete("/v1/sessions/<uuid:session_id>")
-@documented(
+@OperationDoc(
     Tag.SESSIONS, {HTTPStatus.NO_CONTENT: ResponseDoc("The session was ended.")}, problems=(CommonCode.NOT_FOUND,)
 )
 @authenticated
@@ -101,7 +101,7 @@ def delete_session(current_user: CurrentUser, session_id: UUID) -> Response:
 
 
 @blueprint.get("/.well-known/jwks.json")
-@documented(Tag.SESSIONS, {HTTPStatus.OK: ResponseDoc("The keys, by `kid`.", KeySetSchema)}, needs_database=False)
+@OperationDoc(Tag.SESSIONS, {HTTPStatus.OK: ResponseDoc("The keys, by `kid`.", KeySetSchema)}, needs_database=False)
 def get_key_set() -> Response:
     """Return the public keys that verify access tokens."""
     response = jsonify(services().access_tokens.key_set())

@@ -5,7 +5,7 @@ decoy, costs the same statements as any other.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, insert, select
@@ -25,16 +25,6 @@ from shared.models import Token
 from shared.secrets import SecretKeys
 from shared.templates import Template
 from shared.vocabulary import Channel, Locale, Purpose
-
-
-@dataclass(frozen=True)
-class Recipient:
-    """The address, language and, if known to belong to the address, name of a message's recipient."""
-
-    address: str = field(repr=False)
-    locale: Locale
-    name: str | None = field(default=None, repr=False)
-
 
 FOR_A_RESET = (Purpose.PASSWORD_RESET, Purpose.DECOY)
 
@@ -126,14 +116,19 @@ def new_address(wanted: CodeRequest) -> str | None:
     return wanted.address.deliverable if wanted.purpose is Purpose.ADDRESS_CHANGE else None
 
 
-def message_with(template: Template, token: Token, to: Recipient) -> NewMessage:
-    """Return the message with the code, or the note that the address has no account."""
+def message_with(
+    template: Template, token: Token, recipient: str, locale: Locale, name: str | None = None
+) -> NewMessage:
+    """Return the message with the code, or the note that the address has no account.
+
+    Give the ``name`` only if it is known to belong to the address.
+    """
     return NewMessage(
         template=template,
         channel=token.channel,
-        recipient=to.address,
-        locale=to.locale,
-        payload={"name": to.name, "key_id": token.key_id},
+        recipient=recipient,
+        locale=locale,
+        payload={"name": name, "key_id": token.key_id},
         user_id=owner_of_messages(token),
         token_id=token.id,
         expires_at=token.expires_at,

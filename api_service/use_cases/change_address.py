@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from api_service.errors import AddressTakenError, TooManyAttemptsError
 from api_service.rate_limits import Limiter
 from api_service.security.access_tokens import CurrentUser
-from api_service.use_cases.account_codes import CodeRequest, Recipient, changes_of, end_codes, issue, message_with
+from api_service.use_cases.account_codes import CodeRequest, changes_of, end_codes, issue, message_with
 from api_service.use_cases.activate import ONE_HOLDER, retire_others
 from api_service.use_cases.reauthentication import Reauthentication, lock_reauthenticated_user, lock_signed_in_user
 from api_service.use_cases.tokens import TokenPolicy, count_tries, destinations, matching_attempt, spend_attempt, use_up
@@ -36,8 +36,7 @@ def ask_for_change(
     """
     user = lock_reauthenticated_user(session, reauthentication)
     token = issue(session, CodeRequest(user.id, Purpose.ADDRESS_CHANGE, address), keys, policy)
-    to = Recipient(address.deliverable, user.locale)
-    enqueue(session, message_with(Template("address_change"), token, to))
+    enqueue(session, message_with(Template("address_change"), token, address.deliverable, user.locale))
     return token
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from api_service.use_cases.reauthentication import Reauthentication, lock_reauthenticated_user
-from api_service.use_cases.sessions import ListedSession, listed_sessions
+from api_service.use_cases.sessions import listed_sessions
 from api_service.use_cases.users import Address, proven_channels, reached_at
 from shared.models import OutboxMessage, Token, User
 from shared.secrets import SecretKeys
@@ -25,7 +25,7 @@ class PersonalData:
 
     user: User
     tokens: Sequence[Token] = field(repr=False)
-    sessions: Sequence[ListedSession] = field(repr=False)
+    sessions: list[dict[str, Any]] = field(repr=False)
     messages: list[dict[str, Any]] = field(repr=False)
 
 

@@ -3,7 +3,7 @@
 An address without an account takes the same statements, with a decoy token and a different message.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy import CTE, ScalarSelect, Select, bindparam, func, literal, select, true
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from api_service.errors import InvalidOrExpiredError, ViolationCode
 from api_service.rate_limits import Limiter
 from api_service.security.passwords import is_address
-from api_service.use_cases.account_codes import CodeRequest, Recipient, end_codes, issue, message_with, resets_of
+from api_service.use_cases.account_codes import CodeRequest, end_codes, issue, message_with, resets_of
 from api_service.use_cases.sessions import end_sessions_of, sessions_of
 from api_service.use_cases.tokens import TokenPolicy, count_tries, matching_attempt, spend_attempt, use_up
 from api_service.use_cases.users import (
@@ -44,7 +44,7 @@ def ask_for_reset(
     addressee = find_addressee(session, address, locale)
     purpose, template = addressee.gets
     token = issue(session, CodeRequest(addressee.owner_id, purpose, address), keys, policy)
-    enqueue(session, message_with(template, token, addressee.recipient))
+    enqueue(session, message_with(template, token, addressee.address, addressee.locale, addressee.name))
     return token
 
 
@@ -53,7 +53,9 @@ class Addressee:
     """The recipient: the account's user, or the address as typed."""
 
     owner_id: UUID | None
-    recipient: Recipient
+    address: str = field(repr=False)
+    locale: Locale
+    name: str | None = field(repr=False)
 
     @property
     def gets(self) -> tuple[Purpose, Template]:
@@ -71,8 +73,7 @@ def find_addressee(session: Session, address: Address, locale: Locale) -> Addres
     """
     about = {"canonical": address.canonical, "typed": address.deliverable, "locale": locale}
     row = session.connection().execute(_ADDRESSEES[address.channel], about).one()
-    owner_id, reached_at, language, name, _counted = row
-    return Addressee(owner_id, Recipient(reached_at, language, name))
+    return Addressee(*row[:4])
 
 
 def _select_on(channel: Channel) -> Select[UUID, str, Locale, str, int]:

@@ -6,7 +6,8 @@ import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Delete, Row, Select, bindparam, delete, func, literal, select, union_all, update
@@ -59,17 +60,6 @@ class StartedSession:
     id: UUID
     user_id: UUID
     refresh_token: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class ListedSession:
-    """A session as its user sees it."""
-
-    id: UUID
-    user_agent: str | None
-    created_at: datetime
-    last_used_at: datetime
-    expires_at: datetime
 
 
 @dataclass(frozen=True)
@@ -275,14 +265,12 @@ def lock_session(session: Session, session_id: UUID) -> None:
         raise InvalidTokenError
 
 
-def listed_sessions(session: Session, user_id: UUID) -> list[ListedSession]:
-    """Return the user's sessions, most recently used first."""
-    rows = session.scalars(
-        select(SessionRow)
-        .where(SessionRow.user_id == user_id, is_alive())
-        .order_by(SessionRow.last_used_at.desc(), SessionRow.id)
-    )
-    return [ListedSession(row.id, row.user_agent, row.created_at, row.last_used_at, row.expires_at) for row in rows]
+def listed_sessions(session: Session, user_id: UUID) -> list[dict[str, Any]]:
+    """Return the user's sessions without their secrets, most recently used first."""
+    row = SessionRow
+    columns = (row.id, row.user_agent, row.created_at, row.last_used_at, row.expires_at)
+    query = select(*columns).where(row.user_id == user_id, is_alive()).order_by(row.last_used_at.desc(), row.id)
+    return [dict(found) for found in session.execute(query).mappings()]
 
 
 def end_session(session: Session, session_id: UUID, user_id: UUID) -> None:
