@@ -32,16 +32,7 @@ from shared.db.engine import create_database_engine
 from shared.web.app import WebApp
 from shared.web.bodies import MOST_BYTES_READ
 
-ROUTES = (
-    registrations,
-    activations,
-    activation_page,
-    sessions,
-    account,
-    password_resets,
-    documentation,
-    operations,
-)
+ROUTES = (registrations, activations, activation_page, sessions, account, password_resets, documentation, operations)
 
 
 class Api(WebApp):

@@ -102,24 +102,17 @@ class Timestamp(fields.String):
         self.is_form = is_form
 
     def _deserialize(self, value: Any, *rest: Any, **more: Any) -> Any:
+        text = super()._deserialize(value, *rest, **more)
         try:
-            moment = datetime.fromisoformat(super()._deserialize(value, *rest, **more))
-        except ValueError:
+            moment = datetime.fromisoformat(text)
+            if moment.tzinfo is None and self.is_form:
+                moment = moment.replace(tzinfo=UTC)
+            moment.astimezone(UTC)  # fails outside the years 1 to 9999
+        except (ValueError, OverflowError):
             raise ValidationError(ViolationCode.INVALID_TIME) from None
-        if moment.tzinfo is None and self.is_form:
-            moment = moment.replace(tzinfo=UTC)
-        if moment.tzinfo is None or not _has_utc(moment):
+        if moment.tzinfo is None:
             raise ValidationError(ViolationCode.INVALID_TIME)
         return moment
-
-
-def _has_utc(moment: datetime) -> bool:
-    """Return whether the time is within the years 1 to 9999 in UTC, too."""
-    try:
-        moment.astimezone(UTC)
-    except OverflowError:
-        return False
-    return True
 
 
 class PositiveInteger(fields.Integer):

@@ -7,23 +7,22 @@ sign-in, so a session ends when its token expires or is revoked. The database's 
 import secrets
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from hmac import compare_digest
 from math import ceil
+from threading import Lock
 from uuid import UUID
 
-from limits import parse
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from operator_console.web.errors import TooManyWrongTokensError
 from shared.models import ConsoleSession, OperatorToken
 
-MAX_WRONG_TOKENS = parse("10/minute")
+MAX_WRONG_TOKENS, WINDOW_SECONDS = 10, 60
 COOKIE_BYTES = 32
 USE_RECORDED_EVERY = timedelta(seconds=15)
 """The shortest time between two writes of a session's use, so that most page views only read."""
@@ -37,18 +36,29 @@ class WrongTokenLimit:
     A token cannot be guessed; the limit reduces load and log lines.
     """
 
-    def __init__(self) -> None:
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.times: dict[str, list[float]] = {}
+        self._lock = Lock()
 
     def check(self, client: str) -> None:
         """Raise TooManyWrongTokensError while the client is over the limit."""
-        if not self._limiter.test(MAX_WRONG_TOKENS, client):
-            reset_at = self._limiter.get_window_stats(MAX_WRONG_TOKENS, client).reset_time
-            raise TooManyWrongTokensError(max(ceil(reset_at - time.time()), 1))
+        now = self._clock()
+        recent = _within_window(self.times.get(client, []), now)
+        if len(recent) >= MAX_WRONG_TOKENS:
+            raise TooManyWrongTokensError(max(ceil(recent[0] + WINDOW_SECONDS - now), 1))
 
     def count(self, client: str) -> None:
-        """Count a wrong token."""
-        self._limiter.hit(MAX_WRONG_TOKENS, client)
+        """Count a wrong token, and forget those before the window."""
+        now = self._clock()
+        with self._lock:
+            recent = {one: _within_window(times, now) for one, times in self.times.items()}
+            self.times = {one: times for one, times in recent.items() if times}
+            self.times.setdefault(client, []).append(now)
+
+
+def _within_window(times: list[float], now: float) -> list[float]:
+    return [at for at in times if at > now - WINDOW_SECONDS]
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def test_unknown_expired_and_revoked_tokens_get_the_same_error(console: ConsoleU
 
 
 def test_wrong_tokens_are_limited_for_headers_and_forms_together(console: ConsoleUnderTest, token: str) -> None:
-    for _ in range(MAX_WRONG_TOKENS.amount // 2):
+    for _ in range(MAX_WRONG_TOKENS // 2):
         assert console.ask("GET", "/v1/stats", "so_guess").status_code == 401
         assert console.app.test_client().post("/sign-in", data={"token": "so_guess"}).status_code == 401
     script = console.ask("GET", "/v1/stats", token)
