@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from shared.vocabulary import Channel, DeadReason, WorkChannel
 
 DEAD_REASONS: Mapping[str, str] = {
-    DeadReason.REJECTED: "the provider refused it permanently",
+    DeadReason.REJECTED: "refused permanently",
     DeadReason.EXHAUSTED: "all attempts failed",
-    DeadReason.EXPIRED: "no provider accepted it in time",
+    DeadReason.EXPIRED: "not accepted in time",
     DeadReason.SUPERSEDED: "replaced or no longer needed",
     DeadReason.DISCARDED: "closed by an operator",
     DeadReason.POISON: "crashes the relay",

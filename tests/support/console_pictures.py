@@ -24,7 +24,10 @@ def take_console_pictures(browser: Browser, folder: Path) -> None:
         with database.connect() as owner:
             [(message_id,)] = owner.execute(ROW).fetchall()
         shown = {"overview": "/", "message": f"/messages/{message_id}"}
-        once = {"messages": "/messages?status=dead&dead_reason=expired", "bulk": "/bulk/new?dead_reason=expired"}
+        once = {
+            "messages": "/messages?status=dead&dead_reason=rejected&channel=sms",
+            "bulk": "/bulk/new?dead_reason=expired",
+        }
         for scheme in ("light", "dark"):
             for device, size in (("desktop", DESKTOP), ("phone", PHONE)):
                 with _signed_in(browser, console.base_url, token, scheme, size) as page:

@@ -37,7 +37,7 @@ DEATHS = (
     Death(214, "rejected", MAIL, "recipient", "550 5.1.1 <{}>: Recipient address rejected: User unknown", 20),
     Death(57, "rejected", MAIL, "content", "554 5.7.1 Message rejected as spam by content filter (id {:x})", 3.5),
     Death(23, "expired", MAIL, "transient", "451 4.7.1 <{}>: Greylisted, try again in 300 seconds", 9),
-    Death(18, "rejected", SMS, "recipient", "400 invalid_recipient: {} is not a mobile number", 15, "sms"),
+    Death(12, "rejected", SMS, "recipient", "400 invalid_recipient: {} is not a mobile number", 15, "sms"),
     Death(9, "expired", None, None, None, 11),
     Death(2, "poison", None, None, None, 6),
 )
@@ -155,7 +155,7 @@ class Scene:
         for number, minutes, outcome in (
             (1, 46, "retry"),
             (2, 32, "dead"),
-            (1, 20, "retry"),
+            (1, 19, "retry"),
             (2, 14, "retry"),
             (3, 6, "dead"),
         ):
