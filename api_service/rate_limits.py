@@ -89,34 +89,30 @@ class Rule:
 
     per: Per
     meaning: str
-    default: Windows
-
-
-def _rule(per: Per, meaning: str, default: str) -> Rule:
-    return Rule(per, meaning, Windows.read(default))
+    default: str
 
 
 RULES: Mapping[Limit, Rule] = {
-    Limit.REGISTRATIONS_PER_NETWORK: _rule(Per.NETWORK, "Registrations from one network.", "20/minute"),
-    Limit.REGISTRATIONS_PER_ADDRESS: _rule(Per.ADDRESS, "Registrations of one address.", "5/hour"),
-    Limit.RESENDS_PER_ADDRESS: _rule(
+    Limit.REGISTRATIONS_PER_NETWORK: Rule(Per.NETWORK, "Registrations from one network.", "20/minute"),
+    Limit.REGISTRATIONS_PER_ADDRESS: Rule(Per.ADDRESS, "Registrations of one address.", "5/hour"),
+    Limit.RESENDS_PER_ADDRESS: Rule(
         Per.ADDRESS, "Resends to one address; RESEND_COOLDOWN_SECONDS is between them.", "5/day"
     ),
-    Limit.CODE_TRIES_PER_ADDRESS: _rule(
+    Limit.CODE_TRIES_PER_ADDRESS: Rule(
         Per.ADDRESS, "Tries of codes sent to one address, including right ones; links are not limited.", "10/day"
     ),
-    Limit.FAILED_LOGINS_PER_NETWORK: _rule(
+    Limit.FAILED_LOGINS_PER_NETWORK: Rule(
         Per.NETWORK, "Failed logins from one network; a success does not clear them.", "10/minute"
     ),
-    Limit.FAILED_LOGINS_PER_ADDRESS: _rule(Per.ADDRESS, "Failed logins to one address.", "5/5 minutes"),
-    Limit.WRONG_PASSWORDS_PER_USER: _rule(
+    Limit.FAILED_LOGINS_PER_ADDRESS: Rule(Per.ADDRESS, "Failed logins to one address.", "5/5 minutes"),
+    Limit.WRONG_PASSWORDS_PER_USER: Rule(
         Per.USER, "Wrong passwords of one signed-in user, for actions that ask for it again.", "5/5 minutes"
     ),
-    Limit.CHANGES_PER_USER: _rule(
+    Limit.CHANGES_PER_USER: Rule(
         Per.USER, "Changes of password or address by one signed-in user; each sends messages.", "10/day"
     ),
-    Limit.RESETS_PER_NETWORK: _rule(Per.NETWORK, "Password resets requested from one network.", "20/minute"),
-    Limit.RESETS_PER_ADDRESS: _rule(Per.ADDRESS, "Password resets of one address.", "5/hour"),
+    Limit.RESETS_PER_NETWORK: Rule(Per.NETWORK, "Password resets requested from one network.", "20/minute"),
+    Limit.RESETS_PER_ADDRESS: Rule(Per.ADDRESS, "Password resets of one address.", "5/hour"),
 }
 
 # Keys are sorted, so two requests with several limits in common cannot deadlock. The table name is qualified: in a

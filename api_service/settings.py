@@ -30,7 +30,7 @@ class RateLimits(Text):
 
     def __init__(self, limit: Limit) -> None:
         rule = RULES[limit]
-        super().__init__(f"LIMIT_{limit.name}", rule.meaning, unit="number/time", default=rule.default)
+        super().__init__(f"LIMIT_{limit.name}", rule.meaning, unit="number/time", default=Windows.read(rule.default))
 
     def parse(self, text: str) -> Windows:
         """Return the windows."""

@@ -5,18 +5,16 @@ from typing import Any
 from shared.db.migrating import run_migrations
 from shared.models import Base
 
-PARTITION_PREFIX = "outbox_messages_"
 
-
-def is_ours(_object: Any, name: str | None, kind: str, is_reflected: bool, _other: Any) -> bool:  # noqa: FBT001 - alembic's signature
-    """Compare tables, columns and foreign keys with the models, without the partitions that come and go."""
-    return kind not in ("index", "unique_constraint") and not (is_reflected and str(name).startswith(PARTITION_PREFIX))
+def is_compared(_object: Any, _name: str | None, kind: str, is_reflected: bool, model: Any) -> bool:  # noqa: FBT001 - alembic's signature
+    """Compare the tables that have a model: their columns and foreign keys. Partitions have none."""
+    return kind not in ("index", "unique_constraint") and not (kind == "table" and is_reflected and model is None)
 
 
 run_migrations(
     "api-service migrate",
     "alembic_version",
     target_metadata=Base.metadata,
-    include_object=is_ours,
+    include_object=is_compared,
     compare_server_default=True,
 )

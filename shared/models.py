@@ -1,4 +1,4 @@
-"""The tables as SQLAlchemy models: columns and foreign keys.
+"""The tables as SQLAlchemy models: columns and foreign keys. Tables that only SQL statements use have none.
 
 The migrations create the tables, and ``migrations/sql/tables.sql`` has their constraints and indexes.
 
@@ -6,7 +6,7 @@ All times come from PostgreSQL's clock: processes compare times that others wrot
 """
 
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -282,26 +282,6 @@ class OrganizationLoss(Base):
     restored_at: Mapped[datetime | None]
 
 
-class FallbackBudget(Base):
-    """Number of fallbacks to SMS per UTC day and scope. Phone numbers are stored as keyed hashes."""
-
-    __tablename__ = "fallback_budgets"
-
-    day: Mapped[date] = mapped_column(primary_key=True)
-    scope: Mapped[str] = mapped_column(primary_key=True)
-    spent: Mapped[int]
-
-
-class LeaderLease(Base):
-    """One row: the relay that does the maintenance for all, until its lease ends."""
-
-    __tablename__ = "leader_lease"
-
-    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False, server_default="1")
-    holder: Mapped[UUID | None]
-    leased_until: Mapped[datetime] = mapped_column(server_default=NOW)
-
-
 class ProviderRow(Base):
     """Shared state of one provider. Its circuit breaker is closed while ``consecutive_opens`` is 0."""
 
@@ -319,15 +299,6 @@ class ProviderRow(Base):
     last_failure_class: Mapped[str | None]
     last_failed_at: Mapped[datetime | None]
     seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
-
-
-class ReportedCause(Base):
-    """When operators were last notified of a cause. The next notification follows an hour later at the earliest."""
-
-    __tablename__ = "reported_causes"
-
-    cause: Mapped[str] = mapped_column(primary_key=True)
-    reported_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class RelayRow(Base):
@@ -397,17 +368,6 @@ class BulkActRow(Base):
     ended_at: Mapped[datetime | None]
 
 
-class HourlyStats(Base):
-    """Number of messages sent or dead per channel and hour. The relays update it every few seconds."""
-
-    __tablename__ = "hourly_stats"
-
-    hour: Mapped[datetime] = mapped_column(primary_key=True)
-    channel: Mapped[str] = mapped_column(primary_key=True)
-    status: Mapped[str] = mapped_column(primary_key=True)
-    messages: Mapped[int] = mapped_column(BigInteger)
-
-
 class ConsoleSession(Base):
     """An operator's browser session. ``id`` is the SHA-256 of the cookie's value."""
 
@@ -435,19 +395,3 @@ class IdempotencyKey(Base):
     body: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-
-
-class RateLimit(Base):
-    """Hits of one subject against one limit within its period, oldest first.
-
-    ``is_admitted`` shows whether the last hit was admitted. UNLOGGED: a crash of the server empties the table.
-    """
-
-    __tablename__ = "rate_limits"
-
-    key: Mapped[str] = mapped_column(primary_key=True)
-    amount: Mapped[int]
-    period: Mapped[timedelta]
-    hits: Mapped[list[datetime]] = mapped_column(ARRAY(DateTime(timezone=True)))
-    is_admitted: Mapped[bool] = mapped_column(server_default="true")
-    ends_at: Mapped[datetime]

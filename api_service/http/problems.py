@@ -108,12 +108,12 @@ def _first_violations(violations: list[Violation]) -> list[Violation]:
     A body can contain thousands of unknown fields in any order, and each entry of the response is ten times as long as
     the field in the request.
     """
-    known = [violation for violation in violations if violation.code != NO_SUCH_FIELD]
-    unknown = sorted(
-        (violation for violation in violations if violation.code == NO_SUCH_FIELD),
-        key=lambda violation: violation.pointer,
-    )
-    return [*known, *unknown][:MAX_VIOLATIONS]
+
+    def rank(violation: Violation) -> tuple[bool, str]:
+        is_unknown = violation.code == NO_SUCH_FIELD
+        return is_unknown, violation.pointer if is_unknown else ""
+
+    return sorted(violations, key=rank)[:MAX_VIOLATIONS]
 
 
 def _headers(error: ProblemError) -> dict[str, str]:
