@@ -10,7 +10,7 @@ from outbox_relay import cli
 from outbox_relay.channels.base import MessageSource
 from outbox_relay.channels.urls import ProviderScheme
 from outbox_relay.model import ClaimedMessage, Sent
-from outbox_relay.rendering import Renderer
+from outbox_relay.rendering.renderer import Renderer
 from shared.vocabulary import Channel
 
 NAME = "noop:"

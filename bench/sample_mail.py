@@ -8,9 +8,9 @@ from email.message import EmailMessage
 from functools import cache
 from pathlib import Path
 
-from outbox_relay.rendering import Renderer, Sender
-from outbox_relay.rendering.branding import Brand, Branding
+from outbox_relay.rendering.branding import Brand, Branding, Sender
 from outbox_relay.rendering.preview import fresh_activation
+from outbox_relay.rendering.renderer import Renderer
 from shared.secrets import SecretKeys, code_for
 from shared.vocabulary import Channel, Locale
 

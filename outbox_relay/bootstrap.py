@@ -26,7 +26,9 @@ from outbox_relay.outbox.heartbeat import Heartbeat
 from outbox_relay.outbox.settle import PROVISIONING, SettlementStore
 from outbox_relay.providers.pool import ProviderPool
 from outbox_relay.providers.state_sync import ProviderStateSync
-from outbox_relay.rendering import BrokenTemplateError, Renderer, Signer
+from outbox_relay.rendering.catalog import BrokenTemplateError
+from outbox_relay.rendering.dkim import Signer
+from outbox_relay.rendering.renderer import Renderer
 from outbox_relay.settings import BrandingSettings, RelaySettings
 from shared.secrets import SecretKeys
 from shared.settings import SettingsError

@@ -7,7 +7,7 @@ from itertools import product
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from outbox_relay.failures import FailureCategory, category_of
+from outbox_relay.failures.network import FailureCategory, category_of
 from outbox_relay.model import Dead, Deferred, Failure, Outcome, RenderedMessage, Retry, Scope, Sent, Settlement
 from outbox_relay.sms_segments import segments_in
 from shared.templates import TEMPLATES

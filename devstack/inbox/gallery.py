@@ -8,8 +8,9 @@ from flask import Blueprint, Response, abort, render_template
 from flask.typing import ResponseReturnValue
 
 from devstack.inbox.pages import FRAME_POLICY, SANDBOX
-from outbox_relay.rendering import Preview, Renderer, Sender, preview
-from outbox_relay.rendering.preview import SAMPLE_KEYS
+from outbox_relay.rendering.branding import Sender
+from outbox_relay.rendering.preview import SAMPLE_KEYS, Preview, preview
+from outbox_relay.rendering.renderer import Renderer
 from shared.templates import TEMPLATES, Template
 from shared.vocabulary import Channel, Locale
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from outbox_relay.channels.base import MessageSource, ProviderDownError, Session
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl
-from outbox_relay.failures import connection_failure
+from outbox_relay.failures.network import connection_failure
 from outbox_relay.model import Failure, RenderedMessage, Sent
 from shared.vocabulary import Channel
 

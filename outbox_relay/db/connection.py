@@ -13,7 +13,7 @@ from psycopg.errors import ConnectionTimeout
 from psycopg.rows import TupleRow, namedtuple_row
 from psycopg.types.json import set_json_loads
 
-from outbox_relay.failures import LONGEST_ERROR
+from outbox_relay.failures.network import LONGEST_ERROR
 from shared.db.connection_settings import (
     CONNECT_TIMEOUT_SECONDS,
     GENERIC_PLANS,

@@ -16,7 +16,9 @@ from psycopg.rows import TupleRow
 
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.metrics import count_check, set_organization_gauges
-from outbox_relay.provisioning import CONNECTIONS_PER_ORGANIZATION, Health, Organization, ProvisionServer, check
+from outbox_relay.provisioning.inspection import check
+from outbox_relay.provisioning.model import Health, Organization
+from outbox_relay.provisioning.server import CONNECTIONS_PER_ORGANIZATION, ProvisionServer
 from outbox_relay.settings import RelaySettings
 from shared.log import get_logger
 from shared.vocabulary import HealthStatus

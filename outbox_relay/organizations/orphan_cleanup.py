@@ -14,7 +14,9 @@ import psycopg
 from outbox_relay.db.connection import RelayConnection, connect, storable, under_settings
 from outbox_relay.metrics import ORGANIZATIONS_DROPPED
 from outbox_relay.model import FailureClass
-from outbox_relay.provisioning import Organization, ProvisionServer, StepFailedError, drop
+from outbox_relay.provisioning.model import Organization, StepFailedError
+from outbox_relay.provisioning.provision import drop
+from outbox_relay.provisioning.server import ProvisionServer
 from shared.db.errors import describe
 from shared.log import get_logger
 

@@ -14,7 +14,9 @@ from datetime import timedelta
 from outbox_relay.channels.base import MessageSource, Session
 from outbox_relay.model import ClaimedMessage, Failure, FailureClass, Sent
 from outbox_relay.organizations.store import LeaseLostError, OrganizationStore, ProvisionTarget
-from outbox_relay.provisioning import ProvisionServer, StepFailedError, preflight, provision
+from outbox_relay.provisioning.model import StepFailedError
+from outbox_relay.provisioning.provision import preflight, provision
+from outbox_relay.provisioning.server import ProvisionServer
 from shared.log import get_logger
 
 LEASE_MARGIN_SECONDS = 2.0

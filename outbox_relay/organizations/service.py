@@ -9,7 +9,9 @@ from outbox_relay.organizations.health_check import HealthChecker, check_schedul
 from outbox_relay.organizations.orphan_cleanup import OrphanCleanup
 from outbox_relay.organizations.provider import ProvisionProvider
 from outbox_relay.organizations.store import OrganizationStore
-from outbox_relay.provisioning import CONNECTIONS_PER_ORGANIZATION, ProvisionServer, StepFailedError, ensure_template
+from outbox_relay.provisioning.model import StepFailedError
+from outbox_relay.provisioning.provision import ensure_template
+from outbox_relay.provisioning.server import CONNECTIONS_PER_ORGANIZATION, ProvisionServer
 from outbox_relay.settings import RelaySettings
 from shared.db.errors import describe
 from shared.log import get_logger

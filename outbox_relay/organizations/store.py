@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from outbox_relay.db.connection import ReconnectingConnection, storable
 from outbox_relay.metrics import STEP_DURATION
 from outbox_relay.model import ClaimedMessage, Failure
-from outbox_relay.provisioning import Organization
+from outbox_relay.provisioning.model import Organization
 
 START = """
 select id, name, country, founder_id, is_decoy from signpost_start_provisioning(%(message_id)s, %(lease_token)s)

@@ -10,19 +10,17 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, validates_schema
 
 from outbox_relay.model import Budgets
-from outbox_relay.rendering import (
+from outbox_relay.rendering.branding import (
     DEFAULT_COLOUR,
     Brand,
     Branding,
-    Dkim,
-    DkimKey,
     Sender,
     colour_from,
-    one_tap_domain,
-    parse_dkim_keys,
     parse_reply_to,
     parse_sender,
 )
+from outbox_relay.rendering.dkim import Dkim, DkimKey, parse_dkim_keys
+from outbox_relay.rendering.sms import one_tap_domain
 from outbox_relay.settings.fields import (
     Parsed,
     one_line,

@@ -6,8 +6,9 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page
 
-from outbox_relay.rendering import Brand, Branding, Renderer, Sender, preview
-from outbox_relay.rendering.preview import SAMPLE_KEYS
+from outbox_relay.rendering.branding import Brand, Branding, Sender
+from outbox_relay.rendering.preview import SAMPLE_KEYS, preview
+from outbox_relay.rendering.renderer import Renderer
 from shared.templates import TEMPLATES, Template
 from shared.vocabulary import Channel, Locale
 from tests.support.contrasts import texts_on

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.cluster import Cluster
-from outbox_relay.provisioning import Organization
+from outbox_relay.provisioning.model import Organization
 from tenants.schema import HEAD
 from tests.support.eventually import eventually
 from tests.support.migrating import MIGRATE, migrate_environment, migrated, older, revisions

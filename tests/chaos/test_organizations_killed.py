@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from devstack.cluster import QUICK_AND_FORGETFUL, Cluster, embedded_binaries
-from outbox_relay.provisioning import Step
+from outbox_relay.provisioning.model import Step
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import Database
 from tests.support.eventually import eventually

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 import pytest
 
 from devstack.cluster import Cluster
-from outbox_relay.provisioning import Organization, check, drop, provision
+from outbox_relay.provisioning.inspection import check
+from outbox_relay.provisioning.model import Organization
+from outbox_relay.provisioning.provision import drop, provision
 from shared.vocabulary import HealthStatus
 from tenants.schema import HEAD, template_name
 from tests.support.eventually import eventually

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from outbox_relay.failures import LONGEST_WAIT
+from outbox_relay.failures.network import LONGEST_WAIT
 from shared.enqueue import LONGEST_LIFE, MAX_ATTEMPTS
 from tests.support.delivery_tables import break_table, http_table, schedule_table, smtp_table
 

@@ -12,7 +12,7 @@ import pytest
 
 from devstack.cluster import Cluster, embedded_binaries
 from migrations import commands
-from outbox_relay.provisioning import provision
+from outbox_relay.provisioning.provision import provision
 from shared.db.connection_settings import driver_url
 from tests.support.commands import ROOT
 from tests.support.databases import is_refused

@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 
-from outbox_relay.provisioning import Organization, provision
+from outbox_relay.provisioning.model import Organization
+from outbox_relay.provisioning.provision import provision
 from tests.support.tenants import RecordingStepLog, Tenants, an_organization
 
 MIGRATE = (sys.executable, "-m", "tenants", "migrate", "--at-once", "2")

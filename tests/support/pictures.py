@@ -9,8 +9,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from outbox_relay.rendering import Renderer, Sender, preview
-from outbox_relay.rendering.preview import SAMPLE_KEYS
+from outbox_relay.rendering.branding import Sender
+from outbox_relay.rendering.preview import SAMPLE_KEYS, preview
+from outbox_relay.rendering.renderer import Renderer
 from shared.templates import TEMPLATES, Template
 from shared.vocabulary import Channel, Locale
 from tests.support.console_pictures import take_console_pictures

@@ -8,7 +8,9 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from outbox_relay.db.connection import RelayConnection
-from outbox_relay.provisioning import Organization, ProvisionServer, provision
+from outbox_relay.provisioning.model import Organization
+from outbox_relay.provisioning.provision import provision
+from outbox_relay.provisioning.server import ProvisionServer
 from tests.support.keys import KEYS
 from tests.support.tenants import RecordingStepLog
 

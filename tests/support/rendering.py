@@ -1,6 +1,7 @@
 """A renderer that tests share, because compiling all templates takes a third of a second."""
 
-from outbox_relay.rendering import Renderer, Sender
+from outbox_relay.rendering.branding import Sender
+from outbox_relay.rendering.renderer import Renderer
 from shared.secrets import SecretKeys
 
 KEY = b"k" * 32

@@ -9,7 +9,9 @@ import psycopg
 import pytest
 
 from devstack.cluster import Cluster
-from outbox_relay.provisioning import Organization, ProvisionServer, Step, StepFailedError, provision
+from outbox_relay.provisioning.model import Organization, Step, StepFailedError
+from outbox_relay.provisioning.provision import provision
+from outbox_relay.provisioning.server import ProvisionServer
 from shared.db.connection_settings import driver_url
 from shared.ids import uuid7
 from shared.secrets import SecretKeys, tenant_password

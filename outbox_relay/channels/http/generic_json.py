@@ -7,7 +7,7 @@ from typing import Any
 
 from outbox_relay.channels.http.session import NOT_ABOUT_MESSAGE, GatewayResponse, HttpProvider, message_id_in
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, ssl_context
-from outbox_relay.failures import from_http_status
+from outbox_relay.failures.http import from_http_status
 from outbox_relay.model import Failure, RenderedMessage, Sent
 from shared.urls import is_loopback
 from shared.vocabulary import Channel

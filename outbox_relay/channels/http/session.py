@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import httpx
 
 from outbox_relay.channels.base import LONGEST_MESSAGE_ID, MessageSource, ProviderDownError, Session, timeout_with_grace
-from outbox_relay.failures import LONGEST_ERROR, connection_failure, printable, retry_after_header, root_cause
+from outbox_relay.failures.http import retry_after_header
+from outbox_relay.failures.network import LONGEST_ERROR, connection_failure, printable, root_cause
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.log import get_logger
 

@@ -20,7 +20,7 @@ from outbox_relay.channels.smpp.connection import (
     submit_sm,
 )
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, gateway_account
-from outbox_relay.failures import connection_failure, printable
+from outbox_relay.failures.network import connection_failure, printable
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 

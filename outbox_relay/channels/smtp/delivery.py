@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from outbox_relay.channels.base import MessageSource, ProviderDownError
 from outbox_relay.channels.smtp.connection import CLOSING, Connection, Deadline, ProtocolError, Reply, message_id_in
-from outbox_relay.failures import LONGEST_ERROR, SmtpCommand, connection_failure, from_smtp_reply, retry_after_in
+from outbox_relay.failures.network import LONGEST_ERROR, connection_failure, retry_after_in
+from outbox_relay.failures.smtp import SmtpCommand, from_smtp_reply
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 
 START_MAIL_INPUT = 354

@@ -11,7 +11,8 @@ from outbox_relay.channels.base import Credentials, MessageSource, ProviderDownE
 from outbox_relay.channels.smtp.connection import CLOSING, Connection, ProtocolError, Reply
 from outbox_relay.channels.smtp.delivery import Delivery, SmtpCapabilities
 from outbox_relay.channels.urls import DeliveryContext, ProviderScheme, ProviderUrl, ssl_context
-from outbox_relay.failures import SmtpCommand, connection_failure
+from outbox_relay.failures.network import connection_failure
+from outbox_relay.failures.smtp import SmtpCommand
 from shared.urls import host_and_port, is_loopback
 from shared.vocabulary import Channel
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from outbox_relay.channels.base import ProviderDownError, Session
-from outbox_relay.failures import FailureCategory, category_of
+from outbox_relay.failures.network import FailureCategory, category_of
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.vocabulary import Channel
 from tests.support.certificates import Authority

@@ -11,7 +11,7 @@ import pytest
 from outbox_relay.model import ClaimedMessage, Deferred, Settlement
 from outbox_relay.organizations.store import LeaseLostError, OrganizationStore
 from outbox_relay.outbox.settle import PROVISIONING, SettlementStore
-from outbox_relay.provisioning import Organization, Step
+from outbox_relay.provisioning.model import Organization, Step
 from tests.support.api import ApiUnderTest
 from tests.support.connections import LostReplyConnection
 from tests.support.organizations import (

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from outbox_relay.organizations.orphan_cleanup import OrphanCleanup
-from outbox_relay.provisioning import ProvisionServer
+from outbox_relay.provisioning.server import ProvisionServer
 from shared.db.connection_settings import driver_url
 from tests.support.api import ApiUnderTest
 from tests.support.eventually import eventually

@@ -3,7 +3,8 @@
 import pytest
 
 from outbox_relay.model import FailureClass
-from outbox_relay.provisioning import Step, StepFailedError, drop
+from outbox_relay.provisioning.model import Step, StepFailedError
+from outbox_relay.provisioning.provision import drop
 from tests.support.tenants import Tenants, an_organization, failure_of, ready
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

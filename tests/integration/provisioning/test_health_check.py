@@ -10,7 +10,8 @@ from prometheus_client import REGISTRY
 
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.organizations.health_check import CheckSchedule, HealthChecker
-from outbox_relay.provisioning import Organization, provision
+from outbox_relay.provisioning.model import Organization
+from outbox_relay.provisioning.provision import provision
 from tenants.schema import HEAD
 from tests.support.databases import Database
 from tests.support.eventually import eventually

@@ -11,7 +11,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from outbox_relay.provisioning import Health, Organization, check, provision
+from outbox_relay.provisioning.inspection import check
+from outbox_relay.provisioning.model import Health, Organization
+from outbox_relay.provisioning.provision import provision
 from shared.secrets import SecretKeys
 from shared.vocabulary import HealthStatus
 from tenants.schema import HEAD, tables_at

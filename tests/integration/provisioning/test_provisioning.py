@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from outbox_relay.model import FailureClass
-from outbox_relay.provisioning import Step, StepFailedError, drop, ensure_template, provision
+from outbox_relay.provisioning.model import Step, StepFailedError
+from outbox_relay.provisioning.provision import drop, ensure_template, provision
 from tenants.schema import HEAD, tables_at
 from tests.support.eventually import eventually
 from tests.support.tenants import PROVISIONER, RecordingStepLog, Tenants, an_organization, failure_of, ready, template

@@ -6,8 +6,9 @@ from api_service.errors import CODES, ViolationCode
 from api_service.http.problems import PROBLEM_TYPES, VIOLATION_MESSAGES
 from api_service.routes.activation_page import TEXTS, Page
 from api_service.use_cases.register import DeliveryProblem, RegistrationStatus, delivery_problem, registration_status
-from outbox_relay.rendering import Renderer, Sender, preview
-from outbox_relay.rendering.preview import SAMPLE_KEYS
+from outbox_relay.rendering.branding import Sender
+from outbox_relay.rendering.preview import SAMPLE_KEYS, preview
+from outbox_relay.rendering.renderer import Renderer
 from shared.templates import Template
 from shared.vocabulary import Channel, DeadReason, Locale, Status
 

@@ -4,7 +4,7 @@ import ssl
 
 import pytest
 
-from outbox_relay.failures import FailureCategory, category_of, connection_failure
+from outbox_relay.failures.network import FailureCategory, category_of, connection_failure
 
 
 @pytest.mark.parametrize(

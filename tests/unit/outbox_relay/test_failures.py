@@ -3,18 +3,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from outbox_relay.db.connection import storable
-from outbox_relay.failures import (
+from outbox_relay.failures.http import from_http_status, retry_after_header
+from outbox_relay.failures.network import (
     LONGEST_ERROR,
     LONGEST_WAIT,
-    SmtpCommand,
     connection_failure,
-    from_http_status,
-    from_smtp_reply,
     printable,
-    retry_after_header,
     retry_after_in,
     root_cause,
 )
+from outbox_relay.failures.smtp import SmtpCommand, from_smtp_reply
 from outbox_relay.model import FailureClass
 
 PROVIDER, RECIPIENT = FailureClass.PROVIDER, FailureClass.RECIPIENT

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outbox_relay.model import FailureClass
-from outbox_relay.provisioning import Organization
-from outbox_relay.provisioning.model import failure_class_of
+from outbox_relay.provisioning.model import Organization, failure_class_of
 from shared.ids import uuid7
 from shared.secrets import tenant_password
 from tenants.schema import HEAD, REVISIONS, TABLES_ADDED, is_behind, is_organization_database, tables_at, template_name

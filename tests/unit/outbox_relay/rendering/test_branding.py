@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from outbox_relay.rendering import Brand, Branding, BrokenTemplateError, Preview, Renderer, Sender, preview
-from outbox_relay.rendering.preview import SAMPLE_KEYS, sample_message
+from outbox_relay.rendering.branding import Brand, Branding, Sender
+from outbox_relay.rendering.catalog import BrokenTemplateError
+from outbox_relay.rendering.preview import SAMPLE_KEYS, Preview, preview, sample_message
+from outbox_relay.rendering.renderer import Renderer
 from shared.templates import TEMPLATES, Template
 from shared.vocabulary import Channel, Locale
 

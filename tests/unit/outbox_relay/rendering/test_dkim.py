@@ -9,7 +9,9 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox_relay.rendering import Dkim, DkimKey, Renderer, Sender, Signer, parse_dkim_keys
+from outbox_relay.rendering.branding import Sender
+from outbox_relay.rendering.dkim import Dkim, DkimKey, Signer, parse_dkim_keys
+from outbox_relay.rendering.renderer import Renderer
 from shared.secrets import SecretKeys
 from shared.templates import TEMPLATES, Template
 from shared.vocabulary import Locale

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from outbox_relay.model import ClaimedMessage
-from outbox_relay.rendering import Brand, Branding, Renderer, RenderingError, Sender
+from outbox_relay.rendering.branding import Brand, Branding, Sender
 from outbox_relay.rendering.catalog import PAGE, TemplateCatalog
 from outbox_relay.rendering.compiled_template import (
     SOFT_BREAK,
@@ -28,8 +28,8 @@ from outbox_relay.rendering.compiled_template import (
     quoted,
     quoted_html,
 )
-from outbox_relay.rendering.renderer import activation_link
-from outbox_relay.rendering.values import causes_in_html, causes_in_text, expiry_text, greeted_name
+from outbox_relay.rendering.renderer import Renderer, activation_link
+from outbox_relay.rendering.values import RenderingError, causes_in_html, causes_in_text, expiry_text, greeted_name
 from shared.secrets import code_for, link_token_for
 from shared.templates import TEMPLATES
 from shared.vocabulary import Locale

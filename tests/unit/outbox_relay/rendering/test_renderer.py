@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from outbox_relay.model import ClaimedMessage, RenderedMessage
-from outbox_relay.rendering import Brand, Branding, BrokenTemplateError, Renderer, RenderingError, Sender
-from outbox_relay.rendering.catalog import TemplateCatalog
+from outbox_relay.rendering.branding import Brand, Branding, Sender
+from outbox_relay.rendering.catalog import BrokenTemplateError, TemplateCatalog
+from outbox_relay.rendering.renderer import Renderer
+from outbox_relay.rendering.values import RenderingError
 from shared.secrets import SecretKeys, UnknownKeyError, code_for, link_token_for
 from shared.templates import TEMPLATES, Template
 from shared.vocabulary import Channel, Locale
@@ -38,7 +40,8 @@ def test_each_template_has_texts_for_each_channel_and_locale(
 RENDER_ALL = """
 import sys
 from itertools import product
-from outbox_relay.rendering import Renderer, Sender
+from outbox_relay.rendering.branding import Sender
+from outbox_relay.rendering.renderer import Renderer
 from outbox_relay.rendering.preview import SAMPLE_KEYS, sample_message
 from shared.templates import TEMPLATES, Template
 from shared.vocabulary import Channel, Locale

@@ -2,7 +2,7 @@ from email.headerregistry import Address
 
 import pytest
 
-from outbox_relay.rendering import Sender, parse_reply_to, parse_sender
+from outbox_relay.rendering.branding import Sender, parse_reply_to, parse_sender
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outbox_relay.rendering import Renderer, Sender
+from outbox_relay.rendering.branding import Sender
+from outbox_relay.rendering.renderer import Renderer
 from outbox_relay.rendering.sms import sms_name
 from outbox_relay.sms_segments import Alphabet, alphabet_of, segments_in
 from shared.secrets import code_for
