@@ -16,8 +16,7 @@ from devstack.ports import FRIENDLY, free_ports
 from devstack.processes import ProcessError
 from devstack.programs import EmailRoute
 from devstack.stack import Stack, running_stack
-from devstack.story import STORY
-from devstack.telling import run_story
+from devstack.story import STORY, run_story
 from shared.log import configure_logging
 
 

@@ -11,7 +11,7 @@ from devstack.inbox.client import InboxClient
 from devstack.stack import Stack
 
 POLL_SECONDS = 0.05
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 
 
 class StepFailedError(Exception):
@@ -69,7 +69,7 @@ class Scene:
 
     def wait_for_delivery(self, address: str, **wanted: object) -> None:
         """Wait until the registration's ``delivery`` shows the wanted values."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not wanted.items() <= (delivery := self.registration(address)["delivery"]).items():
             expect(f"delivery to show {wanted}", seen=delivery, is_so=time.monotonic() < deadline)
             time.sleep(POLL_SECONDS)
@@ -77,7 +77,7 @@ class Scene:
     def code_from(self, address: str) -> str:
         """Wait for the only message to this address, and return the code in its text."""
         try:
-            [message] = self.inbox.wait_for(address, patience=PATIENCE_SECONDS)
+            [message] = self.inbox.wait_for(address, timeout=TIMEOUT_SECONDS)
         except TimeoutError as error:
             raise StepFailedError(f"a message for {address} in the inbox", error) from error
         if message.code is None:

@@ -8,7 +8,7 @@ from typing import Any, Self
 import httpx
 
 POLL_SECONDS = 0.02
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,12 @@ class InboxClient:
         """Return all messages, newest first."""
         return self._messages({})
 
-    def wait_for(self, recipient: str, count: int = 1, patience: float = PATIENCE_SECONDS) -> list[ReceivedMessage]:
-        """Return the recipient's messages once there are ``count``. Raises TimeoutError after ``patience`` seconds."""
-        deadline = time.monotonic() + patience
+    def wait_for(self, recipient: str, count: int = 1, timeout: float = TIMEOUT_SECONDS) -> list[ReceivedMessage]:
+        """Return the recipient's messages once there are ``count``. Raises TimeoutError after ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
         while len(found := self.messages_for(recipient)) < count:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(found)} of {count} messages arrived within {patience:g} s")
+                raise TimeoutError(f"{len(found)} of {count} messages arrived within {timeout:g} s")
             time.sleep(POLL_SECONDS)
         return found
 

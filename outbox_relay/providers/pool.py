@@ -229,7 +229,7 @@ class PooledProvider:
             case _:
                 return self.permits.affordable(1, now) > 0
 
-    def may_admit_within(self, patience: timedelta) -> bool:
+    def may_admit_within(self, timeout: timedelta) -> bool:
         """Return whether to wait for it: it lacks a free session, a permit that comes soon, or the shared state."""
         now = self.clock()
         match self.breaker.state(now):
@@ -238,7 +238,7 @@ class PooledProvider:
             case BreakerState.HALF_OPEN:
                 return self.breaker.has_probe_permit(now) or self.exchange.may_request_probe_permit(now)
             case BreakerState.CLOSED:
-                return self.permits.wait(now) <= patience.total_seconds()
+                return self.permits.wait(now) <= timeout.total_seconds()
 
     def remaining(self) -> timedelta:
         """Return how long it cannot take messages."""

@@ -14,7 +14,7 @@ from tests.support.eventually import eventually
 from tests.support.relays import running_relay
 from tests.support.tenants import Tenants, tenants_on
 
-PATIENCE_MILLISECONDS = 90_000
+TIMEOUT_MILLISECONDS = 90_000
 LOOK_NOW = "update organizations set check_due_at = now()"
 MOST_REPAIRED = "update outbox_messages set settled_at = settled_at - interval '2 minutes'"
 
@@ -36,7 +36,7 @@ def console(database: Database, tenants: Tenants) -> Iterator[RunningConsole]:
 def page(browser: Browser, console: RunningConsole, database: Database) -> Iterator[Page]:
     with browser.new_context(base_url=console.base_url) as context:
         page = context.new_page()
-        page.set_default_timeout(PATIENCE_MILLISECONDS)
+        page.set_default_timeout(TIMEOUT_MILLISECONDS)
         page.goto("/organizations")
         page.get_by_label("token").fill(operators_token(database))
         page.get_by_role("button", name="Sign in").click()
@@ -53,7 +53,7 @@ def test_a_dropped_database_is_shown_repaired_and_reported_as_empty(
     tenants.execute(f"drop database {name} with (force)")
     change(database, LOOK_NOW)
     page.goto("/organizations?health=lost")
-    expect(page.get_by_role("link", name="Clinic")).to_be_visible(timeout=PATIENCE_MILLISECONDS)
+    expect(page.get_by_role("link", name="Clinic")).to_be_visible(timeout=TIMEOUT_MILLISECONDS)
     page.get_by_role("link", name="Clinic").click()
     expect(page.locator("#one")).to_contain_text("there is no such database")
     expect(page.locator("#one")).to_contain_text("It has not been replaced yet.")
@@ -63,7 +63,7 @@ def test_a_dropped_database_is_shown_repaired_and_reported_as_empty(
     expect(page.get_by_role("status").filter(has_text="Repair requested.")).to_be_visible()
     # An earlier loss may be listed, too: a health check may have run before the organization's first database existed.
     unreplaced = page.locator("#one").get_by_text("It has not been replaced yet.")
-    expect(unreplaced).to_have_count(0, timeout=PATIENCE_MILLISECONDS)
+    expect(unreplaced).to_have_count(0, timeout=TIMEOUT_MILLISECONDS)
     expect(page.locator("#one")).to_contain_text("An empty database replaced it")
     expect(page.locator("#one")).to_contain_text("5 tables")
     expect(page.get_by_role("heading", level=1)).to_have_text("Clinic")

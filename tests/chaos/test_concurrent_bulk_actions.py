@@ -25,14 +25,14 @@ def test_concurrent_requeue_and_discard_act_on_each_message_once(outbox: Outbox)
     put_dead(outbox, count=MESSAGES)
     with ExitStack() as ending:
         # The first action pauses after each step. Then both select the same messages and wait for the lock.
-        acting = [ending.enter_context(running_outboxctl(outbox.database, "requeue", *ALL, "--per-minute", "12000"))]
+        running = [ending.enter_context(running_outboxctl(outbox.database, "requeue", *ALL, "--per-minute", "12000"))]
         eventually(lambda: outbox.number(PENDING))
         with outbox.database.connect() as holder, holder.transaction():
             holder.execute("lock table outbox_messages in exclusive mode")
-            acting.append(ending.enter_context(running_outboxctl(outbox.database, "discard", *ALL)))
-            eventually(lambda: outbox.number(IS_WAITING) == len(acting))
-        output = [process.communicate(timeout=120)[0] for process in acting]
-    assert [process.returncode for process in acting] == [0, 0]
+            running.append(ending.enter_context(running_outboxctl(outbox.database, "discard", *ALL)))
+            eventually(lambda: outbox.number(IS_WAITING) == len(running))
+        output = [process.communicate(timeout=120)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0]
     outcomes = outbox.execute(OUTCOMES)
     assert sum(count for *_, count in outcomes) == MESSAGES
     assert [(outcome, actions, is_once) for outcome, actions, is_once, _ in outcomes] == [

@@ -13,7 +13,7 @@ from tests.support.keys import KEY
 from tests.support.processes import HASTY_API, RunningApi, running_api
 
 CROWD = 200
-PATIENCE_SECONDS = 120
+TIMEOUT_SECONDS = 120
 BODY = {"email": "ada@example.org", "password": PASSWORD}
 HOLDERS = "select id from users where email_verified_at is not null and status = 'active'"
 
@@ -53,7 +53,7 @@ def at_once(requests: Sequence[Callable[[], httpx.Response]]) -> list[httpx.Resp
 def client_of(api: RunningApi) -> httpx.Client:
     """Return a client with enough connections for all requests at once."""
     limits = httpx.Limits(max_connections=CROWD, max_keepalive_connections=0)
-    return httpx.Client(base_url=api.base_url, timeout=PATIENCE_SECONDS, limits=limits)
+    return httpx.Client(base_url=api.base_url, timeout=TIMEOUT_SECONDS, limits=limits)
 
 
 def posted(client: httpx.Client, path: str, body: dict[str, str]) -> httpx.Response:

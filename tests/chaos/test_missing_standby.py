@@ -9,7 +9,7 @@ import pytest
 from devstack.cluster import Cluster, embedded_binaries
 from devstack.logins import create_logins
 from migrations import commands
-from outbox_relay.db import connection as patience
+from outbox_relay.db import connection as relay_connection
 from shared.db.connection_settings import driver_url
 from tests.support.databases import Database, execute
 from tests.support.eventually import eventually
@@ -45,7 +45,7 @@ def wait_for_standby(outbox: Outbox, names: str) -> None:
 async def test_messages_lose_no_lease_while_the_primary_cannot_confirm_and_are_sent_afterwards(
     lonely: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "RESPONSE_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(relay_connection, "RESPONSE_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr("shared.db.outage.LONGEST_PAUSE_SECONDS", 0.3)
     ids = lonely.put(count=20)
     await asyncio.to_thread(wait_for_standby, lonely, "*")
@@ -53,7 +53,7 @@ async def test_messages_lose_no_lease_while_the_primary_cannot_confirm_and_are_s
     async with SmtpServer() as server, relaying(lonely, server, **short) as parts:
         await asyncio.to_thread(eventually, lambda: parts.connections.claiming.failures >= LOST_REPLIES)
         assert server.messages == []
-        monkeypatch.setattr(patience, "RESPONSE_TIMEOUT_SECONDS", 20.0)
+        monkeypatch.setattr(relay_connection, "RESPONSE_TIMEOUT_SECONDS", 20.0)
         await asyncio.to_thread(wait_for_standby, lonely, "")
         await until(lonely, parts, "select 1 where not exists (select from outbox_messages where status = 'pending')")
         assert len(server.messages) == len(ids)

@@ -81,8 +81,8 @@ def test_a_suspect_that_hangs_delays_other_messages_by_seconds_only(
     sink.hold()
     a_suspect(outbox)
     settings = {"EMAIL_PROVIDERS": sink.provider, "SMS_PROVIDERS": f"file://{tmp_path}"}
-    patient = {"RELAY_LEASE_SECONDS": "3600", "RELAY_SEND_SECONDS": "1200", "RELAY_POLL_SECONDS": "300"}
-    with running_relay(outbox.database, **settings, **patient) as relay:
+    long_times = {"RELAY_LEASE_SECONDS": "3600", "RELAY_SEND_SECONDS": "1200", "RELAY_POLL_SECONDS": "300"}
+    with running_relay(outbox.database, **settings, **long_times) as relay:
         eventually(lambda: sink.connections == 1)
         text = a_text(outbox, relay)
         eventually(lambda: outbox.row(text).status == "sent")

@@ -113,7 +113,7 @@ def test_messages_that_wait_for_a_key_are_sent_after_a_reload_adds_it(
 def test_outcomes_not_yet_settled_survive_a_reload_during_a_database_outage(outbox: Outbox, sink: MailSink) -> None:
     outbox.put(count=20)
     sink.hold()
-    # The shortest allowed stopping time: a relay that exited would have given up within it.
+    # The shortest allowed stopping time: a relay that did not wait would have exited by then.
     settings = {"RELAY_SEND_SECONDS": "1", "RELAY_LEASE_SECONDS": "3", "EMAIL_PROVIDERS": sink.provider}
     with running_relay(outbox.database, **settings) as relay:
         eventually(lambda: sink.connections)

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from outbox_relay.bootstrap import assemble
-from outbox_relay.db import connection as patience
+from outbox_relay.db import connection as relay_connection
 from outbox_relay.maintenance.leader import Maintenance
 from outbox_relay.outbox import listener
 from outbox_relay.outbox.listener import listen
@@ -18,7 +18,7 @@ from tests.support.forwarding import TcpProxy, forwarding
 from tests.support.gates import wait_until_blocked
 from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
-from tests.support.relays import IMPATIENT, RunningRelay, relay_environment, running_relay
+from tests.support.relays import WITH_SHORT_TIMEOUTS, RunningRelay, relay_environment, running_relay
 
 LEASED = "select count(*) from outbox_messages where lease_token is not null"
 UNSENT = "select count(*) from outbox_messages where status <> 'sent'"
@@ -51,7 +51,7 @@ def test_statements_without_a_reply_are_sent_again_over_new_sessions(
 def relay_through(proxy: TcpProxy, outbox: Outbox, sink: MailSink) -> AbstractContextManager[RunningRelay]:
     """Run a relay that reaches its database only through the proxy."""
     settings = {"EMAIL_PROVIDERS": sink.provider, "DATABASE_URL": url_through(proxy, outbox)}
-    return running_relay(outbox.database, command=IMPATIENT, **settings)
+    return running_relay(outbox.database, command=WITH_SHORT_TIMEOUTS, **settings)
 
 
 def url_through(proxy: TcpProxy, outbox: Outbox) -> str:
@@ -61,7 +61,7 @@ def url_through(proxy: TcpProxy, outbox: Outbox) -> str:
 @pytest.fixture
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten the statement timeout. psycopg's own ten seconds to close a session remain."""
-    monkeypatch.setattr(patience, "RESPONSE_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(relay_connection, "RESPONSE_TIMEOUT_SECONDS", 0.5)
     monkeypatch.setattr(listener, "SESSION_CHECK_SECONDS", 0.1)
 
 

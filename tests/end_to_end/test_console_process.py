@@ -22,11 +22,11 @@ A_FORM = b"Content-Type: application/x-www-form-urlencoded"
 HALF_A_HEAD = b"GET /livez HTTP/1.1\r\nHos"
 HALF_A_BODY = b"POST /sign-in HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n" + A_FORM + b"\r\n\r\ntoken="
 # Requests time out after one second instead of ten.
-IMPATIENT = (
+WITH_SHORT_TIMEOUTS = (
     "from shared.web import worker; worker.REQUEST_SECONDS = 1;"
     "from operator_console.web.cli import main; main(['serve'])"
 )
-IMPATIENT_CONSOLE = ("python", "-c", IMPATIENT)
+CONSOLE_WITH_SHORT_TIMEOUTS = ("python", "-c", WITH_SHORT_TIMEOUTS)
 PENDING = "select count(*) from outbox_messages where status = 'pending'"
 
 
@@ -76,7 +76,7 @@ def test_invalid_http_gets_a_problem_response(database: Database) -> None:
 
 def test_slow_requests_time_out_and_block_no_other_client(database: Database) -> None:
     with (
-        running_console(database, command=IMPATIENT_CONSOLE, CONSOLE_THREADS="2") as console,
+        running_console(database, command=CONSOLE_WITH_SHORT_TIMEOUTS, CONSOLE_THREADS="2") as console,
         ExitStack() as crowd,
     ):
         address: Any = urlsplit(console.base_url)

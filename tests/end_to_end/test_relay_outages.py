@@ -54,8 +54,8 @@ def test_the_oldest_messages_are_sent_first_after_an_outage(outbox: Outbox, sink
 
 def test_the_next_provider_sends_the_mail_when_one_is_down(outbox: Outbox, sink: MailSink) -> None:
     outbox.put(count=50)
-    ladder = f"smtp://127.0.0.1:1?tls=none,{sink.provider}"
-    with running_relay(outbox.database, EMAIL_PROVIDERS=ladder, RELAY_POLL_SECONDS="300"):
+    providers = f"smtp://127.0.0.1:1?tls=none,{sink.provider}"
+    with running_relay(outbox.database, EMAIL_PROVIDERS=providers, RELAY_POLL_SECONDS="300"):
         eventually(outbox.is_all_sent, seconds=30)
     assert outbox.number("select max(attempt) from outbox_messages") == 1
 

@@ -34,7 +34,7 @@ def test_a_day_old_dead_activation_is_requeued_and_its_new_code_activates(databa
         [dead] = lines_of(outboxctl(database, "list", "--status", "dead"))
         requeued = outboxctl(database, "requeue", dead["id"], "--reason", "the mailbox exists now")
         assert requeued.exit_code == 0, requeued.output
-        code = inbox.wait_for(ADA["email"], 1, patience=30)[0].code
+        code = inbox.wait_for(ADA["email"], 1, timeout=30)[0].code
         response = client.post("/v1/activations", json={"registration_id": registration, "code": code})
         assert response.json()["status"] == "active"
         eventually(lambda: len(lines_of(outboxctl(database, "list", "--status", "sent"))) == 2)

@@ -23,7 +23,7 @@ from tests.support.mail_sink import MailSink
 from tests.support.outbox import Outbox
 from tests.support.pgbouncer import Pooler, pgbouncer
 from tests.support.processes import HASTY_API, RunningApi, running_api
-from tests.support.relays import IMPATIENT, RunningRelay, running_relay
+from tests.support.relays import WITH_SHORT_TIMEOUTS, RunningRelay, running_relay
 
 SHOWN = ("enable_sort", "jit", "statement_timeout", "TimeZone", "search_path", "client_encoding")
 SHOW = f"select {', '.join(f'current_setting({name!r})' for name in SHOWN)}"
@@ -94,7 +94,9 @@ def test_services_wait_for_a_server_that_stops_behind_pgbouncer(outbox: Outbox, 
         network.enter_context(forwarding(port, to=outbox.database.cluster.port))
         with (
             pgbouncer(outbox.database, server_port=port) as pooler,
-            running_relay(outbox.database, command=IMPATIENT, DATABASE_URL=pooler.url("relay"), **settings) as relay,
+            running_relay(
+                outbox.database, command=WITH_SHORT_TIMEOUTS, DATABASE_URL=pooler.url("relay"), **settings
+            ) as relay,
         ):
             relay.wait_until_ready()
             network.close()

@@ -26,7 +26,7 @@ from tests.support.service_manager import supervisor
 from tests.support.shipping import Machine
 from tests.support.units import values_of
 
-PATIENTLY = {"Prefer": "wait=20"}
+WAITING = {"Prefer": "wait=20"}
 EMAIL_FROM = "Signpost <no-reply@signpost.example>"
 
 
@@ -100,7 +100,7 @@ def test_with_all_settings_the_units_commands_deliver_a_registrations_mail(
             api = RunningApi(serving.process, serving.log_path)
             relay = RunningRelay(relaying.process, relaying.log_path)
             body = {"email": "ada@example.org", "password": "a walk by the harbour"}
-            response = httpx.post(f"{api.base_url}/v1/registrations", json=body, headers=PATIENTLY, timeout=30)
+            response = httpx.post(f"{api.base_url}/v1/registrations", json=body, headers=WAITING, timeout=30)
             assert response.json()["delivery"]["status"] == "sent", response.text
             assert sink.arrived.total() == 1
             [bound] = relay.logged("relay started")

@@ -16,7 +16,7 @@ from tests.support.commands import PROGRAMS, ROOT
 from tests.support.dockerfile import stages
 from tests.support.eventually import eventually
 
-PATIENCE = 600
+TIMEOUT = 600
 COMPILERS = ("cc", "gcc", "g++", "clang", "rustc", "cargo", "make")
 
 
@@ -39,7 +39,7 @@ def built(locked_wheels: None, tmp_path_factory: pytest.TempPathFactory) -> Path
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=PATIENCE,
+                timeout=TIMEOUT,
             )
             assert done.returncode == 0, f"{instruction.rest}: {done.stderr[-2000:]}"
     return root
@@ -71,13 +71,13 @@ def engine(tmp_path: Path) -> Iterator[list[str]]:
     subprocess.run([source / "deploy" / "docker" / "make-secrets.sh"], check=True)
     compose = ["docker", "compose", "--project-name", "signpost-test", "--project-directory", str(source)]
     yield compose
-    subprocess.run([*compose, "down", "--volumes", "--timeout", "5"], check=False, timeout=PATIENCE)
+    subprocess.run([*compose, "down", "--volumes", "--timeout", "5"], check=False, timeout=TIMEOUT)
 
 
 def test_with_three_relays_a_registrations_mail_arrives(engine: list[str]) -> None:
     subprocess.run([*engine, "config", "--quiet"], check=True)
     up = [*engine, "--profile", "local", "up", "--build", "--detach", "--wait", "--scale", "relay=3"]
-    subprocess.run([*up, "api", "relay", "postgres", "mailpit"], check=True, timeout=PATIENCE)
+    subprocess.run([*up, "api", "relay", "postgres", "mailpit"], check=True, timeout=TIMEOUT)
     body = {"email": "ada@example.org", "password": "a walk by the harbour"}
     assert httpx.post("http://127.0.0.1:8000/v1/registrations", json=body, timeout=30).status_code == 202
     eventually(lambda: mails() == 1, seconds=60)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.commands import ROOT
 from tests.support.eventually import eventually
-from tests.support.shipping import PATIENCE, Machine, build_wheel, copy_of_the_source
+from tests.support.shipping import TIMEOUT, Machine, build_wheel, copy_of_the_source
 from tests.support.units import UNITS
 
 INSTALL = ROOT / "deploy" / "install.sh"
@@ -173,7 +173,7 @@ def install(wheel: Path, cwd: Path = ROOT, umask: int = -1, **settings: str) -> 
         capture_output=True,
         text=True,
         check=False,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
     )
 
 

@@ -10,7 +10,7 @@ from outbox_relay.settings import RelaySettingsSchema
 from tests.support.outbox import Outbox
 from tests.support.relays import relay_environment
 
-PATIENCE_SECONDS = 60
+TIMEOUT_SECONDS = 60
 ALL_ARE_SENT = "select 1 where not exists (select from outbox_messages where status <> 'sent')"
 
 # Scheduled messages become due at once, so that tests need not wait.
@@ -45,7 +45,7 @@ async def relaying(
 
 async def until(outbox: Outbox, parts: RelayComponents, query: str, *, hasten: bool = False) -> None:
     """Wake the relay repeatedly until the query finds a row."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while not await asyncio.to_thread(outbox.execute, query):
             if hasten:
                 await asyncio.to_thread(outbox.execute, HASTEN)

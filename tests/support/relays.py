@@ -14,7 +14,7 @@ from tests.support.keys import SECRET_KEYS
 from tests.support.processes import SCRIPTS, Running, running
 
 END_SECONDS = 30
-IMPATIENT = (
+WITH_SHORT_TIMEOUTS = (
     "python",
     "-c",
     (

@@ -20,7 +20,7 @@ SHIPPED = (
     "requirements.lock",
     "requirements-setup.lock",
 )
-PATIENCE = 600
+TIMEOUT = 600
 
 # MemoryDenyWriteExecute= (prctl 65, Linux 6.3 or later) and NoNewPrivileges= (prctl 38) through the kernel:
 # services must not need what their unit denies. Older kernels reject the first, and the test continues.
@@ -49,7 +49,7 @@ def copy_of_the_source(folder: Path, version: str) -> Path:
 def build_wheel(source: Path, folder: Path) -> Path:
     """Build the wheel with the locked tools of this environment, and return its path."""
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source]
-    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
+    subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT)
     [wheel] = folder.glob("*.whl")
     return wheel
 
@@ -72,7 +72,7 @@ class Machine:
         """Run the installation, and return its output."""
         environment = os.environ | {"DESTDIR": str(self.root), "PYTHON": str(python)}
         command = [source / "deploy" / "install.sh", wheel]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=TIMEOUT)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

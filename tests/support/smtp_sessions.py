@@ -8,8 +8,8 @@ from outbox_relay.channels.base import Credentials, Session
 from outbox_relay.channels.smtp.session import Server, SmtpProvider, Tls
 from tests.support.smtp_server import SmtpServer
 
-PATIENT = 10.0
-IMPATIENT = 1.0
+LONG_TIMEOUT = 10.0
+SHORT_TIMEOUT = 1.0
 """Seconds: long enough for replies on a busy machine, short enough for tests that wait for the timeout."""
 SENDER = "no-reply@signpost.example"
 
@@ -18,12 +18,12 @@ SENDER = "no-reply@signpost.example"
 async def session_to(
     server: SmtpServer,
     *,
-    patience: float = PATIENT,
+    smtp_timeout: float = LONG_TIMEOUT,
     tls: Tls = Tls.NONE,
     context: ssl.SSLContext | None = None,
     credentials: Credentials | None = None,
 ) -> AsyncIterator[Session]:
-    provider = SmtpProvider(Server("127.0.0.1", server.port, tls, credentials, context, patience), SENDER)
+    provider = SmtpProvider(Server("127.0.0.1", server.port, tls, credentials, context, smtp_timeout), SENDER)
     session = provider.session()
     try:
         yield session

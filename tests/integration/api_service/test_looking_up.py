@@ -14,7 +14,7 @@ LEASED = "lease_token = gen_random_uuid(), leased_until = {end}, due_at = {end}"
 
 
 @pytest.mark.parametrize(
-    ("fate", "status", "problem"),
+    ("assignment", "status", "problem"),
     [
         ("due_at = due_at", "pending", None),
         ("attempt = 1, last_error_class = 'transient'", "pending", "temporarily_unavailable"),
@@ -25,9 +25,11 @@ LEASED = "lease_token = gen_random_uuid(), leased_until = {end}, due_at = {end}"
         ("status = 'dead', settled_at = now(), dead_reason = 'exhausted'", "dead", "undeliverable"),
     ],
 )
-def test_delivery_problems_do_not_quote_servers(api: ApiUnderTest, fate: str, status: str, problem: str | None) -> None:
+def test_delivery_problems_do_not_quote_servers(
+    api: ApiUnderTest, assignment: str, status: str, problem: str | None
+) -> None:
     registration_id = api.registered()
-    api.rows(f"update outbox_messages set last_error = '550 no such user', provider = 'smtp-1', {fate}")
+    api.rows(f"update outbox_messages set last_error = '550 no such user', provider = 'smtp-1', {assignment}")
 
     response = api.look_up(registration_id)
 
@@ -38,7 +40,7 @@ def test_delivery_problems_do_not_quote_servers(api: ApiUnderTest, fate: str, st
 
 
 @pytest.mark.parametrize(
-    ("fate", "is_due"),
+    ("assignment", "is_due"),
     [
         ("due_at = due_at", True),
         ("attempt = 1, due_at = now() + interval '1 hour'", True),
@@ -48,9 +50,9 @@ def test_delivery_problems_do_not_quote_servers(api: ApiUnderTest, fate: str, st
         ("status = 'dead', settled_at = now(), dead_reason = 'rejected'", False),
     ],
 )
-def test_a_delivery_is_due_only_while_it_waits(api: ApiUnderTest, fate: str, *, is_due: bool) -> None:
+def test_a_delivery_is_due_only_while_it_waits(api: ApiUnderTest, assignment: str, *, is_due: bool) -> None:
     registration_id = api.registered()
-    api.rows(f"update outbox_messages set {fate}")
+    api.rows(f"update outbox_messages set {assignment}")
 
     reported = api.look_up(registration_id).json["delivery"]["due_at"]
 

@@ -8,7 +8,7 @@ from outbox_relay.channels.base import ProviderDownError
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from tests.support.rendered_messages import ListSource, a_message
 from tests.support.smtp_server import End, Moment, Script, SmtpServer
-from tests.support.smtp_sessions import IMPATIENT, PATIENT, session_to
+from tests.support.smtp_sessions import LONG_TIMEOUT, SHORT_TIMEOUT, session_to
 
 pytestmark = pytest.mark.anyio
 
@@ -67,10 +67,10 @@ class Broken:
         assert (failure.kind, failure.maybe_accepted) == (FailureClass.PROVIDER, False)
 
 
-async def broken_delivery(script: Script, patience: float = PATIENT) -> Broken:
+async def broken_delivery(script: Script, smtp_timeout: float = LONG_TIMEOUT) -> Broken:
     messages = [a_message() for _ in range(3)]
     source = ListSource(messages)
-    async with SmtpServer(script) as server, session_to(server, patience=patience) as session:
+    async with SmtpServer(script) as server, session_to(server, smtp_timeout=smtp_timeout) as session:
         with pytest.raises(ProviderDownError) as caught:
             await session.deliver(source)
         assert source.has_all_reported
@@ -125,7 +125,7 @@ async def test_a_reply_to_another_command_ends_the_connection(
 async def test_a_server_that_hangs_counts_like_a_broken_connection(offers: tuple[str, ...]) -> None:
     moments = (*BEFORE_ANY_LETTER, *BEFORE_HAND_OVER, *AFTER_HAND_OVER, Moment.ACCEPTED)
     scripts = [Script(offers, instead={moment: End.HANG}) for moment in moments]
-    all_broken = await asyncio.gather(*(broken_delivery(script, IMPATIENT) for script in scripts))
+    all_broken = await asyncio.gather(*(broken_delivery(script, SHORT_TIMEOUT) for script in scripts))
     for moment, broken in zip(moments, all_broken, strict=True):
         if moment in BEFORE_ANY_LETTER:
             broken.assert_nothing_was_taken()
@@ -198,7 +198,7 @@ async def test_a_connection_closed_between_deliveries_is_replaced() -> None:
     async with SmtpServer() as server, session_to(server) as session:
         await session.deliver(ListSource([a_message()]))
         await server.drop_connections()
-        async with asyncio.timeout(PATIENT):
+        async with asyncio.timeout(LONG_TIMEOUT):
             while server.connections == 1:
                 await session.deliver(ListSource([]))
                 await asyncio.sleep(0.001)
@@ -236,9 +236,9 @@ async def test_the_timeout_applies_to_each_message() -> None:
                 self.waiting.append(a_message())
             return super().take()
 
-    until = time.monotonic() + 1.1 * IMPATIENT
+    until = time.monotonic() + 1.1 * SHORT_TIMEOUT
     source = LongSource([])
-    async with SmtpServer() as server, session_to(server, patience=IMPATIENT) as session:
+    async with SmtpServer() as server, session_to(server, smtp_timeout=SHORT_TIMEOUT) as session:
         await session.deliver(source)
     assert time.monotonic() >= until
     assert len(server.messages) == len(source.results)

@@ -10,7 +10,7 @@ from outbox_relay.model import FailureClass, Sent
 from tests.support.certificates import Authority
 from tests.support.rendered_messages import ListSource, a_message
 from tests.support.smtp_server import End, Moment, Script, SmtpServer
-from tests.support.smtp_sessions import IMPATIENT, PATIENT, session_to
+from tests.support.smtp_sessions import LONG_TIMEOUT, SHORT_TIMEOUT, session_to
 
 pytestmark = pytest.mark.anyio
 
@@ -22,11 +22,11 @@ CREDENTIALS = Credentials("relay", "pa55 wörd")
 PLAIN = b64encode("\0relay\0pa55 wörd".encode()).decode()
 
 
-async def assert_is_down(server: SmtpServer, context: ssl.SSLContext | None, patience: float = PATIENT) -> str:
+async def assert_is_down(server: SmtpServer, context: ssl.SSLContext | None, smtp_timeout: float = LONG_TIMEOUT) -> str:
     """Check that the server receives not even an envelope, and return the error."""
     source = ListSource([a_message()])
     async with session_to(
-        server, tls=Tls.STARTTLS, context=context, credentials=CREDENTIALS, patience=patience
+        server, tls=Tls.STARTTLS, context=context, credentials=CREDENTIALS, smtp_timeout=smtp_timeout
     ) as session:
         with pytest.raises(ProviderDownError) as caught:
             await session.deliver(source)
@@ -125,7 +125,7 @@ async def test_plaintext_injected_after_the_starttls_reply_is_discarded(authorit
 async def test_a_break_during_tls_setup_is_a_provider_failure(authority: Authority, end: End) -> None:
     async def break_off(moment: Moment) -> None:
         async with SmtpServer(Script(STARTTLS, tls=context, instead={moment: end})) as server:
-            await assert_is_down(server, authority.client_context(), IMPATIENT if end is End.HANG else PATIENT)
+            await assert_is_down(server, authority.client_context(), SHORT_TIMEOUT if end is End.HANG else LONG_TIMEOUT)
 
     context = authority.server_context(LOCALHOST)
     await asyncio.gather(*(break_off(moment) for moment in (Moment.STARTTLS, Moment.HANDSHAKE, Moment.AUTH)))

@@ -9,7 +9,7 @@ import pytest
 from outbox_relay.bootstrap import RelayComponents
 from outbox_relay.providers.circuit_breaker import PROBES_TO_CLOSE
 from tests.support.outbox import Outbox
-from tests.support.relaying import PATIENCE_SECONDS, relaying, until, until_all_are_settled
+from tests.support.relaying import TIMEOUT_SECONDS, relaying, until, until_all_are_settled
 from tests.support.smtp_server import End, Moment, Script, SmtpServer
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +55,7 @@ async def pass_time(outbox: Outbox, parts: RelayComponents, clock: AdvancedClock
 
 
 async def was_tried_again(server: SmtpServer) -> None:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         await server.reached[Moment.CONNECT].wait()
     server.reached[Moment.CONNECT].clear()
 

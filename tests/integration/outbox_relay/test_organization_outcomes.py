@@ -72,10 +72,10 @@ def test_a_message_that_is_claimed_again_is_provisioned_again(outbox: Outbox, ad
     again = claim_work(outbox)
 
     async def work(database: Any) -> list[ClaimedMessage]:
-        settler = a_batcher(SettlementStore(database, PROVISIONING))
-        settler.hold([late])
-        settler.put(late, DONE)
-        return list(settler.hold([again]))
+        batcher = a_batcher(SettlementStore(database, PROVISIONING))
+        batcher.hold([late])
+        batcher.put(late, DONE)
+        return list(batcher.hold([again]))
 
     assert outbox.with_database(work) == [again]
     assert status_of(outbox, ada) == "provisioning"

@@ -14,7 +14,7 @@ from tests.support.eventually import eventually
 from tests.support.gates import wait_until_blocked
 from tests.support.maintenance import put_old
 from tests.support.outbox import Outbox
-from tests.support.relaying import PATIENCE_SECONDS, relaying
+from tests.support.relaying import TIMEOUT_SECONDS, relaying
 from tests.support.relays import relay_environment
 from tests.support.smtp_server import SmtpServer
 
@@ -42,22 +42,22 @@ def sample(name: str) -> float | None:
 
 async def until_the_backlog_is(parts: RelayComponents, number: int) -> None:
     """Count repeatedly, as the scheduler does, until the gauge has that value."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         while sample("signpost_backlog_messages") != number:
             await parts.poller.count_backlog()
             await asyncio.sleep(0.02)
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    await asyncio.to_thread(eventually, is_so, seconds=PATIENCE_SECONDS)
+    await asyncio.to_thread(eventually, is_so, seconds=TIMEOUT_SECONDS)
 
 
-@pytest.mark.parametrize("trouble", ["select 1", "drop table providers"])
+@pytest.mark.parametrize("failure", ["select 1", "drop table providers"])
 async def test_messages_without_a_notification_are_found_although_the_combined_poll_fails(
-    outbox: Outbox, trouble: str
+    outbox: Outbox, failure: str
 ) -> None:
     async with unwoken(outbox):
-        outbox.execute(trouble)
+        outbox.execute(failure)
         outbox.put(count=3)
         outbox.put(lost_leases="2")
         await until(outbox.is_all_sent)
@@ -76,8 +76,10 @@ async def test_an_old_message_is_found_by_the_poll_that_sees_it_due_without_a_fu
 
 async def test_a_poll_counts_as_progress_of_an_idle_consumer(outbox: Outbox) -> None:
     async with unwoken(outbox) as parts:
-        before = [pulse.looks for pulse in parts.relay.progress]
-        await until(lambda: all(pulse.looks > looks for pulse, looks in zip(parts.relay.progress, before, strict=True)))
+        before = [progress.looks for progress in parts.relay.progress]
+        await until(
+            lambda: all(progress.looks > looks for progress, looks in zip(parts.relay.progress, before, strict=True))
+        )
 
 
 async def test_due_messages_are_counted_down_to_zero(outbox: Outbox) -> None:

@@ -197,11 +197,11 @@ async def eventually_returned(relay: Relay, outbox: Outbox) -> None:
             await relay.sync.exchange()
 
 
-@pytest.mark.parametrize("trouble", ["revoke all on providers from signpost_relay", "drop table providers"])
-def test_without_the_shared_rows_a_relay_continues_alone(outbox: Outbox, trouble: str) -> None:
+@pytest.mark.parametrize("failure", ["revoke all on providers from signpost_relay", "drop table providers"])
+def test_without_the_shared_rows_a_relay_continues_alone(outbox: Outbox, failure: str) -> None:
     async def scenario() -> None:
         async with relays(outbox.database, 1, caps=TWENTY) as (relay,):
-            outbox.execute(trouble)
+            outbox.execute(failure)
             await relay.request_until_granted()
             relay.pool.providers[0].failed(DOWN)
             await relay.sync.exchange()

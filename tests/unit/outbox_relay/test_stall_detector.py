@@ -51,9 +51,9 @@ def test_a_consumer_that_continues_is_healthy_at_once() -> None:
 
 
 def test_the_status_describes_the_consumers_state() -> None:
-    pulses = [Progress(held=3, looks=1, settled=0), Progress(held=4, looks=1, settled=0)]
+    progress = [Progress(held=3, looks=1, settled=0), Progress(held=4, looks=1, settled=0)]
     since = datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC)
-    assert status_line(Phase.CLAIMING, pulses, None) == "Claiming; 7 in hand"
+    assert status_line(Phase.CLAIMING, progress, None) == "Claiming; 7 in hand"
     assert status_line(Phase.CLAIMING, [], since) == "Claiming, database lost since 2026-11-21 03:04:05 UTC; 0 in hand"
 
 

@@ -11,8 +11,7 @@ from devstack.ports import free_ports
 from devstack.programs import Programs
 from devstack.scene import Scene, expect
 from devstack.stack import Stack
-from devstack.story import STORY, Step
-from devstack.telling import run_story
+from devstack.story import STORY, Step, run_story
 
 
 @pytest.fixture
@@ -22,10 +21,10 @@ def stopped_stack(tmp_path: Path) -> Iterator[Stack]:
         yield Stack(Programs(free_ports(), tmp_path, cluster), janitor)
 
 
-def told(story: list[Step], stack: Stack) -> tuple[bool, str]:
+def run_of(story: list[Step], stack: Stack) -> tuple[bool, str]:
     page = io.StringIO()
-    is_told = run_story(story, stack, Console(file=page))
-    return is_told, page.getvalue()
+    has_passed = run_story(story, stack, Console(file=page))
+    return has_passed, page.getvalue()
 
 
 def holds(_scene: Scene) -> None:
@@ -37,8 +36,8 @@ def fails(_scene: Scene) -> None:
 
 
 def test_each_step_is_a_line_with_its_milliseconds(stopped_stack: Stack) -> None:
-    is_told, page = told([Step("One", holds), Step("Two", holds)], stopped_stack)
-    assert is_told
+    has_passed, page = run_of([Step("One", holds), Step("Two", holds)], stopped_stack)
+    assert has_passed
     assert [line.split()[:3] for line in page.splitlines()] == [["ok", "1", "One"], ["ok", "2", "Two"]]
     assert all(line.endswith(" ms") for line in page.splitlines())
 
@@ -47,8 +46,8 @@ def test_a_failed_step_ends_the_story_with_its_expectation_result_and_logs(
     stopped_stack: Stack,
 ) -> None:
     stopped_stack.relay.log.write_text("the relay's last words\n")
-    is_told, page = told([Step("One", fails), Step("Two", holds)], stopped_stack)
-    assert not is_told
+    has_passed, page = run_of([Step("One", fails), Step("Two", holds)], stopped_stack)
+    assert not has_passed
     assert "no  1  One" in page
     assert "expected: [two] messages\n       seen:     [one]\n" in page
     assert "--- the end of outbox-relay's log:\nthe relay's last words\n" in page
@@ -56,6 +55,6 @@ def test_a_failed_step_ends_the_story_with_its_expectation_result_and_logs(
 
 
 def test_the_story_fails_without_running_services(stopped_stack: Stack) -> None:
-    is_told, page = told(list(STORY), stopped_stack)
-    assert not is_told
+    has_passed, page = run_of(list(STORY), stopped_stack)
+    assert not has_passed
     assert "ConnectError" in page
