@@ -75,4 +75,4 @@ def test_a_schema_without_a_column_that_the_release_writes_fails(source: Path) -
     done = upgrade(released(source, "alter table users rename column full_name to name"))
     assert done.returncode == 1
     assert "UndefinedColumn" in done.stdout
-    assert "v0.0.1 does not work on this schema" in done.stderr
+    assert "v0.0.1 fails on this schema" in done.stderr
