@@ -1,4 +1,4 @@
-"""The rights of the processes' roles, checked after each migration.
+"""The rights of the processes' roles, granted by the last migration and checked after each upgrade.
 
 A dump contains grants, but not the roles. A restore on a server without the roles loses all grants, and ``psql``
 reports that only in passing.
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
@@ -18,8 +18,8 @@ from shared.db.migrating import MigrationError, exclusive_connection
 
 ROLES = ("signpost_api", "signpost_relay", "signpost_console")
 
-LIST = Path(__file__).parent / "sql" / "rights.sql"
-"""The grants of this release's schema. The baseline runs this file; later migrations add theirs to it and run them."""
+LIST = Path(__file__).parent / "rights.sql"
+"""The grants of this release's schema."""
 
 GRANT = re.compile(
     r"^grant (?P<privileges>[a-z, ]+?)(?: \((?P<columns>[^)]+)\))?\s+on\s+(?:(?P<kind>schema|function)\s+)?"
@@ -57,6 +57,14 @@ class RightsMissingError(MigrationError):
     def __init__(self, missing: Sequence[Right]) -> None:
         super().__init__()
         self.needed = "; ".join(f"grant {right}" for right in missing)
+
+
+def grant_rights(connection: Connection) -> None:
+    """Create missing roles and run LIST, in the caller's transaction."""
+    make_roles(connection)
+    # The driver accepts a file of many statements and does not interpret `%` and `:` in it.
+    driver: Any = connection.connection.driver_connection
+    driver.execute(LIST.read_text(), prepare=False)
 
 
 def restore_rights(database_url: str) -> int:

@@ -1,5 +1,7 @@
--- The rights of the processes' roles. `api-service migrate` grants them again in a database that was restored without
--- the roles. A statement grants rights to one role.
+-- The rights of the processes' roles in the newest schema. The last migration of each upgrade runs this file in its
+-- transaction, so it may name tables and functions of all migrations. `api-service migrate` grants missing rights again,
+-- as in a database that was restored without the roles. Removing a right here does not revoke it: a migration does.
+-- A statement grants rights to one role.
 
 -- By default, PostgreSQL lets every role execute every function. These four are harmless, and indexes or several roles
 -- need them.

@@ -277,7 +277,7 @@ create index ix_organization_losses_organization_id on organization_losses (orga
 create unique index uq_organization_losses_organization_id on organization_losses (organization_id)
     where restored_at is null;
 
--- Tokens of operators, as SHA-256.
+-- Tokens of operators, as SHA-256. The scopes are those of `Scope` in operator_console/actions/tokens.py.
 create table operator_tokens (
     id uuid primary key,
     name text not null,

@@ -1,6 +1,10 @@
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import date, timedelta
+from pathlib import Path
 
 import psycopg
 from alembic.script import ScriptDirectory
@@ -9,6 +13,9 @@ from devstack.cluster import Cluster
 from migrations import commands
 from migrations.revisions import REVISIONS
 from migrations.rights import ROLES, rights
+from operator_console.actions.bulk import ACTIONS, BulkStatus
+from operator_console.actions.tokens import Scope
+from shared.vocabulary import CHANNELS, Channel, OrganizationStatus, Priority, Purpose, Status, UserStatus
 from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
 
@@ -34,6 +41,46 @@ select format('execute on function %%s to %%s', pg_proc.oid::regprocedure, rolna
  where pronamespace = 'public'::regnamespace
 """
 
+LATER_REVISION = f"{int(REVISIONS[-1]) + 1:04}"
+LATER_MIGRATION = f"""
+from alembic import op
+
+revision = "{LATER_REVISION}"
+down_revision = "{REVISIONS[-1]}"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("create table coupons (code text primary key)")
+    op.execute("create function signpost_redeem(coupon text) returns boolean language sql return true")
+"""
+LATER_RIGHTS = """
+grant select on coupons to signpost_api;
+grant execute on function signpost_redeem(text) to signpost_api;
+"""
+LATER = {"select on coupons to signpost_api", "execute on function signpost_redeem(text) to signpost_api"}
+
+CHECKS = """
+select conrelid::regclass::text, attname::text, pg_get_constraintdef(pg_constraint.oid)
+  from pg_constraint join pg_attribute on attrelid = conrelid and array[attnum] = conkey
+  join pg_class on pg_class.oid = conrelid
+ where contype = 'c' and connamespace = 'public'::regnamespace and not relispartition
+"""
+CHECKED: dict[tuple[str, str], Iterable[str]] = {
+    ("bulk_actions", "action"): ACTIONS,
+    ("bulk_actions", "status"): BulkStatus,
+    ("hourly_stats", "status"): set(Status) - {Status.PENDING},
+    ("operator_tokens", "scopes"): Scope,
+    ("organizations", "status"): OrganizationStatus,
+    ("outbox_messages", "channel"): CHANNELS,
+    ("outbox_messages", "priority"): Priority,
+    ("outbox_messages", "status"): Status,
+    ("tokens", "channel"): Channel,
+    ("tokens", "purpose"): Purpose,
+    ("users", "status"): UserStatus,
+}
+
 FOR_ALL = ["signpost_cause", "signpost_error_pattern", "signpost_masked", "signpost_uuid7_floor"]
 
 
@@ -54,21 +101,58 @@ def test_models_and_migrations_agree(database: Database) -> None:
     commands.check(database.owner_url)
 
 
+def test_check_constraints_list_the_values_of_the_enums(database: Database) -> None:
+    with database.connect() as connection:
+        found = {
+            (table, column): set(re.findall(r"'(\w+)'::text", definition))
+            for table, column, definition in connection.execute(CHECKS)
+            if "ARRAY[" in definition
+        }
+    assert found == {column: {str(value) for value in values} for column, values in CHECKED.items()}
+
+
 def test_the_roles_have_the_listed_rights_and_no_others(cluster: Cluster) -> None:
     with fresh_database(cluster, template="template0") as empty:
         commands.upgrade(empty.owner_url)
-        with empty.connect() as connection:
-            granted = {right for (right,) in connection.execute(GRANTED, [list(ROLES)])}
-    assert granted == {str(right) for right in rights()}
+        assert granted(empty) == {str(right) for right in rights()}
+
+
+def test_rights_on_the_table_of_a_later_migration_reach_new_and_existing_databases(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    later = shutil.copytree(Path(commands.__file__).parent, tmp_path / "migrations")
+    (later / "versions" / f"{LATER_REVISION}_coupons.py").write_text(LATER_MIGRATION)
+    with (later / "rights.sql").open("a") as file:
+        file.write(LATER_RIGHTS)
+    code = "import sys; from migrations.commands import upgrade; upgrade(sys.argv[1])"
+    with (
+        fresh_database(cluster, template="template0") as new,
+        fresh_database(cluster, template="template0") as existing,
+    ):
+        commands.upgrade(existing.owner_url)
+        before = granted(existing)
+        for database in (new, existing):
+            subprocess.run([sys.executable, "-c", code, database.owner_url], cwd=tmp_path, check=True)
+        assert granted(existing) == granted(new) == before | LATER
+        assert functions_of_all_roles(new) == functions_of_all_roles(existing) == FOR_ALL
+
+
+def granted(database: Database) -> set[str]:
+    with database.connect() as connection:
+        return {right for (right,) in connection.execute(GRANTED, [list(ROLES)])}
 
 
 def test_all_roles_may_execute_four_harmless_functions_only(database: Database) -> None:
+    assert functions_of_all_roles(database) == FOR_ALL
+
+
+def functions_of_all_roles(database: Database) -> list[str]:
     with database.connect() as connection:
         found = connection.execute(
             "select proname::text from pg_proc where pronamespace = 'public'::regnamespace"
             " and (proacl is null or exists (select from aclexplode(proacl) where grantee = 0)) order by 1"
         ).fetchall()
-    assert [name for (name,) in found] == FOR_ALL
+    return [name for (name,) in found]
 
 
 def test_a_migration_creates_the_partitions_of_this_week_and_the_next_two(cluster: Cluster) -> None:

@@ -44,7 +44,7 @@ def test_the_rights_of_each_role_are_those_that_the_migration_grants() -> None:
 
 def rights_table() -> str:
     rights = defaultdict[str, dict[str, list[str]]](dict)
-    statements = " ".join((ROOT / "migrations" / "sql" / "rights.sql").read_text().split())
+    statements = " ".join((ROOT / "migrations" / "rights.sql").read_text().split())
     for granted, names, role in GRANT.findall(statements):
         words = [f"{right}{'*' if columns else ''}" for right, columns in re.findall(r"([a-z]+)( \([^)]+\))?", granted)]
         for name in names.split(", "):
