@@ -8,7 +8,8 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from api_service.errors import OrganizationFailedError, ResendTooSoonError
-from api_service.use_cases.tokens import IssuedToken, NewUser
+from api_service.use_cases.tokens import IssuedToken
+from api_service.use_cases.users import NewUser
 from shared.enqueue import NewFallback, NewMessage
 from shared.ids import uuid7
 from shared.models import Organization, User

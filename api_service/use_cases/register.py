@@ -21,7 +21,8 @@ from api_service.use_cases.organizations import (
     add_organization,
     being_provisioned,
 )
-from api_service.use_cases.tokens import NewUser, TokenPolicy, add_user_with_token, message_about
+from api_service.use_cases.tokens import TokenPolicy, add_user_with_token, message_about
+from api_service.use_cases.users import NewUser
 from shared.addresses import canonical_address, canonical_email
 from shared.enqueue import enqueue
 from shared.ids import uuid7

@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 
 from api_service.errors import InvalidOrExpiredError
 from api_service.rate_limits import Limit, Limiter
-from api_service.use_cases.users import Addressed, address_of, has_address, is_taken, proven_at, reached_at
+from api_service.use_cases.users import Addressed, NewUser, address_of, has_address, is_taken, proven_at, reached_at
 from shared.addresses import canonical_address
 from shared.enqueue import NewFallback, NewMessage
 from shared.models import Token, User
 from shared.secrets import SecretKeys, UnknownKeyError, is_code_of
 from shared.templates import Template
-from shared.vocabulary import Channel, Locale, Purpose
+from shared.vocabulary import Channel, Purpose
 
 FOR_A_REGISTRATION = (Purpose.ACTIVATION, Purpose.DECOY)
 
@@ -35,20 +35,6 @@ class TokenPolicy:
     key_id: str
     fallback_after: timedelta = timedelta(0)
     fallbacks: Mapping[Channel, Channel] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class NewUser:
-    """The columns of a user to add."""
-
-    id: UUID
-    email: str | None = field(repr=False)
-    email_canonical: str | None = field(repr=False)
-    phone: str | None = field(repr=False)
-    password_hash: str = field(repr=False)
-    full_name: str | None = field(repr=False)
-    locale: Locale
-    organization_id: UUID | None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A user's addresses, locks on users, and notices to them."""
+"""New users, addresses of users, locks on users, and notices to them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,8 +14,22 @@ from shared.masks import masked
 from shared.models import User
 from shared.secrets import SecretKeys, address_id
 from shared.templates import Template
-from shared.vocabulary import Channel, UserStatus
+from shared.vocabulary import Channel, Locale, UserStatus
 from shared.web.problems import ProblemError
+
+
+@dataclass(frozen=True)
+class NewUser:
+    """The columns of a user to add. ``pending_user`` in ``register.py`` fills them."""
+
+    id: UUID
+    email: str | None = field(repr=False)
+    email_canonical: str | None = field(repr=False)
+    phone: str | None = field(repr=False)
+    password_hash: str = field(repr=False)
+    full_name: str | None = field(repr=False)
+    locale: Locale
+    organization_id: UUID | None
 
 
 class Addressed(Protocol):
