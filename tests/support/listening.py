@@ -15,22 +15,25 @@ async def listening(talk: Talk, tls: ssl.SSLContext | None = None, *, grace_seco
     At the end, wait ``grace_seconds`` for the running ones, then cancel them, and close all connections.
     """
     talking: set[asyncio.Task[None]] = set()
-    writers: set[asyncio.StreamWriter] = set()
+    transports: set[asyncio.WriteTransport] = set()
 
+    # The TLS handshake takes place here: asyncio would not show a connection to this server before its handshake.
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            if tls is not None:
+                await writer.start_tls(tls)
             await talk(reader, writer)
         except (EOFError, OSError):
             writer.transport.abort()
 
     # No coroutine function: its task could be cancelled before it starts, and nothing would close the connection.
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.add(writer)
+        transports.add(writer.transport)
         task = asyncio.get_running_loop().create_task(serve(reader, writer))
         talking.add(task)
         task.add_done_callback(talking.discard)
 
-    listener = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls, limit=1 << 20)
+    listener = await asyncio.start_server(accept, "127.0.0.1", 0, limit=1 << 20)
     try:
         yield int(listener.sockets[0].getsockname()[1])
     finally:
@@ -40,8 +43,8 @@ async def listening(talk: Talk, tls: ssl.SSLContext | None = None, *, grace_seco
             await asyncio.wait(talking, timeout=grace_seconds)
         for task in talking:
             task.cancel()
-        for writer in writers:
-            writer.transport.abort()
+        for transport in transports:
+            transport.abort()
         await connections_completed()
 
 

@@ -30,9 +30,8 @@ class SmtpServer:
         self._conversations: dict[Conversation, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
-        tls = self.script.tls if self.script.is_encrypted else None
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(lambda: self._talk(self), "127.0.0.1", 0, ssl=tls)
+        self._listener = await loop.create_server(lambda: self._talk(self), "127.0.0.1", 0)
         self.port: int = self._listener.sockets[0].getsockname()[1]
         return self
 
@@ -41,18 +40,19 @@ class SmtpServer:
     ) -> None:
         self._listener.close()
         await connections_completed()
-        await self.drop_connections()
+        while self._conversations:
+            await self.drop_connections()
 
     def begin(self, conversation: "Conversation") -> None:
         self.connections += 1
         self._conversations[conversation] = asyncio.create_task(conversation.run())
 
     async def drop_connections(self) -> None:
-        """Close all connections, and return once they have ended."""
-        for conversation in self._conversations:
+        """Close the open connections, and return once they have ended. Later ones stay open."""
+        dropped, self._conversations = self._conversations, {}
+        for conversation in dropped:
             conversation.hang_up()
-        await asyncio.gather(*self._conversations.values())
-        self._conversations.clear()
+        await asyncio.gather(*dropped.values())
         await connections_completed()
 
 
@@ -102,6 +102,8 @@ class Conversation(asyncio.Protocol):
 
     async def run(self) -> None:
         try:
+            if self._script.is_encrypted:
+                await self._encrypt()
             await self._converse()
         except (EOFError, OSError):
             self.hang_up()
@@ -125,6 +127,9 @@ class Conversation(asyncio.Protocol):
     async def _start_tls(self, _line: str) -> None:
         await self._answer(Moment.STARTTLS, b"220 go ahead")
         await self._answer(Moment.HANDSHAKE, b"")
+        await self._encrypt()
+
+    async def _encrypt(self) -> None:
         assert self._script.tls is not None
         self._is_encrypted = True
         loop = asyncio.get_running_loop()
