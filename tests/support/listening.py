@@ -17,19 +17,10 @@ async def listening(talk: Talk, tls: ssl.SSLContext | None = None, *, grace_seco
     talking: set[asyncio.Task[None]] = set()
     transports: set[asyncio.WriteTransport] = set()
 
-    # The TLS handshake takes place here: asyncio would not show a connection to this server before its handshake.
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            if tls is not None:
-                await writer.start_tls(tls)
-            await talk(reader, writer)
-        except (EOFError, OSError):
-            writer.transport.abort()
-
     # No coroutine function: its task could be cancelled before it starts, and nothing would close the connection.
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         transports.add(writer.transport)
-        task = asyncio.get_running_loop().create_task(serve(reader, writer))
+        task = asyncio.get_running_loop().create_task(_serve(talk, tls, reader, writer))
         talking.add(task)
         task.add_done_callback(talking.discard)
 
@@ -46,6 +37,18 @@ async def listening(talk: Talk, tls: ssl.SSLContext | None = None, *, grace_seco
         for transport in transports:
             transport.abort()
         await connections_completed()
+
+
+async def _serve(
+    talk: Talk, tls: ssl.SSLContext | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    try:
+        if tls is not None:
+            # Not in `start_server`, which would not show a connection before its handshake.
+            await writer.start_tls(tls)
+        await talk(reader, writer)
+    except (EOFError, OSError):
+        writer.transport.abort()
 
 
 async def connections_completed() -> None:
