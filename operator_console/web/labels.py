@@ -24,7 +24,7 @@ EVENTS: Mapping[str, str] = {
     "enqueued": "Enqueued",
     "retry": "Attempt failed, will retry",
     "deferred": "Deferred without an attempt",
-    "failed": "The last attempt failed",
+    "failed": "Attempt failed, no retry",
     "dead": "Dead",
     "sent": "Accepted by the provider",
     "fell_back": "Fell back to the other channel",

@@ -1,6 +1,7 @@
 """Pages: headers, escaping, filters and forms."""
 
 import re
+from html import unescape
 
 import pytest
 
@@ -86,6 +87,25 @@ def test_provisioning_messages_can_be_filtered_and_are_part_of_the_backlog(
     assert '<option value="organization" selected>organization</option>' in listed
     assert str(message_id) in listed
     assert "Organizations 1" in browser.get("/").text
+
+
+def test_a_provider_whose_circuit_is_open_links_to_the_errors_of_its_waiting_messages(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    outbox.execute(
+        "insert into providers (name, open_until, consecutive_opens, last_failure_class, last_failed_at) values"
+        " ('smtp:down.example.org:587', now() + interval '1 minute', 1, 'provider', now()),"
+        " ('smtp:up.example.org:587', null, 0, 'provider', now())"
+    )
+    [message_id] = outbox.put(
+        provider="'smtp:down.example.org:587'", last_error_class="'provider'", last_error="'no such host'"
+    )
+    browser = console.signed_in(token)
+    [link] = re.findall(r'id="errors-\d+" href="([^"]+)"', browser.get("/").text)
+    assert f'href="/messages/{message_id}"' in browser.get(unescape(link)).text
+    page = browser.get(f"/messages/{message_id}").text
+    assert "no such host" in page
+    assert 'href="/relays">check the relays and providers</a>' in page
 
 
 def test_a_read_only_operator_sees_no_action_buttons(console: ConsoleUnderTest, outbox: Outbox) -> None:
