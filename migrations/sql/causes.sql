@@ -1,13 +1,13 @@
 -- The cause of a dead letter. Operators count and requeue messages of the same cause together.
 
--- The pattern that replies of one kind share: the status code at the start, and words without a digit, an address or a
--- host name. Quoted text and text in angle brackets differ between messages. So do long words without a vowel, which
--- Postfix uses as queue ids.
+-- The pattern that replies of one kind share: the status code at the start, after the SMTP command or `HTTP`, and words
+-- without a digit, an address or a host name. Quoted text and text in angle brackets differ between messages. So do
+-- long words without a vowel, which Postfix uses as queue ids.
 create function signpost_error_pattern(error text) returns text
 language sql immutable parallel safe
-return coalesce(substring(error from '^[0-9]{3}(?:[ -][245][.][0-9]{1,3}[.][0-9]{1,3})?'), '')
+return coalesce(substring(error from '^(?:[[:alpha:]]+:? )?[0-9]{3}\M(?:[ -][245][.][0-9]{1,3}[.][0-9]{1,3})?'), '')
     || left(regexp_replace(
-           regexp_replace(error, '^[0-9]{3}(?:[ -][245][.][0-9]{1,3}[.][0-9]{1,3})?', ''),
+           regexp_replace(error, '^(?:[[:alpha:]]+:? )?[0-9]{3}\M(?:[ -][245][.][0-9]{1,3}[.][0-9]{1,3})?', ''),
            '\S*(?:"[^"]*"|<[^>]*>|[@0-9]|[[:alnum:]][.][[:alpha:]])\S*|\m[B-DF-HJ-NP-TV-Zb-df-hj-np-tv-z]{7,}\M',
            '…', 'g'), 200);
 

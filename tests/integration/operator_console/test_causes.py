@@ -28,6 +28,9 @@ def reading_only(cluster: Cluster) -> Iterator[Database]:
     ("error", "pattern"),
     [
         ("550 5.1.1 <ada@example.org>: no such user", "550 5.1.1 … no such user"),
+        ("RCPT: 550 5.1.1 <ada@example.org>: no such user", "RCPT: 550 5.1.1 … no such user"),
+        ("HTTP 400 the number +33612345678 is not valid", "HTTP 400 the number … is not valid"),
+        ("slept 1234 seconds", "slept … seconds"),
         ("554 5.7.1 <eve>: Relay access denied", "554 5.7.1 … Relay access denied"),
         ("550-5.1.1 The account ada@example.org does not exist. abc12si99def.7 - gsmtp",
          "550-5.1.1 The account … does not exist. … - gsmtp"),
