@@ -17,7 +17,7 @@ from tests.support.consoles import operators_token
 from tests.support.databases import Database
 from tests.support.keys import KEY_ID
 
-MAIL, SMS = "smtp:mail.example.org:587", "https+json:sms.example.net"
+MAIL, SMS = "smtp:mail.example.org:587", "twilio:api.twilio.com"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ DEATHS = (
     Death(214, "rejected", MAIL, "recipient", "RCPT: 550 5.1.1 <{}>: Recipient address rejected: User unknown", 20),
     Death(57, "rejected", MAIL, "content", "content: 554 5.7.1 Message rejected as spam by a filter (id {:x})", 3.5),
     Death(23, "expired", MAIL, "transient", "RCPT: 451 4.7.1 <{}>: Greylisted, try again in 300 seconds", 9),
-    Death(12, "rejected", SMS, "recipient", 'HTTP 400 {{"code": "invalid_recipient", "to": "{}"}}', 15, "sms"),
+    Death(12, "rejected", SMS, "recipient", "HTTP 400 21211: Invalid 'To' Phone Number: {}", 15, "sms"),
     Death(9, "expired", None, None, None, 11),
     Death(2, "poison", None, None, None, 6),
 )
