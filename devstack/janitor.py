@@ -1,8 +1,7 @@
 """Clean up after a devstack that was killed.
 
 The janitor is a separate process that reads from a pipe. The devstack reports each process and folder that it creates.
-When the pipe closes, the janitor ends and removes those that the devstack has not cancelled. After an orderly end, none
-are left.
+The devstack cancels each one that it has ended itself. When the pipe closes, the janitor removes the others.
 """
 
 import os
