@@ -15,10 +15,6 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # More workers than cores, because tests also wait. A file stays on one worker, because its tests may share a process.
 TESTS := $(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# Tests that another version of PostgreSQL cannot change.
-WITHOUT_SQL := --ignore=tests/integration/channels --ignore=tests/integration/devstack \
-	--ignore=tests/integration/outbox_relay/test_faulty_mail_servers.py
-
 # Without bytecode files, each of the many processes here would compile all its imports.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -52,7 +48,9 @@ test: $(READY) ## before every commit: all tests except slow ones, in two minute
 
 .PHONY: test-all
 test-all: $(READY) ## all tests except chaos, interop and packaging
-	@$(TESTS) --ignore=tests/chaos --ignore=tests/interop --ignore=tests/shipping
+	@$(TESTS) tests/unit tests/integration tests/contract tests/project
+	@# Another version of PostgreSQL, if one is installed, for the tests of whole processes and pages.
+	@SIGNPOST_TEST_POSTGRES=installed $(TESTS) tests/end_to_end tests/browser
 
 .PHONY: chaos
 chaos: $(READY) ## kill, freeze and disconnect real processes for two minutes; no message may be lost
@@ -79,11 +77,7 @@ lint: $(READY) ## style, types, import contracts
 	@$(BIN)/lint-imports
 
 .PHONY: check
-check: lint test-all test-installed-postgres ## lint, and all tests except chaos, interop and packaging
-
-.PHONY: test-installed-postgres
-test-installed-postgres: $(READY) ## the quick database tests on the installed PostgreSQL, if there is one
-	@SIGNPOST_TEST_POSTGRES=installed $(TESTS) -m "not slow" tests/integration $(WITHOUT_SQL)
+check: lint test-all ## lint, and all tests except chaos, interop and packaging
 
 .PHONY: wheel
 wheel: $(READY) ## build the wheel, into dist/

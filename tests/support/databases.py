@@ -17,7 +17,6 @@ from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 import psycopg
-import pytest
 from psycopg.pq import TransactionStatus
 from psycopg.types.json import Jsonb
 
@@ -126,12 +125,8 @@ def reset(connection: psycopg.Connection) -> bool:
 
 @contextmanager
 def migrated_cluster() -> Iterator[Cluster]:
-    binaries = embedded_binaries()
-    if os.environ.get("SIGNPOST_TEST_POSTGRES") == "installed":
-        installed = installed_binaries()
-        if installed is None:
-            pytest.skip("this machine has no PostgreSQL server installed")
-        binaries = installed
+    wants_installed = os.environ.get("SIGNPOST_TEST_POSTGRES") == "installed"
+    binaries = (installed_binaries() if wants_installed else None) or embedded_binaries()
     with Cluster(binaries, settings=QUICK_AND_FORGETFUL, with_tcp=True, parent=memory_if_enough()) as cluster:
         execute(cluster, f"create database {TEMPLATE}")
         migrate(cluster.url(TEMPLATE))
