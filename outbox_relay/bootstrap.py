@@ -139,7 +139,7 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
             pool=pipeline.pool,
             render=pipeline.render,
             reported_keys=reported_keys,
-            longest_in_hand=settings.longest_in_hand,
+            longest_hold=settings.longest_hold,
             batch_size=pipeline.batch_size,
             connections=connections_for(priority, pipeline.pool.connections),
             on_dead=fallbacks.request,
@@ -173,7 +173,7 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
         poison_isolation=poison_isolation,
         state_sync=state_sync,
         poller=poller,
-        stopping_time=min(settings.longest_in_hand + STOPPING_MARGIN, settings.lease),
+        stopping_time=min(settings.longest_hold + STOPPING_MARGIN, settings.lease),
     )
     return RelayComponents(
         relay=relay,

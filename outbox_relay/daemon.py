@@ -111,7 +111,7 @@ class Daemon:
         watchdog = Watchdog(
             self._manager,
             components.relay,
-            limits=stall_limits(settings.poll, settings.longest_in_hand),
+            limits=stall_limits(settings.poll, settings.longest_hold),
             failures=lambda: components.connections.failures,
             lost_since=lambda: components.connections.lost_since,
         )

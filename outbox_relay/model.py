@@ -172,23 +172,8 @@ class Scope(StrEnum):
     NUMBER = "number"
 
 
-@dataclass(frozen=True)
-class Budgets:
-    """How many messages a day may fall back to SMS."""
-
-    total: int
-    per_prefix: int
-    per_number: int
-
-    def of(self, scope: Scope) -> int:
-        """Return the budget of that scope."""
-        match scope:
-            case Scope.TOTAL:
-                return self.total
-            case Scope.PREFIX:
-                return self.per_prefix
-            case Scope.NUMBER:
-                return self.per_number
+Budgets = Mapping[Scope, int]
+"""How many messages a day may fall back to SMS, for each scope."""
 
 
 def scopes_by_name(number: str, key: bytes) -> Mapping[str, Scope]:

@@ -144,7 +144,7 @@ class Fallbacks:
         cursor = await connection.execute(SPEND, {"names": list(scopes)})
         for day, name, spent in await cursor.fetchall():
             scope = scopes[name]
-            if spent > self._budgets.of(scope):
+            if spent > self._budgets[scope]:
                 return OverBudget(day, scope, scope.value if scope is Scope.NUMBER else name)
             if scope is Scope.TOTAL and spent == 1:
                 await connection.execute(PRUNE)

@@ -113,10 +113,10 @@ class MessagePreparer:
     preparers of a relay share one set ``reported_keys``, so that each missing key is logged once.
     """
 
-    def __init__(self, render: Render, upcoming: Upcoming, longest_in_hand: timedelta, reported_keys: set[str]) -> None:
+    def __init__(self, render: Render, upcoming: Upcoming, longest_hold: timedelta, reported_keys: set[str]) -> None:
         self._render = render
         self._upcoming = upcoming
-        self._longest_in_hand = longest_in_hand
+        self._longest_hold = longest_hold
         self._reported_keys = reported_keys
         self._prerendered: dict[UUID, tuple[ClaimedMessage, bytes]] = {}
 
@@ -124,7 +124,7 @@ class MessagePreparer:
         """Return the rendered message, or its outcome if it must not be delivered now."""
         if now >= message.expires_monotonic:
             return Dead(DeadReason.EXPIRED)
-        if now + self._longest_in_hand.total_seconds() > message.lease_ends_monotonic:
+        if now + self._longest_hold.total_seconds() > message.lease_ends_monotonic:
             return RELEASED  # it might outlast the lease, and two relays would deliver it
         return self._rendered(message, now)
 

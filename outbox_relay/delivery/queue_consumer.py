@@ -86,7 +86,7 @@ class QueueConsumer:
         pool: ProviderPool,
         render: Render,
         reported_keys: set[str],
-        longest_in_hand: timedelta,
+        longest_hold: timedelta,
         batch_size: int,
         connections: int,
         on_dead: Callable[[], None],
@@ -97,7 +97,7 @@ class QueueConsumer:
         self._batch_size = batch_size
         self._connections = connections
         self._queue = LocalQueue()
-        self._preparer = MessagePreparer(render, self._queue.upcoming, longest_in_hand, reported_keys)
+        self._preparer = MessagePreparer(render, self._queue.upcoming, longest_hold, reported_keys)
         self._batcher = SettlementBatcher(settlements, on_settled=self._on_settled, on_dead=on_dead)
         self._wake = asyncio.Event()
         self._settled_all = asyncio.Event()

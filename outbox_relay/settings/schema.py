@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from marshmallow import ValidationError, validates_schema
 
-from outbox_relay.model import Budgets
+from outbox_relay.model import Budgets, Scope
 from outbox_relay.rendering.branding import (
     DEFAULT_COLOUR,
     Brand,
@@ -431,7 +431,7 @@ class RelaySettings(BrandingSettings):
         return timedelta(seconds=self.send_seconds)
 
     @property
-    def longest_in_hand(self) -> timedelta:
+    def longest_hold(self) -> timedelta:
         """How long a session may hold a message: it takes the next one while it sends the last."""
         return 2 * self.longest_send
 
@@ -443,7 +443,11 @@ class RelaySettings(BrandingSettings):
     @property
     def fallback_budgets(self) -> Budgets:
         """How many messages a day may fall back to SMS."""
-        return Budgets(self.sms_fallback_total, self.sms_fallback_per_prefix, self.sms_fallback_per_number)
+        return {
+            Scope.TOTAL: self.sms_fallback_total,
+            Scope.PREFIX: self.sms_fallback_per_prefix,
+            Scope.NUMBER: self.sms_fallback_per_number,
+        }
 
 
 class PreviewSettingsSchema(SettingsSchema):

@@ -29,9 +29,9 @@ class StallLimits:
     between_settles: timedelta
 
 
-def stall_limits(poll: timedelta, longest_in_hand: timedelta) -> StallLimits:
-    """Return the limits: each poll makes a consumer look, and no delivery takes longer than ``longest_in_hand``."""
-    return StallLimits(poll + TRY_MARGIN, longest_in_hand + TRY_MARGIN)
+def stall_limits(poll: timedelta, longest_hold: timedelta) -> StallLimits:
+    """Return the limits: each poll makes a consumer look, and no delivery takes longer than ``longest_hold``."""
+    return StallLimits(poll + TRY_MARGIN, longest_hold + TRY_MARGIN)
 
 
 class StallDetector:
@@ -88,4 +88,4 @@ def readiness(late_queues: Iterable[LateQueue], *, is_away: bool) -> Readiness:
 def status_line(phase: Phase, progress: Sequence[Progress], lost_since: datetime | None) -> str:
     """Return the line that `systemctl status` shows."""
     doing = f"{phase}, database lost since {lost_since:%Y-%m-%d %H:%M:%S} UTC" if lost_since else phase.value
-    return f"{doing}; {sum(each.held for each in progress)} in hand"
+    return f"{doing}; {sum(each.held for each in progress)} messages in progress"

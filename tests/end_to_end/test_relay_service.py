@@ -64,10 +64,10 @@ def test_the_relay_notifies_readiness_watchdog_pings_and_stopping(
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **manager.environment()) as relay:
         manager.wait_for("READY=1")
         manager.wait_for(ALIVE, count=5)
-        manager.wait_for("STATUS=Claiming; 0 in hand")
+        manager.wait_for("STATUS=Claiming; 0 messages in progress")
         sink.hold()
         outbox.put(count=3)
-        manager.wait_for("STATUS=Claiming; 3 in hand")
+        manager.wait_for("STATUS=Claiming; 3 messages in progress")
         relay.process.terminate()
         manager.wait_for("STOPPING=1")
         manager.wait_for("STATUS=Stopping; ")
@@ -87,7 +87,7 @@ def test_a_relay_without_its_database_is_not_ready_and_sends_watchdog_pings(
             assert "READY=1" not in manager.notifications
             outbox.execute("alter role relay login")
             manager.wait_for("READY=1")
-            manager.wait_for("STATUS=Claiming; 0 in hand")
+            manager.wait_for("STATUS=Claiming; 0 messages in progress")
     finally:
         outbox.execute("alter role relay login")
 

@@ -4,12 +4,17 @@ import asyncio
 
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.delivery.fallback import Fallbacks
-from outbox_relay.model import Budgets
+from outbox_relay.model import Budgets, Scope
 from tests.support.api import ApiUnderTest
 from tests.support.databases import Database
 from tests.support.keys import KEY
 
-AMPLE = Budgets(total=1000, per_prefix=1000, per_number=1000)
+
+def budgets_of(total: int, per_prefix: int, per_number: int) -> Budgets:
+    return {Scope.TOTAL: total, Scope.PREFIX: per_prefix, Scope.NUMBER: per_number}
+
+
+AMPLE = budgets_of(total=1000, per_prefix=1000, per_number=1000)
 
 
 def fall_back(database: Database, budgets: Budgets = AMPLE, *, relays: int = 1) -> int:

@@ -78,7 +78,7 @@ class Delivery:
         self._source = source
         self._capabilities = capabilities
         self._has_pipelining = capabilities.has_pipelining
-        self._in_hand: deque[_Transaction] = deque()
+        self._transactions: deque[_Transaction] = deque()
         self._expected: deque[tuple[_Handler, _Transaction]] = deque()
         self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._deadline = Deadline(capabilities.timeout, self._time_out)
@@ -123,7 +123,7 @@ class Delivery:
             except RecipientError as error:
                 self._source.report(rendered, Failure(FailureClass.RECIPIENT, self._capabilities.provider, str(error)))
             else:
-                self._in_hand.append(transaction)
+                self._transactions.append(transaction)
                 return transaction
         return None
 
@@ -222,13 +222,13 @@ class Delivery:
 
     def _report(self, transaction: _Transaction, result: Sent | Failure) -> None:
         # Replies come in order, and a message is announced only after the 354 of the one before.
-        self._in_hand.popleft()
+        self._transactions.popleft()
         self._source.report(transaction.rendered, result)
 
     def _on_closing(self, reply: Reply) -> None:
         # 421 answers the oldest open command, and a command answered by 4yz had no effect. If that was the
         # final dot, the server has not accepted the message (RFC 5321 §4.2.1).
-        for transaction in self._in_hand:
+        for transaction in self._transactions:
             transaction.maybe_accepted = False
         self._connection.abort(ConnectionResetError(str(reply)))
 
@@ -241,8 +241,8 @@ class Delivery:
         is_announcement_lost = bool(self._expected) and self._expected[0][0] is Delivery._on_mail
         is_silent = isinstance(error, TimeoutError) and (is_announcement_lost or not self.has_accepted)
         self.is_out_of_step = self._has_pipelining and (is_silent or isinstance(error, ProtocolError))
-        while self._in_hand:
-            transaction = self._in_hand.popleft()
+        while self._transactions:
+            transaction = self._transactions.popleft()
             failure = connection_failure(self._capabilities.provider, error, maybe_accepted=transaction.maybe_accepted)
             self._source.report(transaction.rendered, failure)
         if not self._done.done():

@@ -11,7 +11,7 @@ from shared.vocabulary import Channel, DeadReason
 from tests.support.api import ApiUnderTest, api_on
 from tests.support.databases import Database
 from tests.support.eventually import eventually
-from tests.support.fallbacks import AMPLE, fall_back
+from tests.support.fallbacks import AMPLE, budgets_of, fall_back
 from tests.support.outbox import Outbox
 
 REJECTED = Dead(DeadReason.REJECTED, Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no such user"))
@@ -43,10 +43,10 @@ def numbers_written_to(outbox: Outbox) -> list[str]:
 @pytest.mark.parametrize(
     ("budgets", "written_to"),
     [
-        (Budgets(total=9, per_prefix=9, per_number=1), [FRENCH, OTHER_FRENCH, GERMAN]),
-        (Budgets(total=9, per_prefix=2, per_number=9), [FRENCH, FRENCH, GERMAN]),
-        (Budgets(total=1, per_prefix=9, per_number=9), [FRENCH]),
-        (Budgets(total=0, per_prefix=9, per_number=9), []),
+        (budgets_of(total=9, per_prefix=9, per_number=1), [FRENCH, OTHER_FRENCH, GERMAN]),
+        (budgets_of(total=9, per_prefix=2, per_number=9), [FRENCH, FRENCH, GERMAN]),
+        (budgets_of(total=1, per_prefix=9, per_number=9), [FRENCH]),
+        (budgets_of(total=0, per_prefix=9, per_number=9), []),
     ],
 )
 def test_no_message_falls_back_beyond_a_budget_and_rejected_ones_cost_none(
@@ -75,18 +75,18 @@ def test_a_stored_number_that_is_no_longer_valid_falls_back_like_others(api: Api
 
 def test_a_fallback_rejected_by_a_budget_stays_rejected(api: ApiUnderTest, outbox: Outbox) -> None:
     refused_mails(api, outbox, FRENCH)
-    assert fall_back(api.database, Budgets(total=0, per_prefix=1, per_number=1)) == 0
+    assert fall_back(api.database, budgets_of(total=0, per_prefix=1, per_number=1)) == 0
     assert fall_back(api.database, AMPLE) == 0
 
 
 def test_concurrent_relays_share_one_budget(api: ApiUnderTest, outbox: Outbox) -> None:
     refused_mails(api, outbox, *[FRENCH, OTHER_FRENCH, GERMAN] * 4)
-    assert fall_back(api.database, Budgets(total=5, per_prefix=9, per_number=9), relays=4) == 5
+    assert fall_back(api.database, budgets_of(total=5, per_prefix=9, per_number=9), relays=4) == 5
     assert len(numbers_written_to(outbox)) == 5
 
 
 def test_each_day_has_a_new_budget_and_deletes_older_ones(api: ApiUnderTest, outbox: Outbox) -> None:
-    one_each = Budgets(total=1, per_prefix=1, per_number=1)
+    one_each = budgets_of(total=1, per_prefix=1, per_number=1)
     refused_mails(api, outbox, FRENCH)
     assert fall_back(api.database, one_each) == 1
     outbox.execute("update fallback_budgets set day = day - 2")
@@ -98,7 +98,7 @@ def test_each_day_has_a_new_budget_and_deletes_older_ones(api: ApiUnderTest, out
 def test_mails_have_no_budget(api: ApiUnderTest, outbox: Outbox) -> None:
     api.registered(email="ada@example.org", phone=FRENCH, channel="sms")
     outbox.settle([(message, REJECTED) for message in outbox.claim(channel=Channel.SMS)])
-    assert fall_back(api.database, Budgets(total=0, per_prefix=0, per_number=0)) == 1
+    assert fall_back(api.database, budgets_of(total=0, per_prefix=0, per_number=0)) == 1
 
 
 def test_the_counts_contain_no_number(api: ApiUnderTest, outbox: Outbox) -> None:
@@ -112,7 +112,7 @@ def test_the_counts_contain_no_number(api: ApiUnderTest, outbox: Outbox) -> None
 def test_each_rejection_by_a_budget_is_counted(api: ApiUnderTest, outbox: Outbox) -> None:
     refused_mails(api, outbox, FRENCH, OTHER_FRENCH, GERMAN)
     before = over_budget("prefix")
-    fall_back(api.database, Budgets(total=9, per_prefix=0, per_number=9))
+    fall_back(api.database, budgets_of(total=9, per_prefix=0, per_number=9))
     assert over_budget("prefix") - before == 3
 
 

@@ -1,4 +1,4 @@
-from outbox_relay.model import Budgets, Scope, scopes_by_name
+from outbox_relay.model import Scope, scopes_by_name
 from tests.support.keys import KEY
 
 JAMAICA, FRANCE, ANOTHER_IN_FRANCE = "+18765550123", "+33612345678", "+33687654321"
@@ -22,8 +22,3 @@ def test_a_numbers_account_cannot_be_computed_without_the_key() -> None:
 
 def test_an_invalid_number_is_counted_too() -> None:
     assert list(scopes_by_name("nobody", KEY))[1] == "prefix:0"
-
-
-def test_each_scope_has_its_budget() -> None:
-    budgets = Budgets(total=3, per_prefix=2, per_number=1)
-    assert [budgets.of(scope) for scope in Scope] == [3, 2, 1]

@@ -26,7 +26,7 @@ def errors_in(**changes: str) -> list[str]:
 
 def test_the_defaults_fit_together() -> None:
     settings = read()
-    assert settings.lease >= settings.longest_in_hand + settings.longest_send
+    assert settings.lease >= settings.longest_hold + settings.longest_send
     assert settings.email_from.address == "no-reply@signpost.example"
 
 

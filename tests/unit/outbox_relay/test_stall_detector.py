@@ -53,8 +53,11 @@ def test_a_consumer_that_continues_is_healthy_at_once() -> None:
 def test_the_status_describes_the_consumers_state() -> None:
     progress = [Progress(held=3, looks=1, settled=0), Progress(held=4, looks=1, settled=0)]
     since = datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC)
-    assert status_line(Phase.CLAIMING, progress, None) == "Claiming; 7 in hand"
-    assert status_line(Phase.CLAIMING, [], since) == "Claiming, database lost since 2026-11-21 03:04:05 UTC; 0 in hand"
+    assert status_line(Phase.CLAIMING, progress, None) == "Claiming; 7 messages in progress"
+    assert (
+        status_line(Phase.CLAIMING, [], since)
+        == "Claiming, database lost since 2026-11-21 03:04:05 UTC; 0 messages in progress"
+    )
 
 
 def test_a_late_consumer_is_reported_unless_something_blocks_it() -> None:
