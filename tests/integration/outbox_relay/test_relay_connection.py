@@ -19,7 +19,8 @@ LENGTHS = "select length(word) as length from unnest(%(words)s::text[]) as word"
 SLEEP = "select pg_sleep(%(seconds)s)"
 PREPARED = "select count(*) from pg_prepared_statements"
 END = "select pg_terminate_backend(%s, 10000)"
-IS_AT_WORK = "select count(*) from pg_stat_activity where pid = %s and state = 'active'"
+# The session is also active while it prepares the statement. Ended then, it reports no reason to a client that sends.
+IS_AT_WORK = "select count(*) from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
 
 
 @pytest.fixture
