@@ -17,22 +17,24 @@ from api_service.routes import (
     activation_page,
     activations,
     documentation,
-    operations,
     password_resets,
     registrations,
     sessions,
 )
 from api_service.security.access_tokens import AccessTokens
+from api_service.security.hash_pool import OTHER, SIGN_IN, HashPool
 from api_service.services import EXTENSION, Services
 from api_service.settings import ApiSettings
+from api_service.sign_in_watch import SignInWatch
 from api_service.transactions import trace_transactions
 from api_service.use_cases.sessions import SessionPolicy
 from api_service.use_cases.tokens import TokenPolicy
+from shared.cpu_count import cpu_count
 from shared.db.engine import create_database_engine
 from shared.web.app import WebApp
 from shared.web.bodies import MOST_BYTES_READ
 
-ROUTES = (registrations, activations, activation_page, sessions, account, password_resets, documentation, operations)
+ROUTES = (registrations, activations, activation_page, sessions, account, password_resets, documentation)
 
 
 class Api(WebApp):
@@ -66,7 +68,7 @@ def add_routes(app: Flask) -> None:
 
 def _services(settings: ApiSettings) -> Services:
     engine = create_database_engine(
-        settings.database_url, application_name="signpost-api", pool_size=settings.threads, plans_once=True
+        settings.database_url, application_name="signpost-api", pool_size=settings.database_connections, plans_once=True
     )
     trace_transactions(engine)
     return Services(
@@ -95,5 +97,8 @@ def _services(settings: ApiSettings) -> Services:
             settings.secret_keys, settings.public_url, timedelta(seconds=settings.access_token_lifetime_seconds)
         ),
         notifier=Notifier(settings.database_url),
-        settled_waiters=SettledWaiters(settings.threads),
+        settled_waiters=SettledWaiters(max(1, settings.threads // 8)),
+        sign_in_hashes=HashPool(SIGN_IN, max(1, cpu_count() // settings.workers), settings.threads * 3 // 8),
+        sign_in_watch=SignInWatch(),
+        other_hashes=HashPool(OTHER, cpu_count(), settings.threads * 3 // 8),
     )

@@ -1,16 +1,13 @@
 """`api-service`: serve, migrate, check the settings, print the OpenAPI document."""
 
 import json
-import os
 import sys
-import tempfile
 from typing import Any
 
 import click
 from sqlalchemy.exc import DBAPIError
 
 from api_service.settings import (
-    METRICS_FOLDER_VARIABLE,
     ApiSettings,
     ApiSettingsSchema,
     MigrateSettings,
@@ -20,6 +17,7 @@ from migrations.revisions import is_of_a_newer_release
 from shared.db.errors import describe
 from shared.log import configure_logging, get_logger
 from shared.settings import SettingsSchema, check_tracing, read_or_exit
+from shared.web.metrics_folder import create_metrics_folder
 
 log = get_logger("api.cli")
 
@@ -34,8 +32,8 @@ def serve() -> None:
     """Serve HTTP until SIGTERM."""
     settings: ApiSettings = _read(ApiSettingsSchema())
     configure_logging("api-service", settings.log_level)
-    os.environ[METRICS_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="signpost-api-counts-")
-    from api_service import server  # noqa: PLC0415 - prometheus_client reads the folder when it is imported
+    create_metrics_folder()
+    from api_service import server  # noqa: PLC0415 - it imports metrics
 
     server.serve(settings)
 

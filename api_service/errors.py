@@ -1,5 +1,6 @@
 """Domain errors with stable codes. ``http.problems`` turns them into responses."""
 
+import random
 from enum import StrEnum
 from uuid import UUID
 
@@ -26,6 +27,7 @@ class Code(StrEnum):
     RESEND_TOO_SOON = "resend_too_soon"
     ORGANIZATION_FAILED = "organization_failed"
     ORGANIZATION_NOT_READY = "organization_not_ready"
+    OVERLOADED = "overloaded"
 
 
 AnyCode = CommonCode | Code
@@ -92,6 +94,18 @@ class ResendTooSoonError(NotYetError):
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__()
         self.retry_after_seconds = retry_after_seconds
+
+
+class OverloadedError(NotYetError):
+    """Too many requests wait for a password hash. ``pool`` names their pool."""
+
+    code = Code.OVERLOADED
+
+    def __init__(self, pool: str) -> None:
+        super().__init__()
+        self.pool = pool
+        # At different times, so that the clients do not all come back together.
+        self.retry_after_seconds = random.randint(1, 4)  # noqa: S311 - no secret
 
 
 class OrganizationFailedError(ProblemError):

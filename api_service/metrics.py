@@ -1,26 +1,42 @@
 """Prometheus metrics and traces of requests. Dashboards rely on the names and labels.
 
-Each worker process writes its metrics to files in the folder named by METRICS_FOLDER_VARIABLE. The worker that serves
-``/metrics`` merges them. Set the variable before this module is imported.
+Each worker process writes its metrics to files, and the admin listener merges them (``shared/web/admin.py``).
 """
 
-import os
 from http import HTTPStatus
 
 from flask import Flask, Response, g, request
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from api_service.settings import METRICS_FOLDER_VARIABLE
+from api_service.security.hash_pool import HASH_POOLS
 from shared.tracing import current_tracer, parse_traceparent, set_traceparent
 from shared.vocabulary import Channel
 from shared.web.instrumentation import RequestObserver, route
 
 _registry = CollectorRegistry()
 
+READY = Gauge(
+    "signpost_api_ready",
+    "Whether the database is writable and has a current schema.",
+    registry=_registry,
+    multiprocess_mode="max",  # only the parent process sets it
+)
 REGISTRATIONS = Counter("signpost_registrations_total", "Registrations committed.", ["channel"], registry=_registry)
 for _channel in Channel:  # start at 0: Prometheus sees no increase in a series that appears with 1
     REGISTRATIONS.labels(_channel.value)
+OVERLOADED = Counter(
+    "signpost_overloaded_total", "Requests rejected because too many wait for a hash.", ["pool"], registry=_registry
+)
+for _pool in HASH_POOLS:
+    OVERLOADED.labels(_pool)
+SIGN_INS = Counter("signpost_sign_ins_total", "Sign-ins by outcome.", ["outcome"], registry=_registry)
+for _outcome in ("succeeded", "failed"):
+    SIGN_INS.labels(_outcome)
+FAILED_SIGN_IN_NETWORKS = Counter(
+    "signpost_failed_sign_in_networks_total",
+    "Networks with a failed sign-in; each counts once a minute in each worker.",
+    registry=_registry,
+)
 REQUEST_DURATION = Histogram(
     "signpost_http_request_duration_seconds",
     "From a request's first line to its response.",
@@ -28,15 +44,6 @@ REQUEST_DURATION = Histogram(
     registry=_registry,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30),
 )
-
-
-def exposition() -> bytes:
-    """Return the metrics of all worker processes in Prometheus' text format."""
-    if not os.environ.get(METRICS_FOLDER_VARIABLE):
-        return generate_latest(_registry)
-    merged = CollectorRegistry()
-    MultiProcessCollector(merged)  # type: ignore[no-untyped-call] # prometheus_client types it in part
-    return generate_latest(merged)
 
 
 OBSERVER = RequestObserver(REQUEST_DURATION, methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))

@@ -105,7 +105,6 @@ _MEMBERS: Mapping[AnyCode, Json] = {
         ]
     },
     Code.TOO_MANY_REQUESTS: {"limits": [Limit.REGISTRATIONS_PER_NETWORK]},
-    CommonCode.NOT_READY: {"missing": ["database"]},
     Code.ACCOUNT_NOT_ACTIVATED: {"resend": f"/v1/registrations/{AN_ID}/resend"},
 }
 EVERYWHERE = (
@@ -131,6 +130,7 @@ NOT_YET = {
     Code.TOO_MANY_REQUESTS,
     Code.IDEMPOTENCY_KEY_IN_USE,
     Code.ORGANIZATION_NOT_READY,
+    Code.OVERLOADED,
     CommonCode.DATABASE_UNAVAILABLE,
 }
 """Problems with a Retry-After header."""

@@ -1,7 +1,6 @@
 """Serve the app with gunicorn: several processes, each with a pool of threads."""
 
 import os
-import shutil
 from functools import partial
 from typing import Any
 
@@ -9,9 +8,13 @@ from gunicorn.arbiter import Arbiter
 
 from api_service.app import Api, create_app
 from api_service.http.problems import PROBLEM_TYPES
-from api_service.settings import METRICS_FOLDER_VARIABLE, ApiSettings
+from api_service.metrics import READY
+from api_service.settings import ApiSettings
+from migrations.revisions import REVISIONS
 from shared.log import get_logger
 from shared.tracing import start_tracing
+from shared.web.admin import AdminListener
+from shared.web.metrics_folder import remove_metrics_folder
 from shared.web.server import Server, gunicorn_options
 from shared.web.worker import Worker
 
@@ -19,8 +22,8 @@ log = get_logger("api.server")
 
 STOP_SECONDS = 30
 """Longer than the longest ``Prefer: wait``, so that requests finish after SIGTERM."""
-HANG_SECONDS = 60
-"""Gunicorn kills a worker whose main loop is silent for this long. Its threads may take longer."""
+STUCK_SECONDS = 90
+"""Gunicorn replaces a worker that makes no progress for this long. /livez fails earlier."""
 
 
 def serve(settings: ApiSettings) -> None:
@@ -40,17 +43,18 @@ def configuration(settings: ApiSettings) -> dict[str, Any]:
         "workers": settings.workers,
         "threads": settings.threads,
         "worker_class": ApiWorker,
-        "timeout": HANG_SECONDS,
+        "timeout": STUCK_SECONDS,
         "graceful_timeout": STOP_SECONDS,
         "keepalive": 5,
-        "when_ready": log_listening,
+        "when_ready": partial(start, settings),
         "worker_exit": close,
         "on_exit": remove_metrics_folder,
     }
 
 
-def log_listening(server: Arbiter) -> None:
-    """Log that the server accepts connections."""
+def start(settings: ApiSettings, server: Arbiter) -> None:
+    """Serve probes and metrics, and log that the server accepts connections. Gunicorn calls this in the parent."""
+    AdminListener("api", settings.admin_bind, settings.database_url, REVISIONS, READY).start(server)
     log.info("api listening", bind=[str(listener) for listener in server.LISTENERS], workers=server.num_workers)
 
 
@@ -58,11 +62,6 @@ def close(_server: Arbiter, worker: Worker) -> None:
     """Close the app of a worker that exits. Gunicorn calls this in the worker."""
     if worker.wsgi is not None:
         worker.wsgi.close()
-
-
-def remove_metrics_folder(_server: Arbiter) -> None:
-    """Remove the folder with the workers' metrics. Gunicorn calls this in the parent, at its end."""
-    shutil.rmtree(os.environ[METRICS_FOLDER_VARIABLE], ignore_errors=True)
 
 
 class ApiWorker(Worker):

@@ -12,6 +12,8 @@ from api_service.outbox_signals.wait_for_settled import SettledWaiters
 from api_service.outbox_signals.wake_relays import Notifier
 from api_service.rate_limits import Limiter
 from api_service.security.access_tokens import AccessTokens
+from api_service.security.hash_pool import HashPool
+from api_service.sign_in_watch import SignInWatch
 from api_service.transactions import in_transaction
 from api_service.use_cases.sessions import SessionPolicy
 from api_service.use_cases.tokens import TokenPolicy
@@ -35,6 +37,9 @@ class Services:
     access_tokens: AccessTokens
     notifier: Notifier
     settled_waiters: SettledWaiters
+    sign_in_hashes: HashPool
+    other_hashes: HashPool
+    sign_in_watch: SignInWatch
 
     def run_and_wake(self, work: Callable[[Session], Result]) -> Result:
         """Run the work in a transaction, and wake the relays for the messages that it enqueued."""
@@ -45,6 +50,8 @@ class Services:
     def close(self) -> None:
         """Stop background threads and close database connections."""
         self.notifier.close()
+        self.sign_in_hashes.close()
+        self.other_hashes.close()
         self.engine.dispose()
 
 

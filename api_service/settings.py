@@ -16,9 +16,6 @@ from shared.settings import Bind, Choice, DatabaseUrl, KeyRing, LogLevel, Settin
 from shared.urls import is_web_url
 from shared.vocabulary import Channel
 
-METRICS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""Not a user's setting: ``serve`` sets it so that prometheus_client merges the workers' metrics."""
-
 MAX_EMAIL_LIFETIME_SECONDS = 72 * 3600
 MAX_ACCOUNT_CODE_SECONDS = 3600
 MAX_SMS_LIFETIME_SECONDS = 600
@@ -92,6 +89,7 @@ class ApiSettings:
     secret_keys: SecretKeys
     public_url: str
     bind: tuple[str, int]
+    admin_bind: tuple[str, int]
     trusted_proxies: int
     cors_origins: frozenset[str]
     workers: int
@@ -109,6 +107,11 @@ class ApiSettings:
     session_lifetime_days: int
     limits: Mapping[Limit, Windows]
     log_level: str
+
+    @property
+    def database_connections(self) -> int:
+        """The most connections of each process. A request that waits for a hash or a message needs none."""
+        return max(4, self.threads // 2)
 
     @property
     def lifetimes(self) -> Mapping[Channel, timedelta]:
@@ -150,6 +153,12 @@ class ApiSettingsSchema(SettingsSchema):
         unit="URL",
     )
     bind = Bind("API_BIND", "The address and port to listen on.", unit="host:port", default=("127.0.0.1", 8000))
+    admin_bind = Bind(
+        "API_ADMIN_BIND",
+        "The address of /livez, /readyz and /metrics. Keep it away from clients.",
+        unit="host:port",
+        default=("127.0.0.1", 8003),
+    )
     trusted_proxies = Whole(
         "TRUSTED_PROXIES",
         "How many trusted proxies append to X-Forwarded-For; other entries are ignored.",
@@ -169,10 +178,11 @@ class ApiSettingsSchema(SettingsSchema):
     )
     threads = Whole(
         "API_THREADS",
-        "Threads of each process, and its database connections; up to half serve requests with `Prefer: wait`.",
+        "Threads of each process. Three eighths may serve sign-ins, three eighths other requests with a password, "
+        "and an eighth may wait for `Prefer: wait`. A process opens half as many database connections.",
         unit="threads",
-        default=8,
-        bounds=(1, 256),
+        default=16,
+        bounds=(4, 256),
     )
     activation_email_lifetime_seconds = Whole(
         "ACTIVATION_EMAIL_LIFETIME_SECONDS",

@@ -20,6 +20,7 @@ from bench.drain import drain
 from bench.idle import idle
 from bench.latency import latency
 from bench.memory import memory
+from bench.overload import overload
 from bench.process_usage import stolen_seconds
 from bench.registrations import registrations
 from bench.report import Report, goals_as_text, judge, report_as_text
@@ -42,6 +43,7 @@ PARTS: dict[str, Callable[..., Report]] = {
     "wait": wait,
     "claim": claim,
     "wal": wal,
+    "overload": overload,
 }
 HELP = "\n".join(f"  {name:<15}{(part.__doc__ or '').splitlines()[0]}" for name, part in PARTS.items())
 STOLEN = "stolen by other machines, % of the cores"

@@ -27,6 +27,11 @@ def resident_megabytes(pid: int) -> float:
     return _kilobytes(pid, "VmRSS") / 1024
 
 
+def private_megabytes(pid: int) -> float:
+    """Return the sum of the current memory of a process and its descendants, without shared pages."""
+    return sum(_kilobytes(member, "Private_Dirty", of="smaps_rollup") for member in family(pid)) / 1024
+
+
 def stolen_seconds() -> float:
     """Return the CPU time that the hypervisor gave to other machines since boot (proc(5))."""
     with suppress(OSError):
@@ -57,9 +62,9 @@ def _stat(pid: int) -> list[str]:
     return []
 
 
-def _kilobytes(pid: int, name: str) -> int:
+def _kilobytes(pid: int, name: str, of: str = "status") -> int:
     with suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        for line in Path(f"/proc/{pid}/{of}").read_text().splitlines():
             if line.startswith(f"{name}:"):
                 return int(line.split()[1])
     return 0

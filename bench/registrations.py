@@ -43,7 +43,7 @@ def registrations(testbed: Testbed, *, quick: bool) -> Report:
     rounds = 1 if quick else ROUNDS
     with _api(testbed) as (port, _pid):
         rates = [
-            (_rate(lambda: Client(port).register, CLIENTS), _rate(lambda: hash_password, CORES)) for _ in range(rounds)
+            (rate(lambda: Client(port).register, CLIENTS), rate(lambda: hash_password, CORES)) for _ in range(rounds)
         ]
         times, hash_times = [], []
         for _ in range(1 if quick else TIMED_ROUNDS):
@@ -113,8 +113,9 @@ def _run(make: Callable[[], Task], workers: int, seconds: float = ROUND_SECONDS)
     return sum(counts), time.perf_counter() - start
 
 
-def _rate(make: Callable[[], Task], workers: int) -> float:
-    done, seconds = _run(make, workers)
+def rate(make: Callable[[], Task], workers: int, seconds: float = ROUND_SECONDS) -> float:
+    """Return how often a second several threads together do a task."""
+    done, seconds = _run(make, workers, seconds)
     return done / seconds
 
 

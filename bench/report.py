@@ -28,6 +28,16 @@ REGISTRATION_P99 = "registration, p99 ÷ median hash"
 WAL_BYTES = "WAL per message, claimed and settled, bytes"
 CLAIM_TO_EMPTY = "claim with settled messages ÷ in an empty outbox, p50"
 WAIT_DELAY = "Prefer: wait, settlement to response, p95, ms"
+OVERLOAD_PROBES = "flood of sign-ins: /livez and /readyz, p99, ms"
+OVERLOAD_PROBES_MAX = "flood: /livez and /readyz, slowest, ms"
+OVERLOAD_LOOKUP = "flood: lookup of a registration, p99, ms"
+OVERLOAD_REGISTERED = "flood: share of registrations accepted within 2 s"
+OVERLOAD_REJECTION = "flood: slowest rejection of a registration, ms"
+OVERLOAD_HASHES = "flood: hashes/s ÷ argon2 alone, patient clients"
+OVERLOAD_HASHES_IMPATIENT = "flood: hashes/s ÷ argon2 alone, impatient clients"
+OVERLOAD_AFTER = "2 s after the flood: registration, ms"
+OVERLOAD_GROWTH = "flood: memory of the API ÷ after 100 hashes"
+OVERLOAD_GROWTH_OF_FLOODS = "five floods: memory ÷ after two"
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,16 @@ GOALS = (
     Goal(WAL_BYTES, AT_MOST, 1_200),
     Goal(CLAIM_TO_EMPTY, AT_MOST, 1.3),
     Goal(WAIT_DELAY, AT_MOST, 250),
+    Goal(OVERLOAD_PROBES, AT_MOST, 250),
+    Goal(OVERLOAD_PROBES_MAX, AT_MOST, 1000),
+    Goal(OVERLOAD_LOOKUP, AT_MOST, 1000),
+    Goal(OVERLOAD_REGISTERED, AT_LEAST, 0.5),
+    Goal(OVERLOAD_REJECTION, AT_MOST, 500),
+    Goal(OVERLOAD_HASHES, AT_LEAST, 0.8),
+    Goal(OVERLOAD_HASHES_IMPATIENT, AT_LEAST, 0.5),
+    Goal(OVERLOAD_AFTER, AT_MOST, 1000),
+    Goal(OVERLOAD_GROWTH, AT_MOST, 1.2),
+    Goal(OVERLOAD_GROWTH_OF_FLOODS, AT_MOST, 1.05),
 )
 
 

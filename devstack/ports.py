@@ -4,7 +4,7 @@ import random
 import socket
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 LOOPBACK = "127.0.0.1"
 ANY = 0
@@ -17,18 +17,22 @@ class Ports:
     """The port of each process; ANY for any free one."""
 
     api: int = ANY
+    api_admin: int = ANY
     relay: int = ANY
     console: int = ANY
+    console_admin: int = ANY
     inbox_http: int = ANY
     inbox_smtp: int = ANY
 
 
-FRIENDLY = Ports(api=8000, relay=8002, console=8001, inbox_http=8025, inbox_smtp=2525)
+FRIENDLY = Ports(
+    api=8000, api_admin=8003, relay=8002, console=8001, console_admin=8004, inbox_http=8025, inbox_smtp=2525
+)
 
 
 def free_ports(wanted: Ports = Ports()) -> Ports:
     """Return the wanted ports, with a free port instead of each one in use."""
-    return Ports(*_free((wanted.api, wanted.relay, wanted.console, wanted.inbox_http, wanted.inbox_smtp)))
+    return Ports(*_free(astuple(wanted)))
 
 
 def free_port() -> int:

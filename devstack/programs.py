@@ -80,11 +80,17 @@ class Programs:
             SECRET_KEYS=self.secret_keys,
             PUBLIC_URL=self.api_url,
             API_BIND=f"{LOOPBACK}:{self.ports.api}",
+            API_ADMIN_BIND=f"{LOOPBACK}:{self.ports.api_admin}",
             API_WORKERS="2",
             RESEND_COOLDOWN_SECONDS="1",
             RATE_LIMITS="off",
         )
-        return Program("api-service", _script("api-service", "serve"), environment, f"{self.api_url}/readyz")
+        return Program(
+            "api-service",
+            _script("api-service", "serve"),
+            environment,
+            f"http://{LOOPBACK}:{self.ports.api_admin}/readyz",
+        )
 
     def relay(self) -> Program:
         """Run the relay, which delivers to the inbox."""
@@ -113,10 +119,13 @@ class Programs:
     def console(self) -> Program:
         """Run the console."""
         environment = self._environment(
-            "console", CONSOLE_BIND=f"{LOOPBACK}:{self.ports.console}", CONSOLE_URL=self.console_url
+            "console",
+            CONSOLE_BIND=f"{LOOPBACK}:{self.ports.console}",
+            CONSOLE_ADMIN_BIND=f"{LOOPBACK}:{self.ports.console_admin}",
+            CONSOLE_URL=self.console_url,
         )
         command = _script("operator-console", "serve")
-        return Program("operator-console", command, environment, f"{self.console_url}/readyz")
+        return Program("operator-console", command, environment, f"http://{LOOPBACK}:{self.ports.console_admin}/readyz")
 
     def outboxctl(self, *arguments: str, login: str = "console") -> Program:
         """Run an operator's command."""

@@ -33,6 +33,7 @@ class WebSettings(ConsoleSettings):
     """The settings of `operator-console`."""
 
     bind: tuple[str, int]
+    admin_bind: tuple[str, int]
     url: str | None
     trusted_proxies: int
     threads: int
@@ -52,6 +53,12 @@ class WebSettingsSchema(ConsoleSettingsSchema):
     result: ClassVar = WebSettings
 
     bind = Bind("CONSOLE_BIND", "The address and port to listen on.", unit="host:port", default=("127.0.0.1", 8001))
+    admin_bind = Bind(
+        "CONSOLE_ADMIN_BIND",
+        "The address of /livez, /readyz and /metrics.",
+        unit="host:port",
+        default=("127.0.0.1", 8004),
+    )
     url = WebUrl(
         "CONSOLE_URL",
         "The address of the console for operators. With https, browsers send the session cookie over https only, "

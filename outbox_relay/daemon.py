@@ -8,14 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
+from prometheus_client import generate_latest
+
 from outbox_relay.bootstrap import RelayComponents, assemble
 from outbox_relay.maintenance.jobs import correct_schedule, scheduler_for
 from outbox_relay.metrics import RELAY_READY, forget_providers
 from outbox_relay.outbox.listener import listen
 from outbox_relay.settings import RelaySettings
-from outbox_relay.supervision.health_server import health_server
 from outbox_relay.supervision.stall_detector import Phase, Readiness, readiness, stall_limits
 from outbox_relay.supervision.watchdog import STOPPING, ServiceManager, Watchdog, reloading
+from shared.health_server import Probes, health_server
 from shared.log import get_logger
 from shared.settings import SettingsError
 from shared.urls import host_and_port
@@ -90,7 +92,8 @@ class Daemon:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # blocked since the first line of the command
         bind = self._generation.settings.bind
         RELAY_READY.set_function(lambda: not self._readiness().missing)
-        with health_server(bind, self._readiness) as port:
+        probes = Probes(is_alive=lambda: True, readiness=self._readiness, metrics=generate_latest)
+        with health_server(bind, probes) as port:
             log.info("relay started", bind=host_and_port(bind[0], port))
             await self._generation.work(self._leaving)
             while self._next and not self._leaving.is_set():

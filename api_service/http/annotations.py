@@ -30,7 +30,6 @@ class Tag(StrEnum):
     PASSWORDS = "Forgotten passwords"
     USER = "The signed-in user"
     PAGES = "Pages"
-    OPERATIONS = "Operations"
 
 
 class Mark(StrEnum):

@@ -6,8 +6,9 @@ from typing import Any
 
 from flask import Flask, Response, g, url_for
 
-from api_service.errors import AccountNotActivatedError, Code, NotYetError, ViolationCode
+from api_service.errors import AccountNotActivatedError, Code, NotYetError, OverloadedError, ViolationCode
 from api_service.http.rate_limiting import limit_headers
+from api_service.metrics import OVERLOADED
 from api_service.rate_limits import TooManyRequestsError
 from shared.web.problem_responses import handle_failures, json_response, violation_documents
 from shared.web.problems import (
@@ -50,6 +51,7 @@ PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
     Code.TOO_MANY_REQUESTS: ProblemType(429, "Retry after the number of seconds in Retry-After."),
     Code.TOO_MANY_ATTEMPTS: ProblemType(429, "This code was tried too often and no longer works."),
     Code.RESEND_TOO_SOON: ProblemType(429, "Retry after the number of seconds in Retry-After."),
+    Code.OVERLOADED: ProblemType(503, "The service is busy. Retry after the number of seconds in Retry-After."),
     Code.ORGANIZATION_NOT_READY: ProblemType(503, "The organization is being repaired; try again soon."),
 }
 VIOLATION_MESSAGES: Mapping[str, str] = {
@@ -75,7 +77,7 @@ VIOLATION_MESSAGES: Mapping[str, str] = {
 
 def handle_problems(app: Flask) -> None:
     """Register the error handlers of the app."""
-    app.register_error_handler(ProblemError, _problem_response)
+    app.register_error_handler(ProblemError, problem_response)
     handle_failures(app, problem)
 
 
@@ -84,7 +86,10 @@ def problem(code: StrEnum, **members: Any) -> Response:
     return json_response(problem_document(PROBLEM_TYPES[code], code, g.request_id, **members), REALM)
 
 
-def _problem_response(error: ProblemError) -> Response:
+def problem_response(error: ProblemError) -> Response:
+    """Return the response to a domain error, and count rejections by overload."""
+    if isinstance(error, OverloadedError):
+        OVERLOADED.labels(error.pool).inc()
     response = problem(error.code, **_members(error))
     response.headers.update(_headers(error))
     return response

@@ -27,10 +27,10 @@ def preferred_seconds(header: str | None) -> int:
 
 
 class SettledWaiters:
-    """The requests that wait for a message: at most half of the threads, so that the other half serves on."""
+    """The requests that wait for a message: at most so many, so that other threads serve on."""
 
-    def __init__(self, threads: int) -> None:
-        self.permits = BoundedSemaphore(threads // 2)
+    def __init__(self, most_requests: int) -> None:
+        self.permits = BoundedSemaphore(most_requests)
 
     def wait_until_settled(self, is_settled: Callable[[], bool], seconds: int) -> bool:
         """Poll until the message has settled or the time is over. Return False at once without a permit.

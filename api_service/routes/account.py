@@ -21,7 +21,6 @@ from api_service.schemas.requests import (
     StrictSchema,
 )
 from api_service.schemas.responses import CodeSentSchema, ExportSchema, StatusSchema, UserSchema
-from api_service.security import passwords
 from api_service.security.access_tokens import CurrentUser
 from api_service.services import services
 from api_service.transactions import in_transaction
@@ -58,7 +57,7 @@ CODE_SENT = {
     HTTPStatus.ACCEPTED: ResponseDoc("A code was sent to the new address.", CodeSentSchema, headers=RATE_LIMIT_HEADERS)
 }
 ADDRESS_CHANGED = {HTTPStatus.NO_CONTENT: ResponseDoc("The address was changed; all previous addresses are notified.")}
-OF_PASSWORDS = (Code.WRONG_PASSWORD, Code.TOO_MANY_REQUESTS)
+OF_PASSWORDS = (Code.WRONG_PASSWORD, Code.TOO_MANY_REQUESTS, Code.OVERLOADED)
 OF_CODES = (Code.INVALID_OR_EXPIRED, Code.ADDRESS_TAKEN, Code.TOO_MANY_ATTEMPTS, Code.TOO_MANY_REQUESTS)
 
 
@@ -78,8 +77,10 @@ OF_CODES = (Code.INVALID_OR_EXPIRED, Code.ADDRESS_TAKEN, Code.TOO_MANY_ATTEMPTS,
 def post_password(current_user: CurrentUser) -> Response:
     """Change the password. The current session continues, all others end."""
     body = read_body(ChangePasswordSchema())
-    reauthentication = _reauthenticate(current_user, body["old_password"])
-    password_hash = passwords.hash_password(body["new_password"])
+    hashes = services().other_hashes
+    with hashes.admit():
+        reauthentication = _reauthenticate(current_user, body["old_password"])
+        password_hash = hashes.hash(body["new_password"])
 
     def changed(session: Session) -> Response:
         acquire_key(session)
@@ -159,11 +160,12 @@ def delete_me(current_user: CurrentUser) -> Response:
 
 
 def _reauthenticate(current_user: CurrentUser, password: str) -> Reauthentication:
+    """Check the password, for a request that is admitted to ``other_hashes``."""
     # Counted before the password is compared, as for signing in, because an access token must not help to guess it. A
     # separate limit, because failed sign-ins by strangers must not block the owner.
     tries = by_user(Limit.WRONG_PASSWORDS_PER_USER, current_user.user_id)
     spend(tries)
-    reauthentication = reauthenticate_by_password(services().sessions, current_user, password)
+    reauthentication = reauthenticate_by_password(services().sessions, current_user, password, services().other_hashes)
     refund(tries)
     return reauthentication
 
@@ -171,7 +173,8 @@ def _reauthenticate(current_user: CurrentUser, password: str) -> Reauthenticatio
 def _reauthenticate_to_erase(current_user: CurrentUser) -> Reauthentication:
     body = read_body(EraseSchema(), may_be_empty=True)
     if "password" in body:
-        return _reauthenticate(current_user, body["password"])
+        with services().other_hashes.admit():
+            return _reauthenticate(current_user, body["password"])
     return reauthenticate_by_fresh_session(services().sessions, current_user)
 
 
@@ -180,7 +183,8 @@ def _code_sent(current_user: CurrentUser, schema: StrictSchema) -> Response:
     # The limits of resets apply, so that an account cannot flood other people's addresses. The password is checked
     # before the address is counted: otherwise a stranger could use up the owner's resets unnoticed.
     spend(by_network(Limit.RESETS_PER_NETWORK))
-    reauthentication = _reauthenticate(current_user, body["password"])
+    with services().other_hashes.admit():
+        reauthentication = _reauthenticate(current_user, body["password"])
     spend(*by_addresses(Limit.RESETS_PER_ADDRESS, body["address"].canonical))
 
     def work(session: Session) -> Response:

@@ -15,7 +15,7 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api_service.errors import InvalidOrExpiredError, PasswordRequiredError, WrongPasswordError
+from api_service.errors import InvalidOrExpiredError, OverloadedError, PasswordRequiredError, WrongPasswordError
 from api_service.http.accept_language import preferred_locale
 from api_service.http.annotations import (
     FORM,
@@ -26,7 +26,7 @@ from api_service.http.annotations import (
     ResponseDoc,
     Tag,
 )
-from api_service.http.problems import problem
+from api_service.http.problems import problem, problem_response
 from api_service.rate_limits import TooManyRequestsError
 from api_service.routes.activations import by_link
 from api_service.schemas.responses import ActivationFormSchema, DeclineFormSchema
@@ -99,7 +99,7 @@ def get_page() -> Response:
             "A page: too many wrong passwords.", media_type=HTML, headers=("Retry-After", *RATE_LIMIT_HEADERS)
         ),
         HTTPStatus.SERVICE_UNAVAILABLE: ResponseDoc(
-            "A page: the database is unavailable.", media_type=HTML, headers=("Retry-After",)
+            "A page: the database is unavailable, or the service is busy.", media_type=HTML, headers=("Retry-After",)
         ),
     },
     body=RequestDoc(ActivationFormSchema, media_type=FORM),
@@ -129,7 +129,7 @@ def post_page() -> Response:
         HTTPStatus.BAD_REQUEST: ResponseDoc("A page: the link is invalid.", media_type=HTML),
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TOO_LARGE,
         HTTPStatus.SERVICE_UNAVAILABLE: ResponseDoc(
-            "A page: the database is unavailable.", media_type=HTML, headers=("Retry-After",)
+            "A page: the database is unavailable, or the service is busy.", media_type=HTML, headers=("Retry-After",)
         ),
     },
     body=RequestDoc(DeclineFormSchema, media_type=FORM),
@@ -167,15 +167,16 @@ def _too_large(_error: RequestEntityTooLarge) -> Response:
     return _page(Page.INVALID, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 
-def _unavailable(error: Exception) -> Response:
-    unavailable = database_unavailable(problem, error)
+def _unavailable(response: Response) -> Response:
+    """Return the page in place of a problem response with a Retry-After header."""
     page = _page(Page.UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE)
-    page.headers["Retry-After"] = unavailable.headers["Retry-After"]
+    page.headers["Retry-After"] = response.headers["Retry-After"]
     return page
 
 
+blueprint.register_error_handler(OverloadedError, lambda error: _unavailable(problem_response(error)))
 for failure in DATABASE_FAILURES:
-    blueprint.register_error_handler(failure, _unavailable)
+    blueprint.register_error_handler(failure, lambda error: _unavailable(database_unavailable(problem, error)))
 
 
 def _page(page: Page, status: HTTPStatus, link_token: str = "") -> Response:

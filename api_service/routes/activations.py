@@ -35,6 +35,7 @@ blueprint = Blueprint("activations", __name__, url_prefix="/v1/activations")
         Code.WRONG_PASSWORD,
         Code.TOO_MANY_ATTEMPTS,
         Code.TOO_MANY_REQUESTS,
+        Code.OVERLOADED,
     ),
 )
 @idempotent
@@ -61,10 +62,11 @@ def post_activation() -> Response:
 
 def by_link(link_token: str, password: str | None) -> Confirmation:
     """Confirm by link. A password counts as a sign-in of the network."""
-    network = by_network(Limit.FAILED_LOGINS_PER_NETWORK)
+    parts, network = services(), by_network(Limit.FAILED_LOGINS_PER_NETWORK)
     if password is None:
-        return confirmed_by_link(services().sessions, services().keys, link_token)
-    spend(network)
-    confirmation = confirmed_by_link(services().sessions, services().keys, link_token, password)
+        return confirmed_by_link(parts.sessions, parts.keys, parts.other_hashes, link_token)
+    with parts.other_hashes.admit():
+        spend(network)
+        confirmation = confirmed_by_link(parts.sessions, parts.keys, parts.other_hashes, link_token, password)
     refund(network)
     return confirmation

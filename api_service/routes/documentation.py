@@ -1,4 +1,4 @@
-"""/openapi.json and /docs: the documentation of the API, which Swagger UI renders."""
+"""/openapi.json and /docs: the documentation of the API, which Swagger UI renders. And /favicon.ico."""
 
 import gzip
 from functools import cache
@@ -67,6 +67,13 @@ def get_docs_file(file: str) -> Response:
     if is_accepted:
         response.content_encoding = "gzip"
     return response
+
+
+@blueprint.get("/favicon.ico")
+@OperationDoc(Tag.PAGES, {HTTPStatus.NO_CONTENT: ResponseDoc("No icon.")}, needs_database=False)
+def get_favicon() -> Response:
+    """Return no icon, which browsers request for every page."""
+    return Response(status=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "public, max-age=604800"})
 
 
 @cache

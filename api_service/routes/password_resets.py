@@ -13,7 +13,6 @@ from api_service.http.rate_limiting import by_addresses, by_network, spend
 from api_service.rate_limits import Limit
 from api_service.schemas.requests import ConfirmResetSchema, RequestResetSchema
 from api_service.schemas.responses import ResetAskedSchema
-from api_service.security import passwords
 from api_service.services import services
 from api_service.use_cases.reset_password import ask_for_reset, reset_password, token_of_reset
 from api_service.use_cases.users import Address
@@ -55,7 +54,7 @@ def post_password_reset() -> Response:
     Tag.PASSWORDS,
     {HTTPStatus.NO_CONTENT: ResponseDoc("The password was changed, and all sessions ended.")},
     body=RequestDoc(ConfirmResetSchema),
-    problems=(Code.INVALID_OR_EXPIRED, Code.TOO_MANY_REQUESTS),
+    problems=(Code.INVALID_OR_EXPIRED, Code.TOO_MANY_REQUESTS, Code.OVERLOADED),
 )
 @idempotent
 def post_confirmation() -> Response:
@@ -64,7 +63,8 @@ def post_confirmation() -> Response:
     address, new_password, parts = body["address"], body["new_password"], services()
     token_id = token_of_reset(parts.sessions, parts.keys, parts.limiter, address, body["code"])
     # Hash only after the right code, so that guesses cost little. No code matches a decoy.
-    password_hash = passwords.hash_password(new_password)
+    with parts.other_hashes.admit():
+        password_hash = parts.other_hashes.hash(new_password)
 
     def reset(session: Session) -> Response:
         acquire_key(session)

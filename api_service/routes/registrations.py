@@ -25,7 +25,6 @@ from api_service.outbox_signals.wait_for_settled import preferred_seconds
 from api_service.rate_limits import Limit
 from api_service.schemas.requests import RegisterSchema, ResendSchema
 from api_service.schemas.responses import RegistrationSchema
-from api_service.security import passwords
 from api_service.services import services
 from api_service.use_cases.register import (
     RegisterCommand,
@@ -58,19 +57,20 @@ blueprint = Blueprint("registrations", __name__, url_prefix="/v1/registrations")
         )
     },
     body=RequestDoc(lambda: RegisterSchema(Locale.EN)),
-    problems=(Code.TOO_MANY_REQUESTS,),
+    problems=(Code.TOO_MANY_REQUESTS, Code.OVERLOADED),
     parameters=("Prefer",),
 )
 @idempotent
 def post_registration() -> Response:
     """Register a user. The response precedes the message, unless the client prefers to wait."""
     command: RegisterCommand = read_body(SCHEMAS[preferred_locale()])
-    spend(
-        by_network(Limit.REGISTRATIONS_PER_NETWORK),
-        *by_addresses(Limit.REGISTRATIONS_PER_ADDRESS, *canonical_addresses(command)),
-    )
-    password_hash = passwords.hash_password(command.password)
     parts = services()
+    with parts.other_hashes.admit():
+        spend(
+            by_network(Limit.REGISTRATIONS_PER_NETWORK),
+            *by_addresses(Limit.REGISTRATIONS_PER_ADDRESS, *canonical_addresses(command)),
+        )
+        password_hash = parts.other_hashes.hash(command.password)
 
     def registered(session: Session) -> tuple[Registration, Response]:
         acquire_key(session)

@@ -34,22 +34,25 @@ blueprint = Blueprint("sessions", __name__)
         Code.ACCOUNT_NOT_ACTIVATED,
         Code.TOO_MANY_REQUESTS,
         Code.ORGANIZATION_NOT_READY,
+        Code.OVERLOADED,
     ),
 )
 def post_session() -> Response:
     """Sign in."""
-    body = read_body(SignInSchema())
-    tried = [
-        by_network(Limit.FAILED_LOGINS_PER_NETWORK),
-        *by_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, body["address"].canonical),
-    ]
-    # Counted as failures before the password is compared, so that concurrent tries stay within the limit.
-    spend(*tried)
-    started = sign_in(services().sessions, body["address"], body["password"], session_context())
+    parts, network = services(), by_network(Limit.FAILED_LOGINS_PER_NETWORK)
+    with parts.sign_in_hashes.admit():  # first, because rejecting must cost little in a flood
+        body = read_body(SignInSchema())
+        tried = [network, *by_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, body["address"].canonical)]
+        # Counted as failures before the password is compared, so that concurrent tries stay within the limit.
+        spend(*tried)
+        with parts.sign_in_watch.observe(network.name):
+            started = sign_in(
+                parts.sessions, body["address"], body["password"], session_context(), parts.sign_in_hashes
+            )
     # Only this request's hits: clearing all would show strangers that the owner has signed in.
     refund(*tried)
     if started is None:
-        services().notifier.wake()
+        parts.notifier.wake()
         raise OrganizationNotReadyError
     response = jsonify(session_document(started))
     response.status_code = HTTPStatus.CREATED

@@ -6,14 +6,12 @@ from collections.abc import Iterable
 from importlib.resources import files
 from secrets import token_urlsafe
 from string import digits, punctuation, whitespace
-from threading import BoundedSemaphore
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from api_service.errors import ViolationCode
 from shared.addresses import InvalidAddressError, canonical_email, deliverable_email
-from shared.cpu_count import cpu_count
 
 MIN_LENGTH = 12
 MAX_LENGTH = 256
@@ -33,9 +31,6 @@ _PADDING = digits + punctuation + whitespace
 # passes). The memory stays below 32 MiB, because malloc returns larger blocks to the kernel, and getting zeroed pages
 # again takes as long as hashing through them.
 _hasher = PasswordHasher(time_cost=4, memory_cost=31 * 1024, parallelism=1)
-
-# More hashes at once than CPUs would only evict each other's memory from the caches.
-_permits = BoundedSemaphore(cpu_count())
 
 
 def normalised(password: str) -> str:
@@ -88,9 +83,8 @@ def _as_email(password: str) -> str | None:
 
 
 def hash_password(password: str) -> str:
-    """Hash a normalized password with argon2id. Takes a tenth of a second: call it outside transactions."""
-    with _permits:
-        return _hasher.hash(password)
+    """Hash a normalized password with argon2id. Takes a tenth of a second of a core: see ``hash_pool``."""
+    return _hasher.hash(password)
 
 
 DUMMY_HASH = _hasher.hash(token_urlsafe())
@@ -100,8 +94,7 @@ DUMMY_HASH = _hasher.hash(token_urlsafe())
 def verify_password(password_hash: str, password: str) -> bool:
     """Return whether a normalized password matches the hash. Takes as long as hashing."""
     try:
-        with _permits:
-            return _hasher.verify(password_hash, password)
+        return _hasher.verify(password_hash, password)
     except (VerificationError, InvalidHashError):
         return False
 

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.errors import InvalidOrExpiredError, PasswordRequiredError, TooManyAttemptsError, WrongPasswordError
 from api_service.rate_limits import Limiter
-from api_service.security.passwords import DUMMY_HASH, verify_password
+from api_service.security.hash_pool import HashPool
+from api_service.security.passwords import DUMMY_HASH
 from api_service.use_cases.tokens import (
     FOR_A_REGISTRATION,
     count_tries,
@@ -42,9 +43,9 @@ class Confirmation:
 
 
 def confirmed_by_link(
-    sessions: sessionmaker[Session], keys: SecretKeys, link_token: str, password: str | None = None
+    sessions: sessionmaker[Session], keys: SecretKeys, hashes: HashPool, link_token: str, password: str | None = None
 ) -> Confirmation:
-    """Return the confirmation by a link. Raises InvalidOrExpiredError or WrongPasswordError.
+    """Return the confirmation by a link. Raises InvalidOrExpiredError, WrongPasswordError or OverloadedError.
 
     Anyone who reads the mailbox has the link; only the registration's password identifies the registrant. Hashing
     happens outside transactions.
@@ -58,7 +59,7 @@ def confirmed_by_link(
         password_hash = session.scalar(
             select(User.password_hash).join(Token, Token.user_id == User.id).where(Token.id == token_id)
         )
-    if not verify_password(password_hash or DUMMY_HASH, password):
+    if not hashes.verify(password_hash or DUMMY_HASH, password):
         raise WrongPasswordError
     return Confirmation(token_id, is_by_registrant=True)
 

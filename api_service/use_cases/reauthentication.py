@@ -7,8 +7,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 from api_service.errors import FreshSignInRequiredError, WrongPasswordError
-from api_service.security import passwords
 from api_service.security.access_tokens import CurrentUser
+from api_service.security.hash_pool import HashPool
 from api_service.use_cases.sessions import lock_session
 from api_service.use_cases.users import is_active, lock_user
 from shared.models import SessionRow, User
@@ -27,7 +27,7 @@ class Reauthentication:
 
 
 def reauthenticate_by_password(
-    sessions: sessionmaker[Session], current_user: CurrentUser, password: str
+    sessions: sessionmaker[Session], current_user: CurrentUser, password: str, hashes: HashPool
 ) -> Reauthentication:
     """Check the password, and return the evidence. Hashing happens outside transactions.
 
@@ -37,7 +37,7 @@ def reauthenticate_by_password(
         password_hash = session.scalar(select(User.password_hash).where(User.id == current_user.user_id))
     if password_hash is None:
         raise InvalidTokenError
-    if not passwords.verify_password(password_hash, password):
+    if not hashes.verify(password_hash, password):
         raise WrongPasswordError
     return Reauthentication(current_user, password_hash)
 

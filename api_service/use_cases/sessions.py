@@ -20,6 +20,7 @@ from api_service.errors import (
     UnknownSessionError,
 )
 from api_service.security import passwords
+from api_service.security.hash_pool import HashPool
 from api_service.transactions import in_transaction
 from api_service.use_cases.organizations import may_sign_in
 from api_service.use_cases.users import Address, has_address, is_active, lock_user, proven_at
@@ -105,22 +106,27 @@ class RefreshToken:
 
 
 def sign_in(
-    sessions: sessionmaker[Session], address: Address, password: str, session_context: SessionContext
+    sessions: sessionmaker[Session],
+    address: Address,
+    password: str,
+    session_context: SessionContext,
+    hashes: HashPool,
 ) -> StartedSession | None:
     """Start a session for the user with this address and normalized password.
 
     Returns None if the user's organization is unavailable, and enqueues its repair. Raises InvalidCredentialsError,
-    or, after the right password only, AccountNotActivatedError. Hashing happens between the transactions.
+    or, after the right password only, AccountNotActivatedError. Hashing happens between the transactions; it
+    raises OverloadedError.
     """
     with sessions.begin() as session:
         candidates = find_candidates(session, address)
-    right = next(matching(candidates, password), NO_USER)
+    right = next(matching(candidates, password, hashes), NO_USER)
     user_id = right.id
     if user_id == NO_USER.id:
         raise InvalidCredentialsError
     if right.status is not UserStatus.ACTIVE:
         raise AccountNotActivatedError(user_id)
-    new_hash = upgraded_hash(right.password_hash, password)
+    new_hash = upgraded_hash(right.password_hash, password, hashes)
 
     def entered(session: Session) -> StartedSession | None:
         user = lock_unless_password_changed(session, user_id, right.password_hash)
@@ -167,14 +173,14 @@ def holder_and_newest(channel: Channel) -> Select[int, UUID, UserStatus, str]:
 _HOLDER_AND_NEWEST = {channel: holder_and_newest(channel) for channel in Channel}
 
 
-def matching(candidates: list[Candidate], password: str) -> Iterator[Candidate]:
+def matching(candidates: list[Candidate], password: str, hashes: HashPool) -> Iterator[Candidate]:
     """Yield the candidates with this password, one hash after the other."""
-    return (candidate for candidate in candidates if passwords.verify_password(candidate.password_hash, password))
+    return (candidate for candidate in candidates if hashes.verify(candidate.password_hash, password))
 
 
-def upgraded_hash(password_hash: str, password: str) -> str:
+def upgraded_hash(password_hash: str, password: str, hashes: HashPool) -> str:
     """Return the hash, or a new one if its parameters are outdated."""
-    return password_hash if passwords.is_current_hash(password_hash) else passwords.hash_password(password)
+    return password_hash if passwords.is_current_hash(password_hash) else hashes.hash(password)
 
 
 def lock_unless_password_changed(session: Session, user_id: UUID, password_hash: str) -> User:

@@ -25,7 +25,6 @@ from operator_console.web.routes import (
     audit,
     bulk,
     messages,
-    operations,
     organizations,
     overview,
     relays,
@@ -40,7 +39,7 @@ from shared.web.bodies import MOST_BYTES_READ
 
 T = TypeVar("T")
 
-ROUTES = (overview, messages, bulk, relays, organizations, audit, tokens, sign_in, api, operations)
+ROUTES = (overview, messages, bulk, relays, organizations, audit, tokens, sign_in, api)
 
 
 class Console(WebApp):

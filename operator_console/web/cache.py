@@ -1,6 +1,6 @@
 """Expensive counts: a cache that computes once for all callers, and a limit on the threads that count.
 
-The limit leaves a thread free for other requests, such as /livez, however long the database takes to count.
+The limit leaves a thread free for other requests, however long the database takes to count.
 """
 
 import time

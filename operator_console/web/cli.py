@@ -5,6 +5,7 @@ import click
 from operator_console.settings import WebSettings, WebSettingsSchema
 from shared.log import configure_logging
 from shared.settings import read_or_exit
+from shared.web.metrics_folder import create_metrics_folder
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,7 +18,8 @@ def serve() -> None:
     """Serve operators until SIGTERM."""
     settings: WebSettings = read_or_exit(WebSettingsSchema())
     configure_logging("operator-console", settings.log_level)
-    from operator_console.web import server  # noqa: PLC0415 - check-settings starts faster without Flask
+    create_metrics_folder()
+    from operator_console.web import server  # noqa: PLC0415 - it imports metrics
 
     server.serve(settings)
 

@@ -1,11 +1,17 @@
-"""The console's metrics, and the observation of requests. There is one process, so its counts are complete."""
+"""The console's metrics, which the admin listener serves, and the observation of requests."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shared.web.instrumentation import RequestObserver
 
 _registry = CollectorRegistry()
 
+READY = Gauge(
+    "signpost_console_ready",
+    "Whether the database is writable and has a current schema.",
+    registry=_registry,
+    multiprocess_mode="max",  # only the parent process sets it
+)
 REQUEST_DURATION = Histogram(
     "signpost_console_request_duration_seconds",
     "Time from a request's first line to its response.",
@@ -25,8 +31,3 @@ OBSERVER = RequestObserver(
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     },
 )
-
-
-def exposition() -> bytes:
-    """Return the metrics in Prometheus' text format."""
-    return generate_latest(_registry)

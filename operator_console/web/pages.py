@@ -24,7 +24,7 @@ SIGN_IN, SIGN_OUT = "sign_in.get_sign_in", "sign_in.post_sign_out"
 FILTER_FIELDS = {one.name for one in fields(MessageFilter)}
 MAX_NEXT_LENGTH = 1000
 """Percent-encoding can triple it, and the server accepts addresses of 4,094 bytes."""
-PROGRAM_PATHS = ("/v1/", "/livez", "/readyz", "/metrics")
+PROGRAM_PATHS = ("/v1/",)
 NOTICE_COOKIE = "signpost-console-notice"
 NOTICE_COOKIE_IS_SECURE = "NOTICE_COOKIE_IS_SECURE"
 """The key in the app's configuration; true if browsers reach the console by https."""

@@ -5,10 +5,14 @@ from typing import Any
 
 from gunicorn.arbiter import Arbiter
 
+from migrations.revisions import REVISIONS
 from operator_console.settings import WebSettings
 from operator_console.web.app import create_app
+from operator_console.web.metrics import READY
 from operator_console.web.problems import PROBLEM_TYPES
 from shared.log import get_logger
+from shared.web.admin import AdminListener
+from shared.web.metrics_folder import remove_metrics_folder
 from shared.web.server import Server, gunicorn_options
 from shared.web.worker import Worker
 
@@ -16,7 +20,8 @@ log = get_logger("console.server")
 
 STOP_SECONDS = 20
 """Longer than the database's statement timeout, so that all requests can finish after SIGTERM."""
-HANG_SECONDS = 60
+STUCK_SECONDS = 90
+"""Gunicorn replaces the worker if it makes no progress for this long. /livez fails earlier."""
 
 
 def serve(settings: WebSettings) -> None:
@@ -30,16 +35,18 @@ def configuration(settings: WebSettings) -> dict[str, Any]:
         "workers": 1,
         "threads": settings.threads,
         "worker_class": ConsoleWorker,
-        "timeout": HANG_SECONDS,
+        "timeout": STUCK_SECONDS,
         "graceful_timeout": STOP_SECONDS,
         "keepalive": 15,  # longer than the interval at which pages refresh themselves
-        "when_ready": _log_listening,
+        "when_ready": partial(_start, settings),
         "post_worker_init": _start_workers,
         "worker_exit": _stop_workers,
+        "on_exit": remove_metrics_folder,
     }
 
 
-def _log_listening(server: Arbiter) -> None:
+def _start(settings: WebSettings, server: Arbiter) -> None:
+    AdminListener("console", settings.admin_bind, settings.database_url, REVISIONS, READY).start(server)
     log.info("console listening", bind=[str(listener) for listener in server.LISTENERS])
 
 

@@ -25,10 +25,13 @@ from shared.db.connection_settings import (
     set_in_transaction,
 )
 from shared.db.errors import driver_error
-from shared.db.timeouts import TimeoutConnection
+from shared.db.timeouts import RESPONSE_TIMEOUT_SECONDS, TimeoutConnection
 
 SETTINGS = {"statement_timeout": "15000", "idle_in_transaction_session_timeout": "30000"}
 """Milliseconds."""
+
+POOL_TIMEOUT_SECONDS = 0.5
+"""How long a thread waits for a connection. While the database is slow, requests fail instead of piling up."""
 
 DATABASE_FAILURES = (DBAPIError, PoolTimeoutError)
 """Errors to pass to ``is_database_unavailable``."""
@@ -48,25 +51,33 @@ _RETURNED_AT = "returned at"
 _SET_IN_TRANSACTION = set_in_transaction(SETTINGS)
 
 
-def create_database_engine(url: str, *, application_name: str, pool_size: int, plans_once: bool = False) -> Engine:
+def create_database_engine(
+    url: str,
+    *,
+    application_name: str,
+    pool_size: int,
+    plans_once: bool = False,
+    timeout_seconds: float = RESPONSE_TIMEOUT_SECONDS,
+) -> Engine:
     """Create an engine whose connections time out instead of hanging. Does not connect yet.
 
-    With ``plans_once``, each statement is prepared at its first use with one generic plan.
+    ``timeout_seconds`` limits each response. A thread that gets no connection from the pool within POOL_TIMEOUT_SECONDS
+    raises PoolTimeoutError. With ``plans_once``, each statement is prepared at its first use with one generic plan.
     """
     engine = create_engine(
         engine_url(url),
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=CONNECT_TIMEOUT_SECONDS,
+        pool_timeout=POOL_TIMEOUT_SECONDS,
         hide_parameters=True,
         connect_args={
-            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "connect_timeout": min(CONNECT_TIMEOUT_SECONDS, int(timeout_seconds)),
             "application_name": application_name,
         }
         | KEEPALIVES
         | UTF8,
     )
-    event.listen(engine, "do_connect", _connected)
+    event.listen(engine, "do_connect", partial(_connected, timeout_seconds=timeout_seconds))
     settings = SETTINGS | GENERIC_PLANS if plans_once else SETTINGS
     event.listen(engine, "connect", partial(_set_up, engine=engine, settings=settings))
     event.listen(engine, "checkin", _record_return)
@@ -90,8 +101,12 @@ class PreparedConnection(TimeoutConnection):
         super().rollback()  # only has to raise the error of a lost connection
 
 
-def _connected(_dialect: Any, _record: Any, arguments: list[str], options: dict[str, Any]) -> PreparedConnection:
-    return PreparedConnection.connect(*arguments, **options)
+def _connected(
+    _dialect: Any, _record: Any, arguments: list[str], options: dict[str, Any], *, timeout_seconds: float
+) -> PreparedConnection:
+    connection = PreparedConnection.connect(*arguments, **options)
+    connection.timeout_seconds = timeout_seconds
+    return connection
 
 
 def _set_up(connection: Any, record: Any, *, engine: Engine, settings: Mapping[str, str]) -> None:

@@ -34,9 +34,9 @@ class WebApp(Flask):
         return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return the adapter that finds the route; //metrics finds no route, although Werkzeug treats it like /metrics.
+        """Return the adapter that finds the route; //docs finds no route, although Werkzeug treats it like /docs.
 
-        Otherwise it could bypass a proxy's rule for /metrics.
+        Otherwise it could bypass a proxy's rule for /docs.
         """
         adapter = super().create_url_adapter(request)
         if adapter and request and request.environ["PATH_INFO"].startswith("//"):

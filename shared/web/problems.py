@@ -26,7 +26,6 @@ class CommonCode(StrEnum):
     HEADERS_TOO_LARGE = "headers_too_large"
     INTERNAL_ERROR = "internal_error"
     DATABASE_UNAVAILABLE = "database_unavailable"
-    NOT_READY = "not_ready"
 
 
 NO_SUCH_FIELD = "unknown_field"
@@ -103,7 +102,6 @@ COMMON_PROBLEM_TYPES: Mapping[StrEnum, ProblemType] = {
         500, "The service failed. Its operators can find the cause by the request_id."
     ),
     CommonCode.DATABASE_UNAVAILABLE: ProblemType(503, "The database is unavailable; try again shortly."),
-    CommonCode.NOT_READY: ProblemType(503, "The member missing lists what the service lacks."),
 }
 """The common codes with the same text in both services."""
 

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from enum import StrEnum
 from http import HTTPStatus
+from threading import Lock
 from types import FrameType
 from typing import Any, ClassVar
 
@@ -113,7 +114,35 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
     wsgi: Any = None
     """The app, or None while it is not created: gunicorn's exit hook also runs for workers that fail early."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._progress_lock = Lock()
+        self._busy_threads = 0
+        self._has_served = False
+
+    def notify(self) -> None:
+        """Report progress to the parent process, unless all threads are busy and none has finished since the last time.
+
+        Gunicorn would report that the loop runs which accepts connections.
+        """
+        with self._progress_lock:
+            has_progressed = self._has_served or self._busy_threads < self.cfg.threads
+            self._has_served = False
+        if has_progressed:
+            super().notify()
+
     def handle(self, connection: TConn) -> Any:
+        """Serve a request, and count it as progress."""
+        with self._progress_lock:
+            self._busy_threads += 1
+        try:
+            return self._handle_in_time(connection)
+        finally:
+            with self._progress_lock:
+                self._busy_threads -= 1
+                self._has_served = True
+
+    def _handle_in_time(self, connection: TConn) -> Any:
         """Serve a request within the time limits, and wait here until a client that is to close has closed.
 
         Gunicorn would wait in the loop that accepts connections.

@@ -120,9 +120,10 @@ def test_workers_share_their_metrics(database: Database) -> None:
             list(clients.map(lambda _: httpx.get(f"{api.base_url}/nowhere"), range(20)))
         httpx.post(f"{api.base_url}/v1/registrations", json=ADA)
 
-        counts = httpx.get(f"{api.base_url}/metrics").text
+        counts = api.admin("/metrics").text
 
     assert 'signpost_registrations_total{channel="email"} 1.0' in counts
+    assert "signpost_api_ready 1.0" in counts
     assert 'signpost_http_request_duration_seconds_count{method="GET",route="unmatched",status="404"} 20.0' in counts
 
 
@@ -138,7 +139,7 @@ def test_without_its_database_the_api_starts_reports_it_and_recovers(database: D
     port = unused_port()
     url = database.cluster.tcp_url(database.name, user="api", port=port)
     with running_api(database, DATABASE_URL=url) as api:
-        ready = httpx.get(f"{api.base_url}/readyz")
+        ready = api.admin("/readyz")
         refused = httpx.post(f"{api.base_url}/v1/registrations", json=ADA)
         assert (ready.status_code, ready.json()["missing"]) == (503, ["database"])
         assert (refused.status_code, refused.json()["code"]) == (503, "database_unavailable")
@@ -146,7 +147,7 @@ def test_without_its_database_the_api_starts_reports_it_and_recovers(database: D
 
         for _outage in range(2):
             with forwarding(port, to=database.cluster.port):
-                eventually(lambda: httpx.get(f"{api.base_url}/readyz").is_success)
+                eventually(lambda: api.admin("/readyz").is_success)
                 assert httpx.post(f"{api.base_url}/v1/registrations", json=ADA).status_code == 202
             assert httpx.post(f"{api.base_url}/v1/registrations", json=ADA).status_code == 503
 
@@ -184,7 +185,7 @@ def test_migrate_brings_an_empty_database_to_readiness(cluster: Cluster) -> None
         assert run("migrate", {"DATABASE_URL": empty.owner_url}).returncode == 0
         assert run("migrate", {"DATABASE_URL": empty.owner_url}).returncode == 0
         with running_api(empty) as api:
-            assert httpx.get(f"{api.base_url}/readyz").status_code == 200
+            assert api.admin("/readyz").status_code == 200
 
 
 def test_migrate_leaves_a_newer_schema_alone_and_rejects_a_foreign_one(cluster: Cluster) -> None:

@@ -19,7 +19,7 @@ from tests.support.outbox import Outbox
 pytestmark = pytest.mark.slow
 
 A_FORM = b"Content-Type: application/x-www-form-urlencoded"
-HALF_A_HEAD = b"GET /livez HTTP/1.1\r\nHos"
+HALF_A_HEAD = b"GET /sign-in HTTP/1.1\r\nHos"
 HALF_A_BODY = b"POST /sign-in HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n" + A_FORM + b"\r\n\r\ntoken="
 # Requests time out after one second instead of ten.
 WITH_SHORT_TIMEOUTS = (
@@ -107,7 +107,7 @@ def test_counts_that_take_long_leave_a_thread_for_other_requests(database: Datab
             owner.execute("lock table outbox_messages")
             waiting = [clients.submit(ask, console, method, path, token, **body) for method, path, body in asks]
             eventually(lambda: sum(response.done() for response in waiting) == len(asks) - 1)
-            assert httpx.get(f"{console.base_url}/livez", timeout=30).status_code == 200
+            assert httpx.get(f"{console.base_url}/sign-in", timeout=30).status_code == 200
         responses = [response.result() for response in waiting]
     assert sorted(response.status_code for response in responses) == [200, 503, 503, 503]
     refused = [response for response in responses if response.status_code == 503]
@@ -116,6 +116,6 @@ def test_counts_that_take_long_leave_a_thread_for_other_requests(database: Datab
 
 def test_paths_with_two_slashes_are_not_found(database: Database) -> None:
     with running_console(database) as console:
-        for path in ("//livez", "//messages"):
+        for path in ("//sign-in", "//messages"):
             assert httpx.get(f"{console.base_url}{path}", timeout=30).status_code == 404
         assert [line for line in console.log_lines() if line["level"] == "error"] == []

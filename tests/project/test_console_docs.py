@@ -13,7 +13,7 @@ PAGE = (DOCS / "reference" / "console-http.md").read_text()
 GUIDE = (DOCS / "guides" / "console.md").read_text()
 NOWHERE = {"DATABASE_URL": "postgresql+psycopg://console@nowhere/signpost"}
 SCOPES = {scope.value for scope in Scope}
-FOR_PEOPLE = re.compile(r"/(?!v1/|livez|readyz|metrics)")
+FOR_PEOPLE = re.compile(r"/(?!v1/)")
 
 
 def test_every_address_for_scripts_is_documented_with_its_scope() -> None:

@@ -42,7 +42,7 @@ class RunningConsole(Running):
 
     def responds(self) -> bool:
         with suppress(OSError, ValueError, httpx.TransportError):
-            return httpx.get(f"{self.base_url}/livez", timeout=5).is_success
+            return httpx.get(f"{self.base_url}/sign-in", timeout=5).is_success
         return False
 
 

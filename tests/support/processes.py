@@ -55,9 +55,15 @@ class RunningApi(Running):
         [listening] = [line for line in self.log_lines() if line["event"] == "api listening"]
         return str(listening["bind"][0])
 
+    def admin(self, path: str) -> httpx.Response:
+        """Request a path of the admin listener."""
+        [listening] = [line for line in self.log_lines() if line["event"] == "admin listening"]
+        return httpx.get(f"http://{listening['bind']}{path}", timeout=30)
+
     def responds(self) -> bool:
+        """Return whether a worker serves requests."""
         with suppress(OSError, ValueError, httpx.TransportError):
-            return httpx.get(f"{self.base_url}/livez", timeout=5).is_success
+            return httpx.get(f"{self.base_url}/favicon.ico", timeout=5).is_success
         return False
 
 
@@ -93,6 +99,7 @@ def running_api(
         "SECRET_KEYS": SECRET_KEYS,
         "PUBLIC_URL": PUBLIC_URL,
         "API_BIND": "127.0.0.1:0",
+        "API_ADMIN_BIND": "127.0.0.1:0",
         "API_WORKERS": "1",
         "API_THREADS": "4",
         "RATE_LIMITS": "off",

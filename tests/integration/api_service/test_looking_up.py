@@ -121,16 +121,16 @@ def test_waiting_requests_hold_no_connection(api: ApiUnderTest) -> None:
     registration_id = api.registered()
     pool: Any = services_of(api).engine.pool
 
-    with ThreadPoolExecutor(4) as clients:
-        waiting = [clients.submit(look_up_elsewhere, api, registration_id, "wait=20") for _ in range(4)]
-        eventually(lambda: waiting_requests(api) == 4)
+    with ThreadPoolExecutor(2) as clients:
+        waiting = [clients.submit(look_up_elsewhere, api, registration_id, "wait=20") for _ in range(2)]
+        eventually(lambda: waiting_requests(api) == 2)
         eventually(lambda: pool.checkedout() == 0)
         settle(api)
         assert {response.result(60).status_code for response in waiting} == {200}
 
 
-def test_a_request_beyond_half_of_the_threads_does_not_wait(database: Database) -> None:
-    with api_on(database, API_THREADS="2") as api, ThreadPoolExecutor(1) as client:
+def test_a_request_beyond_the_allowed_number_does_not_wait(database: Database) -> None:
+    with api_on(database, API_THREADS="4") as api, ThreadPoolExecutor(1) as client:
         registration_id = api.registered()
         waiting = client.submit(look_up_elsewhere, api, registration_id, "wait=20")
         eventually(lambda: waiting_requests(api) == 1)

@@ -7,7 +7,8 @@ import pytest
 from argon2 import PasswordHasher, extract_parameters
 from argon2.low_level import Type
 
-from tests.support.api import PASSWORD, ApiUnderTest
+from tests.support.api import PASSWORD, ApiUnderTest, api_on
+from tests.support.databases import Database
 
 EVERYTHING = {"email": "Ada.L@Example.ORG", "phone": "+33 6 12 34 56 78", "full_name": " Ada L. ", "locale": "fr"}
 
@@ -128,16 +129,16 @@ def test_only_the_chosen_address_decides_whether_it_is_taken(api: ApiUnderTest) 
     assert api.messages(by_email)[0].template == "account_exists"
 
 
-def test_twenty_concurrent_registrations_of_one_address_all_succeed(api: ApiUnderTest) -> None:
+def test_twenty_concurrent_registrations_of_one_address_all_succeed(database: Database) -> None:
     def register(_number: int) -> int:
         body = {"email": "ada@example.org", "password": PASSWORD}
         return api.app.test_client().post("/v1/registrations", json=body).status_code
 
-    with ThreadPoolExecutor(20) as crowd:
+    with api_on(database, API_THREADS="64") as api, ThreadPoolExecutor(20) as crowd:
         statuses = list(crowd.map(register, range(20)))
 
-    assert statuses == [202] * 20
-    assert api.count_rows() == (20, 20, 20)
+        assert statuses == [202] * 20
+        assert api.count_rows() == (20, 20, 20)
 
 
 def test_no_row_contains_the_password_or_the_code(api: ApiUnderTest) -> None:

@@ -1,12 +1,8 @@
-from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
-
 import pytest
-from argon2 import PasswordHasher, Type, extract_parameters
+from argon2 import Type, extract_parameters
 
 from api_service.errors import ViolationCode
 from api_service.security import passwords
-from shared.cpu_count import cpu_count
 
 
 @pytest.mark.parametrize(
@@ -77,38 +73,3 @@ def test_password_hashing_costs_three_times_the_owasp_minimum() -> None:
     parameters = extract_parameters(passwords.hash_password("four quiet words here"))
     assert parameters.type is Type.ID
     assert (parameters.time_cost, parameters.memory_cost, parameters.parallelism) == (4, 31 * 1024, 1)
-
-
-class CountingHasher(PasswordHasher):
-    """Records how many hashes run at once."""
-
-    def __init__(self) -> None:
-        super().__init__(time_cost=1, memory_cost=4096, parallelism=1)
-        self._lock = Lock()
-        self._now = 0
-        self.most = 0
-
-    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
-        """Hash, and count."""
-        with self._lock:
-            self._now += 1
-            self.most = max(self.most, self._now)
-        try:
-            return super().hash(password, salt=salt)
-        finally:
-            with self._lock:
-                self._now -= 1
-
-
-def test_concurrent_hashes_are_limited_to_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    hasher = CountingHasher()
-    monkeypatch.setattr(passwords, "_hasher", hasher)
-    with ThreadPoolExecutor(4 * cpu_count()) as threads:
-        list(threads.map(passwords.hash_password, ["four quiet words here"] * 16 * cpu_count()))
-    assert 1 <= hasher.most <= cpu_count()
-
-
-def test_a_failed_comparison_returns_its_permit() -> None:
-    for _ in range(cpu_count() + 1):
-        assert not passwords.verify_password("no hash", "four quiet words here")
-    assert passwords.verify_password(passwords.hash_password("four quiet words here"), "four quiet words here")

@@ -13,7 +13,7 @@ from tests.support.databases import Database
 from tests.support.outbox import Outbox
 
 UNKNOWN_ID = UUID(int=0)
-OPEN_TO_ALL = {"/livez", "/readyz", "/metrics", "/sign-in", "/static/<path:filename>"}
+OPEN_TO_ALL = {"/sign-in", "/static/<path:filename>"}
 NEED_NO_SCOPE_TO_CHANGE = {"/sign-in", "/sign-out"}
 
 

@@ -3,15 +3,14 @@
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
-from outbox_relay.supervision.stall_detector import Readiness
+from prometheus_client import CONTENT_TYPE_LATEST
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -22,16 +21,26 @@ MOST_AT_ONCE = 50
 TIMEOUT_SECONDS = 10.0
 """For a request to arrive, and for its response to be sent."""
 
-AskReadiness = Callable[[], Readiness]
+
+@dataclass(frozen=True)
+class Probes:
+    """The state of a process. The server calls these from several threads at once.
+
+    ``readiness`` returns what the process lacks, and causes outside of it that block its work.
+    """
+
+    is_alive: Callable[[], bool]
+    readiness: Callable[[], tuple[Sequence[str], Sequence[str]]]
+    metrics: Callable[[], bytes]
 
 
 @contextmanager
-def health_server(bind: tuple[str, int], ask: AskReadiness) -> Iterator[int]:
+def health_server(bind: tuple[str, int], probes: Probes) -> Iterator[int]:
     """Serve /livez, /readyz and /metrics from a thread; yields the port, which is chosen where ``bind`` says 0.
 
-    ``ask`` returns the readiness of the relay. Raises OSError if the port is taken.
+    Raises OSError if the port is taken.
     """
-    server = make_server(*bind, _application(ask), server_class=_Server, handler_class=_Silent)
+    server = make_server(*bind, _application(probes), server_class=_Server, handler_class=_Silent)
     thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
     thread.start()
     try:
@@ -41,28 +50,32 @@ def health_server(bind: tuple[str, int], ask: AskReadiness) -> Iterator[int]:
         server.server_close()
 
 
-def _application(ask: AskReadiness) -> Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]]:
+def _application(probes: Probes) -> Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes]]:
     def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        status, content_type, body = _response(environ["PATH_INFO"], ask)
+        status, content_type, body = _response(environ["PATH_INFO"], probes)
         start_response(status, [("Content-Type", content_type), ("Cache-Control", "no-store")])
         return [body]
 
     return application
 
 
-def _response(path: str, ask: AskReadiness) -> tuple[str, str, bytes]:
+def _response(path: str, probes: Probes) -> tuple[str, str, bytes]:
     match path:
         case "/livez":
-            return "200 OK", "application/json", b'{"status": "alive"}'
+            is_alive = probes.is_alive()
+            return _json({"status": "alive" if is_alive else "stuck"}, is_good=is_alive)
         case "/readyz":
-            missing, held = ask()
-            body_fields = {"status": "not ready", "missing": missing} if missing else {"status": "ready"}
-            body = json.dumps(body_fields | {"held": held} if held else body_fields)
-            return "503 Service Unavailable" if missing else "200 OK", "application/json", body.encode()
+            missing, held = probes.readiness()
+            document = {"status": "not ready", "missing": missing} if missing else {"status": "ready"}
+            return _json(document | ({"held": held} if held else {}), is_good=not missing)
         case "/metrics":
-            return "200 OK", CONTENT_TYPE_LATEST, generate_latest()
+            return "200 OK", CONTENT_TYPE_LATEST, probes.metrics()
         case _:
             return "404 Not Found", "application/json", b'{"status": "no such page"}'
+
+
+def _json(document: dict[str, Any], *, is_good: bool) -> tuple[str, str, bytes]:
+    return "200 OK" if is_good else "503 Service Unavailable", "application/json", json.dumps(document).encode()
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -75,14 +88,14 @@ class _Server(ThreadingMixIn, WSGIServer):
         self._slots = threading.Semaphore(MOST_AT_ONCE)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """StatementResult in a thread of its own, while there is a place for one."""
+        """Handle the request in a thread of its own, if fewer than MOST_AT_ONCE are open."""
         if self._slots.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """StatementResult, and free the place."""
+        """Handle the request, and free its place."""
         try:
             super().process_request_thread(request, client_address)
         finally:

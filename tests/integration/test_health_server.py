@@ -1,4 +1,4 @@
-"""The relay's health server, with clients that connect without sending a request."""
+"""The health server, with clients that connect without sending a request."""
 
 import socket
 import struct
@@ -8,9 +8,8 @@ from contextlib import ExitStack, suppress
 import httpx
 import pytest
 
-from outbox_relay.supervision import health_server as health
-from outbox_relay.supervision.health_server import health_server
-from outbox_relay.supervision.stall_detector import Readiness
+from shared import health_server as health
+from shared.health_server import Probes, health_server
 from tests.support.eventually import eventually
 
 LOOPBACK = "127.0.0.1"
@@ -21,7 +20,7 @@ HANG_UP_AT_ONCE = struct.pack("ii", 1, 0)
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(health, "MOST_AT_ONCE", 5)
     monkeypatch.setattr(health, "TIMEOUT_SECONDS", 0.2)
-    with health_server((LOOPBACK, 0), lambda: Readiness([], [])) as port:
+    with health_server((LOOPBACK, 0), Probes(lambda: True, lambda: ([], []), lambda: b"")) as port:
         yield port
 
 

@@ -1,0 +1,143 @@
+"""The admin listener of a service: /livez, /readyz and /metrics, away from its clients.
+
+gunicorn's parent process serves it, from threads of its own. That process handles no other requests, so no client can
+delay a probe.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from threading import Condition, Lock
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from shared.db.engine import create_database_engine
+from shared.health_server import Probes, health_server
+from shared.log import get_logger
+from shared.urls import host_and_port
+from shared.web.readiness import missing_requirements
+
+STUCK_SECONDS = 60
+"""/livez fails when no worker has made progress for this long (``Worker.notify``)."""
+CHECK_TIMEOUT_SECONDS = 2.0
+"""For each response of the database. Probes usually give up after a few seconds."""
+CACHE_SECONDS = 1.0
+"""How long one check of the database serves all probes."""
+
+log = get_logger("web.admin")
+
+
+class ForkGate:
+    """Lets the process fork only while no thread is inside the gate.
+
+    A child has only the thread that forked. A lock that another thread held at that moment would stay locked in it.
+    """
+
+    def __init__(self) -> None:
+        self._condition = Condition(Lock())
+        self._inside = 0
+
+    def guard_forks(self) -> None:
+        """Make each fork of this process wait until the gate is empty."""
+        os.register_at_fork(before=self.before_fork, after_in_parent=self.after_fork, after_in_child=self.after_fork)
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Be inside the gate during the block."""
+        with self._condition:
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._inside -= 1
+                self._condition.notify_all()
+
+    def before_fork(self) -> None:
+        """Wait until the gate is empty, and keep it empty."""
+        self._condition.acquire()
+        self._condition.wait_for(lambda: self._inside == 0)
+
+    def after_fork(self) -> None:
+        """Let threads enter again."""
+        self._condition.release()
+
+
+class AdminListener:
+    """Reports whether the workers make progress and the database is usable, and merges the workers' metrics.
+
+    ``revisions`` are this release's migrations. The gauge ``ready`` shows the readiness, as 0 or 1.
+    """
+
+    def __init__(
+        self, service: str, bind: tuple[str, int], database_url: str, revisions: Sequence[str], ready: Gauge
+    ) -> None:
+        self._bind = bind
+        self._ready = ready
+        self._revisions = revisions
+        self._engine = create_database_engine(
+            database_url,
+            application_name=f"signpost-{service}-probe",
+            pool_size=1,
+            timeout_seconds=CHECK_TIMEOUT_SECONDS,
+        )
+        self._gate = ForkGate()
+        self._check_lock = Lock()
+        self._missing: list[str] = []
+        self._checked_at = -CACHE_SECONDS
+        self._progressed_at = time.monotonic()
+        self._arbiter: Any = None
+        self._server = ExitStack()
+
+    def start(self, arbiter: Any) -> None:
+        """Serve until the process ends. For gunicorn's ``when_ready``. Exits with 1 if the port is taken."""
+        self._arbiter = arbiter
+        self._gate.guard_forks()
+        probes = Probes(self._is_alive, self._readiness, self._metrics)
+        try:
+            port = self._server.enter_context(health_server(self._bind, probes))
+        except OSError as error:
+            log.error("admin listener not started", bind=host_and_port(*self._bind), error=error.strerror)  # noqa: TRY400 - the trace shows no more
+            sys.exit(1)
+        log.info("admin listening", bind=host_and_port(self._bind[0], port))
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.close()
+
+    def _is_alive(self) -> bool:
+        heartbeats = [_heartbeat(worker) for worker in list(self._arbiter.WORKERS.values())]
+        self._progressed_at = max([self._progressed_at, *heartbeats])
+        return time.monotonic() - self._progressed_at < STUCK_SECONDS
+
+    def _readiness(self) -> tuple[Sequence[str], Sequence[str]]:
+        with self._gate.enter():
+            return self._checked(), ()
+
+    def _metrics(self) -> bytes:
+        with self._gate.enter():
+            self._ready.set(not self._checked())
+            merged = CollectorRegistry()
+            MultiProcessCollector(merged)  # type: ignore[no-untyped-call] # prometheus_client types it in part
+            return generate_latest(merged)
+
+    def _checked(self) -> list[str]:
+        """Return what the service lacks; at most CACHE_SECONDS old."""
+        with self._check_lock:
+            if time.monotonic() - self._checked_at >= CACHE_SECONDS:
+                self._missing = [str(one) for one in missing_requirements(self._engine, self._revisions)]
+                self._engine.dispose()  # a forked worker must not inherit a connection
+                self._checked_at = time.monotonic()
+            return self._missing
+
+
+def _heartbeat(worker: Any) -> float:
+    """Return when a worker last made progress, on the monotonic clock; 0 for one that has just ended."""
+    try:
+        return float(worker.tmp.last_update())
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,82 @@
+"""While too many requests wait for a password hash, further ones are rejected at once, and others go on."""
+
+from contextlib import AbstractContextManager, ExitStack, suppress
+
+from werkzeug.test import TestResponse
+
+from api_service.errors import OverloadedError
+from api_service.metrics import OVERLOADED
+from api_service.security.hash_pool import HashPool
+from api_service.services import EXTENSION, Services
+from tests.support.accounts import signed_in
+from tests.support.api import PASSWORD, ApiUnderTest, api_on
+from tests.support.databases import Database
+
+ADA = "ada@example.org"
+
+
+def services_of(api: ApiUnderTest) -> Services:
+    services: Services = api.app.extensions[EXTENSION]
+    return services
+
+
+def flooded(pool: HashPool) -> AbstractContextManager[None]:
+    """Take all places of the pool."""
+    taken = ExitStack()
+    with suppress(OverloadedError):
+        while True:
+            taken.enter_context(pool.admit())
+    return taken
+
+
+def assert_overloaded(response: TestResponse) -> None:
+    assert (response.status_code, response.json["code"]) == (503, "overloaded")
+    assert 1 <= int(response.headers["Retry-After"]) <= 4
+
+
+def sign_in(api: ApiUnderTest, password: str = PASSWORD) -> TestResponse:
+    return api.client.post("/v1/sessions", json={"email": ADA, "password": password})
+
+
+def test_a_flood_of_sign_ins_leaves_registration_activation_and_refresh_alone(api: ApiUnderTest) -> None:
+    api.activated(email=ADA)
+    refresh_token = sign_in(api).json["refresh_token"]
+    rejected = OVERLOADED.labels("sign_in").collect()[0].samples[0].value
+    with flooded(services_of(api).sign_in_hashes):
+        assert_overloaded(sign_in(api))
+        assert_overloaded(sign_in(api, "a wrong password"))
+        api.activated(email="bea@example.org")
+        assert api.client.post("/v1/sessions/refresh", json={"refresh_token": refresh_token}).status_code == 200
+    assert sign_in(api).status_code == 201
+    assert OVERLOADED.labels("sign_in").collect()[0].samples[0].value == rejected + 2
+
+
+def test_a_flood_of_registrations_leaves_sign_in_alone_and_writes_nothing(api: ApiUnderTest) -> None:
+    user_id = api.activated(email=ADA)
+    headers = {"Authorization": f"Bearer {signed_in(api)}"}
+    with flooded(services_of(api).other_hashes):
+        assert_overloaded(api.register(email="bea@example.org"))
+        change = {"old_password": PASSWORD, "new_password": "four other words here"}
+        assert_overloaded(api.client.post("/v1/me/password", json=change, headers=headers))
+        assert sign_in(api).status_code == 201
+        assert api.look_up(user_id).status_code == 200
+    assert api.rows("select count(*) from users")[0].count == 1
+    assert api.register(email="bea@example.org").status_code == 202
+
+
+def test_a_rejected_request_counts_against_no_limit(database: Database) -> None:
+    with api_on(database, RATE_LIMITS="on", LIMIT_REGISTRATIONS_PER_NETWORK="1/hour") as api:
+        with flooded(services_of(api).other_hashes):
+            assert_overloaded(api.register())
+        assert api.register().status_code == 202
+        assert api.register().status_code == 429
+
+
+def test_the_activation_page_shows_that_the_service_is_busy(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    form = {"token": api.link_token(registration_id), "password": PASSWORD}
+    with flooded(services_of(api).other_hashes):
+        page = api.client.post("/activate", data=form)
+    assert (page.status_code, page.mimetype) == (503, "text/html")
+    assert 1 <= int(page.headers["Retry-After"]) <= 4
+    assert api.client.post("/activate", data=form).status_code == 200

@@ -1,0 +1,133 @@
+"""The admin listener reports the state of the database and of the workers, and lets the process fork."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+
+import httpx
+import pytest
+
+from api_service.metrics import READY
+from devstack.cluster import Cluster
+from migrations import commands
+from migrations.revisions import REVISIONS
+from shared.web import admin
+from shared.web.admin import AdminListener, ForkGate
+from shared.web.metrics_folder import VARIABLE
+from tests.support.databases import Database, fresh_database
+from tests.support.forwarding import unused_port
+
+NOWHERE = "postgresql+psycopg://api@127.0.0.1:1/nowhere"
+
+
+@contextmanager
+def listening(
+    url: str, *, revisions: Sequence[str] = REVISIONS, heartbeats: Sequence[Callable[[], float]] = ()
+) -> Iterator[Callable[[str], httpx.Response]]:
+    """Serve a listener, and yield a function that requests a path."""
+    port = unused_port()
+    listener = AdminListener("api", ("127.0.0.1", port), url, revisions, READY)
+    workers = {pid: SimpleNamespace(tmp=SimpleNamespace(last_update=beat)) for pid, beat in enumerate(heartbeats)}
+    listener.start(SimpleNamespace(WORKERS=workers))
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        yield client.get
+    listener.close()
+
+
+@pytest.fixture(autouse=True)
+def metrics_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+
+
+@pytest.fixture
+def empty(cluster: Cluster) -> Iterator[Database]:
+    with fresh_database(cluster, template="template0") as database:
+        yield database
+
+
+def assert_missing(response: httpx.Response, requirement: str) -> None:
+    assert (response.status_code, response.json()) == (503, {"status": "not ready", "missing": [requirement]})
+
+
+def test_a_service_is_ready_with_a_migrated_database(database: Database) -> None:
+    with listening(database.api_url) as get:
+        assert (get("/readyz").status_code, get("/readyz").json()) == (200, {"status": "ready"})
+        assert get("/metrics").is_success
+        assert [sample.value for sample in READY.collect()[0].samples] == [1]
+
+
+def test_an_outdated_or_missing_schema_is_reported(empty: Database) -> None:
+    with listening(empty.owner_url) as get:
+        assert_missing(get("/readyz"), "schema")
+    commands.upgrade(empty.owner_url)
+    with listening(empty.owner_url, revisions=[*REVISIONS, "9999"]) as get:
+        assert_missing(get("/readyz"), "schema")
+    with listening(empty.owner_url, revisions=REVISIONS) as get:
+        assert get("/readyz").is_success
+
+
+def test_a_service_works_with_a_newer_schema(database: Database) -> None:
+    with database.connect() as owner:
+        owner.execute("update alembic_version set version_num = '9999'")
+    with listening(database.api_url) as get:
+        assert get("/readyz").is_success
+
+
+def test_a_read_only_database_is_reported_as_missing(database: Database) -> None:
+    with database.connect() as owner:
+        owner.execute(f'alter database "{database.name}" set default_transaction_read_only = on')
+    with listening(database.api_url) as get:
+        assert_missing(get("/readyz"), "database")
+
+
+def test_without_a_database_a_service_is_alive_and_not_ready() -> None:
+    with listening(NOWHERE) as get:
+        assert get("/livez").is_success
+        assert_missing(get("/readyz"), "database")
+        assert get("/metrics").is_success
+        assert [sample.value for sample in READY.collect()[0].samples] == [0]
+
+
+def test_a_service_is_alive_while_one_worker_makes_progress() -> None:
+    with listening(NOWHERE, heartbeats=[lambda: 0, time.monotonic]) as get:
+        assert get("/livez").is_success
+
+
+def test_a_service_is_not_alive_while_no_worker_makes_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended() -> float:
+        raise ValueError("the file of a worker that has ended is closed")
+
+    with listening(NOWHERE, heartbeats=[lambda: 0, ended]) as get:
+        assert get("/livez").is_success  # until the time is over, it may still be starting
+        monkeypatch.setattr(admin, "STUCK_SECONDS", 0)
+        assert (get("/livez").status_code, get("/livez").json()) == (503, {"status": "stuck"})
+
+
+def test_a_taken_port_ends_the_process() -> None:
+    with listening(NOWHERE) as get:
+        port = int(str(get("/livez").url.port))
+        second = AdminListener("api", ("127.0.0.1", port), NOWHERE, REVISIONS, READY)
+        with pytest.raises(SystemExit) as ended:
+            second.start(SimpleNamespace(WORKERS={}))
+    assert ended.value.code == 1
+
+
+def test_a_fork_waits_until_no_thread_is_inside_the_gate() -> None:
+    gate, order = ForkGate(), []
+
+    def fork() -> None:
+        gate.before_fork()
+        order.append("forked")
+        gate.after_fork()
+
+    forking = Thread(target=fork)
+    with gate.enter(), gate.enter():
+        forking.start()
+        order.append("inside")
+    forking.join(20)
+    assert order == ["inside", "forked"]
+    with gate.enter():  # the gate is open again
+        pass
