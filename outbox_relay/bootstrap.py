@@ -35,7 +35,7 @@ from shared.settings import SettingsError
 from shared.vocabulary import AnyChannel, Channel, Priority, WorkChannel
 
 STOPPING_MARGIN = timedelta(seconds=5)
-"""For the last settlements, on top of the deliveries in flight."""
+"""Extra time at the end to write the last settlements, in addition to the time for the deliveries in flight."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class DatabaseConnections:
 
     @property
     def lost_since(self) -> datetime | None:
-        """Since when the database has been away, if it is."""
+        """The time when the database became unreachable, or None while it is reachable."""
         return min(filter(None, (self.claiming.lost_since, self.settling.lost_since)), default=None)
 
     async def close(self) -> None:
@@ -120,7 +120,7 @@ class RelayComponents:
 
 
 def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComponents:
-    """Build the relay; ``relay_id`` is that of its process, which outlives a reload.
+    """Build the relay; ``relay_id`` identifies the process. It stays the same after a reload.
 
     Raises SettingsError if a template is broken, so that a relay with a bad theme does not start.
     """
@@ -193,7 +193,10 @@ def pipelines_of(
     provisioning: ProvisioningService | None,
     sync_requested: asyncio.Event,
 ) -> dict[AnyChannel, ChannelPipeline]:
-    """Return the pipeline of each channel that has a provider, and that of organizations if this relay makes them."""
+    """Return one pipeline for each channel that has a provider.
+
+    The provision channel has one if this relay creates organizations' databases.
+    """
 
     def pool_of(providers: Sequence[CappedProvider]) -> ProviderPool:
         return ProviderPool(providers, time.monotonic, settings.connections, sync_requested)
@@ -209,7 +212,8 @@ def pipelines_of(
         pool = pool_of([provisioning.provider])
         pipelines[WorkChannel.PROVISION] = ChannelPipeline(
             pool=pool,
-            # Over a connection of its own: the message that follows may wait for the founder's row.
+            # Uses a separate connection: the statement also enqueues the next message, and may wait there for a lock on
+            # the founder's row.
             settlements=SettlementStore(provisioning.recording, PROVISIONING),
             render=render_nothing,
             batch_size=pool.connections,  # claim no more organizations than can be worked on
@@ -218,7 +222,10 @@ def pipelines_of(
 
 
 def connections_for(priority: Priority, connections: int) -> int:
-    """Return how many delivery workers a queue has: for low priority half, so that the rest stays free."""
+    """Return how many delivery workers a queue has.
+
+    A low-priority queue gets half of the connections, so that the other half stays free for high priority.
+    """
     match priority:
         case Priority.HIGH:
             return connections

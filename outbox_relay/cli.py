@@ -4,7 +4,8 @@ import signal
 import sys
 
 if sys.argv[1:2] == ["run"]:
-    # The imports below take a second. Until the daemon handles SIGHUP, one would end the process, so it is blocked.
+    # The imports below take a second. A SIGHUP in this time would end the process, because the daemon does not handle
+    # it yet. So SIGHUP is blocked.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 import asyncio
@@ -59,7 +60,8 @@ def run() -> None:
         log.error("relay cannot listen", bind=host_and_port(*settings.bind), error=error.strerror)  # noqa: TRY400 - no trace wanted
         sys.exit(1)
     except Exception:
-        # A bug. The service manager restarts the process, and its messages are due again when their leases end.
+        # Any other exception is a bug. The service manager restarts the process. The messages of this process become
+        # due again when their leases end.
         log.exception("relay failed")
         sys.exit(1)
 
@@ -68,9 +70,9 @@ def run() -> None:
 def once() -> None:
     """Deliver the messages that are due now, and exit. Exits 1 if any was deferred.
 
-    Messages are deferred when no provider is up, when their rates are exhausted for longer than a few seconds, when
-    SECRET_KEYS lacks a key, when the database fails for 20 seconds, and on SIGTERM or SIGINT. A message that is refused
-    or will be retried does not count.
+    Messages are deferred in these cases: no provider is up; the providers' rates are used up for longer than a few
+    seconds; SECRET_KEYS lacks a key; the database fails for 20 seconds; SIGTERM or SIGINT. A message that is refused or
+    will be retried does not count.
     """
     settings = _settings()
     with _settings_errors_reported():
@@ -151,7 +153,10 @@ class _SingleMessageSource:
 
 
 async def _send_samples(settings: RelaySettings, channel: Channel, recipient: str) -> list[tuple[str, Sent | Failure]]:
-    """Submit an activation to each provider of the channel, in their order. Its code and its link are not valid."""
+    """Submit a sample activation message to each provider of the channel, in the configured order.
+
+    The code and the link in it are not valid.
+    """
     render, key_id = rendering_of(settings), settings.secret_keys.newest_id
     results = []
     for capped in providers_of(settings).get(channel, ()):

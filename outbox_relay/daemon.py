@@ -29,7 +29,10 @@ ReadSettings = Callable[[], RelaySettings]
 
 @dataclass
 class Generation:
-    """The relay as one loaded configuration made it, from its first claim to its last settlement."""
+    """A relay that was built from one configuration, from its first claim to its last settlement.
+
+    A reload builds the next generation.
+    """
 
     settings: RelaySettings
     holder: UUID
@@ -38,7 +41,10 @@ class Generation:
     ending: asyncio.Event
 
     async def work(self, leaving: asyncio.Event) -> None:
-        """Relay until ``ending`` is set, then finish what is in flight: in haste once ``leaving`` is set."""
+        """Deliver until ``ending`` is set, then finish the deliveries in flight.
+
+        Once ``leaving`` is set, finish within the stopping time.
+        """
         components, url = self.components, self.settings.database_url
         relay = components.relay
         scheduler = scheduler_for(self.settings, self.holder, components.poller, components.provisioning)
@@ -57,15 +63,16 @@ class Generation:
                 for task in others:
                     task.cancel()
         finally:
-            scheduler.remove_all_jobs()  # they refer to this generation, and the scheduler outlives it for a moment
+            # The jobs refer to this generation, and the scheduler lives a little longer than it.
+            scheduler.remove_all_jobs()
             scheduler.shutdown(wait=False)
             await components.poller.write_hourly_stats()
             await components.close()
 
     def readiness(self) -> Readiness:
-        """Return what keeps the relay from claiming, or from making progress."""
+        """Return the reasons why the relay cannot claim, or makes no progress."""
         components = self.components
-        # While all providers are known to be down the relay claims nothing, and that is no fault of its own.
+        # If all providers are known to be down, the relay claims nothing. It still counts as started.
         has_started = components.claims.has_claimed or not components.relay.may_claim
         is_away = components.connections.is_lost or not has_started
         return readiness(components.poller.late_queues(self.settings.latest), is_away=is_away)
@@ -132,9 +139,10 @@ class Daemon:
             self._reload = asyncio.get_running_loop().create_task(self._load_next(after=self._reload), name="reload")
 
     async def _load_next(self, after: asyncio.Task[None] | None) -> None:
-        """Build the next generation before the present one ends, so that wrong settings end nothing.
+        """Build the next generation before the present one ends.
 
-        Compiling the templates takes a second, so it runs in a thread: deliveries go on meanwhile.
+        If the settings are wrong, the present generation continues. Compiling the templates takes a second, so it runs
+        in a thread: deliveries go on meanwhile.
         """
         if after:
             await after
@@ -171,17 +179,20 @@ async def run_daemon(settings: RelaySettings, read: ReadSettings) -> None:
 
 
 def tune_garbage_collector() -> None:
-    """Exempt what was made at the start from garbage collection, and collect the rest seldom.
+    """Exclude the objects created at the start from garbage collection, and collect the others rarely.
 
-    A message makes hundreds of objects and no cycles: reference counts free them all. With Python's default
-    thresholds, the collector took a sixth of the CPU of a drain.
+    A message makes hundreds of objects and no cycles: reference counts free them all. With Python's default thresholds,
+    the collector took a sixth of the CPU of a drain.
     """
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
 
 
 def free_last_generation() -> None:
-    """Free the generation that has ended: its parts refer to each other, and the collector skips them."""
+    """Free the generation that has ended.
+
+    Its objects are in reference cycles, and ``gc.freeze`` has excluded them from collection.
+    """
     gc.unfreeze()
     gc.collect()
     gc.freeze()

@@ -95,7 +95,7 @@ OUTCOMES = [
     *((Dead.word, reason.value) for reason in DeadReason),
 ]
 
-# Prometheus does not count a step from no value to one as an increase, so counters for alarms start at 0.
+# For Prometheus, the first value of a new counter is not an increase. So the counters that alarms use start at 0.
 for _channel, _template in (*product(Channel, TEMPLATES), *product(WorkChannel, Work)):
     for _labels in OUTCOMES:
         SETTLED.labels(_channel.value, _template, *_labels)
@@ -123,7 +123,10 @@ def register_provider(name: str, rate_wait: Callable[[], float] | None) -> None:
 
 
 def forget_providers(names: Iterable[str]) -> None:
-    """Hide providers that are no longer configured: one removed because it was down would be shown as down forever."""
+    """Remove the metrics of providers that are no longer configured.
+
+    Otherwise, a provider that was removed because it was down would be shown as down forever.
+    """
     for name in names:
         for gauge in (BREAKER_OPEN, RATE_WAIT):
             with suppress(KeyError):
@@ -137,7 +140,10 @@ def count_check(health: str, seconds: float) -> None:
 
 
 def set_organization_gauges(by_health: Mapping[str, int], behind: int) -> None:
-    """Set how many organizations have each status; one that none has is 0, so that an alarm on it ends."""
+    """Set how many organizations have each health status.
+
+    A status without organizations is set to 0, so that its alarm ends.
+    """
     for health in {*(status.value for status in HealthStatus), *by_health}:
         ORGANIZATIONS.labels(health).set(by_health.get(health, 0))
     ORGANIZATIONS_BEHIND.set(behind)
@@ -156,7 +162,7 @@ def count_failure(failure: Failure, provider: str) -> None:
 
 
 def count_segments(rendered: RenderedMessage, provider: str) -> None:
-    """Count what an SMS that was accepted will cost; an e-mail costs nothing."""
+    """Count the segments of an accepted SMS, because the provider charges per segment."""
     if rendered.message.channel is Channel.SMS:
         SMS_SEGMENTS.labels(provider).inc(segments_in(rendered.content.decode()))
 

@@ -14,7 +14,7 @@ from shared.templates import AnyTemplate
 from shared.vocabulary import AnyChannel, DeadReason, Locale, Priority
 
 POISON_LOST_LEASES = 5
-"""After so many lost leases a message counts as poison: it probably kills the process that tries it."""
+"""After this many lost leases, a message counts as poison: it probably crashes the process that delivers it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class ClaimedMessage(NamedTuple):
     """A message and the lease on it.
 
     ``attempt`` counts the attempts already spent. Fields that end in ``_monotonic`` are times of this process's
-    monotonic clock in seconds, computed from intervals that the database measured. ``due_at`` is the place in the
-    queue, which a leased message keeps. ``traceparent`` is read only while traces are recorded. A tuple, since a
-    frozen dataclass with so many fields takes seven times as long to create.
+    monotonic clock in seconds, computed from intervals that the database measured. ``due_at`` is the position in the
+    queue. A claim does not change it. ``traceparent`` is read only while traces are recorded. A tuple, since a frozen
+    dataclass with so many fields takes seven times as long to create.
     """
 
     id: UUID
@@ -68,9 +68,9 @@ class ClaimedMessage(NamedTuple):
 class RenderedMessage(NamedTuple):
     """A message rendered for its channel, ready to submit.
 
-    ``content`` of an e-mail is the whole RFC 5322 message: 7-bit except for a recipient that is not, with CRLF line
-    ends, no line that begins with a dot, and CRLF at the end. That of an SMS is its text in UTF-8. ``taken_monotonic``
-    is when a session took it.
+    ``content`` of an e-mail is the whole RFC 5322 message: 7-bit, unless the recipient's address is not ASCII. Its
+    lines end in CRLF and do not begin with a dot. For an SMS, ``content`` is the text in UTF-8. ``taken_monotonic`` is
+    when a session took it.
     """
 
     message: ClaimedMessage
@@ -82,10 +82,10 @@ class RenderedMessage(NamedTuple):
 
 
 class FailureClass(StrEnum):
-    """What a failure concerns, and so what it costs.
+    """What a failure is about. This decides whether it costs an attempt.
 
-    ``RECIPIENT`` and ``CONTENT`` concern the message and are final; ``TRANSIENT`` concerns it and passes; ``PROVIDER``
-    does not concern it and costs it no attempt.
+    ``RECIPIENT`` and ``CONTENT``: the message is dead. ``TRANSIENT``: the message is retried, and the attempt is spent.
+    ``PROVIDER``: the message waits or goes to another provider, and no attempt is spent.
     """
 
     RECIPIENT = "recipient"
@@ -98,9 +98,10 @@ class FailureClass(StrEnum):
 class Failure:
     """The failure of one attempt.
 
-    ``maybe_accepted``: the provider may have accepted the message anyway, since the attempt broke after the final dot
-    or the HTTP body. ``is_reply``: the provider has replied, about this very message. ``error`` is for operators; it
-    may quote the recipient and so is never logged.
+    ``maybe_accepted``: the provider may have accepted the message anyway, because the connection broke after the relay
+    had sent the final dot (SMTP), the HTTP body or the submit_sm (SMPP). ``is_reply``: the failure is a reply of the
+    provider to this message, not to a login or a connection. ``error`` is for operators; it may quote the recipient and
+    so is never logged.
     """
 
     kind: FailureClass
@@ -135,7 +136,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """Never try again, unless an operator requeues it. Without a failure it died untried."""
+    """Not tried again unless an operator requeues it. If ``failure`` is None, the message died without an attempt."""
 
     word: ClassVar = "dead"
 
@@ -150,7 +151,7 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Due again after ``delay``, no attempt spent; without delay, in its old place in the queue."""
+    """Due again after ``delay``; no attempt is spent. With a delay of zero, it keeps its place in the queue."""
 
     word: ClassVar = "deferred"
     spent: ClassVar = 0
@@ -177,10 +178,10 @@ Budgets = Mapping[Scope, int]
 
 
 def scopes_by_name(number: str, key: bytes) -> Mapping[str, Scope]:
-    """Return the names under which an SMS to the number is counted, each with its scope.
+    """Return the names of the budgets that an SMS to this number counts against, each with its scope.
 
-    Every relay locks them in this order, the one that all of them share first, so that no two can deadlock. The number
-    itself is stored as a keyed hash.
+    Every relay locks these rows in the same order, beginning with the total, so that two relays cannot deadlock. The
+    number is stored only as a keyed hash.
     """
     return {
         "total": Scope.TOTAL,
@@ -212,7 +213,7 @@ class Rate:
 
     @property
     def burst(self) -> float:
-        """Messages that may go together after a pause: those of one second, or a single one."""
+        """How many messages may be sent at once after a pause: as many as in one second, but at least one."""
         return max(self.per_second, 1.0)
 
     def __str__(self) -> str:
@@ -221,7 +222,10 @@ class Rate:
 
 @dataclass(frozen=True)
 class Caps:
-    """The limits of a provider: messages of all relays in a time, and connections of one process; None is no limit."""
+    """The limits of a provider; None means no limit.
+
+    ``rate`` limits the messages of all relays together. ``connections`` limits the connections of one process.
+    """
 
     rate: Rate | None = None
     connections: int | None = None
@@ -256,7 +260,10 @@ class Progress:
 
 
 class LateQueue(NamedTuple):
-    """A queue whose oldest message has been due for longer than the limit, in seconds, and what blocks it."""
+    """A queue whose oldest message has been due for too long.
+
+    ``lag`` is in seconds; ``blocked_by`` says what blocks it.
+    """
 
     name: str
     lag: float

@@ -57,7 +57,7 @@ async def unless_stopped(work: Coroutine[Any, Any, None], stopping: asyncio.Even
 
 
 async def stop_when_lost(connections: DatabaseConnections, stopping: asyncio.Event) -> None:
-    """Set ``stopping`` once the database was away, or rejected statements, for OUTAGE_SECONDS."""
+    """Set ``stopping`` after the database has been unreachable, or has rejected statements, for OUTAGE_SECONDS."""
     clock, since = asyncio.get_running_loop().time, None
     while since is None or clock() - since < OUTAGE_SECONDS:
         await asyncio.sleep(LOOK_SECONDS)

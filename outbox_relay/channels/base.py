@@ -1,7 +1,7 @@
 """Interfaces between the relay and its providers, and helpers for several kinds of providers.
 
-A session pulls: it takes a message when it can submit one, and reports the result. So a slow provider
-holds only what it is delivering, and a fast one can submit the next message without waiting in between.
+A session pulls: it takes a message when it can submit one, and reports the result. Therefore, a session with a slow
+provider holds only the messages that it is delivering. A session with a fast provider takes the next message at once.
 """
 
 import asyncio
@@ -16,7 +16,8 @@ LONGEST_MESSAGE_ID = 200
 """Characters of a provider's message id that are stored."""
 
 GRACE_SECONDS = 0.25
-"""A few iterations of the event loop, which runs timers that are due before it looks at its sockets."""
+"""Enough time for the event loop to read its sockets. After a pause of the process, the loop may run due timers before
+it reads data that has already arrived."""
 
 
 class ProviderDownError(Exception):
@@ -43,9 +44,9 @@ class Session(Protocol):
     async def deliver(self, source: MessageSource) -> None:
         """Deliver messages until no message is waiting.
 
-        Connects before it takes the first message, and raises ProviderDownError if it cannot. Every message
-        taken is reported before this returns or raises. On cancellation it is reported as a failure, with the
-        information whether it was submitted. If the provider ends the connection, the messages in hand are
+        Connects before it takes the first message, and raises ProviderDownError if it cannot. Every message taken is
+        reported before this returns or raises. If the task is cancelled, each message in hand is reported as a failure
+        that says whether the message was submitted. If the provider ends the connection, the messages in hand are
         reported as failures and ProviderDownError is raised.
         """
 
@@ -84,7 +85,7 @@ class CappedProvider:
 async def timeout_with_grace(seconds: float) -> AsyncIterator[None]:
     """Raise TimeoutError after ``seconds`` plus a grace period in which data that has arrived is still read.
 
-    So a reply counts that arrived in time while this process was suspended.
+    Therefore, a reply that arrived in time is accepted, even if this process was suspended meanwhile.
     """
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(None) as limit:
@@ -99,8 +100,9 @@ async def timeout_with_grace(seconds: float) -> AsyncIterator[None]:
 def readable_certificate() -> Iterator[None]:
     """Raise ConnectionAbortedError if a name in the server's certificate cannot be decoded.
 
-    Python's ssl decodes the names of a trusted certificate and raises UnicodeDecodeError for one that is not
-    UTF-8. That is not an OSError, but it is the server's fault.
+    Python's ssl decodes the names of a trusted certificate and raises UnicodeDecodeError for one that is not UTF-8.
+    UnicodeDecodeError is not an OSError, so callers would treat it as a bug of the relay. It is converted, because the
+    fault is the server's.
     """
     try:
         yield

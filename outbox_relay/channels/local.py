@@ -22,8 +22,9 @@ RULE = "─" * 72
 
 @dataclass(frozen=True)
 class LocalProvider:
-    """A terminal or a directory. It keeps no state, so it is its own session; see ``channels.base.Session``.
+    """A terminal or a directory.
 
+    It keeps no state, so the same object is both the provider and its session; see ``channels.base.Session``.
     ``prepare`` runs before the first message. ``write`` writes one message and returns its id. Both block the event
     loop, and raise OSError.
     """

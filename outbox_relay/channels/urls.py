@@ -1,7 +1,7 @@
 """Create providers from URLs. A scheme is registered as an entry point of the group ``signpost.providers``.
 
-Each error is a predicate ("has a URL without a host") and never quotes the URL: any part of it may belong to a
-password that was not percent-encoded.
+Each error text is a predicate, such as "has a URL without a host". It never quotes the URL: any part of the URL may be
+part of a password that was not percent-encoded.
 """
 
 import re
@@ -49,7 +49,7 @@ class ProviderUrl(SplitResult):
             raise ValueError(f"has a {self.scheme} URL without a host")
         try:
             name = host.encode("idna").decode()
-            httpx.URL(scheme="https", host=host)  # rejects more than idna does, such as 256.1.1.1
+            httpx.URL(scheme="https", host=host)  # httpx rejects more host names than idna does, for example 256.1.1.1
         except (UnicodeError, httpx.InvalidURL):
             name = ""
         if not HOST_NAME.fullmatch(name):
@@ -74,7 +74,7 @@ class ProviderUrl(SplitResult):
         return token
 
     def options(self, *known: str) -> dict[str, str]:
-        """Return the options of the query, which must all be known."""
+        """Return the options in the query. Raises ValueError for an unknown option."""
         options = dict(parse_qsl(self.query, keep_blank_values=True))
         if not options.keys() <= set(known):
             raise ValueError(
@@ -186,7 +186,7 @@ def _split(url: str) -> SplitResult:
         raise ValueError("has a URL with something in it that cannot be printed")
     try:
         parts = urlsplit(url)
-        _ = parts.port  # is only checked when read
+        _ = parts.port  # urllib checks the port only when it is read
     except ValueError:  # its text quotes the URL
         raise ValueError("has a URL that cannot be read: is all in its user and password percent-encoded?") from None
     return parts

@@ -31,7 +31,7 @@ from shared.log import get_logger
 
 @asynccontextmanager
 async def database_timeout(seconds: float | None = None) -> AsyncIterator[None]:
-    """Raise psycopg's ConnectionTimeout if the statements inside get no response within so many seconds.
+    """Raise psycopg's ConnectionTimeout if the statements in the block get no response within ``seconds``.
 
     The default is RESPONSE_TIMEOUT_SECONDS. psycopg cancels the statement first, which may take ten seconds more.
     """
@@ -44,11 +44,12 @@ async def database_timeout(seconds: float | None = None) -> AsyncIterator[None]:
 
 STATEMENT_TIMEOUT_MILLISECONDS = 15_000
 
-# enable_sort: with it, the planner may read and sort the whole backlog for one claim, as long as it believes
-# a partition to be as empty as when it was last analysed; the due index gives the order anyway.
-# jit: before PostgreSQL 18 a plan that cannot do without a sort is priced so high for it that it gets
-# compiled, which took four seconds.
-# max_parallel_workers_per_gather: only counting a large backlog would have such, and take the cores from its delivery.
+# - enable_sort is off: otherwise, if the statistics of a partition are from a time when it was nearly empty, the
+#   planner may read and sort the whole backlog for one claim. The due index already has the right order.
+# - jit is off: with enable_sort off, PostgreSQL before 18 assigns a very high cost to a plan that needs a sort. That
+#   cost triggers JIT compilation, which took four seconds.
+# - max_parallel_workers_per_gather is 0: parallel workers would be used only to count a large backlog. They would take
+#   CPU time from its delivery.
 SETTINGS = {
     "statement_timeout": str(STATEMENT_TIMEOUT_MILLISECONDS),
     "enable_sort": "off",
@@ -63,7 +64,7 @@ Result = TypeVar("Result")
 
 
 class RelayConnection(AsyncConnection[TupleRow]):
-    """A connection that knows whether its session is its own, or lent by a pooler for one transaction."""
+    """A connection that knows whether it has its own server session, or gets one from a pooler for each transaction."""
 
     has_own_session = True
 
@@ -95,9 +96,10 @@ async def connect(url: str, purpose: str, *, plans_once: bool = False) -> RelayC
 
 
 def read_json(data: str | bytes) -> Any:
-    """Parse JSON that PostgreSQL wrote, in half the time of ``json.loads``, since its encoding is known.
+    """Parse JSON from PostgreSQL. The encoding is known, so this takes half the time of ``json.loads``.
 
-    JSON that Python cannot parse, for its depth or the length of a number, becomes None and spoils one row only.
+    If Python cannot parse the JSON, because it is too deep or a number is too long, the value becomes None. So the
+    error affects only this row.
     """
     try:
         return _JSON.raw_decode(data if isinstance(data, str) else data.decode())[0]
@@ -125,7 +127,7 @@ async def _apply_settings(connection: RelayConnection, *, plans_once: bool) -> N
 
 
 def under_settings(connection: RelayConnection) -> AbstractAsyncContextManager[None]:
-    """Apply SETTINGS and a timeout to the statements inside; one transaction if the session belongs to a pooler."""
+    """Apply SETTINGS and a timeout to the statements in the block. Behind a pooler, the block is one transaction."""
     return database_timeout() if connection.has_own_session else _transaction_under_settings(connection)
 
 
@@ -156,14 +158,14 @@ class ReconnectingConnection:
 
     @property
     def lost_since(self) -> datetime | None:
-        """When the first try failed since the last success."""
+        """The time of the first failure after the last success, or None if the last try succeeded."""
         return self._outage.since
 
     async def run(self, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
         """Return what ``work`` returns, trying again for as long as the database is away.
 
-        ``work`` may run more than once, also after a first run that was committed and whose answer was lost; so it must
-        be idempotent. DataError is raised: PostgreSQL cannot take such data on a second try either.
+        ``work`` must be idempotent, because it may run again after a run that was committed but whose response was
+        lost. A DataError is raised without another try, because PostgreSQL would reject the same data again.
         """
         while True:
             try:
@@ -190,7 +192,10 @@ class ReconnectingConnection:
         return result
 
     async def try_quietly(self, work: Callable[[RelayConnection], Awaitable[object]]) -> None:
-        """Connect and run ``work`` once, so that the first user need not wait for that; ignore a failure."""
+        """Connect and run ``work`` once in advance, so that the first real use does not wait for the connection.
+
+        Ignore failures.
+        """
         with suppress(psycopg.Error):
             await self._try(work)
 
@@ -201,7 +206,8 @@ class ReconnectingConnection:
             await connection.close()
 
     async def _try(self, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
-        # One at a time: behind a pooler each run is a transaction, which must contain no other statements.
+        # Only one run at a time: behind a pooler, each run is one transaction, which must not contain statements of
+        # another run.
         async with self._lock:
             try:
                 connection = await self._opened()
@@ -210,7 +216,8 @@ class ReconnectingConnection:
             except psycopg.DataError:
                 raise
             except psycopg.Error:
-                # A session can stay unusable, such as one opened while the server was read-only.
+                # Close the connection, because its session may stay unusable, for example if it was opened while the
+                # server was read-only.
                 await self.close()
                 raise
 

@@ -1,4 +1,4 @@
-"""Deferrals: when a due message waits without spending an attempt, and for how long. Pure decisions.
+"""Deferrals: decide when a due message waits without spending an attempt, and for how long. No IO.
 
 A message is deferred for reasons that are not its own: no provider can take it, its provider has failed, a key is
 missing, or this relay cannot finish it within its lease.
@@ -9,16 +9,17 @@ from datetime import timedelta
 from outbox_relay.model import Deferred, Failure, FailureClass
 
 PROVIDER_PAUSE = timedelta(seconds=5)
-"""After a failure of the provider, unless the provider or its breaker asks for longer."""
+"""The delay after a failure of the provider, if neither the provider (Retry-After) nor its circuit breaker sets one."""
 
 KEY_PAUSE = timedelta(minutes=1)
-"""While SECRET_KEYS of this relay lacks the key of the message: another relay may have it, or this one tomorrow."""
+"""The delay while this relay's SECRET_KEYS lack the key of the message. Another relay may have the key, or this relay
+may get it later."""
 
 SHORTEST_DEFERRAL = timedelta(seconds=1)
 """While no provider can be tried."""
 
 RELEASED = Deferred(timedelta(0))
-"""The outcome of a message that was not tried: due at once, in its old place."""
+"""The outcome of a message that was claimed but not submitted. It is due at once, at its old place in the queue."""
 
 
 def for_missing_key(error: str) -> Deferred:
@@ -34,8 +35,8 @@ def until_provider_is_back(remaining: timedelta, last_failure: Failure | None) -
 def after_provider_failure(failure: Failure, breaker_remaining: timedelta, seconds_left: float) -> Deferred:
     """Return the outcome of a message whose provider has failed.
 
-    It is due when the breaker and the provider allow, but when it expires at the latest, so that its death is
-    reported in time.
+    It becomes due when both the breaker and the provider allow another try, or when it expires if that is earlier. So
+    an expired message is marked as dead in time.
     """
     pause = max(breaker_remaining, failure.retry_after or timedelta(0)) or PROVIDER_PAUSE
     left = max(seconds_left, 0.0)  # infinite for a message that never expires

@@ -1,4 +1,7 @@
-"""Fallbacks: a message that was refused, or not accepted in time, is replaced by one on the user's other channel."""
+"""Fallbacks: a second message on the user's other channel, if the first was refused or not accepted in time.
+
+A message that was not accepted in time stays pending, so both may arrive.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -19,8 +22,8 @@ from shared.vocabulary import WAKE_CHANNEL, Channel
 
 BATCH = 100
 
-# Settling moves the fallback_at of what died to that moment: so the mark is written with the death, and a relay
-# that dies right after it leaves the rest to any other.
+# A settlement that marks a message as dead also sets its fallback_at to now. Both are written in one statement, so any
+# relay can continue if this one ends directly afterwards.
 DUE = """
 select id
   from outbox_messages
@@ -33,7 +36,7 @@ FIND_FALLBACK = DUE.replace("%(limit)s", "1")
 
 FALL_BACK = "select signpost_fall_back(%(first_id)s, %(next_id)s)"
 
-# Another relay may be the one that serves its channel.
+# Notifies all relays, because perhaps only another relay serves the fallback's channel.
 FIND_NEXT = """
 select channel, recipient, pg_notify(%(wake_channel)s, '') from outbox_messages where id = %(next_id)s
 """
@@ -56,7 +59,7 @@ log = get_logger("relay.fallback")
 
 @dataclass(frozen=True, slots=True)
 class FallbackMessage:
-    """The message that replaces another one, on the other channel."""
+    """The message that was enqueued on the user's other channel."""
 
     id: UUID
     channel: Channel
@@ -65,7 +68,7 @@ class FallbackMessage:
 
 @dataclass(frozen=True, slots=True)
 class OverBudget:
-    """A budget that is used up; ``name`` distinguishes it from others of its scope, and contains no phone number."""
+    """A budget that is used up. ``name`` distinguishes budgets of the same scope, and contains no phone number."""
 
     day: date
     scope: Scope
@@ -83,7 +86,10 @@ class Fallbacks:
         self._requested = asyncio.Event()
 
     def request(self) -> None:
-        """Look soon: a message has died here, or the poller has found a fallback that is due."""
+        """Make ``run`` look for due fallbacks soon.
+
+        Call it after a message died, or when the poller has found a due fallback.
+        """
         self._requested.set()
 
     async def run(self, wake: Callable[[], None]) -> None:
@@ -98,7 +104,8 @@ class Fallbacks:
     async def take_due(self) -> int:
         """Enqueue the fallbacks that are due, at most a hundred; return how many there were.
 
-        One transaction each, committed before the next begins; waits for as long as the database is away.
+        Each fallback has its own transaction, which is committed before the next one begins. Waits while the database
+        is unreachable.
         """
         return sum([await self._take_one(first_id) for first_id in await self._database.run(due_ids)])
 
@@ -109,7 +116,7 @@ class Fallbacks:
         try:
             result = await self._database.run(work)
         except Exception:
-            # A fault of ours in one message must not keep the others from their fallbacks, now or in a fallback.
+            # A bug that one message triggers must not block the fallbacks of other messages, now or in later rounds.
             log.exception("falling back failed", message_id=str(first_id))
             await self._database.run(lambda connection: drop_fallback(connection, first_id))
             return False
@@ -119,8 +126,8 @@ class Fallbacks:
     async def _take(self, connection: AsyncConnection, first_id: UUID) -> FallbackMessage | OverBudget | None:
         """Enqueue one message's fallback and count it, or do neither.
 
-        None if there is nothing to do any more, or another relay is doing it. Run once more after a lost
-        answer it does nothing: a message is asked once.
+        Returns None if there is nothing left to do, or if another relay is doing it. A repeated call after a lost
+        response does nothing, because the first call has cleared ``fallback_at``.
         """
         async with connection.transaction() as whole:
             fallback = await fall_back(connection, first_id)
@@ -132,7 +139,7 @@ class Fallbacks:
         return over_budget or fallback
 
     async def _spend(self, connection: AsyncConnection, fallback: FallbackMessage) -> OverBudget | None:
-        """Count an SMS, and return the budget that this is too much for. E-mails are free."""
+        """Count an SMS. Return the budget that it exceeds, or None. E-mails are not counted."""
         match fallback.channel:
             case Channel.EMAIL:
                 return None
@@ -167,7 +174,7 @@ class Fallbacks:
                 return
 
     def _log_once(self, over_budget: OverBudget) -> None:
-        """Say once a day that a budget is used up; numbers, of which there are many, share one line."""
+        """Log once a day that a budget is used up. All phone numbers share one line, because there can be many."""
         if over_budget not in self._reported:
             log.warning("fallback budget used up", scope=over_budget.scope.value, name=over_budget.name)
         self._reported = {one for one in self._reported if one.day == over_budget.day} | {over_budget}

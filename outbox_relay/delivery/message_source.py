@@ -40,7 +40,8 @@ MOST_AHEAD = 100
 """How many messages to render in advance; each takes some 8 KB."""
 
 LONGEST_AHEAD_SECONDS = 0.002
-"""Prerendering blocks the event loop for at most so long. Of mails with a DKIM signature it only covers a few."""
+"""The longest time that rendering in advance may block the event loop. It is enough for only a few mails with a DKIM
+signature."""
 
 ANY_PROVIDER = sys.maxsize
 
@@ -48,7 +49,7 @@ log = get_logger("relay.message_source")
 
 Render = Callable[[ClaimedMessage], bytes]
 Upcoming = Callable[[int], Iterable[ClaimedMessage]]
-"""Returns so many of the messages that are next in the queue, the first one first."""
+"""Takes a count, and returns at most so many of the next messages in the queue, in queue order."""
 Put = Callable[[ClaimedMessage, Outcome], None]
 
 
@@ -75,7 +76,7 @@ class LocalQueue:
                 idle.set_result(None)
 
     def first(self, number: int) -> tuple[ClaimedMessage, int] | None:
-        """Return the first message for provider ``number``, and the first provider that it may go to."""
+        """Return the next message for provider ``number``, with the number of the first provider that may take it."""
         if self._failed_over and self._failed_over[0][1] <= number:
             return self._failed_over[0]
         return (self._messages[0], 0) if self._messages else None
@@ -95,7 +96,7 @@ class LocalQueue:
         return islice(self._messages, count)
 
     def fail_over(self, message: ClaimedMessage, first: int) -> None:
-        """Put a message before those that wait, for the providers from ``first`` on."""
+        """Put a message before the newly claimed ones. Only the provider ``first`` and those after it may take it."""
         self._failed_over.append((message, first))
 
     async def wait_for_message(self) -> None:
@@ -109,7 +110,7 @@ class LocalQueue:
 class MessagePreparer:
     """Decides whether a message can still be delivered, and renders it together with the messages that are next.
 
-    Rendering several in a row costs less for each, since code and data are still in the processor's caches. All
+    To render several messages in a row costs less per message, because code and data are still in the CPU caches. All
     preparers of a relay share one set ``reported_keys``, so that each missing key is logged once.
     """
 
@@ -145,9 +146,10 @@ class MessagePreparer:
         return Dead(DeadReason.REJECTED, Failure(FailureClass.CONTENT, None, cause))
 
     def content_of(self, message: ClaimedMessage) -> bytes:
-        """Return the content of the message. Raises only what rendering this message raises."""
+        """Return the content of the message. Exceptions while other messages are rendered in advance are not raised."""
         stored = self._prerendered.pop(message.id, None)
-        if stored and stored[0] is message:  # not a second claim of it, which an operator may have corrected
+        # ``is``, not ``==``: after a second claim, an operator may have corrected the message.
+        if stored and stored[0] is message:
             return stored[1]
         content = self._render(message)
         self._prerender()
@@ -185,7 +187,10 @@ class ProviderMessageSource:
         return self._has_message() and self.provider.admits()
 
     async def deliver(self) -> None:
-        """Deliver what this provider may take through one of its sessions, and make room for other workers."""
+        """Deliver through one of the provider's sessions, then let other workers run.
+
+        It ends when the provider may take no more messages, or when this worker's share of time is over.
+        """
         self._share_ends = self.provider.clock() + SHARE_SECONDS
         self._is_failure_counted = False
         try:
@@ -195,11 +200,14 @@ class ProviderMessageSource:
                 self.provider.failed(error.failure)
         self._pool.sync_if_needed()
         self._pool.wake_workers()
-        # Workers that wait for a session get it before this one comes back for it.
+        # Let the workers that wait for a session run first, so that one of them gets it.
         await asyncio.sleep(0)
 
     def take(self) -> RenderedMessage | None:
-        """Return the next message that can be delivered; settle those on the way that cannot."""
+        """Return the next message that can be delivered.
+
+        Messages that cannot be delivered now are settled and skipped.
+        """
         while (
             self._has_message()
             and self.provider.may_take()
@@ -236,7 +244,8 @@ class ProviderMessageSource:
         is_provider_failure = failure.kind is FailureClass.PROVIDER
         if failure is reported:
             if is_provider_failure or failure.maybe_accepted:
-                # Counted for the message; the session that ends because of it is no second failure.
+                # The failure is counted here. If the session then ends because of it, ProviderDownError must not count
+                # it again.
                 self._is_failure_counted = True
                 self.provider.failed(failure)
             else:

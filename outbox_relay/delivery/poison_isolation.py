@@ -1,8 +1,9 @@
 """Poison isolation: suspects are delivered one at a time, while this process holds no other message.
 
-A message that has lost two leases without an outcome may be one that kills the process that tries it, but so may any
-other message of its batch. Delivered alone, it takes no other message along; after five lost leases it is dead, as
-poison. Ordinary claims skip suspects, and without suspects nothing here costs anything.
+A message that has lost two leases without an outcome is a *suspect*: it may crash the process that delivers it. Any
+other message of the same batch may also be the cause. A suspect is delivered alone, so that a crash affects no other
+message. After five lost leases, it is dead with the reason ``poison``. Ordinary claims skip suspects. While there are
+no suspects, this module costs nothing.
 """
 
 import asyncio
@@ -17,14 +18,14 @@ from shared.log import get_logger
 from shared.vocabulary import AnyChannel
 
 ROUND_SECONDS = 1.0
-"""How long a round continues to claim suspects; everything else waits for its end."""
+"""How long a round continues to claim suspects. All other deliveries wait until the round ends."""
 
 ALONE_SECONDS = 5.0
-"""How long one suspect may block everything else. A message that kills a process usually does so at once; one that
-takes longer waits for its provider."""
+"""How long one suspect may block everything else. A message that crashes a process usually does so at once. A message
+that takes longer is probably waiting for its provider."""
 
 REST_IN_ROUNDS = 4
-"""After a round, everything else gets at least so many times its duration."""
+"""After a round, the pause until the next round is at least this many times as long as the round."""
 
 SHORTEST_BACKOFF_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 64.0
@@ -34,10 +35,10 @@ log = get_logger("relay.poison_isolation")
 
 @dataclass
 class Backoff:
-    """How long a round may wait for deliveries in flight, and how soon the next one may come.
+    """How long a round may wait for the deliveries in flight, and how soon the next round may come.
 
-    While a provider hangs, urgent messages would wait because of a suspect. So a round that cannot start in time is
-    abandoned, and the next one may wait twice as long.
+    A round pauses all consumers, so urgent messages would wait while a provider hangs. Therefore, a round that cannot
+    start in time is cancelled. The next round may wait twice as long.
     """
 
     seconds: float = SHORTEST_BACKOFF_SECONDS
@@ -47,7 +48,7 @@ class Backoff:
         self.seconds = SHORTEST_BACKOFF_SECONDS
 
     def timed_out(self) -> None:
-        """Record that it could not."""
+        """Record that a round could not start in time."""
         self.seconds = min(self.seconds * 2, LONGEST_BACKOFF_SECONDS)
 
     def rest(self, round_seconds: float) -> float:
@@ -88,7 +89,7 @@ class PoisonIsolation:
             await self._consumer_of[suspect.channel].deliver_alone(suspect)
 
     async def stop(self) -> None:
-        """Claim no more. When this returns, a suspect claimed meanwhile is held by its consumer."""
+        """Stop claiming. If a claim was in flight, its suspect has been passed to its consumer when this returns."""
         self._is_stopping = True
         await self._pending_claims.wait(LONGEST_CLAIM_SECONDS)
 

@@ -1,6 +1,6 @@
 """Polls for due messages, suspects, due fallbacks and provider states, in one statement for all queues.
 
-So an idle relay costs one round trip per poll, however many queues it consumes. Notifications usually wake a relay
+So an idle relay needs one round trip per poll, whatever the number of its queues. Notifications usually wake a relay
 earlier; the poll is the fallback. It also writes the relay's heartbeat and sets the gauges of the lag.
 """
 
@@ -32,12 +32,13 @@ from outbox_relay.providers.state_sync import MARK_SEEN, ProviderStateSync
 from shared.vocabulary import CHANNELS, AnyChannel, Priority
 
 LONGEST_POLL_SECONDS = 5.0
-"""For suspects, fallbacks and provider states, even where RELAY_POLL_SECONDS is longer."""
+"""The longest interval between polls for suspects, fallbacks and provider states. RELAY_POLL_SECONDS may be longer."""
 
 BACKLOG_GAUGES_SECONDS = 15.0
 
-# Includes messages that relays hold: to leave those out, PostgreSQL would have to read all rows instead of the due
-# index alone. They are few compared to a backlog. Channels in which nothing waits are not counted.
+# The count includes messages that relays have leased. To exclude them, PostgreSQL would have to read the rows and not
+# only the due index. Leased messages are few compared with a backlog. Channels without waiting messages are not
+# counted.
 COUNT = """
 select (select count(*)
           from outbox_messages
@@ -47,8 +48,9 @@ select (select count(*)
  order by number
 """
 
-# - A scalar subquery keeps its order and limit, and so its index; an "exists" would lose both.
-# - The look for due messages starts at the beginning of the due index, and so has to rest sometimes, as full scans do.
+# - A scalar subquery keeps ORDER BY and LIMIT, so PostgreSQL uses the index. In an "exists", PostgreSQL drops both.
+# - The search for due messages starts at the beginning of the due index. So it is skipped for a while after a slow run,
+#   like a full scan.
 POLL = f"""
 with seen as ({MARK_SEEN}),
 updated as ({UPDATE_HEARTBEAT}),
@@ -90,7 +92,8 @@ ALL_QUEUES = queues_of(CHANNELS)
 class PollResult:
     """What a poll has found: queues that may have due messages, and the states of known providers.
 
-    ``lags`` are the ages in seconds of the oldest due message of each queue that has one, or None without a full scan.
+    ``lags`` maps each queue that has a due message to the age of the oldest one, in seconds. It is None if the poll
+    made no full scan.
     """
 
     due: frozenset[QueueKey]
@@ -101,7 +104,7 @@ class PollResult:
 
 
 EVERYTHING = PollResult(frozenset(ALL_QUEUES), None, has_suspects=True, has_fallbacks=True, states={})
-"""Stands in for a poll that failed: every part then looks for itself."""
+"""The result of a failed poll: every part then searches for work itself."""
 
 
 def poll_parameters(names: Sequence[str], heartbeat: Heartbeat, *, is_full_scan: bool) -> dict[str, Any]:
@@ -111,9 +114,9 @@ def poll_parameters(names: Sequence[str], heartbeat: Heartbeat, *, is_full_scan:
 
 
 class Poller:
-    """Polls every few seconds, and wakes the consumers as often as RELAY_POLL_SECONDS says.
+    """Polls every few seconds, and wakes the consumers every RELAY_POLL_SECONDS.
 
-    Counts go over a connection of their own, so that one that fails does not spoil a poll.
+    Counts use a separate connection, so that a failed count does not break a poll.
     """
 
     def __init__(
@@ -143,7 +146,7 @@ class Poller:
         self._lags: dict[QueueKey, float] = {}
 
     def late_queues(self, limit: timedelta) -> list[LateQueue]:
-        """Return the queues of this relay whose oldest message was due for longer than that at the last full scan."""
+        """Return this relay's queues whose oldest message was overdue by more than ``limit`` at the last full scan."""
         return [
             LateQueue(str(consumer.key), lag, consumer.blocked_by)
             for consumer in self._consumers
@@ -158,9 +161,10 @@ class Poller:
             await asyncio.sleep(pause)
 
     async def poll(self) -> None:
-        """Poll once. If that fails, make all parts look for themselves, as if there were work for each.
+        """Poll once.
 
-        They do so once more after that, so that each of them notices that the database is back.
+        If the poll fails, make every part search for work itself. After the first poll that succeeds again, every part
+        searches once more. So each part notices that the database is reachable again.
         """
         now = asyncio.get_running_loop().time()
         is_wake_up = now >= self._next_wake_up
@@ -170,9 +174,9 @@ class Poller:
             self._next_wake_up = now + self._seconds - LATENESS_SECONDS
 
     async def count_backlog(self) -> None:
-        """Set the backlog gauges of channels in which messages waited at the last full scan.
+        """Set the backlog gauges of the channels that had waiting messages at the last full scan.
 
-        A job of the scheduler. After a long count follows a rest, as after a full scan.
+        The scheduler calls this. After a long count, the next one is delayed, as after a full scan.
         """
         clock, waiting = asyncio.get_running_loop().time, {key.channel for key in self._lags}
         started = clock()

@@ -7,9 +7,9 @@ Why a due message may wait, and for how long:
 
 1. The wake-up was lost, or a pooler drops notifications: until the next poll (RELAY_POLL_SECONDS).
 2. Low priority wakes later: ``relay.LOW_PRIORITY_WAKE_SECONDS``. It also gets only half of the connections.
-3. It was committed late or released behind the scan cursor: until a full scan (``claim.FULL_SCAN_SECONDS``,
-   after a long scan at most ``claim.LONGEST_REST_SECONDS``).
-4. Another relay holds its lease, or has died with it: until the lease ends (RELAY_LEASE_SECONDS).
+3. It was committed late or released behind the scan cursor: until a full scan (``claim.FULL_SCAN_SECONDS``, after a
+   long scan at most ``claim.LONGEST_REST_SECONDS``).
+4. Another relay has leased it, or ended without settling it: until the lease ends (RELAY_LEASE_SECONDS).
 5. It has lost two leases and is a suspect: until the next round (``poison_isolation.REST_IN_ROUNDS``).
 6. A round for suspects pauses all consumers: up to ``poison_isolation.LONGEST_BACKOFF_SECONDS`` for deliveries in
    flight to end, then ``poison_isolation.ROUND_SECONDS`` and ``poison_isolation.ALONE_SECONDS``.
@@ -26,8 +26,8 @@ Why a due message may wait, and for how long:
 14. Other messages are rendered in advance: ``message_source.LONGEST_AHEAD_SECONDS``.
 15. No running relay has a provider for its channel: until a relay starts with one (EMAIL_PROVIDERS, SMS_PROVIDERS,
     PROVISION_DATABASE_URL).
-16. Another transaction locks its row, such as an operator's action: claims skip it (``for update skip locked``) until
-    the first full scan after that transaction at the latest.
+16. Another transaction, such as an operator's action, locks its row, and claims skip it (``for update skip locked``)
+    until the first full scan after that transaction at the latest.
 
 A deferred message is not due, and so not in this list: see ``deferral.PROVIDER_PAUSE``, ``deferral.KEY_PAUSE`` and
 ``deferral.SHORTEST_DEFERRAL``.
@@ -47,7 +47,7 @@ from outbox_relay.providers.pool import ProviderPool
 from shared.vocabulary import DeadReason
 
 LONGEST_CLAIM_SECONDS = 2.0
-"""How long stopping waits for a claim in flight; without a database it would never end."""
+"""How long ``stop`` waits for a claim in flight. While the database is unreachable, the claim would never end."""
 
 SHORTEST_TIMER = timedelta(seconds=0.05)
 LONGEST_TIMER = timedelta(minutes=1)
@@ -55,7 +55,10 @@ TIMER_MARGIN_SECONDS = 0.01
 
 
 class PendingClaims:
-    """Whether a claim is in flight, as it is inside ``with``. What it brings is known when it returns."""
+    """Tracks whether a claim is in flight; enter it with ``with`` during a claim.
+
+    Only after the claim returns is it known which messages it has leased.
+    """
 
     def __init__(self) -> None:
         self._is_clear = asyncio.Event()
@@ -119,7 +122,7 @@ class QueueConsumer:
 
     @property
     def blocked_by(self) -> list[str]:
-        """What keeps it from delivering, if that is no fault of this relay."""
+        """The reasons outside this relay that block its deliveries."""
         return self._pool.blocked_by()
 
     @property
@@ -132,14 +135,18 @@ class QueueConsumer:
         self._wake.set()
 
     def polled(self, *, is_due: bool) -> None:
-        """Look for due messages, if the poller has seen some. If not, its look counts for an idle fetch loop."""
+        """Wake the fetch loop if the poller has seen due messages.
+
+        Otherwise, if the fetch loop is idle, count this poll as one of its looks, so that the stall detector sees
+        progress.
+        """
         if is_due:
             self.wake()
         elif self._is_idle:
             self._looks += 1
 
     def workers(self) -> Iterator[Coroutine[None, None, None]]:
-        """Yield what has to run next to ``fetch``: the settlement batcher, and a delivery worker per connection."""
+        """Yield the coroutines to run beside ``fetch``: the settlement batcher, and one worker per connection."""
         yield self._batcher.run()
         for _ in range(self._connections):
             yield self._deliver()
@@ -186,7 +193,7 @@ class QueueConsumer:
         self.wake()
 
     async def deliver_alone(self, suspect: ClaimedMessage) -> None:
-        """Deliver a message that was claimed while this consumer is paused, or settle it as poison; wait for that."""
+        """Deliver a suspect while this consumer is paused, or settle it as poison. Return when it is settled."""
         self._hold([suspect])
         if suspect.is_poison:
             self._settle_waiting(Dead(DeadReason.POISON))
@@ -203,7 +210,7 @@ class QueueConsumer:
         return len(claimed)
 
     async def _claim_thoroughly(self) -> int:
-        """Claim a batch. An empty one only counts after a full scan."""
+        """Claim a batch. If it is empty, claim again with a full scan before reporting that no message is due."""
         claimed = await self._claim(self._batch_size)
         if not claimed:
             self._claims.request_full_scan(self.key)
@@ -217,9 +224,9 @@ class QueueConsumer:
             self._queue.add(unsent)
 
     def _room(self) -> int:
-        """Return how many messages to claim: a batch while at most one batch is held, or what the providers allow.
+        """Return how many messages to claim: at most a batch, and only as many as the providers allow.
 
-        Without room, something is set to wake the fetch loop when there is room.
+        Return 0 while more than a batch is held. A timer or a settlement then wakes the fetch loop.
         """
         if self._is_paused:
             return 0
@@ -233,7 +240,7 @@ class QueueConsumer:
         return allowance
 
     def _wake_after(self, delay: timedelta) -> asyncio.TimerHandle:
-        # The timer refers to the event only, so that it does not keep a consumer alive that has ended.
+        # The timer refers only to the event, so that it does not keep an ended consumer in memory.
         return asyncio.get_running_loop().call_later(delay.total_seconds() + TIMER_MARGIN_SECONDS, self._wake.set)
 
     def _on_settled(self, soonest: timedelta | None) -> None:
@@ -243,7 +250,7 @@ class QueueConsumer:
             self.wake()
         if soonest == RELEASED.delay:
             self._claims.request_full_scan(self.key)
-        if soonest is not None and soonest < LONGEST_TIMER:  # the poller finds what is due later
+        if soonest is not None and soonest < LONGEST_TIMER:  # later messages are found by the poller
             self._wake_after(soonest)
 
     async def _deliver(self) -> None:

@@ -13,7 +13,8 @@ from shared.log import get_logger
 from shared.vocabulary import Priority
 
 LOW_PRIORITY_WAKE_SECONDS = 0.25
-"""However often the relay is woken, claims of low priority then use less than 1 % of the connection for claims."""
+"""Minimum interval between wake-ups of low-priority queues. It limits their claims to less than 1 % of the time of the
+claim connection, no matter how often the relay is woken."""
 
 log = get_logger("relay")
 
@@ -55,7 +56,8 @@ class Relay:
     def wake(self) -> None:
         """Make the consumers of high priority look for due messages at once, and the others a little later.
 
-        They share a connection and a core: a claim of low priority would delay the message that was just claimed.
+        All consumers share a database connection and a CPU core. A low-priority claim would delay a high-priority
+        message that was just claimed.
         """
         self._wake_consumers(Priority.HIGH)
         if self._low_priority_timer is None:
@@ -66,8 +68,8 @@ class Relay:
         """Deliver until ``ending`` is set, then finish what is in flight.
 
         Once ``leaving`` is set as well, the process is about to end: messages that cannot be finished within the
-        stopping time are left to their lease. A bug in any part ends the whole, so that the supervisor of the
-        process restarts it.
+        stopping time are left to their lease. A bug in any part ends the relay, and the service manager restarts the
+        process.
         """
         async with asyncio.TaskGroup() as group:
             workers = self._start_workers(group)
@@ -84,7 +86,7 @@ class Relay:
             self._low_priority_timer.cancel()
 
     async def drain(self, stopping: asyncio.Event) -> bool:
-        """Deliver what is due now; return whether all of it was tried, with every provider up."""
+        """Deliver the messages that are due now. Return whether all were tried and every provider pool was usable."""
         async with asyncio.TaskGroup() as group:
             workers = self._start_workers(group)
             await self._state_sync.wait_until_known()
@@ -98,7 +100,8 @@ class Relay:
         return not stopping.is_set() and all(consumer.is_healthy for consumer in self._consumers)
 
     async def _drain(self) -> None:
-        # What one consumer settles may enqueue a message for another, which had run dry by then.
+        # A settlement of one consumer may enqueue a message for another consumer that has already found its queue
+        # empty. So drain again until no consumer claims anything.
         while any(await asyncio.gather(*(consumer.drain() for consumer in self._consumers))):
             pass
         await self._poison_isolation.drain()

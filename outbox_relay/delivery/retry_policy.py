@@ -1,8 +1,8 @@
-"""The retry policy: all rules about failed attempts, as pure decisions.
+"""The retry policy decides what happens after a failed attempt, without IO.
 
-The delays and their jitter, how many attempts a message has, when it gives up, and which failures of a provider count
-as failures of the message. Deferrals, which cost no attempt, are in ``deferral``. The parsers of Retry-After cap it at
-``failures.network.LONGEST_WAIT``, for the circuit breaker too.
+It decides how long to wait before the next attempt, when to give up, and which failures of a provider count as failures
+of the message. Deferrals, which cost no attempt, are in ``deferral``. A provider can ask for a delay (Retry-After). The
+parsers limit it to ``failures.network.LONGEST_WAIT``, both for messages and for the circuit breaker.
 """
 
 from dataclasses import dataclass, replace
@@ -25,8 +25,9 @@ class Doubling:
     cap: timedelta
 
     def ceiling(self, spent: int) -> timedelta:
-        """Return the longest delay after ``spent`` attempts (1 or more)."""
-        doublings = min(spent - 1, 20)  # a million times the first: beyond every cap, and short of timedelta's end
+        """Return the upper bound of the delay after ``spent`` attempts (1 or more)."""
+        # 20 doublings are a factor of a million: more than any cap, and still within the range of timedelta.
+        doublings = min(spent - 1, 20)
         return min(self.first * float(2**doublings), self.cap)
 
 
@@ -37,7 +38,7 @@ class Steps:
     delays: tuple[timedelta, ...]
 
     def ceiling(self, spent: int) -> timedelta:
-        """Return the longest delay after ``spent`` attempts (1 or more)."""
+        """Return the upper bound of the delay after ``spent`` attempts (1 or more)."""
         return self.delays[min(spent, len(self.delays)) - 1]
 
 
@@ -49,7 +50,7 @@ class Unknown(StrEnum):
     """What to do if the provider may have accepted the message.
 
     ``RESEND`` sends it again, with the same Message-ID or Idempotency-Key. ``GIVE_UP`` leaves it to an operator, for
-    messages that do more harm when they arrive twice than when they do not arrive.
+    messages that do more harm when they arrive twice than when they are lost.
     """
 
     RESEND = "resend"
@@ -58,7 +59,7 @@ class Unknown(StrEnum):
 
 @dataclass(frozen=True)
 class Policy:
-    """How to retry one kind of message; its ``expires_at`` ends it in any case."""
+    """How to retry one kind of message. No message is retried after its ``expires_at``."""
 
     schedule: Schedule
     unknown: Unknown = Unknown.RESEND
@@ -74,13 +75,17 @@ class Tries:
 
 
 CODE = Policy(Steps(tuple(timedelta(seconds=delay) for delay in (5, 15, 45, 120, 300))))
-"""A person waits at the form. A code in an SMS is valid for at most 10 minutes, in an e-mail for 15 (up to an hour)."""
+"""For codes that a person waits for: all codes by SMS, and the codes by e-mail that reset a password or prove an
+address. A code in an SMS is valid for at most 10 minutes, such a code in an e-mail for 15 (at most an hour). An
+activation by e-mail is a LINK."""
 
 LINK = Policy(Doubling(first=timedelta(seconds=30), cap=timedelta(hours=1)))
-"""The link is valid for a day: greylisting takes minutes, an outage of a mail server hours."""
+"""For activation by e-mail. Its code and link are valid for a day by default, so a retry after greylisting (minutes) or
+an outage of the mail server (hours) still arrives in time."""
 
 NOTICE = Policy(Doubling(first=timedelta(minutes=1), cap=timedelta(hours=4)))
-"""No person waits for it; within three days even a mail server that fails over a weekend is back."""
+"""For notices, which no person waits for. They expire after three days, so that a mail server that fails over a weekend
+can come back in time. A digest for operators expires after 12 hours."""
 
 POLICIES = {RetrySchedule.CODE: CODE, RetrySchedule.LINK: LINK, RetrySchedule.NOTICE: NOTICE}
 """The policies that a ``template.toml`` names."""
@@ -90,7 +95,10 @@ PROVISIONING = Policy(Doubling(first=timedelta(seconds=5), cap=timedelta(minutes
 
 
 def policy_for(template: AnyTemplate, channel: AnyChannel) -> Policy:
-    """Return the policy for such a message, which its ``template.toml`` names for each channel."""
+    """Return the retry policy of a message.
+
+    A template's ``template.toml`` names it for each channel; work on organizations uses PROVISIONING.
+    """
     match template:
         case Work.FOUND_ORGANIZATION | Work.REPAIR_ORGANIZATION:
             return PROVISIONING
@@ -101,8 +109,9 @@ def policy_for(template: AnyTemplate, channel: AnyChannel) -> Policy:
 def attributed(failure: Failure, *, is_provider_healthy: bool) -> Failure:
     """Return the failure as it counts for the message.
 
-    A provider that accepts other messages but replies to this one with a failure that looks like its own is not down:
-    the failure counts as transient. To open its circuit breaker would let a few such messages stop all others.
+    A provider may reply to one message as if the provider itself had failed, while it accepts other messages. Then it
+    is not down, and the failure counts as transient. Otherwise, a few such messages would open the circuit breaker and
+    stop all others.
     """
     if failure.kind is FailureClass.PROVIDER and failure.is_reply and is_provider_healthy:
         return replace(failure, kind=FailureClass.TRANSIENT)
@@ -114,10 +123,10 @@ def after_failure(
 ) -> Outcome:
     """Decide the outcome of a message whose attempt failed; ``jitter`` is from 0 up to 1.
 
-    Only failures of the message itself cost it an attempt. Delays have full jitter: anything from zero to the
-    ceiling, but at least ``SHORTEST_DELAY`` or the failure's ``retry_after``. So messages that failed together do not
-    come back together (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog 2015). ``breaker_remaining``
-    is how long the provider takes no messages.
+    Only failures of the message itself cost it an attempt. The delay is random between zero and the ceiling ("full
+    jitter"), but not shorter than ``SHORTEST_DELAY`` or the failure's ``retry_after``. So messages that failed at the
+    same time are not retried at the same time (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog 2015).
+    ``breaker_remaining`` is how long the provider's circuit breaker will stay open.
     """
     if failure.maybe_accepted and policy.unknown is Unknown.GIVE_UP:
         return Dead(DeadReason.UNKNOWN_OUTCOME, failure)
@@ -133,7 +142,8 @@ def after_failure(
 def _retry_or_give_up(schedule: Schedule, tries: Tries, failure: Failure, jitter: float) -> Outcome:
     """Retry before the message expires.
 
-    Give up if less is left than the schedule's first delay, or than the shortest delay that the provider allows.
+    Give up if the message expires before the schedule's first delay is over, or before the provider allows another
+    attempt (``retry_after``). So a message can be dead as expired before its ``expires_at``.
     """
     spent = tries.spent + 1
     if spent >= tries.allowed:

@@ -1,6 +1,7 @@
 """Failed connections, and the error texts that operators see.
 
-The class of a connection failure depends on the phase only. The error itself decides how it is described.
+The failure class depends only on whether the message was already submitted. The error itself only determines the text
+for operators.
 """
 
 import re
@@ -22,7 +23,7 @@ _SECONDS_PER = {"s": 1, "m": 60, "h": 3600}
 _WAIT = re.compile(
     r"(?:try|retry|again|wait|come back|greylist\w*|graylist\w*)\b[^.\n]{0,40}?"
     r"\b(\d{1,6}) ?(s|secs?|seconds?|m|mins?|minutes?|h|hours?)\b",
-    re.IGNORECASE | re.ASCII,  # without ASCII, U+017F (long s) would match as a unit
+    re.IGNORECASE | re.ASCII,  # without re.ASCII, U+017F (long s) would match the unit "s"
 )
 
 
@@ -107,8 +108,8 @@ def network_rule_for(error: BaseException) -> NetworkRule:
 def from_phase(*, maybe_accepted: bool) -> FailureClass:
     """Classify a connection failure by its phase.
 
-    Before submission only the provider has failed. After it, the provider may have accepted the message, so
-    trying again costs an attempt (RFC 5321 §4.2.5).
+    Before the message was submitted, only the provider has failed. After that, the provider may have accepted the
+    message, so the failure costs an attempt (RFC 5321 §4.2.5).
     """
     return FailureClass.TRANSIENT if maybe_accepted else FailureClass.PROVIDER
 

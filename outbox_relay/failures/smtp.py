@@ -35,8 +35,8 @@ BEFORE_RCPT = ALL_COMMANDS - PER_MESSAGE
 
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 
-# Servers delay the rejection of a client or a sender until RCPT (Postfix: smtpd_delay_reject).
-# Each phrase contains a space, so a recipient address that the reply quotes cannot match.
+# Many servers reject a client or a sender only in the reply to RCPT (Postfix: smtpd_delay_reject). These texts identify
+# such replies. Each phrase contains a space, so a recipient address that the reply quotes cannot match.
 _CLIENT_REJECTED = (
     r"relay access denied|relaying (?:is )?(?:denied|not)|(?:unable|not permitted|not allowed) to relay"
     r"|sender address rejected|sender verify failed|client host (?:rejected|\[)|helo command rejected"
@@ -142,9 +142,10 @@ SMTP_RULES = (
         enhanced=r"5\.2\.3|5\.3\.[34]|5\.6\.\d+",
     ),
     SmtpRule(TRANSIENT, "552 at RCPT is read as 452", "RFC 5321 §4.5.3.1.10", codes={552}, commands=AT_RCPT),
-    # No rule names a bare 5.7.1, on purpose: servers send it about relaying, reputation, content or the recipient. The
-    # texts above recognise the first two. Otherwise the command decides below: the recipient at RCPT, then the content.
-    # 501 means a malformed address here: the command around it is ours, and fixed.
+    # Deliberately, no rule matches 5.7.1 alone: servers send it because of relaying, reputation, content or the
+    # recipient. The text patterns above recognise the first two. For the other two, the rules below use the command: a
+    # reply to RCPT is about the recipient, a reply to DATA or the content is about the content. In a reply to RCPT, 501
+    # means that the address is malformed, because the rest of the command never changes.
     SmtpRule(
         RECIPIENT,
         "no such mailbox, not here, not allowed; 556: the domain takes no mail",

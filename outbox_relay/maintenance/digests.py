@@ -1,7 +1,7 @@
-"""Operator digests: a message in the outbox, and a POST to a webhook in case mail is what has failed.
+"""Operator digests: an e-mail through the outbox, and a POST to a webhook, which also works if mail fails.
 
-The leader asks the database in each round. The database decides what is new, for all relays: each cause at most once an
-hour. The POST follows the commit; a POST that fails is repeated in the next rounds.
+In each maintenance round, the leader asks the database for new causes. The database reports each cause at most once an
+hour, for all relays together. The POST is sent after the commit. If it fails, the next rounds repeat it.
 """
 
 import asyncio
@@ -23,18 +23,19 @@ from outbox_relay.settings import RelaySettings
 from shared.ids import uuid7
 from shared.log import get_logger
 
-# The function composes the message from facts in the database, so that nothing else can be sent with it.
+# The database function composes the message from rows of the database. So the relay's role cannot use it to send other
+# texts.
 ENQUEUE_DIGEST = "select signpost_enqueue_digests(%(ids)s, %(addresses)s, %(locale)s, %(late)s)"
 
 MOST_UNPOSTED = 24
-"""A receiver that is away for more than a day misses older digests."""
+"""How many unsent POSTs are stored; the oldest is dropped first."""
 POST_SECONDS = 10.0
 
 log = get_logger("relay.digests")
 
 
 class Digests:
-    """Enqueues and posts digests; does nothing without operator addresses and a webhook."""
+    """Enqueues and posts digests. Does nothing if neither operator addresses nor a webhook are set."""
 
     def __init__(self, settings: RelaySettings) -> None:
         self._addresses = list(settings.operator_addresses or ())
@@ -45,7 +46,7 @@ class Digests:
         self._unposted: deque[bytes] = deque(maxlen=MOST_UNPOSTED)
 
     async def gather(self, connection: RelayConnection) -> None:
-        """Enqueue a digest of the causes that no digest had within the last hour, if there are any.
+        """Enqueue a digest with the causes that were in no digest of the last hour. Does nothing if there are none.
 
         One statement, and so one transaction: a cause counts as reported if, and only if, its messages are in the
         outbox.
@@ -75,7 +76,7 @@ class Digests:
             "messages": news["dead"],
             "causes": news["causes"],
             "console_url": self._console_url,
-            "text": "Signpost: " + "; ".join(lines),  # what chat services show of a POST
+            "text": "Signpost: " + "; ".join(lines),  # chat services display this field
         }
 
     async def post(self) -> None:
@@ -96,7 +97,8 @@ class Digests:
             headers["Signpost-Signature"] = signature(self._key, body, int(time.time()))
         try:
             async with (
-                asyncio.timeout(POST_SECONDS),  # httpx's own is for each read, of which there can be any number
+                # The timeout of httpx applies to each single read, and there may be any number of reads.
+                asyncio.timeout(POST_SECONDS),
                 httpx.AsyncClient(timeout=POST_SECONDS) as client,
                 client.stream("POST", url, content=body, headers=headers) as response,
             ):

@@ -23,7 +23,7 @@ from outbox_relay.settings import RelaySettings
 
 CLOCK_CHECK_SECONDS = 30.0
 
-# A round that is not over when the next is due is no fault; APScheduler would log each as a warning.
+# A round may last until after the next one is due. This is not an error, but APScheduler would log a warning each time.
 logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
 
 Round = Callable[[], Awaitable[object]]
@@ -38,7 +38,7 @@ class RunsOn(StrEnum):
 
 @dataclass(frozen=True)
 class PeriodicWork:
-    """Something that a relay does every so many seconds; without ``run`` the named module has a loop for it."""
+    """Work that a relay repeats every ``seconds``. If ``run`` is None, the named module has its own loop for it."""
 
     name: str
     seconds: float
@@ -50,7 +50,7 @@ class PeriodicWork:
 def periodic_work(
     settings: RelaySettings, holder: UUID, poller: Poller, provisioning: ProvisioningService | None = None
 ) -> list[PeriodicWork]:
-    """Return all periodic work of a relay; ``holder`` is its name as the holder of the leader lease."""
+    """Return all periodic work of a relay. ``holder`` identifies this relay as a holder of the leader lease."""
     leader, every = RunsOn.LEADER, RunsOn.EVERY_RELAY
     maintenance, poll = settings.maintenance_seconds, settings.poll.total_seconds()
     work = [
@@ -95,7 +95,10 @@ def scheduler_for(
 
 
 def _may_be_cancelled(run: Round) -> Callable[[], Awaitable[None]]:
-    """Return the round for the scheduler, which would log its cancellation at the relay's end as an error."""
+    """Wrap a round for the scheduler.
+
+    Without the wrapper, the scheduler would log an error when the round is cancelled at the end of the relay.
+    """
 
     async def run_round() -> None:
         try:
@@ -109,9 +112,9 @@ def _may_be_cancelled(run: Round) -> Callable[[], Awaitable[None]]:
 
 
 async def correct_schedule(scheduler: AsyncIOScheduler) -> None:
-    """Keep the jobs running when the machine's clock is set back, until cancelled.
+    """Until cancelled, correct the jobs' times if the machine's clock is set back.
 
-    The scheduler goes by that clock, and would run no job until the clock has caught up.
+    The scheduler uses that clock. Without this, it would run no job until the clock reaches the old time again.
     """
     while True:
         await asyncio.sleep(CLOCK_CHECK_SECONDS)
@@ -119,7 +122,7 @@ async def correct_schedule(scheduler: AsyncIOScheduler) -> None:
 
 
 def bring_forward(scheduler: AsyncIOScheduler, now: datetime) -> None:
-    """Make jobs due at once whose next run is further away than their interval."""
+    """Make a job due at once if its next run is further away than its interval."""
     for job in scheduler.get_jobs():
         if job.next_run_time - now > job.trigger.interval:
             job.modify(next_run_time=now)

@@ -1,8 +1,8 @@
 """Maintenance: partitions made ahead, old rows removed, by the relay that holds the leader lease.
 
 Each call is one transaction of a database function, and does a bounded part of the work. A call that is interrupted
-leaves no partial result, and the next round continues. Two relays at it at once, after
-a lease was lost unnoticed, do no harm.
+leaves no partial result, and the next round continues. If a relay loses the lease without noticing, two relays may run
+the maintenance at the same time. This does no harm.
 """
 
 from collections import Counter
@@ -20,14 +20,16 @@ from outbox_relay.settings import RelaySettings
 from shared.db.errors import describe
 from shared.log import get_logger
 
-# A row and not a lock of a session: behind PgBouncer a session is nobody's own.
+# The leader lease is a row, not an advisory lock: behind PgBouncer, clients share sessions, so a session lock would
+# belong to no client.
 ACQUIRE = """
 update leader_lease set holder = %(holder)s, leased_until = now() + %(lease)s
  where holder = %(holder)s or leased_until <= now()
 """
 
 WEEKS_AHEAD = 2
-# Days after today until the first week without a partition; its messages go to the default one, and are moved later.
+# How many days after today still have a partition. Messages after these days go to the default partition and are moved
+# later.
 AHEAD = f"""
 select greatest(min(monday) - (now() at time zone 'UTC')::date - 1, 0)
   from generate_series(0, {WEEKS_AHEAD + 1}) as week,
@@ -38,14 +40,16 @@ ROWS = 5000
 TOKENS_DAYS = 1
 """How long to store the codes of resets and changes after they expire."""
 USERS = 500
-"""Fewer than of other rows: each is looked for in all partitions."""
+"""Smaller than ROWS, because each user is searched for in all partitions."""
 MOST_CALLS = 50
 """Calls of each step in a round, so that many old rows do not keep the other steps from running."""
 REST_IN_ROUNDS = 5
-"""For so many turns a step that left nothing undone does nothing: what it takes away is hours to months old."""
+"""A step that has no work left rests until the fifth round after this one. What it creates or removes can wait for
+days."""
 LEASE_IN_ROUNDS = 3
 SHORTEST_LEASE_SECONDS = 60
-"""The lease is renewed between calls, and one takes 15 seconds at most (the statement timeout)."""
+"""The lease is renewed between calls. A call takes at most 15 seconds (the statement timeout), so the lease does not
+end during a call."""
 
 CAUSES = {
     "55P03": "somebody has the table locked",
@@ -69,7 +73,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a step in a round: how much it did, and whether it failed in the end."""
+    """The result of a step in one round: how many rows or partitions it processed, and whether it failed."""
 
     what: str
     count: int
@@ -93,7 +97,7 @@ def steps_for(settings: RelaySettings) -> list[Step]:
         for what in ("sessions", "idempotency_keys", "limits", "relays")
     ]
     if settings.pending_users_days:
-        # In this order: an organization goes after its founder.
+        # The order matters: an organization can be removed only after its founder.
         steps += [_pruning(what, settings.pending_users_days, USERS) for what in ("users", "organizations")]
     return steps
 
@@ -124,7 +128,8 @@ class WarnOnce:
 class Maintenance:
     """Runs the maintenance while this relay is the leader.
 
-    ``holder`` is the same as long as the process lives; with another one it would wait for its own lease to end.
+    ``holder`` stays the same for the life of the process. With a new value after a reload, the relay would have to wait
+    until its own lease ends.
     """
 
     def __init__(self, settings: RelaySettings, holder: UUID) -> None:
@@ -141,7 +146,7 @@ class Maintenance:
     async def run_round(self) -> None:
         """Run all steps if this relay is or becomes the leader. The next round repeats a step that fails.
 
-        On a connection of its own, so that it delays neither claims nor settlements.
+        It uses a separate connection, so that it delays neither claims nor settlements.
         """
         try:
             async with await connect(self._url, "maintenance") as connection:

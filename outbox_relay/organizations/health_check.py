@@ -28,10 +28,10 @@ ROUND_SECONDS = 5
 """How often a relay looks for due organizations."""
 
 ROUNDS_BETWEEN_COUNTS = 12
-"""Update the gauges at least every so many rounds, since other relays may have checked organizations."""
+"""Update the gauges at least once in this many rounds, because other relays may have checked organizations."""
 
 RECHECK_SECONDS = 30
-"""When to check an organization again that is not healthy."""
+"""How soon to check an unhealthy organization again."""
 
 # The random spread separates organizations that were created or checked at the same moment.
 CLAIM_DUE = """
@@ -44,14 +44,16 @@ update organizations set check_due_at = now() + %(period)s * (0.9 + 0.2 * random
 returning id, name, country, founder_id, now()
 """
 
-# A check may take seconds, during which a repair, or a check that started later, may write a newer result.
+# A check may take seconds. Meanwhile, a repair or a later check may write a newer result, which must not be
+# overwritten.
 LOCK_IF_NEWEST = """
 select from organizations
  where id = %(id)s and status = 'ready' and (checked_at is null or checked_at <= %(claimed_at)s) for update
 """
 
-# Values that the check could not read keep their last known state, which shows what a loss contained. A server may miss
-# one check because it is busy: only a second failure, 30 s later, sets the status that blocks sign-in.
+# If a check could not read a value, the column keeps the last known value. After a loss, these values show what the
+# database contained. A server may miss one check because it is busy: only a second failure, 30 s later, sets the status
+# that blocks sign-in.
 RECORD = """
 update organizations
    set health = case when %(health)s = 'unreachable' and health_error is null then health else %(health)s end,

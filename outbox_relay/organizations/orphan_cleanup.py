@@ -24,8 +24,8 @@ MAX_PER_ROUND = 20
 DROP_SECONDS = 60.0
 """Well below the two minutes of CLAIM, so that a drop and a new attempt never overlap."""
 
-# For two minutes, the organization belongs to this relay and cannot be provisioned. Claim one at a time: the last of a
-# batch could be dropped after its two minutes, when it is being provisioned again.
+# For two minutes, the organization belongs to this relay and cannot be provisioned. Claim one organization at a time.
+# With a batch, the last one could be dropped after its two minutes, when another relay may already provision it again.
 CLAIM = """
 update organizations
    set drop_until = now() + interval '2 minutes'

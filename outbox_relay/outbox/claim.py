@@ -1,6 +1,6 @@
-"""Claims: lease the longest due messages of a queue, or one suspect, in one short statement.
+"""Claims: one short statement leases the messages of a queue that have been due longest, or one suspect.
 
-The statements, the cursor from which a claim scans the due index, and the store that runs them.
+This module has the SQL statements, the scan cursor, and the store that runs the statements.
 """
 
 import asyncio
@@ -26,18 +26,21 @@ IndexPosition = tuple[datetime, UUID]
 NO_ID = UUID(int=0)
 START_OF_INDEX: IndexPosition = (datetime.min.replace(tzinfo=UTC), NO_ID)
 COMMIT_MARGIN = timedelta(seconds=1)
-"""A transaction that commits within this time of its now() is found by the following claims without a full scan."""
+"""If a transaction commits within this time after it began (its now()), the next claims find its messages without a
+full scan."""
 
 FULL_SCAN_SECONDS = 5.0
 LATENESS_SECONDS = 0.5
-"""How late the last full scan may have been without the next one being skipped for coming too early."""
+"""Full scans are triggered about every FULL_SCAN_SECONDS. The minimum distance between two scans is shorter by this
+value. Otherwise, if one scan starts up to half a second late, the next trigger would come too early and be skipped."""
 REST_IN_FULL_SCANS = 50
 LONGEST_REST_SECONDS = 60.0
-"""After a full scan follows a rest of 50 times its duration, at most a minute: full scans take 2 % of the time."""
+"""After a full scan, the next one waits 50 times as long as the scan took, but at most a minute. So full scans use at
+most 2 % of the time, unless one takes longer than 1.2 seconds."""
 
 
 def rest_after(seconds: float) -> float:
-    """Return for how many seconds to avoid the start of the due index after a scan of it that took so long."""
+    """Return how many seconds to wait before the next full scan if the last one took ``seconds``."""
     return min(REST_IN_FULL_SCANS * seconds, LONGEST_REST_SECONDS)
 
 
@@ -45,10 +48,11 @@ def rest_after(seconds: float) -> float:
 class ClaimCursor:
     """Where in the due index the next claim of one queue begins to scan.
 
-    A busy outbox leaves dead index entries before its oldest pending row, and vacuum cannot remove them while an
-    old transaction is open. A claim from the start of the index would read all of them. So a claim begins where the
-    last one stopped, or a little before. A full scan from the start of the index, every few seconds, finds messages
-    that were committed late, released to their old place, or lost their lease.
+    A busy outbox leaves dead index entries before its oldest pending row, and vacuum cannot remove them while an old
+    transaction is open. A claim from the start of the index would read all of them. Therefore, a claim begins where the
+    last claim stopped, or a little earlier. Every few seconds, a full scan begins at the start of the index. It finds
+    three kinds of messages behind the cursor: messages that were committed late, messages that were released, and
+    messages whose lease ended.
     """
 
     position: IndexPosition = START_OF_INDEX
@@ -68,7 +72,7 @@ class ClaimCursor:
     def took(self, begin_at: IndexPosition, started: float, ended: float) -> None:
         """Record how long the server took for a claim. A full scan requested in the meantime stays requested.
 
-        Call it also for a claim that the server cancelled for its duration, but for no other failure.
+        Call it also if the server cancelled the claim because it took too long, but not after other failures.
         """
         if begin_at == START_OF_INDEX and self.next_full_scan > started:
             self.next_full_scan = max(self.next_full_scan, ended + rest_after(ended - started))
@@ -76,7 +80,8 @@ class ClaimCursor:
     def advance(self, position: IndexPosition, begin_at: IndexPosition) -> None:
         """Record that a claim has seen everything between ``begin_at`` and ``position``.
 
-        Only a full scan may move the cursor back: claims then continue with a backlog that was committed late.
+        Only a full scan may move the cursor back. This happens when it finds a backlog that was committed late; the
+        next claims continue there.
         """
         self.position = position if begin_at == START_OF_INDEX else max(self.position, position)
 
@@ -91,16 +96,17 @@ def seen_until(messages: Collection[ClaimedMessage], limit: int, claimed_at: dat
 
 TABLE = "outbox_messages"
 
-# An expired lease needs no cleanup: the row is still due, and no lease hides it any longer.
-# - Claiming changes no indexed column, least of all due_at: so PostgreSQL writes the new version beside the old
-#   one and leaves all indexes alone, which is half of what a message costs in WAL.
-# - The cursor is a position in the due index, down to the id: thousands of messages of one transaction share due_at.
+# An expired lease needs no cleanup: the row is still due, and claims no longer skip it.
+# - A claim changes no indexed column, in particular not due_at. So PostgreSQL writes the new row version to the same
+#   page and does not update any index (HOT). This halves the WAL of a message.
+# - The cursor contains due_at and the id, because thousands of messages of one transaction have the same due_at.
 # - The CTE runs once; as a plain subquery the planner may rerun it per row and lock more than the limit.
-# - "id = any(array(...))" stays an index scan under a generic plan, where a join becomes a hash join over a
-#   sequential scan; the bounds beside it let the other partitions be pruned.
+# - With a generic plan, "id = any(array(...))" uses an index scan; a join would become a hash join with a sequential
+#   scan. The bounds in AMONG_PARTITIONS let PostgreSQL skip the other partitions.
 # - Relays of a newer release claim the templates and locales that this release does not know.
-# - now() is stable and so an index condition; clock_timestamp() would be a filter on every pending row.
-# - A due message with a lease token has lost that lease; the claim counts it.
+# - now() is a stable function, so PostgreSQL can use it in an index condition. clock_timestamp() is volatile, so it
+#   would be a filter on every pending row.
+# - If a due message still has a lease token, its lease ended without an outcome. The claim adds it to lost_leases.
 IN_QUEUE = """channel = %(channel)s and priority = %(priority)s and status = 'pending'
        and (due_at, id) >= (%(cursor_due_at)s, %(cursor_id)s) and due_at <= now()"""
 HAS_LOST_LEASES = "status = 'pending' and lost_leases >= 1 and due_at <= now()"
@@ -108,7 +114,8 @@ IS_FREE = "(leased_until is null or leased_until <= now())"
 IS_KNOWN = "template = any(%(templates)s) and locale = any(%(locales)s)"
 IS_OWN = "lease_token = %(lease_token)s"
 
-# The first condition on the lost_leases is that of the index of suspects: any message that has lost a lease.
+# HAS_LOST_LEASES repeats the condition of the partial index on suspects, so that PostgreSQL can use that index. It
+# contains every message with at least one lost lease; the second condition selects those with two or more.
 IS_SUSPECT = f"""{HAS_LOST_LEASES}
        and lost_leases + (lease_token is not null)::integer >= 2
        and {IS_FREE}
@@ -141,8 +148,9 @@ PICK_SUSPECT = _picking(IS_SUSPECT, limit="1")
 PICK_OWN = _picking(f"{IN_QUEUE} and {IS_OWN}", limit="%(limit)s")
 PICK_OWN_SUSPECT = _picking(f"{HAS_LOST_LEASES} and {IS_OWN}", limit="1")
 
-# Ordered, so that the planner keeps to that index, which gives the order. It takes a third of all pending messages for
-# suspects and would else read the table, sure to find one soon: with 100,000 pending and no suspect, 76 ms against 1.
+# The ORDER BY makes the planner use the index of suspects, which has this order. Without it, the planner estimates that
+# a third of all pending messages are suspects, and scans the table because it expects to find one soon. With 100,000
+# pending messages and no suspect, that took 76 ms instead of 1 ms.
 FIND_SUSPECT = f"""
 select id
   from {TABLE}
@@ -151,14 +159,15 @@ select id
  limit 1
 """  # noqa: S608 - put together from our own
 
-# A person waits for a message that comes alone. Its claim does not wait for the disk, as its settlement soon will.
-# A server that crashes in between forgets one lease; with a batch it would be hundreds.
+# If a claim finds only one message, a person is probably waiting for it. So this claim does not wait until its commit
+# is on disk (synchronous_commit = off). The settlement, shortly afterwards, does wait. If the database server crashes
+# in between, it loses this one lease. With a batch, it would lose hundreds.
 LONE_IS_QUICK = """, quick as materialized (
     select set_config('synchronous_commit', 'off', true) from picked having count(*) = 1)
 """
 
-# Intervals count from the start of the statement. Behind a pooler, its transaction started before the relay read
-# its own clock, and the lease would end sooner than the relay assumes.
+# Uses statement_timestamp(), not now(): behind a pooler, the transaction may have started before the relay read its own
+# clock. With now(), the lease would end earlier than the relay assumes.
 LEASE = f"""
 update {TABLE}
    set lease_token = %(lease_token)s,
@@ -171,7 +180,8 @@ AMONG_PARTITIONS = """
    and id >= (select id from picked order by id limit 1)
    and id <= (select id from picked order by id desc limit 1)
 """
-# date_part, since the standard's extract gives numeric, which takes four times as long to be made a float8.
+# date_part, because extract (the standard's function) returns numeric, and the conversion to float8 takes four times as
+# long.
 RETURNING = """
 returning id, template, channel, recipient, locale, payload, token_id, attempt, max_attempts, lost_leases,
           created_at, expires_at,
@@ -191,7 +201,8 @@ CLAIM_SUSPECT = PICK_SUSPECT + LEASE_PICKED
 RECLAIM = PICK_OWN + LONE_IS_QUICK + LEASE_PICKED + IS_QUICK
 RECLAIM_SUSPECT = PICK_OWN_SUSPECT + LEASE_PICKED
 
-# Written as PostgreSQL arrays: for lists, psycopg inspects the type of each value, 50 µs for every claim.
+# Written as PostgreSQL array literals. If they were lists, psycopg would inspect the type of each value, which costs 50
+# µs per claim.
 KNOWN_VALUES = {"templates": f"{{{','.join(TEMPLATES_AND_WORK)}}}", "locales": f"{{{','.join(Locale)}}}"}
 
 
@@ -220,17 +231,17 @@ LOCALES_BY_VALUE = {locale.value: locale for locale in Locale}
 
 NEVER = float("inf")
 BY_ID = attrgetter("id.int")
-"""Sort key for ids; costs a fifth of comparing UUIDs."""
+"""Sort key for ids. It takes a fifth of the time of comparing UUID objects."""
 
 
 @dataclass(slots=True)
 class ClaimQuery:
     """One claim over all of its tries, which share a lease token.
 
-    A server may commit a claim and fail to answer, for example while its synchronous standby is away. The next try
-    finds those leases by the token. Without that, messages would lose lease after lease until they count as poison.
-    ``unanswered_from`` is the lowest position of the tries that were sent and not answered; ``started`` is when the
-    last try was sent, on a monotonic clock.
+    The server may commit a claim without sending a response, for example while its synchronous standby is unreachable.
+    The next try finds the leased messages by the token. Without the token, the messages would lose lease after lease,
+    until they count as poison. ``unanswered_from`` is the lowest position of the tries that were sent and not answered;
+    ``started`` is when the last try was sent, on a monotonic clock.
     """
 
     lease: timedelta
@@ -244,7 +255,7 @@ class ClaimQuery:
         return {"lease": self.lease, "lease_token": self.lease_token}
 
     def sent_from(self, position: IndexPosition) -> None:
-        """Record that a try begins there. Unless it is answered, it may hold leases."""
+        """Record that a try begins at ``position``. If no response comes, the try may still have leased messages."""
         self.unanswered_from = position if self.unanswered_from is None else min(self.unanswered_from, position)
 
     async def run(self, connection: RelayConnection, statement: str, parameters: dict[str, Any]) -> list[Any]:
@@ -254,7 +265,7 @@ class ClaimQuery:
 
     def messages(self, rows: list[Any]) -> list[ClaimedMessage]:
         """Return the messages of the rows, in the order in which they were enqueued."""
-        # UPDATE … RETURNING has no order; version 7 ids have that of enqueueing.
+        # UPDATE … RETURNING returns rows in any order. Ids of version 7 sort in the order of enqueueing.
         token, started = self.lease_token, self.started
         lease_ends = started + self.lease.total_seconds()
         return [
@@ -284,7 +295,7 @@ class ClaimQuery:
 class ClaimStore:
     """Claims messages for this relay, with one scan cursor per queue.
 
-    Every method waits for as long as the database is away, and has committed when it returns.
+    Every method waits while the database is unreachable. When it returns, its changes are committed.
     """
 
     def __init__(self, database: ReconnectingConnection, lease: timedelta) -> None:
@@ -296,8 +307,8 @@ class ClaimStore:
     async def claim(self, key: QueueKey, limit: int) -> list[ClaimedMessage]:
         """Lease the ``limit`` longest due messages of the queue, except suspects and messages leased by others.
 
-        A message that is not settled before its lease ends is due again. So it can be delivered twice; channels pass
-        its id on as idempotency key.
+        A message that is not settled before its lease ends is due again. So it can be delivered twice. Therefore,
+        channels send its id as Message-ID or idempotency key if the provider supports one.
         """
         query = ClaimQuery(self._lease)
 
@@ -307,7 +318,8 @@ class ClaimStore:
                     connection, query, key, limit
                 )
             except QueryCanceled:
-                # A statement that the server cancelled holds no lease, and looking for one would take as long again.
+                # A cancelled statement has leased nothing. So the next try does not search for its leases, which would
+                # take as long again.
                 query.unanswered_from = None
                 raise
 

@@ -1,6 +1,6 @@
 """Heartbeats: a row for each relay, so that operators see which relays are alive.
 
-They are part of the statement of the poller, so they cost no round trip; the row is written every ten seconds.
+The poller's statement writes them, so they need no extra round trip. The row is written every ten seconds.
 """
 
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ from uuid import UUID
 
 HEARTBEAT_SECONDS = 10.0
 
-# - Not "on conflict do update": that locks the row at every poll, and so writes and waits for the disk in vain.
-# - What a reload has changed is written at once.
+# - "on conflict do update" is not used: it would lock the row at every poll, even without a change. Each lock causes a
+#   write and a wait for the disk.
+# - Values that a reload changed are written at once.
 UPDATE_HEARTBEAT = f"""
     update relays
        set seen_at = now(), host = %(host)s, version = %(version)s, channels = %(channels_served)s::text[],
@@ -32,7 +33,7 @@ INSERT_HEARTBEAT = """
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """A relay as operators see it; ``id`` is that of its process, and outlives a reload."""
+    """A relay as operators see it; ``id`` identifies the process, and stays the same after a reload."""
 
     id: UUID
     host: str

@@ -1,7 +1,7 @@
 """Counts of sent and dead messages by hour and channel, for operators.
 
-A relay adds to the counts every few seconds, apart from its settlements. Counts that are not written yet when the
-relay is killed are lost: they are good for a chart, and the outbox for exact numbers.
+A relay adds to the counts every few seconds, apart from its settlements. If the relay is killed, counts that are not
+written yet are lost. So use these counts for charts, and the outbox for exact numbers.
 """
 
 from collections import Counter as Tally
@@ -18,7 +18,7 @@ KEPT_DAYS = 31
 TIMEOUT_SECONDS = 2.0
 """These counts must not delay a relay that stops."""
 
-# In the order of the key, so that two relays cannot deadlock.
+# Rows are inserted in key order, so that two relays cannot deadlock.
 ADD = """
 with added as (
     insert into hourly_stats as counted (hour, channel, status, messages)
@@ -39,7 +39,7 @@ class HourlyStats:
         self._counts: Tally[tuple[str, str]] = Tally()
 
     def count(self, settlements: Iterable[Settlement]) -> None:
-        """Count those that were sent or died."""
+        """Count the sent and the dead messages."""
         for message, outcome in settlements:
             match outcome:
                 case Sent():

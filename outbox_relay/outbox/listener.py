@@ -13,7 +13,8 @@ from shared.log import get_logger
 from shared.vocabulary import WAKE_CHANNEL
 
 SESSION_CHECK_SECONDS = 30.0
-"""How often to check that the session still responds: a dead one looks like one without notifications."""
+"""How often to check that the session still responds. A broken session cannot be distinguished from one without
+notifications."""
 
 LISTEN = sql.SQL("listen {}").format(sql.Identifier(WAKE_CHANNEL))
 
@@ -23,7 +24,7 @@ log = get_logger("relay.listener")
 async def listen(url: str, wake: Callable[[], None]) -> None:
     """Call ``wake`` at every notification, until cancelled. Reconnects after a lost connection.
 
-    Returns, with a warning in the log, if a pooler is in between, which drops all notifications.
+    If there is a pooler, which drops all notifications, it logs a warning and returns.
     """
     outage = Outage(log, "listen")
     while True:
@@ -44,7 +45,7 @@ async def listen(url: str, wake: Callable[[], None]) -> None:
 async def _forward(connection: RelayConnection, wake: Callable[[], None]) -> None:
     # Notifications that arrive with the response to `select 1` come here, the others to _wait_for_notifications.
     connection.add_notify_handler(lambda _notification: wake())
-    # Notifications that came while there was no connection are lost.
+    # Wake once, because notifications are lost while there is no connection.
     wake()
     while True:
         await _wait_for_notifications(connection, wake)
@@ -65,7 +66,7 @@ async def _wait_for_notifications(connection: RelayConnection, wake: Callable[[]
             connection.pgconn.consume_input()
         except psycopg.Error as error:
             loop.remove_reader(socket)
-            if not lost.done():  # the timeout may have cancelled it in this turn of the event loop
+            if not lost.done():  # the timeout may have cancelled ``lost`` in this iteration of the event loop
                 lost.set_exception(error)
         if has_notifications(connection):
             wake()

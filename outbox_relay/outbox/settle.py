@@ -25,17 +25,18 @@ from shared.vocabulary import ERASED
 FULL_BATCH = 250
 LINGER_SECONDS = 0.005
 BUSY_LINGER_SECONDS = 0.01
-"""While a full batch is in flight: fewer statements take a quarter off the CPU of a drain, here and in PostgreSQL."""
+"""How long to collect outcomes while a full batch is in flight. Fewer statements reduce the CPU time for a large
+backlog by a quarter, in the relay and in PostgreSQL."""
 
 log = get_logger("relay.settlements")
 
 NO_ID = UUID(int=0)
 
-# The lease fences every outcome: a relay that has lost it cannot write.
-# - The bounds let the other partitions be pruned. An "id = any(array)" beside the join, as in claims, was
-#   measured at 94 ms for 500 rows instead of 27: the planner then scans the whole array for each row.
-# - Only a pending message has a lease, so the token says it all; a condition on the status as well would
-#   tempt the planner into the due index, which does not lead with the id.
+# Each update requires the lease token: a relay that has lost the lease cannot write the outcome (fencing).
+# - The bounds let the other partitions be pruned. An additional "id = any(array)", as in claims, took 94 ms for 500
+#   rows instead of 27 ms, because PostgreSQL then searches the whole array for each row.
+# - Only pending messages have a lease, so the comparison of the token is enough. With an additional condition on the
+#   status, the planner might choose the due index, which does not begin with the id.
 SETTLE_SENT = """
 with reported as materialized (
     select * from unnest(%(ids)s::uuid[], %(lease_tokens)s::uuid[], %(providers)s::text[], %(provider_ids)s::text[])
@@ -50,9 +51,9 @@ update outbox_messages as message
 returning message.id
 """
 
-# A sent outcome applies to the recipient and token it was sent with, even without the lease: it replaces the "dead"
-# that another relay wrote meanwhile. It does not apply to a message that an operator has corrected and requeued since.
-# Of an erased message only the status is stored.
+# A *sent* outcome is valid even without the lease, if recipient and token are still those that were sent. It then
+# overwrites a "dead" that another relay has written meanwhile. It is ignored if an operator has corrected and requeued
+# the message. If the message was erased, only its status is updated, without the provider's message id.
 SETTLE_SENT_WITHOUT_LEASE = f"""
 with reported as materialized (
     select * from unnest(%(ids)s::uuid[], %(recipients)s::text[], %(token_ids)s::uuid[], %(providers)s::text[],
@@ -116,8 +117,8 @@ logged as (
 
 SETTLE_UNSENT = f"{UNSENT}\nselect id from settled"
 
-# "Provisioned" needs the lease: another relay may have failed the organization and dropped its database meanwhile.
-# The message that follows is enqueued in the same statement, and so together with the outcome or not at all.
+# "Provisioned" needs the lease: another relay may have failed the organization and dropped its database meanwhile. The
+# same statement enqueues the next message. So either both are written, or neither.
 SETTLE_PROVISIONED = """
 with reported as materialized (
     select * from unnest(%(ids)s::uuid[], %(lease_tokens)s::uuid[], %(providers)s::text[], %(next_ids)s::uuid[])
@@ -145,8 +146,9 @@ select settled.id, case reported.outcome when 'dead' then signpost_provisioning_
 class SettleStatements:
     """The pair of statements that settle the messages of a channel, for sent and for other outcomes.
 
-    ``sent_without_lease`` settles sent messages whose lease was lost; without it they stay as they are.
-    ``has_next_message`` is whether the pair enqueues a message that follows, under an id of ``next_ids``.
+    ``sent_without_lease`` is the statement for sent messages whose lease was lost. If it is None, those messages are
+    not changed. ``has_next_message`` says whether the statements enqueue a next message, whose id is taken from
+    ``next_ids``.
     """
 
     sent: str
@@ -162,8 +164,8 @@ class SettleStatements:
 MESSAGES = SettleStatements(SETTLE_SENT, SETTLE_UNSENT, SETTLE_SENT_WITHOUT_LEASE)
 PROVISIONING = SettleStatements(SETTLE_PROVISIONED, SETTLE_UNPROVISIONED, has_next_message=True)
 
-# The messages that an earlier try has written as reported. A relay that had claimed one since would have counted the
-# lost lease.
+# Returns the messages for which an earlier try has already written this outcome. If that try failed and another relay
+# has claimed a message since, lost_leases differs.
 IS_SETTLED_AS_REPORTED = """
 select message.id
   from unnest(%(ids)s::uuid[], %(outcomes)s::text[], %(reasons)s::text[], %(attempts)s::integer[],
@@ -252,7 +254,7 @@ BY_ID = attrgetter("message.id.int")
 class SettlementStore:
     """Writes outcomes with the pair of statements of one channel.
 
-    ``has_deferred`` is whether any message was deferred, for want of a provider, a key or the like.
+    ``has_deferred`` says whether any message was deferred, for example because a provider or a key was missing.
     """
 
     def __init__(self, database: ReconnectingConnection, statements: SettleStatements = MESSAGES) -> None:
@@ -266,10 +268,12 @@ class SettlementStore:
         return self._statements.sent_without_lease is not None
 
     async def settle(self, settlements: Sequence[Settlement]) -> frozenset[UUID]:
-        """Write the outcomes, each message at most once among them; return the messages whose outcome is stale.
+        """Write the outcomes.
 
-        One statement for those that were sent and one for the rest. Each is committed when this returns, which waits
-        for as long as the database is away. An outcome is stale once the lease was lost: another relay decides.
+        Return the messages whose outcome is stale. ``settlements`` must not contain a message twice. Sent messages are
+        written by one statement, all others by a second one. Both are committed when this returns. It waits while the
+        database is unreachable. An outcome is stale if the lease was lost, because another relay may now deliver the
+        message.
         """
         # In the order of ids, so that two relays that settle the same messages cannot deadlock.
         ordered = sorted(settlements, key=BY_ID)
@@ -295,9 +299,10 @@ class SettlementStore:
         await self._database.try_quietly(lambda connection: connection.fetch(self._statements.sent, NONE_SENT))
 
     async def _write(self, outcomes: Outcomes, statement: str, parameters: dict[str, Any]) -> frozenset[UUID]:
-        """Run a statement that returns the ids it has written, in the first column; return the ids it has not.
+        """Run a statement whose first column contains the ids that it has written.
 
-        Messages that an earlier try has written, but whose answer was lost, count as written.
+        Return the other ids. If an earlier try has written a message but its response was lost, the message counts as
+        written.
         """
         is_again = False
 
@@ -316,9 +321,9 @@ class SettlementStore:
 class SettlementBatcher:
     """Holds outcomes until they are written.
 
-    ``held`` counts messages claimed and not yet settled, ``settled`` those that are no longer held. After each
-    statement ``on_settled`` gets the shortest delay until one of its messages is due again, or None, and ``on_dead``
-    is called if one has died: it may have a fallback.
+    ``held`` is the number of claimed messages that are not settled yet. ``settled`` is the number of messages settled
+    so far. After each statement, ``on_settled`` is called with the shortest delay until one of its messages is due
+    again, or with None. ``on_dead`` is called if a message has died, because it may have a fallback.
     """
 
     def __init__(
@@ -343,10 +348,11 @@ class SettlementBatcher:
         self._has_outcomes.set()
 
     def hold(self, claimed: Sequence[ClaimedMessage]) -> Sequence[ClaimedMessage]:
-        """Count messages as held and return them, except those whose *sent* outcome is not written yet.
+        """Count the messages as held and return them.
 
-        Such a message was claimed again because its lease ended meanwhile, or because a standby that took over does
-        not know the first claim. It must not be sent again.
+        Leave out a message if its *sent* outcome is still waiting to be written. Such a message was claimed again
+        because its lease ended meanwhile, or because a standby that took over does not know the first claim. It must
+        not be sent again.
         """
         if self._store.is_sent_final:
             unwritten = (*self._writing, *self._outcomes)
@@ -358,7 +364,8 @@ class SettlementBatcher:
     async def run(self) -> None:
         """Write outcomes as they come, until cancelled.
 
-        While other messages are in flight, wait a few milliseconds for their outcomes; write the last one at once.
+        While other messages are in flight, it waits a few milliseconds for their outcomes. If no message is in flight,
+        it writes at once.
         """
         while True:
             await self._has_outcomes.wait()
@@ -379,7 +386,11 @@ class SettlementBatcher:
         self._on_settled(_soonest(batch))
 
     async def _write(self, batch: list[Settlement]) -> None:
-        """Settle the batch. If PostgreSQL rejects its data, settle each message alone, so that one spoils no other."""
+        """Settle the batch.
+
+        If PostgreSQL rejects its data, settle each message separately, so that one bad message does not block the
+        others.
+        """
         try:
             stale = await self._store.settle(batch)
         except psycopg.DataError as error:
@@ -411,7 +422,10 @@ class SettlementBatcher:
 
 
 def _has_same_content(message: ClaimedMessage, sent: ClaimedMessage | None) -> bool:
-    """Return whether this is the message that was sent: an operator may have corrected and requeued it since."""
+    """Return whether the claimed message is the same as the sent one.
+
+    An operator may have corrected and requeued it since then.
+    """
     return sent is not None and (message.recipient, message.token_id) == (sent.recipient, sent.token_id)
 
 

@@ -12,12 +12,13 @@ NOTHING = timedelta(0)
 WINDOW_SECONDS = 30.0
 WINDOW_ATTEMPTS = 100
 FEWEST_ATTEMPTS = 10
-"""Fewer attempts make no meaningful share: next to successes, one or two broken connections are network noise."""
+"""With fewer attempts, the share of failures says little: one or two broken connections among successes are normal."""
 SHARE_OF_FAILURES = 0.5
 FAILURES_IN_A_ROW = 5
-"""So many failures in a row open the breaker whatever succeeded before, so that a stopped server is noticed soon."""
+"""This many failures in a row open the breaker, even if many attempts before them succeeded. So a stopped server is
+noticed soon."""
 PROBES_TO_CLOSE = 2
-"""One message may still get through to a provider that is about to fail again."""
+"""One successful probe is not enough, because the provider may fail again directly afterwards."""
 MOST_DOUBLINGS = 16
 """More doublings change nothing: the pause has reached its cap."""
 
@@ -35,7 +36,7 @@ class CircuitBreaker:
     """Opens when too many of a provider's last attempts failed, and closes when enough probes came through.
 
     The caller passes times of a monotonic clock. Pauses double with ``consecutive_opens``. Until
-    ``probe_permit_until`` this process may probe: one of all relays does.
+    ``probe_permit_until``, this process may send probes. Only one of all relays may do so at a time.
     """
 
     consecutive_opens: int = 0
@@ -57,15 +58,16 @@ class CircuitBreaker:
         return now < self.probe_permit_until
 
     def remaining(self, now: float) -> timedelta:
-        """Return how long it stays open from that time on."""
+        """Return how long the breaker will stay open after ``now``."""
         return timedelta(seconds=max(self.open_until - now, 0.0) if self.consecutive_opens else 0.0)
 
     def failed(self, now: float, *, jitter: float, at_least: timedelta = NOTHING) -> bool:
         """Record a failure; return whether the breaker is now open anew or for longer.
 
-        It opens when the provider asks for time (``at_least``), when a probe fails, or by the attempts of the last
-        WINDOW_SECONDS: the last FAILURES_IN_A_ROW failed (all, if there are fewer), or SHARE_OF_FAILURES of at least
-        FEWEST_ATTEMPTS. Failures that were in flight when it opened only count if they ask for more time.
+        The breaker opens in each of these cases: the provider asks for a pause (``at_least``); a probe fails; the last
+        FAILURES_IN_A_ROW attempts failed (or all, if there were fewer); at least SHARE_OF_FAILURES of the attempts
+        failed, and there were at least FEWEST_ATTEMPTS. Only attempts of the last WINDOW_SECONDS count. A failure that
+        arrives while the breaker is open has no effect, unless the provider asks for a longer pause.
         """
         if self.state(now) is BreakerState.OPEN:
             asked_until = now + at_least.total_seconds()
@@ -81,7 +83,7 @@ class CircuitBreaker:
     def succeeded(self, now: float) -> bool:
         """Record a success; return whether it closes the breaker.
 
-        While the breaker is open, the message was submitted before it opened, and proves nothing.
+        A success while the breaker is open is ignored, because its message was submitted before the breaker opened.
         """
         match self.state(now):
             case BreakerState.CLOSED:
@@ -97,7 +99,7 @@ class CircuitBreaker:
         return True
 
     def adopt(self, now: float, consecutive_opens: int, open_for: float) -> None:
-        """Adopt the state shared by all relays: open for so many seconds more, or closed at 0 consecutive opens."""
+        """Adopt the shared state: open for ``open_for`` more seconds, or closed if ``consecutive_opens`` is 0."""
         if not consecutive_opens and self.consecutive_opens:
             self._close(now)
         elif consecutive_opens:
@@ -106,9 +108,10 @@ class CircuitBreaker:
             self.open_until = now + open_for
 
     def _open(self, now: float, jitter: float, at_least: timedelta) -> None:
-        """Open for twice as long as the last time, less up to half of it by ``jitter`` (0 to 1)."""
+        """Open for twice as long as the last time. ``jitter`` (0 to 1) shortens the pause by up to half."""
         if not self.consecutive_opens and now - self._closed_at < WINDOW_SECONDS:
-            self.consecutive_opens = self._opens_before_close  # it has only just closed: the pauses go on doubling
+            # The breaker closed only a short time ago: continue with the doubled pauses.
+            self.consecutive_opens = self._opens_before_close
         doublings = min(self.consecutive_opens, MOST_DOUBLINGS)
         pause = min(FIRST_PAUSE_SECONDS * 2.0**doublings, LONGEST_PAUSE_SECONDS) * (1 - jitter / 2)
         self.consecutive_opens += 1
@@ -119,7 +122,8 @@ class CircuitBreaker:
     def _close(self, now: float) -> None:
         self._opens_before_close, self._closed_at = self.consecutive_opens, now
         self.consecutive_opens = self.passed = 0
-        # The successful probe counts, so that the next failure is not the only known attempt.
+        # Record the successful probe; otherwise, the next failure would be the only attempt in the window and open the
+        # breaker again.
         self._attempts.clear()
         self._record(now, is_failure=False)
 

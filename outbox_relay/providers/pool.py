@@ -20,8 +20,9 @@ from outbox_relay.providers.rate_limiter import PermitCache
 from shared.log import get_logger
 
 FIRST_PROVIDER_WAIT = timedelta(seconds=5)
-"""A message younger than this waits for a free session or a permit of the preferred provider: a rate limit is no
-outage, and the next provider may cost more or have a worse reputation. An older message fails over at once."""
+"""If the preferred provider has no free session or no permit, a message younger than this waits for it. A rate limit is
+not an outage, and the next provider may cost more or have a worse reputation. An older message goes to the next
+provider at once."""
 
 RECHECK_SECONDS = 1.0
 """How soon to look again at a provider that cannot take messages now."""
@@ -36,7 +37,7 @@ log = get_logger("relay.providers")
 class ProviderStateUpdate:
     """An update of the provider's row by one relay: breaker changes, permits to draw or return, a probe request.
 
-    ``open_for`` is in seconds from now on, so that clocks are never compared.
+    ``open_for`` is a duration in seconds, so that the clocks of two hosts are never compared.
     """
 
     change: BreakerState | None
@@ -50,7 +51,10 @@ class ProviderStateUpdate:
 
 @dataclass(frozen=True, slots=True)
 class ProviderState:
-    """The state in the provider's row: the breaker of all relays, and the permits of this one. Times are in seconds."""
+    """The state in the provider's row: the breaker, which all relays share, and the permits granted to this relay.
+
+    Times are in seconds.
+    """
 
     consecutive_opens: int
     open_for: float
@@ -108,7 +112,7 @@ class StateExchange:
         self._change = state
 
     def may_request_probe_permit(self, now: float) -> bool:
-        """Return whether a probe permit may be requested: not within a second after it was refused."""
+        """Return whether a probe permit may be requested. After a refusal, the relay waits a second."""
         return now >= self._refused_until
 
     def request_probe_permit(self, now: float) -> None:
@@ -116,7 +120,7 @@ class StateExchange:
         self._wants_probe_permit = self.may_request_probe_permit(now)
 
     def take_update(self, now: float, failure_class: str | None, *, is_probing: bool) -> ProviderStateUpdate | None:
-        """Take what there is to send, or None. Permits in hand are returned with it."""
+        """Take the update to send, or None if there is nothing to send. The update also returns all unused permits."""
         renews = is_probing and self._breaker.state(now) is BreakerState.HALF_OPEN
         if not (self.is_pending(now) or self._permits.has_leftovers(now) or renews):
             return None
@@ -150,7 +154,7 @@ class StateExchange:
         return state.has_probe_permit or state.granted > 0 or has_changed
 
     def apply_alone(self, now: float, update: ProviderStateUpdate | None) -> bool:
-        """Act as the only relay, since the database is away; return whether more may be sent now."""
+        """Without the database, act as if this were the only relay. Return whether more messages may be sent now."""
         if update is None:
             return False
         self._change = self._change or update.change
@@ -201,7 +205,10 @@ class PooledProvider:
         return self.clock() - self._last_success < WINDOW_SECONDS
 
     def offer(self, limit: int) -> int:
-        """Return how many of ``limit`` messages it may get now; request from the shared state what the rest lacks."""
+        """Return how many of ``limit`` messages this provider may get now.
+
+        If rate permits or the probe permit are missing, request them with the next exchange.
+        """
         now = self.clock()
         match self.breaker.state(now):
             case BreakerState.CLOSED:
@@ -215,11 +222,15 @@ class PooledProvider:
                 return 0
 
     def admits(self) -> bool:
-        """Return whether another delivery worker may start here, with a message."""
+        """Return whether another worker may start with this provider: a session is free, and it may get a message."""
         return self.sessions.has_room() and self.offer(1) > 0
 
     def may_take(self) -> bool:
-        """Return whether a worker here may take another message: any while closed, one while half open."""
+        """Return whether a worker of this provider may take another message.
+
+        While the breaker is closed, it may, if there are permits. While it is half open, only one message at a time may
+        be in flight, as a probe.
+        """
         now = self.clock()
         match self.breaker.state(now):
             case BreakerState.OPEN:
@@ -230,7 +241,11 @@ class PooledProvider:
                 return self.permits.affordable(1, now) > 0
 
     def may_admit_within(self, timeout: timedelta) -> bool:
-        """Return whether to wait for it: it lacks a free session, a permit that comes soon, or the shared state."""
+        """Return whether it makes sense to wait for this provider.
+
+        It does if only a free session, a permit that comes within ``timeout``, or an exchange with the other relays is
+        missing.
+        """
         now = self.clock()
         match self.breaker.state(now):
             case BreakerState.OPEN:
@@ -252,7 +267,10 @@ class PooledProvider:
                 return timedelta(seconds=self.permits.wait(now))
 
     def blocked_by(self) -> str | None:
-        """Return what keeps messages from it, now or within the breaker's window: an outage, or its rate."""
+        """Return why this provider gets no messages, or None: an outage, or a rate limit.
+
+        The rate limit counts if it was reached now or within the breaker's window.
+        """
         now = self.clock()
         if self.breaker.state(now) is not BreakerState.CLOSED:
             return f"{self.name} is down"
@@ -267,7 +285,10 @@ class PooledProvider:
 
     @contextmanager
     def worker(self) -> Iterator[None]:
-        """Count a delivery worker here. While the breaker is half open, it is the only one that may probe."""
+        """Count a delivery worker that uses this provider.
+
+        If the breaker is half open, mark the worker as the probing one; no other worker may start then.
+        """
         is_probing = self.state() is BreakerState.HALF_OPEN
         self._has_probing_worker |= is_probing
         self.sessions.in_use += 1
@@ -290,7 +311,7 @@ class PooledProvider:
             self._probe = None
 
     def failed(self, failure: Failure) -> None:
-        """Count a failure of the provider's own. The first of an outage is logged."""
+        """Count a failure of the provider itself. Only the first failure of an outage is logged."""
         was_closed = self.state() is BreakerState.CLOSED
         self.last_failure = failure
         count_failure(failure, self.name)
@@ -314,7 +335,7 @@ class PooledProvider:
         return self.exchange.is_pending(self.clock())
 
     def is_quiet(self) -> bool:
-        """Return whether no message is in flight, no failure is open and no permit is held."""
+        """Return whether the provider is idle: no busy session, recent success, open breaker or permit in hand."""
         is_unused = not self.sessions.in_use and self.permits.tokens == 0
         is_rested = self.clock() - self._last_success > RECHECK_SECONDS
         return is_unused and is_rested and not self.breaker.consecutive_opens
@@ -334,7 +355,7 @@ class PooledProvider:
         is_open = self.breaker.consecutive_opens > 0
         if was_open != is_open:
             self._report_breaker(is_open=is_open)
-        # A generation after a reload starts with the gauge of the last one.
+        # After a reload, the gauge still has the value of the last generation, so set it in any case.
         BREAKER_OPEN.labels(self.name).set(is_open)
         return has_more
 
@@ -375,7 +396,7 @@ class ProviderPool:
         return sum(provider.sessions.connections for provider in self.providers)
 
     def subscribe(self, on_capacity: Callable[[], None]) -> None:
-        """Call this whenever more messages may be claimed than before."""
+        """Register a callback for the moments when more messages may be claimed than before."""
         self._on_capacity.append(on_capacity)
 
     # Claiming
@@ -399,16 +420,17 @@ class ProviderPool:
         return min(self.providers, key=PooledProvider.remaining)
 
     def blocked_by(self) -> list[str]:
-        """Return what keeps messages from each of the providers; empty if one of them is free."""
+        """Return why each provider is blocked, or an empty list if at least one is not."""
         found = [reason for provider in self.providers if (reason := provider.blocked_by())]
         return found if len(found) == len(self.providers) else []
 
     # Choosing
 
     def is_for(self, number: int, message: ClaimedMessage, first: int) -> bool:
-        """Return whether provider ``number`` gets a message that may go to the providers from ``first`` on.
+        """Return whether provider ``number`` gets a message that the provider ``first`` and those after it may deliver.
 
-        It does when each preferred provider is down, or when the message has waited for them long enough.
+        It does if it is the provider ``first``, if every provider between ``first`` and ``number`` is down, or if the
+        message has waited long enough.
         """
         if number <= first:
             return number == first
@@ -435,7 +457,8 @@ class ProviderPool:
                     await self._changed.wait()
         finally:
             self._waiting_consumers[consumer] -= 1
-            self._waiting_consumers = +self._waiting_consumers  # is_awaited is called for each message
+            # Unary + drops zero counts, so that ``is_awaited``, which runs for each message, stays cheap.
+            self._waiting_consumers = +self._waiting_consumers
 
     def is_awaited(self, besides: object) -> bool:
         """Return whether workers of another consumer wait for a session."""

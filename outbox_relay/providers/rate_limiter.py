@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from outbox_relay.model import Rate
 
 DRAW_PAUSE_SECONDS = 0.25
-"""Between draws of an exhausted rate, so that the row is updated once a batch and not once a message."""
+"""The pause between draws while the rate is used up. It lets tokens collect, so that the row is updated once per batch
+and not once per message."""
 LONGEST_DRAW_PAUSE_SECONDS = 5.0
-"""Another relay may return permits long before the next one is due."""
+"""The longest pause between draws. Even if the next token comes later, another relay may return permits earlier."""
 KEPT_SECONDS = 1.0
 """How long unused permits are kept before they return to the other relays."""
 
 
 @dataclass
 class TokenBucket:
-    """A token bucket that one process counts by itself; times are of a monotonic clock."""
+    """A token bucket for a single process, used while the shared one is unreachable.
+
+    Times come from a monotonic clock.
+    """
 
     rate: Rate
     tokens: float = 0.0
@@ -37,7 +41,7 @@ class TokenBucket:
 
 
 class PermitCache:
-    """The permits of a provider's rate that this relay holds; without a rate it has any number of them."""
+    """The permits that this relay holds for one provider. Without a rate, the number of permits is unlimited."""
 
     def __init__(self, rate: Rate | None, now: float) -> None:
         self.tokens = 0
@@ -47,7 +51,10 @@ class PermitCache:
         self._bucket = TokenBucket(rate, refilled=now) if rate else None
 
     def affordable(self, limit: int, now: float) -> int:
-        """Return for how many of ``limit`` messages there are permits, and request the rest with the next draw."""
+        """Return for how many of ``limit`` messages there are permits.
+
+        If there are too few, the next draw requests ``limit`` permits, because an exchange first returns all permits.
+        """
         if self._bucket is None:
             return limit
         if self.tokens < limit and now >= self._draw_after:
@@ -61,9 +68,9 @@ class PermitCache:
             self._spent_at = now if self.tokens < 1 else self._spent_at
 
     def is_short(self, now: float, window: float) -> bool:
-        """Return whether messages wait for permits, or have used up all of them within so many seconds.
+        """Return whether messages wait for permits, or used the last permit within the last ``window`` seconds.
 
-        An empty cache alone proves nothing: that of an idle provider is empty, too.
+        An empty cache is not enough as a sign, because the cache of an idle provider is also empty.
         """
         return self.wait(now) > 0 or now - self._spent_at < window
 
@@ -81,7 +88,7 @@ class PermitCache:
         return self.tokens > 0 and now - self._drawn_at >= KEPT_SECONDS
 
     def empty(self, now: float) -> tuple[int, int]:
-        """Return how many permits are wanted, and how many are returned: all."""
+        """Empty the cache. Return how many permits are wanted, and how many are given back (all that were left)."""
         wanted, returned = self._wanted if self.is_wanting(now) else 0, self.tokens
         self._wanted = self.tokens = 0
         return wanted, returned
@@ -89,7 +96,8 @@ class PermitCache:
     def fill(self, granted: int, wanted: int, token_in: float, now: float) -> None:
         """Add the permits that were granted; the next one comes in ``token_in`` seconds."""
         self.tokens += granted
-        # Requests made meanwhile saw an empty cache. If they counted, the next draw would return these permits unused.
+        # Discard requests that came during the exchange, when the cache was empty. Otherwise, the next draw would give
+        # these new permits back unused.
         self._wanted = 0
         self._drawn_at = now
         pause = min(max(token_in, DRAW_PAUSE_SECONDS), LONGEST_DRAW_PAUSE_SECONDS) if granted < wanted else 0.0

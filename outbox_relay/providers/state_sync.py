@@ -1,8 +1,9 @@
 """Exchanges the state of providers with the other relays, through one row for each provider.
 
-No message waits for an exchange. Permits of a rate and probe permits are requested before claiming, once a batch. All
-other state is exchanged once a second or, while there is nothing to send, read by the poller. While the rows are
-unavailable, each relay continues with what it knows itself.
+No delivery blocks during an exchange. Before a claim, the relay requests rate permits and probe permits for the whole
+batch. Until they come, it claims only as many messages as it has permits. All other state is exchanged once a second.
+While there is nothing to send, the poller reads it instead. While the database is unreachable, each relay uses its own
+state.
 """
 
 import asyncio
@@ -28,9 +29,10 @@ from outbox_relay.providers.pool import (
 
 LONGEST_EXCHANGE_SECONDS = 2.0
 QUIET_SECONDS = 60.0
-"""Between exchanges while every provider is up and unused: the poller reads the rows, too."""
+"""Seconds between exchanges while every provider is up and idle. In this state, the poller reads the rows."""
 
-# All times are those of the database, and only intervals leave it: the clocks of the hosts do not matter.
+# All points in time come from the database's clock, and relays receive only durations. So differences between the
+# hosts' clocks have no effect.
 MARK_SEEN = """
     update providers set seen_at = now()
      where name = any(%(names)s) and seen_at < now() - interval '1 minute'
@@ -48,8 +50,9 @@ select name, rate from unnest(%(names)s::text[], %(rates)s::text[]) as registere
 on conflict (name) do update set rate = excluded.rate where providers.rate is distinct from excluded.rate
 """
 
-# - The row is locked first, and everything else is computed from its state after that.
-# - A relay that opens while the row is open adds no doubling: it is the same outage.
+# - The row is locked first. All values are computed from its state after the lock.
+# - If a relay reports an open breaker while the row is already open, the pause is not doubled again, because it is the
+#   same outage.
 # - A bucket that no relay has drawn from is full.
 EXCHANGE = """
 with before as materialized (
@@ -140,13 +143,17 @@ class ProviderStateSync:
         is_complete = states.keys() >= set(self.names)
         if is_complete and self._is_quiet():
             self._apply([(provider, None, states[provider.name]) for provider in self._providers])
-        # Checked again: what was just applied, such as that a provider is down, may have ended the quiet.
+        # Checked again, because the applied state may have changed the result, for example if a provider is now down.
         if not (is_complete and self._is_quiet()):
             self._requested.set()
 
     async def exchange(self) -> None:
-        """Send and receive once. What cannot be sent is kept, and the relay continues alone."""
-        # By name: behind a pooler all is one transaction, and two relays would wait for each other's rows.
+        """Exchange state once.
+
+        If that fails, the update is kept for the next exchange, and the relay continues with its own state.
+        """
+        # Sorted by name: behind a pooler, all updates are one transaction, and with different orders two relays could
+        # deadlock.
         providers = sorted(self._providers, key=lambda provider: provider.name)
         updates = [(provider, provider.take_update()) for provider in providers]
 
@@ -166,7 +173,7 @@ class ProviderStateSync:
         return all(provider.is_quiet() for provider in self._providers)
 
     def _apply(self, news: Sequence[tuple[PooledProvider, ProviderStateUpdate | None, ProviderState | None]]) -> None:
-        """Apply states, then wake the workers, and the consumers where more may be sent now."""
+        """Apply the states. Then wake all workers, and the consumers of each pool that may send more now."""
         has_more = {provider for provider, update, state in news if provider.apply(update, state)}
         for pool in self._pools:
             pool.wake_workers()

@@ -18,7 +18,8 @@ from tenants.schema import HEAD, MEMBERS_ROLE, template_name
 
 ROLE_CONNECTIONS = 20
 OWNER_CONNECTIONS = 4
-"""Reserved for the owner, who is no superuser: a database's connection limit applies to it, too."""
+"""Connections reserved for the owner. The owner is not a superuser, so the database's connection limit also applies to
+it."""
 
 FIND_ENTRY = """
 select datallowconn, datconnlimit = -2, datdba = (select oid from pg_roles where rolname = current_user)
@@ -68,7 +69,10 @@ async def has_exhausted_connections(connection: AsyncConnection[TupleRow], role:
 
 
 async def require_privileges(connection: AsyncConnection[TupleRow]) -> None:
-    """Raise InsufficientPrivilege, as CREATE DATABASE would, if this login may not create databases and roles."""
+    """Raise InsufficientPrivilege if this login has no right to create databases and roles.
+
+    CREATE DATABASE raises the same error.
+    """
     if (await connection.execute(ALLOWED)).rowcount == 0:
         raise psycopg.errors.InsufficientPrivilege("not allowed to create databases and roles")
 
@@ -92,7 +96,8 @@ async def ensure_role(connection: AsyncConnection[TupleRow], name: str, password
 async def ensure_database(connection: AsyncConnection[TupleRow], name: str, template: str) -> None:
     """Create the database from the template if it does not exist, and open it to its own role only.
 
-    A copy does not inherit the template's privileges. So it is created closed, and opened once PUBLIC cannot connect.
+    A copy does not inherit the template's privileges. So the database is created with allow_connections false.
+    Connections are allowed after the right of PUBLIC to connect has been revoked.
     """
     entry = await catalog_entry(connection, name)
     if entry and not entry.is_ours:
@@ -156,7 +161,8 @@ async def _make_template(server: ProvisionServer, connection: AsyncConnection[Tu
     try:
         await upgrade(server.url_of(name))
     except UpgradeFailedError as error:
-        # The organization that needed the template first did not cause this.
+        # The failure counts as the provider's: it is not the fault of the organization that happened to need the
+        # template first.
         raise UpgradeFailedError(FailureClass.PROVIDER, error.sqlstate) from error
     await connection.execute(sql.SQL("alter database {} allow_connections false is_template true").format(template))
     log.info("tenant template made", revision=HEAD)

@@ -117,8 +117,8 @@ async def has_been_used(connection: AsyncConnection[TupleRow]) -> bool:
 async def check(server: ProvisionServer, organization: Organization) -> Health:
     """Check the database as its members use it. All errors become a health status.
 
-    A healthy database costs one connection. If the server refuses it, a second one finds out why: the reason for a
-    refused connection has no SQLSTATE, only a text in the server's language.
+    A healthy database costs one connection. If the server refuses the connection, a second connection finds the reason.
+    A refused connection has no SQLSTATE, only a text in the server's language.
     """
     async with server.slot():
         try:

@@ -85,7 +85,7 @@ class Health:
 def failure_class_of(sqlstate: str | None) -> FailureClass:
     """Classify an error of the server (PostgreSQL, appendix A); None means that no connection was made.
 
-    Only errors that clearly belong to one organization count as its attempt. All others count as the server's.
+    Only errors that clearly belong to one organization cost it an attempt. All others count as failures of the server.
     """
     match sqlstate:
         case None:

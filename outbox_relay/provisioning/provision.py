@@ -1,7 +1,7 @@
 """Provision an organization's database in steps, from scratch or from the point where the last attempt stopped.
 
-Each step checks what exists already, so it can be repeated; the step log informs people, and no step depends on it.
-An advisory lock ensures that one relay at a time works on an organization.
+Each step checks what already exists, so it can be repeated. The step log is only for people; no step reads it. An
+advisory lock ensures that one relay at a time works on an organization.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -38,10 +38,10 @@ from shared.db.errors import QUERY_CANCELED
 from tenants.schema import REVISIONS, is_behind
 
 STEP_SECONDS = 100.0
-"""Limit for one step. Once a release, the first step includes making the template."""
+"""Time limit for one step. For the first organization after a new release, the first step also creates the template."""
 
 CONTENTION_CHECK_SECONDS = 5.0
-"""If the server responds within this time, it is not the cause of a statement timeout in one database."""
+"""If a statement times out in one database but the server responds within this time, the server is not the cause."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,10 @@ async def _members_contention(step: Step, context: ProvisionContext, organizatio
 
 
 async def _is_caused_by_members(context: ProvisionContext, organization: Organization, error: psycopg.Error) -> bool:
-    """Return whether the members use all connections or lock tables, while the server itself responds."""
+    """Return whether the members' own sessions are the cause.
+
+    They are if they use all connections or lock tables, and the server itself responds.
+    """
     if error.sqlstate not in (None, QUERY_CANCELED):
         return False
     try:

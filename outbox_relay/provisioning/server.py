@@ -20,7 +20,8 @@ CREATE_SECONDS = 60
 """Limit for one statement. A copy of the template takes 0.1 s, several seconds on a busy server."""
 
 IDLE_SECONDS = 120
-"""The server ends an idle session with a lock after this time: its relay was paused, or the network broke."""
+"""After this time, the server ends an idle session that holds a lock. Its relay is then probably suspended, or the
+network is broken."""
 
 LOCK_SECONDS = 15.0
 """How long to wait for a lock that another relay holds."""

@@ -122,12 +122,12 @@ def palette_of(brand: str) -> Palette:
 
 
 def text_on(background: str) -> str:
-    """Return white if it is readable on the background, or else black, which then is."""
+    """Return white if it is readable on the background, otherwise black. If white is not readable, black always is."""
     return WHITE if contrast(WHITE, background) >= LEAST_CONTRAST else BLACK
 
 
 def legible(colour: str, background: str) -> str:
-    """Return the colour, mixed with as little black or white as makes it readable on the background."""
+    """Return the colour, mixed with just enough black or white to be readable on the background."""
     end = text_on(background)
     shades = (_mixed(colour, end, step / _STEPS) for step in range(_STEPS + 1))
     return next(shade for shade in shades if contrast(shade, background) >= LEAST_CONTRAST)

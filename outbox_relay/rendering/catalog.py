@@ -31,7 +31,8 @@ PAGE = "body.mjml"
 _TEMPLATE_ERRORS = (TemplateError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
 
 MOST_BYTES = 100_000
-"""For the text of one file. Gmail clips HTML at 102 KB, and the end of a message explains why it was sent."""
+"""The size limit of one rendered file. Gmail cuts off HTML at 102 KB, and the end of a message, which explains why it
+was sent, would be missing."""
 
 
 class BrokenTemplateError(Exception):
@@ -39,7 +40,7 @@ class BrokenTemplateError(Exception):
 
 
 class _MissingTranslations(NullTranslations):
-    """The last place to look for a translation: collects the sentences that stay in English."""
+    """The last fallback for translations. It returns the English sentence, and collects all such sentences."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,7 +142,10 @@ def _compiled(path: Path) -> NullTranslations:
 
 
 def check_theme(folder: Path) -> None:
-    """Raise BrokenTemplateError for a file that overrides no default one, since its name is probably misspelt."""
+    """Raise BrokenTemplateError if a file of the theme does not override a default file.
+
+    Its name is probably misspelt.
+    """
     try:
         unknown = sorted(file for file in _files(folder) if not _can_override(file))
     except OSError as error:
@@ -151,7 +155,11 @@ def check_theme(folder: Path) -> None:
 
 
 def _can_override(file: Path) -> bool:
-    """Return whether a theme may have this file: a translation, or words that exist. It cannot override the policy."""
+    """Return whether a theme may contain this file.
+
+    It may contain a translation, or a text file (.mjml, .txt) that a default template has. It cannot override
+    ``template.toml``, which contains the retry policy.
+    """
     if file.suffix == ".po":
         return file.stem in list(Locale) and str(file.parent) in (".", *TEMPLATES)
     return file.suffix in {".mjml", ".txt"} and (TEMPLATES_FOLDER / file).exists()

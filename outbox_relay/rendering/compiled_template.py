@@ -1,9 +1,9 @@
 """Compiled templates: the fixed bytes of a message, with placeholders that formatters fill in.
 
 A message is first composed with a *placeholder* for each value, and then split at the placeholders. A placeholder
-consists of plain letters, which no escaping or encoding changes. A value is formatted for its place: only names and
-addresses come from users, and an address stands only in its header. The values that Signpost generates need no
-escaping in HTML or quoted-printable, or were encoded when they were computed.
+consists of plain letters, which no escaping or encoding changes. A value is encoded for the place where it is used. Of
+all values, only names and addresses come from users, and an address is used only in its header. The values that
+Signpost generates need no escaping in HTML or quoted-printable, or were encoded when they were computed.
 
 In a mail's body, a soft line break stands before and after each value (quoted-printable, RFC 2045 §6.7). So a value of
 any length fits, and no line needs the dot-stuffing of RFC 5321 §4.5.2.
@@ -143,7 +143,7 @@ def _quoted_line(octets: bytes) -> bytes:
     return b"=2E" + encoded[1:] if encoded.startswith(b".") else encoded
 
 
-# Expiries are rounded to the minute, so many messages share one.
+# Expiry texts are cut to the minute, so many messages have the same text.
 _quoted_expiry = lru_cache(maxsize=1024)(quoted)
 
 
@@ -214,7 +214,7 @@ FORMATTERS: Mapping[tuple[OutputContext, Value], Formatter] = {
     (OutputContext.TEXT, Value.CAUSES): lambda values: quoted(causes_in_text(values.message.payload)),
     (OutputContext.HTML, Value.CAUSES): lambda values: quoted(causes_in_html(values.message.payload)),
 }
-"""Which values are allowed where, and how they are encoded. A template that uses another combination is broken."""
+"""For each context, the allowed values and their encoding. A template with another combination is broken."""
 
 TEXT_ENCODINGS: Mapping[OutputContext, Callable[[str], bytes]] = {
     OutputContext.TEXT: quoted,

@@ -17,7 +17,7 @@ _NAMESPACES = re.compile(r' xmlns(?::[vo])?="[^"]*"')
 _STYLE = re.compile(r"<style[^>]*>[^<]+")
 _SPACE_IN_STYLE = re.compile(r"\s*([{};,])\s*|(?<=:)\s+")
 _BETWEEN_TAGS = re.compile(r">\s+<")
-# One line per block: reviewers see what changes, and each saves a soft line break of quoted-printable.
+# Each block is one line. So reviewers see what changes, and each line end saves a soft line break of quoted-printable.
 _BLOCK = re.compile(r"><(?=(?:body|div|h1|p|table|style|title|tr|!--\[if)\b)")
 
 

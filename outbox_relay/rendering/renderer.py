@@ -40,8 +40,8 @@ Placeholders = dict[str, str | None]
 class Renderer:
     """Renders messages. Creating one compiles all templates, so that a broken one prevents the start.
 
-    Without ``branding``, the brand is the sender's name. ``untranslated`` has the sentences that a language lacks, and
-    that its messages show in English. Raises BrokenTemplateError.
+    Without ``branding``, the brand is the sender's name. For each language, ``untranslated`` has the sentences without
+    a translation, which its messages show in English. Raises BrokenTemplateError.
     """
 
     def __init__(

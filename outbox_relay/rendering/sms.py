@@ -21,7 +21,8 @@ _PLAIN_PUNCTUATION = str.maketrans({
 def sms_name(product: str) -> str:
     """Return the product's name without characters that would need a second segment.
 
-    é is in GSM-7 and stays; ê is not and loses its accent; a name in another script is returned unchanged.
+    For example, é is in GSM-7 and stays, while ê is not in GSM-7 and loses its accent. A name in another script is
+    returned unchanged.
     """
     plain = "".join(_plain(character) for character in product.translate(_PLAIN_PUNCTUATION))
     return plain if alphabet_of(plain) is Alphabet.GSM_7 else product

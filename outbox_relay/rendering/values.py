@@ -30,9 +30,10 @@ _ROW = (
 
 _SECONDS_A_MINUTE = 60
 
-# Text that a mail reader would turn into a link, or a person read as one. Anyone can register any address, so an
-# attacker could make Signpost send a link, number or code to another person as the name. A dot in a name is
-# followed by a space, except in "Jr.," and "M.-L."; with any other name the greeting has no name.
+# Matches text that a mail program would show as a link, or that a person would read as one. Anyone can register with
+# the address of another person. So an attacker could put a link, number or code into the name, and Signpost would send
+# it to that person. In a real name, a dot is followed by a space, or by a sign as in "Jr.," and "M.-L.". If a name does
+# not fit, the greeting leaves it out.
 _DOTS = ".。\u06d4\u0701\u0702\ua4f8\ua60e\U00010a50\U0001d16d"
 _SLASHES = "/\\\\\u2044\u2215\u29f8\u29f9\u1735\u3033\u2cc6"
 _LINK_IN_NAME = re.compile(
@@ -42,8 +43,8 @@ _LINK_IN_NAME = re.compile(
 # Most names, as a fast path: Latin letters with single separators. No such letter looks like a dot.
 _PLAIN_NAME = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ]+(?:[ '-][A-Za-zÀ-ÖØ-öø-ɏ]+)*")
 
-# A dot-atom on both sides (RFC 5322 §3.2.3): it cannot end the header or form an encoded word. RFC 6532 §3.2
-# allows any non-ASCII character in the atoms of the local part.
+# Both sides of the @ must be a dot-atom (RFC 5322 §3.2.3). Then the address cannot end the header or form an encoded
+# word. RFC 6532 §3.2 allows any non-ASCII character in the atoms of the local part.
 _ATOM, _ANY_ATOM = r"[A-Za-z0-9_!#$%&'*+/=?^`{|}~-]+", r"[A-Za-z0-9_!#$%&'*+/=?^`{|}~\x80-\U0010ffff-]+"
 _DOMAIN = r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
 _PLAIN_ADDRESS = re.compile(rf"(?!.*=\?){_ATOM}(?:\.{_ATOM})*@{_DOMAIN}")
@@ -129,7 +130,10 @@ def _cleaned(name: str) -> str | None:
 
 
 def _could_be_link(words: str) -> bool:
-    """Search the visible text: compatibility forms resolved, and without combining marks, which may be invisible."""
+    """Search the text as a person sees it.
+
+    Compatibility characters are replaced, and combining marks, which may be invisible, are removed.
+    """
     if words.isascii():
         return _LINK_IN_NAME.search(words) is not None
     apart = unicodedata.normalize("NFKD", words)
@@ -155,7 +159,7 @@ def _expiry_pattern(locale: Locale, channel: AnyChannel, *, is_first_of_month: b
         case Locale.EN:
             return f"d {'MMM' if is_short else 'MMMM'} y, HH:mm 'UTC'"
         case Locale.FR if is_short:
-            # The û of août is not in GSM-7 and would turn one SMS into two.
+            # The û of "août" is not in GSM-7. The text would then need two SMS segments instead of one.
             return "dd/MM/y 'à' HH'h'mm 'UTC'"
         case Locale.FR:
             day = "'1er'" if is_first_of_month else "d"

@@ -44,7 +44,8 @@ LONGEST_KEPT_DAYS = 36_500
 MOST_SMS = 1_000_000
 
 SENDS_PER_LEASE = 3
-"""A session holds a message for at most two sends: the previous message's and its own. The third is a margin."""
+"""The shortest lease, as a multiple of RELAY_SEND_SECONDS. A session holds a message while it sends the previous one
+and while it sends the message itself. The third is a margin."""
 
 CHANNEL_SETTINGS = ("EMAIL_PROVIDERS", "SMS_PROVIDERS", "PROVISION_DATABASE_URL")
 DKIM_SETTINGS = ("DKIM_DOMAIN", "DKIM_SELECTOR", "DKIM_KEY")
@@ -432,7 +433,10 @@ class RelaySettings(BrandingSettings):
 
     @property
     def longest_hold(self) -> timedelta:
-        """How long a session may hold a message: it takes the next one while it sends the last."""
+        """How long a session may hold a message: twice the limit of a send.
+
+        It takes a message while it still sends the previous one.
+        """
         return 2 * self.longest_send
 
     @property
@@ -537,7 +541,7 @@ def _dkim_contradictions(settings: Mapping[str, Any], written: Collection[str]) 
 def _is_aligned(domain: str, sender_domain: str) -> bool:
     """Return whether one domain contains the other.
 
-    Receivers then mostly treat both as one (RFC 7489 §3.1.1). For two subdomains of a third, only a list of public
-    suffixes could decide.
+    In this case, most receivers treat both as one domain (RFC 7489 §3.1.1). Two subdomains of the same domain are not
+    accepted, because only a list of public suffixes could decide.
     """
     return f".{domain}".endswith(f".{sender_domain}") or f".{sender_domain}".endswith(f".{domain}")

@@ -1,4 +1,4 @@
-"""Detects a stuck relay, as opposed to an idle one or one that waits for its database. No IO."""
+"""Detects a stuck relay. An idle relay, or one that waits for its database, is not stuck. No IO."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from outbox_relay.model import LateQueue, Progress
 
 TRY_MARGIN = timedelta(minutes=3)
-"""More than one try at the database takes: by default, PgBouncer lets it wait for two minutes."""
+"""Longer than one try at the database can take. By default, PgBouncer may let a connection wait for two minutes."""
 
 
 class Phase(StrEnum):
@@ -23,21 +23,28 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StallLimits:
-    """How long a consumer may neither look for messages nor settle any that it holds."""
+    """Two limits for a consumer, which is stuck if it exceeds either of them.
+
+    They are the longest time between two looks for messages, and the longest time between two settlements while
+    messages are held.
+    """
 
     between_looks: timedelta
     between_settles: timedelta
 
 
 def stall_limits(poll: timedelta, longest_hold: timedelta) -> StallLimits:
-    """Return the limits: each poll makes a consumer look, and no delivery takes longer than ``longest_hold``."""
+    """Return the limits.
+
+    They follow from two facts: each poll makes a consumer look, and no delivery takes longer than ``longest_hold``.
+    """
     return StallLimits(poll + TRY_MARGIN, longest_hold + TRY_MARGIN)
 
 
 class StallDetector:
     """Counts watchdog intervals without progress of one consumer.
 
-    It counts intervals rather than seconds, since a suspended process has none.
+    It counts intervals and not seconds: while the process is suspended, seconds pass, but no interval is counted.
     """
 
     def __init__(self, limits: StallLimits, interval: timedelta) -> None:
@@ -50,8 +57,8 @@ class StallDetector:
     def is_stuck_after(self, progress: Progress, failures: int) -> bool:
         """Take the progress at the end of an interval, and return whether the consumer is stuck.
 
-        ``failures`` counts failed tries at the database. While it is away only these change, and a restart would
-        not help.
+        ``failures`` is the number of failed tries at the database. If it grows, the relay is waiting for the database
+        and is not stuck; a restart would not help.
         """
         last, last_failures = self._last
         self._last = (progress, failures)

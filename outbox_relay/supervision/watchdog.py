@@ -26,12 +26,12 @@ log = get_logger("relay.watchdog")
 
 
 def reloading() -> str:
-    """Return what announces a reload; READY ends it."""
+    """Return the message that announces a reload to the service manager. READY announces its end."""
     return f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
 
 
 class ServiceManager:
-    """The service manager named in the environment; notifications go nowhere without one."""
+    """The service manager that NOTIFY_SOCKET names. Without one, notifications are dropped."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._path = environment.get("NOTIFY_SOCKET")
@@ -53,7 +53,11 @@ class ServiceManager:
 
 
 class Watchdog:
-    """Checks the consumers at each interval, on their own event loop, so that a blocked loop stops it."""
+    """Checks the consumers at each interval.
+
+    It runs on the same event loop as they do. So if the loop is blocked, the watchdog also stops, and the service
+    manager notices.
+    """
 
     def __init__(
         self,
@@ -73,7 +77,7 @@ class Watchdog:
         self.phase = Phase.STARTING
 
     async def run(self) -> None:
-        """Report the status at each interval, and that the relay is alive only while it is; until cancelled."""
+        """Until cancelled, report the status at each interval. Report "alive" only if no consumer is stuck."""
         while True:
             self.notify(*self._proof_of_life())
             await asyncio.sleep(self._manager.watchdog_interval.total_seconds())

@@ -21,7 +21,7 @@ SENDSMS_PATH = "/cgi-bin/sendsms"
 
 ACCEPTED = 202
 ACCEPTED_TEXTS = ("0: Accepted", "3: Queued")
-"""How the body begins where a server that imitates Kannel accepts with status 200."""
+"""Start of the body when a message is accepted with status 200. Servers that imitate Kannel do this."""
 
 _CODING = {Alphabet.GSM_7: "0", Alphabet.UCS_2: "2"}
 
@@ -70,7 +70,8 @@ class KannelApi:
         if response.status == ACCEPTED or (response.is_success and text.startswith(ACCEPTED_TEXTS)):
             return Sent(self.name)
         if response.is_success and any(accepted.startswith(text) for accepted in ACCEPTED_TEXTS):
-            # A truncated body: Kannel may have accepted. Without the cost of an attempt this could repeat for ever.
+            # The body was cut off, so Kannel may have accepted the message. The failure costs an attempt; otherwise the
+            # relay could send the message again without limit.
             error = f"HTTP {response.status} without a whole answer"
             return Failure(FailureClass.TRANSIENT, self.name, error, maybe_accepted=True)
         is_reply = _is_about_message(response.status, text)
@@ -80,8 +81,8 @@ class KannelApi:
 def _class_of(text: str) -> FailureClass:
     """Classify a refusal by how its text begins. Any other text is the provider's fault.
 
-    That includes "Not routable. Do not try again.": a missing route may be our configuration's fault, and
-    another provider may have one.
+    That includes "Not routable. Do not try again.": the route may be missing because of our configuration, and another
+    provider may have a route.
     """
     return next((kind for start, kind in _CLASSES.items() if text.startswith(start)), FailureClass.PROVIDER)
 

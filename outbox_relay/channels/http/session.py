@@ -1,4 +1,4 @@
-"""One HTTP request for each message, on a connection kept alive (httpx). A ``GatewayApi`` decides what it contains."""
+"""One HTTP request for each message, on a connection kept alive (httpx). A ``GatewayApi`` builds the request."""
 
 import json
 import ssl
@@ -28,7 +28,10 @@ log = get_logger("relay.http")
 
 @dataclass(frozen=True)
 class GatewayResponse:
-    """A gateway's response. ``content`` may be cut off: too long, too late, or the connection broke."""
+    """A gateway's response.
+
+    ``content`` may be incomplete, because the body was too long or too late, or because the connection broke.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -141,7 +144,7 @@ class HttpSession:
             source.report(rendered, self._interpret(response))
 
     def _interpret(self, response: GatewayResponse) -> Sent | Failure:
-        """Interpret the response. A bug in this must not let a gateway's response end the process."""
+        """Interpret the response. A bug in the interpretation must not end the process."""
         try:
             return self._provider.api.interpret(response)
         except Exception as error:
@@ -159,7 +162,8 @@ class _Exchange:
     def __init__(self, provider: HttpProvider, rendered: RenderedMessage) -> None:
         self._provider = provider
         self._request = provider.api.request(rendered)
-        # A gateway cannot act before the body is being sent. A GET has no body, so its headers count.
+        # A gateway cannot accept a message before the relay starts to send the body. A GET has no body, so the message
+        # counts as submitted when its headers are sent.
         part = "headers" if self._request["method"] == "GET" else "body"
         self._submitting = f"send_request_{part}.started"
         self._is_submitted = False

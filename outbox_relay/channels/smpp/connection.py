@@ -1,7 +1,8 @@
-"""One bind at an SMSC: PDUs of SMPP 3.4, requests out, the response to each back, and kept alive in between.
+"""One bind (login) at an SMSC, the SMS server of a carrier.
 
-Section numbers are those of SMPP 3.4 issue 1.2. An SMSC may add optional parameters to any response (§3.2.4), so
-responses are parsed only as far as the relay needs them.
+Sends SMPP 3.4 PDUs, matches each response to its request, and keeps the connection alive. Section numbers are those of
+SMPP 3.4 issue 1.2. An SMSC may add optional parameters to any response (§3.2.4), so responses are parsed only as far as
+the relay needs them.
 """
 
 import asyncio
@@ -101,7 +102,10 @@ class Pdu:
         return bool(self.command & RESPONSE)
 
     def is_response_to(self, command: Command) -> bool:
-        """Return whether it responds to such a request: its sequence number alone does not show that (§3.3)."""
+        """Return whether it is a response to this kind of request.
+
+        The sequence number alone does not prove this (§3.3).
+        """
         return self.command == command | RESPONSE
 
     @property
@@ -130,7 +134,7 @@ class Address:
 
 
 def address_of(text: str) -> Address:
-    """Return a sender or recipient as an international number, a number of the network's own, or a name."""
+    """Return an address as an international number, a number that only the carrier's network knows, or a name."""
     digits = text.removeprefix("+")
     if not (digits.isascii() and digits.isdecimal()):
         return Address(ALPHANUMERIC, 0, text)
@@ -177,7 +181,11 @@ def _pdu(command: int, sequence: int, body: bytes = b"", status: int = 0) -> byt
 
 @dataclass(frozen=True)
 class Smsc:
-    """Where and how to bind. ``timeout`` is in seconds, for each message, and at most for each other step."""
+    """Where and how to bind.
+
+    ``timeout`` is the limit for one message, in seconds. Other steps have the limit ``step_seconds``, which is never
+    longer.
+    """
 
     host: str
     port: int
@@ -263,7 +271,9 @@ class SmppConnection:
         for response in self._pending.values():
             if not response.done():
                 response.set_exception(error)
-                response.exception()  # marks it as retrieved, since the request may have been cancelled
+                # Marks the exception as retrieved: if the request was cancelled, nobody awaits it, and asyncio would
+                # log it.
+                response.exception()
         self._pending.clear()
 
     async def _bind(self) -> None:
@@ -276,7 +286,7 @@ class SmppConnection:
             raise RefusedError(f"bind: {status_name(response.status)}")
         if not response.is_response_to(Command.BIND_TRANSMITTER):
             raise RefusedError(f"bind: answered by {response.command:#010x}")
-        if not self.is_open:  # what came right behind the response has ended the connection
+        if not self.is_open:  # data that followed the response has already ended the connection
             raise ConnectionResetError("the SMSC closed the connection")
         self._tasks.append(asyncio.create_task(self._keep_alive()))
 

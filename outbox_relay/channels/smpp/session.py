@@ -1,6 +1,7 @@
 """SMSCs and the relay's sessions with them: bind when needed, submit messages, and classify command_status.
 
-Source of the table: SMPP 3.4 issue 1.2, §5.1.3. A status from 0x400 on is the SMSC's own, and so the provider's fault.
+Source of the table: SMPP 3.4 issue 1.2, §5.1.3. Statuses from 0x400 on are defined by the SMSC's vendor. They count as
+the provider's fault.
 """
 
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class SmppProvider:
 
 
 class SmppSession:
-    """One bind at a time, and one message at a time on it; see ``channels.base.Session``."""
+    """Keeps one bind, and submits one message at a time over it; see ``channels.base.Session``."""
 
     def __init__(self, provider: SmppProvider) -> None:
         self._provider = provider
@@ -89,7 +90,7 @@ class SmppSession:
                 result = await submission.run()
             except BaseException as error:
                 source.report(rendered, submission.failure(error))
-                # The response to the submitted message may still come, but no task would await it.
+                # Close the bind: the response to the submitted message may still come, but no task would await it.
                 connection.abort(ConnectionAbortedError("the relay broke off"))
                 if isinstance(error, OSError):
                     raise self._down(error) from error
@@ -128,7 +129,7 @@ class _Submission:
     async def run(self) -> Sent | Failure:
         recipient = address_of(self._rendered.message.recipient)
         if recipient.is_name or len(recipient.value) > LONGEST_NUMBER:
-            # smpplib would cut off a longer one, and another person might receive the code.
+            # smpplib cuts off a longer number. The code could then go to another person.
             return Failure(FailureClass.RECIPIENT, self._provider.name, "no number, or too long a one for SMPP")
         sequence = self._connection.next_sequence()
         response = self._connection.request(sequence, submit_sm(sequence, self._provider.sender, self._rendered))

@@ -107,8 +107,9 @@ class Listener(Protocol):
 class Connection(asyncio.BufferedProtocol):
     """Passes replies to its listener within the event loop's callback, so that a message costs no task switch.
 
-    Its own buffer spares the event loop the allocation of 256 KiB for each read. ``reads`` counts the reads:
-    the server sent what arrives in one read before it could have seen anything written during that read.
+    It has its own buffer; otherwise the event loop allocates 256 KiB for each read. ``reads`` counts the reads from the
+    socket. All data of one read was sent before the server could see anything that the relay writes while it handles
+    this read.
     """
 
     _transport: asyncio.Transport
@@ -141,8 +142,8 @@ class Connection(asyncio.BufferedProtocol):
     async def start_tls(self, context: ssl.SSLContext, host: str, timeout: float) -> None:  # noqa: ASYNC109 - for asyncio
         """Encrypt from here on. ``timeout`` is in seconds.
 
-        Bytes in clear behind the server's reply may be an attacker's, to be read as the server's once the
-        connection is trusted (RFC 3207 §5). They end the connection.
+        Unencrypted bytes after the server's reply to STARTTLS end the connection. An attacker may have inserted them,
+        and the relay would read them as the server's replies once the connection is encrypted (RFC 3207 §5).
         """
         if not self.is_open or not self._parser.is_empty:
             raise ProtocolError("the server went on in clear after STARTTLS")
@@ -194,8 +195,8 @@ class Connection(asyncio.BufferedProtocol):
 class Deadline:
     """Calls ``expired`` once ``allowance`` seconds have passed since the last renewal.
 
-    Renewing only stores a time. The single timer, if it fires too early, is set again. Starting and
-    cancelling a timer for each message would cost more than parsing all its replies.
+    ``renew`` only stores a time. There is one timer; if it fires before that time, it is started again. To start and
+    cancel a timer for each message would cost more than to parse all its replies.
     """
 
     def __init__(self, allowance: float, expired: Callable[[], None]) -> None:
@@ -219,6 +220,6 @@ class Deadline:
         elif is_final:
             self._expired()
         else:
-            # A process that was suspended finds its timers due before it has read its sockets, where the reply
-            # may be. They come first in the next iteration of the loop.
+            # After the process was suspended, this timer may run before the loop has read a reply that is already in
+            # the socket. So the check is repeated in the next iteration, after the sockets have been read.
             self._timer = self._loop.call_later(0, partial(self._check, is_final=True))

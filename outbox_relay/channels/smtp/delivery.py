@@ -1,7 +1,8 @@
 """Deliver message after message over one open connection, driven by the server's replies.
 
-With PIPELINING (RFC 2920), MAIL, RCPT and DATA of a message go in one write, together with the content of the
-message before: one write and one read per message. Without it, each command waits for the reply to the last one.
+With PIPELINING (RFC 2920), one write contains the content of one message and the commands MAIL, RCPT and DATA of the
+next one. So each message costs one write and one read. Without PIPELINING, the relay waits for the reply to each
+command before it sends the next one.
 """
 
 import asyncio
@@ -54,7 +55,10 @@ class SmtpCapabilities:
 
 @dataclass(slots=True, eq=False)
 class _Transaction:
-    """One message's SMTP transaction. ``submitted_in_read`` is the read during which its content was written."""
+    """One message's SMTP transaction.
+
+    ``submitted_in_read`` is the value of ``Connection.reads`` when its content was written.
+    """
 
     rendered: RenderedMessage
     mail: bytes
@@ -70,7 +74,8 @@ _Handler = Callable[["Delivery", _Transaction, Reply], None]
 class Delivery:
     """Delivers the messages of one source. It holds at most two: one in transfer, the next one announced.
 
-    ``is_out_of_step`` says afterwards that the server seems to lose or mix up commands of one write.
+    ``is_out_of_step`` is true after the run if the server seems to have lost or mixed up commands that were sent in one
+    write.
     """
 
     def __init__(self, connection: Connection, source: MessageSource, capabilities: SmtpCapabilities) -> None:
@@ -180,15 +185,15 @@ class Delivery:
             self._reset(transaction)
 
     def _reset(self, transaction: _Transaction) -> None:
-        """End a transaction that the server has not ended itself: only a final dot does that."""
+        """Send RSET. The server ends a transaction itself only after the final dot (the line that ends the content)."""
         self._send(b"RSET\r\n", Delivery._on_reset, transaction)
 
     def _on_reset(self, _transaction: _Transaction, _reply: Reply) -> None:
         self._start_next()
 
     def _send_content(self, transaction: _Transaction) -> None:
-        # A server may ask for the content of a message whose only recipient it has refused. The answer is
-        # a lone dot (RFC 2920 §3.1).
+        # A server may reply 354 to DATA although it has refused the only recipient. The relay then sends only the final
+        # dot, without content (RFC 2920 §3.1).
         content = b"" if transaction.is_refused else transaction.rendered.content
         following = self._take() if self._has_pipelining else None
         transaction.maybe_accepted = not transaction.is_refused
@@ -199,7 +204,7 @@ class Delivery:
 
     def _on_content(self, transaction: _Transaction, reply: Reply) -> None:
         if transaction.submitted_in_read == self._connection.reads:
-            # It came along with the 354, so the server had not seen the content yet.
+            # This reply arrived in the same read as the 354. The server sent it before it had received the content.
             self._connection.abort(ProtocolError("the server answered before it had the message"))
             return
         self.has_accepted |= reply.is_positive
@@ -221,13 +226,14 @@ class Delivery:
         self._report(transaction, Failure(kind, self._capabilities.provider, error, wait, is_reply=is_reply))
 
     def _report(self, transaction: _Transaction, result: Sent | Failure) -> None:
-        # Replies come in order, and a message is announced only after the 354 of the one before.
+        # A result is always for the oldest transaction: replies come in order, and the commands of a message are sent
+        # only after the 354 for the previous one.
         self._transactions.popleft()
         self._source.report(transaction.rendered, result)
 
     def _on_closing(self, reply: Reply) -> None:
-        # 421 answers the oldest open command, and a command answered by 4yz had no effect. If that was the
-        # final dot, the server has not accepted the message (RFC 5321 §4.2.1).
+        # A 421 replies to the oldest command without a reply. A command with a 4yz reply has no effect (RFC 5321
+        # §4.2.1). So if that command was the final dot, the server has not accepted the message.
         for transaction in self._transactions:
             transaction.maybe_accepted = False
         self._connection.abort(ConnectionResetError(str(reply)))
@@ -237,7 +243,8 @@ class Delivery:
 
     def connection_lost(self, error: Exception) -> None:
         """Report the messages not yet settled. An error other than OSError is a bug and is raised unchanged."""
-        # If only replies to the next message's commands are missing, the server may drop what follows a final dot.
+        # If only the replies to the next message's commands are missing, the server probably discards commands that
+        # follow a final dot in the same write.
         is_announcement_lost = bool(self._expected) and self._expected[0][0] is Delivery._on_mail
         is_silent = isinstance(error, TimeoutError) and (is_announcement_lost or not self.has_accepted)
         self.is_out_of_step = self._has_pipelining and (is_silent or isinstance(error, ProtocolError))

@@ -20,7 +20,8 @@ SUBMISSION_PORT = 587
 SUBMISSIONS_PORT = 465
 
 LONGEST_IDLE_SECONDS = 30.0
-"""Servers close idle connections, which may cross with our next message."""
+"""Servers close idle connections. After this idle time, a session opens a new connection, because the server may close
+the old one just when the relay sends a message."""
 
 LOCK_STEP_SECONDS = 3600.0
 """How long PIPELINING is not used with a server that could not cope with it."""
@@ -42,7 +43,11 @@ class Tls(Enum):
 
 @dataclass(frozen=True)
 class Server:
-    """Where and how to connect. ``timeout`` is in seconds, for each message, and at most for each step before."""
+    """Where and how to connect.
+
+    ``timeout`` is the limit for one message, in seconds. Each step before the first message has a limit that is never
+    longer.
+    """
 
     host: str
     port: int
@@ -97,8 +102,9 @@ class SmtpProvider:
 class SmtpSession:
     """One connection at a time; see ``channels.base.Session``.
 
-    A message may take the server's timeout, counted from the end of the message before. With PIPELINING it is
-    taken one message ahead, so a session holds it for at most twice that time.
+    The time limit of a message is the server's timeout, counted from the end of the previous message. With PIPELINING,
+    a session takes a message while it still sends the previous one. So it holds a message for at most twice the
+    timeout.
     """
 
     _capabilities: SmtpCapabilities
@@ -198,7 +204,7 @@ class Handshake:
         return self._connection
 
     def _raise_if_lost(self) -> None:
-        """Raise the error if something right behind a reply has ended the connection."""
+        """Raise the error if data that followed a reply has ended the connection."""
         if self._lost_by:
             raise self._lost_by
 
@@ -249,7 +255,7 @@ class Handshake:
             raise ConnectionRefusedError("the server offers neither AUTH PLAIN nor AUTH LOGIN")
 
     async def _secret_command(self, before: str, secret: str, expected: int) -> None:
-        """Send a secret. If the server's reply quotes it, it is removed before operators see the reply."""
+        """Send a secret. If the server's reply quotes the secret, remove it from the reply, which operators can see."""
         try:
             await self._command(SmtpCommand.AUTH, before + secret, expected)
         except RefusedError as error:
