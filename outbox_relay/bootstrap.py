@@ -82,7 +82,7 @@ class DatabaseConnections:
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelPipeline:
-    """What the messages of one channel pass through."""
+    """The parts that the messages of one channel pass through."""
 
     pool: ProviderPool
     settlements: SettlementStore

@@ -72,7 +72,7 @@ class Generation:
     def readiness(self) -> Readiness:
         """Return the reasons why the relay cannot claim, or makes no progress."""
         components = self.components
-        # If all providers are known to be down, the relay claims nothing. It still counts as started.
+        # If all providers are known to be down, the relay makes no claims. It still counts as started.
         has_started = components.claims.has_claimed or not components.relay.may_claim
         is_away = components.connections.is_lost or not has_started
         return readiness(components.poller.late_queues(self.settings.latest), is_away=is_away)
@@ -142,7 +142,7 @@ class Daemon:
         """Build the next generation before the present one ends.
 
         If the settings are wrong, the present generation continues. Compiling the templates takes a second, so it runs
-        in a thread: deliveries go on meanwhile.
+        in a thread: deliveries continue.
         """
         if after:
             await after
@@ -179,7 +179,7 @@ async def run_daemon(settings: RelaySettings, read: ReadSettings) -> None:
 
 
 def tune_garbage_collector() -> None:
-    """Exclude the objects created at the start from garbage collection, and collect the others rarely.
+    """Exclude the objects created at the start from garbage collection, and collect later objects rarely.
 
     A message makes hundreds of objects and no cycles: reference counts free them all. With Python's default thresholds,
     the collector took a sixth of the CPU of a drain.

@@ -82,7 +82,7 @@ class RenderedMessage(NamedTuple):
 
 
 class FailureClass(StrEnum):
-    """What a failure is about. This decides whether it costs an attempt.
+    """The cause of a failure. It decides whether the failure costs an attempt.
 
     ``RECIPIENT`` and ``CONTENT``: the message is dead. ``TRANSIENT``: the message is retried, and the attempt is spent.
     ``PROVIDER``: the message waits or goes to another provider, and no attempt is spent.
@@ -243,7 +243,7 @@ def parse_rate(text: str) -> Rate:
 
 
 class Settlement(NamedTuple):
-    """A message and what became of it."""
+    """A message and its outcome."""
 
     message: ClaimedMessage
     outcome: Outcome
@@ -262,7 +262,7 @@ class Progress:
 class LateQueue(NamedTuple):
     """A queue whose oldest message has been due for too long.
 
-    ``lag`` is in seconds; ``blocked_by`` says what blocks it.
+    ``lag`` is in seconds; ``blocked_by`` has the reasons outside this relay.
     """
 
     name: str

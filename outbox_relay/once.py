@@ -63,7 +63,7 @@ async def stop_when_lost(connections: DatabaseConnections, stopping: asyncio.Eve
         await asyncio.sleep(LOOK_SECONDS)
         is_lost = connections.is_lost or connections.falling_back.is_lost
         since = (since or clock()) if is_lost else None
-    log.error("timed out", reason="the database is away or rejects statements", seconds=OUTAGE_SECONDS)
+    log.error("timed out", reason="the database is unreachable or rejects statements", seconds=OUTAGE_SECONDS)
     stopping.set()
 
 

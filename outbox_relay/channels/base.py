@@ -45,9 +45,9 @@ class Session(Protocol):
         """Deliver messages until no message is waiting.
 
         Connects before it takes the first message, and raises ProviderDownError if it cannot. Every message taken is
-        reported before this returns or raises. If the task is cancelled, each message in hand is reported as a failure
-        that says whether the message was submitted. If the provider ends the connection, the messages in hand are
-        reported as failures and ProviderDownError is raised.
+        reported before this returns or raises. If the task is cancelled, each message that it has taken is reported as
+        a failure, with ``maybe_accepted`` if it was submitted. If the provider ends the connection, these messages are
+        reported as failures, too, and ProviderDownError is raised.
         """
 
     async def close(self) -> None:
@@ -100,7 +100,7 @@ async def timeout_with_grace(seconds: float) -> AsyncIterator[None]:
 def readable_certificate() -> Iterator[None]:
     """Raise ConnectionAbortedError if a name in the server's certificate cannot be decoded.
 
-    Python's ssl decodes the names of a trusted certificate and raises UnicodeDecodeError for one that is not UTF-8.
+    Python's ssl decodes the names of a trusted certificate and raises UnicodeDecodeError for a name that is not UTF-8.
     UnicodeDecodeError is not an OSError, so callers would treat it as a bug of the relay. It is converted, because the
     fault is the server's.
     """

@@ -39,7 +39,7 @@ async def database_timeout(seconds: float | None = None) -> AsyncIterator[None]:
         async with asyncio.timeout(RESPONSE_TIMEOUT_SECONDS if seconds is None else seconds):
             yield
     except TimeoutError as error:
-        raise ConnectionTimeout("no answer") from error
+        raise ConnectionTimeout("no response") from error
 
 
 STATEMENT_TIMEOUT_MILLISECONDS = 15_000
@@ -162,7 +162,7 @@ class ReconnectingConnection:
         return self._outage.since
 
     async def run(self, work: Callable[[RelayConnection], Awaitable[Result]]) -> Result:
-        """Return what ``work`` returns, trying again for as long as the database is away.
+        """Return what ``work`` returns, trying again while the database is unreachable.
 
         ``work`` must be idempotent, because it may run again after a run that was committed but whose response was
         lost. A DataError is raised without another try, because PostgreSQL would reject the same data again.
@@ -178,7 +178,7 @@ class ReconnectingConnection:
     async def once(
         self, work: Callable[[RelayConnection], Awaitable[Result]], *, within: float | None = None
     ) -> Result:
-        """Run ``work`` once; raise if the database is away, or does not respond within so many seconds."""
+        """Run ``work`` once; raise if the database is unreachable, or does not respond ``within`` seconds."""
         try:
             async with database_timeout(within) if within else nullcontext():
                 result = await self._try(work)

@@ -126,7 +126,7 @@ class Fallbacks:
     async def _take(self, connection: AsyncConnection, first_id: UUID) -> FallbackMessage | OverBudget | None:
         """Enqueue one message's fallback and count it, or do neither.
 
-        Returns None if there is nothing left to do, or if another relay is doing it. A repeated call after a lost
+        Returns None if the work is done already, or if another relay is doing it. A repeated call after a lost
         response does nothing, because the first call has cleared ``fallback_at``.
         """
         async with connection.transaction() as whole:

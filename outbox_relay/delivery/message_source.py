@@ -56,7 +56,7 @@ Put = Callable[[ClaimedMessage, Outcome], None]
 class LocalQueue:
     """The messages that are claimed and not yet taken, and the idle delivery workers.
 
-    The worker that went idle last is woken first: its connection was used last, and the others may close.
+    The worker that went idle last is woken first: its connection was used last, and idle connections may close.
     """
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class MessagePreparer:
         except RenderingError as error:
             cause = str(error)
         except Exception as error:
-            # A bug that one message triggers must not stop the others.
+            # A bug that one message triggers must not stop other messages.
             log.exception("rendering failed", message_id=str(message.id))
             cause = f"rendering broke: {type(error).__name__}"
         return Dead(DeadReason.REJECTED, Failure(FailureClass.CONTENT, None, cause))

@@ -1,6 +1,6 @@
 """Polls for due messages, suspects, due fallbacks and provider states, in one statement for all queues.
 
-So an idle relay needs one round trip per poll, whatever the number of its queues. Notifications usually wake a relay
+So an idle relay needs one round trip per poll for any number of queues. Notifications usually wake a relay
 earlier; the poll is the fallback. It also writes the relay's heartbeat and sets the gauges of the lag.
 """
 
@@ -90,7 +90,7 @@ ALL_QUEUES = queues_of(CHANNELS)
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """What a poll has found: queues that may have due messages, and the states of known providers.
+    """The result of a poll: queues that may have due messages, and the states of known providers.
 
     ``lags`` maps each queue that has a due message to the age of the oldest one, in seconds. It is None if the poll
     made no full scan.

@@ -22,7 +22,7 @@ Why a due message may wait, and for how long:
 11. A breaker is half open, and another relay probes (``pool.PROBE_PERMIT_SECONDS``): this relay checks again every
     ``pool.RECHECK_SECONDS``.
 12. Its template or locale is unknown to this release: until a relay of a newer release claims it.
-13. The database is away: ``shared.db.outage.LONGEST_PAUSE_SECONDS`` between tries.
+13. The database is unreachable: ``shared.db.outage.LONGEST_PAUSE_SECONDS`` between tries.
 14. Other messages are rendered in advance: ``message_source.LONGEST_AHEAD_SECONDS``.
 15. No running relay has a provider for its channel: until a relay starts with one (EMAIL_PROVIDERS, SMS_PROVIDERS,
     PROVISION_DATABASE_URL).
@@ -117,7 +117,7 @@ class QueueConsumer:
 
     @property
     def progress(self) -> Progress:
-        """What the stall detector sees of this consumer."""
+        """The state of this consumer for the stall detector."""
         return Progress(self._batcher.held, self._looks, self._batcher.settled, self._is_stopping)
 
     @property
@@ -146,7 +146,7 @@ class QueueConsumer:
             self._looks += 1
 
     def workers(self) -> Iterator[Coroutine[None, None, None]]:
-        """Yield the coroutines to run beside ``fetch``: the settlement batcher, and one worker per connection."""
+        """Yield the coroutines to run in parallel with ``fetch``: the settlement batcher, one worker per connection."""
         yield self._batcher.run()
         for _ in range(self._connections):
             yield self._deliver()

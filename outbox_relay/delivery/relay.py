@@ -54,7 +54,7 @@ class Relay:
             await consumer.has_looked.wait()
 
     def wake(self) -> None:
-        """Make the consumers of high priority look for due messages at once, and the others a little later.
+        """Make the consumers of high priority look for due messages at once, and those of low priority a little later.
 
         All consumers share a database connection and a CPU core. A low-priority claim would delay a high-priority
         message that was just claimed.

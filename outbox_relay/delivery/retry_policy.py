@@ -33,7 +33,7 @@ class Doubling:
 
 @dataclass(frozen=True)
 class Steps:
-    """Fixed delays for the first attempts; the last of them applies to all that follow."""
+    """Fixed delays for the first attempts; the last delay applies to all later attempts."""
 
     delays: tuple[timedelta, ...]
 

@@ -95,7 +95,7 @@ NETWORK_RULES = (
         "RFC 9293 §3.10.7.4, ECONNRESET, ECONNABORTED, EPIPE",
         _is(ConnectionResetError, ConnectionAbortedError, BrokenPipeError),
     ),
-    NetworkRule("no answer in time", "RFC 5321 §4.5.3.2, connect(2) ETIMEDOUT", _is(TimeoutError)),
+    NetworkRule("no response in time", "RFC 5321 §4.5.3.2, connect(2) ETIMEDOUT", _is(TimeoutError)),
     NetworkRule("network failed", "connect(2) ENETUNREACH, EHOSTUNREACH and the rest of errno(3)", _is(BaseException)),
 )
 

@@ -15,7 +15,7 @@ TRANSIENT, CONTENT = FailureClass.TRANSIENT, FailureClass.CONTENT
 
 
 class SmtpCommand(StrEnum):
-    """The command that a reply answers. ``CONTENT`` is the final dot."""
+    """The command that a reply is for. ``CONTENT`` is the final dot."""
 
     CONNECT = "connect"
     EHLO = "EHLO"

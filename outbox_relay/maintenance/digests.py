@@ -46,7 +46,7 @@ class Digests:
         self._unposted: deque[bytes] = deque(maxlen=MOST_UNPOSTED)
 
     async def gather(self, connection: RelayConnection) -> None:
-        """Enqueue a digest with the causes that were in no digest of the last hour. Does nothing if there are none.
+        """Enqueue a digest with the causes that were in no digest of the last hour, if there are any.
 
         One statement, and so one transaction: a cause counts as reported if, and only if, its messages are in the
         outbox.

@@ -44,8 +44,7 @@ USERS = 500
 MOST_CALLS = 50
 """Calls of each step in a round, so that many old rows do not keep the other steps from running."""
 REST_IN_ROUNDS = 5
-"""A step that has no work left rests until the fifth round after this one. What it creates or removes can wait for
-days."""
+"""A step that has no work left rests until the fifth round after it. Its partitions and rows can wait for days."""
 LEASE_IN_ROUNDS = 3
 SHORTEST_LEASE_SECONDS = 60
 """The lease is renewed between calls. A call takes at most 15 seconds (the statement timeout), so the lease does not
@@ -81,7 +80,7 @@ class Done:
 
 
 def steps_for(settings: RelaySettings) -> list[Step]:
-    """Return the steps of a round; rows that are kept forever have none."""
+    """Return the steps of a round; rows that are kept forever need no step."""
     ahead, retention = (WEEKS_AHEAD,), settings.retention_days
     steps = [Step("partitions_made", "select signpost_make_partitions(%s)", ahead, full=WEEKS_AHEAD + 2)]
     if retention:

@@ -144,7 +144,7 @@ PICK_DUE = _picking(
 )
 PICK_SUSPECT = _picking(IS_SUSPECT, limit="1")
 
-# After a lost answer: the same conditions as a claim, except for the one that hides leased rows.
+# After a lost response: the same conditions as a claim, except for IS_FREE, which hides leased rows.
 PICK_OWN = _picking(f"{IN_QUEUE} and {IS_OWN}", limit="%(limit)s")
 PICK_OWN_SUSPECT = _picking(f"{HAS_LOST_LEASES} and {IS_OWN}", limit="1")
 
@@ -240,7 +240,7 @@ class ClaimQuery:
 
     The server may commit a claim without sending a response, for example while its synchronous standby is unreachable.
     The next try finds the leased messages by the token. Without the token, the messages would lose lease after lease,
-    until they count as poison. ``unanswered_from`` is the lowest position of the tries that were sent and not answered;
+    until they count as poison. ``unanswered_from`` is the lowest position of the tries that got no response;
     ``started`` is when the last try was sent, on a monotonic clock.
     """
 
@@ -349,7 +349,7 @@ class ClaimStore:
     async def _reclaim(
         self, connection: RelayConnection, query: ClaimQuery, key: QueueKey, limit: int
     ) -> list[ClaimedMessage]:
-        """Renew the leases of an earlier try whose answer was lost."""
+        """Renew the leases of an earlier try whose response was lost."""
         if query.unanswered_from is None:
             return []
         rows = await query.run(connection, RECLAIM, claim_parameters(key, query.unanswered_from, limit))

@@ -59,7 +59,7 @@ class HourlyStats:
         return counts
 
     async def write(self, database: ReconnectingConnection) -> None:
-        """Write what was counted since the last time, if anything. What cannot be written waits for the next time."""
+        """Write the counts since the last time, if there are any. After a failure, they wait for the next write."""
         if counts := self.take():
             try:
                 await database.once(lambda connection: add_to_hours(counts, connection), within=TIMEOUT_SECONDS)

@@ -43,7 +43,7 @@ async def listen(url: str, wake: Callable[[], None]) -> None:
 
 
 async def _forward(connection: RelayConnection, wake: Callable[[], None]) -> None:
-    # Notifications that arrive with the response to `select 1` come here, the others to _wait_for_notifications.
+    # Notifications that arrive with the response to `select 1` come here, all later ones to _wait_for_notifications.
     connection.add_notify_handler(lambda _notification: wake())
     # Wake once, because notifications are lost while there is no connection.
     wake()

@@ -51,8 +51,8 @@ update outbox_messages as message
 returning message.id
 """
 
-# A *sent* outcome is valid even without the lease, if recipient and token are still those that were sent. It then
-# overwrites a "dead" that another relay has written meanwhile. It is ignored if an operator has corrected and requeued
+# A *sent* outcome is valid even without the lease, if the recipient and the token are unchanged. It then overwrites a
+# "dead" that another relay has written in the meantime. It is ignored if an operator has corrected and requeued
 # the message. If the message was erased, only its status is updated, without the provider's message id.
 SETTLE_SENT_WITHOUT_LEASE = f"""
 with reported as materialized (
@@ -147,7 +147,7 @@ class SettleStatements:
     """The pair of statements that settle the messages of a channel, for sent and for other outcomes.
 
     ``sent_without_lease`` is the statement for sent messages whose lease was lost. If it is None, those messages are
-    not changed. ``has_next_message`` says whether the statements enqueue a next message, whose id is taken from
+    not changed. If ``has_next_message`` is true, the statements enqueue a next message, whose id is taken from
     ``next_ids``.
     """
 
@@ -254,7 +254,7 @@ BY_ID = attrgetter("message.id.int")
 class SettlementStore:
     """Writes outcomes with the pair of statements of one channel.
 
-    ``has_deferred`` says whether any message was deferred, for example because a provider or a key was missing.
+    ``has_deferred`` is true if any message was deferred, for example because a provider or a key was missing.
     """
 
     def __init__(self, database: ReconnectingConnection, statements: SettleStatements = MESSAGES) -> None:
@@ -389,7 +389,7 @@ class SettlementBatcher:
         """Settle the batch.
 
         If PostgreSQL rejects its data, settle each message separately, so that one bad message does not block the
-        others.
+        rest.
         """
         try:
             stale = await self._store.settle(batch)

@@ -20,7 +20,7 @@ noticed soon."""
 PROBES_TO_CLOSE = 2
 """One successful probe is not enough, because the provider may fail again directly afterwards."""
 MOST_DOUBLINGS = 16
-"""More doublings change nothing: the pause has reached its cap."""
+"""After this many doublings, the pause has long reached its cap."""
 
 
 class BreakerState(StrEnum):
@@ -54,7 +54,7 @@ class CircuitBreaker:
         return BreakerState.OPEN if now < self.open_until else BreakerState.HALF_OPEN
 
     def has_probe_permit(self, now: float) -> bool:
-        """Return whether this process is the one that may probe."""
+        """Return whether this process may probe."""
         return now < self.probe_permit_until
 
     def remaining(self, now: float) -> timedelta:
@@ -62,7 +62,7 @@ class CircuitBreaker:
         return timedelta(seconds=max(self.open_until - now, 0.0) if self.consecutive_opens else 0.0)
 
     def failed(self, now: float, *, jitter: float, at_least: timedelta = NOTHING) -> bool:
-        """Record a failure; return whether the breaker is now open anew or for longer.
+        """Record a failure; return whether the breaker is now open again or for longer.
 
         The breaker opens in each of these cases: the provider asks for a pause (``at_least``); a probe fails; the last
         FAILURES_IN_A_ROW attempts failed (or all, if there were fewer); at least SHARE_OF_FAILURES of the attempts

@@ -406,7 +406,7 @@ class ProviderPool:
         return any(provider.is_usable() for provider in self.providers)
 
     def allowance(self, limit: int, waiting: int = 0) -> int:
-        """Return how many of ``limit`` messages to claim now, on top of those that are waiting already."""
+        """Return how many of ``limit`` messages to claim now, in addition to the ``waiting`` ones."""
         offered = sum(provider.offer(limit + waiting) for provider in self.providers)
         self.sync_if_needed()
         return min(max(offered - waiting, 0), limit)
@@ -470,7 +470,7 @@ class ProviderPool:
         self._changed.clear()
 
     def notify_capacity(self) -> None:
-        """Tell the consumers to claim again: more messages may be sent than before."""
+        """Notify the consumers that more messages may be sent than before, so that they claim again."""
         for callback in self._on_capacity:
             callback()
 

@@ -1,6 +1,6 @@
 """Rate limits: a token bucket, and the permits that a relay has drawn in advance from the bucket in the database.
 
-All relays share the bucket in the provider's row. Nothing here does any IO.
+All relays share the bucket in the provider's row. This module does no IO.
 """
 
 from dataclasses import dataclass

@@ -23,8 +23,8 @@ DkimKey = RSAPrivateKey | Ed25519PrivateKey
 SHORTEST_RSA_BITS, LONGEST_RSA_BITS = 2048, 4096
 """The least that signers should use, and the most that every verifier supports (RFC 8301 §3.2)."""
 
-# Each of these header names is listed once more than it occurs in the mail. So nobody can add another header of this
-# name without breaking the signature (oversigning, RFC 6376 §8.15).
+# Each of these header names is listed once more than it occurs in the mail. So adding another header of this name
+# breaks the signature (oversigning, RFC 6376 §8.15).
 OVERSIGNED = (b"from", b"reply-to", b"to", b"cc", b"subject", b"date", b"message-id", b"mime-version", b"content-type")
 SIGNED = (*OVERSIGNED, b"auto-submitted", b"content-language")
 

@@ -13,7 +13,7 @@ TRY_MARGIN = timedelta(minutes=3)
 
 
 class Phase(StrEnum):
-    """What the relay is doing, for operators."""
+    """The phase of the relay's life, for operators."""
 
     STARTING = "Starting"
     CLAIMING = "Claiming"

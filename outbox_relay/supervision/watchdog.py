@@ -37,12 +37,12 @@ class ServiceManager:
         self._path = environment.get("NOTIFY_SOCKET")
         is_ours = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         microseconds = environment.get("WATCHDOG_USEC", "")
-        # Half of what it allows, as sd_watchdog_enabled(3) recommends.
+        # Half of the time that the service manager allows, as sd_watchdog_enabled(3) recommends.
         has_watchdog = is_ours and microseconds.isdecimal() and int(microseconds) > 0
         self.watchdog_interval = timedelta(microseconds=int(microseconds)) / 2 if has_watchdog else WATCHDOG_INTERVAL
 
     def notify(self, *assignments: str) -> None:
-        """Send assignments as one datagram. Errors are ignored: nothing here may delay the relay."""
+        """Send assignments as one datagram. Errors are ignored, because the relay must not wait."""
         if not self._path:
             return
         # A name that begins with @ is in Linux's abstract namespace, whose names begin with NUL.

@@ -32,7 +32,7 @@ class TimeoutConnection(Connection[TupleRow]):
             if self.pgconn.transaction_status != TransactionStatus.ACTIVE:
                 raise
             self.close()  # a late response must not be taken for the next statement's
-            raise ConnectionTimeout("no answer") from error
+            raise ConnectionTimeout("no response") from error
 
     def run_in_time(self, statement: bytes, *, within: float | None = None) -> PGresult | None:
         """Run a short statement with libpq's own calls, which is faster than a cursor; return the last result.
@@ -49,7 +49,7 @@ class TimeoutConnection(Connection[TupleRow]):
             while self.pgconn.is_busy():
                 if not poll.poll(max(deadline - time.monotonic(), 0) * 1000):
                     self.close()
-                    raise ConnectionTimeout("no answer")
+                    raise ConnectionTimeout("no response")
                 self.pgconn.consume_input()
             following = self.pgconn.get_result()
             if following is None:

@@ -18,7 +18,7 @@ SHOWN = 9
 
 def smtp_table() -> str:
     rows = ((command_words(rule), reply_words(rule), rule.meaning, rule.kind, rule.source) for rule in SMTP_RULES)
-    return table(("answer to", "reply", "it is about", "class", "source"), rows)
+    return table(("reply to", "reply", "it is about", "class", "source"), rows)
 
 
 def http_table() -> str:

@@ -72,7 +72,7 @@ class KannelApi:
         if response.is_success and any(accepted.startswith(text) for accepted in ACCEPTED_TEXTS):
             # The body was cut off, so Kannel may have accepted the message. The failure costs an attempt; otherwise the
             # relay could send the message again without limit.
-            error = f"HTTP {response.status} without a whole answer"
+            error = f"HTTP {response.status} without a whole response"
             return Failure(FailureClass.TRANSIENT, self.name, error, maybe_accepted=True)
         is_reply = _is_about_message(response.status, text)
         return response.failure(self.name, _class_of(text), detail=text, is_reply=is_reply)

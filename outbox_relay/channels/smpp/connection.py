@@ -285,7 +285,7 @@ class SmppConnection:
         if response.status != Status.ESME_ROK:
             raise RefusedError(f"bind: {status_name(response.status)}")
         if not response.is_response_to(Command.BIND_TRANSMITTER):
-            raise RefusedError(f"bind: answered by {response.command:#010x}")
+            raise RefusedError(f"bind: the reply is {response.command:#010x}")
         if not self.is_open:  # data that followed the response has already ended the connection
             raise ConnectionResetError("the SMSC closed the connection")
         self._tasks.append(asyncio.create_task(self._keep_alive()))

@@ -146,7 +146,7 @@ class _Submission:
             kind, error = _CLASSES.get(status, FailureClass.PROVIDER), f"submit_sm: {status_name(status)}"
             return Failure(kind, name, error, is_reply=status not in _NOT_ABOUT_MESSAGE)
         if not response.is_response_to(Command.SUBMIT_SM):
-            error = f"submit_sm: answered by {response.command:#010x}"
+            error = f"submit_sm: the reply is {response.command:#010x}"
             return Failure(FailureClass.TRANSIENT, name, error, maybe_accepted=True)
         message_id = response.message_id
         return Sent(name, printable(message_id) if message_id else None)

@@ -149,7 +149,7 @@ class Delivery:
         elif self._expected:
             handler, transaction = self._expected.popleft()
             if self._is_misplaced(handler, reply):
-                self._connection.abort(ProtocolError("the server's answers are out of step"))
+                self._connection.abort(ProtocolError("the server's replies are out of step"))
             else:
                 handler(self, transaction, reply)
         else:
@@ -205,7 +205,7 @@ class Delivery:
     def _on_content(self, transaction: _Transaction, reply: Reply) -> None:
         if transaction.submitted_in_read == self._connection.reads:
             # This reply arrived in the same read as the 354. The server sent it before it had received the content.
-            self._connection.abort(ProtocolError("the server answered before it had the message"))
+            self._connection.abort(ProtocolError("the server replied before it had the message"))
             return
         self.has_accepted |= reply.is_positive
         if not reply.is_positive:
@@ -239,7 +239,7 @@ class Delivery:
         self._connection.abort(ConnectionResetError(str(reply)))
 
     def _time_out(self) -> None:
-        self._connection.abort(TimeoutError("the server did not answer in time"))
+        self._connection.abort(TimeoutError("the server did not reply in time"))
 
     def connection_lost(self, error: Exception) -> None:
         """Report the messages not yet settled. An error other than OSError is a bug and is raised unchanged."""

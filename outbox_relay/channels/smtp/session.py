@@ -30,7 +30,7 @@ LONGEST_STEP_SECONDS = 10.0
 """A healthy server replies much faster. RFC 5321 §4.5.3.2 would allow it five minutes for each command."""
 
 SECOND_ADDRESS_AFTER_SECONDS = 0.25
-"""When to try the next address of a host whose first one does not answer (RFC 8305 §5)."""
+"""When to try the next address of a host whose first one does not respond (RFC 8305 §5)."""
 
 
 class Tls(Enum):
@@ -273,7 +273,7 @@ class Handshake:
             async with asyncio.timeout(self._step_seconds):
                 reply = await self._reply
         except TimeoutError:
-            raise TimeoutError(f"{command}: the server did not answer in time") from None
+            raise TimeoutError(f"{command}: the server did not reply in time") from None
         if reply.code != code:
             raise RefusedError(command, reply)
         return reply

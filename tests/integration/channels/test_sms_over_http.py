@@ -101,7 +101,7 @@ async def test_a_refused_connection_means_that_the_message_was_not_submitted(kin
 async def test_a_connection_that_hangs_submits_nothing(kind: GatewayKind) -> None:
     async with HttpGateway(kind.accepts) as deaf_to_tls:
         failure = await assert_not_submitted(kind, deaf_to_tls, "", seconds=0.5)
-    assert failure.error == "no answer in time"
+    assert failure.error == "no response in time"
     assert not deaf_to_tls.requests
 
 

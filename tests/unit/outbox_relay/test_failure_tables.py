@@ -171,7 +171,7 @@ BREAK_EXAMPLES: dict[str, list[BaseException]] = {
     "certificate not trusted": [ssl.SSLCertVerificationError(1, "certificate verify failed: Hostname mismatch")],
     "TLS failed": [ssl.SSLError(1, "wrong version number"), ssl.SSLEOFError(8, "EOF"), ssl.SSLError("handshake")],
     "the channel's own text": [
-        TimeoutError("the server did not answer in time"),
+        TimeoutError("the server did not reply in time"),
         ConnectionResetError("421 4.3.2 shutting down"),
         ConnectionRefusedError("the server does not offer STARTTLS"),
         LookupError(),
@@ -183,7 +183,7 @@ BREAK_EXAMPLES: dict[str, list[BaseException]] = {
         ConnectionAbortedError(errno.ECONNABORTED, "aborted"),
         BrokenPipeError(errno.EPIPE, "broken pipe"),
     ],
-    "no answer in time": [TimeoutError(errno.ETIMEDOUT, "timed out")],
+    "no response in time": [TimeoutError(errno.ETIMEDOUT, "timed out")],
     "network failed": [OSError(errno.ENETUNREACH, "unreachable"), OSError(errno.EHOSTUNREACH, "no route to host")],
 }
 

@@ -177,7 +177,7 @@ def test_a_break_before_submission_costs_no_attempt() -> None:
     before = connection_failure("smtp:a:25", ConnectionResetError("closed"), maybe_accepted=False)
     after = connection_failure("smtp:a:25", TimeoutError(), maybe_accepted=True)
     assert (before.kind, before.maybe_accepted, before.error) == (PROVIDER, False, "closed")
-    assert (after.kind, after.maybe_accepted, after.error) == (TRANSIENT, True, "no answer in time")
+    assert (after.kind, after.maybe_accepted, after.error) == (TRANSIENT, True, "no response in time")
 
 
 def test_a_long_text_is_cut_and_a_text_less_error_is_named_by_its_class() -> None:
