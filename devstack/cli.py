@@ -109,7 +109,7 @@ def _welcome(stack: Stack) -> str:
   Metrics  {programs.relay_url}/metrics
   Logs     {stack.folder}
 
-For outboxctl in another terminal:
+For .venv/bin/outboxctl in another terminal:
 
   export DATABASE_URL='{programs.operators_database_url}'
 

@@ -88,7 +88,11 @@ def acquire_key(session: Session) -> None:
 
 
 def find_response(session: Session, key: RequestKey) -> IdempotencyKey | None:
-    """Return the stored response of the key, if any. Raises KeyReusedError for a different request."""
+    """Return the stored response of the key, if any. Raises KeyReusedError for a different request.
+
+    It returns a response of any age until the maintenance deletes it. After the removal of the server key that was the
+    newest when it was stored, an identical request also counts as different.
+    """
     stored = session.get(IdempotencyKey, key.id)
     if stored and stored.fingerprint not in key.fingerprints:
         raise KeyReusedError

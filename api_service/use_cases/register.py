@@ -1,7 +1,8 @@
 """Register: add a pending user, a token and a message in one transaction; and look a registration up.
 
-A registration with the address of an active user gets a decoy: a token that looks real and cannot be used. Another
-activation with the same address retires a pending user. A registration's view reveals neither.
+A registration with the address of an active user gets a decoy: a token that looks real and cannot be used. When one
+pending registration is activated, other pending users with the same address are retired. A registration's view reveals
+neither fact.
 """
 
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ class RegistrationStatus(StrEnum):
 
 
 class DeliveryProblem(StrEnum):
-    """Why a message does not arrive, without the server's reply."""
+    """Why a message does not arrive. It never contains the server's reply."""
 
     TEMPORARILY_UNAVAILABLE = "temporarily_unavailable"
     ADDRESS_REJECTED = "address_rejected"
@@ -83,13 +84,13 @@ class Registration:
 
     @property
     def is_email_confirmation_sent(self) -> bool:
-        """Whether a provider has accepted the newest message and it is an e-mail."""
+        """Whether the newest message is an e-mail and a provider has accepted it."""
         return self.channel is Channel.EMAIL and self.delivery.status is Status.SENT
 
 
 @dataclass(frozen=True)
 class RegisterCommand:
-    """A registration to add. Addresses are in deliverable form; the channel has an address."""
+    """A registration to add. Addresses are in deliverable form; an address for ``channel`` is given."""
 
     email: str | None = field(repr=False)
     phone: str | None = field(repr=False)
@@ -106,9 +107,9 @@ def register(
     """Add the user, its activation token and its outbox message, in the caller's transaction.
 
     If the address is taken, the same statements add a different message, and a token that cannot activate anything.
-    Returns the registration as ``look_up`` would, without another query. The route has already counted the limits of
-    registrations (``spend`` in ``api_service/routes/registrations.py``); ``limiter`` only shows when the address may
-    be sent another message.
+    Returns the registration as ``look_up`` would, without another query. The route has already counted the rate limits
+    (``spend`` in ``api_service/routes/registrations.py``). ``limiter`` is only read here: it shows when another message
+    may be sent to this address.
     """
     user = pending_user(command, password_hash)
     token = add_user_with_token(session, user, command.channel, policy)
@@ -174,13 +175,16 @@ def look_up(session: Session, registration_id: UUID, *, resend_cooldown: timedel
 
 
 def resend_wait(session: Session, recipient: str, limiter: Limiter) -> timedelta:
-    """Return how long the address must wait for its next message."""
+    """Return how long until another message may be sent to this address."""
     subject = limiter.address(Limit.RESENDS_PER_ADDRESS, canonical_address(recipient))
     return limiter.time_until_admitted(subject, session.connection())
 
 
 def is_settled(session: Session, registration_id: UUID) -> bool:
-    """Return whether the newest message was sent or is dead on all channels, or the registration is gone."""
+    """Return whether no message is pending any more.
+
+    The newest one was sent, or all (including the fallback) are dead, or the registration is gone.
+    """
     status = session.connection().execute(_NEWEST_STATUS, {"registration_id": registration_id}).scalar_one_or_none()
     return status is not Status.PENDING
 
@@ -193,7 +197,7 @@ def registration_status(*, is_active: bool, is_expired: bool) -> RegistrationSta
 
 
 def delivery_problem(status: Status, dead_reason: DeadReason | None, error_class: str | None) -> DeliveryProblem | None:
-    """Return why the message does not arrive, if it does not."""
+    """Return the reason why the message does not arrive, or None."""
     if status is Status.PENDING and error_class in TEMPORARY_FAILURES:
         return DeliveryProblem.TEMPORARILY_UNAVAILABLE
     return _cause_of_death(dead_reason, error_class) if dead_reason else None
@@ -254,12 +258,12 @@ def _registration() -> Select[Any]:
 
 
 def _token_id() -> ColumnElement[UUID]:
-    # A provisioning message carries no code, and names the token of the message that follows.
+    # A provisioning message has no token. Its payload names the token of the activation message that follows.
     return func.coalesce(OutboxMessage.token_id, OutboxMessage.payload["token_id"].astext.cast(Uuid))
 
 
 def _status() -> ColumnElement[Status]:
-    # A dead message that is about to fall back, within a second, is still pending.
+    # A dead message still counts as pending if its fallback will be enqueued within a second.
     has_pending_fallback = and_(OutboxMessage.status == Status.DEAD, OutboxMessage.fallback_at.is_not(None))
     return case((has_pending_fallback, literal(Status.PENDING, OutboxMessage.status.type)), else_=OutboxMessage.status)
 
@@ -271,7 +275,7 @@ def _due_at() -> ColumnElement[datetime | None]:
 
 
 def _newest_message(*columns: Any) -> Select[Any]:
-    # If the fallback is dead too, prefer the first message, which may still be pending.
+    # If the fallback is dead, show the first message, which may still be pending.
     is_dead_end = and_(OutboxMessage.status == Status.DEAD, OutboxMessage.fallback_of.is_not(None))
     return (
         select(*columns)

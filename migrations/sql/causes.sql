@@ -18,7 +18,7 @@ return right(lpad(to_hex(hashtextextended(
     coalesce(dead_reason, '') || chr(31) || coalesce(provider, '') || chr(31)
     || coalesce(signpost_error_pattern(error), ''), 0)), 16, '0'), 12);
 
--- A masked address for operators and logs: `a…@example.org`, `+23…78`.
+-- A masked address for operators: `a…@example.org`, `+23…78`.
 create function signpost_masked(address text) returns text
 language sql immutable strict parallel safe
 return case when position('@' in address) > 0

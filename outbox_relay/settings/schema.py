@@ -311,7 +311,8 @@ class RelaySettings(BrandingSettings):
     maintenance_seconds: int = setting(
         Whole,
         "RELAY_MAINTENANCE_SECONDS",
-        "How often the relay that holds the leader lease runs it. Every fifth run creates and drops partitions.",
+        "How often the relay that holds the leader lease runs it. A step that has no work left is skipped in the next"
+        " four runs.",
         unit="seconds",
         default=60,
         bounds=(1, 3600),
