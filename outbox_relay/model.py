@@ -99,9 +99,10 @@ class Failure:
     """The failure of one attempt.
 
     ``maybe_accepted``: the provider may have accepted the message anyway, because the connection broke after the relay
-    had sent the final dot (SMTP), the HTTP body or the submit_sm (SMPP). ``is_reply``: the failure is a reply of the
-    provider to this message, not to a login or a connection. ``error`` is for operators; it may quote the recipient and
-    so is never logged.
+    had sent the final dot (SMTP), the HTTP body or the submit_sm (SMPP). ``is_about_message``: the provider replied to
+    this message, and the reply names no cause that concerns all messages, such as missing credit. A failure of class
+    ``PROVIDER`` can only then count as the message's own (``retry_policy.attributed``). ``error`` is for operators; it
+    may quote the recipient and so is never logged.
     """
 
     kind: FailureClass
@@ -109,7 +110,7 @@ class Failure:
     error: str
     retry_after: timedelta | None = None
     maybe_accepted: bool = False
-    is_reply: bool = False
+    is_about_message: bool = False
 
 
 @dataclass(frozen=True, slots=True)

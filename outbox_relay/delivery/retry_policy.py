@@ -113,7 +113,7 @@ def attributed(failure: Failure, *, is_provider_healthy: bool) -> Failure:
     is not down, and the failure counts as transient. Otherwise, a few such messages would open the circuit breaker and
     stop all others.
     """
-    if failure.kind is FailureClass.PROVIDER and failure.is_reply and is_provider_healthy:
+    if failure.kind is FailureClass.PROVIDER and failure.is_about_message and is_provider_healthy:
         return replace(failure, kind=FailureClass.TRANSIENT)
     return failure
 

@@ -125,5 +125,5 @@ class ProvisionProvider:
         return self._decoy_failures.current(asyncio.get_running_loop().time())
 
     def _failure_of(self, error: StepFailedError) -> Failure:
-        # ``is_reply`` is false: a failure of the server must not count against this organization.
-        return replace(error.failure, provider=self.name, is_reply=False)
+        # ``is_about_message`` is false: a failure of the server must not count against this organization.
+        return replace(error.failure, provider=self.name, is_about_message=False)

@@ -39,7 +39,8 @@ class GenericJsonApi:
         problem = body.get("code")
         kind = from_http_status(response.status, problem if isinstance(problem, str) else None)
         detail = json.dumps(body) if body else ""
-        return response.failure(self.name, kind, detail=detail, is_reply=response.status not in NOT_ABOUT_MESSAGE)
+        is_about_message = response.status not in NOT_ABOUT_MESSAGE
+        return response.failure(self.name, kind, detail=detail, is_about_message=is_about_message)
 
 
 def _provider(url: ProviderUrl, context: DeliveryContext) -> HttpProvider:

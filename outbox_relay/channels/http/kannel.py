@@ -74,8 +74,8 @@ class KannelApi:
             # relay could send the message again without limit.
             error = f"HTTP {response.status} without a whole response"
             return Failure(FailureClass.TRANSIENT, self.name, error, maybe_accepted=True)
-        is_reply = _is_about_message(response.status, text)
-        return response.failure(self.name, _class_of(text), detail=text, is_reply=is_reply)
+        is_about_message = _is_about_message(response.status, text)
+        return response.failure(self.name, _class_of(text), detail=text, is_about_message=is_about_message)
 
 
 def _class_of(text: str) -> FailureClass:

@@ -56,11 +56,11 @@ class GatewayResponse:
             return {}
         return value if isinstance(value, dict) else {}
 
-    def failure(self, provider: str, kind: FailureClass, *, detail: str, is_reply: bool) -> Failure:
+    def failure(self, provider: str, kind: FailureClass, *, detail: str, is_about_message: bool) -> Failure:
         """Return a failure with the delay that the response asks for. ``detail`` is for operators."""
         error = printable(f"HTTP {self.status} {detail}").strip()[:LONGEST_ERROR]
         wait = retry_after_header(self.headers.get("Retry-After"), datetime.now(UTC))
-        return Failure(kind, provider, error, wait, is_reply=is_reply)
+        return Failure(kind, provider, error, wait, is_about_message=is_about_message)
 
 
 def message_id_in(value: object) -> str | None:

@@ -84,9 +84,9 @@ class TwilioApi:
         code = given if isinstance(given, int) else None
         if response.is_success and code is None:
             return Sent(self.name, message_id_in(body.get("sid")))
-        is_reply = code not in _ACCOUNT and response.status not in NOT_ABOUT_MESSAGE
+        is_about_message = code not in _ACCOUNT and response.status not in NOT_ABOUT_MESSAGE
         detail = f"{code}: {body.get('message') or body.get('error_message')}" if code else ""
-        return response.failure(self.name, _class_of(code), detail=detail, is_reply=is_reply)
+        return response.failure(self.name, _class_of(code), detail=detail, is_about_message=is_about_message)
 
 
 def _class_of(code: int | None) -> FailureClass:

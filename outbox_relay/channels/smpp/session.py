@@ -144,7 +144,7 @@ class _Submission:
         name, status = self._provider.name, response.status
         if status != Status.ESME_ROK:
             kind, error = _CLASSES.get(status, FailureClass.PROVIDER), f"submit_sm: {status_name(status)}"
-            return Failure(kind, name, error, is_reply=status not in _NOT_ABOUT_MESSAGE)
+            return Failure(kind, name, error, is_about_message=status not in _NOT_ABOUT_MESSAGE)
         if not response.is_response_to(Command.SUBMIT_SM):
             error = f"submit_sm: the reply is {response.command:#010x}"
             return Failure(FailureClass.TRANSIENT, name, error, maybe_accepted=True)

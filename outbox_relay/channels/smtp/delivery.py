@@ -221,9 +221,9 @@ class Delivery:
         transaction.is_refused = True
         kind = from_smtp_reply(command, reply.code, reply.text)
         error = f"{command}: {reply}"[:LONGEST_ERROR]
-        is_reply = reply.code != CLOSING
-        wait = retry_after_in(reply.text)
-        self._report(transaction, Failure(kind, self._capabilities.provider, error, wait, is_reply=is_reply))
+        wait, is_about_message = retry_after_in(reply.text), reply.code != CLOSING
+        provider = self._capabilities.provider
+        self._report(transaction, Failure(kind, provider, error, wait, is_about_message=is_about_message))
 
     def _report(self, transaction: _Transaction, result: Sent | Failure) -> None:
         # A result is always for the oldest transaction: replies come in order, and the commands of a message are sent

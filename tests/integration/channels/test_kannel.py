@@ -80,11 +80,11 @@ async def test_wrong_credentials_and_a_missing_sender_are_provider_failures() ->
         results = [await result_of(an_sms(), gateway, user="us:wrong"), await result_of(an_sms(), gateway, query="")]
     for result in results:
         assert isinstance(result, Failure)
-        assert (result.kind, result.is_reply) == (PROVIDER, False)
+        assert (result.kind, result.is_about_message) == (PROVIDER, False)
 
 
 @pytest.mark.parametrize(
-    ("reply", "kind", "is_reply"),
+    ("reply", "kind", "is_about_message"),
     [
         (NOT_ROUTABLE, PROVIDER, True),
         (TEMPORAL_FAILURE, PROVIDER, False),
@@ -95,9 +95,11 @@ async def test_wrong_credentials_and_a_missing_sender_are_provider_failures() ->
         (answer(307, Location="http://127.0.0.1:1/"), PROVIDER, False),
     ],
 )
-async def test_kannels_texts_determine_the_failure_class(reply: bytes, kind: FailureClass, *, is_reply: bool) -> None:
+async def test_kannels_texts_determine_the_failure_class(
+    reply: bytes, kind: FailureClass, *, is_about_message: bool
+) -> None:
     failure = await refusal(reply)
-    assert (failure.kind, failure.is_reply) == (kind, is_reply)
+    assert (failure.kind, failure.is_about_message) == (kind, is_about_message)
 
 
 async def refusal(reply: Reply) -> Failure:

@@ -91,7 +91,7 @@ async def test_many_messages_share_one_bind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "is_reply"),
+    ("status", "kind", "is_about_message"),
     [
         (0x0B, RECIPIENT, True),
         (0x01, CONTENT, True),
@@ -107,7 +107,7 @@ async def test_many_messages_share_one_bind() -> None:
     ],
 )
 async def test_a_rejection_has_its_failure_class_and_the_next_message_is_sent(
-    status: int, kind: FailureClass, *, is_reply: bool
+    status: int, kind: FailureClass, *, is_about_message: bool
 ) -> None:
     refused, welcome = an_sms(), an_sms()
     source = ListSource([refused])
@@ -117,7 +117,7 @@ async def test_a_rejection_has_its_failure_class_and_the_next_message_is_sent(
         source.waiting.append(welcome)
         await session.deliver(source)
     failure = source.failure(refused)
-    assert (failure.kind, failure.is_reply, failure.maybe_accepted) == (kind, is_reply, False)
+    assert (failure.kind, failure.is_about_message, failure.maybe_accepted) == (kind, is_about_message, False)
     assert f"0x{status:08X}" in failure.error
     assert isinstance(source.result(welcome), Sent)
 
@@ -135,7 +135,7 @@ async def test_a_generic_nack_is_a_provider_failure() -> None:
     source = ListSource([rendered])
     async with Smsc(reply=pdu(GENERIC_NACK, 3, 2)) as smsc, session_to(smsc) as session:
         await session.deliver(source)
-    assert (source.failure(rendered).kind, source.failure(rendered).is_reply) == (PROVIDER, False)
+    assert (source.failure(rendered).kind, source.failure(rendered).is_about_message) == (PROVIDER, False)
 
 
 @pytest.mark.parametrize("reply", [*Silence, NOT_SMPP, b"\0" * 16])

@@ -62,7 +62,7 @@ async def test_number_errors_are_recipient_failures_and_route_errors_are_not(num
     async with HttpGateway(twilio) as gateway:
         result = await result_of(an_sms(number), gateway)
     assert isinstance(result, Failure)
-    assert (result.kind, result.is_reply, result.maybe_accepted) == (kind, True, False)
+    assert (result.kind, result.is_about_message, result.maybe_accepted) == (kind, True, False)
     assert result.error.startswith(f"HTTP 400 {TWILIO_MAGIC[number][0]}: ")
 
 
@@ -70,11 +70,11 @@ async def test_wrong_credentials_are_a_provider_failure() -> None:
     async with HttpGateway(twilio) as gateway:
         result = await result_of(an_sms(), gateway, user="AC1:wrong")
     assert isinstance(result, Failure)
-    assert (result.kind, result.is_reply) == (PROVIDER, False)
+    assert (result.kind, result.is_about_message) == (PROVIDER, False)
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "kind", "is_reply"),
+    ("status", "code", "kind", "is_about_message"),
     [
         (400, 21602, CONTENT, True),
         (400, 21617, CONTENT, True),
@@ -88,10 +88,10 @@ async def test_wrong_credentials_are_a_provider_failure() -> None:
     ],
 )
 async def test_error_codes_determine_the_failure_class(
-    status: int, code: int, kind: FailureClass, *, is_reply: bool
+    status: int, code: int, kind: FailureClass, *, is_about_message: bool
 ) -> None:
     failure = await refusal(twilio_refused(status, code, "no"))
-    assert (failure.kind, failure.is_reply) == (kind, is_reply)
+    assert (failure.kind, failure.is_about_message) == (kind, is_about_message)
 
 
 async def test_retry_after_is_passed_on() -> None:

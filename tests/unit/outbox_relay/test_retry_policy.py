@@ -46,7 +46,7 @@ failures = st.builds(
     st.just("words"),
     retry_after=st.none() | seconds,
     maybe_accepted=st.booleans(),
-    is_reply=st.booleans(),
+    is_about_message=st.booleans(),
 )
 tries_left = st.builds(
     Tries, st.integers(0, 32_000), st.integers(1, 32_000), st.floats(-10.0, 10**7) | st.just(float("inf"))
@@ -203,14 +203,14 @@ def test_a_schedule_accepts_any_number_of_attempts() -> None:
 
 
 @pytest.mark.parametrize("kind", FailureClass)
-@pytest.mark.parametrize("is_reply", [True, False])
+@pytest.mark.parametrize("is_about_message", [True, False])
 @pytest.mark.parametrize("is_healthy", [True, False])
 def test_a_reply_of_a_healthy_provider_about_one_message_counts_as_transient(
-    kind: FailureClass, *, is_reply: bool, is_healthy: bool
+    kind: FailureClass, *, is_about_message: bool, is_healthy: bool
 ) -> None:
-    reported = Failure(kind, "smtp:mx:25", "451 4.3.0", timedelta(seconds=3), is_reply=is_reply)
+    reported = Failure(kind, "smtp:mx:25", "451 4.3.0", timedelta(seconds=3), is_about_message=is_about_message)
     counted = attributed(reported, is_provider_healthy=is_healthy)
-    if kind is FailureClass.PROVIDER and is_reply and is_healthy:
+    if kind is FailureClass.PROVIDER and is_about_message and is_healthy:
         assert counted == replace(reported, kind=FailureClass.TRANSIENT)
     else:
         assert counted is reported
