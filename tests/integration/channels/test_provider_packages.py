@@ -66,10 +66,14 @@ async def test_the_recipe_for_a_provider_works(packages: Path) -> None:
         assert await result_through(url, message) == Sent(f"acme:127.0.0.1:{gateway.port}", "m1")
         [request] = gateway.requests
         assert request.fields == {"to": "+33612345678", "from": "Signpost", "text": "Your code is 123456"}
-        gateway.reply = answer(422, b"no such number")
+        gateway.reply = answer(200, b'{"code": "no_such_number"}')
         refused = await result_through(url, message)
+        gateway.reply = answer(400, b'{"code": "no_credit"}')
+        without_credit = await result_through(url, message)
     assert isinstance(refused, Failure)
-    assert (refused.kind, refused.error) == (FailureClass.CONTENT, "HTTP 422 no such number")
+    assert (refused.kind, refused.error) == (FailureClass.RECIPIENT, 'HTTP 200 {"code": "no_such_number"}')
+    assert isinstance(without_credit, Failure)
+    assert (without_credit.kind, without_credit.is_about_message) == (FailureClass.PROVIDER, False)
 
 
 def test_a_provider_of_another_package_has_limits_and_channels_like_any_other(packages: Path) -> None:
