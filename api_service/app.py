@@ -78,7 +78,7 @@ def _services(settings: ApiSettings) -> Services:
         limiter=Limiter(engine, settings.limits, settings.secret_keys[settings.secret_keys.newest_id]),
         policy=TokenPolicy(
             lifetimes=settings.lifetimes,
-            attempts=settings.activation_attempts,
+            attempts=settings.code_attempts,
             resend_cooldown=timedelta(seconds=settings.resend_cooldown_seconds),
             key_id=settings.secret_keys.newest_id,
             fallback_after=timedelta(seconds=settings.activation_fallback_seconds),
@@ -86,7 +86,7 @@ def _services(settings: ApiSettings) -> Services:
         ),
         account_policy=TokenPolicy(
             lifetimes=settings.account_code_lifetimes,
-            attempts=settings.activation_attempts,
+            attempts=settings.code_attempts,
             resend_cooldown=timedelta(seconds=settings.resend_cooldown_seconds),
             key_id=settings.secret_keys.newest_id,
         ),

@@ -96,7 +96,7 @@ class ApiSettings:
     threads: int
     activation_email_lifetime_seconds: int
     activation_sms_lifetime_seconds: int
-    activation_attempts: int
+    code_attempts: int
     account_code_email_lifetime_seconds: int
     account_code_sms_lifetime_seconds: int
     resend_cooldown_seconds: int
@@ -198,9 +198,10 @@ class ApiSettingsSchema(SettingsSchema):
         default=600,
         bounds=(60, MAX_SMS_LIFETIME_SECONDS),
     )
-    activation_attempts = Whole(
-        "ACTIVATION_ATTEMPTS",
-        "How often a code may be tried.",
+    code_attempts = Whole(
+        "CODE_ATTEMPTS",
+        "How often a code may be tried: for an activation, a reset or a new address. A code that an operator's requeue"
+        " or correction renews may always be tried five times.",
         unit="attempts",
         default=5,
         bounds=(1, 20),

@@ -175,6 +175,7 @@ begin
     else
         update users set email = address, email_canonical = canonical where id = message.user_id;
     end if;
+    -- Five attempts, as NEW_CODE_ATTEMPTS in operator_console/actions/requeue.py.
     insert into tokens (id, user_id, purpose, channel, key_id, attempts_left, expires_at)
     values (gen_random_uuid(), message.user_id, case when is_taken then 'decoy' else 'activation' end,
             message.channel, coalesce(signpost_newest_key(), token.key_id), 5, now() + lifetime)

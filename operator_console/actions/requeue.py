@@ -63,7 +63,10 @@ AS_ENQUEUED = {
 """The columns of a message that was never attempted. A requeued message has no fallback."""
 
 NEW_CODE_ATTEMPTS = 5
-"""How often the code of a token created here may be entered."""
+"""How often the code of a token created here may be tried.
+
+The console does not know the API's CODE_ATTEMPTS, and tokens do not store it. signpost_correct_address uses the same
+number."""
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def test_codes_to_one_address_share_ten_attempts_a_day(limited: ApiUnderTest) ->
 
 
 def test_concurrent_attempts_stay_within_the_limit(database: Database) -> None:
-    with api_on(database, RATE_LIMITS="on", LIMIT_CODE_TRIES_PER_ADDRESS="3/day", ACTIVATION_ATTEMPTS="20") as api:
+    with api_on(database, RATE_LIMITS="on", LIMIT_CODE_TRIES_PER_ADDRESS="3/day", CODE_ATTEMPTS="20") as api:
         registration_id = api.registered()
         body = {"registration_id": str(registration_id), "code": WRONG_CODE}
         with ThreadPoolExecutor(8) as crowd:

@@ -100,7 +100,7 @@ def test_resets_are_limited_for_known_and_unknown_addresses_alike(limited: ApiUn
 
 
 def test_reset_codes_have_ten_attempts_a_day_for_known_and_unknown_addresses(database: Database) -> None:
-    with api_on(database, RATE_LIMITS="on", ACTIVATION_ATTEMPTS="20") as api:
+    with api_on(database, RATE_LIMITS="on", CODE_ATTEMPTS="20") as api:
         api.activated(email=ADA)
         ask_for_reset(api)
         ask_for_reset(api, "nobody@example.org")

@@ -23,7 +23,7 @@ def read(**environment: str) -> ApiSettings:
 def test_missing_settings_have_defaults() -> None:
     settings = read()
 
-    assert (settings.bind, settings.threads, settings.activation_attempts) == (("127.0.0.1", 8000), 16, 5)
+    assert (settings.bind, settings.threads, settings.code_attempts) == (("127.0.0.1", 8000), 16, 5)
     assert settings.workers >= 1
     assert settings.lifetimes == {Channel.EMAIL: timedelta(days=1), Channel.SMS: timedelta(minutes=10)}
     assert settings.resend_cooldown_seconds == 60
