@@ -48,8 +48,8 @@ def _timestamp(meaning: str, **more: Any) -> fields.String:
     return _text(meaning, A_TIMESTAMP, Timestamp, format="date-time", **more)
 
 
-def _boolean(meaning: str, *, example: bool = True, attribute: str | None = None) -> fields.Boolean:
-    return fields.Boolean(required=True, attribute=attribute, metadata={"description": meaning, "examples": [example]})
+def _boolean(meaning: str, *, example: bool = True, **options: Any) -> fields.Boolean:
+    return fields.Boolean(required=True, metadata={"description": meaning, "examples": [example]}, **options)
 
 
 def _number(meaning: str, example: int) -> fields.Integer:
