@@ -1,10 +1,10 @@
 -- Views for operators and alarms.
 
--- Dead messages with their addresses masked.
+-- Dead messages with masked recipients. An error appears as its pattern, because a server may quote the address in
+-- another form, or other addresses.
 create view dead_letters as
 select id, template, channel, signpost_masked(recipient) as recipient, dead_reason, attempt, provider,
-       last_error_class, replace(replace(last_error, recipient, signpost_masked(recipient)), lower(recipient),
-       signpost_masked(recipient)) as last_error, created_at, settled_at
+       last_error_class, signpost_error_pattern(last_error) as last_error, created_at, settled_at
   from outbox_messages
  where status = 'dead';
 

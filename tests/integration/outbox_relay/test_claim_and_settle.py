@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -135,6 +136,15 @@ def test_a_rejected_message_is_dead_with_its_reason(outbox: Outbox) -> None:
     assert outbox.execute("select recipient, last_error from dead_letters") == [
         ("a…@example.org", "550 5.1.1 no such user")
     ]
+
+
+def test_the_view_of_dead_letters_shows_no_address_in_errors(outbox: Outbox) -> None:
+    outbox.put()
+    [message] = outbox.claim()
+    text = "550 5.1.1 <Ada@Example.org>: user unknown, forwarded from bob@example.net, phone 33612345678"
+    outbox.settle([(message, Dead(DeadReason.REJECTED, replace(REFUSED, error=text)))])
+    [(error,)] = outbox.execute("select last_error from dead_letters")
+    assert error == "550 5.1.1 … user unknown, forwarded from … phone …"
 
 
 def test_a_message_that_expired_unsent_is_dead_without_an_attempt(outbox: Outbox) -> None:
