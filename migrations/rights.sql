@@ -90,7 +90,7 @@ grant execute on function
     signpost_enqueue_repair(uuid,uuid,boolean), signpost_fall_back(uuid,uuid), signpost_make_partitions(integer),
     signpost_provisioned(uuid,uuid), signpost_provisioning_failed(uuid,uuid), signpost_prune_actions(integer,integer),
     signpost_prune_attempts(integer,integer), signpost_prune_idempotency_keys(integer), signpost_prune_limits(integer),
-    signpost_prune_messages(integer,integer), signpost_prune_organizations(integer,integer),
-    signpost_prune_relays(integer), signpost_prune_sessions(integer), signpost_prune_tokens(integer,integer),
+    signpost_prune_organizations(integer,integer), signpost_prune_relays(integer), signpost_prune_sessions(integer),
+    signpost_prune_tokens(integer,integer), signpost_prune_undropped_messages(integer,integer),
     signpost_prune_users(integer,integer), signpost_start_provisioning(uuid,uuid)
     to signpost_relay;

@@ -14,7 +14,7 @@ $$;
 
 -- Deletes settled messages one by one in partitions that cannot be dropped: the default one, and those with a pending
 -- message.
-create function signpost_prune_messages(keep_days integer, batch integer, out pruned integer)
+create function signpost_prune_undropped_messages(keep_days integer, batch integer, out pruned integer)
 language plpgsql strict security definer set search_path = public, pg_temp
 as $_$
 declare

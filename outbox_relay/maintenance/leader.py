@@ -86,7 +86,7 @@ def steps_for(settings: RelaySettings) -> list[Step]:
     if retention:
         steps += [
             Step("partitions_dropped", "select signpost_drop_partition(%s)", (retention,), full=1),
-            _pruning("messages", retention, ROWS),
+            _pruning("undropped_messages", retention, ROWS),
             _pruning("attempts", retention, ROWS),
         ]
     steps.append(_pruning("actions", settings.actions_retention_days, ROWS))

@@ -81,7 +81,7 @@ def test_audit_rows_outlive_their_messages(outbox: Outbox) -> None:
     "call",
     [
         "signpost_drop_partition(0)",
-        "signpost_prune_messages(0, 100)",
+        "signpost_prune_undropped_messages(0, 100)",
         "signpost_prune_attempts(0, 100)",
         "signpost_prune_users(0, 100)",
         "signpost_prune_organizations(0, 100)",
@@ -98,7 +98,7 @@ def test_a_call_deletes_no_more_than_its_batch(outbox: Outbox) -> None:
     put_old(outbox, 50, count=7)
     put_old(outbox, 60, **PENDING)
     put_old(outbox, 60, count=3)
-    calls = [outbox.number("select signpost_prune_messages(10, 4)") for _ in range(4)]
+    calls = [outbox.number("select signpost_prune_undropped_messages(10, 4)") for _ in range(4)]
     assert calls == [4, 4, 2, 0]
 
 

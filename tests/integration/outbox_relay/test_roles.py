@@ -67,7 +67,7 @@ def test_the_relays_role_has_only_the_rights_it_needs(refusing: Database, statem
     [
         "select signpost_make_partitions(7)",
         "select signpost_drop_partition(90)",
-        "select signpost_prune_messages(90, 1)",
+        "select signpost_prune_undropped_messages(90, 1)",
         "select signpost_prune_attempts(90, 1)",
         "select signpost_prune_actions(365, 1)",
         "select signpost_prune_users(30, 1)",
