@@ -47,7 +47,6 @@ class DeadReason(StrEnum):
     SUPERSEDED = "superseded"
     DISCARDED = "discarded"
     POISON = "poison"
-    UNKNOWN_OUTCOME = "unknown_outcome"
 
 
 class Priority(StrEnum):

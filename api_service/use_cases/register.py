@@ -55,7 +55,6 @@ class DeliveryProblem(StrEnum):
     ADDRESS_REJECTED = "address_rejected"
     EXPIRED = "expired"
     UNDELIVERABLE = "undeliverable"
-    OUTCOME_UNKNOWN = "outcome_unknown"
 
 
 @dataclass(frozen=True)
@@ -209,8 +208,6 @@ def _cause_of_death(dead_reason: DeadReason, error_class: str | None) -> Deliver
             return DeliveryProblem.UNDELIVERABLE if error_class == CONTENT else DeliveryProblem.ADDRESS_REJECTED
         case DeadReason.EXPIRED:
             return DeliveryProblem.EXPIRED
-        case DeadReason.UNKNOWN_OUTCOME:
-            return DeliveryProblem.OUTCOME_UNKNOWN
         case DeadReason.EXHAUSTED | DeadReason.DISCARDED | DeadReason.POISON | DeadReason.SUPERSEDED:
             return DeliveryProblem.UNDELIVERABLE
 

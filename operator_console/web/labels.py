@@ -12,7 +12,6 @@ DEAD_REASONS: Mapping[str, str] = {
     DeadReason.SUPERSEDED: "replaced or no longer needed",
     DeadReason.DISCARDED: "closed by an operator",
     DeadReason.POISON: "crashes the relay",
-    DeadReason.UNKNOWN_OUTCOME: "may have been delivered",
 }
 CHANNELS: Mapping[str, str] = {
     Channel.EMAIL: "E-mail",

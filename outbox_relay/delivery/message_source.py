@@ -13,7 +13,7 @@ from uuid import UUID
 
 from outbox_relay.channels.base import ProviderDownError
 from outbox_relay.delivery.deferral import RELEASED, for_missing_key
-from outbox_relay.delivery.retry_policy import Tries, after_failure, attributed, policy_for
+from outbox_relay.delivery.retry_policy import Tries, after_failure, attributed, schedule_for
 from outbox_relay.metrics import ACCEPT_LATENCY, DELIVERY_DURATION, count_segments
 from outbox_relay.model import (
     ClaimedMessage,
@@ -255,8 +255,8 @@ class ProviderMessageSource:
             return
         seconds_left = message.expires_monotonic - now
         tries = Tries(message.attempt, message.max_attempts, seconds_left)
-        policy, jitter = policy_for(message.template, message.channel), random.random()  # noqa: S311 - not a secret
-        outcome = after_failure(policy, tries, failure, jitter=jitter, breaker_remaining=self.provider.remaining())
+        schedule, jitter = schedule_for(message.template, message.channel), random.random()  # noqa: S311 - not a secret
+        outcome = after_failure(schedule, tries, failure, jitter=jitter, breaker_remaining=self.provider.remaining())
         self._put(message, outcome)
 
     def _has_message(self) -> bool:

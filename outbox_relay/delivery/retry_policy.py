@@ -7,7 +7,6 @@ parsers limit it to ``failures.network.LONGEST_WAIT``, both for messages and for
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from enum import StrEnum
 
 from outbox_relay.delivery.deferral import after_provider_failure
 from outbox_relay.model import Dead, Failure, FailureClass, Outcome, Retry
@@ -43,26 +42,7 @@ class Steps:
 
 
 Schedule = Doubling | Steps
-"""The upper bounds of the delays between attempts."""
-
-
-class Unknown(StrEnum):
-    """What to do if the provider may have accepted the message.
-
-    ``RESEND`` sends it again, with the same Message-ID or Idempotency-Key. ``GIVE_UP`` leaves it to an operator, for
-    messages that do more harm when they arrive twice than when they are lost.
-    """
-
-    RESEND = "resend"
-    GIVE_UP = "give up"
-
-
-@dataclass(frozen=True)
-class Policy:
-    """How to retry one kind of message. No message is retried after its ``expires_at``."""
-
-    schedule: Schedule
-    unknown: Unknown = Unknown.RESEND
+"""The upper bounds of the delays between attempts. No message is retried after its ``expires_at``."""
 
 
 @dataclass(frozen=True)
@@ -74,28 +54,32 @@ class Tries:
     seconds_left: float
 
 
-CODE = Policy(Steps(tuple(timedelta(seconds=delay) for delay in (5, 15, 45, 120, 300))))
+CODE = Steps(tuple(timedelta(seconds=delay) for delay in (5, 15, 45, 120, 300)))
 """For codes that a person waits for: all codes by SMS, and the codes by e-mail that reset a password or prove an
 address. A code in an SMS is valid for at most 10 minutes, such a code in an e-mail for 15 (at most an hour). An
 activation by e-mail is a LINK."""
 
-LINK = Policy(Doubling(first=timedelta(seconds=30), cap=timedelta(hours=1)))
+LINK = Doubling(first=timedelta(seconds=30), cap=timedelta(hours=1))
 """For activation by e-mail. Its code and link are valid for a day by default, so a retry after greylisting (minutes) or
 an outage of the mail server (hours) still arrives in time."""
 
-NOTICE = Policy(Doubling(first=timedelta(minutes=1), cap=timedelta(hours=4)))
+NOTICE = Doubling(first=timedelta(minutes=1), cap=timedelta(hours=4))
 """For notices, which no person waits for. They expire after three days, so that a mail server that fails over a weekend
 can come back in time. A digest for operators expires after 12 hours."""
 
-POLICIES = {RetrySchedule.CODE: CODE, RetrySchedule.LINK: LINK, RetrySchedule.NOTICE: NOTICE}
-"""The policies that a ``template.toml`` names."""
+SCHEDULES: dict[RetrySchedule, Schedule] = {
+    RetrySchedule.CODE: CODE,
+    RetrySchedule.LINK: LINK,
+    RetrySchedule.NOTICE: NOTICE,
+}
+"""The schedules that a ``template.toml`` names."""
 
-PROVISIONING = Policy(Doubling(first=timedelta(seconds=5), cap=timedelta(minutes=10)))
+PROVISIONING = Doubling(first=timedelta(seconds=5), cap=timedelta(minutes=10))
 """A person waits for the organization; an operator has to look at repeated failures."""
 
 
-def policy_for(template: AnyTemplate, channel: AnyChannel) -> Policy:
-    """Return the retry policy of a message.
+def schedule_for(template: AnyTemplate, channel: AnyChannel) -> Schedule:
+    """Return the retry schedule of a message.
 
     A template's ``template.toml`` names it for each channel; work on organizations uses PROVISIONING.
     """
@@ -103,7 +87,7 @@ def policy_for(template: AnyTemplate, channel: AnyChannel) -> Policy:
         case Work.FOUND_ORGANIZATION | Work.REPAIR_ORGANIZATION:
             return PROVISIONING
         case Template():
-            return POLICIES[template.retry[Channel(channel)]]
+            return SCHEDULES[template.retry[Channel(channel)]]
 
 
 def attributed(failure: Failure, *, is_provider_healthy: bool) -> Failure:
@@ -119,7 +103,7 @@ def attributed(failure: Failure, *, is_provider_healthy: bool) -> Failure:
 
 
 def after_failure(
-    policy: Policy, tries: Tries, failure: Failure, *, jitter: float, breaker_remaining: timedelta = timedelta(0)
+    schedule: Schedule, tries: Tries, failure: Failure, *, jitter: float, breaker_remaining: timedelta = timedelta(0)
 ) -> Outcome:
     """Decide the outcome of a message whose attempt failed; ``jitter`` is from 0 up to 1.
 
@@ -128,15 +112,13 @@ def after_failure(
     same time are not retried at the same time (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog 2015).
     ``breaker_remaining`` is how long the provider's circuit breaker will stay open.
     """
-    if failure.maybe_accepted and policy.unknown is Unknown.GIVE_UP:
-        return Dead(DeadReason.UNKNOWN_OUTCOME, failure)
     match failure.kind:
         case FailureClass.RECIPIENT | FailureClass.CONTENT:
             return Dead(DeadReason.REJECTED, failure)
         case FailureClass.PROVIDER:
             return after_provider_failure(failure, breaker_remaining, tries.seconds_left)
         case FailureClass.TRANSIENT:
-            return _retry_or_give_up(policy.schedule, tries, failure, jitter)
+            return _retry_or_give_up(schedule, tries, failure, jitter)
 
 
 def _retry_or_give_up(schedule: Schedule, tries: Tries, failure: Failure, jitter: float) -> Outcome:

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable
 from datetime import timedelta
 from itertools import product
 
-from outbox_relay.delivery.retry_policy import CODE, LINK, NOTICE, PROVISIONING, Policy, policy_for
+from outbox_relay.delivery.retry_policy import CODE, LINK, NOTICE, PROVISIONING, Schedule, schedule_for
 from outbox_relay.failures.http import ALL_STATUSES, HTTP_RULES, HttpRule
 from outbox_relay.failures.network import NETWORK_RULES, NetworkRule, from_phase
 from outbox_relay.failures.smtp import ALL_COMMANDS, BEFORE_RCPT, SMTP_RULES, SmtpCommand, SmtpRule
@@ -32,16 +32,8 @@ def break_table() -> str:
 
 
 def schedule_table() -> str:
-    rows = (
-        (kind, kinds_of_message(policy), ", ".join(ceilings(policy)), policy.unknown) for kind, policy in KINDS.items()
-    )
-    head = (
-        "kind",
-        "messages",
-        f"longest delay before attempt 2, 3 … {SHOWN + 1}",
-        "after a failure behind submission",
-    )
-    return table(head, rows)
+    rows = ((kind, kinds_of_message(schedule), ", ".join(ceilings(schedule))) for kind, schedule in KINDS.items())
+    return table(("kind", "messages", f"longest delay before attempt 2, 3 … {SHOWN + 1}"), rows)
 
 
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -86,17 +78,17 @@ def break_classes(_rule: NetworkRule) -> tuple[str, str]:
     return from_phase(maybe_accepted=False), from_phase(maybe_accepted=True)
 
 
-def kinds_of_message(policy: Policy) -> str:
+def kinds_of_message(schedule: Schedule) -> str:
     users = [
         f"`{template}` by {channel}"
         for template, channel in [*product(TEMPLATES, Channel), *product(Work, WorkChannel)]
-        if policy_for(template, channel) is policy
+        if schedule_for(template, channel) is schedule
     ]
     return ", ".join(users) or "none yet"
 
 
-def ceilings(policy: Policy) -> list[str]:
-    return [duration_words(policy.schedule.ceiling(spent)) for spent in range(1, SHOWN + 1)]
+def ceilings(schedule: Schedule) -> list[str]:
+    return [duration_words(schedule.ceiling(spent)) for spent in range(1, SHOWN + 1)]
 
 
 def duration_words(delay: timedelta) -> str:

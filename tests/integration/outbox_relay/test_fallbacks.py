@@ -150,7 +150,7 @@ def test_a_message_sent_in_the_meantime_does_not_fall_back(api: ApiUnderTest, ou
     assert len(api.messages(registration_id)) == 1
 
 
-@pytest.mark.parametrize("reason", [DeadReason.EXPIRED, DeadReason.UNKNOWN_OUTCOME, DeadReason.POISON])
+@pytest.mark.parametrize("reason", [DeadReason.EXPIRED, DeadReason.POISON])
 def test_a_death_unrelated_to_the_address_does_not_fall_back(
     api: ApiUnderTest, outbox: Outbox, reason: DeadReason
 ) -> None:

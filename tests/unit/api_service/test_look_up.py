@@ -52,7 +52,6 @@ def test_the_page_s_button_has_the_label_of_the_mail_s(locale: Locale) -> None:
         (Status.DEAD, DeadReason.REJECTED, "recipient", DeliveryProblem.ADDRESS_REJECTED),
         (Status.DEAD, DeadReason.REJECTED, "content", DeliveryProblem.UNDELIVERABLE),
         (Status.DEAD, DeadReason.EXPIRED, None, DeliveryProblem.EXPIRED),
-        (Status.DEAD, DeadReason.UNKNOWN_OUTCOME, "provider", DeliveryProblem.OUTCOME_UNKNOWN),
         (Status.DEAD, DeadReason.EXHAUSTED, "transient", DeliveryProblem.UNDELIVERABLE),
         (Status.DEAD, DeadReason.DISCARDED, None, DeliveryProblem.UNDELIVERABLE),
         (Status.DEAD, DeadReason.POISON, None, DeliveryProblem.UNDELIVERABLE),

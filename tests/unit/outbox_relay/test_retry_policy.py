@@ -13,13 +13,12 @@ from outbox_relay.delivery.retry_policy import (
     NOTICE,
     PROVISIONING,
     Doubling,
-    Policy,
+    Schedule,
     Steps,
     Tries,
-    Unknown,
     after_failure,
     attributed,
-    policy_for,
+    schedule_for,
 )
 from outbox_relay.model import Dead, Deferred, Failure, FailureClass, Retry
 from shared.enqueue import LONGEST_LIFE, MAX_ATTEMPTS
@@ -27,7 +26,6 @@ from shared.templates import TEMPLATES, Template
 from shared.vocabulary import Channel, DeadReason, Priority, Work, WorkChannel
 
 SCHEDULE = Doubling(first=timedelta(seconds=10), cap=timedelta(minutes=5))
-POLICY = Policy(SCHEDULE)
 FRESH = Tries(spent=0, allowed=8, seconds_left=86_400)
 A_TICK = 1e-6  # the resolution of timedelta, which rounds
 
@@ -36,9 +34,8 @@ delays = st.floats(1, 10**6).map(lambda number: timedelta(seconds=number))
 schedules = st.one_of(
     st.builds(Doubling, first=delays, cap=delays),
     st.builds(Steps, st.lists(delays, min_size=1, max_size=8).map(lambda steps: tuple(sorted(steps)))),
-    st.sampled_from([CODE.schedule, LINK.schedule, NOTICE.schedule]),
+    st.sampled_from([CODE, LINK, NOTICE]),
 )
-policies = st.builds(Policy, schedules, st.sampled_from(Unknown))
 failures = st.builds(
     Failure,
     st.sampled_from(FailureClass),
@@ -58,16 +55,16 @@ def failure(kind: FailureClass, retry_after: timedelta | None = None) -> Failure
     return Failure(kind, "smtp:mx:25", "words", retry_after=retry_after)
 
 
-@given(policies, tries_left, failures, dices)
+@given(schedules, tries_left, failures, dices)
 def test_no_retry_is_planned_beyond_a_messages_life(
-    policy: Policy, tries: Tries, failed: Failure, jitter: float
+    schedule: Schedule, tries: Tries, failed: Failure, jitter: float
 ) -> None:
-    outcome = after_failure(policy, tries, failed, jitter=jitter)
+    outcome = after_failure(schedule, tries, failed, jitter=jitter)
     match outcome:
         case Retry(delay):
             assert timedelta(seconds=1) <= delay
             assert delay.total_seconds() <= tries.seconds_left + A_TICK
-            assert delay <= max(policy.schedule.ceiling(tries.spent + 1), failed.retry_after or timedelta(seconds=1))
+            assert delay <= max(schedule.ceiling(tries.spent + 1), failed.retry_after or timedelta(seconds=1))
             assert delay >= (failed.retry_after or timedelta(0))
             assert tries.spent + 1 < tries.allowed
             assert failed.kind is FailureClass.TRANSIENT
@@ -88,88 +85,74 @@ def test_a_ceiling_never_falls_and_never_passes_the_cap(schedule: Doubling | Ste
 
 @pytest.mark.parametrize("kind", [FailureClass.RECIPIENT, FailureClass.CONTENT])
 def test_a_final_failure_of_the_message_kills_it_at_once(kind: FailureClass) -> None:
-    outcome = after_failure(POLICY, FRESH, failure(kind), jitter=0.5)
+    outcome = after_failure(SCHEDULE, FRESH, failure(kind), jitter=0.5)
     assert outcome == Dead(DeadReason.REJECTED, failure(kind))
 
 
 def test_a_provider_failure_never_costs_an_attempt() -> None:
     last = Tries(spent=7, allowed=8, seconds_left=60)
-    outcome = after_failure(POLICY, last, failure(FailureClass.PROVIDER, timedelta(seconds=30)), jitter=0.5)
+    outcome = after_failure(SCHEDULE, last, failure(FailureClass.PROVIDER, timedelta(seconds=30)), jitter=0.5)
     assert outcome == Deferred(timedelta(seconds=30), failure(FailureClass.PROVIDER, timedelta(seconds=30)))
 
 
 def test_a_long_deferral_ends_with_the_messages_life() -> None:
     down = failure(FailureClass.PROVIDER, timedelta(days=1))
-    assert after_failure(POLICY, Tries(0, 8, seconds_left=60), down, jitter=0.5) == Deferred(timedelta(minutes=1), down)
+    outcome = after_failure(SCHEDULE, Tries(0, 8, seconds_left=60), down, jitter=0.5)
+    assert outcome == Deferred(timedelta(minutes=1), down)
 
 
 @pytest.mark.parametrize(("spent", "ceiling"), [(0, 10), (1, 20), (2, 40), (5, 300), (6, 300)])
 def test_delays_double_up_to_the_cap_with_full_jitter(spent: int, ceiling: int) -> None:
     tries = Tries(spent, allowed=99, seconds_left=86_400)
-    longest = after_failure(POLICY, tries, failure(FailureClass.TRANSIENT), jitter=1.0)
-    half = after_failure(POLICY, tries, failure(FailureClass.TRANSIENT), jitter=0.5)
+    longest = after_failure(SCHEDULE, tries, failure(FailureClass.TRANSIENT), jitter=1.0)
+    half = after_failure(SCHEDULE, tries, failure(FailureClass.TRANSIENT), jitter=0.5)
     assert longest == Retry(timedelta(seconds=ceiling), failure(FailureClass.TRANSIENT))
     assert half == Retry(timedelta(seconds=ceiling / 2), failure(FailureClass.TRANSIENT))
 
 
 def test_retry_steps_advance_and_the_last_repeats() -> None:
-    steps = [CODE.schedule.ceiling(spent).total_seconds() for spent in range(1, 8)]
+    steps = [CODE.ceiling(spent).total_seconds() for spent in range(1, 8)]
     assert steps == [5, 15, 45, 120, 300, 300, 300]
 
 
 def test_a_retry_is_never_immediate() -> None:
-    outcome = after_failure(POLICY, FRESH, failure(FailureClass.TRANSIENT), jitter=0.0)
+    outcome = after_failure(SCHEDULE, FRESH, failure(FailureClass.TRANSIENT), jitter=0.0)
     assert isinstance(outcome, Retry)
     assert outcome.delay == timedelta(seconds=1)
 
 
 def test_retry_after_may_exceed_the_schedule() -> None:
     greylisted = failure(FailureClass.TRANSIENT, timedelta(minutes=15))
-    assert after_failure(POLICY, FRESH, greylisted, jitter=0.5) == Retry(timedelta(minutes=15), greylisted)
+    assert after_failure(SCHEDULE, FRESH, greylisted, jitter=0.5) == Retry(timedelta(minutes=15), greylisted)
 
 
 def test_the_last_attempt_exhausts_a_message() -> None:
     last = Tries(spent=7, allowed=8, seconds_left=86_400)
-    outcome = after_failure(POLICY, last, failure(FailureClass.TRANSIENT), jitter=0.5)
+    outcome = after_failure(SCHEDULE, last, failure(FailureClass.TRANSIENT), jitter=0.5)
     assert outcome == Dead(DeadReason.EXHAUSTED, failure(FailureClass.TRANSIENT))
 
 
 def test_no_retry_is_planned_after_the_code_expires() -> None:
     brief = Tries(spent=0, allowed=8, seconds_left=4)
-    outcome = after_failure(POLICY, brief, failure(FailureClass.TRANSIENT), jitter=0.5)
+    outcome = after_failure(SCHEDULE, brief, failure(FailureClass.TRANSIENT), jitter=0.5)
     assert outcome == Dead(DeadReason.EXPIRED, failure(FailureClass.TRANSIENT))
 
 
 def test_the_last_retry_comes_before_the_expiry() -> None:
     late = Tries(spent=6, allowed=8, seconds_left=100)
-    outcome = after_failure(POLICY, late, failure(FailureClass.TRANSIENT), jitter=0.995)
+    outcome = after_failure(SCHEDULE, late, failure(FailureClass.TRANSIENT), jitter=0.995)
     assert isinstance(outcome, Retry)
     assert timedelta(seconds=99) < outcome.delay < timedelta(seconds=100)
 
 
-@pytest.mark.parametrize("kind", [FailureClass.TRANSIENT, FailureClass.PROVIDER])
-def test_a_maybe_accepted_message_is_retried_or_dead_by_policy(kind: FailureClass) -> None:
-    unknown = Failure(kind, "smtp:mx:25", "closed", maybe_accepted=True)
-    again = after_failure(Policy(SCHEDULE, Unknown.RESEND), FRESH, unknown, jitter=0.5)
-    never = after_failure(Policy(SCHEDULE, Unknown.GIVE_UP), FRESH, unknown, jitter=0.5)
-    assert isinstance(again, Retry | Deferred)
-    assert never == Dead(DeadReason.UNKNOWN_OUTCOME, unknown)
-
-
-@pytest.mark.parametrize("kind", FailureClass)
-def test_the_policy_for_unknown_outcomes_does_not_apply_before_submission(kind: FailureClass) -> None:
-    strict = after_failure(Policy(SCHEDULE, Unknown.GIVE_UP), FRESH, failure(kind), jitter=0.5)
-    assert strict == after_failure(Policy(SCHEDULE, Unknown.RESEND), FRESH, failure(kind), jitter=0.5)
-
-
 def test_a_taken_address_has_the_retry_policy_of_a_free_one() -> None:
     for channel in Channel:
-        assert policy_for(Template("account_exists"), channel) is policy_for(Template("activation"), channel)
+        assert schedule_for(Template("account_exists"), channel) is schedule_for(Template("activation"), channel)
 
 
 def test_an_unknown_address_has_the_retry_policy_of_a_known_one() -> None:
     for channel in Channel:
-        assert policy_for(Template("no_account"), channel) is policy_for(Template("password_reset"), channel)
+        assert schedule_for(Template("no_account"), channel) is schedule_for(Template("password_reset"), channel)
     assert Template("no_account").priority is Template("password_reset").priority
 
 
@@ -177,22 +160,23 @@ def test_notices_have_a_lower_priority_than_codes() -> None:
     notices = {template for template in TEMPLATES if template.priority is Priority.LOW}
     told_later = {Template("operator_digest"), Template("organization_failed")}
     assert notices == told_later | {Template("welcome"), Template("password_changed"), Template("address_changed")}
-    assert {policy_for(template, channel) for template, channel in product(notices, Channel)} == {NOTICE}
+    assert {schedule_for(template, channel) for template, channel in product(notices, Channel)} == {NOTICE}
 
 
 def test_each_template_has_a_policy() -> None:
-    assert {policy_for(template, channel) for template, channel in product(TEMPLATES, Channel)} == {CODE, LINK, NOTICE}
-    assert {policy_for(work, channel) for work, channel in product(Work, WorkChannel)} == {PROVISIONING}
+    used = {schedule_for(template, channel) for template, channel in product(TEMPLATES, Channel)}
+    assert used == {CODE, LINK, NOTICE}
+    assert {schedule_for(work, channel) for work, channel in product(Work, WorkChannel)} == {PROVISIONING}
 
 
-@pytest.mark.parametrize("policy", [LINK, NOTICE], ids=["link", "notice"])
-def test_a_message_ends_by_its_expiry_not_by_its_attempts(policy: Policy) -> None:
+@pytest.mark.parametrize("schedule", [LINK, NOTICE], ids=["link", "notice"])
+def test_a_message_ends_by_its_expiry_not_by_its_attempts(schedule: Schedule) -> None:
     chance = random.Random(3463)
     transient = failure(FailureClass.TRANSIENT)
     for _ in range(200):
         spent, left, outcome = 0, LONGEST_LIFE.total_seconds(), None
         while not isinstance(outcome, Dead):
-            outcome = after_failure(policy, Tries(spent, MAX_ATTEMPTS, left), transient, jitter=chance.random())
+            outcome = after_failure(schedule, Tries(spent, MAX_ATTEMPTS, left), transient, jitter=chance.random())
             if isinstance(outcome, Retry):
                 spent, left = spent + 1, left - outcome.delay.total_seconds()
         assert outcome.reason is DeadReason.EXPIRED
@@ -217,7 +201,7 @@ def test_a_reply_of_a_healthy_provider_about_one_message_counts_as_transient(
 
 
 def test_a_message_of_the_last_second_expires_instead_of_a_retry() -> None:
-    schedule = Policy(Steps((timedelta(milliseconds=200),)))
+    schedule = Steps((timedelta(milliseconds=200),))
     transient = failure(FailureClass.TRANSIENT)
     at_the_limit, above = Tries(0, 8, seconds_left=1.0), Tries(0, 8, seconds_left=1.5)
     assert after_failure(schedule, at_the_limit, transient, jitter=0.5) == Dead(DeadReason.EXPIRED, transient)
@@ -226,5 +210,5 @@ def test_a_message_of_the_last_second_expires_instead_of_a_retry() -> None:
 
 def test_while_the_breaker_is_open_a_message_is_deferred_until_it_may_close() -> None:
     down = failure(FailureClass.PROVIDER)
-    outcome = after_failure(POLICY, FRESH, down, jitter=0.5, breaker_remaining=timedelta(seconds=12))
+    outcome = after_failure(SCHEDULE, FRESH, down, jitter=0.5, breaker_remaining=timedelta(seconds=12))
     assert outcome == Deferred(timedelta(seconds=12), down)
