@@ -13,7 +13,6 @@ import re
 from binascii import b2a_qp
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -143,10 +142,6 @@ def _quoted_line(octets: bytes) -> bytes:
     return b"=2E" + encoded[1:] if encoded.startswith(b".") else encoded
 
 
-# Expiry texts are cut to the minute, so many messages have the same text.
-_quoted_expiry = lru_cache(maxsize=1024)(quoted)
-
-
 def _date(values: RenderValues) -> bytes:
     return header_date(values.message.created_at)
 
@@ -179,7 +174,7 @@ def _token_and_key(values: RenderValues) -> tuple[UUID, bytes]:
 
 
 def _expiry_in_mail(values: RenderValues) -> bytes:
-    return _quoted_expiry(_expiry(values.message))
+    return quoted(_expiry(values.message))
 
 
 def _expiry_in_sms(values: RenderValues) -> bytes:

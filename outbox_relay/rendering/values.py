@@ -40,15 +40,11 @@ _LINK_IN_NAME = re.compile(
     rf"[@:\u2236\ua789{_SLASHES}]|[{_DOTS}](?![\s,'\u2019-]|$)|\bwww\b|xn--|(?:\d\D*){{5}}", re.IGNORECASE
 )
 
-# Most names, as a fast path: Latin letters with single separators. No such letter looks like a dot.
-_PLAIN_NAME = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ]+(?:[ '-][A-Za-zÀ-ÖØ-öø-ɏ]+)*")
-
 # Both sides of the @ must be a dot-atom (RFC 5322 §3.2.3). Then the address cannot end the header or form an encoded
 # word. RFC 6532 §3.2 allows any non-ASCII character in the atoms of the local part.
-_ATOM, _ANY_ATOM = r"[A-Za-z0-9_!#$%&'*+/=?^`{|}~-]+", r"[A-Za-z0-9_!#$%&'*+/=?^`{|}~\x80-\U0010ffff-]+"
+_ATOM = r"[A-Za-z0-9_!#$%&'*+/=?^`{|}~\x80-\U0010ffff-]+"
 _DOMAIN = r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
-_PLAIN_ADDRESS = re.compile(rf"(?!.*=\?){_ATOM}(?:\.{_ATOM})*@{_DOMAIN}")
-_INTERNATIONAL_ADDRESS = re.compile(rf"(?!.*=\?){_ANY_ATOM}(?:\.{_ANY_ATOM})*@{_DOMAIN}")
+_ADDRESS = re.compile(rf"(?!.*=\?){_ATOM}(?:\.{_ATOM})*@{_DOMAIN}")
 
 
 class RenderingError(Exception):
@@ -64,17 +60,18 @@ def greeted_name(name: object) -> str | None:
         return None
     if not isinstance(name, str):
         raise RenderingError("the payload's name is not text")
-    if len(name) <= LONGEST_NAME and _PLAIN_NAME.fullmatch(name):
-        return name
-    return _cleaned(name)
+    if not name.isprintable():
+        name = "".join(character if character.isprintable() else " " for character in name)
+    words = " ".join(name.split())
+    if not words or _could_be_link(words):
+        return None
+    return words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1].rstrip() + "…"
 
 
 def header_address(recipient: str) -> bytes:
     """Return the address for a header, in UTF-8 (RFC 6532). Raises RenderingError if it does not fit there."""
-    if len(recipient) <= LONGEST_EMAIL and _PLAIN_ADDRESS.fullmatch(recipient):
-        return recipient.encode()
     # Unprintable characters include lone surrogates, white space and Unicode line separators.
-    if recipient.isprintable() and _INTERNATIONAL_ADDRESS.fullmatch(recipient):
+    if recipient.isprintable() and _ADDRESS.fullmatch(recipient):
         octets = recipient.encode()
         if len(octets) <= LONGEST_EMAIL:
             return octets
@@ -118,15 +115,6 @@ def causes_in_text(payload: Mapping[str, Any]) -> str:
 def causes_in_html(payload: Mapping[str, Any]) -> str:
     """Return one table row per cause, each on a separate line."""
     return "".join(_ROW.format(count, escape(cause)) for count, cause in _causes(payload))
-
-
-def _cleaned(name: str) -> str | None:
-    if not name.isprintable():
-        name = "".join(character if character.isprintable() else " " for character in name)
-    words = " ".join(name.split())
-    if not words or _could_be_link(words):
-        return None
-    return words if len(words) <= LONGEST_NAME else words[: LONGEST_NAME - 1].rstrip() + "…"
 
 
 def _could_be_link(words: str) -> bool:

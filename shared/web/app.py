@@ -1,6 +1,5 @@
 """Flask with Signpost's routing and logging."""
 
-from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Request, Response, g
@@ -25,13 +24,9 @@ class ExactMap(Map):
 
 
 class WebApp(Flask):
-    """Flask with JSON logs. Protocol errors go to the server, and views are never coroutines."""
+    """Flask with JSON logs. Protocol errors go to the server."""
 
     url_map_class = ExactMap
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function: Signpost has no coroutines, and Flask's check would run at each request."""
-        return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Return the adapter that finds the route; //docs finds no route, although Werkzeug treats it like /docs.
