@@ -11,7 +11,6 @@ _schema = Migrations(Path(__file__).parent)
 
 configuration = _schema.configuration
 upgrade = _schema.upgrade
-check = _schema.check
 
 PRECONDITIONS = text("""
 select current_setting('server_encoding'),

@@ -68,14 +68,6 @@ class Migrations:
                 raise UnknownRevisionError(error.__cause__.argument) from error
             raise
 
-    def downgrade(self, database_url: str, revision: str) -> None:
-        """Downgrade to ``revision``; ``base`` removes everything except the roles."""
-        command.downgrade(self.configuration(database_url), revision)
-
-    def check(self, database_url: str) -> None:
-        """Raise if the models and the migrated schema differ."""
-        command.check(self.configuration(database_url))
-
 
 def run_migrations(application_name: str, version_table: str, *, lock_timeout: str = "15min", **options: Any) -> None:
     """Run the command that alembic received, with a transaction for each migration; for ``env.py``."""

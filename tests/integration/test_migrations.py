@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import psycopg
+from alembic import command
 from alembic.script import ScriptDirectory
 
 from devstack.cluster import Cluster
@@ -98,7 +99,7 @@ def test_of_two_concurrent_migrations_the_second_waits_and_does_nothing(cluster:
 
 
 def test_models_and_migrations_agree(database: Database) -> None:
-    commands.check(database.owner_url)
+    command.check(commands.configuration(database.owner_url))
 
 
 def test_check_constraints_list_the_values_of_the_enums(database: Database) -> None:

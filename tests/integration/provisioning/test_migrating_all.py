@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from alembic import command
 
 from tenants.databases import databases_behind, url_of
 from tenants.schema import HEAD
@@ -62,7 +63,7 @@ async def test_downgrade_and_upgrade_restore_tables_and_privileges(tenants: Tena
     await ready(tenants, organization)
     made = "select relname, relkind, relacl::text from pg_class where relnamespace = 'public'::regnamespace order by 1"
     before, url = tenants.execute(made, organization.database), url_of(tenants.url, organization.database)
-    migrations.downgrade(url, "base")
+    command.downgrade(migrations.configuration(url), "base")
     assert [name for name, *_ in tenants.execute(made, organization.database)] == [
         "schema_revision",
         "schema_revision_pkc",
