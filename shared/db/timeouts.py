@@ -4,14 +4,11 @@ Keepalives and ``tcp_user_timeout`` detect a network that drops packets. A load 
 still acknowledges packets shows only by the missing response.
 """
 
-import select
-import time
 from typing import Any
 
-from psycopg import Connection, OperationalError
+from psycopg import Connection, OperationalError, generators
 from psycopg.errors import ConnectionTimeout
 from psycopg.pq import TransactionStatus
-from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
 RESPONSE_TIMEOUT_SECONDS = 20.0
@@ -34,24 +31,10 @@ class TimeoutConnection(Connection[TupleRow]):
             self.close()  # a late response must not be taken for the next statement's
             raise ConnectionTimeout("no response") from error
 
-    def run_in_time(self, statement: bytes, *, within: float | None = None) -> PGresult | None:
-        """Run a short statement with libpq's own calls, which is faster than a cursor; return the last result.
+    def run_in_time(self, statement: bytes, *, within: float | None = None) -> None:
+        """Run a statement outside psycopg's transactions, and ignore an error of the server.
 
         Raises ConnectionTimeout after ``within`` or ``timeout_seconds``, and OperationalError without a connection.
-        Does not support COPY and single-row mode.
         """
-        poll, deadline = select.poll(), time.monotonic() + (within or self.timeout_seconds)
-        poll.register(self.pgconn.socket, select.POLLIN)
         self.pgconn.send_query(statement)
-        self.pgconn.flush()
-        result = None
-        while True:
-            while self.pgconn.is_busy():
-                if not poll.poll(max(deadline - time.monotonic(), 0) * 1000):
-                    self.close()
-                    raise ConnectionTimeout("no response")
-                self.pgconn.consume_input()
-            following = self.pgconn.get_result()
-            if following is None:
-                return result
-            result = following
+        self.wait(generators.execute(self.pgconn), timeout=within)
