@@ -202,8 +202,6 @@ class TypedCode(Text):
 
 def reject_control_characters(text: str) -> None:
     """Raise ValidationError for characters that end lines or reorder text."""
-    if text.isprintable():
-        return  # no printable character is affected, and this check is far faster
     for character in text:
         if character in _BIDI_CONTROLS or unicodedata.category(character) in _CONTROL_CATEGORIES:
             raise ValidationError(ViolationCode.CONTROL_CHARACTER)

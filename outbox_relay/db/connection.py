@@ -109,9 +109,7 @@ def read_json(data: str | bytes) -> Any:
 
 def storable(text: str | None) -> str | None:
     """Remove NUL and lone surrogates, which PostgreSQL rejects, and cut the text to LONGEST_ERROR."""
-    if text is None or (text.isascii() and "\0" not in text):
-        return text and text[:LONGEST_ERROR]
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")[:LONGEST_ERROR]
+    return text and text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")[:LONGEST_ERROR]
 
 
 async def _apply_settings(connection: RelayConnection, *, plans_once: bool) -> None:
