@@ -31,7 +31,7 @@ def api(cluster: Cluster) -> Iterator[RunningApi]:
     """An API with four threads and short timeouts, shared because no request writes."""
     with (
         fresh_database(cluster) as database,
-        running_api(database, command=[sys.executable, "-c", HASTY, "serve"]) as api,
+        running_api(database, command=[sys.executable, "-c", HASTY, "serve"], API_THREADS="4") as api,
     ):
         yield api
 

@@ -52,7 +52,7 @@ def test_the_demo_prints_each_step_and_leaves_no_process(mark: str) -> None:
 def test_up_ends_with_1_and_cleans_up_when_one_of_its_processes_is_killed(mark: str) -> None:
     with up(mark) as process:
         api, inbox, logs = (line_of(process, word) for word in ("API", "Inbox", "Logs"))
-        for url in (f"{api}/readyz", f"{inbox}/messages.json"):
+        for url in (f"{api}/openapi.json", f"{inbox}/messages.json"):
             assert urllib.request.urlopen(url, timeout=10).status == 200
         [relay] = [pid for pid, command in marked_processes(mark).items() if command.endswith("outbox-relay run")]
         os.kill(relay, signal.SIGKILL)

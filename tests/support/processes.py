@@ -101,7 +101,7 @@ def running_api(
         "API_BIND": "127.0.0.1:0",
         "API_ADMIN_BIND": "127.0.0.1:0",
         "API_WORKERS": "1",
-        "API_THREADS": "4",
+        "API_THREADS": "16",
         "RATE_LIMITS": "off",
     } | settings
     with running(command, environment) as started:
