@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 
-from api_service.errors import AccountNotActivatedError, InvalidCredentialsError
+from api_service.errors import AccountNotActivatedError, InvalidCredentialsError, OverloadedError
 from api_service.metrics import FAILED_SIGN_IN_NETWORKS, SIGN_INS
 from shared.log import get_logger
 
@@ -19,7 +19,7 @@ log = get_logger("api.sign_ins")
 
 
 class SignInWatch:
-    """Counts the networks with failed sign-ins in windows of a minute, and logs a window once it has many."""
+    """Counts the networks whose sign-ins fail or are rejected, in windows of a minute. Logs a window with many."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -29,9 +29,12 @@ class SignInWatch:
 
     @contextmanager
     def observe(self, network: str) -> Iterator[None]:
-        """Count the sign-in in the block: its outcome, and the network if the credentials were wrong."""
+        """Count the sign-in in the block: its outcome, and the network if it failed or was rejected."""
         try:
             yield
+        except OverloadedError:
+            self._note_failure(network)
+            raise
         except InvalidCredentialsError:
             SIGN_INS.labels("failed").inc()
             self._note_failure(network)

@@ -4,9 +4,9 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from devstack.ports import LOOPBACK
 
@@ -44,17 +44,25 @@ class Client:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 status, headers, content = await self._exchange(method, path, body)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-            self.close()
+            await self.close()
             raise OSError(f"{method} {path}: {error!r}") from error
         if headers.get("connection") == "close":
-            self.close()
+            await self.close()
         return Response(status, headers, content, time.perf_counter() - start)
 
-    def close(self) -> None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
         """Close the connection; the next request opens another."""
         if self._streams:
-            self._streams[1].close()
-            self._streams = None
+            (_, writer), self._streams = self._streams, None
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _exchange(self, method: str, path: str, body: Any) -> tuple[int, dict[str, str], bytes]:
         if self._streams is None:

@@ -124,24 +124,24 @@ class FloodedApi:
 
         async def register_and_sign_in() -> None:
             for _ in range(8 * CORES):
-                client = Client(self.port)  # a new connection, which any process may accept
-                await self._register(client)
-                await client.request("POST", "/v1/sessions", wrong_password())
-                client.close()
+                async with Client(self.port) as client:  # a new connection, which any process may accept
+                    await self._register(client)
+                    await client.request("POST", "/v1/sessions", wrong_password())
 
         await asyncio.gather(*(register_and_sign_in() for _ in range(4)))
 
     async def flood(self, seconds: float, *, is_patient: bool) -> Observations:
         """Flood the API for some seconds, and observe it from other networks."""
         seen = Observations()
-        id_ = (await self._register(Client(self.port, "127.3.0.1"))).headers["location"]
+        async with Client(self.port, "127.3.0.1") as client:
+            registration = (await self._register(client)).headers["location"]
         attackers = (self._attack(seen, number, is_patient=is_patient) for number in range(CLIENTS))
         start = time.perf_counter()
         async with running(
             *attackers,
             self._observe(seen.probes, self.admin_port, "/livez"),
             self._observe(seen.probes, self.admin_port, "/readyz"),
-            self._observe(seen.lookups, self.port, id_),
+            self._observe(seen.lookups, self.port, registration),
             self._register_each_second(seen),
         ):
             await asyncio.sleep(seconds)
@@ -151,7 +151,8 @@ class FloodedApi:
     async def registers_in(self) -> float:
         """Return the seconds that a registration and a probe take, 2 seconds after the flood."""
         await asyncio.sleep(2)
-        registered = await self._register(Client(self.port, "127.3.0.2"))
+        async with Client(self.port, "127.3.0.2") as client:
+            registered = await self._register(client)
         if registered.status != 202:  # noqa: PLR2004
             raise RuntimeError(f"after the flood a registration got {registered.status}: {registered.body!r}")
         return registered.took
@@ -161,28 +162,27 @@ class FloodedApi:
         return private_megabytes(self.pid)
 
     async def _attack(self, seen: Observations, number: int, *, is_patient: bool) -> None:
-        client = Client(self.port, f"127.2.{number // 250}.{number % 250 + 1}")
-        while True:
-            try:
-                response = await client.request("POST", "/v1/sessions", wrong_password())
-            except OSError:
-                seen.sign_ins[0] += 1
-                continue
-            seen.sign_ins[response.status] += 1
-            if is_patient and response.retry_after:
-                await asyncio.sleep(response.retry_after)
+        async with Client(self.port, f"127.2.{number // 250}.{number % 250 + 1}") as client:
+            while True:
+                try:
+                    response = await client.request("POST", "/v1/sessions", wrong_password())
+                except OSError:
+                    seen.sign_ins[0] += 1
+                    continue
+                seen.sign_ins[response.status] += 1
+                if is_patient and response.retry_after:
+                    await asyncio.sleep(response.retry_after)
 
     async def _observe(self, responses: list[Response], port: int, path: str) -> None:
-        client = Client(port, "127.3.0.3")
-        while True:
-            responses.append(await client.request("GET", path))
-            await asyncio.sleep(PROBE_PAUSE)
+        async with Client(port, "127.3.0.3") as client:
+            while True:
+                responses.append(await client.request("GET", path))
+                await asyncio.sleep(PROBE_PAUSE)
 
     async def _register_each_second(self, seen: Observations) -> None:
         for number in itertools.count():
-            client = Client(self.port, f"127.4.{number // 250}.{number % 250 + 1}")
-            seen.registrations.append(await self._register(client))
-            client.close()
+            async with Client(self.port, f"127.4.{number // 250}.{number % 250 + 1}") as client:
+                seen.registrations.append(await self._register(client))
             await asyncio.sleep(max(0, 1 - seen.registrations[-1].took))
 
     async def _register(self, client: Client) -> Response:

@@ -40,15 +40,13 @@ blueprint = Blueprint("sessions", __name__)
 def post_session() -> Response:
     """Sign in."""
     parts, network = services(), by_network(Limit.FAILED_LOGINS_PER_NETWORK)
-    with parts.sign_in_hashes.admit():  # first, because rejecting must cost little in a flood
+    # Admitted first, because rejecting must cost little in a flood.
+    with parts.sign_in_watch.observe(network.name), parts.sign_in_hashes.admit():
         body = read_body(SignInSchema())
         tried = [network, *by_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, body["address"].canonical)]
         # Counted as failures before the password is compared, so that concurrent tries stay within the limit.
         spend(*tried)
-        with parts.sign_in_watch.observe(network.name):
-            started = sign_in(
-                parts.sessions, body["address"], body["password"], session_context(), parts.sign_in_hashes
-            )
+        started = sign_in(parts.sessions, body["address"], body["password"], session_context(), parts.sign_in_hashes)
     # Only this request's hits: clearing all would show strangers that the owner has signed in.
     refund(*tried)
     if started is None:

@@ -1,5 +1,6 @@
 """Two hundred people register one address at the same moment, and two of them activate it at the same moment."""
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -57,7 +58,10 @@ def client_of(api: RunningApi) -> httpx.Client:
 
 
 def posted(client: httpx.Client, path: str, body: dict[str, str]) -> httpx.Response:
-    return client.post(path, json=body)
+    """Post, and honour Retry-After while too many others wait for a hash."""
+    while (response := client.post(path, json=body)).status_code == 503:
+        time.sleep(float(response.headers["Retry-After"]))
+    return response
 
 
 def code_of(database: Database, registration_id: str) -> str:

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -22,6 +23,8 @@ class TcpProxy:
         self._giving = threading.Lock()
         self._is_holding = False
         self._held: dict[socket.socket, bytes] = {}
+        self.reply_seconds = 0.0
+        """The delay of each piece that the far end sends."""
 
     def fall_silent(self) -> None:
         """Stop forwarding on the open connections without closing them, so each end waits for the other.
@@ -46,6 +49,8 @@ class TcpProxy:
             self._held.clear()
 
     def give(self, chunk: bytes, target: socket.socket) -> None:
+        if self.reply_seconds and any(target is near for near, _ in self.pairs):
+            time.sleep(self.reply_seconds)
         with self._giving:
             if self._is_holding and any(target is near for near, _ in self.pairs):
                 self._held[target] = self._held.get(target, b"") + chunk

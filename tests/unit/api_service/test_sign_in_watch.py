@@ -5,7 +5,7 @@ import json
 import pytest
 from prometheus_client import Counter
 
-from api_service.errors import AccountNotActivatedError, InvalidCredentialsError
+from api_service.errors import AccountNotActivatedError, InvalidCredentialsError, OverloadedError
 from api_service.metrics import FAILED_SIGN_IN_NETWORKS, SIGN_INS
 from api_service.sign_in_watch import MANY_NETWORKS, MOST_NETWORKS, WINDOW_SECONDS, SignInWatch
 from shared.ids import uuid7
@@ -56,6 +56,13 @@ def test_the_memory_for_networks_is_bounded() -> None:
     for number in range(MOST_NETWORKS + 100):
         fail(watch, f"2001:db8:{number:x}::/64")
     assert value(FAILED_SIGN_IN_NETWORKS) == before + MOST_NETWORKS
+
+
+def test_a_rejected_sign_in_counts_its_network() -> None:
+    watch, before = SignInWatch(), value(FAILED_SIGN_IN_NETWORKS)
+    with pytest.raises(OverloadedError), watch.observe("192.0.2.1"):
+        raise OverloadedError("sign_in")
+    assert value(FAILED_SIGN_IN_NETWORKS) == before + 1
 
 
 def test_a_right_password_succeeds_also_for_a_pending_account() -> None:
