@@ -202,6 +202,8 @@ end;
 -- - Superseded messages, discarded messages and digests are not reported.
 -- - Dead letters count since the last report of their cause, for two hours at most.
 -- - A provider that no relay has seen for five minutes was removed from the settings.
+-- - Relays try a provider that is down at least every two minutes. Without a try for five minutes its state is unknown,
+--   as after a time without a relay.
 -- - Causes are written in one order, so that two relays cannot deadlock.
 create function signpost_enqueue_digests(ids uuid[], addresses text[], in_locale text, late interval) returns jsonb
 language plpgsql security definer set search_path = public, pg_temp
@@ -228,7 +230,8 @@ begin
         union all
         select 'provider_down', 'provider down, ' || name, null
           from providers
-         where consecutive_opens > 0 and since <= now() - late and seen_at > now() - interval '5 minutes'),
+         where consecutive_opens > 0 and since <= now() - late and seen_at > now() - interval '5 minutes'
+           and open_until > now() - interval '5 minutes'),
     reported as (
         insert into reported_causes as before (cause, reported_at)
         select cause, now() from found order by cause

@@ -38,6 +38,16 @@ class MessageSource(Protocol):
         """Report the result of a message that was taken. Exactly once for each."""
 
 
+class NoMessages:
+    """A source without messages: delivering from it only opens the session."""
+
+    def take(self) -> None:
+        """Return None."""
+
+    def report(self, rendered: RenderedMessage, result: Sent | Failure) -> None:
+        """Do nothing, since no message is taken."""
+
+
 class Session(Protocol):
     """A connection to a provider, opened when first needed and then kept open."""
 

@@ -56,7 +56,7 @@ with seen as ({MARK_SEEN}),
 updated as ({UPDATE_HEARTBEAT}),
 inserted as ({INSERT_HEARTBEAT})
 select found.*, name, consecutive_opens as consecutive_opens,
-       greatest(extract(epoch from open_until - now()), 0)::float8 as open_for
+       coalesce(extract(epoch from open_until - now()), 0)::float8 as open_for
   from (select array(select array[queue.number, case when %(is_full_scan)s then extract(epoch from now() - (
                      select due_at
                        from outbox_messages

@@ -17,14 +17,12 @@ SHARE_OF_FAILURES = 0.5
 FAILURES_IN_A_ROW = 5
 """This many failures in a row open the breaker, even if many attempts before them succeeded. So a stopped server is
 noticed soon."""
-PROBES_TO_CLOSE = 2
-"""One successful probe is not enough, because the provider may fail again directly afterwards."""
 MOST_DOUBLINGS = 16
 """After this many doublings, the pause has long reached its cap."""
 
 
 class BreakerState(StrEnum):
-    """Closed: messages pass. Open: none pass. Half open: one message at a time is sent as a probe."""
+    """Closed: messages pass. Open: none pass. Half open: one message at a time, or a login, is a probe."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -33,7 +31,7 @@ class BreakerState(StrEnum):
 
 @dataclass
 class CircuitBreaker:
-    """Opens when too many of a provider's last attempts failed, and closes when enough probes came through.
+    """Opens when too many of a provider's last attempts failed, and closes when a probe succeeds.
 
     The caller passes times of a monotonic clock. Pauses double with ``consecutive_opens``. Until
     ``probe_permit_until``, this process may send probes. Only one of all relays may do so at a time.
@@ -42,7 +40,6 @@ class CircuitBreaker:
     consecutive_opens: int = 0
     open_until: float = 0.0
     probe_permit_until: float = float("-inf")
-    passed: int = 0
     _attempts: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=WINDOW_ATTEMPTS))
     _opens_before_close: int = 0
     _closed_at: float = float("-inf")
@@ -56,6 +53,10 @@ class CircuitBreaker:
     def has_probe_permit(self, now: float) -> bool:
         """Return whether this process may probe."""
         return now < self.probe_permit_until
+
+    def half_open_for(self, now: float) -> float:
+        """Return for how many seconds it has been half open."""
+        return now - self.open_until if self.state(now) is BreakerState.HALF_OPEN else 0.0
 
     def remaining(self, now: float) -> timedelta:
         """Return how long the breaker will stay open after ``now``."""
@@ -92,18 +93,17 @@ class CircuitBreaker:
             case BreakerState.OPEN:
                 return False
             case BreakerState.HALF_OPEN:
-                self.passed += 1
-                if self.passed < PROBES_TO_CLOSE:
-                    return False
-        self._close(now)
-        return True
+                self._close(now)
+                return True
 
     def adopt(self, now: float, consecutive_opens: int, open_for: float) -> None:
-        """Adopt the shared state: open for ``open_for`` more seconds, or closed if ``consecutive_opens`` is 0."""
+        """Adopt the shared state: open for ``open_for`` more seconds, or closed if ``consecutive_opens`` is 0.
+
+        A negative ``open_for`` is the time since it became half open.
+        """
         if not consecutive_opens and self.consecutive_opens:
             self._close(now)
         elif consecutive_opens:
-            self.passed = 0 if consecutive_opens != self.consecutive_opens else self.passed
             self.consecutive_opens = consecutive_opens
             self.open_until = now + open_for
 
@@ -117,11 +117,10 @@ class CircuitBreaker:
         self.consecutive_opens += 1
         self.open_until = now + max(pause, at_least.total_seconds())
         self.probe_permit_until = float("-inf")
-        self.passed = 0
 
     def _close(self, now: float) -> None:
         self._opens_before_close, self._closed_at = self.consecutive_opens, now
-        self.consecutive_opens = self.passed = 0
+        self.consecutive_opens = 0
         # Record the successful probe; otherwise, the next failure would be the only attempt in the window and open the
         # breaker again.
         self._attempts.clear()

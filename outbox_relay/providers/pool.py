@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from outbox_relay.channels.base import CappedProvider, MessageSource, Provider, Session
+from outbox_relay.channels.base import CappedProvider, MessageSource, NoMessages, Provider, ProviderDownError, Session
 from outbox_relay.metrics import BREAKER_OPEN, count_failure, register_provider
 from outbox_relay.model import ClaimedMessage, Failure
 from outbox_relay.providers.circuit_breaker import NOTHING, WINDOW_SECONDS, BreakerState, CircuitBreaker
@@ -29,6 +29,10 @@ RECHECK_SECONDS = 1.0
 
 PROBE_PERMIT_SECONDS = 5.0
 """How long one relay alone may probe a provider; a relay renews its permit while a probe is in flight."""
+
+LOGIN_AFTER_SECONDS = 30.0
+"""A message that waits probes sooner. So nothing waits for a provider that was half open for so long, and a relay logs
+in instead: its state must not depend on the next message, which may come hours later."""
 
 log = get_logger("relay.providers")
 
@@ -53,7 +57,7 @@ class ProviderStateUpdate:
 class ProviderState:
     """The state in the provider's row: the breaker, which all relays share, and the permits granted to this relay.
 
-    Times are in seconds.
+    Times are in seconds. A negative ``open_for`` is the time since the breaker became half open.
     """
 
     consecutive_opens: int
@@ -255,6 +259,15 @@ class PooledProvider:
             case BreakerState.CLOSED:
                 return self.permits.wait(now) <= timeout.total_seconds()
 
+    def needs_login(self) -> bool:
+        """Return whether to probe with a login, because no message does; request the probe permit for that."""
+        now = self.clock()
+        if self.breaker.half_open_for(now) < LOGIN_AFTER_SECONDS or self._is_probing():
+            return False
+        if not self.breaker.has_probe_permit(now):
+            self.exchange.request_probe_permit(now)
+        return self.breaker.has_probe_permit(now)
+
     def remaining(self) -> timedelta:
         """Return how long it cannot take messages."""
         now = self.clock()
@@ -282,6 +295,17 @@ class PooledProvider:
         """Deliver the messages of the source through one of the sessions."""
         with self.worker():
             await self.sessions.deliver(source)
+
+    async def log_in(self) -> None:
+        """Probe with a login. A gateway without one counts as up, until the next message proves otherwise."""
+        try:
+            await self.deliver(NoMessages())
+        except ProviderDownError as error:
+            self.failed(error.failure)
+        else:
+            self._probe_succeeded(self.clock())
+        finally:
+            await self.sessions.close()
 
     @contextmanager
     def worker(self) -> Iterator[None]:
@@ -324,7 +348,10 @@ class PooledProvider:
     def succeeded(self) -> None:
         """Count a success."""
         self._last_success = self.clock()
-        if self.breaker.succeeded(self._last_success):
+        self._probe_succeeded(self._last_success)
+
+    def _probe_succeeded(self, now: float) -> None:
+        if self.breaker.succeeded(now):
             self.exchange.breaker_changed(BreakerState.CLOSED)
             self._report_breaker(is_open=False)
 

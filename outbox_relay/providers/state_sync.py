@@ -40,7 +40,7 @@ MARK_SEEN = """
 
 READ = f"""
 with seen as ({MARK_SEEN})
-select name, consecutive_opens, greatest(extract(epoch from open_until - now()), 0)::float8 as open_for
+select name, consecutive_opens, coalesce(extract(epoch from open_until - now()), 0)::float8 as open_for
   from providers where name = any(%(names)s)
 """  # noqa: S608 - put together from our own
 
@@ -92,7 +92,7 @@ update providers
   from decided
  where providers.name = decided.name
 returning providers.consecutive_opens as consecutive_opens, has_probe_permit, granted::integer,
-          greatest(extract(epoch from providers.open_until - moment), 0)::float8 as open_for,
+          coalesce(extract(epoch from providers.open_until - moment), 0)::float8 as open_for,
           (greatest(1 - providers.tokens, 0) / nullif(%(per_second)s, 0))::float8 as token_in
 """
 
@@ -118,19 +118,31 @@ class ProviderStateSync:
         return [provider.name for provider in self._providers]
 
     async def run(self) -> None:
-        """Exchange state until cancelled."""
+        """Exchange state until cancelled, and log in to providers that no message probes."""
         for provider in self._providers:
             provider.register_metrics()
         try:
-            while True:
-                self._requested.clear()
-                await self.exchange()
-                self._is_known.set()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(QUIET_SECONDS if self._is_quiet() else RECHECK_SECONDS):
-                        await self._requested.wait()
+            async with asyncio.TaskGroup() as logins:
+                while True:
+                    self._requested.clear()
+                    self._start_logins(logins)
+                    await self.exchange()
+                    self._is_known.set()
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(QUIET_SECONDS if self._is_quiet() else RECHECK_SECONDS):
+                            await self._requested.wait()
         finally:
             await self.close()
+
+    def _start_logins(self, tasks: asyncio.TaskGroup) -> None:
+        # In tasks of their own: a server that does not reply must not delay the states of the others.
+        for provider in self._providers:
+            if provider.needs_login():
+                tasks.create_task(self._log_in(provider))
+
+    async def _log_in(self, provider: PooledProvider) -> None:
+        await provider.log_in()
+        self._requested.set()
 
     async def wait_until_known(self) -> None:
         """Wait for the first exchange, at most two seconds, so that a new relay avoids providers known to be down."""

@@ -60,6 +60,33 @@ def test_the_next_provider_sends_the_mail_when_one_is_down(outbox: Outbox, sink:
     assert outbox.number("select max(attempt) from outbox_messages") == 1
 
 
+HALF_OPEN_FOR_LONG = (
+    "insert into providers (name, consecutive_opens, open_until, since)"
+    " values (%s, 1, now() - interval '1 minute', now() - interval '2 minutes')"
+)
+
+
+def test_a_login_shows_that_a_server_is_back_when_no_message_waits(outbox: Outbox, sink: MailSink) -> None:
+    outbox.execute(HALF_OPEN_FOR_LONG, f"smtp:127.0.0.1:{sink.port}")
+    with ExitStack() as ending:
+        relays = [ending.enter_context(running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider)) for _ in range(2)]
+        eventually(lambda: outbox.number("select consecutive_opens from providers") == 0)
+        for relay in relays:
+            eventually(
+                lambda relay=relay: (
+                    f'signpost_breaker_open{{provider="smtp:127.0.0.1:{sink.port}"}} 0.0' in relay.get("/metrics").text
+                )
+            )
+    assert sink.arrived.total() == 0
+
+
+def test_a_login_shows_that_a_server_is_still_down_when_no_message_waits(outbox: Outbox) -> None:
+    outbox.execute(HALF_OPEN_FOR_LONG, "smtp:127.0.0.1:1")
+    with running_relay(outbox.database, EMAIL_PROVIDERS="smtp://127.0.0.1:1?tls=none"):
+        eventually(lambda: outbox.number("select consecutive_opens from providers") >= 2)
+    assert outbox.number("select count(*) from providers where last_failed_at > now() - interval '1 minute'") == 1
+
+
 def test_deferred_recipients_delay_no_other_recipient(outbox: Outbox, sink: MailSink) -> None:
     sink.refuse("spoilsport@example.org", "554 5.7.1 Relay access denied")
     outbox.put()

@@ -2,32 +2,22 @@
 
 import json
 import re
-import shutil
-import subprocess
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from prometheus_client import REGISTRY
 
 from api_service import metrics as api_metrics
 from operator_console.web import metrics as console_metrics
 from outbox_relay import metrics as relay_metrics
+from tests.support.alarms import RULES, groups, needs_promtool, promtool, written_cases
 
 ROOT = Path(__file__).parents[2]
-RULES = sorted((ROOT / "deploy" / "prometheus").glob("*.rules.yml"))
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "signpost.json").read_text())
 OPERATIONS = (ROOT / "docs" / "guides" / "operations.md").read_text()
 CASES = yaml.safe_load((Path(__file__).parent / "alarm_cases.yml").read_text())
-PROMTOOL = shutil.which("promtool")
-
-
-@cache
-def groups() -> list[dict[str, Any]]:
-    return [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
 
 
 def alarms() -> list[dict[str, Any]]:
@@ -109,49 +99,20 @@ def test_each_alarm_has_a_case_that_fires_and_one_that_does_not() -> None:
         assert sorted({case["alarm"] for case in CASES if at in case}) == names()
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool, of Debian's prometheus, is not installed")
+@needs_promtool
 def test_alarms_fire_exactly_when_they_should(tmp_path: Path) -> None:
     # One file per alarm: promtool evaluates all rules of a file each minute of each case, and some cases last days.
-    written = [written_cases(alarm, tmp_path) for alarm in names()]
-    ran = subprocess.run([str(PROMTOOL), "test", "rules", *written], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    cases = {alarm: [case for case in CASES if case["alarm"] == alarm] for alarm in names()}
+    promtool("test", "rules", *(written_cases(alarm, its_own, tmp_path) for alarm, its_own in cases.items()))
 
 
-def written_cases(alarm: str, folder: Path) -> Path:
-    rules, cases = folder / f"{alarm}.rules.yml", folder / f"{alarm}.yml"
-    rules.write_text(json.dumps({"groups": list(groups_with_only(alarm))}))
-    tests = [as_promtool_has_it(case) for case in CASES if case["alarm"] == alarm]
-    cases.write_text(json.dumps({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": tests}))
-    return cases
-
-
-def groups_with_only(alarm: str) -> Iterator[dict[str, Any]]:
-    for group in groups():
-        rules = [rule for rule in group["rules"] if rule["alert"] == alarm]
-        if rules:
-            yield group | {"rules": rules}
-
-
-def as_promtool_has_it(case: dict[str, Any]) -> dict[str, Any]:
-    count = f'count(ALERTS{{alertname="{case["alarm"]}",alertstate="firing"}})'
-    firing = [{"labels": "{}", "value": case.get("count", 1)}] if "fires_at" in case else []
-    minute = case.get("fires_at") or case["quiet_at"]
-    return {
-        "name": f"{case['alarm']}: {case['when']}",
-        "interval": "1m",
-        "input_series": [{"series": series, "values": values} for series, values in case["series"].items()],
-        "promql_expr_test": [{"expr": count, "eval_time": f"{minute}m", "exp_samples": firing}],
-    }
-
-
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool, of Debian's prometheus, is not installed")
+@needs_promtool
 def test_prometheus_accepts_all_queries(tmp_path: Path) -> None:
     asked = [{"record": f"asked:{number}", "expr": expr} for number, expr in enumerate(questions().values())]
     written = tmp_path / "asked.yml"
     written.write_text(json.dumps({"groups": [{"name": "asked", "rules": asked}]}).replace("$__rate_interval", "5m"))
     for path in (*RULES, written):
-        ran = subprocess.run([str(PROMTOOL), "check", "rules", path], capture_output=True, text=True, check=False)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
+        promtool("check", "rules", path)
 
 
 def test_panels_have_distinct_titles_and_do_not_overlap() -> None:

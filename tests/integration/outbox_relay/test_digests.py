@@ -82,6 +82,7 @@ def test_late_messages_and_a_provider_that_stays_down_are_reported(outbox: Outbo
         " ('smtp:down', 3, now(), now() - interval '1 hour', now()),"
         " ('smtp:back', 0, null, now() - interval '1 hour', now()),"
         " ('smtp:down for a moment', 1, now(), now(), now()),"
+        " ('smtp:untried', 3, now() - interval '6 minutes', now() - interval '1 hour', now()),"
         " ('smtp:taken out', 3, now(), now() - interval '1 hour', now() - interval '1 hour')"
     )
     turn(maintenance_on(outbox, OPERATOR_ADDRESSES="ada@example.org", **SHORT_LIMIT))

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 import pytest
 
 from outbox_relay.bootstrap import RelayComponents
-from outbox_relay.providers.circuit_breaker import PROBES_TO_CLOSE
 from tests.support.outbox import Outbox
 from tests.support.relaying import TIMEOUT_SECONDS, relaying, until, until_all_are_settled
 from tests.support.smtp_server import End, Moment, Script, SmtpServer
@@ -85,7 +84,7 @@ async def test_ten_minutes_without_a_provider_cost_no_message_an_attempt(outbox:
     first_in_line = [one for one in arrived if one in set(map(str, old))]
     assert arrived[0] in first_in_line
     assert set(arrived[: len(old) - knocks]) <= set(first_in_line)
-    assert len(arrived) - len(longest_rise(arrived)) <= knocks + PROBES_TO_CLOSE
+    assert len(arrived) - len(longest_rise(arrived)) <= knocks + 1
 
 
 def arrived_id(content: bytes) -> str:

@@ -57,9 +57,8 @@ class Relay:
             while not await self.request_permits():
                 continue
 
-    async def probe_successfully(self, times: int = 2) -> None:
-        for _ in range(times):
-            self.pool.providers[0].succeeded()
+    async def probe_successfully(self) -> None:
+        self.pool.providers[0].succeeded()
         await self.sync.exchange()
 
 
