@@ -30,6 +30,14 @@ def reading_only(cluster: Cluster) -> Iterator[Database]:
         ("550 5.1.1 <ada@example.org>: no such user", "550 5.1.1 … no such user"),
         ("RCPT: 550 5.1.1 <ada@example.org>: no such user", "RCPT: 550 5.1.1 … no such user"),
         ("HTTP 400 the number +33612345678 is not valid", "HTTP 400 the number … is not valid"),
+        ("HTTP 400 21614: 'To' number +33612345678 is not a mobile number",
+         "HTTP 400 21614: 'To' number … is not a mobile number"),
+        ("HTTP 400 33612345678: unknown", "HTTP 400 … unknown"),
+        ('HTTP 422 {"code": "invalid_recipient"}', "HTTP 422 …"),
+        ("HTTP 503", "HTTP 503"),
+        ("submit_sm: ESME_RINVDSTADR (0x0000000B)", "submit_sm: ESME_RINVDSTADR (0x0000000B)"),
+        ("submit_sm: SMSC error (0x00000403)", "submit_sm: SMSC error (0x00000403)"),
+        ("bind: ESME_RBINDFAIL (0x0000000D)", "bind: ESME_RBINDFAIL (0x0000000D)"),
         ("slept 1234 seconds", "slept … seconds"),
         ("554 5.7.1 <eve>: Relay access denied", "554 5.7.1 … Relay access denied"),
         ("550-5.1.1 The account ada@example.org does not exist. abc12si99def.7 - gsmtp",
@@ -74,6 +82,20 @@ def test_groups_count_each_cause_with_its_first_and_last_message(outbox: Outbox)
         "select min(settled_at), max(settled_at) from outbox_messages where provider = 'smtp:mx:25'"
     )
     assert (groups[0]["first_seen"], groups[0]["last_seen"]) == (first.isoformat(), last.isoformat())
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        ("RCPT: 550 5.1.1 no such user", "RCPT: 550 5.2.1 no such user"),
+        ("HTTP 400 21614: not valid", "HTTP 400 21211: not valid"),
+        ("submit_sm: SMSC error (0x00000403)", "submit_sm: SMSC error (0x00000404)"),
+    ],
+)
+def test_replies_with_different_status_codes_are_different_causes(outbox: Outbox, errors: tuple[str, str]) -> None:
+    for error in errors:
+        put_dead(outbox, last_error=f"'{error}'")
+    assert sorted(group["error"] for group in lines_of(outboxctl(outbox.database, "groups"))) == sorted(errors)
 
 
 def test_a_dead_message_has_a_cause_until_it_is_requeued(outbox: Outbox) -> None:
