@@ -80,7 +80,7 @@ grant update (attempt, dead_reason, due_at, lost_leases, fallback_at, last_error
               leased_until, provider, provider_message_id, settled_at, status)
     on outbox_messages to signpost_relay;
 grant insert (name, rate) on providers to signpost_relay;
-grant update (last_failed_at, last_failure_class, open_until, consecutive_opens, probe_by, probe_until, rate,
+grant update (last_error, last_failed_at, last_failure_class, open_until, consecutive_opens, probe_by, probe_until, rate,
               refilled_at, seen_at, since, tokens)
     on providers to signpost_relay;
 grant insert (batch_size, channels, connections, host, id, version) on relays to signpost_relay;

@@ -140,6 +140,7 @@ class ProviderView:
     open_until: datetime | None
     consecutive_opens: int
     last_failure_class: str | None
+    last_error: str | None
     last_failed_at: datetime | None
     rate: str | None
     seen_at: datetime

@@ -297,6 +297,7 @@ class ProviderRow(Base):
     probe_until: Mapped[datetime | None]
     since: Mapped[datetime] = mapped_column(server_default=NOW)
     last_failure_class: Mapped[str | None]
+    last_error: Mapped[str | None]
     last_failed_at: Mapped[datetime | None]
     seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
 

@@ -212,6 +212,7 @@ create table providers (
     probe_until timestamptz,
     since timestamptz default now() not null,
     last_failure_class text,
+    last_error text,
     last_failed_at timestamptz,
     seen_at timestamptz default now() not null,
     constraint open_has_end check ((consecutive_opens = 0) = (open_until is null))

@@ -42,7 +42,7 @@ MESSAGE_COLUMNS = (
 )
 CAUSE_COLUMNS = ("cause", "messages", "dead_reason", "provider", "error", "first_seen", "last_seen")
 AUDIT_COLUMNS = ("id", "acted_at", "operator", "action", "message_id", "bulk_id", "reason", "before", "after")
-PROVIDER_COLUMNS = ("provider", "breaker", "since", "last_failure_class", "last_failed_at", "rate")
+PROVIDER_COLUMNS = ("provider", "breaker", "since", "last_failure_class", "last_failed_at", "rate", "last_error")
 BACKLOG_COLUMNS = ("channel", "due", "pending", "lag_seconds", "sent_last_2_hours", "dead_last_2_hours")
 RELAY_COLUMNS = ("host", "channels", "version", "started_at")
 PAGE_SIZE = 500

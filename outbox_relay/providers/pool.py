@@ -13,6 +13,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from outbox_relay.channels.base import CappedProvider, MessageSource, NoMessages, Provider, ProviderDownError, Session
+from outbox_relay.failures.masking import masked_error
 from outbox_relay.metrics import BREAKER_OPEN, count_failure, register_provider
 from outbox_relay.model import ClaimedMessage, Failure
 from outbox_relay.providers.circuit_breaker import NOTHING, WINDOW_SECONDS, BreakerState, CircuitBreaker
@@ -41,13 +42,14 @@ log = get_logger("relay.providers")
 class ProviderStateUpdate:
     """An update of the provider's row by one relay: breaker changes, permits to draw or return, a probe request.
 
-    ``open_for`` is a duration in seconds, so that the clocks of two hosts are never compared.
+    ``open_for`` is a duration in seconds, so that the clocks of two hosts are never compared. ``failure`` is what has
+    opened the breaker.
     """
 
     change: BreakerState | None
     consecutive_opens: int
     open_for: float
-    failure_class: str | None
+    failure: Failure | None
     wanted: int
     returned: int
     wants_probe_permit: bool
@@ -123,7 +125,7 @@ class StateExchange:
         """Request a probe permit with the next update."""
         self._wants_probe_permit = self.may_request_probe_permit(now)
 
-    def take_update(self, now: float, failure_class: str | None, *, is_probing: bool) -> ProviderStateUpdate | None:
+    def take_update(self, now: float, last_failure: Failure | None, *, is_probing: bool) -> ProviderStateUpdate | None:
         """Take the update to send, or None if there is nothing to send. The update also returns all unused permits."""
         renews = is_probing and self._breaker.state(now) is BreakerState.HALF_OPEN
         if not (self.is_pending(now) or self._permits.has_leftovers(now) or renews):
@@ -133,7 +135,7 @@ class StateExchange:
             change=self._change,
             consecutive_opens=self._breaker.consecutive_opens,
             open_for=self._breaker.remaining(now).total_seconds(),
-            failure_class=failure_class if self._change is BreakerState.OPEN else None,
+            failure=last_failure if self._change is BreakerState.OPEN else None,
             wanted=wanted,
             returned=returned,
             wants_probe_permit=self._wants_probe_permit or renews,
@@ -343,7 +345,7 @@ class PooledProvider:
         if self.breaker.failed(self.clock(), jitter=jitter, at_least=failure.retry_after or NOTHING):
             self.exchange.breaker_changed(BreakerState.OPEN)
             if was_closed:
-                self._report_breaker(is_open=True)
+                self._report_breaker(is_open=True, error=masked_error(failure.error))
 
     def succeeded(self) -> None:
         """Count a success."""
@@ -369,8 +371,7 @@ class PooledProvider:
 
     def take_update(self) -> ProviderStateUpdate | None:
         """Take what there is to send, or None."""
-        failure_class = self.last_failure.kind.value if self.last_failure else None
-        return self.exchange.take_update(self.clock(), failure_class, is_probing=self._is_probing())
+        return self.exchange.take_update(self.clock(), self.last_failure, is_probing=self._is_probing())
 
     def apply(self, update: ProviderStateUpdate | None, state: ProviderState | None) -> bool:
         """Apply the shared state, or act alone without one; return whether more may be sent now."""
@@ -389,9 +390,10 @@ class PooledProvider:
     def _is_probing(self) -> bool:
         return self._has_probing_worker or self._probe is not None
 
-    def _report_breaker(self, *, is_open: bool) -> None:
+    def _report_breaker(self, *, is_open: bool, error: str | None = None) -> None:
+        """Log the change. ``error`` is None if another relay has seen the failure."""
         if is_open:
-            log.warning("provider down", provider=self.name)
+            log.warning("provider down", provider=self.name, error=error)
         else:
             log.info("provider up again", provider=self.name)
         BREAKER_OPEN.labels(self.name).set(is_open)

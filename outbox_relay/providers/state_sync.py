@@ -17,6 +17,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row, namedtuple_row
 
 from outbox_relay.db.connection import ReconnectingConnection
+from outbox_relay.failures.masking import masked_error
 from outbox_relay.providers.circuit_breaker import BreakerState
 from outbox_relay.providers.pool import (
     PROBE_PERMIT_SECONDS,
@@ -87,6 +88,7 @@ update providers
        tokens = decided.tokens - granted,
        refilled_at = moment,
        last_failure_class = coalesce(%(failure_class)s, last_failure_class),
+       last_error = coalesce(%(error)s, last_error),
        last_failed_at = case when %(is_opening)s then moment else last_failed_at end,
        seen_at = moment
   from decided
@@ -233,7 +235,8 @@ class ProviderStateSync:
             "is_closing": update.change is BreakerState.CLOSED,
             "consecutive_opens": update.consecutive_opens,
             "open_for": update.open_for,
-            "failure_class": update.failure_class,
+            "failure_class": update.failure.kind if update.failure else None,
+            "error": masked_error(update.failure.error) if update.failure else None,
             "wants_probe_permit": update.wants_probe_permit,
             "probe_permit_seconds": PROBE_PERMIT_SECONDS,
         }

@@ -61,7 +61,12 @@ def put_endless_words(outbox: Outbox) -> list[str]:
         )
     [(organization_id,)] = outbox.execute(ENDLESS_ORGANIZATION, LONG[:200], LONG, LONG[:200])
     outbox.execute(ENDLESS_STEP, organization_id, LONG)
-    outbox.execute("insert into providers (name, rate, last_failure_class) values (%s, %s, 'provider')", LONG, "1/s")
+    outbox.execute(
+        "insert into providers (name, rate, last_failure_class, last_error) values (%s, %s, 'provider', %s)",
+        LONG,
+        "1/s",
+        LONG,
+    )
     paths = ["/", "/messages", "/messages/causes", "/bulk", f"/bulk/{bulk_id}", "/relays", "/audit", "/tokens"]
     paths += [f"/messages/{message_id}", f"/messages?provider={LONG[:200]}", f"/bulk/new?provider={LONG[:200]}"]
     return [*paths, "/organizations", f"/organizations/{organization_id}"]

@@ -101,6 +101,18 @@ def test_no_relay_tries_a_provider_that_another_found_down(outbox: Outbox) -> No
     assert outbox.execute(ROW) == [(1, True, False, "provider")]
 
 
+def test_the_error_that_opened_a_breaker_is_stored_without_the_recipient(outbox: Outbox) -> None:
+    refused = Failure(FailureClass.PROVIDER, NAME, "RCPT: 554 5.7.1 <ada@example.org>: Relay access denied")
+
+    async def scenario() -> None:
+        async with relays(outbox.database, 1) as (relay,):
+            relay.pool.providers[0].failed(refused)
+            await relay.sync.exchange()
+
+    asyncio.run(scenario())
+    assert outbox.execute("select last_error from providers") == [("RCPT: 554 5.7.1 … Relay access denied",)]
+
+
 def test_one_relay_probes_and_its_success_closes_the_breaker_for_all(outbox: Outbox) -> None:
     async def scenario() -> None:
         async with relays(outbox.database) as (one, other):

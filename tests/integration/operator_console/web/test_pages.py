@@ -36,7 +36,10 @@ def test_markup_in_data_is_shown_as_text(console: ConsoleUnderTest, outbox: Outb
         "insert into delivery_attempts (message_id, attempt, outcome, provider, error_class, error)"
         f" values ('{message_id}', 1, {quoted}, {quoted}, {quoted}, {quoted})"
     )
-    outbox.execute(f"insert into providers (name, rate, last_failure_class) values ({quoted}, {quoted}, {quoted})")
+    outbox.execute(
+        "insert into providers (name, rate, last_failure_class, last_error)"
+        f" values ({quoted}, {quoted}, {quoted}, {quoted})"
+    )
     browser = console.signed_in(token)
     csrf = csrf_in(browser.get("/"))
     browser.post(f"/messages/{message_id}/discard", data={"csrf": csrf, "reason": MARKUP})
@@ -93,14 +96,16 @@ def test_a_provider_whose_circuit_is_open_links_to_the_errors_of_its_waiting_mes
     console: ConsoleUnderTest, outbox: Outbox, token: str
 ) -> None:
     outbox.execute(
-        "insert into providers (name, open_until, consecutive_opens, last_failure_class, last_failed_at) values"
-        " ('smtp:down.example.org:587', now() + interval '1 minute', 1, 'provider', now()),"
-        " ('smtp:up.example.org:587', null, 0, 'provider', now())"
+        "insert into providers (name, open_until, consecutive_opens, last_failure_class, last_error, last_failed_at)"
+        " values"
+        " ('smtp:down.example.org:587', now() + interval '1 minute', 1, 'provider', 'AUTH: 535 5.7.8 denied', now()),"
+        " ('smtp:up.example.org:587', null, 0, 'provider', null, now())"
     )
     [message_id] = outbox.put(
         provider="'smtp:down.example.org:587'", last_error_class="'provider'", last_error="'no such host'"
     )
     browser = console.signed_in(token)
+    assert "AUTH: 535 5.7.8 denied" in browser.get("/").text
     [link] = re.findall(r'id="errors-\d+" href="([^"]+)"', browser.get("/").text)
     assert f'href="/messages/{message_id}"' in browser.get(unescape(link)).text
     page = browser.get(f"/messages/{message_id}").text
