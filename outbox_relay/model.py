@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from math import isfinite
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
@@ -79,6 +80,12 @@ class RenderedMessage(NamedTuple):
 
     def __repr__(self) -> str:
         return f"RenderedMessage({self.message.id})"
+
+    @property
+    def valid_seconds(self) -> int | None:
+        """How long the provider may still deliver it: at least a second, or None if it never expires."""
+        seconds = self.message.expires_monotonic - self.taken_monotonic
+        return max(int(seconds), 1) if isfinite(seconds) else None
 
 
 class FailureClass(StrEnum):

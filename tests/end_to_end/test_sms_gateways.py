@@ -52,6 +52,7 @@ async def test_only_the_first_gateway_that_accepts_the_sms_receives_the_code(out
         heard = await asyncio.to_thread(delivered_through, outbox, ",".join(providers))
 
     [submitted] = smsc.submitted
+    assert re.fullmatch(r"0000002[0-3]\d{4}000R", submitted.validity_period)
     text = submitted.short_message.decode()
     [code, again] = re.findall(r"\b\d{6}\b", text)
     assert code == again

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from math import inf
 from uuid import UUID, uuid4
 
 from outbox_relay.model import ClaimedMessage, Failure, RenderedMessage, Sent
@@ -15,6 +16,7 @@ def a_message(
     recipient: str = "ada@example.org",
     content: bytes = b"Subject: hello\r\n\r\nGood morning.\r\n",
     channel: Channel = Channel.EMAIL,
+    valid_seconds: float = inf,
 ) -> RenderedMessage:
     message = ClaimedMessage(
         id=uuid7(),
@@ -32,10 +34,10 @@ def a_message(
         expires_at=None,
         lease_token=uuid4(),
         lease_ends_monotonic=0.0,
-        expires_monotonic=0.0,
+        expires_monotonic=1000.0 + valid_seconds,
         enqueued_monotonic=0.0,
     )
-    return RenderedMessage(message, content, taken_monotonic=0.0)
+    return RenderedMessage(message, content, taken_monotonic=1000.0)
 
 
 class ListSource:

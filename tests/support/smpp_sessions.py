@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from math import inf
 
 from outbox_relay.channels.base import Session
 from outbox_relay.channels.smpp.session import SmppProvider
@@ -15,8 +16,10 @@ from tests.support.smsc import Smsc
 NOT_SMPP = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
 
-def an_sms(text: str = "Your code is 123456", recipient: str = "+33612345678") -> RenderedMessage:
-    return a_message(recipient, text.encode(), Channel.SMS)
+def an_sms(
+    text: str = "Your code is 123456", recipient: str = "+33612345678", valid_seconds: float = inf
+) -> RenderedMessage:
+    return a_message(recipient, text.encode(), Channel.SMS, valid_seconds)
 
 
 @asynccontextmanager

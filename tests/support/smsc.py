@@ -31,6 +31,7 @@ class Submitted:
     data_coding: int
     short_message: bytes
     payload: bytes
+    validity_period: str = ""
 
 
 @dataclass
@@ -127,12 +128,13 @@ def submitted(body: bytes) -> Submitted:
     destination = (next(octets), next(octets), text(octets))
     for _ in range(3):  # esm_class, protocol_id, priority_flag
         assert next(octets) == 0
-    assert (text(octets), text(octets)) == ("", "")  # schedule_delivery_time, validity_period
+    assert text(octets) == ""  # schedule_delivery_time
+    validity_period = text(octets)
     assert (next(octets), next(octets)) == (0, 0)  # registered_delivery, replace_if_present_flag
     data_coding = next(octets)
     assert next(octets) == 0  # sm_default_msg_id
     short_message = bytes(next(octets) for _ in range(next(octets)))
-    return Submitted(source, destination, data_coding, short_message, payload(bytes(octets)))
+    return Submitted(source, destination, data_coding, short_message, payload(bytes(octets)), validity_period)
 
 
 def payload(optional: bytes) -> bytes:

@@ -59,6 +59,8 @@ class KannelApi:
             "coding": _CODING[alphabet_of(text)],
             "charset": "UTF-8",
         }
+        if rendered.valid_seconds is not None:
+            params["validity"] = str(max(rendered.valid_seconds // 60, 1))  # in minutes
         return {"method": "GET", "url": self.url, "params": params | ({"from": self.sender} if self.sender else {})}
 
     def interpret(self, response: GatewayResponse) -> Sent | Failure:

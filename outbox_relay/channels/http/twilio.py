@@ -15,6 +15,9 @@ from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.urls import host_and_port
 from shared.vocabulary import Channel
 
+LONGEST_VALIDITY_SECONDS = 36_000
+"""The highest ValidityPeriod, and Twilio's default. Beyond it Twilio refuses the message (error 21624)."""
+
 # Twilio adds and splits codes over time. The tables list those that are clearly about one number or one text. Any
 # other code is the provider's fault.
 _RECIPIENT = frozenset({
@@ -70,10 +73,13 @@ class TwilioApi:
     def request(self, rendered: RenderedMessage) -> Mapping[str, Any]:
         """Build the request that submits a message."""
         sender = "MessagingServiceSid" if self.sender.startswith("MG") else "From"
+        data = {"To": rendered.message.recipient, sender: self.sender, "Body": rendered.content.decode()}
+        if rendered.valid_seconds is not None:
+            data["ValidityPeriod"] = str(min(rendered.valid_seconds, LONGEST_VALIDITY_SECONDS))
         return {
             "method": "POST",
             "url": f"{self.base_url}/2010-04-01/Accounts/{self.sid}/Messages.json",
-            "data": {"To": rendered.message.recipient, sender: self.sender, "Body": rendered.content.decode()},
+            "data": data,
             "headers": {"Authorization": f"Basic {b64encode(f'{self.sid}:{self.token}'.encode()).decode()}"},
         }
 

@@ -30,6 +30,8 @@ LONGEST_NUMBER = 20
 ALPHANUMERIC = 5
 """The type of number for a name (§5.2.5)."""
 LONGEST_MESSAGE_ID = 64
+LONGEST_VALIDITY_SECONDS = 30 * 86_400
+"""More than any message lives, and within the two digits of the days."""
 LONGEST_SYSTEM_ID, LONGEST_PASSWORD = 15, 8
 """Octets (§4.1.1)."""
 
@@ -65,6 +67,7 @@ class Status(IntEnum):
     ESME_RINVDSTNPI = 0x51
     ESME_RINVSYSTYP = 0x53
     ESME_RTHROTTLED = 0x58
+    ESME_RINVEXPIRY = 0x62
     ESME_RX_T_APPN = 0x64
     ESME_RX_P_APPN = 0x65
     ESME_RX_R_APPN = 0x66
@@ -152,11 +155,24 @@ def submit_sm(sequence: int, sender: str, rendered: RenderedMessage) -> bytes:
         address_of(rendered.message.recipient).octets,
         bytes(3),  # esm_class, protocol_id, priority_flag
         _c_string(""),  # schedule_delivery_time
-        _c_string(""),  # validity_period
+        _c_string(validity_period(rendered.valid_seconds)),
         bytes([0, 0, _DATA_CODING[alphabet_of(text)], 0]),  # receipt, replacing, data_coding, sm_default_msg_id
         bytes([len(octets)]) + octets if is_short else bytes([0]) + OPTION.pack(MESSAGE_PAYLOAD, len(octets)) + octets,
     )
     return _pdu(Command.SUBMIT_SM, sequence, b"".join(fields))
+
+
+def validity_period(seconds: int | None) -> str:
+    """Return how long the SMSC may try to deliver (§5.2.16); empty for its default.
+
+    In the relative format (§7.1.1), so that the clocks of relay and SMSC do not matter.
+    """
+    if seconds is None:
+        return ""
+    minutes, second = divmod(min(seconds, LONGEST_VALIDITY_SECONDS), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    return f"0000{days:02}{hour:02}{minute:02}{second:02}000R"
 
 
 def bind_transmitter(sequence: int, system_id: str, password: str) -> bytes:

@@ -53,8 +53,9 @@ _NOT_ABOUT_MESSAGE: frozenset[int] = frozenset({
     Status.ESME_RINVSRCNPI,
     Status.ESME_RINVSYSTYP,
     Status.ESME_RTHROTTLED,
+    Status.ESME_RINVEXPIRY,
 })  # fmt: skip
-"""Statuses that are about our account, our sender or our rate."""
+"""Statuses that concern every message: our account, our sender, our rate or the validity period."""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,13 @@ async def test_a_message_is_one_sendsms_request() -> None:
     assert result == Sent(f"kannel:127.0.0.1:{gateway.port}")
 
 
+@pytest.mark.parametrize(("valid_seconds", "minutes"), [(0.4, "1"), (119.9, "1"), (600.0, "10"), (259_200.0, "4320")])
+async def test_a_message_is_valid_until_its_code_expires(valid_seconds: float, minutes: str) -> None:
+    async with HttpGateway(kannel) as gateway:
+        await result_of(a_message("+33612345678", b"123456", Channel.SMS, valid_seconds), gateway)
+    assert gateway.requests[0].fields["validity"] == minutes
+
+
 async def test_a_text_outside_gsm_7_is_sent_as_ucs_2() -> None:
     async with HttpGateway(kannel) as gateway:
         result = await result_of(an_sms(text="Код: 123456"), gateway)

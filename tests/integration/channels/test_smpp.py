@@ -1,3 +1,5 @@
+from math import inf
+
 import pytest
 
 from outbox_relay.channels.base import ProviderDownError
@@ -65,6 +67,20 @@ async def test_a_text_is_sent_in_gsm_7_or_ucs_2(text: str, data_coding: int, oct
     assert (submitted.data_coding, submitted.short_message) == (data_coding, octets)
 
 
+@pytest.mark.parametrize(
+    ("valid_seconds", "period"),
+    [
+        (inf, ""),
+        (0.4, "000000000001000R"),
+        (599.9, "000000000959000R"),
+        (86_400 + 2 * 3600 + 3 * 60 + 4, "000001020304000R"),
+        (1e9, "000030000000000R"),
+    ],
+)
+async def test_a_submission_is_valid_until_its_code_expires(valid_seconds: float, period: str) -> None:
+    assert (await submitted_as(an_sms(valid_seconds=valid_seconds))).validity_period == period
+
+
 @pytest.mark.parametrize("command", [GENERIC_NACK, ENQUIRE_LINK | RESPONSE, BIND_TRANSMITTER | RESPONSE])
 async def test_a_response_to_another_request_is_ignored(command: int) -> None:
     rendered = an_sms()
@@ -103,6 +119,7 @@ async def test_many_messages_share_one_bind() -> None:
         (THROTTLED, PROVIDER, False),
         (0x0A, PROVIDER, False),
         (0x04, PROVIDER, False),
+        (0x62, PROVIDER, False),
         (0x40B, PROVIDER, True),
     ],
 )

@@ -48,6 +48,13 @@ async def test_a_messaging_service_can_replace_the_sender() -> None:
     assert "From" not in gateway.requests[0].fields
 
 
+@pytest.mark.parametrize(("valid_seconds", "period"), [(0.4, "1"), (599.9, "599"), (86_400.0, "36000")])
+async def test_a_message_is_valid_until_its_code_expires(valid_seconds: float, period: str) -> None:
+    async with HttpGateway(twilio) as gateway:
+        await result_of(a_message("+33612345678", b"123456", Channel.SMS, valid_seconds), gateway)
+    assert gateway.requests[0].fields["ValidityPeriod"] == period
+
+
 @pytest.mark.parametrize(
     ("number", "kind"),
     [
