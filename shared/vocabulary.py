@@ -11,6 +11,9 @@ ERASED = "erased"
 RELAY_ALIVE_SECONDS = 30
 """A relay without a heartbeat for longer counts as dead. Heartbeats are 10 to 15 s apart."""
 
+PROVIDER_CONFIGURED_SECONDS = 120
+"""A provider that no relay has seen for longer was removed from the settings. Relays mark theirs once a minute."""
+
 
 class Channel(StrEnum):
     """How a message reaches a person."""

@@ -93,7 +93,7 @@ def _is_of(hour: HourView, channel: str, recent: list[datetime]) -> bool:
 @click.command("providers")
 @json_option
 def providers_command(*, is_json: bool) -> None:
-    """List providers and their circuit breakers.
+    """List the providers of the running relays, with their circuit breakers.
 
     A terminal gets a table, a pipe gets JSON lines.
     """

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from operator_console.views import BacklogView, HourView, ProviderView, RelayView, Stats, from_row
 from shared.models import ProviderRow, RelayRow
-from shared.vocabulary import CHANNELS, RELAY_ALIVE_SECONDS, Priority
+from shared.vocabulary import CHANNELS, PROVIDER_CONFIGURED_SECONDS, RELAY_ALIVE_SECONDS, Priority
 
 MAX_COUNT = 100_000
 """Where counting of pending and dead messages stops: a larger figure is not worth its time."""
@@ -75,13 +75,14 @@ def hours(session: Session) -> tuple[HourView, ...]:
 
 
 def list_providers(session: Session) -> tuple[ProviderView, ...]:
-    """Return the state of all providers, by name. Times are the database's."""
+    """Return the state of the providers that a running relay has configured, by name. Times are the database's."""
     breaker = case(
         (ProviderRow.consecutive_opens == 0, "closed"),
         (ProviderRow.open_until > func.now(), "open"),
         else_="half_open",
     )
-    query = select(ProviderRow, breaker.label("breaker")).order_by(ProviderRow.name)
+    is_configured = ProviderRow.seen_at > func.now() - timedelta(seconds=PROVIDER_CONFIGURED_SECONDS)
+    query = select(ProviderRow, breaker.label("breaker")).where(is_configured).order_by(ProviderRow.name)
     return tuple(
         from_row(ProviderView, row, provider=row.name, breaker=breaker, consecutive_opens=row.consecutive_opens)
         for row, breaker in session.execute(query)

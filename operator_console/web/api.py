@@ -161,7 +161,7 @@ def get_stats() -> Response:
 @blueprint.get("/providers")
 @requires(Scope.READ)
 def get_providers() -> Response:
-    """List the state of the providers."""
+    """List the state of the providers that a running relay has configured."""
     with services().sessions.begin() as session:
         return jsonify(providers=[as_json(one) for one in list_providers(session)])
 

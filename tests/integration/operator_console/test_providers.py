@@ -5,6 +5,11 @@ from click.testing import CliRunner
 
 from operator_console.cli import main
 from tests.support.databases import Database
+from tests.support.eventually import eventually
+from tests.support.mail_sink import MailSink
+from tests.support.operators import lines_of, outboxctl
+from tests.support.outbox import Outbox
+from tests.support.relays import running_relay
 
 A_ROW = (
     "insert into providers (name, rate, consecutive_opens, open_until, last_failure_class, last_error)"
@@ -29,3 +34,13 @@ def test_providers_shows_each_breaker(database: Database, columns: str, breaker:
     assert shown["last_failure_class"] == ("provider" if breaker != "closed" else None)
     assert shown["last_error"] == ("no such host" if breaker != "closed" else None)
     assert shown["since"]
+
+
+def test_a_provider_that_no_relay_has_configured_is_not_listed(outbox: Outbox, sink: MailSink) -> None:
+    outbox.execute("insert into providers (name, seen_at) values ('smtp:removed:25', now() - interval '3 minutes')")
+    outbox.execute(
+        "insert into providers (name, seen_at) values (%s, now() - interval '3 days')", f"smtp:127.0.0.1:{sink.port}"
+    )
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
+        listed = eventually(lambda: lines_of(outboxctl(outbox.database, "providers")))
+    assert [one["provider"] for one in listed] == [f"smtp:127.0.0.1:{sink.port}"]
