@@ -75,8 +75,8 @@ class Relay:
             workers = self._start_workers(group)
             await self._state_sync.wait_until_known()
             fetching = [group.create_task(consumer.fetch()) for consumer in self._consumers]
-            others = [group.create_task(work) for work in (self._poison_isolation.run(), self._poller.run())]
-            log.info("relay claiming", channels=sorted({consumer.key.channel.value for consumer in self._consumers}))
+            works = (self._poison_isolation.run(), self._poller.run(), self._report_start())
+            others = [group.create_task(work) for work in works]
             await ending.wait()
             log.info("relay stopping")
             await self._stop(leaving)
@@ -84,6 +84,10 @@ class Relay:
                 task.cancel()
         if self._low_priority_timer:
             self._low_priority_timer.cancel()
+
+    async def _report_start(self) -> None:
+        await self.wait_until_started()
+        log.info("relay claiming", channels=sorted({consumer.key.channel.value for consumer in self._consumers}))
 
     async def drain(self, stopping: asyncio.Event) -> bool:
         """Deliver the messages that are due now. Return whether all were tried and every provider pool was usable."""

@@ -15,7 +15,7 @@ TRY_MARGIN = timedelta(minutes=3)
 class Phase(StrEnum):
     """The phase of the relay's life, for operators."""
 
-    STARTING = "Starting"
+    STARTING = "Waiting for the database"
     CLAIMING = "Claiming"
     RELOADING = "Reloading"
     STOPPING = "Stopping"
@@ -94,5 +94,7 @@ def readiness(late_queues: Iterable[LateQueue], *, is_away: bool) -> Readiness:
 
 def status_line(phase: Phase, progress: Sequence[Progress], lost_since: datetime | None) -> str:
     """Return the line that `systemctl status` shows."""
-    doing = f"{phase}, database lost since {lost_since:%Y-%m-%d %H:%M:%S} UTC" if lost_since else phase.value
+    since = f" since {lost_since:%Y-%m-%d %H:%M:%S} UTC" if lost_since else ""
+    is_known = phase is Phase.STARTING or not since
+    doing = f"{phase}{since}" if is_known else f"{phase}, database lost{since}"
     return f"{doing}; {sum(each.held for each in progress)} messages in progress"

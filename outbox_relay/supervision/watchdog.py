@@ -83,15 +83,18 @@ class Watchdog:
             await asyncio.sleep(self._manager.watchdog_interval.total_seconds())
 
     async def announce(self) -> None:
-        """Report readiness once claiming has started."""
+        """Report readiness at once, and the status again when claiming has started.
+
+        Readiness does not wait for the database: `systemctl start` would block for as long as that is unreachable.
+        """
+        self.notify(READY)
         await self._relay.wait_until_started()
         self.phase = Phase.CLAIMING
-        self.notify(READY)
+        self.notify()
 
     def reload_failed(self) -> None:
-        """Report that a reload failed. If claiming has not started, ``announce`` will report readiness."""
-        if self.phase is Phase.CLAIMING:
-            self.notify(READY)
+        """Report that a reload failed, and that the relay runs as before."""
+        self.notify(READY)
 
     def notify(self, *assignments: str) -> None:
         """Send assignments, with the status."""

@@ -76,18 +76,20 @@ def test_the_relay_notifies_readiness_watchdog_pings_and_stopping(
     assert manager.notifications.count("READY=1") == 1
 
 
-def test_a_relay_without_its_database_is_not_ready_and_sends_watchdog_pings(
+def test_a_relay_without_its_database_starts_and_reports_that_it_waits(
     outbox: Outbox, sink: MailSink, manager: Supervisor
 ) -> None:
     outbox.execute("alter role relay nologin")
     try:
-        with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **manager.environment()):
-            manager.wait_for("STATUS=Starting, database lost since ")
-            manager.wait_for(ALIVE, count=5)
-            assert "READY=1" not in manager.notifications
-            outbox.execute("alter role relay login")
+        with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider, **manager.environment()) as relay:
             manager.wait_for("READY=1")
+            manager.wait_for("STATUS=Waiting for the database since ")
+            manager.wait_for(ALIVE, count=5)
+            assert (relay.get("/readyz").status_code, relay.logged("relay claiming")) == (503, [])
+            outbox.execute("alter role relay login")
             manager.wait_for("STATUS=Claiming; 0 messages in progress")
+            relay.wait_until_ready()
+            assert len(relay.logged("relay claiming")) == 1
     finally:
         outbox.execute("alter role relay login")
 

@@ -55,6 +55,10 @@ def test_the_status_describes_the_consumers_state() -> None:
     since = datetime(2026, 11, 21, 3, 4, 5, tzinfo=UTC)
     assert status_line(Phase.CLAIMING, progress, None) == "Claiming; 7 messages in progress"
     assert (
+        status_line(Phase.STARTING, [], since)
+        == "Waiting for the database since 2026-11-21 03:04:05 UTC; 0 messages in progress"
+    )
+    assert (
         status_line(Phase.CLAIMING, [], since)
         == "Claiming, database lost since 2026-11-21 03:04:05 UTC; 0 messages in progress"
     )
