@@ -1,4 +1,4 @@
-"""Describe database errors for logs without row contents, and find out why a connection failed.
+"""Describe database errors for logs without row contents, and find out why a connection failed or broke.
 
 PostgreSQL quotes rows in error details, and so addresses. libpq's texts about failed connections contain hosts, users
 and databases.
@@ -7,8 +7,9 @@ and databases.
 import re
 from enum import StrEnum
 
+from psycopg import DatabaseError, InterfaceError, OperationalError
 from psycopg import Error as DriverError
-from psycopg import OperationalError
+from psycopg.errors import ConnectionTimeout
 
 UNDEFINED = ("42P01", "42703", "42883")
 """SQLSTATEs of a missing table, column or function: the schema is older than the code."""
@@ -21,7 +22,7 @@ INSUFFICIENT_PRIVILEGE = "42501"
 
 
 class ConnectionFailure(StrEnum):
-    """Why a connection failed."""
+    """Why a connection failed or broke."""
 
     CREDENTIALS = "wrong password or role"
     DATABASE = "no such database"
@@ -35,7 +36,16 @@ class ConnectionFailure(StrEnum):
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
     TIMEOUT = "timed out"
+    ENDED = "ended by the server"
+    CLOSED = "closed"
 
+
+# PostgreSQL sends an SQLSTATE over a connection that was open: it shuts down, an administrator ends the session, a
+# process of the server has crashed, or the session was idle for too long; or the server has become a standby.
+_SQLSTATES = {
+    **dict.fromkeys(("57P01", "57P02", "57P03", "57P05", "25P03"), ConnectionFailure.ENDED),
+    "25006": ConnectionFailure.READ_ONLY,
+}
 
 # libpq reports no SQLSTATE for a failed connection, only a text. Texts in other languages than English are not
 # recognized. Names chosen by others are quoted and removed first; addresses match no pattern. With several hosts, the
@@ -60,11 +70,16 @@ _PATTERNS = {
     ConnectionFailure.REFUSED: "connection refused|no such file or directory",
     ConnectionFailure.UNREACHABLE: "no route to host|network is unreachable",
     ConnectionFailure.TIMEOUT: "timeout expired|timed out",
+    ConnectionFailure.ENDED: "terminating connection",
+    ConnectionFailure.CLOSED: (
+        "server closed the connection|connection has been closed|eof detected|connection reset|broken pipe"
+        "|connection is lost|connection is closed"
+    ),
 }
 
 
 def describe(error: BaseException) -> dict[str, str | None]:
-    """Return the fields of an error that are safe to log: class, SQLSTATE, constraint, and why a connection failed."""
+    """Return the fields of an error that are safe to log: class, SQLSTATE, constraint, and why a connection is lost."""
     original = driver_error(error)
     fields = {
         "error": type(original or error).__name__,
@@ -88,11 +103,24 @@ def violated_constraint(error: BaseException) -> str | None:
 
 
 def connection_failure_of(error: BaseException) -> ConnectionFailure | None:
-    """Return why the connection failed, if the error is about that and its text is recognized."""
+    """Return why the connection failed or broke, if the error is about that and is recognized."""
     original = driver_error(error)
-    if not isinstance(original, OperationalError) or original.sqlstate:
+    if original is None:
         return None
-    return connection_failure_in(str(original))
+    if isinstance(original, ConnectionTimeout):
+        return ConnectionFailure.TIMEOUT
+    if original.sqlstate:
+        return _SQLSTATES.get(original.sqlstate)
+    return connection_failure_in(str(original)) if is_connection_error(original) else None
+
+
+def is_connection_error(error: Exception) -> bool:
+    """Return whether the connection was lost. Other errors, such as a missing table or grant, need an operator.
+
+    psycopg raises DatabaseError without an SQLSTATE if the connection ends within a response.
+    """
+    is_cut_off = type(error) is DatabaseError and error.sqlstate is None
+    return is_cut_off or isinstance(error, OperationalError | InterfaceError)
 
 
 def connection_failure_in(text: str) -> ConnectionFailure | None:

@@ -2,10 +2,9 @@
 
 from datetime import UTC, datetime
 
-import psycopg
 from structlog.typing import FilteringBoundLogger
 
-from shared.db.errors import describe
+from shared.db.errors import describe, is_connection_error
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
@@ -28,7 +27,7 @@ class Outage:
     def failed(self, error: Exception) -> float:
         """Record a failed attempt, log the first one, and return the seconds to wait."""
         if not self.is_on:
-            log = self._log.warning if _is_connection_error(error) else self._log.error
+            log = self._log.warning if is_connection_error(error) else self._log.error
             log("database lost", purpose=self._purpose, **describe(error))
             self.since = datetime.now(UTC)
         pause, self._pause = self._pause, min(self._pause * 2, LONGEST_PAUSE_SECONDS)
@@ -40,12 +39,3 @@ class Outage:
             self._log.info("database found again", purpose=self._purpose)
         self.since = None
         self._pause = FIRST_PAUSE_SECONDS
-
-
-def _is_connection_error(error: Exception) -> bool:
-    """Return whether the connection was lost. Other errors, such as a missing table or grant, need an operator.
-
-    psycopg raises DatabaseError without an SQLSTATE if the connection ends within a response.
-    """
-    is_cut_off = type(error) is psycopg.DatabaseError and error.sqlstate is None
-    return is_cut_off or isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)

@@ -41,8 +41,8 @@ def test_statements_without_a_reply_are_sent_again_over_new_sessions(
         ledger.enqueue(20)
         assert outbox.number(UNSENT) == 40
         eventually(outbox.is_all_sent, seconds=LONGEST)
-        lost = {line["purpose"]: line["error"] for line in relay.logged("database lost")}
-        assert (lost["claim"], lost["settle"]) == ("ConnectionTimeout", "ConnectionTimeout")
+        lost = {line["purpose"]: (line["error"], line["cause"]) for line in relay.logged("database lost")}
+        assert lost["claim"] == lost["settle"] == ("ConnectionTimeout", "timed out")
         relay.wait_until_ready()
     # The relay has stored its outcomes, and its leases were long enough.
     assert conserved(ledger, sink).copies == 0

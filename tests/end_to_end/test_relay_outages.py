@@ -132,6 +132,24 @@ def test_the_relay_waits_for_an_unreachable_database_at_startup(outbox: Outbox, 
         outbox.execute("alter role relay login")
 
 
+def test_the_relay_logs_why_an_open_connection_broke(outbox: Outbox, sink: MailSink) -> None:
+    port, cluster = unused_port(), outbox.database.cluster
+    settings = {"EMAIL_PROVIDERS": sink.provider, "DATABASE_URL": cluster.tcp_url(outbox.database.name, "relay", port)}
+
+    def causes(purpose: str) -> list[str | None]:
+        return [line.get("cause") for line in relay.logged("database lost") if line["purpose"] == purpose]
+
+    with ExitStack() as network:
+        network.enter_context(forwarding(port, to=cluster.port))
+        with running_relay(outbox.database, **settings) as relay:
+            relay.wait_until_ready()
+            outbox.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'relay'")
+            eventually(lambda: causes("look") == ["ended by the server"])
+            eventually(lambda: [line for line in relay.logged("database found again") if line["purpose"] == "look"])
+            network.close()
+            eventually(lambda: causes("look") == ["ended by the server", "closed"])
+
+
 def test_the_relay_replaces_connections_that_the_server_closed(outbox: Outbox, sink: MailSink) -> None:
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
         relay.wait_until_ready()
