@@ -30,7 +30,7 @@ Round = Callable[[], Awaitable[object]]
 
 
 class RunsOn(StrEnum):
-    """Which relays do a piece of periodic work."""
+    """Which relays do a piece of periodic work. The scheduler runs on every relay: the work itself takes the lease."""
 
     LEADER = "the relay that holds the leader lease"
     EVERY_RELAY = "every relay"
