@@ -26,7 +26,7 @@ end;
 -- - Pending registrations are locked before they are read: their holder may activate them or correct the address. An
 --   activation that waits for this transaction meanwhile is a deadlock, and the API retries the loser.
 -- - Ids are unnested: a comparison with an array of 5,000 takes twice as long.
--- - A leased message loses its lease, so that the relay cannot write its outcome. A later statement erases attempts: it
+-- - A leased message loses its lease, so that the relay cannot write an outcome other than sent. A later statement erases attempts: it
 --   sees those of a settlement that committed first.
 create function signpost_erase(for_user uuid, held jsonb) returns boolean
 language plpgsql strict security definer set search_path = public, pg_temp

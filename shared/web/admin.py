@@ -24,7 +24,7 @@ from shared.web.readiness import missing_requirements
 STUCK_SECONDS = 60
 """/livez fails when no worker has made progress for this long (``Worker.notify``)."""
 CHECK_TIMEOUT_SECONDS = 2.0
-"""For each response of the database. Probes usually give up after a few seconds."""
+"""To connect, and for each of the two responses of the database, so a check takes six seconds at most."""
 CACHE_SECONDS = 1.0
 """How long one check of the database serves all probes."""
 
