@@ -81,7 +81,7 @@ _PERMANENT = range(500, 600)
 _TEMPORARY = range(400, 500)
 
 SMTP_RULES = (
-    SmtpRule(PROVIDER, "a reply before the server closes the connection", "RFC 5321 §3.8", codes={421}, commands=ALL_COMMANDS),
+    SmtpRule(PROVIDER, "a reply before the server hangs up", "RFC 5321 §3.8", codes={421}, commands=ALL_COMMANDS),
     SmtpRule(
         RECIPIENT,
         "a non-ASCII address, although the server offered SMTPUTF8",
