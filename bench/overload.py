@@ -29,8 +29,10 @@ from bench.testbed import Testbed
 from devstack.ports import free_ports
 
 CLIENTS = 100
-FLOODS, SECONDS, QUICK_SECONDS = 5, 60.0, 8.0
+FLOODS, SECONDS, QUICK_SECONDS = 5, 60.0, 4.0
 PROBE_PAUSE, ALONE_SECONDS = 0.1, 3.0
+WARM_UP_PAIRS = 9 * CORES
+"""About 100 hashes for each process."""
 IN_TIME, AT_ONCE = 2.0, 0.5
 """Seconds: when a registration during the flood counts as a success, and a rejection as immediate."""
 HASHES_OF_A_WRONG_PASSWORD = 2
@@ -71,7 +73,7 @@ def overload(testbed: Testbed, *, quick: bool) -> Report:
     alone = rate(lambda: hash_password, CORES, ALONE_SECONDS)
     seconds = QUICK_SECONDS if quick else SECONDS
     with _api(testbed) as api:
-        asyncio.run(api.warm_up())
+        asyncio.run(api.warm_up(2 if quick else WARM_UP_PAIRS))
         warm = api.memory_mb()
         patient = asyncio.run(api.flood(seconds, is_patient=True))
         impatient = asyncio.run(api.flood(seconds, is_patient=False))
@@ -119,11 +121,11 @@ class FloodedApi:
     admin_port: int
     pid: int
 
-    async def warm_up(self) -> None:
-        """Let each process hash about 100 passwords: three for each pair of a registration and a sign-in."""
+    async def warm_up(self, pairs: int) -> None:
+        """Let four clients register and sign in with a wrong password, each so often: three hashes for each pair."""
 
         async def register_and_sign_in() -> None:
-            for _ in range(8 * CORES):
+            for _ in range(pairs):
                 async with Client(self.port) as client:  # a new connection, which any process may accept
                     await self._register(client)
                     await client.request("POST", "/v1/sessions", wrong_password())
