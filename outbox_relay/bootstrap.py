@@ -225,6 +225,7 @@ def connections_for(priority: Priority, connections: int) -> int:
     """Return how many delivery workers a queue has.
 
     A low-priority queue gets half of the connections, so that the other half stays free for high priority.
+    With a single connection, both share it.
     """
     match priority:
         case Priority.HIGH:

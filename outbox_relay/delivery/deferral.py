@@ -33,7 +33,7 @@ def until_provider_is_back(remaining: timedelta, last_failure: Failure | None) -
 
 
 def after_provider_failure(failure: Failure, breaker_remaining: timedelta, seconds_left: float) -> Deferred:
-    """Return the outcome of a message whose provider has failed.
+    """Return the outcome of a message whose provider has failed, if no later provider can take it.
 
     It becomes due when both the breaker and the provider allow another try, or when it expires if that is earlier. So
     an expired message is marked as dead in time.
