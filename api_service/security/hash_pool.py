@@ -22,7 +22,7 @@ SIGN_IN, OTHER = HASH_POOLS = ("sign_in", "other")
 PAUSE_SECONDS = 0.04
 """Before a rejection. Clients that retry at once spend this time waiting, and leave the CPU to hashes."""
 DEADLINE_SECONDS = 5.0
-"""How long a request waits for one hash. Then the client has probably given up."""
+"""How long a request waits for one hash. A change of the password needs two."""
 
 
 class HashPool:
