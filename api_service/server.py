@@ -20,6 +20,8 @@ from shared.web.worker import Worker
 
 log = get_logger("api.server")
 
+KEEP_ALIVE_SECONDS = 5
+"""How long an idle connection stays open."""
 STOP_SECONDS = 30
 """Longer than the longest ``Prefer: wait``, so that requests finish after SIGTERM."""
 STUCK_SECONDS = 90
@@ -45,7 +47,7 @@ def configuration(settings: ApiSettings) -> dict[str, Any]:
         "worker_class": ApiWorker,
         "timeout": STUCK_SECONDS,
         "graceful_timeout": STOP_SECONDS,
-        "keepalive": 5,
+        "keepalive": KEEP_ALIVE_SECONDS,
         "when_ready": partial(start, settings),
         "worker_exit": close,
         "on_exit": remove_metrics_folder,

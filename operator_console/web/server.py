@@ -18,6 +18,8 @@ from shared.web.worker import Worker
 
 log = get_logger("console.server")
 
+KEEP_ALIVE_SECONDS = 15
+"""How long an idle connection stays open: longer than the interval at which pages refresh themselves."""
 STOP_SECONDS = 20
 """Longer than the database's statement timeout, so that all requests can finish after SIGTERM."""
 STUCK_SECONDS = 90
@@ -37,7 +39,7 @@ def configuration(settings: WebSettings) -> dict[str, Any]:
         "worker_class": ConsoleWorker,
         "timeout": STUCK_SECONDS,
         "graceful_timeout": STOP_SECONDS,
-        "keepalive": 15,  # longer than the interval at which pages refresh themselves
+        "keepalive": KEEP_ALIVE_SECONDS,
         "when_ready": partial(_start, settings),
         "post_worker_init": _start_workers,
         "worker_exit": _stop_workers,

@@ -19,7 +19,9 @@ from types import FrameType
 from typing import Any, ClassVar
 
 from gunicorn.http.errors import InvalidHeader, LimitRequestHeaders, LimitRequestLine, ParseException
+from gunicorn.sock import BaseSocket
 from gunicorn.util import close_graceful
+from gunicorn.workers import gthread
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from shared.log import get_logger
@@ -32,6 +34,10 @@ RESPONSE_SECONDS = 20
 """Time limit for reading a response, of which the kernel buffers some hundred KiB."""
 LINGER_SECONDS = 1
 """Time limit for the client to close after its last response. A reset could discard the response unread."""
+STOP_IDLE_SECONDS = 0.25
+"""How long a stopping worker keeps idle connections open. On a proxy's busy connection, the next request arrives
+within this time, and its response announces the end. If the worker closed the connection at once, a request could be on
+its way, and a proxy does not repeat a POST."""
 MAX_UNREAD_BODY = 32 * 1024
 """To keep a connection, gunicorn reads and drops up to twice as much of an unread body. Otherwise it closes."""
 
@@ -40,6 +46,9 @@ HTTP_1_1 = (1, 1)
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]+)(:[0-9]{0,5})?")
 """RFC 9110 §7.2, RFC 3986 §3.2.2."""
+
+# Gunicorn has no setting for it.
+gthread.STOP_KEEPALIVE_LINGER = STOP_IDLE_SECONDS
 
 log = get_logger("web.worker")
 
@@ -130,6 +139,26 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
             self._has_served = False
         if has_progressed:
             super().notify()
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001 - gunicorn's signature
+        """Accept connections or not. When the worker stops, accept those that wait, and close the listeners.
+
+        Gunicorn would close them last. Clients that connect meanwhile would wait for the end, and get a reset then.
+        """
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            if listener.sock is not None:
+                self._accept_all(listener)
+                listener.close()
+
+    def _accept_all(self, listener: BaseSocket) -> None:
+        """Accept all connections that clients have opened."""
+        before = -1
+        while before != self.nr_conns:
+            before = self.nr_conns
+            self.accept(listener)
 
     def handle(self, connection: TConn) -> Any:
         """Serve a request, and count it as progress."""

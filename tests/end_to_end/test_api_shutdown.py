@@ -1,9 +1,12 @@
 """The API finishes its requests before it exits."""
 
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -11,11 +14,20 @@ import pytest
 from tests.support.api import PASSWORD, counted
 from tests.support.databases import Database
 from tests.support.eventually import eventually
-from tests.support.processes import running_api
+from tests.support.freezing import frozen
+from tests.support.processes import RunningApi, running_api
 
 pytestmark = pytest.mark.slow
 
 WAITING = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+# Gunicorn's own limits never end an idle connection, so that only ours can.
+WITHOUT_OTHER_LIMITS = (
+    "from gunicorn.workers import gthread; gthread.STOP_KEEPALIVE_LINGER = 3600;"
+    "from api_service import server; server.KEEP_ALIVE_SECONDS = server.STOP_SECONDS = 3600;"
+    "from api_service.cli import main; main(['serve'])"
+)
+ESTABLISHED = "01"
+"""In /proc/net/tcp."""
 ADA = {"email": "ada@example.org", "password": PASSWORD}
 
 
@@ -47,3 +59,58 @@ def test_requests_received_before_a_signal_get_their_response(database: Database
 
         assert {response.result(60).status_code for response in answers} == {202}
         assert api.process.wait(30) == 0
+
+
+def test_an_idle_connection_does_not_delay_a_stop(database: Database) -> None:
+    with running_api(database, command=("python", "-c", WITHOUT_OTHER_LIMITS)) as api, httpx.Client() as idle:
+        assert idle.get(f"{api.base_url}/favicon.ico").status_code == 204
+        api.process.terminate()
+        assert api.process.wait(60) == 0
+
+
+def test_a_stopping_api_refuses_clients_while_it_finishes_requests(database: Database) -> None:
+    with running_api(database) as api, ThreadPoolExecutor(1) as client, ExitStack() as ending:
+        holder, watcher = (ending.enter_context(database.connect()) for _ in range(2))
+        with holder.transaction():
+            holder.execute("lock table users in share mode")
+            response = client.submit(httpx.post, f"{api.base_url}/v1/registrations", json=ADA, timeout=60)
+            eventually(lambda: watcher.execute(WAITING).fetchone() == (1,))
+            api.process.terminate()
+            eventually(lambda: not accepts(api))
+            assert not response.done()
+        assert response.result(60).status_code == 202
+
+
+def test_a_stopping_api_serves_all_clients_that_have_connected(database: Database) -> None:
+    with running_api(database) as api, ThreadPoolExecutor(5) as clients:
+        [worker] = api.children()
+        with frozen(worker):
+            responses = [clients.submit(httpx.get, f"{api.base_url}/favicon.ico", timeout=60) for _ in range(5)]
+            eventually(lambda: connections_to(api) == 5)
+            api.process.terminate()
+            eventually(lambda: has_pending(worker, signal.SIGTERM))
+        assert [response.result(60).status_code for response in responses] == [204] * 5
+
+
+def connections_to(api: RunningApi) -> int:
+    """Count the connections that clients have opened, accepted or not."""
+    port = f":{address_of(api)[1]:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return len([line for line in lines if line[1].endswith(port) and line[3] == ESTABLISHED])
+
+
+def has_pending(pid: int, number: signal.Signals) -> bool:
+    """Return whether the signal was sent to the process, which has not received it."""
+    [pending] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("ShdPnd:")]
+    return bool(int(pending.split()[1], 16) & 1 << number - 1)
+
+
+def accepts(api: RunningApi) -> bool:
+    with suppress(ConnectionRefusedError), socket.create_connection(address_of(api), timeout=30):
+        return True
+    return False
+
+
+def address_of(api: RunningApi) -> tuple[str, int]:
+    parts: Any = urlsplit(api.base_url)
+    return parts.hostname, parts.port
