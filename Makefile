@@ -58,7 +58,7 @@ chaos: $(READY) ## kill, freeze and disconnect real processes for two minutes; n
 	@$(BIN)/pytest --numprocesses 4 --dist worksteal tests/chaos
 
 .PHONY: interop
-interop: $(READY) ## tests with PgBouncer and Postfix
+interop: $(READY) ## tests with PgBouncer, Postfix, nginx and Caddy
 	@$(BIN)/pytest --numprocesses 2 tests/interop
 
 .PHONY: test-shipping

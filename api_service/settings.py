@@ -152,7 +152,12 @@ class ApiSettingsSchema(SettingsSchema):
         "responses carry HSTS. The relay needs the same address.",
         unit="URL",
     )
-    bind = Bind("API_BIND", "The address and port to listen on.", unit="host:port", default=("127.0.0.1", 8000))
+    bind = Bind(
+        "API_BIND",
+        "The address and port to listen on. A socket of systemd replaces it.",
+        unit="host:port",
+        default=("127.0.0.1", 8000),
+    )
     admin_bind = Bind(
         "API_ADMIN_BIND",
         "The address of /livez, /readyz and /metrics. Keep it away from clients.",

@@ -97,7 +97,7 @@ make_configuration() {
 
 install_units() {
     mkdir -p "$root/etc/systemd/system"
-    install -m 644 "$source"/deploy/systemd/*.service "$root/etc/systemd/system/"
+    install -m 644 "$source"/deploy/systemd/*.service "$source"/deploy/systemd/*.socket "$root/etc/systemd/system/"
 }
 
 switch_to_release() {

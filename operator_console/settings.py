@@ -52,7 +52,12 @@ class WebSettingsSchema(ConsoleSettingsSchema):
 
     result: ClassVar = WebSettings
 
-    bind = Bind("CONSOLE_BIND", "The address and port to listen on.", unit="host:port", default=("127.0.0.1", 8001))
+    bind = Bind(
+        "CONSOLE_BIND",
+        "The address and port to listen on. A socket of systemd replaces it.",
+        unit="host:port",
+        default=("127.0.0.1", 8001),
+    )
     admin_bind = Bind(
         "CONSOLE_ADMIN_BIND",
         "The address of /livez, /readyz and /metrics.",

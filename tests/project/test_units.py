@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from api_service.server import STOP_SECONDS
+from api_service.settings import ApiSettingsSchema
+from operator_console.settings import WebSettingsSchema
 from outbox_relay.bootstrap import STOPPING_MARGIN
 from outbox_relay.settings import RelaySettingsSchema
+from shared.urls import host_and_port
 from tests.support.commands import errors_in, is_program, settings_of
 from tests.support.units import CONFIGURATION, INSTALLED, UNITS, credentials_of, settings_given, values_of, words_of
 
 NAMES = sorted(path.name for path in UNITS.glob("*.service"))
+SOCKETS = {"api-service": (ApiSettingsSchema, "API_BIND"), "operator-console": (WebSettingsSchema, "CONSOLE_BIND")}
 HIGHEST_EXPOSURE = 2.0
 
 
@@ -30,17 +34,29 @@ def needs_its_program(unit: str) -> None:
         pytest.skip(f"this release has no {words_of(unit)[0]}")
 
 
-@pytest.mark.parametrize("unit", NAMES)
+@pytest.mark.parametrize("unit", [*NAMES, *(f"{name}.socket" for name in SOCKETS)])
 def test_systemd_finds_nothing_wrong(unit: str, tmp_path: Path) -> None:
-    # systemd-analyze looks for the program, which is not installed here. Another test checks that it exists.
-    program = tmp_path / words_of(unit)[0]
-    program.symlink_to("/bin/true")
+    # systemd-analyze looks for the units' programs, which are not installed here. Another test checks that they exist.
+    for name in NAMES:
+        program = tmp_path / words_of(name)[0]
+        program.unlink(missing_ok=True)
+        program.symlink_to("/bin/true")
+    for path in UNITS.iterdir():
+        copy = tmp_path / path.name.replace("@.", "@1.")
+        copy.write_text(path.read_text().replace(INSTALLED, str(tmp_path)))
     copy = tmp_path / unit.replace("@.", "@1.")
-    copy.write_text((UNITS / unit).read_text().replace(INSTALLED, str(tmp_path)))
     verify = [systemd_analyze(), "verify", "--man=no", copy]
     done = subprocess.run(verify, capture_output=True, text=True, check=False)
     complaints = [line for line in done.stderr.splitlines() if str(copy) in line or unit in line]
     assert (done.returncode, complaints) == (0, []), done.stderr
+
+
+@pytest.mark.parametrize("name", SOCKETS)
+def test_a_service_requires_its_socket_which_has_its_default_address(name: str) -> None:
+    schema, setting = SOCKETS[name]
+    [bind] = [field.load_default for field in schema().fields.values() if field.data_key == setting]
+    assert values_of(f"{name}.socket", "ListenStream") == [host_and_port(*bind)]
+    assert values_of(f"{name}.service", "Requires") == [f"{name}.socket"]
 
 
 @pytest.mark.parametrize("unit", NAMES)

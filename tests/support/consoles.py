@@ -1,6 +1,7 @@
 """The console in this process or in its own, and tokens for it."""
 
 import re
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -100,11 +101,15 @@ def app_on(database: Database, **environment: str) -> Iterator[Console]:
 
 @contextmanager
 def running_console(
-    database: Database, *, command: Sequence[str] = ("operator-console", "serve"), **settings: str
+    database: Database,
+    *,
+    command: Sequence[str] = ("operator-console", "serve"),
+    listener: socket.socket | None = None,
+    **settings: str,
 ) -> Iterator[RunningConsole]:
     """Run the console over that database, and wait until it responds."""
     environment = {"DATABASE_URL": database.console_url, "CONSOLE_BIND": "127.0.0.1:0"} | settings
-    with running(command, environment) as started:
+    with running(command, environment, listener=listener) as started:
         console = RunningConsole(started.process, started.log_path)
         eventually(console.responds, seconds=60)
         yield console

@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import socket
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +23,15 @@ from tests.support.keys import PUBLIC_URL, SECRET_KEYS
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 HASTY_API = ("python", "-c", "from bench.fast_hashing import main; main()", "serve")
 """The API with the cheapest argon2 parameters, for tests with many requests that do not concern passwords."""
+
+ACTIVATE = """
+import os, sys
+listener, *command = sys.argv[1:]
+os.dup2(int(listener), 3)
+os.environ |= {"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}
+os.execv(command[0], command)
+"""
+"""Start a command as systemd starts the service of a socket (sd_listen_fds(3))."""
 
 
 @dataclass(frozen=True)
@@ -68,18 +79,27 @@ class RunningApi(Running):
 
 
 @contextmanager
-def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Running]:
-    """Run one of the project's scripts with exactly that environment, and kill its process group at the end."""
+def running(
+    command: Sequence[str], environment: Mapping[str, str], *, listener: socket.socket | None = None
+) -> Iterator[Running]:
+    """Run one of the project's scripts with exactly that environment, and kill its process group at the end.
+
+    It gets ``listener`` as systemd passes a socket.
+    """
+    whole: list[str | Path] = [SCRIPTS / command[0], *command[1:]]
+    if listener:
+        whole = [sys.executable, "-c", ACTIVATE, str(listener.fileno()), *whole]
     with tempfile.TemporaryDirectory(prefix="signpost-test-") as folder:
         log_path = Path(folder) / "log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
-                [SCRIPTS / command[0], *command[1:]],
+                whole,
                 env={"PATH": os.environ["PATH"], "TMPDIR": folder, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=[listener.fileno()] if listener else [],
             )
         with process:
             try:
@@ -91,7 +111,11 @@ def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
 
 @contextmanager
 def running_api(
-    database: Database, *, command: Sequence[str] = ("api-service", "serve"), **settings: str
+    database: Database,
+    *,
+    command: Sequence[str] = ("api-service", "serve"),
+    listener: socket.socket | None = None,
+    **settings: str,
 ) -> Iterator[RunningApi]:
     """Run the API over that database, and wait until it responds."""
     environment = {
@@ -104,7 +128,7 @@ def running_api(
         "API_THREADS": "16",
         "RATE_LIMITS": "off",
     } | settings
-    with running(command, environment) as started:
+    with running(command, environment, listener=listener) as started:
         api = RunningApi(started.process, started.log_path)
         eventually(lambda: api.responds() or _raise_if_ended(api), seconds=60)
         yield api
