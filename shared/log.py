@@ -1,16 +1,19 @@
 """Log one JSON line per event to standard error: a fixed phrase and its fields.
 
+If standard error is systemd's journal, each line begins with its priority (sd-daemon(3)), which the journal removes.
+
 Lines contain no addresses, phone numbers, tokens, codes or payloads. Events of libraries that use ``logging`` have the
 same form, from warnings up.
 """
 
 import logging
+import os
 import sys
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from traceback import walk_tb
-from typing import TextIO
+from typing import Any, TextIO
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
@@ -18,6 +21,8 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("api_service", "outbox_relay", "operator_console", "shared", "migrations", "tenants")
 MAX_TRACE_LINES = 8
+PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
+"""syslog(3)."""
 
 
 def configure_logging(service: str, level: str) -> None:
@@ -29,6 +34,8 @@ def configure_logging(service: str, level: str) -> None:
         _stamped_with(service),
     ]
     output: list[Processor] = [_without_traceback_values, structlog.processors.JSONRenderer()]
+    if is_journal(sys.stderr):
+        output.append(_with_priority)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -53,6 +60,23 @@ def get_logger(name: str) -> FilteringBoundLogger:
     return logger
 
 
+def is_journal(stream: TextIO | None) -> bool:
+    """Return whether the stream leads to the journal: JOURNAL_STREAM has its device and inode (systemd.exec(5))."""
+    if stream is None:
+        return False
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def print_error(line: str) -> None:
+    """Print a line about the start of the process to standard error."""
+    prefix = f"<{PRIORITIES['error']}>" if is_journal(sys.stderr) else ""
+    sys.stderr.write(f"{prefix}{line}\n")
+
+
 class LineWriter:
     """Write whole lines. A closed or broken stream is ignored."""
 
@@ -68,6 +92,10 @@ class LineWriter:
             self._stream.write(f"{line}\n")
 
     debug = info = warning = error = critical = write
+
+
+def _with_priority(_logger: object, level: str, line: Any) -> Any:
+    return f"<{PRIORITIES[level]}>{line}"
 
 
 def _stamped_with(service: str) -> Processor:

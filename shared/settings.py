@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from marshmallow import Schema, ValidationError, fields, missing
 
 from shared.db.connection_settings import is_database_url
+from shared.log import print_error
 from shared.secrets import LONGEST_KEY_BYTES, SHORTEST_KEY_BYTES, SecretKeys
 from shared.tracing import ENDPOINTS, is_tracing_enabled
 from shared.urls import HIGHEST_PORT, is_web_url
@@ -264,5 +265,5 @@ def read_or_exit(schema: SettingsSchema, *checks: Callable[[Mapping[str, str]], 
 def exit_with_errors(error: SettingsError) -> NoReturn:
     """Print one line per error to standard error and exit with status 2."""
     for line in error.errors:
-        sys.stderr.write(f"settings: {line}\n")
+        print_error(f"settings: {line}")
     sys.exit(EXIT_WRONG_SETTINGS)

@@ -2,10 +2,13 @@ import json
 import marshal
 import os
 import re
+import socket
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+
+import pytest
 
 from shared.log import PACKAGES, ROOT
 
@@ -64,6 +67,36 @@ def test_a_process_without_standard_error_continues() -> None:
         ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, SCRIPT], capture_output=True, check=True
     )
     assert done.stdout == b"went on\n"
+
+
+IN_THE_JOURNAL = """
+import logging
+from shared.log import configure_logging, get_logger
+from shared.settings import SettingsError, exit_with_errors
+configure_logging("a-service", "debug")
+for level in ("debug", "info", "warning", "error", "critical"):
+    getattr(get_logger("part"), level)(level)
+get_logger("part").exception("exception")
+logging.getLogger("library").warning("theirs")
+exit_with_errors(SettingsError(["NAME is not set"]))
+"""
+
+
+@pytest.mark.parametrize("is_journal", [True, False])
+def test_only_lines_for_the_journal_begin_with_their_priority(*, is_journal: bool) -> None:
+    ours, theirs = socket.socketpair()
+    status = os.fstat(theirs.fileno())
+    stream = f"{status.st_dev}:{status.st_ino + (not is_journal)}"
+    with ours, theirs:
+        command = [sys.executable, "-c", IN_THE_JOURNAL]
+        subprocess.run(command, stderr=theirs, env=os.environ | {"JOURNAL_STREAM": stream}, check=False)
+        theirs.close()
+        *lines, last = b"".join(iter(lambda: ours.recv(65_536), b"")).decode().splitlines()
+    priorities = ["<7>", "<6>", "<4>", "<3>", "<2>", "<3>", "<4>"] if is_journal else [""] * 7
+    assert [line.partition("{")[0] for line in lines] == priorities
+    events = [json.loads(line[len(priority) :])["event"] for line, priority in zip(lines, priorities, strict=True)]
+    assert events == ["debug", "info", "warning", "error", "critical", "exception", "theirs"]
+    assert last == ("<3>" if is_journal else "") + "settings: NAME is not set"
 
 
 FAILING = """
