@@ -1,8 +1,7 @@
 """The admin listener reports the state of the database and of the workers, and lets the process fork."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -17,24 +16,10 @@ from migrations.revisions import REVISIONS
 from shared.web import admin
 from shared.web.admin import AdminListener, ForkGate
 from shared.web.metrics_folder import VARIABLE
+from tests.support.admin import listening
 from tests.support.databases import Database, fresh_database
-from tests.support.forwarding import unused_port
 
 NOWHERE = "postgresql+psycopg://api@127.0.0.1:1/nowhere"
-
-
-@contextmanager
-def listening(
-    url: str, *, revisions: Sequence[str] = REVISIONS, heartbeats: Sequence[Callable[[], float]] = ()
-) -> Iterator[Callable[[str], httpx.Response]]:
-    """Serve a listener, and yield a function that requests a path."""
-    port = unused_port()
-    listener = AdminListener("api", ("127.0.0.1", port), url, revisions, READY)
-    workers = {pid: SimpleNamespace(tmp=SimpleNamespace(last_update=beat)) for pid, beat in enumerate(heartbeats)}
-    listener.start(SimpleNamespace(WORKERS=workers))
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-        yield client.get
-    listener.close()
 
 
 @pytest.fixture(autouse=True)

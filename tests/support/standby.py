@@ -1,11 +1,14 @@
-"""A standby server that can replace its primary."""
+"""A standby server that can replace its primary, and a primary without the standby that it waits for."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
+
 from devstack.cluster import Cluster, embedded_binaries
 from devstack.logins import create_logins
 from migrations import commands
+from shared.db.connection_settings import driver_url
 from tests.support.databases import Database, execute
 from tests.support.eventually import eventually
 
@@ -53,3 +56,23 @@ def url_of_both(first: Database, second: Database, user: str) -> str:
     """Return a URL with both hosts that connects to the writable one."""
     hosts = f"127.0.0.1:{first.cluster.port},127.0.0.1:{second.cluster.port}"
     return f"postgresql+psycopg://{user}@{hosts}/{first.name}?target_session_attrs=read-write"
+
+
+@contextmanager
+def lonely_primary() -> Iterator[Database]:
+    """Run a server with a migrated database, which can be set to wait for a missing standby."""
+    with Cluster(embedded_binaries()) as primary:
+        execute(primary, "create database signpost")
+        commands.upgrade(primary.url("signpost"))
+        create_logins(primary.url("signpost"))
+        yield Database(primary, "signpost")
+
+
+def wait_for_standby(database: Database, names: str) -> None:
+    """Make commits wait for standbys of these names, or for none."""
+    cluster = database.cluster
+    execute(cluster, f"alter system set synchronous_standby_names = '{names}'")
+    execute(cluster, "select pg_reload_conf()")
+    shown = "select count(*) from pg_settings where name = 'synchronous_standby_names' and setting = %s"
+    with psycopg.connect(driver_url(cluster.url(database.name))) as connection:
+        eventually(lambda: connection.execute(shown, [names]).fetchone() == (1,))
