@@ -88,6 +88,22 @@ def test_each_secret_reaches_its_process_as_a_credential(unit: str) -> None:
     assert {value.removeprefix("%d/") for value in given.values()} == credentials_of(unit).keys()
 
 
+@pytest.mark.parametrize("unit", [unit for unit in NAMES if values_of(unit, "EnvironmentFile")])
+def test_a_unit_fails_once_without_an_environment_file(unit: str, tmp_path: Path) -> None:
+    def copy_of(path: str) -> Path:
+        return tmp_path / Path(path.replace("%i", "2")).name
+
+    def starts() -> bool:
+        asserted = [f"AssertPathExists={copy_of(path)}" for path in values_of(unit, "AssertPathExists")]
+        check = [systemd_analyze(), "condition", *asserted]
+        return not asserted or subprocess.run(check, capture_output=True, check=False).returncode == 0
+
+    for path in values_of(unit, "EnvironmentFile"):
+        assert not starts()
+        copy_of(path).touch()
+    assert starts()
+
+
 @pytest.mark.parametrize("unit", NAMES)
 def test_each_process_runs_as_a_dynamic_user(unit: str) -> None:
     assert values_of(unit, "DynamicUser") == ["yes"]
@@ -127,5 +143,6 @@ def test_the_unit_for_several_relays_differs_only_in_name_and_environment() -> N
     lines = set(several.read_text().splitlines()) - set(one.read_text().splitlines())
     assert {line for line in lines if not line.startswith("#")} == {
         "Description=Signpost outbox relay %i",
+        "AssertPathExists=/etc/signpost/relay-%i.env",
         "EnvironmentFile=/etc/signpost/relay-%i.env",
     }
