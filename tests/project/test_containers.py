@@ -1,6 +1,7 @@
 """docker-compose.yml and the Dockerfile, checked without a container engine."""
 
 import re
+import shlex
 import subprocess
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from api_service.server import STOP_SECONDS
-from tests.support.commands import PROJECT, ROOT, errors_in, is_program, settings_of
+from tests.support.commands import PROJECT, ROOT, errors_in, is_program, schema_of, settings_of
 from tests.support.compose_schema import COMPOSE
 from tests.support.dockerfile import instructions, stages
 
@@ -19,6 +20,8 @@ CONFIG: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = CONFIG["services"]
 OURS = sorted(name for name, service in SERVICES.items() if service["image"].startswith("signpost:"))
 LASTING = sorted(SERVICES.keys() - {"migrate"})
+PROCESSES = sorted(set(OURS) - {"migrate"})
+PROXY: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "docker" / "proxy.yml").read_text())
 
 
 def needs(service: dict[str, Any]) -> None:
@@ -34,6 +37,10 @@ def schema_of_compose() -> Any:
 
 def test_the_compose_file_is_valid() -> None:
     schema_of_compose().validate(CONFIG)
+
+
+def test_the_compose_file_with_a_proxy_is_valid() -> None:
+    schema_of_compose().validate(merged(CONFIG, PROXY))
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -62,6 +69,67 @@ def test_a_service_gets_exactly_the_secrets_that_it_reads(name: str) -> None:
     assert given == read
 
 
+@pytest.mark.parametrize("name", PROCESSES)
+def test_a_file_that_may_be_missing_can_contain_each_setting_of_a_service(name: str) -> None:
+    service = SERVICES[name]
+    assert service["env_file"] == [{"path": f"deploy/docker/{name}.env", "required": False}]
+    shared = {key for key, value in service["environment"].items() if str(value).startswith(f"${{{key}:-")}
+    # Compose prefers `environment` to files, so what is neither a secret nor in .env cannot be changed.
+    fixed = {key for key in service["environment"] if not key.endswith("_FILE")} - shared
+    assert [key for key in fixed if not key.endswith("_BIND")] == []
+    offered = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env").read_text(), re.MULTILINE))
+    assert shared <= offered
+
+
+def test_a_client_cannot_forge_its_address_by_default() -> None:
+    assert [name for name in SERVICES if "TRUSTED_PROXIES" in SERVICES[name].get("environment", {})] == []
+
+
+def test_the_proxy_sees_clients_and_reaches_the_published_ports() -> None:
+    proxy = PROXY["services"]["proxy"]
+    assert (proxy["network_mode"], proxy.get("ports")) == ("host", None)
+    for name in PROXY["services"].keys() - {"proxy"}:
+        assert PROXY["services"][name] == {"environment": {"TRUSTED_PROXIES": "1"}}
+        assert "TRUSTED_PROXIES" in settings_of(SERVICES[name]["command"])
+    sample, *_ = proxy["volumes"][0].split(":")
+    upstreams = set(re.findall(r"reverse_proxy (\S+)", (ROOT / sample).read_text()))
+    assert upstreams == {SERVICES[name]["ports"][0].rpartition(":")[0] for name in ("api", "console")}
+
+
+def test_commands_in_the_docs_run_in_a_service_that_has_their_settings() -> None:
+    found = commands_in_containers()
+    assert len(found) > 3
+    for service, words in found:
+        given = {key.removesuffix("_FILE") for key in SERVICES[service]["environment"]}
+        assert (words, errors_in(words)) == (words, [])
+        assert (words, required_by(words) - given) == (words, set())
+
+
+def test_the_owner_creates_the_first_token() -> None:
+    [(service, _)] = [found for found in commands_in_containers() if found[1][:3] == ["outboxctl", "tokens", "create"]]
+    assert SERVICES[service]["environment"]["DATABASE_URL_FILE"] == "/run/secrets/owner-database-url"
+
+
+def commands_in_containers() -> list[tuple[str, list[str]]]:
+    """Return the service and the words of each command that the docs run in a container."""
+    pages = [page.read_text() for page in (ROOT / "docs").rglob("*.md")]
+    lines = [
+        line for page in pages for line in re.findall(r"docker compose (?:exec|run(?: --rm)?) ([a-z][^`\n]*)", page)
+    ]
+    return [(service, words) for service, *words in map(shlex.split, lines)]
+
+
+def required_by(words: list[str]) -> set[str]:
+    """Return the settings that a command does not run without."""
+    return {str(field.data_key) for field in schema_of(words)().fields.values() if field.required}
+
+
+def merged(base: dict[str, Any], override: dict[str, Any]) -> dict[str, Any]:
+    """Merge two compose files, which share no lists."""
+    both = {key: merged(base[key], override[key]) for key in base.keys() & override.keys()}
+    return base | override | both
+
+
 def test_the_script_creates_all_secrets_and_keeps_existing_ones(tmp_path: Path) -> None:
     for _ in range(2):
         subprocess.run([ROOT / "deploy" / "docker" / "make-secrets.sh", tmp_path], check=True)
@@ -75,7 +143,7 @@ def test_the_script_creates_all_secrets_and_keeps_existing_ones(tmp_path: Path) 
 
 
 def test_the_secrets_are_ignored_by_git_and_the_image() -> None:
-    assert "deploy/docker/secrets/" in (ROOT / ".gitignore").read_text().splitlines()
+    assert {"deploy/docker/secrets/", "deploy/docker/*.env"} <= set((ROOT / ".gitignore").read_text().splitlines())
     assert not any(line.startswith("!deploy") for line in (ROOT / ".dockerignore").read_text().splitlines())
 
 

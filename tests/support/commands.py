@@ -65,10 +65,14 @@ def invalid_choices(command: click.Command, rest: list[str]) -> list[str]:
 
 def settings_of(words: list[str]) -> set[str]:
     """Return the environment variables that the command reads, including NAME_FILE for secrets."""
-    schema = SETTINGS.get(" ".join(words[:2])) or SETTINGS.get(words[0]) or only_schema_of(words[0])
-    fields = schema().fields.values()
+    fields = schema_of(words)().fields.values()
     secrets = {f"{field.data_key}_FILE" for field in fields if field.metadata["is_secret"]}
     return {str(field.data_key) for field in fields} | secrets
+
+
+def schema_of(words: list[str]) -> type[SettingsSchema]:
+    """Return the schema of the settings that the command reads."""
+    return SETTINGS.get(" ".join(words[:2])) or SETTINGS.get(words[0]) or only_schema_of(words[0])
 
 
 def only_schema_of(program: str) -> type[SettingsSchema]:

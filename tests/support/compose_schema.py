@@ -37,6 +37,8 @@ HEALTHCHECK = exactly(
     retries={"type": "integer", "minimum": 1},
 )
 
+ENV_FILES = {"type": "array", "items": exactly("path", path=TEXT, required={"type": "boolean"}), "minItems": 1}
+
 LOGGING = exactly("driver", driver=TEXT, options={"type": "object", "additionalProperties": TEXT})
 
 SERVICE = exactly(
@@ -52,12 +54,15 @@ SERVICE = exactly(
     read_only={"type": "boolean"},
     init={"type": "boolean"},
     tmpfs=TEXTS,
+    cap_add=TEXTS,
     cap_drop=TEXTS,
     security_opt=TEXTS,
+    env_file=ENV_FILES,
     environment=TEXTS_BY_NAME,
     secrets=TEXTS,
     volumes=TEXTS,
     ports=TEXTS,
+    network_mode={"enum": ["host", "none"]},
     shm_size=TEXT,
     stop_grace_period=DURATION,
     depends_on={"type": "object", "additionalProperties": DEPENDENCY},
