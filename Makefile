@@ -74,6 +74,7 @@ lint: $(READY) ## style, types, import contracts
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/mypy deploy/bin/signpost-run
 	@$(BIN)/lint-imports
 
 .PHONY: check

@@ -100,6 +100,11 @@ install_units() {
     install -m 644 "$source"/deploy/systemd/*.service "$source"/deploy/systemd/*.socket "$root/etc/systemd/system/"
 }
 
+install_tools() {
+    mkdir -p "$root/usr/local/sbin"
+    install -m 755 "$source/deploy/bin/signpost-run" "$root/usr/local/sbin/"
+}
+
 switch_to_release() {
     ln -sfn "releases/$version" "$root/opt/signpost/current.new"
     mv -T "$root/opt/signpost/current.new" "$root/opt/signpost/current"
@@ -109,6 +114,7 @@ one_at_a_time
 make_release
 make_configuration
 install_units
+install_tools
 switch_to_release
 if [ -z "${DESTDIR:-}" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 echo "signpost $version is installed; docs/guides/systemd.md lists the next steps"

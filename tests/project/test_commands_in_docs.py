@@ -6,10 +6,10 @@ from pathlib import Path
 
 from bench.__main__ import PARTS
 from devstack.story import STORY
-from tests.support.commands import PROGRAMS, ROOT, errors_in
+from tests.support.commands import PROGRAMS, ROOT, errors_in, schema_of
 from tests.support.processes import SCRIPTS
 from tests.support.shell_blocks import Command, mentioned, typed
-from tests.support.units import UNITS
+from tests.support.units import UNITS, settings_given
 
 TARGETS = set(re.findall(r"^\.PHONY: (\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE))
 SERVICES = {path.name.removesuffix(".service").partition("@")[0] for path in UNITS.glob("*.service")} | {"nginx"}
@@ -97,8 +97,15 @@ def faults_in(words: list[str]) -> list[str]:
             found = errors_in(words)
         case "make":
             found = [f"make has no target {word}" for word in rest if word not in TARGETS and "=" not in word]
+        case "signpost-run":
+            unit, *command = rest or ["?"]
+            found = [
+                *_unknown_units([unit]),
+                *(faults_in(command) if command else []),
+                *_missing_settings(unit, command),
+            ]
         case "systemctl":
-            found = [f"there is no unit {name}" for name in _units_in(rest) if name not in SERVICES]
+            found = _unknown_units(_units_in(rest))
         case "python" | "python3":
             found = _faults_of_module(rest)
         case _ if program in OURS or program in OF_THE_MACHINE:
@@ -106,6 +113,19 @@ def faults_in(words: list[str]) -> list[str]:
         case _:
             found = [f"{program} is not known"]
     return found
+
+
+def _unknown_units(names: list[str]) -> list[str]:
+    return [f"there is no unit {name}" for name in names if name not in SERVICES]
+
+
+def _missing_settings(unit: str, command: list[str]) -> list[str]:
+    """Return the secrets that the command requires and the unit does not have."""
+    if unit not in SERVICES or not command or command[0] not in PROGRAMS:
+        return []
+    fields = schema_of(command)().fields.values()
+    required = {f"{field.data_key}_FILE" for field in fields if field.required and field.metadata["is_secret"]}
+    return [f"{unit} does not set {name}" for name in sorted(required - settings_given(f"{unit}.service").keys())]
 
 
 def _units_in(words: list[str]) -> list[str]:

@@ -44,7 +44,8 @@ def filled_in(machine: Machine, server: Cluster, tmp_path_factory: pytest.TempPa
     """Return the same release on a machine with all settings and a migrated database."""
     folder = tmp_path_factory.mktemp("filled-in")
     (folder / "opt").symlink_to(machine.root / "opt")
-    shutil.copytree(machine.root / "etc", folder / "etc")
+    for copied in ("etc", "usr"):
+        shutil.copytree(machine.root / copied, folder / copied)
     ready = Machine(folder)
     ready.fill_in(
         {
@@ -110,6 +111,15 @@ def test_with_all_settings_the_units_commands_deliver_a_registrations_mail(
             assert ended(relaying) == 0
         assert ended(serving) == 0
     assert not is_healthy("api", 8000, served)
+
+
+def test_commands_run_with_the_settings_of_a_unit(filled_in: Machine) -> None:
+    tool = [*filled_in.command(["python"])[:1], "-I", str(filled_in.root / "usr" / "local" / "sbin" / "signpost-run")]
+    checked = [*tool, "api-service", *filled_in.command(["api-service", "check-settings"])]
+    assert subprocess.run(checked, capture_output=True, text=True, check=True).stdout == "settings: all well\n"
+    create = ["outboxctl", "tokens", "create", "--name", "ada", "--scope", "read", "--reason", "a first operator"]
+    created = [*tool, "signpost-migrate", *filled_in.command(create)]
+    subprocess.run(created, capture_output=True, check=True)
 
 
 def test_the_console_serves_operators_on_a_fresh_machine(filled_in: Machine, tmp_path: Path) -> None:

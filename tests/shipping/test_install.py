@@ -48,6 +48,13 @@ def test_units_are_where_systemd_looks_and_run_what_is_installed(machine: Machin
     }
 
 
+def test_the_tool_for_commands_runs_with_the_python_of_the_release(machine: Machine) -> None:
+    tool = machine.root / "usr" / "local" / "sbin" / "signpost-run"
+    assert tool.stat().st_mode & 0o777 == 0o755
+    interpreter = tool.read_text().splitlines()[0].removeprefix("#!").split()[0]
+    assert Path(f"{machine.root}{interpreter}").exists()
+
+
 def test_only_root_can_read_a_secret(machine: Machine) -> None:
     secrets = machine.configuration / "secrets"
     assert secrets.stat().st_mode & 0o077 == 0
