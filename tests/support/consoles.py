@@ -43,7 +43,7 @@ class RunningConsole(Running):
 
     def responds(self) -> bool:
         with suppress(OSError, ValueError, httpx.TransportError):
-            return httpx.get(f"{self.base_url}/sign-in", timeout=5).is_success
+            return httpx.get(f"{self.base_url}/static/console.css", timeout=5).is_success
         return False
 
 
