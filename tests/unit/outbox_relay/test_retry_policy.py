@@ -138,6 +138,14 @@ def test_no_retry_is_planned_after_the_code_expires() -> None:
     assert outcome == Dead(DeadReason.EXPIRED, failure(FailureClass.TRANSIENT))
 
 
+@pytest.mark.parametrize("schedule", [SCHEDULE, CODE], ids=["doubling", "steps"])
+def test_a_message_with_no_more_than_the_first_delay_left_expires(schedule: Schedule) -> None:
+    first, transient = schedule.ceiling(1).total_seconds(), failure(FailureClass.TRANSIENT)
+    just_enough, more = Tries(3, 8, seconds_left=first), Tries(3, 8, seconds_left=first + 0.5)
+    assert after_failure(schedule, just_enough, transient, jitter=0.5) == Dead(DeadReason.EXPIRED, transient)
+    assert isinstance(after_failure(schedule, more, transient, jitter=0.5), Retry)
+
+
 def test_the_last_retry_comes_before_the_expiry() -> None:
     late = Tries(spent=6, allowed=8, seconds_left=100)
     outcome = after_failure(SCHEDULE, late, failure(FailureClass.TRANSIENT), jitter=0.995)
