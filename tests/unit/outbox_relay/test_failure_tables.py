@@ -98,6 +98,8 @@ SMTP_EXAMPLES = {
     "our IP address is on a block list": [
         (RCPT, 554, "5.7.1 blocked using zen.spamhaus.example"),
         (RCPT, 550, "5.7.1 Your IP is blacklisted"),
+        (RCPT, 554, "5.7.1 IP blocklisted"),
+        (RCPT, 550, "5.7.1 IP 192.0.2.1 is listed"),
         (END, 550, "5.7.1 messages weren't sent: part of their network is on our block list (S3140)"),
         (RCPT, 550, "the IP address 192.0.2.1 has been blocked"),
         (END, 550, "5.7.1 unusual rate of unsolicited mail originating from your IP address"),

@@ -93,6 +93,10 @@ def test_a_quoted_address_cannot_imitate_a_provider_failure() -> None:
     assert from_smtp_reply(RCPT, 550, '<"relay-access-denied"@example.org>: unknown') is RECIPIENT
 
 
+def test_an_enhanced_code_counts_at_the_beginning_of_a_reply_only() -> None:
+    assert from_smtp_reply(RCPT, 550, "<5.7.8@example.org>: unknown") is RECIPIENT
+
+
 @pytest.mark.parametrize(
     ("statuses", "kind"),
     [
@@ -141,6 +145,9 @@ def test_hints_of_greylisting_servers_are_found(text: str, seconds: float) -> No
         "try again later",
         "queue of 300 seconds",
         "quota of 5 MB, try again",
+        "try again later. The quota of 5 h is used up",
+        "try again, queue id 7F5 m",
+        "retry after 1234567 seconds",
         "try again in 5 \N{LATIN SMALL LETTER LONG S}",
     ],
 )
