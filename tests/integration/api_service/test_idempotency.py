@@ -1,4 +1,5 @@
 import json
+import string
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from uuid import UUID
@@ -7,6 +8,7 @@ import pytest
 from flask import g, jsonify
 from werkzeug.test import TestResponse
 
+from api_service.errors import KeyMalformedError
 from api_service.http.idempotency import SECRET_MEMBERS, acquire_key, parse_key, request_key, store_response
 from api_service.services import EXTENSION
 from tests.support.accounts import Account, signed_in
@@ -76,6 +78,28 @@ def test_a_malformed_key_is_rejected(api: ApiUnderTest, key: str) -> None:
 
     assert (response.status_code, response.json["code"]) == (400, "idempotency_key_malformed")
     assert api.count_rows() == (0, 0, 0)
+
+
+@pytest.mark.parametrize("length", [16, 255])
+def test_a_key_has_16_to_255_characters(length: int) -> None:
+    key = "k" * length
+    assert parse_key(key) == parse_key(f'"{key}"') == key
+
+
+@pytest.mark.parametrize("length", [15, 256])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_shorter_or_longer_key_is_malformed(length: int, quote: str) -> None:
+    with pytest.raises(KeyMalformedError):
+        parse_key(quote + "k" * length + quote)
+
+
+def test_a_key_may_contain_all_printable_ascii_characters_in_quotes_and_those_of_urls_without() -> None:
+    printable = "".join(map(chr, range(0x20, 0x7F))).replace('"', "").replace("\\", "")
+    of_urls = string.ascii_letters + string.digits + "._~:/+=@-"
+    assert (parse_key(f'"{printable}"'), parse_key(of_urls)) == (printable, of_urls)
+    for other in "\x1f\x7f":
+        with pytest.raises(KeyMalformedError):
+            parse_key(f'"{"k" * 16}{other}"')
 
 
 def test_quotes_are_not_part_of_a_key() -> None:
