@@ -5,13 +5,22 @@ from threading import Barrier
 from uuid import UUID, uuid4
 
 import jwt
+import pytest
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
 from api_service.security.access_tokens import CurrentUser
 from api_service.services import EXTENSION
-from api_service.use_cases.sessions import MAX_SESSIONS, SessionContext, SessionPolicy, end_sessions_of, start_session
+from api_service.use_cases.sessions import (
+    MAX_SESSIONS,
+    SessionContext,
+    SessionPolicy,
+    end_sessions_of,
+    lock_session,
+    start_session,
+)
 from shared.secrets import link_token_for
+from shared.web.problems import InvalidTokenError
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
 from tests.support.databases import Database
 from tests.support.keys import KEY, PUBLIC_URL
@@ -248,3 +257,12 @@ def test_settings_determine_the_lifetimes_of_tokens_and_sessions(database: Datab
 
     assert tokens["expires_in"] == 90
     assert row.length == timedelta(days=2)
+
+
+def test_only_a_session_that_lives_can_be_locked(api: ApiUnderTest) -> None:
+    ended, other = session_id_in(signed_in(api)), session_id_in(signed_in(api))
+    api.rows("delete from sessions where id = %s", ended)
+    with api.app.extensions[EXTENSION].sessions.begin() as session:
+        lock_session(session, other)
+        with pytest.raises(InvalidTokenError):
+            lock_session(session, ended)
