@@ -206,7 +206,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class SpentAttempts:
-    """The attempts of one try, newest token first; used up if there are live tokens without attempts left."""
+    """The attempts of one try; used up if there are live tokens without attempts left."""
 
     attempts: tuple[Attempt, ...]
     is_used_up: bool
@@ -219,9 +219,7 @@ def spend_attempt(session: Session, *which: ColumnElement[bool]) -> SpentAttempt
     channels do not double the guesses.
     """
     # Locked in the order of ids, so that concurrent tries wait instead of deadlocking.
-    living = (
-        select(Token.id, Token.created_at).where(*which, is_living()).order_by(Token.id).with_for_update().cte("living")
-    )
+    living = select(Token.id).where(*which, is_living()).order_by(Token.id).with_for_update().cte("living")
     spent = (
         update(Token)
         .where(Token.id == living.c.id, Token.attempts_left > 0)
@@ -230,10 +228,7 @@ def spend_attempt(session: Session, *which: ColumnElement[bool]) -> SpentAttempt
         .cte("spent")
     )
     rows = session.execute(
-        select(living.c.id, spent.c.key_id)
-        .select_from(living)
-        .outerjoin(spent, spent.c.id == living.c.id)
-        .order_by(living.c.created_at.desc())
+        select(living.c.id, spent.c.key_id).select_from(living).outerjoin(spent, spent.c.id == living.c.id)
     ).all()
     attempts = tuple(Attempt(row.id, row.key_id) for row in rows if row.key_id is not None)
     return SpentAttempts(attempts, is_used_up=bool(rows) and not attempts)
