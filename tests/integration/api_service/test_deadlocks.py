@@ -1,6 +1,7 @@
 """PostgreSQL aborts one of two deadlocked transactions, and the API retries it transparently."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import psycopg
@@ -13,9 +14,10 @@ from werkzeug.test import TestResponse
 from api_service.transactions import MAX_TRIES, in_transaction
 from shared.db.engine import engine_url, is_database_unavailable
 from tests.support.accounts import ADA, Account, ask_for_reset, signed_in, tokens_for
-from tests.support.api import PASSWORD, ApiUnderTest
+from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest
 from tests.support.databases import Database
 from tests.support.deadlocks import after_a_deadlock
+from tests.support.eventually import eventually
 
 UNDO = text("do $$ begin raise 'gave way' using errcode = '40P01'; end $$")
 
@@ -136,3 +138,29 @@ def test_a_deadlock_without_a_retry_is_a_retryable_problem(api: ApiUnderTest) ->
     assert (response.status_code, response.json["code"]) == (503, "database_unavailable")
     assert int(response.headers["Retry-After"]) >= 1
     assert api.count_rows() == (0, 0, 0)
+
+
+def try_a_wrong_code(api: ApiUnderTest, registration_id: UUID) -> TestResponse:
+    return api.activate(registration_id, WRONG_CODE)
+
+
+def decline(api: ApiUnderTest, registration_id: UUID) -> TestResponse:
+    return api.client.post("/activate/decline", data={"token": api.link_token(registration_id)})
+
+
+@pytest.mark.parametrize("request_", [try_a_wrong_code, decline], ids=["trying a code", "declining"])
+def test_the_tokens_of_a_registration_are_locked_in_the_order_of_ids(
+    api: ApiUnderTest, request_: Callable[[ApiUnderTest, UUID], TestResponse]
+) -> None:
+    registration_id = api.registered(email=ADA, phone="+33612345678", channel="email")
+    api.resend(registration_id, channel="sms")
+    last, first = UUID(int=2**128 - 1), UUID(int=1)  # the opposite of the order in which the tokens were added
+    for token, new_id in zip(reversed(api.tokens(registration_id)), (last, first), strict=True):
+        api.rows("update tokens set id = %s where id = %s", new_id, token.id)
+    with api.database.connect() as elsewhere, ThreadPoolExecutor(1) as someone:
+        with elsewhere.transaction():
+            elsewhere.execute("select from tokens where id = %s for update", [last])
+            waiting = someone.submit(request_, api, registration_id)
+            eventually(api.count_waiting)
+            assert api.rows("select id from tokens for update skip locked") == []
+        assert waiting.result(60).status_code < 500

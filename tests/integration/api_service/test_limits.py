@@ -122,6 +122,13 @@ def test_codes_to_one_address_share_ten_attempts_a_day(limited: ApiUnderTest) ->
     assert limited.activate_by_link(link_token, password=PASSWORD).status_code == 200
 
 
+def test_codes_to_one_number_share_ten_attempts_a_day(limited: ApiUnderTest) -> None:
+    registrations = [limited.registered(phone="+33612345678") for _ in range(3)]
+    tried = [limited.activate(registrations[n // 4], WRONG_CODE).status_code for n in range(11)]
+
+    assert tried == [400] * 10 + [429]
+
+
 def test_concurrent_attempts_stay_within_the_limit(database: Database) -> None:
     with api_on(database, RATE_LIMITS="on", LIMIT_CODE_TRIES_PER_ADDRESS="3/day", CODE_ATTEMPTS="20") as api:
         registration_id = api.registered()
