@@ -13,13 +13,17 @@ from api_service.security.access_tokens import CurrentUser
 from api_service.services import EXTENSION
 from api_service.use_cases.sessions import (
     MAX_SESSIONS,
+    Candidate,
+    RefreshToken,
     SessionContext,
     SessionPolicy,
+    StartedSession,
     end_sessions_of,
     lock_session,
     start_session,
 )
 from shared.secrets import link_token_for
+from shared.vocabulary import UserStatus
 from shared.web.problems import InvalidTokenError
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
 from tests.support.databases import Database
@@ -216,15 +220,18 @@ def test_ending_all_sessions_of_a_user_ends_no_other_s(api: ApiUnderTest) -> Non
     assert [is_signed_in(api, tokens) for tokens in (ada, again, bob)] == [False, False, True]
 
 
-def test_a_new_session_replaces_the_least_recently_used_one(api: ApiUnderTest) -> None:
+def test_a_new_session_replaces_the_users_least_recently_used_one(api: ApiUnderTest) -> None:
     oldest, second = signed_in(api), signed_in(api)
     user_id = api.rows("select user_id from sessions limit 1")[0].user_id
+    bob = signed_in(api, "bob@example.org")
+    oldest = refresh(api, oldest["refresh_token"]).json
     for _ in range(MAX_SESSIONS - 1):
         with api.app.extensions[EXTENSION].sessions.begin() as session:
             start_session(session, user_id, SessionContext(A_MONTH, None))
 
-    assert not is_signed_in(api, oldest)
-    assert len(listed(api, second)) == MAX_SESSIONS
+    assert not is_signed_in(api, second)
+    assert len(listed(api, oldest)) == MAX_SESSIONS
+    assert is_signed_in(api, bob)
 
 
 def test_a_valid_signature_without_a_session_is_not_enough(api: ApiUnderTest) -> None:
@@ -266,3 +273,9 @@ def test_only_a_session_that_lives_can_be_locked(api: ApiUnderTest) -> None:
         lock_session(session, other)
         with pytest.raises(InvalidTokenError):
             lock_session(session, ended)
+
+
+def test_no_secret_is_shown_with_a_session() -> None:
+    started = StartedSession(uuid4(), uuid4(), "secret")
+    candidate = Candidate(uuid4(), UserStatus.ACTIVE, "secret")
+    assert "secret" not in repr([RefreshToken(b"secret", b"secret"), started, candidate])
