@@ -7,6 +7,7 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.db.engine import create_database_engine, engine_url, is_database_unavailable
+from shared.db.errors import describe
 from tests.support.databases import Database
 from tests.support.forwarding import unused_port
 
@@ -99,3 +100,17 @@ def test_a_working_connection_is_reused_after_a_pause(engine: Engine, monkeypatc
         with engine.connect() as connection:
             seen.append(connection.scalar(text("select pg_backend_pid()")))
     assert len(set(seen)) == 1
+
+
+def test_a_violation_is_described_by_its_constraint_and_without_the_row(engine: Engine) -> None:
+    statement = (
+        "insert into idempotency_keys (id, fingerprint, status, headers, body) values ('ada', '', 200, '{}', '')"
+    )
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+
+    violation = failure(engine, statement)
+
+    expected = {"error": "UniqueViolation", "sqlstate": "23505", "constraint": "idempotency_keys_pkey"}
+    assert describe(violation) == describe(violation.__cause__ or violation) == expected
+    assert describe(ValueError("ada")) == {"error": "ValueError", "sqlstate": None, "constraint": None}

@@ -56,6 +56,33 @@ def test_replies_show_no_previous_or_differently_spaced_address(
 
 
 @pytest.mark.parametrize(
+    ("channel", "recipient", "reply", "shown"),
+    [
+        (
+            "email",
+            "ada@example.org",
+            "".join(f"{mark}lovelace@a.example" for mark in "<>\"'();, ")
+            + " to:lovelace@b.example to=grace%40b.example",
+            "".join(f"{mark}l…@a.example" for mark in "<>\"'();, ") + " to:l…@b.example to=gra…le",
+        ),
+        (
+            "sms",
+            "+4915112345678",
+            "0151 2345678, 0151/2345678, 0151.2345678, 0151-2345678, (0151)2345678, 2345678; not 123456",
+            "015…78, 015…78, 015…78, 015…78, (01…78, 234…78; not 123456",
+        ),
+    ],
+)
+def test_only_the_addresses_of_a_reply_are_masked(
+    outbox: Outbox, channel: str, recipient: str, reply: str, shown: str
+) -> None:
+    [message_id] = put_dead(outbox, channel=channel, recipient=f"'{recipient}'")
+    outbox.execute("update outbox_messages set last_error = %s", reply)
+    [masked] = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json"))
+    assert masked["last_error"] == shown
+
+
+@pytest.mark.parametrize(
     ("channel", "recipient", "before"),
     [("email", "ada@example.org", "ada.lovelace@exmaple.org"), ("sms", "+4915112345678", "+4915187654321")],
 )

@@ -128,6 +128,11 @@ try:
     json.loads("{")
 except ValueError:
     get_logger("part").exception("failed")
+import jwt
+try:
+    jwt.decode("no token", "k" * 32, algorithms=["HS256"])
+except jwt.InvalidTokenError:
+    get_logger("part").exception("failed")
 get_logger("part").error("failed", exc_info=(ValueError, ValueError("ada@example.org"), None))
 get_logger("part").error("failed", exc_info=True)
 logging.getLogger("library").error("failed", exc_info=(None, None, None))
@@ -139,7 +144,7 @@ def test_an_exception_is_logged_by_its_class_and_trace_and_without_its_text() ->
     assert "ada@" not in done.stderr
     lines = [json.loads(line) for line in done.stderr.splitlines()]
     assert [line.get("error") for line in lines] == [
-        *["ValueError"] * 4, "UnknownKeyError", "JSONDecodeError", "ValueError", None, None,
+        *["ValueError"] * 4, "UnknownKeyError", "JSONDecodeError", "DecodeError", "ValueError", None, None,
     ]  # fmt: skip
     assert all("exc_info" not in line and "exception" not in line for line in lines)
     assert lines[0]["trace"] == lines[1]["trace"] == ["<string>:11"]
@@ -148,11 +153,13 @@ def test_an_exception_is_logged_by_its_class_and_trace_and_without_its_text() ->
 
 def test_a_trace_has_the_lines_of_this_project_and_the_innermost_line() -> None:
     done = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True, check=True)
-    ours, theirs = (json.loads(line) for line in done.stderr.splitlines()[4:6])
+    ours, theirs, installed = (json.loads(line) for line in done.stderr.splitlines()[4:7])
     [raised] = ours["trace"]
     assert re.fullmatch(r"shared/secrets\.py:\d+", raised)
     [innermost] = theirs["trace"]
     assert re.fullmatch(r"/.*/json/decoder\.py:\d+", innermost)
+    [innermost] = installed["trace"]
+    assert re.fullmatch(r".*/jwt/\w+\.py:\d+", innermost)
 
 
 def test_a_trace_has_at_most_eight_lines_of_this_project(tmp_path: Path) -> None:
