@@ -7,7 +7,16 @@ import pytest
 from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.actions.audit import Action
-from operator_console.actions.bulk import BulkAction, BulkPlan, BulkStatus, step_bulk, step_size, stop_bulk
+from operator_console.actions.bulk import (
+    BulkAction,
+    BulkPlan,
+    BulkStatus,
+    list_bulks,
+    next_running_bulk,
+    step_bulk,
+    step_size,
+    stop_bulk,
+)
 from operator_console.actions.bulk import start_bulk as begin
 from operator_console.errors import FilterRequiredError
 from operator_console.filters import MessageFilter
@@ -220,3 +229,20 @@ def test_the_start_of_a_bulk_action_is_audited(outbox: Outbox, console: sessionm
         ("ada", "start_bulk", "a test", one.id, {},
          {"action": "requeue", "filter": {"channel": "email"}, "found": 2, "per_minute": 60}),
     ]  # fmt: skip
+
+
+def test_bulk_actions_are_listed_newest_first(console: sessionmaker[Session]) -> None:
+    ids = [started(console).id for _ in range(3)]
+    with console() as session:
+        assert [one.id for one in list_bulks(session)] == ids[::-1]
+        assert [one.id for one in list_bulks(session, limit=2)] == ids[:0:-1]
+
+
+def test_the_running_bulk_action_that_is_due_first_is_next(outbox: Outbox, console: sessionmaker[Session]) -> None:
+    stopped, later, next_one = (started(console).id for _ in range(3))
+    outbox.execute("update bulk_actions set status = 'stopped' where id = %s", stopped)
+    outbox.execute("update bulk_actions set next_step_at = next_step_at + interval '1 h' where id = %s", later)
+    with console() as session:
+        found = next_running_bulk(session)
+    assert found is not None
+    assert (found.id, found.wait) == (next_one, timedelta(0))
