@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.filters import MessageFilter
 from operator_console.queries import messages
-from operator_console.queries.messages import list_messages, search_messages
+from operator_console.queries.messages import list_messages, search_messages, show_message
 from shared.ids import uuid7_at
 from shared.templates import Template
 from shared.vocabulary import Channel, DeadReason, Status
@@ -75,7 +75,7 @@ def test_a_search_continues_until_the_page_is_full_or_time_is_up(
         rest = search_messages(session, wanted, limit=2, cursor=two.next_cursor)
         monkeypatch.setattr(messages, "SEARCH_SECONDS", 0)
         cut_short = search_messages(session, wanted, limit=4)
-    assert [message.id for page in (two, rest) for message in page.messages] == sms[::-1]
+    assert [[message.id for message in page.messages] for page in (two, rest)] == [sms[:0:-1], sms[:1]]
     assert ([message.id for message in whole.messages], whole.next_cursor) == (sms[::-1], None)
     assert (cut_short.messages, cut_short.next_cursor is None) == ((), False)
 
@@ -92,6 +92,17 @@ def test_the_last_id_is_the_next_pages_cursor(outbox: Outbox) -> None:
     ids = outbox.put(count=3)
     listed = lines_of(outboxctl(outbox.database, "list", "--before", str(ids[1])))
     assert [message["id"] for message in listed] == [str(ids[0])]
+
+
+def test_a_message_is_shown_with_its_attempts_oldest_first(outbox: Outbox, console: sessionmaker[Session]) -> None:
+    [message_id] = outbox.put()
+    for number in (2, 1):
+        outbox.execute(
+            "insert into delivery_attempts (id, message_id, attempt, outcome) overriding system value"
+            " values (%s, %s, %s, 'retry')", number, message_id, number
+        )  # fmt: skip
+    with console() as session:
+        assert [one.attempt for one in show_message(session, message_id).attempts] == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def test_replies_show_no_previous_or_differently_spaced_address(
             + " to:lovelace@b.example to=grace%40b.example",
             "".join(f"{mark}l…@a.example" for mark in "<>\"'();, ") + " to:l…@b.example to=gra…le",
         ),
+        ("email", "o''hara@example.org", "550 <O'Hara@example.org>", "550 <o…@example.org>"),
         (
             "sms",
             "+4915112345678",
