@@ -13,6 +13,7 @@ from operator_console.actions.bulk import (
     BulkStatus,
     list_bulks,
     next_running_bulk,
+    resume_bulk,
     step_bulk,
     step_size,
     stop_bulk,
@@ -246,3 +247,16 @@ def test_the_running_bulk_action_that_is_due_first_is_next(outbox: Outbox, conso
         found = next_running_bulk(session)
     assert found is not None
     assert (found.id, found.wait) == (next_one, timedelta(0))
+
+
+def test_a_stop_and_a_resumption_are_audited_if_they_change_something(
+    outbox: Outbox, console: sessionmaker[Session]
+) -> None:
+    one = started(console)
+    for switch in (resume_bulk, stop_bulk, stop_bulk, resume_bulk):
+        with console.begin() as session:
+            switch(session, one.id, AUDIT)
+    assert outbox.execute("select action, operator, reason, bulk_id from operator_actions order by id offset 1") == [
+        ("stop_bulk", "ada", "a test", one.id),
+        ("resume_bulk", "ada", "a test", one.id),
+    ]
