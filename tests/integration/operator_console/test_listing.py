@@ -73,9 +73,11 @@ def test_a_search_continues_until_the_page_is_full_or_time_is_up(
     with console() as session:
         two, whole = (search_messages(session, wanted, limit=limit) for limit in (2, 4))
         rest = search_messages(session, wanted, limit=2, cursor=two.next_cursor)
+        newest = search_messages(session, MessageFilter(), limit=1)
         monkeypatch.setattr(messages, "SEARCH_SECONDS", 0)
         cut_short = search_messages(session, wanted, limit=4)
     assert [[message.id for message in page.messages] for page in (two, rest)] == [sms[:0:-1], sms[:1]]
+    assert len(newest.messages) == 1
     assert ([message.id for message in whole.messages], whole.next_cursor) == (sms[::-1], None)
     assert (cut_short.messages, cut_short.next_cursor is None) == ((), False)
 
