@@ -5,9 +5,19 @@ from datetime import timedelta
 from random import Random
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
-from api_service.rate_limits import RULES, Limit, Limiter, Subject, TooManyRequestsError, Windows
+from api_service.http.rate_limiting import limit_headers
+from api_service.rate_limits import (
+    RULES,
+    Limit,
+    Limiter,
+    Subject,
+    Tally,
+    TooManyRequestsError,
+    Window,
+    Windows,
+)
 from shared.db.engine import create_database_engine
 from tests.support.databases import Database
 from tests.support.hits import move
@@ -92,6 +102,17 @@ def test_a_hit_in_a_transaction_counts_if_it_commits(engine: Engine) -> None:
     with engine.begin() as connection:
         limiter.spend([ADA], connection)
     assert timedelta(minutes=59) < limiter.time_until_admitted(ADA) <= timedelta(hours=1)
+
+
+def test_hits_are_in_the_order_of_time_also_from_an_older_transaction(database: Database, engine: Engine) -> None:
+    limiter = limiter_of(engine, registrations_per_address="5/hour")
+    with engine.begin() as older:
+        older.execute(text("select now()"))
+        limiter.spend([ADA])
+        limiter.spend([ADA], older)
+    with database.connect() as owner:
+        [(hits,)] = owner.execute("select hits from rate_limits").fetchall()
+    assert hits == sorted(hits)
 
 
 def test_a_refund_removes_one_hit(engine: Engine) -> None:
@@ -181,17 +202,36 @@ def test_old_hits_and_responses_are_pruned_and_recent_ones_stay(database: Databa
     assert limiter.time_until_admitted(ADA) == timedelta(0)
 
 
-def test_every_limit_has_a_rule() -> None:
-    assert RULES.keys() == set(Limit)
-    assert {limit: str(rule.default) for limit, rule in RULES.items()} == {
-        Limit.REGISTRATIONS_PER_NETWORK: "20/minute",
-        Limit.REGISTRATIONS_PER_ADDRESS: "5/hour",
-        Limit.RESENDS_PER_ADDRESS: "5/day",
-        Limit.CODE_TRIES_PER_ADDRESS: "10/day",
-        Limit.FAILED_LOGINS_PER_NETWORK: "10/minute",
-        Limit.FAILED_LOGINS_PER_ADDRESS: "5/5 minutes",
-        Limit.WRONG_PASSWORDS_PER_USER: "5/5 minutes",
-        Limit.CHANGES_PER_USER: "10/day",
-        Limit.RESETS_PER_NETWORK: "20/minute",
-        Limit.RESETS_PER_ADDRESS: "5/hour",
+def test_every_limit_has_a_name_a_subject_and_a_default() -> None:
+    assert {limit.value: (rule.per.value, rule.default) for limit, rule in RULES.items()} == {
+        "registrations_per_network": ("network", "20/minute"),
+        "registrations_per_address": ("address", "5/hour"),
+        "resends_per_address": ("address", "5/day"),
+        "code_tries_per_address": ("address", "10/day"),
+        "failed_logins_per_network": ("network", "10/minute"),
+        "failed_logins_per_address": ("address", "5/5 minutes"),
+        "wrong_passwords_per_user": ("user", "5/5 minutes"),
+        "changes_per_user": ("user", "10/day"),
+        "resets_per_network": ("network", "20/minute"),
+        "resets_per_address": ("address", "5/hour"),
     }
+    assert RULES.keys() == set(Limit)
+
+
+def test_headers_show_networks_and_what_is_reached() -> None:
+    network, address = Limit.REGISTRATIONS_PER_NETWORK, Limit.REGISTRATIONS_PER_ADDRESS
+    shown = [
+        Tally(network, Window(20, 60), is_admitted=True, left=19, seconds=7),
+        Tally(network, Window(99, 3600), is_admitted=True, left=9, seconds=8),
+    ]
+    hidden, reached = (
+        Tally(address, Window(9, 60), is_admitted=True, left=4, seconds=9),
+        Tally(address, Window(5, 3600), is_admitted=False, left=0, seconds=30),
+    )
+    assert limit_headers([*shown, hidden, reached]) == {
+        "RateLimit-Policy": '"registrations_per_network_60";q=20;w=60, "registrations_per_network_3600";q=99;w=3600, '
+        '"registrations_per_address";q=5;w=3600',
+        "RateLimit": '"registrations_per_network_60";r=19;t=7, "registrations_per_network_3600";r=9;t=8, '
+        '"registrations_per_address";r=0;t=30',
+    }
+    assert limit_headers([hidden]) == {}

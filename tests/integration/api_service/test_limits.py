@@ -45,6 +45,16 @@ def test_without_trusted_proxies_forwarded_addresses_are_ignored(database: Datab
         assert [register_from(api, f"192.0.2.{n}", n).status_code for n in range(3)] == [202, 202, 429]
 
 
+def test_without_proxies_clients_are_counted_by_their_own_address(database: Database) -> None:
+    with api_on(database, RATE_LIMITS="on", LIMIT_REGISTRATIONS_PER_NETWORK="1/minute") as api:
+        clients = [api.app.test_client() for _ in range(2)]
+        for n, client in enumerate(clients):
+            client.environ_base["REMOTE_ADDR"] = f"192.0.2.{n}"
+        body = {"email": "ada@example.org", "password": PASSWORD}
+        tried = [client.post("/v1/registrations", json=body).status_code for client in [*clients, *clients]]
+    assert tried == [202, 202, 429, 429]
+
+
 def test_a_database_failure_counts_against_no_limit(limited: ApiUnderTest, database: Database) -> None:
     with database.connect() as owner:
         owner.execute(

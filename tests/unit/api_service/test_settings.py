@@ -91,6 +91,8 @@ def test_a_limit_has_several_windows_or_is_off() -> None:
     settings = read(LIMIT_RESENDS_PER_ADDRESS="3/hour; 10 per 2 days", LIMIT_RESETS_PER_NETWORK="none")
 
     assert read(LIMIT_RESENDS_PER_ADDRESS="1/second").limits[Limit.RESENDS_PER_ADDRESS].items[0].seconds == 1
+    [largest] = read(LIMIT_RESENDS_PER_ADDRESS="1000/9999 days").limits[Limit.RESENDS_PER_ADDRESS].items
+    assert (largest.amount, largest.seconds) == (1000, 9999 * 86_400)
     allowed = [(item.amount, item.seconds) for item in settings.limits[Limit.RESENDS_PER_ADDRESS].items]
     assert allowed == [(3, 3600), (10, 2 * 86_400)]
     assert settings.limits[Limit.RESETS_PER_NETWORK].items == ()
@@ -101,7 +103,9 @@ def test_one_setting_turns_all_limits_off() -> None:
     assert not any(windows.items for windows in read(RATE_LIMITS="off").limits.values())
 
 
-@pytest.mark.parametrize("text", ["5", "5/fortnight", "0/hour", "1001/hour", "five/hour", "-1/hour"])
+@pytest.mark.parametrize(
+    "text", ["5", "5/fortnight", "0/hour", "1001/hour", "five/hour", "-1/hour", "5/hourly", "5/0 hours"]
+)
 def test_an_invalid_limit_is_rejected(text: str) -> None:
     with pytest.raises(SettingsError) as problem:
         read(LIMIT_RESENDS_PER_ADDRESS=text)
