@@ -1,17 +1,20 @@
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from outbox_relay.db.connection import ReconnectingConnection
-from outbox_relay.model import Dead, Deferred, Failure, FailureClass, QueueKey, Retry, Sent
+from outbox_relay.model import Dead, Deferred, Failure, FailureClass, Outcome, QueueKey, Retry, Sent
 from outbox_relay.outbox.claim import CLAIM, START_OF_INDEX, ClaimStore, claim_parameters
 from shared.vocabulary import Channel, DeadReason, Priority
 from tests.support.maintenance import put_old
 from tests.support.outbox import A_DAY, EXPIRED, Outbox
 
 JUST_SETTLED = "select settled_at between now() - interval '1 minute' and now() from outbox_messages"
+ATTEMPTS = "select attempt, outcome, provider, error_class, error, due_at from delivery_attempts"
+MESSAGE = "select to_jsonb(message) from outbox_messages as message"
 GREYLISTED = Failure(FailureClass.TRANSIENT, "smtp:mx:25", "450 4.2.0 try later")
 REFUSED = Failure(FailureClass.RECIPIENT, "smtp:mx:25", "550 5.1.1 no such user")
 UNREACHABLE = Failure(FailureClass.PROVIDER, "smtp:mx:25", "connection refused")
@@ -105,9 +108,7 @@ def test_a_retry_is_due_later_and_costs_an_attempt(outbox: Outbox) -> None:
         "pending", 1, "transient", "450 4.2.0 try later",
     )  # fmt: skip
     assert outbox.execute("select due_at - now() between '4 min' and '5 min' from outbox_messages") == [(True,)]
-    assert outbox.execute("select attempt, outcome, error from delivery_attempts") == [
-        (1, "retry", "450 4.2.0 try later")
-    ]
+    assert outbox.execute(ATTEMPTS) == [(1, "retry", "smtp:mx:25", "transient", "450 4.2.0 try later", row.due_at)]
 
 
 def test_a_deferral_costs_no_attempt(outbox: Outbox) -> None:
@@ -133,6 +134,7 @@ def test_a_rejected_message_is_dead_with_its_reason(outbox: Outbox) -> None:
     outbox.settle([(message, Dead(DeadReason.REJECTED, REFUSED))])
     row = outbox.row(message.id)
     assert (row.status, row.dead_reason, row.attempt) == ("dead", "rejected", 1)
+    assert outbox.execute(ATTEMPTS) == [(1, "dead", "smtp:mx:25", "recipient", "550 5.1.1 no such user", None)]
     assert outbox.execute("select recipient, last_error from dead_letters") == [
         ("a…@example.org", "550 5.1.1 no such user")
     ]
@@ -191,6 +193,56 @@ def test_many_outcomes_are_settled_in_one_statement(outbox: Outbox) -> None:
     assert outbox.settle(list(zip(messages, outcomes, strict=True))) == 4
     statuses = [outbox.row(message.id).status for message in messages]
     assert statuses == ["sent", "pending", "dead", "pending"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "columns", "times"),
+    [
+        (
+            SENT,
+            {"status": "sent", "attempt": 1, "provider": "smtp:mx:25", "provider_message_id": "queued-1"},
+            {"settled_at"},
+        ),
+        (
+            Retry(A_DAY, GREYLISTED),
+            {"attempt": 1, "lost_leases": 0, "provider": "smtp:mx:25", "last_error_class": "transient",
+             "last_error": "450 4.2.0 try later"},
+            {"due_at"},
+        ),
+        (
+            Dead(DeadReason.REJECTED, REFUSED),
+            {"status": "dead", "dead_reason": "rejected", "attempt": 1, "provider": "smtp:mx:25",
+             "last_error_class": "recipient", "last_error": "550 5.1.1 no such user"},
+            {"settled_at"},
+        ),
+        (Dead(DeadReason.EXPIRED), {"status": "dead", "dead_reason": "expired"}, {"settled_at"}),
+        (
+            Deferred(A_DAY, UNREACHABLE),
+            {"provider": "smtp:mx:25", "last_error_class": "provider", "last_error": "connection refused"},
+            {"due_at"},
+        ),
+        (Deferred(timedelta(0)), {}, set()),
+    ],
+    ids=["sent", "retry", "dead", "dead untried", "deferred", "released"],
+)  # fmt: skip
+def test_an_outcome_ends_the_lease_and_changes_only_its_columns(
+    outbox: Outbox, outcome: Outcome, columns: dict[str, Any], times: set[str]
+) -> None:
+    outbox.put()
+    outbox.claim(lease=EXPIRED)
+    [message] = outbox.claim()
+    outbox.execute("update outbox_messages set provider = 'before', last_error_class = 'content', last_error = 'old'")
+    [(before,)] = outbox.execute(MESSAGE)
+
+    outbox.settle([(message, outcome)])
+
+    [(after,)] = outbox.execute(MESSAGE)
+    changed = {name: value for name, value in after.items() if value != before[name]}
+    assert {name for name in changed if name in ("settled_at", "due_at")} == times
+    assert {name: value for name, value in changed.items() if name not in times} == columns | {
+        "lease_token": None,
+        "leased_until": None,
+    }
 
 
 def test_no_server_text_can_break_a_settlement(outbox: Outbox) -> None:
