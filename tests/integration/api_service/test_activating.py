@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from api_service.services import EXTENSION
 from api_service.use_cases.activate import lock_contenders, retire_others
+from api_service.use_cases.tokens import living_tokens_of
 from shared.models import Token
 from shared.secrets import SecretKeys, code_for, link_token_for
 from shared.vocabulary import Channel
@@ -249,3 +250,11 @@ def test_an_id_is_case_insensitive(api: ApiUnderTest, spelt: Callable[[str], str
 
     assert api.client.get(f"/v1/registrations/{spelt(str(registration_id))}").status_code == 200
     assert api.client.post("/v1/activations", json=body).status_code == 200
+
+
+def test_a_token_that_ended_while_the_transaction_waited_is_not_living(api: ApiUnderTest) -> None:
+    registration_id = api.registered()
+    with api.app.extensions[EXTENSION].sessions.begin() as session:
+        assert len(living_tokens_of(session, registration_id)) == 1
+        api.rows("update tokens set expires_at = clock_timestamp()")
+        assert living_tokens_of(session, registration_id) == []
