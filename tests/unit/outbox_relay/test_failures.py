@@ -65,6 +65,7 @@ def test_a_rejection_before_rcpt_kills_no_message(command: SmtpCommand, code: in
         (END, 550, "sending paused for this account", PROVIDER),
         (RCPT, 550, "not permitted to relay", PROVIDER),
         (RCPT, 550, "relaying is denied", PROVIDER),
+        (RCPT, 550, "relaying denied", PROVIDER),
         (RCPT, 400, "not now", TRANSIENT),
         (RCPT, 499, "not now", TRANSIENT),
         (RCPT, 501, "5.1.1 unknown", RECIPIENT),
