@@ -66,6 +66,21 @@ def test_a_message_not_leased_by_a_lost_claim_is_claimed_as_usual(outbox: Outbox
     assert (message.id, message.lost_leases) == (message_id, 0)
 
 
+def test_a_claim_that_the_server_cancels_is_repeated(outbox: Outbox) -> None:
+    [message_id] = outbox.put()
+    # A sequence counts the tries, because its value survives the rollback. 57014 is query_canceled.
+    outbox.execute(
+        "create sequence tries;"
+        "create function cancel_once() returns trigger language plpgsql security definer as"
+        " $$ begin if nextval('public.tries') = 1 then raise 'cancelled' using errcode = '57014'; end if;"
+        " return new; end $$;"
+        "create trigger cancel_once before update on outbox_messages for each row execute function cancel_once()"
+    )
+    [message] = outbox.claim()
+    assert (message.id, message.lost_leases) == (message_id, 0)
+    assert outbox.number("select last_value from tries") == 2
+
+
 def test_a_suspect_loses_no_lease_to_a_lost_reply(outbox: Outbox) -> None:
     [suspect, _] = outbox.put(count=2, lost_leases="2")
     database = LostReplyConnection(outbox.database.relay_url, "test")
