@@ -26,9 +26,8 @@ class Written:
     def __init__(self, database: ReconnectingConnection) -> None:
         self.delays: list[timedelta | None] = []
         self.deaths = 0
-        self.batcher = SettlementBatcher(
-            SettlementStore(database), on_settled=self.delays.append, on_dead=self.count_death
-        )
+        self.store = SettlementStore(database)
+        self.batcher = SettlementBatcher(self.store, on_settled=self.delays.append, on_dead=self.count_death)
 
     def count_death(self) -> None:
         self.deaths += 1
@@ -44,8 +43,9 @@ def unconnected() -> SettlementBatcher:
         ([SENT, SENT], None, 0),
         ([SENT, RETRY, DEFERRED, DEAD], timedelta(minutes=1), 1),
         ([DEAD, DEAD], None, 1),
+        ([Deferred(timedelta(0))], timedelta(0), 0),
     ],
-    ids=["sent", "one of each", "dead"],
+    ids=["sent", "one of each", "dead", "released"],
 )
 def test_a_batch_reports_its_shortest_delay_and_that_a_message_died(
     outbox: Outbox, outcomes: list[Outcome], delay: timedelta | None, deaths: int
@@ -63,6 +63,7 @@ def test_a_batch_reports_its_shortest_delay_and_that_a_message_died(
     written = outbox.with_database(settle)
     assert (written.delays, written.deaths) == ([delay], deaths)
     assert (written.batcher.held, written.batcher.settled) == (0, len(outcomes))
+    assert written.store.has_deferred is (DEFERRED in outcomes)
 
 
 def test_a_second_outcome_of_a_message_waits_for_the_next_statement(outbox: Outbox) -> None:
