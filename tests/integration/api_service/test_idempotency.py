@@ -236,3 +236,11 @@ def test_users_do_not_share_keys(api: ApiUnderTest) -> None:
             return request_key("a key of some length").id
 
     assert key_for("ada") == key_for("ada") != key_for("grace")
+
+
+def test_methods_and_routes_do_not_share_keys(api: ApiUnderTest) -> None:
+    def key_for(method: str, path: str) -> bytes:
+        with api.app.test_request_context(path, method=method, data=b"{}"):
+            return request_key("a key of some length").id
+
+    assert len({key_for("POST", "/v1/sessions"), key_for("GET", "/v1/sessions"), key_for("GET", "/v1/me")}) == 3
