@@ -104,7 +104,7 @@ def test_one_setting_turns_all_limits_off() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["5", "5/fortnight", "0/hour", "1001/hour", "five/hour", "-1/hour", "5/hourly", "5/0 hours"]
+    "text", ["5", "5/fortnight", "0/hour", "1001/hour", "five/hour", "-1/hour", "5/hourly", "5/0 hours", "5/10000 days"]
 )
 def test_an_invalid_limit_is_rejected(text: str) -> None:
     with pytest.raises(SettingsError) as problem:
