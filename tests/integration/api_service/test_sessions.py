@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import jwt
 import pytest
+from psycopg.errors import LockNotAvailable
 from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
@@ -224,6 +225,7 @@ def test_a_new_session_replaces_the_users_least_recently_used_one(api: ApiUnderT
     oldest, second = signed_in(api), signed_in(api)
     user_id = api.rows("select user_id from sessions limit 1")[0].user_id
     bob = signed_in(api, "bob@example.org")
+    api.rows("update sessions set last_used_at = now() + interval '1 h' where id = %s", session_id_in(bob))
     oldest = refresh(api, oldest["refresh_token"]).json
     for _ in range(MAX_SESSIONS - 1):
         with api.app.extensions[EXTENSION].sessions.begin() as session:
@@ -273,6 +275,16 @@ def test_only_a_session_that_lives_can_be_locked(api: ApiUnderTest) -> None:
         lock_session(session, other)
         with pytest.raises(InvalidTokenError):
             lock_session(session, ended)
+
+
+def test_a_locked_session_can_be_refreshed_and_not_ended(api: ApiUnderTest) -> None:
+    session_id = session_id_in(signed_in(api))
+    with api.app.extensions[EXTENSION].sessions.begin() as session:
+        lock_session(session, session_id)
+        # A refresh changes no key, so it takes a weaker lock than a deletion.
+        assert len(api.rows("select id from sessions for no key update nowait")) == 1
+        with pytest.raises(LockNotAvailable):
+            api.rows("select id from sessions for update nowait")
 
 
 def test_no_secret_is_shown_with_a_session() -> None:
