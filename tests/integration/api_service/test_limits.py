@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from werkzeug.test import TestResponse
 
+from tests.support.accounts import ADA, Account, signed_in
 from tests.support.api import PASSWORD, WRONG_CODE, ApiUnderTest, api_on
 from tests.support.databases import Database
 from tests.support.hits import move
@@ -137,6 +138,25 @@ def test_codes_to_one_number_share_ten_attempts_a_day(limited: ApiUnderTest) -> 
     tried = [limited.activate(registrations[n // 4], WRONG_CODE).status_code for n in range(11)]
 
     assert tried == [400] * 10 + [429]
+
+
+def test_tries_of_a_code_to_a_new_address_are_counted_by_that_address(database: Database) -> None:
+    with api_on(database, RATE_LIMITS="on", LIMIT_CODE_TRIES_PER_ADDRESS="1/day") as api:
+        ada = Account(api, api.registered(email=ADA), "")
+        assert api.activate_by_link(api.link_token(ada.id)).status_code == 200
+        ada = Account(api, ada.id, signed_in(api))
+        for new, status in (("countess@example.org", 400), ("grace@example.org", 400), ("grace@example.org", 429)):
+            assert ada.post("/v1/me/email", email=new, password=PASSWORD).status_code == 202
+            assert ada.post("/v1/me/email/confirm", code=WRONG_CODE).status_code == status
+
+
+def test_the_page_that_refuses_a_password_has_the_headers_of_the_limit(database: Database) -> None:
+    with api_on(database, RATE_LIMITS="on", LIMIT_FAILED_LOGINS_PER_NETWORK="1/minute") as api:
+        form = {"token": api.link_token(api.registered()), "password": "four wrong words here"}
+        wrong, refused = (api.client.post("/activate", data=form) for _ in range(2))
+    assert (wrong.status_code, refused.status_code) == (403, 429)
+    assert refused.headers["RateLimit-Policy"] == '"failed_logins_per_network";q=1;w=60'
+    assert refused.headers["RateLimit"].startswith('"failed_logins_per_network";r=0;t=')
 
 
 def test_concurrent_attempts_stay_within_the_limit(database: Database) -> None:
