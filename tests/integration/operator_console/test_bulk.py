@@ -4,6 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session, sessionmaker
 
 from operator_console.actions.audit import Action
@@ -144,6 +145,21 @@ def test_one_failing_message_stops_no_other(outbox: Outbox, console: sessionmake
     one = stepped(console, started(console).id)
     assert (one.acted, one.skipped, one.status) == (2, 1, "done")
     assert outbox.number(REQUEUED) == 2, user
+
+
+@pytest.mark.parametrize("sqlstate", ["42P01", "42703", "42883"], ids=["table", "column", "function"])
+def test_a_step_on_a_schema_that_lacks_something_skips_no_message(
+    outbox: Outbox, console: sessionmaker[Session], sqlstate: str
+) -> None:
+    put_dead(outbox)
+    one = started(console)
+    outbox.execute(
+        f"create function lack() returns trigger language plpgsql as $$ begin raise 'no' using errcode = '{sqlstate}';"
+        " end $$; create trigger lack before update on outbox_messages for each row execute function lack()"
+    )
+    with pytest.raises(ProgrammingError):
+        stepped(console, one.id)
+    assert outbox.execute("select status, skipped from bulk_actions") == [("running", 0)]
 
 
 def test_without_a_filter_all_is_required(outbox: Outbox, console: sessionmaker[Session]) -> None:
