@@ -18,7 +18,11 @@ AUTH, MAIL = SmtpCommand.AUTH, SmtpCommand.MAIL
 RCPT, DATA, END = SmtpCommand.RCPT, SmtpCommand.DATA, SmtpCommand.CONTENT
 
 SMTP_EXAMPLES = {
-    "the server closes the connection": [(CONNECT, 421, "busy"), (RCPT, 421, "4.7.0 too many"), (END, 421, "5.1.1 x")],
+    "a reply before the server hangs up": [
+        (CONNECT, 421, "busy"),
+        (RCPT, 421, "4.7.0 too many"),
+        (END, 421, "5.1.1 x"),
+    ],
     "a non-ASCII address, although the server offered SMTPUTF8": [
         (MAIL, 550, "5.6.7 non-ASCII addresses not permitted"),
         (RCPT, 553, "5.6.7 non-ASCII addresses not permitted for that recipient"),
