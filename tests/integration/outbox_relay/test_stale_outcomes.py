@@ -87,16 +87,22 @@ def test_a_sent_outcome_does_not_apply_to_a_corrected_message_that_another_relay
     assert outbox.settle([(fresh, SENT)]) == 1
 
 
-def test_a_settlement_with_a_lost_reply_counts(outbox: Outbox) -> None:
+@pytest.mark.parametrize("outcome", [SENT, *OTHER_OUTCOMES], ids=lambda outcome: type(outcome).__name__)
+def test_a_settlement_with_a_lost_reply_counts(outbox: Outbox, outcome: Outcome) -> None:
     [message_id] = outbox.put()
+    outbox.claim(lease=EXPIRED)
     [message] = outbox.claim()
 
     async def settle() -> frozenset[UUID]:
         database = LostReplyConnection(outbox.database.relay_url, "test")
         try:
-            return await SettlementStore(database).settle([Settlement(message, OTHER_OUTCOMES[0])])
+            return await SettlementStore(database).settle([Settlement(message, outcome)])
         finally:
             await database.close()
 
     assert asyncio.run(settle()) == frozenset()
-    assert (outbox.row(message_id).status, outbox.row(message_id).attempt) == ("dead", 1)
+    row = outbox.row(message_id)
+    assert (row.status, row.attempt) == (
+        outcome.word if isinstance(outcome, Sent | Dead) else "pending",
+        outcome.spent,
+    )
