@@ -126,7 +126,7 @@ IS_SUSPECT = f"""{HAS_LOST_LEASES}
 def _picking(condition: str, limit: str) -> str:
     return f"""
 with picked as materialized (
-    select id, due_at
+    select id
       from {TABLE}
      where {condition}
      order by due_at, id
