@@ -30,7 +30,7 @@ class Command:
         for part in re.split(r"\s(?:\||\|\||&&|;)\s", self.line):
             words = list(takewhile(lambda word: not word.startswith(">"), shlex.split(re.sub(r"\s#\s.*", "", part))))
             while words and (ASSIGNED.match(words[0]) or words[0] in WRAPPERS):
-                words = words[1:]
+                words = words[3:] if words[:2] == ["sudo", "-u"] else words[1:]
             if words:
                 found.append([Path(words[0]).name, *words[1:]])
         return found
