@@ -1,6 +1,7 @@
-"""The commands of the guides that create the database, typed on a real server."""
+"""The commands of the guides that create, back up and restore the database, typed on real servers."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pytest
 from devstack.cluster import QUICK_AND_FORGETFUL, Cluster
 from migrations import commands
 from shared.db.connection_settings import driver_url
+from tests.support.commands import ROOT
 from tests.support.databases import Database, is_refused, memory_if_enough
 from tests.support.shell_blocks import typed
 
@@ -19,6 +21,8 @@ pytestmark = pytest.mark.slow
 
 AS_SUPERUSER = "sudo -u postgres "
 PASSWORD = "four quiet words"
+MEMBER = r"(has already been granted membership in|is already a member of)"
+KNOWN = re.compile(rf'ERROR:  role "\w+" already exists|NOTICE:  role "\w+" {MEMBER} role "\w+"( by role "\w+")?')
 WITH_PASSWORD = "select rolname from pg_authid where rolpassword is not null order by rolname"
 
 
@@ -44,6 +48,31 @@ def test_the_commands_create_an_owner_and_a_login_for_each_process(by_the_guide:
     assert not is_refused(by_the_guide.console_url, "select id from outbox_messages limit 1")
     assert is_refused(by_the_guide.relay_url, "select password_hash from users")
     assert is_refused(by_the_guide.cluster.url("signpost", user="owner"), "select * from pg_authid")
+
+
+def test_the_commands_move_the_database_to_a_new_server_and_report_only_roles_that_exist(
+    by_the_guide: Database, tmp_path: Path
+) -> None:
+    dump_roles, dump, load_roles, create, load = typed_as_superuser("upgrades.md")
+    for line in (dump_roles, dump):
+        assert run(line, by_the_guide.cluster, tmp_path) == ""
+    with new_server(by_the_guide.cluster.binaries) as server:
+        assert run(load_roles, server, tmp_path) == 'ERROR:  role "postgres" already exists\n'
+        assert run(create, server) == ""
+        assert run(load, server, tmp_path) == ""
+        again = run(load_roles, server, tmp_path).splitlines()
+        assert [line for line in again if not KNOWN.fullmatch(line)] == []
+        restored = Database(server, "signpost")
+        assert not is_refused(restored.api_url, "select id from users limit 1")
+        with psycopg.connect(driver_url(restored.owner_url)) as superuser:
+            assert superuser.execute(WITH_PASSWORD).fetchall() == [("api",), ("console",), ("owner",), ("relay",)]
+
+
+def test_the_messages_in_the_docs_are_those_that_postgresql_reports() -> None:
+    page = (ROOT / "docs" / "guides" / "upgrades.md").read_text()
+    shown = re.findall(r"(?:ERROR|NOTICE):  .+", page)
+    assert [message for message in shown if not KNOWN.fullmatch(message)] == []
+    assert len(shown) == 2
 
 
 @contextmanager
