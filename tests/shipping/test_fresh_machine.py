@@ -55,9 +55,9 @@ def filled_in(machine: Machine, server: Cluster, tmp_path_factory: pytest.TempPa
             "console-database-url": server.url("signpost", "console"),
             "secret-keys": SECRET_KEYS,
         },
-        api={"PUBLIC_URL": PUBLIC_URL, "API_BIND": "127.0.0.1:0", "API_WORKERS": "1"},
+        api={"PUBLIC_URL": PUBLIC_URL, "API_BIND": "127.0.0.1:0", "API_ADMIN_BIND": "127.0.0.1:0", "API_WORKERS": "1"},
         relay={"PUBLIC_URL": PUBLIC_URL, "EMAIL_FROM": EMAIL_FROM, "RELAY_BIND": "127.0.0.1:0"},
-        console={"CONSOLE_BIND": "127.0.0.1:0"},
+        console={"CONSOLE_BIND": "127.0.0.1:0", "CONSOLE_ADMIN_BIND": "127.0.0.1:0"},
     )
     for _ in range(2):  # the second run has no effect
         migrated = run_to_its_end(ready, "signpost-migrate.service", folder)
@@ -106,11 +106,11 @@ def test_with_all_settings_the_units_commands_deliver_a_registrations_mail(
             assert sink.arrived.total() == 1
             [bound] = relay.logged("relay started")
             assert is_healthy("relay", 8002, str(bound["bind"]))
-            served = api.base_url.removeprefix("http://")
-            assert is_healthy("api", 8000, served)
+            probed = admin_bind(serving)
+            assert is_healthy("api", 8003, probed)
             assert ended(relaying) == 0
         assert ended(serving) == 0
-    assert not is_healthy("api", 8000, served)
+    assert not is_healthy("api", 8003, probed)
 
 
 def test_commands_run_with_the_settings_of_a_unit(filled_in: Machine) -> None:
@@ -125,11 +125,10 @@ def test_commands_run_with_the_settings_of_a_unit(filled_in: Machine) -> None:
 def test_the_console_serves_operators_on_a_fresh_machine(filled_in: Machine, tmp_path: Path) -> None:
     with started(filled_in, "operator-console.service", tmp_path) as serving:
         # gunicorn notifies systemd first, and then the test.
-        [listening] = eventually(lambda: [line for line in serving.log_lines() if line["event"] == "console listening"])
-        served = str(listening["bind"][0]).removeprefix("http://")
-        assert is_healthy("console", 8001, served)
+        probed = admin_bind(serving)
+        assert is_healthy("console", 8004, probed)
         assert ended(serving) == 0
-    assert not is_healthy("console", 8001, served)
+    assert not is_healthy("console", 8004, probed)
 
 
 def run_to_its_end(
@@ -159,6 +158,12 @@ def started(machine: Machine, unit: str, folder: Path) -> Iterator[Running]:
 def ended(process: Running) -> int:
     process.process.send_signal(signal.SIGTERM)
     return process.process.wait(timeout=60)
+
+
+def admin_bind(process: Running) -> str:
+    """Return the address of the probes, once the process has logged it."""
+    [listening] = eventually(lambda: [line for line in process.log_lines() if line["event"] == "admin listening"])
+    return str(listening["bind"])
 
 
 def is_healthy(service: str, port: int, bind: str) -> bool:
