@@ -40,6 +40,7 @@ class ForkGate:
     def __init__(self) -> None:
         self._condition = Condition(Lock())
         self._inside = 0
+        self._is_forking = False
 
     def guard_forks(self) -> None:
         """Make each fork of this process wait until the gate is empty."""
@@ -47,8 +48,9 @@ class ForkGate:
 
     @contextmanager
     def enter(self) -> Iterator[None]:
-        """Be inside the gate during the block."""
+        """Be inside the gate during the block. A waiting fork goes first, or many probes could delay it forever."""
         with self._condition:
+            self._condition.wait_for(lambda: not self._is_forking)
             self._inside += 1
         try:
             yield
@@ -58,12 +60,15 @@ class ForkGate:
                 self._condition.notify_all()
 
     def before_fork(self) -> None:
-        """Wait until the gate is empty, and keep it empty."""
+        """Let no thread enter, wait until the gate is empty, and keep it empty."""
         self._condition.acquire()
+        self._is_forking = True
         self._condition.wait_for(lambda: self._inside == 0)
 
     def after_fork(self) -> None:
         """Let threads enter again."""
+        self._is_forking = False
+        self._condition.notify_all()
         self._condition.release()
 
 

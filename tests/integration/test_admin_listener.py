@@ -1,7 +1,8 @@
 """The admin listener reports the state of the database and of the workers, and lets the process fork."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from shared.web.admin import AdminListener, ForkGate
 from shared.web.metrics_folder import VARIABLE
 from tests.support.admin import listening
 from tests.support.databases import Database, fresh_database
+from tests.support.eventually import eventually
 
 NOWHERE = "postgresql+psycopg://api@127.0.0.1:1/nowhere"
 
@@ -116,3 +118,34 @@ def test_a_fork_waits_until_no_thread_is_inside_the_gate() -> None:
     assert order == ["inside", "forked"]
     with gate.enter():  # the gate is open again
         pass
+
+
+def test_a_waiting_fork_goes_before_threads_that_come_later() -> None:
+    gate, order = ForkGate(), []
+
+    def fork() -> None:
+        gate.before_fork()
+        order.append("forked")
+        gate.after_fork()
+
+    def pass_through() -> None:
+        with gate.enter():
+            order.append("came later")
+
+    forking = Thread(target=fork)
+    with ExitStack() as first:
+        first.enter_context(gate.enter())
+        forking.start()
+        late = eventually(lambda: still_running(pass_through))
+        order.clear()  # threads that came before the fork waited
+    forking.join(20)
+    late.join(20)
+    assert order == ["forked", "came later"]
+
+
+def still_running(work: Callable[[], None]) -> Thread | None:
+    """Start the work in a thread, and return the thread if it waits for something."""
+    thread = Thread(target=work)
+    thread.start()
+    thread.join(0.5)
+    return thread if thread.is_alive() else None
