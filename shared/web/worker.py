@@ -125,6 +125,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        # gunicorn creates the file with the time of the wall clock, but compares it with the monotonic clock. A worker
+        # that hangs while it starts would never be late.
+        self.tmp.notify()
         self._progress_lock = Lock()
         self._busy_threads = 0
         self._has_served = False

@@ -1,5 +1,6 @@
 """The admin listener reports the state of the database and of the workers, and lets the process fork."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,8 +10,10 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+from gunicorn.config import Config
 
 from api_service.metrics import READY
+from api_service.server import ApiWorker
 from devstack.cluster import Cluster
 from migrations import commands
 from migrations.revisions import REVISIONS
@@ -149,3 +152,10 @@ def still_running(work: Callable[[], None]) -> Thread | None:
     thread.start()
     thread.join(0.5)
     return thread if thread.is_alive() else None
+
+
+def test_the_heartbeat_of_a_starting_worker_is_its_start() -> None:
+    before = time.monotonic()
+    worker = ApiWorker(1, os.getpid(), [], None, 45, Config(), None)
+    assert before <= worker.tmp.last_update() <= time.monotonic()
+    worker.tmp.close()
