@@ -61,9 +61,10 @@ def post_confirmation() -> Response:
     """Set a new password."""
     body = read_body(ConfirmResetSchema())
     address, new_password, parts = body["address"], body["new_password"], services()
-    token_id = token_of_reset(parts.sessions, parts.keys, parts.limiter, address, body["code"])
-    # Hash only after the right code, so that guesses cost little. No code matches a decoy.
+    # Admitted first, because the code's attempt is spent even if the request is rejected afterwards.
     with parts.other_hashes.admit():
+        token_id = token_of_reset(parts.sessions, parts.keys, parts.limiter, address, body["code"])
+        # Hash only after the right code, so that guesses cost little. No code matches a decoy.
         password_hash = parts.other_hashes.hash(new_password)
 
     def reset(session: Session) -> Response:

@@ -8,7 +8,7 @@ from api_service.errors import OverloadedError
 from api_service.metrics import OVERLOADED
 from api_service.security.hash_pool import HashPool
 from api_service.services import EXTENSION, Services
-from tests.support.accounts import signed_in
+from tests.support.accounts import ask_for_reset, confirm_reset, newest_code, signed_in
 from tests.support.api import PASSWORD, ApiUnderTest, api_on
 from tests.support.databases import Database
 
@@ -70,6 +70,27 @@ def test_a_rejected_request_counts_against_no_limit(database: Database) -> None:
             assert_overloaded(api.register())
         assert api.register().status_code == 202
         assert api.register().status_code == 429
+
+
+def test_rejected_resets_do_not_use_up_the_code(api: ApiUnderTest) -> None:
+    api.activated(email=ADA)
+    ask_for_reset(api)
+    code = newest_code(api, "password_reset")
+    with flooded(services_of(api).other_hashes):
+        for _ in range(5):  # as many as the code's attempts
+            assert_overloaded(confirm_reset(api, code))
+    assert confirm_reset(api, code).status_code == 204
+
+
+def test_a_rejected_request_executes_later_with_the_same_key(api: ApiUnderTest) -> None:
+    headers = {"Idempotency-Key": "a-key-that-is-long-enough"}
+    body = {"email": ADA, "password": PASSWORD}
+    with flooded(services_of(api).other_hashes):
+        assert_overloaded(api.client.post("/v1/registrations", json=body, headers=headers))
+    executed, repeated = (api.client.post("/v1/registrations", json=body, headers=headers) for _ in range(2))
+    assert (executed.status_code, "Idempotency-Replayed" in executed.headers) == (202, False)
+    assert (repeated.json, "Idempotency-Replayed" in repeated.headers) == (executed.json, True)
+    assert api.count_rows() == (1, 1, 1)
 
 
 def test_the_activation_page_shows_that_the_service_is_busy(api: ApiUnderTest) -> None:
