@@ -3,7 +3,7 @@
 from http import HTTPStatus
 from uuid import UUID
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
 from api_service.errors import Code, OrganizationNotReadyError
 from api_service.http.annotations import RATE_LIMIT_HEADERS, OperationDoc, RequestDoc, ResponseDoc, Tag
@@ -40,7 +40,8 @@ blueprint = Blueprint("sessions", __name__)
 def post_session() -> Response:
     """Sign in."""
     parts, network = services(), by_network(Limit.FAILED_LOGINS_PER_NETWORK)
-    # Admitted first, because rejecting must cost little in a flood.
+    request.get_data()  # received before it takes a place, or a few slow clients would hold all places
+    # Admitted before the body is parsed, because rejecting must cost little in a flood.
     with parts.sign_in_watch.observe(network.name), parts.sign_in_hashes.admit():
         body = read_body(SignInSchema())
         tried = [network, *by_addresses(Limit.FAILED_LOGINS_PER_ADDRESS, body["address"].canonical)]

@@ -1,6 +1,9 @@
 """While too many requests wait for a password hash, further ones are rejected at once, and others go on."""
 
+import json
 from contextlib import AbstractContextManager, ExitStack, suppress
+from io import BytesIO
+from typing import Any
 
 from werkzeug.test import TestResponse
 
@@ -27,6 +30,15 @@ def flooded(pool: HashPool) -> AbstractContextManager[None]:
         while True:
             taken.enter_context(pool.admit())
     return taken
+
+
+def free_places(pool: HashPool) -> int:
+    number = 0
+    with ExitStack() as taken, suppress(OverloadedError):
+        while True:
+            taken.enter_context(pool.admit())
+            number += 1
+    return number
 
 
 def assert_overloaded(response: TestResponse) -> None:
@@ -70,6 +82,21 @@ def test_a_rejected_request_counts_against_no_limit(database: Database) -> None:
             assert_overloaded(api.register())
         assert api.register().status_code == 202
         assert api.register().status_code == 429
+
+
+def test_a_sign_in_takes_no_place_while_its_body_arrives(api: ApiUnderTest) -> None:
+    pool, seen = services_of(api).sign_in_hashes, []
+
+    class ArrivingBody(BytesIO):
+        def readinto(self, buffer: Any, /) -> int:
+            seen.append(free_places(pool))
+            return super().readinto(buffer)
+
+    body = json.dumps({"email": ADA, "password": PASSWORD}).encode()
+    before = free_places(pool)
+    stream = ArrivingBody(body)
+    api.client.post("/v1/sessions", input_stream=stream, content_length=len(body), content_type="application/json")
+    assert set(seen) == {before}
 
 
 def test_rejected_resets_do_not_use_up_the_code(api: ApiUnderTest) -> None:
