@@ -22,7 +22,7 @@ SIGN_IN, OTHER = HASH_POOLS = ("sign_in", "other")
 PAUSE_SECONDS = 0.04
 """Before a rejection. Clients that retry at once spend this time waiting, and leave the CPU to hashes."""
 DEADLINE_SECONDS = 5.0
-"""How long a request waits for one hash. A change of the password needs two."""
+"""How long a request waits for its turn. A sign-in has one turn, and a change of the password has two."""
 
 
 class HashPool:
@@ -48,21 +48,27 @@ class HashPool:
             self._places.release()
 
     def hash(self, password: str) -> str:
-        """Hash a normalized password. Raises OverloadedError after DEADLINE_SECONDS. Call it outside transactions."""
-        return self._run(lambda: passwords.hash_password(password))
+        """Hash a normalized password. Raises OverloadedError."""
+        return self.run(lambda: passwords.hash_password(password))
 
     def verify(self, password_hash: str, password: str) -> bool:
-        """Return whether a normalized password matches. Raises OverloadedError after DEADLINE_SECONDS."""
-        return self._run(lambda: passwords.verify_password(password_hash, password))
+        """Return whether a normalized password matches. Raises OverloadedError."""
+        return self.run(lambda: passwords.verify_password(password_hash, password))
 
-    def close(self) -> None:
-        """End the threads after their current hashes."""
-        self._threads.shutdown(cancel_futures=True)
+    def run(self, work: Callable[[], Result]) -> Result:
+        """Run work that hashes in a thread of the pool. Call it outside transactions.
 
-    def _run(self, work: Callable[[], Result]) -> Result:
+        Raises OverloadedError if the work has not started after DEADLINE_SECONDS. Work that has started is completed,
+        because a rejected request counts against no limit: a rejection halfway would be a free guess.
+        """
         future: Future[Result] = self._threads.submit(work)
         try:
             return future.result(DEADLINE_SECONDS)
         except TimeoutError:
-            future.cancel()
-            raise OverloadedError(self._name) from None
+            if future.cancel():
+                raise OverloadedError(self._name) from None
+            return future.result()
+
+    def close(self) -> None:
+        """End the threads after their current hashes."""
+        self._threads.shutdown(cancel_futures=True)

@@ -120,7 +120,7 @@ def sign_in(
     """
     with sessions.begin() as session:
         candidates = find_candidates(session, address)
-    right = next(matching(candidates, password, hashes), NO_USER)
+    right = hashes.run(lambda: next(matching(candidates, password), NO_USER))
     user_id = right.id
     if user_id == NO_USER.id:
         raise InvalidCredentialsError
@@ -173,9 +173,9 @@ def holder_and_newest(channel: Channel) -> Select[int, UUID, UserStatus, str]:
 _HOLDER_AND_NEWEST = {channel: holder_and_newest(channel) for channel in Channel}
 
 
-def matching(candidates: list[Candidate], password: str, hashes: HashPool) -> Iterator[Candidate]:
+def matching(candidates: list[Candidate], password: str) -> Iterator[Candidate]:
     """Yield the candidates with this password, one hash after the other."""
-    return (candidate for candidate in candidates if hashes.verify(candidate.password_hash, password))
+    return (candidate for candidate in candidates if passwords.verify_password(candidate.password_hash, password))
 
 
 def upgraded_hash(password_hash: str, password: str, hashes: HashPool) -> str:

@@ -3,12 +3,15 @@
 import json
 from contextlib import AbstractContextManager, ExitStack, suppress
 from io import BytesIO
+from threading import Event
 from typing import Any
 
+import pytest
 from werkzeug.test import TestResponse
 
 from api_service.errors import OverloadedError
 from api_service.metrics import OVERLOADED
+from api_service.security import hash_pool, passwords
 from api_service.security.hash_pool import HashPool
 from api_service.services import EXTENSION, Services
 from tests.support.accounts import ask_for_reset, confirm_reset, newest_code, signed_in
@@ -118,6 +121,23 @@ def test_a_rejected_request_executes_later_with_the_same_key(api: ApiUnderTest) 
     assert (executed.status_code, "Idempotency-Replayed" in executed.headers) == (202, False)
     assert (repeated.json, "Idempotency-Replayed" in repeated.headers) == (executed.json, True)
     assert api.count_rows() == (1, 1, 1)
+
+
+def test_a_compared_password_counts_as_a_guess_however_long_it_takes(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[str] = []
+
+    def compare(password_hash: str, _password: str) -> bool:
+        compared.append(password_hash)
+        if len(compared) == 2:  # the first comparison has told the result for the account's holder
+            Event().wait(1)
+        return False
+
+    monkeypatch.setattr(hash_pool, "DEADLINE_SECONDS", 0.5)
+    monkeypatch.setattr(passwords, "verify_password", compare)
+    with api_on(database, RATE_LIMITS="on", LIMIT_FAILED_LOGINS_PER_ADDRESS="1/hour") as api:
+        assert [sign_in(api, "a wrong password").status_code for _ in range(2)] == [401, 429]
 
 
 def test_the_activation_page_shows_that_the_service_is_busy(api: ApiUnderTest) -> None:
