@@ -17,7 +17,7 @@ from migrations.revisions import is_of_a_newer_release
 from shared.db.errors import describe
 from shared.log import configure_logging, get_logger
 from shared.settings import SettingsSchema, check_tracing, read_or_exit
-from shared.web.metrics_folder import create_metrics_folder
+from shared.web.metrics_folder import metrics_folder
 
 log = get_logger("api.cli")
 
@@ -32,10 +32,10 @@ def serve() -> None:
     """Serve HTTP until SIGTERM."""
     settings: ApiSettings = _read(ApiSettingsSchema())
     configure_logging("api-service", settings.log_level)
-    create_metrics_folder()
-    from api_service import server  # noqa: PLC0415 - it imports metrics
+    with metrics_folder():
+        from api_service import server  # noqa: PLC0415 - it imports metrics
 
-    server.serve(settings)
+        server.serve(settings)
 
 
 @main.command()

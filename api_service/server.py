@@ -14,7 +14,6 @@ from migrations.revisions import REVISIONS
 from shared.log import get_logger
 from shared.tracing import start_tracing
 from shared.web.admin import AdminListener
-from shared.web.metrics_folder import remove_metrics_folder
 from shared.web.server import Server, gunicorn_options
 from shared.web.worker import Worker
 
@@ -50,7 +49,6 @@ def configuration(settings: ApiSettings) -> dict[str, Any]:
         "keepalive": KEEP_ALIVE_SECONDS,
         "when_ready": partial(start, settings),
         "worker_exit": close,
-        "on_exit": remove_metrics_folder,
     }
 
 

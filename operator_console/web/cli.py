@@ -5,7 +5,7 @@ import click
 from operator_console.settings import WebSettings, WebSettingsSchema
 from shared.log import configure_logging
 from shared.settings import read_or_exit
-from shared.web.metrics_folder import create_metrics_folder
+from shared.web.metrics_folder import metrics_folder
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,10 +18,10 @@ def serve() -> None:
     """Serve operators until SIGTERM."""
     settings: WebSettings = read_or_exit(WebSettingsSchema())
     configure_logging("operator-console", settings.log_level)
-    create_metrics_folder()
-    from operator_console.web import server  # noqa: PLC0415 - it imports metrics
+    with metrics_folder():
+        from operator_console.web import server  # noqa: PLC0415 - it imports metrics
 
-    server.serve(settings)
+        server.serve(settings)
 
 
 @main.command("check-settings")

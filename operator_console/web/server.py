@@ -12,7 +12,6 @@ from operator_console.web.metrics import READY
 from operator_console.web.problems import PROBLEM_TYPES
 from shared.log import get_logger
 from shared.web.admin import AdminListener
-from shared.web.metrics_folder import remove_metrics_folder
 from shared.web.server import Server, gunicorn_options
 from shared.web.worker import Worker
 
@@ -43,7 +42,6 @@ def configuration(settings: WebSettings) -> dict[str, Any]:
         "when_ready": partial(_start, settings),
         "post_worker_init": _start_workers,
         "worker_exit": _stop_workers,
-        "on_exit": remove_metrics_folder,
     }
 
 

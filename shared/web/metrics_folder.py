@@ -3,17 +3,20 @@
 import os
 import shutil
 import tempfile
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Not a user's setting. prometheus_client reads it when it is imported."""
 
 
-def create_metrics_folder() -> None:
-    """Create the folder for this process and those that it forks. Call it before importing prometheus_client."""
-    os.environ[VARIABLE] = tempfile.mkdtemp(prefix="signpost-metrics-")
-
-
-def remove_metrics_folder(_arbiter: Any) -> None:
-    """Remove the folder. For gunicorn's ``on_exit``, which runs in the parent process."""
-    shutil.rmtree(os.environ[VARIABLE], ignore_errors=True)
+@contextmanager
+def metrics_folder() -> Iterator[None]:
+    """Create the folder for this process and those that it forks. Import prometheus_client in the block."""
+    os.environ[VARIABLE] = folder = tempfile.mkdtemp(prefix="signpost-metrics-")
+    owner = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() == owner:  # gunicorn's workers leave the block, too
+            shutil.rmtree(folder, ignore_errors=True)

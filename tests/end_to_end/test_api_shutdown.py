@@ -45,6 +45,15 @@ def test_sigterm_lets_a_request_finish_and_leaves_nothing_behind(database: Datab
         assert list(tmp_path.iterdir()) == []
 
 
+def test_a_taken_admin_port_ends_the_api_and_leaves_nothing_behind(database: Database, tmp_path: Path) -> None:
+    with running_api(database) as first:
+        [listening] = [line for line in first.log_lines() if line["event"] == "admin listening"]
+        ended = pytest.raises(AssertionError, match=r"ended with 1: .*already in use.*not started")
+        with ended, running_api(database, API_ADMIN_BIND=listening["bind"], TMPDIR=str(tmp_path)):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("reported", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_requests_received_before_a_signal_get_their_response(database: Database, reported: signal.Signals) -> None:
     with running_api(database, API_THREADS="16") as api, ThreadPoolExecutor(4) as pool, ExitStack() as ending:
