@@ -27,6 +27,8 @@ CHECK_TIMEOUT_SECONDS = 2.0
 """To connect, and for each of the two responses of the database, so a check takes six seconds at most."""
 CACHE_SECONDS = 1.0
 """How long one check of the database serves all probes."""
+LISTENER = "listener"
+"""Missing from /readyz while the service stops, so that load balancers send clients elsewhere."""
 
 log = get_logger("web.admin")
 
@@ -121,17 +123,21 @@ class AdminListener:
 
     def _readiness(self) -> tuple[Sequence[str], Sequence[str]]:
         with self._gate.enter():
-            return self._checked(), ()
+            return self._lacking(), ()
 
     def _metrics(self) -> bytes:
         with self._gate.enter():
-            self._ready.set(not self._checked())
+            self._ready.set(not self._lacking())
             merged = CollectorRegistry()
             MultiProcessCollector(merged)  # type: ignore[no-untyped-call] # prometheus_client types it in part
             return generate_latest(merged)
 
+    def _lacking(self) -> list[str]:
+        """Return what the service lacks. gunicorn closes its listeners when it stops, before it finishes requests."""
+        return self._checked() if self._arbiter.LISTENERS else [LISTENER]
+
     def _checked(self) -> list[str]:
-        """Return what the service lacks; at most CACHE_SECONDS old."""
+        """Return what the database lacks; at most CACHE_SECONDS old."""
         with self._check_lock:
             if time.monotonic() - self._checked_at >= CACHE_SECONDS:
                 self._missing = [str(one) for one in missing_requirements(self._engine, self._revisions)]

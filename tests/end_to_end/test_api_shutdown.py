@@ -45,6 +45,21 @@ def test_sigterm_lets_a_request_finish_and_leaves_nothing_behind(database: Datab
         assert list(tmp_path.iterdir()) == []
 
 
+def test_a_stopping_api_is_alive_and_not_ready(database: Database) -> None:
+    with running_api(database) as api, ThreadPoolExecutor(1) as client, database.connect() as holder:
+        with holder.transaction():
+            holder.execute("lock table users in share mode")  # delays the response, and so the stop
+            response = client.submit(httpx.post, f"{api.base_url}/v1/registrations", json=ADA, timeout=30)
+            with database.connect() as watcher:
+                eventually(lambda: watcher.execute(WAITING).fetchone() == (1,), seconds=60)
+            api.process.terminate()
+            eventually(lambda: api.admin("/readyz").status_code == 503)
+            assert api.admin("/readyz").json()["missing"] == ["listener"]
+            assert "signpost_api_ready 0.0" in api.admin("/metrics").text
+            assert api.admin("/livez").is_success
+        assert response.result(60).status_code == 202
+
+
 def test_a_taken_admin_port_ends_the_api_and_leaves_nothing_behind(database: Database, tmp_path: Path) -> None:
     with running_api(database) as first:
         [listening] = [line for line in first.log_lines() if line["event"] == "admin listening"]

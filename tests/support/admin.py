@@ -20,7 +20,7 @@ def listening(
     port = unused_port()
     listener = AdminListener("api", ("127.0.0.1", port), url, revisions, READY)
     workers = {pid: SimpleNamespace(tmp=SimpleNamespace(last_update=beat)) for pid, beat in enumerate(heartbeats)}
-    listener.start(SimpleNamespace(WORKERS=workers))
+    listener.start(SimpleNamespace(WORKERS=workers, LISTENERS=["a socket"]))
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         yield client.get
     listener.close()
