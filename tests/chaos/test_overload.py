@@ -21,8 +21,7 @@ IN_PARALLEL = 2 * 6
 
 
 def flooded(api: RunningApi, *, is_patient: bool) -> Observations:
-    [admin] = [line["bind"] for line in api.log_lines() if line["event"] == "admin listening"]
-    ports = [int(str(urlsplit(url).port)) for url in (api.base_url, f"http://{admin}")]
+    ports = [int(str(urlsplit(url).port)) for url in (api.base_url, f"http://{api.admin_bind}")]
     return asyncio.run(FloodedApi(*ports, api.pid).flood(FLOOD_SECONDS, is_patient=is_patient))
 
 

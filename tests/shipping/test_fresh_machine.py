@@ -55,9 +55,9 @@ def filled_in(machine: Machine, server: Cluster, tmp_path_factory: pytest.TempPa
             "console-database-url": server.url("signpost", "console"),
             "secret-keys": SECRET_KEYS,
         },
-        api={"PUBLIC_URL": PUBLIC_URL, "API_BIND": "127.0.0.1:0", "API_ADMIN_BIND": "127.0.0.1:0", "API_WORKERS": "1"},
+        api={"PUBLIC_URL": PUBLIC_URL, **binds("API"), "API_WORKERS": "1"},
         relay={"PUBLIC_URL": PUBLIC_URL, "EMAIL_FROM": EMAIL_FROM, "RELAY_BIND": "127.0.0.1:0"},
-        console={"CONSOLE_BIND": "127.0.0.1:0", "CONSOLE_ADMIN_BIND": "127.0.0.1:0"},
+        console=binds("CONSOLE"),
     )
     for _ in range(2):  # the second run has no effect
         migrated = run_to_its_end(ready, "signpost-migrate.service", folder)
@@ -106,7 +106,7 @@ def test_with_all_settings_the_units_commands_deliver_a_registrations_mail(
             assert sink.arrived.total() == 1
             [bound] = relay.logged("relay started")
             assert is_healthy("relay", 8002, str(bound["bind"]))
-            probed = admin_bind(serving)
+            probed = api.admin_bind
             assert is_healthy("api", 8003, probed)
             assert ended(relaying) == 0
         assert ended(serving) == 0
@@ -125,10 +125,15 @@ def test_commands_run_with_the_settings_of_a_unit(filled_in: Machine) -> None:
 def test_the_console_serves_operators_on_a_fresh_machine(filled_in: Machine, tmp_path: Path) -> None:
     with started(filled_in, "operator-console.service", tmp_path) as serving:
         # gunicorn notifies systemd first, and then the test.
-        probed = admin_bind(serving)
+        eventually(lambda: [line for line in serving.log_lines() if line["event"] == "console listening"])
+        probed = serving.admin_bind
         assert is_healthy("console", 8004, probed)
         assert ended(serving) == 0
     assert not is_healthy("console", 8004, probed)
+
+
+def binds(service: str) -> dict[str, str]:
+    return {f"{service}_BIND": "127.0.0.1:0", f"{service}_ADMIN_BIND": "127.0.0.1:0"}
 
 
 def run_to_its_end(

@@ -108,8 +108,8 @@ def running_console(
     **settings: str,
 ) -> Iterator[RunningConsole]:
     """Run the console over that database, and wait until it responds."""
-    loopback = dict.fromkeys(["CONSOLE_BIND", "CONSOLE_ADMIN_BIND"], "127.0.0.1:0")
-    environment = {"DATABASE_URL": database.console_url} | loopback | settings
+    binds = {"CONSOLE_BIND": "127.0.0.1:0", "CONSOLE_ADMIN_BIND": "127.0.0.1:0"}
+    environment = {"DATABASE_URL": database.console_url} | binds | settings
     with running(command, environment, listener=listener) as started:
         console = RunningConsole(started.process, started.log_path)
         eventually(console.responds, seconds=60)

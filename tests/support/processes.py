@@ -56,6 +56,12 @@ class Running:
         """Return the log, and fail if a line is not JSON."""
         return [json.loads(line) for line in self.log_text().splitlines()]
 
+    @property
+    def admin_bind(self) -> str:
+        """The address of the admin listener of an API or a console."""
+        [listening] = [line for line in self.log_lines() if line["event"] == "admin listening"]
+        return str(listening["bind"])
+
 
 @dataclass(frozen=True)
 class RunningApi(Running):
@@ -68,8 +74,7 @@ class RunningApi(Running):
 
     def admin(self, path: str) -> httpx.Response:
         """Request a path of the admin listener."""
-        [listening] = [line for line in self.log_lines() if line["event"] == "admin listening"]
-        return httpx.get(f"http://{listening['bind']}{path}", timeout=30)
+        return httpx.get(f"http://{self.admin_bind}{path}", timeout=30)
 
     def responds(self) -> bool:
         """Return whether a worker serves requests."""
