@@ -34,7 +34,7 @@ for _outcome in ("succeeded", "failed"):
     SIGN_INS.labels(_outcome)
 FAILED_SIGN_IN_NETWORKS = Counter(
     "signpost_failed_sign_in_networks_total",
-    "Networks with a failed or rejected sign-in; each counts once a minute in each worker.",
+    "Networks with a sign-in that failed or got 503 overloaded; each counts once a minute in each worker.",
     registry=_registry,
 )
 REQUEST_DURATION = Histogram(
