@@ -165,12 +165,6 @@ def ended(process: Running) -> int:
     return process.process.wait(timeout=60)
 
 
-def admin_bind(process: Running) -> str:
-    """Return the address of the probes, once the process has logged it."""
-    [listening] = eventually(lambda: [line for line in process.log_lines() if line["event"] == "admin listening"])
-    return str(listening["bind"])
-
-
 def is_healthy(service: str, port: int, bind: str) -> bool:
     """Run the container's health check against the address here."""
     config = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
