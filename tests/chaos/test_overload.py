@@ -51,4 +51,5 @@ def test_a_flood_of_wrong_passwords_leaves_everything_else_usable(database: Data
             assert httpx.get(f"{api.base_url}{path}", timeout=30).status_code == 404
         assert api.process.poll() is None
     accepted = 3 + statuses.count(202)  # before, for the lookups, and after
-    assert counted(database) == (accepted, accepted, accepted)
+    # The flood may have ended while its last registration was in progress, whose response was then not read.
+    assert counted(database) in [(number, number, number) for number in (accepted, accepted + 1)]
