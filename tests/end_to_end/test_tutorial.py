@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from devstack.inbox.client import InboxClient
@@ -24,7 +25,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 
 
 def test_the_commands_of_the_tutorial_activate_an_account_and_produce_a_dead_letter() -> None:
-    register, activate, sign_in, refuse, register_refused = [
+    register, activate, sign_in, refuse, register_refused, accept = [
         command.line for command in typed() if command.page == PAGE and command.line.startswith("curl ")
     ]
     with running_stack(free_ports()) as stack:
@@ -38,6 +39,10 @@ def test_the_commands_of_the_tutorial_activate_an_account_and_produce_a_dead_let
             done = subprocess.run(["sh", "-c", f"{command} --silent"], capture_output=True, text=True, check=True)
             return json.loads(done.stdout or "null")
 
+        def rejected_addresses() -> list[str]:
+            page = httpx.get(stack.programs.inbox_url).text
+            return re.findall(r"<h2>Rejected addresses</h2><p>([^<]*)", page)
+
         def settled(registration: Any) -> Any:
             # On a busy machine, the delivery may take longer than the command waits.
             url = f"{stack.programs.api_url}/v1/registrations/{registration['id']}"
@@ -48,6 +53,9 @@ def test_the_commands_of_the_tutorial_activate_an_account_and_produce_a_dead_let
         [mail] = InboxClient(stack.programs.inbox_url).messages_for("you@example.org")
         assert run(activate, registration_id=registration["id"], code=str(mail.code))["status"] == "active"
         assert run(sign_in)["token_type"] == "Bearer"
-        run(refuse)
+        assert run(refuse) is None
+        assert rejected_addresses() == ["mary@example.org"]
         delivery = settled(run(register_refused))
         assert (delivery["status"], delivery["attempts"], delivery["problem"]) == ("dead", 1, "address_rejected")
+        run(accept)
+        assert rejected_addresses() == []
