@@ -78,9 +78,9 @@ class ActionView:
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """An event of a message: enqueued, an attempt's end, an operator's action, fell_back, sent or dead.
+    """An event of a message: enqueued, an attempt's end, an operator's action, fell_back, sent, dead or was_dead.
 
-    An attempt ends with retry, deferred or failed.
+    An attempt ends with retry, deferred or failed. ``was_dead`` has the time of the next operator's action.
     """
 
     at: datetime

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -33,6 +33,9 @@ MAX_ROWS_SCANNED = 10_000
 
 SEARCH_SECONDS = 1.0
 """After this time a search returns the messages found so far, and the cursor for the rest."""
+
+REQUEUE, REVEAL = "requeue", "reveal"
+"""Members of ``actions.audit.Action``: queries import no actions."""
 
 # An address, also where its @ is percent-encoded; a phone number, however it is spaced.
 _EMAIL_ADDRESS = re.compile(r"""[^\s<>"'();,:=]+(?:@|%40)[^\s<>"'();,]+""", re.IGNORECASE)
@@ -111,20 +114,45 @@ def timeline_of(
 ) -> tuple[TimelineEntry, ...]:
     """Return the message's events, oldest first.
 
-    A settlement before a requeue shows in the attempts and in the audit row's ``before``.
+    The message itself has only its last settlement. Earlier deaths show in attempts and in audit rows.
     """
     entries = [TimelineEntry(message.created_at, "enqueued", detail=message.channel)]
     entries += [
         TimelineEntry(one.ended_at, "failed" if one.outcome == Status.DEAD else one.outcome, one.provider, one.error)
         for one in attempts
     ]
+    entries += _deaths(message, attempts, [one for one in actions if one.action != REVEAL])
     entries += [TimelineEntry(one.acted_at, one.action, one.operator, one.reason) for one in actions]
     if fell_back_at:
         entries.append(TimelineEntry(fell_back_at, "fell_back", detail=message.fallback_channel))
-    if message.settled_at:
-        detail = message.dead_reason if message.status == Status.DEAD else None
-        entries.append(TimelineEntry(message.settled_at, message.status, message.provider, detail))
+    if message.status == Status.SENT:
+        entries.append(TimelineEntry(message.settled_at, message.status, message.provider))
     return tuple(sorted(entries, key=lambda entry: entry.at))
+
+
+def _deaths(
+    message: Row[Any], attempts: Sequence[AttemptView], actions: Sequence[ActionView]
+) -> Iterator[TimelineEntry]:
+    """Yield an entry for each death: one before each requeue, and the last one if the message is dead.
+
+    The first action after a death has its reason; later ones may have the reason ``discarded``. A requeue overwrites
+    the time of the death. So if no attempt ended with it, the entry has the time at which an operator found it dead.
+    """
+    born_at, later = message.created_at, list[ActionView]()
+    for action in actions:
+        later.append(action)
+        if action.action == REQUEUE:
+            reason, found_at = later[0].before.get("dead_reason"), later[0].acted_at
+            last = [one for one in attempts if one.outcome == Status.DEAD and born_at < one.ended_at <= found_at][-1:]
+            yield (
+                TimelineEntry(found_at, "was_dead", detail=reason)
+                if not last
+                else TimelineEntry(last[0].ended_at, "dead", last[0].provider, reason)
+            )
+            born_at, later = action.acted_at, []
+    if message.status == Status.DEAD:
+        reason = later[0].before.get("dead_reason") if later else message.dead_reason
+        yield TimelineEntry(message.settled_at, "dead", message.provider, reason)
 
 
 def _attempts_of(session: Session, message: Row[Any], mask: Mask) -> tuple[AttemptView, ...]:

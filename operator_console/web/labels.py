@@ -25,6 +25,7 @@ EVENTS: Mapping[str, str] = {
     "deferred": "Deferred without an attempt",
     "failed": "Attempt failed, no retry",
     "dead": "Dead",
+    "was_dead": "Was dead at this time",
     "sent": "Accepted by the provider",
     "fell_back": "Fell back to the other channel",
     "requeue": "Requeued",

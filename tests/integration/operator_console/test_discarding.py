@@ -114,8 +114,39 @@ def test_the_timeline_lists_events_in_order(outbox: Outbox) -> None:
     assert [(entry["event"], entry["detail"]) for entry in shown["timeline"]] == [
         ("enqueued", "email"),
         ("failed", "550 a…@example.org?"),
-        ("dead", "discarded"),
+        ("dead", "rejected"),
         ("discard", "a typo of 2019"),
+    ]
+
+
+def test_the_timeline_has_each_death_with_its_own_reason(outbox: Outbox) -> None:
+    [message_id] = put_dead(outbox, created_at="now() - interval '2 h'", dead_reason="'exhausted'")
+    outbox.execute(
+        "insert into delivery_attempts (message_id, attempt, outcome, provider, error, ended_at)"
+        " values (%s, 1, 'dead', 'smtp:mx:25', '450 later', now() - interval '61 min')",
+        message_id,
+    )
+    for command in ("discard", "undo-discard", "requeue"):
+        assert outboxctl(outbox.database, command, str(message_id), *REASON).exit_code == 0
+    outbox.execute("update outbox_messages set status = 'dead', dead_reason = 'expired', settled_at = now()")
+    outboxctl(outbox.database, "requeue", str(message_id), *REASON)
+    outbox.execute("update outbox_messages set status = 'dead', dead_reason = 'poison', settled_at = now()")
+    outboxctl(outbox.database, "show", str(message_id), "--reveal", *REASON)
+    outboxctl(outbox.database, "discard", str(message_id), *REASON)
+    shown = lines_of(outboxctl(outbox.database, "show", str(message_id), "--json"))[0]
+    events = [(entry["event"], entry["detail"] if "dead" in entry["event"] else "") for entry in shown["timeline"]]
+    assert [": ".join(filter(None, event)) for event in events] == [
+        "enqueued",
+        "failed",
+        "dead: exhausted",
+        "discard",
+        "undo_discard",
+        "requeue",
+        "was_dead: expired",
+        "requeue",
+        "dead: poison",
+        "reveal",
+        "discard",
     ]
 
 
