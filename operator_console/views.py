@@ -75,6 +75,11 @@ class ActionView:
     after: dict[str, Any] | None
     acted_at: datetime
 
+    @property
+    def event(self) -> str:
+        """The action's name in a timeline. Two addresses may mask alike, so a correction needs a name of its own."""
+        return "correct_recipient" if "recipient" in (self.after or {}) else self.action
+
 
 @dataclass(frozen=True)
 class TimelineEntry:

@@ -29,6 +29,7 @@ EVENTS: Mapping[str, str] = {
     "sent": "Accepted by the provider",
     "fell_back": "Fell back to the other channel",
     "requeue": "Requeued",
+    "correct_recipient": "Corrected the recipient and requeued",
     "discard": "Discarded",
     "undo_discard": "Discard undone",
     "reveal": "Address revealed",
@@ -39,7 +40,7 @@ EVENTS: Mapping[str, str] = {
     "create_token": "Token created",
     "revoke_token": "Token revoked",
 }
-OPERATOR_EVENTS = ("requeue", "discard", "undo_discard", "reveal")
+OPERATOR_EVENTS = ("requeue", "correct_recipient", "discard", "undo_discard", "reveal")
 NOTICES: Mapping[str, str] = {
     "requeued": "Requeue requested. The timeline shows the result.",
     "discarded": "Discarded. Undo discard opens the message again.",
