@@ -169,7 +169,9 @@ class RelayView:
 class BacklogView:
     """The backlog of a channel. If ``is_capped``, counting stopped at its limit.
 
-    ``due`` includes leased messages; ``lag_seconds``, the age of the oldest due message, ignores them.
+    ``due`` includes leased messages; ``lag_seconds``, the age of the oldest due message, ignores them. A probe of a
+    provider that is down postpones the message that it tries. So an outage with few messages shows only in
+    ``oldest_pending_seconds``, the time since the oldest pending message was created.
     """
 
     channel: str
@@ -177,6 +179,7 @@ class BacklogView:
     pending: int
     is_capped: bool
     lag_seconds: float
+    oldest_pending_seconds: float
 
 
 @dataclass(frozen=True)

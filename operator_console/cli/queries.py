@@ -43,7 +43,15 @@ MESSAGE_COLUMNS = (
 CAUSE_COLUMNS = ("cause", "messages", "dead_reason", "provider", "error", "first_seen", "last_seen")
 AUDIT_COLUMNS = ("id", "acted_at", "operator", "action", "message_id", "bulk_id", "reason", "before", "after")
 PROVIDER_COLUMNS = ("provider", "breaker", "since", "last_failure_class", "last_failed_at", "rate", "last_error")
-BACKLOG_COLUMNS = ("channel", "due", "pending", "lag_seconds", "sent_last_2_hours", "dead_last_2_hours")
+BACKLOG_COLUMNS = (
+    "channel",
+    "due",
+    "pending",
+    "lag_seconds",
+    "oldest_pending_seconds",
+    "sent_last_2_hours",
+    "dead_last_2_hours",
+)
 RELAY_COLUMNS = ("host", "channels", "version", "started_at")
 PAGE_SIZE = 500
 MAX_BIGINT = 2**63 - 1
@@ -79,6 +87,7 @@ def _by_channel(found: Stats) -> list[dict[str, object]]:
             "due": one.due,
             "pending": f"{one.pending}{' or more' if one.is_capped else ''}",
             "lag_seconds": round(one.lag_seconds, 1),
+            "oldest_pending_seconds": round(one.oldest_pending_seconds, 1),
             "sent_last_2_hours": sum(hour.sent for hour in found.hours if _is_of(hour, one.channel, recent)),
             "dead_last_2_hours": sum(hour.dead for hour in found.hours if _is_of(hour, one.channel, recent)),
         }

@@ -12,12 +12,11 @@ from shared.vocabulary import CHANNELS, PROVIDER_CONFIGURED_SECONDS, RELAY_ALIVE
 MAX_COUNT = 100_000
 """Where counting of pending and dead messages stops: a larger figure is not worth its time."""
 
-# The oldest due message is the first of its priority in the index.
+# The oldest due message is the first of its priority in the index. Among more than :most pending messages, the oldest
+# one is that of the counted ones.
 BACKLOG = text("""
-select channel,
-       (select count(*) from (
-            select from outbox_messages as message
-             where message.channel = asked.channel and status = 'pending' limit :most) as pending) as pending,
+select channel, counted.pending,
+       coalesce(extract(epoch from now() - counted.oldest_at), 0)::float8 as oldest_pending_seconds,
        (select count(*) from (
             select from outbox_messages as message
              where message.channel = asked.channel and priority = any(:priorities) and status = 'pending'
@@ -30,6 +29,10 @@ select channel,
                   and due_at <= now() and (leased_until is null or leased_until <= now())
                 order by due_at limit 1) as oldest) as lag_seconds
   from unnest(cast(:channels as text[])) as asked (channel)
+ cross join lateral (
+       select count(*) as pending, min(created_at) as oldest_at from (
+            select created_at from outbox_messages as message
+             where message.channel = asked.channel and status = 'pending' limit :most) as pending) as counted
 """)
 DEAD = text("""
 select count(*)

@@ -28,6 +28,7 @@ class TotalBacklog:
     later: int
     is_capped: bool
     lag_seconds: float
+    oldest_pending_seconds: float
 
 
 @blueprint.get("/")
@@ -54,13 +55,14 @@ def get_overview() -> Response:
 
 
 def total_backlog(now: Stats) -> TotalBacklog:
-    """Add up the channels' backlogs; the lag is the longest."""
+    """Add up the channels' backlogs; the lag and the age are the highest."""
     due = sum(one.due for one in now.backlog)
     return TotalBacklog(
         due=due,
         later=sum(one.pending for one in now.backlog) - due,
         is_capped=any(one.is_capped for one in now.backlog),
         lag_seconds=max((one.lag_seconds for one in now.backlog), default=0),
+        oldest_pending_seconds=max((one.oldest_pending_seconds for one in now.backlog), default=0),
     )
 
 
