@@ -223,3 +223,11 @@ def test_pages_are_readable_on_a_small_phone_without_horizontal_scrolling(
     heights = [button.bounding_box() for button in signed_in.locator("main button:visible").all()]
     assert heights
     assert all(box and box["height"] >= 44 for box in heights)
+
+
+def test_on_a_phone_causes_and_providers_come_before_the_charts(signed_in: Page) -> None:
+    signed_in.set_viewport_size(SMALL_PHONE)
+    signed_in.goto("/")
+    boxes = {name: signed_in.locator(f"#{name}").bounding_box() for name in ("causes", "providers", "hours")}
+    tops = {name: box["y"] for name, box in boxes.items() if box}
+    assert tops["causes"] < tops["providers"] < tops["hours"]

@@ -1,5 +1,7 @@
 """The overview, and the same figures for scripts and on the command line."""
 
+import re
+
 from tests.support.consoles import ConsoleUnderTest
 from tests.support.operators import lines_of, outboxctl
 from tests.support.outbox import Outbox
@@ -16,3 +18,25 @@ def test_the_age_of_a_postponed_message_is_shown_although_it_is_not_due(
         one["channel"]: (one["lag_seconds"] < 60, one["oldest_pending_seconds"] // 3600) for one in state["backlog"]
     }
     assert ages == {"email": (True, 3), "sms": (True, 0), "provision": (True, 0)}
+
+
+def test_an_outage_is_the_first_thing_on_the_overview(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+    outbox.execute("""
+        insert into providers (name, since, consecutive_opens, open_until) values
+            ('smtp:up:25', now(), 0, null),
+            ('smtp:down:25', now(), 1, now() + interval '1 minute'),
+            ('smtp:probed:25', now(), 2, now() - interval '1 second')
+    """)
+    browser = console.signed_in(token)
+    notes = [re.sub(r"<.+?>", "", note) for note in re.findall(r'<p class="note bad">(.+)</p>', browser.get("/").text)]
+    assert [re.split(r"\. | \d", note)[0] for note in notes] == [
+        "No relay is alive, so no message is delivered",
+        "smtp:down:25 has been down since",
+        "smtp:probed:25 has been down since",
+    ]
+    outbox.execute("update providers set consecutive_opens = 0, open_until = null")
+    outbox.execute(
+        "insert into relays (id, host, version, channels, batch_size, connections)"
+        " values (gen_random_uuid(), 'relay-1', '0.1.0', '{email}', 500, 8)"
+    )
+    assert '<p class="note bad">' not in browser.get("/").text
