@@ -11,7 +11,8 @@ from operator_console.actions.requeue import Correction, requeue
 from operator_console.actions.tokens import Scope
 from operator_console.filters import MessageFilter
 from operator_console.queries.messages import search_messages, show_message
-from operator_console.views import MessageDetail, Page, unmasked
+from operator_console.queries.stats import list_providers
+from operator_console.views import MessageDetail, Page, ProviderView, unmasked
 from operator_console.web.access import act, current_operator, requires
 from operator_console.web.labels import EVENTS, OPERATOR_EVENTS
 from operator_console.web.pages import page, redirect_to, url_with_query
@@ -124,7 +125,22 @@ def _message_page(message: MessageDetail, address: str | None = None) -> Respons
         "message.html",
         message=message,
         address=address,
+        waits_for=_waits_for(message),
         events=EVENTS,
         operator_events=OPERATOR_EVENTS,
         locales=Locale,
     )
+
+
+def _waits_for(message: MessageDetail) -> list[ProviderView]:
+    """Return the providers that are down and for which the pending message waits.
+
+    A message that was never tried has no provider. It waits for certain if all providers are down, because the table
+    of providers does not have their channels.
+    """
+    if message.status != Status.PENDING:
+        return []
+    with services().sessions.begin() as session:
+        providers = list_providers(session)
+    down = [one for one in providers if one.breaker in ("open", "half_open")]
+    return [one for one in down if one.provider == message.provider] or (down if len(down) == len(providers) else [])
