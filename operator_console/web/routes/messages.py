@@ -58,10 +58,12 @@ def get_list() -> Response:
 def allows_bulk(wanted: MessageFilter, found: Page) -> bool:
     """Return whether a bulk action could take any matching message, judging by this page.
 
-    A filter by cause or reason matches either only excluded messages or only included ones.
+    A filter by cause or reason matches either only excluded messages or only included ones. Other filters may match
+    included messages on a later page.
     """
     has_included = any(one.dead_reason not in excluded_reasons(wanted) for one in found.messages)
-    return wanted.is_dead_only and (has_included or not (wanted.cause or wanted.dead_reason))
+    has_more = found.next_cursor is not None and not (wanted.cause or wanted.dead_reason)
+    return wanted.is_dead_only and (has_included or has_more)
 
 
 @blueprint.get("/causes")

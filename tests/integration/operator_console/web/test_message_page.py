@@ -1,9 +1,11 @@
 """The page of one message, and what the audit log shows about it."""
 
+import re
+
 import pytest
 
 from tests.support.consoles import ConsoleUnderTest, csrf_in
-from tests.support.operators import put_dead
+from tests.support.operators import outboxctl, put_dead
 from tests.support.outbox import Outbox
 
 
@@ -45,3 +47,18 @@ def test_a_pending_message_shows_which_provider_it_waits_for(
     outbox.execute("insert into providers (name) select 'smtp:up:25' from generate_series(1, %s)", up)
     page = console.signed_in(token).get(f"/messages/{message_id}").text
     assert ("Waits: <code>smtp:down:25</code> has been down since" in page, "next try at" in page) == (waits, waits)
+
+
+def test_a_discarded_message_says_so_once_and_can_be_requeued_as_on_the_command_line(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    on_page, on_terminal = put_dead(outbox, count=2, dead_reason="'discarded'")
+    browser = console.signed_in(token)
+    page = browser.get(f"/messages/{on_page}")
+    heading = page.text.partition('<div class="head">')[2].partition("</div>")[0]
+    assert re.sub(r"<.+?>", "", heading).split()[-5:] == ["discarded", "closed", "by", "an", "operator"]
+    assert heading.count("discarded") == 2  # the class and the text of the badge
+    [path] = re.findall(r'formaction="([^"]+)">Requeue<', page.text)
+    browser.post(path, data={"csrf": csrf_in(page), "reason": "closed by mistake"})
+    outboxctl(console.database, "requeue", str(on_terminal), "--reason", "closed by mistake")
+    assert [outbox.row(one).status for one in (on_page, on_terminal)] == ["pending", "pending"]

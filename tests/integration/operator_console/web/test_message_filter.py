@@ -1,0 +1,20 @@
+"""The page that lists messages: its filter, and the bulk action that it offers."""
+
+from tests.support.consoles import ConsoleUnderTest
+from tests.support.operators import put_dead
+from tests.support.outbox import Outbox
+
+BULK = "Requeue or discard all that match"
+
+
+def test_a_bulk_action_is_offered_only_if_it_could_take_a_message(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    browser = console.signed_in(token)
+    put_dead(outbox, dead_reason="'superseded'")
+    put_dead(outbox, dead_reason="'discarded'")
+    assert BULK not in browser.get("/messages?status=dead").text
+    assert BULK in browser.get("/messages?status=dead&limit=1").text  # the next page may have one
+    assert BULK in browser.get("/messages?dead_reason=discarded").text
+    put_dead(outbox)
+    assert BULK in browser.get("/messages?status=dead").text
