@@ -62,3 +62,12 @@ def test_a_discarded_message_says_so_once_and_can_be_requeued_as_on_the_command_
     browser.post(path, data={"csrf": csrf_in(page), "reason": "closed by mistake"})
     outboxctl(console.database, "requeue", str(on_terminal), "--reason", "closed by mistake")
     assert [outbox.row(one).status for one in (on_page, on_terminal)] == ["pending", "pending"]
+
+
+def test_only_a_message_that_is_not_discarded_leads_to_others_of_its_cause(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    [open_id], [closed_id] = put_dead(outbox), put_dead(outbox, dead_reason="'discarded'")
+    browser = console.signed_in(token)
+    links = ["of this cause" in browser.get(f"/messages/{one}").text for one in (open_id, closed_id)]
+    assert links == [True, False]
