@@ -92,6 +92,7 @@ def configure_templates(app: Flask) -> None:
         channels=labels.CHANNELS,
         dead_reasons=labels.DEAD_REASONS,
         breakers=labels.BREAKERS,
+        failures=labels.FAILURES,
         excluded_reasons=excluded_reasons(MessageFilter()),
         csrf_token=csrf_token,
     )

@@ -13,6 +13,13 @@ DEAD_REASONS: Mapping[str, str] = {
     DeadReason.DISCARDED: "closed by an operator",
     DeadReason.POISON: "crashes the relay",
 }
+FAILURES: Mapping[str, str] = {
+    "recipient": "recipient refused",
+    "content": "content refused",
+    "transient": "temporary",
+    "provider": "provider not usable",
+}
+"""Texts for the relay's failure classes."""
 CHANNELS: Mapping[str, str] = {
     Channel.EMAIL: "E-mail",
     Channel.SMS: "SMS",

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from outbox_relay.model import FailureClass
 from tests.support.consoles import ConsoleUnderTest, csrf_in
 from tests.support.operators import outboxctl, put_dead
 from tests.support.outbox import Outbox
@@ -71,3 +72,12 @@ def test_only_a_message_that_is_not_discarded_leads_to_others_of_its_cause(
     browser = console.signed_in(token)
     links = ["of this cause" in browser.get(f"/messages/{one}").text for one in (open_id, closed_id)]
     assert links == [True, False]
+
+
+def test_each_failure_class_has_a_label(console: ConsoleUnderTest, outbox: Outbox, token: str) -> None:
+    browser = console.signed_in(token)
+    shown = []
+    for kind in FailureClass:
+        [message_id] = put_dead(outbox, last_error_class=f"'{kind}'", last_error="'no'")
+        shown += re.findall(r"<dt>Last error</dt><dd>(.+?): <", browser.get(f"/messages/{message_id}").text)
+    assert shown == ["recipient refused", "content refused", "temporary", "provider not usable"]
