@@ -13,6 +13,8 @@ DEAD_REASONS: Mapping[str, str] = {
     DeadReason.DISCARDED: "closed by an operator",
     DeadReason.POISON: "crashes the relay",
 }
+DEAD_REASON_OPTIONS: Mapping[str, str] = {reason: f"{reason}: {text}" for reason, text in DEAD_REASONS.items()}
+"""In a filter, the reason itself must be recognizable, because lists and the command line show it."""
 FAILURES: Mapping[str, str] = {
     "recipient": "recipient refused",
     "content": "content refused",

@@ -14,7 +14,7 @@ from operator_console.queries.messages import search_messages, show_message
 from operator_console.queries.stats import list_providers
 from operator_console.views import MessageDetail, Page, ProviderView, unmasked
 from operator_console.web.access import act, current_operator, requires
-from operator_console.web.labels import EVENTS, OPERATOR_EVENTS
+from operator_console.web.labels import DEAD_REASON_OPTIONS, EVENTS, OPERATOR_EVENTS
 from operator_console.web.pages import page, redirect_to, url_with_query
 from operator_console.web.schemas import (
     MessagesFormQuery,
@@ -51,6 +51,7 @@ def get_list() -> Response:
         is_first=cursor is None,
         query=query_without_cursor(),
         allows_bulk=allows_bulk(wanted, found),
+        dead_reason_options=DEAD_REASON_OPTIONS,
         choices={"status": Status, "dead_reason": DeadReason, "channel": CHANNELS, "template": TEMPLATES_AND_WORK},
     )
 

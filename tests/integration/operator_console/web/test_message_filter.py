@@ -18,3 +18,8 @@ def test_a_bulk_action_is_offered_only_if_it_could_take_a_message(
     assert BULK in browser.get("/messages?dead_reason=discarded").text
     put_dead(outbox)
     assert BULK in browser.get("/messages?status=dead").text
+
+
+def test_the_filter_names_and_explains_each_dead_reason(console: ConsoleUnderTest, token: str) -> None:
+    page = console.signed_in(token).get("/messages?dead_reason=rejected").text
+    assert '<option value="rejected" selected>rejected: refused permanently</option>' in page
