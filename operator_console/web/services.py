@@ -6,7 +6,7 @@ from flask import current_app
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session, sessionmaker
 
-from operator_console.views import Causes, Stats
+from operator_console.views import Causes, CauseView, Stats
 from operator_console.web.bulk_worker import BulkWorker
 from operator_console.web.cache import CountPermits, SingleFlightCache
 from operator_console.web.sessions import SessionPolicy, WrongTokenLimit
@@ -33,6 +33,12 @@ class Services:
     def cookie_name(self) -> str:
         """The session cookie's name. The prefix ties it to this host and https (RFC 6265bis §4.1.3.2)."""
         return "__Host-console" if self.is_https else "signpost-console"
+
+    def find_cause(self, cause: str | None) -> CauseView | None:
+        """Return the cause with that id, or None if it has no dead message that counts."""
+        if cause is None:
+            return None
+        return next((one for one in self.causes.get().value.causes if one.cause == cause), None)
 
 
 def services() -> Services:

@@ -38,10 +38,8 @@ def get_new() -> Response:
     wanted, _, _ = read_query(MessagesFormQuery())
     with services().count_permits.hold(), services().sessions.begin() as session:
         found = count_matching(session, wanted)
-    causes = services().causes.get().value.causes if wanted.cause else ()
-    cause = next((one for one in causes if one.cause == wanted.cause), None)
     query = {name: value for name, value in request.args.items() if value}
-    return page("bulk_new.html", wanted=wanted, found=found, query=query, cause=cause)
+    return page("bulk_new.html", wanted=wanted, found=found, query=query, cause=services().find_cause(wanted.cause))
 
 
 @blueprint.post("/new")

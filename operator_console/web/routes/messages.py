@@ -48,6 +48,7 @@ def get_list() -> Response:
         "messages.html",
         wanted=wanted,
         found=found,
+        cause=services().find_cause(wanted.cause),
         is_first=cursor is None,
         query=query_without_cursor(),
         allows_bulk=allows_bulk(wanted, found),

@@ -23,3 +23,17 @@ def test_a_bulk_action_is_offered_only_if_it_could_take_a_message(
 def test_the_filter_names_and_explains_each_dead_reason(console: ConsoleUnderTest, token: str) -> None:
     page = console.signed_in(token).get("/messages?dead_reason=rejected").text
     assert '<option value="rejected" selected>rejected: refused permanently</option>' in page
+
+
+def test_the_list_of_a_cause_shows_its_reason_provider_and_reply(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    put_dead(outbox, provider="'smtp:mx:25'", last_error="'550 5.1.1 <ada@example.org>: no such user'")
+    browser = console.signed_in(token)
+    [cause] = console.ask("GET", "/v1/messages/groups", token).json["causes"]
+    described = '<p class="mono field">550 5.1.1 … no such user</p>'
+    pages = [
+        browser.get(path).text for path in (f"/messages?cause={cause['cause']}", f"/bulk/new?cause={cause['cause']}")
+    ]
+    assert [described in page for page in pages] == [True, True]
+    assert described not in browser.get("/messages?status=dead").text
