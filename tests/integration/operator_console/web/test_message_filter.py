@@ -1,5 +1,7 @@
 """The page that lists messages: its filter, and the bulk action that it offers."""
 
+import pytest
+
 from tests.support.consoles import ConsoleUnderTest
 from tests.support.operators import put_dead
 from tests.support.outbox import Outbox
@@ -37,3 +39,12 @@ def test_the_list_of_a_cause_shows_its_reason_provider_and_reply(
     ]
     assert [described in page for page in pages] == [True, True]
     assert described not in browser.get("/messages?status=dead").text
+
+
+@pytest.mark.parametrize(("recipient", "is_partial"), [("ada", True), ("ada@example.org", False), ("%2B33612", False)])
+def test_an_unknown_recipient_gets_a_hint_that_applies(
+    console: ConsoleUnderTest, token: str, recipient: str, *, is_partial: bool
+) -> None:
+    page = console.signed_in(token).get(f"/messages?recipient={recipient}").text
+    assert ("The recipient needs the whole address." in page) is is_partial
+    assert "A message with a corrected recipient is found by its new address only." in page
