@@ -92,6 +92,11 @@ def list_providers(session: Session) -> tuple[ProviderView, ...]:
     )
 
 
+def provider_names(session: Session) -> list[str]:
+    """Return the names of all providers that a relay ever had: old messages may name a removed one."""
+    return list(session.scalars(select(ProviderRow.name).order_by(ProviderRow.name)))
+
+
 def list_relays(session: Session) -> tuple[RelayView, ...]:
     """Return the relays with a recent heartbeat, by host and then by age. Times are the database's."""
     is_alive = RelayRow.seen_at > func.now() - timedelta(seconds=RELAY_ALIVE_SECONDS)

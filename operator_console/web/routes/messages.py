@@ -11,7 +11,7 @@ from operator_console.actions.requeue import Correction, requeue
 from operator_console.actions.tokens import Scope
 from operator_console.filters import MessageFilter
 from operator_console.queries.messages import search_messages, show_message
-from operator_console.queries.stats import list_providers
+from operator_console.queries.stats import list_providers, provider_names
 from operator_console.views import MessageDetail, Page, ProviderView, unmasked
 from operator_console.web.access import act, current_operator, requires
 from operator_console.web.labels import DEAD_REASON_OPTIONS, EVENTS, OPERATOR_EVENTS
@@ -44,6 +44,7 @@ def get_list() -> Response:
         return redirect_to(url_with_query(".get_list", query))
     with services().sessions.begin() as session:
         found = search_messages(session, wanted, limit=limit, cursor=cursor)
+        providers = {*provider_names(session), *filter(None, [wanted.provider])}
     return page(
         "messages.html",
         wanted=wanted,
@@ -53,7 +54,13 @@ def get_list() -> Response:
         query=query_without_cursor(),
         allows_bulk=allows_bulk(wanted, found),
         dead_reason_options=DEAD_REASON_OPTIONS,
-        choices={"status": Status, "dead_reason": DeadReason, "channel": CHANNELS, "template": TEMPLATES_AND_WORK},
+        choices={
+            "status": Status,
+            "dead_reason": DeadReason,
+            "channel": CHANNELS,
+            "template": TEMPLATES_AND_WORK,
+            "provider": sorted(providers),
+        },
     )
 
 

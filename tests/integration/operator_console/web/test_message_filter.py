@@ -48,3 +48,16 @@ def test_an_unknown_recipient_gets_a_hint_that_applies(
     page = console.signed_in(token).get(f"/messages?recipient={recipient}").text
     assert ("The recipient needs the whole address." in page) is is_partial
     assert "A message with a corrected recipient is found by its new address only." in page
+
+
+def test_a_provider_is_selected_and_a_causes_id_is_on_its_messages(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    outbox.execute("insert into providers (name, seen_at) values ('smtp:old:25', now() - interval '1 year')")
+    [message_id] = put_dead(outbox, provider="'smtp:old:25'")
+    browser = console.signed_in(token)
+    page = browser.get("/messages?provider=smtp:unknown:25").text
+    assert '<option value="smtp:old:25">smtp:old:25</option>' in page
+    assert '<option value="smtp:unknown:25" selected>smtp:unknown:25</option>' in page
+    [cause] = console.ask("GET", "/v1/messages/groups", token).json["causes"]
+    assert f"<code>{cause['cause']}</code>" in browser.get(f"/messages/{message_id}").text
