@@ -40,3 +40,11 @@ def test_an_outage_is_the_first_thing_on_the_overview(console: ConsoleUnderTest,
         " values (gen_random_uuid(), 'relay-1', '0.1.0', '{email}', 500, 8)"
     )
     assert '<p class="note bad">' not in browser.get("/").text
+
+
+def test_deaths_are_counted_apart_from_messages_that_are_dead_now(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    outbox.execute("insert into hourly_stats values (date_trunc('hour', now(), 'UTC'), 'email', 'dead', 5)")
+    page = " ".join(re.sub(r"<.+?>", "", console.signed_in(token).get("/").text).split())
+    assert "Deaths this hour 5 0 are dead now; a requeued message may count again" in page
