@@ -31,7 +31,13 @@ from operator_console.actions.bulk import (
 from operator_console.actions.discard import discard, undo_discard
 from operator_console.actions.requeue import Correction, requeue
 from operator_console.cli.database import fail, report_error, session_maker, transaction
-from operator_console.cli.options import audit_context, filter_options, json_option, reason_option
+from operator_console.cli.options import (
+    audit_context,
+    filter_options,
+    json_option,
+    reason_option,
+    reason_or_dry_run_option,
+)
 from operator_console.cli.output import show_rows
 from operator_console.errors import ActionError, UnknownBulkError
 from operator_console.filters import MessageFilter
@@ -68,12 +74,12 @@ def bulk_options(command: Any) -> Any:
 
 @click.command("requeue")
 @click.argument("ids", nargs=-1, type=click.UUID)
-@reason_option
+@reason_or_dry_run_option
 @click.option("--to", "address", help="Correct the recipient of one message.")
 @click.option("--locale", type=EnumChoice(Locale), help="Correct the language of one message.")
 @bulk_options
 def requeue_command(
-    ids: tuple[UUID, ...], reason: str, address: str | None, locale: Locale | None, **options: Any
+    ids: tuple[UUID, ...], reason: str | None, address: str | None, locale: Locale | None, **options: Any
 ) -> None:
     """Give dead messages another attempt.
 
@@ -92,9 +98,9 @@ def requeue_command(
 
 @click.command("discard")
 @click.argument("ids", nargs=-1, type=click.UUID)
-@reason_option
+@reason_or_dry_run_option
 @bulk_options
-def discard_command(ids: tuple[UUID, ...], reason: str, **options: Any) -> None:
+def discard_command(ids: tuple[UUID, ...], reason: str | None, **options: Any) -> None:
     """Close dead messages that need no attention.
 
     `undo-discard` opens a message again. Name messages by their IDS, or select them with the filters of `list`. With
@@ -118,7 +124,7 @@ def _run(
     action: Action,
     act_on: ActOnOne,
     ids: tuple[UUID, ...],
-    reason: str,
+    reason: str | None,
     *,
     is_all: bool,
     is_dry_run: bool,
@@ -130,6 +136,10 @@ def _run(
     is_bulk = is_all or is_dry_run or per_minute is not None or not wanted.is_empty
     if ids and is_bulk:
         raise click.UsageError("Name messages by their ids or select them by options, not both.")
+    if reason is None:
+        if not is_dry_run:
+            raise click.UsageError("Missing option '--reason'.")
+        reason = ""  # a dry run adds no audit row
     if ids:
         _act_on_each(action, act_on, ids, reason)
         return

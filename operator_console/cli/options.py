@@ -68,6 +68,9 @@ FILTERS = (
 
 json_option = click.option("--json", "is_json", is_flag=True, help="Write one JSON object per line, for programs.")
 reason_option = click.option("--reason", type=Reason(), required=True, help="Why; stored in the audit.")
+reason_or_dry_run_option = click.option(
+    "--reason", type=Reason(), help="Why; stored in the audit. Required, except for a dry run."
+)
 status_option = click.option("--status", type=EnumChoice(Status), help="Only messages with this status.")
 limit_option = click.option(
     "--limit", type=click.IntRange(1, MAX_LIMIT), default=50, show_default=True, help="How many to list at most."

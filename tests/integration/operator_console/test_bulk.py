@@ -176,7 +176,7 @@ def test_without_a_filter_all_is_required(outbox: Outbox, console: sessionmaker[
 
 def test_a_dry_run_counts_and_changes_nothing(outbox: Outbox) -> None:
     put_dead(outbox, count=2)
-    result = outboxctl(outbox.database, "requeue", "--dead-reason", "rejected", "--reason", "a look", "--dry-run")
+    result = outboxctl(outbox.database, "requeue", "--dead-reason", "rejected", "--dry-run")
     assert result.stdout == "2 dead messages would be requeued\n"
     assert outbox.execute("select count(*) from bulk_actions") == [(0,)]
     assert outbox.number(PENDING) == 0
@@ -184,7 +184,7 @@ def test_a_dry_run_counts_and_changes_nothing(outbox: Outbox) -> None:
 
 def test_without_a_terminal_yes_is_required(outbox: Outbox) -> None:
     put_dead(outbox)
-    unknown = outboxctl(outbox.database, "requeue", "--cause", "nope", "--reason", "old", "--dry-run")
+    unknown = outboxctl(outbox.database, "requeue", "--cause", "nope", "--dry-run")
     assert (unknown.exit_code, "no dead message has this cause" in unknown.stderr) == (1, True)
     result = outboxctl(outbox.database, "discard", "--dead-reason", "rejected", "--reason", "old")
     assert result.exit_code == 2
