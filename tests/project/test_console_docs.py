@@ -1,9 +1,13 @@
 """docs/reference/console-http.md lists exactly the addresses for scripts with their scopes, and the problems."""
 
 import re
+import shlex
 from pathlib import Path
 
+from click.testing import CliRunner
+
 from operator_console.actions.tokens import Scope
+from operator_console.cli import main
 from operator_console.settings import WebSettingsSchema
 from operator_console.web.app import create_app
 from operator_console.web.problems import PROBLEM_TYPES
@@ -41,6 +45,13 @@ def test_every_problem_of_the_console_is_documented_with_its_status() -> None:
 
 def test_every_scope_is_documented() -> None:
     assert re.findall(r"^\| `(\w+)` \| [a-z]", GUIDE, re.MULTILINE) == list(Scope)
+
+
+def test_the_command_on_the_sign_in_page_has_all_required_options() -> None:
+    page = create_app(WebSettingsSchema().read(NOWHERE)).test_client().get("/sign-in").text
+    [typed] = re.findall(r"<code>outboxctl (.+?)</code>", page)
+    done = CliRunner().invoke(main, shlex.split(typed), env={"DATABASE_URL": ""})
+    assert done.stderr == "settings: DATABASE_URL is not set\n"
 
 
 def scope_of(app: object, endpoint: str) -> str:
