@@ -113,6 +113,10 @@ For .venv/bin/outboxctl in another terminal:
 
   export DATABASE_URL='{programs.operators_database_url}'
 
+For psql, as the schema's owner:
+
+  export {programs.owners_psql_settings}
+
 Try:
 
   curl {programs.api_url}/v1/registrations -H 'Content-Type: application/json' \\

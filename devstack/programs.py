@@ -69,6 +69,11 @@ class Programs:
         """The database's URL for outboxctl, without a schema owner's rights."""
         return self.cluster.url(DATABASE, "console")
 
+    @property
+    def owners_psql_settings(self) -> str:
+        """The variables with which psql connects as the schema's owner, as a shell reads them."""
+        return f"PGHOST='{self.cluster.folder}' PGPORT={self.cluster.port} PGUSER={OWNER} PGDATABASE={DATABASE}"
+
     def migrate(self) -> Program:
         """Migrate the database, as its owner."""
         return Program("migrate", _script("api-service", "migrate"), self._environment(OWNER))
