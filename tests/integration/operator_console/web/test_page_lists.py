@@ -91,3 +91,8 @@ def test_a_request_searches_further_than_one_statement_scans(
 
 def links_on(text: str) -> list[str]:
     return [unescape(link) for link in re.findall(r'href="([^"]+)"', text)]
+
+
+def test_the_last_use_of_a_token_is_shown_as_approximate(console: ConsoleUnderTest, token: str) -> None:
+    page = console.signed_in(token).get("/tokens").text
+    assert '<td data-label="Last used"><span><span class="quiet">about</span> <time' in page
