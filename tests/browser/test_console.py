@@ -231,3 +231,13 @@ def test_on_a_phone_causes_and_providers_come_before_the_charts(signed_in: Page)
     boxes = {name: signed_in.locator(f"#{name}").bounding_box() for name in ("causes", "providers", "hours")}
     tops = {name: box["y"] for name, box in boxes.items() if box}
     assert tops["causes"] < tops["providers"] < tops["hours"]
+
+
+def test_the_filter_is_folded_on_a_phone_only(signed_in: Page) -> None:
+    signed_in.goto("/messages")
+    expect(signed_in.get_by_label("Channel")).to_be_visible()
+    signed_in.set_viewport_size(SMALL_PHONE)
+    signed_in.goto("/messages?status=dead")
+    expect(signed_in.get_by_label("Channel")).to_be_hidden()
+    signed_in.get_by_text("Filter (active)").click()
+    expect(signed_in.get_by_label("Channel")).to_be_visible()

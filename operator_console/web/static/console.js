@@ -56,3 +56,8 @@ for (const failure of ["htmx:sendError", "htmx:responseError", "htmx:timeout"]) 
     document.body.dataset.stale = "";
   });
 }
+
+// On a phone, the filter would fill the screen. Without scripts it stays open.
+if (matchMedia("(max-width: 48rem)").matches) {
+  for (const details of document.querySelectorAll("details.fold")) details.removeAttribute("open");
+}
