@@ -241,3 +241,15 @@ def test_the_filter_is_folded_on_a_phone_only(signed_in: Page) -> None:
     expect(signed_in.get_by_label("Channel")).to_be_hidden()
     signed_in.get_by_text("Filter (active)").click()
     expect(signed_in.get_by_label("Channel")).to_be_visible()
+
+
+def test_on_a_phone_a_message_shows_first_what_happened_and_then_what_to_do(
+    signed_in: Page, shared_outbox: Outbox
+) -> None:
+    [message_id] = put_dead(shared_outbox, "550 5.1.6 moved away")
+    signed_in.set_viewport_size(SMALL_PHONE)
+    signed_in.goto(f"/messages/{message_id}")
+    boxes = [signed_in.locator(f"#{name}").bounding_box() for name in ("timeline", "actions", "facts", "reveal")]
+    tops = [box["y"] for box in boxes if box]
+    assert tops == sorted(tops)
+    assert len(tops) == 4
