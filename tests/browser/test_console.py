@@ -130,7 +130,7 @@ def test_the_keyboard_suffices_from_sign_in_to_requeue(page: Page, token: str, s
 
 
 def test_auto_refresh_keeps_typed_text_and_focus(signed_in: Page, shared_outbox: Outbox) -> None:
-    [message_id] = put_dead(shared_outbox, "550 5.1.1 before")
+    [message_id] = put_dead(shared_outbox, "450 4.2.1 before", dead_reason="'exhausted'")
     signed_in.goto(f"/messages/{message_id}")
     field = signed_in.locator("#why")
     field.press_sequentially("half a rea")

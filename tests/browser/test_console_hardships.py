@@ -95,7 +95,7 @@ def test_a_large_count_stays_beside_its_cause(signed_in: Page, shared_outbox: Ou
 
 
 def test_auto_refresh_keeps_a_selected_option(signed_in: Page, shared_outbox: Outbox) -> None:
-    [message_id] = put_dead(shared_outbox, "550 5.1.1 to be chosen")
+    [message_id] = put_dead(shared_outbox, "450 4.2.1 to be chosen", dead_reason="'exhausted'")
     signed_in.goto(f"/messages/{message_id}")
     signed_in.get_by_text("Correct the recipient").click()
     signed_in.locator("#locale").select_option("fr")

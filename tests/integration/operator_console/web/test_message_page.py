@@ -81,3 +81,14 @@ def test_each_failure_class_has_a_label(console: ConsoleUnderTest, outbox: Outbo
         [message_id] = put_dead(outbox, last_error_class=f"'{kind}'", last_error="'no'")
         shown += re.findall(r"<dt>Last error</dt><dd>(.+?): <", browser.get(f"/messages/{message_id}").text)
     assert shown == ["recipient refused", "content refused", "temporary", "provider not usable"]
+
+
+def test_the_attempts_of_a_rejected_message_say_why_there_were_no_more(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    [rejected] = put_dead(outbox, attempt="1")
+    [expired] = put_dead(outbox, attempt="1", dead_reason="'expired'")
+    browser = console.signed_in(token)
+    pages = [browser.get(f"/messages/{one}").text for one in (rejected, expired)]
+    attempts = [re.findall(r"<dt>Attempts</dt><dd>(.+?)</dd>", page) for page in pages]
+    assert attempts == [["1; no retry, because the refusal is final"], ["1 of 8"]]
