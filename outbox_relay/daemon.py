@@ -16,9 +16,10 @@ from outbox_relay.metrics import RELAY_READY, forget_providers
 from outbox_relay.outbox.listener import listen
 from outbox_relay.settings import RelaySettings
 from outbox_relay.supervision.stall_detector import Phase, Readiness, readiness, stall_limits
-from outbox_relay.supervision.watchdog import STOPPING, ServiceManager, Watchdog, reloading
+from outbox_relay.supervision.watchdog import Watchdog, reloading
 from shared.health_server import Probes, health_server
 from shared.log import get_logger
+from shared.service_manager import STOPPING, ServiceManager
 from shared.settings import SettingsError
 from shared.urls import host_and_port
 

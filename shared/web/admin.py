@@ -21,8 +21,6 @@ from shared.log import get_logger
 from shared.urls import host_and_port
 from shared.web.readiness import missing_requirements
 
-STUCK_SECONDS = 60
-"""/livez fails when no worker has made progress for this long (``Worker.notify``)."""
 CHECK_TIMEOUT_SECONDS = 2.0
 """To connect, and for each of the two responses of the database, so a check takes six seconds at most."""
 CACHE_SECONDS = 1.0
@@ -96,7 +94,6 @@ class AdminListener:
         self._check_lock = Lock()
         self._missing: list[str] = []
         self._checked_at = -CACHE_SECONDS
-        self._progressed_at = time.monotonic()
         self._arbiter: Any = None
         self._server = ExitStack()
 
@@ -104,7 +101,7 @@ class AdminListener:
         """Serve until the process ends. For gunicorn's ``when_ready``. Exits with 1 if the port is taken."""
         self._arbiter = arbiter
         self._gate.guard_forks()
-        probes = Probes(self._is_alive, self._readiness, self._metrics)
+        probes = Probes(arbiter.progress.is_alive, self._readiness, self._metrics)
         try:
             port = self._server.enter_context(health_server(self._bind, probes))
         except OSError as error:
@@ -115,11 +112,6 @@ class AdminListener:
     def close(self) -> None:
         """Stop serving."""
         self._server.close()
-
-    def _is_alive(self) -> bool:
-        heartbeats = [_heartbeat(worker) for worker in list(self._arbiter.WORKERS.values())]
-        self._progressed_at = max([self._progressed_at, *heartbeats])
-        return time.monotonic() - self._progressed_at < STUCK_SECONDS
 
     def _readiness(self) -> tuple[Sequence[str], Sequence[str]]:
         with self._gate.enter():
@@ -144,11 +136,3 @@ class AdminListener:
                 self._engine.dispose()  # a forked worker must not inherit a connection
                 self._checked_at = time.monotonic()
             return self._missing
-
-
-def _heartbeat(worker: Any) -> float:
-    """Return when a worker last made progress, on the monotonic clock; 0 for one that has just ended."""
-    try:
-        return float(worker.tmp.last_update())
-    except (OSError, ValueError):
-        return 0

@@ -1,13 +1,23 @@
 """Run an app with gunicorn, configured and logged like the other processes."""
 
+import os
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
+from shared.log import get_logger
+from shared.service_manager import ALIVE, ServiceManager
 from shared.urls import host_and_port
+
+STUCK_SECONDS = 60
+"""/livez fails, and the watchdog is no longer notified, when no worker has made progress for this long."""
+
+log = get_logger("web.server")
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
@@ -26,6 +36,59 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
     def load(self) -> Flask:
         """Create the app, in each worker after the fork."""
         return self._make_app()
+
+    def run(self) -> None:
+        """Serve until SIGTERM."""
+        WatchedArbiter(self).run()
+
+
+class WatchedArbiter(Arbiter):  # type: ignore[misc]  # gunicorn ships no types
+    """Gunicorn's parent process, which notifies systemd's watchdog while workers make progress.
+
+    It notifies from its own loop, which runs once a second. So if the loop is blocked, systemd also notices.
+    """
+
+    def __init__(self, app: BaseApplication) -> None:
+        super().__init__(app)
+        self.progress = WorkerProgress(self.WORKERS)
+        self._manager = ServiceManager(os.environ)
+        self._notify_at = 0.0
+        self._was_stuck = False
+
+    def manage_workers(self) -> None:
+        """Start missing workers, and notify the watchdog. Gunicorn's loop calls this."""
+        super().manage_workers()
+        if time.monotonic() < self._notify_at:
+            return
+        self._notify_at = time.monotonic() + self._manager.watchdog_interval.total_seconds()
+        is_stuck = not self.progress.is_alive()
+        if not is_stuck:
+            self._manager.notify(ALIVE)
+        elif not self._was_stuck:
+            log.error("workers stuck", workers=len(self.WORKERS))
+        self._was_stuck = is_stuck
+
+
+class WorkerProgress:
+    """Whether any of gunicorn's workers makes progress (``Worker.notify``)."""
+
+    def __init__(self, workers: Mapping[int, Any]) -> None:
+        self._workers = workers
+        self._progressed_at = time.monotonic()
+
+    def is_alive(self) -> bool:
+        """Return whether a worker has made progress within STUCK_SECONDS, or may still be starting."""
+        heartbeats = [_heartbeat(worker) for worker in list(self._workers.values())]
+        self._progressed_at = max([self._progressed_at, *heartbeats])
+        return time.monotonic() - self._progressed_at < STUCK_SECONDS
+
+
+def _heartbeat(worker: Any) -> float:
+    """Return when a worker last made progress, on the monotonic clock; 0 for one that has just ended."""
+    try:
+        return float(worker.tmp.last_update())
+    except (OSError, ValueError):
+        return 0
 
 
 def gunicorn_options(bind: tuple[str, int]) -> dict[str, Any]:

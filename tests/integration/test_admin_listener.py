@@ -17,9 +17,10 @@ from api_service.server import ApiWorker
 from devstack.cluster import Cluster
 from migrations import commands
 from migrations.revisions import REVISIONS
-from shared.web import admin
+from shared.web import server
 from shared.web.admin import AdminListener, ForkGate
 from shared.web.metrics_folder import VARIABLE
+from shared.web.server import WorkerProgress
 from tests.support.admin import listening
 from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
@@ -92,7 +93,7 @@ def test_a_service_is_not_alive_while_no_worker_makes_progress(monkeypatch: pyte
 
     with listening(NOWHERE, heartbeats=[lambda: 0, ended]) as get:
         assert get("/livez").is_success  # until the time is over, it may still be starting
-        monkeypatch.setattr(admin, "STUCK_SECONDS", 0)
+        monkeypatch.setattr(server, "STUCK_SECONDS", 0)
         assert (get("/livez").status_code, get("/livez").json()) == (503, {"status": "stuck"})
 
 
@@ -101,7 +102,7 @@ def test_a_taken_port_ends_the_process() -> None:
         port = int(str(get("/livez").url.port))
         second = AdminListener("api", ("127.0.0.1", port), NOWHERE, REVISIONS, READY)
         with pytest.raises(SystemExit) as ended:
-            second.start(SimpleNamespace(WORKERS={}))
+            second.start(SimpleNamespace(progress=WorkerProgress({})))
     assert ended.value.code == 1
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from api_service.server import STOP_SECONDS
+from api_service import server as api_server
 from api_service.settings import ApiSettingsSchema
 from operator_console.settings import WebSettingsSchema
+from operator_console.web import server as console_server
 from outbox_relay.bootstrap import STOPPING_MARGIN
 from outbox_relay.settings import RelaySettingsSchema
 from shared.urls import host_and_port
+from shared.web.server import STUCK_SECONDS as NO_PROGRESS_SECONDS
 from tests.support.commands import errors_in, is_program, settings_of
 from tests.support.units import CONFIGURATION, INSTALLED, UNITS, credentials_of, settings_given, values_of, words_of
 
@@ -130,12 +132,25 @@ def test_a_killed_process_is_always_restarted(unit: str) -> None:
     assert (values_of(unit, "Restart"), values_of(unit, "StartLimitIntervalSec")) == (["always"], ["0"])
 
 
+@pytest.mark.parametrize("unit", [unit for unit in NAMES if values_of(unit, "Type") == ["notify"]])
+def test_a_service_has_a_watchdog_and_limits_for_memory_and_tasks(unit: str) -> None:
+    for key in ("WatchdogSec", "MemoryMax", "TasksMax"):
+        assert len(values_of(unit, key)) == 1, key
+
+
+@pytest.mark.parametrize("unit", ["api-service.service", "operator-console.service"])
+def test_gunicorn_replaces_a_stuck_worker_and_a_stop_ends_before_the_watchdog_kills(unit: str) -> None:
+    watchdog, stop = (int(values_of(unit, key)[0]) for key in ("WatchdogSec", "TimeoutStopSec"))
+    assert NO_PROGRESS_SECONDS + watchdog > max(api_server.STUCK_SECONDS, console_server.STUCK_SECONDS)
+    assert watchdog > stop
+
+
 def test_each_relay_has_time_to_finish_its_messages() -> None:
     send_seconds = RelaySettingsSchema().fields["send_seconds"].load_default
     longest = 2 * timedelta(seconds=send_seconds) + STOPPING_MARGIN
     for unit in ("outbox-relay.service", "outbox-relay@.service"):
         assert timedelta(seconds=int(values_of(unit, "TimeoutStopSec")[0])) > longest
-    assert int(values_of("api-service.service", "TimeoutStopSec")[0]) > STOP_SECONDS
+    assert int(values_of("api-service.service", "TimeoutStopSec")[0]) > api_server.STOP_SECONDS
 
 
 def test_the_unit_for_several_relays_differs_only_in_name_and_environment() -> None:

@@ -9,6 +9,7 @@ import httpx
 from api_service.metrics import READY
 from migrations.revisions import REVISIONS
 from shared.web.admin import AdminListener
+from shared.web.server import WorkerProgress
 from tests.support.forwarding import unused_port
 
 
@@ -20,7 +21,7 @@ def listening(
     port = unused_port()
     listener = AdminListener("api", ("127.0.0.1", port), url, revisions, READY)
     workers = {pid: SimpleNamespace(tmp=SimpleNamespace(last_update=beat)) for pid, beat in enumerate(heartbeats)}
-    listener.start(SimpleNamespace(WORKERS=workers, LISTENERS=["a socket"]))
+    listener.start(SimpleNamespace(progress=WorkerProgress(workers), LISTENERS=["a socket"]))
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
         yield client.get
     listener.close()
