@@ -13,10 +13,12 @@ from api_service.settings import (
     MigrateSettings,
     MigrateSettingsSchema,
 )
-from migrations.revisions import is_of_a_newer_release
+from migrations.revisions import REVISIONS, is_of_a_newer_release
+from shared.command_line import report_connections
 from shared.db.errors import describe
+from shared.db.preflight import database_problem, schema_check
 from shared.log import configure_logging, get_logger
-from shared.settings import SettingsSchema, check_tracing, read_or_exit
+from shared.settings import SettingsSchema, check_tracing, read_or_exit, report_checked
 from shared.web.metrics_folder import metrics_folder
 
 log = get_logger("api.cli")
@@ -76,10 +78,14 @@ def _stop_unless_newer(revision: str) -> None:
 
 
 @main.command("check-settings")
-def check_settings() -> None:
-    """Report every error in the settings, and exit."""
-    _read(ApiSettingsSchema())
-    click.echo("settings: all well")
+@click.option("--connect", is_flag=True, help="Also connect to the database.")
+def check_settings(*, connect: bool) -> None:
+    """Report every error in the settings, and exit. Exits 1 if a connection fails."""
+    schema = ApiSettingsSchema()
+    settings: ApiSettings = _read(schema)
+    report_checked(schema)
+    if connect:
+        report_connections([("DATABASE_URL", database_problem(settings.database_url, schema_check(REVISIONS)))])
 
 
 @main.command()

@@ -134,6 +134,7 @@ class ApiSettingsSchema(SettingsSchema):
     """The settings of the API."""
 
     result: ClassVar = ApiSettings
+    prefix: ClassVar = "API_"
 
     class Meta:
         """The rate limits, whose rules declare them."""

@@ -51,6 +51,7 @@ class WebSettingsSchema(ConsoleSettingsSchema):
     """How they are read."""
 
     result: ClassVar = WebSettings
+    prefix: ClassVar = "CONSOLE_"
 
     bind = Bind(
         "CONSOLE_BIND",

@@ -29,9 +29,9 @@ from outbox_relay.rendering.preview import SAMPLE_KEYS, fresh_activation
 from outbox_relay.rendering.preview import preview as preview_of
 from outbox_relay.settings import PreviewSettingsSchema, RelaySettings, RelaySettingsSchema
 from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
-from shared.command_line import EnumChoice
+from shared.command_line import EnumChoice, report_connections
 from shared.log import configure_logging, get_logger
-from shared.settings import SettingsError, check_tracing, exit_with_errors
+from shared.settings import SettingsError, check_tracing, exit_with_errors, report_checked
 from shared.templates import TEMPLATES, Template
 from shared.tracing import start_tracing
 from shared.urls import host_and_port
@@ -81,12 +81,17 @@ def once() -> None:
 
 
 @main.command("check-settings")
-def check_settings() -> None:
-    """Report all errors in the settings and the theme, and exit."""
+@click.option("--connect", is_flag=True, help="Also connect to the databases, and log in to each provider.")
+def check_settings(*, connect: bool) -> None:
+    """Report all errors in the settings and the theme, and exit. Exits 1 if a connection fails."""
     settings = _settings()
     with _settings_errors_reported():
         renderer_for(settings, settings.secret_keys)
-    click.echo("settings: all well")
+    report_checked(RelaySettingsSchema())
+    if connect:
+        from outbox_relay.preflight import problems  # noqa: PLC0415 - the relay starts faster without httpx
+
+        report_connections(problems(settings))
 
 
 @main.command("send-test")

@@ -1,5 +1,6 @@
-"""Types of command-line parameters."""
+"""What several commands share: types of parameters, and reports of connections."""
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,3 +17,13 @@ class EnumChoice(click.Choice[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the member, or fail with a usage error."""
         return self.members[super().convert(value, param, ctx)]
+
+
+def report_connections(problems: Iterable[tuple[str, str | None]]) -> None:
+    """Print for each name whether the connection works, or its problem. Exits with 1 if there is a problem."""
+    has_failed = False
+    for name, problem in problems:
+        click.echo(f"{name}: {problem or 'connected'}")
+        has_failed |= problem is not None
+    if has_failed:
+        sys.exit(1)

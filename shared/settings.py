@@ -11,6 +11,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,8 @@ from shared.tracing import ENDPOINTS, is_tracing_enabled
 from shared.urls import HIGHEST_PORT, is_web_url
 
 EXIT_WRONG_SETTINGS = 2
+SIMILARITY = 0.85
+"""Names with this ratio of difflib are similar. ``OWNER_DATABASE_URL`` and ``DATABASE_URL`` have 0.8."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _PLACE = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>[^\s:\[\]]+)):(?P<port>[0-9]{1,5})")
@@ -47,6 +50,8 @@ class SettingsSchema(Schema):
     """
 
     result: ClassVar[Callable[..., Any]]
+    prefix: ClassVar[str | None] = None
+    """Variables that begin with it are settings of this process only."""
 
     def read(self, environment: Mapping[str, str]) -> Any:
         """Return ``result`` with the values. Raises SettingsError with all errors."""
@@ -63,6 +68,19 @@ class SettingsSchema(Schema):
         if errors:
             raise SettingsError([line for lines in errors.values() for line in lines])
         return type(self).result(**loaded)
+
+    def unknown_variables(self, environment: Mapping[str, str]) -> list[str]:
+        """Return a line for each variable that looks like a setting and is none."""
+        known = set(self._fields_by_name())
+        known |= {f"{name}_FILE" for name, field in self._fields_by_name().items() if field.metadata["is_secret"]}
+        lines = []
+        for name in sorted(environment.keys() - known):
+            similar = get_close_matches(name.upper(), known, n=1, cutoff=SIMILARITY)
+            if similar:
+                lines.append(f"{name} is not a setting; did you mean {similar[0]}?")
+            elif self.prefix and name.startswith(self.prefix):
+                lines.append(f"{name} is not a setting")
+        return lines
 
     def _collect(self, environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, list[str]]]:
         values: dict[str, str] = {}
@@ -260,6 +278,15 @@ def read_or_exit(schema: SettingsSchema, *checks: Callable[[Mapping[str, str]], 
         return schema.read(os.environ)
     except SettingsError as error:
         exit_with_errors(error)
+
+
+def report_checked(schema: SettingsSchema) -> None:
+    """Print warnings to standard error, and that the settings are valid."""
+    unknown = schema.unknown_variables(os.environ)
+    for line in unknown:
+        sys.stderr.write(f"settings: warning: {line}\n")
+    sys.stdout.write("settings: valid, with warnings\n" if unknown else "settings: all well\n")
+    sys.stdout.flush()
 
 
 def exit_with_errors(error: SettingsError) -> NoReturn:

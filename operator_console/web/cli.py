@@ -2,9 +2,12 @@
 
 import click
 
+from migrations.revisions import REVISIONS
 from operator_console.settings import WebSettings, WebSettingsSchema
+from shared.command_line import report_connections
+from shared.db.preflight import database_problem, schema_check
 from shared.log import configure_logging
-from shared.settings import read_or_exit
+from shared.settings import read_or_exit, report_checked
 from shared.web.metrics_folder import metrics_folder
 
 
@@ -25,7 +28,11 @@ def serve() -> None:
 
 
 @main.command("check-settings")
-def check_settings() -> None:
-    """Report all errors in the settings, and exit."""
-    read_or_exit(WebSettingsSchema())
-    click.echo("settings: all well")
+@click.option("--connect", is_flag=True, help="Also connect to the database.")
+def check_settings(*, connect: bool) -> None:
+    """Report all errors in the settings, and exit. Exits 1 if a connection fails."""
+    schema = WebSettingsSchema()
+    settings: WebSettings = read_or_exit(schema)
+    report_checked(schema)
+    if connect:
+        report_connections([("DATABASE_URL", database_problem(settings.database_url, schema_check(REVISIONS)))])

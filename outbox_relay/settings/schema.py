@@ -480,6 +480,7 @@ class RelaySettingsSchema(SettingsSchema):
     """Reads the relay's settings."""
 
     result: ClassVar = RelaySettings
+    prefix: ClassVar = "RELAY_"
 
     class Meta:
         """The settings."""

@@ -1,5 +1,6 @@
 """One HTTP request for each message, on a connection kept alive (httpx). A ``GatewayApi`` builds the request."""
 
+import asyncio
 import json
 import ssl
 from collections.abc import Mapping
@@ -11,12 +12,20 @@ from typing import Any, Protocol
 
 import httpx
 
-from outbox_relay.channels.base import LONGEST_MESSAGE_ID, MessageSource, ProviderDownError, Session, timeout_with_grace
+from outbox_relay.channels.base import (
+    LONGEST_MESSAGE_ID,
+    MessageSource,
+    ProviderDownError,
+    Session,
+    readable_certificate,
+    timeout_with_grace,
+)
 from outbox_relay.failures.http import retry_after_header
 from outbox_relay.failures.network import LONGEST_ERROR, connection_failure, printable, root_cause
 from outbox_relay.model import Failure, FailureClass, RenderedMessage, Sent
 from shared.log import get_logger
 
+PORTS = {"http": 80, "https": 443}
 LONGEST_CONNECT_SECONDS = 5.0
 LONGEST_BODY_SECONDS = 2.0
 LONGEST_BODY_BYTES = 16 * 1024
@@ -100,6 +109,21 @@ class HttpProvider:
     def session(self) -> Session:
         """Create a session, which connects when it is first used."""
         return HttpSession(self)
+
+    async def connect(self, rendered: RenderedMessage) -> None:
+        """Open and close a connection to the gateway, with TLS for https. Raises ProviderDownError.
+
+        The gateway checks the credentials with each request only. ``rendered`` is a sample, to learn the URL.
+        """
+        url = httpx.URL(self.api.request(rendered)["url"])
+        tls = self.ssl_context if url.scheme == "https" else None
+        try:
+            async with timeout_with_grace(LONGEST_CONNECT_SECONDS):
+                with readable_certificate():
+                    _, writer = await asyncio.open_connection(url.host, url.port or PORTS[url.scheme], ssl=tls)
+        except OSError as error:
+            raise ProviderDownError(connection_failure(self.name, error, maybe_accepted=False)) from error
+        writer.transport.abort()
 
 
 class NoCookies(CookieJar):

@@ -37,6 +37,7 @@ class Example:
 
 class ExampleSchema(SettingsSchema):
     result: ClassVar = Example
+    prefix: ClassVar = "BATCH_"
 
     database_url = DatabaseUrl("DATABASE_URL", "where", is_secret=True)
     secret_keys = KeyRing("SECRET_KEYS", "keys", is_secret=True)
@@ -191,3 +192,19 @@ def test_a_secret_set_twice_or_in_an_unreadable_file_is_rejected(tmp_path: Path)
 def test_the_representation_of_settings_hides_keys() -> None:
     assert KEY not in repr(ExampleSchema().read(GOOD))
     assert "AAAA" not in repr(ExampleSchema().read(GOOD).secret_keys)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("BATCHSIZE", ["BATCHSIZE is not a setting; did you mean BATCH_SIZE?"]),
+        ("batch_size", ["batch_size is not a setting; did you mean BATCH_SIZE?"]),
+        ("SECRET_KEY_FILE", ["SECRET_KEY_FILE is not a setting; did you mean SECRET_KEYS_FILE?"]),
+        ("BATCH_COLOUR", ["BATCH_COLOUR is not a setting"]),
+        ("SECRET_KEYS_FILE", []),
+        ("OWNER_DATABASE_URL", []),
+        ("PATH", []),
+    ],
+)
+def test_variables_that_look_like_settings_and_are_none_are_reported(name: str, lines: list[str]) -> None:
+    assert ExampleSchema().unknown_variables(GOOD | {name: "1"}) == lines
