@@ -14,7 +14,7 @@ from api_service.settings import (
     MigrateSettingsSchema,
 )
 from migrations.revisions import REVISIONS, is_of_a_newer_release
-from shared.command_line import report_connections
+from shared.command_line import report_connections, version_option
 from shared.db.errors import describe
 from shared.db.preflight import database_problem, schema_check
 from shared.log import configure_logging, get_logger
@@ -25,6 +25,7 @@ log = get_logger("api.cli")
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@version_option()
 def main() -> None:
     """Group the commands."""
 

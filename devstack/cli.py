@@ -17,10 +17,12 @@ from devstack.processes import ProcessError
 from devstack.programs import EmailRoute
 from devstack.stack import Stack, running_stack
 from devstack.story import STORY, run_story
+from shared.command_line import version_option
 from shared.log import configure_logging
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@version_option()
 def main() -> None:
     """Run Signpost on this machine: PostgreSQL, the services as real processes, and an inbox."""
 

@@ -29,7 +29,7 @@ from outbox_relay.rendering.preview import SAMPLE_KEYS, fresh_activation
 from outbox_relay.rendering.preview import preview as preview_of
 from outbox_relay.settings import PreviewSettingsSchema, RelaySettings, RelaySettingsSchema
 from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
-from shared.command_line import EnumChoice, report_connections
+from shared.command_line import EnumChoice, report_connections, version_option
 from shared.log import configure_logging, get_logger
 from shared.settings import SettingsError, check_tracing, exit_with_errors, report_checked
 from shared.templates import TEMPLATES, Template
@@ -43,6 +43,7 @@ log = get_logger("relay.cli")
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@version_option()
 def main() -> None:
     """Group the commands."""
 

@@ -1,10 +1,17 @@
 """What several commands share: types of parameters, and reports of connections."""
 
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def version_option() -> Callable[[Function], Function]:
+    """Return the decorator that adds ``--version``. Each program needs its own, since click stores its name there."""
+    return click.version_option(package_name="signpost", message="%(prog)s %(version)s")
 
 
 class EnumChoice(click.Choice[str]):

@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 import psycopg
 
+from shared.command_line import version_option
 from shared.db.errors import connection_failure_of
 from shared.settings import read_or_exit
 from tenants.databases import Result, connect, databases_behind, organization_databases, renew_passwords, upgrade_all
@@ -17,6 +18,7 @@ from tenants.upgrade_process import upgrade_from
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@version_option()
 def main() -> None:
     """Group the commands."""
 

@@ -16,6 +16,7 @@ from operator_console.cli.queries import (
     status_command,
 )
 from operator_console.cli.tokens import tokens_commands
+from shared.command_line import version_option
 
 HELP = "Show the backlog, sent messages and dead letters; requeue and discard dead letters."
 
@@ -49,6 +50,7 @@ def _is_unicode(argument: str) -> bool:
 
 
 @click.group(cls=Commands, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@version_option()
 def main() -> None:
     """Run a command."""
 

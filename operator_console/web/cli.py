@@ -4,7 +4,7 @@ import click
 
 from migrations.revisions import REVISIONS
 from operator_console.settings import WebSettings, WebSettingsSchema
-from shared.command_line import report_connections
+from shared.command_line import report_connections, version_option
 from shared.db.preflight import database_problem, schema_check
 from shared.log import configure_logging
 from shared.settings import read_or_exit, report_checked
@@ -12,6 +12,7 @@ from shared.web.metrics_folder import metrics_folder
 
 
 @click.group(help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@version_option()
 def main() -> None:
     """Run a command."""
 
