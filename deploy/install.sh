@@ -105,6 +105,10 @@ install_tools() {
     install -m 755 "$source/deploy/bin/signpost-run" "$root/usr/local/sbin/"
 }
 
+install_manual() { # Manual pages and shell completions of all commands.
+    (cd "$source/deploy/share" && find . -type f -exec install -D -m 644 {} "$root/usr/local/share/{}" \;)
+}
+
 switch_to_release() {
     ln -sfn "releases/$version" "$root/opt/signpost/current.new"
     mv -T "$root/opt/signpost/current.new" "$root/opt/signpost/current"
@@ -115,6 +119,7 @@ make_release
 make_configuration
 install_units
 install_tools
+install_manual
 switch_to_release
 if [ -z "${DESTDIR:-}" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 echo "signpost $version is installed; docs/guides/systemd.md lists the next steps"

@@ -55,6 +55,13 @@ def test_the_tool_for_commands_runs_with_the_python_of_the_release(machine: Mach
     assert Path(f"{machine.root}{interpreter}").exists()
 
 
+def test_manual_pages_and_completions_are_where_programs_look(machine: Machine) -> None:
+    def files_in(folder: Path) -> dict[str, str]:
+        return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+    assert files_in(machine.root / "usr" / "local" / "share") == files_in(ROOT / "deploy" / "share")
+
+
 def test_only_root_can_read_a_secret(machine: Machine) -> None:
     secrets = machine.configuration / "secrets"
     assert secrets.stat().st_mode & 0o077 == 0
