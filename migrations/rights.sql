@@ -42,13 +42,13 @@ grant execute on function
 grant usage on schema public to signpost_console;
 grant select on
     alembic_version, bulk_actions, console_sessions, dead_letters, delivery_attempts, hourly_stats, operator_actions,
-    operator_tokens, organization_losses, organization_steps, organizations, outbox_backlog, outbox_messages, providers,
-    relays, reported_causes
+    operator_tokens, organization_losses, organization_steps, organizations, outbox_backlog, outbox_messages, pauses,
+    providers, relays, reported_causes
     to signpost_console;
 grant select (address_id, channel, created_at, expires_at, id, key_id, new_address, purpose, user_id)
     on tokens to signpost_console;
-grant insert on bulk_actions, console_sessions, operator_actions, tokens to signpost_console;
-grant delete on console_sessions to signpost_console;
+grant insert on bulk_actions, console_sessions, operator_actions, pauses, tokens to signpost_console;
+grant delete on console_sessions, pauses to signpost_console;
 grant update (acted, cursor, ended_at, next_step_at, skipped, status, wanted) on bulk_actions to signpost_console;
 grant update (used_at) on console_sessions to signpost_console;
 grant update (last_used_at) on operator_tokens to signpost_console;
@@ -56,6 +56,8 @@ grant update (check_due_at) on organizations to signpost_console;
 grant update (attempt, dead_reason, due_at, expires_at, lost_leases, fallback_at, lease_token, leased_until, locale,
               payload, recipient, settled_at, status, token_id)
     on outbox_messages to signpost_console;
+grant update (operator, paused_at, reason, until) on pauses to signpost_console;
+grant update (open_until) on providers to signpost_console;
 grant execute on function
     signpost_correct_address(uuid,text,text), signpost_enqueue_repair(uuid,uuid,boolean), signpost_newest_key(),
     signpost_revoke_operator_token(uuid)
@@ -65,7 +67,7 @@ grant execute on function
 grant usage on schema public to signpost_relay;
 grant select on
     fallback_budgets, hourly_stats, leader_lease, organization_losses, organization_steps, organizations,
-    outbox_backlog, outbox_messages, providers, relays
+    outbox_backlog, outbox_messages, pauses, providers, relays
     to signpost_relay;
 grant insert on delivery_attempts, fallback_budgets, hourly_stats, organization_losses, organization_steps
     to signpost_relay;
@@ -79,9 +81,9 @@ grant update (check_due_at, checked_at, drop_due_at, drop_until, dropped_at, hea
 grant update (attempt, dead_reason, due_at, lost_leases, fallback_at, last_error, last_error_class, lease_token,
               leased_until, provider, provider_message_id, settled_at, status)
     on outbox_messages to signpost_relay;
-grant insert (name, rate) on providers to signpost_relay;
-grant update (last_error, last_failed_at, last_failure_class, open_until, consecutive_opens, probe_by, probe_until, rate,
-              refilled_at, seen_at, since, tokens)
+grant insert (channel, name, rate) on providers to signpost_relay;
+grant update (channel, last_error, last_failed_at, last_failure_class, open_until, consecutive_opens, probe_by,
+              probe_until, rate, refilled_at, seen_at, since, tokens)
     on providers to signpost_relay;
 grant insert (batch_size, channels, connections, host, id, version) on relays to signpost_relay;
 grant update (batch_size, channels, connections, host, seen_at, version) on relays to signpost_relay;

@@ -24,6 +24,7 @@ from outbox_relay.organizations.service import ProvisioningService, provisioning
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.heartbeat import Heartbeat
 from outbox_relay.outbox.settle import PROVISIONING, SettlementStore
+from outbox_relay.pauses import Pauses
 from outbox_relay.providers.pool import ProviderPool
 from outbox_relay.providers.state_sync import ProviderStateSync
 from outbox_relay.rendering.catalog import BrokenTemplateError
@@ -125,12 +126,13 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
     Raises SettingsError if a template is broken, so that a relay with a bad theme does not start.
     """
     connections = DatabaseConnections.to(settings.database_url)
-    claims, settlements = ClaimStore(connections.claiming, settings.lease), SettlementStore(connections.settling)
+    pauses, settlements = Pauses(), SettlementStore(connections.settling)
+    claims = ClaimStore(connections.claiming, settings.lease, pauses)
     provisioning = provisioning_service_of(settings)
     newest_key = settings.secret_keys[settings.secret_keys.newest_id]
     fallbacks = Fallbacks(connections.falling_back, settings.fallback_budgets, newest_key)
     sync_requested, reported_keys = asyncio.Event(), set[str]()
-    pipelines = pipelines_of(settings, settlements, provisioning, sync_requested)
+    pipelines = pipelines_of(settings, settlements, provisioning, sync_requested, pauses)
     consumers = [
         QueueConsumer(
             QueueKey(channel, priority),
@@ -143,13 +145,14 @@ def assemble(settings: RelaySettings, relay_id: UUID | None = None) -> RelayComp
             batch_size=pipeline.batch_size,
             connections=connections_for(priority, pipeline.pool.connections),
             on_dead=fallbacks.request,
+            pauses=pauses,
         )
         for channel, pipeline in pipelines.items()
         for priority in Priority
     ]
     pools = [pipeline.pool for pipeline in pipelines.values()]
     poison_isolation = PoisonIsolation(claims, consumers)
-    state_sync = ProviderStateSync(settings.database_url, pools, sync_requested)
+    state_sync = ProviderStateSync(settings.database_url, pools, sync_requested, pauses)
     heartbeat = Heartbeat(
         id=relay_id or uuid4(),
         host=socket.gethostname(),
@@ -192,24 +195,27 @@ def pipelines_of(
     settlements: SettlementStore,
     provisioning: ProvisioningService | None,
     sync_requested: asyncio.Event,
+    pauses: Pauses,
 ) -> dict[AnyChannel, ChannelPipeline]:
     """Return one pipeline for each channel that has a provider.
 
     The provision channel has one if this relay creates organizations' databases.
     """
 
-    def pool_of(providers: Sequence[CappedProvider]) -> ProviderPool:
-        return ProviderPool(providers, time.monotonic, settings.connections, sync_requested)
+    def pool_of(channel: AnyChannel, providers: Sequence[CappedProvider]) -> ProviderPool:
+        return ProviderPool(
+            providers, time.monotonic, settings.connections, sync_requested, channel=channel, pauses=pauses
+        )
 
     render = rendering_of(settings)
     pipelines: dict[AnyChannel, ChannelPipeline] = {
         channel: ChannelPipeline(
-            pool=pool_of(providers), settlements=settlements, render=render, batch_size=settings.batch_size
+            pool=pool_of(channel, providers), settlements=settlements, render=render, batch_size=settings.batch_size
         )
         for channel, providers in providers_of(settings).items()
     }
     if provisioning:
-        pool = pool_of([provisioning.provider])
+        pool = pool_of(WorkChannel.PROVISION, [provisioning.provider])
         pipelines[WorkChannel.PROVISION] = ChannelPipeline(
             pool=pool,
             # Uses a separate connection: the statement also enqueues the next message, and may wait there for a lock on

@@ -56,6 +56,9 @@ ORGANIZATIONS_DROPPED = Counter(
 BREAKER_OPEN = Gauge(
     "signpost_breaker_open", "1 while a provider's circuit breaker is open or half open.", ["provider"]
 )
+PAUSED = Gauge(
+    "signpost_paused", "1 for each provider, channel and template that an operator has paused.", ["kind", "name"]
+)
 RATE_WAIT = Gauge("signpost_rate_wait_seconds", "Until a provider's rate allows the next message.", ["provider"])
 BACKLOG = Gauge("signpost_backlog_messages", "Messages due now; 0 if relays hold all of the channel.", ["channel"])
 BACKLOG_LAG = Gauge(

@@ -288,6 +288,7 @@ class ProviderRow(Base):
     __tablename__ = "providers"
 
     name: Mapped[str] = mapped_column(primary_key=True)
+    channel: Mapped[str | None]
     rate: Mapped[str | None]
     tokens: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
     refilled_at: Mapped[datetime | None]
@@ -300,6 +301,19 @@ class ProviderRow(Base):
     last_error: Mapped[str | None]
     last_failed_at: Mapped[datetime | None]
     seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class PauseRow(Base):
+    """A provider, channel or template that an operator has paused; without ``until``, until someone resumes it."""
+
+    __tablename__ = "pauses"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    operator: Mapped[str]
+    reason: Mapped[str]
+    paused_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    until: Mapped[datetime | None]
 
 
 class RelayRow(Base):

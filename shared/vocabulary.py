@@ -52,6 +52,14 @@ class DeadReason(StrEnum):
     POISON = "poison"
 
 
+class PauseKind(StrEnum):
+    """What an operator can pause."""
+
+    PROVIDER = "provider"
+    CHANNEL = "channel"
+    TEMPLATE = "template"
+
+
 class Priority(StrEnum):
     """Delivery priority, highest first. A person waits for a code: high. A notice reports something done: low."""
 

@@ -203,6 +203,7 @@ create table hourly_stats (
 -- Circuit breakers and token buckets, shared by all relays.
 create table providers (
     name text primary key,
+    channel text,
     rate text,
     tokens double precision default 0 not null,
     refilled_at timestamptz,
@@ -216,6 +217,18 @@ create table providers (
     last_failed_at timestamptz,
     seen_at timestamptz default now() not null,
     constraint open_has_end check ((consecutive_opens = 0) = (open_until is null))
+);
+
+-- Providers, channels and templates that operators have paused: relays deliver nothing through or of them. Without
+-- `until`, a pause lasts until an operator resumes it.
+create table pauses (
+    kind text not null check (kind in ('provider', 'channel', 'template')),
+    name text not null,
+    operator text not null,
+    reason text not null,
+    paused_at timestamptz default now() not null,
+    until timestamptz,
+    primary key (kind, name)
 );
 
 -- Number of fallbacks per day, in total and for each network.

@@ -25,13 +25,14 @@ from outbox_relay.model import (
     RenderedMessage,
     Sent,
 )
+from outbox_relay.pauses import Pauses
 from outbox_relay.providers.pool import ProviderPool
 from outbox_relay.rendering.values import RenderingError
 from outbox_relay.tracing import record_attempt
 from shared.log import get_logger
 from shared.secrets import UnknownKeyError
 from shared.tracing import current_tracer
-from shared.vocabulary import CHANNELS, DeadReason
+from shared.vocabulary import CHANNELS, DeadReason, PauseKind
 
 SHARE_SECONDS = 0.1
 """How long a worker stays at a provider while workers of another consumer wait for a session there."""
@@ -115,7 +116,10 @@ class MessagePreparer:
     share one set ``reported_keys``, so that each missing key is logged once.
     """
 
-    def __init__(self, render: Render, upcoming: Upcoming, longest_hold: timedelta, reported_keys: set[str]) -> None:
+    def __init__(
+        self, render: Render, upcoming: Upcoming, longest_hold: timedelta, reported_keys: set[str], pauses: Pauses
+    ) -> None:
+        self._pauses = pauses
         self._render = render
         self._upcoming = upcoming
         self._longest_hold = longest_hold
@@ -128,6 +132,8 @@ class MessagePreparer:
             return Dead(DeadReason.EXPIRED)
         if now + self._longest_hold.total_seconds() > message.lease_ends_monotonic:
             return RELEASED  # it might outlast the lease, and two relays would deliver it
+        if self._pauses.includes(PauseKind.TEMPLATE, message.template):
+            return RELEASED  # it was claimed before the pause
         return self._rendered(message, now)
 
     def _rendered(self, message: ClaimedMessage, now: float) -> RenderedMessage | Outcome:

@@ -1,4 +1,4 @@
-"""Polls for due messages, suspects, due fallbacks and provider states, in one statement for all queues.
+"""Polls for due messages, suspects, due fallbacks, provider states and pauses, in one statement for all queues.
 
 So an idle relay needs one round trip per poll for any number of queues. Notifications usually wake a relay
 earlier; the poll is the fallback. It also writes the relay's heartbeat and sets the gauges of the lag.
@@ -27,6 +27,7 @@ from outbox_relay.model import LateQueue, QueueKey
 from outbox_relay.outbox.claim import FIND_SUSPECT, LATENESS_SECONDS, rest_after, suspect_parameters
 from outbox_relay.outbox.heartbeat import INSERT_HEARTBEAT, UPDATE_HEARTBEAT, Heartbeat
 from outbox_relay.outbox.hourly_stats import HOURLY_STATS
+from outbox_relay.pauses import READ_PAUSES
 from outbox_relay.providers.pool import ProviderState
 from outbox_relay.providers.state_sync import MARK_SEEN, ProviderStateSync
 from shared.vocabulary import CHANNELS, AnyChannel, Priority
@@ -67,7 +68,8 @@ select found.*, name, consecutive_opens as consecutive_opens,
                from unnest(%(queue_channels)s::text[], %(queue_priorities)s::text[]) with ordinality
                     as queue (channel, priority, number)) as lags,
        ({FIND_SUSPECT}) is not null as has_suspects,
-       ({FIND_FALLBACK}) is not null as has_fallbacks) as found
+       ({FIND_FALLBACK}) is not null as has_fallbacks,
+       array(select array[kind, name] from ({READ_PAUSES}) as pause) as pauses) as found
   left join providers on name = any(%(names)s)
 """  # noqa: S608 - put together from our own
 
@@ -90,10 +92,10 @@ ALL_QUEUES = queues_of(CHANNELS)
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """The result of a poll: queues that may have due messages, and the states of known providers.
+    """The result of a poll: queues that may have due messages, the states of known providers, and pauses.
 
     ``lags`` maps each queue that has a due message to the age of the oldest one, in seconds. It is None if the poll
-    made no full scan.
+    made no full scan. ``pauses`` is None if the poll failed.
     """
 
     due: frozenset[QueueKey]
@@ -101,6 +103,7 @@ class PollResult:
     has_suspects: bool
     has_fallbacks: bool
     states: dict[str, ProviderState]
+    pauses: list[list[str]] | None = None
 
 
 EVERYTHING = PollResult(frozenset(ALL_QUEUES), None, has_suspects=True, has_fallbacks=True, states={})
@@ -196,7 +199,7 @@ class Poller:
             self._has_failed = True
             return EVERYTHING
         had_failed, self._has_failed = self._has_failed, False
-        return replace(EVERYTHING, lags=result.lags, states=result.states) if had_failed else result
+        return replace(result, due=EVERYTHING.due, has_suspects=True, has_fallbacks=True) if had_failed else result
 
     async def _run(self, connection: AsyncConnection, *, is_full_scan: bool) -> PollResult:
         clock = asyncio.get_running_loop().time
@@ -212,14 +215,16 @@ class Poller:
         states = {row.name: ProviderState(row.consecutive_opens, row.open_for) for row in rows if row.name}
         lags = {ALL_QUEUES[int(number) - 1]: lag for number, lag in rows[0].lags if lag is not None}
         due = frozenset(lags if is_full_scan else ALL_QUEUES)
-        return PollResult(due, lags if is_full_scan else None, rows[0].has_suspects, rows[0].has_fallbacks, states)
+        found = rows[0]
+        seen = lags if is_full_scan else None
+        return PollResult(due, seen, found.has_suspects, found.has_fallbacks, states, found.pauses)
 
     def _distribute(self, result: PollResult, *, is_wake_up: bool) -> None:
         if result.lags is not None:
             self._lags = result.lags
             set_lag_gauges(self._lags)
             set_backlog_gauges(dict.fromkeys(set(CHANNELS) - {key.channel for key in self._lags}, 0))
-        self._state_sync.polled(result.states)
+        self._state_sync.polled(result.states, result.pauses)
         if result.has_suspects:
             self._poison_isolation.request()
         if result.has_fallbacks:

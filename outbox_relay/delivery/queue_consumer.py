@@ -19,14 +19,16 @@ Why a due message may wait, and for how long:
    ``rate_limiter.LONGEST_DRAW_PAUSE_SECONDS``). After ``pool.FIRST_PROVIDER_WAIT`` the next provider may take it.
 10. The circuit breaker of each provider is open: nothing is claimed until the first of them is half open
     (``circuit_breaker.FIRST_PAUSE_SECONDS`` to ``circuit_breaker.LONGEST_PAUSE_SECONDS``, or Retry-After).
-11. A breaker is half open, and another relay probes (``pool.PROBE_PERMIT_SECONDS``): this relay checks again every
+11. An operator has paused its template, its channel, or each provider: until the pause ends
+    (``outbox_relay.pauses``). A relay notices that within a second, or at its next poll if no notification reaches it.
+12. A breaker is half open, and another relay probes (``pool.PROBE_PERMIT_SECONDS``): this relay checks again every
     ``pool.RECHECK_SECONDS``.
-12. Its template or locale is unknown to this release: until a relay of a newer release claims it.
-13. The database is unreachable: ``shared.db.outage.LONGEST_PAUSE_SECONDS`` between tries.
-14. Other messages are rendered in advance: ``message_source.LONGEST_AHEAD_SECONDS``.
-15. No running relay has a provider for its channel: until a relay starts with one (EMAIL_PROVIDERS, SMS_PROVIDERS,
+13. Its template or locale is unknown to this release: until a relay of a newer release claims it.
+14. The database is unreachable: ``shared.db.outage.LONGEST_PAUSE_SECONDS`` between tries.
+15. Other messages are rendered in advance: ``message_source.LONGEST_AHEAD_SECONDS``.
+16. No running relay has a provider for its channel: until a relay starts with one (EMAIL_PROVIDERS, SMS_PROVIDERS,
     PROVISION_DATABASE_URL).
-16. Another transaction, such as an operator's action, locks its row, and claims skip it (``for update skip locked``)
+17. Another transaction, such as an operator's action, locks its row, and claims skip it (``for update skip locked``)
     until the first full scan after that transaction at the latest.
 
 A deferred message is not due, and so not in this list: see ``deferral.PROVIDER_PAUSE``, ``deferral.KEY_PAUSE`` and
@@ -43,6 +45,7 @@ from outbox_relay.delivery.message_source import LocalQueue, MessagePreparer, Pr
 from outbox_relay.model import ClaimedMessage, Dead, Outcome, Progress, QueueKey
 from outbox_relay.outbox.claim import ClaimStore
 from outbox_relay.outbox.settle import SettlementBatcher, SettlementStore
+from outbox_relay.pauses import Pauses
 from outbox_relay.providers.pool import ProviderPool
 from shared.vocabulary import DeadReason
 
@@ -93,14 +96,16 @@ class QueueConsumer:
         batch_size: int,
         connections: int,
         on_dead: Callable[[], None],
+        pauses: Pauses,
     ) -> None:
         self.key = key
+        self._pauses = pauses
         self._claims = claims
         self._pool = pool
         self._batch_size = batch_size
         self._connections = connections
         self._queue = LocalQueue()
-        self._preparer = MessagePreparer(render, self._queue.upcoming, longest_hold, reported_keys)
+        self._preparer = MessagePreparer(render, self._queue.upcoming, longest_hold, reported_keys, pauses)
         self._batcher = SettlementBatcher(settlements, on_settled=self._on_settled, on_dead=on_dead)
         self._wake = asyncio.Event()
         self._settled_all = asyncio.Event()
@@ -114,6 +119,7 @@ class QueueConsumer:
         self.has_looked = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         pool.subscribe(self.wake)
+        pauses.subscribe(self._pauses_changed)
 
     @property
     def progress(self) -> Progress:
@@ -123,7 +129,8 @@ class QueueConsumer:
     @property
     def blocked_by(self) -> list[str]:
         """The reasons outside this relay that block its deliveries."""
-        return self._pool.blocked_by()
+        paused = self._pauses.paused_templates(self.key.priority)
+        return [*self._pool.blocked_by(), *(f"template {name} is paused" for name in paused)]
 
     @property
     def is_healthy(self) -> bool:
@@ -243,6 +250,11 @@ class QueueConsumer:
         # The timer refers only to the event, so that it does not keep an ended consumer in memory.
         return asyncio.get_running_loop().call_later(delay.total_seconds() + TIMER_MARGIN_SECONDS, self._wake.set)
 
+    def _pauses_changed(self) -> None:
+        """Look for the messages behind the scan cursor that a pause has kept."""
+        self._claims.request_full_scan(self.key)
+        self.wake()
+
     def _on_settled(self, soonest: timedelta | None) -> None:
         if self._batcher.held == 0:
             self._settled_all.set()
@@ -279,7 +291,8 @@ class QueueConsumer:
             await self._pool.wait_for_change(self._queue)
         else:
             provider = self._pool.first_back()
-            self._settle_waiting(until_provider_is_back(provider.remaining(), provider.last_failure))
+            is_back_in = until_provider_is_back(provider.remaining(), provider.last_failure)
+            self._settle_waiting(RELEASED if provider.is_paused else is_back_in)
 
     def _settle_waiting(self, outcome: Outcome) -> None:
         while message := self._queue.next():

@@ -59,6 +59,7 @@ class Relay:
         All consumers share a database connection and a CPU core. A low-priority claim would delay a high-priority
         message that was just claimed.
         """
+        self._state_sync.woken()
         self._wake_consumers(Priority.HIGH)
         if self._low_priority_timer is None:
             later = asyncio.get_running_loop().call_later

@@ -15,6 +15,7 @@ from psycopg.errors import QueryCanceled
 
 from outbox_relay.db.connection import ReconnectingConnection, RelayConnection
 from outbox_relay.model import ClaimedMessage, QueueKey
+from outbox_relay.pauses import READ_PAUSES, Pauses
 from outbox_relay.tracing import record_claims
 from shared.templates import TEMPLATES_AND_WORK
 from shared.tracing import current_tracer
@@ -207,7 +208,7 @@ KNOWN_VALUES = {"templates": f"{{{','.join(TEMPLATES_AND_WORK)}}}", "locales": f
 
 
 def claim_parameters(key: QueueKey, begin_at: IndexPosition, limit: int) -> dict[str, Any]:
-    """Return the parameters of CLAIM and RECLAIM, apart from the lease."""
+    """Return the parameters of CLAIM and RECLAIM, apart from the lease and from pauses."""
     return KNOWN_VALUES | {
         "channel": key.channel.value,
         "priority": key.priority.value,
@@ -298,9 +299,10 @@ class ClaimStore:
     Every method waits while the database is unreachable. When it returns, its changes are committed.
     """
 
-    def __init__(self, database: ReconnectingConnection, lease: timedelta) -> None:
+    def __init__(self, database: ReconnectingConnection, lease: timedelta, pauses: Pauses | None = None) -> None:
         self._database = database
         self._lease = lease
+        self._pauses = pauses or Pauses()
         self._cursors = {QueueKey(channel, priority): ClaimCursor() for channel in CHANNELS for priority in Priority}
         self.has_claimed = False
 
@@ -313,6 +315,7 @@ class ClaimStore:
         query = ClaimQuery(self._lease)
 
         async def work(connection: RelayConnection) -> list[ClaimedMessage]:
+            await self._read_first_pauses(connection)
             try:
                 return await self._reclaim(connection, query, key, limit) or await self._claim(
                     connection, query, key, limit
@@ -329,9 +332,11 @@ class ClaimStore:
 
     async def claim_suspect(self, channels: Collection[AnyChannel]) -> ClaimedMessage | None:
         """Lease the longest due message that has lost two leases or more, if there is one."""
-        query, parameters = ClaimQuery(self._lease), suspect_parameters(channels)
+        query = ClaimQuery(self._lease)
 
         async def work(connection: RelayConnection) -> list[ClaimedMessage]:
+            await self._read_first_pauses(connection)
+            parameters = suspect_parameters(channels) | self._without_paused
             rows = await query.run(connection, RECLAIM_SUSPECT, parameters)
             return query.messages(rows or await query.run(connection, CLAIM_SUSPECT, parameters))
 
@@ -339,12 +344,21 @@ class ClaimStore:
 
     async def has_suspects(self, channels: Collection[AnyChannel]) -> bool:
         """Return whether a message that has lost two leases or more is due."""
-        parameters = suspect_parameters(channels)
+        parameters = suspect_parameters(channels) | self._without_paused
         return bool(await self._database.run(lambda connection: connection.fetch(FIND_SUSPECT, parameters)))
 
     def request_full_scan(self, key: QueueKey) -> None:
         """Make the queue's next claim scan the whole due index: a message was released behind the cursor."""
         self._cursors[key].request_full_scan()
+
+    @property
+    def _without_paused(self) -> dict[str, str]:
+        return {"templates": self._pauses.claimable_templates}
+
+    async def _read_first_pauses(self, connection: RelayConnection) -> None:
+        """Read the pauses before the first claim, because a new relay may claim before its first exchange."""
+        if not self._pauses.are_known:
+            self._pauses.update(await connection.fetch(READ_PAUSES, {}))
 
     async def _reclaim(
         self, connection: RelayConnection, query: ClaimQuery, key: QueueKey, limit: int
@@ -363,8 +377,9 @@ class ClaimStore:
         begin_at = cursor.next(started)
         query.sent_from(begin_at)
         statement = CLAIM_TRACED if tracer else CLAIM
+        parameters = claim_parameters(key, begin_at, limit) | self._without_paused
         try:
-            rows = await query.run(connection, statement, claim_parameters(key, begin_at, limit))
+            rows = await query.run(connection, statement, parameters)
         except QueryCanceled:
             cursor.took(begin_at, started, clock())
             raise

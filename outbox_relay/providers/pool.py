@@ -16,9 +16,11 @@ from outbox_relay.channels.base import CappedProvider, MessageSource, NoMessages
 from outbox_relay.failures.masking import masked_error
 from outbox_relay.metrics import BREAKER_OPEN, count_failure, register_provider
 from outbox_relay.model import ClaimedMessage, Failure
+from outbox_relay.pauses import Pauses
 from outbox_relay.providers.circuit_breaker import NOTHING, WINDOW_SECONDS, BreakerState, CircuitBreaker
 from outbox_relay.providers.rate_limiter import PermitCache
 from shared.log import get_logger
+from shared.vocabulary import AnyChannel, PauseKind
 
 FIRST_PROVIDER_WAIT = timedelta(seconds=5)
 """If the preferred provider has no free session or no permit, a message younger than this waits for it. A rate limit is
@@ -183,6 +185,7 @@ class PooledProvider:
         self.sessions = SessionPool(self.provider, capped.caps.connections or connections)
         self.exchange = StateExchange(self.breaker, self.permits)
         self.last_failure: Failure | None = None
+        self.is_paused = False
         self._last_success = float("-inf")
         self._has_probing_worker = False
         self._probe: UUID | None = None
@@ -204,7 +207,11 @@ class PooledProvider:
 
     def is_usable(self) -> bool:
         """Return whether messages may be submitted now, or may be soon."""
-        return self.state() is not BreakerState.OPEN
+        return not self.is_paused and self.state() is not BreakerState.OPEN
+
+    def is_passed_over(self) -> bool:
+        """Return whether its messages go to the next provider at once: an operator paused it, or it is down."""
+        return self.is_paused or self.state() is not BreakerState.CLOSED
 
     def is_healthy(self) -> bool:
         """Return whether it has accepted a message recently, so that a refusal concerns the message alone."""
@@ -215,6 +222,8 @@ class PooledProvider:
 
         If rate permits or the probe permit are missing, request them with the next exchange.
         """
+        if self.is_paused:
+            return 0
         now = self.clock()
         match self.breaker.state(now):
             case BreakerState.CLOSED:
@@ -237,6 +246,8 @@ class PooledProvider:
         While the breaker is closed, it may, if there are permits. While it is half open, only one message at a time may
         be in flight, as a probe.
         """
+        if self.is_paused:
+            return False
         now = self.clock()
         match self.breaker.state(now):
             case BreakerState.OPEN:
@@ -252,6 +263,8 @@ class PooledProvider:
         It does if only a free session, a permit that comes within ``timeout``, or an exchange with the other relays is
         missing.
         """
+        if self.is_paused:
+            return False
         now = self.clock()
         match self.breaker.state(now):
             case BreakerState.OPEN:
@@ -262,16 +275,21 @@ class PooledProvider:
                 return self.permits.wait(now) <= timeout.total_seconds()
 
     def needs_login(self) -> bool:
-        """Return whether to probe with a login, because no message does; request the probe permit for that."""
+        """Return whether to probe with a login, because no message does; request the probe permit for that.
+
+        A paused provider is left in peace.
+        """
         now = self.clock()
-        if self.breaker.half_open_for(now) < LOGIN_AFTER_SECONDS or self._is_probing():
+        if self.is_paused or self.breaker.half_open_for(now) < LOGIN_AFTER_SECONDS or self._is_probing():
             return False
         if not self.breaker.has_probe_permit(now):
             self.exchange.request_probe_permit(now)
         return self.breaker.has_probe_permit(now)
 
     def remaining(self) -> timedelta:
-        """Return how long it cannot take messages."""
+        """Return how long it cannot take messages. A pause is checked again soon, because an operator may end it."""
+        if self.is_paused:
+            return timedelta(seconds=RECHECK_SECONDS)
         now = self.clock()
         match self.breaker.state(now):
             case BreakerState.OPEN:
@@ -282,10 +300,12 @@ class PooledProvider:
                 return timedelta(seconds=self.permits.wait(now))
 
     def blocked_by(self) -> str | None:
-        """Return why this provider gets no messages, or None: an outage, or a rate limit.
+        """Return why this provider gets no messages, or None: a pause, an outage, or a rate limit.
 
         The rate limit counts if it was reached now or within the breaker's window.
         """
+        if self.is_paused:
+            return f"{self.name} is paused"
         now = self.clock()
         if self.breaker.state(now) is not BreakerState.CLOSED:
             return f"{self.name} is down"
@@ -402,7 +422,8 @@ class PooledProvider:
 class ProviderPool:
     """The providers of one channel, shared by its queue consumers.
 
-    ``sync_requested`` is set when a provider has something to exchange with the other relays.
+    ``sync_requested`` is set when a provider has something to exchange with the other relays. ``pauses`` of
+    ``channel`` pause all of its providers.
     """
 
     def __init__(
@@ -411,8 +432,14 @@ class ProviderPool:
         clock: Callable[[], float],
         connections: int = 1,
         sync_requested: asyncio.Event | None = None,
+        *,
+        channel: AnyChannel | None = None,
+        pauses: Pauses | None = None,
     ) -> None:
         self.providers = [PooledProvider(provider, clock, connections) for provider in providers]
+        self.channel = channel
+        self._pauses = pauses or Pauses()
+        self._pauses.subscribe(self._apply_pauses)
         self._clock = clock
         self._sync_requested = sync_requested or asyncio.Event()
         self._on_capacity: list[Callable[[], None]] = []
@@ -445,8 +472,8 @@ class ProviderPool:
         return min(provider.remaining() for provider in self.providers)
 
     def first_back(self) -> PooledProvider:
-        """Return the provider that may be tried first."""
-        return min(self.providers, key=PooledProvider.remaining)
+        """Return the provider that may be tried first; a paused one only if all are paused."""
+        return min(self.providers, key=lambda provider: (provider.is_paused, provider.remaining()))
 
     def blocked_by(self) -> list[str]:
         """Return why each provider is blocked, or an empty list if at least one is not."""
@@ -458,13 +485,13 @@ class ProviderPool:
     def is_for(self, number: int, message: ClaimedMessage, first: int) -> bool:
         """Return whether provider ``number`` gets a message that the provider ``first`` and those after it may deliver.
 
-        It does if it is the provider ``first``, if every provider between ``first`` and ``number`` is down, or if the
-        message has waited long enough.
+        It does if it is the provider ``first``, if every provider between ``first`` and ``number`` is paused or down,
+        or if the message has waited long enough.
         """
         if number <= first:
             return number == first
         is_late = self._clock() - message.enqueued_monotonic > FIRST_PROVIDER_WAIT.total_seconds()
-        return is_late or all(provider.state() is not BreakerState.CLOSED for provider in self.providers[first:number])
+        return is_late or all(provider.is_passed_over() for provider in self.providers[first:number])
 
     def has_usable_after(self, number: int) -> bool:
         """Return whether a provider after that one may be tried."""
@@ -502,6 +529,13 @@ class ProviderPool:
         """Notify the consumers that more messages may be sent than before, so that they claim again."""
         for callback in self._on_capacity:
             callback()
+
+    def _apply_pauses(self) -> None:
+        is_channel_paused = self.channel is not None and self._pauses.includes(PauseKind.CHANNEL, self.channel)
+        for provider in self.providers:
+            provider.is_paused = is_channel_paused or self._pauses.includes(PauseKind.PROVIDER, provider.name)
+        self.wake_workers()
+        self.notify_capacity()
 
     def sync_if_needed(self) -> None:
         """Request an exchange with the other relays, if a provider needs one."""

@@ -1,4 +1,4 @@
-"""Exchanges the state of providers with the other relays, through one row for each provider.
+"""Exchanges the state of providers with the other relays, through one row for each provider, and reads the pauses.
 
 No delivery blocks during an exchange. Before a claim, the relay requests rate permits and probe permits for the whole
 batch. Until they come, it claims only as many messages as it has permits. All other state is exchanged once a second.
@@ -7,7 +7,7 @@ state.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -18,6 +18,7 @@ from psycopg.rows import class_row, namedtuple_row
 
 from outbox_relay.db.connection import ReconnectingConnection
 from outbox_relay.failures.masking import masked_error
+from outbox_relay.pauses import READ_PAUSES, Pauses
 from outbox_relay.providers.circuit_breaker import BreakerState
 from outbox_relay.providers.pool import (
     PROBE_PERMIT_SECONDS,
@@ -46,9 +47,11 @@ select name, consecutive_opens, coalesce(extract(epoch from open_until - now()),
 """  # noqa: S608 - put together from our own
 
 REGISTER = """
-insert into providers (name, rate)
-select name, rate from unnest(%(names)s::text[], %(rates)s::text[]) as registered (name, rate)
-on conflict (name) do update set rate = excluded.rate where providers.rate is distinct from excluded.rate
+insert into providers (name, channel, rate)
+select name, channel, rate
+  from unnest(%(names)s::text[], %(channels)s::text[], %(rates)s::text[]) as registered (name, channel, rate)
+on conflict (name) do update set channel = excluded.channel, rate = excluded.rate
+      where (providers.channel, providers.rate) is distinct from (excluded.channel, excluded.rate)
 """
 
 # - The row is locked first. All values are computed from its state after the lock.
@@ -105,11 +108,18 @@ class ProviderStateSync:
     An exchange happens soon after ``requested`` is set, and every second or so while providers are in use.
     """
 
-    def __init__(self, database_url: str, pools: Sequence[ProviderPool], requested: asyncio.Event) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        pools: Sequence[ProviderPool],
+        requested: asyncio.Event,
+        pauses: Pauses | None = None,
+    ) -> None:
         self._database = ReconnectingConnection(database_url, "providers")
         self._pools = pools
         self._providers = [provider for pool in pools for provider in pool.providers]
         self._requested = requested
+        self._pauses = pauses or Pauses()
         self._relay = uuid4()
         self._registered_over: AsyncConnection | None = None
         self._is_known = asyncio.Event()
@@ -152,8 +162,18 @@ class ProviderStateSync:
             async with asyncio.timeout(LONGEST_EXCHANGE_SECONDS):
                 await self._is_known.wait()
 
-    def polled(self, states: Mapping[str, ProviderState]) -> None:
-        """Apply what the poller has read while there is nothing to send; otherwise exchange soon."""
+    def woken(self) -> None:
+        """Exchange soon if no exchanges run every second: an operator may have paused something or ended a pause."""
+        if self._is_quiet():
+            self._requested.set()
+
+    def polled(self, states: Mapping[str, ProviderState], pauses: Iterable[Collection[str]] | None) -> None:
+        """Apply what the poller has read while there is nothing to send; otherwise exchange soon.
+
+        ``pauses`` apply in any case, and are None after a poll that failed.
+        """
+        if pauses is not None:
+            self._pauses.update(pauses)
         is_complete = states.keys() >= set(self.names)
         if is_complete and self._is_quiet():
             self._apply([(provider, None, states[provider.name]) for provider in self._providers])
@@ -197,6 +217,8 @@ class ProviderStateSync:
     async def _exchange_over(
         self, connection: AsyncConnection, updates: Sequence[tuple[PooledProvider, ProviderStateUpdate | None]]
     ) -> dict[str, ProviderState]:
+        # First, because the exchange may wait for a row until its time is over.
+        self._pauses.update(await (await connection.execute(READ_PAUSES)).fetchall())
         if connection is not self._registered_over:
             await self._register(connection)
             self._registered_over = connection
@@ -208,9 +230,10 @@ class ProviderStateSync:
         return states | (await self._read(connection, quiet) if quiet else {})
 
     async def _register(self, connection: AsyncConnection) -> None:
-        rates = {provider.name: provider.rate for provider in self._providers}
-        texts = [str(rate) if rate else None for rate in rates.values()]
-        await connection.execute(REGISTER, {"names": list(rates), "rates": texts})
+        found = {provider.name: (pool.channel, provider.rate) for pool in self._pools for provider in pool.providers}
+        channels = [channel for channel, _ in found.values()]
+        rates = [str(rate) if rate else None for _, rate in found.values()]
+        await connection.execute(REGISTER, {"names": list(found), "channels": channels, "rates": rates})
 
     async def _read(self, connection: AsyncConnection, names: list[str]) -> dict[str, ProviderState]:
         async with connection.cursor(row_factory=namedtuple_row) as cursor:

@@ -32,6 +32,7 @@ METRICS = {
     "signpost_breaker_open": ("provider",),
     "signpost_maintenance_last_success_timestamp_seconds": (),
     "signpost_sms_segments_total": ("provider",),
+    "signpost_paused": ("kind", "name"),
     "signpost_rate_wait_seconds": ("provider",),
     "signpost_fallbacks_total": ("channel",),
     "signpost_fallbacks_over_budget_total": ("scope",),

@@ -61,3 +61,21 @@ def test_a_relay_that_waits_for_its_rate_is_ready_and_reports_it(outbox: Outbox,
     with running_relay(outbox.database, EMAIL_PROVIDERS=f"{sink.provider}&rate=1/h") as relay:
         eventually(lambda: outbox.number("select count(*) from outbox_messages where status = 'sent'") == 1, seconds=30)
         assert readyz(relay, 200, "held") == [f"email high: smtp:127.0.0.1:{sink.port} is at its rate"]
+
+
+def test_a_relay_is_ready_and_reports_what_an_operator_paused(outbox: Outbox, sink: MailSink) -> None:
+    outbox.execute(
+        "insert into pauses (kind, name, operator, reason) values"
+        " ('channel', 'email', 'ada', 'maintenance'), ('template', 'activation', 'ada', 'wrong text')"
+    )
+    outbox.put(due_at=LONG_DUE)
+    with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider) as relay:
+        assert readyz(relay, 200, "held") == [
+            f"email high: smtp:127.0.0.1:{sink.port} is paused",
+            "email high: template activation is paused",
+        ]
+        paused = [line for line in relay.get("/metrics").text.splitlines() if line.startswith("signpost_paused{")]
+        assert paused == [
+            'signpost_paused{kind="channel",name="email"} 1.0',
+            'signpost_paused{kind="template",name="activation"} 1.0',
+        ]

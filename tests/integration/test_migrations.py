@@ -16,7 +16,16 @@ from migrations.revisions import REVISIONS
 from migrations.rights import ROLES, rights
 from operator_console.actions.bulk import ACTIONS, BulkStatus
 from operator_console.actions.tokens import Scope
-from shared.vocabulary import CHANNELS, Channel, OrganizationStatus, Priority, Purpose, Status, UserStatus
+from shared.vocabulary import (
+    CHANNELS,
+    Channel,
+    OrganizationStatus,
+    PauseKind,
+    Priority,
+    Purpose,
+    Status,
+    UserStatus,
+)
 from tests.support.databases import Database, fresh_database
 from tests.support.eventually import eventually
 
@@ -77,6 +86,7 @@ CHECKED: dict[tuple[str, str], Iterable[str]] = {
     ("outbox_messages", "channel"): CHANNELS,
     ("outbox_messages", "priority"): Priority,
     ("outbox_messages", "status"): Status,
+    ("pauses", "kind"): PauseKind,
     ("tokens", "channel"): Channel,
     ("tokens", "purpose"): Purpose,
     ("users", "status"): UserStatus,

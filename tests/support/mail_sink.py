@@ -23,6 +23,7 @@ class MailSink:
         self.port = 0
         self.arrived: Counter[str] = Counter()
         self.connections = 0
+        self.open_connections = 0
         self.refusals: dict[bytes, bytes] = {}
         self.message_ids: defaultdict[str, set[str]] = defaultdict(set)
         self.reply_seconds = 0.0
@@ -65,6 +66,7 @@ class MailSink:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open_connections += 1
         try:
             await self._answer(writer, b"220 sink\r\n")
             is_refused, recipient = False, ""
@@ -82,6 +84,7 @@ class MailSink:
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
+            self.open_connections -= 1
             writer.close()
 
     def _take(self, recipient: str, content: bytes) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from outbox_relay.delivery.message_source import MOST_AHEAD, MessagePreparer
 from outbox_relay.model import ClaimedMessage
+from outbox_relay.pauses import Pauses
 from tests.support.claimed import a_claimed_message
 
 
@@ -19,7 +20,7 @@ class Bench:
         self._broken = {self.waiting[number].id for number in broken}
         self.rendered: list[ClaimedMessage] = []
         self._ahead = MessagePreparer(
-            self._render, lambda count: islice(self.waiting, count), timedelta(seconds=1), set()
+            self._render, lambda count: islice(self.waiting, count), timedelta(seconds=1), set(), Pauses()
         )
 
     def take(self) -> bytes:
