@@ -83,6 +83,27 @@ class UnknownBulkError(ActionError):
     text = "does not exist"
 
 
+class UnknownTargetError(ActionError):
+    """No provider, channel or template has this name."""
+
+    code = "unknown_target"
+    text = "is not a known {kind}"
+
+
+class NotPausedError(ActionError):
+    """Only something that is paused can be resumed."""
+
+    code = "not_paused"
+    text = "is not paused"
+
+
+class BreakerNotOpenError(ActionError):
+    """Only an open circuit breaker can be made half-open."""
+
+    code = "breaker_not_open"
+    text = "has no open circuit breaker"
+
+
 class UnknownOrganizationError(ActionError):
     """No organization has this id."""
 

@@ -1,16 +1,16 @@
-"""The filter for messages that the command line, the HTTP interface and the pages share."""
+"""The filter for messages that the command line, the HTTP interface and the pages share, and that of pauses."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Self, TypeAlias
 
-from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, func, literal_column
+from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, func, literal_column, or_
 
 from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
 from shared.ids import EPOCH
 from shared.masks import masked
-from shared.models import OutboxMessage
+from shared.models import OutboxMessage, PauseRow
 from shared.templates import TEMPLATES_AND_WORK, AnyTemplate
 from shared.vocabulary import CHANNELS, AnyChannel, DeadReason, Status
 
@@ -137,6 +137,11 @@ def row_conditions(wanted: MessageFilter, messages: Messages = OutboxMessage) ->
     if wanted.recipient is not None:
         conditions.append(func.lower(messages.recipient) == func.lower(wanted.recipient))
     return conditions
+
+
+def is_active_pause() -> ColumnElement[bool]:
+    """Return the condition of pauses that have not ended."""
+    return or_(PauseRow.until.is_(None), PauseRow.until > func.now())
 
 
 def _lowest_id_at(moment: datetime) -> Function[Any]:

@@ -152,6 +152,18 @@ class ProviderView:
 
 
 @dataclass(frozen=True)
+class PauseView:
+    """What an operator has paused: a provider, a channel or a template; without ``until`` until it is resumed."""
+
+    kind: str
+    name: str
+    until: datetime | None
+    paused_at: datetime
+    operator: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class RelayView:
     """A relay with a recent heartbeat, and the channels it serves."""
 
@@ -202,6 +214,7 @@ class Stats:
     is_dead_capped: bool
     hours: tuple[HourView, ...]
     providers: tuple[ProviderView, ...]
+    pauses: tuple[PauseView, ...]
     relays: tuple[RelayView, ...]
 
 

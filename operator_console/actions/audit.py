@@ -29,7 +29,10 @@ class Action(StrEnum):
     STOP_BULK = "stop_bulk"
     RESUME_BULK = "resume_bulk"
     CREATE_TOKEN = "create_token"  # noqa: S105 - the name of an action
+    PAUSE = "pause"
+    PROBE = "probe"
     REPAIR = "repair"
+    RESUME = "resume"
     REVOKE_TOKEN = "revoke_token"  # noqa: S105 - the name of an action
 
 

@@ -7,11 +7,11 @@ import click
 
 from operator_console.cli.actions import bulk_commands, discard_command, requeue_command, undo_discard_command
 from operator_console.cli.organizations import organizations_commands
+from operator_console.cli.pauses import channels_commands, pauses_command, providers_commands, templates_commands
 from operator_console.cli.queries import (
     audit_command,
     groups_command,
     list_command,
-    providers_command,
     show_command,
     status_command,
 )
@@ -56,8 +56,9 @@ def main() -> None:
 
 
 for command in (
-    *(status_command, list_command, show_command, groups_command, providers_command, audit_command),
+    *(status_command, list_command, show_command, groups_command, audit_command),
     *(requeue_command, discard_command, undo_discard_command, bulk_commands),
+    *(providers_commands, channels_commands, templates_commands, pauses_command),
     *(organizations_commands, tokens_commands),
 ):
     main.add_command(command)

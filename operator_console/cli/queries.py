@@ -1,4 +1,4 @@
-"""Commands that only read: status, providers, messages, causes and the audit."""
+"""Commands that only read: status, messages, causes and the audit."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -20,12 +20,13 @@ from operator_console.cli.options import (
     status_option,
 )
 from operator_console.cli.output import show_object, show_rows, writes_json
+from operator_console.cli.pauses import PAUSE_COLUMNS, PROVIDER_COLUMNS
 from operator_console.errors import UnknownMessageError
 from operator_console.filters import MessageFilter
 from operator_console.queries.audit import list_actions
 from operator_console.queries.causes import list_causes
 from operator_console.queries.messages import list_messages, show_message
-from operator_console.queries.stats import list_providers, stats
+from operator_console.queries.stats import stats
 from operator_console.views import HourView, Mask, MessageView, Stats, as_json, unmasked
 from shared.masks import masked
 
@@ -42,7 +43,6 @@ MESSAGE_COLUMNS = (
 )
 CAUSE_COLUMNS = ("cause", "messages", "dead_reason", "provider", "error", "first_seen", "last_seen")
 AUDIT_COLUMNS = ("id", "acted_at", "operator", "action", "message_id", "bulk_id", "reason", "before", "after")
-PROVIDER_COLUMNS = ("provider", "breaker", "since", "last_failure_class", "last_failed_at", "rate", "last_error")
 BACKLOG_COLUMNS = (
     "channel",
     "due",
@@ -62,7 +62,7 @@ RECENT_HOURS = 2
 @click.command("status")
 @json_option
 def status_command(*, is_json: bool) -> None:
-    """Show backlog, outcomes, breakers and relays."""
+    """Show backlog, outcomes, breakers, pauses and relays."""
     with transaction() as session:
         found = stats(session)
     if writes_json(is_json=is_json):
@@ -73,6 +73,9 @@ def status_command(*, is_json: bool) -> None:
         f"\n{found.dead}{' or more' if found.is_dead_capped else ''} dead; `outboxctl groups` shows the causes\n"
     )
     show_rows([as_json(provider) for provider in found.providers], PROVIDER_COLUMNS, is_json=False)
+    if found.pauses:
+        click.echo("\npaused by operators:\n")
+        show_rows([as_json(pause) for pause in found.pauses], PAUSE_COLUMNS, is_json=False)
     alive = "1 relay" if len(found.relays) == 1 else f"{len(found.relays)} relays"
     click.echo(f"\n{alive} alive{'' if found.relays else ': nothing is delivered'}\n")
     show_rows([as_json(relay) for relay in found.relays], RELAY_COLUMNS, is_json=False)
@@ -97,18 +100,6 @@ def _by_channel(found: Stats) -> list[dict[str, object]]:
 
 def _is_of(hour: HourView, channel: str, recent: list[datetime]) -> bool:
     return hour.channel == channel and hour.hour in recent
-
-
-@click.command("providers")
-@json_option
-def providers_command(*, is_json: bool) -> None:
-    """List the providers of the running relays, with their circuit breakers.
-
-    A terminal gets a table, a pipe gets JSON lines.
-    """
-    with transaction() as session:
-        providers = list_providers(session)
-    show_rows([as_json(provider) for provider in providers], PROVIDER_COLUMNS, is_json=is_json)
 
 
 @click.command("list")

@@ -1,12 +1,13 @@
-"""The state of the outbox: backlog, outcomes of the last 24 hours, providers and relays."""
+"""The state of the outbox: backlog, outcomes of the last 24 hours, providers, pauses and relays."""
 
 from datetime import timedelta
 
 from sqlalchemy import case, func, select, text
 from sqlalchemy.orm import Session
 
-from operator_console.views import BacklogView, HourView, ProviderView, RelayView, Stats, from_row
-from shared.models import ProviderRow, RelayRow
+from operator_console.filters import is_active_pause
+from operator_console.views import BacklogView, HourView, PauseView, ProviderView, RelayView, Stats, from_row
+from shared.models import PauseRow, ProviderRow, RelayRow
 from shared.vocabulary import CHANNELS, PROVIDER_CONFIGURED_SECONDS, RELAY_ALIVE_SECONDS, Priority
 
 MAX_COUNT = 100_000
@@ -60,6 +61,7 @@ def stats(session: Session) -> Stats:
         is_dead_capped=dead == MAX_COUNT,
         hours=hours(session),
         providers=list_providers(session),
+        pauses=list_pauses(session),
         relays=list_relays(session),
     )
 
@@ -95,6 +97,12 @@ def list_providers(session: Session) -> tuple[ProviderView, ...]:
 def provider_names(session: Session) -> list[str]:
     """Return the names of all providers that a relay ever had: old messages may name a removed one."""
     return list(session.scalars(select(ProviderRow.name).order_by(ProviderRow.name)))
+
+
+def list_pauses(session: Session) -> tuple[PauseView, ...]:
+    """Return the pauses that have not ended, by kind and name."""
+    query = select(PauseRow).where(is_active_pause()).order_by(PauseRow.kind, PauseRow.name)
+    return tuple(from_row(PauseView, row) for row in session.scalars(query))
 
 
 def list_relays(session: Session) -> tuple[RelayView, ...]:

@@ -1,5 +1,6 @@
 """The HTTP interface for scripts: JSON under /v1."""
 
+from datetime import timedelta
 from http import HTTPStatus
 from uuid import UUID
 
@@ -18,12 +19,13 @@ from operator_console.actions.bulk import (
 )
 from operator_console.actions.discard import discard, undo_discard
 from operator_console.actions.organizations import Repair, repair
+from operator_console.actions.pauses import PauseTarget, count_impact, pause, probe, resume
 from operator_console.actions.requeue import Correction, requeue
 from operator_console.actions.tokens import Scope
 from operator_console.queries.audit import list_actions
 from operator_console.queries.messages import search_messages, show_message
 from operator_console.queries.organizations import list_organizations, show_organization
-from operator_console.queries.stats import list_providers, list_relays
+from operator_console.queries.stats import list_pauses, list_providers, list_relays
 from operator_console.views import as_json, unmasked
 from operator_console.web.access import act, current_operator, requires
 from operator_console.web.pages import url_with_query
@@ -32,8 +34,11 @@ from operator_console.web.schemas import (
     BulkSchema,
     MessagesQuery,
     OrganizationsQuery,
+    PauseSchema,
+    ProbeSchema,
     ReasonSchema,
     RequeueSchema,
+    TargetSchema,
     read_query,
 )
 from operator_console.web.services import services
@@ -164,6 +169,50 @@ def get_providers() -> Response:
     """List the state of the providers that a running relay has configured."""
     with services().sessions.begin() as session:
         return jsonify(providers=[as_json(one) for one in list_providers(session)])
+
+
+@blueprint.post("/providers/probe")
+@requires(Scope.ACT)
+def post_probe() -> Response:
+    """Make a provider's open circuit breaker half-open now."""
+    body = read_body(ProbeSchema())
+    with services().sessions.begin() as session:
+        due = probe(session, body["name"], current_operator().audit(body["reason"]))
+    return jsonify(provider=body["name"], breaker="half_open", due=due)
+
+
+@blueprint.get("/pauses")
+@requires(Scope.READ)
+def get_pauses() -> Response:
+    """List what operators have paused."""
+    with services().sessions.begin() as session:
+        return jsonify(pauses=[as_json(one) for one in list_pauses(session)])
+
+
+@blueprint.post("/pauses")
+@requires(Scope.ACT)
+def post_pauses() -> Response:
+    """Pause a provider, a channel or a template; show how many messages wait, and how many codes expire meanwhile."""
+    body = read_body(PauseSchema())
+    target = PauseTarget(body["kind"], body["name"])
+    span = timedelta(minutes=body["minutes"]) if body["minutes"] else None
+    with services().count_permits.hold(), services().sessions.begin() as session:
+        [impact] = count_impact(session, target, [span])
+        if body["dry_run"]:
+            return jsonify(as_json(impact) | {"dry_run": True})
+        paused = pause(session, target, span, current_operator().audit(body["reason"]))
+    return jsonify(as_json(paused) | as_json(impact))
+
+
+@blueprint.post("/pauses/resume")
+@requires(Scope.ACT)
+def post_pauses_resume() -> Response:
+    """End a pause."""
+    body = read_body(TargetSchema())
+    target = PauseTarget(body["kind"], body["name"])
+    with services().sessions.begin() as session:
+        resume(session, target, current_operator().audit(body["reason"]))
+    return jsonify(target.as_json())
 
 
 @blueprint.get("/relays")

@@ -9,10 +9,11 @@ from marshmallow import Schema, ValidationError, fields, post_load, pre_load, va
 
 from operator_console.actions.audit import MAX_REASON_LENGTH, Action, is_showable
 from operator_console.actions.bulk import MAX_PER_MINUTE
+from operator_console.actions.pauses import MAX_PAUSE_MINUTES
 from operator_console.filters import MessageFilter
 from operator_console.web.errors import ViolationCode
 from shared.templates import TEMPLATES_AND_WORK
-from shared.vocabulary import CHANNELS, DeadReason, HealthStatus, Locale, Status
+from shared.vocabulary import CHANNELS, DeadReason, HealthStatus, Locale, PauseKind, Status
 from shared.web.bodies import loaded
 from shared.web.problems import ValidationFailedError, Violation
 
@@ -202,6 +203,32 @@ class ReasonSchema(StrictSchema):
     """The reason of an action."""
 
     reason = Text(MAX_REASON_LENGTH, required=True)
+
+
+class PauseForm(ReasonSchema):
+    """The reason and the length of a pause, from a page's form; without ``minutes`` it has no end."""
+
+    minutes = PositiveInteger(MAX_PAUSE_MINUTES, strict=False, load_default=None)
+
+
+class TargetSchema(ReasonSchema):
+    """What to resume, and the reason."""
+
+    kind = Choice(PauseKind, required=True)
+    name = Text(required=True)
+
+
+class PauseSchema(TargetSchema):
+    """What to pause, the reason and the length; without ``minutes`` it has no end."""
+
+    minutes = PositiveInteger(MAX_PAUSE_MINUTES, strict=True, load_default=None, allow_none=True)
+    dry_run = StrictBoolean(load_default=False)
+
+
+class ProbeSchema(ReasonSchema):
+    """The name of a provider, and the reason."""
+
+    name = Text(required=True)
 
 
 class RequeueSchema(ReasonSchema):

@@ -277,7 +277,7 @@ class PooledProvider:
     def needs_login(self) -> bool:
         """Return whether to probe with a login, because no message does; request the probe permit for that.
 
-        A paused provider is left in peace.
+        A paused provider gets no login either.
         """
         now = self.clock()
         if self.is_paused or self.breaker.half_open_for(now) < LOGIN_AFTER_SECONDS or self._is_probing():

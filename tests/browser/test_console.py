@@ -19,7 +19,7 @@ DESKTOP = {"width": 1280, "height": 900}
 SMALL_PHONE = {"width": 320, "height": 568}
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 PATHS = ("/", "/messages", "/messages?status=dead", "/messages/causes", "/bulk", "/bulk/new?status=dead", "/relays")
-PATHS += ("/audit", "/tokens")
+PATHS += ("/relays/pauses/template/activation", "/audit", "/tokens")
 MODES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 FAR = {"due_at": "now() + interval '1 hour'"}
 
@@ -87,6 +87,23 @@ def test_a_discard_can_be_undone(signed_in: Page, shared_outbox: Outbox) -> None
     signed_in.locator("#why-restore").fill("it was not")
     signed_in.get_by_role("button", name="Undo discard").click()
     expect(signed_in.locator(".head")).to_contain_text("rejected")
+
+
+def test_a_channel_is_paused_after_a_count_of_its_codes_and_resumed(signed_in: Page, shared_outbox: Outbox) -> None:
+    shared_outbox.put(channel="sms", recipient="'+33611111111'", expires_at="now() + interval '10 minutes'", **FAR)
+    signed_in.goto("/relays")
+    signed_in.get_by_text("Pause a channel or a template…").click()
+    signed_in.get_by_role("link", name="sms", exact=True).click()
+    signed_in.get_by_label("Reason").fill("the gateway is being moved")
+    signed_in.get_by_label("Until").select_option("15")
+    expect(signed_in.locator("option:checked")).to_contain_text("1 code expires")
+    signed_in.get_by_role("button", name="Pause").click()
+    row = signed_in.get_by_role("row").filter(has_text="the gateway is being moved")
+    expect(row).to_contain_text("channel sms")
+    row.get_by_text("Resume…").click()
+    row.get_by_label("Reason").fill("it has moved")
+    row.get_by_role("button", name="Resume sms").click()
+    expect(signed_in.get_by_text("Nothing is paused.")).to_be_visible()
 
 
 def test_a_filter_can_be_bookmarked(signed_in: Page, shared_outbox: Outbox) -> None:

@@ -40,7 +40,7 @@ def two_relays(ending: ExitStack, outbox: Outbox, providers: str) -> Relays:
 
 
 def breaker(outbox: Outbox, server: Postfix) -> str:
-    listed = lines_of(outboxctl(outbox.database, "providers", "--json"))
+    listed = lines_of(outboxctl(outbox.database, "providers", "list", "--json"))
     return next(str(one["breaker"]) for one in listed if one["provider"] == server.name)
 
 

@@ -51,6 +51,7 @@ def get_overview() -> Response:
         found=found,
         causes=found.causes[:CAUSES_SHOWN],
         providers=now.providers,
+        pauses=now.pauses,
     )
 
 

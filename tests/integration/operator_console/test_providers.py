@@ -28,7 +28,7 @@ A_ROW = (
 def test_providers_shows_each_breaker(database: Database, columns: str, breaker: str) -> None:
     with database.connect() as owner:
         owner.execute(f"{A_ROW}{columns})")
-    result = CliRunner().invoke(main, ["providers", "--json"], env={"DATABASE_URL": database.console_url})
+    result = CliRunner().invoke(main, ["providers", "list", "--json"], env={"DATABASE_URL": database.console_url})
     [shown] = [json.loads(line) for line in result.stdout.splitlines()]
     assert (shown["provider"], shown["breaker"], shown["rate"]) == ("smtp:mx:25", breaker, "14/s")
     assert shown["last_failure_class"] == ("provider" if breaker != "closed" else None)
@@ -42,5 +42,5 @@ def test_a_provider_that_no_relay_has_configured_is_not_listed(outbox: Outbox, s
         "insert into providers (name, seen_at) values (%s, now() - interval '3 days')", f"smtp:127.0.0.1:{sink.port}"
     )
     with running_relay(outbox.database, EMAIL_PROVIDERS=sink.provider):
-        listed = eventually(lambda: lines_of(outboxctl(outbox.database, "providers")))
+        listed = eventually(lambda: lines_of(outboxctl(outbox.database, "providers", "list")))
     assert [one["provider"] for one in listed] == [f"smtp:127.0.0.1:{sink.port}"]
