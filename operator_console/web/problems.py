@@ -94,6 +94,11 @@ def problem(code: StrEnum, **members: Any) -> Response:
     return json_response(document, REALM)
 
 
+def field_texts(error: ValidationFailedError) -> dict[str, str]:
+    """Return a text for each field of a form that violates its schema."""
+    return {violation.pointer: VIOLATIONS[violation.code] for violation in error.violations}
+
+
 def _refused(error: ProblemError) -> Response:
     match error:
         case NotSignedInError(form=form):

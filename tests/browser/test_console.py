@@ -60,6 +60,29 @@ def test_a_dead_message_is_found_by_cause_requeued_and_sent(
     assert arrivals.arrived[f"{message_id}@signpost.example"] == 1
 
 
+def test_a_wrong_correction_keeps_the_form_and_a_right_one_shows_the_outcome(
+    signed_in: Page, shared_outbox: Outbox, arrivals: MailSink
+) -> None:
+    unowned = {"template": "'welcome'", "token_id": "null", "recipient": "'bo@exmaple.org'"}
+    [message_id] = put_dead(shared_outbox, "550 5.1.2 no such domain", **unowned)
+    signed_in.goto(f"/messages/{message_id}")
+    signed_in.get_by_text("Correct the recipient or the language").click()
+    recipient, reason = signed_in.get_by_label("Recipient"), signed_in.locator("#why-correct")
+    recipient.fill("bo@example")
+    reason.fill("a slip of the pen")
+    signed_in.get_by_role("button", name="Correct and requeue").click()
+    expect(signed_in.get_by_role("alert")).to_contain_text("not a valid e-mail address")
+    expect(signed_in.locator(".head")).to_contain_text("b…@exmaple.org")
+    expect(recipient).to_have_value("bo@example")
+    expect(recipient).to_be_focused()
+    expect(reason).to_have_value("a slip of the pen")
+    recipient.fill("bo@example.org")
+    signed_in.get_by_role("button", name="Correct and requeue").click()
+    # Without a reload: the page refreshes itself.
+    expect(signed_in.locator(".head .badge")).to_have_text("sent", timeout=30_000)
+    assert arrivals.arrived[f"{message_id}@signpost.example"] == 1
+
+
 def test_all_messages_of_a_cause_are_counted_requeued_and_sent(
     signed_in: Page, shared_outbox: Outbox, arrivals: MailSink
 ) -> None:

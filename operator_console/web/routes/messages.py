@@ -1,5 +1,8 @@
 """/messages: the list with its filter, one message, and the actions on it."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from uuid import UUID
 
 from flask import Blueprint, Response, request, url_for
@@ -9,13 +12,16 @@ from operator_console.actions.bulk import excluded_reasons
 from operator_console.actions.discard import discard, undo_discard
 from operator_console.actions.requeue import Correction, requeue
 from operator_console.actions.tokens import Scope
+from operator_console.errors import AddressNotTheirsError, WrongAddressError
 from operator_console.filters import MessageFilter
 from operator_console.queries.messages import search_messages, show_message
 from operator_console.queries.stats import list_providers, provider_names
 from operator_console.views import MessageDetail, Page, ProviderView, unmasked
 from operator_console.web.access import act, current_operator, requires
+from operator_console.web.errors import Code
 from operator_console.web.labels import DEAD_REASON_OPTIONS, EVENTS, OPERATOR_EVENTS
 from operator_console.web.pages import page, redirect_to, url_with_query
+from operator_console.web.problems import PROBLEM_TYPES, field_texts
 from operator_console.web.schemas import (
     MessagesFormQuery,
     RequeueSchema,
@@ -27,6 +33,7 @@ from operator_console.web.schemas import (
 from operator_console.web.services import services
 from shared.templates import TEMPLATES_AND_WORK
 from shared.vocabulary import CHANNELS, DeadReason, Locale, Status
+from shared.web.problems import ValidationFailedError
 
 blueprint = Blueprint("messages", __name__, url_prefix="/messages")
 
@@ -95,11 +102,20 @@ def get_one(message_id: UUID) -> Response:
 @blueprint.post("/<uuid:message_id>/requeue")
 @requires(Scope.ACT)
 def post_requeue(message_id: UUID) -> Response:
-    """Give the message another attempt, with corrections if there are any."""
-    form = read_form(RequeueSchema())
-    correction = Correction(form.get("recipient"), form.get("locale"))
-    with services().sessions.begin() as session:
-        requeue(session, message_id, current_operator().audit(form["reason"]), correction)
+    """Give the message another attempt, with corrections if there are any.
+
+    A form with a wrong field is shown again, with its values and the reason at the field.
+    """
+    try:
+        form = read_form(RequeueSchema())
+        correction = Correction(form.get("recipient"), form.get("locale"))
+        with services().sessions.begin() as session:
+            requeue(session, message_id, current_operator().audit(form["reason"]), correction)
+    except ValidationFailedError as error:
+        return _form_again(message_id, HTTPStatus.UNPROCESSABLE_ENTITY, field_texts(error))
+    except (WrongAddressError, AddressNotTheirsError) as error:
+        problem_type = PROBLEM_TYPES[Code(error.code)]
+        return _form_again(message_id, HTTPStatus(problem_type.status), {"recipient": problem_type.detail})
     return redirect_to(url_for(".get_one", message_id=message_id), notice="requeued")
 
 
@@ -131,12 +147,46 @@ def post_reveal(message_id: UUID) -> Response:
     return _message_page(message, address)
 
 
-def _message_page(message: MessageDetail, address: str | None = None) -> Response:
+@dataclass(frozen=True)
+class Form:
+    """A form of the message's page: empty, or sent with wrong fields, with a text for each of these."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+    def value(self, name: str) -> str:
+        """Return what the field contained."""
+        return self.values.get(name, "")
+
+    def error(self, name: str) -> str:
+        """Return what is wrong with the field."""
+        return self.errors.get(name, "")
+
+
+def _form_again(message_id: UUID, status: HTTPStatus, errors: Mapping[str, str]) -> Response:
+    with services().sessions.begin() as session:
+        message = show_message(session, message_id)
+    return _message_page(message, form=Form(request.form.to_dict(), errors), status=status)
+
+
+def _message_page(
+    message: MessageDetail,
+    address: str | None = None,
+    form: Form | None = None,
+    status: HTTPStatus = HTTPStatus.OK,
+) -> Response:
+    is_correction = form is not None and "recipient" in form.values
     return page(
         "message.html",
+        status,
         message=message,
         address=address,
         waits_for=_waits_for(message),
+        # Only a page that was requested by GET can refresh itself.
+        is_live=request.method == "GET",
+        is_correction=is_correction,
+        plain=(not is_correction and form) or Form(),
+        correction=(is_correction and form) or Form(),
         events=EVENTS,
         operator_events=OPERATOR_EVENTS,
         locales=Locale,

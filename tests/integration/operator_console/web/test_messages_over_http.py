@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from tests.support.consoles import ConsoleUnderTest, csrf_in
+from tests.support.operators import a_user
 from tests.support.outbox import Outbox
 
 UNKNOWN_ID = UUID(int=0)
@@ -187,10 +188,42 @@ def test_a_correction_must_be_an_address_of_the_channel(
     response = console.ask("POST", f"/v1/messages/{message_id}/requeue", token, json=asked)
     assert (response.status_code, response.json["code"]) == (422, "wrong_address")
     browser = console.signed_in(token)
-    form = asked | {"csrf": csrf_in(browser.get(f"/messages/{message_id}"))}
+    form = asked | {"csrf": csrf_in(browser.get(f"/messages/{message_id}")), "locale": "fr"}
     page = browser.post(f"/messages/{message_id}/requeue", data=form)
-    assert (page.status_code, "Wrong address" in page.text) == (422, True)
+    assert (page.status_code, "not a valid e-mail address" in page.text) == (422, True)
+    assert f'value="{recipient}" aria-invalid="true"' in page.text
+    assert 'value="a slip"' in page.text
+    assert "<option selected>fr</option>" in page.text
+    assert "hx-get" not in page.text
     assert outbox.row(message_id).status == "dead"
+
+
+def test_a_form_without_a_reason_is_shown_again_with_its_values(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    message_id = a_dead_message(outbox)
+    browser = console.signed_in(token)
+    csrf = {"csrf": csrf_in(browser.get(f"/messages/{message_id}"))}
+    plain = browser.post(f"/messages/{message_id}/requeue", data=csrf | {"reason": " "})
+    correction = browser.post(f"/messages/{message_id}/requeue", data=csrf | {"recipient": "bo@example.org"})
+    for page, id_ in ((plain, "why"), (correction, "why-correct")):
+        assert page.status_code == 422
+        assert f'<p class="wrong" id="wrong-{id_}" role="alert">This is required.</p>' in page.text
+    assert 'value="bo@example.org"' in correction.text
+    assert outbox.row(message_id).status == "dead"
+
+
+def test_an_address_of_another_user_is_reported_at_the_field(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    user_id = a_user(outbox, status="active")
+    message_id = a_dead_message(outbox, user_id=user_id)
+    browser = console.signed_in(token)
+    form = {"csrf": csrf_in(browser.get(f"/messages/{message_id}")), "reason": "x", "recipient": "eve@example.org"}
+    page = browser.post(f"/messages/{message_id}/requeue", data=form)
+    assert page.status_code == 409
+    assert 'value="eve@example.org" aria-invalid="true"' in page.text
+    assert "that address is not the user" in page.text
 
 
 def test_a_body_that_is_not_json_is_an_unsupported_media_type(console: ConsoleUnderTest, token: str) -> None:
