@@ -1,16 +1,17 @@
-"""The filter for messages that the command line, the HTTP interface and the pages share, and that of pauses."""
+"""The filter for messages that the command line, the HTTP interface and the pages share; conditions of other rows."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, Self, TypeAlias
+from uuid import UUID
 
 from sqlalchemy import ColumnClause, ColumnElement, Function, Uuid, func, literal_column, or_
 
 from shared.addresses import InvalidAddressError, canonical_phone, deliverable_email
 from shared.ids import EPOCH
 from shared.masks import masked
-from shared.models import OutboxMessage, PauseRow
+from shared.models import OperatorAction, OutboxMessage, PauseRow
 from shared.templates import TEMPLATES_AND_WORK, AnyTemplate
 from shared.vocabulary import CHANNELS, AnyChannel, DeadReason, Status
 
@@ -137,6 +138,11 @@ def row_conditions(wanted: MessageFilter, messages: Messages = OutboxMessage) ->
     if wanted.recipient is not None:
         conditions.append(func.lower(messages.recipient) == func.lower(wanted.recipient))
     return conditions
+
+
+def is_about(message_id: UUID) -> ColumnElement[bool]:
+    """Return the condition of audit rows about a message, also as one of many in a step of a bulk action."""
+    return or_(OperatorAction.message_id == message_id, OperatorAction.message_ids.contains([message_id]))
 
 
 def is_active_pause() -> ColumnElement[bool]:

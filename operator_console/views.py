@@ -85,13 +85,15 @@ class ActionView:
 class TimelineEntry:
     """An event of a message: enqueued, an attempt's end, an operator's action, fell_back, sent, dead or was_dead.
 
-    An attempt ends with retry, deferred or failed. ``was_dead`` has the time of the next operator's action.
+    An attempt ends with retry, deferred or failed. ``was_dead`` has the time of the next operator's action. ``bulk_id`` is
+    the bulk action of an operator's action.
     """
 
     at: datetime
     event: str
     actor: str | None = None
     detail: str | None = None
+    bulk_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -291,6 +293,13 @@ def from_row(view: type[V], row: Any, **others: Any) -> V:
     """Return a view whose fields are the row's attributes of the same name, and ``others``."""
     names = [one.name for one in fields(view)]  # type: ignore[arg-type] # all views are dataclasses
     return view(**{name: getattr(row, name) for name in names if name not in others}, **others)
+
+
+def state_before(action: Any, message_id: UUID) -> dict[str, Any]:
+    """Return the state of a message before an action, from its audit row."""
+    if action.message_ids is None:
+        return dict(action.before)
+    return dict(action.states[action.message_ids.index(message_id)])
 
 
 def as_json(view: Any) -> dict[str, Any]:

@@ -332,7 +332,11 @@ class RelayRow(Base):
 
 
 class OperatorAction(Base):
-    """Audit entry: who changed or revealed what, and why. Addresses are masked."""
+    """Audit entry: who changed or revealed what, and why. Addresses are masked.
+
+    A step of a bulk action has ``message_ids`` instead of ``message_id``, and ``states`` in the same order instead of
+    the state of one message in ``before``.
+    """
 
     __tablename__ = "operator_actions"
 
@@ -345,6 +349,8 @@ class OperatorAction(Base):
     acted_at: Mapped[datetime] = mapped_column(server_default=NOW)
     after: Mapped[dict[str, Any] | None]
     bulk_id: Mapped[UUID | None]
+    message_ids: Mapped[list[UUID] | None] = mapped_column(ARRAY(Uuid()))
+    states: Mapped[list[dict[str, Any]] | None] = mapped_column(JSONB(none_as_null=True))
 
 
 class OperatorToken(Base):

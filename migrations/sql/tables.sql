@@ -311,7 +311,8 @@ create table console_sessions (
     used_at timestamptz default now() not null
 );
 
--- Audit log: actions of operators and their reasons.
+-- Audit log: actions of operators and their reasons. A step of a bulk action is one row, with its messages and their
+-- states before it in the same order.
 create table operator_actions (
     id bigint generated always as identity primary key,
     operator text not null,
@@ -321,9 +322,15 @@ create table operator_actions (
     before jsonb not null,
     acted_at timestamptz default now() not null,
     after jsonb,
-    bulk_id uuid
+    bulk_id uuid,
+    message_ids uuid[],
+    states jsonb,
+    constraint messages_have_states check (coalesce(cardinality(message_ids), -1)
+        = coalesce(jsonb_array_length(states), -1))
 );
 create index ix_operator_actions_message_id on operator_actions (message_id, id);
+create index ix_operator_actions_message_ids on operator_actions using gin (message_ids)
+    where message_ids is not null;
 
 -- Actions on many messages, with their progress, so that they resume after a restart.
 create table bulk_actions (

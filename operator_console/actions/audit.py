@@ -1,13 +1,12 @@
 """Audit rows: who did what and why, with the state before and after. Addresses in them are masked."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import Row, Uuid, column, func, insert, literal, select
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from shared.masks import masked
@@ -38,11 +37,12 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class AuditContext:
-    """The operator, the reason, and the bulk action of an action."""
+    """The operator, the reason, and the bulk action of an action with its filter, masked."""
 
     operator: str
     reason: str
     bulk_id: UUID | None = None
+    filter: Mapping[str, Any] = field(default_factory=dict)
 
     def row(
         self,
@@ -70,23 +70,16 @@ def record_messages(
     audit: AuditContext,
     after: dict[str, Any] | None = None,
 ) -> None:
-    """Add an audit row for each message, with its state before the action, in one statement."""
-    # One JSON document, because the driver escapes an array of documents element by element.
-    changes = [{"message_id": str(message.id), "before": _state(message)} for message in messages]
-    rows = func.jsonb_to_recordset(literal(changes, JSONB)).table_valued(
-        column("message_id", Uuid), column("before", JSONB)
-    )
-    change = rows.render_derived(name="change", with_types=True)
-    values = {
-        "operator": literal(audit.operator),
-        "action": literal(action.value),
-        "reason": literal(audit.reason),
-        "bulk_id": literal(audit.bulk_id, Uuid),
-        "after": literal(after, JSONB(none_as_null=True)),
-        "message_id": change.c.message_id,
-        "before": change.c.before,
-    }
-    session.execute(insert(OperatorAction).from_select(list(values), select(*values.values())))
+    """Add an audit row for each message, with its state before the action, or one row for a step of a bulk action."""
+    states = [_state(message) for message in messages]
+    if audit.bulk_id is None:
+        session.add_all(
+            audit.row(action, message.id, state, after) for message, state in zip(messages, states, strict=True)
+        )
+        return
+    step = audit.row(action, before={"filter": audit.filter, "messages": len(messages)}, after=after)
+    step.message_ids, step.states = [message.id for message in messages], states
+    session.add(step)
 
 
 def _state(message: MessageRow) -> dict[str, Any]:

@@ -219,7 +219,8 @@ def _run_step(session: Session, row: Row[Any], act_on: ActOnLocked, wanted: Mess
     """Act on the messages after the cursor, and store the progress and the time of the next step."""
     # Messages that died after the start were not counted, so they are not included.
     conditions = [*_conditions(wanted), OutboxMessage.settled_at <= row.created_at]
-    audit = AuditContext(row.operator, row.reason, row.id)
+    masked = {name: value for name, value in masked_json(row.wanted).items() if name != "status"}
+    audit = AuditContext(row.operator, row.reason, row.id, masked)
 
     def act(ids: Sequence[UUID]) -> int:
         messages = lock_messages(session, ids, conditions, skip_locked=True)

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 from operator_console.actions.audit import Action, AuditContext, MessageRow, record_messages
 from operator_console.actions.locking import has_id_in, lock_message, require_dead, require_not_superseded
 from operator_console.errors import NotDiscardedError
+from operator_console.filters import is_about
+from operator_console.views import state_before
 from shared.models import OperatorAction, OutboxMessage
 from shared.vocabulary import DeadReason
 
@@ -51,15 +53,11 @@ def undo_discard(session: Session, message_id: UUID, audit: AuditContext) -> Non
 
 def _previous_reason(session: Session, message: MessageRow) -> str:
     """Return the reason from the audit row of the discard, which must be the last action on the message."""
-    last = session.execute(
-        select(OperatorAction.action, OperatorAction.before)
-        .where(OperatorAction.message_id == message.id, OperatorAction.action != Action.REVEAL)
-        .order_by(OperatorAction.id.desc())
-        .limit(1)
-    ).one_or_none()
+    query = select(OperatorAction).where(is_about(message.id), OperatorAction.action != Action.REVEAL)
+    last = session.scalars(query.order_by(OperatorAction.id.desc()).limit(1)).one_or_none()
     if message.dead_reason != DeadReason.DISCARDED or last is None or last.action != Action.DISCARD:
         raise NotDiscardedError
-    return str(last.before["dead_reason"])
+    return str(state_before(last, message.id)["dead_reason"])
 
 
 def _set_reason(session: Session, messages: Sequence[MessageRow], reason: DeadReason) -> None:

@@ -122,7 +122,7 @@ def timeline_of(
         for one in attempts
     ]
     entries += _deaths(message, attempts, [one for one in actions if one.action != REVEAL])
-    entries += [TimelineEntry(one.acted_at, one.event, one.operator, one.reason) for one in actions]
+    entries += [TimelineEntry(one.acted_at, one.event, one.operator, one.reason, one.bulk_id) for one in actions]
     if fell_back_at:
         entries.append(TimelineEntry(fell_back_at, "fell_back", detail=message.fallback_channel))
     if message.status == Status.SENT:

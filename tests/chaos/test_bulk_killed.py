@@ -9,13 +9,14 @@ from tests.support.outbox import Outbox
 
 MESSAGES, PER_MINUTE, SLICE = 2_000, 12_000, 200
 KILLS = 3
-REQUEUED = "select count(*), count(distinct message_id) from operator_actions where action = 'requeue'"
+STEPS = "operator_actions, unnest(message_ids) as message (id) where action = 'requeue'"
+REQUEUED = f"select count(*), count(distinct message.id) from {STEPS}"
 ACTED = "select coalesce(sum(acted), 0) from bulk_actions"
 # In any ten seconds, at most the rate and one step may be requeued.
-MOST_IN_TEN_SECONDS = """
+MOST_IN_TEN_SECONDS = f"""
 select max(number) from (
     select count(*) over (order by acted_at range between current row and interval '10 s' following) as number
-      from operator_actions where action = 'requeue') as counted
+      from {STEPS}) as counted
 """
 
 

@@ -22,13 +22,18 @@ from operator_console.actions.bulk import (
 from operator_console.actions.bulk import start_bulk as begin
 from operator_console.errors import FilterRequiredError
 from operator_console.filters import MessageFilter
+from operator_console.queries.audit import list_actions
+from operator_console.queries.messages import show_message
 from shared.vocabulary import Channel, DeadReason
 from tests.support.gates import row_locked
 from tests.support.operators import AUDIT, lines_of, outboxctl, put_dead
 from tests.support.outbox import Outbox
 
-REQUEUED = "select count(*) from operator_actions where action = 'requeue'"
-TWICE = "select message_id from operator_actions where action = 'requeue' group by 1 having count(*) > 1"
+REQUEUED = "select count(*) from operator_actions, unnest(message_ids) as id where action = 'requeue'"
+TWICE = (
+    "select message.id from operator_actions, unnest(message_ids) as message (id)"
+    " where action = 'requeue' group by 1 having count(*) > 1"
+)
 PENDING = "select count(*) from outbox_messages where status = 'pending'"
 NEXT_STEP_NOW = "update bulk_actions set next_step_at = now()"
 EMAILS = MessageFilter(channel=Channel.EMAIL)
@@ -237,6 +242,31 @@ def test_each_step_stores_its_progress(outbox: Outbox, console: sessionmaker[Ses
     with row_locked(outbox.database, others[1]), row_locked(outbox.database, others[2]):
         one = stepped(console, one.id)
     assert (one.acted, one.skipped, one.done, one.status) == (1, 3, 4, "running")
+
+
+def test_a_step_has_one_audit_row_with_its_filter_and_count(outbox: Outbox, console: sessionmaker[Session]) -> None:
+    ids = put_dead(outbox, count=3)
+    wanted = MessageFilter(recipient="ada@example.org")
+    one = stepped(console, started(console, wanted=wanted).id)
+    with console.begin() as session:
+        step, _ = list_actions(session)
+    assert (step.action, step.message_id, step.bulk_id, step.after) == ("requeue", None, one.id, {"status": "pending"})
+    assert step.before == {"filter": {"recipient": "a…@example.org"}, "messages": 3}
+    for message_id in ids:
+        with console.begin() as session:
+            message = show_message(session, message_id)
+        [action] = message.operator_actions
+        assert (action.id, action.message_id, action.before["dead_reason"]) == (step.id, message_id, "rejected")
+        [event] = [entry for entry in message.timeline if entry.event == "requeue"]
+        assert (event.actor, event.bulk_id) == ("ada", one.id)
+
+
+def test_a_discard_by_a_bulk_action_can_be_undone_for_each_message(outbox: Outbox) -> None:
+    [rejected, exhausted] = [*put_dead(outbox), *put_dead(outbox, dead_reason="'exhausted'")]
+    assert outboxctl(outbox.database, "discard", "--all", "--yes", "--reason", "old").exit_code == 0
+    for message_id, reason in ((exhausted, "exhausted"), (rejected, "rejected")):
+        assert outboxctl(outbox.database, "undo-discard", str(message_id), "--reason", "not old").exit_code == 0
+        assert outbox.row(message_id).dead_reason == reason
 
 
 def test_the_start_of_a_bulk_action_is_audited(outbox: Outbox, console: sessionmaker[Session]) -> None:

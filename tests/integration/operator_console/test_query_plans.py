@@ -23,6 +23,14 @@ from tests.support.query_plans import Reading, readings_of
 SENT, DEAD, PAGE = 12_000, 3_000, 20
 PARTITIONS = 9
 DEAD_ONES = MessageFilter(status=Status.DEAD)
+AUDIT_ROWS = """
+insert into operator_actions (operator, action, reason, before, message_id, message_ids, states)
+select 'ada', 'requeue', 'mended', '{}', case when number > 300 then gen_random_uuid() end, step.ids, step.states
+  from generate_series(1, 3000) as number
+  left join lateral (select array_agg(gen_random_uuid()) as ids, jsonb_agg('{}'::jsonb) as states
+                       from generate_series(1, 20 + number * 0)) as step on number <= 300
+"""
+"""Many actions on other messages: alone, and as steps of bulk actions."""
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +42,7 @@ def outbox(cluster: Cluster) -> Iterator[Outbox]:
         for error in ("550 5.1.1 <ada@example.org>: no such user", "552 5.2.2 mailbox full", "554 5.7.1 refused"):
             put_dead(outbox, count=DEAD // 3, last_error=f"'{error}'", provider="'smtp:mx:25'")
         outbox.put(count=50)
+        outbox.execute(AUDIT_ROWS)
         outbox.execute("vacuum analyze")
         yield outbox
 

@@ -46,6 +46,20 @@ def test_a_bulk_action_is_accepted_with_its_count_and_run(
     assert (shown["acted"], shown["status"], outbox.number(PENDING)) == (3, "done", 3)
 
 
+def test_the_audit_shows_a_step_once_and_each_messages_timeline_links_to_the_bulk_action(
+    console: ConsoleUnderTest, outbox: Outbox, token: str
+) -> None:
+    ids = outbox.put(count=3, **DEAD)
+    bulk_id = started(console, token).json["id"]
+    step(console)
+    browser = console.signed_in(token)
+    audit = browser.get("/audit").text
+    assert audit.count("Requeued") == 1
+    assert "filter dead reason rejected, messages 3" in audit
+    for message_id in ids:
+        assert f'href="/bulk/{bulk_id}">bulk action</a>' in browser.get(f"/messages/{message_id}").text
+
+
 def test_a_bulk_action_of_a_newer_release_is_shown_and_blocks_no_other(
     console: ConsoleUnderTest, outbox: Outbox, token: str
 ) -> None:
