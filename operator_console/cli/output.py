@@ -53,7 +53,8 @@ def _cell(name: str, value: Any) -> str:
         case list():
             return ", ".join(map(str, value))
         case dict():
-            return json.dumps(value, ensure_ascii=False) if value else ""
+            cells = {key.replace("_", " "): _cell(key, one) for key, one in value.items()}
+            return ", ".join(f"{key} {cell}" for key, cell in cells.items() if cell)
         case _:
             return str(value)
 

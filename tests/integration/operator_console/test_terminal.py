@@ -21,7 +21,7 @@ COLUMNS = 80
 STYLES = re.compile(r"\x1b\[[0-9;]*m")
 MARK = "-- next --"
 WORDS = "550 5.1.1 <ada@example.org>: Recipient address [bold]rejected[/bold]: User unknown in local recipient table"
-COMMANDS = (["list", "--status", "dead"], ["groups"], ["status"], ["tokens", "list"], ["bulk", "list"])
+COMMANDS = (["list", "--status", "dead"], ["groups"], ["status"], ["tokens", "list"], ["bulk", "list"], ["audit"])
 # One process for all commands, because its start takes longest.
 RUN = f"""
 from operator_console.cli import main
@@ -77,6 +77,16 @@ def test_brackets_in_replies_are_not_markup(screens: dict[str, str]) -> None:
 def test_lists_in_a_row_are_comma_separated(screens: dict[str, str]) -> None:
     assert "read, act, reveal" in screens["tokens list"]
     assert "email, sms" in screens["status"]
+
+
+def test_the_audit_shows_words_instead_of_json(screens: dict[str, str]) -> None:
+    shown = " ".join(screens["audit"].split())
+    assert "name ada, scopes read, act, reveal" in shown
+    assert not set("{}[]\"'") & set(shown)
+
+
+def test_one_relay_is_counted_in_the_singular(screens: dict[str, str]) -> None:
+    assert "\n1 relay alive\n" in screens["status"]
 
 
 def test_an_empty_list_shows_none(screens: dict[str, str]) -> None:
