@@ -85,8 +85,8 @@ class ActionView:
 class TimelineEntry:
     """An event of a message: enqueued, an attempt's end, an operator's action, fell_back, sent, dead or was_dead.
 
-    An attempt ends with retry, deferred or failed. ``was_dead`` has the time of the next operator's action. ``bulk_id`` is
-    the bulk action of an operator's action.
+    An attempt ends with retry, deferred or failed. ``was_dead`` has the time of the next operator's action.
+    ``bulk_id`` is the bulk action of an operator's action.
     """
 
     at: datetime
