@@ -38,7 +38,6 @@ DEATHS = (
     Death(57, "rejected", MAIL, "content", "content: 554 5.7.1 Message rejected as spam by a filter (id {:x})", 3.5),
     Death(23, "expired", MAIL, "transient", "RCPT: 451 4.7.1 <{}>: Greylisted, try again in 300 seconds", 9),
     Death(12, "rejected", SMS, "recipient", "HTTP 400 21211: Invalid 'To' Phone Number: {}", 15, "sms"),
-    Death(9, "expired", None, None, None, 11),
     Death(2, "poison", None, None, None, 6),
 )
 PEOPLE = ("ada", "grace", "mary", "alan", "edsger", "barbara", "donald", "radia", "tim", "joan", "ken", "frances")

@@ -7,7 +7,7 @@ from collections import Counter
 
 from playwright.sync_api import Page
 
-COLOURS = 40
+COLOURS = 24
 
 Colour = tuple[int, int, int]
 
