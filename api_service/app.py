@@ -100,5 +100,5 @@ def _services(settings: ApiSettings) -> Services:
         settled_waiters=SettledWaiters(max(1, settings.threads // 8)),
         sign_in_hashes=HashPool(SIGN_IN, max(1, cpu_count() // settings.workers), settings.threads * 3 // 8),
         sign_in_watch=SignInWatch(),
-        other_hashes=HashPool(OTHER, cpu_count(), settings.threads * 3 // 8),
+        other_hashes=HashPool(OTHER, cpu_count(), settings.threads // 2),
     )

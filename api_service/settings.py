@@ -184,7 +184,7 @@ class ApiSettingsSchema(SettingsSchema):
     )
     threads = Whole(
         "API_THREADS",
-        "Threads of each process. Three eighths may serve sign-ins, three eighths other requests with a password, "
+        "Threads of each process. Three eighths may serve sign-ins, half other requests with a password, "
         "and an eighth may wait for `Prefer: wait`. A process opens half as many database connections.",
         unit="threads",
         default=16,

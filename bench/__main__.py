@@ -45,6 +45,8 @@ PARTS: dict[str, Callable[..., Report]] = {
     "wal": wal,
     "overload": overload,
 }
+LONG = ("overload",)
+"""Parts that a quick look leaves out, unless they are named."""
 HELP = "\n".join(f"  {name:<15}{(part.__doc__ or '').splitlines()[0]}" for name, part in PARTS.items())
 STOLEN = "stolen by other machines, % of the cores"
 
@@ -56,7 +58,7 @@ STOLEN = "stolen by other machines, % of the cores"
 def main(parts: Sequence[str], *, quick: bool, is_json: bool) -> None:
     """Run the parts, and print the report."""
     configure_logging("bench", "warning")  # to standard error
-    report = machine() | measure(parts or list(PARTS), quick=quick)
+    report = machine() | measure(parts or [part for part in PARTS if not (quick and part in LONG)], quick=quick)
     judgements = judge(report)
     if is_json:
         click.echo(json.dumps(report | {"goals": [asdict(judgement) for judgement in judgements]}))

@@ -14,10 +14,10 @@ from tests.support.api import PASSWORD, counted
 from tests.support.databases import Database
 from tests.support.processes import RunningApi, running_api
 
-FLOOD_SECONDS = 8.0
+FLOOD_SECONDS = 6.0
 ADA = {"email": "ada@example.org", "password": PASSWORD}
 IN_PARALLEL = 2 * 6
-"""The requests of one pool that two processes with 16 threads admit."""
+"""The sign-ins that two processes with 16 threads admit at once."""
 
 
 def flooded(api: RunningApi, *, is_patient: bool) -> Observations:

@@ -13,7 +13,7 @@ from tests.support.outbox import Outbox
 from tests.support.processes import HASTY_API, running_api
 from tests.support.relays import running_relay
 
-CLIENTS, REQUESTS = 40, 2
+CLIENTS, REQUESTS = 40, 1
 DELAY_SECONDS = 2.0
 LOST = "select sum(lost_leases) from outbox_messages"
 
