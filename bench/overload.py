@@ -31,8 +31,8 @@ from devstack.ports import free_ports
 CLIENTS = 100
 FLOODS, SECONDS, QUICK_SECONDS = 5, 60.0, 4.0
 PROBE_PAUSE, ALONE_SECONDS = 0.1, 3.0
-WARM_UP_PAIRS = 9 * CORES
-"""About 100 hashes for each process."""
+WARM_UP_CLIENTS, WARM_UP_PAIRS = 8, 5 * CORES
+"""About 100 hashes for each process, several at once."""
 IN_TIME, AT_ONCE = 2.0, 0.5
 """Seconds: when a registration during the flood counts as a success, and a rejection as immediate."""
 HASHES_OF_A_WRONG_PASSWORD = 2
@@ -122,7 +122,7 @@ class FloodedApi:
     pid: int
 
     async def warm_up(self, pairs: int) -> None:
-        """Let four clients register and sign in with a wrong password, each so often: three hashes for each pair."""
+        """Let clients register and sign in with a wrong password, each so often: three hashes for each pair."""
 
         async def register_and_sign_in() -> None:
             for _ in range(pairs):
@@ -130,7 +130,7 @@ class FloodedApi:
                     await self._register(client)
                     await client.request("POST", "/v1/sessions", wrong_password())
 
-        await asyncio.gather(*(register_and_sign_in() for _ in range(4)))
+        await asyncio.gather(*(register_and_sign_in() for _ in range(WARM_UP_CLIENTS)))
 
     async def flood(self, seconds: float, *, is_patient: bool) -> Observations:
         """Flood the API for some seconds, and observe it from other networks."""
