@@ -73,6 +73,7 @@ def test_pages_count_pause_resume_and_probe(
     browser = console.signed_in(token)
     address = f"/relays/pauses/provider/{provider}"
     assert f'href="{address}"' in unescape(browser.get("/relays").text)
+    assert address not in unescape(browser.get("/").text)  # the overview has no room for actions
     form = browser.get(address)
     assert "2 messages would wait" in form.text
     assert "in 15 min: 2 codes expire" in form.text
