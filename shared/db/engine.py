@@ -25,7 +25,7 @@ from shared.db.connection_settings import (
     set_in_transaction,
 )
 from shared.db.errors import driver_error
-from shared.db.timeouts import RESPONSE_TIMEOUT_SECONDS, TimeoutConnection
+from shared.db.timeouts import TimeoutConnection
 
 SETTINGS = {"statement_timeout": "15000", "idle_in_transaction_session_timeout": "30000"}
 """Milliseconds."""
@@ -57,11 +57,11 @@ def create_database_engine(
     application_name: str,
     pool_size: int,
     plans_once: bool = False,
-    timeout_seconds: float = RESPONSE_TIMEOUT_SECONDS,
+    timeout_seconds: float | None = None,
 ) -> Engine:
     """Create an engine whose connections time out instead of hanging. Does not connect yet.
 
-    ``timeout_seconds`` limits each response. A thread that gets no connection from the pool within POOL_TIMEOUT_SECONDS
+    ``timeout_seconds`` limits each response, instead of RESPONSE_TIMEOUT_SECONDS. A thread that gets no connection from the pool within POOL_TIMEOUT_SECONDS
     raises PoolTimeoutError. With ``plans_once``, each statement is prepared at its first use with one generic plan.
     """
     engine = create_engine(
@@ -71,7 +71,7 @@ def create_database_engine(
         pool_timeout=POOL_TIMEOUT_SECONDS,
         hide_parameters=True,
         connect_args={
-            "connect_timeout": min(CONNECT_TIMEOUT_SECONDS, int(timeout_seconds)),
+            "connect_timeout": min(CONNECT_TIMEOUT_SECONDS, int(timeout_seconds or CONNECT_TIMEOUT_SECONDS)),
             "application_name": application_name,
         }
         | KEEPALIVES
@@ -102,10 +102,11 @@ class PreparedConnection(TimeoutConnection):
 
 
 def _connected(
-    _dialect: Any, _record: Any, arguments: list[str], options: dict[str, Any], *, timeout_seconds: float
+    _dialect: Any, _record: Any, arguments: list[str], options: dict[str, Any], *, timeout_seconds: float | None
 ) -> PreparedConnection:
     connection = PreparedConnection.connect(*arguments, **options)
-    connection.timeout_seconds = timeout_seconds
+    if timeout_seconds is not None:
+        connection.timeout_seconds = timeout_seconds
     return connection
 
 
