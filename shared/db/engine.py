@@ -61,9 +61,9 @@ def create_database_engine(
 ) -> Engine:
     """Create an engine whose connections time out instead of hanging. Does not connect yet.
 
-    ``timeout_seconds`` limits each response, instead of RESPONSE_TIMEOUT_SECONDS. A thread that gets no connection from the
-    pool within POOL_TIMEOUT_SECONDS raises PoolTimeoutError. With ``plans_once``, each statement is prepared at its first
-    use with one generic plan.
+    ``timeout_seconds`` limits each response, instead of RESPONSE_TIMEOUT_SECONDS. A thread that gets no connection from
+    the pool within POOL_TIMEOUT_SECONDS raises PoolTimeoutError. With ``plans_once``, each statement is prepared at its
+    first use with one generic plan.
     """
     engine = create_engine(
         engine_url(url),
