@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 SIGN_IN, OTHER = HASH_POOLS = ("sign_in", "other")
 """The pools' names. Registrations, resets and changes of a signed-in user share one."""
 PAUSE_SECONDS = 0.04
-"""Before a rejection. Clients that retry at once spend this time waiting, and leave the CPU to hashes."""
+"""The pause before a rejection. A client that retries at once waits this long, which leaves the CPU to hashes."""
 DEADLINE_SECONDS = 5.0
 """How long a request waits for its turn. A sign-in has one turn, and a change of the password has two."""
 
@@ -58,8 +58,8 @@ class HashPool:
     def run(self, work: Callable[[], Result]) -> Result:
         """Run work that hashes in a thread of the pool. Call it outside transactions.
 
-        Raises OverloadedError if the work has not started after DEADLINE_SECONDS. Work that has started is completed,
-        because a rejected request counts against no limit: a rejection halfway would be a free guess.
+        Raises OverloadedError if the work has not started after DEADLINE_SECONDS. Work that has started is always
+        completed. A rejected request counts against no limit, so a rejection halfway would be a free guess.
         """
         future: Future[Result] = self._threads.submit(work)
         try:

@@ -56,8 +56,8 @@ class Tries:
 
 CODE = Steps(tuple(timedelta(seconds=delay) for delay in (5, 15, 45, 120, 300)))
 """For codes that a person waits for: all codes by SMS, and the codes by e-mail that reset a password or prove an
-address. A code in an SMS is valid for at most 10 minutes, such a code in an e-mail for 15 (at most an hour). An
-activation by e-mail is a LINK."""
+address. A code in an SMS is valid for at most 10 minutes. Such a code in an e-mail is valid for 15 minutes by default,
+and for an hour at most. An activation by e-mail is a LINK."""
 
 LINK = Doubling(first=timedelta(seconds=30), cap=timedelta(hours=1))
 """For activation by e-mail. Its code and link are valid for a day by default, so a retry after greylisting (minutes) or
@@ -93,9 +93,9 @@ def schedule_for(template: AnyTemplate, channel: AnyChannel) -> Schedule:
 def attributed(failure: Failure, *, is_provider_healthy: bool) -> Failure:
     """Return the failure as it counts for the message.
 
-    A provider may reply to one message as if the provider itself had failed, while it accepts other messages. Then it
-    is not down, and the failure counts as transient. Otherwise, a few such messages would open the circuit breaker and
-    stop all others.
+    A provider may reply to one message as if the provider itself had failed, although it accepts other messages. In
+    this case it is not down, and the failure counts as a transient failure of the message. Otherwise, a few such
+    messages would open the circuit breaker and stop all others.
     """
     if failure.kind is FailureClass.PROVIDER and failure.is_about_message and is_provider_healthy:
         return replace(failure, kind=FailureClass.TRANSIENT)
